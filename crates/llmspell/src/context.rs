@@ -1,0 +1,295 @@
+//! What a running step sees: deadline, cancellation, step path, event sink, budgets.
+
+mod chunk;
+mod first;
+mod lease;
+pub(crate) mod node;
+mod retries;
+mod signal;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub use chunk::{Chunk, ChunkData, Chunks};
+pub(crate) use first::{Contender, Gate, Pulse};
+pub(crate) use lease::Held;
+pub use lease::Hold;
+pub use signal::Canceller;
+
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Fact, Sink};
+use crate::executor;
+use crate::outcome::{Entries, Ledger, Quality};
+use crate::path::Path;
+use crate::record::Recorder;
+use crate::report::Report;
+use node::{Call, Facet, Name, Node, Scope};
+
+/// What a running step can see of the run around it.
+///
+/// Cloning costs a pointer. Deadlines only tighten on the way down. A plain context observes nothing and
+/// costs next to nothing; [`Context::recording`] keeps what a [`Report`] needs.
+///
+/// ```
+/// use std::time::Duration;
+/// use llmspell::{Context, Step, step};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let left = step(|(), cx: Context| async move { Ok(cx.remaining()) }).timeout(Duration::from_secs(5));
+/// let left = left.run((), &Context::new()).await?;
+/// assert!(left.unwrap() <= Duration::from_secs(5));
+/// # Ok::<(), llmspell::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone, Default)]
+pub struct Context {
+    node: Option<Arc<Node>>,
+    deadline: Option<Instant>,
+    /// The attempt of the nearest retry, from 0.
+    attempt: u32,
+}
+
+impl Context {
+    /// A context that nobody observes.
+    pub fn new() -> Self {
+        Context::default()
+    }
+
+    /// A context that keeps what happens for [`Context::report`] and [`Context::events`].
+    ///
+    /// The report is folded as events come in, so its memory depends on the number of steps, not of
+    /// records. Of the events themselves the first 65,536 are kept.
+    pub fn recording() -> Self {
+        Context::observed_by(Recorder::recording())
+    }
+
+    /// A context that also hands every event to `sink`.
+    ///
+    /// On a context that records already, the sink is added and both share one clock. Calls made under
+    /// other contexts are not affected.
+    pub fn with_sink(&self, sink: impl Sink) -> Self {
+        let recorder = match self.recorder() {
+            Some(recorder) => recorder.with_sink(Arc::new(sink)),
+            None => Recorder::new().with_sink(Arc::new(sink)),
+        };
+        Context { deadline: self.deadline, ..Context::observed_by(recorder) }
+    }
+
+    fn observed_by(recorder: Recorder) -> Self {
+        let node = Node { parent: None, recorder: Some(Arc::new(recorder)), collects: false, facet: Facet::Root };
+        Context { node: Some(Arc::new(node)), deadline: None, attempt: 0 }
+    }
+
+    /// When this work must be done, if there is a deadline.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// How much time is left; `None` without a deadline, zero once it has passed.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// This context with a deadline. One that is later than the deadline it has changes nothing.
+    ///
+    /// Steps see it, retries and hedges plan with it; to have it enforced from outside, use
+    /// [`Step::deadline`](crate::Step::deadline).
+    pub fn with_deadline(&self, deadline: Instant) -> Self {
+        let earliest = self.deadline.map_or(deadline, |known| known.min(deadline));
+        Context { deadline: Some(earliest), ..self.clone() }
+    }
+
+    pub(crate) fn is_past_deadline(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
+    /// Which attempt this is of the nearest retry around, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.attempt + 1
+    }
+
+    pub(crate) fn with_attempt(&self, attempt: u32) -> Self {
+        Context { attempt: attempt - 1, ..self.clone() }
+    }
+
+    /// The index of the stream item or record that this work belongs to, from 0.
+    pub fn item(&self) -> Option<usize> {
+        self.chain().find_map(|node| match &node.facet {
+            Facet::Scope(scope) => scope.item,
+            _ => None,
+        })
+    }
+
+    /// The names of the steps around this work, outermost first.
+    pub fn path(&self) -> Path {
+        let mut names: Vec<&str> = Vec::new();
+        for node in self.chain() {
+            if let Facet::Name(name) = &node.facet {
+                if let Some(call) = &name.call {
+                    return names.iter().rev().fold(call.path.clone(), |path, name| path.join(name));
+                }
+                names.push(&name.name);
+            }
+        }
+        names.reverse();
+        Path::from(names.join(".").as_str())
+    }
+
+    /// Marks the result of this work as partial: `cause` was left out.
+    pub fn degrade(&self, cause: Error) {
+        self.degraded(Quality::Partial, vec![cause]);
+    }
+
+    pub(crate) fn degraded(&self, quality: Quality, causes: Vec<Error>) {
+        self.fact(|| Fact::Degraded { quality, causes: causes.iter().map(Into::into).collect() });
+        self.note(|entries| entries.degrade(quality, causes));
+    }
+
+    /// Runs `work` on a thread for blocking calls, under the permits of this context.
+    ///
+    /// A thread cannot be stopped. If the returned future is dropped, say by a timeout, its caller is free
+    /// at once, the context that `work` was given turns [cancelled](Context::is_cancelled), and the
+    /// permits stay taken until `work` really returns.
+    ///
+    /// # Errors
+    /// [`Kind::Panicked`] if `work` panics, and whatever `work` returns.
+    pub async fn blocking<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(Context) -> Result<T> + Send + 'static,
+    {
+        let (cx, canceller) = self.cancellable();
+        let _cancel = canceller.on_drop();
+        executor::blocking(cx, work).await
+    }
+
+    /// The report of everything under this context's recording so far; empty if nothing records.
+    pub fn report(&self) -> Report {
+        self.recorder().map(|recorder| recorder.report()).unwrap_or_default()
+    }
+
+    /// The events recorded so far, at most the first 65,536; empty if nothing records.
+    pub fn events(&self) -> Vec<Event> {
+        self.recorder().map(|recorder| recorder.events()).unwrap_or_default()
+    }
+
+    // ---- for combinators
+
+    pub(crate) fn chain(&self) -> impl Iterator<Item = &Arc<Node>> {
+        Node::chain(self.node.as_ref())
+    }
+
+    /// A context with one more facet, and the node that has it.
+    pub(crate) fn child(&self, facet: Facet) -> (Context, Arc<Node>) {
+        let (recorder, collects) = match &self.node {
+            Some(node) => (node.recorder.clone(), node.collects),
+            None => (None, false),
+        };
+        let collects = collects || matches!(facet, Facet::Scope(_));
+        let node = Arc::new(Node { parent: self.node.clone(), recorder, collects, facet });
+        (Context { node: Some(node.clone()), deadline: self.deadline, attempt: self.attempt }, node)
+    }
+
+    /// A context in which provenance is collected apart from that of the surroundings.
+    pub(crate) fn scope(&self, item: Option<usize>) -> (Context, ScopeRef) {
+        let (cx, node) = self.child(Facet::Scope(Scope { item, ledger: Ledger::default() }));
+        (cx, ScopeRef(node))
+    }
+
+    /// Whether anybody collects provenance above.
+    pub(crate) fn collects(&self) -> bool {
+        self.node.as_ref().is_some_and(|node| node.collects)
+    }
+
+    /// Whether anything of what happens here is seen: if not, combinators save themselves the trouble.
+    pub(crate) fn is_observed(&self) -> bool {
+        self.node.as_ref().is_some_and(|node| node.collects || node.recorder.is_some())
+    }
+
+    /// Writes into the nearest scope, if there is one.
+    pub(crate) fn note(&self, entry: impl FnOnce(&mut Entries)) {
+        if self.collects()
+            && let Some(ledger) = self.ledger()
+        {
+            ledger.write(entry);
+        }
+    }
+
+    /// Takes over what the scope of a winner has collected.
+    pub(crate) fn adopt(&self, winner: &ScopeRef) {
+        if let Some(ledger) = self.ledger() {
+            ledger.merge(winner.ledger());
+        }
+    }
+
+    fn ledger(&self) -> Option<&Ledger> {
+        self.chain().find_map(|node| match &node.facet {
+            Facet::Scope(scope) => Some(&scope.ledger),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn recorder(&self) -> Option<&Arc<Recorder>> {
+        self.node.as_ref()?.recorder.as_ref()
+    }
+
+    /// Records a fact about the nearest named call. Costs one look if nobody listens.
+    pub(crate) fn fact(&self, fact: impl FnOnce() -> Fact) {
+        if let Some(recorder) = self.recorder() {
+            recorder.record(self.call(), self.item(), fact());
+        }
+    }
+
+    fn call(&self) -> Option<&Call> {
+        self.chain().find_map(|node| match &node.facet {
+            Facet::Name(name) => name.call.as_ref(),
+            _ => None,
+        })
+    }
+
+    /// A context below a named step.
+    pub(crate) fn named(&self, name: &Arc<str>) -> Context {
+        let call = self.recorder().map(|recorder| {
+            let parent = self.call();
+            Call {
+                id: recorder.next_call(),
+                parent: parent.map_or(0, |call| call.id),
+                path: parent.map_or_else(Path::root, |call| call.path.clone()).join(name),
+            }
+        });
+        self.child(Facet::Name(Name { name: name.clone(), call })).0
+    }
+
+    /// Fails if the time is already up, before any work is spent.
+    pub(crate) fn check_deadline(&self) -> Result<()> {
+        if self.is_past_deadline() {
+            Err(Error::new(Kind::Timeout, "the deadline had passed before the step began"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("path", &self.path())
+            .field("attempt", &self.attempt())
+            .field("remaining", &self.remaining())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A scope that was opened with [`Context::scope`].
+pub(crate) struct ScopeRef(Arc<Node>);
+
+impl ScopeRef {
+    pub(crate) fn ledger(&self) -> &Ledger {
+        match &self.0.facet {
+            Facet::Scope(scope) => &scope.ledger,
+            _ => unreachable!("a ScopeRef is only made of a scope"),
+        }
+    }
+}

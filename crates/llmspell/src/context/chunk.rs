@@ -1,0 +1,126 @@
+//! Partial output: what a step shows before it is done.
+
+use std::pin::Pin;
+use std::task::{self, Poll};
+
+use futures_core::Stream;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::Context;
+use super::node::Facet;
+use crate::error::{Error, Kind, Result};
+use crate::path::Path;
+
+/// One piece of partial output.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Chunk {
+    /// The step that showed it.
+    pub path: Path,
+    /// The index of the stream item it belongs to, if there is one.
+    pub item: Option<usize>,
+    /// The attempt that showed it, from 1.
+    pub attempt: u32,
+    /// The piece.
+    pub data: ChunkData,
+}
+
+/// What a [`Chunk`] brings.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChunkData {
+    /// A piece of output, such as a token.
+    Output(Value),
+    /// What this step has shown so far no longer counts: it failed, and a new attempt begins.
+    Restarted,
+}
+
+/// The receiving end of partial output; a `Stream` of [`Chunk`]s. Made by [`Context::with_chunks`].
+pub struct Chunks(mpsc::Receiver<Chunk>);
+
+impl Chunks {
+    /// The next chunk; `None` once every context that could show one is gone.
+    pub async fn next(&mut self) -> Option<Chunk> {
+        self.0.recv().await
+    }
+}
+
+impl Stream for Chunks {
+    type Item = Chunk;
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<Chunk>> {
+        self.0.poll_recv(task)
+    }
+}
+
+pub(crate) type ChunkSender = mpsc::Sender<Chunk>;
+
+impl Context {
+    /// A context whose steps can show partial output, and where it arrives.
+    ///
+    /// At most `capacity` chunks wait to be read; after that, [`Context::emit`] waits. Dropping
+    /// [`Chunks`] is fine: the work goes on unseen.
+    ///
+    /// # Panics
+    /// If `capacity` is 0.
+    pub fn with_chunks(&self, capacity: usize) -> (Context, Chunks) {
+        let (sender, receiver) = mpsc::channel(capacity);
+        (self.child(Facet::Chunks(sender)).0, Chunks(receiver))
+    }
+
+    /// Shows a piece of partial output, and waits while the reader is behind.
+    ///
+    /// This is also what decides a [first-output race](crate::Race::first_output) and what first-output
+    /// and idle timeouts listen to, with or without a reader.
+    ///
+    /// # Errors
+    /// [`Kind::Cancelled`] if another contender of a first-output race was faster: nothing was shown, and
+    /// the step should end.
+    pub async fn emit(&self, data: impl Into<Value>) -> Result<()> {
+        // Innermost gate first: output that loses any race around it is seen by nobody.
+        for node in self.chain() {
+            if let Facet::Contender(contender) = &node.facet
+                && !contender.claim()
+            {
+                return Err(Error::new(Kind::Cancelled, "another contender was the first to show output"));
+            }
+        }
+        self.beat(true);
+        self.show(ChunkData::Output(data.into())).await;
+        Ok(())
+    }
+
+    /// Says that the work is still alive although it has nothing to show. Resets idle timeouts.
+    pub fn alive(&self) {
+        self.beat(false);
+    }
+
+    fn beat(&self, output: bool) {
+        for node in self.chain() {
+            if let Facet::Pulse(pulse) = &node.facet {
+                pulse.beat(output);
+            }
+        }
+    }
+
+    /// Sends to the nearest reader, if there is one.
+    pub(crate) async fn show(&self, data: ChunkData) {
+        let Some(sender) = self.chain().find_map(|node| match &node.facet {
+            Facet::Chunks(sender) => Some(sender),
+            _ => None,
+        }) else {
+            return;
+        };
+        if matches!(data, ChunkData::Output(_)) {
+            for node in self.chain().take_while(|node| !matches!(node.facet, Facet::Chunks(_))) {
+                if let Facet::Retries(retries) = &node.facet {
+                    retries.show();
+                }
+            }
+        }
+        let chunk = Chunk { path: self.path(), item: self.item(), attempt: self.attempt(), data };
+        // A reader that has gone away does not concern the work.
+        let _ = sender.send(chunk).await;
+    }
+}

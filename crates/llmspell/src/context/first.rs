@@ -1,0 +1,79 @@
+//! Signs of life: what decides first-output races and idle timeouts.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+
+use tokio::time::Instant;
+
+/// A race that the first output decides.
+#[derive(Default)]
+pub(crate) struct Gate {
+    state: Mutex<GateState>,
+}
+
+#[derive(Default)]
+struct GateState {
+    winner: Option<usize>,
+    race: Option<Waker>,
+}
+
+impl Gate {
+    /// Claims the race for `contender`; false if another one has it.
+    fn claim(&self, contender: usize) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let winner = *state.winner.get_or_insert(contender);
+        let race = state.race.take();
+        drop(state);
+        // The contender may run on a task of its own; the race has to hear of it.
+        if let Some(race) = race {
+            race.wake();
+        }
+        winner == contender
+    }
+
+    /// The contender that has the race; if none has, `race` is woken once one does.
+    pub(crate) fn winner(&self, race: &Waker) -> Option<usize> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.winner.is_none() {
+            state.race = Some(race.clone());
+        }
+        state.winner
+    }
+}
+
+/// One contender of a race that the first output decides.
+pub(crate) struct Contender {
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) index: usize,
+}
+
+impl Contender {
+    /// Whether this contender may show output: it is the first to try, or has been.
+    pub(crate) fn claim(&self) -> bool {
+        self.gate.claim(self.index)
+    }
+}
+
+/// When the work below last showed that it is alive.
+#[derive(Default)]
+pub(crate) struct Pulse(Mutex<Beats>);
+
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Beats {
+    /// Whether there was output; mere life does not count.
+    pub(crate) output: bool,
+    /// The last sign of any kind.
+    pub(crate) last: Option<Instant>,
+}
+
+impl Pulse {
+    pub(crate) fn beat(&self, output: bool) {
+        let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        beats.output |= output;
+        beats.last = Some(Instant::now());
+    }
+
+    pub(crate) fn beats(&self) -> Beats {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,72 @@
+//! What a [`Context`](crate::Context) is made of: a chain of facets from a call up to the root.
+//!
+//! Each combinator that has something to tell the steps below it adds one node. A plain context has
+//! none, so work that nobody observes pays for nothing.
+
+use std::sync::Arc;
+
+use super::chunk::ChunkSender;
+use super::first::{Contender, Pulse};
+use super::lease::Lease;
+use super::retries::Retries;
+use super::signal::Signal;
+use crate::outcome::Ledger;
+use crate::path::Path;
+use crate::record::Recorder;
+
+pub(crate) struct Node {
+    pub(crate) parent: Option<Arc<Node>>,
+    /// The recorder of the root, copied down so that "is anybody watching" is one look.
+    pub(crate) recorder: Option<Arc<Recorder>>,
+    /// Whether this node or one above it is a [`Facet::Scope`].
+    pub(crate) collects: bool,
+    pub(crate) facet: Facet,
+}
+
+pub(crate) enum Facet {
+    /// The root of a recording.
+    Root,
+    /// A named step.
+    Name(Name),
+    /// One item, branch or contender: provenance is collected here.
+    Scope(Scope),
+    /// A permit that the work below runs under.
+    Lease(Lease),
+    /// The retries of one logical call.
+    Retries(Retries),
+    /// A contender of a race that the first output decides.
+    Contender(Contender),
+    /// The last sign of life, for idle timeouts.
+    Pulse(Pulse),
+    /// Where chunks of output go.
+    Chunks(ChunkSender),
+    /// Cooperative cancellation.
+    Signal(Arc<Signal>),
+}
+
+pub(crate) struct Name {
+    pub(crate) name: Arc<str>,
+    /// Only where a recorder listens.
+    pub(crate) call: Option<Call>,
+}
+
+/// A call of a named step as the recorder knows it.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) id: u64,
+    pub(crate) parent: u64,
+    pub(crate) path: Path,
+}
+
+pub(crate) struct Scope {
+    /// The index of a stream item; a branch or a contender has none.
+    pub(crate) item: Option<usize>,
+    pub(crate) ledger: Ledger,
+}
+
+impl Node {
+    /// This node and those above it, innermost first.
+    pub(crate) fn chain(node: Option<&Arc<Node>>) -> impl Iterator<Item = &Arc<Node>> {
+        std::iter::successors(node, |node| node.parent.as_ref())
+    }
+}

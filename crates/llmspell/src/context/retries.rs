@@ -1,0 +1,77 @@
+//! One budget of retries for a logical call, however many retries are nested in it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use super::Context;
+use super::node::{Facet, Node};
+
+/// The state of one retry, seen by the steps below it.
+pub(crate) struct Retries {
+    budget: Budget,
+    /// Whether the current attempt has shown output to somebody.
+    shown: AtomicBool,
+}
+
+enum Budget {
+    /// The outermost retry of a logical call owns the budget.
+    Own { spent: AtomicU32, allowed: AtomicU32 },
+    /// A retry below another one draws on the budget of that one.
+    Of(Arc<Node>),
+}
+
+impl Retries {
+    /// The counters of the budget: spent and allowed.
+    fn counters(&self) -> Option<(&AtomicU32, &AtomicU32)> {
+        match &self.budget {
+            Budget::Own { spent, allowed } => Some((spent, allowed)),
+            Budget::Of(node) => match &node.facet {
+                Facet::Retries(outer) => outer.counters(),
+                _ => None,
+            },
+        }
+    }
+
+    /// Takes one retry out of the budget, if there is one left.
+    pub(crate) fn spend(&self) -> bool {
+        self.counters().is_some_and(|(spent, allowed)| {
+            let allowed = allowed.load(Ordering::Relaxed);
+            let more = |spent| (spent < allowed).then_some(spent + 1);
+            spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+        })
+    }
+
+    pub(crate) fn show(&self) {
+        self.shown.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether output was shown since the last call of this.
+    pub(crate) fn take_shown(&self) -> bool {
+        self.shown.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl Context {
+    /// A context for the attempts of a retry that may make `retries` of them, or `budget` with all the
+    /// retries nested in it. The largest allowance in a nest counts, not the product.
+    pub(crate) fn under_retry(&self, allowance: u32) -> (Context, Arc<Node>) {
+        // An item of a stream is a logical call of its own: the search ends there.
+        let outer = self
+            .chain()
+            .take_while(|node| !matches!(&node.facet, Facet::Scope(scope) if scope.item.is_some()))
+            .find_map(|node| match &node.facet {
+                Facet::Retries(Retries { budget: Budget::Of(owner), .. }) => Some(owner),
+                Facet::Retries(_) => Some(node),
+                _ => None,
+            });
+        let budget = match outer {
+            Some(owner) => Budget::Of(owner.clone()),
+            None => Budget::Own { spent: AtomicU32::new(0), allowed: AtomicU32::new(0) },
+        };
+        let retries = Retries { budget, shown: AtomicBool::new(false) };
+        if let Some((_, allowed)) = retries.counters() {
+            allowed.fetch_max(allowance, Ordering::Relaxed);
+        }
+        self.child(Facet::Retries(retries))
+    }
+}

@@ -1,0 +1,352 @@
+//! What went wrong, where, and what to do about it.
+//!
+//! [`Error`] is one concrete type for the whole library: a pointer to clone, with the step path it
+//! happened at, the error it came from, and every cause that was collected on the way (all attempts of
+//! a retry, all contenders of a race). `?` turns any standard error into one.
+
+use std::borrow::Cow;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+use crate::path::Path;
+
+/// `std::result::Result` with [`Error`] as its default error.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The class of an [`Error`]: what a caller decides on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Kind {
+    /// The step ran and failed.
+    Failed,
+    /// The input or the configuration cannot be accepted; running again will not help.
+    Invalid,
+    /// A timeout or a deadline passed.
+    Timeout,
+    /// The work was stopped by its owner: a sibling failed, a race was lost, a run was interrupted.
+    Cancelled,
+    /// The step panicked. The panic is contained: it is the error of this one call.
+    Panicked,
+    /// Admission was refused before the step ran.
+    Rejected,
+    /// Everything that was to be tried has failed; see [`Error::causes`].
+    Exhausted,
+}
+
+impl Kind {
+    /// The name used in JSON and in messages, such as `timeout`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::Failed => "failed",
+            Kind::Invalid => "invalid",
+            Kind::Timeout => "timeout",
+            Kind::Cancelled => "cancelled",
+            Kind::Panicked => "panicked",
+            Kind::Rejected => "rejected",
+            Kind::Exhausted => "exhausted",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The error of every step. Cheap to clone, and one pointer wide.
+///
+/// An error is *transient* if trying again may help: timeouts are, and whatever was marked with
+/// [`Error::transient`] or carries a [`Error::retry_after`]. Errors that `?` converts are not, because
+/// nothing is known about them; see [`Retry::when`](crate::Retry::when) to classify them in one place.
+///
+/// `{}` prints one line, `{:#}` the whole story: sources, causes and the hint.
+///
+/// ```
+/// use llmspell::{Error, Kind};
+///
+/// fn parse(text: &str) -> llmspell::Result<u32> {
+///     Ok(text.parse::<u32>()?)
+/// }
+/// let error = parse("seven").unwrap_err();
+/// assert_eq!(error.kind(), Kind::Failed);
+/// assert!(!error.is_transient());
+///
+/// let busy = Error::failed("503 Service Unavailable").transient().hint("lower the limit");
+/// assert!(busy.is_transient());
+/// assert_eq!(format!("{busy:#}"), "503 Service Unavailable\nhint: lower the limit");
+/// ```
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: Kind,
+    message: Cow<'static, str>,
+    path: Option<Path>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+    causes: Vec<Error>,
+    transient: Option<bool>,
+    retry_after: Option<Duration>,
+    attempts: u32,
+    hint: Option<Cow<'static, str>>,
+}
+
+impl Error {
+    /// An error of the given kind.
+    pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
+        Error(Arc::new(Inner {
+            kind,
+            message: message.into(),
+            path: None,
+            source: None,
+            causes: Vec::new(),
+            transient: None,
+            retry_after: None,
+            attempts: 1,
+            hint: None,
+        }))
+    }
+
+    /// A step that ran and failed ([`Kind::Failed`]).
+    pub fn failed(message: impl Into<Cow<'static, str>>) -> Self {
+        Error::new(Kind::Failed, message)
+    }
+
+    /// Input or configuration that cannot be accepted ([`Kind::Invalid`]).
+    pub fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
+        Error::new(Kind::Invalid, message)
+    }
+
+    /// One error out of everything that failed. A single cause stays itself; of several, the kind is
+    /// [`Kind::Exhausted`] and all of them are kept.
+    pub(crate) fn exhausted(message: impl Into<Cow<'static, str>>, mut causes: Vec<Error>) -> Self {
+        if causes.len() == 1 {
+            return causes.remove(0);
+        }
+        Error::new(Kind::Exhausted, message).with_causes(causes)
+    }
+
+    /// Marks the error as worth another attempt.
+    pub fn transient(self) -> Self {
+        self.edit(|inner| inner.transient = Some(true))
+    }
+
+    /// Marks the error as final: no retry will help.
+    pub fn permanent(self) -> Self {
+        self.edit(|inner| inner.transient = Some(false))
+    }
+
+    /// Says when another attempt may be made, as a server does with `Retry-After`. Implies
+    /// [`Error::transient`].
+    pub fn with_retry_after(self, wait: Duration) -> Self {
+        self.edit(|inner| {
+            inner.retry_after = Some(wait);
+            inner.transient.get_or_insert(true);
+        })
+    }
+
+    /// Says what the user can do about it.
+    pub fn hint(self, hint: impl Into<Cow<'static, str>>) -> Self {
+        self.edit(|inner| inner.hint = Some(hint.into()))
+    }
+
+    /// Keeps the error this one came from.
+    pub fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.edit(|inner| inner.source = Some(Arc::new(source)))
+    }
+
+    /// Keeps the failures that led to this one, in the order in which they happened.
+    pub fn with_causes(self, causes: Vec<Error>) -> Self {
+        self.edit(|inner| inner.causes = causes)
+    }
+
+    pub(crate) fn with_attempts(self, attempts: u32) -> Self {
+        self.edit(|inner| inner.attempts = attempts)
+    }
+
+    /// Names the step this happened at, unless a step further in has done so.
+    pub(crate) fn at(self, path: impl FnOnce() -> Path) -> Self {
+        if self.0.path.is_some() {
+            return self;
+        }
+        let path = path();
+        if path.is_root() {
+            return self;
+        }
+        self.edit(|inner| inner.path = Some(path))
+    }
+
+    fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+
+    /// The class of the error.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// What happened, without the path.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// Where it happened; `None` if no step around it has a name.
+    pub fn path(&self) -> Option<&Path> {
+        self.0.path.as_ref()
+    }
+
+    /// The failures that led to this one: attempts of a retry, contenders of a race, members of a group.
+    pub fn causes(&self) -> &[Error] {
+        &self.0.causes
+    }
+
+    /// How many attempts were made; 1 unless a retry gave up.
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
+    }
+
+    /// Whether another attempt may help. An [`Kind::Exhausted`] error is as transient as its last cause.
+    pub fn is_transient(&self) -> bool {
+        match (self.0.transient, self.0.kind) {
+            (Some(known), _) => known,
+            (None, Kind::Timeout) => true,
+            (None, Kind::Exhausted) => self.0.causes.last().is_some_and(Error::is_transient),
+            (None, _) => false,
+        }
+    }
+
+    /// How long the failing side asked to be left alone, if it did.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
+    }
+
+    /// What the user can do about it, if something is known.
+    pub fn hint_text(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
+    /// The standard error this one was made from.
+    pub fn source(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+        self.0.source.as_deref()
+    }
+
+    /// The error this one was made from, if it is an `E`.
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
+        let source: &(dyn StdError + 'static) = self.0.source.as_deref()?;
+        source.downcast_ref()
+    }
+
+    fn write_story(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
+        write!(f, "{self}")?;
+        let mut source = self.source().map(|error| error as &(dyn StdError + 'static));
+        while let Some(error) = source {
+            // An error made by `?` has its source's text as its message: once is enough.
+            let text = error.to_string();
+            if text != self.message() {
+                write!(f, ": {text}")?;
+            }
+            source = error.source();
+        }
+        for cause in self.causes() {
+            write!(f, "\n{:indent$}- ", "", indent = 2 * (depth + 1))?;
+            cause.write_story(f, depth + 1)?;
+        }
+        if let Some(hint) = self.hint_text() {
+            write!(f, "\n{:indent$}hint: {hint}", "", indent = 2 * depth)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            // `{:#}`, without the flag, so that nested parts print their single line.
+            return write!(f, "{}", Story(self));
+        }
+        match self.path() {
+            Some(path) => write!(f, "{path}: {}", self.message()),
+            None => f.write_str(self.message()),
+        }
+    }
+}
+
+struct Story<'a>(&'a Error);
+
+impl fmt::Display for Story<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write_story(f, 0)
+    }
+}
+
+/// The same as `{:#}`, so that a `main` that returns this error prints something readable.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:#}")
+    }
+}
+
+impl<E: StdError + Send + Sync + 'static> From<E> for Error {
+    fn from(error: E) -> Self {
+        Error::failed(error.to_string()).with_source(error)
+    }
+}
+
+impl From<Error> for Box<dyn StdError + Send + Sync> {
+    fn from(error: Error) -> Self {
+        Box::new(Boxed(error))
+    }
+}
+
+/// [`Error`] as a standard error. `Error` itself cannot be one, because it is made from any of them.
+struct Boxed(Error);
+
+impl fmt::Debug for Boxed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for Boxed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl StdError for Boxed {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source().map(|error| error as &(dyn StdError + 'static))
+    }
+}
+
+/// `{kind, message}` and, where known, `path`, `attempts`, `retry_after_ms`, `causes` and `hint`.
+impl Serialize for Error {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("Error", 7)?;
+        out.serialize_field("kind", &self.kind())?;
+        out.serialize_field("message", self.message())?;
+        if let Some(path) = self.path() {
+            out.serialize_field("path", path)?;
+        }
+        if self.attempts() > 1 {
+            out.serialize_field("attempts", &self.attempts())?;
+        }
+        if let Some(wait) = self.retry_after() {
+            out.serialize_field("retry_after_ms", &(wait.as_secs_f64() * 1e3))?;
+        }
+        if !self.causes().is_empty() {
+            out.serialize_field("causes", self.causes())?;
+        }
+        if let Some(hint) = self.hint_text() {
+            out.serialize_field("hint", hint)?;
+        }
+        out.end()
+    }
+}

@@ -1,0 +1,207 @@
+//! Observable facts: the one way in which anything about a run is seen.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Kind};
+use crate::outcome::Quality;
+use crate::path::Path;
+
+/// One observable fact about a run.
+///
+/// Events serialise to flat-enough JSON objects: `{"v":1,"at_ms":12.5,"path":"triage.fetch","call":7,
+/// "fact":{"event":"retrying","attempt":2,"delay_ms":300.0}}`. Times are in milliseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// The version of this format, [`Event::VERSION`].
+    pub v: u16,
+    /// Time since the recording began.
+    #[serde(rename = "at_ms", with = "millis")]
+    pub at: Duration,
+    /// The step it is about.
+    pub path: Path,
+    /// The call of that step, unique in a recording; 0 is the root, which is never called.
+    pub call: u64,
+    /// The call inside which this call was made.
+    pub parent: u64,
+    /// The index of the stream item or record it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub item: Option<usize>,
+    /// What happened.
+    pub fact: Fact,
+}
+
+impl Event {
+    /// The version of the event format. It grows when a field changes its meaning or goes away.
+    pub const VERSION: u16 = 1;
+}
+
+/// What an [`Event`] says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Fact {
+    /// A named step was called.
+    Started,
+    /// A call waits for a permit.
+    Queued,
+    /// A call has its permit.
+    Admitted {
+        /// How long it waited.
+        #[serde(rename = "waited_ms", with = "millis")]
+        waited: Duration,
+    },
+    /// A call returned a value.
+    Finished {
+        /// From start to end, waiting included.
+        #[serde(rename = "took_ms", with = "millis")]
+        took: Duration,
+    },
+    /// A call returned an error.
+    Failed {
+        /// From start to end, waiting included.
+        #[serde(rename = "took_ms", with = "millis")]
+        took: Duration,
+        /// The error.
+        error: Failure,
+    },
+    /// A call was dropped before it could end: it timed out, lost a race, or its caller went away.
+    Cancelled {
+        /// From start to end, waiting included.
+        #[serde(rename = "took_ms", with = "millis")]
+        took: Duration,
+    },
+    /// The time of a step is up.
+    TimedOut {
+        /// The time it had.
+        #[serde(rename = "after_ms", with = "millis")]
+        after: Duration,
+    },
+    /// An attempt of a retried step failed.
+    AttemptFailed {
+        /// The attempt, from 1.
+        attempt: u32,
+        /// Its error.
+        error: Failure,
+    },
+    /// Another attempt follows.
+    Retrying {
+        /// The attempt that comes, from 2.
+        attempt: u32,
+        /// The wait before it.
+        #[serde(rename = "delay_ms", with = "millis")]
+        delay: Duration,
+    },
+    /// No further attempt is made although the error is transient.
+    RetryRefused {
+        /// Why not: `attempts`, `budget`, `deadline`, `retry_after` or `visible_output`.
+        reason: String,
+    },
+    /// A fallback stands in for a step that failed.
+    FellBack {
+        /// What it stands in for.
+        cause: Failure,
+    },
+    /// A result is less than what was asked for.
+    Degraded {
+        /// How good it is.
+        quality: Quality,
+        /// What is missing, and why.
+        causes: Vec<Failure>,
+    },
+    /// A contender of a race decided it.
+    RaceWon {
+        /// Its place, from 0.
+        contender: usize,
+        /// Its name, if it has one.
+        name: Option<String>,
+    },
+    /// A contender was dropped because another one had decided the race.
+    RaceLost {
+        /// Its place, from 0.
+        contender: usize,
+        /// Its name, if it has one.
+        name: Option<String>,
+    },
+    /// A contender failed while others went on.
+    RaceFailed {
+        /// Its place, from 0.
+        contender: usize,
+        /// Its name, if it has one.
+        name: Option<String>,
+        /// Its error.
+        error: Failure,
+    },
+    /// A second copy of a slow call was started.
+    Hedged {
+        /// How long the first copy had run.
+        #[serde(rename = "after_ms", with = "millis")]
+        after: Duration,
+    },
+    /// A record has passed a stage of a pipeline.
+    PipelineStage {
+        /// The place of the stage, from 0.
+        stage: usize,
+        /// The name of the stage.
+        name: String,
+        /// The limit of the stage; `None` means no limit.
+        limit: Option<usize>,
+        /// How long the record waited for the stage.
+        #[serde(rename = "waited_ms", with = "millis")]
+        waited: Duration,
+        /// How long the stage worked on the record.
+        #[serde(rename = "took_ms", with = "millis")]
+        took: Duration,
+    },
+    /// Work that cannot be dropped outlived its caller: it holds its permits until it ends.
+    Runaway,
+}
+
+/// An error as an event keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The class of the error.
+    pub kind: Kind,
+    /// What happened.
+    pub message: String,
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        Failure { kind: error.kind(), message: error.message().to_owned() }
+    }
+}
+
+/// A reader of events: a live page, an exporter, a log.
+///
+/// `record` is called on the task that the event comes from, so it should only hand the event on. It
+/// cannot make a run fail: a panic in it is caught, and the reader is not called again.
+pub trait Sink: Send + Sync + 'static {
+    /// Takes one event.
+    fn record(&self, event: &Event);
+}
+
+impl<F: Fn(&Event) + Send + Sync + 'static> Sink for F {
+    fn record(&self, event: &Event) {
+        self(event);
+    }
+}
+
+/// Durations as fractional milliseconds.
+pub(crate) mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        // Whole microseconds: more digits would be noise.
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        serializer.serialize_f64(micros as f64 / 1e3)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let ms = f64::deserialize(deserializer)?;
+        Duration::try_from_secs_f64(ms / 1e3).map_err(serde::de::Error::custom)
+    }
+}

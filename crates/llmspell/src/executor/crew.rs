@@ -1,0 +1,341 @@
+//! A bounded crew of workers: the executor under streams and groups.
+//!
+//! Each worker is a task that takes a job, runs it, and takes the next; a task a job would cost three
+//! times as much. Its promises:
+//!
+//! - Jobs in flight keep running however busy the owner is: nothing depends on the owner being polled.
+//! - Each job gives exactly one output, also if it panics or its worker is lost.
+//! - Dropping the crew aborts every worker.
+//! - A worker gives way after a few jobs, so that ready work starves nobody.
+//!
+//! # How jobs find workers
+//!
+//! One mutex guards two queues, jobs and outputs, and the list of idle workers. Two invariants hold
+//! whenever it is free:
+//!
+//! 1. There are at least as many workers as unfinished jobs, so that every job can run at the same time.
+//! 2. While a job waits, some worker is *searching*: it was woken or started, and will look.
+//!
+//! A searching worker that takes a job and leaves others behind wakes the next before it begins. So a
+//! crew wakes as many workers as it has work for, and no more: if jobs are ready at once, one or two
+//! workers do all of them, and nobody pays for waking the rest.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{self, Poll, Waker};
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use super::{launch, poll_contained, within};
+use crate::error::{Error, Kind};
+
+/// Jobs that a worker does in one go before it lets other tasks have their turn.
+const BURST: u32 = 16;
+
+/// How long the end of a crew waits for its workers.
+pub(crate) const GRACE: Duration = Duration::from_millis(50);
+
+/// What a crew does with its jobs.
+pub(crate) trait Work: Send + Sync + 'static {
+    type Job: Send + 'static;
+    type Out: Send + 'static;
+
+    /// Runs one job.
+    fn run(&self, index: usize, job: Self::Job) -> impl Future<Output = Self::Out> + Send;
+
+    /// The output of a job that could not end: it panicked, or its worker was lost.
+    fn lost(&self, index: usize, error: Error) -> Self::Out;
+}
+
+pub(crate) struct Crew<W: Work> {
+    shared: Arc<Shared<W>>,
+    workers: Vec<AbortHandle>,
+    /// Outputs taken out of the shared state, to be handed on without its lock.
+    taken: VecDeque<W::Out>,
+}
+
+struct Shared<W: Work> {
+    work: W,
+    state: Mutex<State<W>>,
+}
+
+struct State<W: Work> {
+    jobs: VecDeque<(usize, W::Job)>,
+    done: VecDeque<W::Out>,
+    running: usize,
+    /// Workers that exist.
+    alive: usize,
+    /// Workers that were woken or started and have not looked for a job yet.
+    searching: usize,
+    /// Workers without a job, by their number; the last to have worked is the first to be woken.
+    idle: Vec<usize>,
+    /// What each worker is doing, by its number.
+    workers: Vec<Worker>,
+    /// The owner, while it waits for an output or for the last worker to end.
+    owner: Option<Waker>,
+    /// Set once the owner wants no more outputs.
+    closed: bool,
+    /// Set once a worker was dropped before it could look for a job: the runtime is shutting down.
+    broken: bool,
+}
+
+enum Worker {
+    Searching,
+    Working,
+    Idle(Waker),
+    Gone,
+}
+
+impl<W: Work> Crew<W> {
+    pub(crate) fn new(work: W) -> Self {
+        let state = State {
+            jobs: VecDeque::new(),
+            done: VecDeque::new(),
+            running: 0,
+            alive: 0,
+            searching: 0,
+            idle: Vec::new(),
+            workers: Vec::new(),
+            owner: None,
+            closed: false,
+            broken: false,
+        };
+        Crew {
+            shared: Arc::new(Shared { work, state: Mutex::new(state) }),
+            workers: Vec::new(),
+            taken: VecDeque::new(),
+        }
+    }
+
+    /// Hands over jobs, emptying `jobs`. The caller bounds how many are in flight.
+    pub(crate) fn submit(&mut self, jobs: &mut VecDeque<(usize, W::Job)>) {
+        let mut state = self.shared.lock();
+        state.jobs.append(jobs);
+        let missing = (state.jobs.len() + state.running).saturating_sub(state.alive);
+        if missing == 0 {
+            let woken = state.wake_one();
+            drop(state);
+            return wake(woken);
+        }
+        let first = state.workers.len();
+        state.alive += missing;
+        state.searching += missing;
+        state.workers.extend(std::iter::repeat_with(|| Worker::Searching).take(missing));
+        drop(state);
+        for number in first..first + missing {
+            let membership = Membership { shared: self.shared.clone(), number, job: None };
+            self.workers.push(launch(worker(membership)));
+        }
+    }
+
+    /// The next output, in the order in which jobs end. Pending while there is none, even if there are
+    /// no jobs: the owner knows whether any are left.
+    pub(crate) fn poll_next(&mut self, task: &mut task::Context<'_>) -> Poll<W::Out> {
+        if let Some(out) = self.taken.pop_front() {
+            return Poll::Ready(out);
+        }
+        let mut state = self.shared.lock();
+        if state.broken {
+            let stranded: Vec<usize> = state.jobs.drain(..).map(|(index, _)| index).collect();
+            state.done.extend(stranded.into_iter().map(|index| self.shared.work.lost(index, shut_down())));
+        }
+        std::mem::swap(&mut state.done, &mut self.taken);
+        match self.taken.pop_front() {
+            Some(out) => Poll::Ready(out),
+            None => {
+                state.wait(task);
+                // Only if a worker was lost to a panic in a destructor.
+                let short = state.alive == 0 && !state.jobs.is_empty();
+                drop(state);
+                if short {
+                    self.submit(&mut VecDeque::new());
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The next output; the caller knows that there is one.
+    pub(crate) async fn next(&mut self) -> W::Out {
+        poll_fn(|task| self.poll_next(task)).await
+    }
+
+    /// Stops everything and waits until nothing is left, or until the grace is over: work that does not
+    /// give way to the scheduler cannot be dropped by anyone.
+    pub(crate) async fn stop(&mut self) {
+        self.abort();
+        within(Instant::now() + GRACE, poll_fn(|task| self.poll_ended(task))).await;
+    }
+
+    /// Stops everything: no job starts any more, running ones are dropped where they stand.
+    pub(crate) fn abort(&mut self) {
+        let abandoned = {
+            let mut state = self.shared.lock();
+            state.closed = true;
+            (std::mem::take(&mut state.jobs), std::mem::take(&mut state.done), std::mem::take(&mut self.taken))
+        };
+        // Dropped outside of the lock: whatever is in there may run code of the user.
+        drop(abandoned);
+        for worker in self.workers.drain(..) {
+            worker.abort();
+        }
+    }
+
+    /// Ready once no worker is alive. Only useful after [`Crew::abort`].
+    pub(crate) fn poll_ended(&mut self, task: &mut task::Context<'_>) -> Poll<()> {
+        let mut state = self.shared.lock();
+        if state.alive == 0 {
+            return Poll::Ready(());
+        }
+        state.wait(task);
+        Poll::Pending
+    }
+}
+
+impl<W: Work> Drop for Crew<W> {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
+
+impl<W: Work> Shared<W> {
+    fn lock(&self) -> MutexGuard<'_, State<W>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<W: Work> State<W> {
+    /// Sends an idle worker searching, if a job waits and nobody looks for it.
+    #[must_use = "the waker is to be woken once the lock is free"]
+    fn wake_one(&mut self) -> Option<Waker> {
+        if self.jobs.is_empty() || self.searching > 0 {
+            return None;
+        }
+        while let Some(number) = self.idle.pop() {
+            // A worker that died idle is still on the list.
+            if let Worker::Idle(_) = self.workers[number]
+                && let Worker::Idle(waker) = std::mem::replace(&mut self.workers[number], Worker::Searching)
+            {
+                self.searching += 1;
+                return Some(waker);
+            }
+        }
+        None
+    }
+
+    fn wait(&mut self, task: &task::Context<'_>) {
+        match &self.owner {
+            Some(owner) if owner.will_wake(task.waker()) => {}
+            _ => self.owner = Some(task.waker().clone()),
+        }
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+fn shut_down() -> Error {
+    Error::new(Kind::Cancelled, "the runtime shut down")
+}
+
+/// A worker: takes jobs until it is aborted.
+async fn worker<W: Work>(mut me: Membership<W>) {
+    let shared = me.shared.clone();
+    let mut finished = None;
+    let mut burst = 0;
+    loop {
+        let (index, job) = me.next_job(&mut finished, &mut burst).await;
+        let mut run = pin!(shared.work.run(index, job));
+        let out = poll_fn(|task| poll_contained(run.as_mut(), task)).await;
+        finished = Some(out.unwrap_or_else(|panic| shared.work.lost(index, panic)));
+    }
+}
+
+/// A worker's place in the crew. Dropping it, however that comes about, leaves the books straight.
+struct Membership<W: Work> {
+    shared: Arc<Shared<W>>,
+    number: usize,
+    /// The job in hand.
+    job: Option<usize>,
+}
+
+impl<W: Work> Membership<W> {
+    /// Delivers what is finished and waits for the next job.
+    async fn next_job(&mut self, finished: &mut Option<W::Out>, burst: &mut u32) -> (usize, W::Job) {
+        poll_fn(|task| {
+            let mut wakers = [None, None];
+            let mut guard = self.shared.lock();
+            let state = &mut *guard;
+            match &mut state.workers[self.number] {
+                // Nobody called: a timer of an earlier job, or the like.
+                Worker::Idle(waker) => {
+                    waker.clone_from(task.waker());
+                    return Poll::Pending;
+                }
+                Worker::Searching => state.searching -= 1,
+                Worker::Working | Worker::Gone => {}
+            }
+            if let Some(out) = finished.take() {
+                self.job = None;
+                state.running -= 1;
+                state.done.push_back(out);
+                wakers[0] = state.owner.take();
+            }
+            let poll = if *burst >= BURST && !state.jobs.is_empty() {
+                // Others first; then this worker looks again.
+                *burst = 0;
+                state.searching += 1;
+                state.workers[self.number] = Worker::Searching;
+                wakers[1] = Some(task.waker().clone());
+                Poll::Pending
+            } else if let Some((index, job)) = state.jobs.pop_front() {
+                *burst += 1;
+                self.job = Some(index);
+                state.running += 1;
+                state.workers[self.number] = Worker::Working;
+                wakers[1] = state.wake_one();
+                Poll::Ready((index, job))
+            } else {
+                *burst = 0;
+                state.idle.push(self.number);
+                state.workers[self.number] = Worker::Idle(task.waker().clone());
+                Poll::Pending
+            };
+            drop(guard);
+            wakers.into_iter().for_each(wake);
+            poll
+        })
+        .await
+    }
+}
+
+impl<W: Work> Drop for Membership<W> {
+    fn drop(&mut self) {
+        let mut guard = self.shared.lock();
+        let state = &mut *guard;
+        state.alive -= 1;
+        match std::mem::replace(&mut state.workers[self.number], Worker::Gone) {
+            Worker::Searching => {
+                state.searching -= 1;
+                state.broken |= !state.closed;
+            }
+            Worker::Idle(_) | Worker::Working | Worker::Gone => {}
+        }
+        if let Some(index) = self.job.take() {
+            state.running -= 1;
+            if !state.closed {
+                state.done.push_back(self.shared.work.lost(index, shut_down()));
+            }
+        }
+        let wakers = [state.owner.take(), state.wake_one()];
+        drop(guard);
+        wakers.into_iter().for_each(wake);
+    }
+}

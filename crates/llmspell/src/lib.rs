@@ -1,0 +1,81 @@
+//! The concurrency layer for LLM agents and tools.
+//!
+//! Everything that runs is a [`Step`]: an async function from an input to an output that can see a
+//! [`Context`]. A closure becomes one with [`step()`], a tool is one ([`tool`]), and each of five patterns
+//! makes a step out of steps, so they nest in any order.
+//!
+//! | you want to | pattern | begin with |
+//! |---|---|---|
+//! | run several things at once | [concurrent](pattern::concurrent) | [`join`], [`try_join`], [`settle`], [`all`] |
+//! | run one thing over many inputs, so many at a time | [stream](pattern::stream) | [`Step::stream`] |
+//! | bound the time, try again, serve something else | [timeout](pattern::timeout) | [`Step::timeout`], [`Step::retry`], [`Step::fallback`] |
+//! | ask several and take the first | [race](pattern::race) | [`race`], [`Step::hedge`] |
+//! | send records through stages that overlap | [pipeline](pattern::pipeline) | [`pipeline`] |
+//!
+//! ```
+//! use std::time::Duration;
+//! use llmspell::{Context, Retry, Step, race, step, value};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let secs = Duration::from_secs;
+//! # let (ask_small, ask_large) = (|question: String, _cx: Context| async move { Ok(question) }, |question: String, _cx: Context| async move { Ok(question) });
+//! let small = step(ask_small).named("small");
+//! let large = step(ask_large).named("large");
+//! let answer = race((small, large))
+//!     .timeout(secs(5))
+//!     .retry(Retry::exponential().max_attempts(3))
+//!     .deadline(secs(20))
+//!     .fallback(value("offline"))
+//!     .named("answer");
+//!
+//! let cx = Context::recording();
+//! let questions = ["why?", "how?"].map(String::from);
+//! let mut answers = answer.stream(questions, &cx).limit(8).ordered();
+//! while let Some(outcome) = answers.next().await {
+//!     println!("{} {:?}: {}", outcome.index, outcome.quality, outcome.result?);
+//! }
+//! println!("{}", cx.report()); // speedup, percentiles, critical path
+//! # Ok::<(), llmspell::Error>(()) }).unwrap();
+//! ```
+//!
+//! # What holds everywhere
+//!
+//! - Dropping a future, a stream or a group stops what it started.
+//! - A panic is the error of the item, branch or contender it happened in.
+//! - Nothing is unbounded: streams, pipelines and groups have limits, retries have a budget.
+//! - A result that is less than what was asked for says so ([`Outcome`]).
+//! - What happens is an [`Event`]; the library never prints.
+
+mod context;
+mod error;
+mod event;
+mod executor;
+mod human;
+mod limit;
+mod outcome;
+mod path;
+pub mod pattern;
+mod policy;
+mod record;
+mod report;
+mod step;
+pub mod tool;
+
+pub use context::{Canceller, Chunk, ChunkData, Chunks, Context, Hold};
+pub use error::{Error, Kind, Result};
+pub use event::{Event, Fact, Failure, Sink};
+pub use limit::{Limit, Limited};
+pub use outcome::{Choice, Outcome, Provenance, Quality, ServedBy};
+pub use path::Path;
+pub use pattern::concurrent::{Group, Join, Settle, all, join, settle, try_all, try_join};
+pub use pattern::pipeline::{Pipeline, pipeline};
+pub use pattern::race::{Contenders, Hedge, Hedged, Race, race};
+pub use pattern::stream::{IntoSource, Streaming};
+pub use pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeouts};
+pub use policy::{Policed, Policy};
+pub use report::{CriticalStep, PipelineReport, Report, StageReport, StepReport};
+pub use step::{BoxStep, Constant, FnStep, Map, Named, Observed, Shared, Spawned, Step, Then, step, value};
+pub use tool::{SlowTool, Tool};
+
+#[cfg(feature = "schema")]
+pub use schemars;

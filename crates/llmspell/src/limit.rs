@@ -1,0 +1,112 @@
+//! A limit on how many calls run at once.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::context::{Context, Held};
+use crate::error::Result;
+use crate::event::Fact;
+use crate::executor;
+use crate::step::Step;
+
+/// Permits for calls that run at the same time; whoever finds none waits in line.
+///
+/// Clones share their permits, so one limit can stand for one scarce thing that several steps use.
+///
+/// ```
+/// use llmspell::{Limit, Step, step};
+///
+/// let connections = Limit::new(8);
+/// let read = step(|key: String, _| async move { Ok(key) }).limit(connections.clone());
+/// let write = step(|key: String, _| async move { Ok(key) }).limit(connections);
+/// # let _ = (read, write);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Limit {
+    /// `None` means that there is no limit.
+    permits: Option<(Arc<Semaphore>, usize)>,
+}
+
+impl Limit {
+    /// At most `calls` at once.
+    ///
+    /// # Panics
+    /// If `calls` is 0, for nothing would ever run, or above `usize::MAX >> 3`.
+    pub fn new(calls: usize) -> Self {
+        assert!(calls > 0, "a limit must be at least 1: with 0, nothing would ever run");
+        Limit { permits: Some((Arc::new(Semaphore::new(calls)), calls)) }
+    }
+
+    /// No limit.
+    pub fn unlimited() -> Self {
+        Limit { permits: None }
+    }
+
+    /// How many calls may run at once; `None` if there is no limit.
+    pub fn calls(&self) -> Option<usize> {
+        self.permits.as_ref().map(|(_, calls)| *calls)
+    }
+
+    /// How many permits are free now; `None` if there is no limit.
+    pub fn available(&self) -> Option<usize> {
+        self.permits.as_ref().map(|(semaphore, _)| semaphore.available_permits())
+    }
+
+    /// Waits for a permit and gives the context to run under. The permit goes back once the holder, and
+    /// everything that has kept it with [`Context::hold`], is gone.
+    pub(crate) async fn admit(&self, cx: &Context) -> Option<(Context, Held)> {
+        let (semaphore, _) = self.permits.as_ref()?;
+        executor::breathe().await;
+        if let Ok(permit) = semaphore.try_acquire() {
+            return Some(cx.under_permit(semaphore, permit));
+        }
+        let since = cx.recorder().map(|_| Instant::now());
+        cx.fact(|| Fact::Queued);
+        // The semaphore is never closed, so there is always a permit in the end.
+        let permit = semaphore.acquire().await.ok()?;
+        if let Some(since) = since {
+            cx.fact(|| Fact::Admitted { waited: since.elapsed() });
+        }
+        Some(cx.under_permit(semaphore, permit))
+    }
+}
+
+impl From<usize> for Limit {
+    fn from(calls: usize) -> Self {
+        Limit::new(calls)
+    }
+}
+
+/// A step under a limit; made by [`Step::limit`].
+pub struct Limited<S> {
+    step: S,
+    limit: Limit,
+}
+
+impl<S> Limited<S> {
+    pub(crate) fn new(step: S, limit: Limit) -> Self {
+        Limited { step, limit }
+    }
+}
+
+impl<S: Step> Step for Limited<S> {
+    type In = S::In;
+    type Out = S::Out;
+
+    async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
+        match self.limit.admit(cx).await {
+            Some((cx, _held)) => self.step.run(input, &cx).await,
+            None => self.step.run(input, cx).await,
+        }
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.step.name()
+    }
+
+    fn default_in_flight(&self) -> usize {
+        self.step.default_in_flight()
+    }
+}

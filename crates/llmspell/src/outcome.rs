@@ -1,0 +1,169 @@
+//! A result together with how it came about.
+
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::path::Path;
+
+/// How good a result is, best first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Quality {
+    /// What was asked for.
+    #[default]
+    Full,
+    /// Part of what was asked for: some of it failed and was left out.
+    Partial,
+    /// A substitute served instead.
+    Fallback,
+}
+
+impl Quality {
+    /// The name used in JSON and in reports, such as `fallback`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Quality::Full => "full",
+            Quality::Partial => "partial",
+            Quality::Fallback => "fallback",
+        }
+    }
+}
+
+/// Which of several ways led to a result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// The step that made the choice.
+    pub path: Path,
+    /// What it chose.
+    pub served_by: ServedBy,
+}
+
+/// What a [`Choice`] came down to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ServedBy {
+    /// A contender of a race: its place, from 0, and its name if it has one.
+    Contender {
+        /// The place of the contender in the race.
+        index: usize,
+        /// The name of the contender.
+        name: Option<String>,
+    },
+    /// The second copy that a hedge started.
+    Hedge,
+    /// The fallback of a step that failed.
+    Fallback,
+}
+
+/// How a result came about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Attempts beyond the first, over all retries that led to the result.
+    pub retries: u32,
+    /// The choices made on the way: who won a race, whether a hedge or a fallback served.
+    pub choices: Vec<Choice>,
+}
+
+/// One result with its index, its quality and its history.
+///
+/// [`Streaming`](crate::Streaming) yields one for each input, [`settle`](crate::settle) gives one for
+/// each branch, and [`Step::observed`](crate::Step::observed) makes any step return one.
+#[derive(Clone, Debug)]
+pub struct Outcome<T> {
+    /// The place of the input, from 0.
+    pub index: usize,
+    /// What came out.
+    pub result: Result<T>,
+    /// Whether the result is what was asked for.
+    pub quality: Quality,
+    /// What failed on the way to the result: attempts that were retried, what a fallback stood in for,
+    /// parts that were left out.
+    pub causes: Vec<Error>,
+    /// Attempts, winners, fallbacks.
+    pub provenance: Provenance,
+}
+
+impl<T> Outcome<T> {
+    pub(crate) fn new(index: usize, result: Result<T>, ledger: &Ledger) -> Self {
+        match ledger.take() {
+            None => Outcome::plain(index, result),
+            Some(entries) => Outcome {
+                index,
+                result,
+                quality: entries.quality,
+                causes: entries.causes,
+                provenance: entries.provenance,
+            },
+        }
+    }
+
+    pub(crate) fn plain(index: usize, result: Result<T>) -> Self {
+        Outcome { index, result, quality: Quality::Full, causes: Vec::new(), provenance: Provenance::default() }
+    }
+
+    /// Whether there is a result.
+    pub fn is_ok(&self) -> bool {
+        self.result.is_ok()
+    }
+
+    /// Whether there is a result that is less than what was asked for.
+    pub fn is_degraded(&self) -> bool {
+        self.is_ok() && self.quality != Quality::Full
+    }
+}
+
+/// Where a scope collects the provenance of what runs in it. Empty, and free, until something happens.
+#[derive(Default)]
+pub(crate) struct Ledger(Mutex<Option<Box<Entries>>>);
+
+#[derive(Default)]
+pub(crate) struct Entries {
+    quality: Quality,
+    causes: Vec<Error>,
+    provenance: Provenance,
+}
+
+impl Entries {
+    /// A result less good than asked for, and why.
+    pub(crate) fn degrade(&mut self, quality: Quality, causes: impl IntoIterator<Item = Error>) {
+        self.quality = self.quality.max(quality);
+        self.causes.extend(causes);
+    }
+
+    /// Attempts that failed before the one that counts.
+    pub(crate) fn retried(&mut self, failures: Vec<Error>) {
+        self.provenance.retries += u32::try_from(failures.len()).unwrap_or(u32::MAX);
+        self.causes.extend(failures);
+    }
+
+    pub(crate) fn chose(&mut self, path: Path, served_by: ServedBy) {
+        self.provenance.choices.push(Choice { path, served_by });
+    }
+
+    fn absorb(&mut self, other: Entries) {
+        self.degrade(other.quality, other.causes);
+        self.provenance.retries += other.provenance.retries;
+        self.provenance.choices.extend(other.provenance.choices);
+    }
+}
+
+impl Ledger {
+    pub(crate) fn write(&self, entry: impl FnOnce(&mut Entries)) {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entry(entries.get_or_insert_default());
+    }
+
+    /// Moves everything that `winner` collected into this ledger.
+    pub(crate) fn merge(&self, winner: &Ledger) {
+        if let Some(entries) = winner.take() {
+            self.write(|mine| mine.absorb(*entries));
+        }
+    }
+
+    fn take(&self) -> Option<Box<Entries>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}

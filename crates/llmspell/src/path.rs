@@ -1,0 +1,64 @@
+//! The place of a step in the tree of steps that run.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// A step path such as `triage.fetch`: the names of the steps around a call, outermost first.
+///
+/// The same string stands in errors, in events and in the report. The path of work that no named step
+/// surrounds is empty and prints as `(root)`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Path(Arc<str>);
+
+impl Path {
+    /// The empty path.
+    pub fn root() -> Self {
+        Path(Arc::from(""))
+    }
+
+    /// This path with one more name at its end.
+    pub fn join(&self, name: &str) -> Self {
+        if self.is_root() { Path(Arc::from(name)) } else { Path(Arc::from(format!("{self}.{name}"))) }
+    }
+
+    /// Whether the path is empty.
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The path as text, empty at the root.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Path {
+    fn from(text: &str) -> Self {
+        Path(Arc::from(text))
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_root() { "(root)" } else { &self.0 })
+    }
+}
+
+impl fmt::Debug for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl serde::Serialize for Path {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Path {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Ok(Path(Arc::from(text.as_ref())))
+    }
+}

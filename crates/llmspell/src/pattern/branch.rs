@@ -1,0 +1,95 @@
+//! Branches that run in the task of their caller: what tuples of steps have in common.
+//!
+//! Nothing is spawned and nothing is boxed, so a branch may be dropped at any instant and is gone by then.
+//! A panic in one branch is that branch's error. Every wake polls all branches that are not done, which
+//! suits the few that a tuple or a race has; for many, see [`Crew`](crate::executor::Crew).
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{self, Poll};
+
+use crate::error::{Error, Result};
+use crate::executor::poll_contained;
+
+/// One branch: its future until it is done or stopped, then its result.
+pub(crate) struct Branch<'a, F, T> {
+    work: Pin<&'a mut Option<F>>,
+    result: Option<Result<T>>,
+}
+
+impl<'a, F, T> Branch<'a, F, T> {
+    pub(crate) fn new(work: Pin<&'a mut Option<F>>) -> Self {
+        Branch { work, result: None }
+    }
+
+    /// The result; `None` if the branch was stopped before it had one.
+    pub(crate) fn take(&mut self) -> Option<Result<T>> {
+        self.result.take()
+    }
+}
+
+/// A branch whose output type does not matter.
+pub(crate) trait Advance: Send {
+    /// Goes on with the work. Ready once, with the error if it failed; pending for ever after that.
+    fn advance(&mut self, task: &mut task::Context<'_>) -> Poll<Option<Error>>;
+
+    /// Drops the work. The branch keeps its result if it has one.
+    fn stop(&mut self);
+}
+
+impl<F, T> Advance for Branch<'_, F, T>
+where
+    F: Future<Output = Result<T>> + Send,
+    T: Send,
+{
+    fn advance(&mut self, task: &mut task::Context<'_>) -> Poll<Option<Error>> {
+        let Some(work) = self.work.as_mut().as_pin_mut() else {
+            return Poll::Pending;
+        };
+        let Poll::Ready(result) = poll_contained(work, task) else {
+            return Poll::Pending;
+        };
+        let result = result.unwrap_or_else(Err);
+        let error = result.as_ref().err().cloned();
+        self.result = Some(result);
+        self.work.set(None);
+        Poll::Ready(error)
+    }
+
+    fn stop(&mut self) {
+        self.work.set(None);
+    }
+}
+
+/// Runs branches until all of them, or with `fail_fast` one of them, is done for; at most `limit` at once.
+pub(crate) async fn run_all(branches: &mut [&mut dyn Advance], limit: usize, fail_fast: bool) {
+    let mut left = branches.len();
+    let mut first = 0;
+    poll_fn(|task| {
+        // Starting with another branch each time: if the scheduler cuts a turn short, it is not always
+        // the same branch that goes without.
+        first = (first + 1) % branches.len();
+        let mut started = branches.len().min(limit + (branches.len() - left));
+        if limit < branches.len() {
+            // With a limit, branches start in order, and so the order is kept.
+            first = 0;
+        }
+        let mut k = 0;
+        while k < branches.len() {
+            let index = (first + k) % branches.len();
+            k += 1;
+            if index >= started {
+                continue;
+            }
+            if let Poll::Ready(error) = branches[index].advance(task) {
+                left -= 1;
+                started = branches.len().min(started + 1);
+                if left == 0 || (fail_fast && error.is_some()) {
+                    return Poll::Ready(());
+                }
+            }
+        }
+        Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,166 @@
+//! Several steps at once, on the same input.
+//!
+//! *Waits for* all branches ([`join`], [`all`]), for the first failure ([`try_join`], [`try_all`]), or for
+//! everything to settle one way or the other ([`settle`]).
+//! *Cancels* the siblings of a branch that fails, with `try_` only: whether one failure decides is the
+//! choice of each group.
+//! *Bounds* how many branches run at once, by [`Join::limit`].
+//! *Fails with* the error of the branch that failed; if several did, with
+//! [`Kind::Exhausted`](crate::Kind::Exhausted) and all of them as causes.
+//!
+//! A tuple has branches of different types; they run in the task of the caller, and nothing is spawned. A
+//! vector has any number of branches of one type (see [`Step::boxed`]); they run on tasks of their own and
+//! can use all cores. In both, a panic is the error of its branch.
+//!
+//! ```
+//! use llmspell::{Context, Step, join, step};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let words = step(|text: String, _| async move { Ok(text.split(' ').count()) });
+//! let shout = step(|text: String, _| async move { Ok(text.to_uppercase()) });
+//! let (count, loud) = join((words, shout)).run("two words".into(), &Context::new()).await?;
+//! assert_eq!((count, loud.as_str()), (2, "TWO WORDS"));
+//! # Ok::<(), llmspell::Error>(()) }).unwrap();
+//! ```
+
+mod tuple;
+mod vector;
+
+use std::sync::Arc;
+
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::step::Step;
+
+mod sealed {
+    pub trait Sealed {}
+}
+use sealed::Sealed;
+
+/// Steps over the same input that can run at once: a tuple of two to eight, or a vector.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a group of steps",
+    label = "expected a tuple or a vector of steps",
+    note = "all members take the same input type, and it must be `Clone`; `.shared()` lends an `Arc` of one that is not"
+)]
+pub trait Group: Sealed + Send + Sync + 'static {
+    /// What every member takes.
+    type In: Send + 'static;
+    /// What the members give, together.
+    type Outs: Send + 'static;
+    /// The outcomes of the members, together.
+    type Outcomes: Send + 'static;
+
+    #[doc(hidden)]
+    fn join(
+        self: &Arc<Self>,
+        input: Self::In,
+        cx: &Context,
+        how: How,
+    ) -> impl Future<Output = Result<Self::Outs>> + Send;
+
+    #[doc(hidden)]
+    fn settle(self: &Arc<Self>, input: Self::In, cx: &Context, how: How)
+    -> impl Future<Output = Self::Outcomes> + Send;
+}
+
+/// How a group runs.
+#[doc(hidden)]
+#[derive(Clone, Copy)]
+pub struct How {
+    limit: usize,
+    fail_fast: bool,
+}
+
+/// Runs all members to their end, and gives all outputs if none failed.
+pub fn join<G: Group>(group: G) -> Join<G> {
+    Join { group: Arc::new(group), how: How { limit: usize::MAX, fail_fast: false } }
+}
+
+/// Runs all members; the first failure cancels the others.
+pub fn try_join<G: Group>(group: G) -> Join<G> {
+    Join { group: Arc::new(group), how: How { limit: usize::MAX, fail_fast: true } }
+}
+
+/// [`join`] over any number of steps.
+pub fn all<S: Step<In: Clone>>(steps: impl IntoIterator<Item = S>) -> Join<Vec<S>> {
+    join(steps.into_iter().collect::<Vec<_>>())
+}
+
+/// [`try_join`] over any number of steps.
+pub fn try_all<S: Step<In: Clone>>(steps: impl IntoIterator<Item = S>) -> Join<Vec<S>> {
+    try_join(steps.into_iter().collect::<Vec<_>>())
+}
+
+/// Runs all members to their end and gives an [`Outcome`](crate::Outcome) for each; never fails.
+pub fn settle<G: Group>(group: G) -> Settle<G> {
+    Settle { group: Arc::new(group), how: How { limit: usize::MAX, fail_fast: false } }
+}
+
+/// A group that fails if a member does; made by [`join`], [`try_join`], [`all`] and [`try_all`].
+pub struct Join<G> {
+    group: Arc<G>,
+    how: How,
+}
+
+impl<G: Group> Join<G> {
+    /// Lets at most `branches` of one call run at once; the others start as these end, in order.
+    ///
+    /// # Panics
+    /// If `branches` is 0.
+    pub fn limit(mut self, branches: usize) -> Self {
+        self.how.limit = at_least_one(branches);
+        self
+    }
+}
+
+impl<G: Group> Step for Join<G> {
+    type In = G::In;
+    type Out = G::Outs;
+
+    fn run(&self, input: G::In, cx: &Context) -> impl Future<Output = Result<G::Outs>> + Send {
+        self.group.join(input, cx, self.how)
+    }
+}
+
+/// A group that gives every outcome; made by [`settle`].
+pub struct Settle<G> {
+    group: Arc<G>,
+    how: How,
+}
+
+impl<G: Group> Settle<G> {
+    /// Lets at most `branches` of one call run at once; the others start as these end, in order.
+    ///
+    /// # Panics
+    /// If `branches` is 0.
+    pub fn limit(mut self, branches: usize) -> Self {
+        self.how.limit = at_least_one(branches);
+        self
+    }
+}
+
+impl<G: Group> Step for Settle<G> {
+    type In = G::In;
+    type Out = G::Outcomes;
+
+    async fn run(&self, input: G::In, cx: &Context) -> Result<G::Outcomes> {
+        Ok(self.group.settle(input, cx, self.how).await)
+    }
+}
+
+fn at_least_one(branches: usize) -> usize {
+    assert!(branches > 0, "a limit must be at least 1: with 0, nothing would ever run");
+    branches
+}
+
+/// The error of a group in which `failures` of `members` failed.
+fn group_error(failures: Vec<Error>, members: usize) -> Error {
+    let message = format!("{} of {members} branches failed", failures.len());
+    Error::exhausted(message, failures)
+}
+
+/// The result of a branch that was stopped because a sibling had failed.
+fn stopped() -> Error {
+    Error::new(Kind::Cancelled, "cancelled because a sibling failed")
+}

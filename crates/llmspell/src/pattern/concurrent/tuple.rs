@@ -1,0 +1,55 @@
+//! Groups of steps of different types.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use super::{Group, How, Sealed, group_error, stopped};
+use crate::context::Context;
+use crate::error::Result;
+use crate::outcome::Outcome;
+use crate::pattern::branch::{Advance, Branch, run_all};
+use crate::step::Step;
+
+macro_rules! group {
+    ($members:literal: $($step:ident $branch:ident $cx:ident $scope:ident $index:tt),+) => {
+        impl<In: Clone + Send + 'static, $($step: Step<In = In>),+> Sealed for ($($step,)+) {}
+
+        impl<In: Clone + Send + 'static, $($step: Step<In = In>),+> Group for ($($step,)+) {
+            type In = In;
+            type Outs = ($($step::Out,)+);
+            type Outcomes = ($(Outcome<$step::Out>,)+);
+
+            async fn join(self: &Arc<Self>, input: In, cx: &Context, how: How) -> Result<Self::Outs> {
+                $(let $branch = pin!(Some(self.$index.run(input.clone(), cx)));)+
+                drop(input);
+                $(let mut $branch = Branch::new($branch);)+
+                run_all(&mut [$(&mut $branch as &mut dyn Advance),+], how.limit, how.fail_fast).await;
+                match ($($branch.take(),)+) {
+                    ($(Some(Ok($branch)),)+) => Ok(($($branch,)+)),
+                    ($($branch,)+) => {
+                        let mut failures = Vec::new();
+                        $(failures.extend($branch.and_then(Result::err));)+
+                        Err(group_error(failures, $members))
+                    }
+                }
+            }
+
+            async fn settle(self: &Arc<Self>, input: In, cx: &Context, how: How) -> Self::Outcomes {
+                $(let ($cx, $scope) = cx.scope(None);)+
+                $(let $branch = pin!(Some(self.$index.run(input.clone(), &$cx)));)+
+                drop(input);
+                $(let mut $branch = Branch::new($branch);)+
+                run_all(&mut [$(&mut $branch as &mut dyn Advance),+], how.limit, how.fail_fast).await;
+                ($(Outcome::new($index, $branch.take().unwrap_or_else(|| Err(stopped())), $scope.ledger()),)+)
+            }
+        }
+    };
+}
+
+group!(2: A a ca sa 0, B b cb sb 1);
+group!(3: A a ca sa 0, B b cb sb 1, C c cc sc 2);
+group!(4: A a ca sa 0, B b cb sb 1, C c cc sc 2, D d cd sd 3);
+group!(5: A a ca sa 0, B b cb sb 1, C c cc sc 2, D d cd sd 3, E e ce se 4);
+group!(6: A a ca sa 0, B b cb sb 1, C c cc sc 2, D d cd sd 3, E e ce se 4, F f cf sf 5);
+group!(7: A a ca sa 0, B b cb sb 1, C c cc sc 2, D d cd sd 3, E e ce se 4, F f cf sf 5, G g cg sg 6);
+group!(8: A a ca sa 0, B b cb sb 1, C c cc sc 2, D d cd sd 3, E e ce se 4, F f cf sf 5, G g cg sg 6, H h ch sh 7);

@@ -1,0 +1,97 @@
+//! Groups of any number of steps of one type.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::{Group, How, Sealed, group_error, stopped};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::executor::{Crew, Work};
+use crate::outcome::Outcome;
+use crate::step::Step;
+
+impl<S: Step<In: Clone>> Sealed for Vec<S> {}
+
+impl<S: Step<In: Clone>> Group for Vec<S> {
+    type In = S::In;
+    type Outs = Vec<S::Out>;
+    type Outcomes = Vec<Outcome<S::Out>>;
+
+    async fn join(self: &Arc<Self>, input: S::In, cx: &Context, how: How) -> Result<Vec<S::Out>> {
+        let mut outs = Vec::with_capacity(self.len());
+        let mut failures = Vec::new();
+        for outcome in run_members(self, input, cx, how, false).await {
+            match outcome.map(|outcome| outcome.result) {
+                Some(Ok(out)) => outs.push(out),
+                Some(Err(error)) => failures.push(error),
+                None => {}
+            }
+        }
+        if failures.is_empty() { Ok(outs) } else { Err(group_error(failures, self.len())) }
+    }
+
+    async fn settle(self: &Arc<Self>, input: S::In, cx: &Context, how: How) -> Vec<Outcome<S::Out>> {
+        let outcomes = run_members(self, input, cx, how, true).await.into_iter().enumerate();
+        outcomes.map(|(index, outcome)| outcome.unwrap_or_else(|| Outcome::plain(index, Err(stopped())))).collect()
+    }
+}
+
+/// What one member of the group does.
+struct Members<S> {
+    steps: Arc<Vec<S>>,
+    cx: Context,
+    /// Whether each member has a scope of its own for provenance.
+    apart: bool,
+}
+
+impl<S: Step> Work for Members<S> {
+    type Job = S::In;
+    type Out = Outcome<S::Out>;
+
+    async fn run(&self, index: usize, input: S::In) -> Outcome<S::Out> {
+        let step = &self.steps[index];
+        if self.apart {
+            let (cx, scope) = self.cx.scope(None);
+            let result = step.run(input, &cx).await;
+            Outcome::new(index, result, scope.ledger())
+        } else {
+            Outcome::plain(index, step.run(input, &self.cx).await)
+        }
+    }
+
+    fn lost(&self, index: usize, error: Error) -> Outcome<S::Out> {
+        Outcome::plain(index, Err(error.at(|| self.cx.path())))
+    }
+}
+
+/// The outcomes in the order of the members; `None` for those that were stopped or never started.
+async fn run_members<S: Step<In: Clone>>(
+    steps: &Arc<Vec<S>>,
+    input: S::In,
+    cx: &Context,
+    how: How,
+    apart: bool,
+) -> Vec<Option<Outcome<S::Out>>> {
+    let total = steps.len();
+    let mut outcomes: Vec<Option<Outcome<S::Out>>> = std::iter::repeat_with(|| None).take(total).collect();
+    let mut crew = Crew::new(Members { steps: steps.clone(), cx: cx.clone(), apart });
+    let mut jobs: VecDeque<_> = (0..total.min(how.limit)).map(|index| (index, input.clone())).collect();
+    let mut started = jobs.len();
+    crew.submit(&mut jobs);
+    for _ in 0..total {
+        let outcome = crew.next().await;
+        let failed = !outcome.is_ok();
+        let index = outcome.index;
+        outcomes[index] = Some(outcome);
+        if failed && how.fail_fast {
+            crew.stop().await;
+            break;
+        }
+        if started < total {
+            jobs.push_back((started, input.clone()));
+            started += 1;
+            crew.submit(&mut jobs);
+        }
+    }
+    outcomes
+}

@@ -1,0 +1,189 @@
+//! Stages in sequence, each with its own limit; records overlap across them.
+//!
+//! *Waits for* every stage of every record.
+//! *Cancels* what is behind a record that is stopped: it goes through no further stage.
+//! *Bounds* the calls in each stage ([`Pipeline::limit`]) and, streamed, the records in flight
+//! ([`Streaming::limit`](crate::Streaming::limit)). There are no queues between stages beyond that: a
+//! record that waits for a stage is one of those in flight.
+//! *Fails with* the error of the stage, per record; its path names the stage.
+//!
+//! One record passes through its stages one after another. Overlap comes from [streaming] many: while one
+//! record is in the second stage, another is in the first. Waiting records enter a stage in the order in
+//! which they came to it; a permit is given back before the next stage begins.
+//!
+//! [streaming]: crate::Step::stream
+//!
+//! ```
+//! use llmspell::{Context, Step, pipeline, step};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let fetch = step(|id: u32, _| async move { Ok(format!("page {id}")) });
+//! let count = step(|page: String, _| async move { Ok(page.len()) });
+//! let flow = pipeline("index").stage("fetch", fetch).limit(8).stage("count", count).limit(2);
+//!
+//! let cx = Context::recording();
+//! let sizes = flow.stream(0..100, &cx).ordered().try_collect().await?;
+//! assert_eq!(sizes[99], 7);
+//! assert_eq!(cx.report().pipelines[0].records, 100);
+//! # Ok::<(), llmspell::Error>(()) }).unwrap();
+//! ```
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::context::Context;
+use crate::error::Result;
+use crate::event::Fact;
+use crate::limit::Limit;
+use crate::step::{Step, call};
+
+/// Begins a pipeline; add stages with [`Pipeline::stage`]. The name stands in paths and in the report.
+pub fn pipeline<In: Send + 'static>(name: impl Into<Arc<str>>) -> Pipeline<Start<In>> {
+    Pipeline { name: name.into(), stages: Start(PhantomData) }
+}
+
+/// Stages in sequence; made by [`pipeline`].
+pub struct Pipeline<C> {
+    name: Arc<str>,
+    stages: C,
+}
+
+/// A pipeline without stages.
+pub struct Start<In>(PhantomData<fn(In)>);
+
+/// The last stage of a pipeline and everything before it.
+pub struct Stage<C, S> {
+    before: C,
+    place: usize,
+    name: Arc<str>,
+    step: S,
+    limit: Limit,
+}
+
+mod sealed {
+    use super::{Context, Result};
+
+    /// The stages of a pipeline so far.
+    pub trait Chain: Send + Sync + 'static {
+        type In: Send + 'static;
+        type Out: Send + 'static;
+
+        fn pass(&self, record: Self::In, cx: &Context) -> impl Future<Output = Result<Self::Out>> + Send;
+
+        /// How many stages there are.
+        fn len(&self) -> usize;
+
+        /// How many records keep all stages busy.
+        fn in_flight(&self) -> usize;
+    }
+}
+use sealed::Chain;
+
+impl<In: Send + 'static> Chain for Start<In> {
+    type In = In;
+    type Out = In;
+
+    async fn pass(&self, record: In, _: &Context) -> Result<In> {
+        Ok(record)
+    }
+
+    fn len(&self) -> usize {
+        0
+    }
+
+    fn in_flight(&self) -> usize {
+        0
+    }
+}
+
+/// What an unlimited stage counts for in the default number of records in flight.
+const UNLIMITED_STAGE: usize = 16;
+
+impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
+    type In = C::In;
+    type Out = S::Out;
+
+    async fn pass(&self, record: C::In, cx: &Context) -> Result<S::Out> {
+        let record = self.before.pass(record, cx).await?;
+        let cx = cx.named(&self.name);
+        call(&cx, self.enter(record, &cx)).await
+    }
+
+    fn len(&self) -> usize {
+        self.place + 1
+    }
+
+    fn in_flight(&self) -> usize {
+        // One more than the limit: a record waits at the door, and the stage never runs dry.
+        self.before
+            .in_flight()
+            .saturating_add(self.limit.calls().map_or(UNLIMITED_STAGE, |calls| calls.saturating_add(1)))
+    }
+}
+
+impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
+    async fn enter(&self, record: C::Out, cx: &Context) -> Result<S::Out> {
+        let arrived = cx.recorder().map(|_| Instant::now());
+        let admitted = self.limit.admit(cx).await;
+        let began = arrived.map(|_| Instant::now());
+        let result = match &admitted {
+            Some((cx, _held)) => self.step.run(record, cx).await,
+            None => self.step.run(record, cx).await,
+        };
+        if let (Some(arrived), Some(began)) = (arrived, began) {
+            cx.fact(|| Fact::PipelineStage {
+                stage: self.place,
+                name: self.name.to_string(),
+                limit: self.limit.calls(),
+                waited: began - arrived,
+                took: began.elapsed(),
+            });
+        }
+        result
+    }
+}
+
+impl<C: Chain> Pipeline<C> {
+    /// Adds a stage after those there are.
+    pub fn stage<S>(self, name: impl Into<Arc<str>>, step: S) -> Pipeline<Stage<C, S>>
+    where
+        S: Step<In = C::Out>,
+    {
+        let place = self.stages.len();
+        let stages = Stage { before: self.stages, place, name: name.into(), step, limit: Limit::unlimited() };
+        Pipeline { name: self.name, stages }
+    }
+}
+
+impl<C, S> Pipeline<Stage<C, S>> {
+    /// Lets at most so many records be in the stage added last; a [`Limit`] can be shared. The default is
+    /// no limit.
+    ///
+    /// # Panics
+    /// If the limit is 0.
+    pub fn limit(mut self, limit: impl Into<Limit>) -> Self {
+        self.stages.limit = limit.into();
+        self
+    }
+}
+
+impl<C: Chain, S: Step<In = C::Out>> Step for Pipeline<Stage<C, S>> {
+    type In = C::In;
+    type Out = S::Out;
+
+    async fn run(&self, record: C::In, cx: &Context) -> Result<S::Out> {
+        let cx = cx.named(&self.name);
+        call(&cx, self.stages.pass(record, &cx)).await
+    }
+
+    fn name(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    /// The sum of the limits, one more for each stage; 16 for a stage without one.
+    fn default_in_flight(&self) -> usize {
+        self.stages.in_flight()
+    }
+}

@@ -1,0 +1,75 @@
+//! Tuples and vectors of contenders.
+
+use std::pin::{Pin, pin};
+
+use super::contest::{Lane, adopt, contender, decide};
+use super::{Contenders, How, Sealed};
+use crate::context::Context;
+use crate::error::Result;
+use crate::pattern::branch::{Advance, Branch};
+use crate::step::Step;
+
+macro_rules! contenders {
+    ($($step:ident $branch:ident $lane:ident $index:tt),+) => {
+        impl<In, Out, $($step),+> Sealed for ($($step,)+)
+        where
+            In: Clone + Send + 'static,
+            Out: Send + 'static,
+            $($step: Step<In = In, Out = Out>,)+
+        {
+        }
+
+        impl<In, Out, $($step),+> Contenders for ($($step,)+)
+        where
+            In: Clone + Send + 'static,
+            Out: Send + 'static,
+            $($step: Step<In = In, Out = Out>,)+
+        {
+            type In = In;
+            type Out = Out;
+
+            async fn contend(&self, input: In, cx: &Context, how: &How) -> Result<Out> {
+                $(let $lane = Lane::new(cx, how, $index);)+
+                $(let $branch = pin!(Some(self.$index.run(input.clone(), &$lane.cx)));)+
+                drop(input);
+                $(let mut $branch = Branch::new($branch);)+
+                let names = [$(self.$index.name()),+];
+                let winner = decide(&mut [$(&mut $branch as &mut dyn Advance),+], &names, cx, how).await?;
+                let (result, lane) = match winner {
+                    $($index => ($branch.take(), &$lane),)+
+                    _ => unreachable!("the winner is one of the contenders"),
+                };
+                adopt(cx, lane, contender(winner, names[winner]));
+                result.expect("the winner has completed")
+            }
+        }
+    };
+}
+
+contenders!(A a la 0, B b lb 1);
+contenders!(A a la 0, B b lb 1, C c lc 2);
+contenders!(A a la 0, B b lb 1, C c lc 2, D d ld 3);
+contenders!(A a la 0, B b lb 1, C c lc 2, D d ld 3, E e le 4);
+contenders!(A a la 0, B b lb 1, C c lc 2, D d ld 3, E e le 4, F f lf 5);
+contenders!(A a la 0, B b lb 1, C c lc 2, D d ld 3, E e le 4, F f lf 5, G g lg 6);
+contenders!(A a la 0, B b lb 1, C c lc 2, D d ld 3, E e le 4, F f lf 5, G g lg 6, H h lh 7);
+
+impl<S: Step<In: Clone>> Sealed for Vec<S> {}
+
+impl<S: Step<In: Clone>> Contenders for Vec<S> {
+    type In = S::In;
+    type Out = S::Out;
+
+    async fn contend(&self, input: S::In, cx: &Context, how: &How) -> Result<S::Out> {
+        let lanes: Vec<Lane> = (0..self.len()).map(|index| Lane::new(cx, how, index)).collect();
+        let names: Vec<Option<&str>> = self.iter().map(Step::name).collect();
+        let runs = self.iter().zip(&lanes).map(|(step, lane)| Some(step.run(input.clone(), &lane.cx)));
+        let mut work: Vec<Pin<Box<Option<_>>>> = runs.map(Box::pin).collect();
+        drop(input);
+        let mut branches: Vec<_> = work.iter_mut().map(|work| Branch::new(work.as_mut())).collect();
+        let mut contenders: Vec<_> = branches.iter_mut().map(|branch| branch as &mut dyn Advance).collect();
+        let winner = decide(&mut contenders, &names, cx, how).await?;
+        adopt(cx, &lanes[winner], contender(winner, names[winner]));
+        branches[winner].take().expect("the winner has completed")
+    }
+}

@@ -1,0 +1,327 @@
+//! One step over a stream of inputs, several at once.
+//!
+//! *Waits for* each item; outcomes come as they finish, or in the order of the inputs.
+//! *Cancels* everything in flight when it is dropped or ends early ([`Streaming::take`],
+//! [`Streaming::until`], [`Streaming::stop`]).
+//! *Bounds* the items in flight by [`Streaming::limit`], and how far the source is pulled ahead of the
+//! consumer: pulled minus delivered never exceeds the limit plus the reorder window.
+//! *Fails with* nothing: a failure, a panic included, is the outcome of its item, and the stream goes on.
+//!
+//! Items run on tasks of their own, so they make progress while the consumer is busy, and the consumer may
+//! share any lock with them. The source is polled by the consumer; that is what backpressure means.
+//!
+//! ```
+//! use llmspell::{Context, Step, step};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let square = step(|n: u64, _| async move { Ok(n * n) });
+//! let mut squares = square.stream(1.., &Context::new()).limit(3).ordered();
+//! let mut sum = 0;
+//! while let Some(outcome) = squares.next().await {
+//!     sum += outcome.result?;
+//!     if sum > 50 {
+//!         break; // the items in flight are stopped as `squares` is dropped
+//!     }
+//! }
+//! assert_eq!(sum, 55);
+//! # Ok::<(), llmspell::Error>(()) }).unwrap();
+//! ```
+
+mod source;
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{self, Poll, ready};
+
+use futures_core::Stream;
+use tokio::task::coop::poll_proceed;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+pub use source::IntoSource;
+use source::Source;
+
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::executor::{Crew, GRACE, Work};
+use crate::outcome::Outcome;
+use crate::step::{Step, observe};
+
+/// The outcomes of a step over a stream of inputs; made by [`Step::stream`]. A `Stream` itself.
+///
+/// Nothing runs before the first poll, which must happen inside a tokio runtime. Dropping it stops
+/// everything in flight.
+#[must_use = "a stream does nothing unless it is polled"]
+pub struct Streaming<S: Step> {
+    crew: Crew<Items<S>>,
+    /// `None` once it has ended or is not wanted any more.
+    source: Option<Source<S::In>>,
+    cancelled: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    limit: usize,
+    window: usize,
+    /// Outcomes that wait for an earlier one; the first place is that of the next to deliver. `None` if
+    /// order does not matter.
+    reorder: Option<VecDeque<Option<Outcome<S::Out>>>>,
+    pulled: usize,
+    finished: usize,
+    delivered: usize,
+    /// Jobs on their way from the source to the crew.
+    admitted: VecDeque<(usize, S::In)>,
+    take: usize,
+    until: Option<Box<Predicate<S::Out>>>,
+    ending: Ending,
+}
+
+type Predicate<T> = dyn FnMut(&Outcome<T>) -> bool + Send;
+
+enum Ending {
+    NotYet,
+    /// Waiting until nothing is left of what was started, at most until the alarm.
+    Stopping(Pin<Box<Sleep>>),
+    Ended,
+}
+
+/// How many items are admitted before the rest of the consumer's task gets its turn.
+const ADMITTED_AT_ONCE: usize = 1024;
+
+/// The work on one item.
+struct Items<S> {
+    step: Arc<S>,
+    cx: Context,
+}
+
+impl<S: Step> Work for Items<S> {
+    type Job = S::In;
+    type Out = Outcome<S::Out>;
+
+    fn run(&self, index: usize, input: S::In) -> impl Future<Output = Outcome<S::Out>> + Send {
+        observe(&*self.step, index, input, &self.cx)
+    }
+
+    fn lost(&self, index: usize, error: Error) -> Outcome<S::Out> {
+        Outcome::plain(index, Err(error.at(|| self.cx.path())))
+    }
+}
+
+impl<S: Step> Streaming<S> {
+    pub(crate) fn new(step: Arc<S>, source: Source<S::In>, cx: Context) -> Self {
+        let limit = step.default_in_flight().max(1);
+        let cancelled = cx.has_signals().then(|| Box::pin(cx.signalled()) as _);
+        Streaming {
+            crew: Crew::new(Items { step, cx }),
+            source: Some(source),
+            cancelled,
+            limit,
+            window: 0,
+            reorder: None,
+            pulled: 0,
+            finished: 0,
+            delivered: 0,
+            admitted: VecDeque::new(),
+            take: usize::MAX,
+            until: None,
+            ending: Ending::NotYet,
+        }
+    }
+
+    /// Keeps at most `items` in flight. The default is 16, or what a
+    /// [pipeline](crate::pattern::pipeline) needs to keep its stages busy.
+    ///
+    /// # Panics
+    /// If `items` is 0.
+    pub fn limit(mut self, items: usize) -> Self {
+        assert!(items > 0, "a limit must be at least 1: with 0, nothing would ever run");
+        self.limit = items;
+        self
+    }
+
+    /// Delivers outcomes in the order of their inputs. While the first in line is slow, finished ones
+    /// wait and count against the limit, unless there is a [window](Streaming::window).
+    pub fn ordered(mut self) -> Self {
+        self.reorder.get_or_insert_default();
+        self
+    }
+
+    /// Lets `outcomes` beyond the limit wait for an earlier one, so that a slow item does not hold up the
+    /// admission of others. The default is 0. Implies [`Streaming::ordered`].
+    pub fn window(mut self, outcomes: usize) -> Self {
+        self.window = outcomes;
+        self.ordered()
+    }
+
+    /// Ends after `outcomes`, failures included, and stops what is then in flight.
+    pub fn take(mut self, outcomes: usize) -> Self {
+        self.take = outcomes;
+        self
+    }
+
+    /// Ends after the first outcome for which `enough` holds, that one included, and stops what is then
+    /// in flight.
+    pub fn until(mut self, enough: impl FnMut(&Outcome<S::Out>) -> bool + Send + 'static) -> Self {
+        self.until = Some(Box::new(enough));
+        self
+    }
+
+    /// The next outcome. `None` after the last one, and then nothing that the stream started is alive.
+    ///
+    /// Cancel-safe: dropping the returned future loses no outcome.
+    pub async fn next(&mut self) -> Option<Outcome<S::Out>> {
+        poll_fn(|task| Pin::new(&mut *self).poll_next(task)).await
+    }
+
+    /// All outcomes, in the order in which they come.
+    pub async fn collect(mut self) -> Vec<Outcome<S::Out>> {
+        let mut outcomes = Vec::new();
+        while let Some(outcome) = self.next().await {
+            outcomes.push(outcome);
+        }
+        outcomes
+    }
+
+    /// All results, in the order in which they come. The first failure stops what is in flight.
+    ///
+    /// # Errors
+    /// The first failure that comes.
+    pub async fn try_collect(mut self) -> Result<Vec<S::Out>> {
+        let mut outs = Vec::new();
+        while let Some(outcome) = self.next().await {
+            match outcome.result {
+                Ok(out) => outs.push(out),
+                Err(error) => {
+                    self.stop().await;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(outs)
+    }
+
+    /// Stops everything in flight and waits until it is gone.
+    pub async fn stop(mut self) {
+        self.finish();
+        while self.next().await.is_some() {}
+    }
+
+    /// How many items have been pulled from the source so far.
+    pub fn pulled(&self) -> usize {
+        self.pulled
+    }
+
+    /// How many outcomes have been delivered so far.
+    pub fn delivered(&self) -> usize {
+        self.delivered
+    }
+
+    /// Drops everything that is left: what is in flight, what waits, and the source.
+    fn finish(&mut self) {
+        self.source = None;
+        self.reorder = self.reorder.take().map(|_| VecDeque::new());
+        self.crew.abort();
+        if matches!(self.ending, Ending::NotYet) {
+            self.ending = Ending::Stopping(Box::pin(sleep_until(Instant::now() + GRACE)));
+        }
+    }
+
+    /// Pulls as many items as the bounds allow and hands them to the crew.
+    fn admit(&mut self, task: &mut task::Context<'_>) {
+        if let Some(cancelled) = &mut self.cancelled
+            && cancelled.as_mut().poll(task).is_ready()
+        {
+            self.cancelled = None;
+            self.source = None;
+        }
+        while let Some(source) = &mut self.source {
+            let running = self.pulled - self.finished;
+            if running >= self.limit || self.pulled - self.delivered >= self.limit.saturating_add(self.window) {
+                break;
+            }
+            if self.admitted.len() == ADMITTED_AT_ONCE {
+                task.waker().wake_by_ref();
+                break;
+            }
+            match source.as_mut().poll_next(task) {
+                Poll::Ready(Some(input)) => {
+                    self.admitted.push_back((self.pulled, input));
+                    self.pulled += 1;
+                }
+                Poll::Ready(None) => self.source = None,
+                Poll::Pending => break,
+            }
+        }
+        if !self.admitted.is_empty() {
+            self.crew.submit(&mut self.admitted);
+        }
+    }
+
+    /// The next outcome to deliver, if one is ready.
+    fn poll_outcome(&mut self, task: &mut task::Context<'_>) -> Poll<Outcome<S::Out>> {
+        loop {
+            if let Some(waiting) = &mut self.reorder
+                && let Some(first) = waiting.front_mut()
+                && let Some(outcome) = first.take()
+            {
+                waiting.pop_front();
+                return Poll::Ready(outcome);
+            }
+            let outcome = ready!(self.crew.poll_next(task));
+            self.finished += 1;
+            let Some(waiting) = &mut self.reorder else {
+                return Poll::Ready(outcome);
+            };
+            let place = outcome.index - self.delivered;
+            if waiting.len() <= place {
+                waiting.resize_with(place + 1, || None);
+            }
+            waiting[place] = Some(outcome);
+        }
+    }
+}
+
+/// Nothing in it is pinned in place.
+impl<S: Step> Unpin for Streaming<S> {}
+
+impl<S: Step> Stream for Streaming<S> {
+    type Item = Outcome<S::Out>;
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
+        let me = &mut *self;
+        // Outcomes that are always ready must not starve the rest of the consumer's task.
+        let turn = ready!(poll_proceed(task));
+        if me.delivered >= me.take && matches!(me.ending, Ending::NotYet) {
+            me.finish();
+        }
+        loop {
+            match &mut me.ending {
+                Ending::NotYet => {}
+                Ending::Stopping(alarm) => {
+                    if me.crew.poll_ended(task).is_pending() && alarm.as_mut().poll(task).is_pending() {
+                        return Poll::Pending;
+                    }
+                    me.ending = Ending::Ended;
+                    return Poll::Ready(None);
+                }
+                Ending::Ended => return Poll::Ready(None),
+            }
+            me.admit(task);
+            if me.source.is_none() && me.delivered == me.pulled {
+                me.finish();
+                continue;
+            }
+            let finished = me.finished;
+            let Poll::Ready(outcome) = me.poll_outcome(task) else {
+                if me.finished > finished && me.window > 0 {
+                    // Outcomes that wait their turn have made room for others to run.
+                    continue;
+                }
+                return Poll::Pending;
+            };
+            me.delivered += 1;
+            turn.made_progress();
+            if me.delivered >= me.take || me.until.as_mut().is_some_and(|enough| enough(&outcome)) {
+                me.finish();
+            }
+            return Poll::Ready(Some(outcome));
+        }
+    }
+}

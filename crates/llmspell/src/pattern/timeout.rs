@@ -1,0 +1,164 @@
+//! Deadlines, attempts, and what to do when they run out.
+//!
+//! *Waits for* the step or the clock, whichever is first: for the whole of it ([`Step::timeout`],
+//! [`Step::deadline`]), for the first output, or for any sign of life ([`Step::idle_timeout`]).
+//! *Cancels* the step, really: its future is dropped before the caller goes on.
+//! *Bounds* time; attempts and the retries of one logical call ([`Retry`]).
+//! *Fails with* [`Kind::Timeout`]; a retry that gives up, with all attempts as causes. A
+//! [`Fallback`] turns the failure into a result that is marked as one.
+//!
+//! Deadlines only tighten on the way down, and whoever waits plans with them: a retry that cannot fit is
+//! not started. Timers have a granularity of one millisecond and never fire early. A step that spins
+//! without ever reaching an `await` cannot be interrupted by anyone; put such work under
+//! [`Context::blocking`].
+//!
+//! ```
+//! use std::time::Duration;
+//! use llmspell::{Context, Quality, Retry, Step, step, value};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
+//! let slow = step(|(), _| async move {
+//!     tokio::time::sleep(Duration::from_secs(2)).await;
+//!     Ok("fresh")
+//! });
+//! let slow = std::sync::Arc::new(slow);
+//!
+//! // The second attempt gets more time than the first.
+//! let patient = slow.clone()
+//!     .timeout([Duration::from_secs(1), Duration::from_secs(3)])
+//!     .retry(Retry::immediately().max_attempts(2));
+//! assert_eq!(patient.run((), &Context::new()).await?, "fresh");
+//!
+//! // A fallback serves, and says so.
+//! let hasty = slow.timeout(Duration::from_secs(1)).fallback(value("cached")).observed();
+//! let outcome = hasty.run((), &Context::new()).await?;
+//! assert_eq!(outcome.result?, "cached");
+//! assert_eq!(outcome.quality, Quality::Fallback);
+//! # Ok::<(), llmspell::Error>(()) }).unwrap();
+//! ```
+
+mod fallback;
+mod idle;
+mod retry;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub use fallback::Fallback;
+pub use idle::IdleTimeout;
+pub use retry::{Retried, Retry};
+
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::event::Fact;
+use crate::executor::within;
+use crate::human;
+use crate::step::Step;
+
+/// How long a step may take: always the same, or more with each attempt.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Timeouts(Option<Schedule>);
+
+#[derive(Clone, Debug, PartialEq)]
+enum Schedule {
+    Same(Duration),
+    Each(Arc<[Duration]>),
+}
+
+impl Timeouts {
+    /// No timeout.
+    pub fn never() -> Self {
+        Timeouts(None)
+    }
+
+    /// The time of an attempt, from 1; the last one counts for all that follow.
+    pub fn of_attempt(&self, attempt: u32) -> Option<Duration> {
+        match self.0.as_ref()? {
+            Schedule::Same(time) => Some(*time),
+            Schedule::Each(times) => times.get(attempt as usize - 1).or(times.last()).copied(),
+        }
+    }
+}
+
+impl From<Duration> for Timeouts {
+    fn from(time: Duration) -> Self {
+        Timeouts(Some(Schedule::Same(time)))
+    }
+}
+
+/// # Panics
+/// If the list is empty.
+impl<const N: usize> From<[Duration; N]> for Timeouts {
+    fn from(times: [Duration; N]) -> Self {
+        Timeouts::from(times.to_vec())
+    }
+}
+
+/// # Panics
+/// If the list is empty.
+impl From<Vec<Duration>> for Timeouts {
+    fn from(times: Vec<Duration>) -> Self {
+        assert!(!times.is_empty(), "a list of timeouts needs at least one");
+        Timeouts(Some(Schedule::Each(times.into())))
+    }
+}
+
+/// A step with a timeout; made by [`Step::timeout`] and [`Step::deadline`].
+///
+/// The step sees the deadline in its [`Context`]. If one further out is earlier, that one counts.
+pub struct Timeout<S> {
+    step: S,
+    limits: Timeouts,
+}
+
+impl<S> Timeout<S> {
+    pub(crate) fn new(step: S, limits: Timeouts) -> Self {
+        Timeout { step, limits }
+    }
+}
+
+impl<S: Step> Step for Timeout<S> {
+    type In = S::In;
+    type Out = S::Out;
+
+    async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
+        let Some(after) = self.limits.of_attempt(cx.attempt()) else {
+            return self.step.run(input, cx).await;
+        };
+        let now = Instant::now();
+        // A time that is too far away to be represented never comes.
+        let Some(own) = now.checked_add(after) else {
+            return self.step.run(input, cx).await;
+        };
+        let outer = cx.deadline().filter(|outer| *outer < own);
+        let deadline = outer.unwrap_or(own);
+        if deadline <= now {
+            return Err(timed_out(cx, after, outer.is_some()));
+        }
+        let cx = cx.with_deadline(deadline);
+        match within(deadline, self.step.run(input, &cx)).await {
+            Some(result) => result,
+            None => Err(timed_out(&cx, after, outer.is_some())),
+        }
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.step.name()
+    }
+
+    fn default_in_flight(&self) -> usize {
+        self.step.default_in_flight()
+    }
+}
+
+fn timed_out(cx: &Context, after: Duration, outer: bool) -> Error {
+    cx.fact(|| Fact::TimedOut { after });
+    let message = if outer {
+        "stopped by the deadline of a step around it".to_owned()
+    } else {
+        format!("timed out after {}", human::duration(after))
+    };
+    Error::new(Kind::Timeout, message).at(|| cx.path())
+}

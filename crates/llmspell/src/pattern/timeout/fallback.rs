@@ -1,0 +1,64 @@
+//! A substitute for a step that failed.
+
+use crate::context::Context;
+use crate::error::{Kind, Result};
+use crate::event::Fact;
+use crate::outcome::{Quality, ServedBy};
+use crate::step::Step;
+
+/// A step with a substitute; made by [`Step::fallback`].
+///
+/// The result of the substitute is marked as [`Quality::Fallback`], with the failure it stands in for among
+/// the causes. If both fail, the error of the substitute comes out, with that of the step among its causes.
+/// Work that was cancelled gets no substitute, and neither does work whose time is up: put a
+/// [deadline](Step::deadline) inside of the fallback if it should be covered.
+pub struct Fallback<S, F> {
+    step: S,
+    other: F,
+}
+
+impl<S, F> Fallback<S, F> {
+    pub(crate) fn new(step: S, other: F) -> Self {
+        Fallback { step, other }
+    }
+}
+
+impl<S, F> Step for Fallback<S, F>
+where
+    S: Step<In: Clone>,
+    F: Step<In = S::In, Out = S::Out>,
+{
+    type In = S::In;
+    type Out = S::Out;
+
+    async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
+        let cause = match self.step.run(input.clone(), cx).await {
+            Ok(output) => return Ok(output),
+            Err(error) if error.kind() == Kind::Cancelled || cx.is_past_deadline() => return Err(error),
+            Err(error) => error.at(|| cx.path()),
+        };
+        cx.fact(|| Fact::FellBack { cause: (&cause).into() });
+        match self.other.run(input, cx).await {
+            Ok(output) => {
+                cx.note(|entries| {
+                    entries.degrade(Quality::Fallback, [cause]);
+                    entries.chose(cx.path(), ServedBy::Fallback);
+                });
+                Ok(output)
+            }
+            Err(error) => {
+                let mut causes = vec![cause];
+                causes.extend_from_slice(error.causes());
+                Err(error.with_causes(causes))
+            }
+        }
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.step.name()
+    }
+
+    fn default_in_flight(&self) -> usize {
+        self.step.default_in_flight()
+    }
+}

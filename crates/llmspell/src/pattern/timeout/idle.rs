@@ -1,0 +1,82 @@
+//! Timeouts that listen for signs of life.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::task::coop::unconstrained;
+use tokio::time::{Instant, sleep_until};
+
+use crate::context::node::Facet;
+use crate::context::{Context, Pulse};
+use crate::error::{Error, Kind, Result};
+use crate::event::Fact;
+use crate::human;
+use crate::step::Step;
+
+/// A step that is stopped when it goes silent; made by [`Step::idle_timeout`].
+///
+/// For work that takes as long as it takes, such as a model that streams its answer: a total timeout would
+/// kill healthy calls. [`Context::emit`] ends the wait for the first output; from then on it and
+/// [`Context::alive`] both restart the idle clock.
+pub struct IdleTimeout<S> {
+    step: S,
+    first: Duration,
+    idle: Duration,
+}
+
+impl<S> IdleTimeout<S> {
+    pub(crate) fn new(step: S, first: Duration, idle: Duration) -> Self {
+        IdleTimeout { step, first, idle }
+    }
+}
+
+impl<S: Step> Step for IdleTimeout<S> {
+    type In = S::In;
+    type Out = S::Out;
+
+    async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
+        cx.check_deadline()?;
+        let started = Instant::now();
+        let (cx, node) = cx.child(Facet::Pulse(Pulse::default()));
+        let Facet::Pulse(pulse) = &node.facet else { unreachable!("the node was just made of a pulse") };
+
+        let mut work = pin!(self.step.run(input, &cx));
+        let mut alarm = pin!(unconstrained(sleep_until(started + self.first)));
+        let silence = poll_fn(|task| {
+            if let Poll::Ready(result) = work.as_mut().poll(task) {
+                return Poll::Ready(Ok(result));
+            }
+            // The clock is not touched by each sign of life; it is looked at when the alarm goes off.
+            while alarm.as_mut().poll(task).is_ready() {
+                let beats = pulse.beats();
+                let (since, allowed) = match beats.last {
+                    Some(last) if beats.output => (last, self.idle),
+                    _ => (started, self.first),
+                };
+                if since + allowed <= Instant::now() {
+                    return Poll::Ready(Err((allowed, beats.output)));
+                }
+                alarm.set(unconstrained(sleep_until(since + allowed)));
+            }
+            Poll::Pending
+        })
+        .await;
+        silence.unwrap_or_else(|(after, any_output)| {
+            cx.fact(|| Fact::TimedOut { after });
+            let time = human::duration(after);
+            let message =
+                if any_output { format!("no sign of life for {time}") } else { format!("no output within {time}") };
+            Err(Error::new(Kind::Timeout, message).at(|| cx.path()))
+        })
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.step.name()
+    }
+
+    fn default_in_flight(&self) -> usize {
+        self.step.default_in_flight()
+    }
+}

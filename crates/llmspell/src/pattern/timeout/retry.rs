@@ -1,0 +1,302 @@
+//! Another attempt, later.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::context::node::{Facet, Node};
+use crate::context::{ChunkData, Context};
+use crate::error::{Error, Kind, Result};
+use crate::event::Fact;
+use crate::human;
+use crate::step::Step;
+
+/// When to try again, how often, and after what wait.
+///
+/// - *Which errors*: the [transient](Error::is_transient) ones, or those that [`Retry::when`] picks.
+/// - *How often*: [`Retry::max_attempts`], 3 by default, the first included. Retries that are nested in one
+///   another share one budget for each logical call (an item of a stream is one): the most generous of
+///   them says how many retries there may be in all, so three layers of three attempts make three calls,
+///   not twenty-seven.
+/// - *How long between*: exponential with full jitter by default. A `Retry-After` of the error is honoured
+///   up to [`Retry::max_wait`]; one that is longer ends the attempts, so that a fallback can serve.
+/// - *Not at all* if the wait would outlast the deadline, if the work was cancelled, or if a reader has
+///   seen partial output of the failed attempt (see [`Retry::after_output`]).
+///
+/// Full jitter draws each wait from zero to the exponential bound, after Brooker, "Exponential Backoff And
+/// Jitter" (AWS Architecture Blog, 2015): of the variants compared there it needs the fewest calls.
+///
+/// ```
+/// use std::time::Duration;
+/// use llmspell::{Kind, Retry};
+///
+/// let patient = Retry::exponential().max_attempts(5).base(Duration::from_millis(200));
+/// let stubborn = Retry::waits([Duration::from_secs(1), Duration::from_secs(3)]) // three attempts
+///     .when(|error| error.kind() != Kind::Invalid);
+/// # let _ = (patient, stubborn);
+/// ```
+#[derive(Clone)]
+pub struct Retry {
+    attempts: u32,
+    wait: Wait,
+    max_wait: Duration,
+    when: Option<Arc<Classify>>,
+    after_output: bool,
+}
+
+type Classify = dyn Fn(&Error) -> bool + Send + Sync;
+
+#[derive(Clone)]
+enum Wait {
+    Exponential { base: Duration, jitter: bool },
+    Schedule(Arc<[Duration]>),
+}
+
+impl Retry {
+    /// Waits that double, from 100 ms to 30 s, with full jitter; 3 attempts.
+    pub fn exponential() -> Self {
+        Retry {
+            attempts: 3,
+            wait: Wait::Exponential { base: Duration::from_millis(100), jitter: true },
+            max_wait: Duration::from_secs(30),
+            when: None,
+            after_output: false,
+        }
+    }
+
+    /// The given waits, exactly; one attempt more than there are waits.
+    pub fn waits(waits: impl IntoIterator<Item = Duration>) -> Self {
+        let waits: Arc<[Duration]> = waits.into_iter().collect();
+        let attempts = u32::try_from(waits.len()).unwrap_or(u32::MAX).saturating_add(1);
+        Retry { attempts, wait: Wait::Schedule(waits), ..Retry::exponential() }
+    }
+
+    /// No wait; 3 attempts. For failures that waiting does not mend, such as a timeout that was too short.
+    pub fn immediately() -> Self {
+        Retry { attempts: 3, ..Retry::waits([]) }
+    }
+
+    /// One attempt: no retry.
+    pub fn never() -> Self {
+        Retry { attempts: 1, ..Retry::waits([]) }
+    }
+
+    /// How many attempts there are, the first included. If there are more than waits in a schedule, its
+    /// last wait counts for all that follow.
+    ///
+    /// # Panics
+    /// If `attempts` is 0.
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        assert!(attempts > 0, "at least one attempt must be made");
+        self.attempts = attempts;
+        self
+    }
+
+    /// The bound of the first exponential wait; it doubles with each attempt. The default is 100 ms.
+    pub fn base(mut self, base: Duration) -> Self {
+        if let Wait::Exponential { base: old, .. } = &mut self.wait {
+            *old = base;
+        }
+        self
+    }
+
+    /// Waits exactly the exponential bound. Many callers that failed together then come back together.
+    pub fn without_jitter(mut self) -> Self {
+        if let Wait::Exponential { jitter, .. } = &mut self.wait {
+            *jitter = false;
+        }
+        self
+    }
+
+    /// The longest wait between attempts, and the longest `Retry-After` that is waited for. The default is
+    /// 30 s.
+    pub fn max_wait(mut self, wait: Duration) -> Self {
+        self.max_wait = wait;
+        self
+    }
+
+    /// Retries the errors for which `retryable` holds, instead of the transient ones. Cancelled work is
+    /// never retried.
+    pub fn when(mut self, retryable: impl Fn(&Error) -> bool + Send + Sync + 'static) -> Self {
+        self.when = Some(Arc::new(retryable));
+        self
+    }
+
+    /// Retries even if a reader has seen output of the failed attempt; the reader is told with
+    /// [`ChunkData::Restarted`]. By default such a failure is final.
+    pub fn after_output(mut self) -> Self {
+        self.after_output = true;
+        self
+    }
+
+    fn accepts(&self, error: &Error) -> bool {
+        error.kind() != Kind::Cancelled
+            && match &self.when {
+                Some(when) => when(error),
+                None => error.is_transient(),
+            }
+    }
+
+    /// The wait after the given failed attempt, from 1.
+    fn wait(&self, attempt: u32) -> Duration {
+        match &self.wait {
+            Wait::Schedule(waits) => waits.get(attempt as usize - 1).or(waits.last()).copied().unwrap_or_default(),
+            Wait::Exponential { base, jitter } => {
+                let bound = base.saturating_mul(1 << (attempt - 1).min(31)).min(self.max_wait);
+                if *jitter { bound.mul_f64(fastrand::f64()) } else { bound }
+            }
+        }
+    }
+
+    /// Whether and how to go on after `error`; the reason if not.
+    fn next(&self, attempt: u32, error: &Error, cx: &Context, retries: &Node) -> Result<Next, Stop> {
+        let Facet::Retries(retries) = &retries.facet else { unreachable!("the node of a retry") };
+        // Asked first, so that the answer is about this attempt alone.
+        let shown = retries.take_shown();
+        if !self.accepts(error) || cx.is_signalled() {
+            return Err(Stop::Final);
+        }
+        if attempt >= self.attempts {
+            return Err(Stop::Attempts);
+        }
+        if shown && !self.after_output {
+            return Err(Stop::VisibleOutput);
+        }
+        let wait = match error.retry_after() {
+            Some(asked) if asked > self.max_wait => return Err(Stop::RetryAfter(asked)),
+            Some(asked) => asked.max(self.wait(attempt)),
+            None => self.wait(attempt),
+        };
+        if cx.deadline().is_some_and(|deadline| Instant::now() + wait >= deadline) {
+            return Err(Stop::Deadline);
+        }
+        if retries.spend() { Ok(Next { wait, shown }) } else { Err(Stop::Budget) }
+    }
+}
+
+/// The attempt that follows.
+struct Next {
+    wait: Duration,
+    /// Whether a reader has seen output that no longer counts.
+    shown: bool,
+}
+
+/// Why there is no further attempt.
+enum Stop {
+    /// The error does not call for one.
+    Final,
+    Attempts,
+    Budget,
+    Deadline,
+    VisibleOutput,
+    RetryAfter(Duration),
+}
+
+impl Stop {
+    /// The name of the reason in events.
+    fn reason(&self) -> Option<&'static str> {
+        match self {
+            Stop::Final => None,
+            Stop::Attempts => Some("attempts"),
+            Stop::Budget => Some("budget"),
+            Stop::Deadline => Some("deadline"),
+            Stop::VisibleOutput => Some("visible_output"),
+            Stop::RetryAfter(_) => Some("retry_after"),
+        }
+    }
+
+    fn explain(&self, attempts: u32) -> String {
+        let times = if attempts == 1 { "1 attempt".to_owned() } else { format!("{attempts} attempts") };
+        match self {
+            Stop::Final | Stop::Attempts => format!("gave up after {times}"),
+            Stop::Budget => format!("gave up after {times}: the retries of this call are used up"),
+            Stop::Deadline => format!("gave up after {times}: another would not fit before the deadline"),
+            Stop::VisibleOutput => format!("gave up after {times}: its output has been seen already"),
+            Stop::RetryAfter(asked) => {
+                format!("gave up after {times}: asked to wait {}", human::duration(*asked))
+            }
+        }
+    }
+}
+
+/// A step that is tried more than once; made by [`Step::retry`].
+///
+/// The attempt is in the [context](Context::attempt) of the step, and what failed on the way to a result is
+/// in its [`Outcome`](crate::Outcome). A retry that gives up fails with [`Kind::Exhausted`] and all attempts
+/// as causes; an error that is not worth a second attempt comes out as it is.
+pub struct Retried<S> {
+    step: S,
+    policy: Retry,
+}
+
+impl<S> Retried<S> {
+    pub(crate) fn new(step: S, policy: Retry) -> Self {
+        Retried { step, policy }
+    }
+}
+
+impl<S: Step<In: Clone>> Step for Retried<S> {
+    type In = S::In;
+    type Out = S::Out;
+
+    async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
+        if self.policy.attempts == 1 {
+            return self.step.run(input, cx).await;
+        }
+        let (cx, retries) = cx.under_retry(self.policy.attempts - 1);
+        let mut failures: Vec<Error> = Vec::new();
+        let mut input = Some(input);
+        for attempt in 1.. {
+            // The last attempt gets the input itself.
+            let given = if attempt == self.policy.attempts { input.take() } else { input.clone() };
+            let Some(given) = given else { break };
+            let error = match self.step.run(given, &cx.with_attempt(attempt)).await {
+                Ok(output) => {
+                    if !failures.is_empty() {
+                        cx.note(|entries| entries.retried(failures));
+                    }
+                    return Ok(output);
+                }
+                Err(error) => error.at(|| cx.path()),
+            };
+            cx.fact(|| Fact::AttemptFailed { attempt, error: (&error).into() });
+            match self.policy.next(attempt, &error, &cx, &retries) {
+                Ok(Next { wait, shown }) => {
+                    failures.push(error);
+                    cx.fact(|| Fact::Retrying { attempt: attempt + 1, delay: wait });
+                    if !wait.is_zero() {
+                        sleep(wait).await;
+                    }
+                    if shown {
+                        cx.with_attempt(attempt + 1).show(ChunkData::Restarted).await;
+                    }
+                }
+                Err(Stop::Final) if failures.is_empty() => return Err(error),
+                Err(stop) => {
+                    if let Some(reason) = stop.reason() {
+                        cx.fact(|| Fact::RetryRefused { reason: reason.to_owned() });
+                    }
+                    failures.push(error);
+                    return Err(gave_up(&stop, failures).at(|| cx.path()));
+                }
+            }
+        }
+        unreachable!("the last attempt either succeeds or is refused a successor")
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.step.name()
+    }
+
+    fn default_in_flight(&self) -> usize {
+        self.step.default_in_flight()
+    }
+}
+
+fn gave_up(stop: &Stop, failures: Vec<Error>) -> Error {
+    let attempts = u32::try_from(failures.len()).unwrap_or(u32::MAX);
+    let last = failures.last().map(|error| error.message().to_owned()).unwrap_or_default();
+    let error = Error::new(Kind::Exhausted, format!("{}: {last}", stop.explain(attempts)));
+    error.with_causes(failures).with_attempts(attempts)
+}

@@ -1,0 +1,122 @@
+//! Everything about one call in one place.
+
+use std::time::Duration;
+
+use crate::context::Context;
+use crate::error::Result;
+use crate::limit::{Limit, Limited};
+use crate::pattern::race::{Hedge, Hedged};
+use crate::pattern::timeout::{Retried, Retry, Timeout, Timeouts};
+use crate::step::Step;
+
+/// Modifiers of a step as one value, without its types; what flow files compile to.
+///
+/// They apply in the canonical order, however they are set. From the outside in:
+///
+/// deadline → retry → hedge → limit → timeout of an attempt → the step
+///
+/// So the deadline covers all attempts and all waiting; a permit is given back while a retry waits; time in
+/// line does not count against the timeout of an attempt. A chain of combinators nests as it is written
+/// instead: `s.retry(r).limit(n)` would hold its permit through every wait.
+///
+/// ```
+/// use std::time::Duration;
+/// use llmspell::{Limit, Policy, Retry, Step, step};
+///
+/// let policy = Policy::new()
+///     .deadline(Duration::from_secs(20))
+///     .retry(Retry::exponential())
+///     .limit(Limit::new(8))
+///     .timeout(Duration::from_secs(5));
+/// let fetch = step(|url: String, _| async move { Ok(url) }).policy(policy);
+/// # let _ = fetch;
+/// ```
+#[derive(Clone)]
+#[must_use = "a policy does nothing until it is applied with `Step::policy`"]
+pub struct Policy {
+    deadline: Timeouts,
+    retry: Retry,
+    hedge: Hedge,
+    limit: Limit,
+    timeout: Timeouts,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy::new()
+    }
+}
+
+impl Policy {
+    /// No modifiers.
+    pub fn new() -> Self {
+        Policy {
+            deadline: Timeouts::never(),
+            retry: Retry::never(),
+            hedge: Hedge::never(),
+            limit: Limit::unlimited(),
+            timeout: Timeouts::never(),
+        }
+    }
+
+    /// The time for everything, from the start of the call.
+    pub fn deadline(mut self, within: Duration) -> Self {
+        self.deadline = within.into();
+        self
+    }
+
+    /// How to retry.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// When to start a second copy.
+    pub fn hedge(mut self, hedge: Hedge) -> Self {
+        self.hedge = hedge;
+        self
+    }
+
+    /// How many calls may run at once.
+    ///
+    /// # Panics
+    /// If the limit is 0.
+    pub fn limit(mut self, limit: impl Into<Limit>) -> Self {
+        self.limit = limit.into();
+        self
+    }
+
+    /// The time of an attempt, or of each attempt.
+    pub fn timeout(mut self, limits: impl Into<Timeouts>) -> Self {
+        self.timeout = limits.into();
+        self
+    }
+
+    pub(crate) fn apply<S: Step<In: Clone>>(self, step: S) -> Policed<S> {
+        let attempt = Limited::new(Timeout::new(step, self.timeout), self.limit);
+        let attempts = Retried::new(Hedged::new(attempt, self.hedge), self.retry);
+        Policed { step: Timeout::new(attempts, self.deadline) }
+    }
+}
+
+/// A step under a [`Policy`]; made by [`Step::policy`].
+pub struct Policed<S> {
+    step: Timeout<Retried<Hedged<Limited<Timeout<S>>>>>,
+}
+
+impl<S: Step<In: Clone>> Step for Policed<S> {
+    type In = S::In;
+    type Out = S::Out;
+
+    fn run(&self, input: S::In, cx: &Context) -> impl Future<Output = Result<S::Out>> + Send {
+        self.step.run(input, cx)
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.step.name()
+    }
+
+    fn default_in_flight(&self) -> usize {
+        self.step.default_in_flight()
+    }
+}

@@ -1,0 +1,143 @@
+//! What the events of a run add up to.
+
+mod histogram;
+mod stages;
+mod table;
+mod tally;
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub(crate) use histogram::Histogram;
+pub(crate) use tally::Tally;
+
+use crate::event::millis;
+use crate::path::Path;
+
+/// Time, percentiles, critical path: what a recording adds up to; made by
+/// [`Context::report`](crate::Context::report).
+///
+/// Prints as an aligned table and serialises to JSON, with times in milliseconds. Steps without a
+/// [name](crate::Step::named) do not appear in it.
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// From the first event to the last.
+    #[serde(rename = "wall_ms", serialize_with = "millis::serialize")]
+    pub wall: Duration,
+    /// How long the same calls would take one after another: the time in which each was at work itself,
+    /// neither inside another named call nor waiting. Cancelled calls do not count.
+    #[serde(rename = "sequential_ms", serialize_with = "millis::serialize")]
+    pub sequential: Duration,
+    /// `sequential` divided by `wall`.
+    pub speedup: f64,
+    /// One entry for each path, in the order of their first calls.
+    pub steps: Vec<StepReport>,
+    /// The step with the largest part of the critical path.
+    pub bottleneck: Option<Path>,
+    /// The steps along the chain of calls, each waiting for the one before, that led to the last end of
+    /// all: only what is in here can make the run shorter.
+    pub critical_path: Vec<CriticalStep>,
+    /// Each pipeline against the best that its stages allow.
+    pub pipelines: Vec<PipelineReport>,
+    /// Calls that have not ended yet.
+    pub in_progress: usize,
+}
+
+/// All calls of one step path.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct StepReport {
+    /// The path.
+    pub path: Path,
+    /// How often it was called.
+    pub calls: u64,
+    /// Calls that returned a value.
+    pub ok: u64,
+    /// Calls that returned an error.
+    pub failed: u64,
+    /// Calls that were dropped before they ended: timed out, or lost a race.
+    pub cancelled: u64,
+    /// Calls whose value is less than what was asked for.
+    pub degraded: u64,
+    /// Calls and the retries inside of them.
+    pub attempts: u64,
+    /// Threads that outlived their caller.
+    pub runaways: u64,
+    /// The median of the time from start to end, waiting included, of calls that returned.
+    #[serde(rename = "p50_ms", serialize_with = "millis::serialize")]
+    pub p50: Duration,
+    /// The 95th percentile of the same.
+    #[serde(rename = "p95_ms", serialize_with = "millis::serialize")]
+    pub p95: Duration,
+    /// The 99th percentile of the same.
+    #[serde(rename = "p99_ms", serialize_with = "millis::serialize")]
+    pub p99: Duration,
+    /// Time at work, without waiting and without named steps inside, of calls that returned.
+    #[serde(rename = "busy_ms", serialize_with = "millis::serialize")]
+    pub busy: Duration,
+    /// The same of calls that were cancelled.
+    #[serde(rename = "wasted_ms", serialize_with = "millis::serialize")]
+    pub wasted: Duration,
+    /// Time in line for a permit, and between attempts.
+    #[serde(rename = "waited_ms", serialize_with = "millis::serialize")]
+    pub waited: Duration,
+}
+
+/// The part of one step in the critical path.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct CriticalStep {
+    /// The path of the step.
+    pub path: Path,
+    /// How many of its calls are on the critical path.
+    pub calls: u64,
+    /// Their time on it.
+    #[serde(rename = "time_ms", serialize_with = "millis::serialize")]
+    pub time: Duration,
+}
+
+/// A pipeline against the best that its stages allow.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct PipelineReport {
+    /// The path of the pipeline.
+    pub path: Path,
+    /// Records that entered it.
+    pub records: u64,
+    /// From the first start to the last end.
+    #[serde(rename = "took_ms", serialize_with = "millis::serialize")]
+    pub took: Duration,
+    /// The work of all stages, one after another.
+    #[serde(rename = "sequential_ms", serialize_with = "millis::serialize")]
+    pub sequential: Duration,
+    /// The least time in which any schedule could do the measured work within the limits of the stages. A
+    /// limit on the records in flight is not part of it.
+    #[serde(rename = "best_ms", serialize_with = "millis::serialize")]
+    pub best: Duration,
+    /// `best` divided by `took`: 1 means that it cannot be faster with these limits.
+    pub efficiency: f64,
+    /// The stages in order.
+    pub stages: Vec<StageReport>,
+}
+
+/// One stage of a pipeline.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct StageReport {
+    /// The name of the stage.
+    pub name: String,
+    /// Its limit; `None` means no limit.
+    pub limit: Option<usize>,
+    /// Records that passed it, or failed in it.
+    pub records: u64,
+    /// Time at work, over all records.
+    #[serde(rename = "work_ms", serialize_with = "millis::serialize")]
+    pub work: Duration,
+    /// Time in line, over all records.
+    #[serde(rename = "waited_ms", serialize_with = "millis::serialize")]
+    pub waited: Duration,
+    /// The share of its limit that was at work, over the whole run; `None` without a limit.
+    pub utilisation: Option<f64>,
+}

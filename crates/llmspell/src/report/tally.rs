@@ -1,0 +1,290 @@
+//! Folds events into what a report needs, as they come.
+//!
+//! Memory depends on the number of different paths and of calls in progress, not of calls.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::histogram::Histogram;
+use super::stages::Stages;
+use super::{CriticalStep, PipelineReport, Report, StepReport};
+use crate::event::{Event, Fact};
+use crate::path::Path;
+
+#[derive(Default)]
+pub(crate) struct Tally {
+    steps: Vec<StepTally>,
+    by_path: HashMap<Path, usize>,
+    live: HashMap<u64, Live>,
+    /// What runs outside of every named step; it never ends.
+    root: Live,
+    first: Option<Duration>,
+    last: Duration,
+}
+
+/// All calls of one path.
+struct StepTally {
+    path: Path,
+    calls: u64,
+    ok: u64,
+    failed: u64,
+    cancelled: u64,
+    degraded: u64,
+    retries: u64,
+    runaways: u64,
+    times: Histogram,
+    busy: Duration,
+    wasted: Duration,
+    waited: Duration,
+    /// The chain of events that led to the last end of a call.
+    chain: Chain,
+    /// Only if the step is a pipeline.
+    stages: Option<Stages>,
+}
+
+/// A call in progress.
+#[derive(Default)]
+struct Live {
+    /// `None` for the root alone.
+    step: Option<usize>,
+    started: Duration,
+    /// Calls in progress inside of this one, and since when there has been one.
+    children: u32,
+    covered_since: Duration,
+    /// How long there was at least one call inside of this one.
+    covered: Duration,
+    waited: Duration,
+    degraded: bool,
+    /// What led to where this call is now.
+    chain: Chain,
+    /// Up to when `chain` tells.
+    told: Duration,
+    /// The time in each stage, if the call is a record in a pipeline.
+    stages: Vec<Duration>,
+}
+
+/// The time spent in each step along a chain of events in which each waited for the one before, by step.
+#[derive(Clone, Default)]
+struct Chain(Vec<(usize, u64, Duration)>);
+
+impl Chain {
+    fn extend(&mut self, step: usize, calls: u64, time: Duration) {
+        match self.0.iter_mut().find(|link| link.0 == step) {
+            Some(link) => {
+                link.1 += calls;
+                link.2 += time;
+            }
+            None => self.0.push((step, calls, time)),
+        }
+    }
+}
+
+impl Live {
+    /// The chain up to `at`, with what this call has done itself since its last part.
+    fn chain_until(&self, at: Duration, calls: u64) -> Chain {
+        let mut chain = self.chain.clone();
+        if let Some(step) = self.step {
+            chain.extend(step, calls, at.saturating_sub(self.told));
+        }
+        chain
+    }
+}
+
+enum End {
+    Finished,
+    Failed,
+    Cancelled,
+}
+
+/// Two ends closer to each other than a tick of the clock are one moment: the losers of a race are
+/// cancelled by the end of the winner, and not the other way round.
+const TICK: Duration = Duration::from_millis(1);
+
+impl Tally {
+    pub(crate) fn add(&mut self, event: &Event) {
+        let at = event.at;
+        self.first.get_or_insert(at);
+        self.last = at;
+        match &event.fact {
+            Fact::Started => self.start(event),
+            Fact::Finished { took } => self.end(event, *took, &End::Finished),
+            Fact::Failed { took, .. } => self.end(event, *took, &End::Failed),
+            Fact::Cancelled { took } => self.end(event, *took, &End::Cancelled),
+            Fact::Admitted { waited } => self.admit(event.call, at, *waited),
+            Fact::Retrying { delay, .. } => self.retry(event.call, *delay),
+            Fact::FellBack { .. } | Fact::Degraded { .. } => self.live_mut(event.call).degraded = true,
+            Fact::PipelineStage { stage, name, limit, waited, took } => {
+                self.live_mut(event.parent).stages.push(*took);
+                if let Some(pipeline) = self.live_mut(event.parent).step {
+                    let stages = self.steps[pipeline].stages.get_or_insert_default();
+                    stages.pass(*stage, name, *limit, *waited, *took);
+                }
+            }
+            Fact::Runaway => {
+                if let Some(step) = self.live_mut(event.call).step.or(self.by_path.get(&event.path).copied()) {
+                    self.steps[step].runaways += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn live_mut(&mut self, call: u64) -> &mut Live {
+        self.live.get_mut(&call).unwrap_or(&mut self.root)
+    }
+
+    fn step(&mut self, path: &Path) -> usize {
+        if let Some(step) = self.by_path.get(path) {
+            return *step;
+        }
+        self.steps.push(StepTally::new(path.clone()));
+        self.by_path.insert(path.clone(), self.steps.len() - 1);
+        self.steps.len() - 1
+    }
+
+    fn start(&mut self, event: &Event) {
+        let at = event.at;
+        let step = self.step(&event.path);
+        self.steps[step].calls += 1;
+        let parent = self.live_mut(event.parent);
+        if parent.children == 0 {
+            parent.covered_since = at;
+        }
+        parent.children += 1;
+        let chain = parent.chain_until(at, 0);
+        self.live.insert(event.call, Live { step: Some(step), started: at, chain, told: at, ..Live::default() });
+    }
+
+    fn end(&mut self, event: &Event, took: Duration, end: &End) {
+        let at = event.at;
+        let Some(live) = self.live.remove(&event.call) else { return };
+        let Some(step) = live.step else { return };
+        let chain = live.chain_until(at, 1);
+        let busy = took.saturating_sub(live.covered).saturating_sub(live.waited);
+
+        let tally = &mut self.steps[step];
+        match end {
+            End::Cancelled => {
+                tally.cancelled += 1;
+                tally.wasted += busy;
+            }
+            End::Finished | End::Failed => {
+                let finished = matches!(end, End::Finished);
+                tally.ok += u64::from(finished);
+                tally.failed += u64::from(!finished);
+                tally.degraded += u64::from(finished && live.degraded);
+                tally.times.record(took);
+                tally.busy += busy;
+            }
+        }
+        if let Some(stages) = &mut tally.stages {
+            stages.end_record(&live.stages, live.started, at);
+        }
+        tally.chain = chain.clone();
+
+        let degraded = live.degraded && matches!(end, End::Finished);
+        let parent = self.live_mut(event.parent);
+        parent.children = parent.children.saturating_sub(1);
+        if parent.children == 0 {
+            parent.covered += at.saturating_sub(parent.covered_since);
+        }
+        parent.degraded |= degraded;
+        if !matches!(end, End::Cancelled) || at > parent.told + TICK {
+            parent.chain = chain;
+            parent.told = at;
+        }
+    }
+
+    /// A call has its permit: it waited for whoever gave it back.
+    fn admit(&mut self, call: u64, at: Duration, waited: Duration) {
+        let Some(live) = self.live.get_mut(&call) else { return };
+        let Some(step) = live.step else { return };
+        live.waited += waited;
+        self.steps[step].waited += waited;
+        if !self.steps[step].chain.0.is_empty() && waited > Duration::ZERO {
+            live.chain = self.steps[step].chain.clone();
+            live.told = at;
+        }
+    }
+
+    fn retry(&mut self, call: u64, delay: Duration) {
+        let live = self.live_mut(call);
+        live.waited += delay;
+        if let Some(step) = live.step {
+            self.steps[step].retries += 1;
+            self.steps[step].waited += delay;
+        }
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        let wall = self.last - self.first.unwrap_or_default();
+        let critical_path: Vec<CriticalStep> = self
+            .root
+            .chain
+            .0
+            .iter()
+            .filter(|(_, _, time)| !time.is_zero())
+            .map(|(step, calls, time)| CriticalStep {
+                path: self.steps[*step].path.clone(),
+                calls: *calls,
+                time: *time,
+            })
+            .collect();
+        let bottleneck = critical_path.iter().max_by_key(|step| step.time).map(|step| step.path.clone());
+        let sequential: Duration = self.steps.iter().map(|step| step.busy).sum();
+        Report {
+            wall,
+            sequential,
+            speedup: if wall.is_zero() { 1.0 } else { sequential.as_secs_f64() / wall.as_secs_f64() },
+            steps: self.steps.iter().map(StepTally::report).collect(),
+            bottleneck,
+            critical_path,
+            pipelines: self.steps.iter().filter_map(StepTally::pipeline).collect(),
+            in_progress: self.live.len(),
+        }
+    }
+}
+
+impl StepTally {
+    fn new(path: Path) -> Self {
+        StepTally {
+            path,
+            calls: 0,
+            ok: 0,
+            failed: 0,
+            cancelled: 0,
+            degraded: 0,
+            retries: 0,
+            runaways: 0,
+            times: Histogram::default(),
+            busy: Duration::ZERO,
+            wasted: Duration::ZERO,
+            waited: Duration::ZERO,
+            chain: Chain::default(),
+            stages: None,
+        }
+    }
+
+    fn report(&self) -> StepReport {
+        StepReport {
+            path: self.path.clone(),
+            calls: self.calls,
+            ok: self.ok,
+            failed: self.failed,
+            cancelled: self.cancelled,
+            degraded: self.degraded,
+            attempts: self.calls + self.retries,
+            runaways: self.runaways,
+            p50: self.times.percentile(50.0),
+            p95: self.times.percentile(95.0),
+            p99: self.times.percentile(99.0),
+            busy: self.busy,
+            wasted: self.wasted,
+            waited: self.waited,
+        }
+    }
+
+    fn pipeline(&self) -> Option<PipelineReport> {
+        self.stages.as_ref().map(|stages| stages.report(self.path.clone()))
+    }
+}

@@ -1,0 +1,261 @@
+//! The one trait: an async function from an input to an output that can see a [`Context`].
+
+mod boxed;
+mod constant;
+mod function;
+mod map;
+mod named;
+mod observed;
+mod shared;
+mod spawned;
+mod then;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use boxed::BoxStep;
+pub use constant::{Constant, value};
+pub use function::{FnStep, step};
+pub use map::Map;
+pub use named::Named;
+pub(crate) use named::call;
+pub use observed::Observed;
+pub(crate) use observed::observe;
+pub use shared::Shared;
+pub use spawned::Spawned;
+pub use then::Then;
+
+use crate::context::Context;
+use crate::error::Result;
+use crate::limit::{Limit, Limited};
+use crate::pattern::race::{Hedge, Hedged};
+use crate::pattern::stream::{IntoSource, Streaming};
+use crate::pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeouts};
+use crate::policy::{Policed, Policy};
+
+/// Anything that runs: a closure, a tool, an agent, or a pattern made of steps.
+///
+/// Implement it with `async fn run`, or make one of a closure with [`step`]. The provided methods wrap a
+/// step in another one, as the adapters of [`Iterator`] do, and nest as written: in
+/// `s.timeout(a).retry(r)` each attempt has the time `a`; in `s.retry(r).timeout(a)` all of them share it.
+///
+/// Very long chains (some twenty nested adapters) exhaust the compiler; [`Step::boxed`] every dozen or so
+/// keeps it happy.
+///
+/// ```
+/// use std::time::Duration;
+/// use llmspell::{Context, Retry, Step, step};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let length = step(|text: String, _| async move { Ok(text.len()) })
+///     .timeout(Duration::from_secs(1))
+///     .retry(Retry::exponential().max_attempts(3))
+///     .map(|n| n * 2)
+///     .named("length");
+/// assert_eq!(length.run("four".into(), &Context::new()).await?, 8);
+/// # Ok::<(), llmspell::Error>(()) }).unwrap();
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `Step`",
+    label = "expected a step here",
+    note = "make a step of a closure: `step(|input, cx| async move {{ Ok(input) }})`",
+    note = "in a chain, use `.then_fn(|input, cx| async move {{ … }})` or `.map(|output| …)`"
+)]
+pub trait Step: Send + Sync + 'static {
+    /// What it takes.
+    type In: Send + 'static;
+    /// What it gives.
+    type Out: Send + 'static;
+
+    /// Runs the step once.
+    ///
+    /// Dropping the returned future cancels the work; a step must be able to bear that at every `await`.
+    fn run(&self, input: Self::In, cx: &Context) -> impl Future<Output = Result<Self::Out>> + Send;
+
+    /// The name it goes by in races and events, if it has one.
+    fn name(&self) -> Option<&str> {
+        None
+    }
+
+    /// How many inputs [`Step::stream`] keeps in flight unless told otherwise: 16. A pipeline asks for
+    /// as many as it takes to keep its stages busy.
+    fn default_in_flight(&self) -> usize {
+        16
+    }
+
+    /// Gives the step a name: it appears in the path of errors and events, and gets a row in the report.
+    fn named(self, name: impl Into<Arc<str>>) -> Named<Self>
+    where
+        Self: Sized,
+    {
+        Named::new(self, name.into())
+    }
+
+    /// Runs `next` on the output of this step.
+    fn then<B>(self, next: B) -> Then<Self, B>
+    where
+        Self: Sized,
+        B: Step<In = Self::Out>,
+    {
+        Then::new(self, next)
+    }
+
+    /// Runs an async closure on the output of this step.
+    fn then_fn<F, Fut, T>(self, next: F) -> Then<Self, FnStep<F, Self::Out, Fut>>
+    where
+        Self: Sized,
+        F: Fn(Self::Out, Context) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        Then::new(self, step(next))
+    }
+
+    /// Changes the output with a plain function.
+    fn map<F, T>(self, change: F) -> Map<Self, F>
+    where
+        Self: Sized,
+        F: Fn(Self::Out) -> T + Send + Sync + 'static,
+        T: Send + 'static,
+    {
+        Map::new(self, change)
+    }
+
+    /// Stops the step after some time: one [`Duration`], or one for each attempt of the retry around it,
+    /// such as `[secs(1), secs(3)]`. See [the timeout pattern](crate::pattern::timeout).
+    fn timeout(self, limits: impl Into<Timeouts>) -> Timeout<Self>
+    where
+        Self: Sized,
+    {
+        Timeout::new(self, limits.into())
+    }
+
+    /// Stops the step, with all retries and waiting inside it, `within` from its start. The same as
+    /// [`Step::timeout`] with one duration; the name says that it stands outside of a retry.
+    fn deadline(self, within: Duration) -> Timeout<Self>
+    where
+        Self: Sized,
+    {
+        Timeout::new(self, within.into())
+    }
+
+    /// Stops a step that shows no output within `first`, or then no sign of life for `idle`. See
+    /// [`Context::emit`] and [`Context::alive`].
+    fn idle_timeout(self, first: Duration, idle: Duration) -> IdleTimeout<Self>
+    where
+        Self: Sized,
+    {
+        IdleTimeout::new(self, first, idle)
+    }
+
+    /// Runs the step again when it fails with a transient error. See [`Retry`].
+    fn retry(self, policy: Retry) -> Retried<Self>
+    where
+        Self: Sized,
+        Self::In: Clone,
+    {
+        Retried::new(self, policy)
+    }
+
+    /// Runs `other` on the same input when this step fails, and marks the result as a fallback.
+    fn fallback<F>(self, other: F) -> Fallback<Self, F>
+    where
+        Self: Sized,
+        Self::In: Clone,
+        F: Step<In = Self::In, Out = Self::Out>,
+    {
+        Fallback::new(self, other)
+    }
+
+    /// Starts a second copy of the step when the first is slow; the faster one serves. The step must bear
+    /// being run twice. See [`Hedge`].
+    fn hedge(self, policy: Hedge) -> Hedged<Self>
+    where
+        Self: Sized,
+        Self::In: Clone,
+    {
+        Hedged::new(self, policy)
+    }
+
+    /// Lets at most so many calls of the step run at once; the others wait in line. A [`Limit`] can be
+    /// shared between steps.
+    ///
+    /// # Panics
+    /// If the limit is 0.
+    fn limit(self, limit: impl Into<Limit>) -> Limited<Self>
+    where
+        Self: Sized,
+    {
+        Limited::new(self, limit.into())
+    }
+
+    /// Applies timeouts, retries, hedging and a limit in the canonical order. See [`Policy`].
+    fn policy(self, policy: Policy) -> Policed<Self>
+    where
+        Self: Sized,
+        Self::In: Clone,
+    {
+        policy.apply(self)
+    }
+
+    /// Runs the step on a task of its own, so that it can use another core. It dies with its caller.
+    fn spawned(self) -> Spawned<Self>
+    where
+        Self: Sized,
+    {
+        Spawned::new(self)
+    }
+
+    /// Returns an [`Outcome`](crate::Outcome) instead of failing: the result with its quality and its history.
+    fn observed(self) -> Observed<Self>
+    where
+        Self: Sized,
+    {
+        Observed::new(self)
+    }
+
+    /// Makes a step over `Arc<T>` one over `T`, for patterns that need copies of an input that has none.
+    fn shared<T>(self) -> Shared<Self, T>
+    where
+        Self: Sized + Step<In = Arc<T>>,
+        T: Send + Sync + 'static,
+    {
+        Shared::new(self)
+    }
+
+    /// Hides the type of the step behind a pointer. Costs one allocation a call.
+    fn boxed(self) -> BoxStep<Self::In, Self::Out>
+    where
+        Self: Sized,
+    {
+        BoxStep::new(self)
+    }
+
+    /// Runs the step on every input of `source`, an iterator or a `Stream`, several at once. See
+    /// [`Streaming`].
+    fn stream<M, S>(self, source: S, cx: &Context) -> Streaming<Self>
+    where
+        Self: Sized,
+        S: IntoSource<Self::In, M>,
+    {
+        Streaming::new(Arc::new(self), source.into_source(), cx.clone())
+    }
+}
+
+/// A shared step is a step, so that one can be used in several places.
+impl<S: Step> Step for Arc<S> {
+    type In = S::In;
+    type Out = S::Out;
+
+    fn run(&self, input: S::In, cx: &Context) -> impl Future<Output = Result<S::Out>> + Send {
+        (**self).run(input, cx)
+    }
+
+    fn name(&self) -> Option<&str> {
+        (**self).name()
+    }
+
+    fn default_in_flight(&self) -> usize {
+        (**self).default_in_flight()
+    }
+}

@@ -1,0 +1,31 @@
+//! A constant as a step.
+
+use std::marker::PhantomData;
+
+use super::Step;
+use crate::context::Context;
+use crate::error::Result;
+
+/// A step that always gives the same value; made by [`value`].
+pub struct Constant<In, T> {
+    value: T,
+    input: PhantomData<fn(In)>,
+}
+
+/// Makes a step that gives `value` whatever comes in: the last rung of a fallback.
+pub fn value<In, T>(value: impl Into<T>) -> Constant<In, T>
+where
+    In: Send + 'static,
+    T: Clone + Send + Sync + 'static,
+{
+    Constant { value: value.into(), input: PhantomData }
+}
+
+impl<In: Send + 'static, T: Clone + Send + Sync + 'static> Step for Constant<In, T> {
+    type In = In;
+    type Out = T;
+
+    async fn run(&self, _: In, _: &Context) -> Result<T> {
+        Ok(self.value.clone())
+    }
+}

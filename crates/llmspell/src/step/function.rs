@@ -1,0 +1,48 @@
+//! Closures as steps.
+
+use std::marker::PhantomData;
+
+use super::Step;
+use crate::context::Context;
+use crate::error::Result;
+
+/// An async closure as a step; made by [`step`].
+pub struct FnStep<F, In, Fut> {
+    function: F,
+    signature: PhantomData<fn(In) -> Fut>,
+}
+
+/// Makes a step of an async closure over an input and a [`Context`].
+///
+/// ```
+/// use llmspell::{Context, Step, step};
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let double = step(|x: u32, _cx| async move { Ok(x * 2) });
+/// assert_eq!(double.run(21, &Context::new()).await?, 42);
+/// # Ok::<(), llmspell::Error>(()) }).unwrap();
+/// ```
+pub fn step<F, In, Fut, Out>(function: F) -> FnStep<F, In, Fut>
+where
+    F: Fn(In, Context) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Out>> + Send + 'static,
+    In: Send + 'static,
+    Out: Send + 'static,
+{
+    FnStep { function, signature: PhantomData }
+}
+
+impl<F, In, Fut, Out> Step for FnStep<F, In, Fut>
+where
+    F: Fn(In, Context) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Out>> + Send + 'static,
+    In: Send + 'static,
+    Out: Send + 'static,
+{
+    type In = In;
+    type Out = Out;
+
+    fn run(&self, input: In, cx: &Context) -> impl Future<Output = Result<Out>> + Send {
+        (self.function)(input, cx.clone())
+    }
+}

@@ -1,0 +1,39 @@
+//! A plain function on the output of a step.
+
+use super::Step;
+use crate::context::Context;
+use crate::error::Result;
+
+/// A step with its output changed; made by [`Step::map`].
+pub struct Map<S, F> {
+    step: S,
+    change: F,
+}
+
+impl<S, F> Map<S, F> {
+    pub(crate) fn new(step: S, change: F) -> Self {
+        Map { step, change }
+    }
+}
+
+impl<S, F, T> Step for Map<S, F>
+where
+    S: Step,
+    F: Fn(S::Out) -> T + Send + Sync + 'static,
+    T: Send + 'static,
+{
+    type In = S::In;
+    type Out = T;
+
+    async fn run(&self, input: S::In, cx: &Context) -> Result<T> {
+        Ok((self.change)(self.step.run(input, cx).await?))
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.step.name()
+    }
+
+    fn default_in_flight(&self) -> usize {
+        self.step.default_in_flight()
+    }
+}

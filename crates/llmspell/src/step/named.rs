@@ -1,0 +1,81 @@
+//! Names: where paths, events and rows of the report come from.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Step;
+use crate::context::Context;
+use crate::error::Result;
+use crate::event::Fact;
+
+/// A step with a name; made by [`Step::named`].
+pub struct Named<S> {
+    step: S,
+    name: Arc<str>,
+}
+
+impl<S> Named<S> {
+    pub(crate) fn new(step: S, name: Arc<str>) -> Self {
+        Named { step, name }
+    }
+}
+
+impl<S: Step> Step for Named<S> {
+    type In = S::In;
+    type Out = S::Out;
+
+    async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
+        let cx = cx.named(&self.name);
+        call(&cx, self.step.run(input, &cx)).await
+    }
+
+    fn name(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    fn default_in_flight(&self) -> usize {
+        self.step.default_in_flight()
+    }
+}
+
+/// Runs the work of a named step under its own context: stamps its errors, reports its start and its end.
+pub(crate) async fn call<T>(cx: &Context, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let watch = Watch::start(cx);
+    let result = work.await.map_err(|error| error.at(|| cx.path()));
+    watch.end(&result);
+    result
+}
+
+/// Reports how a call ends, also if it is dropped.
+struct Watch<'a> {
+    cx: &'a Context,
+    /// Only where a recorder listens, and until the end is reported.
+    started: Option<Instant>,
+}
+
+impl<'a> Watch<'a> {
+    fn start(cx: &'a Context) -> Self {
+        cx.fact(|| Fact::Started);
+        Watch { cx, started: cx.recorder().map(|_| Instant::now()) }
+    }
+
+    fn end<T>(mut self, result: &Result<T>) {
+        if let Some(started) = self.started.take() {
+            let took = started.elapsed();
+            self.cx.fact(|| match result {
+                Ok(_) => Fact::Finished { took },
+                Err(error) => Fact::Failed { took, error: error.into() },
+            });
+        }
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if let Some(started) = self.started.take() {
+            let took = started.elapsed();
+            self.cx.fact(|| Fact::Cancelled { took });
+        }
+    }
+}

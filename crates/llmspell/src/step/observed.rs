@@ -1,0 +1,39 @@
+//! Results with their history.
+
+use super::Step;
+use crate::context::Context;
+use crate::error::Result;
+use crate::outcome::Outcome;
+
+/// A step that returns an [`Outcome`] instead of failing; made by [`Step::observed`].
+pub struct Observed<S> {
+    step: S,
+}
+
+impl<S> Observed<S> {
+    pub(crate) fn new(step: S) -> Self {
+        Observed { step }
+    }
+}
+
+impl<S: Step> Step for Observed<S> {
+    type In = S::In;
+    type Out = Outcome<S::Out>;
+
+    async fn run(&self, input: S::In, cx: &Context) -> Result<Outcome<S::Out>> {
+        let (cx, scope) = cx.scope(None);
+        let result = self.step.run(input, &cx).await;
+        Ok(Outcome::new(0, result, scope.ledger()))
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.step.name()
+    }
+}
+
+/// Runs one item of a stream, or one record of a run, in a scope of its own.
+pub(crate) async fn observe<S: Step>(step: &S, index: usize, input: S::In, cx: &Context) -> Outcome<S::Out> {
+    let (cx, scope) = cx.scope(Some(index));
+    let result = step.run(input, &cx).await;
+    Outcome::new(index, result, scope.ledger())
+}

@@ -1,0 +1,37 @@
+//! Inputs that cannot be cloned, behind a pointer that can.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::Step;
+use crate::context::Context;
+use crate::error::Result;
+
+/// A step over `Arc<T>` as one over `T`; made by [`Step::shared`].
+pub struct Shared<S, T> {
+    step: S,
+    input: PhantomData<fn(T)>,
+}
+
+impl<S, T> Shared<S, T> {
+    pub(crate) fn new(step: S) -> Self {
+        Shared { step, input: PhantomData }
+    }
+}
+
+impl<S, T> Step for Shared<S, T>
+where
+    S: Step<In = Arc<T>>,
+    T: Send + Sync + 'static,
+{
+    type In = T;
+    type Out = S::Out;
+
+    async fn run(&self, input: T, cx: &Context) -> Result<S::Out> {
+        self.step.run(Arc::new(input), cx).await
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.step.name()
+    }
+}

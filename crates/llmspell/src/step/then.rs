@@ -1,0 +1,31 @@
+//! One step after another.
+
+use super::Step;
+use crate::context::Context;
+use crate::error::Result;
+
+/// Two steps in sequence; made by [`Step::then`] and [`Step::then_fn`].
+pub struct Then<A, B> {
+    first: A,
+    next: B,
+}
+
+impl<A, B> Then<A, B> {
+    pub(crate) fn new(first: A, next: B) -> Self {
+        Then { first, next }
+    }
+}
+
+impl<A: Step, B: Step<In = A::Out>> Step for Then<A, B> {
+    type In = A::In;
+    type Out = B::Out;
+
+    async fn run(&self, input: A::In, cx: &Context) -> Result<B::Out> {
+        let between = self.first.run(input, cx).await?;
+        self.next.run(between, cx).await
+    }
+
+    fn default_in_flight(&self) -> usize {
+        self.first.default_in_flight().max(self.next.default_in_flight())
+    }
+}

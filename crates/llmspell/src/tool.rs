@@ -1,0 +1,177 @@
+//! Steps that a model can call: a name, a description, and arguments with a schema.
+//!
+//! ```
+//! # #[cfg(feature = "schema")] {
+//! use llmspell::{Context, Step, Tool, schemars::JsonSchema};
+//!
+//! #[derive(serde::Deserialize, JsonSchema)]
+//! #[schemars(crate = "llmspell::schemars")]
+//! struct Search {
+//!     /// What to look for.
+//!     query: String,
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let search = Tool::new("search", "Searches the notes.", |args: Search, _cx| async move {
+//!     Ok(format!("nothing on {}", args.query))
+//! });
+//! assert_eq!(search.spec().parameters["properties"]["query"]["description"], "What to look for.");
+//!
+//! // From JSON to JSON, as a model or a flow file calls it:
+//! let search = search.erase();
+//! let found = search.run(serde_json::json!({ "query": "rust" }), &Context::new()).await?;
+//! assert_eq!(found, "nothing on rust");
+//! # Ok::<(), llmspell::Error>(()) }).unwrap();
+//! # }
+//! ```
+
+mod arguments;
+mod slow;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use arguments::Arguments;
+pub use slow::SlowTool;
+
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::step::{BoxStep, FnStep, Step, call, step};
+
+/// What a tool may do to the world outside of the process, and so who may let it run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Security {
+    /// Computes; touches nothing.
+    #[default]
+    Safe,
+    /// Reads files or talks to the network, within what its user allows.
+    Restricted,
+    /// Runs programs or changes things.
+    Privileged,
+}
+
+impl Security {
+    /// The name used in JSON, such as `restricted`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Security::Safe => "safe",
+            Security::Restricted => "restricted",
+            Security::Privileged => "privileged",
+        }
+    }
+}
+
+/// What a caller needs to know of a tool, in the form in which models are told.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ToolSpec {
+    /// The name it is called by.
+    pub name: String,
+    /// What it does, in a sentence or two.
+    pub description: String,
+    /// The JSON Schema of its arguments.
+    pub parameters: Value,
+    /// What it may do.
+    pub security: Security,
+}
+
+/// A named step with typed arguments, a description and a schema.
+#[derive(Clone)]
+pub struct Tool<S> {
+    name: Arc<str>,
+    spec: Arc<ToolSpec>,
+    step: S,
+}
+
+/// A tool from JSON to JSON; made by [`Tool::erase`].
+pub type ErasedTool = Tool<BoxStep<Value, Value>>;
+
+impl<A, F, Fut, O> Tool<FnStep<F, A, Fut>>
+where
+    A: Arguments,
+    F: Fn(A, Context) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<O>> + Send + 'static,
+    O: Send + 'static,
+{
+    /// Makes a tool of an async closure over its arguments. It is [safe](Security::Safe) unless
+    /// [`Tool::security`] says otherwise.
+    pub fn new(name: &str, description: &str, function: F) -> Self {
+        Tool::of(name, description, step(function))
+    }
+}
+
+impl<S: Step<In: Arguments>> Tool<S> {
+    /// Makes a tool of any step whose input can be described by a schema.
+    pub fn of(name: &str, description: &str, step: S) -> Self {
+        let spec = ToolSpec {
+            name: name.to_owned(),
+            description: description.to_owned(),
+            parameters: S::In::schema(),
+            security: Security::Safe,
+        };
+        Tool { name: Arc::from(name), spec: Arc::new(spec), step }
+    }
+}
+
+impl<S> Tool<S> {
+    /// Says what the tool may do.
+    pub fn security(mut self, security: Security) -> Self {
+        Arc::make_mut(&mut self.spec).security = security;
+        self
+    }
+
+    /// What a caller needs to know.
+    pub fn spec(&self) -> &ToolSpec {
+        &self.spec
+    }
+}
+
+impl<S> Tool<S>
+where
+    S: Step<In: Arguments, Out: Serialize>,
+{
+    /// The tool from JSON to JSON. Arguments that do not fit fail with
+    /// [`Kind::Invalid`](crate::Kind::Invalid) before the tool runs.
+    pub fn erase(self) -> ErasedTool {
+        Tool { name: self.name, spec: self.spec, step: Erased(self.step).boxed() }
+    }
+}
+
+impl<S: Step> Step for Tool<S> {
+    type In = S::In;
+    type Out = S::Out;
+
+    async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
+        let cx = cx.named(&self.name);
+        call(&cx, self.step.run(input, &cx)).await
+    }
+
+    fn name(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    fn default_in_flight(&self) -> usize {
+        self.step.default_in_flight()
+    }
+}
+
+/// A step over types as one over JSON.
+struct Erased<S>(S);
+
+impl<S> Step for Erased<S>
+where
+    S: Step<In: Arguments, Out: Serialize>,
+{
+    type In = Value;
+    type Out = Value;
+
+    async fn run(&self, input: Value, cx: &Context) -> Result<Value> {
+        let arguments = serde_json::from_value(input)
+            .map_err(|error| Error::invalid(format!("invalid arguments: {error}")).with_source(error))?;
+        let output = self.0.run(arguments, cx).await?;
+        serde_json::to_value(output)
+            .map_err(|error| Error::failed(format!("the output is not JSON: {error}")).with_source(error))
+    }
+}
