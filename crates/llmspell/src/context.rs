@@ -2,6 +2,7 @@
 
 mod chunk;
 mod first;
+mod label;
 mod lease;
 pub(crate) mod node;
 mod retries;
@@ -15,8 +16,10 @@ use tokio::time::Instant;
 
 pub use chunk::{Chunk, ChunkData, Chunks};
 pub(crate) use first::{Contender, Gate, Pulse};
-pub(crate) use lease::Held;
+pub(crate) use label::Label;
 pub use lease::Hold;
+pub(crate) use lease::Leased;
+pub(crate) use retries::Retries;
 pub use signal::Canceller;
 
 use crate::error::{Error, Kind, Result};
@@ -26,7 +29,7 @@ use crate::outcome::{Entries, Ledger, Quality};
 use crate::path::Path;
 use crate::record::Recorder;
 use crate::report::Report;
-use node::{Call, Facet, Name, Node, Scope};
+use node::{Call, Facet, Node, Scope};
 
 /// What a running step can see of the run around it.
 ///
@@ -74,12 +77,13 @@ impl Context {
             Some(recorder) => recorder.with_sink(Arc::new(sink)),
             None => Recorder::new().with_sink(Arc::new(sink)),
         };
-        Context { deadline: self.deadline, ..Context::observed_by(recorder) }
+        Context { node: Context::observed_by(recorder).node, ..self.clone() }
     }
 
     fn observed_by(recorder: Recorder) -> Self {
-        let node = Node { parent: None, recorder: Some(Arc::new(recorder)), collects: false, facet: Facet::Root };
-        Context { node: Some(Arc::new(node)), deadline: None, attempt: 0 }
+        let node =
+            Node { parent: None, recorder: Some(Arc::new(recorder)), path: None, collects: false, facet: Facet::Root };
+        Context { node: Some(Arc::new(node)), ..Context::new() }
     }
 
     /// When this work must be done, if there is a deadline.
@@ -110,8 +114,8 @@ impl Context {
         self.attempt + 1
     }
 
-    pub(crate) fn with_attempt(&self, attempt: u32) -> Self {
-        Context { attempt: attempt - 1, ..self.clone() }
+    pub(crate) fn set_attempt(&mut self, attempt: u32) {
+        self.attempt = attempt - 1;
     }
 
     /// The index of the stream item or record that this work belongs to, from 0.
@@ -124,17 +128,7 @@ impl Context {
 
     /// The names of the steps around this work, outermost first.
     pub fn path(&self) -> Path {
-        let mut names: Vec<&str> = Vec::new();
-        for node in self.chain() {
-            if let Facet::Name(name) = &node.facet {
-                if let Some(call) = &name.call {
-                    return names.iter().rev().fold(call.path.clone(), |path, name| path.join(name));
-                }
-                names.push(&name.name);
-            }
-        }
-        names.reverse();
-        Path::from(names.join(".").as_str())
+        self.node.as_ref().and_then(|node| node.path.clone()).unwrap_or_else(Path::root)
     }
 
     /// Marks the result of this work as partial: `cause` was left out.
@@ -181,21 +175,29 @@ impl Context {
         Node::chain(self.node.as_ref())
     }
 
-    /// A context with one more facet, and the node that has it.
-    pub(crate) fn child(&self, facet: Facet) -> (Context, Arc<Node>) {
+    /// A context with one more facet.
+    pub(crate) fn child(&self, facet: Facet) -> Context {
+        let path = self.node.as_ref().and_then(|node| node.path.clone());
+        Context { node: Some(Arc::new(self.node_with(facet, path))), ..*self }
+    }
+
+    /// A context with one more facet, at another path.
+    pub(crate) fn child_at(&self, facet: Facet, path: Path) -> Context {
+        Context { node: Some(Arc::new(self.node_with(facet, Some(path)))), ..*self }
+    }
+
+    fn node_with(&self, facet: Facet, path: Option<Path>) -> Node {
         let (recorder, collects) = match &self.node {
             Some(node) => (node.recorder.clone(), node.collects),
             None => (None, false),
         };
         let collects = collects || matches!(facet, Facet::Scope(_));
-        let node = Arc::new(Node { parent: self.node.clone(), recorder, collects, facet });
-        (Context { node: Some(node.clone()), deadline: self.deadline, attempt: self.attempt }, node)
+        Node { parent: self.node.clone(), recorder, path, collects, facet }
     }
 
     /// A context in which provenance is collected apart from that of the surroundings.
-    pub(crate) fn scope(&self, item: Option<usize>) -> (Context, ScopeRef) {
-        let (cx, node) = self.child(Facet::Scope(Scope { item, ledger: Ledger::default() }));
-        (cx, ScopeRef(node))
+    pub(crate) fn scope(&self, item: Option<usize>) -> Context {
+        self.child(Facet::Scope(Scope { item, ledger: Ledger::default() }))
     }
 
     /// Whether anybody collects provenance above.
@@ -218,13 +220,14 @@ impl Context {
     }
 
     /// Takes over what the scope of a winner has collected.
-    pub(crate) fn adopt(&self, winner: &ScopeRef) {
-        if let Some(ledger) = self.ledger() {
-            ledger.merge(winner.ledger());
+    pub(crate) fn adopt(&self, winner: &Context) {
+        if let (Some(mine), Some(theirs)) = (self.ledger(), winner.ledger()) {
+            mine.merge(theirs);
         }
     }
 
-    fn ledger(&self) -> Option<&Ledger> {
+    /// The ledger of the nearest scope.
+    pub(crate) fn ledger(&self) -> Option<&Ledger> {
         self.chain().find_map(|node| match &node.facet {
             Facet::Scope(scope) => Some(&scope.ledger),
             _ => None,
@@ -242,24 +245,12 @@ impl Context {
         }
     }
 
-    fn call(&self) -> Option<&Call> {
-        self.chain().find_map(|node| match &node.facet {
-            Facet::Name(name) => name.call.as_ref(),
+    /// The nearest call that the recorder knows, and its path.
+    fn call(&self) -> Option<(&Call, &Path)> {
+        self.chain().find_map(|node| match (&node.facet, &node.path) {
+            (Facet::Call(call), Some(path)) => Some((call, path)),
             _ => None,
         })
-    }
-
-    /// A context below a named step.
-    pub(crate) fn named(&self, name: &Arc<str>) -> Context {
-        let call = self.recorder().map(|recorder| {
-            let parent = self.call();
-            Call {
-                id: recorder.next_call(),
-                parent: parent.map_or(0, |call| call.id),
-                path: parent.map_or_else(Path::root, |call| call.path.clone()).join(name),
-            }
-        });
-        self.child(Facet::Name(Name { name: name.clone(), call })).0
     }
 
     /// Fails if the time is already up, before any work is spent.
@@ -279,17 +270,5 @@ impl fmt::Debug for Context {
             .field("attempt", &self.attempt())
             .field("remaining", &self.remaining())
             .finish_non_exhaustive()
-    }
-}
-
-/// A scope that was opened with [`Context::scope`].
-pub(crate) struct ScopeRef(Arc<Node>);
-
-impl ScopeRef {
-    pub(crate) fn ledger(&self) -> &Ledger {
-        match &self.0.facet {
-            Facet::Scope(scope) => &scope.ledger,
-            _ => unreachable!("a ScopeRef is only made of a scope"),
-        }
     }
 }

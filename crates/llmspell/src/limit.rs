@@ -5,10 +5,11 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::context::{Context, Held};
+use crate::context::{Context, Leased};
 use crate::error::Result;
 use crate::event::Fact;
 use crate::executor;
+use crate::path::Path;
 use crate::step::Step;
 
 /// Permits for calls that run at the same time; whoever finds none waits in line.
@@ -54,13 +55,18 @@ impl Limit {
         self.permits.as_ref().map(|(semaphore, _)| semaphore.available_permits())
     }
 
-    /// Waits for a permit and gives the context to run under. The permit goes back once the holder, and
-    /// everything that has kept it with [`Context::hold`], is gone.
-    pub(crate) async fn admit(&self, cx: &Context) -> Option<(Context, Held)> {
+    /// Waits for a permit and gives the context to run under; `None` if there is no limit. The permit goes
+    /// back once the context, and everything that has kept it with [`Context::hold`], is gone.
+    pub(crate) async fn admit(&self, cx: &Context) -> Option<Leased> {
+        self.admit_at(cx, || None).await
+    }
+
+    /// The same, with the path for the context to run under.
+    pub(crate) async fn admit_at(&self, cx: &Context, path: impl FnOnce() -> Option<Path>) -> Option<Leased> {
         let (semaphore, _) = self.permits.as_ref()?;
         executor::breathe().await;
         if let Ok(permit) = semaphore.try_acquire() {
-            return Some(cx.under_permit(semaphore, permit));
+            return Some(cx.under_permit(semaphore, permit, path()));
         }
         let since = cx.recorder().map(|_| Instant::now());
         cx.fact(|| Fact::Queued);
@@ -69,7 +75,7 @@ impl Limit {
         if let Some(since) = since {
             cx.fact(|| Fact::Admitted { waited: since.elapsed() });
         }
-        Some(cx.under_permit(semaphore, permit))
+        Some(cx.under_permit(semaphore, permit, path()))
     }
 }
 
@@ -97,7 +103,7 @@ impl<S: Step> Step for Limited<S> {
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
         match self.limit.admit(cx).await {
-            Some((cx, _held)) => self.step.run(input, &cx).await,
+            Some(cx) => self.step.run(input, &cx).await,
             None => self.step.run(input, cx).await,
         }
     }

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::path::Path;
 
@@ -87,8 +88,9 @@ pub struct Outcome<T> {
 }
 
 impl<T> Outcome<T> {
-    pub(crate) fn new(index: usize, result: Result<T>, ledger: &Ledger) -> Self {
-        match ledger.take() {
+    /// The outcome of work in `scope`.
+    pub(crate) fn new(index: usize, result: Result<T>, scope: &Context) -> Self {
+        match scope.ledger().and_then(Ledger::take) {
             None => Outcome::plain(index, result),
             Some(entries) => Outcome {
                 index,

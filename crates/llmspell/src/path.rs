@@ -21,6 +21,11 @@ impl Path {
         if self.is_root() { Path(Arc::from(name)) } else { Path(Arc::from(format!("{self}.{name}"))) }
     }
 
+    /// Whether both are the same string in the same place, which is quick to tell.
+    pub(crate) fn is_same(&self, other: &Path) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Whether the path is empty.
     pub fn is_root(&self) -> bool {
         self.0.is_empty()

@@ -56,13 +56,13 @@ impl Recorder {
         self.calls.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    pub(crate) fn record(&self, call: Option<&Call>, item: Option<usize>, fact: Fact) {
+    pub(crate) fn record(&self, call: Option<(&Call, &Path)>, item: Option<usize>, fact: Fact) {
         let mut event = Event {
             v: Event::VERSION,
             at: self.origin.elapsed(),
-            path: call.map_or_else(Path::root, |call| call.path.clone()),
-            call: call.map_or(0, |call| call.id),
-            parent: call.map_or(0, |call| call.parent),
+            path: call.map_or_else(Path::root, |(_, path)| path.clone()),
+            call: call.map_or(0, |(call, _)| call.id),
+            parent: call.map_or(0, |(call, _)| call.parent),
             item,
             fact,
         };

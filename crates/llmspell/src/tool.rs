@@ -36,7 +36,7 @@ use serde_json::Value;
 pub use arguments::Arguments;
 pub use slow::SlowTool;
 
-use crate::context::Context;
+use crate::context::{Context, Label};
 use crate::error::{Error, Result};
 use crate::step::{BoxStep, FnStep, Step, call, step};
 
@@ -80,7 +80,7 @@ pub struct ToolSpec {
 /// A named step with typed arguments, a description and a schema.
 #[derive(Clone)]
 pub struct Tool<S> {
-    name: Arc<str>,
+    label: Arc<Label>,
     spec: Arc<ToolSpec>,
     step: S,
 }
@@ -111,7 +111,7 @@ impl<S: Step<In: Arguments>> Tool<S> {
             parameters: S::In::schema(),
             security: Security::Safe,
         };
-        Tool { name: Arc::from(name), spec: Arc::new(spec), step }
+        Tool { label: Arc::new(Label::new(Arc::from(name))), spec: Arc::new(spec), step }
     }
 }
 
@@ -135,7 +135,7 @@ where
     /// The tool from JSON to JSON. Arguments that do not fit fail with
     /// [`Kind::Invalid`](crate::Kind::Invalid) before the tool runs.
     pub fn erase(self) -> ErasedTool {
-        Tool { name: self.name, spec: self.spec, step: Erased(self.step).boxed() }
+        Tool { label: self.label, spec: self.spec, step: Erased(self.step).boxed() }
     }
 }
 
@@ -144,12 +144,12 @@ impl<S: Step> Step for Tool<S> {
     type Out = S::Out;
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
-        let cx = cx.named(&self.name);
+        let cx = cx.named(&self.label);
         call(&cx, self.step.run(input, &cx)).await
     }
 
     fn name(&self) -> Option<&str> {
-        Some(&self.name)
+        Some(self.label.name())
     }
 
     fn default_in_flight(&self) -> usize {

@@ -66,7 +66,7 @@ impl Context {
     /// If `capacity` is 0.
     pub fn with_chunks(&self, capacity: usize) -> (Context, Chunks) {
         let (sender, receiver) = mpsc::channel(capacity);
-        (self.child(Facet::Chunks(sender)).0, Chunks(receiver))
+        (self.child(Facet::Chunks(sender)), Chunks(receiver))
     }
 
     /// Shows a piece of partial output, and waits while the reader is behind.

@@ -7,6 +7,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Context;
 use super::node::{Facet, Node};
+use crate::path::Path;
 
 /// A permit with a count of those who keep it. It goes back when the last of them lets go.
 ///
@@ -29,8 +30,28 @@ impl Lease {
     }
 }
 
-/// One holder of a lease.
-pub(crate) struct Held(Arc<Node>);
+/// The context of work that runs under a permit. Dropping it gives the permit back, unless somebody else
+/// holds it too.
+pub(crate) struct Leased(Context);
+
+impl std::ops::Deref for Leased {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.0
+    }
+}
+
+impl Drop for Leased {
+    fn drop(&mut self) {
+        if let Some(Facet::Lease(lease)) = self.0.node.as_ref().map(|node| &node.facet) {
+            lease.release();
+        }
+    }
+}
+
+/// One more holder of a lease.
+struct Held(Arc<Node>);
 
 impl Drop for Held {
     fn drop(&mut self) {
@@ -48,12 +69,19 @@ pub struct Hold {
 }
 
 impl Context {
-    /// A context whose work runs under `permit`, and the holder that gives it back.
-    pub(crate) fn under_permit(&self, semaphore: &Arc<Semaphore>, permit: SemaphorePermit<'_>) -> (Context, Held) {
+    /// A context whose work runs under `permit`, at another path if one is given.
+    pub(crate) fn under_permit(
+        &self,
+        semaphore: &Arc<Semaphore>,
+        permit: SemaphorePermit<'_>,
+        path: Option<Path>,
+    ) -> Leased {
         permit.forget();
-        let lease = Lease { semaphore: semaphore.clone(), holders: AtomicU32::new(1) };
-        let (cx, node) = self.child(Facet::Lease(lease));
-        (cx, Held(node))
+        let lease = Facet::Lease(Lease { semaphore: semaphore.clone(), holders: AtomicU32::new(1) });
+        Leased(match path {
+            None => self.child(lease),
+            Some(path) => self.child_at(lease, path),
+        })
     }
 
     /// Keeps every permit that this work runs under until the returned value is dropped.

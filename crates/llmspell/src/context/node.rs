@@ -18,6 +18,8 @@ pub(crate) struct Node {
     pub(crate) parent: Option<Arc<Node>>,
     /// The recorder of the root, copied down so that "is anybody watching" is one look.
     pub(crate) recorder: Option<Arc<Recorder>>,
+    /// The names of the steps around; `None` if there are none.
+    pub(crate) path: Option<Path>,
     /// Whether this node or one above it is a [`Facet::Scope`].
     pub(crate) collects: bool,
     pub(crate) facet: Facet,
@@ -26,8 +28,10 @@ pub(crate) struct Node {
 pub(crate) enum Facet {
     /// The root of a recording.
     Root,
-    /// A named step.
-    Name(Name),
+    /// A named step that nobody watches.
+    Name,
+    /// A call of a named step, as the recorder knows it.
+    Call(Call),
     /// One item, branch or contender: provenance is collected here.
     Scope(Scope),
     /// A permit that the work below runs under.
@@ -37,25 +41,17 @@ pub(crate) enum Facet {
     /// A contender of a race that the first output decides.
     Contender(Contender),
     /// The last sign of life, for idle timeouts.
-    Pulse(Pulse),
+    Pulse(Arc<Pulse>),
     /// Where chunks of output go.
     Chunks(ChunkSender),
     /// Cooperative cancellation.
     Signal(Arc<Signal>),
 }
 
-pub(crate) struct Name {
-    pub(crate) name: Arc<str>,
-    /// Only where a recorder listens.
-    pub(crate) call: Option<Call>,
-}
-
 /// A call of a named step as the recorder knows it.
-#[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) id: u64,
     pub(crate) parent: u64,
-    pub(crate) path: Path,
 }
 
 pub(crate) struct Scope {

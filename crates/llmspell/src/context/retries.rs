@@ -52,9 +52,9 @@ impl Retries {
 }
 
 impl Context {
-    /// A context for the attempts of a retry that may make `retries` of them, or `budget` with all the
-    /// retries nested in it. The largest allowance in a nest counts, not the product.
-    pub(crate) fn under_retry(&self, allowance: u32) -> (Context, Arc<Node>) {
+    /// A context for the attempts of a retry that may make `allowance` further ones, with all the retries
+    /// nested in it. The largest allowance in a nest counts, not the product.
+    pub(crate) fn under_retry(&self, allowance: u32) -> Context {
         // An item of a stream is a logical call of its own: the search ends there.
         let outer = self
             .chain()
@@ -73,5 +73,13 @@ impl Context {
             allowed.fetch_max(allowance, Ordering::Relaxed);
         }
         self.child(Facet::Retries(retries))
+    }
+
+    /// The state of the nearest retry.
+    pub(crate) fn retries(&self) -> Option<&Retries> {
+        self.chain().find_map(|node| match &node.facet {
+            Facet::Retries(retries) => Some(retries),
+            _ => None,
+        })
     }
 }

@@ -61,7 +61,7 @@ impl Context {
     /// A context below this one that can be cancelled, and the means to do it.
     pub fn cancellable(&self) -> (Context, Canceller) {
         let signal = Arc::new(Signal::default());
-        (self.child(Facet::Signal(signal.clone())).0, Canceller(signal))
+        (self.child(Facet::Signal(signal.clone())), Canceller(signal))
     }
 
     /// Whether the work should stop: somebody cancelled it, or its deadline has passed.

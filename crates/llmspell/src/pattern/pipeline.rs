@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::context::Context;
+use crate::context::{Context, Label};
 use crate::error::Result;
 use crate::event::Fact;
 use crate::limit::Limit;
@@ -41,12 +41,12 @@ use crate::step::{Step, call};
 
 /// Begins a pipeline; add stages with [`Pipeline::stage`]. The name stands in paths and in the report.
 pub fn pipeline<In: Send + 'static>(name: impl Into<Arc<str>>) -> Pipeline<Start<In>> {
-    Pipeline { name: name.into(), stages: Start(PhantomData) }
+    Pipeline { label: Label::new(name.into()), stages: Start(PhantomData) }
 }
 
 /// Stages in sequence; made by [`pipeline`].
 pub struct Pipeline<C> {
-    name: Arc<str>,
+    label: Label,
     stages: C,
 }
 
@@ -57,7 +57,7 @@ pub struct Start<In>(PhantomData<fn(In)>);
 pub struct Stage<C, S> {
     before: C,
     place: usize,
-    name: Arc<str>,
+    label: Label,
     step: S,
     limit: Limit,
 }
@@ -107,8 +107,16 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
 
     async fn pass(&self, record: C::In, cx: &Context) -> Result<S::Out> {
         let record = self.before.pass(record, cx).await?;
-        let cx = cx.named(&self.name);
-        call(&cx, self.enter(record, &cx)).await
+        if cx.recorder().is_some() {
+            let cx = cx.named(&self.label);
+            return call(&cx, self.enter(record, &cx)).await;
+        }
+        // Nobody watches: one node can hold both the name and the permit.
+        let result = match self.limit.admit_at(cx, || Some(cx.path_of(&self.label))).await {
+            Some(cx) => self.step.run(record, &cx).await,
+            None => self.step.run(record, &cx.named(&self.label)).await,
+        };
+        result.map_err(|error| error.at(|| cx.path_of(&self.label)))
     }
 
     fn len(&self) -> usize {
@@ -124,23 +132,22 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
 }
 
 impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
+    /// Passes the stage under the eyes of a recorder.
     async fn enter(&self, record: C::Out, cx: &Context) -> Result<S::Out> {
-        let arrived = cx.recorder().map(|_| Instant::now());
+        let arrived = Instant::now();
         let admitted = self.limit.admit(cx).await;
-        let began = arrived.map(|_| Instant::now());
+        let began = Instant::now();
         let result = match &admitted {
-            Some((cx, _held)) => self.step.run(record, cx).await,
+            Some(cx) => self.step.run(record, cx).await,
             None => self.step.run(record, cx).await,
         };
-        if let (Some(arrived), Some(began)) = (arrived, began) {
-            cx.fact(|| Fact::PipelineStage {
-                stage: self.place,
-                name: self.name.to_string(),
-                limit: self.limit.calls(),
-                waited: began - arrived,
-                took: began.elapsed(),
-            });
-        }
+        cx.fact(|| Fact::PipelineStage {
+            stage: self.place,
+            name: self.label.name().to_owned(),
+            limit: self.limit.calls(),
+            waited: began - arrived,
+            took: began.elapsed(),
+        });
         result
     }
 }
@@ -152,8 +159,9 @@ impl<C: Chain> Pipeline<C> {
         S: Step<In = C::Out>,
     {
         let place = self.stages.len();
-        let stages = Stage { before: self.stages, place, name: name.into(), step, limit: Limit::unlimited() };
-        Pipeline { name: self.name, stages }
+        let stages =
+            Stage { before: self.stages, place, label: Label::new(name.into()), step, limit: Limit::unlimited() };
+        Pipeline { label: self.label, stages }
     }
 }
 
@@ -174,12 +182,12 @@ impl<C: Chain, S: Step<In = C::Out>> Step for Pipeline<Stage<C, S>> {
     type Out = S::Out;
 
     async fn run(&self, record: C::In, cx: &Context) -> Result<S::Out> {
-        let cx = cx.named(&self.name);
+        let cx = cx.named(&self.label);
         call(&cx, self.stages.pass(record, &cx)).await
     }
 
     fn name(&self) -> Option<&str> {
-        Some(&self.name)
+        Some(self.label.name())
     }
 
     /// The sum of the limits, one more for each stage; 16 for a stage without one.

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Step;
-use crate::context::Context;
+use crate::context::{Context, Label};
 use crate::error::Result;
 use crate::event::Fact;
 
 /// A step with a name; made by [`Step::named`].
 pub struct Named<S> {
     step: S,
-    name: Arc<str>,
+    label: Label,
 }
 
 impl<S> Named<S> {
     pub(crate) fn new(step: S, name: Arc<str>) -> Self {
-        Named { step, name }
+        Named { step, label: Label::new(name) }
     }
 }
 
@@ -26,12 +26,12 @@ impl<S: Step> Step for Named<S> {
     type Out = S::Out;
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
-        let cx = cx.named(&self.name);
+        let cx = cx.named(&self.label);
         call(&cx, self.step.run(input, &cx)).await
     }
 
     fn name(&self) -> Option<&str> {
-        Some(&self.name)
+        Some(self.label.name())
     }
 
     fn default_in_flight(&self) -> usize {

@@ -21,9 +21,9 @@ impl<S: Step> Step for Observed<S> {
     type Out = Outcome<S::Out>;
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<Outcome<S::Out>> {
-        let (cx, scope) = cx.scope(None);
+        let cx = cx.scope(None);
         let result = self.step.run(input, &cx).await;
-        Ok(Outcome::new(0, result, scope.ledger()))
+        Ok(Outcome::new(0, result, &cx))
     }
 
     fn name(&self) -> Option<&str> {
@@ -33,7 +33,7 @@ impl<S: Step> Step for Observed<S> {
 
 /// Runs one item of a stream, or one record of a run, in a scope of its own.
 pub(crate) async fn observe<S: Step>(step: &S, index: usize, input: S::In, cx: &Context) -> Outcome<S::Out> {
-    let (cx, scope) = cx.scope(Some(index));
+    let cx = cx.scope(Some(index));
     let result = step.run(input, &cx).await;
-    Outcome::new(index, result, scope.ledger())
+    Outcome::new(index, result, &cx)
 }

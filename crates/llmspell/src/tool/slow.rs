@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::context::Context;
+use crate::context::{Context, Label};
 use crate::error::{Error, Result};
 use crate::step::{Step, call};
 
@@ -36,7 +36,7 @@ use crate::step::{Step, call};
 /// # Ok::<(), llmspell::Error>(()) }).unwrap();
 /// ```
 pub struct SlowTool<T = Value> {
-    name: Arc<str>,
+    label: Label,
     delay: Duration,
     jitter: Duration,
     failure_rate: f64,
@@ -52,7 +52,7 @@ impl<T: Send + 'static> SlowTool<T> {
     /// A tool that takes no time and never fails.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         SlowTool {
-            name: name.into(),
+            label: Label::new(name.into()),
             delay: Duration::ZERO,
             jitter: Duration::ZERO,
             failure_rate: 0.0,
@@ -126,7 +126,7 @@ impl<T: Send + 'static> SlowTool<T> {
         if !delay.is_zero() {
             sleep(delay).await;
         }
-        assert!(panics >= self.panic_rate, "{} was told to panic", self.name);
+        assert!(panics >= self.panic_rate, "{} was told to panic", self.label.name());
         if number < self.fails_first || fails < self.failure_rate {
             return Err(Error::failed("simulated failure").transient());
         }
@@ -144,11 +144,11 @@ impl<T: Send + 'static> Step for SlowTool<T> {
     type Out = T;
 
     async fn run(&self, input: T, cx: &Context) -> Result<T> {
-        let cx = cx.named(&self.name);
+        let cx = cx.named(&self.label);
         call(&cx, self.work(input)).await
     }
 
     fn name(&self) -> Option<&str> {
-        Some(&self.name)
+        Some(self.label.name())
     }
 }

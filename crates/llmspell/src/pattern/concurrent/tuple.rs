@@ -11,7 +11,7 @@ use crate::pattern::branch::{Advance, Branch, run_all};
 use crate::step::Step;
 
 macro_rules! group {
-    ($members:literal: $($step:ident $branch:ident $cx:ident $scope:ident $index:tt),+) => {
+    ($members:literal: $($step:ident $branch:ident $cx:ident $index:tt),+) => {
         impl<In: Clone + Send + 'static, $($step: Step<In = In>),+> Sealed for ($($step,)+) {}
 
         impl<In: Clone + Send + 'static, $($step: Step<In = In>),+> Group for ($($step,)+) {
@@ -35,21 +35,21 @@ macro_rules! group {
             }
 
             async fn settle(self: &Arc<Self>, input: In, cx: &Context, how: How) -> Self::Outcomes {
-                $(let ($cx, $scope) = cx.scope(None);)+
+                $(let $cx = cx.scope(None);)+
                 $(let $branch = pin!(Some(self.$index.run(input.clone(), &$cx)));)+
                 drop(input);
                 $(let mut $branch = Branch::new($branch);)+
                 run_all(&mut [$(&mut $branch as &mut dyn Advance),+], how.limit, how.fail_fast).await;
-                ($(Outcome::new($index, $branch.take().unwrap_or_else(|| Err(stopped())), $scope.ledger()),)+)
+                ($(Outcome::new($index, $branch.take().unwrap_or_else(|| Err(stopped())), &$cx),)+)
             }
         }
     };
 }
 
-group!(2: A a ca sa 0, B b cb sb 1);
-group!(3: A a ca sa 0, B b cb sb 1, C c cc sc 2);
-group!(4: A a ca sa 0, B b cb sb 1, C c cc sc 2, D d cd sd 3);
-group!(5: A a ca sa 0, B b cb sb 1, C c cc sc 2, D d cd sd 3, E e ce se 4);
-group!(6: A a ca sa 0, B b cb sb 1, C c cc sc 2, D d cd sd 3, E e ce se 4, F f cf sf 5);
-group!(7: A a ca sa 0, B b cb sb 1, C c cc sc 2, D d cd sd 3, E e ce se 4, F f cf sf 5, G g cg sg 6);
-group!(8: A a ca sa 0, B b cb sb 1, C c cc sc 2, D d cd sd 3, E e ce se 4, F f cf sf 5, G g cg sg 6, H h ch sh 7);
+group!(2: A a ca 0, B b cb 1);
+group!(3: A a ca 0, B b cb 1, C c cc 2);
+group!(4: A a ca 0, B b cb 1, C c cc 2, D d cd 3);
+group!(5: A a ca 0, B b cb 1, C c cc 2, D d cd 3, E e ce 4);
+group!(6: A a ca 0, B b cb 1, C c cc 2, D d cd 3, E e ce 4, F f cf 5);
+group!(7: A a ca 0, B b cb 1, C c cc 2, D d cd 3, E e ce 4, F f cf 5, G g cg 6);
+group!(8: A a ca 0, B b cb 1, C c cc 2, D d cd 3, E e ce 4, F f cf 5, G g cg 6, H h ch 7);

@@ -51,9 +51,9 @@ impl<S: Step> Work for Members<S> {
     async fn run(&self, index: usize, input: S::In) -> Outcome<S::Out> {
         let step = &self.steps[index];
         if self.apart {
-            let (cx, scope) = self.cx.scope(None);
+            let cx = self.cx.scope(None);
             let result = step.run(input, &cx).await;
-            Outcome::new(index, result, scope.ledger())
+            Outcome::new(index, result, &cx)
         } else {
             Outcome::plain(index, step.run(input, &self.cx).await)
         }

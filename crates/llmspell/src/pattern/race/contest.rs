@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use super::How;
 use crate::context::node::Facet;
-use crate::context::{Contender, Context, ScopeRef};
+use crate::context::{Contender, Context};
 use crate::error::{Error, Result};
 use crate::event::Fact;
 use crate::outcome::ServedBy;
@@ -18,23 +18,12 @@ pub(super) enum Rule {
     FirstComplete,
 }
 
-/// The place of one contender: the context it runs under, and where its provenance gathers.
-pub(super) struct Lane {
-    pub(super) cx: Context,
-    scope: Option<ScopeRef>,
-}
-
-impl Lane {
-    pub(super) fn new(cx: &Context, how: &How, index: usize) -> Self {
-        let mut lane = Lane { cx: cx.clone(), scope: None };
-        if cx.is_observed() {
-            let (cx, scope) = lane.cx.scope(None);
-            lane = Lane { cx, scope: Some(scope) };
-        }
-        if let Some(gate) = &how.gate {
-            lane.cx = lane.cx.child(Facet::Contender(Contender { gate: gate.clone(), index })).0;
-        }
-        lane
+/// The context of one contender: provenance gathers apart, for only the winner's counts.
+pub(super) fn lane(cx: &Context, how: &How, index: usize) -> Context {
+    let lane = if cx.is_observed() { cx.scope(None) } else { cx.clone() };
+    match &how.gate {
+        None => lane,
+        Some(gate) => lane.child(Facet::Contender(Contender { gate: gate.clone(), index })),
     }
 }
 
@@ -113,10 +102,10 @@ fn tell(cx: &Context, names: &[Option<&str>], winner: Option<usize>, failures: &
 }
 
 /// Takes over the provenance of the winner, and only of the winner.
-pub(super) fn adopt(cx: &Context, winner: &Lane, served_by: Option<ServedBy>) {
-    if let Some(scope) = &winner.scope {
-        cx.adopt(scope);
-        if let Some(served_by) = served_by {
+pub(super) fn adopt(cx: &Context, winner: &Context, served_by: impl FnOnce() -> Option<ServedBy>) {
+    if cx.is_observed() {
+        cx.adopt(winner);
+        if let Some(served_by) = served_by() {
             cx.note(|entries| entries.chose(cx.path(), served_by));
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::How;
-use super::contest::{Lane, Rule, adopt, decide};
+use super::contest::{Rule, adopt, decide, lane};
 use crate::context::Context;
 use crate::error::Result;
 use crate::event::Fact;
@@ -166,8 +166,8 @@ impl<S: Step<In: Clone>> Step for Hedged<S> {
         };
 
         let how = How { rule: Rule::FirstSuccess, gate: None };
-        let lane = Lane::new(cx, &how, 0);
-        let first = pin!(Some(self.step.run(input.clone(), &lane.cx)));
+        let first_cx = lane(cx, &how, 0);
+        let first = pin!(Some(self.step.run(input.clone(), &first_cx)));
         let mut first = Branch::new(first);
         let ended = within(started + delay, poll_fn(|task| first.advance(task))).await;
         if ended.is_some() || !self.may_hedge() {
@@ -175,23 +175,23 @@ impl<S: Step<In: Clone>> Step for Hedged<S> {
                 poll_fn(|task| first.advance(task)).await;
             }
             let result = first.take().expect("the first copy has completed");
-            adopt(cx, &lane, None);
+            adopt(cx, &first_cx, || None);
             self.end(&result, started);
             return result;
         }
 
         cx.fact(|| Fact::Hedged { after: delay });
         let hedged = Instant::now();
-        let second_lane = Lane::new(cx, &how, 1);
-        let second = pin!(Some(self.step.run(input, &second_lane.cx)));
+        let second_cx = lane(cx, &how, 1);
+        let second = pin!(Some(self.step.run(input, &second_cx)));
         let mut second = Branch::new(second);
         let names = [self.step.name(); 2];
         let winner = decide(&mut [&mut first as &mut dyn Advance, &mut second], &names, cx, &how).await?;
         let (result, started) = if winner == 0 {
-            adopt(cx, &lane, None);
+            adopt(cx, &first_cx, || None);
             (first.take(), started)
         } else {
-            adopt(cx, &second_lane, Some(ServedBy::Hedge));
+            adopt(cx, &second_cx, || Some(ServedBy::Hedge));
             (second.take(), hedged)
         };
         let result = result.expect("the winner has completed");

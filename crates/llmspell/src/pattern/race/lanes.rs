@@ -2,7 +2,7 @@
 
 use std::pin::{Pin, pin};
 
-use super::contest::{Lane, adopt, contender, decide};
+use super::contest::{adopt, contender, decide, lane};
 use super::{Contenders, How, Sealed};
 use crate::context::Context;
 use crate::error::Result;
@@ -29,8 +29,8 @@ macro_rules! contenders {
             type Out = Out;
 
             async fn contend(&self, input: In, cx: &Context, how: &How) -> Result<Out> {
-                $(let $lane = Lane::new(cx, how, $index);)+
-                $(let $branch = pin!(Some(self.$index.run(input.clone(), &$lane.cx)));)+
+                $(let $lane = lane(cx, how, $index);)+
+                $(let $branch = pin!(Some(self.$index.run(input.clone(), &$lane)));)+
                 drop(input);
                 $(let mut $branch = Branch::new($branch);)+
                 let names = [$(self.$index.name()),+];
@@ -39,7 +39,7 @@ macro_rules! contenders {
                     $($index => ($branch.take(), &$lane),)+
                     _ => unreachable!("the winner is one of the contenders"),
                 };
-                adopt(cx, lane, contender(winner, names[winner]));
+                adopt(cx, lane, || contender(winner, names[winner]));
                 result.expect("the winner has completed")
             }
         }
@@ -61,15 +61,15 @@ impl<S: Step<In: Clone>> Contenders for Vec<S> {
     type Out = S::Out;
 
     async fn contend(&self, input: S::In, cx: &Context, how: &How) -> Result<S::Out> {
-        let lanes: Vec<Lane> = (0..self.len()).map(|index| Lane::new(cx, how, index)).collect();
+        let lanes: Vec<Context> = (0..self.len()).map(|index| lane(cx, how, index)).collect();
         let names: Vec<Option<&str>> = self.iter().map(Step::name).collect();
-        let runs = self.iter().zip(&lanes).map(|(step, lane)| Some(step.run(input.clone(), &lane.cx)));
+        let runs = self.iter().zip(&lanes).map(|(step, lane)| Some(step.run(input.clone(), lane)));
         let mut work: Vec<Pin<Box<Option<_>>>> = runs.map(Box::pin).collect();
         drop(input);
         let mut branches: Vec<_> = work.iter_mut().map(|work| Branch::new(work.as_mut())).collect();
         let mut contenders: Vec<_> = branches.iter_mut().map(|branch| branch as &mut dyn Advance).collect();
         let winner = decide(&mut contenders, &names, cx, how).await?;
-        adopt(cx, &lanes[winner], contender(winner, names[winner]));
+        adopt(cx, &lanes[winner], || contender(winner, names[winner]));
         branches[winner].take().expect("the winner has completed")
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -39,8 +40,8 @@ impl<S: Step> Step for IdleTimeout<S> {
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
         cx.check_deadline()?;
         let started = Instant::now();
-        let (cx, node) = cx.child(Facet::Pulse(Pulse::default()));
-        let Facet::Pulse(pulse) = &node.facet else { unreachable!("the node was just made of a pulse") };
+        let pulse = Arc::new(Pulse::default());
+        let cx = cx.child(Facet::Pulse(pulse.clone()));
 
         let mut work = pin!(self.step.run(input, &cx));
         let mut alarm = pin!(unconstrained(sleep_until(started + self.first)));

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::context::node::{Facet, Node};
-use crate::context::{ChunkData, Context};
+use crate::context::{ChunkData, Context, Retries};
 use crate::error::{Error, Kind, Result};
 use crate::event::Fact;
 use crate::human;
@@ -150,10 +149,9 @@ impl Retry {
     }
 
     /// Whether and how to go on after `error`; the reason if not.
-    fn next(&self, attempt: u32, error: &Error, cx: &Context, retries: &Node) -> Result<Next, Stop> {
-        let Facet::Retries(retries) = &retries.facet else { unreachable!("the node of a retry") };
+    fn next(&self, attempt: u32, error: &Error, cx: &Context) -> Result<Next, Stop> {
         // Asked first, so that the answer is about this attempt alone.
-        let shown = retries.take_shown();
+        let shown = cx.retries().is_some_and(Retries::take_shown);
         if !self.accepts(error) || cx.is_signalled() {
             return Err(Stop::Final);
         }
@@ -171,7 +169,7 @@ impl Retry {
         if cx.deadline().is_some_and(|deadline| Instant::now() + wait >= deadline) {
             return Err(Stop::Deadline);
         }
-        if retries.spend() { Ok(Next { wait, shown }) } else { Err(Stop::Budget) }
+        if cx.retries().is_some_and(Retries::spend) { Ok(Next { wait, shown }) } else { Err(Stop::Budget) }
     }
 }
 
@@ -244,14 +242,15 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
         if self.policy.attempts == 1 {
             return self.step.run(input, cx).await;
         }
-        let (cx, retries) = cx.under_retry(self.policy.attempts - 1);
+        let mut cx = cx.under_retry(self.policy.attempts - 1);
         let mut failures: Vec<Error> = Vec::new();
         let mut input = Some(input);
         for attempt in 1.. {
             // The last attempt gets the input itself.
             let given = if attempt == self.policy.attempts { input.take() } else { input.clone() };
             let Some(given) = given else { break };
-            let error = match self.step.run(given, &cx.with_attempt(attempt)).await {
+            cx.set_attempt(attempt);
+            let error = match self.step.run(given, &cx).await {
                 Ok(output) => {
                     if !failures.is_empty() {
                         cx.note(|entries| entries.retried(failures));
@@ -261,7 +260,7 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
                 Err(error) => error.at(|| cx.path()),
             };
             cx.fact(|| Fact::AttemptFailed { attempt, error: (&error).into() });
-            match self.policy.next(attempt, &error, &cx, &retries) {
+            match self.policy.next(attempt, &error, &cx) {
                 Ok(Next { wait, shown }) => {
                     failures.push(error);
                     cx.fact(|| Fact::Retrying { attempt: attempt + 1, delay: wait });
@@ -269,7 +268,8 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
                         sleep(wait).await;
                     }
                     if shown {
-                        cx.with_attempt(attempt + 1).show(ChunkData::Restarted).await;
+                        cx.set_attempt(attempt + 1);
+                        cx.show(ChunkData::Restarted).await;
                     }
                 }
                 Err(Stop::Final) if failures.is_empty() => return Err(error),

@@ -1,0 +1,101 @@
+//! CPU time of two ways to do the same work, side by side.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::runtime::{Builder, Runtime};
+
+/// Samples of each side; the table shows their medians.
+const SAMPLES: usize = 15;
+
+/// Which scheduler the work runs on.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Flavour {
+    /// One thread; its own CPU clock.
+    CurrentThread,
+    /// Two workers; the CPU clock of the process, idle workers included.
+    MultiThread,
+}
+
+impl Flavour {
+    pub fn runtime(self) -> Runtime {
+        let mut builder = match self {
+            Flavour::CurrentThread => Builder::new_current_thread(),
+            Flavour::MultiThread => Builder::new_multi_thread(),
+        };
+        builder.worker_threads(2).enable_all().build().expect("a runtime")
+    }
+
+    fn cpu_time(self) -> Duration {
+        let clock = match self {
+            Flavour::CurrentThread => ClockId::ThreadCPUTime,
+            Flavour::MultiThread => ClockId::ProcessCPUTime,
+        };
+        let now = clock_gettime(clock);
+        Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).expect("less than a second"))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Flavour::CurrentThread => "one thread",
+            Flavour::MultiThread => "two workers",
+        }
+    }
+}
+
+/// One row of the table.
+pub struct Row {
+    pub what: &'static str,
+    pub flavour: Flavour,
+    /// Operations in a sample.
+    pub operations: u32,
+    /// The ratio that the project wants, if it has named one.
+    pub target: Option<f64>,
+}
+
+impl Row {
+    /// Measures both sides in turns, so that a change of the machine's mood meets both, and prints the row.
+    pub fn compare<Ours, Theirs>(&self, ours: Ours, theirs: Theirs)
+    where
+        Ours: AsyncFn(u32),
+        Theirs: AsyncFn(u32),
+    {
+        let runtime = self.flavour.runtime();
+        let sample = |work: &dyn Fn(&Runtime, u32)| {
+            let before = self.flavour.cpu_time();
+            work(&runtime, self.operations);
+            (self.flavour.cpu_time() - before).as_secs_f64() * 1e9 / f64::from(self.operations)
+        };
+        let ours = |runtime: &Runtime, operations| runtime.block_on(ours(operations));
+        let theirs = |runtime: &Runtime, operations| runtime.block_on(theirs(operations));
+        let (mut our_times, mut their_times) = (Vec::new(), Vec::new());
+        for round in 0..=SAMPLES {
+            let times = (sample(&ours), sample(&theirs));
+            // The first round warms up.
+            if round > 0 {
+                our_times.push(times.0);
+                their_times.push(times.1);
+            }
+        }
+        let (ours, theirs) = (median(our_times), median(their_times));
+        let target = self.target.map_or(String::new(), |target| format!("≤ {target:.2}"));
+        println!(
+            "| {} | {} | {ours:.0} | {theirs:.0} | {:.2} | {target} |",
+            self.what,
+            self.flavour.name(),
+            ours / theirs
+        );
+    }
+}
+
+/// The head of a table of rows.
+pub fn head(group: &str, theirs: &str) {
+    println!("\n### {group}\n\nAgainst {theirs}.\n");
+    println!("| work | runtime | llmspell, ns | by hand, ns | ratio | target |");
+    println!("|---|---|---|---|---|---|");
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
