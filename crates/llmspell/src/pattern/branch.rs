@@ -61,33 +61,28 @@ where
     }
 }
 
-/// Runs branches until all of them, or with `fail_fast` one of them, is done for; at most `limit` at once.
+/// Runs branches until all of them are done, or with `fail_fast` one of them has failed; at most `limit` at
+/// once, started in order.
 pub(crate) async fn run_all(branches: &mut [&mut dyn Advance], limit: usize, fail_fast: bool) {
-    let mut left = branches.len();
-    let mut first = 0;
+    let total = branches.len();
+    let (mut done, mut first) = (0, 0);
     poll_fn(|task| {
-        // Starting with another branch each time: if the scheduler cuts a turn short, it is not always
-        // the same branch that goes without.
-        first = (first + 1) % branches.len();
-        let mut started = branches.len().min(limit + (branches.len() - left));
-        if limit < branches.len() {
-            // With a limit, branches start in order, and so the order is kept.
-            first = 0;
-        }
-        let mut k = 0;
-        while k < branches.len() {
-            let index = (first + k) % branches.len();
-            k += 1;
-            if index >= started {
+        for turn in 0..total {
+            let index = if first + turn < total { first + turn } else { first + turn - total };
+            if index >= limit.saturating_add(done) {
                 continue;
             }
             if let Poll::Ready(error) = branches[index].advance(task) {
-                left -= 1;
-                started = branches.len().min(started + 1);
-                if left == 0 || (fail_fast && error.is_some()) {
+                done += 1;
+                if done == total || (fail_fast && error.is_some()) {
                     return Poll::Ready(());
                 }
             }
+        }
+        // If the scheduler cuts a turn short, it is not always the same branch that goes without. Under a
+        // limit the order of starts comes first.
+        if limit >= total {
+            first = if first + 1 < total { first + 1 } else { 0 };
         }
         Poll::Pending
     })
