@@ -1,7 +1,8 @@
-//! `join` beside `tokio::join!`.
+//! `try_join` beside `tokio::try_join!`.
 
-use llmspell::{Context, Step, join, step};
 use std::hint::black_box;
+
+use llmspell::{Context, Step, step, try_join};
 
 use crate::measure::{Flavour, Row, head};
 
@@ -15,10 +16,10 @@ async fn yields(input: u64) -> llmspell::Result<u64> {
 }
 
 pub fn run() {
-    head("concurrent", "`tokio::join!` over the same three functions");
+    head("concurrent", "`tokio::try_join!` over the same three functions");
     let flavour = Flavour::CurrentThread;
-    let group = join((step(|x, _| ready(x)), step(|x, _| ready(x)), step(|x, _| ready(x))));
-    Row { what: "join of 3, ready at once", flavour, operations: 200_000, target: None }.compare(
+    let group = try_join((step(|x, _| ready(x)), step(|x, _| ready(x)), step(|x, _| ready(x))));
+    Row { what: "try_join of 3, ready at once", flavour, operations: 200_000, target: None }.compare(
         async |operations| {
             let cx = Context::new();
             for n in 0..operations {
@@ -28,12 +29,12 @@ pub fn run() {
         async |operations| {
             for n in 0..operations {
                 let n = u64::from(n);
-                black_box(tokio::join!(ready(n), ready(n), ready(n)));
+                black_box(tokio::try_join!(ready(n), ready(n), ready(n)).expect("nothing fails"));
             }
         },
     );
-    let group = join((step(|x, _| yields(x)), step(|x, _| yields(x)), step(|x, _| yields(x))));
-    Row { what: "join of 3, each waits once", flavour, operations: 100_000, target: Some(1.15) }.compare(
+    let group = try_join((step(|x, _| yields(x)), step(|x, _| yields(x)), step(|x, _| yields(x))));
+    Row { what: "try_join of 3, each waits once", flavour, operations: 100_000, target: Some(1.15) }.compare(
         async |operations| {
             let cx = Context::new();
             for n in 0..operations {
@@ -43,7 +44,7 @@ pub fn run() {
         async |operations| {
             for n in 0..operations {
                 let n = u64::from(n);
-                black_box(tokio::join!(yields(n), yields(n), yields(n)));
+                black_box(tokio::try_join!(yields(n), yields(n), yields(n)).expect("nothing fails"));
             }
         },
     );

@@ -3,6 +3,8 @@
 //! `cargo bench -p llmspell` prints the tables of `benches/README.md`; `-- stream race` only some of them.
 //! The figures are CPU time, medians of 15 samples taken in turns.
 
+#![allow(unreachable_pub, reason = "a benchmark exports nothing")]
+
 mod concurrent;
 mod measure;
 mod memory;

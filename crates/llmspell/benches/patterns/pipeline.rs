@@ -1,5 +1,7 @@
 //! `pipeline` beside spawned stages over bounded channels.
 
+#![expect(clippy::disallowed_methods, reason = "the side that is written by hand spawns by hand")]
+
 use std::hint::black_box;
 
 use llmspell::{Context, Step, pipeline, step};

@@ -1,0 +1,98 @@
+//! Events: complete, typed, and harmless to the run.
+
+use std::sync::{Arc, Mutex};
+
+use llmspell::{Context, Event, Fact, Retry, SlowTool, Step, race};
+
+use crate::probe::{Probe, ms};
+
+fn collect() -> (Context, Arc<Mutex<Vec<Event>>>) {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    (Context::new().with_sink(move |event: &Event| log.lock().unwrap().push(event.clone())), seen)
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_start_has_one_end() {
+    let (cx, seen) = collect();
+    let flaky = SlowTool::<usize>::new("flaky").delay(ms(10)).failure_rate(0.3).hang_rate(0.1).panic_rate(0.1).seed(5);
+    let step = flaky.timeout(ms(50)).retry(Retry::exponential()).named("call");
+    step.stream(0..200, &cx).limit(10).take(150).collect().await;
+    let events = seen.lock().unwrap();
+    let starts = events.iter().filter(|event| event.fact == Fact::Started).count();
+    let mut calls = std::collections::BTreeMap::<u64, i32>::new();
+    for event in events.iter() {
+        match event.fact {
+            Fact::Started => *calls.entry(event.call).or_default() += 1,
+            Fact::Finished { .. } | Fact::Failed { .. } | Fact::Cancelled { .. } => {
+                *calls.entry(event.call).or_default() -= 1;
+            }
+            _ => {}
+        }
+        assert!(event.item.is_some());
+    }
+    assert!(starts > 300);
+    assert_eq!(calls.len(), starts, "call numbers are unique");
+    assert!(calls.values().all(|balance| *balance == 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_tell_the_story_of_a_race() {
+    let (cx, seen) = collect();
+    let contest = race((Probe::fails(10, "down").named("a"), Probe::ok(20).named("b"), Probe::ok(30).named("c")));
+    contest.named("contest").run(0, &cx).await.unwrap();
+    let story: Vec<String> = seen
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|event| {
+            let fact = serde_json::to_value(&event.fact).unwrap();
+            format!("{} {} {}", event.at.as_millis(), event.path, fact["event"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        story,
+        [
+            "0 contest started",
+            "0 contest.a started",
+            "0 contest.b started",
+            "0 contest.c started",
+            "10 contest.a failed",
+            "10 contest race_failed",
+            "20 contest.b finished",
+            "20 contest.c cancelled",
+            "20 contest race_won",
+            "20 contest race_lost",
+            "20 contest finished",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_survive_json() {
+    let cx = Context::recording();
+    let flaky = SlowTool::<usize>::new("flaky").delay(ms(10)).fails_first(2).limit(1);
+    flaky.retry(Retry::exponential().max_attempts(2)).stream(0..3, &cx).collect().await;
+    let events = cx.events();
+    assert!(events.len() > 10);
+    for event in events {
+        let text = serde_json::to_string(&event).unwrap();
+        assert!(text.starts_with(r#"{"v":1,"at_ms":"#), "{text}");
+        let back: Event = serde_json::from_str(&text).unwrap();
+        // Times are kept to the microsecond.
+        assert_eq!(serde_json::to_string(&back).unwrap(), text);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_panics_is_left_alone_and_the_run_goes_on() {
+    let calls = Arc::new(Mutex::new(0));
+    let counter = calls.clone();
+    let cx = Context::recording().with_sink(move |_: &Event| {
+        *counter.lock().unwrap() += 1;
+        panic!("viewer closed");
+    });
+    Probe::ok(1).named("a").run(0, &cx).await.unwrap();
+    assert_eq!(*calls.lock().unwrap_or_else(std::sync::PoisonError::into_inner), 1);
+    assert_eq!(cx.report().steps[0].ok, 1);
+}

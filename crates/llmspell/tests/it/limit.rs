@@ -1,0 +1,102 @@
+//! Limits: permits that last as long as the work, not as long as its caller.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use llmspell::{Context, Fact, Limit, Step, join, step};
+use tokio::time::{Instant, sleep};
+
+use crate::probe::{Probe, Watch, ms};
+
+#[tokio::test(start_paused = true)]
+async fn no_more_than_the_limit_run_at_once() {
+    let (watch, started) = (Watch::default(), Instant::now());
+    let limited = Probe::ok(100).watched(&watch).limit(3);
+    limited.stream(0..9, &Context::new()).limit(9).collect().await;
+    assert_eq!(watch.most_at_once(), 3);
+    assert_eq!(started.elapsed(), ms(300));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_can_be_shared_between_steps() {
+    let watch = Watch::default();
+    let connection = Limit::new(1);
+    let probe = || Probe::ok(100).watched(&watch).limit(connection.clone());
+    join((probe(), probe(), probe())).run(0, &Context::new()).await.unwrap();
+    assert_eq!((watch.most_at_once(), connection.available()), (1, Some(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_call_gives_its_permit_back() {
+    let limit = Limit::new(1);
+    let slow = Probe::ok(1000).limit(limit.clone()).timeout(ms(10));
+    assert!(slow.run(0, &Context::new()).await.is_err());
+    assert_eq!(limit.available(), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_context_keeps_no_permit_but_a_hold_does() {
+    let limit = Limit::new(1);
+    let keep = step(|hold: bool, cx: Context| async move { Ok((hold.then(|| cx.hold()), cx)) }).limit(limit.clone());
+    let stored = keep.run(false, &Context::new()).await.unwrap();
+    assert_eq!(limit.available(), Some(1));
+    let held = keep.run(true, &Context::new()).await.unwrap();
+    assert_eq!(limit.available(), Some(0));
+    drop(held);
+    assert_eq!(limit.available(), Some(1));
+    // Too late to hold what has been given back.
+    let _hold = stored.1.hold();
+    assert_eq!(limit.available(), Some(1));
+}
+
+#[tokio::test]
+async fn a_thread_that_outlives_its_caller_keeps_its_permit() {
+    let limit = Limit::new(1);
+    let release = Arc::new(AtomicBool::new(false));
+    let flag = release.clone();
+    let stubborn = step(move |(), cx: Context| {
+        let flag = flag.clone();
+        async move {
+            cx.blocking(move |_| {
+                while !flag.load(Ordering::SeqCst) {
+                    std::thread::yield_now();
+                }
+                Ok(())
+            })
+            .await
+        }
+    });
+    let cx = Context::recording();
+    let step = stubborn.limit(limit.clone()).timeout(ms(20)).named("stubborn");
+    let started = Instant::now();
+    assert!(step.run((), &cx).await.is_err());
+    assert!(started.elapsed() < ms(1000), "the caller is free");
+    assert_eq!(limit.available(), Some(0), "the thread is not, and counts");
+    assert!(cx.events().iter().any(|event| event.fact == Fact::Runaway));
+    assert_eq!(cx.report().steps[0].runaways, 1);
+    release.store(true, Ordering::SeqCst);
+    while limit.available() == Some(0) {
+        sleep(ms(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_in_line_is_first_come_first_served() {
+    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let log = order.clone();
+    let step = step(move |n: usize, _| {
+        log.lock().unwrap().push(n);
+        async move {
+            sleep(ms(10)).await;
+            Ok(n)
+        }
+    });
+    step.limit(1).stream(0..20, &Context::new()).limit(20).collect().await;
+    assert_eq!(*order.lock().unwrap(), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+#[should_panic(expected = "a limit must be at least 1")]
+fn a_limit_of_zero_is_refused_at_once() {
+    let _ = Limit::new(0);
+}

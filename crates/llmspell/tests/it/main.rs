@@ -1,0 +1,17 @@
+//! What the patterns promise, one file a pattern. Time is paused unless a test says otherwise.
+
+#![allow(unreachable_pub, reason = "a test binary exports nothing")]
+
+mod concurrent;
+mod events;
+mod limit;
+mod pipeline;
+mod probe;
+mod properties;
+mod race;
+mod report;
+mod retry;
+mod stream;
+mod timeout;
+mod tool;
+mod ui;

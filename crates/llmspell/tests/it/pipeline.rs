@@ -1,0 +1,94 @@
+//! Pipelines: overlap, limits, order, and where a record failed.
+
+use std::sync::Arc;
+
+use llmspell::{Context, Limit, Step, pipeline};
+use tokio::time::Instant;
+
+use crate::probe::{Probe, Watch, ms};
+
+fn flow(limit: impl Fn() -> Limit) -> impl Step<In = usize, Out = usize> {
+    pipeline("ingest")
+        .stage("fetch", Probe::ok(100))
+        .limit(limit())
+        .stage("parse", Probe::ok(200))
+        .limit(limit())
+        .stage("store", Probe::ok(150))
+        .limit(limit())
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_overlap_across_stages() {
+    for (in_flight, limit, time) in [(1, 9, 1350), (9, 9, 450), (9, 1, 850)] {
+        let started = Instant::now();
+        let outs = flow(|| Limit::new(limit)).stream(0..3, &Context::new()).limit(in_flight).ordered();
+        assert_eq!(outs.try_collect().await.unwrap(), [0, 1, 2]);
+        assert_eq!(started.elapsed(), ms(time), "{in_flight} in flight, {limit} a stage");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_stage_keeps_its_own_limit() {
+    let watches = [Watch::default(), Watch::default()];
+    let flow = pipeline("two")
+        .stage("wide", Probe::ok(10).watched(&watches[0]))
+        .limit(8)
+        .stage("narrow", Probe::ok(30).watched(&watches[1]))
+        .limit(2);
+    flow.stream(0..50, &Context::new()).limit(50).collect().await;
+    assert_eq!((watches[0].most_at_once(), watches[1].most_at_once()), (8, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_default_keeps_the_stages_busy() {
+    let flow = pipeline("wide").stage("a", Probe::ok(10)).limit(40).stage("b", Probe::ok(10)).limit(20);
+    assert_eq!(flow.default_in_flight(), 62);
+    let started = Instant::now();
+    flow.stream(0..400, &Context::new()).collect().await;
+    // The second stage sets the pace: 400 records, 20 at a time, after the first has had its 10 ms.
+    assert_eq!(started.elapsed(), ms(10 + 400 / 20 * 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_theoretical_best_is_reached_in_order() {
+    let started = Instant::now();
+    let cx = Context::recording();
+    flow(|| Limit::new(10)).stream(0..300, &cx).ordered().try_collect().await.unwrap();
+    let report = cx.report();
+    assert_eq!(report.pipelines[0].best, ms(100 + 300 / 10 * 200 + 150));
+    assert!(report.pipelines[0].efficiency >= 0.98, "{}", report.pipelines[0].efficiency);
+    assert!(started.elapsed() <= ms(6380));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_names_its_stage_and_stops_its_record_alone() {
+    let watch = Watch::default();
+    let picky =
+        llmspell::step(
+            |n: usize, _| async move { if n == 1 { Err(llmspell::Error::failed("unreadable")) } else { Ok(n) } },
+        );
+    let flow = pipeline("ingest").stage("parse", picky).stage("store", Probe::ok(10).watched(&watch));
+    for cx in [Context::new(), Context::recording()] {
+        let flow = &flow;
+        let error = flow.run(1, &cx).await.unwrap_err();
+        assert_eq!(error.to_string(), "ingest.parse: unreadable");
+        assert_eq!(flow.run(2, &cx).await.unwrap(), 2);
+    }
+    assert_eq!(watch.begun(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stages_may_share_a_limit() {
+    let one = Limit::new(1);
+    let flow = pipeline("shared").stage("a", Probe::ok(10)).limit(one.clone()).stage("b", Probe::ok(10)).limit(one);
+    let started = Instant::now();
+    let outs = flow.stream(0..5, &Context::new()).ordered().try_collect().await.unwrap();
+    assert_eq!(outs, [0, 1, 2, 3, 4]);
+    assert_eq!(started.elapsed(), ms(100), "a permit is given back before the next stage begins");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_is_a_step_like_any_other() {
+    let flow = Arc::new(flow(Limit::unlimited).deadline(ms(300)).fallback(llmspell::value(99usize)));
+    assert_eq!(flow.run(1, &Context::new()).await.unwrap(), 99);
+}

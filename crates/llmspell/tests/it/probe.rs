@@ -1,0 +1,105 @@
+//! A step that can be watched from outside.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use llmspell::{Context, Error, Result, Step};
+
+/// How many calls have begun, ended, and were alive at once.
+#[derive(Clone, Default)]
+pub struct Watch(Arc<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    begun: AtomicUsize,
+    completed: AtomicUsize,
+    alive: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Watch {
+    pub fn begun(&self) -> usize {
+        self.0.begun.load(Ordering::SeqCst)
+    }
+
+    pub fn completed(&self) -> usize {
+        self.0.completed.load(Ordering::SeqCst)
+    }
+
+    pub fn alive(&self) -> usize {
+        self.0.alive.load(Ordering::SeqCst)
+    }
+
+    pub fn most_at_once(&self) -> usize {
+        self.0.most.load(Ordering::SeqCst)
+    }
+
+    /// Counts a call for as long as the returned value lives.
+    pub fn enter(&self) -> Alive {
+        self.0.begun.fetch_add(1, Ordering::SeqCst);
+        let alive = self.0.alive.fetch_add(1, Ordering::SeqCst) + 1;
+        self.0.most.fetch_max(alive, Ordering::SeqCst);
+        Alive(self.clone())
+    }
+}
+
+pub struct Alive(Watch);
+
+impl Alive {
+    pub fn complete(self) {
+        self.0.0.completed.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.0.alive.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Takes `delay`, then gives back its input or fails.
+pub struct Probe {
+    pub watch: Watch,
+    pub delay: Duration,
+    pub error: Option<Error>,
+}
+
+impl Probe {
+    pub fn ok(delay_ms: u64) -> Self {
+        Probe { watch: Watch::default(), delay: ms(delay_ms), error: None }
+    }
+
+    pub fn fails(delay_ms: u64, message: &'static str) -> Self {
+        Probe { error: Some(Error::failed(message)), ..Probe::ok(delay_ms) }
+    }
+
+    pub fn watched(self, watch: &Watch) -> Self {
+        Probe { watch: watch.clone(), ..self }
+    }
+}
+
+impl Step for Probe {
+    type In = usize;
+    type Out = usize;
+
+    async fn run(&self, input: usize, _: &Context) -> Result<usize> {
+        let alive = self.watch.enter();
+        tokio::time::sleep(self.delay).await;
+        alive.complete();
+        match &self.error {
+            Some(error) => Err(error.clone()),
+            None => Ok(input),
+        }
+    }
+}
+
+pub const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// The tasks of the runtime that are alive, once those that are on their way out have gone.
+pub async fn settled_tasks() -> usize {
+    tokio::time::sleep(ms(50)).await;
+    tokio::runtime::Handle::current().metrics().num_alive_tasks()
+}

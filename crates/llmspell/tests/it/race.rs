@@ -1,0 +1,215 @@
+//! Races and hedges: who decides, who is cancelled, what is kept.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use llmspell::{ChunkData, Context, Error, Hedge, Kind, Quality, Retry, ServedBy, Step, race, step, value};
+use tokio::time::{Instant, sleep};
+
+use crate::probe::{Probe, Watch, ms};
+
+#[tokio::test(start_paused = true)]
+async fn the_first_to_succeed_wins_and_the_others_are_gone() {
+    let (watch, started) = (Watch::default(), Instant::now());
+    let probe = |delay, out: usize| Probe::ok(delay).watched(&watch).map(move |_| out);
+    let contest = race((probe(300, 1), probe(250, 2), probe(400, 3)));
+    assert_eq!(contest.run(0, &Context::new()).await.unwrap(), 2);
+    assert_eq!(started.elapsed(), ms(250));
+    assert_eq!((watch.begun(), watch.completed(), watch.alive()), (3, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_does_not_win() {
+    let started = Instant::now();
+    let contest = race(vec![Probe::fails(100, "fast but broken"), Probe::ok(300), Probe::ok(250)]);
+    assert_eq!(contest.run(4, &Context::new()).await.unwrap(), 4);
+    assert_eq!(started.elapsed(), ms(250));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_may_win_if_the_first_to_complete_decides() {
+    let contest = race((Probe::fails(100, "first"), Probe::ok(200))).first_complete();
+    assert_eq!(contest.run(0, &Context::new()).await.unwrap_err().message(), "first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn if_all_fail_every_failure_is_kept_in_the_order_in_which_they_came() {
+    let contest = race((Probe::fails(30, "c"), Probe::fails(10, "a"), Probe::fails(20, "b")));
+    let error = contest.run(0, &Context::new()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Exhausted);
+    assert_eq!(error.message(), "none of 3 contenders succeeded");
+    assert_eq!(error.causes().iter().map(Error::message).collect::<Vec<_>>(), ["a", "b", "c"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_is_a_failure_of_its_contender() {
+    let bomb = step(|_: usize, _| async move { if true { panic!("boom") } else { Ok(0) } });
+    assert_eq!(race((bomb, Probe::ok(10))).run(3, &Context::new()).await.unwrap(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_winner_leaves_a_trace() {
+    let degraded_loser = Probe::fails(10, "down").fallback(Probe::ok(500)).named("loser");
+    let contest = race((degraded_loser, Probe::ok(100).named("winner"))).named("contest").observed();
+    let outcome = contest.run(0, &Context::new()).await.unwrap();
+    assert_eq!((outcome.quality, outcome.causes.len()), (Quality::Full, 0));
+    let choice = &outcome.provenance.choices[0];
+    assert_eq!(choice.path.as_str(), "contest");
+    assert_eq!(choice.served_by, ServedBy::Contender { index: 1, name: Some("winner".into()) });
+
+    let degraded_winner = Probe::fails(10, "down").fallback(Probe::ok(10)).named("winner");
+    let outcome = race((degraded_winner, Probe::ok(100))).observed().run(0, &Context::new()).await.unwrap();
+    assert_eq!((outcome.quality, outcome.causes[0].to_string()), (Quality::Fallback, "winner: down".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_race_of_retries_runs_each_with_its_own_attempts() {
+    let flaky = || llmspell::SlowTool::<usize>::new("flaky").fails_first(1).retry(Retry::immediately());
+    assert_eq!(race((flaky(), flaky())).run(1, &Context::new()).await.unwrap(), 1);
+}
+
+/// Shows a word after `first`, and the answer after `rest` more.
+fn talker(name: &'static str, first: u64, rest: u64, watch: &Watch) -> impl Step<In = (), Out = &'static str> {
+    let watch = watch.clone();
+    step(move |(), cx: Context| {
+        let alive = watch.enter();
+        async move {
+            sleep(ms(first)).await;
+            cx.emit(name).await?;
+            sleep(ms(rest)).await;
+            alive.complete();
+            Ok(name)
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_output_decides_and_no_output_of_a_loser_is_seen() {
+    let (watch, started) = (Watch::default(), Instant::now());
+    let (cx, mut chunks) = Context::new().with_chunks(8);
+    // The early talker takes longer in the end, and still wins.
+    let contest = race((talker("late", 50, 10, &watch), talker("early", 10, 500, &watch))).first_output();
+    assert_eq!(contest.run((), &cx).await.unwrap(), "early");
+    assert_eq!(started.elapsed(), ms(510));
+    assert_eq!((watch.completed(), watch.alive()), (1, 0));
+    drop((cx, contest));
+    assert_eq!(chunks.next().await.unwrap().data, ChunkData::Output("early".into()));
+    assert!(chunks.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spawned_contender_can_win_by_its_output() {
+    let watch = Watch::default();
+    let contest = race((talker("late", 50, 10, &watch).boxed(), talker("early", 10, 500, &watch).spawned().boxed()));
+    assert_eq!(contest.first_output().run((), &Context::new()).await.unwrap(), "early");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_contender_that_fails_after_its_output_takes_the_race_with_it() {
+    let broken = step(|(), cx: Context| async move {
+        cx.emit("a promise").await?;
+        sleep(ms(10)).await;
+        Err::<&str, _>(Error::failed("broken"))
+    });
+    let contest = race((broken, talker("late", 5, 10, &Watch::default()))).first_output();
+    assert_eq!(contest.run((), &Context::new()).await.unwrap_err().message(), "broken");
+}
+
+/// Slow on the first call of each pair, fast on the second.
+fn uneven(watch: &Watch) -> impl Step<In = usize, Out = usize> {
+    let (watch, calls) = (watch.clone(), Arc::new(AtomicUsize::new(0)));
+    step(move |n: usize, _| {
+        let alive = watch.enter();
+        let slow = calls.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
+        async move {
+            sleep(ms(if slow { 1000 } else { 50 })).await;
+            alive.complete();
+            Ok(n)
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_serves_when_the_first_copy_is_slow() {
+    let (watch, started) = (Watch::default(), Instant::now());
+    let hedged = uneven(&watch).hedge(Hedge::after(ms(100))).observed();
+    let outcome = hedged.run(1, &Context::new()).await.unwrap();
+    assert_eq!(started.elapsed(), ms(150));
+    assert_eq!(outcome.provenance.choices[0].served_by, ServedBy::Hedge);
+    assert_eq!((watch.begun(), watch.completed(), watch.alive()), (2, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fast_call_is_not_hedged() {
+    let probe = Probe::ok(50);
+    let watch = probe.watch.clone();
+    probe.hedge(Hedge::after(ms(100))).run(1, &Context::new()).await.unwrap();
+    assert_eq!(watch.begun(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hedges_keep_to_their_share_even_if_every_call_is_slow() {
+    for (share, most) in [(0.1, 10), (0.5, 50), (1.0, 100), (0.0, 0)] {
+        let probe = Probe::ok(500);
+        let watch = probe.watch.clone();
+        let hedged = Arc::new(probe.hedge(Hedge::after(ms(100)).max_share(share)));
+        for n in 0..100 {
+            hedged.run(n, &Context::new()).await.unwrap();
+        }
+        assert_eq!(watch.begun() - 100, most);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_percentile_is_learned_from_the_calls_before() {
+    let calls = AtomicUsize::new(0);
+    let watch = Watch::default();
+    let seen = watch.clone();
+    let step = step(move |n: usize, _| {
+        let alive = seen.enter();
+        let call = calls.fetch_add(1, Ordering::SeqCst);
+        async move {
+            // 100 ms, and once a minute's silence.
+            sleep(ms(if call == 60 { 60_000 } else { 100 })).await;
+            alive.complete();
+            Ok(n)
+        }
+    });
+    let hedged = step.hedge(Hedge::at_percentile(95.0));
+    for n in 0..60 {
+        hedged.run(n, &Context::new()).await.unwrap();
+    }
+    let started = Instant::now();
+    hedged.run(60, &Context::new()).await.unwrap();
+    assert!(started.elapsed() < ms(210), "hedged at about 100 ms, not after {:?}", started.elapsed());
+    assert_eq!(watch.alive(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn if_both_copies_fail_both_errors_are_kept() {
+    let error = Probe::fails(200, "no").hedge(Hedge::after(ms(100))).run(0, &Context::new()).await.unwrap_err();
+    assert_eq!(error.causes().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_that_could_only_start_after_the_deadline_is_not_started() {
+    let probe = Probe::ok(1000);
+    let watch = probe.watch.clone();
+    let step = probe.hedge(Hedge::after(ms(500))).deadline(ms(400));
+    assert!(step.run(0, &Context::new()).await.is_err());
+    assert_eq!(watch.begun(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn patterns_nest_in_any_order() {
+    let fast = Probe::ok(10).limit(2).timeout(ms(100)).named("fast");
+    let slow = llmspell::pipeline("slow").stage("a", Probe::ok(50)).stage("b", Probe::ok(50));
+    let step = llmspell::join((race((fast, slow)).retry(Retry::immediately()), Probe::ok(30)))
+        .map(|(a, b)| a + b)
+        .deadline(ms(200))
+        .fallback(value(0usize))
+        .named("nest")
+        .boxed();
+    let outs = step.stream(0..5, &Context::new()).ordered().try_collect().await.unwrap();
+    assert_eq!(outs, [0, 2, 4, 6, 8]);
+}

@@ -1,0 +1,208 @@
+//! Retries: which errors, how often, after what wait, and never more than the budget.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use llmspell::{ChunkData, Context, Error, Kind, Retry, SlowTool, Step, step, value};
+use tokio::time::Instant;
+
+use crate::probe::ms;
+
+/// Fails with a copy of `error` each time, and notes when it was called.
+fn failing(error: Error) -> (impl Step<In = u32, Out = u32>, Arc<Mutex<Vec<Instant>>>) {
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let log = calls.clone();
+    let step = step(move |_: u32, _| {
+        log.lock().unwrap().push(Instant::now());
+        let error = error.clone();
+        async move { Err(error) }
+    });
+    (step, calls)
+}
+
+fn busy() -> Error {
+    Error::failed("busy").transient()
+}
+
+fn waits(calls: &Mutex<Vec<Instant>>) -> Vec<Duration> {
+    calls.lock().unwrap().windows(2).map(|pair| pair[1] - pair[0]).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transient_error_is_retried_until_it_passes() {
+    let flaky = SlowTool::<u32>::new("flaky").fails_first(2).retry(Retry::exponential()).observed();
+    let outcome = flaky.run(5, &Context::new()).await.unwrap();
+    assert_eq!(outcome.result.unwrap(), 5);
+    assert_eq!((outcome.provenance.retries, outcome.causes.len()), (2, 2));
+    assert_eq!(outcome.causes[0].to_string(), "flaky: simulated failure");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_gives_up_keeps_all_attempts() {
+    let (step, calls) = failing(busy());
+    let error = step.retry(Retry::exponential().max_attempts(4)).run(0, &Context::new()).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts(), error.causes().len()), (Kind::Exhausted, 4, 4));
+    assert_eq!(error.message(), "gave up after 4 attempts: busy");
+    assert_eq!(calls.lock().unwrap().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_nobody_classified_is_not_retried() {
+    let parse = step(|text: String, _| async move { Ok(text.parse::<u32>()?) });
+    let error = parse.retry(Retry::exponential()).run("x".into(), &Context::new()).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (Kind::Failed, 1));
+    assert!(error.downcast_ref::<std::num::ParseIntError>().is_some());
+
+    let (step, calls) = failing(Error::failed("unknown"));
+    let step = step.retry(Retry::immediately().when(|error| error.message() == "unknown"));
+    step.run(0, &Context::new()).await.unwrap_err();
+    assert_eq!(calls.lock().unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_schedule_is_kept_exactly() {
+    let (step, calls) = failing(busy());
+    let error = step.retry(Retry::waits([ms(1000), ms(3000)])).run(0, &Context::new()).await.unwrap_err();
+    assert_eq!(error.attempts(), 3);
+    assert_eq!(waits(&calls), [ms(1000), ms(3000)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn exponential_waits_double_up_to_the_longest() {
+    let (step, calls) = failing(busy());
+    let policy = Retry::exponential().base(ms(100)).max_wait(ms(500)).without_jitter().max_attempts(6);
+    step.retry(policy).run(0, &Context::new()).await.unwrap_err();
+    assert_eq!(waits(&calls), [ms(100), ms(200), ms(400), ms(500), ms(500)]);
+}
+
+/// Full jitter spreads callers that failed together over the whole window, so that they do not come back
+/// together. A thousand of them: no fiftieth of the window gets more than 5 %.
+#[tokio::test(start_paused = true)]
+async fn full_jitter_spreads_the_herd() {
+    let (step, calls) = failing(busy());
+    let step = step.retry(Retry::exponential().base(Duration::from_secs(50)).max_wait(ms(50_000)).max_attempts(2));
+    let started = Instant::now();
+    step.stream(0..1000, &Context::new()).limit(1000).collect().await;
+    let calls = calls.lock().unwrap();
+    let mut slots = [0; 51];
+    for call in calls.iter().filter(|call| **call > started) {
+        slots[(*call - started).as_secs() as usize] += 1;
+    }
+    assert!(slots.iter().sum::<i32>() >= 995);
+    assert!(slots.iter().all(|count| *count < 50), "{slots:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_retry_after_is_waited_for() {
+    let (step, calls) = failing(Error::failed("429").with_retry_after(ms(7000)));
+    let policy = Retry::exponential().base(ms(1)).max_attempts(2);
+    step.retry(policy).run(0, &Context::new()).await.unwrap_err();
+    let wait = waits(&calls)[0];
+    assert!(wait >= ms(7000) && wait < ms(7010), "{wait:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_retry_after_ends_the_attempts_so_that_a_fallback_can_serve() {
+    let (step, calls) = failing(Error::failed("429").with_retry_after(Duration::from_secs(600)));
+    let started = Instant::now();
+    let step = step.retry(Retry::exponential()).fallback(value(1u32)).observed();
+    let outcome = step.run(0, &Context::new()).await.unwrap();
+    assert_eq!(outcome.result.unwrap(), 1);
+    assert!(outcome.causes[0].message().contains("asked to wait 10 min"), "{}", outcome.causes[0]);
+    assert_eq!((calls.lock().unwrap().len(), started.elapsed()), (1, ms(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_cannot_fit_is_not_started() {
+    let (step, calls) = failing(busy());
+    let started = Instant::now();
+    let step = step.retry(Retry::waits([ms(1000), ms(1000)])).deadline(ms(1500));
+    let error = step.run(0, &Context::new()).await.unwrap_err();
+    assert!(error.message().contains("would not fit before the deadline"), "{error}");
+    assert_eq!((calls.lock().unwrap().len(), started.elapsed()), (2, ms(1000)));
+}
+
+/// Three layers of three attempts: twenty-seven calls, if each layer counts for itself.
+#[tokio::test(start_paused = true)]
+async fn nested_retries_share_one_budget() {
+    let (step, calls) = failing(busy());
+    let policy = || Retry::immediately().max_attempts(3);
+    let nested = step.retry(policy()).named("inner").retry(policy()).retry(policy());
+    nested.run(0, &Context::new()).await.unwrap_err();
+    assert_eq!(calls.lock().unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_most_generous_retry_of_a_nest_sets_the_budget() {
+    for (inner, outer) in [(5, 2), (2, 5)] {
+        let (step, calls) = failing(busy());
+        let policy = |attempts| Retry::immediately().max_attempts(attempts);
+        step.retry(policy(inner)).retry(policy(outer)).run(0, &Context::new()).await.unwrap_err();
+        assert_eq!(calls.lock().unwrap().len(), 5, "{inner} inside {outer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_item_of_a_stream_has_a_budget_of_its_own() {
+    let (step, calls) = failing(busy());
+    step.retry(Retry::immediately().max_attempts(3)).stream(0..10, &Context::new()).collect().await;
+    assert_eq!(calls.lock().unwrap().len(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_knows_its_attempt() {
+    let attempts = Arc::new(AtomicU32::new(0));
+    let seen = attempts.clone();
+    let step = step(move |(), cx: Context| {
+        seen.fetch_add(10u32.pow(cx.attempt() - 1) * cx.attempt(), Ordering::SeqCst);
+        async { Err::<(), _>(busy()) }
+    });
+    step.retry(Retry::immediately()).run((), &Context::new()).await.unwrap_err();
+    assert_eq!(attempts.load(Ordering::SeqCst), 321);
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelled_work_is_not_retried() {
+    let (cx, canceller) = Context::new().cancellable();
+    let (step, calls) = failing(busy());
+    canceller.cancel();
+    step.retry(Retry::immediately()).run(0, &cx).await.unwrap_err();
+    assert_eq!(calls.lock().unwrap().len(), 1);
+}
+
+fn talks_then_fails() -> impl Step<In = (), Out = ()> {
+    step(|(), cx: Context| async move {
+        cx.emit(format!("attempt {}", cx.attempt())).await?;
+        if cx.attempt() < 3 { Err(busy()) } else { Ok(()) }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn output_that_was_seen_is_not_taken_back() {
+    let (cx, mut chunks) = Context::new().with_chunks(8);
+    let error = talks_then_fails().retry(Retry::immediately()).run((), &cx).await.unwrap_err();
+    assert!(error.message().contains("its output has been seen"), "{error}");
+    drop(cx);
+    assert_eq!(chunks.next().await.unwrap().data, ChunkData::Output("attempt 1".into()));
+    assert!(chunks.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn output_that_was_seen_by_nobody_can_be_retried() {
+    talks_then_fails().retry(Retry::immediately()).run((), &Context::new()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_output_is_announced() {
+    let (cx, mut chunks) = Context::new().with_chunks(8);
+    talks_then_fails().retry(Retry::immediately().after_output()).run((), &cx).await.unwrap();
+    drop(cx);
+    let mut seen = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        seen.push((chunk.attempt, chunk.data));
+    }
+    let output = |n: u32| (n, ChunkData::Output(format!("attempt {n}").into()));
+    assert_eq!(seen, [output(1), (2, ChunkData::Restarted), output(2), (3, ChunkData::Restarted), output(3)]);
+}

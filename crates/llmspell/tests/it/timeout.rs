@@ -1,0 +1,205 @@
+//! Timeouts, deadlines, idle timeouts and fallbacks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use llmspell::{Context, Error, Kind, Quality, Retry, ServedBy, Step, step, value};
+use tokio::time::{Instant, sleep};
+
+use crate::probe::{Probe, Watch, ms};
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_stops_the_work() {
+    let (watch, started) = (Watch::default(), Instant::now());
+    let error = Probe::ok(2000).watched(&watch).timeout(ms(1000)).run(0, &Context::new()).await.unwrap_err();
+    assert_eq!((error.kind(), error.message()), (Kind::Timeout, "timed out after 1 s"));
+    assert!(error.is_transient());
+    assert_eq!(started.elapsed(), ms(1000));
+    assert_eq!((watch.begun(), watch.alive(), watch.completed()), (1, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_attempt_can_have_its_own_timeout() {
+    let started = Instant::now();
+    let patient = Probe::ok(2000).timeout([ms(1000), ms(3000)]).retry(Retry::immediately().max_attempts(5)).observed();
+    let outcome = patient.run(9, &Context::new()).await.unwrap();
+    assert_eq!(outcome.result.unwrap(), 9);
+    assert_eq!(outcome.quality, Quality::Full);
+    assert_eq!(outcome.provenance.retries, 1);
+    assert_eq!(outcome.causes[0].kind(), Kind::Timeout);
+    assert_eq!(started.elapsed(), ms(3000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_covers_all_attempts() {
+    let started = Instant::now();
+    let step = Probe::ok(2000).timeout(ms(400)).retry(Retry::immediately().max_attempts(100)).deadline(ms(1000));
+    let error = step.run(0, &Context::new()).await.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (Kind::Exhausted, 3));
+    assert_eq!(error.causes()[2].message(), "stopped by the deadline of a step around it");
+    assert_eq!(started.elapsed(), ms(1000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inner_timeout_only_tightens() {
+    let seen = step(|(), cx: Context| async move { Ok(cx.remaining()) });
+    let loose = seen.timeout(ms(5000)).timeout(ms(1000));
+    assert_eq!(loose.run((), &Context::new()).await.unwrap(), Some(ms(1000)));
+
+    let started = Instant::now();
+    let error = Probe::ok(9000).timeout(ms(5000)).timeout(ms(1000)).run(0, &Context::new()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout);
+    assert_eq!(started.elapsed(), ms(1000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_whose_time_is_up_is_not_begun() {
+    let watch = Watch::default();
+    let cx = Context::new().with_deadline(Instant::now());
+    let error = Probe::ok(1).watched(&watch).timeout(ms(1000)).run(0, &cx).await.unwrap_err();
+    assert_eq!((error.kind(), watch.begun()), (Kind::Timeout, 0));
+    let zero = Probe::ok(1).watched(&watch).timeout(ms(0)).run(0, &Context::new()).await;
+    assert!(zero.is_err());
+    assert_eq!(watch.begun(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_beyond_all_clocks_never_comes() {
+    let forever = Probe::ok(10).timeout(std::time::Duration::MAX);
+    assert_eq!(forever.run(1, &Context::new()).await.unwrap(), 1);
+}
+
+/// Work that uses up the scheduler's budget at every poll must not keep the clock from being looked at.
+#[tokio::test]
+async fn busy_but_yielding_work_is_stopped() {
+    let busy = step(|(), _| async move {
+        loop {
+            tokio::task::consume_budget().await;
+        }
+        #[expect(unreachable_code, reason = "gives the closure its type")]
+        Ok(())
+    });
+    let started = Instant::now();
+    assert!(busy.timeout(ms(20)).run((), &Context::new()).await.is_err());
+    assert!(started.elapsed() < ms(2000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_before_the_first_output_is_a_timeout() {
+    let silent = step(|(), cx: Context| async move {
+        for _ in 0..100 {
+            sleep(ms(10)).await;
+            cx.alive(); // life, but no output
+        }
+        Ok(())
+    });
+    let started = Instant::now();
+    let error = silent.idle_timeout(ms(100), ms(500)).run((), &Context::new()).await.unwrap_err();
+    assert_eq!(error.message(), "no output within 100 ms");
+    assert_eq!(started.elapsed(), ms(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn signs_of_life_keep_work_going_and_silence_ends_it() {
+    let talker = |talks: u64| {
+        step(move |(), cx: Context| async move {
+            for n in 0..talks {
+                sleep(ms(80)).await;
+                if n % 2 == 0 { cx.emit("word").await? } else { cx.alive() }
+            }
+            sleep(ms(300)).await;
+            Ok(())
+        })
+    };
+    let started = Instant::now();
+    let error = talker(10).idle_timeout(ms(100), ms(100)).run((), &Context::new()).await.unwrap_err();
+    assert_eq!(error.message(), "no sign of life for 100 ms");
+    assert_eq!(started.elapsed(), ms(900));
+    assert!(talker(10).idle_timeout(ms(100), ms(400)).run((), &Context::new()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_serves_and_says_so() {
+    let degrading = Probe::fails(10, "down").fallback(value(42usize)).named("answer").observed();
+    let outcome = degrading.run(0, &Context::new()).await.unwrap();
+    assert_eq!(outcome.quality, Quality::Fallback);
+    assert!(outcome.is_degraded());
+    assert_eq!(outcome.causes[0].to_string(), "answer: down");
+    assert_eq!(outcome.provenance.choices[0].served_by, ServedBy::Fallback);
+    assert_eq!(outcome.provenance.choices[0].path.as_str(), "answer");
+    assert_eq!(outcome.result.unwrap(), 42);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_that_is_not_needed_leaves_no_trace() {
+    let outcome = Probe::ok(10).fallback(value(42usize)).observed().run(1, &Context::new()).await.unwrap();
+    assert_eq!((outcome.quality, outcome.causes.len()), (Quality::Full, 0));
+    assert_eq!(outcome.result.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn if_the_fallback_fails_too_both_errors_are_kept() {
+    let error = Probe::fails(10, "down").fallback(Probe::fails(10, "also down")).run(0, &Context::new()).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.message(), "also down");
+    assert_eq!(error.causes()[0].message(), "down");
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelled_work_gets_no_fallback() {
+    let cancelled = step(|_: usize, _| async move { Err::<usize, _>(Error::new(Kind::Cancelled, "stop")) });
+    let error = cancelled.fallback(value(1usize)).run(0, &Context::new()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partial_result_is_marked() {
+    let partial = step(|(), cx: Context| async move {
+        cx.degrade(Error::failed("page 3 is missing"));
+        Ok("pages 1 and 2")
+    });
+    let outcome = partial.observed().run((), &Context::new()).await.unwrap();
+    assert_eq!(outcome.quality, Quality::Partial);
+    assert_eq!(outcome.causes[0].message(), "page 3 is missing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_name_the_step_they_happened_in() {
+    let inner = Probe::fails(1, "no").named("fetch");
+    let error = inner.timeout(ms(100)).named("triage").run(0, &Context::new()).await.unwrap_err();
+    assert_eq!(error.to_string(), "triage.fetch: no");
+
+    let slow = Probe::ok(1000).named("fetch").timeout(ms(10)).named("triage");
+    let slow = Arc::new(slow);
+    assert_eq!(slow.run(0, &Context::new()).await.unwrap_err().to_string(), "triage: timed out after 10 ms");
+    // The same step in another place has another path.
+    let elsewhere = slow.clone().named("elsewhere").run(0, &Context::new()).await.unwrap_err();
+    assert_eq!(elsewhere.to_string(), "elsewhere.triage: timed out after 10 ms");
+    assert_eq!(slow.run(0, &Context::new()).await.unwrap_err().path().unwrap().as_str(), "triage");
+}
+
+/// On the real clock: a paused one stands still while a thread is at work.
+#[tokio::test]
+async fn blocking_work_learns_that_its_caller_has_gone() {
+    let (told, noticed) = (Arc::new(AtomicUsize::new(0)), Arc::new(tokio::sync::Notify::new()));
+    let (tell, notice) = (told.clone(), noticed.clone());
+    let stubborn = step(move |(), cx: Context| {
+        let (tell, notice) = (tell.clone(), notice.clone());
+        async move {
+            cx.blocking(move |cx| {
+                while !cx.is_cancelled() {
+                    std::thread::yield_now();
+                }
+                tell.fetch_add(1, Ordering::SeqCst);
+                notice.notify_one();
+                Ok(())
+            })
+            .await
+        }
+    });
+    // Dropped from outside: there is no deadline that it could see by itself.
+    let (step, cx) = (stubborn, Context::new());
+    assert!(tokio::time::timeout(ms(10), step.run((), &cx)).await.is_err());
+    noticed.notified().await;
+    assert_eq!(told.load(Ordering::SeqCst), 1);
+}

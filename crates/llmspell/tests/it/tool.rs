@@ -1,0 +1,103 @@
+//! Tools: schema, typed arguments, JSON to JSON.
+
+use llmspell::schemars::JsonSchema;
+use llmspell::tool::Security;
+use llmspell::{Context, Kind, SlowTool, Step, Tool, all};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::probe::ms;
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(crate = "llmspell::schemars")]
+struct Search {
+    /// What to look for.
+    query: String,
+    #[serde(default)]
+    limit: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Found {
+    titles: Vec<String>,
+}
+
+fn search() -> Tool<impl Step<In = Search, Out = Found>> {
+    Tool::new("search", "Searches the notes.", |args: Search, _| async move {
+        let count = args.limit.unwrap_or(1) as usize;
+        Ok(Found { titles: vec![args.query; count] })
+    })
+    .security(Security::Restricted)
+}
+
+#[test]
+fn the_schema_comes_from_the_type() {
+    let tool = search();
+    let spec = serde_json::to_value(tool.spec()).unwrap();
+    assert_eq!(
+        spec,
+        json!({
+            "name": "search",
+            "description": "Searches the notes.",
+            "security": "restricted",
+            "parameters": {
+                "type": "object",
+                "required": ["query"],
+                "properties": {
+                    "query": { "type": "string", "description": "What to look for." },
+                    "limit": { "type": ["integer", "null"], "format": "uint32", "minimum": 0, "default": null },
+                },
+            },
+        })
+    );
+}
+
+#[tokio::test]
+async fn an_erased_tool_takes_and_gives_json() {
+    let tool = search().erase();
+    let found = tool.run(json!({ "query": "rust", "limit": 2 }), &Context::new()).await.unwrap();
+    assert_eq!(found, json!({ "titles": ["rust", "rust"] }));
+}
+
+#[tokio::test]
+async fn arguments_that_do_not_fit_are_refused_before_the_tool_runs() {
+    let error = search().erase().run(json!({ "quary": "rust" }), &Context::new()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Invalid);
+    assert_eq!(error.to_string(), "search: invalid arguments: missing field `query`");
+    assert!(!error.is_transient());
+}
+
+#[tokio::test(start_paused = true)]
+async fn tools_of_different_types_run_in_one_group_once_erased() {
+    let echo = Tool::new("echo", "Gives back what it gets.", |value: serde_json::Value, _| async move { Ok(value) });
+    let group = all([search().erase(), echo.erase()]);
+    let outs = group.run(json!({ "query": "x" }), &Context::new()).await.unwrap();
+    assert_eq!(outs, [json!({ "titles": ["x"] }), json!({ "query": "x" })]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_tool_does_the_same_with_the_same_seed() {
+    async fn outcomes(seed: u64, limit: usize) -> Vec<bool> {
+        let tool = SlowTool::new("slow").delay(ms(5)).jitter(ms(20)).failure_rate(0.3).panic_rate(0.1).seed(seed);
+        let outcomes = tool.stream(0..100, &Context::new()).limit(limit).ordered().collect().await;
+        outcomes.iter().map(|outcome| outcome.is_ok()).collect()
+    }
+    let first = outcomes(1, 1).await;
+    assert_eq!(first, outcomes(1, 1).await);
+    assert_ne!(first, outcomes(2, 1).await);
+    let failures = first.iter().filter(|ok| !**ok).count();
+    assert!((25..=50).contains(&failures), "{failures} of 100 failed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_tool_takes_its_delay_and_some_jitter() {
+    let tool = SlowTool::new("slow").delay(ms(100)).jitter(ms(50));
+    for n in 0..50 {
+        let started = Instant::now();
+        tool.run(n, &Context::new()).await.unwrap();
+        assert!((ms(100)..=ms(151)).contains(&started.elapsed()), "{:?}", started.elapsed());
+    }
+    let hanging = SlowTool::new("hanging").hang_rate(1.0).timeout(ms(60_000));
+    assert_eq!(hanging.run(1, &Context::new()).await.unwrap_err().kind(), Kind::Timeout);
+}
