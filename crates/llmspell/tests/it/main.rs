@@ -1,6 +1,6 @@
 //! What the patterns promise, one file a pattern. Time is paused unless a test says otherwise.
 
-#![allow(unreachable_pub, reason = "a test binary exports nothing")]
+#![allow(unreachable_pub, clippy::unwrap_used, reason = "a test binary exports nothing, and may panic")]
 
 mod concurrent;
 mod events;

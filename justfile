@@ -1,0 +1,21 @@
+# What is not part of every CI run. `just --list` shows this.
+
+# Everything that CI does.
+ci:
+    bash .ci/run
+
+# The tables of crates/llmspell/benches/README.md.
+bench *groups:
+    cargo bench -p llmspell --bench patterns -- {{groups}}
+
+# The tests twenty times in a row: a flaky test is a bug.
+soak times="20":
+    for n in $(seq {{times}}); do echo "run $n of {{times}}"; cargo test --quiet --workspace || exit 1; done
+
+# What a first build of the example costs: CPU seconds and wall time, crates already downloaded.
+first-build:
+    bash .ci/first-build
+
+# Licences, advisories, sources; needs `cargo install cargo-deny`.
+deny:
+    cargo deny check
