@@ -40,7 +40,8 @@ use crate::policy::{Policed, Policy};
 /// `s.timeout(a).retry(r)` each attempt has the time `a`; in `s.retry(r).timeout(a)` all of them share it.
 ///
 /// Very long chains (some twenty nested adapters) exhaust the compiler; [`Step::boxed`] every dozen or so
-/// keeps it happy.
+/// keeps it happy. It also helps where rustc cannot see that the future of a step over `&'static str` is
+/// `Send`; owned inputs such as `String` never have that trouble.
 ///
 /// ```
 /// use std::time::Duration;

@@ -10,17 +10,19 @@ mod measure;
 mod memory;
 mod pipeline;
 mod race;
+mod report;
 mod stream;
 mod timeout;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let groups: [(&str, fn()); 6] = [
+    let groups: [(&str, fn()); 7] = [
         ("concurrent", concurrent::run),
         ("stream", stream::run),
         ("timeout", timeout::run),
         ("race", race::run),
         ("pipeline", pipeline::run),
+        ("report", report::run),
         ("memory", memory::run),
     ];
     for (name, run) in groups {
