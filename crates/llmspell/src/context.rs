@@ -65,25 +65,25 @@ impl Context {
     /// The report is folded as events come in, so its memory depends on the number of steps, not of
     /// records. Of the events themselves the first 65,536 are kept.
     pub fn recording() -> Self {
-        Context::observed_by(Recorder::recording())
+        Context::new().observed_by(Recorder::recording())
     }
 
-    /// A context that also hands every event to `sink`.
+    /// This context, with every event below it handed to `sink` as well.
     ///
-    /// On a context that records already, the sink is added and both share one clock. Calls made under
-    /// other contexts are not affected.
+    /// If it records already, the sink is added and both share one clock. Calls made under other contexts
+    /// are not affected.
     pub fn with_sink(&self, sink: impl Sink) -> Self {
         let recorder = match self.recorder() {
             Some(recorder) => recorder.with_sink(Arc::new(sink)),
             None => Recorder::new().with_sink(Arc::new(sink)),
         };
-        Context { node: Context::observed_by(recorder).node, ..self.clone() }
+        self.observed_by(recorder)
     }
 
-    fn observed_by(recorder: Recorder) -> Self {
-        let node =
-            Node { parent: None, recorder: Some(Arc::new(recorder)), path: None, collects: false, facet: Facet::Root };
-        Context { node: Some(Arc::new(node)), ..Context::new() }
+    fn observed_by(&self, recorder: Recorder) -> Self {
+        let path = self.node.as_ref().and_then(|node| node.path.clone());
+        let node = Node { recorder: Some(Arc::new(recorder)), ..self.node_with(Facet::Root, path) };
+        Context { node: Some(Arc::new(node)), ..*self }
     }
 
     /// When this work must be done, if there is a deadline.
@@ -200,14 +200,15 @@ impl Context {
         self.child(Facet::Scope(Scope { item, ledger: Ledger::default() }))
     }
 
+    /// A context whose provenance counts only if it is [adopted](Context::adopt); this one if nobody
+    /// collects any.
+    pub(crate) fn apart(&self) -> Context {
+        if self.collects() { self.scope(None) } else { self.clone() }
+    }
+
     /// Whether anybody collects provenance above.
     pub(crate) fn collects(&self) -> bool {
         self.node.as_ref().is_some_and(|node| node.collects)
-    }
-
-    /// Whether anything of what happens here is seen: if not, combinators save themselves the trouble.
-    pub(crate) fn is_observed(&self) -> bool {
-        self.node.as_ref().is_some_and(|node| node.collects || node.recorder.is_some())
     }
 
     /// Writes into the nearest scope, if there is one.
@@ -221,7 +222,9 @@ impl Context {
 
     /// Takes over what the scope of a winner has collected.
     pub(crate) fn adopt(&self, winner: &Context) {
-        if let (Some(mine), Some(theirs)) = (self.ledger(), winner.ledger()) {
+        if self.collects()
+            && let (Some(mine), Some(theirs)) = (self.ledger(), winner.ledger())
+        {
             mine.merge(theirs);
         }
     }

@@ -77,7 +77,7 @@ impl fmt::Display for Kind {
 /// assert_eq!(error.kind(), Kind::Failed);
 /// assert!(!error.is_transient());
 ///
-/// let busy = Error::failed("503 Service Unavailable").transient().hint("lower the limit");
+/// let busy = Error::failed("503 Service Unavailable").transient().with_hint("lower the limit");
 /// assert!(busy.is_transient());
 /// assert_eq!(format!("{busy:#}"), "503 Service Unavailable\nhint: lower the limit");
 /// ```
@@ -152,7 +152,7 @@ impl Error {
     }
 
     /// Says what the user can do about it.
-    pub fn hint(self, hint: impl Into<Cow<'static, str>>) -> Self {
+    pub fn with_hint(self, hint: impl Into<Cow<'static, str>>) -> Self {
         self.edit(|inner| inner.hint = Some(hint.into()))
     }
 
@@ -224,11 +224,16 @@ impl Error {
 
     /// How long the failing side asked to be left alone, if it did.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.0.retry_after
+        match self.0.kind {
+            // Several contenders or attempts: the longest that any of them asked for.
+            Kind::Exhausted => self.0.causes.iter().filter_map(Error::retry_after).max(),
+            _ => None,
+        }
+        .max(self.0.retry_after)
     }
 
     /// What the user can do about it, if something is known.
-    pub fn hint_text(&self) -> Option<&str> {
+    pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref()
     }
 
@@ -241,6 +246,11 @@ impl Error {
     pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
         let source: &(dyn StdError + 'static) = self.0.source.as_deref()?;
         source.downcast_ref()
+    }
+
+    /// The error as a standard one, for libraries that want one, such as `anyhow`.
+    pub fn into_std(self) -> StandardError {
+        StandardError(self)
     }
 
     fn write_story(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
@@ -258,7 +268,7 @@ impl Error {
             write!(f, "\n{:indent$}- ", "", indent = 2 * (depth + 1))?;
             cause.write_story(f, depth + 1)?;
         }
-        if let Some(hint) = self.hint_text() {
+        if let Some(hint) = self.hint() {
             write!(f, "\n{:indent$}hint: {hint}", "", indent = 2 * depth)?;
         }
         Ok(())
@@ -301,26 +311,33 @@ impl<E: StdError + Send + Sync + 'static> From<E> for Error {
 
 impl From<Error> for Box<dyn StdError + Send + Sync> {
     fn from(error: Error) -> Self {
-        Box::new(Boxed(error))
+        Box::new(error.into_std())
     }
 }
 
-/// [`Error`] as a standard error. `Error` itself cannot be one, because it is made from any of them.
-struct Boxed(Error);
+impl From<Error> for Box<dyn StdError> {
+    fn from(error: Error) -> Self {
+        Box::new(error.into_std())
+    }
+}
 
-impl fmt::Debug for Boxed {
+/// [`Error`] as a standard error; made by [`Error::into_std`]. `Error` itself cannot be one, because it is
+/// made from any of them.
+pub struct StandardError(Error);
+
+impl fmt::Debug for StandardError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
     }
 }
 
-impl fmt::Display for Boxed {
+impl fmt::Display for StandardError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
     }
 }
 
-impl StdError for Boxed {
+impl StdError for StandardError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source().map(|error| error as &(dyn StdError + 'static))
     }
@@ -344,7 +361,7 @@ impl Serialize for Error {
         if !self.causes().is_empty() {
             out.serialize_field("causes", self.causes())?;
         }
-        if let Some(hint) = self.hint_text() {
+        if let Some(hint) = self.hint() {
             out.serialize_field("hint", hint)?;
         }
         out.end()

@@ -13,6 +13,7 @@ use crate::path::Path;
 /// Events serialise to flat-enough JSON objects: `{"v":1,"at_ms":12.5,"path":"triage.fetch","call":7,
 /// "fact":{"event":"retrying","attempt":2,"delay_ms":300.0}}`. Times are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Event {
     /// The version of this format, [`Event::VERSION`].
     pub v: u16,
@@ -45,9 +46,16 @@ pub enum Fact {
     /// A named step was called.
     Started,
     /// A call waits for a permit.
-    Queued,
+    Queued {
+        /// The named step that is to be called, if the wait comes before its start.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<Path>,
+    },
     /// A call has its permit.
     Admitted {
+        /// The named step that is to be called, if the wait came before its start.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<Path>,
         /// How long it waited.
         #[serde(rename = "waited_ms", with = "millis")]
         waited: Duration,
@@ -160,6 +168,7 @@ pub enum Fact {
 
 /// An error as an event keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Failure {
     /// The class of the error.
     pub kind: Kind,

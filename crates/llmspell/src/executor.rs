@@ -11,6 +11,7 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::{self, Poll};
+use std::time::Duration;
 
 use tokio::task::coop::{poll_proceed, unconstrained};
 use tokio::task::{AbortHandle, JoinError, JoinHandle};
@@ -107,6 +108,12 @@ pub(crate) fn poll_contained<F: Future>(work: Pin<&mut F>, task: &mut task::Cont
         Ok(poll) => poll.map(Ok),
         Err(payload) => Poll::Ready(Err(panicked(payload.as_ref()))),
     }
+}
+
+/// `time` after `start`; a time too long to be told is a very long one.
+pub(crate) fn after(start: Instant, time: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    start.checked_add(time).unwrap_or_else(|| start + CENTURY)
 }
 
 /// Polls `work` until `deadline`; `None` if the time is up first.

@@ -42,7 +42,7 @@
 //!
 //! - Dropping a future, a stream or a group stops what it started.
 //! - A panic is the error of the item, branch or contender it happened in.
-//! - Nothing is unbounded: streams, pipelines and groups have limits, retries have a budget.
+//! - Streams never run ahead of their consumer, retries have a budget, and everything else can be limited.
 //! - A result that is less than what was asked for says so ([`Outcome`]).
 //! - What happens is an [`Event`]; the library never prints.
 
@@ -62,19 +62,25 @@ mod step;
 pub mod tool;
 
 pub use context::{Canceller, Chunk, ChunkData, Chunks, Context, Hold};
-pub use error::{Error, Kind, Result};
+pub use error::{Error, Kind, Result, StandardError};
 pub use event::{Event, Fact, Failure, Sink};
 pub use limit::{Limit, Limited};
 pub use outcome::{Choice, Outcome, Provenance, Quality, ServedBy};
 pub use path::Path;
+#[doc(inline)]
 pub use pattern::concurrent::{Group, Join, Settle, all, join, settle, try_all, try_join};
+#[doc(inline)]
 pub use pattern::pipeline::{Pipeline, pipeline};
+#[doc(inline)]
 pub use pattern::race::{Contenders, Hedge, Hedged, Race, race};
+#[doc(inline)]
 pub use pattern::stream::{IntoSource, Streaming};
+#[doc(inline)]
 pub use pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeouts};
 pub use policy::{Policed, Policy};
 pub use report::{CriticalStep, PipelineReport, Report, StageReport, StepReport};
 pub use step::{BoxStep, Constant, FnStep, Map, Named, Observed, Shared, Spawned, Step, Then, step, value};
+#[doc(inline)]
 pub use tool::{SlowTool, Tool};
 
 #[cfg(feature = "schema")]

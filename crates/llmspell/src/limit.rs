@@ -58,22 +58,29 @@ impl Limit {
     /// Waits for a permit and gives the context to run under; `None` if there is no limit. The permit goes
     /// back once the context, and everything that has kept it with [`Context::hold`], is gone.
     pub(crate) async fn admit(&self, cx: &Context) -> Option<Leased> {
-        self.admit_at(cx, || None).await
+        self.admit_at(cx, None, || None).await
     }
 
-    /// The same, with the path for the context to run under.
-    pub(crate) async fn admit_at(&self, cx: &Context, path: impl FnOnce() -> Option<Path>) -> Option<Leased> {
+    /// The same, with the name of the step that waits, unless its call has begun already, and the path for
+    /// the context to run under.
+    pub(crate) async fn admit_at(
+        &self,
+        cx: &Context,
+        name: Option<&str>,
+        path: impl FnOnce() -> Option<Path>,
+    ) -> Option<Leased> {
         let (semaphore, _) = self.permits.as_ref()?;
         executor::breathe().await;
         if let Ok(permit) = semaphore.try_acquire() {
             return Some(cx.under_permit(semaphore, permit, path()));
         }
         let since = cx.recorder().map(|_| Instant::now());
-        cx.fact(|| Fact::Queued);
+        let step = || name.map(|name| cx.path().join(name));
+        cx.fact(|| Fact::Queued { step: step() });
         // The semaphore is never closed, so there is always a permit in the end.
         let permit = semaphore.acquire().await.ok()?;
         if let Some(since) = since {
-            cx.fact(|| Fact::Admitted { waited: since.elapsed() });
+            cx.fact(|| Fact::Admitted { step: step(), waited: since.elapsed() });
         }
         Some(cx.under_permit(semaphore, permit, path()))
     }
@@ -86,6 +93,8 @@ impl From<usize> for Limit {
 }
 
 /// A step under a limit; made by [`Step::limit`].
+#[derive(Clone)]
+#[must_use = "a step does nothing until it runs"]
 pub struct Limited<S> {
     step: S,
     limit: Limit,
@@ -102,7 +111,7 @@ impl<S: Step> Step for Limited<S> {
     type Out = S::Out;
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
-        match self.limit.admit(cx).await {
+        match self.limit.admit_at(cx, self.step.name(), || None).await {
             Some(cx) => self.step.run(input, &cx).await,
             None => self.step.run(input, cx).await,
         }

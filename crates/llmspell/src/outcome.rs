@@ -11,6 +11,7 @@ use crate::path::Path;
 /// How good a result is, best first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Quality {
     /// What was asked for.
     #[default]
@@ -34,6 +35,7 @@ impl Quality {
 
 /// Which of several ways led to a result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Choice {
     /// The step that made the choice.
     pub path: Path,
@@ -61,6 +63,7 @@ pub enum ServedBy {
 
 /// How a result came about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Provenance {
     /// Attempts beyond the first, over all retries that led to the result.
     pub retries: u32,
@@ -73,6 +76,7 @@ pub struct Provenance {
 /// [`Streaming`](crate::Streaming) yields one for each input, [`settle`](crate::settle) gives one for
 /// each branch, and [`Step::observed`](crate::Step::observed) makes any step return one.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Outcome<T> {
     /// The place of the input, from 0.
     pub index: usize,

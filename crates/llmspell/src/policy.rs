@@ -31,7 +31,7 @@ use crate::step::Step;
 /// let fetch = step(|url: String, _| async move { Ok(url) }).policy(policy);
 /// # let _ = fetch;
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 #[must_use = "a policy does nothing until it is applied with `Step::policy`"]
 pub struct Policy {
     deadline: Timeouts,
@@ -100,6 +100,7 @@ impl Policy {
 }
 
 /// A step under a [`Policy`]; made by [`Step::policy`].
+#[must_use = "a step does nothing until it runs"]
 pub struct Policed<S> {
     step: Timeout<Retried<Hedged<Limited<Timeout<S>>>>>,
 }

@@ -37,7 +37,9 @@ pub struct Report {
     /// The step with the largest part of the critical path.
     pub bottleneck: Option<Path>,
     /// The steps along the chain of calls, each waiting for the one before, that led to the last end of
-    /// all: only what is in here can make the run shorter.
+    /// all: only what is in here can make the run shorter. A call that waited for a permit is taken to have
+    /// waited for the call of the same step that ended last; for a limit that several steps share, that is
+    /// an approximation.
     pub critical_path: Vec<CriticalStep>,
     /// Each pipeline against the best that its stages allow.
     pub pipelines: Vec<PipelineReport>,
@@ -112,8 +114,8 @@ pub struct PipelineReport {
     /// The work of all stages, one after another.
     #[serde(rename = "sequential_ms", serialize_with = "millis::serialize")]
     pub sequential: Duration,
-    /// The least time in which any schedule could do the measured work within the limits of the stages. A
-    /// limit on the records in flight is not part of it.
+    /// A lower bound for the time in which any schedule could do the measured work within the limits of the
+    /// stages. A limit on the records in flight is not part of it.
     #[serde(rename = "best_ms", serialize_with = "millis::serialize")]
     pub best: Duration,
     /// `best` divided by `took`: 1 means that it cannot be faster with these limits.

@@ -36,13 +36,14 @@ use serde_json::Value;
 pub use arguments::Arguments;
 pub use slow::SlowTool;
 
-use crate::context::{Context, Label};
+use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::step::{BoxStep, FnStep, Step, call, step};
+use crate::step::{BoxStep, FnStep, Named, Step, step};
 
 /// What a tool may do to the world outside of the process, and so who may let it run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Security {
     /// Computes; touches nothing.
     #[default]
@@ -66,6 +67,7 @@ impl Security {
 
 /// What a caller needs to know of a tool, in the form in which models are told.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ToolSpec {
     /// The name it is called by.
     pub name: String,
@@ -80,9 +82,8 @@ pub struct ToolSpec {
 /// A named step with typed arguments, a description and a schema.
 #[derive(Clone)]
 pub struct Tool<S> {
-    label: Arc<Label>,
     spec: Arc<ToolSpec>,
-    step: S,
+    step: Named<S>,
 }
 
 /// A tool from JSON to JSON; made by [`Tool::erase`].
@@ -111,7 +112,7 @@ impl<S: Step<In: Arguments>> Tool<S> {
             parameters: S::In::schema(),
             security: Security::Safe,
         };
-        Tool { label: Arc::new(Label::new(Arc::from(name))), spec: Arc::new(spec), step }
+        Tool { spec: Arc::new(spec), step: Named::new(step, Arc::from(name)) }
     }
 }
 
@@ -135,7 +136,7 @@ where
     /// The tool from JSON to JSON. Arguments that do not fit fail with
     /// [`Kind::Invalid`](crate::Kind::Invalid) before the tool runs.
     pub fn erase(self) -> ErasedTool {
-        Tool { label: self.label, spec: self.spec, step: Erased(self.step).boxed() }
+        Tool { spec: self.spec, step: self.step.replace(|step| Erased(step).boxed()) }
     }
 }
 
@@ -143,13 +144,12 @@ impl<S: Step> Step for Tool<S> {
     type In = S::In;
     type Out = S::Out;
 
-    async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
-        let cx = cx.named(&self.label);
-        call(&cx, self.step.run(input, &cx)).await
+    fn run(&self, input: S::In, cx: &Context) -> impl Future<Output = Result<S::Out>> + Send {
+        self.step.run(input, cx)
     }
 
     fn name(&self) -> Option<&str> {
-        Some(self.label.name())
+        self.step.name()
     }
 
     fn default_in_flight(&self) -> usize {
@@ -173,5 +173,9 @@ where
         let output = self.0.run(arguments, cx).await?;
         serde_json::to_value(output)
             .map_err(|error| Error::failed(format!("the output is not JSON: {error}")).with_source(error))
+    }
+
+    fn default_in_flight(&self) -> usize {
+        self.0.default_in_flight()
     }
 }

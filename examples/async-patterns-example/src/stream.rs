@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use llmspell::{Context, SlowTool, Step};
-use tokio::runtime::Handle;
 
 use crate::section::Section;
 
@@ -49,7 +48,6 @@ async fn slow_consumer(section: &mut Section) -> llmspell::Result<()> {
 async fn early_end(section: &mut Section) -> llmspell::Result<()> {
     let fetch =
         SlowTool::<u64>::new("fetch").delay(Duration::from_millis(50)).jitter(Duration::from_millis(100)).seed(3);
-    let before = Handle::current().metrics().num_alive_tasks();
 
     let cx = Context::recording();
     let mut pages = fetch.stream(1.., &cx).limit(LIMIT).take(4); // the source has no end
@@ -57,9 +55,9 @@ async fn early_end(section: &mut Section) -> llmspell::Result<()> {
     while pages.next().await.is_some() {
         taken += 1;
     }
-    let left = Handle::current().metrics().num_alive_tasks() - before;
+    let left = cx.report().in_progress;
 
     section.add("take(4) of an endless source", &cx, "the rest is stopped");
-    section.claim(taken == 4 && left == 0, format!("{taken} pages taken, {left} tasks left running"));
+    section.claim(taken == 4 && left == 0, format!("{taken} pages taken, {left} calls left running"));
     Ok(())
 }

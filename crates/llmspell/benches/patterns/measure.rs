@@ -70,7 +70,12 @@ impl Row {
         let theirs = |runtime: &Runtime, operations| runtime.block_on(theirs(operations));
         let (mut our_times, mut their_times) = (Vec::new(), Vec::new());
         for round in 0..=SAMPLES {
-            let times = (sample(&ours), sample(&theirs));
+            let times = if round % 2 == 0 {
+                (sample(&ours), sample(&theirs))
+            } else {
+                let theirs = sample(&theirs);
+                (sample(&ours), theirs)
+            };
             // The first round warms up.
             if round > 0 {
                 our_times.push(times.0);

@@ -100,7 +100,7 @@ async fn ours(operations: u32, limit: usize) {
 
 pub fn run() {
     head("pipeline", "three spawned stages over channels of 64: one task a stage, or a `JoinSet` of 16 in each");
-    let operations = 200_000;
+    let operations = 1_000_000;
     for flavour in [Flavour::CurrentThread, Flavour::MultiThread] {
         Row { what: "3 stages, 1 at a time in each", flavour, operations, target: Some(1.0) }
             .compare(async |operations| ours(operations, 1).await, async |operations| stages(operations).await);

@@ -1,5 +1,6 @@
 //! `stream` beside a loop over a bounded `JoinSet`.
 
+use std::collections::VecDeque;
 use std::hint::black_box;
 
 use llmspell::{Context, Step, step};
@@ -37,6 +38,30 @@ async fn join_set<F: Future<Output = llmspell::Result<u32>> + Send + 'static>(op
     }
 }
 
+/// The same with outputs in the order of the inputs; what waits its turn counts against the limit.
+async fn join_set_in_order(operations: u32) {
+    let mut tasks = JoinSet::new();
+    let mut waiting: VecDeque<Option<u32>> = VecDeque::new();
+    let mut inputs = 0..operations;
+    let mut delivered = 0;
+    loop {
+        while waiting.len() < LIMIT
+            && let Some(input) = inputs.next()
+        {
+            waiting.push_back(None);
+            tasks.spawn(async move { (input, ready(input).await) });
+        }
+        let Some(output) = tasks.join_next().await else { break };
+        let (input, output) = output.expect("no panic");
+        waiting[(input - delivered) as usize] = Some(output.expect("nothing fails"));
+        while let Some(Some(output)) = waiting.front() {
+            black_box(*output);
+            waiting.pop_front();
+            delivered += 1;
+        }
+    }
+}
+
 pub fn run() {
     head("stream", "a loop over a `JoinSet` of at most 64 tasks");
     for flavour in [Flavour::CurrentThread, Flavour::MultiThread] {
@@ -68,7 +93,7 @@ pub fn run() {
                     black_box(outcome.result.expect("nothing fails"));
                 }
             },
-            async |operations| join_set(operations, ready).await,
+            async |operations| join_set_in_order(operations).await,
         );
     }
 }

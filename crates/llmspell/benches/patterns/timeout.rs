@@ -58,8 +58,10 @@ pub fn run() {
     let permits = Arc::new(Semaphore::new(8));
     let by_hand = async |n: u32| {
         for attempt in 1.. {
-            let _permit = permits.acquire().await.expect("never closed");
-            match tokio::time::timeout(SECOND, ready(n.into())).await {
+            let permit = permits.acquire().await.expect("never closed");
+            let output = tokio::time::timeout(SECOND, ready(n.into())).await;
+            drop(permit);
+            match output {
                 Ok(Ok(output)) => return output,
                 _ if attempt == 3 => break,
                 _ => tokio::time::sleep(Duration::from_millis(fastrand::u64(0..100))).await,

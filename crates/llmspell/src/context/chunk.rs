@@ -15,6 +15,7 @@ use crate::path::Path;
 
 /// One piece of partial output.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Chunk {
     /// The step that showed it.
     pub path: Path,
@@ -29,6 +30,7 @@ pub struct Chunk {
 /// What a [`Chunk`] brings.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ChunkData {
     /// A piece of output, such as a token.
     Output(Value),
@@ -37,6 +39,7 @@ pub enum ChunkData {
 }
 
 /// The receiving end of partial output; a `Stream` of [`Chunk`]s. Made by [`Context::with_chunks`].
+#[derive(Debug)]
 pub struct Chunks(mpsc::Receiver<Chunk>);
 
 impl Chunks {

@@ -19,7 +19,7 @@ struct GateState {
 
 impl Gate {
     /// Claims the race for `contender`; false if another one has it.
-    fn claim(&self, contender: usize) -> bool {
+    pub(crate) fn claim(&self, contender: usize) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let winner = *state.winner.get_or_insert(contender);
         let race = state.race.take();

@@ -10,6 +10,7 @@ use crate::path::Path;
 ///
 /// A step nearly always runs in one place, so its path is put together once and not at every call; and if
 /// nothing around it needs a node of its own, neither is its node.
+#[derive(Clone)]
 pub(crate) struct Label {
     name: Arc<str>,
     place: OnceLock<(Option<Path>, Path)>,

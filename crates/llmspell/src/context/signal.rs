@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::Context;
 use super::node::Facet;
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Signal {
     raised: AtomicBool,
     changed: Notify,
@@ -32,7 +32,7 @@ impl Signal {
 /// It asks, and the work answers: [`Context::is_cancelled`] turns true, streams stop pulling from their
 /// source, retries make no further attempt. Work that is only awaited needs none of this: dropping its
 /// future stops it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Canceller(Arc<Signal>);
 
 impl Canceller {
@@ -105,6 +105,11 @@ impl Context {
 
     pub(crate) fn has_signals(&self) -> bool {
         self.signals().next().is_some()
+    }
+
+    /// Whether [`Context::cancelled`] can ever complete.
+    pub(crate) fn can_be_cancelled(&self) -> bool {
+        self.has_signals() || self.deadline().is_some()
     }
 
     fn signals(&self) -> impl Iterator<Item = &Arc<Signal>> {

@@ -5,11 +5,12 @@
 //! suits the few that a tuple or a race has; for many, see [`Crew`](crate::executor::Crew).
 
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{self, Poll};
 
 use crate::error::{Error, Result};
-use crate::executor::poll_contained;
+use crate::executor::{panicked, poll_contained};
 
 /// One branch: its future until it is done or stopped, then its result.
 pub(crate) struct Branch<'a, F, T> {
@@ -49,15 +50,23 @@ where
         let Poll::Ready(result) = poll_contained(work, task) else {
             return Poll::Pending;
         };
-        let result = result.unwrap_or_else(Err);
+        let result = self.drop_work().and(result.unwrap_or_else(Err));
         let error = result.as_ref().err().cloned();
         self.result = Some(result);
-        self.work.set(None);
         Poll::Ready(error)
     }
 
     fn stop(&mut self) {
-        self.work.set(None);
+        // Nobody is left to hear of a panic in a destructor of work that does not count any more.
+        let _ = self.drop_work();
+    }
+}
+
+impl<F, T> Branch<'_, F, T> {
+    /// Drops the work; a panic on the way out is an error like one in the work itself.
+    fn drop_work(&mut self) -> Result<()> {
+        let dropped = catch_unwind(AssertUnwindSafe(|| self.work.set(None)));
+        dropped.map_err(|payload| panicked(payload.as_ref()))
     }
 }
 
@@ -67,22 +76,20 @@ pub(crate) async fn run_all(branches: &mut [&mut dyn Advance], limit: usize, fai
     let total = branches.len();
     let (mut done, mut first) = (0, 0);
     poll_fn(|task| {
-        for turn in 0..total {
-            let index = if first + turn < total { first + turn } else { first + turn - total };
-            if index >= limit.saturating_add(done) {
-                continue;
-            }
-            if let Poll::Ready(error) = branches[index].advance(task) {
-                done += 1;
-                if done == total || (fail_fast && error.is_some()) {
-                    return Poll::Ready(());
-                }
+        let started = total.min(limit.saturating_add(done));
+        // Starting with another one each time: a branch that is always busy starves none of the others.
+        for turn in 0..started {
+            let index = if first + turn < started { first + turn } else { first + turn - started };
+            let Poll::Ready(error) = branches[index].advance(task) else { continue };
+            done += 1;
+            if done == total || (fail_fast && error.is_some()) {
+                return Poll::Ready(());
             }
         }
-        // If the scheduler cuts a turn short, it is not always the same branch that goes without. Under a
-        // limit the order of starts comes first.
-        if limit >= total {
-            first = if first + 1 < total { first + 1 } else { 0 };
+        first = if first + 1 < started { first + 1 } else { 0 };
+        if started < total.min(limit.saturating_add(done)) {
+            // A branch that has ended made room for another.
+            task.waker().wake_by_ref();
         }
         Poll::Pending
     })

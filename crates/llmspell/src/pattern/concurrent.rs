@@ -6,7 +6,7 @@
 //! choice of each group.
 //! *Bounds* how many branches run at once, by [`Join::limit`].
 //! *Fails with* the error of the branch that failed; if several did, with
-//! [`Kind::Exhausted`](crate::Kind::Exhausted) and all of them as causes.
+//! [`Kind::Exhausted`] and all of them as causes.
 //!
 //! A tuple has branches of different types; they run in the task of the caller, and nothing is spawned. A
 //! vector has any number of branches of one type (see [`Step::boxed`]); they run on tasks of their own and
@@ -50,6 +50,9 @@ pub trait Group: Sealed + Send + Sync + 'static {
     type Outs: Send + 'static;
     /// The outcomes of the members, together.
     type Outcomes: Send + 'static;
+
+    #[doc(hidden)]
+    fn default_in_flight(&self) -> usize;
 
     #[doc(hidden)]
     fn join(
@@ -98,13 +101,15 @@ pub fn settle<G: Group>(group: G) -> Settle<G> {
 }
 
 /// A group that fails if a member does; made by [`join`], [`try_join`], [`all`] and [`try_all`].
+#[must_use = "a step does nothing until it runs"]
 pub struct Join<G> {
     group: Arc<G>,
     how: How,
 }
 
 impl<G: Group> Join<G> {
-    /// Lets at most `branches` of one call run at once; the others start as these end, in order.
+    /// Lets at most `branches` of one call run at once; the others start as these end, in order. (To limit
+    /// how many calls of the group run at once, use [`Step::limit`] on it: `Step::limit(group, n)`.)
     ///
     /// # Panics
     /// If `branches` is 0.
@@ -121,16 +126,22 @@ impl<G: Group> Step for Join<G> {
     fn run(&self, input: G::In, cx: &Context) -> impl Future<Output = Result<G::Outs>> + Send {
         self.group.join(input, cx, self.how)
     }
+
+    fn default_in_flight(&self) -> usize {
+        self.group.default_in_flight()
+    }
 }
 
 /// A group that gives every outcome; made by [`settle`].
+#[must_use = "a step does nothing until it runs"]
 pub struct Settle<G> {
     group: Arc<G>,
     how: How,
 }
 
 impl<G: Group> Settle<G> {
-    /// Lets at most `branches` of one call run at once; the others start as these end, in order.
+    /// Lets at most `branches` of one call run at once; the others start as these end, in order. (To limit
+    /// how many calls of the group run at once, use [`Step::limit`] on it: `Step::limit(group, n)`.)
     ///
     /// # Panics
     /// If `branches` is 0.
@@ -146,6 +157,10 @@ impl<G: Group> Step for Settle<G> {
 
     async fn run(&self, input: G::In, cx: &Context) -> Result<G::Outcomes> {
         Ok(self.group.settle(input, cx, self.how).await)
+    }
+
+    fn default_in_flight(&self) -> usize {
+        self.group.default_in_flight()
     }
 }
 

@@ -45,6 +45,8 @@ pub fn pipeline<In: Send + 'static>(name: impl Into<Arc<str>>) -> Pipeline<Start
 }
 
 /// Stages in sequence; made by [`pipeline`].
+#[derive(Clone)]
+#[must_use = "a step does nothing until it runs"]
 pub struct Pipeline<C> {
     label: Label,
     stages: C,
@@ -53,7 +55,15 @@ pub struct Pipeline<C> {
 /// A pipeline without stages.
 pub struct Start<In>(PhantomData<fn(In)>);
 
+impl<In> Clone for Start<In> {
+    fn clone(&self) -> Self {
+        Start(PhantomData)
+    }
+}
+
 /// The last stage of a pipeline and everything before it.
+#[derive(Clone)]
+#[must_use = "a step does nothing until it runs"]
 pub struct Stage<C, S> {
     before: C,
     place: usize,
@@ -112,7 +122,7 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
             return call(&cx, self.enter(record, &cx)).await;
         }
         // Nobody watches: one node can hold both the name and the permit.
-        let result = match self.limit.admit_at(cx, || Some(cx.path_of(&self.label))).await {
+        let result = match self.limit.admit_at(cx, None, || Some(cx.path_of(&self.label))).await {
             Some(cx) => self.step.run(record, &cx).await,
             None => self.step.run(record, &cx.named(&self.label)).await,
         };
@@ -167,7 +177,8 @@ impl<C: Chain> Pipeline<C> {
 
 impl<C, S> Pipeline<Stage<C, S>> {
     /// Lets at most so many records be in the stage added last; a [`Limit`] can be shared. The default is
-    /// no limit.
+    /// no limit. (To limit how many records are in the pipeline, limit the stream of it, or use
+    /// [`Step::limit`] on it: `Step::limit(pipeline, n)`.)
     ///
     /// # Panics
     /// If the limit is 0.

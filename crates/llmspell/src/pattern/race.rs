@@ -52,6 +52,9 @@ pub trait Contenders: Sealed + Send + Sync + 'static {
     type Out: Send + 'static;
 
     #[doc(hidden)]
+    fn default_in_flight(&self) -> usize;
+
+    #[doc(hidden)]
     fn contend(&self, input: Self::In, cx: &Context, how: &How) -> impl Future<Output = Result<Self::Out>> + Send;
 }
 
@@ -63,14 +66,14 @@ pub struct How {
 }
 
 /// Runs all contenders at once; the first to succeed wins.
-///
-/// # Panics
-/// Running it panics if `contenders` is an empty vector.
+/// An empty vector of contenders fails with [`Kind::Invalid`](crate::Kind::Invalid) when it runs.
 pub fn race<G: Contenders>(contenders: G) -> Race<G> {
     Race { contenders, rule: Rule::FirstSuccess, gated: false }
 }
 
 /// A race; made by [`race`].
+#[derive(Clone)]
+#[must_use = "a step does nothing until it runs"]
 pub struct Race<G> {
     contenders: G,
     rule: Rule,
@@ -100,5 +103,9 @@ impl<G: Contenders> Step for Race<G> {
     async fn run(&self, input: G::In, cx: &Context) -> Result<G::Out> {
         let how = How { rule: self.rule, gate: self.gated.then(Arc::default) };
         self.contenders.contend(input, cx, &how).await
+    }
+
+    fn default_in_flight(&self) -> usize {
+        self.contenders.default_in_flight()
     }
 }

@@ -7,6 +7,9 @@
 //! consumer: pulled minus delivered never exceeds the limit plus the reorder window.
 //! *Fails with* nothing: a failure, a panic included, is the outcome of its item, and the stream goes on.
 //!
+//! Once its context is [cancelled](crate::Context::cancellable) or past its deadline, a stream pulls no more
+//! and delivers what is in flight.
+//!
 //! Items run on tasks of their own, so they make progress while the consumer is busy, and the consumer may
 //! share any lock with them. The source is polled by the consumer; that is what backpressure means.
 //!
@@ -95,8 +98,10 @@ impl<S: Step> Work for Items<S> {
     type Job = S::In;
     type Out = Outcome<S::Out>;
 
-    fn run(&self, index: usize, input: S::In) -> impl Future<Output = Outcome<S::Out>> + Send {
-        observe(&*self.step, index, input, &self.cx)
+    async fn run(&self, index: usize, input: S::In) -> Outcome<S::Out> {
+        // An item whose stream was dropped may still be in the middle of a poll.
+        let _hold = self.cx.hold();
+        observe(&*self.step, index, input, &self.cx).await
     }
 
     fn lost(&self, index: usize, error: Error) -> Outcome<S::Out> {
@@ -107,7 +112,10 @@ impl<S: Step> Work for Items<S> {
 impl<S: Step> Streaming<S> {
     pub(crate) fn new(step: Arc<S>, source: Source<S::In>, cx: Context) -> Self {
         let limit = step.default_in_flight().max(1);
-        let cancelled = cx.has_signals().then(|| Box::pin(cx.signalled()) as _);
+        let cancelled = cx.can_be_cancelled().then(|| {
+            let cx = cx.clone();
+            Box::pin(async move { cx.cancelled().await }) as _
+        });
         Streaming {
             crew: Crew::new(Items { step, cx }),
             source: Some(source),
@@ -234,6 +242,11 @@ impl<S: Step> Streaming<S> {
         while let Some(source) = &mut self.source {
             let running = self.pulled - self.finished;
             if running >= self.limit || self.pulled - self.delivered >= self.limit.saturating_add(self.window) {
+                break;
+            }
+            // In order, what comes behind the last outcome that is wanted will never be delivered.
+            if self.reorder.is_some() && self.pulled >= self.take {
+                self.source = None;
                 break;
             }
             if self.admitted.len() == ADMITTED_AT_ONCE {

@@ -108,6 +108,8 @@ impl From<Vec<Duration>> for Timeouts {
 /// A step with a timeout; made by [`Step::timeout`] and [`Step::deadline`].
 ///
 /// The step sees the deadline in its [`Context`]. If one further out is earlier, that one counts.
+#[derive(Clone)]
+#[must_use = "a step does nothing until it runs"]
 pub struct Timeout<S> {
     step: S,
     limits: Timeouts,
@@ -135,12 +137,12 @@ impl<S: Step> Step for Timeout<S> {
         let outer = cx.deadline().filter(|outer| *outer < own);
         let deadline = outer.unwrap_or(own);
         if deadline <= now {
-            return Err(timed_out(cx, after, outer.is_some()));
+            return Err(timed_out(cx, Duration::ZERO, outer.is_some()));
         }
         let cx = cx.with_deadline(deadline);
         match within(deadline, self.step.run(input, &cx)).await {
             Some(result) => result,
-            None => Err(timed_out(&cx, after, outer.is_some())),
+            None => Err(timed_out(&cx, deadline - now, outer.is_some())),
         }
     }
 

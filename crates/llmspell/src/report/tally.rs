@@ -110,7 +110,7 @@ impl Tally {
             Fact::Finished { took } => self.end(event, *took, &End::Finished),
             Fact::Failed { took, .. } => self.end(event, *took, &End::Failed),
             Fact::Cancelled { took } => self.end(event, *took, &End::Cancelled),
-            Fact::Admitted { waited } => self.admit(event.call, at, *waited),
+            Fact::Admitted { step, waited } => self.admit(event.call, step.as_ref(), at, *waited),
             Fact::Retrying { delay, .. } => self.retry(event.call, *delay),
             Fact::FellBack { .. } | Fact::Degraded { .. } => self.live_mut(event.call).degraded = true,
             Fact::PipelineStage { stage, name, limit, waited, took } => {
@@ -195,14 +195,16 @@ impl Tally {
         }
     }
 
-    /// A call has its permit: it waited for whoever gave it back.
-    fn admit(&mut self, call: u64, at: Duration, waited: Duration) {
-        let Some(live) = self.live.get_mut(&call) else { return };
-        let Some(step) = live.step else { return };
-        live.waited += waited;
+    /// A call has its permit. It waited for whoever gave it back; if the limit is that of the step alone,
+    /// that was the call of the same step that ended last.
+    fn admit(&mut self, call: u64, step: Option<&Path>, at: Duration, waited: Duration) {
+        let Some(step) = step.map(|path| self.step(path)).or(self.live_mut(call).step) else { return };
         self.steps[step].waited += waited;
-        if !self.steps[step].chain.0.is_empty() && waited > Duration::ZERO {
-            live.chain = self.steps[step].chain.clone();
+        let chain = self.steps[step].chain.clone();
+        let live = self.live_mut(call);
+        live.waited += waited;
+        if !chain.0.is_empty() && live.step.is_some() {
+            live.chain = chain;
             live.told = at;
         }
     }

@@ -9,6 +9,7 @@ use crate::error::Result;
 
 /// A step whose type is hidden: steps of different types in one vector, or a type short enough to name.
 /// Made by [`Step::boxed`]; cheap to clone.
+#[must_use = "a step does nothing until it runs"]
 pub struct BoxStep<In, Out> {
     step: Arc<dyn DynStep<In, Out>>,
 }

@@ -7,9 +7,16 @@ use crate::context::Context;
 use crate::error::Result;
 
 /// A step that always gives the same value; made by [`value`].
+#[must_use = "a step does nothing until it runs"]
 pub struct Constant<In, T> {
     value: T,
     input: PhantomData<fn(In)>,
+}
+
+impl<In, T: Clone> Clone for Constant<In, T> {
+    fn clone(&self) -> Self {
+        Constant { value: self.value.clone(), input: PhantomData }
+    }
 }
 
 /// Makes a step that gives `value` whatever comes in: the last rung of a fallback.

@@ -7,9 +7,16 @@ use crate::context::Context;
 use crate::error::Result;
 
 /// An async closure as a step; made by [`step`].
+#[must_use = "a step does nothing until it runs"]
 pub struct FnStep<F, In, Fut> {
     function: F,
     signature: PhantomData<fn(In) -> Fut>,
+}
+
+impl<F: Clone, In, Fut> Clone for FnStep<F, In, Fut> {
+    fn clone(&self) -> Self {
+        FnStep { function: self.function.clone(), signature: PhantomData }
+    }
 }
 
 /// Makes a step of an async closure over an input and a [`Context`].

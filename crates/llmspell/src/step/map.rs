@@ -5,6 +5,8 @@ use crate::context::Context;
 use crate::error::Result;
 
 /// A step with its output changed; made by [`Step::map`].
+#[derive(Clone)]
+#[must_use = "a step does nothing until it runs"]
 pub struct Map<S, F> {
     step: S,
     change: F,

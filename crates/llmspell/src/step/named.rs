@@ -10,6 +10,8 @@ use crate::error::Result;
 use crate::event::Fact;
 
 /// A step with a name; made by [`Step::named`].
+#[derive(Clone)]
+#[must_use = "a step does nothing until it runs"]
 pub struct Named<S> {
     step: S,
     label: Label,
@@ -18,6 +20,11 @@ pub struct Named<S> {
 impl<S> Named<S> {
     pub(crate) fn new(step: S, name: Arc<str>) -> Self {
         Named { step, label: Label::new(name) }
+    }
+
+    /// The same name for another step.
+    pub(crate) fn replace<T>(self, change: impl FnOnce(S) -> T) -> Named<T> {
+        Named { step: change(self.step), label: self.label }
     }
 }
 

@@ -6,6 +6,8 @@ use crate::error::Result;
 use crate::outcome::Outcome;
 
 /// A step that returns an [`Outcome`] instead of failing; made by [`Step::observed`].
+#[derive(Clone)]
+#[must_use = "a step does nothing until it runs"]
 pub struct Observed<S> {
     step: S,
 }
@@ -28,6 +30,10 @@ impl<S: Step> Step for Observed<S> {
 
     fn name(&self) -> Option<&str> {
         self.step.name()
+    }
+
+    fn default_in_flight(&self) -> usize {
+        self.step.default_in_flight()
     }
 }
 

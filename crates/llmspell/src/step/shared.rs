@@ -8,9 +8,16 @@ use crate::context::Context;
 use crate::error::Result;
 
 /// A step over `Arc<T>` as one over `T`; made by [`Step::shared`].
+#[must_use = "a step does nothing until it runs"]
 pub struct Shared<S, T> {
     step: S,
     input: PhantomData<fn(T)>,
+}
+
+impl<S: Clone, T> Clone for Shared<S, T> {
+    fn clone(&self) -> Self {
+        Shared { step: self.step.clone(), input: PhantomData }
+    }
 }
 
 impl<S, T> Shared<S, T> {
@@ -33,5 +40,9 @@ where
 
     fn name(&self) -> Option<&str> {
         self.step.name()
+    }
+
+    fn default_in_flight(&self) -> usize {
+        self.step.default_in_flight()
     }
 }

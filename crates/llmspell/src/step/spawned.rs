@@ -10,8 +10,15 @@ use crate::executor;
 /// A step that runs on a task of its own; made by [`Step::spawned`].
 ///
 /// Its panic is its error. Dropping the call stops the task at its next `await`.
+#[must_use = "a step does nothing until it runs"]
 pub struct Spawned<S> {
     step: Arc<S>,
+}
+
+impl<S> Clone for Spawned<S> {
+    fn clone(&self) -> Self {
+        Spawned { step: self.step.clone() }
+    }
 }
 
 impl<S> Spawned<S> {
@@ -37,5 +44,9 @@ impl<S: Step> Step for Spawned<S> {
 
     fn name(&self) -> Option<&str> {
         self.step.name()
+    }
+
+    fn default_in_flight(&self) -> usize {
+        self.step.default_in_flight()
     }
 }

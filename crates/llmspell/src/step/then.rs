@@ -5,6 +5,8 @@ use crate::context::Context;
 use crate::error::Result;
 
 /// Two steps in sequence; made by [`Step::then`] and [`Step::then_fn`].
+#[derive(Clone)]
+#[must_use = "a step does nothing until it runs"]
 pub struct Then<A, B> {
     first: A,
     next: B,

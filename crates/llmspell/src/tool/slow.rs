@@ -35,6 +35,7 @@ use crate::step::{Step, call};
 /// assert_eq!(flaky.run(3, &Context::new()).await?, 3);
 /// # Ok::<(), llmspell::Error>(()) }).unwrap();
 /// ```
+#[must_use = "a step does nothing until it runs"]
 pub struct SlowTool<T = Value> {
     label: Label,
     delay: Duration,

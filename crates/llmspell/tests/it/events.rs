@@ -96,3 +96,19 @@ async fn a_sink_that_panics_is_left_alone_and_the_run_goes_on() {
     assert_eq!(*calls.lock().unwrap_or_else(std::sync::PoisonError::into_inner), 1);
     assert_eq!(cx.report().steps[0].ok, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_can_be_added_anywhere() {
+    let (cx, canceller) = Context::recording().cancellable();
+    let (cx, mut chunks) = cx.with_chunks(1);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = seen.clone();
+    let cx = cx.with_sink(move |event: &Event| log.lock().unwrap().push(event.clone()));
+    let step = llmspell::step(|(), cx: Context| async move { cx.emit("word").await });
+    step.named("inner").run((), &cx).await.unwrap();
+    assert!(chunks.next().await.is_some(), "the reader of chunks is still there");
+    canceller.cancel();
+    assert!(cx.is_cancelled(), "and so is the means to cancel");
+    assert_eq!(seen.lock().unwrap().len(), 2);
+    assert_eq!(cx.report().steps[0].ok, 1, "and the recording");
+}

@@ -100,3 +100,25 @@ async fn waiting_in_line_is_first_come_first_served() {
 fn a_limit_of_zero_is_refused_at_once() {
     let _ = Limit::new(0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_that_cannot_be_dropped_keeps_the_permit_of_its_group() {
+    let (limit, release) = (Limit::new(1), Arc::new(AtomicBool::new(false)));
+    let flag = release.clone();
+    let spinning = step(move |(), _| {
+        let flag = flag.clone();
+        async move {
+            while !flag.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            Ok(())
+        }
+    });
+    let group = Step::limit(llmspell::all([spinning]), limit.clone()).timeout(ms(20));
+    assert!(group.run((), &Context::new()).await.is_err());
+    assert_eq!(limit.available(), Some(0), "it still runs, and counts");
+    release.store(true, Ordering::SeqCst);
+    while limit.available() == Some(0) {
+        sleep(ms(1)).await;
+    }
+}

@@ -92,3 +92,29 @@ async fn a_pipeline_is_a_step_like_any_other() {
     let flow = Arc::new(flow(Limit::unlimited).deadline(ms(300)).fallback(llmspell::value(99usize)));
     assert_eq!(flow.run(1, &Context::new()).await.unwrap(), 99);
 }
+
+#[test]
+fn every_combinator_passes_on_what_a_pipeline_needs() {
+    let flow = || pipeline("wide").stage("a", Probe::ok(10)).limit(40);
+    let cases = [
+        flow().named("n").default_in_flight(),
+        flow().map(|x| x).default_in_flight(),
+        flow().then(Probe::ok(1)).default_in_flight(),
+        flow().timeout(ms(1)).default_in_flight(),
+        flow().idle_timeout(ms(1), ms(1)).default_in_flight(),
+        flow().retry(llmspell::Retry::never()).default_in_flight(),
+        flow().hedge(llmspell::Hedge::never()).default_in_flight(),
+        flow().fallback(Probe::ok(1)).default_in_flight(),
+        Probe::ok(1).fallback(flow()).default_in_flight(),
+        flow().policy(llmspell::Policy::new()).default_in_flight(),
+        Step::limit(flow(), 3).default_in_flight(),
+        flow().observed().default_in_flight(),
+        flow().spawned().default_in_flight(),
+        flow().boxed().default_in_flight(),
+        llmspell::join((flow(), Probe::ok(1))).default_in_flight(),
+        llmspell::settle(vec![flow()]).default_in_flight(),
+        llmspell::race((Probe::ok(1), flow())).default_in_flight(),
+        Arc::new(flow()).default_in_flight(),
+    ];
+    assert_eq!(cases, [41; 18]);
+}

@@ -213,3 +213,80 @@ async fn patterns_nest_in_any_order() {
     let outs = step.stream(0..5, &Context::new()).ordered().try_collect().await.unwrap();
     assert_eq!(outs, [0, 2, 4, 6, 8]);
 }
+
+/// The first contender shows output and goes on; the second is done in the same turn, without any.
+#[tokio::test(start_paused = true)]
+async fn a_result_without_output_does_not_beat_output_that_was_seen() {
+    let (cx, mut chunks) = Context::new().with_chunks(8);
+    let silent = step(|(), _| async move {
+        tokio::task::yield_now().await;
+        Ok("silent")
+    });
+    let contest = race((talker("seen", 0, 50, &Watch::default()).boxed(), silent.boxed())).first_output();
+    let winner = contest.run((), &cx).await.unwrap();
+    drop((cx, contest));
+    match chunks.next().await {
+        Some(chunk) => assert_eq!((winner, chunk.data), ("seen", ChunkData::Output("seen".into()))),
+        None => assert_eq!(winner, "silent"),
+    }
+}
+
+#[tokio::test]
+async fn a_busy_contender_starves_nobody() {
+    let busy = step(|_: usize, _| async move {
+        loop {
+            tokio::task::consume_budget().await;
+        }
+        #[expect(unreachable_code, reason = "gives the closure its type")]
+        Ok(0)
+    });
+    let contest = race((busy, Probe::ok(10))).timeout(ms(5000));
+    assert_eq!(contest.run(7, &Context::new()).await.unwrap(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_destructor_stays_in_its_contender() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking(), "bomb");
+        }
+    }
+    let armed = || {
+        step(|n: usize, _| async move {
+            let _bomb = Bomb;
+            sleep(ms(100)).await;
+            Ok(n)
+        })
+    };
+    assert_eq!(race((armed(), Probe::ok(10))).run(1, &Context::new()).await.unwrap(), 1);
+    let error = llmspell::join((armed(), Probe::ok(10))).run(1, &Context::new()).await.unwrap_err();
+    assert_eq!((error.kind(), error.message()), (Kind::Panicked, "panicked: bomb"));
+}
+
+#[tokio::test]
+async fn a_race_of_nobody_is_an_error() {
+    let error = race(Vec::<Probe>::new()).run(0, &Context::new()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Invalid);
+}
+
+/// A quiet time must not save up a flood of second copies for the moment when a service turns slow.
+#[tokio::test(start_paused = true)]
+async fn hedges_come_in_small_bursts_after_a_quiet_time() {
+    let watch = Watch::default();
+    let seen = watch.clone();
+    let step = step(move |slow: bool, _| {
+        let alive = seen.enter();
+        async move {
+            sleep(ms(if slow { 500 } else { 1 })).await;
+            alive.complete();
+            Ok(())
+        }
+    });
+    let hedged = Arc::new(step.hedge(Hedge::after(ms(100))));
+    for _ in 0..1000 {
+        hedged.run(false, &Context::new()).await.unwrap();
+    }
+    hedged.clone().stream(std::iter::repeat_n(true, 50), &Context::new()).limit(50).collect().await;
+    assert!(watch.begun() - 1050 <= 10, "{} hedges at once", watch.begun() - 1050);
+}

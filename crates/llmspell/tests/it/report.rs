@@ -74,9 +74,9 @@ async fn attempts_degraded_results_and_waiting_are_counted() {
     let report = cx.report();
     let of = |name: &str| report.steps.iter().find(|step| step.path.as_str() == name).unwrap();
     assert_eq!((of("limited.retried").calls, of("limited.retried").attempts), (2, 4));
-    assert_eq!(of("limited.retried").waited, ms(200));
+    // Twice 100 ms between attempts, and 230 ms in which the second call waited for the first.
+    assert_eq!(of("limited.retried").waited, ms(200 + 230));
     assert_eq!((of("limited.retried.flaky").calls, of("limited.retried.flaky").failed), (4, 2));
-    assert_eq!(of("limited").waited, ms(230));
     assert_eq!(report.sequential, ms(40));
 
     let cx = Context::recording();
@@ -146,4 +146,13 @@ async fn what_still_runs_is_shown_as_such() {
     crate::probe::settled_tasks().await;
     let report = cx.report();
     assert_eq!((report.in_progress, report.steps[0].cancelled), (0, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_counts_for_a_step_whose_limit_stands_outside_of_its_name() {
+    let cx = Context::recording();
+    Probe::ok(10).named("a").limit(1).stream(0..5, &cx).collect().await;
+    let report = cx.report();
+    assert_eq!((report.steps[0].calls, report.steps[0].waited), (5, ms(10 + 20 + 30 + 40)));
+    assert_eq!((report.steps[0].busy, report.wall), (ms(50), ms(50)));
 }

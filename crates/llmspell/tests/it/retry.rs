@@ -206,3 +206,26 @@ async fn a_retry_after_output_is_announced() {
     let output = |n: u32| (n, ChunkData::Output(format!("attempt {n}").into()));
     assert_eq!(seen, [output(1), (2, ChunkData::Restarted), output(2), (3, ChunkData::Restarted), output(3)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn cancelling_ends_the_wait_between_attempts() {
+    let (cx, canceller) = Context::new().cancellable();
+    let (step, calls) = failing(busy());
+    let step = step.retry(Retry::waits([ms(1000)]));
+    let started = Instant::now();
+    let (result, ()) = tokio::join!(step.run(0, &cx), async {
+        tokio::time::sleep(ms(10)).await;
+        canceller.cancel();
+    });
+    assert!(result.unwrap_err().message().starts_with("cancelled after 1 attempt"));
+    assert_eq!((calls.lock().unwrap().len(), started.elapsed()), (1, ms(10)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_counts_for_the_retries_further_out() {
+    let (step, calls) = failing(Error::failed("429").with_retry_after(Duration::from_secs(60)));
+    let started = Instant::now();
+    let error = step.retry(Retry::exponential()).retry(Retry::exponential()).run(0, &Context::new()).await;
+    assert_eq!(error.unwrap_err().retry_after(), Some(Duration::from_secs(60)));
+    assert_eq!((calls.lock().unwrap().len(), started.elapsed()), (1, ms(0)));
+}

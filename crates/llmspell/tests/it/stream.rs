@@ -355,3 +355,38 @@ async fn streams_dropped_at_random_leave_nothing_running() {
     assert_eq!(settled_tasks().await, 0);
     assert_eq!(watch.alive(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_in_the_context_bounds_the_stream() {
+    let cx = Context::new().with_deadline(Instant::now() + ms(55));
+    let watch = Watch::default();
+    let outcomes = Probe::ok(10).watched(&watch).stream(0..200, &cx).limit(1).collect().await;
+    assert_eq!((outcomes.len(), watch.begun(), watch.completed()), (6, 6, 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ordered_take_starts_nothing_that_it_will_not_deliver() {
+    let watch = Watch::default();
+    let outcomes = Probe::ok(10).watched(&watch).stream(0.., &Context::new()).ordered().take(3).collect().await;
+    assert_eq!((outcomes.len(), watch.begun()), (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_destructor_is_the_outcome_of_its_item() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking(), "bomb");
+        }
+    }
+    let armed = step(|n: usize, _| async move {
+        let _bomb = (n == 2).then(|| Bomb);
+        tokio::task::yield_now().await;
+        Ok(n)
+    });
+    let outcomes = armed.stream(0..20, &Context::new()).limit(4).ordered().collect().await;
+    assert_eq!(outcomes.len(), 20);
+    for outcome in outcomes {
+        assert_eq!(outcome.is_ok(), outcome.index != 2);
+    }
+}

@@ -203,3 +203,47 @@ async fn blocking_work_learns_that_its_caller_has_gone() {
     noticed.notified().await;
     assert_eq!(told.load(Ordering::SeqCst), 1);
 }
+
+/// The usual setting: patient with the first output, impatient with silence after it.
+#[tokio::test(start_paused = true)]
+async fn silence_is_noticed_long_before_the_time_for_the_first_output_is_up() {
+    let talks_once = step(|(), cx: Context| async move {
+        cx.emit("word").await?;
+        std::future::pending::<()>().await;
+        Ok(())
+    });
+    let started = Instant::now();
+    let error = talks_once.idle_timeout(ms(30_000), ms(1000)).run((), &Context::new()).await.unwrap_err();
+    assert_eq!(error.message(), "no sign of life for 1 s");
+    assert_eq!(started.elapsed(), ms(1000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn times_beyond_all_clocks_are_borne_everywhere() {
+    let forever = std::time::Duration::MAX;
+    let cx = Context::new();
+    assert!(Probe::ok(10).idle_timeout(forever, forever).run(1, &cx).await.is_ok());
+    assert!(Probe::ok(10).hedge(llmspell::Hedge::after(forever)).run(1, &cx).await.is_ok());
+    let retry = Probe::fails(10, "no").retry(Retry::waits([forever]).when(|_| true)).deadline(ms(1000));
+    assert!(retry.run(1, &cx).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_failed_attempt_collected_does_not_count() {
+    let calls = AtomicUsize::new(0);
+    let twice = step(move |n: usize, _| {
+        let first = calls.fetch_add(1, Ordering::SeqCst) == 0;
+        async move { if first { Err(Error::failed("again").transient()) } else { Ok(n) } }
+    });
+    let first_calls = AtomicUsize::new(0);
+    let degrading = step(move |n: usize, _| {
+        let first = first_calls.fetch_add(1, Ordering::SeqCst) == 0;
+        async move { if first { Err(Error::failed("down")) } else { Ok(n) } }
+    });
+    // The first attempt is served by a fallback and then fails; the second one is flawless.
+    let step = degrading.fallback(value(9usize)).then(twice).retry(Retry::immediately()).observed();
+    let outcome = step.run(1, &Context::new()).await.unwrap();
+    assert_eq!((outcome.result.unwrap(), outcome.quality), (1, Quality::Full));
+    assert!(outcome.provenance.choices.is_empty());
+    assert_eq!(outcome.provenance.retries, 1);
+}

@@ -34,6 +34,10 @@ macro_rules! group {
                 }
             }
 
+            fn default_in_flight(&self) -> usize {
+                0 $(.max(self.$index.default_in_flight()))+
+            }
+
             async fn settle(self: &Arc<Self>, input: In, cx: &Context, how: How) -> Self::Outcomes {
                 $(let $cx = cx.scope(None);)+
                 $(let $branch = pin!(Some(self.$index.run(input.clone(), &$cx)));)+

@@ -30,6 +30,10 @@ impl<S: Step<In: Clone>> Group for Vec<S> {
         if failures.is_empty() { Ok(outs) } else { Err(group_error(failures, self.len())) }
     }
 
+    fn default_in_flight(&self) -> usize {
+        self.iter().map(Step::default_in_flight).max().unwrap_or(1)
+    }
+
     async fn settle(self: &Arc<Self>, input: S::In, cx: &Context, how: How) -> Vec<Outcome<S::Out>> {
         let outcomes = run_members(self, input, cx, how, true).await.into_iter().enumerate();
         outcomes.map(|(index, outcome)| outcome.unwrap_or_else(|| Outcome::plain(index, Err(stopped())))).collect()
@@ -49,6 +53,8 @@ impl<S: Step> Work for Members<S> {
     type Out = Outcome<S::Out>;
 
     async fn run(&self, index: usize, input: S::In) -> Outcome<S::Out> {
+        // A member whose group was dropped may still be in the middle of a poll.
+        let _hold = self.cx.hold();
         let step = &self.steps[index];
         if self.apart {
             let cx = self.cx.scope(None);

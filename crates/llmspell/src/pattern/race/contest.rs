@@ -1,7 +1,7 @@
 //! The course of a race, whatever its contenders are.
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{self, Poll};
 
 use super::How;
 use crate::context::node::Facet;
@@ -20,7 +20,7 @@ pub(super) enum Rule {
 
 /// The context of one contender: provenance gathers apart, for only the winner's counts.
 pub(super) fn lane(cx: &Context, how: &How, index: usize) -> Context {
-    let lane = if cx.is_observed() { cx.scope(None) } else { cx.clone() };
+    let lane = cx.apart();
     match &how.gate {
         None => lane,
         Some(gate) => lane.child(Facet::Contender(Contender { gate: gate.clone(), index })),
@@ -37,49 +37,15 @@ pub(super) async fn decide(
     cx: &Context,
     how: &How,
 ) -> Result<usize> {
-    assert!(!branches.is_empty(), "a race needs a contender");
-    let mut failures: Vec<(usize, Error)> = Vec::new();
-    let mut chosen: Option<usize> = None;
-    let winner = poll_fn(|task| {
-        loop {
-            for index in 0..branches.len() {
-                match branches[index].advance(task) {
-                    Poll::Pending => {}
-                    Poll::Ready(None) => return Poll::Ready(Some(index)),
-                    Poll::Ready(Some(_)) if how.rule == Rule::FirstComplete => return Poll::Ready(Some(index)),
-                    Poll::Ready(Some(error)) => {
-                        let name = names[index].map(str::to_owned);
-                        cx.fact(|| Fact::RaceFailed { contender: index, name, error: (&error).into() });
-                        failures.push((index, error));
-                        // Whoever was chosen for its output and then fails takes the race with it.
-                        if failures.len() == branches.len() || chosen == Some(index) {
-                            return Poll::Ready(None);
-                        }
-                    }
-                }
-            }
-            // The first output decides: the others are dropped, and the chosen one goes on alone.
-            let Some(gate) = how.gate.as_ref().filter(|_| chosen.is_none()) else {
-                return Poll::Pending;
-            };
-            let Some(first) = gate.winner(task.waker()) else {
-                return Poll::Pending;
-            };
-            chosen = Some(first);
-            for (index, branch) in branches.iter_mut().enumerate() {
-                if index != first {
-                    branch.stop();
-                }
-            }
-            if failures.iter().any(|(index, _)| *index == first) {
-                return Poll::Ready(None);
-            }
-        }
-    })
-    .await;
+    if branches.is_empty() {
+        return Err(Error::invalid("a race needs a contender").at(|| cx.path()));
+    }
+    let mut contest = Contest { names, cx, how, failures: Vec::new(), chosen: None, first: 0 };
+    let winner = poll_fn(|task| contest.advance(branches, task)).await;
     for branch in branches.iter_mut() {
         branch.stop();
     }
+    let failures = contest.failures;
     if cx.recorder().is_some() {
         tell(cx, names, winner, &failures);
     }
@@ -87,6 +53,70 @@ pub(super) async fn decide(
         let message = format!("none of {} contenders succeeded", branches.len());
         Error::exhausted(message, failures.into_iter().map(|(_, error)| error).collect())
     })
+}
+
+struct Contest<'a> {
+    names: &'a [Option<&'a str>],
+    cx: &'a Context,
+    how: &'a How,
+    /// Who failed, in that order, and how.
+    failures: Vec<(usize, Error)>,
+    /// Whose output came first, if the first output decides.
+    chosen: Option<usize>,
+    /// Who is polled first; another one each time, so that one that is always busy starves nobody.
+    first: usize,
+}
+
+impl Contest<'_> {
+    /// Ready with the winner, or with nobody if all have failed.
+    fn advance(&mut self, branches: &mut [&mut dyn Advance], task: &mut task::Context<'_>) -> Poll<Option<usize>> {
+        let total = branches.len();
+        loop {
+            for turn in 0..total {
+                let index = if self.first + turn < total { self.first + turn } else { self.first + turn - total };
+                let Poll::Ready(error) = branches[index].advance(task) else { continue };
+                let decides = error.is_none() || self.how.rule == Rule::FirstComplete;
+                if decides && self.claim(index) {
+                    return Poll::Ready(Some(index));
+                }
+                if let Some(error) = error.filter(|_| !decides) {
+                    self.fail(index, error);
+                    // Whoever was chosen for its output and then fails takes the race with it.
+                    if self.failures.len() == total || self.chosen == Some(index) {
+                        return Poll::Ready(None);
+                    }
+                }
+            }
+            self.first = if self.first + 1 < total { self.first + 1 } else { 0 };
+            // The first output decides: the others are dropped, and the chosen one goes on alone.
+            let Some(gate) = self.how.gate.as_ref().filter(|_| self.chosen.is_none()) else {
+                return Poll::Pending;
+            };
+            let Some(chosen) = gate.winner(task.waker()) else {
+                return Poll::Pending;
+            };
+            self.chosen = Some(chosen);
+            for (index, branch) in branches.iter_mut().enumerate() {
+                if index != chosen {
+                    branch.stop();
+                }
+            }
+            if self.failures.iter().any(|(index, _)| *index == chosen) {
+                return Poll::Ready(None);
+            }
+        }
+    }
+
+    /// Whether a contender that has completed decides the race: not if the output of another one came first.
+    fn claim(&self, index: usize) -> bool {
+        self.how.gate.as_ref().is_none_or(|gate| gate.claim(index))
+    }
+
+    fn fail(&mut self, index: usize, error: Error) {
+        let name = self.names[index].map(str::to_owned);
+        self.cx.fact(|| Fact::RaceFailed { contender: index, name, error: (&error).into() });
+        self.failures.push((index, error));
+    }
 }
 
 /// Says who won and who lost.
@@ -103,11 +133,11 @@ fn tell(cx: &Context, names: &[Option<&str>], winner: Option<usize>, failures: &
 
 /// Takes over the provenance of the winner, and only of the winner.
 pub(super) fn adopt(cx: &Context, winner: &Context, served_by: impl FnOnce() -> Option<ServedBy>) {
-    if cx.is_observed() {
-        cx.adopt(winner);
-        if let Some(served_by) = served_by() {
-            cx.note(|entries| entries.chose(cx.path(), served_by));
-        }
+    cx.adopt(winner);
+    if cx.collects()
+        && let Some(served_by) = served_by()
+    {
+        cx.note(|entries| entries.chose(cx.path(), served_by));
     }
 }
 

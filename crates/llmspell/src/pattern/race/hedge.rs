@@ -12,7 +12,7 @@ use super::contest::{Rule, adopt, decide, lane};
 use crate::context::Context;
 use crate::error::Result;
 use crate::event::Fact;
-use crate::executor::within;
+use crate::executor::{after, within};
 use crate::outcome::ServedBy;
 use crate::pattern::branch::{Advance, Branch};
 use crate::report::Histogram;
@@ -22,8 +22,8 @@ use crate::step::Step;
 ///
 /// The second copy starts once the first has been slow for a while; the first to succeed serves, and the
 /// other is dropped. It costs a copy of the call, so only a share of the calls may be hedged: at most
-/// [`Hedge::max_share`] of all calls so far, by default a tenth, but always one. Only for steps that may be
-/// run twice: hedging is never applied by itself.
+/// [`Hedge::max_share`] of them, by default a tenth, but always the first; and never more than ten in a row
+/// that a quiet time has left over. Only for steps that may be run twice: hedging is never applied by itself.
 ///
 /// After Dean and Barroso, "The Tail at Scale" (CACM 56(2), 2013), who hedge at the 95th percentile.
 ///
@@ -50,6 +50,9 @@ enum Delay {
 
 /// Calls seen before a percentile means anything.
 const WARM_UP: u64 = 20;
+
+/// Second copies that a quiet time can save up: a service that turns slow must not meet a flood of them.
+const BURST: f64 = 10.0;
 
 impl Hedge {
     /// Starts the second copy after `delay`.
@@ -84,6 +87,7 @@ impl Hedge {
 }
 
 /// A step that is hedged; made by [`Step::hedge`].
+#[must_use = "a step does nothing until it runs"]
 pub struct Hedged<S> {
     step: S,
     policy: Hedge,
@@ -93,8 +97,8 @@ pub struct Hedged<S> {
 /// What the calls so far have shown.
 #[derive(Default)]
 struct Seen {
-    calls: u64,
-    hedges: u64,
+    /// Second copies that may be started: each call adds its share, up to a few.
+    credit: f64,
     times: Histogram,
     /// The percentile when it was last worked out, and how many times there were then.
     percentile: (Duration, u64),
@@ -102,7 +106,9 @@ struct Seen {
 
 impl<S> Hedged<S> {
     pub(crate) fn new(step: S, policy: Hedge) -> Self {
-        Hedged { step, policy, seen: Mutex::default() }
+        // The first call may be hedged, whatever the share.
+        let credit = if policy.max_share > 0.0 { 1.0 - policy.max_share } else { 0.0 };
+        Hedged { step, policy, seen: Mutex::new(Seen { credit, ..Seen::default() }) }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -112,7 +118,7 @@ impl<S> Hedged<S> {
     /// Counts a call and says how long to wait for it before a second copy starts.
     fn begin(&self) -> Option<Duration> {
         let mut seen = self.seen();
-        seen.calls += 1;
+        seen.credit = (seen.credit + self.policy.max_share).min(BURST);
         match self.policy.delay {
             Delay::Never => None,
             Delay::After(delay) => Some(delay),
@@ -130,7 +136,8 @@ impl<S> Hedged<S> {
         }
     }
 
-    /// Learns from a copy that served.
+    /// Learns how long a call took. One that a second copy has cut short counts from its own start, or else
+    /// slow calls would drop out of sight and the percentile would sink.
     fn end<T>(&self, result: &Result<T>, started: Instant) {
         if result.is_ok() && matches!(self.policy.delay, Delay::Percentile(_)) {
             self.seen().times.record(started.elapsed());
@@ -140,9 +147,11 @@ impl<S> Hedged<S> {
     /// Takes a hedge out of what the share allows.
     fn may_hedge(&self) -> bool {
         let mut seen = self.seen();
-        let allowed = (seen.calls as f64 * self.policy.max_share).max(f64::from(self.policy.max_share > 0.0));
-        let may = (seen.hedges + 1) as f64 <= allowed;
-        seen.hedges += u64::from(may);
+        // A sum of shares such as 0.1 may fall short of a whole by a rounding error.
+        let may = seen.credit >= 1.0 - 1e-9;
+        if may {
+            seen.credit -= 1.0;
+        }
         may
     }
 }
@@ -169,7 +178,7 @@ impl<S: Step<In: Clone>> Step for Hedged<S> {
         let first_cx = lane(cx, &how, 0);
         let first = pin!(Some(self.step.run(input.clone(), &first_cx)));
         let mut first = Branch::new(first);
-        let ended = within(started + delay, poll_fn(|task| first.advance(task))).await;
+        let ended = within(after(started, delay), poll_fn(|task| first.advance(task))).await;
         if ended.is_some() || !self.may_hedge() {
             if ended.is_none() {
                 poll_fn(|task| first.advance(task)).await;
@@ -181,18 +190,17 @@ impl<S: Step<In: Clone>> Step for Hedged<S> {
         }
 
         cx.fact(|| Fact::Hedged { after: delay });
-        let hedged = Instant::now();
         let second_cx = lane(cx, &how, 1);
         let second = pin!(Some(self.step.run(input, &second_cx)));
         let mut second = Branch::new(second);
         let names = [self.step.name(); 2];
         let winner = decide(&mut [&mut first as &mut dyn Advance, &mut second], &names, cx, &how).await?;
-        let (result, started) = if winner == 0 {
+        let result = if winner == 0 {
             adopt(cx, &first_cx, || None);
-            (first.take(), started)
+            first.take()
         } else {
             adopt(cx, &second_cx, || Some(ServedBy::Hedge));
-            (second.take(), hedged)
+            second.take()
         };
         let result = result.expect("the winner has completed");
         self.end(&result, started);

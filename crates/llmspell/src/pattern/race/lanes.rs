@@ -28,6 +28,10 @@ macro_rules! contenders {
             type In = In;
             type Out = Out;
 
+            fn default_in_flight(&self) -> usize {
+                0 $(.max(self.$index.default_in_flight()))+
+            }
+
             async fn contend(&self, input: In, cx: &Context, how: &How) -> Result<Out> {
                 $(let $lane = lane(cx, how, $index);)+
                 $(let $branch = pin!(Some(self.$index.run(input.clone(), &$lane)));)+
@@ -59,6 +63,10 @@ impl<S: Step<In: Clone>> Sealed for Vec<S> {}
 impl<S: Step<In: Clone>> Contenders for Vec<S> {
     type In = S::In;
     type Out = S::Out;
+
+    fn default_in_flight(&self) -> usize {
+        self.iter().map(Step::default_in_flight).max().unwrap_or(1)
+    }
 
     async fn contend(&self, input: S::In, cx: &Context, how: &How) -> Result<S::Out> {
         let lanes: Vec<Context> = (0..self.len()).map(|index| lane(cx, how, index)).collect();

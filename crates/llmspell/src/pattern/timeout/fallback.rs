@@ -12,6 +12,8 @@ use crate::step::Step;
 /// the causes. If both fail, the error of the substitute comes out, with that of the step among its causes.
 /// Work that was cancelled gets no substitute, and neither does work whose time is up: put a
 /// [deadline](Step::deadline) inside of the fallback if it should be covered.
+#[derive(Clone)]
+#[must_use = "a step does nothing until it runs"]
 pub struct Fallback<S, F> {
     step: S,
     other: F,
@@ -32,8 +34,13 @@ where
     type Out = S::Out;
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
-        let cause = match self.step.run(input.clone(), cx).await {
-            Ok(output) => return Ok(output),
+        // If the step fails, what it has collected on the way does not count.
+        let trial = cx.apart();
+        let cause = match self.step.run(input.clone(), &trial).await {
+            Ok(output) => {
+                cx.adopt(&trial);
+                return Ok(output);
+            }
             Err(error) if error.kind() == Kind::Cancelled || cx.is_past_deadline() => return Err(error),
             Err(error) => error.at(|| cx.path()),
         };
@@ -59,6 +66,6 @@ where
     }
 
     fn default_in_flight(&self) -> usize {
-        self.step.default_in_flight()
+        self.step.default_in_flight().max(self.other.default_in_flight())
     }
 }

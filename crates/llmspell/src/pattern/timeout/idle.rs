@@ -13,6 +13,7 @@ use crate::context::node::Facet;
 use crate::context::{Context, Pulse};
 use crate::error::{Error, Kind, Result};
 use crate::event::Fact;
+use crate::executor::after;
 use crate::human;
 use crate::step::Step;
 
@@ -21,6 +22,8 @@ use crate::step::Step;
 /// For work that takes as long as it takes, such as a model that streams its answer: a total timeout would
 /// kill healthy calls. [`Context::emit`] ends the wait for the first output; from then on it and
 /// [`Context::alive`] both restart the idle clock.
+#[derive(Clone)]
+#[must_use = "a step does nothing until it runs"]
 pub struct IdleTimeout<S> {
     step: S,
     first: Duration,
@@ -44,22 +47,24 @@ impl<S: Step> Step for IdleTimeout<S> {
         let cx = cx.child(Facet::Pulse(pulse.clone()));
 
         let mut work = pin!(self.step.run(input, &cx));
-        let mut alarm = pin!(unconstrained(sleep_until(started + self.first)));
+        // Signs of life may come from other tasks and wake nobody here. So the alarm goes off at least once
+        // in each idle time, and only then are they looked at.
+        let mut alarm = pin!(unconstrained(sleep_until(after(started, self.first.min(self.idle)))));
         let silence = poll_fn(|task| {
             if let Poll::Ready(result) = work.as_mut().poll(task) {
                 return Poll::Ready(Ok(result));
             }
-            // The clock is not touched by each sign of life; it is looked at when the alarm goes off.
             while alarm.as_mut().poll(task).is_ready() {
                 let beats = pulse.beats();
                 let (since, allowed) = match beats.last {
                     Some(last) if beats.output => (last, self.idle),
                     _ => (started, self.first),
                 };
-                if since + allowed <= Instant::now() {
+                let (now, end) = (Instant::now(), after(since, allowed));
+                if end <= now {
                     return Poll::Ready(Err((allowed, beats.output)));
                 }
-                alarm.set(unconstrained(sleep_until(since + allowed)));
+                alarm.set(unconstrained(sleep_until(end.min(after(now, self.idle)))));
             }
             Poll::Pending
         })

@@ -1,5 +1,6 @@
 //! Another attempt, later.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::context::{ChunkData, Context, Retries};
 use crate::error::{Error, Kind, Result};
 use crate::event::Fact;
+use crate::executor::{after, within};
 use crate::human;
 use crate::step::Step;
 
@@ -46,10 +48,22 @@ pub struct Retry {
 
 type Classify = dyn Fn(&Error) -> bool + Send + Sync;
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 enum Wait {
     Exponential { base: Duration, jitter: bool },
     Schedule(Arc<[Duration]>),
+}
+
+impl fmt::Debug for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retry")
+            .field("attempts", &self.attempts)
+            .field("wait", &self.wait)
+            .field("max_wait", &self.max_wait)
+            .field("when", &if self.when.is_some() { "chosen errors" } else { "transient errors" })
+            .field("after_output", &self.after_output)
+            .finish()
+    }
 }
 
 impl Retry {
@@ -92,7 +106,8 @@ impl Retry {
         self
     }
 
-    /// The bound of the first exponential wait; it doubles with each attempt. The default is 100 ms.
+    /// The bound of the first exponential wait; it doubles with each attempt. The default is 100 ms. A
+    /// [schedule](Retry::waits) has none, and stays as it is.
     pub fn base(mut self, base: Duration) -> Self {
         if let Wait::Exponential { base: old, .. } = &mut self.wait {
             *old = base;
@@ -100,7 +115,7 @@ impl Retry {
         self
     }
 
-    /// Waits exactly the exponential bound. Many callers that failed together then come back together.
+    /// Waits exactly the exponential bound, as a [schedule](Retry::waits) always does. Many callers that failed together then come back together.
     pub fn without_jitter(mut self) -> Self {
         if let Wait::Exponential { jitter, .. } = &mut self.wait {
             *jitter = false;
@@ -108,8 +123,7 @@ impl Retry {
         self
     }
 
-    /// The longest wait between attempts, and the longest `Retry-After` that is waited for. The default is
-    /// 30 s.
+    /// The longest exponential wait, and the longest `Retry-After` that is waited for. The default is 30 s.
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.max_wait = wait;
         self
@@ -166,7 +180,7 @@ impl Retry {
             Some(asked) => asked.max(self.wait(attempt)),
             None => self.wait(attempt),
         };
-        if cx.deadline().is_some_and(|deadline| Instant::now() + wait >= deadline) {
+        if cx.deadline().is_some_and(|deadline| after(Instant::now(), wait) >= deadline) {
             return Err(Stop::Deadline);
         }
         if cx.retries().is_some_and(Retries::spend) { Ok(Next { wait, shown }) } else { Err(Stop::Budget) }
@@ -189,13 +203,14 @@ enum Stop {
     Deadline,
     VisibleOutput,
     RetryAfter(Duration),
+    Cancelled,
 }
 
 impl Stop {
     /// The name of the reason in events.
     fn reason(&self) -> Option<&'static str> {
         match self {
-            Stop::Final => None,
+            Stop::Final | Stop::Cancelled => None,
             Stop::Attempts => Some("attempts"),
             Stop::Budget => Some("budget"),
             Stop::Deadline => Some("deadline"),
@@ -211,6 +226,7 @@ impl Stop {
             Stop::Budget => format!("gave up after {times}: the retries of this call are used up"),
             Stop::Deadline => format!("gave up after {times}: another would not fit before the deadline"),
             Stop::VisibleOutput => format!("gave up after {times}: its output has been seen already"),
+            Stop::Cancelled => format!("cancelled after {times}"),
             Stop::RetryAfter(asked) => {
                 format!("gave up after {times}: asked to wait {}", human::duration(*asked))
             }
@@ -223,6 +239,8 @@ impl Stop {
 /// The attempt is in the [context](Context::attempt) of the step, and what failed on the way to a result is
 /// in its [`Outcome`](crate::Outcome). A retry that gives up fails with [`Kind::Exhausted`] and all attempts
 /// as causes; an error that is not worth a second attempt comes out as it is.
+#[derive(Clone)]
+#[must_use = "a step does nothing until it runs"]
 pub struct Retried<S> {
     step: S,
     policy: Retry,
@@ -250,8 +268,11 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
             let given = if attempt == self.policy.attempts { input.take() } else { input.clone() };
             let Some(given) = given else { break };
             cx.set_attempt(attempt);
-            let error = match self.step.run(given, &cx).await {
+            // What a failed attempt has collected does not count.
+            let trial = cx.apart();
+            let error = match self.step.run(given, &trial).await {
                 Ok(output) => {
+                    cx.adopt(&trial);
                     if !failures.is_empty() {
                         cx.note(|entries| entries.retried(failures));
                     }
@@ -264,8 +285,8 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
                 Ok(Next { wait, shown }) => {
                     failures.push(error);
                     cx.fact(|| Fact::Retrying { attempt: attempt + 1, delay: wait });
-                    if !wait.is_zero() {
-                        sleep(wait).await;
+                    if pause(wait, &cx).await.is_err() {
+                        return Err(gave_up(&Stop::Cancelled, failures).at(|| cx.path()));
                     }
                     if shown {
                         cx.set_attempt(attempt + 1);
@@ -292,6 +313,17 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
     fn default_in_flight(&self) -> usize {
         self.step.default_in_flight()
     }
+}
+
+/// Waits between attempts, unless the work is cancelled meanwhile.
+async fn pause(wait: Duration, cx: &Context) -> Result<(), ()> {
+    if !cx.has_signals() {
+        if !wait.is_zero() {
+            sleep(wait).await;
+        }
+        return Ok(());
+    }
+    within(after(Instant::now(), wait), cx.signalled()).await.map_or(Ok(()), Err)
 }
 
 fn gave_up(stop: &Stop, failures: Vec<Error>) -> Error {
