@@ -37,7 +37,7 @@ use crate::context::{Context, Label};
 use crate::error::Result;
 use crate::event::Fact;
 use crate::limit::Limit;
-use crate::step::{Step, call};
+use crate::step::{BoxStep, Step, call};
 
 /// Begins a pipeline; add stages with [`Pipeline::stage`]. The name stands in paths and in the report.
 pub fn pipeline<In: Send + 'static>(name: impl Into<Arc<str>>) -> Pipeline<Start<In>> {
@@ -88,8 +88,11 @@ mod sealed {
         /// How many records keep all stages busy.
         fn in_flight(&self) -> usize;
     }
+
+    /// A chain that can run: one that has a stage, or a number of them that only the running program knows.
+    pub trait Staged: Chain {}
 }
-use sealed::Chain;
+use sealed::{Chain, Staged};
 
 impl<In: Send + 'static> Chain for Start<In> {
     type In = In;
@@ -107,6 +110,10 @@ impl<In: Send + 'static> Chain for Start<In> {
         0
     }
 }
+
+impl<C: Chain, S: Step<In = C::Out>> Staged for Stage<C, S> {}
+
+impl<T: Send + 'static> Staged for Stages<T> {}
 
 /// What an unlimited stage counts for in the default number of records in flight.
 const UNLIMITED_STAGE: usize = 16;
@@ -188,11 +195,66 @@ impl<C, S> Pipeline<Stage<C, S>> {
     }
 }
 
-impl<C: Chain, S: Step<In = C::Out>> Step for Pipeline<Stage<C, S>> {
-    type In = C::In;
-    type Out = S::Out;
+/// Stages in a number that only the running program knows, all over one type; see [`Pipeline::of_stages`].
+pub struct Stages<T>(Vec<Stage<Start<T>, BoxStep<T, T>>>);
 
-    async fn run(&self, record: C::In, cx: &Context) -> Result<S::Out> {
+impl<T: Send + 'static> Pipeline<Stages<T>> {
+    /// A pipeline of stages that are read from somewhere, such as a file: each with its name, its step and
+    /// its limit. What one stage gives is what the next one takes, so all of them share one type.
+    ///
+    /// ```
+    /// use llmspell::{Context, Limit, Pipeline, Step, step};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let stages = ["clean", "count", "store"].map(|name| {
+    ///     let work = step(move |record: String, _| async move { Ok(format!("{record}.{name}")) });
+    ///     (name, work.boxed(), Limit::new(4))
+    /// });
+    /// let flow = Pipeline::of_stages("index", stages);
+    /// assert_eq!(flow.run("page".into(), &Context::new()).await?, "page.clean.count.store");
+    /// # Ok::<(), llmspell::Error>(()) }).unwrap();
+    /// ```
+    pub fn of_stages<N: Into<Arc<str>>>(
+        name: impl Into<Arc<str>>,
+        stages: impl IntoIterator<Item = (N, BoxStep<T, T>, Limit)>,
+    ) -> Self {
+        let stage = |(place, (name, step, limit)): (usize, (N, BoxStep<T, T>, Limit))| Stage {
+            before: Start(PhantomData),
+            place,
+            label: Label::new(name.into()),
+            step,
+            limit,
+        };
+        let stages = Stages(stages.into_iter().enumerate().map(stage).collect());
+        Pipeline { label: Label::new(name.into()), stages }
+    }
+}
+
+impl<T: Send + 'static> Chain for Stages<T> {
+    type In = T;
+    type Out = T;
+
+    async fn pass(&self, mut record: T, cx: &Context) -> Result<T> {
+        for stage in &self.0 {
+            record = stage.pass(record, cx).await?;
+        }
+        Ok(record)
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn in_flight(&self) -> usize {
+        self.0.iter().map(Chain::in_flight).fold(0, usize::saturating_add)
+    }
+}
+
+impl<C: Staged> Step for Pipeline<C> {
+    type In = C::In;
+    type Out = C::Out;
+
+    async fn run(&self, record: C::In, cx: &Context) -> Result<C::Out> {
         let cx = cx.named(&self.label);
         call(&cx, self.stages.pass(record, &cx)).await
     }
