@@ -127,6 +127,12 @@ impl<S> Tool<S> {
     pub fn spec(&self) -> &ToolSpec {
         &self.spec
     }
+
+    /// What the tool does, without its name: for a caller that names its calls itself, such as a step of a
+    /// flow file.
+    pub fn into_step(self) -> S {
+        self.step.into_inner()
+    }
 }
 
 impl<S> Tool<S>
@@ -136,7 +142,10 @@ where
     /// The tool from JSON to JSON. Arguments that do not fit fail with
     /// [`Kind::Invalid`](crate::Kind::Invalid) before the tool runs.
     pub fn erase(self) -> ErasedTool {
-        Tool { spec: self.spec, step: self.step.replace(|step| Erased(step).boxed()) }
+        Tool {
+            step: Named::new(Erased(self.step.into_inner()).boxed(), Arc::from(self.spec.name.as_str())),
+            spec: self.spec,
+        }
     }
 }
 

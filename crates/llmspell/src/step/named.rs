@@ -22,9 +22,8 @@ impl<S> Named<S> {
         Named { step, label: Label::new(name) }
     }
 
-    /// The same name for another step.
-    pub(crate) fn replace<T>(self, change: impl FnOnce(S) -> T) -> Named<T> {
-        Named { step: change(self.step), label: self.label }
+    pub(crate) fn into_inner(self) -> S {
+        self.step
     }
 }
 
