@@ -191,7 +191,7 @@ impl Context {
             Some(node) => (node.recorder.clone(), node.collects),
             None => (None, false),
         };
-        let collects = collects || matches!(facet, Facet::Scope(_));
+        let collects = collects || matches!(facet, Facet::Scope(_) | Facet::Call(_));
         Node { parent: self.node.clone(), recorder, path, collects, facet }
     }
 
@@ -229,12 +229,28 @@ impl Context {
         }
     }
 
-    /// The ledger of the nearest scope.
+    /// The ledger of the nearest scope or recorded call.
     pub(crate) fn ledger(&self) -> Option<&Ledger> {
-        self.chain().find_map(|node| match &node.facet {
+        self.ledgers().next()
+    }
+
+    fn ledgers(&self) -> impl Iterator<Item = &Ledger> {
+        self.chain().filter_map(|node| match &node.facet {
             Facet::Scope(scope) => Some(&scope.ledger),
+            Facet::Call(call) => Some(&call.ledger),
             _ => None,
         })
+    }
+
+    /// Hands what a recorded call has collected to its surroundings; says how good its result is.
+    pub(crate) fn end_call(&self) -> Quality {
+        let mut ledgers = self.ledgers();
+        let Some(mine) = ledgers.next() else { return Quality::Full };
+        let quality = mine.quality();
+        if let Some(outer) = ledgers.next() {
+            outer.merge(mine);
+        }
+        quality
     }
 
     pub(crate) fn recorder(&self) -> Option<&Arc<Recorder>> {

@@ -65,6 +65,8 @@ pub enum Fact {
         /// From start to end, waiting included.
         #[serde(rename = "took_ms", with = "millis")]
         took: Duration,
+        /// How good the value is.
+        quality: Quality,
     },
     /// A call returned an error.
     Failed {

@@ -5,11 +5,14 @@
 //! [`spawned`](crate::Step::spawned), one thread under [`Context::blocking`].
 
 mod crew;
+mod pace;
 
 use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{self, Poll};
 use std::time::Duration;
 
@@ -44,27 +47,36 @@ pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce(Context) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let hold = cx.hold();
-    let observer = cx.clone();
+    let begun = Arc::new(AtomicBool::new(false));
+    let (observer, has_begun) = (cx.clone(), begun.clone());
     #[expect(clippy::disallowed_methods, reason = "this is the executor")]
     let thread = tokio::task::spawn_blocking(move || {
         let _hold = hold;
+        begun.store(true, Ordering::Release);
         work(cx)
     });
-    let mut caller = CallerGone { observer: Some(observer) };
-    let result = thread.await.unwrap_or_else(|error| Err(ended(error)));
-    caller.observer = None;
+    let mut thread = Thread { work: thread, has_begun, cx: observer, is_over: false };
+    let result = (&mut thread.work).await.unwrap_or_else(|error| Err(ended(error)));
+    thread.is_over = true;
     result
 }
 
-/// Says that a thread outlives its caller, if the caller goes first.
-struct CallerGone {
-    observer: Option<Context>,
+/// Work on a thread, as its caller holds it.
+struct Thread<T> {
+    work: JoinHandle<T>,
+    has_begun: Arc<AtomicBool>,
+    cx: Context,
+    is_over: bool,
 }
 
-impl Drop for CallerGone {
+impl<T> Drop for Thread<T> {
     fn drop(&mut self) {
-        if let Some(cx) = self.observer.take() {
-            cx.fact(|| Fact::Runaway);
+        if !self.is_over {
+            // Only work that still waits for a thread can be called off.
+            self.work.abort();
+            if self.has_begun.load(Ordering::Acquire) {
+                self.cx.fact(|| Fact::Runaway);
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::context::{Context, Leased};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::Fact;
 use crate::executor;
 use crate::path::Path;
@@ -14,7 +14,8 @@ use crate::step::Step;
 
 /// Permits for calls that run at the same time; whoever finds none waits in line.
 ///
-/// Clones share their permits, so one limit can stand for one scarce thing that several steps use.
+/// Clones share their permits, so one limit can stand for one scarce thing that several steps use. A step
+/// that runs under a limit must not need another permit of it: where it would have to wait, it fails.
 ///
 /// ```
 /// use llmspell::{Limit, Step, step};
@@ -34,10 +35,10 @@ impl Limit {
     /// At most `calls` at once.
     ///
     /// # Panics
-    /// If `calls` is 0, for nothing would ever run, or above `usize::MAX >> 3`.
+    /// If `calls` is 0, for nothing would ever run.
     pub fn new(calls: usize) -> Self {
         assert!(calls > 0, "a limit must be at least 1: with 0, nothing would ever run");
-        Limit { permits: Some((Arc::new(Semaphore::new(calls)), calls)) }
+        Limit { permits: Some((Arc::new(Semaphore::new(calls.min(Semaphore::MAX_PERMITS))), calls)) }
     }
 
     /// No limit.
@@ -57,7 +58,11 @@ impl Limit {
 
     /// Waits for a permit and gives the context to run under; `None` if there is no limit. The permit goes
     /// back once the context, and everything that has kept it with [`Context::hold`], is gone.
-    pub(crate) async fn admit(&self, cx: &Context) -> Option<Leased> {
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`](crate::Kind::Invalid) instead of a wait for a permit that only the waiting work
+    /// itself might give back.
+    pub(crate) async fn admit(&self, cx: &Context) -> Result<Option<Leased>> {
         self.admit_at(cx, None, || None).await
     }
 
@@ -68,21 +73,26 @@ impl Limit {
         cx: &Context,
         name: Option<&str>,
         path: impl FnOnce() -> Option<Path>,
-    ) -> Option<Leased> {
-        let (semaphore, _) = self.permits.as_ref()?;
+    ) -> Result<Option<Leased>> {
+        let Some((semaphore, _)) = &self.permits else { return Ok(None) };
         executor::breathe().await;
         if let Ok(permit) = semaphore.try_acquire() {
-            return Some(cx.under_permit(semaphore, permit, path()));
+            return Ok(Some(cx.under_permit(semaphore, permit, path())));
+        }
+        if cx.is_under_permit_of(semaphore) {
+            let message = "waits for a permit of a limit that it runs under itself, and may wait for ever";
+            let hint = "give the inner step a limit of its own";
+            return Err(Error::invalid(message).with_hint(hint).at(|| cx.path()));
         }
         let since = cx.recorder().map(|_| Instant::now());
         let step = || name.map(|name| cx.path().join(name));
         cx.fact(|| Fact::Queued { step: step() });
         // The semaphore is never closed, so there is always a permit in the end.
-        let permit = semaphore.acquire().await.ok()?;
+        let permit = semaphore.acquire().await?;
         if let Some(since) = since {
             cx.fact(|| Fact::Admitted { step: step(), waited: since.elapsed() });
         }
-        Some(cx.under_permit(semaphore, permit, path()))
+        Ok(Some(cx.under_permit(semaphore, permit, path())))
     }
 }
 
@@ -111,7 +121,7 @@ impl<S: Step> Step for Limited<S> {
     type Out = S::Out;
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
-        match self.limit.admit_at(cx, self.step.name(), || None).await {
+        match self.limit.admit_at(cx, self.step.name(), || None).await? {
             Some(cx) => self.step.run(input, &cx).await,
             None => self.step.run(input, cx).await,
         }

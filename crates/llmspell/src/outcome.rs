@@ -169,6 +169,11 @@ impl Ledger {
         }
     }
 
+    pub(crate) fn quality(&self) -> Quality {
+        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.as_ref().map_or(Quality::Full, |entries| entries.quality)
+    }
+
     fn take(&self) -> Option<Box<Entries>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

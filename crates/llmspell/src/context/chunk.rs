@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::Context;
+use super::first::Pulse;
 use super::node::Facet;
 use crate::error::{Error, Kind, Result};
 use crate::path::Path;
@@ -59,6 +60,22 @@ impl Stream for Chunks {
 
 pub(crate) type ChunkSender = mpsc::Sender<Chunk>;
 
+/// Work that waits for its reader and not the other way round.
+struct WaitingForReader<'a>(&'a Context);
+
+impl<'a> WaitingForReader<'a> {
+    fn new(cx: &'a Context) -> Self {
+        cx.pulses().for_each(Pulse::pause);
+        WaitingForReader(cx)
+    }
+}
+
+impl Drop for WaitingForReader<'_> {
+    fn drop(&mut self) {
+        self.0.pulses().for_each(Pulse::resume);
+    }
+}
+
 impl Context {
     /// A context whose steps can show partial output, and where it arrives.
     ///
@@ -90,6 +107,8 @@ impl Context {
             }
         }
         self.beat(true);
+        // A reader that is behind is no fault of the work: the idle clocks stand still meanwhile.
+        let _waiting = WaitingForReader::new(self);
         self.show(ChunkData::Output(data.into())).await;
         Ok(())
     }
@@ -100,11 +119,14 @@ impl Context {
     }
 
     fn beat(&self, output: bool) {
-        for node in self.chain() {
-            if let Facet::Pulse(pulse) = &node.facet {
-                pulse.beat(output);
-            }
-        }
+        self.pulses().for_each(|pulse| pulse.beat(output));
+    }
+
+    fn pulses(&self) -> impl Iterator<Item = &Pulse> {
+        self.chain().filter_map(|node| match &node.facet {
+            Facet::Pulse(pulse) => Some(pulse.as_ref()),
+            _ => None,
+        })
     }
 
     /// Sends to the nearest reader, if there is one.

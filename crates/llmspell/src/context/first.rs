@@ -64,12 +64,24 @@ pub(crate) struct Beats {
     pub(crate) output: bool,
     /// The last sign of any kind.
     pub(crate) last: Option<Instant>,
+    /// How many parts of the work wait for a reader.
+    pub(crate) paused: u32,
 }
 
 impl Pulse {
     pub(crate) fn beat(&self, output: bool) {
         let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         beats.output |= output;
+        beats.last = Some(Instant::now());
+    }
+
+    pub(crate) fn pause(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).paused += 1;
+    }
+
+    pub(crate) fn resume(&self) {
+        let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        beats.paused -= 1;
         beats.last = Some(Instant::now());
     }
 

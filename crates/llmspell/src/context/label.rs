@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::Context;
 use super::node::{Call, Facet, Node};
+use crate::outcome::Ledger;
 use crate::path::Path;
 
 /// The name of a step.
@@ -53,7 +54,8 @@ impl Context {
         let facet = match self.recorder() {
             None => Facet::Name,
             Some(recorder) => {
-                Facet::Call(Call { id: recorder.next_call(), parent: self.call().map_or(0, |(call, _)| call.id) })
+                let parent = self.call().map_or(0, |(call, _)| call.id);
+                Facet::Call(Call { id: recorder.next_call(), parent, ledger: Ledger::default() })
             }
         };
         self.child_at(facet, self.path_of(label))

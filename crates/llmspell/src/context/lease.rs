@@ -84,6 +84,11 @@ impl Context {
         })
     }
 
+    /// Whether this work runs under a permit of `semaphore`.
+    pub(crate) fn is_under_permit_of(&self, semaphore: &Arc<Semaphore>) -> bool {
+        self.chain().any(|node| matches!(&node.facet, Facet::Lease(lease) if Arc::ptr_eq(&lease.semaphore, semaphore)))
+    }
+
     /// Keeps every permit that this work runs under until the returned value is dropped.
     ///
     /// For work that goes on after its caller has gone away, such as a thread that cannot be stopped: as

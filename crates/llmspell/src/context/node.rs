@@ -52,6 +52,8 @@ pub(crate) enum Facet {
 pub(crate) struct Call {
     pub(crate) id: u64,
     pub(crate) parent: u64,
+    /// What the call has collected so far; it goes to the surroundings when the call ends.
+    pub(crate) ledger: Ledger,
 }
 
 pub(crate) struct Scope {

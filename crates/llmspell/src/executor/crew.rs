@@ -19,6 +19,9 @@
 //! A searching worker that takes a job and leaves others behind wakes the next before it begins. So a
 //! crew wakes as many workers as it has work for, and no more: if jobs are ready at once, one or two
 //! workers do all of them, and nobody pays for waking the rest.
+//!
+//! Jobs that compute need more care; [`pace`](super::pace) tells why. Until jobs have proved to be short, a
+//! worker does one at a time, and the owner wakes a worker for each.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -30,11 +33,9 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
+use super::pace::{Pace, Trust};
 use super::{launch, poll_contained, within};
 use crate::error::{Error, Kind};
-
-/// Jobs that a worker does in one go before it lets other tasks have their turn.
-const BURST: u32 = 16;
 
 /// How long the end of a crew waits for its workers.
 pub(crate) const GRACE: Duration = Duration::from_millis(50);
@@ -77,6 +78,7 @@ struct State<W: Work> {
     workers: Vec<Worker>,
     /// The owner, while it waits for an output or for the last worker to end.
     owner: Option<Waker>,
+    trust: Trust,
     /// Set once the owner wants no more outputs.
     closed: bool,
     /// Set once a worker was dropped before it could look for a job: the runtime is shutting down.
@@ -101,6 +103,7 @@ impl<W: Work> Crew<W> {
             idle: Vec::new(),
             workers: Vec::new(),
             owner: None,
+            trust: Trust::default(),
             closed: false,
             broken: false,
         };
@@ -117,9 +120,10 @@ impl<W: Work> Crew<W> {
         state.jobs.append(jobs);
         let missing = (state.jobs.len() + state.running).saturating_sub(state.alive);
         if missing == 0 {
-            let woken = state.wake_one();
+            let wanted = if state.trust.is_earned() { 1 } else { state.jobs.len() };
+            let woken: Vec<Waker> = std::iter::from_fn(|| state.wake_one(wanted)).collect();
             drop(state);
-            return wake(woken);
+            return woken.into_iter().for_each(Waker::wake);
         }
         let first = state.workers.len();
         state.alive += missing;
@@ -178,11 +182,11 @@ impl<W: Work> Crew<W> {
             state.closed = true;
             (std::mem::take(&mut state.jobs), std::mem::take(&mut state.done), std::mem::take(&mut self.taken))
         };
-        // Dropped outside of the lock: whatever is in there may run code of the user.
-        drop(abandoned);
         for worker in self.workers.drain(..) {
             worker.abort();
         }
+        // Dropped last, and outside of the lock: whatever is in there may run code of the user, or panic.
+        drop(abandoned);
     }
 
     /// Ready once no worker is alive. Only useful after [`Crew::abort`].
@@ -209,10 +213,10 @@ impl<W: Work> Shared<W> {
 }
 
 impl<W: Work> State<W> {
-    /// Sends an idle worker searching, if a job waits and nobody looks for it.
+    /// Sends an idle worker searching, if jobs wait and fewer than `wanted` look for them.
     #[must_use = "the waker is to be woken once the lock is free"]
-    fn wake_one(&mut self) -> Option<Waker> {
-        if self.jobs.is_empty() || self.searching > 0 {
+    fn wake_one(&mut self, wanted: usize) -> Option<Waker> {
+        if self.jobs.is_empty() || self.searching >= wanted {
             return None;
         }
         while let Some(number) = self.idle.pop() {
@@ -253,11 +257,19 @@ fn destructor_panicked() -> Error {
 async fn worker<W: Work>(mut me: Membership<W>) {
     let shared = me.shared.clone();
     let mut finished = None;
-    let mut burst = 0;
+    let mut pace = Pace::default();
     loop {
-        let (index, job) = me.next_job(&mut finished, &mut burst).await;
+        let (index, job) = me.next_job(&mut finished, &mut pace).await;
         let mut run = pin!(shared.work.run(index, job));
-        let out = poll_fn(|task| poll_contained(run.as_mut(), task)).await;
+        let out = poll_fn(|task| {
+            let poll = poll_contained(run.as_mut(), task);
+            if poll.is_pending() {
+                pace.give_way();
+            }
+            poll
+        })
+        .await;
+        pace.end();
         finished = Some(out.unwrap_or_else(|panic| shared.work.lost(index, panic)));
     }
 }
@@ -272,9 +284,8 @@ struct Membership<W: Work> {
 
 impl<W: Work> Membership<W> {
     /// Delivers what is finished and waits for the next job.
-    async fn next_job(&mut self, finished: &mut Option<W::Out>, burst: &mut u32) -> (usize, W::Job) {
+    async fn next_job(&mut self, finished: &mut Option<W::Out>, pace: &mut Pace) -> (usize, W::Job) {
         poll_fn(|task| {
-            let mut wakers = [None, None];
             let mut guard = self.shared.lock();
             let state = &mut *guard;
             match &mut state.workers[self.number] {
@@ -286,34 +297,53 @@ impl<W: Work> Membership<W> {
                 Worker::Searching => state.searching -= 1,
                 Worker::Working | Worker::Gone => {}
             }
+            let delivers = finished.is_some();
+            let mut owner = None;
             if let Some(out) = finished.take() {
                 self.job = None;
                 state.running -= 1;
                 state.done.push_back(out);
-                wakers[0] = state.owner.take();
+                owner = state.owner.take();
             }
-            let poll = if *burst >= BURST && !state.jobs.is_empty() {
-                // Others first; then this worker looks again.
-                *burst = 0;
-                state.searching += 1;
-                state.workers[self.number] = Worker::Searching;
-                wakers[1] = Some(task.waker().clone());
-                Poll::Pending
-            } else if let Some((index, job)) = state.jobs.pop_front() {
-                *burst += 1;
-                self.job = Some(index);
-                state.running += 1;
-                state.workers[self.number] = Worker::Working;
-                wakers[1] = state.wake_one();
-                Poll::Ready((index, job))
-            } else {
-                *burst = 0;
+            state.trust.learn(pace);
+            let trusted = state.trust.is_earned();
+            let others_first = if trusted { pace.is_over() } else { delivers };
+
+            let mut next = None;
+            let (doing, poll) = if state.jobs.is_empty() {
                 state.idle.push(self.number);
-                state.workers[self.number] = Worker::Idle(task.waker().clone());
-                Poll::Pending
+                (Worker::Idle(task.waker().clone()), Poll::Pending)
+            } else if others_first {
+                (Worker::Searching, Poll::Pending)
+            } else {
+                if state.jobs.len() > 1 {
+                    next = state.wake_one(1);
+                }
+                if next.is_some() {
+                    // Whoever is woken from here sits behind this worker, and must not have to wait for the
+                    // end of a job that may be long.
+                    (Worker::Searching, Poll::Pending)
+                } else {
+                    (Worker::Working, state.jobs.pop_front().map_or(Poll::Pending, Poll::Ready))
+                }
             };
+            let again = matches!(doing, Worker::Searching);
+            state.searching += usize::from(again);
+            state.workers[self.number] = doing;
+            match &poll {
+                Poll::Pending => pace.give_way(),
+                Poll::Ready((index, _)) => {
+                    self.job = Some(*index);
+                    state.running += 1;
+                    pace.begin(trusted);
+                }
+            }
             drop(guard);
-            wakers.into_iter().for_each(wake);
+            wake(owner);
+            wake(next);
+            if again {
+                task.waker().wake_by_ref();
+            }
             poll
         })
         .await
@@ -339,7 +369,7 @@ impl<W: Work> Drop for Membership<W> {
                 state.done.push_back(self.shared.work.lost(index, error));
             }
         }
-        let wakers = [state.owner.take(), state.wake_one()];
+        let wakers = [state.owner.take(), state.wake_one(1)];
         drop(guard);
         wakers.into_iter().for_each(wake);
     }

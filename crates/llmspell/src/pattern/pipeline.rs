@@ -130,8 +130,9 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
         }
         // Nobody watches: one node can hold both the name and the permit.
         let result = match self.limit.admit_at(cx, None, || Some(cx.path_of(&self.label))).await {
-            Some(cx) => self.step.run(record, &cx).await,
-            None => self.step.run(record, &cx.named(&self.label)).await,
+            Ok(Some(cx)) => self.step.run(record, &cx).await,
+            Ok(None) => self.step.run(record, &cx.named(&self.label)).await,
+            Err(error) => Err(error),
         };
         result.map_err(|error| error.at(|| cx.path_of(&self.label)))
     }
@@ -152,7 +153,7 @@ impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
     /// Passes the stage under the eyes of a recorder.
     async fn enter(&self, record: C::Out, cx: &Context) -> Result<S::Out> {
         let arrived = Instant::now();
-        let admitted = self.limit.admit(cx).await;
+        let admitted = self.limit.admit(cx).await?;
         let began = Instant::now();
         let result = match &admitted {
             Some(cx) => self.step.run(record, cx).await,

@@ -53,8 +53,8 @@ use crate::step::{Step, observe};
 
 /// The outcomes of a step over a stream of inputs; made by [`Step::stream`]. A `Stream` itself.
 ///
-/// Nothing runs before the first poll, which must happen inside a tokio runtime. Dropping it stops
-/// everything in flight.
+/// Nothing runs before the first poll, which must happen inside a tokio runtime (with timers, if it is to end
+/// early). Dropping it stops everything in flight.
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct Streaming<S: Step> {
     crew: Crew<Items<S>>,
@@ -80,8 +80,9 @@ type Predicate<T> = dyn FnMut(&Outcome<T>) -> bool + Send;
 
 enum Ending {
     NotYet,
-    /// Waiting until nothing is left of what was started, at most until the alarm.
-    Stopping(Pin<Box<Sleep>>),
+    /// Waiting until nothing is left of what was started, at most until the alarm, which is set when there
+    /// is something to wait for.
+    Stopping(Option<Pin<Box<Sleep>>>),
     Ended,
 }
 
@@ -171,7 +172,8 @@ impl<S: Step> Streaming<S> {
         self
     }
 
-    /// The next outcome. `None` after the last one, and then nothing that the stream started is alive.
+    /// The next outcome. `None` after the last one, and then no item is alive. (Tasks that an item has started
+    /// itself, such as those of a stream inside of it, were told to stop and are gone within moments.)
     ///
     /// Cancel-safe: dropping the returned future loses no outcome.
     pub async fn next(&mut self) -> Option<Outcome<S::Out>> {
@@ -227,7 +229,7 @@ impl<S: Step> Streaming<S> {
         self.reorder = self.reorder.take().map(|_| VecDeque::new());
         self.crew.abort();
         if matches!(self.ending, Ending::NotYet) {
-            self.ending = Ending::Stopping(Box::pin(sleep_until(Instant::now() + GRACE)));
+            self.ending = Ending::Stopping(None);
         }
     }
 
@@ -308,8 +310,13 @@ impl<S: Step> Stream for Streaming<S> {
             match &mut me.ending {
                 Ending::NotYet => {}
                 Ending::Stopping(alarm) => {
-                    if me.crew.poll_ended(task).is_pending() && alarm.as_mut().poll(task).is_pending() {
-                        return Poll::Pending;
+                    if me.crew.poll_ended(task).is_pending() {
+                        if me.finished == me.pulled {
+                            // Idle workers only: they go at once.
+                            return Poll::Pending;
+                        }
+                        let grace = || Box::pin(sleep_until(Instant::now() + GRACE));
+                        ready!(alarm.get_or_insert_with(grace).as_mut().poll(task));
                     }
                     me.ending = Ending::Ended;
                     return Poll::Ready(None);

@@ -77,7 +77,7 @@ impl Timeouts {
     pub fn of_attempt(&self, attempt: u32) -> Option<Duration> {
         match self.0.as_ref()? {
             Schedule::Same(time) => Some(*time),
-            Schedule::Each(times) => times.get(attempt as usize - 1).or(times.last()).copied(),
+            Schedule::Each(times) => times.get((attempt as usize).saturating_sub(1)).or(times.last()).copied(),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::histogram::Histogram;
 use super::stages::Stages;
 use super::{CriticalStep, PipelineReport, Report, StepReport};
 use crate::event::{Event, Fact};
+use crate::outcome::Quality;
 use crate::path::Path;
 
 #[derive(Default)]
@@ -54,7 +55,10 @@ struct Live {
     /// How long there was at least one call inside of this one.
     covered: Duration,
     waited: Duration,
-    degraded: bool,
+    /// Since when it is in line, and the step that it is in line for.
+    queued: Option<(usize, Duration)>,
+    /// Since when it waits for another attempt, and how long it means to.
+    backoff: Option<(Duration, Duration)>,
     /// What led to where this call is now.
     chain: Chain,
     /// Up to when `chain` tells.
@@ -91,7 +95,7 @@ impl Live {
 }
 
 enum End {
-    Finished,
+    Finished(Quality),
     Failed,
     Cancelled,
 }
@@ -107,12 +111,13 @@ impl Tally {
         self.last = at;
         match &event.fact {
             Fact::Started => self.start(event),
-            Fact::Finished { took } => self.end(event, *took, &End::Finished),
+            Fact::Finished { took, quality } => self.end(event, *took, &End::Finished(*quality)),
             Fact::Failed { took, .. } => self.end(event, *took, &End::Failed),
             Fact::Cancelled { took } => self.end(event, *took, &End::Cancelled),
             Fact::Admitted { step, waited } => self.admit(event.call, step.as_ref(), at, *waited),
-            Fact::Retrying { delay, .. } => self.retry(event.call, *delay),
-            Fact::FellBack { .. } | Fact::Degraded { .. } => self.live_mut(event.call).degraded = true,
+            Fact::Queued { step } => self.queue(event.call, step.as_ref(), at),
+            Fact::Retrying { delay, .. } => self.retry(event.call, at, *delay),
+            Fact::AttemptFailed { .. } => self.settle_backoff(event.call, at),
             Fact::PipelineStage { stage, name, limit, waited, took } => {
                 self.live_mut(event.parent).stages.push(*took);
                 if let Some(pipeline) = self.live_mut(event.parent).step {
@@ -144,6 +149,7 @@ impl Tally {
 
     fn start(&mut self, event: &Event) {
         let at = event.at;
+        self.settle_backoff(event.parent, at);
         let step = self.step(&event.path);
         self.steps[step].calls += 1;
         let parent = self.live_mut(event.parent);
@@ -157,8 +163,17 @@ impl Tally {
 
     fn end(&mut self, event: &Event, took: Duration, end: &End) {
         let at = event.at;
-        let Some(live) = self.live.remove(&event.call) else { return };
+        self.settle_backoff(event.call, at);
+        let Some(mut live) = self.live.remove(&event.call) else { return };
         let Some(step) = live.step else { return };
+        if let Some((step, since)) = live.queued {
+            live.waited += at.saturating_sub(since);
+            self.steps[step].waited += at.saturating_sub(since);
+        }
+        if live.children > 0 {
+            // Calls inside of it are still on their way out.
+            live.covered += at.saturating_sub(live.covered_since);
+        }
         let chain = live.chain_until(at, 1);
         let busy = took.saturating_sub(live.covered).saturating_sub(live.waited);
 
@@ -168,11 +183,15 @@ impl Tally {
                 tally.cancelled += 1;
                 tally.wasted += busy;
             }
-            End::Finished | End::Failed => {
-                let finished = matches!(end, End::Finished);
-                tally.ok += u64::from(finished);
-                tally.failed += u64::from(!finished);
-                tally.degraded += u64::from(finished && live.degraded);
+            End::Finished(quality) => {
+                tally.ok += 1;
+                tally.degraded += u64::from(*quality != Quality::Full);
+            }
+            End::Failed => tally.failed += 1,
+        }
+        match end {
+            End::Cancelled => {}
+            End::Finished(_) | End::Failed => {
                 tally.times.record(took);
                 tally.busy += busy;
             }
@@ -182,13 +201,11 @@ impl Tally {
         }
         tally.chain = chain.clone();
 
-        let degraded = live.degraded && matches!(end, End::Finished);
         let parent = self.live_mut(event.parent);
         parent.children = parent.children.saturating_sub(1);
         if parent.children == 0 {
             parent.covered += at.saturating_sub(parent.covered_since);
         }
-        parent.degraded |= degraded;
         if !matches!(end, End::Cancelled) || at > parent.told + TICK {
             parent.chain = chain;
             parent.told = at;
@@ -199,6 +216,7 @@ impl Tally {
     /// that was the call of the same step that ended last.
     fn admit(&mut self, call: u64, step: Option<&Path>, at: Duration, waited: Duration) {
         let Some(step) = step.map(|path| self.step(path)).or(self.live_mut(call).step) else { return };
+        self.live_mut(call).queued = None;
         self.steps[step].waited += waited;
         let chain = self.steps[step].chain.clone();
         let live = self.live_mut(call);
@@ -209,12 +227,30 @@ impl Tally {
         }
     }
 
-    fn retry(&mut self, call: u64, delay: Duration) {
+    /// A call gets in line. If several branches of it do, each says so when it has its permit; only the last
+    /// is known if the call ends before that.
+    fn queue(&mut self, call: u64, step: Option<&Path>, at: Duration) {
+        let step = step.map(|path| self.step(path)).or(self.live_mut(call).step);
+        if let Some(live) = self.live.get_mut(&call) {
+            live.queued = step.map(|step| (step, at));
+        }
+    }
+
+    fn retry(&mut self, call: u64, at: Duration, delay: Duration) {
         let live = self.live_mut(call);
-        live.waited += delay;
         if let Some(step) = live.step {
+            live.backoff = Some((at, delay));
             self.steps[step].retries += 1;
-            self.steps[step].waited += delay;
+        }
+    }
+
+    /// The wait for another attempt is over, or the call that waits is.
+    fn settle_backoff(&mut self, call: u64, at: Duration) {
+        let live = self.live_mut(call);
+        if let (Some((since, planned)), Some(step)) = (live.backoff.take(), live.step) {
+            let waited = at.saturating_sub(since).min(planned);
+            live.waited += waited;
+            self.steps[step].waited += waited;
         }
     }
 

@@ -68,9 +68,9 @@ impl<'a> Watch<'a> {
 
     fn end<T>(mut self, result: &Result<T>) {
         if let Some(started) = self.started.take() {
-            let took = started.elapsed();
+            let (took, quality) = (started.elapsed(), self.cx.end_call());
             self.cx.fact(|| match result {
-                Ok(_) => Fact::Finished { took },
+                Ok(_) => Fact::Finished { took, quality },
                 Err(error) => Fact::Failed { took, error: error.into() },
             });
         }

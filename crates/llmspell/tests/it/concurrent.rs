@@ -144,3 +144,17 @@ async fn inputs_that_cannot_be_cloned_are_shared() {
     let both = join((double, triple)).shared();
     assert_eq!(both.run(Unclonable(2), &Context::new()).await.unwrap(), (4, 6));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_the_closure_itself_is_contained_too() {
+    let bomb = || {
+        step(|n: usize, _| {
+            assert!(n != 1, "boom");
+            async move { Ok(n) }
+        })
+    };
+    let (bad, good) = settle((bomb(), Probe::ok(10))).run(1, &Context::new()).await.unwrap();
+    assert_eq!(bad.result.unwrap_err().kind(), Kind::Panicked);
+    assert!(good.is_ok());
+    assert_eq!(llmspell::race((bomb(), Probe::ok(10))).run(1, &Context::new()).await.unwrap(), 1);
+}

@@ -122,3 +122,19 @@ async fn a_member_that_cannot_be_dropped_keeps_the_permit_of_its_group() {
         sleep(ms(1)).await;
     }
 }
+
+/// It would wait for itself, for ever.
+#[tokio::test(start_paused = true)]
+async fn needing_a_second_permit_of_the_same_limit_is_an_error_and_no_deadlock() {
+    let one = Limit::new(1);
+    let twice = Probe::ok(10).limit(one.clone()).named("inner").limit(one.clone()).named("outer");
+    let error = twice.run(0, &Context::new()).await.unwrap_err();
+    assert_eq!(error.kind(), llmspell::Kind::Invalid);
+    assert!(error.to_string().contains("a limit that it runs under itself"), "{error}");
+    assert_eq!(one.available(), Some(1));
+}
+
+#[test]
+fn a_limit_may_be_as_large_as_one_likes() {
+    assert_eq!(Limit::new(usize::MAX).calls(), Some(usize::MAX));
+}

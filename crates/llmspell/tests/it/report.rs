@@ -156,3 +156,30 @@ async fn waiting_counts_for_a_step_whose_limit_stands_outside_of_its_name() {
     assert_eq!((report.steps[0].calls, report.steps[0].waited), (5, ms(10 + 20 + 30 + 40)));
     assert_eq!((report.steps[0].busy, report.wall), (ms(50), ms(50)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_degraded_loser_without_a_name_degrades_nothing_either() {
+    let cx = Context::recording();
+    let loser = Probe::fails(10, "no").fallback(Probe::ok(500));
+    race((loser, Probe::ok(100))).named("contest").run(0, &cx).await.unwrap();
+    assert_eq!(cx.report().steps[0].degraded, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_that_are_cut_short_count_as_what_they_were() {
+    // In line for 190 ms, and then out of time.
+    let (cx, limit) = (Context::recording(), Limit::new(1));
+    let (holder, waiter) = (Probe::ok(1000).limit(limit.clone()), Probe::ok(10).limit(limit).named("waiter"));
+    let waiter = waiter.timeout(ms(190));
+    let quiet = Context::new();
+    let (_, result) = tokio::join!(holder.run(0, &quiet), waiter.run(0, &cx));
+    assert!(result.is_err());
+    let report = cx.report();
+    assert_eq!((report.steps[0].waited, report.steps[0].wasted), (ms(190), ms(0)));
+
+    // Thirty seconds were planned, ten milliseconds it was.
+    let cx = Context::recording();
+    let patient = Probe::fails(10, "no").retry(Retry::waits([ms(30_000)]).when(|_| true)).named("patient");
+    assert!(tokio::time::timeout(ms(20), patient.run(0, &cx)).await.is_err());
+    assert_eq!(cx.report().steps[0].waited, ms(10));
+}

@@ -229,3 +229,11 @@ async fn a_retry_after_counts_for_the_retries_further_out() {
     assert_eq!(error.unwrap_err().retry_after(), Some(Duration::from_secs(60)));
     assert_eq!((calls.lock().unwrap().len(), started.elapsed()), (1, ms(0)));
 }
+
+#[tokio::test]
+async fn retries_without_a_wait_let_others_have_their_turn() {
+    let (step, _) = failing(busy());
+    let stubborn = step.retry(Retry::immediately().max_attempts(u32::MAX));
+    let cx = Context::new();
+    assert!(tokio::time::timeout(ms(20), stubborn.run(0, &cx)).await.is_err());
+}

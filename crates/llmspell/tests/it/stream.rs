@@ -390,3 +390,53 @@ async fn a_panic_in_a_destructor_is_the_outcome_of_its_item() {
         assert_eq!(outcome.is_ok(), outcome.index != 2);
     }
 }
+
+/// Items that meet: each blocks its thread until the other has come. Neither may be stuck behind the other.
+#[test]
+fn items_that_block_their_threads_run_at_the_same_time() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    let meeting = async {
+        let there = Arc::new(AtomicUsize::new(0));
+        let meet = step(move |n: usize, _| {
+            let there = there.clone();
+            async move {
+                there.fetch_add(1, Ordering::SeqCst);
+                let started = Instant::now();
+                // Pairs 0 and 1, 2 and 3, …: the second of each pair lets both go.
+                while there.load(Ordering::SeqCst) < (n / 2 + 1) * 2 {
+                    std::thread::yield_now();
+                    if started.elapsed() > ms(5000) {
+                        return Err(Error::failed("nobody came"));
+                    }
+                }
+                Ok(n)
+            }
+        });
+        meet.stream(0..40, &Context::new()).limit(2).ordered().try_collect().await
+    };
+    assert!(runtime.block_on(meeting).is_ok());
+}
+
+#[test]
+fn a_stream_without_leftovers_needs_no_timers() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let numbers = step(|n: usize, _| async move { Ok(n) }).stream(0..100, &Context::new());
+    assert_eq!(runtime.block_on(numbers.collect()).len(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destructor_that_panics_does_not_keep_the_workers_alive() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking(), "bomb");
+        }
+    }
+    let stream = step(|_: usize, _| async move { Ok(Bomb) }).stream(0..8, &Context::new()).limit(4);
+    let mut stream = Box::pin(stream);
+    std::mem::forget(stream.next().await);
+    sleep(ms(1)).await;
+    let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(stream)));
+    assert!(dropped.is_err());
+    assert_eq!(settled_tasks().await, 0);
+}

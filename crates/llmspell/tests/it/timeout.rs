@@ -247,3 +247,59 @@ async fn what_a_failed_attempt_collected_does_not_count() {
     assert!(outcome.provenance.choices.is_empty());
     assert_eq!(outcome.provenance.retries, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_is_not_the_silence_of_the_work() {
+    let (cx, mut chunks) = Context::new().with_chunks(1);
+    let talker = step(|(), cx: Context| async move {
+        for n in 0..5 {
+            cx.emit(n).await?;
+        }
+        Ok(())
+    });
+    let step = talker.idle_timeout(ms(100), ms(100));
+    let read = async {
+        let mut read = 0;
+        while read < 5 && chunks.next().await.is_some() {
+            sleep(ms(300)).await;
+            read += 1;
+        }
+    };
+    let (result, ()) = tokio::join!(step.run((), &cx), read);
+    result.unwrap();
+}
+
+#[test]
+fn blocking_work_that_has_not_begun_is_called_off() {
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (release, ran) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (gate, count) = (release.clone(), ran.clone());
+        let occupy = Context::new();
+        let occupied = occupy.blocking(move |_| {
+            while gate.load(Ordering::SeqCst) == 0 {
+                std::thread::yield_now();
+            }
+            Ok(())
+        });
+        let queued = step(move |(), cx: Context| {
+            let count = count.clone();
+            async move {
+                cx.blocking(move |_| {
+                    count.fetch_add(1, Ordering::SeqCst);
+                    Ok(())
+                })
+                .await
+            }
+        });
+        let cx = Context::recording();
+        let late = async {
+            assert!(queued.timeout(ms(20)).named("queued").run((), &cx).await.is_err());
+            release.store(1, Ordering::SeqCst);
+        };
+        let (occupied, ()) = tokio::join!(occupied, late);
+        occupied.unwrap();
+        sleep(ms(50)).await;
+        assert_eq!((ran.load(Ordering::SeqCst), cx.report().steps[0].runaways), (0, 0));
+    });
+}

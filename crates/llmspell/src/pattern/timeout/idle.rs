@@ -57,6 +57,7 @@ impl<S: Step> Step for IdleTimeout<S> {
             while alarm.as_mut().poll(task).is_ready() {
                 let beats = pulse.beats();
                 let (since, allowed) = match beats.last {
+                    _ if beats.paused > 0 => (Instant::now(), self.idle),
                     Some(last) if beats.output => (last, self.idle),
                     _ => (started, self.first),
                 };

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::context::{ChunkData, Context, Retries};
 use crate::error::{Error, Kind, Result};
 use crate::event::Fact;
-use crate::executor::{after, within};
+use crate::executor::{after, breathe, within};
 use crate::human;
 use crate::step::Step;
 
@@ -317,10 +317,12 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
 
 /// Waits between attempts, unless the work is cancelled meanwhile.
 async fn pause(wait: Duration, cx: &Context) -> Result<(), ()> {
+    if wait.is_zero() {
+        breathe().await;
+        return if cx.is_signalled() { Err(()) } else { Ok(()) };
+    }
     if !cx.has_signals() {
-        if !wait.is_zero() {
-            sleep(wait).await;
-        }
+        sleep(wait).await;
         return Ok(());
     }
     within(after(Instant::now(), wait), cx.signalled()).await.map_or(Ok(()), Err)
