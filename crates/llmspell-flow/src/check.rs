@@ -1,0 +1,137 @@
+//! What a flow file means, and whether it can.
+
+use crate::arguments;
+use crate::diagnostic::{Diagnostics, Source};
+use crate::file::{FlowFile, StepDef};
+use crate::inputs::Inputs;
+use crate::located::Located;
+use crate::modifiers;
+use crate::parse::parse;
+use crate::suggest;
+use crate::template::{Compiler, Template};
+use crate::toolbox::Toolbox;
+
+/// A flow file that has been understood.
+pub(crate) struct Checked {
+    pub(crate) file: FlowFile,
+    pub(crate) inputs: Inputs,
+    /// The arguments of each step, in order.
+    pub(crate) arguments: Vec<Vec<(String, Template)>>,
+    pub(crate) output: Option<Template>,
+}
+
+/// The name under which the output of the flow stands in paths.
+pub(crate) const OUTPUT: &str = "output";
+
+/// Reads a flow file and finds everything that is wrong with it.
+pub(crate) fn check(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics> {
+    let file = parse(source)?;
+    let mut problems = Vec::new();
+    let mut problem = |at: &std::ops::Range<usize>, message: String, hint: &str| {
+        problems.push(source.diagnose(Some(at.clone()), message).with_hint(hint));
+    };
+    if let Some(version) = file.version.as_ref().filter(|version| version.value != 1) {
+        let message = format!("version {} of the format is not known", version.value);
+        problem(&version.at, message, "this program knows version 1");
+    }
+    if !is_name(&file.flow.value, true) {
+        let message = format!("`{}` cannot be the name of a flow", file.flow.value);
+        problem(&file.flow.at, message, "use letters, digits, - and _, and begin with a letter");
+    }
+    if file.steps.value.is_empty() {
+        problem(&file.steps.at, "the flow has no steps".to_owned(), "add one: `- id: …` and `tool: …`");
+    }
+    let ids: Vec<&str> = file.steps.value.iter().map(|step| step.value.id.value.as_str()).collect();
+    for (place, step) in file.steps.value.iter().enumerate() {
+        let id = &step.value.id;
+        if !is_name(&id.value, false) {
+            let message = format!("`{}` cannot be the id of a step", id.value);
+            problem(
+                &id.at,
+                message,
+                "use letters, digits and _, and begin with a letter, so that templates can name it",
+            );
+        } else if id.value == OUTPUT {
+            let message = "`output` cannot be the id of a step".to_owned();
+            problem(&id.at, message, "in errors and reports it names the `output` of the flow; take another id");
+        } else if ids[..place].contains(&id.value.as_str()) {
+            let message = format!("there is a step `{}` already", id.value);
+            problem(&id.at, message, "give each step its own id");
+        }
+    }
+    let inputs = Inputs::declared(file.inputs.as_ref(), source, &mut problems);
+    let mut compiler = Compiler { source, problems };
+    let mut all_arguments = Vec::new();
+    for (place, step) in file.steps.value.iter().enumerate() {
+        let names = |name: &str| reference(name, &inputs, &ids, place);
+        let compiled = step.value.with.0.iter();
+        let compiled: Vec<_> =
+            compiled.map(|(key, value)| (key.value.clone(), compiler.compile(value.as_ref(), &names))).collect();
+        tool(&step.value, &compiled, toolbox, &mut compiler);
+        modifiers::check(&step.value, source, &mut compiler.problems);
+        all_arguments.push(compiled);
+    }
+    let names = |name: &str| reference(name, &inputs, &ids, ids.len());
+    let output = file.output.as_ref().map(|output| compiler.compile(output.as_ref(), &names));
+    Diagnostics::none_of(compiler.problems)?;
+    Ok(Checked { file, inputs, arguments: all_arguments, output })
+}
+
+fn tool(step: &StepDef, arguments: &[(String, Template)], toolbox: &Toolbox, compiler: &mut Compiler<'_>) {
+    let Located { value: name, at } = &step.tool;
+    match toolbox.get(name) {
+        Some(tool) => arguments::check(step, arguments, tool.spec(), compiler.source, &mut compiler.problems),
+        None => {
+            let problem = compiler.source.diagnose(Some(at.clone()), format!("unknown tool `{name}`"));
+            compiler.problems.push(problem.with_hint(suggest::hint(name, toolbox.names(), "the tools are")));
+        }
+    }
+}
+
+/// What is wrong with a name in a template of the step at `place`: message and hint.
+fn reference(name: &str, inputs: &Inputs, ids: &[&str], place: usize) -> Option<(String, String)> {
+    let mut parts = name.split('.');
+    let (root, next) = (parts.next()?, parts.next());
+    match (root, next) {
+        ("inputs" | "steps" | "item", None) | ("item", Some("index")) => None,
+        ("inputs", Some(field)) => {
+            let known = inputs.names()?;
+            if known.contains(&field) {
+                return None;
+            }
+            let hint = suggest::hint(field, known.iter().copied(), "the declared inputs are");
+            Some((format!("the flow has no input `{field}`"), hint))
+        }
+        ("steps", Some(id)) => match ids.iter().position(|known| *known == id) {
+            Some(step) if step < place => None,
+            Some(step) if step == place => Some((
+                format!("the step `{id}` refers to itself"),
+                "a step sees the outputs of those before it".to_owned(),
+            )),
+            Some(_) => Some((
+                format!("the step `{id}` runs later than this one"),
+                "steps run in the order in which they are written: move it up".to_owned(),
+            )),
+            None if place == 0 => {
+                Some((format!("there is no step `{id}`"), "the first step can use `inputs` only".to_owned()))
+            }
+            None => {
+                let hint = suggest::hint(id, ids[..place].iter().copied(), "the steps before are");
+                Some((format!("there is no step `{id}`"), hint))
+            }
+        },
+        ("item", Some(field)) => {
+            Some((format!("`item` has no `{field}`"), "it has `index`, the place of the record from 0".to_owned()))
+        }
+        (root, _) => Some((
+            format!("`{root}` is not known"),
+            "there are `inputs`, `steps` and `item`; text stands in quotes".to_owned(),
+        )),
+    }
+}
+
+/// Whether a name can stand in a path, and without `dashes` in a template.
+fn is_name(name: &str, dashes: bool) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || dashes && c == '-')
+}

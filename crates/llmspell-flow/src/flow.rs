@@ -1,0 +1,253 @@
+//! A flow: steps described in a file, as a step of the library.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use llmspell::tool::ErasedTool;
+use llmspell::{BoxStep, Context, Error, Limit, Pipeline, Policy, Result, Step, step};
+use serde_json::{Map, Value};
+
+use crate::check::{Checked, OUTPUT, check};
+use crate::diagnostic::{Diagnostic, Diagnostics, Source};
+use crate::inputs::Inputs;
+use crate::modifiers;
+use crate::scope::Scope;
+use crate::template::Template;
+use crate::toolbox::Toolbox;
+
+/// A flow that has been read and found right.
+///
+/// ```
+/// use llmspell::{Context, Step};
+/// use llmspell_flow::{Flow, Permissions, Source, Toolbox};
+/// use serde_json::json;
+///
+/// let text = "
+/// flow: greet
+/// steps:
+///   - id: clean
+///     tool: text
+///     with: { trim: true, value: \"${{ inputs.name }}\" }
+/// output: Hello, ${{ steps.clean }}!
+/// ";
+/// let toolbox = Toolbox::built_in(&Permissions::none());
+/// let flow = Flow::parse(&Source::new("greet.yaml", text), &toolbox)?;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let greet = flow.into_step();
+/// assert_eq!(greet.run(json!({ "name": " Ada " }), &Context::new()).await.unwrap(), "Hello, Ada!");
+/// # });
+/// # Ok::<(), llmspell_flow::Diagnostics>(())
+/// ```
+pub struct Flow {
+    name: Arc<str>,
+    description: Option<String>,
+    inputs: Inputs,
+    stages: Vec<Stage>,
+    output: Option<Template>,
+    refused: Vec<Diagnostic>,
+}
+
+/// A step of a flow, ready to run.
+struct Stage {
+    id: Arc<str>,
+    tool: ErasedTool,
+    arguments: Vec<(String, Template)>,
+    policy: Policy,
+    limit: Limit,
+}
+
+/// Why a flow file could not be used.
+#[derive(Debug)]
+pub enum LoadError {
+    /// It could not be read.
+    Read(Error),
+    /// It says something that cannot be.
+    Wrong(Diagnostics),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Read(error) => write!(f, "error: {error:#}"),
+            LoadError::Wrong(problems) => problems.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// No flow file is larger than this.
+const LARGEST: u64 = 4 << 20;
+
+impl Flow {
+    /// Reads a flow file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or with everything that is wrong in it.
+    pub fn load(path: &Path, toolbox: &Toolbox) -> std::result::Result<Self, LoadError> {
+        let text = read(path).map_err(LoadError::Read)?;
+        Flow::parse(&Source::new(path.display().to_string(), text), toolbox).map_err(LoadError::Wrong)
+    }
+
+    /// Reads a flow from a text.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(source: &Source, toolbox: &Toolbox) -> std::result::Result<Self, Diagnostics> {
+        let Checked { file, inputs, arguments, output } = check(source, toolbox)?;
+        let mut stages = Vec::new();
+        let mut refused = Vec::new();
+        for (step, arguments) in file.steps.value.into_iter().zip(arguments) {
+            let step = step.value;
+            // The check has found every tool.
+            let Some(tool) = toolbox.get(&step.tool.value) else { continue };
+            if let Some(flag) = toolbox.refused(&step.tool.value) {
+                let level = tool.spec().security.as_str();
+                let message = format!("the tool `{}` is {level} and was not allowed", step.tool.value);
+                refused.push(
+                    source.diagnose(Some(step.tool.at.clone()), message).with_hint(format!("allow it with {flag}")),
+                );
+            }
+            stages.push(Stage {
+                id: Arc::from(step.id.value.as_str()),
+                tool: tool.clone(),
+                arguments,
+                policy: modifiers::policy(&step),
+                limit: modifiers::limit(&step),
+            });
+        }
+        Ok(Flow { name: Arc::from(file.flow.value), description: file.description, inputs, stages, output, refused })
+    }
+
+    /// The name of the flow.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the flow says it does.
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// The ids of the steps, in order.
+    pub fn steps(&self) -> impl Iterator<Item = &str> {
+        self.stages.iter().map(|stage| &*stage.id)
+    }
+
+    /// Whether the user allows every tool in it. Ask before running: a tool that is not allowed would fail with each
+    /// record.
+    ///
+    /// # Errors
+    /// The steps whose tools are not allowed, each with the flag that would allow it.
+    pub fn permitted(&self) -> std::result::Result<(), Diagnostics> {
+        Diagnostics::none_of(self.refused.clone())
+    }
+
+    /// The flow as a step from a record, a JSON object, to its output.
+    ///
+    /// It is a [pipeline](llmspell::pattern::pipeline): streamed, records overlap across its steps, each step has its
+    /// own limit, and the report tells how well that went.
+    pub fn into_step(self) -> BoxStep<Value, Value> {
+        let inputs = self.inputs;
+        let mut stages: Vec<_> = self.stages.into_iter().map(Stage::compile).collect();
+        if let Some(output) = self.output {
+            stages.push(rendered(output));
+        }
+        let pipeline = Arc::new(Pipeline::of_stages(self.name.clone(), stages));
+        let in_flight = pipeline.default_in_flight();
+        let run = step(move |record: Value, cx: Context| {
+            let scope = object(record).and_then(|record| inputs.accept(record));
+            let scope = scope.map(|record| Scope::new(&record, cx.item().unwrap_or(0)));
+            let pipeline = pipeline.clone();
+            async move { Ok(pipeline.run(scope?, &cx).await?.into_last()) }
+        });
+        Whole { name: self.name, in_flight, step: run.boxed() }.boxed()
+    }
+}
+
+/// The whole flow: it says how many records keep its steps busy.
+struct Whole {
+    name: Arc<str>,
+    in_flight: usize,
+    step: BoxStep<Value, Value>,
+}
+
+impl Step for Whole {
+    type In = Value;
+    type Out = Value;
+
+    fn run(&self, record: Value, cx: &Context) -> impl Future<Output = Result<Value>> + Send {
+        self.step.run(record, cx)
+    }
+
+    fn name(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    fn default_in_flight(&self) -> usize {
+        self.in_flight
+    }
+}
+
+impl Stage {
+    fn compile(self) -> (Arc<str>, BoxStep<Scope, Scope>, Limit) {
+        let Stage { id, tool, arguments, policy, limit } = self;
+        let tool = Arc::new(tool.into_step().policy(policy));
+        let (name, arguments) = (id.clone(), Arc::new(arguments));
+        let work = step(move |scope: Scope, cx: Context| {
+            let (id, tool, arguments) = (id.clone(), tool.clone(), arguments.clone());
+            async move {
+                let seen = scope.value();
+                let arguments = arguments.iter().map(|(name, value)| Ok((name.clone(), value.render(&seen)?)));
+                let arguments = arguments.collect::<Result<Map<_, _>>>()?;
+                drop(seen);
+                let output = tool.run(Value::Object(arguments), &cx).await?;
+                Ok(scope.with(&id, output))
+            }
+        });
+        (name, work.boxed(), limit)
+    }
+}
+
+/// The `output` of the file as a last stage, so that its errors have a path too.
+fn rendered(output: Template) -> (Arc<str>, BoxStep<Scope, Scope>, Limit) {
+    let (id, output) = (Arc::<str>::from(OUTPUT), Arc::new(output));
+    let name = id.clone();
+    let work = step(move |scope: Scope, _| {
+        let (id, output) = (id.clone(), output.clone());
+        async move {
+            let made = output.render(&scope.value())?;
+            Ok(scope.with(&id, made))
+        }
+    });
+    (name, work.boxed(), Limit::unlimited())
+}
+
+fn object(record: Value) -> Result<Map<String, Value>> {
+    match record {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(Error::invalid("the record is not a JSON object")
+            .with_hint("write one object a line: {\"question\": \"…\"}")),
+    }
+}
+
+fn read(path: &Path) -> Result<String> {
+    let failed = |why: String| Error::invalid(format!("cannot read the flow file {}: {why}", path.display()));
+    let length = path.metadata().map_err(|error| failed(error.to_string()).with_hint("check the path"))?;
+    if length.is_dir() {
+        return Err(failed("it is a folder".to_owned()).with_hint("name a file in it, such as flow.yaml"));
+    }
+    if length.len() > LARGEST {
+        return Err(
+            failed("it is larger than 4 MiB".to_owned()).with_hint("records belong into --input, not into the flow")
+        );
+    }
+    let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()).with_hint("check its permissions"))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let line =
+            error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+        failed(format!("line {line} is not UTF-8")).with_hint("save the file as UTF-8")
+    })
+}

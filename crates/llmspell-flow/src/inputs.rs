@@ -1,0 +1,101 @@
+//! The fields that a flow asks of its records.
+
+use llmspell::{Error, Result};
+use serde_json::{Map, Value};
+
+use crate::diagnostic::{Diagnostic, Source};
+use crate::file::{Entries, InputDef, InputType};
+
+/// The declared fields; `None` if a flow takes any record.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Inputs(Option<Vec<Input>>);
+
+#[derive(Clone, Debug)]
+struct Input {
+    name: String,
+    kind: Option<InputType>,
+    required: bool,
+    default: Value,
+}
+
+impl Inputs {
+    /// Takes over what the file says, and notes what is wrong with it.
+    pub(crate) fn declared(file: Option<&Entries<InputDef>>, source: &Source, problems: &mut Vec<Diagnostic>) -> Self {
+        let Some(entries) = file else { return Inputs(None) };
+        let input = |(name, def): &(crate::located::Located<String>, crate::located::Located<InputDef>)| {
+            let given = def.value.default.as_ref();
+            let default = given.map(|default| default.value.to_json());
+            if let (Some(at), Some(value), Some(kind)) = (given, &default, def.value.kind)
+                && !kind.fits(value)
+            {
+                let message = format!("the default of `{}` is not {}", name.value, kind.described());
+                problems.push(source.diagnose(Some(at.at.clone()), message).with_hint("make the default fit the type"));
+            }
+            Input {
+                name: name.value.clone(),
+                kind: def.value.kind,
+                required: def.value.required.unwrap_or(true) && default.is_none(),
+                default: default.unwrap_or(Value::Null),
+            }
+        };
+        Inputs(Some(entries.0.iter().map(input).collect()))
+    }
+
+    /// The names of the fields, if they are declared.
+    pub(crate) fn names(&self) -> Option<Vec<&str>> {
+        Some(self.0.as_ref()?.iter().map(|input| input.name.as_str()).collect())
+    }
+
+    /// Checks a record and fills in what it may leave out: the default, or null. Other fields stay.
+    pub(crate) fn accept(&self, mut record: Map<String, Value>) -> Result<Map<String, Value>> {
+        for input in self.0.iter().flatten() {
+            match (record.get(&input.name), input.kind) {
+                (None, _) if input.required => {
+                    let message = format!("the record has no field `{}`", input.name);
+                    return Err(
+                        Error::invalid(message).with_hint("the fields are declared under `inputs` in the flow file")
+                    );
+                }
+                // A field that may be left out may also be null.
+                (Some(Value::Null), _) if !input.required => {
+                    record.insert(input.name.clone(), input.default.clone());
+                }
+                (None, _) => {
+                    record.insert(input.name.clone(), input.default.clone());
+                }
+                (Some(value), Some(kind)) if !kind.fits(value) => {
+                    let message = format!("the field `{}` is not {}", input.name, kind.described());
+                    return Err(
+                        Error::invalid(message).with_hint("the types are declared under `inputs` in the flow file")
+                    );
+                }
+                (Some(_), _) => {}
+            }
+        }
+        Ok(record)
+    }
+}
+
+impl InputType {
+    fn fits(self, value: &Value) -> bool {
+        match self {
+            InputType::String => value.is_string(),
+            InputType::Number => value.is_number(),
+            InputType::Integer => value.is_i64() || value.is_u64(),
+            InputType::Boolean => value.is_boolean(),
+            InputType::Array => value.is_array(),
+            InputType::Object => value.is_object(),
+        }
+    }
+
+    fn described(self) -> &'static str {
+        match self {
+            InputType::String => "a string",
+            InputType::Number => "a number",
+            InputType::Integer => "an integer",
+            InputType::Boolean => "a boolean",
+            InputType::Array => "an array",
+            InputType::Object => "an object",
+        }
+    }
+}

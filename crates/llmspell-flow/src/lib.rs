@@ -1,0 +1,27 @@
+//! Flow files for LLMSpell: steps described in YAML, templates, built-in tools, and runs over records.
+//!
+//! A [`Flow`] is a function of one record; it is a [`Step`](llmspell::Step) like any other. A [`Run`] maps it over a
+//! file of records, with stages overlapping, and writes one line for each.
+
+mod arguments;
+mod check;
+mod diagnostic;
+mod duration;
+mod file;
+mod flow;
+mod inputs;
+mod located;
+mod modifiers;
+mod node;
+mod parse;
+mod permission;
+mod scope;
+mod suggest;
+mod template;
+mod toolbox;
+mod tools;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Source};
+pub use flow::{Flow, LoadError};
+pub use permission::Permissions;
+pub use toolbox::Toolbox;

@@ -1,0 +1,74 @@
+//! The tools that a flow file can name.
+
+use std::collections::BTreeMap;
+
+use llmspell::tool::{ErasedTool, ToolSpec};
+
+use crate::permission::Permissions;
+use crate::tools;
+
+/// Tools by their names, and whether the user lets them run.
+///
+/// [Safe](llmspell::tool::Security::Safe) tools always may. What else there is needs a permission, and a flow that
+/// names a tool without it is refused before any record is touched.
+#[derive(Clone)]
+pub struct Toolbox {
+    tools: BTreeMap<String, Entry>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    tool: ErasedTool,
+    /// How the user can allow the tool; `None` if it may run.
+    refused: Option<&'static str>,
+}
+
+impl Toolbox {
+    /// No tools.
+    pub fn empty() -> Self {
+        Toolbox { tools: BTreeMap::new() }
+    }
+
+    /// The tools that come with LLMSpell: `command`, `http_get`, `json`, `read_file`, `slow` and `text`.
+    pub fn built_in(permissions: &Permissions) -> Self {
+        let mut toolbox = Toolbox::empty();
+        for tool in [tools::json(), tools::slow(), tools::text()] {
+            toolbox.insert(tool, None);
+        }
+        let refused = |allowed: bool, flag| (!allowed).then_some(flag);
+        let permissions = permissions.clone();
+        toolbox.insert(tools::read_file(permissions.clone()), refused(permissions.reads(), "--allow-read DIR"));
+        toolbox.insert(tools::http_get(permissions.clone()), refused(permissions.talks(), "--allow-net HOST"));
+        toolbox.insert(tools::command(), refused(permissions.commands(), "--allow-command"));
+        toolbox
+    }
+
+    /// Adds a tool, which may then run: whoever adds it allows it. One with the same name is replaced.
+    pub fn with(mut self, tool: ErasedTool) -> Self {
+        self.insert(tool, None);
+        self
+    }
+
+    fn insert(&mut self, tool: ErasedTool, refused: Option<&'static str>) {
+        self.tools.insert(tool.spec().name.clone(), Entry { tool, refused });
+    }
+
+    /// A tool by its name.
+    pub fn get(&self, name: &str) -> Option<&ErasedTool> {
+        self.tools.get(name).map(|entry| &entry.tool)
+    }
+
+    /// The flag that would allow a tool, if it may not run.
+    pub(crate) fn refused(&self, name: &str) -> Option<&'static str> {
+        self.tools.get(name)?.refused
+    }
+
+    /// What there is to know of each tool, by name.
+    pub fn specs(&self) -> impl Iterator<Item = &ToolSpec> {
+        self.tools.values().map(|entry| entry.tool.spec())
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.tools.keys().map(String::as_str)
+    }
+}

@@ -1,0 +1,114 @@
+use std::time::Duration;
+
+use llmspell::{Kind, Step};
+use serde_json::{Value, json};
+
+use super::*;
+
+async fn call(arguments: Value) -> Result<Value> {
+    let call = command().timeout(Duration::from_secs(10)).boxed();
+    call.run(arguments, &Context::new()).await
+}
+
+fn shell(script: &str) -> Value {
+    json!({ "argv": ["sh", "-c", script] })
+}
+
+#[tokio::test]
+async fn programs_get_arguments_input_and_variables() {
+    let out = call(json!({
+        "argv": ["sh", "-c", "cat; echo \"$1 $GREETING\"; pwd", "sh", "a  'b'"],
+        "stdin": "in\n", "env": { "GREETING": "hello" }, "cwd": "/",
+    }));
+    assert_eq!(out.await.unwrap(), json!({ "stdout": "in\na  'b' hello\n/", "stderr": "" }));
+}
+
+#[tokio::test]
+async fn the_environment_is_not_passed_on() {
+    // Cargo sets this for every test.
+    assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+    let out = call(shell("env")).await.unwrap();
+    assert!(!out["stdout"].as_str().unwrap().contains("CARGO"), "{out}");
+}
+
+#[tokio::test]
+async fn failures_say_how_and_why() {
+    let error = call(shell("echo no such thing >&2; exit 3")).await.unwrap_err();
+    assert_eq!(error.message(), "sh ended with exit code 3: no such thing");
+    assert!(call(shell("kill -TERM $$")).await.unwrap_err().message().contains("signal: 15"));
+    assert!(call(json!({ "argv": ["/no/such/program"] })).await.unwrap_err().message().contains("cannot start"));
+    assert_eq!(call(json!({ "argv": [] })).await.unwrap_err().kind(), Kind::Invalid);
+}
+
+#[tokio::test]
+async fn output_is_bounded() {
+    let mut arguments = shell("yes");
+    arguments["max_bytes"] = 1000.into();
+    let error = call(arguments).await.unwrap_err();
+    assert!(error.message().contains("larger than 1000 bytes"), "{error}");
+}
+
+#[tokio::test]
+async fn a_program_need_not_read_its_input() {
+    let arguments = json!({ "argv": ["true"], "stdin": "x".repeat(1 << 20) });
+    assert!(call(arguments).await.is_ok());
+}
+
+/// The pids that a script wrote, one a line.
+async fn pids(file: &std::path::Path, count: usize) -> Vec<u32> {
+    loop {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        let pids: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
+        if pids.len() == count && text.ends_with('\n') {
+            return pids;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Whether a process runs. A killed orphan may stay a zombie where nobody takes care of orphans, as in some
+/// containers; it runs no more.
+fn runs(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
+}
+
+fn exists(pid: u32) -> bool {
+    std::path::Path::new(&format!("/proc/{pid}")).exists()
+}
+
+async fn within_a_second(mut holds: impl FnMut() -> bool) -> bool {
+    for _ in 0..200 {
+        if holds() {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    false
+}
+
+#[tokio::test]
+async fn nothing_survives_a_timeout() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pids");
+    let script = format!("echo $$ > {0}; sleep 60 & echo $! >> {0}; sleep 60", file.display());
+    let call = command().timeout(Duration::from_millis(500));
+    let error = call.run(shell(&script), &Context::new()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout);
+    let pids = pids(&file, 2).await;
+    assert!(within_a_second(|| !pids.iter().any(|pid| runs(*pid))).await, "{pids:?} live on");
+    // The program itself was ours to reap.
+    assert!(within_a_second(|| !exists(pids[0])).await, "{} is a zombie", pids[0]);
+}
+
+#[tokio::test]
+async fn what_a_program_leaves_behind_ends_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pids");
+    // The child holds the output open: without the end of its group, the call would wait for it.
+    let script = format!("sleep 60 & echo $! > {}", file.display());
+    let out = call(shell(&script)).await.unwrap();
+    assert_eq!(out["stdout"], "");
+    let pids = pids(&file, 1).await;
+    assert!(within_a_second(|| !runs(pids[0])).await, "{pids:?} lives on");
+}

@@ -1,0 +1,255 @@
+//! `http_get`: one GET request to a host that the user allows.
+
+mod retry_after;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use llmspell::schemars::JsonSchema;
+use llmspell::tool::{ErasedTool, Security};
+use llmspell::{Context, Error, Kind, Result, Tool};
+use reqwest::{Client, Response, StatusCode, Url, redirect};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::permission::Permissions;
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(crate = "llmspell::schemars")]
+#[serde(deny_unknown_fields)]
+struct HttpGet {
+    /// The address, beginning with http:// or https://.
+    url: String,
+    /// Request headers.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    /// How the body is read: `auto` takes it for JSON if the server says so.
+    #[serde(default)]
+    format: Format,
+    /// A larger body is an error. The default is 4 MiB.
+    #[serde(default = "four_mebibytes")]
+    max_bytes: usize,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
+#[schemars(crate = "llmspell::schemars")]
+#[serde(rename_all = "lowercase")]
+enum Format {
+    #[default]
+    Auto,
+    Text,
+    Json,
+}
+
+fn four_mebibytes() -> usize {
+    4 << 20
+}
+
+/// What comes out.
+#[derive(Serialize)]
+struct Reply {
+    status: u16,
+    headers: BTreeMap<String, String>,
+    body: Value,
+}
+
+/// How many redirects are followed.
+const REDIRECTS: usize = 5;
+
+/// A server that accepts no connection, or falls silent, is given up; the timeout of the step is usually shorter.
+const CONNECT: Duration = Duration::from_secs(10);
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// How much of the body of an error is shown.
+const SHOWN: usize = 200;
+
+/// The tool.
+pub(crate) fn http_get(permissions: Permissions) -> ErasedTool {
+    let client = Arc::new(Lazy { permissions, client: OnceLock::new() });
+    let get = move |arguments: HttpGet, _: Context| {
+        let client = client.clone();
+        async move { client.get(arguments).await }
+    };
+    let description = "Fetches a page or a document by HTTP. Gives { status, headers, body }; a status of 400 and above is \
+                       an error.";
+    Tool::new("http_get", description, get).security(Security::Restricted).erase()
+}
+
+/// A client that is made when it is first needed: it reads the certificates of the system.
+struct Lazy {
+    permissions: Permissions,
+    client: OnceLock<Client>,
+}
+
+impl Lazy {
+    fn client(&self) -> Result<&Client> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        // Whoever embeds this crate may have chosen a provider already: that one is fine.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let permissions = self.permissions.clone();
+        let client = Client::builder()
+            .user_agent(concat!("llmspell/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT)
+            .read_timeout(SILENCE)
+            .redirect(redirect::Policy::custom(move |attempt| {
+                if attempt.previous().len() > REDIRECTS {
+                    return attempt.error(Refused(format!("more than {REDIRECTS} redirects")));
+                }
+                match allowed(attempt.url(), &permissions) {
+                    Ok(()) => attempt.follow(),
+                    Err(refused) => attempt.error(refused),
+                }
+            }))
+            .build()?;
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    async fn get(&self, arguments: HttpGet) -> Result<Value> {
+        let url = Url::parse(&arguments.url).map_err(|error| {
+            Error::invalid(format!("`{}` is not an address: {error}", arguments.url)).with_source(error)
+        })?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(
+                Error::invalid(format!("`{}:` is not supported", url.scheme())).with_hint("use http: or https:")
+            );
+        }
+        allowed(&url, &self.permissions).map_err(refusal)?;
+        let shown = shown(&url);
+        let mut request = self.client()?.get(url);
+        for (name, value) in &arguments.headers {
+            request = request.header(name, value);
+        }
+        let mut response = request.send().await.map_err(|error| failed(&shown, error))?;
+        let status = response.status();
+        if status.is_client_error() || status.is_server_error() {
+            return Err(refused_by_server(&shown, response).await);
+        }
+        let body = read(&mut response, &shown, arguments.max_bytes).await?;
+        let headers = response.headers().iter();
+        let headers: BTreeMap<_, _> = headers
+            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
+        let json = match arguments.format {
+            Format::Json => true,
+            Format::Text => false,
+            Format::Auto => headers.get("content-type").is_some_and(|kind| is_json(kind)),
+        };
+        let body = if json {
+            serde_json::from_slice(&body).map_err(|error| {
+                Error::failed(format!("GET {shown}: the body is not JSON: {error}")).with_source(error)
+            })?
+        } else {
+            Value::String(String::from_utf8_lossy(&body).into_owned())
+        };
+        Ok(serde_json::to_value(Reply { status: status.as_u16(), headers, body })?)
+    }
+}
+
+/// A request or a redirect that goes where the user did not allow.
+#[derive(Debug)]
+struct Refused(String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+fn allowed(url: &Url, permissions: &Permissions) -> std::result::Result<(), Refused> {
+    let host = url.host_str().unwrap_or_default();
+    if permissions.may_talk_to(host, url.port_or_known_default()) {
+        return Ok(());
+    }
+    Err(Refused(format!("talking to {host} is not allowed")))
+}
+
+fn refusal(refused: Refused) -> Error {
+    Error::new(Kind::Rejected, refused.0).with_hint("allow the host with --allow-net HOST")
+}
+
+/// The address without what may be secret: user, password, query.
+fn shown(url: &Url) -> String {
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
+}
+
+/// Whether a `Content-Type` says JSON: `application/json; charset=utf-8`, `application/ld+json`.
+fn is_json(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || kind.ends_with("+json")
+}
+
+async fn read(response: &mut Response, shown: &str, most: usize) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| failed(shown, error))? {
+        if body.len() + chunk.len() > most {
+            let message = format!("GET {shown}: the body is larger than {most} bytes");
+            return Err(Error::failed(message).with_hint("raise `max_bytes`"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// No answer: the connection failed or broke, or a redirect leads astray.
+fn failed(shown: &str, error: reqwest::Error) -> Error {
+    let error = error.without_url();
+    let mut source: Option<&dyn std::error::Error> = std::error::Error::source(&error);
+    let mut reason = error.to_string();
+    while let Some(inner) = source {
+        if let Some(Refused(why)) = inner.downcast_ref() {
+            return refusal(Refused(format!("GET {shown} leads on, but {why}")));
+        }
+        reason = inner.to_string();
+        source = inner.source();
+    }
+    if error.is_builder() {
+        return Error::invalid(format!("GET {shown}: {reason}")).with_source(error);
+    }
+    Error::failed(format!("GET {shown}: {reason}")).with_source(error).transient()
+}
+
+/// An answer that is an error. Overload and failures of the server may pass; anything else is final.
+async fn refused_by_server(shown: &str, mut response: Response) -> Error {
+    let status = response.status();
+    let wait = response.headers().get("retry-after").and_then(|value| retry_after::wait(value.to_str().ok()?));
+    let mut message = format!("GET {shown}: {status}");
+    if let Ok(Some(body)) = response.chunk().await {
+        let text = String::from_utf8_lossy(&body);
+        let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(SHOWN).collect();
+        if !text.is_empty() {
+            message = format!("{message}: {text}");
+        }
+    }
+    let error = Error::failed(message);
+    let passing = status.is_server_error()
+        || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY);
+    match (passing, wait) {
+        (false, _) => error.permanent(),
+        (true, None) => error.transient(),
+        (true, Some(wait)) => error.with_retry_after(wait),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_in_addresses_are_not_shown() {
+        let url = Url::parse("https://user:pass@example.org:8443/a?token=secret").unwrap();
+        assert_eq!(shown(&url), "https://example.org:8443/a");
+    }
+
+    #[test]
+    fn json_is_recognised_by_its_content_type() {
+        assert!(is_json("application/json; charset=utf-8"));
+        assert!(is_json("application/LD+json"));
+        assert!(!is_json("text/html"));
+    }
+}
