@@ -1,0 +1,337 @@
+//! Runs: a flow over a stream of records, one line of output for each.
+
+mod failures;
+mod input;
+mod lines;
+mod outcome_line;
+mod output;
+mod progress;
+mod records;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use llmspell::{BoxStep, Canceller, Context, Error, Outcome, Quality, Step, Streaming, step};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+pub use failures::{FailureGroup, Failures};
+pub use input::Input;
+pub use output::{Output, Written};
+pub use progress::{Progress, Snapshot};
+
+use crate::flow::Flow;
+use lines::Line;
+use outcome_line::OutcomeLine;
+use progress::RetryWatch;
+use records::{Intake, Records};
+use writer::{Ended, Writer};
+
+/// A flow, the records to run it over, and where the outcomes go.
+///
+/// ```
+/// use llmspell::Context;
+/// use llmspell_flow::{Ending, Flow, Input, Output, Permissions, Run, Source, Toolbox};
+///
+/// let text = "flow: count\nsteps: [{ id: size, tool: text, with: { value: \"${{ inputs.q }}\", count: true } }]";
+/// let flow = Flow::parse(&Source::new("count.yaml", text), &Toolbox::built_in(&Permissions::none()))?;
+/// let records = "{\"q\":\"one two\"}\n{\"q\":5}\n";
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+/// let run = Run::new(flow, Input::from_reader("records", records.as_bytes()), Output::stdout());
+/// let summary = run.limit(8).start(&Context::recording()).await;
+/// assert!(matches!(summary.ending, Ending::Complete));
+/// assert_eq!((summary.ok, summary.failed), (1, 1));
+/// # });
+/// # Ok::<(), llmspell_flow::Diagnostics>(())
+/// ```
+#[must_use = "a run does nothing until it is started"]
+pub struct Run {
+    flow: Flow,
+    input: Input,
+    output: Output,
+    limit: Option<usize>,
+    ordered: bool,
+    progress: Arc<Progress>,
+    stop: watch::Sender<Stop>,
+}
+
+/// How much of a run is still wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stop {
+    No,
+    /// Take no more records; finish those in flight.
+    Drain,
+    /// Stop everything.
+    Abort,
+}
+
+/// Ends a run before its input does; made by [`Run::brake`].
+#[derive(Clone, Debug)]
+pub struct Brake(watch::Sender<Stop>);
+
+impl Brake {
+    /// Takes no more records, and finishes those in flight. Steps that wait to retry make no further attempt.
+    pub fn drain(&self) {
+        self.raise(Stop::Drain);
+    }
+
+    /// Stops what is in flight, too. Its records get no line.
+    pub fn abort(&self) {
+        self.raise(Stop::Abort);
+    }
+
+    fn raise(&self, stop: Stop) {
+        self.0.send_modify(|now| *now = stop.max(*now));
+    }
+}
+
+/// How a run came to its end.
+#[derive(Clone, Debug)]
+pub enum Ending {
+    /// Every record has its line.
+    Complete,
+    /// It was told to [drain](Brake::drain): every record that was taken has its line.
+    Drained,
+    /// It was told to [abort](Brake::abort): records in flight have no line.
+    Aborted,
+    /// Whoever read the output has had enough.
+    NobodyReads,
+    /// The input broke off; the records before that have their lines.
+    InputFailed(Error),
+    /// The output could not be written.
+    OutputFailed(Error),
+}
+
+/// What came of a run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Summary {
+    /// How it ended.
+    pub ending: Ending,
+    /// Records with an output.
+    pub ok: u64,
+    /// Records whose output is less than what was asked for; they are among the `ok`.
+    pub degraded: u64,
+    /// Records without an output.
+    pub failed: u64,
+    /// Why they failed, by step and kind.
+    pub failures: Failures,
+    /// From start to end.
+    pub took: Duration,
+    /// What was written, and where it is; `None` if that is not known.
+    pub written: Option<Written>,
+}
+
+/// How long an aborted run waits for lines to reach the output.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+impl Run {
+    /// A run that keeps the order of the input, and as many records in flight as keep the steps busy.
+    pub fn new(flow: Flow, input: Input, output: Output) -> Self {
+        let (stop, _) = watch::channel(Stop::No);
+        Run { flow, input, output, limit: None, ordered: true, progress: Arc::default(), stop }
+    }
+
+    /// Keeps at most so many records in flight. The default is what the limits of the steps add up to, and 16 for
+    /// each step without one.
+    ///
+    /// # Panics
+    /// If the limit is 0.
+    pub fn limit(mut self, records: usize) -> Self {
+        assert!(records > 0, "a limit must be at least 1: with 0, nothing would ever run");
+        self.limit = Some(records);
+        self
+    }
+
+    /// Writes outcomes as they come, not in the order of the input.
+    pub fn unordered(mut self) -> Self {
+        self.ordered = false;
+        self
+    }
+
+    /// How far the run is, at any time.
+    pub fn progress(&self) -> Arc<Progress> {
+        self.progress.clone()
+    }
+
+    /// What stops the run.
+    pub fn brake(&self) -> Brake {
+        Brake(self.stop.clone())
+    }
+
+    /// Runs to the end. What happens is recorded by `cx`, if it records.
+    pub async fn start(self, cx: &Context) -> Summary {
+        let began = Instant::now();
+        let progress = self.progress.clone();
+        let (cx, canceller) = cx.with_sink(RetryWatch::new(progress.clone())).cancellable();
+        let flow = self.flow.into_step();
+        let limit = self.limit.unwrap_or_else(|| flow.default_in_flight()).max(1);
+        let (records, intake) = Records::new(self.input);
+        let stream = of_lines(flow, progress.clone()).stream(records, &cx).limit(limit);
+        // Room for the outcomes behind a slow record, so that it does not hold up those after it.
+        let stream = if self.ordered { stream.window((8 * limit).clamp(64, 4096)) } else { stream };
+        let writer = Writer::new(self.output);
+        let mut course = Course { stream, writer, intake, progress, degraded: 0, failures: Failures::default() };
+        let mut stop = self.stop.subscribe();
+        let end = tokio::select! {
+            biased;
+            () = braked(&mut stop, &canceller) => End::Aborted,
+            end = course.follow() => end,
+        };
+        let drained = *stop.borrow() >= Stop::Drain;
+        course.finish(end, drained, began).await
+    }
+}
+
+/// Passes on that the run is to drain; completes when it is to be aborted.
+async fn braked(stop: &mut watch::Receiver<Stop>, canceller: &Canceller) {
+    let wait = |least| async move |stop: &mut watch::Receiver<Stop>| stop.wait_for(|now| *now >= least).await.is_ok();
+    if wait(Stop::Drain)(stop).await {
+        canceller.cancel();
+    }
+    if !wait(Stop::Abort)(stop).await {
+        // Nobody can brake any more.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// What a record's task gives: it never fails, so that the time is known also of records that do.
+struct Ran {
+    outcome: Outcome<Value>,
+    took: Duration,
+}
+
+/// The flow over lines.
+fn of_lines(flow: BoxStep<Value, Value>, progress: Arc<Progress>) -> BoxStep<Line, Ran> {
+    let parsed = step(move |line: Line, cx: Context| {
+        let flow = flow.clone();
+        async move { flow.run(records::parse(&line)?, &cx).await }
+    });
+    let observed = Arc::new(parsed.observed());
+    let timed = step(move |line: Line, cx: Context| {
+        let (observed, in_flight) = (observed.clone(), progress.enter());
+        async move {
+            let _in_flight = in_flight;
+            let began = Instant::now();
+            let outcome = observed.run(line, &cx).await?;
+            Ok(Ran { outcome, took: began.elapsed() })
+        }
+    });
+    timed.boxed()
+}
+
+/// A run on its way.
+struct Course {
+    stream: Streaming<BoxStep<Line, Ran>>,
+    writer: Writer,
+    intake: Arc<Intake>,
+    progress: Arc<Progress>,
+    degraded: u64,
+    failures: Failures,
+}
+
+/// Why there are no more outcomes to write.
+enum End {
+    /// The stream has come to its end.
+    Stream,
+    Aborted,
+    /// The writer has ended by itself.
+    Writer(Ended),
+}
+
+impl Course {
+    /// Writes outcomes until there are no more.
+    async fn follow(&mut self) -> End {
+        loop {
+            let outcome = tokio::select! {
+                biased;
+                ended = self.writer.ended() => return End::Writer(ended),
+                outcome = self.stream.next() => outcome,
+            };
+            let Some(outcome) = outcome else { return End::Stream };
+            let line = self.line(outcome);
+            if let Err(ended) = self.writer.write(line).await {
+                return End::Writer(ended);
+            }
+        }
+    }
+
+    /// Counts an outcome and makes its line.
+    fn line(&mut self, ran: Outcome<Ran>) -> Vec<u8> {
+        let (line, end) = self.intake.line(ran.index);
+        let line = match ran.result {
+            Ok(Ran { outcome, took }) => OutcomeLine {
+                index: ran.index,
+                line,
+                result: outcome.result,
+                quality: outcome.quality,
+                causes: outcome.causes,
+                retries: outcome.provenance.retries,
+                took: Some(took),
+            },
+            // The record's task was lost, to a panic for example.
+            Err(error) => OutcomeLine {
+                index: ran.index,
+                line,
+                result: Err(error),
+                quality: ran.quality,
+                causes: ran.causes,
+                retries: ran.provenance.retries,
+                took: None,
+            },
+        };
+        self.progress.bytes_done.fetch_max(end, Ordering::Relaxed);
+        match &line.result {
+            Ok(_) => {
+                self.degraded += u64::from(line.quality != Quality::Full);
+                self.progress.ok.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) => {
+                self.failures.add(line.line, error);
+                self.progress.failed.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        // Maps have text for keys and numbers are finite, so there is always JSON.
+        let mut bytes = serde_json::to_vec(&line).unwrap_or_default();
+        bytes.push(b'\n');
+        bytes
+    }
+
+    /// Stops what is left, and closes the output.
+    async fn finish(self, end: End, drained: bool, began: Instant) -> Summary {
+        self.stream.stop().await;
+        let (ending, ended) = match end {
+            End::Writer(ended) => (Ending::Complete, Some(ended)),
+            End::Aborted => (Ending::Aborted, timeout(LAST_LINES, self.writer.finish(false)).await.ok()),
+            End::Stream => {
+                let ending = match self.intake.failure() {
+                    Some(error) => Ending::InputFailed(error.clone()),
+                    None if drained => Ending::Drained,
+                    None => Ending::Complete,
+                };
+                let complete = matches!(ending, Ending::Complete);
+                (ending, Some(self.writer.finish(complete).await))
+            }
+        };
+        let (ending, written) = match ended {
+            Some(Ended::Written(written)) => (ending, Some(written)),
+            Some(Ended::NobodyReads) => (Ending::NobodyReads, None),
+            Some(Ended::Failed(error)) => (Ending::OutputFailed(error), None),
+            None => (ending, None),
+        };
+        let counted = self.progress.snapshot();
+        Summary {
+            ending,
+            ok: counted.ok,
+            degraded: self.degraded,
+            failed: counted.failed,
+            failures: self.failures,
+            took: began.elapsed(),
+            written,
+        }
+    }
+}
