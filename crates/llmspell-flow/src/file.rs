@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
@@ -10,8 +9,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::duration::Span;
+use crate::entries::Entries;
 use crate::located::Located;
-use crate::node::{Node, entries};
+use crate::node::Node;
 
 /// A flow: steps that turn one record into one output.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -218,49 +218,5 @@ impl JsonSchema for RetryDef {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let table = generator.subschema_for::<RetryTable>();
         json_schema!({ "anyOf": [{ "type": "integer", "minimum": 1, "maximum": 100 }, table] })
-    }
-}
-
-/// A table in the order of the file.
-#[derive(Clone, Debug)]
-pub(crate) struct Entries<T>(pub(crate) Vec<(Located<String>, Located<T>)>);
-
-impl<T> Default for Entries<T> {
-    fn default() -> Self {
-        Entries(Vec::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Table<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Table<T> {
-            type Value = Entries<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a table of names and values")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Entries<T>, A::Error> {
-                Ok(Entries(entries(&mut access)?))
-            }
-        }
-
-        deserializer.deserialize_map(Table(PhantomData))
-    }
-}
-
-impl<T: JsonSchema> JsonSchema for Entries<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Table".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "object", "additionalProperties": generator.subschema_for::<T>() })
     }
 }

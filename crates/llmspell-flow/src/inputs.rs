@@ -4,7 +4,8 @@ use llmspell::{Error, Result};
 use serde_json::{Map, Value};
 
 use crate::diagnostic::{Diagnostic, Source};
-use crate::file::{Entries, InputDef, InputType};
+use crate::entries::{Entries, Entry};
+use crate::file::{InputDef, InputType};
 
 /// The declared fields; `None` if a flow takes any record.
 #[derive(Clone, Debug, Default)]
@@ -22,7 +23,7 @@ impl Inputs {
     /// Takes over what the file says, and notes what is wrong with it.
     pub(crate) fn declared(file: Option<&Entries<InputDef>>, source: &Source, problems: &mut Vec<Diagnostic>) -> Self {
         let Some(entries) = file else { return Inputs(None) };
-        let input = |(name, def): &(crate::located::Located<String>, crate::located::Located<InputDef>)| {
+        let input = |(name, def): &Entry<InputDef>| {
             let given = def.value.default.as_ref();
             let default = given.map(|default| default.value.to_json());
             if let (Some(at), Some(value), Some(kind)) = (given, &default, def.value.kind)

@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use crate::entries::Entries;
 use crate::located::Located;
 
 /// A YAML value whose parts remember where they stand.
@@ -16,7 +17,7 @@ pub(crate) enum Node {
     Plain(Value),
     Text(String),
     List(Vec<Located<Node>>),
-    Map(Vec<(Located<String>, Located<Node>)>),
+    Map(Entries<Node>),
 }
 
 impl Node {
@@ -27,7 +28,7 @@ impl Node {
             Node::Text(text) => Value::String(text.clone()),
             Node::List(items) => items.iter().map(|item| item.value.to_json()).collect(),
             Node::Map(entries) => {
-                let entries = entries.iter().map(|(key, value)| (key.value.clone(), value.value.to_json()));
+                let entries = entries.0.iter().map(|(key, value)| (key.value.clone(), value.value.to_json()));
                 Value::Object(entries.collect::<Map<_, _>>())
             }
         }
@@ -92,20 +93,9 @@ impl<'de> Visitor<'de> for NodeVisitor {
         Ok(Node::List(items))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Node, A::Error> {
-        Ok(Node::Map(entries(&mut access)?))
+    fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Node, A::Error> {
+        Ok(Node::Map(Entries::read(access)?))
     }
-}
-
-/// The entries of a map in the order of the file.
-pub(crate) fn entries<'de, A: MapAccess<'de>, T: Deserialize<'de>>(
-    access: &mut A,
-) -> Result<Vec<(Located<String>, Located<T>)>, A::Error> {
-    let mut entries = Vec::new();
-    while let Some(entry) = access.next_entry()? {
-        entries.push(entry);
-    }
-    Ok(entries)
 }
 
 impl JsonSchema for Node {

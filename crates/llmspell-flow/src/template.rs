@@ -74,7 +74,7 @@ impl Compiler<'_> {
                 Template::List(items).settled()
             }
             Node::Map(entries) => {
-                let entries = entries.iter();
+                let entries = entries.0.iter();
                 let entries: Vec<_> =
                     entries.map(|(key, value)| (key.value.clone(), self.compile(value.as_ref(), check))).collect();
                 Template::Map(entries).settled()

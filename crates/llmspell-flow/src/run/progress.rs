@@ -83,7 +83,8 @@ impl Sink for RetryWatch {
         let begins = matches!(event.fact, Fact::Retrying { .. });
         let ends = matches!(event.fact, Fact::Finished { .. } | Fact::Failed { .. } | Fact::Cancelled { .. });
         // Most calls end without ever having retried.
-        if !begins && !(ends && self.progress.retrying.load(Ordering::Relaxed) > 0) {
+        let may_end = ends && self.progress.retrying.load(Ordering::Relaxed) > 0;
+        if !begins && !may_end {
             return;
         }
         let mut retrying = self.retrying.lock().unwrap_or_else(PoisonError::into_inner);

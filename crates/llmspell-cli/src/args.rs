@@ -1,0 +1,134 @@
+//! What can stand on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Runs flows: steps described in a file, over files of records.
+#[derive(Debug, Parser)]
+#[command(
+    name = "llmspell",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_help = "\
+Data goes to standard output, everything else to standard error.
+`llmspell help exit-codes` and `llmspell help output` say more."
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a flow over records: one JSON object a line in, one outcome a line out.
+    Run(RunArgs),
+    /// Read flow files and say what is wrong with them; run nothing.
+    Check(CheckArgs),
+    /// List the tools that flows can use, or show one of them.
+    Tools(ToolsArgs),
+    /// Explain a command, the exit codes or the output.
+    Help(HelpArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// The flow file.
+    pub(crate) flow: PathBuf,
+
+    /// The records, one JSON object a line; `-` reads standard input.
+    #[arg(short, long, value_name = "FILE", env = "LLMSPELL_INPUT")]
+    pub(crate) input: PathBuf,
+
+    /// Where the outcomes go; `-` is standard output. FILE is written beside its place, as FILE.partial, and replaced
+    /// when the run is complete.
+    #[arg(short, long, value_name = "FILE", default_value = "-", env = "LLMSPELL_OUTPUT")]
+    pub(crate) output: PathBuf,
+
+    /// Overwrite a FILE.partial that an interrupted run has left.
+    #[arg(long, env = "LLMSPELL_FORCE")]
+    pub(crate) force: bool,
+
+    /// Records in flight at most. By default, as many as keep the steps busy.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), env = "LLMSPELL_LIMIT")]
+    pub(crate) limit: Option<u32>,
+
+    /// Write outcomes as they come instead of in the order of the input.
+    #[arg(long, env = "LLMSPELL_UNORDERED")]
+    pub(crate) unordered: bool,
+
+    #[command(flatten)]
+    pub(crate) allow: AllowArgs,
+
+    /// How progress is shown, on standard error.
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Progress::Auto, env = "LLMSPELL_PROGRESS")]
+    pub(crate) progress: Progress,
+
+    /// The report at the end, on standard error.
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Report::Text, env = "LLMSPELL_REPORT")]
+    pub(crate) report: Report,
+
+    /// Show neither progress nor report, only errors.
+    #[arg(short, long, env = "LLMSPELL_QUIET")]
+    pub(crate) quiet: bool,
+}
+
+/// What the tools of a flow may touch; nothing by default.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Permissions")]
+pub(crate) struct AllowArgs {
+    /// Let `read_file` read a folder or a file; repeatable. In the variable, paths are separated by `:`.
+    #[arg(long, value_name = "DIR", env = "LLMSPELL_ALLOW_READ", value_delimiter = ':')]
+    pub(crate) allow_read: Vec<PathBuf>,
+
+    /// Let `http_get` talk to a host, such as `example.org` or `localhost:8080`; `*` is any; repeatable. In the
+    /// variable, hosts are separated by `,`.
+    #[arg(long, value_name = "HOST", env = "LLMSPELL_ALLOW_NET", value_delimiter = ',')]
+    pub(crate) allow_net: Vec<String>,
+
+    /// Let `command` run programs, with all your rights.
+    #[arg(long, env = "LLMSPELL_ALLOW_COMMAND")]
+    pub(crate) allow_command: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    /// A bar on a terminal, plain lines elsewhere.
+    Auto,
+    /// A bar.
+    Bar,
+    /// A line every few seconds.
+    Plain,
+    /// Nothing.
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Report {
+    /// A short table.
+    Text,
+    /// The whole report as JSON.
+    Json,
+    /// Nothing.
+    None,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CheckArgs {
+    /// The flow files.
+    #[arg(required = true)]
+    pub(crate) flows: Vec<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ToolsArgs {
+    /// The tool to show, with the schema of its arguments.
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct HelpArgs {
+    /// A command, `exit-codes` or `output`.
+    pub(crate) topic: Option<String>,
+}

@@ -1,0 +1,62 @@
+//! `llmspell help`: commands and topics.
+
+use clap::CommandFactory;
+
+use crate::args::{Args, HelpArgs};
+use crate::exit::{Exit, Failure};
+use crate::show;
+
+const EXIT_CODES: &str = "\
+Exit codes
+
+  0    all went well; also if the reader of the output has had enough (`| head`)
+  1    a bug in llmspell
+  2    wrong usage, or a flow, input or output that cannot be used
+  3    the run is complete, but some records failed
+  4    the flow needs a permission that was not given
+  130  interrupted (Ctrl-C): the first time the run takes no more records and
+       finishes those in flight, the second time it stops at once";
+
+const OUTPUT: &str = "\
+Output
+
+One JSON object a line, exactly one for each record, in the order of the input
+unless --unordered is given.
+
+  index     the place of the record, from 0
+  line      its line in the input, from 1; blank lines are skipped
+  status    \"ok\" or \"failed\"
+  quality   if ok: \"full\", \"partial\" or \"fallback\"
+  output    if ok: what the flow made of the record
+  error     if failed: kind, message and, where known, path (flow and step),
+            attempts, retry_after_ms, causes (earlier attempts), hint
+  causes    what failed on the way without stopping the record, if anything did
+  retries   attempts beyond the first, over all steps
+  took_ms   from the start of the first step to the end of the last, waiting
+            included; null if that is not known
+
+A record that is not JSON, or lacks what the flow asks for under `inputs`, is an
+outcome too: \"failed\" with kind \"invalid\" and no path.
+
+With --output FILE, lines go to FILE.partial; it becomes FILE when the run is
+complete, and stays FILE.partial if the run is interrupted.";
+
+/// Shows a topic, or the help of a command.
+pub(crate) fn help(args: &HelpArgs) -> Result<Exit, Failure> {
+    let mut command = Args::command();
+    command.build();
+    let text = match args.topic.as_deref() {
+        None => command.render_help().to_string(),
+        Some("exit-codes") => EXIT_CODES.to_owned(),
+        Some("output") => OUTPUT.to_owned(),
+        Some(topic) => match command.find_subcommand_mut(topic) {
+            Some(command) => command.render_long_help().to_string(),
+            None => {
+                let hint = "the topics are: run, check, tools, exit-codes, output";
+                return Err(Failure::invalid(format!("error: there is no help on `{topic}`\n\nhint: {hint}")));
+            }
+        },
+    };
+    show::data(text.trim_end()).map_err(Failure::output)?;
+    Ok(Exit::Ok)
+}

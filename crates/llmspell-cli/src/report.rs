@@ -1,0 +1,136 @@
+//! What a run came to, in few lines.
+
+use std::time::Duration;
+
+use llmspell::{Report, StageReport, StepReport};
+use llmspell_flow::{Ending, Summary};
+
+use crate::meter::per_second;
+use crate::show::{count, counted};
+
+/// The first lines: how many records, what became of them, where they are.
+pub(crate) fn summary(name: &str, summary: &Summary) -> String {
+    let done = summary.ok + summary.failed;
+    let seconds = summary.took.as_secs_f64();
+    let rate = if seconds > 0.0 { per_second(done as f64 / seconds) } else { per_second(0.0) };
+    let mut text =
+        format!("{name}: {} in {} ({rate}), {} ok", counted(done, "record"), time(summary.took), count(summary.ok));
+    if summary.degraded > 0 {
+        text = format!("{text} ({} degraded)", count(summary.degraded));
+    }
+    if summary.failed > 0 {
+        text = format!("{text}, {} failed", count(summary.failed));
+    }
+    match (&summary.ending, &summary.written) {
+        (Ending::Complete, Some(written)) => {
+            if let Some(path) = &written.path {
+                text = format!("{text}\noutput: {}", path.display());
+            }
+        }
+        (_, Some(written)) => {
+            let place = match &written.path {
+                Some(path) => format!(" in {}", path.display()),
+                None => String::new(),
+            };
+            text = format!("{text}\nincomplete: {} written{place}", counted(written.lines, "line"));
+        }
+        (_, None) => text = format!("{text}\nincomplete: the output did not take its last lines"),
+    }
+    text
+}
+
+/// Why records failed: one entry for each step and kind.
+pub(crate) fn failures(summary: &Summary) -> Option<String> {
+    let groups = summary.failures.groups();
+    if groups.is_empty() {
+        return None;
+    }
+    let mut text = "failed:".to_owned();
+    for group in groups.iter().take(SHOWN) {
+        let path = if group.path.is_empty() { "record" } else { &group.path };
+        let message: String = group.first.message().chars().take(160).collect();
+        text = format!("{text}\n  {} × {path}: {}", count(group.count), group.kind);
+        text = format!("{text}\n      first at line {}: {}", group.first_line, message.replace('\n', " "));
+        if let Some(hint) = group.first.hint() {
+            text = format!("{text}\n      hint: {hint}");
+        }
+    }
+    let hidden = groups.len().saturating_sub(SHOWN) as u64;
+    if hidden > 0 || summary.failures.others() > 0 {
+        text = format!("{text}\n  and other kinds; see the `error` of each line");
+    }
+    Some(text)
+}
+
+/// How many sorts of failures are listed.
+const SHOWN: usize = 8;
+
+/// Where the time went: one line for each step.
+pub(crate) fn steps(report: &Report) -> Option<String> {
+    let pipeline = report.pipelines.first()?;
+    let header = ["step", "limit", "ok", "failed", "retries", "p50", "p95", "waited", "busy"].map(str::to_owned);
+    let mut rows = vec![header];
+    for stage in &pipeline.stages {
+        let path = pipeline.path.join(&stage.name);
+        let Some(step) = report.steps.iter().find(|step| step.path == path) else { continue };
+        rows.push(row(stage, step));
+    }
+    let mut text = table(&rows);
+    text = format!("{text}\nspeedup {:.1}× over one call at a time", report.speedup);
+    // Work that computes is held up by the cores, work that comes slowly by the input: no limit would help.
+    if pipeline.efficiency >= 0.5 {
+        text = format!("{text}; {:.0} % of the best for these limits", 100.0 * pipeline.efficiency);
+    }
+    if let Some(slowest) = pipeline.stages.iter().max_by_key(|stage| stage.work / limit(stage)) {
+        text = format!("{text}; slowest step: {}", slowest.name);
+    }
+    Some(text)
+}
+
+/// What the work of a step is spread over; one without a limit holds nobody up.
+fn limit(stage: &StageReport) -> u32 {
+    stage.limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(1024)
+}
+
+fn row(stage: &StageReport, step: &StepReport) -> [String; 9] {
+    let some = |number: u64| if number == 0 { "-".to_owned() } else { count(number) };
+    let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+    [
+        stage.name.clone(),
+        stage.limit.map_or("-".to_owned(), |limit| limit.to_string()),
+        count(step.ok),
+        some(step.failed + step.cancelled),
+        some(step.attempts.saturating_sub(step.calls)),
+        time(step.p50),
+        time(step.p95),
+        time(stage.waited / u32::try_from(stage.records).unwrap_or(u32::MAX).max(1)),
+        stage.utilisation.map_or("-".to_owned(), percent),
+    ]
+}
+
+/// Columns apart by two spaces, the first to the left, numbers to the right.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |row: &[String; N]| {
+        let mut line = format!("{:1$}", row[0], widths[0]);
+        for (cell, width) in row.iter().zip(widths).skip(1) {
+            line = format!("{line}  {cell:>width$}");
+        }
+        line
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// `85 µs`, `1.2 ms`, `3.4 s`, `12 min 5 s`.
+fn time(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    let digits = |number: f64| if number < 9.95 { format!("{number:.1}") } else { format!("{number:.0}") };
+    match seconds {
+        _ if time.is_zero() => "0".to_owned(),
+        _ if seconds < 1e-3 => format!("{} µs", digits(seconds * 1e6)),
+        _ if seconds < 1.0 => format!("{} ms", digits(seconds * 1e3)),
+        _ if seconds < 120.0 => format!("{} s", digits(seconds)),
+        _ => format!("{} min {} s", time.as_secs() / 60, time.as_secs() % 60),
+    }
+}

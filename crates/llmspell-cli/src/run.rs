@@ -1,0 +1,142 @@
+//! `llmspell run`: a flow over records.
+
+use std::path::Path;
+
+use llmspell::Context;
+use llmspell_flow::{Brake, Ending, Flow, Input, LoadError, Output, Run, Summary};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::allow;
+use crate::args::{Progress, Report, RunArgs};
+use crate::exit::{Exit, Failure, story};
+use crate::interrupt::Interrupts;
+use crate::meter::{Meter, TICK};
+use crate::{report, show};
+
+/// Everything that can be wrong is found before the first record is read; then the run.
+pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
+    let toolbox = allow::toolbox(&args.allow)?;
+    let flow = Flow::load(&args.flow, &toolbox).map_err(|wrong| match wrong {
+        LoadError::Read(error) => Failure::from(error),
+        LoadError::Wrong(problems) => Failure::invalid(problems),
+    })?;
+    flow.permitted().map_err(|refused| Failure { exit: Exit::NotAllowed, text: refused.to_string() })?;
+    let input = if is_dash(&args.input) { Input::stdin() } else { Input::open(&args.input)? };
+    let output = if is_dash(&args.output) { Output::stdout() } else { create(args)? };
+
+    let runtime = runtime()?;
+    let name = flow.name().to_owned();
+    let progress = if args.quiet { Progress::None } else { args.progress };
+    let meter = Meter::new(progress, &name, input.size());
+    let report = if args.quiet { Report::None } else { args.report };
+    let cx = if report == Report::None { Context::new() } else { Context::recording() };
+    let mut run = Run::new(flow, input, output);
+    if let Some(limit) = args.limit {
+        run = run.limit(limit as usize);
+    }
+    if args.unordered {
+        run = run.unordered();
+    }
+    let summary = runtime.block_on(watch(run, &cx, meter));
+    // A thread that waits for standard input cannot be woken; it must not keep the program.
+    runtime.shutdown_background();
+
+    let summary = summary?;
+    tell(&name, &summary, &cx, report, args.quiet);
+    end(&summary)
+}
+
+fn is_dash(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+fn create(args: &RunArgs) -> Result<Output, Failure> {
+    let same = |a: &Path, b: &Path| Some(a.canonicalize().ok()? == b.canonicalize().ok()?);
+    if args.output.is_file() && same(&args.input, &args.output) == Some(true) {
+        let shown = args.output.display();
+        return Err(Failure::invalid(format!(
+            "error: {shown} is both input and output\n\nhint: give --output another name"
+        )));
+    }
+    Ok(Output::create(&args.output, args.force)?)
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    Builder::new_multi_thread().enable_all().build().map_err(|error| Failure {
+        exit: Exit::Bug,
+        text: format!("error: the runtime cannot start: {error}\n\nhint: the system may be out of threads"),
+    })
+}
+
+/// Runs to the end, shows how far it is, and listens to Ctrl-C.
+async fn watch(run: Run, cx: &Context, mut meter: Meter) -> Result<Summary, Failure> {
+    let mut interrupts = Interrupts::listen().map_err(|error| Failure {
+        exit: Exit::Bug,
+        text: format!("error: cannot listen to signals: {error}\n\nhint: this should not happen; please report it"),
+    })?;
+    let (progress, brake) = (run.progress(), run.brake());
+    let mut pressed = 0;
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut running = std::pin::pin!(run.start(cx));
+    loop {
+        tokio::select! {
+            biased;
+            () = interrupts.next() => {
+                pressed += 1;
+                interrupt(pressed, &brake, &meter, progress.snapshot().in_flight);
+            }
+            summary = &mut running => {
+                meter.clear();
+                return Ok(summary);
+            }
+            _ = ticks.tick() => meter.draw(progress.snapshot()),
+        }
+    }
+}
+
+fn interrupt(pressed: u32, brake: &Brake, meter: &Meter, in_flight: usize) {
+    if pressed == 1 {
+        brake.drain();
+        let records = show::counted(in_flight as u64, "record");
+        meter.say(&format!("stopping: {records} in flight will be finished; Ctrl-C again stops at once"));
+    } else {
+        brake.abort();
+        meter.say("stopping at once");
+    }
+}
+
+fn tell(name: &str, summary: &Summary, cx: &Context, report: Report, quiet: bool) {
+    if matches!(summary.ending, Ending::NobodyReads) {
+        return;
+    }
+    let incomplete = !matches!(summary.ending, Ending::Complete);
+    if !quiet || incomplete {
+        show::note(&report::summary(name, summary));
+    }
+    match report {
+        Report::None => {}
+        Report::Json => match serde_json::to_string(&cx.report()) {
+            Ok(json) => show::note(&json),
+            Err(error) => show::problem(&format!("error: the report is no JSON: {error}")),
+        },
+        Report::Text => {
+            let parts = [report::steps(&cx.report()), report::failures(summary)];
+            for part in parts.into_iter().flatten() {
+                show::note(&format!("\n{part}"));
+            }
+        }
+    }
+}
+
+fn end(summary: &Summary) -> Result<Exit, Failure> {
+    match &summary.ending {
+        Ending::Complete if summary.failed > 0 => Ok(Exit::RecordsFailed),
+        Ending::Complete | Ending::NobodyReads => Ok(Exit::Ok),
+        Ending::Drained | Ending::Aborted => Ok(Exit::Interrupted),
+        Ending::InputFailed(error) | Ending::OutputFailed(error) => {
+            Err(Failure::invalid(format!("error: {}", story(error))))
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Text for people, on standard error and standard output, with colour where it is wanted.
+
+use std::io::{self, Write};
+
+use anstyle::{AnsiColor, Style};
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+/// Shows what is wrong. Colour marks what the words say already.
+pub(crate) fn problem(text: &str) {
+    let mut err = anstream::stderr().lock();
+    for line in text.lines() {
+        // A standard error that nobody reads changes nothing.
+        let _ = writeln!(err, "{}", painted(line));
+    }
+}
+
+fn painted(line: &str) -> String {
+    for (label, style) in [("error:", ERROR), ("hint:", HINT)] {
+        if let Some(rest) = line.strip_prefix(label) {
+            return format!("{style}{label}{style:#}{rest}");
+        }
+    }
+    match line.split_once('|') {
+        Some((margin, mark)) if margin.trim().is_empty() && mark.trim_start().starts_with('^') => {
+            format!("{margin}|{ERROR}{mark}{ERROR:#}")
+        }
+        _ => line.to_owned(),
+    }
+}
+
+/// Shows something that is neither data nor wrong.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// Writes data. A reader that has had enough is no error.
+pub(crate) fn data(text: &str) -> io::Result<()> {
+    match writeln!(anstream::stdout().lock(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// Breaks a text into lines of at most `width` characters, all but the first indented.
+pub(crate) fn wrapped(text: &str, width: usize, indent: usize) -> String {
+    let mut out = String::new();
+    let mut column = 0;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if column > 0 && column + 1 + length > width {
+            out.push('\n');
+            out.push_str(&" ".repeat(indent));
+            column = 0;
+        } else if column > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += length;
+    }
+    out
+}
+
+/// A number with its thousands apart: `3,115`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 record`, `3,115 records`.
+pub(crate) fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_texts_are_set_for_reading() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(3_115), "3,115");
+        assert_eq!(count(1_234_567), "1,234,567");
+        assert_eq!(counted(1, "record"), "1 record");
+        assert_eq!(wrapped("one two three", 7, 2), "one two\n  three");
+    }
+}

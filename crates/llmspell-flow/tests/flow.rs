@@ -1,0 +1,124 @@
+//! What a flow does with its records. The clock is paused: times are exact.
+
+use std::time::Duration;
+
+use llmspell::{Context, Kind, Outcome, Step};
+use llmspell_flow::{Flow, Permissions, Source, Toolbox};
+use serde_json::{Value, json};
+
+fn flow(text: &str) -> llmspell::BoxStep<Value, Value> {
+    let toolbox = Toolbox::built_in(&Permissions::none());
+    Flow::parse(&Source::new("f.yaml", text), &toolbox).unwrap_or_else(|wrong| panic!("{wrong}")).into_step()
+}
+
+async fn one(text: &str, record: Value) -> Outcome<Value> {
+    flow(text).observed().run(record, &Context::new()).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_overlap_across_steps_and_each_step_has_its_limit() {
+    let cx = Context::recording();
+    let flow = flow(
+        "flow: f\nsteps:\n  - { id: a, tool: slow, with: { delay_ms: 100 }, limit: 1 }\n\
+         \x20 - { id: b, tool: slow, with: { delay_ms: 200 }, limit: 1 }\n\
+         \x20 - { id: c, tool: slow, with: { delay_ms: 150, value: \"${{ item.index }}\" }, limit: 1 }\n",
+    );
+    let began = tokio::time::Instant::now();
+    let out = flow.stream([json!({}), json!({}), json!({})], &cx).ordered().try_collect().await.unwrap();
+    assert_eq!(out, [json!(0), json!(1), json!(2)]);
+    // One worker a step: the first record fills the steps, then the slowest sets the pace.
+    assert_eq!(began.elapsed(), Duration::from_millis(100 + 3 * 200 + 150));
+    let report = cx.report();
+    let paths: Vec<&str> = report.steps.iter().map(|step| step.path.as_str()).collect();
+    assert_eq!(paths, ["f", "f.a", "f.b", "f.c"]);
+    assert_eq!(report.pipelines[0].stages.len(), 3);
+    assert!(report.pipelines[0].efficiency > 0.99);
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_name_the_flow_and_the_step() {
+    let text = "flow: f\nsteps:\n  - { id: a, tool: slow, with: { failure_rate: 1.0 } }\n  - { id: b, tool: slow }\n";
+    let error = one(text, json!({})).await.result.unwrap_err();
+    assert_eq!(error.to_string(), "f.a: simulated failure");
+
+    let text = "flow: f\nsteps:\n  - { id: a, tool: slow }\noutput: { x: \"${{ steps.a.b.c }}\" }\n";
+    let error = one(text, json!({})).await.result.unwrap_err();
+    assert_eq!(error.path().unwrap().as_str(), "f.output");
+
+    let text = "flow: f\nsteps:\n  - { id: a, tool: text, with: { value: \"${{ inputs.n }}\" } }\n";
+    let error = one(text, json!({ "n": 5 })).await.result.unwrap_err();
+    assert!(error.to_string().starts_with("f.a: invalid arguments"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_attempt_has_its_timeout_and_the_deadline_covers_all() {
+    let text = |rest: &str| {
+        format!("flow: f\nsteps:\n  - id: a\n    tool: slow\n    with: {{ delay_ms: 2000, value: 7 }}\n{rest}")
+    };
+    let began = tokio::time::Instant::now();
+    let outcome = one(&text("    timeout: [1s, 3s]\n    retry: { max: 2, base: 1ms }\n"), json!({})).await;
+    assert_eq!(outcome.result.unwrap(), 7);
+    assert_eq!(outcome.provenance.retries, 1);
+    assert!((3000..3010).contains(&began.elapsed().as_millis()));
+
+    let error = one(&text("    timeout: 1s\n    retry: { max: 2, base: 1ms }\n"), json!({})).await.result.unwrap_err();
+    assert_eq!((error.kind(), error.attempts()), (Kind::Exhausted, 2));
+
+    let error = one(&text("    deadline: 1500ms\n    retry: 5\n"), json!({})).await.result.unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_named_errors_are_retried() {
+    let text = |on: &str| {
+        format!(
+            "flow: f\nsteps:\n  - id: a\n    tool: slow\n    with: {{ failure_rate: 1 }}\n    retry: {{ max: 3, on: [{on}] }}\n"
+        )
+    };
+    assert_eq!(one(&text("timeout"), json!({})).await.result.unwrap_err().attempts(), 1);
+    for on in ["failed", "transient", "timeout, failed"] {
+        assert_eq!(one(&text(on), json!({})).await.result.unwrap_err().attempts(), 3, "{on}");
+    }
+}
+
+#[tokio::test]
+async fn records_must_have_what_the_flow_asks_for() {
+    let text = "flow: f\ninputs:\n  a: { type: integer }\n  b: { type: string, default: none }\n  c: { required: false }\n\
+                steps: [{ id: all, tool: json, with: { value: \"${{ [inputs.a, inputs.b, inputs.c] }}\" } }]\n";
+    let run = async |record: Value| one(text, record).await.result.map_err(|error| error.to_string());
+    assert_eq!(run(json!({ "a": 1, "more": true })).await, Ok(json!([1, "none", null])));
+    assert_eq!(run(json!({ "a": 1, "b": null, "c": [2] })).await, Ok(json!([1, "none", [2]])));
+    assert_eq!(run(json!({})).await, Err("the record has no field `a`".to_owned()));
+    assert_eq!(run(json!({ "a": 1.5 })).await, Err("the field `a` is not an integer".to_owned()));
+    assert_eq!(run(json!({ "a": null })).await, Err("the field `a` is not an integer".to_owned()));
+    assert_eq!(run(json!([])).await, Err("the record is not a JSON object".to_owned()));
+}
+
+#[tokio::test]
+async fn what_a_record_says_is_never_a_template() {
+    let text = "flow: f\nsteps:\n  - { id: a, tool: text, with: { value: \"<${{ inputs.q }}>\" } }\n\
+                \x20 - { id: b, tool: text, with: { value: \"${{ steps.a }}\" } }\noutput: ${{ steps.b }}\n";
+    let said = "${{ steps.nothing }} {% if %} }}";
+    assert_eq!(one(text, json!({ "q": said })).await.result.unwrap(), format!("<{said}>"));
+}
+
+#[test]
+fn tools_beyond_computing_need_permission() {
+    let text = "flow: f\nsteps:\n  - { id: a, tool: command, with: { argv: [ls] } }\n  - { id: b, tool: slow }\n";
+    let source = Source::new("f.yaml", text);
+    let refused = Flow::parse(&source, &Toolbox::built_in(&Permissions::none())).unwrap().permitted().unwrap_err();
+    let shown = refused.to_string();
+    assert!(shown.contains("privileged and was not allowed") && shown.contains("--allow-command"), "{shown}");
+    let allowed = Toolbox::built_in(&Permissions::none().allow_command());
+    assert!(Flow::parse(&source, &allowed).unwrap().permitted().is_ok());
+}
+
+#[tokio::test]
+async fn any_tool_can_be_added() {
+    let shout = llmspell::Tool::new("shout", "Shouts.", |value: Value, _| async move { Ok(format!("{value}!")) });
+    let toolbox = Toolbox::empty().with(shout.erase());
+    let source = Source::new("f.yaml", "flow: f\nsteps: [{ id: a, tool: shout, with: { x: 1 } }]\n");
+    let flow = Flow::parse(&source, &toolbox).unwrap();
+    assert!(flow.permitted().is_ok());
+    assert_eq!(flow.into_step().run(json!({}), &Context::new()).await.unwrap(), "{\"x\":1}!");
+}

@@ -1,0 +1,147 @@
+//! `http_get` against a real server.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use llmspell::{Context, Error, Kind, Step};
+use llmspell_flow::{Permissions, Toolbox};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+/// A server that answers each path in its own way, and counts the requests.
+struct Server {
+    address: String,
+    requests: Arc<AtomicUsize>,
+    _accepting: tokio::task::JoinSet<()>,
+}
+
+async fn server() -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let requests = Arc::<AtomicUsize>::default();
+    let mut accepting = tokio::task::JoinSet::new();
+    let (host, counted) = (address.clone(), requests.clone());
+    accepting.spawn(async move {
+        let mut connections = tokio::task::JoinSet::new();
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let (host, counted) = (host.clone(), counted.clone());
+            connections.spawn(async move {
+                let mut request = vec![0; 4096];
+                let read = socket.read(&mut request).await.unwrap_or(0);
+                let request = String::from_utf8_lossy(&request[..read]).into_owned();
+                let number = counted.fetch_add(1, Ordering::Relaxed);
+                let path = request.split(' ').nth(1).unwrap_or_default();
+                if path == "/silent" {
+                    std::future::pending::<()>().await;
+                }
+                let _ = socket.write_all(answer(path, &request, number, &host).as_bytes()).await;
+            });
+        }
+    });
+    Server { address, requests, _accepting: accepting }
+}
+
+fn answer(path: &str, request: &str, number: usize, host: &str) -> String {
+    let (status, headers, body) = match path {
+        "/text" => ("200 OK", "content-type: text/plain".to_owned(), "hello".to_owned()),
+        "/json" => ("200 OK", "content-type: application/json; charset=utf-8".to_owned(), "{\"a\":[1]}".to_owned()),
+        "/echo" => ("200 OK", String::new(), request.to_owned()),
+        "/large" => ("200 OK", String::new(), "x".repeat(100_000)),
+        "/busy" if number == 0 => ("429 Too Many Requests", "retry-after: 1".to_owned(), String::new()),
+        "/busy" => ("200 OK", String::new(), "done".to_owned()),
+        "/broken" => ("503 Service Unavailable", String::new(), "come back\n later".to_owned()),
+        "/hop" => ("302 Found", format!("location: http://{host}/text"), String::new()),
+        "/astray" => ("302 Found", "location: http://example.org/".to_owned(), String::new()),
+        "/loop" => ("302 Found", format!("location: http://{host}/loop"), String::new()),
+        _ => ("404 Not Found", String::new(), "nothing here".to_owned()),
+    };
+    let headers = if headers.is_empty() { headers } else { format!("{headers}\r\n") };
+    format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+}
+
+impl Server {
+    async fn get(&self, path: &str, more: Value) -> Result<Value, Error> {
+        let mut arguments = more;
+        arguments["url"] = format!("http://{}{path}", self.address).into();
+        let toolbox = Toolbox::built_in(&Permissions::none().allow_net("127.0.0.1"));
+        let get = toolbox.get("http_get").unwrap().clone();
+        get.timeout(Duration::from_secs(10)).run(arguments, &Context::new()).await
+    }
+}
+
+#[tokio::test]
+async fn bodies_are_text_or_json() {
+    let server = server().await;
+    let text = server.get("/text", json!({})).await.unwrap();
+    assert_eq!((&text["status"], &text["body"]), (&json!(200), &json!("hello")));
+    assert_eq!(text["headers"]["content-type"], "text/plain");
+    assert_eq!(server.get("/json", json!({})).await.unwrap()["body"], json!({ "a": [1] }));
+    assert_eq!(server.get("/json", json!({ "format": "text" })).await.unwrap()["body"], "{\"a\":[1]}");
+    assert!(server.get("/text", json!({ "format": "json" })).await.unwrap_err().message().contains("not JSON"));
+    let echoed = server.get("/echo", json!({ "headers": { "x-key": "value" } })).await.unwrap();
+    let request = echoed["body"].as_str().unwrap();
+    assert!(request.contains("x-key: value") && request.contains("user-agent: llmspell/"), "{request}");
+}
+
+#[tokio::test]
+async fn errors_say_whether_another_attempt_may_help() {
+    let server = server().await;
+    let error = server.get("/nothing?key=secret", json!({})).await.unwrap_err();
+    assert!(!error.is_transient());
+    assert!(error.message().ends_with("/nothing: 404 Not Found: nothing here"), "{error}");
+    let error = server.get("/broken", json!({})).await.unwrap_err();
+    assert!(error.is_transient() && error.message().contains("come back later"), "{error}");
+    let error = server.get("/large", json!({ "max_bytes": 1000 })).await.unwrap_err();
+    assert!(error.hint().is_some(), "{error}");
+
+    let toolbox = Toolbox::built_in(&Permissions::none().allow_net("*"));
+    let get = toolbox.get("http_get").unwrap();
+    // The port was free a moment ago, and nobody listens on it.
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let error = get.run(json!({ "url": format!("http://{free}/") }), &Context::new()).await.unwrap_err();
+    assert!(error.is_transient() && error.message().contains("refused"), "{error}");
+    for url in ["nonsense", "ftp://example.org", "file:///etc/passwd", ""] {
+        assert_eq!(get.run(json!({ "url": url }), &Context::new()).await.unwrap_err().kind(), Kind::Invalid, "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_time_gets_it() {
+    let server = server().await;
+    let error = server.get("/busy", json!({})).await.unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(1)));
+    assert_eq!(server.get("/busy", json!({})).await.unwrap()["body"], "done");
+}
+
+#[tokio::test]
+async fn redirects_are_followed_where_they_may_lead() {
+    let server = server().await;
+    assert_eq!(server.get("/hop", json!({})).await.unwrap()["body"], "hello");
+    let error = server.get("/astray", json!({})).await.unwrap_err();
+    assert!(error.message().contains("example.org is not allowed"), "{error}");
+    assert_eq!(error.kind(), Kind::Rejected);
+    let before = server.requests.load(Ordering::Relaxed);
+    assert!(server.get("/loop", json!({})).await.unwrap_err().message().contains("redirects"));
+    assert!(server.requests.load(Ordering::Relaxed) - before < 10);
+}
+
+#[tokio::test]
+async fn hosts_that_were_not_allowed_are_not_asked() {
+    let server = server().await;
+    let toolbox = Toolbox::built_in(&Permissions::none().allow_net("example.org"));
+    let arguments = json!({ "url": format!("http://{}/text", server.address) });
+    let error = toolbox.get("http_get").unwrap().run(arguments, &Context::new()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Rejected);
+    assert_eq!(server.requests.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_silent_server_is_given_up_with_the_step() {
+    let server = server().await;
+    let toolbox = Toolbox::built_in(&Permissions::none().allow_net("*"));
+    let get = toolbox.get("http_get").unwrap().clone().timeout(Duration::from_millis(100));
+    let arguments = json!({ "url": format!("http://{}/silent", server.address) });
+    assert_eq!(get.run(arguments, &Context::new()).await.unwrap_err().kind(), Kind::Timeout);
+}
