@@ -56,7 +56,7 @@ impl Object for View {
         match key.as_str()? {
             "inputs" => Some(self.inputs.clone()),
             "steps" => Some(minijinja::Value::from_object(self.outputs.clone())),
-            "item" => Some(minijinja::Value::from_iter([("index", self.index)])),
+            "item" => Some(minijinja::Value::from_pairs([("index", self.index)])),
             _ => None,
         }
     }

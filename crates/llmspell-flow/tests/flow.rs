@@ -1,4 +1,5 @@
 //! What a flow does with its records. The clock is paused: times are exact.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! `http_get` against a real server.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
