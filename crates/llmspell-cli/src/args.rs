@@ -96,8 +96,6 @@ pub(crate) struct AllowArgs {
 pub(crate) enum Progress {
     /// A bar on a terminal, plain lines elsewhere.
     Auto,
-    /// A bar.
-    Bar,
     /// A line every few seconds.
     Plain,
     /// Nothing.

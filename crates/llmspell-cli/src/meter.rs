@@ -31,15 +31,10 @@ const LINE: Duration = Duration::from_secs(3);
 
 impl Meter {
     pub(crate) fn new(how: Progress, name: &str, size: Option<u64>) -> Self {
-        let bar = match how {
-            Progress::Auto => std::io::stderr().is_terminal(),
-            Progress::Bar => true,
-            Progress::Plain | Progress::None => false,
-        };
         let face = match how {
             Progress::None => Face::None,
-            _ if bar => Face::Bar(draw(size)),
-            _ => Face::Plain { last: Instant::now() },
+            Progress::Auto if std::io::stderr().is_terminal() => Face::Bar(draw(size)),
+            Progress::Auto | Progress::Plain => Face::Plain { last: Instant::now() },
         };
         Meter { face, name: name.to_owned(), size, rate: Rate::default() }
     }
@@ -49,9 +44,11 @@ impl Meter {
         match &mut self.face {
             Face::None => {}
             Face::Bar(bar) => {
-                bar.set_position(now.bytes_done);
                 bar.set_message(words(&now, rate));
-                bar.tick();
+                match self.size {
+                    Some(_) => bar.set_position(now.bytes_done),
+                    None => bar.tick(),
+                }
             }
             Face::Plain { last } => {
                 if last.elapsed() >= LINE {
@@ -83,7 +80,7 @@ impl Meter {
 /// The bar shows how much of the input is done; without a size it only shows that there is life.
 fn draw(size: Option<u64>) -> ProgressBar {
     let template = match size {
-        Some(_) => "{bar:24} {percent:>3} %  {wide_msg}",
+        Some(_) => "{bar:16} {percent:>3} %  {wide_msg}",
         None => "{spinner} {wide_msg}",
     };
     let bar = ProgressBar::with_draw_target(size, ProgressDrawTarget::stderr());
@@ -108,7 +105,7 @@ fn words(now: &Snapshot, rate: f64) -> String {
 
 /// `612/s`, `2.5/s`.
 pub(crate) fn per_second(rate: f64) -> String {
-    if rate >= 10.0 { format!("{}/s", show::count(rate.round() as u64)) } else { format!("{rate:.1}/s") }
+    if rate >= 9.95 { format!("{}/s", show::count(rate.round() as u64)) } else { format!("{rate:.1}/s") }
 }
 
 /// Records a second over the last few seconds.

@@ -11,10 +11,11 @@ use crate::show::{count, counted};
 /// The first lines: how many records, what became of them, where they are.
 pub(crate) fn summary(name: &str, summary: &Summary) -> String {
     let done = summary.ok + summary.failed;
-    let seconds = summary.took.as_secs_f64();
-    let rate = if seconds > 0.0 { per_second(done as f64 / seconds) } else { per_second(0.0) };
-    let mut text =
-        format!("{name}: {} in {} ({rate}), {} ok", counted(done, "record"), time(summary.took), count(summary.ok));
+    let mut text = format!("{name}: {} in {}", counted(done, "record"), time(summary.took));
+    if done > 0 {
+        let rate = per_second(done as f64 / summary.took.as_secs_f64().max(1e-6));
+        text = format!("{text} ({rate}), {} ok", count(summary.ok));
+    }
     if summary.degraded > 0 {
         text = format!("{text} ({} degraded)", count(summary.degraded));
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use llmspell::Context;
-use llmspell_flow::{Brake, Ending, Flow, Input, LoadError, Output, Run, Summary};
+use llmspell_flow::{Brake, Ending, Flow, Input, Output, Run, Summary};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -17,10 +17,7 @@ use crate::{report, show};
 /// Everything that can be wrong is found before the first record is read; then the run.
 pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let toolbox = allow::toolbox(&args.allow)?;
-    let flow = Flow::load(&args.flow, &toolbox).map_err(|wrong| match wrong {
-        LoadError::Read(error) => Failure::from(error),
-        LoadError::Wrong(problems) => Failure::invalid(problems),
-    })?;
+    let flow = Flow::load(&args.flow, &toolbox).map_err(Failure::invalid)?;
     flow.permitted().map_err(|refused| Failure { exit: Exit::NotAllowed, text: refused.to_string() })?;
     let input = if is_dash(&args.input) { Input::stdin() } else { Input::open(&args.input)? };
     let output = if is_dash(&args.output) { Output::stdout() } else { create(args)? };

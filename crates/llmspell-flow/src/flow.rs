@@ -70,7 +70,10 @@ pub enum LoadError {
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            LoadError::Read(error) => write!(f, "error: {error:#}"),
+            LoadError::Read(error) => {
+                write!(f, "error: {error}")?;
+                error.hint().map_or(Ok(()), |hint| write!(f, "\n\nhint: {hint}"))
+            }
             LoadError::Wrong(problems) => problems.fmt(f),
         }
     }

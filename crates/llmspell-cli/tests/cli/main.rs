@@ -1,0 +1,13 @@
+//! The real program, with real files, pipes, signals and servers.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod commands;
+mod flows;
+mod http;
+mod pipes;
+mod program;
+mod records;
+#[cfg(unix)]
+mod signals;
+mod wrong;

@@ -1,0 +1,85 @@
+//! Ctrl-C, once and twice.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::Child;
+use tokio::time::Instant;
+
+use crate::program::{Folder, ended, lines, until};
+
+fn signal(child: &Child, signal: Signal) {
+    let id = i32::try_from(child.id().unwrap()).unwrap();
+    kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+}
+
+/// Whether a process runs; a zombie does not.
+fn runs(pid: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
+}
+
+#[tokio::test]
+async fn the_first_ctrl_c_finishes_what_is_in_flight() {
+    let flow = "flow: f\nsteps: [{ id: a, tool: slow, with: { delay_ms: 300 } }]\n";
+    let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", "{}\n".repeat(10_000));
+    for which in [Signal::INT, Signal::TERM] {
+        let child = folder.start(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "-l", "4", "--force"]);
+        let partial = folder.path("out.jsonl.partial");
+        until("the first outcomes", || partial.metadata().is_ok_and(|about| about.len() > 0)).await;
+        signal(&child, which);
+        let ended = ended(child).await;
+        assert_eq!(ended.code, Some(130));
+        let written = lines(&folder.read("out.jsonl.partial"));
+        assert!(written.len() >= 8 && written.len().is_multiple_of(4), "{} lines", written.len());
+        assert!(written.iter().all(|line| line["status"] == "ok"));
+        assert!(
+            ended.err.contains("4 records in flight will be finished; Ctrl-C again stops at once"),
+            "{}",
+            ended.err
+        );
+        let told = format!("incomplete: {} lines written in out.jsonl.partial", written.len());
+        assert!(ended.err.contains(&told), "{}", ended.err);
+        assert!(!folder.path("out.jsonl").exists());
+    }
+}
+
+#[tokio::test]
+async fn the_second_ctrl_c_stops_at_once_and_leaves_no_program_behind() {
+    let flow = "flow: f\nsteps: [{ id: a, tool: command, with: { argv: [sh, -c, \"echo $$ >> pids; sleep 60 & echo $! >> pids; sleep 60\"] } }]\n";
+    let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", "{}\n");
+    let child = folder.start(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "--allow-command"]);
+    let pids = || std::fs::read_to_string(folder.path("pids")).unwrap_or_default();
+    until("the program and its child", || pids().lines().count() == 2).await;
+    signal(&child, Signal::INT);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(pids().lines().all(runs), "the first Ctrl-C leaves the work alone");
+    let began = Instant::now();
+    signal(&child, Signal::INT);
+    let ended = ended(child).await;
+    assert_eq!(ended.code, Some(130));
+    assert!(began.elapsed() < Duration::from_secs(3));
+    assert!(
+        ended.err.contains("stopping at once\n") && ended.err.contains("incomplete: 0 lines written\n"),
+        "{}",
+        ended.err
+    );
+    until("the end of both", || !pids().lines().any(runs)).await;
+    assert!(!folder.path("out.jsonl.partial").exists(), "nothing to keep");
+}
+
+#[tokio::test]
+async fn an_input_that_never_ends_does_not_hold_up_the_end() {
+    let folder = Folder::new().with("f.yaml", "flow: f\nsteps: [{ id: a, tool: slow }]\n");
+    let mut command = folder.command(&["run", "f.yaml", "-i", "-"]);
+    let child = command.stdin(Stdio::piped()).spawn().unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let began = Instant::now();
+    signal(&child, Signal::INT);
+    let mut child = child;
+    let stdin = child.stdin.take();
+    assert_eq!(ended(child).await.code, Some(130));
+    assert!(began.elapsed() < Duration::from_secs(3));
+    drop(stdin);
+}

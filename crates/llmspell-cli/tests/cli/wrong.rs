@@ -1,0 +1,87 @@
+//! What a user can get wrong: the right exit code, what and where, and a hint.
+
+use crate::program::Folder;
+
+const FLOW: &str = "flow: f\nsteps: [{ id: a, tool: slow }]\n";
+
+#[tokio::test]
+async fn wrong_usage_ends_with_2_and_says_what_to_do() {
+    let folder = Folder::new().with("f.yaml", FLOW).with("in.jsonl", "{}\n");
+    for (args, wanted) in [
+        (&["run"][..], "--input <FILE>"),
+        (&["rum"], "'run'"),
+        (&["run", "f.yaml", "-i", "in.jsonl", "--limit", "0"], "--limit"),
+        (&["run", "f.yaml", "-i", "in.jsonl", "--outptu", "x"], "--output"),
+        (&["run", "g.yaml", "-i", "in.jsonl"], "hint: check the path"),
+        (&["run", ".", "-i", "in.jsonl"], "hint: name a file in it"),
+        (&["run", "f.yaml", "-i", "out.jsonl"], "hint: check the path"),
+        (&["run", "f.yaml", "-i", "."], "it is a folder"),
+        (&["run", "f.yaml", "-i", "in.jsonl", "-o", "no/out.jsonl"], "hint: create the folder first"),
+        (&["run", "f.yaml", "-i", "in.jsonl", "-o", "."], "it is a folder"),
+        (&["run", "f.yaml", "-i", "in.jsonl", "-o", "in.jsonl"], "both input and output"),
+        (&["run", "f.yaml", "-i", "in.jsonl", "--allow-read", "no"], "hint: name a folder that exists"),
+        (&["check", "g.yaml"], "hint: check the path"),
+        (&["tools", "nope"], "hint: the tools are"),
+        (&["help", "nope"], "hint: the topics are"),
+    ] {
+        let ended = folder.run(args).await;
+        assert_eq!(ended.code, Some(2), "{args:?}: {ended:?}");
+        assert!(ended.err.contains(wanted), "{args:?}: {}", ended.err);
+        assert!(ended.out.is_empty(), "{args:?}: {}", ended.out);
+    }
+    assert_eq!(folder.read("in.jsonl"), "{}\n");
+}
+
+#[tokio::test]
+async fn a_wrong_flow_is_shown_with_line_and_caret_before_anything_runs() {
+    let folder = Folder::new().with("f.yaml", "flow: f\nsteps:\n  - id: a\n    tool: txet\n").with("in.jsonl", "{}\n");
+    let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl"]).await;
+    assert_eq!(ended.code, Some(2));
+    assert_eq!(
+        ended.err,
+        "error: unknown tool `txet`\n  --> f.yaml:4:11\n   |\n 4 |     tool: txet\n   |           ^^^^\n\n\
+         hint: did you mean `text`?\n"
+    );
+    assert!(!folder.path("out.jsonl").exists() && !folder.path("out.jsonl.partial").exists());
+}
+
+#[tokio::test]
+async fn a_tool_that_is_not_allowed_ends_the_run_with_4_before_it_begins() {
+    let flow = "flow: f\nsteps:\n  - { id: a, tool: command, with: { argv: [touch, ran] } }\n";
+    let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", "{}\n");
+    let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl"]).await;
+    assert_eq!(ended.code, Some(4));
+    assert!(ended.err.ends_with("hint: allow it with --allow-command\n"), "{}", ended.err);
+    assert!(!folder.path("ran").exists() && !folder.path("out.jsonl.partial").exists());
+    let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "--allow-command"]).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(folder.path("ran").exists());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_is_noticed_before_any_work() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = Folder::new().with("f.yaml", FLOW).with("in.jsonl", "{}\n");
+    std::fs::create_dir(folder.path("closed")).unwrap();
+    std::fs::set_permissions(folder.path("closed"), PermissionsExt::from_mode(0o555)).unwrap();
+    if std::fs::write(folder.path("closed/try"), "").is_ok() {
+        return; // root may write anywhere
+    }
+    let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "-o", "closed/out.jsonl"]).await;
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.err.contains("hint: check the permissions of its folder"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn what_an_interrupted_run_left_is_not_overwritten() {
+    let folder = Folder::new().with("f.yaml", FLOW).with("in.jsonl", "{}\n").with("out.jsonl.partial", "precious\n");
+    let args = ["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl"];
+    let ended = folder.run(&args).await;
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.err.contains("--force"), "{}", ended.err);
+    assert_eq!(folder.read("out.jsonl.partial"), "precious\n");
+    let ended = folder.run(&[&args[..], &["--force"]].concat()).await;
+    assert_eq!(ended.code, Some(0));
+    assert!(!folder.path("out.jsonl.partial").exists());
+}
