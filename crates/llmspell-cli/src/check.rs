@@ -13,6 +13,9 @@ pub(crate) fn check(args: &CheckArgs) -> Result<Exit, Failure> {
     for path in &args.flows {
         match Flow::load(path, &toolbox) {
             Ok(flow) => {
+                for warning in flow.warnings() {
+                    show::problem(&warning.to_string());
+                }
                 let steps: Vec<&str> = flow.steps().collect();
                 let steps = format!("{}: {}", show::counted(steps.len() as u64, "step"), steps.join(" → "));
                 let mut text = format!("{}: the flow `{}` is right; {steps}", path.display(), flow.name());

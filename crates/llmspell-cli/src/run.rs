@@ -20,9 +20,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let flow = Flow::load(&args.flow, &toolbox).map_err(Failure::invalid)?;
     flow.permitted().map_err(|refused| Failure { exit: Exit::NotAllowed, text: refused.to_string() })?;
     let input = if is_dash(&args.input) { Input::stdin() } else { Input::open(&args.input)? };
+    let runtime = runtime()?;
+    // Before the output is begun, so that no Ctrl-C leaves it behind unsaid.
+    let interrupts = {
+        let _entered = runtime.enter();
+        Interrupts::listen().map_err(|error| bug(format!("cannot listen to signals: {error}")))?
+    };
     let output = if is_dash(&args.output) { Output::stdout() } else { create(args)? };
 
-    let runtime = runtime()?;
     let name = flow.name().to_owned();
     let progress = if args.quiet { Progress::None } else { args.progress };
     let meter = Meter::new(progress, &name, input.size());
@@ -35,11 +40,10 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     if args.unordered {
         run = run.unordered();
     }
-    let summary = runtime.block_on(watch(run, &cx, meter));
+    let summary = runtime.block_on(watch(run, &cx, meter, interrupts));
     // A thread that waits for standard input cannot be woken; it must not keep the program.
     runtime.shutdown_background();
 
-    let summary = summary?;
     tell(&name, &summary, &cx, report, args.quiet);
     end(&summary)
 }
@@ -60,18 +64,16 @@ fn create(args: &RunArgs) -> Result<Output, Failure> {
 }
 
 fn runtime() -> Result<Runtime, Failure> {
-    Builder::new_multi_thread().enable_all().build().map_err(|error| Failure {
-        exit: Exit::Bug,
-        text: format!("error: the runtime cannot start: {error}\n\nhint: the system may be out of threads"),
-    })
+    let built = Builder::new_multi_thread().enable_all().build();
+    built.map_err(|error| bug(format!("the runtime cannot start: {error}")))
+}
+
+fn bug(what: String) -> Failure {
+    Failure { exit: Exit::Bug, text: format!("error: {what}\n\nhint: this should not happen; please report it") }
 }
 
 /// Runs to the end, shows how far it is, and listens to Ctrl-C.
-async fn watch(run: Run, cx: &Context, mut meter: Meter) -> Result<Summary, Failure> {
-    let mut interrupts = Interrupts::listen().map_err(|error| Failure {
-        exit: Exit::Bug,
-        text: format!("error: cannot listen to signals: {error}\n\nhint: this should not happen; please report it"),
-    })?;
+async fn watch(run: Run, cx: &Context, mut meter: Meter, mut interrupts: Interrupts) -> Summary {
     let (progress, brake) = (run.progress(), run.brake());
     let mut pressed = 0;
     let mut ticks = interval(TICK);
@@ -86,7 +88,7 @@ async fn watch(run: Run, cx: &Context, mut meter: Meter) -> Result<Summary, Fail
             }
             summary = &mut running => {
                 meter.clear();
-                return Ok(summary);
+                return summary;
             }
             _ = ticks.tick() => meter.draw(progress.snapshot()),
         }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
 /// Shows what is wrong. Colour marks what the words say already.
@@ -17,7 +18,7 @@ pub(crate) fn problem(text: &str) {
 }
 
 fn painted(line: &str) -> String {
-    for (label, style) in [("error:", ERROR), ("hint:", HINT)] {
+    for (label, style) in [("error:", ERROR), ("warning:", WARNING), ("hint:", HINT)] {
         if let Some(rest) = line.strip_prefix(label) {
             return format!("{style}{label}{style:#}{rest}");
         }

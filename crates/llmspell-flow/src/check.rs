@@ -1,7 +1,12 @@
 //! What a flow file means, and whether it can.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use llmspell::tool::Security;
+
 use crate::arguments;
-use crate::diagnostic::{Diagnostics, Source};
+use crate::diagnostic::{Diagnostic, Diagnostics, Source};
 use crate::file::{FlowFile, StepDef};
 use crate::inputs::Inputs;
 use crate::located::Located;
@@ -18,6 +23,8 @@ pub(crate) struct Checked {
     /// The arguments of each step, in order.
     pub(crate) arguments: Vec<Vec<(String, Template)>>,
     pub(crate) output: Option<Template>,
+    /// What can run, but nobody can want.
+    pub(crate) warnings: Vec<Diagnostic>,
 }
 
 /// The name under which the output of the flow stands in paths.
@@ -62,8 +69,12 @@ pub(crate) fn check(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagn
     let inputs = Inputs::declared(file.inputs.as_ref(), source, &mut problems);
     let mut compiler = Compiler { source, problems };
     let mut all_arguments = Vec::new();
+    let used = RefCell::new(BTreeSet::new());
     for (place, step) in file.steps.value.iter().enumerate() {
-        let names = |name: &str| reference(name, &inputs, &ids, place);
+        let names = |name: &str| {
+            used.borrow_mut().insert(name.to_owned());
+            reference(name, &inputs, &ids, place)
+        };
         let compiled = step.value.with.0.iter();
         let compiled: Vec<_> =
             compiled.map(|(key, value)| (key.value.clone(), compiler.compile(value.as_ref(), &names))).collect();
@@ -71,10 +82,35 @@ pub(crate) fn check(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagn
         modifiers::check(&step.value, source, &mut compiler.problems);
         all_arguments.push(compiled);
     }
-    let names = |name: &str| reference(name, &inputs, &ids, ids.len());
+    let names = |name: &str| {
+        used.borrow_mut().insert(name.to_owned());
+        reference(name, &inputs, &ids, ids.len())
+    };
     let output = file.output.as_ref().map(|output| compiler.compile(output.as_ref(), &names));
     Diagnostics::none_of(compiler.problems)?;
-    Ok(Checked { file, inputs, arguments: all_arguments, output })
+    let warnings = unused(&file, &used.into_inner(), source, toolbox);
+    Ok(Checked { file, inputs, arguments: all_arguments, output, warnings })
+}
+
+/// Steps that only compute, and whose output goes nowhere.
+fn unused(file: &FlowFile, used: &BTreeSet<String>, source: &Source, toolbox: &Toolbox) -> Vec<Diagnostic> {
+    // Whoever takes `steps` as a whole takes every step.
+    if used.contains("steps") {
+        return Vec::new();
+    }
+    let mut steps: Vec<_> = file.steps.value.iter().map(|step| &step.value).collect();
+    if file.output.is_none() {
+        steps.pop();
+    }
+    let is_used = |id: &str| used.iter().any(|name| name.split('.').nth(1) == Some(id) && name.starts_with("steps."));
+    let computes = |tool: &str| toolbox.get(tool).is_some_and(|tool| tool.spec().security == Security::Safe);
+    steps.retain(|step| computes(&step.tool.value) && !is_used(&step.id.value));
+    let warn = |step: &StepDef| {
+        let message = format!("nothing uses the output of the step `{}`", step.id.value);
+        let problem = source.diagnose(Some(step.id.at.clone()), message).warning();
+        problem.with_hint(format!("use it as `steps.{}`, or leave the step out", step.id.value))
+    };
+    steps.into_iter().map(warn).collect()
 }
 
 fn tool(step: &StepDef, arguments: &[(String, Template)], toolbox: &Toolbox, compiler: &mut Compiler<'_>) {

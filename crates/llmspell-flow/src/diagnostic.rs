@@ -30,6 +30,7 @@ impl Source {
     /// A problem at a part of the text; none if it concerns the file as a whole.
     pub(crate) fn diagnose(&self, at: Option<Range<usize>>, message: impl Into<String>) -> Diagnostic {
         Diagnostic {
+            severity: Severity::Error,
             source: self.name.clone(),
             place: at.map(|at| Place::of(&self.text, at)),
             message: message.into(),
@@ -51,10 +52,20 @@ impl Source {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
+    severity: Severity,
     source: Arc<str>,
     place: Option<Place>,
     message: String,
     hint: Option<String>,
+}
+
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Severity {
+    /// The flow cannot run.
+    Error,
+    /// The flow can run, but does something that nobody can want.
+    Warning,
 }
 
 /// A part of one line.
@@ -107,6 +118,11 @@ impl Diagnostic {
         self
     }
 
+    pub(crate) fn warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+
     pub(crate) fn maybe_hint(mut self, hint: Option<String>) -> Self {
         self.hint = hint;
         self
@@ -135,7 +151,11 @@ impl Diagnostic {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "error: {}", self.message)?;
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        writeln!(f, "{severity}: {}", self.message)?;
         match &self.place {
             None => write!(f, "  --> {}", self.source)?,
             Some(place) => {

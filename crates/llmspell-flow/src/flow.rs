@@ -47,6 +47,7 @@ pub struct Flow {
     stages: Vec<Stage>,
     output: Option<Template>,
     refused: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
 }
 
 /// A step of a flow, ready to run.
@@ -99,7 +100,7 @@ impl Flow {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(source: &Source, toolbox: &Toolbox) -> std::result::Result<Self, Diagnostics> {
-        let Checked { file, inputs, arguments, output } = check(source, toolbox)?;
+        let Checked { file, inputs, arguments, output, warnings } = check(source, toolbox)?;
         let mut stages = Vec::new();
         let mut refused = Vec::new();
         for (step, arguments) in file.steps.value.into_iter().zip(arguments) {
@@ -121,7 +122,15 @@ impl Flow {
                 limit: modifiers::limit(&step),
             });
         }
-        Ok(Flow { name: Arc::from(file.flow.value), description: file.description, inputs, stages, output, refused })
+        Ok(Flow {
+            name: Arc::from(file.flow.value),
+            description: file.description,
+            inputs,
+            stages,
+            output,
+            refused,
+            warnings,
+        })
     }
 
     /// The name of the flow.
@@ -137,6 +146,11 @@ impl Flow {
     /// The ids of the steps, in order.
     pub fn steps(&self) -> impl Iterator<Item = &str> {
         self.stages.iter().map(|stage| &*stage.id)
+    }
+
+    /// What the flow does that nobody can want, such as a step whose output goes nowhere. It can run all the same.
+    pub fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.warnings.iter()
     }
 
     /// Whether the user allows every tool in it. Ask before running: a tool that is not allowed would fail with each

@@ -1,7 +1,43 @@
 //! Flow files for LLMSpell: steps described in YAML, templates, built-in tools, and runs over records.
 //!
 //! A [`Flow`] is a function of one record; it is a [`Step`](llmspell::Step) like any other. A [`Run`] maps it over a
-//! file of records, with stages overlapping, and writes one line for each.
+//! stream of records, with stages overlapping, and writes one line for each.
+//!
+//! # Flow files
+//!
+//! ```yaml
+//! # yaml-language-server: $schema=../schema/flow.v1.json
+//! flow: triage                      # begins the path of every step: triage.fetch
+//! version: 1
+//! inputs:                           # what a record must have; left out, any record will do
+//!   url:  { type: string }
+//!   lang: { type: string, default: en }
+//! steps:
+//!   - id: fetch
+//!     tool: http_get                # `llmspell tools` lists the tools
+//!     with: { url: "${{ inputs.url }}" }
+//!     timeout: [2s, 5s]             # of each attempt; or one for all: `timeout: 2s`
+//!     retry: { max: 3, base: 250ms, on: [timeout, transient] }    # or `retry: 3`
+//!     deadline: 10s                 # for all attempts and the waiting between them
+//!     limit: 8                      # records in this step at once
+//!   - id: title
+//!     tool: text
+//!     with: { value: "${{ steps.fetch.body }}", extract: "<title>(.*?)</title>" }
+//! output:                           # left out: the output of the last step
+//!   title: ${{ steps.title }}
+//!   lang: ${{ inputs.lang }}
+//! ```
+//!
+//! - **Templates** are [Jinja expressions](https://docs.rs/minijinja/latest/minijinja/syntax/) over `inputs`,
+//!   `steps.<id>` and `item.index`. A lone `${{ x }}` keeps its type; among other text, anything that is not text is
+//!   written as JSON. Undefined is an error: `${{ x | default("") }}` says otherwise. Outputs are data and are never
+//!   rendered again; statements (`{% if %}`) do not exist.
+//! - **Modifiers** apply in one order, however they are written: `limit` around `deadline` around `retry` around
+//!   `timeout`. A record that waits to retry stays in its step and counts against the limit; the deadline begins when
+//!   the record is let in. `max` counts the first attempt too.
+//! - **What is wrong** is found before a record is touched: unknown keys, tools and arguments, references that lead
+//!   nowhere, times that cannot be, tools that the user does not allow. See [`Diagnostics`].
+//! - YAML is read strictly: `yes` and `NO` are text, keys stand once, a duration has a unit.
 
 mod arguments;
 mod check;

@@ -1,5 +1,6 @@
 //! Runs: a flow over a stream of records, one line of output for each.
 
+mod course;
 mod failures;
 mod input;
 mod lines;
@@ -10,13 +11,11 @@ mod records;
 mod writer;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use llmspell::{BoxStep, Canceller, Context, Error, Outcome, Quality, Step, Streaming, step};
-use serde_json::Value;
+use llmspell::{Canceller, Context, Error, Step};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 pub use failures::{FailureGroup, Failures};
 pub use input::Input;
@@ -24,11 +23,10 @@ pub use output::{Output, Written};
 pub use progress::{Progress, Snapshot};
 
 use crate::flow::Flow;
-use lines::Line;
-use outcome_line::OutcomeLine;
+use course::{Course, End, of_lines};
 use progress::RetryWatch;
-use records::{Intake, Records};
-use writer::{Ended, Writer};
+use records::Records;
+use writer::Writer;
 
 /// A flow, the records to run it over, and where the outcomes go.
 ///
@@ -126,9 +124,6 @@ pub struct Summary {
     pub written: Option<Written>,
 }
 
-/// How long an aborted run waits for lines to reach the output.
-const LAST_LINES: Duration = Duration::from_secs(1);
-
 impl Run {
     /// A run that keeps the order of the input, and as many records in flight as keep the steps busy.
     pub fn new(flow: Flow, input: Input, output: Output) -> Self {
@@ -175,7 +170,7 @@ impl Run {
         // Room for the outcomes behind a slow record, so that it does not hold up those after it.
         let stream = if self.ordered { stream.window((8 * limit).clamp(64, 4096)) } else { stream };
         let writer = Writer::new(self.output);
-        let mut course = Course { stream, writer, intake, progress, degraded: 0, failures: Failures::default() };
+        let mut course = Course::new(stream, writer, intake, progress);
         let mut stop = self.stop.subscribe();
         let end = tokio::select! {
             biased;
@@ -196,142 +191,5 @@ async fn braked(stop: &mut watch::Receiver<Stop>, canceller: &Canceller) {
     if !wait(Stop::Abort)(stop).await {
         // Nobody can brake any more.
         std::future::pending::<()>().await;
-    }
-}
-
-/// What a record's task gives: it never fails, so that the time is known also of records that do.
-struct Ran {
-    outcome: Outcome<Value>,
-    took: Duration,
-}
-
-/// The flow over lines.
-fn of_lines(flow: BoxStep<Value, Value>, progress: Arc<Progress>) -> BoxStep<Line, Ran> {
-    let parsed = step(move |line: Line, cx: Context| {
-        let flow = flow.clone();
-        async move { flow.run(records::parse(&line)?, &cx).await }
-    });
-    let observed = Arc::new(parsed.observed());
-    let timed = step(move |line: Line, cx: Context| {
-        let (observed, in_flight) = (observed.clone(), progress.enter());
-        async move {
-            let _in_flight = in_flight;
-            let began = Instant::now();
-            let outcome = observed.run(line, &cx).await?;
-            Ok(Ran { outcome, took: began.elapsed() })
-        }
-    });
-    timed.boxed()
-}
-
-/// A run on its way.
-struct Course {
-    stream: Streaming<BoxStep<Line, Ran>>,
-    writer: Writer,
-    intake: Arc<Intake>,
-    progress: Arc<Progress>,
-    degraded: u64,
-    failures: Failures,
-}
-
-/// Why there are no more outcomes to write.
-enum End {
-    /// The stream has come to its end.
-    Stream,
-    Aborted,
-    /// The writer has ended by itself.
-    Writer(Ended),
-}
-
-impl Course {
-    /// Writes outcomes until there are no more.
-    async fn follow(&mut self) -> End {
-        loop {
-            let outcome = tokio::select! {
-                biased;
-                ended = self.writer.ended() => return End::Writer(ended),
-                outcome = self.stream.next() => outcome,
-            };
-            let Some(outcome) = outcome else { return End::Stream };
-            let line = self.line(outcome);
-            if let Err(ended) = self.writer.write(line).await {
-                return End::Writer(ended);
-            }
-        }
-    }
-
-    /// Counts an outcome and makes its line.
-    fn line(&mut self, ran: Outcome<Ran>) -> Vec<u8> {
-        let (line, end) = self.intake.line(ran.index);
-        let line = match ran.result {
-            Ok(Ran { outcome, took }) => OutcomeLine {
-                index: ran.index,
-                line,
-                result: outcome.result,
-                quality: outcome.quality,
-                causes: outcome.causes,
-                retries: outcome.provenance.retries,
-                took: Some(took),
-            },
-            // The record's task was lost, to a panic for example.
-            Err(error) => OutcomeLine {
-                index: ran.index,
-                line,
-                result: Err(error),
-                quality: ran.quality,
-                causes: ran.causes,
-                retries: ran.provenance.retries,
-                took: None,
-            },
-        };
-        self.progress.bytes_done.fetch_max(end, Ordering::Relaxed);
-        match &line.result {
-            Ok(_) => {
-                self.degraded += u64::from(line.quality != Quality::Full);
-                self.progress.ok.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(error) => {
-                self.failures.add(line.line, error);
-                self.progress.failed.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        // Maps have text for keys and numbers are finite, so there is always JSON.
-        let mut bytes = serde_json::to_vec(&line).unwrap_or_default();
-        bytes.push(b'\n');
-        bytes
-    }
-
-    /// Stops what is left, and closes the output.
-    async fn finish(self, end: End, drained: bool, began: Instant) -> Summary {
-        self.stream.stop().await;
-        let (ending, ended) = match end {
-            End::Writer(ended) => (Ending::Complete, Some(ended)),
-            End::Aborted => (Ending::Aborted, timeout(LAST_LINES, self.writer.finish(false)).await.ok()),
-            End::Stream => {
-                let ending = match self.intake.failure() {
-                    Some(error) => Ending::InputFailed(error.clone()),
-                    None if drained => Ending::Drained,
-                    None => Ending::Complete,
-                };
-                let complete = matches!(ending, Ending::Complete);
-                (ending, Some(self.writer.finish(complete).await))
-            }
-        };
-        let (ending, written) = match ended {
-            Some(Ended::Written(written)) => (ending, Some(written)),
-            Some(Ended::NobodyReads) => (Ending::NobodyReads, None),
-            Some(Ended::Failed(error)) => (Ending::OutputFailed(error), None),
-            None => (ending, None),
-        };
-        let counted = self.progress.snapshot();
-        Summary {
-            ending,
-            ok: counted.ok,
-            degraded: self.degraded,
-            failed: counted.failed,
-            failures: self.failures,
-            took: began.elapsed(),
-            written,
-        }
     }
 }

@@ -123,3 +123,18 @@ async fn any_tool_can_be_added() {
     assert!(flow.permitted().is_ok());
     assert_eq!(flow.into_step().run(json!({}), &Context::new()).await.unwrap(), "{\"x\":1}!");
 }
+
+#[test]
+fn a_step_whose_output_goes_nowhere_is_warned_about() {
+    let warnings = |text: &str| {
+        let flow = Flow::parse(&Source::new("f.yaml", text), &Toolbox::built_in(&Permissions::none())).unwrap();
+        flow.warnings().map(|warning| warning.to_string()).collect::<Vec<_>>().join("\n")
+    };
+    let steps = "flow: f\nsteps:\n  - { id: a, tool: slow }\n  - { id: b, tool: command, with: { argv: [ls] } }\n  - { id: c, tool: slow }\n";
+    let shown = warnings(steps);
+    assert!(shown.starts_with("warning: nothing uses the output of the step `a`\n  --> f.yaml:3:11\n"), "{shown}");
+    // The last step is the output, and a program may be run for what it does.
+    assert!(!shown.contains("`b`") && !shown.contains("`c`"), "{shown}");
+    assert_eq!(warnings(&format!("{steps}output: ${{{{ steps }}}}\n")), "");
+    assert!(warnings(&format!("{steps}output: ${{{{ steps.a }}}}\n")).contains("`c`"));
+}

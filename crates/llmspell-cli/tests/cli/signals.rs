@@ -24,14 +24,14 @@ fn runs(pid: &str) -> bool {
 async fn the_first_ctrl_c_finishes_what_is_in_flight() {
     let flow = "flow: f\nsteps: [{ id: a, tool: slow, with: { delay_ms: 300 } }]\n";
     let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", "{}\n".repeat(10_000));
-    for which in [Signal::INT, Signal::TERM] {
-        let child = folder.start(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "-l", "4", "--force"]);
-        let partial = folder.path("out.jsonl.partial");
+    for (which, out) in [(Signal::INT, "a.jsonl"), (Signal::TERM, "b.jsonl")] {
+        let child = folder.start(&["run", "f.yaml", "-i", "in.jsonl", "-o", out, "-l", "4"]);
+        let partial = folder.path(&format!("{out}.partial"));
         until("the first outcomes", || partial.metadata().is_ok_and(|about| about.len() > 0)).await;
         signal(&child, which);
         let ended = ended(child).await;
         assert_eq!(ended.code, Some(130));
-        let written = lines(&folder.read("out.jsonl.partial"));
+        let written = lines(&std::fs::read_to_string(&partial).unwrap());
         assert!(written.len() >= 8 && written.len().is_multiple_of(4), "{} lines", written.len());
         assert!(written.iter().all(|line| line["status"] == "ok"));
         assert!(
@@ -39,9 +39,9 @@ async fn the_first_ctrl_c_finishes_what_is_in_flight() {
             "{}",
             ended.err
         );
-        let told = format!("incomplete: {} lines written in out.jsonl.partial", written.len());
+        let told = format!("incomplete: {} lines written in {out}.partial", written.len());
         assert!(ended.err.contains(&told), "{}", ended.err);
-        assert!(!folder.path("out.jsonl").exists());
+        assert!(!folder.path(out).exists());
     }
 }
 
