@@ -1,8 +1,10 @@
 //! What can stand on the command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use llmspell_flow::parse_duration;
 
 /// Runs flows: steps described in a file, over files of records.
 #[derive(Debug, Parser)]
@@ -57,6 +59,10 @@ pub(crate) struct RunArgs {
     /// Write outcomes as they come instead of in the order of the input.
     #[arg(long, env = "LLMSPELL_UNORDERED")]
     pub(crate) unordered: bool,
+
+    /// Stop everything after this time, such as 90s or 10m, and end with exit code 124.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, env = "LLMSPELL_DEADLINE")]
+    pub(crate) deadline: Option<Duration>,
 
     #[command(flatten)]
     pub(crate) allow: AllowArgs,

@@ -10,6 +10,7 @@ pub(crate) enum Exit {
     Invalid = 2,
     RecordsFailed = 3,
     NotAllowed = 4,
+    Deadline = 124,
     Interrupted = 130,
 }
 

@@ -14,6 +14,7 @@ Exit codes
   2    wrong usage, or a flow, input or output that cannot be used
   3    the run is complete, but some records failed
   4    the flow needs a permission that was not given
+  124  the time of --deadline was up
   130  interrupted (Ctrl-C): the first time the run takes no more records and
        finishes those in flight, the second time it stops at once";
 

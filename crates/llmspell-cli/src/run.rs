@@ -1,11 +1,12 @@
 //! `llmspell run`: a flow over records.
 
 use std::path::Path;
+use std::time::Duration;
 
 use llmspell::Context;
 use llmspell_flow::{Brake, Ending, Flow, Input, Output, Run, Summary};
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::allow;
 use crate::args::{Progress, Report, RunArgs};
@@ -40,12 +41,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     if args.unordered {
         run = run.unordered();
     }
-    let summary = runtime.block_on(watch(run, &cx, meter, interrupts));
+    let watched = watch(run, &cx, meter, interrupts, args.deadline);
+    let (summary, late) = runtime.block_on(watched);
     // A thread that waits for standard input cannot be woken; it must not keep the program.
     runtime.shutdown_background();
 
     tell(&name, &summary, &cx, report, args.quiet);
-    end(&summary)
+    end(&summary, late)
 }
 
 fn is_dash(path: &Path) -> bool {
@@ -72,12 +74,19 @@ fn bug(what: String) -> Failure {
     Failure { exit: Exit::Bug, text: format!("error: {what}\n\nhint: this should not happen; please report it") }
 }
 
-/// Runs to the end, shows how far it is, and listens to Ctrl-C.
-async fn watch(run: Run, cx: &Context, mut meter: Meter, mut interrupts: Interrupts) -> Summary {
+/// Runs to the end, shows how far it is, and listens to Ctrl-C and the clock. Says also whether time was up.
+async fn watch(
+    run: Run,
+    cx: &Context,
+    mut meter: Meter,
+    mut interrupts: Interrupts,
+    deadline: Option<Duration>,
+) -> (Summary, bool) {
     let (progress, brake) = (run.progress(), run.brake());
-    let mut pressed = 0;
+    let (mut pressed, mut late) = (0, false);
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut alarm = std::pin::pin!(sleep(deadline.unwrap_or_default()));
     let mut running = std::pin::pin!(run.start(cx));
     loop {
         tokio::select! {
@@ -88,7 +97,12 @@ async fn watch(run: Run, cx: &Context, mut meter: Meter, mut interrupts: Interru
             }
             summary = &mut running => {
                 meter.clear();
-                return summary;
+                return (summary, late);
+            }
+            () = &mut alarm, if deadline.is_some() && !late => {
+                late = true;
+                brake.abort();
+                meter.say("the time of --deadline is up: stopping at once");
             }
             _ = ticks.tick() => meter.draw(progress.snapshot()),
         }
@@ -129,8 +143,9 @@ fn tell(name: &str, summary: &Summary, cx: &Context, report: Report, quiet: bool
     }
 }
 
-fn end(summary: &Summary) -> Result<Exit, Failure> {
+fn end(summary: &Summary, late: bool) -> Result<Exit, Failure> {
     match &summary.ending {
+        Ending::Aborted if late => Ok(Exit::Deadline),
         Ending::Complete if summary.failed > 0 => Ok(Exit::RecordsFailed),
         Ending::Complete | Ending::NobodyReads => Ok(Exit::Ok),
         Ending::Drained | Ending::Aborted => Ok(Exit::Interrupted),

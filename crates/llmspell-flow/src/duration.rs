@@ -43,6 +43,14 @@ impl std::str::FromStr for Span {
     }
 }
 
+/// Reads a duration as flow files write it: `250ms`, `1.5s`, `2m`, `1h`.
+///
+/// # Errors
+/// What is wrong with it, such as that it has no unit.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    text.parse::<Span>().map(|span| span.0)
+}
+
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(SpanVisitor)

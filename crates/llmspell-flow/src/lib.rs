@@ -61,6 +61,7 @@ mod toolbox;
 mod tools;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Source};
+pub use duration::parse_duration;
 pub use flow::{Flow, LoadError};
 pub use permission::Permissions;
 pub use run::{Brake, Ending, FailureGroup, Failures, Input, Output, Progress, Run, Snapshot, Summary, Written};

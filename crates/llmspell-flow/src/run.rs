@@ -177,18 +177,20 @@ impl Run {
             () = braked(&mut stop, &canceller) => End::Aborted,
             end = course.follow() => end,
         };
-        let drained = *stop.borrow() >= Stop::Drain;
-        course.finish(end, drained, began).await
+        course.finish(end, &mut stop, began).await
     }
 }
 
 /// Passes on that the run is to drain; completes when it is to be aborted.
 async fn braked(stop: &mut watch::Receiver<Stop>, canceller: &Canceller) {
-    let wait = |least| async move |stop: &mut watch::Receiver<Stop>| stop.wait_for(|now| *now >= least).await.is_ok();
-    if wait(Stop::Drain)(stop).await {
-        canceller.cancel();
-    }
-    if !wait(Stop::Abort)(stop).await {
+    reached(stop, Stop::Drain).await;
+    canceller.cancel();
+    reached(stop, Stop::Abort).await;
+}
+
+/// Completes once so much of the run is no longer wanted.
+async fn reached(stop: &mut watch::Receiver<Stop>, least: Stop) {
+    if stop.wait_for(|now| *now >= least).await.is_err() {
         // Nobody can brake any more.
         std::future::pending::<()>().await;
     }

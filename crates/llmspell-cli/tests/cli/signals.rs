@@ -83,3 +83,36 @@ async fn an_input_that_never_ends_does_not_hold_up_the_end() {
     assert!(began.elapsed() < Duration::from_secs(3));
     drop(stdin);
 }
+
+#[tokio::test]
+async fn the_time_of_a_run_can_be_bounded() {
+    let flow = "flow: f\nsteps: [{ id: a, tool: slow, with: { delay_ms: 20, hang_rate: 0.1 } }]\n";
+    let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", "{}\n".repeat(50));
+    let args = ["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "--unordered", "--deadline", "700ms"];
+    let ended = folder.run(&args).await;
+    assert_eq!(ended.code, Some(124), "{ended:?}");
+    let written = lines(&folder.read("out.jsonl.partial")).len();
+    assert!(written > 0 && written < 50);
+    assert!(ended.err.contains("the time of --deadline is up"), "{}", ended.err);
+    let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "--deadline", "5"]).await;
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.err.contains("`5` has no unit: write 5s or 5ms"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn the_second_ctrl_c_works_also_when_nobody_empties_the_pipe() {
+    let flow = "flow: f\nsteps: [{ id: a, tool: json, with: { value: \"${{ inputs }}\" } }]\n";
+    let records = format!("{{\"q\":\"{}\"}}\n", "x".repeat(10_000)).repeat(500);
+    let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", records);
+    let mut child = folder.start(&["run", "f.yaml", "-i", "in.jsonl"]);
+    // Held open, and not read.
+    let stdout = child.stdout.take();
+    for _ in 0..2 {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        signal(&child, Signal::INT);
+    }
+    let began = Instant::now();
+    assert_eq!(ended(child).await.code, Some(130));
+    assert!(began.elapsed() < Duration::from_secs(5));
+    drop(stdout);
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use llmspell::{BoxStep, Context, Outcome, Quality, Step, Streaming, step};
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::failures::Failures;
@@ -14,7 +15,7 @@ use super::outcome_line::OutcomeLine;
 use super::progress::Progress;
 use super::records::{self, Intake};
 use super::writer::{Ended, Writer};
-use super::{Ending, Summary};
+use super::{Ending, Stop, Summary, reached};
 
 /// How long an aborted run waits for lines to reach the output.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -131,7 +132,7 @@ impl Course {
     }
 
     /// Stops what is left, and closes the output.
-    pub(super) async fn finish(self, end: End, drained: bool, began: Instant) -> Summary {
+    pub(super) async fn finish(self, end: End, stop: &mut watch::Receiver<Stop>, began: Instant) -> Summary {
         self.stream.stop().await;
         let (ending, ended) = match end {
             End::Writer(ended) => (Ending::Complete, Some(ended)),
@@ -139,11 +140,15 @@ impl Course {
             End::Stream => {
                 let ending = match self.intake.failure() {
                     Some(error) => Ending::InputFailed(error.clone()),
-                    None if drained => Ending::Drained,
+                    None if *stop.borrow() >= Stop::Drain => Ending::Drained,
                     None => Ending::Complete,
                 };
                 let complete = matches!(ending, Ending::Complete);
-                (ending, Some(self.writer.finish(complete).await))
+                tokio::select! {
+                    ended = self.writer.finish(complete) => (ending, Some(ended)),
+                    // Whoever reads the output has fallen asleep.
+                    () = reached(stop, Stop::Abort) => (Ending::Aborted, None),
+                }
             }
         };
         let (ending, written) = match ended {
