@@ -77,13 +77,14 @@ pub(crate) fn steps(report: &Report) -> Option<String> {
         rows.push(row(stage, step));
     }
     let mut text = table(&rows);
-    text = format!("{text}\nspeedup {:.1}× over one call at a time", report.speedup);
-    // Work that computes is held up by the cores, work that comes slowly by the input: no limit would help.
+    // Work that computes is held up by the cores, work that comes slowly by the input: neither figure means much then.
     if pipeline.efficiency >= 0.5 {
-        text = format!("{text}; {:.0} % of the best for these limits", 100.0 * pipeline.efficiency);
+        let (speedup, share) = (report.speedup, 100.0 * pipeline.efficiency);
+        text =
+            format!("{text}\nspeedup {speedup:.1}× over one call at a time, {share:.0} % of the best for these limits");
     }
     if let Some(slowest) = pipeline.stages.iter().max_by_key(|stage| stage.work / limit(stage)) {
-        text = format!("{text}; slowest step: {}", slowest.name);
+        text = format!("{text}\nslowest step: {}", slowest.name);
     }
     Some(text)
 }

@@ -1,8 +1,5 @@
 //! What a flow file means, and whether it can.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
-
 use llmspell::tool::Security;
 
 use crate::arguments;
@@ -12,6 +9,7 @@ use crate::inputs::Inputs;
 use crate::located::Located;
 use crate::modifiers;
 use crate::parse::parse;
+use crate::references::References;
 use crate::suggest;
 use crate::template::{Compiler, Template};
 use crate::toolbox::Toolbox;
@@ -34,6 +32,30 @@ pub(crate) const OUTPUT: &str = "output";
 pub(crate) fn check(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics> {
     let file = parse(source)?;
     let mut problems = Vec::new();
+    names(&file, source, &mut problems);
+    let ids: Vec<&str> = file.steps.value.iter().map(|step| step.value.id.value.as_str()).collect();
+    let inputs = Inputs::declared(file.inputs.as_ref(), source, &mut problems);
+    let references = References::new(&inputs, &ids);
+    let mut compiler = Compiler::new(source, problems);
+    let mut all_arguments = Vec::new();
+    for (place, step) in file.steps.value.iter().enumerate() {
+        let check = |name: &str| references.check(name, place);
+        let compiled = step.value.with.0.iter();
+        let compiled: Vec<_> =
+            compiled.map(|(key, value)| (key.value.clone(), compiler.compile(value.as_ref(), &check))).collect();
+        tool(&step.value, &compiled, toolbox, &mut compiler);
+        modifiers::check(&step.value, source, &mut compiler.problems);
+        all_arguments.push(compiled);
+    }
+    let check = |name: &str| references.check(name, ids.len());
+    let output = file.output.as_ref().map(|output| compiler.compile(output.as_ref(), &check));
+    Diagnostics::none_of(compiler.problems)?;
+    let warnings = unused(&file, &references, source, toolbox);
+    Ok(Checked { file, inputs, arguments: all_arguments, output, warnings })
+}
+
+/// The names in the file: its version, its own name, the ids of its steps.
+fn names(file: &FlowFile, source: &Source, problems: &mut Vec<Diagnostic>) {
     let mut problem = |at: &std::ops::Range<usize>, message: String, hint: &str| {
         problems.push(source.diagnose(Some(at.clone()), message).with_hint(hint));
     };
@@ -66,45 +88,16 @@ pub(crate) fn check(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagn
             problem(&id.at, message, "give each step its own id");
         }
     }
-    let inputs = Inputs::declared(file.inputs.as_ref(), source, &mut problems);
-    let mut compiler = Compiler { source, problems };
-    let mut all_arguments = Vec::new();
-    let used = RefCell::new(BTreeSet::new());
-    for (place, step) in file.steps.value.iter().enumerate() {
-        let names = |name: &str| {
-            used.borrow_mut().insert(name.to_owned());
-            reference(name, &inputs, &ids, place)
-        };
-        let compiled = step.value.with.0.iter();
-        let compiled: Vec<_> =
-            compiled.map(|(key, value)| (key.value.clone(), compiler.compile(value.as_ref(), &names))).collect();
-        tool(&step.value, &compiled, toolbox, &mut compiler);
-        modifiers::check(&step.value, source, &mut compiler.problems);
-        all_arguments.push(compiled);
-    }
-    let names = |name: &str| {
-        used.borrow_mut().insert(name.to_owned());
-        reference(name, &inputs, &ids, ids.len())
-    };
-    let output = file.output.as_ref().map(|output| compiler.compile(output.as_ref(), &names));
-    Diagnostics::none_of(compiler.problems)?;
-    let warnings = unused(&file, &used.into_inner(), source, toolbox);
-    Ok(Checked { file, inputs, arguments: all_arguments, output, warnings })
 }
 
 /// Steps that only compute, and whose output goes nowhere.
-fn unused(file: &FlowFile, used: &BTreeSet<String>, source: &Source, toolbox: &Toolbox) -> Vec<Diagnostic> {
-    // Whoever takes `steps` as a whole takes every step.
-    if used.contains("steps") {
-        return Vec::new();
-    }
+fn unused(file: &FlowFile, references: &References<'_>, source: &Source, toolbox: &Toolbox) -> Vec<Diagnostic> {
     let mut steps: Vec<_> = file.steps.value.iter().map(|step| &step.value).collect();
     if file.output.is_none() {
         steps.pop();
     }
-    let is_used = |id: &str| used.iter().any(|name| name.split('.').nth(1) == Some(id) && name.starts_with("steps."));
     let computes = |tool: &str| toolbox.get(tool).is_some_and(|tool| tool.spec().security == Security::Safe);
-    steps.retain(|step| computes(&step.tool.value) && !is_used(&step.id.value));
+    steps.retain(|step| computes(&step.tool.value) && !references.uses(&step.id.value));
     let warn = |step: &StepDef| {
         let message = format!("nothing uses the output of the step `{}`", step.id.value);
         let problem = source.diagnose(Some(step.id.at.clone()), message).warning();
@@ -121,48 +114,6 @@ fn tool(step: &StepDef, arguments: &[(String, Template)], toolbox: &Toolbox, com
             let problem = compiler.source.diagnose(Some(at.clone()), format!("unknown tool `{name}`"));
             compiler.problems.push(problem.with_hint(suggest::hint(name, toolbox.names(), "the tools are")));
         }
-    }
-}
-
-/// What is wrong with a name in a template of the step at `place`: message and hint.
-fn reference(name: &str, inputs: &Inputs, ids: &[&str], place: usize) -> Option<(String, String)> {
-    let mut parts = name.split('.');
-    let (root, next) = (parts.next()?, parts.next());
-    match (root, next) {
-        ("inputs" | "steps" | "item", None) | ("item", Some("index")) => None,
-        ("inputs", Some(field)) => {
-            let known = inputs.names()?;
-            if known.contains(&field) {
-                return None;
-            }
-            let hint = suggest::hint(field, known.iter().copied(), "the declared inputs are");
-            Some((format!("the flow has no input `{field}`"), hint))
-        }
-        ("steps", Some(id)) => match ids.iter().position(|known| *known == id) {
-            Some(step) if step < place => None,
-            Some(step) if step == place => Some((
-                format!("the step `{id}` refers to itself"),
-                "a step sees the outputs of those before it".to_owned(),
-            )),
-            Some(_) => Some((
-                format!("the step `{id}` runs later than this one"),
-                "steps run in the order in which they are written: move it up".to_owned(),
-            )),
-            None if place == 0 => {
-                Some((format!("there is no step `{id}`"), "the first step can use `inputs` only".to_owned()))
-            }
-            None => {
-                let hint = suggest::hint(id, ids[..place].iter().copied(), "the steps before are");
-                Some((format!("there is no step `{id}`"), hint))
-            }
-        },
-        ("item", Some(field)) => {
-            Some((format!("`item` has no `{field}`"), "it has `index`, the place of the record from 0".to_owned()))
-        }
-        (root, _) => Some((
-            format!("`{root}` is not known"),
-            "there are `inputs`, `steps` and `item`; text stands in quotes".to_owned(),
-        )),
     }
 }
 

@@ -52,6 +52,7 @@ mod modifiers;
 mod node;
 mod parse;
 mod permission;
+mod references;
 mod run;
 mod schema;
 mod scope;

@@ -3,19 +3,16 @@
 //! A value is rendered once, and what comes out is data: output that looks like a template stays text. A
 //! lone `${{ x }}` keeps its type; among other text, anything that is not text is written as JSON.
 
+mod compile;
 mod scan;
 
-use std::ops::Range;
+pub(crate) use compile::{Compiler, Complaint};
+
 use std::sync::{Arc, LazyLock};
 
 use llmspell::{Error, Result};
 use minijinja::{Environment, Expression, UndefinedBehavior};
 use serde_json::{Map, Value};
-
-use crate::diagnostic::{Diagnostic, Source};
-use crate::located::Located;
-use crate::node::Node;
-use scan::{Part, scan};
 
 /// How much one expression may compute. A few hundred is usual; this stops loops over `range`.
 const FUEL: u64 = 100_000;
@@ -50,113 +47,6 @@ pub(crate) enum Piece {
 pub(crate) struct Formula {
     text: Arc<str>,
     expression: Expression<'static, 'static>,
-}
-
-/// Compiles the templates of a file, and keeps what is wrong with them.
-pub(crate) struct Compiler<'a> {
-    pub(crate) source: &'a Source,
-    pub(crate) problems: Vec<Diagnostic>,
-}
-
-impl Compiler<'_> {
-    /// Compiles a value. `check` looks at each name that an expression uses, such as `steps.clean`, and says
-    /// what is wrong with it: message and hint.
-    pub(crate) fn compile(
-        &mut self,
-        node: Located<&Node>,
-        check: &dyn Fn(&str) -> Option<(String, String)>,
-    ) -> Template {
-        match node.value {
-            Node::Plain(value) => Template::Plain(value.clone()),
-            Node::Text(text) => self.text(text, node.at, check),
-            Node::List(items) => {
-                let items: Vec<_> = items.iter().map(|item| self.compile(item.as_ref(), check)).collect();
-                Template::List(items).settled()
-            }
-            Node::Map(entries) => {
-                let entries = entries.0.iter();
-                let entries: Vec<_> =
-                    entries.map(|(key, value)| (key.value.clone(), self.compile(value.as_ref(), check))).collect();
-                Template::Map(entries).settled()
-            }
-        }
-    }
-
-    fn text(&mut self, text: &str, at: Range<usize>, check: &dyn Fn(&str) -> Option<(String, String)>) -> Template {
-        let parts = match scan(text) {
-            Ok(parts) => parts,
-            Err(wrong) => {
-                let at = self.find(wrong.near, &at).unwrap_or(at);
-                self.problems.push(self.source.diagnose(Some(at), wrong.message).with_hint(wrong.hint));
-                return Template::Plain(Value::Null);
-            }
-        };
-        let lone = parts.iter().all(|part| !matches!(part, Part::Text(text) if !text.trim().is_empty()))
-            && parts.iter().filter(|part| matches!(part, Part::Expression(_))).count() == 1;
-        let mut pieces = Vec::new();
-        let mut searched = at.clone();
-        for part in parts {
-            match part {
-                Part::Text(text) => pieces.push(Piece::Text(text.to_owned())),
-                Part::Expression(expression) => {
-                    let place = self.find(expression, &searched).unwrap_or_else(|| at.clone());
-                    searched.start = place.end.min(searched.end);
-                    pieces.extend(self.formula(expression, place, check).map(Piece::Formula));
-                }
-            }
-        }
-        if lone {
-            pieces.retain(|piece| matches!(piece, Piece::Formula(_)));
-        }
-        match pieces.pop() {
-            None => Template::Plain(Value::String(String::new())),
-            Some(Piece::Text(text)) if pieces.is_empty() => Template::Plain(Value::String(text)),
-            Some(Piece::Formula(formula)) if lone => Template::Lone(formula),
-            Some(last) => {
-                pieces.push(last);
-                Template::Text(pieces)
-            }
-        }
-    }
-
-    fn formula(
-        &mut self,
-        text: &str,
-        at: Range<usize>,
-        check: &dyn Fn(&str) -> Option<(String, String)>,
-    ) -> Option<Formula> {
-        let text = text.trim();
-        let expression = match LANGUAGE.compile_expression_owned(text.to_owned()) {
-            Ok(expression) => expression,
-            Err(error) => {
-                let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-                let problem = self.source.diagnose(Some(at), format!("this expression cannot be read: {detail}"));
-                self.problems
-                    .push(problem.with_hint("expressions are those of Jinja, such as `steps.clean | length > 80`"));
-                return None;
-            }
-        };
-        let mut names: Vec<String> = expression.undeclared_variables(true).into_iter().collect();
-        names.sort();
-        for name in names {
-            let root = name.split('.').next().unwrap_or_default();
-            if LANGUAGE.globals().any(|(global, _)| global == root) {
-                continue;
-            }
-            if let Some((message, hint)) = check(&name) {
-                let place = self.find(&name, &at).unwrap_or_else(|| at.clone());
-                self.problems.push(self.source.diagnose(Some(place), message).with_hint(hint));
-            }
-        }
-        Some(Formula { text: Arc::from(text), expression })
-    }
-
-    /// Where `text` stands within a part of the file; not found if YAML escapes hide it.
-    fn find(&self, text: &str, within: &Range<usize>) -> Option<Range<usize>> {
-        let text = text.trim();
-        let start = within.start + self.source.text().get(within.clone())?.find(text)?;
-        Some(start..start + text.len())
-    }
 }
 
 impl Template {
@@ -241,11 +131,14 @@ impl Formula {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diagnostic::Source;
+    use crate::located::Located;
+    use crate::node::Node;
     use minijinja::context;
 
     fn render(text: &str) -> std::result::Result<Value, String> {
         let source = Source::new("t", text);
-        let mut compiler = Compiler { source: &source, problems: Vec::new() };
+        let mut compiler = Compiler::new(&source, Vec::new());
         let node = Node::Text(text.to_owned());
         let template = compiler.compile(Located { value: &node, at: 0..text.len() }, &|_| None);
         if let Some(problem) = compiler.problems.pop() {

@@ -42,7 +42,7 @@ fn read(text: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_flow_with_other_pieces_in_it(edits in prop::collection::vec((any::<prop::sample::Index>(), 0..80usize, 0..PIECES.len()), 1..6)) {

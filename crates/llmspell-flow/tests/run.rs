@@ -191,3 +191,23 @@ async fn an_input_that_breaks_off_is_said_to() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_is_the_outcome_of_its_record() {
+    let boom = llmspell::Tool::new("boom", "Panics at 1.", |value: Value, _| async move {
+        assert!(value["n"] != 1, "boom");
+        Ok(value)
+    });
+    let text = "flow: f\nsteps: [{ id: a, tool: boom, with: { n: \"${{ inputs.n }}\" } }]\n";
+    let flow = Flow::parse(&Source::new("f.yaml", text), &Toolbox::empty().with(boom.erase())).unwrap();
+    let page = Page::default();
+    let records = "\n{\"n\":0}\n{\"n\":1}\n{\"n\":2}\n";
+    let summary =
+        in_time(Run::new(flow, Input::from_reader("records", records.as_bytes()), Output::from_writer(page.clone())))
+            .await;
+    assert_eq!((summary.ok, summary.failed), (2, 1));
+    let line = &page.lines()[1];
+    assert_eq!((&line["line"], &line["error"]["kind"]), (&3.into(), &"panicked".into()));
+    assert!(line["error"]["message"].as_str().unwrap().contains("boom"), "{line}");
+    assert_eq!(line["took_ms"], Value::Null);
+}

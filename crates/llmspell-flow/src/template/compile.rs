@@ -1,0 +1,128 @@
+//! From values of a flow file to templates, with everything that can be known before a record is there.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::scan::{Part, scan};
+use super::{Formula, LANGUAGE, Piece, Template};
+use crate::diagnostic::{Diagnostic, Source};
+use crate::located::Located;
+use crate::node::Node;
+
+/// Compiles the templates of a file, and keeps what is wrong with them.
+pub(crate) struct Compiler<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) problems: Vec<Diagnostic>,
+}
+
+/// Looks at a name that an expression uses, such as `steps.clean.text`, and says what is wrong with it.
+pub(crate) type Check<'a> = &'a dyn Fn(&str) -> Option<Complaint>;
+
+/// What is wrong, and what to do about it.
+pub(crate) struct Complaint {
+    pub(crate) message: String,
+    pub(crate) hint: String,
+}
+
+impl<'a> Compiler<'a> {
+    /// A compiler that adds to the problems there are.
+    pub(crate) fn new(source: &'a Source, problems: Vec<Diagnostic>) -> Self {
+        Compiler { source, problems }
+    }
+
+    /// Compiles a value, and checks each name that its expressions use.
+    pub(crate) fn compile(&mut self, node: Located<&Node>, check: Check<'_>) -> Template {
+        match node.value {
+            Node::Plain(value) => Template::Plain(value.clone()),
+            Node::Text(text) => self.text(text, node.at, check),
+            Node::List(items) => {
+                let items: Vec<_> = items.iter().map(|item| self.compile(item.as_ref(), check)).collect();
+                Template::List(items).settled()
+            }
+            Node::Map(entries) => {
+                let entries = entries.0.iter();
+                let entries: Vec<_> =
+                    entries.map(|(key, value)| (key.value.clone(), self.compile(value.as_ref(), check))).collect();
+                Template::Map(entries).settled()
+            }
+        }
+    }
+
+    fn text(&mut self, text: &str, at: Range<usize>, check: Check<'_>) -> Template {
+        let parts = match scan(text) {
+            Ok(parts) => parts,
+            Err(wrong) => {
+                let at = self.find(wrong.near, &at).unwrap_or(at);
+                self.problems.push(self.source.diagnose(Some(at), wrong.message).with_hint(wrong.hint));
+                return Template::Plain(Value::Null);
+            }
+        };
+        let mut pieces = Vec::new();
+        let mut searched = at.clone();
+        for part in parts {
+            match part {
+                Part::Text(text) => pieces.push(Piece::Text(text.to_owned())),
+                Part::Expression(expression) => {
+                    let place = self.find(expression, &searched).unwrap_or_else(|| at.clone());
+                    searched.start = place.end.min(searched.end);
+                    pieces.extend(self.formula(expression, place, check).map(Piece::Formula));
+                }
+            }
+        }
+        assembled(pieces)
+    }
+
+    fn formula(&mut self, text: &str, at: Range<usize>, check: Check<'_>) -> Option<Formula> {
+        let text = text.trim();
+        let expression = match LANGUAGE.compile_expression_owned(text.to_owned()) {
+            Ok(expression) => expression,
+            Err(error) => {
+                let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+                let problem = self.source.diagnose(Some(at), format!("this expression cannot be read: {detail}"));
+                self.problems
+                    .push(problem.with_hint("expressions are those of Jinja, such as `steps.clean | length > 80`"));
+                return None;
+            }
+        };
+        let mut names: Vec<String> = expression.undeclared_variables(true).into_iter().collect();
+        names.sort();
+        for name in names {
+            let root = name.split('.').next().unwrap_or_default();
+            if LANGUAGE.globals().any(|(global, _)| global == root) {
+                continue;
+            }
+            if let Some(Complaint { message, hint }) = check(&name) {
+                let place = self.find(&name, &at).unwrap_or_else(|| at.clone());
+                self.problems.push(self.source.diagnose(Some(place), message).with_hint(hint));
+            }
+        }
+        Some(Formula { text: Arc::from(text), expression })
+    }
+
+    /// Where `text` stands within a part of the file; not found if YAML escapes hide it.
+    fn find(&self, text: &str, within: &Range<usize>) -> Option<Range<usize>> {
+        let text = text.trim();
+        let start = within.start + self.source.text().get(within.clone())?.find(text)?;
+        Some(start..start + text.len())
+    }
+}
+
+/// White space around a lone expression does not make it text.
+fn assembled(mut pieces: Vec<Piece>) -> Template {
+    let blank = |piece: &Piece| matches!(piece, Piece::Text(text) if text.trim().is_empty());
+    let rest: Vec<&Piece> = pieces.iter().filter(|piece| !blank(piece)).collect();
+    if let [Piece::Formula(_)] = rest[..] {
+        pieces.retain(|piece| !blank(piece));
+    }
+    match (pieces.pop(), pieces.is_empty()) {
+        (None, _) => Template::Plain(Value::String(String::new())),
+        (Some(Piece::Text(text)), true) => Template::Plain(Value::String(text)),
+        (Some(Piece::Formula(formula)), true) => Template::Lone(formula),
+        (Some(last), false) => {
+            pieces.push(last);
+            Template::Text(pieces)
+        }
+    }
+}
