@@ -46,13 +46,14 @@ pub(crate) async fn blocking<T: Send + 'static>(
     cx: Context,
     work: impl FnOnce(Context) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let hold = cx.hold();
+    // In this order, so that the permits go back last, also if the work is called off.
+    let job = (work, cx.hold());
     let begun = Arc::new(AtomicBool::new(false));
     let (observer, has_begun) = (cx.clone(), begun.clone());
     #[expect(clippy::disallowed_methods, reason = "this is the executor")]
     let thread = tokio::task::spawn_blocking(move || {
-        let _hold = hold;
         begun.store(true, Ordering::Release);
+        let (work, _hold) = job;
         work(cx)
     });
     let mut thread = Thread { work: thread, has_begun, cx: observer, is_over: false };

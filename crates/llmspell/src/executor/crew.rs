@@ -81,7 +81,7 @@ struct State<W: Work> {
     trust: Trust,
     /// Set once the owner wants no more outputs.
     closed: bool,
-    /// Set once a worker was dropped before it could look for a job: the runtime is shutting down.
+    /// Set when a worker was dropped before it could look for a job: its runtime is shutting down.
     broken: bool,
 }
 
@@ -143,7 +143,9 @@ impl<W: Work> Crew<W> {
             return Poll::Ready(out);
         }
         let mut state = self.shared.lock();
-        if state.broken {
+        if std::mem::take(&mut state.broken) {
+            // What waited is lost. The owner itself runs, maybe on another runtime: what comes next may fare
+            // better.
             let stranded: Vec<usize> = state.jobs.drain(..).map(|(index, _)| index).collect();
             state.done.extend(stranded.into_iter().map(|index| self.shared.work.lost(index, shut_down())));
         }

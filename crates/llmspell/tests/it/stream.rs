@@ -440,3 +440,16 @@ async fn a_destructor_that_panics_does_not_keep_the_workers_alive() {
     assert!(dropped.is_err());
     assert_eq!(settled_tasks().await, 0);
 }
+
+#[test]
+fn a_stream_can_move_to_another_runtime() {
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    let mut stream = Probe::ok(5).stream(0..50, &Context::new()).limit(4);
+    first.block_on(async { assert!(stream.next().await.unwrap().is_ok()) });
+    first.shutdown_timeout(ms(1000));
+    let outcomes = second.block_on(async { timeout(ms(20_000), stream.collect()).await.expect("no hang") });
+    assert_eq!(outcomes.len(), 49);
+    let lost = outcomes.iter().filter(|outcome| !outcome.is_ok()).count();
+    assert!(lost <= 8, "{lost} lost, when at most four were in flight and four admitted");
+}
