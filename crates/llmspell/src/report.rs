@@ -26,8 +26,9 @@ pub struct Report {
     /// From the first event to the last.
     #[serde(rename = "wall_ms", serialize_with = "millis::serialize")]
     pub wall: Duration,
-    /// How long the same calls would take one after another: the time in which each was at work itself,
-    /// neither inside another named call nor waiting. Cancelled calls do not count.
+    /// How long the same calls would take one after another: the time in which each was at work itself, not
+    /// inside another named call, and its waits between attempts; but not its time in line for a permit. The
+    /// work of cancelled calls does not count.
     #[serde(rename = "sequential_ms", serialize_with = "millis::serialize")]
     pub sequential: Duration,
     /// `sequential` divided by `wall`.

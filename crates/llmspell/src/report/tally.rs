@@ -37,6 +37,8 @@ struct StepTally {
     busy: Duration,
     wasted: Duration,
     waited: Duration,
+    /// The part of `waited` that was spent between attempts.
+    backed_off: Duration,
     /// The chain of events that led to the last end of a call.
     chain: Chain,
     /// Only if the step is a pipeline.
@@ -251,6 +253,7 @@ impl Tally {
             let waited = at.saturating_sub(since).min(planned);
             live.waited += waited;
             self.steps[step].waited += waited;
+            self.steps[step].backed_off += waited;
         }
     }
 
@@ -269,7 +272,7 @@ impl Tally {
             })
             .collect();
         let bottleneck = critical_path.iter().max_by_key(|step| step.time).map(|step| step.path.clone());
-        let sequential: Duration = self.steps.iter().map(|step| step.busy).sum();
+        let sequential: Duration = self.steps.iter().map(|step| step.busy + step.backed_off).sum();
         Report {
             wall,
             sequential,
@@ -298,6 +301,7 @@ impl StepTally {
             busy: Duration::ZERO,
             wasted: Duration::ZERO,
             waited: Duration::ZERO,
+            backed_off: Duration::ZERO,
             chain: Chain::default(),
             stages: None,
         }

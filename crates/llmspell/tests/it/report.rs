@@ -77,7 +77,8 @@ async fn attempts_degraded_results_and_waiting_are_counted() {
     // Twice 100 ms between attempts, and 230 ms in which the second call waited for the first.
     assert_eq!(of("limited.retried").waited, ms(200 + 230));
     assert_eq!((of("limited.retried.flaky").calls, of("limited.retried.flaky").failed), (4, 2));
-    assert_eq!(report.sequential, ms(40));
+    // Four attempts of 10 ms and two waits between them; no one would stand in line.
+    assert_eq!(report.sequential, ms(40 + 200));
 
     let cx = Context::recording();
     let degrading = Probe::fails(10, "no").fallback(value(1usize)).named("inner").named("outer");
