@@ -106,7 +106,7 @@ fn ended(error: JoinError) -> Error {
 }
 
 /// The error of a step that panicked.
-pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Error {
+fn panicked(payload: &(dyn Any + Send)) -> Error {
     let text = payload
         .downcast_ref::<&str>()
         .copied()
@@ -115,12 +115,10 @@ pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Error {
     Error::new(Kind::Panicked, format!("panicked: {text}"))
 }
 
-/// Polls `work`; a panic in it becomes an error. The future must not be polled again after that.
-pub(crate) fn poll_contained<F: Future>(work: Pin<&mut F>, task: &mut task::Context<'_>) -> Poll<Result<F::Output>> {
-    match catch_unwind(AssertUnwindSafe(|| work.poll(task))) {
-        Ok(poll) => poll.map(Ok),
-        Err(payload) => Poll::Ready(Err(panicked(payload.as_ref()))),
-    }
+/// Runs `work`; a panic in it becomes an error. What it panicked in must not be used again.
+#[inline]
+pub(crate) fn contained<T>(work: impl FnOnce() -> T) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|payload| panicked(payload.as_ref()))
 }
 
 /// `time` after `start`; a time too long to be told is a very long one.

@@ -34,7 +34,8 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::pace::{Pace, Trust};
-use super::{launch, poll_contained, within};
+use super::{contained, launch, within};
+use crate::context::Hold;
 use crate::error::{Error, Kind};
 
 /// How long the end of a crew waits for its workers.
@@ -79,6 +80,8 @@ struct State<W: Work> {
     /// The owner, while it waits for an output or for the last worker to end.
     owner: Option<Waker>,
     trust: Trust,
+    /// The permits that the jobs run under.
+    hold: Option<Hold>,
     /// Set once the owner wants no more outputs.
     closed: bool,
     /// Set when a worker was dropped before it could look for a job: its runtime is shutting down.
@@ -93,7 +96,9 @@ enum Worker {
 }
 
 impl<W: Work> Crew<W> {
-    pub(crate) fn new(work: W) -> Self {
+    /// A crew that runs under the permits in `hold`: they go back when it is done, or once the last job that
+    /// outlives it has ended.
+    pub(crate) fn new(hold: Hold, work: W) -> Self {
         let state = State {
             jobs: VecDeque::new(),
             done: VecDeque::new(),
@@ -104,6 +109,7 @@ impl<W: Work> Crew<W> {
             workers: Vec::new(),
             owner: None,
             trust: Trust::default(),
+            hold: Some(hold),
             closed: false,
             broken: false,
         };
@@ -182,7 +188,8 @@ impl<W: Work> Crew<W> {
         let abandoned = {
             let mut state = self.shared.lock();
             state.closed = true;
-            (std::mem::take(&mut state.jobs), std::mem::take(&mut state.done), std::mem::take(&mut self.taken))
+            let hold = state.release();
+            (std::mem::take(&mut state.jobs), std::mem::take(&mut state.done), std::mem::take(&mut self.taken), hold)
         };
         for worker in self.workers.drain(..) {
             worker.abort();
@@ -233,6 +240,11 @@ impl<W: Work> State<W> {
         None
     }
 
+    /// The permits, if nothing can need them any more.
+    fn release(&mut self) -> Option<Hold> {
+        if self.closed && self.running == 0 { self.hold.take() } else { None }
+    }
+
     fn wait(&mut self, task: &task::Context<'_>) {
         match &self.owner {
             Some(owner) if owner.will_wake(task.waker()) => {}
@@ -257,22 +269,24 @@ fn destructor_panicked() -> Error {
 
 /// A worker: takes jobs until it is aborted.
 async fn worker<W: Work>(mut me: Membership<W>) {
-    let shared = me.shared.clone();
     let mut finished = None;
     let mut pace = Pace::default();
     loop {
         let (index, job) = me.next_job(&mut finished, &mut pace).await;
-        let mut run = pin!(shared.work.run(index, job));
+        let mut run = pin!(me.shared.work.run(index, job));
         let out = poll_fn(|task| {
-            let poll = poll_contained(run.as_mut(), task);
-            if poll.is_pending() {
+            let poll = contained(|| run.as_mut().poll(task));
+            if let Ok(Poll::Pending) = poll {
                 pace.give_way();
             }
-            poll
+            match poll {
+                Ok(poll) => poll.map(Ok),
+                Err(panic) => Poll::Ready(Err(panic)),
+            }
         })
         .await;
         pace.end();
-        finished = Some(out.unwrap_or_else(|panic| shared.work.lost(index, panic)));
+        finished = Some(out.unwrap_or_else(|panic| me.shared.work.lost(index, panic)));
     }
 }
 
@@ -372,7 +386,9 @@ impl<W: Work> Drop for Membership<W> {
             }
         }
         let wakers = [state.owner.take(), state.wake_one(1)];
+        let hold = state.release();
         drop(guard);
+        drop(hold);
         wakers.into_iter().for_each(wake);
     }
 }

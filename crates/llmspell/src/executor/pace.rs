@@ -18,10 +18,10 @@ const LONG: Duration = Duration::from_micros(100);
 const TRUST: u32 = 8;
 
 /// Jobs that a worker does in one go once they are trusted.
-const BURST: u32 = 16;
+const BURST: u8 = 16;
 
 /// How many trusted jobs there are to one that is timed.
-const TIMED: u32 = 8;
+const TIMED: u8 = 8;
 
 /// What a crew knows of its jobs.
 #[derive(Default)]
@@ -48,8 +48,8 @@ impl Trust {
 #[derive(Default)]
 pub(super) struct Pace {
     /// Jobs since the worker has last given way.
-    in_one_go: u32,
-    untimed: u32,
+    in_one_go: u8,
+    untimed: u8,
     clock: Option<Instant>,
     was_long: Option<bool>,
 }
@@ -57,7 +57,7 @@ pub(super) struct Pace {
 impl Pace {
     /// A job begins.
     pub(super) fn begin(&mut self, trusted: bool) {
-        self.in_one_go += 1;
+        self.in_one_go = self.in_one_go.saturating_add(1);
         self.untimed += 1;
         if !trusted || self.untimed >= TIMED {
             self.untimed = 0;

@@ -5,17 +5,28 @@
 //! suits the few that a tuple or a race has; for many, see [`Crew`](crate::executor::Crew).
 
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{self, Poll};
 
+use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::executor::{panicked, poll_contained};
+use crate::executor::contained;
+use crate::step::Step;
 
 /// One branch: its future until it is done or stopped, then its result.
 pub(crate) struct Branch<'a, F, T> {
     work: Pin<&'a mut Option<F>>,
     result: Option<Result<T>>,
+}
+
+/// The work of a branch, which begins when it is first polled: then a closure that panics before it has a
+/// future is met where one that panics in its future is.
+pub(crate) fn later<'a, S: Step>(
+    step: &'a S,
+    input: S::In,
+    cx: &'a Context,
+) -> Option<impl Future<Output = Result<S::Out>> + Send + use<'a, S>> {
+    Some(async move { step.run(input, cx).await })
 }
 
 impl<'a, F, T> Branch<'a, F, T> {
@@ -44,13 +55,26 @@ where
     T: Send,
 {
     fn advance(&mut self, task: &mut task::Context<'_>) -> Poll<Option<Error>> {
-        let Some(work) = self.work.as_mut().as_pin_mut() else {
+        if self.work.is_none() {
             return Poll::Pending;
+        }
+        let work = &mut self.work;
+        // A panic on the way out, in a destructor, is an error like one in the work itself.
+        let poll = contained(|| {
+            let poll = work.as_mut().as_pin_mut().map_or(Poll::Pending, |work| work.poll(task));
+            if poll.is_ready() {
+                work.set(None);
+            }
+            poll
+        });
+        let result = match poll {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(result)) => result,
+            Err(panic) => {
+                self.stop();
+                Err(panic)
+            }
         };
-        let Poll::Ready(result) = poll_contained(work, task) else {
-            return Poll::Pending;
-        };
-        let result = self.drop_work().and(result.unwrap_or_else(Err));
         let error = result.as_ref().err().cloned();
         self.result = Some(result);
         Poll::Ready(error)
@@ -58,15 +82,7 @@ where
 
     fn stop(&mut self) {
         // Nobody is left to hear of a panic in a destructor of work that does not count any more.
-        let _ = self.drop_work();
-    }
-}
-
-impl<F, T> Branch<'_, F, T> {
-    /// Drops the work; a panic on the way out is an error like one in the work itself.
-    fn drop_work(&mut self) -> Result<()> {
-        let dropped = catch_unwind(AssertUnwindSafe(|| self.work.set(None)));
-        dropped.map_err(|payload| panicked(payload.as_ref()))
+        let _ = contained(|| self.work.set(None));
     }
 }
 

@@ -99,10 +99,8 @@ impl<S: Step> Work for Items<S> {
     type Job = S::In;
     type Out = Outcome<S::Out>;
 
-    async fn run(&self, index: usize, input: S::In) -> Outcome<S::Out> {
-        // An item whose stream was dropped may still be in the middle of a poll.
-        let _hold = self.cx.hold();
-        observe(&*self.step, index, input, &self.cx).await
+    fn run(&self, index: usize, input: S::In) -> impl Future<Output = Outcome<S::Out>> + Send {
+        observe(&*self.step, index, input, &self.cx)
     }
 
     fn lost(&self, index: usize, error: Error) -> Outcome<S::Out> {
@@ -113,12 +111,13 @@ impl<S: Step> Work for Items<S> {
 impl<S: Step> Streaming<S> {
     pub(crate) fn new(step: Arc<S>, source: Source<S::In>, cx: Context) -> Self {
         let limit = step.default_in_flight().max(1);
+        let hold = cx.hold();
         let cancelled = cx.can_be_cancelled().then(|| {
             let cx = cx.clone();
             Box::pin(async move { cx.cancelled().await }) as _
         });
         Streaming {
-            crew: Crew::new(Items { step, cx }),
+            crew: Crew::new(hold, Items { step, cx }),
             source: Some(source),
             cancelled,
             limit,

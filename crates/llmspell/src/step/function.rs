@@ -49,9 +49,7 @@ where
     type In = In;
     type Out = Out;
 
-    async fn run(&self, input: In, cx: &Context) -> Result<Out> {
-        // Called when the future is polled and not before, so that a panic in the closure itself is met
-        // where one in its future is.
-        (self.function)(input, cx.clone()).await
+    fn run(&self, input: In, cx: &Context) -> impl Future<Output = Result<Out>> + Send {
+        (self.function)(input, cx.clone())
     }
 }

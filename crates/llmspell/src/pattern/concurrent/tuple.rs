@@ -7,7 +7,7 @@ use super::{Group, How, Sealed, group_error, stopped};
 use crate::context::Context;
 use crate::error::Result;
 use crate::outcome::Outcome;
-use crate::pattern::branch::{Advance, Branch, run_all};
+use crate::pattern::branch::{Advance, Branch, later, run_all};
 use crate::step::Step;
 
 macro_rules! group {
@@ -20,7 +20,7 @@ macro_rules! group {
             type Outcomes = ($(Outcome<$step::Out>,)+);
 
             async fn join(self: &Arc<Self>, input: In, cx: &Context, how: How) -> Result<Self::Outs> {
-                $(let $branch = pin!(Some(self.$index.run(input.clone(), cx)));)+
+                $(let $branch = pin!(later(&self.$index, input.clone(), cx));)+
                 drop(input);
                 $(let mut $branch = Branch::new($branch);)+
                 run_all(&mut [$(&mut $branch as &mut dyn Advance),+], how.limit, how.fail_fast).await;
@@ -40,7 +40,7 @@ macro_rules! group {
 
             async fn settle(self: &Arc<Self>, input: In, cx: &Context, how: How) -> Self::Outcomes {
                 $(let $cx = cx.scope(None);)+
-                $(let $branch = pin!(Some(self.$index.run(input.clone(), &$cx)));)+
+                $(let $branch = pin!(later(&self.$index, input.clone(), &$cx));)+
                 drop(input);
                 $(let mut $branch = Branch::new($branch);)+
                 run_all(&mut [$(&mut $branch as &mut dyn Advance),+], how.limit, how.fail_fast).await;

@@ -53,8 +53,6 @@ impl<S: Step> Work for Members<S> {
     type Out = Outcome<S::Out>;
 
     async fn run(&self, index: usize, input: S::In) -> Outcome<S::Out> {
-        // A member whose group was dropped may still be in the middle of a poll.
-        let _hold = self.cx.hold();
         let step = &self.steps[index];
         if self.apart {
             let cx = self.cx.scope(None);
@@ -80,7 +78,7 @@ async fn run_members<S: Step<In: Clone>>(
 ) -> Vec<Option<Outcome<S::Out>>> {
     let total = steps.len();
     let mut outcomes: Vec<Option<Outcome<S::Out>>> = std::iter::repeat_with(|| None).take(total).collect();
-    let mut crew = Crew::new(Members { steps: steps.clone(), cx: cx.clone(), apart });
+    let mut crew = Crew::new(cx.hold(), Members { steps: steps.clone(), cx: cx.clone(), apart });
     let mut jobs: VecDeque<_> = (0..total.min(how.limit)).map(|index| (index, input.clone())).collect();
     let mut started = jobs.len();
     crew.submit(&mut jobs);

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::event::Fact;
 use crate::executor::{after, within};
 use crate::outcome::ServedBy;
-use crate::pattern::branch::{Advance, Branch};
+use crate::pattern::branch::{Advance, Branch, later};
 use crate::report::Histogram;
 use crate::step::Step;
 
@@ -176,7 +176,7 @@ impl<S: Step<In: Clone>> Step for Hedged<S> {
 
         let how = How { rule: Rule::FirstSuccess, gate: None };
         let first_cx = lane(cx, &how, 0);
-        let first = pin!(Some(self.step.run(input.clone(), &first_cx)));
+        let first = pin!(later(&self.step, input.clone(), &first_cx));
         let mut first = Branch::new(first);
         let ended = within(after(started, delay), poll_fn(|task| first.advance(task))).await;
         if ended.is_some() || !self.may_hedge() {
@@ -191,7 +191,7 @@ impl<S: Step<In: Clone>> Step for Hedged<S> {
 
         cx.fact(|| Fact::Hedged { after: delay });
         let second_cx = lane(cx, &how, 1);
-        let second = pin!(Some(self.step.run(input, &second_cx)));
+        let second = pin!(later(&self.step, input, &second_cx));
         let mut second = Branch::new(second);
         let names = [self.step.name(); 2];
         let winner = decide(&mut [&mut first as &mut dyn Advance, &mut second], &names, cx, &how).await?;

@@ -6,7 +6,7 @@ use super::contest::{adopt, contender, decide, lane};
 use super::{Contenders, How, Sealed};
 use crate::context::Context;
 use crate::error::Result;
-use crate::pattern::branch::{Advance, Branch};
+use crate::pattern::branch::{Advance, Branch, later};
 use crate::step::Step;
 
 macro_rules! contenders {
@@ -34,7 +34,7 @@ macro_rules! contenders {
 
             async fn contend(&self, input: In, cx: &Context, how: &How) -> Result<Out> {
                 $(let $lane = lane(cx, how, $index);)+
-                $(let $branch = pin!(Some(self.$index.run(input.clone(), &$lane)));)+
+                $(let $branch = pin!(later(&self.$index, input.clone(), &$lane));)+
                 drop(input);
                 $(let mut $branch = Branch::new($branch);)+
                 let names = [$(self.$index.name()),+];
@@ -71,7 +71,7 @@ impl<S: Step<In: Clone>> Contenders for Vec<S> {
     async fn contend(&self, input: S::In, cx: &Context, how: &How) -> Result<S::Out> {
         let lanes: Vec<Context> = (0..self.len()).map(|index| lane(cx, how, index)).collect();
         let names: Vec<Option<&str>> = self.iter().map(Step::name).collect();
-        let runs = self.iter().zip(&lanes).map(|(step, lane)| Some(step.run(input.clone(), lane)));
+        let runs = self.iter().zip(&lanes).map(|(step, lane)| later(step, input.clone(), lane));
         let mut work: Vec<Pin<Box<Option<_>>>> = runs.map(Box::pin).collect();
         drop(input);
         let mut branches: Vec<_> = work.iter_mut().map(|work| Branch::new(work.as_mut())).collect();
