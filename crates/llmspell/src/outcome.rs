@@ -65,7 +65,7 @@ pub enum ServedBy {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Provenance {
-    /// Attempts beyond the first, over all retries that led to the result.
+    /// Attempts beyond the first, over all retries on the way to the result or to the final error.
     pub retries: u32,
     /// The choices made on the way: who won a race, whether a hedge or a fallback served.
     pub choices: Vec<Choice>,
@@ -82,7 +82,7 @@ pub struct Outcome<T> {
     pub index: usize,
     /// What came out.
     pub result: Result<T>,
-    /// Whether the result is what was asked for.
+    /// Whether the result is what was asked for; says nothing if there is none.
     pub quality: Quality,
     /// What failed on the way to the result: attempts that were retried, what a fallback stood in for,
     /// parts that were left out.
@@ -94,15 +94,23 @@ pub struct Outcome<T> {
 impl<T> Outcome<T> {
     /// The outcome of work in `scope`.
     pub(crate) fn new(index: usize, result: Result<T>, scope: &Context) -> Self {
+        let retries = result.as_ref().err().map_or(0, |error| error.attempts() - 1);
         match scope.ledger().and_then(Ledger::take) {
-            None => Outcome::plain(index, result),
-            Some(entries) => Outcome {
-                index,
-                result,
-                quality: entries.quality,
-                causes: entries.causes,
-                provenance: entries.provenance,
-            },
+            None => {
+                let mut outcome = Outcome::plain(index, result);
+                outcome.provenance.retries = retries;
+                outcome
+            }
+            Some(mut entries) => {
+                entries.provenance.retries += retries;
+                Outcome {
+                    index,
+                    result,
+                    quality: entries.quality,
+                    causes: entries.causes,
+                    provenance: entries.provenance,
+                }
+            }
         }
     }
 
@@ -136,7 +144,10 @@ impl Entries {
     /// A result less good than asked for, and why.
     pub(crate) fn degrade(&mut self, quality: Quality, causes: impl IntoIterator<Item = Error>) {
         self.quality = self.quality.max(quality);
-        self.causes.extend(causes);
+        for cause in causes {
+            self.provenance.retries += cause.attempts() - 1;
+            self.causes.push(cause);
+        }
     }
 
     /// Attempts that failed before the one that counts.
@@ -150,7 +161,8 @@ impl Entries {
     }
 
     fn absorb(&mut self, other: Entries) {
-        self.degrade(other.quality, other.causes);
+        self.quality = self.quality.max(other.quality);
+        self.causes.extend(other.causes);
         self.provenance.retries += other.provenance.retries;
         self.provenance.choices.extend(other.provenance.choices);
     }

@@ -133,12 +133,12 @@ pub struct StageReport {
     pub name: String,
     /// Its limit; `None` means no limit.
     pub limit: Option<usize>,
-    /// Records that passed it, or failed in it.
+    /// Records that passed it, or failed in it; not those that were cancelled in it.
     pub records: u64,
     /// Time at work, over all records.
     #[serde(rename = "work_ms", serialize_with = "millis::serialize")]
     pub work: Duration,
-    /// Time in line, over all records.
+    /// Time in line, over all records that got through it.
     #[serde(rename = "waited_ms", serialize_with = "millis::serialize")]
     pub waited: Duration,
     /// The share of its limit that was at work, over the whole run; `None` without a limit.

@@ -233,7 +233,7 @@ pub trait Step: Send + Sync + 'static {
     }
 
     /// Runs the step on every input of `source`, an iterator or a `Stream`, several at once. See
-    /// [`Streaming`].
+    /// [`Streaming`]. To use the step again, clone it or put it into an [`Arc`], which is a step, too.
     fn stream<M, S>(self, source: S, cx: &Context) -> Streaming<Self>
     where
         Self: Sized,

@@ -17,6 +17,11 @@
 //! });
 //! assert_eq!(search.spec().parameters["properties"]["query"]["description"], "What to look for.");
 //!
+//! // With modifiers it is a step like any other; to have a tool again, wrap the step:
+//! let patient = llmspell::step(|args: Search, _cx| async move { Ok(args.query) });
+//! let patient = Tool::of("search", "Searches the notes.", patient.timeout(std::time::Duration::from_secs(5)));
+//! assert_eq!(patient.spec().name, "search");
+//!
 //! // From JSON to JSON, as a model or a flow file calls it:
 //! let search = search.erase();
 //! let found = search.run(serde_json::json!({ "query": "rust" }), &Context::new()).await?;
@@ -104,7 +109,8 @@ where
 }
 
 impl<S: Step<In: Arguments>> Tool<S> {
-    /// Makes a tool of any step whose input can be described by a schema.
+    /// Makes a tool of any step whose input can be described by a schema, such as one with a timeout and a
+    /// limit.
     pub fn of(name: &str, description: &str, step: S) -> Self {
         let spec = ToolSpec {
             name: name.to_owned(),

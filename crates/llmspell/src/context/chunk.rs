@@ -44,7 +44,8 @@ pub enum ChunkData {
 pub struct Chunks(mpsc::Receiver<Chunk>);
 
 impl Chunks {
-    /// The next chunk; `None` once every context that could show one is gone.
+    /// The next chunk; `None` once every context that could show one is gone, the one it was made with
+    /// included.
     pub async fn next(&mut self) -> Option<Chunk> {
         self.0.recv().await
     }
@@ -79,8 +80,36 @@ impl Drop for WaitingForReader<'_> {
 impl Context {
     /// A context whose steps can show partial output, and where it arrives.
     ///
-    /// At most `capacity` chunks wait to be read; after that, [`Context::emit`] waits. Dropping
-    /// [`Chunks`] is fine: the work goes on unseen.
+    /// At most `capacity` chunks wait to be read; after that, [`Context::emit`] waits, so read while the work
+    /// runs and not after it. The chunks end when the last context that could show one is dropped: give the
+    /// context away with the work, or drop it, or the reader waits for ever. Dropping [`Chunks`] is fine: the
+    /// work goes on unseen.
+    ///
+    /// ```
+    /// use llmspell::{ChunkData, Context, Step, step};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let answer = step(|question: String, cx: Context| async move {
+    ///     for word in ["it", "depends"] {
+    ///         cx.emit(word).await?;
+    ///     }
+    ///     Ok(question.len())
+    /// });
+    /// let (cx, mut chunks) = Context::new().with_chunks(8);
+    /// let run = async move { answer.run("why?".into(), &cx).await }; // owns the context
+    /// let read = async {
+    ///     let mut words = Vec::new();
+    ///     while let Some(chunk) = chunks.next().await {
+    ///         if let ChunkData::Output(word) = chunk.data {
+    ///             words.push(word);
+    ///         }
+    ///     }
+    ///     words
+    /// };
+    /// let (length, words) = tokio::join!(run, read);
+    /// assert_eq!((length?, words.len()), (4, 2));
+    /// # Ok::<(), llmspell::Error>(()) }).unwrap();
+    /// ```
     ///
     /// # Panics
     /// If `capacity` is 0.

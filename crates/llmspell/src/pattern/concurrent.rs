@@ -41,6 +41,7 @@ use sealed::Sealed;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a group of steps",
     label = "expected a tuple or a vector of steps",
+    note = "for an array or any other iterator of steps: `all(…)` and `try_all(…)`",
     note = "all members take the same input type, and it must be `Clone`; `.shared()` lends an `Arc` of one that is not"
 )]
 pub trait Group: Sealed + Send + Sync + 'static {

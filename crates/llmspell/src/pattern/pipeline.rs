@@ -171,7 +171,8 @@ impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
 }
 
 impl<C: Chain> Pipeline<C> {
-    /// Adds a stage after those there are.
+    /// Adds a stage after those there are. The name stands in paths; a step that has one itself, such as a
+    /// tool, gets a row of its own below it in the report.
     pub fn stage<S>(self, name: impl Into<Arc<str>>, step: S) -> Pipeline<Stage<C, S>>
     where
         S: Step<In = C::Out>,

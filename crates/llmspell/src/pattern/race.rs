@@ -39,10 +39,10 @@ mod sealed {
 }
 use sealed::Sealed;
 
-/// Steps of one type of input and output that can race: a tuple of two to eight, or a vector.
+/// Steps of one type of input and output that can race: a tuple of two to eight, a vector, or an array.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot race",
-    label = "expected a tuple or a vector of steps",
+    label = "expected a tuple, a vector or an array of steps",
     note = "all contenders have the same input and output type, and the input must be `Clone`"
 )]
 pub trait Contenders: Sealed + Send + Sync + 'static {

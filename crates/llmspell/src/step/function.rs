@@ -19,7 +19,8 @@ impl<F: Clone, In, Fut> Clone for FnStep<F, In, Fut> {
     }
 }
 
-/// Makes a step of an async closure over an input and a [`Context`].
+/// Makes a step of an async closure over two arguments: an input, and a [`Context`] by value (`_` if the
+/// closure has no use for it).
 ///
 /// ```
 /// use llmspell::{Context, Step, step};

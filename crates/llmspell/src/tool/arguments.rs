@@ -28,7 +28,8 @@ use serde_json::{Value, json};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the arguments of a tool",
     label = "these arguments have no JSON Schema",
-    note = "derive `serde::Deserialize` and `llmspell::schemars::JsonSchema`, or implement `Arguments` by hand"
+    note = "derive `serde::Deserialize` and `llmspell::schemars::JsonSchema`, with `#[schemars(crate = \"llmspell::schemars\")]`",
+    note = "or implement `Arguments` by hand"
 )]
 pub trait Arguments: DeserializeOwned + Send + 'static {
     /// The JSON Schema of the arguments: an object with a property for each.

@@ -290,3 +290,8 @@ async fn hedges_come_in_small_bursts_after_a_quiet_time() {
     hedged.clone().stream(std::iter::repeat_n(true, 50), &Context::new()).limit(50).collect().await;
     assert!(watch.begun() - 1050 <= 10, "{} hedges at once", watch.begun() - 1050);
 }
+
+#[tokio::test(start_paused = true)]
+async fn arrays_race_too() {
+    assert_eq!(race([Probe::ok(20), Probe::ok(10)]).run(3, &Context::new()).await.unwrap(), 3);
+}

@@ -237,3 +237,15 @@ async fn retries_without_a_wait_let_others_have_their_turn() {
     let cx = Context::new();
     assert!(tokio::time::timeout(ms(20), stubborn.run(0, &cx)).await.is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn retries_in_vain_are_counted_too() {
+    let (step, _) = failing(busy());
+    let outcome = step.retry(Retry::immediately()).observed().run(0, &Context::new()).await.unwrap();
+    assert_eq!((outcome.is_ok(), outcome.provenance.retries), (false, 2));
+
+    let (step, _) = failing(busy());
+    let step = step.retry(Retry::immediately()).fallback(value(1u32)).observed();
+    let outcome = step.run(0, &Context::new()).await.unwrap();
+    assert_eq!((outcome.is_ok(), outcome.provenance.retries), (true, 2));
+}

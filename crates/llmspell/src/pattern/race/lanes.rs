@@ -58,26 +58,38 @@ contenders!(A a la 0, B b lb 1, C c lc 2, D d ld 3, E e le 4, F f lf 5);
 contenders!(A a la 0, B b lb 1, C c lc 2, D d ld 3, E e le 4, F f lf 5, G g lg 6);
 contenders!(A a la 0, B b lb 1, C c lc 2, D d ld 3, E e le 4, F f lf 5, G g lg 6, H h lh 7);
 
-impl<S: Step<In: Clone>> Sealed for Vec<S> {}
+macro_rules! list {
+    ($list:ty $(, $n:ident)?) => {
+        impl<S: Step<In: Clone> $(, const $n: usize)?> Sealed for $list {}
 
-impl<S: Step<In: Clone>> Contenders for Vec<S> {
-    type In = S::In;
-    type Out = S::Out;
+        impl<S: Step<In: Clone> $(, const $n: usize)?> Contenders for $list {
+            type In = S::In;
+            type Out = S::Out;
 
-    fn default_in_flight(&self) -> usize {
-        self.iter().map(Step::default_in_flight).max().unwrap_or(1)
-    }
+            fn default_in_flight(&self) -> usize {
+                self.iter().map(Step::default_in_flight).max().unwrap_or(1)
+            }
 
-    async fn contend(&self, input: S::In, cx: &Context, how: &How) -> Result<S::Out> {
-        let lanes: Vec<Context> = (0..self.len()).map(|index| lane(cx, how, index)).collect();
-        let names: Vec<Option<&str>> = self.iter().map(Step::name).collect();
-        let runs = self.iter().zip(&lanes).map(|(step, lane)| later(step, input.clone(), lane));
-        let mut work: Vec<Pin<Box<Option<_>>>> = runs.map(Box::pin).collect();
-        drop(input);
-        let mut branches: Vec<_> = work.iter_mut().map(|work| Branch::new(work.as_mut())).collect();
-        let mut contenders: Vec<_> = branches.iter_mut().map(|branch| branch as &mut dyn Advance).collect();
-        let winner = decide(&mut contenders, &names, cx, how).await?;
-        adopt(cx, &lanes[winner], || contender(winner, names[winner]));
-        branches[winner].take().expect("the winner has completed")
-    }
+            fn contend(&self, input: S::In, cx: &Context, how: &How) -> impl Future<Output = Result<S::Out>> + Send {
+                contend(self, input, cx, how)
+            }
+        }
+    };
+}
+
+list!(Vec<S>);
+list!([S; N], N);
+
+/// A race of any number of contenders.
+async fn contend<S: Step<In: Clone>>(steps: &[S], input: S::In, cx: &Context, how: &How) -> Result<S::Out> {
+    let lanes: Vec<Context> = (0..steps.len()).map(|index| lane(cx, how, index)).collect();
+    let names: Vec<Option<&str>> = steps.iter().map(Step::name).collect();
+    let runs = steps.iter().zip(&lanes).map(|(step, lane)| later(step, input.clone(), lane));
+    let mut work: Vec<Pin<Box<Option<_>>>> = runs.map(Box::pin).collect();
+    drop(input);
+    let mut branches: Vec<_> = work.iter_mut().map(|work| Branch::new(work.as_mut())).collect();
+    let mut contenders: Vec<_> = branches.iter_mut().map(|branch| branch as &mut dyn Advance).collect();
+    let winner = decide(&mut contenders, &names, cx, how).await?;
+    adopt(cx, &lanes[winner], || contender(winner, names[winner]));
+    branches[winner].take().expect("the winner has completed")
 }
