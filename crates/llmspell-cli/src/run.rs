@@ -27,7 +27,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         let _entered = runtime.enter();
         Interrupts::listen().map_err(|error| bug(format!("cannot listen to signals: {error}")))?
     };
-    let output = if is_dash(&args.output) { Output::stdout() } else { create(args)? };
+    let output = open_output(args, &input)?;
 
     let name = flow.name().to_owned();
     let progress = if args.quiet { Progress::None } else { args.progress };
@@ -54,15 +54,13 @@ fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-fn create(args: &RunArgs) -> Result<Output, Failure> {
-    let same = |a: &Path, b: &Path| Some(a.canonicalize().ok()? == b.canonicalize().ok()?);
-    if args.output.is_file() && same(&args.input, &args.output) == Some(true) {
-        let shown = args.output.display();
-        return Err(Failure::invalid(format!(
-            "error: {shown} is both input and output\n\nhint: give --output another name"
-        )));
+/// Neither the input nor the flow may be written over, under whatever name.
+fn open_output(args: &RunArgs, input: &Input) -> llmspell::Result<Output> {
+    if is_dash(&args.output) {
+        Output::stdout_sparing(input)
+    } else {
+        Output::create_sparing(&args.output, args.force, input, &args.flow)
     }
-    Ok(Output::create(&args.output, args.force)?)
 }
 
 fn runtime() -> Result<Runtime, Failure> {

@@ -1,6 +1,8 @@
 //! A flow: steps described in a file, as a step of the library.
 
 use std::fmt;
+use std::fs::OpenOptions;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use crate::check::{Checked, OUTPUT, check};
 use crate::diagnostic::{Diagnostic, Diagnostics, Source};
 use crate::inputs::Inputs;
 use crate::modifiers;
+use crate::run::at_once::{is_pipe, open_at_once};
 use crate::scope::Scope;
 use crate::template::Template;
 use crate::toolbox::Toolbox;
@@ -252,16 +255,23 @@ fn object(record: Value) -> Result<Map<String, Value>> {
 
 fn read(path: &Path) -> Result<String> {
     let failed = |why: String| Error::invalid(format!("cannot read the flow file {}: {why}", path.display()));
-    let length = path.metadata().map_err(|error| failed(error.to_string()).with_hint("check the path"))?;
-    if length.is_dir() {
+    let about = path.metadata().map_err(|error| failed(error.to_string()).with_hint("check the path"))?;
+    if about.is_dir() {
         return Err(failed("it is a folder".to_owned()).with_hint("name a file in it, such as flow.yaml"));
     }
-    if length.len() > LARGEST {
+    // A pipe may be what a shell makes of `<(…)`; a device may never end.
+    if !about.is_file() && !is_pipe(&about) {
+        return Err(failed("it is no file".to_owned()).with_hint("name a file, such as flow.yaml"));
+    }
+    let unreadable = |error: io::Error| failed(error.to_string()).with_hint("check its permissions");
+    let file = open_at_once(OpenOptions::new().read(true), path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > LARGEST {
         return Err(
             failed("it is larger than 4 MiB".to_owned()).with_hint("records belong into --input, not into the flow")
         );
     }
-    let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()).with_hint("check its permissions"))?;
     String::from_utf8(bytes).map_err(|error| {
         let line =
             error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;

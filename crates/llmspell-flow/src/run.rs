@@ -1,11 +1,14 @@
 //! Runs: a flow over a stream of records, one line of output for each.
 
+pub(crate) mod at_once;
 mod course;
 mod failures;
+mod identity;
 mod input;
 mod lines;
 mod outcome_line;
 mod output;
+mod place;
 mod progress;
 mod records;
 mod writer;

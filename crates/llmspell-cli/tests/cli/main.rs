@@ -5,6 +5,8 @@
 mod commands;
 mod flows;
 mod http;
+#[cfg(unix)]
+mod outputs;
 mod pipes;
 mod program;
 mod records;

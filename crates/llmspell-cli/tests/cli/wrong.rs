@@ -18,7 +18,7 @@ async fn wrong_usage_ends_with_2_and_says_what_to_do() {
         (&["run", "f.yaml", "-i", "."], "it is a folder"),
         (&["run", "f.yaml", "-i", "in.jsonl", "-o", "no/out.jsonl"], "hint: create the folder first"),
         (&["run", "f.yaml", "-i", "in.jsonl", "-o", "."], "it is a folder"),
-        (&["run", "f.yaml", "-i", "in.jsonl", "-o", "in.jsonl"], "both input and output"),
+        (&["run", "f.yaml", "-i", "in.jsonl", "-o", "in.jsonl"], "it is the input"),
         (&["run", "f.yaml", "-i", "in.jsonl", "--allow-read", "no"], "hint: name a folder that exists"),
         (&["check", "g.yaml"], "hint: check the path"),
         (&["tools", "nope"], "hint: the tools are"),

@@ -154,7 +154,7 @@ impl Course {
         let (ending, written) = match ended {
             Some(Ended::Written(written)) => (ending, Some(written)),
             Some(Ended::NobodyReads) => (Ending::NobodyReads, None),
-            Some(Ended::Failed(error)) => (Ending::OutputFailed(error), None),
+            Some(Ended::Failed(error, left)) => (Ending::OutputFailed(error), left),
             None => (ending, None),
         };
         let counted = self.progress.snapshot();

@@ -6,9 +6,13 @@ use std::path::Path;
 
 use llmspell::{Error, Result};
 
+use super::identity::FileId;
+
 /// Records to be read, one JSON object a line.
 pub struct Input {
     pub(crate) reader: Box<dyn Read + Send>,
+    /// Which file it is, if it is one: the output must be another one.
+    pub(crate) file: Option<FileId>,
     name: String,
     size: Option<u64>,
 }
@@ -28,22 +32,22 @@ impl Input {
             };
             failed(error.to_string()).with_hint(hint).with_source(error)
         })?;
-        let about = file.metadata().map_err(|error| failed(error.to_string()))?;
+        let about = file.metadata().map_err(|error| failed(error.to_string()).with_hint("try another file"))?;
         if about.is_dir() {
             return Err(failed("it is a folder".to_owned()).with_hint("name a file of records, one JSON object a line"));
         }
         let size = about.is_file().then_some(about.len());
-        Ok(Input { reader: Box::new(file), name, size })
+        Ok(Input { reader: Box::new(file), file: FileId::at(path), name, size })
     }
 
     /// Standard input.
     pub fn stdin() -> Self {
-        Input::from_reader("standard input", io::stdin())
+        Input { file: FileId::stdin(), ..Input::from_reader("standard input", io::stdin()) }
     }
 
     /// Anything that can be read; the name is for messages.
     pub fn from_reader(name: impl Into<String>, reader: impl Read + Send + 'static) -> Self {
-        Input { reader: Box::new(reader), name: name.into(), size: None }
+        Input { reader: Box::new(reader), file: None, name: name.into(), size: None }
     }
 
     /// What it is called in messages.

@@ -1,26 +1,30 @@
 //! Where outcomes go: a file that appears when it is complete, or a pipe.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use llmspell::{Error, Result};
 
+use super::at_once::{is_pipe, open_at_once};
+use super::identity::FileId;
+use super::input::Input;
+use super::place::{Place, Spared};
+
 /// Outcomes to be written, one JSON object a line.
 ///
 /// A file is written beside its place, as `FILE.partial`, and takes its place when the run is complete: what stands
-/// under `FILE` is always whole, and an older `FILE` stays until then.
+/// under `FILE` is always whole, and an older `FILE` stays until then. Where `FILE` is a link, the link stays and this
+/// holds for where it leads.
 pub struct Output {
-    writer: BufWriter<Box<dyn Write + Send>>,
+    writer: Box<dyn Write + Send>,
     place: Option<Place>,
+    /// Lines that have not been handed on. They are kept here, and not in a `BufWriter`, to tell after an error how
+    /// far whole lines go.
+    buffer: Vec<u8>,
     lines: u64,
-}
-
-/// Where a file will be, and where it is until then.
-#[derive(Clone, Debug)]
-struct Place {
-    path: PathBuf,
-    partial: PathBuf,
+    /// How many lines and bytes have been handed on.
+    out: (u64, u64),
 }
 
 /// What became of the output.
@@ -32,15 +36,33 @@ pub struct Written {
     pub path: Option<PathBuf>,
 }
 
+/// So much is handed on at once.
+const BUFFER: usize = 1 << 16;
+
 impl Output {
     /// A file. What stands there is replaced when the run is complete.
     ///
-    /// A `FILE.partial` that is already there may be all that is left of an earlier run, or belong to one that is still
-    /// going on: it is overwritten only if `force` says so.
+    /// A `FILE.partial` that is already there may be all that is left of an earlier run: it is overwritten only if
+    /// `force` says so. One that a run is still writing is never overwritten.
     ///
     /// # Errors
     /// If the file cannot be written, so that no work is done in vain.
     pub fn create(path: &Path, force: bool) -> Result<Self> {
+        Output::create_over(path, force, &[])
+    }
+
+    /// A file that is neither the input nor one of the flow's files, whatever they are called.
+    ///
+    /// # Errors
+    /// As [`create`](Output::create), and if `FILE` or `FILE.partial` is the input or the flow file.
+    pub fn create_sparing(path: &Path, force: bool, input: &Input, flow: &Path) -> Result<Self> {
+        let input = input.file.clone().map(|id| (id, "the input"));
+        let flow = FileId::at(flow).map(|id| (id, "the flow file"));
+        let spared: Vec<_> = input.into_iter().chain(flow).collect();
+        Output::create_over(path, force, &spared)
+    }
+
+    fn create_over(path: &Path, force: bool, spared: &[Spared<'_>]) -> Result<Self> {
         let shown = path.display();
         let failed = |why: String| Error::invalid(format!("cannot write the output {shown}: {why}"));
         match path.metadata() {
@@ -49,33 +71,20 @@ impl Output {
             }
             // A device or a pipe with a name: there is nothing to take its place later.
             Ok(about) if !about.is_file() => {
-                let file = OpenOptions::new().write(true).open(path);
-                let file = file.map_err(|error| failed(error.to_string()).with_hint("check its permissions"))?;
+                let file = open_at_once(OpenOptions::new().write(true), path).map_err(|error| {
+                    if is_pipe(&about) && error.kind() != io::ErrorKind::PermissionDenied {
+                        failed("nobody reads this pipe".to_owned()).with_hint("start its reader first")
+                    } else {
+                        failed(error.to_string()).with_hint("check its permissions")
+                    }
+                })?;
                 return Ok(Output::from_writer(file));
             }
             _ => {}
         }
-        let Some(name) = path.file_name() else {
-            return Err(failed("it names no file".to_owned()).with_hint("give a name, such as out.jsonl"));
-        };
-        let mut partial = name.to_owned();
-        partial.push(".partial");
-        let place = Place { path: path.to_owned(), partial: path.with_file_name(partial) };
-        let mut options = OpenOptions::new();
-        let options = if force { options.create(true).truncate(true) } else { options.create_new(true) };
-        let file = options.write(true).open(&place.partial).map_err(|error| {
-            let partial = place.partial.display();
-            match error.kind() {
-                io::ErrorKind::AlreadyExists => failed(format!("{partial} is already there")).with_hint(
-                    "an interrupted run left it, or another one is writing it; remove it, or overwrite it with --force",
-                ),
-                io::ErrorKind::NotFound => {
-                    failed("its folder does not exist".to_owned()).with_hint("create the folder first")
-                }
-                _ => failed(error.to_string()).with_hint("check the permissions of its folder"),
-            }
-        })?;
-        Ok(Output { place: Some(place), ..Output::from_writer(file) })
+        let place = Place::claim(path, force, spared)?;
+        let writer = place.writer().map_err(|error| failed(error.to_string()).with_hint("close other files"))?;
+        Ok(Output { place: Some(place), ..Output::from_writer(writer) })
     }
 
     /// Standard output.
@@ -83,41 +92,70 @@ impl Output {
         Output::from_writer(io::stdout())
     }
 
+    /// Standard output, unless it goes into the file that is the input: such a run would feed on itself, without end.
+    ///
+    /// # Errors
+    /// If that is so.
+    pub fn stdout_sparing(input: &Input) -> Result<Self> {
+        if input.file.is_some() && input.file == FileId::stdout() {
+            let message = format!("standard output goes into the input, {}", input.name());
+            return Err(Error::invalid(message).with_hint("send it to another file"));
+        }
+        Ok(Output::stdout())
+    }
+
     /// Anything that can be written.
     pub fn from_writer(writer: impl Write + Send + 'static) -> Self {
-        Output { writer: BufWriter::with_capacity(1 << 16, Box::new(writer)), place: None, lines: 0 }
+        Output { writer: Box::new(writer), place: None, buffer: Vec::with_capacity(BUFFER), lines: 0, out: (0, 0) }
     }
 
     /// Writes one line.
     pub(crate) fn write(&mut self, line: &[u8]) -> io::Result<()> {
-        self.writer.write_all(line)?;
+        if self.buffer.len() + line.len() > BUFFER {
+            self.hand_on()?;
+        }
+        self.buffer.extend_from_slice(line);
         self.lines += 1;
         Ok(())
     }
 
     /// Hands on what is buffered, so that whoever reads along sees it.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.hand_on()?;
         self.writer.flush()
     }
 
+    fn hand_on(&mut self) -> io::Result<()> {
+        self.writer.write_all(&self.buffer)?;
+        self.out = (self.lines, self.out.1 + self.buffer.len() as u64);
+        self.buffer.clear();
+        Ok(())
+    }
+
     /// Ends the output: a complete file takes its place, an incomplete one stays where it is, an empty one goes.
-    pub(crate) fn finish(mut self, complete: bool) -> io::Result<Written> {
-        self.writer.flush()?;
-        let Some(place) = self.place.take() else {
-            return Ok(Written { lines: self.lines, path: None });
+    pub(crate) fn finish(&mut self, complete: bool) -> io::Result<Written> {
+        self.flush()?;
+        let lines = self.lines;
+        let path = match &self.place {
+            None => None,
+            Some(place) if complete => Some(place.complete()?),
+            Some(place) => place.leave(lines)?,
         };
-        drop(self.writer);
-        if complete {
-            // The name must not reach the disk before what it names.
-            File::open(&place.partial)?.sync_all()?;
-            std::fs::rename(&place.partial, &place.path)?;
-            return Ok(Written { lines: self.lines, path: Some(place.path) });
-        }
-        if self.lines == 0 {
-            std::fs::remove_file(&place.partial)?;
-            return Ok(Written { lines: 0, path: None });
-        }
-        Ok(Written { lines: self.lines, path: Some(place.partial) })
+        Ok(Written { lines, path })
+    }
+
+    /// After an error: cuts the file after its last whole line, and says what is left. `None` for a pipe, of which
+    /// nobody knows what its reader has got.
+    pub(crate) fn salvage(self) -> io::Result<Option<Written>> {
+        let Some(place) = &self.place else { return Ok(None) };
+        let (lines, bytes) = self.out;
+        // What was being handed on when it failed may have arrived in part.
+        let arrived = usize::try_from(place.bytes()?.saturating_sub(bytes)).unwrap_or(usize::MAX);
+        let arrived = &self.buffer[..arrived.min(self.buffer.len())];
+        let whole = arrived.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        place.cut(bytes + whole as u64)?;
+        let lines = lines + arrived.iter().filter(|byte| **byte == b'\n').count() as u64;
+        Ok(Some(Written { lines, path: place.leave(lines)? }))
     }
 }
 
@@ -145,7 +183,9 @@ mod tests {
         let path = folder.path().join("out.jsonl");
         let mut output = Output::create(&path, false).unwrap();
         output.write(b"half\n").unwrap();
+        assert!(Output::create(&path, true).err().unwrap().message().contains("another run"));
         let partial = output.finish(false).unwrap().path.unwrap();
+        drop(output);
         assert_eq!(std::fs::read_to_string(&partial).unwrap(), "half\n");
         assert!(!path.exists());
         assert!(Output::create(&path, false).err().unwrap().hint().unwrap().contains("--force"));

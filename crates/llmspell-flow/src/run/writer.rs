@@ -30,7 +30,15 @@ pub(crate) enum Ended {
     Written(Written),
     /// Nobody reads the pipe any more.
     NobodyReads,
-    Failed(Error),
+    /// It could not be written; so much of it is there, if that is known.
+    Failed(Error, Option<Written>),
+}
+
+impl Ended {
+    /// The thread itself was lost.
+    fn lost(error: Error) -> Self {
+        Ended::Failed(error, None)
+    }
 }
 
 impl Writer {
@@ -45,7 +53,7 @@ impl Writer {
         tokio::select! {
             biased;
             // Polled first: this is also what starts the thread.
-            ended = &mut self.thread => Err(ended.unwrap_or_else(Ended::Failed)),
+            ended = &mut self.thread => Err(ended.unwrap_or_else(Ended::lost)),
             // The thread keeps its end of the channel until it ends.
             _ = self.lines.send(Job::Line(line)) => Ok(()),
         }
@@ -53,14 +61,14 @@ impl Writer {
 
     /// Waits until the thread has ended, as it does by itself only if it cannot write.
     pub(crate) async fn ended(&mut self) -> Ended {
-        (&mut self.thread).await.unwrap_or_else(Ended::Failed)
+        (&mut self.thread).await.unwrap_or_else(Ended::lost)
     }
 
     /// Writes what waits, and ends the output.
     pub(crate) async fn finish(mut self, complete: bool) -> Ended {
         tokio::select! {
             biased;
-            ended = &mut self.thread => return ended.unwrap_or_else(Ended::Failed),
+            ended = &mut self.thread => return ended.unwrap_or_else(Ended::lost),
             _ = self.lines.send(Job::Finish { complete }) => {}
         }
         self.ended().await
@@ -72,8 +80,27 @@ fn write(mut output: Output, mut jobs: mpsc::Receiver<Job>) -> Ended {
     match result {
         Ok(written) => Ended::Written(written),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ended::NobodyReads,
-        Err(error) => Ended::Failed(Error::failed(format!("writing the output failed: {error}")).with_source(error)),
+        Err(error) => failed(error, output.salvage()),
     }
+}
+
+/// Says why, and what to do with what is left.
+fn failed(error: io::Error, left: io::Result<Option<Written>>) -> Ended {
+    let why = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on the disk",
+        io::ErrorKind::FileTooLarge => "allow larger files (ulimit -f), or take fewer records",
+        _ => "see to where it is written",
+    };
+    let (mut message, mut hint) = (format!("writing the output failed: {error}"), format!("{why}, and run again"));
+    match &left {
+        Ok(Some(Written { path: Some(path), lines })) => {
+            message = format!("{message}; {} keeps its first whole lines, {lines} of them", path.display());
+            hint = format!("{hint}; --force overwrites what is left");
+        }
+        Ok(_) => {}
+        Err(_) => message = format!("{message}; what is left may end within a line"),
+    }
+    Ended::Failed(Error::failed(message).with_hint(hint).with_source(error), left.ok().flatten())
 }
 
 /// Writes until told to finish; says whether the output is complete. It is not if the run was dropped.
