@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{BoolishValueParser, OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use llmspell_flow::parse_duration;
 
@@ -49,7 +50,7 @@ pub(crate) struct RunArgs {
     pub(crate) output: PathBuf,
 
     /// Overwrite a FILE.partial that an interrupted run has left.
-    #[arg(long, env = "LLMSPELL_FORCE")]
+    #[arg(long, env = "LLMSPELL_FORCE", value_parser = BoolishValueParser::new())]
     pub(crate) force: bool,
 
     /// Records in flight at most. By default, as many as keep the steps busy.
@@ -57,7 +58,7 @@ pub(crate) struct RunArgs {
     pub(crate) limit: Option<u32>,
 
     /// Write outcomes as they come instead of in the order of the input.
-    #[arg(long, env = "LLMSPELL_UNORDERED")]
+    #[arg(long, env = "LLMSPELL_UNORDERED", value_parser = BoolishValueParser::new())]
     pub(crate) unordered: bool,
 
     /// Stop everything after this time, such as 90s or 10m, and end with exit code 124.
@@ -76,7 +77,7 @@ pub(crate) struct RunArgs {
     pub(crate) report: Report,
 
     /// Show neither progress nor report, only errors.
-    #[arg(short, long, env = "LLMSPELL_QUIET")]
+    #[arg(short, long, env = "LLMSPELL_QUIET", value_parser = BoolishValueParser::new())]
     pub(crate) quiet: bool,
 }
 
@@ -85,7 +86,7 @@ pub(crate) struct RunArgs {
 #[command(next_help_heading = "Permissions")]
 pub(crate) struct AllowArgs {
     /// Let `read_file` read a folder or a file; repeatable. In the variable, paths are separated by `:`.
-    #[arg(long, value_name = "DIR", env = "LLMSPELL_ALLOW_READ", value_delimiter = ':')]
+    #[arg(long, value_name = "DIR", env = "LLMSPELL_ALLOW_READ", value_delimiter = ':', value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub(crate) allow_read: Vec<PathBuf>,
 
     /// Let `http_get` talk to a host, such as `example.org` or `localhost:8080`; `*` is any; repeatable. In the
@@ -94,7 +95,7 @@ pub(crate) struct AllowArgs {
     pub(crate) allow_net: Vec<String>,
 
     /// Let `command` run programs, with all your rights.
-    #[arg(long, env = "LLMSPELL_ALLOW_COMMAND")]
+    #[arg(long, env = "LLMSPELL_ALLOW_COMMAND", value_parser = BoolishValueParser::new())]
     pub(crate) allow_command: bool,
 }
 

@@ -11,7 +11,9 @@ pub(crate) enum Exit {
     RecordsFailed = 3,
     NotAllowed = 4,
     Deadline = 124,
+    HungUp = 129,
     Interrupted = 130,
+    Quit = 131,
 }
 
 impl From<Exit> for ExitCode {

@@ -15,8 +15,14 @@ Exit codes
   3    the run is complete, but some records failed
   4    the flow needs a permission that was not given
   124  the time of --deadline was up
-  130  interrupted (Ctrl-C): the first time the run takes no more records and
-       finishes those in flight, the second time it stops at once";
+  129  the terminal was closed (SIGHUP, unless started with `nohup`)
+  130  interrupted (Ctrl-C or SIGTERM): the first time the run takes no more
+       records and finishes those in flight, the second time it stops at once
+  131  stopped at once (Ctrl-\\, SIGQUIT)
+
+Whichever of these signals ends a run, the programs it has started end with it.
+SIGKILL cannot be caught: it says nothing, leaves those programs running, and
+FILE.partial may end within a line.";
 
 const OUTPUT: &str = "\
 Output

@@ -1,28 +1,55 @@
-//! Ctrl-C, and the polite signal to end.
+//! The signals that ask the program to end.
 
 use std::io;
 
-/// Completes each time the user asks the program to end.
+use crate::exit::Exit;
+
+/// Who asks the program to end, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Ctrl-C, or the polite signal to end: the first time, what is in flight may be finished.
+    Politely,
+    /// At once, with this exit code: the terminal was closed, or Ctrl-\ was pressed.
+    AtOnce(Exit),
+}
+
+/// Completes each time somebody asks the program to end.
 pub(crate) struct Interrupts {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hangup: Option<tokio::signal::unix::Signal>,
+    #[cfg(unix)]
+    quit: Option<tokio::signal::unix::Signal>,
 }
 
 impl Interrupts {
-    /// From here on, Ctrl-C no longer ends the process by itself.
+    /// From here on, these signals no longer end the process by themselves: the programs that a flow has started would
+    /// be left behind.
     #[cfg(unix)]
     pub(crate) fn listen() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Interrupts { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        use tokio::signal::unix::{Signal, SignalKind, signal};
+        // Who starts a program with `nohup` wants it to outlive the terminal.
+        let unless_ignored = |kind: SignalKind| -> io::Result<Option<Signal>> {
+            if is_ignored(kind.as_raw_value()) { Ok(None) } else { signal(kind).map(Some) }
+        };
+        Ok(Interrupts {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: unless_ignored(SignalKind::hangup())?,
+            quit: unless_ignored(SignalKind::quit())?,
+        })
     }
 
     #[cfg(unix)]
-    pub(crate) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Asked::Politely,
+            _ = self.terminate.recv() => Asked::Politely,
+            () = received(&mut self.hangup) => Asked::AtOnce(Exit::HungUp),
+            () = received(&mut self.quit) => Asked::AtOnce(Exit::Quit),
         }
     }
 
@@ -32,9 +59,30 @@ impl Interrupts {
     }
 
     #[cfg(not(unix))]
-    pub(crate) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) -> Asked {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+        Asked::Politely
     }
+}
+
+#[cfg(unix)]
+async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether the program was started with this signal ignored. Only Linux tells without `unsafe`; elsewhere the answer
+/// is no.
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    mask >> (signal - 1) & 1 == 1
 }

@@ -6,6 +6,7 @@ mod check;
 mod exit;
 mod help;
 mod interrupt;
+mod line;
 mod meter;
 mod report;
 mod run;
@@ -14,17 +15,13 @@ mod tools;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::{Args, Command};
+use exit::{Exit, Failure};
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let ended = match args.command {
-        Command::Run(args) => run::run(&args),
-        Command::Check(args) => check::check(&args),
-        Command::Tools(args) => tools::tools(&args),
-        Command::Help(args) => help::help(&args),
+    let ended = match line::read() {
+        Ok(args) => follow(args),
+        Err(ended) => ended,
     };
     match ended {
         Ok(exit) => exit.into(),
@@ -32,5 +29,14 @@ fn main() -> ExitCode {
             show::problem(&failure.text);
             failure.exit.into()
         }
+    }
+}
+
+fn follow(args: Args) -> Result<Exit, Failure> {
+    match args.command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Tools(args) => tools::tools(&args),
+        Command::Help(args) => help::help(&args),
     }
 }

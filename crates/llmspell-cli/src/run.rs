@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use crate::allow;
 use crate::args::{Progress, Report, RunArgs};
 use crate::exit::{Exit, Failure, story};
-use crate::interrupt::Interrupts;
+use crate::interrupt::{Asked, Interrupts};
 use crate::meter::{Meter, TICK};
 use crate::{report, show};
 
@@ -42,12 +42,12 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         run = run.unordered();
     }
     let watched = watch(run, &cx, meter, interrupts, args.deadline);
-    let (summary, late) = runtime.block_on(watched);
+    let (summary, stopped) = runtime.block_on(watched);
     // A thread that waits for standard input cannot be woken; it must not keep the program.
     runtime.shutdown_background();
 
     tell(&name, &summary, &cx, report, args.quiet);
-    end(&summary, late)
+    end(&summary, stopped)
 }
 
 fn is_dash(path: &Path) -> bool {
@@ -72,16 +72,17 @@ fn bug(what: String) -> Failure {
     Failure { exit: Exit::Bug, text: format!("error: {what}\n\nhint: this should not happen; please report it") }
 }
 
-/// Runs to the end, shows how far it is, and listens to Ctrl-C and the clock. Says also whether time was up.
+/// Runs to the end, shows how far it is, and listens to signals and the clock. Says also what stopped it, if that has an
+/// exit code of its own.
 async fn watch(
     run: Run,
     cx: &Context,
     mut meter: Meter,
     mut interrupts: Interrupts,
     deadline: Option<Duration>,
-) -> (Summary, bool) {
+) -> (Summary, Option<Exit>) {
     let (progress, brake) = (run.progress(), run.brake());
-    let (mut pressed, mut late) = (0, false);
+    let (mut pressed, mut stopped) = (0, None);
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut alarm = std::pin::pin!(sleep(deadline.unwrap_or_default()));
@@ -89,16 +90,23 @@ async fn watch(
     loop {
         tokio::select! {
             biased;
-            () = interrupts.next() => {
-                pressed += 1;
-                interrupt(pressed, &brake, &meter, progress.snapshot().in_flight);
-            }
+            asked = interrupts.next() => match asked {
+                Asked::Politely => {
+                    pressed += 1;
+                    interrupt(pressed, &brake, &meter, progress.snapshot().in_flight);
+                }
+                Asked::AtOnce(exit) => {
+                    stopped.get_or_insert(exit);
+                    brake.abort();
+                    meter.say("stopping at once");
+                }
+            },
             summary = &mut running => {
                 meter.clear();
-                return (summary, late);
+                return (summary, stopped);
             }
-            () = &mut alarm, if deadline.is_some() && !late => {
-                late = true;
+            () = &mut alarm, if deadline.is_some() && stopped.is_none() => {
+                stopped = Some(Exit::Deadline);
                 brake.abort();
                 meter.say("the time of --deadline is up: stopping at once");
             }
@@ -141,12 +149,12 @@ fn tell(name: &str, summary: &Summary, cx: &Context, report: Report, quiet: bool
     }
 }
 
-fn end(summary: &Summary, late: bool) -> Result<Exit, Failure> {
+fn end(summary: &Summary, stopped: Option<Exit>) -> Result<Exit, Failure> {
     match &summary.ending {
-        Ending::Aborted if late => Ok(Exit::Deadline),
+        Ending::Aborted => Ok(stopped.unwrap_or(Exit::Interrupted)),
         Ending::Complete if summary.failed > 0 => Ok(Exit::RecordsFailed),
         Ending::Complete | Ending::NobodyReads => Ok(Exit::Ok),
-        Ending::Drained | Ending::Aborted => Ok(Exit::Interrupted),
+        Ending::Drained => Ok(Exit::Interrupted),
         Ending::InputFailed(error) | Ending::OutputFailed(error) => {
             Err(Failure::invalid(format!("error: {}", story(error))))
         }

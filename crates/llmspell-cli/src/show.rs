@@ -1,5 +1,6 @@
 //! Text for people, on standard error and standard output, with colour where it is wanted.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
@@ -11,7 +12,7 @@ const HINT: Style = AnsiColor::Cyan.on_default().bold();
 /// Shows what is wrong. Colour marks what the words say already.
 pub(crate) fn problem(text: &str) {
     let mut err = anstream::stderr().lock();
-    for line in text.lines() {
+    for line in harmless(text).lines() {
         // A standard error that nobody reads changes nothing.
         let _ = writeln!(err, "{}", painted(line));
     }
@@ -33,15 +34,37 @@ fn painted(line: &str) -> String {
 
 /// Shows something that is neither data nor wrong.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(anstream::stderr().lock(), "{text}");
+    let _ = writeln!(anstream::stderr().lock(), "{}", harmless(text));
 }
 
-/// Writes data. A reader that has had enough is no error.
+/// Writes what a command has to say as data, to be read by people. A reader that has had enough is no error.
 pub(crate) fn data(text: &str) -> io::Result<()> {
-    match writeln!(anstream::stdout().lock(), "{text}") {
+    match writeln!(anstream::stdout().lock(), "{}", harmless(text)) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }
+}
+
+/// The text with what would command a terminal written out: flows and records may hold anything, and it must neither
+/// move the cursor, nor set the clipboard, nor turn the direction of a line. Written as JSON does, so that JSON stays
+/// JSON.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let commands = |c: char| {
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        turns || (c.is_control() && c != '\n' && c != '\t')
+    };
+    if !text.contains(commands) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if commands(c) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Breaks a text into lines of at most `width` characters, all but the first indented.
@@ -85,6 +108,12 @@ pub(crate) fn counted(number: u64, what: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_commands_the_terminal() {
+        assert_eq!(harmless("naïve → 你好\n\tfine"), "naïve → 你好\n\tfine");
+        assert_eq!(harmless("\u{1b}]0;x\u{7}\r\u{9b}2J\u{202e}"), "\\u001b]0;x\\u0007\\u000d\\u009b2J\\u202e");
+    }
 
     #[test]
     fn numbers_and_texts_are_set_for_reading() {

@@ -75,6 +75,41 @@ async fn every_flag_has_a_twin_in_the_environment() {
 }
 
 #[tokio::test]
+async fn variables_may_be_empty_and_say_no() {
+    let folder = Folder::new().with("f.yaml", COUNT).with("in.jsonl", "{\"q\":\"a\"}\n");
+    for (name, value, quiet) in [
+        ("LLMSPELL_QUIET", "0", false),
+        ("LLMSPELL_QUIET", "off", false),
+        ("LLMSPELL_QUIET", "", false),
+        ("LLMSPELL_QUIET", "1", true),
+        ("LLMSPELL_FORCE", "", false),
+        ("LLMSPELL_LIMIT", "", false),
+        ("LLMSPELL_OUTPUT", "", false),
+        ("LLMSPELL_ALLOW_COMMAND", "no", false),
+        ("LLMSPELL_ALLOW_READ", "", false),
+        ("LLMSPELL_ALLOW_READ", ":.:", false),
+        ("LLMSPELL_ALLOW_NET", "", false),
+        ("LLMSPELL_ALLOW_NET", ",example.org, ", false),
+    ] {
+        let mut command = folder.command(&["run", "f.yaml", "-i", "in.jsonl"]);
+        let ended = crate::program::ended(command.env(name, value).spawn().unwrap()).await;
+        assert_eq!((ended.code, ended.err.is_empty()), (Some(0), quiet), "{name}={value}: {ended:?}");
+        assert_eq!(lines(&ended.out).len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_empty_list_of_hosts_allows_no_host() {
+    let flow = "flow: f\nsteps: [{ id: a, tool: http_get, with: { url: \"${{ inputs.u }}\" } }]\n";
+    let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", "{\"u\":\"http://127.0.0.1:9/\"}\n");
+    for value in ["", ",", " , "] {
+        let mut command = folder.command(&["run", "f.yaml", "-i", "in.jsonl"]);
+        let ended = crate::program::ended(command.env("LLMSPELL_ALLOW_NET", value).spawn().unwrap()).await;
+        assert_eq!(ended.code, Some(4), "`{value}`: {ended:?}");
+    }
+}
+
+#[tokio::test]
 async fn plain_progress_tells_running_from_retrying() {
     let flow = "flow: f\nsteps:\n  - id: a\n    tool: slow\n    with: { failure_rate: 1 }\n    retry: { max: 2, base: 100ms }\n";
     let records = "{}\n".repeat(200);

@@ -1,4 +1,4 @@
-//! Ctrl-C, once and twice.
+//! Ctrl-C, once and twice, and the signals that stop at once.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -65,6 +65,39 @@ async fn the_second_ctrl_c_stops_at_once_and_leaves_no_program_behind() {
     );
     until("the end of both", || !pids().lines().any(runs)).await;
     assert!(!folder.path("out.jsonl.partial").exists(), "nothing to keep");
+}
+
+#[tokio::test]
+async fn a_closed_terminal_and_quit_stop_at_once_and_leave_no_program_behind() {
+    let flow = "flow: f\nsteps: [{ id: a, tool: command, with: { argv: [sh, -c, \"echo $$ >> pids; sleep 60 & echo $! >> pids; sleep 60\"] } }]\n";
+    for (which, code) in [(Signal::HUP, 129), (Signal::QUIT, 131)] {
+        let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", "{}\n");
+        let child = folder.start(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "--allow-command"]);
+        let pids = || std::fs::read_to_string(folder.path("pids")).unwrap_or_default();
+        until("the program and its child", || pids().lines().count() == 2).await;
+        signal(&child, which);
+        let ended = ended(child).await;
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        assert!(ended.err.contains("stopping at once\n"), "{}", ended.err);
+        until("the end of both", || !pids().lines().any(runs)).await;
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_run_started_with_nohup_outlives_its_terminal() {
+    let flow = "flow: f\nsteps: [{ id: a, tool: slow, with: { delay_ms: 300 } }]\n";
+    let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", "{}\n".repeat(4));
+    let mut command = tokio::process::Command::new("nohup");
+    command.args([env!("CARGO_BIN_EXE_llmspell"), "run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "-l", "1"]);
+    command.current_dir(folder.path("")).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let partial = folder.path("out.jsonl.partial");
+    until("the first outcome", || partial.metadata().is_ok_and(|about| about.len() > 0)).await;
+    signal(&child, Signal::HUP);
+    assert_eq!(ended(child).await.code, Some(0));
+    assert_eq!(lines(&folder.read("out.jsonl")).len(), 4);
 }
 
 #[tokio::test]

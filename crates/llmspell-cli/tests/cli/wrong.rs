@@ -10,6 +10,7 @@ async fn wrong_usage_ends_with_2_and_says_what_to_do() {
     for (args, wanted) in [
         (&["run"][..], "--input <FILE>"),
         (&["rum"], "'run'"),
+        (&[], "Usage: llmspell"),
         (&["run", "f.yaml", "-i", "in.jsonl", "--limit", "0"], "--limit"),
         (&["run", "f.yaml", "-i", "in.jsonl", "--outptu", "x"], "--output"),
         (&["run", "g.yaml", "-i", "in.jsonl"], "hint: check the path"),
@@ -28,8 +29,32 @@ async fn wrong_usage_ends_with_2_and_says_what_to_do() {
         assert_eq!(ended.code, Some(2), "{args:?}: {ended:?}");
         assert!(ended.err.contains(wanted), "{args:?}: {}", ended.err);
         assert!(ended.out.is_empty(), "{args:?}: {}", ended.out);
+        let last = ended.err.lines().last().unwrap_or_default();
+        assert!(last.starts_with("hint: "), "{args:?}: {}", ended.err);
     }
     assert_eq!(folder.read("in.jsonl"), "{}\n");
+}
+
+#[tokio::test]
+async fn flows_and_records_do_not_command_the_terminal() {
+    let flow = "flow: f\nsteps: [{ id: a, tool: json, with: { value: \"${{ inputs.q }}\" } }]\n";
+    let record = "{\"q\":1}\n\"\u{1b}]0;title\u{7}\u{9b}2J\n";
+    let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", record);
+    let folder = folder.with("g.yaml", "flow: g\nsteps: [{ id: a, tool: \"te\\e[2Jxt\" }]\n");
+    let raw = |text: &str| text.chars().any(|c| c.is_control() && c != '\n' && c != '\t');
+    for (args, code) in [
+        (&["check", "g.yaml"][..], 2),
+        (&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl"], 3),
+        (&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "--report", "json"], 3),
+        (&["run", "f.yaml", "-i", "no\u{1b}[2J.jsonl"], 2),
+        (&["run", "f.yaml", "--no\u{1b}[2J"], 2),
+        (&["help", "no\u{1b}[2J"], 2),
+    ] {
+        let ended = folder.run(args).await;
+        assert_eq!(ended.code, Some(code), "{args:?}: {ended:?}");
+        assert!(!raw(&ended.err) && !raw(&ended.out), "{args:?}: {ended:?}");
+    }
+    assert!(folder.run(&["check", "g.yaml"]).await.err.contains("te\\u001b[2Jxt"));
 }
 
 #[tokio::test]
