@@ -46,7 +46,10 @@ A record that is not JSON, or lacks what the flow asks for under `inputs`, is an
 outcome too: \"failed\" with kind \"invalid\" and no path.
 
 With --output FILE, lines go to FILE.partial; it becomes FILE when the run is
-complete, and stays FILE.partial if the run is interrupted.";
+complete, and stays FILE.partial if the run is interrupted or cannot write any
+more. A second run to the same FILE is refused as long as the first goes on. If
+FILE is a link, the link stays and what it leads to is replaced. The input and
+the flow file are never written over.";
 
 /// Shows a topic, or the help of a command.
 pub(crate) fn help(args: &HelpArgs) -> Result<Exit, Failure> {

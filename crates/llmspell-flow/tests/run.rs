@@ -160,7 +160,10 @@ async fn a_run_ends_when_its_output_does() {
         let summary = in_time(Run::new(flow(steps), Input::from_reader("records", Endless), output)).await;
         match summary.ending {
             Ending::NobodyReads => assert!(quiet),
-            Ending::OutputFailed(error) => assert!(!quiet && error.message().contains("writing the output failed")),
+            Ending::OutputFailed(error) => {
+                assert!(!quiet && error.message().contains("writing the output failed"));
+                assert!(error.hint().unwrap().contains("make room on the disk"));
+            }
             other => panic!("{other:?}"),
         }
     }

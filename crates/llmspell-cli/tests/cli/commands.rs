@@ -42,6 +42,7 @@ async fn help_is_there() {
         (&["--help"], "help exit-codes"),
         (&["help", "run"], "LLMSPELL_ALLOW_NET"),
         (&["help", "exit-codes"], "130"),
+        (&["help", "exit-codes"], "SIGKILL cannot be caught"),
         (&["help", "output"], "took_ms"),
     ] {
         let ended = folder.run(args).await;

@@ -51,7 +51,7 @@ impl Output {
         Output::create_over(path, force, &[])
     }
 
-    /// A file that is neither the input nor one of the flow's files, whatever they are called.
+    /// A file that is neither the input nor the flow file, whatever they are called.
     ///
     /// # Errors
     /// As [`create`](Output::create), and if `FILE` or `FILE.partial` is the input or the flow file.
@@ -192,6 +192,39 @@ mod tests {
         let empty = Output::create(&path, true).unwrap().finish(false).unwrap();
         assert_eq!(empty, Written { lines: 0, path: None });
         assert!(!partial.exists());
+    }
+
+    #[test]
+    fn a_file_that_was_taken_away_does_not_take_the_place_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.jsonl");
+        let mut first = Output::create(&path, false).unwrap();
+        first.write(b"first\n").unwrap();
+        std::fs::remove_file(folder.path().join("out.jsonl.partial")).unwrap();
+        let mut second = Output::create(&path, false).unwrap();
+        second.write(b"second\n").unwrap();
+        assert!(first.finish(true).unwrap_err().to_string().contains("was taken away"));
+        assert_eq!(first.salvage().unwrap(), Some(Written { lines: 1, path: None }));
+        second.finish(true).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "second\n");
+    }
+
+    #[test]
+    fn what_is_salvaged_ends_with_a_whole_line() {
+        for (arrived, lines, text) in [("a\nb\nc", 2, "a\nb\n"), ("a", 0, ""), ("a\nb\ncc\n", 3, "a\nb\ncc\n")] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("out.jsonl");
+            let mut output = Output::create(&path, false).unwrap();
+            for line in ["a\n", "b\n", "cc\n", "d\n"] {
+                output.write(line.as_bytes()).unwrap();
+            }
+            // As if handing on had failed here.
+            output.writer.write_all(arrived.as_bytes()).unwrap();
+            let written = output.salvage().unwrap().unwrap();
+            assert_eq!((written.lines, written.path.is_some()), (lines, lines > 0));
+            let left = std::fs::read_to_string(folder.path().join("out.jsonl.partial")).unwrap_or_default();
+            assert_eq!(left, text);
+        }
     }
 
     #[test]
