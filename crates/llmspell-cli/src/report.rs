@@ -69,7 +69,8 @@ const SHOWN: usize = 8;
 /// Where the time went: one line for each step.
 pub(crate) fn steps(report: &Report) -> Option<String> {
     let pipeline = report.pipelines.first()?;
-    let header = ["step", "limit", "ok", "failed", "retries", "p50", "p95", "waited", "busy"].map(str::to_owned);
+    let titles = ["step", "limit", "ok", "failed", "stopped", "retries", "p50", "p95", "waited", "busy"];
+    let header = titles.map(str::to_owned);
     let mut rows = vec![header];
     for stage in &pipeline.stages {
         let path = pipeline.path.join(&stage.name);
@@ -94,14 +95,15 @@ fn limit(stage: &StageReport) -> u32 {
     stage.limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(1024)
 }
 
-fn row(stage: &StageReport, step: &StepReport) -> [String; 9] {
+fn row(stage: &StageReport, step: &StepReport) -> [String; 10] {
     let some = |number: u64| if number == 0 { "-".to_owned() } else { count(number) };
     let percent = |share: f64| format!("{:.0} %", 100.0 * share);
     [
         stage.name.clone(),
         stage.limit.map_or("-".to_owned(), |limit| limit.to_string()),
         count(step.ok),
-        some(step.failed + step.cancelled),
+        some(step.failed),
+        some(step.cancelled),
         some(step.attempts.saturating_sub(step.calls)),
         time(step.p50),
         time(step.p95),

@@ -30,7 +30,6 @@ impl Serialize for OutcomeLine {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("index", &self.index)?;
         map.serialize_entry("line", &self.line)?;
-        let mut retries = self.retries;
         match &self.result {
             Ok(output) => {
                 map.serialize_entry("status", "ok")?;
@@ -40,13 +39,12 @@ impl Serialize for OutcomeLine {
             Err(error) => {
                 map.serialize_entry("status", "failed")?;
                 map.serialize_entry("error", error)?;
-                retries += error.attempts() - 1;
             }
         }
         if !self.causes.is_empty() {
             map.serialize_entry("causes", &self.causes)?;
         }
-        map.serialize_entry("retries", &retries)?;
+        map.serialize_entry("retries", &self.retries)?;
         map.serialize_entry("took_ms", &self.took.map(|took| took.as_micros() as f64 / 1e3))?;
         map.end()
     }
