@@ -5,6 +5,7 @@ mod group;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::{ErasedTool, Security};
@@ -48,6 +49,10 @@ struct Output {
 /// What a program may see of the environment; keys and tokens stay here.
 const PASSED_ON: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR"];
 
+/// How long a pipe is still read after the program has ended. What the program wrote is there already; a descendant that
+/// left its group may hold the pipe open for ever.
+const GRACE: Duration = Duration::from_millis(100);
+
 /// How much of the error output stands in an error.
 const TAIL: usize = 400;
 
@@ -71,18 +76,35 @@ impl Command {
             .map_err(|error| Error::failed(format!("cannot start {program}: {error}")).with_source(error))?;
         // Before anything else can fail: from here on the group ends when this is dropped.
         let group = Group::of(&child);
-        let stdin = child.stdin.take();
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let (_, stdout, stderr, status) = tokio::try_join!(
-            feed(stdin, self.stdin.as_deref().unwrap_or_default()),
-            read(stdout, "output", self.max_bytes),
-            read(stderr, "error output", self.max_bytes),
-            ended(&mut child, &group),
-        )?;
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let status = {
+            let talk = async {
+                tokio::try_join!(
+                    feed(stdin, self.stdin.as_deref().unwrap_or_default()),
+                    read(stdout, &mut out, "output", self.max_bytes),
+                    read(stderr, &mut err, "error output", self.max_bytes),
+                )
+            };
+            tokio::pin!(talk);
+            tokio::select! {
+                talked = &mut talk => {
+                    talked?;
+                    ended(&mut child, &group).await?
+                }
+                status = ended(&mut child, &group) => {
+                    if let Ok(talked) = tokio::time::timeout(GRACE, &mut talk).await {
+                        talked?;
+                    }
+                    status?
+                }
+            }
+        };
         if status.success() {
-            return Ok(Output { stdout: without_break(stdout), stderr: without_break(stderr) });
+            return Ok(Output { stdout: text(out, "output")?, stderr: text(err, "error output")? });
         }
-        let tail = stderr.trim_end();
+        let err = String::from_utf8_lossy(&err);
+        let tail = err.trim_end();
         let tail = tail.char_indices().rev().nth(TAIL - 1).map_or(tail, |(start, _)| &tail[start..]);
         let reason = if tail.is_empty() { String::new() } else { format!(": {tail}") };
         Err(Error::failed(format!("{program} {}{reason}", how(status))))
@@ -121,15 +143,25 @@ async fn feed(stdin: Option<ChildStdin>, text: &str) -> Result<()> {
     Ok(())
 }
 
-async fn read(pipe: Option<impl AsyncRead + Unpin>, what: &str, most: usize) -> Result<String> {
-    let mut bytes = Vec::new();
-    if let Some(pipe) = pipe {
-        pipe.take(most as u64 + 1).read_to_end(&mut bytes).await?;
+/// Reads a pipe to its end; what has been read stays in `bytes` if the reading is given up.
+async fn read(pipe: Option<impl AsyncRead + Unpin>, bytes: &mut Vec<u8>, what: &str, most: usize) -> Result<()> {
+    let Some(mut pipe) = pipe else { return Ok(()) };
+    while pipe.read_buf(bytes).await? > 0 {
+        if bytes.len() > most {
+            return Err(Error::failed(format!("the {what} is larger than {most} bytes")).with_hint("raise `max_bytes`"));
+        }
     }
-    if bytes.len() > most {
-        return Err(Error::failed(format!("the {what} is larger than {most} bytes")).with_hint("raise `max_bytes`"));
-    }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(())
+}
+
+/// Output as text, without the line break at its end.
+fn text(bytes: Vec<u8>, what: &str) -> Result<String> {
+    let text = String::from_utf8(bytes).map_err(|error| {
+        Error::failed(format!("the {what} is not UTF-8 text"))
+            .with_source(error.utf8_error())
+            .with_hint("let the program encode it, with base64 or iconv for example")
+    })?;
+    Ok(without_break(text))
 }
 
 fn without_break(mut text: String) -> String {

@@ -131,7 +131,7 @@ impl Text {
             None => {}
         }
         for Replace { find, with } in &self.replace {
-            text = patterns.get(find)?.replace_all(&text, with).into_owned();
+            text = patterns.replace(find, &text, with)?;
         }
         if let Some(longest) = self.truncate
             && let Some((end, _)) = text.char_indices().nth(longest)
@@ -193,5 +193,18 @@ mod tests {
         for arguments in [json!({ "value": "", "extract": "(" }), json!({ "value": "", "split": "" }), json!({})] {
             assert_eq!(call(arguments).await.unwrap_err().kind(), Kind::Invalid);
         }
+    }
+
+    #[tokio::test]
+    async fn replacements_are_bounded() {
+        let (value, with) = ("x".repeat(100_000), "y".repeat(100_000));
+        for find in ["x", ""] {
+            let error = call(json!({ "value": value, "replace": [{ "find": find, "with": with }] })).await.unwrap_err();
+            assert!(error.message().contains("larger than") && error.hint().is_some(), "{error}");
+        }
+        let groups = json!({ "value": value, "replace": [{ "find": "(.+)", "with": "$1".repeat(10_000) }] });
+        assert!(call(groups).await.unwrap_err().message().contains("larger than"));
+        let out = call(json!({ "value": "abc", "replace": [{ "find": "", "with": "-" }] })).await.unwrap();
+        assert_eq!(out, "-a-b-c-");
     }
 }

@@ -112,3 +112,26 @@ async fn what_a_program_leaves_behind_ends_with_it() {
     let pids = pids(&file, 1).await;
     assert!(within_a_second(|| !runs(pids[0])).await, "{pids:?} lives on");
 }
+
+#[tokio::test]
+async fn a_stray_descendant_does_not_hold_the_call() {
+    let began = std::time::Instant::now();
+    let out = call(shell("setsid sleep 20 & sleep 0.3; echo hi")).await.unwrap();
+    assert_eq!(out["stdout"], "hi");
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn any_bound_will_do() {
+    let mut arguments = shell("echo hi");
+    arguments["max_bytes"] = u64::MAX.into();
+    assert_eq!(call(arguments).await.unwrap()["stdout"], "hi");
+}
+
+#[tokio::test]
+async fn output_that_is_not_text_is_an_error() {
+    let error = call(shell(r"printf '\377'")).await.unwrap_err();
+    assert!(error.message().contains("not UTF-8") && error.hint().is_some(), "{error}");
+    // Why a program failed is shown as well as it can be.
+    assert!(call(shell(r"printf 'no\377' >&2; exit 1")).await.unwrap_err().message().contains("no\u{fffd}"));
+}

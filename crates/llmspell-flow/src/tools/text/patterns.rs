@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use llmspell::{Error, Result};
-use regex::Regex;
+use regex::{Captures, Regex};
 use serde_json::Value;
 
 /// Flows name a handful of patterns; one that makes them of its records starts again now and then.
 const KEPT: usize = 256;
+
+/// What replacing may make of a text. Without a bound, one record could take all the memory there is.
+const LARGEST: usize = 64 << 20;
 
 /// The patterns that were used last.
 #[derive(Default)]
@@ -30,6 +33,25 @@ impl Patterns {
         Ok(regex)
     }
 
+    /// Replaces every match, as `Regex::replace_all` does, but stops at [`LARGEST`].
+    pub(super) fn replace(&self, pattern: &str, text: &str, with: &str) -> Result<String> {
+        let regex = self.get(pattern)?;
+        let mut out = String::new();
+        let mut copied = 0;
+        for found in regex.captures_iter(text) {
+            let whole = found.get_match();
+            out.push_str(&text[copied..whole.start()]);
+            // A short replacement may name a large group many times.
+            if out.len().saturating_add(expanded(&found, with)) > LARGEST {
+                return Err(too_large());
+            }
+            found.expand(with, &mut out);
+            copied = whole.end();
+        }
+        out.push_str(&text[copied..]);
+        if out.len() > LARGEST && out.len() > text.len() { Err(too_large()) } else { Ok(out) }
+    }
+
     /// At most `most` matches: the first group of each, or the whole of it.
     pub(super) fn matches(&self, pattern: &str, text: &str, most: usize) -> Result<Vec<Value>> {
         let regex = self.get(pattern)?;
@@ -37,6 +59,18 @@ impl Patterns {
         let matched = regex.captures_iter(text).take(most);
         Ok(matched.map(|found| found.get(group).map_or(Value::Null, |part| part.as_str().into())).collect())
     }
+}
+
+/// No less than a replacement takes: its own length, and the longest group for each `$`.
+fn expanded(found: &Captures<'_>, with: &str) -> usize {
+    let longest = found.iter().flatten().map(|group| group.len()).max().unwrap_or(0);
+    with.len().saturating_add(with.matches('$').count().saturating_mul(longest))
+}
+
+fn too_large() -> Error {
+    Error::failed(format!("replacing makes the text larger than {} MiB", LARGEST >> 20))
+        .with_hint("replace with less, or in a shorter text")
+        .permanent()
 }
 
 /// The last line of the error says what is wrong; the others draw the pattern.
