@@ -3,28 +3,24 @@
 //! A value is rendered once, and what comes out is data: output that looks like a template stays text. A
 //! lone `${{ x }}` keeps its type; among other text, anything that is not text is written as JSON.
 
+mod bounded;
 mod compile;
+mod json;
+mod language;
+mod roomy;
 mod scan;
+mod words;
 
 pub(crate) use compile::{Compiler, Complaint};
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use llmspell::{Error, Result};
-use minijinja::{Environment, Expression, UndefinedBehavior};
+use minijinja::Expression;
 use serde_json::{Map, Value};
 
-/// How much one expression may compute. A few hundred is usual; this stops loops over `range`.
-const FUEL: u64 = 100_000;
-
-/// The language of expressions; it has no state.
-static LANGUAGE: LazyLock<Environment<'static>> = LazyLock::new(|| {
-    let mut language = Environment::new();
-    language.set_undefined_behavior(UndefinedBehavior::Strict);
-    language.set_fuel(Some(FUEL));
-    language.remove_global("debug");
-    language
-});
+/// What to do about a value that is not there.
+const DEFAULT: &str = "give it a default: `${{ x | default(\"\") }}`";
 
 /// A value of a flow file, ready to be rendered.
 pub(crate) enum Template {
@@ -108,21 +104,29 @@ impl Template {
 
 impl Formula {
     fn json(&self, scope: &minijinja::Value) -> Result<Value> {
+        roomy::roomy(self.text.len(), || self.computed(scope)).map_err(|why| self.wrong(&why))?
+    }
+
+    fn computed(&self, scope: &minijinja::Value) -> Result<Value> {
         let value = self.expression.eval(scope.clone()).map_err(|error| self.failed(&error))?;
         if value.is_undefined() {
-            let message = format!("`${{{{ {} }}}}` is undefined for this record", self.text);
-            return Err(Error::invalid(message).with_hint("give it a default: `${{ x | default(\"\") }}`"));
+            return Err(self.wrong("is undefined for this record").with_hint(DEFAULT));
         }
-        serde_json::to_value(&value)
-            .map_err(|error| Error::invalid(format!("`${{{{ {} }}}}` is no JSON value: {error}", self.text)))
+        json::json(&value).map_err(|why| {
+            self.wrong(&why).with_hint("an expression gives text, a finite number, a boolean, a list or a table")
+        })
+    }
+
+    fn wrong(&self, why: &str) -> Error {
+        Error::invalid(format!("`${{{{ {} }}}}` {why}", self.text))
     }
 
     fn failed(&self, error: &minijinja::Error) -> Error {
         let detail =
             error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()));
-        let made = Error::invalid(format!("`${{{{ {} }}}}` cannot be computed: {detail}", self.text));
+        let made = self.wrong(&format!("cannot be computed: {detail}"));
         match error.kind() {
-            minijinja::ErrorKind::UndefinedError => made.with_hint("give it a default: `${{ x | default(\"\") }}`"),
+            minijinja::ErrorKind::UndefinedError => made.with_hint(DEFAULT),
             _ => made,
         }
     }
@@ -183,5 +187,88 @@ mod tests {
     fn an_expression_cannot_compute_for_ever() {
         assert!(render("${{ range(100000) | map('string') | join | length }}").is_ok());
         assert!(render("${{ 'x' * 100000000000 }}").is_err());
+    }
+
+    #[test]
+    fn no_record_can_take_all_the_memory() {
+        let large = "('x' * 1000000)";
+        for wrong in [
+            "${{ 'x\ny' | indent(40000000000) }}".to_owned(),
+            "${{ '%2000000000d' | format(1) }}".to_owned(),
+            "${{ [1] | slice(1000000000) }}".to_owned(),
+            "${{ [1] | batch(1000000000, 0) }}".to_owned(),
+            "${{ [1] * 100000000 }}".to_owned(),
+            "${{ [1] * 100000000 | list | length }}".to_owned(),
+            format!("${{{{ {large} | replace('x', {large}) }}}}"),
+            format!("${{{{ {large} | replace('', {large}) }}}}"),
+            format!("${{{{ range(100000) | join({large}) }}}}"),
+            format!("${{{{ range(100000) | join(d={large}) }}}}"),
+            format!("${{{{ [[{large}] * 1000] * 1000 | join }}}}"),
+            format!("${{{{ [{large}] * 100000 }}}}"),
+            format!("${{{{ [{large}] * 100000 | map('upper') | length }}}}"),
+        ] {
+            assert!(render(&wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(render("${{ 'a-b' | replace('-', '+') }}"), Ok("a+b".into()));
+        assert_eq!(render("${{ list | join(', ') }}"), Ok("1, 2".into()));
+        assert_eq!(render("${{ list | map('string') | join(d='-') }}"), Ok("1-2".into()));
+        assert_eq!(render("${{ [{'a': 'x'}] | join(',', attribute='a') }}"), Ok("x".into()));
+        assert_eq!(render("${{ {'b': [1, none], 'a': true} }}"), Ok(serde_json::json!({ "b": [1, null], "a": true })));
+    }
+
+    #[test]
+    fn what_json_does_not_have_is_an_error() {
+        for (wrong, why) in [
+            ("range", "is a function"),
+            ("[range]", "is a function"),
+            ("'inf' | float", "JSON does not have"),
+            ("'nan' | float", "JSON does not have"),
+            ("{'a': [text.nothing]}", "undefined"),
+        ] {
+            let error = render(&format!("${{{{ {wrong} }}}}")).unwrap_err();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn long_expressions_are_read_within_a_small_stack() {
+        let fill = |most: usize, first: &str, link: &str, last: &str| {
+            let links = (most - first.len() - last.len()) / link.len();
+            format!("${{{{ {first}{}{last} }}}}", link.repeat(links))
+        };
+        let chains = [
+            ("1", "+1", ""),
+            ("1", "|d", ""),
+            ("", "not ", "1"),
+            ("", "-", "1"),
+            ("1", ".a", ""),
+            ("1", "[1]", ""),
+            ("1", "**1", ""),
+            ("1", "~1", ""),
+            ("1", "<1", ""),
+            ("1", " if 1 else 1", ""),
+            ("1", " or 1", ""),
+            ("1", " is odd", ""),
+            ("", "(", "1"),
+            ("", "[", "1"),
+            ("1", "+range(1)", ""),
+            ("range(1)", "+[1]", "|list"),
+            ("range(2)", "[1:]", "|list"),
+            ("range(2)", "|reverse", "|list"),
+            ("[1]", "*1", "|list"),
+            ("range(2)", "|list", ""),
+            ("[1]", "|map('list')", ""),
+            ("[1]", "|groupby(0)", ""),
+            ("range(2)", "[:]", ""),
+        ];
+        for (first, link, last) in chains {
+            for most in [roomy::SHORT, roomy::LONGEST] {
+                let text = fill(most, first, link, last);
+                let named = std::thread::Builder::new().name(text[..40].to_owned());
+                named.stack_size(2 << 20).spawn(move || render(&text).is_ok()).unwrap().join().unwrap();
+            }
+        }
+        let error = render(&format!("${{{{ 1{} }}}}", "+1".repeat(100_000))).unwrap_err();
+        assert!(error.contains("too long") && error.contains("hint: ") && error.contains("^"), "{error}");
     }
 }

@@ -125,3 +125,32 @@ fn what_is_no_flow_at_all_is_refused_with_a_place() {
     }
     assert!(step("    tool: text\n    with: { value: ${{ inputs.x }} }\n").contains("must be quoted"));
 }
+
+#[test]
+fn names_in_expressions_must_exist() {
+    let value = |value: &str| step(&format!("    tool: json\n    with:\n      value: {value}\n"));
+    let shown = value("a ${{ inputs.x | uper }}");
+    assert_eq!(
+        shown,
+        "error: there is no filter `uper`\n  --> f.yaml:6:31\n   |\n 6 |       value: a ${{ inputs.x | uper }}\n   \
+         |                               ^^^^\n\nhint: did you mean `upper`?"
+    );
+    for (expression, wanted) in [
+        ("inputs | tojson", "the filters are: "),
+        ("inputs.x | urlencode", "the filters are: "),
+        ("1 is wrong", "the tests are: "),
+        ("inputs.items()", "it is a filter: `… | items`"),
+        ("rnge(3)", "did you mean `range`?"),
+        ("[1] | map('uper')", "did you mean `upper`?"),
+        ("inputs.x | indent(4)", "there is no filter `indent`"),
+    ] {
+        let shown = value(&format!("${{{{ {expression} }}}}"));
+        assert!(shown.contains(wanted) && shown.matches("error: ").count() == 1, "{expression} gave:\n{shown}");
+    }
+}
+
+#[test]
+fn a_template_cannot_be_a_key() {
+    let shown = step("    tool: json\n    with:\n      value: { \"${{ inputs.k }}\": 1 }\n");
+    assert!(shown.contains("a template cannot be a key") && shown.contains("f.yaml:6:16"), "{shown}");
+}

@@ -3,13 +3,29 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use minijinja::Expression;
 use serde_json::Value;
 
-use super::scan::{Part, scan};
-use super::{Formula, LANGUAGE, Piece, Template};
+use super::language::{FUNCTIONS, LANGUAGE};
+use super::roomy::{LONGEST, roomy};
+use super::scan::{OPEN, Part, scan};
+use super::words::{Unknown, unknown};
+use super::{Formula, Piece, Template};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::located::Located;
 use crate::node::Node;
+
+/// An expression that can be computed, and the names that it uses.
+type Read = std::result::Result<(Expression<'static, 'static>, Vec<String>), String>;
+
+fn read(text: &str) -> Read {
+    let expression = LANGUAGE
+        .compile_expression_owned(text.to_owned())
+        .map_err(|error| error.detail().map_or_else(|| error.kind().to_string(), str::to_owned))?;
+    let mut names: Vec<String> = expression.undeclared_variables(true).into_iter().collect();
+    names.sort();
+    Ok((expression, names))
+}
 
 /// Compiles the templates of a file, and keeps what is wrong with them.
 pub(crate) struct Compiler<'a> {
@@ -43,6 +59,11 @@ impl<'a> Compiler<'a> {
             }
             Node::Map(entries) => {
                 let entries = entries.0.iter();
+                for (key, _) in entries.clone().filter(|(key, _)| key.value.contains(OPEN)) {
+                    let problem = self.source.diagnose(Some(key.at.clone()), "a template cannot be a key");
+                    let hint = "make the table in an expression: `${{ dict([[inputs.key, inputs.value]]) }}`";
+                    self.problems.push(problem.with_hint(hint));
+                }
                 let entries: Vec<_> =
                     entries.map(|(key, value)| (key.value.clone(), self.compile(value.as_ref(), check))).collect();
                 Template::Map(entries).settled()
@@ -76,21 +97,29 @@ impl<'a> Compiler<'a> {
 
     fn formula(&mut self, text: &str, at: Range<usize>, check: Check<'_>) -> Option<Formula> {
         let text = text.trim();
-        let expression = match LANGUAGE.compile_expression_owned(text.to_owned()) {
-            Ok(expression) => expression,
-            Err(error) => {
-                let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+        if text.len() > LONGEST {
+            let message = format!("this expression is too long: {} bytes, and the most is {LONGEST}", text.len());
+            let problem = self.source.diagnose(Some(at), message);
+            self.problems.push(problem.with_hint("compute it in several steps"));
+            return None;
+        }
+        let (expression, names) = match roomy(text.len(), || read(text)).flatten() {
+            Ok(read) => read,
+            Err(detail) => {
                 let problem = self.source.diagnose(Some(at), format!("this expression cannot be read: {detail}"));
                 self.problems
                     .push(problem.with_hint("expressions are those of Jinja, such as `steps.clean | length > 80`"));
                 return None;
             }
         };
-        let mut names: Vec<String> = expression.undeclared_variables(true).into_iter().collect();
-        names.sort();
+        let unknown = unknown(text);
+        if !unknown.is_empty() {
+            unknown.into_iter().for_each(|unknown| self.unknown(text, &at, unknown));
+            return None;
+        }
         for name in names {
             let root = name.split('.').next().unwrap_or_default();
-            if LANGUAGE.globals().any(|(global, _)| global == root) {
+            if FUNCTIONS.contains(&root) {
                 continue;
             }
             if let Some(Complaint { message, hint }) = check(&name) {
@@ -99,6 +128,16 @@ impl<'a> Compiler<'a> {
             }
         }
         Some(Formula { text: Arc::from(text), expression })
+    }
+
+    fn unknown(&mut self, text: &str, at: &Range<usize>, unknown: Unknown<'_>) {
+        // YAML escapes in the expression move its parts: then the caret is under the whole.
+        let place = match self.source.text().get(at.clone()) {
+            Some(written) if written == text => at.start + unknown.at..at.start + unknown.at + unknown.word.len(),
+            _ => at.clone(),
+        };
+        let problem = self.source.diagnose(Some(place), unknown.complaint.message);
+        self.problems.push(problem.with_hint(unknown.complaint.hint));
     }
 
     /// Where `text` stands within a part of the file; not found if YAML escapes hide it.

@@ -17,7 +17,8 @@ pub(super) struct Wrong<'a> {
     pub(super) near: &'a str,
 }
 
-const OPEN: &str = "${{";
+/// How an expression begins.
+pub(super) const OPEN: &str = "${{";
 
 /// Splits a text into what is copied and what is computed.
 pub(super) fn scan(mut text: &str) -> Result<Vec<Part<'_>>, Wrong<'_>> {
