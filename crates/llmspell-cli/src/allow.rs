@@ -13,7 +13,7 @@ pub(crate) fn toolbox(args: &AllowArgs) -> Result<Toolbox, Failure> {
         permissions = permissions.allow_read(folder)?;
     }
     for host in args.allow_net.iter().map(|host| host.trim()).filter(|host| !host.is_empty()) {
-        permissions = permissions.allow_net(host);
+        permissions = permissions.allow_net(host)?;
     }
     if args.allow_command {
         permissions = permissions.allow_command();

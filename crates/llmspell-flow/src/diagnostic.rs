@@ -123,11 +123,6 @@ impl Diagnostic {
         self
     }
 
-    pub(crate) fn maybe_hint(mut self, hint: Option<String>) -> Self {
-        self.hint = hint;
-        self
-    }
-
     /// What is wrong, in one line.
     pub fn message(&self) -> &str {
         &self.message

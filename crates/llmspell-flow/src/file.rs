@@ -197,7 +197,8 @@ impl<'de> Deserialize<'de> for RetryDef {
             }
 
             fn visit_i64<E: de::Error>(self, max: i64) -> Result<RetryDef, E> {
-                self.visit_u64(u64::try_from(max).unwrap_or(0))
+                let negative = |_| E::custom(format!("{max} attempts: a number from 1 to 100 is expected here"));
+                self.visit_u64(u64::try_from(max).map_err(negative)?)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<RetryDef, A::Error> {

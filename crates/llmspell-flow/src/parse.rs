@@ -63,7 +63,7 @@ fn explain(source: &Source, error: &Error) -> Diagnostic {
             .with_hint("a flow has a name and steps: `flow: …` and `steps:`; see flows/ for examples"),
         other => {
             let problem = source.diagnose(at.clone(), plain(other));
-            problem.maybe_hint(unquoted_template(source.text(), at))
+            problem.with_hint(unquoted_template(source.text(), at).unwrap_or_else(|| hint(other).to_owned()))
         }
     }
 }
@@ -75,9 +75,20 @@ fn plain(error: &Error) -> String {
     match text {
         "expected sequence start" => "a list is expected here".to_owned(),
         "expected mapping start" => "a table of keys and values is expected here".to_owned(),
-        "invalid u32" => "a whole number is expected here".to_owned(),
+        "invalid u32" => format!("a whole number from 0 to {} is expected here", u32::MAX),
         "expected string scalar" => "a text is expected here".to_owned(),
         other => other.to_owned(),
+    }
+}
+
+/// What to do about an error that says nothing of flow files.
+fn hint(error: &Error) -> &'static str {
+    match plain(error).as_str() {
+        "a list is expected here" => "begin each item with `- `, or write [a, b]",
+        "a table of keys and values is expected here" => "write `key: value`, one a line",
+        number if number.starts_with("a whole number") => "write it in digits, without quotes or a unit",
+        "a text is expected here" => "put it in quotes",
+        _ => "look at the indentation, the quotes and the brackets here; flows/ has examples",
     }
 }
 

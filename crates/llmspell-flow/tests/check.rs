@@ -88,7 +88,12 @@ fn times_and_attempts_must_be_possible() {
     assert!(text("    timeout: []\n").contains("at least one"));
     assert!(text("    retry: 0\n").contains("would never run"));
     assert!(text("    retry: { max: 3, on: [timeuot] }\n").contains("did you mean `timeout`?"));
-    assert!(text("    limit: -1\n").contains("a whole number is expected here"));
+    assert!(text("    retry: -1\n").contains("-1 attempts: a number from 1 to 100"));
+    for limit in ["-1", "99999999999", "many"] {
+        let shown = text(&format!("    limit: {limit}\n"));
+        assert!(shown.contains("a whole number from 0 to 4294967295 is expected here"), "{shown}");
+        assert!(shown.contains("hint: "), "{shown}");
+    }
 }
 
 #[test]
@@ -121,7 +126,7 @@ fn what_is_no_flow_at_all_is_refused_with_a_place() {
     ] {
         let shown = problems(text);
         assert!(shown.contains(wanted), "{text:?} gave:\n{shown}");
-        assert!(shown.contains("f.yaml"), "{text:?} gave:\n{shown}");
+        assert!(shown.contains("f.yaml") && shown.contains("hint: "), "{text:?} gave:\n{shown}");
     }
     assert!(step("    tool: text\n    with: { value: ${{ inputs.x }} }\n").contains("must be quoted"));
 }

@@ -55,6 +55,14 @@ fn answer(path: &str, request: &str, number: usize, host: &str) -> String {
         "/broken" => ("503 Service Unavailable", String::new(), "come back\n later".to_owned()),
         "/hop" => ("302 Found", format!("location: http://{host}/text"), String::new()),
         "/astray" => ("302 Found", "location: http://example.org/".to_owned(), String::new()),
+        "/elsewhere" => {
+            ("302 Found", format!("location: {}/echo", host.replace("127.0.0.1", "http://localhost")), String::new())
+        }
+        "/here" => ("302 Found", "location: echo".to_owned(), String::new()),
+        "/unfollowed" => ("304 Not Modified", String::new(), String::new()),
+        "/tell?token=98765" => ("400 Bad Request", String::new(), format!("wrong: {request}")),
+        "/twice" => ("200 OK", "x-a: 1\r\nx-a: 2".to_owned(), String::new()),
+        "/latin" => ("200 OK", "content-type: text/plain; charset=iso-8859-1".to_owned(), "ä".to_owned()),
         "/loop" => ("302 Found", format!("location: http://{host}/loop"), String::new()),
         _ => ("404 Not Found", String::new(), "nothing here".to_owned()),
     };
@@ -66,7 +74,7 @@ impl Server {
     async fn get(&self, path: &str, more: Value) -> Result<Value, Error> {
         let mut arguments = more;
         arguments["url"] = format!("http://{}{path}", self.address).into();
-        let toolbox = Toolbox::built_in(&Permissions::none().allow_net("127.0.0.1"));
+        let toolbox = Toolbox::built_in(&Permissions::none().allow_net("127.0.0.1").unwrap());
         let get = toolbox.get("http_get").unwrap().clone();
         get.timeout(Duration::from_secs(10)).run(arguments, &Context::new()).await
     }
@@ -97,12 +105,12 @@ async fn errors_say_whether_another_attempt_may_help() {
     let error = server.get("/large", json!({ "max_bytes": 1000 })).await.unwrap_err();
     assert!(error.hint().is_some(), "{error}");
 
-    let toolbox = Toolbox::built_in(&Permissions::none().allow_net("*"));
+    let toolbox = Toolbox::built_in(&Permissions::none().allow_net("*").unwrap());
     let get = toolbox.get("http_get").unwrap();
     // The port was free a moment ago, and nobody listens on it.
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let error = get.run(json!({ "url": format!("http://{free}/") }), &Context::new()).await.unwrap_err();
-    assert!(error.is_transient() && error.message().contains("refused"), "{error}");
+    assert!(error.is_transient() && error.message().contains("refused") && error.hint().is_some(), "{error}");
     for url in ["nonsense", "ftp://example.org", "file:///etc/passwd", ""] {
         assert_eq!(get.run(json!({ "url": url }), &Context::new()).await.unwrap_err().kind(), Kind::Invalid, "{url}");
     }
@@ -131,7 +139,7 @@ async fn redirects_are_followed_where_they_may_lead() {
 #[tokio::test]
 async fn hosts_that_were_not_allowed_are_not_asked() {
     let server = server().await;
-    let toolbox = Toolbox::built_in(&Permissions::none().allow_net("example.org"));
+    let toolbox = Toolbox::built_in(&Permissions::none().allow_net("example.org").unwrap());
     let arguments = json!({ "url": format!("http://{}/text", server.address) });
     let error = toolbox.get("http_get").unwrap().run(arguments, &Context::new()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Rejected);
@@ -141,8 +149,50 @@ async fn hosts_that_were_not_allowed_are_not_asked() {
 #[tokio::test]
 async fn a_silent_server_is_given_up_with_the_step() {
     let server = server().await;
-    let toolbox = Toolbox::built_in(&Permissions::none().allow_net("*"));
+    let toolbox = Toolbox::built_in(&Permissions::none().allow_net("*").unwrap());
     let get = toolbox.get("http_get").unwrap().clone().timeout(Duration::from_millis(100));
     let arguments = json!({ "url": format!("http://{}/silent", server.address) });
     assert_eq!(get.run(arguments, &Context::new()).await.unwrap_err().kind(), Kind::Timeout);
+}
+
+#[tokio::test]
+async fn headers_go_to_the_named_origin_only() {
+    let server = server().await;
+    let toolbox = Toolbox::built_in(&Permissions::none().allow_net("*").unwrap());
+    let get = toolbox.get("http_get").unwrap().clone().timeout(Duration::from_secs(10));
+    let arguments =
+        |path: &str| json!({ "url": format!("http://{}{path}", server.address), "headers": { "x-api-key": "12345" } });
+    let echoed = get.run(arguments("/here"), &Context::new()).await.unwrap();
+    assert!(echoed["body"].as_str().unwrap().contains("x-api-key: 12345"), "{echoed}");
+    let echoed = get.run(arguments("/elsewhere"), &Context::new()).await.unwrap();
+    let request = echoed["body"].as_str().unwrap();
+    assert!(
+        request.starts_with("GET /echo") && !request.contains("12345") && !request.contains("referer"),
+        "{request}"
+    );
+}
+
+#[tokio::test]
+async fn secrets_are_not_in_errors() {
+    let server = server().await;
+    let error = server.get("/tell?token=98765", json!({ "headers": { "x-api-key": "12345" } })).await.unwrap_err();
+    assert!(error.message().contains("wrong: GET /tell"), "{error}");
+    assert!(!error.message().contains("12345") && !error.message().contains("98765"), "{error}");
+    let toolbox = Toolbox::built_in(&Permissions::none().allow_net("*").unwrap());
+    let arguments = json!({ "url": "http://user:12345@host:99999/?token=98765" });
+    let error = toolbox.get("http_get").unwrap().run(arguments, &Context::new()).await.unwrap_err();
+    assert!(
+        error.hint().is_some() && !error.message().contains("12345") && !error.message().contains("98765"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn answers_are_taken_whole_or_not_at_all() {
+    let server = server().await;
+    assert!(server.get("/unfollowed", json!({})).await.unwrap_err().message().contains("304"));
+    assert_eq!(server.get("/twice", json!({})).await.unwrap()["headers"]["x-a"], "1, 2");
+    // Two bytes, each a character of its own.
+    assert_eq!(server.get("/latin", json!({})).await.unwrap()["body"], "\u{c3}\u{a4}");
+    assert_eq!(server.get("/loop", json!({})).await.unwrap_err().hint(), None);
 }

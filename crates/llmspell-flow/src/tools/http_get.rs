@@ -1,6 +1,8 @@
 //! `http_get`: one GET request to a host that the user allows.
 
+mod charset;
 mod retry_after;
+mod secrets;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -9,11 +11,13 @@ use std::time::Duration;
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::{ErasedTool, Security};
 use llmspell::{Context, Error, Kind, Result, Tool};
+use reqwest::header::LOCATION;
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::permission::Permissions;
+use secrets::Secrets;
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
@@ -89,87 +93,106 @@ impl Lazy {
         }
         // Whoever embeds this crate may have chosen a provider already: that one is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let permissions = self.permissions.clone();
         let client = Client::builder()
             .user_agent(concat!("llmspell/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
             .read_timeout(SILENCE)
-            .redirect(redirect::Policy::custom(move |attempt| {
-                if attempt.previous().len() > REDIRECTS {
-                    return attempt.error(Refused(format!("more than {REDIRECTS} redirects")));
-                }
-                match allowed(attempt.url(), &permissions) {
-                    Ok(()) => attempt.follow(),
-                    Err(refused) => attempt.error(refused),
-                }
-            }))
+            // The library would send the headers on to whoever a redirect leads to.
+            .redirect(redirect::Policy::none())
+            // A proxy from the environment would be a host that nobody has allowed.
+            .no_proxy()
             .build()?;
         Ok(self.client.get_or_init(|| client))
     }
 
     async fn get(&self, arguments: HttpGet) -> Result<Value> {
         let url = Url::parse(&arguments.url).map_err(|error| {
-            Error::invalid(format!("`{}` is not an address: {error}", arguments.url)).with_source(error)
+            let message = format!("`{}` is not an address: {error}", secrets::scheme(&arguments.url));
+            Error::invalid(message).with_source(error).with_hint("write it as https://host/path")
         })?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(
-                Error::invalid(format!("`{}:` is not supported", url.scheme())).with_hint("use http: or https:")
-            );
-        }
-        allowed(&url, &self.permissions).map_err(refusal)?;
+        let secrets = Secrets::of(&url, &arguments.headers);
         let shown = shown(&url);
-        let mut request = self.client()?.get(url);
-        for (name, value) in &arguments.headers {
-            request = request.header(name, value);
-        }
-        let mut response = request.send().await.map_err(|error| failed(&shown, error))?;
+        let mut response = self.followed(url, &arguments.headers, &shown).await?;
         let status = response.status();
         if status.is_client_error() || status.is_server_error() {
-            return Err(refused_by_server(&shown, response).await);
+            return Err(refused_by_server(&shown, response, &secrets).await);
+        }
+        if status.is_redirection() {
+            let message = format!("GET {shown}: {status}, and no address to go on to");
+            return Err(Error::failed(message).permanent());
         }
         let body = read(&mut response, &shown, arguments.max_bytes).await?;
-        let headers = response.headers().iter();
-        let headers: BTreeMap<_, _> = headers
-            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-            .collect();
+        let mut headers = BTreeMap::<String, String>::new();
+        for (name, value) in response.headers() {
+            let value = charset::header(value.as_bytes());
+            // A header that is repeated is a list; so says HTTP.
+            headers.entry(name.to_string()).and_modify(|all| *all = format!("{all}, {value}")).or_insert(value);
+        }
+        let kind = headers.get("content-type").map_or("", String::as_str);
         let json = match arguments.format {
             Format::Json => true,
             Format::Text => false,
-            Format::Auto => headers.get("content-type").is_some_and(|kind| is_json(kind)),
+            Format::Auto => is_json(kind),
         };
         let body = if json {
             serde_json::from_slice(&body).map_err(|error| {
                 Error::failed(format!("GET {shown}: the body is not JSON: {error}")).with_source(error)
             })?
         } else {
-            Value::String(String::from_utf8_lossy(&body).into_owned())
+            let text = charset::text(body, kind);
+            Value::String(text.map_err(|why| {
+                Error::failed(format!("GET {shown}: the body is {why}"))
+                    .with_hint("fetch it with a `command`")
+                    .permanent()
+            })?)
         };
         Ok(serde_json::to_value(Reply { status: status.as_u16(), headers, body })?)
     }
-}
 
-/// A request or a redirect that goes where the user did not allow.
-#[derive(Debug)]
-struct Refused(String);
-
-impl std::fmt::Display for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+    /// The first answer that is no redirect. The headers are for the host that the user named, and for no other: they
+    /// are left out for good once a redirect leads to another origin.
+    async fn followed(&self, mut url: Url, headers: &BTreeMap<String, String>, shown: &str) -> Result<Response> {
+        let mut headers = Some(headers);
+        for hop in 0..=REDIRECTS {
+            let leads = |why: String| if hop == 0 { why } else { format!("GET {shown} leads on, but {why}") };
+            if !matches!(url.scheme(), "http" | "https") {
+                let message = leads(format!("`{}:` is not supported", url.scheme()));
+                return Err(Error::invalid(message).with_hint("use http: or https:"));
+            }
+            allowed(&url, &self.permissions, leads)?;
+            let mut request = self.client()?.get(url.clone());
+            for (name, value) in headers.into_iter().flatten() {
+                request = request.header(name, value);
+            }
+            let response = request.send().await.map_err(|error| failed(shown, error))?;
+            let location = response.headers().get(LOCATION).filter(|_| redirects(response.status()));
+            let Some(location) = location else { return Ok(response) };
+            let next = location.to_str().ok().and_then(|location| url.join(location).ok());
+            let Some(next) = next else {
+                let message = format!("GET {shown} leads on, but to something that is not an address");
+                return Err(Error::failed(message).permanent());
+            };
+            if next.origin() != url.origin() {
+                headers = None;
+            }
+            url = next;
+        }
+        Err(Error::failed(format!("GET {shown}: more than {REDIRECTS} redirects")).permanent())
     }
 }
 
-impl std::error::Error for Refused {}
+/// The answers that name another address for a GET; 304 and 300 do not.
+fn redirects(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
 
-fn allowed(url: &Url, permissions: &Permissions) -> std::result::Result<(), Refused> {
+fn allowed(url: &Url, permissions: &Permissions, leads: impl Fn(String) -> String) -> Result<()> {
     let host = url.host_str().unwrap_or_default();
     if permissions.may_talk_to(host, url.port_or_known_default()) {
         return Ok(());
     }
-    Err(Refused(format!("talking to {host} is not allowed")))
-}
-
-fn refusal(refused: Refused) -> Error {
-    Error::new(Kind::Rejected, refused.0).with_hint("allow the host with --allow-net HOST")
+    let message = leads(format!("talking to {host} is not allowed"));
+    Err(Error::new(Kind::Rejected, message).with_hint("allow the host with --allow-net HOST"))
 }
 
 /// The address without what may be secret: user, password, query.
@@ -196,31 +219,33 @@ async fn read(response: &mut Response, shown: &str, most: usize) -> Result<Vec<u
     Ok(body)
 }
 
-/// No answer: the connection failed or broke, or a redirect leads astray.
+/// No answer: the connection failed or broke.
 fn failed(shown: &str, error: reqwest::Error) -> Error {
     let error = error.without_url();
     let mut source: Option<&dyn std::error::Error> = std::error::Error::source(&error);
     let mut reason = error.to_string();
+    let mut refused = false;
     while let Some(inner) = source {
-        if let Some(Refused(why)) = inner.downcast_ref() {
-            return refusal(Refused(format!("GET {shown} leads on, but {why}")));
-        }
+        let kind = inner.downcast_ref().map(std::io::Error::kind);
+        refused |= kind == Some(std::io::ErrorKind::ConnectionRefused);
         reason = inner.to_string();
         source = inner.source();
     }
     if error.is_builder() {
         return Error::invalid(format!("GET {shown}: {reason}")).with_source(error);
     }
-    Error::failed(format!("GET {shown}: {reason}")).with_source(error).transient()
+    let error = Error::failed(format!("GET {shown}: {reason}")).with_source(error).transient();
+    if refused { error.with_hint("nobody listens there: is the server running, and the port right?") } else { error }
 }
 
 /// An answer that is an error. Overload and failures of the server may pass; anything else is final.
-async fn refused_by_server(shown: &str, mut response: Response) -> Error {
+async fn refused_by_server(shown: &str, mut response: Response, secrets: &Secrets) -> Error {
     let status = response.status();
     let wait = response.headers().get("retry-after").and_then(|value| retry_after::wait(value.to_str().ok()?));
     let mut message = format!("GET {shown}: {status}");
     if let Ok(Some(body)) = response.chunk().await {
-        let text = String::from_utf8_lossy(&body);
+        // Servers repeat what they were sent; a part of a secret at the cut would not be recognised.
+        let text = secrets.masked(&String::from_utf8_lossy(&body));
         let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(SHOWN).collect();
         if !text.is_empty() {
             message = format!("{message}: {text}");
