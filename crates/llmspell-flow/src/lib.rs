@@ -31,7 +31,8 @@
 //! - **Templates** are [Jinja expressions](https://docs.rs/minijinja/latest/minijinja/syntax/) over `inputs`,
 //!   `steps.<id>` and `item.index`. A lone `${{ x }}` keeps its type; among other text, anything that is not text is
 //!   written as JSON. Undefined is an error: `${{ x | default("") }}` says otherwise. Outputs are data and are never
-//!   rendered again; statements (`{% if %}`) do not exist.
+//!   rendered again; statements (`{% if %}`) do not exist, nor do the filters `indent`, `format`, `slice`, `batch`,
+//!   `chain` and `zip`, whose cost has no bound. An expression is at most 4 KiB long.
 //! - **Modifiers** apply in one order, however they are written: `limit` around `deadline` around `retry` around
 //!   `timeout`. A record that waits to retry stays in its step and counts against the limit; the deadline begins when
 //!   the record is let in. `max` counts the first attempt too.

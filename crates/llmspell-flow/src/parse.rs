@@ -88,6 +88,9 @@ fn hint(error: &Error) -> &'static str {
         "a table of keys and values is expected here" => "write `key: value`, one a line",
         number if number.starts_with("a whole number") => "write it in digits, without quotes or a unit",
         "a text is expected here" => "put it in quotes",
+        value if matches!(error, Error::Message { .. }) || value.starts_with("invalid ") => {
+            "this value does not fit its key; flows/ has examples"
+        }
         _ => "look at the indentation, the quotes and the brackets here; flows/ has examples",
     }
 }
