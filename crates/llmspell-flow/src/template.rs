@@ -198,14 +198,15 @@ mod tests {
             "${{ [1] | slice(1000000000) }}".to_owned(),
             "${{ [1] | batch(1000000000, 0) }}".to_owned(),
             "${{ [1] * 100000000 }}".to_owned(),
-            "${{ [1] * 100000000 | list | length }}".to_owned(),
+            "${{ ([1] * 100000000) | list | length }}".to_owned(),
             format!("${{{{ {large} | replace('x', {large}) }}}}"),
             format!("${{{{ {large} | replace('', {large}) }}}}"),
             format!("${{{{ range(100000) | join({large}) }}}}"),
             format!("${{{{ range(100000) | join(d={large}) }}}}"),
-            format!("${{{{ [[{large}] * 1000] * 1000 | join }}}}"),
+            format!("${{{{ ([[{large}] * 1000] * 1000) | join }}}}"),
             format!("${{{{ [{large}] * 100000 }}}}"),
-            format!("${{{{ [{large}] * 100000 | map('upper') | length }}}}"),
+            format!("${{{{ ([{large}] * 100000) | string | length }}}}"),
+            format!("${{{{ ([{large}] * 100000) | map('upper') | length }}}}"),
         ] {
             assert!(render(&wrong).is_err(), "{wrong}");
         }

@@ -1,6 +1,6 @@
 //! Filters with a bound on what they take and make: without one, a record could take all the memory there is.
 
-use minijinja::value::{Rest, ValueOrKwargs};
+use minijinja::value::{Rest, ValueKind, ValueOrKwargs};
 use minijinja::{Error, ErrorKind, State, Value};
 
 /// What one filter may make.
@@ -31,6 +31,10 @@ pub(super) fn bounded(
         let foreseen = match name {
             "replace" => replaced(&arguments),
             "join" => joined(&arguments),
+            // Lists are written out first.
+            "string" | "upper" | "lower" | "title" | "capitalize" | "trim" => {
+                arguments.first().filter(|value| value.as_str().is_none()).map_or(0, |value| written(value, LARGEST))
+            }
             _ => 0,
         };
         if foreseen > LARGEST {
@@ -83,7 +87,8 @@ fn written(value: &Value, most: usize) -> usize {
     let Some(items) = value.len().and_then(|_| value.try_iter().ok()) else { return 1 };
     let mut sum = 0usize;
     for item in items {
-        let part = value.get_item(&item).ok().filter(|part| !part.is_undefined());
+        let table = value.kind() == ValueKind::Map;
+        let part = value.get_item(&item).ok().filter(|part| table && !part.is_undefined());
         sum = sum.saturating_add(item.as_str().map_or(1, str::len));
         sum = sum.saturating_add(part.map_or_else(|| written(&item, most), |part| written(&part, most)));
         if sum > most {
