@@ -42,6 +42,7 @@ pub(crate) enum Piece {
 /// A compiled expression.
 pub(crate) struct Formula {
     text: Arc<str>,
+    links: usize,
     expression: Expression<'static, 'static>,
 }
 
@@ -104,7 +105,7 @@ impl Template {
 
 impl Formula {
     fn json(&self, scope: &minijinja::Value) -> Result<Value> {
-        roomy::roomy(self.text.len(), || self.computed(scope)).map_err(|why| self.wrong(&why))?
+        roomy::roomy(self.links, || self.computed(scope)).map_err(|why| self.wrong(&why))?
     }
 
     fn computed(&self, scope: &minijinja::Value) -> Result<Value> {
@@ -263,8 +264,9 @@ mod tests {
             ("range(2)", "[:]", ""),
         ];
         for (first, link, last) in chains {
-            for most in [roomy::SHORT, roomy::LONGEST] {
-                let text = fill(most, first, link, last);
+            let few = (40..).map(|most| fill(most, first, link, last));
+            let few = few.take_while(|text| roomy::links(text) <= roomy::FEW + 5).last().unwrap();
+            for text in [few, fill(roomy::LONGEST, first, link, last)] {
                 let named = std::thread::Builder::new().name(text[..40].to_owned());
                 named.stack_size(2 << 20).spawn(move || render(&text).is_ok()).unwrap().join().unwrap();
             }

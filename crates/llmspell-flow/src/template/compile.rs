@@ -7,7 +7,7 @@ use minijinja::Expression;
 use serde_json::Value;
 
 use super::language::{FUNCTIONS, LANGUAGE};
-use super::roomy::{LONGEST, roomy};
+use super::roomy::{LONGEST, links, roomy};
 use super::scan::{OPEN, Part, scan};
 use super::words::{Unknown, unknown};
 use super::{Formula, Piece, Template};
@@ -103,7 +103,7 @@ impl<'a> Compiler<'a> {
             self.problems.push(problem.with_hint("compute it in several steps"));
             return None;
         }
-        let (expression, names) = match roomy(text.len(), || read(text)).flatten() {
+        let (expression, names) = match roomy(links(text), || read(text)).flatten() {
             Ok(read) => read,
             Err(detail) => {
                 let problem = self.source.diagnose(Some(at), format!("this expression cannot be read: {detail}"));
@@ -127,7 +127,7 @@ impl<'a> Compiler<'a> {
                 self.problems.push(self.source.diagnose(Some(place), message).with_hint(hint));
             }
         }
-        Some(Formula { text: Arc::from(text), expression })
+        Some(Formula { text: Arc::from(text), links: links(text), expression })
     }
 
     fn unknown(&mut self, text: &str, at: &Range<usize>, unknown: Unknown<'_>) {

@@ -6,15 +6,24 @@
 /// The longest expression, in bytes; computing one takes time that grows with it.
 pub(super) const LONGEST: usize = 4 << 10;
 
-/// Expressions up to here do with the stack there is; longer ones are rare.
-pub(super) const SHORT: usize = 256;
+/// Expressions with so many links do with the stack there is; others are rare.
+pub(super) const FEW: usize = 128;
 
 /// Plenty for the longest expression. Only what is used is taken from the system.
 const STACK: usize = 128 << 20;
 
-/// Does the work for an expression of `len` bytes where there is stack enough; the error says why there is not.
-pub(super) fn roomy<T: Send>(len: usize, work: impl FnOnce() -> T + Send) -> Result<T, String> {
-    if len <= SHORT {
+/// At least how many links the longest chain in an expression can have: each has an operator, a bracket, a dot
+/// or a word such as `not`. Those inside of texts are counted, too; that does no harm.
+pub(super) fn links(expression: &str) -> usize {
+    let marks = expression.bytes().filter(|byte| byte.is_ascii_punctuation() && !b"_'\"".contains(byte)).count();
+    let is_link = |word: &&str| matches!(*word, "not" | "and" | "or" | "if" | "else" | "is" | "in");
+    marks + expression.split(|c: char| !c.is_alphanumeric() && c != '_').filter(is_link).count()
+}
+
+/// Does the work for an expression with so many links where there is stack enough; the error says why there is
+/// not.
+pub(super) fn roomy<T: Send>(links: usize, work: impl FnOnce() -> T + Send) -> Result<T, String> {
+    if links <= FEW {
         return Ok(work());
     }
     std::thread::scope(|scope| {
