@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Makes tool-tasks.jsonl out of the Berkeley Function-Calling Leaderboard data.
 
-    pip download bfcl-eval==2026.3.23 --no-deps -d /tmp/bfcl
-    unzip -q /tmp/bfcl/bfcl_eval-2026.3.23-py3-none-any.whl -d /tmp/bfcl
-    python3 flows/data/make.py /tmp/bfcl/bfcl_eval/data > flows/data/tool-tasks.jsonl
+    pip download bfcl-eval==2026.3.23 --no-deps -d bfcl
+    unzip -q bfcl/bfcl_eval-2026.3.23-py3-none-any.whl -d bfcl
+    python3 flows/data/make.py bfcl/bfcl_eval/data > flows/data/tool-tasks.jsonl
 
 The same package gives the same bytes. Standard library only.
 """
