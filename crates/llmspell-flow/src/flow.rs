@@ -6,8 +6,9 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use llmspell::pattern::pipeline::Stages;
 use llmspell::tool::ErasedTool;
-use llmspell::{BoxStep, Context, Error, Limit, Pipeline, Policy, Result, Step, step};
+use llmspell::{About, BoxStep, Context, Error, Limit, Pipeline, Policy, Result, Step, step};
 use serde_json::{Map, Value};
 
 use crate::check::{Checked, OUTPUT, check};
@@ -176,21 +177,20 @@ impl Flow {
             stages.push(rendered(output));
         }
         let pipeline = Arc::new(Pipeline::of_stages(self.name.clone(), stages));
-        let in_flight = pipeline.default_in_flight();
+        let piped = pipeline.clone();
         let run = step(move |record: Value, cx: Context| {
             let scope = object(record).and_then(|record| inputs.accept(record));
             let scope = scope.map(|record| Scope::new(&record, cx.item().unwrap_or(0)));
-            let pipeline = pipeline.clone();
+            let pipeline = piped.clone();
             async move { Ok(pipeline.run(scope?, &cx).await?.into_last()) }
         });
-        Whole { name: self.name, in_flight, step: run.boxed() }.boxed()
+        Whole { pipeline, step: run.boxed() }.boxed()
     }
 }
 
-/// The whole flow: it says how many records keep its steps busy.
+/// The whole flow: from outside, it is what its pipeline is.
 struct Whole {
-    name: Arc<str>,
-    in_flight: usize,
+    pipeline: Arc<Pipeline<Stages<Scope>>>,
     step: BoxStep<Value, Value>,
 }
 
@@ -202,12 +202,8 @@ impl Step for Whole {
         self.step.run(record, cx)
     }
 
-    fn name(&self) -> Option<&str> {
-        Some(&self.name)
-    }
-
-    fn default_in_flight(&self) -> usize {
-        self.in_flight
+    fn about(&self) -> About<'_> {
+        self.pipeline.about()
     }
 }
 

@@ -167,7 +167,7 @@ impl Run {
         let progress = self.progress.clone();
         let (cx, canceller) = cx.with_sink(RetryWatch::new(progress.clone())).cancellable();
         let flow = self.flow.into_step();
-        let limit = self.limit.unwrap_or_else(|| flow.default_in_flight()).max(1);
+        let limit = self.limit.unwrap_or_else(|| flow.about().default_in_flight).max(1);
         let (records, intake) = Records::new(self.input);
         let stream = of_lines(flow, progress.clone()).stream(records, &cx).limit(limit);
         // Room for the outcomes behind a slow record, so that it does not hold up those after it.

@@ -79,7 +79,9 @@ pub use pattern::stream::{IntoSource, Streaming};
 pub use pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeouts};
 pub use policy::{Policed, Policy};
 pub use report::{CriticalStep, PipelineReport, Report, StageReport, StepReport};
-pub use step::{BoxStep, Constant, FnStep, Map, Named, Observed, Shared, Spawned, Step, Then, step, value};
+pub use step::{
+    About, BoxStep, Constant, FnStep, Idempotent, Map, Named, Observed, Shared, Spawned, Step, Then, step, value,
+};
 #[doc(inline)]
 pub use tool::{SlowTool, Tool};
 

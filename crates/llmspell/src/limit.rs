@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::event::Fact;
 use crate::executor;
 use crate::path::Path;
-use crate::step::Step;
+use crate::step::{About, Step};
 
 /// Permits for calls that run at the same time; whoever finds none waits in line.
 ///
@@ -121,17 +121,13 @@ impl<S: Step> Step for Limited<S> {
     type Out = S::Out;
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
-        match self.limit.admit_at(cx, self.step.name(), || None).await? {
+        match self.limit.admit_at(cx, self.step.about().name, || None).await? {
             Some(cx) => self.step.run(input, &cx).await,
             None => self.step.run(input, cx).await,
         }
     }
 
-    fn name(&self) -> Option<&str> {
-        self.step.name()
-    }
-
-    fn default_in_flight(&self) -> usize {
-        self.step.default_in_flight()
+    fn about(&self) -> About<'_> {
+        self.step.about()
     }
 }

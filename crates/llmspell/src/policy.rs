@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::limit::{Limit, Limited};
 use crate::pattern::race::{Hedge, Hedged};
 use crate::pattern::timeout::{Retried, Retry, Timeout, Timeouts};
-use crate::step::Step;
+use crate::step::{About, Step};
 
 /// Modifiers of a step as one value, without its types; what flow files compile to.
 ///
@@ -113,11 +113,7 @@ impl<S: Step<In: Clone>> Step for Policed<S> {
         self.step.run(input, cx)
     }
 
-    fn name(&self) -> Option<&str> {
-        self.step.name()
-    }
-
-    fn default_in_flight(&self) -> usize {
-        self.step.default_in_flight()
+    fn about(&self) -> About<'_> {
+        self.step.about()
     }
 }

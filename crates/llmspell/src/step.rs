@@ -1,8 +1,10 @@
 //! The one trait: an async function from an input to an output that can see a [`Context`].
 
+mod about;
 mod boxed;
 mod constant;
 mod function;
+mod idempotent;
 mod map;
 mod named;
 mod observed;
@@ -13,9 +15,11 @@ mod then;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use about::About;
 pub use boxed::BoxStep;
 pub use constant::{Constant, value};
 pub use function::{FnStep, step};
+pub use idempotent::Idempotent;
 pub use map::Map;
 pub use named::Named;
 pub(crate) use named::call;
@@ -73,15 +77,10 @@ pub trait Step: Send + Sync + 'static {
     /// Dropping the returned future cancels the work; a step must be able to bear that at every `await`.
     fn run(&self, input: Self::In, cx: &Context) -> impl Future<Output = Result<Self::Out>> + Send;
 
-    /// The name it goes by in races and events, if it has one.
-    fn name(&self) -> Option<&str> {
-        None
-    }
-
-    /// How many inputs [`Step::stream`] keeps in flight unless told otherwise: 16. A pipeline asks for
-    /// as many as it takes to keep its stages busy.
-    fn default_in_flight(&self) -> usize {
-        16
+    /// What the combinators around it should know before it runs. A step of your own needs none of this,
+    /// unless it wraps another one: then it hands on what that one says.
+    fn about(&self) -> About<'_> {
+        About::default()
     }
 
     /// Gives the step a name: it appears in the path of errors and events, and gets a row in the report.
@@ -90,6 +89,16 @@ pub trait Step: Send + Sync + 'static {
         Self: Sized,
     {
         Named::new(self, name.into())
+    }
+
+    /// Declares that running the step twice on one input does no harm beyond its cost. Only such a step can
+    /// be [hedged](Step::hedge), gets a second copy as a [straggler](crate::Streaming::stragglers), or is
+    /// retried while an earlier attempt that could not be dropped is still alive.
+    fn idempotent(self) -> Idempotent<Self>
+    where
+        Self: Sized,
+    {
+        Idempotent::new(self)
     }
 
     /// Runs `next` on the output of this step.
@@ -168,8 +177,10 @@ pub trait Step: Send + Sync + 'static {
         Fallback::new(self, other)
     }
 
-    /// Starts a second copy of the step when the first is slow; the faster one serves. The step must bear
-    /// being run twice. See [`Hedge`].
+    /// Starts a second copy of the step when the first is slow; the faster one serves. See [`Hedge`].
+    ///
+    /// # Panics
+    /// If the step is not declared [idempotent](Step::idempotent): it would be run twice.
     fn hedge(self, policy: Hedge) -> Hedged<Self>
     where
         Self: Sized,
@@ -191,6 +202,9 @@ pub trait Step: Send + Sync + 'static {
     }
 
     /// Applies timeouts, retries, hedging and a limit in the canonical order. See [`Policy`].
+    ///
+    /// # Panics
+    /// If the policy hedges and the step is not declared [idempotent](Step::idempotent).
     fn policy(self, policy: Policy) -> Policed<Self>
     where
         Self: Sized,
@@ -252,11 +266,7 @@ impl<S: Step> Step for Arc<S> {
         (**self).run(input, cx)
     }
 
-    fn name(&self) -> Option<&str> {
-        (**self).name()
-    }
-
-    fn default_in_flight(&self) -> usize {
-        (**self).default_in_flight()
+    fn about(&self) -> About<'_> {
+        (**self).about()
     }
 }

@@ -43,7 +43,7 @@ pub use slow::SlowTool;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::step::{BoxStep, FnStep, Named, Step, step};
+use crate::step::{About, BoxStep, FnStep, Named, Step, step};
 
 /// What a tool may do to the world outside of the process, and so who may let it run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -163,12 +163,8 @@ impl<S: Step> Step for Tool<S> {
         self.step.run(input, cx)
     }
 
-    fn name(&self) -> Option<&str> {
-        self.step.name()
-    }
-
-    fn default_in_flight(&self) -> usize {
-        self.step.default_in_flight()
+    fn about(&self) -> About<'_> {
+        self.step.about()
     }
 }
 
@@ -190,7 +186,7 @@ where
             .map_err(|error| Error::failed(format!("the output is not JSON: {error}")).with_source(error))
     }
 
-    fn default_in_flight(&self) -> usize {
-        self.0.default_in_flight()
+    fn about(&self) -> About<'_> {
+        self.0.about()
     }
 }

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::step::Step;
+use crate::step::{About, Step};
 
 mod sealed {
     pub trait Sealed {}
@@ -53,7 +53,7 @@ pub trait Group: Sealed + Send + Sync + 'static {
     type Outcomes: Send + 'static;
 
     #[doc(hidden)]
-    fn default_in_flight(&self) -> usize;
+    fn about(&self) -> About<'_>;
 
     #[doc(hidden)]
     fn join(
@@ -128,8 +128,8 @@ impl<G: Group> Step for Join<G> {
         self.group.join(input, cx, self.how)
     }
 
-    fn default_in_flight(&self) -> usize {
-        self.group.default_in_flight()
+    fn about(&self) -> About<'_> {
+        self.group.about()
     }
 }
 
@@ -160,8 +160,8 @@ impl<G: Group> Step for Settle<G> {
         Ok(self.group.settle(input, cx, self.how).await)
     }
 
-    fn default_in_flight(&self) -> usize {
-        self.group.default_in_flight()
+    fn about(&self) -> About<'_> {
+        self.group.about()
     }
 }
 

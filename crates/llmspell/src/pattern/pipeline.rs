@@ -37,7 +37,7 @@ use crate::context::{Context, Label};
 use crate::error::Result;
 use crate::event::Fact;
 use crate::limit::Limit;
-use crate::step::{BoxStep, Step, call};
+use crate::step::{About, BoxStep, Step, call};
 
 /// Begins a pipeline; add stages with [`Pipeline::stage`]. The name stands in paths and in the report.
 pub fn pipeline<In: Send + 'static>(name: impl Into<Arc<str>>) -> Pipeline<Start<In>> {
@@ -73,7 +73,7 @@ pub struct Stage<C, S> {
 }
 
 mod sealed {
-    use super::{Context, Result};
+    use super::{About, Context, Result};
 
     /// The stages of a pipeline so far.
     pub trait Chain: Send + Sync + 'static {
@@ -85,8 +85,8 @@ mod sealed {
         /// How many stages there are.
         fn len(&self) -> usize;
 
-        /// How many records keep all stages busy.
-        fn in_flight(&self) -> usize;
+        /// What is known of the stages together; in flight: how many records keep all of them busy.
+        fn about(&self) -> About<'_>;
     }
 
     /// A chain that can run: one that has a stage, or a number of them that only the running program knows.
@@ -106,8 +106,8 @@ impl<In: Send + 'static> Chain for Start<In> {
         0
     }
 
-    fn in_flight(&self) -> usize {
-        0
+    fn about(&self) -> About<'_> {
+        About::default().in_flight(0).idempotent()
     }
 }
 
@@ -141,11 +141,11 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
         self.place + 1
     }
 
-    fn in_flight(&self) -> usize {
+    fn about(&self) -> About<'_> {
         // One more than the limit: a record waits at the door, and the stage never runs dry.
-        self.before
-            .in_flight()
-            .saturating_add(self.limit.calls().map_or(UNLIMITED_STAGE, |calls| calls.saturating_add(1)))
+        let here = self.limit.calls().map_or(UNLIMITED_STAGE, |calls| calls.saturating_add(1));
+        let before = self.before.about();
+        before.and(self.step.about()).in_flight(before.default_in_flight.saturating_add(here))
     }
 }
 
@@ -247,8 +247,10 @@ impl<T: Send + 'static> Chain for Stages<T> {
         self.0.len()
     }
 
-    fn in_flight(&self) -> usize {
-        self.0.iter().map(Chain::in_flight).fold(0, usize::saturating_add)
+    fn about(&self) -> About<'_> {
+        let stages = || self.0.iter().map(Chain::about);
+        let in_flight = stages().map(|stage| stage.default_in_flight).fold(0, usize::saturating_add);
+        About::all(stages()).in_flight(in_flight)
     }
 }
 
@@ -261,12 +263,8 @@ impl<C: Staged> Step for Pipeline<C> {
         call(&cx, self.stages.pass(record, &cx)).await
     }
 
-    fn name(&self) -> Option<&str> {
-        Some(self.label.name())
-    }
-
-    /// The sum of the limits, one more for each stage; 16 for a stage without one.
-    fn default_in_flight(&self) -> usize {
-        self.stages.in_flight()
+    /// In flight: the sum of the limits, one more for each stage; 16 for a stage without one.
+    fn about(&self) -> About<'_> {
+        self.stages.about().named(self.label.name())
     }
 }

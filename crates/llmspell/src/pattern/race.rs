@@ -31,7 +31,7 @@ pub use hedge::{Hedge, Hedged};
 
 use crate::context::{Context, Gate};
 use crate::error::Result;
-use crate::step::Step;
+use crate::step::{About, Step};
 use contest::Rule;
 
 mod sealed {
@@ -52,7 +52,7 @@ pub trait Contenders: Sealed + Send + Sync + 'static {
     type Out: Send + 'static;
 
     #[doc(hidden)]
-    fn default_in_flight(&self) -> usize;
+    fn about(&self) -> About<'_>;
 
     #[doc(hidden)]
     fn contend(&self, input: Self::In, cx: &Context, how: &How) -> impl Future<Output = Result<Self::Out>> + Send;
@@ -105,7 +105,7 @@ impl<G: Contenders> Step for Race<G> {
         self.contenders.contend(input, cx, &how).await
     }
 
-    fn default_in_flight(&self) -> usize {
-        self.contenders.default_in_flight()
+    fn about(&self) -> About<'_> {
+        self.contenders.about()
     }
 }

@@ -110,7 +110,7 @@ impl<S: Step> Work for Items<S> {
 
 impl<S: Step> Streaming<S> {
     pub(crate) fn new(step: Arc<S>, source: Source<S::In>, cx: Context) -> Self {
-        let limit = step.default_in_flight().max(1);
+        let limit = step.about().default_in_flight.max(1);
         let hold = cx.hold();
         let cancelled = cx.can_be_cancelled().then(|| {
             let cx = cx.clone();

@@ -55,7 +55,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::Fact;
 use crate::executor::within;
 use crate::human;
-use crate::step::Step;
+use crate::step::{About, Step};
 
 /// How long a step may take: always the same, or more with each attempt.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -146,12 +146,8 @@ impl<S: Step> Step for Timeout<S> {
         }
     }
 
-    fn name(&self) -> Option<&str> {
-        self.step.name()
-    }
-
-    fn default_in_flight(&self) -> usize {
-        self.step.default_in_flight()
+    fn about(&self) -> About<'_> {
+        self.step.about()
     }
 }
 

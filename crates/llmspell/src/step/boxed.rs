@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::Step;
+use super::{About, Step};
 use crate::context::Context;
 use crate::error::Result;
 
@@ -16,8 +16,7 @@ pub struct BoxStep<In, Out> {
 
 trait DynStep<In, Out>: Send + Sync {
     fn run<'a>(&'a self, input: In, cx: &'a Context) -> Pin<Box<dyn Future<Output = Result<Out>> + Send + 'a>>;
-    fn name(&self) -> Option<&str>;
-    fn default_in_flight(&self) -> usize;
+    fn about(&self) -> About<'_>;
 }
 
 impl<S: Step> DynStep<S::In, S::Out> for S {
@@ -25,12 +24,8 @@ impl<S: Step> DynStep<S::In, S::Out> for S {
         Box::pin(Step::run(self, input, cx))
     }
 
-    fn name(&self) -> Option<&str> {
-        Step::name(self)
-    }
-
-    fn default_in_flight(&self) -> usize {
-        Step::default_in_flight(self)
+    fn about(&self) -> About<'_> {
+        Step::about(self)
     }
 }
 
@@ -54,12 +49,8 @@ impl<In: Send + 'static, Out: Send + 'static> Step for BoxStep<In, Out> {
         self.step.run(input, cx).await
     }
 
-    fn name(&self) -> Option<&str> {
-        self.step.name()
-    }
-
-    fn default_in_flight(&self) -> usize {
-        self.step.default_in_flight()
+    fn about(&self) -> About<'_> {
+        self.step.about()
     }
 
     fn boxed(self) -> BoxStep<In, Out> {

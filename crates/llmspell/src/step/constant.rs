@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::Step;
+use super::{About, Step};
 use crate::context::Context;
 use crate::error::Result;
 
@@ -34,5 +34,9 @@ impl<In: Send + 'static, T: Clone + Send + Sync + 'static> Step for Constant<In,
 
     async fn run(&self, _: In, _: &Context) -> Result<T> {
         Ok(self.value.clone())
+    }
+
+    fn about(&self) -> About<'_> {
+        About::default().idempotent()
     }
 }

@@ -1,6 +1,6 @@
 //! A plain function on the output of a step.
 
-use super::Step;
+use super::{About, Step};
 use crate::context::Context;
 use crate::error::Result;
 
@@ -31,11 +31,7 @@ where
         Ok((self.change)(self.step.run(input, cx).await?))
     }
 
-    fn name(&self) -> Option<&str> {
-        self.step.name()
-    }
-
-    fn default_in_flight(&self) -> usize {
-        self.step.default_in_flight()
+    fn about(&self) -> About<'_> {
+        self.step.about()
     }
 }

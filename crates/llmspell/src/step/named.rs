@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::Step;
+use super::{About, Step};
 use crate::context::{Context, Label};
 use crate::error::Result;
 use crate::event::Fact;
@@ -36,12 +36,8 @@ impl<S: Step> Step for Named<S> {
         call(&cx, self.step.run(input, &cx)).await
     }
 
-    fn name(&self) -> Option<&str> {
-        Some(self.label.name())
-    }
-
-    fn default_in_flight(&self) -> usize {
-        self.step.default_in_flight()
+    fn about(&self) -> About<'_> {
+        self.step.about().named(self.label.name())
     }
 }
 

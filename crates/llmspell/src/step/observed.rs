@@ -1,6 +1,6 @@
 //! Results with their history.
 
-use super::Step;
+use super::{About, Step};
 use crate::context::Context;
 use crate::error::Result;
 use crate::outcome::Outcome;
@@ -28,12 +28,8 @@ impl<S: Step> Step for Observed<S> {
         Ok(Outcome::new(0, result, &cx))
     }
 
-    fn name(&self) -> Option<&str> {
-        self.step.name()
-    }
-
-    fn default_in_flight(&self) -> usize {
-        self.step.default_in_flight()
+    fn about(&self) -> About<'_> {
+        self.step.about()
     }
 }
 

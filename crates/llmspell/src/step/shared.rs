@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::Step;
+use super::{About, Step};
 use crate::context::Context;
 use crate::error::Result;
 
@@ -38,11 +38,7 @@ where
         self.step.run(Arc::new(input), cx).await
     }
 
-    fn name(&self) -> Option<&str> {
-        self.step.name()
-    }
-
-    fn default_in_flight(&self) -> usize {
-        self.step.default_in_flight()
+    fn about(&self) -> About<'_> {
+        self.step.about()
     }
 }

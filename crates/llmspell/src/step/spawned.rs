@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Step;
+use super::{About, Step};
 use crate::context::Context;
 use crate::error::Result;
 use crate::executor;
@@ -42,11 +42,7 @@ impl<S: Step> Step for Spawned<S> {
         .await
     }
 
-    fn name(&self) -> Option<&str> {
-        self.step.name()
-    }
-
-    fn default_in_flight(&self) -> usize {
-        self.step.default_in_flight()
+    fn about(&self) -> About<'_> {
+        self.step.about()
     }
 }

@@ -1,6 +1,6 @@
 //! One step after another.
 
-use super::Step;
+use super::{About, Step};
 use crate::context::Context;
 use crate::error::Result;
 
@@ -27,7 +27,7 @@ impl<A: Step, B: Step<In = A::Out>> Step for Then<A, B> {
         self.next.run(between, cx).await
     }
 
-    fn default_in_flight(&self) -> usize {
-        self.first.default_in_flight().max(self.next.default_in_flight())
+    fn about(&self) -> About<'_> {
+        self.first.about().and(self.next.about())
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::context::{Context, Label};
 use crate::error::{Error, Result};
-use crate::step::{Step, call};
+use crate::step::{About, Step, call};
 
 /// Waits, then gives back its input; or fails, hangs or panics, as told.
 ///
@@ -149,7 +149,8 @@ impl<T: Send + 'static> Step for SlowTool<T> {
         call(&cx, self.work(input)).await
     }
 
-    fn name(&self) -> Option<&str> {
-        Some(self.label.name())
+    /// Idempotent, for it does nothing.
+    fn about(&self) -> About<'_> {
+        About::default().named(self.label.name()).idempotent()
     }
 }

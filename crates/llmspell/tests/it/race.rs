@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use llmspell::{ChunkData, Context, Error, Hedge, Kind, Quality, Retry, ServedBy, Step, race, step, value};
+use llmspell::{ChunkData, Context, Error, Hedge, Kind, Quality, Retry, ServedBy, Step, pipeline, race, step, value};
 use tokio::time::{Instant, sleep};
 
 use crate::probe::{Probe, Watch, ms};
@@ -132,7 +132,7 @@ fn uneven(watch: &Watch) -> impl Step<In = usize, Out = usize> {
 #[tokio::test(start_paused = true)]
 async fn a_hedge_serves_when_the_first_copy_is_slow() {
     let (watch, started) = (Watch::default(), Instant::now());
-    let hedged = uneven(&watch).hedge(Hedge::after(ms(100))).observed();
+    let hedged = uneven(&watch).idempotent().hedge(Hedge::after(ms(100))).observed();
     let outcome = hedged.run(1, &Context::new()).await.unwrap();
     assert_eq!(started.elapsed(), ms(150));
     assert_eq!(outcome.provenance.choices[0].served_by, ServedBy::Hedge);
@@ -143,7 +143,7 @@ async fn a_hedge_serves_when_the_first_copy_is_slow() {
 async fn a_fast_call_is_not_hedged() {
     let probe = Probe::ok(50);
     let watch = probe.watch.clone();
-    probe.hedge(Hedge::after(ms(100))).run(1, &Context::new()).await.unwrap();
+    probe.idempotent().hedge(Hedge::after(ms(100))).run(1, &Context::new()).await.unwrap();
     assert_eq!(watch.begun(), 1);
 }
 
@@ -152,7 +152,7 @@ async fn hedges_keep_to_their_share_even_if_every_call_is_slow() {
     for (share, most) in [(0.1, 10), (0.5, 50), (1.0, 100), (0.0, 0)] {
         let probe = Probe::ok(500);
         let watch = probe.watch.clone();
-        let hedged = Arc::new(probe.hedge(Hedge::after(ms(100)).max_share(share)));
+        let hedged = Arc::new(probe.idempotent().hedge(Hedge::after(ms(100)).max_share(share)));
         for n in 0..100 {
             hedged.run(n, &Context::new()).await.unwrap();
         }
@@ -175,7 +175,7 @@ async fn a_percentile_is_learned_from_the_calls_before() {
             Ok(n)
         }
     });
-    let hedged = step.hedge(Hedge::at_percentile(95.0));
+    let hedged = step.idempotent().hedge(Hedge::at_percentile(95.0));
     for n in 0..60 {
         hedged.run(n, &Context::new()).await.unwrap();
     }
@@ -187,7 +187,8 @@ async fn a_percentile_is_learned_from_the_calls_before() {
 
 #[tokio::test(start_paused = true)]
 async fn if_both_copies_fail_both_errors_are_kept() {
-    let error = Probe::fails(200, "no").hedge(Hedge::after(ms(100))).run(0, &Context::new()).await.unwrap_err();
+    let error =
+        Probe::fails(200, "no").idempotent().hedge(Hedge::after(ms(100))).run(0, &Context::new()).await.unwrap_err();
     assert_eq!(error.causes().len(), 2);
 }
 
@@ -195,7 +196,7 @@ async fn if_both_copies_fail_both_errors_are_kept() {
 async fn a_hedge_that_could_only_start_after_the_deadline_is_not_started() {
     let probe = Probe::ok(1000);
     let watch = probe.watch.clone();
-    let step = probe.hedge(Hedge::after(ms(500))).deadline(ms(400));
+    let step = probe.idempotent().hedge(Hedge::after(ms(500))).deadline(ms(400));
     assert!(step.run(0, &Context::new()).await.is_err());
     assert_eq!(watch.begun(), 1);
 }
@@ -283,7 +284,7 @@ async fn hedges_come_in_small_bursts_after_a_quiet_time() {
             Ok(())
         }
     });
-    let hedged = Arc::new(step.hedge(Hedge::after(ms(100))));
+    let hedged = Arc::new(step.idempotent().hedge(Hedge::after(ms(100))));
     for _ in 0..1000 {
         hedged.run(false, &Context::new()).await.unwrap();
     }
@@ -294,4 +295,23 @@ async fn hedges_come_in_small_bursts_after_a_quiet_time() {
 #[tokio::test(start_paused = true)]
 async fn arrays_race_too() {
     assert_eq!(race([Probe::ok(20), Probe::ok(10)]).run(3, &Context::new()).await.unwrap(), 3);
+}
+
+#[test]
+#[should_panic(expected = "declare it with `.idempotent()`")]
+fn a_step_that_must_not_run_twice_cannot_be_hedged() {
+    let _ = Probe::ok(1).hedge(Hedge::after(ms(1)));
+}
+
+#[test]
+fn steps_of_steps_may_run_twice_if_all_of_them_may() {
+    let may = || value::<usize, usize>(1usize);
+    let must_not = || Probe::ok(1);
+    assert!(may().then(may()).timeout(ms(1)).boxed().about().idempotent);
+    assert!(!may().then(must_not()).about().idempotent);
+    assert!(may().then(must_not()).idempotent().named("both").about().idempotent);
+    assert!(!race((may(), must_not())).about().idempotent);
+    assert!(race(vec![may(), may()]).about().idempotent);
+    assert!(!may().fallback(must_not()).about().idempotent);
+    assert!(!pipeline("p").stage("a", may()).stage("b", must_not()).about().idempotent);
 }

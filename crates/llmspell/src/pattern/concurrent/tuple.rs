@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::outcome::Outcome;
 use crate::pattern::branch::{Advance, Branch, later, run_all};
-use crate::step::Step;
+use crate::step::{About, Step};
 
 macro_rules! group {
     ($members:literal: $($step:ident $branch:ident $cx:ident $index:tt),+) => {
@@ -34,8 +34,8 @@ macro_rules! group {
                 }
             }
 
-            fn default_in_flight(&self) -> usize {
-                0 $(.max(self.$index.default_in_flight()))+
+            fn about(&self) -> About<'_> {
+                About::all([$(self.$index.about()),+])
             }
 
             async fn settle(self: &Arc<Self>, input: In, cx: &Context, how: How) -> Self::Outcomes {

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::executor::{Crew, Work};
 use crate::outcome::Outcome;
-use crate::step::Step;
+use crate::step::{About, Step};
 
 impl<S: Step<In: Clone>> Sealed for Vec<S> {}
 
@@ -30,8 +30,8 @@ impl<S: Step<In: Clone>> Group for Vec<S> {
         if failures.is_empty() { Ok(outs) } else { Err(group_error(failures, self.len())) }
     }
 
-    fn default_in_flight(&self) -> usize {
-        self.iter().map(Step::default_in_flight).max().unwrap_or(1)
+    fn about(&self) -> About<'_> {
+        About::all(self.iter().map(Step::about))
     }
 
     async fn settle(self: &Arc<Self>, input: S::In, cx: &Context, how: How) -> Vec<Outcome<S::Out>> {

@@ -16,14 +16,14 @@ use crate::executor::{after, within};
 use crate::outcome::ServedBy;
 use crate::pattern::branch::{Advance, Branch, later};
 use crate::report::Histogram;
-use crate::step::Step;
+use crate::step::{About, Step};
 
 /// When to start a second copy of a call.
 ///
 /// The second copy starts once the first has been slow for a while; the first to succeed serves, and the
 /// other is dropped. It costs a copy of the call, so only a share of the calls may be hedged: at most
 /// [`Hedge::max_share`] of them, by default a tenth, but always the first; and never more than ten in a row
-/// that a quiet time has left over. Only for steps that may be run twice: hedging is never applied by itself.
+/// that a quiet time has left over. Only steps that are [declared idempotent](Step::idempotent) can be hedged.
 ///
 /// After Dean and Barroso, "The Tail at Scale" (CACM 56(2), 2013), who hedge at the 95th percentile.
 ///
@@ -104,8 +104,12 @@ struct Seen {
     percentile: (Duration, u64),
 }
 
-impl<S> Hedged<S> {
+impl<S: Step> Hedged<S> {
     pub(crate) fn new(step: S, policy: Hedge) -> Self {
+        assert!(
+            policy.delay == Delay::Never || step.about().idempotent,
+            "hedging runs a step twice: declare it with `.idempotent()` if that does no harm"
+        );
         // The first call may be hedged, whatever the share.
         let credit = if policy.max_share > 0.0 { 1.0 - policy.max_share } else { 0.0 };
         Hedged { step, policy, seen: Mutex::new(Seen { credit, ..Seen::default() }) }
@@ -193,7 +197,7 @@ impl<S: Step<In: Clone>> Step for Hedged<S> {
         let second_cx = lane(cx, &how, 1);
         let second = pin!(later(&self.step, input, &second_cx));
         let mut second = Branch::new(second);
-        let names = [self.step.name(); 2];
+        let names = [self.step.about().name; 2];
         let winner = decide(&mut [&mut first as &mut dyn Advance, &mut second], &names, cx, &how).await?;
         let result = if winner == 0 {
             adopt(cx, &first_cx, || None);
@@ -207,11 +211,7 @@ impl<S: Step<In: Clone>> Step for Hedged<S> {
         result
     }
 
-    fn name(&self) -> Option<&str> {
-        self.step.name()
-    }
-
-    fn default_in_flight(&self) -> usize {
-        self.step.default_in_flight()
+    fn about(&self) -> About<'_> {
+        self.step.about()
     }
 }

@@ -7,7 +7,7 @@ use super::{Contenders, How, Sealed};
 use crate::context::Context;
 use crate::error::Result;
 use crate::pattern::branch::{Advance, Branch, later};
-use crate::step::Step;
+use crate::step::{About, Step};
 
 macro_rules! contenders {
     ($($step:ident $branch:ident $lane:ident $index:tt),+) => {
@@ -28,8 +28,8 @@ macro_rules! contenders {
             type In = In;
             type Out = Out;
 
-            fn default_in_flight(&self) -> usize {
-                0 $(.max(self.$index.default_in_flight()))+
+            fn about(&self) -> About<'_> {
+                About::all([$(self.$index.about()),+])
             }
 
             async fn contend(&self, input: In, cx: &Context, how: &How) -> Result<Out> {
@@ -37,7 +37,7 @@ macro_rules! contenders {
                 $(let $branch = pin!(later(&self.$index, input.clone(), &$lane));)+
                 drop(input);
                 $(let mut $branch = Branch::new($branch);)+
-                let names = [$(self.$index.name()),+];
+                let names = [$(self.$index.about().name),+];
                 let winner = decide(&mut [$(&mut $branch as &mut dyn Advance),+], &names, cx, how).await?;
                 let (result, lane) = match winner {
                     $($index => ($branch.take(), &$lane),)+
@@ -66,8 +66,8 @@ macro_rules! list {
             type In = S::In;
             type Out = S::Out;
 
-            fn default_in_flight(&self) -> usize {
-                self.iter().map(Step::default_in_flight).max().unwrap_or(1)
+            fn about(&self) -> About<'_> {
+                About::all(self.iter().map(Step::about))
             }
 
             fn contend(&self, input: S::In, cx: &Context, how: &How) -> impl Future<Output = Result<S::Out>> + Send {
@@ -83,7 +83,7 @@ list!([S; N], N);
 /// A race of any number of contenders.
 async fn contend<S: Step<In: Clone>>(steps: &[S], input: S::In, cx: &Context, how: &How) -> Result<S::Out> {
     let lanes: Vec<Context> = (0..steps.len()).map(|index| lane(cx, how, index)).collect();
-    let names: Vec<Option<&str>> = steps.iter().map(Step::name).collect();
+    let names: Vec<Option<&str>> = steps.iter().map(|step| step.about().name).collect();
     let runs = steps.iter().zip(&lanes).map(|(step, lane)| later(step, input.clone(), lane));
     let mut work: Vec<Pin<Box<Option<_>>>> = runs.map(Box::pin).collect();
     drop(input);

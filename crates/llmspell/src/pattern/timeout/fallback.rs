@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::error::{Kind, Result};
 use crate::event::Fact;
 use crate::outcome::{Quality, ServedBy};
-use crate::step::Step;
+use crate::step::{About, Step};
 
 /// A step with a substitute; made by [`Step::fallback`].
 ///
@@ -61,11 +61,7 @@ where
         }
     }
 
-    fn name(&self) -> Option<&str> {
-        self.step.name()
-    }
-
-    fn default_in_flight(&self) -> usize {
-        self.step.default_in_flight().max(self.other.default_in_flight())
+    fn about(&self) -> About<'_> {
+        About { name: self.step.about().name, ..self.step.about().and(self.other.about()) }
     }
 }

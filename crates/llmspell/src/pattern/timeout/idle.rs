@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::Fact;
 use crate::executor::after;
 use crate::human;
-use crate::step::Step;
+use crate::step::{About, Step};
 
 /// A step that is stopped when it goes silent; made by [`Step::idle_timeout`].
 ///
@@ -79,11 +79,7 @@ impl<S: Step> Step for IdleTimeout<S> {
         })
     }
 
-    fn name(&self) -> Option<&str> {
-        self.step.name()
-    }
-
-    fn default_in_flight(&self) -> usize {
-        self.step.default_in_flight()
+    fn about(&self) -> About<'_> {
+        self.step.about()
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::Fact;
 use crate::executor::{after, breathe, within};
 use crate::human;
-use crate::step::Step;
+use crate::step::{About, Step};
 
 /// When to try again, how often, and after what wait.
 ///
@@ -306,12 +306,8 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
         unreachable!("the last attempt either succeeds or is refused a successor")
     }
 
-    fn name(&self) -> Option<&str> {
-        self.step.name()
-    }
-
-    fn default_in_flight(&self) -> usize {
-        self.step.default_in_flight()
+    fn about(&self) -> About<'_> {
+        self.step.about()
     }
 }
 

@@ -1,0 +1,58 @@
+//! What is known of a step before it runs.
+
+/// What is known of a step before it runs: what the combinators around it go by.
+///
+/// A combinator with one step inside hands on what it says; several steps together are described by
+/// [`About::and`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct About<'a> {
+    /// The name it goes by in races and events, if it has one.
+    pub name: Option<&'a str>,
+    /// How many inputs [`Step::stream`](crate::Step::stream) keeps in flight unless told otherwise: 16. A
+    /// pipeline asks for as many as it takes to keep its stages busy.
+    pub default_in_flight: usize,
+    /// Whether running it twice on one input does no harm; see [`Step::idempotent`](crate::Step::idempotent).
+    pub idempotent: bool,
+}
+
+impl Default for About<'_> {
+    /// A step without a name, 16 of which are kept in flight, and of which nothing is known that would allow
+    /// running it twice.
+    fn default() -> Self {
+        About { name: None, default_in_flight: 16, idempotent: false }
+    }
+}
+
+impl<'a> About<'a> {
+    /// The same with a name.
+    pub fn named(self, name: &'a str) -> Self {
+        About { name: Some(name), ..self }
+    }
+
+    /// The same with another number of inputs in flight.
+    pub fn in_flight(self, default_in_flight: usize) -> Self {
+        About { default_in_flight, ..self }
+    }
+
+    /// The same, and running it twice does no harm.
+    pub fn idempotent(self) -> Self {
+        About { idempotent: true, ..self }
+    }
+
+    /// A step that runs this one and the other: it has no name, keeps the larger number of inputs in flight,
+    /// and may be run twice if both may.
+    pub fn and(self, other: About<'_>) -> Self {
+        About {
+            name: None,
+            default_in_flight: self.default_in_flight.max(other.default_in_flight),
+            idempotent: self.idempotent && other.idempotent,
+        }
+    }
+
+    /// A step that runs all of `steps`.
+    pub(crate) fn all<'s>(steps: impl IntoIterator<Item = About<'s>>) -> Self {
+        let together = steps.into_iter().reduce(|all, one| all.and(one)).unwrap_or_default();
+        About { name: None, ..together }
+    }
+}

@@ -1,0 +1,31 @@
+//! The declaration that a step may be run twice.
+
+use super::{About, Step};
+use crate::context::Context;
+use crate::error::Result;
+
+/// A step that may be run twice; made by [`Step::idempotent`].
+#[derive(Clone)]
+#[must_use = "a step does nothing until it runs"]
+pub struct Idempotent<S> {
+    step: S,
+}
+
+impl<S> Idempotent<S> {
+    pub(crate) fn new(step: S) -> Self {
+        Idempotent { step }
+    }
+}
+
+impl<S: Step> Step for Idempotent<S> {
+    type In = S::In;
+    type Out = S::Out;
+
+    fn run(&self, input: S::In, cx: &Context) -> impl Future<Output = Result<S::Out>> + Send {
+        self.step.run(input, cx)
+    }
+
+    fn about(&self) -> About<'_> {
+        self.step.about().idempotent()
+    }
+}
