@@ -85,7 +85,7 @@ impl RetryOn {
         match self {
             RetryOn::Transient => error.is_transient(),
             RetryOn::Timeout => error.kind() == Kind::Timeout,
-            RetryOn::Failed => error.kind() == Kind::Failed,
+            RetryOn::Failed => matches!(error.kind(), Kind::Failed | Kind::Overloaded | Kind::Denied),
             RetryOn::Panicked => error.kind() == Kind::Panicked,
         }
     }

@@ -34,6 +34,12 @@ pub enum Kind {
     Panicked,
     /// Admission was refused before the step ran.
     Rejected,
+    /// The other side has more to do than it can: too many requests (429), out of capacity (503, 529). Slowing
+    /// down helps.
+    Overloaded,
+    /// The other side refuses whoever asks like this: no credentials, no money (401, 402). No
+    /// other call will fare better until somebody does something about it.
+    Denied,
     /// Everything that was to be tried has failed; see [`Error::causes`].
     Exhausted,
 }
@@ -48,6 +54,8 @@ impl Kind {
             Kind::Cancelled => "cancelled",
             Kind::Panicked => "panicked",
             Kind::Rejected => "rejected",
+            Kind::Overloaded => "overloaded",
+            Kind::Denied => "denied",
             Kind::Exhausted => "exhausted",
         }
     }
@@ -61,7 +69,7 @@ impl fmt::Display for Kind {
 
 /// The error of every step. Cheap to clone, and one pointer wide.
 ///
-/// An error is *transient* if trying again may help: timeouts are, and whatever was marked with
+/// An error is *transient* if trying again may help: timeouts and overload are, and whatever was marked with
 /// [`Error::transient`] or carries a [`Error::retry_after`]. Errors that `?` converts are not, because
 /// nothing is known about them; see [`Retry::when`](crate::Retry::when) to classify them in one place.
 ///
@@ -121,6 +129,17 @@ impl Error {
     /// Input or configuration that cannot be accepted ([`Kind::Invalid`]).
     pub fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
         Error::new(Kind::Invalid, message)
+    }
+
+    /// The other side has too much to do ([`Kind::Overloaded`]); say when to come back with
+    /// [`Error::with_retry_after`], if it is known. [Transient](Error::is_transient).
+    pub fn overloaded(message: impl Into<Cow<'static, str>>) -> Self {
+        Error::new(Kind::Overloaded, message)
+    }
+
+    /// The other side will have none of this caller ([`Kind::Denied`]).
+    pub fn denied(message: impl Into<Cow<'static, str>>) -> Self {
+        Error::new(Kind::Denied, message)
     }
 
     /// One error out of everything that failed. A single cause stays itself; of several, the kind is
@@ -216,7 +235,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match (self.0.transient, self.0.kind) {
             (Some(known), _) => known,
-            (None, Kind::Timeout) => true,
+            (None, Kind::Timeout | Kind::Overloaded) => true,
             (None, Kind::Exhausted) => self.0.causes.last().is_some_and(Error::is_transient),
             (None, _) => false,
         }

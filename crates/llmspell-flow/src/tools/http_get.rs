@@ -251,7 +251,11 @@ async fn refused_by_server(shown: &str, mut response: Response, secrets: &Secret
             message = format!("{message}: {text}");
         }
     }
-    let error = Error::failed(message);
+    let error = match status.as_u16() {
+        429 | 503 | 529 => Error::overloaded(message),
+        401 | 402 | 407 => Error::denied(message),
+        _ => Error::failed(message),
+    };
     let passing = status.is_server_error()
         || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY);
     match (passing, wait) {
