@@ -1,16 +1,17 @@
 //! What a running step sees: deadline, cancellation, step path, event sink, budgets.
 
 mod chunk;
+mod deadline;
 mod first;
 mod label;
 mod lease;
 pub(crate) mod node;
 mod retries;
 mod signal;
+mod tether;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -21,8 +22,9 @@ pub use lease::Hold;
 pub(crate) use lease::Leased;
 pub(crate) use retries::Retries;
 pub use signal::Canceller;
+pub use tether::{Custody, Tether};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::event::{Event, Fact, Sink};
 use crate::executor;
 use crate::outcome::{Entries, Ledger, Quality};
@@ -86,29 +88,6 @@ impl Context {
         Context { node: Some(Arc::new(node)), ..*self }
     }
 
-    /// When this work must be done, if there is a deadline.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.deadline
-    }
-
-    /// How much time is left; `None` without a deadline, zero once it has passed.
-    pub fn remaining(&self) -> Option<Duration> {
-        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
-    }
-
-    /// This context with a deadline. One that is later than the deadline it has changes nothing.
-    ///
-    /// Steps see it, retries and hedges plan with it; to have it enforced from outside, use
-    /// [`Step::deadline`](crate::Step::deadline).
-    pub fn with_deadline(&self, deadline: Instant) -> Self {
-        let earliest = self.deadline.map_or(deadline, |known| known.min(deadline));
-        Context { deadline: Some(earliest), ..self.clone() }
-    }
-
-    pub(crate) fn is_past_deadline(&self) -> bool {
-        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
-    }
-
     /// Which attempt this is of the nearest retry around, from 1.
     pub fn attempt(&self) -> u32 {
         self.attempt + 1
@@ -148,7 +127,7 @@ impl Context {
     /// permits stay taken until `work` really returns.
     ///
     /// # Errors
-    /// [`Kind::Panicked`] if `work` panics, and whatever `work` returns.
+    /// [`Kind::Panicked`](crate::Kind::Panicked) if `work` panics, and whatever `work` returns.
     pub async fn blocking<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -270,15 +249,6 @@ impl Context {
             (Facet::Call(call), Some(path)) => Some((call, path)),
             _ => None,
         })
-    }
-
-    /// Fails if the time is already up, before any work is spent.
-    pub(crate) fn check_deadline(&self) -> Result<()> {
-        if self.is_past_deadline() {
-            Err(Error::new(Kind::Timeout, "the deadline had passed before the step began"))
-        } else {
-            Ok(())
-        }
     }
 }
 

@@ -105,7 +105,7 @@ pub enum Fact {
     },
     /// No further attempt is made although the error is transient.
     RetryRefused {
-        /// Why not: `attempts`, `budget`, `deadline`, `retry_after` or `visible_output`.
+        /// Why not: `attempts`, `budget`, `deadline`, `retry_after`, `runaway` or `visible_output`.
         reason: String,
     },
     /// A fallback stands in for a step that failed.
@@ -166,6 +166,12 @@ pub enum Fact {
     },
     /// Work that cannot be dropped outlived its caller: it holds its permits until it ends.
     Runaway,
+    /// Such work has ended.
+    RunawayEnded {
+        /// How long it outlived its caller.
+        #[serde(rename = "after_ms", with = "millis")]
+        after: Duration,
+    },
 }
 
 /// An error as an event keeps it.

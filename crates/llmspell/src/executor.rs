@@ -11,20 +11,29 @@ use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{self, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::task::coop::{poll_proceed, unconstrained};
 use tokio::task::{AbortHandle, JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 
 pub(crate) use crew::{Crew, GRACE, Work};
 
-use crate::context::Context;
+use crate::context::{Canceller, Context, Tether};
 use crate::error::{Error, Kind, Result};
-use crate::event::Fact;
+
+/// How long a task that was aborted may take to go away before it counts as a runaway.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(5);
+
+/// Starts a task that nobody waits for or stops; false, and nothing starts, where there is no runtime.
+pub(crate) fn in_background(work: impl Future<Output = ()> + Send + 'static) -> bool {
+    let Ok(runtime) = Handle::try_current() else { return false };
+    #[expect(clippy::disallowed_methods, reason = "this is the executor")]
+    runtime.spawn(work);
+    true
+}
 
 /// Starts a task that nobody waits for; the caller keeps the means to stop it.
 fn launch(work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
@@ -32,13 +41,66 @@ fn launch(work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
     tokio::spawn(work).abort_handle()
 }
 
-/// Runs `work` on a task of its own, which dies with the returned future.
-pub(crate) fn spawned<T: Send + 'static>(
-    work: impl Future<Output = Result<T>> + Send + 'static,
-) -> impl Future<Output = Result<T>> + Send {
+/// Runs `work` on a task of its own. If the returned future is dropped, the work is told to stop through its
+/// context, and aborted after `grace`.
+pub(crate) fn spawned<T, Fut>(
+    cx: &Context,
+    grace: Duration,
+    work: impl FnOnce(Context) -> Fut,
+) -> impl Future<Output = Result<T>> + Send
+where
+    T: Send + 'static,
+    Fut: Future<Output = Result<T>> + Send + 'static,
+{
+    let (cx, canceller) = cx.cancellable();
+    let (tether, custody) = cx.tether_for_task(grace);
+    let work = work(cx);
     #[expect(clippy::disallowed_methods, reason = "this is the executor")]
-    let task = AbortOnDrop(tokio::spawn(work));
-    async move { task.await.unwrap_or_else(|error| Err(ended(error))) }
+    let task = tokio::spawn(async move {
+        // Dropped last: what the work leaves behind belongs to it.
+        let _custody = custody;
+        work.await
+    });
+    let mut task = Task { handle: Some(task), canceller, grace, _tether: tether };
+    async move { task.join().await.unwrap_or_else(|error| Err(ended(error))) }
+}
+
+/// A task as its caller holds it.
+struct Task<T: Send + 'static> {
+    /// `None` once it has ended.
+    handle: Option<JoinHandle<T>>,
+    canceller: Canceller,
+    grace: Duration,
+    _tether: Tether,
+}
+
+impl<T: Send + 'static> Task<T> {
+    async fn join(&mut self) -> Result<T, JoinError> {
+        let result = poll_fn(|task| match &mut self.handle {
+            Some(handle) => Pin::new(handle).poll(task),
+            None => Poll::Pending,
+        })
+        .await;
+        self.handle = None;
+        result
+    }
+}
+
+impl<T: Send + 'static> Drop for Task<T> {
+    fn drop(&mut self) {
+        let Some(mut handle) = self.handle.take() else { return };
+        self.canceller.cancel();
+        let abort = handle.abort_handle();
+        let grace = self.grace;
+        let reap = async move {
+            if within(after(Instant::now(), grace), &mut handle).await.is_none() {
+                handle.abort();
+            }
+        };
+        if grace.is_zero() || !in_background(reap) {
+            abort.abort();
+        }
+    }
 }
 
 /// Runs `work` on a thread, holding the permits of `cx` until it returns.
@@ -46,55 +108,26 @@ pub(crate) async fn blocking<T: Send + 'static>(
     cx: Context,
     work: impl FnOnce(Context) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    // In this order, so that the permits go back last, also if the work is called off.
-    let job = (work, cx.hold());
-    let begun = Arc::new(AtomicBool::new(false));
-    let (observer, has_begun) = (cx.clone(), begun.clone());
+    let (_tether, custody) = cx.tether_for_later();
     #[expect(clippy::disallowed_methods, reason = "this is the executor")]
     let thread = tokio::task::spawn_blocking(move || {
-        begun.store(true, Ordering::Release);
-        let (work, _hold) = job;
+        // Work that is called off before it gets a thread is dropped without the custody having begun.
+        let custody = custody;
+        if !custody.begin() {
+            return Err(Error::new(Kind::Cancelled, "called off before it began"));
+        }
         work(cx)
     });
-    let mut thread = Thread { work: thread, has_begun, cx: observer, is_over: false };
-    let result = (&mut thread.work).await.unwrap_or_else(|error| Err(ended(error)));
-    thread.is_over = true;
-    result
+    let mut thread = AbortOnDrop(thread);
+    poll_fn(|task| Pin::new(&mut thread.0).poll(task)).await.unwrap_or_else(|error| Err(ended(error)))
 }
 
-/// Work on a thread, as its caller holds it.
-struct Thread<T> {
-    work: JoinHandle<T>,
-    has_begun: Arc<AtomicBool>,
-    cx: Context,
-    is_over: bool,
-}
-
-impl<T> Drop for Thread<T> {
-    fn drop(&mut self) {
-        if !self.is_over {
-            // Only work that still waits for a thread can be called off.
-            self.work.abort();
-            if self.has_begun.load(Ordering::Acquire) {
-                self.cx.fact(|| Fact::Runaway);
-            }
-        }
-    }
-}
-
+/// A thread as its caller holds it: aborting it calls off work that still waits for one, and only that.
 struct AbortOnDrop<T>(JoinHandle<T>);
 
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-impl<T> Future for AbortOnDrop<T> {
-    type Output = Result<T, JoinError>;
-
-    fn poll(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(task)
     }
 }
 

@@ -61,7 +61,7 @@ mod report;
 mod step;
 pub mod tool;
 
-pub use context::{Canceller, Chunk, ChunkData, Chunks, Context, Hold};
+pub use context::{Canceller, Chunk, ChunkData, Chunks, Context, Custody, Hold, Tether};
 pub use error::{Error, Kind, Result, StandardError};
 pub use event::{Event, Fact, Failure, Sink};
 pub use limit::{Limit, Limited};

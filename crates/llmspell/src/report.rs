@@ -66,8 +66,10 @@ pub struct StepReport {
     pub degraded: u64,
     /// Calls and the retries inside of them.
     pub attempts: u64,
-    /// Threads that outlived their caller.
+    /// Work that could not be dropped and outlived its caller.
     pub runaways: u64,
+    /// How many of the runaways are still alive.
+    pub runaways_alive: u64,
     /// The median of the time from start to end, waiting included, of calls that returned.
     #[serde(rename = "p50_ms", serialize_with = "millis::serialize")]
     pub p50: Duration,

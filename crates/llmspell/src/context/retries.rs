@@ -1,16 +1,28 @@
 //! One budget of retries for a logical call, however many retries are nested in it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::Context;
 use super::node::{Facet, Node};
+use crate::executor::{PATIENCE, within};
 
 /// The state of one retry, seen by the steps below it.
 pub(crate) struct Retries {
     budget: Budget,
     /// Whether the current attempt has shown output to somebody.
     shown: AtomicBool,
+    /// Work of earlier attempts that could not be dropped and is still alive; made when there is any.
+    runaways: OnceLock<Box<Runaways>>,
+}
+
+#[derive(Default)]
+struct Runaways {
+    alive: AtomicU32,
+    ended: Notify,
 }
 
 enum Budget {
@@ -41,6 +53,35 @@ impl Retries {
         })
     }
 
+    /// Counts work that goes on although its attempt is over.
+    pub(crate) fn runaway(&self) {
+        self.runaways.get_or_init(Box::default).alive.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Such work has ended.
+    pub(crate) fn runaway_ended(&self) {
+        if let Some(runaways) = self.runaways.get()
+            && runaways.alive.fetch_sub(1, Ordering::AcqRel) == 1
+        {
+            runaways.ended.notify_waiters();
+        }
+    }
+
+    /// Waits a moment for work of earlier attempts that is still alive, and says whether it has ended. A
+    /// task that was told to stop nearly always has.
+    pub(crate) async fn are_alone(&self) -> bool {
+        let Some(runaways) = self.runaways.get() else { return true };
+        let alive = || runaways.alive.load(Ordering::Acquire) > 0;
+        let until = Instant::now() + PATIENCE;
+        while alive() {
+            let ended = runaways.ended.notified();
+            if alive() && within(until, ended).await.is_none() {
+                return !alive();
+            }
+        }
+        true
+    }
+
     pub(crate) fn show(&self) {
         self.shown.store(true, Ordering::Relaxed);
     }
@@ -68,7 +109,7 @@ impl Context {
             Some(owner) => Budget::Of(owner.clone()),
             None => Budget::Own { spent: AtomicU32::new(0), allowed: AtomicU32::new(0) },
         };
-        let retries = Retries { budget, shown: AtomicBool::new(false) };
+        let retries = Retries { budget, shown: AtomicBool::new(false), runaways: OnceLock::new() };
         if let Some((_, allowed)) = retries.counters() {
             allowed.fetch_max(allowance, Ordering::Relaxed);
         }

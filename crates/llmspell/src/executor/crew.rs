@@ -35,7 +35,7 @@ use tokio::time::Instant;
 
 use super::pace::{Pace, Trust};
 use super::{contained, launch, within};
-use crate::context::Hold;
+use crate::context::{Context, Custody, Tether};
 use crate::error::{Error, Kind};
 
 /// How long the end of a crew waits for its workers.
@@ -58,6 +58,8 @@ pub(crate) struct Crew<W: Work> {
     workers: Vec<AbortHandle>,
     /// Outputs taken out of the shared state, to be handed on without its lock.
     taken: VecDeque<W::Out>,
+    /// Dropped after the workers are aborted: a job that goes on then is a runaway.
+    _tether: Tether,
 }
 
 struct Shared<W: Work> {
@@ -80,8 +82,8 @@ struct State<W: Work> {
     /// The owner, while it waits for an output or for the last worker to end.
     owner: Option<Waker>,
     trust: Trust,
-    /// The permits that the jobs run under.
-    hold: Option<Hold>,
+    /// The permits that the jobs run under, until the crew is done.
+    custody: Option<Custody>,
     /// Set once the owner wants no more outputs.
     closed: bool,
     /// Set when a worker was dropped before it could look for a job: its runtime is shutting down.
@@ -96,9 +98,10 @@ enum Worker {
 }
 
 impl<W: Work> Crew<W> {
-    /// A crew that runs under the permits in `hold`: they go back when it is done, or once the last job that
+    /// A crew that runs under the permits of `cx`: they go back when it is done, or once the last job that
     /// outlives it has ended.
-    pub(crate) fn new(hold: Hold, work: W) -> Self {
+    pub(crate) fn new(cx: &Context, work: W) -> Self {
+        let (tether, custody) = cx.tether_for_task(Duration::ZERO);
         let state = State {
             jobs: VecDeque::new(),
             done: VecDeque::new(),
@@ -109,7 +112,7 @@ impl<W: Work> Crew<W> {
             workers: Vec::new(),
             owner: None,
             trust: Trust::default(),
-            hold: Some(hold),
+            custody: Some(custody),
             closed: false,
             broken: false,
         };
@@ -117,6 +120,7 @@ impl<W: Work> Crew<W> {
             shared: Arc::new(Shared { work, state: Mutex::new(state) }),
             workers: Vec::new(),
             taken: VecDeque::new(),
+            _tether: tether,
         }
     }
 
@@ -188,8 +192,8 @@ impl<W: Work> Crew<W> {
         let abandoned = {
             let mut state = self.shared.lock();
             state.closed = true;
-            let hold = state.release();
-            (std::mem::take(&mut state.jobs), std::mem::take(&mut state.done), std::mem::take(&mut self.taken), hold)
+            let custody = state.release();
+            (std::mem::take(&mut state.jobs), std::mem::take(&mut state.done), std::mem::take(&mut self.taken), custody)
         };
         for worker in self.workers.drain(..) {
             worker.abort();
@@ -241,8 +245,8 @@ impl<W: Work> State<W> {
     }
 
     /// The permits, if nothing can need them any more.
-    fn release(&mut self) -> Option<Hold> {
-        if self.closed && self.running == 0 { self.hold.take() } else { None }
+    fn release(&mut self) -> Option<Custody> {
+        if self.closed && self.running == 0 { self.custody.take() } else { None }
     }
 
     fn wait(&mut self, task: &task::Context<'_>) {
@@ -386,9 +390,9 @@ impl<W: Work> Drop for Membership<W> {
             }
         }
         let wakers = [state.owner.take(), state.wake_one(1)];
-        let hold = state.release();
+        let custody = state.release();
         drop(guard);
-        drop(hold);
+        drop(custody);
         wakers.into_iter().for_each(wake);
     }
 }

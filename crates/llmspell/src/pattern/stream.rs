@@ -111,13 +111,12 @@ impl<S: Step> Work for Items<S> {
 impl<S: Step> Streaming<S> {
     pub(crate) fn new(step: Arc<S>, source: Source<S::In>, cx: Context) -> Self {
         let limit = step.about().default_in_flight.max(1);
-        let hold = cx.hold();
         let cancelled = cx.can_be_cancelled().then(|| {
             let cx = cx.clone();
             Box::pin(async move { cx.cancelled().await }) as _
         });
         Streaming {
-            crew: Crew::new(hold, Items { step, cx }),
+            crew: Crew::new(&cx, Items { step, cx: cx.clone() }),
             source: Some(source),
             cancelled,
             limit,

@@ -4,7 +4,7 @@
 //! [`Step::deadline`]), for the first output, or for any sign of life ([`Step::idle_timeout`]).
 //! *Cancels* the step, really: its future is dropped before the caller goes on.
 //! *Bounds* time; attempts and the retries of one logical call ([`Retry`]).
-//! *Fails with* [`Kind::Timeout`]; a retry that gives up, with all attempts as causes. A
+//! *Fails with* [`Kind::Timeout`](crate::Kind::Timeout); a retry that gives up, with all attempts as causes. A
 //! [`Fallback`] turns the failure into a result that is marked as one.
 //!
 //! Deadlines only tighten on the way down, and whoever waits plans with them: a retry that cannot fit is
@@ -44,17 +44,12 @@ mod retry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 pub use fallback::Fallback;
 pub use idle::IdleTimeout;
 pub use retry::{Retried, Retry};
 
 use crate::context::Context;
-use crate::error::{Error, Kind, Result};
-use crate::event::Fact;
-use crate::executor::within;
-use crate::human;
+use crate::error::Result;
 use crate::step::{About, Step};
 
 /// How long a step may take: always the same, or more with each attempt.
@@ -129,34 +124,10 @@ impl<S: Step> Step for Timeout<S> {
         let Some(after) = self.limits.of_attempt(cx.attempt()) else {
             return self.step.run(input, cx).await;
         };
-        let now = Instant::now();
-        // A time that is too far away to be represented never comes.
-        let Some(own) = now.checked_add(after) else {
-            return self.step.run(input, cx).await;
-        };
-        let outer = cx.deadline().filter(|outer| *outer < own);
-        let deadline = outer.unwrap_or(own);
-        if deadline <= now {
-            return Err(timed_out(cx, Duration::ZERO, outer.is_some()));
-        }
-        let cx = cx.with_deadline(deadline);
-        match within(deadline, self.step.run(input, &cx)).await {
-            Some(result) => result,
-            None => Err(timed_out(&cx, deadline - now, outer.is_some())),
-        }
+        cx.for_at_most(after, |cx| async move { self.step.run(input, &cx).await }).await
     }
 
     fn about(&self) -> About<'_> {
         self.step.about()
     }
-}
-
-fn timed_out(cx: &Context, after: Duration, outer: bool) -> Error {
-    cx.fact(|| Fact::TimedOut { after });
-    let message = if outer {
-        "stopped by the deadline of a step around it".to_owned()
-    } else {
-        format!("timed out after {}", human::duration(after))
-    };
-    Error::new(Kind::Timeout, message).at(|| cx.path())
 }

@@ -36,7 +36,7 @@ impl fmt::Display for Report {
 type Column = (&'static str, fn(&StepReport) -> String);
 
 fn write_steps(f: &mut fmt::Formatter<'_>, steps: &[StepReport]) -> fmt::Result {
-    let columns: [Column; 13] = [
+    let columns: [Column; 14] = [
         ("calls", |step| step.calls.to_string()),
         ("ok", |step| step.ok.to_string()),
         ("failed", |step| count(step.failed)),
@@ -44,6 +44,7 @@ fn write_steps(f: &mut fmt::Formatter<'_>, steps: &[StepReport]) -> fmt::Result 
         ("degraded", |step| count(step.degraded)),
         ("attempts", |step| if step.attempts == step.calls { String::new() } else { step.attempts.to_string() }),
         ("runaways", |step| count(step.runaways)),
+        ("still alive", |step| count(step.runaways_alive)),
         ("p50", |step| time(step.p50)),
         ("p95", |step| time(step.p95)),
         ("p99", |step| time(step.p99)),

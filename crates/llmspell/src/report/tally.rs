@@ -33,6 +33,7 @@ struct StepTally {
     degraded: u64,
     retries: u64,
     runaways: u64,
+    runaways_ended: u64,
     times: Histogram,
     busy: Duration,
     wasted: Duration,
@@ -127,9 +128,13 @@ impl Tally {
                     stages.pass(*stage, name, *limit, *waited, *took);
                 }
             }
-            Fact::Runaway => {
+            Fact::Runaway | Fact::RunawayEnded { .. } => {
                 if let Some(step) = self.live_mut(event.call).step.or(self.by_path.get(&event.path).copied()) {
-                    self.steps[step].runaways += 1;
+                    let tally = &mut self.steps[step];
+                    match &event.fact {
+                        Fact::Runaway => tally.runaways += 1,
+                        _ => tally.runaways_ended += 1,
+                    }
                 }
             }
             _ => {}
@@ -297,6 +302,7 @@ impl StepTally {
             degraded: 0,
             retries: 0,
             runaways: 0,
+            runaways_ended: 0,
             times: Histogram::default(),
             busy: Duration::ZERO,
             wasted: Duration::ZERO,
@@ -317,6 +323,7 @@ impl StepTally {
             degraded: self.degraded,
             attempts: self.calls + self.retries,
             runaways: self.runaways,
+            runaways_alive: self.runaways.saturating_sub(self.runaways_ended),
             p50: self.times.percentile(50.0),
             p95: self.times.percentile(95.0),
             p99: self.times.percentile(99.0),

@@ -1,6 +1,7 @@
 //! A step on a task of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{About, Step};
 use crate::context::Context;
@@ -9,21 +10,31 @@ use crate::executor;
 
 /// A step that runs on a task of its own; made by [`Step::spawned`].
 ///
-/// Its panic is its error. Dropping the call stops the task at its next `await`.
+/// Its panic is its error. Dropping the call tells the task to stop ([`Context::is_cancelled`]) and stops it at
+/// its next `await`, after the [grace](Spawned::grace) if there is one. A task that does not get to an `await`
+/// is a runaway: it keeps its permits, and the events tell of it.
 #[must_use = "a step does nothing until it runs"]
 pub struct Spawned<S> {
     step: Arc<S>,
+    grace: Duration,
 }
 
 impl<S> Clone for Spawned<S> {
     fn clone(&self) -> Self {
-        Spawned { step: self.step.clone() }
+        Spawned { step: self.step.clone(), grace: self.grace }
     }
 }
 
 impl<S> Spawned<S> {
     pub(crate) fn new(step: S) -> Self {
-        Spawned { step: Arc::new(step) }
+        Spawned { step: Arc::new(step), grace: Duration::ZERO }
+    }
+
+    /// How long the task may go on after its caller has gone, to end in good order once
+    /// [`Context::cancelled`] tells it to. The default is no time at all.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
     }
 }
 
@@ -32,14 +43,8 @@ impl<S: Step> Step for Spawned<S> {
     type Out = S::Out;
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
-        let (step, cx) = (self.step.clone(), cx.clone());
-        // A task that its caller has dropped may still be in the middle of a poll.
-        let hold = cx.hold();
-        executor::spawned(async move {
-            let _hold = hold;
-            step.run(input, &cx).await
-        })
-        .await
+        let step = self.step.clone();
+        executor::spawned(cx, self.grace, |cx| async move { step.run(input, &cx).await }).await
     }
 
     fn about(&self) -> About<'_> {

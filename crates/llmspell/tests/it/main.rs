@@ -11,6 +11,7 @@ mod properties;
 mod race;
 mod report;
 mod retry;
+mod runaway;
 mod stream;
 mod timeout;
 mod tool;

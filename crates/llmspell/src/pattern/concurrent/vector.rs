@@ -78,7 +78,7 @@ async fn run_members<S: Step<In: Clone>>(
 ) -> Vec<Option<Outcome<S::Out>>> {
     let total = steps.len();
     let mut outcomes: Vec<Option<Outcome<S::Out>>> = std::iter::repeat_with(|| None).take(total).collect();
-    let mut crew = Crew::new(cx.hold(), Members { steps: steps.clone(), cx: cx.clone(), apart });
+    let mut crew = Crew::new(cx, Members { steps: steps.clone(), cx: cx.clone(), apart });
     let mut jobs: VecDeque<_> = (0..total.min(how.limit)).map(|index| (index, input.clone())).collect();
     let mut started = jobs.len();
     crew.submit(&mut jobs);

@@ -171,7 +171,7 @@ impl<S: Step<In: Clone>> Step for Hedged<S> {
         let started = Instant::now();
         let delay = self.begin();
         // A copy that could only start after the deadline is no help.
-        let delay = delay.filter(|delay| cx.remaining().is_none_or(|remaining| remaining > *delay));
+        let delay = delay.filter(|delay| cx.fits(*delay));
         let Some(delay) = delay else {
             let result = self.step.run(input, cx).await;
             self.end(&result, started);

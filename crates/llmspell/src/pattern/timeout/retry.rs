@@ -22,8 +22,10 @@ use crate::step::{About, Step};
 ///   not twenty-seven.
 /// - *How long between*: exponential with full jitter by default. A `Retry-After` of the error is honoured
 ///   up to [`Retry::max_wait`]; one that is longer ends the attempts, so that a fallback can serve.
-/// - *Not at all* if the wait would outlast the deadline, if the work was cancelled, or if a reader has
-///   seen partial output of the failed attempt (see [`Retry::after_output`]).
+/// - *Not at all* if the wait would outlast the deadline, if the work was cancelled, if a reader has seen
+///   partial output of the failed attempt (see [`Retry::after_output`]), or if after the wait something of an
+///   earlier attempt that could not be dropped is still [alive](Context::tether), unless the step is declared
+///   [idempotent](Step::idempotent).
 ///
 /// Full jitter draws each wait from zero to the exponential bound, after Brooker, "Exponential Backoff And
 /// Jitter" (AWS Architecture Blog, 2015): of the variants compared there it needs the fewest calls.
@@ -180,7 +182,7 @@ impl Retry {
             Some(asked) => asked.max(self.wait(attempt)),
             None => self.wait(attempt),
         };
-        if cx.deadline().is_some_and(|deadline| after(Instant::now(), wait) >= deadline) {
+        if !cx.fits(wait) {
             return Err(Stop::Deadline);
         }
         if cx.retries().is_some_and(Retries::spend) { Ok(Next { wait, shown }) } else { Err(Stop::Budget) }
@@ -203,6 +205,7 @@ enum Stop {
     Deadline,
     VisibleOutput,
     RetryAfter(Duration),
+    Runaway,
     Cancelled,
 }
 
@@ -216,6 +219,7 @@ impl Stop {
             Stop::Deadline => Some("deadline"),
             Stop::VisibleOutput => Some("visible_output"),
             Stop::RetryAfter(_) => Some("retry_after"),
+            Stop::Runaway => Some("runaway"),
         }
     }
 
@@ -226,6 +230,7 @@ impl Stop {
             Stop::Budget => format!("gave up after {times}: the retries of this call are used up"),
             Stop::Deadline => format!("gave up after {times}: another would not fit before the deadline"),
             Stop::VisibleOutput => format!("gave up after {times}: its output has been seen already"),
+            Stop::Runaway => format!("gave up after {times}: it cannot be stopped and is still running"),
             Stop::Cancelled => format!("cancelled after {times}"),
             Stop::RetryAfter(asked) => {
                 format!("gave up after {times}: asked to wait {}", human::duration(*asked))
@@ -249,6 +254,16 @@ pub struct Retried<S> {
 impl<S> Retried<S> {
     pub(crate) fn new(step: S, policy: Retry) -> Self {
         Retried { step, policy }
+    }
+}
+
+impl<S: Step> Retried<S> {
+    /// Whether nothing of an earlier attempt is alive, or it does no harm.
+    async fn may_go_on(&self, cx: &Context) -> bool {
+        match cx.retries() {
+            Some(retries) => retries.are_alone().await || self.step.about().idempotent,
+            None => true,
+        }
     }
 }
 
@@ -287,6 +302,10 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
                     cx.fact(|| Fact::Retrying { attempt: attempt + 1, delay: wait });
                     if pause(wait, &cx).await.is_err() {
                         return Err(gave_up(&Stop::Cancelled, failures).at(|| cx.path()));
+                    }
+                    if !self.may_go_on(&cx).await {
+                        cx.fact(|| Fact::RetryRefused { reason: "runaway".to_owned() });
+                        return Err(gave_up(&Stop::Runaway, failures).at(|| cx.path()));
                     }
                     if shown {
                         cx.set_attempt(attempt + 1);
@@ -328,5 +347,11 @@ fn gave_up(stop: &Stop, failures: Vec<Error>) -> Error {
     let attempts = u32::try_from(failures.len()).unwrap_or(u32::MAX);
     let last = failures.last().map(|error| error.message().to_owned()).unwrap_or_default();
     let error = Error::new(Kind::Exhausted, format!("{}: {last}", stop.explain(attempts)));
-    error.with_causes(failures).with_attempts(attempts)
+    let error = error.with_causes(failures).with_attempts(attempts);
+    match stop {
+        Stop::Runaway => error.with_hint(
+            "wait longer between attempts, or declare the step `.idempotent()` if two of it at once do no harm",
+        ),
+        _ => error,
+    }
 }
