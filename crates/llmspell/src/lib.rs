@@ -56,6 +56,8 @@ mod outcome;
 mod path;
 pub mod pattern;
 mod policy;
+#[cfg(feature = "process")]
+mod process;
 mod record;
 mod report;
 mod step;
@@ -78,6 +80,8 @@ pub use pattern::stream::{IntoSource, Streaming};
 #[doc(inline)]
 pub use pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeouts};
 pub use policy::{Policed, Policy};
+#[cfg(feature = "process")]
+pub use process::{Command, Output};
 pub use report::{CriticalStep, PipelineReport, Report, StageReport, StepReport};
 pub use step::{
     About, BoxStep, Constant, FnStep, Idempotent, Map, Named, Observed, Shared, Spawned, Step, Then, step, value,

@@ -1,20 +1,13 @@
 //! `command`: a program and its arguments; never a line for a shell.
 
-mod group;
-
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::process::{Command as Process, ExitStatus};
 
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::{ErasedTool, Security};
 use llmspell::{Context, Error, Result, Tool};
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdin, Command as Process};
-
-use group::Group;
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
@@ -49,10 +42,6 @@ struct Output {
 /// What a program may see of the environment; keys and tokens stay here.
 const PASSED_ON: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR"];
 
-/// How long a pipe is still read after the program has ended. What the program wrote is there already; a descendant that
-/// left its group may hold the pipe open for ever.
-const GRACE: Duration = Duration::from_millis(100);
-
 /// How much of the error output stands in an error.
 const TAIL: usize = 400;
 
@@ -60,54 +49,26 @@ const TAIL: usize = 400;
 pub(crate) fn command() -> ErasedTool {
     let description = "Runs a program and gives { stdout, stderr }. An exit code other than 0 is an error. The program \
                        and all that it started end with the call.";
-    Tool::new("command", description, |command: Command, _: Context| command.run())
+    Tool::new("command", description, |command: Command, cx: Context| async move { command.run(&cx).await })
         .security(Security::Privileged)
         .erase()
 }
 
 impl Command {
-    async fn run(self) -> Result<Output> {
-        let Some(program) = self.argv.first().filter(|program| !program.is_empty()) else {
+    async fn run(self, cx: &Context) -> Result<Output> {
+        let Some(program) = self.argv.first().filter(|program| !program.is_empty()).cloned() else {
             return Err(Error::invalid("`argv` names no program").with_hint("write argv: [program, argument, …]"));
         };
-        let mut child = self
-            .process(program)
-            .spawn()
-            .map_err(|error| Error::failed(format!("cannot start {program}: {error}")).with_source(error))?;
-        // Before anything else can fail: from here on the group ends when this is dropped.
-        let group = Group::of(&child);
-        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        let status = {
-            let talk = async {
-                tokio::try_join!(
-                    feed(stdin, self.stdin.as_deref().unwrap_or_default()),
-                    read(stdout, &mut out, "output", self.max_bytes),
-                    read(stderr, &mut err, "error output", self.max_bytes),
-                )
-            };
-            tokio::pin!(talk);
-            tokio::select! {
-                talked = &mut talk => {
-                    talked?;
-                    ended(&mut child, &group).await?
-                }
-                status = ended(&mut child, &group) => {
-                    if let Ok(talked) = tokio::time::timeout(GRACE, &mut talk).await {
-                        talked?;
-                    }
-                    status?
-                }
-            }
-        };
-        if status.success() {
-            return Ok(Output { stdout: text(out, "output")?, stderr: text(err, "error output")? });
+        let command = cx.command(self.process(&program)).max_bytes(self.max_bytes);
+        let output = command.stdin(self.stdin.unwrap_or_default()).output().await?;
+        if output.status.success() {
+            return Ok(Output { stdout: text(output.stdout, "output")?, stderr: text(output.stderr, "error output")? });
         }
-        let err = String::from_utf8_lossy(&err);
+        let err = String::from_utf8_lossy(&output.stderr);
         let tail = err.trim_end();
         let tail = tail.char_indices().rev().nth(TAIL - 1).map_or(tail, |(start, _)| &tail[start..]);
         let reason = if tail.is_empty() { String::new() } else { format!(": {tail}") };
-        Err(Error::failed(format!("{program} {}{reason}", how(status))))
+        Err(Error::failed(format!("{program} {}{reason}", how(output.status))))
     }
 
     fn process(&self, program: &str) -> Process {
@@ -118,40 +79,8 @@ impl Command {
         if let Some(folder) = &self.cwd {
             process.current_dir(folder);
         }
-        process.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
-        process.stdout(Stdio::piped()).stderr(Stdio::piped());
-        // The runtime reaps what is killed here.
-        process.kill_on_drop(true);
-        #[cfg(unix)]
-        process.process_group(0);
         process
     }
-}
-
-/// Waits for the program, then ends what it has left behind: nothing outlives the call.
-async fn ended(child: &mut Child, group: &Group) -> Result<ExitStatus> {
-    let status = child.wait().await?;
-    group.end();
-    Ok(status)
-}
-
-async fn feed(stdin: Option<ChildStdin>, text: &str) -> Result<()> {
-    if let Some(mut stdin) = stdin {
-        // A program need not read its input.
-        let _ = stdin.write_all(text.as_bytes()).await;
-    }
-    Ok(())
-}
-
-/// Reads a pipe to its end; what has been read stays in `bytes` if the reading is given up.
-async fn read(pipe: Option<impl AsyncRead + Unpin>, bytes: &mut Vec<u8>, what: &str, most: usize) -> Result<()> {
-    let Some(mut pipe) = pipe else { return Ok(()) };
-    while pipe.read_buf(bytes).await? > 0 {
-        if bytes.len() > most {
-            return Err(Error::failed(format!("the {what} is larger than {most} bytes")).with_hint("raise `max_bytes`"));
-        }
-    }
-    Ok(())
 }
 
 /// Output as text, without the line break at its end.

@@ -147,7 +147,8 @@ impl Context {
         self.beat(false);
     }
 
-    fn beat(&self, output: bool) {
+    /// Tells idle timeouts of a sign of life; of output if it is that.
+    pub(crate) fn beat(&self, output: bool) {
         self.pulses().for_each(|pulse| pulse.beat(output));
     }
 

@@ -1,14 +1,15 @@
 //! One budget of retries for a logical call, however many retries are nested in it.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Context;
 use super::node::{Facet, Node};
-use crate::executor::{PATIENCE, within};
+use crate::executor::{PATIENCE, after, within};
 
 /// The state of one retry, seen by the steps below it.
 pub(crate) struct Retries {
@@ -22,6 +23,8 @@ pub(crate) struct Retries {
 #[derive(Default)]
 struct Runaways {
     alive: AtomicU32,
+    /// How long the most patient of them has to be gone, in milliseconds.
+    patience: AtomicU64,
     ended: Notify,
 }
 
@@ -53,9 +56,12 @@ impl Retries {
         })
     }
 
-    /// Counts work that goes on although its attempt is over.
-    pub(crate) fn runaway(&self) {
-        self.runaways.get_or_init(Box::default).alive.fetch_add(1, Ordering::AcqRel);
+    /// Counts work that goes on although its attempt is over, and should be gone after `patience`.
+    pub(crate) fn runaway(&self, patience: Duration) {
+        let runaways = self.runaways.get_or_init(Box::default);
+        let patience = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        runaways.patience.fetch_max(patience, Ordering::AcqRel);
+        runaways.alive.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Such work has ended.
@@ -68,11 +74,12 @@ impl Retries {
     }
 
     /// Waits a moment for work of earlier attempts that is still alive, and says whether it has ended. A
-    /// task that was told to stop nearly always has.
+    /// task that was told to stop nearly always has, and so has a process that was killed.
     pub(crate) async fn are_alone(&self) -> bool {
         let Some(runaways) = self.runaways.get() else { return true };
         let alive = || runaways.alive.load(Ordering::Acquire) > 0;
-        let until = Instant::now() + PATIENCE;
+        let patience = Duration::from_millis(runaways.patience.load(Ordering::Acquire)).max(PATIENCE);
+        let until = after(Instant::now(), patience);
         while alive() {
             let ended = runaways.ended.notified();
             if alive() && within(until, ended).await.is_none() {

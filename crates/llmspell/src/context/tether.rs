@@ -113,7 +113,7 @@ impl Drop for Tether {
             return;
         }
         // Under the lock: the work's end takes back what is counted here.
-        tie.retries().for_each(Retries::runaway);
+        tie.retries().for_each(|retries| retries.runaway(tie.patience));
         drop(state);
         if tie.cx.recorder().is_none() {
             return;

@@ -7,6 +7,8 @@ mod events;
 mod limit;
 mod pipeline;
 mod probe;
+#[cfg(all(feature = "process", unix))]
+mod process;
 mod properties;
 mod race;
 mod report;

@@ -1,0 +1,121 @@
+//! Child processes: they end with their call, all of them, and count until they have.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use llmspell::{Context, Kind, Limit, Retry, Step, step};
+use tokio::time::{Instant, sleep};
+
+use crate::probe::ms;
+
+/// A shell that runs a script with the name of a file as `$1`.
+fn shell(script: &str, file: &Path) -> Command {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, "sh"]).arg(file);
+    shell
+}
+
+fn script(script: &'static str, file: &Path, grace: Duration) -> impl Step<In = (), Out = Vec<u8>> + Clone {
+    let file = file.to_owned();
+    step(move |(), cx: Context| {
+        let shell = shell(script, &file);
+        async move { Ok(cx.command(shell).grace(grace).output().await?.stdout) }
+    })
+}
+
+async fn line(file: &Path) -> String {
+    loop {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        if text.ends_with('\n') {
+            return text.trim_end().to_owned();
+        }
+        sleep(ms(2)).await;
+    }
+}
+
+/// Whether a process runs; one that is dead and waits to be reaped does not.
+fn runs(pid: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
+}
+
+async fn until(mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !holds() {
+        assert!(Instant::now() < end, "not within ten seconds");
+        sleep(ms(2)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_permit_is_taken_until_the_program_is_reaped() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pid");
+    let limit = Limit::new(1);
+    // It asks for time, and takes it.
+    let call = script("trap '' TERM; echo $$ > $1; sleep 60 & wait; sleep 60", &file, ms(200));
+    let call = call.limit(limit.clone()).timeout(ms(300));
+    let cx = Context::new();
+    let (error, pid) = tokio::join!(call.run((), &cx), line(&file));
+    assert_eq!(error.unwrap_err().kind(), Kind::Timeout);
+    assert_eq!((limit.available(), runs(&pid)), (Some(0), true));
+    until(|| limit.available() == Some(1)).await;
+    // Reaped before the permit went back.
+    assert!(!Path::new(&format!("/proc/{pid}")).exists());
+}
+
+#[tokio::test]
+async fn with_a_grace_a_program_can_end_in_good_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, begun) = (folder.path().join("said"), folder.path().join("begun"));
+    let script = "trap 'echo tidied up > $1; exit' TERM; echo > ${1%said}begun; while :; do sleep 0.01; done";
+    let call = self::script(script, &file, Duration::from_secs(5));
+    let call = step(move |(), cx: Context| {
+        let call = call.clone();
+        async move { call.run((), &cx).await }
+    });
+    let cx = Context::new();
+    tokio::select! {
+        _ = call.run((), &cx) => unreachable!("it never ends by itself"),
+        _ = line(&begun) => {}
+    }
+    assert_eq!(line(&file).await, "tidied up");
+}
+
+#[tokio::test]
+async fn a_killed_program_can_be_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pids");
+    let call = script("echo $$ >> $1; sleep 60", &file, Duration::ZERO);
+    let error = call.timeout(ms(300)).retry(Retry::immediately()).run((), &Context::new()).await.unwrap_err();
+    assert_eq!(error.attempts(), 3, "{error:#}");
+    let pids = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(pids.lines().count(), 3);
+    for pid in pids.lines() {
+        until(|| !runs(pid)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_program_writes_counts_for_idle_timeouts() {
+    let script = "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.05; done";
+    let call = script_alone(script).idle_timeout(Duration::from_secs(10), ms(300));
+    assert_eq!(call.run((), &Context::new()).await.unwrap().len(), 16);
+    let error = script_alone("echo 1; sleep 60").idle_timeout(Duration::from_secs(10), ms(50));
+    assert_eq!(error.run((), &Context::new()).await.unwrap_err().kind(), Kind::Timeout);
+}
+
+fn script_alone(script: &'static str) -> impl Step<In = (), Out = Vec<u8>> {
+    self::script(script, Path::new(""), Duration::ZERO)
+}
+
+#[tokio::test]
+async fn nothing_is_started_once_the_time_is_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pid");
+    let call = script("echo $$ > $1", &file, Duration::ZERO);
+    let cx = Context::new().with_deadline(Instant::now());
+    assert_eq!(call.run((), &cx).await.unwrap_err().kind(), Kind::Timeout);
+    assert!(!file.exists());
+}
