@@ -80,7 +80,8 @@ pub(crate) struct StepDef {
     pub(crate) deadline: Option<Located<Span>>,
     /// What to try again, and how often. A number is short for `max`.
     pub(crate) retry: Option<Located<RetryDef>>,
-    /// How many records may be in this step at once; left out, as many as are in flight.
+    /// How many calls of this step may run at once; left out, as many as records are in flight. A record that waits
+    /// for its next attempt holds no place.
     #[schemars(range(min = 1))]
     pub(crate) limit: Option<Located<u32>>,
 }

@@ -60,7 +60,6 @@ struct Stage {
     tool: ErasedTool,
     arguments: Vec<(String, Template)>,
     policy: Policy,
-    limit: Limit,
 }
 
 /// Why a flow file could not be used.
@@ -123,7 +122,6 @@ impl Flow {
                 tool: tool.clone(),
                 arguments,
                 policy: modifiers::policy(&step),
-                limit: modifiers::limit(&step),
             });
         }
         Ok(Flow {
@@ -209,21 +207,36 @@ impl Step for Whole {
 
 impl Stage {
     fn compile(self) -> (Arc<str>, BoxStep<Scope, Scope>, Limit) {
-        let Stage { id, tool, arguments, policy, limit } = self;
-        let tool = Arc::new(tool.into_step().policy(policy));
-        let (name, arguments) = (id.clone(), Arc::new(arguments));
-        let work = step(move |scope: Scope, cx: Context| {
-            let (id, tool, arguments) = (id.clone(), tool.clone(), arguments.clone());
-            async move {
-                let seen = scope.value();
-                let arguments = arguments.iter().map(|(name, value)| Ok((name.clone(), value.render(&seen)?)));
-                let arguments = arguments.collect::<Result<Map<_, _>>>()?;
-                drop(seen);
-                let output = tool.run(Value::Object(arguments), &cx).await?;
-                Ok(scope.with(&id, output))
-            }
-        });
-        (name, work.boxed(), limit)
+        let Stage { id, tool, arguments, policy } = self;
+        let call = Call { id: id.clone(), arguments, tool: tool.into_step().policy(policy) };
+        // The limit is part of the policy, inside of the retry: a record that waits for its next attempt holds no place.
+        (id, call.boxed(), Limit::unlimited())
+    }
+}
+
+/// A call of a tool with arguments from the record so far; its output becomes part of the record.
+struct Call<S> {
+    id: Arc<str>,
+    arguments: Vec<(String, Template)>,
+    tool: S,
+}
+
+impl<S: Step<In = Value, Out = Value>> Step for Call<S> {
+    type In = Scope;
+    type Out = Scope;
+
+    async fn run(&self, scope: Scope, cx: &Context) -> Result<Scope> {
+        let arguments = {
+            let seen = scope.value();
+            let arguments = self.arguments.iter().map(|(name, value)| Ok((name.clone(), value.render(&seen)?)));
+            arguments.collect::<Result<Map<_, _>>>()?
+        };
+        let output = self.tool.run(Value::Object(arguments), cx).await?;
+        Ok(scope.with(&self.id, output))
+    }
+
+    fn about(&self) -> About<'_> {
+        self.tool.about()
     }
 }
 

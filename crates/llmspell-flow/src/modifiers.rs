@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use llmspell::{Error, Kind, Limit, Policy, Retry};
+use llmspell::{Error, Kind, Policy, Retry};
 
 use crate::diagnostic::{Diagnostic, Source};
 use crate::file::{RetryDef, RetryOn, StepDef};
@@ -48,12 +48,7 @@ pub(crate) fn check(step: &StepDef, source: &Source, problems: &mut Vec<Diagnost
     }
 }
 
-/// How many records may be in the step.
-pub(crate) fn limit(step: &StepDef) -> Limit {
-    step.limit.as_ref().map_or_else(Limit::unlimited, |limit| Limit::new(limit.value as usize))
-}
-
-/// Time and attempts, in the canonical order.
+/// All of them; the policy puts them in the canonical order, however the file has them.
 pub(crate) fn policy(step: &StepDef) -> Policy {
     let mut policy = Policy::new();
     if let Some(timeout) = &step.timeout {
@@ -65,6 +60,9 @@ pub(crate) fn policy(step: &StepDef) -> Policy {
     }
     if let Some(retry) = &step.retry {
         policy = policy.retry(self::retry(&retry.value));
+    }
+    if let Some(limit) = &step.limit {
+        policy = policy.limit(limit.value as usize);
     }
     policy
 }

@@ -37,6 +37,29 @@ async fn records_overlap_across_steps_and_each_step_has_its_limit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn modifiers_are_a_set_and_a_wait_for_the_next_attempt_holds_no_place() {
+    // However they are written, the limit stands inside of the retry.
+    let modifiers = ["limit: 1", "timeout: 1s", "retry: { max: 2, base: 30s }"];
+    for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
+        let [a, b, c] = order.map(|place| modifiers[place]);
+        let cx = Context::recording();
+        let flow = flow(&format!(
+            "flow: f\nsteps:\n  - {{ id: a, tool: slow, with: {{ delay_ms: \"${{{{ inputs.ms }}}}\" }}, {a}, {b}, {c} }}\n"
+        ));
+        let began = tokio::time::Instant::now();
+        let mut outcomes = flow.stream([json!({ "ms": 5000 }), json!({ "ms": 100 })], &cx);
+        assert_eq!(outcomes.next().await.unwrap().index, 1);
+        assert_eq!(began.elapsed(), Duration::from_millis(1100));
+        assert_eq!(outcomes.next().await.unwrap().result.unwrap_err().attempts(), 2);
+        // Two attempts of a second, one of 100 ms; the wait between attempts is no work. (Timers go by whole
+        // milliseconds, waits do not.)
+        let report = cx.report();
+        let stage = &report.pipelines[0].stages[0];
+        assert_eq!((stage.limit, stage.work.as_millis() / 10), (Some(1), 210));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn errors_name_the_flow_and_the_step() {
     let text = "flow: f\nsteps:\n  - { id: a, tool: slow, with: { failure_rate: 1.0 } }\n  - { id: b, tool: slow }\n";
     let error = one(text, json!({})).await.result.unwrap_err();

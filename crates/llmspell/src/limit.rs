@@ -128,6 +128,6 @@ impl<S: Step> Step for Limited<S> {
     }
 
     fn about(&self) -> About<'_> {
-        self.step.about()
+        self.step.about().limited(self.limit.calls())
     }
 }

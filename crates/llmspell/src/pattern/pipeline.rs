@@ -143,13 +143,18 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
 
     fn about(&self) -> About<'_> {
         // One more than the limit: a record waits at the door, and the stage never runs dry.
-        let here = self.limit.calls().map_or(UNLIMITED_STAGE, |calls| calls.saturating_add(1));
+        let here = self.calls().map_or(UNLIMITED_STAGE, |calls| calls.saturating_add(1));
         let before = self.before.about();
         before.and(self.step.about()).in_flight(before.default_in_flight.saturating_add(here))
     }
 }
 
 impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
+    /// How many records may be at work in it: its own limit, or that of its step, whichever is smaller.
+    fn calls(&self) -> Option<usize> {
+        self.step.about().limited(self.limit.calls()).limit
+    }
+
     /// Passes the stage under the eyes of a recorder.
     async fn enter(&self, record: C::Out, cx: &Context) -> Result<S::Out> {
         let arrived = Instant::now();
@@ -162,7 +167,7 @@ impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
         cx.fact(|| Fact::PipelineStage {
             stage: self.place,
             name: self.label.name().to_owned(),
-            limit: self.limit.calls(),
+            limit: self.calls(),
             waited: began - arrived,
             took: began.elapsed(),
         });
@@ -186,7 +191,7 @@ impl<C: Chain> Pipeline<C> {
 
 impl<C, S> Pipeline<Stage<C, S>> {
     /// Lets at most so many records be in the stage added last; a [`Limit`] can be shared. The default is
-    /// no limit. (To limit how many records are in the pipeline, limit the stream of it, or use
+    /// no limit, or what the step itself is [limited](Step::limit) to. (To limit how many records are in the pipeline, limit the stream of it, or use
     /// [`Step::limit`] on it: `Step::limit(pipeline, n)`.)
     ///
     /// # Panics

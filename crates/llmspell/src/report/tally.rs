@@ -122,10 +122,14 @@ impl Tally {
             Fact::Retrying { delay, .. } => self.retry(event.call, at, *delay),
             Fact::AttemptFailed { .. } => self.settle_backoff(event.call, at),
             Fact::PipelineStage { stage, name, limit, waited, took } => {
-                self.live_mut(event.parent).stages.push(*took);
+                // Waiting inside of the stage, for another attempt or under a limit there, is no work of it.
+                let total = *waited + *took;
+                let waited = self.live_mut(event.call).waited.clamp(*waited, total);
+                let took = total - waited;
+                self.live_mut(event.parent).stages.push(took);
                 if let Some(pipeline) = self.live_mut(event.parent).step {
                     let stages = self.steps[pipeline].stages.get_or_insert_default();
-                    stages.pass(*stage, name, *limit, *waited, *took);
+                    stages.pass(*stage, name, *limit, waited, took);
                 }
             }
             Fact::Runaway | Fact::RunawayEnded { .. } => {

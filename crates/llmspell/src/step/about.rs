@@ -12,6 +12,8 @@ pub struct About<'a> {
     /// How many inputs [`Step::stream`](crate::Step::stream) keeps in flight unless told otherwise: 16. A
     /// pipeline asks for as many as it takes to keep its stages busy.
     pub default_in_flight: usize,
+    /// How many calls of it run at once, if it is under a limit.
+    pub limit: Option<usize>,
     /// Whether running it twice on one input does no harm; see [`Step::idempotent`](crate::Step::idempotent).
     pub idempotent: bool,
 }
@@ -20,7 +22,7 @@ impl Default for About<'_> {
     /// A step without a name, 16 of which are kept in flight, and of which nothing is known that would allow
     /// running it twice.
     fn default() -> Self {
-        About { name: None, default_in_flight: 16, idempotent: false }
+        About { name: None, default_in_flight: 16, limit: None, idempotent: false }
     }
 }
 
@@ -35,17 +37,27 @@ impl<'a> About<'a> {
         About { default_in_flight, ..self }
     }
 
+    /// The same under a limit; the smaller one counts if there are several.
+    pub fn limited(self, limit: Option<usize>) -> Self {
+        let limit = match (self.limit, limit) {
+            (Some(inner), Some(outer)) => Some(inner.min(outer)),
+            (inner, outer) => inner.or(outer),
+        };
+        About { limit, ..self }
+    }
+
     /// The same, and running it twice does no harm.
     pub fn idempotent(self) -> Self {
         About { idempotent: true, ..self }
     }
 
-    /// A step that runs this one and the other: it has no name, keeps the larger number of inputs in flight,
-    /// and may be run twice if both may.
+    /// A step that runs this one and the other: it has no name and no limit as a whole, keeps the larger
+    /// number of inputs in flight, and may be run twice if both may.
     pub fn and(self, other: About<'_>) -> Self {
         About {
             name: None,
             default_in_flight: self.default_in_flight.max(other.default_in_flight),
+            limit: None,
             idempotent: self.idempotent && other.idempotent,
         }
     }
@@ -53,6 +65,6 @@ impl<'a> About<'a> {
     /// A step that runs all of `steps`.
     pub(crate) fn all<'s>(steps: impl IntoIterator<Item = About<'s>>) -> Self {
         let together = steps.into_iter().reduce(|all, one| all.and(one)).unwrap_or_default();
-        About { name: None, ..together }
+        About { name: None, limit: None, ..together }
     }
 }
