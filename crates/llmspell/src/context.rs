@@ -19,7 +19,7 @@ pub use chunk::{Chunk, ChunkData, Chunks};
 pub(crate) use first::{Contender, Gate, Pulse};
 pub(crate) use label::Label;
 pub use lease::Hold;
-pub(crate) use lease::Leased;
+pub(crate) use lease::{Leased, Permits};
 pub(crate) use retries::Retries;
 pub use signal::Canceller;
 pub use tether::{Custody, Tether};

@@ -61,6 +61,7 @@ mod process;
 mod record;
 mod report;
 mod step;
+mod sync;
 pub mod tool;
 
 pub use context::{Canceller, Chunk, ChunkData, Chunks, Context, Custody, Hold, Tether};

@@ -1,11 +1,16 @@
 //! A limit on how many calls run at once.
 
+mod line;
+mod semaphore;
+
+use std::fmt;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::context::{Context, Leased};
+pub(crate) use semaphore::{Load, Permit, Semaphore};
+
+use crate::context::{Context, Leased, Permits};
 use crate::error::{Error, Result};
 use crate::event::Fact;
 use crate::executor;
@@ -25,10 +30,10 @@ use crate::step::{About, Step};
 /// let write = step(|key: String, _| async move { Ok(key) }).limit(connections);
 /// # let _ = (read, write);
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Limit {
     /// `None` means that there is no limit.
-    permits: Option<(Arc<Semaphore>, usize)>,
+    permits: Option<Arc<Permits>>,
 }
 
 impl Limit {
@@ -38,7 +43,7 @@ impl Limit {
     /// If `calls` is 0, for nothing would ever run.
     pub fn new(calls: usize) -> Self {
         assert!(calls > 0, "a limit must be at least 1: with 0, nothing would ever run");
-        Limit { permits: Some((Arc::new(Semaphore::new(calls.min(Semaphore::MAX_PERMITS))), calls)) }
+        Limit { permits: Some(Arc::new(Semaphore::new(calls))) }
     }
 
     /// No limit.
@@ -46,14 +51,45 @@ impl Limit {
         Limit { permits: None }
     }
 
+    /// Lends out up to `calls` permits in the place of those that runaways keep. The default is 0.
+    ///
+    /// Work that cannot be dropped, such as a thread, keeps its permit when its caller goes away, say because of
+    /// a timeout, for it still uses what the limit stands for. Enough of such runaways bring everything behind
+    /// the limit to a halt. With an overdraft, as many calls as there are runaways are admitted beyond the limit,
+    /// up to this number; a runaway that ends at last repays the loan, and its permit goes to nobody. So never
+    /// more calls are alive than the limit and the overdraft together, runaways included; without one, never
+    /// more than the limit.
+    ///
+    /// Counts for all clones of this limit.
+    pub fn overdraft(self, calls: usize) -> Self {
+        if let Some(permits) = &self.permits {
+            permits.set_overdraft(calls);
+        }
+        self
+    }
+
     /// How many calls may run at once; `None` if there is no limit.
     pub fn calls(&self) -> Option<usize> {
-        self.permits.as_ref().map(|(_, calls)| *calls)
+        self.load().map(|load| load.capacity)
     }
 
     /// How many permits are free now; `None` if there is no limit.
     pub fn available(&self) -> Option<usize> {
-        self.permits.as_ref().map(|(semaphore, _)| semaphore.available_permits())
+        self.load().map(|load| load.available)
+    }
+
+    /// How busy it is; `None` if there is no limit.
+    pub(crate) fn load(&self) -> Option<Load> {
+        self.permits.as_ref().map(|permits| permits.load())
+    }
+
+    /// Changes how many calls may run at once. More are admitted immediately; fewer, as calls end. With 0
+    /// nobody is admitted until it changes again.
+    #[expect(dead_code, reason = "for limits that adapt")]
+    pub(crate) fn resize(&self, calls: usize) {
+        if let Some(permits) = &self.permits {
+            permits.resize(calls);
+        }
     }
 
     /// Waits for a permit and gives the context to run under; `None` if there is no limit. The permit goes
@@ -62,24 +98,24 @@ impl Limit {
     /// # Errors
     /// [`Kind::Invalid`](crate::Kind::Invalid) instead of a wait for a permit that only the waiting work
     /// itself might give back.
-    pub(crate) async fn admit(&self, cx: &Context) -> Result<Option<Leased>> {
+    pub(crate) async fn admit(&self, cx: &Context) -> Result<Option<Leased<'_>>> {
         self.admit_at(cx, None, || None).await
     }
 
     /// The same, with the name of the step that waits, unless its call has begun already, and the path for
     /// the context to run under.
-    pub(crate) async fn admit_at(
-        &self,
+    pub(crate) async fn admit_at<'a>(
+        &'a self,
         cx: &Context,
         name: Option<&str>,
         path: impl FnOnce() -> Option<Path>,
-    ) -> Result<Option<Leased>> {
-        let Some((semaphore, _)) = &self.permits else { return Ok(None) };
+    ) -> Result<Option<Leased<'a>>> {
+        let Some(permits) = &self.permits else { return Ok(None) };
         executor::breathe().await;
-        if let Ok(permit) = semaphore.try_acquire() {
-            return Ok(Some(cx.under_permit(semaphore, permit, path())));
+        if let Some(permit) = permits.try_acquire() {
+            return Ok(Some(cx.under_permit(permits, permit, path())));
         }
-        if cx.is_under_permit_of(semaphore) {
+        if cx.is_under(permits) {
             let message = "waits for a permit of a limit that it runs under itself, and may wait for ever";
             let hint = "give the inner step a limit of its own";
             return Err(Error::invalid(message).with_hint(hint).at(|| cx.path()));
@@ -87,12 +123,20 @@ impl Limit {
         let since = cx.recorder().map(|_| Instant::now());
         let step = || name.map(|name| cx.path().join(name));
         cx.fact(|| Fact::Queued { step: step() });
-        // The semaphore is never closed, so there is always a permit in the end.
-        let permit = semaphore.acquire().await?;
+        let permit = permits.acquire().await;
         if let Some(since) = since {
             cx.fact(|| Fact::Admitted { step: step(), waited: since.elapsed() });
         }
-        Ok(Some(cx.under_permit(semaphore, permit, path())))
+        Ok(Some(cx.under_permit(permits, permit, path())))
+    }
+}
+
+impl fmt::Debug for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.load() {
+            Some(load) => fmt::Debug::fmt(&load, f),
+            None => f.write_str("Limit::unlimited()"),
+        }
     }
 }
 

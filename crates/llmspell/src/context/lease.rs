@@ -1,51 +1,89 @@
 //! Permits that last as long as the work, not as long as the caller.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+#[cfg(all(test, not(shuttle)))]
+mod properties;
+#[cfg(all(test, shuttle))]
+mod schedules;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use std::sync::{Arc, Weak};
 
 use super::Context;
 use super::node::{Facet, Node};
+use crate::limit::{Permit, Semaphore};
 use crate::path::Path;
+use crate::sync::atomic::{AtomicU32, Ordering};
+
+/// The permits of a limit. Their spares are nodes of the context that nobody else has: a call admitted in the
+/// place of another one uses the node of that one, and allocates nothing.
+pub(crate) type Permits = Semaphore<Arc<Node>>;
 
 /// A permit with a count of those who keep it. It goes back when the last of them lets go.
 ///
 /// A context that somebody stores does not keep a permit; only [`Context::hold`] and the caller do.
 pub(crate) struct Lease {
-    semaphore: Arc<Semaphore>,
+    /// Weak, for the permits keep the nodes that leases are in.
+    permits: Weak<Permits>,
+    /// [`CALLER`] while the caller is there, and 1 for each hold.
     holders: AtomicU32,
 }
 
+const CALLER: u32 = 1 << 31;
+
 impl Lease {
+    fn new(permits: &Arc<Permits>) -> Self {
+        Lease { permits: Arc::downgrade(permits), holders: AtomicU32::new(CALLER) }
+    }
+
+    fn is_of(&self, permits: &Arc<Permits>) -> bool {
+        std::ptr::eq(self.permits.as_ptr(), Arc::as_ptr(permits))
+    }
+
     fn try_hold(&self) -> bool {
         let more = |holders| (holders > 0).then_some(holders + 1);
         self.holders.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok()
     }
 
-    fn release(&self) {
-        if self.holders.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.semaphore.add_permits(1);
+    /// The end of a hold. The last one after the caller gives the permit back.
+    fn let_go(&self) {
+        if self.holders.fetch_sub(1, Ordering::AcqRel) == 1
+            && let Some(permits) = self.permits.upgrade()
+        {
+            permits.end_stray();
         }
+    }
+
+    /// The caller goes; says whether somebody still holds the permit.
+    fn lose_caller(&self) -> bool {
+        self.holders.fetch_sub(CALLER, Ordering::AcqRel) != CALLER
     }
 }
 
 /// The context of work that runs under a permit. Dropping it gives the permit back, unless somebody else
 /// holds it too.
-pub(crate) struct Leased(Context);
+pub(crate) struct Leased<'a> {
+    cx: Context,
+    permit: Option<Permit<'a, Arc<Node>>>,
+}
 
-impl std::ops::Deref for Leased {
+impl std::ops::Deref for Leased<'_> {
     type Target = Context;
 
     fn deref(&self) -> &Context {
-        &self.0
+        &self.cx
     }
 }
 
-impl Drop for Leased {
+impl Drop for Leased<'_> {
     fn drop(&mut self) {
-        if let Some(Facet::Lease(lease)) = self.0.node.as_ref().map(|node| &node.facet) {
-            lease.release();
+        let (Some(mut node), Some(permit)) = (self.cx.node.take(), self.permit.take()) else { return };
+        if let Some(unshared) = Arc::get_mut(&mut node) {
+            // Nobody holds the permit, and nobody has stored the context: the next call can have the node.
+            unshared.leave_place();
+            permit.give_back(node);
+        } else if let Facet::Lease(lease) = &node.facet
+            && lease.lose_caller()
+        {
+            permit.stray();
         }
     }
 }
@@ -56,7 +94,7 @@ struct Held(Arc<Node>);
 impl Drop for Held {
     fn drop(&mut self) {
         if let Facet::Lease(lease) = &self.0.facet {
-            lease.release();
+            lease.let_go();
         }
     }
 }
@@ -70,23 +108,26 @@ pub struct Hold {
 
 impl Context {
     /// A context whose work runs under `permit`, at another path if one is given.
-    pub(crate) fn under_permit(
+    pub(crate) fn under_permit<'a>(
         &self,
-        semaphore: &Arc<Semaphore>,
-        permit: SemaphorePermit<'_>,
+        permits: &Arc<Permits>,
+        (permit, mut spare): (Permit<'a, Arc<Node>>, Option<Arc<Node>>),
         path: Option<Path>,
-    ) -> Leased {
-        permit.forget();
-        let lease = Facet::Lease(Lease { semaphore: semaphore.clone(), holders: AtomicU32::new(1) });
-        Leased(match path {
-            None => self.child(lease),
-            Some(path) => self.child_at(lease, path),
-        })
+    ) -> Leased<'a> {
+        let path = path.or_else(|| self.node.as_ref()?.path.clone());
+        let node = match spare.as_mut().and_then(Arc::get_mut) {
+            Some(unshared) => {
+                unshared.take_place(self.node.as_ref(), path);
+                spare
+            }
+            None => Some(Arc::new(self.node_with(Facet::Lease(Lease::new(permits)), path))),
+        };
+        Leased { cx: Context { node, ..*self }, permit: Some(permit) }
     }
 
-    /// Whether this work runs under a permit of `semaphore`.
-    pub(crate) fn is_under_permit_of(&self, semaphore: &Arc<Semaphore>) -> bool {
-        self.chain().any(|node| matches!(&node.facet, Facet::Lease(lease) if Arc::ptr_eq(&lease.semaphore, semaphore)))
+    /// Whether this work runs under one of `permits`.
+    pub(crate) fn is_under(&self, permits: &Arc<Permits>) -> bool {
+        self.chain().any(|node| matches!(&node.facet, Facet::Lease(lease) if lease.is_of(permits)))
     }
 
     /// Keeps every permit that this work runs under until the returned value is dropped.

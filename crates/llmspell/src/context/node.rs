@@ -63,6 +63,24 @@ pub(crate) struct Scope {
 }
 
 impl Node {
+    /// Puts a node that was used before below `parent`, at `path`.
+    pub(super) fn take_place(&mut self, parent: Option<&Arc<Node>>, path: Option<Path>) {
+        if let Some(parent) = parent {
+            self.recorder = parent.recorder.clone();
+            self.collects = parent.collects;
+            self.parent = Some(parent.clone());
+        }
+        self.path = path;
+    }
+
+    /// Forgets everything about the call that used the node, so that nothing of it lives on.
+    pub(super) fn leave_place(&mut self) {
+        self.parent = None;
+        self.recorder = None;
+        self.collects = false;
+        self.path = None;
+    }
+
     /// This node and those above it, innermost first.
     pub(crate) fn chain(node: Option<&Arc<Node>>) -> impl Iterator<Item = &Arc<Node>> {
         std::iter::successors(node, |node| node.parent.as_ref())

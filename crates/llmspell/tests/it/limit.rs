@@ -49,25 +49,29 @@ async fn a_stored_context_keeps_no_permit_but_a_hold_does() {
     assert_eq!(limit.available(), Some(1));
 }
 
-#[tokio::test]
-async fn a_thread_that_outlives_its_caller_keeps_its_permit() {
-    let limit = Limit::new(1);
-    let release = Arc::new(AtomicBool::new(false));
-    let flag = release.clone();
-    let stubborn = step(move |(), cx: Context| {
-        let flag = flag.clone();
+/// One that ignores its timeout until it is released; several may stand at once.
+fn stubborn(release: &Arc<AtomicBool>) -> impl Step<In = (), Out = ()> {
+    let release = release.clone();
+    step(move |(), cx: Context| {
+        let release = release.clone();
         async move {
             cx.blocking(move |_| {
-                while !flag.load(Ordering::SeqCst) {
+                while !release.load(Ordering::SeqCst) {
                     std::thread::yield_now();
                 }
                 Ok(())
             })
             .await
         }
-    });
+    })
+}
+
+#[tokio::test]
+async fn a_thread_that_outlives_its_caller_keeps_its_permit() {
+    let limit = Limit::new(1);
+    let release = Arc::new(AtomicBool::new(false));
     let cx = Context::recording();
-    let step = stubborn.limit(limit.clone()).timeout(ms(20)).named("stubborn");
+    let step = stubborn(&release).limit(limit.clone()).timeout(ms(20)).named("stubborn");
     let started = Instant::now();
     assert!(step.run((), &cx).await.is_err());
     assert!(started.elapsed() < ms(1000), "the caller is free");
@@ -78,6 +82,40 @@ async fn a_thread_that_outlives_its_caller_keeps_its_permit() {
     while limit.available() == Some(0) {
         sleep(ms(1)).await;
     }
+}
+
+#[tokio::test]
+async fn an_overdraft_lends_what_runaways_keep_and_takes_back_what_they_return() {
+    let (limit, release) = (Limit::new(2).overdraft(1), Arc::new(AtomicBool::new(false)));
+    let runaways = stubborn(&release).limit(limit.clone()).timeout(ms(20));
+    let cx = Context::new();
+    assert!(runaways.run((), &cx).await.is_err());
+    assert_eq!(limit.available(), Some(2), "one runs away, one is lent in its place");
+    assert!(runaways.run((), &cx).await.is_err());
+    assert_eq!(limit.available(), Some(1), "two run away, and no more than one is ever lent");
+    assert!(runaways.run((), &cx).await.is_err());
+    assert_eq!(limit.available(), Some(0), "as many are alive as the limit and the overdraft allow");
+    let late = step(|(), _| async { Ok(()) }).limit(limit.clone());
+    assert!(late.clone().timeout(ms(20)).run((), &cx).await.is_err());
+    release.store(true, Ordering::SeqCst);
+    late.run((), &cx).await.unwrap();
+    while limit.available() != Some(2) {
+        sleep(ms(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_leaves_the_line_holds_up_nobody() {
+    let (limit, watch) = (Limit::new(1), Watch::default());
+    let cx = Context::new();
+    let first = Probe::ok(100).watched(&watch).limit(limit.clone());
+    let impatient = Probe::ok(100).watched(&watch).limit(limit.clone()).timeout(ms(50));
+    let patient = Probe::ok(100).watched(&watch).limit(limit.clone());
+    let started = Instant::now();
+    let group = llmspell::settle((first, impatient, patient));
+    let (first, impatient, patient) = group.run(0, &cx).await.unwrap();
+    assert!(first.is_ok() && !impatient.is_ok() && patient.is_ok());
+    assert_eq!((started.elapsed(), watch.most_at_once(), limit.available()), (ms(200), 1, Some(1)));
 }
 
 #[tokio::test(start_paused = true)]
