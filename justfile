@@ -12,6 +12,10 @@ bench *groups:
 soak times="20":
     for n in $(seq {{times}}); do echo "run $n of {{times}}"; cargo test --quiet --workspace || exit 1; done
 
+# The library's own synchronisation under many interleavings of threads; a failure prints the schedule to replay.
+schedules:
+    RUSTFLAGS="--cfg shuttle" cargo test -p llmspell --lib --target-dir target/shuttle schedules
+
 # What a first build of the example costs: CPU seconds and wall time, crates already downloaded.
 first-build:
     bash .ci/first-build

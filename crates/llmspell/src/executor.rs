@@ -16,13 +16,14 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::coop::{poll_proceed, unconstrained};
-use tokio::task::{AbortHandle, JoinError, JoinHandle};
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 
 pub(crate) use crew::{Crew, GRACE, Work};
 
 use crate::context::{Canceller, Context, Tether};
 use crate::error::{Error, Kind, Result};
+use crate::sync::AbortHandle;
 
 /// How long a task that was aborted may take to go away before it counts as a runaway.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(5);
@@ -36,9 +37,15 @@ pub(crate) fn in_background(work: impl Future<Output = ()> + Send + 'static) -> 
 }
 
 /// Starts a task that nobody waits for; the caller keeps the means to stop it.
+#[cfg(not(shuttle))]
 fn launch(work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
     #[expect(clippy::disallowed_methods, reason = "this is the executor")]
     tokio::spawn(work).abort_handle()
+}
+
+#[cfg(shuttle)]
+fn launch(work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+    shuttle::future::spawn(work).abort_handle()
 }
 
 /// Runs `work` on a task of its own. If the returned future is dropped, the work is told to stop through its

@@ -23,20 +23,23 @@
 //! Jobs that compute need more care; [`pace`](super::pace) tells why. Until jobs have proved to be short, a
 //! worker does one at a time, and the owner wakes a worker for each.
 
+#[cfg(all(test, shuttle))]
+mod schedules;
+
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::pace::{Pace, Trust};
 use super::{contained, launch, within};
 use crate::context::{Context, Custody, Tether};
 use crate::error::{Error, Kind};
+use crate::sync::{AbortHandle, Mutex, MutexGuard};
 
 /// How long the end of a crew waits for its workers.
 pub(crate) const GRACE: Duration = Duration::from_millis(50);

@@ -12,16 +12,17 @@ use tokio::time::Instant;
 
 /// A job that works for longer than this without a break is long: a few times what it costs to move a task to
 /// another thread.
+#[cfg_attr(shuttle, expect(dead_code, reason = "chance decides"))]
 const LONG: Duration = Duration::from_micros(100);
 
 /// Short jobs in a row after which a crew trusts its jobs.
-const TRUST: u32 = 8;
+const TRUST: u32 = if cfg!(shuttle) { 2 } else { 8 };
 
 /// Jobs that a worker does in one go once they are trusted.
-const BURST: u8 = 16;
+const BURST: u8 = if cfg!(shuttle) { 2 } else { 16 };
 
 /// How many trusted jobs there are to one that is timed.
-const TIMED: u8 = 8;
+const TIMED: u8 = if cfg!(shuttle) { 2 } else { 8 };
 
 /// What a crew knows of its jobs.
 #[derive(Default)]
@@ -68,7 +69,7 @@ impl Pace {
     /// The job has ended, or waits for something: either way it works no more.
     pub(super) fn end(&mut self) {
         if let Some(clock) = self.clock.take() {
-            self.was_long = Some(clock.elapsed() > LONG);
+            self.was_long = Some(is_long(clock));
         }
     }
 
@@ -82,4 +83,15 @@ impl Pace {
     pub(super) fn is_over(&self) -> bool {
         self.in_one_go >= BURST
     }
+}
+
+#[cfg(not(shuttle))]
+fn is_long(begun: Instant) -> bool {
+    begun.elapsed() > LONG
+}
+
+/// Chance decides, so that a schedule can be replayed.
+#[cfg(shuttle)]
+fn is_long(_: Instant) -> bool {
+    shuttle::rand::Rng::gen_ratio(&mut shuttle::rand::thread_rng(), 1, 4)
 }

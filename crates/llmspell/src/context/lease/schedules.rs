@@ -1,0 +1,61 @@
+//! Callers and holds that end at the same time, under many interleavings of threads.
+
+use std::sync::Arc;
+
+use shuttle::future::block_on;
+use shuttle::thread;
+
+use super::Context;
+use crate::limit::Limit;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+
+const SCHEDULES: usize = 3000;
+
+fn explore(test: impl Fn() + Send + Sync + Copy + 'static) {
+    shuttle::check_random(test, SCHEDULES);
+    shuttle::check_pct(test, SCHEDULES, 3);
+}
+
+/// A call whose work is held by another thread, and may outlive it.
+fn call(limit: &Limit, alive: &Arc<AtomicUsize>, most: usize, item: usize) {
+    let cx = Context::new().scope(Some(item));
+    let leased = block_on(limit.admit(&cx)).expect("no permit above").expect("there is a limit");
+    assert!(alive.fetch_add(1, Ordering::SeqCst) < most, "more than {most} are alive");
+    let (below, counted) = (Context::clone(&leased), alive.clone());
+    let hold = leased.hold();
+    let work = thread::spawn(move || {
+        assert_eq!(below.item(), Some(item));
+        // A hold of a hold, as of a thread that starts another one.
+        let further = below.hold();
+        drop(hold);
+        counted.fetch_sub(1, Ordering::SeqCst);
+        drop(further);
+        // The permit may have gone on to another call, but not with this node.
+        assert_eq!(below.item(), Some(item));
+        drop(below.hold());
+    });
+    drop(leased);
+    work.join().expect("it does not panic");
+}
+
+fn calls(most: usize, overdraft: usize) {
+    let limit = Limit::new(1).overdraft(overdraft);
+    let alive = Arc::new(AtomicUsize::new(0));
+    let callers = [0, 1, 2].map(|item| {
+        let (limit, alive) = (limit.clone(), alive.clone());
+        thread::spawn(move || call(&limit, &alive, most, item))
+    });
+    callers.into_iter().for_each(|caller| caller.join().expect("it does not panic"));
+    let load = limit.load().expect("there is a limit");
+    assert_eq!((load.in_use, load.strays, load.available, load.waiting), (0, 0, 1, 0));
+}
+
+#[test]
+fn a_permit_goes_back_with_the_last_who_keeps_it() {
+    explore(|| calls(1, 0));
+}
+
+#[test]
+fn what_runaways_keep_is_lent_as_far_as_the_overdraft_goes() {
+    explore(|| calls(2, 1));
+}
