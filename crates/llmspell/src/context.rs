@@ -2,6 +2,7 @@
 
 mod chunk;
 mod deadline;
+mod deposit;
 mod first;
 mod label;
 mod lease;

@@ -105,7 +105,8 @@ pub enum Fact {
     },
     /// No further attempt is made although the error is transient.
     RetryRefused {
-        /// Why not: `attempts`, `budget`, `deadline`, `retry_after`, `runaway` or `visible_output`.
+        /// Why not: `attempts`, `budget` (of the call, or one that calls share), `deadline`, `retry_after`, `runaway`
+        /// or `visible_output`.
         reason: String,
     },
     /// A fallback stands in for a step that failed.

@@ -60,6 +60,7 @@ mod policy;
 mod process;
 mod record;
 mod report;
+mod retry_budget;
 mod step;
 mod sync;
 pub mod tool;
@@ -84,6 +85,7 @@ pub use policy::{Policed, Policy};
 #[cfg(feature = "process")]
 pub use process::{Command, Output};
 pub use report::{CriticalStep, PipelineReport, Report, StageReport, StepReport};
+pub use retry_budget::RetryBudget;
 pub use step::{
     About, BoxStep, Constant, FnStep, Idempotent, Map, Named, Observed, Shared, Spawned, Step, Then, step, value,
 };

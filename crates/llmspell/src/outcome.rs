@@ -67,7 +67,7 @@ pub enum ServedBy {
 pub struct Provenance {
     /// Attempts beyond the first, over all retries on the way to the result or to the final error.
     pub retries: u32,
-    /// The choices made on the way: who won a race, whether a hedge or a fallback served.
+    /// The choices made on the way: who won a race, whether a second copy or a fallback served.
     pub choices: Vec<Choice>,
 }
 

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::limit::{Limit, Limited};
 use crate::pattern::race::{Hedge, Hedged};
 use crate::pattern::timeout::{Retried, Retry, Timeout, Timeouts};
+use crate::retry_budget::RetryBudget;
 use crate::step::{About, Step};
 
 /// Modifiers of a step as one value, without its types; what flow files compile to.
@@ -37,6 +38,7 @@ pub struct Policy {
     deadline: Timeouts,
     retry: Retry,
     hedge: Hedge,
+    retry_budget: Option<RetryBudget>,
     limit: Limit,
     timeout: Timeouts,
 }
@@ -54,6 +56,7 @@ impl Policy {
             deadline: Timeouts::never(),
             retry: Retry::never(),
             hedge: Hedge::never(),
+            retry_budget: None,
             limit: Limit::unlimited(),
             timeout: Timeouts::never(),
         }
@@ -77,6 +80,13 @@ impl Policy {
         self
     }
 
+    /// What the retries and the second copies draw on together, instead of whatever budgets they have been
+    /// given themselves.
+    pub fn retry_budget(mut self, budget: &RetryBudget) -> Self {
+        self.retry_budget = Some(budget.clone());
+        self
+    }
+
     /// How many calls may run at once.
     ///
     /// # Panics
@@ -92,7 +102,11 @@ impl Policy {
         self
     }
 
-    pub(crate) fn apply<S: Step<In: Clone>>(self, step: S) -> Policed<S> {
+    pub(crate) fn apply<S: Step<In: Clone>>(mut self, step: S) -> Policed<S> {
+        if let Some(budget) = &self.retry_budget {
+            self.retry = self.retry.budget(budget);
+            self.hedge = self.hedge.budget(budget);
+        }
         let attempt = Limited::new(Timeout::new(step, self.timeout), self.limit);
         let attempts = Retried::new(Hedged::new(attempt, self.hedge), self.retry);
         Policed { step: Timeout::new(attempts, self.deadline) }

@@ -14,6 +14,8 @@ pub(crate) struct Gate {
 #[derive(Default)]
 struct GateState {
     winner: Option<usize>,
+    /// When it won.
+    decided: Option<Instant>,
     race: Option<Waker>,
 }
 
@@ -22,6 +24,7 @@ impl Gate {
     pub(crate) fn claim(&self, contender: usize) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let winner = *state.winner.get_or_insert(contender);
+        state.decided.get_or_insert_with(Instant::now);
         let race = state.race.take();
         drop(state);
         // The contender may run on a task of its own; the race has to hear of it.
@@ -38,6 +41,11 @@ impl Gate {
             state.race = Some(race.clone());
         }
         state.winner
+    }
+
+    /// When the race was decided, if it has been.
+    pub(crate) fn decided(&self) -> Option<Instant> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).decided
     }
 }
 

@@ -13,6 +13,7 @@ use super::signal::Signal;
 use crate::outcome::Ledger;
 use crate::path::Path;
 use crate::record::Recorder;
+use crate::retry_budget::RetryBudget;
 
 pub(crate) struct Node {
     pub(crate) parent: Option<Arc<Node>>,
@@ -38,6 +39,8 @@ pub(crate) enum Facet {
     Lease(Lease),
     /// The retries of one logical call.
     Retries(Retries),
+    /// A budget that the call has put its share into.
+    Deposit(RetryBudget),
     /// A contender of a race that the first output decides.
     Contender(Contender),
     /// The last sign of life, for idle timeouts.

@@ -3,7 +3,8 @@
 //! *Waits for* the first contender to succeed; or to complete, an error included
 //! ([`Race::first_complete`]); or to show output ([`Race::first_output`]).
 //! *Cancels* every loser, at once: it is dropped before the race returns.
-//! *Bounds* itself by its contenders; a [`Hedge`] by the share of calls it may double.
+//! *Bounds* itself by its contenders; a [`Hedge`] by the share of calls it may double, or by the budget that it
+//! shares with retries ([`RetryBudget`](crate::RetryBudget)).
 //! *Fails with* all failures, none swallowed: they are the causes of one
 //! [`Kind::Exhausted`](crate::Kind::Exhausted).
 //!
@@ -24,6 +25,8 @@
 mod contest;
 mod hedge;
 mod lanes;
+mod learned;
+mod second;
 
 use std::sync::Arc;
 

@@ -3,7 +3,8 @@
 //! *Waits for* the step or the clock, whichever is first: for the whole of it ([`Step::timeout`],
 //! [`Step::deadline`]), for the first output, or for any sign of life ([`Step::idle_timeout`]).
 //! *Cancels* the step, really: its future is dropped before the caller goes on.
-//! *Bounds* time; attempts and the retries of one logical call ([`Retry`]).
+//! *Bounds* time; attempts and the retries of one logical call ([`Retry`]), and those of many calls together
+//! ([`RetryBudget`](crate::RetryBudget)).
 //! *Fails with* [`Kind::Timeout`](crate::Kind::Timeout); a retry that gives up, with all attempts as causes. A
 //! [`Fallback`] turns the failure into a result that is marked as one.
 //!

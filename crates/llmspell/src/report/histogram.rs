@@ -30,6 +30,18 @@ impl Histogram {
         self.count += 1;
     }
 
+    /// Adds everything that `other` has recorded.
+    pub(crate) fn absorb(&mut self, other: &Histogram) {
+        if other.count == 0 {
+            return;
+        }
+        self.buckets.resize(self.buckets.len().max(other.buckets.len()), 0);
+        self.buckets.iter_mut().zip(&other.buckets).for_each(|(mine, theirs)| *mine += theirs);
+        self.min = if self.count == 0 { other.min } else { self.min.min(other.min) };
+        self.max = self.max.max(other.max);
+        self.count += other.count;
+    }
+
     pub(crate) fn count(&self) -> u64 {
         self.count
     }
@@ -92,6 +104,21 @@ mod tests {
         assert_eq!(histogram.percentile(99.0), Duration::from_micros(99));
         assert_eq!(histogram.percentile(100.0), Duration::from_micros(100));
         assert_eq!(histogram.percentile(0.1), Duration::from_micros(1));
+    }
+
+    #[test]
+    fn two_together_are_as_one() {
+        let (mut odd, mut even, mut both) = (Histogram::default(), Histogram::default(), Histogram::default());
+        for micros in 1..=1000u64 {
+            let time = Duration::from_micros(micros * micros);
+            let half = if micros % 2 == 0 { &mut even } else { &mut odd };
+            half.record(time);
+            both.record(time);
+        }
+        odd.absorb(&even);
+        odd.absorb(&Histogram::default());
+        assert_eq!(odd.count(), 1000);
+        assert!([0.1, 50.0, 99.0, 100.0].iter().all(|percent| odd.percentile(*percent) == both.percentile(*percent)));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod concurrent;
 mod events;
+mod hedge;
 mod limit;
 mod pipeline;
 mod probe;
@@ -13,6 +14,7 @@ mod properties;
 mod race;
 mod report;
 mod retry;
+mod retry_budget;
 mod runaway;
 mod stream;
 mod timeout;

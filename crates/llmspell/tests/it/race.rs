@@ -1,9 +1,6 @@
-//! Races and hedges: who decides, who is cancelled, what is kept.
+//! Races: who decides, who is cancelled, what is kept.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use llmspell::{ChunkData, Context, Error, Hedge, Kind, Quality, Retry, ServedBy, Step, pipeline, race, step, value};
+use llmspell::{ChunkData, Context, Error, Kind, Quality, Retry, ServedBy, Step, pipeline, race, step, value};
 use tokio::time::{Instant, sleep};
 
 use crate::probe::{Probe, Watch, ms};
@@ -115,92 +112,6 @@ async fn a_contender_that_fails_after_its_output_takes_the_race_with_it() {
     assert_eq!(contest.run((), &Context::new()).await.unwrap_err().message(), "broken");
 }
 
-/// Slow on the first call of each pair, fast on the second.
-fn uneven(watch: &Watch) -> impl Step<In = usize, Out = usize> {
-    let (watch, calls) = (watch.clone(), Arc::new(AtomicUsize::new(0)));
-    step(move |n: usize, _| {
-        let alive = watch.enter();
-        let slow = calls.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
-        async move {
-            sleep(ms(if slow { 1000 } else { 50 })).await;
-            alive.complete();
-            Ok(n)
-        }
-    })
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_hedge_serves_when_the_first_copy_is_slow() {
-    let (watch, started) = (Watch::default(), Instant::now());
-    let hedged = uneven(&watch).idempotent().hedge(Hedge::after(ms(100))).observed();
-    let outcome = hedged.run(1, &Context::new()).await.unwrap();
-    assert_eq!(started.elapsed(), ms(150));
-    assert_eq!(outcome.provenance.choices[0].served_by, ServedBy::Hedge);
-    assert_eq!((watch.begun(), watch.completed(), watch.alive()), (2, 1, 0));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_fast_call_is_not_hedged() {
-    let probe = Probe::ok(50);
-    let watch = probe.watch.clone();
-    probe.idempotent().hedge(Hedge::after(ms(100))).run(1, &Context::new()).await.unwrap();
-    assert_eq!(watch.begun(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn hedges_keep_to_their_share_even_if_every_call_is_slow() {
-    for (share, most) in [(0.1, 10), (0.5, 50), (1.0, 100), (0.0, 0)] {
-        let probe = Probe::ok(500);
-        let watch = probe.watch.clone();
-        let hedged = Arc::new(probe.idempotent().hedge(Hedge::after(ms(100)).max_share(share)));
-        for n in 0..100 {
-            hedged.run(n, &Context::new()).await.unwrap();
-        }
-        assert_eq!(watch.begun() - 100, most);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_percentile_is_learned_from_the_calls_before() {
-    let calls = AtomicUsize::new(0);
-    let watch = Watch::default();
-    let seen = watch.clone();
-    let step = step(move |n: usize, _| {
-        let alive = seen.enter();
-        let call = calls.fetch_add(1, Ordering::SeqCst);
-        async move {
-            // 100 ms, and once a minute's silence.
-            sleep(ms(if call == 60 { 60_000 } else { 100 })).await;
-            alive.complete();
-            Ok(n)
-        }
-    });
-    let hedged = step.idempotent().hedge(Hedge::at_percentile(95.0));
-    for n in 0..60 {
-        hedged.run(n, &Context::new()).await.unwrap();
-    }
-    let started = Instant::now();
-    hedged.run(60, &Context::new()).await.unwrap();
-    assert!(started.elapsed() < ms(210), "hedged at about 100 ms, not after {:?}", started.elapsed());
-    assert_eq!(watch.alive(), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn if_both_copies_fail_both_errors_are_kept() {
-    let error =
-        Probe::fails(200, "no").idempotent().hedge(Hedge::after(ms(100))).run(0, &Context::new()).await.unwrap_err();
-    assert_eq!(error.causes().len(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_hedge_that_could_only_start_after_the_deadline_is_not_started() {
-    let probe = Probe::ok(1000);
-    let watch = probe.watch.clone();
-    let step = probe.idempotent().hedge(Hedge::after(ms(500))).deadline(ms(400));
-    assert!(step.run(0, &Context::new()).await.is_err());
-    assert_eq!(watch.begun(), 1);
-}
-
 #[tokio::test(start_paused = true)]
 async fn patterns_nest_in_any_order() {
     let fast = Probe::ok(10).limit(2).timeout(ms(100)).named("fast");
@@ -271,36 +182,9 @@ async fn a_race_of_nobody_is_an_error() {
     assert_eq!(error.kind(), Kind::Invalid);
 }
 
-/// A quiet time must not save up a flood of second copies for the moment when a service turns slow.
-#[tokio::test(start_paused = true)]
-async fn hedges_come_in_small_bursts_after_a_quiet_time() {
-    let watch = Watch::default();
-    let seen = watch.clone();
-    let step = step(move |slow: bool, _| {
-        let alive = seen.enter();
-        async move {
-            sleep(ms(if slow { 500 } else { 1 })).await;
-            alive.complete();
-            Ok(())
-        }
-    });
-    let hedged = Arc::new(step.idempotent().hedge(Hedge::after(ms(100))));
-    for _ in 0..1000 {
-        hedged.run(false, &Context::new()).await.unwrap();
-    }
-    hedged.clone().stream(std::iter::repeat_n(true, 50), &Context::new()).limit(50).collect().await;
-    assert!(watch.begun() - 1050 <= 10, "{} hedges at once", watch.begun() - 1050);
-}
-
 #[tokio::test(start_paused = true)]
 async fn arrays_race_too() {
     assert_eq!(race([Probe::ok(20), Probe::ok(10)]).run(3, &Context::new()).await.unwrap(), 3);
-}
-
-#[test]
-#[should_panic(expected = "declare it with `.idempotent()`")]
-fn a_step_that_must_not_run_twice_cannot_be_hedged() {
-    let _ = Probe::ok(1).hedge(Hedge::after(ms(1)));
 }
 
 #[test]

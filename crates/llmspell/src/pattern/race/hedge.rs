@@ -1,21 +1,19 @@
 //! A second copy of a call that is slow.
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
-use super::How;
-use super::contest::{Rule, adopt, decide, lane};
-use crate::context::Context;
+use super::learned::Learned;
+use super::second::seconded;
+use crate::context::{Context, Gate};
 use crate::error::Result;
 use crate::event::Fact;
-use crate::executor::{after, within};
+use crate::executor::after;
 use crate::outcome::ServedBy;
-use crate::pattern::branch::{Advance, Branch, later};
-use crate::report::Histogram;
+use crate::retry_budget::RetryBudget;
 use crate::step::{About, Step};
 
 /// When to start a second copy of a call.
@@ -23,22 +21,29 @@ use crate::step::{About, Step};
 /// The second copy starts once the first has been slow for a while; the first to succeed serves, and the
 /// other is dropped. It costs a copy of the call, so only a share of the calls may be hedged: at most
 /// [`Hedge::max_share`] of them, by default a tenth, but always the first; and never more than ten in a row
-/// that a quiet time has left over. Only steps that are [declared idempotent](Step::idempotent) can be hedged.
+/// that a quiet time has left over. [`Hedge::budget`] has it share with the retries instead. Only steps that are
+/// [declared idempotent](Step::idempotent) can be hedged, and a copy that could only start after the deadline
+/// is not planned.
 ///
 /// After Dean and Barroso, "The Tail at Scale" (CACM 56(2), 2013), who hedge at the 95th percentile.
+/// `cargo bench -p llmspell --bench hedge` shows what it does to the tail of several distributions, and what
+/// it costs.
 ///
 /// ```
 /// use std::time::Duration;
 /// use llmspell::Hedge;
 ///
 /// let fixed = Hedge::after(Duration::from_millis(300)).max_share(0.05);
-/// let learned = Hedge::at_percentile(95.0); // of the calls seen so far
-/// # let _ = (fixed, learned);
+/// let learned = Hedge::at_percentile(95.0); // of the calls seen lately
+/// let model = Hedge::at_percentile(95.0).first_output(); // of the times to the first token
+/// # let _ = (fixed, learned, model);
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Hedge {
     delay: Delay,
-    max_share: f64,
+    allowance: Allowance,
+    /// Whether the first output decides.
+    first_output: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -48,40 +53,62 @@ enum Delay {
     Percentile(f64),
 }
 
-/// Calls seen before a percentile means anything.
-const WARM_UP: u64 = 20;
-
-/// Second copies that a quiet time can save up: a service that turns slow must not meet a flood of them.
-const BURST: f64 = 10.0;
+#[derive(Clone, Debug)]
+enum Allowance {
+    /// Each hedged step has a budget of its own.
+    Share(f64),
+    Budget(RetryBudget),
+}
 
 impl Hedge {
+    fn new(delay: Delay) -> Self {
+        Hedge { delay, allowance: Allowance::Share(0.1), first_output: false }
+    }
+
     /// Starts the second copy after `delay`.
     pub fn after(delay: Duration) -> Self {
-        Hedge { delay: Delay::After(delay), max_share: 0.1 }
+        Hedge::new(Delay::After(delay))
     }
 
     /// Starts the second copy once the first is slower than `percentile` per cent of the calls of this
-    /// step that succeeded before; never in the first 20 calls.
+    /// step that have succeeded lately, which are the last two to four thousand; never in the first 20 calls.
     ///
     /// # Panics
     /// If `percentile` is not between 0 and 100.
     pub fn at_percentile(percentile: f64) -> Self {
         assert!(percentile > 0.0 && percentile < 100.0, "a percentile lies between 0 and 100");
-        Hedge { delay: Delay::Percentile(percentile), max_share: 0.1 }
+        Hedge::new(Delay::Percentile(percentile))
     }
 
     /// No second copy.
     pub fn never() -> Self {
-        Hedge { delay: Delay::Never, max_share: 0.0 }
+        Hedge::new(Delay::Never)
     }
 
-    /// The largest share of calls that may be hedged, from 0 to 1.
+    /// For steps that show output as they go, such as a model that streams its answer: the second copy starts
+    /// when the first has shown none with [`Context::emit`], however long the whole of it may take. The
+    /// first copy to show output goes on alone, and no output of the other is ever seen. A copy that succeeds
+    /// without any output serves, too. A percentile is one of the times to the first output.
+    pub fn first_output(mut self) -> Self {
+        self.first_output = true;
+        self
+    }
+
+    /// The largest share of calls that may be hedged, from 0 to 1: a budget of its own for each step that is
+    /// hedged, which holds at most ten.
     ///
     /// # Panics
     /// If `share` is not between 0 and 1.
     pub fn max_share(mut self, share: f64) -> Self {
         assert!((0.0..=1.0).contains(&share), "a share lies between 0 and 1");
-        self.max_share = share;
+        self.allowance = Allowance::Share(share);
+        self
+    }
+
+    /// Draws on `budget` for each second copy, and starts none that it does not allow; takes the place of
+    /// [`Hedge::max_share`].
+    pub fn budget(mut self, budget: &RetryBudget) -> Self {
+        self.allowance = Allowance::Budget(budget.clone());
         self
     }
 }
@@ -90,18 +117,17 @@ impl Hedge {
 #[must_use = "a step does nothing until it runs"]
 pub struct Hedged<S> {
     step: S,
-    policy: Hedge,
-    seen: Mutex<Seen>,
+    delay: KnownDelay,
+    budget: RetryBudget,
+    /// Whether others draw on the budget as well.
+    shared: bool,
+    first_output: bool,
 }
 
-/// What the calls so far have shown.
-#[derive(Default)]
-struct Seen {
-    /// Second copies that may be started: each call adds its share, up to a few.
-    credit: f64,
-    times: Histogram,
-    /// The percentile when it was last worked out, and how many times there were then.
-    percentile: (Duration, u64),
+enum KnownDelay {
+    Never,
+    After(Duration),
+    Percentile(Learned),
 }
 
 impl<S: Step> Hedged<S> {
@@ -110,53 +136,27 @@ impl<S: Step> Hedged<S> {
             policy.delay == Delay::Never || step.about().idempotent,
             "hedging runs a step twice: declare it with `.idempotent()` if that does no harm"
         );
-        // The first call may be hedged, whatever the share.
-        let credit = if policy.max_share > 0.0 { 1.0 - policy.max_share } else { 0.0 };
-        Hedged { step, policy, seen: Mutex::new(Seen { credit, ..Seen::default() }) }
-    }
-
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts a call and says how long to wait for it before a second copy starts.
-    fn begin(&self) -> Option<Duration> {
-        let mut seen = self.seen();
-        seen.credit = (seen.credit + self.policy.max_share).min(BURST);
-        match self.policy.delay {
-            Delay::Never => None,
-            Delay::After(delay) => Some(delay),
-            Delay::Percentile(percentile) => {
-                let count = seen.times.count();
-                if count < WARM_UP {
-                    return None;
-                }
-                // Looking it up takes a walk through the histogram; it hardly moves from call to call.
-                if count >= seen.percentile.1 + WARM_UP {
-                    seen.percentile = (seen.times.percentile(percentile), count);
-                }
-                Some(seen.percentile.0)
-            }
-        }
+        let delay = match policy.delay {
+            Delay::Never => KnownDelay::Never,
+            Delay::After(delay) => KnownDelay::After(delay),
+            Delay::Percentile(percent) => KnownDelay::Percentile(Learned::new(percent)),
+        };
+        let (budget, shared) = match policy.allowance {
+            Allowance::Share(share) => (RetryBudget::of_hedges(share), false),
+            Allowance::Budget(budget) => (budget, true),
+        };
+        Hedged { step, delay, budget, shared, first_output: policy.first_output }
     }
 
     /// Learns how long a call took. One that a second copy has cut short counts from its own start, or else
     /// slow calls would drop out of sight and the percentile would sink.
-    fn end<T>(&self, result: &Result<T>, started: Instant) {
-        if result.is_ok() && matches!(self.policy.delay, Delay::Percentile(_)) {
-            self.seen().times.record(started.elapsed());
+    fn learn<T>(&self, result: &Result<T>, started: Instant, gate: Option<&Gate>) {
+        if let KnownDelay::Percentile(learned) = &self.delay
+            && result.is_ok()
+        {
+            let end = gate.and_then(Gate::decided).unwrap_or_else(Instant::now);
+            learned.record(end - started);
         }
-    }
-
-    /// Takes a hedge out of what the share allows.
-    fn may_hedge(&self) -> bool {
-        let mut seen = self.seen();
-        // A sum of shares such as 0.1 may fall short of a whole by a rounding error.
-        let may = seen.credit >= 1.0 - 1e-9;
-        if may {
-            seen.credit -= 1.0;
-        }
-        may
     }
 }
 
@@ -165,49 +165,38 @@ impl<S: Step<In: Clone>> Step for Hedged<S> {
     type Out = S::Out;
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
-        if self.policy.delay == Delay::Never {
-            return self.step.run(input, cx).await;
+        let delay = match &self.delay {
+            KnownDelay::Never => return self.step.run(input, cx).await,
+            KnownDelay::After(delay) => Some(*delay),
+            KnownDelay::Percentile(learned) => learned.get(),
+        };
+        let paid = if self.shared { cx.paid_into(&self.budget) } else { None };
+        let cx = paid.as_ref().unwrap_or(cx);
+        if !self.shared {
+            self.budget.deposit();
         }
         let started = Instant::now();
-        let delay = self.begin();
         // A copy that could only start after the deadline is no help.
         let delay = delay.filter(|delay| cx.fits(*delay));
-        let Some(delay) = delay else {
+        let gate: Option<Arc<Gate>> = self.first_output.then(Arc::default);
+        if delay.is_none() && gate.is_none() {
             let result = self.step.run(input, cx).await;
-            self.end(&result, started);
-            return result;
-        };
-
-        let how = How { rule: Rule::FirstSuccess, gate: None };
-        let first_cx = lane(cx, &how, 0);
-        let first = pin!(later(&self.step, input.clone(), &first_cx));
-        let mut first = Branch::new(first);
-        let ended = within(after(started, delay), poll_fn(|task| first.advance(task))).await;
-        if ended.is_some() || !self.may_hedge() {
-            if ended.is_none() {
-                poll_fn(|task| first.advance(task)).await;
-            }
-            let result = first.take().expect("the first copy has completed");
-            adopt(cx, &first_cx, || None);
-            self.end(&result, started);
+            self.learn(&result, started, None);
             return result;
         }
-
-        cx.fact(|| Fact::Hedged { after: delay });
-        let second_cx = lane(cx, &how, 1);
-        let second = pin!(later(&self.step, input, &second_cx));
-        let mut second = Branch::new(second);
-        let names = [self.step.about().name; 2];
-        let winner = decide(&mut [&mut first as &mut dyn Advance, &mut second], &names, cx, &how).await?;
-        let result = if winner == 0 {
-            adopt(cx, &first_cx, || None);
-            first.take()
-        } else {
-            adopt(cx, &second_cx, || Some(ServedBy::Hedge));
-            second.take()
+        let slow = async {
+            let Some(delay) = delay else { return pending().await };
+            sleep_until(after(started, delay)).await;
+            match self.budget.take() {
+                Some(taken) => {
+                    taken.spend();
+                    Fact::Hedged { after: delay }
+                }
+                None => pending().await,
+            }
         };
-        let result = result.expect("the winner has completed");
-        self.end(&result, started);
+        let result = seconded(&self.step, input, cx, gate.clone(), slow, ServedBy::Hedge).await;
+        self.learn(&result, started, gate.as_deref());
         result
     }
 

@@ -11,6 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::Fact;
 use crate::executor::{after, breathe, within};
 use crate::human;
+use crate::retry_budget::{RetryBudget, Taken};
 use crate::step::{About, Step};
 
 /// When to try again, how often, and after what wait.
@@ -19,7 +20,7 @@ use crate::step::{About, Step};
 /// - *How often*: [`Retry::max_attempts`], 3 by default, the first included. Retries that are nested in one
 ///   another share one budget for each logical call (an item of a stream is one): the most generous of
 ///   them says how many retries there may be in all, so three layers of three attempts make three calls,
-///   not twenty-seven.
+///   not twenty-seven. [`Retry::budget`] bounds what many calls may do together.
 /// - *How long between*: exponential with full jitter by default. A `Retry-After` of the error is honoured
 ///   up to [`Retry::max_wait`]; one that is longer ends the attempts, so that a fallback can serve.
 /// - *Not at all* if the wait would outlast the deadline, if the work was cancelled, if a reader has seen
@@ -46,6 +47,7 @@ pub struct Retry {
     max_wait: Duration,
     when: Option<Arc<Classify>>,
     after_output: bool,
+    budget: Option<RetryBudget>,
 }
 
 type Classify = dyn Fn(&Error) -> bool + Send + Sync;
@@ -64,6 +66,7 @@ impl fmt::Debug for Retry {
             .field("max_wait", &self.max_wait)
             .field("when", &if self.when.is_some() { "chosen errors" } else { "transient errors" })
             .field("after_output", &self.after_output)
+            .field("budget", &self.budget)
             .finish()
     }
 }
@@ -77,6 +80,7 @@ impl Retry {
             max_wait: Duration::from_secs(30),
             when: None,
             after_output: false,
+            budget: None,
         }
     }
 
@@ -145,6 +149,13 @@ impl Retry {
         self
     }
 
+    /// Draws on `budget` for each retry, and makes none that it does not allow. By default only the attempts
+    /// of each call are bounded.
+    pub fn budget(mut self, budget: &RetryBudget) -> Self {
+        self.budget = Some(budget.clone());
+        self
+    }
+
     fn accepts(&self, error: &Error) -> bool {
         error.kind() != Kind::Cancelled
             && match &self.when {
@@ -165,7 +176,7 @@ impl Retry {
     }
 
     /// Whether and how to go on after `error`; the reason if not.
-    fn next(&self, attempt: u32, error: &Error, cx: &Context) -> Result<Next, Stop> {
+    fn next(&self, attempt: u32, error: &Error, cx: &Context) -> Result<Next<'_>, Stop> {
         // Asked first, so that the answer is about this attempt alone.
         let shown = cx.retries().is_some_and(Retries::take_shown);
         if !self.accepts(error) || cx.is_signalled() {
@@ -185,15 +196,21 @@ impl Retry {
         if !cx.fits(wait) {
             return Err(Stop::Deadline);
         }
-        if cx.retries().is_some_and(Retries::spend) { Ok(Next { wait, shown }) } else { Err(Stop::Budget) }
+        let taken = match &self.budget {
+            Some(budget) => Some(budget.take().ok_or(Stop::SharedBudget)?),
+            None => None,
+        };
+        if cx.retries().is_some_and(Retries::spend) { Ok(Next { wait, shown, taken }) } else { Err(Stop::Budget) }
     }
 }
 
 /// The attempt that follows.
-struct Next {
+struct Next<'a> {
     wait: Duration,
     /// Whether a reader has seen output that no longer counts.
     shown: bool,
+    /// What it takes out of the budget that it shares with other calls.
+    taken: Option<Taken<'a>>,
 }
 
 /// Why there is no further attempt.
@@ -201,7 +218,10 @@ enum Stop {
     /// The error does not call for one.
     Final,
     Attempts,
+    /// The retries of this call are used up, in all the retries that are nested.
     Budget,
+    /// Those of many calls are.
+    SharedBudget,
     Deadline,
     VisibleOutput,
     RetryAfter(Duration),
@@ -215,7 +235,7 @@ impl Stop {
         match self {
             Stop::Final | Stop::Cancelled => None,
             Stop::Attempts => Some("attempts"),
-            Stop::Budget => Some("budget"),
+            Stop::Budget | Stop::SharedBudget => Some("budget"),
             Stop::Deadline => Some("deadline"),
             Stop::VisibleOutput => Some("visible_output"),
             Stop::RetryAfter(_) => Some("retry_after"),
@@ -228,6 +248,7 @@ impl Stop {
         match self {
             Stop::Final | Stop::Attempts => format!("gave up after {times}"),
             Stop::Budget => format!("gave up after {times}: the retries of this call are used up"),
+            Stop::SharedBudget => format!("gave up after {times}: the retry budget that calls share is used up"),
             Stop::Deadline => format!("gave up after {times}: another would not fit before the deadline"),
             Stop::VisibleOutput => format!("gave up after {times}: its output has been seen already"),
             Stop::Runaway => format!("gave up after {times}: it cannot be stopped and is still running"),
@@ -272,6 +293,8 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
     type Out = S::Out;
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
+        let paid = self.policy.budget.as_ref().and_then(|budget| cx.paid_into(budget));
+        let cx = paid.as_ref().unwrap_or(cx);
         if self.policy.attempts == 1 {
             return self.step.run(input, cx).await;
         }
@@ -297,7 +320,7 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
             };
             cx.fact(|| Fact::AttemptFailed { attempt, error: (&error).into() });
             match self.policy.next(attempt, &error, &cx) {
-                Ok(Next { wait, shown }) => {
+                Ok(Next { wait, shown, taken }) => {
                     failures.push(error);
                     cx.fact(|| Fact::Retrying { attempt: attempt + 1, delay: wait });
                     if pause(wait, &cx).await.is_err() {
@@ -310,6 +333,9 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
                     if shown {
                         cx.set_attempt(attempt + 1);
                         cx.show(ChunkData::Restarted).await;
+                    }
+                    if let Some(taken) = taken {
+                        taken.spend();
                     }
                 }
                 Err(Stop::Final) if failures.is_empty() => return Err(error),
