@@ -150,6 +150,12 @@ pub enum Fact {
         #[serde(rename = "after_ms", with = "millis")]
         after: Duration,
     },
+    /// A second copy of one of the last items of a stream was started.
+    Straggler {
+        /// How long the item had run.
+        #[serde(rename = "after_ms", with = "millis")]
+        after: Duration,
+    },
     /// A record has passed a stage of a pipeline.
     PipelineStage {
         /// The place of the stage, from 0.

@@ -78,7 +78,7 @@ pub use pattern::pipeline::{Pipeline, pipeline};
 #[doc(inline)]
 pub use pattern::race::{Contenders, Hedge, Hedged, Race, race};
 #[doc(inline)]
-pub use pattern::stream::{IntoSource, Streaming};
+pub use pattern::stream::{IntoSource, Stragglers, Straggling, Streaming};
 #[doc(inline)]
 pub use pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeouts};
 pub use policy::{Policed, Policy};

@@ -57,6 +57,8 @@ pub enum ServedBy {
     },
     /// The second copy that a hedge started.
     Hedge,
+    /// The second copy of one of the last items of a stream.
+    Straggler,
     /// The fallback of a step that failed.
     Fallback,
 }

@@ -127,6 +127,11 @@ impl<W: Work> Crew<W> {
         }
     }
 
+    /// What the crew does.
+    pub(crate) fn work(&self) -> &W {
+        &self.shared.work
+    }
+
     /// Hands over jobs, emptying `jobs`. The caller bounds how many are in flight.
     pub(crate) fn submit(&mut self, jobs: &mut VecDeque<(usize, W::Job)>) {
         let mut state = self.shared.lock();

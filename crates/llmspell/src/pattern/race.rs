@@ -31,6 +31,7 @@ mod second;
 use std::sync::Arc;
 
 pub use hedge::{Hedge, Hedged};
+pub(in crate::pattern) use second::seconded;
 
 use crate::context::{Context, Gate};
 use crate::error::Result;

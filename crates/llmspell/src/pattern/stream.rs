@@ -4,7 +4,8 @@
 //! *Cancels* everything in flight when it is dropped or ends early ([`Streaming::take`],
 //! [`Streaming::until`], [`Streaming::stop`]).
 //! *Bounds* the items in flight by [`Streaming::limit`], and how far the source is pulled ahead of the
-//! consumer: pulled minus delivered never exceeds the limit plus the reorder window.
+//! consumer: pulled minus delivered never exceeds the limit plus the reorder window. Second copies of the last
+//! items ([`Streaming::stragglers`]) are bounded by [`Stragglers`].
 //! *Fails with* nothing: a failure, a panic included, is the outcome of its item, and the stream goes on.
 //!
 //! Once its context is [cancelled](crate::Context::cancellable) or past its deadline, a stream pulls no more
@@ -31,6 +32,7 @@
 //! ```
 
 mod source;
+mod stragglers;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -44,6 +46,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 pub use source::IntoSource;
 use source::Source;
+use stragglers::Tail;
+pub use stragglers::{Stragglers, Straggling};
 
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -71,6 +75,8 @@ pub struct Streaming<S: Step> {
     delivered: usize,
     /// Jobs on their way from the source to the crew.
     admitted: VecDeque<(usize, S::In)>,
+    /// Where the last items learn that they are the last; `None` once they know, or if nobody asks.
+    tail: Option<Arc<Tail>>,
     take: usize,
     until: Option<Box<Predicate<S::Out>>>,
     ending: Ending,
@@ -126,6 +132,7 @@ impl<S: Step> Streaming<S> {
             finished: 0,
             delivered: 0,
             admitted: VecDeque::new(),
+            tail: None,
             take: usize::MAX,
             until: None,
             ending: Ending::NotYet,
@@ -168,6 +175,53 @@ impl<S: Step> Streaming<S> {
     pub fn until(mut self, enough: impl FnMut(&Outcome<S::Out>) -> bool + Send + 'static) -> Self {
         self.until = Some(Box::new(enough));
         self
+    }
+
+    /// Gives the last items of the stream a second copy if they are slow; the first copy to succeed serves.
+    /// The outcome of an item that its second copy has served says so with
+    /// [`ServedBy::Straggler`](crate::ServedBy::Straggler).
+    ///
+    /// The limit of the stream counts items and not their copies; to bound the calls, limit the step. That the
+    /// source has ended is known once it is polled for one more item, or before if it knows its length. A
+    /// copy runs in the task of its item: if the step computes without a break, put it under
+    /// [`Step::spawned`].
+    ///
+    /// ```
+    /// use llmspell::{Context, Step, Stragglers, step};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let fetch = step(|page: u32, _| async move { Ok(page) }).idempotent();
+    /// let pages = fetch.stream(0..100, &Context::new()).stragglers(Stragglers::last(3).slower_than(2.0));
+    /// assert_eq!(pages.try_collect().await?.len(), 100);
+    /// # Ok::<(), llmspell::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Panics
+    /// If the step is not declared [idempotent](Step::idempotent), for it would be run twice; or if the stream
+    /// has been polled already.
+    pub fn stragglers(self, policy: Stragglers) -> Streaming<Straggling<S>>
+    where
+        S::In: Clone,
+    {
+        assert!(self.pulled == 0, "what to do about stragglers must be said before the first poll");
+        let (Items { step, cx }, tail) = (self.crew.work(), Arc::new(Tail::new(policy)));
+        let step = Arc::new(Straggling::new(step.clone(), tail.clone()));
+        Streaming {
+            crew: Crew::new(cx, Items { step, cx: cx.clone() }),
+            source: self.source,
+            cancelled: self.cancelled,
+            limit: self.limit,
+            window: self.window,
+            reorder: self.reorder,
+            pulled: 0,
+            finished: 0,
+            delivered: 0,
+            admitted: self.admitted,
+            tail: Some(tail),
+            take: self.take,
+            until: self.until,
+            ending: self.ending,
+        }
     }
 
     /// The next outcome. `None` after the last one, and then no item is alive. (Tasks that an item has started
@@ -238,6 +292,8 @@ impl<S: Step> Streaming<S> {
         {
             self.cancelled = None;
             self.source = None;
+            // What is in flight gets no second copy.
+            self.tail = None;
         }
         while let Some(source) = &mut self.source {
             let running = self.pulled - self.finished;
@@ -264,6 +320,11 @@ impl<S: Step> Streaming<S> {
         }
         if !self.admitted.is_empty() {
             self.crew.submit(&mut self.admitted);
+        }
+        // A source may know that it is at its end before the bounds allow to ask it for more.
+        let is_over = |source: &Source<S::In>| source.size_hint().1 == Some(0);
+        if let Some(tail) = self.tail.take_if(|_| self.source.as_ref().is_none_or(is_over)) {
+            tail.source_ended(self.pulled);
         }
     }
 

@@ -16,6 +16,7 @@ mod report;
 mod retry;
 mod retry_budget;
 mod runaway;
+mod stragglers;
 mod stream;
 mod timeout;
 mod tool;

@@ -20,7 +20,7 @@ use crate::step::Step;
 /// other is dropped before this returns. The fact is recorded as the second copy starts.
 ///
 /// With a gate, the first copy to show output goes on alone, be it before `slow` completes.
-pub(super) async fn seconded<S: Step<In: Clone>>(
+pub(in crate::pattern) async fn seconded<S: Step<In: Clone>>(
     step: &S,
     input: S::In,
     cx: &Context,
