@@ -7,6 +7,7 @@ ci:
 # The tables of crates/llmspell/benches/README.md.
 bench *groups:
     cargo bench -p llmspell --bench patterns -- {{groups}}
+    cargo bench -p llmspell --bench hedge -- {{groups}}
 
 # The tests twenty times in a row: a flaky test is a bug.
 soak times="20":
