@@ -171,6 +171,11 @@ pub enum Fact {
         #[serde(rename = "took_ms", with = "millis")]
         took: Duration,
     },
+    /// A stream pulls no more from its source, which may have more: it delivers what is in flight and ends.
+    StreamStopped {
+        /// Why.
+        error: Failure,
+    },
     /// Work that cannot be dropped outlived its caller: it holds its permits until it ends.
     Runaway,
     /// Such work has ended.

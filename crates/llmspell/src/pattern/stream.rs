@@ -31,6 +31,7 @@
 //! # Ok::<(), llmspell::Error>(()) }).unwrap();
 //! ```
 
+mod gate;
 mod source;
 mod stragglers;
 
@@ -44,6 +45,8 @@ use futures_core::Stream;
 use tokio::task::coop::poll_proceed;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+pub(crate) use gate::Gate;
+use gate::Gates;
 pub use source::IntoSource;
 use source::Source;
 use stragglers::Tail;
@@ -51,6 +54,7 @@ pub use stragglers::{Stragglers, Straggling};
 
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::event::Fact;
 use crate::executor::{Crew, GRACE, Work};
 use crate::outcome::Outcome;
 use crate::step::{Step, observe};
@@ -65,6 +69,7 @@ pub struct Streaming<S: Step> {
     /// `None` once it has ended or is not wanted any more.
     source: Option<Source<S::In>>,
     cancelled: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    gates: Gates,
     limit: usize,
     window: usize,
     /// Outcomes that wait for an earlier one; the first place is that of the next to deliver. `None` if
@@ -125,6 +130,7 @@ impl<S: Step> Streaming<S> {
             crew: Crew::new(&cx, Items { step, cx: cx.clone() }),
             source: Some(source),
             cancelled,
+            gates: Gates::default(),
             limit,
             window: 0,
             reorder: None,
@@ -232,7 +238,8 @@ impl<S: Step> Streaming<S> {
         poll_fn(|task| Pin::new(&mut *self).poll_next(task)).await
     }
 
-    /// All outcomes, in the order in which they come.
+    /// All outcomes, in the order in which they come. (Whether all inputs were let in is only known to
+    /// whoever keeps the stream; see [`Streaming::stopped`].)
     pub async fn collect(mut self) -> Vec<Outcome<S::Out>> {
         let mut outcomes = Vec::new();
         while let Some(outcome) = self.next().await {
@@ -244,7 +251,7 @@ impl<S: Step> Streaming<S> {
     /// All results, in the order in which they come. The first failure stops what is in flight.
     ///
     /// # Errors
-    /// The first failure that comes.
+    /// The first failure that comes; or else why the stream [stopped](Streaming::stopped) before its source.
     pub async fn try_collect(mut self) -> Result<Vec<S::Out>> {
         let mut outs = Vec::new();
         while let Some(outcome) = self.next().await {
@@ -256,7 +263,10 @@ impl<S: Step> Streaming<S> {
                 }
             }
         }
-        Ok(outs)
+        match self.stopped() {
+            Some(reason) => Err(reason.clone()),
+            None => Ok(outs),
+        }
     }
 
     /// Stops everything in flight and waits until it is gone.
@@ -273,6 +283,26 @@ impl<S: Step> Streaming<S> {
     /// How many outcomes have been delivered so far.
     pub fn delivered(&self) -> usize {
         self.delivered
+    }
+
+    /// Why the stream has ended before its source: something that watches over the whole run, such as a budget,
+    /// lets no further input in. What was in flight is delivered all the same; inputs that the source still
+    /// had were not pulled. `None` while nothing of the kind has happened.
+    pub fn stopped(&self) -> Option<&Error> {
+        self.gates.reason()
+    }
+
+    /// Lets inputs in only while `gate` is open.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for what watches over a run"))]
+    pub(crate) fn behind(mut self, gate: Arc<dyn Gate>) -> Self {
+        self.gates.add(gate);
+        self
+    }
+
+    fn tell_stopped(&self) {
+        if let Some(error) = self.gates.reason() {
+            self.crew.work().cx.fact(|| Fact::StreamStopped { error: error.into() });
+        }
     }
 
     /// Drops everything that is left: what is in flight, what waits, and the source.
@@ -307,6 +337,11 @@ impl<S: Step> Streaming<S> {
             }
             if self.admitted.len() == ADMITTED_AT_ONCE {
                 task.waker().wake_by_ref();
+                break;
+            }
+            if !self.gates.are_open() {
+                self.source = None;
+                self.tell_stopped();
                 break;
             }
             match source.as_mut().poll_next(task) {
