@@ -221,6 +221,14 @@ impl Error {
         self.0.path.as_ref()
     }
 
+    /// The error that tells what this one comes down to: itself, or the last cause of what was tried in vain.
+    pub(crate) fn decisive(&self) -> &Error {
+        match (self.kind(), self.causes().last()) {
+            (Kind::Exhausted, Some(last)) => last.decisive(),
+            _ => self,
+        }
+    }
+
     /// The failures that led to this one: attempts of a retry, contenders of a race, members of a group.
     pub fn causes(&self) -> &[Error] {
         &self.0.causes

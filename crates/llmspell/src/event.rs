@@ -156,6 +156,39 @@ pub enum Fact {
         #[serde(rename = "after_ms", with = "millis")]
         after: Duration,
     },
+    /// A breaker opened: it refuses calls from here on.
+    BreakerOpened {
+        /// The named step behind it, if the breaker stands in front of its call.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<Path>,
+        /// The failures that opened it.
+        failures: u64,
+        /// The calls that these were among: those in its window, in a row, or the probes.
+        calls: u64,
+        /// How long it refuses calls; `None` until it is reset.
+        #[serde(rename = "for_ms", with = "millis::optional", default, skip_serializing_if = "Option::is_none")]
+        wait: Option<Duration>,
+        /// The last of the failures.
+        error: Failure,
+    },
+    /// An open breaker lets a probe through.
+    BreakerHalfOpen {
+        /// The named step behind it, if the breaker stands in front of its call.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<Path>,
+    },
+    /// The probes of a breaker have succeeded: it lets every call through again.
+    BreakerClosed {
+        /// The named step behind it, if the breaker stands in front of its call.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<Path>,
+    },
+    /// A breaker refused a call.
+    BreakerRefused {
+        /// The named step that was to be called, if the breaker stands in front of its call.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<Path>,
+    },
     /// A record has passed a stage of a pipeline.
     PipelineStage {
         /// The place of the stage, from 0.
@@ -232,5 +265,22 @@ pub(crate) mod millis {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let ms = f64::deserialize(deserializer)?;
         Duration::try_from_secs_f64(ms / 1e3).map_err(serde::de::Error::custom)
+    }
+
+    /// The same, where there may be none.
+    pub(crate) mod optional {
+        use super::{Deserialize, Deserializer, Duration, Serializer};
+
+        pub(crate) fn serialize<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+            match time {
+                Some(time) => super::serialize(time, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+            let ms = Option::<f64>::deserialize(deserializer)?;
+            ms.map(|ms| Duration::try_from_secs_f64(ms / 1e3).map_err(serde::de::Error::custom)).transpose()
+        }
     }
 }

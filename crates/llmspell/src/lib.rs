@@ -46,6 +46,7 @@
 //! - A result that is less than what was asked for says so ([`Outcome`]).
 //! - What happens is an [`Event`]; the library never prints.
 
+mod breaker;
 mod context;
 mod error;
 mod event;
@@ -65,6 +66,7 @@ mod step;
 mod sync;
 pub mod tool;
 
+pub use breaker::{Breaker, Guarded};
 pub use context::{Canceller, Chunk, ChunkData, Chunks, Context, Custody, Hold, Tether};
 pub use error::{Error, Kind, Result, StandardError};
 pub use event::{Event, Fact, Failure, Sink};

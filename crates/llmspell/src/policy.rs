@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::breaker::{Breaker, Guarded, Recalled};
 use crate::context::Context;
 use crate::error::Result;
 use crate::limit::{Limit, Limited};
@@ -14,10 +15,11 @@ use crate::step::{About, Step};
 ///
 /// They apply in the canonical order, however they are set. From the outside in:
 ///
-/// deadline → retry → hedge → limit → timeout of an attempt → the step
+/// deadline → retry → hedge → breaker → limit → timeout of an attempt → the step
 ///
 /// So the deadline covers all attempts and all waiting; a permit is given back while a retry waits; time in
-/// line does not count against the timeout of an attempt. A chain of combinators nests as it is written
+/// line does not count against the timeout of an attempt; a breaker that opens while calls wait in line calls them off.
+/// A chain of combinators nests as it is written
 /// instead: `s.retry(r).limit(n)` would hold its permit through every wait.
 ///
 /// ```
@@ -39,6 +41,7 @@ pub struct Policy {
     retry: Retry,
     hedge: Hedge,
     retry_budget: Option<RetryBudget>,
+    breaker: Option<Breaker>,
     limit: Limit,
     timeout: Timeouts,
 }
@@ -57,6 +60,7 @@ impl Policy {
             retry: Retry::never(),
             hedge: Hedge::never(),
             retry_budget: None,
+            breaker: None,
             limit: Limit::unlimited(),
             timeout: Timeouts::never(),
         }
@@ -87,6 +91,12 @@ impl Policy {
         self
     }
 
+    /// When to stop calling.
+    pub fn breaker(mut self, breaker: Breaker) -> Self {
+        self.breaker = Some(breaker);
+        self
+    }
+
     /// How many calls may run at once.
     ///
     /// # Panics
@@ -107,16 +117,20 @@ impl Policy {
             self.retry = self.retry.budget(budget);
             self.hedge = self.hedge.budget(budget);
         }
-        let attempt = Limited::new(Timeout::new(step, self.timeout), self.limit);
+        let attempt = Recalled::new(Timeout::new(step, self.timeout), self.breaker.clone());
+        let attempt = Guarded::new(Limited::new(attempt, self.limit), self.breaker);
         let attempts = Retried::new(Hedged::new(attempt, self.hedge), self.retry);
         Policed { step: Timeout::new(attempts, self.deadline) }
     }
 }
 
+/// One attempt of a step under a policy.
+type Attempt<S> = Guarded<Limited<Recalled<Timeout<S>>>>;
+
 /// A step under a [`Policy`]; made by [`Step::policy`].
 #[must_use = "a step does nothing until it runs"]
 pub struct Policed<S> {
-    step: Timeout<Retried<Hedged<Limited<Timeout<S>>>>>,
+    step: Timeout<Retried<Hedged<Attempt<S>>>>,
 }
 
 impl<S: Step<In: Clone>> Step for Policed<S> {

@@ -70,6 +70,9 @@ pub struct StepReport {
     pub runaways: u64,
     /// How many of the runaways are still alive.
     pub runaways_alive: u64,
+    /// How often a [breaker](crate::Breaker) refused to let it run. One in front of the name makes no call of these;
+    /// one behind the name makes each an attempt, or a failure.
+    pub refused: u64,
     /// The median of the time from start to end, waiting included, of calls that returned.
     #[serde(rename = "p50_ms", serialize_with = "millis::serialize")]
     pub p50: Duration,

@@ -29,6 +29,7 @@ pub use shared::Shared;
 pub use spawned::Spawned;
 pub use then::Then;
 
+use crate::breaker::{Breaker, Guarded};
 use crate::context::Context;
 use crate::error::Result;
 use crate::limit::{Limit, Limited};
@@ -189,6 +190,14 @@ pub trait Step: Send + Sync + 'static {
         Hedged::new(self, policy)
     }
 
+    /// Refuses calls of the step while most of them fail. A [`Breaker`] can be shared between steps.
+    fn breaker(self, breaker: Breaker) -> Guarded<Self>
+    where
+        Self: Sized,
+    {
+        Guarded::new(self, Some(breaker))
+    }
+
     /// Lets at most so many calls of the step run at once; the others wait in line. A [`Limit`] can be
     /// shared between steps.
     ///
@@ -201,7 +210,7 @@ pub trait Step: Send + Sync + 'static {
         Limited::new(self, limit.into())
     }
 
-    /// Applies timeouts, retries, hedging and a limit in the canonical order. See [`Policy`].
+    /// Applies timeouts, retries, hedging, a breaker and a limit in the canonical order. See [`Policy`].
     ///
     /// # Panics
     /// If the policy hedges and the step is not declared [idempotent](Step::idempotent).

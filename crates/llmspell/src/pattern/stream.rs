@@ -8,8 +8,8 @@
 //! items ([`Streaming::stragglers`]) are bounded by [`Stragglers`].
 //! *Fails with* nothing: a failure, a panic included, is the outcome of its item, and the stream goes on.
 //!
-//! Once its context is [cancelled](crate::Context::cancellable) or past its deadline, a stream pulls no more
-//! and delivers what is in flight.
+//! Once a [breaker](Streaming::breaker) opens, or its context is [cancelled](crate::Context::cancellable) or past
+//! its deadline, a stream pulls no more and delivers what is in flight.
 //!
 //! Items run on tasks of their own, so they make progress while the consumer is busy, and the consumer may
 //! share any lock with them. The source is polled by the consumer; that is what backpressure means.
@@ -52,6 +52,7 @@ use source::Source;
 use stragglers::Tail;
 pub use stragglers::{Stragglers, Straggling};
 
+use crate::breaker::Breaker;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::event::Fact;
@@ -84,6 +85,8 @@ pub struct Streaming<S: Step> {
     tail: Option<Arc<Tail>>,
     take: usize,
     until: Option<Box<Predicate<S::Out>>>,
+    /// Those that hear of every outcome.
+    breakers: Vec<Breaker>,
     ending: Ending,
 }
 
@@ -141,6 +144,7 @@ impl<S: Step> Streaming<S> {
             tail: None,
             take: usize::MAX,
             until: None,
+            breakers: Vec::new(),
             ending: Ending::NotYet,
         }
     }
@@ -223,11 +227,39 @@ impl<S: Step> Streaming<S> {
             finished: 0,
             delivered: 0,
             admitted: self.admitted,
+            gates: self.gates,
             tail: Some(tail),
+            breakers: self.breakers,
             take: self.take,
             until: self.until,
             ending: self.ending,
         }
+    }
+
+    /// Stops pulling from the source once the breaker opens, and delivers what is in flight; [`Streaming::stopped`]
+    /// then says why. Every outcome counts for the breaker, its last error if it was retried.
+    ///
+    /// With [`Breaker::storms`], a run of a million records ends when credentials or money are missing, not after a
+    /// million failures. A stream that has stopped does not go on when the breaker half-opens; to refuse calls for a
+    /// while, put a breaker [around the step](Step::breaker).
+    ///
+    /// ```
+    /// use llmspell::{Breaker, Context, Error, Kind, Step, step};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let paid = step(|n: u64, _| async move { if n < 100 { Ok(n) } else { Err(Error::denied("402 Payment Required")) } });
+    /// let mut answers = paid.stream(0..1_000_000, &Context::new()).limit(4).breaker(Breaker::storms());
+    /// let (mut ok, mut denied) = (0, 0);
+    /// while let Some(outcome) = answers.next().await {
+    ///     *(if outcome.is_ok() { &mut ok } else { &mut denied }) += 1;
+    /// }
+    /// assert!(ok == 100 && denied < 20);
+    /// assert_eq!(answers.stopped().unwrap().kind(), Kind::Rejected);
+    /// # });
+    /// ```
+    pub fn breaker(mut self, breaker: Breaker) -> Self {
+        self.breakers.push(breaker.clone());
+        self.behind(Arc::new(breaker))
     }
 
     /// The next outcome. `None` after the last one, and then no item is alive. (Tasks that an item has started
@@ -293,7 +325,6 @@ impl<S: Step> Streaming<S> {
     }
 
     /// Lets inputs in only while `gate` is open.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for what watches over a run"))]
     pub(crate) fn behind(mut self, gate: Arc<dyn Gate>) -> Self {
         self.gates.add(gate);
         self
@@ -375,6 +406,9 @@ impl<S: Step> Streaming<S> {
             }
             let outcome = ready!(self.crew.poll_next(task));
             self.finished += 1;
+            for breaker in &self.breakers {
+                breaker.hear(&outcome.result, &self.crew.work().cx);
+            }
             let Some(waiting) = &mut self.reorder else {
                 return Poll::Ready(outcome);
             };

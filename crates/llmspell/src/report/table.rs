@@ -36,7 +36,7 @@ impl fmt::Display for Report {
 type Column = (&'static str, fn(&StepReport) -> String);
 
 fn write_steps(f: &mut fmt::Formatter<'_>, steps: &[StepReport]) -> fmt::Result {
-    let columns: [Column; 14] = [
+    let columns: [Column; 15] = [
         ("calls", |step| step.calls.to_string()),
         ("ok", |step| step.ok.to_string()),
         ("failed", |step| count(step.failed)),
@@ -45,6 +45,7 @@ fn write_steps(f: &mut fmt::Formatter<'_>, steps: &[StepReport]) -> fmt::Result 
         ("attempts", |step| if step.attempts == step.calls { String::new() } else { step.attempts.to_string() }),
         ("runaways", |step| count(step.runaways)),
         ("still alive", |step| count(step.runaways_alive)),
+        ("refused", |step| count(step.refused)),
         ("p50", |step| time(step.p50)),
         ("p95", |step| time(step.p95)),
         ("p99", |step| time(step.p99)),

@@ -34,6 +34,7 @@ struct StepTally {
     retries: u64,
     runaways: u64,
     runaways_ended: u64,
+    refused: u64,
     times: Histogram,
     busy: Duration,
     wasted: Duration,
@@ -132,6 +133,7 @@ impl Tally {
                     stages.pass(*stage, name, *limit, waited, took);
                 }
             }
+            Fact::BreakerRefused { step } => self.refuse(event.call, step.as_ref()),
             Fact::Runaway | Fact::RunawayEnded { .. } => {
                 if let Some(step) = self.live_mut(event.call).step.or(self.by_path.get(&event.path).copied()) {
                     let tally = &mut self.steps[step];
@@ -247,6 +249,12 @@ impl Tally {
         }
     }
 
+    fn refuse(&mut self, call: u64, step: Option<&Path>) {
+        if let Some(step) = step.map(|path| self.step(path)).or(self.live_mut(call).step) {
+            self.steps[step].refused += 1;
+        }
+    }
+
     fn retry(&mut self, call: u64, at: Duration, delay: Duration) {
         let live = self.live_mut(call);
         if let Some(step) = live.step {
@@ -307,6 +315,7 @@ impl StepTally {
             retries: 0,
             runaways: 0,
             runaways_ended: 0,
+            refused: 0,
             times: Histogram::default(),
             busy: Duration::ZERO,
             wasted: Duration::ZERO,
@@ -328,6 +337,7 @@ impl StepTally {
             attempts: self.calls + self.retries,
             runaways: self.runaways,
             runaways_alive: self.runaways.saturating_sub(self.runaways_ended),
+            refused: self.refused,
             p50: self.times.percentile(50.0),
             p95: self.times.percentile(95.0),
             p99: self.times.percentile(99.0),

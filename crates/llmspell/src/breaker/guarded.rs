@@ -1,0 +1,133 @@
+//! A step behind a breaker.
+
+use std::future::poll_fn;
+use std::pin::pin;
+
+use tokio::time::Instant;
+
+use super::circuit::{Refusal, Ticket, Verdict};
+use super::{Breaker, refusal};
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::event::Fact;
+use crate::path::Path;
+use crate::step::{About, Step};
+
+/// A step behind a [`Breaker`]; made by [`Step::breaker`].
+#[derive(Clone)]
+#[must_use = "a step does nothing until it runs"]
+pub struct Guarded<S> {
+    step: S,
+    /// `None` means that there is no breaker.
+    breaker: Option<Breaker>,
+}
+
+impl<S> Guarded<S> {
+    pub(crate) fn new(step: S, breaker: Option<Breaker>) -> Self {
+        Guarded { step, breaker }
+    }
+}
+
+impl<S: Step> Step for Guarded<S> {
+    type In = S::In;
+    type Out = S::Out;
+
+    async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
+        let Some(breaker) = &self.breaker else {
+            return self.step.run(input, cx).await;
+        };
+        let mut call = Call::admit(breaker, Place { cx, step: &self.step })?;
+        let result = {
+            // Begun when it is first polled, so that a closure that panics before it has a future is seen, too.
+            let mut work = pin!(async { self.step.run(input, cx).await });
+            poll_fn(|task| {
+                call.inside = true;
+                let poll = work.as_mut().poll(task);
+                call.inside = false;
+                poll
+            })
+            .await
+        };
+        call.end(&result);
+        result
+    }
+
+    fn about(&self) -> About<'_> {
+        self.step.about()
+    }
+}
+
+/// Where calls are let in: under a context, in front of a step.
+pub(super) struct Place<'a, S> {
+    pub(super) cx: &'a Context,
+    pub(super) step: &'a S,
+}
+
+impl<S: Step> Place<'_, S> {
+    /// The path of the step if it has a name, for then its call has not begun.
+    fn named(&self) -> Option<Path> {
+        self.step.about().name.map(|name| self.cx.path().join(name))
+    }
+
+    /// Says that a call is not made, and why.
+    pub(super) fn refused(&self, refusal: &Refusal) -> Error {
+        self.cx.fact(|| Fact::BreakerRefused { step: self.named() });
+        refusal.error().at(|| self.named().unwrap_or_else(|| self.cx.path()))
+    }
+}
+
+/// A call that was let in. However it ends, the breaker hears of it.
+struct Call<'a, S: Step> {
+    breaker: &'a Breaker,
+    place: Place<'a, S>,
+    /// `None` once it has been handed back.
+    ticket: Option<Ticket>,
+    /// Whether the step itself is running: if it is dropped then, it has panicked.
+    inside: bool,
+}
+
+impl<'a, S: Step> Call<'a, S> {
+    #[inline]
+    fn admit(breaker: &'a Breaker, place: Place<'a, S>) -> Result<Self> {
+        match breaker.0.switch.pass() {
+            Some(ticket) => Ok(Call { breaker, place, ticket: Some(ticket), inside: false }),
+            None => Call::ask(breaker, place),
+        }
+    }
+
+    #[cold]
+    fn ask(breaker: &'a Breaker, place: Place<'a, S>) -> Result<Self> {
+        let (ticket, change) = breaker.0.switch.admit(Instant::now).map_err(|refusal| place.refused(&refusal))?;
+        let call = Call { breaker, place, ticket: Some(ticket), inside: false };
+        refusal::report(change, call.place.cx, || call.place.named());
+        Ok(call)
+    }
+
+    fn end<T>(mut self, result: &Result<T>) {
+        let verdict = self.breaker.verdict(result);
+        self.settle(verdict);
+    }
+
+    fn settle(&mut self, verdict: Verdict<'_>) {
+        if let Some(ticket) = self.ticket.take() {
+            let change = self.breaker.0.switch.settle(ticket, verdict, Instant::now);
+            refusal::report(change, self.place.cx, || self.place.named());
+        }
+    }
+}
+
+impl<S: Step> Drop for Call<'_, S> {
+    fn drop(&mut self) {
+        if self.ticket.is_none() {
+            return;
+        }
+        if self.inside {
+            let result: Result<()> = Err(Error::new(Kind::Panicked, "panicked"));
+            self.settle(self.breaker.verdict(&result));
+        } else if self.breaker.0.dropped {
+            self.settle(Verdict::Failure(&Error::new(Kind::Cancelled, "dropped before it ended")));
+        } else {
+            self.settle(Verdict::Neither);
+        }
+    }
+}

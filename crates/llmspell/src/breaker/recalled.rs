@@ -1,0 +1,42 @@
+//! A second look at the breaker, behind the line.
+
+use tokio::time::Instant;
+
+use super::Breaker;
+use super::guarded::Place;
+use crate::context::Context;
+use crate::error::Result;
+use crate::step::{About, Step};
+
+/// A step whose call is not made if the breaker has opened while it stood in line.
+///
+/// In the canonical order the breaker stands in front of the limit. A thousand calls that wait for a permit have
+/// been let in already when the first of them fail; without a second look, all of them would be made.
+pub(crate) struct Recalled<S> {
+    step: S,
+    breaker: Option<Breaker>,
+}
+
+impl<S> Recalled<S> {
+    pub(crate) fn new(step: S, breaker: Option<Breaker>) -> Self {
+        Recalled { step, breaker }
+    }
+}
+
+impl<S: Step> Step for Recalled<S> {
+    type In = S::In;
+    type Out = S::Out;
+
+    async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
+        if let Some(breaker) = &self.breaker
+            && let Some(refusal) = breaker.0.switch.recall(Instant::now)
+        {
+            return Err(Place { cx, step: &self.step }.refused(&refusal));
+        }
+        self.step.run(input, cx).await
+    }
+
+    fn about(&self) -> About<'_> {
+        self.step.about()
+    }
+}

@@ -1,0 +1,534 @@
+//! Breakers: when they open, whom they let through, and what the refused are told.
+
+mod hammer;
+mod model;
+mod storm;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use llmspell::{Breaker, Context, Error, Guarded, Hedge, Kind, Policy, Retry, Step, race, step, value};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::probe::{Probe, Watch, ms};
+
+/// A step that takes a millisecond and gives what it is told to.
+fn told() -> impl Step<In = Result<u32, Error>, Out = u32> {
+    step(|result: Result<u32, Error>, _| async move {
+        sleep(ms(1)).await;
+        result
+    })
+}
+
+fn busy() -> Error {
+    Error::overloaded("503")
+}
+
+/// Opens after two failures in a row, for a second.
+fn touchy() -> Breaker {
+    Breaker::new().in_a_row(2).open_for(ms(1000)).without_jitter()
+}
+
+async fn fail<S: Step<In = Result<u32, Error>>>(step: &S, times: u32) {
+    for _ in 0..times {
+        assert!(step.run(Err(busy()), &Context::new()).await.is_err());
+    }
+}
+
+async fn opened<S>(step: S) -> (Guarded<S>, Breaker)
+where
+    S: Step<In = Result<u32, Error>, Out = u32>,
+{
+    let breaker = touchy();
+    let step = step.breaker(breaker.clone());
+    fail(&step, 2).await;
+    assert!(!breaker.is_closed());
+    (step, breaker)
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_opens_at_a_share_of_failures_and_refuses_without_running() {
+    let watch = Watch::default();
+    let seen = watch.clone();
+    let step = step(move |n: u32, _| {
+        let alive = seen.enter();
+        async move {
+            alive.complete();
+            if n.is_multiple_of(2) { Ok(n) } else { Err(Error::failed("no").transient()) }
+        }
+    });
+    let step = step.named("ask").breaker(Breaker::new());
+    let cx = Context::new();
+    for n in 0..20 {
+        assert_eq!(step.run(n, &cx).await.is_ok(), n % 2 == 0, "{n}");
+    }
+    let refused = step.run(20, &cx).await.unwrap_err();
+    assert_eq!((refused.kind(), watch.begun()), (Kind::Rejected, 20));
+    assert_eq!(
+        refused.to_string(),
+        "ask: not tried: the breaker is open, because 10 of 20 calls failed within 30 s (50 %), the last: ask: no"
+    );
+    let wait = refused.retry_after().unwrap();
+    assert!((ms(5000)..ms(6250)).contains(&wait), "{wait:?}");
+    assert!(refused.hint().unwrap().starts_with("come back in "), "{refused:#}");
+    assert!(refused.is_transient());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_few_calls_prove_nothing() {
+    let breaker = Breaker::new();
+    let step = told().breaker(breaker.clone());
+    fail(&step, 19).await;
+    assert!(breaker.is_closed());
+    fail(&step, 1).await;
+    assert!(!breaker.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_the_doing_of_the_other_side_does_not_count() {
+    let breaker = Breaker::new().in_a_row(1).counts(|_| true);
+    let step = told().breaker(breaker.clone());
+    for kind in [Kind::Rejected, Kind::Cancelled, Kind::Invalid] {
+        step.run(Err(Error::new(kind, "x").transient()), &Context::new()).await.unwrap_err();
+        assert!(breaker.is_closed(), "{kind}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_timeouts_overload_panics_denials_and_transient_errors_count() {
+    for kind in [Kind::Timeout, Kind::Overloaded, Kind::Panicked, Kind::Denied, Kind::Failed] {
+        for transient in [true, false] {
+            let breaker = Breaker::new().in_a_row(1);
+            let error = Error::new(kind, "x");
+            let error = if transient { error.transient() } else { error.permanent() };
+            told().breaker(breaker.clone()).run(Err(error), &Context::new()).await.unwrap_err();
+            assert_eq!(breaker.is_closed(), kind == Kind::Failed && !transient, "{kind} {transient}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_an_error_ends_a_row_of_failures() {
+    let breaker = touchy();
+    let step = told().breaker(breaker.clone());
+    for _ in 0..5 {
+        fail(&step, 1).await;
+        step.run(Err(Error::failed("404").permanent()), &Context::new()).await.unwrap_err();
+    }
+    assert!(breaker.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_tried_in_vain_counts_as_its_last_attempt() {
+    let tried = |last: Error| {
+        let attempts = Arc::new(AtomicUsize::new(0));
+        step(move |_: Result<u32, Error>, _| {
+            let error = if attempts.fetch_add(1, Ordering::SeqCst) == 0 { busy() } else { last.clone() };
+            async move { Err::<u32, _>(error) }
+        })
+        .retry(Retry::immediately().max_attempts(2))
+    };
+    for (last, counts) in [(Error::denied("402"), true), (Error::new(Kind::Rejected, "x"), false)] {
+        let breaker = Breaker::new().in_a_row(1).counts(|error| error.kind() == Kind::Denied);
+        let error = tried(last).breaker(breaker.clone()).run(Ok(0), &Context::new()).await.unwrap_err();
+        assert_eq!((error.kind(), breaker.is_closed()), (Kind::Exhausted, !counts));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_is_a_failure_wherever_it_is_caught() {
+    for early in [true, false] {
+        let breaker = Breaker::new().in_a_row(2);
+        let panics = step(move |_: u32, _| {
+            assert!(!early, "before there is a future");
+            async move { if early { Ok(0) } else { panic!("in the future") } }
+        });
+        let step = Arc::new(panics.breaker(breaker.clone()));
+        let outcomes = step.clone().stream(0..2, &Context::new()).limit(1).collect().await;
+        assert!(outcomes.iter().all(|outcome| outcome.result.as_ref().unwrap_err().kind() == Kind::Panicked));
+        assert!(!breaker.is_closed(), "{early}");
+    }
+}
+
+/// A panic elsewhere that drops a call in flight says nothing about the other side.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_another_panic_drops_has_not_failed() {
+    let breaker = Breaker::new().in_a_row(1);
+    let guarded = Arc::new(told().breaker(breaker.clone()));
+    let consumer = step(move |(), _| {
+        let guarded = guarded.clone();
+        async move {
+            let cx = Context::new();
+            let mut call = std::pin::pin!(guarded.run(Ok(1), &cx));
+            let started = std::future::poll_fn(|task| Poll::Ready(call.as_mut().poll(task).is_pending())).await;
+            assert!(!started, "the consumer");
+            Ok(())
+        }
+    });
+    let outcome = consumer.stream([()], &Context::new()).next().await.unwrap();
+    assert_eq!(outcome.result.unwrap_err().kind(), Kind::Panicked);
+    assert!(breaker.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_succeeds_closes_it() {
+    let (step, breaker) = opened(told()).await;
+    sleep(ms(999)).await;
+    assert_eq!(step.run(Ok(1), &Context::new()).await.unwrap_err().kind(), Kind::Rejected);
+    sleep(ms(1)).await;
+    assert_eq!(step.run(Ok(1), &Context::new()).await.unwrap(), 1);
+    assert!(breaker.is_closed());
+    fail(&step, 1).await;
+    assert!(breaker.is_closed(), "what was before is forgotten");
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_open_lets_one_through_and_tells_the_others_to_come_back() {
+    let (step, breaker) = opened(told()).await;
+    sleep(ms(1000)).await;
+    let cx = Context::new();
+    let calls = (0..50).map(|_| Ok(1));
+    let outcomes = Arc::new(step).stream(calls, &cx).limit(50).collect().await;
+    let refused: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err()).collect();
+    assert_eq!(refused.len(), 49);
+    assert!(refused.iter().all(|error| error.retry_after() == Some(ms(1000))));
+    assert_eq!(
+        refused[0].to_string(),
+        "not tried: the breaker waits for its probes; it opened because 2 calls in a row failed, the last: 503"
+    );
+    assert!(breaker.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_probes_must_all_succeed() {
+    let breaker = touchy().probes(3);
+    let step = Arc::new(told().breaker(breaker.clone()));
+    fail(&step, 2).await;
+    sleep(ms(1000)).await;
+    let cx = Context::new();
+    let outcomes = step.clone().stream((0..4).map(Ok), &cx).limit(4).collect().await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3, "three at a time");
+    assert!(breaker.is_closed());
+
+    fail(&step, 2).await;
+    sleep(ms(1000)).await;
+    for _ in 0..2 {
+        step.run(Ok(1), &cx).await.unwrap();
+        assert!(!breaker.is_closed());
+    }
+    fail(&step, 1).await;
+    assert_eq!(step.run(Ok(1), &cx).await.unwrap_err().kind(), Kind::Rejected, "open again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_fails_opens_it_for_longer_up_to_a_bound() {
+    let breaker = touchy().max_open(ms(5000));
+    let step = told().breaker(breaker.clone());
+    fail(&step, 2).await;
+    for (round, open) in [1000, 2000, 4000, 5000, 5000].into_iter().enumerate() {
+        let refused = step.run(Ok(1), &Context::new()).await.unwrap_err();
+        assert_eq!(refused.retry_after(), Some(ms(open)), "round {round}");
+        assert_eq!(refused.message().contains("a probe failed: 503"), round > 0, "{refused}");
+        sleep(ms(open)).await;
+        assert_eq!(step.run(Err(busy()), &Context::new()).await.unwrap_err().kind(), Kind::Overloaded);
+    }
+    sleep(ms(5000)).await;
+    step.run(Ok(1), &Context::new()).await.unwrap();
+    fail(&step, 2).await;
+    let refused = step.run(Ok(1), &Context::new()).await.unwrap_err();
+    assert_eq!(refused.retry_after(), Some(ms(1000)), "once closed, it begins anew");
+}
+
+/// Many processes open together; no tenth of the time they spread over gets much more than its share.
+#[tokio::test(start_paused = true)]
+async fn breakers_that_open_together_do_not_probe_together() {
+    let mut slots = [0; 10];
+    for _ in 0..1000 {
+        let step = told().breaker(Breaker::new().in_a_row(1).open_for(ms(4000)));
+        step.run(Err(busy()), &Context::new()).await.unwrap_err();
+        let wait = step.run(Ok(1), &Context::new()).await.unwrap_err().retry_after().unwrap();
+        slots[((wait - ms(4000)).as_millis() / 100) as usize] += 1;
+    }
+    assert!(slots.iter().all(|slot| (50..170).contains(slot)), "{slots:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_leaves_the_other_side_alone_as_long_as_it_asked() {
+    let breaker = touchy();
+    let step = told().breaker(breaker.clone());
+    let asked = busy().with_retry_after(Duration::from_secs(90));
+    step.run(Err(asked), &Context::new()).await.unwrap_err();
+    fail(&step, 1).await;
+    let refused = step.run(Ok(1), &Context::new()).await.unwrap_err();
+    assert_eq!(refused.retry_after(), Some(ms(89_999)), "also if it was not the last failure that asked");
+}
+
+/// Gives what it is told to, but hangs instead of succeeding while the flag is up.
+fn hanging(flag: &Arc<AtomicBool>) -> impl Step<In = Result<u32, Error>, Out = u32> {
+    let flag = flag.clone();
+    step(move |result: Result<u32, Error>, _| {
+        let hangs = result.is_ok() && flag.load(Ordering::SeqCst);
+        async move {
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            result
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_probe_frees_its_place_and_decides_nothing() {
+    let hangs = Arc::new(AtomicBool::new(true));
+    let breaker = touchy();
+    let step = Arc::new(hanging(&hangs).idempotent().breaker(breaker.clone()));
+    fail(&step, 2).await;
+    sleep(ms(1000)).await;
+    let cx = Context::new();
+    for _ in 0..3 {
+        let error = step.clone().timeout(ms(10)).run(Ok(1), &cx).await.unwrap_err();
+        assert_eq!((error.kind(), breaker.is_closed()), (Kind::Timeout, false));
+        assert_eq!(race((step.clone(), value(2u32))).run(Ok(1), &cx).await.unwrap(), 2);
+        drop(step.clone().stream([Ok(1)], &cx).next());
+    }
+    // A hedge of a probe is refused, and takes no place.
+    let hedged = step.clone().hedge(Hedge::after(ms(5))).timeout(ms(20));
+    assert_eq!(hedged.run(Ok(1), &cx).await.unwrap_err().kind(), Kind::Timeout);
+    hangs.store(false, Ordering::SeqCst);
+    assert_eq!(step.run(Ok(1), &cx).await.unwrap(), 1, "the place is free");
+    assert!(breaker.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_calls_can_be_made_to_count() {
+    let hangs = Arc::new(AtomicBool::new(true));
+    let breaker = touchy().counting_dropped();
+    let step = hanging(&hangs).breaker(breaker.clone()).timeout(ms(10));
+    for closed in [true, false] {
+        step.run(Ok(1), &Context::new()).await.unwrap_err();
+        assert_eq!(breaker.is_closed(), closed);
+    }
+    sleep(ms(1000)).await;
+    step.run(Ok(1), &Context::new()).await.unwrap_err();
+    let refused = step.run(Ok(1), &Context::new()).await.unwrap_err();
+    assert!(refused.message().contains("a probe failed: dropped before it ended"), "{refused}");
+}
+
+/// Three calls are under way when it opens. What becomes of them changes nothing any more.
+#[tokio::test(start_paused = true)]
+async fn calls_from_before_it_opened_have_no_say() {
+    let breaker = touchy();
+    let late = step(|(delay, result): (u64, Result<u32, Error>), _| async move {
+        sleep(ms(delay)).await;
+        result
+    });
+    let step = Arc::new(late.breaker(breaker.clone()));
+    let cx = Context::new();
+    let calls = [(1, Err(busy())), (2, Err(busy())), (1100, Err(busy())), (1200, Ok(1))];
+    let mut old = step.clone().stream(calls, &cx);
+    for _ in 0..2 {
+        old.next().await.unwrap();
+    }
+    assert!(!breaker.is_closed());
+    sleep(ms(1050)).await;
+    // Half-open, while the probe is on its way, an old call fails and another succeeds.
+    let mut probe = step.clone().stream([(500, Ok(1))], &cx);
+    let both = async { (old.next().await, old.next().await) };
+    let ((failed, succeeded), probed) = tokio::join!(both, async {
+        let refused = async {
+            sleep(ms(400)).await;
+            step.run((0, Ok(1)), &cx).await.unwrap_err()
+        };
+        let (probed, refused) = tokio::join!(probe.next(), refused);
+        assert!(refused.message().contains("waits for its probes"), "{refused}");
+        probed
+    });
+    assert!(!failed.unwrap().is_ok() && succeeded.unwrap().is_ok() && probed.unwrap().is_ok());
+    assert!(breaker.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_older_than_the_window_is_forgotten() {
+    let breaker = Breaker::new().min_calls(4).window(ms(10_000));
+    let step = told().breaker(breaker.clone());
+    fail(&step, 3).await;
+    sleep(ms(10_000)).await;
+    fail(&step, 3).await;
+    assert!(breaker.is_closed(), "a long idle time empties it");
+    sleep(ms(4000)).await;
+    for _ in 0..4 {
+        step.run(Ok(1), &Context::new()).await.unwrap();
+    }
+    sleep(ms(6000)).await;
+    fail(&step, 1).await;
+    assert!(breaker.is_closed(), "one of five: the early failures are gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn clones_share_their_state_and_settings_begin_anew() {
+    let breaker = touchy();
+    let (read, write) = (told().breaker(breaker.clone()), told().breaker(breaker.clone()));
+    fail(&read, 1).await;
+    fail(&write, 1).await;
+    assert!(!breaker.is_closed());
+    assert!(breaker.clone().probes(2).is_closed());
+    breaker.reset();
+    assert_eq!(read.run(Ok(1), &Context::new()).await.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_around_it_waits_for_the_probe_instead_of_wasting_its_attempts() {
+    let (step, _) = opened(told()).await;
+    let (started, cx) = (Instant::now(), Context::new());
+    let patient = Arc::new(step).retry(Retry::exponential().base(ms(1)).max_attempts(2));
+    let outcome = patient.observed().run(Ok(1), &cx).await.unwrap();
+    assert_eq!((outcome.result.unwrap(), outcome.provenance.retries), (1, 1));
+    assert_eq!(started.elapsed(), ms(1001));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_will_not_wait_so_long_gives_up_at_once() {
+    let (step, _) = opened(told()).await;
+    let step = Arc::new(step);
+    for impatient in [
+        step.clone().retry(Retry::exponential().max_wait(ms(500))).boxed(),
+        step.clone().retry(Retry::exponential()).deadline(ms(500)).boxed(),
+    ] {
+        let started = Instant::now();
+        let outcome = impatient.fallback(value(7u32)).observed().run(Ok(1), &Context::new()).await.unwrap();
+        assert_eq!((outcome.result.unwrap(), started.elapsed()), (7, ms(0)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_stays_open_is_not_waited_for() {
+    let breaker = Breaker::new().in_a_row(1).until_reset();
+    let step = Arc::new(told().breaker(breaker.clone()));
+    fail(&step, 1).await;
+    sleep(Duration::from_secs(1_000_000)).await;
+    let started = Instant::now();
+    let error = step.clone().retry(Retry::exponential()).run(Ok(1), &Context::new()).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry_after(), error.attempts()), (Kind::Rejected, None, 1));
+    assert_eq!((error.is_transient(), started.elapsed()), (false, ms(0)));
+    breaker.reset();
+    assert_eq!(step.run(Ok(1), &Context::new()).await.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_of_a_breaker_inside_do_not_trip_one_outside() {
+    let (inner, outer) = (touchy().until_reset(), Breaker::new().in_a_row(3).counts(|_| true));
+    let step = told().breaker(inner).retry(Retry::immediately().max_attempts(2)).breaker(outer.clone());
+    for _ in 0..20 {
+        step.run(Err(busy()), &Context::new()).await.unwrap_err();
+    }
+    assert!(outer.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_tell_every_change_and_the_report_counts_the_refused() {
+    for in_front in [true, false] {
+        let breaker = touchy();
+        let step = if in_front {
+            told().named("ask").breaker(breaker).boxed()
+        } else {
+            told().breaker(breaker).named("ask").boxed()
+        };
+        let cx = Context::recording();
+        for wait in [0, 0, 0, 0, 1000, 2000] {
+            sleep(ms(wait)).await;
+            let result = if wait == 2000 { Ok(1) } else { Err(busy()) };
+            let _ = step.run(result, &cx).await;
+        }
+        let mut seen = Vec::new();
+        for event in cx.events() {
+            let json = serde_json::to_value(&event).unwrap();
+            if json["fact"]["event"].as_str().unwrap().starts_with("breaker_") {
+                assert_eq!(event.path.as_str(), if in_front { "" } else { "ask" });
+                let mut fact = json["fact"].clone();
+                let step = fact.as_object_mut().unwrap().remove("step");
+                assert_eq!(step, in_front.then(|| "ask".into()));
+                assert_eq!(serde_json::from_value::<llmspell::Event>(json).unwrap(), event);
+                seen.push(fact);
+            }
+        }
+        let opened = |failures: u32, ms: f64| {
+            json!({
+                "event": "breaker_opened", "failures": failures, "calls": failures, "for_ms": ms,
+                "error": { "kind": "overloaded", "message": "503" },
+            })
+        };
+        let event = |name: &str| json!({ "event": format!("breaker_{name}") });
+        let [refused, half_open] = ["refused", "half_open"].map(event);
+        let wanted = [
+            opened(2, 1000.0),
+            refused.clone(),
+            refused,
+            half_open.clone(),
+            opened(1, 2000.0),
+            half_open,
+            event("closed"),
+        ];
+        assert_eq!(seen, wanted);
+        let report = cx.report();
+        assert_eq!((report.steps[0].path.as_str(), report.steps[0].refused), ("ask", 2));
+        assert_eq!(report.steps[0].calls, if in_front { 4 } else { 6 });
+        assert!(report.to_string().contains("refused"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_in_line_are_called_off_when_it_opens() {
+    let watch = Watch::default();
+    let probe = Probe { error: Some(busy()), ..Probe::ok(10).watched(&watch) };
+    let breaker = touchy();
+    let policy = Policy::new().breaker(breaker.clone()).limit(2);
+    let outcomes = probe.policy(policy).stream(0..100, &Context::new()).limit(100).collect().await;
+    assert_eq!(watch.begun(), 2, "not one of those that stood in line");
+    let refused = |error: &Error| error.kind() == Kind::Rejected && error.retry_after().is_some();
+    assert_eq!(outcomes.iter().filter(|outcome| refused(outcome.result.as_ref().unwrap_err())).count(), 98);
+
+    sleep(ms(1000)).await;
+    let again = Policy::new().breaker(breaker.clone()).limit(2);
+    assert_eq!(Probe::ok(1).policy(again).run(1, &Context::new()).await.unwrap(), 1, "a probe passes");
+    assert!(breaker.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_policy_it_sees_each_attempt_with_its_timeout() {
+    let breaker = touchy();
+    let policy = Policy::new()
+        .timeout(ms(10))
+        .breaker(breaker.clone())
+        .retry(Retry::immediately().max_attempts(3))
+        .deadline(ms(500));
+    let error = Probe::ok(100).policy(policy).run(1, &Context::new()).await.unwrap_err();
+    assert_eq!(
+        error.causes().iter().map(Error::kind).collect::<Vec<_>>(),
+        [Kind::Timeout, Kind::Timeout, Kind::Rejected]
+    );
+    assert!(error.message().contains("before the deadline") || error.attempts() == 3, "{error}");
+    assert!(!breaker.is_closed());
+}
+
+#[test]
+#[should_panic(expected = "without a probe it would never close")]
+fn no_probes_are_refused_at_once() {
+    let _ = Breaker::new().probes(0);
+}
+
+#[test]
+#[should_panic(expected = "above 0 and up to 1, not at 0")]
+fn a_share_of_nothing_is_refused_at_once() {
+    let _ = Breaker::new().open_at(0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn times_may_be_as_long_as_one_likes() {
+    let breaker = Breaker::new().in_a_row(1).open_for(Duration::MAX).max_open(Duration::MAX).window(Duration::MAX);
+    let step = told().breaker(breaker.clone());
+    step.run(Err(busy().with_retry_after(Duration::MAX)), &Context::new()).await.unwrap_err();
+    assert!(step.run(Ok(1), &Context::new()).await.unwrap_err().retry_after() > Some(Duration::from_secs(1 << 31)));
+}

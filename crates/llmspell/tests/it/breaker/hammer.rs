@@ -1,0 +1,76 @@
+//! Half-open under fire from several threads.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use llmspell::{Breaker, Context, Error, Kind, Step, step};
+
+use crate::probe::{Watch, ms};
+
+/// Thousands of calls from four threads at a breaker that half-opens every few microseconds. None of them succeeds,
+/// so each that is let in is a probe; they fail, say nothing, panic, or are dropped on the way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn never_more_probes_than_allowed() {
+    for most in [1, 2, 5] {
+        let open = Duration::from_micros(20);
+        let breaker = Breaker::new().in_a_row(1).open_for(open).max_open(open).probes(most);
+        let opens = step(|_: usize, _| async { Err::<(), _>(Error::overloaded("first")) }).breaker(breaker.clone());
+        opens.run(0, &Context::new()).await.unwrap_err();
+
+        let watch = Watch::default();
+        let seen = watch.clone();
+        let probe = step(move |n: usize, _| {
+            let alive = seen.enter();
+            async move {
+                let _alive = alive;
+                for _ in 0..n % 4 {
+                    tokio::task::yield_now().await;
+                }
+                match n % 11 {
+                    0 => Err::<(), _>(Error::invalid("says nothing")),
+                    1 => panic!("a probe"),
+                    2 => std::future::pending().await,
+                    _ => Err(Error::overloaded("again")),
+                }
+            }
+        });
+        // Dropped while they run, at the second poll.
+        let guarded = Arc::new(probe.breaker(breaker.clone()));
+        let refused = Arc::new(AtomicUsize::new(0));
+        let count = refused.clone();
+        let call = step(move |n: usize, cx: Context| {
+            let (guarded, count) = (guarded.clone(), count.clone());
+            async move {
+                let result = if n.is_multiple_of(3) || n % 11 == 2 {
+                    tokio::select! {
+                        biased;
+                        result = guarded.run(n, &cx) => result,
+                        () = tokio::task::yield_now() => Ok(()),
+                    }
+                } else {
+                    guarded.run(n, &cx).await
+                };
+                if result.is_err_and(|error| error.kind() == Kind::Rejected) {
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+                Ok(())
+            }
+        });
+        let outcomes = call.stream(0..30_000, &Context::new()).limit(16).collect().await;
+        assert_eq!(outcomes.len(), 30_000);
+        assert!(watch.most_at_once() <= most as usize, "{} of {most}", watch.most_at_once());
+        assert_eq!(watch.alive(), 0);
+        assert!(watch.begun() > 100, "{} probes", watch.begun());
+        assert!(refused.load(Ordering::Relaxed) > 100);
+
+        // No place was lost on the way.
+        tokio::time::sleep(ms(5)).await;
+        let closes = step(|n: usize, _| async move { Ok(n) }).breaker(breaker.clone());
+        for n in 0..most as usize {
+            assert!(!breaker.is_closed());
+            closes.run(n, &Context::new()).await.unwrap();
+        }
+        assert!(breaker.is_closed());
+    }
+}

@@ -1,0 +1,231 @@
+//! A breaker against a model of it that is as simple as can be: it keeps everything and counts anew each time.
+
+use std::pin::Pin;
+use std::task::{Context as Task, Poll, Waker};
+
+use llmspell::{Breaker, Context, Error, Kind, Result, Step, step};
+use proptest::prelude::*;
+use tokio::sync::oneshot;
+
+use crate::probe::ms;
+
+#[derive(Clone, Debug)]
+enum Op {
+    /// A call begins.
+    Begin,
+    /// One of the calls under way, by its place among them, ends.
+    End(usize, End),
+    /// Time passes, in milliseconds.
+    Pass(u64),
+    Reset,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Succeed,
+    Fail,
+    Ignore,
+    Drop,
+}
+
+#[derive(Clone, Debug)]
+struct Case {
+    share: f64,
+    min_calls: u64,
+    in_a_row: Option<u64>,
+    probes: u32,
+    counting_dropped: bool,
+    ops: Vec<Op>,
+}
+
+const WINDOW: u64 = 100;
+const BUCKET: u64 = 10;
+const OPEN: u64 = 50;
+const MAX_OPEN: u64 = 180;
+
+fn cases() -> impl Strategy<Value = Case> {
+    let end = prop_oneof![3 => Just(End::Succeed), 5 => Just(End::Fail), 1 => Just(End::Ignore), 2 => Just(End::Drop)];
+    let op = prop_oneof![
+        12 => Just(Op::Begin),
+        10 => (any::<usize>(), end).prop_map(|(place, end)| Op::End(place, end)),
+        5 => (0..15u64).prop_map(Op::Pass),
+        2 => (0..250u64).prop_map(Op::Pass),
+        1 => prop::bool::weighted(0.1).prop_map(|reset| if reset { Op::Reset } else { Op::Begin }),
+    ];
+    let shares = prop_oneof![Just(0.1), Just(0.5), Just(0.55), Just(1.0)];
+    let settings = (shares, 1..6u64, prop::option::of(1..4u64), 1..4u32, any::<bool>());
+    (settings, prop::collection::vec(op, 0..200)).prop_map(|(settings, ops)| {
+        let (share, min_calls, in_a_row, probes, counting_dropped) = settings;
+        Case { share, min_calls, in_a_row, probes, counting_dropped, ops }
+    })
+}
+
+/// What the breaker should be like.
+struct Model {
+    case: Case,
+    now: u64,
+    state: State,
+    /// Changes of state so far.
+    era: u64,
+    /// When calls ended that count, and whether they failed.
+    log: Vec<(u64, bool)>,
+    failed_probes: u32,
+    /// Calls under way: when they were let in, and whether as probes.
+    calls: Vec<(u64, bool)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum State {
+    Closed,
+    Open { until: u64 },
+    HalfOpen { successes: u32 },
+}
+
+impl Model {
+    fn enter(&mut self, state: State) {
+        self.state = state;
+        self.era += 1;
+    }
+
+    /// How long a caller is told to wait if it is refused.
+    fn begin(&mut self) -> Result<(), u64> {
+        if let State::Open { until } = self.state {
+            if self.now < until {
+                return Err(until - self.now);
+            }
+            self.enter(State::HalfOpen { successes: 0 });
+        }
+        let probe = self.state != State::Closed;
+        let probing = self.calls.iter().filter(|(_, probe)| *probe).count();
+        if probe && probing >= self.case.probes as usize {
+            return Err((OPEN << self.failed_probes).min(MAX_OPEN));
+        }
+        self.calls.push((self.era, probe));
+        Ok(())
+    }
+
+    fn end(&mut self, place: usize, end: End) {
+        let (era, _) = self.calls.remove(place);
+        let failed = match end {
+            End::Succeed => false,
+            End::Fail => true,
+            End::Drop if self.case.counting_dropped => true,
+            End::Ignore | End::Drop => return,
+        };
+        if era != self.era {
+            return;
+        }
+        match self.state {
+            State::Closed => {
+                self.log.push((self.now, failed));
+                if failed && self.is_too_much() {
+                    self.open();
+                }
+            }
+            State::HalfOpen { .. } if failed => {
+                self.failed_probes += 1;
+                self.open();
+            }
+            State::HalfOpen { successes } if successes + 1 == self.case.probes => self.close(),
+            State::HalfOpen { successes } => self.state = State::HalfOpen { successes: successes + 1 },
+            State::Open { .. } => unreachable!("nothing is let in"),
+        }
+    }
+
+    fn is_too_much(&self) -> bool {
+        let origin = self.log[0].0;
+        let bucket = |at: u64| (at - origin) / BUCKET;
+        let recent = || self.log.iter().filter(|(at, _)| bucket(*at) + WINDOW / BUCKET > bucket(self.now));
+        let (calls, failures) = (recent().count(), recent().filter(|(_, failed)| *failed).count());
+        let row = self.log.iter().rev().take_while(|(_, failed)| *failed).count() as u64;
+        let share =
+            calls as u64 >= self.case.min_calls && 100 * failures >= (100.0 * self.case.share).round() as usize * calls;
+        share || self.case.in_a_row.is_some_and(|most| row >= most)
+    }
+
+    fn open(&mut self) {
+        let open = (OPEN << self.failed_probes.min(10)).min(MAX_OPEN);
+        self.enter(State::Open { until: self.now + open });
+    }
+
+    fn close(&mut self) {
+        self.log.clear();
+        self.failed_probes = 0;
+        self.enter(State::Closed);
+    }
+}
+
+type Answer = Result<(), Error>;
+type Call<'a> = (Pin<Box<dyn Future<Output = Answer> + Send + 'a>>, oneshot::Sender<Answer>);
+
+fn poll<F: Future + ?Sized>(work: &mut Pin<Box<F>>) -> Poll<F::Output> {
+    work.as_mut().poll(&mut Task::from_waker(Waker::noop()))
+}
+
+async fn compare(case: Case) {
+    let breaker = Breaker::new()
+        .open_at(case.share)
+        .min_calls(case.min_calls)
+        .window(ms(WINDOW))
+        .open_for(ms(OPEN))
+        .max_open(ms(MAX_OPEN))
+        .probes(case.probes)
+        .without_jitter();
+    let breaker = case.in_a_row.map_or(breaker.clone(), |row| breaker.in_a_row(row));
+    let breaker = if case.counting_dropped { breaker.counting_dropped() } else { breaker };
+    let waits = step(|answer: oneshot::Receiver<Answer>, _| async move { answer.await? });
+    let (guarded, cx) = (waits.breaker(breaker.clone()), Context::new());
+    let mut calls: Vec<Call<'_>> = Vec::new();
+    let ops = case.ops.clone();
+    let mut model =
+        Model { case, now: 0, state: State::Closed, era: 0, log: Vec::new(), failed_probes: 0, calls: Vec::new() };
+
+    for (number, op) in ops.into_iter().enumerate() {
+        match &op {
+            Op::Begin => {
+                let (sender, receiver) = oneshot::channel();
+                let mut call: Pin<Box<dyn Future<Output = Answer> + Send>> = Box::pin(guarded.run(receiver, &cx));
+                match (poll(&mut call), model.begin()) {
+                    (Poll::Pending, Ok(())) => calls.push((call, sender)),
+                    (Poll::Ready(Err(error)), Err(wait)) => {
+                        assert_eq!((error.kind(), error.retry_after()), (Kind::Rejected, Some(ms(wait))), "{number}");
+                    }
+                    (is, should) => panic!("{number}: {is:?}, but {should:?}"),
+                }
+            }
+            Op::End(place, end) if !calls.is_empty() => {
+                let place = place % calls.len();
+                model.end(place, *end);
+                let (mut call, sender) = calls.remove(place);
+                let answer = match end {
+                    End::Succeed => Ok(()),
+                    End::Fail => Err(Error::overloaded("503")),
+                    End::Ignore => Err(Error::invalid("400")),
+                    End::Drop => continue,
+                };
+                sender.send(answer).unwrap();
+                assert!(poll(&mut call).is_ready());
+            }
+            Op::End(..) => {}
+            Op::Pass(time) => {
+                tokio::time::advance(ms(*time)).await;
+                model.now += time;
+            }
+            Op::Reset => {
+                breaker.reset();
+                model.close();
+            }
+        }
+        assert_eq!(breaker.is_closed(), model.state == State::Closed, "{number}: {op:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn it_does_what_the_model_does(case in cases()) {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().start_paused(true).build().unwrap().block_on(compare(case));
+    }
+}
