@@ -5,6 +5,7 @@
 
 #![allow(unreachable_pub, reason = "a benchmark exports nothing")]
 
+mod breaker;
 mod concurrent;
 mod measure;
 mod memory;
@@ -16,12 +17,13 @@ mod timeout;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let groups: [(&str, fn()); 7] = [
+    let groups: [(&str, fn()); 8] = [
         ("concurrent", concurrent::run),
         ("stream", stream::run),
         ("timeout", timeout::run),
         ("race", race::run),
         ("pipeline", pipeline::run),
+        ("breaker", breaker::run),
         ("report", report::run),
         ("memory", memory::run),
     ];

@@ -1,0 +1,98 @@
+//! A closed breaker, beside one by hand.
+
+use std::hint::black_box;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use llmspell::{Breaker, Context, Error, Step, step};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::measure::{Flavour, Row, head};
+
+async fn ready(input: u64) -> llmspell::Result<u64> {
+    Ok(black_box(input) + 1)
+}
+
+/// The least that a breaker by hand does: asks whether it is open, and counts what became of the call.
+#[derive(Default)]
+struct ByHand(Mutex<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    open_until: Option<Instant>,
+    since: Option<Instant>,
+    calls: u64,
+    failures: u64,
+}
+
+impl ByHand {
+    async fn run(&self, input: u64) -> llmspell::Result<u64> {
+        if self.0.lock().expect("not poisoned").open_until.is_some_and(|until| Instant::now() < until) {
+            return Err(Error::failed("open"));
+        }
+        let result = ready(input).await;
+        let now = Instant::now();
+        let mut counts = self.0.lock().expect("not poisoned");
+        if counts.since.is_none_or(|since| now - since > Duration::from_secs(30)) {
+            *counts = Counts { since: Some(now), ..Counts::default() };
+        }
+        counts.calls += 1;
+        counts.failures += u64::from(result.is_err());
+        if counts.calls >= 20 && 2 * counts.failures >= counts.calls {
+            counts.open_until = Some(now + Duration::from_secs(5));
+        }
+        drop(counts);
+        result
+    }
+}
+
+/// Allocations of a call, without a breaker and behind one.
+fn allocations() -> (u64, u64) {
+    let runtime = Flavour::CurrentThread.runtime();
+    let (plain, guarded) = (step(|x, _| ready(x)), step(|x, _| ready(x)).breaker(Breaker::new()));
+    let cx = Context::new();
+    let count = |work: &dyn Fn()| allocation_counter::measure(work).count_total;
+    let of_plain = count(&|| assert!(runtime.block_on(plain.run(1, &cx)).is_ok()));
+    (of_plain, count(&|| assert!(runtime.block_on(guarded.run(1, &cx)).is_ok())))
+}
+
+pub fn run() {
+    head("breaker", "a count of calls and failures behind a lock");
+    for (what, flavour, tasks) in [
+        ("a closed breaker, ready at once", Flavour::CurrentThread, 1),
+        ("a closed breaker, two tasks at it", Flavour::MultiThread, 2),
+    ] {
+        let guarded = Arc::new(step(|x, _| ready(x)).breaker(Breaker::new()));
+        let by_hand = Arc::new(ByHand::default());
+        Row { what, flavour, operations: 200_000, target: None }.compare(
+            async |operations| {
+                let mut set = JoinSet::new();
+                for _ in 0..tasks {
+                    let guarded = guarded.clone();
+                    set.spawn(async move {
+                        let cx = Context::new();
+                        for n in 0..operations / tasks {
+                            black_box(guarded.run(n.into(), &cx).await.expect("nothing fails"));
+                        }
+                    });
+                }
+                set.join_all().await;
+            },
+            async |operations| {
+                let mut set = JoinSet::new();
+                for _ in 0..tasks {
+                    let by_hand = by_hand.clone();
+                    set.spawn(async move {
+                        for n in 0..operations / tasks {
+                            black_box(by_hand.run(n.into()).await.expect("nothing fails"));
+                        }
+                    });
+                }
+                set.join_all().await;
+            },
+        );
+    }
+    let (plain, guarded) = allocations();
+    println!("\n- allocations of a call: {plain}, behind a breaker {guarded} (target: none more)");
+}
