@@ -61,6 +61,11 @@ pub(crate) struct RunArgs {
     #[arg(long, env = "LLMSPELL_UNORDERED", value_parser = BoolishValueParser::new())]
     pub(crate) unordered: bool,
 
+    /// Take every record, even if those before it were denied. By default, a run stops when the servers it talks to ask
+    /// for credentials or money (401, 402, 407), and ends with exit code 4.
+    #[arg(short, long, env = "LLMSPELL_KEEP_GOING", value_parser = BoolishValueParser::new())]
+    pub(crate) keep_going: bool,
+
     /// Stop everything after this time, such as 90s or 10m, and end with exit code 124.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, env = "LLMSPELL_DEADLINE")]
     pub(crate) deadline: Option<Duration>,

@@ -9,6 +9,7 @@ pub(crate) enum Exit {
     Bug = 1,
     Invalid = 2,
     RecordsFailed = 3,
+    /// By the user, or by whoever the run talks to.
     NotAllowed = 4,
     Deadline = 124,
     HungUp = 129,

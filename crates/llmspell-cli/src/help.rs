@@ -13,7 +13,8 @@ Exit codes
   1    a bug in llmspell
   2    wrong usage, or a flow, input or output that cannot be used
   3    the run is complete, but some records failed
-  4    the flow needs a permission that was not given
+  4    the flow needs a permission that was not given; or the run was stopped,
+       because the servers it talks to ask for credentials or money
   124  the time of --deadline was up
   129  the terminal was closed (SIGHUP, unless started with `nohup`)
   130  interrupted (Ctrl-C or SIGTERM): the first time the run takes no more
@@ -41,6 +42,11 @@ unless --unordered is given.
   retries   attempts beyond the first, over all steps
   took_ms   from the start of the first step to the end of the last, waiting
             included; null if that is not known
+
+A run that is stopped takes no more records and finishes those in flight. The
+others have no line and have not failed: the message at the end says from which
+line of the input on. It is stopped by Ctrl-C, and when 10 records in a row, or
+half of at least 20 within 30 s, are \"denied\" (unless --keep-going is given).
 
 A record that is not JSON, or lacks what the flow asks for under `inputs`, is an
 outcome too: \"failed\" with kind \"invalid\" and no path.

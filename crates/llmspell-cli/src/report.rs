@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use llmspell::{Report, StageReport, StepReport};
+use llmspell::{Error, Report, StageReport, StepReport};
 use llmspell_flow::{Ending, Summary};
 
 use crate::meter::per_second;
@@ -38,6 +38,23 @@ pub(crate) fn summary(name: &str, summary: &Summary) -> String {
         (_, None) => text = format!("{text}\nincomplete: the output did not take its last lines"),
     }
     text
+}
+
+/// Why a run took no more records, how many there are, and what to do.
+pub(crate) fn stopped(why: &Error, summary: &Summary) -> String {
+    let denied = why.causes().last().unwrap_or(why);
+    let mut text = format!("error: stopped, because credentials or money are missing: {denied}");
+    let mut hint = "see to them".to_owned();
+    if let Some(rest) = &summary.not_admitted {
+        let more = if rest.is_all { "" } else { "at least " };
+        let (verb, line) = (if rest.records == 1 { "was" } else { "were" }, rest.from_line);
+        text = format!("{text}\n\n{more}{} {verb} not admitted, from line {line} on", counted(rest.records, "record"));
+        hint = format!("{hint}, then run the rest: tail -n +{line}");
+    }
+    if let Some(own) = denied.hint() {
+        hint = format!("{own}\nhint: {hint}");
+    }
+    format!("{text}\n\nhint: {hint}; --keep-going takes every record, whatever is answered")
 }
 
 /// Why records failed: one entry for each step and kind.

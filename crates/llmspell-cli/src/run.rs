@@ -41,6 +41,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     if args.unordered {
         run = run.unordered();
     }
+    if args.keep_going {
+        run = run.keep_going();
+    }
     let watched = watch(run, &cx, meter, interrupts, args.deadline);
     let (summary, stopped) = runtime.block_on(watched);
     // A thread that waits for standard input cannot be woken; it must not keep the program.
@@ -155,6 +158,7 @@ fn end(summary: &Summary, stopped: Option<Exit>) -> Result<Exit, Failure> {
         Ending::Complete if summary.failed > 0 => Ok(Exit::RecordsFailed),
         Ending::Complete | Ending::NobodyReads => Ok(Exit::Ok),
         Ending::Drained => Ok(Exit::Interrupted),
+        Ending::Stopped(why) => Err(Failure { exit: Exit::NotAllowed, text: report::stopped(why, summary) }),
         Ending::InputFailed(error) | Ending::OutputFailed(error) => {
             Err(Failure::invalid(format!("error: {}", story(error))))
         }

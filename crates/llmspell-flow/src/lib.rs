@@ -66,6 +66,8 @@ pub use diagnostic::{Diagnostic, Diagnostics, Source};
 pub use duration::parse_duration;
 pub use flow::{Flow, LoadError};
 pub use permission::Permissions;
-pub use run::{Brake, Ending, FailureGroup, Failures, Input, Output, Progress, Run, Snapshot, Summary, Written};
+pub use run::{
+    Brake, Ending, FailureGroup, Failures, Input, NotAdmitted, Output, Progress, Run, Snapshot, Summary, Written,
+};
 pub use schema::schema;
 pub use toolbox::Toolbox;

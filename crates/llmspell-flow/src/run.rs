@@ -11,12 +11,13 @@ mod output;
 mod place;
 mod progress;
 mod records;
+mod rest;
 mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::{Canceller, Context, Error, Step};
+use llmspell::{Breaker, Canceller, Context, Error, Step};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -24,6 +25,7 @@ pub use failures::{FailureGroup, Failures};
 pub use input::Input;
 pub use output::{Output, Written};
 pub use progress::{Progress, Snapshot};
+pub use rest::NotAdmitted;
 
 use crate::flow::Flow;
 use course::{Course, End, of_lines};
@@ -56,9 +58,14 @@ pub struct Run {
     output: Output,
     limit: Option<usize>,
     ordered: bool,
+    keep_going: bool,
     progress: Arc<Progress>,
     stop: watch::Sender<Stop>,
 }
+
+/// So many records in a row that were denied end a run. More than the breaker's own 3: of a list of addresses, a few
+/// neighbours may well want a password.
+const DENIED: u64 = 10;
 
 /// How much of a run is still wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,6 +104,9 @@ pub enum Ending {
     Complete,
     /// It was told to [drain](Brake::drain): every record that was taken has its line.
     Drained,
+    /// It took no more records, because the last ones were [denied](llmspell::Kind::Denied): every record that was
+    /// taken has its line, and [`Summary::not_admitted`] tells of the others.
+    Stopped(Error),
     /// It was told to [abort](Brake::abort): records in flight have no line.
     Aborted,
     /// Whoever read the output has had enough.
@@ -121,6 +131,8 @@ pub struct Summary {
     pub failed: u64,
     /// Why they failed, by step and kind.
     pub failures: Failures,
+    /// Records that were not taken, if the run was [stopped](Ending::Stopped).
+    pub not_admitted: Option<NotAdmitted>,
     /// From start to end.
     pub took: Duration,
     /// What was written, and where it is; `None` if that is not known.
@@ -131,7 +143,7 @@ impl Run {
     /// A run that keeps the order of the input, and as many records in flight as keep the steps busy.
     pub fn new(flow: Flow, input: Input, output: Output) -> Self {
         let (stop, _) = watch::channel(Stop::No);
-        Run { flow, input, output, limit: None, ordered: true, progress: Arc::default(), stop }
+        Run { flow, input, output, limit: None, ordered: true, keep_going: false, progress: Arc::default(), stop }
     }
 
     /// Keeps at most so many records in flight. The default is what the limits of the steps add up to, and 16 for
@@ -148,6 +160,16 @@ impl Run {
     /// Writes outcomes as they come, not in the order of the input.
     pub fn unordered(mut self) -> Self {
         self.ordered = false;
+        self
+    }
+
+    /// Takes every record, whatever happens to those before it.
+    ///
+    /// By default, a run ends when credentials or money are missing: when 10 records in a row are
+    /// [denied](llmspell::Kind::Denied), or half of at least 20 within 30 s. The rest would fare no better, and what comes
+    /// before that step may cost money.
+    pub fn keep_going(mut self) -> Self {
+        self.keep_going = true;
         self
     }
 
@@ -169,11 +191,13 @@ impl Run {
         let flow = self.flow.into_step();
         let limit = self.limit.unwrap_or_else(|| flow.about().default_in_flight).max(1);
         let (records, intake) = Records::new(self.input);
-        let stream = of_lines(flow, progress.clone()).stream(records, &cx).limit(limit);
+        let (lent, rest) = rest::lend(records);
+        let stream = of_lines(flow, progress.clone(), intake.clone()).stream(lent, &cx).limit(limit);
+        let stream = if self.keep_going { stream } else { stream.breaker(Breaker::storms().in_a_row(DENIED)) };
         // Room for the outcomes behind a slow record, so that it does not hold up those after it.
         let stream = if self.ordered { stream.window((8 * limit).clamp(64, 4096)) } else { stream };
         let writer = Writer::new(self.output);
-        let mut course = Course::new(stream, writer, intake, progress);
+        let mut course = Course::new(stream, rest, writer, intake, progress);
         let mut stop = self.stop.subscribe();
         let end = tokio::select! {
             biased;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod commands;
+mod denied;
 mod flows;
 mod http;
 #[cfg(unix)]

@@ -14,32 +14,34 @@ use super::lines::Line;
 use super::outcome_line::OutcomeLine;
 use super::progress::Progress;
 use super::records::{self, Intake};
+use super::rest::Rest;
 use super::writer::{Ended, Writer};
 use super::{Ending, Stop, Summary, reached};
 
 /// How long an aborted run waits for lines to reach the output.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// What a record's task gives: it never fails, so that the time is known also of records that do.
-pub(super) struct Ran {
-    outcome: Outcome<Value>,
-    took: Duration,
-}
-
 /// The flow over lines.
-pub(super) fn of_lines(flow: BoxStep<Value, Value>, progress: Arc<Progress>) -> BoxStep<Line, Ran> {
+pub(super) fn of_lines(
+    flow: BoxStep<Value, Value>,
+    progress: Arc<Progress>,
+    intake: Arc<Intake>,
+) -> BoxStep<Line, Value> {
     let parsed = step(move |line: Line, cx: Context| {
         let flow = flow.clone();
         async move { flow.run(records::parse(&line)?, &cx).await }
     });
-    let observed = Arc::new(parsed.observed());
+    let parsed = Arc::new(parsed);
     let timed = step(move |line: Line, cx: Context| {
-        let (observed, in_flight) = (observed.clone(), progress.enter());
+        let (parsed, intake, in_flight) = (parsed.clone(), intake.clone(), progress.enter());
         async move {
             let _in_flight = in_flight;
             let began = Instant::now();
-            let outcome = observed.run(line, &cx).await?;
-            Ok(Ran { outcome, took: began.elapsed() })
+            let result = parsed.run(line, &cx).await;
+            if let Some(index) = cx.item() {
+                intake.took(index, began.elapsed());
+            }
+            result
         }
     });
     timed.boxed()
@@ -47,7 +49,8 @@ pub(super) fn of_lines(flow: BoxStep<Value, Value>, progress: Arc<Progress>) -> 
 
 /// A run on its way.
 pub(super) struct Course {
-    stream: Streaming<BoxStep<Line, Ran>>,
+    stream: Streaming<BoxStep<Line, Value>>,
+    rest: Rest,
     writer: Writer,
     intake: Arc<Intake>,
     progress: Arc<Progress>,
@@ -66,12 +69,13 @@ pub(super) enum End {
 
 impl Course {
     pub(super) fn new(
-        stream: Streaming<BoxStep<Line, Ran>>,
+        stream: Streaming<BoxStep<Line, Value>>,
+        rest: Rest,
         writer: Writer,
         intake: Arc<Intake>,
         progress: Arc<Progress>,
     ) -> Self {
-        Course { stream, writer, intake, progress, degraded: 0, failures: Failures::default() }
+        Course { stream, rest, writer, intake, progress, degraded: 0, failures: Failures::default() }
     }
 
     /// Writes outcomes until there are no more.
@@ -91,30 +95,18 @@ impl Course {
     }
 
     /// Counts an outcome and makes its line.
-    fn line(&mut self, ran: Outcome<Ran>) -> Vec<u8> {
-        let (line, end) = self.intake.line(ran.index);
-        let line = match ran.result {
-            Ok(Ran { outcome, took }) => OutcomeLine {
-                index: ran.index,
-                line,
-                result: outcome.result,
-                quality: outcome.quality,
-                causes: outcome.causes,
-                retries: outcome.provenance.retries,
-                took: Some(took),
-            },
-            // The record's task was lost, to a panic for example.
-            Err(error) => OutcomeLine {
-                index: ran.index,
-                line,
-                result: Err(error),
-                quality: ran.quality,
-                causes: ran.causes,
-                retries: ran.provenance.retries,
-                took: None,
-            },
+    fn line(&mut self, outcome: Outcome<Value>) -> Vec<u8> {
+        let taken = self.intake.line(outcome.index);
+        let line = OutcomeLine {
+            index: outcome.index,
+            line: taken.number,
+            result: outcome.result,
+            quality: outcome.quality,
+            causes: outcome.causes,
+            retries: outcome.provenance.retries,
+            took: taken.took,
         };
-        self.progress.bytes_done.fetch_max(end, Ordering::Relaxed);
+        self.progress.bytes_done.fetch_max(taken.end, Ordering::Relaxed);
         match &line.result {
             Ok(_) => {
                 self.degraded += u64::from(line.quality != Quality::Full);
@@ -133,15 +125,26 @@ impl Course {
 
     /// Stops what is left, and closes the output.
     pub(super) async fn finish(self, end: End, stop: &mut watch::Receiver<Stop>, began: Instant) -> Summary {
+        let stopped = self.stream.stopped().cloned();
         self.stream.stop().await;
+        let not_admitted = match (&end, &stopped) {
+            (End::Stream, Some(_)) => tokio::select! {
+                biased;
+                () = reached(stop, Stop::Abort) => None,
+                counted = self.rest.count() => counted,
+            },
+            _ => None,
+        };
         let (ending, ended) = match end {
             End::Writer(ended) => (Ending::Complete, Some(ended)),
             End::Aborted => (Ending::Aborted, timeout(LAST_LINES, self.writer.finish(false)).await.ok()),
             End::Stream => {
-                let ending = match self.intake.failure() {
-                    Some(error) => Ending::InputFailed(error.clone()),
-                    None if *stop.borrow() >= Stop::Drain => Ending::Drained,
-                    None => Ending::Complete,
+                let ending = match (self.intake.failure(), stopped) {
+                    // Unless the last record had just been taken.
+                    (_, Some(why)) if not_admitted.is_some() => Ending::Stopped(why),
+                    (Some(error), _) => Ending::InputFailed(error.clone()),
+                    _ if *stop.borrow() >= Stop::Drain => Ending::Drained,
+                    _ => Ending::Complete,
                 };
                 let complete = matches!(ending, Ending::Complete);
                 tokio::select! {
@@ -164,6 +167,7 @@ impl Course {
             degraded: self.degraded,
             failed: counted.failed,
             failures: self.failures,
+            not_admitted,
             took: began.elapsed(),
             written,
         }

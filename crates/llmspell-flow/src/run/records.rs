@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::io::Read;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{self, Poll, ready};
+use std::time::Duration;
 
 use futures_core::Stream;
 use llmspell::{Context, Error, Result};
@@ -25,20 +26,43 @@ pub(crate) struct Records {
     reader: Option<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
     intake: Arc<Intake>,
     pulled: usize,
+    last_line: u64,
 }
 
 /// What else there is to know of what was read.
 #[derive(Default)]
 pub(crate) struct Intake {
-    /// The numbers and the ends of the lines whose records are on their way, by index.
-    lines: Mutex<HashMap<usize, (u64, u64)>>,
+    /// The lines whose records are on their way, by index.
+    lines: Mutex<HashMap<usize, Taken>>,
     failure: OnceLock<Error>,
 }
 
+/// A line whose record was taken.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Taken {
+    /// Its number, from 1.
+    pub(crate) number: u64,
+    /// How many bytes of input there are up to its end.
+    pub(crate) end: u64,
+    /// How long its record took; `None` as long as it has not come to its end.
+    pub(crate) took: Option<Duration>,
+}
+
 impl Intake {
-    /// The number and the end of the line of a record, which is then done with.
-    pub(crate) fn line(&self, index: usize) -> (u64, u64) {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).remove(&index).unwrap_or_default()
+    /// The line of a record, which is then done with.
+    pub(crate) fn line(&self, index: usize) -> Taken {
+        self.lines().remove(&index).unwrap_or_default()
+    }
+
+    /// Notes how long a record took.
+    pub(crate) fn took(&self, index: usize, took: Duration) {
+        if let Some(line) = self.lines().get_mut(&index) {
+            line.took = Some(took);
+        }
+    }
+
+    fn lines(&self) -> MutexGuard<'_, HashMap<usize, Taken>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why reading ended before the end of the input.
@@ -56,7 +80,36 @@ impl Records {
             Context::new().blocking(move |_| read(input, &sender)).await
         });
         let batch = Vec::new().into_iter();
-        (Records { batch, batches, reader: Some(reader), intake: intake.clone(), pulled: 0 }, intake)
+        (Records { batch, batches, reader: Some(reader), intake: intake.clone(), pulled: 0, last_line: 0 }, intake)
+    }
+
+    /// The number of the last line of which a record was made; 0 before the first.
+    pub(crate) fn last_line(&self) -> u64 {
+        self.last_line
+    }
+
+    /// Whether reading broke off.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.intake.failure().is_some()
+    }
+
+    /// The next line, as if no record were made of it.
+    pub(crate) fn poll_line(&mut self, task: &mut task::Context<'_>) -> Poll<Option<Line>> {
+        loop {
+            if let Some(line) = self.batch.next() {
+                return Poll::Ready(Some(line));
+            }
+            let reader = self.poll_reader(task);
+            match self.batches.poll_recv(task) {
+                Poll::Ready(Some(batch)) => self.batch = batch.into_iter(),
+                // The sender is gone, so the thread is as good as done.
+                Poll::Ready(None) => {
+                    ready!(reader);
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
     }
 
     /// Lets the thread start, and takes its result once it has ended.
@@ -76,25 +129,13 @@ impl Stream for Records {
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<Line>> {
         let me = &mut *self;
-        loop {
-            if let Some(line) = me.batch.next() {
-                let mut lines = me.intake.lines.lock().unwrap_or_else(PoisonError::into_inner);
-                lines.insert(me.pulled, (line.number, line.end));
-                drop(lines);
-                me.pulled += 1;
-                return Poll::Ready(Some(line));
-            }
-            let reader = me.poll_reader(task);
-            match me.batches.poll_recv(task) {
-                Poll::Ready(Some(batch)) => me.batch = batch.into_iter(),
-                // The sender is gone, so the thread is as good as done.
-                Poll::Ready(None) => {
-                    ready!(reader);
-                    return Poll::Ready(None);
-                }
-                Poll::Pending => return Poll::Pending,
-            }
+        let line = ready!(me.poll_line(task));
+        if let Some(line) = &line {
+            me.last_line = line.number;
+            me.intake.lines().insert(me.pulled, Taken { number: line.number, end: line.end, took: None });
+            me.pulled += 1;
         }
+        Poll::Ready(line)
     }
 }
 
