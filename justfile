@@ -9,6 +9,10 @@ bench *groups:
     cargo bench -p llmspell --bench patterns -- {{groups}}
     cargo bench -p llmspell --bench hedge -- {{groups}}
 
+# The same work in asyncio, LangChain and Effect: the tables of docs/performance.md, in half an hour.
+peers-bench *tasks:
+    bash bench/peers/run {{tasks}}
+
 # The tests twenty times in a row: a flaky test is a bug.
 soak times="20":
     for n in $(seq {{times}}); do echo "run $n of {{times}}"; cargo test --quiet --workspace || exit 1; done
