@@ -50,6 +50,7 @@ const timeout = () =>
       while (probe.alive > 0) {
         yield* Effect.sleep(10)
       }
+      said[`${name}made`] = probe.started
       said[`${name}most`] = probe.most
     }
     return said

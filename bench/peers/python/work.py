@@ -132,6 +132,7 @@ async def stubborn(call, tried, limited):
             said["running_then"] = probe.alive
         while probe.alive:
             await asyncio.sleep(0.01)
+        said[f"{name}made"] = probe.started
         said[f"{name}most"] = probe.most
     return said
 

@@ -72,6 +72,7 @@ const TASKS: &[Task] = &[
             column("still running then", Said("running_then", 0)),
             column("counted by the system", Said("counted", 0)),
             column("3 attempts: caller free, ms", Said("retry_free_ms", 0)),
+            column("3 attempts: made", Said("retry_made", 0)),
             column("3 attempts: running at once", Said("retry_most", 0)),
             column("6 calls, limit 2: last caller free, ms", Said("limit_free_ms", 0)),
             column("6 calls, limit 2: running at once", Said("limit_most", 0)),

@@ -54,7 +54,7 @@ pub(crate) async fn run() -> Value {
 
     json!({
         "free_ms": millis(free), "running_then": running_then,
-        "retry_free_ms": millis(retry_free), "retry_most": retried.most(),
+        "retry_free_ms": millis(retry_free), "retry_made": retried.started(), "retry_most": retried.most(),
         "limit_free_ms": millis(limit_free), "limit_most": limited.most(),
     })
 }
