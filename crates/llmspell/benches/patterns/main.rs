@@ -1,23 +1,25 @@
 //! What the patterns cost, each beside the hand-written tokio that gives the same guarantee.
 //!
-//! `cargo bench -p llmspell` prints the tables of `benches/README.md`; `-- stream race` only some of them.
+//! `cargo bench -p llmspell --bench patterns` prints the tables of `benches/README.md`; `-- stream race` only some of them.
 //! The figures are CPU time, medians of 15 samples taken in turns.
 
 #![allow(unreachable_pub, reason = "a benchmark exports nothing")]
 
 mod breaker;
 mod concurrent;
+mod floors;
 mod measure;
-mod memory;
 mod pipeline;
 mod race;
 mod report;
 mod stream;
 mod timeout;
+mod work;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let groups: [(&str, fn()); 8] = [
+        ("floors", floors::run),
         ("concurrent", concurrent::run),
         ("stream", stream::run),
         ("timeout", timeout::run),
@@ -25,7 +27,6 @@ fn main() {
         ("pipeline", pipeline::run),
         ("breaker", breaker::run),
         ("report", report::run),
-        ("memory", memory::run),
     ];
     for (name, run) in groups {
         if wanted.is_empty() || wanted.iter().any(|word| word == name) {

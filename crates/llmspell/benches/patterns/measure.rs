@@ -18,6 +18,8 @@ pub enum Flavour {
 }
 
 impl Flavour {
+    pub const BOTH: [Flavour; 2] = [Flavour::CurrentThread, Flavour::MultiThread];
+
     pub fn runtime(self) -> Runtime {
         let mut builder = match self {
             Flavour::CurrentThread => Builder::new_current_thread(),
@@ -41,6 +43,48 @@ impl Flavour {
             Flavour::MultiThread => "two workers",
         }
     }
+
+    /// The CPU time of one operation in nanoseconds.
+    fn sample(self, runtime: &Runtime, operations: u32, work: &impl AsyncFn(u32)) -> f64 {
+        let before = self.cpu_time();
+        runtime.block_on(work(operations));
+        (self.cpu_time() - before).as_secs_f64() * 1e9 / f64::from(operations)
+    }
+
+    /// The CPU time of one operation in nanoseconds, the median of some samples.
+    pub fn cost(self, operations: u32, work: impl AsyncFn(u32)) -> f64 {
+        let runtime = self.runtime();
+        self.sample(&runtime, operations, &work);
+        median((0..SAMPLES).map(|_| self.sample(&runtime, operations, &work)).collect())
+    }
+
+    /// The same of two ways to do it, in turns, so that a change of the machine's mood meets both.
+    pub fn costs(
+        self,
+        operations: u32,
+        samples: usize,
+        ours: impl AsyncFn(u32),
+        theirs: impl AsyncFn(u32),
+    ) -> (f64, f64) {
+        let runtime = self.runtime();
+        let ours = || self.sample(&runtime, operations, &ours);
+        let theirs = || self.sample(&runtime, operations, &theirs);
+        let (mut our_times, mut their_times) = (Vec::new(), Vec::new());
+        // The first round warms up.
+        for round in 0..=samples {
+            let times = if round % 2 == 0 {
+                (ours(), theirs())
+            } else {
+                let theirs = theirs();
+                (ours(), theirs)
+            };
+            if round > 0 {
+                our_times.push(times.0);
+                their_times.push(times.1);
+            }
+        }
+        (median(our_times), median(their_times))
+    }
 }
 
 /// One row of the table.
@@ -54,35 +98,9 @@ pub struct Row {
 }
 
 impl Row {
-    /// Measures both sides in turns, so that a change of the machine's mood meets both, and prints the row.
-    pub fn compare<Ours, Theirs>(&self, ours: Ours, theirs: Theirs)
-    where
-        Ours: AsyncFn(u32),
-        Theirs: AsyncFn(u32),
-    {
-        let runtime = self.flavour.runtime();
-        let sample = |work: &dyn Fn(&Runtime, u32)| {
-            let before = self.flavour.cpu_time();
-            work(&runtime, self.operations);
-            (self.flavour.cpu_time() - before).as_secs_f64() * 1e9 / f64::from(self.operations)
-        };
-        let ours = |runtime: &Runtime, operations| runtime.block_on(ours(operations));
-        let theirs = |runtime: &Runtime, operations| runtime.block_on(theirs(operations));
-        let (mut our_times, mut their_times) = (Vec::new(), Vec::new());
-        for round in 0..=SAMPLES {
-            let times = if round % 2 == 0 {
-                (sample(&ours), sample(&theirs))
-            } else {
-                let theirs = sample(&theirs);
-                (sample(&ours), theirs)
-            };
-            // The first round warms up.
-            if round > 0 {
-                our_times.push(times.0);
-                their_times.push(times.1);
-            }
-        }
-        let (ours, theirs) = (median(our_times), median(their_times));
+    /// Measures both sides and prints the row.
+    pub fn compare(&self, ours: impl AsyncFn(u32), theirs: impl AsyncFn(u32)) {
+        let (ours, theirs) = self.flavour.costs(self.operations, SAMPLES, ours, theirs);
         let target = self.target.map_or(String::new(), |target| format!("≤ {target:.2}"));
         println!(
             "| {} | {} | {ours:.0} | {theirs:.0} | {:.2} | {target} |",

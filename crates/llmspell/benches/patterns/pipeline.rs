@@ -9,12 +9,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::measure::{Flavour, Row, head};
+use crate::work::{drain, ready};
 
 const CAPACITY: usize = 64;
-
-async fn ready(input: u64) -> llmspell::Result<u64> {
-    Ok(black_box(input) + 1)
-}
 
 /// Three tasks, one a stage, with channels between them; the error of a record goes on with it.
 async fn stages(operations: u32) {
@@ -92,16 +89,13 @@ async fn ours(operations: u32, limit: usize) {
         .limit(limit)
         .stage("c", step(|x, _| ready(x)))
         .limit(limit);
-    let mut outcomes = flow.stream((0..operations).map(u64::from), &Context::new()).limit(CAPACITY);
-    while let Some(outcome) = outcomes.next().await {
-        black_box(outcome.result.expect("nothing fails"));
-    }
+    drain(flow.stream((0..operations).map(u64::from), &Context::new()).limit(CAPACITY)).await;
 }
 
 pub fn run() {
     head("pipeline", "three spawned stages over channels of 64: one task a stage, or a `JoinSet` of 16 in each");
-    let operations = 1_000_000;
-    for flavour in [Flavour::CurrentThread, Flavour::MultiThread] {
+    let operations = 200_000;
+    for flavour in Flavour::BOTH {
         Row { what: "3 stages, 1 at a time in each", flavour, operations, target: Some(1.0) }
             .compare(async |operations| ours(operations, 1).await, async |operations| stages(operations).await);
         Row { what: "3 stages, 16 at a time in each", flavour, operations, target: Some(1.0) }.compare(

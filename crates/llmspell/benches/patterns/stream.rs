@@ -1,4 +1,6 @@
-//! `stream` beside a loop over a bounded `JoinSet`.
+//! `stream` beside a loop over a bounded `JoinSet`, and a step on a task of its own beside a spawned one.
+
+#![expect(clippy::disallowed_methods, reason = "the side that is written by hand spawns by hand")]
 
 use std::collections::VecDeque;
 use std::hint::black_box;
@@ -7,42 +9,15 @@ use llmspell::{Context, Step, step};
 use tokio::task::JoinSet;
 
 use crate::measure::{Flavour, Row, head};
+use crate::work::{drain, each, join_set, ready, yields};
 
 const LIMIT: usize = 64;
 
-async fn ready(input: u32) -> llmspell::Result<u32> {
-    Ok(black_box(input) + 1)
-}
-
-async fn yields(input: u32) -> llmspell::Result<u32> {
-    tokio::task::yield_now().await;
-    Ok(black_box(input) + 1)
-}
-
-/// The loop that people write: at most [`LIMIT`] tasks, panics and results told apart.
-async fn join_set<F: Future<Output = llmspell::Result<u32>> + Send + 'static>(operations: u32, work: fn(u32) -> F) {
-    let mut tasks = JoinSet::new();
-    let mut inputs = 0..operations;
-    loop {
-        while tasks.len() < LIMIT
-            && let Some(input) = inputs.next()
-        {
-            tasks.spawn(work(input));
-        }
-        match tasks.join_next().await {
-            Some(output) => {
-                black_box(output.expect("no panic").expect("nothing fails"));
-            }
-            None => break,
-        }
-    }
-}
-
-/// The same with outputs in the order of the inputs; what waits its turn counts against the limit.
+/// The loop over a `JoinSet` with outputs in the order of the inputs; what waits its turn counts against the limit.
 async fn join_set_in_order(operations: u32) {
     let mut tasks = JoinSet::new();
-    let mut waiting: VecDeque<Option<u32>> = VecDeque::new();
-    let mut inputs = 0..operations;
+    let mut waiting: VecDeque<Option<u64>> = VecDeque::new();
+    let mut inputs = 0..u64::from(operations);
     let mut delivered = 0;
     loop {
         while waiting.len() < LIMIT
@@ -63,37 +38,38 @@ async fn join_set_in_order(operations: u32) {
 }
 
 pub fn run() {
-    head("stream", "a loop over a `JoinSet` of at most 64 tasks");
-    for flavour in [Flavour::CurrentThread, Flavour::MultiThread] {
-        let operations = 200_000;
-        let target = Some(1.25);
+    head("stream", "a loop over a `JoinSet` of at most 64 tasks; for one step, `tokio::spawn` and its handle");
+    for flavour in Flavour::BOTH {
+        let (operations, target) = (200_000, Some(1.0));
+        let inputs = |operations: u32| 0..u64::from(operations);
         Row { what: "stream, ready at once", flavour, operations, target }.compare(
             async |operations| {
-                let mut outcomes = step(|x, _| ready(x)).stream(0..operations, &Context::new()).limit(LIMIT);
-                while let Some(outcome) = outcomes.next().await {
-                    black_box(outcome.result.expect("nothing fails"));
-                }
+                drain(step(|x, _| ready(x)).stream(inputs(operations), &Context::new()).limit(LIMIT)).await;
             },
-            async |operations| join_set(operations, ready).await,
+            async |operations| join_set(operations, LIMIT, ready).await,
         );
         Row { what: "stream, each waits once", flavour, operations, target }.compare(
             async |operations| {
-                let mut outcomes = step(|x, _| yields(x)).stream(0..operations, &Context::new()).limit(LIMIT);
-                while let Some(outcome) = outcomes.next().await {
-                    black_box(outcome.result.expect("nothing fails"));
-                }
+                drain(step(|x, _| yields(x)).stream(inputs(operations), &Context::new()).limit(LIMIT)).await;
             },
-            async |operations| join_set(operations, yields).await,
+            async |operations| join_set(operations, LIMIT, yields).await,
         );
         Row { what: "stream in order, ready at once", flavour, operations, target }.compare(
             async |operations| {
-                let outcomes = step(|x, _| ready(x)).stream(0..operations, &Context::new());
-                let mut outcomes = outcomes.limit(LIMIT).ordered();
-                while let Some(outcome) = outcomes.next().await {
-                    black_box(outcome.result.expect("nothing fails"));
-                }
+                let outcomes = step(|x, _| ready(x)).stream(inputs(operations), &Context::new());
+                drain(outcomes.limit(LIMIT).ordered()).await;
             },
             async |operations| join_set_in_order(operations).await,
         );
     }
+    let spawned = step(|x, _| ready(x)).spawned();
+    let flavour = Flavour::CurrentThread;
+    Row { what: "spawned, ready at once", flavour, operations: 100_000, target: None }.compare(
+        async |operations| each(&spawned, operations).await,
+        async |operations| {
+            for n in 0..operations {
+                black_box(tokio::spawn(ready(n.into())).await.expect("no panic").expect("nothing fails"));
+            }
+        },
+    );
 }

@@ -5,13 +5,14 @@ use std::time::Duration;
 use llmspell::{Context, Step, step};
 
 use crate::measure::Flavour;
+use crate::work::ready;
 
 const IN_FLIGHT: usize = 1_000_000;
 
 pub fn run() {
     println!("\n### memory\n");
     let runtime = Flavour::CurrentThread.runtime();
-    let add = || step(|x: u64, _| async move { Ok(x + 1) });
+    let add = || step(|x, _| ready(x));
     let (plain, erased) = (add(), add().boxed());
     let cx = Context::new();
     let allocations = |work: &dyn Fn()| allocation_counter::measure(work).count_total;
