@@ -20,7 +20,7 @@ pub use chunk::{Chunk, ChunkData, Chunks};
 pub(crate) use first::{Contender, Gate, Pulse};
 pub(crate) use label::Label;
 pub use lease::Hold;
-pub(crate) use lease::{Leased, Permits};
+pub(crate) use lease::{Grant, Leased, Permits};
 pub(crate) use retries::Retries;
 pub use signal::Canceller;
 pub use tether::{Custody, Tether};
@@ -156,6 +156,7 @@ impl Context {
     }
 
     /// A context with one more facet.
+    #[inline(always)]
     pub(crate) fn child(&self, facet: Facet) -> Context {
         let path = self.node.as_ref().and_then(|node| node.path.clone());
         Context { node: Some(Arc::new(self.node_with(facet, path))), ..*self }
@@ -166,6 +167,8 @@ impl Context {
         Context { node: Some(Arc::new(self.node_with(facet, Some(path)))), ..*self }
     }
 
+    // Inlined, as `child` is, for the facet is large: it is made where it stays, and not moved there.
+    #[inline(always)]
     fn node_with(&self, facet: Facet, path: Option<Path>) -> Node {
         let (recorder, collects) = match &self.node {
             Some(node) => (node.recorder.clone(), node.collects),
@@ -180,10 +183,10 @@ impl Context {
         self.child(Facet::Scope(Scope { item, ledger: Ledger::default() }))
     }
 
-    /// A context whose provenance counts only if it is [adopted](Context::adopt); this one if nobody
-    /// collects any.
-    pub(crate) fn apart(&self) -> Context {
-        if self.collects() { self.scope(None) } else { self.clone() }
+    /// A context whose provenance counts only if it is [adopted](Context::adopt); `None` if nobody collects
+    /// any, for then this one will do.
+    pub(crate) fn apart(&self) -> Option<Context> {
+        self.collects().then(|| self.scope(None))
     }
 
     /// Whether anybody collects provenance above.

@@ -11,13 +11,13 @@ use std::any::Any;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::task::coop::{poll_proceed, unconstrained};
+use tokio::task::coop::{Unconstrained, poll_proceed, unconstrained};
 use tokio::task::{JoinError, JoinHandle};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 pub(crate) use crew::{Crew, GRACE, Work};
 
@@ -173,20 +173,31 @@ pub(crate) fn after(start: Instant, time: Duration) -> Instant {
 pub(crate) async fn within<F: Future>(deadline: Instant, work: F) -> Option<F::Output> {
     let mut work = pin!(work);
     let mut alarm = pin!(None);
-    poll_fn(|task| {
-        if let Poll::Ready(output) = work.as_mut().poll(task) {
-            return Poll::Ready(Some(output));
-        }
-        if alarm.is_none() {
-            // Unconstrained: work that has used up the task's share of time must not stop the clock.
-            alarm.set(Some(unconstrained(sleep_until(deadline))));
-        }
-        match alarm.as_mut().as_pin_mut() {
-            Some(alarm) => alarm.poll(task).map(|()| None),
-            None => Poll::Pending,
-        }
-    })
-    .await
+    poll_fn(|task| poll_within(&deadline, work.as_mut(), alarm.as_mut(), task)).await
+}
+
+/// What wakes work whose time is up; `None` until it is needed.
+pub(crate) type Alarm = Option<Unconstrained<Sleep>>;
+
+/// One poll of [`within`].
+#[inline]
+pub(crate) fn poll_within<F: Future>(
+    deadline: &Instant,
+    work: Pin<&mut F>,
+    mut alarm: Pin<&mut Alarm>,
+    task: &mut task::Context<'_>,
+) -> Poll<Option<F::Output>> {
+    if let Poll::Ready(output) = work.poll(task) {
+        return Poll::Ready(Some(output));
+    }
+    if alarm.is_none() {
+        // Unconstrained: work that has used up the task's share of time must not stop the clock.
+        alarm.set(Some(unconstrained(sleep_until(*deadline))));
+    }
+    match alarm.as_pin_mut() {
+        Some(alarm) => alarm.poll(task).map(|()| None),
+        None => Poll::Pending,
+    }
 }
 
 /// Gives the scheduler its turn if this task has had its share, so that a loop over work that is always

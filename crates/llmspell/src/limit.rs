@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 pub(crate) use semaphore::{Load, Permit, Semaphore};
 
-use crate::context::{Context, Leased, Permits};
+use crate::context::{Context, Grant, Leased, Permits};
 use crate::error::{Error, Result};
 use crate::event::Fact;
 use crate::executor;
@@ -78,6 +78,11 @@ impl Limit {
         self.load().map(|load| load.available)
     }
 
+    /// What [`Grant::now`] and [`Limit::wait`] take; `None` if there is no limit.
+    pub(crate) fn permits(&self) -> Option<&Arc<Permits>> {
+        self.permits.as_ref()
+    }
+
     /// How busy it is; `None` if there is no limit.
     pub(crate) fn load(&self) -> Option<Load> {
         self.permits.as_ref().map(|permits| permits.load())
@@ -112,22 +117,29 @@ impl Limit {
     ) -> Result<Option<Leased<'a>>> {
         let Some(permits) = &self.permits else { return Ok(None) };
         executor::breathe().await;
-        if let Some(permit) = permits.try_acquire() {
-            return Ok(Some(cx.under_permit(permits, permit, path())));
-        }
+        let grant = match Grant::now(permits) {
+            Some(grant) => grant,
+            None => Limit::wait(permits, cx, name).await.map_err(|error| error.at(|| cx.path()))?,
+        };
+        Ok(Some(cx.under_permit(grant, path())))
+    }
+
+    /// Waits in line for a permit. Apart from the case that one is free, which must be cheap.
+    #[cold]
+    pub(crate) async fn wait<'a>(permits: &'a Arc<Permits>, cx: &Context, name: Option<&str>) -> Result<Grant<'a>> {
         if cx.is_under(permits) {
             let message = "waits for a permit of a limit that it runs under itself, and may wait for ever";
             let hint = "give the inner step a limit of its own";
-            return Err(Error::invalid(message).with_hint(hint).at(|| cx.path()));
+            return Err(Error::invalid(message).with_hint(hint));
         }
         let since = cx.recorder().map(|_| Instant::now());
         let step = || name.map(|name| cx.path().join(name));
         cx.fact(|| Fact::Queued { step: step() });
-        let permit = permits.acquire().await;
+        let grant = Grant::wait(permits).await;
         if let Some(since) = since {
             cx.fact(|| Fact::Admitted { step: step(), waited: since.elapsed() });
         }
-        Ok(Some(cx.under_permit(permits, permit, path())))
+        Ok(grant)
     }
 }
 
@@ -165,10 +177,17 @@ impl<S: Step> Step for Limited<S> {
     type Out = S::Out;
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
-        match self.limit.admit_at(cx, self.step.about().name, || None).await? {
-            Some(cx) => self.step.run(input, &cx).await,
-            None => self.step.run(input, cx).await,
-        }
+        let Some(permits) = &self.limit.permits else { return self.step.run(input, cx).await };
+        executor::breathe().await;
+        let grant = match Grant::now(permits) {
+            Some(grant) => grant,
+            None => {
+                let wait = Limit::wait(permits, cx, self.step.about().name);
+                wait.await.map_err(|error| error.at(|| cx.path()))?
+            }
+        };
+        let cx = cx.under_permit(grant, None);
+        self.step.run(input, &cx).await
     }
 
     fn about(&self) -> About<'_> {

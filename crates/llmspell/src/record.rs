@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -59,20 +60,26 @@ impl Recorder {
     pub(crate) fn record(&self, call: Option<(&Call, &Path)>, item: Option<usize>, fact: Fact) {
         let mut event = Event {
             v: Event::VERSION,
-            at: self.origin.elapsed(),
+            at: Duration::ZERO,
             path: call.map_or_else(Path::root, |(_, path)| path.clone()),
             call: call.map_or(0, |(call, _)| call.id),
             parent: call.map_or(0, |(call, _)| call.parent),
             item,
             fact,
         };
-        if let Some(recording) = &self.recording {
-            let mut recording = lock(recording);
-            // Stamped again under the lock: the tally relies on events in the order of time.
-            event.at = self.origin.elapsed();
-            recording.tally.add(&event);
-            if recording.events.len() < KEPT_EVENTS {
-                recording.events.push(event.clone());
+        match &self.recording {
+            None => event.at = self.origin.elapsed(),
+            Some(recording) => {
+                let mut recording = lock(recording);
+                // Stamped under the lock: the tally relies on events in the order of time.
+                event.at = self.origin.elapsed();
+                recording.tally.add(&event);
+                if recording.events.len() < KEPT_EVENTS {
+                    if self.sinks.is_empty() {
+                        return recording.events.push(event);
+                    }
+                    recording.events.push(event.clone());
+                }
             }
         }
         for reader in &self.sinks {

@@ -1,6 +1,7 @@
 //! What the events of a run add up to.
 
 mod histogram;
+mod spread;
 mod stages;
 mod table;
 mod tally;

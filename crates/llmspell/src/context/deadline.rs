@@ -10,8 +10,24 @@ use tokio::time::Instant;
 use super::Context;
 use crate::error::{Error, Kind, Result};
 use crate::event::Fact;
-use crate::executor::{after, within};
+use crate::executor::after;
 use crate::human;
+
+/// The time that work has; see [`Context::stretch`].
+pub(crate) struct Stretch {
+    from: Instant,
+    pub(crate) until: Instant,
+    /// Whether it ends with that of a step further out.
+    is_outer: bool,
+}
+
+impl Stretch {
+    /// Whether the time was up before it began.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.until <= self.from
+    }
+}
 
 impl Context {
     /// When this work must be done, if there is a deadline.
@@ -30,7 +46,18 @@ impl Context {
     /// [`Step::deadline`](crate::Step::deadline).
     pub fn with_deadline(&self, deadline: Instant) -> Self {
         let earliest = self.deadline.map_or(deadline, |known| known.min(deadline));
-        Context { deadline: Some(earliest), ..self.clone() }
+        self.with_exact_deadline(earliest)
+    }
+
+    #[inline(always)]
+    fn with_exact_deadline(&self, deadline: Instant) -> Self {
+        Context { node: self.node.clone(), deadline: Some(deadline), attempt: self.attempt }
+    }
+
+    /// This context with the deadline of a [`Context::stretch`] of it.
+    #[inline(always)]
+    pub(crate) fn within(&self, stretch: &Stretch) -> Self {
+        self.with_exact_deadline(stretch.until)
     }
 
     /// Whether a plan that begins `wait` from now leaves any time before the deadline.
@@ -51,31 +78,21 @@ impl Context {
         }
     }
 
-    /// Runs work for at most `time`, or for what is left if that is less. The work sees its deadline.
-    ///
-    /// # Errors
-    /// [`Kind::Timeout`], saying whose time was up; and whatever the work returns.
-    pub(crate) async fn for_at_most<T, W>(&self, time: Duration, work: impl FnOnce(Context) -> W) -> Result<T>
-    where
-        W: Future<Output = Result<T>>,
-    {
-        let now = Instant::now();
-        let own = after(now, time);
+    /// A stretch of `time` from now, or of what is left if that is less, for work to run in.
+    #[inline]
+    pub(crate) fn stretch(&self, time: Duration) -> Stretch {
+        let from = Instant::now();
+        let own = after(from, time);
         let outer = self.deadline.filter(|outer| *outer < own);
-        let deadline = outer.unwrap_or(own);
-        if deadline <= now {
-            return Err(self.timed_out(Duration::ZERO, outer.is_some()));
-        }
-        let cx = Context { deadline: Some(deadline), ..self.clone() };
-        match within(deadline, work(cx)).await {
-            Some(result) => result,
-            None => Err(self.timed_out(deadline - now, outer.is_some())),
-        }
+        Stretch { from, until: outer.unwrap_or(own), is_outer: outer.is_some() }
     }
 
-    fn timed_out(&self, after: Duration, outer: bool) -> Error {
+    /// The error of work that has not ended within its time.
+    #[cold]
+    pub(crate) fn timed_out(&self, stretch: &Stretch) -> Error {
+        let after = stretch.until.saturating_duration_since(stretch.from);
         self.fact(|| Fact::TimedOut { after });
-        let message = if outer {
+        let message = if stretch.is_outer {
             "stopped by the deadline of a step around it".to_owned()
         } else {
             format!("timed out after {}", human::duration(after))

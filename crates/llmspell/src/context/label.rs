@@ -12,15 +12,17 @@ use crate::path::Path;
 /// A step nearly always runs in one place, so its path is put together once and not at every call; and if
 /// nothing around it needs a node of its own, neither is its node.
 #[derive(Clone)]
-pub(crate) struct Label {
+pub struct Label {
     name: Arc<str>,
     place: OnceLock<(Option<Path>, Path)>,
+    /// The same below a name that has no node.
+    deep: OnceLock<(Option<Path>, Path)>,
     node: OnceLock<Arc<Node>>,
 }
 
 impl Label {
     pub(crate) fn new(name: Arc<str>) -> Self {
-        Label { name, place: OnceLock::new(), node: OnceLock::new() }
+        Label { name, place: OnceLock::new(), deep: OnceLock::new(), node: OnceLock::new() }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -35,14 +37,23 @@ impl Label {
 impl Context {
     /// The path of a call of the step with this label.
     pub(crate) fn path_of(&self, label: &Label) -> Path {
+        self.known_path(&label.place, |parent| label.join(parent))
+    }
+
+    /// The path of a call of the step with this label inside of one with the label `outer`.
+    pub(crate) fn path_below(&self, outer: &Label, label: &Label) -> Path {
+        self.known_path(&label.deep, |parent| label.join(Some(&outer.join(parent))))
+    }
+
+    fn known_path(&self, place: &OnceLock<(Option<Path>, Path)>, join: impl Fn(Option<&Path>) -> Path) -> Path {
         let parent = self.node.as_ref().and_then(|node| node.path.as_ref());
-        let (known, path) = label.place.get_or_init(|| (parent.cloned(), label.join(parent)));
+        let (known, path) = place.get_or_init(|| (parent.cloned(), join(parent)));
         let here = match (known, parent) {
             (Some(known), Some(parent)) => known.is_same(parent),
             (None, None) => true,
             _ => false,
         };
-        if here { path.clone() } else { label.join(parent) }
+        if here { path.clone() } else { join(parent) }
     }
 
     /// A context for a call of the step with this label.

@@ -58,6 +58,27 @@ impl Lease {
     }
 }
 
+/// A permit that nobody runs under yet, and a node that the last call has left.
+pub(crate) struct Grant<'a> {
+    permits: &'a Arc<Permits>,
+    permit: Permit<'a, Arc<Node>>,
+    spare: Option<Arc<Node>>,
+}
+
+impl<'a> Grant<'a> {
+    /// A permit, if one is free.
+    #[inline(always)]
+    pub(crate) fn now(permits: &'a Arc<Permits>) -> Option<Self> {
+        permits.try_acquire().map(|(permit, spare)| Grant { permits, permit, spare })
+    }
+
+    /// A permit, once one is free.
+    pub(crate) async fn wait(permits: &'a Arc<Permits>) -> Self {
+        let (permit, spare) = permits.acquire().await;
+        Grant { permits, permit, spare }
+    }
+}
+
 /// The context of work that runs under a permit. Dropping it gives the permit back, unless somebody else
 /// holds it too.
 pub(crate) struct Leased<'a> {
@@ -108,21 +129,23 @@ pub struct Hold {
 
 impl Context {
     /// A context whose work runs under `permit`, at another path if one is given.
-    pub(crate) fn under_permit<'a>(
-        &self,
-        permits: &Arc<Permits>,
-        (permit, mut spare): (Permit<'a, Arc<Node>>, Option<Arc<Node>>),
-        path: Option<Path>,
-    ) -> Leased<'a> {
+    #[inline]
+    pub(crate) fn under_permit<'a>(&self, grant: Grant<'a>, path: Option<Path>) -> Leased<'a> {
+        let Grant { permits, permit, mut spare } = grant;
         let path = path.or_else(|| self.node.as_ref()?.path.clone());
         let node = match spare.as_mut().and_then(Arc::get_mut) {
             Some(unshared) => {
                 unshared.take_place(self.node.as_ref(), path);
                 spare
             }
-            None => Some(Arc::new(self.node_with(Facet::Lease(Lease::new(permits)), path))),
+            None => Some(self.leased(permits, path)),
         };
         Leased { cx: Context { node, ..*self }, permit: Some(permit) }
+    }
+
+    #[cold]
+    fn leased(&self, permits: &Arc<Permits>, path: Option<Path>) -> Arc<Node> {
+        Arc::new(self.node_with(Facet::Lease(Lease::new(permits)), path))
     }
 
     /// Whether this work runs under one of `permits`.

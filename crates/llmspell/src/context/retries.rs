@@ -36,6 +36,11 @@ enum Budget {
 }
 
 impl Retries {
+    #[inline(always)]
+    fn new(budget: Budget) -> Self {
+        Retries { budget, shown: AtomicBool::new(false), runaways: OnceLock::new() }
+    }
+
     /// The counters of the budget: spent and allowed.
     fn counters(&self) -> Option<(&AtomicU32, &AtomicU32)> {
         match &self.budget {
@@ -112,15 +117,14 @@ impl Context {
                 Facet::Retries(_) => Some(node),
                 _ => None,
             });
-        let budget = match outer {
-            Some(owner) => Budget::Of(owner.clone()),
-            None => Budget::Own { spent: AtomicU32::new(0), allowed: AtomicU32::new(0) },
+        let Some(owner) = outer else {
+            let budget = Budget::Own { spent: AtomicU32::new(0), allowed: AtomicU32::new(allowance) };
+            return self.child(Facet::Retries(Retries::new(budget)));
         };
-        let retries = Retries { budget, shown: AtomicBool::new(false), runaways: OnceLock::new() };
-        if let Some((_, allowed)) = retries.counters() {
+        if let Facet::Retries(Retries { budget: Budget::Own { allowed, .. }, .. }) = &owner.facet {
             allowed.fetch_max(allowance, Ordering::Relaxed);
         }
-        self.child(Facet::Retries(retries))
+        self.child(Facet::Retries(Retries::new(Budget::Of(owner.clone()))))
     }
 
     /// The state of the nearest retry.

@@ -79,7 +79,7 @@ impl<T> Semaphore<T> {
     }
 
     /// A permit and what a former holder has left, if nobody has to be waited for.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn try_acquire(&self) -> Option<(Permit<'_, T>, Option<T>)> {
         let mut state = self.lock();
         if state.room() == 0 {

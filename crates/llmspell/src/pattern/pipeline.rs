@@ -33,9 +33,11 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::context::{Context, Label};
+use crate::context::node::Facet;
+use crate::context::{Context, Grant, Label};
 use crate::error::Result;
 use crate::event::Fact;
+use crate::executor::breathe;
 use crate::limit::Limit;
 use crate::step::{About, BoxStep, Step, call};
 
@@ -73,14 +75,17 @@ pub struct Stage<C, S> {
 }
 
 mod sealed {
-    use super::{About, Context, Result};
+    use super::{About, Context, Label, Result};
 
     /// The stages of a pipeline so far.
     pub trait Chain: Send + Sync + 'static {
         type In: Send + 'static;
         type Out: Send + 'static;
 
-        fn pass(&self, record: Self::In, cx: &Context) -> impl Future<Output = Result<Self::Out>> + Send;
+        /// Takes a record through the stages; `cx` is that of the pipeline, or if nobody watches, that around
+        /// it, for then `outer`, the name of the pipeline, has no node.
+        fn pass(&self, record: Self::In, cx: &Context, outer: &Label)
+        -> impl Future<Output = Result<Self::Out>> + Send;
 
         /// How many stages there are.
         fn len(&self) -> usize;
@@ -98,7 +103,7 @@ impl<In: Send + 'static> Chain for Start<In> {
     type In = In;
     type Out = In;
 
-    async fn pass(&self, record: In, _: &Context) -> Result<In> {
+    async fn pass(&self, record: In, _: &Context, _: &Label) -> Result<In> {
         Ok(record)
     }
 
@@ -122,19 +127,32 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
     type In = C::In;
     type Out = S::Out;
 
-    async fn pass(&self, record: C::In, cx: &Context) -> Result<S::Out> {
-        let record = self.before.pass(record, cx).await?;
+    async fn pass(&self, record: C::In, cx: &Context, outer: &Label) -> Result<S::Out> {
+        let record = self.before.pass(record, cx, outer).await?;
         if cx.recorder().is_some() {
             let cx = cx.named(&self.label);
             return call(&cx, self.enter(record, &cx)).await;
         }
-        // Nobody watches: one node can hold both the name and the permit.
-        let result = match self.limit.admit_at(cx, None, || Some(cx.path_of(&self.label))).await {
-            Ok(Some(cx)) => self.step.run(record, &cx).await,
-            Ok(None) => self.step.run(record, &cx.named(&self.label)).await,
-            Err(error) => Err(error),
+        // Nobody watches: one node can hold both names and the permit.
+        let path = || cx.path_below(outer, &self.label);
+        let result = match self.limit.permits() {
+            None => self.step.run(record, &cx.child_at(Facet::Name, path())).await,
+            Some(permits) => {
+                breathe().await;
+                let grant = match Grant::now(permits) {
+                    Some(grant) => Ok(grant),
+                    None => Limit::wait(permits, cx, None).await,
+                };
+                match grant {
+                    Ok(grant) => {
+                        let cx = cx.under_permit(grant, Some(path()));
+                        self.step.run(record, &cx).await
+                    }
+                    Err(error) => Err(error),
+                }
+            }
         };
-        result.map_err(|error| error.at(|| cx.path_of(&self.label)))
+        result.map_err(|error| error.at(path))
     }
 
     fn len(&self) -> usize {
@@ -241,9 +259,9 @@ impl<T: Send + 'static> Chain for Stages<T> {
     type In = T;
     type Out = T;
 
-    async fn pass(&self, mut record: T, cx: &Context) -> Result<T> {
+    async fn pass(&self, mut record: T, cx: &Context, outer: &Label) -> Result<T> {
         for stage in &self.0 {
-            record = stage.pass(record, cx).await?;
+            record = stage.pass(record, cx, outer).await?;
         }
         Ok(record)
     }
@@ -264,8 +282,11 @@ impl<C: Staged> Step for Pipeline<C> {
     type Out = C::Out;
 
     async fn run(&self, record: C::In, cx: &Context) -> Result<C::Out> {
+        if cx.recorder().is_none() {
+            return self.stages.pass(record, cx, &self.label).await;
+        }
         let cx = cx.named(&self.label);
-        call(&cx, self.stages.pass(record, &cx)).await
+        call(&cx, self.stages.pass(record, &cx, &self.label)).await
     }
 
     /// In flight: the sum of the limits, one more for each stage; 16 for a stage without one.

@@ -42,6 +42,8 @@ mod fallback;
 mod idle;
 mod retry;
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +53,7 @@ pub use retry::{Retried, Retry};
 
 use crate::context::Context;
 use crate::error::Result;
+use crate::executor::poll_within;
 use crate::step::{About, Step};
 
 /// How long a step may take: always the same, or more with each attempt.
@@ -125,7 +128,16 @@ impl<S: Step> Step for Timeout<S> {
         let Some(after) = self.limits.of_attempt(cx.attempt()) else {
             return self.step.run(input, cx).await;
         };
-        cx.for_at_most(after, |cx| async move { self.step.run(input, &cx).await }).await
+        let stretch = cx.stretch(after);
+        if stretch.is_empty() {
+            return Err(cx.timed_out(&stretch));
+        }
+        let below = cx.within(&stretch);
+        // Not by way of `within`: to move the work costs more than to run it, if it is ready.
+        let mut work = pin!(self.step.run(input, &below));
+        let mut alarm = pin!(None);
+        let result = poll_fn(|task| poll_within(&stretch.until, work.as_mut(), alarm.as_mut(), task)).await;
+        result.unwrap_or_else(|| Err(cx.timed_out(&stretch)))
     }
 
     fn about(&self) -> About<'_> {

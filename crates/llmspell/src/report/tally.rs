@@ -3,9 +3,11 @@
 //! Memory depends on the number of different paths and of calls in progress, not of calls.
 
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::time::Duration;
 
 use super::histogram::Histogram;
+use super::spread::Spread;
 use super::stages::Stages;
 use super::{CriticalStep, PipelineReport, Report, StepReport};
 use crate::event::{Event, Fact};
@@ -16,7 +18,7 @@ use crate::path::Path;
 pub(crate) struct Tally {
     steps: Vec<StepTally>,
     by_path: HashMap<Path, usize>,
-    live: HashMap<u64, Live>,
+    live: HashMap<u64, Live, BuildHasherDefault<Spread>>,
     /// What runs outside of every named step; it never ends.
     root: Live,
     first: Option<Duration>,

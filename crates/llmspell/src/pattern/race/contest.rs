@@ -20,7 +20,7 @@ pub(super) enum Rule {
 
 /// The context of one contender: provenance gathers apart, for only the winner's counts.
 pub(super) fn lane(cx: &Context, how: &How, index: usize) -> Context {
-    let lane = cx.apart();
+    let lane = cx.apart().unwrap_or_else(|| cx.clone());
     match &how.gate {
         None => lane,
         Some(gate) => lane.child(Facet::Contender(Contender { gate: gate.clone(), index })),

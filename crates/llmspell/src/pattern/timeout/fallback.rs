@@ -36,9 +36,11 @@ where
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
         // If the step fails, what it has collected on the way does not count.
         let trial = cx.apart();
-        let cause = match self.step.run(input.clone(), &trial).await {
+        let cause = match self.step.run(input.clone(), trial.as_ref().unwrap_or(cx)).await {
             Ok(output) => {
-                cx.adopt(&trial);
+                if let Some(trial) = &trial {
+                    cx.adopt(trial);
+                }
                 return Ok(output);
             }
             Err(error) if error.kind() == Kind::Cancelled || cx.is_past_deadline() => return Err(error),

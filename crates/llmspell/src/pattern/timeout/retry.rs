@@ -308,9 +308,11 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
             cx.set_attempt(attempt);
             // What a failed attempt has collected does not count.
             let trial = cx.apart();
-            let error = match self.step.run(given, &trial).await {
+            let error = match self.step.run(given, trial.as_ref().unwrap_or(&cx)).await {
                 Ok(output) => {
-                    cx.adopt(&trial);
+                    if let Some(trial) = &trial {
+                        cx.adopt(trial);
+                    }
                     if !failures.is_empty() {
                         cx.note(|entries| entries.retried(failures));
                     }
