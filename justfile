@@ -7,6 +7,7 @@ ci:
 # The tables of crates/llmspell/benches/README.md.
 bench *groups:
     cargo bench -p llmspell --bench patterns -- {{groups}}
+    cargo bench -p llmspell --bench scaling
     cargo bench -p llmspell --bench hedge -- {{groups}}
 
 # The same work in asyncio, LangChain and Effect: the tables of docs/performance.md, in half an hour.

@@ -4,15 +4,12 @@ use std::hint::black_box;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use llmspell::{Breaker, Context, Error, Step, step};
+use llmspell::{Breaker, Error, Step, step};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::measure::{Flavour, Row, head};
-
-async fn ready(input: u64) -> llmspell::Result<u64> {
-    Ok(black_box(input) + 1)
-}
+use crate::work::{each, ready};
 
 /// The least that a breaker by hand does: asks whether it is open, and counts what became of the call.
 #[derive(Default)]
@@ -47,16 +44,6 @@ impl ByHand {
     }
 }
 
-/// Allocations of a call, without a breaker and behind one.
-fn allocations() -> (u64, u64) {
-    let runtime = Flavour::CurrentThread.runtime();
-    let (plain, guarded) = (step(|x, _| ready(x)), step(|x, _| ready(x)).breaker(Breaker::new()));
-    let cx = Context::new();
-    let count = |work: &dyn Fn()| allocation_counter::measure(work).count_total;
-    let of_plain = count(&|| assert!(runtime.block_on(plain.run(1, &cx)).is_ok()));
-    (of_plain, count(&|| assert!(runtime.block_on(guarded.run(1, &cx)).is_ok())))
-}
-
 pub fn run() {
     head("breaker", "a count of calls and failures behind a lock");
     for (what, flavour, tasks) in [
@@ -70,12 +57,7 @@ pub fn run() {
                 let mut set = JoinSet::new();
                 for _ in 0..tasks {
                     let guarded = guarded.clone();
-                    set.spawn(async move {
-                        let cx = Context::new();
-                        for n in 0..operations / tasks {
-                            black_box(guarded.run(n.into(), &cx).await.expect("nothing fails"));
-                        }
-                    });
+                    set.spawn(async move { each(&guarded, operations / tasks).await });
                 }
                 set.join_all().await;
             },
@@ -93,6 +75,4 @@ pub fn run() {
             },
         );
     }
-    let (plain, guarded) = allocations();
-    println!("\n- allocations of a call: {plain}, behind a breaker {guarded} (target: none more)");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use llmspell::{Context, Step, step};
+use llmspell::{Breaker, Context, Step, step};
 
 use crate::measure::Flavour;
 use crate::work::ready;
@@ -13,12 +13,15 @@ pub fn run() {
     println!("\n### memory\n");
     let runtime = Flavour::CurrentThread.runtime();
     let add = || step(|x, _| ready(x));
-    let (plain, erased) = (add(), add().boxed());
+    let (plain, erased, guarded) = (add(), add().boxed(), add().breaker(Breaker::new()));
     let cx = Context::new();
     let allocations = |work: &dyn Fn()| allocation_counter::measure(work).count_total;
     let of_plain = allocations(&|| assert!(runtime.block_on(plain.run(1, &cx)).is_ok()));
     let of_erased = allocations(&|| assert!(runtime.block_on(erased.run(1, &cx)).is_ok()));
-    println!("- allocations of a call: {of_plain}, erased {of_erased} (target: one more)");
+    let of_guarded = allocations(&|| assert!(runtime.block_on(guarded.run(1, &cx)).is_ok()));
+    println!(
+        "- allocations of a call: {of_plain}, erased {of_erased} (target: one more), behind a breaker {of_guarded}"
+    );
 
     let before = resident();
     let peak = runtime.block_on(async {
