@@ -71,6 +71,10 @@ impl Context {
 
     /// Completes when the work is cancelled or its deadline passes; never if neither can happen.
     pub async fn cancelled(&self) {
+        // A timer lets a millisecond pass before it says that its time is over.
+        if self.is_cancelled() {
+            return;
+        }
         let cancelled = self.signalled();
         match self.deadline() {
             None => cancelled.await,
