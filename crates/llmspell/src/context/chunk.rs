@@ -12,6 +12,7 @@ use super::Context;
 use super::first::Pulse;
 use super::node::Facet;
 use crate::error::{Error, Kind, Result};
+use crate::executor;
 use crate::path::Path;
 
 /// One piece of partial output.
@@ -127,6 +128,8 @@ impl Context {
     /// [`Kind::Cancelled`] if another contender of a first-output race was faster: nothing was shown, and
     /// the step should end.
     pub async fn emit(&self, data: impl Into<Value>) -> Result<()> {
+        // Without a reader nothing else in here ever waits.
+        executor::breathe().await;
         // Innermost gate first: output that loses any race around it is seen by nobody.
         for node in self.chain() {
             if let Facet::Contender(contender) = &node.facet
