@@ -100,8 +100,9 @@ enum Ending {
     Ended,
 }
 
-/// How many items are admitted before the rest of the consumer's task gets its turn.
-const ADMITTED_AT_ONCE: usize = 1024;
+/// How many admitted items use up as much of the consumer's share of time as one outcome does, so that one with a
+/// large limit gives others their turn while it starts.
+const ADMITTED_AT_ONCE: usize = 8;
 
 /// The work on one item.
 struct Items<S> {
@@ -366,9 +367,11 @@ impl<S: Step> Streaming<S> {
                 self.source = None;
                 break;
             }
-            if self.admitted.len() == ADMITTED_AT_ONCE {
-                task.waker().wake_by_ref();
-                break;
+            if self.admitted.len() % ADMITTED_AT_ONCE == ADMITTED_AT_ONCE - 1 {
+                match poll_proceed(task) {
+                    Poll::Ready(turn) => turn.made_progress(),
+                    Poll::Pending => break,
+                }
             }
             if !self.gates.are_open() {
                 self.source = None;
