@@ -279,12 +279,16 @@ impl<S> Retried<S> {
 }
 
 impl<S: Step> Retried<S> {
-    /// Whether nothing of an earlier attempt is alive, or it does no harm.
-    async fn may_go_on(&self, cx: &Context) -> bool {
-        match cx.retries() {
-            Some(retries) => retries.are_alone().await || self.step.about().idempotent,
-            None => true,
+    /// What speaks against the next attempt now that its wait is over.
+    async fn second_thoughts(&self, cx: &Context) -> Option<Stop> {
+        if let Some(retries) = cx.retries()
+            && !retries.are_alone().await
+            && !self.step.about().idempotent
+        {
+            return Some(Stop::Runaway);
         }
+        // Timers and the scheduler are late now and then, and the wait may have been planned to the last moment.
+        cx.is_past_deadline().then_some(Stop::Deadline)
     }
 }
 
@@ -328,9 +332,11 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
                     if pause(wait, &cx).await.is_err() {
                         return Err(gave_up(&Stop::Cancelled, failures).at(|| cx.path()));
                     }
-                    if !self.may_go_on(&cx).await {
-                        cx.fact(|| Fact::RetryRefused { reason: "runaway".to_owned() });
-                        return Err(gave_up(&Stop::Runaway, failures).at(|| cx.path()));
+                    if let Some(stop) = self.second_thoughts(&cx).await {
+                        if let Some(reason) = stop.reason() {
+                            cx.fact(|| Fact::RetryRefused { reason: reason.to_owned() });
+                        }
+                        return Err(gave_up(&stop, failures).at(|| cx.path()));
                     }
                     if shown {
                         cx.set_attempt(attempt + 1);
