@@ -12,7 +12,8 @@
 //! its deadline, a stream pulls no more and delivers what is in flight.
 //!
 //! Items run on tasks of their own, so they make progress while the consumer is busy, and the consumer may
-//! share any lock with them. The source is polled by the consumer; that is what backpressure means.
+//! share any lock with them. (A consumer that computes for long without an `await` may keep one item from its
+//! start: tokio keeps the task that was woken last for the thread that woke it.) The source is polled by the consumer; that is what backpressure means.
 //!
 //! ```
 //! use llmspell::{Context, Step, step};

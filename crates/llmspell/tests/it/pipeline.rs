@@ -78,16 +78,6 @@ async fn a_failure_names_its_stage_and_stops_its_record_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stages_may_share_a_limit() {
-    let one = Limit::new(1);
-    let flow = pipeline("shared").stage("a", Probe::ok(10)).limit(one.clone()).stage("b", Probe::ok(10)).limit(one);
-    let started = Instant::now();
-    let outs = flow.stream(0..5, &Context::new()).ordered().try_collect().await.unwrap();
-    assert_eq!(outs, [0, 1, 2, 3, 4]);
-    assert_eq!(started.elapsed(), ms(100), "a permit is given back before the next stage begins");
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_pipeline_is_a_step_like_any_other() {
     let flow = Arc::new(flow(Limit::unlimited).deadline(ms(300)).fallback(llmspell::value(99usize)));
     assert_eq!(flow.run(1, &Context::new()).await.unwrap(), 99);

@@ -1,10 +1,11 @@
 //! A step that can be watched from outside.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use llmspell::{Context, Error, Result, Step};
+use llmspell::{Context, Error, Result, Step, step};
+use tokio::time::Instant;
 
 /// How many calls have begun, ended, and were alive at once.
 #[derive(Clone, Default)]
@@ -92,6 +93,28 @@ impl Step for Probe {
             None => Ok(input),
         }
     }
+}
+
+/// Fails with a copy of `error` each time, and notes when it was called.
+pub fn failing(error: Error) -> (impl Step<In = u32, Out = u32>, Arc<Mutex<Vec<Instant>>>) {
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let log = calls.clone();
+    let step = step(move |_: u32, _| {
+        log.lock().unwrap().push(Instant::now());
+        let error = error.clone();
+        async move { Err(error) }
+    });
+    (step, calls)
+}
+
+/// An error that is worth another attempt.
+pub fn busy() -> Error {
+    Error::failed("busy").transient()
+}
+
+/// The times between calls.
+pub fn waits(calls: &Mutex<Vec<Instant>>) -> Vec<Duration> {
+    calls.lock().unwrap().windows(2).map(|pair| pair[1] - pair[0]).collect()
 }
 
 pub const fn ms(ms: u64) -> Duration {

@@ -39,12 +39,6 @@ async fn if_all_fail_every_failure_is_kept_in_the_order_in_which_they_came() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_is_a_failure_of_its_contender() {
-    let bomb = step(|_: usize, _| async move { if true { panic!("boom") } else { Ok(0) } });
-    assert_eq!(race((bomb, Probe::ok(10))).run(3, &Context::new()).await.unwrap(), 3);
-}
-
-#[tokio::test(start_paused = true)]
 async fn only_the_winner_leaves_a_trace() {
     let degraded_loser = Probe::fails(10, "down").fallback(Probe::ok(500)).named("loser");
     let contest = race((degraded_loser, Probe::ok(100).named("winner"))).named("contest").observed();
@@ -141,39 +135,6 @@ async fn a_result_without_output_does_not_beat_output_that_was_seen() {
         Some(chunk) => assert_eq!((winner, chunk.data), ("seen", ChunkData::Output("seen".into()))),
         None => assert_eq!(winner, "silent"),
     }
-}
-
-#[tokio::test]
-async fn a_busy_contender_starves_nobody() {
-    let busy = step(|_: usize, _| async move {
-        loop {
-            tokio::task::consume_budget().await;
-        }
-        #[expect(unreachable_code, reason = "gives the closure its type")]
-        Ok(0)
-    });
-    let contest = race((busy, Probe::ok(10))).timeout(ms(5000));
-    assert_eq!(contest.run(7, &Context::new()).await.unwrap(), 7);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_panic_in_a_destructor_stays_in_its_contender() {
-    struct Bomb;
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            assert!(std::thread::panicking(), "bomb");
-        }
-    }
-    let armed = || {
-        step(|n: usize, _| async move {
-            let _bomb = Bomb;
-            sleep(ms(100)).await;
-            Ok(n)
-        })
-    };
-    assert_eq!(race((armed(), Probe::ok(10))).run(1, &Context::new()).await.unwrap(), 1);
-    let error = llmspell::join((armed(), Probe::ok(10))).run(1, &Context::new()).await.unwrap_err();
-    assert_eq!((error.kind(), error.message()), (Kind::Panicked, "panicked: bomb"));
 }
 
 #[tokio::test]

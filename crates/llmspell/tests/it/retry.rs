@@ -1,34 +1,13 @@
 //! Retries: which errors, how often, after what wait, and never more than the budget.
 
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use llmspell::{ChunkData, Context, Error, Kind, Retry, SlowTool, Step, step, value};
 use tokio::time::Instant;
 
-use crate::probe::ms;
-
-/// Fails with a copy of `error` each time, and notes when it was called.
-fn failing(error: Error) -> (impl Step<In = u32, Out = u32>, Arc<Mutex<Vec<Instant>>>) {
-    let calls = Arc::new(Mutex::new(Vec::new()));
-    let log = calls.clone();
-    let step = step(move |_: u32, _| {
-        log.lock().unwrap().push(Instant::now());
-        let error = error.clone();
-        async move { Err(error) }
-    });
-    (step, calls)
-}
-
-fn busy() -> Error {
-    Error::failed("busy").transient()
-}
-
-fn waits(calls: &Mutex<Vec<Instant>>) -> Vec<Duration> {
-    calls.lock().unwrap().windows(2).map(|pair| pair[1] - pair[0]).collect()
-}
+use crate::probe::{busy, failing, ms, waits};
 
 #[tokio::test(start_paused = true)]
 async fn a_transient_error_is_retried_until_it_passes() {
@@ -77,28 +56,6 @@ async fn exponential_waits_double_up_to_the_longest() {
     assert_eq!(waits(&calls), [ms(100), ms(200), ms(400), ms(500), ms(500)]);
 }
 
-/// Full jitter spreads callers that failed together over the whole window, so that they do not come back
-/// together. A thousand of them: no fiftieth of the window, wherever it begins, gets 5 %.
-#[tokio::test(start_paused = true)]
-async fn full_jitter_spreads_the_herd() {
-    // The clock has steps of 1 ms, so a window of 50 s has 50,000 places.
-    const WINDOW: Duration = Duration::from_secs(50);
-    fastrand::seed(12);
-    let (step, calls) = failing(busy());
-    let step = step.retry(Retry::exponential().base(WINDOW).max_wait(WINDOW).max_attempts(2));
-    let started = Instant::now();
-    step.stream(0..1000, &Context::new()).limit(1000).collect().await;
-    let mut retries: Vec<_> = calls.lock().unwrap().iter().skip(1000).map(|call| *call - started).collect();
-    retries.sort_unstable();
-    assert_eq!(retries.len(), 1000);
-    assert!(retries[0] < WINDOW / 50 && retries[999] > WINDOW * 49 / 50, "all of the window is used");
-    let most = retries
-        .iter()
-        .enumerate()
-        .map(|(first, begin)| retries[first..].iter().take_while(|retry| **retry < *begin + WINDOW / 50).count());
-    assert!(most.clone().all(|together| together < 50), "{:?}", most.max());
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_short_retry_after_is_waited_for() {
     let (step, calls) = failing(Error::failed("429").with_retry_after(ms(7000)));
@@ -127,26 +84,6 @@ async fn a_retry_that_cannot_fit_is_not_started() {
     let error = step.run(0, &Context::new()).await.unwrap_err();
     assert!(error.message().contains("would not fit before the deadline"), "{error}");
     assert_eq!((calls.lock().unwrap().len(), started.elapsed()), (2, ms(1000)));
-}
-
-/// Three layers of three attempts: twenty-seven calls, if each layer counts for itself.
-#[tokio::test(start_paused = true)]
-async fn nested_retries_share_one_budget() {
-    let (step, calls) = failing(busy());
-    let policy = || Retry::immediately().max_attempts(3);
-    let nested = step.retry(policy()).named("inner").retry(policy()).retry(policy());
-    nested.run(0, &Context::new()).await.unwrap_err();
-    assert_eq!(calls.lock().unwrap().len(), 3);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_most_generous_retry_of_a_nest_sets_the_budget() {
-    for (inner, outer) in [(5, 2), (2, 5)] {
-        let (step, calls) = failing(busy());
-        let policy = |attempts| Retry::immediately().max_attempts(attempts);
-        step.retry(policy(inner)).retry(policy(outer)).run(0, &Context::new()).await.unwrap_err();
-        assert_eq!(calls.lock().unwrap().len(), 5, "{inner} inside {outer}");
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,34 +150,12 @@ async fn a_retry_after_output_is_announced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cancelling_ends_the_wait_between_attempts() {
-    let (cx, canceller) = Context::new().cancellable();
-    let (step, calls) = failing(busy());
-    let step = step.retry(Retry::waits([ms(1000)]));
-    let started = Instant::now();
-    let (result, ()) = tokio::join!(step.run(0, &cx), async {
-        tokio::time::sleep(ms(10)).await;
-        canceller.cancel();
-    });
-    assert!(result.unwrap_err().message().starts_with("cancelled after 1 attempt"));
-    assert_eq!((calls.lock().unwrap().len(), started.elapsed()), (1, ms(10)));
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_retry_after_counts_for_the_retries_further_out() {
     let (step, calls) = failing(Error::failed("429").with_retry_after(Duration::from_secs(60)));
     let started = Instant::now();
     let error = step.retry(Retry::exponential()).retry(Retry::exponential()).run(0, &Context::new()).await;
     assert_eq!(error.unwrap_err().retry_after(), Some(Duration::from_secs(60)));
     assert_eq!((calls.lock().unwrap().len(), started.elapsed()), (1, ms(0)));
-}
-
-#[tokio::test]
-async fn retries_without_a_wait_let_others_have_their_turn() {
-    let (step, _) = failing(busy());
-    let stubborn = step.retry(Retry::immediately().max_attempts(u32::MAX));
-    let cx = Context::new();
-    assert!(tokio::time::timeout(ms(20), stubborn.run(0, &cx)).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]

@@ -53,35 +53,9 @@ async fn an_inner_timeout_only_tightens() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn work_whose_time_is_up_is_not_begun() {
-    let watch = Watch::default();
-    let cx = Context::new().with_deadline(Instant::now());
-    let error = Probe::ok(1).watched(&watch).timeout(ms(1000)).run(0, &cx).await.unwrap_err();
-    assert_eq!((error.kind(), watch.begun()), (Kind::Timeout, 0));
-    let zero = Probe::ok(1).watched(&watch).timeout(ms(0)).run(0, &Context::new()).await;
-    assert!(zero.is_err());
-    assert_eq!(watch.begun(), 0);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_time_beyond_all_clocks_never_comes() {
     let forever = Probe::ok(10).timeout(std::time::Duration::MAX);
     assert_eq!(forever.run(1, &Context::new()).await.unwrap(), 1);
-}
-
-/// Work that uses up the scheduler's budget at every poll must not keep the clock from being looked at.
-#[tokio::test]
-async fn busy_but_yielding_work_is_stopped() {
-    let busy = step(|(), _| async move {
-        loop {
-            tokio::task::consume_budget().await;
-        }
-        #[expect(unreachable_code, reason = "gives the closure its type")]
-        Ok(())
-    });
-    let started = Instant::now();
-    assert!(busy.timeout(ms(20)).run((), &Context::new()).await.is_err());
-    assert!(started.elapsed() < ms(2000));
 }
 
 #[tokio::test(start_paused = true)]
@@ -178,32 +152,6 @@ async fn errors_name_the_step_they_happened_in() {
     assert_eq!(slow.run(0, &Context::new()).await.unwrap_err().path().unwrap().as_str(), "triage");
 }
 
-/// On the real clock: a paused one stands still while a thread is at work.
-#[tokio::test]
-async fn blocking_work_learns_that_its_caller_has_gone() {
-    let (told, noticed) = (Arc::new(AtomicUsize::new(0)), Arc::new(tokio::sync::Notify::new()));
-    let (tell, notice) = (told.clone(), noticed.clone());
-    let stubborn = step(move |(), cx: Context| {
-        let (tell, notice) = (tell.clone(), notice.clone());
-        async move {
-            cx.blocking(move |cx| {
-                while !cx.is_cancelled() {
-                    std::thread::yield_now();
-                }
-                tell.fetch_add(1, Ordering::SeqCst);
-                notice.notify_one();
-                Ok(())
-            })
-            .await
-        }
-    });
-    // Dropped from outside: there is no deadline that it could see by itself.
-    let (step, cx) = (stubborn, Context::new());
-    assert!(tokio::time::timeout(ms(10), step.run((), &cx)).await.is_err());
-    noticed.notified().await;
-    assert_eq!(told.load(Ordering::SeqCst), 1);
-}
-
 /// The usual setting: patient with the first output, impatient with silence after it.
 #[tokio::test(start_paused = true)]
 async fn silence_is_noticed_long_before_the_time_for_the_first_output_is_up() {
@@ -267,39 +215,4 @@ async fn a_slow_reader_is_not_the_silence_of_the_work() {
     };
     let (result, ()) = tokio::join!(step.run((), &cx), read);
     result.unwrap();
-}
-
-#[test]
-fn blocking_work_that_has_not_begun_is_called_off() {
-    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_all().build().unwrap();
-    runtime.block_on(async {
-        let (release, ran) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let (gate, count) = (release.clone(), ran.clone());
-        let occupy = Context::new();
-        let occupied = occupy.blocking(move |_| {
-            while gate.load(Ordering::SeqCst) == 0 {
-                std::thread::yield_now();
-            }
-            Ok(())
-        });
-        let queued = step(move |(), cx: Context| {
-            let count = count.clone();
-            async move {
-                cx.blocking(move |_| {
-                    count.fetch_add(1, Ordering::SeqCst);
-                    Ok(())
-                })
-                .await
-            }
-        });
-        let cx = Context::recording();
-        let late = async {
-            assert!(queued.timeout(ms(20)).named("queued").run((), &cx).await.is_err());
-            release.store(1, Ordering::SeqCst);
-        };
-        let (occupied, ()) = tokio::join!(occupied, late);
-        occupied.unwrap();
-        sleep(ms(50)).await;
-        assert_eq!((ran.load(Ordering::SeqCst), cx.report().steps[0].runaways), (0, 0));
-    });
 }

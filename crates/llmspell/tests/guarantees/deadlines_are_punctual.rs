@@ -1,0 +1,113 @@
+//! Deadlines are **punctual**: never early, hardly late, and nothing begins after them.
+//!
+//! *Hazard*: timers are rounded up to a millisecond, layers of them add up, and work whose time is already up is begun
+//! all the same, because a timeout first polls what it bounds.
+//!
+//! *Reports*: <https://github.com/tokio-rs/tokio/issues/6866>, <https://github.com/openai/openai-python/issues/3828>.
+//!
+//! *Common alternative*: `timeout` polls its future before it looks at the clock, also when its time has passed already.
+//!
+//! *Here* (G4): every wait of the library ends at most 3 ms after it is due, and never before; with a deadline that has
+//! passed, no step is polled.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use llmspell::{Context, Error, Hedge, Kind, Retry, Step, race, step};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::control::at_most;
+use crate::probe::{Probe, Watch, ms};
+
+on_both_runtimes!(no_deadline_is_early_or_3_ms_late, work_whose_time_is_up_is_not_begun);
+
+const BOUND: Duration = ms(3);
+
+type Wait = fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs `step`, which has to fail.
+async fn fails<T>(step: impl Step<In = usize, Out = T>, kind: Kind) {
+    let error = step.run(0, &Context::new()).await.err().expect("the time is up");
+    assert_eq!(error.kind(), kind, "{error}");
+}
+
+const NEVER: u64 = 3_600_000;
+
+/// Each ends when the time that it is given is up.
+const WAITS: [(&str, Wait); 8] = [
+    ("timeout", |time| Box::pin(fails(Probe::ok(NEVER).timeout(time), Kind::Timeout))),
+    ("deadline", |time| Box::pin(fails(Probe::ok(NEVER).retry(Retry::exponential()).deadline(time), Kind::Timeout))),
+    ("silence before the first output", |time| {
+        Box::pin(fails(Probe::ok(NEVER).idle_timeout(time, ms(NEVER)), Kind::Timeout))
+    }),
+    ("silence after it", |time| {
+        let talks_once = step(|_: usize, cx: Context| async move {
+            cx.emit("word").await?;
+            std::future::pending::<()>().await;
+            Ok(())
+        });
+        Box::pin(fails(talks_once.idle_timeout(ms(NEVER), time), Kind::Timeout))
+    }),
+    ("a race", |time| Box::pin(fails(race((Probe::ok(NEVER), Probe::ok(NEVER))).timeout(time), Kind::Timeout))),
+    ("the wait before a retry", |time| {
+        let busy = step(|_: usize, _| async move { Err::<(), _>(Error::failed("busy").transient()) });
+        Box::pin(fails(busy.retry(Retry::waits([time])), Kind::Exhausted))
+    }),
+    ("the delay of a hedge", |time| {
+        let second = std::sync::atomic::AtomicBool::new(false);
+        let slow_then_fast = step(move |_: usize, _| {
+            let wait = if second.swap(true, std::sync::atomic::Ordering::SeqCst) { 0 } else { NEVER };
+            async move {
+                if wait > 0 {
+                    tokio::time::sleep(ms(wait)).await;
+                }
+                Ok(())
+            }
+        });
+        Box::pin(
+            async move { slow_then_fast.idempotent().hedge(Hedge::after(time)).run(0, &Context::new()).await.unwrap() },
+        )
+    }),
+    ("a context", |time| {
+        Box::pin(async move { Context::new().with_deadline(Instant::now() + time).cancelled().await })
+    }),
+];
+
+async fn no_deadline_is_early_or_3_ms_late() {
+    for (name, wait) in WAITS {
+        at_most(BOUND, name, || async move {
+            let mut waits = JoinSet::new();
+            for n in 0..30 {
+                let time = Duration::from_micros(1000 + 1537 * n);
+                waits.spawn(async move {
+                    let started = Instant::now();
+                    wait(time).await;
+                    let took = started.elapsed();
+                    assert!(took >= time, "{name}: {time:?} were over after {took:?}");
+                    took - time
+                });
+            }
+            waits.join_all().await.into_iter().max().unwrap()
+        })
+        .await;
+    }
+}
+
+async fn work_whose_time_is_up_is_not_begun() {
+    let (watch, cx) = (Watch::default(), Context::new().with_deadline(Instant::now()));
+    let probe = || Probe::ok(1).watched(&watch);
+    let late = [
+        probe().timeout(ms(1000)).boxed(),
+        probe().idle_timeout(ms(1000), ms(1000)).boxed(),
+        probe().timeout(ms(1000)).retry(Retry::exponential()).boxed(),
+        race((probe().timeout(ms(1000)), probe().timeout(ms(1000)))).boxed(),
+    ];
+    for step in late {
+        assert!(step.run(0, &cx).await.is_err());
+    }
+    let error = probe().timeout(ms(0)).run(0, &Context::new()).await.unwrap_err();
+    assert_eq!((error.kind(), watch.begun()), (Kind::Timeout, 0));
+    let outcomes = probe().stream(0..10, &cx).collect().await;
+    assert_eq!((outcomes.len(), watch.begun()), (0, 0));
+}

@@ -1,0 +1,48 @@
+//! The guarantees: one file each, named after it. Each head names the hazard, public reports of it, what the common
+//! alternative does, and the figure that is promised here.
+//!
+//! | guarantee | bound |
+//! |---|---|
+//! | `progress` | no item waits more than 20 ms for its turn while the consumer sleeps |
+//! | `backpressure` | pulled minus delivered is at most limit plus window; memory is flat |
+//! | `nothing_leaks` | nothing is alive 50 ms after any end |
+//! | `timeout_stops_the_work` | the caller is free within 10 ms; no more than the limit is alive |
+//! | `deadlines_are_punctual` | never early, at most 3 ms late |
+//! | `panics_are_contained` | one error at the place of the panic |
+//! | `one_outcome_for_each_input` | N inputs, N outcomes |
+//! | `random_cancellation` | none of 100,000 inputs lost or doubled |
+//! | `no_futurelock` | 1,000 items and their consumer share one permit |
+//! | `ready_work_starves_nobody` | a timeout of 20 ms goes off within 50 ms |
+//! | `many_timers` | less than 2 µs for each of 100,000, and linear |
+//! | `retries_are_bounded` | one budget a call; less than 5 % of a herd in any fiftieth of the window |
+//! | `cancellation_is_bounded_in_time` | at once, or within the grace of 50 ms |
+//! | `nothing_is_silent` | one start and one end for each call |
+//!
+//! Every guarantee is tested on a current-thread and on a multi-thread runtime, on the real clock, because schedulers are
+//! what most of them are about. Where a bound is a time, it is a bound on what the library adds: tasks that do nothing but
+//! beat show what the machine itself has held up (`control`). `cargo run -p hazards` shows the hazards on both sides.
+
+#![allow(unreachable_pub, clippy::unwrap_used, reason = "a test binary exports nothing, and may panic")]
+
+#[macro_use]
+mod runtime;
+mod control;
+mod every_pattern;
+mod ledger;
+#[path = "../it/probe.rs"]
+mod probe;
+
+mod backpressure;
+mod cancellation_is_bounded_in_time;
+mod deadlines_are_punctual;
+mod many_timers;
+mod no_futurelock;
+mod nothing_is_silent;
+mod nothing_leaks;
+mod one_outcome_for_each_input;
+mod panics_are_contained;
+mod progress;
+mod random_cancellation;
+mod ready_work_starves_nobody;
+mod retries_are_bounded;
+mod timeout_stops_the_work;

@@ -1,0 +1,230 @@
+//! **No futurelock**: items, branches and consumer may share any lock or semaphore.
+//!
+//! *Hazard*: a future has the lock, or the next turn at it, and is not polled any more; what is polled waits for the lock.
+//! Nothing computes, nothing fails, nothing goes on.
+//!
+//! *Reports*: <https://rfd.shared.oxide.computer/rfd/0609>, <https://github.com/oxidecomputer/omicron/issues/9259>,
+//! <https://blog.polybdenum.com/2022/07/24/fixing-the-next-thousand-deadlocks-why-buffered-streams-are-broken-and-how-to-make-them-safer.html>,
+//! <https://github.com/restatedev/sdk-rust/issues/89>.
+//!
+//! *Common alternative*: `buffer_unordered` whose items share a mutex with the loop body, and `select!` on a `&mut`
+//! future with a lock in another arm (`cargo run -p hazards -- lock`).
+//!
+//! *Here* (G2): a thousand items share one permit with their consumer, and finish. (G2b): no combinator waits for
+//! anything while it keeps a future that it has started and does not poll.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use llmspell::{BoxStep, Context, Error, Hedge, Limit, Retry, Step, all, join, pipeline, race, settle, step};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::yield_now;
+use tokio::time::{sleep, timeout};
+
+use crate::probe::ms;
+
+on_both_runtimes!(
+    items_and_consumer_may_share_a_lock,
+    items_and_consumer_may_share_a_semaphore,
+    items_and_consumer_may_share_a_limit,
+    branches_may_share_a_lock,
+    what_comes_next_may_take_the_lock_of_what_came_before,
+    an_item_may_take_the_lock_that_the_source_needs,
+    an_end_frees_the_lock_of_what_it_stops,
+);
+
+const ITEMS: usize = 1000;
+
+/// Ample time for what takes none, unless it hangs.
+async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(30), work).await.unwrap_or_else(|_| panic!("{what}: deadlock"))
+}
+
+async fn items_and_consumer_may_share_a_lock() {
+    for (limit, ordered) in [(1, false), (8, false), (8, true)] {
+        let lock = Arc::new(Mutex::new(0));
+        let shared = lock.clone();
+        let add = step(move |_: usize, _| {
+            let lock = shared.clone();
+            async move {
+                let mut guard = lock.lock().await;
+                yield_now().await;
+                *guard += 1;
+                Ok(())
+            }
+        });
+        let work = async {
+            let stream = add.stream(0..ITEMS, &Context::new()).limit(limit);
+            let mut stream = if ordered { stream.ordered() } else { stream };
+            while stream.next().await.is_some() {
+                let mut guard = lock.lock().await;
+                yield_now().await;
+                *guard += 1;
+            }
+        };
+        in_time("a stream", work).await;
+        assert_eq!(*lock.lock().await, 2 * ITEMS);
+    }
+}
+
+/// As with the connections of a pool: fewer permits than items in flight.
+async fn items_and_consumer_may_share_a_semaphore() {
+    for permits in [1, 2] {
+        let pool = Arc::new(Semaphore::new(permits));
+        let shared = pool.clone();
+        let query = move || {
+            let pool = shared.clone();
+            step(move |n: usize, _| {
+                let pool = pool.clone();
+                async move {
+                    let _connection = pool.acquire().await?;
+                    yield_now().await;
+                    Ok(n)
+                }
+            })
+        };
+        // Two stages and the consumer: all of them need a connection.
+        let flow = pipeline("queries").stage("read", query()).limit(4).stage("write", query()).limit(4);
+        let work = async {
+            let mut stream = flow.stream(0..ITEMS, &Context::new()).ordered();
+            let mut delivered = 0;
+            while let Some(outcome) = stream.next().await {
+                assert_eq!(outcome.result.unwrap(), delivered);
+                let _connection = pool.acquire().await.unwrap();
+                yield_now().await;
+                delivered += 1;
+            }
+            delivered
+        };
+        assert_eq!(in_time("a pipeline", work).await, ITEMS);
+    }
+}
+
+async fn items_and_consumer_may_share_a_limit() {
+    let (one, cx) = (Limit::new(1), Context::new());
+    let query = || {
+        step(|n: usize, _| async move {
+            yield_now().await;
+            Ok(n)
+        })
+        .limit(one.clone())
+    };
+    let work = async {
+        let mut stream = query().stream(0..ITEMS, &cx).limit(8).ordered();
+        let mut delivered = 0;
+        while let Some(outcome) = stream.next().await {
+            assert_eq!(query().run(delivered, &cx).await.unwrap(), outcome.result.unwrap());
+            delivered += 1;
+        }
+        delivered
+    };
+    assert_eq!(in_time("a stream", work).await, ITEMS);
+    assert_eq!(one.available(), Some(1));
+}
+
+/// Takes the lock, and keeps it for a while.
+fn locking(lock: &Arc<Mutex<usize>>, keeps: Duration) -> BoxStep<usize, usize> {
+    let lock = lock.clone();
+    let hold = move |n: usize, _| {
+        let lock = lock.clone();
+        async move {
+            let mut guard = lock.lock().await;
+            sleep(keeps).await;
+            *guard += 1;
+            Ok(n)
+        }
+    };
+    step(hold).boxed()
+}
+
+/// Branches that run at the same time, all of which need the lock.
+async fn branches_may_share_a_lock() {
+    let lock = Arc::new(Mutex::new(0));
+    let branch = || locking(&lock, ms(5));
+    let groups: [(&str, BoxStep<usize, usize>); 7] = [
+        ("join", join((branch(), branch(), branch())).map(|outs| outs.0).boxed()),
+        ("join, one at a time", join((branch(), branch(), branch())).limit(1).map(|outs| outs.0).boxed()),
+        ("all", all([branch(), branch(), branch()]).map(|outs| outs[0]).boxed()),
+        ("settle", settle((branch(), branch())).then_fn(|outs, _| async move { outs.1.result }).boxed()),
+        ("race", race((branch(), branch(), branch())).boxed()),
+        ("race, first output", race((branch(), branch())).first_output().boxed()),
+        // The second copy starts while the first has the lock.
+        ("hedge", branch().idempotent().hedge(Hedge::after(ms(1)).max_share(1.0)).boxed()),
+    ];
+    for (name, group) in groups {
+        for n in 0..10 {
+            assert_eq!(in_time(name, group.run(n, &Context::new())).await.unwrap(), n);
+        }
+    }
+    assert!(lock.try_lock().is_ok());
+}
+
+/// An attempt that is over must not be kept, lock and all, while the next one waits for that lock.
+async fn what_comes_next_may_take_the_lock_of_what_came_before() {
+    let lock = Arc::new(Mutex::new(0));
+    let hangs = || locking(&lock, Duration::from_secs(3600)).timeout(ms(5));
+    let fails = || {
+        let lock = lock.clone();
+        step(move |_: usize, _| {
+            let lock = lock.clone();
+            async move {
+                let _guard = lock.lock_owned().await;
+                yield_now().await;
+                Err::<usize, _>(Error::failed("busy").transient())
+            }
+        })
+    };
+    let then = || locking(&lock, ms(1));
+    let steps: [(&str, BoxStep<usize, usize>, bool); 6] = [
+        ("a retry of what hangs", hangs().retry(Retry::immediately()).boxed(), false),
+        ("a retry of what fails", fails().retry(Retry::immediately()).boxed(), false),
+        ("a fallback of what hangs", hangs().fallback(then()).boxed(), true),
+        ("a fallback of what fails", fails().fallback(then()).boxed(), true),
+        ("a race that is lost", race((hangs(), step(|n: usize, _| async move { Ok(n) }))).then(then()).boxed(), true),
+        (
+            "a group that is stopped",
+            llmspell::try_join((hangs(), fails())).map(|outs| outs.0).fallback(then()).boxed(),
+            true,
+        ),
+    ];
+    for (name, step, succeeds) in steps {
+        let result = in_time(name, step.run(1, &Context::new())).await;
+        assert_eq!(result.is_ok(), succeeds, "{name}");
+        assert!(lock.try_lock().is_ok(), "{name}");
+    }
+}
+
+/// The source is polled by the consumer, between two outcomes.
+async fn an_item_may_take_the_lock_that_the_source_needs() {
+    let lock = Arc::new(std::sync::Mutex::new(0));
+    let (source, shared) = (lock.clone(), lock.clone());
+    let inputs = (0..ITEMS).inspect(move |_| *source.lock().unwrap() += 1);
+    let work = step(move |n: usize, _| {
+        let lock = shared.clone();
+        async move {
+            *lock.lock().unwrap() += 1;
+            yield_now().await;
+            Ok(n)
+        }
+    });
+    in_time("a stream", work.stream(inputs, &Context::new()).limit(8).collect()).await;
+    assert_eq!(*lock.lock().unwrap(), 2 * ITEMS);
+}
+
+async fn an_end_frees_the_lock_of_what_it_stops() {
+    let lock = Arc::new(Mutex::new(0));
+    for ordered in [false, true] {
+        let mut stream = locking(&lock, Duration::from_secs(3600)).stream(0..10, &Context::new()).limit(4);
+        if ordered {
+            stream = stream.ordered();
+        }
+        assert!(timeout(ms(5), stream.next()).await.is_err());
+        drop(stream);
+        *in_time("a stream that was dropped", lock.lock()).await += 1;
+
+        let quick = step(|n: usize, _| async move { Ok(n) });
+        let either = all([locking(&lock, Duration::from_secs(3600)), quick.boxed()]).timeout(ms(5));
+        assert!(either.run(0, &Context::new()).await.is_err());
+        *in_time("a group whose time is up", lock.lock()).await += 1;
+    }
+}

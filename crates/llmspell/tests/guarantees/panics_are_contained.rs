@@ -1,0 +1,155 @@
+//! **Panics are contained**: one item's panic is that item's error, and N inputs have N outcomes.
+//!
+//! *Hazard*: one bad record takes everything down with it; or worse, the stream ends early and looks complete.
+//!
+//! *Reports*: <https://github.com/tokio-rs/tokio/pull/6784>, <https://github.com/n0-computer/iroh/pull/4460>,
+//! <https://github.com/fortanix/rust-sgx/issues/763>.
+//!
+//! *Common alternative*: `buffer_unordered` and `join_all` unwind through everything that is in flight
+//! (`cargo run -p hazards -- panic`).
+//!
+//! *Here* (G9): a panic in item k is one `Panicked` at place k: before there is a future, in its first poll or a later
+//! one, in a destructor, on a thread; inside of every pattern.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use llmspell::{BoxStep, Context, Error, Kind, Step, all, join, race, settle, step};
+use tokio::task::yield_now;
+
+use crate::every_pattern::every_pattern;
+use crate::probe::{Probe, ms};
+
+on_both_runtimes!(
+    a_panic_is_the_outcome_of_its_item,
+    a_panic_anywhere_in_an_item_is_the_outcome_of_that_item,
+    a_panic_is_the_error_of_its_branch,
+    a_panic_in_a_destructor_is_the_outcome_of_its_item,
+    a_panic_in_a_destructor_stays_in_its_branch,
+    a_panic_on_a_thread_is_the_error_of_its_caller,
+);
+
+/// Panics for the input 3: before there is a future, at its first poll, or at a later one.
+fn odd_one(when: usize) -> BoxStep<usize, usize> {
+    let run = move |n: usize, _| {
+        assert!((n, when) != (3, 0), "three");
+        async move {
+            assert!((n, when) != (3, 1), "three");
+            yield_now().await;
+            assert!((n, when) != (3, 2), "three");
+            Ok(n)
+        }
+    };
+    step(run).boxed()
+}
+
+fn is_panic(error: &Error) -> bool {
+    error.kind() == Kind::Panicked || error.causes().iter().any(is_panic)
+}
+
+async fn a_panic_is_the_outcome_of_its_item() {
+    for when in 0..3 {
+        for (limit, ordered) in [(1, false), (4, false), (4, true), (1, true)] {
+            let stream = odd_one(when).named("odd").stream(0..8, &Context::new()).limit(limit);
+            let mut outcomes = if ordered { stream.ordered() } else { stream }.collect().await;
+            if ordered {
+                assert!(outcomes.is_sorted_by_key(|outcome| outcome.index));
+            }
+            outcomes.sort_by_key(|outcome| outcome.index);
+            assert_eq!(outcomes.len(), 8);
+            for (index, outcome) in outcomes.into_iter().enumerate() {
+                assert_eq!(outcome.index, index);
+                match outcome.result {
+                    Ok(n) => assert_eq!(n, index),
+                    Err(error) => {
+                        assert_eq!((error.kind(), index), (Kind::Panicked, 3));
+                        assert_eq!(error.message(), "panicked: three");
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn a_panic_anywhere_in_an_item_is_the_outcome_of_that_item() {
+    for when in 0..3 {
+        for nest in every_pattern(|| odd_one(when)) {
+            let outcomes = nest.step.stream(0..8, &Context::new()).limit(3).ordered().collect().await;
+            assert_eq!(outcomes.len(), 8, "{}", nest.name);
+            for (index, outcome) in outcomes.into_iter().enumerate() {
+                match outcome.result {
+                    Ok(n) => assert!(n == index && n != 3, "{}: {n}", nest.name),
+                    Err(error) => assert!(index == 3 && is_panic(&error), "{}: {error}", nest.name),
+                }
+            }
+        }
+    }
+}
+
+async fn a_panic_is_the_error_of_its_branch() {
+    let cx = Context::new();
+    for when in 0..3 {
+        let (good, bad) = settle((Probe::ok(5), odd_one(when))).run(3, &cx).await.unwrap();
+        assert_eq!(good.result.unwrap(), 3);
+        assert_eq!(bad.result.unwrap_err().message(), "panicked: three");
+
+        let error = join((Probe::ok(5), odd_one(when))).run(3, &cx).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Panicked);
+        let error = all([Probe::ok(5).boxed(), odd_one(when)]).run(3, &cx).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Panicked);
+
+        // The others go on, and one of them serves.
+        assert_eq!(race((odd_one(when), Probe::ok(5))).run(3, &cx).await.unwrap(), 3);
+        let error = race((odd_one(when), Probe::fails(5, "no"))).run(3, &cx).await.unwrap_err();
+        assert!(is_panic(&error));
+    }
+}
+
+/// Panics when it goes out of scope, and nobody else does.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "bomb");
+    }
+}
+
+async fn a_panic_in_a_destructor_is_the_outcome_of_its_item() {
+    let armed = step(|n: usize, _| async move {
+        let _bomb = (n == 2).then(|| Bomb);
+        yield_now().await;
+        Ok(n)
+    });
+    let outcomes = armed.stream(0..20, &Context::new()).limit(4).ordered().collect().await;
+    assert_eq!(outcomes.len(), 20);
+    for outcome in outcomes {
+        assert_eq!(outcome.is_ok(), outcome.index != 2);
+    }
+}
+
+async fn a_panic_in_a_destructor_stays_in_its_branch() {
+    let armed = || {
+        step(|n: usize, _| async move {
+            let _bomb = Bomb;
+            tokio::time::sleep(ms(20)).await;
+            Ok(n)
+        })
+    };
+    assert_eq!(race((armed(), Probe::ok(5))).run(1, &Context::new()).await.unwrap(), 1);
+    let error = join((armed(), Probe::ok(5))).run(1, &Context::new()).await.unwrap_err();
+    assert_eq!((error.kind(), error.message()), (Kind::Panicked, "panicked: bomb"));
+}
+
+async fn a_panic_on_a_thread_is_the_error_of_its_caller() {
+    let bomb = step(|n: usize, cx: Context| async move {
+        cx.blocking(move |_| {
+            assert!(n != 3, "three");
+            Ok(n)
+        })
+        .await
+    });
+    let outcomes = bomb.stream(0..8, &Context::new()).limit(4).ordered().collect().await;
+    let failed: Vec<usize> = outcomes.iter().filter(|outcome| !outcome.is_ok()).map(|outcome| outcome.index).collect();
+    assert_eq!((outcomes.len(), failed), (8, vec![3]));
+    // What is not contained is the panic of whoever asks.
+    assert!(catch_unwind(AssertUnwindSafe(|| odd_one(0).stream(0..1, &Context::new()).limit(0))).is_err());
+}

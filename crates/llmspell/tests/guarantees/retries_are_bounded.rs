@@ -1,0 +1,158 @@
+//! **Retries are bounded**: one budget for a logical call however they nest, full jitter, no attempt past the deadline;
+//! a short `Retry-After` is waited for, a long one ends the attempts.
+//!
+//! *Hazard*: each layer retries by itself, so three layers of three make twenty-seven calls of a service that is down;
+//! callers that failed together come back together.
+//!
+//! *Reports*: <https://github.com/HKUDS/nanobot/issues/2760>, <https://github.com/livekit/agents/pull/5335>,
+//! <https://github.com/MemTensor/MemOS/pull/1899>,
+//! <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>.
+//!
+//! *Common alternative*: nested loops with an exponential wait (`cargo run -p hazards -- retries herd`).
+//!
+//! *Here* (G11 within one call, the jitter of G12): three calls instead of twenty-seven, on one thread or several; a
+//! thousand callers that failed at once come back with less than 5 % in any fiftieth of the window. The budget that calls
+//! share: `tests/it/retry_budget.rs`; second copies: `tests/it/hedge.rs`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use llmspell::{Context, Event, Fact, Retry, Step, step, value};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::probe::{busy, failing, ms, waits};
+
+on_both_runtimes!(
+    nested_retries_share_one_budget,
+    the_most_generous_retry_of_a_nest_sets_the_budget,
+    no_attempt_starts_past_the_deadline,
+    a_herd_is_spread_over_the_whole_window,
+    a_retry_after_is_honoured,
+);
+
+const ITEMS: usize = 1000;
+
+/// Three layers of three attempts: twenty-seven calls, if each layer counts for itself.
+async fn nested_retries_share_one_budget() {
+    let (step, calls) = failing(busy());
+    let policy = || Retry::immediately().max_attempts(3);
+    let nested = Arc::new(step.retry(policy()).named("inner").retry(policy()).named("middle").retry(policy()));
+    nested.run(0, &Context::new()).await.unwrap_err();
+    assert_eq!(calls.lock().unwrap().len(), 3);
+
+    // Each item of a stream is a logical call of its own, on whichever thread it runs.
+    let (step, calls) = failing(busy());
+    let nested = step.retry(policy()).spawned().retry(policy()).retry(policy());
+    nested.stream(0..1000u32, &Context::new()).limit(64).collect().await;
+    assert_eq!(calls.lock().unwrap().len(), 3 * ITEMS);
+}
+
+async fn the_most_generous_retry_of_a_nest_sets_the_budget() {
+    for (inner, outer) in [(5, 2), (2, 5)] {
+        let (step, calls) = failing(busy());
+        let policy = |attempts| Retry::immediately().max_attempts(attempts);
+        step.retry(policy(inner)).retry(policy(outer)).run(0, &Context::new()).await.unwrap_err();
+        assert_eq!(calls.lock().unwrap().len(), 5, "{inner} inside {outer}");
+    }
+}
+
+/// Fails at once; counts its calls, and those that began when their time was up.
+fn counting() -> (impl Step<In = usize, Out = ()>, Arc<[AtomicUsize; 2]>) {
+    let counts = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+    let seen = counts.clone();
+    let step = step(move |_: usize, cx: Context| {
+        seen[0].fetch_add(1, Ordering::SeqCst);
+        seen[1].fetch_add(usize::from(cx.remaining() == Some(Duration::ZERO)), Ordering::SeqCst);
+        async { Err::<(), _>(busy()) }
+    });
+    (step, counts)
+}
+
+async fn no_attempt_starts_past_the_deadline() {
+    let (step, counts) = counting();
+    let policy = Retry::exponential().base(ms(1)).max_wait(ms(8)).max_attempts(u32::MAX);
+    step.retry(policy).deadline(ms(60)).stream(0..50, &Context::new()).limit(50).collect().await;
+    assert!(counts[0].load(Ordering::SeqCst) >= 50, "{counts:?}");
+    assert_eq!(counts[1].load(Ordering::SeqCst), 0, "{counts:?}");
+
+    // The wait and the time are over at the same moment: the task has been held up meanwhile.
+    let (step, counts) = counting();
+    let call = step.retry(Retry::waits([ms(10)])).deadline(ms(20));
+    let cx = Context::new();
+    let (result, ()) = tokio::join!(call.run(0, &cx), async {
+        sleep(ms(2)).await;
+        #[expect(clippy::disallowed_methods, reason = "this is what a busy machine does")]
+        std::thread::sleep(ms(40));
+    });
+    assert!(result.is_err());
+    assert_eq!((counts[0].load(Ordering::SeqCst), counts[1].load(Ordering::SeqCst)), (1, 0));
+}
+
+/// The largest share of `waits` in any fiftieth of `window`.
+fn largest_share(mut waits: Vec<Duration>, window: Duration) -> f64 {
+    waits.sort_unstable();
+    let in_one = |first: usize| waits[first..].iter().take_while(|wait| **wait - waits[first] <= window / 50).count();
+    let most = (0..waits.len()).map(in_one).max().unwrap_or(0);
+    most as f64 / waits.len() as f64
+}
+
+/// A thousand callers that have failed together. The waits are read from the events: nobody sits them out.
+async fn a_herd_is_spread_over_the_whole_window() {
+    let window = Duration::from_secs(50);
+    let (sender, mut delays) = tokio::sync::mpsc::channel(ITEMS);
+    let cx = Context::new().with_sink(move |event: &Event| {
+        if let Fact::Retrying { delay, .. } = event.fact {
+            sender.try_send(delay).unwrap();
+        }
+    });
+    let (step, _) = failing(busy());
+    let mut herd = step.retry(Retry::exponential().base(window).max_wait(window)).stream(0..1000u32, &cx).limit(ITEMS);
+    let mut waits = Vec::new();
+    while waits.len() < ITEMS {
+        tokio::select! {
+            delay = delays.recv() => waits.push(delay.unwrap()),
+            // Some wait for no time at all, and for a longer one after their second attempt.
+            outcome = herd.next() => assert!(outcome.is_some()),
+        }
+    }
+    assert!(waits.iter().all(|wait| *wait <= window));
+    let share = largest_share(waits, window);
+    assert!(share < 0.05, "{share} of the herd comes back in one fiftieth of the window");
+}
+
+async fn a_retry_after_is_honoured() {
+    let asked = |wait| failing(busy().with_retry_after(wait));
+    let (step, calls) = asked(ms(30));
+    step.retry(Retry::exponential().base(ms(1))).run(0, &Context::new()).await.unwrap_err();
+    assert!(waits(&calls).iter().all(|wait| *wait >= ms(30)) && calls.lock().unwrap().len() == 3);
+
+    // Nobody waits for so long: a fallback serves.
+    let (step, calls) = asked(Duration::from_secs(600));
+    let call = step.retry(Retry::exponential()).retry(Retry::exponential()).fallback(value(1u32)).observed();
+    let outcome = timeout(ms(10_000), call.run(0, &Context::new())).await.expect("at once").unwrap();
+    assert_eq!(outcome.result.unwrap(), 1);
+    assert!(outcome.causes[0].message().contains("asked to wait 10 min"), "{}", outcome.causes[0]);
+    assert_eq!(calls.lock().unwrap().len(), 1);
+}
+
+/// The same of the calls themselves, on a clock that leaps from one to the next.
+#[tokio::test(start_paused = true)]
+async fn full_jitter_spreads_the_herd() {
+    // The clock has steps of 1 ms, so a window of 50 s has 50,000 places.
+    const WINDOW: Duration = Duration::from_secs(50);
+    fastrand::seed(12);
+    let (step, calls) = failing(busy());
+    let step = step.retry(Retry::exponential().base(WINDOW).max_wait(WINDOW).max_attempts(2));
+    let started = Instant::now();
+    step.stream(0..1000, &Context::new()).limit(1000).collect().await;
+    let mut retries: Vec<_> = calls.lock().unwrap().iter().skip(1000).map(|call| *call - started).collect();
+    retries.sort_unstable();
+    assert_eq!(retries.len(), 1000);
+    assert!(retries[0] < WINDOW / 50 && retries[999] > WINDOW * 49 / 50, "all of the window is used");
+    let most = retries
+        .iter()
+        .enumerate()
+        .map(|(first, begin)| retries[first..].iter().take_while(|retry| **retry < *begin + WINDOW / 50).count());
+    assert!(most.clone().all(|together| together < 50), "{:?}", most.max());
+}
