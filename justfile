@@ -14,6 +14,10 @@ bench *groups:
 peers-bench *tasks:
     bash bench/peers/run {{tasks}}
 
+# The hazards by hand and with LLMSpell; words choose some, `--runtime current` the scheduler.
+hazards *args:
+    cargo run --quiet -p hazards -- {{args}}
+
 # The tests twenty times in a row: a flaky test is a bug.
 soak times="20":
     for n in $(seq {{times}}); do echo "run $n of {{times}}"; cargo test --quiet --workspace || exit 1; done
