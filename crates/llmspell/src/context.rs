@@ -6,6 +6,7 @@ mod deposit;
 mod first;
 mod label;
 mod lease;
+mod meter;
 pub(crate) mod node;
 mod retries;
 mod signal;
@@ -21,6 +22,7 @@ pub(crate) use first::{Contender, Gate, Pulse};
 pub(crate) use label::Label;
 pub use lease::Hold;
 pub(crate) use lease::{Grant, Leased, Permits};
+pub(crate) use meter::{Account, Meter};
 pub(crate) use retries::Retries;
 pub use signal::Canceller;
 pub use tether::{Custody, Tether};
@@ -180,13 +182,14 @@ impl Context {
 
     /// A context in which provenance is collected apart from that of the surroundings.
     pub(crate) fn scope(&self, item: Option<usize>) -> Context {
-        self.child(Facet::Scope(Scope { item, ledger: Ledger::default() }))
+        self.child(Facet::Scope(Scope { item, is_trial: false, ledger: Ledger::default() }))
     }
 
     /// A context whose provenance counts only if it is [adopted](Context::adopt); `None` if nobody collects
     /// any, for then this one will do.
     pub(crate) fn apart(&self) -> Option<Context> {
-        self.collects().then(|| self.scope(None))
+        let trial = || Scope { item: None, is_trial: true, ledger: Ledger::default() };
+        self.collects().then(|| self.child(Facet::Scope(trial())))
     }
 
     /// Whether anybody collects provenance above.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Kind};
 use crate::outcome::Quality;
 use crate::path::Path;
+use crate::usage::Usage;
 
 /// One observable fact about a run.
 ///
@@ -204,6 +205,8 @@ pub enum Fact {
         #[serde(rename = "took_ms", with = "millis")]
         took: Duration,
     },
+    /// A call has consumed something; see [`Context::used`](crate::Context::used).
+    Used(Usage),
     /// A stream pulls no more from its source, which may have more: it delivers what is in flight and ends.
     StreamStopped {
         /// Why.

@@ -1,4 +1,4 @@
-//! Durations as people write them.
+//! Durations and amounts as people write them.
 
 use std::time::Duration;
 
@@ -21,19 +21,46 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
+/// Four significant digits, but never fewer than there are before the point, and two behind it: `0.00125`,
+/// `12.5`, `1234.57`.
+pub(crate) fn amount(amount: f64) -> String {
+    let before = amount.abs().log10().floor();
+    let decimals = if before.is_finite() { (3.0 - before).clamp(2.0, 9.0) as usize } else { 2 };
+    trimmed(&format!("{amount:.decimals$}"))
+}
+
+fn trimmed(text: &str) -> String {
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text.to_owned() }
+}
+
 fn digits(number: f64) -> String {
     let decimals = match number {
         _ if number < 9.995 => 2,
         _ if number < 99.95 => 1,
         _ => 0,
     };
-    let text = format!("{number:.decimals$}");
-    if decimals == 0 { text } else { text.trim_end_matches('0').trim_end_matches('.').to_owned() }
+    trimmed(&format!("{number:.decimals$}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn amounts_keep_the_digits_that_matter() {
+        let cases = [
+            (0.0, "0"),
+            (0.00125, "0.00125"),
+            (0.000_012_3, "0.0000123"),
+            (0.3, "0.3"),
+            (12.5, "12.5"),
+            (1234.567, "1234.57"),
+            (5000.0, "5000"),
+        ];
+        for (number, text) in cases {
+            assert_eq!(amount(number), text);
+        }
+    }
 
     #[test]
     fn durations_read_as_people_write_them() {

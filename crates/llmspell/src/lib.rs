@@ -65,6 +65,7 @@ mod retry_budget;
 mod step;
 mod sync;
 pub mod tool;
+mod usage;
 
 pub use breaker::{Breaker, Guarded};
 pub use context::{Canceller, Chunk, ChunkData, Chunks, Context, Custody, Hold, Tether};
@@ -93,6 +94,8 @@ pub use step::{
 };
 #[doc(inline)]
 pub use tool::{SlowTool, Tool};
+
+pub use usage::Usage;
 
 #[cfg(feature = "schema")]
 pub use schemars;

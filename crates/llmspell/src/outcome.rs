@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::path::Path;
+use crate::usage::Usage;
 
 /// How good a result is, best first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -64,13 +65,17 @@ pub enum ServedBy {
 }
 
 /// How a result came about.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Provenance {
     /// Attempts beyond the first, over all retries on the way to the result or to the final error.
     pub retries: u32,
     /// The choices made on the way: who won a race, whether a second copy or a fallback served.
     pub choices: Vec<Choice>,
+    /// What was used on the way, by failed attempts and by losers of races too; see
+    /// [`Context::used`](crate::Context::used). What comes in after the end is not in here.
+    #[serde(default, skip_serializing_if = "Usage::is_zero")]
+    pub usage: Usage,
 }
 
 /// One result with its index, its quality and its history.
@@ -158,6 +163,10 @@ impl Entries {
         self.causes.extend(failures);
     }
 
+    pub(crate) fn used(&mut self, usage: Usage) {
+        self.provenance.usage += usage;
+    }
+
     pub(crate) fn chose(&mut self, path: Path, served_by: ServedBy) {
         self.provenance.choices.push(Choice { path, served_by });
     }
@@ -167,6 +176,7 @@ impl Entries {
         self.causes.extend(other.causes);
         self.provenance.retries += other.provenance.retries;
         self.provenance.choices.extend(other.provenance.choices);
+        self.provenance.usage += other.provenance.usage;
     }
 }
 

@@ -15,6 +15,7 @@ pub(crate) use tally::Tally;
 
 use crate::event::millis;
 use crate::path::Path;
+use crate::usage::Usage;
 
 /// Time, percentiles, critical path: what a recording adds up to; made by
 /// [`Context::report`](crate::Context::report).
@@ -47,6 +48,9 @@ pub struct Report {
     pub pipelines: Vec<PipelineReport>,
     /// Calls that have not ended yet.
     pub in_progress: usize,
+    /// What all calls have [said](crate::Context::used) that they used.
+    #[serde(skip_serializing_if = "Usage::is_zero")]
+    pub usage: Usage,
 }
 
 /// All calls of one step path.
@@ -92,6 +96,9 @@ pub struct StepReport {
     /// Time in line for a permit, and between attempts.
     #[serde(rename = "waited_ms", serialize_with = "millis::serialize")]
     pub waited: Duration,
+    /// What its calls used themselves, not in named steps inside of them.
+    #[serde(skip_serializing_if = "Usage::is_zero")]
+    pub usage: Usage,
 }
 
 /// The part of one step in the critical path.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::chunk::ChunkSender;
 use super::first::{Contender, Pulse};
 use super::lease::Lease;
+use super::meter::Meter;
 use super::retries::Retries;
 use super::signal::Signal;
 use crate::outcome::Ledger;
@@ -37,6 +38,8 @@ pub(crate) enum Facet {
     Scope(Scope),
     /// A permit that the work below runs under.
     Lease(Lease),
+    /// A call under a rate or a budget: it hears what the work below has used.
+    Meter(Arc<dyn Meter>),
     /// The retries of one logical call.
     Retries(Retries),
     /// A budget that the call has put its share into.
@@ -62,6 +65,9 @@ pub(crate) struct Call {
 pub(crate) struct Scope {
     /// The index of a stream item; a branch or a contender has none.
     pub(crate) item: Option<usize>,
+    /// Whether it counts only if it is adopted: an attempt, a contender, a step that has a fallback. What is
+    /// used in it counts in any case.
+    pub(crate) is_trial: bool,
     pub(crate) ledger: Ledger,
 }
 

@@ -5,20 +5,22 @@ use std::time::Duration;
 
 use super::{PipelineReport, Report, StepReport};
 use crate::human;
+use crate::usage::Usage;
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.steps.is_empty() {
             return f.write_str("nothing recorded: run named steps under `Context::recording()`");
         }
-        writeln!(
+        write!(
             f,
             "wall {} · sequential {} · speedup {:.2}×",
             human::duration(self.wall),
             human::duration(self.sequential),
             self.speedup
         )?;
-        f.write_str("\n")?;
+        write_usage(f, &self.usage)?;
+        f.write_str("\n\n")?;
         write_steps(f, &self.steps)?;
         for pipeline in &self.pipelines {
             f.write_str("\n")?;
@@ -32,11 +34,21 @@ impl fmt::Display for Report {
     }
 }
 
+fn write_usage(f: &mut fmt::Formatter<'_>, usage: &Usage) -> fmt::Result {
+    if usage.tokens() > 0 {
+        write!(f, " · {} tokens ({} in, {} out)", usage.tokens(), usage.input_tokens, usage.output_tokens)?;
+    }
+    if usage.cost > 0.0 {
+        write!(f, " · cost {}", human::amount(usage.cost))?;
+    }
+    Ok(())
+}
+
 /// A column of the table of steps; one that is empty for all of them is left out.
 type Column = (&'static str, fn(&StepReport) -> String);
 
 fn write_steps(f: &mut fmt::Formatter<'_>, steps: &[StepReport]) -> fmt::Result {
-    let columns: [Column; 15] = [
+    let columns: [Column; 17] = [
         ("calls", |step| step.calls.to_string()),
         ("ok", |step| step.ok.to_string()),
         ("failed", |step| count(step.failed)),
@@ -52,6 +64,8 @@ fn write_steps(f: &mut fmt::Formatter<'_>, steps: &[StepReport]) -> fmt::Result 
         ("busy", |step| time(step.busy)),
         ("wasted", |step| time(step.wasted)),
         ("waited", |step| time(step.waited)),
+        ("tokens", |step| count(step.usage.tokens())),
+        ("cost", |step| if step.usage.cost > 0.0 { human::amount(step.usage.cost) } else { String::new() }),
     ];
     let mut table = Table::new("step", steps.iter().map(|step| step.path.to_string()).collect());
     for (title, cell) in columns {

@@ -13,6 +13,7 @@ use super::{CriticalStep, PipelineReport, Report, StepReport};
 use crate::event::{Event, Fact};
 use crate::outcome::Quality;
 use crate::path::Path;
+use crate::usage::Usage;
 
 #[derive(Default)]
 pub(crate) struct Tally {
@@ -21,6 +22,7 @@ pub(crate) struct Tally {
     live: HashMap<u64, Live, BuildHasherDefault<Spread>>,
     /// What runs outside of every named step; it never ends.
     root: Live,
+    usage: Usage,
     first: Option<Duration>,
     last: Duration,
 }
@@ -43,6 +45,7 @@ struct StepTally {
     waited: Duration,
     /// The part of `waited` that was spent between attempts.
     backed_off: Duration,
+    usage: Usage,
     /// The chain of events that led to the last end of a call.
     chain: Chain,
     /// Only if the step is a pipeline.
@@ -137,12 +140,18 @@ impl Tally {
             }
             Fact::BreakerRefused { step } => self.refuse(event.call, step.as_ref()),
             Fact::Runaway | Fact::RunawayEnded { .. } => {
-                if let Some(step) = self.live_mut(event.call).step.or(self.by_path.get(&event.path).copied()) {
+                if let Some(step) = self.step_of(event) {
                     let tally = &mut self.steps[step];
                     match &event.fact {
                         Fact::Runaway => tally.runaways += 1,
                         _ => tally.runaways_ended += 1,
                     }
+                }
+            }
+            Fact::Used(usage) => {
+                self.usage += *usage;
+                if let Some(step) = self.step_of(event) {
+                    self.steps[step].usage += *usage;
                 }
             }
             _ => {}
@@ -151,6 +160,11 @@ impl Tally {
 
     fn live_mut(&mut self, call: u64) -> &mut Live {
         self.live.get_mut(&call).unwrap_or(&mut self.root)
+    }
+
+    /// The step that an event is about, also if the call has ended.
+    fn step_of(&mut self, event: &Event) -> Option<usize> {
+        self.live_mut(event.call).step.or(self.by_path.get(&event.path).copied())
     }
 
     fn step(&mut self, path: &Path) -> usize {
@@ -301,6 +315,7 @@ impl Tally {
             critical_path,
             pipelines: self.steps.iter().filter_map(StepTally::pipeline).collect(),
             in_progress: self.live.len(),
+            usage: self.usage,
         }
     }
 }
@@ -323,6 +338,7 @@ impl StepTally {
             wasted: Duration::ZERO,
             waited: Duration::ZERO,
             backed_off: Duration::ZERO,
+            usage: Usage::default(),
             chain: Chain::default(),
             stages: None,
         }
@@ -346,6 +362,7 @@ impl StepTally {
             busy: self.busy,
             wasted: self.wasted,
             waited: self.waited,
+            usage: self.usage,
         }
     }
 

@@ -22,3 +22,4 @@ mod stream;
 mod timeout;
 mod tool;
 mod ui;
+mod usage;

@@ -1,0 +1,86 @@
+//! Consumption: what a step says that it has used, and who above it wants to know.
+
+use std::sync::Arc;
+
+use super::Context;
+use super::node::Facet;
+use crate::event::Fact;
+use crate::usage::Usage;
+
+/// One call of a step under a rate or a budget, as the work inside of it sees it.
+pub(crate) trait Meter: Send + Sync {
+    /// Whose meter it is: what is used counts once for each account.
+    fn account(&self) -> Account;
+
+    /// Something was used, maybe after the call has ended.
+    fn used(&self, usage: Usage);
+}
+
+/// A rate or a budget, whichever of its clones: the address of what they share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Account(usize);
+
+impl Account {
+    pub(crate) fn of<T>(shared: &Arc<T>) -> Self {
+        Account(Arc::as_ptr(shared).addr())
+    }
+}
+
+impl Context {
+    /// Says that this work has consumed something.
+    ///
+    /// Say it as soon as it is known, if need be several times, each time what came on top: every rate and
+    /// budget around the work is charged at once, also if the work has outlived its caller. It is part of the
+    /// [outcome](crate::Provenance::usage) of every item and [observed](crate::Step::observed) step around it,
+    /// whether or not the attempt it was spent on is the one that served: it was paid for. And it is an
+    /// [event](crate::Fact::Used), which the [report](Context::report) adds up.
+    ///
+    /// ```
+    /// use llmspell::{Context, Step, Usage, step};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let ask = step(|question: &'static str, cx: Context| async move {
+    ///     cx.used(Usage::new(question.len() as u64, 1).with_cost(0.001)); // as the answer tells
+    ///     Ok("yes")
+    /// });
+    /// let outcome = ask.observed().run("Is it?", &Context::new()).await?;
+    /// assert_eq!(outcome.provenance.usage.tokens(), 7);
+    /// # Ok::<(), llmspell::Error>(()) }).unwrap();
+    /// ```
+    pub fn used(&self, usage: Usage) {
+        let usage = usage.sound();
+        self.fact(|| Fact::Used(usage));
+        for (place, meter) in self.meters().enumerate() {
+            let account = meter.account();
+            // A call inside of a call of the same account: the inner one is charged, the outer one hears of it.
+            let is_charged = self.meters().take(place).any(|inner| inner.account() == account);
+            meter.used(if is_charged { Usage::default() } else { usage });
+        }
+        if self.collects() {
+            for node in self.chain() {
+                if let Facet::Scope(scope) = &node.facet
+                    && !scope.is_trial
+                {
+                    scope.ledger.write(|entries| entries.used(usage));
+                }
+            }
+        }
+    }
+
+    fn meters(&self) -> impl Iterator<Item = &Arc<dyn Meter>> {
+        self.chain().filter_map(|node| match &node.facet {
+            Facet::Meter(meter) => Some(meter),
+            _ => None,
+        })
+    }
+
+    /// A context whose work is metered.
+    pub(crate) fn metered(&self, meter: Arc<dyn Meter>) -> Context {
+        self.child(Facet::Meter(meter))
+    }
+
+    /// Whether this work is metered for `account` already.
+    pub(crate) fn is_metered_for(&self, account: Account) -> bool {
+        self.meters().any(|meter| meter.account() == account)
+    }
+}
