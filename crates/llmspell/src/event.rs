@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Kind};
 use crate::outcome::Quality;
 use crate::path::Path;
+use crate::rate::RateLimits;
 use crate::usage::Usage;
 
 /// One observable fact about a run.
@@ -46,20 +47,34 @@ impl Event {
 pub enum Fact {
     /// A named step was called.
     Started,
-    /// A call waits for a permit.
+    /// A call waits in line.
     Queued {
         /// The named step that is to be called, if the wait comes before its start.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<Path>,
+        /// What for.
+        #[serde(default, skip_serializing_if = "Queue::is_limit")]
+        queue: Queue,
     },
-    /// A call has its permit.
+    /// A call has waited long enough.
     Admitted {
         /// The named step that is to be called, if the wait came before its start.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<Path>,
+        /// What it waited for.
+        #[serde(default, skip_serializing_if = "Queue::is_limit")]
+        queue: Queue,
         /// How long it waited.
         #[serde(rename = "waited_ms", with = "millis")]
         waited: Duration,
+    },
+    /// A call was refused before it began, by a rate or a budget.
+    Rejected {
+        /// The named step that was to be called, if the refusal comes before its start.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<Path>,
+        /// Why.
+        error: Failure,
     },
     /// A call returned a value.
     Finished {
@@ -207,6 +222,14 @@ pub enum Fact {
     },
     /// A call has consumed something; see [`Context::used`](crate::Context::used).
     Used(Usage),
+    /// A server has said what it has left; see [`Context::rate_limits`](crate::Context::rate_limits).
+    RateLimits(RateLimits),
+    /// A server has asked to be left alone: no call of this rate starts before the pause is over.
+    RatePaused {
+        /// How long that is.
+        #[serde(rename = "pause_ms", with = "millis")]
+        pause: Duration,
+    },
     /// A stream pulls no more from its source, which may have more: it delivers what is in flight and ends.
     StreamStopped {
         /// Why.
@@ -220,6 +243,26 @@ pub enum Fact {
         #[serde(rename = "after_ms", with = "millis")]
         after: Duration,
     },
+}
+
+/// The lines that calls stand in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Queue {
+    /// For a permit of a [limit](crate::Limit); left out in JSON.
+    #[default]
+    Limit,
+    /// For a turn at a [rate](crate::Rate).
+    Rate,
+    /// For what other calls may leave of a [budget](crate::Budget).
+    Budget,
+}
+
+impl Queue {
+    fn is_limit(&self) -> bool {
+        *self == Queue::Limit
+    }
 }
 
 /// An error as an event keeps it.

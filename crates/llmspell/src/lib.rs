@@ -46,6 +46,7 @@
 //! - A result that is less than what was asked for says so ([`Outcome`]).
 //! - What happens is an [`Event`]; the library never prints.
 
+mod average;
 mod breaker;
 mod context;
 mod error;
@@ -59,6 +60,7 @@ pub mod pattern;
 mod policy;
 #[cfg(feature = "process")]
 mod process;
+mod rate;
 mod record;
 mod report;
 mod retry_budget;
@@ -70,7 +72,7 @@ mod usage;
 pub use breaker::{Breaker, Guarded};
 pub use context::{Canceller, Chunk, ChunkData, Chunks, Context, Custody, Hold, Tether};
 pub use error::{Error, Kind, Result, StandardError};
-pub use event::{Event, Fact, Failure, Sink};
+pub use event::{Event, Fact, Failure, Queue, Sink};
 pub use limit::{Limit, Limited};
 pub use outcome::{Choice, Outcome, Provenance, Quality, ServedBy};
 pub use path::Path;
@@ -87,6 +89,7 @@ pub use pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeo
 pub use policy::{Policed, Policy};
 #[cfg(feature = "process")]
 pub use process::{Command, Output};
+pub use rate::{Rate, RateLimits, Rated, Window};
 pub use report::{CriticalStep, PipelineReport, Report, StageReport, StepReport};
 pub use retry_budget::RetryBudget;
 pub use step::{

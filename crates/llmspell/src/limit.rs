@@ -12,7 +12,7 @@ pub(crate) use semaphore::{Load, Permit, Semaphore};
 
 use crate::context::{Context, Grant, Leased, Permits};
 use crate::error::{Error, Result};
-use crate::event::Fact;
+use crate::event::{Fact, Queue};
 use crate::executor;
 use crate::path::Path;
 use crate::step::{About, Step};
@@ -134,10 +134,10 @@ impl Limit {
         }
         let since = cx.recorder().map(|_| Instant::now());
         let step = || name.map(|name| cx.path().join(name));
-        cx.fact(|| Fact::Queued { step: step() });
+        cx.fact(|| Fact::Queued { step: step(), queue: Queue::Limit });
         let grant = Grant::wait(permits).await;
         if let Some(since) = since {
-            cx.fact(|| Fact::Admitted { step: step(), waited: since.elapsed() });
+            cx.fact(|| Fact::Admitted { step: step(), queue: Queue::Limit, waited: since.elapsed() });
         }
         Ok(grant)
     }

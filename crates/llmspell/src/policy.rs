@@ -9,13 +9,14 @@ use crate::limit::{Limit, Limited};
 use crate::pattern::race::{Hedge, Hedged};
 use crate::pattern::timeout::{Retried, Retry, Timeout, Timeouts};
 use crate::retry_budget::RetryBudget;
+use crate::rate::{Rate, Rated};
 use crate::step::{About, Step};
 
 /// Modifiers of a step as one value, without its types; what flow files compile to.
 ///
 /// They apply in the canonical order, however they are set. From the outside in:
 ///
-/// deadline → retry → hedge → breaker → limit → timeout of an attempt → the step
+/// deadline → retry → hedge → breaker → rate → limit → timeout of an attempt → the step
 ///
 /// So the deadline covers all attempts and all waiting; a permit is given back while a retry waits; time in
 /// line does not count against the timeout of an attempt; a breaker that opens while calls wait in line calls them off.
@@ -42,6 +43,7 @@ pub struct Policy {
     hedge: Hedge,
     retry_budget: Option<RetryBudget>,
     breaker: Option<Breaker>,
+    rate: Rate,
     limit: Limit,
     timeout: Timeouts,
 }
@@ -61,6 +63,7 @@ impl Policy {
             hedge: Hedge::never(),
             retry_budget: None,
             breaker: None,
+            rate: Rate::unlimited(),
             limit: Limit::unlimited(),
             timeout: Timeouts::never(),
         }
@@ -97,6 +100,12 @@ impl Policy {
         self
     }
 
+    /// How many calls may start in a time, and how many tokens they may use.
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.rate = rate;
+        self
+    }
+
     /// How many calls may run at once.
     ///
     /// # Panics
@@ -118,18 +127,18 @@ impl Policy {
             self.hedge = self.hedge.budget(budget);
         }
         let attempt = Recalled::new(Timeout::new(step, self.timeout), self.breaker.clone());
-        let attempt = Guarded::new(Limited::new(attempt, self.limit), self.breaker);
+        let attempt = Guarded::new(Rated::new(Limited::new(attempt, self.limit), self.rate), self.breaker);
         let attempts = Retried::new(Hedged::new(attempt, self.hedge), self.retry);
         Policed { step: Timeout::new(attempts, self.deadline) }
     }
 }
 
 /// One attempt of a step under a policy.
-type Attempt<S> = Guarded<Limited<Recalled<Timeout<S>>>>;
+type Attempt<S> = Guarded<Rated<Limited<Recalled<Timeout<S>>>>>;
 
 /// A step under a [`Policy`]; made by [`Step::policy`].
 #[must_use = "a step does nothing until it runs"]
-pub struct Policed<S> {
+pub struct Policed<S: Step> {
     step: Timeout<Retried<Hedged<Attempt<S>>>>,
 }
 

@@ -29,7 +29,7 @@ pub struct Report {
     #[serde(rename = "wall_ms", serialize_with = "millis::serialize")]
     pub wall: Duration,
     /// How long the same calls would take one after another: the time in which each was at work itself, not
-    /// inside another named call, and its waits between attempts; but not its time in line for a permit. The
+    /// inside another named call, and its waits between attempts; but not its time in line. The
     /// work of cancelled calls does not count.
     #[serde(rename = "sequential_ms", serialize_with = "millis::serialize")]
     pub sequential: Duration,
@@ -93,7 +93,7 @@ pub struct StepReport {
     /// The same of calls that were cancelled.
     #[serde(rename = "wasted_ms", serialize_with = "millis::serialize")]
     pub wasted: Duration,
-    /// Time in line for a permit, and between attempts.
+    /// Time in line, for a permit, a turn or a budget, and between attempts.
     #[serde(rename = "waited_ms", serialize_with = "millis::serialize")]
     pub waited: Duration,
     /// What its calls used themselves, not in named steps inside of them.

@@ -37,6 +37,7 @@ use crate::pattern::race::{Hedge, Hedged};
 use crate::pattern::stream::{IntoSource, Streaming};
 use crate::pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeouts};
 use crate::policy::{Policed, Policy};
+use crate::rate::{Rate, Rated};
 
 /// Anything that runs: a closure, a tool, an agent, or a pattern made of steps.
 ///
@@ -208,6 +209,15 @@ pub trait Step: Send + Sync + 'static {
         Self: Sized,
     {
         Limited::new(self, limit.into())
+    }
+
+    /// Lets calls of the step start at a rate, and use tokens at one; the others wait for their turn. A
+    /// [`Rate`] can be shared between steps.
+    fn rate(self, rate: Rate) -> Rated<Self>
+    where
+        Self: Sized,
+    {
+        Rated::new(self, rate)
     }
 
     /// Applies timeouts, retries, hedging, a breaker and a limit in the canonical order. See [`Policy`].

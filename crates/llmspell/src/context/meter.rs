@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::Context;
 use super::node::Facet;
 use crate::event::Fact;
+use crate::rate::RateLimits;
 use crate::usage::Usage;
 
 /// One call of a step under a rate or a budget, as the work inside of it sees it.
@@ -14,6 +15,12 @@ pub(crate) trait Meter: Send + Sync {
 
     /// Something was used, maybe after the call has ended.
     fn used(&self, usage: Usage);
+
+    /// A server has said what it has left. False if that is no concern of this meter.
+    fn told(&self, limits: &RateLimits) -> bool {
+        let _ = limits;
+        false
+    }
 }
 
 /// A rate or a budget, whichever of its clones: the address of what they share.
@@ -65,6 +72,15 @@ impl Context {
                 }
             }
         }
+    }
+
+    /// Hands on what a server has said about its limits, such as in the headers of an answer.
+    ///
+    /// The nearest [rate](crate::Rate) around this work takes it over: at once where it is tighter, and never
+    /// beyond what was configured.
+    pub fn rate_limits(&self, limits: RateLimits) {
+        self.fact(|| Fact::RateLimits(limits));
+        self.meters().find(|meter| meter.told(&limits));
     }
 
     fn meters(&self) -> impl Iterator<Item = &Arc<dyn Meter>> {

@@ -10,7 +10,7 @@ use super::histogram::Histogram;
 use super::spread::Spread;
 use super::stages::Stages;
 use super::{CriticalStep, PipelineReport, Report, StepReport};
-use crate::event::{Event, Fact};
+use crate::event::{Event, Fact, Queue};
 use crate::outcome::Quality;
 use crate::path::Path;
 use crate::usage::Usage;
@@ -123,8 +123,8 @@ impl Tally {
             Fact::Finished { took, quality } => self.end(event, *took, &End::Finished(*quality)),
             Fact::Failed { took, .. } => self.end(event, *took, &End::Failed),
             Fact::Cancelled { took } => self.end(event, *took, &End::Cancelled),
-            Fact::Admitted { step, waited } => self.admit(event.call, step.as_ref(), at, *waited),
-            Fact::Queued { step } => self.queue(event.call, step.as_ref(), at),
+            Fact::Admitted { step, queue, waited } => self.admit(event.call, step.as_ref(), at, *waited, *queue),
+            Fact::Queued { step, .. } => self.queue(event.call, step.as_ref(), at),
             Fact::Retrying { delay, .. } => self.retry(event.call, at, *delay),
             Fact::AttemptFailed { .. } => self.settle_backoff(event.call, at),
             Fact::PipelineStage { stage, name, limit, waited, took } => {
@@ -241,16 +241,16 @@ impl Tally {
         }
     }
 
-    /// A call has its permit. It waited for whoever gave it back; if the limit is that of the step alone,
-    /// that was the call of the same step that ended last.
-    fn admit(&mut self, call: u64, step: Option<&Path>, at: Duration, waited: Duration) {
+    /// A call has waited long enough. If it was for a permit, it waited for whoever gave it back; if the limit
+    /// is that of the step alone, that was the call of the same step that ended last.
+    fn admit(&mut self, call: u64, step: Option<&Path>, at: Duration, waited: Duration, queue: Queue) {
         let Some(step) = step.map(|path| self.step(path)).or(self.live_mut(call).step) else { return };
         self.live_mut(call).queued = None;
         self.steps[step].waited += waited;
         let chain = self.steps[step].chain.clone();
         let live = self.live_mut(call);
         live.waited += waited;
-        if !chain.0.is_empty() && live.step.is_some() {
+        if queue == Queue::Limit && !chain.0.is_empty() && live.step.is_some() {
             live.chain = chain;
             live.told = at;
         }

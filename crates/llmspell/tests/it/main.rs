@@ -13,6 +13,7 @@ mod probe;
 mod process;
 mod properties;
 mod race;
+mod rate;
 mod report;
 mod retry;
 mod retry_budget;

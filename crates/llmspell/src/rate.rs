@@ -1,0 +1,255 @@
+//! A limit on how many calls and tokens go in a time: what a provider calls RPM and TPM.
+//!
+//! *Waits for* its turn: first come, first served, and each call as soon as the rate allows, to the
+//! millisecond. A call whose turn cannot come before its deadline fails at once.
+//! *Charges* each call one request, and what it is expected to use in tokens. What it says to have used
+//! ([`Context::used`]) is charged at once where it is more, and what it did not use goes back when it ends.
+//! *Listens* to the server: what it has left ([`Context::rate_limits`]) tightens the rate, and an error with a
+//! `Retry-After` pauses everything that shares it, so that no herd comes back.
+//!
+//! ```
+//! use llmspell::{Context, Rate, Step, Usage, step};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! // One for each key at a provider; clones share it.
+//! let provider = Rate::per_minute(500).tokens_per_minute(200_000);
+//! let ask = step(|question: String, cx: Context| async move {
+//!     cx.used(Usage::new(question.len() as u64, 50)); // as the answer says
+//!     Ok("because")
+//! });
+//! let ask = ask.rate(provider.clone()).estimate(|question| question.len() as u64 + 100);
+//! assert_eq!(ask.run("why?".to_owned(), &Context::new()).await?, "because");
+//! # Ok::<(), llmspell::Error>(()) }).unwrap();
+//! ```
+
+mod bucket;
+mod config;
+mod line;
+mod ticket;
+mod window;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+pub use window::{RateLimits, Window};
+
+use crate::average::Average;
+use crate::context::Context;
+use crate::error::{Error, Kind, Result};
+use crate::event::Fact;
+use crate::step::{About, Step};
+use config::{Config, Flow};
+use line::Line;
+use ticket::{Call, Ticket};
+
+/// How many calls may start in a time, and how many tokens they may use.
+///
+/// Clones share what there is, so one rate can stand for one key at a provider, for all the steps that use it.
+/// Configure it before cloning: what a method returns is a rate of its own, except for [`Rate::estimate`].
+///
+/// Requests and tokens have a bucket each, which fills steadily up to the [burst](Rate::burst) and from which
+/// calls are served in order. In any stretch of time there start at most as many calls as the burst and the rate
+/// give for it. This also holds for tokens, as far as the calls are [estimated](Rate::estimate) well.
+///
+/// Not covered by it are calls of other processes with the same key. A server that says what it has left
+/// ([`Context::rate_limits`]) or asks to be left alone (an error with [`Error::retry_after`]) is listened to
+/// for their sake.
+///
+/// ```
+/// use std::time::Duration;
+/// use llmspell::Rate;
+///
+/// let provider = Rate::per_minute(500).tokens_per_minute(200_000).burst(Duration::from_secs(1));
+/// let crawler = Rate::per_second(2);
+/// # let _ = (provider, crawler);
+/// ```
+#[derive(Clone)]
+pub struct Rate {
+    config: Config,
+    /// `None` if nothing is limited.
+    line: Option<Arc<Line>>,
+    estimate: Option<u64>,
+}
+
+impl fmt::Debug for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rate")
+            .field("requests", &self.config.requests)
+            .field("tokens", &self.config.tokens)
+            .field("estimate", &self.estimate)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Rate {
+    /// At most `calls` in a second.
+    ///
+    /// # Panics
+    /// If `calls` is 0, for nothing would ever run.
+    pub fn per_second(calls: u64) -> Self {
+        Rate::per(calls, Duration::from_secs(1))
+    }
+
+    /// At most `calls` in a minute.
+    ///
+    /// # Panics
+    /// If `calls` is 0, for nothing would ever run.
+    pub fn per_minute(calls: u64) -> Self {
+        Rate::per(calls, Duration::from_secs(60))
+    }
+
+    /// At most `calls` in each `period`.
+    ///
+    /// # Panics
+    /// If `calls` or `period` is 0, for nothing would ever run.
+    pub fn per(calls: u64, period: Duration) -> Self {
+        let flow = Flow::new(calls, period);
+        Rate::unlimited().with(|config| config.requests = Some(flow))
+    }
+
+    /// No limit on calls; on tokens, if [`Rate::tokens_per_minute`] sets one.
+    pub fn unlimited() -> Self {
+        let config = Config { requests: None, tokens: None, burst: None, longest_pause: Duration::from_secs(60) };
+        Rate { config, line: None, estimate: None }
+    }
+
+    /// At most so many tokens in a minute, as well. What a call has used is for the step to
+    /// [say](Context::used).
+    ///
+    /// # Panics
+    /// If `tokens` is 0, for nothing would ever run.
+    pub fn tokens_per_minute(self, tokens: u64) -> Self {
+        self.tokens_per(tokens, Duration::from_secs(60))
+    }
+
+    /// At most so many tokens in each `period`, as well.
+    ///
+    /// # Panics
+    /// If `tokens` or `period` is 0, for nothing would ever run.
+    pub fn tokens_per(self, tokens: u64, period: Duration) -> Self {
+        let flow = Flow::new(tokens, period);
+        self.with(|config| config.tokens = Some(flow))
+    }
+
+    /// Lets as much go at once, after a quiet time, as comes in `time`, but at least one call. The default is a
+    /// tenth of the period, so that in no minute there is more than a tenth above the rate. A call of more
+    /// tokens goes when the bucket is full.
+    ///
+    /// A full period suits servers that count with token buckets themselves. With zero, calls keep their
+    /// distance from one another; but then the millisecond that a timer may be late is lost each time.
+    pub fn burst(self, time: Duration) -> Self {
+        self.with(|config| config.burst = Some(time))
+    }
+
+    /// The longest pause that calls sit out when the server asks for one; 60 s unless told otherwise. While there
+    /// is more left of it, they fail at once with [`Kind::Rejected`], so that a fallback can serve.
+    pub fn max_pause(self, pause: Duration) -> Self {
+        self.with(|config| config.longest_pause = pause)
+    }
+
+    /// Expects a call to use `tokens`, in and out. For this clone alone; what limits them is still shared.
+    ///
+    /// Without an estimate each step learns from its own calls, as a moving average; the first ones wait for
+    /// no tokens, and are charged when they say what they have used. To tell from the input, see
+    /// [`Rated::estimate`].
+    pub fn estimate(mut self, tokens: u64) -> Self {
+        self.estimate = Some(tokens);
+        self
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        let limited = self.config.requests.is_some() || self.config.tokens.is_some();
+        self.line = limited.then(|| Arc::new(Line::new(&self.config)));
+        self
+    }
+
+    /// How many calls wait for their turn.
+    pub fn waiting(&self) -> u64 {
+        self.line.as_ref().map_or(0, |line| line.waiting())
+    }
+
+    /// How much is left of a pause that the server has asked for; `None` if there is none.
+    pub fn paused(&self) -> Option<Duration> {
+        self.line.as_ref().and_then(|line| line.paused())
+    }
+}
+
+/// A step at a rate; made by [`Step::rate`].
+#[must_use = "a step does nothing until it runs"]
+pub struct Rated<S: Step> {
+    step: S,
+    rate: Rate,
+    estimate: Option<Arc<Estimate<S::In>>>,
+    average: Arc<Mutex<Average>>,
+}
+
+type Estimate<In> = dyn Fn(&In) -> u64 + Send + Sync;
+
+impl<S: Step + Clone> Clone for Rated<S> {
+    fn clone(&self) -> Self {
+        Rated {
+            step: self.step.clone(),
+            rate: self.rate.clone(),
+            estimate: self.estimate.clone(),
+            average: self.average.clone(),
+        }
+    }
+}
+
+impl<S: Step> Rated<S> {
+    pub(crate) fn new(step: S, rate: Rate) -> Self {
+        Rated { step, rate, estimate: None, average: Arc::default() }
+    }
+
+    /// Tells from the input how many tokens a call will use, in and out.
+    pub fn estimate(mut self, tokens: impl Fn(&S::In) -> u64 + Send + Sync + 'static) -> Self {
+        self.estimate = Some(Arc::new(tokens));
+        self
+    }
+
+    /// What a call will use, as far as anybody can tell.
+    fn expected(&self, input: &S::In) -> u64 {
+        match (&self.rate.config.tokens, &self.estimate, self.rate.estimate) {
+            (None, _, _) => 0,
+            (_, Some(estimate), _) => estimate(input),
+            (_, None, Some(tokens)) => tokens,
+            (_, None, None) => self.average.lock().unwrap_or_else(PoisonError::into_inner).whole().unwrap_or_default(),
+        }
+    }
+}
+
+impl<S: Step> Step for Rated<S> {
+    type In = S::In;
+    type Out = S::Out;
+
+    async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
+        let Some(line) = &self.rate.line else { return self.step.run(input, cx).await };
+        let tokens = self.expected(&input);
+        line.enter(tokens, cx, self.step.about().name).await?;
+        let call = Call::new(Ticket::new(line, &self.average, tokens));
+        let result = self.step.run(input, &cx.metered(call.meter())).await;
+        if let Err(error) = &result
+            && let Some(pause) = asked_pause(error)
+            && line.pause(pause, tokens)
+        {
+            cx.fact(|| Fact::RatePaused { pause });
+        }
+        call.end(result.as_ref().err());
+        result
+    }
+
+    fn about(&self) -> About<'_> {
+        self.step.about()
+    }
+}
+
+/// How long the server asked to be left alone. A refusal of our own is no word of a server.
+fn asked_pause(error: &Error) -> Option<Duration> {
+    match error.kind() {
+        Kind::Rejected => None,
+        Kind::Exhausted => error.causes().iter().filter_map(asked_pause).max(),
+        _ => error.retry_after(),
+    }
+}

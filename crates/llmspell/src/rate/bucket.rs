@@ -1,0 +1,175 @@
+//! A bucket that fills at a steady rate: how much may go, and when there will be enough.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Window;
+use crate::executor::after;
+
+/// A token bucket, which is the "continuous-state leaky bucket" form of the generic cell rate algorithm
+/// (ITU-T I.371; ATM Forum, Traffic Management 4.0, 1996, section 4.4.2).
+///
+/// It counts in whole parts, so nothing is ever rounded in favour of the caller: a unit has as many parts as
+/// the period has nanoseconds, and in each nanosecond as many parts flow in as units in the period.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    inflow: i128,
+    unit: i128,
+    capacity: i128,
+    /// Below zero if more was used than there was.
+    level: i128,
+    /// When the level was `level`. In the future while nothing may go.
+    at: Instant,
+}
+
+impl Bucket {
+    /// A full bucket for `units` in each `period`, that holds what flows in during `burst`, and at least one.
+    pub(super) fn new(units: u64, period: Duration, burst: Duration) -> Self {
+        let (inflow, unit) = (i128::from(units), nanos(period));
+        let capacity = inflow.saturating_mul(nanos(burst)).max(unit);
+        Bucket { inflow, unit, capacity, level: capacity, at: Instant::now() }
+    }
+
+    fn parts(&self, units: u64) -> i128 {
+        i128::from(units).saturating_mul(self.unit)
+    }
+
+    /// Lets flow in what has come up to `now`.
+    pub(super) fn fill(&mut self, now: Instant) {
+        if now > self.at {
+            let inflow = self.inflow.saturating_mul(nanos(now - self.at));
+            self.level = self.level.saturating_add(inflow).min(self.capacity);
+            self.at = now;
+        }
+    }
+
+    /// When `units` may go, if `ahead` go before: at the latest time it was filled at, or later. What is more
+    /// than the bucket holds goes once it is full, and leaves a debt.
+    pub(super) fn due(&self, units: u64, ahead: u64) -> Instant {
+        let wanted = self.parts(units).min(self.capacity).saturating_add(self.parts(ahead));
+        let missing = wanted.saturating_sub(self.level);
+        if missing <= 0 {
+            return self.at;
+        }
+        let wait = missing.saturating_add(self.inflow - 1) / self.inflow;
+        after(self.at, Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX)))
+    }
+
+    pub(super) fn take(&mut self, units: u64) {
+        self.level = self.level.saturating_sub(self.parts(units));
+    }
+
+    pub(super) fn give(&mut self, units: u64) {
+        self.level = self.level.saturating_add(self.parts(units)).min(self.capacity);
+    }
+
+    /// Lets nothing go until `until`, and then no more than `units` at once: the rest at the rate.
+    pub(super) fn pause(&mut self, until: Instant, units: u64) {
+        self.fill(until);
+        self.level = self.level.min(self.parts(units));
+    }
+
+    /// Takes over what the server has left, if it is less. If that is not enough for `units`, nothing goes
+    /// before it is, at the rate at which the server's own bucket fills.
+    pub(super) fn tighten(&mut self, window: &Window, units: u64) {
+        self.level = self.level.min(self.parts(window.remaining));
+        let wanted = units.min(window.limit);
+        if window.remaining < wanted {
+            let share = (wanted - window.remaining) as f64 / (window.limit - window.remaining) as f64;
+            self.pause(after(self.at, window.reset.mul_f64(share)), units);
+        }
+    }
+}
+
+fn nanos(time: Duration) -> i128 {
+    i128::try_from(time.as_nanos()).unwrap_or(i128::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Ten in a second, three at once.
+    fn bucket() -> (Bucket, Instant) {
+        let bucket = Bucket::new(10, Duration::from_secs(1), 300 * MS);
+        let start = bucket.at;
+        (bucket, start)
+    }
+
+    #[test]
+    fn what_it_holds_goes_at_once_and_the_rest_at_the_rate() {
+        let (mut bucket, start) = bucket();
+        let times: Vec<Duration> = (0..6)
+            .map(|_| {
+                let due = bucket.due(1, 0);
+                bucket.fill(due);
+                bucket.take(1);
+                due - start
+            })
+            .collect();
+        assert_eq!(times, [0, 0, 0, 100, 200, 300].map(|ms| ms * MS));
+        assert_eq!(bucket.due(1, 4) - start, 800 * MS, "behind four others");
+    }
+
+    #[test]
+    fn it_holds_no_more_than_the_burst_and_at_least_one() {
+        let (mut bucket, start) = bucket();
+        bucket.fill(start + Duration::from_secs(3600));
+        bucket.take(3);
+        assert!(bucket.due(1, 0) > bucket.at);
+        let mut strict = Bucket::new(10, Duration::from_secs(1), Duration::ZERO);
+        assert_eq!(strict.due(1, 0), strict.at);
+        strict.take(1);
+        assert_eq!(strict.due(1, 0), strict.at + 100 * MS);
+    }
+
+    #[test]
+    fn more_than_it_holds_leaves_a_debt() {
+        let (mut bucket, start) = bucket();
+        assert_eq!(bucket.due(10, 0), start, "it is full");
+        bucket.take(10);
+        assert_eq!(bucket.due(1, 0) - start, 800 * MS, "seven owed, and one wanted");
+        bucket.give(7);
+        assert_eq!(bucket.due(1, 0) - start, 100 * MS);
+    }
+
+    #[test]
+    fn a_rate_that_does_not_divide_evenly_is_never_exceeded() {
+        let mut bucket = Bucket::new(7, Duration::from_secs(1), Duration::ZERO);
+        let start = bucket.at;
+        for _ in 0..700 {
+            bucket.fill(bucket.due(1, 0));
+            bucket.take(1);
+        }
+        let took = bucket.at - start;
+        // The first goes at once, so 699 turns had to come.
+        let exact = Duration::from_nanos(699 * 1_000_000_000 / 7);
+        assert!(took >= exact && took < exact + MS, "{took:?}");
+    }
+
+    #[test]
+    fn a_pause_ends_in_single_file() {
+        let (mut bucket, start) = bucket();
+        bucket.pause(start + 5_000 * MS, 1);
+        assert_eq!(bucket.due(1, 0) - start, 5_000 * MS);
+        assert_eq!(bucket.due(1, 1) - start, 5_100 * MS);
+        bucket.pause(start + 100 * MS, 1);
+        assert_eq!(bucket.due(1, 0) - start, 5_000 * MS, "a shorter one changes nothing");
+    }
+
+    #[test]
+    fn what_the_server_has_left_only_tightens() {
+        let window = |limit, remaining, ms| Window { limit, remaining, reset: ms * MS };
+        let (mut bucket, start) = bucket();
+        bucket.tighten(&window(100, 50, 0), 1);
+        assert_eq!(bucket.due(1, 2), start, "three as before");
+        bucket.tighten(&window(100, 1, 99_000), 1);
+        assert_eq!((bucket.due(1, 0), bucket.due(1, 1)), (start, start + 100 * MS));
+        // Nothing left, and the server's bucket of 60 fills in a minute: one a second.
+        bucket.tighten(&window(60, 0, 60_000), 1);
+        assert_eq!(bucket.due(1, 0) - start, 1_000 * MS);
+    }
+}
