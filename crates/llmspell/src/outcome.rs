@@ -72,10 +72,17 @@ pub struct Provenance {
     pub retries: u32,
     /// The choices made on the way: who won a race, whether a second copy or a fallback served.
     pub choices: Vec<Choice>,
+    /// Behind a pointer, and seldom there: outcomes are moved a lot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    usage: Option<Box<Usage>>,
+}
+
+impl Provenance {
     /// What was used on the way, by failed attempts and by losers of races too; see
     /// [`Context::used`](crate::Context::used). What comes in after the end is not in here.
-    #[serde(default, skip_serializing_if = "Usage::is_zero")]
-    pub usage: Usage,
+    pub fn usage(&self) -> Usage {
+        self.usage.as_deref().copied().unwrap_or_default()
+    }
 }
 
 /// One result with its index, its quality and its history.
@@ -164,7 +171,7 @@ impl Entries {
     }
 
     pub(crate) fn used(&mut self, usage: Usage) {
-        self.provenance.usage += usage;
+        **self.provenance.usage.get_or_insert_default() += usage;
     }
 
     pub(crate) fn chose(&mut self, path: Path, served_by: ServedBy) {
@@ -176,7 +183,9 @@ impl Entries {
         self.causes.extend(other.causes);
         self.provenance.retries += other.provenance.retries;
         self.provenance.choices.extend(other.provenance.choices);
-        self.provenance.usage += other.provenance.usage;
+        if let Some(usage) = other.provenance.usage {
+            self.used(*usage);
+        }
     }
 }
 

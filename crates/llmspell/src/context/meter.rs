@@ -51,7 +51,7 @@ impl Context {
     ///     Ok("yes")
     /// });
     /// let outcome = ask.observed().run("Is it?", &Context::new()).await?;
-    /// assert_eq!(outcome.provenance.usage.tokens(), 7);
+    /// assert_eq!(outcome.provenance.usage().tokens(), 7);
     /// # Ok::<(), llmspell::Error>(()) }).unwrap();
     /// ```
     pub fn used(&self, usage: Usage) {

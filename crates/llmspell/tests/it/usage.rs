@@ -22,7 +22,7 @@ fn spends(tokens: u64, delay_ms: u64, succeeds: bool) -> impl Step<In = usize, O
 async fn an_outcome_says_what_it_took() {
     let twice = spends(100, 1, true).then(spends(20, 1, true)).observed();
     let outcome = twice.run(0, &Context::new()).await.unwrap();
-    let usage = outcome.provenance.usage;
+    let usage = outcome.provenance.usage();
     assert_eq!((usage.input_tokens, usage.output_tokens), (120, 0));
     assert!((usage.cost - 0.12).abs() < 1e-12);
 }
@@ -30,7 +30,7 @@ async fn an_outcome_says_what_it_took() {
 #[tokio::test(start_paused = true)]
 async fn what_was_paid_for_counts_whether_it_served_or_not() {
     let tokens = async |step: llmspell::BoxStep<usize, usize>| {
-        step.observed().run(0, &Context::new()).await.unwrap().provenance.usage.tokens()
+        step.observed().run(0, &Context::new()).await.unwrap().provenance.usage().tokens()
     };
     let retried = spends(100, 1, false).retry(Retry::immediately().max_attempts(3));
     assert_eq!(tokens(retried.boxed()).await, 300, "three attempts, none of which served");
@@ -50,9 +50,9 @@ async fn what_was_paid_for_counts_whether_it_served_or_not() {
 async fn a_failure_says_what_it_took_too_and_so_does_each_part() {
     let both = settle((spends(100, 1, false), spends(20, 1, true))).observed();
     let outcome = both.run(0, &Context::new()).await.unwrap();
-    assert_eq!(outcome.provenance.usage.tokens(), 120);
+    assert_eq!(outcome.provenance.usage().tokens(), 120);
     let (a, b) = outcome.result.unwrap();
-    assert_eq!((a.provenance.usage.tokens(), b.provenance.usage.tokens()), (100, 20));
+    assert_eq!((a.provenance.usage().tokens(), b.provenance.usage().tokens()), (100, 20));
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,7 +62,7 @@ async fn each_item_of_a_stream_has_its_own() {
         Ok(n)
     });
     for outcome in work.stream(0..50, &Context::recording()).collect().await {
-        assert_eq!(outcome.provenance.usage.tokens(), outcome.index as u64);
+        assert_eq!(outcome.provenance.usage().tokens(), outcome.index as u64);
     }
 }
 
