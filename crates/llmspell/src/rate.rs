@@ -43,6 +43,9 @@ use config::{Config, Flow};
 use line::Line;
 use ticket::{Call, Ticket};
 
+/// See [`Rate::max_pause`].
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
 /// How many calls may start in a time, and how many tokens they may use.
 ///
 /// Clones share what there is, so one rate can stand for one key at a provider, for all the steps that use it.
@@ -110,7 +113,7 @@ impl Rate {
 
     /// No limit on calls; on tokens, if [`Rate::tokens_per_minute`] sets one.
     pub fn unlimited() -> Self {
-        let config = Config { requests: None, tokens: None, burst: None, longest_pause: Duration::from_secs(60) };
+        let config = Config { requests: None, tokens: None, burst: None, longest_pause: LONGEST_PAUSE };
         Rate { config, line: None, estimate: None }
     }
 
@@ -142,8 +145,10 @@ impl Rate {
         self.with(|config| config.burst = Some(time))
     }
 
-    /// The longest pause that calls sit out when the server asks for one; 60 s unless told otherwise. While there
-    /// is more left of it, they fail at once with [`Kind::Rejected`], so that a fallback can serve.
+    /// The longest pause that calls sit out when the server asks for one; 10 minutes unless told otherwise, which
+    /// is more than limits by the minute ask for, and less than those by the day. While there is more left of it,
+    /// they fail at once with [`Kind::Rejected`], so that a fallback can serve. A call with a deadline before the
+    /// end of the pause fails at once in any case.
     pub fn max_pause(self, pause: Duration) -> Self {
         self.with(|config| config.longest_pause = pause)
     }

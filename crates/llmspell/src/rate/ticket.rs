@@ -51,12 +51,17 @@ impl Ticket {
     /// somebody further in never was a call.
     fn end(&self, refused: bool) {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        if tokens.told {
+        let (requests, unused) = if tokens.told {
             self.average.lock().unwrap_or_else(PoisonError::into_inner).learn(tokens.used as f64);
-            self.line.give(0, tokens.settle());
+            (0, tokens.settle())
         } else if refused {
-            self.line.give(1, std::mem::take(&mut tokens.taken));
-        }
+            (1, std::mem::take(&mut tokens.taken))
+        } else {
+            return;
+        };
+        // Whoever is woken by it may run anybody's code.
+        drop(tokens);
+        self.line.give(requests, unused);
     }
 }
 

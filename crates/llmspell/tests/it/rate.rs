@@ -260,39 +260,55 @@ async fn waiting_is_seen_and_told_from_waiting_for_a_permit() {
     assert_eq!(serde_json::to_value(event.fact).unwrap(), serde_json::json!({"event": "queued", "queue": "rate"}));
 }
 
-#[tokio::test]
-async fn usage_that_comes_late_is_charged_all_the_same() {
-    let (rate, release) =
-        (Rate::unlimited().tokens_per_minute(60_000).burst(ms(1000)), Arc::new(AtomicBool::new(false)));
+/// Work on a thread that outlives its caller, and says what it has used once it is let go.
+fn stubborn(used: u64) -> (impl Step<In = (), Out = ()>, Arc<AtomicBool>) {
+    let release = Arc::new(AtomicBool::new(false));
     let flag = release.clone();
-    let stubborn = step(move |(), cx: Context| {
+    let work = step(move |(), cx: Context| {
         let flag = flag.clone();
         async move {
             cx.blocking(move |cx| {
                 while !flag.load(Ordering::SeqCst) {
                     std::thread::yield_now();
                 }
-                cx.used(Usage::new(3_600_000, 0));
+                cx.used(Usage::new(used, 0));
                 Ok(())
             })
             .await
         }
     });
-    let late = stubborn.rate(rate.clone()).timeout(ms(20));
-    assert!(late.run((), &Context::new()).await.is_err());
-    let next = Probe::ok(0).rate(rate.estimate(1));
-    next.run(0, &Context::new()).await.unwrap();
+    (work, release)
+}
+
+/// How long a call that wants so many tokens would have to wait.
+async fn wait_for(rate: &Rate, tokens: u64) -> Duration {
+    let cx = Context::new().with_deadline(Instant::now());
+    let result = Probe::ok(0).rate(rate.clone().estimate(tokens)).run(0, &cx).await;
+    result.err().map_or(ZERO, |error| error.retry_after().unwrap())
+}
+
+#[tokio::test]
+async fn usage_that_comes_late_is_charged_all_the_same() {
+    let rate = Rate::unlimited().tokens_per_minute(60_000).burst(ms(1000));
+    let (work, release) = stubborn(3_600_000);
+    assert!(work.rate(rate.clone()).timeout(ms(20)).run((), &Context::new()).await.is_err());
+    assert_eq!(wait_for(&rate, 1).await, ZERO);
     release.store(true, Ordering::SeqCst);
-    // It owes an hour.
-    let hurried = |left| Context::new().with_deadline(Instant::now() + left);
-    let error = loop {
-        match next.run(0, &hurried(ms(60_000))).await {
-            Ok(_) => sleep(ms(1)).await,
-            Err(error) => break error,
-        }
-    };
-    assert_eq!(error.kind(), Kind::Rejected);
-    assert!(error.retry_after().unwrap() > ms(3_500_000), "{error}");
+    while wait_for(&rate, 1).await < ms(3_500_000) {
+        sleep(ms(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_reserved_for_late_usage_and_not_used_goes_back() {
+    let rate = Rate::unlimited().tokens_per(1000, ms(3_600_000)).burst(ms(3_600_000));
+    let (work, release) = stubborn(1);
+    assert!(work.rate(rate.clone().estimate(1000)).timeout(ms(20)).run((), &Context::new()).await.is_err());
+    assert!(wait_for(&rate, 999).await > ms(3_000_000));
+    release.store(true, Ordering::SeqCst);
+    while wait_for(&rate, 999).await > ZERO {
+        sleep(ms(1)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

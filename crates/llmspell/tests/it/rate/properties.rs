@@ -225,3 +225,27 @@ proptest! {
         }
     }
 }
+
+/// The same on threads and a real clock: half of the callers leave at any moment, wherever they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_that_comes_and_goes_on_two_threads_loses_no_turn() {
+    let rate = Rate::per_second(20_000).tokens_per(20_000, ms(1000)).burst(ms(2));
+    let work = Arc::new(
+        step(|n: u64, cx: Context| async move {
+            cx.used(Usage::new(n % 2, 0));
+            Ok(n)
+        })
+        .rate(rate.clone().estimate(1)),
+    );
+    let one = step(move |n: u64, cx: Context| {
+        let work = work.clone();
+        async move {
+            let run = work.run(n, &cx);
+            if n.is_multiple_of(2) { run.await.map(|_| true) } else { Ok(timeout(ms(n % 7), run).await.is_ok()) }
+        }
+    });
+    let all = one.stream(0..4000, &Context::new()).limit(300).try_collect();
+    let served = timeout(Duration::from_secs(60), all).await.expect("nobody waits for ever").unwrap();
+    assert!(served.iter().filter(|served| **served).count() >= 2000, "all who stayed");
+    assert_eq!(rate.waiting(), 0);
+}

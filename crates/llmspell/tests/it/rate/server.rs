@@ -46,8 +46,8 @@ async fn whoever_has_no_chance_in_a_pause_hears_it_when_it_begins() {
             (result.map_err(|error| error.kind()), clock_now(&cx, deadline_ms))
         }
     };
-    // The first in line, and one behind it: both would have had a turn in time.
-    let (_, first, second, patient) = tokio::join!(step.run(busy, &cx), ends(5000), ends(6000), ends(60_000));
+    // The first in line, and the one behind somebody who has time: both would have had a turn in time.
+    let (_, first, patient, second) = tokio::join!(step.run(busy, &cx), ends(5000), ends(60_000), ends(6000));
     assert_eq!((first, second), ((Err(Kind::Rejected), ms(500)), (Err(Kind::Rejected), ms(500))));
     assert_eq!(patient, (Ok(()), ms(10_500)));
 }
@@ -113,4 +113,20 @@ async fn a_server_with_a_lower_limit_sets_the_pace() {
     });
     work.rate(Rate::per_second(10)).stream([(); 3], &Context::new()).limit(1).collect().await;
     assert_eq!(clock.times(), [0, 10_000, 10_100].map(ms));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_nearest_rate_is_that_of_the_server() {
+    let told = step(|(), cx: Context| async move {
+        cx.rate_limits(RateLimits::default().requests(Window::new(60, 0, ms(60_000))));
+        Ok(())
+    });
+    let (ours, theirs) = (Rate::per_second(10).burst(ms(1000)), Rate::per_second(10).burst(ms(1000)));
+    let nested = told.rate(theirs.clone()).rate(ours.clone());
+    nested.run((), &Context::new()).await.unwrap();
+    let clock = Clock::start();
+    for rate in [ours, theirs] {
+        rated(rate, &clock).run(Call::default(), &Context::new()).await.unwrap();
+    }
+    assert_eq!(clock.times(), [0, 1000].map(ms));
 }
