@@ -48,6 +48,7 @@
 
 mod average;
 mod breaker;
+mod budget;
 mod context;
 mod error;
 mod event;
@@ -70,6 +71,7 @@ pub mod tool;
 mod usage;
 
 pub use breaker::{Breaker, Guarded};
+pub use budget::{Budget, Budgeted};
 pub use context::{Canceller, Chunk, ChunkData, Chunks, Context, Custody, Hold, Tether};
 pub use error::{Error, Kind, Result, StandardError};
 pub use event::{Event, Fact, Failure, Queue, Sink};

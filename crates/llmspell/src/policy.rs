@@ -3,25 +3,26 @@
 use std::time::Duration;
 
 use crate::breaker::{Breaker, Guarded, Recalled};
+use crate::budget::{Budget, Budgeted};
 use crate::context::Context;
 use crate::error::Result;
 use crate::limit::{Limit, Limited};
 use crate::pattern::race::{Hedge, Hedged};
 use crate::pattern::timeout::{Retried, Retry, Timeout, Timeouts};
-use crate::retry_budget::RetryBudget;
 use crate::rate::{Rate, Rated};
+use crate::retry_budget::RetryBudget;
 use crate::step::{About, Step};
 
 /// Modifiers of a step as one value, without its types; what flow files compile to.
 ///
 /// They apply in the canonical order, however they are set. From the outside in:
 ///
-/// deadline → retry → hedge → breaker → rate → limit → timeout of an attempt → the step
+/// deadline → retry → hedge → breaker → budget → rate → limit → timeout of an attempt → the step
 ///
-/// So the deadline covers all attempts and all waiting; a permit is given back while a retry waits; time in
-/// line does not count against the timeout of an attempt; a breaker that opens while calls wait in line calls them off.
-/// A chain of combinators nests as it is written
-/// instead: `s.retry(r).limit(n)` would hold its permit through every wait.
+/// So the deadline covers all attempts and all waiting; each attempt is paid for and takes its turn; a permit is
+/// given back while a retry waits; time in line does not count against the timeout of an attempt; a breaker that
+/// opens while calls wait in line calls them off. A chain of combinators nests as it is written instead:
+/// `s.retry(r).limit(n)` would hold its permit through every wait.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,6 +44,7 @@ pub struct Policy {
     hedge: Hedge,
     retry_budget: Option<RetryBudget>,
     breaker: Option<Breaker>,
+    budget: Budget,
     rate: Rate,
     limit: Limit,
     timeout: Timeouts,
@@ -63,6 +65,7 @@ impl Policy {
             hedge: Hedge::never(),
             retry_budget: None,
             breaker: None,
+            budget: Budget::unlimited(),
             rate: Rate::unlimited(),
             limit: Limit::unlimited(),
             timeout: Timeouts::never(),
@@ -100,6 +103,12 @@ impl Policy {
         self
     }
 
+    /// How much all calls may use.
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.budget = budget;
+        self
+    }
+
     /// How many calls may start in a time, and how many tokens they may use.
     pub fn rate(mut self, rate: Rate) -> Self {
         self.rate = rate;
@@ -127,14 +136,15 @@ impl Policy {
             self.hedge = self.hedge.budget(budget);
         }
         let attempt = Recalled::new(Timeout::new(step, self.timeout), self.breaker.clone());
-        let attempt = Guarded::new(Rated::new(Limited::new(attempt, self.limit), self.rate), self.breaker);
+        let attempt = Rated::new(Limited::new(attempt, self.limit), self.rate);
+        let attempt = Guarded::new(Budgeted::new(attempt, self.budget), self.breaker);
         let attempts = Retried::new(Hedged::new(attempt, self.hedge), self.retry);
         Policed { step: Timeout::new(attempts, self.deadline) }
     }
 }
 
 /// One attempt of a step under a policy.
-type Attempt<S> = Guarded<Rated<Limited<Recalled<Timeout<S>>>>>;
+type Attempt<S> = Guarded<Budgeted<Rated<Limited<Recalled<Timeout<S>>>>>>;
 
 /// A step under a [`Policy`]; made by [`Step::policy`].
 #[must_use = "a step does nothing until it runs"]

@@ -24,12 +24,12 @@ pub use map::Map;
 pub use named::Named;
 pub(crate) use named::call;
 pub use observed::Observed;
-pub(crate) use observed::observe;
 pub use shared::Shared;
 pub use spawned::Spawned;
 pub use then::Then;
 
 use crate::breaker::{Breaker, Guarded};
+use crate::budget::{Budget, Budgeted};
 use crate::context::Context;
 use crate::error::Result;
 use crate::limit::{Limit, Limited};
@@ -218,6 +218,15 @@ pub trait Step: Send + Sync + 'static {
         Self: Sized,
     {
         Rated::new(self, rate)
+    }
+
+    /// Lets calls of the step run only while there is enough in `budget`. A [`Budget`] can be shared between
+    /// steps; for a cap on all items of a stream, see [`Streaming::budget`].
+    fn budget(self, budget: Budget) -> Budgeted<Self>
+    where
+        Self: Sized,
+    {
+        Budgeted::new(self, budget)
     }
 
     /// Applies timeouts, retries, hedging, a breaker and a limit in the canonical order. See [`Policy`].

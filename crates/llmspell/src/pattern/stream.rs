@@ -8,8 +8,9 @@
 //! items ([`Streaming::stragglers`]) are bounded by [`Stragglers`].
 //! *Fails with* nothing: a failure, a panic included, is the outcome of its item, and the stream goes on.
 //!
-//! Once a [breaker](Streaming::breaker) opens, or its context is [cancelled](crate::Context::cancellable) or past
-//! its deadline, a stream pulls no more and delivers what is in flight.
+//! Once a [breaker](Streaming::breaker) opens, a [budget](Streaming::budget) is used up, or its context is
+//! [cancelled](crate::Context::cancellable) or past its deadline, a stream pulls no more and delivers what is in
+//! flight.
 //!
 //! Items run on tasks of their own, so they make progress while the consumer is busy, and the consumer may
 //! share any lock with them. (A consumer that computes for long without an `await` may keep one item from its
@@ -33,6 +34,7 @@
 //! ```
 
 mod gate;
+mod items;
 mod source;
 mod stragglers;
 
@@ -48,18 +50,20 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 pub(crate) use gate::Gate;
 use gate::Gates;
+use items::Items;
 pub use source::IntoSource;
 use source::Source;
 use stragglers::Tail;
 pub use stragglers::{Stragglers, Straggling};
 
 use crate::breaker::Breaker;
+use crate::budget::{Budget, OnStream};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::event::Fact;
-use crate::executor::{Crew, GRACE, Work};
+use crate::executor::{Crew, GRACE};
 use crate::outcome::Outcome;
-use crate::step::{Step, observe};
+use crate::step::Step;
 
 /// The outcomes of a step over a stream of inputs; made by [`Step::stream`]. A `Stream` itself.
 ///
@@ -105,25 +109,6 @@ enum Ending {
 /// large limit gives others their turn while it starts.
 const ADMITTED_AT_ONCE: usize = 8;
 
-/// The work on one item.
-struct Items<S> {
-    step: Arc<S>,
-    cx: Context,
-}
-
-impl<S: Step> Work for Items<S> {
-    type Job = S::In;
-    type Out = Outcome<S::Out>;
-
-    fn run(&self, index: usize, input: S::In) -> impl Future<Output = Outcome<S::Out>> + Send {
-        observe(&*self.step, index, input, &self.cx)
-    }
-
-    fn lost(&self, index: usize, error: Error) -> Outcome<S::Out> {
-        Outcome::plain(index, Err(error.at(|| self.cx.path())))
-    }
-}
-
 impl<S: Step> Streaming<S> {
     pub(crate) fn new(step: Arc<S>, source: Source<S::In>, cx: Context) -> Self {
         let limit = step.about().default_in_flight.max(1);
@@ -132,7 +117,7 @@ impl<S: Step> Streaming<S> {
             Box::pin(async move { cx.cancelled().await }) as _
         });
         Streaming {
-            crew: Crew::new(&cx, Items { step, cx: cx.clone() }),
+            crew: Crew::new(&cx, Items::new(step, cx.clone())),
             source: Some(source),
             cancelled,
             gates: Gates::default(),
@@ -216,12 +201,13 @@ impl<S: Step> Streaming<S> {
         S::In: Clone,
     {
         assert!(self.pulled == 0, "what to do about stragglers must be said before the first poll");
-        let (Items { step, cx }, tail) = (self.crew.work(), Arc::new(Tail::new(policy)));
-        let step = Arc::new(Straggling::new(step.clone(), tail.clone()));
+        let (items, tail) = (self.crew.work(), Arc::new(Tail::new(policy)));
+        let step = Arc::new(Straggling::new(items.step.clone(), tail.clone()));
         Streaming {
-            crew: Crew::new(cx, Items { step, cx: cx.clone() }),
+            crew: Crew::new(&items.cx, items.with(step)),
             source: self.source,
             cancelled: self.cancelled,
+            gates: self.gates,
             limit: self.limit,
             window: self.window,
             reorder: self.reorder,
@@ -229,7 +215,6 @@ impl<S: Step> Streaming<S> {
             finished: 0,
             delivered: 0,
             admitted: self.admitted,
-            gates: self.gates,
             tail: Some(tail),
             breakers: self.breakers,
             take: self.take,
@@ -319,11 +304,29 @@ impl<S: Step> Streaming<S> {
         self.delivered
     }
 
-    /// Why the stream has ended before its source: something that watches over the whole run, such as a budget,
-    /// lets no further input in. What was in flight is delivered all the same; inputs that the source still
-    /// had were not pulled. `None` while nothing of the kind has happened.
+    /// Why the stream has ended before its source: something that watches over the whole run, a breaker or a
+    /// budget, lets no further input in. What was in flight is delivered all the same; inputs that the source
+    /// still had were not pulled. `None` while nothing of the kind has happened.
     pub fn stopped(&self) -> Option<&Error> {
         self.gates.reason()
+    }
+
+    /// Lets inputs in only while there is enough in `budget` for another item; what an item is expected to use
+    /// is reserved before its input is pulled. After that the stream pulls no more, delivers what is in flight,
+    /// ends, and says [why](Streaming::stopped). No input that was pulled is refused.
+    ///
+    /// To cap single calls inside of the items, see [`Step::budget`].
+    pub fn budget(mut self, budget: Budget) -> Self {
+        let items = self.crew.work();
+        match budget.for_stream(&items.cx) {
+            OnStream::Unlimited => self,
+            OnStream::Gate(gate) => self.behind(gate),
+            OnStream::Seats(seats) => {
+                items.seat(seats.clone());
+                self.gates.seat(seats);
+                self
+            }
+        }
     }
 
     /// Lets inputs in only while `gate` is open.
@@ -374,13 +377,18 @@ impl<S: Step> Streaming<S> {
                     Poll::Pending => break,
                 }
             }
-            if !self.gates.are_open() {
-                self.source = None;
-                self.tell_stopped();
-                break;
+            match self.gates.poll_open(task) {
+                Poll::Ready(true) => {}
+                Poll::Ready(false) => {
+                    self.source = None;
+                    self.tell_stopped();
+                    break;
+                }
+                Poll::Pending => break,
             }
             match source.as_mut().poll_next(task) {
                 Poll::Ready(Some(input)) => {
+                    self.gates.enter();
                     self.admitted.push_back((self.pulled, input));
                     self.pulled += 1;
                 }
@@ -388,6 +396,7 @@ impl<S: Step> Streaming<S> {
                 Poll::Pending => break,
             }
         }
+        self.gates.leave();
         if !self.admitted.is_empty() {
             self.crew.submit(&mut self.admitted);
         }

@@ -32,10 +32,3 @@ impl<S: Step> Step for Observed<S> {
         self.step.about()
     }
 }
-
-/// Runs one item of a stream, or one record of a run, in a scope of its own.
-pub(crate) async fn observe<S: Step>(step: &S, index: usize, input: S::In, cx: &Context) -> Outcome<S::Out> {
-    let cx = cx.scope(Some(index));
-    let result = step.run(input, &cx).await;
-    Outcome::new(index, result, &cx)
-}

@@ -1,7 +1,9 @@
 //! What can end the admission of inputs while the source still has some.
 
 use std::sync::Arc;
+use std::task::{self, Poll, ready};
 
+use crate::budget::Seats;
 use crate::error::Error;
 
 /// Something that watches over a whole run and can put an end to it: what is in flight is drained, and no
@@ -16,6 +18,8 @@ pub(crate) trait Gate: Send + Sync {
 #[derive(Default)]
 pub(super) struct Gates {
     gates: Vec<Arc<dyn Gate>>,
+    /// Where each input needs a reservation.
+    seats: Vec<Arc<Seats>>,
     reason: Option<Error>,
 }
 
@@ -24,12 +28,41 @@ impl Gates {
         self.gates.push(gate);
     }
 
-    /// Whether one more input may come in. Once it may not, [`Gates::reason`] says why.
-    pub(super) fn are_open(&mut self) -> bool {
+    /// Lets each input in only if there is one of `seats` for it.
+    pub(super) fn seat(&mut self, seats: Arc<Seats>) {
+        self.seats.push(seats);
+    }
+
+    /// Whether one more input may come in, or has to wait until that is known. Once it may not,
+    /// [`Gates::reason`] says why.
+    #[inline]
+    pub(super) fn poll_open(&mut self, task: &task::Context<'_>) -> Poll<bool> {
+        if self.gates.is_empty() && self.seats.is_empty() {
+            return Poll::Ready(true);
+        }
+        self.poll_all(task)
+    }
+
+    fn poll_all(&mut self, task: &task::Context<'_>) -> Poll<bool> {
         if self.reason.is_none() {
             self.reason = self.gates.iter().find_map(|gate| gate.closed());
         }
-        self.reason.is_none()
+        for seats in &self.seats {
+            if self.reason.is_none() {
+                self.reason = ready!(seats.poll_next(task)).err();
+            }
+        }
+        Poll::Ready(self.reason.is_none())
+    }
+
+    /// The input has come in.
+    pub(super) fn enter(&self) {
+        self.seats.iter().for_each(|seats| seats.enter());
+    }
+
+    /// No input comes in for now.
+    pub(super) fn leave(&self) {
+        self.seats.iter().for_each(|seats| seats.leave());
     }
 
     /// Which gate ended the stream, and why.

@@ -1,0 +1,222 @@
+//! A cap on what calls may use in all: tokens, money, or both.
+//!
+//! *Waits for* calls in flight, if what they leave of their reservations may be enough for another.
+//! *Reserves* before each call what it is expected to use, and settles by what it says to have used
+//! ([`Context::used`]).
+//! *Fails with* [`Kind::Rejected`](crate::Kind::Rejected) once there is not enough for another call. On a
+//! [stream](crate::Streaming::budget) it ends the admission of inputs instead, and what is in flight is
+//! delivered.
+//!
+//! ```
+//! use llmspell::{Budget, Context, Step, Usage, step};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let ask = step(|question: u32, cx: Context| async move {
+//!     cx.used(Usage::new(300, 100).with_cost(0.01)); // as the answer says
+//!     Ok(question)
+//! });
+//! let budget = Budget::tokens(1_000_000).or_cost(0.05); // whichever is used up first
+//! let mut answers = ask.stream(0..1000, &Context::new()).limit(4).budget(budget.clone());
+//! let mut delivered = 0;
+//! while let Some(outcome) = answers.next().await {
+//!     outcome.result?;
+//!     delivered += 1;
+//! }
+//! assert_eq!((delivered, budget.spent().tokens()), (5, 2_000));
+//! println!("{}", answers.stopped().unwrap()); // the budget is used up: 2000 of 1000000 tokens and …
+//! # Ok::<(), llmspell::Error>(()) }).unwrap();
+//! ```
+
+mod caps;
+mod purse;
+mod seats;
+mod ticket;
+
+use std::sync::Arc;
+
+pub(crate) use seats::Seats;
+pub(crate) use ticket::Call;
+
+use crate::context::{Account, Context};
+use crate::error::{Error, Result};
+use crate::event::Fact;
+use crate::pattern::stream::Gate;
+use crate::step::{About, Step};
+use crate::usage::Usage;
+use caps::Caps;
+use purse::Purse;
+
+/// How much the calls of a run may use: tokens, cost, or both.
+///
+/// Clones share what there is, so one budget can stand for a whole run, whatever its steps. Set its caps before
+/// cloning: what [`Budget::or_tokens`] and [`Budget::or_cost`] return is a budget of its own.
+///
+/// A call is admitted if what is spent, what calls in flight have reserved and what it is expected to use itself
+/// stay within the cap. So the cap is never exceeded by more than what the calls in flight use beyond what was
+/// expected of them: by nothing, if [estimates](Budget::estimate) are never too low. A call that does not fit
+/// waits while calls in flight may leave something of their reservations, and is refused once that is in vain.
+///
+/// - A call that ends without saying what it used counts as what was expected, if it succeeded, timed out or
+///   was dropped: it may have been paid for. One that failed in another way counts as nothing.
+/// - What is used after the end of a call, by work that could not be stopped, is spent all the same.
+/// - A call inside of a call, or of an item of a stream, that runs under the same budget already, is part of
+///   that one: it reserves nothing of its own, and is refused only once everything is spent.
+///
+/// ```
+/// use llmspell::{Budget, Step, Usage, step};
+///
+/// let budget = Budget::cost(5.0).estimate(Usage::new(800, 400).with_cost(0.01));
+/// let ask = step(|question: String, _| async move { Ok(question) }).budget(budget.clone());
+/// assert_eq!(budget.remaining_cost(), Some(5.0));
+/// # let _ = ask;
+/// ```
+#[derive(Clone, Debug)]
+pub struct Budget {
+    caps: Caps,
+    /// `None` if there is no cap.
+    purse: Option<Arc<Purse>>,
+    estimate: Option<Usage>,
+}
+
+impl Budget {
+    /// At most so many tokens, in and out.
+    pub fn tokens(cap: u64) -> Self {
+        Budget::unlimited().or_tokens(cap)
+    }
+
+    /// At most this cost, in the unit in which the steps say [theirs](Usage::cost).
+    ///
+    /// # Panics
+    /// If `cap` is negative or no number.
+    pub fn cost(cap: f64) -> Self {
+        Budget::unlimited().or_cost(cap)
+    }
+
+    /// No cap.
+    pub fn unlimited() -> Self {
+        Budget { caps: Caps::default(), purse: None, estimate: None }
+    }
+
+    /// At most so many tokens, as well.
+    pub fn or_tokens(self, cap: u64) -> Self {
+        let caps = Caps { tokens: Some(cap), ..self.caps };
+        Budget { caps, purse: Some(Arc::new(Purse::new(caps))), ..self }
+    }
+
+    /// At most this cost, as well.
+    ///
+    /// # Panics
+    /// If `cap` is negative or no number.
+    pub fn or_cost(self, cap: f64) -> Self {
+        assert!(cap.is_finite() && cap >= 0.0, "a budget must be a number, and not below 0");
+        let caps = Caps { cost: Some(cap), ..self.caps };
+        Budget { caps, purse: Some(Arc::new(Purse::new(caps))), ..self }
+    }
+
+    /// Expects a call, or an item of a [stream](crate::Streaming::budget), to use this much. For this clone
+    /// alone; the cap is still shared. What is [told](Budgeted::estimate) from the input comes first.
+    ///
+    /// Without an estimate the budget learns from the calls under it, as a moving average. Before the first of
+    /// them has said what it used, calls go one at a time; each that ends without a word lets one more go.
+    pub fn estimate(mut self, usage: Usage) -> Self {
+        self.estimate = Some(usage.sound());
+        self
+    }
+
+    /// What is spent so far: what calls have said that they used, and what was expected of those that have ended
+    /// without a word.
+    pub fn spent(&self) -> Usage {
+        self.purse.as_ref().map(|purse| purse.spent()).unwrap_or_default()
+    }
+
+    /// How many tokens are neither spent nor reserved; `None` if they have no cap.
+    pub fn remaining_tokens(&self) -> Option<u64> {
+        let (cap, purse) = (self.caps.tokens?, self.purse.as_ref()?);
+        Some(cap.saturating_sub(purse.taken().tokens()))
+    }
+
+    /// How much of the cost is neither spent nor reserved; `None` if it has no cap.
+    pub fn remaining_cost(&self) -> Option<f64> {
+        let (cap, purse) = (self.caps.cost?, self.purse.as_ref()?);
+        Some((cap - purse.taken().cost).max(0.0))
+    }
+
+    /// What a stream that runs under `cx` needs to have this budget for its items.
+    pub(crate) fn for_stream(self, cx: &Context) -> OnStream {
+        match self.purse.clone() {
+            None => OnStream::Unlimited,
+            Some(purse) if cx.is_metered_for(Account::of(&purse)) => OnStream::Gate(Arc::new(SpentUp(purse))),
+            Some(purse) => OnStream::Seats(Arc::new(Seats::new(self, purse))),
+        }
+    }
+}
+
+/// A budget as a stream sees it.
+pub(crate) enum OnStream {
+    Unlimited,
+    /// The stream is part of a call that has its reservation.
+    Gate(Arc<dyn Gate>),
+    Seats(Arc<Seats>),
+}
+
+/// Closed once everything is spent.
+struct SpentUp(Arc<Purse>);
+
+impl Gate for SpentUp {
+    fn closed(&self) -> Option<Error> {
+        self.0.spent_up()
+    }
+}
+
+/// A step under a budget; made by [`Step::budget`].
+#[must_use = "a step does nothing until it runs"]
+pub struct Budgeted<S: Step> {
+    step: S,
+    budget: Budget,
+    estimate: Option<Arc<Estimate<S::In>>>,
+}
+
+type Estimate<In> = dyn Fn(&In) -> Usage + Send + Sync;
+
+impl<S: Step + Clone> Clone for Budgeted<S> {
+    fn clone(&self) -> Self {
+        Budgeted { step: self.step.clone(), budget: self.budget.clone(), estimate: self.estimate.clone() }
+    }
+}
+
+impl<S: Step> Budgeted<S> {
+    pub(crate) fn new(step: S, budget: Budget) -> Self {
+        Budgeted { step, budget, estimate: None }
+    }
+
+    /// Tells from the input what a call will use.
+    pub fn estimate(mut self, usage: impl Fn(&S::In) -> Usage + Send + Sync + 'static) -> Self {
+        self.estimate = Some(Arc::new(usage));
+        self
+    }
+}
+
+impl<S: Step> Step for Budgeted<S> {
+    type In = S::In;
+    type Out = S::Out;
+
+    async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
+        let Some(purse) = &self.budget.purse else { return self.step.run(input, cx).await };
+        if cx.is_metered_for(Account::of(purse)) {
+            if let Some(error) = purse.spent_up() {
+                cx.fact(|| Fact::Rejected { step: None, error: (&error).into() });
+                return Err(error.at(|| cx.path()));
+            }
+            return self.step.run(input, cx).await;
+        }
+        let expected = self.estimate.as_ref().map(|estimate| estimate(&input).sound()).or(self.budget.estimate);
+        let call = Call::begin(purse.reserve(expected, cx, self.step.about().name).await?);
+        let result = self.step.run(input, &cx.metered(call.meter())).await;
+        call.end(result.as_ref().err());
+        result
+    }
+
+    fn about(&self) -> About<'_> {
+        self.step.about()
+    }
+}

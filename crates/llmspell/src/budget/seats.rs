@@ -1,0 +1,68 @@
+//! A budget for all items of a stream.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{self, Poll};
+
+use super::Budget;
+use super::purse::Purse;
+use super::ticket::{Call, Ticket};
+use crate::error::Result;
+
+/// Reservations between the source of a stream, which is pulled for one, and the items, each of which runs
+/// under one. They are all alike, so it does not matter which takes which.
+#[derive(Debug)]
+pub(crate) struct Seats {
+    budget: Budget,
+    purse: Arc<Purse>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// For the next input, if there is one.
+    next: Option<Ticket>,
+    /// For inputs that have been pulled and do not run yet.
+    ready: Vec<Ticket>,
+}
+
+impl Seats {
+    pub(super) fn new(budget: Budget, purse: Arc<Purse>) -> Self {
+        Seats { budget, purse, state: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ready once there is a reservation for another input.
+    ///
+    /// # Errors
+    /// If there never will be.
+    pub(crate) fn poll_next(&self, task: &task::Context<'_>) -> Poll<Result<()>> {
+        let mut state = self.lock();
+        if state.next.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        self.purse.poll_reserve(self.budget.estimate, task).map_ok(|ticket| state.next = Some(ticket))
+    }
+
+    /// The input has come.
+    pub(crate) fn enter(&self) {
+        let mut state = self.lock();
+        let ticket = state.next.take();
+        state.ready.extend(ticket);
+    }
+
+    /// No input has come, and others may have better use for what is reserved for it.
+    pub(crate) fn leave(&self) {
+        let ticket = self.lock().next.take();
+        drop(ticket);
+    }
+
+    /// An item begins.
+    pub(crate) fn begin(&self) -> Call {
+        let ticket = self.lock().ready.pop();
+        // A second copy of an item has none of its own.
+        Call::begin(ticket.unwrap_or_else(|| Ticket::without_reservation(&self.purse)))
+    }
+}

@@ -1,0 +1,278 @@
+//! Budgets: reserved before, settled after, and never exceeded by more than the estimates are off.
+
+mod on_stream;
+mod properties;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use llmspell::{Budget, Context, Error, Fact, Kind, Outcome, Policy, Queue, Retry, Step, Usage, join, step};
+use tokio::time::{Instant, sleep};
+
+use crate::probe::{Probe, ms};
+
+/// What one call does.
+#[derive(Clone, Copy, Debug, Default)]
+struct Call {
+    /// What it says that it has used; nothing if `None`.
+    used: Option<u64>,
+    takes: u64,
+    error: Option<fn() -> Error>,
+}
+
+fn uses(tokens: u64) -> Call {
+    Call { used: Some(tokens), takes: 10, error: None }
+}
+
+fn tokens(tokens: u64) -> Usage {
+    Usage::new(tokens, 0)
+}
+
+/// A step that does what its input says; each token costs a hundredth.
+fn work() -> impl Step<In = Call, Out = ()> + Clone {
+    step(|call: Call, cx: Context| async move {
+        sleep(ms(call.takes)).await;
+        if let Some(used) = call.used {
+            cx.used(tokens(used).with_cost(used as f64 / 100.0));
+        }
+        call.error.map_or(Ok(()), |error| Err(error()))
+    })
+}
+
+async fn run_all(step: impl Step<In = Call, Out = ()>, calls: impl IntoIterator<Item = Call>) -> Vec<Outcome<()>> {
+    let calls: Vec<Call> = calls.into_iter().collect();
+    let all = calls.len().max(1);
+    step.stream(calls, &Context::new()).limit(all).ordered().collect().await
+}
+
+fn admitted(outcomes: &[Outcome<()>]) -> usize {
+    outcomes.iter().filter(|outcome| outcome.is_ok()).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_are_refused_once_there_is_not_enough_for_another() {
+    let budget = Budget::tokens(1000).estimate(tokens(300));
+    let outcomes = run_all(work().budget(budget.clone()).named("ask"), [uses(300); 5]).await;
+    assert_eq!(
+        (admitted(&outcomes), budget.spent(), budget.remaining_tokens()),
+        (3, tokens(900).with_cost(9.0), Some(100))
+    );
+    let error = outcomes[4].result.as_ref().unwrap_err();
+    assert_eq!((error.kind(), error.is_transient()), (Kind::Rejected, false));
+    let told = "ask: the budget is used up: 900 of 1000 tokens are spent, and a call needs about 300 tokens";
+    assert_eq!(error.to_string(), told);
+    assert!(error.hint().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cap_on_cost_is_exact_to_the_last_cent() {
+    let budget = Budget::cost(1.0).estimate(Usage::default().with_cost(0.1));
+    // Ten times a tenth is not one for a machine.
+    let outcomes = run_all(work().budget(budget.clone()), [uses(10); 12]).await;
+    assert_eq!(admitted(&outcomes), 10);
+    let told = outcomes[11].result.as_ref().unwrap_err().message().to_owned();
+    assert_eq!(told, "the budget is used up: 1 of 1 in cost are spent");
+    assert!(budget.remaining_cost().unwrap() < 1e-9);
+    assert_eq!(budget.remaining_tokens(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_caps_the_first_to_be_reached_counts() {
+    let estimate = tokens(100).with_cost(1.0);
+    for (budget, calls) in [(Budget::tokens(500).or_cost(3.0), 3), (Budget::cost(30.0).or_tokens(500), 5)] {
+        let outcomes = run_all(work().budget(budget.estimate(estimate)), [uses(100); 9]).await;
+        assert_eq!(admitted(&outcomes), calls);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_reserved_and_not_used_serves_those_who_wait_for_it() {
+    let (budget, started) = (Budget::tokens(1000), Instant::now());
+    let step = work().budget(budget.clone().estimate(tokens(500)));
+    let cx = Context::recording();
+    // Two go at once; what they leave is enough for two more, and then for one.
+    let outcomes = step.named("ask").stream([uses(200); 6], &cx).limit(6).ordered().collect().await;
+    assert_eq!((admitted(&outcomes), budget.spent().tokens()), (3, 600));
+    assert_eq!(started.elapsed(), ms(20));
+    let waits: Vec<_> = cx
+        .events()
+        .into_iter()
+        .filter_map(|event| match event.fact {
+            Fact::Admitted { queue, waited, .. } => Some((queue, waited)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(waits, [(Queue::Budget, ms(10))]);
+    assert_eq!(cx.events().iter().filter(|event| matches!(event.fact, Fact::Rejected { .. })).count(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_settlement_could_make_possible_is_refused_at_once() {
+    let budget = Budget::tokens(1000);
+    let (small, large) =
+        (work().budget(budget.clone().estimate(tokens(400))), work().budget(budget.estimate(tokens(1100))));
+    let cx = Context::new();
+    let refused = async {
+        sleep(ms(1)).await;
+        let error = large.run(uses(1), &cx).await.unwrap_err();
+        (error.kind(), Instant::now())
+    };
+    let started = Instant::now();
+    let (first, (kind, when)) = tokio::join!(small.run(uses(1), &cx), refused);
+    assert!(first.is_ok());
+    assert_eq!((kind, when - started), (Kind::Rejected, ms(1)), "although a call was in flight");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_leaves_the_line_makes_room() {
+    let budget = Budget::tokens(100).estimate(tokens(100));
+    let step = work().budget(budget.clone());
+    let cx = Context::new();
+    let free = Call { used: Some(0), takes: 100, error: None };
+    let impatient = |after| tokio::time::timeout(ms(after), step.run(free, &cx));
+    let (a, b, c, d) =
+        tokio::join!(step.run(free, &cx), impatient(50), impatient(60), step.run(Call { takes: 1, ..free }, &cx));
+    assert!(a.is_ok() && b.is_err() && c.is_err() && d.is_ok());
+    assert_eq!((budget.spent().tokens(), budget.remaining_tokens()), (0, Some(100)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_a_call_ends_without_a_word_decides_what_it_counts_for() {
+    let ended = async |call: Call, leaves: Option<u64>| {
+        let budget = Budget::tokens(1000).estimate(tokens(100));
+        let step = work().budget(budget.clone());
+        let cx = Context::new();
+        match leaves {
+            Some(after) => drop(tokio::time::timeout(ms(after), step.run(call, &cx)).await),
+            None => drop(step.run(call, &cx).await),
+        }
+        assert_eq!(budget.remaining_tokens(), Some(1000 - budget.spent().tokens()), "nothing stays reserved");
+        budget.spent().tokens()
+    };
+    let silent = Call { used: None, takes: 10, error: None };
+    let fails = |error| Call { error: Some(error), ..silent };
+    assert_eq!(ended(silent, None).await, 100, "it succeeded");
+    assert_eq!(ended(silent, Some(5)).await, 100, "it was dropped, and may be paid for");
+    assert_eq!(ended(fails(|| Error::new(Kind::Timeout, "late")), None).await, 100);
+    let timeouts =
+        || Error::new(Kind::Exhausted, "all").with_causes(vec![Error::failed("no"), Error::new(Kind::Timeout, "late")]);
+    assert_eq!(ended(fails(timeouts), None).await, 100);
+    assert_eq!(ended(fails(|| Error::overloaded("429")), None).await, 0, "the server refused it");
+    assert_eq!(ended(fails(|| Error::denied("402")), None).await, 0);
+    assert_eq!(ended(fails(|| Error::failed("no answer")), None).await, 0);
+    assert_eq!(ended(fails(|| Error::new(Kind::Rejected, "open")), None).await, 0, "it never was a call");
+    let told = |call| Call { used: Some(30), ..call };
+    assert_eq!(ended(told(silent), None).await, 30, "whatever it says");
+    assert_eq!(ended(told(fails(|| Error::failed("cut off"))), None).await, 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_knows_what_to_expect_of_the_first_call() {
+    let (budget, started) = (Budget::tokens(1000), Instant::now());
+    let outcomes = run_all(work().budget(budget.clone()), [uses(300); 9]).await;
+    // The first goes alone; then two more fit.
+    assert_eq!((admitted(&outcomes), budget.spent().tokens()), (3, 900));
+    assert_eq!(started.elapsed(), ms(20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_never_say_anything_are_let_in_one_more_each_time() {
+    let started = Instant::now();
+    let silent = Call { used: None, takes: 10, error: None };
+    let outcomes = run_all(work().budget(Budget::tokens(1000)), [silent; 15]).await;
+    assert_eq!(admitted(&outcomes), 15);
+    assert_eq!(started.elapsed(), ms(40), "1 + 2 + 4 + 8");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_input_can_tell_what_to_expect() {
+    let budget = Budget::tokens(1000).estimate(tokens(1000));
+    let step = work().budget(budget.clone()).estimate(|call: &Call| tokens(call.used.unwrap_or(1)));
+    let outcomes = run_all(step, [uses(600), uses(300), uses(200), uses(100)]).await;
+    let done: Vec<bool> = outcomes.iter().map(Outcome::is_ok).collect();
+    assert_eq!((done, budget.spent().tokens()), (vec![true, true, false, true], 1000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_inside_of_a_call_is_part_of_it() {
+    let budget = Budget::tokens(1000).estimate(tokens(600));
+    let inner = work().budget(budget.clone());
+    let twice = join((inner.clone(), inner)).map(|_| ()).budget(budget.clone());
+    // Neither does the inner call wait for what the outer one has reserved, nor is anything charged twice.
+    twice.run(uses(300), &Context::new()).await.unwrap();
+    assert_eq!(budget.spent().tokens(), 600);
+    let again = work().then_fn(|(), _| async { Ok(uses(1)) }).then(work().budget(budget.clone()));
+    let again = again.budget(budget.clone().estimate(tokens(400)));
+    let error = again.run(uses(400), &Context::new()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Rejected, "everything is spent by then");
+    assert_eq!(budget.spent().tokens(), 1000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_attempt_is_paid_for_and_a_refusal_ends_them() {
+    let budget = Budget::tokens(250).estimate(tokens(100));
+    let policy = Policy::new().budget(budget.clone()).retry(Retry::immediately().max_attempts(10));
+    let failing = Call { error: Some(|| Error::failed("again").transient()), ..uses(100) };
+    let outcome = work().policy(policy).observed().run(failing, &Context::new()).await.unwrap();
+    assert_eq!((outcome.provenance.usage().tokens(), budget.spent().tokens()), (200, 200));
+    let error = outcome.result.unwrap_err();
+    assert_eq!(error.causes().last().unwrap().kind(), Kind::Rejected);
+    assert_eq!(error.attempts(), 3);
+}
+
+/// Charged at once, although its caller has gone; and no more than what it said, although more was expected.
+#[tokio::test]
+async fn usage_that_comes_late_is_settled_all_the_same() {
+    let release = Arc::new(AtomicBool::new(false));
+    let flag = release.clone();
+    let stubborn = step(move |used: u64, cx: Context| {
+        let flag = flag.clone();
+        async move {
+            cx.blocking(move |cx| {
+                while !flag.load(Ordering::SeqCst) {
+                    std::thread::yield_now();
+                }
+                cx.used(tokens(used));
+                Ok(())
+            })
+            .await
+        }
+    });
+    let budget = Budget::tokens(10_000).estimate(tokens(1000));
+    let late = stubborn.budget(budget.clone()).timeout(ms(20));
+    let cx = Context::new();
+    let (more, less) = tokio::join!(late.run(1500, &cx), late.run(10, &cx));
+    assert!(more.is_err() && less.is_err());
+    assert_eq!(budget.spent().tokens(), 2000, "for all that anybody knows");
+    release.store(true, Ordering::SeqCst);
+    while budget.spent().tokens() != 1510 {
+        sleep(ms(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_of_nothing_lets_nothing_through() {
+    for budget in [Budget::tokens(0), Budget::cost(0.0)] {
+        let outcomes = run_all(work().budget(budget), [uses(0); 3]).await;
+        assert_eq!(admitted(&outcomes), 0);
+    }
+    let free = run_all(work().budget(Budget::unlimited()), [uses(1000); 3]).await;
+    assert_eq!(admitted(&free), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_report_shows_the_wait() {
+    let cx = Context::recording();
+    let step = Probe::ok(10).budget(Budget::tokens(100).estimate(tokens(40))).named("ask");
+    step.stream([0; 2], &cx).limit(2).collect().await;
+    let failing = Probe::fails(10, "no").budget(Budget::tokens(100).estimate(tokens(100))).named("again");
+    failing.stream([0; 2], &cx).limit(2).collect().await;
+    let report = cx.report();
+    assert_eq!((report.steps[0].waited, report.steps[1].waited, report.steps[1].busy), (ms(0), ms(10), ms(20)));
+}
+
+#[test]
+#[should_panic(expected = "a budget must be a number, and not below 0")]
+fn a_cost_that_is_no_number_is_no_cap() {
+    let _ = Budget::cost(f64::NAN);
+}

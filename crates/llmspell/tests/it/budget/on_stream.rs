@@ -1,0 +1,237 @@
+//! A budget for a whole run: inputs stay in the source once it is used up.
+
+use std::pin::Pin;
+use std::task::{self, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+use llmspell::{Budget, Context, Fact, Kind, Step, Usage, step};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{Call, tokens, uses, work};
+use crate::probe::ms;
+
+#[tokio::test(start_paused = true)]
+async fn the_source_is_left_alone_once_the_budget_is_used_up() {
+    let budget = Budget::tokens(1000).estimate(tokens(90));
+    let cx = Context::recording();
+    let mut stream = work().stream(std::iter::repeat(uses(90)), &cx).limit(4).budget(budget.clone());
+    let mut delivered = 0;
+    while let Some(outcome) = stream.next().await {
+        outcome.result.unwrap();
+        delivered += 1;
+    }
+    assert_eq!((delivered, stream.pulled(), budget.spent().tokens()), (11, 11, 990), "no input was pulled in vain");
+    let reason = stream.stopped().unwrap();
+    assert_eq!(reason.kind(), Kind::Rejected);
+    let told = "the budget is used up: 990 of 1000 tokens are spent, and a call needs about 90 tokens";
+    assert_eq!(reason.message(), told);
+    let events = cx.events();
+    let stops: Vec<_> = events.iter().filter(|event| matches!(event.fact, Fact::StreamStopped { .. })).collect();
+    assert_eq!(stops.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_gets_through_was_not_stopped() {
+    let budget = Budget::tokens(1000).estimate(tokens(100));
+    let mut stream = work().stream([uses(1); 50], &Context::new()).budget(budget.clone());
+    while let Some(outcome) = stream.next().await {
+        outcome.result.unwrap();
+    }
+    assert!(stream.stopped().is_none());
+    assert_eq!((budget.spent().tokens(), budget.remaining_tokens()), (50, Some(950)));
+}
+
+/// Ten at once could not be reserved for, but what they leave is enough for the next ones.
+#[tokio::test(start_paused = true)]
+async fn inputs_wait_for_what_those_in_flight_may_leave() {
+    let (budget, started) = (Budget::tokens(1000).estimate(tokens(400)), Instant::now());
+    let outcomes = work().stream([uses(10); 10], &Context::new()).limit(10).budget(budget).collect().await;
+    assert_eq!((outcomes.len(), started.elapsed()), (10, ms(50)), "two at a time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_items_share_with_whoever_has_a_clone() {
+    let budget = Budget::tokens(1000);
+    // The stream waits for a call of somebody else, and is woken when that leaves enough.
+    let other = work().budget(budget.clone().estimate(tokens(1000)));
+    let slow = Call { takes: 500, ..uses(100) };
+    let started = Instant::now();
+    let shared = budget.clone().estimate(tokens(300));
+    let stream = step(move |(), cx: Context| {
+        let stream = work().stream([uses(300); 5], &cx).budget(shared.clone());
+        async move { Ok((stream.collect().await.len(), started.elapsed())) }
+    });
+    // On a task of its own, which nobody else wakes.
+    let (stream, cx) = (stream.spawned(), Context::new());
+    let (result, stream) = tokio::join!(other.run(slow, &cx), stream.run((), &cx));
+    assert!(result.is_ok());
+    assert_eq!((stream.unwrap(), budget.spent().tokens()), ((3, ms(510)), 1000));
+}
+
+/// The stream is not polled while its consumer waits in line, so it must not stand in that line itself.
+#[tokio::test(start_paused = true)]
+async fn a_consumer_may_draw_on_the_budget_of_its_stream() {
+    let budget = Budget::tokens(100_000).estimate(tokens(100));
+    let own = work().budget(budget.clone().estimate(tokens(99_900)));
+    let cx = Context::new();
+    let mut stream = work().stream([uses(1); 30], &cx).limit(3).budget(budget.clone());
+    let mut delivered = 0;
+    while let Some(outcome) = timeout(ms(60_000), stream.next()).await.expect("nobody waits for ever") {
+        outcome.result.unwrap();
+        delivered += 1;
+        timeout(ms(60_000), own.run(uses(1), &cx)).await.expect("nor here").unwrap();
+    }
+    assert_eq!((delivered, budget.spent().tokens()), (30, 60));
+}
+
+/// A source that never has anything.
+struct Idle;
+
+impl Stream for Idle {
+    type Item = Call;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<Option<Call>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_has_nothing_yet_keeps_nothing_from_others() {
+    let (budget, cx) = (Budget::tokens(100).estimate(tokens(100)), Context::new());
+    let mut idle = work().stream(Idle, &cx).budget(budget.clone());
+    assert!(timeout(ms(10), idle.next()).await.is_err());
+    assert_eq!(budget.remaining_tokens(), Some(100));
+    work().budget(budget).run(uses(1), &cx).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_item_uses_counts_with_all_its_calls() {
+    let budget = Budget::tokens(1000).estimate(tokens(200));
+    let calls = work().budget(budget.clone());
+    let item = step(move |n: usize, cx: Context| {
+        let calls = calls.clone();
+        async move {
+            for _ in 0..n {
+                calls.run(uses(100), &cx).await?;
+            }
+            Ok(())
+        }
+    });
+    let mut stream = item.stream([2, 2, 5, 9], &Context::new()).limit(1).budget(budget.clone());
+    let mut results = Vec::new();
+    while let Some(outcome) = stream.next().await {
+        results.push(outcome.is_ok());
+    }
+    assert_eq!((results, budget.spent().tokens()), (vec![true, true, true], 900), "there was no room for a fourth");
+    let more = step(|_: usize, cx: Context| async move {
+        cx.used(Usage::new(100, 0));
+        Ok(())
+    });
+    assert!(more.budget(budget.estimate(tokens(100))).run(0, &Context::new()).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_inside_of_an_item_ends_when_everything_is_spent() {
+    let budget = Budget::tokens(1000).estimate(tokens(200));
+    let shared = budget.clone();
+    let item = step(move |(), cx: Context| {
+        let budget = shared.clone();
+        async move {
+            let mut inner = work().stream([uses(100); 50], &cx).limit(1).budget(budget);
+            let mut done = 0;
+            while inner.next().await.is_some() {
+                done += 1;
+            }
+            Ok((done, inner.stopped().is_some()))
+        }
+    });
+    let outcomes = item.stream([()], &Context::new()).budget(budget.clone()).collect().await;
+    assert_eq!(outcomes[0].result.as_ref().unwrap(), &(10, true));
+    assert_eq!(budget.spent().tokens(), 1000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_may_have_several_budgets() {
+    let (tight, loose) = (Budget::tokens(300).estimate(tokens(100)), Budget::tokens(5000).estimate(tokens(100)));
+    for (first, second) in [(tight.clone(), loose.clone()), (Budget::tokens(300).estimate(tokens(100)), loose.clone())]
+    {
+        let mut stream = work().stream([uses(100); 9], &Context::new()).budget(second).budget(first);
+        let mut delivered = 0;
+        while stream.next().await.is_some() {
+            delivered += 1;
+        }
+        assert_eq!(delivered, 3);
+        assert!(stream.stopped().unwrap().message().contains("of 300 tokens"));
+    }
+    assert_eq!((tight.spent().tokens(), loose.spent().tokens(), loose.remaining_tokens()), (300, 600, Some(4400)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_stopped_early_leaves_nothing_reserved() {
+    let budget = Budget::tokens(1000).estimate(tokens(100));
+    let mut stream = work().stream([uses(1); 50], &Context::new()).limit(5).budget(budget.clone());
+    assert!(stream.next().await.unwrap().is_ok());
+    stream.stop().await;
+    sleep(ms(100)).await;
+    // Those that were dropped on the way count as what was expected of them.
+    let spent = budget.spent().tokens();
+    assert_eq!(budget.remaining_tokens(), Some(1000 - spent));
+    assert!(spent <= 501, "{spent}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_leaves_nothing_reserved() {
+    let budget = Budget::tokens(1000).estimate(tokens(100));
+    let panics = step(|n: usize, _| async move {
+        assert!(n != 3, "three");
+        Ok(n)
+    });
+    let outcomes = panics.stream(0..6, &Context::new()).budget(budget.clone()).collect().await;
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 5);
+    assert_eq!((budget.spent().tokens(), budget.remaining_tokens()), (600, Some(400)), "silent, so as expected");
+}
+
+/// How long a stream of `calls` takes that expect 300 tokens each and use none, on a task of its own.
+fn three_hundred_each(calls: usize, budget: &Budget) -> impl Step<In = (), Out = Duration> {
+    let budget = budget.clone().estimate(tokens(300));
+    let stream = step(move |(), cx: Context| {
+        let (stream, started) = (work().stream(vec![uses(0); calls], &cx).budget(budget.clone()), Instant::now());
+        async move {
+            stream.try_collect().await?;
+            Ok(started.elapsed())
+        }
+    });
+    stream.spawned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_does_not_starve_those_who_stand_in_line() {
+    let budget = Budget::tokens(1000);
+    let (large, stream, cx) =
+        (work().budget(budget.clone().estimate(tokens(900))), three_hundred_each(30, &budget), Context::new());
+    let waits = async {
+        sleep(ms(1)).await;
+        let started = Instant::now();
+        large.run(uses(0), &cx).await.map(|()| started.elapsed())
+    };
+    let (took, waited) = tokio::join!(stream.run((), &cx), waits);
+    assert_eq!((took.unwrap(), waited.unwrap()), (ms(110), ms(19)), "the next to have room");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_goes_on_when_somebody_gives_up_the_line() {
+    let budget = Budget::tokens(1000);
+    let slow = work().budget(budget.clone().estimate(tokens(500)));
+    let (large, stream, cx) =
+        (work().budget(budget.clone().estimate(tokens(800))), three_hundred_each(1, &budget), Context::new());
+    let slow = slow.run(Call { takes: 1000, ..uses(0) }, &cx);
+    let gives_up = timeout(ms(50), large.run(uses(0), &cx));
+    let late = async {
+        sleep(ms(1)).await;
+        stream.run((), &cx).await
+    };
+    let (_, given_up, took) = tokio::join!(slow, gives_up, late);
+    assert!(given_up.is_err());
+    assert_eq!(took.unwrap(), ms(59));
+}

@@ -1,0 +1,159 @@
+//! What holds for every budget, whatever the traffic.
+
+use std::sync::{Arc, Mutex};
+
+use llmspell::{Budget, Context, Error, Kind, Step, Usage, step};
+use proptest::prelude::*;
+use tokio::time::{Duration, sleep, timeout};
+
+use super::tokens;
+use crate::probe::ms;
+
+#[derive(Clone, Copy, Debug)]
+struct Caller {
+    comes: u64,
+    takes: u64,
+    /// When it is dropped, from when it came; wherever it is then.
+    leaves: Option<u64>,
+    expected: u64,
+    used: u64,
+    /// Whether it says so in one go, at the end, or as it comes.
+    bit_by_bit: bool,
+    fails: bool,
+}
+
+fn callers(exact: bool) -> impl Strategy<Value = Vec<Caller>> {
+    let times = (0..200u64, 0..50u64, prop::option::weighted(0.3, 0..80u64));
+    let caller = (times, 1..100u64, 0..100u64, any::<bool>(), prop::bool::weighted(0.2)).prop_map(
+        move |((comes, takes, leaves), expected, used, bit_by_bit, fails)| {
+            let used = if exact { used.min(expected) } else { used };
+            Caller { comes, takes, leaves, expected, used, bit_by_bit, fails }
+        },
+    );
+    prop::collection::vec(caller, 1..60)
+}
+
+#[derive(Clone, Copy)]
+struct Spends;
+
+impl Step for Spends {
+    type In = Caller;
+    type Out = ();
+
+    async fn run(&self, caller: Caller, cx: &Context) -> llmspell::Result<()> {
+        let first = if caller.bit_by_bit { caller.used / 2 } else { 0 };
+        if first > 0 {
+            cx.used(tokens(first));
+        }
+        sleep(ms(caller.takes)).await;
+        cx.used(Usage::new(0, caller.used - first));
+        if caller.fails { Err(Error::failed("no")) } else { Ok(()) }
+    }
+}
+
+fn paused<T>(work: impl Future<Output = T>) -> T {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(async { timeout(Duration::from_secs(3600), work).await.expect("nobody waits for ever") })
+}
+
+/// Lets all callers come, each in its time; gives what was refused.
+async fn come_and_go(callers: Vec<Caller>, budget: &Budget, cap: u64) -> Vec<Caller> {
+    let refused = Arc::new(Mutex::new(Vec::new()));
+    let (seen, watched) = (refused.clone(), budget.clone());
+    let spends = Spends.budget(budget.clone()).estimate(|caller| tokens(caller.expected));
+    let one = step(move |caller: Caller, cx: Context| {
+        let (spends, seen, watched) = (spends.clone(), seen.clone(), watched.clone());
+        async move {
+            sleep(ms(caller.comes)).await;
+            let run = spends.run(caller, &cx);
+            let result = match caller.leaves {
+                Some(after) => timeout(ms(after), run).await.unwrap_or(Ok(())),
+                None => run.await,
+            };
+            if result.is_err_and(|error| error.kind() == Kind::Rejected) {
+                let spent = watched.spent().tokens();
+                assert!(spent + caller.expected > cap || spent >= cap, "refused although it fits: {caller:?}");
+                seen.lock().unwrap().push(caller);
+            }
+            Ok(())
+        }
+    });
+    let all = callers.len();
+    let outcomes = one.stream(callers, &Context::new()).limit(all).collect().await;
+    outcomes.into_iter().for_each(|outcome| outcome.result.unwrap());
+    Arc::into_inner(refused).map(|refused| refused.into_inner().unwrap()).unwrap_or_default()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn calls_that_use_no_more_than_expected_never_exceed_the_cap(callers in callers(true), cap in 0..1500u64) {
+        paused(async {
+            let budget = Budget::tokens(cap);
+            come_and_go(callers, &budget, cap).await;
+            assert!(budget.spent().tokens() <= cap, "{} of {cap}", budget.spent().tokens());
+            assert_eq!(budget.remaining_tokens(), Some(cap - budget.spent().tokens()), "nothing stays reserved");
+        });
+    }
+
+    #[test]
+    fn nor_do_others_by_more_than_the_estimates_were_off(callers in callers(false), cap in 0..1500u64) {
+        let off: u64 = callers.iter().map(|caller| caller.used.saturating_sub(caller.expected)).sum();
+        paused(async {
+            let budget = Budget::tokens(cap);
+            come_and_go(callers, &budget, cap).await;
+            assert!(budget.spent().tokens() <= cap + off, "{} of {cap} + {off}", budget.spent().tokens());
+        });
+    }
+
+    #[test]
+    fn a_stream_pulls_no_input_in_vain(
+        callers in callers(true), cap in 0..1500u64, limit in 1..20usize, estimate in prop::option::of(100..150u64),
+    ) {
+        paused(async {
+            let mut budget = Budget::tokens(cap);
+            if let Some(estimate) = estimate {
+                budget = budget.estimate(tokens(estimate));
+            }
+            let total = callers.len();
+            let mut stream = Spends.stream(callers, &Context::new()).limit(limit).budget(budget.clone());
+            let (mut delivered, mut used) = (0, 0);
+            while let Some(outcome) = stream.next().await {
+                assert!(outcome.result.err().is_none_or(|error| error.kind() == Kind::Failed));
+                used += outcome.provenance.usage().tokens();
+                delivered += 1;
+            }
+            assert_eq!((delivered, used), (stream.pulled(), budget.spent().tokens()));
+            assert!(delivered == total || stream.stopped().is_some());
+            if estimate.is_some() {
+                assert!(budget.spent().tokens() <= cap);
+            }
+        });
+    }
+}
+
+/// On threads and a real clock: half of the callers leave at any moment, wherever they are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_that_comes_and_goes_on_two_threads_leaves_nothing_reserved() {
+    // Four at a time, none of which uses what it may.
+    let budget = Budget::tokens(100).estimate(tokens(25));
+    let work = step(|n: u64, cx: Context| async move {
+        cx.used(tokens(0));
+        tokio::task::yield_now().await;
+        Ok(n)
+    });
+    let work = Arc::new(work.budget(budget.clone()));
+    let one = step(move |n: u64, cx: Context| {
+        let work = work.clone();
+        async move {
+            let run = work.run(n, &cx);
+            if n.is_multiple_of(2) { run.await.map(|_| true) } else { Ok(timeout(ms(n % 7), run).await.is_ok()) }
+        }
+    });
+    let all = one.stream(0..4000, &Context::new()).limit(300).try_collect();
+    let served = timeout(Duration::from_secs(60), all).await.expect("nobody waits for ever").unwrap();
+    assert!(served.iter().filter(|served| **served).count() >= 2000, "all who stayed");
+    assert_eq!((budget.spent().tokens(), budget.remaining_tokens()), (0, Some(100)));
+}
