@@ -11,6 +11,7 @@ mod floors;
 mod measure;
 mod pipeline;
 mod race;
+mod rate;
 mod report;
 mod stream;
 mod timeout;
@@ -18,7 +19,7 @@ mod work;
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let groups: [(&str, fn()); 8] = [
+    let groups: [(&str, fn()); 9] = [
         ("floors", floors::run),
         ("concurrent", concurrent::run),
         ("stream", stream::run),
@@ -26,6 +27,7 @@ fn main() {
         ("race", race::run),
         ("pipeline", pipeline::run),
         ("breaker", breaker::run),
+        ("rate", rate::run),
         ("report", report::run),
     ];
     for (name, run) in groups {

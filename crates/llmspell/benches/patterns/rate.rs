@@ -1,0 +1,32 @@
+//! A call under a rate and under a budget that have room for it.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use llmspell::{Budget, Context, Rate, Step, Usage, step};
+
+use crate::measure::{Flavour, Row, head};
+use crate::work::each;
+
+async fn tells(input: u64, cx: Context) -> llmspell::Result<u64> {
+    cx.used(Usage::new(black_box(input) % 100, 1));
+    Ok(input + 1)
+}
+
+pub fn run() {
+    head("rate", "the same step, which says what it used to nobody");
+    // More than any machine can start in a day.
+    let (many, second) = (u64::from(u32::MAX), Duration::from_secs(1));
+    let requests = Rate::per(many, second).burst(Duration::from_secs(86_400));
+    let both = requests.clone().tokens_per(many, second);
+    let budget = Budget::tokens(u64::MAX).or_cost(1e9).estimate(Usage::new(100, 1));
+    compare("rate of requests", &step(tells).rate(requests));
+    compare("rate of requests and tokens, settled", &step(tells).rate(both));
+    compare("budget, settled", &step(tells).budget(budget));
+}
+
+fn compare(what: &'static str, admitted: &impl Step<In = u64>) {
+    let bare = step(tells);
+    Row { what, flavour: Flavour::CurrentThread, operations: 200_000, target: None }
+        .compare(async |operations| each(admitted, operations).await, async |operations| each(&bare, operations).await);
+}
