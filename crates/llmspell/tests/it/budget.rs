@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use llmspell::{Budget, Context, Error, Fact, Kind, Outcome, Policy, Queue, Retry, Step, Usage, join, step};
 use tokio::time::{Instant, sleep};
 
-use crate::probe::{Probe, ms};
+use crate::probe::{Probe, ends, ms, until};
 
 /// What one call does.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,7 +42,7 @@ fn work() -> impl Step<In = Call, Out = ()> + Clone {
 async fn run_all(step: impl Step<In = Call, Out = ()>, calls: impl IntoIterator<Item = Call>) -> Vec<Outcome<()>> {
     let calls: Vec<Call> = calls.into_iter().collect();
     let all = calls.len().max(1);
-    step.stream(calls, &Context::new()).limit(all).ordered().collect().await
+    ends(step.stream(calls, &Context::new()).limit(all).ordered().collect()).await
 }
 
 fn admitted(outcomes: &[Outcome<()>]) -> usize {
@@ -118,7 +118,7 @@ async fn what_no_settlement_could_make_possible_is_refused_at_once() {
         (error.kind(), Instant::now())
     };
     let started = Instant::now();
-    let (first, (kind, when)) = tokio::join!(small.run(uses(1), &cx), refused);
+    let (first, (kind, when)) = ends(async { tokio::join!(small.run(uses(1), &cx), refused) }).await;
     assert!(first.is_ok());
     assert_eq!((kind, when - started), (Kind::Rejected, ms(1)), "although a call was in flight");
 }
@@ -130,8 +130,9 @@ async fn whoever_leaves_the_line_makes_room() {
     let cx = Context::new();
     let free = Call { used: Some(0), takes: 100, error: None };
     let impatient = |after| tokio::time::timeout(ms(after), step.run(free, &cx));
-    let (a, b, c, d) =
-        tokio::join!(step.run(free, &cx), impatient(50), impatient(60), step.run(Call { takes: 1, ..free }, &cx));
+    let last = step.run(Call { takes: 1, ..free }, &cx);
+    let all = async { tokio::join!(step.run(free, &cx), impatient(50), impatient(60), last) };
+    let (a, b, c, d) = ends(all).await;
     assert!(a.is_ok() && b.is_err() && c.is_err() && d.is_ok());
     assert_eq!((budget.spent().tokens(), budget.remaining_tokens()), (0, Some(100)));
 }
@@ -245,9 +246,7 @@ async fn usage_that_comes_late_is_settled_all_the_same() {
     assert!(more.is_err() && less.is_err());
     assert_eq!(budget.spent().tokens(), 2000, "for all that anybody knows");
     release.store(true, Ordering::SeqCst);
-    while budget.spent().tokens() != 1510 {
-        sleep(ms(1)).await;
-    }
+    until(async || budget.spent().tokens() == 1510).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use llmspell::{Context, Error, Fact, Kind, Outcome, Policy, Queue, Rate, Result, Retry, Step, Usage, join, step};
 use tokio::time::{Instant, sleep};
 
-use crate::probe::{Probe, ms};
+use crate::probe::{Probe, ends, ms, until};
 
 const ZERO: Duration = Duration::ZERO;
 
@@ -71,7 +71,7 @@ fn rated(rate: Rate, clock: &Clock) -> impl Step<In = Call, Out = ()> + Clone {
 async fn run_all(step: impl Step<In = Call, Out = ()>, calls: impl IntoIterator<Item = Call>) -> Vec<Outcome<()>> {
     let calls: Vec<Call> = calls.into_iter().collect();
     let all = calls.len().max(1);
-    step.stream(calls, &Context::new()).limit(all).ordered().collect().await
+    ends(step.stream(calls, &Context::new()).limit(all).ordered().collect()).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,7 +96,7 @@ async fn by_default_a_tenth_of_the_period_may_go_at_once() {
 async fn a_rate_is_shared_by_the_steps_that_use_it() {
     let (rate, clock) = (Rate::per_second(10).burst(ZERO), Clock::start());
     let (a, b) = (rated(rate.clone(), &clock), rated(rate.clone(), &clock));
-    join((a, b)).stream([Call::default(); 3], &Context::new()).limit(3).collect().await;
+    ends(join((a, b)).stream([Call::default(); 3], &Context::new()).limit(3).collect()).await;
     assert_eq!(clock.times(), [0, 100, 200, 300, 400, 500].map(ms));
     assert_eq!(rate.waiting(), 0);
 }
@@ -234,7 +234,8 @@ async fn whoever_leaves_the_line_makes_room() {
     let waiter = || step.run(Call::default(), &cx);
     let impatient = |after| tokio::time::timeout(ms(after), waiter());
     // The second leaves at the head of the line, the third before it gets there.
-    let (a, b, c, d, e) = tokio::join!(waiter(), impatient(50), impatient(60), waiter(), waiter());
+    let all = async { tokio::join!(waiter(), impatient(50), impatient(60), waiter(), waiter()) };
+    let (a, b, c, d, e) = ends(all).await;
     assert!(a.is_ok() && b.is_err() && c.is_err() && d.is_ok() && e.is_ok());
     assert_eq!(clock.times(), [0, 100, 200].map(ms));
     assert_eq!(rate.waiting(), 0);
@@ -294,9 +295,7 @@ async fn usage_that_comes_late_is_charged_all_the_same() {
     assert!(work.rate(rate.clone()).timeout(ms(20)).run((), &Context::new()).await.is_err());
     assert_eq!(wait_for(&rate, 1).await, ZERO);
     release.store(true, Ordering::SeqCst);
-    while wait_for(&rate, 1).await < ms(3_500_000) {
-        sleep(ms(1)).await;
-    }
+    until(async || wait_for(&rate, 1).await >= ms(3_500_000)).await;
 }
 
 #[tokio::test]
@@ -306,9 +305,7 @@ async fn what_was_reserved_for_late_usage_and_not_used_goes_back() {
     assert!(work.rate(rate.clone().estimate(1000)).timeout(ms(20)).run((), &Context::new()).await.is_err());
     assert!(wait_for(&rate, 999).await > ms(3_000_000));
     release.store(true, Ordering::SeqCst);
-    while wait_for(&rate, 999).await > ZERO {
-        sleep(ms(1)).await;
-    }
+    until(async || wait_for(&rate, 999).await == ZERO).await;
 }
 
 #[tokio::test(start_paused = true)]

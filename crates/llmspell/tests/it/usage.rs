@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use llmspell::{Context, Error, Fact, Hedge, Retry, Step, Usage, join, race, settle, step, value};
 use tokio::time::sleep;
 
-use crate::probe::ms;
+use crate::probe::{ms, until};
 
 /// Says that it has used `tokens`, and then ends, well or not, after a while.
 fn spends(tokens: u64, delay_ms: u64, succeeds: bool) -> impl Step<In = usize, Out = usize> {
@@ -130,9 +130,7 @@ async fn work_that_outlives_its_caller_is_reported_when_it_speaks() {
     assert!(stubborn.named("late").timeout(ms(20)).run((), &cx).await.is_err());
     assert_eq!(cx.report().usage.tokens(), 0);
     release.store(true, Ordering::SeqCst);
-    while cx.report().usage.tokens() == 0 {
-        sleep(ms(1)).await;
-    }
+    until(async || cx.report().usage.tokens() > 0).await;
     assert_eq!(cx.report().steps[0].usage.tokens(), 7);
 }
 

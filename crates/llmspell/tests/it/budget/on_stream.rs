@@ -9,7 +9,7 @@ use llmspell::{Budget, Context, Fact, Kind, Step, Usage, step};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Call, tokens, uses, work};
-use crate::probe::ms;
+use crate::probe::{ends, ms};
 
 #[tokio::test(start_paused = true)]
 async fn the_source_is_left_alone_once_the_budget_is_used_up() {
@@ -46,7 +46,8 @@ async fn a_stream_that_gets_through_was_not_stopped() {
 #[tokio::test(start_paused = true)]
 async fn inputs_wait_for_what_those_in_flight_may_leave() {
     let (budget, started) = (Budget::tokens(1000).estimate(tokens(400)), Instant::now());
-    let outcomes = work().stream([uses(10); 10], &Context::new()).limit(10).budget(budget).collect().await;
+    let stream = work().stream([uses(10); 10], &Context::new()).limit(10).budget(budget);
+    let outcomes = ends(stream.collect()).await;
     assert_eq!((outcomes.len(), started.elapsed()), (10, ms(50)), "two at a time");
 }
 
@@ -64,7 +65,7 @@ async fn the_items_share_with_whoever_has_a_clone() {
     });
     // On a task of its own, which nobody else wakes.
     let (stream, cx) = (stream.spawned(), Context::new());
-    let (result, stream) = tokio::join!(other.run(slow, &cx), stream.run((), &cx));
+    let (result, stream) = ends(async { tokio::join!(other.run(slow, &cx), stream.run((), &cx)) }).await;
     assert!(result.is_ok());
     assert_eq!((stream.unwrap(), budget.spent().tokens()), ((3, ms(510)), 1000));
 }
@@ -215,7 +216,7 @@ async fn a_stream_does_not_starve_those_who_stand_in_line() {
         let started = Instant::now();
         large.run(uses(0), &cx).await.map(|()| started.elapsed())
     };
-    let (took, waited) = tokio::join!(stream.run((), &cx), waits);
+    let (took, waited) = ends(async { tokio::join!(stream.run((), &cx), waits) }).await;
     assert_eq!((took.unwrap(), waited.unwrap()), (ms(110), ms(19)), "the next to have room");
 }
 
@@ -231,7 +232,7 @@ async fn a_stream_goes_on_when_somebody_gives_up_the_line() {
         sleep(ms(1)).await;
         stream.run((), &cx).await
     };
-    let (_, given_up, took) = tokio::join!(slow, gives_up, late);
+    let (_, given_up, took) = ends(async { tokio::join!(slow, gives_up, late) }).await;
     assert!(given_up.is_err());
     assert_eq!(took.unwrap(), ms(59));
 }

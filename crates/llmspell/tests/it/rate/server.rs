@@ -8,7 +8,7 @@ use llmspell::{Context, Error, Fact, Kind, Rate, RateLimits, Step, Window, step}
 use tokio::time::{Instant, sleep};
 
 use super::{Call, Clock, ZERO, failing, rated};
-use crate::probe::ms;
+use crate::probe::{ends, ms};
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_asks_for_a_pause_gets_one_and_no_herd_after_it() {
@@ -23,7 +23,7 @@ async fn a_server_that_asks_for_a_pause_gets_one_and_no_herd_after_it() {
         assert_eq!(rate.paused(), Some(ms(4999)));
         step.clone().stream([Call::default(); 20], &cx).limit(20).collect().await
     };
-    tokio::join!(storm, later);
+    ends(async { tokio::join!(storm, later) }).await;
     let times = clock.times();
     assert_eq!(times[..5], [ms(0); 5]);
     let file: Vec<Duration> = (0..20).map(|place| ms(5001 + place * 100)).collect();
@@ -39,7 +39,7 @@ async fn whoever_has_no_chance_in_a_pause_hears_it_when_it_begins() {
     let step = Arc::new(rated(rate, &clock));
     let busy = Call { takes: 500, ..failing(|| Error::overloaded("429").with_retry_after(ms(10_000))) };
     let cx = Context::new();
-    let ends = |deadline_ms: u64| {
+    let hurried = |deadline_ms: u64| {
         let (cx, step) = (cx.with_deadline(Instant::now() + ms(deadline_ms)), step.clone());
         async move {
             let result = step.run(Call::default(), &cx).await;
@@ -47,7 +47,8 @@ async fn whoever_has_no_chance_in_a_pause_hears_it_when_it_begins() {
         }
     };
     // The first in line, and the one behind somebody who has time: both would have had a turn in time.
-    let (_, first, patient, second) = tokio::join!(step.run(busy, &cx), ends(5000), ends(60_000), ends(6000));
+    let all = async { tokio::join!(step.run(busy, &cx), hurried(5000), hurried(60_000), hurried(6000)) };
+    let (_, first, patient, second) = ends(all).await;
     assert_eq!((first, second), ((Err(Kind::Rejected), ms(500)), (Err(Kind::Rejected), ms(500))));
     assert_eq!(patient, (Ok(()), ms(10_500)));
 }
