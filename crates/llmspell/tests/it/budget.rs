@@ -240,7 +240,7 @@ async fn usage_that_comes_late_is_settled_all_the_same() {
         }
     });
     let budget = Budget::tokens(10_000).estimate(tokens(1000));
-    let late = stubborn.budget(budget.clone()).timeout(ms(20));
+    let late = stubborn.budget(budget.clone()).timeout(ms(300));
     let cx = Context::new();
     let (more, less) = tokio::join!(late.run(1500, &cx), late.run(10, &cx));
     assert!(more.is_err() && less.is_err());

@@ -69,7 +69,7 @@ fn stubborn(release: &Arc<AtomicBool>) -> impl Step<In = (), Out = ()> {
 #[tokio::test]
 async fn an_overdraft_lends_what_runaways_keep_and_takes_back_what_they_return() {
     let (limit, release) = (Limit::new(2).overdraft(1), Arc::new(AtomicBool::new(false)));
-    let runaways = stubborn(&release).limit(limit.clone()).timeout(ms(20));
+    let runaways = stubborn(&release).limit(limit.clone()).timeout(ms(300));
     let cx = Context::new();
     assert!(runaways.run((), &cx).await.is_err());
     assert_eq!(limit.available(), Some(2), "one runs away, one is lent in its place");
@@ -78,7 +78,7 @@ async fn an_overdraft_lends_what_runaways_keep_and_takes_back_what_they_return()
     assert!(runaways.run((), &cx).await.is_err());
     assert_eq!(limit.available(), Some(0), "as many are alive as the limit and the overdraft allow");
     let late = step(|(), _| async { Ok(()) }).limit(limit.clone());
-    assert!(late.clone().timeout(ms(20)).run((), &cx).await.is_err());
+    assert!(late.clone().timeout(ms(300)).run((), &cx).await.is_err());
     release.store(true, Ordering::SeqCst);
     late.run((), &cx).await.unwrap();
     while limit.available() != Some(2) {

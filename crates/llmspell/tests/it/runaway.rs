@@ -78,7 +78,7 @@ fn count(events: &[Event], wanted: impl Fn(&Fact) -> bool) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_runaway_is_not_retried_while_it_lives() {
     let (census, let_go, cx) = (Census::default(), Arc::default(), Context::recording());
-    let call = stubborn(&census, &let_go).timeout(ms(20)).retry(Retry::immediately()).named("call");
+    let call = stubborn(&census, &let_go).timeout(ms(300)).retry(Retry::immediately()).named("call");
     let error = call.run((), &cx).await.unwrap_err();
     assert_eq!((error.kind(), error.attempts(), census.begun()), (Kind::Exhausted, 1, 1), "{error:#}");
     assert!(error.message().contains("still running") && error.hint().is_some(), "{error:#}");
@@ -95,9 +95,9 @@ async fn a_runaway_is_not_retried_while_it_lives() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_goes_on_if_the_runaway_ends_during_the_wait() {
     let (census, let_go) = (Census::default(), Arc::<AtomicBool>::default());
-    let call = stubborn(&census, &let_go).timeout(ms(20)).retry(Retry::waits([ms(200)]));
+    let call = stubborn(&census, &let_go).timeout(ms(300)).retry(Retry::waits([ms(1000)]));
     let free = async {
-        sleep(ms(60)).await;
+        sleep(ms(600)).await;
         let_go.store(true, Ordering::SeqCst);
     };
     let cx = Context::new();
@@ -109,7 +109,7 @@ async fn a_retry_goes_on_if_the_runaway_ends_during_the_wait() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idempotent_work_may_be_retried_beside_its_runaway() {
     let (census, let_go) = (Census::default(), Arc::<AtomicBool>::default());
-    let call = stubborn(&census, &let_go).idempotent().timeout(ms(20)).retry(Retry::immediately());
+    let call = stubborn(&census, &let_go).idempotent().timeout(ms(300)).retry(Retry::immediately());
     let error = call.run((), &Context::new()).await.unwrap_err();
     assert_eq!((error.attempts(), census.begun()), (3, 3));
     let_go.store(true, Ordering::SeqCst);
@@ -125,7 +125,7 @@ async fn a_retry_further_out_knows_of_a_runaway_deep_inside() {
         let inner = inner.clone();
         async move { inner.stream([()], &cx).try_collect().await.map(drop) }
     });
-    let call = call.timeout(ms(20)).retry(Retry::immediately());
+    let call = call.timeout(ms(300)).retry(Retry::immediately());
     let error = call.run((), &Context::new()).await.unwrap_err();
     assert_eq!((error.attempts(), census.begun()), (1, 1), "{error:#}");
     let_go.store(true, Ordering::SeqCst);
@@ -136,7 +136,7 @@ async fn a_retry_further_out_knows_of_a_runaway_deep_inside() {
 async fn never_more_than_the_limit_is_alive_runaways_included() {
     let (census, let_go) = (Census::default(), Arc::<AtomicBool>::default());
     let limit = Limit::new(2);
-    let call = stubborn(&census, &let_go).limit(limit.clone()).timeout(ms(30));
+    let call = stubborn(&census, &let_go).limit(limit.clone()).timeout(ms(300));
     let outcomes = call.stream((0..6).map(|_| ()), &Context::new()).limit(6).collect().await;
     assert!(outcomes.iter().all(|outcome| outcome.result.is_err()));
     assert_eq!((census.begun(), census.most(), limit.available()), (2, 2, Some(0)));
@@ -163,7 +163,7 @@ fn spinning(census: &Census, let_go: &Arc<AtomicBool>) -> impl Step<In = (), Out
 async fn a_task_that_does_not_give_way_is_a_runaway() {
     let (census, let_go, cx) = (Census::default(), Arc::<AtomicBool>::default(), Context::recording());
     let limit = Limit::new(1);
-    let call = spinning(&census, &let_go).spawned().limit(limit.clone()).timeout(ms(20));
+    let call = spinning(&census, &let_go).spawned().limit(limit.clone()).timeout(ms(300));
     let call = call.retry(Retry::immediately()).named("call");
     let error = call.run((), &cx).await.unwrap_err();
     assert_eq!((error.attempts(), census.begun(), limit.available()), (1, 1, Some(0)), "{error:#}");
