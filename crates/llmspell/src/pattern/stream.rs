@@ -33,6 +33,7 @@
 //! # Ok::<(), llmspell::Error>(()) }).unwrap();
 //! ```
 
+mod courtesy;
 mod gate;
 mod items;
 mod source;
@@ -48,6 +49,7 @@ use futures_core::Stream;
 use tokio::task::coop::poll_proceed;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use courtesy::Courtesy;
 pub(crate) use gate::Gate;
 use gate::Gates;
 use items::Items;
@@ -88,6 +90,7 @@ pub struct Streaming<S: Step> {
     admitted: VecDeque<(usize, S::In)>,
     /// Where the last items learn that they are the last; `None` once they know, or if nobody asks.
     tail: Option<Arc<Tail>>,
+    courtesy: Courtesy,
     take: usize,
     until: Option<Box<Predicate<S::Out>>>,
     /// Those that hear of every outcome.
@@ -129,6 +132,7 @@ impl<S: Step> Streaming<S> {
             delivered: 0,
             admitted: VecDeque::new(),
             tail: None,
+            courtesy: Courtesy::new(),
             take: usize::MAX,
             until: None,
             breakers: Vec::new(),
@@ -217,6 +221,7 @@ impl<S: Step> Streaming<S> {
             admitted: self.admitted,
             tail: Some(tail),
             breakers: self.breakers,
+            courtesy: self.courtesy,
             take: self.take,
             until: self.until,
             ending: self.ending,
@@ -444,6 +449,7 @@ impl<S: Step> Stream for Streaming<S> {
         let me = &mut *self;
         // Outcomes that are always ready must not starve the rest of the consumer's task.
         let turn = ready!(poll_proceed(task));
+        me.courtesy.back();
         if me.delivered >= me.take && matches!(me.ending, Ending::NotYet) {
             me.finish();
         }
@@ -464,7 +470,12 @@ impl<S: Step> Stream for Streaming<S> {
                 }
                 Ending::Ended => return Poll::Ready(None),
             }
+            let pulled = me.pulled;
             me.admit(task);
+            if me.pulled > pulled && me.courtesy.is_due() {
+                task.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if me.source.is_none() && me.delivered == me.pulled {
                 me.finish();
                 continue;
@@ -478,6 +489,7 @@ impl<S: Step> Stream for Streaming<S> {
                 return Poll::Pending;
             };
             me.delivered += 1;
+            me.courtesy.hand_over();
             turn.made_progress();
             if me.delivered >= me.take || me.until.as_mut().is_some_and(|enough| enough(&outcome)) {
                 me.finish();
