@@ -205,6 +205,16 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<Path>,
     },
+    /// The end of a call has changed a limit that adapts.
+    LimitChanged {
+        /// How many calls could run at once.
+        from: usize,
+        /// How many can from here on.
+        to: usize,
+        /// Why: `growth` towards what is thought to be possible, a `probe` of one more than that, `overload`, or
+        /// because calls have become `slow`.
+        reason: String,
+    },
     /// A record has passed a stage of a pipeline.
     PipelineStage {
         /// The place of the stage, from 0.

@@ -75,7 +75,7 @@ pub use budget::{Budget, Budgeted};
 pub use context::{Canceller, Chunk, ChunkData, Chunks, Context, Custody, Hold, Tether};
 pub use error::{Error, Kind, Result, StandardError};
 pub use event::{Event, Fact, Failure, Queue, Sink};
-pub use limit::{Limit, Limited};
+pub use limit::{Adaptive, Limit, Limited};
 pub use outcome::{Choice, Outcome, Provenance, Quality, ServedBy};
 pub use path::Path;
 #[doc(inline)]

@@ -1,5 +1,6 @@
 //! A limit on how many calls run at once.
 
+mod adaptive;
 mod line;
 mod semaphore;
 
@@ -8,6 +9,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use adaptive::Adapting;
+pub use adaptive::Adaptive;
 pub(crate) use semaphore::{Load, Permit, Semaphore};
 
 use crate::context::{Context, Grant, Leased, Permits};
@@ -22,6 +25,8 @@ use crate::step::{About, Step};
 /// Clones share their permits, so one limit can stand for one scarce thing that several steps use. A step
 /// that runs under a limit must not need another permit of it: where it would have to wait, it fails.
 ///
+/// If nobody knows how many calls the other side can take, [`Limit::adaptive`] finds out.
+///
 /// ```
 /// use llmspell::{Limit, Step, step};
 ///
@@ -34,6 +39,8 @@ use crate::step::{About, Step};
 pub struct Limit {
     /// `None` means that there is no limit.
     permits: Option<Arc<Permits>>,
+    /// `None` means that the limit is fixed.
+    adapting: Option<Arc<Adapting>>,
 }
 
 impl Limit {
@@ -43,12 +50,21 @@ impl Limit {
     /// If `calls` is 0, for nothing would ever run.
     pub fn new(calls: usize) -> Self {
         assert!(calls > 0, "a limit must be at least 1: with 0, nothing would ever run");
-        Limit { permits: Some(Arc::new(Semaphore::new(calls))) }
+        Limit { permits: Some(Arc::new(Semaphore::new(calls))), adapting: None }
+    }
+
+    /// A limit that finds itself, as `how` says; its clones find it together.
+    ///
+    /// # Panics
+    /// If the lower bound of the limit is above the upper one.
+    pub fn adaptive(how: Adaptive) -> Self {
+        let adapting = Adapting::new(how);
+        Limit { permits: Some(adapting.permits().clone()), adapting: Some(Arc::new(adapting)) }
     }
 
     /// No limit.
     pub fn unlimited() -> Self {
-        Limit { permits: None }
+        Limit { permits: None, adapting: None }
     }
 
     /// Lends out up to `calls` permits in the place of those that runaways keep. The default is 0.
@@ -68,7 +84,7 @@ impl Limit {
         self
     }
 
-    /// How many calls may run at once; `None` if there is no limit.
+    /// How many calls may run at once, for the present if the limit adapts; `None` if there is no limit.
     pub fn calls(&self) -> Option<usize> {
         self.load().map(|load| load.capacity)
     }
@@ -88,13 +104,14 @@ impl Limit {
         self.permits.as_ref().map(|permits| permits.load())
     }
 
-    /// Changes how many calls may run at once. More are admitted immediately; fewer, as calls end. With 0
-    /// nobody is admitted until it changes again.
-    #[expect(dead_code, reason = "for limits that adapt")]
-    pub(crate) fn resize(&self, calls: usize) {
-        if let Some(permits) = &self.permits {
-            permits.resize(calls);
-        }
+    /// How many calls may ever run at once; `None` if there is no limit.
+    pub(crate) fn most(&self) -> Option<usize> {
+        self.adapting.as_ref().map(|adapting| adapting.most()).or_else(|| self.calls())
+    }
+
+    /// What the calls under it are to run by; `None` if the limit is fixed, or none.
+    pub(crate) fn adapting(&self) -> Option<&Adapting> {
+        self.adapting.as_deref()
     }
 
     /// Waits for a permit and gives the context to run under; `None` if there is no limit. The permit goes
@@ -158,6 +175,9 @@ impl From<usize> for Limit {
     }
 }
 
+/// What a stream keeps in flight, at the most, because of a limit that adapts.
+const MANY: usize = 1024;
+
 /// A step under a limit; made by [`Step::limit`].
 #[derive(Clone)]
 #[must_use = "a step does nothing until it runs"]
@@ -187,10 +207,18 @@ impl<S: Step> Step for Limited<S> {
             }
         };
         let cx = cx.under_permit(grant, None);
-        self.step.run(input, &cx).await
+        match &self.limit.adapting {
+            None => self.step.run(input, &cx).await,
+            Some(adapting) => adapting.run(&self.step, input, &cx).await,
+        }
     }
 
     fn about(&self) -> About<'_> {
-        self.step.about().limited(self.limit.calls())
+        let about = self.step.about().limited(self.limit.most());
+        match &self.limit.adapting {
+            // It grows only while all of it is in use, so somebody should be in line.
+            Some(adapting) => about.in_flight(about.default_in_flight.max(adapting.most().min(MANY) + 1)),
+            None => about,
+        }
     }
 }

@@ -115,7 +115,8 @@ impl Policy {
         self
     }
 
-    /// How many calls may run at once.
+    /// How many calls may run at once: a number, or a [`Limit`], which can be shared and can
+    /// [find itself](Limit::adaptive).
     ///
     /// # Panics
     /// If the limit is 0.

@@ -200,7 +200,7 @@ pub trait Step: Send + Sync + 'static {
     }
 
     /// Lets at most so many calls of the step run at once; the others wait in line. A [`Limit`] can be
-    /// shared between steps.
+    /// shared between steps, and can [find itself](Limit::adaptive).
     ///
     /// # Panics
     /// If the limit is 0.

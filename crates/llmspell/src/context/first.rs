@@ -68,8 +68,8 @@ pub(crate) struct Pulse(Mutex<Beats>);
 
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Beats {
-    /// Whether there was output; mere life does not count.
-    pub(crate) output: bool,
+    /// The first output; mere life does not count.
+    pub(crate) first: Option<Instant>,
     /// The last sign of any kind.
     pub(crate) last: Option<Instant>,
     /// How many parts of the work wait for a reader.
@@ -79,8 +79,11 @@ pub(crate) struct Beats {
 impl Pulse {
     pub(crate) fn beat(&self, output: bool) {
         let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        beats.output |= output;
-        beats.last = Some(Instant::now());
+        let now = Instant::now();
+        if output {
+            beats.first.get_or_insert(now);
+        }
+        beats.last = Some(now);
     }
 
     pub(crate) fn pause(&self) {

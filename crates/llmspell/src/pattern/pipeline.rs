@@ -146,7 +146,10 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
                 match grant {
                     Ok(grant) => {
                         let cx = cx.under_permit(grant, Some(path()));
-                        self.step.run(record, &cx).await
+                        match self.limit.adapting() {
+                            None => self.step.run(record, &cx).await,
+                            Some(adapting) => adapting.run(&self.step, record, &cx).await,
+                        }
                     }
                     Err(error) => Err(error),
                 }
@@ -161,14 +164,15 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
 
     fn about(&self) -> About<'_> {
         // One more than the limit: a record waits at the door, and the stage never runs dry.
-        let here = self.calls().map_or(UNLIMITED_STAGE, |calls| calls.saturating_add(1));
+        let here =
+            self.step.about().limited(self.limit.most()).limit.map_or(UNLIMITED_STAGE, |calls| calls.saturating_add(1));
         let before = self.before.about();
         before.and(self.step.about()).in_flight(before.default_in_flight.saturating_add(here))
     }
 }
 
 impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
-    /// How many records may be at work in it: its own limit, or that of its step, whichever is smaller.
+    /// How many records may be at work in it now: its own limit, or that of its step, whichever is smaller.
     fn calls(&self) -> Option<usize> {
         self.step.about().limited(self.limit.calls()).limit
     }
@@ -179,7 +183,10 @@ impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
         let admitted = self.limit.admit(cx).await?;
         let began = Instant::now();
         let result = match &admitted {
-            Some(cx) => self.step.run(record, cx).await,
+            Some(cx) => match self.limit.adapting() {
+                None => self.step.run(record, cx).await,
+                Some(adapting) => adapting.run(&self.step, record, cx).await,
+            },
             None => self.step.run(record, cx).await,
         };
         cx.fact(|| Fact::PipelineStage {

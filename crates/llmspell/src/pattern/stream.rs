@@ -141,7 +141,7 @@ impl<S: Step> Streaming<S> {
     }
 
     /// Keeps at most `items` in flight. The default is 16, or what a
-    /// [pipeline](crate::pattern::pipeline) needs to keep its stages busy.
+    /// [pipeline](crate::pattern::pipeline) or a [limit that adapts](crate::Adaptive) needs to be kept busy.
     ///
     /// # Panics
     /// If `items` is 0.

@@ -38,8 +38,9 @@ impl Stages {
         let tally = &mut self.stages[stage];
         if tally.records == 0 {
             name.clone_into(&mut tally.name);
-            tally.limit = limit;
         }
+        // A limit that adapts counts for the most that it was.
+        tally.limit = tally.limit.max(limit);
         tally.records += 1;
         tally.work += took;
         tally.waited += waited;

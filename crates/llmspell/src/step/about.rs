@@ -10,9 +10,10 @@ pub struct About<'a> {
     /// The name it goes by in races and events, if it has one.
     pub name: Option<&'a str>,
     /// How many inputs [`Step::stream`](crate::Step::stream) keeps in flight unless told otherwise: 16. A
-    /// pipeline asks for as many as it takes to keep its stages busy.
+    /// pipeline asks for as many as it takes to keep its stages busy, a limit that adapts for one more than it may
+    /// ever let run.
     pub default_in_flight: usize,
-    /// How many calls of it run at once, if it is under a limit.
+    /// How many calls of it run at once at the most, if it is under a limit.
     pub limit: Option<usize>,
     /// Whether running it twice on one input does no harm; see [`Step::idempotent`](crate::Step::idempotent).
     pub idempotent: bool,

@@ -58,12 +58,12 @@ impl<S: Step> Step for IdleTimeout<S> {
                 let beats = pulse.beats();
                 let (since, allowed) = match beats.last {
                     _ if beats.paused > 0 => (Instant::now(), self.idle),
-                    Some(last) if beats.output => (last, self.idle),
+                    Some(last) if beats.first.is_some() => (last, self.idle),
                     _ => (started, self.first),
                 };
                 let (now, end) = (Instant::now(), after(since, allowed));
                 if end <= now {
-                    return Poll::Ready(Err((allowed, beats.output)));
+                    return Poll::Ready(Err((allowed, beats.first.is_some())));
                 }
                 alarm.set(unconstrained(sleep_until(end.min(after(now, self.idle)))));
             }

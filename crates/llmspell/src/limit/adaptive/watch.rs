@@ -1,0 +1,169 @@
+//! The calls under a limit that adapts: how they end is what it learns from.
+
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+
+use tokio::time::Instant;
+
+use super::aimd::Aimd;
+use super::gradient::Gradient;
+use super::{Adaptive, Begun, Overload, Reason};
+use crate::context::node::Facet;
+use crate::context::{Context, Permits, Pulse};
+use crate::error::{Error, Kind, Result};
+use crate::event::Fact;
+use crate::step::Step;
+use crate::sync::{Mutex, MutexGuard};
+
+/// What the clones of a limit that adapts have learned together.
+pub(crate) struct Adapting {
+    settings: Adaptive,
+    permits: Arc<Permits>,
+    state: Mutex<Algorithm>,
+}
+
+enum Algorithm {
+    Aimd(Aimd),
+    Gradient(Gradient),
+}
+
+impl Algorithm {
+    /// The part that both have, and that knows the limit.
+    fn search(&self) -> &Aimd {
+        match self {
+            Algorithm::Aimd(aimd) => aimd,
+            Algorithm::Gradient(gradient) => gradient.search(),
+        }
+    }
+}
+
+impl Adapting {
+    pub(crate) fn new(settings: Adaptive) -> Self {
+        let bounds = settings.bounds();
+        let state = match settings.tolerance {
+            None => Algorithm::Aimd(Aimd::new(bounds)),
+            Some(tolerance) => Algorithm::Gradient(Gradient::new(bounds, tolerance)),
+        };
+        Adapting { settings, permits: Arc::new(Permits::new(bounds.initial)), state: Mutex::new(state) }
+    }
+
+    pub(crate) fn permits(&self) -> &Arc<Permits> {
+        &self.permits
+    }
+
+    #[cfg(all(test, shuttle))]
+    pub(super) fn limit(&self) -> usize {
+        self.lock().search().limit()
+    }
+
+    /// The most that the limit can ever be.
+    pub(crate) fn most(&self) -> usize {
+        self.settings.bounds.max
+    }
+
+    /// Runs a step under a permit, and learns from how that ends.
+    ///
+    /// In a box, so that calls under a fixed limit, which do without all this, do not carry it about.
+    pub(crate) fn run<'a, S: Step>(
+        &'a self,
+        step: &'a S,
+        input: S::In,
+        cx: &'a Context,
+    ) -> Pin<Box<dyn Future<Output = Result<S::Out>> + Send + 'a>> {
+        Box::pin(async move {
+            let call = self.begin(cx);
+            let result = step.run(input, call.context().unwrap_or(cx)).await;
+            // The call still has its permit, so a limit that falls lets nobody in.
+            call.end(&result, cx);
+            result
+        })
+    }
+
+    pub(super) fn begin(&self, cx: &Context) -> Watched<'_> {
+        let in_use = self.permits.load().in_use;
+        let begun = self.lock().search().begin(in_use);
+        let first = self.settings.tolerance.map(|_| {
+            let pulse = Arc::new(Pulse::default());
+            (cx.child(Facet::Pulse(pulse.clone())), pulse)
+        });
+        Watched { adapting: self, begun, at: Instant::now(), first }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Algorithm> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the permits as many as the limit is. Not under the lock, for it wakes those in line; so others may
+    /// change the limit meanwhile, and whoever comes last must leave behind what is true.
+    fn apply(&self, mut limit: usize) {
+        loop {
+            self.permits.resize(limit);
+            let latest = self.lock().search().limit();
+            if latest == limit {
+                return;
+            }
+            limit = latest;
+        }
+    }
+}
+
+/// A call under a limit that adapts. If it is dropped before its end, nothing is learned from it.
+pub(super) struct Watched<'a> {
+    adapting: &'a Adapting,
+    begun: Begun,
+    at: Instant,
+    /// Where the first output is noted, if it matters when that comes.
+    first: Option<(Context, Arc<Pulse>)>,
+}
+
+impl Watched<'_> {
+    /// The context to run under, if it is not that of the permit.
+    fn context(&self) -> Option<&Context> {
+        self.first.as_ref().map(|(cx, _)| cx)
+    }
+
+    pub(super) fn end<T>(&self, result: &Result<T>, cx: &Context) {
+        let now = Instant::now();
+        let overload = match result {
+            Ok(_) => None,
+            Err(error) => match self.overload(error, cx) {
+                Some(overload) => Some(overload),
+                None => return,
+            },
+        };
+        let mut state = self.adapting.lock();
+        let from = state.search().limit();
+        let reason = match (&mut *state, overload) {
+            (Algorithm::Aimd(aimd), None) => aimd.succeeded(now, self.begun),
+            (Algorithm::Aimd(aimd), Some(overload)) => aimd.overloaded(now, self.begun, overload),
+            (Algorithm::Gradient(gradient), None) => {
+                let first = self.first.as_ref().and_then(|(_, pulse)| pulse.beats().first);
+                gradient.succeeded(now, self.begun, first.unwrap_or(now) - self.at)
+            }
+            (Algorithm::Gradient(gradient), Some(overload)) => gradient.overloaded(now, self.begun, overload),
+        };
+        let to = state.search().limit();
+        drop(state);
+        if let Some(reason) = reason {
+            self.changed(from, to, reason, cx);
+        }
+    }
+
+    fn changed(&self, from: usize, to: usize, reason: Reason, cx: &Context) {
+        self.adapting.apply(to);
+        cx.fact(|| Fact::LimitChanged { from, to, reason: reason.as_str().to_owned() });
+    }
+
+    /// What the error says of the load of the other side; `None` if nothing.
+    fn overload(&self, error: &Error, cx: &Context) -> Option<Overload> {
+        let decisive = error.decisive();
+        if !self.adapting.settings.is_overload(decisive) {
+            return None;
+        }
+        if decisive.kind() != Kind::Timeout {
+            return Some(Overload::Refused { quiet: error.retry_after() });
+        }
+        // It had no more time than the caller had left, who may have spent most of it in line.
+        (!cx.is_past_deadline()).then_some(Overload::TimedOut)
+    }
+}

@@ -1,0 +1,336 @@
+//! Limits that find themselves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use llmspell::{Adaptive, Context, Error, Fact, Kind, Limit, Policy, Retry, Step, pipeline, step};
+use proptest::prelude::*;
+use tokio::time::sleep;
+
+use crate::probe::{Probe, Watch, ms};
+
+/// A step over what becomes of it: refused after 10 ms, or done after 100 ms.
+fn answer() -> impl Step<In = Result<(), Error>, Out = ()> + Clone {
+    step(|result: Result<(), Error>, _| async move {
+        sleep(if result.is_ok() { ms(100) } else { ms(10) }).await;
+        result
+    })
+}
+
+fn refusals(number: usize) -> Vec<Result<(), Error>> {
+    vec![Err(Error::overloaded("429")); number]
+}
+
+fn from(initial: usize) -> Limit {
+    Limit::adaptive(Adaptive::aimd().initial(initial))
+}
+
+/// Runs everything at once, as far as the limit allows; says where it is then.
+async fn rush(limit: &Limit, results: Vec<Result<(), Error>>) -> usize {
+    answer().limit(limit.clone()).stream(results, &Context::new()).limit(1000).collect().await;
+    limit.calls().unwrap()
+}
+
+/// How a limit has changed, and why.
+fn changes(cx: &Context) -> Vec<(usize, usize, String)> {
+    let change = |fact| match fact {
+        Fact::LimitChanged { from, to, reason } => Some((from, to, reason)),
+        _ => None,
+    };
+    cx.events().into_iter().filter_map(|event| change(event.fact)).collect()
+}
+
+/// A server that takes `capacity` calls and refuses what is too much.
+fn server(capacity: &Arc<AtomicUsize>, watch: &Watch) -> impl Step<In = usize, Out = ()> + Clone {
+    let (capacity, watch) = (capacity.clone(), watch.clone());
+    step(move |_: usize, _| {
+        let (capacity, alive) = (capacity.clone(), watch.enter());
+        let watch = watch.clone();
+        async move {
+            if watch.alive() > capacity.load(Ordering::SeqCst) {
+                drop(alive);
+                sleep(ms(5)).await;
+                return Err(Error::overloaded("429"));
+            }
+            sleep(ms(fastrand::u64(50..150))).await;
+            alive.complete();
+            Ok(())
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_grows_only_while_all_of_it_is_in_use() {
+    let limit = from(8);
+    let seven = answer().limit(limit.clone()).stream(vec![Ok(()); 200], &Context::new()).limit(7).collect().await;
+    assert!(seven.iter().all(|outcome| outcome.is_ok()));
+    assert_eq!(limit.calls(), Some(8), "one place was always free");
+    assert!(rush(&limit, vec![Ok(()); 200]).await > 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_doubles_until_the_first_overload_and_remembers_where_that_was() {
+    fastrand::seed(1);
+    let (capacity, watch) = (Arc::new(AtomicUsize::new(20)), Watch::default());
+    let limit = Limit::adaptive(Adaptive::aimd());
+    let cx = Context::recording();
+    server(&capacity, &watch).limit(limit.clone()).stream(0..5000, &cx).collect().await;
+    let changes = changes(&cx);
+    let growth = |from, to| (from, to, "growth".to_owned());
+    assert_eq!(changes[..3], [growth(4, 8), growth(8, 16), growth(16, 32)]);
+    let later = changes.iter().skip_while(|(_, to, _)| *to != 20);
+    assert!(later.clone().all(|(_, to, _)| (19..=21).contains(to)), "it stays where the ceiling is: {changes:?}");
+    // Twelve at first, then one in a hundred: a probe in five times the limit.
+    assert!(watch.begun() - watch.completed() < 12 + 5000 / 90, "{} refused", watch.begun() - watch.completed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_follows_a_capacity_that_changes() {
+    fastrand::seed(1);
+    let (capacity, watch) = (Arc::new(AtomicUsize::new(16)), Watch::default());
+    let limit = Limit::adaptive(Adaptive::aimd());
+    let run = |items| server(&capacity, &watch).limit(limit.clone()).stream(0..items, &Context::new()).collect();
+    for (number, items) in [(16, 500), (100, 3000), (10, 500)] {
+        capacity.store(number, Ordering::SeqCst);
+        run(items).await;
+        let found = limit.calls().unwrap();
+        assert!((number - 1 - number / 16..=number + 1).contains(&found), "{found} for a capacity of {number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_of_overloads_halves_it_once() {
+    let limit = from(64);
+    let cx = Context::recording();
+    answer().limit(limit.clone()).stream(refusals(64), &cx).collect().await;
+    assert_eq!(limit.calls(), Some(32));
+    let last = cx.events().into_iter().rfind(|event| matches!(event.fact, Fact::LimitChanged { .. }));
+    let json = serde_json::to_value(last.unwrap().fact).unwrap();
+    assert_eq!(json, serde_json::json!({"event": "limit_changed", "from": 33, "to": 32, "reason": "overload"}));
+    // Each call of the next burst began after the fall, and so it says more.
+    assert_eq!(rush(&limit, refusals(32)).await, 16);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_falls_by_what_was_refused_and_by_a_tenth_at_least() {
+    let few = |number: usize| {
+        let mut results = refusals(number);
+        results.resize(40, Ok(()));
+        results
+    };
+    // Nothing is known yet, so each that is refused was one too many, and that is all.
+    assert_eq!(rush(&from(40), few(1)).await, 39);
+    assert_eq!(rush(&from(40), few(7)).await, 33);
+    // All of it has carried a round, so it can do less than it could.
+    let known = || Limit::adaptive(Adaptive::aimd().initial(40).max(40));
+    for (refused, left) in [(1, 36), (7, 33), (30, 20)] {
+        let limit = known();
+        assert_eq!(rush(&limit, vec![Ok(()); 80]).await, 40);
+        assert_eq!(rush(&limit, few(refused)).await, left);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_that_is_alone_is_no_overload_but_several_are() {
+    let late = || Err(Error::new(Kind::Timeout, "late"));
+    let limit = Limit::adaptive(Adaptive::aimd().initial(10).max(10));
+    let run = async |results: &Vec<Result<(), Error>>| {
+        let cx = Context::recording();
+        answer().limit(limit.clone()).stream(results.clone(), &cx).limit(100).collect().await;
+        changes(&cx)
+    };
+    let mut results = vec![Ok(()); 100];
+    (results[30], results[70]) = (late(), late());
+    assert_eq!(run(&results).await, []);
+    results[71] = late();
+    assert_eq!(run(&results).await[0], (10, 9, "overload".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_timeout_of_the_call_itself_counts() {
+    let slow = || Probe::ok(1000);
+    let limit = from(8);
+    let dropped = Step::timeout(slow().limit(limit.clone()), ms(50));
+    dropped.stream(0..100, &Context::new()).collect().await;
+    assert_eq!(limit.calls(), Some(8), "a call that is dropped says nothing");
+
+    // Most of the deadline goes by in line, and ends the call at the same time as its own timeout would.
+    let rushed = slow().policy(Policy::new().deadline(ms(50)).limit(limit.clone()).timeout(ms(100)));
+    rushed.stream(0..100, &Context::new()).collect().await;
+    assert_eq!(limit.calls(), Some(8), "a deadline outside of the limit is the caller's");
+
+    let timed_out = slow().policy(Policy::new().limit(limit.clone()).timeout(ms(50)));
+    timed_out.stream(0..100, &Context::new()).collect().await;
+    assert_eq!(limit.calls(), Some(1), "a timeout inside of it is the server's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_errors_say_nothing_unless_they_are_chosen() {
+    let failures = |kind| vec![Err(Error::new(kind, "no")); 100];
+    for kind in [Kind::Failed, Kind::Invalid, Kind::Cancelled, Kind::Rejected, Kind::Denied, Kind::Panicked] {
+        assert_eq!(rush(&from(8), failures(kind)).await, 8, "{kind}");
+    }
+    let choosy = || Limit::adaptive(Adaptive::aimd().initial(8).counts(|error| error.kind() != Kind::Overloaded));
+    assert_eq!(rush(&choosy(), failures(Kind::Overloaded)).await, 8);
+    assert_eq!(rush(&choosy(), failures(Kind::Failed)).await, 1);
+    for kind in [Kind::Invalid, Kind::Cancelled, Kind::Rejected] {
+        assert_eq!(rush(&choosy(), failures(kind)).await, 8, "{kind} does not come from the other side");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_retry_inside_of_it_gave_up_on_counts_as_its_last_attempt() {
+    let limit = from(8);
+    let retried = answer().retry(Retry::immediately()).limit(limit.clone());
+    retried.stream(refusals(100), &Context::new()).collect().await;
+    assert_eq!(limit.calls(), Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_that_share_it_share_what_it_has_learned() {
+    let limit = from(8);
+    let (one, other) = (answer().limit(limit.clone()), answer().limit(limit.clone()));
+    one.stream(refusals(8), &Context::new()).collect().await;
+    assert_eq!(limit.calls(), Some(4));
+    other.stream(vec![Ok(()); 300], &Context::new()).collect().await;
+    assert!(limit.calls().unwrap() > 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_does_not_grow_while_the_other_side_asks_to_be_left_alone() {
+    let limit = from(8);
+    let mut silenced = vec![Err(Error::overloaded("429").with_retry_after(Duration::from_secs(20)))];
+    silenced.extend(vec![Ok(()); 500]);
+    assert_eq!(rush(&limit, silenced).await, 7);
+    sleep(Duration::from_secs(20)).await;
+    assert!(rush(&limit, vec![Ok(()); 500]).await > 7);
+}
+
+/// `capacity` calls at full speed, more of them more slowly; output at a tenth of the way.
+fn crowd(capacity: usize, shows: bool) -> impl Step<In = usize, Out = ()> {
+    let watch = Watch::default();
+    step(move |n: usize, cx: Context| {
+        let watch = watch.clone();
+        async move {
+            let alive = watch.enter();
+            let slowness = watch.alive().max(capacity) as f64 / capacity as f64;
+            // What comes after the first output takes as long as the answer is long.
+            let (first, rest) = (100.0 * slowness, if n.is_multiple_of(4) { 2000.0 } else { 100.0 });
+            sleep(Duration::from_secs_f64(first / 1e3)).await;
+            if shows {
+                cx.emit("word").await?;
+            }
+            sleep(Duration::from_secs_f64(rest / 1e3)).await;
+            alive.complete();
+            Ok(())
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn slowness_counts_if_it_is_asked_for_and_by_the_first_output() {
+    let careful = Limit::adaptive(Adaptive::gradient());
+    let cx = Context::recording();
+    crowd(20, true).limit(careful.clone()).stream(0..3000, &cx).collect().await;
+    let found = careful.calls().unwrap();
+    assert!((20..=40).contains(&found), "{found}: half as long again as usual is bearable");
+    assert!(
+        cx.events().iter().any(|event| matches!(&event.fact, Fact::LimitChanged { reason, .. } if reason == "slow"))
+    );
+
+    let blind = Limit::adaptive(Adaptive::aimd());
+    crowd(20, true).limit(blind.clone()).stream(0..3000, &Context::new()).collect().await;
+    assert_eq!(blind.calls(), Some(256), "nothing was ever refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_shows_nothing_is_measured_as_a_whole() {
+    let limit = Limit::adaptive(Adaptive::gradient());
+    let watch = Watch::default();
+    let step = step(move |_: usize, _| {
+        let alive = watch.enter();
+        let slowness = watch.alive().max(20) as u64;
+        async move {
+            sleep(ms(5 * slowness)).await;
+            alive.complete();
+            Ok(())
+        }
+    });
+    step.limit(limit.clone()).stream(0..3000, &Context::new()).collect().await;
+    assert!((20..=40).contains(&limit.calls().unwrap()), "{limit:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_outlives_its_call_counts_until_it_ends() {
+    let limit = Limit::adaptive(Adaptive::aimd().initial(2).max(2));
+    let keep = step(|(), cx: Context| async move { Ok(cx.hold()) }).limit(limit.clone());
+    let held = keep.run((), &Context::new()).await.unwrap();
+    assert_eq!((limit.calls(), limit.available()), (Some(2), Some(1)));
+    drop(held);
+    assert_eq!(limit.available(), Some(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stage_of_a_pipeline_can_adapt() {
+    for cx in [Context::new(), Context::recording()] {
+        let limit = Limit::adaptive(Adaptive::aimd().max(32));
+        let flow = pipeline("flow").stage("first", Probe::ok(10)).limit(limit.clone()).stage("then", Probe::ok(1));
+        flow.stream(0..500, &cx).collect().await;
+        assert_eq!(limit.calls(), Some(32), "as many records as it may let in are in flight");
+        let reported = cx.report().pipelines.first().map(|pipeline| pipeline.stages[0].limit);
+        assert!(reported.is_none_or(|most| most == Some(32)), "{reported:?}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "a limit between 9 and 8 is none")]
+fn bounds_that_leave_nothing_between_them_are_refused_at_once() {
+    let _ = Limit::adaptive(Adaptive::aimd().min(9).max(8));
+}
+
+#[test]
+#[should_panic(expected = "a limit must be at least 1")]
+fn a_lower_bound_of_zero_is_refused_at_once() {
+    let _ = Adaptive::aimd().min(0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever the calls come to, and however many are dropped on the way.
+    #[test]
+    fn it_stays_within_its_bounds(
+        (min, max, initial) in (1..10_usize, 10..30_usize, 0..40_usize),
+        slowness in any::<bool>(),
+        calls in prop::collection::vec((0..4_u8, 1..50_u64), 1..300),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let how = if slowness { Adaptive::gradient() } else { Adaptive::aimd() };
+            let limit = Limit::adaptive(how.min(min).max(max).initial(initial));
+            let watch = Watch::default();
+            let (watching, seen) = (watch.clone(), limit.clone());
+            let call = step(move |(outcome, time): (u8, u64), _| {
+                let alive = watching.enter();
+                assert!((min..=max).contains(&seen.calls().unwrap()));
+                async move {
+                    sleep(ms(time)).await;
+                    alive.complete();
+                    match outcome {
+                        0 => Err(Error::overloaded("429")),
+                        1 => Err(Error::new(Kind::Timeout, "late")),
+                        _ => Ok(()),
+                    }
+                }
+            });
+            // What takes longer than this is dropped.
+            let call = Step::timeout(call.limit(limit.clone()), ms(45));
+            let outcomes = call.stream(calls, &Context::new()).limit(50).collect().await;
+            let panicked = |error: &Error| error.kind() == Kind::Panicked;
+            assert!(!outcomes.iter().any(|outcome| outcome.result.as_ref().is_err_and(panicked)), "out of bounds");
+            assert!(watch.most_at_once() <= max);
+            assert_eq!(limit.available(), limit.calls(), "every permit has come back");
+        });
+    }
+}
