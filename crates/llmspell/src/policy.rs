@@ -21,17 +21,35 @@ use crate::step::{About, Step};
 ///
 /// So the deadline covers all attempts and all waiting; each attempt is paid for and takes its turn; a permit is
 /// given back while a retry waits; time in line does not count against the timeout of an attempt; a breaker that
-/// opens while calls wait in line calls them off. A chain of combinators nests as it is written instead:
-/// `s.retry(r).limit(n)` would hold its permit through every wait.
+/// opens while calls wait in line calls them off. A [`fallback`](Step::fallback) has a type and stays a combinator:
+/// around the policy it serves when everything else has failed, the deadline included.
+///
+/// A chain of combinators nests as it is written instead, so another order means something else:
+///
+/// | written | means |
+/// |---|---|
+/// | `s.limit(n).retry(r)` | a permit for each attempt, as in a policy |
+/// | `s.retry(r).limit(n)` | one permit for all attempts, held through every wait between them |
+/// | `s.timeout(t).retry(r)` | `t` for each attempt |
+/// | `s.retry(r).timeout(t)` | `t` for all attempts and the waits between them: a deadline |
+/// | `s.timeout(t).limit(n)` | time in line for a permit does not count |
+/// | `s.limit(n).timeout(t)` | time in line counts; under load calls time out before they begin |
+/// | `s.retry(r).breaker(b)` | the breaker sees calls, not attempts, and opens that much later |
+/// | `s.rate(a).limit(n)` | a call that waits for its turn holds a permit, and fewer than `n` are at work |
+/// | `s.deadline(t).fallback(f)` | the fallback serves when time is up |
+/// | `s.fallback(f).deadline(t)` | nothing serves when time is up: the fallback is within the deadline |
 ///
 /// ```
 /// use std::time::Duration;
-/// use llmspell::{Limit, Policy, Retry, Step, step};
+/// use llmspell::{Adaptive, Breaker, Limit, Policy, Rate, Retry, RetryBudget, Step, step};
 ///
 /// let policy = Policy::new()
 ///     .deadline(Duration::from_secs(20))
 ///     .retry(Retry::exponential())
-///     .limit(Limit::new(8))
+///     .retry_budget(&RetryBudget::share(0.2).reserve(1.0))
+///     .breaker(Breaker::new())
+///     .rate(Rate::per_minute(500).tokens_per_minute(200_000))
+///     .limit(Limit::adaptive(Adaptive::aimd().max(64)))
 ///     .timeout(Duration::from_secs(5));
 /// let fetch = step(|url: String, _| async move { Ok(url) }).policy(policy);
 /// # let _ = fetch;

@@ -14,6 +14,7 @@
 //! | `no_futurelock` | 1,000 items and their consumer share one permit |
 //! | `ready_work_starves_nobody` | a timeout of 20 ms goes off within 50 ms |
 //! | `many_timers` | less than 2 µs for each of 100,000, and linear |
+//! | `runaways_are_accounted_for` | one attempt alive at a time; the permit is taken until it ends |
 //! | `retries_are_bounded` | one budget a call; less than 5 % of a herd in any fiftieth of the window |
 //! | `cancellation_is_bounded_in_time` | at once, or within the grace of 50 ms |
 //! | `nothing_is_silent` | one start and one end for each call |
@@ -46,4 +47,5 @@ mod progress;
 mod random_cancellation;
 mod ready_work_starves_nobody;
 mod retries_are_bounded;
+mod runaways_are_accounted_for;
 mod timeout_stops_the_work;

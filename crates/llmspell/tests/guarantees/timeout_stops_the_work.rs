@@ -12,7 +12,7 @@
 //!
 //! *Here* (part of G7): the caller is free within 10 ms of its deadline whatever the work does, and never more than the
 //! limit is alive, runaways included. Separate times for the first output, for silence and for the whole:
-//! `tests/it/timeout.rs`. Retries beside a runaway: `tests/it/runaway.rs`. Child processes: `tests/it/process.rs`.
+//! `tests/it/timeout.rs`. Retries beside a runaway: `runaways_are_accounted_for.rs`. Child processes: `tests/it/process.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -19,7 +19,6 @@ mod rate;
 mod report;
 mod retry;
 mod retry_budget;
-mod runaway;
 mod stragglers;
 mod stream;
 mod timeout;

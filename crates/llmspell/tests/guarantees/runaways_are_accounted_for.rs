@@ -1,14 +1,43 @@
-//! Work that cannot be dropped: who is free, what stays taken, who is told, and what is not done again.
+//! **Runaways are accounted for**: work that cannot be dropped and outlives its caller keeps its permits until it ends, is
+//! told in events and report, and is not done again while it lives, unless it is declared idempotent.
+//!
+//! *Hazard*: three attempts of one call alive at once, more connections in use than the limit allows, and nobody who knows.
+//!
+//! *Reports*: <https://github.com/pydantic/pydantic-ai/issues/264>, <https://github.com/run-llama/llama_index/issues/22312>.
+//!
+//! *Common alternative*: a retry around a timeout around `spawn_blocking` (`cargo run -p hazards -- thread`); LangGraph and
+//! Effect do the same (`docs/performance.md`, "A step of 600 ms that ignores its timeout").
+//!
+//! *Here*: one alive, counted from both ends; a retry waits its wait and a moment, then gives up and says why. Child
+//! processes: `tests/it/process.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use llmspell::{Context, Custody, Event, Fact, Kind, Limit, Retry, Step, step};
+use llmspell::{BoxStep, Context, Custody, Event, Fact, Kind, Limit, Retry, Step, step};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use crate::probe::ms;
+use crate::runtime::Flavour;
+
+on_both_runtimes!(
+    a_runaway_is_not_retried_while_it_lives,
+    a_retry_goes_on_if_the_runaway_ends_during_the_wait,
+    idempotent_work_may_be_retried_beside_its_runaway,
+    a_retry_further_out_knows_of_a_runaway_deep_inside,
+    never_more_than_the_limit_is_alive_runaways_included,
+    a_task_that_gives_way_is_retried_and_nobodys_runaway,
+    a_task_can_have_a_grace_to_end_in_good_order,
+    a_peer_is_accounted_for_like_a_thread,
+);
+
+/// One thread has nobody to see that a task does not give way.
+#[test]
+fn a_task_that_does_not_give_way_is_a_runaway_multi_thread() {
+    Flavour::MultiThread.run(a_task_that_does_not_give_way_is_a_runaway());
+}
 
 /// Counts calls, and how many are alive at once.
 #[derive(Clone, Default)]
@@ -44,7 +73,7 @@ impl Drop for Present {
 }
 
 /// A thread that does not care whether anybody waits for it, and works until it is let go.
-fn stubborn(census: &Census, let_go: &Arc<AtomicBool>) -> impl Step<In = (), Out = ()> + Clone {
+fn stubborn(census: &Census, let_go: &Arc<AtomicBool>) -> BoxStep<(), ()> {
     let (census, let_go) = (census.clone(), let_go.clone());
     step(move |(), cx: Context| {
         let (census, let_go) = (census.clone(), let_go.clone());
@@ -59,6 +88,7 @@ fn stubborn(census: &Census, let_go: &Arc<AtomicBool>) -> impl Step<In = (), Out
             .await
         }
     })
+    .boxed()
 }
 
 async fn until(mut holds: impl FnMut() -> bool) {
@@ -75,7 +105,6 @@ fn count(events: &[Event], wanted: impl Fn(&Fact) -> bool) -> usize {
     events.iter().filter(|event| wanted(&event.fact)).count()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_runaway_is_not_retried_while_it_lives() {
     let (census, let_go, cx) = (Census::default(), Arc::default(), Context::recording());
     let call = stubborn(&census, &let_go).timeout(ms(300)).retry(Retry::immediately()).named("call");
@@ -92,7 +121,6 @@ async fn a_runaway_is_not_retried_while_it_lives() {
     assert_eq!(census.alive(), 0);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_goes_on_if_the_runaway_ends_during_the_wait() {
     let (census, let_go) = (Census::default(), Arc::<AtomicBool>::default());
     let call = stubborn(&census, &let_go).timeout(ms(300)).retry(Retry::waits([ms(1000)]));
@@ -106,7 +134,6 @@ async fn a_retry_goes_on_if_the_runaway_ends_during_the_wait() {
     assert_eq!((census.begun(), census.most()), (2, 1));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idempotent_work_may_be_retried_beside_its_runaway() {
     let (census, let_go) = (Census::default(), Arc::<AtomicBool>::default());
     let call = stubborn(&census, &let_go).idempotent().timeout(ms(300)).retry(Retry::immediately());
@@ -116,7 +143,6 @@ async fn idempotent_work_may_be_retried_beside_its_runaway() {
     until(|| census.alive() == 0).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_further_out_knows_of_a_runaway_deep_inside() {
     let (census, let_go) = (Census::default(), Arc::<AtomicBool>::default());
     // The thread belongs to an item of a stream inside of the call.
@@ -132,12 +158,11 @@ async fn a_retry_further_out_knows_of_a_runaway_deep_inside() {
     until(|| census.alive() == 0).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn never_more_than_the_limit_is_alive_runaways_included() {
     let (census, let_go) = (Census::default(), Arc::<AtomicBool>::default());
     let limit = Limit::new(2);
     let call = stubborn(&census, &let_go).limit(limit.clone()).timeout(ms(300));
-    let outcomes = call.stream((0..6).map(|_| ()), &Context::new()).limit(6).collect().await;
+    let outcomes = call.stream(vec![(); 6], &Context::new()).limit(6).collect().await;
     assert!(outcomes.iter().all(|outcome| outcome.result.is_err()));
     assert_eq!((census.begun(), census.most(), limit.available()), (2, 2, Some(0)));
     let_go.store(true, Ordering::SeqCst);
@@ -145,7 +170,7 @@ async fn never_more_than_the_limit_is_alive_runaways_included() {
 }
 
 /// Computes on its task, without an `await`, until it is let go; the first call only.
-fn spinning(census: &Census, let_go: &Arc<AtomicBool>) -> impl Step<In = (), Out = ()> {
+fn spinning(census: &Census, let_go: &Arc<AtomicBool>) -> BoxStep<(), ()> {
     let (census, let_go) = (census.clone(), let_go.clone());
     step(move |(), _| {
         let (census, let_go) = (census.clone(), let_go.clone());
@@ -157,9 +182,9 @@ fn spinning(census: &Census, let_go: &Arc<AtomicBool>) -> impl Step<In = (), Out
             Ok(())
         }
     })
+    .boxed()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_task_that_does_not_give_way_is_a_runaway() {
     let (census, let_go, cx) = (Census::default(), Arc::<AtomicBool>::default(), Context::recording());
     let limit = Limit::new(1);
@@ -172,7 +197,6 @@ async fn a_task_that_does_not_give_way_is_a_runaway() {
     until(|| limit.available() == Some(1) && cx.report().steps[0].runaways_alive == 0).await;
 }
 
-#[tokio::test]
 async fn a_task_that_gives_way_is_retried_and_nobodys_runaway() {
     for _ in 0..20 {
         let (census, cx) = (Census::default(), Context::recording());
@@ -193,7 +217,6 @@ async fn a_task_that_gives_way_is_retried_and_nobodys_runaway() {
     }
 }
 
-#[tokio::test(start_paused = true)]
 async fn a_task_can_have_a_grace_to_end_in_good_order() {
     let (sender, mut said) = mpsc::channel(1);
     let tidy = step(move |(), cx: Context| {
@@ -201,20 +224,19 @@ async fn a_task_can_have_a_grace_to_end_in_good_order() {
         async move {
             cx.cancelled().await;
             sleep(ms(30)).await;
-            sender.send("tidied up").await?;
+            sender.send("tidied up".to_owned()).await?;
             std::future::pending::<()>().await;
             Ok(())
         }
     });
     let call = tidy.spawned().grace(ms(50)).timeout(ms(10));
     assert_eq!(call.run((), &Context::new()).await.unwrap_err().kind(), Kind::Timeout);
-    assert_eq!(said.recv().await, Some("tidied up"));
+    assert_eq!(said.recv().await.as_deref(), Some("tidied up"));
     drop(call);
     // The end of the grace drops the task, and with it the last sender.
     assert_eq!(said.recv().await, None);
 }
 
-#[tokio::test]
 async fn a_peer_is_accounted_for_like_a_thread() {
     let (sender, mut peer) = mpsc::channel::<Custody>(1);
     let (limit, cx) = (Limit::new(1), Context::recording());
