@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use llmspell::{Budget, Context, Error, Fact, Kind, Outcome, Policy, Queue, Retry, Step, Usage, join, step};
 use tokio::time::{Instant, sleep};
 
-use crate::probe::{Probe, ends, ms, until};
+use crate::patience::{ends, until};
+use crate::probe::{Probe, ms};
 
 /// What one call does.
 #[derive(Clone, Copy, Debug, Default)]

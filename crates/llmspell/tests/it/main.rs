@@ -9,6 +9,7 @@ mod concurrent;
 mod events;
 mod hedge;
 mod limit;
+mod patience;
 mod pipeline;
 mod probe;
 #[cfg(all(feature = "process", unix))]

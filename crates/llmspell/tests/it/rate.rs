@@ -10,7 +10,8 @@ use std::time::Duration;
 use llmspell::{Context, Error, Fact, Kind, Outcome, Policy, Queue, Rate, Result, Retry, Step, Usage, join, step};
 use tokio::time::{Instant, sleep};
 
-use crate::probe::{Probe, ends, ms, until};
+use crate::patience::{ends, until};
+use crate::probe::{Probe, ms};
 
 const ZERO: Duration = Duration::ZERO;
 

@@ -9,7 +9,8 @@ use llmspell::{Budget, Context, Fact, Kind, Step, Usage, step};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Call, tokens, uses, work};
-use crate::probe::{ends, ms};
+use crate::patience::ends;
+use crate::probe::ms;
 
 #[tokio::test(start_paused = true)]
 async fn the_source_is_left_alone_once_the_budget_is_used_up() {

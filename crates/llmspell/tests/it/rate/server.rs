@@ -8,7 +8,8 @@ use llmspell::{Context, Error, Fact, Kind, Rate, RateLimits, Step, Window, step}
 use tokio::time::{Instant, sleep};
 
 use super::{Call, Clock, ZERO, failing, rated};
-use crate::probe::{ends, ms};
+use crate::patience::ends;
+use crate::probe::ms;
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_asks_for_a_pause_gets_one_and_no_herd_after_it() {
