@@ -31,7 +31,6 @@ mod control;
 mod every_pattern;
 mod ledger;
 #[path = "../it/probe.rs"]
-#[allow(dead_code, reason = "shared with the other tests, which use more of it")]
 mod probe;
 
 mod backpressure;
