@@ -17,6 +17,7 @@ pub use guarded::Guarded;
 pub(crate) use recalled::Recalled;
 
 use crate::context::Context;
+use crate::context::node::Facet;
 use crate::error::{Error, Kind, Result};
 use crate::pattern::stream::Gate;
 use circuit::{Cause, LONGEST, Phase, Rules, Verdict};
@@ -107,6 +108,16 @@ impl Breaker {
     fn with(rules: Rules, counts: Option<Arc<Counts>>, dropped: bool) -> Self {
         let switch = Switch::new(rules.clone());
         Breaker(Arc::new(Shared { rules, counts, dropped, switch }))
+    }
+
+    /// What tells it from other breakers.
+    fn address(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
+    /// Whether this work is one of its probes.
+    fn is_probing(&self, cx: &Context) -> bool {
+        cx.chain().any(|node| matches!(node.facet, Facet::Probe(address) if address == self.address()))
     }
 
     fn edit(self, change: impl FnOnce(&mut Rules)) -> Self {

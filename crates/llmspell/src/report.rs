@@ -75,7 +75,8 @@ pub struct StepReport {
     pub runaways: u64,
     /// How many of the runaways are still alive.
     pub runaways_alive: u64,
-    /// How often a [breaker](crate::Breaker) refused to let it run. One in front of the name makes no call of these;
+    /// How often a [breaker](crate::Breaker), a [rate](crate::Rate) or a [budget](crate::Budget) refused to let it
+    /// run. One in front of the name makes no call of these;
     /// one behind the name makes each an attempt, or a failure.
     pub refused: u64,
     /// The median of the time from start to end, waiting included, of calls that returned.

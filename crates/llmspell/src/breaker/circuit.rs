@@ -187,6 +187,15 @@ impl Circuit {
                 Some(Refusal { why: why.clone(), phase: Phase::Open, wait })
             }
             State::HalfOpen { .. } if self.probing < self.rules.probes => None,
+            State::HalfOpen { .. } => self.recall(now),
+        }
+    }
+
+    /// What a call that was let in before, and has not begun, is told: it has no say any more, and is no probe.
+    pub(super) fn recall(&self, now: Instant) -> Option<Refusal> {
+        match &self.state {
+            State::Closed => None,
+            State::Open { .. } => self.refusal(now),
             State::HalfOpen { why, .. } => {
                 // As long as it would be open if the probe failed, more or less: those who came back for the probe
                 // must not come back together once more.

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::circuit::{Refusal, Ticket, Verdict};
 use super::{Breaker, refusal};
 use crate::context::Context;
+use crate::context::node::Facet;
 use crate::error::{Error, Kind, Result};
 use crate::event::Fact;
 use crate::path::Path;
@@ -37,6 +38,9 @@ impl<S: Step> Step for Guarded<S> {
             return self.step.run(input, cx).await;
         };
         let mut call = Call::admit(breaker, Place { cx, step: &self.step })?;
+        // Whoever looks at the breaker again further in must know it.
+        let probing = call.is_probe().then(|| cx.child(Facet::Probe(breaker.address())));
+        let cx = probing.as_ref().unwrap_or(cx);
         let result = {
             // Begun when it is first polled, so that a closure that panics before it has a future is seen, too.
             let mut work = pin!(async { self.step.run(input, cx).await });
@@ -101,6 +105,10 @@ impl<'a, S: Step> Call<'a, S> {
         let call = Call { breaker, place, ticket: Some(ticket), inside: false };
         refusal::report(change, call.place.cx, || call.place.named());
         Ok(call)
+    }
+
+    fn is_probe(&self) -> bool {
+        self.ticket.as_ref().is_some_and(Ticket::is_probe)
     }
 
     fn end<T>(mut self, result: &Result<T>) {

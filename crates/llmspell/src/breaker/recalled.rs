@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::step::{About, Step};
 
-/// A step whose call is not made if the breaker has opened while it stood in line.
+/// A step whose call is not made if the breaker has opened while it stood in line, and it is no probe.
 ///
 /// In the canonical order the breaker stands in front of the limit. A thousand calls that wait for a permit have
 /// been let in already when the first of them fail; without a second look, all of them would be made.
@@ -29,7 +29,7 @@ impl<S: Step> Step for Recalled<S> {
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
         if let Some(breaker) = &self.breaker
-            && let Some(refusal) = breaker.0.switch.recall(Instant::now)
+            && let Some(refusal) = breaker.0.switch.recall(|| breaker.is_probing(cx), Instant::now)
         {
             return Err(Place { cx, step: &self.step }.refused(&refusal));
         }

@@ -40,14 +40,15 @@ impl Switch {
         self.with(|circuit| circuit.admit(now))
     }
 
-    /// What a call that stood in line meanwhile is told, if it is not to be made any more.
-    pub(super) fn recall(&self, now: impl FnOnce() -> Instant) -> Option<Refusal> {
-        // Half-open, the call may be the probe itself.
-        if self.phase() != Phase::Open {
-            return None;
+    /// What a call that stood in line meanwhile is told, if it is not to be made any more. A probe is.
+    pub(super) fn recall(&self, is_probe: impl FnOnce() -> bool, now: impl FnOnce() -> Instant) -> Option<Refusal> {
+        match self.phase() {
+            Phase::Closed => return None,
+            Phase::HalfOpen if is_probe() => return None,
+            Phase::HalfOpen | Phase::Open => {}
         }
         let now = now();
-        self.with(|circuit| circuit.refusal(now).filter(|refusal| refusal.phase == Phase::Open))
+        self.with(|circuit| circuit.recall(now))
     }
 
     /// What stands in the way of all calls now.

@@ -21,6 +21,7 @@ struct Course {
     used: Usage,
     /// Whether the call has said anything about what it used.
     told: bool,
+    begun: bool,
     ended: bool,
     /// Whether nobody knew what to expect of the call.
     is_blind: bool,
@@ -28,7 +29,8 @@ struct Course {
 
 impl Ticket {
     pub(super) fn new(purse: &Arc<Purse>, reserved: Usage, is_blind: bool) -> Self {
-        let course = Course { held: reserved, used: Usage::default(), told: false, ended: false, is_blind };
+        let course =
+            Course { held: reserved, used: Usage::default(), told: false, begun: false, ended: false, is_blind };
         Ticket { purse: purse.clone(), course: Mutex::new(course) }
     }
 
@@ -57,7 +59,7 @@ impl Ticket {
             state.blind -= u64::from(course.is_blind);
             if course.told {
                 state.learn(course.used);
-            } else if course.is_blind {
+            } else if course.is_blind && course.begun {
                 state.blind_ended += 1;
             }
         });
@@ -107,7 +109,8 @@ impl Drop for Ticket {
 pub(crate) struct Call(Arc<Ticket>);
 
 impl Call {
-    pub(super) fn begin(ticket: Ticket) -> Self {
+    pub(super) fn begin(mut ticket: Ticket) -> Self {
+        ticket.course.get_mut().unwrap_or_else(PoisonError::into_inner).begun = true;
         Call(Arc::new(ticket))
     }
 

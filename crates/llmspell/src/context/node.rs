@@ -50,6 +50,8 @@ pub(crate) enum Facet {
     Pulse(Arc<Pulse>),
     /// Where chunks of output go.
     Chunks(ChunkSender),
+    /// A call that tries whether the other side of a breaker is well again; the breaker, by its address.
+    Probe(usize),
     /// Cooperative cancellation.
     Signal(Arc<Signal>),
 }

@@ -72,12 +72,15 @@ impl Bucket {
 
     /// Takes over what the server has left, if it is less. If that is not enough for `units`, nothing goes
     /// before it is, at the rate at which the server's own bucket fills.
-    pub(super) fn tighten(&mut self, window: &Window, units: u64) {
-        self.level = self.level.min(self.parts(window.remaining));
+    /// Heard again while that lasts, it adds nothing.
+    pub(super) fn tighten(&mut self, now: Instant, window: &Window, units: u64) {
+        if self.at <= now {
+            self.level = self.level.min(self.parts(window.remaining));
+        }
         let wanted = units.min(window.limit);
         if window.remaining < wanted {
             let share = (wanted - window.remaining) as f64 / (window.limit - window.remaining) as f64;
-            self.pause(after(self.at, window.reset.mul_f64(share)), units);
+            self.pause(after(now, window.reset.mul_f64(share)), units);
         }
     }
 }
@@ -164,12 +167,17 @@ mod tests {
     fn what_the_server_has_left_only_tightens() {
         let window = |limit, remaining, ms| Window { limit, remaining, reset: ms * MS };
         let (mut bucket, start) = bucket();
-        bucket.tighten(&window(100, 50, 0), 1);
+        bucket.tighten(start, &window(100, 50, 0), 1);
         assert_eq!(bucket.due(1, 2), start, "three as before");
-        bucket.tighten(&window(100, 1, 99_000), 1);
+        bucket.tighten(start, &window(100, 1, 99_000), 1);
         assert_eq!((bucket.due(1, 0), bucket.due(1, 1)), (start, start + 100 * MS));
         // Nothing left, and the server's bucket of 60 fills in a minute: one a second.
-        bucket.tighten(&window(60, 0, 60_000), 1);
+        bucket.tighten(start, &window(60, 0, 60_000), 1);
+        assert_eq!(bucket.due(1, 0) - start, 1_000 * MS);
+        // Ten calls that were under way hear the same.
+        for _ in 0..10 {
+            bucket.tighten(start, &window(60, 0, 60_000), 1);
+        }
         assert_eq!(bucket.due(1, 0) - start, 1_000 * MS);
     }
 }

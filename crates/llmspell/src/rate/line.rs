@@ -228,10 +228,10 @@ impl Line {
         let mut state = self.lock();
         state.buckets().for_each(|bucket| bucket.fill(now));
         if let (Some(bucket), Some(window)) = (&mut state.requests, &limits.requests) {
-            bucket.tighten(window, 1);
+            bucket.tighten(now, window, 1);
         }
         if let (Some(bucket), Some(window)) = (&mut state.tokens, &limits.tokens) {
-            bucket.tighten(window, tokens);
+            bucket.tighten(now, window, tokens);
         }
     }
 

@@ -138,7 +138,8 @@ impl Tally {
                     stages.pass(*stage, name, *limit, waited, took);
                 }
             }
-            Fact::BreakerRefused { step } => self.refuse(event.call, step.as_ref()),
+            Fact::BreakerRefused { step } => self.refuse(event.call, step.as_ref(), at),
+            Fact::Rejected { step, .. } => self.refuse(event.call, step.as_ref(), at),
             Fact::Runaway | Fact::RunawayEnded { .. } => {
                 if let Some(step) = self.step_of(event) {
                     let tally = &mut self.steps[step];
@@ -265,7 +266,15 @@ impl Tally {
         }
     }
 
-    fn refuse(&mut self, call: u64, step: Option<&Path>) {
+    /// A call is refused admission; if it stood in line for that, its wait is over.
+    fn refuse(&mut self, call: u64, step: Option<&Path>, at: Duration) {
+        if let Some(live) = self.live.get_mut(&call)
+            && let Some((step, since)) = live.queued.take()
+        {
+            let waited = at.saturating_sub(since);
+            live.waited += waited;
+            self.steps[step].waited += waited;
+        }
         if let Some(step) = step.map(|path| self.step(path)).or(self.live_mut(call).step) {
             self.steps[step].refused += 1;
         }

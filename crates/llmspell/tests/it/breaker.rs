@@ -4,8 +4,8 @@ mod hammer;
 mod model;
 mod storm;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -531,4 +531,43 @@ async fn times_may_be_as_long_as_one_likes() {
     let step = told().breaker(breaker.clone());
     step.run(Err(busy().with_retry_after(Duration::MAX)), &Context::new()).await.unwrap_err();
     assert!(step.run(Ok(1), &Context::new()).await.unwrap_err().retry_after() > Some(Duration::from_secs(1 << 31)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_in_line_from_before_it_opened_are_no_probes() {
+    let (begun, kept) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(None)));
+    let (count, keep) = (begun.clone(), kept.clone());
+    // The first call fails, and what it leaves behind keeps the only permit.
+    let ask = step(move |(): (), cx: Context| {
+        let first = count.fetch_add(1, Ordering::SeqCst) == 0;
+        let keep = keep.clone();
+        async move {
+            if first {
+                let (_tether, custody) = cx.tether();
+                *keep.lock().unwrap() = Some(custody);
+                return Err(Error::overloaded("503"));
+            }
+            Ok(())
+        }
+    });
+    let breaker = Breaker::new().in_a_row(1).open_for(ms(5_000)).without_jitter();
+    let ask = Arc::new(ask.policy(Policy::new().breaker(breaker).limit(1)));
+    let cx = Context::new();
+    let early = async {
+        let outcomes = ask.clone().stream(vec![(); 6], &cx).limit(6).collect().await;
+        outcomes.into_iter().filter_map(|outcome| outcome.result.err()).map(|error| error.kind()).collect::<Vec<_>>()
+    };
+    let late = async {
+        sleep(ms(6_000)).await;
+        let free = async {
+            sleep(ms(10)).await;
+            drop(kept.lock().unwrap().take());
+        };
+        let (probe, ()) = tokio::join!(ask.run((), &cx), free);
+        probe
+    };
+    let (kinds, probe) = tokio::join!(early, late);
+    probe.unwrap();
+    assert_eq!(kinds.iter().filter(|kind| **kind == Kind::Rejected).count(), 5, "{kinds:?}");
+    assert_eq!(begun.load(Ordering::SeqCst), 2, "the first call and the probe");
 }

@@ -287,6 +287,9 @@ impl<S: Step> Retried<S> {
         {
             return Some(Stop::Runaway);
         }
+        if cx.is_signalled() {
+            return Some(Stop::Cancelled);
+        }
         // Timers and the scheduler are late now and then, and the wait may have been planned to the last moment.
         cx.is_past_deadline().then_some(Stop::Deadline)
     }
