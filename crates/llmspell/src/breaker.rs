@@ -69,6 +69,7 @@ use switch::Switch;
 /// # });
 /// ```
 #[derive(Clone)]
+#[must_use = "it does nothing until a step, a stream or a policy has it"]
 pub struct Breaker(Arc<Shared>);
 
 struct Shared {

@@ -57,7 +57,8 @@ use purse::Purse;
 /// waits while calls in flight may leave something of their reservations, and is refused once that is in vain.
 ///
 /// - A call that ends without saying what it used counts as what was expected, if it succeeded, timed out or
-///   was dropped: it may have been paid for. One that failed in another way counts as nothing.
+///   was dropped: it may have been paid for. That includes a call that was dropped while it waited further in, for
+///   a rate or a permit. One that failed in another way counts as nothing.
 /// - What is used after the end of a call, by work that could not be stopped, is spent all the same.
 /// - A call inside of a call, or of an item of a stream, that runs under the same budget already, is part of
 ///   that one: it reserves nothing of its own, and is refused only once everything is spent.
@@ -71,6 +72,7 @@ use purse::Purse;
 /// # let _ = ask;
 /// ```
 #[derive(Clone, Debug)]
+#[must_use = "it does nothing until a step, a stream or a policy has it"]
 pub struct Budget {
     caps: Caps,
     /// `None` if there is no cap.

@@ -38,6 +38,10 @@
 //! # Ok::<(), llmspell::Error>(()) }).unwrap();
 //! ```
 //!
+//! What keeps a crowd of calls in order goes around any step, alone or as one [`Policy`]: [`Limit`] (so many at
+//! once, or as many as [`Adaptive`] finds), [`Rate`] (so many in a time), [`Budget`] (so much in all), [`Breaker`]
+//! (none while the other side fails), [`RetryBudget`] (a share of them again).
+//!
 //! # What holds everywhere
 //!
 //! - Dropping a future, a stream or a group stops what it started.

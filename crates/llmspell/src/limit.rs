@@ -36,6 +36,7 @@ use crate::step::{About, Step};
 /// # let _ = (read, write);
 /// ```
 #[derive(Clone)]
+#[must_use = "it does nothing until a step, a stream or a policy has it"]
 pub struct Limit {
     /// `None` means that there is no limit.
     permits: Option<Arc<Permits>>,

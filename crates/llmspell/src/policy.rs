@@ -41,13 +41,14 @@ use crate::step::{About, Step};
 ///
 /// ```
 /// use std::time::Duration;
-/// use llmspell::{Adaptive, Breaker, Limit, Policy, Rate, Retry, RetryBudget, Step, step};
+/// use llmspell::{Adaptive, Breaker, Budget, Limit, Policy, Rate, Retry, RetryBudget, Step, step};
 ///
 /// let policy = Policy::new()
 ///     .deadline(Duration::from_secs(20))
 ///     .retry(Retry::exponential())
 ///     .retry_budget(&RetryBudget::share(0.2).reserve(1.0))
 ///     .breaker(Breaker::new())
+///     .budget(Budget::tokens(5_000_000))
 ///     .rate(Rate::per_minute(500).tokens_per_minute(200_000))
 ///     .limit(Limit::adaptive(Adaptive::aimd().max(64)))
 ///     .timeout(Duration::from_secs(5));

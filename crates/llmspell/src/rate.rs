@@ -55,6 +55,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// calls are served in order. In any stretch of time there start at most as many calls as the burst and the rate
 /// give for it. This also holds for tokens, as far as the calls are [estimated](Rate::estimate) well.
 ///
+/// What counts is the turn. A call that has had its turn and then waits for a permit of a [limit](crate::Limit) further
+/// in starts when it gets one, also during a pause that began meanwhile; how many do is for the limit to say.
+///
 /// Not covered by it are calls of other processes with the same key. A server that says what it has left
 /// ([`Context::rate_limits`]) or asks to be left alone (an error with [`Error::retry_after`]) is listened to
 /// for their sake.
@@ -68,6 +71,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// # let _ = (provider, crawler);
 /// ```
 #[derive(Clone)]
+#[must_use = "it does nothing until a step, a stream or a policy has it"]
 pub struct Rate {
     config: Config,
     /// `None` if nothing is limited.

@@ -46,6 +46,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 /// # let _ = ask;
 /// ```
 #[derive(Clone)]
+#[must_use = "it does nothing until a step, a stream or a policy has it"]
 pub struct RetryBudget(Arc<Bucket>);
 
 struct Bucket {

@@ -39,6 +39,7 @@ use crate::step::{About, Step};
 /// # let _ = (fixed, learned, model);
 /// ```
 #[derive(Clone, Debug)]
+#[must_use = "it does nothing until a step, a stream or a policy has it"]
 pub struct Hedge {
     delay: Delay,
     allowance: Allowance,

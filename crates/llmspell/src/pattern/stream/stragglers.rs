@@ -28,6 +28,7 @@ use crate::sync::{Mutex, MutexGuard};
 /// After the backup tasks of Dean and Ghemawat, "MapReduce" (OSDI 2004), section 3.6; to compare with the
 /// median of what has finished is how Spark does it.
 #[derive(Clone, Copy, Debug)]
+#[must_use = "it does nothing until a step, a stream or a policy has it"]
 pub struct Stragglers {
     most: Most,
     factor: f64,

@@ -41,6 +41,7 @@ use crate::step::{About, Step};
 /// # let _ = (patient, stubborn);
 /// ```
 #[derive(Clone)]
+#[must_use = "it does nothing until a step, a stream or a policy has it"]
 pub struct Retry {
     attempts: u32,
     wait: Wait,
