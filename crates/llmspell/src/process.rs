@@ -160,10 +160,11 @@ impl Running {
         let mut process = tokio::process::Command::from(process);
         // Where there is no runtime left to reap it.
         process.kill_on_drop(true);
+        // First, for nothing may fail once the program runs.
+        let (tether, custody) = cx.tether_for_task(grace.saturating_add(REAPED_WITHIN));
         let mut child = process
             .spawn()
             .map_err(|error| Error::failed(format!("cannot start {program}: {error}")).with_source(error))?;
-        let (tether, custody) = cx.tether_for_task(grace + REAPED_WITHIN);
         let group = Group::of(&child);
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         Ok(Running { child: Some(child), group, pipes, grace, custody: Some(custody), _tether: tether })
@@ -190,6 +191,8 @@ impl Drop for Running {
         let (_, output, errors) = std::mem::take(&mut self.pipes);
         let reap = async move {
             let _custody = custody;
+            // Whatever becomes of this task: the runtime may go away within the grace.
+            let _last = KillOnDrop(group);
             {
                 // Whatever it says on the way is read: a pipe without a reader would kill it.
                 let (mut output, mut errors) = (pin!(drain(output)), pin!(drain(errors)));
@@ -203,12 +206,19 @@ impl Drop for Running {
                     let _ = ended.await;
                 }
             }
-            // What the leader has left behind.
-            group.kill();
         };
         if !in_background(reap) {
             group.kill();
         }
+    }
+}
+
+/// Ends what is left of a group.
+struct KillOnDrop(Group);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        self.0.kill();
     }
 }
 

@@ -182,6 +182,7 @@ impl Circuit {
     pub(super) fn refusal(&self, now: Instant) -> Option<Refusal> {
         match &self.state {
             State::Closed => None,
+            State::Open { until: Some(until), .. } if *until <= now => None,
             State::Open { until, why } => {
                 let wait = until.map(|until| until.saturating_duration_since(now));
                 Some(Refusal { why: why.clone(), phase: Phase::Open, wait })
@@ -246,7 +247,11 @@ impl Circuit {
     pub(super) fn hear(&mut self, verdict: Verdict<'_>, now: Instant) -> Option<Change> {
         match self.state {
             State::Closed => self.settle(Ticket::closed(self.generation), verdict, now),
-            _ => None,
+            // A stream that nobody else asks the breaker for has no other probes than its items.
+            _ => {
+                let (ticket, change) = self.admit(now).ok()?;
+                self.settle(ticket, verdict, now).or(change)
+            }
         }
     }
 

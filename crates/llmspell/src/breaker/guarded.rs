@@ -5,12 +5,13 @@ use std::pin::pin;
 
 use tokio::time::Instant;
 
-use super::circuit::{Refusal, Ticket, Verdict};
+use super::circuit::{Phase, Refusal, Ticket, Verdict};
 use super::{Breaker, refusal};
 use crate::context::Context;
 use crate::context::node::Facet;
 use crate::error::{Error, Kind, Result};
 use crate::event::Fact;
+use crate::executor::contained;
 use crate::path::Path;
 use crate::step::{About, Step};
 
@@ -37,6 +38,10 @@ impl<S: Step> Step for Guarded<S> {
         let Some(breaker) = &self.breaker else {
             return self.step.run(input, cx).await;
         };
+        if breaker.0.switch.phase() == Phase::HalfOpen && breaker.is_probing(cx) {
+            // Part of a probe: asked for one of its own, it would stand in its own way.
+            return self.step.run(input, cx).await;
+        }
         let mut call = Call::admit(breaker, Place { cx, step: &self.step })?;
         // Whoever looks at the breaker again further in must know it.
         let probing = call.is_probe().then(|| cx.child(Facet::Probe(breaker.address())));
@@ -131,7 +136,9 @@ impl<S: Step> Drop for Call<'_, S> {
         }
         if self.inside {
             let result: Result<()> = Err(Error::new(Kind::Panicked, "panicked"));
-            self.settle(self.breaker.verdict(&result));
+            // While one panic unwinds, another one in the closure of the user would end the process.
+            let verdict = contained(|| self.breaker.verdict(&result));
+            self.settle(verdict.unwrap_or(Verdict::Neither));
         } else if self.breaker.0.dropped {
             self.settle(Verdict::Failure(&Error::new(Kind::Cancelled, "dropped before it ended")));
         } else {

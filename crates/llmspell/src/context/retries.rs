@@ -1,7 +1,10 @@
 //! One budget of retries for a logical call, however many retries are nested in it.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -80,14 +83,21 @@ impl Retries {
 
     /// Waits a moment for work of earlier attempts that is still alive, and says whether it has ended. A
     /// task that was told to stop nearly always has, and so has a process that was killed.
-    pub(crate) async fn are_alone(&self) -> bool {
+    /// It does not wait beyond the deadline of `cx`, or when that is cancelled.
+    pub(crate) async fn are_alone(&self, cx: &Context) -> bool {
         let Some(runaways) = self.runaways.get() else { return true };
         let alive = || runaways.alive.load(Ordering::Acquire) > 0;
         let patience = Duration::from_millis(runaways.patience.load(Ordering::Acquire)).max(PATIENCE);
         let until = after(Instant::now(), patience);
+        let until = cx.deadline().map_or(until, |deadline| deadline.min(until));
+        let mut signalled = pin!(cx.has_signals().then(|| cx.signalled()));
         while alive() {
-            let ended = runaways.ended.notified();
-            if alive() && within(until, ended).await.is_none() {
+            let mut ended = pin!(runaways.ended.notified());
+            let either = poll_fn(|task| match signalled.as_mut().as_pin_mut().map(|signal| signal.poll(task)) {
+                Some(Poll::Ready(())) => Poll::Ready(false),
+                _ => ended.as_mut().poll(task).map(|()| true),
+            });
+            if alive() && within(until, either).await != Some(true) {
                 return !alive();
             }
         }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::node::Facet;
 use super::{Context, Hold, Retries};
 use crate::event::Fact;
-use crate::executor::{PATIENCE, in_background, within};
+use crate::executor::{PATIENCE, after, in_background, within};
 
 /// The caller's end of work that cannot be dropped; see [`Context::tether`].
 ///
@@ -62,7 +62,8 @@ impl Tie {
         let mut state = self.state();
         if state.hold.is_some() {
             state.reported = true;
-            // Under the lock, or the work's end could be told before.
+            // Without the lock: a reader of events may end the work, and so drop the custody.
+            drop(state);
             self.cx.fact(|| Fact::Runaway);
         }
     }
@@ -124,7 +125,7 @@ impl Drop for Tether {
         let watched = tie.clone();
         let watch = async move {
             let over = watched.over.notified();
-            if watched.state().hold.is_some() && within(left + watched.patience, over).await.is_none() {
+            if watched.state().hold.is_some() && within(after(left, watched.patience), over).await.is_none() {
                 watched.report();
             }
         };
@@ -175,7 +176,7 @@ impl Context {
     /// The same for tasks, which nearly always end at once when they are aborted: they are runaways only
     /// if that takes longer than `grace` and a moment.
     pub(crate) fn tether_for_task(&self, grace: Duration) -> (Tether, Custody) {
-        self.tethered(true, grace + PATIENCE)
+        self.tethered(true, grace.saturating_add(PATIENCE))
     }
 
     fn tethered(&self, begun: bool, patience: Duration) -> (Tether, Custody) {

@@ -80,10 +80,13 @@ impl Bucket {
         let wanted = units.min(window.limit);
         if window.remaining < wanted {
             let share = (wanted - window.remaining) as f64 / (window.limit - window.remaining) as f64;
-            self.pause(after(now, window.reset.mul_f64(share)), units);
+            self.pause(after(now, window.reset.min(LONGEST).mul_f64(share)), units);
         }
     }
 }
+
+/// No server means to be left alone for longer.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 fn nanos(time: Duration) -> i128 {
     i128::try_from(time.as_nanos()).unwrap_or(i128::MAX)

@@ -11,13 +11,13 @@
 //! *Here*: one alive, counted from both ends; a retry waits its wait and a moment, then gives up and says why. Child
 //! processes: `tests/it/process.rs`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use llmspell::{BoxStep, Context, Custody, Event, Fact, Kind, Limit, Retry, Step, step};
+use llmspell::{BoxStep, Context, Custody, Event, Fact, Kind, Limit, Retry, Sink, Step, step};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::probe::ms;
 use crate::runtime::Flavour;
@@ -31,6 +31,8 @@ on_both_runtimes!(
     a_task_that_gives_way_is_retried_and_nobodys_runaway,
     a_task_can_have_a_grace_to_end_in_good_order,
     a_peer_is_accounted_for_like_a_thread,
+    a_reader_of_events_may_end_the_work,
+    a_retry_does_not_wait_for_a_runaway_that_is_called_off,
 );
 
 /// One thread has nobody to see that a task does not give way.
@@ -253,4 +255,48 @@ async fn a_peer_is_accounted_for_like_a_thread() {
     assert_eq!((limit.available(), cx.report().steps[0].runaways_alive), (Some(0), 1));
     drop(peer.recv().await);
     assert_eq!((limit.available(), cx.report().steps[0].runaways_alive), (Some(1), 0));
+}
+
+/// Ends the work as soon as it hears that it is a runaway, as one who kills a peer would.
+#[derive(Clone, Default)]
+struct Killer(Arc<Mutex<Option<Custody>>>);
+
+impl Sink for Killer {
+    fn record(&self, event: &Event) {
+        if event.fact == Fact::Runaway {
+            drop(self.0.lock().unwrap().take());
+        }
+    }
+}
+
+async fn a_reader_of_events_may_end_the_work() {
+    let killer = Killer::default();
+    let peer = killer.clone();
+    let call = step(move |(), cx: Context| {
+        let peer = peer.clone();
+        async move {
+            let (_tether, custody) = cx.tether();
+            *peer.0.lock().unwrap() = Some(custody);
+            std::future::pending::<llmspell::Result<()>>().await
+        }
+    });
+    let cx = Context::recording().with_sink(killer);
+    assert!(call.timeout(ms(10)).named("call").run((), &cx).await.is_err());
+    assert_eq!(cx.report().steps[0].runaways_alive, 0);
+}
+
+async fn a_retry_does_not_wait_for_a_runaway_that_is_called_off() {
+    let slow = step(|(), _| async move {
+        sleep(Duration::from_secs(60)).await;
+        Ok(())
+    });
+    let call = slow.spawned().grace(Duration::MAX).timeout(ms(10)).retry(Retry::immediately());
+    let (cx, canceller) = Context::new().cancellable();
+    let began = Instant::now();
+    let (result, ()) = tokio::join!(call.run((), &cx), async {
+        sleep(ms(100)).await;
+        canceller.cancel();
+    });
+    assert_eq!(result.unwrap_err().attempts(), 1);
+    assert!(began.elapsed() < Duration::from_secs(20));
 }

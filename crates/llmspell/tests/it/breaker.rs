@@ -1,5 +1,6 @@
 //! Breakers: when they open, whom they let through, and what the refused are told.
 
+mod again;
 mod hammer;
 mod model;
 mod storm;

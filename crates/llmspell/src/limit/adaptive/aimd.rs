@@ -28,9 +28,14 @@
 //! A timeout that is alone in [`ALONE`] calls is no burst: a long-tailed latency has such calls without any
 //! overload. A 429 is always believed.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{Begun, Bounds, Overload, Reason};
+
+/// The longest that a word of the other side stops growth: it may be a mistake.
+const LONGEST_QUIET: Duration = Duration::from_secs(600);
 
 /// One probe in so many calls at the most.
 const CALLS: f64 = 64.0;
@@ -168,7 +173,7 @@ impl Aimd {
     /// A call has failed in a way that says "too much".
     pub(super) fn overloaded(&mut self, now: Instant, call: Begun, overload: Overload) -> Option<Reason> {
         if let Overload::Refused { quiet: Some(quiet) } = overload {
-            self.quiet = self.quiet.max(now.checked_add(quiet));
+            self.quiet = self.quiet.max(now.checked_add(quiet.min(LONGEST_QUIET)));
         }
         let lone = overload == Overload::TimedOut && std::mem::take(&mut self.since_timeout) >= ALONE;
         match &mut self.burst {

@@ -283,13 +283,10 @@ impl<S: Step> Retried<S> {
     /// What speaks against the next attempt now that its wait is over.
     async fn second_thoughts(&self, cx: &Context) -> Option<Stop> {
         if let Some(retries) = cx.retries()
-            && !retries.are_alone().await
             && !self.step.about().idempotent
+            && !retries.are_alone(cx).await
         {
-            return Some(Stop::Runaway);
-        }
-        if cx.is_signalled() {
-            return Some(Stop::Cancelled);
+            return Some(if cx.is_signalled() { Stop::Cancelled } else { Stop::Runaway });
         }
         // Timers and the scheduler are late now and then, and the wait may have been planned to the last moment.
         cx.is_past_deadline().then_some(Stop::Deadline)
