@@ -15,12 +15,16 @@ use std::time::Duration;
 
 use llmspell::{Context, Error, Hedge, Kind, Retry, Step, race, step};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::control::at_most;
 use crate::probe::{Probe, Watch, ms};
 
-on_both_runtimes!(no_deadline_is_early_or_3_ms_late, work_whose_time_is_up_is_not_begun);
+on_both_runtimes!(
+    no_deadline_is_early_or_3_ms_late,
+    work_whose_time_is_up_is_not_begun,
+    no_second_copy_begins_when_the_time_is_up,
+);
 
 const BOUND: Duration = ms(3);
 
@@ -110,4 +114,16 @@ async fn work_whose_time_is_up_is_not_begun() {
     assert_eq!((error.kind(), watch.begun()), (Kind::Timeout, 0));
     let outcomes = probe().stream(0..10, &cx).collect().await;
     assert_eq!((outcomes.len(), watch.begun()), (0, 0));
+}
+
+/// The delay and the time are over at the same moment: the task has been held up meanwhile.
+async fn no_second_copy_begins_when_the_time_is_up() {
+    let (watch, cx) = (Watch::default(), Context::new());
+    let call = Probe::ok(NEVER).watched(&watch).idempotent().hedge(Hedge::after(ms(10))).deadline(ms(20));
+    let (result, ()) = tokio::join!(call.run(0, &cx), async {
+        sleep(ms(2)).await;
+        #[expect(clippy::disallowed_methods, reason = "this is what a busy machine does")]
+        std::thread::sleep(ms(40));
+    });
+    assert_eq!((result.unwrap_err().kind(), watch.begun()), (Kind::Timeout, 1));
 }

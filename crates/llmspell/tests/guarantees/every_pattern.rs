@@ -18,7 +18,7 @@ pub struct Nest {
 pub fn every_pattern(inner: impl Fn() -> BoxStep<usize, usize>) -> Vec<Nest> {
     let nest = |name, step, in_place| Nest { name, step, in_place };
     vec![
-        nest("nothing", inner(), true),
+        nest("no pattern", inner(), true),
         nest("join", join((inner(), inner())).map(|outs| outs.0).boxed(), true),
         nest("join, one at a time", join((inner(), inner())).limit(1).map(|outs| outs.0).boxed(), true),
         nest("race", race((inner(), inner())).boxed(), true),

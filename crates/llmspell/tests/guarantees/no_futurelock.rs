@@ -16,7 +16,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::{BoxStep, Context, Error, Hedge, Limit, Retry, Step, all, join, pipeline, race, settle, step};
+use llmspell::{
+    BoxStep, Context, Error, Hedge, Limit, Retry, Step, Stragglers, all, join, pipeline, race, settle, step,
+};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
@@ -28,6 +30,7 @@ on_both_runtimes!(
     items_and_consumer_may_share_a_semaphore,
     items_and_consumer_may_share_a_limit,
     branches_may_share_a_lock,
+    second_copies_of_the_last_items_may_share_their_lock,
     what_comes_next_may_take_the_lock_of_what_came_before,
     an_item_may_take_the_lock_that_the_source_needs,
     an_end_frees_the_lock_of_what_it_stops,
@@ -157,6 +160,13 @@ async fn branches_may_share_a_lock() {
         }
     }
     assert!(lock.try_lock().is_ok());
+}
+
+async fn second_copies_of_the_last_items_may_share_their_lock() {
+    let (lock, cx) = (Arc::new(Mutex::new(0)), Context::new());
+    let items = locking(&lock, ms(3)).idempotent().stream(0..20, &cx).limit(4);
+    let items = items.stragglers(Stragglers::last(4).slower_than(1.0)).ordered().try_collect();
+    assert_eq!(in_time("a stream", items).await.unwrap(), (0..20).collect::<Vec<_>>());
 }
 
 /// An attempt that is over must not be kept, lock and all, while the next one waits for that lock.

@@ -42,7 +42,7 @@ const BUSY: Duration = ms(200);
 const WORK: Duration = ms(300);
 
 fn hearts() -> Vec<Heart> {
-    vec![Heart::default(); 64].iter().map(|_| Heart::default()).collect()
+    std::iter::repeat_with(Heart::default).take(64).collect()
 }
 
 fn longest_gap(hearts: &[Heart]) -> Duration {
@@ -103,10 +103,7 @@ async fn no_part_of_an_item_waits_while_the_consumer_sleeps() {
             let stage = || beating(hearts, ms(100));
             pipeline("three").stage("a", stage()).stage("b", stage()).stage("c", stage()).boxed()
         }),
-        ("join", |hearts| {
-            // The branches share a heart: it stops if both do.
-            join((beating(hearts, WORK), Probe::ok(300))).map(|(n, _)| n).boxed()
-        }),
+        ("join", |hearts| join((beating(hearts, WORK), Probe::ok(300))).map(|(n, _)| n).boxed()),
         ("all", |hearts| all([beating(hearts, WORK)]).map(|outs| outs[0]).boxed()),
         ("race", |hearts| race((beating(hearts, WORK), Probe::ok(400))).boxed()),
         ("hedge", |hearts| beating(hearts, WORK).idempotent().hedge(Hedge::after(ms(500))).boxed()),

@@ -188,6 +188,10 @@ impl<S: Step<In: Clone>> Step for Hedged<S> {
         let slow = async {
             let Some(delay) = delay else { return pending().await };
             sleep_until(after(started, delay)).await;
+            // Timers and the scheduler are late now and then.
+            if cx.is_past_deadline() {
+                return pending().await;
+            }
             match self.budget.take() {
                 Some(taken) => {
                     taken.spend();
