@@ -59,6 +59,7 @@ mod event;
 mod executor;
 mod human;
 mod limit;
+pub mod model;
 mod outcome;
 mod path;
 pub mod pattern;
@@ -80,6 +81,8 @@ pub use context::{Canceller, Chunk, ChunkData, Chunks, Context, Custody, Hold, T
 pub use error::{Error, Kind, Result, StandardError};
 pub use event::{Event, Fact, Failure, Queue, Sink};
 pub use limit::{Adaptive, Limit, Limited};
+#[doc(inline)]
+pub use model::{Message, Model};
 pub use outcome::{Choice, Outcome, Provenance, Quality, ServedBy};
 pub use path::Path;
 #[doc(inline)]

@@ -141,7 +141,7 @@ impl Context {
         self.beat(true);
         // A reader that is behind is no fault of the work: the idle clocks stand still meanwhile.
         let _waiting = WaitingForReader::new(self);
-        self.show(ChunkData::Output(data.into())).await;
+        self.show(|| ChunkData::Output(data.into())).await;
         Ok(())
     }
 
@@ -162,14 +162,15 @@ impl Context {
         })
     }
 
-    /// Sends to the nearest reader, if there is one.
-    pub(crate) async fn show(&self, data: ChunkData) {
+    /// Sends to the nearest reader, if there is one; only then is there anything to make.
+    pub(crate) async fn show(&self, data: impl FnOnce() -> ChunkData) {
         let Some(sender) = self.chain().find_map(|node| match &node.facet {
             Facet::Chunks(sender) => Some(sender),
             _ => None,
         }) else {
             return;
         };
+        let data = data();
         if matches!(data, ChunkData::Output(_)) {
             for node in self.chain().take_while(|node| !matches!(node.facet, Facet::Chunks(_))) {
                 if let Facet::Retries(retries) = &node.facet {

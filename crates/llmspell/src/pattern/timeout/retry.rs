@@ -341,7 +341,7 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
                     }
                     if shown {
                         cx.set_attempt(attempt + 1);
-                        cx.show(ChunkData::Restarted).await;
+                        cx.show(|| ChunkData::Restarted).await;
                     }
                     if let Some(taken) = taken {
                         taken.spend();

@@ -1,0 +1,132 @@
+//! A model as a step: from a request to a whole reply, shown on the way.
+
+use std::sync::Arc;
+
+use serde::de::IgnoredAny;
+
+use super::Model;
+use super::error::ModelError;
+use super::event::{Finish, ModelEvent};
+use super::message::ToolCall;
+use super::reply::{Gathered, Reply};
+use super::request::Request;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::step::Step;
+use crate::usage::Usage;
+
+/// A model as a step from a [`Request`] to a [`Reply`]; made by [`Model::step`].
+///
+/// What the model says is shown as it comes ([`Context::emit`], as [`ModelEvent`]s in their JSON form), so
+/// first-output races, idle timeouts and readers of [chunks](Context::with_chunks) see it. What it uses is
+/// [charged](Context::used) as soon as it is known.
+///
+/// # Errors
+/// Of the [kinds](crate::Error::kind) that belong to the [class](super::ModelErrorClass) of the [`ModelError`] in
+/// [`Error::source`](crate::Error::source). A reply that ends without a finish reason, and one whose calls of
+/// tools were cut off by `max_tokens`, is [truncated](super::ModelErrorClass::Truncated), not complete.
+#[derive(Clone, Debug)]
+#[must_use = "a step does nothing until it runs"]
+pub struct ModelStep<M: ?Sized> {
+    prices: Prices,
+    model: Arc<M>,
+}
+
+impl<M: Model> ModelStep<M> {
+    pub(super) fn new(model: M) -> Self {
+        ModelStep { prices: Prices::default(), model: Arc::new(model) }
+    }
+
+    /// What the model's tokens cost, so that usage has a [cost](Usage::cost) and budgets can cap it.
+    pub fn prices(mut self, prices: Prices) -> Self {
+        self.prices = prices;
+        self
+    }
+}
+
+impl<M: Model + ?Sized> Step for ModelStep<M> {
+    type In = Request;
+    type Out = Reply;
+
+    async fn run(&self, request: Request, cx: &Context) -> Result<Reply> {
+        if let Some(complaint) = request.options.complaint() {
+            return Err(Error::invalid(complaint));
+        }
+        let mut stream = self.model.stream(request, cx);
+        let mut reply = Gathered::default();
+        let mut charged = Usage::default();
+        let finish = loop {
+            let Some(event) = stream.next().await else {
+                return Err(self.truncated(&reply).into_error());
+            };
+            let mut event = event?;
+            if let ModelEvent::Usage(usage) = &mut event {
+                *usage = self.prices.of(*usage);
+                let more = usage.without(charged);
+                cx.used(more);
+                charged += more;
+            }
+            reply.add(&event);
+            match event {
+                ModelEvent::Finish(finish) => break finish,
+                output @ (ModelEvent::Text(_) | ModelEvent::Reasoning(_) | ModelEvent::ToolCall(_)) => {
+                    cx.emit(output).await?;
+                }
+                // Bookkeeping is no output: a race must not be won by it.
+                _ => cx.alive(),
+            }
+        };
+        let reply = reply.into_reply(finish);
+        if reply.finish == Finish::Length && !reply.tool_calls.iter().all(is_whole) {
+            let error = ModelError::cut_off(self.model.name());
+            return Err(error.into_error().permanent().with_hint("raise `max_tokens`"));
+        }
+        Ok(reply)
+    }
+}
+
+/// Whether the arguments of a call have come to their end.
+fn is_whole(call: &ToolCall) -> bool {
+    serde_json::from_str::<IgnoredAny>(&call.arguments).is_ok()
+}
+
+impl<M: Model + ?Sized> ModelStep<M> {
+    fn truncated(&self, reply: &Gathered) -> ModelError {
+        let error = ModelError::truncated(self.model.name());
+        match reply.request_id() {
+            Some(id) => error.with_request_id(id),
+            None => error,
+        }
+    }
+}
+
+/// What tokens cost, per million, in whatever unit the caller prices in.
+///
+/// ```
+/// use llmspell::Usage;
+/// use llmspell::model::Prices;
+///
+/// let prices = Prices::per_million(0.25, 2.0);
+/// assert_eq!(prices.of(Usage::new(4_000, 1_000)).cost, 0.003);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Prices {
+    input: f64,
+    output: f64,
+}
+
+impl Prices {
+    /// So much for a million tokens that go in, and that come out.
+    pub fn per_million(input: f64, output: f64) -> Self {
+        Prices { input, output }
+    }
+
+    /// The same usage with its cost; one that has a cost already keeps it.
+    pub fn of(self, usage: Usage) -> Usage {
+        if usage.cost > 0.0 {
+            return usage;
+        }
+        let cost = usage.input_tokens as f64 * self.input + usage.output_tokens as f64 * self.output;
+        usage.with_cost(cost / 1e6)
+    }
+}
