@@ -269,10 +269,10 @@ impl Error {
         self.0.source.as_deref()
     }
 
-    /// The error this one was made from, if it is an `E`.
+    /// The first `E` among the error this one was made from, the one that was made from, and so on.
     pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
         let source: &(dyn StdError + 'static) = self.0.source.as_deref()?;
-        source.downcast_ref()
+        std::iter::successors(Some(source), |error| error.source()).find_map(<dyn StdError>::downcast_ref)
     }
 
     /// The error as a standard one, for libraries that want one, such as `anyhow`.

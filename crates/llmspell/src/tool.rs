@@ -70,6 +70,24 @@ impl Security {
     }
 }
 
+/// Which calls of a tool may run at the same time, where a model makes several in one turn.
+///
+/// It orders the calls of one turn, as the model made them. To bound a tool over all agents that use it, make it of
+/// a step with a [`limit`](Step::limit).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Concurrency {
+    /// Any number of them, next to any other tools.
+    #[default]
+    Parallel,
+    /// One at a time, and nothing else meanwhile: for a tool that changes what other tools look at.
+    Exclusive,
+    /// Calls with the same value of this argument one after another, such as edits of one `path`; different ones
+    /// at the same time.
+    Keyed(String),
+}
+
 /// What a caller needs to know of a tool, in the form in which models are told.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -82,6 +100,8 @@ pub struct ToolSpec {
     pub parameters: Value,
     /// What it may do.
     pub security: Security,
+    /// Which of its calls may run at the same time.
+    pub concurrency: Concurrency,
 }
 
 /// A named step with typed arguments, a description and a schema.
@@ -117,6 +137,7 @@ impl<S: Step<In: Arguments>> Tool<S> {
             description: description.to_owned(),
             parameters: S::In::schema(),
             security: Security::Safe,
+            concurrency: Concurrency::Parallel,
         };
         Tool { spec: Arc::new(spec), step: Named::new(step, Arc::from(name)) }
     }
@@ -126,6 +147,18 @@ impl<S> Tool<S> {
     /// Says what the tool may do.
     pub fn security(mut self, security: Security) -> Self {
         Arc::make_mut(&mut self.spec).security = security;
+        self
+    }
+
+    /// Runs its calls of one turn alone; see [`Concurrency::Exclusive`].
+    pub fn exclusive(mut self) -> Self {
+        Arc::make_mut(&mut self.spec).concurrency = Concurrency::Exclusive;
+        self
+    }
+
+    /// Runs its calls of one turn that have the same `argument` one after another; see [`Concurrency::Keyed`].
+    pub fn keyed(mut self, argument: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.spec).concurrency = Concurrency::Keyed(argument.into());
         self
     }
 
