@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+pub(crate) use chunk::Onlooker;
 pub use chunk::{Chunk, ChunkData, Chunks};
 pub(crate) use first::{Contender, Gate, Pulse};
 pub(crate) use label::Label;

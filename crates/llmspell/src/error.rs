@@ -271,8 +271,11 @@ impl Error {
 
     /// The first `E` among the error this one was made from, the one that was made from, and so on.
     pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
-        let source: &(dyn StdError + 'static) = self.0.source.as_deref()?;
-        std::iter::successors(Some(source), |error| error.source()).find_map(<dyn StdError>::downcast_ref)
+        let mut source: &(dyn StdError + 'static) = self.0.source.as_deref()?;
+        while !source.is::<E>() {
+            source = source.source()?;
+        }
+        source.downcast_ref()
     }
 
     /// The error as a standard one, for libraries that want one, such as `anyhow`.

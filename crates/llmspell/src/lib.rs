@@ -50,6 +50,7 @@
 //! - A result that is less than what was asked for says so ([`Outcome`]).
 //! - What happens is an [`Event`]; the library never prints.
 
+pub mod agent;
 mod average;
 mod breaker;
 mod budget;
@@ -75,6 +76,8 @@ mod sync;
 pub mod tool;
 mod usage;
 
+#[doc(inline)]
+pub use agent::Agent;
 pub use breaker::{Breaker, Guarded};
 pub use budget::{Budget, Budgeted};
 pub use context::{Canceller, Chunk, ChunkData, Chunks, Context, Custody, Hold, Tether};

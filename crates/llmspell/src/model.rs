@@ -1,6 +1,6 @@
 //! Chat models: messages and tool specs in, a stream of typed events out.
 //!
-//! A [`Model`] has one method that matters, [`Model::stream`]. [`Model::step`] makes a [`Step`] of it, from a
+//! A [`Model`] has one method that matters, [`Model::stream`]. [`Model::step`] makes a [`Step`](crate::Step) of it, from a
 //! [`Request`] to a whole [`Reply`], and with that every pattern applies: two models in a
 //! [first-output race](crate::Race::first_output) race for the first token, a model with a
 //! [`Rate`](crate::Rate) keeps to its provider's limits, one with an

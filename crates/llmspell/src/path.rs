@@ -26,6 +26,12 @@ impl Path {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    /// Whether it is `outer`, or a path below it.
+    pub fn is_within(&self, outer: &Path) -> bool {
+        let Some(rest) = self.0.strip_prefix(&*outer.0) else { return false };
+        outer.is_root() || rest.is_empty() || rest.starts_with('.')
+    }
+
     /// Whether the path is empty.
     pub fn is_root(&self) -> bool {
         self.0.is_empty()

@@ -212,6 +212,7 @@ impl ErasedTool {
             description: description.to_owned(),
             parameters,
             security: Security::Safe,
+            concurrency: Concurrency::Parallel,
         };
         Tool { spec: Arc::new(spec), step: Named::new(step.boxed(), Arc::from(name)) }
     }

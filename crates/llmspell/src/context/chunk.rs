@@ -1,6 +1,7 @@
 //! Partial output: what a step shows before it is done.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{self, Poll};
 
 use futures_core::Stream;
@@ -61,6 +62,11 @@ impl Stream for Chunks {
 }
 
 pub(crate) type ChunkSender = mpsc::Sender<Chunk>;
+
+/// Somebody who looks at chunks on their way to the reader, and holds nothing up.
+pub(crate) trait Onlooker: Send + Sync {
+    fn see(&self, chunk: &Chunk);
+}
 
 /// Work that waits for its reader and not the other way round.
 struct WaitingForReader<'a>(&'a Context);
@@ -162,24 +168,41 @@ impl Context {
         })
     }
 
-    /// Sends to the nearest reader, if there is one; only then is there anything to make.
+    /// Sends to the nearest reader, if there is one, and shows it to those on the way; only then is there anything
+    /// to make.
     pub(crate) async fn show(&self, data: impl FnOnce() -> ChunkData) {
-        let Some(sender) = self.chain().find_map(|node| match &node.facet {
-            Facet::Chunks(sender) => Some(sender),
-            _ => None,
-        }) else {
-            return;
-        };
-        let data = data();
-        if matches!(data, ChunkData::Output(_)) {
-            for node in self.chain().take_while(|node| !matches!(node.facet, Facet::Chunks(_))) {
-                if let Facet::Retries(retries) = &node.facet {
-                    retries.show();
+        let (mut sender, mut is_watched) = (None, false);
+        for node in self.chain() {
+            match &node.facet {
+                Facet::Onlooker(_) => is_watched = true,
+                Facet::Chunks(reader) => {
+                    sender = Some(reader);
+                    break;
                 }
+                _ => {}
             }
         }
-        let chunk = Chunk { path: self.path(), item: self.item(), attempt: self.attempt(), data };
-        // A reader that has gone away does not concern the work.
-        let _ = sender.send(chunk).await;
+        if sender.is_none() && !is_watched {
+            return;
+        }
+        let chunk = Chunk { path: self.path(), item: self.item(), attempt: self.attempt(), data: data() };
+        for node in self.chain().take_while(|node| !matches!(node.facet, Facet::Chunks(_))) {
+            match &node.facet {
+                Facet::Onlooker(onlooker) => onlooker.see(&chunk),
+                Facet::Retries(retries) if sender.is_some() && matches!(chunk.data, ChunkData::Output(_)) => {
+                    retries.show();
+                }
+                _ => {}
+            }
+        }
+        if let Some(sender) = sender {
+            // A reader that has gone away does not concern the work.
+            let _ = sender.send(chunk).await;
+        }
+    }
+
+    /// A context whose partial output is also shown to `onlooker`.
+    pub(crate) fn watched_by(&self, onlooker: Arc<dyn Onlooker>) -> Context {
+        self.child(Facet::Onlooker(onlooker))
     }
 }

@@ -56,6 +56,11 @@ impl Context {
         if here { path.clone() } else { join(parent) }
     }
 
+    /// A context one name further down, without a call of its own.
+    pub(crate) fn below(&self, name: &str) -> Context {
+        self.child_at(Facet::Name, self.path().join(name))
+    }
+
     /// A context for a call of the step with this label.
     pub(crate) fn named(&self, label: &Label) -> Context {
         if self.node.is_none() {

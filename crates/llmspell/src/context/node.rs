@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::chunk::ChunkSender;
+use super::chunk::{ChunkSender, Onlooker};
 use super::first::{Contender, Pulse};
 use super::lease::Lease;
 use super::meter::Meter;
@@ -50,6 +50,8 @@ pub(crate) enum Facet {
     Pulse(Arc<Pulse>),
     /// Where chunks of output go.
     Chunks(ChunkSender),
+    /// Who else looks at them on the way.
+    Onlooker(Arc<dyn Onlooker>),
     /// A call that tries whether the other side of a breaker is well again; the breaker, by its address.
     Probe(usize),
     /// Cooperative cancellation.
