@@ -102,6 +102,10 @@ pub(crate) struct AllowArgs {
     /// Let `command` run programs, with all your rights.
     #[arg(long, env = "LLMSPELL_ALLOW_COMMAND", value_parser = BoolishValueParser::new())]
     pub(crate) allow_command: bool,
+
+    /// Let a tool of an extension run that is not safe; repeatable. In the variable, names are separated by `,`.
+    #[arg(long, value_name = "NAME", env = "LLMSPELL_ALLOW_TOOL", value_delimiter = ',')]
+    pub(crate) allow_tool: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

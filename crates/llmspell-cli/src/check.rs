@@ -1,14 +1,16 @@
 //! `llmspell check`: what is wrong with flow files.
 
-use llmspell_flow::{Flow, Permissions, Toolbox};
+use llmspell::Registry;
+use llmspell_flow::Flow;
 
+use crate::allow;
 use crate::args::CheckArgs;
 use crate::exit::{Exit, Failure};
 use crate::show;
 
 /// Checks each file and says so; the exit code tells whether all are right.
-pub(crate) fn check(args: &CheckArgs) -> Result<Exit, Failure> {
-    let toolbox = Toolbox::built_in(&Permissions::none());
+pub(crate) fn check(args: &CheckArgs, registry: &Registry) -> Result<Exit, Failure> {
+    let toolbox = allow::nothing(registry)?;
     let mut exit = Exit::Ok;
     for path in &args.flows {
         match Flow::load(path, &toolbox) {

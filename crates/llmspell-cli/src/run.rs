@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use llmspell::Context;
+use llmspell::{Context, Registry};
 use llmspell_flow::{Brake, Ending, Flow, Input, Output, Run, Summary};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -16,8 +16,8 @@ use crate::meter::{Meter, TICK};
 use crate::{report, show};
 
 /// Everything that can be wrong is found before the first record is read; then the run.
-pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
-    let toolbox = allow::toolbox(&args.allow)?;
+pub(crate) fn run(args: &RunArgs, registry: &Registry) -> Result<Exit, Failure> {
+    let toolbox = allow::toolbox(&args.allow, registry)?;
     let flow = Flow::load(&args.flow, &toolbox).map_err(Failure::invalid)?;
     flow.permitted().map_err(|refused| Failure { exit: Exit::NotAllowed, text: refused.to_string() })?;
     let input = if is_dash(&args.input) { Input::stdin() } else { Input::open(&args.input)? };
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     let progress = if args.quiet { Progress::None } else { args.progress };
     let meter = Meter::new(progress, &name, input.size());
     let report = if args.quiet { Report::None } else { args.report };
-    let cx = if report == Report::None { Context::new() } else { Context::recording() };
+    let cx = registry.observe(&if report == Report::None { Context::new() } else { Context::recording() });
     let mut run = Run::new(flow, input, output);
     if let Some(limit) = args.limit {
         run = run.limit(limit as usize);

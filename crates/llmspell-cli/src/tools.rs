@@ -1,8 +1,10 @@
 //! `llmspell tools`: what flows can call.
 
+use llmspell::Registry;
 use llmspell::tool::ToolSpec;
-use llmspell_flow::{Permissions, Toolbox};
+use llmspell_flow::Toolbox;
 
+use crate::allow;
 use crate::args::ToolsArgs;
 use crate::exit::{Exit, Failure};
 use crate::show;
@@ -11,12 +13,12 @@ use crate::show;
 const WIDTH: usize = 80;
 
 /// Lists the tools, or shows one.
-pub(crate) fn tools(args: &ToolsArgs) -> Result<Exit, Failure> {
-    let toolbox = Toolbox::built_in(&Permissions::none());
+pub(crate) fn tools(args: &ToolsArgs, registry: &Registry) -> Result<Exit, Failure> {
+    let toolbox = allow::nothing(registry)?;
     let text = match &args.name {
         None => list(&toolbox),
         Some(name) => match toolbox.get(name) {
-            Some(tool) => describe(tool.spec()),
+            Some(tool) => describe(tool.spec(), toolbox.refused(name)),
             None => {
                 let names: Vec<&str> = toolbox.specs().map(|spec| spec.name.as_str()).collect();
                 let names = names.join(", ");
@@ -40,13 +42,8 @@ fn list(toolbox: &Toolbox) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn describe(spec: &ToolSpec) -> String {
-    let permission = match spec.name.as_str() {
-        "read_file" => " (needs --allow-read DIR)",
-        "http_get" => " (needs --allow-net HOST)",
-        "command" => " (needs --allow-command)",
-        _ => "",
-    };
+fn describe(spec: &ToolSpec, refused: Option<&str>) -> String {
+    let permission = refused.map_or(String::new(), |flag| format!(" (needs {flag})"));
     let schema = serde_json::to_string_pretty(&spec.parameters).unwrap_or_default();
     let description = show::wrapped(&spec.description, WIDTH, 0);
     format!("{} · {}{permission}\n\n{description}\n\n{schema}", spec.name, spec.security.as_str())

@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use crate::diagnostic::{Diagnostic, Source};
 use crate::file::StepDef;
-use crate::suggest;
 use crate::template::Template;
+use llmspell::suggest;
 
 /// Compares the arguments of a step with the schema of its tool.
 pub(crate) fn check(

@@ -10,9 +10,9 @@ use crate::located::Located;
 use crate::modifiers;
 use crate::parse::parse;
 use crate::references::References;
-use crate::suggest;
 use crate::template::{Compiler, Template};
 use crate::toolbox::Toolbox;
+use llmspell::suggest;
 
 /// A flow file that has been understood.
 pub(crate) struct Checked {

@@ -57,7 +57,6 @@ mod references;
 mod run;
 mod schema;
 mod scope;
-mod suggest;
 mod template;
 mod toolbox;
 mod tools;

@@ -7,7 +7,7 @@ use serde_saphyr::{Error, Location, UserMessageFormatter, options};
 use crate::diagnostic::{Diagnostic, Source};
 use crate::file::FlowFile;
 use crate::located::bytes;
-use crate::suggest;
+use llmspell::suggest;
 
 /// Kinds of steps that the format has room for and this version does not run.
 const LATER: [&str; 7] = ["agent", "value", "concurrent", "race", "pipeline", "each", "repeat"];

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use llmspell::tool::{Security, ToolSpec};
 use llmspell::{Error, Result};
 use reqwest::Url;
 
@@ -12,6 +13,7 @@ pub struct Permissions {
     read: Arc<[PathBuf]>,
     hosts: Arc<[String]>,
     command: bool,
+    tools: Arc<[String]>,
 }
 
 impl Permissions {
@@ -55,6 +57,16 @@ impl Permissions {
     pub fn allow_command(mut self) -> Self {
         self.command = true;
         self
+    }
+
+    /// Lets a tool of an extension run that is not [safe](llmspell::tool::Security::Safe).
+    pub fn allow_tool(mut self, name: impl Into<String>) -> Self {
+        self.tools = self.tools.iter().cloned().chain([name.into()]).collect();
+        self
+    }
+
+    pub(crate) fn may_run(&self, tool: &ToolSpec) -> bool {
+        tool.security == Security::Safe || self.tools.contains(&tool.name)
     }
 
     pub(crate) fn reads(&self) -> bool {

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use crate::inputs::Inputs;
-use crate::suggest;
 use crate::template::Complaint;
+use llmspell::suggest;
 
 /// Every name that a template of the flow may use, and those that are used.
 pub(crate) struct References<'a> {

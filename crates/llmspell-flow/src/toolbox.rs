@@ -1,8 +1,11 @@
 //! The tools that a flow file can name.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use llmspell::tool::{ErasedTool, ToolSpec};
+use llmspell::{Error, Registry, Result};
+use serde_json::json;
 
 use crate::permission::Permissions;
 use crate::tools;
@@ -20,7 +23,7 @@ pub struct Toolbox {
 struct Entry {
     tool: ErasedTool,
     /// How the user can allow the tool; `None` if it may run.
-    refused: Option<&'static str>,
+    refused: Option<Cow<'static, str>>,
 }
 
 impl Toolbox {
@@ -35,7 +38,7 @@ impl Toolbox {
         for tool in [tools::json(), tools::slow(), tools::text()] {
             toolbox.insert(tool, None);
         }
-        let refused = |allowed: bool, flag| (!allowed).then_some(flag);
+        let refused = |allowed: bool, flag| (!allowed).then_some(Cow::Borrowed(flag));
         let permissions = permissions.clone();
         toolbox.insert(tools::read_file(permissions.clone()), refused(permissions.reads(), "--allow-read DIR"));
         toolbox.insert(tools::http_get(permissions.clone()), refused(permissions.talks(), "--allow-net HOST"));
@@ -49,7 +52,32 @@ impl Toolbox {
         self
     }
 
-    fn insert(&mut self, tool: ErasedTool, refused: Option<&'static str>) {
+    /// Adds the tools and steps of a registry. A step is called as a tool is, with whatever arguments. Steps and safe
+    /// tools may run; other tools need a [permission](Permissions::allow_tool).
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`](llmspell::Kind::Invalid) if there is a tool of the same name already: no extension
+    /// takes the place of a built-in tool.
+    pub fn with_registry(mut self, registry: &Registry, permissions: &Permissions) -> Result<Self> {
+        let tools = registry.tools().map(|spec| registry.find_tool(&spec.name).cloned());
+        let steps = registry.steps().map(|(name, registered)| {
+            let step = registered.step.clone();
+            Ok(ErasedTool::described(name, &registered.description, json!({ "type": "object" }), step))
+        });
+        for tool in tools.chain(steps) {
+            let tool = tool?;
+            let name = &tool.spec().name;
+            if self.tools.contains_key(name) {
+                let error = Error::invalid(format!("there is a built-in tool `{name}` already"));
+                return Err(error.with_hint("give the one of the extension another name"));
+            }
+            let refused = (!permissions.may_run(tool.spec())).then(|| format!("--allow-tool {name}").into());
+            self.insert(tool, refused);
+        }
+        Ok(self)
+    }
+
+    fn insert(&mut self, tool: ErasedTool, refused: Option<Cow<'static, str>>) {
         self.tools.insert(tool.spec().name.clone(), Entry { tool, refused });
     }
 
@@ -59,8 +87,8 @@ impl Toolbox {
     }
 
     /// The flag that would allow a tool, if it may not run.
-    pub(crate) fn refused(&self, name: &str) -> Option<&'static str> {
-        self.tools.get(name)?.refused
+    pub fn refused(&self, name: &str) -> Option<&str> {
+        self.tools.get(name)?.refused.as_deref()
     }
 
     /// What there is to know of each tool, by name.

@@ -69,9 +69,11 @@ mod policy;
 mod process;
 mod rate;
 mod record;
+mod registry;
 mod report;
 mod retry_budget;
 mod step;
+pub mod suggest;
 mod sync;
 pub mod tool;
 mod usage;
@@ -102,6 +104,7 @@ pub use policy::{Policed, Policy};
 #[cfg(feature = "process")]
 pub use process::{Command, Output};
 pub use rate::{Rate, RateLimits, Rated, Window};
+pub use registry::{Extension, RegisteredStep, Registry};
 pub use report::{CriticalStep, PipelineReport, Report, StageReport, StepReport};
 pub use retry_budget::RetryBudget;
 pub use step::{

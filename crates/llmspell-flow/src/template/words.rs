@@ -3,7 +3,7 @@
 
 use super::Complaint;
 use super::language::{FILTERS, FUNCTIONS, TESTS};
-use crate::suggest;
+use llmspell::suggest;
 
 /// A name that does not exist, where it stands in the expression, and what to do.
 pub(super) struct Unknown<'a> {

@@ -13,6 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::executor::{Crew, Work};
 use crate::model::{ToolAnswer, ToolCall};
 use crate::step::Step;
+use crate::suggest;
 use crate::tool::{ErasedTool, ToolSpec};
 
 /// The tools of an agent by their names.
@@ -39,8 +40,8 @@ impl Tools {
     /// The tool that is called, with its arguments; or what the model is to be told.
     fn find(&self, call: &ToolCall) -> Result<(&ErasedTool, Value), String> {
         let Some(tool) = self.by_name.get(&call.name) else {
-            let names: Vec<_> = self.by_name.keys().map(String::as_str).collect();
-            return Err(format!("there is no tool `{}`; there are: {}", call.name, names.join(", ")));
+            let hint = suggest::hint(&call.name, self.by_name.keys().map(String::as_str), "the tools are");
+            return Err(format!("there is no tool `{}`; {hint}", call.name));
         };
         // Models leave out the arguments of a tool that takes none.
         let text = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };

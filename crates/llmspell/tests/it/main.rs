@@ -17,6 +17,7 @@ mod process;
 mod properties;
 mod race;
 mod rate;
+mod registry;
 mod report;
 mod retry;
 mod retry_budget;

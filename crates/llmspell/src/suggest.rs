@@ -1,7 +1,7 @@
-//! "Did you mean …?"
+//! "Did you mean …?": hints for names that do not exist.
 
 /// The candidate that is most like `word`, if one is like enough for a slip of the fingers.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (word.chars().count() / 3).max(1);
     candidates
         .into_iter()
@@ -12,7 +12,15 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
 }
 
 /// A hint for a name that does not exist: the one that was meant, or all there are.
-pub(crate) fn hint<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str> + Clone, what: &str) -> String {
+///
+/// ```
+/// use llmspell::suggest::hint;
+///
+/// let tools = ["read_file", "text"];
+/// assert_eq!(hint("raed_file", tools, "the tools are"), "did you mean `read_file`?");
+/// assert_eq!(hint("search", tools, "the tools are"), "the tools are: read_file, text");
+/// ```
+pub fn hint<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str> + Clone, what: &str) -> String {
     match nearest(word, candidates.clone()) {
         Some(candidate) => format!("did you mean `{candidate}`?"),
         None => format!("{what}: {}", candidates.into_iter().collect::<Vec<_>>().join(", ")),

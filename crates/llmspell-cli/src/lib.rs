@@ -1,0 +1,61 @@
+//! The `llmspell` command as a library, for a command of your own that has more tools.
+//!
+//! The tools and steps of a [`Registry`] can be called in flow files and are listed by `tools`; its readers of events
+//! see every run.
+//!
+//! ```no_run
+//! use llmspell::{Extension, Registry, Result};
+//!
+//! # struct Greetings;
+//! # impl Extension for Greetings {
+//! #     fn name(&self) -> &str { "greetings" }
+//! #     fn register(self, _: &mut Registry) -> Result<()> { Ok(()) }
+//! # }
+//! fn main() -> std::process::ExitCode {
+//!     llmspell_cli::main(|| Registry::new().with(Greetings))
+//! }
+//! ```
+
+mod allow;
+mod args;
+mod check;
+mod exit;
+mod help;
+mod interrupt;
+mod line;
+mod meter;
+mod report;
+mod run;
+mod show;
+mod tools;
+
+use std::process::ExitCode;
+
+use args::{Args, Command};
+use exit::{Exit, Failure};
+use llmspell::Registry;
+
+/// Does what the command line asks for, with the tools of the registry besides the built-in ones. A registry that
+/// cannot be had is an error like wrong usage (exit code 2); `--help` does not ask for it.
+pub fn main(registry: impl FnOnce() -> llmspell::Result<Registry>) -> ExitCode {
+    let ended = match line::read() {
+        Ok(args) => registry().map_err(Failure::from).and_then(|registry| follow(args, &registry)),
+        Err(ended) => ended,
+    };
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            show::problem(&failure.text);
+            failure.exit.into()
+        }
+    }
+}
+
+fn follow(args: Args, registry: &Registry) -> Result<Exit, Failure> {
+    match args.command {
+        Command::Run(args) => run::run(&args, registry),
+        Command::Check(args) => check::check(&args, registry),
+        Command::Tools(args) => tools::tools(&args, registry),
+        Command::Help(args) => help::help(&args),
+    }
+}
