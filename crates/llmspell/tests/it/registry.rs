@@ -88,7 +88,7 @@ fn a_name_that_does_not_exist_is_an_error_that_helps() -> Result<()> {
 fn a_name_is_given_once_and_the_error_says_who_has_it() -> Result<()> {
     for name in ["search", "double"] {
         let registry = Registry::new().with(Everything(Arc::default()))?;
-        let error = registry.with(One(name)).err().expect("the name is taken");
+        let error = registry.with(One(name)).expect_err("the name is taken");
         let text = error.to_string();
         assert_eq!(error.kind(), Kind::Invalid);
         assert!(text.contains("`one`") && text.contains(name) && text.contains("`everything`"), "{text}");
