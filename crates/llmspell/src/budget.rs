@@ -39,7 +39,7 @@ pub(crate) use ticket::Call;
 
 use crate::context::{Account, Context};
 use crate::error::{Error, Result};
-use crate::event::Fact;
+use crate::event::{Fact, RefusedBy};
 use crate::pattern::stream::Gate;
 use crate::step::{About, Step};
 use crate::usage::Usage;
@@ -206,7 +206,7 @@ impl<S: Step> Step for Budgeted<S> {
         let Some(purse) = &self.budget.purse else { return self.step.run(input, cx).await };
         if cx.is_metered_for(Account::of(purse)) {
             if let Some(error) = purse.spent_up() {
-                cx.fact(|| Fact::Rejected { step: None, error: (&error).into() });
+                cx.fact(|| Fact::Refused { step: None, by: RefusedBy::Budget, error: (&error).into() });
                 return Err(error.at(|| cx.path()));
             }
             return self.step.run(input, cx).await;

@@ -1,7 +1,10 @@
 //! Observable facts: the one way in which anything about a run is seen.
 
+mod reason;
+
 use std::time::Duration;
 
+pub use reason::{LimitChange, NoRetry, RefusedBy};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind};
@@ -48,6 +51,7 @@ pub enum Fact {
     /// A named step was called.
     Started,
     /// A call waits in line.
+    #[non_exhaustive]
     Queued {
         /// The named step that is to be called, if the wait comes before its start.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,6 +61,7 @@ pub enum Fact {
         queue: Queue,
     },
     /// A call has waited long enough.
+    #[non_exhaustive]
     Admitted {
         /// The named step that is to be called, if the wait came before its start.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,15 +73,19 @@ pub enum Fact {
         #[serde(rename = "waited_ms", with = "millis")]
         waited: Duration,
     },
-    /// A call was refused before it began, by a rate or a budget.
-    Rejected {
+    /// A call was refused before it began.
+    #[non_exhaustive]
+    Refused {
         /// The named step that was to be called, if the refusal comes before its start.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<Path>,
+        /// Who refused it.
+        by: RefusedBy,
         /// Why.
         error: Failure,
     },
     /// A call returned a value.
+    #[non_exhaustive]
     Finished {
         /// From start to end, waiting included.
         #[serde(rename = "took_ms", with = "millis")]
@@ -85,6 +94,7 @@ pub enum Fact {
         quality: Quality,
     },
     /// A call returned an error.
+    #[non_exhaustive]
     Failed {
         /// From start to end, waiting included.
         #[serde(rename = "took_ms", with = "millis")]
@@ -93,18 +103,21 @@ pub enum Fact {
         error: Failure,
     },
     /// A call was dropped before it could end: it timed out, lost a race, or its caller went away.
+    #[non_exhaustive]
     Cancelled {
         /// From start to end, waiting included.
         #[serde(rename = "took_ms", with = "millis")]
         took: Duration,
     },
     /// The time of a step is up.
+    #[non_exhaustive]
     TimedOut {
         /// The time it had.
         #[serde(rename = "after_ms", with = "millis")]
         after: Duration,
     },
     /// An attempt of a retried step failed.
+    #[non_exhaustive]
     AttemptFailed {
         /// The attempt, from 1.
         attempt: u32,
@@ -112,6 +125,7 @@ pub enum Fact {
         error: Failure,
     },
     /// Another attempt follows.
+    #[non_exhaustive]
     Retrying {
         /// The attempt that comes, from 2.
         attempt: u32,
@@ -120,17 +134,19 @@ pub enum Fact {
         delay: Duration,
     },
     /// No further attempt is made although the error is transient.
+    #[non_exhaustive]
     RetryRefused {
-        /// Why not: `attempts`, `budget` (of the call, or one that calls share), `deadline`, `retry_after`, `runaway`
-        /// or `visible_output`.
-        reason: String,
+        /// Why not.
+        reason: NoRetry,
     },
     /// A fallback stands in for a step that failed.
+    #[non_exhaustive]
     FellBack {
         /// What it stands in for.
         cause: Failure,
     },
     /// A result is less than what was asked for.
+    #[non_exhaustive]
     Degraded {
         /// How good it is.
         quality: Quality,
@@ -138,6 +154,7 @@ pub enum Fact {
         causes: Vec<Failure>,
     },
     /// A contender of a race decided it.
+    #[non_exhaustive]
     RaceWon {
         /// Its place, from 0.
         contender: usize,
@@ -145,6 +162,7 @@ pub enum Fact {
         name: Option<String>,
     },
     /// A contender was dropped because another one had decided the race.
+    #[non_exhaustive]
     RaceLost {
         /// Its place, from 0.
         contender: usize,
@@ -152,6 +170,7 @@ pub enum Fact {
         name: Option<String>,
     },
     /// A contender failed while others went on.
+    #[non_exhaustive]
     RaceFailed {
         /// Its place, from 0.
         contender: usize,
@@ -161,18 +180,21 @@ pub enum Fact {
         error: Failure,
     },
     /// A second copy of a slow call was started.
+    #[non_exhaustive]
     Hedged {
         /// How long the first copy had run.
         #[serde(rename = "after_ms", with = "millis")]
         after: Duration,
     },
     /// A second copy of one of the last items of a stream was started.
+    #[non_exhaustive]
     Straggler {
         /// How long the item had run.
         #[serde(rename = "after_ms", with = "millis")]
         after: Duration,
     },
     /// A breaker opened: it refuses calls from here on.
+    #[non_exhaustive]
     BreakerOpened {
         /// The named step behind it, if the breaker stands in front of its call.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -188,34 +210,31 @@ pub enum Fact {
         error: Failure,
     },
     /// An open breaker lets a probe through.
+    #[non_exhaustive]
     BreakerHalfOpen {
         /// The named step behind it, if the breaker stands in front of its call.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<Path>,
     },
     /// The probes of a breaker have succeeded: it lets every call through again.
+    #[non_exhaustive]
     BreakerClosed {
         /// The named step behind it, if the breaker stands in front of its call.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<Path>,
     },
-    /// A breaker refused a call.
-    BreakerRefused {
-        /// The named step that was to be called, if the breaker stands in front of its call.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        step: Option<Path>,
-    },
     /// The end of a call has changed a limit that adapts.
+    #[non_exhaustive]
     LimitChanged {
         /// How many calls could run at once.
         from: usize,
         /// How many can from here on.
         to: usize,
-        /// Why: `growth` towards what is thought to be possible, a `probe` of one more than that, `overload`, or
-        /// because calls have become `slow`.
-        reason: String,
+        /// Why.
+        reason: LimitChange,
     },
     /// A record has passed a stage of a pipeline.
+    #[non_exhaustive]
     PipelineStage {
         /// The place of the stage, from 0.
         stage: usize,
@@ -235,12 +254,14 @@ pub enum Fact {
     /// A server has said what it has left; see [`Context::rate_limits`](crate::Context::rate_limits).
     RateLimits(RateLimits),
     /// A server has asked to be left alone: no call of this rate starts before the pause is over.
+    #[non_exhaustive]
     RatePaused {
         /// How long that is.
         #[serde(rename = "pause_ms", with = "millis")]
         pause: Duration,
     },
     /// A stream pulls no more from its source, which may have more: it delivers what is in flight and ends.
+    #[non_exhaustive]
     StreamStopped {
         /// Why.
         error: Failure,
@@ -248,6 +269,7 @@ pub enum Fact {
     /// Work that cannot be dropped outlived its caller: it holds its permits until it ends.
     Runaway,
     /// Such work has ended.
+    #[non_exhaustive]
     RunawayEnded {
         /// How long it outlived its caller.
         #[serde(rename = "after_ms", with = "millis")]
@@ -270,6 +292,15 @@ pub enum Queue {
 }
 
 impl Queue {
+    /// Its name in events.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Queue::Limit => "limit",
+            Queue::Rate => "rate",
+            Queue::Budget => "budget",
+        }
+    }
+
     fn is_limit(&self) -> bool {
         *self == Queue::Limit
     }

@@ -84,7 +84,7 @@ pub use breaker::{Breaker, Guarded};
 pub use budget::{Budget, Budgeted};
 pub use context::{Canceller, Chunk, ChunkData, Chunks, Context, Custody, Hold, Tether};
 pub use error::{Error, Kind, Result, StandardError};
-pub use event::{Event, Fact, Failure, Queue, Sink};
+pub use event::{Event, Fact, Failure, LimitChange, NoRetry, Queue, RefusedBy, Sink};
 pub use limit::{Adaptive, Limit, Limited};
 #[doc(inline)]
 pub use model::{Message, Model};

@@ -10,7 +10,7 @@ use super::{Breaker, refusal};
 use crate::context::Context;
 use crate::context::node::Facet;
 use crate::error::{Error, Kind, Result};
-use crate::event::Fact;
+use crate::event::{Fact, RefusedBy};
 use crate::executor::contained;
 use crate::path::Path;
 use crate::step::{About, Step};
@@ -80,8 +80,9 @@ impl<S: Step> Place<'_, S> {
 
     /// Says that a call is not made, and why.
     pub(super) fn refused(&self, refusal: &Refusal) -> Error {
-        self.cx.fact(|| Fact::BreakerRefused { step: self.named() });
-        refusal.error().at(|| self.named().unwrap_or_else(|| self.cx.path()))
+        let error = refusal.error();
+        self.cx.fact(|| Fact::Refused { step: self.named(), by: RefusedBy::Breaker, error: (&error).into() });
+        error.at(|| self.named().unwrap_or_else(|| self.cx.path()))
     }
 }
 

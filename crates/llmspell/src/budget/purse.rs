@@ -12,7 +12,7 @@ use super::ticket::Ticket;
 use crate::average::Average;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::event::{Fact, Queue};
+use crate::event::{Fact, Queue, RefusedBy};
 use crate::executor::breathe;
 use crate::usage::Usage;
 
@@ -148,7 +148,7 @@ impl Purse {
                 Claim::Later => state.waiting += 1,
                 Claim::Never(error) => {
                     drop(state);
-                    cx.fact(|| Fact::Rejected { step: step(), error: (&error).into() });
+                    cx.fact(|| Fact::Refused { step: step(), by: RefusedBy::Budget, error: (&error).into() });
                     return Err(error.at(|| cx.path()));
                 }
             }
@@ -160,7 +160,7 @@ impl Purse {
         let reserved = Box::pin(self.wait(place, expected)).await;
         match &reserved {
             Ok(_) => cx.fact(|| Fact::Admitted { step: step(), queue: Queue::Budget, waited: since.elapsed() }),
-            Err(error) => cx.fact(|| Fact::Rejected { step: step(), error: error.into() }),
+            Err(error) => cx.fact(|| Fact::Refused { step: step(), by: RefusedBy::Budget, error: error.into() }),
         }
         reserved.map_err(|error| error.at(|| cx.path()))
     }

@@ -199,24 +199,3 @@ enum Overload {
     },
     TimedOut,
 }
-
-/// Why a limit has changed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Reason {
-    Growth,
-    Probe,
-    Overload,
-    Slow,
-}
-
-impl Reason {
-    /// Its name in events.
-    fn as_str(self) -> &'static str {
-        match self {
-            Reason::Growth => "growth",
-            Reason::Probe => "probe",
-            Reason::Overload => "overload",
-            Reason::Slow => "slow",
-        }
-    }
-}

@@ -18,7 +18,7 @@ use super::bucket::Bucket;
 use super::config::Config;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
-use crate::event::{Fact, Queue};
+use crate::event::{Fact, Queue, RefusedBy};
 use crate::executor::{after, breathe, within};
 use crate::human;
 
@@ -95,7 +95,7 @@ impl Line {
             Ok(None) => return Ok(()),
             Ok(Some(place)) => place,
             Err(error) => {
-                cx.fact(|| Fact::Rejected { step: step(), error: (&error).into() });
+                cx.fact(|| Fact::Refused { step: step(), by: RefusedBy::Rate, error: (&error).into() });
                 return Err(error.at(|| cx.path()));
             }
         };
@@ -107,7 +107,7 @@ impl Line {
             Ok(()) => {
                 cx.fact(|| Fact::Admitted { step: step(), queue: Queue::Rate, waited: since.elapsed() });
             }
-            Err(error) => cx.fact(|| Fact::Rejected { step: step(), error: error.into() }),
+            Err(error) => cx.fact(|| Fact::Refused { step: step(), by: RefusedBy::Rate, error: error.into() }),
         }
         entered.map_err(|error| error.at(|| cx.path()))
     }

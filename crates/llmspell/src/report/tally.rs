@@ -138,8 +138,7 @@ impl Tally {
                     stages.pass(*stage, name, *limit, waited, took);
                 }
             }
-            Fact::BreakerRefused { step } => self.refuse(event.call, step.as_ref(), at),
-            Fact::Rejected { step, .. } => self.refuse(event.call, step.as_ref(), at),
+            Fact::Refused { step, .. } => self.refuse(event.call, step.as_ref(), at),
             Fact::Runaway | Fact::RunawayEnded { .. } => {
                 if let Some(step) = self.step_of(event) {
                     let tally = &mut self.steps[step];

@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use llmspell::{
-    BoxStep, Context, Error, Event, Fact, Hedge, Kind, Limit, Retry, SlowTool, Step, join, pipeline, race, step,
-    try_join, value,
+    BoxStep, Breaker, Context, Error, Event, Fact, Hedge, Kind, Limit, Retry, SlowTool, Step, join, pipeline, race,
+    step, try_join, value,
 };
 use tokio::time::timeout;
 
@@ -120,6 +120,10 @@ fn decisions() -> Vec<(BoxStep<usize, usize>, &'static [&'static str])> {
         (fails().retry(Retry::waits([ms(500)])).deadline(ms(20)).boxed(), &["attempt_failed", "retry_refused"]),
         (asked(3_600_000).retry(Retry::exponential()).boxed(), &["attempt_failed", "retry_refused"]),
         (shows.retry(Retry::immediately()).boxed(), &["attempt_failed", "retry_refused"]),
+        (
+            fails().breaker(Breaker::new().in_a_row(1)).retry(Retry::immediately()).boxed(),
+            &["breaker_opened", "attempt_failed", "retrying", "refused"],
+        ),
         (fails().fallback(value(1usize)).boxed(), &["failed", "fell_back", "finished"]),
         (partial.boxed(), &["degraded", "finished"]),
         (race((slow(), quick())).boxed(), &["race_won", "race_lost", "cancelled", "finished"]),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use llmspell::{Adaptive, Context, Error, Fact, Kind, Limit, Policy, Retry, Step, pipeline, step};
+use llmspell::{Adaptive, Context, Error, Fact, Kind, Limit, LimitChange, Policy, Retry, Step, pipeline, step};
 use proptest::prelude::*;
 use tokio::time::sleep;
 
@@ -35,9 +35,9 @@ async fn rush(limit: &Limit, results: Vec<Result<(), Error>>) -> usize {
 }
 
 /// How a limit has changed, and why.
-fn changes(cx: &Context) -> Vec<(usize, usize, String)> {
+fn changes(cx: &Context) -> Vec<(usize, usize, LimitChange)> {
     let change = |fact| match fact {
-        Fact::LimitChanged { from, to, reason } => Some((from, to, reason)),
+        Fact::LimitChanged { from, to, reason, .. } => Some((from, to, reason)),
         _ => None,
     };
     cx.events().into_iter().filter_map(|event| change(event.fact)).collect()
@@ -79,7 +79,7 @@ async fn it_doubles_until_the_first_overload_and_remembers_where_that_was() {
     let cx = Context::recording();
     server(&capacity, &watch).limit(limit.clone()).stream(0..5000, &cx).collect().await;
     let changes = changes(&cx);
-    let growth = |from, to| (from, to, "growth".to_owned());
+    let growth = |from, to| (from, to, LimitChange::Growth);
     assert_eq!(changes[..3], [growth(4, 8), growth(8, 16), growth(16, 32)]);
     let later = changes.iter().skip_while(|(_, to, _)| *to != 20);
     assert!(later.clone().all(|(_, to, _)| (19..=21).contains(to)), "it stays where the ceiling is: {changes:?}");
@@ -146,7 +146,7 @@ async fn a_timeout_that_is_alone_is_no_overload_but_several_are() {
     (results[30], results[70]) = (late(), late());
     assert_eq!(run(&results).await, []);
     results[71] = late();
-    assert_eq!(run(&results).await[0], (10, 9, "overload".to_owned()));
+    assert_eq!(run(&results).await[0], (10, 9, LimitChange::Overload));
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
-use llmspell::{Breaker, Context, Error, Guarded, Hedge, Kind, Policy, Retry, Step, race, step, value};
+use llmspell::{
+    Breaker, Context, Error, Fact, Guarded, Hedge, Kind, Policy, RefusedBy, Retry, Step, race, step, value,
+};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -446,7 +448,9 @@ async fn events_tell_every_change_and_the_report_counts_the_refused() {
         let mut seen = Vec::new();
         for event in cx.events() {
             let json = serde_json::to_value(&event).unwrap();
-            if json["fact"]["event"].as_str().unwrap().starts_with("breaker_") {
+            if json["fact"]["event"].as_str().unwrap().starts_with("breaker_")
+                || matches!(event.fact, Fact::Refused { by: RefusedBy::Breaker, .. })
+            {
                 assert_eq!(event.path.as_str(), if in_front { "" } else { "ask" });
                 let mut fact = json["fact"].clone();
                 let step = fact.as_object_mut().unwrap().remove("step");
@@ -461,17 +465,13 @@ async fn events_tell_every_change_and_the_report_counts_the_refused() {
                 "error": { "kind": "overloaded", "message": "503" },
             })
         };
-        let event = |name: &str| json!({ "event": format!("breaker_{name}") });
-        let [refused, half_open] = ["refused", "half_open"].map(event);
-        let wanted = [
-            opened(2, 1000.0),
-            refused.clone(),
-            refused,
-            half_open.clone(),
-            opened(1, 2000.0),
-            half_open,
-            event("closed"),
-        ];
+        let last = if in_front { "ask: 503" } else { "503" };
+        let message = format!("not tried: the breaker is open, because 2 calls in a row failed, the last: {last}");
+        let error = json!({ "kind": "rejected", "message": message });
+        let refused = json!({ "event": "refused", "by": "breaker", "error": error });
+        let [half_open, closed] = ["half_open", "closed"].map(|name| json!({ "event": format!("breaker_{name}") }));
+        let wanted =
+            [opened(2, 1000.0), refused.clone(), refused, half_open.clone(), opened(1, 2000.0), half_open, closed];
         assert_eq!(seen, wanted);
         let report = cx.report();
         assert_eq!((report.steps[0].path.as_str(), report.steps[0].refused), ("ask", 2));

@@ -6,7 +6,7 @@ mod properties;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use llmspell::{Budget, Context, Error, Fact, Kind, Outcome, Policy, Queue, Retry, Step, Usage, join, step};
+use llmspell::{Budget, Context, Error, Fact, Kind, Outcome, Policy, Queue, RefusedBy, Retry, Step, Usage, join, step};
 use tokio::time::{Instant, sleep};
 
 use crate::patience::{ends, until};
@@ -104,7 +104,10 @@ async fn what_is_reserved_and_not_used_serves_those_who_wait_for_it() {
         })
         .collect();
     assert_eq!(waits, [(Queue::Budget, ms(10))]);
-    assert_eq!(cx.events().iter().filter(|event| matches!(event.fact, Fact::Rejected { .. })).count(), 3);
+    assert_eq!(
+        cx.events().iter().filter(|event| matches!(event.fact, Fact::Refused { by: RefusedBy::Budget, .. })).count(),
+        3
+    );
 }
 
 #[tokio::test(start_paused = true)]

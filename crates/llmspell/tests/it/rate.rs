@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use llmspell::{Context, Error, Fact, Kind, Outcome, Policy, Queue, Rate, Result, Retry, Step, Usage, join, step};
+use llmspell::{
+    Context, Error, Fact, Kind, Outcome, Policy, Queue, Rate, RefusedBy, Result, Retry, Step, Usage, join, step,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::patience::{ends, until};
@@ -222,8 +224,12 @@ async fn a_turn_that_cannot_come_in_time_is_refused_at_once() {
     let expected = "ask: the rate leaves no turn before the deadline: the next one is in 3 s, and 2.5 s are left";
     assert_eq!(errors[0].to_string(), expected);
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
-    let told: Vec<Duration> =
-        cx.events().iter().filter(|e| matches!(e.fact, Fact::Rejected { .. })).map(|e| e.at).collect();
+    let told: Vec<Duration> = cx
+        .events()
+        .iter()
+        .filter(|e| matches!(e.fact, Fact::Refused { by: RefusedBy::Rate, .. }))
+        .map(|e| e.at)
+        .collect();
     assert_eq!(told, [ZERO, ZERO], "at once, and not after a wait in vain");
 }
 

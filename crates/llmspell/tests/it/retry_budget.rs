@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use llmspell::{Context, Error, Fact, Hedge, Policy, Retry, RetryBudget, Step, step};
+use llmspell::{Context, Error, Fact, Hedge, NoRetry, Policy, Retry, RetryBudget, Step, step};
 use proptest::prelude::*;
 use tokio::time::sleep;
 
@@ -66,8 +66,8 @@ async fn a_quiet_service_may_spend_its_reserve() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_says_which_budget_it_was() {
-    let refusals = |cx: &Context| -> Vec<String> {
-        let reason = |fact: Fact| if let Fact::RetryRefused { reason } = fact { Some(reason) } else { None };
+    let refusals = |cx: &Context| -> Vec<NoRetry> {
+        let reason = |fact: Fact| if let Fact::RetryRefused { reason, .. } = fact { Some(reason) } else { None };
         cx.events().into_iter().filter_map(|event| reason(event.fact)).collect()
     };
     let (step, _) = failing();
@@ -75,13 +75,13 @@ async fn a_refusal_says_which_budget_it_was() {
     let shared = step.clone().retry(Retry::immediately().max_attempts(5).budget(&budget));
     let error = shared.run(0, &cx).await.unwrap_err();
     assert_eq!(error.message(), "gave up after 2 attempts: the retry budget that calls share is used up: down");
-    assert_eq!((error.attempts(), refusals(&cx)), (2, vec!["budget".to_owned()]));
+    assert_eq!((error.attempts(), refusals(&cx)), (2, vec![NoRetry::RetryBudget]));
 
     let cx = Context::recording();
     let nested = step.retry(Retry::immediately()).named("inner").retry(Retry::immediately());
     let error = nested.run(0, &cx).await.unwrap_err();
     assert!(error.message().contains("the retries of this call are used up"), "{error}");
-    assert_eq!(refusals(&cx), ["attempts", "budget"]);
+    assert_eq!(refusals(&cx), [NoRetry::Attempts, NoRetry::NestedRetries]);
 }
 
 /// However retries and hedges are nested, a call is one call.

@@ -32,7 +32,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Begun, Bounds, Overload, Reason};
+use super::{Begun, Bounds, Overload};
+use crate::event::LimitChange;
 
 /// The longest that a word of the other side stops growth: it may be a mistake.
 const LONGEST_QUIET: Duration = Duration::from_secs(600);
@@ -127,7 +128,7 @@ impl Aimd {
     }
 
     /// A call has succeeded.
-    pub(super) fn succeeded(&mut self, now: Instant, call: Begun) -> Option<Reason> {
+    pub(super) fn succeeded(&mut self, now: Instant, call: Begun) -> Option<LimitChange> {
         if self.note(call) { self.grow(now) } else { None }
     }
 
@@ -143,7 +144,7 @@ impl Aimd {
     }
 
     /// A round is complete: the limit is good, and another one may be better.
-    pub(super) fn grow(&mut self, now: Instant) -> Option<Reason> {
+    pub(super) fn grow(&mut self, now: Instant) -> Option<LimitChange> {
         self.clean = 0;
         self.bursts = 0;
         self.base = self.limit;
@@ -155,11 +156,13 @@ impl Aimd {
         }
         let furthest = self.limit.saturating_add(self.stride);
         let (to, reason) = match self.ceiling {
-            None => (furthest, Reason::Growth),
-            Some(ceiling) if ceiling > self.limit + 1 => (furthest.min(self.limit.midpoint(ceiling)), Reason::Growth),
+            None => (furthest, LimitChange::Growth),
+            Some(ceiling) if ceiling > self.limit + 1 => {
+                (furthest.min(self.limit.midpoint(ceiling)), LimitChange::Growth)
+            }
             Some(_) if self.credit >= 1.0 => {
                 self.stride = 1;
-                (self.limit + 1, Reason::Probe)
+                (self.limit + 1, LimitChange::Probe)
             }
             Some(_) => return None,
         };
@@ -171,7 +174,7 @@ impl Aimd {
     }
 
     /// A call has failed in a way that says "too much".
-    pub(super) fn overloaded(&mut self, now: Instant, call: Begun, overload: Overload) -> Option<Reason> {
+    pub(super) fn overloaded(&mut self, now: Instant, call: Begun, overload: Overload) -> Option<LimitChange> {
         if let Overload::Refused { quiet: Some(quiet) } = overload {
             self.quiet = self.quiet.max(now.checked_add(quiet.min(LONGEST_QUIET)));
         }
@@ -208,7 +211,7 @@ impl Aimd {
     }
 
     /// Follows a burst down by one overload more.
-    fn fall(&mut self) -> Option<Reason> {
+    fn fall(&mut self) -> Option<LimitChange> {
         let burst = self.burst.as_ref()?;
         if burst.climbing {
             self.credit = (self.credit - 1.0).max(*CREDIT.start());
@@ -218,11 +221,11 @@ impl Aimd {
         if self.bursts == 1 {
             self.ceiling = Some(bearable.max(to) + 1);
         }
-        self.lower(to).then_some(Reason::Overload)
+        self.lower(to).then_some(LimitChange::Overload)
     }
 
     /// Calls have become slow: goes down to `share` of the limit, or to where a step up began.
-    pub(super) fn brake(&mut self, share: f64) -> Option<Reason> {
+    pub(super) fn brake(&mut self, share: f64) -> Option<LimitChange> {
         let from = self.limit;
         let to = ((from as f64 * share.max(self.bounds.back_off)) as usize).max(self.bounds.min);
         let to = if from > self.base { to.max(self.base) } else { to };
@@ -233,7 +236,7 @@ impl Aimd {
         self.ceiling = Some(from);
         // Overloads of calls from before are explained.
         self.burst = Some(Burst { epoch: 0, from, climbing: false, refused: 0, floor: to, least: to });
-        self.lower(to).then_some(Reason::Slow)
+        self.lower(to).then_some(LimitChange::Slow)
     }
 
     fn lower(&mut self, to: usize) -> bool {

@@ -18,7 +18,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::aimd::Aimd;
-use super::{Begun, Bounds, Overload, Reason};
+use super::{Begun, Bounds, Overload};
+use crate::event::LimitChange;
 
 /// A window is a quarter of the limit, but at least so many calls: the mean of fewer says little.
 const WINDOW: usize = 4;
@@ -55,7 +56,7 @@ impl Gradient {
     }
 
     /// A call that began in `call` has succeeded, and showed its first output after `first`.
-    pub(super) fn succeeded(&mut self, now: Instant, call: Begun, first: Duration) -> Option<Reason> {
+    pub(super) fn succeeded(&mut self, now: Instant, call: Begun, first: Duration) -> Option<LimitChange> {
         let round = self.search.note(call);
         // Calls from before the last change tell of the limit as it was.
         if call.epoch >= self.since {
@@ -81,7 +82,7 @@ impl Gradient {
         reason
     }
 
-    pub(super) fn overloaded(&mut self, now: Instant, call: Begun, overload: Overload) -> Option<Reason> {
+    pub(super) fn overloaded(&mut self, now: Instant, call: Begun, overload: Overload) -> Option<LimitChange> {
         self.search.overloaded(now, call, overload)
     }
 

@@ -7,7 +7,8 @@ use tokio::time::Instant;
 
 use super::aimd::Aimd;
 use super::gradient::Gradient;
-use super::{Begun, Bounds, Overload, Reason};
+use super::{Begun, Bounds, Overload};
+use crate::event::LimitChange;
 
 #[derive(Clone, Debug)]
 enum Act {
@@ -89,18 +90,18 @@ impl Model {
             Either::Aimd(aimd) => aimd.overloaded(self.now, begun, overload),
             Either::Gradient(gradient) => gradient.overloaded(self.now, begun, overload),
         };
-        assert!(reason.is_none_or(|reason| reason == Reason::Overload));
+        assert!(reason.is_none_or(|reason| reason == LimitChange::Overload));
         self.check(before, reason);
     }
 
     /// A change has a reason, and the reason a direction.
-    fn check(&self, before: usize, reason: Option<Reason>) {
+    fn check(&self, before: usize, reason: Option<LimitChange>) {
         let after = self.limit();
         assert!((self.bounds.min..=self.bounds.max).contains(&after));
         match reason {
             None => assert_eq!(before, after),
-            Some(Reason::Growth | Reason::Probe) => assert!(before < after),
-            Some(Reason::Overload | Reason::Slow) => {
+            Some(LimitChange::Growth | LimitChange::Probe) => assert!(before < after),
+            Some(LimitChange::Overload | LimitChange::Slow) => {
                 assert!(after < before);
                 let floor = (before as f64 * self.bounds.back_off) as usize;
                 assert!(after >= floor, "from {before} to {after}");

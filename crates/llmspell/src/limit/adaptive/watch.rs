@@ -7,11 +7,11 @@ use tokio::time::Instant;
 
 use super::aimd::Aimd;
 use super::gradient::Gradient;
-use super::{Adaptive, Begun, Overload, Reason};
+use super::{Adaptive, Begun, Overload};
 use crate::context::node::Facet;
 use crate::context::{Context, Permits, Pulse};
 use crate::error::{Error, Kind, Result};
-use crate::event::Fact;
+use crate::event::{Fact, LimitChange};
 use crate::step::Step;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -149,9 +149,9 @@ impl Watched<'_> {
         }
     }
 
-    fn changed(&self, from: usize, to: usize, reason: Reason, cx: &Context) {
+    fn changed(&self, from: usize, to: usize, reason: LimitChange, cx: &Context) {
         self.adapting.apply(to);
-        cx.fact(|| Fact::LimitChanged { from, to, reason: reason.as_str().to_owned() });
+        cx.fact(|| Fact::LimitChanged { from, to, reason });
     }
 
     /// What the error says of the load of the other side; `None` if nothing.

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::context::{ChunkData, Context, Retries};
 use crate::error::{Error, Kind, Result};
-use crate::event::Fact;
+use crate::event::{Fact, NoRetry};
 use crate::executor::{after, breathe, within};
 use crate::human;
 use crate::retry_budget::{RetryBudget, Taken};
@@ -198,10 +198,10 @@ impl Retry {
             return Err(Stop::Deadline);
         }
         let taken = match &self.budget {
-            Some(budget) => Some(budget.take().ok_or(Stop::SharedBudget)?),
+            Some(budget) => Some(budget.take().ok_or(Stop::RetryBudget)?),
             None => None,
         };
-        if cx.retries().is_some_and(Retries::spend) { Ok(Next { wait, shown, taken }) } else { Err(Stop::Budget) }
+        if cx.retries().is_some_and(Retries::spend) { Ok(Next { wait, shown, taken }) } else { Err(Stop::Nested) }
     }
 }
 
@@ -220,9 +220,9 @@ enum Stop {
     Final,
     Attempts,
     /// The retries of this call are used up, in all the retries that are nested.
-    Budget,
+    Nested,
     /// Those of many calls are.
-    SharedBudget,
+    RetryBudget,
     Deadline,
     VisibleOutput,
     RetryAfter(Duration),
@@ -231,16 +231,17 @@ enum Stop {
 }
 
 impl Stop {
-    /// The name of the reason in events.
-    fn reason(&self) -> Option<&'static str> {
+    /// The reason as events tell it; `None` if they do not.
+    fn reason(&self) -> Option<NoRetry> {
         match self {
             Stop::Final | Stop::Cancelled => None,
-            Stop::Attempts => Some("attempts"),
-            Stop::Budget | Stop::SharedBudget => Some("budget"),
-            Stop::Deadline => Some("deadline"),
-            Stop::VisibleOutput => Some("visible_output"),
-            Stop::RetryAfter(_) => Some("retry_after"),
-            Stop::Runaway => Some("runaway"),
+            Stop::Attempts => Some(NoRetry::Attempts),
+            Stop::Nested => Some(NoRetry::NestedRetries),
+            Stop::RetryBudget => Some(NoRetry::RetryBudget),
+            Stop::Deadline => Some(NoRetry::Deadline),
+            Stop::VisibleOutput => Some(NoRetry::VisibleOutput),
+            Stop::RetryAfter(_) => Some(NoRetry::RetryAfter),
+            Stop::Runaway => Some(NoRetry::Runaway),
         }
     }
 
@@ -248,8 +249,8 @@ impl Stop {
         let times = if attempts == 1 { "1 attempt".to_owned() } else { format!("{attempts} attempts") };
         match self {
             Stop::Final | Stop::Attempts => format!("gave up after {times}"),
-            Stop::Budget => format!("gave up after {times}: the retries of this call are used up"),
-            Stop::SharedBudget => format!("gave up after {times}: the retry budget that calls share is used up"),
+            Stop::Nested => format!("gave up after {times}: the retries of this call are used up"),
+            Stop::RetryBudget => format!("gave up after {times}: the retry budget that calls share is used up"),
             Stop::Deadline => format!("gave up after {times}: another would not fit before the deadline"),
             Stop::VisibleOutput => format!("gave up after {times}: its output has been seen already"),
             Stop::Runaway => format!("gave up after {times}: it cannot be stopped and is still running"),
@@ -335,7 +336,7 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
                     }
                     if let Some(stop) = self.second_thoughts(&cx).await {
                         if let Some(reason) = stop.reason() {
-                            cx.fact(|| Fact::RetryRefused { reason: reason.to_owned() });
+                            cx.fact(|| Fact::RetryRefused { reason });
                         }
                         return Err(gave_up(&stop, failures).at(|| cx.path()));
                     }
@@ -350,7 +351,7 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
                 Err(Stop::Final) if failures.is_empty() => return Err(error),
                 Err(stop) => {
                     if let Some(reason) = stop.reason() {
-                        cx.fact(|| Fact::RetryRefused { reason: reason.to_owned() });
+                        cx.fact(|| Fact::RetryRefused { reason });
                     }
                     failures.push(error);
                     return Err(gave_up(&stop, failures).at(|| cx.path()));
