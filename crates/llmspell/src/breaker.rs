@@ -35,7 +35,7 @@ use switch::Switch;
 ///
 /// *What counts*: a result is a success. Timeouts, overload, panics, [`Kind::Denied`] and whatever else is
 /// [transient](Error::is_transient) are failures; any other error is an answer, so it counts as a success
-/// ([`Breaker::counts`] decides otherwise). [`Kind::Exhausted`] counts as the last of its causes. Errors that are not
+/// ([`Breaker::when`] decides otherwise). [`Kind::Exhausted`] counts as the last of its causes. Errors that are not
 /// the other side's doing count as neither: [`Kind::Rejected`] (so breakers further in do not trip those further out),
 /// [`Kind::Cancelled`] and [`Kind::Invalid`]. A call that is dropped before it ends, because time was up further out, it
 /// lost a race or its caller went away, counts as neither, too, unless [`Breaker::counting_dropped`] is chosen; if it
@@ -74,12 +74,12 @@ pub struct Breaker(Arc<Shared>);
 
 struct Shared {
     rules: Rules,
-    counts: Option<Arc<Counts>>,
+    when: Option<Arc<Classify>>,
     dropped: bool,
     switch: Switch,
 }
 
-type Counts = dyn Fn(&Error) -> bool + Send + Sync;
+type Classify = dyn Fn(&Error) -> bool + Send + Sync;
 
 impl Breaker {
     /// A closed breaker with the defaults above.
@@ -103,12 +103,12 @@ impl Breaker {
     /// When credentials or money are missing, no other call will fare better, and those before it in a flow may cost
     /// money. Give it to [`Streaming::breaker`](crate::Streaming::breaker).
     pub fn storms() -> Self {
-        Breaker::new().counts(|error| error.kind() == Kind::Denied).in_a_row(3).until_reset()
+        Breaker::new().when(|error| error.kind() == Kind::Denied).in_a_row(3).until_reset()
     }
 
-    fn with(rules: Rules, counts: Option<Arc<Counts>>, dropped: bool) -> Self {
+    fn with(rules: Rules, when: Option<Arc<Classify>>, dropped: bool) -> Self {
         let switch = Switch::new(rules.clone());
-        Breaker(Arc::new(Shared { rules, counts, dropped, switch }))
+        Breaker(Arc::new(Shared { rules, when, dropped, switch }))
     }
 
     /// What tells it from other breakers.
@@ -124,7 +124,7 @@ impl Breaker {
     fn edit(self, change: impl FnOnce(&mut Rules)) -> Self {
         let mut rules = self.0.rules.clone();
         change(&mut rules);
-        Breaker::with(rules, self.0.counts.clone(), self.0.dropped)
+        Breaker::with(rules, self.0.when.clone(), self.0.dropped)
     }
 
     /// The share of calls that must fail for it to open, above 0 and up to 1. The default is 0.5.
@@ -195,18 +195,18 @@ impl Breaker {
         self.edit(|rules| rules.jitter = false)
     }
 
-    /// The errors that are failures, instead of the default. Of an [exhausted](Kind::Exhausted) error it is shown the
+    /// Takes the errors for which `failure` holds as failures, instead of the default ones. Of an [exhausted](Kind::Exhausted) error it is shown the
     /// last cause; it is not asked about [`Kind::Rejected`], [`Kind::Cancelled`] and [`Kind::Invalid`], which never
-    /// are. Errors that `?` has converted are not transient and so no failures by default: `counts(|_| true)` makes
+    /// are. Errors that `?` has converted are not transient and so no failures by default: `when(|_| true)` makes
     /// them so.
-    pub fn counts(self, failure: impl Fn(&Error) -> bool + Send + Sync + 'static) -> Self {
+    pub fn when(self, failure: impl Fn(&Error) -> bool + Send + Sync + 'static) -> Self {
         Breaker::with(self.0.rules.clone(), Some(Arc::new(failure)), self.0.dropped)
     }
 
     /// Counts calls that are dropped before they end as failures, probes included: for calls that nothing but a
     /// deadline further out ever ends.
     pub fn counting_dropped(self) -> Self {
-        Breaker::with(self.0.rules.clone(), self.0.counts.clone(), true)
+        Breaker::with(self.0.rules.clone(), self.0.when.clone(), true)
     }
 
     /// Whether it lets every call through.
@@ -236,8 +236,8 @@ impl Breaker {
     }
 
     fn is_failure(&self, error: &Error) -> bool {
-        match &self.0.counts {
-            Some(counts) => counts(error),
+        match &self.0.when {
+            Some(when) => when(error),
             None => {
                 let counted = [Kind::Timeout, Kind::Overloaded, Kind::Panicked, Kind::Denied];
                 counted.contains(&error.kind()) || error.is_transient()
@@ -270,7 +270,7 @@ impl fmt::Debug for Breaker {
         f.debug_struct("Breaker")
             .field("phase", &self.0.switch.phase())
             .field("rules", &self.0.rules)
-            .field("counts", &if self.0.counts.is_some() { "chosen errors" } else { "the default" })
+            .field("when", &if self.0.when.is_some() { "chosen errors" } else { "the default" })
             .field("dropped", &self.0.dropped)
             .finish()
     }

@@ -46,7 +46,7 @@ use crate::step::{About, Step};
 /// let policy = Policy::new()
 ///     .deadline(Duration::from_secs(20))
 ///     .retry(Retry::exponential())
-///     .retry_budget(&RetryBudget::share(0.2).reserve(1.0))
+///     .retry_budget(RetryBudget::share(0.2).reserve(1.0))
 ///     .breaker(Breaker::new())
 ///     .budget(Budget::tokens(5_000_000))
 ///     .rate(Rate::per_minute(500).tokens_per_minute(200_000))
@@ -111,8 +111,8 @@ impl Policy {
 
     /// What the retries and the second copies draw on together, instead of whatever budgets they have been
     /// given themselves.
-    pub fn retry_budget(mut self, budget: &RetryBudget) -> Self {
-        self.retry_budget = Some(budget.clone());
+    pub fn retry_budget(mut self, budget: RetryBudget) -> Self {
+        self.retry_budget = Some(budget);
         self
     }
 
@@ -152,8 +152,8 @@ impl Policy {
 
     pub(crate) fn apply<S: Step<In: Clone>>(mut self, step: S) -> Policed<S> {
         if let Some(budget) = &self.retry_budget {
-            self.retry = self.retry.budget(budget);
-            self.hedge = self.hedge.budget(budget);
+            self.retry = self.retry.retry_budget(budget.clone());
+            self.hedge = self.hedge.retry_budget(budget.clone());
         }
         let attempt = Recalled::new(Timeout::new(step, self.timeout), self.breaker.clone());
         let attempt = Rated::new(Limited::new(attempt, self.limit), self.rate);

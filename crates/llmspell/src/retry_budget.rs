@@ -41,7 +41,7 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 /// let policy = Policy::new()
 ///     .retry(Retry::exponential())
 ///     .hedge(Hedge::at_percentile(95.0))
-///     .retry_budget(&budget); // for both of them, and for every other step that is given it
+///     .retry_budget(budget); // for both of them, and for every other step that is given it
 /// let ask = step(|question: String, _| async move { Ok(question) }).idempotent().policy(policy);
 /// # let _ = ask;
 /// ```

@@ -37,7 +37,7 @@ use crate::error::{Error, Kind};
 ///
 /// - *Success*, if all of the limit was in use when the call began. So keep more calls in flight than the limit allows;
 ///   [`Step::stream`](crate::Step::stream) over a step under such a limit does, unless told otherwise.
-/// - *Overload*: [`Kind::Overloaded`] and [`Kind::Timeout`], unless [`Adaptive::counts`] says otherwise.
+/// - *Overload*: [`Kind::Overloaded`] and [`Kind::Timeout`], unless [`Adaptive::when`] says otherwise.
 ///   [`Kind::Exhausted`] counts as the last of its causes. A timeout that is alone among 20 calls is none, for a
 ///   long-tailed latency has such calls without it.
 /// - Nothing else, neither for nor against: not other errors, and not calls that are dropped. So put the timeout of
@@ -73,7 +73,7 @@ pub struct Adaptive {
     bounds: Bounds,
     /// How many times as long as usual the first output may take; `None` if that does not matter.
     tolerance: Option<f64>,
-    counts: Option<Arc<Classify>>,
+    when: Option<Arc<Classify>>,
 }
 
 type Classify = dyn Fn(&Error) -> bool + Send + Sync;
@@ -92,7 +92,7 @@ impl Adaptive {
     /// A limit that falls with overloads: from 4 at the beginning to anything between 1 and 256.
     pub fn aimd() -> Self {
         let bounds = Bounds { min: 1, max: 256, initial: 4, back_off: 0.5 };
-        Adaptive { bounds, tolerance: None, counts: None }
+        Adaptive { bounds, tolerance: None, when: None }
     }
 
     /// The same that also falls when the first output takes half as long again as usual.
@@ -147,11 +147,11 @@ impl Adaptive {
         self
     }
 
-    /// The errors that are overload, instead of [`Kind::Overloaded`] and [`Kind::Timeout`]. Of an
+    /// Takes the errors for which `overload` holds as overload, instead of [`Kind::Overloaded`] and [`Kind::Timeout`]. Of an
     /// [exhausted](Kind::Exhausted) error it is shown the last cause; it is not asked about [`Kind::Rejected`],
     /// [`Kind::Cancelled`] and [`Kind::Invalid`], which never are: they do not come from the other side.
-    pub fn counts(mut self, overload: impl Fn(&Error) -> bool + Send + Sync + 'static) -> Self {
-        self.counts = Some(Arc::new(overload));
+    pub fn when(mut self, overload: impl Fn(&Error) -> bool + Send + Sync + 'static) -> Self {
+        self.when = Some(Arc::new(overload));
         self
     }
 
@@ -163,9 +163,9 @@ impl Adaptive {
 
     /// Whether an error that is no collection of others is overload.
     fn is_overload(&self, error: &Error) -> bool {
-        match (error.kind(), &self.counts) {
+        match (error.kind(), &self.when) {
             (Kind::Rejected | Kind::Cancelled | Kind::Invalid, _) => false,
-            (_, Some(counts)) => counts(error),
+            (_, Some(when)) => when(error),
             (kind, None) => matches!(kind, Kind::Overloaded | Kind::Timeout),
         }
     }
@@ -176,7 +176,7 @@ impl fmt::Debug for Adaptive {
         f.debug_struct("Adaptive")
             .field("bounds", &self.bounds)
             .field("tolerance", &self.tolerance)
-            .field("counts", &if self.counts.is_some() { "chosen errors" } else { "the default" })
+            .field("when", &if self.when.is_some() { "chosen errors" } else { "the default" })
             .finish()
     }
 }

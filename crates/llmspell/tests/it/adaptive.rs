@@ -173,7 +173,7 @@ async fn other_errors_say_nothing_unless_they_are_chosen() {
     for kind in [Kind::Failed, Kind::Invalid, Kind::Cancelled, Kind::Rejected, Kind::Denied, Kind::Panicked] {
         assert_eq!(rush(&from(8), failures(kind)).await, 8, "{kind}");
     }
-    let choosy = || Limit::adaptive(Adaptive::aimd().initial(8).counts(|error| error.kind() != Kind::Overloaded));
+    let choosy = || Limit::adaptive(Adaptive::aimd().initial(8).when(|error| error.kind() != Kind::Overloaded));
     assert_eq!(rush(&choosy(), failures(Kind::Overloaded)).await, 8);
     assert_eq!(rush(&choosy(), failures(Kind::Failed)).await, 1);
     for kind in [Kind::Invalid, Kind::Cancelled, Kind::Rejected] {

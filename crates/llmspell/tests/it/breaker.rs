@@ -92,7 +92,7 @@ async fn a_few_calls_prove_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_the_doing_of_the_other_side_does_not_count() {
-    let breaker = Breaker::new().in_a_row(1).counts(|_| true);
+    let breaker = Breaker::new().in_a_row(1).when(|_| true);
     let step = told().breaker(breaker.clone());
     for kind in [Kind::Rejected, Kind::Cancelled, Kind::Invalid] {
         step.run(Err(Error::new(kind, "x").transient()), &Context::new()).await.unwrap_err();
@@ -135,7 +135,7 @@ async fn what_was_tried_in_vain_counts_as_its_last_attempt() {
         .retry(Retry::immediately().max_attempts(2))
     };
     for (last, counts) in [(Error::denied("402"), true), (Error::new(Kind::Rejected, "x"), false)] {
-        let breaker = Breaker::new().in_a_row(1).counts(|error| error.kind() == Kind::Denied);
+        let breaker = Breaker::new().in_a_row(1).when(|error| error.kind() == Kind::Denied);
         let error = tried(last).breaker(breaker.clone()).run(Ok(0), &Context::new()).await.unwrap_err();
         assert_eq!((error.kind(), breaker.is_closed()), (Kind::Exhausted, !counts));
     }
@@ -422,7 +422,7 @@ async fn one_that_stays_open_is_not_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn refusals_of_a_breaker_inside_do_not_trip_one_outside() {
-    let (inner, outer) = (touchy().until_reset(), Breaker::new().in_a_row(3).counts(|_| true));
+    let (inner, outer) = (touchy().until_reset(), Breaker::new().in_a_row(3).when(|_| true));
     let step = told().breaker(inner).retry(Retry::immediately().max_attempts(2)).breaker(outer.clone());
     for _ in 0..20 {
         step.run(Err(busy()), &Context::new()).await.unwrap_err();

@@ -32,7 +32,7 @@ fn stubborn() -> Retry {
 #[tokio::test(start_paused = true)]
 async fn many_calls_retry_their_share_and_no_more() {
     let (step, calls) = failing();
-    let step = step.retry(stubborn().budget(&RetryBudget::share(0.2).burst(1)));
+    let step = step.retry(stubborn().retry_budget(RetryBudget::share(0.2).burst(1)));
     for n in 0..1000 {
         step.run(n, &Context::new()).await.unwrap_err();
     }
@@ -43,20 +43,20 @@ async fn many_calls_retry_their_share_and_no_more() {
 #[tokio::test(start_paused = true)]
 async fn what_a_quiet_time_saves_up_is_bounded() {
     let budget = RetryBudget::share(0.5).burst(7);
-    let fine = Arc::new(Probe::ok(0).retry(Retry::immediately().budget(&budget)));
+    let fine = Arc::new(Probe::ok(0).retry(Retry::immediately().retry_budget(budget.clone())));
     for n in 0..1000 {
         fine.run(n, &Context::new()).await.unwrap();
     }
     assert_eq!(budget.available(), 7);
     let (step, calls) = failing();
-    step.retry(stubborn().budget(&budget)).run(0, &Context::new()).await.unwrap_err();
+    step.retry(stubborn().retry_budget(budget.clone())).run(0, &Context::new()).await.unwrap_err();
     assert_eq!((count(&calls), budget.available()), (8, 0));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_quiet_service_may_spend_its_reserve() {
     let (step, calls) = failing();
-    let step = step.retry(stubborn().budget(&RetryBudget::share(0.0).reserve(0.5).burst(1)));
+    let step = step.retry(stubborn().retry_budget(RetryBudget::share(0.0).reserve(0.5).burst(1)));
     for n in 0..10 {
         step.run(n, &Context::new()).await.unwrap_err();
         sleep(Duration::from_secs(2)).await;
@@ -72,7 +72,7 @@ async fn a_refusal_says_which_budget_it_was() {
     };
     let (step, _) = failing();
     let (cx, budget) = (Context::recording(), RetryBudget::share(0.0).burst(1));
-    let shared = step.clone().retry(Retry::immediately().max_attempts(5).budget(&budget));
+    let shared = step.clone().retry(Retry::immediately().max_attempts(5).retry_budget(budget.clone()));
     let error = shared.run(0, &cx).await.unwrap_err();
     assert_eq!(error.message(), "gave up after 2 attempts: the retry budget that calls share is used up: down");
     assert_eq!((error.attempts(), refusals(&cx)), (2, vec![NoRetry::RetryBudget]));
@@ -89,13 +89,15 @@ async fn a_refusal_says_which_budget_it_was() {
 async fn a_call_puts_in_its_share_once() {
     let budget = RetryBudget::share(0.25).burst(10);
     let (drain, _) = failing();
-    drain.retry(stubborn().budget(&budget)).run(0, &Context::new()).await.unwrap_err();
+    drain.retry(stubborn().retry_budget(budget.clone())).run(0, &Context::new()).await.unwrap_err();
     assert_eq!(budget.available(), 0);
 
-    let (retry, hedge) = (Retry::immediately().budget(&budget), Hedge::after(ms(100)).budget(&budget));
+    let (retry, hedge) =
+        (Retry::immediately().retry_budget(budget.clone()), Hedge::after(ms(100)).retry_budget(budget.clone()));
     let inner = Probe::ok(1).idempotent().retry(retry.clone()).hedge(hedge.clone());
     let nest = Arc::new(inner.retry(retry.clone()).hedge(hedge).retry(retry));
-    let policed = Probe::ok(1).idempotent().policy(Policy::new().hedge(Hedge::after(ms(1))).retry_budget(&budget));
+    let policed =
+        Probe::ok(1).idempotent().policy(Policy::new().hedge(Hedge::after(ms(1))).retry_budget(budget.clone()));
     for n in 0..2 {
         nest.run(n, &Context::new()).await.unwrap();
         policed.run(n, &Context::new()).await.unwrap();
@@ -108,7 +110,7 @@ async fn a_call_puts_in_its_share_once() {
         let nest = nest.clone();
         async move { nest.stream(0..items, &cx).try_collect().await }
     });
-    batch.retry(Retry::immediately().budget(&budget)).run(15, &Context::new()).await.unwrap();
+    batch.retry(Retry::immediately().retry_budget(budget.clone())).run(15, &Context::new()).await.unwrap();
     assert_eq!(budget.available(), 1 + 4, "a batch of fifteen, and each of them");
 }
 
@@ -116,7 +118,7 @@ async fn a_call_puts_in_its_share_once() {
 async fn an_attempt_that_is_not_made_goes_back() {
     let budget = RetryBudget::share(0.0).burst(3);
     let (step, calls) = failing();
-    let step = step.retry(Retry::waits([ms(1000)]).budget(&budget)).deadline(ms(1500));
+    let step = step.retry(Retry::waits([ms(1000)]).retry_budget(budget.clone())).deadline(ms(1500));
     let (cx, canceller) = Context::new().cancellable();
     let cancel = async {
         sleep(ms(10)).await;
@@ -137,7 +139,7 @@ async fn retries_and_hedges_draw_on_one_budget() {
     let slow = Probe::fails(200, "down");
     let watch = slow.watch.clone();
     let when = |error: &Error| error.kind() != llmspell::Kind::Invalid;
-    let policy = Policy::new().retry_budget(&budget).retry(stubborn().when(when)).hedge(Hedge::after(ms(100)));
+    let policy = Policy::new().retry_budget(budget.clone()).retry(stubborn().when(when)).hedge(Hedge::after(ms(100)));
     slow.idempotent().policy(policy).run(0, &Context::new()).await.unwrap_err();
     assert_eq!((watch.begun(), watch.alive(), budget.available()), (1 + 4, 0, 0));
 }
@@ -148,7 +150,7 @@ async fn hedges_keep_to_the_budget_even_if_every_call_is_slow() {
     let budget = RetryBudget::share(0.05).burst(3);
     let slow = Probe::ok(500);
     let watch = slow.watch.clone();
-    let hedged = slow.idempotent().hedge(Hedge::after(ms(100)).budget(&budget));
+    let hedged = slow.idempotent().hedge(Hedge::after(ms(100)).retry_budget(budget.clone()));
     hedged.stream(0..1000, &Context::new()).limit(50).try_collect().await.unwrap();
     let hedges = watch.begun() - 1000;
     assert!((50..=53).contains(&hedges), "{hedges}");
@@ -176,7 +178,7 @@ proptest! {
             let watch = down.watch.clone();
             let hedge = if hedges { Hedge::after(ms(10)) } else { Hedge::never() };
             let retry = Retry::exponential().base(ms(1)).max_attempts(50).when(|_| true);
-            let step = down.idempotent().policy(Policy::new().retry(retry).hedge(hedge).retry_budget(&budget));
+            let step = down.idempotent().policy(Policy::new().retry(retry).hedge(hedge).retry_budget(budget.clone()));
             let step = Arc::new(step);
             let (started, mut calls) = (tokio::time::Instant::now(), 0);
             for wait in waits {
@@ -197,7 +199,7 @@ proptest! {
 async fn attempts_are_bounded_on_four_threads() {
     const CALLS: usize = 20_000;
     let (step, calls) = failing();
-    let step = step.retry(stubborn().budget(&RetryBudget::share(0.3).burst(10)));
+    let step = step.retry(stubborn().retry_budget(RetryBudget::share(0.3).burst(10)));
     step.stream(0..CALLS, &Context::new()).limit(64).collect().await;
     let retries = count(&calls) - CALLS;
     assert!((5_990..=6_010).contains(&retries), "{retries}");

@@ -21,7 +21,7 @@ use crate::step::{About, Step};
 /// The second copy starts once the first has been slow for a while; the first to succeed serves, and the
 /// other is dropped. It costs a copy of the call, so only a share of the calls may be hedged: at most
 /// [`Hedge::max_share`] of them, by default a tenth, but always the first; and never more than ten in a row
-/// that a quiet time has left over. [`Hedge::budget`] has it share with the retries instead. Only steps that are
+/// that a quiet time has left over. [`Hedge::retry_budget`] has it share with the retries instead. Only steps that are
 /// [declared idempotent](Step::idempotent) can be hedged, and a copy that could only start after the deadline
 /// is not planned.
 ///
@@ -108,8 +108,8 @@ impl Hedge {
 
     /// Draws on `budget` for each second copy, and starts none that it does not allow; takes the place of
     /// [`Hedge::max_share`].
-    pub fn budget(mut self, budget: &RetryBudget) -> Self {
-        self.allowance = Allowance::Budget(budget.clone());
+    pub fn retry_budget(mut self, budget: RetryBudget) -> Self {
+        self.allowance = Allowance::Budget(budget);
         self
     }
 }

@@ -20,7 +20,7 @@ use crate::step::{About, Step};
 /// - *How often*: [`Retry::max_attempts`], 3 by default, the first included. Retries that are nested in one
 ///   another share one budget for each logical call (an item of a stream is one): the most generous of
 ///   them says how many retries there may be in all, so three layers of three attempts make three calls,
-///   not twenty-seven. [`Retry::budget`] bounds what many calls may do together.
+///   not twenty-seven. [`Retry::retry_budget`] bounds what many calls may do together.
 /// - *How long between*: exponential with full jitter by default. A `Retry-After` of the error is honoured
 ///   up to [`Retry::max_wait`]; one that is longer ends the attempts, so that a fallback can serve.
 /// - *Not at all* if the wait would outlast the deadline, if the work was cancelled, if a reader has seen
@@ -48,7 +48,7 @@ pub struct Retry {
     max_wait: Duration,
     when: Option<Arc<Classify>>,
     after_output: bool,
-    budget: Option<RetryBudget>,
+    retry_budget: Option<RetryBudget>,
 }
 
 type Classify = dyn Fn(&Error) -> bool + Send + Sync;
@@ -67,7 +67,7 @@ impl fmt::Debug for Retry {
             .field("max_wait", &self.max_wait)
             .field("when", &if self.when.is_some() { "chosen errors" } else { "transient errors" })
             .field("after_output", &self.after_output)
-            .field("budget", &self.budget)
+            .field("retry_budget", &self.retry_budget)
             .finish()
     }
 }
@@ -81,7 +81,7 @@ impl Retry {
             max_wait: Duration::from_secs(30),
             when: None,
             after_output: false,
-            budget: None,
+            retry_budget: None,
         }
     }
 
@@ -152,8 +152,8 @@ impl Retry {
 
     /// Draws on `budget` for each retry, and makes none that it does not allow. By default only the attempts
     /// of each call are bounded.
-    pub fn budget(mut self, budget: &RetryBudget) -> Self {
-        self.budget = Some(budget.clone());
+    pub fn retry_budget(mut self, budget: RetryBudget) -> Self {
+        self.retry_budget = Some(budget);
         self
     }
 
@@ -197,7 +197,7 @@ impl Retry {
         if !cx.fits(wait) {
             return Err(Stop::Deadline);
         }
-        let taken = match &self.budget {
+        let taken = match &self.retry_budget {
             Some(budget) => Some(budget.take().ok_or(Stop::RetryBudget)?),
             None => None,
         };
@@ -299,7 +299,7 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
     type Out = S::Out;
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
-        let paid = self.policy.budget.as_ref().and_then(|budget| cx.paid_into(budget));
+        let paid = self.policy.retry_budget.as_ref().and_then(|budget| cx.paid_into(budget));
         let cx = paid.as_ref().unwrap_or(cx);
         if self.policy.attempts == 1 {
             return self.step.run(input, cx).await;
