@@ -47,8 +47,8 @@ use switch::Switch;
 /// Put a timeout *inside* of it, as [`Policy`](crate::Policy) does: calls that hang are then seen to fail, and a
 /// probe that hangs does not keep its place for ever.
 ///
-/// Clones share their state, so one breaker can stand for one server that several steps use. Each setting gives a new
-/// breaker: choose the settings first, then clone.
+/// Clones share their state, so one breaker can stand for one server that several steps use. Choose the settings first,
+/// then clone.
 ///
 /// The states are those of Nygard, "Release It!" (2007). With nothing to refuse, a call costs one short lock.
 ///
@@ -94,7 +94,8 @@ impl Breaker {
             probes: 1,
             jitter: true,
         };
-        Breaker::with(rules, None, false)
+        let switch = Switch::new(rules.clone());
+        Breaker(Arc::new(Shared { rules, when: None, dropped: false, switch }))
     }
 
     /// A breaker for whole runs: it opens when calls are [denied](Kind::Denied), three in a row or at the usual share,
@@ -104,11 +105,6 @@ impl Breaker {
     /// money. Give it to [`Streaming::breaker`](crate::Streaming::breaker).
     pub fn storms() -> Self {
         Breaker::new().when(|error| error.kind() == Kind::Denied).in_a_row(3).until_reset()
-    }
-
-    fn with(rules: Rules, when: Option<Arc<Classify>>, dropped: bool) -> Self {
-        let switch = Switch::new(rules.clone());
-        Breaker(Arc::new(Shared { rules, when, dropped, switch }))
     }
 
     /// What tells it from other breakers.
@@ -121,92 +117,125 @@ impl Breaker {
         cx.chain().any(|node| matches!(node.facet, Facet::Probe(address) if address == self.address()))
     }
 
-    fn edit(self, change: impl FnOnce(&mut Rules)) -> Self {
-        let mut rules = self.0.rules.clone();
-        change(&mut rules);
-        Breaker::with(rules, self.0.when.clone(), self.0.dropped)
+    /// Changes a setting. Were it done on one of several clones, that one would part from the others unseen.
+    #[track_caller]
+    fn edit(mut self, change: impl FnOnce(&mut Shared)) -> Self {
+        let shared = Arc::get_mut(&mut self.0);
+        let shared = shared.expect("configure a `Breaker` before it is cloned: clones share its state");
+        change(shared);
+        shared.switch = Switch::new(shared.rules.clone());
+        self
     }
 
     /// The share of calls that must fail for it to open, above 0 and up to 1. The default is 0.5.
     ///
     /// # Panics
-    /// If the share is not above 0 and up to 1.
+    /// If the share is not above 0 and up to 1, or if it has been cloned: clones share their state.
+    #[track_caller]
     pub fn open_at(self, share: f64) -> Self {
         assert!(share > 0.0 && share <= 1.0, "the share of failures lies above 0 and up to 1, not at {share}");
-        self.edit(|rules| rules.open_at = share)
+        self.edit(|shared| shared.rules.open_at = share)
     }
 
     /// How long a call counts. Kept in ten parts, of which the oldest is forgotten as a whole, so it is a tenth less at
     /// times. The default is 30 s.
     ///
     /// # Panics
-    /// If it is zero.
+    /// If it is zero, or if it has been cloned: clones share their state.
+    #[track_caller]
     pub fn window(self, time: Duration) -> Self {
         assert!(!time.is_zero(), "a breaker that remembers nothing would never open");
-        self.edit(|rules| rules.window = time)
+        self.edit(|shared| shared.rules.window = time)
     }
 
     /// How many calls there must be in the window before their share of failures means anything. The default is 20.
     ///
     /// # Panics
-    /// If it is 0.
+    /// If it is 0, or if it has been cloned: clones share their state.
+    #[track_caller]
     pub fn min_calls(self, calls: u64) -> Self {
         assert!(calls > 0, "a share takes at least one call");
-        self.edit(|rules| rules.min_calls = calls)
+        self.edit(|shared| shared.rules.min_calls = calls)
     }
 
     /// Opens also after so many failures in a row, however few calls there were and however long they took. By default
     /// it does not.
     ///
     /// # Panics
-    /// If it is 0.
+    /// If it is 0, or if it has been cloned: clones share their state.
+    #[track_caller]
     pub fn in_a_row(self, failures: u64) -> Self {
         assert!(failures > 0, "a row of failures takes at least one");
-        self.edit(|rules| rules.in_a_row = Some(failures))
+        self.edit(|shared| shared.rules.in_a_row = Some(failures))
     }
 
     /// How long it stays open at first. The default is 5 s.
+    ///
+    /// # Panics
+    /// If it has been cloned: clones share their state.
+    #[track_caller]
     pub fn open_for(self, time: Duration) -> Self {
-        self.edit(|rules| rules.open_for = Some(time.min(LONGEST)))
+        self.edit(|shared| shared.rules.open_for = Some(time.min(LONGEST)))
     }
 
     /// The longest time it stays open, however many probes have failed; a server that asks for more gets more. The
     /// default is 1 min, or [`Breaker::open_for`] if that is longer.
+    ///
+    /// # Panics
+    /// If it has been cloned: clones share their state.
+    #[track_caller]
     pub fn max_open(self, time: Duration) -> Self {
-        self.edit(|rules| rules.max_open = time)
+        self.edit(|shared| shared.rules.max_open = time)
     }
 
     /// Stays open until [`Breaker::reset`]: there are no probes.
+    ///
+    /// # Panics
+    /// If it has been cloned: clones share their state.
+    #[track_caller]
     pub fn until_reset(self) -> Self {
-        self.edit(|rules| rules.open_for = None)
+        self.edit(|shared| shared.rules.open_for = None)
     }
 
     /// How many probes may be on their way at a time, and how many must succeed to close it. The default is 1.
     ///
     /// # Panics
-    /// If it is 0, for it would never close.
+    /// If it is 0, for it would never close, or if it has been cloned: clones share their state.
+    #[track_caller]
     pub fn probes(self, calls: u32) -> Self {
         assert!(calls > 0, "without a probe it would never close; `until_reset` says that it should not");
-        self.edit(|rules| rules.probes = calls)
+        self.edit(|shared| shared.rules.probes = calls)
     }
 
     /// Stays open for exactly the time it should. Many processes that opened together then probe together.
+    ///
+    /// # Panics
+    /// If it has been cloned: clones share their state.
+    #[track_caller]
     pub fn without_jitter(self) -> Self {
-        self.edit(|rules| rules.jitter = false)
+        self.edit(|shared| shared.rules.jitter = false)
     }
 
-    /// Takes the errors for which `failure` holds as failures, instead of the default ones. Of an [exhausted](Kind::Exhausted) error it is shown the
-    /// last cause; it is not asked about [`Kind::Rejected`], [`Kind::Cancelled`] and [`Kind::Invalid`], which never
-    /// are. Errors that `?` has converted are not transient and so no failures by default: `when(|_| true)` makes
-    /// them so.
+    /// Takes the errors for which `failure` holds as failures, instead of the default ones. Of an
+    /// [exhausted](Kind::Exhausted) error it is shown the last cause; it is not asked about [`Kind::Rejected`],
+    /// [`Kind::Cancelled`] and [`Kind::Invalid`], which never are. Errors that `?` has converted are not transient and
+    /// so no failures by default: `when(|_| true)` makes them so.
+    ///
+    /// # Panics
+    /// If it has been cloned: clones share their state.
+    #[track_caller]
     pub fn when(self, failure: impl Fn(&Error) -> bool + Send + Sync + 'static) -> Self {
-        Breaker::with(self.0.rules.clone(), Some(Arc::new(failure)), self.0.dropped)
+        self.edit(|shared| shared.when = Some(Arc::new(failure)))
     }
 
     /// Counts calls that are dropped before they end as failures, probes included: for calls that nothing but a
     /// deadline further out ever ends.
+    ///
+    /// # Panics
+    /// If it has been cloned: clones share their state.
+    #[track_caller]
     pub fn counting_dropped(self) -> Self {
-        Breaker::with(self.0.rules.clone(), self.0.when.clone(), true)
+        self.edit(|shared| shared.dropped = true)
     }
 
     /// Whether it lets every call through.
@@ -214,9 +243,9 @@ impl Breaker {
         self.0.switch.phase() == Phase::Closed
     }
 
-    /// Closes it and forgets what it has counted.
-    pub fn reset(&self) {
-        self.0.switch.reset();
+    /// Closes it and forgets what it has counted. If it was not closed, those who listen to `cx` hear that it is.
+    pub fn reset(&self, cx: &Context) {
+        refusal::report(self.0.switch.reset(), cx, || None);
     }
 
     /// Counts an outcome of something that it was not asked about.

@@ -85,25 +85,33 @@ impl RetryBudget {
         RetryBudget::of(Terms { share: share_in_parts(share), reserve: 0, burst }, burst)
     }
 
-    /// So many attempts in each second besides, however few calls there are. The default is 0. The result
-    /// is a budget of its own: set it before cloning.
+    /// So many attempts in each second besides, however few calls there are. The default is 0.
     ///
     /// # Panics
-    /// If `per_second` is negative or more than a million.
+    /// If `per_second` is negative or more than a million, or if it has been cloned: clones share the bucket.
+    #[track_caller]
     pub fn reserve(self, per_second: f64) -> Self {
         assert!((0.0..=1e6).contains(&per_second), "a reserve lies between 0 and a million a second");
-        RetryBudget::of(Terms { reserve: in_parts(per_second), ..self.0.terms }, self.0.terms.burst)
+        self.edit(|terms| terms.reserve = in_parts(per_second))
     }
 
     /// How many attempts a quiet time can save up, and how many there are to begin with. The default is 100.
-    /// The result is a budget of its own: set it before cloning.
     ///
     /// # Panics
-    /// If `attempts` is 0.
+    /// If `attempts` is 0, or if it has been cloned: clones share the bucket.
+    #[track_caller]
     pub fn burst(self, attempts: u32) -> Self {
         assert!(attempts > 0, "a budget with a burst of 0 could never hold a whole attempt: use `Retry::never`");
-        let burst = u64::from(attempts) * PARTS;
-        RetryBudget::of(Terms { burst, ..self.0.terms }, burst)
+        self.edit(|terms| terms.burst = u64::from(attempts) * PARTS)
+    }
+
+    /// Changes the terms. Were it done on one of several clones, that one would part from the others unseen.
+    #[track_caller]
+    fn edit(mut self, change: impl FnOnce(&mut Terms)) -> Self {
+        let bucket = Arc::get_mut(&mut self.0);
+        let bucket = bucket.expect("configure a `RetryBudget` before it is cloned: clones share its state");
+        change(&mut bucket.terms);
+        RetryBudget::of(bucket.terms, bucket.terms.burst)
     }
 
     /// The budget of a hedge alone: the first call may be hedged whatever the share, and few second copies

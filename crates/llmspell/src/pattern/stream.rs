@@ -231,9 +231,12 @@ impl<S: Step> Streaming<S> {
     /// Stops pulling from the source once the breaker opens, and delivers what is in flight; [`Streaming::stopped`]
     /// then says why. Every outcome counts for the breaker, its last error if it was retried.
     ///
+    /// Use another breaker than one [around the step](Step::breaker): such a one would count each call twice, there and
+    /// as the outcome of its item.
+    ///
     /// With [`Breaker::storms`], a run of a million records ends when credentials or money are missing, not after a
     /// million failures. A stream that has stopped does not go on when the breaker half-opens; to refuse calls for a
-    /// while, put a breaker [around the step](Step::breaker).
+    /// while, put a breaker around the step.
     ///
     /// ```
     /// use llmspell::{Breaker, Context, Error, Kind, Step, step};

@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use llmspell::{
-    Breaker, Context, Error, Fact, Guarded, Hedge, Kind, Policy, RefusedBy, Retry, Step, race, step, value,
+    Breaker, Context, Error, Event, Fact, Guarded, Hedge, Kind, Policy, RefusedBy, Retry, Step, race, step, value,
 };
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -371,15 +371,33 @@ async fn what_is_older_than_the_window_is_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clones_share_their_state_and_settings_begin_anew() {
+async fn clones_share_their_state() {
     let breaker = touchy();
     let (read, write) = (told().breaker(breaker.clone()), told().breaker(breaker.clone()));
     fail(&read, 1).await;
     fail(&write, 1).await;
     assert!(!breaker.is_closed());
-    assert!(breaker.clone().probes(2).is_closed());
-    breaker.reset();
+    breaker.reset(&Context::new());
     assert_eq!(read.run(Ok(1), &Context::new()).await.unwrap(), 1);
+}
+
+#[test]
+#[should_panic(expected = "configure a `Breaker` before it is cloned")]
+fn a_clone_cannot_have_settings_of_its_own() {
+    let breaker = touchy();
+    let _step = told().breaker(breaker.clone());
+    let _ = breaker.probes(2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_is_told_to_whoever_asks_for_it() {
+    let breaker = touchy();
+    let (step, cx) = (told().breaker(breaker.clone()), Context::recording());
+    breaker.reset(&cx);
+    assert_eq!(cx.events(), [], "it was closed");
+    fail(&step, 2).await;
+    breaker.reset(&cx);
+    assert!(matches!(cx.events()[..], [Event { fact: Fact::BreakerClosed { step: None, .. }, .. }]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -416,7 +434,7 @@ async fn one_that_stays_open_is_not_waited_for() {
     let error = step.clone().retry(Retry::exponential()).run(Ok(1), &Context::new()).await.unwrap_err();
     assert_eq!((error.kind(), error.retry_after(), error.attempts()), (Kind::Rejected, None, 1));
     assert_eq!((error.is_transient(), started.elapsed()), (false, ms(0)));
-    breaker.reset();
+    breaker.reset(&Context::new());
     assert_eq!(step.run(Ok(1), &Context::new()).await.unwrap(), 1);
 }
 

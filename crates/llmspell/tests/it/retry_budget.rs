@@ -84,6 +84,14 @@ async fn a_refusal_says_which_budget_it_was() {
     assert_eq!(refusals(&cx), [NoRetry::Attempts, NoRetry::NestedRetries]);
 }
 
+#[tokio::test]
+#[should_panic(expected = "configure a `RetryBudget` before it is cloned")]
+async fn a_clone_cannot_have_terms_of_its_own() {
+    let budget = RetryBudget::share(0.1);
+    let _retry = Retry::exponential().retry_budget(budget.clone());
+    let _ = budget.reserve(1.0);
+}
+
 /// However retries and hedges are nested, a call is one call.
 #[tokio::test(start_paused = true)]
 async fn a_call_puts_in_its_share_once() {

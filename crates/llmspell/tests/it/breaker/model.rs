@@ -171,7 +171,10 @@ async fn compare(case: Case) {
         .max_open(ms(MAX_OPEN))
         .probes(case.probes)
         .without_jitter();
-    let breaker = case.in_a_row.map_or(breaker.clone(), |row| breaker.in_a_row(row));
+    let breaker = match case.in_a_row {
+        Some(failures) => breaker.in_a_row(failures),
+        None => breaker,
+    };
     let breaker = if case.counting_dropped { breaker.counting_dropped() } else { breaker };
     let waits = step(|answer: oneshot::Receiver<Answer>, _| async move { answer.await? });
     let (guarded, cx) = (waits.breaker(breaker.clone()), Context::new());
@@ -212,7 +215,7 @@ async fn compare(case: Case) {
                 model.now += time;
             }
             Op::Reset => {
-                breaker.reset();
+                breaker.reset(&Context::new());
                 model.close();
             }
         }

@@ -128,7 +128,7 @@ async fn streams_can_share_one_and_begin_again_once_it_is_reset() {
     assert!(third.next().await.is_none());
     assert!(third.stopped().is_some());
     assert_eq!(third.pulled(), 0, "it takes nothing");
-    storm.reset();
+    storm.reset(&Context::new());
     let again = paid_until(usize::MAX, &Watch::default()).stream(0..10, &Context::new()).breaker(storm);
     assert_eq!(again.try_collect().await.unwrap().len(), 10);
 }
