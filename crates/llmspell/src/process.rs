@@ -101,6 +101,9 @@ impl Command<'_> {
     ///
     /// # Errors
     /// [`Kind::Failed`](crate::Kind::Failed) if the program cannot be started or writes too much.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with input, output and timers (`enable_all`).
     pub async fn output(self) -> Result<Output> {
         self.cx.check_deadline()?;
         let Command { cx, process, stdin, max_bytes, grace } = self;
@@ -173,15 +176,16 @@ impl Running {
 
 /// Waits for the program, then ends what it has left behind: nothing outlives the call.
 async fn ended(child: &mut Child, group: Group, custody: &mut Option<Custody>) -> Result<ExitStatus> {
-    let status = child.wait().await?;
+    group.ended(child).await?;
     group.kill();
+    let status = child.wait().await?;
     *custody = None;
     Ok(status)
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let (Some(custody), Some(mut child)) = (self.custody.take(), self.child.take()) else { return };
+        let (Some(custody), Some(child)) = (self.custody.take(), self.child.take()) else { return };
         let (group, grace) = (self.group, self.grace);
         if grace.is_zero() {
             group.kill();
@@ -189,36 +193,45 @@ impl Drop for Running {
             group.ask_to_end();
         }
         let (_, output, errors) = std::mem::take(&mut self.pipes);
-        let reap = async move {
+        let rest = Rest { group: Some(group), child };
+        in_background(async move {
             let _custody = custody;
-            // Whatever becomes of this task: the runtime may go away within the grace.
-            let _last = KillOnDrop(group);
+            let mut rest = rest;
             {
                 // Whatever it says on the way is read: a pipe without a reader would kill it.
                 let (mut output, mut errors) = (pin!(drain(output)), pin!(drain(errors)));
-                let mut ended = pin!(child.wait());
+                let mut ended = pin!(group.ended(&mut rest.child));
                 let leave = poll_fn(|task| {
                     let _ = (output.as_mut().poll(task), errors.as_mut().poll(task));
                     ended.as_mut().poll(task)
                 });
-                if within(after(Instant::now(), grace), leave).await.is_none() {
-                    group.kill();
-                    let _ = ended.await;
-                }
+                within(after(Instant::now(), grace), leave).await;
             }
-        };
-        if !in_background(reap) {
+            rest.kill();
+            let _ = rest.child.wait().await;
+        });
+    }
+}
+
+/// A program that nobody waits for any more. Wherever it is dropped, its group is ended first: the runtime may go away
+/// within the grace, or be gone already.
+struct Rest {
+    /// `None` once it has been killed.
+    group: Option<Group>,
+    child: Child,
+}
+
+impl Rest {
+    fn kill(&mut self) {
+        if let Some(group) = self.group.take() {
             group.kill();
         }
     }
 }
 
-/// Ends what is left of a group.
-struct KillOnDrop(Group);
-
-impl Drop for KillOnDrop {
+impl Drop for Rest {
     fn drop(&mut self) {
-        self.0.kill();
+        self.kill();
     }
 }
 

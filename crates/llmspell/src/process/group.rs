@@ -1,8 +1,15 @@
 //! A program and everything that it started.
 
+use std::io;
+#[cfg(unix)]
+use std::time::Duration;
+
 use tokio::process::Child;
 
 /// The process group of a program.
+///
+/// It is known by the number of its leader, which is given away once the leader is reaped and no member is left. So a
+/// group is signalled only while its leader is not reaped, be it dead: what gets the signal is this group or nobody.
 ///
 /// A descendant that leaves the group (`setsid`) is out of reach, as it is for a shell. Where there are no
 /// groups, only the program itself is ended, by `kill_on_drop`.
@@ -11,6 +18,10 @@ pub(super) struct Group {
     #[cfg(unix)]
     leader: Option<rustix::process::Pid>,
 }
+
+/// How often a program is looked for if no signal tells of its end.
+#[cfg(unix)]
+const LOOK: Duration = Duration::from_secs(1);
 
 #[cfg(unix)]
 impl Group {
@@ -24,8 +35,34 @@ impl Group {
         Group { leader: id.and_then(rustix::process::Pid::from_raw) }
     }
 
-    /// Kills every member. The number of a group is not given away while it has members; when it has none, there is
-    /// nobody to kill, and the next process to get that number would have to be a group leader within microseconds.
+    /// Completes when the leader has ended, and leaves it to be reaped.
+    #[cfg(not(any(target_os = "cygwin", target_os = "openbsd", target_os = "redox")))]
+    pub(super) async fn ended(self, child: &mut Child) -> io::Result<()> {
+        use rustix::process::{WaitId, WaitIdOptions, waitid};
+        use tokio::signal::unix::{SignalKind, signal};
+        use tokio::time::Instant;
+
+        use crate::executor::{after, within};
+
+        let Some(leader) = self.leader else { return child.wait().await.map(drop) };
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        // Before the first look, so that no end is missed.
+        let mut ends = signal(SignalKind::child())?;
+        // An error says that somebody else has reaped it.
+        while matches!(waitid(WaitId::Pid(leader), look), Ok(None)) {
+            // Other code in this process may have taken the signal for itself.
+            within(after(Instant::now(), LOOK), ends.recv()).await;
+        }
+        Ok(())
+    }
+
+    /// The same where an end cannot be seen without reaping.
+    #[cfg(any(target_os = "cygwin", target_os = "openbsd", target_os = "redox"))]
+    pub(super) async fn ended(self, child: &mut Child) -> io::Result<()> {
+        child.wait().await.map(drop)
+    }
+
+    /// Kills every member.
     pub(super) fn kill(self) {
         self.signal(rustix::process::Signal::KILL);
     }
@@ -49,6 +86,10 @@ impl Group {
 
     pub(super) fn of(_: &Child) -> Self {
         Group {}
+    }
+
+    pub(super) async fn ended(self, child: &mut Child) -> io::Result<()> {
+        child.wait().await.map(drop)
     }
 
     pub(super) fn kill(self) {}

@@ -119,3 +119,15 @@ async fn nothing_is_started_once_the_time_is_up() {
     assert_eq!(call.run((), &cx).await.unwrap_err().kind(), Kind::Timeout);
     assert!(!file.exists());
 }
+
+#[tokio::test]
+async fn what_programs_leave_behind_ends_with_them_however_many_end_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let calls = script("sleep 60 & echo $!", folder.path(), Duration::ZERO);
+    let outputs = calls.stream([(); 100], &Context::new()).limit(50).try_collect().await.unwrap();
+    assert_eq!(outputs.len(), 100);
+    for pid in outputs {
+        let pid = String::from_utf8(pid).unwrap();
+        until(|| !runs(pid.trim())).await;
+    }
+}
