@@ -13,8 +13,9 @@
 //! flight.
 //!
 //! Items run on tasks of their own, so they make progress while the consumer is busy, and the consumer may
-//! share any lock with them. (A consumer that computes for long without an `await` may keep one item from its
-//! start: tokio keeps the task that was woken last for the thread that woke it.) The source is polled by the consumer; that is what backpressure means.
+//! share any lock with them. A consumer that is slow gives way once after it has admitted something, or else it would
+//! keep that from its start: tokio keeps the task that was woken last for the thread that woke it. (That a consumer has
+//! turned slow is noticed within eight outcomes.) The source is polled by the consumer; that is what backpressure means.
 //!
 //! ```
 //! use llmspell::{Context, Step, step};
