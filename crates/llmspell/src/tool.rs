@@ -88,6 +88,12 @@ pub enum Concurrency {
     Keyed(String),
 }
 
+impl Concurrency {
+    fn is_parallel(&self) -> bool {
+        *self == Concurrency::Parallel
+    }
+}
+
 /// What a caller needs to know of a tool, in the form in which models are told.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -101,6 +107,7 @@ pub struct ToolSpec {
     /// What it may do.
     pub security: Security,
     /// Which of its calls may run at the same time.
+    #[serde(skip_serializing_if = "Concurrency::is_parallel")]
     pub concurrency: Concurrency,
 }
 
