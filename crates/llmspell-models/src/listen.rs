@@ -1,0 +1,308 @@
+//! From the events below to ours.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use genai::chat::{ChatFrameSink, ChatStreamEvent, FrameCtx, RawFrameRef, StopReason, StreamEnd, ToolCall};
+use llmspell::Usage;
+use llmspell::model::{Finish, ModelEvent, ToolCallDelta};
+use serde_json::Value;
+
+use crate::kept::Kept;
+use crate::provider::Wire;
+
+/// What the frames tell that genai does not hand on.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    wire: Wire,
+    first: OnceLock<First>,
+    failure: Mutex<Option<Value>>,
+}
+
+#[derive(Debug, Default)]
+struct First {
+    model: Option<String>,
+    id: Option<String>,
+    /// Why Gemini answers to the prompt with nothing.
+    block_reason: Option<String>,
+}
+
+impl Frames {
+    pub(crate) fn new(wire: Wire) -> Arc<Self> {
+        Arc::new(Frames { wire, first: OnceLock::new(), failure: Mutex::new(None) })
+    }
+
+    /// An error in a frame of Ollama's, which genai passes over.
+    pub(crate) fn failure(&self) -> Option<Value> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Why the prompt was refused, if it was.
+    pub(crate) fn block_reason(&self) -> Option<&str> {
+        self.first.get()?.block_reason.as_deref()
+    }
+}
+
+impl ChatFrameSink for Frames {
+    fn on_frame(&self, _: &FrameCtx, frame: RawFrameRef<'_>) {
+        if self.first.get().is_none() {
+            let json = frame.json().unwrap_or_default();
+            let text =
+                |places: &[&str]| places.iter().find_map(|place| Some(json.pointer(place)?.as_str()?.to_owned()));
+            let _ = self.first.set(First {
+                model: text(&["/model", "/message/model", "/modelVersion"]),
+                id: text(&["/id", "/message/id", "/responseId"]),
+                block_reason: text(&["/promptFeedback/blockReason"]),
+            });
+        }
+        if self.wire == Wire::Ollama && frame.data.trim_start().starts_with("{\"error\"") {
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = frame.json();
+        }
+    }
+}
+
+/// A reply while it comes in.
+pub(crate) struct Listener {
+    wire: Wire,
+    provider: String,
+    frames: Arc<Frames>,
+    has_started: bool,
+    has_thought: bool,
+    calls: Vec<Heard>,
+    /// Signatures that came by themselves; some are those of calls.
+    signatures: Vec<String>,
+}
+
+/// A call of a tool as far as it has been heard.
+struct Heard {
+    id: String,
+    name: String,
+    /// How many bytes of its arguments have been passed on.
+    passed: usize,
+    signature: Option<String>,
+}
+
+impl Listener {
+    pub(crate) fn new(wire: Wire, provider: &str, frames: Arc<Frames>) -> Self {
+        Listener {
+            wire,
+            provider: provider.to_owned(),
+            frames,
+            has_started: false,
+            has_thought: false,
+            calls: Vec::new(),
+            signatures: Vec::new(),
+        }
+    }
+
+    /// Says who answers, once, as soon as anything has come.
+    pub(crate) fn started(&mut self) -> Option<ModelEvent> {
+        let first = self.frames.first.get()?;
+        let is_first = !std::mem::replace(&mut self.has_started, true);
+        is_first.then(|| ModelEvent::Started { model: first.model.clone(), request_id: first.id.clone() })
+    }
+
+    /// The name of the request, if it is known.
+    pub(crate) fn request_id(&self) -> Option<String> {
+        self.frames.first.get()?.id.clone()
+    }
+
+    /// What one event comes to.
+    pub(crate) fn hear(&mut self, event: ChatStreamEvent) -> Option<ModelEvent> {
+        match event {
+            // The one comes before anything is sent, the other is for `end`.
+            ChatStreamEvent::Start | ChatStreamEvent::End(_) => None,
+            ChatStreamEvent::Chunk(chunk) => Some(ModelEvent::Text(chunk.content)),
+            ChatStreamEvent::ReasoningChunk(chunk) => {
+                self.has_thought = true;
+                Some(ModelEvent::Reasoning(chunk.content))
+            }
+            ChatStreamEvent::ThoughtSignatureChunk(chunk) => {
+                if self.wire == Wire::Gemini {
+                    self.signatures.push(chunk.content);
+                }
+                Some(ModelEvent::Alive)
+            }
+            ChatStreamEvent::ToolCallChunk(chunk) => self.call(chunk.tool_call).map(ModelEvent::ToolCall),
+            ChatStreamEvent::Heartbeat => Some(ModelEvent::Alive),
+        }
+    }
+
+    /// The last events of a reply; `None` if it ended without a reason, which is no end.
+    pub(crate) fn end(&mut self, end: StreamEnd) -> Option<Vec<ModelEvent>> {
+        let finish = match end.captured_stop_reason? {
+            // Some say so although they wait for tools.
+            StopReason::Completed(_) | StopReason::StopSequence(_) if !self.calls.is_empty() => Finish::ToolCalls,
+            StopReason::Completed(_) | StopReason::StopSequence(_) => Finish::Stop,
+            StopReason::ToolCall(_) => Finish::ToolCalls,
+            StopReason::MaxTokens(_) => Finish::Length,
+            StopReason::ContentFilter(_) => Finish::ContentFilter,
+            StopReason::Other(reason) => Finish::Other(reason),
+        };
+        let mut events = Vec::new();
+        if finish != Finish::Length {
+            events.extend(self.empty_arguments());
+        }
+        events.extend(self.kept(end.captured_content).into_iter().map(|kept| ModelEvent::Opaque(kept.into_value())));
+        if let Some(usage) = end.captured_usage {
+            let count = |tokens: Option<i32>| tokens.and_then(|tokens| u64::try_from(tokens).ok()).unwrap_or_default();
+            let usage = Usage::new(count(usage.prompt_tokens), count(usage.completion_tokens));
+            if !usage.is_zero() {
+                events.push(ModelEvent::Usage(usage));
+            }
+        }
+        events.push(ModelEvent::Finish(finish));
+        Some(events)
+    }
+
+    /// Calls without arguments have none at all on some wires; JSON they are to be.
+    fn empty_arguments(&self) -> impl Iterator<Item = ModelEvent> {
+        let empty = self.calls.iter().enumerate().filter(|(_, call)| call.passed == 0);
+        empty.map(|(index, _)| {
+            ModelEvent::ToolCall(ToolCallDelta { index, arguments: "{}".to_owned(), ..ToolCallDelta::default() })
+        })
+    }
+
+    fn kept(&mut self, content: Option<genai::chat::MessageContent>) -> Vec<Kept> {
+        match self.wire {
+            Wire::Anthropic => content.map(Kept::by_anthropic).unwrap_or_default(),
+            Wire::Gemini => {
+                let of_calls: Vec<_> = self.calls.iter().map(|call| call.signature.clone()).collect();
+                let alone = std::mem::take(&mut self.signatures).into_iter();
+                let alone = alone.filter(|signature| !of_calls.iter().flatten().any(|other| other == signature));
+                let mut kept: Vec<_> = alone.map(|signature| Kept::Gemini { signature, call: None }).collect();
+                kept.extend(of_calls.iter().enumerate().filter_map(|(index, signature)| {
+                    Some(Kept::Gemini { signature: signature.clone()?, call: Some(index) })
+                }));
+                kept
+            }
+            Wire::OpenAi if self.has_thought => vec![Kept::OpenAi { provider: self.provider.clone() }],
+            Wire::OpenAi | Wire::Ollama => Vec::new(),
+        }
+    }
+
+    /// What is new in a piece of a call.
+    fn call(&mut self, piece: ToolCall) -> Option<ToolCallDelta> {
+        let arguments = match piece.fn_arguments {
+            Value::Null => String::new(),
+            Value::String(text) if matches!(self.wire, Wire::OpenAi | Wire::Anthropic) => text,
+            other => other.to_string(),
+        };
+        let known = match self.wire {
+            // Every piece is a whole call.
+            Wire::Gemini | Wire::Ollama => None,
+            Wire::Anthropic => self.calls.iter().rposition(|call| call.id == piece.call_id),
+            Wire::OpenAi => self.place(&piece.call_id, &piece.fn_name),
+        };
+        let Some(index) = known else {
+            let index = self.calls.len();
+            // Gemini names no calls; what genai names them is not unique across pieces.
+            let id = match piece.call_id.rsplit_once('#') {
+                Some((stem, _)) if self.wire == Wire::Gemini => format!("{stem}#{index}"),
+                _ => piece.call_id,
+            };
+            let signature = piece.thought_signatures.and_then(|all| all.into_iter().next());
+            self.calls.push(Heard { id: id.clone(), name: piece.fn_name.clone(), passed: arguments.len(), signature });
+            return Some(ToolCallDelta { index, id: Some(id), name: Some(piece.fn_name), arguments });
+        };
+        let call = &mut self.calls[index];
+        let arguments = match self.wire {
+            // Anthropic's pieces repeat all of the arguments so far.
+            Wire::Anthropic => arguments.get(call.passed..).unwrap_or_default().to_owned(),
+            _ => arguments,
+        };
+        call.passed += arguments.len();
+        let name = (call.name.is_empty() && !piece.fn_name.is_empty()).then(|| piece.fn_name.clone());
+        if let Some(name) = &name {
+            call.name.clone_from(name);
+        }
+        if arguments.is_empty() && name.is_none() {
+            return None;
+        }
+        Some(ToolCallDelta { index, id: None, name, arguments })
+    }
+
+    /// Which call a piece of OpenAI's belongs to; `None` if it begins one.
+    ///
+    /// The first piece has a name and an id of its own. The others have neither, and genai calls them after their
+    /// index: `call_1`. (It could put the arguments together itself, but then every piece repeats all of them, and a
+    /// large call takes the square of its length.)
+    fn place(&self, id: &str, name: &str) -> Option<usize> {
+        if (name.is_empty() || !id.is_empty())
+            && let Some(known) = self.calls.iter().rposition(|call| call.id == id)
+        {
+            return Some(known);
+        }
+        if !name.is_empty() || self.calls.is_empty() {
+            return None;
+        }
+        let index = id.strip_prefix("call_").and_then(|index| index.parse::<usize>().ok());
+        let last = self.calls.len() - 1;
+        Some(index.filter(|index| *index <= last).unwrap_or(last))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use genai::chat::ToolChunk;
+
+    fn pieces(wire: Wire, pieces: &[(&str, &str, Value)]) -> Vec<ToolCallDelta> {
+        let mut listener = Listener::new(wire, "p", Frames::new(wire));
+        let mut deltas = Vec::new();
+        for (id, name, arguments) in pieces {
+            let tool_call = ToolCall {
+                call_id: (*id).into(),
+                fn_name: (*name).into(),
+                fn_arguments: arguments.clone(),
+                thought_signatures: None,
+            };
+            let event = ChatStreamEvent::ToolCallChunk(ToolChunk { tool_call });
+            if let Some(ModelEvent::ToolCall(delta)) = listener.hear(event) {
+                deltas.push(delta);
+            }
+        }
+        deltas
+    }
+
+    fn together(deltas: &[ToolCallDelta], index: usize) -> (String, String) {
+        let of_call = || deltas.iter().filter(|delta| delta.index == index);
+        let name = of_call().find_map(|delta| delta.name.clone()).unwrap_or_default();
+        (name, of_call().map(|delta| delta.arguments.as_str()).collect())
+    }
+
+    #[test]
+    fn interleaved_calls_are_told_apart() {
+        let deltas = pieces(
+            Wire::OpenAi,
+            &[
+                ("a1", "get", "".into()),
+                ("b2", "put", "{\"x\"".into()),
+                ("call_0", "", "{\"y\":".into()),
+                ("call_1", "", ":1}".into()),
+                ("call_0", "", "2}".into()),
+            ],
+        );
+        assert_eq!(together(&deltas, 0), ("get".into(), "{\"y\":2}".into()));
+        assert_eq!(together(&deltas, 1), ("put".into(), "{\"x\":1}".into()));
+    }
+
+    #[test]
+    fn calls_without_ids_and_with_repeated_ones_are_told_apart() {
+        let empty_ids = pieces(
+            Wire::OpenAi,
+            &[("", "get", "{".into()), ("", "", "}".into()), ("", "put", "[".into()), ("", "", "]".into())],
+        );
+        assert_eq!(together(&empty_ids, 0).1, "{}");
+        assert_eq!(together(&empty_ids, 1).1, "[]");
+        let repeated = pieces(Wire::OpenAi, &[("a", "get", "{".into()), ("a", "get", "}".into())]);
+        assert_eq!((together(&repeated, 0).1.as_str(), repeated.len()), ("{}", 2));
+    }
+
+    #[test]
+    fn whole_calls_are_calls_of_their_own() {
+        let same = || ("call#get#0", "get", serde_json::json!({ "a": 1 }));
+        let deltas = pieces(Wire::Gemini, &[same(), same()]);
+        let ids: Vec<_> = deltas.iter().filter_map(|delta| delta.id.as_deref()).collect();
+        assert_eq!(ids, ["call#get#0", "call#get#1"]);
+    }
+}
