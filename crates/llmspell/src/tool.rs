@@ -91,7 +91,7 @@ pub struct Tool<S> {
     step: Named<S>,
 }
 
-/// A tool from JSON to JSON; made by [`Tool::erase`].
+/// A tool from JSON to JSON; made by [`Tool::erase`], or by [`ErasedTool::described`] where there are no types.
 pub type ErasedTool = Tool<BoxStep<Value, Value>>;
 
 impl<A, F, Fut, O> Tool<FnStep<F, A, Fut>>
@@ -152,6 +152,35 @@ where
             step: Named::new(Erased(self.step.into_inner()).boxed(), Arc::from(self.spec.name.as_str())),
             spec: self.spec,
         }
+    }
+}
+
+impl ErasedTool {
+    /// Makes a tool of a step from JSON to JSON whose arguments nobody has a type for: they are described by the
+    /// JSON Schema `parameters`, as somebody else wrote it down, such as a server. Checking them is up to the step.
+    ///
+    /// ```
+    /// use llmspell::{step, tool::ErasedTool};
+    /// use serde_json::{Value, json};
+    ///
+    /// let parameters = json!({ "type": "object", "properties": { "text": { "type": "string" } } });
+    /// let echo = step(|arguments: Value, _| async move { Ok(arguments["text"].clone()) });
+    /// let echo = ErasedTool::described("echo", "Says it again.", parameters, echo);
+    /// assert_eq!(echo.spec().parameters["type"], "object");
+    /// ```
+    pub fn described(
+        name: &str,
+        description: &str,
+        parameters: Value,
+        step: impl Step<In = Value, Out = Value>,
+    ) -> ErasedTool {
+        let spec = ToolSpec {
+            name: name.to_owned(),
+            description: description.to_owned(),
+            parameters,
+            security: Security::Safe,
+        };
+        Tool { spec: Arc::new(spec), step: Named::new(step.boxed(), Arc::from(name)) }
     }
 }
 
