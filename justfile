@@ -15,6 +15,10 @@ bench *groups:
 peers-bench *tasks:
     bash bench/peers/run {{tasks}}
 
+# MCP's official servers, clients and conformance suite against ours: downloads 400 MB, writes tests/peers/mcp/RESULT.md.
+peers-mcp:
+    bash tests/peers/mcp/run.sh
+
 # The hazards by hand and with LLMSpell; words choose some, `--runtime current` the scheduler.
 hazards *args:
     cargo run --quiet -p hazards -- {{args}}

@@ -1,0 +1,8 @@
+//! Partial output on its way through MCP.
+
+/// Where a progress notification carries the chunk that the tool emitted, so that it arrives as it was.
+pub(crate) const CHUNK: &str = "llmspell/chunk";
+
+/// The code of the error that says that the server has too much to do. MCP has none; this one is of the range that
+/// JSON-RPC leaves to servers, and reminds of HTTP's 429.
+pub(crate) const OVERLOADED: i32 = -32029;

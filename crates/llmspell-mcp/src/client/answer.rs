@@ -1,0 +1,180 @@
+//! What servers answer, as values and errors of ours.
+
+use std::time::{Duration, SystemTime};
+
+use llmspell::{Error, Kind, Result};
+use rmcp::ErrorData;
+use rmcp::model::{CallToolResult, ContentBlock, ErrorCode, ServerResult};
+use rmcp::service::{ClientInitializeError, ServiceError};
+use rmcp::transport::DynamicTransportError;
+use rmcp::transport::streamable_http_client::StreamableHttpError;
+use serde_json::{Value, json};
+
+use super::link::may_have_happened;
+use crate::chunk::OVERLOADED;
+
+/// The value that a tool gives: structured content, or text, or whatever it is.
+pub(crate) fn value(result: ServerResult, tool: &str) -> Result<Value> {
+    let result = match result {
+        ServerResult::CallToolResult(result) => result,
+        ServerResult::CreateTaskResult(_) => {
+            return Err(Error::failed(format!(
+                "the tool `{tool}` runs only as a task of MCP, which this client does not offer"
+            )));
+        }
+        ServerResult::InputRequiredResult(_) => {
+            return Err(Error::failed(format!(
+                "the tool `{tool}` asks for more input, which this client does not offer"
+            )));
+        }
+        _ => return Err(Error::failed(format!("the answer to `{tool}` is none to a call of a tool"))),
+    };
+    if result.is_error == Some(true) {
+        let text = text(&result).or_else(|| result.structured_content.map(|value| value.to_string()));
+        return Err(Error::failed(text.unwrap_or_else(|| format!("the tool `{tool}` failed and did not say why"))));
+    }
+    if let Some(structured) = result.structured_content {
+        return Ok(structured);
+    }
+    if let Some(text) = text(&result) {
+        return Ok(Value::String(text));
+    }
+    Ok(json!({ "content": result.content }))
+}
+
+/// The text of an answer; `None` if it has anything else. Several pieces stand in lines of their own.
+fn text(result: &CallToolResult) -> Option<String> {
+    let pieces: Option<Vec<&str>> = result
+        .content
+        .iter()
+        .map(|block| match block {
+            ContentBlock::Text(text) => Some(text.text.as_str()),
+            _ => None,
+        })
+        .collect();
+    pieces.filter(|pieces| !pieces.is_empty()).map(|pieces| pieces.join("\n"))
+}
+
+/// The error of a call that the server, or the way to it, answered with one.
+pub(crate) fn failure(error: &ServiceError, place: &str, idempotent: bool) -> Error {
+    match error {
+        ServiceError::McpError(error) => refused(error),
+        ServiceError::TransportSend(error) => {
+            transport(error, place).unwrap_or_else(|| may_have_happened(place, idempotent))
+        }
+        ServiceError::TransportClosed => may_have_happened(place, idempotent),
+        other => Error::failed(format!("the MCP server `{place}` answered what was not asked: {other}")),
+    }
+}
+
+/// What a server answers by an error of the protocol, and not of the tool.
+fn refused(error: &ErrorData) -> Error {
+    let message = error.message.to_string();
+    match error.code {
+        ErrorCode::INVALID_PARAMS | ErrorCode::METHOD_NOT_FOUND | ErrorCode::INVALID_REQUEST => Error::invalid(message),
+        ErrorCode(OVERLOADED) => {
+            let wait = error.data.as_ref().and_then(|data| data["retryAfterMs"].as_u64());
+            let overloaded = Error::overloaded(message);
+            match wait {
+                Some(wait) => overloaded.with_retry_after(Duration::from_millis(wait)),
+                None => overloaded,
+            }
+        }
+        _ => Error::failed(message),
+    }
+}
+
+type HttpError = StreamableHttpError<reqwest::Error>;
+
+fn http(error: &DynamicTransportError) -> Option<&HttpError> {
+    error.error.downcast_ref()
+}
+
+/// Whether the request never left, because nobody was there to take it.
+pub(crate) fn is_unreachable(error: &ServiceError) -> bool {
+    let ServiceError::TransportSend(error) = error else { return false };
+    matches!(http(error), Some(StreamableHttpError::Client(error)) if error.is_connect())
+}
+
+/// Whether the connection has had its day.
+pub(crate) fn is_of_transport(error: &ServiceError) -> bool {
+    match error {
+        ServiceError::TransportClosed => true,
+        ServiceError::TransportSend(error) => !matches!(
+            http(error),
+            Some(
+                StreamableHttpError::HttpStatus(_)
+                    | StreamableHttpError::AuthRequired(_)
+                    | StreamableHttpError::InsufficientScope(_)
+            )
+        ),
+        _ => false,
+    }
+}
+
+/// The error that a server of HTTP has given for certain; `None` if nobody knows what became of the call. Addresses are not
+/// shown, for they may hold secrets.
+fn transport(error: &DynamicTransportError, place: &str) -> Option<Error> {
+    Some(match http(error)? {
+        StreamableHttpError::HttpStatus(status) => {
+            let message = format!("the MCP server `{place}` answered HTTP {}", status.status);
+            let error = match status.status {
+                429 | 503 | 529 => Error::overloaded(message),
+                // The server or a gateway before it broke off: the call may have happened.
+                _ => Error::failed(format!("{message}; the call may have happened")),
+            };
+            match status.retry_after.as_deref().and_then(wait) {
+                Some(wait) if error.kind() == Kind::Overloaded => error.with_retry_after(wait),
+                _ => error,
+            }
+        }
+        StreamableHttpError::AuthRequired(_) => denied(place, 401),
+        StreamableHttpError::InsufficientScope(_) => denied(place, 403),
+        StreamableHttpError::UnexpectedServerResponse(response) if response.starts_with("HTTP 4") => {
+            Error::failed(format!("the MCP server `{place}` refused the request: {}", first_line(response)))
+        }
+        _ => return None,
+    })
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+fn denied(place: &str, status: u16) -> Error {
+    Error::denied(format!("the MCP server `{place}` wants other credentials (HTTP {status})"))
+        .with_hint("set the bearer token with `token`")
+}
+
+/// The time that `Retry-After` names, in seconds or as a date.
+fn wait(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text.trim()).ok()?;
+    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+/// The error of a connection that did not come about; `said` is the end of what the server wrote to its standard error.
+pub(crate) fn handshake(error: &ClientInitializeError, said: Option<String>, place: &str) -> Error {
+    let made = match error {
+        ClientInitializeError::TransportError { error, .. } => match http(error) {
+            Some(StreamableHttpError::Client(_)) => {
+                Error::failed(format!("the MCP server `{place}` cannot be reached")).transient()
+            }
+            _ => transport(error, place)
+                .unwrap_or_else(|| Error::failed(format!("the MCP server `{place}` does not speak streamable HTTP"))),
+        },
+        ClientInitializeError::ConnectionClosed(_) => {
+            Error::failed(format!("the MCP server `{place}` ended before the handshake was over"))
+        }
+        ClientInitializeError::JsonRpcError(error) => {
+            Error::failed(format!("the MCP server `{place}` refused the handshake: {}", error.message))
+        }
+        other => Error::failed(format!("the handshake with the MCP server `{place}` failed: {other}")),
+    };
+    match said {
+        Some(said) => Error::new(made.kind(), format!("{}; it said: {said}", made.message())),
+        None => made,
+    }
+}

@@ -1,0 +1,204 @@
+//! A server that runs as a child process: started with a clean environment, ended with everything it started.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::pin::pin;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use llmspell::{Error, Result};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::time::timeout;
+
+/// What a program can hardly do without; nothing else is handed on. The list of the SDKs of MCP, and where temporary
+/// files and locales are.
+const INHERITED: &[&str] = &[
+    "HOME",
+    "LANG",
+    "LOGNAME",
+    "PATH",
+    "SHELL",
+    "TERM",
+    "TMPDIR",
+    "USER", // unix
+    "APPDATA",
+    "LOCALAPPDATA",
+    "PROGRAMDATA",
+    "SYSTEMDRIVE",
+    "SYSTEMROOT",
+    "TEMP",
+    "USERNAME",
+    "USERPROFILE",
+];
+
+/// How much of what a server last wrote to its standard error is kept.
+const TAIL: usize = 2048;
+
+/// How to start a server.
+#[derive(Clone)]
+pub(crate) struct Program {
+    pub(crate) program: OsString,
+    pub(crate) arguments: Vec<OsString>,
+    pub(crate) environment: BTreeMap<OsString, OsString>,
+    pub(crate) inherited: Vec<OsString>,
+    pub(crate) folder: Option<PathBuf>,
+    /// How long it may take to end in good order, after its input has ended and again after SIGTERM.
+    pub(crate) grace: Duration,
+}
+
+/// A server that runs. Dropping it kills its whole group.
+pub(crate) struct Process {
+    child: Child,
+    group: Group,
+    grace: Duration,
+    said: Said,
+}
+
+impl Program {
+    pub(crate) fn name(&self) -> String {
+        self.program.to_string_lossy().into_owned()
+    }
+
+    pub(crate) fn start(&self) -> Result<(Process, ChildStdout, ChildStdin)> {
+        let mut command = std::process::Command::new(&self.program);
+        command.args(&self.arguments).env_clear();
+        let inherited = INHERITED.iter().map(OsStr::new).chain(self.inherited.iter().map(OsString::as_os_str));
+        command.envs(inherited.filter_map(|key| Some((key, std::env::var_os(key)?))));
+        command.envs(&self.environment);
+        if let Some(folder) = &self.folder {
+            command.current_dir(folder);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Group::lead(&mut command);
+        let mut command = tokio::process::Command::from(command);
+        command.kill_on_drop(true);
+        let name = self.name();
+        let mut child = command.spawn().map_err(|error| {
+            Error::failed(format!("cannot start the MCP server `{name}`: {error}"))
+                .with_source(error)
+                .with_hint("is it installed, and in the PATH?")
+        })?;
+        let group = Group::of(&child);
+        let missing = || Error::failed("the child has no pipes");
+        let output = child.stdout.take().ok_or_else(missing)?;
+        let input = child.stdin.take().ok_or_else(missing)?;
+        let errors = child.stderr.take().ok_or_else(missing)?;
+        let secrets = self.environment.values().map(|value| value.to_string_lossy().into_owned());
+        let said = Said { tail: Arc::default(), secrets: secrets.filter(|value| value.len() >= 4).collect() };
+        // Read for as long as anybody has the other end, so that a chatty server is not stopped by a full pipe.
+        crate::background::spawn(listen(errors, said.tail.clone()));
+        Ok((Process { child, group, grace: self.grace, said }, output, input))
+    }
+}
+
+async fn listen(mut errors: impl AsyncRead + Unpin, tail: Arc<Mutex<Vec<u8>>>) {
+    let mut bytes = [0; 1024];
+    while let Ok(read @ 1..) = errors.read(&mut bytes).await {
+        let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.extend_from_slice(&bytes[..read]);
+        let surplus = tail.len().saturating_sub(TAIL);
+        tail.drain(..surplus);
+    }
+}
+
+/// The end of what a server wrote to its standard error, without the values that it was given in its environment.
+#[derive(Clone)]
+pub(crate) struct Said {
+    tail: Arc<Mutex<Vec<u8>>>,
+    secrets: Vec<String>,
+}
+
+impl Said {
+    pub(crate) fn text(&self) -> String {
+        let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = String::from_utf8_lossy(&tail).trim().to_owned();
+        for secret in &self.secrets {
+            text = text.replace(secret, "***");
+        }
+        text
+    }
+}
+
+impl Process {
+    pub(crate) fn said(&self) -> Said {
+        self.said.clone()
+    }
+
+    /// The number of the process, while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Waits for the end of a server whose input has ended, then helps; what it has started ends with it.
+    pub(crate) async fn end(mut self) {
+        if timeout(self.grace, self.child.wait()).await.is_err() {
+            self.group.ask_to_end();
+            let _ = timeout(self.grace, self.child.wait()).await;
+        }
+        self.kill().await;
+    }
+
+    /// Kills it, and waits until it is gone.
+    pub(crate) async fn kill(mut self) {
+        self.group.kill();
+        let _ = self.child.start_kill();
+        let wait = pin!(self.child.wait());
+        let _ = wait.await;
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.group.kill();
+    }
+}
+
+/// The process group of a server, as in `Context::command`: a descendant that leaves it (`setsid`) is out of reach.
+#[derive(Clone, Copy)]
+struct Group {
+    #[cfg(unix)]
+    leader: Option<rustix::process::Pid>,
+}
+
+#[cfg(unix)]
+impl Group {
+    fn lead(command: &mut std::process::Command) {
+        std::os::unix::process::CommandExt::process_group(command, 0);
+    }
+
+    fn of(child: &Child) -> Self {
+        let id = child.id().and_then(|id| i32::try_from(id).ok());
+        Group { leader: id.and_then(rustix::process::Pid::from_raw) }
+    }
+
+    fn kill(self) {
+        self.signal(rustix::process::Signal::KILL);
+    }
+
+    fn ask_to_end(self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    fn signal(self, signal: rustix::process::Signal) {
+        if let Some(leader) = self.leader {
+            // The only failure is that nobody is left.
+            let _ = rustix::process::kill_process_group(leader, signal);
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl Group {
+    fn lead(_: &mut std::process::Command) {}
+
+    fn of(_: &Child) -> Self {
+        Group {}
+    }
+
+    fn kill(self) {}
+
+    fn ask_to_end(self) {}
+}

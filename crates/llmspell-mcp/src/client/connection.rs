@@ -1,0 +1,240 @@
+//! One connection to a server, from its handshake to its end.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use llmspell::{Context, Error, Result};
+use rmcp::RoleClient;
+use rmcp::model::{
+    CallToolRequest, CallToolRequestParams, CancelledNotification, CancelledNotificationParam, ClientRequest,
+    RequestId, ServerResult,
+};
+use rmcp::service::{Peer, PeerRequestOptions, RunningService, ServiceError, serve_client};
+use rmcp::transport::Transport;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Me;
+use super::child::{Process, Said};
+use super::ticket::{Desk, Progress, Ticket};
+use super::watched::Watched;
+use crate::background;
+
+/// Progress that waits for a caller who is busy; more than that is left out.
+const PROGRESS: usize = 16;
+
+/// How long the transport may take to close.
+const CLOSE: Duration = Duration::from_secs(2);
+
+/// A connection. Dropping it ends it, in good order and in the background.
+pub(crate) struct Connection {
+    peer: Peer<RoleClient>,
+    desk: Arc<Desk>,
+    pub(crate) process: Option<u32>,
+    /// Dropped when the connection is to end.
+    _open: oneshot::Sender<()>,
+    over: watch::Receiver<bool>,
+}
+
+/// How long calls are held whose callers have left.
+#[derive(Clone, Copy)]
+pub(crate) struct Patience {
+    /// While nothing is known of the server.
+    pub(crate) grace: Duration,
+    /// Once it has answered calls that had been cancelled.
+    pub(crate) heedless: Duration,
+}
+
+/// How a call ended that has no answer.
+pub(crate) enum Unanswered {
+    /// It never got to the peer.
+    NotSent,
+    /// It may have happened.
+    Unknown,
+    /// There is an error to show, and whether the connection is to be used again.
+    Failed(ServiceError),
+}
+
+impl Connection {
+    /// Shakes hands over `transport`.
+    pub(crate) async fn open<T>(
+        transport: T,
+        process: Option<Process>,
+        changes: watch::Sender<u64>,
+        patience: Patience,
+    ) -> Result<Connection, (rmcp::service::ClientInitializeError, Option<Said>)>
+    where
+        T: Transport<RoleClient> + 'static,
+    {
+        let desk = Arc::new(Desk::default());
+        let said = process.as_ref().map(Process::said);
+        let watched = Watched { transport, desk: desk.clone(), changes };
+        let running = serve_client(Me, watched).await.map_err(|error| (error, said))?;
+        let peer = running.peer().clone();
+        let id = process.as_ref().and_then(Process::id);
+        let (open, end) = oneshot::channel();
+        let (over, is_over) = watch::channel(false);
+        background::spawn(attend(running, process, desk.clone(), patience, end, over));
+        Ok(Connection { peer, desk, process: id, _open: open, over: is_over })
+    }
+
+    /// Whether new calls may go this way.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.desk.is_closed() && !self.peer.is_transport_closed()
+    }
+
+    /// New calls go another way; those under way go on.
+    pub(crate) fn retire(&self) {
+        self.desk.close();
+    }
+
+    /// Whether anything has been heard here since the handshake.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.desk.has_answered()
+    }
+
+    pub(crate) fn peer(&self) -> &Peer<RoleClient> {
+        &self.peer
+    }
+
+    /// Ends the connection and waits until it has ended.
+    pub(crate) async fn close(self: Arc<Self>) {
+        let mut over = self.over.clone();
+        self.desk.close();
+        drop(self);
+        let _ = over.wait_for(|over| *over).await;
+    }
+
+    /// Calls a tool and waits for the answer. Dropping the future tells the peer.
+    pub(crate) async fn call(&self, params: CallToolRequestParams, cx: &Context) -> Result<ServerResult, Unanswered> {
+        let (tether, custody) = cx.tether();
+        let (sender, mut progress) = mpsc::channel(PROGRESS);
+        let ticket = Ticket::new(custody, sender);
+        let mut call = Call { ticket: ticket.clone(), desk: &self.desk, id: None, _tether: tether };
+        let mut request = CallToolRequest::new(params);
+        request.extensions.insert(ticket.clone());
+        let request = ClientRequest::CallToolRequest(request);
+        let sending = self.peer.send_request_with_option(request, PeerRequestOptions::no_options());
+        let handle = match sending.await {
+            Ok(handle) => handle,
+            Err(ServiceError::TransportClosed) => return Err(Unanswered::NotSent),
+            Err(error) => return Err(Unanswered::Failed(error)),
+        };
+        call.id = Some(handle.id.clone());
+        let mut answer = handle.rx;
+        let mut shown = f64::NEG_INFINITY;
+        let result = loop {
+            tokio::select! {
+                biased;
+                Some(step) = progress.recv() => show(cx, step, &mut shown).await,
+                answer = &mut answer => break answer,
+            }
+        };
+        while let Ok(step) = progress.try_recv() {
+            show(cx, step, &mut shown).await;
+        }
+        match result.unwrap_or(Err(ServiceError::TransportClosed)) {
+            Ok(result) => Ok(result),
+            Err(ServiceError::TransportClosed) if !ticket.is_sent() => Err(Unanswered::NotSent),
+            Err(ServiceError::TransportClosed | ServiceError::Cancelled { .. }) => Err(Unanswered::Unknown),
+            Err(error @ ServiceError::TransportSend(_)) if crate::client::answer::is_unreachable(&error) => {
+                ticket.set_sent(false);
+                self.desk.forget(&handle.id);
+                drop(error);
+                Err(Unanswered::NotSent)
+            }
+            Err(error) => Err(Unanswered::Failed(error)),
+        }
+    }
+}
+
+/// Shows progress as partial output. What comes twice, or too late, is left out.
+async fn show(cx: &Context, step: Progress, shown: &mut f64) {
+    cx.alive();
+    if step.progress > *shown {
+        *shown = step.progress;
+        // A race that is lost ends this call from outside.
+        let _ = cx.emit(step.chunk).await;
+    }
+}
+
+/// The caller's end of a call.
+struct Call<'a> {
+    ticket: Arc<Ticket>,
+    desk: &'a Desk,
+    /// `None` until the request is on its way.
+    id: Option<RequestId>,
+    _tether: llmspell::Tether,
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        match &self.id {
+            // Ended already, or to be told to the peer.
+            Some(id) => self.desk.leave(id, &self.ticket),
+            None => self.ticket.release(),
+        }
+    }
+}
+
+/// Looks after a connection: tells the peer of callers who left, gives up on calls of which nothing more is heard, and
+/// cleans up at the end.
+async fn attend(
+    mut running: RunningService<RoleClient, Me>,
+    process: Option<Process>,
+    desk: Arc<Desk>,
+    patience: Patience,
+    mut end: oneshot::Receiver<()>,
+    over: watch::Sender<bool>,
+) {
+    let peer = running.peer().clone();
+    let has_process = process.is_some();
+    let mut sends = JoinSet::new();
+    let mut held: VecDeque<(Instant, RequestId)> = VecDeque::new();
+    let is_broken = loop {
+        let alarm = held.iter().map(|(until, _)| *until).min();
+        tokio::select! {
+            _ = &mut end => break false,
+            () = desk.changed.notified() => {
+                for id in desk.take_leaving() {
+                    let patience = if desk.is_heedless() { patience.heedless } else { patience.grace };
+                    held.push_back((Instant::now() + patience, id.clone()));
+                    let param = CancelledNotificationParam::new(Some(id), Some("the caller has gone".to_owned()));
+                    let peer = peer.clone();
+                    // A peer that does not read keeps nobody else from being heard.
+                    sends.spawn(async move {
+                        let send = peer.send_notification(CancelledNotification::new(param).into());
+                        let _ = timeout(CLOSE, send).await;
+                    });
+                }
+                while sends.try_join_next().is_some() {}
+                if peer.is_transport_closed() || (desk.is_closed() && has_process) {
+                    break true;
+                }
+            }
+            () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => {
+                let now = Instant::now();
+                held.retain(|(until, id)| {
+                    if *until <= now {
+                        desk.forget(id);
+                    }
+                    *until > now
+                });
+            }
+        }
+    };
+    desk.close();
+    let _ = running.close_with_timeout(CLOSE).await;
+    if let Some(process) = process {
+        if is_broken { process.kill().await } else { process.end().await }
+    }
+    desk.release_all();
+    let _ = over.send(true);
+}
+
+/// The error of a handshake.
+pub(crate) fn handshake(error: &rmcp::service::ClientInitializeError, said: Option<Said>, place: &str) -> Error {
+    super::answer::handshake(error, said.map(|said| said.text()).filter(|text| !text.is_empty()), place)
+}

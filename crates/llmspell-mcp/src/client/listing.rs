@@ -1,0 +1,96 @@
+//! What a server offers.
+
+use std::sync::Arc;
+
+use llmspell::tool::{ErasedTool, Security};
+use llmspell::{About, Context, Error, Kind, Result, Step};
+use rmcp::model::{PaginatedRequestParams, Tool};
+use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
+
+use super::answer;
+use super::link::Link;
+
+/// Lists are read to their end, but not for ever.
+const PAGES: usize = 1000;
+
+/// One tool of a server.
+struct Remote {
+    link: Arc<Link>,
+    /// What the server calls it.
+    name: String,
+    idempotent: bool,
+}
+
+impl Step for Remote {
+    type In = Value;
+    type Out = Value;
+
+    async fn run(&self, input: Value, cx: &Context) -> Result<Value> {
+        let arguments = match input {
+            Value::Object(arguments) => arguments,
+            Value::Null => Default::default(),
+            _ => return Err(Error::invalid("the arguments of an MCP tool are an object")),
+        };
+        self.link.call(&self.name, arguments, self.idempotent, cx).await
+    }
+
+    fn about(&self) -> About<'_> {
+        let about = About::default();
+        if self.idempotent { about.idempotent() } else { about }
+    }
+}
+
+pub(crate) async fn list(link: &Arc<Link>, cx: &Context) -> Result<Vec<ErasedTool>> {
+    let deadline = Instant::now() + link.rules.call_timeout;
+    let deadline = cx.deadline().map_or(deadline, |known| known.min(deadline));
+    let tools = timeout_at(deadline, pages(link, cx)).await.map_err(|_| {
+        Error::new(Kind::Timeout, format!("the MCP server `{}` did not list its tools in time", link.place()))
+    })??;
+    Ok(tools.into_iter().map(|tool| erased(link, tool)).collect())
+}
+
+async fn pages(link: &Arc<Link>, cx: &Context) -> Result<Vec<Tool>> {
+    let mut is_second = false;
+    loop {
+        let connection = link.connection(cx).await?;
+        let mut tools = Vec::new();
+        let mut cursor = None;
+        let failed = 'pages: {
+            for _ in 0..PAGES {
+                let page = PaginatedRequestParams::default().with_cursor(cursor.take());
+                match connection.peer().list_tools(Some(page)).await {
+                    Ok(page) => {
+                        tools.extend(page.tools);
+                        match page.next_cursor {
+                            Some(next) => cursor = Some(next),
+                            None => return Ok(tools),
+                        }
+                    }
+                    Err(error) => break 'pages error,
+                }
+            }
+            return Err(Error::failed(format!("the list of the tools of `{}` has no end", link.place())));
+        };
+        // Listing twice does no harm.
+        let is_lost = answer::is_of_transport(&failed);
+        if is_lost {
+            connection.retire();
+        }
+        if !is_lost || is_second {
+            return Err(answer::failure(&failed, link.place(), true));
+        }
+        is_second = true;
+    }
+}
+
+fn erased(link: &Arc<Link>, tool: Tool) -> ErasedTool {
+    let hints = tool.annotations.clone().filter(|_| !link.rules.ignore_hints).unwrap_or_default();
+    let only_reads = hints.read_only_hint == Some(true);
+    let remote =
+        Remote { link: link.clone(), name: tool.name.to_string(), idempotent: only_reads || hints.is_idempotent() };
+    let name = format!("{}{}", link.rules.prefix, tool.name);
+    let description = tool.description.as_deref().or(tool.title.as_deref()).unwrap_or_default();
+    let security = if only_reads { Security::Restricted } else { Security::Privileged };
+    ErasedTool::described(&name, description, tool.schema_as_json_value(), remote).security(security)
+}

@@ -1,0 +1,205 @@
+//! What is done with a call of a tool.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use llmspell::tool::{ErasedTool, Security};
+use llmspell::{ChunkData, Chunks, Context, Error, Kind, Result, Step};
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, ListToolsResult,
+    NotificationMetaObject, PaginatedRequestParams, ProgressNotificationParam, ProgressToken, ServerCapabilities,
+    ServerConfig, Tool, ToolAnnotations,
+};
+use rmcp::service::{Peer, RequestContext, RoleServer};
+use rmcp::{ErrorData, ServerHandler};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::admission::Admission;
+use crate::chunk::{CHUNK, OVERLOADED};
+
+/// Chunks that wait for a client that is slow to take them; after that the tool waits.
+const CHUNKS: usize = 16;
+
+/// What all connections of a server share.
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) instructions: Option<String>,
+    pub(crate) tools: BTreeMap<String, ErasedTool>,
+    pub(crate) admission: Admission,
+    pub(crate) call_timeout: Duration,
+    pub(crate) cx: Context,
+}
+
+/// One session.
+#[derive(Clone)]
+pub(crate) struct Handler(pub(crate) Arc<Shared>);
+
+impl ServerHandler for Handler {
+    fn get_info(&self) -> ServerConfig {
+        let info = ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+            .with_server_info(Implementation::new(self.0.name.as_str(), self.0.version.as_str()));
+        match &self.0.instructions {
+            Some(instructions) => info.with_instructions(instructions.as_str()),
+            None => info,
+        }
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        self.0.tools.get(name).map(described)
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        Ok(ListToolsResult::with_all_items(self.0.tools.values().map(described).collect()))
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let shared = &self.0;
+        let Some(tool) = shared.tools.get(&*request.name).cloned() else {
+            return Err(ErrorData::invalid_params(format!("there is no tool `{}`", request.name), None));
+        };
+        let arguments = Value::Object(request.arguments.unwrap_or_default());
+        let progress = context.meta.get_progress_token().map(|token| (token, context.peer.clone()));
+        let work = move |cx: Context| call(tool, arguments, progress, cx);
+        let deadline = tokio::time::Instant::now() + shared.call_timeout;
+        let cx = shared.cx.with_deadline(deadline);
+        let call = timeout(shared.call_timeout, shared.admission.run(&cx, work));
+        // Dropping the call stops the work; rmcp would let it go on.
+        let result = tokio::select! {
+            result = call => result.unwrap_or_else(|_| {
+                Err(Error::new(Kind::Timeout, format!("the tool took longer than {:?}", shared.call_timeout)))
+            }),
+            () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
+        };
+        answer(result)
+    }
+}
+
+/// Runs a tool, shows its partial output as progress, and lets no panic out.
+async fn call(
+    tool: ErasedTool,
+    arguments: Value,
+    progress: Option<(ProgressToken, Peer<RoleServer>)>,
+    cx: Context,
+) -> Result<Value> {
+    let Some((token, peer)) = progress else {
+        return contained(async { tool.run(arguments, &cx).await }).await;
+    };
+    let (cx, chunks) = cx.with_chunks(CHUNKS);
+    let work = contained(async move { tool.run(arguments, &cx).await });
+    let mut work = pin!(work);
+    let mut tell = pin!(tell(token, peer, chunks));
+    let mut result = None;
+    let mut told = false;
+    poll_fn(|task| {
+        if result.is_none()
+            && let Poll::Ready(done) = work.as_mut().poll(task)
+        {
+            result = Some(done);
+        }
+        if !told {
+            told = tell.as_mut().poll(task).is_ready();
+        }
+        // What was emitted before the end is told before the answer.
+        if told { result.take().map_or(Poll::Pending, Poll::Ready) } else { Poll::Pending }
+    })
+    .await
+}
+
+/// Tells the client of chunks until no more can come, or the client is gone.
+async fn tell(token: ProgressToken, peer: Peer<RoleServer>, mut chunks: Chunks) {
+    let mut count = 0.0;
+    while let Some(chunk) = chunks.next().await {
+        let ChunkData::Output(value) = chunk.data else { continue };
+        count += 1.0;
+        let object = value.as_object();
+        let number = |key: &str| object.and_then(|object| object.get(key)?.as_f64());
+        // A tool that emits progress as MCP knows it means that.
+        let mut step = ProgressNotificationParam::new(token.clone(), number("progress").unwrap_or(count));
+        step.total = number("total");
+        step.message = match &value {
+            Value::String(text) => Some(text.clone()),
+            value => value.get("message").and_then(Value::as_str).map(String::from),
+        };
+        let mut meta = NotificationMetaObject::new();
+        meta.insert(CHUNK.to_owned(), value);
+        step.meta = Some(meta);
+        // A client that went away is noticed elsewhere.
+        let _ = peer.notify_progress(step).await;
+    }
+}
+
+/// Runs `work`; a panic in it is its error.
+async fn contained<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut work = pin!(work);
+    poll_fn(|task| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(task))) {
+        Ok(poll) => poll,
+        Err(payload) => Poll::Ready(Err(panicked(payload.as_ref()))),
+    })
+    .await
+}
+
+fn panicked(payload: &(dyn Any + Send)) -> Error {
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    Error::new(Kind::Panicked, format!("panicked: {}", text.unwrap_or("no message")))
+}
+
+/// The answer to a call: what a model is to read is a result, also if it is an error; what the client is to act on is an
+/// error of the protocol.
+fn answer(result: Result<Value>) -> Result<CallToolResponse, ErrorData> {
+    let error = match result {
+        Ok(value) => return Ok(success(value).into()),
+        Err(error) => error,
+    };
+    if error.kind() == Kind::Overloaded {
+        let wait = error.retry_after().map(|wait| json!({ "retryAfterMs": wait.as_millis() as u64 }));
+        return Err(ErrorData::new(rmcp::model::ErrorCode(OVERLOADED), error.message().to_owned(), wait));
+    }
+    let text = match error.hint() {
+        Some(hint) => format!("{error}\nhint: {hint}"),
+        None => error.to_string(),
+    };
+    Ok(CallToolResult::error(vec![ContentBlock::text(text)]).into())
+}
+
+/// Objects are structured content, and text as well for clients that know no other; strings are text as they are.
+fn success(value: Value) -> CallToolResult {
+    let text = match &value {
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
+    };
+    let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
+    if value.is_object() {
+        result.structured_content = Some(value);
+    }
+    result
+}
+
+/// A tool as clients are told of it.
+fn described(tool: &ErasedTool) -> Tool {
+    let spec = tool.spec();
+    let schema = match &spec.parameters {
+        Value::Object(schema) => schema.clone(),
+        _ => Default::default(),
+    };
+    let mut annotations = ToolAnnotations::new().read_only(spec.security < Security::Privileged);
+    if tool.about().idempotent {
+        annotations = annotations.idempotent(true);
+    }
+    Tool::new(spec.name.clone(), spec.description.clone(), schema).with_annotations(annotations)
+}

@@ -1,0 +1,194 @@
+//! The client on servers that are as they should be, and on some that are not.
+
+use std::time::Duration;
+
+use llmspell::tool::Security;
+use llmspell::{ChunkData, Context, Kind, Step};
+use llmspell_mcp::Client;
+use serde_json::json;
+use tokio::time::{Instant, timeout};
+
+use crate::peer::{Tools, Web, connected, eventually, heedless, in_time, is_alive, stdio};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_are_listed_as_the_server_describes_them() {
+    in_time(async {
+        let (client, tools) = connected(stdio().prefix("peer_")).await;
+        let echo = tools.get("peer_echo");
+        assert_eq!(echo.spec().description, "Says it again.");
+        assert_eq!(echo.spec().parameters["required"], json!(["text"]));
+        assert_eq!(echo.spec().security, Security::Restricted);
+        let wait = tools.get("peer_wait");
+        assert_eq!(wait.spec().security, Security::Privileged);
+        assert!(!wait.about().idempotent);
+        assert!(tools.get("peer_look").about().idempotent);
+        assert_eq!(tools.call("peer_add", json!({ "a": 2, "b": 40 })).await.unwrap(), json!({ "sum": 42.0 }));
+        client.close().await;
+
+        let (client, tools) = connected(stdio().ignore_hints()).await;
+        let look = tools.get("look");
+        assert!(look.spec().security == Security::Privileged && !look.about().idempotent);
+        client.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_pages_are_read_and_changes_are_told() {
+    in_time(async {
+        let (client, tools) = connected(heedless()).await;
+        assert_eq!(client.tools(&Context::new()).await.unwrap().len(), 5);
+        assert!(timeout(Duration::from_millis(50), client.changed()).await.is_err());
+        tools.call("change", json!({})).await.unwrap();
+        client.changed().await;
+        Tools::of(&client).await;
+        assert!(timeout(Duration::from_millis(50), client.changed()).await.is_err());
+        let picture = tools.call("picture", json!({})).await.unwrap();
+        assert_eq!(picture["content"][1]["mimeType"], "image/png");
+        client.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_overlap_on_one_connection() {
+    in_time(async {
+        let web = Web::start(&[]).await;
+        for connect in [stdio(), Client::http(&web.url)] {
+            let (client, tools) = connected(connect).await;
+            let begun = Instant::now();
+            let mut calls = tokio::task::JoinSet::new();
+            for _ in 0..40 {
+                let wait = tools.get("wait");
+                calls.spawn(async move { wait.run(json!({ "ms": 500 }), &Context::new()).await });
+            }
+            while let Some(call) = calls.join_next().await {
+                assert_eq!(call.unwrap().unwrap(), "waited 500 ms");
+            }
+            // One after the other they would take 20 s.
+            assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+            client.close().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_of_tools_are_readable_and_wrong_arguments_are_told() {
+    in_time(async {
+        let (client, tools) = connected(stdio()).await;
+        let error = tools.call("fail", json!({})).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Failed);
+        assert!(error.message().contains("there is no such page") && error.message().contains("try another page"));
+        assert_eq!(error.path().unwrap().to_string(), "fail");
+        let error = tools.call("echo", json!({ "words": 1 })).await.unwrap_err();
+        assert!(error.message().contains("invalid arguments"), "{error:?}");
+        let error = tools.call("echo", json!([1, 2])).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid);
+        client.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn progress_arrives_as_it_was_emitted_and_keeps_idle_timeouts_quiet() {
+    in_time(async {
+        let web = Web::start(&[]).await;
+        for connect in [stdio(), Client::http(&web.url)] {
+            let (client, tools) = connected(connect).await;
+            let count = tools.get("count");
+            let count = count.idle_timeout(Duration::from_millis(1500), Duration::from_millis(1500));
+            let (cx, mut chunks) = Context::new().with_chunks(4);
+            let run = tokio::spawn(async move { count.run(json!({ "to": 8, "ms": 300 }), &cx).await });
+            let mut seen = Vec::new();
+            while let Some(chunk) = chunks.next().await {
+                if let ChunkData::Output(value) = chunk.data {
+                    seen.push(value["number"].as_u64().unwrap());
+                }
+            }
+            assert_eq!(run.await.unwrap().unwrap(), json!({ "counted": 8 }));
+            assert_eq!(seen, [1, 2, 3, 4, 5, 6, 7, 8]);
+            client.close().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_starts_with_a_clean_environment() {
+    in_time(async {
+        let (client, tools) = connected(stdio().env("GREETING", "hello")).await;
+        let environment = tools.call("environment", json!({})).await.unwrap();
+        assert_eq!(environment["GREETING"], "hello");
+        assert!(environment.get("PATH").is_some());
+        // Cargo sets this for tests.
+        assert!(std::env::var("CARGO_MANIFEST_DIR").is_ok() && environment.get("CARGO_MANIFEST_DIR").is_none());
+        client.close().await;
+        let (client, tools) = connected(stdio().inherit("CARGO_MANIFEST_DIR")).await;
+        let environment = tools.call("environment", json!({})).await.unwrap();
+        assert!(environment.get("CARGO_MANIFEST_DIR").is_some());
+        client.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_group_of_a_server_ends_with_its_client() {
+    in_time(async {
+        // Closed in good order, and just dropped, the tools last.
+        for is_closed in [true, false] {
+            let (client, tools) = connected(stdio()).await;
+            let server = client.process_id().await.unwrap();
+            let spawned = tools.call("spawn", json!({})).await.unwrap();
+            let grandchild = spawned["process"].as_u64().unwrap() as u32;
+            assert!(is_alive(server) && is_alive(grandchild));
+            if is_closed {
+                client.close().await;
+                assert!(!is_alive(server), "closed, and yet alive");
+            }
+            drop(client);
+            drop(tools);
+            eventually("the end of the server", || !is_alive(server)).await;
+            eventually("the end of its child", || !is_alive(grandchild)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_start_says_why_without_its_secrets() {
+    in_time(async {
+        let cx = Context::new();
+        let error = Client::stdio("no-such-server-anywhere").connect(&cx).await.unwrap_err();
+        assert!(error.message().contains("cannot start") && error.hint().is_some(), "{error:?}");
+        let error = heedless().env("HEEDLESS_DIES", "s3cr3t-key").connect(&cx).await.unwrap_err();
+        assert!(error.message().contains("no licence for ***"), "{error:?}");
+        let begun = Instant::now();
+        let silent = Client::stdio("sleep").arg("1000").connect_timeout(Duration::from_millis(200));
+        assert_eq!(silent.connect(&cx).await.unwrap_err().kind(), Kind::Timeout);
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        let error = Client::http("http://127.0.0.1:1/mcp?key=s3cr3t").connect(&cx).await.unwrap_err();
+        assert!(error.is_transient() && !format!("{error:#}").contains("s3cr3t"), "{error:?}");
+        assert_eq!(Client::http("ftp://somewhere").connect(&cx).await.unwrap_err().kind(), Kind::Invalid);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_dies_at_every_call_is_started_ever_more_slowly() {
+    in_time(async {
+        let (client, tools) = connected(heedless().connect_timeout(Duration::from_secs(5))).await;
+        for _ in 0..3 {
+            let error = tools.call("die", json!({})).await.unwrap_err();
+            assert!(error.message().contains("may have happened"), "{error:?}");
+        }
+        // A caller with little time is not kept waiting.
+        let cx = Context::new().with_deadline(Instant::now() + Duration::from_millis(50));
+        let begun = Instant::now();
+        let error = tools.get("die").run(json!({}), &cx).await.unwrap_err();
+        assert!(begun.elapsed() < Duration::from_secs(1) && error.is_transient(), "{error:?}");
+        assert_eq!(tools.call("cancelled", json!({})).await.unwrap(), "0");
+        client.close().await;
+    })
+    .await;
+}

@@ -1,0 +1,82 @@
+//! Who may talk to a server over HTTP.
+
+use llmspell::{Context, Kind};
+use llmspell_mcp::{Client, Server};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::peer::{Web, connected, in_time};
+
+const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"test","version":"0"}}}"#;
+
+/// Sends a request as it is written here, and gives the status of the answer.
+async fn status(address: &str, path: &str, headers: &[(&str, &str)]) -> u16 {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut request = format!(
+        "POST {path} HTTP/1.1\r\ncontent-type: application/json\r\naccept: application/json, text/event-stream\r\ncontent-length: {}\r\nconnection: close\r\n",
+        INITIALIZE.len()
+    );
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str("\r\n");
+    request.push_str(INITIALIZE);
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    std::str::from_utf8(&answer[9..]).unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_hosts_and_origins_are_refused() {
+    in_time(async {
+        let web = Web::start(&[("PEER_HOST", "tools.example.com")]).await;
+        let address = web.address();
+        let own = [("host", address.as_str())];
+        assert_eq!(status(&address, "/mcp", &own).await, 200);
+        assert_eq!(status(&address, "/mcp", &[("host", "tools.example.com")]).await, 200);
+        assert_eq!(status(&address, "/mcp", &[("host", "localhost")]).await, 200);
+        for host in ["evil.example.com", "127.0.0.1.evil.example.com", "localhost.evil.example.com"] {
+            assert_eq!(status(&address, "/mcp", &[("host", host)]).await, 403, "{host}");
+        }
+        for origin in ["http://evil.example.com", "null", "http://localhost:1", "http://127.0.0.1"] {
+            let headers = [("host", address.as_str()), ("origin", origin)];
+            assert_eq!(status(&address, "/mcp", &headers).await, 403, "{origin}");
+        }
+        assert_eq!(status(&address, "/other", &own).await, 404);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn beyond_loopback_there_is_a_token_or_no_server() {
+    in_time(async {
+        let server = Server::new("test", "0");
+        for address in ["0.0.0.0:0", "[::]:0"] {
+            let error = server.clone().http(address).bind().await.err().unwrap();
+            assert!(error.kind() == Kind::Invalid && error.hint().is_some(), "{error:?}");
+        }
+        assert!(server.clone().http("0.0.0.0:0").token("").bind().await.is_err());
+
+        let web = Web::start_at("0.0.0.0:0", &[("PEER_TOKEN", "s3cr3t-token")]).await;
+        let port = web.address().rsplit(':').next().unwrap().to_owned();
+        let address = format!("127.0.0.1:{port}");
+        let host = ("host", address.as_str());
+        assert_eq!(status(&address, "/mcp", &[host]).await, 401);
+        for wrong in ["Bearer s3cr3t-tokem", "Bearer s3cr3t", "Bearer", "Basic s3cr3t-token", "Bearer s3cr3t-token2"] {
+            assert_eq!(status(&address, "/mcp", &[host, ("authorization", wrong)]).await, 401, "{wrong}");
+        }
+        assert_eq!(status(&address, "/mcp", &[host, ("authorization", "bearer s3cr3t-token")]).await, 200);
+
+        let url = format!("http://{address}/mcp");
+        let error = Client::http(&url).token("wrong-token").connect(&Context::new()).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Denied);
+        assert!(!format!("{error:#}").contains("wrong-token"));
+        assert!(!format!("{:?}", Client::http(&url).token("wrong-token")).contains("wrong-token"));
+        let (client, tools) = connected(Client::http(&url).token("s3cr3t-token")).await;
+        assert_eq!(tools.call("echo", json!({ "text": "in" })).await.unwrap(), "in");
+        client.close().await;
+    })
+    .await;
+}

@@ -1,0 +1,114 @@
+//! Servers to test with: the examples of this crate, in processes of their own.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use llmspell::tool::ErasedTool;
+use llmspell::{Context, Result, Step};
+use llmspell_mcp::{Client, Connect};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::{sleep, timeout};
+
+/// What no test takes.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Runs a test, but not for ever.
+pub(crate) async fn in_time<T>(test: impl Future<Output = T>) -> T {
+    timeout(LONGEST, test).await.expect("the test takes too long")
+}
+
+pub(crate) fn example(name: &str) -> PathBuf {
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    path.pop();
+    path.push("examples");
+    path.push(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    assert!(path.exists(), "{} is missing: `cargo test -p llmspell-mcp` builds the examples, too", path.display());
+    path
+}
+
+pub(crate) fn stdio() -> Connect {
+    Client::stdio(example("peer")).arg("stdio")
+}
+
+pub(crate) fn heedless() -> Connect {
+    Client::stdio(example("heedless"))
+}
+
+/// The tools of a server by name.
+pub(crate) struct Tools(HashMap<String, ErasedTool>);
+
+impl Tools {
+    pub(crate) async fn of(client: &Client) -> Tools {
+        let tools = client.tools(&Context::new()).await.unwrap();
+        Tools(tools.into_iter().map(|tool| (tool.spec().name.clone(), tool)).collect())
+    }
+
+    pub(crate) fn get(&self, name: &str) -> ErasedTool {
+        self.0.get(name).unwrap_or_else(|| panic!("no tool {name}")).clone()
+    }
+
+    pub(crate) async fn call(&self, name: &str, arguments: Value) -> Result<Value> {
+        self.get(name).run(arguments, &Context::new()).await
+    }
+}
+
+/// A client of the example `peer` and its tools.
+pub(crate) async fn connected(connect: Connect) -> (Client, Tools) {
+    let client = connect.connect(&Context::new()).await.unwrap();
+    let tools = Tools::of(&client).await;
+    (client, tools)
+}
+
+/// The example `peer` behind HTTP; ends when dropped.
+pub(crate) struct Web {
+    pub(crate) child: tokio::process::Child,
+    pub(crate) url: String,
+}
+
+impl Web {
+    pub(crate) async fn start(environment: &[(&str, &str)]) -> Web {
+        Web::start_at("127.0.0.1:0", environment).await
+    }
+
+    pub(crate) async fn start_at(address: &str, environment: &[(&str, &str)]) -> Web {
+        let mut child = tokio::process::Command::new(example("peer"))
+            .args(["http", address])
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let url = timeout(LONGEST, lines.next_line()).await.unwrap().unwrap().expect("the peer says where it is");
+        Web { child, url }
+    }
+
+    pub(crate) fn address(&self) -> String {
+        self.url.trim_start_matches("http://").trim_end_matches("/mcp").to_owned()
+    }
+}
+
+/// Waits until something holds.
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..1000 {
+        if holds() {
+            return;
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what} does not come about");
+}
+
+/// Whether a process is there and no zombie.
+pub(crate) fn is_alive(process: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{process}/stat")) else { return false };
+    !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z')
+}
+
+pub(crate) fn lines(path: &std::path::Path) -> Vec<String> {
+    std::fs::read_to_string(path).unwrap_or_default().lines().map(String::from).collect()
+}
