@@ -55,3 +55,8 @@ pub use remote::RemoteModel;
 pub fn model(name: &str) -> llmspell::Result<RemoteModel> {
     Models::from_env().get(name)
 }
+
+/// The examples in the project's README compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
