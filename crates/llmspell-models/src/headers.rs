@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use llmspell::{RateLimits, Window};
+use llmspell::{RateLimits, RateWindow};
 use reqwest::header::HeaderMap;
 
 /// How long the server asks to be left alone: `retry-after-ms`, or `Retry-After` in seconds or as a date.
@@ -24,7 +24,7 @@ pub(crate) fn rate_limits(headers: &HeaderMap, now: SystemTime) -> Option<RateLi
     let window = |limit: String, remaining: String, reset: String| {
         let limit = text(headers, &limit)?.parse().ok()?;
         let remaining = text(headers, &remaining)?.parse().ok()?;
-        Some(Window::new(limit, remaining, until(text(headers, &reset)?, now)?))
+        Some(RateWindow::new(limit, remaining, until(text(headers, &reset)?, now)?))
     };
     let openai = |what: &str| {
         let name = |part: &str| format!("x-ratelimit-{part}-{what}");
@@ -160,15 +160,15 @@ mod tests {
             ("x-ratelimit-reset-tokens", "6m1.5s"),
         ]);
         let told = RateLimits::default()
-            .requests(Window::new(500, 12, Duration::from_millis(120)))
-            .tokens(Window::new(30_000, 0, Duration::from_millis(361_500)));
+            .requests(RateWindow::new(500, 12, Duration::from_millis(120)))
+            .tokens(RateWindow::new(30_000, 0, Duration::from_millis(361_500)));
         assert_eq!(rate_limits(&openai, at(0)), Some(told));
         let anthropic = headers(&[
             ("anthropic-ratelimit-requests-limit", "50"),
             ("anthropic-ratelimit-requests-remaining", "49"),
             ("anthropic-ratelimit-requests-reset", "1994-11-06T08:50:07Z"),
         ]);
-        let told = RateLimits::default().requests(Window::new(50, 49, Duration::from_secs(30)));
+        let told = RateLimits::default().requests(RateWindow::new(50, 49, Duration::from_secs(30)));
         assert_eq!(rate_limits(&anthropic, at(784_111_777)), Some(told));
         assert_eq!(rate_limits(&headers(&[("x-ratelimit-limit-requests", "500")]), at(0)), None);
     }

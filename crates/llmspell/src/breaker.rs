@@ -257,10 +257,10 @@ impl Breaker {
     fn verdict<'a, T>(&self, result: &'a Result<T>) -> Verdict<'a> {
         let Err(error) = result else { return Verdict::Success };
         let error = error.decisive();
-        match error.kind() {
-            Kind::Rejected | Kind::Cancelled | Kind::Invalid => Verdict::Neither,
-            _ if self.is_failure(error) => Verdict::Failure(error),
-            _ => Verdict::Success,
+        match error.tells_of_the_other_side() {
+            false => Verdict::Neither,
+            true if self.is_failure(error) => Verdict::Failure(error),
+            true => Verdict::Success,
         }
     }
 

@@ -32,6 +32,7 @@ mod purse;
 mod seats;
 mod ticket;
 
+use std::fmt;
 use std::sync::Arc;
 
 pub(crate) use seats::Seats;
@@ -45,11 +46,12 @@ use crate::step::{About, Step};
 use crate::usage::Usage;
 use caps::Caps;
 use purse::Purse;
+use ticket::Ticket;
 
 /// How much the calls of a run may use: tokens, cost, or both.
 ///
 /// Clones share what there is, so one budget can stand for a whole run, whatever its steps. Set its caps before
-/// cloning: what [`Budget::or_tokens`] and [`Budget::or_cost`] return is a budget of its own.
+/// cloning: [`Budget::or_tokens`] and [`Budget::or_cost`] panic on a budget that is shared.
 ///
 /// A call is admitted if what is spent, what calls in flight have reserved and what it is expected to use itself
 /// stay within the cap. So the cap is never exceeded by more than what the calls in flight use beyond what was
@@ -57,8 +59,8 @@ use purse::Purse;
 /// waits while calls in flight may leave something of their reservations, and is refused once that is in vain.
 ///
 /// - A call that ends without saying what it used counts as what was expected, if it succeeded, timed out or
-///   was dropped: it may have been paid for. That includes a call that was dropped while it waited further in, for
-///   a rate or a permit. One that failed in another way counts as nothing.
+///   was dropped: it may have been paid for. One that failed in another way counts as nothing, and so does one that
+///   never [went out](crate::Rate), but was dropped or refused while it waited further in, for a rate or a permit.
 /// - What is used after the end of a call, by work that could not be stopped, is spent all the same.
 /// - A call inside of a call, or of an item of a stream, that runs under the same budget already, is part of
 ///   that one: it reserves nothing of its own, and is refused only once everything is spent.
@@ -71,13 +73,23 @@ use purse::Purse;
 /// assert_eq!(budget.remaining_cost(), Some(5.0));
 /// # let _ = ask;
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "it does nothing until a step, a stream or a policy has it"]
 pub struct Budget {
     caps: Caps,
     /// `None` if there is no cap.
     purse: Option<Arc<Purse>>,
     estimate: Option<Usage>,
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Budget")
+            .field("caps", &self.caps)
+            .field("spent", &self.spent())
+            .field("estimate", &self.estimate)
+            .finish()
+    }
 }
 
 impl Budget {
@@ -100,18 +112,30 @@ impl Budget {
     }
 
     /// At most so many tokens, as well.
+    ///
+    /// # Panics
+    /// If it has been cloned: clones share their state.
+    #[track_caller]
     pub fn or_tokens(self, cap: u64) -> Self {
         let caps = Caps { tokens: Some(cap), ..self.caps };
-        Budget { caps, purse: Some(Arc::new(Purse::new(caps))), ..self }
+        self.with(caps)
     }
 
     /// At most this cost, as well.
     ///
     /// # Panics
-    /// If `cap` is negative or no number.
+    /// If `cap` is negative or no number, or if it has been cloned: clones share their state.
+    #[track_caller]
     pub fn or_cost(self, cap: f64) -> Self {
         assert!(cap.is_finite() && cap >= 0.0, "a budget must be a number, and not below 0");
         let caps = Caps { cost: Some(cap), ..self.caps };
+        self.with(caps)
+    }
+
+    #[track_caller]
+    fn with(self, caps: Caps) -> Self {
+        let is_shared = self.purse.as_ref().is_some_and(|purse| Arc::strong_count(purse) > 1);
+        assert!(!is_shared, "set the caps of a `Budget` before it is cloned: clones share its state");
         Budget { caps, purse: Some(Arc::new(Purse::new(caps))), ..self }
     }
 
@@ -129,6 +153,12 @@ impl Budget {
     /// without a word.
     pub fn spent(&self) -> Usage {
         self.purse.as_ref().map(|purse| purse.spent()).unwrap_or_default()
+    }
+
+    /// How many calls wait for what others may leave of their reservations. Streams, which do not wait in line, are
+    /// not among them.
+    pub fn waiting(&self) -> usize {
+        self.purse.as_ref().map_or(0, |purse| purse.waiting())
     }
 
     /// How many tokens are neither spent nor reserved; `None` if they have no cap.
@@ -176,19 +206,27 @@ pub struct Budgeted<S: Step> {
     step: S,
     budget: Budget,
     estimate: Option<Arc<Estimate<S::In>>>,
+    /// Whether it is for this one to say that a call has begun.
+    says_begun: bool,
 }
 
 type Estimate<In> = dyn Fn(&In) -> Usage + Send + Sync;
 
 impl<S: Step + Clone> Clone for Budgeted<S> {
     fn clone(&self) -> Self {
-        Budgeted { step: self.step.clone(), budget: self.budget.clone(), estimate: self.estimate.clone() }
+        Budgeted {
+            step: self.step.clone(),
+            budget: self.budget.clone(),
+            estimate: self.estimate.clone(),
+            says_begun: self.says_begun,
+        }
     }
 }
 
 impl<S: Step> Budgeted<S> {
     pub(crate) fn new(step: S, budget: Budget) -> Self {
-        Budgeted { step, budget, estimate: None }
+        let says_begun = budget.purse.is_some() && !step.about().says_begun;
+        Budgeted { step, budget, estimate: None, says_begun }
     }
 
     /// Tells from the input what a call will use.
@@ -209,16 +247,48 @@ impl<S: Step> Step for Budgeted<S> {
                 cx.fact(|| Fact::Refused { step: None, by: RefusedBy::Budget, error: (&error).into() });
                 return Err(error.at(|| cx.path()));
             }
+            if self.says_begun {
+                cx.begun();
+            }
             return self.step.run(input, cx).await;
         }
         let expected = self.estimate.as_ref().map(|estimate| estimate(&input).sound()).or(self.budget.estimate);
-        let call = Call::begin(purse.reserve(expected, cx, self.step.about().name).await?);
+        let (mut ticket, waited) = purse.reserve(expected, cx, self.step.about().name).await?;
+        if waited && cx.is_called_back() {
+            ticket = Box::pin(self.reserve_again(purse, expected, ticket, cx)).await?;
+        }
+        if self.says_begun {
+            cx.begun();
+        }
+        let call = Call::new(ticket, self.says_begun);
         let result = self.step.run(input, &cx.metered(call.meter())).await;
         call.end(result.as_ref().err());
         result
     }
 
     fn about(&self) -> About<'_> {
-        self.step.about()
+        let about = self.step.about();
+        if self.budget.purse.is_some() { about.begins() } else { about }
+    }
+}
+
+impl<S: Step> Budgeted<S> {
+    /// Puts a reservation back, because a rate further out has called the call back meanwhile, and waits for both.
+    async fn reserve_again(
+        &self,
+        purse: &Arc<Purse>,
+        expected: Option<Usage>,
+        mut lost: Ticket,
+        cx: &Context,
+    ) -> Result<Ticket> {
+        let name = self.step.about().name;
+        loop {
+            drop(lost);
+            cx.wait_for_turns(name).await?;
+            (lost, _) = purse.reserve(expected, cx, name).await?;
+            if !cx.is_called_back() {
+                return Ok(lost);
+            }
+        }
     }
 }

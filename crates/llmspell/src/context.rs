@@ -8,6 +8,7 @@ mod label;
 mod lease;
 mod meter;
 pub(crate) mod node;
+mod patience;
 mod retries;
 mod signal;
 mod tether;
@@ -173,12 +174,13 @@ impl Context {
     // Inlined, as `child` is, for the facet is large: it is made where it stays, and not moved there.
     #[inline(always)]
     fn node_with(&self, facet: Facet, path: Option<Path>) -> Node {
-        let (recorder, collects) = match &self.node {
-            Some(node) => (node.recorder.clone(), node.collects),
-            None => (None, false),
+        let (recorder, collects, metered) = match &self.node {
+            Some(node) => (node.recorder.clone(), node.collects, node.metered),
+            None => (None, false, false),
         };
         let collects = collects || matches!(facet, Facet::Scope(_) | Facet::Call(_));
-        Node { parent: self.node.clone(), recorder, path, collects, facet }
+        let metered = metered || matches!(facet, Facet::Meter(_));
+        Node { parent: self.node.clone(), recorder, path, collects, metered, facet }
     }
 
     /// A context in which provenance is collected apart from that of the surroundings.

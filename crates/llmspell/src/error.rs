@@ -103,6 +103,8 @@ struct Inner {
     retry_after: Option<Duration>,
     attempts: u32,
     hint: Option<Cow<'static, str>>,
+    /// Whether the call that it stands for was never made.
+    before_it_began: bool,
 }
 
 impl Error {
@@ -118,6 +120,7 @@ impl Error {
             retry_after: None,
             attempts: 1,
             hint: None,
+            before_it_began: false,
         }))
     }
 
@@ -227,6 +230,17 @@ impl Error {
             (Kind::Exhausted, Some(last)) => last.decisive(),
             _ => self,
         }
+    }
+
+    /// The same of a call that was never made: its time was up while it stood in line.
+    pub(crate) fn before_it_began(self) -> Self {
+        self.edit(|inner| inner.before_it_began = true)
+    }
+
+    /// Whether it tells anything of the other side, one way or another: not if the call was refused, called off or
+    /// out of time before it got there, and not if it was the caller's mistake.
+    pub(crate) fn tells_of_the_other_side(&self) -> bool {
+        !self.0.before_it_began && !matches!(self.kind(), Kind::Rejected | Kind::Cancelled | Kind::Invalid)
     }
 
     /// The failures that led to this one: attempts of a retry, contenders of a race, members of a group.

@@ -60,6 +60,7 @@ mod event;
 mod executor;
 mod human;
 mod limit;
+mod line;
 pub mod model;
 mod outcome;
 mod path;
@@ -76,6 +77,7 @@ mod step;
 pub mod suggest;
 mod sync;
 pub mod tool;
+mod turnstile;
 mod usage;
 
 #[doc(inline)]
@@ -103,7 +105,7 @@ pub use pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeo
 pub use policy::{Policed, Policy};
 #[cfg(feature = "process")]
 pub use process::{Command, Output};
-pub use rate::{Rate, RateLimits, Rated, Window};
+pub use rate::{Rate, RateLimits, RateWindow, Rated};
 pub use registry::{Extension, RegisteredStep, Registry};
 pub use report::{CriticalStep, PipelineReport, Report, StageReport, StepReport};
 pub use retry_budget::RetryBudget;

@@ -1,7 +1,6 @@
 //! A limit on how many calls run at once.
 
 mod adaptive;
-mod line;
 mod semaphore;
 
 use std::fmt;
@@ -15,7 +14,7 @@ pub(crate) use semaphore::{Load, Permit, Semaphore};
 
 use crate::context::{Context, Grant, Leased, Permits};
 use crate::error::{Error, Result};
-use crate::event::{Fact, Queue};
+use crate::event::{Fact, Queue, RefusedBy};
 use crate::executor;
 use crate::path::Path;
 use crate::step::{About, Step};
@@ -77,7 +76,7 @@ impl Limit {
     /// more calls are alive than the limit and the overdraft together, runaways included; without one, never
     /// more than the limit.
     ///
-    /// Counts for all clones of this limit.
+    /// Unlike the setters of other policies this may be called at any time: it counts for all clones of this limit.
     pub fn overdraft(self, calls: usize) -> Self {
         if let Some(permits) = &self.permits {
             permits.set_overdraft(calls);
@@ -93,6 +92,11 @@ impl Limit {
     /// How many permits are free now; `None` if there is no limit.
     pub fn available(&self) -> Option<usize> {
         self.load().map(|load| load.available)
+    }
+
+    /// How many calls wait for a permit.
+    pub fn waiting(&self) -> usize {
+        self.load().map_or(0, |load| load.waiting)
     }
 
     /// What [`Grant::now`] and [`Limit::wait`] take; `None` if there is no limit.
@@ -142,7 +146,8 @@ impl Limit {
         Ok(Some(cx.under_permit(grant, path())))
     }
 
-    /// Waits in line for a permit. Apart from the case that one is free, which must be cheap.
+    /// Waits in line for a permit, for as long as the call is wanted. Apart from the case that one is free, which
+    /// must be cheap.
     #[cold]
     pub(crate) async fn wait<'a>(permits: &'a Arc<Permits>, cx: &Context, name: Option<&str>) -> Result<Grant<'a>> {
         if cx.is_under(permits) {
@@ -150,14 +155,35 @@ impl Limit {
             let hint = "give the inner step a limit of its own";
             return Err(Error::invalid(message).with_hint(hint));
         }
-        let since = cx.recorder().map(|_| Instant::now());
-        let step = || name.map(|name| cx.path().join(name));
-        cx.fact(|| Fact::Queued { step: step(), queue: Queue::Limit });
-        let grant = Grant::wait(permits).await;
-        if let Some(since) = since {
-            cx.fact(|| Fact::Admitted { step: step(), queue: Queue::Limit, waited: since.elapsed() });
+        if cx.recorder().is_none() && !cx.can_be_cancelled() && !cx.is_metered() {
+            return Ok(Grant::wait(permits).await);
         }
-        Ok(grant)
+        // Boxed, so that calls which need not wait do not carry what it takes to.
+        Box::pin(Limit::wait_watched(permits, cx, name)).await
+    }
+
+    /// The same where somebody may have something to say while the call waits, or wants to hear of it.
+    async fn wait_watched<'a>(permits: &'a Arc<Permits>, cx: &Context, name: Option<&str>) -> Result<Grant<'a>> {
+        loop {
+            let since = Instant::now();
+            let step = || name.map(|name| cx.path().join(name));
+            cx.fact(|| Fact::Queued { step: step(), queue: Queue::Limit });
+            let grant = cx.in_line(cx.deadline(), Grant::wait(permits)).await;
+            match &grant {
+                Ok(_) => cx.fact(|| Fact::Admitted { step: step(), queue: Queue::Limit, waited: since.elapsed() }),
+                Err(error) => cx.fact(|| Fact::Refused { step: step(), by: RefusedBy::Limit, error: error.into() }),
+            }
+            let grant = grant?;
+            if !cx.is_called_back() {
+                return Ok(grant);
+            }
+            // A pause has begun at a rate further out, and others may have use for the permit meanwhile.
+            drop(grant);
+            cx.wait_for_turns(name).await?;
+            if let Some(grant) = Grant::now(permits) {
+                return Ok(grant);
+            }
+        }
     }
 }
 
@@ -185,11 +211,14 @@ const MANY: usize = 1024;
 pub struct Limited<S> {
     step: S,
     limit: Limit,
+    /// Whether it is for this one to say that a call has begun.
+    says_begun: bool,
 }
 
-impl<S> Limited<S> {
+impl<S: Step> Limited<S> {
     pub(crate) fn new(step: S, limit: Limit) -> Self {
-        Limited { step, limit }
+        let says_begun = limit.permits.is_some() && !step.about().says_begun;
+        Limited { step, limit, says_begun }
     }
 }
 
@@ -208,6 +237,9 @@ impl<S: Step> Step for Limited<S> {
             }
         };
         let cx = cx.under_permit(grant, None);
+        if self.says_begun {
+            cx.begun();
+        }
         match &self.limit.adapting {
             None => self.step.run(input, &cx).await,
             Some(adapting) => adapting.run(&self.step, input, &cx).await,
@@ -215,7 +247,8 @@ impl<S: Step> Step for Limited<S> {
     }
 
     fn about(&self) -> About<'_> {
-        let about = self.step.about().limited(self.limit.most());
+        let Some(most) = self.limit.most() else { return self.step.about() };
+        let about = self.step.about().limited(most).begins();
         match &self.limit.adapting {
             // It grows only while all of it is in use, so somebody should be in line.
             Some(adapting) => about.in_flight(about.default_in_flight.max(adapting.most().min(MANY) + 1)),

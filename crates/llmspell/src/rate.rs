@@ -5,7 +5,8 @@
 //! *Charges* each call one request, and what it is expected to use in tokens. What it says to have used
 //! ([`Context::used`]) is charged at once where it is more, and what it did not use goes back when it ends.
 //! *Listens* to the server: what it has left ([`Context::rate_limits`]) tightens the rate, and an error with a
-//! `Retry-After` pauses everything that shares it, so that no herd comes back.
+//! `Retry-After` pauses everything that shares it, so that no herd comes back. What has had its turn and waits for a
+//! permit is called back.
 //!
 //! ```
 //! use llmspell::{Context, Rate, Step, Usage, step};
@@ -24,24 +25,26 @@
 
 mod bucket;
 mod config;
-mod line;
-mod ticket;
+mod door;
+mod turn;
 mod window;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-pub use window::{RateLimits, Window};
+pub(crate) use turn::Turn;
+pub use window::{RateLimits, RateWindow};
 
 use crate::average::Average;
-use crate::context::Context;
+use crate::context::{Account, Context};
 use crate::error::{Error, Kind, Result};
 use crate::event::Fact;
 use crate::step::{About, Step};
+use crate::sync::Mutex;
 use config::{Config, Flow};
-use line::Line;
-use ticket::{Call, Ticket};
+use door::{Admission, Door};
+use turn::Call;
 
 /// See [`Rate::max_pause`].
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
@@ -49,18 +52,26 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// How many calls may start in a time, and how many tokens they may use.
 ///
 /// Clones share what there is, so one rate can stand for one key at a provider, for all the steps that use it.
-/// Configure it before cloning: what a method returns is a rate of its own, except for [`Rate::estimate`].
+/// Configure it before cloning: a clone that is changed would no longer be one.
 ///
 /// Requests and tokens have a bucket each, which fills steadily up to the [burst](Rate::burst) and from which
 /// calls are served in order. In any stretch of time there start at most as many calls as the burst and the rate
 /// give for it. This also holds for tokens, as far as the calls are [estimated](Rate::estimate) well.
 ///
-/// What counts is the turn. A call that has had its turn and then waits for a permit of a [limit](crate::Limit) further
-/// in starts when it gets one, also during a pause that began meanwhile; how many do is for the limit to say.
+/// A call may have to wait again after its turn, for a permit of a [limit](crate::Limit) further in. If a pause
+/// begins meanwhile, it gives its turn back and goes to the end of the line; if it is dropped or refused there, it
+/// never was a call, and what it has taken goes back. For this the innermost modifier that can hold a call up or
+/// refuse it (limit, rate, budget, breaker) says when the call goes out, in a [policy](crate::Policy) as in a chain.
+/// It is not asked of what cannot be seen through, such as a closure or a [`Step::then`] with a step that has no such
+/// modifier: there a call has begun when that begins.
+///
+/// A call inside of a call under the same rate goes with the turn of that one, if it is the first; every further one,
+/// such as another attempt, takes a turn of its own.
 ///
 /// Not covered by it are calls of other processes with the same key. A server that says what it has left
 /// ([`Context::rate_limits`]) or asks to be left alone (an error with [`Error::retry_after`]) is listened to
-/// for their sake.
+/// for their sake. Whose error it is that comes out of a call is not looked into: if the call asks another provider
+/// inside, and hands on its error, the wait that this one asks for pauses the rate as well.
 ///
 /// ```
 /// use std::time::Duration;
@@ -75,7 +86,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 pub struct Rate {
     config: Config,
     /// `None` if nothing is limited.
-    line: Option<Arc<Line>>,
+    door: Option<Arc<Door>>,
     estimate: Option<u64>,
 }
 
@@ -118,14 +129,15 @@ impl Rate {
     /// No limit on calls; on tokens, if [`Rate::tokens_per_minute`] sets one.
     pub fn unlimited() -> Self {
         let config = Config { requests: None, tokens: None, burst: None, longest_pause: LONGEST_PAUSE };
-        Rate { config, line: None, estimate: None }
+        Rate { config, door: None, estimate: None }
     }
 
     /// At most so many tokens in a minute, as well. What a call has used is for the step to
     /// [say](Context::used).
     ///
     /// # Panics
-    /// If `tokens` is 0, for nothing would ever run.
+    /// If `tokens` is 0, for nothing would ever run, or if it has been cloned: clones share their state.
+    #[track_caller]
     pub fn tokens_per_minute(self, tokens: u64) -> Self {
         self.tokens_per(tokens, Duration::from_secs(60))
     }
@@ -133,7 +145,8 @@ impl Rate {
     /// At most so many tokens in each `period`, as well.
     ///
     /// # Panics
-    /// If `tokens` or `period` is 0, for nothing would ever run.
+    /// If `tokens` or `period` is 0, for nothing would ever run, or if it has been cloned: clones share their state.
+    #[track_caller]
     pub fn tokens_per(self, tokens: u64, period: Duration) -> Self {
         let flow = Flow::new(tokens, period);
         self.with(|config| config.tokens = Some(flow))
@@ -145,6 +158,10 @@ impl Rate {
     ///
     /// A full period suits servers that count with token buckets themselves. With zero, calls keep their
     /// distance from one another; but then the millisecond that a timer may be late is lost each time.
+    ///
+    /// # Panics
+    /// If it has been cloned: clones share their state.
+    #[track_caller]
     pub fn burst(self, time: Duration) -> Self {
         self.with(|config| config.burst = Some(time))
     }
@@ -152,7 +169,12 @@ impl Rate {
     /// The longest pause that calls sit out when the server asks for one; 10 minutes unless told otherwise, which
     /// is more than limits by the minute ask for, and less than those by the day. While there is more left of it,
     /// they fail at once with [`Kind::Rejected`], so that a fallback can serve. A call with a deadline before the
-    /// end of the pause fails at once in any case.
+    /// end of the pause fails at once in any case. A pause is also what a server takes that has
+    /// [nothing left](Context::rate_limits), until it has.
+    ///
+    /// # Panics
+    /// If it has been cloned: clones share their state.
+    #[track_caller]
     pub fn max_pause(self, pause: Duration) -> Self {
         self.with(|config| config.longest_pause = pause)
     }
@@ -167,21 +189,25 @@ impl Rate {
         self
     }
 
+    #[track_caller]
     fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        let is_shared = self.door.as_ref().is_some_and(|door| Arc::strong_count(door) > 1);
+        assert!(!is_shared, "configure a `Rate` before it is cloned: clones share its state");
         change(&mut self.config);
         let limited = self.config.requests.is_some() || self.config.tokens.is_some();
-        self.line = limited.then(|| Arc::new(Line::new(&self.config)));
+        self.door = limited.then(|| Arc::new(Door::new(&self.config)));
         self
     }
 
     /// How many calls wait for their turn.
-    pub fn waiting(&self) -> u64 {
-        self.line.as_ref().map_or(0, |line| line.waiting())
+    pub fn waiting(&self) -> usize {
+        self.door.as_ref().map_or(0, |door| door.waiting())
     }
 
-    /// How much is left of a pause that the server has asked for; `None` if there is none.
+    /// How much is left of a pause that the server has asked for, or that it takes until it has anything left;
+    /// `None` if there is none.
     pub fn paused(&self) -> Option<Duration> {
-        self.line.as_ref().and_then(|line| line.paused())
+        self.door.as_ref().and_then(|door| door.pause_left())
     }
 }
 
@@ -192,6 +218,8 @@ pub struct Rated<S: Step> {
     rate: Rate,
     estimate: Option<Arc<Estimate<S::In>>>,
     average: Arc<Mutex<Average>>,
+    /// Whether it is for this one to say that a call has begun.
+    says_begun: bool,
 }
 
 type Estimate<In> = dyn Fn(&In) -> u64 + Send + Sync;
@@ -203,13 +231,15 @@ impl<S: Step + Clone> Clone for Rated<S> {
             rate: self.rate.clone(),
             estimate: self.estimate.clone(),
             average: self.average.clone(),
+            says_begun: self.says_begun,
         }
     }
 }
 
 impl<S: Step> Rated<S> {
     pub(crate) fn new(step: S, rate: Rate) -> Self {
-        Rated { step, rate, estimate: None, average: Arc::default() }
+        let says_begun = rate.door.is_some() && !step.about().says_begun;
+        Rated { step, rate, estimate: None, average: Arc::default(), says_begun }
     }
 
     /// Tells from the input how many tokens a call will use, in and out.
@@ -224,7 +254,9 @@ impl<S: Step> Rated<S> {
             (None, _, _) => 0,
             (_, Some(estimate), _) => estimate(input),
             (_, None, Some(tokens)) => tokens,
-            (_, None, None) => self.average.lock().unwrap_or_else(PoisonError::into_inner).whole().unwrap_or_default(),
+            (_, None, None) => {
+                self.average.lock().unwrap_or_else(std::sync::PoisonError::into_inner).whole().unwrap_or_default()
+            }
         }
     }
 }
@@ -234,23 +266,58 @@ impl<S: Step> Step for Rated<S> {
     type Out = S::Out;
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
-        let Some(line) = &self.rate.line else { return self.step.run(input, cx).await };
+        let Some(door) = &self.rate.door else { return self.step.run(input, cx).await };
         let tokens = self.expected(&input);
-        line.enter(tokens, cx, self.step.about().name).await?;
-        let call = Call::new(Ticket::new(line, &self.average, tokens));
-        let result = self.step.run(input, &cx.metered(call.meter())).await;
-        if let Err(error) = &result
-            && let Some(pause) = asked_pause(error)
-            && line.pause(pause, tokens)
-        {
-            cx.fact(|| Fact::RatePaused { pause });
+        if cx.takes_turn_over(Account::of(door)) {
+            if self.says_begun {
+                cx.begun();
+            }
+            let result = self.step.run(input, cx).await;
+            self.listen(door, &result, tokens, cx);
+            return result;
         }
-        call.end(result.as_ref().err());
+        let mut admission = door.enter(tokens, cx, self.step.about().name).await?;
+        if admission.waited && cx.is_called_back() {
+            admission = Box::pin(self.enter_again(door, tokens, admission, cx)).await?;
+        }
+        if self.says_begun {
+            cx.begun();
+        }
+        let call = Call::new(Turn::new(door, &self.average, admission, tokens, self.says_begun));
+        let result = self.step.run(input, &cx.metered(call.meter())).await;
+        self.listen(door, &result, tokens, cx);
+        call.end(&result);
         result
     }
 
     fn about(&self) -> About<'_> {
-        self.step.about()
+        let about = self.step.about();
+        if self.rate.door.is_some() { about.begins() } else { about }
+    }
+}
+
+impl<S: Step> Rated<S> {
+    /// Gives up a turn, because a rate further out has called the call back meanwhile, and waits for both.
+    async fn enter_again(&self, door: &Door, tokens: u64, mut lost: Admission, cx: &Context) -> Result<Admission> {
+        let name = self.step.about().name;
+        loop {
+            door.give_turn(tokens, lost.pauses);
+            cx.wait_for_turns(name).await?;
+            lost = door.enter(tokens, cx, name).await?;
+            if !cx.is_called_back() {
+                return Ok(lost);
+            }
+        }
+    }
+
+    /// Pauses the rate if that is what the server asks for.
+    fn listen(&self, door: &Door, result: &Result<S::Out>, tokens: u64, cx: &Context) {
+        if let Err(error) = result
+            && let Some(pause) = asked_pause(error)
+            && door.pause(pause, tokens)
+        {
+            cx.fact(|| Fact::RatePaused { pause });
+        }
     }
 }
 

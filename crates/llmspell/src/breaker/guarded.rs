@@ -22,11 +22,14 @@ pub struct Guarded<S> {
     step: S,
     /// `None` means that there is no breaker.
     breaker: Option<Breaker>,
+    /// Whether it is for this one to say that a call has begun.
+    says_begun: bool,
 }
 
-impl<S> Guarded<S> {
+impl<S: Step> Guarded<S> {
     pub(crate) fn new(step: S, breaker: Option<Breaker>) -> Self {
-        Guarded { step, breaker }
+        let says_begun = breaker.is_some() && !step.about().says_begun;
+        Guarded { step, breaker, says_begun }
     }
 }
 
@@ -40,9 +43,15 @@ impl<S: Step> Step for Guarded<S> {
         };
         if breaker.0.switch.phase() == Phase::HalfOpen && breaker.is_probing(cx) {
             // Part of a probe: asked for one of its own, it would stand in its own way.
+            if self.says_begun {
+                cx.begun();
+            }
             return self.step.run(input, cx).await;
         }
         let mut call = Call::admit(breaker, Place { cx, step: &self.step })?;
+        if self.says_begun {
+            cx.begun();
+        }
         // Whoever looks at the breaker again further in must know it.
         let probing = call.is_probe().then(|| cx.child(Facet::Probe(breaker.address())));
         let cx = probing.as_ref().unwrap_or(cx);
@@ -62,7 +71,8 @@ impl<S: Step> Step for Guarded<S> {
     }
 
     fn about(&self) -> About<'_> {
-        self.step.about()
+        let about = self.step.about();
+        if self.breaker.is_some() { about.begins() } else { about }
     }
 }
 

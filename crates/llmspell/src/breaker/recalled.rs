@@ -15,11 +15,14 @@ use crate::step::{About, Step};
 pub(crate) struct Recalled<S> {
     step: S,
     breaker: Option<Breaker>,
+    /// Whether it is for this one to say that a call has begun.
+    says_begun: bool,
 }
 
-impl<S> Recalled<S> {
+impl<S: Step> Recalled<S> {
     pub(crate) fn new(step: S, breaker: Option<Breaker>) -> Self {
-        Recalled { step, breaker }
+        let says_begun = breaker.is_some() && !step.about().says_begun;
+        Recalled { step, breaker, says_begun }
     }
 }
 
@@ -33,10 +36,14 @@ impl<S: Step> Step for Recalled<S> {
         {
             return Err(Place { cx, step: &self.step }.refused(&refusal));
         }
+        if self.says_begun {
+            cx.begun();
+        }
         self.step.run(input, cx).await
     }
 
     fn about(&self) -> About<'_> {
-        self.step.about()
+        let about = self.step.about();
+        if self.breaker.is_some() { about.begins() } else { about }
     }
 }

@@ -1,10 +1,15 @@
 //! What the clones of a budget share: what is spent, what is reserved, and who waits for it.
+//!
+//! Those who wait reserve nothing for themselves: whoever settles something reserves for the first in line as long
+//! as there is enough, and so a call that is not polled any more, though it stands in line, holds up nobody.
 
-use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(all(test, shuttle))]
+mod schedules;
+
+use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{self, Poll, Waker};
 
-use tokio::sync::{Mutex as FairMutex, Notify};
 use tokio::time::Instant;
 
 use super::caps::Caps;
@@ -14,19 +19,16 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::event::{Fact, Queue, RefusedBy};
 use crate::executor::breathe;
+use crate::sync::{Mutex, MutexGuard};
+use crate::turnstile::{Left, Turnstile, Wakers};
 use crate::usage::Usage;
 
-#[derive(Debug)]
 pub(crate) struct Purse {
     caps: Caps,
     state: Mutex<State>,
-    /// Held by the first in line, who alone looks whether there is enough.
-    turn: FairMutex<()>,
-    /// Something was settled.
-    settled: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct State {
     pub(super) spent: Usage,
     pub(super) reserved: Usage,
@@ -36,8 +38,8 @@ pub(super) struct State {
     pub(super) blind: u64,
     pub(super) blind_ended: u64,
     usual: Usual,
-    /// Calls in line.
-    waiting: u64,
+    /// Calls in line, with what is expected of them.
+    line: Turnstile<Option<Usage>, Result<Reservation>>,
     /// Streams that look again when something is settled. They stand in no line: a stream is only polled
     /// while its consumer waits for it, and must not hold up others, that very consumer among them.
     watchers: Vec<Waker>,
@@ -58,15 +60,30 @@ impl State {
         self.usual.cost.learn(used.cost);
     }
 
+    /// Takes a call off those that are outstanding, with what is left of its reservation.
+    pub(super) fn release(&mut self, held: Usage, is_blind: bool) {
+        self.outstanding -= 1;
+        self.blind -= u64::from(is_blind);
+        // Of sums of costs, rounding may have left something.
+        self.reserved = if self.outstanding == 0 { Usage::default() } else { self.reserved.without(held) };
+    }
+
     fn usual(&self) -> Option<Usage> {
         let tokens = Usage::new(self.usual.input_tokens.whole()?, self.usual.output_tokens.whole()?);
         Some(tokens.with_cost(self.usual.cost.value()?))
     }
 }
 
+/// What is set aside for a call.
+pub(super) struct Reservation {
+    pub(super) usage: Usage,
+    /// Whether nobody knew what to expect of the call.
+    pub(super) is_blind: bool,
+}
+
 /// What comes of asking for a reservation.
 enum Claim {
-    Granted(Ticket),
+    Granted(Reservation),
     /// Not before something is settled.
     Later,
     Never(Error),
@@ -74,22 +91,35 @@ enum Claim {
 
 impl Purse {
     pub(super) fn new(caps: Caps) -> Self {
-        Purse { caps, state: Mutex::default(), turn: FairMutex::new(()), settled: Notify::new() }
+        Purse { caps, state: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Changes what is spent or reserved. Those who wait look at it once they are woken.
-    pub(super) fn settle(&self, change: impl FnOnce(&mut State)) -> Woken<'_> {
+    /// Changes what is spent or reserved, and reserves for those in line what there is for them.
+    pub(super) fn settle(&self, change: impl FnOnce(&mut State)) -> Wakers {
         let mut state = self.lock();
         change(&mut state);
-        if state.outstanding == 0 {
-            // Whatever rounding has left of sums of costs.
-            state.reserved = Usage::default();
+        let mut called = Wakers::default();
+        self.serve(&mut state, &mut called);
+        called
+    }
+
+    /// Answers those in line, in order, as far as there is an answer.
+    fn serve(&self, state: &mut State, called: &mut Wakers) {
+        while let Some((number, first)) = state.line.line_mut().first() {
+            let expected = first.wants;
+            let answer = match self.claim(state, expected) {
+                Claim::Granted(reservation) => Ok(reservation),
+                Claim::Never(error) => Err(error),
+                Claim::Later => return,
+            };
+            called.extend(state.line.answer(number, answer).map(|(_, waker)| waker));
         }
-        Woken { purse: self, watchers: std::mem::take(&mut state.watchers) }
+        // Streams look once nobody is in line any more.
+        called.extend(std::mem::take(&mut state.watchers));
     }
 
     /// Why a call that runs under a reservation already must not go on; see [`Budget`](super::Budget).
@@ -112,72 +142,74 @@ impl Purse {
     ///
     /// As long as nobody knows what that is, calls go one at a time, and one more for each that has ended
     /// without a word.
-    fn claim(self: &Arc<Self>, state: &mut State, expected: Option<Usage>) -> Claim {
+    fn claim(&self, state: &mut State, expected: Option<Usage>) -> Claim {
         let known = expected.or_else(|| state.usual());
-        let wanted = known.unwrap_or_default();
-        if self.caps.are_reached(state.spent) || !self.caps.hold(state.spent + wanted) {
+        let usage = known.unwrap_or_default();
+        if self.caps.are_reached(state.spent) || !self.caps.hold(state.spent + usage) {
             return Claim::Never(self.caps.refusal(state.spent, known));
         }
         let taken = state.spent + state.reserved;
         let is_blind = known.is_none();
         let may_go = !is_blind || state.blind <= state.blind_ended;
-        if may_go && !self.caps.are_reached(taken) && self.caps.hold(taken + wanted) {
-            state.reserved += wanted;
+        if may_go && !self.caps.are_reached(taken) && self.caps.hold(taken + usage) {
+            state.reserved += usage;
             state.outstanding += 1;
             state.blind += u64::from(is_blind);
-            return Claim::Granted(Ticket::new(self, wanted, is_blind));
+            return Claim::Granted(Reservation { usage, is_blind });
         }
         Claim::Later
     }
 
+    /// The same for one who comes, and goes to the end of the line if there is one.
+    fn ask(&self, state: &mut State, expected: Option<Usage>) -> Claim {
+        if state.line.line().is_empty() { self.claim(state, expected) } else { Claim::Later }
+    }
+
     /// Reserves for a call; waits as long as calls in flight may leave enough of what they have reserved. If the
-    /// call begins before its name is in the path, `name` says who it is.
+    /// call begins before its name is in the path, `name` says who it is. Says whether it had to wait.
     pub(super) async fn reserve(
         self: &Arc<Self>,
         expected: Option<Usage>,
         cx: &Context,
         name: Option<&str>,
-    ) -> Result<Ticket> {
+    ) -> Result<(Ticket, bool)> {
         breathe().await;
         let step = || name.map(|name| cx.path().join(name));
-        let place = {
-            let mut state = self.lock();
-            let claim = if state.waiting > 0 { Claim::Later } else { self.claim(&mut state, expected) };
-            match claim {
-                Claim::Granted(ticket) => return Ok(ticket),
-                Claim::Later => state.waiting += 1,
-                Claim::Never(error) => {
-                    drop(state);
-                    cx.fact(|| Fact::Refused { step: step(), by: RefusedBy::Budget, error: (&error).into() });
-                    return Err(error.at(|| cx.path()));
-                }
+        let place = match self.enter(expected) {
+            Ok(Entry::Admitted(reservation)) => return Ok((Ticket::new(self, reservation), false)),
+            Ok(Entry::InLine(place)) => place,
+            Err(error) => {
+                cx.fact(|| Fact::Refused { step: step(), by: RefusedBy::Budget, error: (&error).into() });
+                return Err(error.at(|| cx.path()));
             }
-            Place(self)
         };
         let since = Instant::now();
         cx.fact(|| Fact::Queued { step: step(), queue: Queue::Budget });
         // Boxed, so that calls which need not wait do not carry what it takes to.
-        let reserved = Box::pin(self.wait(place, expected)).await;
+        let reserved = Box::pin(cx.in_line(cx.deadline(), place.wait())).await.and_then(|reserved| reserved);
         match &reserved {
             Ok(_) => cx.fact(|| Fact::Admitted { step: step(), queue: Queue::Budget, waited: since.elapsed() }),
             Err(error) => cx.fact(|| Fact::Refused { step: step(), by: RefusedBy::Budget, error: error.into() }),
         }
-        reserved.map_err(|error| error.at(|| cx.path()))
+        let reservation = reserved.map_err(|error| error.at(|| cx.path()))?;
+        Ok((Ticket::new(self, reservation), true))
     }
 
-    async fn wait(self: &Arc<Self>, _place: Place<'_>, expected: Option<Usage>) -> Result<Ticket> {
-        let _turn = self.turn.lock().await;
-        loop {
-            // Registered before the sums are looked at, so that nothing is missed.
-            let mut settled = pin!(self.settled.notified());
-            settled.as_mut().enable();
-            let claim = self.claim(&mut self.lock(), expected);
-            match claim {
-                Claim::Granted(ticket) => return Ok(ticket),
-                Claim::Later => settled.await,
-                Claim::Never(error) => return Err(error),
+    fn enter(&self, expected: Option<Usage>) -> Result<Entry<'_>> {
+        let mut state = self.lock();
+        match self.ask(&mut state, expected) {
+            Claim::Granted(reservation) => Ok(Entry::Admitted(reservation)),
+            Claim::Never(error) => Err(error),
+            Claim::Later => {
+                let number = state.line.line_mut().join(Waker::noop().clone(), expected);
+                Ok(Entry::InLine(Place { purse: self, number: Some(number) }))
             }
         }
+    }
+
+    /// How many calls wait in line.
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().line.line().len()
     }
 
     /// The same for a stream, which is not to wait in line.
@@ -187,9 +219,8 @@ impl Purse {
         task: &task::Context<'_>,
     ) -> Poll<Result<Ticket>> {
         let mut state = self.lock();
-        let claim = if state.waiting > 0 { Claim::Later } else { self.claim(&mut state, expected) };
-        match claim {
-            Claim::Granted(ticket) => Poll::Ready(Ok(ticket)),
+        match self.ask(&mut state, expected) {
+            Claim::Granted(reservation) => Poll::Ready(Ok(Ticket::new(self, reservation))),
             Claim::Never(error) => Poll::Ready(Err(error)),
             Claim::Later => {
                 if !state.watchers.iter().any(|watcher| watcher.will_wake(task.waker())) {
@@ -201,29 +232,49 @@ impl Purse {
     }
 }
 
-/// Those who wait for a settlement, to be woken when no lock is held: it may run anybody's code.
-#[must_use = "they wait"]
-pub(super) struct Woken<'a> {
-    purse: &'a Purse,
-    watchers: Vec<Waker>,
+enum Entry<'a> {
+    Admitted(Reservation),
+    InLine(Place<'a>),
 }
 
-impl Woken<'_> {
-    pub(super) fn wake(self) {
-        self.purse.settled.notify_waiters();
-        self.watchers.into_iter().for_each(Waker::wake);
+/// A place in line. Dropping it gives it up, or the reservation that was made for it.
+struct Place<'a> {
+    purse: &'a Purse,
+    /// `None` once the answer is fetched.
+    number: Option<u64>,
+}
+
+impl Place<'_> {
+    async fn wait(mut self) -> Result<Reservation> {
+        poll_fn(|task| self.poll_answer(task.waker())).await
+    }
+
+    fn poll_answer(&mut self, waker: &Waker) -> Poll<Result<Reservation>> {
+        let Some(number) = self.number else { return Poll::Pending };
+        let mut state = self.purse.lock();
+        if let Some(answer) = state.line.fetch(number) {
+            self.number = None;
+            return Poll::Ready(answer);
+        }
+        let former = state.line.line_mut().update(number, waker);
+        drop(state);
+        drop(former);
+        Poll::Pending
     }
 }
 
-/// A place in line. Dropping it gives it up.
-struct Place<'a>(&'a Purse);
-
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.waiting -= 1;
-        let watchers = if state.waiting == 0 { std::mem::take(&mut state.watchers) } else { Vec::new() };
+        let Some(number) = self.number else { return };
+        let mut called = Wakers::default();
+        let mut state = self.purse.lock();
+        match state.line.leave(number) {
+            Some(Left::Answer(Ok(reservation))) => state.release(reservation.usage, reservation.is_blind),
+            Some(Left::Answer(Err(_))) | None => {}
+            Some(Left::Place(_, waker)) => called.drop_later(Some(waker)),
+        }
+        self.purse.serve(&mut state, &mut called);
         drop(state);
-        watchers.into_iter().for_each(Waker::wake);
+        called.wake();
     }
 }

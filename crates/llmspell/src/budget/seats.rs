@@ -1,23 +1,23 @@
 //! A budget for all items of a stream.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{self, Poll};
 
 use super::Budget;
 use super::purse::Purse;
 use super::ticket::{Call, Ticket};
 use crate::error::Result;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Reservations between the source of a stream, which is pulled for one, and the items, each of which runs
 /// under one. They are all alike, so it does not matter which takes which.
-#[derive(Debug)]
 pub(crate) struct Seats {
     budget: Budget,
     purse: Arc<Purse>,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     /// For the next input, if there is one.
     next: Option<Ticket>,
@@ -31,7 +31,7 @@ impl Seats {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Ready once there is a reservation for another input.
@@ -59,10 +59,10 @@ impl Seats {
         drop(ticket);
     }
 
-    /// An item begins.
-    pub(crate) fn begin(&self) -> Call {
+    /// An item begins; whether its call has, is for the step to say or not.
+    pub(crate) fn begin(&self, has_begun: bool) -> Call {
         let ticket = self.lock().ready.pop();
         // A second copy of an item has none of its own.
-        Call::begin(ticket.unwrap_or_else(|| Ticket::without_reservation(&self.purse)))
+        Call::new(ticket.unwrap_or_else(|| Ticket::without_reservation(&self.purse)), has_begun)
     }
 }

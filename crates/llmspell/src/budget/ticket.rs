@@ -1,65 +1,74 @@
 //! One call under a budget: what it has reserved, and what it came to.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use super::purse::Purse;
+use super::purse::{Purse, Reservation};
 use crate::context::{Account, Meter};
 use crate::error::{Error, Kind};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 use crate::usage::Usage;
 
 /// A reservation, and what became of it. Dropped before the call has begun, it goes back.
-#[derive(Debug)]
 pub(super) struct Ticket {
     purse: Arc<Purse>,
+    /// Whether the call has gone out.
+    begun: AtomicBool,
     course: Mutex<Course>,
 }
 
-#[derive(Debug)]
 struct Course {
     /// What is reserved and not used yet; after the end, what counts as spent although nobody has said so.
     held: Usage,
     used: Usage,
     /// Whether the call has said anything about what it used.
     told: bool,
-    begun: bool,
     ended: bool,
     /// Whether nobody knew what to expect of the call.
     is_blind: bool,
 }
 
 impl Ticket {
-    pub(super) fn new(purse: &Arc<Purse>, reserved: Usage, is_blind: bool) -> Self {
-        let course =
-            Course { held: reserved, used: Usage::default(), told: false, begun: false, ended: false, is_blind };
-        Ticket { purse: purse.clone(), course: Mutex::new(course) }
+    pub(super) fn new(purse: &Arc<Purse>, reservation: Reservation) -> Self {
+        let Reservation { usage: held, is_blind } = reservation;
+        let course = Course { held, used: Usage::default(), told: false, ended: false, is_blind };
+        Ticket { purse: purse.clone(), begun: AtomicBool::new(false), course: Mutex::new(course) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Course> {
+        self.course.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// A ticket for a call that nobody has reserved anything for.
     pub(super) fn without_reservation(purse: &Arc<Purse>) -> Self {
         purse.settle(|state| state.outstanding += 1).wake();
-        Ticket::new(purse, Usage::default(), false)
+        Ticket::new(purse, Reservation { usage: Usage::default(), is_blind: false })
     }
 
     /// The call has ended. If it has not said what it used, it counts as what was expected, in case that it
-    /// `may_cost` that.
-    fn end(&self, may_cost: bool) {
-        let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
+    /// may have `cost` that.
+    fn end(&self, cost: Cost) {
+        let begun = self.begun.load(Ordering::Acquire);
+        let mut course = self.lock();
         if course.ended {
             return;
         }
         course.ended = true;
+        let may_cost = match cost {
+            Cost::Nothing => false,
+            Cost::IfBegun => begun,
+            Cost::Something => true,
+        };
         let held = course.held;
         if course.told || !may_cost {
             course.held = Usage::default();
         }
         let woken = self.purse.settle(|state| {
-            state.outstanding -= 1;
-            state.reserved = state.reserved.without(held);
+            state.release(held, course.is_blind);
             state.spent += course.held;
-            state.blind -= u64::from(course.is_blind);
             if course.told {
                 state.learn(course.used);
-            } else if course.is_blind && course.begun {
+            } else if course.is_blind && begun {
                 state.blind_ended += 1;
             }
         });
@@ -68,13 +77,28 @@ impl Ticket {
     }
 }
 
+/// What a call may have cost that has not said so.
+enum Cost {
+    Nothing,
+    IfBegun,
+    Something,
+}
+
 impl Meter for Ticket {
     fn account(&self) -> Account {
         Account::of(&self.purse)
     }
 
+    fn begun(&self) -> bool {
+        // Who says it twice at once says it twice to those further out, too.
+        self.begun.load(Ordering::Acquire) || {
+            self.begun.store(true, Ordering::Release);
+            false
+        }
+    }
+
     fn used(&self, usage: Usage) {
-        let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut course = self.lock();
         course.told = true;
         course.used += usage;
         let covered = course.held.common(usage);
@@ -96,21 +120,20 @@ impl Meter for Ticket {
 impl Drop for Ticket {
     /// Nothing more will be said. What was kept for work that then told less goes back.
     fn drop(&mut self) {
-        self.end(false);
-        let course = self.course.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.end(Cost::Nothing);
+        let course = self.course.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
         if course.told && !course.held.is_zero() {
             self.purse.settle(|state| state.spent = state.spent.without(course.held)).wake();
         }
     }
 }
 
-/// A call that has begun. Dropping it ends the call.
-#[derive(Debug)]
+/// A call that is on its way. Dropping it ends the call.
 pub(crate) struct Call(Arc<Ticket>);
 
 impl Call {
-    pub(super) fn begin(mut ticket: Ticket) -> Self {
-        ticket.course.get_mut().unwrap_or_else(PoisonError::into_inner).begun = true;
+    pub(super) fn new(mut ticket: Ticket, begun: bool) -> Self {
+        *ticket.begun.get_mut() = begun;
         Call(Arc::new(ticket))
     }
 
@@ -119,14 +142,18 @@ impl Call {
     }
 
     pub(crate) fn end(self, error: Option<&Error>) {
-        self.0.end(error.is_none_or(may_have_cost));
+        self.0.end(match error {
+            None => Cost::Something,
+            Some(error) if may_have_cost(error) => Cost::IfBegun,
+            Some(_) => Cost::Nothing,
+        });
     }
 }
 
 impl Drop for Call {
-    /// The caller has left; for all that anybody knows, the call is answered and paid for.
+    /// The caller has left; for all that anybody knows, a call that has gone out is answered and paid for.
     fn drop(&mut self) {
-        self.0.end(true);
+        self.0.end(Cost::IfBegun);
     }
 }
 

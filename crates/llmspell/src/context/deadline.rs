@@ -71,11 +71,11 @@ impl Context {
 
     /// Fails if the time is already up, before any work is spent.
     pub(crate) fn check_deadline(&self) -> Result<()> {
-        if self.is_past_deadline() {
-            Err(Error::new(Kind::Timeout, "the deadline had passed before the step began"))
-        } else {
-            Ok(())
-        }
+        if self.is_past_deadline() { Err(Context::too_late()) } else { Ok(()) }
+    }
+
+    pub(super) fn too_late() -> Error {
+        Error::new(Kind::Timeout, "the deadline had passed before the step began").before_it_began()
     }
 
     /// A stretch of `time` from now, or of what is left if that is less, for work to run in.

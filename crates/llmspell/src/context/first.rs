@@ -1,9 +1,11 @@
 //! Signs of life: what decides first-output races and idle timeouts.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
 use tokio::time::Instant;
+
+use crate::sync::Mutex;
 
 /// A race that the first output decides.
 #[derive(Default)]

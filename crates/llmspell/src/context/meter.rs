@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::Context;
 use super::node::Facet;
+use crate::error::Result;
 use crate::event::Fact;
-use crate::rate::RateLimits;
+use crate::rate::{RateLimits, Turn};
 use crate::usage::Usage;
 
 /// One call of a step under a rate or a budget, as the work inside of it sees it.
@@ -15,6 +16,17 @@ pub(crate) trait Meter: Send + Sync {
 
     /// Something was used, maybe after the call has ended.
     fn used(&self, usage: Usage);
+
+    /// The call goes out: nothing further in holds it up or refuses it any more. True if that was known, and so to
+    /// every meter further out, too.
+    fn begun(&self) -> bool {
+        false
+    }
+
+    /// The turn of the call, if it had to have one.
+    fn turn(&self) -> Option<&Turn> {
+        None
+    }
 
     /// A server has said what it has left. False if that is no concern of this meter.
     fn told(&self, limits: &RateLimits) -> bool {
@@ -97,6 +109,47 @@ impl Context {
 
     /// Whether this work is metered for `account` already.
     pub(crate) fn is_metered_for(&self, account: Account) -> bool {
-        self.meters().any(|meter| meter.account() == account)
+        self.is_metered() && self.meters().any(|meter| meter.account() == account)
+    }
+
+    pub(crate) fn is_metered(&self) -> bool {
+        self.node.as_ref().is_some_and(|node| node.metered)
+    }
+
+    /// Tells every meter that the call goes out. It is for the innermost of the modifiers that may hold a call up or
+    /// refuse it to say, once it has let the call in: until then nothing has been used.
+    #[inline]
+    pub(crate) fn begun(&self) {
+        if self.is_metered() {
+            self.tell_begun();
+        }
+    }
+
+    fn tell_begun(&self) {
+        self.meters().find(|meter| meter.begun());
+    }
+
+    /// Takes over the turn that a call further out has had at the rate of `account`; false if there is none to have.
+    pub(crate) fn takes_turn_over(&self, account: Account) -> bool {
+        self.is_metered()
+            && self.meters().any(|meter| meter.account() == account && meter.turn().is_some_and(Turn::hand_over))
+    }
+
+    /// Whether a pause has begun at a rate further out since this call, which has not begun, had its turn there.
+    pub(crate) fn is_called_back(&self) -> bool {
+        self.is_metered() && self.turns().any(Turn::is_called_back)
+    }
+
+    /// Waits for every turn that was lost, at the end of its line. `name` is that of the step, if its call has not
+    /// begun.
+    pub(crate) async fn wait_for_turns(&self, name: Option<&str>) -> Result<()> {
+        while let Some(turn) = self.turns().find(|turn| turn.is_called_back()) {
+            turn.wait_again(self, name).await?;
+        }
+        Ok(())
+    }
+
+    fn turns(&self) -> impl Iterator<Item = &Turn> {
+        self.meters().filter_map(|meter| meter.turn())
     }
 }

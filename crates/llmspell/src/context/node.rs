@@ -24,6 +24,8 @@ pub(crate) struct Node {
     pub(crate) path: Option<Path>,
     /// Whether this node or one above it is a [`Facet::Scope`].
     pub(crate) collects: bool,
+    /// Whether this node or one above it is a [`Facet::Meter`].
+    pub(crate) metered: bool,
     pub(crate) facet: Facet,
 }
 
@@ -81,6 +83,7 @@ impl Node {
         if let Some(parent) = parent {
             self.recorder = parent.recorder.clone();
             self.collects = parent.collects;
+            self.metered = parent.metered;
             self.parent = Some(parent.clone());
         }
         self.path = path;
@@ -91,6 +94,7 @@ impl Node {
         self.parent = None;
         self.recorder = None;
         self.collects = false;
+        self.metered = false;
         self.path = None;
     }
 

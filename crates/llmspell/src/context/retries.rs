@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
@@ -13,6 +12,7 @@ use tokio::time::Instant;
 use super::Context;
 use super::node::{Facet, Node};
 use crate::executor::{PATIENCE, after, within};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// The state of one retry, seen by the steps below it.
 pub(crate) struct Retries {

@@ -5,7 +5,7 @@
 //! a tether and the work the other, so that whichever ends first, the other is accounted for: the permits
 //! stay taken until the work really ends, the events tell of it, and retries above wait for it or give up.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -15,6 +15,7 @@ use super::node::Facet;
 use super::{Context, Hold, Retries};
 use crate::event::Fact;
 use crate::executor::{PATIENCE, after, in_background, within};
+use crate::sync::{Mutex, MutexGuard};
 
 /// The caller's end of work that cannot be dropped; see [`Context::tether`].
 ///

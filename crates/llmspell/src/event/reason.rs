@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What refuses calls before they begin.
+/// What refuses calls before they begin. One that was called off or out of time in a line is refused by what it stood in
+/// line for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -14,6 +15,8 @@ pub enum RefusedBy {
     Budget,
     /// A [breaker](crate::Breaker): the other side fails.
     Breaker,
+    /// A [limit](crate::Limit): nobody wanted the call any more before a permit was free.
+    Limit,
 }
 
 impl RefusedBy {
@@ -23,6 +26,7 @@ impl RefusedBy {
             RefusedBy::Rate => "rate",
             RefusedBy::Budget => "budget",
             RefusedBy::Breaker => "breaker",
+            RefusedBy::Limit => "limit",
         }
     }
 }

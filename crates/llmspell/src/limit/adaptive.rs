@@ -163,11 +163,11 @@ impl Adaptive {
 
     /// Whether an error that is no collection of others is overload.
     fn is_overload(&self, error: &Error) -> bool {
-        match (error.kind(), &self.when) {
-            (Kind::Rejected | Kind::Cancelled | Kind::Invalid, _) => false,
-            (_, Some(when)) => when(error),
-            (kind, None) => matches!(kind, Kind::Overloaded | Kind::Timeout),
-        }
+        error.tells_of_the_other_side()
+            && match &self.when {
+                Some(when) => when(error),
+                None => matches!(error.kind(), Kind::Overloaded | Kind::Timeout),
+            }
     }
 }
 

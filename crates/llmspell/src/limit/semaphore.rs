@@ -29,8 +29,9 @@ use std::pin::Pin;
 use std::sync::PoisonError;
 use std::task::{self, Poll, Waker};
 
-use super::line::Line;
+use crate::line::Line;
 use crate::sync::{Mutex, MutexGuard};
+use crate::turnstile::Wakers;
 
 /// The most spares that are kept.
 const SPARES: usize = 1024;
@@ -96,22 +97,23 @@ impl<T> Semaphore<T> {
         Acquire { semaphore: self, number: None }
     }
 
-    /// Changes how many permits there are. Those in use beyond them stay until they come back.
-    pub(crate) fn resize(&self, capacity: usize) {
-        self.change(|state| state.capacity = capacity);
+    /// Changes how many permits there are. Those in use beyond them stay until they come back. Whoever gets one
+    /// by it is to be woken once no lock is held.
+    pub(crate) fn resize(&self, capacity: usize) -> Wakers {
+        self.change(|state| state.capacity = capacity)
     }
 
     /// Changes how many strays are made up for.
     pub(crate) fn set_overdraft(&self, overdraft: usize) {
-        self.change(|state| state.overdraft = overdraft);
+        self.change(|state| state.overdraft = overdraft).wake();
     }
 
-    fn change(&self, change: impl FnOnce(&mut State<T>)) {
+    fn change(&self, change: impl FnOnce(&mut State<T>)) -> Wakers {
         let mut state = self.lock();
         change(&mut state);
-        let called: Vec<Waker> = std::iter::from_fn(|| state.call()).collect();
-        drop(state);
-        called.into_iter().for_each(Waker::wake);
+        let mut called = Wakers::default();
+        called.extend(std::iter::from_fn(|| state.call()));
+        called
     }
 
     /// Takes back the permit of a stray.
@@ -144,7 +146,7 @@ impl<T> State<T> {
         }
         let called = self.line.call()?;
         self.in_use += 1;
-        Some(called)
+        Some(called.waker)
     }
 }
 
@@ -215,7 +217,7 @@ impl<'a, T> Future for Acquire<'a, T> {
         match self.number {
             None if state.room() > 0 => state.in_use += 1,
             None => {
-                self.number = Some(state.line.join(task.waker().clone()));
+                self.number = Some(state.line.join(task.waker().clone(), ()));
                 return Poll::Pending;
             }
             Some(number) if state.line.has_called(number) => self.number = None,
@@ -238,9 +240,9 @@ impl<T> Drop for Acquire<'_, T> {
             state.in_use -= 1;
             wake(state);
         } else {
-            let waker = state.line.leave(number);
+            let waiter = state.line.leave(number);
             drop(state);
-            drop(waker);
+            drop(waiter);
         }
     }
 }

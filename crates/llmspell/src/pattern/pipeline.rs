@@ -164,8 +164,12 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
 
     fn about(&self) -> About<'_> {
         // One more than the limit: a record waits at the door, and the stage never runs dry.
-        let here =
-            self.step.about().limited(self.limit.most()).limit.map_or(UNLIMITED_STAGE, |calls| calls.saturating_add(1));
+        let here = self
+            .step
+            .about()
+            .limited_if(self.limit.most())
+            .limit
+            .map_or(UNLIMITED_STAGE, |calls| calls.saturating_add(1));
         let before = self.before.about();
         before.and(self.step.about()).in_flight(before.default_in_flight.saturating_add(here))
     }
@@ -174,7 +178,7 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
 impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
     /// How many records may be at work in it now: its own limit, or that of its step, whichever is smaller.
     fn calls(&self) -> Option<usize> {
-        self.step.about().limited(self.limit.calls()).limit
+        self.step.about().limited_if(self.limit.calls()).limit
     }
 
     /// Passes the stage under the eyes of a recorder.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Window;
+use super::RateWindow;
 use crate::executor::after;
 
 /// A token bucket, which is the "continuous-state leaky bucket" form of the generic cell rate algorithm
@@ -64,6 +64,17 @@ impl Bucket {
         self.level = self.level.saturating_add(self.parts(units)).min(self.capacity);
     }
 
+    /// The same, but to no more than there is or `most`, whichever is more.
+    pub(super) fn give_up_to(&mut self, units: u64, most: u64) {
+        let level = self.level.saturating_add(self.parts(units)).min(self.parts(most)).min(self.capacity);
+        self.level = self.level.max(level);
+    }
+
+    /// The time up to which it is filled: in the future if nothing may go before.
+    pub(super) fn at(&self) -> Instant {
+        self.at
+    }
+
     /// Lets nothing go until `until`, and then no more than `units` at once: the rest at the rate.
     pub(super) fn pause(&mut self, until: Instant, units: u64) {
         self.fill(until);
@@ -73,7 +84,7 @@ impl Bucket {
     /// Takes over what the server has left, if it is less. If that is not enough for `units`, nothing goes
     /// before it is, at the rate at which the server's own bucket fills.
     /// Heard again while that lasts, it adds nothing.
-    pub(super) fn tighten(&mut self, now: Instant, window: &Window, units: u64) {
+    pub(super) fn tighten(&mut self, now: Instant, window: &RateWindow, units: u64) {
         if self.at <= now {
             self.level = self.level.min(self.parts(window.remaining));
         }
@@ -168,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_the_server_has_left_only_tightens() {
-        let window = |limit, remaining, ms| Window { limit, remaining, reset: ms * MS };
+        let window = |limit, remaining, ms| RateWindow { limit, remaining, reset: ms * MS };
         let (mut bucket, start) = bucket();
         bucket.tighten(start, &window(100, 50, 0), 1);
         assert_eq!(bucket.due(1, 2), start, "three as before");

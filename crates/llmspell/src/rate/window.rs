@@ -11,9 +11,9 @@ use crate::event::millis;
 ///
 /// ```
 /// use std::time::Duration;
-/// use llmspell::{RateLimits, Window};
+/// use llmspell::{RateLimits, RateWindow};
 ///
-/// let told = RateLimits::default().requests(Window::new(500, 12, Duration::from_secs(58)));
+/// let told = RateLimits::default().requests(RateWindow::new(500, 12, Duration::from_secs(58)));
 /// assert_eq!(told.requests.map(|window| window.remaining), Some(12));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,20 +21,20 @@ use crate::event::millis;
 pub struct RateLimits {
     /// How many requests it takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requests: Option<Window>,
+    pub requests: Option<RateWindow>,
     /// How many tokens it takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tokens: Option<Window>,
+    pub tokens: Option<RateWindow>,
 }
 
 impl RateLimits {
     /// The same with a limit on requests.
-    pub fn requests(self, window: Window) -> Self {
+    pub fn requests(self, window: RateWindow) -> Self {
         RateLimits { requests: Some(window), ..self }
     }
 
     /// The same with a limit on tokens.
-    pub fn tokens(self, window: Window) -> Self {
+    pub fn tokens(self, window: RateWindow) -> Self {
         RateLimits { tokens: Some(window), ..self }
     }
 }
@@ -42,7 +42,7 @@ impl RateLimits {
 /// One limit of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Window {
+pub struct RateWindow {
     /// How much it takes in all.
     pub limit: u64,
     /// How much of that is left now.
@@ -52,9 +52,9 @@ pub struct Window {
     pub reset: Duration,
 }
 
-impl Window {
+impl RateWindow {
     /// `remaining` of `limit` are left, and all of them again after `reset`.
     pub fn new(limit: u64, remaining: u64, reset: Duration) -> Self {
-        Window { limit, remaining, reset }
+        RateWindow { limit, remaining, reset }
     }
 }

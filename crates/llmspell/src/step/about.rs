@@ -11,19 +11,22 @@ pub struct About<'a> {
     pub name: Option<&'a str>,
     /// How many inputs [`Step::stream`](crate::Step::stream) keeps in flight unless told otherwise: 16. A
     /// pipeline asks for as many as it takes to keep its stages busy, a limit that adapts for one more than it may
-    /// ever let run.
+    /// ever let run, but for no more than 1025.
     pub default_in_flight: usize,
     /// How many calls of it run at once at the most, if it is under a limit.
     pub limit: Option<usize>,
     /// Whether running it twice on one input does no harm; see [`Step::idempotent`](crate::Step::idempotent).
     pub idempotent: bool,
+    /// Whether something in it says when a call has begun: a modifier that may hold a call
+    /// up or refuse it.
+    pub(crate) says_begun: bool,
 }
 
 impl Default for About<'_> {
     /// A step without a name, 16 of which are kept in flight, and of which nothing is known that would allow
     /// running it twice.
     fn default() -> Self {
-        About { name: None, default_in_flight: 16, limit: None, idempotent: false }
+        About { name: None, default_in_flight: 16, limit: None, idempotent: false, says_begun: false }
     }
 }
 
@@ -38,18 +41,24 @@ impl<'a> About<'a> {
         About { default_in_flight, ..self }
     }
 
-    /// The same under a limit; the smaller one counts if there are several.
-    pub fn limited(self, limit: Option<usize>) -> Self {
-        let limit = match (self.limit, limit) {
-            (Some(inner), Some(outer)) => Some(inner.min(outer)),
-            (inner, outer) => inner.or(outer),
-        };
-        About { limit, ..self }
+    /// The same under a limit of so many calls at once; the smaller one counts if there are several.
+    pub fn limited(self, calls: usize) -> Self {
+        About { limit: Some(self.limit.map_or(calls, |inner| inner.min(calls))), ..self }
+    }
+
+    /// The same under a limit, if there is one.
+    pub(crate) fn limited_if(self, calls: Option<usize>) -> Self {
+        calls.map_or(self, |calls| self.limited(calls))
     }
 
     /// The same, and running it twice does no harm.
     pub fn idempotent(self) -> Self {
         About { idempotent: true, ..self }
+    }
+
+    /// The same, and it says when a call has begun.
+    pub(crate) fn begins(self) -> Self {
+        About { says_begun: true, ..self }
     }
 
     /// A step that runs this one and the other: it has no name and no limit as a whole, keeps the larger
@@ -60,6 +69,7 @@ impl<'a> About<'a> {
             default_in_flight: self.default_in_flight.max(other.default_in_flight),
             limit: None,
             idempotent: self.idempotent && other.idempotent,
+            says_begun: self.says_begun && other.says_begun,
         }
     }
 

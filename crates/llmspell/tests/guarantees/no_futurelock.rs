@@ -11,13 +11,15 @@
 //! future with a lock in another arm (`cargo run -p hazards -- lock`).
 //!
 //! *Here* (G2): a thousand items share one permit with their consumer, and finish. (G2b): no combinator waits for
-//! anything while it keeps a future that it has started and does not poll.
+//! anything while it keeps a future that it has started and does not poll. (G2c): whoever stands in a line of ours, for a
+//! permit, a turn or what is left of a budget, and is not polled any more, holds up nobody behind it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use llmspell::{
-    BoxStep, Context, Error, Hedge, Limit, Retry, Step, Stragglers, all, join, pipeline, race, settle, step,
+    BoxStep, Budget, Context, Error, Hedge, Limit, Rate, Retry, Step, Stragglers, Usage, all, join, pipeline, race,
+    settle, step,
 };
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::yield_now;
@@ -34,6 +36,7 @@ on_both_runtimes!(
     what_comes_next_may_take_the_lock_of_what_came_before,
     an_item_may_take_the_lock_that_the_source_needs,
     an_end_frees_the_lock_of_what_it_stops,
+    a_place_in_line_that_is_not_polled_holds_up_nobody,
 );
 
 const ITEMS: usize = 1000;
@@ -236,5 +239,53 @@ async fn an_end_frees_the_lock_of_what_it_stops() {
         let either = all([locking(&lock, Duration::from_secs(3600)), quick.boxed()]).timeout(ms(5));
         assert!(either.run(0, &Context::new()).await.is_err());
         *in_time("a group whose time is up", lock.lock()).await += 1;
+    }
+}
+
+/// What a `select!` on `&mut first` leaves in line while another branch runs.
+async fn a_place_in_line_that_is_not_polled_holds_up_nobody() {
+    let limit = Limit::new(1);
+    let rate = Rate::per(1, ms(5)).burst(Duration::ZERO);
+    let budget = Budget::tokens(100).estimate(Usage::new(100, 0));
+    let work = || {
+        step(|n: usize, cx: Context| async move {
+            sleep(ms(2)).await;
+            cx.used(Usage::default());
+            Ok(n)
+        })
+    };
+    let lines: [(&str, BoxStep<usize, usize>); 4] = [
+        ("a limit", work().limit(limit.clone()).boxed()),
+        ("a rate", work().rate(rate.clone()).boxed()),
+        ("a budget", work().budget(budget.clone()).boxed()),
+        ("all of them", work().limit(limit).rate(rate).budget(budget).boxed()),
+    ];
+    for (name, step) in lines {
+        let cx = Context::new();
+        let holds = step.run(0, &cx);
+        let others = async {
+            sleep(ms(1)).await;
+            let mut first = Box::pin(step.run(1, &cx));
+            let mut second = Box::pin(step.run(2, &cx));
+            tokio::select! {
+                biased;
+                _ = &mut first => panic!("{name}: somebody else has it"),
+                _ = &mut second => panic!("{name}: somebody else has it"),
+                () = std::future::ready(()) => {}
+            }
+            // Both have a place, and neither is polled while these wait behind them.
+            drop(second);
+            if name == "a rate" {
+                assert_eq!(step.run(3, &cx).await.unwrap(), 3, "{name}");
+            }
+            // A permit or a reservation is theirs once it is free, and stays theirs until they go.
+            let (last, ()) = tokio::join!(step.run(4, &cx), async {
+                sleep(ms(20)).await;
+                drop(first);
+            });
+            assert_eq!(last.unwrap(), 4, "{name}");
+        };
+        let (held, ()) = in_time(name, async { tokio::join!(holds, others) }).await;
+        assert_eq!(held.unwrap(), 0, "{name}");
     }
 }

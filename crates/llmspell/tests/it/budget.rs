@@ -1,5 +1,6 @@
 //! Budgets: reserved before, settled after, and never exceeded by more than the estimates are off.
 
+mod line;
 mod on_stream;
 mod properties;
 

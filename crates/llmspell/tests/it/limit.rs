@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use llmspell::{Context, Limit, Step, join, step};
+use llmspell::{Breaker, Context, Fact, Kind, Limit, Step, join, step};
 use tokio::time::{Instant, sleep};
 
 use crate::probe::{Probe, Watch, ms};
@@ -157,4 +157,58 @@ async fn needing_a_second_permit_of_the_same_limit_is_an_error_and_no_deadlock()
 #[test]
 fn a_limit_may_be_as_large_as_one_likes() {
     assert_eq!(Limit::new(usize::MAX).calls(), Some(usize::MAX));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_stays_in_line_who_is_cancelled_or_out_of_time() {
+    let limit = Limit::new(1);
+    let (cx, canceller) = Context::recording().cancellable();
+    let step = Probe::ok(1000).limit(limit.clone());
+    let started = Instant::now();
+    let late = cx.with_deadline(started + ms(20));
+    let waits = async {
+        let result = step.run(0, &cx).await;
+        (result.map_err(|error| error.kind()), started.elapsed())
+    };
+    let times_out = async {
+        let error = step.run(0, &late).await.unwrap_err();
+        assert_eq!(error.message(), "the deadline had passed before the step began");
+        (error.kind(), started.elapsed())
+    };
+    let cancels = async {
+        sleep(ms(5)).await;
+        assert_eq!(limit.waiting(), 2);
+        sleep(ms(45)).await;
+        canceller.cancel();
+    };
+    let (first, cancelled, late, ()) = tokio::join!(step.run(0, &cx), waits, times_out, cancels);
+    assert!(first.is_ok(), "it has its permit, and nobody stops it");
+    assert_eq!(cancelled, (Err(Kind::Cancelled), ms(50)));
+    assert_eq!(late, (Kind::Timeout, ms(21)));
+    assert_eq!((limit.waiting(), limit.available()), (0, Some(1)));
+    let refused = cx.events().iter().filter(|event| matches!(event.fact, Fact::Refused { .. })).count();
+    assert_eq!(refused, 2, "what was queued is told to wait no more");
+}
+
+/// A timeout around it is told in its own words.
+#[tokio::test(start_paused = true)]
+async fn a_timeout_that_ends_a_wait_says_so_itself() {
+    let limit = Limit::new(1);
+    let step = Probe::ok(1000).limit(limit.clone()).timeout(ms(20));
+    let cx = Context::new();
+    let (first, second) = tokio::join!(step.run(0, &cx), step.run(0, &cx));
+    assert_eq!(first.unwrap_err().message(), "timed out after 20 ms");
+    assert_eq!(second.unwrap_err().message(), "timed out after 20 ms");
+}
+
+/// Whose time is up in our own line says nothing of the other side.
+#[tokio::test(start_paused = true)]
+async fn a_wait_in_vain_is_no_failure_of_what_it_waited_for() {
+    let breaker = Breaker::new().in_a_row(1);
+    let step = Probe::ok(1000).limit(1).breaker(breaker.clone());
+    let cx = Context::new();
+    let late = cx.with_deadline(Instant::now() + ms(20));
+    let (first, second) = tokio::join!(step.run(0, &cx), step.run(0, &late));
+    assert_eq!((first.is_ok(), second.unwrap_err().kind()), (true, Kind::Timeout));
+    assert!(breaker.is_closed());
 }

@@ -1,5 +1,7 @@
 //! Rates: turns in order and on time, tokens by reservation and settlement, and an ear for the server.
 
+mod begun;
+mod line;
 mod properties;
 mod server;
 
@@ -156,16 +158,6 @@ async fn a_call_that_says_nothing_keeps_what_it_was_expected_to_use() {
     assert!(stopped.run(silent, &Context::new()).await.is_err());
     run_all(step, [silent]).await;
     assert_eq!(clock.times()[2..], [6010, 7010].map(ms));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_call_that_was_refused_further_in_never_was_one() {
-    let (rate, clock) = (Rate::per_second(1).tokens_per_minute(60).burst(ZERO), Clock::start());
-    let refused = failing(|| Error::new(Kind::Rejected, "the breaker is open").with_retry_after(ms(60_000)));
-    let step = rated(rate.clone(), &clock);
-    run_all(step, [Call { expected: 1, ..refused }; 5]).await;
-    assert_eq!(clock.times().last(), Some(&ms(4)), "one after another, as each gives its turn back");
-    assert_eq!(rate.paused(), None, "and our own refusals are no word of the server");
 }
 
 #[tokio::test(start_paused = true)]

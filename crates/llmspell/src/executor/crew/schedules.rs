@@ -61,7 +61,7 @@ impl Work for Jobs {
             }
             Job::Needs(others) => {
                 if self.meeting.fetch_add(1, Ordering::SeqCst) + 1 == others {
-                    self.met.resize(others);
+                    self.met.resize(others).wake();
                 }
                 drop(self.met.acquire().await);
             }

@@ -23,12 +23,18 @@ fn race() {
             }
         })
     });
+    for _ in 0..3 {
+        let (limit, permits) = adapting.both();
+        assert_eq!(limit, permits, "a limit that was found before is never applied after");
+        thread::yield_now();
+    }
     callers.into_iter().for_each(|caller| caller.join().expect("it does not panic"));
-    assert_eq!(adapting.permits().load().capacity, adapting.limit(), "what is true is what is left behind");
+    let (limit, permits) = adapting.both();
+    assert_eq!(limit, permits, "what is true is what is left behind");
 }
 
 #[test]
-fn permits_end_up_as_many_as_the_limit() {
+fn permits_are_as_many_as_the_limit_at_every_moment() {
     shuttle::check_random(race, SCHEDULES);
     shuttle::check_pct(race, SCHEDULES, 3);
 }

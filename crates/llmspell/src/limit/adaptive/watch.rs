@@ -11,7 +11,7 @@ use super::{Adaptive, Begun, Overload};
 use crate::context::node::Facet;
 use crate::context::{Context, Permits, Pulse};
 use crate::error::{Error, Kind, Result};
-use crate::event::{Fact, LimitChange};
+use crate::event::Fact;
 use crate::step::Step;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -51,9 +51,11 @@ impl Adapting {
         &self.permits
     }
 
+    /// The limit, and how many permits there are, at one moment.
     #[cfg(all(test, shuttle))]
-    pub(super) fn limit(&self) -> usize {
-        self.lock().search().limit()
+    pub(super) fn both(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.search().limit(), self.permits.load().capacity)
     }
 
     /// The most that the limit can ever be.
@@ -91,19 +93,6 @@ impl Adapting {
 
     fn lock(&self) -> MutexGuard<'_, Algorithm> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Makes the permits as many as the limit is. Not under the lock, for it wakes those in line; so others may
-    /// change the limit meanwhile, and whoever comes last must leave behind what is true.
-    fn apply(&self, mut limit: usize) {
-        loop {
-            self.permits.resize(limit);
-            let latest = self.lock().search().limit();
-            if latest == limit {
-                return;
-            }
-            limit = latest;
-        }
     }
 }
 
@@ -143,14 +132,12 @@ impl Watched<'_> {
             (Algorithm::Gradient(gradient), Some(overload)) => gradient.overloaded(now, self.begun, overload),
         };
         let to = state.search().limit();
+        let Some(reason) = reason else { return };
+        // Under the lock, so that limits are applied in the order in which they were found; those in line are
+        // woken without it.
+        let called = self.adapting.permits.resize(to);
         drop(state);
-        if let Some(reason) = reason {
-            self.changed(from, to, reason, cx);
-        }
-    }
-
-    fn changed(&self, from: usize, to: usize, reason: LimitChange, cx: &Context) {
-        self.adapting.apply(to);
+        called.wake();
         cx.fact(|| Fact::LimitChanged { from, to, reason });
     }
 

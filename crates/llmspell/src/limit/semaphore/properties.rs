@@ -195,7 +195,7 @@ impl<'a> World<'a> {
             }
             Act::Resize(capacity) => {
                 self.model.capacity = capacity;
-                self.semaphore.resize(capacity);
+                self.semaphore.resize(capacity).wake();
             }
             Act::Overdraft(overdraft) => {
                 self.model.overdraft = overdraft;
@@ -234,7 +234,7 @@ proptest! {
         let strays = world.model.strays;
         drop(world);
         (0..strays).for_each(|_| semaphore.end_stray());
-        semaphore.resize(3);
+        semaphore.resize(3).wake();
         prop_assert_eq!(semaphore.load(), Load { capacity: 3, available: 3, in_use: 0, waiting: 0, strays: 0 });
     }
 
@@ -275,6 +275,6 @@ fn places_of_those_who_have_left_are_given_up() {
     }
     drop(last);
     assert!(semaphore.lock().line.places() < 8);
-    semaphore.resize(1);
+    semaphore.resize(1).wake();
     assert!(first.as_mut().poll(&mut task).is_ready());
 }

@@ -100,7 +100,7 @@ fn whoever_goes_away_holds_up_nobody() {
 fn a_capacity_that_changes_forgets_nobody() {
     explore(|| {
         let it = Watched::new(1, 3);
-        let resize = |it: &Watched| [0, 3, 0, 2].iter().for_each(|capacity| it.semaphore.resize(*capacity));
+        let resize = |it: &Watched| [0, 3, 0, 2].iter().for_each(|capacity| it.semaphore.resize(*capacity).wake());
         threads!(it: it.work(0), it.work(1), it.work(2), it.give_up(), resize(&it));
         assert_eq!(it.semaphore.load(), Load { capacity: 2, available: 2, in_use: 0, waiting: 0, strays: 0 });
     });

@@ -39,11 +39,17 @@ impl<S> Items<S> {
     pub(super) fn seat(&self, seats: Arc<Seats>) {
         lock(self.seats.get_or_init(Arc::default)).push(seats);
     }
+}
 
+impl<S: Step> Items<S> {
     /// The scope of an item, and the reservations that it runs under.
     fn begin(&self, index: usize) -> (Option<Box<Calls>>, Context) {
         let Some(seats) = self.seats.get() else { return (None, self.cx.scope(Some(index))) };
-        let calls: Vec<Call> = lock(seats).iter().map(|seats| seats.begin()).collect();
+        let has_begun = !self.step.about().says_begun;
+        if has_begun {
+            self.cx.begun();
+        }
+        let calls: Vec<Call> = lock(seats).iter().map(|seats| seats.begin(has_begun)).collect();
         let cx = calls.iter().fold(self.cx.clone(), |cx, call| cx.metered(call.meter()));
         (Some(Box::new(Calls(calls))), cx.scope(Some(index)))
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use llmspell::{Context, Error, Fact, Kind, Rate, RateLimits, Step, Window, step};
+use llmspell::{Context, Error, Fact, Kind, Rate, RateLimits, RateWindow, Step, step};
 use tokio::time::{Instant, sleep};
 
 use super::{Call, Clock, ZERO, failing, rated};
@@ -81,7 +81,7 @@ async fn what_the_server_has_left_tightens_at_once_and_never_loosens() {
         seen.tick();
         async move {
             if let Some(remaining) = remaining {
-                let window = Window::new(600, remaining, ms(60_000));
+                let window = RateWindow::new(600, remaining, ms(60_000));
                 cx.rate_limits(RateLimits::default().requests(window).tokens(window));
             }
             Ok(())
@@ -109,7 +109,7 @@ async fn a_server_with_a_lower_limit_sets_the_pace() {
         seen.tick();
         if !told.swap(true, Ordering::SeqCst) {
             // Six a minute, and all are gone: the next one in 10 s.
-            cx.rate_limits(RateLimits::default().requests(Window::new(6, 0, ms(60_000))));
+            cx.rate_limits(RateLimits::default().requests(RateWindow::new(6, 0, ms(60_000))));
         }
         async { Ok(()) }
     });
@@ -120,7 +120,7 @@ async fn a_server_with_a_lower_limit_sets_the_pace() {
 #[tokio::test(start_paused = true)]
 async fn only_the_nearest_rate_is_that_of_the_server() {
     let told = step(|(), cx: Context| async move {
-        cx.rate_limits(RateLimits::default().requests(Window::new(60, 0, ms(60_000))));
+        cx.rate_limits(RateLimits::default().requests(RateWindow::new(60, 0, ms(60_000))));
         Ok(())
     });
     let (ours, theirs) = (Rate::per_second(10).burst(ms(1000)), Rate::per_second(10).burst(ms(1000)));

@@ -1,0 +1,107 @@
+//! Standing in line for what others may leave: who holds up whom, and how long anybody stays.
+
+use std::pin::Pin;
+use std::task::Poll;
+
+use llmspell::{Budget, Context, Kind, Step};
+use tokio::time::{Instant, sleep};
+
+use super::{Call, tokens, uses, work};
+use crate::patience::ends;
+use crate::probe::ms;
+
+/// Lets a future get into line, and leaves it there.
+async fn poll_once<F: Future + Unpin>(mut future: F) {
+    std::future::poll_fn(|task| {
+        assert!(Pin::new(&mut future).poll(task).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// Half of a budget for each call, none of which uses anything in the end.
+fn halves() -> (Budget, impl Step<In = Call, Out = ()> + Clone) {
+    let budget = Budget::tokens(100).estimate(tokens(50));
+    (budget.clone(), work().budget(budget))
+}
+
+fn free(takes: u64) -> Call {
+    Call { takes, ..uses(0) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_are_not_polled_hold_up_nobody_and_keep_what_is_reserved_for_them() {
+    let (budget, step) = halves();
+    let cx = Context::new();
+    let started = Instant::now();
+    let crowd = async { tokio::join!(step.run(free(100), &cx), step.run(free(200), &cx)) };
+    let lines_up = async {
+        sleep(ms(1)).await;
+        let mut first = Box::pin(step.run(free(1), &cx));
+        poll_once(&mut first).await;
+        assert_eq!(budget.waiting(), 1);
+        step.run(free(1), &cx).await.unwrap();
+        assert_eq!(started.elapsed(), ms(201), "the first half is for the other one, the second for this one");
+        assert_eq!(budget.remaining_tokens(), Some(50));
+        drop(first);
+        assert_eq!((budget.remaining_tokens(), budget.waiting()), (Some(100), 0));
+    };
+    let ((first, second), ()) = ends(async { tokio::join!(crowd, lines_up) }).await;
+    assert!(first.is_ok() && second.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_dropped_goes_to_the_next() {
+    let (budget, step) = halves();
+    let cx = Context::new();
+    let holds = async { tokio::join!(step.run(free(100), &cx), step.run(free(3000), &cx)) };
+    let lines_up = async {
+        sleep(ms(1)).await;
+        let mut first = Box::pin(step.run(free(1), &cx));
+        poll_once(&mut first).await;
+        let started = Instant::now();
+        let next = async {
+            step.run(free(1), &cx).await.unwrap();
+            started.elapsed()
+        };
+        let goes = async {
+            sleep(ms(500)).await;
+            drop(first);
+        };
+        let (took, ()) = tokio::join!(next, goes);
+        assert_eq!(took, ms(501));
+    };
+    let ((first, second), ()) = ends(async { tokio::join!(holds, lines_up) }).await;
+    assert!(first.is_ok() && second.is_ok());
+    assert_eq!(budget.remaining_tokens(), Some(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_stays_in_line_who_is_cancelled_or_out_of_time() {
+    let (budget, step) = halves();
+    let (cx, canceller) = Context::new().cancellable();
+    let started = Instant::now();
+    let late = cx.with_deadline(started + ms(20));
+    let ends_at = async |cx: &Context| {
+        sleep(ms(1)).await;
+        let kind = step.run(free(1), cx).await.unwrap_err().kind();
+        (kind, started.elapsed())
+    };
+    let cancels = async {
+        sleep(ms(50)).await;
+        canceller.cancel();
+    };
+    let holds = async { tokio::join!(step.run(free(1000), &cx), step.run(free(1000), &cx)) };
+    let (_, cancelled, timed_out, ()) =
+        ends(async { tokio::join!(holds, ends_at(&cx), ends_at(&late), cancels) }).await;
+    assert_eq!((cancelled, timed_out), ((Kind::Cancelled, ms(50)), (Kind::Timeout, ms(21))));
+    assert_eq!((budget.waiting(), budget.remaining_tokens()), (0, Some(100)));
+}
+
+#[test]
+#[should_panic(expected = "set the caps of a `Budget` before it is cloned")]
+fn a_budget_that_is_shared_cannot_be_changed() {
+    let budget = Budget::tokens(1);
+    let _shared = budget.clone();
+    let _ = budget.or_cost(1.0);
+}
