@@ -1,12 +1,11 @@
 //! A result together with how it came about.
 
-use std::sync::{Mutex, PoisonError};
-
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::path::Path;
+use crate::sync::{Mutex, lock};
 use crate::usage::Usage;
 
 /// How good a result is, best first.
@@ -191,7 +190,7 @@ impl Entries {
 
 impl Ledger {
     pub(crate) fn write(&self, entry: impl FnOnce(&mut Entries)) {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = lock(&self.0);
         entry(entries.get_or_insert_default());
     }
 
@@ -203,11 +202,11 @@ impl Ledger {
     }
 
     pub(crate) fn quality(&self) -> Quality {
-        let entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = lock(&self.0);
         entries.as_ref().map_or(Quality::Full, |entries| entries.quality)
     }
 
     fn take(&self) -> Option<Box<Entries>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.0).take()
     }
 }

@@ -41,7 +41,7 @@ use crate::context::{Account, Context};
 use crate::error::{Error, Kind, Result};
 use crate::event::Fact;
 use crate::step::{About, Step};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, lock};
 use config::{Config, Flow};
 use door::{Admission, Door};
 use turn::Call;
@@ -254,9 +254,7 @@ impl<S: Step> Rated<S> {
             (None, _, _) => 0,
             (_, Some(estimate), _) => estimate(input),
             (_, None, Some(tokens)) => tokens,
-            (_, None, None) => {
-                self.average.lock().unwrap_or_else(std::sync::PoisonError::into_inner).whole().unwrap_or_default()
-            }
+            (_, None, None) => lock(&self.average).whole().unwrap_or_default(),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! From facts to readers: stamps each event and hands it to whoever listens.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,6 +11,7 @@ use crate::context::node::Call;
 use crate::event::{Event, Fact, Sink};
 use crate::path::Path;
 use crate::report::{Report, Tally};
+use crate::sync::{Mutex, lock};
 
 /// How many events a recording keeps; the report counts on beyond it.
 const KEPT_EVENTS: usize = 65_536;
@@ -98,8 +99,4 @@ impl Recorder {
     pub(crate) fn events(&self) -> Vec<Event> {
         self.recording.as_ref().map(|recording| lock(recording).events.clone()).unwrap_or_default()
     }
-}
-
-fn lock(recording: &Mutex<Recording>) -> std::sync::MutexGuard<'_, Recording> {
-    recording.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,10 +1,11 @@
 //! The reply of a turn that has not ended, for an agent that may have to answer with it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::context::{Chunk, ChunkData, Onlooker};
 use crate::path::Path;
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// What the model has said so far in this turn.
 pub(super) struct Draft {
@@ -32,7 +33,7 @@ impl Draft {
     }
 
     fn texts(&self) -> MutexGuard<'_, HashMap<Path, (u32, String)>> {
-        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.texts)
     }
 }
 

@@ -1,8 +1,9 @@
 //! What a run of an agent has used so far.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::context::{Account, Meter};
+use crate::sync::{Mutex, lock};
 use crate::usage::Usage;
 
 /// Hears of everything that is used in a run: turns with all attempts, tools, agents that are tools.
@@ -11,7 +12,7 @@ pub(super) struct Tally(Arc<Mutex<Usage>>);
 
 impl Tally {
     pub(super) fn total(&self) -> Usage {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.0)
     }
 }
 
@@ -21,6 +22,6 @@ impl Meter for Tally {
     }
 
     fn used(&self, usage: Usage) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += usage;
+        *lock(&self.0) += usage;
     }
 }

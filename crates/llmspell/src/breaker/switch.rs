@@ -1,12 +1,10 @@
 //! The state machine as calls on many threads share it: one lock, and a state that is seen at a glance.
 
-use std::sync::PoisonError;
-
 use tokio::time::Instant;
 
 use super::circuit::{Change, Circuit, Phase, Refusal, Rules, Ticket, Verdict};
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// A circuit behind a lock that is held for a few instructions at a time.
 pub(super) struct Switch {
@@ -81,7 +79,7 @@ impl Switch {
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Circuit) -> T) -> T {
-        let mut circuit: MutexGuard<'_, Circuit> = self.circuit.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut circuit: MutexGuard<'_, Circuit> = lock(&self.circuit);
         let result = change(&mut circuit);
         self.glance.store(glance(&circuit), Ordering::Release);
         result

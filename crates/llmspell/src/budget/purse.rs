@@ -19,7 +19,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::event::{Fact, Queue, RefusedBy};
 use crate::executor::breathe;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, lock};
 use crate::turnstile::{Left, Turnstile, Wakers};
 use crate::usage::Usage;
 
@@ -95,7 +95,7 @@ impl Purse {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Changes what is spent or reserved, and reserves for those in line what there is for them.

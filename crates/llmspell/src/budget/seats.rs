@@ -7,7 +7,7 @@ use super::Budget;
 use super::purse::Purse;
 use super::ticket::{Call, Ticket};
 use crate::error::Result;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// Reservations between the source of a stream, which is pulled for one, and the items, each of which runs
 /// under one. They are all alike, so it does not matter which takes which.
@@ -31,7 +31,7 @@ impl Seats {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Ready once there is a reservation for another input.

@@ -6,7 +6,7 @@ use super::purse::{Purse, Reservation};
 use crate::context::{Account, Meter};
 use crate::error::{Error, Kind};
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, lock, unlocked};
 use crate::usage::Usage;
 
 /// A reservation, and what became of it. Dropped before the call has begun, it goes back.
@@ -36,7 +36,7 @@ impl Ticket {
     }
 
     fn lock(&self) -> MutexGuard<'_, Course> {
-        self.course.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.course)
     }
 
     /// A ticket for a call that nobody has reserved anything for.
@@ -121,7 +121,7 @@ impl Drop for Ticket {
     /// Nothing more will be said. What was kept for work that then told less goes back.
     fn drop(&mut self) {
         self.end(Cost::Nothing);
-        let course = self.course.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let course = unlocked(&mut self.course);
         if course.told && !course.held.is_zero() {
             self.purse.settle(|state| state.spent = state.spent.without(course.held)).wake();
         }

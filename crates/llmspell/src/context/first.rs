@@ -1,11 +1,11 @@
 //! Signs of life: what decides first-output races and idle timeouts.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::Waker;
 
 use tokio::time::Instant;
 
-use crate::sync::Mutex;
+use crate::sync::{Mutex, lock};
 
 /// A race that the first output decides.
 #[derive(Default)]
@@ -24,7 +24,7 @@ struct GateState {
 impl Gate {
     /// Claims the race for `contender`; false if another one has it.
     pub(crate) fn claim(&self, contender: usize) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         let winner = *state.winner.get_or_insert(contender);
         state.decided.get_or_insert_with(Instant::now);
         let race = state.race.take();
@@ -38,7 +38,7 @@ impl Gate {
 
     /// The contender that has the race; if none has, `race` is woken once one does.
     pub(crate) fn winner(&self, race: &Waker) -> Option<usize> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         if state.winner.is_none() {
             state.race = Some(race.clone());
         }
@@ -47,7 +47,7 @@ impl Gate {
 
     /// When the race was decided, if it has been.
     pub(crate) fn decided(&self) -> Option<Instant> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).decided
+        lock(&self.state).decided
     }
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct Beats {
 
 impl Pulse {
     pub(crate) fn beat(&self, output: bool) {
-        let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut beats = lock(&self.0);
         let now = Instant::now();
         if output {
             beats.first.get_or_insert(now);
@@ -89,16 +89,16 @@ impl Pulse {
     }
 
     pub(crate) fn pause(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).paused += 1;
+        lock(&self.0).paused += 1;
     }
 
     pub(crate) fn resume(&self) {
-        let mut beats = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut beats = lock(&self.0);
         beats.paused -= 1;
         beats.last = Some(Instant::now());
     }
 
     pub(crate) fn beats(&self) -> Beats {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.0)
     }
 }

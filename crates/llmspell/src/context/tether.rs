@@ -5,7 +5,7 @@
 //! a tether and the work the other, so that whichever ends first, the other is accounted for: the permits
 //! stay taken until the work really ends, the events tell of it, and retries above wait for it or give up.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -15,7 +15,7 @@ use super::node::Facet;
 use super::{Context, Hold, Retries};
 use crate::event::Fact;
 use crate::executor::{PATIENCE, after, in_background, within};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// The caller's end of work that cannot be dropped; see [`Context::tether`].
 ///
@@ -46,7 +46,7 @@ struct State {
 
 impl Tie {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// The retries that must know of work that is still alive: all above, for the work belongs to an attempt

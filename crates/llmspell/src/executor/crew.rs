@@ -29,7 +29,7 @@ mod schedules;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ use super::pace::{Pace, Trust};
 use super::{contained, launch, within};
 use crate::context::{Context, Custody, Tether};
 use crate::error::{Error, Kind};
-use crate::sync::{AbortHandle, Mutex, MutexGuard};
+use crate::sync::{AbortHandle, Mutex, MutexGuard, lock};
 
 /// How long the end of a crew waits for its workers.
 pub(crate) const GRACE: Duration = Duration::from_millis(50);
@@ -229,7 +229,7 @@ impl<W: Work> Drop for Crew<W> {
 
 impl<W: Work> Shared<W> {
     fn lock(&self) -> MutexGuard<'_, State<W>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

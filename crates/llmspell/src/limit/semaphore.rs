@@ -26,11 +26,10 @@ mod properties;
 mod schedules;
 
 use std::pin::Pin;
-use std::sync::PoisonError;
 use std::task::{self, Poll, Waker};
 
 use crate::line::Line;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, lock};
 use crate::turnstile::Wakers;
 
 /// The most spares that are kept.
@@ -125,7 +124,7 @@ impl<T> Semaphore<T> {
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

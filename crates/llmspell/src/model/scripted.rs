@@ -1,7 +1,7 @@
 //! A model that says what a test tells it to.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -13,6 +13,7 @@ use super::stream::{Events, ModelStream};
 use super::{Model, ModelError};
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::sync::{Mutex, MutexGuard, lock};
 use crate::usage::Usage;
 
 /// A model that plays back a script, one turn for each request, and keeps what it was asked.
@@ -140,7 +141,7 @@ impl ScriptedModel {
     }
 
     fn played(&self) -> MutexGuard<'_, Played> {
-        self.shared.played.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.played)
     }
 
     /// The turn that this request gets.

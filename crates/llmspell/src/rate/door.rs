@@ -26,7 +26,7 @@ use crate::event::{Fact, Queue, RefusedBy};
 use crate::executor::{after, breathe};
 use crate::human;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, lock};
 use crate::turnstile::{Left, Turnstile, Wakers};
 use place::{Entry, Look, Place};
 pub(super) use state::Admission;
@@ -48,7 +48,7 @@ impl Door {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// How many pauses have begun.

@@ -8,7 +8,7 @@ use crate::average::Average;
 use crate::context::{Account, Context, Meter};
 use crate::error::Result;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, lock, unlocked};
 use crate::usage::Usage;
 
 /// What a call has taken out of the buckets, as the work inside of it sees it: for as long as any of that is
@@ -68,7 +68,7 @@ impl Turn {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Gives the turn to a call further in that would have to wait for one of its own; once.
@@ -106,7 +106,7 @@ impl Turn {
             let used = state.used;
             let unused = state.settle();
             drop(state);
-            self.average.lock().unwrap_or_else(std::sync::PoisonError::into_inner).learn(used as f64);
+            lock(&self.average).learn(used as f64);
             self.door.give(unused);
         } else if never_was && let Some(pauses) = state.pauses.take() {
             let taken = std::mem::take(&mut state.taken);
@@ -153,7 +153,7 @@ impl Meter for Turn {
 impl Drop for Turn {
     /// Nothing more will be said: work that spoke only after the call had ended is settled, too.
     fn drop(&mut self) {
-        let unused = self.state.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).settle();
+        let unused = unlocked(&mut self.state).settle();
         if unused > 0 {
             self.door.give(unused);
         }

@@ -1,7 +1,7 @@
 //! The calls under a limit that adapts: how they end is what it learns from.
 
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::context::{Context, Permits, Pulse};
 use crate::error::{Error, Kind, Result};
 use crate::event::Fact;
 use crate::step::Step;
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// What the clones of a limit that adapts have learned together.
 pub(crate) struct Adapting {
@@ -92,7 +92,7 @@ impl Adapting {
     }
 
     fn lock(&self) -> MutexGuard<'_, Algorithm> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

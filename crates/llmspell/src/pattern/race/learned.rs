@@ -1,11 +1,10 @@
 //! How slow is slow: a percentile of what was seen lately.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::report::Histogram;
-use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, lock};
 
 /// Times seen before a percentile means anything, and between two looks at it.
 const WARM_UP: u64 = 20;
@@ -48,7 +47,7 @@ impl Learned {
     }
 
     pub(super) fn record(&self, time: Duration) {
-        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut times = lock(&self.times);
         times.recent.record(time);
         let count = times.recent.count();
         if count < times.next_look {

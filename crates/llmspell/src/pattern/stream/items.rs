@@ -1,6 +1,6 @@
 //! The work on the items of a stream.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use crate::budget::{Call, Seats};
 use crate::context::Context;
@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::executor::Work;
 use crate::outcome::Outcome;
 use crate::step::Step;
+use crate::sync::{Mutex, lock};
 
 pub(super) struct Items<S> {
     pub(super) step: Arc<S>,
@@ -73,8 +74,4 @@ impl<S: Step> Work for Items<S> {
     fn lost(&self, index: usize, error: Error) -> Outcome<S::Out> {
         Outcome::plain(index, Err(error.at(|| self.cx.path())))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

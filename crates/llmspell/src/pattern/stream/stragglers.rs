@@ -2,7 +2,7 @@
 
 use std::future::pending;
 use std::pin::pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -16,7 +16,7 @@ use crate::outcome::ServedBy;
 use crate::pattern::race::seconded;
 use crate::report::Histogram;
 use crate::step::{About, Step};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, lock};
 
 /// Which items of a stream get a second copy, see [`Streaming::stragglers`](crate::Streaming::stragglers).
 ///
@@ -125,7 +125,7 @@ impl Tail {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// The source has ended after so many items.
