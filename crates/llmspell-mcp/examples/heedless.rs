@@ -1,5 +1,5 @@
-//! A server written by hand that does what it should not: it ignores cancellations and answers late, gives its tools on several
-//! pages, turns ids into strings, and ends in the middle of things. For tests.
+//! A server written by hand that does what it should not: it ignores cancellations and answers late, gives its tools
+//! on several pages, turns ids into strings, and ends in the middle of things. For tests.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};

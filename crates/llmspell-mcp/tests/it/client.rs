@@ -156,6 +156,20 @@ async fn the_whole_group_of_a_server_ends_with_its_client() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn noise_of_a_server_disturbs_nothing() {
+    in_time(async {
+        let script = format!(
+            "echo welcome; echo '{{}}'; yes warning | head -c 300000 >&2; exec '{}' stdio",
+            crate::peer::example("peer").display()
+        );
+        let (client, tools) = connected(Client::stdio("sh").args(["-c", script.as_str()])).await;
+        assert_eq!(tools.call("echo", json!({ "text": "clear" })).await.unwrap(), "clear");
+        client.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_does_not_start_says_why_without_its_secrets() {
     in_time(async {
         let cx = Context::new();
