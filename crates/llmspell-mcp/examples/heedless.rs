@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 fn tool(name: &str) -> Value {
-    json!({ "name": name, "description": name, "inputSchema": { "type": "object" } })
+    let hints = json!({ "readOnlyHint": false, "destructiveHint": name == "die" });
+    json!({ "name": name, "description": name, "inputSchema": { "type": "object" }, "annotations": hints })
 }
 
 fn say(out: &Arc<Mutex<std::io::Stdout>>, message: &Value) {

@@ -109,7 +109,8 @@ impl Client {
     /// there is more than text (images, resources) the content as MCP describes it. Its
     /// [security](llmspell::tool::Security) is `restricted` if the server says that it only reads, `privileged`
     /// otherwise; one that is said to read only, or to be idempotent, is [idempotent](llmspell::Step::idempotent).
-    /// See [`Connect::ignore_hints`] for servers whose word is not to be taken.
+    /// One that is said to destroy runs [alone](llmspell::tool::Concurrency::Exclusive) in a turn of an agent. See
+    /// [`Connect::ignore_hints`] for servers whose word is not to be taken.
     ///
     /// Tools stay usable when the connection is lost and comes back. A tool that runs only as a task of MCP is
     /// listed, and the server refuses calls of it.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use llmspell::tool::Security;
+use llmspell::tool::{Concurrency, Security};
 use llmspell::{ChunkData, Context, Kind, Step};
 use llmspell_mcp::Client;
 use serde_json::json;
@@ -38,6 +38,8 @@ async fn all_pages_are_read_and_changes_are_told() {
     in_time(async {
         let (client, tools) = connected(heedless()).await;
         assert_eq!(client.tools(&Context::new()).await.unwrap().len(), 5);
+        assert_eq!(tools.get("die").spec().concurrency, Concurrency::Exclusive);
+        assert_eq!(tools.get("late").spec().concurrency, Concurrency::Parallel);
         assert!(timeout(Duration::from_millis(50), client.changed()).await.is_err());
         tools.call("change", json!({})).await.unwrap();
         client.changed().await;
