@@ -1,5 +1,5 @@
-//! The server with the tools that MCP's conformance suite calls: `conformance-server [ADDRESS]`, `127.0.0.1:0` unless
-//! told.
+//! The server with the tools that MCP's conformance suite calls: `conformance-server [ADDRESS | stdio]`,
+//! `127.0.0.1:0` unless told.
 
 use std::time::Duration;
 
@@ -62,10 +62,14 @@ fn tools() -> Vec<ErasedTool> {
 #[tokio::main]
 async fn main() -> Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
-    let listening = Server::new("conformance", "1.0").tools(tools()).http(address).bind().await?;
-    println!("{}", listening.url());
+    let server = Server::new("conformance", "1.0").tools(tools());
     let interrupted = async {
         let _ = tokio::signal::ctrl_c().await;
     };
+    if address == "stdio" {
+        return server.stdio(interrupted).await;
+    }
+    let listening = server.http(address).bind().await?;
+    println!("{}", listening.url());
     listening.serve(interrupted).await
 }

@@ -159,7 +159,9 @@ impl Listening {
             let shared = shared.clone();
             move || Session::begin(Handler(shared.clone()), sessions.clone())
         };
-        let service = StreamableHttpService::new(factory, Arc::new(LocalSessionManager::default()), config);
+        let mut manager = LocalSessionManager::default();
+        manager.session_config.sse_retry = Some(RESUME);
+        let service = StreamableHttpService::new(factory, Arc::new(manager), config);
         let door = Door { service, token: http.token.map(Arc::from) };
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         let mut connections = JoinSet::new();

@@ -9,6 +9,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use crate::peer::{Tools, Web, connected, eventually, heedless, in_time, is_alive, stdio};
+use crate::serve;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tools_are_listed_as_the_server_describes_them() {
@@ -160,11 +161,9 @@ async fn the_whole_group_of_a_server_ends_with_its_client() {
 #[tokio::test(flavor = "multi_thread")]
 async fn noise_of_a_server_disturbs_nothing() {
     in_time(async {
-        let script = format!(
-            "echo welcome; echo '{{}}'; yes warning | head -c 300000 >&2; exec '{}' stdio",
-            crate::peer::example("peer").display()
-        );
-        let (client, tools) = connected(Client::stdio("sh").args(["-c", script.as_str()])).await;
+        let script = "echo welcome; echo '{}'; yes warning | head -c 300000 >&2; exec \"$@\"";
+        let noisy = Client::stdio("sh").args(["-c", script, "sh"]).arg(serve::program()).args(serve::arguments());
+        let (client, tools) = connected(noisy.env(serve::SERVE, "stdio")).await;
         assert_eq!(tools.call("echo", json!({ "text": "clear" })).await.unwrap(), "clear");
         client.close().await;
     })

@@ -20,8 +20,7 @@ fn say(out: &Arc<Mutex<std::io::Stdout>>, message: &Value) {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() {
+pub(crate) async fn serve() {
     if std::env::var("HEEDLESS_DIES").is_ok() {
         eprintln!("no licence for {}", std::env::var("HEEDLESS_DIES").unwrap_or_default());
         return;
