@@ -3,6 +3,7 @@
 mod answer;
 mod child;
 mod connection;
+mod group;
 mod link;
 mod listing;
 mod ticket;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use llmspell::tool::ErasedTool;
 use llmspell::{Context, Result};
 use rmcp::ClientHandler;
-use rmcp::model::{ClientCapabilities, ClientConfig, Implementation};
+use rmcp::model::{ClientCapabilities, ClientConfig, Implementation, ProtocolVersion};
 
 use child::Program;
 use link::{Link, Place, Rules};
@@ -32,7 +33,9 @@ pub(crate) struct Me;
 impl ClientHandler for Me {
     fn get_info(&self) -> ClientConfig {
         let me = Implementation::new("llmspell", env!("CARGO_PKG_VERSION"));
-        ClientConfig::new(ClientCapabilities::default(), me)
+        // The last version that begins with a handshake, which is what servers expect whose version is not known.
+        let version = ProtocolVersion::V_2025_11_25;
+        ClientConfig::new(ClientCapabilities::default(), me).with_protocol_version(version)
     }
 }
 
@@ -102,14 +105,15 @@ impl Client {
 
     /// What the server offers, all pages of it, as tools from JSON to JSON.
     ///
-    /// A tool gives the structured content of the server's answer if there is some, its text otherwise, and where there
-    /// is more than text (images, resources) the content as MCP describes it. Its
-    /// [security](llmspell::tool::Security) is `restricted` if the server says that it only reads, `privileged` otherwise;
-    /// one that is said to read only, or to be idempotent, is [idempotent](llmspell::Step::idempotent). See
+    /// A tool gives the structured content of the server's answer if there is some, its text otherwise, and where
+    /// there is more than text (images, resources) the content as MCP describes it. Its
+    /// [security](llmspell::tool::Security) is `restricted` if the server says that it only reads, `privileged`
+    /// otherwise; one that is said to read only, or to be idempotent, is [idempotent](llmspell::Step::idempotent).
+    /// One that is said to destroy runs [alone](llmspell::tool::Concurrency::Exclusive) in a turn of an agent. See
     /// [`Connect::ignore_hints`] for servers whose word is not to be taken.
     ///
-    /// Tools stay usable when the connection is lost and comes back. A tool that runs only as a task of MCP is listed, and the
-    /// server refuses calls of it.
+    /// Tools stay usable when the connection is lost and comes back. A tool that runs only as a task of MCP is
+    /// listed, and the server refuses calls of it.
     ///
     /// # Errors
     /// Those of connecting, and [`Kind::Failed`](llmspell::Kind::Failed) if the list has no end.
@@ -224,10 +228,10 @@ impl Connect {
     /// How long a call that was dropped or ran out of time counts as alive, as a
     /// [runaway](llmspell::Context::tether), if nothing more is heard of it. The default is 1 s.
     ///
-    /// MCP has no answer to a cancellation: a server that heeds it is silent, and so is one that works on. Until its late
-    /// answer or the end of this time the permits of the call stay taken. A server that has answered a cancelled call once is
-    /// known not to heed cancellations; from then on its calls count as alive until they are answered, for as long as
-    /// [a call may take](Connect::call_timeout).
+    /// MCP has no answer to a cancellation: a server that heeds it is silent, and so is one that works on. Until its
+    /// late answer or the end of this time the permits of the call stay taken. A server that has answered a cancelled
+    /// call once is known not to heed cancellations; from then on its calls count as alive until they are answered,
+    /// for as long as [a call may take](Connect::call_timeout).
     pub fn runaway_grace(mut self, grace: Duration) -> Self {
         self.rules.runaway_grace = grace;
         self

@@ -24,10 +24,10 @@ use paced::Paced;
 
 /// Tools, and anything else that is made into one, as an MCP server.
 ///
-/// What holds for all of its connections together: so many calls run at once, so many more wait, and whoever comes on top is
-/// told at once that there is too much to do (JSON-RPC error -32029, with `retryAfterMs`). A tool that fails or panics answers
-/// with an error that a model can read. A call that its client cancels is dropped, which stops its work. What a tool
-/// [emits](Context::emit) goes out as progress if the client asked for it.
+/// What holds for all of its connections together: so many calls run at once, so many more wait, and whoever comes on
+/// top is told at once that there is too much to do (JSON-RPC error -32029, with `retryAfterMs`). A tool that fails
+/// or panics answers with an error that a model can read. A call that its client cancels is dropped, which stops its
+/// work. What a tool [emits](Context::emit) goes out as progress if the client asked for it.
 ///
 /// ```no_run
 /// use llmspell::tool::ErasedTool;
@@ -149,8 +149,9 @@ impl Server {
         }
     }
 
-    /// Serves over the standard streams until the client closes them or `shutdown` completes. Calls that are under way then
-    /// have the [time to drain](Server::drain). Nothing else may write to the standard output of the process.
+    /// Serves over the standard streams until the client closes them or `shutdown` completes. Calls that are under
+    /// way then have the [time to drain](Server::drain). Nothing else may write to the standard output of the
+    /// process.
     ///
     /// # Errors
     /// [`Kind::Failed`](llmspell::Kind::Failed) if the client does not speak MCP.
@@ -159,9 +160,10 @@ impl Server {
         self.over(input, output, shutdown).await
     }
 
-    /// Serves over streamable HTTP, at the path `/mcp` of `address`, such as `127.0.0.1:8000`; the port 0 takes any that is
-    /// free. To be reached from other machines it takes an address such as `0.0.0.0:8000`, a [token](Http::token) and the
-    /// [name](Http::allow_host) that clients use. There is no TLS here: put a proxy in front that has it.
+    /// Serves over streamable HTTP, at the path `/mcp` of `address`, such as `127.0.0.1:8000`; the port 0 takes any
+    /// that is free. To be reached from other machines it takes an address such as `0.0.0.0:8000`, a
+    /// [token](Http::token) and the [name](Http::allow_host) that clients use. There is no TLS here: put a proxy in
+    /// front that has it.
     pub fn http(self, address: impl Into<String>) -> Http {
         Http::new(self, address.into())
     }

@@ -60,7 +60,7 @@ pub(crate) fn failure(error: &ServiceError, place: &str, idempotent: bool) -> Er
     match error {
         ServiceError::McpError(error) => refused(error),
         ServiceError::TransportSend(error) => {
-            transport(error, place).unwrap_or_else(|| may_have_happened(place, idempotent))
+            transport(error, place, idempotent).unwrap_or_else(|| may_have_happened(place, idempotent))
         }
         ServiceError::TransportClosed => may_have_happened(place, idempotent),
         other => Error::failed(format!("the MCP server `{place}` answered what was not asked: {other}")),
@@ -112,15 +112,16 @@ pub(crate) fn is_of_transport(error: &ServiceError) -> bool {
     }
 }
 
-/// The error that a server of HTTP has given for certain; `None` if nobody knows what became of the call. Addresses are not
-/// shown, for they may hold secrets.
-fn transport(error: &DynamicTransportError, place: &str) -> Option<Error> {
+/// The error that a server of HTTP has given for certain; `None` if nobody knows what became of the call. Addresses
+/// are not shown, for they may hold secrets.
+fn transport(error: &DynamicTransportError, place: &str, idempotent: bool) -> Option<Error> {
     Some(match http(error)? {
         StreamableHttpError::HttpStatus(status) => {
             let message = format!("the MCP server `{place}` answered HTTP {}", status.status);
             let error = match status.status {
                 429 | 503 | 529 => Error::overloaded(message),
                 // The server or a gateway before it broke off: the call may have happened.
+                _ if idempotent => Error::failed(message).transient(),
                 _ => Error::failed(format!("{message}; the call may have happened")),
             };
             match status.retry_after.as_deref().and_then(wait) {
@@ -128,21 +129,22 @@ fn transport(error: &DynamicTransportError, place: &str) -> Option<Error> {
                 _ => error,
             }
         }
-        StreamableHttpError::AuthRequired(_) => denied(place, 401),
-        StreamableHttpError::InsufficientScope(_) => denied(place, 403),
+        StreamableHttpError::AuthRequired(_) => denied(place, "HTTP 401"),
+        StreamableHttpError::InsufficientScope(_) => denied(place, "HTTP 403"),
+        // `HTTP 403 Forbidden: …`; what follows may be anything.
         StreamableHttpError::UnexpectedServerResponse(response) if response.starts_with("HTTP 4") => {
-            Error::failed(format!("the MCP server `{place}` refused the request: {}", first_line(response)))
+            let status = response.split(':').next().unwrap_or_default();
+            match status.get(5..8) {
+                Some("401" | "402" | "403" | "407") => denied(place, status),
+                _ => Error::failed(format!("the MCP server `{place}` refused the request: {status}")),
+            }
         }
         _ => return None,
     })
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
-}
-
-fn denied(place: &str, status: u16) -> Error {
-    Error::denied(format!("the MCP server `{place}` wants other credentials (HTTP {status})"))
+fn denied(place: &str, status: &str) -> Error {
+    Error::denied(format!("the MCP server `{place}` wants other credentials ({status})"))
         .with_hint("set the bearer token with `token`")
 }
 
@@ -162,7 +164,7 @@ pub(crate) fn handshake(error: &ClientInitializeError, said: Option<String>, pla
             Some(StreamableHttpError::Client(_)) => {
                 Error::failed(format!("the MCP server `{place}` cannot be reached")).transient()
             }
-            _ => transport(error, place)
+            _ => transport(error, place, true)
                 .unwrap_or_else(|| Error::failed(format!("the MCP server `{place}` does not speak streamable HTTP"))),
         },
         ClientInitializeError::ConnectionClosed(_) => {

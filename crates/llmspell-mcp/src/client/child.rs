@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-use std::pin::pin;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,7 +10,10 @@ use std::time::Duration;
 use llmspell::{Error, Result};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, ChildStdin, ChildStdout};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
+
+use super::group::Group;
 
 /// What a program can hardly do without; nothing else is handed on. The list of the SDKs of MCP, and where temporary
 /// files and locales are.
@@ -37,6 +39,9 @@ const INHERITED: &[&str] = &[
 /// How much of what a server last wrote to its standard error is kept.
 const TAIL: usize = 2048;
 
+/// How long standard error is still read after a server has ended.
+const LEFT_OPEN: Duration = Duration::from_millis(100);
+
 /// How to start a server.
 #[derive(Clone)]
 pub(crate) struct Program {
@@ -55,6 +60,9 @@ pub(crate) struct Process {
     group: Group,
     grace: Duration,
     said: Said,
+    /// Reads its standard error for as long as this is here, so that a chatty server is not stopped by a full pipe.
+    listener: JoinSet<()>,
+    is_reaped: bool,
 }
 
 impl Program {
@@ -88,9 +96,9 @@ impl Program {
         let errors = child.stderr.take().ok_or_else(missing)?;
         let secrets = self.environment.values().map(|value| value.to_string_lossy().into_owned());
         let said = Said { tail: Arc::default(), secrets: secrets.filter(|value| value.len() >= 4).collect() };
-        // Read for as long as anybody has the other end, so that a chatty server is not stopped by a full pipe.
-        crate::background::spawn(listen(errors, said.tail.clone()));
-        Ok((Process { child, group, grace: self.grace, said }, output, input))
+        let mut listener = JoinSet::new();
+        listener.spawn(listen(errors, said.tail.clone()));
+        Ok((Process { child, group, grace: self.grace, said, listener, is_reaped: false }, output, input))
     }
 }
 
@@ -105,14 +113,13 @@ async fn listen(mut errors: impl AsyncRead + Unpin, tail: Arc<Mutex<Vec<u8>>>) {
 }
 
 /// The end of what a server wrote to its standard error, without the values that it was given in its environment.
-#[derive(Clone)]
-pub(crate) struct Said {
+struct Said {
     tail: Arc<Mutex<Vec<u8>>>,
     secrets: Vec<String>,
 }
 
 impl Said {
-    pub(crate) fn text(&self) -> String {
+    fn text(&self) -> String {
         let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::from_utf8_lossy(&tail).trim().to_owned();
         for secret in &self.secrets {
@@ -123,10 +130,6 @@ impl Said {
 }
 
 impl Process {
-    pub(crate) fn said(&self) -> Said {
-        self.said.clone()
-    }
-
     /// The number of the process, while it runs.
     pub(crate) fn id(&self) -> Option<u32> {
         self.child.id()
@@ -134,9 +137,9 @@ impl Process {
 
     /// Waits for the end of a server whose input has ended, then helps; what it has started ends with it.
     pub(crate) async fn end(mut self) {
-        if timeout(self.grace, self.child.wait()).await.is_err() {
+        if timeout(self.grace, self.group.ended(&mut self.child)).await.is_err() {
             self.group.ask_to_end();
-            let _ = timeout(self.grace, self.child.wait()).await;
+            let _ = timeout(self.grace, self.group.ended(&mut self.child)).await;
         }
         self.kill().await;
     }
@@ -145,60 +148,25 @@ impl Process {
     pub(crate) async fn kill(mut self) {
         self.group.kill();
         let _ = self.child.start_kill();
-        let wait = pin!(self.child.wait());
-        let _ = wait.await;
+        self.is_reaped = self.child.wait().await.is_ok();
+    }
+
+    /// What it said last, once it is gone; it is killed if need be.
+    pub(crate) async fn last_words(mut self) -> String {
+        self.group.kill();
+        // What it wrote is there already; a descendant that left the group may hold the pipe open for ever.
+        let _ = timeout(LEFT_OPEN, self.listener.join_next()).await;
+        let said = self.said.text();
+        self.kill().await;
+        said
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        self.group.kill();
-    }
-}
-
-/// The process group of a server, as in `Context::command`: a descendant that leaves it (`setsid`) is out of reach.
-#[derive(Clone, Copy)]
-struct Group {
-    #[cfg(unix)]
-    leader: Option<rustix::process::Pid>,
-}
-
-#[cfg(unix)]
-impl Group {
-    fn lead(command: &mut std::process::Command) {
-        std::os::unix::process::CommandExt::process_group(command, 0);
-    }
-
-    fn of(child: &Child) -> Self {
-        let id = child.id().and_then(|id| i32::try_from(id).ok());
-        Group { leader: id.and_then(rustix::process::Pid::from_raw) }
-    }
-
-    fn kill(self) {
-        self.signal(rustix::process::Signal::KILL);
-    }
-
-    fn ask_to_end(self) {
-        self.signal(rustix::process::Signal::TERM);
-    }
-
-    fn signal(self, signal: rustix::process::Signal) {
-        if let Some(leader) = self.leader {
-            // The only failure is that nobody is left.
-            let _ = rustix::process::kill_process_group(leader, signal);
+        // Its number may be that of somebody else once it is reaped.
+        if !self.is_reaped {
+            self.group.kill();
         }
     }
-}
-
-#[cfg(not(unix))]
-impl Group {
-    fn lead(_: &mut std::process::Command) {}
-
-    fn of(_: &Child) -> Self {
-        Group {}
-    }
-
-    fn kill(self) {}
-
-    fn ask_to_end(self) {}
 }

@@ -2,22 +2,25 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use llmspell::{Context, Error, Result};
+use llmspell::{Context, Result};
 use rmcp::RoleClient;
 use rmcp::model::{
     CallToolRequest, CallToolRequestParams, CancelledNotification, CancelledNotificationParam, ClientRequest,
     RequestId, ServerResult,
 };
-use rmcp::service::{Peer, PeerRequestOptions, RunningService, ServiceError, serve_client};
+use rmcp::service::{ClientInitializeError, Peer, PeerRequestOptions, RunningService, ServiceError, serve_client};
 use rmcp::transport::Transport;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Me;
-use super::child::{Process, Said};
+use super::answer;
+use super::child::Process;
 use super::ticket::{Desk, Progress, Ticket};
 use super::watched::Watched;
 use crate::background;
@@ -25,7 +28,7 @@ use crate::background;
 /// Progress that waits for a caller who is busy; more than that is left out.
 const PROGRESS: usize = 16;
 
-/// How long the transport may take to close.
+/// How long the transport may take to close, and to take a cancellation.
 const CLOSE: Duration = Duration::from_secs(2);
 
 /// A connection. Dropping it ends it, in good order and in the background.
@@ -33,8 +36,8 @@ pub(crate) struct Connection {
     peer: Peer<RoleClient>,
     desk: Arc<Desk>,
     pub(crate) process: Option<u32>,
-    /// Dropped when the connection is to end.
-    _open: oneshot::Sender<()>,
+    end: CancellationToken,
+    _end: DropGuard,
     over: watch::Receiver<bool>,
 }
 
@@ -64,20 +67,28 @@ impl Connection {
         process: Option<Process>,
         changes: watch::Sender<u64>,
         patience: Patience,
-    ) -> Result<Connection, (rmcp::service::ClientInitializeError, Option<Said>)>
+    ) -> Result<Connection, (ClientInitializeError, Option<String>)>
     where
         T: Transport<RoleClient> + 'static,
     {
         let desk = Arc::new(Desk::default());
-        let said = process.as_ref().map(Process::said);
         let watched = Watched { transport, desk: desk.clone(), changes };
-        let running = serve_client(Me, watched).await.map_err(|error| (error, said))?;
+        let running = match serve_client(Me, watched).await {
+            Ok(running) => running,
+            Err(error) => {
+                let said = match process {
+                    Some(process) => Some(process.last_words().await),
+                    None => None,
+                };
+                return Err((error, said));
+            }
+        };
         let peer = running.peer().clone();
         let id = process.as_ref().and_then(Process::id);
-        let (open, end) = oneshot::channel();
+        let end = CancellationToken::new();
         let (over, is_over) = watch::channel(false);
-        background::spawn(attend(running, process, desk.clone(), patience, end, over));
-        Ok(Connection { peer, desk, process: id, _open: open, over: is_over })
+        background::spawn(attend(running, process, desk.clone(), patience, end.clone(), over));
+        Ok(Connection { peer, desk, process: id, _end: end.clone().drop_guard(), end, over: is_over })
     }
 
     /// Whether new calls may go this way.
@@ -102,16 +113,22 @@ impl Connection {
     /// Ends the connection and waits until it has ended.
     pub(crate) async fn close(self: Arc<Self>) {
         let mut over = self.over.clone();
-        self.desk.close();
+        self.end.cancel();
         drop(self);
         let _ = over.wait_for(|over| *over).await;
     }
 
-    /// Calls a tool and waits for the answer. Dropping the future tells the peer.
-    pub(crate) async fn call(&self, params: CallToolRequestParams, cx: &Context) -> Result<ServerResult, Unanswered> {
+    /// Calls a tool and waits for the answer. Dropping the future tells the peer. `sent` tells whether the peer may
+    /// have seen the call.
+    pub(crate) async fn call(
+        &self,
+        params: CallToolRequestParams,
+        sent: &Arc<AtomicBool>,
+        cx: &Context,
+    ) -> Result<ServerResult, Unanswered> {
         let (tether, custody) = cx.tether();
         let (sender, mut progress) = mpsc::channel(PROGRESS);
-        let ticket = Ticket::new(custody, sender);
+        let ticket = Ticket::new(custody, sender, sent.clone());
         let mut call = Call { ticket: ticket.clone(), desk: &self.desk, id: None, _tether: tether };
         let mut request = CallToolRequest::new(params);
         request.extensions.insert(ticket.clone());
@@ -139,7 +156,7 @@ impl Connection {
             Ok(result) => Ok(result),
             Err(ServiceError::TransportClosed) if !ticket.is_sent() => Err(Unanswered::NotSent),
             Err(ServiceError::TransportClosed | ServiceError::Cancelled { .. }) => Err(Unanswered::Unknown),
-            Err(error @ ServiceError::TransportSend(_)) if crate::client::answer::is_unreachable(&error) => {
+            Err(error @ ServiceError::TransportSend(_)) if answer::is_unreachable(&error) => {
                 ticket.set_sent(false);
                 self.desk.forget(&handle.id);
                 drop(error);
@@ -186,7 +203,7 @@ async fn attend(
     process: Option<Process>,
     desk: Arc<Desk>,
     patience: Patience,
-    mut end: oneshot::Receiver<()>,
+    end: CancellationToken,
     over: watch::Sender<bool>,
 ) {
     let peer = running.peer().clone();
@@ -196,18 +213,14 @@ async fn attend(
     let is_broken = loop {
         let alarm = held.iter().map(|(until, _)| *until).min();
         tokio::select! {
-            _ = &mut end => break false,
+            biased;
+            () = end.cancelled() => break false,
             () = desk.changed.notified() => {
                 for id in desk.take_leaving() {
                     let patience = if desk.is_heedless() { patience.heedless } else { patience.grace };
                     held.push_back((Instant::now() + patience, id.clone()));
-                    let param = CancelledNotificationParam::new(Some(id), Some("the caller has gone".to_owned()));
-                    let peer = peer.clone();
                     // A peer that does not read keeps nobody else from being heard.
-                    sends.spawn(async move {
-                        let send = peer.send_notification(CancelledNotification::new(param).into());
-                        let _ = timeout(CLOSE, send).await;
-                    });
+                    sends.spawn(cancel(peer.clone(), id));
                 }
                 while sends.try_join_next().is_some() {}
                 if peer.is_transport_closed() || (desk.is_closed() && has_process) {
@@ -226,6 +239,12 @@ async fn attend(
         }
     };
     desk.close();
+    if !is_broken {
+        for id in desk.take_leaving() {
+            sends.spawn(cancel(peer.clone(), id));
+        }
+        while sends.join_next().await.is_some() {}
+    }
     let _ = running.close_with_timeout(CLOSE).await;
     if let Some(process) = process {
         if is_broken { process.kill().await } else { process.end().await }
@@ -234,7 +253,8 @@ async fn attend(
     let _ = over.send(true);
 }
 
-/// The error of a handshake.
-pub(crate) fn handshake(error: &rmcp::service::ClientInitializeError, said: Option<Said>, place: &str) -> Error {
-    super::answer::handshake(error, said.map(|said| said.text()).filter(|text| !text.is_empty()), place)
+/// Tells the peer that nobody waits for its answer any more.
+async fn cancel(peer: Peer<RoleClient>, id: RequestId) {
+    let param = CancelledNotificationParam::new(Some(id), Some("the caller has gone".to_owned()));
+    let _ = timeout(CLOSE, peer.send_notification(CancelledNotification::new(param).into())).await;
 }

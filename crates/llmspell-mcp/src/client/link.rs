@@ -1,7 +1,7 @@
 //! A connection that comes back, and the calls that go over it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use llmspell::{Context, Error, Kind, Result};
@@ -17,14 +17,14 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::answer;
 use super::child::Program;
-use super::connection::{Connection, Patience, Unanswered, handshake};
+use super::connection::{Connection, Patience, Unanswered};
 
 /// The wait before a connection that follows on one that was of no use; it doubles up to [`LONGEST`].
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// How a stream of answers that broke off is taken up again: a few times, where rmcp would go on for ever. A server that
-/// says when (`retry`) is waited for that long each time.
+/// How a stream of answers that broke off is taken up again: a few times, where rmcp would go on for ever. A server
+/// that says when (`retry`) is waited for that long each time.
 fn resuming() -> ExponentialBackoff {
     let mut backoff = ExponentialBackoff::default();
     backoff.max_times = Some(5);
@@ -223,7 +223,7 @@ impl Link {
                 Connection::open(transport, None, self.changes.clone(), patience).await
             }
         };
-        opened.map_err(|(error, said)| handshake(&error, said, &self.shown))
+        opened.map_err(|(error, said)| answer::handshake(&error, said.filter(|said| !said.is_empty()), &self.shown))
     }
 
     /// Calls a tool by the name that the server knows it by.
@@ -238,18 +238,31 @@ impl Link {
         let cx = cx.with_deadline(deadline);
         let deadline = cx.deadline().unwrap_or(deadline);
         let params = CallToolRequestParams::new(name.to_owned()).with_arguments(arguments);
-        match timeout_at(deadline, self.attempts(params, idempotent, &cx)).await {
-            Ok(result) => answer::value(result?, name),
-            Err(_) => Err(timed_out(&self.shown, idempotent)),
+        let sent = Arc::new(AtomicBool::new(false));
+        // A call that has no time is not begun.
+        let is_late = deadline <= Instant::now();
+        let result = match is_late {
+            true => None,
+            false => timeout_at(deadline, self.attempts(params, idempotent, &sent, &cx)).await.ok(),
+        };
+        match result {
+            Some(result) => answer::value(result?, name),
+            None => Err(timed_out(&self.shown, idempotent, sent.load(Ordering::Acquire))),
         }
     }
 
     /// A call that has not been sent is sent again, once; one that may have been is not.
-    async fn attempts(&self, params: CallToolRequestParams, idempotent: bool, cx: &Context) -> Result<ServerResult> {
+    async fn attempts(
+        &self,
+        params: CallToolRequestParams,
+        idempotent: bool,
+        sent: &Arc<AtomicBool>,
+        cx: &Context,
+    ) -> Result<ServerResult> {
         let mut is_second = false;
         loop {
             let connection = self.connection(cx).await?;
-            match connection.call(params.clone(), cx).await {
+            match connection.call(params.clone(), sent, cx).await {
                 Ok(result) => return Ok(result),
                 Err(Unanswered::NotSent) if !is_second => {
                     connection.retire();
@@ -283,11 +296,11 @@ pub(crate) fn may_have_happened(place: &str, idempotent: bool) -> Error {
     if idempotent { error.transient() } else { error.permanent().with_hint(CHECK) }
 }
 
-fn timed_out(place: &str, idempotent: bool) -> Error {
-    let message =
-        format!("the MCP server `{place}` did not answer in time; the call was cancelled, and may have happened");
-    let error = Error::new(Kind::Timeout, message);
-    if idempotent { error } else { error.permanent().with_hint(CHECK) }
+fn timed_out(place: &str, idempotent: bool, sent: bool) -> Error {
+    let what = if sent { "cancelled, and may have happened" } else { "not made" };
+    let error =
+        Error::new(Kind::Timeout, format!("the MCP server `{place}` did not answer in time; the call was {what}"));
+    if idempotent || !sent { error } else { error.permanent().with_hint(CHECK) }
 }
 
 const CHECK: &str =

@@ -92,5 +92,7 @@ fn erased(link: &Arc<Link>, tool: Tool) -> ErasedTool {
     let name = format!("{}{}", link.rules.prefix, tool.name);
     let description = tool.description.as_deref().or(tool.title.as_deref()).unwrap_or_default();
     let security = if only_reads { Security::Restricted } else { Security::Privileged };
-    ErasedTool::described(&name, description, tool.schema_as_json_value(), remote).security(security)
+    let erased = ErasedTool::described(&name, description, tool.schema_as_json_value(), remote).security(security);
+    // Only if the server says so: taking silence for it would run the calls of most servers one by one.
+    if !only_reads && hints.destructive_hint == Some(true) { erased.exclusive() } else { erased }
 }

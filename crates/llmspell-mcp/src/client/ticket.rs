@@ -29,7 +29,7 @@ pub(crate) struct Progress {
 #[derive(Debug)]
 pub(crate) struct Ticket {
     /// Whether the transport has begun to send it: from then on it may have happened.
-    sent: AtomicBool,
+    sent: Arc<AtomicBool>,
     /// Whether its caller has gone.
     left: Mutex<Option<Instant>>,
     progress: mpsc::Sender<Progress>,
@@ -49,13 +49,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Ticket {
-    pub(crate) fn new(custody: Custody, progress: mpsc::Sender<Progress>) -> Arc<Self> {
-        Arc::new(Ticket {
-            sent: AtomicBool::new(false),
-            left: Mutex::new(None),
-            progress,
-            custody: Mutex::new(Some(Held(custody))),
-        })
+    pub(crate) fn new(custody: Custody, progress: mpsc::Sender<Progress>, sent: Arc<AtomicBool>) -> Arc<Self> {
+        Arc::new(Ticket { sent, left: Mutex::new(None), progress, custody: Mutex::new(Some(Held(custody))) })
     }
 
     /// Whether the peer may have seen the call.

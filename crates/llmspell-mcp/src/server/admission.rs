@@ -1,7 +1,8 @@
 //! How many calls a server takes on.
 //!
-//! Two limits of the library, one inside of the other: `running` calls run, and `running + waiting` are there at all. Whoever
-//! finds no place in the outer one is turned away at once. Work that outlives its call keeps its places in both.
+//! Two limits of the library, one inside of the other: `running` calls run, and `running + waiting` are there at all.
+//! Whoever finds no place in the outer one is turned away at once. Work that outlives its call keeps its places in
+//! both.
 
 use std::future::poll_fn;
 use std::pin::pin;

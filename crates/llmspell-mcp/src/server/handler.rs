@@ -159,8 +159,8 @@ fn panicked(payload: &(dyn Any + Send)) -> Error {
     Error::new(Kind::Panicked, format!("panicked: {}", text.unwrap_or("no message")))
 }
 
-/// The answer to a call: what a model is to read is a result, also if it is an error; what the client is to act on is an
-/// error of the protocol.
+/// The answer to a call: what a model is to read is a result, also if it is an error; what the client is to act on is
+/// an error of the protocol.
 fn answer(result: Result<Value>) -> Result<CallToolResponse, ErrorData> {
     let error = match result {
         Ok(value) => return Ok(success(value).into()),
@@ -178,7 +178,12 @@ fn answer(result: Result<Value>) -> Result<CallToolResponse, ErrorData> {
 }
 
 /// Objects are structured content, and text as well for clients that know no other; strings are text as they are.
+/// What is content as MCP describes it, and nothing else, stays that: a tool of another server that gives an image
+/// gives one here.
 fn success(value: Value) -> CallToolResult {
+    if let Some(content) = content(&value) {
+        return CallToolResult::success(content);
+    }
     let text = match &value {
         Value::String(text) => text.clone(),
         value => value.to_string(),
@@ -188,6 +193,13 @@ fn success(value: Value) -> CallToolResult {
         result.structured_content = Some(value);
     }
     result
+}
+
+/// The content of `{ "content": […] }`.
+fn content(value: &Value) -> Option<Vec<ContentBlock>> {
+    let object = value.as_object().filter(|object| object.len() == 1)?;
+    let content: Vec<ContentBlock> = serde_json::from_value(object.get("content")?.clone()).ok()?;
+    (!content.is_empty()).then_some(content)
 }
 
 /// A tool as clients are told of it.

@@ -68,16 +68,17 @@ impl Http {
         self
     }
 
-    /// A name that clients may call this server by, with a port or without one. `localhost`, the loopback addresses and the
-    /// address that is listened on are known already; whatever else the `Host` header says is refused, so that no page of the
-    /// web can reach the server under a name of its own.
+    /// A name that clients may call this server by, with a port or without one. `localhost`, the loopback addresses
+    /// and the address that is listened on are known already; whatever else the `Host` header says is refused, so
+    /// that no page of the web can reach the server under a name of its own.
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
         self.hosts.push(host.into());
         self
     }
 
-    /// A web origin, such as `https://app.example.com:443`, whose pages may use this server. None may unless they are named;
-    /// clients that are no browsers send no `Origin` and are not concerned.
+    /// A web origin, such as `https://app.example.com:443`, whose pages may use this server. But for its own on this
+    /// machine (`http://localhost` with its port) none may unless they are named; clients that are no browsers send
+    /// no `Origin` and are not concerned.
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         self.origins.push(origin.into());
         self
@@ -143,9 +144,13 @@ impl Listening {
             hosts.push(address.ip().to_string());
         }
         hosts.extend(http.hosts);
+        // Its own origin cannot be that of a stranger, and the conformance suite of MCP wants it let in.
+        let port = address.port();
+        let mut origins = http.origins;
+        origins.extend(["localhost", "127.0.0.1", "[::1]"].map(|host| format!("http://{host}:{port}")));
         let config = StreamableHttpServerConfig::default()
             .with_allowed_hosts(hosts)
-            .with_allowed_origins(http.origins)
+            .with_allowed_origins(origins)
             .enforce_origin_validation()
             .with_sse_retry(Some(RESUME))
             .with_cancellation_token(end.clone());
@@ -154,7 +159,9 @@ impl Listening {
             let shared = shared.clone();
             move || Session::begin(Handler(shared.clone()), sessions.clone())
         };
-        let service = StreamableHttpService::new(factory, Arc::new(LocalSessionManager::default()), config);
+        let mut manager = LocalSessionManager::default();
+        manager.session_config.sse_retry = Some(RESUME);
+        let service = StreamableHttpService::new(factory, Arc::new(manager), config);
         let door = Door { service, token: http.token.map(Arc::from) };
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         let mut connections = JoinSet::new();

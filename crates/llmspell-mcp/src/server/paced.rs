@@ -1,7 +1,7 @@
 //! A transport that reads no faster than it is read from.
 //!
-//! rmcp reads requests as they come and keeps every answer until the other side takes it. A client that asks and does not
-//! listen would fill the memory: here it is not heard while too many answers wait.
+//! rmcp reads requests as they come and keeps every answer until the other side takes it. A client that asks and does
+//! not listen would fill the memory: here it is not heard while too many answers wait.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use llmspell::tool::Security;
+use llmspell::tool::{Concurrency, Security};
 use llmspell::{ChunkData, Context, Kind, Step};
 use llmspell_mcp::Client;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
 use crate::peer::{Tools, Web, connected, eventually, heedless, in_time, is_alive, stdio};
+use crate::serve;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tools_are_listed_as_the_server_describes_them() {
@@ -38,6 +39,8 @@ async fn all_pages_are_read_and_changes_are_told() {
     in_time(async {
         let (client, tools) = connected(heedless()).await;
         assert_eq!(client.tools(&Context::new()).await.unwrap().len(), 5);
+        assert_eq!(tools.get("die").spec().concurrency, Concurrency::Exclusive);
+        assert_eq!(tools.get("late").spec().concurrency, Concurrency::Parallel);
         assert!(timeout(Duration::from_millis(50), client.changed()).await.is_err());
         tools.call("change", json!({})).await.unwrap();
         client.changed().await;
@@ -151,6 +154,18 @@ async fn the_whole_group_of_a_server_ends_with_its_client() {
             eventually("the end of the server", || !is_alive(server)).await;
             eventually("the end of its child", || !is_alive(grandchild)).await;
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn noise_of_a_server_disturbs_nothing() {
+    in_time(async {
+        let script = "echo welcome; echo '{}'; yes warning | head -c 300000 >&2; exec \"$@\"";
+        let noisy = Client::stdio("sh").args(["-c", script, "sh"]).arg(serve::program()).args(serve::arguments());
+        let (client, tools) = connected(noisy.env(serve::SERVE, "stdio")).await;
+        assert_eq!(tools.call("echo", json!({ "text": "clear" })).await.unwrap(), "clear");
+        client.close().await;
     })
     .await;
 }

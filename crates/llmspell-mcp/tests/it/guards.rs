@@ -98,6 +98,10 @@ async fn every_call_has_a_deadline_and_a_late_one_is_cancelled() {
         let look = tools.get("look");
         let error = look.run(json!({ "ms": 600_000 }), &Context::new()).await.unwrap_err();
         assert!(error.kind() == Kind::Timeout && error.is_transient());
+        let past = Context::new().with_deadline(Instant::now());
+        let late = folder.path().join("late");
+        let error = tools.get("wait").run(json!({ "ms": 1, "trace": late }), &past).await.unwrap_err();
+        assert!(error.message().contains("not made") && lines(&late).is_empty(), "{error:?}");
         let cx = Context::new().with_deadline(Instant::now() + Duration::from_millis(50));
         assert_eq!(look.run(json!({ "ms": 600_000 }), &cx).await.unwrap_err().kind(), Kind::Timeout);
         client.close().await;
@@ -212,6 +216,40 @@ async fn a_lost_server_of_http_is_found_again() {
         let _web = Web::start_at(&address, &[]).await;
         assert_eq!(tools.call("echo", json!({ "text": "hello" })).await.unwrap(), "hello");
         client.close().await;
+    })
+    .await;
+}
+
+/// Whatever callers do, nothing is left: no work at the server, no permit here.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_calls_that_are_dropped_at_any_moment() {
+    in_time(async {
+        let web = Web::start(&[]).await;
+        for connect in [stdio(), Client::http(&web.url)] {
+            let (client, tools) = connected(connect.runaway_grace(Duration::from_millis(300))).await;
+            let seats = Limit::new(40);
+            let crowd = std::sync::Arc::new(tools.get("crowd").limit(seats.clone()));
+            let mut calls = tokio::task::JoinSet::new();
+            for n in 0..300 {
+                let crowd = crowd.clone();
+                calls.spawn(async move {
+                    let patience = Duration::from_micros(n * 977 % 60_000);
+                    let call = async { crowd.run(json!({ "ms": n * 31 % 70 }), &Context::new()).await };
+                    let _ = tokio::time::timeout(patience, call).await;
+                });
+            }
+            while calls.join_next().await.is_some() {}
+            eventually("the return of the permits", || seats.available() == Some(40)).await;
+            loop {
+                let crowds = tools.call("crowds", json!({})).await.unwrap();
+                if crowds["here"] == 0 {
+                    break;
+                }
+                sleep(Duration::from_millis(10)).await;
+            }
+            assert_eq!(tools.call("echo", json!({ "text": "fine" })).await.unwrap(), "fine");
+            client.close().await;
+        }
     })
     .await;
 }

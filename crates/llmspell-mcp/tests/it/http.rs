@@ -44,6 +44,9 @@ async fn foreign_hosts_and_origins_are_refused() {
             let headers = [("host", address.as_str()), ("origin", origin)];
             assert_eq!(status(&address, "/mcp", &headers).await, 403, "{origin}");
         }
+        let port = address.rsplit(':').next().unwrap();
+        let origin = format!("http://localhost:{port}");
+        assert_eq!(status(&address, "/mcp", &[("host", address.as_str()), ("origin", &origin)]).await, 200);
         assert_eq!(status(&address, "/other", &own).await, 404);
     })
     .await;

@@ -6,4 +6,5 @@ mod client;
 mod guards;
 mod http;
 mod peer;
+mod serve;
 mod server;

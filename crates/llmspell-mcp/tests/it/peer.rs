@@ -1,7 +1,6 @@
-//! Servers to test with: the examples of this crate, in processes of their own.
+//! Clients of the servers that are there to test with, and what tests wait for.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -12,6 +11,8 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::{sleep, timeout};
 
+use crate::serve;
+
 /// What no test takes.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -20,22 +21,12 @@ pub(crate) async fn in_time<T>(test: impl Future<Output = T>) -> T {
     timeout(LONGEST, test).await.expect("the test takes too long")
 }
 
-pub(crate) fn example(name: &str) -> PathBuf {
-    let mut path = std::env::current_exe().unwrap();
-    path.pop();
-    path.pop();
-    path.push("examples");
-    path.push(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    assert!(path.exists(), "{} is missing: `cargo test -p llmspell-mcp` builds the examples, too", path.display());
-    path
-}
-
 pub(crate) fn stdio() -> Connect {
-    Client::stdio(example("peer")).arg("stdio")
+    Client::stdio(serve::program()).args(serve::arguments()).env(serve::SERVE, "stdio")
 }
 
 pub(crate) fn heedless() -> Connect {
-    Client::stdio(example("heedless"))
+    Client::stdio(serve::program()).args(serve::arguments()).env(serve::SERVE, "heedless")
 }
 
 /// The tools of a server by name.
@@ -56,14 +47,14 @@ impl Tools {
     }
 }
 
-/// A client of the example `peer` and its tools.
+/// A client and its tools.
 pub(crate) async fn connected(connect: Connect) -> (Client, Tools) {
     let client = connect.connect(&Context::new()).await.unwrap();
     let tools = Tools::of(&client).await;
     (client, tools)
 }
 
-/// The example `peer` behind HTTP; ends when dropped.
+/// The peer behind HTTP; ends when dropped.
 pub(crate) struct Web {
     pub(crate) child: tokio::process::Child,
     pub(crate) url: String,
@@ -75,16 +66,22 @@ impl Web {
     }
 
     pub(crate) async fn start_at(address: &str, environment: &[(&str, &str)]) -> Web {
-        let mut child = tokio::process::Command::new(example("peer"))
-            .args(["http", address])
+        let mut child = tokio::process::Command::new(serve::program())
+            .args(serve::arguments())
+            .env(serve::SERVE, format!("http {address}"))
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let url = timeout(LONGEST, lines.next_line()).await.unwrap().unwrap().expect("the peer says where it is");
-        Web { child, url }
+        loop {
+            let line = timeout(LONGEST, lines.next_line()).await.unwrap().unwrap();
+            let line = line.expect("the peer says where it is");
+            if line.starts_with("http://") {
+                return Web { child, url: line };
+            }
+        }
     }
 
     pub(crate) fn address(&self) -> String {

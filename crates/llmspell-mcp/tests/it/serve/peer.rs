@@ -1,7 +1,6 @@
-//! A server to try clients on: tools that echo, wait, fail, panic, show progress, and tell what became of them.
+//! A server whose tools echo, wait, fail, panic, show progress, and tell what became of them.
 //!
-//! `peer stdio`, or `peer http 127.0.0.1:0`, which prints its address. `PEER_LIMIT`, `PEER_QUEUE`, `PEER_TOKEN`,
-//! `PEER_TIMEOUT_MS` and `PEER_HOST` set what their names say.
+//! `PEER_LIMIT`, `PEER_QUEUE`, `PEER_TOKEN`, `PEER_TIMEOUT_MS` and `PEER_HOST` set what their names say.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -168,8 +167,8 @@ fn number(name: &str, default: usize) -> Result<usize> {
     std::env::var(name).map_or(Ok(default), |text| Ok(text.parse()?))
 }
 
-#[tokio::main]
-async fn main() -> Result<()> {
+/// Serves over the standard streams, or at an address of HTTP, which it prints.
+pub(crate) async fn serve(address: Option<&str>) -> Result<()> {
     let server = Server::new("peer", "1.0")
         .instructions("For tests.")
         .tools(tools())
@@ -177,24 +176,15 @@ async fn main() -> Result<()> {
         .queue(number("PEER_QUEUE", 2000)?)
         .call_timeout(Duration::from_millis(number("PEER_TIMEOUT_MS", 60_000)? as u64))
         .drain(Duration::from_secs(2));
-    let interrupted = async {
-        let _ = tokio::signal::ctrl_c().await;
-    };
-    let mut arguments = std::env::args().skip(1);
-    match arguments.next().as_deref() {
-        Some("stdio") => server.stdio(interrupted).await,
-        Some("http") => {
-            let mut http = server.http(arguments.next().unwrap_or_else(|| "127.0.0.1:0".to_owned()));
-            if let Ok(token) = std::env::var("PEER_TOKEN") {
-                http = http.token(token);
-            }
-            if let Ok(host) = std::env::var("PEER_HOST") {
-                http = http.allow_host(host);
-            }
-            let listening = http.bind().await?;
-            println!("{}", listening.url());
-            listening.serve(interrupted).await
-        }
-        _ => Err(Error::invalid("`peer stdio` or `peer http ADDRESS`")),
+    let Some(address) = address else { return server.stdio(std::future::pending()).await };
+    let mut http = server.http(address);
+    if let Ok(token) = std::env::var("PEER_TOKEN") {
+        http = http.token(token);
     }
+    if let Ok(host) = std::env::var("PEER_HOST") {
+        http = http.allow_host(host);
+    }
+    let listening = http.bind().await?;
+    println!("{}", listening.url());
+    listening.serve(std::future::pending()).await
 }

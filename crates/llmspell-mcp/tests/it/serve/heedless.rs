@@ -1,5 +1,5 @@
-//! A server written by hand that does what it should not: it ignores cancellations and answers late, gives its tools on several
-//! pages, turns ids into strings, and ends in the middle of things. For tests.
+//! A server written by hand that does what it should not: it ignores cancellations and answers late, gives its tools
+//! on several pages, turns ids into strings, and ends in the middle of things. For tests.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 fn tool(name: &str) -> Value {
-    json!({ "name": name, "description": name, "inputSchema": { "type": "object" } })
+    let hints = json!({ "readOnlyHint": false, "destructiveHint": name == "die" });
+    json!({ "name": name, "description": name, "inputSchema": { "type": "object" }, "annotations": hints })
 }
 
 fn say(out: &Arc<Mutex<std::io::Stdout>>, message: &Value) {
@@ -19,8 +20,7 @@ fn say(out: &Arc<Mutex<std::io::Stdout>>, message: &Value) {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() {
+pub(crate) async fn serve() {
     if std::env::var("HEEDLESS_DIES").is_ok() {
         eprintln!("no licence for {}", std::env::var("HEEDLESS_DIES").unwrap_or_default());
         return;
