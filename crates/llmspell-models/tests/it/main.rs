@@ -6,7 +6,6 @@
 mod choosing;
 mod faults;
 mod keys;
-mod memory;
 mod requests;
 mod wires;
 

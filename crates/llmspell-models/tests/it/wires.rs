@@ -202,6 +202,25 @@ async fn what_was_thought_before_a_call_goes_back_to_who_thought_it_and_to_nobod
     }
 }
 
+#[tokio::test]
+async fn a_large_call_of_a_tool_is_not_repeated_with_every_piece() {
+    let call = |call: serde_json::Value| json!({ "choices": [{ "index": 0, "delta": { "tool_calls": [call] } }] });
+    let first = call(json!({ "index": 0, "id": "c1", "function": { "name": "write", "arguments": "\"" } }));
+    let piece = call(json!({ "index": 0, "function": { "arguments": "x".repeat(64) } }));
+    let last = call(json!({ "index": 0, "function": { "arguments": "\"" } }));
+    let finish = json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "tool_calls" }] });
+    let answer =
+        Answer::events().data(first).repeat(format!("data: {piece}\n\n"), 16_384).data(last).data(finish).done();
+    let server = server([answer]).await;
+    let (heard, error) = events(&model(&server, Wire::OpenAi), "Write.").await;
+    assert!(error.is_none(), "{error:?}");
+    let pieces = heard.iter().filter_map(|event| match event {
+        ModelEvent::ToolCall(delta) => Some(delta.arguments.len()),
+        _ => None,
+    });
+    assert_eq!(pieces.sum::<usize>(), 64 * 16_384 + 2);
+}
+
 fn answered(call: &str, tool: &str) -> Message {
     serde_json::from_value(json!({ "role": "tool", "call_id": call, "name": tool, "text": "nothing there" })).unwrap()
 }
