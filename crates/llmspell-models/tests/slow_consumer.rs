@@ -1,6 +1,7 @@
 //! A consumer that stalls stalls the server; nothing piles up. In a process of its own, whose memory is measured.
 
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::time::Duration;
 
