@@ -196,9 +196,17 @@ impl Model for Cassette {
     }
 }
 
-/// As it is once it has been in a file: numbers are not read to the last bit.
+/// What the model is asked, as it is once it has been in a file: numbers are not read to the last bit.
 fn as_json(request: &Request) -> Value {
-    serde_json::to_string(request).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+    let text = serde_json::to_string(request).unwrap_or_default();
+    let mut asked: Value = serde_json::from_str(&text).unwrap_or_default();
+    for tool in asked.get_mut("tools").and_then(Value::as_array_mut).into_iter().flatten() {
+        // The rest of a tool's spec is for us, and may change without a word to the model.
+        if let Some(spec) = tool.as_object_mut() {
+            spec.retain(|field, _| matches!(field.as_str(), "name" | "description" | "parameters"));
+        }
+    }
+    asked
 }
 
 async fn play(interaction: &Interaction, is_paced: bool, events: &llmspell::model::Events) -> Result<()> {

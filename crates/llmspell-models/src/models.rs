@@ -7,10 +7,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use genai::Client;
+use llmspell::suggest::nearest;
 use llmspell::{Error, Result};
 
 use crate::key::Key;
-use crate::provider::{KNOWN, Known, Wire, anthropic_url, nearest, ollama_url};
+use crate::provider::{KNOWN, Known, Wire, anthropic_url, ollama_url};
 use crate::remote::{Inner, RemoteModel};
 
 /// How long a server may take to answer at all, and how long it may then be silent. Models that think before they
@@ -205,7 +206,7 @@ impl Models {
     fn unknown(&self, provider: &str) -> Error {
         let names = self.providers();
         let message = format!("there is no provider `{provider}`; there are {}", names.join(", "));
-        Error::invalid(message).with_hint(match nearest(provider, names.into_iter()) {
+        Error::invalid(message).with_hint(match nearest(provider, names) {
             Some(name) => format!("did you mean `{name}`?"),
             None => "name a server of your own with Models::endpoint".to_owned(),
         })

@@ -8,7 +8,8 @@ use llmspell::model::{
     Finish, Message, Model, ModelError, ModelErrorClass, ModelEvent, ModelStream, Options, Request, ScriptedModel,
     SimulatedModel, ToolCallDelta,
 };
-use llmspell::{Context, Error, Kind, Result, Retry, Step, Usage};
+use llmspell::tool::Security;
+use llmspell::{Context, Error, Kind, Result, Retry, Step, Tool, Usage};
 use llmspell_models::fault_server::Answer;
 use llmspell_models::{Cassette, Wire};
 use proptest::prelude::*;
@@ -270,6 +271,19 @@ async fn the_file_is_for_reading() {
     assert_eq!(lines[1]["key"], "dee511d4b4884b0f");
     assert_eq!(lines[1]["request"]["messages"][0]["content"][0]["text"], "Hello?");
     assert_eq!(lines[1]["events"][1][1], json!({ "text": "Hi." }));
+}
+
+#[tokio::test]
+async fn what_a_model_is_not_told_of_a_tool_does_not_count() {
+    let request = |security: Security| {
+        let tool = Tool::new("look", "Looks.", |_: serde_json::Value, _| async move { Ok(1) }).security(security);
+        Request::new("Look.").with_tools(vec![Arc::new(tool.spec().clone())])
+    };
+    let place = place();
+    let recording = Cassette::record(ScriptedModel::new("p/m").says("Hi."), &place.path).unwrap();
+    said(&recording, request(Security::Safe)).await;
+    let playing = Cassette::replay(&place.path).unwrap();
+    assert!(said(&playing, request(Security::Privileged)).await[0].is_ok());
 }
 
 fn event() -> impl Strategy<Value = ModelEvent> {
