@@ -136,6 +136,8 @@ impl Listener {
             StopReason::ToolCall(_) => Finish::ToolCalls,
             StopReason::MaxTokens(_) => Finish::Length,
             StopReason::ContentFilter(_) => Finish::ContentFilter,
+            // As some servers in Gemini's manner shout it.
+            StopReason::Other(reason) if reason == "FUNCTION_CALL" => Finish::ToolCalls,
             StopReason::Other(reason) => Finish::Other(reason),
         };
         let mut events = Vec::new();
