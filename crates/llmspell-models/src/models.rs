@@ -57,6 +57,7 @@ struct Settings {
     wire: Option<Wire>,
     base_url: Option<String>,
     key: Option<Source>,
+    headers: Vec<(String, Arc<str>)>,
 }
 
 #[derive(Clone)]
@@ -106,6 +107,12 @@ impl Models {
     /// everybody may read or write (on Unix: `chmod o= FILE`).
     pub fn key_file(mut self, provider: &str, path: impl Into<PathBuf>) -> Self {
         self.of(provider).key = Some(Source::File(path.into()));
+        self
+    }
+
+    /// A header for every request to a provider, such as a gateway wants. Its value is kept as secret as a key.
+    pub fn header(mut self, provider: &str, name: impl Into<String>, value: impl Into<Arc<str>>) -> Self {
+        self.of(provider).headers.push((name.into(), value.into()));
         self
     }
 
@@ -169,6 +176,13 @@ impl Models {
             return Err(Error::denied(format!("there is no key for {provider}"))
                 .with_hint(format!("set {variable}, or {variable}_FILE to the file that it is in")));
         }
+        let mut headers = Vec::new();
+        for (name, value) in &settings.headers {
+            if reqwest::header::HeaderName::from_bytes(name.as_bytes()).is_err() {
+                return Err(Error::invalid(format!("`{name}` is no name of a header")));
+            }
+            headers.push((name.clone(), Key::header(value, name)?));
+        }
         if let Some(ending) = misread_ending(wire, model) {
             let message = format!("`{model}`: on this wire `{ending}` at the end of a name is taken for an effort");
             return Err(Error::invalid(message).with_hint("leave it out, and set Options::effort"));
@@ -180,6 +194,7 @@ impl Models {
             wire,
             base_url,
             key,
+            headers,
             headers_within: self.headers_within,
             silence: self.silence,
             client: self.client()?,

@@ -270,3 +270,13 @@ async fn a_long_body_of_an_error_is_cut() {
     let (error, _) = failure(model(&server, Wire::OpenAi)).await;
     assert!(error.message().len() < 400, "{}", error.message().len());
 }
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn a_server_without_tls_where_there_should_be_is_a_failure_of_the_connection() {
+    let server = server([]).await;
+    let url = server.url("/v1").replace("http://", "https://");
+    let model = llmspell_models::Models::new().endpoint("test", Wire::OpenAi, url).get("test/x").unwrap();
+    let (error, cause) = failure(model).await;
+    assert_eq!(cause.class, ModelErrorClass::Connection, "{error:?}");
+}
