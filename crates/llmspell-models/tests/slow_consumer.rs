@@ -60,6 +60,7 @@ async fn a_slow_consumer_of_a_large_reply_holds_the_server_up() {
             _ => {}
         }
     };
+    eprintln!("stalled: {written} bytes written, {grown} more in memory; at the most {peak} in all");
     assert_eq!((length, finish), (64 * MIB, Finish::Stop));
     assert!(peak < 16 * MIB, "the whole reply costs {peak} bytes");
 }

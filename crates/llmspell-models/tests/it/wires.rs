@@ -226,7 +226,7 @@ async fn a_large_call_of_a_tool_is_not_repeated_with_every_piece() {
     let last = call(json!({ "index": 0, "function": { "arguments": "\"" } }));
     let finish = json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "tool_calls" }] });
     let answer =
-        Answer::events().data(first).repeat(format!("data: {piece}\n\n"), 16_384).data(last).data(finish).done();
+        Answer::events().data(first).repeat(format!("data: {piece}\n\n"), 4_096).data(last).data(finish).done();
     let server = server([answer]).await;
     let (heard, error) = events(&model(&server, Wire::OpenAi), "Write.").await;
     assert!(error.is_none(), "{error:?}");
@@ -234,7 +234,7 @@ async fn a_large_call_of_a_tool_is_not_repeated_with_every_piece() {
         ModelEvent::ToolCall(delta) => Some(delta.arguments.len()),
         _ => None,
     });
-    assert_eq!(pieces.sum::<usize>(), 64 * 16_384 + 2);
+    assert_eq!(pieces.sum::<usize>(), 64 * 4_096 + 2);
 }
 
 fn answered(call: &str, tool: &str) -> Message {
