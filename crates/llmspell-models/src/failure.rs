@@ -26,7 +26,7 @@ pub(crate) struct Failure {
 /// What there is to know besides the error.
 pub(crate) struct Circumstances<'a> {
     pub(crate) model: &'a str,
-    pub(crate) key: Option<&'a Key>,
+    pub(crate) secrets: Vec<&'a Key>,
     pub(crate) headers_within: Duration,
     pub(crate) silence: Duration,
 }
@@ -155,9 +155,9 @@ impl Failure {
         failure
     }
 
-    /// Takes the key out, cuts what is long, and says who it was.
+    /// Takes keys out, cuts what is long, and says who it was.
     fn finish(&mut self, about: &Circumstances<'_>) {
-        let scrub = |text: String| about.key.map_or_else(|| text.clone(), |key| key.scrub(text.clone()));
+        let scrub = |text: String| about.secrets.iter().fold(text, |text, secret| secret.scrub(text));
         let said = scrub(std::mem::take(&mut self.error.message));
         let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
         let mut short: String = said.chars().take(SHOWN).collect();

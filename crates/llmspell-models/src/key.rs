@@ -33,6 +33,15 @@ impl Key {
         Ok(Key(text.into()))
     }
 
+    /// The value of a header, which may have spaces in it.
+    pub(crate) fn header(text: &str, name: &str) -> Result<Self> {
+        let text = text.trim();
+        if !text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+            return Err(Error::invalid(format!("the header {name} has characters that no header can have")));
+        }
+        Ok(Key(text.into()))
+    }
+
     /// The key in a file that nobody but its owner and group may read.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let whence = path.display().to_string();

@@ -28,8 +28,10 @@
 //!
 //! Keys come from the environment or from files, and appear in no event, error or log.
 //!
-//! The `fault_server` module (feature `fault-server`) is a server that fails in all of these ways on demand.
+//! A [`Cassette`] records what a model says and plays it back, so that agents can be tested without a network; the
+//! `fault_server` module (feature `fault-server`) is a server that fails in all of these ways on demand.
 
+mod cassette;
 mod failure;
 #[cfg(feature = "fault-server")]
 pub mod fault_server;
@@ -43,6 +45,7 @@ mod quiet;
 mod remote;
 mod translate;
 
+pub use cassette::Cassette;
 pub use models::Models;
 pub use provider::Wire;
 pub use remote::RemoteModel;

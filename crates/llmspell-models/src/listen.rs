@@ -16,6 +16,8 @@ pub(crate) struct Frames {
     wire: Wire,
     first: OnceLock<First>,
     failure: Mutex<Option<Value>>,
+    /// The frame of OpenAI's that has the reason for the end.
+    last: Mutex<Option<Value>>,
 }
 
 #[derive(Debug, Default)]
@@ -28,12 +30,21 @@ struct First {
 
 impl Frames {
     pub(crate) fn new(wire: Wire) -> Arc<Self> {
-        Arc::new(Frames { wire, first: OnceLock::new(), failure: Mutex::new(None) })
+        Arc::new(Frames { wire, first: OnceLock::new(), failure: Mutex::default(), last: Mutex::default() })
     }
 
     /// An error in a frame of Ollama's, which genai passes over.
     pub(crate) fn failure(&self) -> Option<Value> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The end of a reply whose server has closed the connection after the reason for it, without the `[DONE]` that
+    /// genai waits for.
+    pub(crate) fn end(&self) -> Option<StreamEnd> {
+        let frame = self.last.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let reason = frame.pointer("/choices/0/finish_reason")?.as_str()?.to_owned();
+        let captured_usage = frame.get("usage").and_then(|usage| serde::Deserialize::deserialize(usage).ok());
+        Some(StreamEnd { captured_stop_reason: Some(reason.into()), captured_usage, ..StreamEnd::default() })
     }
 
     /// Why the prompt was refused, if it was.
@@ -54,10 +65,19 @@ impl ChatFrameSink for Frames {
                 block_reason: text(&["/promptFeedback/blockReason"]),
             });
         }
+        if self.wire == Wire::OpenAi && has_reason(frame.data) {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = frame.json();
+        }
         if self.wire == Wire::Ollama && frame.data.trim_start().starts_with("{\"error\"") {
             *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = frame.json();
         }
     }
+}
+
+/// Whether a frame says why the reply ends, without reading all of it.
+fn has_reason(frame: &str) -> bool {
+    let name = "\"finish_reason\":";
+    frame.find(name).is_some_and(|at| frame[at + name.len()..].trim_start().starts_with('"'))
 }
 
 /// A reply while it comes in.
@@ -136,6 +156,8 @@ impl Listener {
             StopReason::ToolCall(_) => Finish::ToolCalls,
             StopReason::MaxTokens(_) => Finish::Length,
             StopReason::ContentFilter(_) => Finish::ContentFilter,
+            // As some servers in Gemini's manner shout it.
+            StopReason::Other(reason) if reason == "FUNCTION_CALL" => Finish::ToolCalls,
             StopReason::Other(reason) => Finish::Other(reason),
         };
         let mut events = Vec::new();

@@ -7,10 +7,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use genai::Client;
+use llmspell::suggest::nearest;
 use llmspell::{Error, Result};
 
 use crate::key::Key;
-use crate::provider::{KNOWN, Known, Wire, anthropic_url, nearest, ollama_url};
+use crate::provider::{KNOWN, Known, Wire, anthropic_url, ollama_url};
 use crate::remote::{Inner, RemoteModel};
 
 /// How long a server may take to answer at all, and how long it may then be silent. Models that think before they
@@ -56,6 +57,7 @@ struct Settings {
     wire: Option<Wire>,
     base_url: Option<String>,
     key: Option<Source>,
+    headers: Vec<(String, Arc<str>)>,
 }
 
 #[derive(Clone)]
@@ -105,6 +107,12 @@ impl Models {
     /// everybody may read or write (on Unix: `chmod o= FILE`).
     pub fn key_file(mut self, provider: &str, path: impl Into<PathBuf>) -> Self {
         self.of(provider).key = Some(Source::File(path.into()));
+        self
+    }
+
+    /// A header for every request to a provider, such as a gateway wants. Its value is kept as secret as a key.
+    pub fn header(mut self, provider: &str, name: impl Into<String>, value: impl Into<Arc<str>>) -> Self {
+        self.of(provider).headers.push((name.into(), value.into()));
         self
     }
 
@@ -168,6 +176,13 @@ impl Models {
             return Err(Error::denied(format!("there is no key for {provider}"))
                 .with_hint(format!("set {variable}, or {variable}_FILE to the file that it is in")));
         }
+        let mut headers = Vec::new();
+        for (name, value) in &settings.headers {
+            if reqwest::header::HeaderName::from_bytes(name.as_bytes()).is_err() {
+                return Err(Error::invalid(format!("`{name}` is no name of a header")));
+            }
+            headers.push((name.clone(), Key::header(value, name)?));
+        }
         if let Some(ending) = misread_ending(wire, model) {
             let message = format!("`{model}`: on this wire `{ending}` at the end of a name is taken for an effort");
             return Err(Error::invalid(message).with_hint("leave it out, and set Options::effort"));
@@ -179,6 +194,7 @@ impl Models {
             wire,
             base_url,
             key,
+            headers,
             headers_within: self.headers_within,
             silence: self.silence,
             client: self.client()?,
@@ -205,7 +221,7 @@ impl Models {
     fn unknown(&self, provider: &str) -> Error {
         let names = self.providers();
         let message = format!("there is no provider `{provider}`; there are {}", names.join(", "));
-        Error::invalid(message).with_hint(match nearest(provider, names.into_iter()) {
+        Error::invalid(message).with_hint(match nearest(provider, names) {
             Some(name) => format!("did you mean `{name}`?"),
             None => "name a server of your own with Models::endpoint".to_owned(),
         })

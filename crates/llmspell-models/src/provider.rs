@@ -102,27 +102,6 @@ pub(crate) fn anthropic_url(url: &str) -> String {
     if is_bare { format!("{url}/v1/") } else { format!("{url}/") }
 }
 
-/// The known name nearest to one that is not, if any is near.
-pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let near = known.map(|candidate| (distance(name, candidate), candidate));
-    near.filter(|(distance, candidate)| *distance <= candidate.len() / 3 + 1).min().map(|(_, candidate)| candidate)
-}
-
-/// How many letters have to be changed, added or taken away (Levenshtein 1965).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in other.iter().enumerate() {
-            let changed = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[other.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,13 +119,5 @@ mod tests {
     fn the_version_is_added_to_a_bare_host() {
         assert_eq!(anthropic_url("https://api.anthropic.com"), "https://api.anthropic.com/v1/");
         assert_eq!(anthropic_url("http://127.0.0.1:8080/v1/"), "http://127.0.0.1:8080/v1/");
-    }
-
-    #[test]
-    fn a_slip_of_the_finger_is_understood() {
-        let names = || KNOWN.iter().map(|known| known.name);
-        assert_eq!(nearest("opnai", names()), Some("openai"));
-        assert_eq!(nearest("antropic", names()), Some("anthropic"));
-        assert_eq!(nearest("mistral", names()), None);
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Inner {
     pub(crate) wire: Wire,
     pub(crate) base_url: String,
     pub(crate) key: Option<Key>,
+    /// Headers besides those of the wire; their values are as secret as keys.
+    pub(crate) headers: Vec<(String, Key)>,
     pub(crate) headers_within: Duration,
     pub(crate) silence: Duration,
     pub(crate) client: Client,
@@ -75,7 +77,7 @@ impl Inner {
         let most = cx.remaining().unwrap_or(Duration::MAX);
         let about = Circumstances {
             model: &self.name,
-            key: self.key.as_ref(),
+            secrets: self.key.iter().chain(self.headers.iter().map(|(_, value)| value)).collect(),
             headers_within: self.headers_within.min(most),
             silence: self.silence.min(most),
         };
@@ -87,10 +89,7 @@ impl Inner {
         options.stream_read_timeout = Some(about.silence);
         let frames = Frames::new(self.wire);
         options.raw_frame_sink = Some(frames.clone());
-        if let (Wire::Ollama, Some(key)) = (self.wire, &self.key) {
-            let header = ("Authorization".to_owned(), format!("Bearer {}", key.reveal()));
-            options.extra_headers = Some(Headers::from(header));
-        }
+        options.extra_headers = Some(self.extra_headers());
         let failed = |error| self.failed(Failure::from_genai(error, &about), cx);
         let opened = quietly(self.client.exec_chat_stream(self.target(), chat, Some(&options))).await;
         let mut stream = opened.map_err(failed)?.stream;
@@ -108,7 +107,10 @@ impl Inner {
                     return events.send(ModelEvent::Finish(Finish::ContentFilter)).await;
                 }
                 Some(Err(error)) => return Err(failed(error)),
-                None => return Err(self.truncated(&listener)),
+                None => match frames.end() {
+                    Some(end) => ChatStreamEvent::End(end),
+                    None => return Err(self.truncated(&listener)),
+                },
             };
             if let Some(started) = listener.started() {
                 events.send(started).await?;
@@ -126,6 +128,15 @@ impl Inner {
         }
     }
 
+    fn extra_headers(&self) -> Headers {
+        let own = self.headers.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned()));
+        let mut headers: Vec<(String, String)> = own.collect();
+        if let (Wire::Ollama, Some(key)) = (self.wire, &self.key) {
+            headers.push(("Authorization".to_owned(), format!("Bearer {}", key.reveal())));
+        }
+        Headers::from(headers)
+    }
+
     fn target(&self) -> ServiceTarget {
         // genai takes what is before `::` for a name of its own.
         let model = if self.model.contains("::") { format!("model::{}", self.model) } else { self.model.clone() };
@@ -134,7 +145,7 @@ impl Inner {
             // Without a key there is to be no header for one either.
             (None, Wire::OpenAi) => AuthData::RequestOverride {
                 url: format!("{}chat/completions", self.base_url),
-                headers: Headers::default(),
+                headers: self.extra_headers(),
             },
             (None, _) => AuthData::from_single(""),
         };

@@ -41,7 +41,9 @@ async fn read(from: &mut OwnedReadHalf) -> io::Result<Option<Received>> {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             break end;
         }
-        if bytes.len() > LONGEST_HEAD || from.read_buf(&mut bytes).await? == 0 {
+        // Whoever begins with anything but a method, such as TLS does, need not wait for an answer.
+        let is_http = bytes.first().is_none_or(u8::is_ascii_uppercase);
+        if !is_http || bytes.len() > LONGEST_HEAD || from.read_buf(&mut bytes).await? == 0 {
             return Ok(None);
         }
     };

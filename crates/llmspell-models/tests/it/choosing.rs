@@ -116,3 +116,28 @@ async fn an_endpoint_has_its_key_in_a_variable_of_its_name() {
     events(&models.get("my-cloud/x").unwrap(), "Hello?").await;
     assert_eq!(server.requests()[0].header("authorization"), Some("Bearer sk-my-cloud-123"));
 }
+
+#[tokio::test]
+async fn headers_for_a_gateway_are_sent_with_and_without_a_key_and_never_shown() {
+    const TOKEN: &str = "gateway-token-0123456789";
+    for wire in super::WIRES {
+        for has_key in [true, false] {
+            let repeats = Answer::status(403).body(format!("{TOKEN} is not welcome"));
+            let server = server([Answer::says(wire, "Hi"), repeats]).await;
+            let mut models = Models::new().endpoint("test", wire, server.url("/v1")).header("test", "X-Gateway", TOKEN);
+            if has_key {
+                models = models.key("test", super::KEY);
+            }
+            let model = models.get("test/x").unwrap();
+            let (_, error) = events(&model, "Hello?").await;
+            assert!(error.is_none(), "{wire:?}: {error:?}");
+            assert_eq!(server.requests()[0].header("x-gateway"), Some(TOKEN), "{wire:?}, key: {has_key}");
+            let (_, error) = events(&model, "Hello?").await;
+            let shown = format!("{error:?} {model:?} {models:?}");
+            assert!(shown.contains("[key] is not welcome") && !shown.contains(TOKEN), "{shown}");
+        }
+    }
+    let models = Models::new().endpoint("test", Wire::OpenAi, "http://127.0.0.1:1/");
+    assert_eq!(refused(&models.clone().header("test", "no name", "x"), "test/x").kind(), Kind::Invalid);
+    assert_eq!(refused(&models.header("test", "x-name", "two\nlines"), "test/x").kind(), Kind::Invalid);
+}

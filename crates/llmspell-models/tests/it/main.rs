@@ -3,10 +3,10 @@
 
 #![allow(unreachable_pub, clippy::unwrap_used, reason = "a test binary exports nothing, and may panic")]
 
+mod cassette;
 mod choosing;
 mod faults;
 mod keys;
-mod memory;
 mod requests;
 mod wires;
 

@@ -107,6 +107,22 @@ async fn cut_off_by_the_number_of_tokens() {
 }
 
 #[tokio::test]
+async fn a_reply_with_a_reason_is_complete_even_if_its_server_never_says_done() {
+    let words = json!({ "choices": [{ "index": 0, "delta": { "content": "Well." }, "finish_reason": null }] });
+    let usage = json!({ "prompt_tokens": 3, "completion_tokens": 1 });
+    let finish = json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "stop" }], "usage": usage });
+    let server = server([Answer::events().data(words.clone()).data(finish.clone())]).await;
+    let reply = soon(model(&server, Wire::OpenAi).step().run(Request::new("?"), &Context::new())).await.unwrap();
+    assert_eq!((reply.text.as_str(), reply.finish, reply.usage), ("Well.", Finish::Stop, Usage::new(3, 1)));
+
+    // Words that look like a reason are none.
+    let quoted = json!({ "choices": [{ "index": 0, "delta": { "content": "\"finish_reason\":\"stop\"" } }] });
+    let server = super::server([Answer::events().data(quoted)]).await;
+    let (_, error) = events(&model(&server, Wire::OpenAi), "?").await;
+    assert!(error.is_some_and(|error| error.message().contains("without a finish reason")));
+}
+
+#[tokio::test]
 async fn a_prompt_that_gemini_refuses_is_a_filtered_reply() {
     let blocked = json!({ "promptFeedback": { "blockReason": "SAFETY" }, "usageMetadata": { "promptTokenCount": 3 } });
     let server = server([Answer::events().data(blocked)]).await;
@@ -200,6 +216,25 @@ async fn what_was_thought_before_a_call_goes_back_to_who_thought_it_and_to_nobod
         assert_eq!(sent.to_string().contains("Hm."), wire == Wire::OpenAi, "{wire:?}: {sent}");
         assert!(!sent.to_string().contains("\"wire\""), "{wire:?}: {sent}");
     }
+}
+
+#[tokio::test]
+async fn a_large_call_of_a_tool_is_not_repeated_with_every_piece() {
+    let call = |call: serde_json::Value| json!({ "choices": [{ "index": 0, "delta": { "tool_calls": [call] } }] });
+    let first = call(json!({ "index": 0, "id": "c1", "function": { "name": "write", "arguments": "\"" } }));
+    let piece = call(json!({ "index": 0, "function": { "arguments": "x".repeat(64) } }));
+    let last = call(json!({ "index": 0, "function": { "arguments": "\"" } }));
+    let finish = json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "tool_calls" }] });
+    let answer =
+        Answer::events().data(first).repeat(format!("data: {piece}\n\n"), 4_096).data(last).data(finish).done();
+    let server = server([answer]).await;
+    let (heard, error) = events(&model(&server, Wire::OpenAi), "Write.").await;
+    assert!(error.is_none(), "{error:?}");
+    let pieces = heard.iter().filter_map(|event| match event {
+        ModelEvent::ToolCall(delta) => Some(delta.arguments.len()),
+        _ => None,
+    });
+    assert_eq!(pieces.sum::<usize>(), 64 * 4_096 + 2);
 }
 
 fn answered(call: &str, tool: &str) -> Message {

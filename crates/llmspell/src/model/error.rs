@@ -173,15 +173,7 @@ impl ModelError {
     /// The error of a step: of the [kind](Error::kind), as [transient](Error::is_transient) and with the hint
     /// that belong to the class.
     pub fn into_error(self) -> Error {
-        let mut message = self.message.clone();
-        if let Some(status) = self.status
-            && !message.contains(&status.to_string())
-        {
-            message = format!("{status}: {message}");
-        }
-        if let Some(id) = &self.request_id {
-            message = format!("{message} (request {id})");
-        }
+        let message = self.to_string();
         let mut error = Error::new(self.class.kind(), message);
         if let Some(wait) = self.retry_after {
             error = error.with_retry_after(wait);
@@ -194,9 +186,20 @@ impl ModelError {
     }
 }
 
+/// The message, with status and request if they are known: the same text as the [error](ModelError::into_error) that
+/// is made of it, so that a story tells it once.
 impl fmt::Display for ModelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message, self.class)
+        if let Some(status) = self.status
+            && !self.message.contains(&status.to_string())
+        {
+            write!(f, "{status}: ")?;
+        }
+        f.write_str(&self.message)?;
+        match &self.request_id {
+            Some(id) => write!(f, " (request {id})"),
+            None => Ok(()),
+        }
     }
 }
 

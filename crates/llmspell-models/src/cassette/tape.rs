@@ -1,0 +1,224 @@
+//! The file: a line about the cassette, and then one for each request.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use llmspell::model::{ModelError, ModelErrorClass, ModelEvent};
+use llmspell::{Error, Kind, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::difference;
+
+/// The version of the format. Readers take what they know, and nothing later.
+const VERSION: u32 = 1;
+
+/// The first line.
+#[derive(Serialize, Deserialize)]
+struct Label {
+    cassette: u32,
+    model: String,
+}
+
+/// One request, and what came of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Interaction {
+    /// Tells requests apart at a glance; what counts is the request itself.
+    pub(super) key: String,
+    pub(super) request: Value,
+    /// Each with the milliseconds after which it came.
+    pub(super) events: Vec<(f64, ModelEvent)>,
+    #[serde(rename = "ended_after_ms")]
+    pub(super) ended_after: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<Recorded>,
+    /// Whoever asked went away before the end.
+    #[serde(default, rename = "dropped", skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_dropped: bool,
+}
+
+/// An error, with everything that decisions are made on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Recorded {
+    kind: Kind,
+    message: String,
+    transient: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<f64>,
+    /// If it was a [`ModelError`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    class: Option<ModelErrorClass>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    request_id: Option<String>,
+}
+
+impl Recorded {
+    pub(super) fn of(error: &Error) -> Self {
+        let cause = error.downcast_ref::<ModelError>();
+        Recorded {
+            kind: error.kind(),
+            message: cause.map_or_else(|| error.message().to_owned(), |cause| cause.message.clone()),
+            transient: error.is_transient(),
+            hint: error.hint().map(str::to_owned),
+            retry_after_ms: error.retry_after().map(|wait| wait.as_secs_f64() * 1e3),
+            class: cause.map(|cause| cause.class),
+            status: cause.and_then(|cause| cause.status),
+            request_id: cause.and_then(|cause| cause.request_id.clone()),
+        }
+    }
+
+    pub(super) fn restored(&self) -> Error {
+        let wait = self.retry_after_ms.and_then(|millis| Duration::try_from_secs_f64(millis / 1e3).ok());
+        let mut error = match self.class {
+            Some(class) => {
+                let mut cause = ModelError::new(class, self.message.clone());
+                cause.status = self.status;
+                cause.retry_after = wait;
+                cause.request_id.clone_from(&self.request_id);
+                cause.into_error()
+            }
+            None => Error::new(self.kind, self.message.clone()),
+        };
+        if let Some(wait) = wait {
+            error = error.with_retry_after(wait);
+        }
+        if let Some(hint) = &self.hint {
+            error = error.with_hint(hint.clone());
+        }
+        if self.transient { error.transient() } else { error.permanent() }
+    }
+}
+
+/// A cassette while it is recorded.
+#[derive(Debug)]
+pub(super) struct Writer(Mutex<File>);
+
+impl Writer {
+    pub(super) fn create(path: &Path, model: &str) -> Result<Self> {
+        let writer = File::create(path).map_err(|error| {
+            Error::invalid(format!("the cassette {} cannot be written: {error}", path.display())).with_source(error)
+        })?;
+        let writer = Writer(Mutex::new(writer));
+        writer.line(&Label { cassette: VERSION, model: model.to_owned() })?;
+        Ok(writer)
+    }
+
+    /// Writes one interaction, at once, so that recordings that go on side by side do not mix.
+    pub(super) fn write(&self, interaction: &Interaction) -> Result<()> {
+        self.line(interaction)
+    }
+
+    fn line(&self, content: &impl Serialize) -> Result<()> {
+        let mut line = serde_json::to_vec(content)?;
+        line.push(b'\n');
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(&line)?;
+        Ok(())
+    }
+}
+
+/// A cassette while it is played.
+#[derive(Debug)]
+pub(super) struct Tape {
+    interactions: Vec<Arc<Interaction>>,
+    is_played: Vec<bool>,
+}
+
+impl Tape {
+    /// The name of the model, and everything that was recorded.
+    pub(super) fn read(path: &Path) -> Result<(String, Self)> {
+        let shown = path.display();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Error::invalid(format!("the cassette {shown} cannot be read: {error}"))
+                .with_source(error)
+                .with_hint("record it with Cassette::record, or LLMSPELL_CASSETTE=record")
+        })?;
+        // A line without its end is one that was being written when somebody pulled the plug.
+        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+        let mut lines = whole.lines().enumerate();
+        let label: Option<Label> = lines.next().and_then(|(_, line)| serde_json::from_str(line).ok());
+        let Some(label) = label else {
+            return Err(Error::invalid(format!("{shown} is no cassette: its first line does not say so")));
+        };
+        if label.cassette > VERSION {
+            let message = format!("the cassette {shown} has version {}; {VERSION} is the latest known", label.cassette);
+            return Err(
+                Error::invalid(message).with_hint("use the llmspell-models that recorded it, or record it anew")
+            );
+        }
+        let mut interactions = Vec::new();
+        for (at, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
+            let interaction = serde_json::from_str(line).map_err(|error| {
+                Error::invalid(format!("{shown}:{}: this line is no recording: {error}", at + 1)).with_source(error)
+            })?;
+            interactions.push(Arc::new(interaction));
+        }
+        let is_played = vec![false; interactions.len()];
+        Ok((label.model, Tape { interactions, is_played }))
+    }
+
+    pub(super) fn left(&self) -> usize {
+        self.is_played.iter().filter(|is_played| !**is_played).count()
+    }
+
+    /// The next recording of this request.
+    pub(super) fn find(
+        &mut self,
+        asked: &Value,
+        matching: Option<&(dyn Fn(&mut Value) + Send + Sync)>,
+        path: &Path,
+    ) -> Result<Arc<Interaction>> {
+        let compared = |request: &Value| {
+            let mut request = request.clone();
+            if let Some(change) = matching {
+                change(&mut request);
+            }
+            request
+        };
+        let asked = compared(asked);
+        let mut times = 0;
+        for (interaction, is_played) in self.interactions.iter().zip(&mut self.is_played) {
+            if compared(&interaction.request) != asked {
+                continue;
+            }
+            if !std::mem::replace(is_played, true) {
+                return Ok(interaction.clone());
+            }
+            times += 1;
+        }
+        let shown = path.display();
+        let message = if times > 0 {
+            let noun = if times == 1 { "once" } else { "times" };
+            let times = if times == 1 { String::new() } else { format!("{times} ") };
+            format!("{shown}: this request was recorded {times}{noun}, and has been asked once more")
+        } else {
+            let recorded = self.interactions.iter().map(|interaction| compared(&interaction.request));
+            match difference::nearest(&asked, recorded) {
+                Some((at, differences)) => format!(
+                    "{shown}: this request was not recorded; the nearest, in line {}, has {differences}",
+                    at + 2
+                ),
+                None => format!("{shown}: nothing was recorded"),
+            }
+        };
+        Err(Error::invalid(message)
+            .with_hint("record it again with LLMSPELL_CASSETTE=record, or with Cassette::record"))
+    }
+}
+
+/// A short name for a request: the FNV-1a hash (Fowler, Noll and Vo) of its JSON with sorted keys. It is the same on
+/// every machine and in every version of Rust, which `std::hash` does not promise.
+pub(super) fn key(request: &Value) -> String {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in difference::canonical(request).bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    format!("{hash:016x}")
+}
