@@ -17,7 +17,7 @@ impl Model for Cook {
         ModelStream::produce(async move |events| {
             let read = request.last_text().split_whitespace().count() as u64;
             let next = match request.messages.last() {
-                Some(Message::Tool(answer)) if answer.is_error => Err(format!("I cannot say: {}.", answer.text)),
+                Some(Message::Tool(answer)) if answer.is_error => Err(sorry(&answer.text)),
                 Some(Message::Tool(answer)) => Err(weighed(&answer.text)),
                 Some(question) => {
                     measures(&question.text()).ok_or_else(|| "Ask me about cups of something.".to_owned())
@@ -57,4 +57,9 @@ fn measures(question: &str) -> Option<Value> {
 fn weighed(answer: &str) -> String {
     let grams = serde_json::from_str::<Value>(answer).ok().and_then(|answer| answer["grams"].as_f64());
     grams.map_or_else(|| "I do not know.".to_owned(), |grams| format!("That is {grams} g."))
+}
+
+/// Without the schema, which is for models that can make use of it.
+fn sorry(answer: &str) -> String {
+    format!("I cannot say: {}", answer.split("; the schema").next().unwrap_or_default())
 }

@@ -3,6 +3,9 @@
 //! So that nothing needs to be installed, the server is this very program, started once more with `serve`. For any other
 //! server, name its program in [`connect`].
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::{ErasedTool, Security};
 use llmspell::{Context, Error, Extension, Registry, Result, Tool};
@@ -49,7 +52,11 @@ struct Goods {
     grams: f64,
 }
 
-/// The other side: any tool of ours, for whoever speaks MCP.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(crate = "llmspell::schemars")]
+struct Nothing {}
+
+/// The other side: any tools of ours, for whoever speaks MCP. What they may do is told to clients.
 pub async fn serve() -> Result<()> {
     let price = Tool::new("price", "What so much of something costs, in cents.", |goods: Goods, _| async move {
         let kilo = match goods.what.as_str() {
@@ -57,9 +64,42 @@ pub async fn serve() -> Result<()> {
             "sugar" => 120.0,
             other => return Err(Error::invalid(format!("we have no {other}")).with_hint("we have flour and sugar")),
         };
-        Ok(json!({ "cents": (kilo * goods.grams / 1_000.0_f64).ceil(), "process": std::process::id() }))
+        let cents = (kilo * goods.grams / 1_000.0_f64).ceil() as u64;
+        Ok(json!({ "cents": cents, "process": std::process::id() }))
     });
-    // Restricted: it only looks things up. Clients are told so.
-    let server = Server::new("shop", "1.0").tool(price.security(Security::Restricted).erase());
+    let deliver = Tool::new("deliver", "Brings it to your door, in a minute.", |goods: Goods, _| async move {
+        let _on_its_way = OnItsWay::begin();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        Ok(goods.what)
+    });
+    let on_their_way = Tool::new("on_their_way", "How many deliveries are on their way.", |_: Nothing, _| async {
+        Ok(json!({ "deliveries": OnItsWay::count() }))
+    });
+    let server = Server::new("shop", "1.0")
+        .tool(price.security(Security::Restricted).erase())
+        .tool(on_their_way.security(Security::Restricted).erase())
+        .tool(deliver.security(Security::Privileged).erase());
     server.stdio(std::future::pending()).await
+}
+
+static ON_THEIR_WAY: AtomicUsize = AtomicUsize::new(0);
+
+/// A delivery; whatever ends it, it counts no more.
+struct OnItsWay;
+
+impl OnItsWay {
+    fn begin() -> Self {
+        ON_THEIR_WAY.fetch_add(1, Ordering::SeqCst);
+        OnItsWay
+    }
+
+    fn count() -> usize {
+        ON_THEIR_WAY.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        ON_THEIR_WAY.fetch_sub(1, Ordering::SeqCst);
+    }
 }

@@ -52,10 +52,11 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let called = counts.iter().filter(|(_, count)| count.begun > 0);
-        let lines = called.map(|(path, Count { begun, ended, failed, took })| {
+        let called = || counts.iter().filter(|(_, count)| count.begun > 0);
+        let width = called().map(|(path, _)| path.len()).max().unwrap_or_default();
+        let lines = called().map(|(path, Count { begun, ended, failed, took })| {
             let mean = took.as_secs_f64() * 1e3 / (*ended).max(1) as f64;
-            format!("{path:<18} {begun:>3} called {ended:>3} ok {failed:>3} failed {mean:>8.2} ms")
+            format!("{path:<width$} {begun:>3} called {ended:>3} ok {failed:>3} failed {mean:>8.2} ms")
         });
         f.write_str(&lines.collect::<Vec<_>>().join("\n"))
     }

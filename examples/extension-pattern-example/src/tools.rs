@@ -77,10 +77,6 @@ impl Pantry {
         Pantry(Arc::new(Mutex::new(BTreeMap::from([("flour".into(), 1_000.0), ("sugar".into(), 500.0)]))))
     }
 
-    pub fn grams(&self, what: &str) -> f64 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(what).copied().unwrap_or_default()
-    }
-
     fn take(&self, take: &Take) -> Result<Value> {
         let mut pantry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let there = pantry.entry(take.what.clone()).or_default();

@@ -8,6 +8,7 @@ use example_page::{Page, Section};
 use llmspell::{Agent, Context, Error, Kind, Registry, Result, Step};
 use llmspell_flow::{Flow, Permissions, Toolbox};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::extension::Kitchen;
 use crate::shop;
@@ -87,9 +88,10 @@ async fn agent(kitchen: &Kitchen) -> Result<Section> {
 
 async fn server(registry: &Registry, process: Option<u32>) -> Result<Section> {
     let mut section = Section::new("An MCP server, plugged in");
+    for tool in registry.tools().filter(|tool| tool.name.starts_with("shop_")) {
+        section.say(format!("tool   {:<17} {:<11} {}", tool.name, tool.security.as_str(), tool.description));
+    }
     let price = registry.find_tool("shop_price")?;
-    let spec = price.spec();
-    section.say(format!("tool   {:<13} {:<11} {}", spec.name, spec.security.as_str(), spec.description));
     let cx = Context::new();
     let answer = price.run(json!({ "what": "flour", "grams": 360 }), &cx).await?;
     section.say(format!("shop_price(360 g of flour) = {} cents", answer["cents"]));
@@ -104,9 +106,30 @@ async fn server(registry: &Registry, process: Option<u32>) -> Result<Section> {
         refused.is_some_and(|error| error.path().is_some_and(|path| path.to_string() == "shop_price")),
         "its errors are errors, with the path of the step",
     );
-    let late = price.clone().timeout(Duration::ZERO).run(json!({ "what": "flour", "grams": 1 }), &cx).await.err();
-    section
-        .claim(late.is_some_and(|error| error.kind() == Kind::Timeout), "and time limits hold for it as for any step");
+
+    // A delivery takes a minute; this one is given 0.3 s.
+    let deliver = registry.find_tool("shop_deliver")?.clone().timeout(Duration::from_millis(300));
+    let on_their_way = registry.find_tool("shop_on_their_way")?;
+    let goods = json!({ "what": "flour", "grams": 1 });
+    let (late, meanwhile) = tokio::join!(deliver.run(goods, &cx), async {
+        sleep(Duration::from_millis(150)).await;
+        on_their_way.run(json!({}), &cx).await
+    });
+    let (meanwhile, mut after) = (meanwhile?["deliveries"].clone(), json!(null));
+    // The cancellation is on its way, too.
+    for _ in 0..50 {
+        after = on_their_way.run(json!({}), &cx).await?["deliveries"].clone();
+        if after == 0 {
+            break;
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    section.say("shop_deliver, which takes a minute, with a timeout of 0.3 s:");
+    section.claim(late.is_err_and(|error| error.kind() == Kind::Timeout), "its caller waits no longer");
+    section.claim(
+        meanwhile == 1 && after == 0,
+        format!("and the server stops: {meanwhile} delivery on its way before, {after} after"),
+    );
     Ok(section)
 }
 
