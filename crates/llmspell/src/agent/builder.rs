@@ -11,7 +11,8 @@ use super::{Agent, Inner};
 use crate::error::{Error, Result};
 use crate::model::{Options, OutputFormat, Reply, Request, ToolChoice};
 use crate::step::{BoxStep, Step};
-use crate::tool::{Arguments, ErasedTool, Tool};
+use crate::suggest;
+use crate::tool::{Arguments, Concurrency, ErasedTool, Tool};
 
 /// What becomes of the other calls of a turn when a tool fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,6 +90,31 @@ impl AgentBuilder {
         self
     }
 
+    /// Changes the options that are set so far, where [`AgentBuilder::options`] would replace all of them.
+    pub fn edit_options(mut self, edit: impl FnOnce(Options) -> Options) -> Self {
+        self.options = edit(self.options);
+        self
+    }
+
+    /// Applies settings that have a name: a function that goes on building. What is set after it counts.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use llmspell::agent::{Agent, AgentBuilder};
+    /// use llmspell::model::SimulatedModel;
+    ///
+    /// fn brief(agent: AgentBuilder) -> AgentBuilder {
+    ///     agent.max_turns(3).deadline(Duration::from_secs(5)).edit_options(|options| options.max_tokens(200))
+    /// }
+    ///
+    /// let agent = Agent::builder(SimulatedModel::new("simulated/small")).apply(brief).max_turns(6).build()?;
+    /// # let _ = agent;
+    /// # Ok::<(), llmspell::Error>(())
+    /// ```
+    pub fn apply(self, settings: impl FnOnce(Self) -> Self) -> Self {
+        settings(self)
+    }
+
     /// Adds a tool that the model may call.
     pub fn tool<S: Step<In: Arguments, Out: Serialize>>(self, tool: Tool<S>) -> Self {
         self.tools([tool.erase()])
@@ -156,8 +182,8 @@ impl AgentBuilder {
     ///
     /// # Errors
     /// [`Kind::Invalid`](crate::Kind::Invalid), with everything that is wrong as its [causes](Error::causes): a
-    /// limit of 0, a name that two tools have or that providers do not take, options that no model knows, a choice of
-    /// a tool that is not there.
+    /// limit of 0, a name that two tools have or that providers do not take, a key that is no argument of its tool,
+    /// options that no model knows, a choice of a tool that is not there.
     pub fn build(self) -> Result<Agent> {
         let mut wrong = self.complaints();
         if wrong.len() == 1 {
@@ -207,6 +233,19 @@ impl AgentBuilder {
         if let Some(complaint) = self.options.complaint() {
             complain(complaint, "");
         }
+        for spec in self.tools.iter().map(|tool| tool.spec()) {
+            // A schema that lists no properties says nothing about them.
+            let Some(properties) = spec.parameters["properties"].as_object() else { continue };
+            if let Concurrency::Keyed(argument) = &spec.concurrency
+                && !properties.contains_key(argument)
+            {
+                let hint = suggest::hint(argument, properties.keys().map(String::as_str), "its arguments are");
+                complain(
+                    format!("the tool `{}` is keyed by `{argument}`, which is no argument of it", spec.name),
+                    &hint,
+                );
+            }
+        }
         let mut names = BTreeSet::new();
         for name in self.tools.iter().map(|tool| tool.spec().name.as_str()) {
             if !names.insert(name) {
@@ -219,7 +258,11 @@ impl AgentBuilder {
         }
         match &self.options.tool_choice {
             ToolChoice::Tool(name) if !names.contains(name.as_str()) => {
-                complain(format!("`tool_choice` asks for the tool `{name}`, which the agent does not have"), "");
+                let hint = match names.len() {
+                    0 => "it has no tools".to_owned(),
+                    _ => suggest::hint(name, names.iter().copied(), "its tools are"),
+                };
+                complain(format!("`tool_choice` asks for the tool `{name}`, which the agent does not have"), &hint);
             }
             ToolChoice::Required if names.is_empty() => {
                 complain("`tool_choice` requires a tool, and the agent has none".into(), "");
@@ -241,4 +284,37 @@ impl AgentBuilder {
 fn is_callable(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+#[cfg(all(test, feature = "schema"))]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::model::ScriptedModel;
+    use crate::step::step;
+
+    fn edit() -> ErasedTool {
+        let parameters = json!({ "type": "object", "properties": { "path": {}, "text": {} } });
+        ErasedTool::described("edit", "Edits.", parameters, step(|value: Value, _| async move { Ok(value) }))
+    }
+
+    fn hint_of(builder: AgentBuilder) -> Option<String> {
+        builder.build().err().and_then(|error| error.hint().map(str::to_owned))
+    }
+
+    #[test]
+    fn a_key_is_an_argument_of_its_tool() {
+        let agent = |key: &str| Agent::builder(ScriptedModel::new("test")).tools([edit().keyed(key)]);
+        assert!(agent("path").build().is_ok());
+        assert_eq!(hint_of(agent("pth")).as_deref(), Some("did you mean `path`?"));
+    }
+
+    #[test]
+    fn settings_change_what_is_set_and_are_changed_by_what_follows() {
+        let brief = |agent: AgentBuilder| agent.max_turns(3).edit_options(|options| options.max_tokens(200));
+        let model = ScriptedModel::new("test");
+        let agent = Agent::builder(model).options(Options::new().temperature(0.5)).apply(brief).max_turns(6);
+        assert_eq!((agent.max_turns, agent.options.temperature, agent.options.max_tokens), (6, Some(0.5), Some(200)));
+    }
 }

@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 
 /// How a model is to answer. What is not set is left to the provider.
 ///
+/// Read from a file, a name that is none of these is an error; what only one provider knows goes into
+/// [`Options::extra`].
+///
 /// ```
 /// use llmspell::model::{Options, ToolChoice};
 ///
@@ -12,7 +15,7 @@ use serde_json::{Map, Value};
 /// assert_eq!(options.max_tokens, Some(400));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Options {
     /// How freely it chooses its words, from 0; most providers take up to 1 or 2.

@@ -19,7 +19,7 @@ use crate::usage::Usage;
 /// A model that plays back a script, one turn for each request, and keeps what it was asked.
 ///
 /// A turn that calls tools goes on until the next thing said ends it: `calls` after `calls` is one turn with two
-/// calls; everything else is a turn of its own. A request beyond the script is an error that says so, unless
+/// calls; everything else is a turn of its own, and so is [`ScriptedModel::then_calls`]. A request beyond the script is an error that says so, unless
 /// [`ScriptedModel::otherwise`] has an answer. Clones play the same script.
 ///
 /// ```
@@ -89,6 +89,22 @@ impl ScriptedModel {
     /// A turn in which it calls a tool; several in a row are one turn.
     pub fn calls(self, tool: impl Into<String>, arguments: Value) -> Self {
         self.calls_badly(tool, arguments.to_string())
+    }
+
+    /// A turn of its own in which it calls a tool, also if the turn before calls tools; `calls` goes on with it.
+    ///
+    /// ```
+    /// use llmspell::model::ScriptedModel;
+    /// use serde_json::json;
+    ///
+    /// let model = ScriptedModel::new("test")
+    ///     .calls("search", json!({ "query": "rust" }))
+    ///     .then_calls("open", json!({ "page": 1 }))
+    ///     .says("Here it is.");
+    /// assert_eq!(model.turns_left(), 3);
+    /// ```
+    pub fn then_calls(self, tool: impl Into<String>, arguments: Value) -> Self {
+        self.with(Turn::Calls(vec![(tool.into(), arguments.to_string())]))
     }
 
     /// As [`ScriptedModel::calls`], with arguments that need not be JSON.

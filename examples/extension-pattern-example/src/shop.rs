@@ -1,0 +1,105 @@
+//! An extension in another process: an MCP server, whose tools join the registry like those of our own.
+//!
+//! So that nothing needs to be installed, the server is this very program, started once more with `serve`. For any other
+//! server, name its program in [`connect`].
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use llmspell::schemars::JsonSchema;
+use llmspell::tool::{ErasedTool, Security};
+use llmspell::{Context, Error, Extension, Registry, Result, Tool};
+use llmspell_mcp::{Client, Server};
+use serde::Deserialize;
+use serde_json::json;
+
+/// What begins the names of the server's tools on our side.
+const PREFIX: &str = "shop_";
+
+/// The tools of a server that has been connected to.
+pub struct Shop {
+    client: Client,
+    tools: Vec<ErasedTool>,
+}
+
+/// Starts the server, and asks what it offers. It ends when the last of its tools is dropped.
+pub async fn connect(cx: &Context) -> Result<Shop> {
+    let client = Client::stdio(std::env::current_exe()?).arg("serve").prefix(PREFIX).connect(cx).await?;
+    let tools = client.tools(cx).await?;
+    Ok(Shop { client, tools })
+}
+
+impl Shop {
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+}
+
+impl Extension for Shop {
+    fn name(&self) -> &str {
+        "shop"
+    }
+
+    fn register(self, registry: &mut Registry) -> Result<()> {
+        self.tools.into_iter().try_for_each(|tool| registry.tool(tool))
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(crate = "llmspell::schemars")]
+struct Goods {
+    what: String,
+    grams: f64,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(crate = "llmspell::schemars")]
+struct Nothing {}
+
+/// The other side: any tools of ours, for whoever speaks MCP. What they may do is told to clients.
+pub async fn serve() -> Result<()> {
+    let price = Tool::new("price", "What so much of something costs, in cents.", |goods: Goods, _| async move {
+        let kilo = match goods.what.as_str() {
+            "flour" => 90.0,
+            "sugar" => 120.0,
+            other => return Err(Error::invalid(format!("we have no {other}")).with_hint("we have flour and sugar")),
+        };
+        let cents = (kilo * goods.grams / 1_000.0_f64).ceil() as u64;
+        Ok(json!({ "cents": cents, "process": std::process::id() }))
+    });
+    let deliver = Tool::new("deliver", "Brings it to your door, in a minute.", |goods: Goods, _| async move {
+        let _on_its_way = OnItsWay::begin();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        Ok(goods.what)
+    });
+    let on_their_way = Tool::new("on_their_way", "How many deliveries are on their way.", |_: Nothing, _| async {
+        Ok(json!({ "deliveries": OnItsWay::count() }))
+    });
+    let server = Server::new("shop", "1.0")
+        .tool(price.security(Security::Restricted).erase())
+        .tool(on_their_way.security(Security::Restricted).erase())
+        .tool(deliver.security(Security::Privileged).erase());
+    server.stdio(std::future::pending()).await
+}
+
+static ON_THEIR_WAY: AtomicUsize = AtomicUsize::new(0);
+
+/// A delivery; whatever ends it, it counts no more.
+struct OnItsWay;
+
+impl OnItsWay {
+    fn begin() -> Self {
+        ON_THEIR_WAY.fetch_add(1, Ordering::SeqCst);
+        OnItsWay
+    }
+
+    fn count() -> usize {
+        ON_THEIR_WAY.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        ON_THEIR_WAY.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,63 @@
+//! A scripted model: the test says what the model says, and then looks at what the model was asked.
+//!
+//! Copy: a [`ScriptedModel`] with one line a turn, a run of the agent, and assertions on the reply (what the user gets),
+//! on `requests()` (what the model was told), and on `turns_left()` (whether the agent asked as often as you think).
+
+use integration_test_example::desk;
+use llmspell::model::{Message, ScriptedModel};
+use llmspell::{Context, Step};
+use serde_json::json;
+
+use crate::shop::shop;
+
+#[tokio::test]
+async fn an_order_is_looked_up_and_refunded() {
+    let model = ScriptedModel::new("scripted")
+        .calls("order", json!({ "order": "A-17" }))
+        .then_calls("refund", json!({ "order": "A-17", "amount": 4_200 })) // the next turn; `calls` would be the same
+        .says("You have your 42 € back.");
+    let desk = desk(model.clone(), shop()).unwrap();
+    let reply = desk.run("I want my money back for A-17.".into(), &Context::new()).await.unwrap();
+
+    assert_eq!(reply.text, "You have your 42 € back.");
+    assert_eq!((reply.turns, model.turns_left()), (3, 0));
+    // What the tools answered is what the model was told.
+    let requests = model.requests();
+    assert_eq!(requests[1].last_text(), r#"{"order":"A-17","paid":4200}"#);
+    assert_eq!(requests[2].last_text(), r#"{"refunded":4200}"#);
+}
+
+#[tokio::test]
+async fn the_model_is_told_of_both_tools_and_what_it_is_to_be() {
+    let model = ScriptedModel::new("scripted").says("Hello.");
+    desk(model.clone(), shop()).unwrap().run("Hi.".into(), &Context::new()).await.unwrap();
+
+    let asked = &model.requests()[0];
+    assert!(matches!(&asked.messages[0], Message::System { text } if text.contains("help desk")));
+    let tools: Vec<_> = asked.tools.iter().map(|tool| tool.name.as_str()).collect();
+    assert_eq!(tools, ["order", "refund"]);
+    assert_eq!(asked.tools[1].parameters["required"], json!(["order", "amount"]));
+}
+
+#[tokio::test]
+async fn a_model_that_calls_wrongly_is_told_how_to_call() {
+    let model = ScriptedModel::new("scripted")
+        .calls("refund", json!({ "order": "A-17", "amount": "all of it" })) // no number
+        .calls_badly("refund", r#"{ "order": "A-1"#) // no JSON; the same turn
+        .calls("refnd", json!({})) // no such tool
+        .says("I cannot.");
+    let reply = desk(model.clone(), shop()).unwrap().run("All of it!".into(), &Context::new()).await.unwrap();
+
+    let told: Vec<_> = model.requests()[1].messages.iter().filter_map(answer).collect();
+    assert!(told[0].contains("invalid type: string") && told[0].contains(r#""amount""#), "{}", told[0]);
+    assert!(told[1].contains("not JSON"), "{}", told[1]);
+    assert!(told[2].contains("did you mean `refund`?"), "{}", told[2]);
+    assert_eq!(reply.text, "I cannot.");
+}
+
+fn answer(message: &Message) -> Option<String> {
+    match message {
+        Message::Tool(answer) if answer.is_error => Some(answer.text.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,50 @@
+//! One section of a page: what is said, what is quoted, and what is claimed.
+
+use std::fmt::Display;
+
+use serde::Serialize;
+
+/// A part of a page.
+#[derive(Serialize)]
+pub struct Section {
+    pub title: String,
+    pub entries: Vec<Entry>,
+}
+
+/// One thing on a page.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// What the example says.
+    Said(String),
+    /// What the library says, as it was printed.
+    Quoted(String),
+    /// A promise and whether it was kept.
+    Claim { text: String, holds: bool },
+}
+
+impl Section {
+    pub fn new(title: &str) -> Self {
+        Section { title: title.to_owned(), entries: Vec::new() }
+    }
+
+    pub fn say(&mut self, text: impl Into<String>) {
+        self.entries.push(Entry::Said(text.into()));
+    }
+
+    pub fn quote(&mut self, text: impl Display) {
+        self.entries.push(Entry::Quoted(text.to_string()));
+    }
+
+    pub fn claim(&mut self, holds: bool, text: impl Into<String>) {
+        self.entries.push(Entry::Claim { text: text.into(), holds });
+    }
+
+    /// Whether each claim holds.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = bool> {
+        self.entries.iter().filter_map(|entry| match entry {
+            Entry::Claim { holds, .. } => Some(*holds),
+            _ => None,
+        })
+    }
+}
