@@ -33,6 +33,7 @@
 mod arguments;
 mod slow;
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -222,6 +223,12 @@ impl ErasedTool {
             concurrency: Concurrency::Parallel,
         };
         Tool { spec: Arc::new(spec), step: Named::new(step.boxed(), Arc::from(name)) }
+    }
+}
+
+impl<S> fmt::Debug for Tool<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tool").field("spec", &self.spec).finish_non_exhaustive()
     }
 }
 
