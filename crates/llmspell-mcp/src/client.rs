@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use llmspell::tool::ErasedTool;
-use llmspell::{Context, Result};
+use llmspell::{Context, Extension, Registry, Result};
 use rmcp::ClientHandler;
 use rmcp::model::{ClientCapabilities, ClientConfig, Implementation, ProtocolVersion};
 
@@ -124,6 +124,24 @@ impl Client {
         Ok(tools)
     }
 
+    /// The tools that the server offers, to be added to a [`Registry`]: an extension in a process of its own.
+    ///
+    /// ```no_run
+    /// use llmspell::{Context, Registry};
+    /// use llmspell_mcp::Client;
+    ///
+    /// # async fn example(cx: &Context) -> llmspell::Result<()> {
+    /// let files = Client::stdio("mcp-server-filesystem").arg("/srv/notes").prefix("files_").connect(cx).await?;
+    /// let registry = Registry::new().with(files.extension(cx).await?)?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`Client::tools`].
+    pub async fn extension(&self, cx: &Context) -> Result<ServerTools> {
+        Ok(ServerTools { name: self.link.place().to_owned(), tools: self.tools(cx).await? })
+    }
+
     /// Completes when the server has said that its tools are not those that were last [listed](Client::tools).
     pub async fn changed(&self) {
         let listed = self.listed.load(Ordering::Acquire);
@@ -139,6 +157,23 @@ impl Client {
     /// The number of the server's process, if it was started for this client and runs.
     pub async fn process_id(&self) -> Option<u32> {
         self.link.process_id().await
+    }
+}
+
+/// The tools of a server as an extension; made by [`Client::extension`].
+#[derive(Clone, Debug)]
+pub struct ServerTools {
+    name: String,
+    tools: Vec<ErasedTool>,
+}
+
+impl Extension for ServerTools {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn register(self, registry: &mut Registry) -> Result<()> {
+        self.tools.into_iter().try_for_each(|tool| registry.tool(tool))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use genai::Client;
 use llmspell::suggest::nearest;
-use llmspell::{Error, Result};
+use llmspell::{Error, Extension, Registry, Result};
 
 use crate::key::Key;
 use crate::provider::{KNOWN, Known, Wire, anthropic_url, ollama_url};
@@ -307,4 +307,28 @@ fn misread_ending(wire: Wire, model: &str) -> Option<&str> {
     let ending = model.rsplit_once('-')?.1;
     let is_effort = matches!(ending, "none" | "zero" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max");
     (is_effort && matches!(wire, Wire::Anthropic | Wire::Gemini)).then_some(ending)
+}
+
+/// Every provider that is known, so that a registry finds their models by name. Keys are read when one is asked for.
+///
+/// ```
+/// use llmspell::{Model, Registry};
+/// use llmspell_models::Models;
+///
+/// let registry = Registry::new().with(Models::new().key("openai", "sk-0123456789"))?;
+/// assert_eq!(registry.find_model("openai/gpt-5-mini")?.name(), "openai/gpt-5-mini");
+/// # Ok::<(), llmspell::Error>(())
+/// ```
+impl Extension for Models {
+    fn name(&self) -> &str {
+        "models"
+    }
+
+    fn register(self, registry: &mut Registry) -> Result<()> {
+        for provider in self.providers() {
+            let (models, prefix) = (self.clone(), provider.to_owned());
+            registry.provider(provider, move |model| models.get(&format!("{prefix}/{model}")))?;
+        }
+        Ok(())
+    }
 }
