@@ -123,14 +123,14 @@ async fn call(
 
 /// Tells the client of chunks until no more can come, or the client is gone.
 async fn tell(token: ProgressToken, peer: Peer<RoleServer>, mut chunks: Chunks) {
-    let mut count = 0.0;
+    let mut last = f64::NEG_INFINITY;
     while let Some(chunk) = chunks.next().await {
         let ChunkData::Output(value) = chunk.data else { continue };
-        count += 1.0;
         let object = value.as_object();
         let number = |key: &str| object.and_then(|object| object.get(key)?.as_f64());
-        // A tool that emits progress as MCP knows it means that.
-        let mut step = ProgressNotificationParam::new(token.clone(), number("progress").unwrap_or(count));
+        // A tool that emits progress as MCP knows it means that; it has to grow in any case.
+        last = number("progress").filter(|told| *told > last).unwrap_or(last.max(0.0) + 1.0);
+        let mut step = ProgressNotificationParam::new(token.clone(), last);
         step.total = number("total");
         step.message = match &value {
             Value::String(text) => Some(text.clone()),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use llmspell::{Context, Kind, Result, Step, Tool};
+use llmspell::model::ScriptedModel;
+use llmspell::{Agent, Context, Kind, Result, Step, Tool};
 use llmspell_mcp::{Client, Server};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
@@ -176,6 +177,42 @@ async fn a_server_of_http_in_this_process_tells_what_it_does_and_ends() {
         assert_eq!(late.await.unwrap().unwrap(), "slept");
         timeout(Duration::from_secs(5), serving).await.unwrap().unwrap().unwrap();
         assert!(nap.run(json!({ "ms": 1 }), &Context::new()).await.is_err());
+    })
+    .await;
+}
+
+/// An agent that uses the tools of one server is itself a tool of another one, and what it shows goes all the way.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_uses_mcp_is_served_over_mcp() {
+    in_time(async {
+        let (inner, tools) = connected(stdio()).await;
+        let model = ScriptedModel::new("test")
+            .calls("add", json!({ "a": 2, "b": 40 }))
+            .calls("echo", json!({ "text": "and more" })) // the same turn
+            .says("It is 42.");
+        let agent = Agent::builder(model.clone()).tools([tools.get("add"), tools.get("echo")]).build().unwrap();
+        let server = Server::new("test", "0").tool(agent.into_tool("clerk", "Does sums."));
+        let listening = server.http("127.0.0.1:0").bind().await.unwrap();
+        let url = listening.url();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(listening.serve(async {
+            let _ = stopped.await;
+        }));
+        let client = Client::http(&url).connect(&Context::new()).await.unwrap();
+        let clerk = Tools::of(&client).await.get("clerk");
+        let (cx, mut chunks) = Context::new().with_chunks(8);
+        let run = tokio::spawn(async move { clerk.run(json!({ "prompt": "2 and 40?" }), &cx).await });
+        let mut seen = String::new();
+        while let Some(chunk) = chunks.next().await {
+            seen.push_str(&serde_json::to_string(&chunk.data).unwrap());
+        }
+        assert_eq!(run.await.unwrap().unwrap(), "It is 42.");
+        assert!(seen.contains("42"), "{seen}");
+        assert_eq!(model.requests().len(), 2);
+        client.close().await;
+        inner.close().await;
+        drop(stop);
+        timeout(Duration::from_secs(10), serving).await.unwrap().unwrap().unwrap();
     })
     .await;
 }
