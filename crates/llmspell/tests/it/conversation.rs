@@ -90,7 +90,7 @@ fn trimming_forgets_the_oldest_exchanges_first() {
     assert_eq!(all.messages(), [Message::system("Be brief."), Message::user("q3")]);
     assert_eq!(all.trim(0), 0);
     // Counters that count too much or never the same break nothing.
-    assert_eq!(whole.clone().trim_by(10, |_| u64::MAX), 6);
+    assert_eq!(talk.clone().trim_by(10, |_| u64::MAX), 6);
     let count = std::cell::Cell::new(0);
     talk.trim_by(10, |_| count.replace(count.get() + 3));
     assert_eq!(Conversation::new().trim(0), 0);

@@ -132,7 +132,7 @@ async fn models_race_inside_of_an_agent_and_the_draft_is_that_of_the_winner() {
         match event.unwrap() {
             AgentEvent::Text(word) => words.push_str(&word),
             AgentEvent::Done(reply) => {
-                assert_eq!((reply.text.as_str(), words.as_str()), ("fast fast fast ", "fast fast fast "))
+                assert_eq!((reply.text.as_str(), words.as_str()), ("fast fast fast ", "fast fast fast "));
             }
             other => panic!("{other:?}"),
         }
