@@ -85,7 +85,7 @@ fn trimming_forgets_the_oldest_exchanges_first() {
     let mut one = whole.clone();
     assert_eq!(one.trim_by(7, |_| 1), 4, "a whole exchange, though one message would have done");
     assert_eq!(one.messages()[..2], [Message::system("Be brief."), Message::user("q2")]);
-    let mut all = whole.clone();
+    let mut all = whole;
     assert_eq!(all.trim(0), 6);
     assert_eq!(all.messages(), [Message::system("Be brief."), Message::user("q3")]);
     assert_eq!(all.trim(0), 0);
