@@ -10,6 +10,7 @@ bench *groups:
     cargo bench -p llmspell --bench scaling
     cargo bench -p llmspell --bench hedge -- {{groups}}
     cargo bench -p llmspell --bench adaptive -- {{groups}}
+    cargo bench -p llmspell --bench agent
 
 # The same work in asyncio, LangChain and Effect: the tables of docs/performance.md, in half an hour.
 peers-bench *tasks:

@@ -53,6 +53,7 @@ mod builder;
 mod conversation;
 mod draft;
 mod events;
+mod form;
 mod plan;
 mod reply;
 mod run;
@@ -74,8 +75,9 @@ pub use typed::{Typed, TypedAgent};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::model::{Model, Options, Reply, Request};
-use crate::step::{BoxStep, Step, step};
+use crate::step::{About, BoxStep, Step, step};
 use crate::tool::{Arguments, ErasedTool, ToolSpec};
+use form::Words;
 use run::Run;
 use tools::Tools;
 
@@ -151,6 +153,12 @@ impl Step for Agent {
     type Out = AgentReply;
 
     async fn run(&self, conversation: Conversation, cx: &Context) -> Result<AgentReply> {
-        Run::new(&self.0, self.0.options.clone()).converse(conversation, cx).await
+        let run = Run::new(&self.0, self.0.options.clone());
+        Ok(run.converse(conversation, &Words, cx).await?.1)
+    }
+
+    fn about(&self) -> About<'_> {
+        // A limit that adapts wants to be fed through the agent, too.
+        About::default().in_flight(self.0.model.about().default_in_flight)
     }
 }

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 pub(crate) use chunk::Onlooker;
 pub use chunk::{Chunk, ChunkData, Chunks};
+pub(crate) use deadline::Stretch;
 pub(crate) use first::{Contender, Gate, Pulse};
 pub(crate) use label::Label;
 pub use lease::Hold;

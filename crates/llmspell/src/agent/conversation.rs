@@ -1,9 +1,11 @@
 //! What has been said: a value that its owner keeps, stores and continues.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Error;
 use crate::model::{Content, Image, Message};
 
 /// A conversation: what goes into an [`Agent`](super::Agent), and comes back longer.
@@ -67,8 +69,8 @@ impl Conversation {
     /// Forgets the oldest exchanges until the rest is [estimated](Conversation::estimated_tokens) to have at
     /// most so many tokens; says how many messages that were.
     ///
-    /// An exchange is what the user said and everything up to where they speak again, so a call of a tool is
-    /// never parted from its answer. System messages and the last exchange stay, also if they alone are longer.
+    /// An exchange is what the user said, in one message or several, and everything up to where they speak again, so
+    /// a call of a tool is never parted from its answer. System messages and the last exchange stay, also if they alone are longer.
     ///
     /// ```
     /// use llmspell::agent::Conversation;
@@ -85,20 +87,21 @@ impl Conversation {
 
     /// As [`Conversation::trim`], with a counter of your own for the tokens of a message.
     pub fn trim_by(&mut self, max_tokens: u64, tokens_of: impl Fn(&Message) -> u64) -> usize {
-        let mut total: u64 = self.messages.iter().map(&tokens_of).sum();
-        let begins = |message: &Message| matches!(message, Message::User { .. });
-        let last_exchange = self.messages.iter().rposition(begins).unwrap_or(0);
+        let tokens: Vec<u64> = self.messages.iter().map(tokens_of).collect();
+        let mut total: u128 = tokens.iter().map(|tokens| u128::from(*tokens)).sum();
+        let is_system = |index: usize| matches!(self.messages[index], Message::System { .. });
         let mut forget = vec![false; self.messages.len()];
         let mut at = 0;
-        while total > max_tokens && at < last_exchange {
-            let end = (at + 1..last_exchange).find(|next| begins(&self.messages[*next])).unwrap_or(last_exchange);
-            for (index, message) in self.messages.iter().enumerate().take(end).skip(at) {
-                if !matches!(message, Message::System { .. }) {
-                    forget[index] = true;
-                    total -= tokens_of(message);
-                }
+        for start in self.exchanges() {
+            if total <= u128::from(max_tokens) {
+                break;
             }
-            at = end;
+            // All before it; at the last start, that is all but the last exchange.
+            for index in (at..start).filter(|index| !is_system(*index)) {
+                forget[index] = true;
+                total -= u128::from(tokens[index]);
+            }
+            at = start;
         }
         let before = self.messages.len();
         if forget.contains(&true) {
@@ -106,6 +109,53 @@ impl Conversation {
             Arc::make_mut(&mut self.messages).retain(|_| !forget.next().unwrap_or_default());
         }
         before - self.messages.len()
+    }
+
+    /// Where the user begins to speak.
+    fn exchanges(&self) -> Vec<usize> {
+        let mut starts = Vec::new();
+        let mut users_turn = false;
+        for (index, message) in self.messages.iter().enumerate() {
+            match message {
+                Message::System { .. } => {}
+                Message::User { .. } if users_turn => {}
+                Message::User { .. } => {
+                    users_turn = true;
+                    starts.push(index);
+                }
+                _ => users_turn = false,
+            }
+        }
+        starts
+    }
+
+    /// Why no model can go on with this, if none can: nobody has said anything, it is not the model's turn, or a
+    /// call of a tool and its answer have been parted.
+    pub(super) fn complaint(&self) -> Option<Error> {
+        let complaint = |what: String, hint: &'static str| Some(Error::invalid(what).with_hint(hint));
+        match self.messages.iter().rfind(|message| !matches!(message, Message::System { .. })) {
+            None => return complaint("the conversation is empty".into(), "say something with `user`"),
+            Some(Message::Assistant { tool_calls, .. }) if tool_calls.is_empty() => {
+                let what = "the last word of the conversation is the model's own";
+                return complaint(what.into(), "add what the user says to it with `user`");
+            }
+            Some(_) => {}
+        }
+        const PARTED: &str = "every call of a tool is followed by its answer before anybody speaks again";
+        let mut open: VecDeque<&str> = VecDeque::new();
+        for message in self.messages.iter() {
+            if let Message::Tool(answer) = message {
+                match open.iter().position(|id| *id == answer.call_id) {
+                    Some(place) => drop(open.remove(place)),
+                    None => return complaint(format!("nobody has made the call `{}`", answer.call_id), PARTED),
+                }
+            } else if !open.is_empty() {
+                break;
+            }
+            open.extend(message.tool_calls().iter().map(|call| call.id.as_str()));
+        }
+        let id = open.front()?;
+        complaint(format!("the call `{id}` has no answer"), PARTED)
     }
 
     pub(super) fn into_messages(self) -> Vec<Message> {

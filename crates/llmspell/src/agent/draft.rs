@@ -43,15 +43,20 @@ impl Onlooker for Draft {
             return;
         }
         let mut texts = self.texts();
-        let (attempt, text) = texts.entry(chunk.path.clone()).or_default();
-        if *attempt != chunk.attempt || chunk.data == ChunkData::Restarted {
-            *attempt = chunk.attempt;
-            text.clear();
-        }
-        if let ChunkData::Output(data) = &chunk.data
-            && let Some(more) = data["text"].as_str()
-        {
+        let data = match &chunk.data {
+            ChunkData::Output(data) => data,
+            // A retry or a fallback around them.
+            ChunkData::Restarted => return texts.retain(|path, _| !path.is_within(&chunk.path)),
+        };
+        let Some(more) = data["text"].as_str() else { return };
+        if let Some((attempt, text)) = texts.get_mut(&chunk.path) {
+            if *attempt != chunk.attempt {
+                *attempt = chunk.attempt;
+                text.clear();
+            }
             text.push_str(more);
+        } else {
+            texts.insert(chunk.path.clone(), (chunk.attempt, more.to_owned()));
         }
     }
 }

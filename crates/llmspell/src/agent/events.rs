@@ -28,9 +28,9 @@ pub enum AgentEvent {
     Text(String),
     /// The model thinks something.
     Reasoning(String),
-    /// What was said in this turn no longer counts: it failed, and the model is asked again.
+    /// What was said in this turn no longer counts: it failed, and the model is asked again, or another one is.
     Restarted,
-    /// The model calls a tool; the call begins.
+    /// The model calls a tool; the call begins as soon as it may.
     ToolCalled(ToolCall),
     /// A tool shows something while it works.
     ToolOutput {
@@ -39,7 +39,13 @@ pub enum AgentEvent {
         /// What it shows.
         output: Value,
     },
-    /// A call of a tool has been answered; in the order in which they are done.
+    /// What a tool, or a step inside of it, has shown no longer counts: it failed, and is tried again.
+    ToolRestarted {
+        /// Whose output it was, with all below it.
+        path: Path,
+    },
+    /// A call of a tool has been answered; in the order in which they are done. Of calls that are cut off by the end
+    /// of the agent, only the conversation tells.
     ToolAnswered(ToolAnswer),
     /// The agent is done. The last event.
     Done(AgentReply),
@@ -117,7 +123,8 @@ impl AgentEvents {
     fn read(&self, chunk: Chunk) -> Option<AgentEvent> {
         let is_model = chunk.path.is_within(&self.model);
         let data = match chunk.data {
-            ChunkData::Restarted => return is_model.then_some(AgentEvent::Restarted),
+            ChunkData::Restarted if is_model => return Some(AgentEvent::Restarted),
+            ChunkData::Restarted => return Some(AgentEvent::ToolRestarted { path: chunk.path }),
             ChunkData::Output(data) => data,
         };
         if is_model {
@@ -145,9 +152,10 @@ impl Stream for AgentEvents {
         if let Some(work) = &mut this.work
             && let Poll::Ready(result) = work.as_mut().poll(task)
         {
-            // Its context goes with it, and so the chunks come to their end.
             this.work = None;
             this.result = Some(result);
+            // A runaway of a tool may hold a context for long: it has nothing to add.
+            this.chunks.close();
         }
         loop {
             match Pin::new(&mut this.chunks).poll_next(task) {
@@ -157,7 +165,6 @@ impl Stream for AgentEvents {
                         return Poll::Ready(Some(Ok(event)));
                     }
                 }
-                // The agent is done. A runaway of a tool may hold a context for long: it has nothing to add.
                 Poll::Pending | Poll::Ready(None) => {
                     return Poll::Ready(this.result.take().map(|result| result.map(AgentEvent::Done)));
                 }

@@ -1,6 +1,6 @@
 //! Which calls of a turn may run now, and which wait for others.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use serde_json::Value;
 
@@ -10,43 +10,55 @@ use crate::tool::Concurrency;
 ///
 /// A call waits for those before it that it must not run next to. So calls that are in each other's way run in
 /// the model's order, and no call overtakes one that it waits for.
+///
+/// An exclusive call parts the turn: all before it have ended when it begins, and all behind it begin when it has
+/// ended. So the turn is a line of parts, and only in the first of them may anything run.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    waiting: VecDeque<Planned>,
-    running: Vec<Planned>,
+    parts: VecDeque<Part>,
+    running: usize,
 }
 
-/// One call: its place in the turn, and what it must not run next to.
-#[derive(Debug)]
-struct Planned {
-    place: usize,
-    lane: Lane,
+/// Calls that only wait for others with the same key, or one exclusive call.
+#[derive(Debug, Default)]
+struct Part {
+    is_exclusive: bool,
+    /// The calls that may begin, by their places in the turn.
+    ready: BTreeSet<usize>,
+    /// Those that wait for one with the same key, which is ready or runs.
+    waiting: HashMap<Key, VecDeque<usize>>,
+    /// The key of each call that has one and has not ended.
+    keys: HashMap<usize, Key>,
+    /// How many have not ended.
+    left: usize,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-enum Lane {
-    Parallel,
-    Exclusive,
-    /// A tool, and the value of the argument that its calls are keyed by.
-    Keyed(String, Value),
-}
+/// A tool, and the JSON of the argument that its calls are keyed by.
+type Key = (String, String);
 
-impl Lane {
-    fn of(tool: &str, concurrency: &Concurrency, arguments: &Value) -> Self {
-        match concurrency {
-            Concurrency::Parallel => Lane::Parallel,
-            Concurrency::Exclusive => Lane::Exclusive,
-            Concurrency::Keyed(argument) => {
-                Lane::Keyed(tool.to_owned(), arguments.get(argument).cloned().unwrap_or_default())
+impl Part {
+    fn add(&mut self, place: usize, key: Option<Key>) {
+        self.left += 1;
+        let Some(key) = key else {
+            self.ready.insert(place);
+            return;
+        };
+        match self.waiting.get_mut(&key) {
+            Some(line) => line.push_back(place),
+            None => {
+                self.waiting.insert(key.clone(), VecDeque::new());
+                self.ready.insert(place);
             }
         }
+        self.keys.insert(place, key);
     }
 
-    fn conflicts(&self, other: &Lane) -> bool {
-        match (self, other) {
-            (Lane::Exclusive, _) | (_, Lane::Exclusive) => true,
-            (Lane::Keyed(..), Lane::Keyed(..)) => self == other,
-            _ => false,
+    fn end(&mut self, place: usize) {
+        self.left -= 1;
+        let Some(key) = self.keys.remove(&place) else { return };
+        match self.waiting.get_mut(&key).and_then(VecDeque::pop_front) {
+            Some(next) => drop(self.ready.insert(next)),
+            None => drop(self.waiting.remove(&key)),
         }
     }
 }
@@ -54,30 +66,42 @@ impl Lane {
 impl Plan {
     /// Adds the call at `place`, after those before it.
     pub(super) fn add(&mut self, place: usize, tool: &str, concurrency: &Concurrency, arguments: &Value) {
-        self.waiting.push_back(Planned { place, lane: Lane::of(tool, concurrency, arguments) });
+        let is_exclusive = *concurrency == Concurrency::Exclusive;
+        if is_exclusive || self.parts.back().is_none_or(|last| last.is_exclusive) {
+            self.parts.push_back(Part { is_exclusive, ..Part::default() });
+        }
+        let key = match concurrency {
+            Concurrency::Keyed(argument) => {
+                let value = arguments.get(argument).map(Value::to_string).unwrap_or_default();
+                Some((tool.to_owned(), value))
+            }
+            _ => None,
+        };
+        if let Some(last) = self.parts.back_mut() {
+            last.add(place, key);
+        }
     }
 
     /// Takes the first call that may run now; it counts as running from here on.
     pub(super) fn start_one(&mut self) -> Option<usize> {
-        let is_free = |at: &usize| {
-            let lane = &self.waiting[*at].lane;
-            let before = self.waiting.iter().take(*at);
-            !before.chain(&self.running).any(|other| other.lane.conflicts(lane))
-        };
-        let next = (0..self.waiting.len()).find(is_free)?;
-        let call = self.waiting.remove(next)?;
-        let place = call.place;
-        self.running.push(call);
+        let place = self.parts.front_mut()?.ready.pop_first()?;
+        self.running += 1;
         Some(place)
     }
 
-    /// The call at `place` has ended.
+    /// The call at `place`, which ran, has ended.
     pub(super) fn end(&mut self, place: usize) {
-        self.running.retain(|call| call.place != place);
+        self.running -= 1;
+        if let Some(first) = self.parts.front_mut() {
+            first.end(place);
+            if first.left == 0 {
+                self.parts.pop_front();
+            }
+        }
     }
 
     pub(super) fn running(&self) -> usize {
-        self.running.len()
+        self.running
     }
 }
 
@@ -122,5 +146,12 @@ mod tests {
         assert_eq!(startable(&mut plan), [0; 0]);
         plan.end(1);
         assert_eq!(startable(&mut plan), [3]);
+    }
+
+    #[test]
+    fn calls_without_the_argument_share_a_key_and_tools_do_not() {
+        let keyed = |tool| (tool, Concurrency::Keyed("path".into()), json!({}));
+        let mut plan = plan(&[keyed("edit"), keyed("edit"), keyed("move")]);
+        assert_eq!(startable(&mut plan), [0, 2]);
     }
 }

@@ -1,5 +1,6 @@
 //! One run of an agent: turn after turn until the model answers or a limit is met.
 
+use std::collections::HashSet;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,12 +8,14 @@ use std::task::Poll;
 
 use super::draft::Draft;
 use super::events::Progress;
+use super::form::Form;
 use super::tally::Tally;
 use super::tools::Turn;
 use super::{AgentReply, Conversation, Inner, Unfinished};
-use crate::context::Context;
+use crate::context::{Context, Stretch};
 use crate::error::{Error, Kind, Result};
-use crate::model::{Finish, Message, Options, Reply, Request};
+use crate::executor::contained;
+use crate::model::{Finish, Message, Options, Reply, Request, ToolCall};
 use crate::step::Step;
 
 /// The names of the agent's own steps in paths.
@@ -24,6 +27,10 @@ pub(super) struct Run<'a> {
     options: Arc<Options>,
     /// The system prompt, if there is one, and the conversation.
     messages: Arc<Vec<Message>>,
+    /// How many messages there were before this run.
+    began: usize,
+    /// The names of all calls in the conversation: no two of them may have the same.
+    call_ids: HashSet<String>,
     tally: Arc<Tally>,
     turns: u32,
     tool_calls: u32,
@@ -38,6 +45,8 @@ impl<'a> Run<'a> {
             agent,
             options,
             messages: Arc::default(),
+            began: 0,
+            call_ids: HashSet::new(),
             tally: Arc::default(),
             turns: 0,
             tool_calls: 0,
@@ -46,9 +55,20 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub(super) async fn converse(mut self, conversation: Conversation, cx: &Context) -> Result<AgentReply> {
+    /// Lets the model go on with the conversation until it answers in this form.
+    pub(super) async fn converse<F: Form>(
+        mut self,
+        conversation: Conversation,
+        form: &F,
+        cx: &Context,
+    ) -> Result<(F::Value, AgentReply)> {
+        if let Some(complaint) = conversation.complaint() {
+            return Err(complaint.at(|| cx.path()));
+        }
         let system = self.agent.system.iter().map(Message::system);
         self.messages = Arc::new(system.chain(conversation.into_messages()).collect());
+        self.began = self.messages.len();
+        self.call_ids = self.messages.iter().flat_map(Message::tool_calls).map(|call| call.id.clone()).collect();
         let mut cx = cx.metered(self.tally.clone());
         let stretch = self.agent.deadline.map(|time| cx.stretch(time));
         if let Some(stretch) = &stretch {
@@ -58,57 +78,86 @@ impl<'a> Run<'a> {
         if let Some(draft) = &draft {
             cx = cx.watched_by(draft.clone());
         }
-        let error = match self.take_turns(draft.as_deref(), &cx).await {
-            Ok(text) => return Ok(self.into_reply(text, &cx)),
+        let error = match self.take_turns(form, draft.as_deref(), &cx).await {
+            Ok((value, text)) => return Ok((value, self.into_reply(text, &cx))),
+            // Work that heard of it before the agent did.
+            Err(Stop::Failed(error)) if is_of_the_clock(&error) && cx.is_cancelled() => interruption(&cx, stretch),
             Err(Stop::Failed(error)) => error,
-            Err(Stop::Interrupted) => match stretch {
-                Some(stretch) if cx.is_past_deadline() => cx.timed_out(&stretch),
-                _ if cx.is_past_deadline() => Error::new(Kind::Timeout, "stopped by the deadline of a step around it"),
-                _ => Error::new(Kind::Cancelled, "the agent was cancelled"),
-            },
+            Err(Stop::Interrupted) => interruption(&cx, stretch),
         };
         let error = error.at(|| cx.path());
-        match draft.and_then(|draft| self.partial_text(&error, &draft)) {
-            Some(text) => {
+        let partial = draft.and_then(|draft| self.partial_text(&error, &draft));
+        match partial.and_then(|text| Some((form.read(&text).ok()?, text))) {
+            Some((value, text)) => {
                 cx.degrade(error);
                 self.finish = None;
-                Ok(self.into_reply(text, &cx))
+                Ok((value, self.into_reply(text, &cx)))
             }
             None => Err(self.into_unfinished(error).into_error()),
         }
     }
 
-    /// Turn after turn until the model answers.
-    async fn take_turns(&mut self, draft: Option<&Draft>, cx: &Context) -> Result<String, Stop> {
+    /// Turn after turn until the model answers in the right form.
+    async fn take_turns<F: Form>(
+        &mut self,
+        form: &F,
+        draft: Option<&Draft>,
+        cx: &Context,
+    ) -> Result<(F::Value, String), Stop> {
         let tools_cx = cx.below(TOOLS);
+        let mut is_mended = false;
         loop {
             self.check_limits(cx)?;
             let mut reply = self.ask(cx).await?;
             if let Some(draft) = draft {
                 draft.clear();
             }
+            self.name_calls(&mut reply.tool_calls);
             let calls = reply.tool_calls.clone();
             (self.finish, self.model) = (Some(reply.finish.clone()), reply.model.take());
-            if calls.is_empty() {
-                let text = reply.text.clone();
+            if !calls.is_empty() {
                 self.say(reply.into_message());
-                return Ok(text);
+                self.answer(&calls, cx, &tools_cx).await?;
+                continue;
             }
+            let text = reply.text.clone();
             self.say(reply.into_message());
-            // From here on every call has an answer, whatever happens.
-            let mut turn = Turn::new(&calls);
-            let work = async {
-                for call in &calls {
-                    cx.emit(Progress::Called(call)).await?;
-                }
-                turn.run(&calls, &self.agent.tools, &tools_cx).await
-            };
-            let answered = unless_interrupted(cx, work).await;
-            self.tool_calls += u32::try_from(turn.answered()).unwrap_or(u32::MAX);
-            for answer in turn.into_answers() {
-                self.say(Message::Tool(answer));
+            match form.read(&text) {
+                Ok(value) => return Ok((value, text)),
+                Err(complaint) if is_mended => return Err(form.failed(&complaint).into()),
+                Err(complaint) => self.say(Message::user(form.mend(&complaint))),
             }
-            answered?;
+            is_mended = true;
+        }
+    }
+
+    /// Has the calls of a turn answered: every one of them, whatever happens.
+    async fn answer(&mut self, calls: &[ToolCall], cx: &Context, tools_cx: &Context) -> Result<(), Stop> {
+        let mut turn = Turn::new(calls, &self.agent.tools, tools_cx);
+        let work = async {
+            for call in calls {
+                cx.emit(Progress::Called(call)).await?;
+            }
+            turn.run(calls, cx).await
+        };
+        let result = unless_interrupted(cx, work).await;
+        let answers = turn.end().await;
+        self.tool_calls += u32::try_from(turn.answered()).unwrap_or(u32::MAX);
+        for answer in answers {
+            self.say(Message::Tool(answer));
+        }
+        result
+    }
+
+    /// Gives calls a name of their own where the model has not: their answers would not be told apart.
+    fn name_calls(&mut self, calls: &mut [ToolCall]) {
+        for call in calls {
+            if call.id.is_empty() {
+                call.id.push_str("call");
+            }
+            while !self.call_ids.insert(call.id.clone()) {
+                call.id = format!("{}_{}", call.id, self.call_ids.len());
+            }
         }
     }
 
@@ -126,15 +175,23 @@ impl<'a> Run<'a> {
     }
 
     /// Whether there may be another turn.
-    fn check_limits(&self, cx: &Context) -> Result<()> {
-        cx.check_deadline()?;
+    fn check_limits(&self, cx: &Context) -> Result<(), Stop> {
+        if cx.is_cancelled() {
+            return Err(Stop::Interrupted);
+        }
         let (agent, used) = (self.agent, self.tally.total());
         let refused = |what: String, setter: &str| {
-            Err(Error::new(Kind::Rejected, what)
-                .with_hint(format!("raise `{setter}`, or answer with what there is: `partial`")))
+            let hint = format!("raise `{setter}`, or answer with what there is: `partial`");
+            Err(Error::new(Kind::Rejected, what).with_hint(hint).into())
         };
         if self.turns >= agent.max_turns {
-            return refused(format!("no answer after {} turns", self.turns), "max_turns");
+            return refused(
+                match self.turns {
+                    1 => "no answer after 1 turn".to_owned(),
+                    turns => format!("no answer after {turns} turns"),
+                },
+                "max_turns",
+            );
         }
         if let Some(max) = agent.max_tokens.filter(|max| used.tokens() >= *max) {
             return refused(format!("{} tokens used of {max}", used.tokens()), "max_tokens");
@@ -148,7 +205,8 @@ impl<'a> Run<'a> {
     /// What there is to answer with if `error` is a limit that was met: the unfinished reply, or the last words
     /// before it.
     fn partial_text(&mut self, error: &Error, draft: &Draft) -> Option<String> {
-        if !matches!(error.kind(), Kind::Timeout | Kind::Rejected) {
+        // A retry around the model gives up with the last of what it met.
+        if !matches!(error.decisive().kind(), Kind::Timeout | Kind::Rejected) {
             return None;
         }
         if let Some(text) = draft.take() {
@@ -157,8 +215,7 @@ impl<'a> Run<'a> {
         }
         let words = |message: &Message| matches!(message, Message::Assistant { text, .. } if !text.is_empty());
         // Not what was said before this run.
-        let since = self.messages.iter().rposition(|message| matches!(message, Message::User { .. }))?;
-        self.messages[since..].iter().rfind(|message| words(message)).map(Message::text)
+        self.messages[self.began..].iter().rfind(|message| words(message)).map(Message::text)
     }
 
     fn conversation(&mut self) -> Conversation {
@@ -173,6 +230,8 @@ impl<'a> Run<'a> {
         let cut = match self.finish {
             Some(Finish::Length) => Some("the answer was cut off at the number of tokens it may have"),
             Some(Finish::ContentFilter) => Some("the provider withheld the rest of the answer"),
+            Some(Finish::ToolCalls) => Some("the model said that it calls tools, and called none"),
+            Some(_) if text.is_empty() => Some("the model answered with nothing"),
             _ => None,
         };
         if let Some(cut) = cut {
@@ -213,12 +272,33 @@ impl From<Error> for Stop {
     }
 }
 
-/// Drops `work` once the context is cancelled or its deadline passes, so that what was done before is kept.
+/// Whether it tells that the time is up, or that somebody wants it no more.
+fn is_of_the_clock(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Cancelled | Kind::Timeout)
+}
+
+/// What a run fails with that was stopped from outside, or by its own deadline.
+fn interruption(cx: &Context, stretch: Option<Stretch>) -> Error {
+    match stretch {
+        _ if !cx.is_past_deadline() => Error::new(Kind::Cancelled, "the agent was cancelled"),
+        Some(stretch) => cx.timed_out(&stretch),
+        None => Error::new(Kind::Timeout, "stopped by the deadline of a step around it"),
+    }
+}
+
+/// Drops `work` once the context is cancelled or its deadline passes, so that what was done before is kept. So it
+/// is if the work panics.
 async fn unless_interrupted<T>(cx: &Context, work: impl Future<Output = Result<T>>) -> Result<T, Stop> {
     let (mut work, mut cancelled) = (pin!(work), pin!(cx.cancelled()));
     poll_fn(|task| {
-        if let Poll::Ready(result) = work.as_mut().poll(task) {
-            return Poll::Ready(result.map_err(Stop::Failed));
+        match contained(|| work.as_mut().poll(task)) {
+            Ok(Poll::Ready(result)) => return Poll::Ready(result.map_err(Stop::Failed)),
+            Err(panic) => return Poll::Ready(Err(Stop::Failed(panic))),
+            Ok(Poll::Pending) => {}
+        }
+        // A step around this one may be woken by the same deadline, and drops it unless it is done by then.
+        if cx.is_past_deadline() {
+            return Poll::Ready(Err(Stop::Interrupted));
         }
         cancelled.as_mut().poll(task).map(|()| Err(Stop::Interrupted))
     })

@@ -1,7 +1,9 @@
 //! The tools of an agent, and how the calls of one turn are answered.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use serde_json::Value;
 
@@ -40,15 +42,19 @@ impl Tools {
     /// The tool that is called, with its arguments; or what the model is to be told.
     fn find(&self, call: &ToolCall) -> Result<(&ErasedTool, Value), String> {
         let Some(tool) = self.by_name.get(&call.name) else {
-            let hint = suggest::hint(&call.name, self.by_name.keys().map(String::as_str), "the tools are");
-            return Err(format!("there is no tool `{}`; {hint}", call.name));
+            let names = self.by_name.keys().map(String::as_str);
+            let hint = match self.by_name.len() {
+                0 => "there are none".to_owned(),
+                _ => suggest::hint(&call.name, names, "the tools are"),
+            };
+            return Err(format!("error: there is no tool `{}`; {hint}", call.name));
         };
         // Models leave out the arguments of a tool that takes none.
         let text = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
         match serde_json::from_str(text) {
             Ok(arguments @ Value::Object(_)) => Ok((tool, arguments)),
-            Ok(_) => Err("the arguments must be a JSON object".to_owned()),
-            Err(error) => Err(format!("the arguments are not JSON: {error}")),
+            Ok(_) => Err(unfit("error: the arguments must be a JSON object", tool)),
+            Err(error) => Err(unfit(&format!("error: the arguments are not JSON: {error}"), tool)),
         }
     }
 }
@@ -56,43 +62,51 @@ impl Tools {
 /// The calls of one turn while they are being answered. Every call has an answer from the beginning: until
 /// there is a better one, that it was cancelled.
 pub(super) struct Turn {
+    tools: Arc<Tools>,
     answers: Vec<ToolAnswer>,
     /// Whether each call has been answered by its tool, or cannot be.
     answered: Vec<bool>,
+    crew: Crew<Calls>,
 }
 
 impl Turn {
-    pub(super) fn new(calls: &[ToolCall]) -> Self {
+    pub(super) fn new(calls: &[ToolCall], tools: &Arc<Tools>, cx: &Context) -> Self {
         let cancelled = |call: &ToolCall| ToolAnswer {
             call_id: call.id.clone(),
             name: call.name.clone(),
             text: "cancelled: this call was not made, or not to its end".to_owned(),
             is_error: true,
         };
-        Turn { answers: calls.iter().map(cancelled).collect(), answered: vec![false; calls.len()] }
+        let names = calls.iter().map(|call| call.name.clone()).collect();
+        Turn {
+            tools: tools.clone(),
+            answers: calls.iter().map(cancelled).collect(),
+            answered: vec![false; calls.len()],
+            crew: Crew::new(cx, Calls { tools: tools.clone(), names, cx: cx.clone() }),
+        }
     }
 
-    /// How many calls have been answered by their tools.
+    /// How many calls have been answered by their tools, or cannot be.
     pub(super) fn answered(&self) -> usize {
         self.answered.iter().filter(|answered| **answered).count()
     }
 
-    /// An answer for each call, in the order of the calls.
-    pub(super) fn into_answers(self) -> Vec<ToolAnswer> {
-        self.answers
-    }
-
-    fn tell(&mut self, place: usize, text: String, is_error: bool) {
-        let answer = &mut self.answers[place];
-        (answer.text, answer.is_error) = (text, is_error);
-        self.answered[place] = true;
+    /// An answer for each call, in the order of the calls. What still runs is cancelled; what has ended counts,
+    /// also if nobody has looked at it yet.
+    pub(super) async fn end(&mut self) -> Vec<ToolAnswer> {
+        while let Some((place, result)) = self.ended().await {
+            self.tell_of(place, result);
+        }
+        self.crew.abort();
+        std::mem::take(&mut self.answers)
     }
 
     /// Answers `calls`, as many at once as may be. What has been answered stays if this is dropped.
     ///
     /// # Errors
-    /// The first failure of a tool, if failures end the agent; the others are answered all the same.
-    pub(super) async fn run(&mut self, calls: &[ToolCall], tools: &Arc<Tools>, cx: &Context) -> Result<()> {
+    /// The first failure of a tool, if failures end the agent; and that of the agent's own surroundings.
+    pub(super) async fn run(&mut self, calls: &[ToolCall], cx: &Context) -> Result<()> {
+        let tools = self.tools.clone();
         let mut plan = Plan::default();
         let mut arguments: Vec<Option<Value>> = Vec::with_capacity(calls.len());
         for (place, call) in calls.iter().enumerate() {
@@ -108,8 +122,6 @@ impl Turn {
                 }
             }
         }
-        let names: Vec<_> = calls.iter().map(|call| call.name.clone()).collect();
-        let mut crew = Crew::new(cx, Calls { tools: tools.clone(), names, cx: cx.clone() });
         let mut jobs = VecDeque::new();
         loop {
             while plan.running() < tools.limit
@@ -117,36 +129,73 @@ impl Turn {
             {
                 jobs.push_back((place, arguments[place].take().unwrap_or_default()));
             }
-            crew.submit(&mut jobs);
+            self.crew.submit(&mut jobs);
             if plan.running() == 0 {
                 return Ok(());
             }
-            let (place, result) = crew.next().await;
-            plan.end(place);
-            let failure = match result {
-                Ok(output) => {
-                    self.tell(place, as_text(output), false);
-                    None
-                }
-                Err(error) => {
-                    self.tell(place, complaint(&error, &tools.by_name[&calls[place].name]), true);
-                    Some(error)
-                }
-            };
-            self.show(place, cx).await?;
-            match (failure, tools.on_failure) {
-                (Some(error), _) if error.kind() == Kind::Cancelled && cx.is_cancelled() => return Err(error),
-                (None, _) | (Some(_), ToolFailure::Tell) => {}
-                (Some(_), ToolFailure::CancelSiblings) => {
-                    crew.stop().await;
-                    return Ok(());
-                }
-                (Some(error), ToolFailure::Fail) => {
-                    crew.stop().await;
+            // All that have ended: one that has failed must not take those with it that were done.
+            let mut ended = vec![self.crew.next().await];
+            while let Some(more) = self.ended().await {
+                ended.push(more);
+            }
+            let (mut places, mut failure) = (Vec::with_capacity(ended.len()), None);
+            for (place, result) in ended {
+                plan.end(place);
+                places.push(place);
+                // Arguments that do not fit are the model's mistake, and not the tool's failure.
+                failure = failure.or(self.tell_of(place, result).filter(|error| error.kind() != Kind::Invalid));
+            }
+            for place in places {
+                self.show(place, cx).await?;
+            }
+            match failure {
+                Some(error) if error.kind() == Kind::Cancelled && cx.is_cancelled() => return Err(error),
+                Some(error) if tools.on_failure == ToolFailure::Fail => {
+                    self.crew.stop().await;
                     return Err(error);
                 }
+                Some(_) if tools.on_failure == ToolFailure::CancelSiblings => {
+                    self.crew.stop().await;
+                    for place in 0..calls.len() {
+                        if !self.answered[place] {
+                            self.show(place, cx).await?;
+                        }
+                    }
+                    return Ok(());
+                }
+                _ => {}
             }
         }
+    }
+
+    /// The next call that has ended, if there is one already.
+    async fn ended(&mut self) -> Option<(usize, Result<Value>)> {
+        poll_fn(|task| match self.crew.poll_next(task) {
+            Poll::Ready(ended) => Poll::Ready(Some(ended)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+
+    /// Answers a call with what became of it; gives the failure back, if it was one.
+    fn tell_of(&mut self, place: usize, result: Result<Value>) -> Option<Error> {
+        match result {
+            Ok(output) => {
+                self.tell(place, as_text(output), false);
+                None
+            }
+            Err(error) => {
+                let tool = self.tools.by_name.get(&self.answers[place].name);
+                self.tell(place, complaint(&error, tool), true);
+                Some(error)
+            }
+        }
+    }
+
+    fn tell(&mut self, place: usize, text: String, is_error: bool) {
+        let answer = &mut self.answers[place];
+        (answer.text, answer.is_error) = (text, is_error);
+        self.answered[place] = true;
     }
 
     /// Shows the answer to the call at `place` to whoever watches the agent.
@@ -156,16 +205,21 @@ impl Turn {
 }
 
 /// What a model is told of a failure: what it can do something about.
-fn complaint(error: &Error, tool: &ErasedTool) -> String {
-    let mut text = format!("{}: {}", error.kind(), error.message());
+fn complaint(error: &Error, tool: Option<&ErasedTool>) -> String {
+    let mut text = format!("error: {}", error.message());
     if let Some(hint) = error.hint() {
         text.push_str("; ");
         text.push_str(hint);
     }
-    if error.kind() == Kind::Invalid {
-        text.push_str(&format!("; the schema of the arguments is {}", tool.spec().parameters));
+    match tool {
+        Some(tool) if error.kind() == Kind::Invalid => unfit(&text, tool),
+        _ => text,
     }
-    text
+}
+
+/// A complaint about arguments, with what they should be.
+fn unfit(complaint: &str, tool: &ErasedTool) -> String {
+    format!("{complaint}; the schema of the arguments is {}", tool.spec().parameters)
 }
 
 /// Words as they are, and anything else as JSON.

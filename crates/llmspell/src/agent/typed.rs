@@ -3,18 +3,19 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use super::form::Json;
 use super::run::Run;
 use super::{Agent, AgentReply, Conversation};
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{Options, OutputFormat};
-use crate::step::Step;
+use crate::step::{About, Step};
 use crate::tool::Arguments;
 
 /// An agent that answers with a `T`; made by [`Agent::typed`].
 ///
 /// The model is asked for JSON of the type's schema. If what it says is not a `T`, it is told what is wrong, and
-/// has one more run to mend it.
+/// has one more turn to mend it, in the same run: the agent's limits are those of both.
 ///
 /// ```
 /// # #[cfg(feature = "schema")] {
@@ -38,7 +39,8 @@ use crate::tool::Arguments;
 /// ```
 ///
 /// # Errors
-/// Those of the agent, and [`Kind::Failed`](crate::Kind::Failed) if the second answer is not a `T` either.
+/// Those of the agent, and [`Kind::Failed`](crate::Kind::Failed) if the second answer is not a `T` either. A
+/// [partial](super::AgentBuilder::partial) answer that is no `T` is none: the limit that was met is the error.
 pub struct TypedAgent<T> {
     agent: Agent,
     options: Arc<Options>,
@@ -63,16 +65,18 @@ pub struct Typed<T> {
 
 impl<T: Arguments> TypedAgent<T> {
     pub(super) fn new(agent: Agent) -> Self {
-        let name = std::any::type_name::<T>();
-        let name = name.split('<').next().and_then(|name| name.rsplit("::").next()).unwrap_or("output");
-        let output = OutputFormat::Schema { name: name.to_owned(), schema: T::schema() };
+        let output = OutputFormat::Schema { name: short_name(std::any::type_name::<T>()), schema: T::schema() };
         let options = Options { output, ..Options::clone(&agent.0.options) };
         TypedAgent { agent, options: Arc::new(options), output: PhantomData }
     }
+}
 
-    async fn ask(&self, conversation: Conversation, cx: &Context) -> Result<AgentReply> {
-        Run::new(&self.agent.0, self.options.clone()).converse(conversation, cx).await
-    }
+/// What the type is called in its module, in letters that providers take as the name of a schema.
+fn short_name(path: &str) -> String {
+    let name = path.split('<').next().and_then(|path| path.rsplit("::").next()).unwrap_or_default();
+    let name: String =
+        name.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '_').take(64).collect();
+    if name.is_empty() { "output".to_owned() } else { name }
 }
 
 impl<T: Arguments> Step for TypedAgent<T> {
@@ -80,43 +84,12 @@ impl<T: Arguments> Step for TypedAgent<T> {
     type Out = Typed<T>;
 
     async fn run(&self, conversation: Conversation, cx: &Context) -> Result<Typed<T>> {
-        let first = self.ask(conversation, cx).await?;
-        let complaint = match read(&first.text) {
-            Ok(value) => return Ok(Typed { value, reply: first }),
-            Err(complaint) => complaint,
-        };
-        let mut conversation = first.conversation;
-        conversation.user(format!(
-            "That is not what was asked for: {complaint}. Answer with nothing but JSON of this schema: {}",
-            T::schema()
-        ));
-        let mut reply = self.ask(conversation, cx).await?;
-        reply.usage += first.usage;
-        reply.turns += first.turns;
-        reply.tool_calls += first.tool_calls;
-        match read(&reply.text) {
-            Ok(value) => Ok(Typed { value, reply }),
-            Err(complaint) => {
-                let name = std::any::type_name::<T>();
-                let error = Error::failed(format!("the model did not answer with a {name}: {complaint}"));
-                Err(error.with_hint("describe the fields in the type's documentation, or use a more capable model"))
-            }
-        }
+        let run = Run::new(&self.agent.0, self.options.clone());
+        let (value, reply) = run.converse(conversation, &Json(PhantomData), cx).await?;
+        Ok(Typed { value, reply })
     }
-}
 
-/// The value in an answer, which some models put between words or into a block of code.
-fn read<T: Arguments>(text: &str) -> Result<T, String> {
-    let text = text.trim();
-    let complaint = match serde_json::from_str(text) {
-        Ok(value) => return Ok(value),
-        Err(complaint) => complaint,
-    };
-    let fenced = text.split_once("```").and_then(|(_, rest)| rest.split_once("```")).map(|(block, _)| block);
-    let fenced = fenced.map(|block| block.strip_prefix("json").unwrap_or(block).trim());
-    match fenced.map(serde_json::from_str) {
-        Some(Ok(value)) => Ok(value),
-        Some(Err(complaint)) => Err(complaint.to_string()),
-        None => Err(complaint.to_string()),
+    fn about(&self) -> About<'_> {
+        self.agent.about()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{self, Poll};
 
 use futures_core::Stream;
@@ -37,7 +38,8 @@ pub struct Chunk {
 pub enum ChunkData {
     /// A piece of output, such as a token.
     Output(Value),
-    /// What this step has shown so far no longer counts: it failed, and a new attempt begins.
+    /// What this step, and those inside of it, have shown so far no longer counts: it failed, and a new attempt
+    /// begins, or a [fallback](crate::Step::fallback).
     Restarted,
 }
 
@@ -50,6 +52,11 @@ impl Chunks {
     /// included.
     pub async fn next(&mut self) -> Option<Chunk> {
         self.0.recv().await
+    }
+
+    /// Takes no more chunks. Those that wait can still be read, and then they have ended.
+    pub(crate) fn close(&mut self) {
+        self.0.close();
     }
 }
 
@@ -66,6 +73,19 @@ pub(crate) type ChunkSender = mpsc::Sender<Chunk>;
 /// Somebody who looks at chunks on their way to the reader, and holds nothing up.
 pub(crate) trait Onlooker: Send + Sync {
     fn see(&self, chunk: &Chunk);
+}
+
+/// A context made by [`Context::noting_output`].
+pub(crate) struct Noted {
+    pub(crate) cx: Context,
+    shown: Arc<AtomicBool>,
+}
+
+impl Noted {
+    /// Whether anything was shown.
+    pub(crate) fn any(&self) -> bool {
+        self.shown.load(Ordering::Relaxed)
+    }
 }
 
 /// Work that waits for its reader and not the other way round.
@@ -189,6 +209,9 @@ impl Context {
         for node in self.chain().take_while(|node| !matches!(node.facet, Facet::Chunks(_))) {
             match &node.facet {
                 Facet::Onlooker(onlooker) => onlooker.see(&chunk),
+                Facet::Shown(shown) if matches!(chunk.data, ChunkData::Output(_)) => {
+                    shown.store(true, Ordering::Relaxed);
+                }
                 Facet::Retries(retries) if sender.is_some() && matches!(chunk.data, ChunkData::Output(_)) => {
                     retries.show();
                 }
@@ -199,6 +222,33 @@ impl Context {
             // A reader that has gone away does not concern the work.
             let _ = sender.send(chunk).await;
         }
+    }
+
+    /// Says that what was shown of this work no longer counts: to its reader if there is anything that it has `seen`,
+    /// and in any case to those on the way, who may have looked at it without a reader.
+    pub(crate) async fn restart(&self, seen: bool) {
+        if seen {
+            return self.show(|| ChunkData::Restarted).await;
+        }
+        let on_the_way = || self.chain().take_while(|node| !matches!(node.facet, Facet::Chunks(_)));
+        if on_the_way().any(|node| matches!(node.facet, Facet::Onlooker(_))) {
+            let (path, item, attempt) = (self.path(), self.item(), self.attempt());
+            let chunk = Chunk { path, item, attempt, data: ChunkData::Restarted };
+            for node in on_the_way() {
+                if let Facet::Onlooker(onlooker) = &node.facet {
+                    onlooker.see(&chunk);
+                }
+            }
+        }
+    }
+
+    /// A context that remembers whether anything was shown below it; `None` if nobody would see it.
+    pub(crate) fn noting_output(&self) -> Option<Noted> {
+        let is_watched = self.chain().any(|node| matches!(node.facet, Facet::Chunks(_) | Facet::Onlooker(_)));
+        is_watched.then(|| {
+            let shown = Arc::<AtomicBool>::default();
+            Noted { cx: self.child(Facet::Shown(shown.clone())), shown }
+        })
     }
 
     /// A context whose partial output is also shown to `onlooker`.

@@ -4,6 +4,7 @@
 //! none, so work that nobody observes pays for nothing.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::chunk::{ChunkSender, Onlooker};
 use super::first::{Contender, Pulse};
@@ -52,6 +53,8 @@ pub(crate) enum Facet {
     Pulse(Arc<Pulse>),
     /// Where chunks of output go.
     Chunks(ChunkSender),
+    /// Whether any were shown below.
+    Shown(Arc<AtomicBool>),
     /// Who else looks at them on the way.
     Onlooker(Arc<dyn Onlooker>),
     /// A call that tries whether the other side of a breaker is well again; the breaker, by its address.

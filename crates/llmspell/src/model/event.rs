@@ -33,6 +33,10 @@ pub enum ModelEvent {
     /// What the reply has used in all so far: the last one of a reply counts.
     Usage(Usage),
     /// A sign of life with nothing in it, such as a heartbeat of the connection.
+    ///
+    /// It counts as life and not as output: it ends no wait for the first output, and after that it restarts the idle
+    /// clock of an [idle timeout](crate::Step::idle_timeout), as often as it comes. A model that shows nothing else
+    /// for ever is ended by a [timeout](crate::Step::timeout) of the whole, or by the agent's deadline.
     Alive,
     /// The reply is complete, and why it ends here.
     Finish(Finish),

@@ -1,5 +1,7 @@
 //! What a model has replied, once it is complete.
 
+use std::collections::{BTreeMap, HashSet};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -51,7 +53,8 @@ impl Reply {
 pub(super) struct Gathered {
     text: String,
     reasoning: String,
-    tool_calls: Vec<(usize, ToolCall)>,
+    /// By their indices.
+    tool_calls: BTreeMap<usize, ToolCall>,
     usage: Usage,
     model: Option<String>,
     request_id: Option<String>,
@@ -76,14 +79,8 @@ impl Gathered {
     }
 
     fn add_call(&mut self, delta: &ToolCallDelta) {
-        // The pieces of one call come one after another: look from the end.
-        let known = self.tool_calls.iter().rposition(|(index, _)| *index == delta.index);
-        let place = known.unwrap_or_else(|| {
-            let empty = ToolCall { id: String::new(), name: String::new(), arguments: String::new() };
-            self.tool_calls.push((delta.index, empty));
-            self.tool_calls.len() - 1
-        });
-        let (_, call) = &mut self.tool_calls[place];
+        let empty = || ToolCall { id: String::new(), name: String::new(), arguments: String::new() };
+        let call = self.tool_calls.entry(delta.index).or_insert_with(empty);
         if let Some(id) = &delta.id {
             call.id.clone_from(id);
         }
@@ -97,14 +94,15 @@ impl Gathered {
         self.request_id.as_deref()
     }
 
-    pub(super) fn into_reply(mut self, finish: Finish) -> Reply {
-        self.tool_calls.sort_by_key(|(index, _)| *index);
-        let mut tool_calls: Vec<_> = self.tool_calls.into_iter().map(|(_, call)| call).collect();
-        for index in 0..tool_calls.len() {
+    pub(super) fn into_reply(self, finish: Finish) -> Reply {
+        let mut tool_calls: Vec<_> = self.tool_calls.into_values().collect();
+        let mut taken = HashSet::with_capacity(tool_calls.len());
+        for (index, call) in tool_calls.iter_mut().enumerate() {
             // Some providers leave calls without a name of their own, or give two the same; answers need one.
-            let is_taken = tool_calls[..index].iter().any(|earlier| earlier.id == tool_calls[index].id);
-            if tool_calls[index].id.is_empty() || is_taken {
-                tool_calls[index].id = format!("call_{index}");
+            let mut number = index;
+            while call.id.is_empty() || !taken.insert(call.id.clone()) {
+                call.id = format!("call_{number}");
+                number += 1;
             }
         }
         Reply {

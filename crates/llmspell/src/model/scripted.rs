@@ -19,7 +19,8 @@ use crate::usage::Usage;
 /// A model that plays back a script, one turn for each request, and keeps what it was asked.
 ///
 /// A turn that calls tools goes on until the next thing said ends it: `calls` after `calls` is one turn with two
-/// calls; everything else is a turn of its own, and so is [`ScriptedModel::then_calls`]. A request beyond the script is an error that says so, unless
+/// calls; everything else is a turn of its own, and so is [`ScriptedModel::then_calls`]. Calls are named `call_0`,
+/// `call_1` and so on through all turns. A request beyond the script is an error that says so, unless
 /// [`ScriptedModel::otherwise`] has an answer. Clones play the same script.
 ///
 /// ```
@@ -54,6 +55,8 @@ struct Shared {
 
 #[derive(Default)]
 struct Played {
+    /// How many calls of tools it has made, for their names.
+    calls: u64,
     script: VecDeque<Turn>,
     otherwise: Option<Answer>,
     requests: Vec<Request>,
@@ -199,6 +202,12 @@ impl Model for ScriptedModel {
 }
 
 impl ScriptedModel {
+    fn name_call(&self) -> String {
+        let mut played = self.played();
+        played.calls += 1;
+        format!("call_{}", played.calls - 1)
+    }
+
     async fn play(&self, turn: Turn, mut usage: Usage, events: &Events) -> Result<()> {
         let started = ModelEvent::Started { model: Some(self.name.to_string()), request_id: None };
         let finish = match turn {
@@ -222,7 +231,7 @@ impl ScriptedModel {
                 events.send(started).await?;
                 for (index, (name, arguments)) in calls.into_iter().enumerate() {
                     usage.output_tokens += 1;
-                    let id = Some(format!("call_{index}"));
+                    let id = Some(self.name_call());
                     let delta = ToolCallDelta { index, id, name: Some(name), arguments };
                     events.send(ModelEvent::ToolCall(delta)).await?;
                 }

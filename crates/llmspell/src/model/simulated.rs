@@ -161,10 +161,11 @@ impl SimulatedModel {
         events.send(ModelEvent::Started { model: Some(self.name.to_string()), request_id }).await?;
         let words: Vec<&str> = self.text.as_deref().map_or(Vec::new(), |text| text.split_inclusive(' ').collect());
         let tokens = if words.is_empty() { self.reply_tokens } else { words.len() as u64 };
-        for index in 0..tokens {
+        for index in 0..=tokens {
             match fate {
                 Fate::Truncated if index == tokens / 2 => return Ok(()),
                 Fate::Hanging if index == tokens / 2 => std::future::pending().await,
+                _ if index == tokens => break,
                 _ => {}
             }
             if index > 0 {

@@ -12,6 +12,7 @@ use super::reply::{Gathered, Reply};
 use super::request::Request;
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::executor::breathe;
 use crate::step::Step;
 use crate::usage::Usage;
 
@@ -61,7 +62,7 @@ impl<M: Model + ?Sized> Step for ModelStep<M> {
             };
             let mut event = event?;
             if let ModelEvent::Usage(usage) = &mut event {
-                *usage = self.prices.of(*usage);
+                *usage = self.prices.of(*usage).sound();
                 let more = usage.without(charged);
                 cx.used(more);
                 charged += more;
@@ -73,7 +74,11 @@ impl<M: Model + ?Sized> Step for ModelStep<M> {
                     cx.emit(output).await?;
                 }
                 // Bookkeeping is no output: a race must not be won by it.
-                _ => cx.alive(),
+                _ => {
+                    cx.alive();
+                    // A stream that always has some must leave the clocks their turn.
+                    breathe().await;
+                }
             }
         };
         let reply = reply.into_reply(finish);

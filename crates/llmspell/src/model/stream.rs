@@ -99,6 +99,10 @@ impl Stream for Produced {
         {
             this.work = None;
             this.failure = result.err();
+            if this.failure.is_some() {
+                // Whoever else may still send: the failure is the last item.
+                this.events.close();
+            }
         }
         match this.events.poll_recv(task) {
             // What was sent before the producer ended comes first.

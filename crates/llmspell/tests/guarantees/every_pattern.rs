@@ -1,9 +1,10 @@
-//! One step inside of each pattern.
+//! One step inside of each pattern, and as the tool of an agent.
 
 use std::time::Duration;
 
 use llmspell::{BoxStep, Context, Error, Hedge, Limit, Retry, Step, all, join, pipeline, race, settle, step};
 
+use crate::agents::agent;
 use crate::probe::ms;
 
 /// A pattern around a step; its output is its input.
@@ -39,6 +40,7 @@ pub fn every_pattern(inner: impl Fn() -> BoxStep<usize, usize>) -> Vec<Nest> {
         ),
         nest("spawned", inner().spawned().boxed(), false),
         nest("stream", streamed(inner()), false),
+        nest("agent", agent(inner()), false),
         nest(
             "all of it",
             streamed(

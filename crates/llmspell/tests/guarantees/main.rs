@@ -29,6 +29,7 @@
 
 #[macro_use]
 mod runtime;
+mod agents;
 mod control;
 mod every_pattern;
 mod ledger;

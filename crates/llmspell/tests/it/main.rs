@@ -3,12 +3,16 @@
 #![allow(unreachable_pub, clippy::unwrap_used, reason = "a test binary exports nothing, and may panic")]
 
 mod adaptive;
+mod agent;
+mod agent_tools;
 mod breaker;
 mod budget;
 mod concurrent;
+mod conversation;
 mod events;
 mod hedge;
 mod limit;
+mod model;
 mod patience;
 mod pipeline;
 mod probe;

@@ -9,7 +9,8 @@ use crate::step::{About, Step};
 /// A step with a substitute; made by [`Step::fallback`].
 ///
 /// The result of the substitute is marked as [`Quality::Fallback`], with the failure it stands in for among
-/// the causes. If both fail, the error of the substitute comes out, with that of the step among its causes.
+/// the causes. If both fail, the error of the substitute comes out, with that of the step among its causes. A reader
+/// who has seen partial output of the step is told that it no longer counts ([`ChunkData::Restarted`](crate::ChunkData::Restarted)).
 /// Work that was cancelled gets no substitute, and neither does work whose time is up: put a
 /// [deadline](Step::deadline) inside of the fallback if it should be covered.
 #[derive(Clone)]
@@ -36,7 +37,9 @@ where
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
         // If the step fails, what it has collected on the way does not count.
         let trial = cx.apart();
-        let cause = match self.step.run(input.clone(), trial.as_ref().unwrap_or(cx)).await {
+        let below = trial.as_ref().unwrap_or(cx);
+        let noted = below.noting_output();
+        let cause = match self.step.run(input.clone(), noted.as_ref().map_or(below, |noted| &noted.cx)).await {
             Ok(output) => {
                 if let Some(trial) = &trial {
                     cx.adopt(trial);
@@ -47,6 +50,9 @@ where
             Err(error) => error.at(|| cx.path()),
         };
         cx.fact(|| Fact::FellBack { cause: (&cause).into() });
+        if noted.is_some_and(|noted| noted.any()) {
+            cx.restart(true).await;
+        }
         match self.other.run(input, cx).await {
             Ok(output) => {
                 cx.note(|entries| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::context::{ChunkData, Context, Retries};
+use crate::context::{Context, Retries};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Fact, NoRetry};
 use crate::executor::{after, breathe, within};
@@ -340,10 +340,8 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
                         }
                         return Err(gave_up(&stop, failures).at(|| cx.path()));
                     }
-                    if shown {
-                        cx.set_attempt(attempt + 1);
-                        cx.show(|| ChunkData::Restarted).await;
-                    }
+                    cx.set_attempt(attempt + 1);
+                    cx.restart(shown).await;
                     if let Some(taken) = taken {
                         taken.spend();
                     }

@@ -1,0 +1,85 @@
+//! The form of an answer: words as they come, or JSON of a type.
+
+use std::marker::PhantomData;
+
+use crate::error::Error;
+use crate::tool::Arguments;
+
+/// What an answer has to be, and what becomes of one that is not.
+pub(super) trait Form: Sync {
+    type Value: Send;
+
+    /// The value in the answer; the complaint if there is none.
+    fn read(&self, text: &str) -> Result<Self::Value, String>;
+
+    /// What the model is told of the complaint, once.
+    fn mend(&self, complaint: &str) -> String;
+
+    /// The error if that was of no use.
+    fn failed(&self, complaint: &str) -> Error;
+}
+
+/// Any words are an answer.
+pub(super) struct Words;
+
+impl Form for Words {
+    type Value = ();
+
+    fn read(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn mend(&self, complaint: &str) -> String {
+        complaint.to_owned()
+    }
+
+    fn failed(&self, complaint: &str) -> Error {
+        Error::failed(complaint.to_owned())
+    }
+}
+
+/// JSON that a `T` can be made of.
+pub(super) struct Json<T>(pub(super) PhantomData<fn() -> T>);
+
+impl<T: Arguments> Form for Json<T> {
+    type Value = T;
+
+    fn read(&self, text: &str) -> Result<T, String> {
+        let text = text.trim();
+        let complaint = match serde_json::from_str(text) {
+            Ok(value) => return Ok(value),
+            Err(complaint) => complaint,
+        };
+        // Some models put it into a block of code, or between words.
+        let inner = block(text).or_else(|| object(text));
+        match inner.map(serde_json::from_str) {
+            Some(Ok(value)) => Ok(value),
+            Some(Err(complaint)) => Err(complaint.to_string()),
+            None => Err(complaint.to_string()),
+        }
+    }
+
+    fn mend(&self, complaint: &str) -> String {
+        let schema = T::schema();
+        format!("That is not what was asked for: {complaint}. Answer with nothing but JSON of this schema: {schema}")
+    }
+
+    fn failed(&self, complaint: &str) -> Error {
+        let name = std::any::type_name::<T>();
+        Error::failed(format!("the model did not answer with a {name}: {complaint}"))
+            .with_hint("describe the fields in the type's documentation, or use a more capable model")
+    }
+}
+
+/// What is in the first block of code.
+fn block(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("```")?;
+    let (block, _) = rest.split_once("```")?;
+    Some(block.strip_prefix("json").unwrap_or(block).trim())
+}
+
+/// What is from the first brace to the last.
+fn object(text: &str) -> Option<&str> {
+    let (from, to) = (text.find('{')?, text.rfind('}')?);
+    text.get(from..=to)
+}

@@ -1,0 +1,48 @@
+//! An agent around a step.
+
+use llmspell::agent::{Agent, Conversation, ToolFailure};
+use llmspell::model::{Finish, Model, ModelEvent, ModelStream, Request, ToolCallDelta};
+use llmspell::tool::ErasedTool;
+use llmspell::{BoxStep, Context, Message, Step, step};
+use serde_json::{Value, json};
+
+/// Calls the tool twice in one turn with what the user said, and then says what the tool has answered.
+struct Obedient;
+
+impl Model for Obedient {
+    fn name(&self) -> &str {
+        "obedient"
+    }
+
+    fn stream(&self, request: Request, _: &Context) -> ModelStream {
+        ModelStream::produce(async move |events| {
+            let Some(Message::User { .. }) = request.messages.last() else {
+                events.send(ModelEvent::Text(request.last_text())).await?;
+                return events.send(ModelEvent::Finish(Finish::Stop)).await;
+            };
+            for index in 0..2 {
+                let arguments = format!("{{\"n\": {}}}", request.last_text());
+                let (id, name) = (None, Some("work".to_owned()));
+                events.send(ModelEvent::ToolCall(ToolCallDelta { index, id, name, arguments })).await?;
+            }
+            events.send(ModelEvent::Finish(Finish::ToolCalls)).await
+        })
+    }
+}
+
+/// An agent whose tool is `inner`, and who fails with it; its output is its input.
+pub fn agent(inner: BoxStep<usize, usize>) -> BoxStep<usize, usize> {
+    let work = step(move |arguments: Value, cx: Context| {
+        let inner = inner.clone();
+        async move {
+            let n = arguments["n"].as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or_default();
+            Ok(json!(inner.run(n, &cx).await?))
+        }
+    });
+    let work = ErasedTool::described("work", "Works.", json!({ "type": "object" }), work);
+    let agent = Agent::builder(Obedient).tools([work]).on_tool_failure(ToolFailure::Fail).build().unwrap();
+    step(|n: usize, _| async move { Ok(Conversation::from(n.to_string())) })
+        .then(agent)
+        .then_fn(|reply, _| async move { Ok(reply.text.parse()?) })
+        .boxed()
+}

@@ -1,0 +1,107 @@
+//! Answers that are a Rust type.
+
+use llmspell::agent::Agent;
+use llmspell::model::{Finish, ModelEvent, OutputFormat, ScriptedModel};
+use llmspell::schemars::JsonSchema;
+use llmspell::{Context, Kind, Quality, Step};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{assert_answered, tool, unfinished};
+use crate::probe::ms;
+
+#[derive(Debug, PartialEq, Deserialize, JsonSchema)]
+#[schemars(crate = "llmspell::schemars")]
+struct Verdict {
+    spam: bool,
+}
+
+const SPAM: Verdict = Verdict { spam: true };
+
+#[tokio::test]
+async fn the_schema_is_asked_for_and_the_answer_read() {
+    let model = ScriptedModel::new("test").calls("t", json!({})).says(r#"{"spam": true}"#);
+    let agent = Agent::builder(model.clone()).tools([tool("t", 0)]).build().unwrap().typed::<Verdict>();
+    let typed = agent.run("?".into(), &Context::new()).await.unwrap();
+    assert_eq!((typed.value, typed.reply.turns, typed.reply.tool_calls), (SPAM, 2, 1));
+    for request in model.requests() {
+        let OutputFormat::Schema { name, schema } = &request.options.output else { panic!("{request:?}") };
+        assert_eq!((name.as_str(), &schema["required"]), ("Verdict", &json!(["spam"])));
+    }
+    let model = ScriptedModel::new("test").says("[1, 2]").says("[1]");
+    let numbers = Agent::builder(model.clone()).build().unwrap().typed::<Vec<u32>>();
+    assert_eq!(numbers.run("?".into(), &Context::new()).await.unwrap().value, [1, 2]);
+    let OutputFormat::Schema { name, .. } = &model.requests()[0].options.output else { panic!() };
+    assert_eq!(name, "Vec");
+    let pair = Agent::builder(model.clone()).build().unwrap().typed::<(u8,)>();
+    assert_eq!(pair.run("?".into(), &Context::new()).await.unwrap().value, (1,));
+    let OutputFormat::Schema { name, .. } = &model.requests()[1].options.output else { panic!() };
+    assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'), "{name}");
+}
+
+#[tokio::test]
+async fn json_between_words_and_in_blocks_of_code_is_found() {
+    for answer in [
+        "```json\n{ \"spam\": true }\n```",
+        "Here it is:\n```\n{ \"spam\": true }\n```\nAnything else?",
+        "It is spam: {\"spam\": true}. Quite sure.",
+        "  {\"spam\":true}\n",
+    ] {
+        let agent = Agent::builder(ScriptedModel::new("test").says(answer)).build().unwrap().typed::<Verdict>();
+        let typed = agent.run("?".into(), &Context::new()).await.unwrap();
+        assert_eq!((typed.value, typed.reply.turns, typed.reply.text.as_str()), (SPAM, 1, answer));
+    }
+}
+
+#[tokio::test]
+async fn one_turn_mends_what_is_wrong_and_no_more() {
+    let model = ScriptedModel::new("test").says("It is {spam}!").says(r#"{"spam": true}"#);
+    let agent = Agent::builder(model.clone()).build().unwrap().typed::<Verdict>();
+    let outcome = agent.observed().run("?".into(), &Context::new()).await.unwrap();
+    let typed = outcome.result.unwrap();
+    assert_eq!((typed.value, typed.reply.turns, typed.reply.conversation.messages().len()), (SPAM, 2, 4));
+    assert_eq!(typed.reply.usage, outcome.provenance.usage());
+    let complaint = model.requests()[1].last_text();
+    assert!(complaint.contains("key must be a string") && complaint.contains("\"required\":[\"spam\"]"), "{complaint}");
+
+    let model = ScriptedModel::new("test").says("No.").says("Never.").says(r#"{"spam": true}"#);
+    let agent = Agent::builder(model.clone()).build().unwrap().typed::<Verdict>();
+    let error = agent.run("?".into(), &Context::new()).await.unwrap_err();
+    assert_eq!((error.kind(), model.turns_left()), (Kind::Failed, 1));
+    assert!(error.message().contains("Verdict"), "{error}");
+    let so_far = unfinished(&error);
+    assert_eq!((so_far.turns, so_far.conversation.messages().len()), (2, 4), "nothing that was paid for is lost");
+}
+
+#[tokio::test]
+async fn tools_may_be_called_while_it_is_mended() {
+    let model = ScriptedModel::new("test").says("No.").calls("t", json!({})).says(r#"{"spam": true}"#);
+    let agent = Agent::builder(model).tools([tool("t", 0)]).build().unwrap().typed::<Verdict>();
+    let typed = agent.run("?".into(), &Context::new()).await.unwrap();
+    assert_eq!((typed.value, typed.reply.turns), (SPAM, 3));
+    assert_answered(&typed.reply.conversation);
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_are_those_of_both_turns() {
+    let model = || ScriptedModel::new("test").says("No.").says(r#"{"spam": true}"#);
+    let agent = Agent::builder(model()).max_turns(1).partial().build().unwrap().typed::<Verdict>();
+    let error = agent.run("?".into(), &Context::new()).await.unwrap_err();
+    assert_eq!((error.kind(), error.message()), (Kind::Rejected, "no answer after 1 turn"));
+
+    let started = Instant::now();
+    let slow = Agent::builder(model().delay(ms(600))).deadline(ms(1000)).partial().build().unwrap();
+    let error = slow.typed::<Verdict>().run("?".into(), &Context::new()).await.unwrap_err();
+    assert_eq!((error.kind(), started.elapsed().as_millis() / 10), (Kind::Timeout, 100));
+    assert_eq!(unfinished(&error).turns, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partial_answer_counts_if_it_is_one() {
+    let answer = ModelEvent::Text(r#"{"spam": true}"#.into());
+    let late = ScriptedModel::new("test").sends([answer.clone(), ModelEvent::Finish(Finish::Length)]);
+    let agent = Agent::builder(late).build().unwrap().typed::<Verdict>();
+    let outcome = agent.observed().run("?".into(), &Context::new()).await.unwrap();
+    assert_eq!((outcome.quality, outcome.result.unwrap().value), (Quality::Partial, SPAM));
+}

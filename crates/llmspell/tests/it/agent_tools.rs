@@ -1,0 +1,355 @@
+//! The calls of one turn: how many run at once, in what order, and what becomes of those that fail.
+
+mod properties;
+
+use std::sync::{Arc, Mutex};
+
+use llmspell::agent::{Agent, AgentBuilder, AgentEvent, Conversation, ToolFailure};
+use llmspell::model::{ScriptedModel, ToolAnswer};
+use llmspell::schemars::JsonSchema;
+use llmspell::tool::ErasedTool;
+use llmspell::{Context, Error, Kind, Limit, Message, Result, Retry, Step, Tool, step};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::agent::{assert_answered, tool, unfinished};
+use crate::patience::ends;
+use crate::probe::{Watch, busy, ms, settled_tasks};
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(crate = "llmspell::schemars")]
+struct City {
+    /// The city, in English.
+    city: String,
+}
+
+fn weather() -> Tool<impl Step<In = City, Out = String>> {
+    Tool::new("weather", "The weather.", |args: City, _| async move { Ok(format!("{}: 20 °C", args.city)) })
+}
+
+fn answers(conversation: &Conversation) -> Vec<&ToolAnswer> {
+    let messages = conversation.messages().iter();
+    messages.filter_map(|message| if let Message::Tool(answer) = message { Some(answer) } else { None }).collect()
+}
+
+/// One turn with these calls, and an answer.
+fn turn(calls: &[(&str, Value)]) -> AgentBuilder {
+    let model =
+        calls.iter().fold(ScriptedModel::new("test"), |model, (tool, arguments)| model.calls(*tool, arguments.clone()));
+    Agent::builder(model.says("Done."))
+}
+
+/// A tool that notes when its calls begin and end.
+fn noted(name: &str, delay: u64, log: &Arc<Mutex<Vec<String>>>) -> ErasedTool {
+    let (log, label) = (log.clone(), name.to_owned());
+    let note = step(move |arguments: Value, _| {
+        let (log, call) = (log.clone(), format!("{label}{}", arguments["n"]));
+        async move {
+            log.lock().unwrap().push(format!("{call} begins"));
+            sleep(ms(delay)).await;
+            log.lock().unwrap().push(format!("{call} ends"));
+            Ok(arguments)
+        }
+    });
+    ErasedTool::described(name, "Notes.", json!({ "type": "object" }), note)
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_of_one_turn_run_at_once_up_to_the_limit() {
+    for (limit, expected) in [(8, 100), (4, 200), (3, 300), (1, 800), (1000, 100)] {
+        let watch = Watch::default();
+        let seen = watch.clone();
+        let slow = step(move |_: Value, _| {
+            let alive = seen.enter();
+            async move {
+                sleep(ms(100)).await;
+                alive.complete();
+                Ok(Value::Null)
+            }
+        });
+        let slow = ErasedTool::described("slow", "Takes 100 ms.", json!({ "type": "object" }), slow);
+        let agent = turn(&vec![("slow", json!({})); 8]).tools([slow]).tool_limit(limit).build().unwrap();
+        let started = Instant::now();
+        let reply = agent.run("?".into(), &Context::new()).await.unwrap();
+        assert_eq!((started.elapsed().as_millis(), watch.most_at_once()), (expected, limit.min(8)));
+        assert_eq!((watch.completed(), reply.tool_calls), (8, 8));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_are_in_the_order_of_the_calls_whatever_the_order_in_which_they_end() {
+    let delay = step(|arguments: Value, _| async move {
+        sleep(ms(arguments["ms"].as_u64().unwrap())).await;
+        Ok(arguments["ms"].clone())
+    });
+    let delay = ErasedTool::described("delay", "Waits.", json!({ "type": "object" }), delay);
+    let calls: Vec<_> = [50, 10, 40, 20, 30].iter().map(|ms| ("delay", json!({ "ms": ms }))).collect();
+    let agent = turn(&calls).tools([delay]).build().unwrap();
+    let mut events = agent.events("?", &Context::new());
+    let (mut told, mut kept) = (Vec::new(), Vec::new());
+    while let Some(event) = events.next().await {
+        match event.unwrap() {
+            AgentEvent::ToolAnswered(answer) => told.push(answer.text),
+            AgentEvent::Done(reply) => {
+                kept = answers(&reply.conversation).iter().map(|answer| answer.text.clone()).collect();
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(told, ["10", "20", "30", "40", "50"]);
+    assert_eq!(kept, ["50", "10", "40", "20", "30"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn exclusive_calls_run_alone_and_keyed_ones_one_after_another() {
+    let log = Arc::default();
+    let calls: Vec<_> = ["read", "write", "edit", "edit", "edit", "read"]
+        .iter()
+        .enumerate()
+        .map(|(n, tool)| (*tool, json!({ "n": n, "path": n / 4 })))
+        .collect();
+    let tools = [noted("read", 20, &log), noted("write", 10, &log).exclusive(), noted("edit", 10, &log).keyed("path")];
+    let agent = turn(&calls).tools(tools).build().unwrap();
+    agent.run("?".into(), &Context::new()).await.unwrap();
+    let log = log.lock().unwrap();
+    let at = |entry: &str| log.iter().position(|other| other == entry).unwrap_or_else(|| panic!("{entry}: {log:?}"));
+    assert!(at("read0 ends") < at("write1 begins") && at("write1 ends") < at("edit2 begins"));
+    assert!(at("edit2 ends") < at("edit3 begins"), "the same path");
+    assert!(at("edit4 begins") < at("edit2 ends"), "another path, at the same time");
+    assert!(at("read5 begins") < at("edit2 ends"));
+}
+
+/// What the model is told of one call.
+async fn told(builder: AgentBuilder) -> ToolAnswer {
+    let agent = builder.tool(weather()).build().unwrap();
+    let reply = ends(agent.run("?".into(), &Context::new())).await.unwrap();
+    assert_eq!(reply.text, "Done.", "the model can try otherwise");
+    assert_answered(&reply.conversation);
+    answers(&reply.conversation)[0].clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn mistakes_of_the_model_are_answered_with_what_would_be_right() {
+    const SCHEMA: &str = r#"{"properties":{"city":{"description":"The city, in English.","type":"string"}},"required":["city"],"type":"object"}"#;
+    let schema = format!("; the schema of the arguments is {SCHEMA}");
+    let bad = |arguments: &str| Agent::builder(ScriptedModel::new("t").calls_badly("weather", arguments).says("Done."));
+    for (builder, complaint) in [
+        (turn(&[("wether", json!({}))]), "error: there is no tool `wether`; did you mean `weather`?".to_owned()),
+        (turn(&[("search", json!({}))]), "error: there is no tool `search`; the tools are: weather".to_owned()),
+        (turn(&[("weather", json!({}))]), format!("error: invalid arguments: missing field `city`{schema}")),
+        (turn(&[("weather", json!([1]))]), format!("error: the arguments must be a JSON object{schema}")),
+        (bad(""), format!("error: invalid arguments: missing field `city`{schema}")),
+        (
+            bad("{\"city\": "),
+            format!("error: the arguments are not JSON: EOF while parsing a value at line 1 column 9{schema}"),
+        ),
+    ] {
+        // They are nobody's failure, so no policy makes more of them.
+        let answer = told(builder.on_tool_failure(ToolFailure::Fail)).await;
+        assert_eq!((answer.text, answer.is_error), (complaint, true));
+    }
+    let fine = told(turn(&[("weather", json!({ "city": "Oslo" }))])).await;
+    assert_eq!((fine.text.as_str(), fine.is_error), ("Oslo: 20 °C", false), "words as they are");
+    let none = turn(&[("weather", json!({}))]).build().unwrap();
+    let reply = none.run("?".into(), &Context::new()).await.unwrap();
+    assert_eq!(answers(&reply.conversation)[0].text, "error: there is no tool `weather`; there are none");
+}
+
+/// Arguments and an output whose own code panics.
+struct Bomb;
+
+impl<'de> Deserialize<'de> for Bomb {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        panic!("in the arguments")
+    }
+}
+
+impl JsonSchema for Bomb {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Bomb".into()
+    }
+
+    fn json_schema(_: &mut llmspell::schemars::SchemaGenerator) -> llmspell::schemars::Schema {
+        llmspell::schemars::json_schema!({ "type": "object" })
+    }
+}
+
+impl Serialize for Bomb {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        panic!("in the output")
+    }
+}
+
+fn any(name: &str, run: impl Step<In = Value, Out = Value>) -> ErasedTool {
+    ErasedTool::described(name, "Does something.", json!({ "type": "object" }), run)
+}
+
+fn fails_after(delay: u64, error: Error) -> ErasedTool {
+    any(
+        "fails",
+        step(move |_: Value, _| {
+            let error = error.clone();
+            async move {
+                sleep(ms(delay)).await;
+                Err(error)
+            }
+        }),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_and_panics_of_tools_are_told_to_the_model() {
+    let panics = any("panics", step(|_: Value, _| async move { panic!("boom") }));
+    let early =
+        any("early", step(|_: Value, _: Context| -> std::future::Ready<Result<Value>> { panic!("early boom") }));
+    let arguments = Tool::new("arguments", "Panics.", |_: Bomb, _| async move { Ok(()) }).erase().keyed("x");
+    let output = Tool::new("output", "Panics.", |_: Value, _| async move { Ok(Bomb) }).exclusive().erase();
+    let slow = any("slow", step(|_: Value, _| std::future::pending()).timeout(ms(50)));
+    let fails = fails_after(0, Error::failed("no such file").with_hint("look elsewhere"));
+    let names = ["panics", "early", "arguments", "output", "slow", "fails"];
+    let calls: Vec<_> = names.iter().map(|name| (*name, json!({}))).collect();
+    let agent = turn(&calls).tools([panics, early, arguments, output, slow, fails]).build().unwrap();
+    let reply = ends(agent.run("?".into(), &Context::new())).await.unwrap();
+    let told: Vec<_> = answers(&reply.conversation).iter().map(|answer| answer.text.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "error: panicked: boom",
+            "error: panicked: early boom",
+            "error: panicked: in the arguments",
+            "error: panicked: in the output",
+            "error: timed out after 50 ms",
+            "error: no such file; look elsewhere",
+        ]
+    );
+    assert!(answers(&reply.conversation).iter().all(|answer| answer.is_error));
+    assert_eq!((reply.tool_calls, settled_tasks().await), (6, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tool_has_the_limit_the_deadline_and_the_retries_of_its_step() {
+    let tries = Arc::new(Mutex::new(0));
+    let count = tries.clone();
+    let flaky = step(move |_: Value, _| {
+        let attempt = {
+            let mut count = count.lock().unwrap();
+            *count += 1;
+            *count
+        };
+        async move { if attempt < 3 { Err(busy()) } else { Ok(json!(attempt)) } }
+    });
+    let watch = Watch::default();
+    let seen = watch.clone();
+    let narrow = step(move |_: Value, _| {
+        let alive = seen.enter();
+        async move {
+            sleep(ms(10)).await;
+            drop(alive);
+            Ok(Value::Null)
+        }
+    });
+    let tools = [any("flaky", flaky.retry(Retry::exponential())), any("narrow", narrow.limit(Limit::new(2)))];
+    let mut calls = vec![("narrow", json!({})); 6];
+    calls.push(("flaky", json!({})));
+    let agent = turn(&calls).tools(tools).build().unwrap();
+    let reply = agent.run("?".into(), &Context::new()).await.unwrap();
+    assert_eq!((watch.most_at_once(), answers(&reply.conversation)[6].text.as_str()), (2, "3"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_becomes_of_siblings_is_a_choice() {
+    let calls = [("slow", json!({})), ("fails", json!({})), ("quick", json!({})), ("slow", json!({}))];
+    for policy in [ToolFailure::Tell, ToolFailure::CancelSiblings, ToolFailure::Fail] {
+        let tools = [tool("slow", 500), tool("quick", 100), fails_after(100, Error::failed("no"))];
+        let agent = turn(&calls).tools(tools).on_tool_failure(policy).build().unwrap();
+        let started = Instant::now();
+        let mut events = agent.events("?", &Context::new());
+        let (mut told, mut result) = (0, None);
+        while let Some(event) = ends(events.next()).await {
+            match event {
+                Ok(AgentEvent::ToolAnswered(_)) => told += 1,
+                Ok(AgentEvent::Done(reply)) => result = Some(Ok(reply)),
+                Err(error) => result = Some(Err(error)),
+                _ => {}
+            }
+        }
+        let conversation = match result.unwrap() {
+            Ok(reply) => {
+                assert_ne!(policy, ToolFailure::Fail);
+                assert_eq!(told, 4, "every call that was told of is told to be answered");
+                reply.conversation
+            }
+            Err(error) => {
+                assert_eq!((policy, error.kind(), error.message()), (ToolFailure::Fail, Kind::Failed, "no"));
+                assert_eq!(error.path().unwrap().as_str(), "tools.fails");
+                unfinished(&error).conversation.clone()
+            }
+        };
+        assert_answered(&conversation);
+        let texts: Vec<_> = answers(&conversation).iter().map(|answer| answer.text.clone()).collect();
+        // A sibling that was done in the same moment is done.
+        assert_eq!((texts[1].as_str(), texts[2].as_str()), ("error: no", "{}"));
+        let goes_on = policy == ToolFailure::Tell;
+        assert_eq!([&texts[0], &texts[3]].map(|text| text.starts_with("cancelled")), [!goes_on; 2]);
+        assert_eq!(started.elapsed().as_millis(), if goes_on { 500 } else { 100 });
+        assert_eq!(settled_tasks().await, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_tool_cancels_nobody() {
+    let calls = [("slow", json!({})), ("unknown", json!({})), ("bad", json!({}))];
+    for policy in [ToolFailure::CancelSiblings, ToolFailure::Fail] {
+        let bad = Tool::new("bad", "Wants a city.", |_: City, _| async move { Ok(()) }).erase();
+        let agent = turn(&calls).tools([tool("slow", 500), bad]).on_tool_failure(policy).build().unwrap();
+        let reply = agent.run("?".into(), &Context::new()).await.unwrap();
+        assert_eq!(answers(&reply.conversation)[0].text, "{}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_done_by_the_deadline_is_kept() {
+    let calls = [("quick", json!({ "n": 1 })), ("slow", json!({})), ("quick", json!({ "n": 2 })), ("slow", json!({}))];
+    let agent = turn(&calls).tools([tool("quick", 100), tool("slow", 500)]).deadline(ms(300)).build().unwrap();
+    let error = agent.run("?".into(), &Context::new()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout);
+    let so_far = unfinished(&error);
+    let texts: Vec<_> = answers(&so_far.conversation).iter().map(|answer| answer.text.as_str()).collect();
+    assert_eq!((texts[0], texts[2], so_far.tool_calls), ("{\"n\":1}", "{\"n\":2}", 2));
+    assert!(texts[1].starts_with("cancelled") && texts[3].starts_with("cancelled"));
+    assert_eq!(settled_tasks().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_calls_in_one_turn() {
+    const CALLS: usize = 10_000;
+    for (limit, kind) in [(8, 0), (CALLS, 0), (8, 1), (64, 2), (8, 3)] {
+        let watch = Watch::default();
+        let seen = watch.clone();
+        let work = any(
+            "work",
+            step(move |_: Value, _| {
+                let alive = seen.enter();
+                async move {
+                    sleep(ms(1)).await;
+                    alive.complete();
+                    Ok(Value::Null)
+                }
+            }),
+        );
+        let work = match kind {
+            1 => work.exclusive(),
+            2 => work.keyed("key"),
+            _ => work,
+        };
+        let name = if kind == 3 { "unknown" } else { "work" };
+        let calls: Vec<_> = (0..CALLS).map(|n| (name, json!({ "key": n % 100 }))).collect();
+        let agent = turn(&calls).tools([work]).tool_limit(limit).build().unwrap();
+        let reply = agent.run("?".into(), &Context::new()).await.unwrap();
+        assert_eq!(reply.tool_calls as usize, CALLS);
+        assert_answered(&reply.conversation);
+        assert!(watch.most_at_once() <= if kind == 1 { 1 } else { limit });
+        assert_eq!(watch.completed(), if kind == 3 { 0 } else { CALLS });
+    }
+}

@@ -1,0 +1,395 @@
+//! Models: streams of events, whole replies, what counts as one; models for tests.
+
+mod simulated;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{self, Poll};
+
+use llmspell::model::{
+    Events, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ModelStream, Options, Prices, Reply, Request,
+    ScriptedModel, SimulatedModel, ToolCallDelta,
+};
+use llmspell::{ChunkData, Context, Error, Kind, Result, Step, Usage, race};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::patience::ends;
+use crate::probe::{Watch, ms};
+
+/// A model that plays what a closure sends.
+pub struct Plays<F>(pub F);
+
+impl<F, Fut> Model for Plays<F>
+where
+    F: Fn(Events) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<()>> + Send + 'static,
+{
+    fn name(&self) -> &str {
+        "plays"
+    }
+
+    fn stream(&self, _: Request, _: &Context) -> ModelStream {
+        ModelStream::produce(self.0.clone())
+    }
+}
+
+fn text(text: &str) -> ModelEvent {
+    ModelEvent::Text(text.to_owned())
+}
+
+fn piece(index: usize, id: Option<&str>, name: Option<&str>, arguments: &str) -> ModelEvent {
+    let (id, name) = (id.map(str::to_owned), name.map(str::to_owned));
+    ModelEvent::ToolCall(ToolCallDelta { index, id, name, arguments: arguments.to_owned() })
+}
+
+const STOP: ModelEvent = ModelEvent::Finish(Finish::Stop);
+
+async fn reply_of(events: impl IntoIterator<Item = ModelEvent>) -> Result<Reply> {
+    ScriptedModel::new("test").sends(events).step().run(Request::new("?"), &Context::new()).await
+}
+
+fn class(error: &Error) -> Option<ModelErrorClass> {
+    Some(error.downcast_ref::<ModelError>()?.class)
+}
+
+#[tokio::test]
+async fn a_stream_without_a_finish_reason_is_truncated_and_never_a_success() {
+    let started = ModelEvent::Started { model: Some("m-1".into()), request_id: Some("req-7".into()) };
+    for events in [vec![], vec![text("Hello")], vec![started, text("Hel"), ModelEvent::Usage(Usage::new(1, 1))]] {
+        let any_id = events.len() == 3;
+        let error = reply_of(events).await.unwrap_err();
+        assert_eq!((error.kind(), class(&error)), (Kind::Failed, Some(ModelErrorClass::Truncated)));
+        assert!(error.is_transient());
+        assert_eq!(error.downcast_ref::<ModelError>().unwrap().request_id.is_some(), any_id);
+    }
+}
+
+#[tokio::test]
+async fn a_reply_is_put_together_from_its_pieces() {
+    let reply = reply_of([
+        ModelEvent::Started { model: Some("m-1".into()), request_id: Some("req-1".into()) },
+        ModelEvent::Reasoning("Let ".into()),
+        ModelEvent::Reasoning("me".into()),
+        text("It "),
+        ModelEvent::Alive,
+        // The pieces of two calls, mixed; the second came first.
+        piece(1, Some("b"), Some("second"), "{\"x\""),
+        piece(0, Some("a"), Some("first"), "{}"),
+        piece(1, None, None, ":1}"),
+        text("is."),
+        ModelEvent::Opaque(json!({ "signature": "s" })),
+        ModelEvent::Usage(Usage::new(7, 1)),
+        ModelEvent::Usage(Usage::new(7, 5)),
+        ModelEvent::Finish(Finish::ToolCalls),
+    ]);
+    let reply = reply.await.unwrap();
+    assert_eq!((reply.text.as_str(), reply.reasoning.as_str()), ("It is.", "Let me"));
+    let calls: Vec<_> = reply.tool_calls.iter().map(|call| (&*call.id, &*call.name, &*call.arguments)).collect();
+    assert_eq!(calls, [("a", "first", "{}"), ("b", "second", "{\"x\":1}")]);
+    assert_eq!((reply.usage.input_tokens, reply.usage.output_tokens), (7, 5));
+    assert_eq!((reply.model.as_deref(), reply.request_id.as_deref()), (Some("m-1"), Some("req-1")));
+    assert_eq!(reply.opaque, [json!({ "signature": "s" })]);
+    let stored = serde_json::to_string(&reply).unwrap();
+    assert_eq!(serde_json::from_str::<Reply>(&stored).unwrap(), reply);
+}
+
+#[tokio::test]
+async fn every_call_has_a_name_of_its_own_whatever_the_model_says() {
+    for ids in [vec!["", "", ""], vec!["x", "x", "x"], vec!["call_1", "", "call_1"], vec!["", "call_0", ""]] {
+        let calls = ids.iter().enumerate().map(|(index, id)| piece(index, Some(id), Some("t"), "{}"));
+        let reply = reply_of(calls.chain([ModelEvent::Finish(Finish::ToolCalls)])).await.unwrap();
+        let mut names: Vec<_> = reply.tool_calls.iter().map(|call| call.id.clone()).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!((names.len(), names.contains(&String::new())), (3, false), "{ids:?}");
+    }
+}
+
+#[tokio::test]
+async fn usage_that_is_reported_twice_counts_once() {
+    let model = ScriptedModel::new("test").sends([
+        ModelEvent::Usage(Usage::new(100, 0)),
+        text("Yes."),
+        ModelEvent::Usage(Usage::new(100, 10)),
+        ModelEvent::Usage(Usage::new(100, 10)),
+        STOP,
+    ]);
+    let ask = model.step().prices(Prices::per_million(1e6, 2e6));
+    let outcome = ask.observed().run(Request::new("?"), &Context::new()).await.unwrap();
+    let reply = outcome.result.unwrap();
+    assert_eq!((reply.usage.tokens(), reply.usage.cost), (110, 120.0));
+    assert_eq!(outcome.provenance.usage(), reply.usage);
+}
+
+#[tokio::test]
+async fn a_cost_that_is_no_number_spoils_no_sum() {
+    let mut usage = Usage::new(1, 1);
+    usage.cost = f64::NAN;
+    let reply = reply_of([ModelEvent::Usage(usage), STOP]).await.unwrap();
+    assert_eq!(reply.usage.cost, 0.0);
+    usage.cost = f64::INFINITY;
+    assert_eq!(reply_of([ModelEvent::Usage(usage), STOP]).await.unwrap().usage.cost, 0.0);
+}
+
+#[tokio::test]
+async fn calls_that_were_cut_off_are_no_calls() {
+    let cut = [piece(0, Some("a"), Some("t"), "{\"path\": \"/et"), ModelEvent::Finish(Finish::Length)];
+    let error = reply_of(cut).await.unwrap_err();
+    assert_eq!((class(&error), error.is_transient()), (Some(ModelErrorClass::Truncated), false));
+    assert_eq!(error.hint(), Some("raise `max_tokens`"));
+    // Words that were cut off are words; calls that were not are calls.
+    let words = reply_of([text("Once upon"), ModelEvent::Finish(Finish::Length)]).await.unwrap();
+    assert_eq!((words.text.as_str(), words.finish), ("Once upon", Finish::Length));
+    let whole = [text("I look."), piece(0, Some("a"), Some("t"), "{}"), ModelEvent::Finish(Finish::Length)];
+    assert_eq!(reply_of(whole).await.unwrap().tool_calls.len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_happens_until_a_stream_is_polled_and_nothing_after_it_is_dropped() {
+    let watch = Watch::default();
+    let seen = watch.clone();
+    let model = Plays(move |events: Events| {
+        let seen = seen.clone();
+        async move {
+            let _alive = seen.enter();
+            loop {
+                events.send(ModelEvent::Text("on".into())).await?;
+            }
+        }
+    });
+    let mut stream = model.stream(Request::new("?"), &Context::new());
+    assert_eq!(watch.begun(), 0);
+    for _ in 0..3 {
+        assert_eq!(stream.next().await.unwrap().unwrap(), text("on"));
+    }
+    assert_eq!(watch.alive(), 1);
+    drop(stream);
+    assert_eq!(watch.alive(), 0);
+}
+
+#[tokio::test]
+async fn a_producer_is_at_most_one_event_ahead() {
+    let sent = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = sent.clone();
+    let mut stream = ModelStream::produce(async move |events: Events| {
+        for _ in 0..10 {
+            events.send(ModelEvent::Alive).await?;
+            count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+        Ok(())
+    });
+    for read in 1..=10 {
+        stream.next().await.unwrap().unwrap();
+        assert!(sent.load(std::sync::atomic::Ordering::SeqCst) <= read + 1);
+    }
+    assert!(stream.next().await.is_none());
+    assert!(stream.next().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_failure_of_a_producer_is_the_last_item_also_if_somebody_could_still_send() {
+    let (keep, kept) = std::sync::mpsc::sync_channel(1);
+    let mut stream = ModelStream::produce(async move |events: Events| {
+        keep.send(events.clone()).unwrap();
+        events.send(text("Hel")).await?;
+        Err(Error::failed("broken"))
+    });
+    assert_eq!(ends(stream.next()).await.unwrap().unwrap(), text("Hel"));
+    assert_eq!(ends(stream.next()).await.unwrap().unwrap_err().message(), "broken");
+    assert!(ends(stream.next()).await.is_none());
+    let late = kept.recv().unwrap().send(STOP).await.unwrap_err();
+    assert_eq!(late.kind(), Kind::Cancelled);
+    let mut failed = ModelStream::failed(Error::failed("at once"));
+    assert_eq!(failed.next().await.unwrap().unwrap_err().message(), "at once");
+}
+
+#[tokio::test]
+async fn a_model_is_a_trait_object() {
+    let models: Vec<Arc<dyn Model>> =
+        vec![Arc::new(ScriptedModel::new("a").says("A.")), Arc::new(ScriptedModel::new("b").says("B."))];
+    for (model, expected) in models.into_iter().zip(["A.", "B."]) {
+        assert_eq!(model.name(), expected.to_lowercase().trim_end_matches('.'));
+        assert_eq!(model.step().run(Request::new("?"), &Context::new()).await.unwrap().text, expected);
+    }
+    let boxed: Box<dyn Model> = Box::new(ScriptedModel::new("c").says("C."));
+    assert_eq!(boxed.step().run(Request::new("?"), &Context::new()).await.unwrap().text, "C.");
+}
+
+#[test]
+fn errors_of_models_are_classed() {
+    use ModelErrorClass as C;
+    let kinds = [
+        (C::RateLimited, Kind::Overloaded, true),
+        (C::Overloaded, Kind::Overloaded, true),
+        (C::Unauthorized, Kind::Denied, false),
+        (C::QuotaExhausted, Kind::Denied, false),
+        (C::InvalidRequest, Kind::Invalid, false),
+        (C::ContextTooLong, Kind::Invalid, false),
+        (C::Server, Kind::Failed, true),
+        (C::Connection, Kind::Failed, true),
+        (C::Timeout, Kind::Timeout, true),
+        (C::Truncated, Kind::Failed, true),
+        (C::Protocol, Kind::Failed, false),
+    ];
+    for (class, kind, transient) in kinds {
+        let error = ModelError::new(class, "it did not work").with_status(499).with_request_id("r-1").into_error();
+        assert_eq!((error.kind(), error.is_transient(), class.is_transient()), (kind, transient, transient), "{class}");
+        assert_eq!(error.message(), "499: it did not work (request r-1)");
+        assert_eq!(serde_json::to_value(class).unwrap(), class.as_str());
+        let source: &ModelError = error.downcast_ref().unwrap();
+        assert_eq!((source.class, source.status, source.request_id.as_deref()), (class, Some(499), Some("r-1")));
+    }
+    let limited = ModelError::new(C::RateLimited, "429 Too Many Requests").with_status(429).with_retry_after(ms(1500));
+    let error = limited.into_error();
+    assert_eq!((error.message(), error.retry_after()), ("429 Too Many Requests", Some(ms(1500))));
+    assert!(error.hint().is_some());
+    assert_eq!(C::of_status(200), None);
+    for (status, class) in [(402, C::QuotaExhausted), (404, C::InvalidRequest), (529, C::Overloaded), (502, C::Server)]
+    {
+        assert_eq!(C::of_status(status), Some(class));
+    }
+}
+
+#[tokio::test]
+async fn options_that_no_model_knows_are_refused_before_the_request() {
+    for options in [Options::new().temperature(f64::NAN), Options::new().top_p(1.5), Options::new().max_tokens(0)] {
+        let model = ScriptedModel::new("test").says("Never.");
+        let error =
+            model.clone().step().run(Request::new("?").with_options(options), &Context::new()).await.unwrap_err();
+        assert_eq!((error.kind(), model.requests().len()), (Kind::Invalid, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_model_says_is_partial_output_and_bookkeeping_is_not() {
+    let (cx, mut chunks) = Context::new().with_chunks(64);
+    let model = ScriptedModel::new("test").sends([
+        ModelEvent::Started { model: None, request_id: None },
+        ModelEvent::Reasoning("Hm.".into()),
+        text("Yes."),
+        ModelEvent::Usage(Usage::new(1, 1)),
+        STOP,
+    ]);
+    model.step().named("ask").run(Request::new("?"), &cx).await.unwrap();
+    drop(cx);
+    let mut shown = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        assert_eq!(chunk.path.as_str(), "ask");
+        if let ChunkData::Output(data) = chunk.data {
+            shown.push(serde_json::from_value::<ModelEvent>(data).unwrap());
+        }
+    }
+    assert_eq!(shown, [ModelEvent::Reasoning("Hm.".into()), text("Yes.")]);
+}
+
+/// Sends bookkeeping at once, words later.
+fn clerk(words_after: u64, words: &'static str) -> impl Model {
+    Plays(move |events: Events| async move {
+        events.send(ModelEvent::Started { model: None, request_id: None }).await?;
+        events.send(ModelEvent::Alive).await?;
+        sleep(ms(words_after)).await;
+        events.send(text(words)).await?;
+        sleep(ms(50)).await;
+        events.send(text(words)).await?;
+        events.send(STOP).await
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_word_wins_a_race_and_bookkeeping_does_not() {
+    let busy = race((clerk(100, "slow ").step(), clerk(20, "fast ").step())).first_output();
+    let (cx, mut chunks) = Context::new().with_chunks(64);
+    let reply = busy.run(Request::new("?"), &cx).await.unwrap();
+    assert_eq!(reply.text, "fast fast ");
+    drop(cx);
+    while let Some(chunk) = chunks.next().await {
+        assert_eq!(chunk.data, ChunkData::Output(json!({ "text": "fast " })));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hanging_model_is_ended_by_an_idle_timeout() {
+    let model = SimulatedModel::new("sim").tokens_per_second(100.0).hanging(1.0);
+    let started = Instant::now();
+    let ask = model.step().idle_timeout(ms(1000), ms(500));
+    let error = ends(ask.run(Request::new("?"), &Context::new())).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout);
+    // Ten tokens, each after 10 ms, and then silence.
+    assert!((ms(590)..ms(620)).contains(&started.elapsed()), "{:?}", started.elapsed());
+}
+
+/// One word, and then nothing but signs of life.
+fn heartbeats(before: bool) -> impl Model {
+    Plays(move |events: Events| async move {
+        if !before {
+            events.send(text("Well")).await?;
+        }
+        loop {
+            sleep(ms(100)).await;
+            events.send(ModelEvent::Alive).await?;
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_are_life_but_no_output() {
+    let started = Instant::now();
+    let ask = heartbeats(true).step().idle_timeout(ms(1000), ms(300));
+    let error = ends(ask.run(Request::new("?"), &Context::new())).await.unwrap_err();
+    assert_eq!((error.kind(), started.elapsed().as_millis() / 10), (Kind::Timeout, 100), "no output within a second");
+
+    let started = Instant::now();
+    let ask = heartbeats(false).step().idle_timeout(ms(1000), ms(300)).deadline(ms(10_000));
+    let error = ends(ask.run(Request::new("?"), &Context::new())).await.unwrap_err();
+    assert_eq!((error.kind(), started.elapsed().as_secs()), (Kind::Timeout, 10), "life for as long as it may");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_that_always_has_a_sign_of_life_leaves_the_clock_its_turn() {
+    /// Never pending, and not by way of `produce`.
+    struct Busy;
+    impl futures_core::Stream for Busy {
+        type Item = Result<ModelEvent>;
+
+        fn poll_next(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
+            Poll::Ready(Some(Ok(ModelEvent::Alive)))
+        }
+    }
+    impl Model for Busy {
+        fn name(&self) -> &str {
+            "busy"
+        }
+
+        fn stream(&self, _: Request, _: &Context) -> ModelStream {
+            ModelStream::new(Busy)
+        }
+    }
+    let error = Busy.step().timeout(ms(20)).run(Request::new("?"), &Context::new()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout);
+}
+
+#[tokio::test]
+async fn a_script_is_played_turn_by_turn_and_what_was_asked_is_kept() {
+    let model = ScriptedModel::new("test")
+        .calls("a", json!({}))
+        .calls("b", json!({ "n": 1 }))
+        .says("One two.")
+        .calls_badly("c", "{no")
+        .fails(ModelError::new(ModelErrorClass::Server, "down"));
+    assert_eq!(model.turns_left(), 4);
+    let ask = model.clone().step();
+    let cx = Context::new();
+    let calls = ask.run(Request::new("1"), &cx).await.unwrap();
+    assert_eq!((calls.finish, calls.tool_calls.len()), (Finish::ToolCalls, 2));
+    let words = ask.run(Request::new("2 and more"), &cx).await.unwrap();
+    assert_eq!((words.usage.input_tokens, words.usage.output_tokens), (3, 2));
+    assert_eq!(ask.run(Request::new("3"), &cx).await.unwrap().tool_calls[0].id, "call_2");
+    assert_eq!(ask.run(Request::new("4"), &cx).await.unwrap_err().message(), "down");
+    let beyond = ask.run(Request::new("5"), &cx).await.unwrap_err();
+    assert_eq!((beyond.kind(), beyond.message()), (Kind::Invalid, "test: request 5 is beyond the script"));
+    let asked: Vec<_> = model.requests().iter().map(Request::last_text).collect();
+    assert_eq!(asked, ["1", "2 and more", "3", "4", "5"]);
+    let echo = model.clone().otherwise(move |request| format!("You said {}.", request.last_text()));
+    assert_eq!(echo.step().run(Request::new("6"), &cx).await.unwrap().text, "You said 6.");
+}
