@@ -2,7 +2,7 @@
 //!
 //! Copy: a turn that `fails` with a [`ModelError`] of its class, one that `sends` half a reply, one that `hangs`; a step
 //! that panics in place of a tool's other side; and for crowds a [`SimulatedModel`] with shares of each, whose seed makes
-//! its failures the same in every run. `wire.rs` does it to real sockets.
+//! its failures the same in every run. `cassette.rs` has a server that fails.
 
 use std::time::Duration;
 

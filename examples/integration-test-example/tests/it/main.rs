@@ -2,6 +2,7 @@
 //! head what to copy.
 
 mod any_order_of_events;
+mod cassette;
 mod faults;
 mod flow_file;
 mod paused_clock;
