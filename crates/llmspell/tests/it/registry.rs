@@ -75,7 +75,7 @@ async fn what_an_extension_brings_is_found_by_its_name() -> Result<()> {
 #[test]
 fn a_name_that_does_not_exist_is_an_error_that_helps() -> Result<()> {
     let registry = Registry::new().with(Everything(Arc::default()))?;
-    let error = registry.find_tool("saerch").err().expect("no such tool");
+    let error = registry.find_tool("saerch").expect_err("no such tool");
     assert_eq!((error.kind(), error.hint()), (Kind::Invalid, Some("did you mean `search`?")));
     let error = registry.find_model("yours/small").err().expect("no such provider");
     assert_eq!(error.hint(), Some("the models are: mine/small, mine/…"));
