@@ -56,7 +56,8 @@ fn command() -> ExitCode {
         Err(error) => return example_page::failed(error.into()),
     };
     let registry = || -> Result<Registry> {
-        let shop = runtime.block_on(shop::connect(&Context::new()))?;
+        let cx = Context::new();
+        let shop = runtime.block_on(async { shop::connect(&cx).await?.extension(&cx).await })?;
         Registry::new().with(kitchen)?.with(shop)
     };
     let code = llmspell_cli::main(registry);

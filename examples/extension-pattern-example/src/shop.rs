@@ -1,4 +1,5 @@
-//! An extension in another process: an MCP server, whose tools join the registry like those of our own.
+//! An extension in another process: an MCP server, whose tools join the registry like those of our own
+//! (`Client::extension`).
 //!
 //! So that nothing needs to be installed, the server is this very program, started once more with `serve`. For any other
 //! server, name its program in [`connect`].
@@ -7,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::{ErasedTool, Security};
-use llmspell::{Context, Error, Extension, Registry, Result, Tool};
+use llmspell::tool::Security;
+use llmspell::{Context, Error, Result, Tool};
 use llmspell_mcp::{Client, Server};
 use serde::Deserialize;
 use serde_json::json;
@@ -16,33 +17,9 @@ use serde_json::json;
 /// What begins the names of the server's tools on our side.
 const PREFIX: &str = "shop_";
 
-/// The tools of a server that has been connected to.
-pub struct Shop {
-    client: Client,
-    tools: Vec<ErasedTool>,
-}
-
-/// Starts the server, and asks what it offers. It ends when the last of its tools is dropped.
-pub async fn connect(cx: &Context) -> Result<Shop> {
-    let client = Client::stdio(std::env::current_exe()?).arg("serve").prefix(PREFIX).connect(cx).await?;
-    let tools = client.tools(cx).await?;
-    Ok(Shop { client, tools })
-}
-
-impl Shop {
-    pub fn client(&self) -> Client {
-        self.client.clone()
-    }
-}
-
-impl Extension for Shop {
-    fn name(&self) -> &str {
-        "shop"
-    }
-
-    fn register(self, registry: &mut Registry) -> Result<()> {
-        self.tools.into_iter().try_for_each(|tool| registry.tool(tool))
-    }
+/// Starts the server. It ends when the last of its tools is dropped.
+pub async fn connect(cx: &Context) -> Result<Client> {
+    Client::stdio(std::env::current_exe()?).arg("serve").prefix(PREFIX).connect(cx).await
 }
 
 #[derive(Deserialize, JsonSchema)]

@@ -20,13 +20,13 @@ pub async fn run(mut page: Page) -> Result<ExitCode> {
     let kitchen = Kitchen::new();
     page.show(brings(&kitchen)?);
     page.show(agent(&kitchen).await?);
-    let shop = shop::connect(&Context::new()).await?;
-    let client = shop.client();
-    let registry = Registry::new().with(kitchen.clone())?.with(shop)?;
-    page.show(server(&registry, client.process_id().await).await?);
+    let cx = Context::new();
+    let shop = shop::connect(&cx).await?;
+    let registry = Registry::new().with(kitchen.clone())?.with(shop.extension(&cx).await?)?;
+    page.show(server(&registry, shop.process_id().await).await?);
     page.show(flow(&kitchen, &registry).await?);
     drop(registry);
-    client.close().await;
+    shop.close().await;
     Ok(page.close())
 }
 
