@@ -53,5 +53,6 @@ async fn a_slow_shop_is_given_up_before_the_customer_gives_up() {
     desk(model.clone(), shop).unwrap().run("My money!".into(), &Context::new()).await.unwrap();
 
     assert_eq!(began.elapsed(), SHOP_TIMEOUT);
-    assert_eq!(model.requests()[1].last_text(), "timeout: timed out after 5 s");
+    let told = model.requests()[1].last_text();
+    assert!(told.contains("timed out after 5 s"), "{told}");
 }
