@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -287,8 +288,13 @@ impl Models {
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
             // The library would send the key on to whoever a redirect leads to.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
+            .redirect(reqwest::redirect::Policy::none());
+        // Without the feature `tls` another crate of the build may have turned on reqwest's, which then panics for want
+        // of a provider.
+        let http = std::panic::catch_unwind(AssertUnwindSafe(|| http.build())).map_err(|_| {
+            Error::invalid("no HTTP client: another crate in this build turns on TLS without a provider")
+                .with_hint("build llmspell-models with its feature `tls`")
+        })??;
         let client = Client::builder().with_reqwest(http).build();
         let client = client.map_err(|error| Error::invalid(format!("no HTTP client: {error}")))?;
         Ok(self.client.get_or_init(|| client).clone())

@@ -100,16 +100,15 @@ impl Registry {
     /// This registry with everything that `extension` brings.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](crate::Kind::Invalid) if the extension fails, or brings a name that is taken: the error
-    /// says who has it.
+    /// Of the kind that the extension fails with; [`Kind::Invalid`](crate::Kind::Invalid) if it brings a name that is
+    /// taken: the error says who has it.
     pub fn with(mut self, extension: impl Extension) -> Result<Self> {
         let name: Arc<str> = Arc::from(extension.name());
         self.owner = Some(name.clone());
         if let Err(cause) = extension.register(&mut self) {
-            let hint = cause.hint().map(str::to_owned);
-            let error = Error::invalid(format!("the extension `{name}` cannot be added: {}", cause.message()));
-            let error = error.with_causes(vec![cause]);
-            return Err(hint.into_iter().fold(error, Error::with_hint));
+            let error =
+                Error::new(cause.kind(), format!("the extension `{name}` cannot be added: {}", cause.message()));
+            return Err(cause.hint().map(str::to_owned).into_iter().fold(error, Error::with_hint));
         }
         self.owner = None;
         Ok(self)
