@@ -16,6 +16,10 @@ bench *groups:
 peers-bench *tasks:
     bash bench/peers/run {{tasks}}
 
+# 2,000 agents at once, and a turn with eight tool calls, beside rig and adk-rust: see bench/agents/README.md.
+agents-bench:
+    bash bench/agents/run
+
 # MCP's official servers, clients and conformance suite against ours: downloads 400 MB, writes tests/peers/mcp/RESULT.md.
 peers-mcp:
     bash tests/peers/mcp/run.sh
