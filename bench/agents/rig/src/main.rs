@@ -63,7 +63,8 @@ async fn tools(agent: Agent, runs: usize, way: &str) {
     let mut times = Vec::new();
     for _ in 0..runs {
         let begun = Instant::now();
-        let runner = agent.prompt(PROMPT);
+        // Without this it stops after one turn, before the answer.
+        let runner = agent.prompt(PROMPT).max_turns(4);
         let mut stream = match way {
             "concurrent" => runner.tool_concurrency(TOOL_CALLS).stream(),
             _ => runner.stream(),

@@ -55,6 +55,11 @@ fn main() -> io::Result<()> {
     drop(server);
     print_streams(&agents, &lines);
     print_tools(&lines);
+    for (lines, (task, peer, ..)) in lines.iter().zip(CONTENDERS) {
+        for why in lines.iter().filter_map(|line| line["broken"].as_str()) {
+            println!("\nA run of {peer} ({task}) is not in the tables: {why}");
+        }
+    }
     Ok(())
 }
 
