@@ -68,6 +68,7 @@ pub mod pattern;
 mod policy;
 #[cfg(feature = "process")]
 mod process;
+mod queue;
 mod rate;
 mod record;
 mod registry;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{self, Poll};
 
+use crate::queue::{Reader, Writer, queue};
 use futures_core::Stream;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::mpsc;
 
 use super::Context;
 use super::first::Pulse;
@@ -45,7 +45,7 @@ pub enum ChunkData {
 
 /// The receiving end of partial output; a `Stream` of [`Chunk`]s. Made by [`Context::with_chunks`].
 #[derive(Debug)]
-pub struct Chunks(mpsc::Receiver<Chunk>);
+pub struct Chunks(Reader<Chunk>);
 
 impl Chunks {
     /// The next chunk; `None` once every context that could show one is gone, the one it was made with
@@ -68,7 +68,7 @@ impl Stream for Chunks {
     }
 }
 
-pub(crate) type ChunkSender = mpsc::Sender<Chunk>;
+pub(crate) type ChunkSender = Writer<Chunk>;
 
 /// Somebody who looks at chunks on their way to the reader, and holds nothing up.
 pub(crate) trait Onlooker: Send + Sync {
@@ -141,7 +141,7 @@ impl Context {
     /// # Panics
     /// If `capacity` is 0.
     pub fn with_chunks(&self, capacity: usize) -> (Context, Chunks) {
-        let (sender, receiver) = mpsc::channel(capacity);
+        let (sender, receiver) = queue(capacity);
         (self.child(Facet::Chunks(sender)), Chunks(receiver))
     }
 

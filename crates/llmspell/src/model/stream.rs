@@ -4,8 +4,8 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{self, Poll};
 
+use crate::queue::{Reader, Writer, queue};
 use futures_core::Stream;
-use tokio::sync::mpsc;
 
 use super::event::ModelEvent;
 use crate::error::{Error, Kind, Result};
@@ -39,7 +39,7 @@ impl ModelStream {
         F: FnOnce(Events) -> Fut,
         Fut: Future<Output = Result<()>> + Send + 'static,
     {
-        let (sender, events) = mpsc::channel(1);
+        let (sender, events) = queue(1);
         let work = producer(Events(sender));
         ModelStream::new(Produced { work: Some(Box::pin(work)), failure: None, events })
     }
@@ -71,7 +71,7 @@ impl fmt::Debug for ModelStream {
 
 /// Where the producer of a [`ModelStream`] sends its events.
 #[derive(Clone, Debug)]
-pub struct Events(mpsc::Sender<ModelEvent>);
+pub struct Events(Writer<ModelEvent>);
 
 impl Events {
     /// Sends one event, and waits while the reader is behind.
@@ -86,7 +86,7 @@ impl Events {
 struct Produced {
     work: Option<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
     failure: Option<Error>,
-    events: mpsc::Receiver<ModelEvent>,
+    events: Reader<ModelEvent>,
 }
 
 impl Stream for Produced {
