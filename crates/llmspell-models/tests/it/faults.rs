@@ -112,8 +112,8 @@ async fn a_cut_connection_is_no_end() {
 
 #[tokio::test]
 async fn an_empty_reason_is_none() {
-    let empty =
-        Answer::events().data(json!({ "choices": [{ "index": 0, "delta": { "content": "Hi" }, "finish_reason": "" }] }));
+    let empty = Answer::events()
+        .data(json!({ "choices": [{ "index": 0, "delta": { "content": "Hi" }, "finish_reason": "" }] }));
     // With the mark that ends all streams, and with a connection that is closed in its place.
     let server = server([empty.clone().done(), empty]).await;
     for _ in 0..2 {
