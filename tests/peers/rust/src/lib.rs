@@ -4,5 +4,5 @@ mod look;
 mod rows;
 pub mod tasks;
 
-pub use look::{idle, json, when_idle};
+pub use look::{idle, last_work, when_idle};
 pub use rows::{Rows, ensure};

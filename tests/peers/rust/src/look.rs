@@ -8,10 +8,7 @@ use llmspell::{Error, Result};
 use serde_json::Value;
 
 /// What a server says at this address.
-///
-/// # Errors
-/// It says nothing, or not in JSON.
-pub async fn json(url: &str) -> Result<Value> {
+async fn json(url: &str) -> Result<Value> {
     Ok(serde_json::from_str(&reqwest::get(url).await?.error_for_status()?.text().await?)?)
 }
 
@@ -23,6 +20,15 @@ pub async fn idle(url: &str) -> Result<bool> {
     let slots = json(&format!("{url}/slots")).await?;
     let slots = slots.as_array().ok_or_else(|| Error::failed("/slots is no list"))?;
     Ok(slots.iter().all(|slot| slot["is_processing"] == false))
+}
+
+/// The last piece of work of each slot, by its number.
+///
+/// # Errors
+/// It does not say.
+pub async fn last_work(url: &str) -> Result<Vec<Option<i64>>> {
+    let slots = json(&format!("{url}/slots")).await?;
+    Ok(slots.as_array().into_iter().flatten().map(|slot| slot["id_task"].as_i64()).collect())
 }
 
 /// How long it takes until all slots are idle.

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use llmspell::model::{Finish, Model, Options, Reply, Request};
 use llmspell::{Context, Error, Outcome, Result, ServedBy, Step, race};
-use model_peers::{ensure, idle, when_idle};
+use model_peers::{ensure, idle, last_work, when_idle};
 
 use super::{SOON, model};
 
@@ -15,11 +15,12 @@ const ROUNDS: usize = 4;
 /// In every round, the loser's server is idle soon after the winner's first token, while the winner goes on.
 pub(crate) async fn the_first_token_decides(urls: [&str; 2]) -> Result<String> {
     let mut wins = [0; 2];
-    let (mut slowest, mut went_on, mut seen_working) = (Duration::ZERO, 0, 0);
+    let (mut slowest, mut went_on, mut begun) = (Duration::ZERO, 0, 0);
     for round in 0..ROUNDS {
         for url in urls {
             when_idle(url, SOON).await?;
         }
+        let before = [last_work(urls[0]).await?, last_work(urls[1]).await?];
         let contenders = (model(urls[0])?.step().named("one"), model(urls[1])?.step().named("two"));
         // Observed, to be told who won; with words of its own, or the second round finds the prompt in a cache.
         let fastest = race(contenders).first_output().named("race").observed();
@@ -31,17 +32,7 @@ pub(crate) async fn the_first_token_decides(urls: [&str; 2]) -> Result<String> {
             fastest.run(request, &cx).await
         };
         let watch = async {
-            let mut worked = [false; 2];
-            let first = loop {
-                tokio::select! {
-                    chunk = chunks.next() => break chunk,
-                    () = tokio::time::sleep(Duration::from_millis(20)) => {
-                        for (worked, url) in worked.iter_mut().zip(urls) {
-                            *worked |= !idle(url).await?;
-                        }
-                    }
-                }
-            };
+            let first = chunks.next().await;
             let decided = Instant::now();
             let first = first.ok_or_else(|| Error::failed("nobody said anything"))?;
             let winner = usize::from(first.path.to_string().contains("two"));
@@ -49,10 +40,11 @@ pub(crate) async fn the_first_token_decides(urls: [&str; 2]) -> Result<String> {
             let freed = decided.elapsed();
             let goes_on = !idle(urls[winner]).await?;
             while chunks.next().await.is_some() {}
-            Ok::<_, Error>((winner, freed, goes_on, worked[1 - winner]))
+            let had_begun = last_work(urls[1 - winner]).await? != before[1 - winner];
+            Ok::<_, Error>((winner, freed, goes_on, had_begun))
         };
         let (outcome, watched) = tokio::join!(run, watch);
-        let (winner, freed, goes_on, worked) = watched?;
+        let (winner, freed, goes_on, had_begun) = watched?;
         let outcome: Outcome<Reply> = outcome?;
         ensure(won(&outcome) == Some(winner), || format!("{winner} spoke first, but {:?} won", won(&outcome)))?;
         let reply = outcome.result?;
@@ -60,13 +52,13 @@ pub(crate) async fn the_first_token_decides(urls: [&str; 2]) -> Result<String> {
         wins[winner] += 1;
         slowest = slowest.max(freed);
         went_on += usize::from(goes_on);
-        seen_working += usize::from(worked);
+        begun += usize::from(had_begun);
     }
-    ensure(seen_working > 0, || "no loser was ever seen at work: nothing was cancelled".into())?;
+    ensure(begun > 0, || "no loser had ever begun: nothing was cancelled".into())?;
     ensure(went_on > 0, || "no winner was seen to go on".into())?;
     Ok(format!(
-        "{ROUNDS} rounds, won {} to {}; the loser was seen at work in {seen_working}, and idle at most {} ms after the \
-         winner's first token, in {went_on} while the winner went on",
+        "{ROUNDS} rounds, won {} to {}; the loser had begun in {begun}, and was idle at most {} ms after the winner's \
+         first token, in {went_on} while the winner went on",
         wins[0],
         wins[1],
         slowest.as_millis()
