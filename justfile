@@ -20,6 +20,10 @@ peers-bench *tasks:
 agents-bench:
     bash bench/agents/run
 
+# Servers of others: a mock with faults, a real small model, MCP; or those that are named. Downloads 550 MB, takes 20 min.
+peers *which:
+    bash tests/peers/run.sh {{which}}
+
 # MCP's official servers, clients and conformance suite against ours: downloads 400 MB, writes tests/peers/mcp/RESULT.md.
 peers-mcp:
     bash tests/peers/mcp/run.sh

@@ -156,6 +156,8 @@ impl Listener {
             StopReason::ToolCall(_) => Finish::ToolCalls,
             StopReason::MaxTokens(_) => Finish::Length,
             StopReason::ContentFilter(_) => Finish::ContentFilter,
+            // Some have it in every piece, and fill it in in the last.
+            StopReason::Other(reason) if reason.trim().is_empty() => return None,
             // As some servers in Gemini's manner shout it.
             StopReason::Other(reason) if reason == "FUNCTION_CALL" => Finish::ToolCalls,
             StopReason::Other(reason) => Finish::Other(reason),

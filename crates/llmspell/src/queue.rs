@@ -1,103 +1,93 @@
 //! A short queue between a reader and those who write to it, which takes memory for what is in it and for nothing else.
 //!
 //! tokio's channel takes room for 32 items as soon as the first one is sent. Every agent that is watched has two such
-//! queues, mostly empty, and there may be thousands of them.
+//! queues, mostly empty, and there may be thousands of them. As in that channel, a fair semaphore says whose turn it is.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{self, Poll, Waker, ready};
 
+use tokio::sync::Semaphore;
 use tokio::task::coop::poll_proceed;
 
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, lock};
 
 /// A queue in which at most `capacity` items wait.
 pub(crate) fn queue<T>(capacity: usize) -> (Writer<T>, Reader<T>) {
     assert!(capacity > 0, "a queue without room passes nothing on: give it room for one item at least");
-    let state =
-        State { items: VecDeque::new(), capacity, writers: 1, reader: None, waiting: Vec::new(), is_read: true };
-    let shared = Arc::new(Mutex::new(state));
+    let state = Mutex::new(State { items: VecDeque::new(), writers: 1, reader: None });
+    let shared = Arc::new(Shared { room: Semaphore::new(capacity), state });
     (Writer(shared.clone()), Reader(shared))
+}
+
+#[derive(Debug)]
+struct Shared<T> {
+    /// A permit for each item that still fits in; closed once nobody reads any more.
+    room: Semaphore,
+    state: Mutex<State<T>>,
 }
 
 #[derive(Debug)]
 struct State<T> {
     items: VecDeque<T>,
-    capacity: usize,
     writers: usize,
     reader: Option<Waker>,
-    /// Those who wait for room. All of them are woken at once: one who is woken alone may have given up.
-    waiting: Vec<Waker>,
-    is_read: bool,
-}
-
-fn lock<T>(shared: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Where items go in; clones write to the same queue.
 #[derive(Debug)]
-pub(crate) struct Writer<T>(Arc<Mutex<State<T>>>);
+pub(crate) struct Writer<T>(Arc<Shared<T>>);
 
 impl<T> Writer<T> {
     /// Waits for room; gives the item back if nobody reads any more.
     pub(crate) async fn send(&self, item: T) -> Result<(), T> {
-        let mut item = Some(item);
-        poll_fn(|task| {
-            let turn = ready!(poll_proceed(task));
-            let mut state = lock(&self.0);
-            if !state.is_read {
-                turn.made_progress();
-                return Poll::Ready(item.take().map_or(Ok(()), Err));
-            }
-            if state.items.len() >= state.capacity {
-                if !state.waiting.iter().any(|known| known.will_wake(task.waker())) {
-                    state.waiting.push(task.waker().clone());
-                }
-                return Poll::Pending;
-            }
-            turn.made_progress();
-            state.items.extend(item.take());
-            let reader = state.reader.take();
-            drop(state);
-            reader.into_iter().for_each(Waker::wake);
-            Poll::Ready(Ok(()))
-        })
-        .await
+        let Ok(room) = self.0.room.acquire().await else { return Err(item) };
+        // The reader gives it back, with the item.
+        room.forget();
+        let mut state = lock(&self.0.state);
+        state.items.push_back(item);
+        let reader = state.reader.take();
+        drop(state);
+        reader.into_iter().for_each(Waker::wake);
+        Ok(())
     }
 }
 
 impl<T> Clone for Writer<T> {
     fn clone(&self) -> Self {
-        lock(&self.0).writers += 1;
+        lock(&self.0.state).writers += 1;
         Writer(self.0.clone())
     }
 }
 
 impl<T> Drop for Writer<T> {
     fn drop(&mut self) {
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.0.state);
         state.writers -= 1;
-        if state.writers == 0 {
-            let reader = state.reader.take();
-            drop(state);
-            reader.into_iter().for_each(Waker::wake);
-        }
+        let reader = if state.writers == 0 { state.reader.take() } else { None };
+        drop(state);
+        reader.into_iter().for_each(Waker::wake);
     }
 }
 
 /// Where items come out, in the order in which they went in.
 #[derive(Debug)]
-pub(crate) struct Reader<T>(Arc<Mutex<State<T>>>);
+pub(crate) struct Reader<T>(Arc<Shared<T>>);
 
 impl<T> Reader<T> {
-    /// The next item; `None` once all writers are gone and everything has been read.
+    /// Nothing more is let in; what is there can still be read.
+    pub(crate) fn close(&mut self) {
+        self.0.room.close();
+    }
+
+    /// The next item; `None` once everything has been read, and all writers are gone or the queue is
+    /// [closed](Reader::close).
     pub(crate) fn poll_recv(&mut self, task: &mut task::Context<'_>) -> Poll<Option<T>> {
         let turn = ready!(poll_proceed(task));
-        let mut state = lock(&self.0);
+        let mut state = lock(&self.0.state);
         let Some(item) = state.items.pop_front() else {
-            if state.writers == 0 {
+            if state.writers == 0 || self.0.room.is_closed() {
                 turn.made_progress();
                 return Poll::Ready(None);
             }
@@ -105,9 +95,8 @@ impl<T> Reader<T> {
             return Poll::Pending;
         };
         turn.made_progress();
-        let waiting = std::mem::take(&mut state.waiting);
         drop(state);
-        waiting.into_iter().for_each(Waker::wake);
+        self.0.room.add_permits(1);
         Poll::Ready(Some(item))
     }
 
@@ -118,12 +107,10 @@ impl<T> Reader<T> {
 
 impl<T> Drop for Reader<T> {
     fn drop(&mut self) {
-        let mut state = lock(&self.0);
-        state.is_read = false;
-        let (items, waiting) = (std::mem::take(&mut state.items), std::mem::take(&mut state.waiting));
-        drop(state);
+        self.close();
+        // A writer that has room already may still put its item in: it goes with the last writer.
+        let items = std::mem::take(&mut lock(&self.0.state).items);
         drop(items);
-        waiting.into_iter().for_each(Waker::wake);
     }
 }
 

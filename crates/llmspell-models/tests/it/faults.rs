@@ -111,6 +111,18 @@ async fn a_cut_connection_is_no_end() {
 }
 
 #[tokio::test]
+async fn an_empty_reason_is_none() {
+    let empty = Answer::events()
+        .data(json!({ "choices": [{ "index": 0, "delta": { "content": "Hi" }, "finish_reason": "" }] }));
+    // With the mark that ends all streams, and with a connection that is closed in its place.
+    let server = server([empty.clone().done(), empty]).await;
+    for _ in 0..2 {
+        let (error, cause) = failure(model(&server, Wire::OpenAi)).await;
+        assert_eq!(cause.class, ModelErrorClass::Truncated, "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_end_without_a_reason_is_a_truncation_and_names_the_request() {
     let server = server([Answer::events().data(piece("Hi")).done()]).await;
     let (error, cause) = failure(model(&server, Wire::OpenAi)).await;

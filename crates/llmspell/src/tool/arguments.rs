@@ -1,5 +1,7 @@
 //! Arguments of tools, and what JSON they are made of.
 
+#[cfg(feature = "schema")]
+use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -39,7 +41,10 @@ pub trait Arguments: DeserializeOwned + Send + 'static {
 #[cfg(feature = "schema")]
 impl<T: DeserializeOwned + schemars::JsonSchema + Send + 'static> Arguments for T {
     fn schema() -> Value {
-        let mut schema = schemars::schema_for!(T);
+        // Types within types in their place, and not in `$defs`: servers that make a grammar of the schema do not all
+        // look there, and then let anything pass. Only types that contain themselves are still referred to.
+        let settings = SchemaSettings::default().with(|settings| settings.inline_subschemas = true);
+        let mut schema = settings.into_generator().into_root_schema_for::<T>();
         // Models are told the tool's name and description already; the Rust name of the type is noise.
         schema.remove("$schema");
         schema.remove("title");

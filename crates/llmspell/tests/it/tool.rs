@@ -53,6 +53,36 @@ fn the_schema_comes_from_the_type() {
     );
 }
 
+#[test]
+fn types_within_types_stand_in_their_place() {
+    #[derive(Deserialize, JsonSchema)]
+    #[schemars(crate = "llmspell::schemars")]
+    #[serde(rename_all = "snake_case")]
+    enum Operation {
+        Add,
+        Multiply,
+    }
+    #[derive(Deserialize, JsonSchema)]
+    #[schemars(crate = "llmspell::schemars")]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    struct Sum {
+        operation: Operation,
+        terms: Vec<Term>,
+    }
+    #[derive(Deserialize, JsonSchema)]
+    #[schemars(crate = "llmspell::schemars")]
+    #[expect(dead_code, reason = "only its schema is looked at")]
+    struct Term {
+        of: Option<Box<Term>>,
+    }
+    let tool = Tool::new("sum", "Computes.", |_: Sum, _| async move { Ok(0) });
+    let schema = &tool.spec().parameters;
+    let operation = json!({ "type": "string", "enum": ["add", "multiply"] });
+    assert_eq!(schema["properties"]["operation"], operation, "{schema}");
+    // What contains itself has no end.
+    assert!(schema["$defs"]["Term"].is_object(), "{schema}");
+}
+
 #[tokio::test]
 async fn an_erased_tool_takes_and_gives_json() {
     let tool = search().erase();

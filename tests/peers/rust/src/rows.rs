@@ -1,0 +1,57 @@
+//! What was tried, and what came of it: a line each, for `run.sh` to make a table of.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use llmspell::{Error, Result};
+
+/// Nothing takes longer, whatever the machine does besides; what does hangs.
+const LONGEST: Duration = Duration::from_secs(1200);
+
+/// Tries one thing after another, and says what came of each.
+#[derive(Debug)]
+pub struct Rows {
+    peer: &'static str,
+    failed: usize,
+}
+
+impl Rows {
+    /// Rows about this peer.
+    pub fn about(peer: &'static str) -> Self {
+        Rows { peer, failed: 0 }
+    }
+
+    /// Tries it, and prints `peer, what, ok or FAILED, what was found` with tabs between.
+    pub async fn check(&mut self, what: &str, trial: impl Future<Output = Result<String>>) {
+        let begun = Instant::now();
+        let result = match tokio::time::timeout(LONGEST, trial).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::failed("it hangs")),
+        };
+        let (verdict, found) = match result {
+            Ok(found) => ("ok", found),
+            Err(error) => {
+                self.failed += 1;
+                ("FAILED", format!("{error:#}"))
+            }
+        };
+        let found = found.replace(['\t', '\n'], " ");
+        println!("{}\t{what}\t{verdict}\t{found}", self.peer);
+        eprintln!("{verdict:>6} {what} ({:.1} s): {found}", begun.elapsed().as_secs_f64());
+    }
+
+    /// What the program ends with.
+    pub fn exit(self) -> ExitCode {
+        if self.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+/// Fails with `complaint` unless it holds.
+///
+/// # Errors
+/// The complaint.
+pub fn ensure(holds: bool, complaint: impl FnOnce() -> String) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::failed(complaint())) }
+}
