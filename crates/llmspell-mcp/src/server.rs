@@ -4,6 +4,7 @@ mod admission;
 mod handler;
 mod http;
 mod paced;
+mod punctual;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

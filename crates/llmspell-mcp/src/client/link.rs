@@ -178,14 +178,18 @@ impl Link {
             }
             sleep(wait).await;
         }
-        let deadline = Instant::now() + self.rules.connect_timeout;
-        let deadline = cx.deadline().map_or(deadline, |known| known.min(deadline));
-        let result = timeout_at(deadline, Box::pin(self.open())).await.unwrap_or_else(|_| {
-            Err(Error::new(
-                Kind::Timeout,
-                format!("the MCP server `{}` did not answer the handshake in time", self.shown),
-            ))
-        });
+        let longest = Instant::now() + self.rules.connect_timeout;
+        let deadline = cx.deadline().map_or(longest, |known| known.min(longest));
+        let late = || {
+            let message = format!("the MCP server `{}` did not answer the handshake in time", self.shown);
+            Error::new(Kind::Timeout, message)
+        };
+        let result = match timeout_at(deadline, Box::pin(self.open())).await {
+            Ok(result) => result,
+            // One caller was in a hurry. That says nothing of the server, and nothing to those who have more time.
+            Err(_) if deadline < longest => return Err(late()),
+            Err(_) => Err(late()),
+        };
         self.attempts.fetch_add(1, Ordering::AcqRel);
         match result {
             Ok(connection) => {

@@ -20,6 +20,7 @@ use rmcp::service::{Peer, RequestContext, RoleServer};
 use rmcp::{ErrorData, ServerHandler};
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::admission::Admission;
 use crate::chunk::{CHUNK, OVERLOADED};
@@ -103,7 +104,8 @@ async fn call(
     let (cx, chunks) = cx.with_chunks(CHUNKS);
     let work = contained(async move { tool.run(arguments, &cx).await });
     let mut work = pin!(work);
-    let mut tell = pin!(tell(token, peer, chunks));
+    let over = CancellationToken::new();
+    let mut tell = pin!(tell(token, peer, chunks, over.clone()));
     let mut result = None;
     let mut told = false;
     poll_fn(|task| {
@@ -111,6 +113,7 @@ async fn call(
             && let Poll::Ready(done) = work.as_mut().poll(task)
         {
             result = Some(done);
+            over.cancel();
         }
         if !told {
             told = tell.as_mut().poll(task).is_ready();
@@ -121,10 +124,20 @@ async fn call(
     .await
 }
 
-/// Tells the client of chunks until no more can come, or the client is gone.
-async fn tell(token: ProgressToken, peer: Peer<RoleServer>, mut chunks: Chunks) {
+/// Tells the client of chunks until no more can come, or the tool has ended: whoever keeps its context, such as work
+/// that outlives it, keeps nobody waiting for the answer.
+async fn tell(token: ProgressToken, peer: Peer<RoleServer>, mut chunks: Chunks, over: CancellationToken) {
     let mut last = f64::NEG_INFINITY;
-    while let Some(chunk) = chunks.next().await {
+    loop {
+        let chunk = tokio::select! {
+            biased;
+            chunk = chunks.next() => chunk,
+            () = over.cancelled(), if !chunks.is_closed() => {
+                chunks.close();
+                continue;
+            }
+        };
+        let Some(chunk) = chunk else { return };
         let ChunkData::Output(value) = chunk.data else { continue };
         let object = value.as_object();
         let number = |key: &str| object.and_then(|object| object.get(key)?.as_f64());
@@ -163,7 +176,10 @@ fn panicked(payload: &(dyn Any + Send)) -> Error {
 /// an error of the protocol.
 fn answer(result: Result<Value>) -> Result<CallToolResponse, ErrorData> {
     let error = match result {
-        Ok(value) => return Ok(success(value).into()),
+        Ok(value) => {
+            let result = success(value);
+            return Ok(if is_too_long(&result) { too_long() } else { result }.into());
+        }
         Err(error) => error,
     };
     if error.kind() == Kind::Overloaded {
@@ -175,6 +191,36 @@ fn answer(result: Result<Value>) -> Result<CallToolResponse, ErrorData> {
         None => error.to_string(),
     };
     Ok(CallToolResult::error(vec![ContentBlock::text(text)]).into())
+}
+
+/// The longest line of stdio and the largest event of HTTP that rmcp, and with it our client, takes. Over stdio it
+/// leaves out what is longer without a word, and the call would be waited for in vain.
+const LONGEST: usize = 16 << 20;
+
+/// What goes around an answer on its way.
+const ENVELOPE: usize = 4096;
+
+fn too_long() -> CallToolResult {
+    let text = "the answer is longer than the 16 MiB that clients of MCP take\nhint: ask for less of it";
+    CallToolResult::error(vec![ContentBlock::text(text)])
+}
+
+fn is_too_long(result: &CallToolResult) -> bool {
+    serde_json::to_writer(Room(LONGEST - ENVELOPE), result).is_err()
+}
+
+/// Takes so many bytes, and remembers none of them.
+struct Room(usize);
+
+impl std::io::Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::FileTooLarge)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Objects are structured content, and text as well for clients that know no other; strings are text as they are.

@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Server;
 use super::handler::{Handler, Shared};
+use super::punctual::Punctual;
 
 /// Connections at once; more wait to be accepted.
 const CONNECTIONS: usize = 512;
@@ -45,6 +46,9 @@ const RESUME: Duration = Duration::from_millis(500);
 
 /// How long the head of a request may take to arrive.
 const HEAD: Duration = Duration::from_secs(10);
+
+/// How long its body may take: 4 MiB, the most that is read, over a slow line.
+const BODY: Duration = Duration::from_secs(30);
 
 /// Where and for whom a server listens; made by [`Server::http`].
 #[derive(Clone)]
@@ -240,6 +244,7 @@ impl Door {
         if request.uri().path() != "/mcp" {
             return Ok(plain(StatusCode::NOT_FOUND, "MCP is spoken at /mcp"));
         }
+        let request = request.map(|body| Punctual::new(body, BODY));
         TowerToHyperService::new(self.service.clone()).call(request).await
     }
 }

@@ -6,5 +6,6 @@ mod client;
 mod guards;
 mod http;
 mod peer;
+mod seams;
 mod serve;
 mod server;

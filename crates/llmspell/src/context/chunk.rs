@@ -54,9 +54,15 @@ impl Chunks {
         self.0.recv().await
     }
 
-    /// Takes no more chunks. Those that wait can still be read, and then they have ended.
-    pub(crate) fn close(&mut self) {
+    /// Takes no more chunks. Those that wait can still be read, and then they have ended. For readers who know that
+    /// the work is over while something that outlives it may still hold its context.
+    pub fn close(&mut self) {
         self.0.close();
+    }
+
+    /// Whether no more chunks can come.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
     }
 }
 

@@ -1,0 +1,112 @@
+//! Client and server with what programs put around them: deadlines of several callers, work that outlives its call,
+//! answers of any size.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use llmspell::tool::ErasedTool;
+use llmspell::{Context, Kind, Step, step};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use crate::peer::{Tools, connected, eventually, in_time, is_alive};
+use crate::serve;
+use llmspell_mcp::{Client, Server};
+
+/// A server of ours in this process. It ends with the set.
+async fn serving(tools: impl IntoIterator<Item = ErasedTool>) -> (JoinSet<()>, Client, Tools) {
+    let listening = Server::new("own", "1").tools(tools).http("127.0.0.1:0").bind().await.unwrap();
+    let url = listening.url();
+    let mut server = JoinSet::new();
+    server.spawn(async move { listening.serve(std::future::pending()).await.unwrap() });
+    let (client, tools) = connected(Client::http(&url)).await;
+    (server, client, tools)
+}
+
+fn described(name: &str, step: impl Step<In = Value, Out = Value>) -> ErasedTool {
+    ErasedTool::described(name, "", json!({ "type": "object" }), step)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_who_is_in_a_hurry_spoils_nothing_for_those_who_wait() {
+    in_time(async {
+        let folder = tempfile::tempdir().unwrap();
+        let begins_slowly_but_once = r#"[ -e "$MARK" ] && sleep 1; touch "$MARK"; exec "$0" "$@""#;
+        let connect = Client::stdio("sh")
+            .args(["-c", begins_slowly_but_once])
+            .arg(serve::program())
+            .args(serve::arguments())
+            .env(serve::SERVE, "stdio")
+            .env("MARK", folder.path().join("mark"));
+        let (client, tools) = connected(connect).await;
+        let process = client.process_id().await.unwrap();
+        assert!(std::process::Command::new("kill").args(["-9", &process.to_string()]).status().unwrap().success());
+        eventually("the end of the server", || !is_alive(process)).await;
+        while client.process_id().await.is_some() {
+            sleep(Duration::from_millis(5)).await;
+        }
+        let (hasty, patient) = (tools.get("echo"), tools.get("echo"));
+        let hasty = tokio::spawn(async move {
+            let cx = Context::new().with_deadline(Instant::now() + Duration::from_millis(300));
+            hasty.run(json!({ "text": "quick" }), &cx).await
+        });
+        // It comes second, and waits for what comes of the attempt of the first.
+        sleep(Duration::from_millis(50)).await;
+        let said = patient.run(json!({ "text": "well" }), &Context::new()).await;
+        assert_eq!(hasty.await.unwrap().unwrap_err().kind(), Kind::Timeout);
+        assert_eq!(said.unwrap(), "well");
+        client.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_keeps_the_context_of_a_call_does_not_keep_its_answer() {
+    in_time(async {
+        let kept = Arc::new(Mutex::new(Vec::new()));
+        let keep = step(move |_: Value, cx: Context| {
+            let kept = kept.clone();
+            async move {
+                for number in 0..40 {
+                    cx.emit(number).await?;
+                }
+                kept.lock().unwrap().push(cx);
+                Ok(json!("done"))
+            }
+        });
+        let (_server, client, tools) = serving([described("keep", keep)]).await;
+        let (cx, mut chunks) = Context::new().with_chunks(64);
+        let call = tools.get("keep").timeout(Duration::from_secs(30));
+        let call = tokio::spawn(async move { call.run(json!({}), &cx).await });
+        let mut last = None;
+        while let Some(chunk) = chunks.next().await {
+            last = Some(chunk);
+        }
+        assert_eq!(call.await.unwrap().unwrap(), "done");
+        assert!(
+            last.is_some_and(|last| format!("{:?}", last.data).contains("39")),
+            "what was shown is told all the same"
+        );
+        client.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_no_client_takes_is_an_error_that_says_so() {
+    in_time(async {
+        let repeat = step(|arguments: Value, _| async move {
+            let times = arguments["times"].as_u64().unwrap_or_default() as usize;
+            Ok(Value::String("\"".repeat(times)))
+        });
+        let (_server, client, tools) = serving([described("repeat", repeat)]).await;
+        // It is the size on its way that counts: each of these takes two bytes.
+        let error = tools.call("repeat", json!({ "times": 9 << 20 })).await.unwrap_err();
+        assert!(error.message().contains("16 MiB"), "{error:?}");
+        let fits = tools.call("repeat", json!({ "times": 7 << 20 })).await.unwrap();
+        assert_eq!(fits.as_str().map(str::len), Some(7 << 20));
+        client.close().await;
+    })
+    .await;
+}
