@@ -164,6 +164,38 @@ impl Flow {
         Diagnostics::none_of(self.refused.clone())
     }
 
+    /// The flow as a tool that takes a record and gives its output: for agents, for other flows, and for clients of an
+    /// MCP server.
+    ///
+    /// Its arguments are what the flow declares under `inputs`; what it may do is what the most powerful of its tools
+    /// may.
+    ///
+    /// ```
+    /// use llmspell_flow::{Flow, Permissions, Source, Toolbox};
+    ///
+    /// let text = "
+    /// flow: greet
+    /// description: Greets somebody.
+    /// inputs:
+    ///   name: { type: string }
+    /// steps:
+    ///   - id: greeting
+    ///     tool: text
+    ///     with: { value: \"Hello, ${{ inputs.name }}!\" }
+    /// ";
+    /// let flow = Flow::parse(&Source::new("greet.yaml", text), &Toolbox::built_in(&Permissions::none()))?;
+    /// let greet = flow.into_tool();
+    /// assert_eq!(greet.spec().parameters["properties"]["name"]["type"], "string");
+    /// # Ok::<(), llmspell_flow::Diagnostics>(())
+    /// ```
+    pub fn into_tool(self) -> ErasedTool {
+        let name = self.name.clone();
+        let description = self.description.clone().unwrap_or_else(|| format!("Runs the flow `{name}`."));
+        let security = self.stages.iter().map(|stage| stage.tool.spec().security).max().unwrap_or_default();
+        let parameters = self.inputs.schema();
+        ErasedTool::described(&name, &description, parameters, self.into_step()).security(security)
+    }
+
     /// The flow as a step from a record, a JSON object, to its output.
     ///
     /// It is a [pipeline](llmspell::pattern::pipeline): streamed, records overlap across its steps, each step has its

@@ -1,7 +1,7 @@
 //! The fields that a flow asks of its records.
 
 use llmspell::{Error, Result};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::diagnostic::{Diagnostic, Source};
 use crate::entries::{Entries, Entry};
@@ -47,6 +47,25 @@ impl Inputs {
         Some(self.0.as_ref()?.iter().map(|input| input.name.as_str()).collect())
     }
 
+    /// The JSON Schema of a record: any object, if no fields are declared.
+    pub(crate) fn schema(&self) -> Value {
+        let mut schema = json!({ "type": "object" });
+        let Some(inputs) = &self.0 else { return schema };
+        let property = |input: &Input| {
+            let mut property = Map::new();
+            if let Some(kind) = input.kind {
+                property.insert("type".to_owned(), kind.as_str().into());
+            }
+            if !input.default.is_null() {
+                property.insert("default".to_owned(), input.default.clone());
+            }
+            (input.name.clone(), Value::Object(property))
+        };
+        schema["properties"] = inputs.iter().map(property).collect::<Map<_, _>>().into();
+        schema["required"] = inputs.iter().filter(|input| input.required).map(|input| input.name.as_str()).collect();
+        schema
+    }
+
     /// Checks a record and fills in what it may leave out: the default, or null. Other fields stay.
     pub(crate) fn accept(&self, mut record: Map<String, Value>) -> Result<Map<String, Value>> {
         for input in self.0.iter().flatten() {
@@ -86,6 +105,17 @@ impl InputType {
             InputType::Boolean => value.is_boolean(),
             InputType::Array => value.is_array(),
             InputType::Object => value.is_object(),
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            InputType::String => "string",
+            InputType::Number => "number",
+            InputType::Integer => "integer",
+            InputType::Boolean => "boolean",
+            InputType::Array => "array",
+            InputType::Object => "object",
         }
     }
 

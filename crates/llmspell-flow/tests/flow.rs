@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use llmspell::{Context, Kind, Outcome, Step};
+use llmspell::model::ScriptedModel;
+use llmspell::tool::Security;
+use llmspell::{Agent, Context, Error, Kind, Message, Outcome, Step};
 use llmspell_flow::{Flow, Permissions, Source, Toolbox};
 use serde_json::{Value, json};
 
@@ -160,4 +162,48 @@ fn a_step_whose_output_goes_nowhere_is_warned_about() {
     assert!(!shown.contains("`b`") && !shown.contains("`c`"), "{shown}");
     assert_eq!(warnings(&format!("{steps}output: ${{{{ steps }}}}\n")), "");
     assert!(warnings(&format!("{steps}output: ${{{{ steps.a }}}}\n")).contains("`c`"));
+}
+
+#[tokio::test]
+async fn a_flow_is_a_tool_of_an_agent() -> llmspell::Result<()> {
+    let text = "
+flow: shout
+description: Says it louder.
+inputs:
+  what: { type: string }
+  times: { type: integer, default: 1 }
+steps:
+  - id: louder
+    tool: text
+    with: { value: \"${{ inputs.what }}!\", case: upper }
+output: { said: \"${{ steps.louder }}\", times: \"${{ inputs.times }}\" }
+";
+    let toolbox = Toolbox::built_in(&Permissions::none());
+    let flow =
+        Flow::parse(&Source::new("shout.yaml", text), &toolbox).map_err(|wrong| Error::invalid(wrong.to_string()))?;
+    let shout = flow.into_tool();
+    assert_eq!(
+        shout.spec().parameters,
+        json!({
+            "type": "object",
+            "properties": { "what": { "type": "string" }, "times": { "type": "integer", "default": 1 } },
+            "required": ["what"],
+        })
+    );
+    assert_eq!((shout.spec().description.as_str(), shout.spec().security), ("Says it louder.", Security::Safe));
+
+    let model = ScriptedModel::new("test")
+        .calls("shout", json!({ "what": "hello" }))
+        .calls("shout", json!({ "what": 5 }))
+        .says("Done.");
+    let agent = Agent::builder(model).tools([shout]).build()?;
+    let reply = agent.run("Say hello.".into(), &Context::new()).await?;
+    let answers = reply.conversation.messages().iter().filter_map(|message| match message {
+        Message::Tool(answer) => Some((answer.text.as_str(), answer.is_error)),
+        _ => None,
+    });
+    let answers: Vec<_> = answers.collect();
+    assert_eq!(answers[0], (r#"{"said":"HELLO!","times":1}"#, false));
+    assert!(answers[1].1 && answers[1].0.contains("`what` is not a string"), "{:?}", answers[1]);
+    Ok(())
 }

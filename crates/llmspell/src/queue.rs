@@ -81,6 +81,11 @@ impl<T> Reader<T> {
         self.0.room.close();
     }
 
+    /// Whether nothing more will come in: it is closed, or all writers are gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.room.is_closed() || lock(&self.0.state).writers == 0
+    }
+
     /// The next item; `None` once everything has been read, and all writers are gone or the queue is
     /// [closed](Reader::close).
     pub(crate) fn poll_recv(&mut self, task: &mut task::Context<'_>) -> Poll<Option<T>> {
