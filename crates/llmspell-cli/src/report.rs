@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use llmspell::{Error, Report, StageReport, StepReport};
-use llmspell_flow::{Ending, Summary};
+use llmspell_flow::{Ending, NotAdmitted, Summary};
 
 use crate::meter::per_second;
 use crate::show::{count, counted};
@@ -34,6 +34,10 @@ pub(crate) fn summary(name: &str, summary: &Summary) -> String {
                 None => String::new(),
             };
             text = format!("{text}\nincomplete: {} written{place}", counted(written.lines, "line"));
+            if let (Ending::Drained, Some(rest)) = (&summary.ending, &summary.not_admitted) {
+                let (line, rest) = (rest.from_line, not_admitted(rest));
+                text = format!("{text}\n{rest}\nhint: run the rest: tail -n +{line}");
+            }
         }
         (_, None) => text = format!("{text}\nincomplete: the output did not take its last lines"),
     }
@@ -46,15 +50,21 @@ pub(crate) fn stopped(why: &Error, summary: &Summary) -> String {
     let mut text = format!("error: stopped, because credentials or money are missing: {denied}");
     let mut hint = "see to them".to_owned();
     if let Some(rest) = &summary.not_admitted {
-        let more = if rest.is_all { "" } else { "at least " };
-        let (verb, line) = (if rest.records == 1 { "was" } else { "were" }, rest.from_line);
-        text = format!("{text}\n\n{more}{} {verb} not admitted, from line {line} on", counted(rest.records, "record"));
+        let line = rest.from_line;
+        text = format!("{text}\n\n{}", not_admitted(rest));
         hint = format!("{hint}, then run the rest: tail -n +{line}");
     }
     if let Some(own) = denied.hint() {
         hint = format!("{own}\nhint: {hint}");
     }
     format!("{text}\n\nhint: {hint}; --keep-going takes every record, whatever is answered")
+}
+
+/// What a run has left alone.
+fn not_admitted(rest: &NotAdmitted) -> String {
+    let more = if rest.is_all { "" } else { "at least " };
+    let verb = if rest.records == 1 { "was" } else { "were" };
+    format!("{more}{} {verb} not admitted, from line {} on", counted(rest.records, "record"), rest.from_line)
 }
 
 /// Why records failed: one entry for each step and kind.

@@ -17,7 +17,7 @@ mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::{Breaker, Canceller, Context, Error, Step};
+use llmspell::{Breaker, Context, Error, Step};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -187,12 +187,14 @@ impl Run {
     pub async fn start(self, cx: &Context) -> Summary {
         let began = Instant::now();
         let progress = self.progress.clone();
-        let (cx, canceller) = cx.with_sink(RetryWatch::new(progress.clone())).cancellable();
+        let cx = cx.with_sink(RetryWatch::new(progress.clone()));
         let flow = self.flow.into_step();
         let limit = self.limit.unwrap_or_else(|| flow.about().default_in_flight).max(1);
         let (records, intake) = Records::new(self.input);
         let (lent, rest) = rest::lend(records);
         let stream = of_lines(flow, progress.clone(), intake.clone()).stream(lent, &cx).limit(limit);
+        let mut drain = self.stop.subscribe();
+        let stream = stream.take_until(async move { reached(&mut drain, Stop::Drain).await });
         let stream = if self.keep_going { stream } else { stream.breaker(Breaker::storms().in_a_row(DENIED)) };
         // Room for the outcomes behind a slow record, so that it does not hold up those after it.
         let stream = if self.ordered { stream.window((8 * limit).clamp(64, 4096)) } else { stream };
@@ -201,18 +203,11 @@ impl Run {
         let mut stop = self.stop.subscribe();
         let end = tokio::select! {
             biased;
-            () = braked(&mut stop, &canceller) => End::Aborted,
+            () = reached(&mut stop, Stop::Abort) => End::Aborted,
             end = course.follow() => end,
         };
         course.finish(end, &mut stop, began).await
     }
-}
-
-/// Passes on that the run is to drain; completes when it is to be aborted.
-async fn braked(stop: &mut watch::Receiver<Stop>, canceller: &Canceller) {
-    reached(stop, Stop::Drain).await;
-    canceller.cancel();
-    reached(stop, Stop::Abort).await;
 }
 
 /// Completes once so much of the run is no longer wanted.

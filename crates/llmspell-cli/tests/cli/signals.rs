@@ -22,7 +22,8 @@ fn runs(pid: &str) -> bool {
 
 #[tokio::test]
 async fn the_first_ctrl_c_finishes_what_is_in_flight() {
-    let flow = "flow: f\nsteps: [{ id: a, tool: slow, with: { delay_ms: 500 } }]\n";
+    // Half of what is in flight waits in the line of its step.
+    let flow = "flow: f\nsteps: [{ id: a, tool: slow, with: { delay_ms: 500 }, limit: 2 }]\n";
     let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", "{}\n".repeat(10_000));
     for (which, out) in [(Signal::INT, "a.jsonl"), (Signal::TERM, "b.jsonl")] {
         let child = folder.start(&["run", "f.yaml", "-i", "in.jsonl", "-o", out, "-l", "4"]);
@@ -39,6 +40,9 @@ async fn the_first_ctrl_c_finishes_what_is_in_flight() {
         assert!(ended.err.contains(" in flight will be finished; Ctrl-C again stops at once"), "{}", ended.err);
         let told = format!("incomplete: {} lines written in {out}.partial", written.len());
         assert!(ended.err.contains(&told), "{}", ended.err);
+        let next = written.len() + 1;
+        let rest = format!(" were not admitted, from line {next} on\nhint: run the rest: tail -n +{next}\n");
+        assert!(ended.err.contains(&rest), "{}", ended.err);
         assert!(!folder.path(out).exists());
     }
 }

@@ -21,6 +21,12 @@ use super::{Ending, Stop, Summary, reached};
 /// How long an aborted run waits for lines to reach the output.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
+/// How long the rest of the input is counted; a pipe may go on for ever.
+const COUNTING: Duration = Duration::from_secs(2);
+
+/// The same if somebody waits for the run to end.
+const IN_A_HURRY: Duration = Duration::from_millis(200);
+
 /// The flow over lines.
 pub(super) fn of_lines(
     flow: BoxStep<Value, Value>,
@@ -127,11 +133,12 @@ impl Course {
     pub(super) async fn finish(self, end: End, stop: &mut watch::Receiver<Stop>, began: Instant) -> Summary {
         let stopped = self.stream.stopped().cloned();
         self.stream.stop().await;
-        let not_admitted = match (&end, &stopped) {
-            (End::Stream, Some(_)) => tokio::select! {
+        let is_drained = *stop.borrow() >= Stop::Drain;
+        let not_admitted = match &end {
+            End::Stream if stopped.is_some() || is_drained => tokio::select! {
                 biased;
                 () = reached(stop, Stop::Abort) => None,
-                counted = self.rest.count() => counted,
+                counted = self.rest.count(if is_drained { IN_A_HURRY } else { COUNTING }) => counted,
             },
             _ => None,
         };

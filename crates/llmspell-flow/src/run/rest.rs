@@ -12,9 +12,6 @@ use tokio::time::timeout;
 use super::lines::Line;
 use super::records::Records;
 
-/// How long the rest of the input is counted; a pipe may go on for ever.
-const COUNTING: Duration = Duration::from_secs(2);
-
 /// Records that a run has not taken: they have no line in the output, and have not failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -51,8 +48,8 @@ impl Stream for Lent {
 }
 
 impl Rest {
-    /// Counts what was not taken; `None` if nothing is left.
-    pub(crate) async fn count(self) -> Option<NotAdmitted> {
+    /// Counts what was not taken, for this time at most; `None` if nothing is left.
+    pub(crate) async fn count(self, within: Duration) -> Option<NotAdmitted> {
         let (mut records, mut from_line) = (0, None);
         let counting = async {
             while let Some(line) = poll_fn(|task| locked(&self.0).poll_line(task)).await {
@@ -60,7 +57,7 @@ impl Rest {
                 records += 1;
             }
         };
-        let ended = timeout(COUNTING, counting).await.is_ok();
+        let ended = timeout(within, counting).await.is_ok();
         let is_all = ended && !locked(&self.0).is_broken();
         if is_all && records == 0 {
             return None;

@@ -172,6 +172,40 @@ impl<S: Step> Streaming<S> {
         self
     }
 
+    /// Takes no more inputs once `stop` completes, and ends when what is in flight has come to its own end: it runs
+    /// on, with its waits and its retries. To end those as well, cancel the [context](Context::cancellable).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use llmspell::{Context, Step, step};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
+    /// let work = step(|n: u32, _| async move {
+    ///     tokio::time::sleep(Duration::from_secs(1)).await;
+    ///     Ok(n)
+    /// });
+    /// let enough = tokio::time::sleep(Duration::from_millis(1500));
+    /// let mut outcomes = work.stream(0.., &Context::new()).limit(2).take_until(enough);
+    /// let mut count = 0;
+    /// while let Some(outcome) = outcomes.next().await {
+    ///     assert!(outcome.is_ok());
+    ///     count += 1;
+    /// }
+    /// assert_eq!(count, 4); // two after one second, and the two that had begun by then
+    /// # });
+    /// ```
+    pub fn take_until(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
+        let mut stop: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(stop);
+        self.cancelled = Some(match self.cancelled.take() {
+            None => stop,
+            Some(mut cancelled) => Box::pin(poll_fn(move |task| match cancelled.as_mut().poll(task) {
+                Poll::Ready(()) => Poll::Ready(()),
+                Poll::Pending => stop.as_mut().poll(task),
+            })),
+        });
+        self
+    }
+
     /// Ends after the first outcome for which `enough` holds, that one included, and stops what is then
     /// in flight.
     pub fn until(mut self, enough: impl FnMut(&Outcome<S::Out>) -> bool + Send + 'static) -> Self {
