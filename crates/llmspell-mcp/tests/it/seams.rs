@@ -7,6 +7,7 @@ use std::time::Duration;
 use llmspell::tool::ErasedTool;
 use llmspell::{Context, Kind, Step, step};
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -107,6 +108,52 @@ async fn an_answer_that_no_client_takes_is_an_error_that_says_so() {
         let fits = tools.call("repeat", json!({ "times": 7 << 20 })).await.unwrap();
         assert_eq!(fits.as_str().map(str::len), Some(7 << 20));
         client.close().await;
+    })
+    .await;
+}
+
+/// Tells of its end.
+struct Work(Arc<Mutex<Vec<&'static str>>>);
+
+impl Drop for Work {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().push("stopped");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_work_of_a_client_that_is_gone_ends_with_its_session() {
+    in_time(async {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let work = {
+            let seen = seen.clone();
+            step(move |_: Value, _| {
+                let seen = seen.clone();
+                async move {
+                    seen.lock().unwrap().push("began");
+                    let _work = Work(seen.clone());
+                    std::future::pending::<()>().await;
+                    Ok(Value::Null)
+                }
+            })
+        };
+        let (near, far) = tokio::io::duplex(4096);
+        let (input, output) = tokio::io::split(far);
+        let server = Server::new("own", "1").tool(described("work", work));
+        let serving = tokio::spawn(server.over(input, output, std::future::pending()));
+        let (answers, mut requests) = tokio::io::split(near);
+        let mut answers = BufReader::new(answers).lines();
+        let hello = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": { "protocolVersion": "2025-06-18",
+            "capabilities": {}, "clientInfo": { "name": "test", "version": "0" } } });
+        requests.write_all(format!("{hello}\n").as_bytes()).await.unwrap();
+        answers.next_line().await.unwrap();
+        let ready = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+        let call = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": { "name": "work" } });
+        requests.write_all(format!("{ready}\n{call}\n").as_bytes()).await.unwrap();
+        eventually("the beginning of the work", || *seen.lock().unwrap() == ["began"]).await;
+        drop((answers, requests));
+        serving.await.unwrap().unwrap();
+        eventually("the end of the work", || *seen.lock().unwrap() == ["began", "stopped"]).await;
     })
     .await;
 }
