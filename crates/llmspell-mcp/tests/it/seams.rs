@@ -4,14 +4,16 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use llmspell::agent::{Agent, AgentReply};
+use llmspell::model::{Message, ScriptedModel, ToolAnswer};
 use llmspell::tool::ErasedTool;
-use llmspell::{Context, Kind, Step, step};
+use llmspell::{Context, Kind, Retry, Step, step};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::peer::{Tools, connected, eventually, in_time, is_alive};
+use crate::peer::{Tools, connected, eventually, in_time, is_alive, lines, stdio};
 use crate::serve;
 use llmspell_mcp::{Client, Server};
 
@@ -154,6 +156,64 @@ async fn the_work_of_a_client_that_is_gone_ends_with_its_session() {
         drop((answers, requests));
         serving.await.unwrap().unwrap();
         eventually("the end of the work", || *seen.lock().unwrap() == ["began", "stopped"]).await;
+    })
+    .await;
+}
+
+/// What the tools answered, in the order of the calls.
+fn answers(reply: &AgentReply) -> Vec<&ToolAnswer> {
+    let answer = |message| match message {
+        &Message::Tool(ref answer) => Some(answer),
+        _ => None,
+    };
+    reply.conversation.messages().iter().filter_map(answer).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_whose_server_is_killed_in_the_middle_of_a_turn_goes_on_with_the_next() {
+    in_time(async {
+        let (client, tools) = connected(stdio()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let trace = folder.path().join("trace");
+        let script = (0..8).fold(ScriptedModel::new("test"), |script, _| {
+            script.calls("wait", json!({ "ms": 600_000, "trace": trace }))
+        });
+        let script = script.then_calls("echo", json!({ "text": "back" })).says("Done.");
+        let agent = Agent::builder(script).tools([tools.get("wait"), tools.get("echo")]).build().unwrap();
+        let process = client.process_id().await.unwrap();
+        let run = tokio::spawn(async move { agent.run("Go.".into(), &Context::new()).await });
+        eventually("eight calls", || lines(&trace).len() == 8).await;
+        assert!(std::process::Command::new("kill").args(["-9", &process.to_string()]).status().unwrap().success());
+        let reply = run.await.unwrap().unwrap();
+        let answers = answers(&reply);
+        assert_eq!((reply.text.as_str(), answers.len()), ("Done.", 9));
+        for lost in &answers[..8] {
+            assert!(lost.is_error && lost.text.contains("may have happened"), "{lost:?}");
+        }
+        assert_eq!(answers[8].text, "back");
+        assert_eq!(lines(&trace).len(), 8, "no call was made again");
+        client.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_server_is_told_to_the_model_or_waited_for() {
+    in_time(async {
+        let (client, tools) = connected(stdio().env("PEER_LIMIT", "1").env("PEER_QUEUE", "0")).await;
+        let crowd = tools.get("crowd");
+        let script =
+            || (0..3).fold(ScriptedModel::new("test"), |script, _| script.calls("crowd", json!({ "ms": 100 })));
+        let told = Agent::builder(script().says("Done.")).tools([crowd.clone()]).build().unwrap();
+        let reply = told.run("Go.".into(), &Context::new()).await.unwrap();
+        let refused = answers(&reply).iter().filter(|answer| answer.text.contains("overloaded")).count();
+        assert_eq!(refused, 2);
+
+        let patient = crowd.retry(Retry::exponential().max_attempts(10));
+        let waits = Agent::builder(script().says("Done.")).tools([described("crowd", patient)]).build().unwrap();
+        let reply = waits.run("Go.".into(), &Context::new()).await.unwrap();
+        assert!(answers(&reply).iter().all(|answer| !answer.is_error), "{:?}", answers(&reply));
+        client.close().await;
     })
     .await;
 }
