@@ -162,10 +162,12 @@ async fn the_work_of_a_client_that_is_gone_ends_with_its_session() {
 
 /// What the tools answered, in the order of the calls.
 fn answers(reply: &AgentReply) -> Vec<&ToolAnswer> {
-    let answer = |message| match message {
-        &Message::Tool(ref answer) => Some(answer),
-        _ => None,
-    };
+    fn answer(message: &Message) -> Option<&ToolAnswer> {
+        match message {
+            Message::Tool(answer) => Some(answer),
+            _ => None,
+        }
+    }
     reply.conversation.messages().iter().filter_map(answer).collect()
 }
 
