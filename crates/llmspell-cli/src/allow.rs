@@ -19,7 +19,7 @@ pub(crate) fn toolbox(args: &AllowArgs, registry: &Registry) -> Result<Toolbox, 
     if args.allow_command {
         permissions = permissions.allow_command();
     }
-    for name in args.allow_tool.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
+    for name in args.allow_tool.iter().flat_map(|told| names(told, registry)) {
         if registry.find_tool(name).is_err() {
             let names = registry.tools().map(|tool| tool.name.as_str()).collect::<Vec<_>>();
             let hint = match names.as_slice() {
@@ -35,8 +35,38 @@ pub(crate) fn toolbox(args: &AllowArgs, registry: &Registry) -> Result<Toolbox, 
     Ok(Toolbox::built_in(&permissions).with_registry(registry, &permissions)?)
 }
 
+/// The tools that are meant: one, if there is one of this very name, however odd, and otherwise all between the commas.
+/// To allow `a,b` is not to allow `a`.
+fn names<'a>(told: &'a str, registry: &Registry) -> Vec<&'a str> {
+    if registry.find_tool(told).is_ok() {
+        return vec![told];
+    }
+    told.split(',').map(str::trim).filter(|name| !name.is_empty()).collect()
+}
+
 /// All tools, with nothing allowed: for looking at flows and tools.
 pub(crate) fn nothing(registry: &Registry) -> Result<Toolbox, Failure> {
     let none = Permissions::none();
     Ok(Toolbox::built_in(&none).with_registry(registry, &none)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use llmspell::step;
+    use llmspell::tool::ErasedTool;
+    use serde_json::Value;
+
+    #[test]
+    fn to_allow_one_odd_name_is_not_to_allow_what_it_is_made_of() {
+        let mut registry = Registry::new();
+        for name in ["a", "b", "a,b", "with space"] {
+            let nothing = step(|_: Value, _| async { Ok(Value::Null) });
+            registry.tool(ErasedTool::described(name, "", Value::Null, nothing)).unwrap();
+        }
+        assert_eq!(names("a,b", &registry), ["a,b"]);
+        assert_eq!(names("b, a ,", &registry), ["b", "a"]);
+        assert_eq!(names("with space", &registry), ["with space"]);
+        assert_eq!(names(" , ", &registry), [""; 0]);
+    }
 }

@@ -104,7 +104,7 @@ pub(crate) struct AllowArgs {
     pub(crate) allow_command: bool,
 
     /// Let a tool of an extension run that is not safe; repeatable. In the variable, names are separated by `,`.
-    #[arg(long, value_name = "NAME", env = "LLMSPELL_ALLOW_TOOL", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", env = "LLMSPELL_ALLOW_TOOL")]
     pub(crate) allow_tool: Vec<String>,
 }
 

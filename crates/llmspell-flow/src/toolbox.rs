@@ -71,7 +71,7 @@ impl Toolbox {
                 let error = Error::invalid(format!("there is a built-in tool `{name}` already"));
                 return Err(error.with_hint("give the one of the extension another name"));
             }
-            let refused = (!permissions.may_run(tool.spec())).then(|| format!("--allow-tool {name}").into());
+            let refused = (!permissions.may_run(tool.spec())).then(|| flag_for(name).into());
             self.insert(tool, refused);
         }
         Ok(self)
@@ -98,5 +98,30 @@ impl Toolbox {
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.tools.keys().map(String::as_str)
+    }
+}
+
+/// The flag that allows a tool, to be pasted into a shell: names of tools come from servers, too, and what they call
+/// `x --allow-command` must not allow that.
+fn flag_for(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:".contains(c);
+    let between = if name.starts_with('-') { '=' } else { ' ' };
+    if !name.is_empty() && name.chars().all(is_plain) {
+        return format!("--allow-tool{between}{name}");
+    }
+    format!("--allow-tool{between}'{}'", name.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_do_not_break_out_of_the_hint() {
+        assert_eq!(flag_for("files_read-all.v2"), "--allow-tool files_read-all.v2");
+        assert_eq!(flag_for("x --allow-command"), "--allow-tool 'x --allow-command'");
+        assert_eq!(flag_for("it's; rm"), r"--allow-tool 'it'\''s; rm'");
+        assert_eq!(flag_for("--allow-command"), "--allow-tool=--allow-command");
+        assert_eq!(flag_for(""), "--allow-tool ''");
     }
 }

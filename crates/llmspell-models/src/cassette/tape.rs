@@ -16,6 +16,8 @@ use super::difference;
 /// The version of the format. Readers take what they know, and nothing later.
 const VERSION: u32 = 1;
 
+const RECORD: &str = "record it with Cassette::record, or LLMSPELL_CASSETTE=record";
+
 /// The first line.
 #[derive(Serialize, Deserialize)]
 struct Label {
@@ -135,17 +137,19 @@ impl Tape {
     /// The name of the model, and everything that was recorded.
     pub(super) fn read(path: &Path) -> Result<(String, Self)> {
         let shown = path.display();
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            Error::invalid(format!("the cassette {shown} cannot be read: {error}"))
-                .with_source(error)
-                .with_hint("record it with Cassette::record, or LLMSPELL_CASSETTE=record")
-        })?;
-        // A line without its end is one that was being written when somebody pulled the plug.
-        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+        let cannot = |error: std::io::Error| {
+            Error::invalid(format!("the cassette {shown} cannot be read: {error}")).with_source(error).with_hint(RECORD)
+        };
+        let mut bytes = std::fs::read(path).map_err(cannot)?;
+        // A line without its end is one that was being written when somebody pulled the plug, perhaps within a letter.
+        bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+        let whole = String::from_utf8(bytes)
+            .map_err(|error| cannot(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))?;
         let mut lines = whole.lines().enumerate();
         let label: Option<Label> = lines.next().and_then(|(_, line)| serde_json::from_str(line).ok());
         let Some(label) = label else {
-            return Err(Error::invalid(format!("{shown} is no cassette: its first line does not say so")));
+            let error = Error::invalid(format!("{shown} is no cassette: its first line does not say so"));
+            return Err(error.with_hint(RECORD));
         };
         if label.cassette > VERSION {
             let message = format!("the cassette {shown} has version {}; {VERSION} is the latest known", label.cassette);

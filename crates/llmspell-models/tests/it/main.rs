@@ -9,6 +9,7 @@ mod choosing;
 mod faults;
 mod keys;
 mod requests;
+mod seams;
 mod wires;
 
 use std::time::Duration;
