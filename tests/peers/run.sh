@@ -42,7 +42,7 @@ aimock $(sed -n 's/^  "version": "\(.*\)",*$/\1/p' "$cache/mock/node_modules/@co
 
 $(table "$cache/mock/rows")
 
-Of the fault table aimock cannot do: a 503 with a page of HTML (its errors are JSON), an error frame in a stream that began with 200 (llama.cpp has one, above), and a stream that ends in good order without any finish reason (the nearest is an empty one). That a slow consumer slows the server down cannot be seen either, for aimock writes without waiting; what is seen is that nothing is lost. The key cannot be found in its journal, which hides the header that it came in; what is seen is that it is in no other place. All of these hold against the server of our own: \`cargo test -p llmspell-models\`.
+aimock ends Gemini's calls of tools with \`FUNCTION_CALL\`, where Gemini has \`STOP\`; both are understood. Of the fault table it cannot do: a 503 with a page of HTML (its errors are JSON), an error frame in a stream that began with 200 (llama.cpp has one, above), and a stream that ends in good order without any finish reason (the nearest is an empty one). That a slow consumer slows the server down cannot be seen either, for aimock writes without waiting; what is seen is that nothing is lost. The key cannot be found in its journal, which hides the header that it came in; what is seen is that it is in no other place. All of these hold against the server of our own: \`cargo test -p llmspell-models\`.
 END
     } >tests/peers/RESULT.md
 fi

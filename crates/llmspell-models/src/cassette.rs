@@ -1,18 +1,20 @@
 //! Recording what a model says, and playing it back.
 
 mod difference;
+mod index;
 mod recorder;
 mod tape;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use llmspell::model::{Model, ModelStream, Request};
 use llmspell::{Context, Error, Result};
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
+use index::Index;
 use recorder::Recorder;
 use tape::{Interaction, Tape, Writer};
 
@@ -51,16 +53,21 @@ const VARIABLE: &str = "LLMSPELL_CASSETTE";
 pub struct Cassette {
     name: Arc<str>,
     mode: Mode,
-    matching: Option<Matching>,
+    matching: Option<Arc<Matching>>,
     is_paced: bool,
 }
 
-type Matching = Arc<dyn Fn(&mut Value) + Send + Sync>;
+/// How requests are changed before they are compared.
+struct Matching {
+    change: Box<dyn Fn(&mut Value) + Send + Sync>,
+    /// Those of the tape, changed once.
+    index: OnceLock<Index>,
+}
 
 #[derive(Clone)]
 enum Mode {
     Record { model: Arc<dyn Model>, writer: Arc<Writer> },
-    Replay { path: Arc<PathBuf>, tape: Arc<Mutex<Tape>> },
+    Replay { path: Arc<PathBuf>, tape: Arc<Tape> },
     Off(Arc<dyn Model>),
 }
 
@@ -84,7 +91,7 @@ impl Cassette {
     pub fn replay(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let (name, tape) = Tape::read(path)?;
-        let mode = Mode::Replay { path: Arc::new(path.to_owned()), tape: Arc::new(Mutex::new(tape)) };
+        let mode = Mode::Replay { path: Arc::new(path.to_owned()), tape: Arc::new(tape) };
         Ok(Cassette::of(name.into(), mode))
     }
 
@@ -130,7 +137,7 @@ impl Cassette {
     }
 
     /// Changes requests, in their JSON form, before they are compared: takes out what is different each time, such as
-    /// the date in a system prompt. The file has requests as they were asked.
+    /// the date in a system prompt. Those of the file, which has them as they were asked, are changed once.
     ///
     /// ```
     /// # use llmspell_models::Cassette;
@@ -139,7 +146,7 @@ impl Cassette {
     /// # }
     /// ```
     pub fn matching(mut self, change: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
-        self.matching = Some(Arc::new(change));
+        self.matching = Some(Arc::new(Matching { change: Box::new(change), index: OnceLock::new() }));
         self
     }
 
@@ -151,7 +158,7 @@ impl Cassette {
     /// How many recordings have not been played; 0 if it does not play back.
     pub fn left(&self) -> usize {
         match &self.mode {
-            Mode::Replay { tape, .. } => tape.lock().unwrap_or_else(PoisonError::into_inner).left(),
+            Mode::Replay { tape, .. } => tape.left(),
             Mode::Record { .. } | Mode::Off(_) => 0,
         }
     }
@@ -184,11 +191,15 @@ impl Model for Cassette {
                 let (path, tape, matching, is_paced) =
                     (path.clone(), tape.clone(), self.matching.clone(), self.is_paced);
                 ModelStream::produce(async move |events| {
-                    let asked = as_json(&request);
-                    let found = {
-                        let mut tape = tape.lock().unwrap_or_else(PoisonError::into_inner);
-                        tape.find(&asked, matching.as_deref(), &path)?
+                    let mut asked = as_json(&request);
+                    let index = match matching.as_deref() {
+                        Some(Matching { change, index }) => {
+                            change(&mut asked);
+                            index.get_or_init(|| tape.index().changed(change))
+                        }
+                        None => tape.index(),
                     };
+                    let found = tape.find(&asked, index, &path)?;
                     play(&found, is_paced, &events).await
                 })
             }

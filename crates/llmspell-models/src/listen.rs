@@ -1,5 +1,6 @@
 //! From the events below to ours.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use genai::chat::{ChatFrameSink, ChatStreamEvent, FrameCtx, RawFrameRef, StopReason, StreamEnd, ToolCall};
@@ -15,6 +16,8 @@ use crate::provider::Wire;
 pub(crate) struct Frames {
     wire: Wire,
     first: OnceLock<First>,
+    /// How many had nothing in them.
+    empty: AtomicUsize,
     failure: Mutex<Option<Value>>,
     /// The frame of OpenAI's that has the reason for the end.
     last: Mutex<Option<Value>>,
@@ -30,7 +33,8 @@ struct First {
 
 impl Frames {
     pub(crate) fn new(wire: Wire) -> Arc<Self> {
-        Arc::new(Frames { wire, first: OnceLock::new(), failure: Mutex::default(), last: Mutex::default() })
+        let (failure, last) = (Mutex::default(), Mutex::default());
+        Arc::new(Frames { wire, first: OnceLock::new(), empty: AtomicUsize::new(0), failure, last })
     }
 
     /// An error in a frame of Ollama's, which genai passes over.
@@ -47,6 +51,14 @@ impl Frames {
         Some(StreamEnd { captured_stop_reason: Some(reason.into()), captured_usage, ..StreamEnd::default() })
     }
 
+    /// Whether the answer, which has ended, was something else than a stream of events, such as a page or a whole reply.
+    ///
+    /// genai shows neither content type nor body. Such an answer comes as one frame without anything in it; so does a
+    /// single comment with which a server has kept the connection alive, but servers that do send several, or a reply.
+    pub(crate) fn is_no_stream(&self) -> bool {
+        self.first.get().is_none() && self.empty.load(Ordering::Relaxed) == 1
+    }
+
     /// Why the prompt was refused, if it was.
     pub(crate) fn block_reason(&self) -> Option<&str> {
         self.first.get()?.block_reason.as_deref()
@@ -55,6 +67,11 @@ impl Frames {
 
 impl ChatFrameSink for Frames {
     fn on_frame(&self, _: &FrameCtx, frame: RawFrameRef<'_>) {
+        // A comment, or what is no event at all.
+        if frame.data.is_empty() {
+            self.empty.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         if self.first.get().is_none() {
             let json = frame.json().unwrap_or_default();
             let text =

@@ -20,6 +20,10 @@ use crate::quiet::quietly;
 use crate::translate::{self, Addressee};
 
 /// A model of a provider; made by [`Models::get`](crate::Models::get). Clones share their connections.
+///
+/// What a server says about its limits is handed on to a [`Rate`](llmspell::Rate) from answers that are errors only:
+/// genai does not show the headers of those that succeed. So a rate is not tightened by `x-ratelimit-remaining-*` while
+/// all goes well; it hears of a limit by the first 429, and then pauses as that says.
 #[derive(Clone)]
 pub struct RemoteModel(Arc<Inner>);
 
@@ -109,14 +113,14 @@ impl Inner {
                 Some(Err(error)) => return Err(failed(error)),
                 None => match frames.end() {
                     Some(end) => ChatStreamEvent::End(end),
-                    None => return Err(self.truncated(&listener)),
+                    None => return Err(self.incomplete(&listener, &frames)),
                 },
             };
             if let Some(started) = listener.started() {
                 events.send(started).await?;
             }
             if let ChatStreamEvent::End(end) = heard {
-                let Some(last) = listener.end(end) else { return Err(self.truncated(&listener)) };
+                let Some(last) = listener.end(end) else { return Err(self.incomplete(&listener, &frames)) };
                 for event in last {
                     events.send(event).await?;
                 }
@@ -167,7 +171,13 @@ impl Inner {
         }
     }
 
-    fn truncated(&self, listener: &Listener) -> llmspell::Error {
+    /// What has ended without being a whole reply.
+    fn incomplete(&self, listener: &Listener, frames: &Frames) -> llmspell::Error {
+        if frames.is_no_stream() {
+            let message = format!("{}: the answer is no stream of events", self.name);
+            let hint = "is its base URL right, and does whatever stands before it let streams through?";
+            return ModelError::new(ModelErrorClass::Protocol, message).into_error().with_hint(hint);
+        }
         let message = format!("the reply of {} ended without a finish reason", self.name);
         let error = ModelError::new(ModelErrorClass::Truncated, message);
         match listener.request_id() {

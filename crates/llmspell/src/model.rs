@@ -93,8 +93,8 @@ pub trait Model: Send + Sync + 'static {
     /// [truncated](ModelErrorClass::Truncated), and what comes after an error is ignored.
     ///
     /// An implementation reads its deadline from `cx` where its transport wants one
-    /// ([`Context::remaining`]), hands on what a server says about its limits ([`Context::rate_limits`]), and
-    /// leaves everything else to the step around it: it does not retry, and it does not report usage other
+    /// ([`Context::remaining`]), hands on what a server says about its limits ([`Context::rate_limits`]) as
+    /// far as its transport shows it, with answers that succeed or only with errors, and leaves everything else to the step around it: it does not retry, and it does not report usage other
     /// than by [`ModelEvent::Usage`].
     fn stream(&self, request: Request, cx: &Context) -> ModelStream;
 

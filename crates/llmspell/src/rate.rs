@@ -4,7 +4,8 @@
 //! millisecond. A call whose turn cannot come before its deadline fails at once.
 //! *Charges* each call one request, and what it is expected to use in tokens. What it says to have used
 //! ([`Context::used`]) is charged at once where it is more, and what it did not use goes back when it ends.
-//! *Listens* to the server: what it has left ([`Context::rate_limits`]) tightens the rate, and an error with a
+//! *Listens* to the server: what it has left ([`Context::rate_limits`]) tightens the rate, if the step says so (the
+//! models of `llmspell-models` can only when a call fails: their transport hides the headers of answers), and an error with a
 //! `Retry-After` pauses everything that shares it, so that no herd comes back. What has had its turn and waits for a
 //! permit is called back.
 //!

@@ -11,13 +11,15 @@ const TOLD: usize = 3;
 /// How much of a text is shown, from where it differs.
 const SHOWN: usize = 40;
 
-/// The recorded request that is nearest to this one, and what is different in it, in words.
-pub(super) fn nearest(asked: &Value, recorded: impl Iterator<Item = Value>) -> Option<(usize, String)> {
+/// The place of the recorded request that is nearest to this one, and what is different in it, in words.
+pub(super) fn nearest<'a>(
+    asked: &Value,
+    recorded: impl Iterator<Item = (usize, &'a Value)>,
+) -> Option<(usize, String)> {
     let (at, mut differences) = recorded
-        .enumerate()
         .map(|(at, recorded)| {
             let mut differences = Vec::new();
-            compare("", &recorded, asked, &mut differences);
+            compare("", recorded, asked, &mut differences);
             (at, differences)
         })
         .min_by_key(|(_, differences)| differences.iter().map(|difference| difference.weight).sum::<usize>())?;
@@ -125,7 +127,7 @@ mod tests {
             json!({ "messages": [{ "text": "It is 9 o'clock. The capital of France?" }], "options": { "seed": 1 } }),
         ];
         let asked = json!({ "messages": [{ "text": "It is 9 o'clock. The capital of Spain?" }], "options": {} });
-        let (at, told) = nearest(&asked, recorded.into_iter()).unwrap();
+        let (at, told) = nearest(&asked, recorded.iter().enumerate()).unwrap();
         assert_eq!(at, 1);
         let expected =
             "messages[0].text: \"…apital of France?\" instead of \"…apital of Spain?\"; options.seed besides: 1";

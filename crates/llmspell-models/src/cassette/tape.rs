@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use llmspell::model::{ModelError, ModelErrorClass, ModelEvent};
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::difference;
+use super::index::Index;
 
 /// The version of the format. Readers take what they know, and nothing later.
 const VERSION: u32 = 1;
@@ -129,8 +130,10 @@ impl Writer {
 /// A cassette while it is played.
 #[derive(Debug)]
 pub(super) struct Tape {
+    /// Without their requests, which the index has.
     interactions: Vec<Arc<Interaction>>,
-    is_played: Vec<bool>,
+    index: Index,
+    is_played: Mutex<Vec<bool>>,
 }
 
 impl Tape {
@@ -157,54 +160,49 @@ impl Tape {
                 Error::invalid(message).with_hint("use the llmspell-models that recorded it, or record it anew")
             );
         }
-        let mut interactions = Vec::new();
+        let (mut interactions, mut index) = (Vec::new(), Index::default());
         for (at, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
-            let interaction = serde_json::from_str(line).map_err(|error| {
+            let mut interaction: Interaction = serde_json::from_str(line).map_err(|error| {
                 Error::invalid(format!("{shown}:{}: this line is no recording: {error}", at + 1)).with_source(error)
             })?;
+            index.add(interaction.request.take(), interactions.len());
             interactions.push(Arc::new(interaction));
         }
-        let is_played = vec![false; interactions.len()];
-        Ok((label.model, Tape { interactions, is_played }))
+        let is_played = Mutex::new(vec![false; interactions.len()]);
+        Ok((label.model, Tape { interactions, index, is_played }))
+    }
+
+    fn is_played(&self) -> MutexGuard<'_, Vec<bool>> {
+        self.is_played.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn left(&self) -> usize {
-        self.is_played.iter().filter(|is_played| !**is_played).count()
+        self.is_played().iter().filter(|is_played| !**is_played).count()
     }
 
-    /// The next recording of this request.
-    pub(super) fn find(
-        &mut self,
-        asked: &Value,
-        matching: Option<&(dyn Fn(&mut Value) + Send + Sync)>,
-        path: &Path,
-    ) -> Result<Arc<Interaction>> {
-        let compared = |request: &Value| {
-            let mut request = request.clone();
-            if let Some(change) = matching {
-                change(&mut request);
+    /// The requests as they were asked.
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The next recording of this request, by the index that has requests as this one is.
+    pub(super) fn find(&self, asked: &Value, index: &Index, path: &Path) -> Result<Arc<Interaction>> {
+        let places = index.places(asked);
+        {
+            let mut is_played = self.is_played();
+            if let Some(place) = places.iter().find(|place| !is_played[**place]) {
+                is_played[*place] = true;
+                return Ok(self.interactions[*place].clone());
             }
-            request
-        };
-        let asked = compared(asked);
-        let mut times = 0;
-        for (interaction, is_played) in self.interactions.iter().zip(&mut self.is_played) {
-            if compared(&interaction.request) != asked {
-                continue;
-            }
-            if !std::mem::replace(is_played, true) {
-                return Ok(interaction.clone());
-            }
-            times += 1;
         }
+        let times = places.len();
         let shown = path.display();
         let message = if times > 0 {
             let noun = if times == 1 { "once" } else { "times" };
             let times = if times == 1 { String::new() } else { format!("{times} ") };
             format!("{shown}: this request was recorded {times}{noun}, and has been asked once more")
         } else {
-            let recorded = self.interactions.iter().map(|interaction| compared(&interaction.request));
-            match difference::nearest(&asked, recorded) {
+            match difference::nearest(asked, index.requests()) {
                 Some((at, differences)) => format!(
                     "{shown}: this request was not recorded; the nearest, in line {}, has {differences}",
                     at + 2

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use llmspell::model::{
@@ -123,6 +124,37 @@ async fn what_differs_each_time_can_be_left_out_of_the_comparison() {
     assert!(said(&playing, at("10")).await[0].is_err());
     let playing = playing.matching(|request| request["messages"][0]["text"] = "".into());
     assert_eq!(events(said(&playing, at("10")).await).last(), Some(&ModelEvent::Finish(Finish::Stop)));
+}
+
+/// Each request is looked up, not compared with all that were recorded, and what is changed to compare it is changed
+/// once.
+#[tokio::test]
+async fn a_long_cassette_is_changed_once_and_plays_in_any_order() {
+    const LONG: usize = 2000;
+    let place = place();
+    let mut model = ScriptedModel::new("p/m");
+    for n in 0..LONG {
+        model = model.says(format!("answer {n}"));
+    }
+    let recording = Cassette::record(model, &place.path).unwrap().step();
+    let question = |n: usize, time: &str| {
+        Request::of(vec![Message::system(format!("It is {time}.")), Message::user(format!("question {n}"))])
+    };
+    for n in 0..LONG {
+        recording.run(question(n, "9"), &Context::new()).await.unwrap();
+    }
+    let changes = Arc::new(AtomicUsize::new(0));
+    let counted = changes.clone();
+    let playing = Cassette::replay(&place.path).unwrap().matching(move |request| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        request["messages"][0]["text"] = "".into();
+    });
+    let step = playing.clone().step();
+    for n in (0..LONG).rev() {
+        let reply = step.run(question(n, "10"), &Context::new()).await.unwrap();
+        assert_eq!(reply.text, format!("answer {n}"));
+    }
+    assert_eq!((changes.load(Ordering::Relaxed), playing.left()), (2 * LONG, 0));
 }
 
 #[tokio::test]

@@ -180,6 +180,51 @@ async fn what_is_not_json_is_a_breach_of_protocol() {
     assert!(!error.is_transient());
 }
 
+/// A whole reply, a page or nonsense with status 200: asked again, it would be the same.
+#[tokio::test]
+async fn what_is_no_stream_of_events_is_a_breach_of_protocol() {
+    let whole = json!({ "id": "req_1", "choices": [{ "message": { "content": "Hi" }, "finish_reason": "stop" }] });
+    // A line of JSON is a frame of Ollama's, whatever is in it, and what it means is not asked here.
+    for wire in [Wire::OpenAi, Wire::Anthropic, Wire::Gemini] {
+        for (content_type, body) in [
+            ("application/json", "{malformed json".to_owned()),
+            ("application/json", whole.to_string()),
+            ("application/json", format!("{whole:#}\n")),
+            ("text/html", "<html>\n<title>Sign in</title>\n</html>\n".to_owned()),
+        ] {
+            let answer = Answer::status(200).header("content-type", content_type).body(body.as_str());
+            let server = server([answer]).await;
+            let (error, cause) = failure(model(&server, wire)).await;
+            assert_eq!(cause.class, ModelErrorClass::Protocol, "{wire:?}, {body}: {error:?}");
+            assert!(!error.is_transient(), "{wire:?}");
+        }
+    }
+}
+
+/// A server that kept the connection alive and then broke off may answer the next time; so may one that said nothing.
+#[tokio::test]
+async fn a_stream_in_which_nothing_was_said_is_a_truncation() {
+    let comments = Answer::events().body(": processing\n\n").body(": processing\n\n");
+    for answer in [comments, Answer::events()] {
+        let server = server([answer]).await;
+        let (error, cause) = failure(model(&server, Wire::OpenAi)).await;
+        assert_eq!(cause.class, ModelErrorClass::Truncated, "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn comments_before_a_reply_do_not_hide_who_answers() {
+    let end = json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "stop" }] });
+    let answer = Answer::events().body(": processing\n\n").data(piece("Hi")).data(end).done();
+    let server = server([answer]).await;
+    let (all, _) = events(&model(&server, Wire::OpenAi), "Hello?").await;
+    let id = all.iter().find_map(|event| match event {
+        ModelEvent::Started { request_id, .. } => request_id.clone(),
+        _ => None,
+    });
+    assert_eq!(id.as_deref(), Some("req_1"), "{all:?}");
+}
+
 #[tokio::test]
 async fn a_stalled_reply_times_out_and_the_server_sees_it() {
     let server = server([Answer::events().data(piece("Hi")).stall()]).await;

@@ -331,6 +331,8 @@ impl Door {
         for (number, error) in refused {
             called.extend(state.answer(number, Err(error)));
         }
+        // Whoever is the first in their stead may expect to go much later, behind what they wanted.
+        self.serve(&mut state, now, None, &mut called);
         drop(state);
         called.wake();
     }

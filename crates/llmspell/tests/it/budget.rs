@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use llmspell::{Budget, Context, Error, Fact, Kind, Outcome, Policy, Queue, RefusedBy, Retry, Step, Usage, join, step};
 use tokio::time::{Instant, sleep};
 
-use crate::patience::{ends, until};
+use crate::patience::{alone, calls, ends, until};
 use crate::probe::{Probe, ms};
 
 /// What one call does.
@@ -117,15 +117,12 @@ async fn what_no_settlement_could_make_possible_is_refused_at_once() {
     let (small, large) =
         (work().budget(budget.clone().estimate(tokens(400))), work().budget(budget.estimate(tokens(1100))));
     let cx = Context::new();
-    let refused = async {
-        sleep(ms(1)).await;
-        let error = large.run(uses(1), &cx).await.unwrap_err();
-        (error.kind(), Instant::now())
-    };
     let started = Instant::now();
-    let (first, (kind, when)) = ends(async { tokio::join!(small.run(uses(1), &cx), refused) }).await;
-    assert!(first.is_ok());
-    assert_eq!((kind, when - started), (Kind::Rejected, ms(1)), "although a call was in flight");
+    let first = calls(&small, uses(1), &cx);
+    sleep(ms(1)).await;
+    let kind = ends(large.run(uses(1), &cx)).await.unwrap_err().kind();
+    assert_eq!((kind, started.elapsed()), (Kind::Rejected, ms(1)), "although a call was in flight");
+    assert!(ends(first).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,10 +131,12 @@ async fn whoever_leaves_the_line_makes_room() {
     let step = work().budget(budget.clone());
     let cx = Context::new();
     let free = Call { used: Some(0), takes: 100, error: None };
-    let impatient = |after| tokio::time::timeout(ms(after), step.run(free, &cx));
-    let last = step.run(Call { takes: 1, ..free }, &cx);
-    let all = async { tokio::join!(step.run(free, &cx), impatient(50), impatient(60), last) };
-    let (a, b, c, d) = ends(all).await;
+    let impatient = |after| {
+        let (step, cx) = (step.clone(), cx.clone());
+        alone(async move { tokio::time::timeout(ms(after), step.run(free, &cx)).await })
+    };
+    let all = (calls(&step, free, &cx), impatient(50), impatient(60), calls(&step, Call { takes: 1, ..free }, &cx));
+    let (a, b, c, d) = ends(async { tokio::join!(all.0, all.1, all.2, all.3) }).await;
     assert!(a.is_ok() && b.is_err() && c.is_err() && d.is_ok());
     assert_eq!((budget.spent().tokens(), budget.remaining_tokens()), (0, Some(100)));
 }

@@ -14,7 +14,7 @@ use llmspell::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::patience::{ends, until};
+use crate::patience::{alone, calls, ends, until};
 use crate::probe::{Probe, ms};
 
 const ZERO: Duration = Duration::ZERO;
@@ -230,11 +230,14 @@ async fn whoever_leaves_the_line_makes_room() {
     let (rate, clock) = (Rate::per_second(10).burst(ZERO), Clock::start());
     let step = Arc::new(rated(rate.clone(), &clock));
     let cx = Context::new();
-    let waiter = || step.run(Call::default(), &cx);
-    let impatient = |after| tokio::time::timeout(ms(after), waiter());
+    let waiter = || calls(&step, Call::default(), &cx);
+    let impatient = |after| {
+        let (step, cx) = (step.clone(), cx.clone());
+        alone(async move { tokio::time::timeout(ms(after), step.run(Call::default(), &cx)).await })
+    };
     // The second leaves at the head of the line, the third before it gets there.
-    let all = async { tokio::join!(waiter(), impatient(50), impatient(60), waiter(), waiter()) };
-    let (a, b, c, d, e) = ends(all).await;
+    let all = (waiter(), impatient(50), impatient(60), waiter(), waiter());
+    let (a, b, c, d, e) = ends(async { tokio::join!(all.0, all.1, all.2, all.3, all.4) }).await;
     assert!(a.is_ok() && b.is_err() && c.is_err() && d.is_ok() && e.is_ok());
     assert_eq!(clock.times(), [0, 100, 200].map(ms));
     assert_eq!(rate.waiting(), 0);

@@ -9,7 +9,7 @@ use llmspell::{Budget, Context, Fact, Kind, Step, Usage, step};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Call, tokens, uses, work};
-use crate::patience::ends;
+use crate::patience::{alone, calls, ends};
 use crate::probe::ms;
 
 #[tokio::test(start_paused = true)]
@@ -64,11 +64,10 @@ async fn the_items_share_with_whoever_has_a_clone() {
         let stream = work().stream([uses(300); 5], &cx).budget(shared.clone());
         async move { Ok((stream.collect().await.len(), started.elapsed())) }
     });
-    // On a task of its own, which nobody else wakes.
-    let (stream, cx) = (stream.spawned(), Context::new());
-    let (result, stream) = ends(async { tokio::join!(other.run(slow, &cx), stream.run((), &cx)) }).await;
-    assert!(result.is_ok());
-    assert_eq!((stream.unwrap(), budget.spent().tokens()), ((3, ms(510)), 1000));
+    let cx = Context::new();
+    let (other, stream) = (calls(&other, slow, &cx), calls(&stream, (), &cx));
+    assert!(ends(other).await.is_ok());
+    assert_eq!((ends(stream).await.unwrap(), budget.spent().tokens()), ((3, ms(510)), 1000));
 }
 
 /// The stream is not polled while its consumer waits in line, so it must not stand in that line itself.
@@ -194,17 +193,16 @@ async fn a_panic_leaves_nothing_reserved() {
     assert_eq!((budget.spent().tokens(), budget.remaining_tokens()), (600, Some(400)), "silent, so as expected");
 }
 
-/// How long a stream of `calls` takes that expect 300 tokens each and use none, on a task of its own.
-fn three_hundred_each(calls: usize, budget: &Budget) -> impl Step<In = (), Out = Duration> {
+/// How long a stream of `calls` takes that expect 300 tokens each and use none.
+fn three_hundred_each(calls: usize, budget: &Budget) -> impl Step<In = (), Out = Duration> + Clone {
     let budget = budget.clone().estimate(tokens(300));
-    let stream = step(move |(), cx: Context| {
+    step(move |(), cx: Context| {
         let (stream, started) = (work().stream(vec![uses(0); calls], &cx).budget(budget.clone()), Instant::now());
         async move {
             stream.try_collect().await?;
             Ok(started.elapsed())
         }
-    });
-    stream.spawned()
+    })
 }
 
 #[tokio::test(start_paused = true)]
@@ -212,13 +210,12 @@ async fn a_stream_does_not_starve_those_who_stand_in_line() {
     let budget = Budget::tokens(1000);
     let (large, stream, cx) =
         (work().budget(budget.clone().estimate(tokens(900))), three_hundred_each(30, &budget), Context::new());
-    let waits = async {
-        sleep(ms(1)).await;
-        let started = Instant::now();
-        large.run(uses(0), &cx).await.map(|()| started.elapsed())
-    };
-    let (took, waited) = ends(async { tokio::join!(stream.run((), &cx), waits) }).await;
-    assert_eq!((took.unwrap(), waited.unwrap()), (ms(110), ms(19)), "the next to have room");
+    let took = calls(&stream, (), &cx);
+    sleep(ms(1)).await;
+    let started = Instant::now();
+    ends(calls(&large, uses(0), &cx)).await.unwrap();
+    assert_eq!(started.elapsed(), ms(19), "the next to have room");
+    assert_eq!(ends(took).await.unwrap(), ms(110));
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,13 +224,10 @@ async fn a_stream_goes_on_when_somebody_gives_up_the_line() {
     let slow = work().budget(budget.clone().estimate(tokens(500)));
     let (large, stream, cx) =
         (work().budget(budget.clone().estimate(tokens(800))), three_hundred_each(1, &budget), Context::new());
-    let slow = slow.run(Call { takes: 1000, ..uses(0) }, &cx);
-    let gives_up = timeout(ms(50), large.run(uses(0), &cx));
-    let late = async {
-        sleep(ms(1)).await;
-        stream.run((), &cx).await
-    };
-    let (_, given_up, took) = ends(async { tokio::join!(slow, gives_up, late) }).await;
-    assert!(given_up.is_err());
-    assert_eq!(took.unwrap(), ms(59));
+    let slow = calls(&slow, Call { takes: 1000, ..uses(0) }, &cx);
+    let given_up = cx.clone();
+    let given_up = alone(async move { timeout(ms(50), large.run(uses(0), &given_up)).await });
+    sleep(ms(1)).await;
+    assert_eq!(ends(calls(&stream, (), &cx)).await.unwrap(), ms(59));
+    assert!(ends(given_up).await.is_err() && ends(slow).await.is_ok());
 }

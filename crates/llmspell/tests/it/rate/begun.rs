@@ -4,7 +4,7 @@ use llmspell::{BoxStep, Breaker, Budget, Context, Error, Kind, Limit, Policy, Ra
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Clock, ZERO, failing, rated};
-use crate::patience::ends;
+use crate::patience::{alone, calls, ends};
 use crate::probe::{Probe, Watch, ms};
 
 /// A rate that gives one turn in an hour, so that any other one was given back.
@@ -99,15 +99,17 @@ async fn a_pause_holds_calls_that_have_had_their_turn_and_wait_for_a_permit() {
         let (policed, by_hand) = (policed.clone(), by_hand.clone());
         async move { if n.is_multiple_of(2) { policed.run(n, &cx).await } else { by_hand.run(n, &cx).await } }
     });
-    let looks = async {
-        sleep(ms(50)).await;
-        assert_eq!((rate.waiting(), limit.waiting()), (0, 49), "all have had their turn");
-        sleep(ms(100)).await;
-        assert_eq!((rate.waiting(), limit.waiting()), (49, 0), "and have lost it");
-    };
     let cx = Context::new();
-    let (outcomes, ()) = ends(async { tokio::join!(both.stream(0..50, &cx).limit(50).collect(), looks) }).await;
-    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 49);
+    let all: Vec<_> = (0..50).map(|n| calls(&both, n, &cx)).collect();
+    sleep(ms(50)).await;
+    assert_eq!((rate.waiting(), limit.waiting()), (0, 49), "all have had their turn");
+    sleep(ms(100)).await;
+    assert_eq!((rate.waiting(), limit.waiting()), (49, 0), "and have lost it");
+    let mut succeeded = 0;
+    for call in all {
+        succeeded += usize::from(ends(call).await.is_ok());
+    }
+    assert_eq!(succeeded, 49);
     let times = clock.times();
     assert_eq!((times.len(), times[0], times[1]), (50, ZERO, ms(10_100)), "none in the pause");
 }
@@ -121,12 +123,10 @@ async fn a_call_that_is_called_back_and_dropped_leaves_nothing_behind() {
     });
     let work = work.limit(limit.clone()).rate(rate.clone());
     let cx = Context::new();
-    let late = async {
-        sleep(ms(20)).await;
-        timeout(ms(500), work.run(1, &cx)).await
-    };
-    let (first, second) = tokio::join!(work.run(0, &cx), late);
-    assert!(first.is_err() && second.is_err());
+    let first = calls(&work, 0, &cx);
+    sleep(ms(20)).await;
+    let second = alone(async move { timeout(ms(500), work.run(1, &cx)).await });
+    assert!(first.await.is_err() && second.await.is_err());
     assert_eq!((rate.waiting(), limit.waiting(), limit.available()), (0, 0, Some(1)));
 }
 

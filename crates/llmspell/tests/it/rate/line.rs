@@ -10,7 +10,7 @@ use llmspell::{Context, Kind, Rate, RateLimits, RateWindow, Step, step};
 use tokio::time::{Instant, sleep};
 
 use super::{Call, Clock, ZERO, call, rated};
-use crate::patience::ends;
+use crate::patience::{calls, ends};
 use crate::probe::{Probe, ms};
 
 /// Lets a future get into line, and leaves it there.
@@ -76,13 +76,10 @@ async fn nobody_stays_in_line_who_is_cancelled() {
     let (cx, canceller) = Context::new().cancellable();
     Probe::ok(0).rate(rate.clone()).run(0, &cx).await.unwrap();
     let started = Instant::now();
-    let cancels = async {
-        sleep(ms(5)).await;
-        canceller.cancel();
-    };
-    let waits = Probe::ok(0).rate(rate.clone());
-    let (result, ()) = ends(async { tokio::join!(waits.run(0, &cx), cancels) }).await;
-    assert_eq!((result.unwrap_err().kind(), started.elapsed()), (Kind::Cancelled, ms(5)));
+    let waits = calls(&Arc::new(Probe::ok(0).rate(rate.clone())), 0, &cx);
+    sleep(ms(5)).await;
+    canceller.cancel();
+    assert_eq!((ends(waits).await.unwrap_err().kind(), started.elapsed()), (Kind::Cancelled, ms(5)));
     assert_eq!(rate.waiting(), 0);
 }
 

@@ -8,7 +8,7 @@ use llmspell::{Context, Error, Fact, Kind, Rate, RateLimits, RateWindow, Step, s
 use tokio::time::{Instant, sleep};
 
 use super::{Call, Clock, ZERO, failing, rated};
-use crate::patience::ends;
+use crate::patience::{alone, calls, ends};
 use crate::probe::ms;
 
 #[tokio::test(start_paused = true)]
@@ -18,13 +18,14 @@ async fn a_server_that_asks_for_a_pause_gets_one_and_no_herd_after_it() {
     let cx = Context::recording();
     // Five ask at once, and all of them hear that it is too much. The others come meanwhile.
     let step = Arc::new(rated(rate.clone(), &clock));
-    let storm = step.clone().stream([busy; 5], &cx).limit(5).collect();
-    let later = async {
-        sleep(ms(2)).await;
-        assert_eq!(rate.paused(), Some(ms(4999)));
-        step.clone().stream([Call::default(); 20], &cx).limit(20).collect().await
-    };
-    ends(async { tokio::join!(storm, later) }).await;
+    let storm = alone(step.clone().stream([busy; 5], &cx).limit(5).collect());
+    ends(sleep(ms(2))).await;
+    assert_eq!(rate.paused(), Some(ms(4999)));
+    let later: Vec<_> = (0..20).map(|_| calls(&step, Call::default(), &cx)).collect();
+    for call in later {
+        ends(call).await.unwrap();
+    }
+    ends(storm).await;
     let times = clock.times();
     assert_eq!(times[..5], [ms(0); 5]);
     let file: Vec<Duration> = (0..20).map(|place| ms(5001 + place * 100)).collect();
@@ -42,14 +43,14 @@ async fn whoever_has_no_chance_in_a_pause_hears_it_when_it_begins() {
     let cx = Context::new();
     let hurried = |deadline_ms: u64| {
         let (cx, step) = (cx.with_deadline(Instant::now() + ms(deadline_ms)), step.clone());
-        async move {
+        alone(async move {
             let result = step.run(Call::default(), &cx).await;
             (result.map_err(|error| error.kind()), clock_now(&cx, deadline_ms))
-        }
+        })
     };
     // The first in line, and the one behind somebody who has time: both would have had a turn in time.
-    let all = async { tokio::join!(step.run(busy, &cx), hurried(5000), hurried(60_000), hurried(6000)) };
-    let (_, first, patient, second) = ends(all).await;
+    let all = (calls(&step, busy, &cx), hurried(5000), hurried(60_000), hurried(6000));
+    let (_, first, patient, second) = ends(async { tokio::join!(all.0, all.1, all.2, all.3) }).await;
     assert_eq!((first, second), ((Err(Kind::Rejected), ms(500)), (Err(Kind::Rejected), ms(500))));
     assert_eq!(patient, (Ok(()), ms(10_500)));
 }
@@ -57,6 +58,50 @@ async fn whoever_has_no_chance_in_a_pause_hears_it_when_it_begins() {
 /// How much of the time up to the deadline has passed.
 fn clock_now(cx: &Context, deadline_ms: u64) -> Duration {
     ms(deadline_ms) - cx.remaining().unwrap()
+}
+
+/// Whoever is the first after them goes when the pause ends, and does not wait for what they wanted.
+#[tokio::test(start_paused = true)]
+async fn those_whom_a_pause_leaves_no_chance_take_their_wants_with_them() {
+    let rate = Rate::unlimited().tokens_per(100, ms(1000)).burst(ms(1000));
+    let clock = Clock::start();
+    let step = rated(rate.clone(), &clock);
+    let cx = Context::new();
+    let busy = Call { expected: 100, takes: 500, ..failing(|| Error::overloaded("429").with_retry_after(ms(30_000))) };
+    let hurried = cx.with_deadline(Instant::now() + ms(25_000));
+    let all = (
+        calls(&step, busy, &cx),
+        calls(&step, Call { expected: 10_000, ..Call::default() }, &hurried),
+        calls(&step, Call { expected: 1, ..Call::default() }, &cx),
+    );
+    let (_, large, small) = ends(async { tokio::join!(all.0, all.1, all.2) }).await;
+    assert_eq!((large.map_err(|error| error.kind()), small.is_ok()), (Err(Kind::Rejected), true));
+    assert_eq!(clock.times(), [0, 30_500].map(ms));
+    assert_eq!(rate.waiting(), 0);
+}
+
+/// The same when it is the server's figures that make the pause.
+#[tokio::test(start_paused = true)]
+async fn those_whom_figures_leave_no_chance_take_their_wants_with_them() {
+    let clock = Clock::start();
+    let told = step(|(), cx: Context| async move {
+        sleep(ms(500)).await;
+        // A hundred, and all are gone: there are as many again in 30 s.
+        cx.rate_limits(RateLimits::default().tokens(RateWindow::new(100, 0, ms(30_000))));
+        Ok(())
+    });
+    let rate = Rate::unlimited().tokens_per(100, ms(1000)).burst(ms(1000));
+    let (told, step) = (told.rate(rate.clone().estimate(100)), rated(rate, &clock));
+    let cx = Context::new();
+    let hurried = cx.with_deadline(Instant::now() + ms(25_000));
+    let all = (
+        calls(&told, (), &cx),
+        calls(&step, Call { expected: 10_000, ..Call::default() }, &hurried),
+        calls(&step, Call { expected: 1, ..Call::default() }, &cx),
+    );
+    let (_, large, small) = ends(async { tokio::join!(all.0, all.1, all.2) }).await;
+    assert_eq!((large.map_err(|error| error.kind()), small.is_ok()), (Err(Kind::Rejected), true));
+    assert_eq!(clock.times(), [ms(30_500)]);
 }
 
 #[tokio::test(start_paused = true)]
