@@ -66,6 +66,7 @@ use crate::rate::{Rate, Rated};
     message = "`{Self}` is not a `Step`",
     label = "expected a step here",
     note = "make a step of a closure: `step(|input, cx| async move {{ Ok(input) }})`",
+    note = "a model becomes a step by `.step()`",
     note = "in a chain, use `.then_fn(|input, cx| async move {{ … }})` or `.map(|output| …)`"
 )]
 pub trait Step: Send + Sync + 'static {

@@ -12,7 +12,8 @@ pub(crate) type Source<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a source of `{T}`",
     label = "expected an iterator or a `Stream` over `{T}`",
-    note = "the source must own its data (`Send + 'static`): try `.into_iter()` or clone what it borrows"
+    note = "the source must own its data (it is to be Send + 'static): try `.into_iter()` or clone what it borrows",
+    note = "items of another type, such as strings for an agent, are turned into it by `.into_iter().map(Into::into)`"
 )]
 pub trait IntoSource<T, M>: sealed::Sealed<T, M> {
     #[doc(hidden)]
