@@ -141,7 +141,8 @@ impl<'a> Run<'a> {
             turn.run(calls, cx).await
         };
         let result = unless_interrupted(cx, work).await;
-        let answers = turn.end().await;
+        // A step around this one may be woken by the same deadline, and would drop what waits.
+        let answers = turn.end(matches!(result, Err(Stop::Interrupted))).await;
         self.tool_calls += u32::try_from(turn.answered()).unwrap_or(u32::MAX);
         for answer in answers {
             self.say(Message::Tool(answer));

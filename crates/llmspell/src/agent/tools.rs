@@ -74,7 +74,7 @@ impl Turn {
         let cancelled = |call: &ToolCall| ToolAnswer {
             call_id: call.id.clone(),
             name: call.name.clone(),
-            text: "cancelled: this call was not made, or not to its end".to_owned(),
+            text: "cancelled: this call was not made, or nobody waited for its end".to_owned(),
             is_error: true,
         };
         let names = calls.iter().map(|call| call.name.clone()).collect();
@@ -93,11 +93,18 @@ impl Turn {
 
     /// An answer for each call, in the order of the calls. What still runs is cancelled; what has ended counts,
     /// also if nobody has looked at it yet.
-    pub(super) async fn end(&mut self) -> Vec<ToolAnswer> {
+    ///
+    /// `at_once` does not wait until what runs has been dropped.
+    pub(super) async fn end(&mut self, at_once: bool) -> Vec<ToolAnswer> {
+        // Stopped before it is looked at: what is done counts as done, and what is not cannot be any more.
+        if at_once || self.answered() == self.answers.len() {
+            self.crew.halt();
+        } else {
+            self.crew.stop().await;
+        }
         while let Some((place, result)) = self.ended().await {
             self.tell_of(place, result);
         }
-        self.crew.abort();
         std::mem::take(&mut self.answers)
     }
 
@@ -134,28 +141,29 @@ impl Turn {
                 return Ok(());
             }
             // All that have ended: one that has failed must not take those with it that were done.
-            let mut ended = vec![self.crew.next().await];
-            while let Some(more) = self.ended().await {
-                ended.push(more);
-            }
-            let (mut places, mut failure) = (Vec::with_capacity(ended.len()), None);
-            for (place, result) in ended {
+            let (mut places, mut failure) = (Vec::new(), None);
+            let mut ended = Some(self.crew.next().await);
+            while let Some((place, result)) = ended {
                 plan.end(place);
                 places.push(place);
-                // Arguments that do not fit are the model's mistake, and not the tool's failure.
-                failure = failure.or(self.tell_of(place, result).filter(|error| error.kind() != Kind::Invalid));
+                if let Some(error) = self.tell_of(place, result).filter(|error| !is_of_the_model(error))
+                    && failure.is_none()
+                {
+                    // Before anything is shown, for a reader takes its time, and what ends meanwhile is done.
+                    if tools.on_failure != ToolFailure::Tell {
+                        self.crew.stop().await;
+                    }
+                    failure = Some(error);
+                }
+                ended = self.ended().await;
             }
             for place in places {
                 self.show(place, cx).await?;
             }
             match failure {
                 Some(error) if error.kind() == Kind::Cancelled && cx.is_cancelled() => return Err(error),
-                Some(error) if tools.on_failure == ToolFailure::Fail => {
-                    self.crew.stop().await;
-                    return Err(error);
-                }
+                Some(error) if tools.on_failure == ToolFailure::Fail => return Err(error),
                 Some(_) if tools.on_failure == ToolFailure::CancelSiblings => {
-                    self.crew.stop().await;
                     for place in 0..calls.len() {
                         if !self.answered[place] {
                             self.show(place, cx).await?;
@@ -204,6 +212,11 @@ impl Turn {
     }
 }
 
+/// Whether arguments did not fit: the model's mistake, and not the tool's failure.
+fn is_of_the_model(error: &Error) -> bool {
+    error.kind() == Kind::Invalid
+}
+
 /// What a model is told of a failure: what it can do something about.
 fn complaint(error: &Error, tool: Option<&ErasedTool>) -> String {
     let mut text = format!("error: {}", error.message());
@@ -212,7 +225,7 @@ fn complaint(error: &Error, tool: Option<&ErasedTool>) -> String {
         text.push_str(hint);
     }
     match tool {
-        Some(tool) if error.kind() == Kind::Invalid => unfit(&text, tool),
+        Some(tool) if is_of_the_model(error) => unfit(&text, tool),
         _ => text,
     }
 }

@@ -188,20 +188,29 @@ impl<W: Work> Crew<W> {
         poll_fn(|task| self.poll_next(task)).await
     }
 
-    /// Stops everything and waits until nothing is left, or until the grace is over: work that does not
-    /// give way to the scheduler cannot be dropped by anyone.
+    /// Stops everything as [`Crew::halt`] does, and waits until nothing is left, or until the grace is over: work
+    /// that does not give way to the scheduler cannot be dropped by anyone.
     pub(crate) async fn stop(&mut self) {
-        self.abort();
+        self.halt();
         within(Instant::now() + GRACE, poll_fn(|task| self.poll_ended(task))).await;
     }
 
-    /// Stops everything: no job starts any more, running ones are dropped where they stand.
+    /// Stops everything, and throws away what has not been taken.
     pub(crate) fn abort(&mut self) {
+        self.halt();
+        let done = std::mem::take(&mut self.shared.lock().done);
+        // Outside of the lock: whatever is in there may run code of the user, or panic.
+        drop((done, std::mem::take(&mut self.taken)));
+    }
+
+    /// No job starts any more, and running ones are dropped where they stand. The outputs of those that have ended
+    /// are still there to be polled, and so are those of jobs that end before they can be dropped.
+    pub(crate) fn halt(&mut self) {
         let abandoned = {
             let mut state = self.shared.lock();
             state.closed = true;
             let custody = state.release();
-            (std::mem::take(&mut state.jobs), std::mem::take(&mut state.done), std::mem::take(&mut self.taken), custody)
+            (std::mem::take(&mut state.jobs), custody)
         };
         for worker in self.workers.drain(..) {
             worker.abort();
@@ -210,7 +219,7 @@ impl<W: Work> Crew<W> {
         drop(abandoned);
     }
 
-    /// Ready once no worker is alive. Only useful after [`Crew::abort`].
+    /// Ready once no worker is alive. Only useful after [`Crew::halt`].
     pub(crate) fn poll_ended(&mut self, task: &mut task::Context<'_>) -> Poll<()> {
         let mut state = self.shared.lock();
         if state.alive == 0 {

@@ -297,6 +297,80 @@ async fn what_becomes_of_siblings_is_a_choice() {
     }
 }
 
+/// A tool that takes this long, and counts how often it was done.
+fn pays(delay: u64, paid: &Arc<Mutex<u32>>) -> ErasedTool {
+    let paid = paid.clone();
+    let pay = step(move |_: Value, _| {
+        let paid = paid.clone();
+        async move {
+            sleep(ms(delay)).await;
+            *paid.lock().unwrap() += 1;
+            Ok(json!("paid"))
+        }
+    });
+    any("pay", pay)
+}
+
+/// How many calls of `pay` the conversation says were done.
+fn said_to_be_paid(conversation: &Conversation) -> usize {
+    answers(conversation).iter().filter(|answer| answer.text == "paid").count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_while_a_slow_reader_is_shown_a_failure_is_not_called_cancelled() {
+    for policy in [ToolFailure::CancelSiblings, ToolFailure::Fail] {
+        let paid = Arc::default();
+        let chatty = step(|_: Value, cx: Context| async move {
+            while !cx.is_cancelled() {
+                cx.emit("still at it").await?;
+            }
+            Ok(Value::Null)
+        });
+        let tools = [fails_after(10, Error::failed("no")), pays(150, &paid), any("chatty", chatty)];
+        let calls = [("fails", json!({})), ("pay", json!({})), ("chatty", json!({}))];
+        let agent = turn(&calls).tools(tools).on_tool_failure(policy).build().unwrap();
+        let mut events = agent.events("?", &Context::new());
+        let conversation = loop {
+            match ends(events.next()).await.unwrap() {
+                Ok(AgentEvent::Done(reply)) => break reply.conversation,
+                Ok(_) => sleep(ms(100)).await,
+                Err(error) => break unfinished(&error).conversation.clone(),
+            }
+        };
+        assert_answered(&conversation);
+        assert_eq!(said_to_be_paid(&conversation), *paid.lock().unwrap() as usize, "{policy:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_ends_on_another_thread_as_its_siblings_are_cancelled_is_not_called_cancelled() {
+    for round in 0..50 {
+        let policy = [ToolFailure::CancelSiblings, ToolFailure::Fail][round % 2];
+        let paid = Arc::default();
+        let hurry = step({
+            let paid: Arc<Mutex<u32>> = Arc::clone(&paid);
+            move |_: Value, _| {
+                let paid = paid.clone();
+                async move {
+                    tokio::task::yield_now().await;
+                    std::thread::sleep(std::time::Duration::from_micros(200));
+                    *paid.lock().unwrap() += 1;
+                    Ok(json!("paid"))
+                }
+            }
+        });
+        let tools = [fails_after(0, Error::failed("no")), any("pay", hurry)];
+        let mut calls = vec![("pay", json!({})); 3];
+        calls.insert(1, ("fails", json!({})));
+        let agent = turn(&calls).tools(tools).on_tool_failure(policy).build().unwrap();
+        let conversation = match agent.run("?".into(), &Context::new()).await {
+            Ok(reply) => reply.conversation,
+            Err(error) => unfinished(&error).conversation.clone(),
+        };
+        assert_eq!(said_to_be_paid(&conversation), *paid.lock().unwrap() as usize, "{policy:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_unknown_tool_cancels_nobody() {
     let calls = [("slow", json!({})), ("unknown", json!({})), ("bad", json!({}))];
