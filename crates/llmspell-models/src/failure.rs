@@ -137,17 +137,22 @@ impl Failure {
         let Some(http) = error.downcast_ref::<reqwest::Error>() else {
             return Failure::of(ModelErrorClass::Protocol, format!("the reply cannot be read: {innermost}"));
         };
+        // Of the address only what is no secret.
+        let host = http.url().and_then(|url| {
+            Some(format!(" to {}:{}", url.host_str()?, url.port_or_known_default().unwrap_or_default()))
+        });
+        let host = host.unwrap_or_default();
         let (class, what) = if http.is_timeout() {
-            (ModelErrorClass::Timeout, "the connection timed out")
+            (ModelErrorClass::Timeout, "time ran out on the connection")
         } else if http.is_builder() {
             (ModelErrorClass::InvalidRequest, "the request cannot be made")
         } else if http.is_connect() {
             (ModelErrorClass::Connection, "no connection")
         } else {
-            (ModelErrorClass::Connection, "the connection broke")
+            (ModelErrorClass::Connection, "lost the connection")
         };
         let is_leaf = innermost.is::<reqwest::Error>();
-        let message = if is_leaf { what.to_owned() } else { format!("{what}: {innermost}") };
+        let message = if is_leaf { format!("{what}{host}") } else { format!("{what}{host}: {innermost}") };
         let mut failure = Failure::of(class, message);
         if is_refused {
             failure.hint = Some("nobody listens there: is the server running, and the address right?");

@@ -160,6 +160,11 @@ impl Models {
         let Some((provider, model)) =
             name.split_once('/').filter(|(provider, model)| !provider.is_empty() && !model.is_empty())
         else {
+            let provider = name.trim_end_matches('/');
+            if self.providers().contains(&provider) {
+                return Err(Error::invalid(format!("`{name}` names a provider, and none of its models"))
+                    .with_hint(format!("add the model's name: {provider}/…")));
+            }
             return Err(Error::invalid(format!("`{name}` does not say whose model it is"))
                 .with_hint("write it as provider/model, such as openai/gpt-5-mini"));
         };
@@ -222,7 +227,7 @@ impl Models {
     fn unknown(&self, provider: &str) -> Error {
         let names = self.providers();
         let message = format!("there is no provider `{provider}`; there are {}", names.join(", "));
-        Error::invalid(message).with_hint(match nearest(provider, names) {
+        Error::invalid(message).with_hint(match nearest(&provider.to_ascii_lowercase(), names) {
             Some(name) => format!("did you mean `{name}`?"),
             None => "name a server of your own with Models::endpoint".to_owned(),
         })

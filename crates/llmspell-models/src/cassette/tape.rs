@@ -1,6 +1,6 @@
 //! The file: a line about the cassette, and then one for each request.
 
-use std::fs::File;
+use std::fs::{File, create_dir_all};
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -105,8 +105,10 @@ pub(super) struct Writer(Mutex<File>);
 
 impl Writer {
     pub(super) fn create(path: &Path, model: &str) -> Result<Self> {
-        let writer = File::create(path).map_err(|error| {
-            Error::invalid(format!("the cassette {} cannot be written: {error}", path.display())).with_source(error)
+        let folder = path.parent().map_or(Ok(()), create_dir_all);
+        let writer = folder.and_then(|()| File::create(path)).map_err(|error| {
+            Error::invalid(format!("the cassette {} cannot be written: {error}", path.display()))
+                .with_hint("name a file in a folder that you may write to")
         })?;
         let writer = Writer(Mutex::new(writer));
         writer.line(&Label { cassette: VERSION, model: model.to_owned() })?;

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use super::typed::short_name;
 use crate::error::Error;
 use crate::tool::Arguments;
 
@@ -65,7 +66,7 @@ impl<T: Arguments> Form for Json<T> {
     }
 
     fn failed(&self, complaint: &str) -> Error {
-        let name = std::any::type_name::<T>();
+        let name = short_name(std::any::type_name::<T>());
         Error::failed(format!("the model did not answer with a {name}: {complaint}"))
             .with_hint("describe the fields in the type's documentation, or use a more capable model")
     }

@@ -72,7 +72,7 @@ impl<T: Arguments> TypedAgent<T> {
 }
 
 /// What the type is called in its module, in letters that providers take as the name of a schema.
-fn short_name(path: &str) -> String {
+pub(super) fn short_name(path: &str) -> String {
     let name = path.split('<').next().and_then(|path| path.rsplit("::").next()).unwrap_or_default();
     let name: String =
         name.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '_').take(64).collect();
