@@ -1,6 +1,7 @@
 //! The client: what a server offers as tools of ours.
 
 mod answer;
+mod attempt;
 mod child;
 mod connection;
 mod group;
@@ -8,6 +9,7 @@ mod link;
 mod listing;
 mod ticket;
 mod watched;
+mod way;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -23,7 +25,8 @@ use rmcp::ClientHandler;
 use rmcp::model::{ClientCapabilities, ClientConfig, Implementation, ProtocolVersion};
 
 use child::Program;
-use link::{Link, Place, Rules};
+use link::Link;
+use way::{Place, Rules};
 
 /// What this client tells servers of itself: its name, and that it offers them nothing. A server that would like to
 /// ask a model (sampling), a user (elicitation) or for folders (roots) is not given the chance.
@@ -149,14 +152,15 @@ impl Client {
     }
 
     /// Ends the connection and waits until it has ended: a child process is given its
-    /// [grace](Connect::grace). A later call connects again.
+    /// [grace](Connect::grace). Calls that wait for a connection fail as
+    /// [cancelled](llmspell::Kind::Cancelled); a later one connects again.
     pub async fn close(&self) {
         self.link.close().await;
     }
 
     /// The number of the server's process, if it was started for this client and runs.
     pub async fn process_id(&self) -> Option<u32> {
-        self.link.process_id().await
+        self.link.process_id()
     }
 }
 

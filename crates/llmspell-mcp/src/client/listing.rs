@@ -42,7 +42,7 @@ impl Step for Remote {
 }
 
 pub(crate) async fn list(link: &Arc<Link>, cx: &Context) -> Result<Vec<ErasedTool>> {
-    let deadline = Instant::now() + link.rules.call_timeout;
+    let deadline = Instant::now() + link.rules().call_timeout;
     let deadline = cx.deadline().map_or(deadline, |known| known.min(deadline));
     let tools = timeout_at(deadline, pages(link, cx)).await.map_err(|_| {
         Error::new(Kind::Timeout, format!("the MCP server `{}` did not list its tools in time", link.place()))
@@ -85,11 +85,11 @@ async fn pages(link: &Arc<Link>, cx: &Context) -> Result<Vec<Tool>> {
 }
 
 fn erased(link: &Arc<Link>, tool: Tool) -> ErasedTool {
-    let hints = tool.annotations.clone().filter(|_| !link.rules.ignore_hints).unwrap_or_default();
+    let hints = tool.annotations.clone().filter(|_| !link.rules().ignore_hints).unwrap_or_default();
     let only_reads = hints.read_only_hint == Some(true);
     let remote =
         Remote { link: link.clone(), name: tool.name.to_string(), idempotent: only_reads || hints.is_idempotent() };
-    let name = format!("{}{}", link.rules.prefix, tool.name);
+    let name = format!("{}{}", link.rules().prefix, tool.name);
     let description = tool.description.as_deref().or(tool.title.as_deref()).unwrap_or_default();
     let security = if only_reads { Security::Restricted } else { Security::Privileged };
     let erased = ErasedTool::described(&name, description, tool.schema_as_json_value(), remote).security(security);
