@@ -142,6 +142,9 @@ impl Way {
                 Connection::open(transport, None, self.changes.clone(), patience).await
             }
         };
-        opened.map_err(|(error, said)| answer::handshake(&error, said.filter(|said| !said.is_empty()), &self.shown))
+        opened.map_err(|(error, last)| match last {
+            Some(last) => answer::hung_up(&error, &last, &self.shown),
+            None => answer::handshake(&error, &self.shown),
+        })
     }
 }

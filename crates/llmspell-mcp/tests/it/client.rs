@@ -176,6 +176,14 @@ async fn a_server_that_does_not_start_says_why_without_its_secrets() {
         let cx = Context::new();
         let error = Client::stdio("no-such-server-anywhere").connect(&cx).await.unwrap_err();
         assert!(error.message().contains("cannot start") && error.hint().is_some(), "{error:?}");
+        for script in ["exit 3", "exec sleep 0.1"] {
+            let error = Client::stdio("sh").args(["-c", script]).connect(&cx).await.unwrap_err();
+            assert!(error.message().contains("`sh` ended before the handshake") && error.hint().is_some(), "{error:?}");
+            let status = if script == "exit 3" { "exit status: 3" } else { "exit status: 0" };
+            assert!(error.message().contains(status), "{error:?}");
+        }
+        let error = Client::stdio("sh").args(["-c", "exec <&- >&-; sleep 1000"]).connect(&cx).await.unwrap_err();
+        assert!(error.message().contains("closed its standard streams"), "{error:?}");
         let error = heedless().env("HEEDLESS_DIES", "s3cr3t-key").connect(&cx).await.unwrap_err();
         assert!(error.message().contains("no licence for ***"), "{error:?}");
         let begun = Instant::now();
