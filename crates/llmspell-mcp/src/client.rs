@@ -7,6 +7,7 @@ mod connection;
 mod group;
 mod link;
 mod listing;
+mod names;
 mod ticket;
 mod watched;
 mod way;
@@ -114,6 +115,10 @@ impl Client {
     /// otherwise; one that is said to read only, or to be idempotent, is [idempotent](llmspell::Step::idempotent).
     /// One that is said to destroy runs [alone](llmspell::tool::Concurrency::Exclusive) in a turn of an agent. See
     /// [`Connect::ignore_hints`] for servers whose word is not to be taken.
+    ///
+    /// Their names are such that models can call them: what is no ASCII letter, digit, `_` or `-` becomes `_`, what is
+    /// longer than 64 is cut, and of names that become the same so the later ones get a number (`files.read` is
+    /// `files_read`, or `files_read_2` beside a tool of that name). The server is asked by its own name.
     ///
     /// Tools stay usable when the connection is lost and comes back. A tool that runs only as a task of MCP is
     /// listed, and the server refuses calls of it.
@@ -276,7 +281,8 @@ impl Connect {
         self
     }
 
-    /// What the names of the tools begin with here, to tell those of several servers apart.
+    /// What the names of the tools begin with here, to tell those of several servers apart. Is made
+    /// [callable](Client::tools), as the rest of the name is.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.rules.prefix = prefix.into();
         self

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use llmspell::tool::{Concurrency, Security};
-use llmspell::{ChunkData, Context, Kind, Step};
-use llmspell_mcp::Client;
-use serde_json::json;
+use llmspell::tool::{Concurrency, ErasedTool, Security};
+use llmspell::{ChunkData, Context, Kind, Step, step};
+use llmspell_mcp::{Client, Server};
+use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use crate::peer::{Tools, Web, connected, eventually, heedless, in_time, is_alive, stdio};
@@ -49,6 +49,27 @@ async fn all_pages_are_read_and_changes_are_told() {
         let picture = tools.call("picture", json!({})).await.unwrap();
         assert_eq!(picture["content"][1]["mimeType"], "image/png");
         client.close().await;
+    })
+    .await;
+}
+
+/// The providers of models refuse names that MCP takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_have_names_that_models_can_call_and_are_called_by_their_own() {
+    in_time(async {
+        let said = |what: &'static str| {
+            let tell = step(move |_: Value, _| async move { Ok(Value::from(what)) });
+            move |name: &str| ErasedTool::described(name, "Says it.", json!({ "type": "object" }), tell.clone())
+        };
+        let server = Server::new("test", "0").tool(said("dots")("notes.read")).tool(said("dashes")("notes_read"));
+        let listening = server.http("127.0.0.1:0").bind().await.unwrap();
+        let url = listening.url();
+        let serving = tokio::spawn(listening.serve(std::future::pending()));
+        let (client, tools) = connected(Client::http(url).prefix("my/")).await;
+        assert_eq!(tools.call("my_notes_read", json!({})).await.unwrap(), "dots");
+        assert_eq!(tools.call("my_notes_read_2", json!({})).await.unwrap(), "dashes");
+        client.close().await;
+        serving.abort();
     })
     .await;
 }
