@@ -17,7 +17,7 @@ pub(crate) fn callable(wanted: &[String]) -> Vec<String> {
     let mut taken: HashSet<String> = wanted.iter().filter(|name| fits(name)).cloned().collect();
     let mut kept = HashSet::new();
     let mut numbers = HashMap::new();
-    let mut name = |name: &String| {
+    let name = |name: &String| {
         if fits(name) && kept.insert(name.clone()) {
             return name.clone();
         }
@@ -39,7 +39,7 @@ pub(crate) fn callable(wanted: &[String]) -> Vec<String> {
             }
         }
     };
-    wanted.iter().map(|wanted| name(wanted)).collect()
+    wanted.iter().map(name).collect()
 }
 
 fn is_plain(c: char) -> bool {
