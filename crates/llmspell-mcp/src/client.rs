@@ -1,13 +1,16 @@
 //! The client: what a server offers as tools of ours.
 
 mod answer;
+mod attempt;
 mod child;
 mod connection;
 mod group;
 mod link;
 mod listing;
+mod names;
 mod ticket;
 mod watched;
+mod way;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -23,7 +26,8 @@ use rmcp::ClientHandler;
 use rmcp::model::{ClientCapabilities, ClientConfig, Implementation, ProtocolVersion};
 
 use child::Program;
-use link::{Link, Place, Rules};
+use link::Link;
+use way::{Place, Rules};
 
 /// What this client tells servers of itself: its name, and that it offers them nothing. A server that would like to
 /// ask a model (sampling), a user (elicitation) or for folders (roots) is not given the chance.
@@ -112,6 +116,10 @@ impl Client {
     /// One that is said to destroy runs [alone](llmspell::tool::Concurrency::Exclusive) in a turn of an agent. See
     /// [`Connect::ignore_hints`] for servers whose word is not to be taken.
     ///
+    /// Their names are such that models can call them: what is no ASCII letter, digit, `_` or `-` becomes `_`, what is
+    /// longer than 64 is cut, and of names that become the same so the later ones get a number (`files.read` is
+    /// `files_read`, or `files_read_2` beside a tool of that name). The server is asked by its own name.
+    ///
     /// Tools stay usable when the connection is lost and comes back. A tool that runs only as a task of MCP is
     /// listed, and the server refuses calls of it.
     ///
@@ -149,14 +157,15 @@ impl Client {
     }
 
     /// Ends the connection and waits until it has ended: a child process is given its
-    /// [grace](Connect::grace). A later call connects again.
+    /// [grace](Connect::grace). Calls that wait for a connection fail as
+    /// [cancelled](llmspell::Kind::Cancelled); a later one connects again.
     pub async fn close(&self) {
         self.link.close().await;
     }
 
     /// The number of the server's process, if it was started for this client and runs.
     pub async fn process_id(&self) -> Option<u32> {
-        self.link.process_id().await
+        self.link.process_id()
     }
 }
 
@@ -272,7 +281,8 @@ impl Connect {
         self
     }
 
-    /// What the names of the tools begin with here, to tell those of several servers apart.
+    /// What the names of the tools begin with here, to tell those of several servers apart. Is made
+    /// [callable](Client::tools), as the rest of the name is.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.rules.prefix = prefix.into();
         self

@@ -126,7 +126,8 @@ impl Server {
         self
     }
 
-    /// How long calls under way may take to end when the server is shut down. The default is 10 s.
+    /// How long calls under way may take to end when the server is shut down, or its input ends. What is not done by
+    /// then is dropped, and answered with an error. The default is 10 s.
     pub fn drain(mut self, longest: Duration) -> Self {
         self.drain = longest;
         self
@@ -151,7 +152,7 @@ impl Server {
     }
 
     /// Serves over the standard streams until the client closes them or `shutdown` completes. Calls that are under
-    /// way then have the [time to drain](Server::drain). Nothing else may write to the standard output of the
+    /// way then have the [time to drain](Server::drain), and are answered. Nothing else may write to the standard output of the
     /// process.
     ///
     /// # Errors
@@ -181,7 +182,8 @@ impl Server {
     ) -> Result<()> {
         let drain = self.drain;
         let shared = Arc::new(self.shared());
-        let transport = Paced::new(AsyncRwTransport::<RoleServer, _, _>::new_server(input, output));
+        let transport = AsyncRwTransport::<RoleServer, _, _>::new_server(input, output);
+        let transport = Paced::new(transport, shared.clone(), drain);
         let end = CancellationToken::new();
         let mut shutdown = std::pin::pin!(shutdown);
         let begin = serve_server_with_ct(Handler(shared.clone()), transport, end.clone());
@@ -202,7 +204,7 @@ impl Server {
         }
         tokio::select! {
             _ = &mut over => return Ok(()),
-            () = shared.drain(drain) => {}
+            () = shared.admission.drain(drain) => {}
         }
         is_over.cancel();
         let _ = over.await;

@@ -10,6 +10,7 @@ use rmcp::transport::DynamicTransportError;
 use rmcp::transport::streamable_http_client::StreamableHttpError;
 use serde_json::{Value, json};
 
+use super::child::LastWords;
 use super::link::may_have_happened;
 use crate::chunk::OVERLOADED;
 
@@ -124,7 +125,7 @@ fn transport(error: &DynamicTransportError, place: &str, idempotent: bool) -> Op
                 _ if idempotent => Error::failed(message).transient(),
                 _ => Error::failed(format!("{message}; the call may have happened")),
             };
-            match status.retry_after.as_deref().and_then(wait) {
+            match status.retry_after.as_deref().and_then(|text| wait(text, SystemTime::now())) {
                 Some(wait) if error.kind() == Kind::Overloaded => error.with_retry_after(wait),
                 _ => error,
             }
@@ -148,18 +149,19 @@ fn denied(place: &str, status: &str) -> Error {
         .with_hint("set the bearer token with `token`")
 }
 
-/// The time that `Retry-After` names, in seconds or as a date.
-fn wait(text: &str) -> Option<Duration> {
-    if let Ok(seconds) = text.trim().parse() {
-        return Some(Duration::from_secs(seconds));
+/// The time that `Retry-After` names, in seconds, which may have a fraction, or as a date. rmcp hands on no other header:
+/// what a server says in `retry-after-ms` alone is not known here.
+fn wait(text: &str, now: SystemTime) -> Option<Duration> {
+    let text = text.trim();
+    match text.parse() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Err(_) => Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()),
     }
-    let date = httpdate::parse_http_date(text.trim()).ok()?;
-    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-/// The error of a connection that did not come about; `said` is the end of what the server wrote to its standard error.
-pub(crate) fn handshake(error: &ClientInitializeError, said: Option<String>, place: &str) -> Error {
-    let made = match error {
+/// The error of a connection over HTTP that did not come about.
+pub(crate) fn handshake(error: &ClientInitializeError, place: &str) -> Error {
+    match error {
         ClientInitializeError::TransportError { error, .. } => match http(error) {
             Some(StreamableHttpError::Client(_)) => {
                 Error::failed(format!("the MCP server `{place}` cannot be reached")).transient()
@@ -170,13 +172,50 @@ pub(crate) fn handshake(error: &ClientInitializeError, said: Option<String>, pla
         ClientInitializeError::ConnectionClosed(_) => {
             Error::failed(format!("the MCP server `{place}` ended before the handshake was over"))
         }
-        ClientInitializeError::JsonRpcError(error) => {
-            Error::failed(format!("the MCP server `{place}` refused the handshake: {}", error.message))
+        other => unshaken(other, place, ""),
+    }
+}
+
+/// The error of a child process with which no connection came about.
+pub(crate) fn hung_up(error: &ClientInitializeError, last: &LastWords, place: &str) -> Error {
+    let said = last.said.as_ref().map(|said| format!("; it said: {said}")).unwrap_or_default();
+    match (error, last.status) {
+        (ClientInitializeError::TransportError { .. } | ClientInitializeError::ConnectionClosed(_), status) => {
+            let how = match status {
+                Some(status) => format!("ended before the handshake was over ({status})"),
+                None => "closed its standard streams before the handshake was over".to_owned(),
+            };
+            Error::failed(format!("the MCP server `{place}` {how}{said}")).with_hint(
+                "does it speak MCP over its standard streams, and need arguments, or variables that are not handed on \
+                 unless they are named with `env` or `inherit`?",
+            )
         }
-        other => Error::failed(format!("the handshake with the MCP server `{place}` failed: {other}")),
-    };
-    match said {
-        Some(said) => Error::new(made.kind(), format!("{}; it said: {said}", made.message())),
-        None => made,
+        (other, _) => unshaken(other, place, &said),
+    }
+}
+
+fn unshaken(error: &ClientInitializeError, place: &str, said: &str) -> Error {
+    match error {
+        ClientInitializeError::JsonRpcError(error) => {
+            Error::failed(format!("the MCP server `{place}` refused the handshake: {}{said}", error.message))
+        }
+        other => Error::failed(format!("the handshake with the MCP server `{place}` failed: {other}{said}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_has_seconds_with_and_without_a_fraction_or_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        assert_eq!(wait("2", now), Some(Duration::from_secs(2)));
+        assert_eq!(wait(" 0.25 ", now), Some(Duration::from_millis(250)));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:49:47 GMT", now), Some(Duration::from_secs(10)));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:49:27 GMT", now), Some(Duration::ZERO));
+        for nonsense in ["", "-1", "soon", "nan", "inf"] {
+            assert_eq!(wait(nonsense, now), None, "{nonsense}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -41,6 +41,17 @@ const TAIL: usize = 2048;
 
 /// How long standard error is still read after a server has ended.
 const LEFT_OPEN: Duration = Duration::from_millis(100);
+
+/// How long a server that has hung up may take to end by itself.
+const HUNG_UP: Duration = Duration::from_millis(200);
+
+/// What is left of a server.
+pub(crate) struct LastWords {
+    /// How it ended; `None` if it did not by itself.
+    pub(crate) status: Option<ExitStatus>,
+    /// The end of what it wrote to its standard error.
+    pub(crate) said: Option<String>,
+}
 
 /// How to start a server.
 #[derive(Clone)]
@@ -151,14 +162,18 @@ impl Process {
         self.is_reaped = self.child.wait().await.is_ok();
     }
 
-    /// What it said last, once it is gone; it is killed if need be.
-    pub(crate) async fn last_words(mut self) -> String {
+    /// How it ended and what it said last, once it is gone; it is killed if need be.
+    pub(crate) async fn last_words(mut self) -> LastWords {
+        // Whoever hangs up is about to end, and how is worth to be told.
+        let has_ended = timeout(HUNG_UP, self.group.ended(&mut self.child)).await.is_ok_and(|ended| ended.is_ok());
         self.group.kill();
         // What it wrote is there already; a descendant that left the group may hold the pipe open for ever.
         let _ = timeout(LEFT_OPEN, self.listener.join_next()).await;
-        let said = self.said.text();
-        self.kill().await;
-        said
+        let said = Some(self.said.text()).filter(|said| !said.is_empty());
+        let _ = self.child.start_kill();
+        let status = self.child.wait().await.ok();
+        self.is_reaped = status.is_some();
+        LastWords { status: status.filter(|_| has_ended), said }
     }
 }
 

@@ -20,7 +20,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Me;
 use super::answer;
-use super::child::Process;
+use super::child::{LastWords, Process};
 use super::ticket::{Desk, Progress, Ticket};
 use super::watched::Watched;
 use crate::background;
@@ -56,7 +56,7 @@ pub(crate) enum Unanswered {
     NotSent,
     /// It may have happened.
     Unknown,
-    /// There is an error to show, and whether the connection is to be used again.
+    /// There is an error to show.
     Failed(ServiceError),
 }
 
@@ -67,7 +67,7 @@ impl Connection {
         process: Option<Process>,
         changes: watch::Sender<u64>,
         patience: Patience,
-    ) -> Result<Connection, (ClientInitializeError, Option<String>)>
+    ) -> Result<Connection, (ClientInitializeError, Option<LastWords>)>
     where
         T: Transport<RoleClient> + 'static,
     {
@@ -76,11 +76,11 @@ impl Connection {
         let running = match serve_client(Me, watched).await {
             Ok(running) => running,
             Err(error) => {
-                let said = match process {
+                let last = match process {
                     Some(process) => Some(process.last_words().await),
                     None => None,
                 };
-                return Err((error, said));
+                return Err((error, last));
             }
         };
         let peer = running.peer().clone();

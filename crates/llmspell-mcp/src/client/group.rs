@@ -1,4 +1,7 @@
-//! A server's process and everything that it started, as in `Context::command`.
+//! A server's process and everything that it started.
+//!
+//! As in the core's `Context::command`, and not shared with it: the core runs programs to their end, and has nothing
+//! public for one that goes on; fifty lines twice are less than that would be.
 
 use std::io;
 #[cfg(unix)]

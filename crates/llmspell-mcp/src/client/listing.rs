@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answer;
 use super::link::Link;
+use super::names;
 
 /// Lists are read to their end, but not for ever.
 const PAGES: usize = 1000;
@@ -42,12 +43,14 @@ impl Step for Remote {
 }
 
 pub(crate) async fn list(link: &Arc<Link>, cx: &Context) -> Result<Vec<ErasedTool>> {
-    let deadline = Instant::now() + link.rules.call_timeout;
+    let deadline = Instant::now() + link.rules().call_timeout;
     let deadline = cx.deadline().map_or(deadline, |known| known.min(deadline));
     let tools = timeout_at(deadline, pages(link, cx)).await.map_err(|_| {
         Error::new(Kind::Timeout, format!("the MCP server `{}` did not list its tools in time", link.place()))
     })??;
-    Ok(tools.into_iter().map(|tool| erased(link, tool)).collect())
+    let names: Vec<_> = tools.iter().map(|tool| format!("{}{}", link.rules().prefix, tool.name)).collect();
+    let named = tools.into_iter().zip(names::callable(&names));
+    Ok(named.map(|(tool, name)| erased(link, tool, &name)).collect())
 }
 
 async fn pages(link: &Arc<Link>, cx: &Context) -> Result<Vec<Tool>> {
@@ -84,15 +87,14 @@ async fn pages(link: &Arc<Link>, cx: &Context) -> Result<Vec<Tool>> {
     }
 }
 
-fn erased(link: &Arc<Link>, tool: Tool) -> ErasedTool {
-    let hints = tool.annotations.clone().filter(|_| !link.rules.ignore_hints).unwrap_or_default();
+fn erased(link: &Arc<Link>, tool: Tool, name: &str) -> ErasedTool {
+    let hints = tool.annotations.clone().filter(|_| !link.rules().ignore_hints).unwrap_or_default();
     let only_reads = hints.read_only_hint == Some(true);
     let remote =
         Remote { link: link.clone(), name: tool.name.to_string(), idempotent: only_reads || hints.is_idempotent() };
-    let name = format!("{}{}", link.rules.prefix, tool.name);
     let description = tool.description.as_deref().or(tool.title.as_deref()).unwrap_or_default();
     let security = if only_reads { Security::Restricted } else { Security::Privileged };
-    let erased = ErasedTool::described(&name, description, tool.schema_as_json_value(), remote).security(security);
+    let erased = ErasedTool::described(name, description, tool.schema_as_json_value(), remote).security(security);
     // Only if the server says so: taking silence for it would run the calls of most servers one by one.
     if !only_reads && hints.destructive_hint == Some(true) { erased.exclusive() } else { erased }
 }

@@ -12,6 +12,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use llmspell::{Context, Error, Limit, Result, Step, step};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 /// Permits for the calls of one server, whatever connections they come over.
 pub(crate) struct Admission {
@@ -20,8 +22,14 @@ pub(crate) struct Admission {
     /// Looking for a place and taking it are one.
     door: Mutex<()>,
     closed: AtomicBool,
+    /// Cancelled once calls have had their time to drain, and some are left.
+    end: CancellationToken,
     refusal: String,
 }
+
+/// A call that was not taken on. An error of the work is none of these, of whatever kind it is.
+#[derive(Debug)]
+pub(crate) struct Refusal(pub(crate) Error);
 
 impl Admission {
     pub(crate) fn new(running: usize, waiting: usize) -> Self {
@@ -30,6 +38,7 @@ impl Admission {
             running: Limit::new(running),
             door: Mutex::new(()),
             closed: AtomicBool::new(false),
+            end: CancellationToken::new(),
             refusal: format!("overloaded: {running} calls run and {waiting} wait already"),
         }
     }
@@ -44,28 +53,49 @@ impl Admission {
         self.inside.calls().unwrap_or_default() - self.inside.available().unwrap_or_default()
     }
 
-    /// Runs `work` when its turn comes.
+    /// Takes on no more calls, and waits for those under way, but not for ever: then they are [ended](Admission::ended).
+    pub(crate) async fn drain(&self, longest: Duration) {
+        self.close();
+        let drained = async {
+            // Looked at time and again, for a limit tells nobody that the last runaway has ended.
+            while self.calls() > 0 {
+                sleep(LOOK).await;
+            }
+        };
+        if timeout(longest, drained).await.is_err() {
+            self.end();
+        }
+    }
+
+    /// Waits for no call any more.
+    pub(crate) fn end(&self) {
+        self.end.cancel();
+    }
+
+    /// Completes when what is left of the calls is not waited for any more.
+    pub(crate) async fn ended(&self) {
+        self.end.cancelled().await;
+    }
+
+    /// Runs `work` when its turn comes, and gives what comes of it.
     ///
     /// # Errors
-    /// [`Kind::Overloaded`](llmspell::Kind::Overloaded), at once, if there is no place; and what the work fails with.
-    pub(crate) async fn run<T, F, Fut>(&self, cx: &Context, work: F) -> Result<T>
+    /// A [`Refusal`], at once, if there is no place.
+    pub(crate) async fn run<T, F, Fut>(&self, cx: &Context, work: F) -> Result<Result<T>, Refusal>
     where
         T: Send + 'static,
         F: FnOnce(Context) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T>> + Send + 'static,
     {
         if self.closed.load(Ordering::Acquire) {
-            return Err(Error::overloaded("the server is shutting down"));
+            return Err(Refusal(Error::overloaded("the server is shutting down")));
         }
-        let entered = Arc::new(AtomicBool::new(false));
-        let admitted = entered.clone();
         let inner = step(move |work: F, cx: Context| work(cx)).limit(self.running.clone());
         let inner = Arc::new(inner);
         let outer = step(move |work: F, cx: Context| {
-            let (inner, admitted) = (inner.clone(), admitted.clone());
+            let inner = inner.clone();
             async move {
-                admitted.store(true, Ordering::Release);
-                // The door is held until here, and not while the work begins.
+                // The place is taken: the door opens here, and not only once the work has begun.
                 tokio::task::yield_now().await;
                 inner.run(work, &cx).await
             }
@@ -81,15 +111,18 @@ impl Admission {
         })
         .await;
         match first {
-            None => Err(Error::overloaded(self.refusal.clone()).with_retry_after(RETRY_AFTER)),
-            Some(Poll::Ready(result)) => result,
-            Some(Poll::Pending) => call.await,
+            None => Err(Refusal(Error::overloaded(self.refusal.clone()).with_retry_after(RETRY_AFTER))),
+            Some(Poll::Ready(result)) => Ok(result),
+            Some(Poll::Pending) => Ok(call.await),
         }
     }
 }
 
 /// When those who were turned away may come back: there is no telling, and at once would be too soon.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether calls are left while the server drains.
+const LOOK: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
@@ -113,17 +146,17 @@ mod tests {
             });
         }
         for _ in 0..7 {
-            let refused = calls.join_next().await.unwrap().unwrap().unwrap_err();
+            let Refusal(refused) = calls.join_next().await.unwrap().unwrap().unwrap_err();
             assert_eq!(refused.kind(), Kind::Overloaded);
             assert!(refused.retry_after().is_some());
         }
         assert_eq!(admission.calls(), 3);
         gate.add_permits(3);
         while let Some(call) = calls.join_next().await {
-            call.unwrap().unwrap();
+            call.unwrap().unwrap().unwrap();
         }
         assert_eq!(admission.calls(), 0);
-        admission.run(&Context::new(), |_| async { Ok(()) }).await.unwrap();
+        admission.run(&Context::new(), |_| async { Ok(()) }).await.unwrap().unwrap();
         admission.close();
         assert!(admission.run(&Context::new(), |_| async { Ok(()) }).await.is_err());
     }

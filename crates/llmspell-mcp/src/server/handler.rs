@@ -19,14 +19,17 @@ use rmcp::model::{
 use rmcp::service::{Peer, RequestContext, RoleServer};
 use rmcp::{ErrorData, ServerHandler};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
-use super::admission::Admission;
+use super::admission::{Admission, Refusal};
 use crate::chunk::{CHUNK, OVERLOADED};
 
 /// Chunks that wait for a client that is slow to take them; after that the tool waits.
 const CHUNKS: usize = 16;
+
+/// What is said to calls that are cut off when the server ends.
+const ENDED: &str = "the server has ended before the tool was done; the call may have happened";
 
 /// What all connections of a server share.
 pub(crate) struct Shared {
@@ -81,13 +84,16 @@ impl ServerHandler for Handler {
         let cx = shared.cx.with_deadline(deadline);
         let call = timeout(shared.call_timeout, shared.admission.run(&cx, work));
         // Dropping the call stops the work; rmcp would let it go on.
-        let result = tokio::select! {
-            result = call => result.unwrap_or_else(|_| {
-                Err(Error::new(Kind::Timeout, format!("the tool took longer than {:?}", shared.call_timeout)))
-            }),
-            () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
-        };
-        answer(result)
+        tokio::select! {
+            biased;
+            result = call => match result {
+                Ok(Ok(result)) => Ok(answer(result)),
+                Ok(Err(refusal)) => Err(refused(&refusal)),
+                Err(_) => Ok(answer(Err(late(shared.call_timeout)))),
+            },
+            () = context.ct.cancelled() => Err(ErrorData::internal_error("cancelled", None)),
+            () = shared.admission.ended() => Err(ErrorData::internal_error(ENDED, None)),
+        }
     }
 }
 
@@ -102,40 +108,29 @@ async fn call(
         return contained(async { tool.run(arguments, &cx).await }).await;
     };
     let (cx, chunks) = cx.with_chunks(CHUNKS);
-    let work = contained(async move { tool.run(arguments, &cx).await });
-    let mut work = pin!(work);
-    let over = CancellationToken::new();
-    let mut tell = pin!(tell(token, peer, chunks, over.clone()));
-    let mut result = None;
-    let mut told = false;
-    poll_fn(|task| {
-        if result.is_none()
-            && let Poll::Ready(done) = work.as_mut().poll(task)
-        {
-            result = Some(done);
-            over.cancel();
-        }
-        if !told {
-            told = tell.as_mut().poll(task).is_ready();
-        }
-        // What was emitted before the end is told before the answer.
-        if told { result.take().map_or(Poll::Pending, Poll::Ready) } else { Poll::Pending }
-    })
-    .await
+    let (done, is_done) = oneshot::channel();
+    let work = async move {
+        let result = contained(async move { tool.run(arguments, &cx).await }).await;
+        let _ = done.send(());
+        result
+    };
+    // What was emitted before the end is told before the answer.
+    tokio::join!(work, tell(token, peer, chunks, is_done)).0
 }
 
-/// Tells the client of chunks until no more can come, or the tool has ended: whoever keeps its context, such as work
-/// that outlives it, keeps nobody waiting for the answer.
-async fn tell(token: ProgressToken, peer: Peer<RoleServer>, mut chunks: Chunks, over: CancellationToken) {
+/// Tells the client of chunks until no more can come, or the work is done: a part of it that goes on all the same, such
+/// as a thread, could show more, but the answer does not wait for that.
+async fn tell(token: ProgressToken, peer: Peer<RoleServer>, mut chunks: Chunks, is_done: oneshot::Receiver<()>) {
     let mut last = f64::NEG_INFINITY;
+    let mut is_done = pin!(is_done);
     loop {
         let chunk = tokio::select! {
             biased;
-            chunk = chunks.next() => chunk,
-            () = over.cancelled(), if !chunks.is_closed() => {
+            _ = &mut is_done, if !chunks.is_closed() => {
                 chunks.close();
                 continue;
             }
+            chunk = chunks.next() => chunk,
         };
         let Some(chunk) = chunk else { return };
         let ChunkData::Output(value) = chunk.data else { continue };
@@ -172,25 +167,34 @@ fn panicked(payload: &(dyn Any + Send)) -> Error {
     Error::new(Kind::Panicked, format!("panicked: {}", text.unwrap_or("no message")))
 }
 
-/// The answer to a call: what a model is to read is a result, also if it is an error; what the client is to act on is
-/// an error of the protocol.
-fn answer(result: Result<Value>) -> Result<CallToolResponse, ErrorData> {
+fn late(longest: Duration) -> Error {
+    Error::new(
+        Kind::Timeout,
+        format!("the tool took longer than {} s, which is all it may take", longest.as_secs_f64()),
+    )
+    .with_hint("ask for less at once")
+}
+
+/// The answer to a call that was not taken on: the client is to act on it, and a model not to read it.
+fn refused(Refusal(error): &Refusal) -> ErrorData {
+    let wait = error.retry_after().map(|wait| json!({ "retryAfterMs": wait.as_millis() as u64 }));
+    ErrorData::new(rmcp::model::ErrorCode(OVERLOADED), error.message().to_owned(), wait)
+}
+
+/// The answer to a call that ran: also an error is one for a model to read, whatever kind it is of.
+fn answer(result: Result<Value>) -> CallToolResponse {
     let error = match result {
         Ok(value) => {
             let result = success(value);
-            return Ok(if is_too_long(&result) { too_long() } else { result }.into());
+            return if is_too_long(&result) { too_long() } else { result }.into();
         }
         Err(error) => error,
     };
-    if error.kind() == Kind::Overloaded {
-        let wait = error.retry_after().map(|wait| json!({ "retryAfterMs": wait.as_millis() as u64 }));
-        return Err(ErrorData::new(rmcp::model::ErrorCode(OVERLOADED), error.message().to_owned(), wait));
-    }
     let text = match error.hint() {
         Some(hint) => format!("{error}\nhint: {hint}"),
         None => error.to_string(),
     };
-    Ok(CallToolResult::error(vec![ContentBlock::text(text)]).into())
+    CallToolResult::error(vec![ContentBlock::text(text)]).into()
 }
 
 /// The longest line of stdio and the largest event of HTTP that rmcp, and with it our client, takes. Over stdio it

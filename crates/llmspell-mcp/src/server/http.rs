@@ -32,7 +32,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Server;
-use super::handler::{Handler, Shared};
+use super::handler::Handler;
 use super::punctual::Punctual;
 
 /// Connections at once; more wait to be accepted.
@@ -185,7 +185,7 @@ impl Listening {
             }
         }
         drop(listener);
-        shared.drain(drain).await;
+        shared.admission.drain(drain).await;
         end.cancel();
         // The last answers are on their way.
         let _ = tokio::time::timeout(LAST, async { while connections.join_next().await.is_some() {} }).await;
@@ -306,18 +306,5 @@ impl ServerHandler for Session {
         context: RequestContext<RoleServer>,
     ) -> impl Future<Output = Result<CallToolResponse, rmcp::ErrorData>> + Send {
         self.handler.call_tool(request, context)
-    }
-}
-
-impl Shared {
-    /// Takes on no more calls, and waits for those under way, but not for ever.
-    pub(crate) async fn drain(&self, longest: Duration) {
-        self.admission.close();
-        let drained = async {
-            while self.admission.calls() > 0 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        let _ = tokio::time::timeout(longest, drained).await;
     }
 }

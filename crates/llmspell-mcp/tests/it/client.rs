@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use llmspell::tool::{Concurrency, Security};
-use llmspell::{ChunkData, Context, Kind, Step};
-use llmspell_mcp::Client;
-use serde_json::json;
+use llmspell::tool::{Concurrency, ErasedTool, Security};
+use llmspell::{ChunkData, Context, Kind, Step, step};
+use llmspell_mcp::{Client, Server};
+use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use crate::peer::{Tools, Web, connected, eventually, heedless, in_time, is_alive, stdio};
@@ -49,6 +49,27 @@ async fn all_pages_are_read_and_changes_are_told() {
         let picture = tools.call("picture", json!({})).await.unwrap();
         assert_eq!(picture["content"][1]["mimeType"], "image/png");
         client.close().await;
+    })
+    .await;
+}
+
+/// The providers of models refuse names that MCP takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_have_names_that_models_can_call_and_are_called_by_their_own() {
+    in_time(async {
+        let said = |what: &'static str| {
+            let tell = step(move |_: Value, _| async move { Ok(Value::from(what)) });
+            move |name: &str| ErasedTool::described(name, "Says it.", json!({ "type": "object" }), tell.clone())
+        };
+        let server = Server::new("test", "0").tool(said("dots")("notes.read")).tool(said("dashes")("notes_read"));
+        let listening = server.http("127.0.0.1:0").bind().await.unwrap();
+        let url = listening.url();
+        let serving = tokio::spawn(listening.serve(std::future::pending()));
+        let (client, tools) = connected(Client::http(url).prefix("my/")).await;
+        assert_eq!(tools.call("my_notes_read", json!({})).await.unwrap(), "dots");
+        assert_eq!(tools.call("my_notes_read_2", json!({})).await.unwrap(), "dashes");
+        client.close().await;
+        serving.abort();
     })
     .await;
 }
@@ -176,6 +197,14 @@ async fn a_server_that_does_not_start_says_why_without_its_secrets() {
         let cx = Context::new();
         let error = Client::stdio("no-such-server-anywhere").connect(&cx).await.unwrap_err();
         assert!(error.message().contains("cannot start") && error.hint().is_some(), "{error:?}");
+        for script in ["exit 3", "exec sleep 0.1"] {
+            let error = Client::stdio("sh").args(["-c", script]).connect(&cx).await.unwrap_err();
+            assert!(error.message().contains("`sh` ended before the handshake") && error.hint().is_some(), "{error:?}");
+            let status = if script == "exit 3" { "exit status: 3" } else { "exit status: 0" };
+            assert!(error.message().contains(status), "{error:?}");
+        }
+        let error = Client::stdio("sh").args(["-c", "exec <&- >&-; sleep 1000"]).connect(&cx).await.unwrap_err();
+        assert!(error.message().contains("closed its standard streams"), "{error:?}");
         let error = heedless().env("HEEDLESS_DIES", "s3cr3t-key").connect(&cx).await.unwrap_err();
         assert!(error.message().contains("no licence for ***"), "{error:?}");
         let begun = Instant::now();

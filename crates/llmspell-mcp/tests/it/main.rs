@@ -6,6 +6,7 @@ mod client;
 mod guards;
 mod http;
 mod peer;
+mod reconnect;
 mod seams;
 mod serve;
 mod server;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use llmspell::model::ScriptedModel;
-use llmspell::{Agent, Context, Kind, Result, Step, Tool};
+use llmspell::tool::ErasedTool;
+use llmspell::{Agent, Context, Error, Kind, Result, Step, Tool, step};
 use llmspell_mcp::{Client, Server};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
@@ -147,8 +148,75 @@ async fn a_call_that_takes_too_long_is_ended_by_the_server() {
     in_time(async {
         let (client, tools) = connected(stdio().env("PEER_TIMEOUT_MS", "200")).await;
         let error = tools.call("wait", json!({ "ms": 600_000 })).await.unwrap_err();
-        assert!(error.kind() == Kind::Failed && error.message().contains("longer than 200ms"), "{error:?}");
+        assert!(error.kind() == Kind::Failed && error.message().contains("longer than 0.2 s"), "{error:?}");
         client.close().await;
+    })
+    .await;
+}
+
+/// A client that closes its input may still read.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_under_way_when_the_input_ends_have_their_time_and_no_more() {
+    in_time(async {
+        // More than the five seconds that rmcp gives them.
+        let (mut input, mut output, _stop, serving) = start(server().drain(Duration::from_secs(20)), 1 << 16);
+        greet(&mut input, &mut output).await;
+        say(&mut input, call(1, 6000)).await;
+        drop(input);
+        assert_eq!(hear(&mut output).await["result"]["content"][0]["text"], "slept");
+        timeout(Duration::from_secs(3), serving).await.unwrap().unwrap().unwrap();
+
+        let (mut input, mut output, _stop, serving) = start(server().drain(Duration::from_millis(200)), 1 << 16);
+        greet(&mut input, &mut output).await;
+        say(&mut input, call(1, 600_000)).await;
+        drop(input);
+        let answer = timeout(Duration::from_secs(3), hear(&mut output)).await.unwrap();
+        assert!(answer["error"]["message"].as_str().unwrap().contains("may have happened"), "{answer}");
+        timeout(Duration::from_secs(3), serving).await.unwrap().unwrap().unwrap();
+    })
+    .await;
+}
+
+/// A thread that goes on could still show something: the answer does not wait for that, only for what was shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_outlives_a_tool_holds_up_no_answer() {
+    in_time(async {
+        let runaway = step(|_: Value, cx: Context| async move {
+            cx.emit("begun").await?;
+            cx.blocking(|_| {
+                std::thread::sleep(Duration::from_secs(4));
+                Ok(())
+            })
+            .await?;
+            Ok(Value::Null)
+        });
+        let runaway = runaway.timeout(Duration::from_millis(100));
+        let tool = ErasedTool::described("runaway", "Goes on.", json!({ "type": "object" }), runaway);
+        let (mut input, mut output, _stop, _serving) = start(server().tool(tool), 1 << 16);
+        greet(&mut input, &mut output).await;
+        let params = json!({ "name": "runaway", "arguments": {}, "_meta": { "progressToken": 7 } });
+        say(&mut input, json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params })).await;
+        let begun = Instant::now();
+        assert_eq!(hear(&mut output).await["params"]["message"], "begun");
+        assert_eq!(hear(&mut output).await["result"]["isError"], true);
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    })
+    .await;
+}
+
+/// Only the server itself sends clients away; what is too much for a tool is for the model to read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_is_overloaded_fails_like_any_other() {
+    in_time(async {
+        let busy = step(|_: Value, _| async { Err::<Value, _>(Error::overloaded("the search is busy")) });
+        let tool = ErasedTool::described("busy", "Is busy.", json!({ "type": "object" }), busy);
+        let (mut input, mut output, _stop, _serving) = start(server().tool(tool), 1 << 16);
+        greet(&mut input, &mut output).await;
+        let params = json!({ "name": "busy", "arguments": {} });
+        say(&mut input, json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params })).await;
+        let answer = hear(&mut output).await;
+        assert_eq!(answer["result"]["isError"], true, "{answer}");
+        assert!(answer["result"]["content"][0]["text"].as_str().unwrap().contains("the search is busy"), "{answer}");
     })
     .await;
 }

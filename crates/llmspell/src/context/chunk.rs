@@ -54,8 +54,22 @@ impl Chunks {
         self.0.recv().await
     }
 
-    /// Takes no more chunks. Those that wait can still be read, and then they have ended. For readers who know that
-    /// the work is over while something that outlives it may still hold its context.
+    /// Takes no more chunks. Those that wait can still be read, and then they have ended, whoever has a context still:
+    /// work that outlives its caller, say on a thread of its own, holds no reader up. What is
+    /// [emitted](Context::emit) from here on is seen by nobody, and is no error.
+    ///
+    /// ```
+    /// use llmspell::Context;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let (cx, mut chunks) = Context::new().with_chunks(8);
+    /// cx.emit("early").await?;
+    /// chunks.close();
+    /// cx.emit("late").await?;
+    /// assert!(chunks.next().await.is_some());
+    /// assert!(chunks.next().await.is_none()); // although `cx` is still here
+    /// # Ok::<(), llmspell::Error>(()) }).unwrap();
+    /// ```
     pub fn close(&mut self) {
         self.0.close();
     }
