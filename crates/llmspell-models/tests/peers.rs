@@ -71,7 +71,7 @@ async fn llama_says_it_piece_by_piece_and_how_much_it_was() {
 async fn llama_keeps_to_a_schema_and_calls_a_tool_that_it_must() {
     let schema = json!({ "type": "object", "required": ["label"], "additionalProperties": false,
         "properties": { "label": { "enum": ["spam", "ham"] } } });
-    let output = OutputFormat::Schema { name: "label".into(), schema };
+    let output = OutputFormat::schema("label", schema);
     let request = Request::new("Buy now!!! Spam or ham?").with_options(Options::new().max_tokens(40).output(output));
     let reply = timeout(LONG, llama().step().run(request, &Context::new())).await.unwrap().unwrap();
     let label: Value = serde_json::from_str(&reply.text).unwrap();
