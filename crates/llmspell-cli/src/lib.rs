@@ -9,7 +9,7 @@
 //! # struct Greetings;
 //! # impl Extension for Greetings {
 //! #     fn name(&self) -> &str { "greetings" }
-//! #     fn register(self, _: &mut Registry) -> Result<()> { Ok(()) }
+//! #     fn register(&self, _: &mut Registry) -> Result<()> { Ok(()) }
 //! # }
 //! fn main() -> std::process::ExitCode {
 //!     llmspell_cli::main(|| Registry::new().with(Greetings))

@@ -181,8 +181,8 @@ impl Extension for ServerTools {
         &self.name
     }
 
-    fn register(self, registry: &mut Registry) -> Result<()> {
-        self.tools.into_iter().try_for_each(|tool| registry.tool(tool))
+    fn register(&self, registry: &mut Registry) -> Result<()> {
+        self.tools.iter().try_for_each(|tool| registry.tool(tool.clone()))
     }
 }
 

@@ -220,7 +220,7 @@ fn as_json(request: &Request) -> Value {
     asked
 }
 
-async fn play(interaction: &Interaction, is_paced: bool, events: &llmspell::model::Events) -> Result<()> {
+async fn play(interaction: &Interaction, is_paced: bool, events: &llmspell::model::EventSender) -> Result<()> {
     let begin = Instant::now();
     let pause = async |after: f64| {
         if is_paced && let Ok(after) = std::time::Duration::try_from_secs_f64(after / 1e3) {

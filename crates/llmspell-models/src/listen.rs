@@ -135,7 +135,7 @@ impl Listener {
     pub(crate) fn started(&mut self) -> Option<ModelEvent> {
         let first = self.frames.first.get()?;
         let is_first = !std::mem::replace(&mut self.has_started, true);
-        is_first.then(|| ModelEvent::Started { model: first.model.clone(), request_id: first.id.clone() })
+        is_first.then(|| ModelEvent::started(first.model.clone(), first.id.clone()))
     }
 
     /// The name of the request, if it is known.
@@ -198,9 +198,7 @@ impl Listener {
     /// Calls without arguments have none at all on some wires; JSON they are to be.
     fn empty_arguments(&self) -> impl Iterator<Item = ModelEvent> {
         let empty = self.calls.iter().enumerate().filter(|(_, call)| call.passed == 0);
-        empty.map(|(index, _)| {
-            ModelEvent::ToolCall(ToolCallDelta { index, arguments: "{}".to_owned(), ..ToolCallDelta::default() })
-        })
+        empty.map(|(index, _)| ModelEvent::ToolCall(ToolCallDelta::more(index, "{}")))
     }
 
     fn kept(&mut self, content: Option<genai::chat::MessageContent>) -> Vec<Kept> {
@@ -243,7 +241,7 @@ impl Listener {
             };
             let signature = piece.thought_signatures.and_then(|all| all.into_iter().next());
             self.calls.push(Heard { id: id.clone(), name: piece.fn_name.clone(), passed: arguments.len(), signature });
-            return Some(ToolCallDelta { index, id: Some(id), name: Some(piece.fn_name), arguments });
+            return Some(ToolCallDelta::begin(index, id, piece.fn_name).with_arguments(arguments));
         };
         let call = &mut self.calls[index];
         let arguments = match self.wire {
@@ -259,7 +257,9 @@ impl Listener {
         if arguments.is_empty() && name.is_none() {
             return None;
         }
-        Some(ToolCallDelta { index, id: None, name, arguments })
+        let mut delta = ToolCallDelta::more(index, arguments);
+        delta.name = name;
+        Some(delta)
     }
 
     /// Which call a piece of OpenAI's belongs to; `None` if it begins one.

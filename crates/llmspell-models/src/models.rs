@@ -335,7 +335,7 @@ impl Extension for Models {
         "models"
     }
 
-    fn register(self, registry: &mut Registry) -> Result<()> {
+    fn register(&self, registry: &mut Registry) -> Result<()> {
         for provider in self.providers() {
             let (models, prefix) = (self.clone(), provider.to_owned());
             registry.provider(provider, move |model| models.get(&format!("{prefix}/{model}")))?;

@@ -9,7 +9,7 @@ use futures_core::Stream;
 use genai::chat::{ChatStream, ChatStreamEvent};
 use genai::resolver::{AuthData, Endpoint};
 use genai::{Client, Headers, ModelIden, ServiceTarget};
-use llmspell::model::{Events, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ModelStream, Request};
+use llmspell::model::{EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ModelStream, Request};
 use llmspell::{Context, Result};
 
 use crate::failure::{Circumstances, Failure};
@@ -73,7 +73,7 @@ impl Model for RemoteModel {
 }
 
 impl Inner {
-    async fn reply(&self, request: Request, cx: &Context, events: &Events) -> Result<()> {
+    async fn reply(&self, request: Request, cx: &Context, events: &EventSender) -> Result<()> {
         let to = Addressee { provider: &self.provider, wire: self.wire };
         let (chat, mut options) = translate::request(&request, to)?;
         drop(request);

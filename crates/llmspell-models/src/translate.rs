@@ -97,10 +97,10 @@ fn options(asked: &Options, to: Addressee<'_>) -> Result<ChatOptions> {
             Wire::OpenAi | Wire::Ollama => ChatResponseFormat::JsonMode,
             // A schema that allows everything.
             Wire::Gemini => JsonSpec::new("json", json!({})).into(),
-            Wire::Anthropic => return Err(unknown(to, "JSON without a schema").with_hint("use OutputFormat::Schema")),
+            Wire::Anthropic => return Err(unknown(to, "JSON without a schema").with_hint("use OutputFormat::schema")),
         }),
         OutputFormat::Schema { .. } if to.wire == Wire::Ollama => return Err(unknown(to, "a schema for the answer")),
-        OutputFormat::Schema { name, schema } => Some(JsonSpec::new(name.as_str(), schema.clone()).into()),
+        OutputFormat::Schema { name, schema, .. } => Some(JsonSpec::new(name.as_str(), schema.clone()).into()),
         other => return Err(unknown(to, &format!("output format {other:?}"))),
     };
     if !asked.extra.is_empty() {
@@ -140,12 +140,12 @@ fn unknown(to: Addressee<'_>, what: &str) -> Error {
 
 fn message(message: &Message, to: Addressee<'_>) -> Result<ChatMessage> {
     Ok(match message {
-        Message::System { text } => ChatMessage::system(text.as_str()),
-        Message::User { content } => {
+        Message::System { text, .. } => ChatMessage::system(text.as_str()),
+        Message::User { content, .. } => {
             let parts = content.iter().map(|part| self::content(part, to)).collect::<Result<Vec<_>>>()?;
             ChatMessage::user(MessageContent::from_parts(parts))
         }
-        Message::Assistant { text, reasoning, tool_calls, opaque } => {
+        Message::Assistant { text, reasoning, tool_calls, opaque, .. } => {
             let parts = assistant(text, reasoning, tool_calls, opaque, to);
             ChatMessage::assistant(MessageContent::from_parts(parts))
         }
@@ -157,7 +157,7 @@ fn message(message: &Message, to: Addressee<'_>) -> Result<ChatMessage> {
 fn content(content: &Content, to: Addressee<'_>) -> Result<ContentPart> {
     Ok(match content {
         Content::Text(text) => ContentPart::from_text(text.as_str()),
-        Content::Image(Image::Data { media_type, base64 }) => {
+        Content::Image(Image::Data { media_type, base64, .. }) => {
             if !media_type.starts_with("image/") {
                 let message = format!("`{media_type}` is not the media type of a picture");
                 return Err(Error::invalid(message).with_hint("such as image/png"));
@@ -167,7 +167,7 @@ fn content(content: &Content, to: Addressee<'_>) -> Result<ContentPart> {
         Content::Image(Image::Url(url)) => match to.wire {
             // Below, the URL would be left out, with no more than a line in a log.
             Wire::Anthropic => custom(json!({ "type": "image", "source": { "type": "url", "url": url } })),
-            Wire::Ollama => return Err(unknown(to, "a picture by its address").with_hint("send its data: Image::Data")),
+            Wire::Ollama => return Err(unknown(to, "a picture by its address").with_hint("send its data: Image::data")),
             Wire::OpenAi | Wire::Gemini => ContentPart::from_binary_url(media_type_of(url), url.as_str(), None),
         },
         other => return Err(Error::invalid(format!("{}: no way to show {other:?}", to.provider))),
@@ -295,7 +295,7 @@ mod tests {
             let to = Addressee { provider: "p", wire };
             super::request(&Request::new("x").with_options(options), to).unwrap_err().message().to_owned()
         };
-        let schema = OutputFormat::Schema { name: "s".into(), schema: json!({}) };
+        let schema = OutputFormat::schema("s", json!({}));
         assert!(refused(Wire::Ollama, Options::new().output(schema)).contains("schema"));
         assert!(refused(Wire::Ollama, Options::new().tool_choice(ToolChoice::Required)).contains("choice of tools"));
         assert!(refused(Wire::Ollama, Options::new().extra("k", 1)).contains("`extra`"));

@@ -65,8 +65,8 @@ impl Stream for Said {
     fn poll_next(mut self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
         Poll::Ready(if self.calls > 0 {
             self.calls -= 1;
-            let (id, name) = (Some(self.calls.to_string()), Some("tool".to_owned()));
-            Some(Ok(ModelEvent::ToolCall(ToolCallDelta { index: self.calls, id, name, arguments: "{}".to_owned() })))
+            let call = ToolCallDelta::begin(self.calls, self.calls.to_string(), "tool").with_arguments("{}");
+            Some(Ok(ModelEvent::ToolCall(call)))
         } else if self.words > 0 {
             self.words -= 1;
             Some(Ok(ModelEvent::Text("word ".to_owned())))

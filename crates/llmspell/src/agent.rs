@@ -129,7 +129,7 @@ impl Agent {
             let agent = self.clone();
             async move {
                 let Some(prompt) = arguments["prompt"].as_str() else {
-                    return Err(Error::invalid("`prompt` must be a string"));
+                    return Err(Error::bad_arguments("`prompt` must be a string"));
                 };
                 Ok(Value::String(agent.run(prompt.into(), &cx).await?.text))
             }

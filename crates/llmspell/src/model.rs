@@ -47,7 +47,7 @@ pub use request::Request;
 pub use scripted::ScriptedModel;
 pub use simulated::SimulatedModel;
 pub use step::{ModelStep, Prices};
-pub use stream::{Events, ModelStream};
+pub use stream::{EventSender, ModelStream};
 
 use crate::context::Context;
 

@@ -15,7 +15,7 @@ use crate::suggest;
 use crate::tool::{ErasedTool, ToolSpec};
 
 /// Something that adds tools, models, steps and readers of events to a [`Registry`]: a crate of yours, or of
-/// somebody else's.
+/// somebody else's. It can be used as a trait object: a list of `Box<dyn Extension>` is one of extensions.
 ///
 /// ```
 /// use llmspell::model::SimulatedModel;
@@ -30,7 +30,7 @@ use crate::tool::{ErasedTool, ToolSpec};
 ///         "greetings"
 ///     }
 ///
-///     fn register(self, registry: &mut Registry) -> Result<()> {
+///     fn register(&self, registry: &mut Registry) -> Result<()> {
 ///         let greet = step(|arguments: Value, _| async move { Ok(json!(format!("Hello, {}!", arguments["name"]))) });
 ///         let parameters = json!({ "type": "object", "properties": { "name": { "type": "string" } } });
 ///         registry.tool(ErasedTool::described("greet", "Greets somebody.", parameters, greet))?;
@@ -49,13 +49,31 @@ pub trait Extension {
     /// What it is called where something is wrong with it.
     fn name(&self) -> &str;
 
-    /// Adds what it brings.
+    /// Adds what it brings; what another extension brings, too, if it is made of several.
     ///
     /// # Errors
     /// Whatever keeps it from working, such as a file that it needs.
-    fn register(self, registry: &mut Registry) -> Result<()>
-    where
-        Self: Sized;
+    fn register(&self, registry: &mut Registry) -> Result<()>;
+}
+
+impl<E: Extension + ?Sized> Extension for &E {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn register(&self, registry: &mut Registry) -> Result<()> {
+        (**self).register(registry)
+    }
+}
+
+impl<E: Extension + ?Sized> Extension for Box<E> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn register(&self, registry: &mut Registry) -> Result<()> {
+        (**self).register(registry)
+    }
 }
 
 /// Tools, models and steps by their names.
@@ -104,13 +122,14 @@ impl Registry {
     /// taken: the error says who has it.
     pub fn with(mut self, extension: impl Extension) -> Result<Self> {
         let name: Arc<str> = Arc::from(extension.name());
-        self.owner = Some(name.clone());
+        // An extension may add others.
+        let around = self.owner.replace(name.clone());
         if let Err(cause) = extension.register(&mut self) {
             let error =
                 Error::new(cause.kind(), format!("the extension `{name}` cannot be added: {}", cause.message()));
             return Err(cause.hint().map(str::to_owned).into_iter().fold(error, Error::with_hint));
         }
-        self.owner = None;
+        self.owner = around;
         Ok(self)
     }
 

@@ -40,6 +40,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use arguments::Arguments;
+pub(crate) use arguments::is_of_the_caller;
 pub use slow::SlowTool;
 
 use crate::context::Context;
@@ -143,7 +144,7 @@ impl<S: Step<In: Arguments>> Tool<S> {
         let spec = ToolSpec {
             name: name.to_owned(),
             description: description.to_owned(),
-            parameters: S::In::schema(),
+            parameters: arguments::parameters::<S::In>(),
             security: Security::Safe,
             concurrency: Concurrency::Parallel,
         };
@@ -152,6 +153,21 @@ impl<S: Step<In: Arguments>> Tool<S> {
 }
 
 impl<S> Tool<S> {
+    /// The same tool under another name, such as one that two servers have, or that models cannot call.
+    ///
+    /// ```
+    /// # #[cfg(feature = "schema")] {
+    /// use llmspell::Tool;
+    ///
+    /// let now = Tool::new("clock.now", "The time.", |(): (), _cx| async { Ok("noon") });
+    /// assert_eq!(now.renamed("now").spec().name, "now");
+    /// # }
+    /// ```
+    pub fn renamed(mut self, name: &str) -> Self {
+        name.clone_into(&mut Arc::make_mut(&mut self.spec).name);
+        Tool { spec: self.spec, step: Named::new(self.step.into_inner(), Arc::from(name)) }
+    }
+
     /// Says what the tool may do.
     pub fn security(mut self, security: Security) -> Self {
         Arc::make_mut(&mut self.spec).security = security;
@@ -198,7 +214,8 @@ where
 
 impl ErasedTool {
     /// Makes a tool of a step from JSON to JSON whose arguments nobody has a type for: they are described by the
-    /// JSON Schema `parameters`, as somebody else wrote it down, such as a server. Checking them is up to the step.
+    /// JSON Schema `parameters`, as somebody else wrote it down, such as a server. Checking them is up to the step; see
+    /// [`Error::bad_arguments`].
     ///
     /// ```
     /// use llmspell::{step, tool::ErasedTool};
@@ -256,9 +273,7 @@ where
     type Out = Value;
 
     async fn run(&self, input: Value, cx: &Context) -> Result<Value> {
-        let arguments = serde_json::from_value(input)
-            .map_err(|error| Error::invalid(format!("invalid arguments: {error}")).with_source(error))?;
-        let output = self.0.run(arguments, cx).await?;
+        let output = self.0.run(arguments::read(input)?, cx).await?;
         serde_json::to_value(output)
             .map_err(|error| Error::failed(format!("the output is not JSON: {error}")).with_source(error))
     }

@@ -26,11 +26,11 @@ impl Extension for Kitchen {
         "kitchen"
     }
 
-    fn register(self, registry: &mut Registry) -> Result<()> {
+    fn register(&self, registry: &mut Registry) -> Result<()> {
         registry.tool(convert())?;
         registry.tool(take(&self.pantry))?;
         registry.model(Cook)?;
-        registry.sink(self.tally);
+        registry.sink(self.tally.clone());
         // For flow files, and not for models: from JSON to JSON, and without a schema.
         let rescale = step(|recipe: Value, _| async move {
             let number = |name: &str| recipe[name].as_f64().unwrap_or_default();

@@ -26,8 +26,7 @@ impl Model for Cook {
             };
             match next {
                 Ok(arguments) => {
-                    let (id, name) = (Some("call_0".to_owned()), Some("convert".to_owned()));
-                    let call = ToolCallDelta { index: 0, id, name, arguments: arguments.to_string() };
+                    let call = ToolCallDelta::begin(0, "call_0", "convert").with_arguments(arguments.to_string());
                     events.send(ModelEvent::ToolCall(call)).await?;
                     events.send(ModelEvent::Usage(Usage::new(read, 1))).await?;
                     events.send(ModelEvent::Finish(Finish::ToolCalls)).await

@@ -50,16 +50,11 @@ fn events(all: Vec<Result<ModelEvent>>) -> Vec<ModelEvent> {
 #[tokio::test]
 async fn every_sort_of_event_comes_back() {
     let script = vec![
-        ModelEvent::Started { model: Some("m-1".into()), request_id: Some("r".into()) },
+        ModelEvent::started(Some("m-1".into()), Some("r".into())),
         ModelEvent::Reasoning("Hm.\n".into()),
         ModelEvent::Text("“Ōsaka”\u{1f600}".into()),
         ModelEvent::Alive,
-        ModelEvent::ToolCall(ToolCallDelta {
-            index: 1,
-            id: Some("c".into()),
-            name: Some("t".into()),
-            arguments: "{\"a".into(),
-        }),
+        ModelEvent::ToolCall(ToolCallDelta::begin(1, "c", "t").with_arguments("{\"a")),
         ModelEvent::Opaque(json!({ "wire": "x", "deep": [1, null, 0.1] })),
         ModelEvent::Usage(Usage::new(3, 4).with_cost(0.1)),
         ModelEvent::Finish(Finish::Other("why not".into())),
@@ -323,9 +318,8 @@ fn event() -> impl Strategy<Value = ModelEvent> {
     prop_oneof![
         text.prop_map(ModelEvent::Text),
         text.prop_map(ModelEvent::Reasoning),
-        (0..3_usize, text).prop_map(|(index, arguments)| {
-            ModelEvent::ToolCall(ToolCallDelta { index, arguments, ..ToolCallDelta::default() })
-        }),
+        (0..3_usize, text)
+            .prop_map(|(index, arguments)| { ModelEvent::ToolCall(ToolCallDelta::more(index, arguments)) }),
         any::<(u32, u32)>().prop_map(|(a, b)| ModelEvent::Usage(Usage::new(a.into(), b.into()))),
         Just(ModelEvent::Alive),
     ]

@@ -68,7 +68,7 @@ async fn effort_is_asked_for_in_the_words_of_each() {
 async fn an_answer_of_a_shape_is_asked_for_or_refused() {
     let schema = json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] });
     let shaped = || {
-        let output = OutputFormat::Schema { name: "number".into(), schema: schema.clone() };
+        let output = OutputFormat::schema("number", schema.clone());
         Request::new("A number?").with_options(Options::new().output(output))
     };
     let body = sent(Wire::OpenAi, shaped()).await;
@@ -134,21 +134,21 @@ async fn a_tool_is_never_taken_for_one_of_the_providers() {
 async fn pictures_are_shown_or_refused() {
     let show = |image: Image| {
         let content = vec![Content::Text("What is it?".into()), Content::Image(image)];
-        Request::of(vec![Message::User { content }])
+        Request::of(vec![Message::user_content(content)])
     };
-    let data = || Image::Data { media_type: "image/png".into(), base64: "iVBORw0KGgo=".into() };
+    let data = || Image::data("image/png", "iVBORw0KGgo=");
     let url = || Image::Url("https://example.org/cat.png".into());
     for wire in WIRES {
         let body = sent(wire, show(data())).await.to_string();
         assert!(body.contains("iVBORw0KGgo="), "{wire:?}: {body}");
         if wire == Wire::Ollama {
-            assert!(refused(wire, show(url())).await.hint().is_some_and(|hint| hint.contains("Image::Data")));
+            assert!(refused(wire, show(url())).await.hint().is_some_and(|hint| hint.contains("Image::data")));
         } else {
             let body = sent(wire, show(url())).await.to_string();
             assert!(body.contains("https://example.org/cat.png"), "{wire:?}: {body}");
         }
     }
-    let wrong = Image::Data { media_type: "text/plain".into(), base64: "aGk=".into() };
+    let wrong = Image::data("text/plain", "aGk=");
     assert!(refused(Wire::OpenAi, show(wrong)).await.message().contains("media type"));
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::tools::Tools;
 use super::{Agent, Inner};
@@ -182,8 +183,8 @@ impl AgentBuilder {
     ///
     /// # Errors
     /// [`Kind::Invalid`](crate::Kind::Invalid), with everything that is wrong as its [causes](Error::causes): a
-    /// limit of 0, a name that two tools have or that providers do not take, a key that is no argument of its tool,
-    /// options that no model knows, a choice of a tool that is not there.
+    /// limit of 0, a name that two tools have or that providers do not take, arguments that are no object, a key that
+    /// is no argument of its tool, options that no model knows, a choice of a tool that is not there.
     pub fn build(self) -> Result<Agent> {
         let mut wrong = self.complaints();
         if wrong.len() == 1 {
@@ -230,10 +231,16 @@ impl AgentBuilder {
         if self.deadline.is_some_and(|time| time.is_zero()) {
             complain("the deadline is 0: the time is up before the first turn".into(), "");
         }
-        if let Some(complaint) = self.options.complaint() {
-            complain(complaint, "");
+        if let Some((complaint, hint)) = self.options.complaint() {
+            complain(complaint, hint);
         }
         for spec in self.tools.iter().map(|tool| tool.spec()) {
+            let kind = &spec.parameters["type"];
+            let has_object = |kinds: &Vec<Value>| kinds.iter().any(|kind| kind == "object");
+            if !kind.is_null() && kind != "object" && !kind.as_array().is_some_and(has_object) {
+                let hint = "models send an object: make it a struct with a field for each argument, or `()` for none";
+                complain(format!("the arguments of the tool `{}` are of the type {kind}", spec.name), hint);
+            }
             // A schema that lists no properties says nothing about them.
             let Some(properties) = spec.parameters["properties"].as_object() else { continue };
             if let Concurrency::Keyed(argument) = &spec.concurrency
@@ -249,10 +256,11 @@ impl AgentBuilder {
         let mut names = BTreeSet::new();
         for name in self.tools.iter().map(|tool| tool.spec().name.as_str()) {
             if !names.insert(name) {
-                complain(format!("two tools are called `{name}`"), "give one of them another name");
+                complain(format!("two tools are called `{name}`"), "give one of them another name: `Tool::renamed`");
             }
             if !is_callable(name) {
-                let hint = "use 1 to 64 letters, digits, `_` and `-`: the names that all providers take";
+                let hint = "use 1 to 64 letters, digits, `_` and `-`, the names that all providers take: \
+                            `Tool::renamed` gives it one";
                 complain(format!("models cannot call a tool `{name}`"), hint);
             }
         }
@@ -288,7 +296,7 @@ fn is_callable(name: &str) -> bool {
 
 #[cfg(all(test, feature = "schema"))]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::model::ScriptedModel;

@@ -33,7 +33,9 @@ pub struct AgentReply {
 ///
 /// It is the source of the agent's error: `error.downcast_ref::<Unfinished>()`; the error's own source, such as a
 /// [`ModelError`](crate::model::ModelError), is still found behind it. In the conversation every call of
-/// a tool has its answer, if only the one that it was cancelled: it can be continued.
+/// a tool has its answer, if only the one that it was cancelled: it can be continued. Where the model has had the last
+/// word, as with an answer that is not of the [type](super::TypedAgent) that was asked for, continue it with a message
+/// of the user.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Unfinished {

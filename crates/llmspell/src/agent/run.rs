@@ -87,9 +87,12 @@ impl<'a> Run<'a> {
         };
         let error = error.at(|| cx.path());
         let partial = draft.and_then(|draft| self.partial_text(&error, &draft));
-        match partial.and_then(|text| Some((form.read(&text).ok()?, text))) {
-            Some((value, text)) => {
+        match partial.and_then(|partial| Some((form.read(&partial.text).ok()?, partial))) {
+            Some((value, Partial { text, is_draft })) => {
                 cx.degrade(error);
+                if is_draft {
+                    self.say(Message::assistant(&text));
+                }
                 self.finish = None;
                 Ok((value, self.into_reply(text, &cx)))
             }
@@ -170,7 +173,8 @@ impl<'a> Run<'a> {
         unless_interrupted(cx, self.agent.model.run(request, cx)).await
     }
 
-    /// Adds a message. No request is on its way, so the messages are nobody else's and are not copied.
+    /// Adds a message. No request is on its way, so the messages are nobody else's and are not copied, unless a step
+    /// around the model has kept the last request.
     fn say(&mut self, message: Message) {
         Arc::make_mut(&mut self.messages).push(message);
     }
@@ -205,18 +209,18 @@ impl<'a> Run<'a> {
 
     /// What there is to answer with if `error` is a limit that was met: the unfinished reply, or the last words
     /// before it.
-    fn partial_text(&mut self, error: &Error, draft: &Draft) -> Option<String> {
+    fn partial_text(&self, error: &Error, draft: &Draft) -> Option<Partial> {
         // A retry around the model gives up with the last of what it met.
         if !matches!(error.decisive().kind(), Kind::Timeout | Kind::Rejected) {
             return None;
         }
         if let Some(text) = draft.take() {
-            self.say(Message::assistant(&text));
-            return Some(text);
+            return Some(Partial { text, is_draft: true });
         }
         let words = |message: &Message| matches!(message, Message::Assistant { text, .. } if !text.is_empty());
         // Not what was said before this run.
-        self.messages[self.began..].iter().rfind(|message| words(message)).map(Message::text)
+        let last = self.messages[self.began..].iter().rfind(|message| words(message))?;
+        Some(Partial { text: last.text(), is_draft: false })
     }
 
     fn conversation(&mut self) -> Conversation {
@@ -258,6 +262,13 @@ impl<'a> Run<'a> {
             cause,
         }
     }
+}
+
+/// What there is to answer with when a limit is met.
+struct Partial {
+    text: String,
+    /// Whether it is from a reply that has not ended, and so in no message yet.
+    is_draft: bool,
 }
 
 /// Why a run ends without an answer.

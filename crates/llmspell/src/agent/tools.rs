@@ -16,7 +16,7 @@ use crate::executor::{Crew, Work};
 use crate::model::{ToolAnswer, ToolCall};
 use crate::step::Step;
 use crate::suggest;
-use crate::tool::{ErasedTool, ToolSpec};
+use crate::tool::{ErasedTool, ToolSpec, is_of_the_caller};
 
 /// The tools of an agent by their names.
 pub(super) struct Tools {
@@ -146,7 +146,8 @@ impl Turn {
             while let Some((place, result)) = ended {
                 plan.end(place);
                 places.push(place);
-                if let Some(error) = self.tell_of(place, result).filter(|error| !is_of_the_model(error))
+                // Arguments that do not fit are the model's mistake, and not the tool's failure.
+                if let Some(error) = self.tell_of(place, result).filter(|error| !is_of_the_caller(error))
                     && failure.is_none()
                 {
                     // Before anything is shown, for a reader takes its time, and what ends meanwhile is done.
@@ -212,11 +213,6 @@ impl Turn {
     }
 }
 
-/// Whether arguments did not fit: the model's mistake, and not the tool's failure.
-fn is_of_the_model(error: &Error) -> bool {
-    error.kind() == Kind::Invalid
-}
-
 /// What a model is told of a failure: what it can do something about.
 fn complaint(error: &Error, tool: Option<&ErasedTool>) -> String {
     let mut text = format!("error: {}", error.message());
@@ -225,7 +221,7 @@ fn complaint(error: &Error, tool: Option<&ErasedTool>) -> String {
         text.push_str(hint);
     }
     match tool {
-        Some(tool) if is_of_the_model(error) => unfit(&text, tool),
+        Some(tool) if is_of_the_caller(error) => unfit(&text, tool),
         _ => text,
     }
 }

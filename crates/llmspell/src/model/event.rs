@@ -15,6 +15,7 @@ use crate::usage::Usage;
 pub enum ModelEvent {
     /// The request was accepted, and by whom: the model's own name for itself, and the provider's name for the
     /// request. Not output: a race for the first output is not decided by it.
+    #[non_exhaustive]
     Started {
         /// The model that answers, such as `gpt-5-2026-08-07`, where the provider says so.
         model: Option<String>,
@@ -46,6 +47,7 @@ pub enum ModelEvent {
 /// together, are JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct ToolCallDelta {
     /// Which call of the reply this belongs to, from 0.
     pub index: usize,
@@ -55,6 +57,31 @@ pub struct ToolCallDelta {
     pub name: Option<String>,
     /// A piece of the arguments' JSON.
     pub arguments: String,
+}
+
+impl ToolCallDelta {
+    /// The first piece of a call, without arguments yet.
+    pub fn begin(index: usize, id: impl Into<String>, name: impl Into<String>) -> Self {
+        ToolCallDelta { index, id: Some(id.into()), name: Some(name.into()), arguments: String::new() }
+    }
+
+    /// A piece of the arguments of a call.
+    pub fn more(index: usize, arguments: impl Into<String>) -> Self {
+        ToolCallDelta { index, arguments: arguments.into(), ..ToolCallDelta::default() }
+    }
+
+    /// The piece with these arguments in it.
+    pub fn with_arguments(mut self, arguments: impl Into<String>) -> Self {
+        self.arguments = arguments.into();
+        self
+    }
+}
+
+impl ModelEvent {
+    /// A [`ModelEvent::Started`] with what the provider says of itself.
+    pub fn started(model: Option<String>, request_id: Option<String>) -> Self {
+        ModelEvent::Started { model, request_id }
+    }
 }
 
 /// Why a reply ends.

@@ -11,16 +11,19 @@ use serde_json::Value;
 #[non_exhaustive]
 pub enum Message {
     /// What the model is to be, and to heed.
+    #[non_exhaustive]
     System {
         /// The text.
         text: String,
     },
     /// What the user says or shows.
+    #[non_exhaustive]
     User {
         /// Its parts, in order.
         content: Vec<Content>,
     },
-    /// What the model has replied.
+    /// What the model has replied; made by [`Message::assistant`] and [`Reply::into_message`](super::Reply::into_message).
+    #[non_exhaustive]
     Assistant {
         /// What it said; empty if it only called tools.
         #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -48,6 +51,11 @@ impl Message {
     /// A message of the user in words.
     pub fn user(text: impl Into<String>) -> Self {
         Message::User { content: vec![Content::Text(text.into())] }
+    }
+
+    /// A message of the user in words and pictures.
+    pub fn user_content(content: Vec<Content>) -> Self {
+        Message::User { content }
     }
 
     /// A reply of the model in words.
@@ -102,12 +110,20 @@ pub enum Image {
     /// Where the provider can fetch it.
     Url(String),
     /// The picture itself.
+    #[non_exhaustive]
     Data {
         /// Such as `image/png`.
         media_type: String,
         /// Its bytes in Base64.
         base64: String,
     },
+}
+
+impl Image {
+    /// A picture of a type such as `image/png`, whose bytes are in Base64.
+    pub fn data(media_type: impl Into<String>, base64: impl Into<String>) -> Self {
+        Image::Data { media_type: media_type.into(), base64: base64.into() }
+    }
 }
 
 impl fmt::Debug for Image {
@@ -121,6 +137,7 @@ impl fmt::Debug for Image {
 
 /// A tool that the model wants called.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ToolCall {
     /// The model's name for the call; its answer carries the same.
     pub id: String,
@@ -133,12 +150,18 @@ pub struct ToolCall {
 impl ToolCall {
     /// A call of `name` with these arguments.
     pub fn new(id: impl Into<String>, name: impl Into<String>, arguments: Value) -> Self {
-        ToolCall { id: id.into(), name: name.into(), arguments: arguments.to_string() }
+        ToolCall::raw(id, name, arguments.to_string())
+    }
+
+    /// A call of `name` with the arguments as the model wrote them.
+    pub fn raw(id: impl Into<String>, name: impl Into<String>, arguments: impl Into<String>) -> Self {
+        ToolCall { id: id.into(), name: name.into(), arguments: arguments.into() }
     }
 }
 
 /// What a tool has answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ToolAnswer {
     /// The [id](ToolCall::id) of the call it answers.
     pub call_id: String,
@@ -149,4 +172,17 @@ pub struct ToolAnswer {
     /// Whether it failed, and `text` says why.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_error: bool,
+}
+
+impl ToolAnswer {
+    /// What the tool that `call` wants says to it.
+    pub fn new(call: &ToolCall, text: impl Into<String>) -> Self {
+        ToolAnswer { call_id: call.id.clone(), name: call.name.clone(), text: text.into(), is_error: false }
+    }
+
+    /// The same as a failure, of which the text says why.
+    pub fn failed(mut self) -> Self {
+        self.is_error = true;
+        self
+    }
 }

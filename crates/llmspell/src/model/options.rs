@@ -107,16 +107,18 @@ impl Options {
         self
     }
 
-    /// What would be no answer of any provider: the complaint, if there is one.
-    pub(crate) fn complaint(&self) -> Option<String> {
+    /// What no provider would take: the complaint and a hint, if there is one.
+    pub(crate) fn complaint(&self) -> Option<(String, &'static str)> {
         let is_share = |share: f64| (0.0..=1.0).contains(&share);
         if let Some(temperature) = self.temperature.filter(|t| !t.is_finite() || *t < 0.0) {
-            return Some(format!("a temperature of {temperature} is not a number from 0"));
+            let hint = "0 is the least free; most providers take up to 1 or 2";
+            return Some((format!("a temperature of {temperature} is not a number from 0"), hint));
         }
         if let Some(top_p) = self.top_p.filter(|top_p| !is_share(*top_p)) {
-            return Some(format!("a top_p of {top_p} is not between 0 and 1"));
+            return Some((format!("a top_p of {top_p} is not between 0 and 1"), "1 lets it choose from all words"));
         }
-        (self.max_tokens == Some(0)).then(|| "with max_tokens 0 there is no answer".to_owned())
+        let hint = "leave `max_tokens` unset for as many as the provider gives";
+        (self.max_tokens == Some(0)).then(|| ("with max_tokens 0 there is no answer".to_owned(), hint))
     }
 }
 
@@ -153,6 +155,7 @@ pub enum OutputFormat {
     /// JSON of any shape.
     Json,
     /// JSON of this shape.
+    #[non_exhaustive]
     Schema {
         /// What the shape is called.
         name: String,
@@ -162,6 +165,11 @@ pub enum OutputFormat {
 }
 
 impl OutputFormat {
+    /// JSON of this JSON Schema, and what the provider is to call it.
+    pub fn schema(name: impl Into<String>, schema: Value) -> Self {
+        OutputFormat::Schema { name: name.into(), schema }
+    }
+
     fn is_text(&self) -> bool {
         *self == OutputFormat::Text
     }

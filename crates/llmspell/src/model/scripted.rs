@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::event::{Finish, ModelEvent, ToolCallDelta};
 use super::request::Request;
-use super::stream::{Events, ModelStream};
+use super::stream::{EventSender, ModelStream};
 use super::{Model, ModelError};
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -67,7 +67,7 @@ type Answer = Arc<dyn Fn(&Request) -> String + Send + Sync>;
 enum Turn {
     Says(String),
     Calls(Vec<(String, String)>),
-    Events(Vec<ModelEvent>),
+    Sends(Vec<ModelEvent>),
     Fails(Error),
     Hangs,
 }
@@ -125,7 +125,7 @@ impl ScriptedModel {
 
     /// A turn of these very events, complete or not.
     pub fn sends(self, events: impl IntoIterator<Item = ModelEvent>) -> Self {
-        self.with(Turn::Events(events.into_iter().collect()))
+        self.with(Turn::Sends(events.into_iter().collect()))
     }
 
     /// A turn that fails.
@@ -208,12 +208,12 @@ impl ScriptedModel {
         format!("call_{}", played.calls - 1)
     }
 
-    async fn play(&self, turn: Turn, mut usage: Usage, events: &Events) -> Result<()> {
+    async fn play(&self, turn: Turn, mut usage: Usage, events: &EventSender) -> Result<()> {
         let started = ModelEvent::Started { model: Some(self.name.to_string()), request_id: None };
         let finish = match turn {
             Turn::Fails(error) => return Err(error),
             Turn::Hangs => return std::future::pending().await,
-            Turn::Events(script) => {
+            Turn::Sends(script) => {
                 for event in script {
                     events.send(event).await?;
                 }

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::event::{Finish, ModelEvent};
 use super::request::Request;
 use super::scripted::estimate;
-use super::stream::{Events, ModelStream};
+use super::stream::{EventSender, ModelStream};
 use super::{Model, ModelError, ModelErrorClass};
 use crate::context::Context;
 use crate::error::Result;
@@ -141,7 +141,7 @@ impl SimulatedModel {
         self.requests.load(Ordering::Relaxed)
     }
 
-    async fn reply(self, request: Request, events: Events) -> Result<()> {
+    async fn reply(self, request: Request, events: EventSender) -> Result<()> {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let mut dice = fastrand::Rng::with_seed(self.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let fate = Fate::draw(&self, &mut dice);

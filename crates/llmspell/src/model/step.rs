@@ -50,8 +50,8 @@ impl<M: Model + ?Sized> Step for ModelStep<M> {
     type Out = Reply;
 
     async fn run(&self, request: Request, cx: &Context) -> Result<Reply> {
-        if let Some(complaint) = request.options.complaint() {
-            return Err(Error::invalid(complaint));
+        if let Some((complaint, hint)) = request.options.complaint() {
+            return Err(Error::invalid(complaint).with_hint(hint));
         }
         let mut stream = self.model.stream(request, cx);
         let mut reply = Gathered::default();

@@ -36,11 +36,11 @@ impl ModelStream {
     /// ```
     pub fn produce<F, Fut>(producer: F) -> Self
     where
-        F: FnOnce(Events) -> Fut,
+        F: FnOnce(EventSender) -> Fut,
         Fut: Future<Output = Result<()>> + Send + 'static,
     {
         let (sender, events) = queue(1);
-        let work = producer(Events(sender));
+        let work = producer(EventSender(sender));
         ModelStream::new(Produced { work: Some(Box::pin(work)), failure: None, events })
     }
 
@@ -71,9 +71,9 @@ impl fmt::Debug for ModelStream {
 
 /// Where the producer of a [`ModelStream`] sends its events.
 #[derive(Clone, Debug)]
-pub struct Events(Writer<ModelEvent>);
+pub struct EventSender(Writer<ModelEvent>);
 
-impl Events {
+impl EventSender {
     /// Sends one event, and waits while the reader is behind.
     ///
     /// # Errors

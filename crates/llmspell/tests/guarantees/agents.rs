@@ -22,8 +22,8 @@ impl Model for Obedient {
             };
             for index in 0..2 {
                 let arguments = format!("{{\"n\": {}}}", request.last_text());
-                let (id, name) = (None, Some("work".to_owned()));
-                events.send(ModelEvent::ToolCall(ToolCallDelta { index, id, name, arguments })).await?;
+                let call = ToolCallDelta::begin(index, "", "work").with_arguments(arguments);
+                events.send(ModelEvent::ToolCall(call)).await?;
             }
             events.send(ModelEvent::Finish(Finish::ToolCalls)).await
         })

@@ -7,8 +7,8 @@ mod typed;
 
 use llmspell::agent::{Agent, AgentReply, Conversation, Unfinished};
 use llmspell::model::{
-    Effort, Events, Finish, ModelError, ModelErrorClass, ModelEvent, Options, OutputFormat, Request, ScriptedModel,
-    ToolChoice,
+    Effort, EventSender, Finish, ModelError, ModelErrorClass, ModelEvent, Options, OutputFormat, Request,
+    ScriptedModel, ToolChoice,
 };
 use llmspell::tool::ErasedTool;
 use llmspell::{Context, Error, Kind, Message, Quality, Step, Usage, step};
@@ -242,7 +242,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         "`tool_choice` requires a tool, and the agent has none"
     );
     assert!(one(Agent::builder(model()).tools([tool("t", 0)]).options(required)).contains("there is no answer"));
-    let output = OutputFormat::Schema { name: "x".into(), schema: json!(true) };
+    let output = OutputFormat::schema("x", json!(true));
     one(Agent::builder(model()).options(Options::new().output(output)));
     one(Agent::builder(model()).max_cost(-1.0));
 }
@@ -276,7 +276,7 @@ async fn dropping_an_agent_stops_the_request_and_the_tools() {
     use crate::probe::{Watch, settled_tasks};
     let (asked, called) = (Watch::default(), Watch::default());
     let (seen, seen_tool) = (asked.clone(), called.clone());
-    let model = Plays(move |events: Events| {
+    let model = Plays(move |events: EventSender| {
         let seen = seen.clone();
         async move {
             let number = seen.begun();

@@ -5,7 +5,7 @@ mod properties;
 use std::sync::{Arc, Mutex};
 
 use llmspell::agent::{Agent, AgentBuilder, AgentEvent, Conversation, ToolFailure};
-use llmspell::model::{ScriptedModel, ToolAnswer};
+use llmspell::model::{ModelError, ModelErrorClass, ScriptedModel, ToolAnswer};
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::ErasedTool;
 use llmspell::{Context, Error, Kind, Limit, Message, Result, Retry, Step, Tool, step};
@@ -369,6 +369,50 @@ async fn what_ends_on_another_thread_as_its_siblings_are_cancelled_is_not_called
         };
         assert_eq!(said_to_be_paid(&conversation), *paid.lock().unwrap() as usize, "{policy:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tool_that_fails_with_something_invalid_of_its_own_has_failed() {
+    let refused = || ModelError::new(ModelErrorClass::InvalidRequest, "there is no such model");
+    let inner = || Agent::builder(ScriptedModel::new("inner").fails(refused())).build().unwrap();
+    let calls = [("slow", json!({})), ("ask", json!({ "prompt": "?" }))];
+    let agent = |policy| {
+        turn(&calls).tools([tool("slow", 500), inner().into_tool("ask", "Asks.")]).on_tool_failure(policy).build()
+    };
+    let error = agent(ToolFailure::Fail).unwrap().run("?".into(), &Context::new()).await.unwrap_err();
+    assert_eq!((error.kind(), error.path().unwrap().as_str()), (Kind::Invalid, "tools.ask.model"));
+    let reply = agent(ToolFailure::CancelSiblings).unwrap().run("?".into(), &Context::new()).await.unwrap();
+    let texts: Vec<_> = answers(&reply.conversation).iter().map(|answer| answer.text.as_str()).collect();
+    assert!(texts[0].starts_with("cancelled"), "{texts:?}");
+    assert!(texts[1].contains("there is no such model") && !texts[1].contains("schema"), "{texts:?}");
+
+    // Arguments that the tool checks itself are the model's, as are those of an agent.
+    let picky = any("picky", step(|_: Value, _| async { Err(Error::bad_arguments("`n` must be even")) }));
+    for (tool, name) in [(picky, "picky"), (inner().into_tool("ask", "Asks."), "ask")] {
+        let answer = told(turn(&[(name, json!({ "n": 1 }))]).tools([tool]).on_tool_failure(ToolFailure::Fail)).await;
+        assert!(answer.text.contains("the schema of the arguments is"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_tool_without_arguments_can_be_called_and_one_of_no_object_is_not_built() {
+    let now = || Tool::new("clock.now", "The time.", |(): (), _| async { Ok("noon") });
+    assert_eq!(now().spec().parameters, json!({ "type": "object", "properties": {} }));
+    for arguments in [json!({}), Value::Null] {
+        assert_eq!(now().erase().run(arguments, &Context::new()).await.unwrap(), "noon");
+    }
+    assert!(now().erase().run(json!({ "zone": "CET" }), &Context::new()).await.is_err());
+
+    let error = turn(&[]).tool(now()).build().err().unwrap();
+    assert!(error.hint().unwrap().contains("Tool::renamed"));
+    let agent = turn(&[("now", json!({}))]).tool(now().renamed("now").exclusive()).build().unwrap();
+    let reply = agent.run("?".into(), &Context::new()).await.unwrap();
+    assert_eq!(answers(&reply.conversation)[0].text, "noon");
+
+    let list = Tool::new("sum", "Sums.", |numbers: Vec<i64>, _| async move { Ok(numbers.iter().sum::<i64>()) });
+    let error = turn(&[]).tool(list).build().err().unwrap();
+    assert_eq!(error.message(), "the arguments of the tool `sum` are of the type \"array\"");
+    assert!(error.hint().is_some());
 }
 
 #[tokio::test(start_paused = true)]

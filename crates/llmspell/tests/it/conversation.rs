@@ -2,7 +2,7 @@
 
 use llmspell::Message;
 use llmspell::agent::Conversation;
-use llmspell::model::{Content, Image, ToolAnswer, ToolCall};
+use llmspell::model::{Content, Image, Reply, ToolAnswer, ToolCall};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -11,13 +11,16 @@ fn call(id: usize) -> ToolCall {
 }
 
 fn calls(ids: &[usize]) -> Message {
-    let tool_calls = ids.iter().map(|id| call(*id)).collect();
-    Message::Assistant { text: String::new(), reasoning: "Hm.".into(), tool_calls, opaque: vec![json!({ "sig": 1 })] }
+    let mut reply = Reply::new("");
+    reply.reasoning = "Hm.".into();
+    reply.tool_calls = ids.iter().map(|id| call(*id)).collect();
+    reply.opaque = vec![json!({ "sig": 1 })];
+    reply.into_message()
 }
 
 fn answer(id: usize, text: &str) -> Message {
-    let (call_id, name, text) = (format!("c{id}"), "tool".to_owned(), text.to_owned());
-    Message::Tool(ToolAnswer { call_id, name, text, is_error: id.is_multiple_of(2) })
+    let answer = ToolAnswer::new(&call(id), text);
+    Message::Tool(if id.is_multiple_of(2) { answer.failed() } else { answer })
 }
 
 #[test]
@@ -26,7 +29,7 @@ fn a_conversation_is_data() {
     assert!(talk.is_empty());
     talk.push(Message::system("Be kind.")).user("Hello.").push(calls(&[1, 2]));
     talk.push(answer(1, "one")).push(answer(2, "no")).push(Message::assistant("Done."));
-    let image = Image::Data { media_type: "image/png".into(), base64: "AAAA".into() };
+    let image = Image::data("image/png", "AAAA");
     talk.image("And this?", image.clone()).image("", Image::Url("https://example.org/cat.png".into()));
     let stored = serde_json::to_value(&talk).unwrap();
     assert_eq!(serde_json::from_value::<Conversation>(stored.clone()).unwrap(), talk);
@@ -189,7 +192,7 @@ proptest! {
 #[test]
 fn the_words_of_a_message_are_without_pictures_and_calls() {
     let content = vec![Content::Text("a".into()), Content::Image(Image::Url("u".into())), Content::Text("b".into())];
-    assert_eq!(Message::User { content }.text(), "ab");
+    assert_eq!(Message::user_content(content).text(), "ab");
     assert_eq!(calls(&[1]).text(), "");
     assert_eq!((calls(&[1, 2]).tool_calls().len(), answer(1, "x").tool_calls().len()), (2, 0));
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{self, Poll};
 
 use llmspell::model::{
-    Events, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ModelStream, Options, Prices, Reply, Request,
+    EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ModelStream, Options, Prices, Reply, Request,
     ScriptedModel, SimulatedModel, ToolCallDelta,
 };
 use llmspell::{ChunkData, Context, Error, Kind, Result, Step, Usage, race};
@@ -22,7 +22,7 @@ pub struct Plays<F>(pub F);
 
 impl<F, Fut> Model for Plays<F>
 where
-    F: Fn(Events) -> Fut + Clone + Send + Sync + 'static,
+    F: Fn(EventSender) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<()>> + Send + 'static,
 {
     fn name(&self) -> &str {
@@ -39,8 +39,9 @@ fn text(text: &str) -> ModelEvent {
 }
 
 fn piece(index: usize, id: Option<&str>, name: Option<&str>, arguments: &str) -> ModelEvent {
-    let (id, name) = (id.map(str::to_owned), name.map(str::to_owned));
-    ModelEvent::ToolCall(ToolCallDelta { index, id, name, arguments: arguments.to_owned() })
+    let mut delta = ToolCallDelta::more(index, arguments);
+    (delta.id, delta.name) = (id.map(str::to_owned), name.map(str::to_owned));
+    ModelEvent::ToolCall(delta)
 }
 
 const STOP: ModelEvent = ModelEvent::Finish(Finish::Stop);
@@ -55,7 +56,7 @@ fn class(error: &Error) -> Option<ModelErrorClass> {
 
 #[tokio::test]
 async fn a_stream_without_a_finish_reason_is_truncated_and_never_a_success() {
-    let started = ModelEvent::Started { model: Some("m-1".into()), request_id: Some("req-7".into()) };
+    let started = ModelEvent::started(Some("m-1".into()), Some("req-7".into()));
     for events in [vec![], vec![text("Hello")], vec![started, text("Hel"), ModelEvent::Usage(Usage::new(1, 1))]] {
         let any_id = events.len() == 3;
         let error = reply_of(events).await.unwrap_err();
@@ -68,7 +69,7 @@ async fn a_stream_without_a_finish_reason_is_truncated_and_never_a_success() {
 #[tokio::test]
 async fn a_reply_is_put_together_from_its_pieces() {
     let reply = reply_of([
-        ModelEvent::Started { model: Some("m-1".into()), request_id: Some("req-1".into()) },
+        ModelEvent::started(Some("m-1".into()), Some("req-1".into())),
         ModelEvent::Reasoning("Let ".into()),
         ModelEvent::Reasoning("me".into()),
         text("It "),
@@ -149,7 +150,7 @@ async fn calls_that_were_cut_off_are_no_calls() {
 async fn nothing_happens_until_a_stream_is_polled_and_nothing_after_it_is_dropped() {
     let watch = Watch::default();
     let seen = watch.clone();
-    let model = Plays(move |events: Events| {
+    let model = Plays(move |events: EventSender| {
         let seen = seen.clone();
         async move {
             let _alive = seen.enter();
@@ -172,7 +173,7 @@ async fn nothing_happens_until_a_stream_is_polled_and_nothing_after_it_is_droppe
 async fn a_producer_is_at_most_one_event_ahead() {
     let sent = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = sent.clone();
-    let mut stream = ModelStream::produce(async move |events: Events| {
+    let mut stream = ModelStream::produce(async move |events: EventSender| {
         for _ in 0..10 {
             events.send(ModelEvent::Alive).await?;
             count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
@@ -190,7 +191,7 @@ async fn a_producer_is_at_most_one_event_ahead() {
 #[tokio::test(start_paused = true)]
 async fn the_failure_of_a_producer_is_the_last_item_also_if_somebody_could_still_send() {
     let (keep, kept) = std::sync::mpsc::sync_channel(1);
-    let mut stream = ModelStream::produce(async move |events: Events| {
+    let mut stream = ModelStream::produce(async move |events: EventSender| {
         keep.send(events.clone()).unwrap();
         events.send(text("Hel")).await?;
         Err(Error::failed("broken"))
@@ -265,7 +266,7 @@ async fn options_that_no_model_knows_are_refused_before_the_request() {
 async fn what_a_model_says_is_partial_output_and_bookkeeping_is_not() {
     let (cx, mut chunks) = Context::new().with_chunks(64);
     let model = ScriptedModel::new("test").sends([
-        ModelEvent::Started { model: None, request_id: None },
+        ModelEvent::started(None, None),
         ModelEvent::Reasoning("Hm.".into()),
         text("Yes."),
         ModelEvent::Usage(Usage::new(1, 1)),
@@ -285,8 +286,8 @@ async fn what_a_model_says_is_partial_output_and_bookkeeping_is_not() {
 
 /// Sends bookkeeping at once, words later.
 fn clerk(words_after: u64, words: &'static str) -> impl Model {
-    Plays(move |events: Events| async move {
-        events.send(ModelEvent::Started { model: None, request_id: None }).await?;
+    Plays(move |events: EventSender| async move {
+        events.send(ModelEvent::started(None, None)).await?;
         events.send(ModelEvent::Alive).await?;
         sleep(ms(words_after)).await;
         events.send(text(words)).await?;
@@ -321,7 +322,7 @@ async fn a_hanging_model_is_ended_by_an_idle_timeout() {
 
 /// One word, and then nothing but signs of life.
 fn heartbeats(before: bool) -> impl Model {
-    Plays(move |events: Events| async move {
+    Plays(move |events: EventSender| async move {
         if !before {
             events.send(text("Well")).await?;
         }

@@ -21,7 +21,7 @@ impl Extension for Everything {
         "everything"
     }
 
-    fn register(self, registry: &mut Registry) -> Result<()> {
+    fn register(&self, registry: &mut Registry) -> Result<()> {
         registry.tool(tool("search"))?;
         registry.model(ScriptedModel::new("mine/small").says("small"))?;
         registry.provider("mine", |name| {
@@ -35,7 +35,7 @@ impl Extension for Everything {
             "Doubles a number.",
             step(|n: Value, _| async move { Ok(json!(n.as_i64().unwrap_or(0) * 2)) }),
         )?;
-        let count = self.0;
+        let count = self.0.clone();
         registry.sink(move |_: &Event| {
             count.fetch_add(1, Ordering::Relaxed);
         });
@@ -51,7 +51,7 @@ impl Extension for One {
         "one"
     }
 
-    fn register(self, registry: &mut Registry) -> Result<()> {
+    fn register(&self, registry: &mut Registry) -> Result<()> {
         registry.tool(tool(self.0))
     }
 }
@@ -94,5 +94,38 @@ fn a_name_is_given_once_and_the_error_says_who_has_it() -> Result<()> {
         assert!(text.contains("`one`") && text.contains(name) && text.contains("`everything`"), "{text}");
         assert!(error.hint().is_some());
     }
+    Ok(())
+}
+
+/// Is made of others, and brings a tool of its own after them.
+struct Bundle(Vec<Box<dyn Extension>>);
+
+impl Extension for Bundle {
+    fn name(&self) -> &str {
+        "bundle"
+    }
+
+    fn register(&self, registry: &mut Registry) -> Result<()> {
+        for part in &self.0 {
+            *registry = std::mem::take(registry).with(part)?;
+        }
+        registry.tool(tool("late"))
+    }
+}
+
+#[test]
+fn an_extension_can_be_made_of_others_and_of_objects() -> Result<()> {
+    let bundle = Bundle(vec![Box::new(One("a")), Box::new(One("b"))]);
+    let registry = Registry::new().with(&bundle as &dyn Extension)?;
+    assert_eq!(registry.tools().map(|spec| spec.name.as_str()).collect::<Vec<_>>(), ["a", "b", "late"]);
+    for (taken, owner) in [("a", "one"), ("late", "bundle")] {
+        let error = registry.clone().with(One(taken)).expect_err("two of one name");
+        assert!(error.message().contains(&format!("from the extension `{owner}`")), "{error}");
+    }
+    // What comes after the bundle is not of it.
+    let mut registry = registry;
+    registry.tool(tool("mine"))?;
+    let error = registry.with(One("mine")).expect_err("two of one name");
+    assert!(!error.message().contains("from the extension"), "{error}");
     Ok(())
 }

@@ -33,7 +33,7 @@ async fn the_model_is_told_of_both_tools_and_what_it_is_to_be() {
     desk(model.clone(), shop()).unwrap().run("Hi.".into(), &Context::new()).await.unwrap();
 
     let asked = &model.requests()[0];
-    assert!(matches!(&asked.messages[0], Message::System { text } if text.contains("help desk")));
+    assert!(matches!(&asked.messages[0], Message::System { text, .. } if text.contains("help desk")));
     let tools: Vec<_> = asked.tools.iter().map(|tool| tool.name.as_str()).collect();
     assert_eq!(tools, ["order", "refund"]);
     assert_eq!(asked.tools[1].parameters["required"], json!(["order", "amount"]));

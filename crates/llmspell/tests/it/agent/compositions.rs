@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use llmspell::agent::{Agent, AgentEvent, Conversation};
-use llmspell::model::{Events, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ScriptedModel, SimulatedModel};
+use llmspell::model::{
+    EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ScriptedModel, SimulatedModel,
+};
 use llmspell::tool::ErasedTool;
 use llmspell::{BoxStep, Budget, Context, Kind, Quality, Rate, Retry, Step, Usage, pipeline, race, step};
 use serde_json::{Value, json};
@@ -34,7 +36,7 @@ impl Model for Diligent {
     }
 
     fn stream(&self, request: llmspell::model::Request, _: &Context) -> llmspell::model::ModelStream {
-        llmspell::model::ModelStream::produce(async move |events: Events| {
+        llmspell::model::ModelStream::produce(async move |events: EventSender| {
             let is_asked = matches!(request.messages.last(), Some(llmspell::Message::User { .. }));
             if is_asked {
                 let call = json!({ "name": "t", "id": "x", "arguments": "{}" });
@@ -100,7 +102,7 @@ async fn an_agent_is_tried_again_from_the_beginning() {
 #[tokio::test(start_paused = true)]
 async fn a_ladder_of_agents_serves_what_it_can() {
     let dear = Agent::builder(ScriptedModel::new("dear").hangs()).build().unwrap();
-    let slow = Plays(|events: Events| async move {
+    let slow = Plays(|events: EventSender| async move {
         events.send(ModelEvent::Text("As far as I".into())).await?;
         std::future::pending().await
     });
@@ -115,7 +117,7 @@ async fn a_ladder_of_agents_serves_what_it_can() {
 #[tokio::test(start_paused = true)]
 async fn models_race_inside_of_an_agent_and_the_draft_is_that_of_the_winner() {
     let chatty = |word: &'static str, first: u64| {
-        Plays(move |events: Events| async move {
+        Plays(move |events: EventSender| async move {
             sleep(ms(first)).await;
             for _ in 0..100 {
                 events.send(ModelEvent::Text(word.into())).await?;

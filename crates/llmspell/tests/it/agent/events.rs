@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use llmspell::agent::{Agent, AgentEvent, AgentEvents};
-use llmspell::model::{Events, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ScriptedModel};
+use llmspell::model::{EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ScriptedModel};
 use llmspell::tool::ErasedTool;
 use llmspell::{Context, Kind, Limit, Result, Retry, Step, step};
 use serde_json::{Value, json};
@@ -281,7 +281,7 @@ async fn chunks_of_another_make_are_not_told_as_words() {
 
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_words_leaves_the_deadline_its_turn() {
-    let flood = Plays(|events: Events| async move {
+    let flood = Plays(|events: EventSender| async move {
         loop {
             events.send(ModelEvent::Text("more ".into())).await?;
         }

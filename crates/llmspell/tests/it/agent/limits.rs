@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use llmspell::agent::Agent;
-use llmspell::model::{Events, Finish, Model, ModelEvent, Prices, ScriptedModel, SimulatedModel};
+use llmspell::model::{EventSender, Finish, Model, ModelEvent, Prices, ScriptedModel, SimulatedModel};
 use llmspell::{Budget, Context, Kind, Quality, Retry, Step, Usage};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -70,7 +70,7 @@ async fn a_partial_answer_is_the_last_that_was_said_in_this_run() {
 
 /// A word each 100 ms, for ever.
 fn talkative() -> impl Model {
-    Plays(|events: Events| async move {
+    Plays(|events: EventSender| async move {
         for n in 0.. {
             sleep(ms(100)).await;
             events.send(ModelEvent::Text(format!("{n} "))).await?;
@@ -119,7 +119,7 @@ async fn a_partial_answer_at_the_deadline_is_what_was_said_so_far() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outer_deadline_never_beats_the_partial_answer() {
-    let quick = Plays(|events: Events| async move {
+    let quick = Plays(|events: EventSender| async move {
         events.send(ModelEvent::Text("So far.".into())).await?;
         std::future::pending().await
     });
@@ -197,7 +197,7 @@ async fn a_model_that_hangs_in_the_middle_leaves_what_it_has_said() {
 /// Breaks off after two words, twice; then says three, and hangs.
 pub fn breaks_off() -> impl Model {
     let attempts = Arc::new(AtomicU32::new(0));
-    Plays(move |events: Events| {
+    Plays(move |events: EventSender| {
         let attempt = attempts.fetch_add(1, Ordering::SeqCst);
         async move {
             for word in ["one ", "two ", "three "] {

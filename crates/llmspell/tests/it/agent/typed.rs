@@ -1,14 +1,15 @@
 //! Answers that are a Rust type.
 
 use llmspell::agent::Agent;
-use llmspell::model::{Finish, ModelEvent, OutputFormat, ScriptedModel};
+use llmspell::model::{EventSender, Finish, ModelEvent, OutputFormat, ScriptedModel};
 use llmspell::schemars::JsonSchema;
-use llmspell::{Context, Kind, Quality, Step};
+use llmspell::{Context, Kind, Message, Quality, Step};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::{assert_answered, tool, unfinished};
+use crate::model::Plays;
 use crate::probe::ms;
 
 #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
@@ -26,7 +27,7 @@ async fn the_schema_is_asked_for_and_the_answer_read() {
     let typed = agent.run("?".into(), &Context::new()).await.unwrap();
     assert_eq!((typed.value, typed.reply.turns, typed.reply.tool_calls), (SPAM, 2, 1));
     for request in model.requests() {
-        let OutputFormat::Schema { name, schema } = &request.options.output else { panic!("{request:?}") };
+        let OutputFormat::Schema { name, schema, .. } = &request.options.output else { panic!("{request:?}") };
         assert_eq!((name.as_str(), &schema["required"]), ("Verdict", &json!(["spam"])));
     }
     let model = ScriptedModel::new("test").says("[1, 2]").says("[1]");
@@ -72,6 +73,10 @@ async fn one_turn_mends_what_is_wrong_and_no_more() {
     assert!(error.message().contains("Verdict"), "{error}");
     let so_far = unfinished(&error);
     assert_eq!((so_far.turns, so_far.conversation.messages().len()), (2, 4), "nothing that was paid for is lost");
+    // The model has had the last word: what the user says to it continues the conversation.
+    let mut again = so_far.conversation.clone();
+    again.user("Only JSON, please.");
+    assert_eq!(agent.run(again, &Context::new()).await.unwrap().value, SPAM);
 }
 
 #[tokio::test]
@@ -95,6 +100,21 @@ async fn limits_are_those_of_both_turns() {
     let error = slow.typed::<Verdict>().run("?".into(), &Context::new()).await.unwrap_err();
     assert_eq!((error.kind(), started.elapsed().as_millis() / 10), (Kind::Timeout, 100));
     assert_eq!(unfinished(&error).turns, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unfinished_reply_that_is_no_answer_is_not_in_the_conversation() {
+    let model = Plays(|events: EventSender| async move {
+        events.send(ModelEvent::Text("Let me think about".into())).await?;
+        std::future::pending().await
+    });
+    let agent = Agent::builder(model).deadline(ms(100)).partial().build().unwrap().typed::<Verdict>();
+    let error = agent.run("?".into(), &Context::new()).await.unwrap_err();
+    let conversation = unfinished(&error).conversation.clone();
+    assert_eq!((error.kind(), conversation.messages()), (Kind::Timeout, &[Message::user("?")][..]));
+    let model = ScriptedModel::new("test").says(r#"{"spam": true}"#);
+    let agent = Agent::builder(model).build().unwrap().typed::<Verdict>();
+    assert_eq!(agent.run(conversation, &Context::new()).await.unwrap().value, SPAM);
 }
 
 #[tokio::test(start_paused = true)]

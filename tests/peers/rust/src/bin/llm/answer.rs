@@ -33,7 +33,7 @@ pub(crate) async fn keeps_to_a_schema(url: &str) -> Result<String> {
         "required": ["label", "sure"],
         "additionalProperties": false,
     });
-    let output = OutputFormat::Schema { name: "label".into(), schema };
+    let output = OutputFormat::schema("label", schema);
     let options = Options::new().max_tokens(40).temperature(0.0).output(output);
     let request = Request::new("Buy now, you have won a prize!!! Is this spam or ham?").with_options(options);
     let reply = model(url)?.step().run(request, &Context::new()).await?;
