@@ -62,8 +62,9 @@ async fn a_run_ends_when_the_money_does() {
         let ok = out.iter().filter(|line| line["status"] == "ok").count();
         let denied = out.iter().filter(|line| line["error"]["kind"] == "denied").count();
         assert_eq!((ok, ok + denied), (50, out.len()), "what was delivered stays, nothing else is in there");
-        // Ten in a row, those in flight when it was ten, and those among the last that were still paid for.
-        assert!((10..10 + 2 * 8).contains(&denied), "{denied}");
+        // Ten in a row, those in flight when it was ten, and on a busy machine those that were done before anybody looked
+        // at the tenth: outcomes wait in a window of 64.
+        assert!((10..=10 + 8 + 64).contains(&denied), "{denied}");
         assert_eq!(server.requests.load(Ordering::SeqCst), out.len(), "and nothing else was asked for");
         assert!(!folder.path("out.jsonl").exists());
 

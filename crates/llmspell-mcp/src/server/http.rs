@@ -186,12 +186,16 @@ impl Listening {
         }
         drop(listener);
         shared.admission.drain(drain).await;
+        // The last answers are written by the tasks of their connections, which the end would overtake.
+        tokio::time::sleep(LAST_WORDS).await;
         end.cancel();
-        // The last answers are on their way.
         let _ = tokio::time::timeout(LAST, async { while connections.join_next().await.is_some() {} }).await;
         Ok(())
     }
 }
+
+/// How long the answers to the last calls have to reach their connections.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// How long connections may take to end by themselves at the end.
 const LAST: Duration = Duration::from_millis(500);
