@@ -51,6 +51,13 @@ impl Door {
         lock(&self.state)
     }
 
+    /// With the time, which is read under the lock: read before, it may be one at which somebody else has looked later
+    /// already, and what is there then seems to come only in the future.
+    fn lock_now(&self) -> (MutexGuard<'_, State>, Instant) {
+        let state = self.lock();
+        (state, Instant::now())
+    }
+
     /// How many pauses have begun.
     pub(super) fn pauses(&self) -> u64 {
         self.pauses.load(Ordering::Acquire)
@@ -82,8 +89,7 @@ impl Door {
     }
 
     fn try_enter(&self, tokens: u64, deadline: Option<Instant>) -> Result<Entry<'_>> {
-        let now = Instant::now();
-        let mut state = self.lock();
+        let (mut state, now) = self.lock_now();
         if state.line.line().is_empty() && state.due(now, tokens, (0, 0)) <= now {
             state.take(tokens);
             return Ok(Entry::Admitted(Admission { pauses: self.pauses(), waited: false }));
@@ -159,8 +165,7 @@ impl Door {
 
     /// What one in line learns when it looks: how it went, or when it is to look again.
     fn look(&self, number: u64, tokens: u64, waker: &Waker) -> Look {
-        let now = Instant::now();
-        let mut state = self.lock();
+        let (mut state, now) = self.lock_now();
         if let Some(answer) = state.line.fetch(number) {
             return Look::Answer(answer);
         }
@@ -241,8 +246,8 @@ impl Door {
 
     /// Takes more tokens than were reserved, whether there are any or not.
     pub(super) fn take_more(&self, tokens: u64) {
-        let now = Instant::now();
-        if let Some(bucket) = &mut self.lock().tokens {
+        let (mut state, now) = self.lock_now();
+        if let Some(bucket) = &mut state.tokens {
             bucket.fill(now);
             bucket.take(tokens);
         }
@@ -250,8 +255,7 @@ impl Door {
 
     /// Gives back tokens that were reserved and not used.
     pub(super) fn give(&self, tokens: u64) {
-        let now = Instant::now();
-        let mut state = self.lock();
+        let (mut state, now) = self.lock_now();
         state.buckets().for_each(|bucket| bucket.fill(now));
         state.tokens.iter_mut().for_each(|bucket| bucket.give(tokens));
         self.go_on(state, now);
@@ -260,8 +264,7 @@ impl Door {
     /// Gives back a turn that was not made use of, with the tokens that were taken for it. `pauses` is how many there
     /// were when it was had.
     pub(super) fn give_turn(&self, tokens: u64, pauses: u64) {
-        let now = Instant::now();
-        let mut state = self.lock();
+        let (mut state, now) = self.lock_now();
         self.give_turn_to(&mut state, now, tokens, pauses);
         self.go_on(state, now);
     }
@@ -287,8 +290,7 @@ impl Door {
 
     /// Takes over what the server says it has left, for a call of `tokens`.
     pub(super) fn tighten(&self, limits: &RateLimits, tokens: u64) {
-        let now = Instant::now();
-        let mut state = self.lock();
+        let (mut state, now) = self.lock_now();
         let known = state.paused_until();
         state.buckets().for_each(|bucket| bucket.fill(now));
         if let (Some(bucket), Some(window)) = (&mut state.requests, &limits.requests) {
@@ -306,9 +308,8 @@ impl Door {
     /// Lets nobody go for `pause`, and then calls of some `tokens` one by one. False if it is paused for that
     /// long already.
     pub(super) fn pause(&self, pause: Duration, tokens: u64) -> bool {
-        let now = Instant::now();
+        let (mut state, now) = self.lock_now();
         let until = after(now, pause);
-        let mut state = self.lock();
         if until <= now || state.paused_until() >= Some(until) {
             return false;
         }
