@@ -10,11 +10,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::tool::ErasedTool;
-use llmspell::{Context, Error, Result};
+use llmspell::tool::{Arguments, ErasedTool};
+use llmspell::{Context, Error, Result, Step, Tool};
 use rmcp::service::{RoleServer, ServerInitializeError, serve_server_with_ct};
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::stdio_pipes;
+use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
@@ -83,19 +84,21 @@ impl Server {
     ///
     /// # Panics
     /// If there is one of that name already.
-    pub fn tool(mut self, tool: ErasedTool) -> Self {
-        let name = tool.spec().name.clone();
-        assert!(!self.tools.contains_key(&name), "there are two tools `{name}`: clients could not tell them apart");
-        self.tools.insert(name, tool);
-        self
+    pub fn tool<S: Step<In: Arguments, Out: Serialize>>(self, tool: Tool<S>) -> Self {
+        self.tools([tool.erase()])
     }
 
     /// Offers several.
     ///
     /// # Panics
     /// As [`Server::tool`].
-    pub fn tools(self, tools: impl IntoIterator<Item = ErasedTool>) -> Self {
-        tools.into_iter().fold(self, Server::tool)
+    pub fn tools(mut self, tools: impl IntoIterator<Item = ErasedTool>) -> Self {
+        for tool in tools {
+            let name = tool.spec().name.clone();
+            assert!(!self.tools.contains_key(&name), "there are two tools `{name}`: clients could not tell them apart");
+            self.tools.insert(name, tool);
+        }
+        self
     }
 
     /// What clients may tell their models about this server.
