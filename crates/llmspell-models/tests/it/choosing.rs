@@ -20,10 +20,14 @@ fn refused(models: &Models, name: &str) -> Error {
 
 #[test]
 fn a_name_says_whose_model_it_is() {
-    for name in ["gpt-5-mini", "/gpt-5-mini", "openai/", ""] {
+    for name in ["gpt-5-mini", "/gpt-5-mini", ""] {
         let error = refused(&Models::new(), name);
         assert_eq!(error.kind(), Kind::Invalid);
         assert!(error.hint().is_some_and(|hint| hint.contains("provider/model")), "{error:?}");
+    }
+    for name in ["openai", "openai/"] {
+        let error = refused(&Models::new(), name);
+        assert_eq!((error.kind(), error.hint()), (Kind::Invalid, Some("add the model's name: openai/…")));
     }
 }
 
