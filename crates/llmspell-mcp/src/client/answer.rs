@@ -72,7 +72,8 @@ pub(crate) fn failure(error: &ServiceError, place: &str, idempotent: bool) -> Er
 fn refused(error: &ErrorData) -> Error {
     let message = error.message.to_string();
     match error.code {
-        ErrorCode::INVALID_PARAMS | ErrorCode::METHOD_NOT_FOUND | ErrorCode::INVALID_REQUEST => Error::invalid(message),
+        ErrorCode::INVALID_PARAMS => Error::bad_arguments(message),
+        ErrorCode::METHOD_NOT_FOUND | ErrorCode::INVALID_REQUEST => Error::invalid(message),
         ErrorCode(OVERLOADED) => {
             let wait = error.data.as_ref().and_then(|data| data["retryAfterMs"].as_u64());
             let overloaded = Error::overloaded(message);
