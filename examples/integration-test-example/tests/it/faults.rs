@@ -80,7 +80,7 @@ async fn a_crowd_of_failures_leaves_one_outcome_for_each_question() {
         answered += u32::from(outcome.is_ok());
     }
     assert_eq!(seen, (0..200).collect::<Vec<_>>());
-    assert!(answered > 180, "{answered}"); // three attempts, each fails with 0.45: one in eleven is lost
+    assert!(answered > 150, "{answered}"); // three attempts, each fails with 0.45: one in eleven is lost, 18 or so
     assert!(model.requests() <= 3 * 200);
 }
 
