@@ -42,7 +42,7 @@
 //! once, or as many as [`Adaptive`] finds), [`Rate`] (so many in a time), [`Budget`] (so much in all), [`Breaker`]
 //! (none while the other side fails), [`RetryBudget`] (a share of them again).
 //!
-//! On top of them stand [agents](agent): steps that let a [model](model) call [tools](tool) until it answers. Models
+//! On top of them stand [agents](agent): steps that let a [model] call [tools](tool) until it answers. Models
 //! of real providers are in the crate `llmspell-models`, tools of MCP servers in `llmspell-mcp`; a
 //! [`ScriptedModel`](model::ScriptedModel) and a [`SimulatedModel`](model::SimulatedModel) need neither. A
 //! [`Registry`] finds what [extensions](Extension) bring by its name.
