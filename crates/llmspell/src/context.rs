@@ -1,5 +1,6 @@
 //! What a running step sees: deadline, cancellation, step path, event sink, budgets.
 
+mod adopt;
 mod chunk;
 mod deadline;
 mod deposit;
@@ -189,7 +190,7 @@ impl Context {
         self.child(Facet::Scope(Scope { item, is_trial: false, ledger: Ledger::default() }))
     }
 
-    /// A context whose provenance counts only if it is [adopted](Context::adopt); `None` if nobody collects
+    /// A context whose provenance counts only if it is [taken over](Context::take_over); `None` if nobody collects
     /// any, for then this one will do.
     pub(crate) fn apart(&self) -> Option<Context> {
         let trial = || Scope { item: None, is_trial: true, ledger: Ledger::default() };
@@ -211,7 +212,7 @@ impl Context {
     }
 
     /// Takes over what the scope of a winner has collected.
-    pub(crate) fn adopt(&self, winner: &Context) {
+    pub(crate) fn take_over(&self, winner: &Context) {
         if self.collects()
             && let (Some(mine), Some(theirs)) = (self.ledger(), winner.ledger())
         {

@@ -4,6 +4,8 @@
 //! happened at, the error it came from, and every cause that was collected on the way (all attempts of
 //! a retry, all contenders of a race). `?` turns any standard error into one.
 
+mod read;
+
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;

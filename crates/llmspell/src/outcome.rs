@@ -131,6 +131,23 @@ impl<T> Outcome<T> {
         Outcome { index, result, quality: Quality::Full, causes: Vec::new(), provenance: Provenance::default() }
     }
 
+    /// The outcome of work that was done before, from what was kept of it; see [`Context::replay`]. Its index is 0.
+    pub fn past(result: Result<T>, quality: Quality, causes: Vec<Error>, provenance: Provenance) -> Self {
+        Outcome { index: 0, result, quality, causes, provenance }
+    }
+
+    /// What it tells, apart from the result. `counts_usage` says whether that belongs to it.
+    pub(crate) fn into_parts(self, counts_usage: bool) -> (Result<T>, Entries) {
+        let Outcome { result, quality, causes, mut provenance, .. } = self;
+        // Whoever returns the error tells of its attempts.
+        let told = result.as_ref().err().map_or(0, |error| error.attempts() - 1);
+        provenance.retries = provenance.retries.saturating_sub(told);
+        if !counts_usage {
+            provenance.usage = None;
+        }
+        (result, Entries { quality, causes, provenance })
+    }
+
     /// Whether there is a result.
     pub fn is_ok(&self) -> bool {
         self.result.is_ok()
@@ -177,7 +194,11 @@ impl Entries {
         self.provenance.choices.push(Choice { path, served_by });
     }
 
-    fn absorb(&mut self, other: Entries) {
+    pub(crate) fn take_usage(&mut self) -> Option<Usage> {
+        self.provenance.usage.take().map(|usage| *usage)
+    }
+
+    pub(crate) fn absorb(&mut self, other: Entries) {
         self.quality = self.quality.max(other.quality);
         self.causes.extend(other.causes);
         self.provenance.retries += other.provenance.retries;

@@ -74,7 +74,7 @@ pub(crate) struct Call {
 pub(crate) struct Scope {
     /// The index of a stream item; a branch or a contender has none.
     pub(crate) item: Option<usize>,
-    /// Whether it counts only if it is adopted: an attempt, a contender, a step that has a fallback. What is
+    /// Whether it counts only if it is taken over: an attempt, a contender, a step that has a fallback. What is
     /// used in it counts in any case.
     pub(crate) is_trial: bool,
     pub(crate) ledger: Ledger,

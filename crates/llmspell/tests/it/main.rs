@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, clippy::unwrap_used, reason = "a test binary exports nothing, and may panic")]
 
 mod adaptive;
+mod adopt;
 mod agent;
 mod agent_tools;
 mod breaker;

@@ -133,7 +133,7 @@ fn tell(cx: &Context, names: &[Option<&str>], winner: Option<usize>, failures: &
 
 /// Takes over the provenance of the winner, and only of the winner.
 pub(super) fn adopt(cx: &Context, winner: &Context, served_by: impl FnOnce() -> Option<ServedBy>) {
-    cx.adopt(winner);
+    cx.take_over(winner);
     if cx.collects()
         && let Some(served_by) = served_by()
     {

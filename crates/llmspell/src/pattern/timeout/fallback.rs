@@ -42,7 +42,7 @@ where
         let cause = match self.step.run(input.clone(), noted.as_ref().map_or(below, |noted| &noted.cx)).await {
             Ok(output) => {
                 if let Some(trial) = &trial {
-                    cx.adopt(trial);
+                    cx.take_over(trial);
                 }
                 return Ok(output);
             }

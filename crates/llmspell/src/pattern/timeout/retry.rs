@@ -317,7 +317,7 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
             let error = match self.step.run(given, trial.as_ref().unwrap_or(&cx)).await {
                 Ok(output) => {
                     if let Some(trial) = &trial {
-                        cx.adopt(trial);
+                        cx.take_over(trial);
                     }
                     if !failures.is_empty() {
                         cx.note(|entries| entries.retried(failures));
