@@ -1,16 +1,20 @@
 //! Whether the arguments under `with` are those that a tool takes, as far as the file can tell.
 
+use std::ops::Range;
+
 use llmspell::tool::ToolSpec;
 use serde_json::Value;
 
 use crate::diagnostic::{Diagnostic, Source};
-use crate::file::StepDef;
+use crate::entries::Entry;
+use crate::node::Node;
 use crate::template::Template;
 use llmspell::suggest;
 
 /// Compares the arguments of a step with the schema of its tool.
 pub(crate) fn check(
-    step: &StepDef,
+    tool: &Range<usize>,
+    with: &[Entry<Node>],
     arguments: &[(String, Template)],
     spec: &ToolSpec,
     source: &Source,
@@ -19,7 +23,7 @@ pub(crate) fn check(
     let schema = &spec.parameters;
     let Some(properties) = schema["properties"].as_object() else { return };
     let open = schema["additionalProperties"].as_bool() != Some(false);
-    for ((key, value), (_, template)) in step.with.0.iter().zip(arguments) {
+    for ((key, value), (_, template)) in with.iter().zip(arguments) {
         match properties.get(&key.value) {
             None if open => {}
             None => {
@@ -43,9 +47,7 @@ pub(crate) fn check(
     for name in required.filter(|name| !arguments.iter().any(|(given, _)| given == name)) {
         let message = format!("the tool `{}` needs the argument `{name}`", spec.name);
         let what = properties[name]["description"].as_str().unwrap_or("It has no description.");
-        problems.push(
-            source.diagnose(Some(step.tool.at.clone()), message).with_hint(format!("add it under `with`. {what}")),
-        );
+        problems.push(source.diagnose(Some(tool.clone()), message).with_hint(format!("add it under `with`. {what}")));
     }
 }
 

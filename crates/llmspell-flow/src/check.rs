@@ -1,26 +1,34 @@
 //! What a flow file means, and whether it can.
 
+mod kind;
+mod names;
+mod numbers;
+
+use std::sync::Arc;
+
 use llmspell::tool::Security;
 
-use crate::arguments;
 use crate::diagnostic::{Diagnostic, Diagnostics, Source};
 use crate::file::{FlowFile, StepDef};
+use crate::fingerprint::Fingerprint;
 use crate::inputs::Inputs;
 use crate::located::Located;
 use crate::modifiers;
 use crate::parse::parse;
-use crate::references::References;
+use crate::plan::{Kind, Planned};
+use crate::references::{References, Sight, Uses};
 use crate::template::{Compiler, Template};
 use crate::toolbox::Toolbox;
-use llmspell::suggest;
 
 /// A flow file that has been understood.
 pub(crate) struct Checked {
     pub(crate) file: FlowFile,
     pub(crate) inputs: Inputs,
-    /// The arguments of each step, in order.
-    pub(crate) arguments: Vec<Vec<(String, Template)>>,
+    pub(crate) steps: Vec<Planned>,
     pub(crate) output: Option<Template>,
+    /// What decides an outcome besides the record.
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) returns: Inputs,
     /// What can run, but nobody can want.
     pub(crate) warnings: Vec<Diagnostic>,
 }
@@ -32,93 +40,131 @@ pub(crate) const OUTPUT: &str = "output";
 pub(crate) fn check(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics> {
     let file = parse(source)?;
     let mut problems = Vec::new();
-    names(&file, source, &mut problems);
-    let ids: Vec<&str> = file.steps.value.iter().map(|step| step.value.id.value.as_str()).collect();
+    names::check(&file, source, &mut problems);
     let inputs = Inputs::declared(file.inputs.as_ref(), source, &mut problems);
-    let references = References::new(&inputs, &ids);
-    let mut compiler = Compiler::new(source, problems);
-    let mut all_arguments = Vec::new();
-    for (place, step) in file.steps.value.iter().enumerate() {
-        let check = |name: &str| references.check(name, place);
-        let compiled = step.value.with.0.iter();
-        let compiled: Vec<_> =
-            compiled.map(|(key, value)| (key.value.clone(), compiler.compile(value.as_ref(), &check))).collect();
-        tool(&step.value, &compiled, toolbox, &mut compiler);
-        modifiers::check(&step.value, source, &mut compiler.problems);
-        all_arguments.push(compiled);
-    }
-    let check = |name: &str| references.check(name, ids.len());
-    let output = file.output.as_ref().map(|output| compiler.compile(output.as_ref(), &check));
-    Diagnostics::none_of(compiler.problems)?;
-    let warnings = unused(&file, &references, source, toolbox);
-    Ok(Checked { file, inputs, arguments: all_arguments, output, warnings })
-}
-
-/// The names in the file: its version, its own name, the ids of its steps.
-fn names(file: &FlowFile, source: &Source, problems: &mut Vec<Diagnostic>) {
-    let mut problem = |at: &std::ops::Range<usize>, message: String, hint: &str| {
-        problems.push(source.diagnose(Some(at.clone()), message).with_hint(hint));
-    };
-    if let Some(version) = file.version.as_ref().filter(|version| version.value != 1) {
-        let message = format!("version {} of the format is not known", version.value);
-        problem(&version.at, message, "this program knows version 1");
-    }
-    if !is_name(&file.flow.value, true) {
-        let message = format!("`{}` cannot be the name of a flow", file.flow.value);
-        problem(&file.flow.at, message, "use letters, digits, - and _, and begin with a letter");
-    }
-    if file.steps.value.is_empty() {
-        problem(&file.steps.at, "the flow has no steps".to_owned(), "add one: `- id: …` and `tool: …`");
-    }
-    let ids: Vec<&str> = file.steps.value.iter().map(|step| step.value.id.value.as_str()).collect();
-    for (place, step) in file.steps.value.iter().enumerate() {
-        let id = &step.value.id;
-        if !is_name(&id.value, false) {
-            let message = format!("`{}` cannot be the id of a step", id.value);
-            problem(
-                &id.at,
-                message,
-                "use letters, digits and _, and begin with a letter, so that templates can name it",
-            );
-        } else if id.value == OUTPUT {
-            let message = "`output` cannot be the id of a step".to_owned();
-            problem(&id.at, message, "in errors and reports it names the `output` of the flow; take another id");
-        } else if ids[..place].contains(&id.value.as_str()) {
-            let message = format!("there is a step `{}` already", id.value);
-            problem(&id.at, message, "give each step its own id");
-        }
-    }
+    let returns = Inputs::declared(file.returns.as_ref(), source, &mut problems);
+    let ids = names::ids(&file.steps.value);
+    let secrets = file.secrets.iter().map(|secret| secret.value.as_str()).collect();
+    let references = References::new(&inputs, ids.iter().map(|id| id.value.as_str()), secrets);
+    let mut checker =
+        Checker { toolbox, file: &file, references: &references, compiler: Compiler::new(source, problems) };
+    let mut sight = Sight::default();
+    let steps = checker.list(&file.steps.value, &mut sight, "");
+    let uses = Uses::default();
+    let output = file.output.as_ref().map(|output| checker.value(output, &sight, &uses));
+    let problems = std::mem::take(&mut checker.compiler.problems);
+    Diagnostics::none_of(problems)?;
+    let mut warnings = unused(&file, &steps, &references, source);
+    numbers::changed(&file, source, &mut warnings);
+    let whole = steps.iter().map(|step| step.fingerprint.to_string()).collect::<Vec<_>>().join("\n");
+    let output_text = file.output.as_ref().map(|output| output.value.to_json().to_string());
+    let whole = format!("{whole}\n{output_text:?}\n{}", uses.into_text());
+    let fingerprint = Fingerprint::of(whole.as_bytes());
+    Ok(Checked { inputs, steps, output, fingerprint, returns, warnings, file })
 }
 
 /// Steps that only compute, and whose output goes nowhere.
-fn unused(file: &FlowFile, references: &References<'_>, source: &Source, toolbox: &Toolbox) -> Vec<Diagnostic> {
-    let mut steps: Vec<_> = file.steps.value.iter().map(|step| &step.value).collect();
-    if file.output.is_none() {
-        steps.pop();
-    }
-    let computes = |tool: &str| toolbox.get(tool).is_some_and(|tool| tool.spec().security == Security::Safe);
-    steps.retain(|step| computes(&step.tool.value) && !references.uses(&step.id.value));
-    let warn = |step: &StepDef| {
-        let message = format!("nothing uses the output of the step `{}`", step.id.value);
-        let problem = source.diagnose(Some(step.id.at.clone()), message).warning();
-        problem.with_hint(format!("use it as `steps.{}`, or leave the step out", step.id.value))
-    };
-    steps.into_iter().map(warn).collect()
-}
-
-fn tool(step: &StepDef, arguments: &[(String, Template)], toolbox: &Toolbox, compiler: &mut Compiler<'_>) {
-    let Located { value: name, at } = &step.tool;
-    match toolbox.get(name) {
-        Some(tool) => arguments::check(step, arguments, tool.spec(), compiler.source, &mut compiler.problems),
-        None => {
-            let problem = compiler.source.diagnose(Some(at.clone()), format!("unknown tool `{name}`"));
-            compiler.problems.push(problem.with_hint(suggest::hint(name, toolbox.names(), "the tools are")));
+fn unused(file: &FlowFile, steps: &[Planned], references: &References<'_>, source: &Source) -> Vec<Diagnostic> {
+    let mut lists = vec![(steps, file.output.is_some())];
+    let mut warnings = Vec::new();
+    while let Some((steps, whole)) = lists.pop() {
+        let last = steps.len().saturating_sub(usize::from(!whole));
+        for (place, step) in steps.iter().enumerate() {
+            lists.push(match &step.kind {
+                Kind::Concurrent { .. } | Kind::Race { .. } => (&[], true),
+                kind => (kind.inner(), false),
+            });
+            let computes = match &step.kind {
+                Kind::Tool { tool, .. } => tool.spec().security == Security::Safe,
+                Kind::Value(_) => true,
+                _ => false,
+            };
+            if place < last && computes && !references.uses(&step.id) {
+                let message = format!("nothing uses the output of the step `{}`", step.id);
+                let problem = source.diagnose(Some(step.at.clone()), message).warning();
+                warnings.push(problem.with_hint(format!("use it as `steps.{}`, or leave the step out", step.id)));
+            }
         }
     }
+    warnings.sort_by_key(|warning| (warning.line(), warning.column()));
+    warnings
 }
 
-/// Whether a name can stand in a path, and without `dashes` in a template.
-fn is_name(name: &str, dashes: bool) -> bool {
-    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || dashes && c == '-')
+/// What the steps of a file are checked with.
+struct Checker<'a> {
+    toolbox: &'a Toolbox,
+    file: &'a FlowFile,
+    references: &'a References<'a>,
+    compiler: Compiler<'a>,
+}
+
+impl Checker<'_> {
+    /// Steps one after another: each sees those before it.
+    fn list(&mut self, steps: &[Located<StepDef>], sight: &mut Sight, path: &str) -> Vec<Planned> {
+        let mut planned = Vec::new();
+        for step in steps {
+            if let Some(step) = self.step(step, sight, path, None) {
+                sight.add(&step.id, step.fingerprint);
+                planned.push(step);
+            }
+        }
+        planned
+    }
+
+    /// Steps beside each other: none sees another.
+    fn beside(&mut self, steps: &[Located<StepDef>], sight: &Sight, path: &str) -> Vec<Planned> {
+        steps.iter().filter_map(|step| self.step(step, sight, path, None)).collect()
+    }
+
+    /// One step. Without an id, it is called as `unnamed` says.
+    fn step(
+        &mut self,
+        step: &Located<StepDef>,
+        sight: &Sight,
+        outer: &str,
+        unnamed: Option<String>,
+    ) -> Option<Planned> {
+        let def = &step.value;
+        let id: Arc<str> = match (&def.id, unnamed) {
+            (Some(id), _) => Arc::from(id.value.as_str()),
+            (None, Some(name)) => Arc::from(name),
+            (None, None) => {
+                let problem = self.compiler.source.diagnose(Some(first(step)), "the key `id` is missing");
+                let hint = "give every step an `id`; later steps use its output as `steps.<id>`";
+                self.compiler.problems.push(problem.with_hint(hint));
+                return None;
+            }
+        };
+        let path: Arc<str> = if outer.is_empty() { id.clone() } else { Arc::from(format!("{outer}.{id}")) };
+        let at = def.id.as_ref().map_or_else(|| first(step), |id| id.at.clone());
+        let inside = sight.within(&id);
+        let uses = Uses::default();
+        let when = def.when.as_ref().and_then(|when| self.bare(when, &inside, &uses));
+        let kind = self.kind(step, &inside, &path, &uses);
+        let mut modifiers = def.modifiers();
+        if let Some(Kind::Tool { .. }) = &kind {
+            modifiers.fill(&self.file.defaults);
+        }
+        let fallback = modifiers.fallback.clone().map_or_else(Vec::new, |rungs| {
+            let rungs =
+                rungs.value.0.0.into_iter().map(|rung| Located { at: at_of(rung.at, &rungs.at), value: rung.value });
+            let name =
+                |place: usize| if place == 0 { "fallback".to_owned() } else { format!("fallback_{}", place + 1) };
+            rungs.enumerate().filter_map(|(place, rung)| self.step(&rung, &inside, &path, Some(name(place)))).collect()
+        });
+        let kind = kind?;
+        modifiers::check(def, &modifiers, &kind, &at, self.compiler.source, &mut self.compiler.problems);
+        let fingerprint = kind::fingerprint(def, &kind, &fallback, uses);
+        Some(Planned { id, path, at, kind, when, modifiers, fallback, fingerprint })
+    }
+}
+
+/// A place, or that of what is around it, if it has none of its own.
+fn at_of(at: std::ops::Range<usize>, around: &std::ops::Range<usize>) -> std::ops::Range<usize> {
+    if at.is_empty() { around.clone() } else { at }
+}
+
+/// The first line of a step, for what concerns all of it.
+fn first(step: &Located<StepDef>) -> std::ops::Range<usize> {
+    step.at.start..step.at.start + 1
 }

@@ -7,16 +7,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use llmspell::pattern::pipeline::Stages;
-use llmspell::tool::ErasedTool;
-use llmspell::{About, BoxStep, Context, Error, Limit, Pipeline, Policy, Result, Step, step};
+use llmspell::tool::{ErasedTool, ToolSpec};
+use llmspell::{About, BoxStep, Context, Error, Limit, Pipeline, Result, Step, step};
 use serde_json::{Map, Value};
 
+use crate::build::Builder;
 use crate::check::{Checked, OUTPUT, check};
 use crate::diagnostic::{Diagnostic, Diagnostics, Source};
+use crate::fingerprint::Fingerprint;
 use crate::inputs::Inputs;
-use crate::modifiers;
+use crate::plan::{Kind, Planned};
 use crate::run::at_once::{is_pipe, open_at_once};
 use crate::scope::Scope;
+use crate::secret::Secrets;
 use crate::template::Template;
 use crate::toolbox::Toolbox;
 
@@ -48,18 +51,13 @@ pub struct Flow {
     name: Arc<str>,
     description: Option<String>,
     inputs: Inputs,
-    stages: Vec<Stage>,
+    returns: Inputs,
+    steps: Vec<Planned>,
     output: Option<Template>,
+    fingerprint: Fingerprint,
+    secrets: Arc<Secrets>,
     refused: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
-}
-
-/// A step of a flow, ready to run.
-struct Stage {
-    id: Arc<str>,
-    tool: ErasedTool,
-    arguments: Vec<(String, Template)>,
-    policy: Policy,
 }
 
 /// Why a flow file could not be used.
@@ -103,33 +101,23 @@ impl Flow {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(source: &Source, toolbox: &Toolbox) -> std::result::Result<Self, Diagnostics> {
-        let Checked { file, inputs, arguments, output, warnings } = check(source, toolbox)?;
-        let mut stages = Vec::new();
-        let mut refused = Vec::new();
-        for (step, arguments) in file.steps.value.into_iter().zip(arguments) {
-            let step = step.value;
-            // The check has found every tool.
-            let Some(tool) = toolbox.get(&step.tool.value) else { continue };
-            if let Some(flag) = toolbox.refused(&step.tool.value) {
-                let level = tool.spec().security.as_str();
-                let message = format!("the tool `{}` is {level} and was not allowed", step.tool.value);
-                refused.push(
-                    source.diagnose(Some(step.tool.at.clone()), message).with_hint(format!("allow it with {flag}")),
-                );
-            }
-            stages.push(Stage {
-                id: Arc::from(step.id.value.as_str()),
-                tool: tool.clone(),
-                arguments,
-                policy: modifiers::policy(&step),
-            });
+        let Checked { file, inputs, steps, output, fingerprint, returns, warnings } = check(source, toolbox)?;
+        let (secrets, missing) = Secrets::read(file.secrets.iter().map(|secret| secret.value.as_str()));
+        let mut refused = refused(&steps, source, toolbox);
+        for name in file.secrets.iter().filter(|secret| missing.contains(&secret.value.as_str())) {
+            let message = format!("the secret `{}` is not set", name.value);
+            let problem = source.diagnose(Some(name.at.clone()), message);
+            refused.push(problem.with_hint(format!("set the environment variable {}", name.value)));
         }
         Ok(Flow {
             name: Arc::from(file.flow.value),
             description: file.description,
             inputs,
-            stages,
+            returns,
+            steps,
             output,
+            fingerprint,
+            secrets: Arc::new(secrets),
             refused,
             warnings,
         })
@@ -147,7 +135,12 @@ impl Flow {
 
     /// The ids of the steps, in order.
     pub fn steps(&self) -> impl Iterator<Item = &str> {
-        self.stages.iter().map(|stage| &*stage.id)
+        self.steps.iter().map(|step| &*step.id)
+    }
+
+    /// What decides an outcome besides the record: the same as long as every step does the same.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
     }
 
     /// What the flow does that nobody can want, such as a step whose output goes nowhere. It can run all the same.
@@ -191,7 +184,11 @@ impl Flow {
     pub fn into_tool(self) -> ErasedTool {
         let name = self.name.clone();
         let description = self.description.clone().unwrap_or_else(|| format!("Runs the flow `{name}`."));
-        let security = self.stages.iter().map(|stage| stage.tool.spec().security).max().unwrap_or_default();
+        let security = self.steps.iter().flat_map(Planned::all).filter_map(|step| match &step.kind {
+            Kind::Tool { tool, .. } => Some(tool.spec().security),
+            _ => None,
+        });
+        let security = security.max().unwrap_or_default();
         let parameters = self.inputs.schema();
         ErasedTool::described(&name, &description, parameters, self.into_step()).security(security)
     }
@@ -201,21 +198,47 @@ impl Flow {
     /// It is a [pipeline](llmspell::pattern::pipeline): streamed, records overlap across its steps, each step has its
     /// own limit, and the report tells how well that went.
     pub fn into_step(self) -> BoxStep<Value, Value> {
-        let inputs = self.inputs;
-        let mut stages: Vec<_> = self.stages.into_iter().map(Stage::compile).collect();
-        if let Some(output) = self.output {
-            stages.push(rendered(output));
-        }
-        let pipeline = Arc::new(Pipeline::of_stages(self.name.clone(), stages));
+        let Flow { name, inputs, returns, steps, output, secrets, .. } = self;
+        let mut builder = Builder { secrets: secrets.clone(), limits: Vec::new() };
+        // The limit of a step is part of its policy, inside of the retry: a record that waits for its next attempt
+        // holds no place.
+        let mut stages: Vec<_> = steps
+            .into_iter()
+            .map(|step| {
+                let (id, part) = builder.part(step);
+                (id, part, Limit::unlimited())
+            })
+            .collect();
+        stages.extend(output.map(|output| (Arc::from(OUTPUT), rendered(output), Limit::unlimited())));
+        let pipeline = Arc::new(Pipeline::of_stages(name, stages));
         let piped = pipeline.clone();
+        let (returns, secrets) = (Arc::new(returns), secrets.view());
         let run = step(move |record: Value, cx: Context| {
             let scope = object(record).and_then(|record| inputs.accept(record));
-            let scope = scope.map(|record| Scope::new(&record, cx.item().unwrap_or(0)));
-            let pipeline = piped.clone();
-            async move { Ok(pipeline.run(scope?, &cx).await?.into_last()) }
+            let scope = scope.map(|record| Scope::new(&record, cx.item().unwrap_or(0), secrets.clone()));
+            let (pipeline, returns) = (piped.clone(), returns.clone());
+            async move {
+                let output = pipeline.run(scope?, &cx).await?.into_last();
+                returns.check_output(&output)?;
+                Ok(output)
+            }
         });
         Whole { pipeline, step: run.boxed() }.boxed()
     }
+}
+
+/// The steps whose tools the user does not allow.
+fn refused(steps: &[Planned], source: &Source, toolbox: &Toolbox) -> Vec<Diagnostic> {
+    let mut refused = Vec::new();
+    for step in steps.iter().flat_map(Planned::all) {
+        let Kind::Tool { tool, at, .. } = &step.kind else { continue };
+        let ToolSpec { name, security, .. } = tool.spec();
+        if let Some(flag) = toolbox.refused(name) {
+            let message = format!("the tool `{name}` is {} and was not allowed", security.as_str());
+            refused.push(source.diagnose(Some(at.clone()), message).with_hint(format!("allow it with {flag}")));
+        }
+    }
+    refused
 }
 
 /// The whole flow: from outside, it is what its pipeline is.
@@ -237,45 +260,9 @@ impl Step for Whole {
     }
 }
 
-impl Stage {
-    fn compile(self) -> (Arc<str>, BoxStep<Scope, Scope>, Limit) {
-        let Stage { id, tool, arguments, policy } = self;
-        let call = Call { id: id.clone(), arguments, tool: tool.into_step().policy(policy) };
-        // The limit is part of the policy, inside of the retry: a record that waits for its next attempt holds no place.
-        (id, call.boxed(), Limit::unlimited())
-    }
-}
-
-/// A call of a tool with arguments from the record so far; its output becomes part of the record.
-struct Call<S> {
-    id: Arc<str>,
-    arguments: Vec<(String, Template)>,
-    tool: S,
-}
-
-impl<S: Step<In = Value, Out = Value>> Step for Call<S> {
-    type In = Scope;
-    type Out = Scope;
-
-    async fn run(&self, scope: Scope, cx: &Context) -> Result<Scope> {
-        let arguments = {
-            let seen = scope.value();
-            let arguments = self.arguments.iter().map(|(name, value)| Ok((name.clone(), value.render(&seen)?)));
-            arguments.collect::<Result<Map<_, _>>>()?
-        };
-        let output = self.tool.run(Value::Object(arguments), cx).await?;
-        Ok(scope.with(&self.id, output))
-    }
-
-    fn about(&self) -> About<'_> {
-        self.tool.about()
-    }
-}
-
 /// The `output` of the file as a last stage, so that its errors have a path too.
-fn rendered(output: Template) -> (Arc<str>, BoxStep<Scope, Scope>, Limit) {
+fn rendered(output: Template) -> BoxStep<Scope, Scope> {
     let (id, output) = (Arc::<str>::from(OUTPUT), Arc::new(output));
-    let name = id.clone();
     let work = step(move |scope: Scope, _| {
         let (id, output) = (id.clone(), output.clone());
         async move {
@@ -283,7 +270,7 @@ fn rendered(output: Template) -> (Arc<str>, BoxStep<Scope, Scope>, Limit) {
             Ok(scope.with(&id, made))
         }
     });
-    (name, work.boxed(), Limit::unlimited())
+    work.boxed()
 }
 
 fn object(record: Value) -> Result<Map<String, Value>> {

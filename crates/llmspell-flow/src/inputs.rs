@@ -17,6 +17,7 @@ struct Input {
     kind: Option<InputType>,
     required: bool,
     default: Value,
+    description: Option<String>,
 }
 
 impl Inputs {
@@ -37,6 +38,7 @@ impl Inputs {
                 kind: def.value.kind,
                 required: def.value.required.unwrap_or(true) && default.is_none(),
                 default: default.unwrap_or(Value::Null),
+                description: def.value.description.clone(),
             }
         };
         Inputs(Some(entries.0.iter().map(input).collect()))
@@ -56,6 +58,9 @@ impl Inputs {
             if let Some(kind) = input.kind {
                 property.insert("type".to_owned(), kind.as_str().into());
             }
+            if let Some(description) = &input.description {
+                property.insert("description".to_owned(), description.as_str().into());
+            }
             if !input.default.is_null() {
                 property.insert("default".to_owned(), input.default.clone());
             }
@@ -64,6 +69,26 @@ impl Inputs {
         schema["properties"] = inputs.iter().map(property).collect::<Map<_, _>>().into();
         schema["required"] = inputs.iter().filter(|input| input.required).map(|input| input.name.as_str()).collect();
         schema
+    }
+
+    /// Checks what a flow gives against what it declares under `returns`.
+    pub(crate) fn check_output(&self, output: &Value) -> Result<()> {
+        for field in self.0.iter().flatten() {
+            let value = output.get(&field.name);
+            let wrong = match (value, field.kind) {
+                (None | Some(Value::Null), _) if !field.required => None,
+                (None, _) => Some("is missing".to_owned()),
+                (Some(value), Some(kind)) if !kind.fits(value) => Some(format!("is not {}", kind.described())),
+                _ => None,
+            };
+            if let Some(wrong) = wrong {
+                let message = format!("the field `{}` of the output {wrong}", field.name);
+                return Err(
+                    Error::invalid(message).with_hint("the fields are declared under `returns` in the flow file")
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Checks a record and fills in what it may leave out: the default, or null. Other fields stay.

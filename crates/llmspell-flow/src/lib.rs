@@ -29,7 +29,7 @@
 //! ```
 //!
 //! - **Templates** are [Jinja expressions](https://docs.rs/minijinja/latest/minijinja/syntax/) over `inputs`,
-//!   `steps.<id>` and `item.index`. A lone `${{ x }}` keeps its type; among other text, anything that is not text is
+//!   `steps.<id>` and `record.index`. A lone `${{ x }}` keeps its type; among other text, anything that is not text is
 //!   written as JSON. Undefined is an error: `${{ x | default("") }}` says otherwise. Outputs are data and are never
 //!   rendered again; statements (`{% if %}`) do not exist, nor do the filters `indent`, `format`, `slice`, `batch`,
 //!   `chain` and `zip`, whose cost has no bound. An expression is at most 4 KiB long.
@@ -41,11 +41,13 @@
 //! - YAML is read strictly: `yes` and `NO` are text, keys stand once, a duration has a unit.
 
 mod arguments;
+mod build;
 mod check;
 mod diagnostic;
 mod duration;
 mod entries;
 mod file;
+mod fingerprint;
 mod flow;
 mod inputs;
 mod located;
@@ -53,16 +55,19 @@ mod modifiers;
 mod node;
 mod parse;
 mod permission;
+mod plan;
 mod references;
 mod run;
 mod schema;
 mod scope;
+mod secret;
 mod template;
 mod toolbox;
 mod tools;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Source};
 pub use duration::parse_duration;
+pub use fingerprint::Fingerprint;
 pub use flow::{Flow, LoadError};
 pub use permission::Permissions;
 pub use run::{

@@ -1,70 +1,172 @@
-//! The modifiers of a step, as the library's [`Policy`] and [`Limit`].
+//! The modifiers of a step, as the library's [`Policy`].
 
+use std::ops::Range;
 use std::time::Duration;
 
-use llmspell::{Error, Kind, Policy, Retry};
+use llmspell::{Adaptive, Breaker, Error, Hedge, Kind as ErrorKind, Limit, Policy, Rate, Retry, Step};
 
 use crate::diagnostic::{Diagnostic, Source};
-use crate::file::{RetryDef, RetryOn, StepDef};
+use crate::duration::Span;
+use crate::file::{
+    AdaptiveBy, AdaptiveDef, After, BreakerDef, DefaultsDef, HedgeDef, Modifiers, RateDef, RetryDef, RetryOn, StepDef,
+};
+use crate::plan::Kind;
 
 /// More attempts than this are a mistake.
 const MOST_ATTEMPTS: u32 = 100;
 
+impl Modifiers {
+    /// Takes over what the step itself does not say.
+    pub(crate) fn fill(&mut self, defaults: &DefaultsDef) {
+        self.timeout = self.timeout.take().or_else(|| defaults.timeout.clone());
+        self.deadline = self.deadline.take().or_else(|| defaults.deadline.clone());
+        self.retry = self.retry.take().or_else(|| defaults.retry.clone());
+        if self.adaptive.is_none() {
+            self.limit = self.limit.take().or_else(|| defaults.limit.clone());
+        }
+    }
+
+    /// How many attempts there are at most.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.retry.as_ref().map_or(1, |retry| retry.value.0.max)
+    }
+}
+
 /// Notes what cannot work.
-pub(crate) fn check(step: &StepDef, source: &Source, problems: &mut Vec<Diagnostic>) {
-    let mut problem = |at: &std::ops::Range<usize>, message: String, hint: &str| {
+pub(crate) fn check(
+    def: &StepDef,
+    modifiers: &Modifiers,
+    kind: &Kind,
+    step: &Range<usize>,
+    source: &Source,
+    problems: &mut Vec<Diagnostic>,
+) {
+    let mut problem = |at: &Range<usize>, message: String, hint: &str| {
         problems.push(source.diagnose(Some(at.clone()), message).with_hint(hint));
     };
-    let attempts = step.retry.as_ref().map_or(1, |retry| retry.value.max);
-    if let Some(retry) = &step.retry {
+    let attempts = modifiers.attempts();
+    if let Some(retry) = &modifiers.retry {
         if attempts == 0 {
-            problem(
-                &retry.at,
-                "0 attempts: the step would never run".to_owned(),
-                "count the first attempt too, or leave `retry` out",
-            );
+            let hint = "count the first attempt too, or leave `retry` out";
+            problem(&retry.at, "0 attempts: the step would never run".to_owned(), hint);
         } else if attempts > MOST_ATTEMPTS {
             problem(&retry.at, format!("{attempts} attempts are too many"), "give at most 100");
         }
     }
-    if let Some(limit) = step.limit.as_ref().filter(|limit| limit.value == 0) {
-        problem(
-            &limit.at,
-            "a limit of 0: no record would ever pass this step".to_owned(),
-            "give at least 1, or leave `limit` out",
-        );
+    let zero = |limit: &&crate::located::Located<u32>| limit.value == 0;
+    if let Some(limit) = modifiers.limit.as_ref().filter(zero) {
+        let hint = "give at least 1, or leave `limit` out";
+        problem(&limit.at, "a limit of 0: no record would ever pass this step".to_owned(), hint);
     }
-    let Some(timeout) = &step.timeout else { return };
-    let times = &timeout.value.0;
-    if times.len() > 1 && times.len() > attempts as usize {
-        let message = format!("{} timeouts, but at most {attempts} attempts", times.len());
-        problem(&timeout.at, message, "each timeout is that of one attempt: raise `retry` or drop some");
+    if def.limit_of_parts() == Some(0) {
+        problem(step, "a limit of 0: nothing would ever run".to_owned(), "give at least 1, or leave `limit` out");
     }
-    if let Some(deadline) = &step.deadline
-        && times.iter().any(|time| time.0 > deadline.value.0)
+    if let (Some(limit), Some(adaptive)) = (&modifiers.limit, &modifiers.adaptive)
+        && !adaptive.value.0.off
     {
-        let message = "this timeout can never be reached: the deadline comes first".to_owned();
-        problem(&timeout.at, message, "the deadline covers all attempts and the waiting between them");
+        let hint = "a limit that finds itself has bounds of its own: `adaptive: { max: 64 }`";
+        problem(&limit.at, "both `limit` and `adaptive`".to_owned(), hint);
+    }
+    if let Some(adaptive) = &modifiers.adaptive {
+        let AdaptiveDef { min, max, initial, .. } = adaptive.value.0;
+        let (least, most) = (min.unwrap_or(1), max.unwrap_or(u32::MAX));
+        let initial = initial.unwrap_or(least);
+        if [min, max].contains(&Some(0)) || least > most || initial < least || initial > most {
+            problem(&adaptive.at, "these bounds exclude each other".to_owned(), "1 <= min <= initial <= max");
+        }
+    }
+    if let Some(rate) =
+        modifiers.rate.as_ref().filter(|rate| rate.value.0.requests.is_none() && rate.value.0.tokens.is_none())
+    {
+        problem(&rate.at, "a rate of nothing".to_owned(), "say `requests: 60/min`, `tokens: 90000/min`, or both");
+    }
+    if let Some(breaker) = &modifiers.breaker
+        && breaker.value.0.share.is_some_and(|share| !(share > 0.0 && share <= 1.0))
+    {
+        problem(&breaker.at, "a share is more than 0 and at most 1".to_owned(), "0.5 is half of the calls");
+    }
+    hedging(modifiers, kind, &mut problem);
+    times(modifiers, attempts, &mut problem);
+}
+
+fn hedging(modifiers: &Modifiers, kind: &Kind, problem: &mut dyn FnMut(&Range<usize>, String, &str)) {
+    let Some(hedge) = &modifiers.hedge else { return };
+    if hedge.value.0.share.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
+        problem(&hedge.at, "a share is more than 0 and at most 1".to_owned(), "0.05 is one call in twenty");
+    }
+    if let Kind::Tool { tool, is_pure, .. } = kind
+        && !is_pure
+        && !tool.clone().into_step().about().idempotent
+    {
+        let message = format!("`{}` may not be called twice for one record", tool.spec().name);
+        problem(&hedge.at, message, "a hedge makes a second call; only tools that can be repeated can have one");
+    }
+    if let (After::Delay(after), Some(longest)) = (hedge.value.0.after, longest(modifiers))
+        && after >= longest
+    {
+        let message = "this hedge can never start: the time of an attempt is up before".to_owned();
+        problem(&hedge.at, message, "let it start earlier, or give attempts more time");
     }
 }
 
-/// All of them; the policy puts them in the canonical order, however the file has them.
-pub(crate) fn policy(step: &StepDef) -> Policy {
+/// The longest time that an attempt may take, if there is one.
+fn longest(modifiers: &Modifiers) -> Option<Duration> {
+    modifiers.timeout.as_ref()?.value.0.attempt.iter().map(|time| time.0).max()
+}
+
+fn times(modifiers: &Modifiers, attempts: u32, problem: &mut dyn FnMut(&Range<usize>, String, &str)) {
+    let Some(timeout) = &modifiers.timeout else { return };
+    let (at, def) = (&timeout.at, &timeout.value.0);
+    let times = &def.attempt;
+    if times.len() > 1 && times.len() > attempts as usize {
+        let message = format!("{} timeouts, but at most {attempts} attempts", times.len());
+        problem(at, message, "each timeout is that of one attempt: raise `retry` or drop some");
+    }
+    let beyond = |time: &Span, bound: Option<Duration>| bound.is_some_and(|bound| time.0 > bound);
+    let deadline = modifiers.deadline.as_ref().map(|deadline| deadline.value.0);
+    if times.iter().chain(&def.first).chain(&def.idle).any(|time| beyond(time, deadline)) {
+        let message = "this timeout can never be reached: the deadline comes first".to_owned();
+        problem(at, message, "the deadline covers all attempts and the waiting between them");
+    }
+    if def.first.iter().chain(&def.idle).any(|time| beyond(time, longest(modifiers))) {
+        let message = "this can never be reached: the time of the attempt is up before".to_owned();
+        problem(at, message, "`first` and `idle` are shorter than `attempt`");
+    }
+}
+
+/// All of them but the fallback; the policy puts them in the canonical order, however the file has them. Also the limit,
+/// if there is one, which can be changed while the flow runs.
+pub(crate) fn policy(modifiers: &Modifiers) -> (Policy, Option<Limit>) {
     let mut policy = Policy::new();
-    if let Some(timeout) = &step.timeout {
-        let times: Vec<Duration> = timeout.value.0.iter().map(|time| time.0).collect();
+    if let Some(timeout) = modifiers.timeout.as_ref().filter(|timeout| !timeout.value.0.attempt.is_empty()) {
+        let times: Vec<Duration> = timeout.value.0.attempt.iter().map(|time| time.0).collect();
         policy = policy.timeout(times);
     }
-    if let Some(deadline) = &step.deadline {
+    if let Some(deadline) = &modifiers.deadline {
         policy = policy.deadline(deadline.value.0);
     }
-    if let Some(retry) = &step.retry {
-        policy = policy.retry(self::retry(&retry.value));
+    if let Some(retry) = &modifiers.retry {
+        policy = policy.retry(self::retry(&retry.value.0));
     }
-    if let Some(limit) = &step.limit {
-        policy = policy.limit(limit.value as usize);
+    if let Some(hedge) = &modifiers.hedge {
+        policy = policy.hedge(self::hedge(&hedge.value.0));
     }
-    policy
+    if let Some(breaker) = modifiers.breaker.as_ref().filter(|breaker| !breaker.value.0.off) {
+        policy = policy.breaker(self::breaker(&breaker.value.0));
+    }
+    if let Some(rate) = &modifiers.rate {
+        policy = policy.rate(self::rate(&rate.value.0));
+    }
+    let adaptive = modifiers.adaptive.as_ref().filter(|adaptive| !adaptive.value.0.off);
+    let limit = match (adaptive, &modifiers.limit) {
+        (Some(adaptive), _) => Some(Limit::adaptive(self::adaptive(&adaptive.value.0))),
+        (None, Some(limit)) => Some(Limit::new(limit.value as usize)),
+        (None, None) => None,
+    };
+    if let Some(limit) = &limit {
+        policy = policy.limit(limit.clone());
+    }
+    (policy, limit)
 }
 
 fn retry(def: &RetryDef) -> Retry {
@@ -78,13 +180,66 @@ fn retry(def: &RetryDef) -> Retry {
     retry
 }
 
+fn hedge(def: &HedgeDef) -> Hedge {
+    let hedge = match def.after {
+        After::Delay(delay) => Hedge::after(delay),
+        After::Percentile(percentile) => Hedge::at_percentile(percentile),
+    };
+    def.share.map_or(hedge.clone(), |share| hedge.max_share(share))
+}
+
+pub(crate) fn breaker(def: &BreakerDef) -> Breaker {
+    let mut breaker = Breaker::new();
+    if let Some(share) = def.share {
+        breaker = breaker.open_at(share);
+    }
+    if let Some(window) = def.window {
+        breaker = breaker.window(window.0);
+    }
+    if let Some(calls) = def.calls {
+        breaker = breaker.min_calls(u64::from(calls.max(1)));
+    }
+    if let Some(open) = def.open {
+        breaker = breaker.open_for(open.0);
+    }
+    breaker
+}
+
+pub(crate) fn rate(def: &RateDef) -> Rate {
+    let mut rate = def.requests.map_or_else(Rate::unlimited, |per| Rate::per(per.count, per.period));
+    if let Some(tokens) = def.tokens {
+        rate = rate.tokens_per(tokens.count, tokens.period);
+    }
+    if let Some(burst) = def.burst {
+        rate = rate.burst(burst.0);
+    }
+    rate
+}
+
+pub(crate) fn adaptive(def: &AdaptiveDef) -> Adaptive {
+    let mut adaptive = match def.by {
+        AdaptiveBy::Refusals => Adaptive::aimd(),
+        AdaptiveBy::Latency => Adaptive::gradient(),
+    };
+    if let Some(min) = def.min {
+        adaptive = adaptive.min(min as usize);
+    }
+    if let Some(max) = def.max {
+        adaptive = adaptive.max(max as usize);
+    }
+    if let Some(initial) = def.initial {
+        adaptive = adaptive.initial(initial as usize);
+    }
+    adaptive
+}
+
 impl RetryOn {
     fn holds(self, error: &Error) -> bool {
         match self {
             RetryOn::Transient => error.is_transient(),
-            RetryOn::Timeout => error.kind() == Kind::Timeout,
-            RetryOn::Failed => matches!(error.kind(), Kind::Failed | Kind::Overloaded | Kind::Denied),
-            RetryOn::Panicked => error.kind() == Kind::Panicked,
+            RetryOn::Timeout => error.kind() == ErrorKind::Timeout,
+            RetryOn::Failed => matches!(error.kind(), ErrorKind::Failed | ErrorKind::Overloaded | ErrorKind::Denied),
+            RetryOn::Panicked => error.kind() == ErrorKind::Panicked,
         }
     }
 }

@@ -9,12 +9,6 @@ use crate::file::FlowFile;
 use crate::located::bytes;
 use llmspell::suggest;
 
-/// Kinds of steps that the format has room for and this version does not run.
-const LATER: [&str; 7] = ["agent", "value", "concurrent", "race", "pipeline", "each", "repeat"];
-
-/// Other keys of the same sort.
-const LATER_KEYS: [&str; 5] = ["fallback", "rate", "when", "stream", "allow"];
-
 /// Reads a flow file; what it means is checked later.
 pub(crate) fn parse(source: &Source) -> Result<FlowFile, Diagnostic> {
     let strict = options! { strict_booleans: true, reject_unsupported_tags: true };
@@ -25,30 +19,17 @@ pub(crate) fn parse(source: &Source) -> Result<FlowFile, Diagnostic> {
 fn explain(source: &Source, error: &Error) -> Diagnostic {
     let at = error.location().map(|location| place(source.text(), location));
     match error {
-        Error::SerdeUnknownField { field, expected, .. } if LATER.contains(&field.as_str()) => {
-            let known = expected.contains(&"tool");
-            let message = format!("steps of kind `{field}` do not exist yet");
-            let problem = source.diagnose(at, if known { message } else { format!("unknown key `{field}`") });
-            problem.with_hint("the kind there is: `tool`; `llmspell tools` lists the tools")
-        }
-        Error::SerdeUnknownField { field, expected, .. } => {
-            let message = match LATER_KEYS.contains(&field.as_str()) {
-                true => format!("the key `{field}` does not exist yet"),
-                false => format!("unknown key `{field}`"),
-            };
-            source.diagnose(at, message).with_hint(suggest::hint(field, expected.iter().copied(), "the keys here are"))
-        }
+        Error::SerdeUnknownField { field, expected, .. } => source
+            .diagnose(at, format!("unknown key `{field}`"))
+            .with_hint(suggest::hint(field, expected.iter().copied(), "the keys here are")),
         Error::SerdeUnknownVariant { variant, expected, .. } => source
             .diagnose(at, format!("unknown value `{variant}`"))
             .with_hint(suggest::hint(variant, expected.iter().copied(), "it can be one of")),
-        Error::SerdeMissingField { field: "tool", .. } => source
-            .diagnose(at, "this step does not say what it does: the key `tool` is missing")
-            .with_hint("name one of the tools that `llmspell tools` lists"),
         Error::SerdeMissingField { field, .. } => {
             source.diagnose(at, format!("the key `{field}` is missing")).with_hint(match *field {
                 "flow" => "begin with the name of the flow, such as `flow: triage`",
                 "steps" => "a flow needs a list of steps: `steps:`, then `- id: …` and `tool: …` for each",
-                _ => "give every step an `id`; later steps use its output as `steps.<id>`",
+                _ => "`llmspell help flow` tells what belongs where",
             })
         }
         Error::DuplicateMappingKey { key, .. } => {

@@ -1,48 +1,131 @@
 //! The names in templates: where they lead, and which steps nobody names.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use llmspell::suggest;
+
+use crate::fingerprint::Fingerprint;
 use crate::inputs::Inputs;
 use crate::template::Complaint;
-use llmspell::suggest;
 
 /// Every name that a template of the flow may use, and those that are used.
 pub(crate) struct References<'a> {
     inputs: &'a Inputs,
-    /// The ids of the steps, in order.
-    ids: &'a [&'a str],
+    /// The ids of all steps, wherever they stand.
+    ids: BTreeSet<&'a str>,
+    secrets: Vec<&'a str>,
     used: RefCell<BTreeSet<String>>,
 }
 
-impl<'a> References<'a> {
-    pub(crate) fn new(inputs: &'a Inputs, ids: &'a [&'a str]) -> Self {
-        References { inputs, ids, used: RefCell::default() }
+/// What the templates in one place can see.
+#[derive(Clone, Default)]
+pub(crate) struct Sight {
+    /// The steps before, and what they depend on.
+    steps: BTreeMap<Arc<str>, Fingerprint>,
+    /// Its own id, and those of the steps around it.
+    around: Vec<Arc<str>>,
+    /// Whether there is an item of a list.
+    pub(crate) item: bool,
+    /// Whether there is an output of the round before.
+    pub(crate) round: bool,
+    /// Whether secrets may be used here.
+    pub(crate) secrets: bool,
+}
+
+impl Sight {
+    /// What a step sees behind another one.
+    pub(crate) fn add(&mut self, id: &Arc<str>, fingerprint: Fingerprint) {
+        self.steps.insert(id.clone(), fingerprint);
     }
 
-    /// Notes that the step at `place` uses a name, and says what is wrong with that. The output of the flow stands
-    /// behind the last step.
-    pub(crate) fn check(&self, name: &str, place: usize) -> Option<Complaint> {
+    /// What is seen inside of a step.
+    pub(crate) fn within(&self, id: &Arc<str>) -> Self {
+        let mut inside = self.clone();
+        inside.around.push(id.clone());
+        inside
+    }
+}
+
+/// What a step uses, for its fingerprint.
+#[derive(Default)]
+pub(crate) struct Uses(RefCell<BTreeSet<String>>);
+
+impl Uses {
+    fn note(&self, what: String) {
+        self.0.borrow_mut().insert(what);
+    }
+
+    /// All of it, in a fixed order.
+    pub(crate) fn into_text(self) -> String {
+        self.0.into_inner().into_iter().collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl<'a> References<'a> {
+    pub(crate) fn new(inputs: &'a Inputs, ids: impl IntoIterator<Item = &'a str>, secrets: Vec<&'a str>) -> Self {
+        References { inputs, ids: ids.into_iter().collect(), secrets, used: RefCell::default() }
+    }
+
+    /// Notes that a name is used, and says what is wrong with that.
+    pub(crate) fn check(&self, name: &str, sight: &Sight, uses: &Uses) -> Option<Complaint> {
         let mut parts = name.split('.');
         let (root, next) = (parts.next()?, parts.next());
         match (root, next) {
-            ("inputs" | "item", None) | ("item", Some("index")) => None,
-            // Whoever takes `steps` as a whole takes every step.
-            ("steps", None) => {
-                self.used.borrow_mut().extend(self.ids.iter().map(|id| (*id).to_owned()));
+            ("inputs", None) => {
+                uses.note(format!("inputs {}", self.inputs.schema()));
                 None
             }
-            ("inputs", Some(field)) => self.input(field),
+            ("inputs", Some(field)) => {
+                uses.note(format!("inputs.{field} {}", self.inputs.schema()["properties"][field]));
+                self.input(field)
+            }
+            // Whoever takes `steps` as a whole takes every step.
+            ("steps", None) => {
+                for (id, fingerprint) in &sight.steps {
+                    self.used.borrow_mut().insert(id.to_string());
+                    uses.note(format!("steps.{id} {fingerprint}"));
+                }
+                None
+            }
             ("steps", Some(id)) => {
                 self.used.borrow_mut().insert(id.to_owned());
-                self.step(id, place)
+                if let Some(fingerprint) = sight.steps.get(id) {
+                    uses.note(format!("steps.{id} {fingerprint}"));
+                }
+                self.step(id, sight)
             }
-            ("item", Some(field)) => {
-                complaint(format!("`item` has no `{field}`"), "it has `index`, the place of the record from 0")
+            ("record", None | Some("index" | "key")) => {
+                uses.note(name.to_owned());
+                None
             }
+            ("record", Some(field)) => complaint(
+                format!("`record` has no `{field}`"),
+                "it has `index`, its place from 0, and `key`; its fields are in `inputs`",
+            ),
+            ("item", _) if sight.item => None,
+            ("index", None) if sight.item || sight.round => None,
+            ("last", _) if sight.round => None,
+            ("item", _) => complaint(
+                "there is no `item` here".to_owned(),
+                "only steps in `each`, and in a `pipeline` with `from`, see one; the place of the record is `record.index`",
+            ),
+            ("index", _) => complaint(
+                "there is no `index` here".to_owned(),
+                "only steps in `each`, `repeat`, and a `pipeline` with `from` see one; the place of the record is `record.index`",
+            ),
+            ("last", _) => {
+                complaint("there is no `last` here".to_owned(), "only steps in `repeat` see the output before")
+            }
+            ("secrets", Some(secret)) if sight.secrets => self.secret(secret),
+            ("secrets", _) => complaint(
+                "secrets cannot be used here".to_owned(),
+                "they can be named one by one in the arguments of tools: `${{ secrets.API_KEY }}`",
+            ),
             (root, _) => complaint(
                 format!("`{root}` is not known"),
-                "there are `inputs`, `steps` and `item`; text stands in quotes",
+                "there are `inputs`, `steps` and `record`; text stands in quotes",
             ),
         }
     }
@@ -56,22 +139,40 @@ impl<'a> References<'a> {
         complaint(format!("the flow has no input `{field}`"), hint)
     }
 
-    fn step(&self, id: &str, place: usize) -> Option<Complaint> {
-        match self.ids.iter().position(|known| *known == id) {
-            Some(step) if step < place => None,
-            Some(step) if step == place => {
-                complaint(format!("the step `{id}` refers to itself"), "a step sees the outputs of those before it")
-            }
-            Some(_) => complaint(
-                format!("the step `{id}` runs later than this one"),
-                "steps run in the order in which they are written: move it up",
-            ),
-            None if place == 0 => complaint(format!("there is no step `{id}`"), "the first step can use `inputs` only"),
-            None => {
-                let hint = suggest::hint(id, self.ids[..place].iter().copied(), "the steps before are");
-                complaint(format!("there is no step `{id}`"), hint)
-            }
+    fn secret(&self, secret: &str) -> Option<Complaint> {
+        if self.secrets.contains(&secret) {
+            return None;
         }
+        let hint = match self.secrets.is_empty() {
+            true => format!("declare it at the top of the flow: `secrets: [{secret}]`"),
+            false => suggest::hint(secret, self.secrets.iter().copied(), "the declared secrets are"),
+        };
+        complaint(format!("the flow has no secret `{secret}`"), hint)
+    }
+
+    fn step(&self, id: &str, sight: &Sight) -> Option<Complaint> {
+        if sight.steps.contains_key(id) {
+            return None;
+        }
+        let here = sight.around.last().is_some_and(|own| **own == *id);
+        if here || sight.around.iter().any(|outer| **outer == *id) {
+            let message = if here { "refers to itself" } else { "is around this one, and has no output yet" };
+            return complaint(
+                format!("the step `{id}` {message}"),
+                "a step sees the outputs of those before it; in `repeat`, `last` is the output of the round before",
+            );
+        }
+        if self.ids.contains(id) {
+            return complaint(
+                format!("the step `{id}` runs later than this one, or inside of another step"),
+                "steps see those before them, in the same list or in a list around it",
+            );
+        }
+        if sight.steps.is_empty() {
+            return complaint(format!("there is no step `{id}`"), "the first step can use `inputs` only");
+        }
+        let hint = suggest::hint(id, sight.steps.keys().map(|id| &**id), "the steps before are");
+        complaint(format!("there is no step `{id}`"), hint)
     }
 
     /// Whether a template uses the output of a step.

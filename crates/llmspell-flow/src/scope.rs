@@ -5,20 +5,29 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, Serde};
 use serde_json::{Map, Value};
 
-/// The fields of a record and the outputs so far.
+/// The fields of a record and the outputs so far. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Scope {
     view: View,
     /// The output of the last step, which may be that of the flow.
-    last: Value,
+    last: Arc<Value>,
+    /// Which item of which list it is, and in which round, from the outside in, such as `3.0`.
+    place: Arc<str>,
 }
 
-/// What templates see: `inputs`, `steps` and `item`. Cheap to clone.
+/// What templates see. Cheap to clone.
 #[derive(Clone, Debug)]
 struct View {
     inputs: minijinja::Value,
     outputs: Outputs,
-    index: usize,
+    record: minijinja::Value,
+    /// The item of a list, if the step is inside of one.
+    item: Option<minijinja::Value>,
+    /// The place of the item in its list, or that of the round.
+    index: Option<usize>,
+    /// The output of the round before.
+    round: Option<minijinja::Value>,
+    secrets: minijinja::Value,
 }
 
 /// The outputs of the steps so far, in order.
@@ -27,17 +36,49 @@ struct Outputs(Arc<Vec<(Arc<str>, minijinja::Value)>>);
 
 impl Scope {
     /// A record that has passed no step yet; `index` is its place in the run.
-    pub(crate) fn new(inputs: &Map<String, Value>, index: usize) -> Self {
-        let view = View { inputs: minijinja::Value::from(Serde(inputs)), outputs: Outputs::default(), index };
-        Scope { view, last: Value::Null }
+    pub(crate) fn new(inputs: &Map<String, Value>, index: usize, secrets: minijinja::Value) -> Self {
+        let view = View {
+            inputs: minijinja::Value::from(Serde(inputs)),
+            outputs: Outputs::default(),
+            record: minijinja::Value::from_pairs([("index", index)]),
+            item: None,
+            index: None,
+            round: None,
+            secrets,
+        };
+        Scope { view, last: Arc::default(), place: Arc::from("") }
     }
 
     /// Adds the output of a step.
     pub(crate) fn with(mut self, step: &Arc<str>, output: Value) -> Self {
         let seen = (step.clone(), minijinja::Value::from(Serde(&output)));
         Arc::make_mut(&mut self.view.outputs.0).push(seen);
-        self.last = output;
+        self.last = Arc::new(output);
         self
+    }
+
+    /// For one item of a list.
+    pub(crate) fn of_item(&self, item: &Value, index: usize) -> Self {
+        let mut scope = self.at(index);
+        scope.view.item = Some(minijinja::Value::from(Serde(item)));
+        scope
+    }
+
+    /// For one round of a repetition, with the output of the one before.
+    pub(crate) fn of_round(&self, index: usize, last: &Value) -> Self {
+        let mut scope = self.at(index);
+        scope.view.round = Some(minijinja::Value::from(Serde(last)));
+        scope
+    }
+
+    fn at(&self, index: usize) -> Self {
+        let mut scope = self.clone();
+        scope.view.index = Some(index);
+        scope.place = match &*self.place {
+            "" => Arc::from(index.to_string()),
+            outer => Arc::from(format!("{outer}.{index}")),
+        };
+        scope
     }
 
     /// As templates see it.
@@ -45,9 +86,14 @@ impl Scope {
         minijinja::Value::from_object(self.view.clone())
     }
 
+    /// Which item of which list it is, and in which round; empty for a record as a whole.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
+    }
+
     /// The output of the last step.
     pub(crate) fn into_last(self) -> Value {
-        self.last
+        Arc::unwrap_or_clone(self.last)
     }
 }
 
@@ -56,20 +102,25 @@ impl Object for View {
         match key.as_str()? {
             "inputs" => Some(self.inputs.clone()),
             "steps" => Some(minijinja::Value::from_object(self.outputs.clone())),
-            "item" => Some(minijinja::Value::from_pairs([("index", self.index)])),
+            "record" => Some(self.record.clone()),
+            "item" => self.item.clone(),
+            "index" => self.index.map(minijinja::Value::from),
+            "last" => self.round.clone(),
+            "secrets" => Some(self.secrets.clone()),
             _ => None,
         }
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        Enumerator::Str(&["inputs", "steps", "item"])
+        Enumerator::Str(&["inputs", "steps", "record"])
     }
 }
 
 impl Object for Outputs {
     fn get_value(self: &Arc<Self>, key: &minijinja::Value) -> Option<minijinja::Value> {
         let key = key.as_str()?;
-        self.0.iter().find(|(step, _)| **step == *key).map(|(_, output)| output.clone())
+        // The latest: in a repetition, a step gives an output each round.
+        self.0.iter().rev().find(|(step, _)| **step == *key).map(|(_, output)| output.clone())
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {

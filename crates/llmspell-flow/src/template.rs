@@ -44,6 +44,8 @@ pub(crate) struct Formula {
     text: Arc<str>,
     links: usize,
     expression: Expression<'static, 'static>,
+    /// Whether it stands in the file without the marks of a template.
+    is_bare: bool,
 }
 
 impl Template {
@@ -104,8 +106,33 @@ impl Template {
 }
 
 impl Formula {
-    fn json(&self, scope: &minijinja::Value) -> Result<Value> {
+    /// What it gives for one record.
+    pub(crate) fn json(&self, scope: &minijinja::Value) -> Result<Value> {
         roomy::roomy(self.links, || self.computed(scope)).map_err(|why| self.wrong(&why))?
+    }
+
+    /// What to say if it gives something else where a list is needed.
+    pub(crate) fn is_no_list(&self, value: &Value) -> Error {
+        let what = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "true or false",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a text",
+            Value::Array(_) | Value::Object(_) => "a table",
+        };
+        self.wrong(&format!("is no list, but {what}")).with_hint("a list such as `inputs.urls` is needed here")
+    }
+
+    /// Whether it holds for one record: false, 0, null, and what is empty do not.
+    pub(crate) fn holds(&self, scope: &minijinja::Value) -> Result<bool> {
+        Ok(match self.json(scope)? {
+            Value::Null => false,
+            Value::Bool(holds) => holds,
+            Value::Number(number) => number.as_f64() != Some(0.0),
+            Value::String(text) => !text.is_empty(),
+            Value::Array(items) => !items.is_empty(),
+            Value::Object(fields) => !fields.is_empty(),
+        })
     }
 
     fn computed(&self, scope: &minijinja::Value) -> Result<Value> {
@@ -119,7 +146,8 @@ impl Formula {
     }
 
     fn wrong(&self, why: &str) -> Error {
-        Error::invalid(format!("`${{{{ {} }}}}` {why}", self.text))
+        let text = if self.is_bare { self.text.to_string() } else { format!("${{{{ {} }}}}", self.text) };
+        Error::invalid(format!("`{text}` {why}"))
     }
 
     fn failed(&self, error: &minijinja::Error) -> Error {

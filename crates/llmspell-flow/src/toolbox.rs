@@ -91,6 +91,11 @@ impl Toolbox {
         self.tools.get(name)?.refused.as_deref()
     }
 
+    /// Whether a tool only computes from its arguments, so that it costs nothing to call it again.
+    pub(crate) fn is_pure(&self, name: &str) -> bool {
+        matches!(name, "json" | "text")
+    }
+
     /// What there is to know of each tool, by name.
     pub fn specs(&self) -> impl Iterator<Item = &ToolSpec> {
         self.tools.values().map(|entry| entry.tool.spec())

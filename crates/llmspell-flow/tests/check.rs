@@ -52,13 +52,14 @@ fn references_must_lead_somewhere() {
              \x20 - id: b\n    tool: json\n    with:\n      value: {value}\n  - {{ id: c, tool: json, with: {{ value: 1 }} }}\n"
         ))
     };
-    assert_eq!(flow("${{ steps.a + inputs.question + item.index }}"), "");
+    assert_eq!(flow("${{ steps.a + inputs.question + record.index }}"), "");
     assert_eq!(flow("${{ range(3) | map('string') | join(steps.a | default('x')) }}"), "");
     assert!(flow("${{ steps.c }}").contains("the step `c` runs later than this one"));
     assert!(flow("${{ steps.b }}").contains("the step `b` refers to itself"));
     assert!(flow("x ${{ steps.a }} ${{ steps.nots.x }}").contains("f.yaml:8:35"));
     assert!(flow("${{ inputs.qestion }}").contains("hint: did you mean `question`?"));
-    assert!(flow("${{ item.line }}").contains("`item` has no `line`"));
+    assert!(flow("${{ item.line }}").contains("there is no `item` here"));
+    assert!(flow("${{ record.line }}").contains("`record` has no `line`"));
     assert!(flow("${{ a b }}").contains("this expression cannot be read"));
     assert!(flow("'{% if x %}'").contains("statements such as"));
 }
@@ -98,13 +99,28 @@ fn times_and_attempts_must_be_possible() {
 }
 
 #[test]
-fn what_does_not_exist_yet_is_said_to() {
-    assert!(step("    agent: writer\n").contains("steps of kind `agent` do not exist yet"));
-    assert!(
-        step("    tool: text\n    with: { value: x }\n    fallback: []\n").contains("`fallback` does not exist yet")
-    );
-    assert!(step("    tools: text\n").contains("did you mean `tool`?"));
-    assert!(step("").contains("does not say what it does"));
+fn a_step_is_of_one_kind() {
+    assert!(step("    limit: 2\n").contains("does not say what it does"));
+    assert!(step("    tool: text\n    with: { value: x }\n    value: x\n").contains("both `tool` and `value`"));
+    assert!(step("    value: x\n    with: { value: x }\n").contains("`with` does not go with `value`"));
+    assert!(step("    race: [{ id: b, value: x }]\n").contains("a race of 1"));
+    assert!(step("    each: inputs.urls\n").contains("`each` needs `do`"));
+    assert!(step("    each: ${{ inputs.urls }}\n    do: { value: x }\n").contains("without the marks: inputs.urls"));
+    assert!(step("    repeat: [{ id: b, value: x }]\n    max: 2\n").contains("`repeat` needs `until`"));
+    assert!(step("    concurrent: [{ value: x }]\n").contains("the key `id` is missing"));
+}
+
+#[test]
+fn steps_see_those_before_them_and_not_those_beside_them() {
+    let flow = |value: &str| {
+        step(&format!(
+            "    concurrent:\n      - {{ id: b, value: x }}\n      - id: c\n        pipeline:\n          - {{ id: d, value: x }}\n          - {{ id: e, value: \"{value}\" }}\n"
+        ))
+    };
+    assert_eq!(flow("${{ steps.d }}"), "");
+    assert!(flow("${{ steps.b }}").contains("runs later than this one, or inside of another step"));
+    assert!(flow("${{ steps.a }}").contains("is around this one"));
+    assert!(flow("${{ steps.e }}").contains("refers to itself"));
 }
 
 #[test]

@@ -24,7 +24,7 @@ async fn records_overlap_across_steps_and_each_step_has_its_limit() {
     let flow = flow(
         "flow: f\nsteps:\n  - { id: a, tool: slow, with: { delay_ms: 100 }, limit: 1 }\n\
          \x20 - { id: b, tool: slow, with: { delay_ms: 200 }, limit: 1 }\n\
-         \x20 - { id: c, tool: slow, with: { delay_ms: 150, value: \"${{ item.index }}\" }, limit: 1 }\n",
+         \x20 - { id: c, tool: slow, with: { delay_ms: 150, value: \"${{ record.index }}\" }, limit: 1 }\n",
     );
     let began = tokio::time::Instant::now();
     let out = flow.stream([json!({}), json!({}), json!({})], &cx).ordered().try_collect().await.unwrap();

@@ -206,6 +206,11 @@ impl Error {
         self.edit(|inner| inner.path = Some(path))
     }
 
+    /// The same error with another message, such as one that says which part of the work it concerns.
+    pub fn with_message(self, message: impl Into<Cow<'static, str>>) -> Self {
+        self.edit(|inner| inner.message = message.into())
+    }
+
     fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self

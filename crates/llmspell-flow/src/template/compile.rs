@@ -95,6 +95,17 @@ impl<'a> Compiler<'a> {
         assembled(pieces)
     }
 
+    /// Compiles an expression that stands without the marks of a template.
+    pub(crate) fn bare(&mut self, text: &str, at: Range<usize>, check: Check<'_>) -> Option<Formula> {
+        if text.contains(OPEN) {
+            let problem = self.source.diagnose(Some(at), "a bare expression is expected here, not a template");
+            let inner = text.replace(OPEN, "").replace("}}", "");
+            self.problems.push(problem.with_hint(format!("write it without the marks: {}", inner.trim())));
+            return None;
+        }
+        self.formula(text, at, check).map(|formula| Formula { is_bare: true, ..formula })
+    }
+
     fn formula(&mut self, text: &str, at: Range<usize>, check: Check<'_>) -> Option<Formula> {
         let text = text.trim();
         if text.len() > LONGEST {
@@ -127,7 +138,7 @@ impl<'a> Compiler<'a> {
                 self.problems.push(self.source.diagnose(Some(place), message).with_hint(hint));
             }
         }
-        Some(Formula { text: Arc::from(text), links: links(text), expression })
+        Some(Formula { text: Arc::from(text), links: links(text), expression, is_bare: false })
     }
 
     fn unknown(&mut self, text: &str, at: &Range<usize>, unknown: Unknown<'_>) {

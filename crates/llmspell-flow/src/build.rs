@@ -1,0 +1,112 @@
+//! From a plan to steps that run.
+
+mod call;
+mod items;
+mod part;
+mod repeat;
+
+use std::sync::Arc;
+
+use llmspell::{BoxStep, Limit, Step, race, settle, try_all};
+use serde_json::{Map, Value};
+
+use crate::file::FirstDef;
+use crate::modifiers;
+use crate::plan::{Kind, Planned};
+use crate::scope::Scope;
+use crate::secret::Secrets;
+use call::Call;
+use items::Items;
+use part::{Branches, Part, Sequence};
+use repeat::Repeat;
+
+/// Makes steps of a plan, and keeps what can be changed while they run.
+pub(crate) struct Builder {
+    pub(crate) secrets: Arc<Secrets>,
+    /// The limits by the paths of their steps.
+    pub(crate) limits: Vec<(Arc<str>, Limit)>,
+}
+
+impl Builder {
+    /// A step that adds its output to the record, without its name.
+    pub(crate) fn part(&mut self, planned: Planned) -> (Arc<str>, BoxStep<Scope, Scope>) {
+        let (id, when, value) = self.parts(planned);
+        (id.clone(), Part { id, when, step: value }.boxed())
+    }
+
+    /// A step that gives its output alone, with its name.
+    fn value(&mut self, planned: Planned) -> BoxStep<Scope, Value> {
+        let (id, when, value) = self.parts(planned);
+        match when {
+            None => value.named(id).boxed(),
+            Some(_) => Part { id: id.clone(), when, step: value }.map(Scope::into_last).named(id).boxed(),
+        }
+    }
+
+    fn parts(&mut self, planned: Planned) -> (Arc<str>, Option<crate::template::Formula>, BoxStep<Scope, Value>) {
+        let Planned { id, path, kind, when, modifiers, fallback, .. } = planned;
+        let (policy, limit) = modifiers::policy(&modifiers);
+        self.limits.extend(limit.map(|limit| (path, limit)));
+        let silence = modifiers.timeout.as_ref().and_then(|timeout| {
+            let never = std::time::Duration::MAX;
+            let (first, idle) = (timeout.value.0.first, timeout.value.0.idle);
+            (first.is_some() || idle.is_some())
+                .then(|| (first.map_or(never, |time| time.0), idle.map_or(never, |time| time.0)))
+        });
+        let step = self.kind(kind);
+        let step = match silence {
+            Some((first, idle)) => step.idle_timeout(first, idle).boxed(),
+            None => step,
+        };
+        let mut step = step.policy(policy).boxed();
+        for rung in fallback {
+            step = step.fallback(self.value(rung)).boxed();
+        }
+        (id, when, step)
+    }
+
+    fn kind(&mut self, kind: Kind) -> BoxStep<Scope, Value> {
+        match kind {
+            Kind::Tool { tool, arguments, .. } => {
+                Call { arguments, tool: tool.into_step(), secrets: self.secrets.clone() }.boxed()
+            }
+            Kind::Value(template) => part::Rendered(template).boxed(),
+            Kind::Concurrent { branches, limit, skip } => {
+                let ids: Vec<Arc<str>> = branches.iter().map(|branch| branch.id.clone()).collect();
+                let steps: Vec<_> = branches.into_iter().map(|branch| self.value(branch)).collect();
+                let limit = limit.unwrap_or(steps.len());
+                if skip {
+                    Branches { ids, steps: settle(steps).limit(limit) }.boxed()
+                } else {
+                    let table = move |outputs: Vec<Value>| {
+                        let keys = ids.iter().map(ToString::to_string);
+                        Value::Object(keys.zip(outputs).collect::<Map<_, _>>())
+                    };
+                    try_all(steps).limit(limit).map(table).boxed()
+                }
+            }
+            Kind::Race { contenders, first } => {
+                let contenders: Vec<_> = contenders.into_iter().map(|contender| self.value(contender)).collect();
+                let race = race(contenders);
+                match first {
+                    FirstDef::Success => race.boxed(),
+                    FirstDef::Completion => race.first_complete().boxed(),
+                    FirstDef::Output => race.first_output().boxed(),
+                }
+            }
+            Kind::Pipeline(steps) => self.sequence(steps).map(Scope::into_last).boxed(),
+            Kind::Items { list, steps, limit, skip } => {
+                Items { list, steps: Arc::new(self.sequence(steps)), limit, skip }.boxed()
+            }
+            Kind::Repeat { steps, until, max } => Repeat { steps: self.sequence(steps), until, max }.boxed(),
+        }
+    }
+
+    fn sequence(&mut self, steps: Vec<Planned>) -> Sequence {
+        let part = |planned| {
+            let (id, step) = self.part(planned);
+            step.named(id)
+        };
+        Sequence(steps.into_iter().map(part).collect())
+    }
+}

@@ -1,0 +1,35 @@
+//! A call of a tool with arguments from the record so far.
+
+use std::sync::Arc;
+
+use llmspell::{About, BoxStep, Context, Result, Step};
+use serde_json::{Map, Value};
+
+use crate::scope::Scope;
+use crate::secret::Secrets;
+use crate::template::Template;
+
+pub(super) struct Call {
+    pub(super) arguments: Vec<(String, Template)>,
+    pub(super) tool: BoxStep<Value, Value>,
+    pub(super) secrets: Arc<Secrets>,
+}
+
+impl Step for Call {
+    type In = Scope;
+    type Out = Value;
+
+    async fn run(&self, scope: Scope, cx: &Context) -> Result<Value> {
+        let arguments = {
+            let seen = scope.value();
+            let arguments = self.arguments.iter().map(|(name, value)| Ok((name.clone(), value.render(&seen)?)));
+            arguments.collect::<Result<Map<_, _>>>()?
+        };
+        let result = self.tool.run(Value::Object(arguments), cx).await;
+        self.secrets.scrubbed(result)
+    }
+
+    fn about(&self) -> About<'_> {
+        self.tool.about()
+    }
+}

@@ -1,0 +1,62 @@
+//! The names in a file: its version, its own name, the ids of its steps.
+
+use std::collections::BTreeSet;
+
+use super::OUTPUT;
+use crate::diagnostic::{Diagnostic, Source};
+use crate::file::{FlowFile, StepDef};
+use crate::located::Located;
+
+/// Notes what is wrong with them.
+pub(super) fn check(file: &FlowFile, source: &Source, problems: &mut Vec<Diagnostic>) {
+    let mut problem = |at: &std::ops::Range<usize>, message: String, hint: &str| {
+        problems.push(source.diagnose(Some(at.clone()), message).with_hint(hint));
+    };
+    if let Some(version) = file.version.as_ref().filter(|version| version.value != 1) {
+        let message = format!("version {} of the format is not known", version.value);
+        problem(&version.at, message, "this program knows version 1");
+    }
+    if !is_name(&file.flow.value, true) {
+        let message = format!("`{}` cannot be the name of a flow", file.flow.value);
+        problem(&file.flow.at, message, "use letters, digits, - and _, and begin with a letter");
+    }
+    if file.steps.value.is_empty() {
+        problem(&file.steps.at, "the flow has no steps".to_owned(), "add one: `- id: …` and `tool: …`");
+    }
+    let mut seen = BTreeSet::new();
+    for id in ids(&file.steps.value) {
+        if !is_name(&id.value, false) {
+            let message = format!("`{}` cannot be the id of a step", id.value);
+            let hint = "use letters, digits and _, and begin with a letter, so that templates can name it";
+            problem(&id.at, message, hint);
+        } else if id.value == OUTPUT {
+            let message = "`output` cannot be the id of a step".to_owned();
+            let hint = "in errors and reports it names the `output` of the flow; take another id";
+            problem(&id.at, message, hint);
+        } else if !seen.insert(id.value.as_str()) {
+            let message = format!("there is a step `{}` already", id.value);
+            problem(&id.at, message, "give each step its own id, also those inside of others");
+        }
+    }
+}
+
+/// The ids of all steps, wherever they stand, in the order of the file.
+pub(super) fn ids(steps: &[Located<StepDef>]) -> Vec<&Located<String>> {
+    let mut found = Vec::new();
+    for step in steps {
+        let step = &step.value;
+        found.extend(&step.id);
+        for list in [&step.concurrent, &step.race, &step.pipeline, &step.repeat].into_iter().flatten() {
+            found.extend(ids(&list.value));
+        }
+        found.extend(step.body.iter().flat_map(|body| ids(&body.value.0.0)));
+        found.extend(step.fallback_steps().flat_map(|rungs| ids(rungs)));
+    }
+    found
+}
+
+/// Whether a name can stand in a path, and without `dashes` in a template.
+fn is_name(name: &str, dashes: bool) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || dashes && c == '-')
+}

@@ -1,0 +1,50 @@
+//! Numbers that YAML has changed: `1.10` is `1.1` to it.
+
+use crate::diagnostic::{Diagnostic, Source};
+use crate::file::{FlowFile, StepDef};
+use crate::located::Located;
+use crate::node::Node;
+
+/// Warns of each number that is not what was written.
+pub(super) fn changed(file: &FlowFile, source: &Source, warnings: &mut Vec<Diagnostic>) {
+    let mut found = Vec::new();
+    steps(&file.steps.value, &mut found);
+    found.extend(&file.output);
+    for node in found {
+        walk(node, source, warnings);
+    }
+}
+
+fn steps<'a>(list: &'a [Located<StepDef>], found: &mut Vec<&'a Located<Node>>) {
+    for step in list {
+        let step = &step.value;
+        found.extend(step.with.iter().flat_map(|with| with.value.0.iter().map(|(_, value)| value)));
+        found.extend(&step.value);
+        for inner in [&step.concurrent, &step.race, &step.pipeline, &step.repeat].into_iter().flatten() {
+            steps(&inner.value, found);
+        }
+        step.body.iter().for_each(|body| steps(&body.value.0.0, found));
+        step.fallback_steps().for_each(|rungs| steps(rungs, found));
+    }
+}
+
+fn walk(node: &Located<Node>, source: &Source, warnings: &mut Vec<Diagnostic>) {
+    match &node.value {
+        Node::Plain(serde_json::Value::Number(number)) => {
+            let written = source.text().get(node.at.clone()).unwrap_or_default().trim();
+            // The place may reach further than the number.
+            let written = written.split(|c: char| c.is_whitespace() || ",]}#".contains(c)).next().unwrap_or_default();
+            if !written.is_empty() && written.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) {
+                let read = number.to_string();
+                if written != read && format!("{written}.0") != read {
+                    let problem = source.diagnose(Some(node.at.clone()), format!("`{written}` is the number {read}"));
+                    let hint = format!("write \"{written}\" if a text is meant, or {read} if it is the number");
+                    warnings.push(problem.warning().with_hint(hint));
+                }
+            }
+        }
+        Node::List(items) => items.iter().for_each(|item| walk(item, source, warnings)),
+        Node::Map(entries) => entries.0.iter().for_each(|(_, value)| walk(value, source, warnings)),
+        Node::Plain(_) | Node::Text(_) => {}
+    }
+}
