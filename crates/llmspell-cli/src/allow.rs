@@ -4,44 +4,42 @@ use llmspell::{Registry, suggest};
 use llmspell_flow::{Permissions, Toolbox};
 
 use crate::args::AllowArgs;
-use crate::exit::Failure;
+use crate::exit::{Failure, story};
 
 /// The built-in tools and those of extensions, with what the user allows.
 pub(crate) fn toolbox(args: &AllowArgs, registry: &Registry) -> Result<Toolbox, Failure> {
-    let mut permissions = Permissions::none();
-    // Lists that scripts put together have empty places, which allow nothing.
-    for folder in args.allow_read.iter().filter(|folder| !folder.as_os_str().is_empty()) {
-        permissions = permissions.allow_read(folder)?;
-    }
-    for host in args.allow_net.iter().map(|host| host.trim()).filter(|host| !host.is_empty()) {
-        permissions = permissions.allow_net(host)?;
-    }
-    if args.allow_command {
-        permissions = permissions.allow_command();
-    }
-    for name in args.allow_tool.iter().flat_map(|told| names(told, registry)) {
-        if registry.find_tool(name).is_err() {
-            let names = registry.tools().map(|tool| tool.name.as_str()).collect::<Vec<_>>();
-            let hint = match names.as_slice() {
-                [] => "this program has no extensions; built-in tools have flags of their own".to_owned(),
-                names => suggest::hint(name, names.iter().copied(), "the tools of extensions are"),
-            };
-            return Err(Failure::invalid(format!(
-                "error: --allow-tool: no extension has a tool `{name}`\n\nhint: {hint}"
-            )));
+    let variable = std::env::var("LLMSPELL_ALLOW").ok();
+    let mut granted = Permissions::none();
+    for grant in grants(&args.allow, variable.as_deref()) {
+        if let Some(name) = grant.strip_prefix("tool=") {
+            known(name, registry)?;
         }
-        permissions = permissions.allow_tool(name);
+        granted =
+            granted.allow(grant).map_err(|error| Failure::invalid(format!("error: --allow: {}", story(&error))))?;
     }
-    Ok(Toolbox::built_in(&permissions).with_registry(registry, &permissions)?)
+    Ok(Toolbox::built_in(&granted).with_registry(registry, &granted)?)
 }
 
-/// The tools that are meant: one, if there is one of this very name, however odd, and otherwise all between the commas.
-/// To allow `a,b` is not to allow `a`.
-fn names<'a>(told: &'a str, registry: &Registry) -> Vec<&'a str> {
-    if registry.find_tool(told).is_ok() {
-        return vec![told];
+/// What is granted one by one. The variable is a list, and lists that scripts put together have empty places, which
+/// allow nothing; an option is never taken apart: to allow a tool that is called `a,command` is not to allow `command`.
+fn grants<'a>(told: &'a [String], variable: Option<&str>) -> Vec<&'a str> {
+    match told {
+        [list] if variable == Some(list) => list.split(',').map(str::trim).filter(|grant| !grant.is_empty()).collect(),
+        told => told.iter().map(String::as_str).collect(),
     }
-    told.split(',').map(str::trim).filter(|name| !name.is_empty()).collect()
+}
+
+/// Whether an extension has the tool that is named.
+fn known(name: &str, registry: &Registry) -> Result<(), Failure> {
+    if registry.find_tool(name).is_ok() {
+        return Ok(());
+    }
+    let names = registry.tools().map(|tool| tool.name.as_str()).collect::<Vec<_>>();
+    let hint = match names.as_slice() {
+        [] => "this program has no extensions; built-in tools are allowed by what they do, such as net=HOST".to_owned(),
+        names => suggest::hint(name, names.iter().copied(), "the tools of extensions are"),
+    };
+    Err(Failure::invalid(format!("error: --allow: no extension has a tool `{name}`\n\nhint: {hint}")))
 }
 
 /// All tools, with nothing allowed: for looking at flows and tools.
@@ -54,19 +52,30 @@ pub(crate) fn nothing(registry: &Registry) -> Result<Toolbox, Failure> {
 mod tests {
     use super::*;
     use llmspell::step;
-    use llmspell::tool::ErasedTool;
+    use llmspell::tool::{ErasedTool, Security};
     use serde_json::Value;
 
     #[test]
     fn to_allow_one_odd_name_is_not_to_allow_what_it_is_made_of() {
         let mut registry = Registry::new();
-        for name in ["a", "b", "a,b", "with space"] {
+        for name in ["a", "a,command", "with space"] {
             let nothing = step(|_: Value, _| async { Ok(Value::Null) });
-            registry.tool(ErasedTool::described(name, "", Value::Null, nothing)).unwrap();
+            let tool = ErasedTool::described(name, "", Value::Null, nothing).security(Security::Privileged);
+            registry.tool(tool).unwrap();
         }
-        assert_eq!(names("a,b", &registry), ["a,b"]);
-        assert_eq!(names("b, a ,", &registry), ["b", "a"]);
-        assert_eq!(names("with space", &registry), ["with space"]);
-        assert_eq!(names(" , ", &registry), [""; 0]);
+        let args = AllowArgs { allow: vec!["tool=a,command".to_owned()] };
+        let toolbox = toolbox(&args, &registry).unwrap();
+        let refused = |name| toolbox.refused(name);
+        assert_eq!((refused("a,command"), refused("a")), (None, Some("--allow tool=a")));
+        assert_eq!(refused("command"), Some("--allow command=PROGRAM"));
+        assert_eq!(refused("with space"), Some("--allow 'tool=with space'"));
+    }
+
+    #[test]
+    fn the_variable_is_a_list_and_the_option_is_not() {
+        let told = ["net=a.org, ,read=.,".to_owned()];
+        assert_eq!(grants(&told, Some(&told[0])), ["net=a.org", "read=."]);
+        assert_eq!(grants(&told, None), [told[0].as_str()]);
+        assert_eq!(grants(&[], Some("net")), [""; 0]);
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{BoolishValueParser, OsStringValueParser, TypedValueParser};
+use clap::builder::BoolishValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use llmspell_flow::parse_duration;
 
@@ -90,22 +90,12 @@ pub(crate) struct RunArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Permissions")]
 pub(crate) struct AllowArgs {
-    /// Let `read_file` read a folder or a file; repeatable. In the variable, paths are separated by `:`.
-    #[arg(long, value_name = "DIR", env = "LLMSPELL_ALLOW_READ", value_delimiter = ':', value_parser = OsStringValueParser::new().map(PathBuf::from))]
-    pub(crate) allow_read: Vec<PathBuf>,
-
-    /// Let `http_get` talk to a host, such as `example.org` or `localhost:8080`; `*` is any; repeatable. In the
-    /// variable, hosts are separated by `,`.
-    #[arg(long, value_name = "HOST", env = "LLMSPELL_ALLOW_NET", value_delimiter = ',')]
-    pub(crate) allow_net: Vec<String>,
-
-    /// Let `command` run programs, with all your rights.
-    #[arg(long, env = "LLMSPELL_ALLOW_COMMAND", value_parser = BoolishValueParser::new())]
-    pub(crate) allow_command: bool,
-
-    /// Let a tool of an extension run that is not safe; repeatable. In the variable, names are separated by `,`.
-    #[arg(long, value_name = "NAME", env = "LLMSPELL_ALLOW_TOOL")]
-    pub(crate) allow_tool: Vec<String>,
+    /// Let the tools of the flow do what it asks for; repeatable. KIND=VALUE is one of `read=DIR`, `write=DIR`,
+    /// `net=HOST` or `net=HOST:PORT`, `command=PROGRAM` and `tool=NAME` (of an extension); KIND alone allows any.
+    /// `net-private` lets hosts have private addresses, unless HOST is one or `localhost`. In the variable, separated
+    /// by `,`.
+    #[arg(long, value_name = "KIND[=VALUE]", env = "LLMSPELL_ALLOW")]
+    pub(crate) allow: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -69,9 +69,9 @@ pub use diagnostic::{Diagnostic, Diagnostics, Source};
 pub use duration::parse_duration;
 pub use fingerprint::Fingerprint;
 pub use flow::{Flow, LoadError};
-pub use permission::Permissions;
+pub use permission::{Missing, Permissions, Side};
 pub use run::{
     Brake, Ending, FailureGroup, Failures, Input, NotAdmitted, Output, Progress, Run, Snapshot, Summary, Written,
 };
 pub use schema::schema;
-pub use toolbox::Toolbox;
+pub use toolbox::{Bound, Toolbox};

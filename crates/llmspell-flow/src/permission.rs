@@ -1,20 +1,60 @@
-//! What the user of a flow lets its tools do.
+//! What the tools of a flow may touch beyond their arguments: what the flow asks for *and* its user grants.
 
-use std::path::{Path, PathBuf};
+mod allowed;
+mod gate;
+mod host;
+mod missing;
+mod place;
+mod program;
+
+use std::path::Path;
 use std::sync::Arc;
 
 use llmspell::tool::{Security, ToolSpec};
-use llmspell::{Error, Result};
-use reqwest::Url;
+use llmspell::{Error, Result, suggest};
 
-/// What the tools of a flow may touch beyond their arguments. Nothing, unless granted.
+pub(crate) use gate::{Gate, Kind};
+pub use missing::{Missing, Side};
+pub(crate) use program::found;
+
+use allowed::Allowed;
+use host::Host;
+use place::Place;
+use program::Program;
+
+/// One side of what tools may do: what a user grants, or what a flow asks for. Nothing, unless allowed.
+///
+/// ```
+/// use llmspell_flow::Permissions;
+///
+/// let granted = Permissions::none().allow("net=example.org")?.allow("command")?;
+/// let asked = Permissions::none().allow("net")?.allow("command=git")?;
+/// let both = granted.within(&asked);
+/// assert_eq!(both.list(), ["net=example.org", "command=git"]);
+/// # Ok::<(), llmspell::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Permissions {
-    read: Arc<[PathBuf]>,
-    hosts: Arc<[String]>,
-    command: bool,
-    tools: Arc<[String]>,
+    read: Allowed<Place>,
+    write: Allowed<Place>,
+    net: Allowed<Host>,
+    /// Whether names may lead to private addresses.
+    private: bool,
+    command: Allowed<Program>,
+    tool: Allowed<String>,
+    /// The folder of the flow that asks.
+    folder: Option<Arc<Path>>,
 }
+
+/// What [`Permissions::allow`] understands, with an example of each.
+const KINDS: [(&str, &str); 6] = [
+    ("read", "read=DIR"),
+    ("write", "write=DIR"),
+    ("net", "net=HOST"),
+    ("net-private", "net-private"),
+    ("command", "command=PROGRAM"),
+    ("tool", "tool=NAME"),
+];
 
 impl Permissions {
     /// Nothing but computing.
@@ -22,141 +62,220 @@ impl Permissions {
         Permissions::default()
     }
 
-    /// Lets `read_file` read what lies in a folder, or one file. Symbolic links are resolved, now for the folder
-    /// and later for what is read.
+    /// Whatever there is: for a flow that does not say what it asks for.
+    pub fn everything() -> Self {
+        Permissions {
+            read: Allowed::any(),
+            write: Allowed::any(),
+            net: Allowed::any(),
+            private: true,
+            command: Allowed::any(),
+            tool: Allowed::any(),
+            folder: None,
+        }
+    }
+
+    /// Nothing yet, of what a flow file in this folder asks for: relative paths begin there, and need not exist.
+    pub fn asked_in(folder: impl AsRef<Path>) -> Self {
+        Permissions { folder: Some(Arc::from(folder.as_ref())), ..Permissions::default() }
+    }
+
+    /// Allows `KIND=VALUE`, or with `KIND` alone any value: `read=DIR`, `write=DIR`, `net=HOST`, `net=HOST:PORT`,
+    /// `command=PROGRAM`, `tool=NAME`; and `net-private`.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`](llmspell::Kind::Invalid) if there is no such kind, or its value cannot be.
+    pub fn allow(mut self, what: &str) -> Result<Self> {
+        let (kind, value) = match what.split_once('=') {
+            Some((kind, value)) => (kind.trim(), Some(value)),
+            None => (what.trim(), None),
+        };
+        if value.is_some_and(|value| value.trim().is_empty()) {
+            let message = format!("`{what}` names nothing");
+            return Err(Error::invalid(message).with_hint(format!("write `{kind}` alone to allow any")));
+        }
+        match (kind, value) {
+            ("read", Some(folder)) => return self.allow_read(folder),
+            ("write", Some(folder)) => return self.allow_write(folder),
+            ("net", Some(host)) => return self.allow_net(host.trim()),
+            ("command", Some(program)) => return self.allow_command(program),
+            ("tool", Some(name)) => return Ok(self.allow_tool(name)),
+            ("net-private", None) => self.private = true,
+            ("read", None) => self.read = Allowed::any(),
+            ("write", None) => self.write = Allowed::any(),
+            ("net", None) => self.net = self.net.with_any(),
+            ("command", None) => self.command = Allowed::any(),
+            ("tool", None) => self.tool = Allowed::any(),
+            ("net-private", Some(_)) => {
+                let error = Error::invalid("`net-private` takes no value");
+                return Err(error.with_hint("name one private host as in `net=192.168.0.7`"));
+            }
+            _ => {
+                let kinds = KINDS.iter().map(|(kind, _)| *kind);
+                let hint = suggest::hint(kind, kinds, "the kinds are");
+                return Err(Error::invalid(format!("`{kind}` is nothing that could be allowed")).with_hint(hint));
+            }
+        }
+        Ok(self)
+    }
+
+    /// Lets files be read that lie in a folder, or one file. Symbolic links are resolved, now for the folder and later
+    /// for what is read.
     ///
     /// # Errors
     /// [`Kind::Invalid`](llmspell::Kind::Invalid) if there is no such folder.
     pub fn allow_read(mut self, folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = folder.as_ref();
-        let resolved = folder.canonicalize().map_err(|error| {
-            let message = format!("cannot allow reading {}: {error}", folder.display());
-            Error::invalid(message).with_hint("name a folder that exists")
-        })?;
-        self.read = self.read.iter().cloned().chain([resolved]).collect();
+        self.read = self.read.with(Place::new(folder.as_ref(), self.folder.as_deref(), "reading")?);
         Ok(self)
     }
 
-    /// Lets `http_get` talk to a host: `example.org`, `localhost:8080`, `[::1]:8080`, or `*` for any.
+    /// Lets files be written that lie in a folder, or one file. Reading them is another permission.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`](llmspell::Kind::Invalid) if there is no such folder.
+    pub fn allow_write(mut self, folder: impl AsRef<Path>) -> Result<Self> {
+        self.write = self.write.with(Place::new(folder.as_ref(), self.folder.as_deref(), "writing")?);
+        Ok(self)
+    }
+
+    /// Lets a host be talked to: `example.org`, `localhost:8080`, `[::1]:8080`, or `*` for any.
+    ///
+    /// A private address is talked to if it is named like that itself, as `10.0.0.7` and `localhost` are, or with
+    /// [`allow_private`](Permissions::allow_private).
     ///
     /// # Errors
     /// [`Kind::Invalid`](llmspell::Kind::Invalid) if that is no host: such a permission would never serve.
     pub fn allow_net(mut self, host: impl AsRef<str>) -> Result<Self> {
-        let host = host.as_ref();
-        let named = if host == "*" { Some(host.to_owned()) } else { normal(host) };
-        let named = named.ok_or_else(|| {
-            let message = format!("cannot allow talking to `{host}`: that is no host");
-            Error::invalid(message)
-                .with_hint("name it as in `example.org`, `localhost:8080`, `[::1]:8080`, or `*` for any")
-        })?;
-        self.hosts = self.hosts.iter().cloned().chain([named]).collect();
+        self.net = match host.as_ref() {
+            "*" => self.net.with_any(),
+            host => self.net.with(Host::new(host)?),
+        };
         Ok(self)
     }
 
-    /// Lets `command` run programs. They run with all the rights of the user.
-    pub fn allow_command(mut self) -> Self {
-        self.command = true;
+    /// Lets hosts be talked to whose names lead to private addresses: those of this machine, of the network it is in,
+    /// and of services that tell machines in a cloud their credentials.
+    pub fn allow_private(mut self) -> Self {
+        self.private = true;
         self
+    }
+
+    /// Lets a program be run, with all the rights of the user: by a name that is looked up in `PATH`, by its whole
+    /// path, or `*` for any.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`](llmspell::Kind::Invalid) if it is neither a name nor a whole path.
+    pub fn allow_command(mut self, program: impl AsRef<str>) -> Result<Self> {
+        self.command = match program.as_ref() {
+            "*" => self.command.with_any(),
+            program => self.command.with(Program::new(program)?),
+        };
+        Ok(self)
     }
 
     /// Lets a tool of an extension run that is not [safe](llmspell::tool::Security::Safe).
     pub fn allow_tool(mut self, name: impl Into<String>) -> Self {
-        self.tools = self.tools.iter().cloned().chain([name.into()]).collect();
+        self.tool = self.tool.with(name.into());
         self
     }
 
+    /// What these permissions allow of what is asked for: each value as the narrower of the two has it. Whether private
+    /// addresses may be talked to is for these permissions alone to say; no flow asks for that.
+    #[must_use]
+    pub fn within(&self, asked: &Permissions) -> Permissions {
+        Permissions {
+            read: self.read.within(&asked.read),
+            write: self.write.within(&asked.write),
+            net: self.net.within(&asked.net),
+            private: self.private,
+            command: self.command.within(&asked.command),
+            tool: self.tool.within(&asked.tool),
+            folder: None,
+        }
+    }
+
+    /// All of it, in the form in which it is granted: `net=example.org`, or `net` for any.
+    pub fn list(&self) -> Vec<String> {
+        let mut list = Vec::new();
+        for (kind, _) in KINDS {
+            match kind {
+                "net-private" if self.private => list.push(kind.to_owned()),
+                kind => list.extend(Kind::named(kind).into_iter().flat_map(|kind| self.listed(kind))),
+            }
+        }
+        list
+    }
+
     pub(crate) fn may_run(&self, tool: &ToolSpec) -> bool {
-        tool.security == Security::Safe || self.tools.contains(&tool.name)
-    }
-
-    pub(crate) fn reads(&self) -> bool {
-        !self.read.is_empty()
-    }
-
-    pub(crate) fn talks(&self) -> bool {
-        !self.hosts.is_empty()
-    }
-
-    pub(crate) fn commands(&self) -> bool {
-        self.command
+        tool.security == Security::Safe || self.tool.allows(|name| *name == tool.name)
     }
 
     /// Whether a path without symbolic links lies in what may be read.
     pub(crate) fn may_read(&self, resolved: &Path) -> bool {
-        self.read.iter().any(|allowed| resolved.starts_with(allowed))
+        self.read.allows(|place| place.holds(resolved))
+    }
+
+    /// Whether a path without symbolic links lies in what may be written.
+    pub(crate) fn may_write(&self, resolved: &Path) -> bool {
+        self.write.allows(|place| place.holds(resolved))
     }
 
     /// Whether a host may be talked to; the port counts if the permission names one.
     pub(crate) fn may_talk_to(&self, host: &str, port: Option<u16>) -> bool {
-        let host = host.to_ascii_lowercase();
-        self.hosts.iter().any(|allowed| {
-            *allowed == "*" || *allowed == host || port.is_some_and(|port| *allowed == format!("{host}:{port}"))
-        })
+        self.net.allows(|allowed| allowed.is(host, port))
     }
-}
 
-/// A host, with its port if it names one, as addresses write it: in small letters, numbers in full.
-fn normal(host: &str) -> Option<String> {
-    if host.contains(|c: char| "/?#@*%\\".contains(c) || c.is_whitespace()) {
-        return None;
+    /// Whether this host may be talked to under a private address.
+    pub(crate) fn may_be_private(&self, host: &str, port: Option<u16>) -> bool {
+        self.private || self.net.names(|allowed| allowed.private && allowed.is(host, port))
     }
-    // Not what the library makes of the port: it leaves out the 80 of http.
-    let port = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map(|(_, port)| port);
-    let port = port.map(|port| port.parse::<u16>().ok().filter(|port| *port > 0));
-    let url = Url::parse(&format!("http://{host}/")).ok()?;
-    let name = url.host_str()?;
-    match port {
-        None => Some(name.to_owned()),
-        Some(port) => Some(format!("{name}:{}", port?)),
+
+    pub(crate) fn may_start(&self, program: &str) -> bool {
+        self.command.allows(|allowed| allowed.is(program))
+    }
+
+    /// Whether programs are allowed by name only.
+    pub(crate) fn picks_programs(&self) -> bool {
+        !self.command.is_any()
+    }
+
+    /// Whether anything of this kind is allowed.
+    pub(crate) fn has(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Read => !self.read.is_empty(),
+            Kind::Write => !self.write.is_empty(),
+            Kind::Net => !self.net.is_empty(),
+            Kind::Command => !self.command.is_empty(),
+            Kind::Tool => !self.tool.is_empty(),
+        }
+    }
+
+    fn listed(&self, kind: Kind) -> Vec<String> {
+        let values = match kind {
+            Kind::Read => self.read.listed(),
+            Kind::Write => self.write.listed(),
+            Kind::Net => self.net.listed(),
+            Kind::Command => self.command.listed(),
+            Kind::Tool => self.tool.listed(),
+        };
+        let word = kind.as_str();
+        values.into_iter().map(|value| value.map_or(word.to_owned(), |value| format!("{word}={value}"))).collect()
+    }
+
+    /// What of this kind is asked for, and not granted, not even in part; in the form in which it is granted.
+    pub(crate) fn ungranted(&self, asked: &Permissions, kind: Kind) -> Vec<String> {
+        let values = match kind {
+            Kind::Read => self.read.ungranted(&asked.read),
+            Kind::Write => self.write.ungranted(&asked.write),
+            Kind::Net => self.net.ungranted(&asked.net),
+            Kind::Command => self.command.ungranted(&asked.command),
+            Kind::Tool => self.tool.ungranted(&asked.tool),
+        };
+        let any =
+            || KINDS.iter().find(|(word, _)| *word == kind.as_str()).map_or(String::new(), |(_, all)| (*all).into());
+        values.into_iter().map(|value| value.map_or_else(any, |value| format!("{}={value}", kind.as_str()))).collect()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hosts_are_compared_whole() {
-        let some = Permissions::none().allow_net("Example.org").unwrap().allow_net("localhost:8080").unwrap();
-        assert!(some.may_talk_to("example.ORG", Some(443)));
-        assert!(!some.may_talk_to("evil-example.org", Some(443)));
-        assert!(!some.may_talk_to("example.org.evil", Some(443)));
-        assert!(some.may_talk_to("localhost", Some(8080)));
-        assert!(!some.may_talk_to("localhost", Some(22)));
-        assert!(Permissions::none().allow_net("*").unwrap().may_talk_to("anything", None));
-        assert!(!Permissions::none().may_talk_to("", None));
-    }
-
-    #[test]
-    fn hosts_that_cannot_be_are_refused() {
-        for wrong in [
-            "http://127.0.0.1",
-            "*.0.0.1",
-            "127.0.0.1:",
-            "",
-            " ",
-            "a b",
-            "a/b",
-            "u@h",
-            "::1",
-            "h:0",
-            "h:65536",
-            "h:x",
-            ":80",
-        ] {
-            let error = Permissions::none().allow_net(wrong).unwrap_err();
-            assert!(error.hint().is_some(), "{wrong}");
-        }
-        let some = |host: &str| Permissions::none().allow_net(host).unwrap();
-        assert!(some("example.org:80").may_talk_to("example.org", Some(80)));
-        assert!(!some("example.org:80").may_talk_to("example.org", Some(443)));
-        assert!(some("[::1]:8080").may_talk_to("[::1]", Some(8080)));
-        assert!(some("[::1]").may_talk_to("[::1]", Some(1)));
-    }
-
-    #[test]
-    fn folders_that_do_not_exist_cannot_be_allowed() {
-        let error = Permissions::none().allow_read("/nowhere/at/all").unwrap_err();
-        assert!(error.hint().is_some());
-    }
-}
+mod tests;

@@ -1,54 +1,82 @@
 //! The tools that a flow file can name.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use llmspell::tool::{ErasedTool, ToolSpec};
 use llmspell::{Error, Registry, Result};
 use serde_json::json;
 
-use crate::permission::Permissions;
+use crate::permission::{Gate, Kind, Missing, Permissions};
 use crate::tools;
 
-/// Tools by their names, and whether the user lets them run.
+/// Tools by their names, and what the user lets them do.
 ///
-/// [Safe](llmspell::tool::Security::Safe) tools always may. What else there is needs a permission, and a flow that
-/// names a tool without it is refused before any record is touched.
+/// [Safe](llmspell::tool::Security::Safe) tools always run. What else there is runs within what the flow asks for *and*
+/// the user grants, and a flow that names a tool without either is refused before any record is touched.
 #[derive(Clone)]
 pub struct Toolbox {
+    granted: Permissions,
     tools: BTreeMap<String, Entry>,
 }
 
 #[derive(Clone)]
 struct Entry {
+    /// As it is for a flow that asks for everything.
     tool: ErasedTool,
-    /// How the user can allow the tool; `None` if it may run.
-    refused: Option<Cow<'static, str>>,
+    /// The option that would allow it, if it may not run.
+    refused: Option<String>,
+    needs: Needs,
+    pure: bool,
+}
+
+/// What decides whether a tool may run.
+#[derive(Clone)]
+enum Needs {
+    /// It was added by whoever allows it, or it is safe.
+    Nothing,
+    /// Permissions of this kind; the tool is made for those there are.
+    Some(Kind, Make),
+    /// A permission of its own.
+    Itself,
+}
+
+type Make = Arc<dyn Fn(&Gate) -> ErasedTool + Send + Sync>;
+
+/// A tool within the permissions of one flow.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// The tool. What it is not allowed to do fails with [`Kind::Rejected`](llmspell::Kind::Rejected).
+    pub tool: ErasedTool,
+    /// What has to be allowed before it can run; empty, if it can.
+    pub missing: Vec<Missing>,
 }
 
 impl Toolbox {
     /// No tools.
     pub fn empty() -> Self {
-        Toolbox { tools: BTreeMap::new() }
+        Toolbox { granted: Permissions::none(), tools: BTreeMap::new() }
     }
 
-    /// The tools that come with LLMSpell: `command`, `http_get`, `json`, `read_file`, `slow` and `text`.
-    pub fn built_in(permissions: &Permissions) -> Self {
-        let mut toolbox = Toolbox::empty();
-        for tool in [tools::json(), tools::slow(), tools::text()] {
-            toolbox.insert(tool, None);
+    /// The tools that come with LLMSpell, each within what the user grants; `llmspell tools` lists them.
+    pub fn built_in(granted: &Permissions) -> Self {
+        let mut toolbox = Toolbox { granted: granted.clone(), tools: BTreeMap::new() };
+        for tool in tools::pure() {
+            toolbox.insert(tool, Needs::Nothing, true);
         }
-        let refused = |allowed: bool, flag| (!allowed).then_some(Cow::Borrowed(flag));
-        let permissions = permissions.clone();
-        toolbox.insert(tools::read_file(permissions.clone()), refused(permissions.reads(), "--allow-read DIR"));
-        toolbox.insert(tools::http_get(permissions.clone()), refused(permissions.talks(), "--allow-net HOST"));
-        toolbox.insert(tools::command(), refused(permissions.commands(), "--allow-command"));
+        for tool in tools::safe() {
+            toolbox.insert(tool, Needs::Nothing, false);
+        }
+        for (kind, make) in tools::gated() {
+            let make: Make = Arc::new(make);
+            toolbox.insert(make(&Gate::of_user(granted)), Needs::Some(kind, make), false);
+        }
         toolbox
     }
 
     /// Adds a tool, which may then run: whoever adds it allows it. One with the same name is replaced.
     pub fn with(mut self, tool: ErasedTool) -> Self {
-        self.insert(tool, None);
+        self.insert(tool, Needs::Nothing, false);
         self
     }
 
@@ -58,7 +86,8 @@ impl Toolbox {
     /// # Errors
     /// [`Kind::Invalid`](llmspell::Kind::Invalid) if there is a tool of the same name already: no extension
     /// takes the place of a built-in tool.
-    pub fn with_registry(mut self, registry: &Registry, permissions: &Permissions) -> Result<Self> {
+    pub fn with_registry(mut self, registry: &Registry, granted: &Permissions) -> Result<Self> {
+        self.granted = granted.clone();
         let tools = registry.tools().map(|spec| registry.find_tool(&spec.name).cloned());
         let steps = registry.steps().map(|(name, registered)| {
             let step = registered.step.clone();
@@ -71,29 +100,47 @@ impl Toolbox {
                 let error = Error::invalid(format!("there is a built-in tool `{name}` already"));
                 return Err(error.with_hint("give the one of the extension another name"));
             }
-            let refused = (!permissions.may_run(tool.spec())).then(|| flag_for(name).into());
-            self.insert(tool, refused);
+            self.insert(tool, Needs::Itself, false);
         }
         Ok(self)
     }
 
-    fn insert(&mut self, tool: ErasedTool, refused: Option<Cow<'static, str>>) {
-        self.tools.insert(tool.spec().name.clone(), Entry { tool, refused });
+    fn insert(&mut self, tool: ErasedTool, needs: Needs, pure: bool) {
+        let missing = needs.missing(&tool, &Gate::of_user(&self.granted));
+        let refused = missing.first().map(Missing::remedy);
+        self.tools.insert(tool.spec().name.clone(), Entry { tool, refused, needs, pure });
     }
 
-    /// A tool by its name.
+    /// A tool by its name, for a flow that asks for everything.
     pub fn get(&self, name: &str) -> Option<&ErasedTool> {
         self.tools.get(name).map(|entry| &entry.tool)
     }
 
-    /// The flag that would allow a tool, if it may not run.
+    /// A tool by its name, within what a flow asks for and the user grants.
+    pub fn bind(&self, name: &str, asked: &Permissions) -> Option<Bound> {
+        let entry = self.tools.get(name)?;
+        let gate = Gate::new(&self.granted, asked);
+        let tool = match &entry.needs {
+            Needs::Some(_, make) => make(&gate),
+            Needs::Nothing | Needs::Itself => entry.tool.clone(),
+        };
+        let missing = entry.needs.missing(&tool, &gate);
+        Some(Bound { tool, missing })
+    }
+
+    /// The option that would allow a tool, if it may not run.
     pub fn refused(&self, name: &str) -> Option<&str> {
         self.tools.get(name)?.refused.as_deref()
     }
 
-    /// Whether a tool only computes from its arguments, so that it costs nothing to call it again.
-    pub(crate) fn is_pure(&self, name: &str) -> bool {
-        matches!(name, "json" | "text")
+    /// Whether a tool only computes from its arguments: called again with the same ones, it gives the same.
+    pub fn is_pure(&self, name: &str) -> bool {
+        self.tools.get(name).is_some_and(|entry| entry.pure)
+    }
+
+    /// What there is to know of a tool.
+    pub fn spec(&self, name: &str) -> Option<&ToolSpec> {
+        self.get(name).map(ErasedTool::spec)
     }
 
     /// What there is to know of each tool, by name.
@@ -101,32 +148,54 @@ impl Toolbox {
         self.tools.values().map(|entry| entry.tool.spec())
     }
 
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
+    /// The names of the tools, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.tools.keys().map(String::as_str)
     }
 }
 
-/// The flag that allows a tool, to be pasted into a shell: names of tools come from servers, too, and what they call
-/// `x --allow-command` must not allow that.
-fn flag_for(name: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:".contains(c);
-    let between = if name.starts_with('-') { '=' } else { ' ' };
-    if !name.is_empty() && name.chars().all(is_plain) {
-        return format!("--allow-tool{between}{name}");
+impl Needs {
+    fn missing(&self, tool: &ErasedTool, gate: &Gate) -> Vec<Missing> {
+        match self {
+            Needs::Nothing => Vec::new(),
+            Needs::Some(kind, _) => gate.missing(*kind),
+            Needs::Itself => gate.missing_tool(tool.spec()).into_iter().collect(),
+        }
     }
-    format!("--allow-tool{between}'{}'", name.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::permission::Side;
 
     #[test]
-    fn names_do_not_break_out_of_the_hint() {
-        assert_eq!(flag_for("files_read-all.v2"), "--allow-tool files_read-all.v2");
-        assert_eq!(flag_for("x --allow-command"), "--allow-tool 'x --allow-command'");
-        assert_eq!(flag_for("it's; rm"), r"--allow-tool 'it'\''s; rm'");
-        assert_eq!(flag_for("--allow-command"), "--allow-tool=--allow-command");
-        assert_eq!(flag_for(""), "--allow-tool ''");
+    fn tools_are_bound_to_what_is_asked_for_and_granted() {
+        let toolbox = Toolbox::built_in(&Permissions::none().allow("net=a.org").unwrap());
+        let bind = |name: &str, asked: &str| toolbox.bind(name, &Permissions::none().allow(asked).unwrap()).unwrap();
+        assert_eq!(bind("http_get", "net").missing, []);
+        assert_eq!(bind("http_get", "net=b.org").missing[0].remedy(), "--allow net=b.org");
+        assert_eq!(bind("http_get", "read").missing[0].side(), Side::Flow);
+        assert_eq!(bind("json", "read").missing, []);
+        assert!(toolbox.bind("nothing", &Permissions::everything()).is_none());
+        assert!(toolbox.is_pure("json") && !toolbox.is_pure("slow") && !toolbox.is_pure("http_get"));
+    }
+
+    #[test]
+    fn tools_of_extensions_are_asked_for_by_name() {
+        let tool = |name: &str| {
+            let step = llmspell::step(|value, _| async move { Ok(value) });
+            ErasedTool::described(name, "", json!({}), step)
+        };
+        let mut registry = Registry::new();
+        registry.tool(tool("safe")).unwrap();
+        registry.tool(tool("a b").security(llmspell::tool::Security::Restricted)).unwrap();
+        let granted = Permissions::none();
+        let toolbox = Toolbox::built_in(&granted).with_registry(&registry, &granted).unwrap();
+        assert_eq!(toolbox.bind("safe", &Permissions::none()).unwrap().missing, []);
+        let asked = Permissions::none().allow_tool("a b");
+        assert_eq!(toolbox.bind("a b", &asked).unwrap().missing[0].remedy(), "--allow 'tool=a b'");
+        let missing = toolbox.bind("a b", &Permissions::none()).unwrap().missing;
+        assert_eq!(missing[0].hint(), "the flow file has to ask for it: allow: { tool: [\"a b\"] }");
     }
 }

@@ -1,15 +1,30 @@
 //! The built-in tools, one file each.
 
 mod command;
+mod http;
 mod http_get;
 mod json;
 mod read_file;
 mod slow;
 mod text;
 
-pub(crate) use command::command;
-pub(crate) use http_get::http_get;
-pub(crate) use json::json;
-pub(crate) use read_file::read_file;
-pub(crate) use slow::slow;
-pub(crate) use text::text;
+use llmspell::tool::ErasedTool;
+
+pub(crate) use http::is_public;
+
+use crate::permission::{Gate, Kind};
+
+/// Those that only compute from their arguments.
+pub(crate) fn pure() -> Vec<ErasedTool> {
+    vec![json::json(), text::text()]
+}
+
+/// Those that touch nothing, but do not always give the same.
+pub(crate) fn safe() -> Vec<ErasedTool> {
+    vec![slow::slow()]
+}
+
+/// Those that need permissions, with the kind without which they can do nothing.
+pub(crate) fn gated() -> Vec<(Kind, fn(&Gate) -> ErasedTool)> {
+    vec![(Kind::Command, command::command), (Kind::Net, http_get::http_get), (Kind::Read, read_file::read_file)]
+}

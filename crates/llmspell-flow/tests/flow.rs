@@ -134,8 +134,8 @@ fn tools_beyond_computing_need_permission() {
     let source = Source::new("f.yaml", text);
     let refused = Flow::parse(&source, &Toolbox::built_in(&Permissions::none())).unwrap().permitted().unwrap_err();
     let shown = refused.to_string();
-    assert!(shown.contains("privileged and was not allowed") && shown.contains("--allow-command"), "{shown}");
-    let allowed = Toolbox::built_in(&Permissions::none().allow_command());
+    assert!(shown.contains("privileged and was not allowed") && shown.contains("--allow command=PROGRAM"), "{shown}");
+    let allowed = Toolbox::built_in(&Permissions::none().allow("command").unwrap());
     assert!(Flow::parse(&source, &allowed).unwrap().permitted().is_ok());
 }
 

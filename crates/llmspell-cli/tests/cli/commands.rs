@@ -14,7 +14,7 @@ async fn tools_are_listed_within_80_columns() {
         assert!(list.out.lines().any(|line| line.starts_with(name)), "{name}");
     }
     let one = folder.run(&["tools", "read_file"]).await;
-    assert!(one.out.starts_with("read_file · restricted (needs --allow-read DIR)\n"), "{}", one.out);
+    assert!(one.out.starts_with("read_file · restricted (needs --allow read=DIR)\n"), "{}", one.out);
     assert!(one.out.contains("\"max_bytes\""));
 }
 
@@ -27,7 +27,7 @@ async fn check_says_what_a_flow_is_and_what_it_needs() {
     assert_eq!(ended.code, Some(0));
     assert_eq!(
         ended.out,
-        "a.yaml: the flow `a` is right; 2 steps: x → y; to run it, allow its tools: --allow-command\n"
+        "a.yaml: the flow `a` is right; 2 steps: x → y; to run it, allow its tools: --allow command=PROGRAM\n"
     );
     let ended = folder.run(&["check", "a.yaml", "b.yaml"]).await;
     assert_eq!(ended.code, Some(2));
@@ -40,7 +40,7 @@ async fn help_is_there() {
     for (args, wanted) in [
         (&["help"][..], "Usage: llmspell"),
         (&["--help"], "help exit-codes"),
-        (&["help", "run"], "LLMSPELL_ALLOW_NET"),
+        (&["help", "run"], "LLMSPELL_ALLOW"),
         (&["help", "exit-codes"], "130"),
         (&["help", "exit-codes"], "SIGKILL cannot be caught"),
         (&["help", "output"], "took_ms"),

@@ -54,7 +54,8 @@ async fn a_run_ends_when_the_money_does() {
     for (status, flags) in [("402 Payment Required", &[][..]), ("401 Unauthorized", &["--unordered", "--quiet"])] {
         let server = Server::start(50, status).await;
         let folder = folder(&server, 10_000);
-        let args = ["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "-l", "8", "--allow-net", &server.address];
+        let net = format!("net={}", server.address);
+        let args = ["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "-l", "8", "--allow", &net];
         let ended = folder.run(&[&args[..], flags].concat()).await;
         assert_eq!(ended.code, Some(4), "{}", ended.err);
 
@@ -91,7 +92,8 @@ async fn a_run_ends_when_the_money_does() {
 async fn a_run_may_be_told_to_keep_going() {
     let server = Server::start(5, "402 Payment Required").await;
     let folder = folder(&server, 100);
-    let args = ["run", "f.yaml", "-i", "in.jsonl", "--allow-net", &server.address];
+    let net = format!("net={}", server.address);
+    let args = ["run", "f.yaml", "-i", "in.jsonl", "--allow", &net];
     let ended = folder.run(&[&args[..], &["--keep-going"]].concat()).await;
     assert_eq!((ended.code, lines(&ended.out).len()), (Some(3), 100));
     let mut command = folder.command(&args);
@@ -104,7 +106,8 @@ async fn a_run_may_be_told_to_keep_going() {
 async fn a_run_whose_last_record_was_taken_is_complete() {
     let server = Server::start(0, "402 Payment Required").await;
     let folder = folder(&server, 9);
-    let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "--allow-net", &server.address]).await;
+    let net = format!("net={}", server.address);
+    let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "--allow", &net]).await;
     assert_eq!((ended.code, lines(&ended.out).len()), (Some(3), 9), "{}", ended.err);
 }
 
@@ -115,7 +118,8 @@ async fn a_few_denials_among_many_records_do_not_stop_a_run() {
     let record = |server: &Server, times| format!("{{\"host\":\"{}\"}}\n", server.address).repeat(times);
     let records = format!("{}{}", record(&open, 12), record(&private, 5)).repeat(10);
     let folder = Folder::new().with("f.yaml", FLOW).with("in.jsonl", records);
-    let hosts = ["--allow-net", &open.address, "--allow-net", &private.address];
+    let [open, private] = [open, private].map(|server| format!("net={}", server.address));
+    let hosts = ["--allow", &open, "--allow", &private];
     let ended = folder.run(&[&["run", "f.yaml", "-i", "in.jsonl"][..], &hosts].concat()).await;
     assert_eq!((ended.code, lines(&ended.out).len()), (Some(3), 170), "{}", ended.err);
 }
@@ -125,7 +129,8 @@ async fn a_few_denials_among_many_records_do_not_stop_a_run() {
 async fn an_input_without_end_is_not_read_to_its_end() {
     let server = Server::start(0, "402 Payment Required").await;
     let folder = folder(&server, 1);
-    let mut command = folder.command(&["run", "f.yaml", "-i", "-", "--allow-net", &server.address]);
+    let net = format!("net={}", server.address);
+    let mut command = folder.command(&["run", "f.yaml", "-i", "-", "--allow", &net]);
     let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let record = format!("{{\"host\":\"{}\"}}\n", server.address);

@@ -31,7 +31,7 @@ async fn overload_is_retried_and_a_host_must_be_allowed() {
     let records: String = (0..20).map(|n| format!("{{\"n\":{n},\"host\":\"{address}\"}}\n")).collect();
     let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", records);
 
-    let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "--allow-net", &address]).await;
+    let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "--allow", &format!("net={address}")]).await;
     assert_eq!(ended.code, Some(0), "{}", ended.err);
     for (n, line) in lines(&ended.out).iter().enumerate() {
         assert_eq!(line["output"], format!("/{n}"));
@@ -39,8 +39,8 @@ async fn overload_is_retried_and_a_host_must_be_allowed() {
         assert!(line["causes"][0]["message"].as_str().unwrap().contains("503"), "{line}");
     }
 
-    let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "--allow-net", "example.org"]).await;
+    let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "--allow", "net=example.org"]).await;
     assert_eq!(ended.code, Some(3));
     assert_eq!(lines(&ended.out)[0]["error"]["kind"], "rejected");
-    assert!(ended.err.contains("hint: allow the host with --allow-net HOST"), "{}", ended.err);
+    assert!(ended.err.contains("hint: allow it with --allow net=127.0.0.1"), "{}", ended.err);
 }

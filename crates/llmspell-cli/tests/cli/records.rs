@@ -85,11 +85,9 @@ async fn variables_may_be_empty_and_say_no() {
         ("LLMSPELL_FORCE", "", false),
         ("LLMSPELL_LIMIT", "", false),
         ("LLMSPELL_OUTPUT", "", false),
-        ("LLMSPELL_ALLOW_COMMAND", "no", false),
-        ("LLMSPELL_ALLOW_READ", "", false),
-        ("LLMSPELL_ALLOW_READ", ":.:", false),
-        ("LLMSPELL_ALLOW_NET", "", false),
-        ("LLMSPELL_ALLOW_NET", ",example.org, ", false),
+        ("LLMSPELL_ALLOW", "", false),
+        ("LLMSPELL_ALLOW", ",read=.,", false),
+        ("LLMSPELL_ALLOW", "net=example.org, command ", false),
     ] {
         let mut command = folder.command(&["run", "f.yaml", "-i", "in.jsonl"]);
         let ended = crate::program::ended(command.env(name, value).spawn().unwrap()).await;
@@ -104,7 +102,7 @@ async fn an_empty_list_of_hosts_allows_no_host() {
     let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", "{\"u\":\"http://127.0.0.1:9/\"}\n");
     for value in ["", ",", " , "] {
         let mut command = folder.command(&["run", "f.yaml", "-i", "in.jsonl"]);
-        let ended = crate::program::ended(command.env("LLMSPELL_ALLOW_NET", value).spawn().unwrap()).await;
+        let ended = crate::program::ended(command.env("LLMSPELL_ALLOW", value).spawn().unwrap()).await;
         assert_eq!(ended.code, Some(4), "`{value}`: {ended:?}");
     }
 }

@@ -20,7 +20,9 @@ async fn wrong_usage_ends_with_2_and_says_what_to_do() {
         (&["run", "f.yaml", "-i", "in.jsonl", "-o", "no/out.jsonl"], "hint: create the folder first"),
         (&["run", "f.yaml", "-i", "in.jsonl", "-o", "."], "it is a folder"),
         (&["run", "f.yaml", "-i", "in.jsonl", "-o", "in.jsonl"], "it is the input"),
-        (&["run", "f.yaml", "-i", "in.jsonl", "--allow-read", "no"], "hint: name a folder that exists"),
+        (&["run", "f.yaml", "-i", "in.jsonl", "--allow", "read=no"], "hint: name a folder that exists"),
+        (&["run", "f.yaml", "-i", "in.jsonl", "--allow", "raed=."], "hint: did you mean `read`?"),
+        (&["run", "f.yaml", "-i", "in.jsonl", "--allow", "tool=http_get"], "allowed by what they do"),
         (&["check", "g.yaml"], "hint: check the path"),
         (&["tools", "nope"], "hint: the tools are"),
         (&["help", "nope"], "hint: the topics are"),
@@ -76,9 +78,9 @@ async fn a_tool_that_is_not_allowed_ends_the_run_with_4_before_it_begins() {
     let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", "{}\n");
     let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl"]).await;
     assert_eq!(ended.code, Some(4));
-    assert!(ended.err.ends_with("hint: allow it with --allow-command\n"), "{}", ended.err);
+    assert!(ended.err.ends_with("hint: allow it with --allow command=PROGRAM\n"), "{}", ended.err);
     assert!(!folder.path("ran").exists() && !folder.path("out.jsonl.partial").exists());
-    let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "--allow-command"]).await;
+    let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "--allow", "command=touch"]).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     assert!(folder.path("ran").exists());
 }

@@ -9,6 +9,8 @@ use llmspell::tool::{ErasedTool, Security};
 use llmspell::{Context, Error, Result, Tool};
 use serde::{Deserialize, Serialize};
 
+use crate::permission::{Gate, found};
+
 #[derive(Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
 #[serde(deny_unknown_fields)]
@@ -42,24 +44,34 @@ struct Output {
 /// What a program may see of the environment; keys and tokens stay here.
 const PASSED_ON: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR"];
 
+/// Beginnings of the variables with which loaders bring code into a program.
+const LOADERS: [&str; 2] = ["LD_", "DYLD_"];
+
 /// How much of the error output stands in an error.
 const TAIL: usize = 400;
 
 /// The tool.
-pub(crate) fn command() -> ErasedTool {
+pub(crate) fn command(gate: &Gate) -> ErasedTool {
+    let gate = gate.clone();
     let description = "Runs a program and gives { stdout, stderr }. An exit code other than 0 is an error. The program \
                        and all that it started end with the call.";
-    Tool::new("command", description, |command: Command, cx: Context| async move { command.run(&cx).await })
-        .security(Security::Privileged)
-        .erase()
+    let run = move |command: Command, cx: Context| {
+        let gate = gate.clone();
+        async move { command.run(&gate, &cx).await }
+    };
+    Tool::new("command", description, run).security(Security::Privileged).erase()
 }
 
 impl Command {
-    async fn run(self, cx: &Context) -> Result<Output> {
+    async fn run(self, gate: &Gate, cx: &Context) -> Result<Output> {
         let Some(program) = self.argv.first().filter(|program| !program.is_empty()).cloned() else {
             return Err(Error::invalid("`argv` names no program").with_hint("write argv: [program, argument, …]"));
         };
-        let command = cx.command(self.process(&program)).max_bytes(self.max_bytes);
+        gate.start(&program)?;
+        if gate.both().picks_programs() {
+            self.leaves_the_program_as_it_is()?;
+        }
+        let command = cx.command(self.process(&program)?).max_bytes(self.max_bytes);
         let output = command.stdin(self.stdin.unwrap_or_default()).output().await?;
         if output.status.success() {
             return Ok(Output { stdout: text(output.stdout, "output")?, stderr: text(output.stderr, "error output")? });
@@ -71,15 +83,31 @@ impl Command {
         Err(Error::failed(format!("{program} {}{reason}", how(output.status))))
     }
 
-    fn process(&self, program: &str) -> Process {
-        let mut process = Process::new(program);
+    /// A program that is allowed by name must not be made another one by variables.
+    fn leaves_the_program_as_it_is(&self) -> Result<()> {
+        let decides = |name: &&String| *name == "PATH" || LOADERS.iter().any(|prefix| name.starts_with(prefix));
+        let Some(name) = self.env.keys().find(decides) else { return Ok(()) };
+        let message = format!("setting `{name}` would run something else than the program that is allowed");
+        Err(Error::new(llmspell::Kind::Rejected, message)
+            .with_hint("leave it out, or allow any program: --allow command"))
+    }
+
+    fn process(&self, program: &str) -> Result<Process> {
+        // Looked up by us: the system would look into the PATH that the call may set.
+        let path = found(program).ok_or_else(|| {
+            let error = Error::failed(format!("cannot start {program}: there is no such program")).permanent();
+            error.with_hint("name it as it is found in PATH, or by its whole path")
+        })?;
+        let mut process = Process::new(path);
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::arg0(&mut process, program);
         process.args(&self.argv[1..]).env_clear();
         process.envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         process.envs(&self.env);
         if let Some(folder) = &self.cwd {
             process.current_dir(folder);
         }
-        process
+        Ok(process)
     }
 }
 

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::{ErasedTool, Security};
-use llmspell::{Context, Error, Kind, Result, Tool};
+use llmspell::{Context, Error, Result, Tool};
 use reqwest::header::LOCATION;
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::permission::Permissions;
+use crate::permission::Gate;
 use secrets::Secrets;
 
 #[derive(Deserialize, JsonSchema)]
@@ -69,8 +69,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 const SHOWN: usize = 200;
 
 /// The tool.
-pub(crate) fn http_get(permissions: Permissions) -> ErasedTool {
-    let client = Arc::new(Lazy { permissions, client: OnceLock::new() });
+pub(crate) fn http_get(gate: &Gate) -> ErasedTool {
+    let client = Arc::new(Lazy { gate: gate.clone(), client: OnceLock::new() });
     let get = move |arguments: HttpGet, _: Context| {
         let client = client.clone();
         async move { client.get(arguments).await }
@@ -82,7 +82,7 @@ pub(crate) fn http_get(permissions: Permissions) -> ErasedTool {
 
 /// A client that is made when it is first needed: it reads the certificates of the system.
 struct Lazy {
-    permissions: Permissions,
+    gate: Gate,
     client: OnceLock<Client>,
 }
 
@@ -159,7 +159,7 @@ impl Lazy {
                 let message = leads(format!("`{}:` is not supported", url.scheme()));
                 return Err(Error::invalid(message).with_hint("use http: or https:"));
             }
-            allowed(&url, &self.permissions, leads)?;
+            self.gate.talk(url.host_str().unwrap_or_default(), url.port_or_known_default(), leads)?;
             let mut request = self.client()?.get(url.clone());
             for (name, value) in headers.into_iter().flatten() {
                 request = request.header(name, value);
@@ -184,15 +184,6 @@ impl Lazy {
 /// The answers that name another address for a GET; 304 and 300 do not.
 fn redirects(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
-fn allowed(url: &Url, permissions: &Permissions, leads: impl Fn(String) -> String) -> Result<()> {
-    let host = url.host_str().unwrap_or_default();
-    if permissions.may_talk_to(host, url.port_or_known_default()) {
-        return Ok(());
-    }
-    let message = leads(format!("talking to {host} is not allowed"));
-    Err(Error::new(Kind::Rejected, message).with_hint("allow the host with --allow-net HOST"))
 }
 
 /// The address without what may be secret: user, password, query.

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::{ErasedTool, Security};
-use llmspell::{Context, Error, Kind, Result, Tool};
+use llmspell::{Context, Error, Result, Tool};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::permission::Permissions;
+use crate::permission::Gate;
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
@@ -40,27 +40,25 @@ fn one_mebibyte() -> u64 {
 }
 
 /// The tool.
-pub(crate) fn read_file(permissions: Permissions) -> ErasedTool {
+pub(crate) fn read_file(gate: &Gate) -> ErasedTool {
+    let gate = gate.clone();
     let read = move |arguments: ReadFile, cx: Context| {
-        let permissions = permissions.clone();
-        async move { cx.blocking(move |_| read(&arguments, &permissions)).await }
+        let gate = gate.clone();
+        async move { cx.blocking(move |_| read(&arguments, &gate)).await }
     };
     Tool::new("read_file", "Reads a file, as text or as JSON, out of the folders that were allowed.", read)
         .security(Security::Restricted)
         .erase()
 }
 
-fn read(arguments: &ReadFile, permissions: &Permissions) -> Result<Value> {
+fn read(arguments: &ReadFile, gate: &Gate) -> Result<Value> {
     let path = Path::new(&arguments.path);
     let failed =
         |error: std::io::Error| Error::failed(format!("cannot read {}: {error}", path.display())).with_source(error);
     // Resolved first, so that neither `..` nor a symbolic link leads out of what is allowed. Someone who can change
     // the links while the flow runs can still win a race against the opening.
     let resolved = path.canonicalize().map_err(failed)?;
-    if !permissions.may_read(&resolved) {
-        let message = format!("reading {} is not allowed", path.display());
-        return Err(Error::new(Kind::Rejected, message).with_hint("allow its folder with --allow-read DIR"));
-    }
+    gate.read(&resolved, path)?;
     // Asked before opening: a pipe would wait for a writer.
     if !resolved.metadata().map_err(failed)?.is_file() {
         return Err(Error::failed(format!("{} is not a file", path.display())));
@@ -84,7 +82,8 @@ fn read(arguments: &ReadFile, permissions: &Permissions) -> Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use llmspell::Step;
+    use crate::permission::Permissions;
+    use llmspell::{Kind, Step};
     use serde_json::json;
 
     struct Fixture {
@@ -98,7 +97,7 @@ mod tests {
         std::fs::write(folder.path().join("in/a.json"), r#"{"a":1}"#).unwrap();
         std::fs::write(folder.path().join("out.txt"), "secret").unwrap();
         let permissions = Permissions::none().allow_read(folder.path().join("in")).unwrap();
-        Fixture { tool: read_file(permissions), folder }
+        Fixture { tool: read_file(&Gate::of_user(&permissions)), folder }
     }
 
     impl Fixture {

@@ -4,9 +4,18 @@ use llmspell::{Kind, Step};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::permission::Permissions;
+
+fn within(grant: &str) -> ErasedTool {
+    command(&Gate::of_user(&Permissions::none().allow(grant).unwrap()))
+}
+
+fn any() -> ErasedTool {
+    within("command")
+}
 
 async fn call(arguments: Value) -> Result<Value> {
-    let call = command().timeout(Duration::from_secs(10)).boxed();
+    let call = any().timeout(Duration::from_secs(10)).boxed();
     call.run(arguments, &Context::new()).await
 }
 
@@ -92,7 +101,7 @@ async fn nothing_survives_a_timeout() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pids");
     let script = format!("echo $$ > {0}; sleep 60 & echo $! >> {0}; sleep 60", file.display());
-    let call = command().timeout(Duration::from_millis(500));
+    let call = any().timeout(Duration::from_millis(500));
     let error = call.run(shell(&script), &Context::new()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Timeout);
     let pids = pids(&file, 2).await;
@@ -134,4 +143,34 @@ async fn output_that_is_not_text_is_an_error() {
     assert!(error.message().contains("not UTF-8") && error.hint().is_some(), "{error}");
     // Why a program failed is shown as well as it can be.
     assert!(call(shell(r"printf 'no\377' >&2; exit 1")).await.unwrap_err().message().contains("no\u{fffd}"));
+}
+
+#[tokio::test]
+async fn only_programs_that_are_allowed_run() {
+    let call = |grant: &str, arguments: Value| {
+        let tool = within(grant).timeout(Duration::from_secs(10));
+        async move { tool.run(arguments, &Context::new()).await }
+    };
+    let echo = json!({ "argv": ["echo", "hi"] });
+    assert_eq!(call("command=echo", echo.clone()).await.unwrap()["stdout"], "hi");
+    let error = call("command=true", echo.clone()).await.unwrap_err();
+    assert_eq!((error.kind(), error.hint()), (Kind::Rejected, Some("allow it with --allow command=echo")));
+
+    // A program of the same name in a folder of one's own.
+    let folder = tempfile::tempdir().unwrap();
+    let fake = folder.path().join("echo");
+    std::fs::write(&fake, "#!/bin/sh\nprintf fake").unwrap();
+    std::fs::set_permissions(&fake, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut led_astray = echo.clone();
+    led_astray["env"] = json!({ "PATH": folder.path() });
+    assert_eq!(call("command=echo", led_astray.clone()).await.unwrap_err().kind(), Kind::Rejected);
+    assert_eq!(call("command", led_astray).await.unwrap()["stdout"], "hi");
+    let mut loaded = echo.clone();
+    loaded["env"] = json!({ "LD_PRELOAD": "x.so" });
+    assert_eq!(call("command=echo", loaded).await.unwrap_err().kind(), Kind::Rejected);
+    let own = json!({ "argv": [fake] });
+    assert_eq!(call("command=echo", own.clone()).await.unwrap_err().kind(), Kind::Rejected);
+    assert_eq!(call(&format!("command={}", fake.display()), own).await.unwrap()["stdout"], "fake");
+    let relative = call("command", json!({ "argv": ["./echo"], "cwd": folder.path() })).await.unwrap_err();
+    assert!(relative.hint().is_some_and(|hint| hint.contains("whole path")), "{relative}");
 }

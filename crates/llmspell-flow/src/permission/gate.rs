@@ -1,0 +1,117 @@
+//! What a tool asks before it touches anything.
+
+use std::path::Path;
+
+use llmspell::{Error, Result};
+
+use super::place::Place;
+use super::{Missing, Permissions, Side};
+
+/// What can be granted with values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Read,
+    Write,
+    Net,
+    Command,
+    Tool,
+}
+
+impl Kind {
+    pub(super) fn named(name: &str) -> Option<Self> {
+        [Kind::Read, Kind::Write, Kind::Net, Kind::Command, Kind::Tool].into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Kind::Read => "read",
+            Kind::Write => "write",
+            Kind::Net => "net",
+            Kind::Command => "command",
+            Kind::Tool => "tool",
+        }
+    }
+}
+
+/// What a flow asks for and what its user grants: a tool may do what is in both.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate {
+    granted: Permissions,
+    asked: Permissions,
+    both: Permissions,
+}
+
+impl Gate {
+    pub(crate) fn new(granted: &Permissions, asked: &Permissions) -> Self {
+        Gate { granted: granted.clone(), asked: asked.clone(), both: granted.within(asked) }
+    }
+
+    /// A flow that asks for everything: the user alone decides.
+    pub(crate) fn of_user(granted: &Permissions) -> Self {
+        Gate::new(granted, &Permissions::everything())
+    }
+
+    pub(crate) fn both(&self) -> &Permissions {
+        &self.both
+    }
+
+    /// What has to be allowed before a tool of this kind can do anything at all.
+    pub(crate) fn missing(&self, kind: Kind) -> Vec<Missing> {
+        if !self.asked.has(kind) {
+            let grant = Permissions::none().ungranted(&Permissions::everything(), kind);
+            return grant.into_iter().map(|grant| Missing::new(Side::Flow, grant)).collect();
+        }
+        let ungranted = self.granted.ungranted(&self.asked, kind);
+        ungranted.into_iter().map(|grant| Missing::new(Side::User, grant)).collect()
+    }
+
+    /// What has to be allowed before this tool of an extension can run.
+    pub(crate) fn missing_tool(&self, tool: &llmspell::tool::ToolSpec) -> Option<Missing> {
+        let side = if !self.asked.may_run(tool) { Side::Flow } else { Side::User };
+        (!self.both.may_run(tool)).then(|| Missing::new(side, format!("tool={}", tool.name)))
+    }
+
+    /// Whether a path without symbolic links may be read; `shown` is how the call names it.
+    pub(crate) fn read(&self, resolved: &Path, shown: &Path) -> Result<()> {
+        let allows = |side: &Permissions| side.may_read(resolved);
+        self.check(allows, || format!("reading {} is not allowed", shown.display()), || grant("read", resolved))
+    }
+
+    /// Whether a path without symbolic links may be written.
+    pub(crate) fn write(&self, resolved: &Path, shown: &Path) -> Result<()> {
+        let allows = |side: &Permissions| side.may_write(resolved);
+        self.check(allows, || format!("writing {} is not allowed", shown.display()), || grant("write", resolved))
+    }
+
+    /// Whether a host may be talked to.
+    pub(crate) fn talk(&self, host: &str, port: Option<u16>, say: impl Fn(String) -> String) -> Result<()> {
+        let allows = |side: &Permissions| side.may_talk_to(host, port);
+        self.check(allows, || say(format!("talking to {host} is not allowed")), || format!("net={host}"))
+    }
+
+    /// Whether a program may be run.
+    pub(crate) fn start(&self, program: &str) -> Result<()> {
+        let allows = |side: &Permissions| side.may_start(program);
+        self.check(allows, || format!("running `{program}` is not allowed"), || format!("command={program}"))
+    }
+
+    fn check(
+        &self,
+        allows: impl Fn(&Permissions) -> bool,
+        message: impl FnOnce() -> String,
+        grant: impl FnOnce() -> String,
+    ) -> Result<()> {
+        if allows(&self.both) {
+            return Ok(());
+        }
+        let side = if allows(&self.asked) { Side::User } else { Side::Flow };
+        Err(Error::new(llmspell::Kind::Rejected, message()).with_hint(Missing::new(side, grant()).hint()))
+    }
+}
+
+/// The folder of what is wanted, or what is wanted if it is a folder.
+fn grant(kind: &str, resolved: &Path) -> String {
+    let folder = if resolved.is_dir() { resolved } else { resolved.parent().unwrap_or(resolved) };
+    let shown = Place::new(folder, None, kind).map_or_else(|_| folder.display().to_string(), |place| place.to_string());
+    format!("{kind}={shown}")
+}

@@ -1,0 +1,5 @@
+//! What the tools that talk HTTP share.
+
+mod address;
+
+pub(crate) use address::is_public;
