@@ -46,8 +46,12 @@ mod diagnostic;
 mod duration;
 mod entries;
 mod file;
+#[allow(dead_code, reason = "the compiler of flows is about to use it")]
+mod fingerprint;
 mod flow;
 mod inputs;
+#[allow(dead_code, reason = "the compiler of flows is about to use it")]
+mod journal;
 mod located;
 mod modifiers;
 mod node;
@@ -63,7 +67,9 @@ mod tools;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Source};
 pub use duration::parse_duration;
+pub use fingerprint::Fingerprint;
 pub use flow::{Flow, LoadError};
+pub use journal::StepKey;
 pub use permission::Permissions;
 pub use run::{
     Brake, Ending, FailureGroup, Failures, Input, NotAdmitted, Output, Progress, Run, Snapshot, Summary, Written,

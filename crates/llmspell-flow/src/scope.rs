@@ -5,12 +5,17 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, Serde};
 use serde_json::{Map, Value};
 
+use crate::journal::Memory;
+
 /// The fields of a record and the outputs so far.
 #[derive(Clone)]
 pub(crate) struct Scope {
     view: View,
     /// The output of the last step, which may be that of the flow.
     last: Value,
+    /// Of the record, if the run keeps a journal.
+    #[allow(dead_code, reason = "the compiler of flows is about to use it")]
+    memory: Option<Memory>,
 }
 
 /// What templates see: `inputs`, `steps` and `item`. Cheap to clone.
@@ -25,11 +30,22 @@ struct View {
 #[derive(Clone, Debug, Default)]
 struct Outputs(Arc<Vec<(Arc<str>, minijinja::Value)>>);
 
+#[allow(dead_code, reason = "the compiler of flows is about to use the memory")]
 impl Scope {
     /// A record that has passed no step yet; `index` is its place in the run.
     pub(crate) fn new(inputs: &Map<String, Value>, index: usize) -> Self {
         let view = View { inputs: minijinja::Value::from(Serde(inputs)), outputs: Outputs::default(), index };
-        Scope { view, last: Value::Null }
+        Scope { view, last: Value::Null, memory: None }
+    }
+
+    /// The same with the memory of the record.
+    pub(crate) fn remembering(self, memory: Memory) -> Self {
+        Scope { memory: Some(memory), ..self }
+    }
+
+    /// What the steps of the record gave before, and where they keep what they give.
+    pub(crate) fn memory(&self) -> Option<&Memory> {
+        self.memory.as_ref()
     }
 
     /// Adds the output of a step.
