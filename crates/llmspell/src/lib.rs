@@ -110,7 +110,7 @@ pub use pattern::stream::{IntoSource, Stragglers, Straggling, Streaming};
 pub use pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeouts};
 pub use policy::{Policed, Policy};
 #[cfg(feature = "process")]
-pub use process::{Command, Output};
+pub use process::{Command, Output, ProcessGroup};
 pub use rate::{Rate, RateLimits, RateWindow, Rated};
 pub use registry::{Extension, RegisteredStep, Registry};
 pub use report::{CriticalStep, PipelineReport, Report, StageReport, StepReport};
