@@ -3,6 +3,7 @@
 mod command;
 mod http;
 mod http_get;
+mod http_request;
 mod json;
 mod read_file;
 mod slow;
@@ -26,5 +27,10 @@ pub(crate) fn safe() -> Vec<ErasedTool> {
 
 /// Those that need permissions, with the kind without which they can do nothing.
 pub(crate) fn gated() -> Vec<(Kind, fn(&Gate) -> ErasedTool)> {
-    vec![(Kind::Command, command::command), (Kind::Net, http_get::http_get), (Kind::Read, read_file::read_file)]
+    vec![
+        (Kind::Command, command::command),
+        (Kind::Net, http_get::http_get),
+        (Kind::Net, http_request::http_request),
+        (Kind::Read, read_file::read_file),
+    ]
 }
