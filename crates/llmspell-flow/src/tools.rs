@@ -1,13 +1,16 @@
 //! The built-in tools, one file each.
 
 mod command;
+mod folder;
 mod http;
 mod http_get;
 mod http_request;
 mod json;
+mod list_files;
 mod read_file;
 mod slow;
 mod text;
+mod write_file;
 
 use llmspell::tool::ErasedTool;
 
@@ -31,6 +34,8 @@ pub(crate) fn gated() -> Vec<(Kind, fn(&Gate) -> ErasedTool)> {
         (Kind::Command, command::command),
         (Kind::Net, http_get::http_get),
         (Kind::Net, http_request::http_request),
+        (Kind::Read, list_files::list_files),
         (Kind::Read, read_file::read_file),
+        (Kind::Write, write_file::write_file),
     ]
 }

@@ -9,7 +9,7 @@ use llmspell::{Context, Error, Kind, Step};
 use llmspell_flow::{Permissions, Toolbox};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 /// A server that answers each path in its own way, and counts the requests.
 struct Server {
@@ -29,9 +29,7 @@ async fn server() -> Server {
         while let Ok((mut socket, _)) = listener.accept().await {
             let (host, counted) = (host.clone(), counted.clone());
             connections.spawn(async move {
-                let mut request = vec![0; 4096];
-                let read = socket.read(&mut request).await.unwrap_or(0);
-                let request = String::from_utf8_lossy(&request[..read]).into_owned();
+                let request = request(&mut socket).await;
                 let number = counted.fetch_add(1, Ordering::Relaxed);
                 let path = request.split(' ').nth(1).unwrap_or_default();
                 if path == "/broken-off" {
@@ -45,6 +43,26 @@ async fn server() -> Server {
         }
     });
     Server { address, requests, _accepting: accepting }
+}
+
+/// A whole request, with its body.
+async fn request(socket: &mut TcpStream) -> String {
+    let mut request = String::new();
+    let mut bytes = [0; 4096];
+    loop {
+        let read = socket.read(&mut bytes).await.unwrap_or(0);
+        request.push_str(&String::from_utf8_lossy(&bytes[..read]));
+        let Some((head, body)) = request.split_once("\r\n\r\n").filter(|_| read > 0) else {
+            if read == 0 {
+                return request;
+            }
+            continue;
+        };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0);
+        if body.len() >= length {
+            return request;
+        }
+    }
 }
 
 fn answer(path: &str, request: &str, number: usize, host: &str) -> String {
