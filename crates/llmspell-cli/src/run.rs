@@ -159,7 +159,7 @@ fn end(summary: &Summary, stopped: Option<Exit>) -> Result<Exit, Failure> {
         Ending::Complete | Ending::NobodyReads => Ok(Exit::Ok),
         Ending::Drained => Ok(Exit::Interrupted),
         Ending::Stopped(why) => Err(Failure { exit: Exit::NotAllowed, text: report::stopped(why, summary) }),
-        Ending::InputFailed(error) | Ending::OutputFailed(error) => {
+        Ending::InputFailed(error) | Ending::OutputFailed(error) | Ending::JournalFailed(error) => {
             Err(Failure::invalid(format!("error: {}", story(error))))
         }
     }

@@ -49,6 +49,7 @@ use crate::toolbox::Toolbox;
 /// # Ok::<(), llmspell_flow::Diagnostics>(())
 /// ```
 pub struct Flow {
+    key: Option<String>,
     name: Arc<str>,
     description: Option<String>,
     inputs: Inputs,
@@ -112,6 +113,7 @@ impl Flow {
         }
         Ok(Flow {
             name: Arc::from(file.flow.value),
+            key: file.key.map(|key| key.value),
             description: file.description,
             inputs,
             returns,
@@ -128,6 +130,11 @@ impl Flow {
     pub fn kept_steps(&self) -> Vec<StepKey> {
         let kept = self.steps.iter().flat_map(Planned::all).filter(|step| step.is_kept());
         kept.map(|step| StepKey { path: step.path.clone(), fingerprint: step.fingerprint }).collect()
+    }
+
+    /// The field of a record that identifies it, if the flow declares one.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
     }
 
     /// The name of the flow.

@@ -114,7 +114,13 @@ pub(crate) type Thread = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 pub(crate) fn writer(db: Connection, rows: Rows) -> (Pen, Thread) {
     let (notes, jobs) = mpsc::channel(WAITING);
     let (failed, failure) = watch::channel(None);
-    let thread = async move { Context::new().blocking(move |_| Ok(run(db, rows, jobs, &failed))).await };
+    let thread = async move {
+        let work = move |_| {
+            run(db, rows, jobs, &failed);
+            Ok(())
+        };
+        Context::new().blocking(work).await
+    };
     (Pen { notes, failure }, Box::pin(thread))
 }
 
@@ -166,10 +172,11 @@ impl Pen {
 
     /// Returns once the journal cannot be written any more; never, if it ends well.
     pub(crate) async fn failed(&self) -> Error {
-        match self.failure.clone().wait_for(Option::is_some).await {
-            Ok(failure) => failure.clone().unwrap_or_else(|| self.lost()),
-            Err(_) => std::future::pending().await,
+        let mut failure = self.failure.clone();
+        if failure.wait_for(Option::is_some).await.is_err() {
+            std::future::pending::<()>().await;
         }
+        self.lost()
     }
 
     async fn and_wait(&self, job: Job) -> Result<()> {

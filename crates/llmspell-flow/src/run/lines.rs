@@ -2,8 +2,9 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
+use crate::journal::Admission;
+
 /// A line of input, without its end.
-#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Line {
     /// The number of the line, from 1.
     pub(crate) number: u64,
@@ -11,6 +12,8 @@ pub(crate) struct Line {
     pub(crate) end: u64,
     /// What it says; `None` if it was too long to be kept.
     pub(crate) text: Option<Vec<u8>>,
+    /// What the journal knows of its record.
+    pub(crate) admission: Admission,
 }
 
 /// A line longer than this is an error of its record: 64 MiB.
@@ -50,7 +53,7 @@ impl<R: Read> Lines<R> {
             self.bytes += read;
             self.number += 1;
             if read > self.longest as u64 && text.is_empty() {
-                return Ok(Some(Line { number: self.number, end: self.bytes, text: None }));
+                return Ok(Some(Line { number: self.number, end: self.bytes, text: None, admission: Admission::None }));
             }
             // Editors on some systems begin a file with a mark of its byte order.
             if self.number == 1 && text.starts_with(b"\xEF\xBB\xBF") {
@@ -59,7 +62,12 @@ impl<R: Read> Lines<R> {
             let end = text.iter().rposition(|byte| !byte.is_ascii_whitespace()).map_or(0, |last| last + 1);
             text.truncate(end);
             if !text.is_empty() {
-                return Ok(Some(Line { number: self.number, end: self.bytes, text: Some(text) }));
+                return Ok(Some(Line {
+                    number: self.number,
+                    end: self.bytes,
+                    text: Some(text),
+                    admission: Admission::None,
+                }));
             }
         }
     }

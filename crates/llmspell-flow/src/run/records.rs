@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::input::Input;
 use super::lines::{LONGEST, Line, Lines};
+use crate::journal::Matcher;
 
 /// How many lines go from the thread to the stream at once, and how many such batches wait.
 const BATCH: usize = 32;
@@ -72,12 +73,12 @@ impl Intake {
 }
 
 impl Records {
-    pub(crate) fn new(input: Input) -> (Self, Arc<Intake>) {
+    pub(crate) fn new(input: Input, matcher: Option<Matcher>) -> (Self, Arc<Intake>) {
         let (sender, batches) = mpsc::channel(BATCHES);
         let intake = Arc::<Intake>::default();
         let reader = Box::pin(async move {
             // A context of its own: that reading waits for a terminal is nobody's runaway.
-            Context::new().blocking(move |_| read(input, &sender)).await
+            Context::new().blocking(move |_| read(input, matcher, &sender)).await
         });
         let batch = Vec::new().into_iter();
         (Records { batch, batches, reader: Some(reader), intake: intake.clone(), pulled: 0, last_line: 0 }, intake)
@@ -140,12 +141,17 @@ impl Stream for Records {
 }
 
 /// Reads to the end, or until nobody listens any more.
-fn read(input: Input, sender: &mpsc::Sender<Vec<Line>>) -> Result<()> {
+fn read(input: Input, mut matcher: Option<Matcher>, sender: &mpsc::Sender<Vec<Line>>) -> Result<()> {
     let name = input.name().to_owned();
     let mut lines = Lines::new(input.reader, LONGEST);
     loop {
         let mut batch = Vec::new();
         let ended = fill(&mut lines, &mut batch);
+        if let Some(matcher) = &mut matcher {
+            for line in &mut batch {
+                line.admission = matcher.admit(line.number, line.text.as_deref())?;
+            }
+        }
         if !batch.is_empty() && sender.blocking_send(batch).is_err() {
             return Ok(());
         }
@@ -197,15 +203,19 @@ pub(crate) fn parse(line: &Line) -> Result<serde_json::Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::Admission;
 
     #[test]
     fn wrong_lines_say_what_is_wrong() {
-        let wrong =
-            |text: &[u8]| parse(&Line { number: 7, end: 0, text: Some(text.to_vec()) }).unwrap_err().to_string();
+        let wrong = |text: &[u8]| {
+            parse(&Line { number: 7, end: 0, text: Some(text.to_vec()), admission: Admission::None })
+                .unwrap_err()
+                .to_string()
+        };
         assert_eq!(wrong(b"{\"a\": }"), "line 7 is not JSON: expected value at column 7");
         assert_eq!(wrong(b"{} {}"), "line 7 is not JSON: trailing characters at column 4");
         assert_eq!(wrong(b"\"\xFF\""), "line 7 is not UTF-8, from byte 2 on");
-        assert!(parse(&Line { number: 7, end: 0, text: None }).is_err());
+        assert!(parse(&Line { number: 7, end: 0, text: None, admission: Admission::None }).is_err());
         // Nesting is bounded: no record can overflow the stack.
         assert!(wrong("[".repeat(100_000).as_bytes()).contains("recursion limit"));
     }
