@@ -62,6 +62,8 @@ impl Builder {
             Some((first, idle)) => step.idle_timeout(first, idle).boxed(),
             None => step,
         };
+        // The check has seen to it that a second call does no harm.
+        let step = if modifiers.hedge.is_some() { step.idempotent().boxed() } else { step };
         let mut step = step.policy(policy).boxed();
         for rung in fallback {
             step = step.fallback(self.value(rung)).boxed();

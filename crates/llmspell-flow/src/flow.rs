@@ -236,7 +236,8 @@ impl Flow {
             })
             .collect();
         stages.extend(output.map(|output| (Arc::from(OUTPUT), rendered(output), Limit::unlimited())));
-        let steps = Checking { steps: Pipeline::of_stages(name, stages), returns }.boxed();
+        // A stream would contain a panic as well, but by then nobody could write it down any more.
+        let steps = Checking { steps: Pipeline::of_stages(name, stages), returns }.contained().boxed();
         Compiled { inputs, secrets: secrets.view(), steps, limits: builder.limits }
     }
 }

@@ -1,7 +1,6 @@
 //! Runs: a flow over a stream of records, one line of output for each.
 
 pub(crate) mod at_once;
-mod contained;
 mod course;
 mod failures;
 mod identity;

@@ -116,7 +116,8 @@ pub use registry::{Extension, RegisteredStep, Registry};
 pub use report::{CriticalStep, PipelineReport, Report, StageReport, StepReport};
 pub use retry_budget::RetryBudget;
 pub use step::{
-    About, BoxStep, Constant, FnStep, Idempotent, Map, Named, Observed, Shared, Spawned, Step, Then, step, value,
+    About, BoxStep, Constant, Contained, FnStep, Idempotent, Map, Named, Observed, Shared, Spawned, Step, Then, step,
+    value,
 };
 #[doc(inline)]
 pub use tool::{SlowTool, Tool};

@@ -9,12 +9,12 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Stop;
-use super::contained::contained;
 use super::lines::Line;
 use super::progress::Progress;
 use super::records::{self, Intake};
 use crate::flow::Compiled;
 use crate::journal::{Admission, Delivered, Entry, Finished, Memory, Pen, Rerun, Status, Story, keys_of};
+use crate::scope::Scope;
 
 /// What came of a record, as far as its line needs it.
 pub(super) enum Done {
@@ -159,9 +159,8 @@ impl Step for Way {
 
     async fn run(&self, (record, memory): Self::In, cx: &Context) -> Result<Value> {
         let scope = self.0.scope(record?, cx.item().unwrap_or(0))?;
-        let Some(memory) = memory else { return self.0.steps.run(scope, cx).await };
-        // The stream would contain a panic as well, but not write it down.
-        contained(self.0.steps.run(scope.remembering(memory), cx)).await
+        let scope = memory.into_iter().fold(scope, Scope::remembering);
+        self.0.steps.run(scope, cx).await
     }
 
     fn about(&self) -> About<'_> {
