@@ -57,7 +57,8 @@ impl Builder {
             (first.is_some() || idle.is_some())
                 .then(|| (first.map_or(never, |time| time.0), idle.map_or(never, |time| time.0)))
         });
-        let step = self.kind(kind);
+        // A stream would contain a panic as well, but then nobody would know of which step it was.
+        let step = self.kind(kind).contained().boxed();
         let step = match silence {
             Some((first, idle)) => step.idle_timeout(first, idle).boxed(),
             None => step,

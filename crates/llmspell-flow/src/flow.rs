@@ -236,8 +236,7 @@ impl Flow {
             })
             .collect();
         stages.extend(output.map(|output| (Arc::from(OUTPUT), rendered(output), Limit::unlimited())));
-        // A stream would contain a panic as well, but by then nobody could write it down any more.
-        let steps = Checking { steps: Pipeline::of_stages(name, stages), returns }.contained().boxed();
+        let steps = Checking { steps: Pipeline::of_stages(name, stages), returns }.boxed();
         Compiled { inputs, secrets: secrets.view(), steps, limits: builder.limits }
     }
 }
