@@ -1,15 +1,21 @@
 //! The built-in tools, one file each.
 
+mod calculator;
 mod command;
+mod csv;
 mod folder;
+mod hash;
 mod http;
 mod http_get;
 mod http_request;
 mod json;
 mod list_files;
+mod patterns;
 mod read_file;
+mod regex;
 mod slow;
 mod text;
+mod time;
 mod write_file;
 
 use llmspell::tool::ErasedTool;
@@ -20,12 +26,12 @@ use crate::permission::{Gate, Kind};
 
 /// Those that only compute from their arguments.
 pub(crate) fn pure() -> Vec<ErasedTool> {
-    vec![json::json(), text::text()]
+    vec![calculator::calculator(), csv::csv(), hash::hash(), json::json(), regex::regex(), text::text()]
 }
 
 /// Those that touch nothing, but do not always give the same.
 pub(crate) fn safe() -> Vec<ErasedTool> {
-    vec![slow::slow()]
+    vec![slow::slow(), time::time()]
 }
 
 /// Those that need permissions, with the kind without which they can do nothing.
