@@ -5,6 +5,7 @@ mod command;
 mod csv;
 mod folder;
 mod hash;
+mod html_to_text;
 mod http;
 mod http_get;
 mod http_request;
@@ -26,7 +27,15 @@ use crate::permission::{Gate, Kind};
 
 /// Those that only compute from their arguments.
 pub(crate) fn pure() -> Vec<ErasedTool> {
-    vec![calculator::calculator(), csv::csv(), hash::hash(), json::json(), regex::regex(), text::text()]
+    vec![
+        calculator::calculator(),
+        csv::csv(),
+        hash::hash(),
+        html_to_text::html_to_text(),
+        json::json(),
+        regex::regex(),
+        text::text(),
+    ]
 }
 
 /// Those that touch nothing, but do not always give the same.
