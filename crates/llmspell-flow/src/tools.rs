@@ -15,6 +15,7 @@ mod patterns;
 mod read_file;
 mod regex;
 mod slow;
+mod template;
 mod text;
 mod time;
 mod write_file;
@@ -34,6 +35,7 @@ pub(crate) fn pure() -> Vec<ErasedTool> {
         html_to_text::html_to_text(),
         json::json(),
         regex::regex(),
+        template::template(),
         text::text(),
     ]
 }
