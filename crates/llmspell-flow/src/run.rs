@@ -89,7 +89,7 @@ enum Stop {
 pub struct Brake(watch::Sender<Stop>);
 
 impl Brake {
-    /// Takes no more records, and finishes those in flight. Steps that wait to retry make no further attempt.
+    /// Takes no more records, and finishes those in flight, with their waits and retries.
     pub fn drain(&self) {
         self.raise(Stop::Drain);
     }
@@ -250,7 +250,7 @@ impl Run {
         let (desk, matcher, ledger, tending) = match session {
             None => (None, None, None, None),
             Some(session) => {
-                let desk = Desk { pen: session.pen.clone(), field, surely, stop: stop.subscribe() };
+                let desk = Desk { pen: session.pen.clone(), field, surely };
                 let controls = Controls { limits, gate: gate.clone(), stop: stop.clone() };
                 let (matcher, ledger, tending) = ledger::tend(session, controls);
                 (Some(desk), Some(matcher), Some(ledger), Some(tending))

@@ -13,7 +13,7 @@ use crate::fingerprint::Fingerprint;
 /// A step as the journal knows it: where it stands, and all that decides what it gives to a record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StepKey {
-    /// Its path, such as `triage.fetch`.
+    /// Its path within the flow, such as `fetch`.
     pub path: Arc<str>,
     /// Of what stands in the flow about it, and about what it depends on.
     pub fingerprint: Fingerprint,

@@ -194,23 +194,33 @@ impl Pen {
     }
 }
 
-/// Writes until there is nobody left to write for, or until it fails: those who wait, and all who come after them, get
-/// the error.
+/// Writes until it is closed, there is nobody left to write for, or it fails: those who wait then, and all who come
+/// after them, get the error. Whoever has closed it finds the file closed.
 fn run(db: Connection, mut rows: Rows, mut notes: mpsc::Receiver<Note>, failed: &watch::Sender<Option<Error>>) {
     let mut batch = Vec::with_capacity(WAITING);
     while notes.blocking_recv_many(&mut batch, WAITING) > 0 {
         let committed = commit(&db, &mut rows, &mut batch);
         if let Err(error) = committed {
+            drop(db);
             failed.send_replace(Some(fault("writing", rows.path(), error)));
             // What has not been committed is dropped, and with it the channels of those who wait.
             return;
         }
-        for note in batch.drain(..) {
-            if let Some(done) = note.done {
-                let _ = done.send(());
-            }
+        let is_closed = batch.iter().any(|note| matches!(note.job, Job::Close(_)));
+        let told = batch.drain(..).filter_map(|note| note.done);
+        if is_closed {
+            // With its last connection, what is in the log beside the file is folded in.
+            drop(db);
+            told.for_each(tell);
+            return;
         }
+        told.for_each(tell);
     }
+}
+
+/// Nobody may be there any more.
+fn tell(waiting: oneshot::Sender<()>) {
+    let _ = waiting.send(());
 }
 
 fn commit(db: &Connection, rows: &mut Rows, batch: &mut [Note]) -> rusqlite::Result<()> {

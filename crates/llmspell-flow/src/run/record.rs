@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::{About, BoxStep, Context, Outcome, Result, Step};
+use llmspell::{About, BoxStep, Context, Error, Outcome, Result, Step};
 use serde_json::Value;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::Stop;
 use super::lines::Line;
 use super::progress::Progress;
 use super::records::{self, Intake};
@@ -37,7 +35,6 @@ pub(super) struct Desk {
     /// Whether outcomes have to be on the disk before anybody hears of them. They need not if all of the flow can be
     /// repeated at no cost.
     pub(super) surely: bool,
-    pub(super) stop: watch::Receiver<Stop>,
 }
 
 /// The flow over lines.
@@ -60,19 +57,15 @@ impl Step for Passage {
         }
         let _in_flight = self.progress.enter();
         let began = Instant::now();
-        let done = match &self.desk {
-            Some(desk) => self.write_down(line, admission, desk, began, cx).await,
-            None => {
-                let output = self.way.run((records::parse(&line), None), cx).await;
-                output.map(|output| Done::told(json(&output), began))
-            }
-        };
-        if done.is_err()
-            && let Some(index) = cx.item()
-        {
-            self.intake.took(index, began.elapsed());
+        if let Some(desk) = &self.desk {
+            return self.write_down(line, admission, desk, began, cx).await;
         }
-        done
+        let output = self.way.run((records::parse(&line), None), cx).await;
+        let took = began.elapsed();
+        match output {
+            Ok(output) => Ok(Done::told(json(&output), took)),
+            Err(error) => Err(self.timed(error, took, cx)),
+        }
     }
 
     fn about(&self) -> About<'_> {
@@ -115,7 +108,8 @@ impl Passage {
         let story = Story { quality, causes, provenance };
         let written = story.written().map(Arc::from);
         let Story { quality, causes, provenance } = story;
-        let took_ms = Some(began.elapsed().as_secs_f64() * 1e3);
+        let took = began.elapsed();
+        let took_ms = Some(took.as_micros() as f64 / 1e3);
         let (result, finished) = match result {
             Ok(output) => {
                 let output: Arc<str> = json(&output);
@@ -123,8 +117,7 @@ impl Passage {
                 (Ok(output), Finished { status: Status::Ok, output: kept, error: None, story: written, took_ms })
             }
             Err(error) => {
-                let is_ending = *desk.stop.borrow() >= Stop::Drain && error.is_transient();
-                let status = if is_ending { Status::Interrupted } else { Status::Failed };
+                let status = if cx.is_cancelled() { Status::Interrupted } else { Status::Failed };
                 let text = serde_json::to_string(&error).unwrap_or_default();
                 (Err(error), Finished { status, output: None, error: Some(text), story: written, took_ms })
             }
@@ -133,8 +126,18 @@ impl Passage {
         if desk.pen.failure().is_some() || desk.pen.record(&entry, finished, desk.surely).await.is_err() {
             return Ok(Done::Unkept);
         }
-        let output = cx.adopt(Outcome::past(result, quality, causes, provenance))?;
-        Ok(Done::told(output, began))
+        match cx.adopt(Outcome::past(result, quality, causes, provenance)) {
+            Ok(output) => Ok(Done::told(output, took)),
+            Err(error) => Err(self.timed(error, took, cx)),
+        }
+    }
+
+    /// Notes how long a record took that has failed, for an error does not tell.
+    fn timed(&self, error: Error, took: Duration, cx: &Context) -> Error {
+        if let Some(index) = cx.item() {
+            self.intake.took(index, took);
+        }
+        error
     }
 }
 
@@ -169,8 +172,8 @@ impl Step for Way {
 }
 
 impl Done {
-    fn told(output: Arc<str>, began: Instant) -> Self {
-        Done::Told { result: Ok(output), took: Some(began.elapsed()), replayed: false }
+    fn told(output: Arc<str>, took: Duration) -> Self {
+        Done::Told { result: Ok(output), took: Some(took), replayed: false }
     }
 }
 
