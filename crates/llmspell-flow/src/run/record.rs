@@ -63,7 +63,8 @@ impl Step for Passage {
         let done = match &self.desk {
             Some(desk) => self.write_down(line, admission, desk, began, cx).await,
             None => {
-                let output = self.way.run((records::parse(&line), None), cx).await;
+                let record = formed(records::parse(&line), &line, cx).await;
+                let output = self.way.run((record, None), cx).await;
                 output.map(|output| Done::told(json(&output), began))
             }
         };
@@ -110,7 +111,8 @@ impl Passage {
             Admission::None | Admission::Done(_) => return Ok(Done::Unkept),
         };
         let memory = Memory::new(entry.clone(), desk.pen.clone(), past);
-        let outcome = self.observed.run((parsed, Some(memory)), cx).await?;
+        let record = formed(parsed, &line, cx).await;
+        let outcome = self.observed.run((record, Some(memory)), cx).await?;
         let Outcome { result, quality, causes, provenance, .. } = outcome;
         let story = Story { quality, causes, provenance };
         let written = story.written().map(Arc::from);
@@ -136,6 +138,11 @@ impl Passage {
         let output = cx.adopt(Outcome::past(result, quality, causes, provenance))?;
         Ok(Done::told(output, began))
     }
+}
+
+/// The record that is made of what was read.
+async fn formed(parsed: Result<Value>, line: &Line, cx: &Context) -> Result<Value> {
+    line.form.record(parsed?, cx).await
 }
 
 /// What is known of a record already.
