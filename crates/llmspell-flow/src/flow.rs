@@ -137,6 +137,31 @@ impl Flow {
         self.key.as_deref()
     }
 
+    /// The fields of a record.
+    pub(crate) fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// Reads the value of a field from a command line: as the type that the flow declares for it; or else as JSON if
+    /// it is JSON, and as text if it is not.
+    ///
+    /// ```
+    /// use llmspell_flow::{Flow, Permissions, Source, Toolbox};
+    ///
+    /// let text = "flow: f\ninputs: { zip: { type: string } }\nsteps: [{ id: a, tool: slow }]";
+    /// let flow = Flow::parse(&Source::new("f.yaml", text), &Toolbox::built_in(&Permissions::none()))?;
+    /// assert_eq!(flow.value_of("zip", "01234").unwrap(), "01234");
+    /// assert_eq!(flow.value_of("other", "12").unwrap(), 12);
+    /// assert_eq!(flow.value_of("other", "a b").unwrap(), "a b");
+    /// # Ok::<(), llmspell_flow::Diagnostics>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If it does not fit the type.
+    pub fn value_of(&self, field: &str, text: &str) -> Result<Value> {
+        self.inputs.read(field, text)
+    }
+
     /// The name of the flow.
     pub fn name(&self) -> &str {
         &self.name

@@ -3,6 +3,8 @@
 pub(crate) mod at_once;
 mod course;
 mod failures;
+mod files;
+mod form;
 mod identity;
 mod input;
 mod ledger;
@@ -11,9 +13,11 @@ mod outcome_line;
 mod output;
 mod place;
 mod progress;
+mod reader;
 mod record;
 mod records;
 mod rest;
+mod rows;
 mod writer;
 
 use std::sync::Arc;
@@ -27,6 +31,7 @@ pub use failures::{FailureGroup, Failures};
 pub use input::Input;
 pub use output::{Output, Written};
 pub use progress::{Progress, Snapshot};
+pub use reader::Format;
 pub use rest::NotAdmitted;
 
 use crate::flow::Flow;
@@ -235,9 +240,10 @@ impl Run {
     /// Runs to the end. What happens is recorded by `cx`, if it records.
     pub async fn start(self, cx: &Context) -> Summary {
         let began = Instant::now();
-        let Run { flow, input, output, limit, ordered, keep_going, progress, journal, stop } = self;
+        let Run { flow, mut input, output, limit, ordered, keep_going, progress, journal, stop } = self;
         let recorded = cx;
         let cx = cx.with_sink(RetryWatch::new(progress.clone()));
+        input.form.inputs = flow.inputs().clone();
         let (fingerprint, field) = (flow.fingerprint(), flow.key().map(Arc::from));
         let surely = !flow.kept_steps().is_empty();
         let compiled = flow.compile();

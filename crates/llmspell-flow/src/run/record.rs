@@ -60,7 +60,8 @@ impl Step for Passage {
         if let Some(desk) = &self.desk {
             return self.write_down(line, admission, desk, began, cx).await;
         }
-        let output = self.way.run((records::parse(&line), None), cx).await;
+        let record = formed(records::parse(&line), &line, cx).await;
+        let output = self.way.run((record, None), cx).await;
         let took = began.elapsed();
         match output {
             Ok(output) => Ok(Done::told(json(&output), took)),
@@ -103,7 +104,8 @@ impl Passage {
             Admission::None | Admission::Done(_) => return Ok(Done::Unkept),
         };
         let memory = Memory::new(entry.clone(), desk.pen.clone(), past);
-        let outcome = self.observed.run((parsed, Some(memory)), cx).await?;
+        let record = formed(parsed, &line, cx).await;
+        let outcome = self.observed.run((record, Some(memory)), cx).await?;
         let Outcome { result, quality, causes, provenance, .. } = outcome;
         let story = Story { quality, causes, provenance };
         let written = story.written().map(Arc::from);
@@ -139,6 +141,11 @@ impl Passage {
         }
         error
     }
+}
+
+/// The record that is made of what was read.
+async fn formed(parsed: Result<Value>, line: &Line, cx: &Context) -> Result<Value> {
+    line.form.record(parsed?, cx).await
 }
 
 /// What is known of a record already.
