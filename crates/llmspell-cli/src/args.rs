@@ -165,8 +165,12 @@ pub(crate) struct CheckArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ToolsArgs {
-    /// The tool to show, with the schema of its arguments.
+    /// The tool to show, with its arguments.
     pub(crate) name: Option<String>,
+
+    /// Show it as JSON, with the JSON Schema of its arguments.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]
