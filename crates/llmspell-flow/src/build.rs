@@ -58,6 +58,8 @@ impl Builder {
             Some((first, idle)) => step.idle_timeout(first, idle).boxed(),
             None => step,
         };
+        // What can be hedged has been checked.
+        let step = if modifiers.hedge.is_some() { step.idempotent().boxed() } else { step };
         let mut step = step.policy(policy).boxed();
         for rung in fallback {
             step = step.fallback(self.value(rung)).boxed();
@@ -67,8 +69,8 @@ impl Builder {
 
     fn kind(&mut self, kind: Kind) -> BoxStep<Scope, Value> {
         match kind {
-            Kind::Tool { tool, arguments, .. } => {
-                Call { arguments, tool: tool.into_step(), secrets: self.secrets.clone() }.boxed()
+            Kind::Tool { tool, arguments, is_pure, .. } => {
+                Call { arguments, tool: tool.into_step(), secrets: self.secrets.clone(), is_pure }.boxed()
             }
             Kind::Value(template) => part::Rendered(template).boxed(),
             Kind::Concurrent { branches, limit, skip } => {

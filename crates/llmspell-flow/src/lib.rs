@@ -66,7 +66,7 @@ mod toolbox;
 mod tools;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Source};
-pub use duration::parse_duration;
+pub use duration::{parse_duration, written_duration};
 pub use fingerprint::Fingerprint;
 pub use flow::{Flow, LoadError};
 pub use permission::{Missing, Permissions, Side};
