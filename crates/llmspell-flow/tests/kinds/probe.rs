@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 /// What has become of the calls of `work`.
 #[derive(Clone, Default)]
-pub struct Probe(Arc<Calls>);
+pub(crate) struct Probe(Arc<Calls>);
 
 #[derive(Default)]
 struct Calls {
@@ -32,33 +32,33 @@ impl Drop for Alive {
 
 impl Probe {
     /// How many calls were alive at once.
-    pub fn most(&self) -> usize {
+    pub(crate) fn most(&self) -> usize {
         self.0.most.load(Ordering::SeqCst)
     }
 
     /// How many are.
-    pub fn alive(&self) -> usize {
+    pub(crate) fn alive(&self) -> usize {
         self.0.alive.load(Ordering::SeqCst)
     }
 
     /// How many came to their end.
-    pub fn completed(&self) -> usize {
+    pub(crate) fn completed(&self) -> usize {
         self.0.completed.load(Ordering::SeqCst)
     }
 
     /// How many began.
-    pub fn begun(&self) -> usize {
+    pub(crate) fn begun(&self) -> usize {
         self.0.begun.lock().unwrap().len()
     }
 
     /// When each began, in milliseconds from the first.
-    pub fn starts(&self) -> Vec<u128> {
+    pub(crate) fn starts(&self) -> Vec<u128> {
         let begun = self.0.begun.lock().unwrap();
         begun.iter().map(|(_, at)| (*at - begun[0].1).as_millis()).collect()
     }
 
     /// The values of the calls, in the order in which they began.
-    pub fn order(&self) -> Vec<String> {
+    pub(crate) fn order(&self) -> Vec<String> {
         self.0.begun.lock().unwrap().iter().map(|(value, _)| value.clone()).collect()
     }
 
@@ -111,15 +111,15 @@ impl Probe {
     }
 
     /// A flow with these lines below `flow: f`.
-    pub fn flow(&self, text: &str) -> BoxStep<Value, Value> {
+    pub(crate) fn flow(&self, text: &str) -> BoxStep<Value, Value> {
         self.read(text).unwrap_or_else(|wrong| panic!("{wrong}")).into_step()
     }
 
-    pub fn read(&self, text: &str) -> Result<Flow, llmspell_flow::Diagnostics> {
+    pub(crate) fn read(&self, text: &str) -> Result<Flow, llmspell_flow::Diagnostics> {
         Flow::parse(&Source::new("f.yaml", format!("flow: f\n{text}")), &self.toolbox())
     }
 
-    pub async fn run(&self, text: &str, record: Value) -> Ran {
+    pub(crate) async fn run(&self, text: &str, record: Value) -> Ran {
         let flow = self.flow(text).observed();
         let cx = Context::recording();
         let began = Instant::now();
@@ -129,24 +129,24 @@ impl Probe {
 }
 
 /// What came of a record, and how long it took.
-pub struct Ran {
-    pub ms: u128,
-    pub outcome: Outcome<Value>,
-    pub cx: Context,
+pub(crate) struct Ran {
+    pub(crate) ms: u128,
+    pub(crate) outcome: Outcome<Value>,
+    pub(crate) cx: Context,
 }
 
 impl Ran {
     #[track_caller]
-    pub fn output(self) -> Value {
+    pub(crate) fn output(self) -> Value {
         self.outcome.result.unwrap()
     }
 
     #[track_caller]
-    pub fn error(&self) -> &Error {
+    pub(crate) fn error(&self) -> &Error {
         self.outcome.result.as_ref().unwrap_err()
     }
 
-    pub fn causes(&self) -> Vec<String> {
+    pub(crate) fn causes(&self) -> Vec<String> {
         self.outcome.causes.iter().map(ToString::to_string).collect()
     }
 }
