@@ -2,6 +2,7 @@
 
 mod call;
 mod items;
+mod kept;
 mod part;
 mod repeat;
 
@@ -11,12 +12,14 @@ use llmspell::{BoxStep, Limit, Step, race, settle, try_all};
 use serde_json::{Map, Value};
 
 use crate::file::FirstDef;
+use crate::journal::StepKey;
 use crate::modifiers;
 use crate::plan::{Kind, Planned};
 use crate::scope::Scope;
 use crate::secret::Secrets;
 use call::Call;
 use items::Items;
+use kept::Keeping;
 use part::{Branches, Part, Sequence};
 use repeat::Repeat;
 
@@ -44,6 +47,7 @@ impl Builder {
     }
 
     fn parts(&mut self, planned: Planned) -> (Arc<str>, Option<crate::template::Formula>, BoxStep<Scope, Value>) {
+        let key = planned.is_kept().then(|| StepKey { path: planned.path.clone(), fingerprint: planned.fingerprint });
         let Planned { id, path, kind, when, modifiers, fallback, .. } = planned;
         let (policy, limit) = modifiers::policy(&modifiers);
         self.limits.extend(limit.map(|limit| (path, limit)));
@@ -53,16 +57,20 @@ impl Builder {
             (first.is_some() || idle.is_some())
                 .then(|| (first.map_or(never, |time| time.0), idle.map_or(never, |time| time.0)))
         });
-        let step = self.kind(kind);
+        // A stream would contain a panic as well, but then nobody would know of which step it was.
+        let step = self.kind(kind).contained().boxed();
         let step = match silence {
             Some((first, idle)) => step.idle_timeout(first, idle).boxed(),
             None => step,
         };
-        // What can be hedged has been checked.
+        // The check has seen to it that a second call does no harm.
         let step = if modifiers.hedge.is_some() { step.idempotent().boxed() } else { step };
         let mut step = step.policy(policy).boxed();
         for rung in fallback {
             step = step.fallback(self.value(rung)).boxed();
+        }
+        if let Some(key) = key {
+            step = Keeping { key, step: step.observed() }.boxed();
         }
         (id, when, step)
     }

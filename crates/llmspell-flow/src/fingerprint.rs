@@ -1,34 +1,49 @@
-//! Telling whether something is still what it was.
+//! Short names for long things: what is alike has the same fingerprint.
 
 use std::fmt;
 
-/// A hash of what something depends on: 16 bytes of BLAKE3.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// 128 bits of a BLAKE3 hash: nobody makes two things that share one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(pub(crate) [u8; 16]);
 
 impl Fingerprint {
-    /// The fingerprint of these bytes.
+    /// Of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         let mut short = [0; 16];
         short.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
         Fingerprint(short)
     }
 
-    /// Its bytes.
-    pub fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
+    /// One that was stored; `None` if it has another length.
+    pub(crate) fn stored(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Fingerprint)
     }
 }
 
-impl From<[u8; 16]> for Fingerprint {
-    fn from(bytes: [u8; 16]) -> Self {
-        Fingerprint(bytes)
-    }
-}
-
-/// In hexadecimal digits.
+/// 32 hexadecimal digits.
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_tell_things_apart() {
+        let one = Fingerprint::of(b"one");
+        assert_eq!(one, Fingerprint::of(b"one"));
+        assert_ne!(one, Fingerprint::of(b"two"));
+        assert_eq!(one.to_string().len(), 32);
+        assert_eq!(Fingerprint::stored(&one.0), Some(one));
+        assert_eq!(Fingerprint::stored(b"short"), None);
     }
 }

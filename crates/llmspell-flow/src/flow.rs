@@ -16,6 +16,7 @@ use crate::check::{Checked, OUTPUT, check};
 use crate::diagnostic::{Diagnostic, Diagnostics, Source};
 use crate::fingerprint::Fingerprint;
 use crate::inputs::Inputs;
+use crate::journal::StepKey;
 use crate::plan::{Kind, Planned};
 use crate::run::at_once::{is_pipe, open_at_once};
 use crate::scope::Scope;
@@ -48,6 +49,7 @@ use crate::toolbox::Toolbox;
 /// # Ok::<(), llmspell_flow::Diagnostics>(())
 /// ```
 pub struct Flow {
+    key: Option<String>,
     name: Arc<str>,
     description: Option<String>,
     inputs: Inputs,
@@ -111,6 +113,7 @@ impl Flow {
         }
         Ok(Flow {
             name: Arc::from(file.flow.value),
+            key: file.key.map(|key| key.value),
             description: file.description,
             inputs,
             returns,
@@ -121,6 +124,42 @@ impl Flow {
             refused,
             warnings,
         })
+    }
+
+    /// The steps whose outputs a journal keeps, in the order of the file.
+    pub fn kept_steps(&self) -> Vec<StepKey> {
+        let kept = self.steps.iter().flat_map(Planned::all).filter(|step| step.is_kept());
+        kept.map(|step| StepKey { path: step.path.clone(), fingerprint: step.fingerprint }).collect()
+    }
+
+    /// The field of a record that identifies it, if the flow declares one.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// The fields of a record.
+    pub(crate) fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// Reads the value of a field from a command line: as the type that the flow declares for it; or else as JSON if
+    /// it is JSON, and as text if it is not.
+    ///
+    /// ```
+    /// use llmspell_flow::{Flow, Permissions, Source, Toolbox};
+    ///
+    /// let text = "flow: f\ninputs: { zip: { type: string } }\nsteps: [{ id: a, tool: slow }]";
+    /// let flow = Flow::parse(&Source::new("f.yaml", text), &Toolbox::built_in(&Permissions::none()))?;
+    /// assert_eq!(flow.value_of("zip", "01234").unwrap(), "01234");
+    /// assert_eq!(flow.value_of("other", "12").unwrap(), 12);
+    /// assert_eq!(flow.value_of("other", "a b").unwrap(), "a b");
+    /// # Ok::<(), llmspell_flow::Diagnostics>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If it does not fit the type.
+    pub fn value_of(&self, field: &str, text: &str) -> Result<Value> {
+        self.inputs.read(field, text)
     }
 
     /// The name of the flow.
@@ -198,6 +237,18 @@ impl Flow {
     /// It is a [pipeline](llmspell::pattern::pipeline): streamed, records overlap across its steps, each step has its
     /// own limit, and the report tells how well that went.
     pub fn into_step(self) -> BoxStep<Value, Value> {
+        let compiled = Arc::new(self.compile());
+        let within = compiled.clone();
+        let run = step(move |record: Value, cx: Context| {
+            let scope = within.scope(record, cx.item().unwrap_or(0));
+            let steps = within.steps.clone();
+            async move { steps.run(scope?, &cx).await }
+        });
+        Whole { compiled, step: run.boxed() }.boxed()
+    }
+
+    /// The steps of the flow, made to run, and how records are made ready for them.
+    pub(crate) fn compile(self) -> Compiled {
         let Flow { name, inputs, returns, steps, output, secrets, .. } = self;
         let mut builder = Builder { secrets: secrets.clone(), limits: Vec::new() };
         // The limit of a step is part of its policy, inside of the retry: a record that waits for its next attempt
@@ -210,20 +261,65 @@ impl Flow {
             })
             .collect();
         stages.extend(output.map(|output| (Arc::from(OUTPUT), rendered(output), Limit::unlimited())));
-        let pipeline = Arc::new(Pipeline::of_stages(name, stages));
-        let piped = pipeline.clone();
-        let (returns, secrets) = (Arc::new(returns), secrets.view());
-        let run = step(move |record: Value, cx: Context| {
-            let scope = object(record).and_then(|record| inputs.accept(record));
-            let scope = scope.map(|record| Scope::new(&record, cx.item().unwrap_or(0), secrets.clone()));
-            let (pipeline, returns) = (piped.clone(), returns.clone());
-            async move {
-                let output = pipeline.run(scope?, &cx).await?.into_last();
-                returns.check_output(&output)?;
-                Ok(output)
-            }
-        });
-        Whole { pipeline, step: run.boxed() }.boxed()
+        let steps = Checking { steps: Pipeline::of_stages(name, stages), returns }.boxed();
+        Compiled { inputs, secrets: secrets.view(), steps, limits: builder.limits }
+    }
+}
+
+/// A flow that is made to run.
+pub(crate) struct Compiled {
+    inputs: Inputs,
+    secrets: minijinja::Value,
+    pub(crate) steps: BoxStep<Scope, Value>,
+    /// The limits that can be changed while the flow runs, by the paths of their steps within the flow.
+    pub(crate) limits: Vec<(Arc<str>, Limit)>,
+}
+
+impl Compiled {
+    /// A record on its way into the flow.
+    pub(crate) fn scope(&self, record: Value, index: usize) -> Result<Scope> {
+        let record = self.inputs.accept(object(record)?)?;
+        Ok(Scope::new(&record, index, self.secrets.clone()))
+    }
+}
+
+/// The whole flow: from outside, it is what its pipeline is.
+struct Whole {
+    compiled: Arc<Compiled>,
+    step: BoxStep<Value, Value>,
+}
+
+impl Step for Whole {
+    type In = Value;
+    type Out = Value;
+
+    fn run(&self, record: Value, cx: &Context) -> impl Future<Output = Result<Value>> + Send {
+        self.step.run(record, cx)
+    }
+
+    fn about(&self) -> About<'_> {
+        self.compiled.steps.about()
+    }
+}
+
+/// The pipeline of a flow, whose output must be what the flow declares.
+struct Checking {
+    steps: Pipeline<Stages<Scope>>,
+    returns: Inputs,
+}
+
+impl Step for Checking {
+    type In = Scope;
+    type Out = Value;
+
+    async fn run(&self, scope: Scope, cx: &Context) -> Result<Value> {
+        let output = self.steps.run(scope, cx).await?.into_last();
+        self.returns.check_output(&output)?;
+        Ok(output)
+    }
+
+    fn about(&self) -> About<'_> {
+        self.steps.about()
     }
 }
 
@@ -239,25 +335,6 @@ fn refused(steps: &[Planned], source: &Source, toolbox: &Toolbox) -> Vec<Diagnos
         }
     }
     refused
-}
-
-/// The whole flow: from outside, it is what its pipeline is.
-struct Whole {
-    pipeline: Arc<Pipeline<Stages<Scope>>>,
-    step: BoxStep<Value, Value>,
-}
-
-impl Step for Whole {
-    type In = Value;
-    type Out = Value;
-
-    fn run(&self, record: Value, cx: &Context) -> impl Future<Output = Result<Value>> + Send {
-        self.step.run(record, cx)
-    }
-
-    fn about(&self) -> About<'_> {
-        self.pipeline.about()
-    }
 }
 
 /// The `output` of the file as a last stage, so that its errors have a path too.

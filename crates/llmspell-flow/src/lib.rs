@@ -50,6 +50,7 @@ mod file;
 mod fingerprint;
 mod flow;
 mod inputs;
+mod journal;
 mod located;
 mod modifiers;
 mod node;
@@ -69,9 +70,11 @@ pub use diagnostic::{Diagnostic, Diagnostics, Source};
 pub use duration::{parse_duration, written_duration};
 pub use fingerprint::Fingerprint;
 pub use flow::{Flow, LoadError};
+pub use journal::{Again, Journal, Journals, Redo, Retention, RunInfo, RunStory, StepKey, Why};
 pub use permission::{Missing, Permissions, Side};
 pub use run::{
-    Brake, Ending, FailureGroup, Failures, Input, NotAdmitted, Output, Progress, Run, Snapshot, Summary, Written,
+    Brake, Ending, FailureGroup, Failures, Format, Input, NotAdmitted, Output, Progress, Run, Snapshot, Summary,
+    Written,
 };
 pub use schema::schema;
 pub use toolbox::{Bound, Toolbox};

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, Serde};
 use serde_json::{Map, Value};
 
+use crate::journal::Memory;
+
 /// The fields of a record and the outputs so far. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Scope {
@@ -13,6 +15,8 @@ pub(crate) struct Scope {
     last: Arc<Value>,
     /// Which item of which list it is, and in which round, from the outside in, such as `3.0`.
     place: Arc<str>,
+    /// Of the record, if the run keeps a journal.
+    memory: Option<Memory>,
 }
 
 /// What templates see. Cheap to clone.
@@ -46,7 +50,17 @@ impl Scope {
             round: None,
             secrets,
         };
-        Scope { view, last: Arc::default(), place: Arc::from("") }
+        Scope { view, last: Arc::default(), place: Arc::from(""), memory: None }
+    }
+
+    /// The same with the memory of the record.
+    pub(crate) fn remembering(self, memory: Memory) -> Self {
+        Scope { memory: Some(memory), ..self }
+    }
+
+    /// What the steps of the record gave before, and where they keep what they give.
+    pub(crate) fn memory(&self) -> Option<&Memory> {
+        self.memory.as_ref()
     }
 
     /// Adds the output of a step.
@@ -87,8 +101,8 @@ impl Scope {
     }
 
     /// Which item of which list it is, and in which round; empty for a record as a whole.
-    pub(crate) fn place(&self) -> &str {
-        &self.place
+    pub(crate) fn place_text(&self) -> Arc<str> {
+        self.place.clone()
     }
 
     /// The output of the last step.

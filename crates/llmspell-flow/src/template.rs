@@ -5,6 +5,7 @@
 
 mod bounded;
 mod compile;
+mod document;
 mod json;
 mod language;
 mod roomy;
@@ -12,6 +13,7 @@ mod scan;
 mod words;
 
 pub(crate) use compile::{Compiler, Complaint};
+pub(crate) use document::document;
 pub(crate) use roomy::with_room;
 
 use std::sync::Arc;

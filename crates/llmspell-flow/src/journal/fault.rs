@@ -1,0 +1,41 @@
+//! What can go wrong with a journal, and what to do about it.
+
+use std::path::Path;
+
+use llmspell::Error;
+use rusqlite::ErrorCode;
+
+/// How every hint about a journal that cannot be written ends.
+pub(super) const WITHOUT: &str = "or run without a journal: --no-journal";
+
+/// The error of SQLite with what the user can do about it.
+pub(super) fn fault(doing: &str, path: &Path, error: rusqlite::Error) -> Error {
+    let hint = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "make room on the disk, then resume the run: nothing that was finished is lost",
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            "give --state a folder that can be written, or run without a journal: --no-journal"
+        }
+        Some(ErrorCode::CannotOpen) => "check that the file is there and its folder can be written",
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            "the file is damaged: `sqlite3 FILE .recover` saves what is readable; without it, the run begins anew"
+        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "another program keeps the file locked: end it, and resume the run"
+        }
+        Some(ErrorCode::SystemIoFailure) => {
+            "check the disk, its room and its mount, then resume the run: nothing that was finished is lost"
+        }
+        _ => "this should not happen; please report it",
+    };
+    Error::failed(format!("{doing} the journal {} failed: {error}", path.display())).with_hint(hint).with_source(error)
+}
+
+/// The same for what is no database: folders and locks.
+pub(super) fn io_fault(doing: &str, path: &Path, error: std::io::Error) -> Error {
+    let why = match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => "make room on the disk",
+        _ => "give --state a folder that can be written",
+    };
+    let message = format!("{doing} {} failed: {error}", path.display());
+    Error::failed(message).with_hint(format!("{why}, {WITHOUT}")).with_source(error)
+}

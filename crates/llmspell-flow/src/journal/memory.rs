@@ -1,0 +1,79 @@
+//! What one record's steps gave before, and where they put what they give.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use llmspell::{Error, Result};
+
+use super::kept::{Kept, Story};
+use super::writer::{Entry, Pen};
+use crate::fingerprint::Fingerprint;
+
+/// A step as the journal knows it: where it stands, and all that decides what it gives to a record.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StepKey {
+    /// Its path within the flow, such as `fetch`.
+    pub path: Arc<str>,
+    /// Of what stands in the flow about it, and about what it depends on.
+    pub fingerprint: Fingerprint,
+}
+
+/// The memory of one record. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Memory(Arc<Inner>);
+
+struct Inner {
+    record: Arc<Entry>,
+    pen: Pen,
+    past: Option<Past>,
+}
+
+/// What was kept of a record in earlier sessions.
+pub(crate) struct Past {
+    /// The numbers of the steps that the journal knew when the run began.
+    pub(super) steps: Arc<HashMap<StepKey, i64>>,
+    pub(super) results: HashMap<(i64, Box<str>), Stored>,
+}
+
+/// A result as it stands in the journal.
+pub(super) struct Stored {
+    pub(super) output: String,
+    pub(super) story: Option<String>,
+}
+
+impl Memory {
+    pub(crate) fn new(record: Arc<Entry>, pen: Pen, past: Option<Past>) -> Self {
+        Memory(Arc::new(Inner { record, pen, past }))
+    }
+
+    /// What this step gave before, if it is the same step at the same place: `item` is empty, or the number of an item
+    /// such as `3`, or `3.0` within it.
+    pub(crate) fn recall(&self, step: &StepKey, item: &str) -> Option<Kept> {
+        let past = self.0.past.as_ref()?;
+        let step = past.steps.get(step)?;
+        let stored = past.results.get(&(*step, Box::from(item)))?;
+        // What cannot be read is as good as not there: the step runs again.
+        let output = serde_json::from_str(&stored.output).ok()?;
+        let Story { quality, causes, provenance } = Story::read(stored.story.as_deref()).ok()?;
+        Some(Kept { output, quality, causes, provenance })
+    }
+
+    /// Writes down what the step has given, and waits until that is safe on the disk.
+    ///
+    /// # Errors
+    /// If the journal cannot be written. The run takes no more records then, and what could not be written is done
+    /// again when it is resumed.
+    pub(crate) async fn keep(&self, step: &StepKey, item: &str, kept: &Kept) -> Result<()> {
+        let Kept { output, quality, causes, provenance } = kept;
+        let output = serde_json::to_string(output).map_err(Error::from)?;
+        let story = Story { quality: *quality, causes: causes.clone(), provenance: provenance.clone() };
+        self.0.pen.result(&self.0.record, step.clone(), item.to_owned(), output, story.written()).await
+    }
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("record", &self.0.record.id).finish_non_exhaustive()
+    }
+}

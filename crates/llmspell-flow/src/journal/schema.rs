@@ -1,0 +1,78 @@
+//! The tables of a journal, and how its file is opened.
+
+use std::path::Path;
+use std::time::Duration;
+
+use llmspell::{Error, Result};
+use rusqlite::{Connection, OpenFlags};
+
+use super::fault::fault;
+
+/// Counts the changes of the tables that an older program would trip over.
+pub(super) const VERSION: i64 = 1;
+
+/// Tells a journal from other databases: "LSpl".
+const APPLICATION: i64 = 0x4c53_706c;
+
+const TABLES: &str = include_str!("schema.sql");
+
+/// How long a commit waits for another program that has the file locked.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Opens a file that is there and empty, and makes the tables.
+pub(super) fn create(path: &Path) -> Result<Connection> {
+    let db = open_as(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let make = || {
+        settle(&db)?;
+        let made =
+            format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; PRAGMA application_id = {APPLICATION}; COMMIT");
+        db.execute_batch(&made)
+    };
+    make().map_err(|error| fault("beginning", path, error))?;
+    Ok(db)
+}
+
+/// Opens a journal to go on with it. What a crash has left unfinished in it is gone after that.
+pub(super) fn open(path: &Path) -> Result<Connection> {
+    let db = open_as(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    check(&db, path)?;
+    settle(&db).map_err(|error| fault("opening", path, error))?;
+    Ok(db)
+}
+
+/// Opens a journal to look at it, also while a run is writing it.
+pub(super) fn look_into(path: &Path) -> Result<Connection> {
+    let db = open_as(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    check(&db, path)?;
+    Ok(db)
+}
+
+fn open_as(path: &Path, flags: OpenFlags) -> Result<Connection> {
+    let opened = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+    let set = |db: Connection| db.busy_timeout(PATIENCE).map(|()| db);
+    opened.and_then(set).map_err(|error| fault("opening", path, error))
+}
+
+fn check(db: &Connection, path: &Path) -> Result<()> {
+    let number = |pragma: &str| db.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let failed = |error| fault("opening", path, error);
+    let version = number("user_version").map_err(failed)?;
+    if number("application_id").map_err(failed)? != APPLICATION {
+        let message = format!("{} is no journal of a run", path.display());
+        return Err(Error::invalid(message).with_hint("name a run that `llmspell runs` lists"));
+    }
+    if version > VERSION {
+        let message = format!("the journal {} was written by a newer version of llmspell", path.display());
+        return Err(Error::invalid(message).with_hint("resume the run with that version, or begin a new one"));
+    }
+    Ok(())
+}
+
+/// A commit is on the disk before anybody hears of it; readers never stop the writer. What is appended is folded in
+/// now and then, and the file beside it stays small.
+fn settle(db: &Connection) -> rusqlite::Result<()> {
+    db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update_and_check(None, "journal_size_limit", 16 << 20, |_| Ok(()))?;
+    db.pragma_update(None, "temp_store", "MEMORY")
+}
