@@ -2,11 +2,12 @@
 
 mod kind;
 mod names;
+mod nesting;
 mod numbers;
+mod sense;
+mod unused;
 
 use std::sync::Arc;
-
-use llmspell::tool::Security;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Source};
 use crate::file::{FlowFile, StepDef};
@@ -17,7 +18,7 @@ use crate::modifiers;
 use crate::parse::parse;
 use crate::plan::{Kind, Planned};
 use crate::references::{References, Sight, Uses};
-use crate::template::{Compiler, Template};
+use crate::template::{Compiler, Template, with_room};
 use crate::toolbox::Toolbox;
 
 /// A flow file that has been understood.
@@ -38,6 +39,12 @@ pub(crate) const OUTPUT: &str = "output";
 
 /// Reads a flow file and finds everything that is wrong with it.
 pub(crate) fn check(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics> {
+    let checked = with_room(|| understand(source, toolbox));
+    checked
+        .unwrap_or_else(|why| Err(source.diagnose(None, why).with_hint("try again when there is more memory").into()))
+}
+
+fn understand(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics> {
     let file = parse(source)?;
     let mut problems = Vec::new();
     names::check(&file, source, &mut problems);
@@ -46,48 +53,31 @@ pub(crate) fn check(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagn
     let ids = names::ids(&file.steps.value);
     let secrets = file.secrets.iter().map(|secret| secret.value.as_str()).collect();
     let references = References::new(&inputs, ids.iter().map(|id| id.value.as_str()), secrets);
-    let mut checker =
-        Checker { toolbox, file: &file, references: &references, compiler: Compiler::new(source, problems) };
+    let mut checker = Checker {
+        toolbox,
+        file: &file,
+        references: &references,
+        compiler: Compiler::new(source, problems),
+        warnings: Vec::new(),
+    };
     let mut sight = Sight::default();
     let steps = checker.list(&file.steps.value, &mut sight, "");
     let uses = Uses::default();
     let output = file.output.as_ref().map(|output| checker.value(output, &sight, &uses));
-    let problems = std::mem::take(&mut checker.compiler.problems);
+    let mut problems = std::mem::take(&mut checker.compiler.problems);
+    let mut warnings = std::mem::take(&mut checker.warnings);
+    nesting::times(&steps, &file.defaults, source, &mut problems);
     Diagnostics::none_of(problems)?;
-    let mut warnings = unused(&file, &steps, &references, source);
+    sense::check(&steps, &file.defaults, source, &mut warnings);
+    unused::steps(&file, &steps, &references, source, &mut warnings);
+    unused::declared(&file, &references, source, &mut warnings);
     numbers::changed(&file, source, &mut warnings);
+    warnings.sort_by_key(|warning| (warning.line(), warning.column()));
     let whole = steps.iter().map(|step| step.fingerprint.to_string()).collect::<Vec<_>>().join("\n");
     let output_text = file.output.as_ref().map(|output| output.value.to_json().to_string());
     let whole = format!("{whole}\n{output_text:?}\n{}", uses.into_text());
     let fingerprint = Fingerprint::of(whole.as_bytes());
     Ok(Checked { inputs, steps, output, fingerprint, returns, warnings, file })
-}
-
-/// Steps that only compute, and whose output goes nowhere.
-fn unused(file: &FlowFile, steps: &[Planned], references: &References<'_>, source: &Source) -> Vec<Diagnostic> {
-    let mut lists = vec![(steps, file.output.is_some())];
-    let mut warnings = Vec::new();
-    while let Some((steps, whole)) = lists.pop() {
-        let last = steps.len().saturating_sub(usize::from(!whole));
-        for (place, step) in steps.iter().enumerate() {
-            lists.push(match &step.kind {
-                Kind::Concurrent { .. } | Kind::Race { .. } => (&[], true),
-                kind => (kind.inner(), false),
-            });
-            let computes = match &step.kind {
-                Kind::Tool { tool, .. } => tool.spec().security == Security::Safe,
-                Kind::Value(_) => true,
-                _ => false,
-            };
-            if place < last && computes && !references.uses(&step.id) {
-                let message = format!("nothing uses the output of the step `{}`", step.id);
-                let problem = source.diagnose(Some(step.at.clone()), message).warning();
-                warnings.push(problem.with_hint(format!("use it as `steps.{}`, or leave the step out", step.id)));
-            }
-        }
-    }
-    warnings.sort_by_key(|warning| (warning.line(), warning.column()));
-    warnings
 }
 
 /// What the steps of a file are checked with.
@@ -96,6 +86,7 @@ struct Checker<'a> {
     file: &'a FlowFile,
     references: &'a References<'a>,
     compiler: Compiler<'a>,
+    warnings: Vec<Diagnostic>,
 }
 
 impl Checker<'_> {
@@ -154,7 +145,10 @@ impl Checker<'_> {
         });
         let kind = kind?;
         modifiers::check(def, &modifiers, &kind, &at, self.compiler.source, &mut self.compiler.problems);
-        let fingerprint = kind::fingerprint(def, &kind, &fallback, uses);
+        let uses = uses.into_text();
+        let itself = kind::fingerprint(def, &kind, &[], &uses);
+        sense::rungs(&id, &kind, itself, &fallback, self.compiler.source, &mut self.warnings);
+        let fingerprint = if fallback.is_empty() { itself } else { kind::fingerprint(def, &kind, &fallback, &uses) };
         Some(Planned { id, path, at, kind, when, modifiers, fallback, fingerprint })
     }
 }

@@ -51,6 +51,19 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     text.parse::<Span>().map(|span| span.0)
 }
 
+/// A duration as flow files write it: in the largest unit of which there are at least two, or a whole number.
+pub fn written_duration(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    let units = [(3600.0, "h"), (60.0, "m"), (1.0, "s"), (1e-3, "ms")];
+    let fits = |(unit, _): &&(f64, &str)| {
+        let count = seconds / unit;
+        (count - count.round()).abs() < 1e-9 && count >= 0.5 || count >= 10.0
+    };
+    let (unit, name) = units.iter().find(fits).copied().unwrap_or((1e-3, "ms"));
+    let count = format!("{:.3}", seconds / unit);
+    format!("{}{name}", count.trim_end_matches('0').trim_end_matches('.'))
+}
+
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(SpanVisitor)

@@ -67,7 +67,7 @@ mod toolbox;
 mod tools;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Source};
-pub use duration::parse_duration;
+pub use duration::{parse_duration, written_duration};
 pub use fingerprint::Fingerprint;
 pub use flow::{Flow, LoadError};
 pub use journal::{Again, Journal, Journals, Redo, Retention, RunInfo, RunStory, StepKey, Why};

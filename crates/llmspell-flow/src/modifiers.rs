@@ -69,10 +69,12 @@ pub(crate) fn check(
     }
     if let Some(adaptive) = &modifiers.adaptive {
         let AdaptiveDef { min, max, initial, .. } = adaptive.value.0;
-        let (least, most) = (min.unwrap_or(1), max.unwrap_or(u32::MAX));
-        let initial = initial.unwrap_or(least);
-        if [min, max].contains(&Some(0)) || least > most || initial < least || initial > most {
-            problem(&adaptive.at, "these bounds exclude each other".to_owned(), "1 <= min <= initial <= max");
+        // What the library has where nothing is said.
+        let (least, most) = (min.unwrap_or(1), max.unwrap_or(256));
+        let outside = initial.is_some_and(|initial| initial < least || initial > most);
+        if [min, max].contains(&Some(0)) || least > most || outside {
+            let hint = "1 <= min <= initial <= max; left out, min is 1 and max 256";
+            problem(&adaptive.at, "these bounds exclude each other".to_owned(), hint);
         }
     }
     if let Some(rate) =
@@ -86,7 +88,10 @@ pub(crate) fn check(
         problem(&breaker.at, "a share is more than 0 and at most 1".to_owned(), "0.5 is half of the calls");
     }
     hedging(modifiers, kind, &mut problem);
-    times(modifiers, attempts, &mut problem);
+    // What stands under `defaults` is meant for most steps, not for each.
+    if modifiers.timeout.as_ref().map(|timeout| &timeout.at) == def.modifiers().timeout.as_ref().map(|own| &own.at) {
+        times(modifiers, attempts, &mut problem);
+    }
 }
 
 fn hedging(modifiers: &Modifiers, kind: &Kind, problem: &mut dyn FnMut(&Range<usize>, String, &str)) {
@@ -94,8 +99,8 @@ fn hedging(modifiers: &Modifiers, kind: &Kind, problem: &mut dyn FnMut(&Range<us
     if hedge.value.0.share.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
         problem(&hedge.at, "a share is more than 0 and at most 1".to_owned(), "0.05 is one call in twenty");
     }
-    if let Some(tool) = unrepeatable(kind) {
-        let message = format!("`{tool}` may not be called twice for one record");
+    if let Some(name) = unrepeatable(kind) {
+        let message = format!("`{name}` may not be called twice for one record");
         problem(&hedge.at, message, "a hedge makes a second call; only tools that can be repeated can have one");
     }
     if let (After::Delay(after), Some(longest)) = (hedge.value.0.after, longest(modifiers))
@@ -106,22 +111,25 @@ fn hedging(modifiers: &Modifiers, kind: &Kind, problem: &mut dyn FnMut(&Range<us
     }
 }
 
-/// A tool that must not be called twice, if there is one in it.
-fn unrepeatable(kind: &Kind) -> Option<String> {
-    match kind {
-        Kind::Tool { tool, is_pure, .. } => {
-            let repeatable = *is_pure || tool.clone().into_step().about().idempotent;
-            (!repeatable).then(|| tool.spec().name.clone())
-        }
-        kind => kind.inner().iter().flat_map(Planned::all).find_map(|step| match &step.kind {
-            tool @ Kind::Tool { .. } => unrepeatable(tool),
-            _ => None,
-        }),
+/// Built-in tools that change nothing: to call them twice does no harm.
+const READING: [&str; 5] = ["http_get", "list_files", "read_file", "slow", "time"];
+
+/// A tool in it that may not be called twice on the same arguments, if there is one.
+fn unrepeatable(kind: &Kind) -> Option<&str> {
+    if let Kind::Tool { tool, is_pure, .. } = kind {
+        let name = tool.spec().name.as_str();
+        let repeatable = *is_pure || READING.contains(&name) || tool.clone().into_step().about().idempotent;
+        return (!repeatable).then_some(name);
     }
+    kind.inner().iter().find_map(|step| unrepeatable(&step.kind).or_else(|| rungs(step)))
+}
+
+fn rungs(step: &Planned) -> Option<&str> {
+    step.fallback.iter().find_map(|rung| unrepeatable(&rung.kind).or_else(|| rungs(rung)))
 }
 
 /// The longest time that an attempt may take, if there is one.
-fn longest(modifiers: &Modifiers) -> Option<Duration> {
+pub(crate) fn longest(modifiers: &Modifiers) -> Option<Duration> {
     modifiers.timeout.as_ref()?.value.0.attempt.iter().map(|time| time.0).max()
 }
 

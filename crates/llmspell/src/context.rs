@@ -117,9 +117,10 @@ impl Context {
         self.node.as_ref().and_then(|node| node.path.clone()).unwrap_or_else(Path::root)
     }
 
-    /// Marks the result of this work as partial: `cause` was left out.
+    /// Marks the result of this work as partial: `cause` was left out. It is said to have happened at this step, unless it
+    /// names one already.
     pub fn degrade(&self, cause: Error) {
-        self.degraded(Quality::Partial, vec![cause]);
+        self.degraded(Quality::Partial, vec![cause.at(|| self.path())]);
     }
 
     pub(crate) fn degraded(&self, quality: Quality, causes: Vec<Error>) {

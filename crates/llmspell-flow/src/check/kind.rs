@@ -56,6 +56,7 @@ impl Checker<'_> {
             }
             "concurrent" => {
                 let list = &def.concurrent.as_ref()?.value;
+                self.at_least_one(list.len(), "concurrent", &at);
                 let branches = self.beside(list, sight, path);
                 (branches.len() == list.len()).then_some(Kind::Concurrent { branches, limit, skip })
             }
@@ -244,7 +245,7 @@ fn kinds_of(def: &StepDef) -> Vec<(&'static str, Range<usize>)> {
 
 /// What the output of a step depends on: what it does, what it names, and what is inside of it. How it is run does
 /// not count: another timeout makes no other output.
-pub(super) fn fingerprint(def: &StepDef, kind: &Kind, fallback: &[Planned], uses: Uses) -> Fingerprint {
+pub(super) fn fingerprint(def: &StepDef, kind: &Kind, fallback: &[Planned], uses: &str) -> Fingerprint {
     let text = |expression: &Option<Located<Expression>>| expression.as_ref().map(|it| it.value.0.clone());
     let itself = match kind {
         Kind::Tool { tool, .. } => {
@@ -261,6 +262,6 @@ pub(super) fn fingerprint(def: &StepDef, kind: &Kind, fallback: &[Planned], uses
     let parts = |steps: &[Planned]| -> Vec<Value> {
         steps.iter().map(|step| json!([&*step.id, step.fingerprint.to_string()])).collect()
     };
-    let all = json!([itself, text(&def.when), parts(kind.inner()), parts(fallback), uses.into_text()]);
+    let all = json!([itself, text(&def.when), parts(kind.inner()), parts(fallback), uses]);
     Fingerprint::of(all.to_string().as_bytes())
 }

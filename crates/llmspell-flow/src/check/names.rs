@@ -23,6 +23,10 @@ pub(super) fn check(file: &FlowFile, source: &Source, problems: &mut Vec<Diagnos
     if file.steps.value.is_empty() {
         problem(&file.steps.at, "the flow has no steps".to_owned(), "add one: `- id: …` and `tool: …`");
     }
+    if let Some((at, depth)) = deepest(&file.steps.value).filter(|(_, depth)| *depth > MOST_NESTED) {
+        let message = format!("steps nested {depth} deep");
+        problem(&at, message, "the most is 8: make several steps of it, one after another");
+    }
     let mut seen = BTreeSet::new();
     for id in ids(&file.steps.value) {
         if !is_name(&id.value, false) {
@@ -40,17 +44,25 @@ pub(super) fn check(file: &FlowFile, source: &Source, problems: &mut Vec<Diagnos
     }
 }
 
+/// How deep steps may stand in steps: as deep as a thread has stack for, whatever modifiers they have.
+const MOST_NESTED: usize = 8;
+
+/// The step that stands deepest, and how deep.
+fn deepest(steps: &[Located<StepDef>]) -> Option<(std::ops::Range<usize>, usize)> {
+    let depths = steps.iter().map(|step| {
+        let inner = step.value.inner().into_iter().filter_map(deepest).max_by_key(|(_, depth)| *depth);
+        let (at, depth) = inner.unwrap_or((step.at.clone(), 0));
+        (if at.is_empty() { step.at.start..step.at.start + 1 } else { at }, depth + 1)
+    });
+    depths.max_by_key(|(_, depth)| *depth)
+}
+
 /// The ids of all steps, wherever they stand, in the order of the file.
-pub(super) fn ids(steps: &[Located<StepDef>]) -> Vec<&Located<String>> {
+pub(crate) fn ids(steps: &[Located<StepDef>]) -> Vec<&Located<String>> {
     let mut found = Vec::new();
     for step in steps {
-        let step = &step.value;
-        found.extend(&step.id);
-        for list in [&step.concurrent, &step.race, &step.pipeline, &step.repeat].into_iter().flatten() {
-            found.extend(ids(&list.value));
-        }
-        found.extend(step.body.iter().flat_map(|body| ids(&body.value.0.0)));
-        found.extend(step.fallback_steps().flat_map(|rungs| ids(rungs)));
+        found.extend(&step.value.id);
+        found.extend(step.value.inner().into_iter().flat_map(ids));
     }
     found
 }
