@@ -1,12 +1,9 @@
 //! What a run came to, in few lines.
 
-use std::time::Duration;
-
 use llmspell::{Error, Report, StageReport, StepReport};
 use llmspell_flow::{Ending, NotAdmitted, Summary};
 
-use crate::meter::per_second;
-use crate::show::{count, counted};
+use crate::show::{count, counted, per_second, time};
 
 /// The first lines: how many records, what became of them, where they are.
 pub(crate) fn summary(name: &str, summary: &Summary) -> String {
@@ -151,17 +148,4 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
         line
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-/// `85 µs`, `1.2 ms`, `3.4 s`, `12 min 5 s`.
-fn time(time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    let digits = |number: f64| if number < 9.95 { format!("{number:.1}") } else { format!("{number:.0}") };
-    match seconds {
-        _ if time.is_zero() => "0".to_owned(),
-        _ if seconds < 1e-3 => format!("{} µs", digits(seconds * 1e6)),
-        _ if seconds < 1.0 => format!("{} ms", digits(seconds * 1e3)),
-        _ if seconds < 120.0 => format!("{} s", digits(seconds)),
-        _ => format!("{} min {} s", time.as_secs() / 60, time.as_secs() % 60),
-    }
 }

@@ -35,7 +35,6 @@ pub(super) struct Course {
     writer: Writer,
     intake: Arc<Intake>,
     progress: Arc<Progress>,
-    degraded: u64,
     failures: Failures,
     journal: Option<Ledger>,
 }
@@ -58,7 +57,7 @@ impl Course {
         progress: Arc<Progress>,
         journal: Option<Ledger>,
     ) -> Self {
-        Course { stream, rest, writer, intake, progress, degraded: 0, failures: Failures::default(), journal }
+        Course { stream, rest, writer, intake, progress, failures: Failures::default(), journal }
     }
 
     /// Writes outcomes until there are no more.
@@ -71,7 +70,10 @@ impl Course {
             };
             let Some(outcome) = outcome else { return End::Stream };
             let Some(line) = self.line(outcome) else { continue };
-            if let Err(ended) = self.writer.write(line).await {
+            let since = Instant::now();
+            let written = self.writer.write(line).await;
+            self.progress.waited_for_output(since.elapsed());
+            if let Err(ended) = written {
                 return End::Writer(ended);
             }
         }
@@ -98,7 +100,7 @@ impl Course {
         self.progress.replayed.fetch_add(u64::from(replayed), Ordering::Relaxed);
         match &line.result {
             Ok(_) => {
-                self.degraded += u64::from(line.quality != Quality::Full);
+                self.progress.degraded.fetch_add(u64::from(line.quality != Quality::Full), Ordering::Relaxed);
                 self.progress.ok.fetch_add(1, Ordering::Relaxed);
             }
             Err(error) => {
@@ -162,7 +164,7 @@ impl Course {
                 let closing = Closing {
                     ending: ending.as_str(),
                     ok: counted.ok,
-                    degraded: self.degraded,
+                    degraded: counted.degraded,
                     failed: counted.failed,
                     replayed: counted.replayed,
                     report: report(),
@@ -173,7 +175,7 @@ impl Course {
         Summary {
             ending,
             ok: counted.ok,
-            degraded: self.degraded,
+            degraded: counted.degraded,
             failed: counted.failed,
             replayed: counted.replayed,
             gone,
