@@ -56,7 +56,7 @@ pub(crate) fn run(args: &RunArgs, registry: &Registry) -> Result<Exit, Failure> 
     // A thread that waits for standard input cannot be woken; it must not keep the program.
     runtime.shutdown_background();
 
-    tell(&name, &summary, &cx, report, args.quiet);
+    tell(&name, &summary, report, args.quiet);
     end(&summary, stopped)
 }
 
@@ -136,7 +136,7 @@ fn interrupt(pressed: u32, brake: &Brake, live: &mut Live, in_flight: usize) {
     }
 }
 
-fn tell(name: &str, summary: &Summary, cx: &Context, report: Report, quiet: bool) {
+fn tell(name: &str, summary: &Summary, report: Report, quiet: bool) {
     if matches!(summary.ending, Ending::NobodyReads) {
         return;
     }
@@ -146,14 +146,14 @@ fn tell(name: &str, summary: &Summary, cx: &Context, report: Report, quiet: bool
     }
     match report {
         Report::None => {}
-        Report::Json => match serde_json::to_string(&cx.report()) {
+        Report::Json => match serde_json::to_string(&summary.account) {
             Ok(json) => show::note(&json),
             Err(error) => show::problem(&format!("error: the report is no JSON: {error}")),
         },
         Report::Text => {
-            let parts = [report::steps(&cx.report()), report::failures(summary)];
-            for part in parts.into_iter().flatten() {
-                show::note(&format!("\n{part}"));
+            let text = report::whole(&summary.account, show::terminal_width());
+            if !text.is_empty() {
+                show::note(&format!("\n{text}"));
             }
         }
     }

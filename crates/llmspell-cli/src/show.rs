@@ -33,6 +33,11 @@ fn painted(line: &str) -> String {
     }
 }
 
+/// How wide the terminal is that notes go to; `None` if they go elsewhere.
+pub(crate) fn terminal_width() -> Option<usize> {
+    console::Term::stderr().size_checked().map(|(_, width)| usize::from(width))
+}
+
 /// Shows something that is neither data nor wrong.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{}", harmless(text));

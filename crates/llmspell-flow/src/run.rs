@@ -1,5 +1,6 @@
 //! Runs: a flow over a stream of records, one line of output for each.
 
+mod account;
 pub(crate) mod at_once;
 mod course;
 mod failures;
@@ -9,6 +10,7 @@ mod identity;
 mod input;
 mod ledger;
 mod lines;
+mod lint;
 mod outcome_line;
 mod output;
 mod place;
@@ -28,8 +30,10 @@ use llmspell::{Breaker, Context, Error, Step};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub use account::{Account, FailureCount};
 pub use failures::{FailureGroup, Failures};
 pub use input::Input;
+pub use lint::Lint;
 pub use output::{Output, Written};
 pub use progress::{InStep, Progress, Snapshot, StepNow, Total, Waiting};
 pub use reader::Format;
@@ -166,6 +170,8 @@ pub struct Summary {
     pub replayed: u64,
     /// Records of the journal that are not in the input any more. Known only if all of the input was read.
     pub gone: u64,
+    /// Records that were under way when the run was stopped: they have no line.
+    pub dropped: u64,
     /// Why they failed, by step and kind.
     pub failures: Failures,
     /// Records that were not taken, if the run was [stopped](Ending::Stopped).
@@ -174,6 +180,8 @@ pub struct Summary {
     pub took: Duration,
     /// What was written, and where it is; `None` if that is not known.
     pub written: Option<Written>,
+    /// All this for readers, with where the time went.
+    pub account: Account,
 }
 
 impl Run {
@@ -259,6 +267,7 @@ impl Run {
         input.form.inputs = flow.inputs().clone();
         let (fingerprint, field) = (flow.fingerprint(), flow.key().map(Arc::from));
         let surely = !flow.kept_steps().is_empty();
+        let name = flow.name().to_owned();
         let compiled = flow.compile();
         let limits = compiled.limits.clone();
         let session = match journal.map(|journal| journal.start(fingerprint, field.as_deref())).transpose() {
@@ -298,8 +307,8 @@ impl Run {
                 () = reached(&mut stopped, Stop::Abort) => End::Aborted,
                 end = course.follow() => end,
             };
-            let report = || serde_json::to_string(&recorded.report()).ok();
-            course.finish(end, &mut stopped, began, report).await
+            let account = || Account::of(&name, recorded.report());
+            course.finish(end, &mut stopped, began, account).await
         };
         match tending {
             None => running.await,
@@ -316,7 +325,20 @@ impl Summary {
     /// Of a run that took no record.
     fn nothing(ending: Ending, took: Duration) -> Self {
         let (failures, not_admitted, written) = (Failures::default(), None, None);
-        Summary { ending, ok: 0, degraded: 0, failed: 0, replayed: 0, gone: 0, failures, not_admitted, took, written }
+        Summary {
+            account: Account { ending: ending.as_str().to_owned(), took, ..Account::default() },
+            ending,
+            ok: 0,
+            degraded: 0,
+            failed: 0,
+            replayed: 0,
+            gone: 0,
+            dropped: 0,
+            failures,
+            not_admitted,
+            took,
+            written,
+        }
     }
 }
 

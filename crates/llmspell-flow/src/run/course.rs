@@ -8,6 +8,7 @@ use llmspell::{Outcome, Quality, Streaming};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::account::Account;
 use super::failures::Failures;
 use super::ledger::Ledger;
 use super::outcome_line::OutcomeLine;
@@ -117,7 +118,7 @@ impl Course {
         end: End,
         stop: &mut watch::Receiver<Stop>,
         began: Instant,
-        report: impl FnOnce() -> Option<String>,
+        account: impl FnOnce() -> Account,
     ) -> Summary {
         let stopped = self.stream.stopped().cloned();
         self.stream.stop().await;
@@ -156,22 +157,37 @@ impl Course {
             None => (ending, None),
         };
         let counted = self.progress.snapshot();
+        let dropped = self.intake.under_way();
+        let took = began.elapsed();
+        let account = Account {
+            took,
+            ok: counted.ok,
+            degraded: counted.degraded,
+            failed: counted.failed,
+            replayed: counted.replayed,
+            dropped,
+            output_wait: counted.output_wait,
+            ..account()
+        };
+        let mut account = account.closed(&self.failures);
         let (ending, gone) = match self.journal {
             None => (ending, 0),
             Some(ledger) => {
                 let failure = ledger.failure();
                 let ending = failure.map_or(ending, Ending::JournalFailed);
+                ending.as_str().clone_into(&mut account.ending);
                 let closing = Closing {
                     ending: ending.as_str(),
                     ok: counted.ok,
                     degraded: counted.degraded,
                     failed: counted.failed,
                     replayed: counted.replayed,
-                    report: report(),
+                    report: serde_json::to_string(&account).ok(),
                 };
                 ledger.close(ending, closing).await
             }
         };
+        ending.as_str().clone_into(&mut account.ending);
         Summary {
             ending,
             ok: counted.ok,
@@ -179,9 +195,11 @@ impl Course {
             failed: counted.failed,
             replayed: counted.replayed,
             gone,
+            dropped,
+            account,
             failures: self.failures,
             not_admitted,
-            took: began.elapsed(),
+            took,
             written,
         }
     }
