@@ -138,10 +138,12 @@ pub(crate) enum Format {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Progress {
-    /// A bar on a terminal, plain lines elsewhere.
+    /// A live view on a terminal, plain lines elsewhere.
     Auto,
     /// A line every few seconds.
     Plain,
+    /// One JSON object a second.
+    Json,
     /// Nothing.
     None,
 }

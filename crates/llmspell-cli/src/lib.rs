@@ -23,7 +23,7 @@ mod exit;
 mod help;
 mod interrupt;
 mod line;
-mod meter;
+mod live;
 mod records;
 mod report;
 mod run;

@@ -12,7 +12,7 @@ use crate::allow;
 use crate::args::{Progress, Report, RunArgs};
 use crate::exit::{Exit, Failure, story};
 use crate::interrupt::{Asked, Interrupts};
-use crate::meter::{Meter, TICK};
+use crate::live::{Live, TICK};
 use crate::{records, report, show};
 
 /// Everything that can be wrong is found before the first record is read; then the run.
@@ -32,10 +32,16 @@ pub(crate) fn run(args: &RunArgs, registry: &Registry) -> Result<Exit, Failure> 
 
     let name = flow.name().to_owned();
     let progress = if args.quiet { Progress::None } else { args.progress };
-    let meter = Meter::new(progress, &name, input.size());
     let report = if args.quiet { Report::None } else { args.report };
     let cx = registry.observe(&if report == Report::None { Context::new() } else { Context::recording() });
     let mut run = Run::new(flow, input, output);
+    let live = {
+        let _entered = runtime.enter();
+        Live::new(progress, &name)
+    };
+    if live.wants_steps() {
+        run = run.follow_steps();
+    }
     if let Some(limit) = args.limit {
         run = run.limit(limit as usize);
     }
@@ -45,12 +51,12 @@ pub(crate) fn run(args: &RunArgs, registry: &Registry) -> Result<Exit, Failure> 
     if args.keep_going {
         run = run.keep_going();
     }
-    let watched = watch(run, &cx, meter, interrupts, args.deadline);
+    let watched = watch(run, &cx, live, interrupts, args.deadline);
     let (summary, stopped) = runtime.block_on(watched);
     // A thread that waits for standard input cannot be woken; it must not keep the program.
     runtime.shutdown_background();
 
-    tell(&name, &summary, &cx, report, args.quiet);
+    tell(&name, &summary, report, args.quiet);
     end(&summary, stopped)
 }
 
@@ -81,7 +87,7 @@ fn bug(what: String) -> Failure {
 async fn watch(
     run: Run,
     cx: &Context,
-    mut meter: Meter,
+    mut live: Live,
     mut interrupts: Interrupts,
     deadline: Option<Duration>,
 ) -> (Summary, Option<Exit>) {
@@ -97,40 +103,40 @@ async fn watch(
             asked = interrupts.next() => match asked {
                 Asked::Politely => {
                     pressed += 1;
-                    interrupt(pressed, &brake, &meter, progress.snapshot().in_flight);
+                    interrupt(pressed, &brake, &mut live, progress.snapshot().in_flight);
                 }
                 Asked::AtOnce(exit) => {
                     stopped.get_or_insert(exit);
                     brake.abort();
-                    meter.say("stopping at once");
+                    live.say("stopping at once");
                 }
             },
             summary = &mut running => {
-                meter.clear();
+                live.end(|| progress.snapshot());
                 return (summary, stopped);
             }
             () = &mut alarm, if deadline.is_some() && stopped.is_none() => {
                 stopped = Some(Exit::Deadline);
                 brake.abort();
-                meter.say("the time of --deadline is up: stopping at once");
+                live.say("the time of --deadline is up: stopping at once");
             }
-            _ = ticks.tick() => meter.draw(progress.snapshot()),
+            _ = ticks.tick() => live.tick(|| progress.snapshot()),
         }
     }
 }
 
-fn interrupt(pressed: u32, brake: &Brake, meter: &Meter, in_flight: usize) {
+fn interrupt(pressed: u32, brake: &Brake, live: &mut Live, in_flight: usize) {
     if pressed == 1 {
         brake.drain();
         let records = show::counted(in_flight as u64, "record");
-        meter.say(&format!("stopping: {records} in flight will be finished; Ctrl-C again stops at once"));
+        live.say(&format!("stopping: {records} in flight will be finished; Ctrl-C again stops at once"));
     } else {
         brake.abort();
-        meter.say("stopping at once");
+        live.say("stopping at once");
     }
 }
 
-fn tell(name: &str, summary: &Summary, cx: &Context, report: Report, quiet: bool) {
+fn tell(name: &str, summary: &Summary, report: Report, quiet: bool) {
     if matches!(summary.ending, Ending::NobodyReads) {
         return;
     }
@@ -140,14 +146,14 @@ fn tell(name: &str, summary: &Summary, cx: &Context, report: Report, quiet: bool
     }
     match report {
         Report::None => {}
-        Report::Json => match serde_json::to_string(&cx.report()) {
+        Report::Json => match serde_json::to_string(&summary.account) {
             Ok(json) => show::note(&json),
             Err(error) => show::problem(&format!("error: the report is no JSON: {error}")),
         },
         Report::Text => {
-            let parts = [report::steps(&cx.report()), report::failures(summary)];
-            for part in parts.into_iter().flatten() {
-                show::note(&format!("\n{part}"));
+            let text = report::whole(&summary.account, show::terminal_width());
+            if !text.is_empty() {
+                show::note(&format!("\n{text}"));
             }
         }
     }

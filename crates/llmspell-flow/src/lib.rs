@@ -73,8 +73,8 @@ pub use flow::{Flow, LoadError};
 pub use journal::{Again, Journal, Journals, Redo, Retention, RunInfo, RunStory, StepKey, Why};
 pub use permission::{Missing, Permissions, Side};
 pub use run::{
-    Brake, Ending, FailureGroup, Failures, Format, Input, NotAdmitted, Output, Progress, Run, Snapshot, Summary,
-    Written,
+    Account, Brake, Ending, FailureCount, FailureGroup, Failures, Format, InStep, Input, Lint, NotAdmitted, Output,
+    Progress, Run, Snapshot, StepNow, Summary, Total, Waiting, Written,
 };
 pub use schema::schema;
 pub use toolbox::{Bound, Toolbox};

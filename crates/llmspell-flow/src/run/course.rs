@@ -8,6 +8,7 @@ use llmspell::{Outcome, Quality, Streaming};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::account::Account;
 use super::failures::Failures;
 use super::ledger::Ledger;
 use super::outcome_line::OutcomeLine;
@@ -35,7 +36,6 @@ pub(super) struct Course {
     writer: Writer,
     intake: Arc<Intake>,
     progress: Arc<Progress>,
-    degraded: u64,
     failures: Failures,
     journal: Option<Ledger>,
 }
@@ -58,7 +58,7 @@ impl Course {
         progress: Arc<Progress>,
         journal: Option<Ledger>,
     ) -> Self {
-        Course { stream, rest, writer, intake, progress, degraded: 0, failures: Failures::default(), journal }
+        Course { stream, rest, writer, intake, progress, failures: Failures::default(), journal }
     }
 
     /// Writes outcomes until there are no more.
@@ -71,7 +71,10 @@ impl Course {
             };
             let Some(outcome) = outcome else { return End::Stream };
             let Some(line) = self.line(outcome) else { continue };
-            if let Err(ended) = self.writer.write(line).await {
+            let since = Instant::now();
+            let written = self.writer.write(line).await;
+            self.progress.waited_for_output(since.elapsed());
+            if let Err(ended) = written {
                 return End::Writer(ended);
             }
         }
@@ -98,7 +101,7 @@ impl Course {
         self.progress.replayed.fetch_add(u64::from(replayed), Ordering::Relaxed);
         match &line.result {
             Ok(_) => {
-                self.degraded += u64::from(line.quality != Quality::Full);
+                self.progress.degraded.fetch_add(u64::from(line.quality != Quality::Full), Ordering::Relaxed);
                 self.progress.ok.fetch_add(1, Ordering::Relaxed);
             }
             Err(error) => {
@@ -115,7 +118,7 @@ impl Course {
         end: End,
         stop: &mut watch::Receiver<Stop>,
         began: Instant,
-        report: impl FnOnce() -> Option<String>,
+        account: impl FnOnce() -> Account,
     ) -> Summary {
         let stopped = self.stream.stopped().cloned();
         self.stream.stop().await;
@@ -154,32 +157,49 @@ impl Course {
             None => (ending, None),
         };
         let counted = self.progress.snapshot();
+        let dropped = self.intake.under_way();
+        let took = began.elapsed();
+        let account = Account {
+            took,
+            ok: counted.ok,
+            degraded: counted.degraded,
+            failed: counted.failed,
+            replayed: counted.replayed,
+            dropped,
+            output_wait: counted.output_wait,
+            ..account()
+        };
+        let mut account = account.closed(&self.failures);
         let (ending, gone) = match self.journal {
             None => (ending, 0),
             Some(ledger) => {
                 let failure = ledger.failure();
                 let ending = failure.map_or(ending, Ending::JournalFailed);
+                ending.as_str().clone_into(&mut account.ending);
                 let closing = Closing {
                     ending: ending.as_str(),
                     ok: counted.ok,
-                    degraded: self.degraded,
+                    degraded: counted.degraded,
                     failed: counted.failed,
                     replayed: counted.replayed,
-                    report: report(),
+                    report: serde_json::to_string(&account).ok(),
                 };
                 ledger.close(ending, closing).await
             }
         };
+        ending.as_str().clone_into(&mut account.ending);
         Summary {
             ending,
             ok: counted.ok,
-            degraded: self.degraded,
+            degraded: counted.degraded,
             failed: counted.failed,
             replayed: counted.replayed,
             gone,
+            dropped,
+            account,
             failures: self.failures,
             not_admitted,
-            took: began.elapsed(),
+            took,
             written,
         }
     }
