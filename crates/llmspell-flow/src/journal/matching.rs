@@ -4,6 +4,9 @@
 //! rows are read one after the other. Where one has another key, the input has changed: from there on, rows are found
 //! by their keys, equal ones in the order in which they stand. No row serves twice.
 
+#[cfg(test)]
+mod properties;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
