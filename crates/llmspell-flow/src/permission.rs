@@ -15,6 +15,7 @@ use llmspell::{Error, Result, suggest};
 
 pub(crate) use gate::{Gate, Kind};
 pub use missing::{Missing, Side};
+pub(crate) use place::resolved_in_part;
 pub(crate) use program::found;
 
 use allowed::Allowed;

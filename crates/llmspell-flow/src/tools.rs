@@ -1,12 +1,16 @@
 //! The built-in tools, one file each.
 
 mod command;
+mod folder;
 mod http;
 mod http_get;
+mod http_request;
 mod json;
+mod list_files;
 mod read_file;
 mod slow;
 mod text;
+mod write_file;
 
 use llmspell::tool::ErasedTool;
 
@@ -26,5 +30,12 @@ pub(crate) fn safe() -> Vec<ErasedTool> {
 
 /// Those that need permissions, with the kind without which they can do nothing.
 pub(crate) fn gated() -> Vec<(Kind, fn(&Gate) -> ErasedTool)> {
-    vec![(Kind::Command, command::command), (Kind::Net, http_get::http_get), (Kind::Read, read_file::read_file)]
+    vec![
+        (Kind::Command, command::command),
+        (Kind::Net, http_get::http_get),
+        (Kind::Net, http_request::http_request),
+        (Kind::Read, list_files::list_files),
+        (Kind::Read, read_file::read_file),
+        (Kind::Write, write_file::write_file),
+    ]
 }

@@ -89,6 +89,13 @@ impl Gate {
         self.check(allows, || say(format!("talking to {host} is not allowed")), || format!("net={host}"))
     }
 
+    /// Why a host with a private address may not be talked to.
+    pub(crate) fn private(&self, host: &str, say: impl Fn(String) -> String) -> Error {
+        let error =
+            Error::new(llmspell::Kind::Rejected, say(format!("{host} is private, and was not allowed by itself")));
+        error.with_hint(Missing::new(Side::User, format!("net={host}")).hint())
+    }
+
     /// Whether a program may be run.
     pub(crate) fn start(&self, program: &str) -> Result<()> {
         let allows = |side: &Permissions| side.may_start(program);

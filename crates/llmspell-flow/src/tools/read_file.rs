@@ -1,6 +1,5 @@
 //! `read_file`: a file out of the folders that the user allows.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -10,6 +9,7 @@ use llmspell::{Context, Error, Result, Tool};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::folder::{failed, open, resolved};
 use crate::permission::Gate;
 
 #[derive(Deserialize, JsonSchema)]
@@ -53,18 +53,10 @@ pub(crate) fn read_file(gate: &Gate) -> ErasedTool {
 
 fn read(arguments: &ReadFile, gate: &Gate) -> Result<Value> {
     let path = Path::new(&arguments.path);
-    let failed =
-        |error: std::io::Error| Error::failed(format!("cannot read {}: {error}", path.display())).with_source(error);
-    // Resolved first, so that neither `..` nor a symbolic link leads out of what is allowed. Someone who can change
-    // the links while the flow runs can still win a race against the opening.
-    let resolved = path.canonicalize().map_err(failed)?;
-    gate.read(&resolved, path)?;
-    // Asked before opening: a pipe would wait for a writer.
-    if !resolved.metadata().map_err(failed)?.is_file() {
-        return Err(Error::failed(format!("{} is not a file", path.display())));
-    }
+    let failed = |error| failed(path, "read", error);
+    let resolved = resolved(path, "read", |resolved| gate.read(resolved, path))?;
+    let file = open(&resolved).map_err(failed)?;
     let mut bytes = Vec::new();
-    let file = File::open(&resolved).map_err(failed)?;
     file.take(arguments.max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > arguments.max_bytes {
         let message = format!("{} is larger than {} bytes", path.display(), arguments.max_bytes);

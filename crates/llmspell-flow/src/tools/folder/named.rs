@@ -1,0 +1,83 @@
+//! A folder by its name, where the system has no other way. Someone who can change links while a tool works can win a
+//! race against it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{How, Kind};
+
+/// A folder.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    /// Opens a folder by its whole path; a symbolic link on the way is an error.
+    pub(crate) fn open(resolved: &Path) -> io::Result<Self> {
+        if resolved.canonicalize()? == resolved && resolved.is_dir() {
+            return Ok(Folder(resolved.to_owned()));
+        }
+        Err(io::ErrorKind::NotADirectory.into())
+    }
+
+    /// A folder in this one.
+    pub(crate) fn sub(&self, name: &OsStr) -> io::Result<Self> {
+        Folder::open(&self.0.join(name))
+    }
+
+    /// Opens a file.
+    pub(crate) fn file(&self, name: &OsStr, how: How) -> io::Result<File> {
+        let path = self.0.join(name);
+        if path.is_symlink() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a link"));
+        }
+        match how {
+            How::Read => File::open(path),
+            How::Append => OpenOptions::new().append(true).create(true).open(path),
+            How::New => OpenOptions::new().write(true).create_new(true).open(path),
+        }
+    }
+
+    pub(crate) fn kind(&self, name: &OsStr) -> io::Result<Kind> {
+        let about = self.0.join(name).symlink_metadata()?;
+        Ok(match about.file_type() {
+            kind if kind.is_file() => Kind::File { bytes: about.len() },
+            kind if kind.is_dir() => Kind::Folder,
+            kind if kind.is_symlink() => Kind::Link,
+            _ => Kind::Other,
+        })
+    }
+
+    /// The names in it, in no order.
+    pub(crate) fn names(&self) -> io::Result<impl Iterator<Item = io::Result<OsString>>> {
+        Ok(self.0.read_dir()?.map(|entry| Ok(entry?.file_name())))
+    }
+
+    /// Makes a folder in it, unless there is one.
+    pub(crate) fn make(&self, name: &OsStr) -> io::Result<()> {
+        match fs::create_dir(self.0.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
+    }
+
+    /// Gives a file another name, in the place of whatever has it.
+    pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        fs::rename(self.0.join(from), self.0.join(to))
+    }
+
+    /// Gives a file another name that nothing has yet.
+    pub(crate) fn rename_new(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        fs::hard_link(self.0.join(from), self.0.join(to))?;
+        self.remove(from)
+    }
+
+    pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
+        fs::remove_file(self.0.join(name))
+    }
+
+    /// Waits until its names are on the disk.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
