@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use llmspell::tool::Security;
 
-use crate::diagnostic::{Diagnostic, Diagnostics, Source};
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::file::{FlowFile, StepDef};
 use crate::fingerprint::Fingerprint;
 use crate::inputs::Inputs;
@@ -17,6 +17,7 @@ use crate::modifiers;
 use crate::parse::parse;
 use crate::plan::{Kind, Planned};
 use crate::references::{References, Sight, Uses};
+use crate::source::Source;
 use crate::template::{Compiler, Template};
 use crate::toolbox::Toolbox;
 

@@ -1,8 +1,6 @@
 //! A flow: steps described in a file, as a step of the library.
 
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,14 +11,14 @@ use serde_json::{Map, Value};
 
 use crate::build::Builder;
 use crate::check::{Checked, OUTPUT, check};
-use crate::diagnostic::{Diagnostic, Diagnostics, Source};
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::fingerprint::Fingerprint;
 use crate::inputs::Inputs;
 use crate::journal::StepKey;
 use crate::plan::{Kind, Planned};
-use crate::run::at_once::{is_pipe, open_at_once};
 use crate::scope::Scope;
 use crate::secret::Secrets;
+use crate::source::Source;
 use crate::template::Template;
 use crate::toolbox::Toolbox;
 
@@ -84,17 +82,14 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// No flow file is larger than this.
-const LARGEST: u64 = 4 << 20;
-
 impl Flow {
     /// Reads a flow file.
     ///
     /// # Errors
     /// If the file cannot be read, or with everything that is wrong in it.
     pub fn load(path: &Path, toolbox: &Toolbox) -> std::result::Result<Self, LoadError> {
-        let text = read(path).map_err(LoadError::Read)?;
-        Flow::parse(&Source::new(path.display().to_string(), text), toolbox).map_err(LoadError::Wrong)
+        let source = Source::load(path).map_err(LoadError::Read)?;
+        Flow::parse(&source, toolbox).map_err(LoadError::Wrong)
     }
 
     /// Reads a flow from a text.
@@ -324,30 +319,4 @@ fn object(record: Value) -> Result<Map<String, Value>> {
         _ => Err(Error::invalid("the record is not a JSON object")
             .with_hint("write one object a line: {\"question\": \"…\"}")),
     }
-}
-
-fn read(path: &Path) -> Result<String> {
-    let failed = |why: String| Error::invalid(format!("cannot read the flow file {}: {why}", path.display()));
-    let about = path.metadata().map_err(|error| failed(error.to_string()).with_hint("check the path"))?;
-    if about.is_dir() {
-        return Err(failed("it is a folder".to_owned()).with_hint("name a file in it, such as flow.yaml"));
-    }
-    // A pipe may be what a shell makes of `<(…)`; a device may never end.
-    if !about.is_file() && !is_pipe(&about) {
-        return Err(failed("it is no file".to_owned()).with_hint("name a file, such as flow.yaml"));
-    }
-    let unreadable = |error: io::Error| failed(error.to_string()).with_hint("check its permissions");
-    let file = open_at_once(OpenOptions::new().read(true), path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(
-            failed("it is larger than 4 MiB".to_owned()).with_hint("records belong into --input, not into the flow")
-        );
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let line =
-            error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-        failed(format!("line {line} is not UTF-8")).with_hint("save the file as UTF-8")
-    })
 }

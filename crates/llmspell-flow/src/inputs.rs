@@ -3,9 +3,10 @@
 use llmspell::{Error, Result};
 use serde_json::{Map, Value, json};
 
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::Diagnostic;
 use crate::entries::{Entries, Entry};
 use crate::file::{InputDef, InputType};
+use crate::source::Source;
 
 /// The declared fields; `None` if a flow takes any record.
 #[derive(Clone, Debug, Default)]

@@ -63,11 +63,12 @@ mod run;
 mod schema;
 mod scope;
 mod secret;
+mod source;
 mod template;
 mod toolbox;
 mod tools;
 
-pub use diagnostic::{Diagnostic, Diagnostics, Source};
+pub use diagnostic::{Diagnostic, Diagnostics};
 pub use duration::parse_duration;
 pub use fingerprint::Fingerprint;
 pub use flow::{Flow, LoadError};
@@ -77,4 +78,5 @@ pub use run::{
     Brake, Ending, FailureGroup, Failures, Input, NotAdmitted, Output, Progress, Run, Snapshot, Summary, Written,
 };
 pub use schema::schema;
+pub use source::Source;
 pub use toolbox::{Bound, Toolbox};

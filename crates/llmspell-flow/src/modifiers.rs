@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use llmspell::{Adaptive, Breaker, Error, Hedge, Kind as ErrorKind, Limit, Policy, Rate, Retry, Step};
 
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::Diagnostic;
 use crate::duration::Span;
 use crate::file::{
     AdaptiveBy, AdaptiveDef, After, BreakerDef, DefaultsDef, HedgeDef, Modifiers, RateDef, RetryDef, RetryOn, StepDef,
 };
 use crate::plan::Kind;
+use crate::source::Source;
 
 /// More attempts than this are a mistake.
 const MOST_ATTEMPTS: u32 = 100;

@@ -5,13 +5,16 @@
 
 mod bounded;
 mod compile;
+mod document;
 mod json;
 mod language;
 mod roomy;
 mod scan;
+mod tags;
 mod words;
 
 pub(crate) use compile::{Compiler, Complaint};
+pub(crate) use document::Document;
 
 use std::sync::Arc;
 
@@ -164,9 +167,9 @@ impl Formula {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnostic::Source;
     use crate::located::Located;
     use crate::node::Node;
+    use crate::source::Source;
     use minijinja::context;
 
     fn render(text: &str) -> std::result::Result<Value, String> {

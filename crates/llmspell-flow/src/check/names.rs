@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::OUTPUT;
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::Diagnostic;
 use crate::file::{FlowFile, StepDef};
 use crate::located::Located;
+use crate::source::Source;
 
 /// Notes what is wrong with them.
 pub(super) fn check(file: &FlowFile, source: &Source, problems: &mut Vec<Diagnostic>) {
