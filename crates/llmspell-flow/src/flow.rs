@@ -5,17 +5,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use llmspell::pattern::pipeline::Stages;
-use llmspell::tool::{ErasedTool, ToolSpec};
+use llmspell::tool::ErasedTool;
 use llmspell::{About, BoxStep, Context, Error, Limit, Pipeline, Result, Step, step};
 use serde_json::{Map, Value};
 
 use crate::build::Builder;
 use crate::check::{Checked, OUTPUT, check};
+use crate::declared::Declared;
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::fingerprint::Fingerprint;
 use crate::inputs::Inputs;
 use crate::journal::StepKey;
-use crate::plan::{Kind, Planned};
+use crate::permission::Permissions;
+use crate::plan::Planned;
 use crate::scope::Scope;
 use crate::secret::Secrets;
 use crate::source::Source;
@@ -55,6 +57,7 @@ pub struct Flow {
     output: Option<Template>,
     fingerprint: Fingerprint,
     secrets: Arc<Secrets>,
+    asked: Permissions,
     refused: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
 }
@@ -97,9 +100,9 @@ impl Flow {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(source: &Source, toolbox: &Toolbox) -> std::result::Result<Self, Diagnostics> {
-        let Checked { file, inputs, steps, output, fingerprint, returns, warnings } = check(source, toolbox)?;
+        let Checked { file, inputs, steps, output, fingerprint, returns, asked, mut refused, warnings } =
+            check(source, toolbox)?;
         let (secrets, missing) = Secrets::read(file.secrets.iter().map(|secret| secret.value.as_str()));
-        let mut refused = refused(&steps, source, toolbox);
         for name in file.secrets.iter().filter(|secret| missing.contains(&secret.value.as_str())) {
             let message = format!("the secret `{}` is not set", name.value);
             let problem = source.diagnose(Some(name.at.clone()), message);
@@ -114,6 +117,7 @@ impl Flow {
             output,
             fingerprint,
             secrets: Arc::new(secrets),
+            asked,
             refused,
             warnings,
         })
@@ -148,6 +152,20 @@ impl Flow {
     /// What the flow does that nobody can want, such as a step whose output goes nowhere. It can run all the same.
     pub fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
         self.warnings.iter()
+    }
+
+    /// What a flow file names that has to be opened before the file can be [parsed](Flow::parse): models, and MCP
+    /// servers.
+    ///
+    /// # Errors
+    /// If the text is no flow file.
+    pub fn declared(source: &Source) -> std::result::Result<Declared, Diagnostics> {
+        Declared::read(source)
+    }
+
+    /// What the flow asks for under `allow`.
+    pub fn asked(&self) -> &Permissions {
+        &self.asked
     }
 
     /// Whether the user allows every tool in it. Ask before running: a tool that is not allowed would fail with each
@@ -186,10 +204,7 @@ impl Flow {
     pub fn into_tool(self) -> ErasedTool {
         let name = self.name.clone();
         let description = self.description.clone().unwrap_or_else(|| format!("Runs the flow `{name}`."));
-        let security = self.steps.iter().flat_map(Planned::all).filter_map(|step| match &step.kind {
-            Kind::Tool { tool, .. } => Some(tool.spec().security),
-            _ => None,
-        });
+        let security = self.steps.iter().flat_map(Planned::all).map(|step| step.kind.security());
         let security = security.max().unwrap_or_default();
         let parameters = self.inputs.schema();
         ErasedTool::described(&name, &description, parameters, self.into_step()).security(security)
@@ -213,7 +228,7 @@ impl Flow {
     /// The steps of the flow, made to run, and how records are made ready for them.
     pub(crate) fn compile(self) -> Compiled {
         let Flow { name, inputs, returns, steps, output, secrets, .. } = self;
-        let mut builder = Builder { secrets: secrets.clone(), limits: Vec::new() };
+        let mut builder = Builder::new(secrets.clone());
         // The limit of a step is part of its policy, inside of the retry: a record that waits for its next attempt
         // holds no place.
         let mut stages: Vec<_> = steps
@@ -284,20 +299,6 @@ impl Step for Checking {
     fn about(&self) -> About<'_> {
         self.steps.about()
     }
-}
-
-/// The steps whose tools the user does not allow.
-fn refused(steps: &[Planned], source: &Source, toolbox: &Toolbox) -> Vec<Diagnostic> {
-    let mut refused = Vec::new();
-    for step in steps.iter().flat_map(Planned::all) {
-        let Kind::Tool { tool, at, .. } = &step.kind else { continue };
-        let ToolSpec { name, security, .. } = tool.spec();
-        if let Some(flag) = toolbox.refused(name) {
-            let message = format!("the tool `{name}` is {} and was not allowed", security.as_str());
-            refused.push(source.diagnose(Some(at.clone()), message).with_hint(format!("allow it with {flag}")));
-        }
-    }
-    refused
 }
 
 /// The `output` of the file as a last stage, so that its errors have a path too.

@@ -43,6 +43,7 @@
 mod arguments;
 mod build;
 mod check;
+mod declared;
 mod diagnostic;
 mod duration;
 mod entries;
@@ -68,6 +69,7 @@ mod template;
 mod toolbox;
 mod tools;
 
+pub use declared::{Declared, DeclaredModel, DeclaredServer, ServerWay};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use duration::parse_duration;
 pub use fingerprint::Fingerprint;

@@ -3,12 +3,14 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use llmspell::tool::ErasedTool;
 use llmspell::{Adaptive, Breaker, Error, Hedge, Kind as ErrorKind, Limit, Policy, Rate, Retry, Step};
 
 use crate::diagnostic::Diagnostic;
 use crate::duration::Span;
 use crate::file::{
-    AdaptiveBy, AdaptiveDef, After, BreakerDef, DefaultsDef, HedgeDef, Modifiers, RateDef, RetryDef, RetryOn, StepDef,
+    AdaptiveBy, AdaptiveDef, After, BreakerDef, DefaultsDef, HedgeDef, ModelDef, Modifiers, RateDef, RetryDef, RetryOn,
+    StepDef,
 };
 use crate::plan::Kind;
 use crate::source::Source;
@@ -54,13 +56,31 @@ pub(crate) fn check(
             problem(&retry.at, format!("{attempts} attempts are too many"), "give at most 100");
         }
     }
+    if def.limit_of_parts() == Some(0) {
+        problem(step, "a limit of 0: nothing would ever run".to_owned(), "give at least 1, or leave `limit` out");
+    }
+    check_shared(modifiers, &mut problem);
+    hedging(modifiers, kind, &mut problem);
+    times(modifiers, attempts, &mut problem);
+}
+
+/// What an agent's model is limited by.
+pub(crate) fn of_model(def: &ModelDef) -> Modifiers {
+    Modifiers {
+        limit: def.limit.clone(),
+        adaptive: def.adaptive.clone(),
+        rate: def.rate.clone(),
+        breaker: def.breaker.clone(),
+        ..Modifiers::default()
+    }
+}
+
+/// Notes what cannot work of what steps and models have in common.
+pub(crate) fn check_shared(modifiers: &Modifiers, problem: &mut dyn FnMut(&Range<usize>, String, &str)) {
     let zero = |limit: &&crate::located::Located<u32>| limit.value == 0;
     if let Some(limit) = modifiers.limit.as_ref().filter(zero) {
         let hint = "give at least 1, or leave `limit` out";
         problem(&limit.at, "a limit of 0: no record would ever pass this step".to_owned(), hint);
-    }
-    if def.limit_of_parts() == Some(0) {
-        problem(step, "a limit of 0: nothing would ever run".to_owned(), "give at least 1, or leave `limit` out");
     }
     if let (Some(limit), Some(adaptive)) = (&modifiers.limit, &modifiers.adaptive)
         && !adaptive.value.0.off
@@ -86,8 +106,6 @@ pub(crate) fn check(
     {
         problem(&breaker.at, "a share is more than 0 and at most 1".to_owned(), "0.5 is half of the calls");
     }
-    hedging(modifiers, kind, &mut problem);
-    times(modifiers, attempts, &mut problem);
 }
 
 fn hedging(modifiers: &Modifiers, kind: &Kind, problem: &mut dyn FnMut(&Range<usize>, String, &str)) {
@@ -101,6 +119,13 @@ fn hedging(modifiers: &Modifiers, kind: &Kind, problem: &mut dyn FnMut(&Range<us
     {
         let message = format!("`{}` may not be called twice for one record", tool.spec().name);
         problem(&hedge.at, message, "a hedge makes a second call; only tools that can be repeated can have one");
+    }
+    if let Kind::Agent(agent) = kind {
+        let once = |tool: &&ErasedTool| !(*tool).clone().into_step().about().idempotent;
+        if let Some(tool) = agent.tools.iter().find(once) {
+            let message = format!("the agent's tool `{}` may not be called twice for one record", tool.spec().name);
+            problem(&hedge.at, message, "a hedge lets a second agent work beside the first; leave it out, or the tool");
+        }
     }
     if let (After::Delay(after), Some(longest)) = (hedge.value.0.after, longest(modifiers))
         && after >= longest

@@ -8,6 +8,7 @@ mod compile;
 mod document;
 mod json;
 mod language;
+mod prompt;
 mod roomy;
 mod scan;
 mod tags;
@@ -15,6 +16,7 @@ mod words;
 
 pub(crate) use compile::{Compiler, Complaint};
 pub(crate) use document::Document;
+pub(crate) use prompt::Prompt;
 
 use std::sync::Arc;
 
@@ -77,6 +79,15 @@ impl Template {
     pub(crate) fn literal(&self) -> Option<&Value> {
         match self {
             Template::Plain(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The first item of a list, if there is no template in it.
+    pub(crate) fn first(&self) -> Option<&Value> {
+        match self {
+            Template::Plain(list) => list.get(0),
+            Template::List(items) => items.first()?.literal(),
             _ => None,
         }
     }

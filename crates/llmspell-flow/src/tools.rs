@@ -14,6 +14,7 @@ mod write_file;
 
 use llmspell::tool::ErasedTool;
 
+pub(crate) use command::own_command;
 pub(crate) use http::is_public;
 
 use crate::permission::{Gate, Kind};

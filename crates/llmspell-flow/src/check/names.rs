@@ -43,21 +43,26 @@ pub(super) fn check(file: &FlowFile, source: &Source, problems: &mut Vec<Diagnos
 
 /// The ids of all steps, wherever they stand, in the order of the file.
 pub(super) fn ids(steps: &[Located<StepDef>]) -> Vec<&Located<String>> {
+    every_step(steps).into_iter().filter_map(|step| step.id.as_ref()).collect()
+}
+
+/// All steps, wherever they stand, in the order of the file.
+pub(crate) fn every_step(steps: &[Located<StepDef>]) -> Vec<&StepDef> {
     let mut found = Vec::new();
     for step in steps {
         let step = &step.value;
-        found.extend(&step.id);
+        found.push(step);
         for list in [&step.concurrent, &step.race, &step.pipeline, &step.repeat].into_iter().flatten() {
-            found.extend(ids(&list.value));
+            found.extend(every_step(&list.value));
         }
-        found.extend(step.body.iter().flat_map(|body| ids(&body.value.0.0)));
-        found.extend(step.fallback_steps().flat_map(|rungs| ids(rungs)));
+        found.extend(step.body.iter().flat_map(|body| every_step(&body.value.0.0)));
+        found.extend(step.fallback_steps().flat_map(every_step));
     }
     found
 }
 
 /// Whether a name can stand in a path, and without `dashes` in a template.
-fn is_name(name: &str, dashes: bool) -> bool {
+pub(super) fn is_name(name: &str, dashes: bool) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || dashes && c == '-')
 }
