@@ -25,7 +25,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run a flow over records: one JSON object a line in, one outcome a line out.
+    /// Run a flow over records: JSON lines, CSV or files in, one outcome a line out.
     Run(RunArgs),
     /// Read flow files and say what is wrong with them; run nothing.
     Check(CheckArgs),
@@ -40,9 +40,29 @@ pub(crate) struct RunArgs {
     /// The flow file.
     pub(crate) flow: PathBuf,
 
-    /// The records, one JSON object a line; `-` reads standard input.
-    #[arg(short, long, value_name = "FILE", env = "LLMSPELL_INPUT")]
-    pub(crate) input: PathBuf,
+    /// The records: JSON lines, or CSV if FILE ends in .csv or .tsv; `-` reads standard input.
+    #[arg(short, long, value_name = "FILE", env = "LLMSPELL_INPUT", required_unless_present = "files")]
+    pub(crate) input: Option<PathBuf>,
+
+    /// A record for each file that matches instead: its `path`, `name`, `extension`, `bytes`, `modified_ms` and
+    /// `text`. Quote patterns: 'docs/**/*.md'.
+    #[arg(long, value_name = "PATTERN", num_args = 1.., env = "LLMSPELL_FILES", value_delimiter = '\n', conflicts_with_all = ["input", "format"])]
+    pub(crate) files: Vec<String>,
+
+    /// What the input is, whatever its ending. The first row of CSV and TSV names the fields; their values are text,
+    /// unless the flow declares another type.
+    #[arg(long, value_name = "FORMAT", value_enum, env = "LLMSPELL_FORMAT")]
+    pub(crate) format: Option<Format>,
+
+    /// Take only N records, picked at random from the whole input: the same ones each time, and in order. (For the
+    /// first N, use `head`.)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), env = "LLMSPELL_SAMPLE")]
+    pub(crate) sample: Option<u32>,
+
+    /// Give every record this field, whatever it says itself; repeatable. VALUE has the type that the flow declares;
+    /// otherwise it is JSON, or text if it is not.
+    #[arg(long, value_name = "FIELD=VALUE", env = "LLMSPELL_SET", value_parser = field, value_delimiter = '\n')]
+    pub(crate) set: Vec<(String, String)>,
 
     /// Where the outcomes go; `-` is standard output. FILE is written beside its place, as FILE.partial, and replaced
     /// when the run is complete.
@@ -96,6 +116,24 @@ pub(crate) struct AllowArgs {
     /// by `,`.
     #[arg(long, value_name = "KIND[=VALUE]", env = "LLMSPELL_ALLOW")]
     pub(crate) allow: Vec<String>,
+}
+
+/// `FIELD=VALUE`.
+fn field(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("it is not FIELD=VALUE, such as lang=en".to_owned()),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// One JSON object a line.
+    Jsonl,
+    /// Values apart by commas.
+    Csv,
+    /// Values apart by tabs.
+    Tsv,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -32,7 +32,8 @@ One JSON object a line, exactly one for each record, in the order of the input
 unless --unordered is given.
 
   index     the place of the record, from 0
-  line      its line in the input, from 1; blank lines are skipped
+  line      its line in the input, from 1; blank lines are skipped. With
+            --files, the number of its file
   status    \"ok\" or \"failed\"
   quality   if ok: \"full\", \"partial\" or \"fallback\"
   output    if ok: what the flow made of the record

@@ -13,14 +13,14 @@ use crate::args::{Progress, Report, RunArgs};
 use crate::exit::{Exit, Failure, story};
 use crate::interrupt::{Asked, Interrupts};
 use crate::meter::{Meter, TICK};
-use crate::{report, show};
+use crate::{records, report, show};
 
 /// Everything that can be wrong is found before the first record is read; then the run.
 pub(crate) fn run(args: &RunArgs, registry: &Registry) -> Result<Exit, Failure> {
     let toolbox = allow::toolbox(&args.allow, registry)?;
     let flow = Flow::load(&args.flow, &toolbox).map_err(Failure::invalid)?;
     flow.permitted().map_err(|refused| Failure { exit: Exit::NotAllowed, text: refused.to_string() })?;
-    let input = if is_dash(&args.input) { Input::stdin() } else { Input::open(&args.input)? };
+    let input = records::open(args, &flow)?;
     let runtime = runtime()?;
     // Before the output is begun, so that no Ctrl-C leaves it behind unsaid.
     let interrupts = {
@@ -28,6 +28,7 @@ pub(crate) fn run(args: &RunArgs, registry: &Registry) -> Result<Exit, Failure> 
         Interrupts::listen().map_err(|error| bug(format!("cannot listen to signals: {error}")))?
     };
     let output = open_output(args, &input)?;
+    let input = input.leave_out(&args.output);
 
     let name = flow.name().to_owned();
     let progress = if args.quiet { Progress::None } else { args.progress };
@@ -53,7 +54,7 @@ pub(crate) fn run(args: &RunArgs, registry: &Registry) -> Result<Exit, Failure> 
     end(&summary, stopped)
 }
 
-fn is_dash(path: &Path) -> bool {
+pub(crate) fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
@@ -159,7 +160,7 @@ fn end(summary: &Summary, stopped: Option<Exit>) -> Result<Exit, Failure> {
         Ending::Complete | Ending::NobodyReads => Ok(Exit::Ok),
         Ending::Drained => Ok(Exit::Interrupted),
         Ending::Stopped(why) => Err(Failure { exit: Exit::NotAllowed, text: report::stopped(why, summary) }),
-        Ending::InputFailed(error) | Ending::OutputFailed(error) => {
+        Ending::InputFailed(error) | Ending::OutputFailed(error) | Ending::JournalFailed(error) => {
             Err(Failure::invalid(format!("error: {}", story(error))))
         }
     }

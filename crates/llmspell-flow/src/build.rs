@@ -67,11 +67,14 @@ impl Builder {
             (first.is_some() || idle.is_some())
                 .then(|| (first.map_or(never, |time| time.0), idle.map_or(never, |time| time.0)))
         });
-        let step = self.kind(kind, &id);
+        // A stream would contain a panic as well, but then nobody would know of which step it was.
+        let step = self.kind(kind, &id).contained().boxed();
         let step = match silence {
             Some((first, idle)) => step.idle_timeout(first, idle).boxed(),
             None => step,
         };
+        // The check has seen to it that a second call does no harm.
+        let step = if modifiers.hedge.is_some() { step.idempotent().boxed() } else { step };
         let mut step = step.policy(policy).boxed();
         for rung in fallback {
             step = step.fallback(self.value(rung)).boxed();

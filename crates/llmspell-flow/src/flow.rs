@@ -49,6 +49,7 @@ use crate::toolbox::Toolbox;
 /// # Ok::<(), llmspell_flow::Diagnostics>(())
 /// ```
 pub struct Flow {
+    key: Option<String>,
     name: Arc<str>,
     description: Option<String>,
     inputs: Inputs,
@@ -110,6 +111,7 @@ impl Flow {
         }
         Ok(Flow {
             name: Arc::from(file.flow.value),
+            key: file.key.map(|key| key.value),
             description: file.description,
             inputs,
             returns,
@@ -127,6 +129,36 @@ impl Flow {
     pub fn kept_steps(&self) -> Vec<StepKey> {
         let kept = self.steps.iter().flat_map(Planned::all).filter(|step| step.is_kept());
         kept.map(|step| StepKey { path: step.path.clone(), fingerprint: step.fingerprint }).collect()
+    }
+
+    /// The field of a record that identifies it, if the flow declares one.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// The fields of a record.
+    pub(crate) fn inputs(&self) -> &Inputs {
+        &self.inputs
+    }
+
+    /// Reads the value of a field from a command line: as the type that the flow declares for it; or else as JSON if
+    /// it is JSON, and as text if it is not.
+    ///
+    /// ```
+    /// use llmspell_flow::{Flow, Permissions, Source, Toolbox};
+    ///
+    /// let text = "flow: f\ninputs: { zip: { type: string } }\nsteps: [{ id: a, tool: slow }]";
+    /// let flow = Flow::parse(&Source::new("f.yaml", text), &Toolbox::built_in(&Permissions::none()))?;
+    /// assert_eq!(flow.value_of("zip", "01234").unwrap(), "01234");
+    /// assert_eq!(flow.value_of("other", "12").unwrap(), 12);
+    /// assert_eq!(flow.value_of("other", "a b").unwrap(), "a b");
+    /// # Ok::<(), llmspell_flow::Diagnostics>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If it does not fit the type.
+    pub fn value_of(&self, field: &str, text: &str) -> Result<Value> {
+        self.inputs.read(field, text)
     }
 
     /// The name of the flow.

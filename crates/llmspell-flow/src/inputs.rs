@@ -102,6 +102,37 @@ impl Inputs {
         })
     }
 
+    /// The value of a field that was written as text.
+    pub(crate) fn read(&self, field: &str, text: &str) -> Result<Value> {
+        let json = || serde_json::from_str::<Value>(text).ok();
+        match self.kind(field) {
+            None => Ok(json().unwrap_or_else(|| text.into())),
+            Some(InputType::String) => Ok(text.into()),
+            Some(kind) => json().filter(|value| kind.fits(value)).ok_or_else(|| {
+                Error::invalid(format!("`{text}` is not {}, as the field `{field}` must be", kind.described()))
+                    .with_hint("the types are declared under `inputs` in the flow file")
+            }),
+        }
+    }
+
+    /// Gives the values of a record that are text for want of types those that are declared. An empty value of a field
+    /// that is no text is left out. What does not fit stays as it is, for [`accept`](Inputs::accept) to tell.
+    pub(crate) fn type_texts(&self, record: &mut Map<String, Value>) {
+        for input in self.0.iter().flatten() {
+            let kind = input.kind.filter(|kind| *kind != InputType::String);
+            let Some((kind, Value::String(text))) = kind.zip(record.get(&input.name)) else { continue };
+            if text.is_empty() {
+                record.shift_remove(&input.name);
+            } else if let Some(value) = serde_json::from_str(text.trim()).ok().filter(|value| kind.fits(value)) {
+                record.insert(input.name.clone(), value);
+            }
+        }
+    }
+
+    fn kind(&self, field: &str) -> Option<InputType> {
+        self.0.iter().flatten().find(|input| input.name == field)?.kind
+    }
+
     /// Checks a record and fills in what it may leave out: the default, or null. Other fields stay.
     pub(crate) fn accept(&self, mut record: Map<String, Value>) -> Result<Map<String, Value>> {
         for input in self.0.iter().flatten() {

@@ -4,16 +4,32 @@
 //! before anything is made of it, and what came of the record before its line goes out; so a run that is killed, and
 //! [resumed](Journals::open), repeats at most what was in flight. docs/journal.md explains the tables.
 
+mod claims;
 mod command;
 mod fault;
+mod info;
+mod journals;
 mod kept;
+mod keys;
+mod matching;
 mod memory;
+mod place;
+mod redo;
+mod retention;
 mod rows;
 mod schema;
+mod store;
 mod writer;
 
-#[allow(unused_imports)]
-pub(crate) use kept::Kept;
+pub use info::{RunInfo, RunStory};
+pub use journals::Journals;
+pub(crate) use kept::{Kept, Story};
+pub(crate) use keys::keys_of;
+pub(crate) use matching::{Admission, Delivered, Matcher, Rerun, Told};
+pub(crate) use memory::Memory;
 pub use memory::StepKey;
-#[allow(unused_imports)]
-pub(crate) use memory::{Memory, Past};
+pub use redo::{Redo, Why};
+pub use retention::Retention;
+pub(crate) use store::Session;
+pub use store::{Again, Journal};
+pub(crate) use writer::{Closing, Entry, Finished, Pen, Status, Thread};

@@ -51,7 +51,6 @@ mod file;
 mod fingerprint;
 mod flow;
 mod inputs;
-#[allow(dead_code, reason = "the compiler of flows is about to use it")]
 mod journal;
 mod located;
 mod modifiers;
@@ -74,10 +73,11 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use duration::parse_duration;
 pub use fingerprint::Fingerprint;
 pub use flow::{Flow, LoadError};
-pub use journal::StepKey;
+pub use journal::{Again, Journal, Journals, Redo, Retention, RunInfo, RunStory, StepKey, Why};
 pub use permission::{Missing, Permissions, Side};
 pub use run::{
-    Brake, Ending, FailureGroup, Failures, Input, NotAdmitted, Output, Progress, Run, Snapshot, Summary, Written,
+    Brake, Ending, FailureGroup, Failures, Format, Input, NotAdmitted, Output, Progress, Run, Snapshot, Summary,
+    Written,
 };
 pub use schema::schema;
 pub use source::Source;

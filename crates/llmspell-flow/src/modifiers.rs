@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use llmspell::tool::ErasedTool;
 use llmspell::{Adaptive, Breaker, Error, Hedge, Kind as ErrorKind, Limit, Policy, Rate, Retry, Step};
 
 use crate::diagnostic::Diagnostic;
@@ -12,7 +11,7 @@ use crate::file::{
     AdaptiveBy, AdaptiveDef, After, BreakerDef, DefaultsDef, HedgeDef, ModelDef, Modifiers, RateDef, RetryDef, RetryOn,
     StepDef,
 };
-use crate::plan::Kind;
+use crate::plan::{Kind, Planned};
 use crate::source::Source;
 
 /// More attempts than this are a mistake.
@@ -113,25 +112,30 @@ fn hedging(modifiers: &Modifiers, kind: &Kind, problem: &mut dyn FnMut(&Range<us
     if hedge.value.0.share.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
         problem(&hedge.at, "a share is more than 0 and at most 1".to_owned(), "0.05 is one call in twenty");
     }
-    if let Kind::Tool { tool, is_pure, .. } = kind
-        && !is_pure
-        && !tool.clone().into_step().about().idempotent
-    {
-        let message = format!("`{}` may not be called twice for one record", tool.spec().name);
+    if let Some(tool) = unrepeatable(kind) {
+        let message = format!("`{tool}` may not be called twice for one record");
         problem(&hedge.at, message, "a hedge makes a second call; only tools that can be repeated can have one");
-    }
-    if let Kind::Agent(agent) = kind {
-        let once = |tool: &&ErasedTool| !(*tool).clone().into_step().about().idempotent;
-        if let Some(tool) = agent.tools.iter().find(once) {
-            let message = format!("the agent's tool `{}` may not be called twice for one record", tool.spec().name);
-            problem(&hedge.at, message, "a hedge lets a second agent work beside the first; leave it out, or the tool");
-        }
     }
     if let (After::Delay(after), Some(longest)) = (hedge.value.0.after, longest(modifiers))
         && after >= longest
     {
         let message = "this hedge can never start: the time of an attempt is up before".to_owned();
         problem(&hedge.at, message, "let it start earlier, or give attempts more time");
+    }
+}
+
+/// A tool that must not be called twice, if there is one in it.
+fn unrepeatable(kind: &Kind) -> Option<String> {
+    match kind {
+        Kind::Tool { tool, is_pure, .. } => {
+            let repeatable = *is_pure || tool.clone().into_step().about().idempotent;
+            (!repeatable).then(|| tool.spec().name.clone())
+        }
+        Kind::Agent(agent) => agent.unrepeatable.clone(),
+        kind => kind.inner().iter().flat_map(Planned::all).find_map(|step| match &step.kind {
+            call @ (Kind::Tool { .. } | Kind::Agent(_)) => unrepeatable(call),
+            _ => None,
+        }),
     }
 }
 

@@ -3,15 +3,21 @@
 pub(crate) mod at_once;
 mod course;
 mod failures;
+mod files;
+mod form;
 mod identity;
 mod input;
+mod ledger;
 mod lines;
 mod outcome_line;
 mod output;
 mod place;
 mod progress;
+mod reader;
+mod record;
 mod records;
 mod rest;
+mod rows;
 mod writer;
 
 use std::sync::Arc;
@@ -25,12 +31,17 @@ pub use failures::{FailureGroup, Failures};
 pub use input::Input;
 pub use output::{Output, Written};
 pub use progress::{Progress, Snapshot};
+pub use reader::Format;
 pub use rest::NotAdmitted;
 
 use crate::flow::Flow;
-use course::{Course, End, of_lines};
+use crate::journal::Journal;
+use course::{Course, End};
+use ledger::Controls;
 use progress::RetryWatch;
+use record::{Desk, Passage};
 use records::Records;
+use rest::Gate;
 use writer::Writer;
 
 /// A flow, the records to run it over, and where the outcomes go.
@@ -60,6 +71,7 @@ pub struct Run {
     ordered: bool,
     keep_going: bool,
     progress: Arc<Progress>,
+    journal: Option<Journal>,
     stop: watch::Sender<Stop>,
 }
 
@@ -82,7 +94,7 @@ enum Stop {
 pub struct Brake(watch::Sender<Stop>);
 
 impl Brake {
-    /// Takes no more records, and finishes those in flight. Steps that wait to retry make no further attempt.
+    /// Takes no more records, and finishes those in flight, with their waits and retries.
     pub fn drain(&self) {
         self.raise(Stop::Drain);
     }
@@ -115,6 +127,25 @@ pub enum Ending {
     InputFailed(Error),
     /// The output could not be written.
     OutputFailed(Error),
+    /// The journal could not be written or read: no more records were taken, and those whose outcomes could not be kept
+    /// have no line. When the run is resumed, they run again.
+    JournalFailed(Error),
+}
+
+impl Ending {
+    /// Its name in the journal, such as `complete`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Ending::Complete => "complete",
+            Ending::Drained => "drained",
+            Ending::Stopped(_) => "stopped",
+            Ending::Aborted => "aborted",
+            Ending::NobodyReads => "nobody_reads",
+            Ending::InputFailed(_) => "input_failed",
+            Ending::OutputFailed(_) => "output_failed",
+            Ending::JournalFailed(_) => "journal_failed",
+        }
+    }
 }
 
 /// What came of a run.
@@ -129,6 +160,10 @@ pub struct Summary {
     pub degraded: u64,
     /// Records without an output.
     pub failed: u64,
+    /// Of all these, records whose outcome an earlier session of the run has left; the others have run.
+    pub replayed: u64,
+    /// Records of the journal that are not in the input any more. Known only if all of the input was read.
+    pub gone: u64,
     /// Why they failed, by step and kind.
     pub failures: Failures,
     /// Records that were not taken, if the run was [stopped](Ending::Stopped).
@@ -143,7 +178,17 @@ impl Run {
     /// A run that keeps the order of the input, and as many records in flight as keep the steps busy.
     pub fn new(flow: Flow, input: Input, output: Output) -> Self {
         let (stop, _) = watch::channel(Stop::No);
-        Run { flow, input, output, limit: None, ordered: true, keep_going: false, progress: Arc::default(), stop }
+        Run {
+            flow,
+            input,
+            output,
+            limit: None,
+            ordered: true,
+            keep_going: false,
+            progress: Arc::default(),
+            journal: None,
+            stop,
+        }
     }
 
     /// Keeps at most so many records in flight. The default is what the limits of the steps add up to, and 16 for
@@ -173,6 +218,15 @@ impl Run {
         self
     }
 
+    /// Keeps a journal, or goes on with the one of an earlier session: what is in it already is not done again.
+    ///
+    /// While it runs, the run does what it is [asked](crate::Journals::ask): `pause` takes no more records, `go on`
+    /// takes them again, `drain` is [`Brake::drain`], and `limit.STEP=N` changes the limit of a step.
+    pub fn journal(mut self, journal: Journal) -> Self {
+        self.journal = Some(journal);
+        self
+    }
+
     /// How far the run is, at any time.
     pub fn progress(&self) -> Arc<Progress> {
         self.progress.clone()
@@ -186,27 +240,66 @@ impl Run {
     /// Runs to the end. What happens is recorded by `cx`, if it records.
     pub async fn start(self, cx: &Context) -> Summary {
         let began = Instant::now();
-        let progress = self.progress.clone();
+        let Run { flow, mut input, output, limit, ordered, keep_going, progress, journal, stop } = self;
+        let recorded = cx;
         let cx = cx.with_sink(RetryWatch::new(progress.clone()));
-        let flow = self.flow.into_step();
-        let limit = self.limit.unwrap_or_else(|| flow.about().default_in_flight).max(1);
-        let (records, intake) = Records::new(self.input);
-        let (lent, rest) = rest::lend(records);
-        let stream = of_lines(flow, progress.clone(), intake.clone()).stream(lent, &cx).limit(limit);
-        let mut drain = self.stop.subscribe();
-        let stream = stream.take_until(async move { reached(&mut drain, Stop::Drain).await });
-        let stream = if self.keep_going { stream } else { stream.breaker(Breaker::storms().in_a_row(DENIED)) };
-        // Room for the outcomes behind a slow record, so that it does not hold up those after it.
-        let stream = if self.ordered { stream.window((8 * limit).clamp(64, 4096)) } else { stream };
-        let writer = Writer::new(self.output);
-        let mut course = Course::new(stream, rest, writer, intake, progress);
-        let mut stop = self.stop.subscribe();
-        let end = tokio::select! {
-            biased;
-            () = reached(&mut stop, Stop::Abort) => End::Aborted,
-            end = course.follow() => end,
+        input.form.inputs = flow.inputs().clone();
+        let (fingerprint, field) = (flow.fingerprint(), flow.key().map(Arc::from));
+        let surely = !flow.kept_steps().is_empty();
+        let compiled = flow.compile();
+        let limits = compiled.limits.clone();
+        let session = match journal.map(|journal| journal.start(fingerprint, field.as_deref())).transpose() {
+            Ok(session) => session,
+            Err(error) => return Summary::nothing(Ending::JournalFailed(error), began.elapsed()),
         };
-        course.finish(end, &mut stop, began).await
+        let gate = Arc::new(Gate::default());
+        let (desk, matcher, ledger, tending) = match session {
+            None => (None, None, None, None),
+            Some(session) => {
+                let desk = Desk { pen: session.pen.clone(), field, surely };
+                let controls = Controls { limits, gate: gate.clone(), stop: stop.clone() };
+                let (matcher, ledger, tending) = ledger::tend(session, controls);
+                (Some(desk), Some(matcher), Some(ledger), Some(tending))
+            }
+        };
+        let (records, intake) = Records::new(input, matcher);
+        let (lent, rest) = rest::lend(records, gate);
+        let passage = Passage::new(compiled, progress.clone(), intake.clone(), desk);
+        let limit = limit.unwrap_or_else(|| passage.about().default_in_flight).max(1);
+        let stream = passage.stream(lent, &cx).limit(limit);
+        let mut drain = stop.subscribe();
+        let stream = stream.take_until(async move { reached(&mut drain, Stop::Drain).await });
+        let stream = if keep_going { stream } else { stream.breaker(Breaker::storms().in_a_row(DENIED)) };
+        // Room for the outcomes behind a slow record, so that it does not hold up those after it.
+        let stream = if ordered { stream.window((8 * limit).clamp(64, 4096)) } else { stream };
+        let writer = Writer::new(output);
+        let mut course = Course::new(stream, rest, writer, intake, progress, ledger);
+        let mut stopped = stop.subscribe();
+        let running = async {
+            let end = tokio::select! {
+                biased;
+                () = reached(&mut stopped, Stop::Abort) => End::Aborted,
+                end = course.follow() => end,
+            };
+            let report = || serde_json::to_string(&recorded.report()).ok();
+            course.finish(end, &mut stopped, began, report).await
+        };
+        match tending {
+            None => running.await,
+            // It ends when nobody writes any more, and that is after the end.
+            Some(tending) => tokio::select! {
+                summary = running => summary,
+                never = tending => match never {},
+            },
+        }
+    }
+}
+
+impl Summary {
+    /// Of a run that took no record.
+    fn nothing(ending: Ending, took: Duration) -> Self {
+        let (failures, not_admitted, written) = (Failures::default(), None, None);
+        Summary { ending, ok: 0, degraded: 0, failed: 0, replayed: 0, gone: 0, failures, not_admitted, took, written }
     }
 }
 

@@ -9,13 +9,14 @@ mod document;
 mod json;
 mod language;
 mod prompt;
+mod prompt_file;
 mod roomy;
 mod scan;
 mod tags;
 mod words;
 
 pub(crate) use compile::{Compiler, Complaint};
-pub(crate) use document::Document;
+pub(crate) use document::document;
 pub(crate) use prompt::Prompt;
 
 use std::sync::Arc;

@@ -1,15 +1,23 @@
 //! The built-in tools, one file each.
 
+mod calculator;
 mod command;
+mod csv;
 mod folder;
+mod hash;
+mod html_to_text;
 mod http;
 mod http_get;
 mod http_request;
 mod json;
 mod list_files;
+mod patterns;
 mod read_file;
+mod regex;
 mod slow;
+mod template;
 mod text;
+mod time;
 mod write_file;
 
 use llmspell::tool::ErasedTool;
@@ -21,12 +29,21 @@ use crate::permission::{Gate, Kind};
 
 /// Those that only compute from their arguments.
 pub(crate) fn pure() -> Vec<ErasedTool> {
-    vec![json::json(), text::text()]
+    vec![
+        calculator::calculator(),
+        csv::csv(),
+        hash::hash(),
+        html_to_text::html_to_text(),
+        json::json(),
+        regex::regex(),
+        template::template(),
+        text::text(),
+    ]
 }
 
 /// Those that touch nothing, but do not always give the same.
 pub(crate) fn safe() -> Vec<ErasedTool> {
-    vec![slow::slow()]
+    vec![slow::slow(), time::time()]
 }
 
 /// Those that need permissions, with the kind without which they can do nothing.

@@ -4,7 +4,6 @@ mod answer;
 mod attempt;
 mod child;
 mod connection;
-mod group;
 mod link;
 mod listing;
 mod names;

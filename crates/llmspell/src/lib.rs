@@ -110,13 +110,14 @@ pub use pattern::stream::{IntoSource, Stragglers, Straggling, Streaming};
 pub use pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeouts};
 pub use policy::{Policed, Policy};
 #[cfg(feature = "process")]
-pub use process::{Command, Output};
+pub use process::{Command, Output, ProcessGroup};
 pub use rate::{Rate, RateLimits, RateWindow, Rated};
 pub use registry::{Extension, RegisteredStep, Registry};
 pub use report::{CriticalStep, PipelineReport, Report, StageReport, StepReport};
 pub use retry_budget::RetryBudget;
 pub use step::{
-    About, BoxStep, Constant, FnStep, Idempotent, Map, Named, Observed, Shared, Spawned, Step, Then, step, value,
+    About, BoxStep, Constant, Contained, FnStep, Idempotent, Map, Named, Observed, Shared, Spawned, Step, Then, step,
+    value,
 };
 #[doc(inline)]
 pub use tool::{SlowTool, Tool};

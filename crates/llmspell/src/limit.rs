@@ -84,6 +84,37 @@ impl Limit {
         self
     }
 
+    /// Changes how many calls may run at once, for all clones of this limit and at any time. Says whether there is a
+    /// limit to change.
+    ///
+    /// When it grows, calls that wait are let in at once. When it shrinks, calls that run stay, and nobody is let in
+    /// until enough of them have ended.
+    ///
+    /// Of a limit that adapts this is the most that it may be, whatever [`Adaptive::max`] said: if it is above, it falls
+    /// to that at once, and goes on finding itself from there. Its lower bound gives way where it has to.
+    ///
+    /// How many items a [stream](Step::stream) keeps in flight was settled by the limit when the stream began: beyond
+    /// that, a larger limit changes nothing for it.
+    ///
+    /// ```
+    /// let limit = llmspell::Limit::new(8);
+    /// let clone = limit.clone();
+    /// assert!(limit.resize(2));
+    /// assert_eq!(clone.calls(), Some(2));
+    /// ```
+    ///
+    /// # Panics
+    /// If `calls` is 0, for nothing would ever run.
+    pub fn resize(&self, calls: usize) -> bool {
+        assert!(calls > 0, "a limit must be at least 1: with 0, nothing would ever run");
+        match (&self.permits, &self.adapting) {
+            (_, Some(adapting)) => adapting.bound(calls),
+            (Some(permits), None) => permits.resize(calls).wake(),
+            (None, None) => return false,
+        }
+        true
+    }
+
     /// How many calls may run at once, for the present if the limit adapts; `None` if there is no limit.
     pub fn calls(&self) -> Option<usize> {
         self.load().map(|load| load.capacity)

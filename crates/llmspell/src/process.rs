@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::context::{Context, Custody, Tether};
 use crate::error::{Error, Result};
 use crate::executor::{after, in_background, within};
-use group::Group;
+pub use group::ProcessGroup;
 
 /// How long a pipe is still read after the program has ended. What the program wrote is there already; a
 /// descendant that left its group may hold the pipe open for ever.
@@ -147,7 +147,7 @@ impl Command<'_> {
 struct Running {
     /// `None` only while it is dropped.
     child: Option<Child>,
-    group: Group,
+    group: ProcessGroup,
     pipes: (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>),
     grace: Duration,
     /// `None` once the program has ended.
@@ -159,7 +159,7 @@ impl Running {
     fn start(cx: &Context, mut process: std::process::Command, grace: Duration) -> Result<Running> {
         let program = process.get_program().to_string_lossy().into_owned();
         process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Group::lead(&mut process);
+        ProcessGroup::lead(&mut process);
         let mut process = tokio::process::Command::from(process);
         // Where there is no runtime left to reap it.
         process.kill_on_drop(true);
@@ -168,14 +168,14 @@ impl Running {
         let mut child = process
             .spawn()
             .map_err(|error| Error::failed(format!("cannot start {program}: {error}")).with_source(error))?;
-        let group = Group::of(&child);
+        let group = ProcessGroup::of(&child);
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         Ok(Running { child: Some(child), group, pipes, grace, custody: Some(custody), _tether: tether })
     }
 }
 
 /// Waits for the program, then ends what it has left behind: nothing outlives the call.
-async fn ended(child: &mut Child, group: Group, custody: &mut Option<Custody>) -> Result<ExitStatus> {
+async fn ended(child: &mut Child, group: ProcessGroup, custody: &mut Option<Custody>) -> Result<ExitStatus> {
     group.ended(child).await?;
     group.kill();
     let status = child.wait().await?;
@@ -217,7 +217,7 @@ impl Drop for Running {
 /// within the grace, or be gone already.
 struct Rest {
     /// `None` once it has been killed.
-    group: Option<Group>,
+    group: Option<ProcessGroup>,
     child: Child,
 }
 

@@ -3,6 +3,7 @@
 mod about;
 mod boxed;
 mod constant;
+mod contained;
 mod function;
 mod idempotent;
 mod map;
@@ -18,6 +19,7 @@ use std::time::Duration;
 pub use about::About;
 pub use boxed::BoxStep;
 pub use constant::{Constant, value};
+pub use contained::Contained;
 pub use function::{FnStep, step};
 pub use idempotent::Idempotent;
 pub use map::Map;
@@ -248,6 +250,26 @@ pub trait Step: Send + Sync + 'static {
         Self: Sized,
     {
         Spawned::new(self)
+    }
+
+    /// Makes a panic of this step an error of [`Kind::Panicked`](crate::Kind::Panicked).
+    ///
+    /// Streams, groups, races and [spawned](Step::spawned) steps contain the panics of what they run; this is for whoever
+    /// runs a step by himself and goes on after it.
+    ///
+    /// ```
+    /// use llmspell::{Context, Error, Kind, Step, step};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let divide = step(|by: i32, _| async move { Ok::<_, Error>(1 / by) }).contained();
+    /// assert_eq!(divide.run(0, &Context::new()).await.unwrap_err().kind(), Kind::Panicked);
+    /// # });
+    /// ```
+    fn contained(self) -> Contained<Self>
+    where
+        Self: Sized,
+    {
+        Contained::new(self)
     }
 
     /// Returns an [`Outcome`](crate::Outcome) instead of failing: the result with its quality and its history.

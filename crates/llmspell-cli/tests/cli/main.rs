@@ -6,6 +6,7 @@ mod commands;
 mod denied;
 mod flows;
 mod http;
+mod inputs;
 #[cfg(unix)]
 mod outputs;
 mod pipes;

@@ -5,11 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use llmspell::model::Model;
-use llmspell::tool::ErasedTool;
-use llmspell::{Error, suggest};
+use llmspell::{Error, Step, suggest};
 use serde_json::{Value, json};
 
 use super::Checker;
+use super::own::Named;
 use crate::file::{AgentDef, ModelDef, StepDef};
 use crate::inputs::Inputs;
 use crate::located::Located;
@@ -48,14 +48,27 @@ impl Checker<'_> {
             "model": settings.as_ref().map_or(json!(&*name), essence_of),
             "system": told,
             "prompt": asks,
-            "tools": tools.iter().map(|(tool, essence)| json!([tool.spec(), essence])).collect::<Vec<_>>(),
+            "tools": tools.iter().map(|tool| json!([tool.tool.spec(), tool.essence])).collect::<Vec<_>>(),
             "answer": answer.as_ref().map(Inputs::schema),
             "bounds": format!("{:?}", bounds?),
         });
-        let tools = tools.into_iter().map(|(tool, _)| tool).collect();
+        let once = |tool: &&Named| !tool.is_pure && !tool.tool.clone().into_step().about().idempotent;
+        let unrepeatable = tools.iter().find(once).map(|tool| tool.tool.spec().name.clone());
+        let tools = tools.into_iter().map(|tool| tool.tool).collect();
         let at = at.start..at.start + 1;
-        let plan =
-            AgentPlan { at, model: name, opened, settings, system, prompt, tools, answer, bounds: bounds?, essence };
+        let plan = AgentPlan {
+            at,
+            model: name,
+            opened,
+            settings,
+            system,
+            prompt,
+            tools,
+            unrepeatable,
+            answer,
+            bounds: bounds?,
+            essence,
+        };
         match plan.assembled(plan.opened.clone().step()) {
             Ok(_) => Some(Kind::Agent(Box::new(plan))),
             Err(error) => {
@@ -95,7 +108,7 @@ impl Checker<'_> {
     }
 
     /// Its tools under names that models can call, each with what else it consists of.
-    fn agents_tools(&mut self, agent: &AgentDef) -> Option<Vec<(ErasedTool, Value)>> {
+    fn agents_tools(&mut self, agent: &AgentDef) -> Option<Vec<Named>> {
         let mut tools = Vec::new();
         let (mut named, mut taken) = (BTreeSet::new(), BTreeSet::new());
         for Located { value: name, at } in &agent.tools {
@@ -104,8 +117,8 @@ impl Checker<'_> {
             }
             let Some(found) = self.named_tool(name, at, None) else { continue };
             let callable = callable(name, &mut taken);
-            let tool = if callable == *name { found.tool } else { found.tool.renamed(&callable) };
-            tools.push((tool, found.essence));
+            let tool = if callable == *name { found.tool.clone() } else { found.tool.clone().renamed(&callable) };
+            tools.push(Named { tool, ..found });
         }
         (tools.len() == agent.tools.len()).then_some(tools)
     }

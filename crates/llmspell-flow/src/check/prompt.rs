@@ -40,8 +40,8 @@ impl Checker<'_> {
                 let source = self.file(file, at)?;
                 let references = self.references;
                 let check = |name: &str| references.check(name, sight, uses);
-                let document = self.compiler.document(&source, &check)?;
-                Some((Prompt::Document(document), json!({ "file": source.text() })))
+                let prompt = self.compiler.prompt_file(&source, &check)?;
+                Some((Prompt::File(prompt), json!({ "file": source.text() })))
             }
         }
     }

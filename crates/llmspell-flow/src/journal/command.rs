@@ -1,6 +1,12 @@
 //! What a run is asked to do while it runs: a mailbox in its journal.
 
-use rusqlite::Connection;
+use std::path::Path;
+
+use llmspell::Result;
+use rusqlite::{Connection, OptionalExtension};
+
+use super::fault::fault;
+use super::schema;
 
 /// A question that waits for its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,4 +20,19 @@ pub(super) fn pending(db: &Connection) -> rusqlite::Result<Vec<Asked>> {
     let mut waiting = db.prepare_cached("SELECT id, text FROM command WHERE answer IS NULL ORDER BY id")?;
     let rows = waiting.query_map([], |row| Ok(Asked { id: row.get(0)?, text: row.get(1)? }))?;
     rows.collect()
+}
+
+/// Puts a question into the mailbox; returns its number.
+pub(super) fn ask(path: &Path, text: &str) -> Result<i64> {
+    let db = schema::open(path)?;
+    let insert = "INSERT INTO command (text, asked) VALUES (?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))";
+    db.execute(insert, [text]).map_err(|error| fault("writing", path, error))?;
+    Ok(db.last_insert_rowid())
+}
+
+/// The answer to a question, once there is one.
+pub(super) fn answer(path: &Path, command: i64) -> Result<Option<String>> {
+    let db = schema::look_into(path)?;
+    let answer = db.query_row("SELECT answer FROM command WHERE id = ?", [command], |row| row.get(0));
+    answer.optional().map(Option::flatten).map_err(|error| fault("reading", path, error))
 }

@@ -1,6 +1,6 @@
 //! What a step gave, as it is written down.
 
-use llmspell::{Context, Error, Outcome, Provenance, Quality, Result};
+use llmspell::{Error, Provenance, Quality};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -16,13 +16,13 @@ pub(crate) struct Kept {
 /// All but the output. What is as usual is left out, and if everything is, nothing is written at all.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Story {
+pub(crate) struct Story {
     #[serde(skip_serializing_if = "is_full")]
-    pub(super) quality: Quality,
+    pub(crate) quality: Quality,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) causes: Vec<Error>,
+    pub(crate) causes: Vec<Error>,
     #[serde(skip_serializing_if = "is_plain")]
-    pub(super) provenance: Provenance,
+    pub(crate) provenance: Provenance,
 }
 
 fn is_full(quality: &Quality) -> bool {
@@ -35,32 +35,14 @@ fn is_plain(provenance: &Provenance) -> bool {
 
 impl Story {
     /// Its JSON; `None` if there is nothing to tell.
-    pub(super) fn written(&self) -> Option<String> {
+    pub(crate) fn written(&self) -> Option<String> {
         let is_plain = is_full(&self.quality) && self.causes.is_empty() && is_plain(&self.provenance);
         // Maps have text for keys and numbers are finite, so there is always JSON.
         (!is_plain).then(|| serde_json::to_string(self).unwrap_or_default())
     }
 
-    pub(super) fn read(text: Option<&str>) -> serde_json::Result<Self> {
+    pub(crate) fn read(text: Option<&str>) -> serde_json::Result<Self> {
         text.map_or_else(|| Ok(Story::default()), serde_json::from_str)
-    }
-}
-
-impl Kept {
-    /// What an outcome tells of a success.
-    pub(crate) fn of(outcome: Outcome<Value>) -> Result<Self, Outcome<Value>> {
-        match outcome.result {
-            Ok(output) => {
-                let Outcome { quality, causes, provenance, .. } = outcome;
-                Ok(Kept { output, quality, causes, provenance })
-            }
-            Err(_) => Err(outcome),
-        }
-    }
-
-    /// Makes it part of the work of `cx` as if it had just happened, except that nobody pays for it again.
-    pub(crate) fn replay(self, cx: &Context) -> Result<Value> {
-        cx.replay(Outcome::past(Ok(self.output), self.quality, self.causes, self.provenance))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::fingerprint::Fingerprint;
 /// A step as the journal knows it: where it stands, and all that decides what it gives to a record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct StepKey {
-    /// Its path, such as `triage.fetch`.
+    /// Its path within the flow, such as `fetch`.
     pub path: Arc<str>,
     /// Of what stands in the flow about it, and about what it depends on.
     pub fingerprint: Fingerprint,
@@ -24,7 +24,6 @@ pub struct StepKey {
 pub(crate) struct Memory(Arc<Inner>);
 
 struct Inner {
-    /// The number of the record in the journal.
     record: Arc<Entry>,
     pen: Pen,
     past: Option<Past>,
@@ -70,11 +69,6 @@ impl Memory {
         let output = serde_json::to_string(output).map_err(Error::from)?;
         let story = Story { quality: *quality, causes: causes.clone(), provenance: provenance.clone() };
         self.0.pen.result(&self.0.record, step.clone(), item.to_owned(), output, story.written()).await
-    }
-
-    /// The number of the record in the journal.
-    pub(crate) fn record(&self) -> u64 {
-        self.0.record.id
     }
 }
 

@@ -114,7 +114,13 @@ pub(crate) type Thread = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 pub(crate) fn writer(db: Connection, rows: Rows) -> (Pen, Thread) {
     let (notes, jobs) = mpsc::channel(WAITING);
     let (failed, failure) = watch::channel(None);
-    let thread = async move { Context::new().blocking(move |_| Ok(run(db, rows, jobs, &failed))).await };
+    let thread = async move {
+        let work = move |_| {
+            run(db, rows, jobs, &failed);
+            Ok(())
+        };
+        Context::new().blocking(work).await
+    };
     (Pen { notes, failure }, Box::pin(thread))
 }
 
@@ -166,10 +172,11 @@ impl Pen {
 
     /// Returns once the journal cannot be written any more; never, if it ends well.
     pub(crate) async fn failed(&self) -> Error {
-        match self.failure.clone().wait_for(Option::is_some).await {
-            Ok(failure) => failure.clone().unwrap_or_else(|| self.lost()),
-            Err(_) => std::future::pending().await,
+        let mut failure = self.failure.clone();
+        if failure.wait_for(Option::is_some).await.is_err() {
+            std::future::pending::<()>().await;
         }
+        self.lost()
     }
 
     async fn and_wait(&self, job: Job) -> Result<()> {
@@ -187,23 +194,33 @@ impl Pen {
     }
 }
 
-/// Writes until there is nobody left to write for, or until it fails: those who wait, and all who come after them, get
-/// the error.
+/// Writes until it is closed, there is nobody left to write for, or it fails: those who wait then, and all who come
+/// after them, get the error. Whoever has closed it finds the file closed.
 fn run(db: Connection, mut rows: Rows, mut notes: mpsc::Receiver<Note>, failed: &watch::Sender<Option<Error>>) {
     let mut batch = Vec::with_capacity(WAITING);
     while notes.blocking_recv_many(&mut batch, WAITING) > 0 {
         let committed = commit(&db, &mut rows, &mut batch);
         if let Err(error) = committed {
+            drop(db);
             failed.send_replace(Some(fault("writing", rows.path(), error)));
             // What has not been committed is dropped, and with it the channels of those who wait.
             return;
         }
-        for note in batch.drain(..) {
-            if let Some(done) = note.done {
-                let _ = done.send(());
-            }
+        let is_closed = batch.iter().any(|note| matches!(note.job, Job::Close(_)));
+        let told = batch.drain(..).filter_map(|note| note.done);
+        if is_closed {
+            // With its last connection, what is in the log beside the file is folded in.
+            drop(db);
+            told.for_each(tell);
+            return;
         }
+        told.for_each(tell);
     }
+}
+
+/// Nobody may be there any more.
+fn tell(waiting: oneshot::Sender<()>) {
+    let _ = waiting.send(());
 }
 
 fn commit(db: &Connection, rows: &mut Rows, batch: &mut [Note]) -> rusqlite::Result<()> {

@@ -24,6 +24,8 @@ pub(crate) struct AgentPlan {
     pub(crate) system: Option<Prompt>,
     pub(crate) prompt: Prompt,
     pub(crate) tools: Vec<ErasedTool>,
+    /// One of them that must not be called twice for one record, if there is one.
+    pub(crate) unrepeatable: Option<String>,
     /// The fields of its answer, if that is no text.
     pub(crate) answer: Option<Inputs>,
     pub(crate) bounds: Bounds,

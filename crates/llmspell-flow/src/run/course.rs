@@ -4,19 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use llmspell::{BoxStep, Context, Outcome, Quality, Step, Streaming, step};
-use serde_json::Value;
+use llmspell::{Outcome, Quality, Streaming};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::failures::Failures;
-use super::lines::Line;
+use super::ledger::Ledger;
 use super::outcome_line::OutcomeLine;
 use super::progress::Progress;
-use super::records::{self, Intake};
+use super::record::{Done, Passage};
+use super::records::Intake;
 use super::rest::Rest;
 use super::writer::{Ended, Writer};
 use super::{Ending, Stop, Summary, reached};
+use crate::journal::Closing;
 
 /// How long an aborted run waits for lines to reach the output.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -27,41 +28,16 @@ const COUNTING: Duration = Duration::from_secs(2);
 /// The same if somebody waits for the run to end.
 const IN_A_HURRY: Duration = Duration::from_millis(200);
 
-/// The flow over lines.
-pub(super) fn of_lines(
-    flow: BoxStep<Value, Value>,
-    progress: Arc<Progress>,
-    intake: Arc<Intake>,
-) -> BoxStep<Line, Value> {
-    let parsed = step(move |line: Line, cx: Context| {
-        let flow = flow.clone();
-        async move { flow.run(records::parse(&line)?, &cx).await }
-    });
-    let parsed = Arc::new(parsed);
-    let timed = step(move |line: Line, cx: Context| {
-        let (parsed, intake, in_flight) = (parsed.clone(), intake.clone(), progress.enter());
-        async move {
-            let _in_flight = in_flight;
-            let began = Instant::now();
-            let result = parsed.run(line, &cx).await;
-            if let Some(index) = cx.item() {
-                intake.took(index, began.elapsed());
-            }
-            result
-        }
-    });
-    timed.boxed()
-}
-
 /// A run on its way.
 pub(super) struct Course {
-    stream: Streaming<BoxStep<Line, Value>>,
+    stream: Streaming<Passage>,
     rest: Rest,
     writer: Writer,
     intake: Arc<Intake>,
     progress: Arc<Progress>,
     degraded: u64,
     failures: Failures,
+    journal: Option<Ledger>,
 }
 
 /// Why there are no more outcomes to write.
@@ -75,13 +51,14 @@ pub(super) enum End {
 
 impl Course {
     pub(super) fn new(
-        stream: Streaming<BoxStep<Line, Value>>,
+        stream: Streaming<Passage>,
         rest: Rest,
         writer: Writer,
         intake: Arc<Intake>,
         progress: Arc<Progress>,
+        journal: Option<Ledger>,
     ) -> Self {
-        Course { stream, rest, writer, intake, progress, degraded: 0, failures: Failures::default() }
+        Course { stream, rest, writer, intake, progress, degraded: 0, failures: Failures::default(), journal }
     }
 
     /// Writes outcomes until there are no more.
@@ -93,26 +70,32 @@ impl Course {
                 outcome = self.stream.next() => outcome,
             };
             let Some(outcome) = outcome else { return End::Stream };
-            let line = self.line(outcome);
+            let Some(line) = self.line(outcome) else { continue };
             if let Err(ended) = self.writer.write(line).await {
                 return End::Writer(ended);
             }
         }
     }
 
-    /// Counts an outcome and makes its line.
-    fn line(&mut self, outcome: Outcome<Value>) -> Vec<u8> {
+    /// Counts an outcome and makes its line; none if it is done again another time.
+    fn line(&mut self, outcome: Outcome<Done>) -> Option<Vec<u8>> {
         let taken = self.intake.line(outcome.index);
+        let (result, took, replayed) = match outcome.result {
+            Ok(Done::Told { result, took, replayed }) => (result, took, replayed),
+            Ok(Done::Unkept) => return None,
+            Err(error) => (Err(error), taken.took, false),
+        };
         let line = OutcomeLine {
             index: outcome.index,
             line: taken.number,
-            result: outcome.result,
+            result,
             quality: outcome.quality,
             causes: outcome.causes,
-            retries: outcome.provenance.retries,
-            took: taken.took,
+            provenance: outcome.provenance,
+            took,
         };
         self.progress.bytes_done.fetch_max(taken.end, Ordering::Relaxed);
+        self.progress.replayed.fetch_add(u64::from(replayed), Ordering::Relaxed);
         match &line.result {
             Ok(_) => {
                 self.degraded += u64::from(line.quality != Quality::Full);
@@ -123,14 +106,17 @@ impl Course {
                 self.progress.failed.fetch_add(1, Ordering::Relaxed);
             }
         }
-        // Maps have text for keys and numbers are finite, so there is always JSON.
-        let mut bytes = serde_json::to_vec(&line).unwrap_or_default();
-        bytes.push(b'\n');
-        bytes
+        Some(line.bytes())
     }
 
     /// Stops what is left, and closes the output.
-    pub(super) async fn finish(self, end: End, stop: &mut watch::Receiver<Stop>, began: Instant) -> Summary {
+    pub(super) async fn finish(
+        self,
+        end: End,
+        stop: &mut watch::Receiver<Stop>,
+        began: Instant,
+        report: impl FnOnce() -> Option<String>,
+    ) -> Summary {
         let stopped = self.stream.stopped().cloned();
         self.stream.stop().await;
         let is_drained = *stop.borrow() >= Stop::Drain;
@@ -168,11 +154,29 @@ impl Course {
             None => (ending, None),
         };
         let counted = self.progress.snapshot();
+        let (ending, gone) = match self.journal {
+            None => (ending, 0),
+            Some(ledger) => {
+                let failure = ledger.failure();
+                let ending = failure.map_or(ending, Ending::JournalFailed);
+                let closing = Closing {
+                    ending: ending.as_str(),
+                    ok: counted.ok,
+                    degraded: self.degraded,
+                    failed: counted.failed,
+                    replayed: counted.replayed,
+                    report: report(),
+                };
+                ledger.close(ending, closing).await
+            }
+        };
         Summary {
             ending,
             ok: counted.ok,
             degraded: self.degraded,
             failed: counted.failed,
+            replayed: counted.replayed,
+            gone,
             failures: self.failures,
             not_admitted,
             took: began.elapsed(),

@@ -5,12 +5,28 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use llmspell::{Error, Result};
+use serde_json::Value;
 
+use super::files::Files;
+use super::form::Form;
 use super::identity::FileId;
+use super::lines::{LONGEST, Lines};
+use super::reader::{Format, Reader};
+use super::rows::Rows;
 
-/// Records to be read, one JSON object a line.
+/// Records to be read, one by one: JSON lines, CSV, or files.
+///
+/// ```
+/// use llmspell_flow::{Format, Input};
+///
+/// let csv = "id,question\n1,\"Why, then?\"\n";
+/// let input = Input::from_reader_as("records", csv.as_bytes(), Format::Csv).set("lang", "en").sample(100);
+/// assert_eq!(input.name(), "records");
+/// ```
 pub struct Input {
-    pub(crate) reader: Box<dyn Read + Send>,
+    pub(crate) reader: Reader,
+    pub(crate) form: Form,
+    pub(crate) sample: Option<usize>,
     /// Which file it is, if it is one: the output must be another one.
     pub(crate) file: Option<FileId>,
     name: String,
@@ -18,11 +34,19 @@ pub struct Input {
 }
 
 impl Input {
-    /// A file.
+    /// A file; its ending tells the [format](Format::of).
     ///
     /// # Errors
     /// If it cannot be opened, or is a folder.
     pub fn open(path: &Path) -> Result<Self> {
+        Input::open_as(path, Format::of(path))
+    }
+
+    /// A file, whatever its ending.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or is a folder.
+    pub fn open_as(path: &Path, format: Format) -> Result<Self> {
         let name = path.display().to_string();
         let failed = |why: String| Error::invalid(format!("cannot read the input {name}: {why}"));
         let file = File::open(path).map_err(|error| {
@@ -34,20 +58,78 @@ impl Input {
         })?;
         let about = file.metadata().map_err(|error| failed(error.to_string()).with_hint("try another file"))?;
         if about.is_dir() {
-            return Err(failed("it is a folder".to_owned()).with_hint("name a file of records, one JSON object a line"));
+            let hint = format!("name a file of records; `--files '{name}/*'` makes a record of each file in it");
+            return Err(failed("it is a folder".to_owned()).with_hint(hint));
         }
         let size = about.is_file().then_some(about.len());
-        Ok(Input { reader: Box::new(file), file: FileId::at(path), name, size })
+        Ok(Input { file: FileId::at(path), size, ..Input::from_reader_as(name, file, format) })
     }
 
     /// Standard input.
-    pub fn stdin() -> Self {
-        Input { file: FileId::stdin(), ..Input::from_reader("standard input", io::stdin()) }
+    pub fn stdin(format: Format) -> Self {
+        Input { file: FileId::stdin(), ..Input::from_reader_as("standard input", io::stdin(), format) }
     }
 
-    /// Anything that can be read; the name is for messages.
+    /// JSON lines from anything that can be read; the name is for messages.
     pub fn from_reader(name: impl Into<String>, reader: impl Read + Send + 'static) -> Self {
-        Input { reader: Box::new(reader), file: None, name: name.into(), size: None }
+        Input::from_reader_as(name, reader, Format::Jsonl)
+    }
+
+    /// Records from anything that can be read; the name is for messages.
+    pub fn from_reader_as(name: impl Into<String>, reader: impl Read + Send + 'static, format: Format) -> Self {
+        let reader: Box<dyn Read + Send> = Box::new(reader);
+        let is_untyped = format != Format::Jsonl;
+        let reader = match format {
+            Format::Jsonl => Reader::Lines(Lines::new(reader, LONGEST)),
+            Format::Csv => Reader::Rows(Rows::new(reader, b',', LONGEST)),
+            Format::Tsv => Reader::Rows(Rows::new(reader, b'\t', LONGEST)),
+        };
+        Input::of(reader, Form { is_untyped, ..Form::default() }, name.into())
+    }
+
+    /// Files, one record each: `path`, `name`, `extension`, `bytes`, `modified_ms`, and `text`, which is read when the
+    /// record is taken, unless the flow declares its inputs without it. At most 64 MiB of UTF-8 are read; all else is
+    /// an error of that record.
+    ///
+    /// In a pattern, `*` is any name, `**` any folders, `{a,b}` either, `[abc]` one of these. Names that begin with a
+    /// dot match only if the pattern says so. A file that several patterns match comes once.
+    ///
+    /// # Errors
+    /// If a pattern cannot be used, or nothing matches.
+    pub fn files(patterns: &[String]) -> Result<Self> {
+        let mut files = Files::matching(patterns)?;
+        let unreadable = |error| Error::invalid(format!("--files: {error}")).with_hint("check the permissions");
+        if files.is_empty().map_err(unreadable)? {
+            let message = format!("--files: nothing matches {}", patterns.join(" "));
+            return Err(Error::invalid(message).with_hint("'*.md' is in this folder alone, '**/*.md' in all below it"));
+        }
+        let form = Form { is_file: true, ..Form::default() };
+        Ok(Input::of(Reader::Files(files), form, "the list of files".to_owned()))
+    }
+
+    fn of(reader: Reader, form: Form, name: String) -> Self {
+        Input { reader, form, sample: None, file: None, name, size: None }
+    }
+
+    /// Takes only so many records, each with the same chance. The same input gives the same ones each time. All of it
+    /// is read before the first record is taken; the sample is kept in memory.
+    pub fn sample(mut self, records: usize) -> Self {
+        self.sample = Some(records);
+        self
+    }
+
+    /// Gives every record this field, whatever it says itself.
+    pub fn set(mut self, field: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.form.set.push((field.into(), value.into()));
+        self
+    }
+
+    /// Makes no record of this file, whatever patterns match it: one that the run writes.
+    pub fn leave_out(mut self, path: &Path) -> Self {
+        if let Reader::Files(files) = &mut self.reader {
+            files.leave_out(path);
+        }
+        self
     }
 
     /// What it is called in messages.

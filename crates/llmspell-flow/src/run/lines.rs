@@ -1,16 +1,28 @@
 //! Lines out of a reader, however it is cut and however long they are.
 
 use std::io::{self, BufRead, BufReader, Read};
+use std::sync::Arc;
 
-/// A line of input, without its end.
-#[derive(Debug, PartialEq, Eq)]
+use llmspell::Error;
+
+use super::form::Form;
+use crate::journal::Admission;
+
+/// A line of input, without its end; or what stands for a line in other formats.
+#[derive(Default)]
 pub(crate) struct Line {
-    /// The number of the line, from 1.
+    /// The number of the line, from 1; of files, the number of the file.
     pub(crate) number: u64,
     /// How many bytes of input there are up to its end.
     pub(crate) end: u64,
-    /// What it says; `None` if it was too long to be kept.
+    /// What it says, as JSON; `None` if it was too long to be kept.
     pub(crate) text: Option<Vec<u8>>,
+    /// Why there is no record in it; the text is then what was read.
+    pub(crate) problem: Option<Error>,
+    /// How a record is made of it.
+    pub(crate) form: Arc<Form>,
+    /// What the journal knows of its record.
+    pub(crate) admission: Admission,
 }
 
 /// A line longer than this is an error of its record: 64 MiB.
@@ -50,7 +62,7 @@ impl<R: Read> Lines<R> {
             self.bytes += read;
             self.number += 1;
             if read > self.longest as u64 && text.is_empty() {
-                return Ok(Some(Line { number: self.number, end: self.bytes, text: None }));
+                return Ok(Some(Line { number: self.number, end: self.bytes, ..Line::default() }));
             }
             // Editors on some systems begin a file with a mark of its byte order.
             if self.number == 1 && text.starts_with(b"\xEF\xBB\xBF") {
@@ -59,7 +71,7 @@ impl<R: Read> Lines<R> {
             let end = text.iter().rposition(|byte| !byte.is_ascii_whitespace()).map_or(0, |last| last + 1);
             text.truncate(end);
             if !text.is_empty() {
-                return Ok(Some(Line { number: self.number, end: self.bytes, text: Some(text) }));
+                return Ok(Some(Line { number: self.number, end: self.bytes, text: Some(text), ..Line::default() }));
             }
         }
     }

@@ -4,48 +4,74 @@
 //! {"index":0,"line":1,"status":"ok","quality":"full","output":…,"retries":0,"took_ms":1.2}
 //! {"index":1,"line":2,"status":"failed","error":{"kind":"timeout","message":"…","path":"triage.fetch"},"retries":2,"took_ms":3004.8}
 //! ```
+//!
+//! Only where there is something to tell: `causes`, what went wrong on the way; `choices`, who won a race and whether a
+//! second copy or a fallback served; `usage`, tokens and cost.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::{Error, Quality, Result};
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::Value;
+use llmspell::{Error, Provenance, Quality, Result};
+use serde::Serialize;
 
 /// One record's outcome, with where it came from and how long it took.
 pub(crate) struct OutcomeLine {
     pub(crate) index: usize,
     pub(crate) line: u64,
-    pub(crate) result: Result<Value>,
+    /// The output as JSON.
+    pub(crate) result: Result<Arc<str>>,
     pub(crate) quality: Quality,
     /// What went wrong on the way without stopping the record.
     pub(crate) causes: Vec<Error>,
-    /// Attempts beyond the first of the steps that gave a result.
-    pub(crate) retries: u32,
+    pub(crate) provenance: Provenance,
     /// Unknown if the record's task was lost.
     pub(crate) took: Option<Duration>,
 }
 
-impl Serialize for OutcomeLine {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("index", &self.index)?;
-        map.serialize_entry("line", &self.line)?;
+impl OutcomeLine {
+    /// The line, with its end. Written piece by piece, for the output is JSON already.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let room = self.result.as_ref().map_or(0, |output| output.len());
+        let mut bytes = Vec::with_capacity(128 + room);
+        bytes.push(b'{');
+        put(&mut bytes, "index", &self.index);
+        put(&mut bytes, "line", &self.line);
         match &self.result {
             Ok(output) => {
-                map.serialize_entry("status", "ok")?;
-                map.serialize_entry("quality", &self.quality)?;
-                map.serialize_entry("output", output)?;
+                put(&mut bytes, "status", &"ok");
+                put(&mut bytes, "quality", &self.quality);
+                bytes.extend_from_slice(b",\"output\":");
+                bytes.extend_from_slice(output.as_bytes());
             }
             Err(error) => {
-                map.serialize_entry("status", "failed")?;
-                map.serialize_entry("error", error)?;
+                put(&mut bytes, "status", &"failed");
+                put(&mut bytes, "error", error);
             }
         }
         if !self.causes.is_empty() {
-            map.serialize_entry("causes", &self.causes)?;
+            put(&mut bytes, "causes", &self.causes);
         }
-        map.serialize_entry("retries", &self.retries)?;
-        map.serialize_entry("took_ms", &self.took.map(|took| took.as_micros() as f64 / 1e3))?;
-        map.end()
+        put(&mut bytes, "retries", &self.provenance.retries);
+        if !self.provenance.choices.is_empty() {
+            put(&mut bytes, "choices", &self.provenance.choices);
+        }
+        let usage = self.provenance.usage();
+        if !usage.is_zero() {
+            put(&mut bytes, "usage", &usage);
+        }
+        put(&mut bytes, "took_ms", &self.took.map(|took| took.as_micros() as f64 / 1e3));
+        bytes.extend_from_slice(b"}\n");
+        bytes
     }
+}
+
+fn put(bytes: &mut Vec<u8>, name: &str, value: &impl Serialize) {
+    if bytes.len() > 1 {
+        bytes.push(b',');
+    }
+    bytes.push(b'"');
+    bytes.extend_from_slice(name.as_bytes());
+    bytes.extend_from_slice(b"\":");
+    // Maps have text for keys and numbers are finite, so there is always JSON.
+    let _ = serde_json::to_writer(bytes, value);
 }

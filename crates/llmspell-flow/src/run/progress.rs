@@ -12,6 +12,7 @@ pub struct Progress {
     pub(crate) bytes_done: AtomicU64,
     pub(crate) ok: AtomicU64,
     pub(crate) failed: AtomicU64,
+    pub(crate) replayed: AtomicU64,
     pub(crate) in_flight: AtomicUsize,
     retrying: AtomicUsize,
 }
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub ok: u64,
     /// Records without.
     pub failed: u64,
+    /// Of all these, records whose outcome an earlier session of the run has left.
+    pub replayed: u64,
     /// Records on their way through the flow.
     pub in_flight: usize,
     /// How many of them are at a second or later attempt, or wait for it.
@@ -46,6 +49,7 @@ impl Progress {
             bytes_done: self.bytes_done.load(Ordering::Relaxed),
             ok: self.ok.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
+            replayed: self.replayed.load(Ordering::Relaxed),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             retrying: self.retrying.load(Ordering::Relaxed),
         }

@@ -1,7 +1,6 @@
 //! Records as a stream, read ahead by a thread as far as a small buffer goes.
 
 use std::collections::HashMap;
-use std::io::Read;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{self, Poll, ready};
@@ -9,10 +8,14 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use llmspell::{Context, Error, Result};
+use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::form::Form;
 use super::input::Input;
-use super::lines::{LONGEST, Line, Lines};
+use super::lines::{LONGEST, Line};
+use super::reader::{Broken, Reader};
+use crate::journal::Matcher;
 
 /// How many lines go from the thread to the stream at once, and how many such batches wait.
 const BATCH: usize = 32;
@@ -72,12 +75,12 @@ impl Intake {
 }
 
 impl Records {
-    pub(crate) fn new(input: Input) -> (Self, Arc<Intake>) {
+    pub(crate) fn new(input: Input, matcher: Option<Matcher>) -> (Self, Arc<Intake>) {
         let (sender, batches) = mpsc::channel(BATCHES);
         let intake = Arc::<Intake>::default();
         let reader = Box::pin(async move {
             // A context of its own: that reading waits for a terminal is nobody's runaway.
-            Context::new().blocking(move |_| read(input, &sender)).await
+            Context::new().blocking(move |_| read(input, matcher, &sender)).await
         });
         let batch = Vec::new().into_iter();
         (Records { batch, batches, reader: Some(reader), intake: intake.clone(), pulled: 0, last_line: 0 }, intake)
@@ -140,34 +143,53 @@ impl Stream for Records {
 }
 
 /// Reads to the end, or until nobody listens any more.
-fn read(input: Input, sender: &mpsc::Sender<Vec<Line>>) -> Result<()> {
+fn read(input: Input, mut matcher: Option<Matcher>, sender: &mpsc::Sender<Vec<Line>>) -> Result<()> {
     let name = input.name().to_owned();
-    let mut lines = Lines::new(input.reader, LONGEST);
+    let (form, mut lines) = (Arc::new(input.form), input.reader);
+    if let Some(records) = input.sample {
+        return sample(&mut lines, records, &form, &name, matcher, sender);
+    }
     loop {
         let mut batch = Vec::new();
-        let ended = fill(&mut lines, &mut batch);
+        let ended = fill(&mut lines, &form, &mut batch);
+        admit(&mut matcher, &mut batch)?;
         if !batch.is_empty() && sender.blocking_send(batch).is_err() {
             return Ok(());
         }
         match ended {
             Ok(false) => {}
             Ok(true) => return Ok(()),
-            Err(error) => {
-                let message = format!("reading {name} failed after {} bytes: {error}", lines.bytes());
-                return Err(Error::failed(message)
-                    .with_source(error)
-                    .with_hint("the records before that have been run"));
-            }
+            Err(error) => return Err(told(error, &name, lines.bytes())),
+        }
+    }
+}
+
+/// Notes what the journal knows of each record.
+fn admit(matcher: &mut Option<Matcher>, batch: &mut [Line]) -> Result<()> {
+    if let Some(matcher) = matcher {
+        for line in batch {
+            line.admission = matcher.admit(line.number, line.text.as_deref())?;
+        }
+    }
+    Ok(())
+}
+
+fn told(broken: Broken, name: &str, bytes: u64) -> Error {
+    match broken {
+        Broken::Wrong(error) => error,
+        Broken::Io(error) => {
+            let message = format!("reading {name} failed after {bytes} bytes: {error}");
+            Error::failed(message).with_source(error).with_hint("the records before that have been run")
         }
     }
 }
 
 /// Takes what is there, but waits for no more once it has something. Says whether the input is at its end.
-fn fill<R: Read>(lines: &mut Lines<R>, batch: &mut Vec<Line>) -> std::io::Result<bool> {
+fn fill(lines: &mut Reader, form: &Arc<Form>, batch: &mut Vec<Line>) -> Result<bool, Broken> {
     loop {
         match lines.next()? {
             None => return Ok(true),
-            Some(line) => batch.push(line),
+            Some(line) => batch.push(Line { form: form.clone(), ..line }),
         }
         if batch.len() == BATCH || !lines.has_line() {
             return Ok(false);
@@ -175,9 +197,53 @@ fn fill<R: Read>(lines: &mut Lines<R>, batch: &mut Vec<Line>) -> std::io::Result
     }
 }
 
-/// The record of a line.
-pub(crate) fn parse(line: &Line) -> Result<serde_json::Value> {
+/// Reads to the end, and passes on some of the records: each with the same chance, and the same ones each time.
+fn sample(
+    lines: &mut Reader,
+    records: usize,
+    form: &Arc<Form>,
+    name: &str,
+    mut matcher: Option<Matcher>,
+    sender: &mpsc::Sender<Vec<Line>>,
+) -> Result<()> {
+    let (mut random, mut seen) = (fastrand::Rng::with_seed(SEED), 0_usize);
+    let mut kept: Vec<Line> = Vec::new();
+    while let Some(line) = lines.next().map_err(|error| told(error, name, lines.bytes()))? {
+        // The reservoir of Waterman (Knuth, The Art of Computer Programming 2, 3.4.2, algorithm R).
+        if kept.len() < records {
+            kept.push(line);
+        } else {
+            let place = random.usize(..=seen);
+            if let Some(kept) = kept.get_mut(place) {
+                *kept = line;
+            }
+        }
+        seen += 1;
+        if seen.is_multiple_of(1024) && sender.is_closed() {
+            return Ok(());
+        }
+    }
+    kept.sort_unstable_by_key(|line| line.number);
+    let mut kept = kept.into_iter().map(|line| Line { form: form.clone(), ..line }).peekable();
+    while kept.peek().is_some() {
+        let mut batch: Vec<Line> = kept.by_ref().take(BATCH).collect();
+        admit(&mut matcher, &mut batch)?;
+        if sender.blocking_send(batch).is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// What a sample is drawn with.
+const SEED: u64 = 0x5EED;
+
+/// What a line says; the record is made of it by its [form](Form).
+pub(crate) fn parse(line: &Line) -> Result<Value> {
     let number = line.number;
+    if let Some(problem) = &line.problem {
+        return Err(problem.clone());
+    }
     let Some(text) = &line.text else {
         let message = format!("line {number} is longer than {} MiB", LONGEST >> 20);
         return Err(Error::invalid(message).with_hint("write one record a line"));
@@ -200,13 +266,33 @@ mod tests {
 
     #[test]
     fn wrong_lines_say_what_is_wrong() {
-        let wrong =
-            |text: &[u8]| parse(&Line { number: 7, end: 0, text: Some(text.to_vec()) }).unwrap_err().to_string();
+        let line = |text: &[u8]| Line { number: 7, text: Some(text.to_vec()), ..Line::default() };
+        let wrong = |text: &[u8]| parse(&line(text)).unwrap_err().to_string();
         assert_eq!(wrong(b"{\"a\": }"), "line 7 is not JSON: expected value at column 7");
         assert_eq!(wrong(b"{} {}"), "line 7 is not JSON: trailing characters at column 4");
         assert_eq!(wrong(b"\"\xFF\""), "line 7 is not UTF-8, from byte 2 on");
-        assert!(parse(&Line { number: 7, end: 0, text: None }).is_err());
+        assert!(parse(&Line { number: 7, ..Line::default() }).is_err());
         // Nesting is bounded: no record can overflow the stack.
         assert!(wrong("[".repeat(100_000).as_bytes()).contains("recursion limit"));
+    }
+
+    #[test]
+    fn a_sample_is_fair_in_order_and_the_same_each_time() {
+        let text: String = (0..1000).map(|n| format!("{n}\n")).collect();
+        let drawn = |records| {
+            let (sender, mut batches) = mpsc::channel(100);
+            read(Input::from_reader("n", std::io::Cursor::new(text.clone())).sample(records), None, &sender).unwrap();
+            drop(sender);
+            let mut numbers = Vec::new();
+            while let Ok(batch) = batches.try_recv() {
+                numbers.extend(batch.iter().map(|line| line.number));
+            }
+            numbers
+        };
+        let some = drawn(100);
+        assert!(some.is_sorted() && some.len() == 100 && some == drawn(100));
+        let mean = some.iter().sum::<u64>() / 100;
+        assert!((400..600).contains(&mean), "{mean}");
+        assert_eq!(drawn(2000), (1..=1000).collect::<Vec<u64>>());
     }
 }

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{self, Poll};
+use std::task::{self, Poll, Waker, ready};
 use std::time::Duration;
 
 use futures_core::Stream;
@@ -25,13 +25,47 @@ pub struct NotAdmitted {
 }
 
 /// Records that are lent to a stream: what it does not take can still be counted.
-pub(crate) struct Lent(Arc<Mutex<Records>>);
+pub(crate) struct Lent {
+    records: Arc<Mutex<Records>>,
+    gate: Arc<Gate>,
+}
+
+/// While it is shut, no record is taken.
+#[derive(Default)]
+pub(crate) struct Gate(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    is_shut: bool,
+    waker: Option<Waker>,
+}
+
+impl Gate {
+    pub(crate) fn set_shut(&self, is_shut: bool) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.is_shut = is_shut;
+        let waker = waiting.waker.take().filter(|_| !is_shut);
+        drop(waiting);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn poll_open(&self, task: &mut task::Context<'_>) -> Poll<()> {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.is_shut {
+            waiting.waker = Some(task.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+}
 
 pub(crate) struct Rest(Arc<Mutex<Records>>);
 
-pub(crate) fn lend(records: Records) -> (Lent, Rest) {
+pub(crate) fn lend(records: Records, gate: Arc<Gate>) -> (Lent, Rest) {
     let shared = Arc::new(Mutex::new(records));
-    (Lent(shared.clone()), Rest(shared))
+    (Lent { records: shared.clone(), gate }, Rest(shared))
 }
 
 /// Never waited for: the rest is asked for when the stream has ended.
@@ -43,7 +77,8 @@ impl Stream for Lent {
     type Item = Line;
 
     fn poll_next(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<Line>> {
-        Pin::new(&mut *locked(&self.0)).poll_next(task)
+        ready!(self.gate.poll_open(task));
+        Pin::new(&mut *locked(&self.records)).poll_next(task)
     }
 }
 

@@ -1,14 +1,15 @@
-//! What a model is told: a text of the flow file, or a document.
+//! What a model is told: a text of the flow file, or a file.
 
 use llmspell::Result;
 use serde_json::Value;
 
-use super::{Document, Template};
+use super::Template;
+use super::prompt_file::PromptFile;
 
 /// A prompt, ready to be rendered.
 pub(crate) enum Prompt {
     Text(Template),
-    Document(Document),
+    File(PromptFile),
 }
 
 impl Prompt {
@@ -19,7 +20,7 @@ impl Prompt {
                 Value::String(text) => text,
                 other => other.to_string(),
             }),
-            Prompt::Document(document) => document.render(scope),
+            Prompt::File(file) => file.render(scope),
         }
     }
 }

@@ -1,7 +1,5 @@
 //! `text`: the everyday operations on a text.
 
-mod patterns;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,7 +9,7 @@ use llmspell::{Error, Result, Tool};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use patterns::Patterns;
+use super::patterns::Patterns;
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
@@ -131,7 +129,7 @@ impl Text {
             None => {}
         }
         for Replace { find, with } in &self.replace {
-            text = patterns.replace(find, &text, with)?;
+            text = patterns.replace(find, &text, with, usize::MAX)?;
         }
         if let Some(longest) = self.truncate
             && let Some((end, _)) = text.char_indices().nth(longest)

@@ -7,13 +7,11 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use llmspell::{Error, Result};
+use llmspell::{Error, ProcessGroup, Result};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-
-use super::group::Group;
 
 /// What a program can hardly do without; nothing else is handed on. The list of the SDKs of MCP, and where temporary
 /// files and locales are.
@@ -68,7 +66,7 @@ pub(crate) struct Program {
 /// A server that runs. Dropping it kills its whole group.
 pub(crate) struct Process {
     child: Child,
-    group: Group,
+    group: ProcessGroup,
     grace: Duration,
     said: Said,
     /// Reads its standard error for as long as this is here, so that a chatty server is not stopped by a full pipe.
@@ -91,7 +89,7 @@ impl Program {
             command.current_dir(folder);
         }
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Group::lead(&mut command);
+        ProcessGroup::lead(&mut command);
         let mut command = tokio::process::Command::from(command);
         command.kill_on_drop(true);
         let name = self.name();
@@ -100,7 +98,7 @@ impl Program {
                 .with_source(error)
                 .with_hint("is it installed, and in the PATH?")
         })?;
-        let group = Group::of(&child);
+        let group = ProcessGroup::of(&child);
         let missing = || Error::failed("the child has no pipes");
         let output = child.stdout.take().ok_or_else(missing)?;
         let input = child.stdin.take().ok_or_else(missing)?;

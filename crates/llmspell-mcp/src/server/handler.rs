@@ -1,12 +1,8 @@
 //! What is done with a call of a tool.
 
-use std::any::Any;
 use std::collections::BTreeMap;
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use llmspell::tool::{ErasedTool, Security};
@@ -104,13 +100,14 @@ async fn call(
     progress: Option<(ProgressToken, Peer<RoleServer>)>,
     cx: Context,
 ) -> Result<Value> {
+    let tool = tool.contained();
     let Some((token, peer)) = progress else {
-        return contained(async { tool.run(arguments, &cx).await }).await;
+        return tool.run(arguments, &cx).await;
     };
     let (cx, chunks) = cx.with_chunks(CHUNKS);
     let (done, is_done) = oneshot::channel();
     let work = async move {
-        let result = contained(async move { tool.run(arguments, &cx).await }).await;
+        let result = tool.run(arguments, &cx).await;
         let _ = done.send(());
         result
     };
@@ -150,21 +147,6 @@ async fn tell(token: ProgressToken, peer: Peer<RoleServer>, mut chunks: Chunks, 
         // A client that went away is noticed elsewhere.
         let _ = peer.notify_progress(step).await;
     }
-}
-
-/// Runs `work`; a panic in it is its error.
-async fn contained<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    let mut work = pin!(work);
-    poll_fn(|task| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(task))) {
-        Ok(poll) => poll,
-        Err(payload) => Poll::Ready(Err(panicked(payload.as_ref()))),
-    })
-    .await
-}
-
-fn panicked(payload: &(dyn Any + Send)) -> Error {
-    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    Error::new(Kind::Panicked, format!("panicked: {}", text.unwrap_or("no message")))
 }
 
 fn late(longest: Duration) -> Error {

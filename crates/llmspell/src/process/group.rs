@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use tokio::process::Child;
 
-/// The process group of a program.
+/// The process group of a child process: the child and all that it has started.
+///
+/// [`Context::command`](crate::Context::command) ends programs in this way, and is what to use for those that run to
+/// their end. This is for whoever keeps one running, such as a server that talks over its pipes.
 ///
 /// It is known by the number of its leader, which is given away once the leader is reaped and no member is left. So a
 /// group is signalled only while its leader is not reaped, be it dead: what gets the signal is this group or nobody.
 ///
 /// A descendant that leaves the group (`setsid`) is out of reach, as it is for a shell. Where there are no
 /// groups, only the program itself is ended, by `kill_on_drop`.
-#[derive(Clone, Copy)]
-pub(super) struct Group {
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessGroup {
     #[cfg(unix)]
     leader: Option<rustix::process::Pid>,
 }
@@ -24,20 +27,24 @@ pub(super) struct Group {
 const LOOK: Duration = Duration::from_secs(1);
 
 #[cfg(unix)]
-impl Group {
+impl ProcessGroup {
     /// Makes the program the leader of a group of its own.
-    pub(super) fn lead(process: &mut std::process::Command) {
+    pub fn lead(process: &mut std::process::Command) {
         std::os::unix::process::CommandExt::process_group(process, 0);
     }
 
-    pub(super) fn of(child: &Child) -> Self {
+    /// That of a child that was made to [lead](ProcessGroup::lead) one, and has not been waited for.
+    pub fn of(child: &Child) -> Self {
         let id = child.id().and_then(|id| i32::try_from(id).ok());
-        Group { leader: id.and_then(rustix::process::Pid::from_raw) }
+        ProcessGroup { leader: id.and_then(rustix::process::Pid::from_raw) }
     }
 
-    /// Completes when the leader has ended, and leaves it to be reaped.
+    /// Completes when the leader has ended, and leaves it to be reaped: until then the group can be signalled.
+    ///
+    /// # Errors
+    /// If the runtime cannot listen to signals.
     #[cfg(not(any(target_os = "cygwin", target_os = "openbsd", target_os = "redox")))]
-    pub(super) async fn ended(self, child: &mut Child) -> io::Result<()> {
+    pub async fn ended(self, child: &mut Child) -> io::Result<()> {
         use rustix::process::{WaitId, WaitIdOptions, waitid};
         use tokio::signal::unix::{SignalKind, signal};
         use tokio::time::Instant;
@@ -58,17 +65,17 @@ impl Group {
 
     /// The same where an end cannot be seen without reaping.
     #[cfg(any(target_os = "cygwin", target_os = "openbsd", target_os = "redox"))]
-    pub(super) async fn ended(self, child: &mut Child) -> io::Result<()> {
+    pub async fn ended(self, child: &mut Child) -> io::Result<()> {
         child.wait().await.map(drop)
     }
 
     /// Kills every member.
-    pub(super) fn kill(self) {
+    pub fn kill(self) {
         self.signal(rustix::process::Signal::KILL);
     }
 
     /// Asks every member to end.
-    pub(super) fn ask_to_end(self) {
+    pub fn ask_to_end(self) {
         self.signal(rustix::process::Signal::TERM);
     }
 
@@ -81,18 +88,26 @@ impl Group {
 }
 
 #[cfg(not(unix))]
-impl Group {
-    pub(super) fn lead(_: &mut std::process::Command) {}
+impl ProcessGroup {
+    /// Nothing: there are no groups.
+    pub fn lead(_: &mut std::process::Command) {}
 
-    pub(super) fn of(_: &Child) -> Self {
-        Group {}
+    /// The child alone.
+    pub fn of(_: &Child) -> Self {
+        ProcessGroup {}
     }
 
-    pub(super) async fn ended(self, child: &mut Child) -> io::Result<()> {
+    /// Completes when the child has ended.
+    ///
+    /// # Errors
+    /// If it cannot be waited for.
+    pub async fn ended(self, child: &mut Child) -> io::Result<()> {
         child.wait().await.map(drop)
     }
 
-    pub(super) fn kill(self) {}
+    /// Nothing: there are no groups.
+    pub fn kill(self) {}
 
-    pub(super) fn ask_to_end(self) {}
+    /// Nothing: there are no groups.
+    pub fn ask_to_end(self) {}
 }

@@ -114,6 +114,17 @@ impl Aimd {
         self.limit
     }
 
+    pub(super) fn most(&self) -> usize {
+        self.bounds.max
+    }
+
+    /// Moves the upper bound: falls to it, but takes it for no sign of what the other side can bear.
+    pub(super) fn bound(&mut self, most: usize) {
+        self.bounds.max = most;
+        self.bounds.min = self.bounds.min.min(most);
+        self.lower(most);
+    }
+
     pub(super) fn epoch(&self) -> u64 {
         self.epoch
     }

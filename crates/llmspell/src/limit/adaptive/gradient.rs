@@ -55,6 +55,11 @@ impl Gradient {
         &self.search
     }
 
+    pub(super) fn bound(&mut self, most: usize) {
+        self.search.bound(most);
+        self.since = self.search.epoch();
+    }
+
     /// A call that began in `call` has succeeded, and showed its first output after `first`.
     pub(super) fn succeeded(&mut self, now: Instant, call: Begun, first: Duration) -> Option<LimitChange> {
         let round = self.search.note(call);

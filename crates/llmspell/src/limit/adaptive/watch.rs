@@ -58,9 +58,21 @@ impl Adapting {
         (state.search().limit(), self.permits.load().capacity)
     }
 
-    /// The most that the limit can ever be.
+    /// The most that the limit can be.
     pub(crate) fn most(&self) -> usize {
-        self.settings.bounds.max
+        self.lock().search().most()
+    }
+
+    /// Moves the upper bound of the limit.
+    pub(crate) fn bound(&self, most: usize) {
+        let mut state = self.lock();
+        match &mut *state {
+            Algorithm::Aimd(aimd) => aimd.bound(most),
+            Algorithm::Gradient(gradient) => gradient.bound(most),
+        }
+        let called = self.permits.resize(state.search().limit());
+        drop(state);
+        called.wake();
     }
 
     /// Runs a step under a permit, and learns from how that ends.

@@ -10,6 +10,9 @@ use serde_json::Value;
 /// Flows name a handful of patterns; one that makes them of its records starts again now and then.
 const KEPT: usize = 256;
 
+/// How many matches may be listed. Each takes room, even an empty one.
+pub(super) const MATCHES: usize = 1_000_000;
+
 /// What replacing may make of a text. Without a bound, one record could take all the memory there is.
 const LARGEST: usize = 64 << 20;
 
@@ -33,12 +36,12 @@ impl Patterns {
         Ok(regex)
     }
 
-    /// Replaces every match, as `Regex::replace_all` does, but stops at [`LARGEST`].
-    pub(super) fn replace(&self, pattern: &str, text: &str, with: &str) -> Result<String> {
+    /// Replaces at most `most` matches, as `Regex::replacen` does, but stops at [`LARGEST`].
+    pub(super) fn replace(&self, pattern: &str, text: &str, with: &str, most: usize) -> Result<String> {
         let regex = self.get(pattern)?;
         let mut out = String::new();
         let mut copied = 0;
-        for found in regex.captures_iter(text) {
+        for found in regex.captures_iter(text).take(most) {
             let whole = found.get_match();
             out.push_str(&text[copied..whole.start()]);
             // A short replacement may name a large group many times.
@@ -56,8 +59,10 @@ impl Patterns {
     pub(super) fn matches(&self, pattern: &str, text: &str, most: usize) -> Result<Vec<Value>> {
         let regex = self.get(pattern)?;
         let group = usize::from(regex.captures_len() > 1);
-        let matched = regex.captures_iter(text).take(most);
-        Ok(matched.map(|found| found.get(group).map_or(Value::Null, |part| part.as_str().into())).collect())
+        let matched = regex.captures_iter(text).take(most.min(MATCHES + 1));
+        let matched: Vec<Value> =
+            matched.map(|found| found.get(group).map_or(Value::Null, |part| part.as_str().into())).collect();
+        if matched.len() > MATCHES { Err(too_many(MATCHES)) } else { Ok(matched) }
     }
 }
 
@@ -65,6 +70,12 @@ impl Patterns {
 fn expanded(found: &Captures<'_>, with: &str) -> usize {
     let longest = found.iter().flatten().map(|group| group.len()).max().unwrap_or(0);
     with.len().saturating_add(with.matches('$').count().saturating_mul(longest))
+}
+
+pub(super) fn too_many(bound: usize) -> Error {
+    Error::failed(format!("there are more than {bound} matches"))
+        .with_hint("match longer parts, or in a shorter text")
+        .permanent()
 }
 
 fn too_large() -> Error {

@@ -1,0 +1,22 @@
+//! Which rows have found their records: a bit for each.
+
+/// Grows as far as it has to, and takes 125 KB for a million rows.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    bits: Vec<u64>,
+}
+
+impl Claims {
+    pub(super) fn has(&self, id: u64) -> bool {
+        self.bits.get((id / 64) as usize).is_some_and(|word| word & (1 << (id % 64)) != 0)
+    }
+
+    /// Each row once.
+    pub(super) fn claim(&mut self, id: u64) {
+        let word = (id / 64) as usize;
+        if word >= self.bits.len() {
+            self.bits.resize(word + 1, 0);
+        }
+        self.bits[word] |= 1 << (id % 64);
+    }
+}

@@ -1,0 +1,148 @@
+//! All journals of a folder.
+
+use std::path::{Path, PathBuf};
+
+use llmspell::{Error, Result};
+
+use super::info::{self, RunInfo};
+use super::store::{self, Journal};
+use super::{place, retention, schema};
+use crate::flow::Flow;
+use crate::journal::retention::Retention;
+
+/// The journals of the runs in a folder, which is by default `.llmspell` where the run was started.
+///
+/// ```
+/// use llmspell::Context;
+/// use llmspell_flow::{Ending, Flow, Input, Journals, Output, Permissions, Run, Source, Toolbox};
+///
+/// let text = "flow: count\nsteps: [{ id: size, tool: text, with: { value: \"${{ inputs.q }}\", count: true } }]";
+/// let flow = || Flow::parse(&Source::new("count.yaml", text), &Toolbox::built_in(&Permissions::none())).unwrap();
+/// let records = "{\"q\":\"one two\"}\n{\"q\":\"three\"}\n";
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let state = folder.path().join(".llmspell");
+/// let journals = Journals::in_state(&state);
+///
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap().block_on(async {
+/// let run = |journal| Run::new(flow(), Input::from_reader("records", records.as_bytes()), Output::stdout()).journal(journal);
+/// let summary = run(journals.begin(&flow())?).start(&Context::new()).await;
+/// assert_eq!((summary.ok, summary.replayed), (2, 0));
+///
+/// // Nothing is done twice.
+/// let summary = run(journals.open("count-1")?).start(&Context::new()).await;
+/// assert_eq!((summary.ok, summary.replayed), (2, 2));
+/// # Ok::<(), llmspell::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct Journals {
+    folder: PathBuf,
+}
+
+impl Journals {
+    /// Those in the folder `runs` of this one. It need not be there: it is made when a run begins.
+    pub fn in_state(state: &Path) -> Self {
+        Journals { folder: state.join("runs") }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Begins the journal of a run. Its name is that of the flow and a number that counts up.
+    ///
+    /// # Errors
+    /// If it cannot be written; the hint says what to do.
+    pub fn begin(&self, flow: &Flow) -> Result<Journal> {
+        let (name, lock, path) = place::claim(&self.folder, flow.name())?;
+        store::begin(name, path, lock, flow)
+    }
+
+    /// Opens the journal of a run to go on with it.
+    ///
+    /// # Errors
+    /// If there is none, if another process runs it, or if it cannot be read.
+    pub fn open(&self, name: &str) -> Result<Journal> {
+        let path = self.find(name)?;
+        let Some(lock) = place::lock(&self.folder, name)? else {
+            let message = format!("the run {name} is running");
+            return Err(Error::invalid(message).with_hint("wait until it has ended, or end that process"));
+        };
+        let db = schema::open(&path)?;
+        Ok(Journal::new(name.to_owned(), path, db, lock))
+    }
+
+    /// All runs, the latest of each flow first. One that cannot be read is there, too, and says why.
+    ///
+    /// # Errors
+    /// If the folder cannot be read; that there is none is no error.
+    pub fn list(&self) -> Result<Vec<RunInfo>> {
+        let mut names = place::names(&self.folder)?;
+        names.sort_by(|a, b| {
+            let (a, b) = (place::number(a).unwrap_or((a, 0)), place::number(b).unwrap_or((b, 0)));
+            a.0.cmp(b.0).then(b.1.cmp(&a.1))
+        });
+        Ok(names.into_iter().map(|name| info::look(&self.folder, name)).collect())
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// If there is none of this name.
+    pub fn info(&self, name: &str) -> Result<RunInfo> {
+        self.find(name)?;
+        Ok(info::look(&self.folder, name.to_owned()))
+    }
+
+    /// Asks a run that is running to do something, as [`Run::journal`](crate::Run::journal) lists; returns the number
+    /// under which [`answer`](Journals::answer) tells what it says.
+    ///
+    /// # Errors
+    /// If there is no such run, or it is not running, or its journal cannot be written.
+    pub fn ask(&self, name: &str, command: &str) -> Result<i64> {
+        let path = self.find(name)?;
+        if !place::is_locked(&self.folder, name) {
+            let message = format!("the run {name} is not running");
+            return Err(Error::invalid(message).with_hint(format!("start it with `llmspell resume {name}`")));
+        }
+        super::command::ask(&path, command)
+    }
+
+    /// What the run has answered; `None` as long as it has not. It looks five times a second.
+    ///
+    /// # Errors
+    /// If its journal cannot be read.
+    pub fn answer(&self, name: &str, command: i64) -> Result<Option<String>> {
+        super::command::answer(&self.find(name)?, command)
+    }
+
+    /// Takes a run away for good.
+    ///
+    /// # Errors
+    /// If there is none, if it is running, or if a file cannot be removed.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        self.find(name)?;
+        match place::lock(&self.folder, name)? {
+            Some(lock) => place::remove(&self.folder, name, lock),
+            None => Err(Error::invalid(format!("the run {name} is running")).with_hint("end it first")),
+        }
+    }
+
+    /// Takes old runs away, as far as they are complete; says which. Those that can be resumed stay, also if they take
+    /// more room than there should be: [`RunInfo::size`] tells.
+    ///
+    /// # Errors
+    /// If the folder cannot be read, or a file cannot be removed.
+    pub fn tidy(&self, retention: &Retention) -> Result<Vec<String>> {
+        retention::tidy(&self.folder, retention)
+    }
+
+    fn find(&self, name: &str) -> Result<PathBuf> {
+        let path = place::db(&self.folder, name);
+        if place::is_name(name) && path.is_file() {
+            return Ok(path);
+        }
+        let message = format!("there is no run {name:?} in {}", self.folder.display());
+        Err(Error::invalid(message).with_hint("`llmspell runs` lists those there are; --state names another folder"))
+    }
+}

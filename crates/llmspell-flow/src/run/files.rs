@@ -1,0 +1,253 @@
+//! A list of files as records: one for each, its text read when the record is taken.
+
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::path::{Component, Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use globset::{GlobBuilder, GlobMatcher};
+use llmspell::{Context, Error, Result};
+use serde_json::{Map, Value, json};
+
+use super::lines::{LONGEST, Line};
+
+/// Files that match patterns, in the order of the patterns and of their paths; folders are read as they are come to.
+pub(crate) struct Files {
+    patterns: Vec<Pattern>,
+    /// Which pattern is at work, and what of it is still to be looked at, the next one last.
+    turn: usize,
+    open: Vec<PathBuf>,
+    /// What is looked at already.
+    first: VecDeque<Line>,
+    /// Files that are written by the run.
+    without: Vec<PathBuf>,
+    number: u64,
+    bytes: u64,
+}
+
+/// One pattern: where to begin, and what must match.
+struct Pattern {
+    /// The folder that all matches are in, or the file itself.
+    from: PathBuf,
+    /// `None` if it names one file.
+    matcher: Option<GlobMatcher>,
+    /// How many folders there are between the two at most.
+    depth: usize,
+    hidden: bool,
+}
+
+const WILD: [char; 4] = ['*', '?', '[', '{'];
+
+impl Pattern {
+    fn read(text: &str) -> Result<Self> {
+        let path = Path::new(text);
+        // A file may be called like a pattern.
+        if !text.contains(WILD) || path.is_file() {
+            return match path.metadata() {
+                Ok(about) if about.is_dir() => {
+                    let message = format!("--files: {text} is a folder");
+                    Err(Error::invalid(message).with_hint(format!(
+                        "'{0}/*' is all files in it, '{0}/**' also those in its folders",
+                        text.trim_end_matches('/')
+                    )))
+                }
+                Ok(_) => Ok(Pattern { from: path.to_owned(), matcher: None, depth: 0, hidden: true }),
+                Err(error) => {
+                    let message = format!("--files: cannot read {text}: {error}");
+                    Err(Error::invalid(message).with_hint("check the path").with_source(error))
+                }
+            };
+        }
+        let text = text.strip_prefix("./").unwrap_or(text);
+        let glob = GlobBuilder::new(text).literal_separator(true).build().map_err(|error| {
+            let message = format!("--files: the pattern {text} cannot be used: {}", error.kind());
+            Error::invalid(message).with_hint("`*` is any name, `**` any folders, `{a,b}` either, `[abc]` one of them")
+        })?;
+        let parts: Vec<Component<'_>> = Path::new(text).components().collect();
+        let is_wild = |part: &Component<'_>| part.as_os_str().to_string_lossy().contains(WILD);
+        let fixed = parts.iter().position(is_wild).unwrap_or(parts.len());
+        let depth = if text.contains("**") || text.contains('{') { usize::MAX } else { parts.len() - fixed - 1 };
+        let hidden = parts[fixed..].iter().any(|part| part.as_os_str().to_string_lossy().starts_with('.'));
+        let matcher = Some(glob.compile_matcher());
+        Ok(Pattern { from: parts[..fixed].iter().collect(), matcher, depth, hidden })
+    }
+
+    fn matches(&self, path: &Path) -> bool {
+        self.matcher.as_ref().map_or(self.from == path, |matcher| matcher.is_match(path))
+    }
+
+    /// Whether files below this folder may match.
+    fn leads_through(&self, folder: &Path) -> bool {
+        let below = folder.components().count().saturating_sub(self.from.components().count());
+        below <= self.depth
+    }
+}
+
+impl Files {
+    pub(crate) fn matching(patterns: &[String]) -> Result<Self> {
+        let patterns = patterns.iter().map(|text| Pattern::read(text)).collect::<Result<Vec<_>>>()?;
+        let first = VecDeque::new();
+        Ok(Files { patterns, turn: 0, open: Vec::new(), first, without: Vec::new(), number: 0, bytes: 0 })
+    }
+
+    /// Leaves out a file that the run writes, and what it is written as first. Begins anew.
+    pub(crate) fn leave_out(&mut self, path: &Path) {
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        let without = [path, Path::new(&partial)].into_iter().filter_map(|path| path.canonicalize().ok());
+        self.without.extend(without);
+        (self.turn, self.number, self.bytes) = (0, 0, 0);
+        self.open.clear();
+        self.first.clear();
+    }
+
+    /// Whether there is any file; looks for the first one.
+    pub(crate) fn is_empty(&mut self) -> io::Result<bool> {
+        let first = self.next()?;
+        self.first.extend(first);
+        Ok(self.first.is_empty())
+    }
+
+    /// How many bytes the files have so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The next file, as a record without its text.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Line>> {
+        if let Some(line) = self.first.pop_front() {
+            return Ok(Some(line));
+        }
+        loop {
+            let Some(path) = self.open.pop() else {
+                let Some(pattern) = self.patterns.get(self.turn) else { return Ok(None) };
+                self.turn += 1;
+                self.open.push(pattern.from.clone());
+                continue;
+            };
+            // The folder that we are in has an empty path.
+            let at = if path.as_os_str().is_empty() { Path::new(".") } else { &path };
+            let about = match at.metadata() {
+                Ok(about) => about,
+                // Taken away since, or a link that leads nowhere.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(told(at, error)),
+            };
+            let pattern = &self.patterns[self.turn - 1];
+            if about.is_dir() {
+                // Links between folders may lead in circles.
+                let is_link = at != Path::new(".") && path != pattern.from && at.is_symlink();
+                if pattern.leads_through(&path) && !is_link {
+                    self.open.extend(below(at, &path, pattern.hidden).map_err(|error| told(at, error))?);
+                }
+                continue;
+            }
+            let seen = self.patterns[..self.turn - 1].iter().any(|earlier| earlier.matches(&path));
+            if !about.is_file() || seen || !pattern.matches(&path) || self.is_left_out(&path) {
+                continue;
+            }
+            self.number += 1;
+            self.bytes += about.len();
+            let text = serde_json::to_vec(&described(&path, &about))?;
+            return Ok(Some(Line { number: self.number, end: self.bytes, text: Some(text), ..Line::default() }));
+        }
+    }
+
+    fn is_left_out(&self, path: &Path) -> bool {
+        !self.without.is_empty() && path.canonicalize().is_ok_and(|path| self.without.contains(&path))
+    }
+}
+
+fn told(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// What is in a folder, the first name last.
+fn below(at: &Path, path: &Path, hidden: bool) -> io::Result<Vec<PathBuf>> {
+    let mut names = std::fs::read_dir(at)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
+    names.retain(|name| hidden || !name.to_string_lossy().starts_with('.'));
+    names.sort_unstable();
+    Ok(names.into_iter().rev().map(|name| path.join(name)).collect())
+}
+
+fn described(path: &Path, about: &std::fs::Metadata) -> Value {
+    let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let modified = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    json!({
+        "path": path.to_string_lossy(),
+        "name": part(path.file_name()),
+        "extension": part(path.extension()),
+        "bytes": about.len(),
+        "modified_ms": modified.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+    })
+}
+
+/// Adds its text to the record of a file.
+pub(crate) async fn with_text(mut record: Map<String, Value>, cx: &Context) -> Result<Value> {
+    let path = record.get("path").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = cx.blocking(move |_| read(Path::new(&path))).await?;
+    record.insert("text".to_owned(), text.into());
+    Ok(Value::Object(record))
+}
+
+fn read(path: &Path) -> Result<String> {
+    let shown = path.display();
+    let unreadable = |error: io::Error| {
+        Error::invalid(format!("cannot read {shown}: {error}")).with_hint("check its permissions").with_source(error)
+    };
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(LONGEST as u64 + 1).read_to_end(&mut bytes))
+        .map_err(unreadable)?;
+    if bytes.len() > LONGEST {
+        return Err(Error::invalid(format!("{shown} is larger than {} MiB", LONGEST >> 20)).with_hint("split it"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let message = format!("{shown} is not UTF-8, from byte {} on", error.utf8_error().valid_up_to() + 1);
+        Error::invalid(message)
+            .with_hint("write it as UTF-8; a flow that declares its `inputs` without `text` takes any file")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(folder: &Path, patterns: &[&str]) -> Vec<String> {
+        let patterns: Vec<String> = patterns.iter().map(|one| format!("{}/{one}", folder.display())).collect();
+        let mut files = Files::matching(&patterns).unwrap();
+        let mut paths = Vec::new();
+        while let Some(line) = files.next().unwrap() {
+            let record: Value = serde_json::from_slice(&line.text.unwrap()).unwrap();
+            let path = Path::new(record["path"].as_str().unwrap()).strip_prefix(folder).unwrap().to_owned();
+            paths.push(path.display().to_string());
+            assert_eq!(line.number, paths.len() as u64);
+        }
+        paths
+    }
+
+    #[test]
+    fn files_come_once_and_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("b/c")).unwrap();
+        std::fs::create_dir_all(folder.path().join(".git")).unwrap();
+        for name in ["b/2.md", "a.md", "b/1.md", "b/c/3.md", "z.txt", ".git/x.md", ".hidden.md", "b/[1].md"] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        assert_eq!(found(folder.path(), &["*.md"]), ["a.md"]);
+        assert_eq!(found(folder.path(), &["b/*.md"]), ["b/1.md", "b/2.md", "b/[1].md"]);
+        assert_eq!(found(folder.path(), &["b/[1].md"]), ["b/[1].md"]);
+        assert_eq!(found(folder.path(), &["**/*.md"]), ["a.md", "b/1.md", "b/2.md", "b/[1].md", "b/c/3.md"]);
+        assert_eq!(found(folder.path(), &["z.txt", "b/**/3.*", "*.{md,txt}"]), ["z.txt", "b/c/3.md", "a.md"]);
+        assert_eq!(found(folder.path(), &[".h*"]), [".hidden.md"]);
+        assert_eq!(found(folder.path(), &["*.rs"]), [""; 0]);
+    }
+
+    #[test]
+    fn patterns_that_cannot_be_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        for wrong in ["no/such", "a[", "{a", folder.path().to_str().unwrap()] {
+            assert!(Files::matching(&[wrong.to_owned()]).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Where lines come from, whatever the format.
+
+use std::io::{self, Read};
+
+use llmspell::Error;
+
+use super::files::Files;
+use super::lines::{Line, Lines};
+use super::rows::Rows;
+
+/// What records are written as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// One JSON object a line.
+    Jsonl,
+    /// Rows of values apart by commas, as [RFC 4180](https://www.rfc-editor.org/rfc/rfc4180) has them. The first row
+    /// names the fields. Values are text, and empty ones are empty text.
+    Csv,
+    /// The same, apart by tabs.
+    Tsv,
+}
+
+impl Format {
+    /// The format of a file by its ending: `.csv`, `.tsv`, and JSON lines for all else.
+    pub fn of(path: &std::path::Path) -> Self {
+        let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+        match ending.to_str() {
+            Some("csv") => Format::Csv,
+            Some("tsv" | "tab") => Format::Tsv,
+            _ => Format::Jsonl,
+        }
+    }
+}
+
+/// Why reading broke off.
+pub(crate) enum Broken {
+    Io(io::Error),
+    /// What was read can be no input at all.
+    Wrong(Error),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Broken::Io(error)
+    }
+}
+
+type Bytes = Box<dyn Read + Send>;
+
+pub(crate) enum Reader {
+    Lines(Lines<Bytes>),
+    Rows(Rows<Bytes>),
+    Files(Files),
+}
+
+impl Reader {
+    pub(crate) fn next(&mut self) -> Result<Option<Line>, Broken> {
+        match self {
+            Reader::Lines(lines) => Ok(lines.next()?),
+            Reader::Rows(rows) => rows.next(),
+            Reader::Files(files) => Ok(files.next()?),
+        }
+    }
+
+    /// Whether the next line can be had without waiting.
+    pub(crate) fn has_line(&self) -> bool {
+        match self {
+            Reader::Lines(lines) => lines.has_line(),
+            Reader::Rows(rows) => rows.has_row(),
+            Reader::Files(_) => true,
+        }
+    }
+
+    /// How many bytes have been read.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Reader::Lines(lines) => lines.bytes(),
+            Reader::Rows(rows) => rows.bytes(),
+            Reader::Files(files) => files.bytes(),
+        }
+    }
+}

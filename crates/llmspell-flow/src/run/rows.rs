@@ -1,0 +1,322 @@
+//! Rows of CSV and TSV as records: a header names the fields, values may be quoted and span lines.
+//!
+//! Not by the crate `csv`: it reads a quote that is never closed into memory to the end of the input, and takes what
+//! stands behind a closed one for a part of the value. Here both are errors of one row, and the size of a row is
+//! bounded.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::sync::Arc;
+
+use llmspell::{Error, Result};
+use serde_json::{Map, Value};
+
+use super::lines::Line;
+use super::reader::Broken;
+
+/// Reads rows one by one; blank lines between them are skipped but counted.
+pub(crate) struct Rows<R> {
+    reader: BufReader<R>,
+    separator: u8,
+    /// Line ends so far.
+    lines: u64,
+    bytes: u64,
+    longest: usize,
+    header: Option<Arc<[String]>>,
+}
+
+/// Where in a row the next byte stands.
+#[derive(Clone, Copy, PartialEq)]
+enum At {
+    Start,
+    Plain,
+    Quoted,
+    /// Behind a quote in a quoted value: it ends the value, or is half of a quote in it.
+    Quote,
+}
+
+/// A row as it was read.
+#[derive(Default)]
+struct Row {
+    /// The line it begins at, from 1.
+    number: u64,
+    raw: Vec<u8>,
+    values: Vec<Vec<u8>>,
+    /// What is wrong with it, and what to do.
+    wrong: Option<(String, &'static str)>,
+}
+
+impl<R: Read> Rows<R> {
+    pub(crate) fn new(reader: R, separator: u8, longest: usize) -> Self {
+        let reader = BufReader::with_capacity(1 << 16, reader);
+        Rows { reader, separator, lines: 0, bytes: 0, longest, header: None }
+    }
+
+    /// How many bytes have been read.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether the next row can be had without waiting for more input.
+    pub(crate) fn has_row(&self) -> bool {
+        let buffer = self.reader.buffer();
+        let end = buffer.iter().position(|byte| *byte == b'\n');
+        end.is_some_and(|end| !buffer[..end].contains(&b'"'))
+    }
+
+    /// The next row, as a record in JSON.
+    pub(crate) fn next(&mut self) -> std::result::Result<Option<Line>, Broken> {
+        let header = match &self.header {
+            Some(header) => header.clone(),
+            None => {
+                let Some(row) = self.read_row()? else { return Ok(None) };
+                let header: Arc<[String]> = named(row).map_err(Broken::Wrong)?.into();
+                self.header.insert(header).clone()
+            }
+        };
+        let Some(row) = self.read_row()? else { return Ok(None) };
+        let number = row.number;
+        let (text, problem) = match record(&row, &header) {
+            Ok(record) => (serde_json::to_vec(&record).map_err(io::Error::from)?, None),
+            Err(error) => (row.raw, Some(error)),
+        };
+        Ok(Some(Line { number, end: self.bytes, text: Some(text), problem, ..Line::default() }))
+    }
+
+    fn read_row(&mut self) -> io::Result<Option<Row>> {
+        loop {
+            let Some(row) = self.read_one()? else { return Ok(None) };
+            if !row.raw.is_empty() || row.wrong.is_some() {
+                return Ok(Some(row));
+            }
+        }
+    }
+
+    /// Reads up to the end of a row, which may be blank.
+    fn read_one(&mut self) -> io::Result<Option<Row>> {
+        let mut row = Row { number: self.lines + 1, ..Row::default() };
+        let (mut value, mut at, mut column) = (Vec::new(), At::Start, 0_u64);
+        let (mut opened, mut size, mut any) = ((0, 0), 0_usize, false);
+        loop {
+            let buffer = match self.reader.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            };
+            if buffer.is_empty() {
+                if !any {
+                    return Ok(None);
+                }
+                if at == At::Quoted {
+                    let (line, column) = opened;
+                    let message = format!("the quote that opens in line {line}, column {column} is never closed");
+                    row.wrong = Some((message, "close it, or write a quote within a value twice"));
+                }
+                return Ok(Some(self.ended(row, value, size)));
+            }
+            any = true;
+            let mut taken = 0;
+            let mut has_ended = false;
+            for &byte in buffer {
+                taken += 1;
+                column += 1;
+                if size <= self.longest && !(at != At::Quoted && byte == b'\n') {
+                    row.raw.push(byte);
+                }
+                size += 1;
+                at = match (at, byte) {
+                    (At::Quoted, b'"') => At::Quote,
+                    (At::Quote, b'"') => {
+                        value.push(b'"');
+                        At::Quoted
+                    }
+                    (At::Quoted, byte) => {
+                        if byte == b'\n' {
+                            self.lines += 1;
+                            column = 0;
+                        }
+                        value.push(byte);
+                        At::Quoted
+                    }
+                    (_, b'\n') => {
+                        self.lines += 1;
+                        has_ended = true;
+                        break;
+                    }
+                    (_, byte) if byte == self.separator => {
+                        row.values.push(std::mem::take(&mut value));
+                        At::Start
+                    }
+                    (At::Start, b'"') => {
+                        opened = (self.lines + 1, column);
+                        At::Quoted
+                    }
+                    (At::Quote, b'\r') => At::Quote,
+                    (At::Quote, _) => {
+                        let message = format!("line {}, column {column}: text behind a closing quote", self.lines + 1);
+                        row.wrong.get_or_insert((message, "write a quote within a value twice"));
+                        At::Plain
+                    }
+                    (_, byte) => {
+                        value.push(byte);
+                        // Editors on some systems begin a file with a mark of its byte order.
+                        if self.bytes + (taken as u64) == 3 && value == b"\xEF\xBB\xBF" {
+                            value.clear();
+                            row.raw.clear();
+                            At::Start
+                        } else {
+                            At::Plain
+                        }
+                    }
+                };
+                if size > self.longest {
+                    // Its end is looked for, but nothing of it is kept.
+                    (row.raw, row.values, value) = (Vec::new(), Vec::new(), Vec::new());
+                }
+            }
+            self.reader.consume(taken);
+            self.bytes += taken as u64;
+            if has_ended {
+                if at != At::Quote && value.last() == Some(&b'\r') {
+                    value.pop();
+                }
+                return Ok(Some(self.ended(row, value, size)));
+            }
+        }
+    }
+
+    fn ended(&self, mut row: Row, value: Vec<u8>, size: usize) -> Row {
+        row.values.push(value);
+        if row.raw.last() == Some(&b'\r') {
+            row.raw.pop();
+        }
+        if row.raw.iter().all(u8::is_ascii_whitespace) {
+            row.raw.clear();
+        }
+        if size > self.longest {
+            let message = format!("the row from line {} on is longer than {} MiB", row.number, self.longest >> 20);
+            row.wrong = Some((message, "look for a quote that is never closed"));
+        }
+        row
+    }
+}
+
+/// The fields that a header names.
+fn named(row: Row) -> Result<Vec<String>> {
+    if let Some((message, hint)) = row.wrong {
+        return Err(Error::invalid(format!("the header cannot be used: {message}")).with_hint(hint));
+    }
+    let mut names: Vec<String> = Vec::with_capacity(row.values.len());
+    for (place, value) in row.values.into_iter().enumerate() {
+        let name = String::from_utf8(value).map_err(|_| {
+            let message = format!("the header cannot be used: the name of column {} is not UTF-8", place + 1);
+            Error::invalid(message).with_hint("write the file as UTF-8")
+        })?;
+        // Tables are often written with a first column that has no name.
+        let name = if name.trim().is_empty() { format!("column_{}", place + 1) } else { name.trim().to_owned() };
+        if names.contains(&name) {
+            let message = format!("the header cannot be used: two columns are called `{name}`");
+            return Err(Error::invalid(message).with_hint("give each column a name of its own"));
+        }
+        names.push(name);
+    }
+    Ok(names)
+}
+
+/// The record of a row: every value is text.
+fn record(row: &Row, header: &[String]) -> Result<Map<String, Value>> {
+    if let Some((message, hint)) = &row.wrong {
+        return Err(Error::invalid(message.clone()).with_hint(*hint));
+    }
+    let (number, values) = (row.number, row.values.len());
+    if values != header.len() {
+        let s = if values == 1 { "" } else { "s" };
+        let message = format!("line {number} has {values} value{s}, but the header names {}", header.len());
+        return Err(Error::invalid(message).with_hint("quote values that contain the separator"));
+    }
+    let field = |(name, value): (&String, &Vec<u8>)| {
+        let value = std::str::from_utf8(value).map_err(|_| {
+            let message = format!("line {number}: the value of `{name}` is not UTF-8");
+            Error::invalid(message).with_hint("write the file as UTF-8")
+        })?;
+        Ok((name.clone(), Value::from(value)))
+    };
+    header.iter().zip(&row.values).map(field).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Each row as its line, and its record or what is wrong with it.
+    fn rows(text: &[u8], longest: usize) -> Vec<(u64, String)> {
+        let mut rows = Rows::new(text, b',', longest);
+        let mut all = Vec::new();
+        while let Some(line) = rows.next().ok().unwrap() {
+            let text = line
+                .problem
+                .map_or_else(|| String::from_utf8(line.text.unwrap()).unwrap(), |problem| problem.message().to_owned());
+            all.push((line.number, text));
+        }
+        assert_eq!(rows.bytes(), text.len() as u64);
+        all
+    }
+
+    #[test]
+    fn values_are_text_and_may_span_lines() {
+        let text = b"\xEF\xBB\xBFa, b \r\n1,\r\n\r\n\"x,\"\"y\"\"\nz\",5\" disk\n\"\",\"q\"";
+        let wanted =
+            [(2, r#"{"a":"1","b":""}"#), (4, r#"{"a":"x,\"y\"\nz","b":"5\" disk"}"#), (6, r#"{"a":"","b":"q"}"#)];
+        assert_eq!(rows(text, 100), wanted.map(|(line, text)| (line, text.to_owned())));
+        assert_eq!(rows(b"", 100), []);
+        assert_eq!(rows(b"a,b", 100), []);
+        assert_eq!(rows(b"\n\"a\"\n\n1\n", 100), [(4, "{\"a\":\"1\"}".to_owned())]);
+        assert_eq!(rows(b",b\n1,2\n", 100)[0].1, r#"{"column_1":"1","b":"2"}"#);
+    }
+
+    #[test]
+    fn a_wrong_row_is_wrong_alone() {
+        let text = b"a,b\n1\n1,2,3\n\"x\"y,2\n\xFF,1\n1,2\n\"open,1\n1,2\n";
+        let wanted = [
+            (2, "line 2 has 1 value, but the header names 2"),
+            (3, "line 3 has 3 values, but the header names 2"),
+            (4, "line 4, column 4: text behind a closing quote"),
+            (5, "line 5: the value of `a` is not UTF-8"),
+            (6, r#"{"a":"1","b":"2"}"#),
+            (7, "the quote that opens in line 7, column 1 is never closed"),
+        ];
+        assert_eq!(rows(text, 100), wanted.map(|(line, text)| (line, text.to_owned())));
+        let long = format!("a\n{}\n1\n\"{}\n\"\n2\n", "x".repeat(200_000), "\n".repeat(100));
+        let long: Vec<u64> = rows(long.as_bytes(), 50).into_iter().map(|(line, _)| line).collect();
+        assert_eq!(long, [2, 3, 4, 106]);
+    }
+
+    #[test]
+    fn a_wrong_header_is_an_error_of_the_input() {
+        for wrong in [&b"a,a\n1,2\n"[..], b"\xFF\n", b"\"a\n1"] {
+            assert!(Rows::new(wrong, b',', 100).next().is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_quoted_comes_back(rows in prop::collection::vec(prop::collection::vec("[a\",\r\n é]{0,6}", 3), 0..8)) {
+            let quoted = |value: &String| format!("\"{}\"", value.replace('"', "\"\""));
+            let line = |row: &Vec<String>| row.iter().map(quoted).collect::<Vec<_>>().join(",") + "\r\n";
+            let text = format!("a,b,c\n{}", rows.iter().map(line).collect::<String>());
+            let mut read = Rows::new(text.as_bytes(), b',', 1 << 20);
+            for row in &rows {
+                let line = read.next().ok().unwrap().unwrap();
+                let record: Value = serde_json::from_slice(&line.text.unwrap()).unwrap();
+                let values: Vec<_> = record.as_object().unwrap().values().map(|value| value.as_str().unwrap()).collect();
+                prop_assert_eq!(&values, row);
+            }
+            prop_assert!(read.next().ok().unwrap().is_none());
+        }
+
+        #[test]
+        fn nothing_makes_it_panic(text in prop::collection::vec(prop::sample::select(b"a\",\r\n\xFF".to_vec()), 0..64)) {
+            let mut rows = Rows::new(&text[..], b',', 20);
+            while let Ok(Some(_)) = rows.next() {}
+        }
+    }
+}

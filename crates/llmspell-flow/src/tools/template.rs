@@ -1,0 +1,129 @@
+//! `template`: a text with values in it.
+
+use llmspell::schemars::JsonSchema;
+use llmspell::tool::ErasedTool;
+use llmspell::{Context, Tool};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::template::document;
+
+#[derive(Deserialize, JsonSchema)]
+#[schemars(crate = "llmspell::schemars")]
+#[serde(deny_unknown_fields)]
+struct Template {
+    /// The text, with `{{ expression }}`, `{% if condition %} … {% elif … %} … {% else %} … {% endif %}`,
+    /// `{% for item in list %} … {% else %} … {% endfor %}` (`key, value in table`; `loop.index`, `loop.first`,
+    /// `loop.last`), and `{# comments #}`, as Jinja has them; `-` inside of the braces takes away white space. What is
+    /// not text is written as JSON; what is undefined is an error.
+    template: String,
+    /// The values, by the names that the template has for them. They are data: braces in them mean nothing.
+    #[serde(default)]
+    values: Map<String, Value>,
+}
+
+/// The tool.
+pub(crate) fn template() -> ErasedTool {
+    let description = "Puts values into a text: a Jinja template with expressions, `if` and `for`.";
+    let write = |arguments: Template, cx: Context| async move {
+        cx.blocking(move |cx| document(&arguments.template, &arguments.values, &|| cx.is_cancelled())).await
+    };
+    Tool::new("template", description, write).erase()
+}
+
+#[cfg(test)]
+mod tests {
+    use llmspell::{Kind, Result, Step};
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    async fn call(text: &str, values: Value) -> Result<Value> {
+        template().run(json!({ "template": text, "values": values }), &Context::new()).await
+    }
+
+    #[tokio::test]
+    async fn values_conditions_and_loops_are_written() {
+        let values = json!({ "name": "Ada", "n": 2, "list": ["a", "b"], "empty": [], "table": { "x": 1, "y": [2] }, "t": "{{ n }}" });
+        for (text, wanted) in [
+            ("Hello, {{ name | upper }}!", "Hello, ADA!"),
+            ("{{ list }} {{ n * 2 + 1 }} {{ table.y[0] }}", "[\"a\",\"b\"] 5 2"),
+            ("{{ t }}{{ '{{' }}{{ {'a': {'b': '}}'}}.a.b }}", "{{ n }}{{}}"),
+            ("{% if n > 2 %}many{% elif n == 2 %}two{% else %}few{% endif %}", "two"),
+            ("{% if empty %}x{% else %}nothing{% endif %}", "nothing"),
+            (
+                "{% for item in list %}{{ loop.index }}{{ item }}{% if not loop.last %}, {% endif %}{% endfor %}",
+                "1a, 2b",
+            ),
+            ("{% for item in empty %}x{% else %}nothing{% endfor %}", "nothing"),
+            ("{% for key, value in table %}{{ key }}={{ value }};{% endfor %}", "x=1;y=[2];"),
+            ("{% for a in list %}{% for b in list %}{{ a }}{{ b }} {% endfor %}{% endfor %}", "aa ab ba bb "),
+            ("a  {#- no {{ x }} -#}  b {{- ' c ' -}} d\n{%- if 1 -%}\n e{% endif %}", "ab c de"),
+            ("{{ missing | default('-') }}", "-"),
+            ("", ""),
+        ] {
+            let written = call(text, values.clone()).await;
+            assert_eq!(written.as_ref().ok(), Some(&json!(wanted)), "{text}: {written:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn mistakes_are_told_with_their_line() {
+        let deep = "{% if 1 %}".repeat(40);
+        for (text, why) in [
+            ("a\n{{ missing }}", "line 2: `missing` is undefined"),
+            ("{{ list.x.y }}", "undefined"),
+            ("\n\n{{ name", "line 3 of the template: this tag never ends"),
+            ("{# x", "comment"),
+            ("{% if 1 %}", "never ends"),
+            ("{% endif %}", "`endif` ends nothing"),
+            ("{% if 1 %}{% endfor %}", "does not belong"),
+            ("{% if 1 %}{% else %}{% else %}{% endif %}", "does not belong"),
+            ("{% for x %}{% endfor %}", "has no `in`"),
+            ("{% for 1 in list %}{% endfor %}", "does not name"),
+            ("{% for x in 1 %}{% endfor %}", "neither a list nor a table"),
+            ("{% for a, b in list %}{% endfor %}", "lists of 2"),
+            ("{% set x = 1 %}", "`set` is no statement"),
+            ("{% include 'x' %}", "is no statement"),
+            ("{{ 1 + }}", "cannot be read"),
+            ("{{ }}", "cannot be read"),
+            ("{{ name | uper }}", "uper"),
+            ("{{ range }}", "function"),
+            (&deep, "nested"),
+        ] {
+            let error = call(text, json!({ "name": "x", "list": [1] })).await.unwrap_err();
+            assert_eq!(error.kind(), Kind::Invalid, "{text}: {error}");
+            assert!(error.message().contains(why), "{text}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_template_takes_all_the_memory_or_the_time() {
+        let doubled = "{% for a in [a + a] %}".repeat(16);
+        let listed = "{% for a in [[a, a, a, a, a, a, a, a, a, a]] %}".repeat(16);
+        let end = "{% endfor %}".repeat(16);
+        let large = format!("{{{{ a }}}}{}", "{{ a }}".repeat(1000));
+        for text in [
+            format!("{doubled}{{{{ a }}}}{end}"),
+            format!("{listed}{{{{ a }}}}{end}"),
+            "{% for a in range(100000) %}{% for b in range(100000) %}x{% endfor %}{{ b }}{% endfor %}".to_owned(),
+            "{% for a in range(100000) %}{% for b in range(100000) %}{{ b }}{% endfor %}{% endfor %}".to_owned(),
+            "{{ ([[a] * 100000] * 100000) ~ '' }}".to_owned(),
+            "{{ ([a] * 100000000) | join }}".to_owned(),
+            "{{ 'x' * 100000000 }}".to_owned(),
+            format!("{{{{ a{} }}}}", " + a".repeat(100)),
+            large,
+        ] {
+            let error = call(&text, json!({ "a": "x".repeat(100_000) })).await.unwrap_err();
+            assert_eq!(error.kind(), Kind::Invalid, "{}: {error}", &text[..60.min(text.len())]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(text in "([{}%#]|\\{\\{|\\}\\}|\\{%|%\\}|if |for |in |else|endif|endfor|[a-z1'\"ä+*~|. -]){0,30}") {
+            let _ = document(&text, &Map::new(), &|| false);
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Journals: what was done stays done, and the output is exact, whatever happened before.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod changes;
+mod control;
+mod resume;
+mod trouble;
+mod world;

@@ -1,0 +1,132 @@
+//! Disks, files and neighbours that are not what they should be.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use llmspell_flow::{Ending, Journals, Retention};
+use serde_json::Value;
+
+use crate::world::{World, records};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_cannot_be_written_ends_the_run_and_loses_nothing() {
+    let world = World::new();
+    let journal = world.begin();
+    let full = "CREATE TRIGGER full BEFORE INSERT ON record WHEN NEW.id >= 60 \
+                BEGIN SELECT RAISE(ABORT, 'the disk is full'); END";
+    world.db("f-1").execute_batch(full).unwrap();
+    let (summary, page) = world.through(journal, &records(0..10_000)).await;
+    let Ending::JournalFailed(error) = &summary.ending else { panic!("{:?}", summary.ending) };
+    assert!(error.message().contains("the disk is full"), "{error}");
+    assert!(error.hint().is_some());
+    assert!(page.lines().len() <= 60, "no line goes out whose outcome is not safe");
+    let calls = world.calls();
+    assert!(calls.len() < 2000, "it takes no more records: {}", calls.len());
+
+    world.db("f-1").execute_batch("DROP TRIGGER full").unwrap();
+    let (summary, page) = world.through(world.resume(), &records(0..100)).await;
+    assert!(matches!(summary.ending, Ending::Complete));
+    assert!(page.outputs().into_iter().eq((0..100).map(Value::from)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_files_are_told_apart() {
+    let world = World::new();
+    world.through(world.begin(), &records(0..20)).await;
+    let folder = world.journals().folder().to_owned();
+    let problem = |name: &str, bytes: &[u8]| {
+        fs::write(folder.join(format!("{name}.db")), bytes).unwrap();
+        let error = world.journals().open(name).unwrap_err();
+        assert!(world.journals().list().unwrap().iter().any(|run| run.name == name && run.problem().is_some()));
+        (error.to_string(), error.hint().unwrap_or_default().to_owned())
+    };
+    let (message, hint) = problem("f-2", b"this is no database, but it is long enough to look like one to somebody");
+    assert!(message.contains("not a database") && hint.contains(".recover"), "{message} {hint}");
+    let (message, _) = problem("f-3", b"");
+    assert!(message.contains("is no journal"), "{message}");
+    world.db("f-1").execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA user_version = 99").unwrap();
+    let error = world.journals().open("f-1").unwrap_err();
+    assert!(error.message().contains("newer version"), "{error}");
+    assert!(world.journals().open("f-9").unwrap_err().message().contains("there is no run"));
+    assert!(world.journals().open("../f-1").is_err());
+}
+
+/// What a crash of the machine may leave of the end of the log: its last commits cut off, or overwritten.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torn_tail_costs_what_it_held_and_no_more() {
+    for cut in [true, false] {
+        let world = World::new();
+        let journal = world.begin();
+        // Who reads keeps the log from being folded in, as a crash does.
+        let reader = world.db("f-1");
+        reader.execute_batch("BEGIN; SELECT * FROM record").unwrap();
+        world.through(journal, &records(0..200)).await;
+        world.calls();
+        let folder = world.journals().folder().to_owned();
+        let mut log = fs::read(folder.join("f-1.db-wal")).unwrap();
+        assert!(log.len() > 100_000, "the log is where the records are: {}", log.len());
+        let half = log.len() / 2;
+        if cut {
+            log.truncate(half + 7);
+        } else {
+            log[half..half + 5000].fill(0xA5);
+        }
+        fs::copy(folder.join("f-1.db"), folder.join("f-2.db")).unwrap();
+        fs::write(folder.join("f-2.db-wal"), &log).unwrap();
+        let torn = world.journals().open("f-2").unwrap();
+        let (summary, page) = world.through(torn, &records(0..200)).await;
+        assert!(matches!(summary.ending, Ending::Complete), "{:?}", summary.ending);
+        assert!(page.outputs().into_iter().eq((0..200).map(Value::from)));
+        assert!((1..200).contains(&summary.replayed), "{}", summary.replayed);
+        assert!((1..400).contains(&world.calls().len()));
+    }
+}
+
+#[test]
+fn names_count_up_and_belong_to_one_process() {
+    let world = World::new();
+    let (first, second) = (world.begin(), world.begin());
+    assert_eq!((first.name(), second.name()), ("f-1", "f-2"));
+    assert!(world.journals().open("f-2").is_err());
+    first.note("input", "in.jsonl").unwrap();
+    drop(first);
+    assert_eq!(world.resume().fact("input").unwrap().as_deref(), Some("in.jsonl"));
+    let state = world.path("state");
+    assert_eq!(fs::read_to_string(state.join(".gitignore")).unwrap(), "*\n");
+    let mode = |path: std::path::PathBuf| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(state.join("runs")), 0o700);
+    for entry in fs::read_dir(state.join("runs")).unwrap() {
+        assert_eq!(mode(entry.unwrap().path()), 0o600);
+    }
+    let names: Vec<_> = world.journals().list().unwrap().into_iter().map(|run| run.name).collect();
+    assert_eq!(names, ["f-2", "f-1"]);
+}
+
+#[test]
+fn a_place_that_cannot_be_written_says_what_to_do() {
+    let world = World::new();
+    fs::write(world.path("file"), "").unwrap();
+    let error = Journals::in_state(&world.path("file")).begin(&world.two_steps()).unwrap_err();
+    assert!(error.hint().unwrap().contains("--no-journal"), "{error:#}");
+    assert!(Journals::in_state(&world.path("nowhere")).list().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_runs_go_and_those_that_can_be_resumed_stay() {
+    let world = World::new();
+    for _ in 0..5 {
+        world.through(world.begin(), &records(0..3)).await;
+    }
+    let unfinished = world.begin();
+    let mut retention = Retention::default();
+    assert!(world.journals().tidy(&retention).unwrap().is_empty());
+    retention.keep = 2;
+    assert_eq!(world.journals().tidy(&retention).unwrap().len(), 3);
+    retention.max_size = 0;
+    assert_eq!(world.journals().tidy(&retention).unwrap(), ["f-4", "f-5"]);
+    let left: Vec<_> = world.journals().list().unwrap().into_iter().map(|run| run.name).collect();
+    assert_eq!(left, ["f-6"]);
+    drop(unfinished);
+    world.journals().remove("f-6").unwrap();
+    assert_eq!(fs::read_dir(world.journals().folder()).unwrap().count(), 0);
+}
