@@ -26,7 +26,7 @@ pub(crate) fn check(args: &CheckArgs, registry: &Registry) -> Result<Exit, Failu
                         refused.iter().filter_map(|problem| problem.hint()?.strip_prefix("allow it with ")).collect();
                     flags.sort_unstable();
                     flags.dedup();
-                    text = format!("{text}; to run it, allow its tools: {}", flags.join(" "));
+                    text = format!("{text}; to run it, allow what it asks for: {}", flags.join(" "));
                 }
                 show::data(&text).map_err(Failure::output)?;
             }

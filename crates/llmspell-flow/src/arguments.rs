@@ -5,9 +5,10 @@ use std::ops::Range;
 use llmspell::tool::ToolSpec;
 use serde_json::Value;
 
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::Diagnostic;
 use crate::entries::Entry;
 use crate::node::Node;
+use crate::source::Source;
 use crate::template::Template;
 use llmspell::suggest;
 

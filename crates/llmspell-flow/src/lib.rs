@@ -43,6 +43,7 @@
 mod arguments;
 mod build;
 mod check;
+mod declared;
 mod diagnostic;
 mod duration;
 mod entries;
@@ -62,11 +63,13 @@ mod run;
 mod schema;
 mod scope;
 mod secret;
+mod source;
 mod template;
 mod toolbox;
 mod tools;
 
-pub use diagnostic::{Diagnostic, Diagnostics, Source};
+pub use declared::{Declared, DeclaredModel, DeclaredServer, ServerWay};
+pub use diagnostic::{Diagnostic, Diagnostics};
 pub use duration::{parse_duration, written_duration};
 pub use fingerprint::Fingerprint;
 pub use flow::{Flow, LoadError};
@@ -77,4 +80,5 @@ pub use run::{
     Progress, Run, Snapshot, StepNow, Summary, Total, Waiting, Written,
 };
 pub use schema::schema;
+pub use source::Source;
 pub use toolbox::{Bound, Toolbox};

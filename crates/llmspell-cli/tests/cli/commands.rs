@@ -56,13 +56,13 @@ async fn a_tool_is_shown_with_its_arguments() {
 #[tokio::test]
 async fn check_says_what_a_flow_is_and_what_it_needs() {
     let folder = Folder::new()
-        .with("a.yaml", "flow: a\nsteps: [{ id: x, tool: slow }, { id: y, tool: command, with: { argv: [ls] } }]\n")
+        .with("a.yaml", "flow: a\nallow: { command: [ls] }\nsteps: [{ id: x, tool: slow }, { id: y, tool: command, with: { argv: [ls] } }]\n")
         .with("b.yaml", "flow: b\nsteps: []\n");
     let ended = folder.run(&["check", "a.yaml"]).await;
     assert_eq!(ended.code, Some(0));
     assert_eq!(
         ended.out,
-        "a.yaml: the flow `a` is right; 2 steps: x → y; to run it, allow its tools: --allow command=PROGRAM\n"
+        "a.yaml: the flow `a` is right; 2 steps: x → y; to run it, allow what it asks for: --allow command=ls\n"
     );
     let ended = folder.run(&["check", "a.yaml", "b.yaml"]).await;
     assert_eq!(ended.code, Some(2));
