@@ -36,7 +36,7 @@ impl Case {
     /// An outcome whose output is the number of its row.
     fn finish(&self, id: u64, record: u8) {
         let row = "INSERT INTO record (id, key, line, session, status, output) VALUES (?, ?, 0, 1, 'ok', ?)";
-        let key = keys(Some(&[record]), None).key;
+        let key = keys(Some(record.to_string().as_bytes()), None).key;
         self.db.execute(row, params![id, key, id.to_string()]).unwrap();
     }
 
@@ -44,7 +44,10 @@ impl Case {
     fn session(&self, records: &[u8]) -> (Vec<(u64, bool)>, u64) {
         let mut matcher =
             Matcher::new(&self.path, &self.db, FLOW, Again::None, None, Arc::new(HashMap::new())).unwrap();
-        let admit = |(line, record): (usize, &u8)| match matcher.admit(line as u64, Some(&[*record])).unwrap() {
+        let admit = |(line, record): (usize, &u8)| match matcher
+            .admit(line as u64, Some(record.to_string().as_bytes()))
+            .unwrap()
+        {
             Admission::New(id) => (id, false),
             Admission::Again(again) => (again.entry.id, false),
             Admission::Done(delivered) => (delivered.output.unwrap().parse().unwrap(), true),
