@@ -8,6 +8,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
+use crate::file::Per;
+
 /// A duration with its unit. A bare number is refused: nobody can tell seconds from milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Span(pub(crate) Duration);
@@ -49,6 +51,14 @@ impl std::str::FromStr for Span {
 /// What is wrong with it, such as that it has no unit.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     text.parse::<Span>().map(|span| span.0)
+}
+
+/// Reads a rate as flow files write it: `10/s`, `600/min`, `5/2s`; how many, and in which time.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_rate(text: &str) -> Result<(u64, Duration), String> {
+    text.parse::<Per>().map(|per| (per.count, per.period))
 }
 
 impl<'de> Deserialize<'de> for Span {

@@ -54,6 +54,7 @@ mod journal;
 mod located;
 mod modifiers;
 mod node;
+mod options;
 mod parse;
 mod permission;
 mod plan;
@@ -67,14 +68,15 @@ mod toolbox;
 mod tools;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Source};
-pub use duration::parse_duration;
+pub use duration::{parse_duration, parse_rate};
 pub use fingerprint::Fingerprint;
 pub use flow::{Flow, LoadError};
 pub use journal::{Again, Journal, Journals, Redo, Retention, RunInfo, RunStory, StepKey, Why};
+pub use options::{RUN_OPTIONS, RunOption};
 pub use permission::{Missing, Permissions, Side};
 pub use run::{
-    Brake, Ending, FailureGroup, Failures, Format, Input, NotAdmitted, Output, Progress, Run, Snapshot, Summary,
-    Written,
+    Brake, Ending, FailureGroup, Failures, Format, Input, NotAdmitted, OnError, Output, Progress, Run, Snapshot,
+    Summary, Written,
 };
 pub use schema::schema;
 pub use toolbox::{Bound, Toolbox};
