@@ -25,6 +25,9 @@ pub(crate) fn summary(name: &str, summary: &Summary) -> String {
     if summary.dropped > 0 {
         text = format!("{text}; {} in flight dropped", count(summary.dropped));
     }
+    if let Some(path) = summary.errors.as_ref().and_then(|errors| errors.path.as_ref()) {
+        text = format!("{text}\nfailed records: {}", path.display());
+    }
     match (&summary.ending, &summary.written) {
         (Ending::Complete, Some(written)) => {
             if let Some(path) = &written.path {
@@ -37,7 +40,7 @@ pub(crate) fn summary(name: &str, summary: &Summary) -> String {
                 None => String::new(),
             };
             text = format!("{text}\nincomplete: {} written{place}", counted(written.lines, "line"));
-            if let (Ending::Drained, Some(rest)) = (&summary.ending, &summary.not_admitted) {
+            if let (Ending::Drained | Ending::Failed(_), Some(rest)) = (&summary.ending, &summary.not_admitted) {
                 let (line, rest) = (rest.from_line, not_admitted(rest));
                 text = format!("{text}\n{rest}\nhint: run the rest: tail -n +{line}");
             }
@@ -61,6 +64,15 @@ pub(crate) fn stopped(why: &Error, summary: &Summary) -> String {
         hint = format!("{own}\nhint: {hint}");
     }
     format!("{text}\n\nhint: {hint}; --keep-going takes every record, whatever is answered")
+}
+
+/// That a run has used up what it may, and what to do.
+pub(crate) fn over_budget(why: &Error, summary: &Summary) -> String {
+    let mut text = format!("error: stopped: {}", why.message());
+    if let Some(rest) = &summary.not_admitted {
+        text = format!("{text}\n\n{}", not_admitted(rest));
+    }
+    format!("{text}\n\nhint: raise --budget, and run the rest")
 }
 
 /// What a run has left alone.

@@ -3,22 +3,28 @@
 use std::path::Path;
 use std::time::Duration;
 
-use llmspell::{Context, Registry};
+use llmspell::{Context, Rate, Registry};
 use llmspell_flow::{Brake, Ending, Flow, Input, Output, Run, Summary};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::allow;
-use crate::args::{Progress, Report, RunArgs};
+use crate::args::{Command, OnError, Progress, Report, RunArgs};
 use crate::exit::{Exit, Failure, story};
 use crate::interrupt::{Asked, Interrupts};
+use crate::line::Line;
 use crate::live::{Live, TICK};
 use crate::{records, report, show};
 
 /// Everything that can be wrong is found before the first record is read; then the run.
-pub(crate) fn run(args: &RunArgs, registry: &Registry) -> Result<Exit, Failure> {
+pub(crate) fn run(args: RunArgs, mut line: Line, registry: &Registry) -> Result<Exit, Failure> {
     let toolbox = allow::toolbox(&args.allow, registry)?;
     let flow = Flow::load(&args.flow, &toolbox).map_err(Failure::invalid)?;
+    let args = match line.with_flow(flow.run_options())?.command {
+        Command::Run(with_flow) => with_flow,
+        _ => args,
+    };
+    let args = &args;
     flow.permitted().map_err(|refused| Failure { exit: Exit::NotAllowed, text: refused.to_string() })?;
     let input = records::open(args, &flow)?;
     let runtime = runtime()?;
@@ -28,7 +34,17 @@ pub(crate) fn run(args: &RunArgs, registry: &Registry) -> Result<Exit, Failure> 
         Interrupts::listen().map_err(|error| bug(format!("cannot listen to signals: {error}")))?
     };
     let output = open_output(args, &input)?;
-    let input = input.leave_out(&args.output);
+    let errors = match args.errors.as_deref().map(|path| open_errors(args, path, &input)).transpose() {
+        Ok(errors) => errors,
+        Err(failure) => {
+            output.discard();
+            return Err(failure);
+        }
+    };
+    let mut input = input.leave_out(&args.output);
+    if let Some(errors) = &args.errors {
+        input = input.leave_out(errors);
+    }
 
     let name = flow.name().to_owned();
     let progress = if args.quiet { Progress::None } else { args.progress };
@@ -51,13 +67,27 @@ pub(crate) fn run(args: &RunArgs, registry: &Registry) -> Result<Exit, Failure> 
     if args.keep_going {
         run = run.keep_going();
     }
+    if let Some((records, time)) = args.rate {
+        run = run.rate(Rate::per(records, time));
+    }
+    if let Some(spending) = args.budget {
+        run = run.budget(spending.budget());
+    }
+    if let Some(errors) = errors {
+        run = run.errors(errors);
+    }
+    run = run.on_error(match args.on_error {
+        OnError::Row => llmspell_flow::OnError::Row,
+        OnError::Drop => llmspell_flow::OnError::Drop,
+        OnError::Stop => llmspell_flow::OnError::Stop,
+    });
     let watched = watch(run, &cx, live, interrupts, args.deadline);
     let (summary, stopped) = runtime.block_on(watched);
     // A thread that waits for standard input cannot be woken; it must not keep the program.
     runtime.shutdown_background();
 
     tell(&name, &summary, report, args.quiet);
-    end(&summary, stopped)
+    end(&summary, stopped, args.strict)
 }
 
 pub(crate) fn is_dash(path: &Path) -> bool {
@@ -66,11 +96,23 @@ pub(crate) fn is_dash(path: &Path) -> bool {
 
 /// Neither the input nor the flow may be written over, under whatever name.
 fn open_output(args: &RunArgs, input: &Input) -> llmspell::Result<Output> {
+    if args.errors.as_ref() == Some(&args.output) {
+        return Err(llmspell::Error::invalid("--output and --errors are the same file")
+            .with_hint("without --errors, failed records are among the others"));
+    }
     if is_dash(&args.output) {
         Output::stdout_sparing(input)
     } else {
         Output::create_sparing(&args.output, args.force, input, &args.flow)
     }
+}
+
+/// Failed records go where nothing else does.
+fn open_errors(args: &RunArgs, path: &Path, input: &Input) -> Result<Output, Failure> {
+    if is_dash(path) {
+        return Ok(Output::stdout_sparing(input)?);
+    }
+    Ok(Output::create_sparing(path, args.force, input, &args.flow)?)
 }
 
 fn runtime() -> Result<Runtime, Failure> {
@@ -159,12 +201,15 @@ fn tell(name: &str, summary: &Summary, report: Report, quiet: bool) {
     }
 }
 
-fn end(summary: &Summary, stopped: Option<Exit>) -> Result<Exit, Failure> {
+fn end(summary: &Summary, stopped: Option<Exit>, strict: bool) -> Result<Exit, Failure> {
     match &summary.ending {
         Ending::Aborted => Ok(stopped.unwrap_or(Exit::Interrupted)),
         Ending::Complete if summary.failed > 0 => Ok(Exit::RecordsFailed),
+        Ending::Complete if strict && summary.degraded > 0 => Ok(Exit::Degraded),
         Ending::Complete | Ending::NobodyReads => Ok(Exit::Ok),
         Ending::Drained => Ok(Exit::Interrupted),
+        Ending::Failed(_) => Ok(Exit::RecordsFailed),
+        Ending::OverBudget(why) => Err(Failure { exit: Exit::RecordsFailed, text: report::over_budget(why, summary) }),
         Ending::Stopped(why) => Err(Failure { exit: Exit::NotAllowed, text: report::stopped(why, summary) }),
         Ending::InputFailed(error) | Ending::OutputFailed(error) | Ending::JournalFailed(error) => {
             Err(Failure::invalid(format!("error: {}", story(error))))

@@ -28,7 +28,7 @@ impl Source {
     }
 
     /// A problem at a part of the text; none if it concerns the file as a whole.
-    pub(crate) fn diagnose(&self, at: Option<Range<usize>>, message: impl Into<String>) -> Diagnostic {
+    pub fn diagnose(&self, at: Option<Range<usize>>, message: impl Into<String>) -> Diagnostic {
         Diagnostic {
             severity: Severity::Error,
             source: self.name.clone(),
@@ -113,7 +113,8 @@ fn floor(text: &str, at: usize) -> usize {
 }
 
 impl Diagnostic {
-    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+    /// Says what to do.
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }

@@ -17,6 +17,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Source};
 use crate::fingerprint::Fingerprint;
 use crate::inputs::Inputs;
 use crate::journal::StepKey;
+use crate::options::{self, RunOption};
 use crate::plan::{Kind, Planned};
 use crate::run::at_once::{is_pipe, open_at_once};
 use crate::scope::Scope;
@@ -60,6 +61,7 @@ pub struct Flow {
     secrets: Arc<Secrets>,
     refused: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
+    options: Vec<RunOption>,
 }
 
 /// Why a flow file could not be used.
@@ -104,6 +106,7 @@ impl Flow {
     /// Everything that is wrong with it.
     pub fn parse(source: &Source, toolbox: &Toolbox) -> std::result::Result<Self, Diagnostics> {
         let Checked { file, inputs, steps, output, fingerprint, returns, warnings } = check(source, toolbox)?;
+        let options = options::read(&file.run, source)?;
         let (secrets, missing) = Secrets::read(file.secrets.iter().map(|secret| secret.value.as_str()));
         let mut refused = refused(&steps, source, toolbox);
         for name in file.secrets.iter().filter(|secret| missing.contains(&secret.value.as_str())) {
@@ -123,6 +126,7 @@ impl Flow {
             secrets: Arc::new(secrets),
             refused,
             warnings,
+            options,
         })
     }
 
@@ -135,6 +139,11 @@ impl Flow {
     /// The field of a record that identifies it, if the flow declares one.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
+    }
+
+    /// How a run of it goes, if its user says nothing else.
+    pub fn run_options(&self) -> &[RunOption] {
+        &self.options
     }
 
     /// The fields of a record.

@@ -54,6 +54,7 @@ mod journal;
 mod located;
 mod modifiers;
 mod node;
+mod options;
 mod parse;
 mod permission;
 mod plan;
@@ -67,14 +68,15 @@ mod toolbox;
 mod tools;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Source};
-pub use duration::{parse_duration, written_duration};
+pub use duration::{parse_duration, parse_rate, written_duration};
 pub use fingerprint::Fingerprint;
 pub use flow::{Flow, LoadError};
 pub use journal::{Again, Journal, Journals, Redo, Retention, RunInfo, RunStory, StepKey, Why};
+pub use options::{RUN_OPTIONS, RunOption};
 pub use permission::{Missing, Permissions, Side};
 pub use run::{
-    Account, Brake, Ending, FailureCount, FailureGroup, Failures, Format, InStep, Input, Lint, NotAdmitted, Output,
-    Progress, Run, Snapshot, StepNow, Summary, Total, Waiting, Written,
+    Account, Brake, Ending, FailureCount, FailureGroup, Failures, Format, InStep, Input, Lint, NotAdmitted, OnError,
+    Output, Progress, Run, Snapshot, StepNow, Summary, Total, Waiting, Written,
 };
 pub use schema::schema;
 pub use toolbox::{Bound, Toolbox};

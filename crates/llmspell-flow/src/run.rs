@@ -21,12 +21,13 @@ mod records;
 mod rest;
 mod rows;
 mod writer;
+mod writers;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use llmspell::{Breaker, Context, Error, Step};
+use llmspell::{Breaker, Budget, Context, Error, Rate, Step};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -47,7 +48,7 @@ use progress::Follow;
 use record::{Desk, Passage};
 use records::Records;
 use rest::Gate;
-use writer::Writer;
+use writers::Writers;
 
 /// A flow, the records to run it over, and where the outcomes go.
 ///
@@ -75,6 +76,10 @@ pub struct Run {
     limit: Option<usize>,
     ordered: bool,
     keep_going: bool,
+    rate: Option<Rate>,
+    budget: Budget,
+    errors: Option<Output>,
+    on_error: OnError,
     progress: Arc<Progress>,
     follow: bool,
     journal: Option<Journal>,
@@ -84,6 +89,18 @@ pub struct Run {
 /// So many records in a row that were denied end a run. More than the breaker's own 3: of a list of addresses, a few
 /// neighbours may well want a password.
 const DENIED: u64 = 10;
+
+/// What becomes of a record that fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// It has its line, like any other.
+    #[default]
+    Row,
+    /// It has no line; it is counted, and the journal has it.
+    Drop,
+    /// It has its line, and the run takes no more records.
+    Stop,
+}
 
 /// How much of a run is still wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,6 +142,10 @@ pub enum Ending {
     /// It took no more records, because the last ones were [denied](llmspell::Kind::Denied): every record that was
     /// taken has its line, and [`Summary::not_admitted`] tells of the others.
     Stopped(Error),
+    /// It took no more records, because what was left of its [budget](Run::budget) was not enough for another one.
+    OverBudget(Error),
+    /// It took no more records, because one has [failed](OnError::Stop): every record that was taken has its line.
+    Failed(Error),
     /// It was told to [abort](Brake::abort): records in flight have no line.
     Aborted,
     /// Whoever read the output has had enough.
@@ -145,6 +166,8 @@ impl Ending {
             Ending::Complete => "complete",
             Ending::Drained => "drained",
             Ending::Stopped(_) => "stopped",
+            Ending::OverBudget(_) => "over_budget",
+            Ending::Failed(_) => "failed",
             Ending::Aborted => "aborted",
             Ending::NobodyReads => "nobody_reads",
             Ending::InputFailed(_) => "input_failed",
@@ -180,6 +203,8 @@ pub struct Summary {
     pub took: Duration,
     /// What was written, and where it is; `None` if that is not known.
     pub written: Option<Written>,
+    /// The same of the lines of failed records, if they go [elsewhere](Run::errors).
+    pub errors: Option<Written>,
     /// All this for readers, with where the time went.
     pub account: Account,
 }
@@ -197,6 +222,10 @@ impl Run {
             limit: None,
             ordered: true,
             keep_going: false,
+            rate: None,
+            budget: Budget::unlimited(),
+            errors: None,
+            on_error: OnError::Row,
             progress,
             follow: false,
             journal: None,
@@ -231,6 +260,31 @@ impl Run {
         self
     }
 
+    /// Starts records no faster than this. Those that an earlier session has done do not count.
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.rate = Some(rate);
+        self
+    }
+
+    /// Takes no more records once there is not enough left for another one; what is in flight is finished. The run then
+    /// ends with [`Ending::OverBudget`].
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// Writes the lines of failed records there, and not among the others.
+    pub fn errors(mut self, errors: Output) -> Self {
+        self.errors = Some(errors);
+        self
+    }
+
+    /// What becomes of a record that fails; the default is a line.
+    pub fn on_error(mut self, on_error: OnError) -> Self {
+        self.on_error = on_error;
+        self
+    }
+
     /// Keeps a journal, or goes on with the one of an earlier session: what is in it already is not done again.
     ///
     /// While it runs, the run does what it is [asked](crate::Journals::ask): `pause` takes no more records, `go on`
@@ -260,7 +314,22 @@ impl Run {
     /// Runs to the end. What happens is recorded by `cx`, if it records.
     pub async fn start(self, cx: &Context) -> Summary {
         let began = Instant::now();
-        let Run { flow, mut input, output, limit, ordered, keep_going, progress, follow, journal, stop } = self;
+        let Run {
+            flow,
+            mut input,
+            output,
+            limit,
+            ordered,
+            keep_going,
+            rate,
+            budget,
+            errors,
+            on_error,
+            progress,
+            follow,
+            journal,
+            stop,
+        } = self;
         let recorded = cx;
         let cx = cx.with_stage_times();
         let cx = if follow { cx.with_sink(Follow(progress.clone())) } else { cx };
@@ -286,9 +355,9 @@ impl Run {
         };
         let (records, intake) = Records::new(input, matcher);
         let (lent, rest) = rest::lend(records, gate);
-        let passage = Passage::new(compiled, progress.clone(), intake.clone(), desk);
+        let passage = Passage::new(compiled, progress.clone(), intake.clone(), desk, rate);
         let limit = limit.unwrap_or_else(|| passage.about().default_in_flight).max(1);
-        let stream = passage.stream(lent, &cx).limit(limit);
+        let stream = passage.stream(lent, &cx).limit(limit).budget(budget);
         let mut drain = stop.subscribe();
         let drained = progress.clone();
         let stream = stream.take_until(async move {
@@ -298,8 +367,8 @@ impl Run {
         let stream = if keep_going { stream } else { stream.breaker(Breaker::storms().in_a_row(DENIED)) };
         // Room for the outcomes behind a slow record, so that it does not hold up those after it.
         let stream = if ordered { stream.window((8 * limit).clamp(64, 4096)) } else { stream };
-        let writer = Writer::new(output);
-        let mut course = Course::new(stream, rest, writer, intake, progress, ledger);
+        let writers = Writers::new(output, errors, on_error);
+        let mut course = Course::new(stream, rest, writers, intake, progress, ledger, stop.clone());
         let mut stopped = stop.subscribe();
         let running = async {
             let end = tokio::select! {
@@ -324,7 +393,7 @@ impl Run {
 impl Summary {
     /// Of a run that took no record.
     fn nothing(ending: Ending, took: Duration) -> Self {
-        let (failures, not_admitted, written) = (Failures::default(), None, None);
+        let (failures, not_admitted, written, errors) = (Failures::default(), None, None, None);
         Summary {
             account: Account { ending: ending.as_str().to_owned(), took, ..Account::default() },
             ending,
@@ -338,6 +407,7 @@ impl Summary {
             not_admitted,
             took,
             written,
+            errors,
         }
     }
 }

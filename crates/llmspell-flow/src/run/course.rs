@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use llmspell::{Outcome, Quality, Streaming};
+use llmspell::{Error, Outcome, Quality, Streaming};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -16,8 +16,9 @@ use super::progress::Progress;
 use super::record::{Done, Passage};
 use super::records::Intake;
 use super::rest::Rest;
-use super::writer::{Ended, Writer};
-use super::{Ending, Stop, Summary, reached};
+use super::writer::Ended;
+use super::writers::Writers;
+use super::{Ending, OnError, Stop, Summary, reached};
 use crate::journal::Closing;
 
 /// How long an aborted run waits for lines to reach the output.
@@ -33,11 +34,14 @@ const IN_A_HURRY: Duration = Duration::from_millis(200);
 pub(super) struct Course {
     stream: Streaming<Passage>,
     rest: Rest,
-    writer: Writer,
+    writers: Writers,
     intake: Arc<Intake>,
     progress: Arc<Progress>,
     failures: Failures,
     journal: Option<Ledger>,
+    stop: watch::Sender<Stop>,
+    /// The failure that has stopped the run.
+    failed: Option<Error>,
 }
 
 /// Why there are no more outcomes to write.
@@ -53,12 +57,14 @@ impl Course {
     pub(super) fn new(
         stream: Streaming<Passage>,
         rest: Rest,
-        writer: Writer,
+        writers: Writers,
         intake: Arc<Intake>,
         progress: Arc<Progress>,
         journal: Option<Ledger>,
+        stop: watch::Sender<Stop>,
     ) -> Self {
-        Course { stream, rest, writer, intake, progress, failures: Failures::default(), journal }
+        let failures = Failures::default();
+        Course { stream, rest, writers, intake, progress, failures, journal, stop, failed: None }
     }
 
     /// Writes outcomes until there are no more.
@@ -66,13 +72,13 @@ impl Course {
         loop {
             let outcome = tokio::select! {
                 biased;
-                ended = self.writer.ended() => return End::Writer(ended),
+                ended = self.writers.ended() => return End::Writer(ended),
                 outcome = self.stream.next() => outcome,
             };
             let Some(outcome) = outcome else { return End::Stream };
-            let Some(line) = self.line(outcome) else { continue };
+            let Some((line, has_failed)) = self.line(outcome) else { continue };
             let since = Instant::now();
-            let written = self.writer.write(line).await;
+            let written = self.writers.write(line, has_failed).await;
             self.progress.waited_for_output(since.elapsed());
             if let Err(ended) = written {
                 return End::Writer(ended);
@@ -80,8 +86,8 @@ impl Course {
         }
     }
 
-    /// Counts an outcome and makes its line; none if it is done again another time.
-    fn line(&mut self, outcome: Outcome<Done>) -> Option<Vec<u8>> {
+    /// Counts an outcome and makes its line, with whether it has failed; none if it is done again another time.
+    fn line(&mut self, outcome: Outcome<Done>) -> Option<(Vec<u8>, bool)> {
         let taken = self.intake.line(outcome.index);
         let (result, took, replayed) = match outcome.result {
             Ok(Done::Told { result, took, replayed }) => (result, took, replayed),
@@ -107,9 +113,13 @@ impl Course {
             Err(error) => {
                 self.failures.add(line.line, error);
                 self.progress.failed.fetch_add(1, Ordering::Relaxed);
+                if self.writers.on_error == OnError::Stop && !replayed && self.failed.is_none() {
+                    self.failed = Some(error.clone());
+                    self.stop.send_modify(|now| *now = Stop::Drain.max(*now));
+                }
             }
         }
-        Some(line.bytes())
+        Some((line.bytes(), line.result.is_err()))
     }
 
     /// Stops what is left, and closes the output.
@@ -132,24 +142,30 @@ impl Course {
             _ => None,
         };
         let (ending, ended) = match end {
-            End::Writer(ended) => (Ending::Complete, Some(ended)),
-            End::Aborted => (Ending::Aborted, timeout(LAST_LINES, self.writer.finish(false)).await.ok()),
+            End::Writer(ended) => (Ending::Complete, Some(self.writers.after(ended).await)),
+            End::Aborted => (Ending::Aborted, timeout(LAST_LINES, self.writers.finish(false)).await.ok()),
             End::Stream => {
                 let ending = match (self.intake.failure(), stopped) {
                     // Unless the last record had just been taken.
-                    (_, Some(why)) if not_admitted.is_some() => Ending::Stopped(why),
+                    (_, Some(why)) if not_admitted.is_some() => because(why),
                     (Some(error), _) => Ending::InputFailed(error.clone()),
-                    _ if *stop.borrow() >= Stop::Drain => Ending::Drained,
+                    _ if *stop.borrow() >= Stop::Drain => match (self.failed, &not_admitted) {
+                        (None, _) => Ending::Drained,
+                        // Unless it was the last one.
+                        (Some(_), None) => Ending::Complete,
+                        (Some(error), Some(_)) => Ending::Failed(error),
+                    },
                     _ => Ending::Complete,
                 };
                 let complete = matches!(ending, Ending::Complete);
                 tokio::select! {
-                    ended = self.writer.finish(complete) => (ending, Some(ended)),
+                    ended = self.writers.finish(complete) => (ending, Some(ended)),
                     // Whoever reads the output has fallen asleep.
                     () = reached(stop, Stop::Abort) => (Ending::Aborted, None),
                 }
             }
         };
+        let (ended, errors) = ended.unzip();
         let (ending, written) = match ended {
             Some(Ended::Written(written)) => (ending, Some(written)),
             Some(Ended::NobodyReads) => (Ending::NobodyReads, None),
@@ -201,6 +217,12 @@ impl Course {
             not_admitted,
             took,
             written,
+            errors: errors.flatten(),
         }
     }
+}
+
+/// Why a stream has stopped: of a breaker, there is something that it has opened for.
+fn because(why: Error) -> Ending {
+    if why.causes().is_empty() { Ending::OverBudget(why) } else { Ending::Stopped(why) }
 }
