@@ -28,7 +28,7 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a flow over records: JSON lines, CSV or files in, one outcome a line out.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Read flow files and say what is wrong with them; run nothing.
     Check(CheckArgs),
     /// List the tools that flows can use, or show one of them.

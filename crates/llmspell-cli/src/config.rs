@@ -90,11 +90,14 @@ fn beside(file: &Path, values: Vec<String>) -> Vec<String> {
     values.into_iter().map(|value| folder.join(value).display().to_string()).collect()
 }
 
+/// Hears of a value, with its name and where that stands.
+type Found<'a> = dyn FnMut(&str, &DeValue<'_>, Range<usize>) -> Result<(), Failure> + 'a;
+
 /// Goes through all values; tables within tables only have longer names: `journal.keep` is `journal_keep`.
 fn flatten(
     prefix: &str,
     table: &DeTable<'_>,
-    found: &mut dyn FnMut(&str, &DeValue<'_>, Range<usize>) -> Result<(), Failure>,
+    found: &mut Found<'_>,
 ) -> Result<(), Failure> {
     for (key, value) in table {
         let name = format!("{prefix}{}", key.get_ref());

@@ -59,7 +59,7 @@ pub fn main(registry: impl FnOnce() -> llmspell::Result<Registry>) -> ExitCode {
 
 fn follow(args: Args, line: Line, registry: &Registry) -> Result<Exit, Failure> {
     match args.command {
-        Command::Run(args) => run::run(args, line, registry),
+        Command::Run(args) => run::run(*args, line, registry),
         Command::Config(args) => config_show::config(&args, &line),
         Command::Check(args) => check::check(&args, registry),
         Command::Tools(args) => tools::tools(&args, registry),

@@ -21,7 +21,7 @@ pub(crate) fn run(args: RunArgs, mut line: Line, registry: &Registry) -> Result<
     let toolbox = allow::toolbox(&args.allow, registry)?;
     let flow = Flow::load(&args.flow, &toolbox).map_err(Failure::invalid)?;
     let args = match line.with_flow(flow.run_options())?.command {
-        Command::Run(with_flow) => with_flow,
+        Command::Run(with_flow) => *with_flow,
         _ => args,
     };
     let args = &args;
