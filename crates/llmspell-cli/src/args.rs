@@ -214,7 +214,7 @@ pub(crate) enum ConfigCommand {
     /// Show each option with its value and where that comes from.
     Show {
         /// As JSON.
-        #[arg(long)]
+        #[arg(long, env = "LLMSPELL_JSON", value_parser = BoolishValueParser::new())]
         json: bool,
 
         #[command(flatten)]
@@ -235,7 +235,7 @@ pub(crate) struct ToolsArgs {
     pub(crate) name: Option<String>,
 
     /// Show it as JSON, with the JSON Schema of its arguments.
-    #[arg(long)]
+    #[arg(long, env = "LLMSPELL_JSON", value_parser = BoolishValueParser::new())]
     pub(crate) json: bool,
 }
 
