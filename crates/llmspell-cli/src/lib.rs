@@ -24,6 +24,7 @@ mod help;
 mod interrupt;
 mod line;
 mod meter;
+mod plan;
 mod records;
 mod report;
 mod run;
@@ -56,6 +57,7 @@ fn follow(args: Args, registry: &Registry) -> Result<Exit, Failure> {
     match args.command {
         Command::Run(args) => run::run(&args, registry),
         Command::Check(args) => check::check(&args, registry),
+        Command::Plan(args) => plan::plan(&args, registry),
         Command::Tools(args) => tools::tools(&args, registry),
         Command::Help(args) => help::help(&args),
     }

@@ -20,7 +20,7 @@ pub(crate) fn run(args: &RunArgs, registry: &Registry) -> Result<Exit, Failure> 
     let toolbox = allow::toolbox(&args.allow, registry)?;
     let flow = Flow::load(&args.flow, &toolbox).map_err(Failure::invalid)?;
     flow.permitted().map_err(|refused| Failure { exit: Exit::NotAllowed, text: refused.to_string() })?;
-    let input = records::open(args, &flow)?;
+    let input = records::open(&records::From::run(args), &flow)?;
     let runtime = runtime()?;
     // Before the output is begun, so that no Ctrl-C leaves it behind unsaid.
     let interrupts = {
@@ -67,7 +67,7 @@ fn open_output(args: &RunArgs, input: &Input) -> llmspell::Result<Output> {
     }
 }
 
-fn runtime() -> Result<Runtime, Failure> {
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
     let built = Builder::new_multi_thread().enable_all().build();
     built.map_err(|error| bug(format!("the runtime cannot start: {error}")))
 }

@@ -17,6 +17,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Source};
 use crate::fingerprint::Fingerprint;
 use crate::inputs::Inputs;
 use crate::journal::StepKey;
+use crate::outline::Declared;
 use crate::plan::{Kind, Planned};
 use crate::run::at_once::{is_pipe, open_at_once};
 use crate::scope::Scope;
@@ -58,6 +59,7 @@ pub struct Flow {
     output: Option<Template>,
     fingerprint: Fingerprint,
     secrets: Arc<Secrets>,
+    declared: Declared,
     refused: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
 }
@@ -112,6 +114,7 @@ impl Flow {
             refused.push(problem.with_hint(format!("set the environment variable {}", name.value)));
         }
         Ok(Flow {
+            declared: Declared::of(&file),
             name: Arc::from(file.flow.value),
             key: file.key.map(|key| key.value),
             description: file.description,
@@ -135,6 +138,16 @@ impl Flow {
     /// The field of a record that identifies it, if the flow declares one.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
+    }
+
+    /// The steps, with all that is known of them.
+    pub(crate) fn planned(&self) -> &[Planned] {
+        &self.steps
+    }
+
+    /// The names that it declares.
+    pub(crate) fn declared(&self) -> &Declared {
+        &self.declared
     }
 
     /// The fields of a record.

@@ -54,6 +54,7 @@ mod journal;
 mod located;
 mod modifiers;
 mod node;
+mod outline;
 mod parse;
 mod permission;
 mod plan;
@@ -71,6 +72,7 @@ pub use duration::{parse_duration, written_duration};
 pub use fingerprint::Fingerprint;
 pub use flow::{Flow, LoadError};
 pub use journal::{Again, Journal, Journals, Redo, Retention, RunInfo, RunStory, StepKey, Why};
+pub use outline::{Count, Outline, Step as OutlineStep, Survey, TimeBound};
 pub use permission::{Missing, Permissions, Side};
 pub use run::{
     Brake, Ending, FailureGroup, Failures, Format, Input, NotAdmitted, Output, Progress, Run, Snapshot, Summary,

@@ -13,6 +13,7 @@ mod outcome_line;
 mod output;
 mod place;
 mod progress;
+mod read_all;
 mod reader;
 mod record;
 mod records;
@@ -31,6 +32,7 @@ pub use failures::{FailureGroup, Failures};
 pub use input::Input;
 pub use output::{Output, Written};
 pub use progress::{Progress, Snapshot};
+pub(crate) use read_all::read_all;
 pub use reader::Format;
 pub use rest::NotAdmitted;
 

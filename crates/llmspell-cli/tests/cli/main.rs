@@ -10,6 +10,7 @@ mod inputs;
 #[cfg(unix)]
 mod outputs;
 mod pipes;
+mod plan;
 mod program;
 mod records;
 #[cfg(unix)]
