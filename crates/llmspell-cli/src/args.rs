@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Read flow files and say what is wrong with them; run nothing.
     Check(CheckArgs),
+    /// Tell what a flow would do: its steps, how many calls, how long; call nothing.
+    Plan(PlanArgs),
     /// List the tools that flows can use, or show one of them.
     Tools(ToolsArgs),
     /// Show what the options of runs are set to, and where.
@@ -227,6 +229,52 @@ pub(crate) struct CheckArgs {
     /// The flow files.
     #[arg(required = true)]
     pub(crate) flows: Vec<PathBuf>,
+
+    /// Take warnings for errors.
+    #[arg(long, env = "LLMSPELL_STRICT", value_parser = BoolishValueParser::new())]
+    pub(crate) strict: bool,
+
+    /// Write one JSON object a file instead, with what is wrong and what the flow wants.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PlanArgs {
+    /// The flow file.
+    pub(crate) flow: PathBuf,
+
+    /// Count for these records: JSON lines, or CSV if FILE ends in .csv or .tsv; `-` reads standard input. They are
+    /// read one by one.
+    #[arg(short, long, value_name = "FILE", env = "LLMSPELL_INPUT")]
+    pub(crate) input: Option<PathBuf>,
+
+    /// Count for a record of each file that matches instead.
+    #[arg(long, value_name = "PATTERN", num_args = 1.., env = "LLMSPELL_FILES", value_delimiter = '\n', conflicts_with_all = ["input", "format"])]
+    pub(crate) files: Vec<String>,
+
+    /// What the input is, whatever its ending.
+    #[arg(long, value_name = "FORMAT", value_enum, env = "LLMSPELL_FORMAT")]
+    pub(crate) format: Option<Format>,
+
+    /// Count for N records only, picked at random: the same that `run --sample N` takes.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), env = "LLMSPELL_SAMPLE")]
+    pub(crate) sample: Option<u32>,
+
+    /// Give every record this field, whatever it says itself; repeatable.
+    #[arg(long, value_name = "FIELD=VALUE", env = "LLMSPELL_SET", value_parser = field, value_delimiter = '\n')]
+    pub(crate) set: Vec<(String, String)>,
+
+    /// Records in flight at most, as with `run`.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), env = "LLMSPELL_LIMIT")]
+    pub(crate) limit: Option<u32>,
+
+    #[command(flatten)]
+    pub(crate) allow: AllowArgs,
+
+    /// Write JSON instead.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]

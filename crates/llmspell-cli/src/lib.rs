@@ -26,6 +26,7 @@ mod help;
 mod interrupt;
 mod line;
 mod live;
+mod plan;
 mod records;
 mod report;
 mod run;
@@ -62,6 +63,7 @@ fn follow(args: Args, line: Line, registry: &Registry) -> Result<Exit, Failure> 
         Command::Run(args) => run::run(*args, line, registry),
         Command::Config(args) => config_show::config(&args, &line),
         Command::Check(args) => check::check(&args, registry),
+        Command::Plan(args) => plan::plan(&args, registry),
         Command::Tools(args) => tools::tools(&args, registry),
         Command::Help(args) => help::help(&args),
     }

@@ -26,7 +26,7 @@ pub(crate) fn run(args: RunArgs, mut line: Line, registry: &Registry) -> Result<
     };
     let args = &args;
     flow.permitted().map_err(|refused| Failure { exit: Exit::NotAllowed, text: refused.to_string() })?;
-    let input = records::open(args, &flow)?;
+    let input = records::open(&records::From::run(args), &flow)?;
     let runtime = runtime()?;
     // Before the output is begun, so that no Ctrl-C leaves it behind unsaid.
     let interrupts = {
@@ -115,7 +115,7 @@ fn open_errors(args: &RunArgs, path: &Path, input: &Input) -> Result<Output, Fai
     Ok(Output::create_sparing(path, args.force, input, &args.flow)?)
 }
 
-fn runtime() -> Result<Runtime, Failure> {
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
     let built = Builder::new_multi_thread().enable_all().build();
     built.map_err(|error| bug(format!("the runtime cannot start: {error}")))
 }

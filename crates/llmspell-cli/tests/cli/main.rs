@@ -12,6 +12,7 @@ mod options;
 #[cfg(unix)]
 mod outputs;
 mod pipes;
+mod plan;
 mod program;
 mod records;
 #[cfg(unix)]
