@@ -161,6 +161,14 @@ pub(crate) struct CheckArgs {
     /// The flow files.
     #[arg(required = true)]
     pub(crate) flows: Vec<PathBuf>,
+
+    /// Connect the MCP servers of the flows, and check calls of their tools, too. What a flow asks for in order to
+    /// reach them must be allowed.
+    #[arg(long)]
+    pub(crate) connect: bool,
+
+    #[command(flatten)]
+    pub(crate) allow: AllowArgs,
 }
 
 #[derive(Debug, clap::Args)]

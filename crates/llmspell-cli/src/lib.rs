@@ -24,6 +24,7 @@ mod help;
 mod interrupt;
 mod line;
 mod meter;
+mod open;
 mod records;
 mod report;
 mod run;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use llmspell::{Context, Registry};
-use llmspell_flow::{Brake, Ending, Flow, Input, Output, Run, Summary};
+use llmspell_flow::{Brake, Ending, Input, Output, Run, Summary};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -13,15 +13,15 @@ use crate::args::{Progress, Report, RunArgs};
 use crate::exit::{Exit, Failure, story};
 use crate::interrupt::{Asked, Interrupts};
 use crate::meter::{Meter, TICK};
+use crate::open::{self, Opened};
 use crate::{records, report, show};
 
 /// Everything that can be wrong is found before the first record is read; then the run.
 pub(crate) fn run(args: &RunArgs, registry: &Registry) -> Result<Exit, Failure> {
     let toolbox = allow::toolbox(&args.allow, registry)?;
-    let flow = Flow::load(&args.flow, &toolbox).map_err(Failure::invalid)?;
-    flow.permitted().map_err(|refused| Failure { exit: Exit::NotAllowed, text: refused.to_string() })?;
-    let input = records::open(args, &flow)?;
     let runtime = runtime()?;
+    let Opened { flow, servers, .. } = open::to_run(&args.flow, toolbox, registry, &runtime)?;
+    let input = records::open(args, &flow)?;
     // Before the output is begun, so that no Ctrl-C leaves it behind unsaid.
     let interrupts = {
         let _entered = runtime.enter();
@@ -47,6 +47,7 @@ pub(crate) fn run(args: &RunArgs, registry: &Registry) -> Result<Exit, Failure> 
     }
     let watched = watch(run, &cx, meter, interrupts, args.deadline);
     let (summary, stopped) = runtime.block_on(watched);
+    runtime.block_on(servers.close());
     // A thread that waits for standard input cannot be woken; it must not keep the program.
     runtime.shutdown_background();
 
@@ -67,7 +68,7 @@ fn open_output(args: &RunArgs, input: &Input) -> llmspell::Result<Output> {
     }
 }
 
-fn runtime() -> Result<Runtime, Failure> {
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
     let built = Builder::new_multi_thread().enable_all().build();
     built.map_err(|error| bug(format!("the runtime cannot start: {error}")))
 }
