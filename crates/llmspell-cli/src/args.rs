@@ -234,6 +234,14 @@ pub(crate) struct CheckArgs {
     #[arg(long, env = "LLMSPELL_STRICT", value_parser = BoolishValueParser::new())]
     pub(crate) strict: bool,
 
+    /// Connect the MCP servers of the flows, and check calls of their tools, too. What a flow asks for in order to
+    /// reach them must be allowed.
+    #[arg(long)]
+    pub(crate) connect: bool,
+
+    #[command(flatten)]
+    pub(crate) allow: AllowArgs,
+
     /// Write one JSON object a file instead, with what is wrong and what the flow wants.
     #[arg(long)]
     pub(crate) json: bool,
