@@ -10,6 +10,8 @@ mod http;
 mod inputs;
 mod options;
 #[cfg(unix)]
+mod live;
+#[cfg(unix)]
 mod outputs;
 mod pipes;
 mod plan;
