@@ -8,9 +8,9 @@ mod denied;
 mod flows;
 mod http;
 mod inputs;
-mod options;
 #[cfg(unix)]
 mod live;
+mod options;
 #[cfg(unix)]
 mod outputs;
 mod pipes;

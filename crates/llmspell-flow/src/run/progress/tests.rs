@@ -17,7 +17,7 @@ fn fetch() -> impl Step<In = usize, Out = usize> {
     step(|n: usize, cx: Context| async move {
         sleep(ms(100)).await;
         cx.used(Usage::new(10, 1));
-        let fails = n % 3 == 0 && cx.attempt() == 1;
+        let fails = n.is_multiple_of(3) && cx.attempt() == 1;
         if fails { Err(Error::new(Kind::Overloaded, "429").transient()) } else { Ok(n) }
     })
 }
