@@ -18,7 +18,7 @@ use crate::spending::Spending;
     max_term_width = 100,
     after_help = "\
 Data goes to standard output, everything else to standard error.
-`llmspell help exit-codes` and `llmspell help output` say more."
+`llmspell help exit-codes`, `llmspell help output` and `llmspell help progress` say more."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -297,6 +297,6 @@ pub(crate) struct ToolsArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct HelpArgs {
-    /// A command, `exit-codes` or `output`.
+    /// A command, `exit-codes`, `output` or `progress`.
     pub(crate) topic: Option<String>,
 }

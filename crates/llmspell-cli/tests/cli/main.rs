@@ -9,6 +9,8 @@ mod denied;
 mod flows;
 mod http;
 mod inputs;
+#[cfg(unix)]
+mod live;
 mod options;
 #[cfg(unix)]
 mod outputs;
