@@ -236,7 +236,7 @@ pub(crate) struct CheckArgs {
 
     /// Connect the MCP servers of the flows, and check calls of their tools, too. What a flow asks for in order to
     /// reach them must be allowed.
-    #[arg(long)]
+    #[arg(long, env = "LLMSPELL_CONNECT", value_parser = BoolishValueParser::new())]
     pub(crate) connect: bool,
 
     #[command(flatten)]
