@@ -243,7 +243,7 @@ pub(crate) struct CheckArgs {
     pub(crate) allow: AllowArgs,
 
     /// Write one JSON object a file instead, with what is wrong and what the flow wants.
-    #[arg(long)]
+    #[arg(long, env = "LLMSPELL_JSON", value_parser = BoolishValueParser::new())]
     pub(crate) json: bool,
 }
 
@@ -281,7 +281,7 @@ pub(crate) struct PlanArgs {
     pub(crate) allow: AllowArgs,
 
     /// Write JSON instead.
-    #[arg(long)]
+    #[arg(long, env = "LLMSPELL_JSON", value_parser = BoolishValueParser::new())]
     pub(crate) json: bool,
 }
 
