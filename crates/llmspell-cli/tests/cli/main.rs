@@ -14,6 +14,7 @@ mod outputs;
 mod pipes;
 mod program;
 mod records;
+mod runs;
 #[cfg(unix)]
 mod signals;
 mod wrong;
