@@ -30,7 +30,9 @@ mod open;
 mod plan;
 mod records;
 mod report;
+mod resume;
 mod run;
+mod runs;
 mod settings;
 mod show;
 mod spending;
@@ -62,6 +64,9 @@ pub fn main(registry: impl FnOnce() -> llmspell::Result<Registry>) -> ExitCode {
 fn follow(args: Args, line: Line, registry: &Registry) -> Result<Exit, Failure> {
     match args.command {
         Command::Run(args) => run::run(*args, line, registry),
+        Command::Resume(args) => resume::resume(&args, &line, registry),
+        Command::Runs(args) => runs::runs(&args),
+        Command::Report(args) => runs::report(&args),
         Command::Config(args) => config_show::config(&args, &line),
         Command::Check(args) => check::check(&args, registry),
         Command::Plan(args) => plan::plan(&args, registry),

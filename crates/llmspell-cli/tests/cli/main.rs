@@ -18,6 +18,7 @@ mod pipes;
 mod plan;
 mod program;
 mod records;
+mod runs;
 #[cfg(unix)]
 mod signals;
 mod wrong;
