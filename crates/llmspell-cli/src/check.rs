@@ -47,7 +47,7 @@ fn told(path: &Path, read: &Result<Flow, LoadError>, right: bool) -> String {
     let mut text = format!("{}: the flow `{}` is right; {steps}", path.display(), flow.name());
     let outline = flow.outline();
     if !outline.permissions.is_empty() {
-        text.push_str(&format!("; to run it, allow its tools: {}", outline.permissions.join(" ")));
+        text.push_str(&format!("; to run it, allow what it asks for: {}", outline.permissions.join(" ")));
     }
     for (what, names) in [("secrets", outline.secrets), ("models", outline.models), ("servers", outline.servers)] {
         if !names.is_empty() {

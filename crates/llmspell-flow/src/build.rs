@@ -1,22 +1,26 @@
 //! From a plan to steps that run.
 
+mod agent;
 mod call;
 mod items;
 mod kept;
 mod part;
 mod repeat;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use llmspell::{BoxStep, Limit, Step, race, settle, try_all};
+use llmspell::model::{Model, Prices, Reply, Request};
+use llmspell::{BoxStep, Error, Limit, Step, race, settle, step, try_all};
 use serde_json::{Map, Value};
 
 use crate::file::FirstDef;
 use crate::journal::StepKey;
 use crate::modifiers;
-use crate::plan::{Kind, Planned};
+use crate::plan::{AgentPlan, Kind, Planned};
 use crate::scope::Scope;
 use crate::secret::Secrets;
+use agent::{Answers, Asking};
 use call::Call;
 use items::Items;
 use kept::Keeping;
@@ -28,9 +32,15 @@ pub(crate) struct Builder {
     pub(crate) secrets: Arc<Secrets>,
     /// The limits by the paths of their steps.
     pub(crate) limits: Vec<(Arc<str>, Limit)>,
+    /// The models by what the flow calls them: what they are limited by is all agents' together.
+    models: BTreeMap<Arc<str>, Arc<BoxStep<Request, Reply>>>,
 }
 
 impl Builder {
+    pub(crate) fn new(secrets: Arc<Secrets>) -> Self {
+        Builder { secrets, limits: Vec::new(), models: BTreeMap::new() }
+    }
+
     /// A step that adds its output to the record, without its name.
     pub(crate) fn part(&mut self, planned: Planned) -> (Arc<str>, BoxStep<Scope, Scope>) {
         let (id, when, value) = self.parts(planned);
@@ -58,7 +68,7 @@ impl Builder {
                 .then(|| (first.map_or(never, |time| time.0), idle.map_or(never, |time| time.0)))
         });
         // A stream would contain a panic as well, but then nobody would know of which step it was.
-        let step = self.kind(kind).contained().boxed();
+        let step = self.kind(kind, &id).contained().boxed();
         let step = match silence {
             Some((first, idle)) => step.idle_timeout(first, idle).boxed(),
             None => step,
@@ -75,12 +85,13 @@ impl Builder {
         (id, when, step)
     }
 
-    fn kind(&mut self, kind: Kind) -> BoxStep<Scope, Value> {
+    fn kind(&mut self, kind: Kind, id: &str) -> BoxStep<Scope, Value> {
         match kind {
             Kind::Tool { tool, arguments, is_pure, .. } => {
                 Call { arguments, tool: tool.into_step(), secrets: self.secrets.clone(), is_pure }.boxed()
             }
             Kind::Value(template) => part::Rendered(template).boxed(),
+            Kind::Agent(plan) => self.agent(*plan, id),
             Kind::Concurrent { branches, limit, skip } => {
                 let ids: Vec<Arc<str>> = branches.iter().map(|branch| branch.id.clone()).collect();
                 let steps: Vec<_> = branches.into_iter().map(|branch| self.value(branch)).collect();
@@ -110,6 +121,45 @@ impl Builder {
             }
             Kind::Repeat { steps, until, max } => Repeat { steps: self.sequence(steps), until, max }.boxed(),
         }
+    }
+
+    fn agent(&mut self, plan: AgentPlan, id: &str) -> BoxStep<Scope, Value> {
+        let assembled = plan.assembled(self.model(&plan));
+        let AgentPlan { system, prompt, answer, .. } = plan;
+        match assembled {
+            Ok(agent) => {
+                let agent = Answers::of(agent, id, answer);
+                Asking { agent, system, prompt, secrets: self.secrets.clone() }.boxed()
+            }
+            // It has been assembled before, when the file was checked.
+            Err(error) => {
+                let message = error.message().to_owned();
+                step(move |_: Scope, _| {
+                    let error = Error::invalid(message.clone());
+                    async move { Err(error) }
+                })
+                .boxed()
+            }
+        }
+    }
+
+    fn model(&mut self, plan: &AgentPlan) -> Arc<BoxStep<Request, Reply>> {
+        if let Some(model) = self.models.get(&plan.model) {
+            return model.clone();
+        }
+        let model = plan.opened.clone().step();
+        let model = match &plan.settings {
+            None => model.boxed(),
+            Some(settings) => {
+                let prices = settings.prices.map(|prices| Prices::per_million(prices.input, prices.output));
+                let (policy, limit) = modifiers::policy(&modifiers::of_model(settings));
+                self.limits.extend(limit.map(|limit| (Arc::from(format!("models.{}", plan.model)), limit)));
+                model.prices(prices.unwrap_or_default()).policy(policy).boxed()
+            }
+        };
+        let model = Arc::new(model);
+        self.models.insert(plan.model.clone(), model.clone());
+        model
     }
 
     fn sequence(&mut self, steps: Vec<Planned>) -> Sequence {

@@ -1,25 +1,37 @@
 //! What a flow file means, and whether it can.
 
+mod agent;
+mod allow;
 mod kind;
 mod names;
 mod nesting;
 mod numbers;
+mod own;
+mod prompt;
 mod sense;
 mod unused;
 
+pub(crate) use allow::asked;
+pub(crate) use names::every_step;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Diagnostics, Source};
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::file::{FlowFile, StepDef};
 use crate::fingerprint::Fingerprint;
 use crate::inputs::Inputs;
 use crate::located::Located;
 use crate::modifiers;
 use crate::parse::parse;
+use crate::permission::{Missing, Permissions, Side};
 use crate::plan::{Kind, Planned};
 use crate::references::{References, Sight, Uses};
+use crate::source::Source;
 use crate::template::{Compiler, Template, with_room};
 use crate::toolbox::Toolbox;
+use own::Own;
 
 /// A flow file that has been understood.
 pub(crate) struct Checked {
@@ -30,6 +42,10 @@ pub(crate) struct Checked {
     /// What decides an outcome besides the record.
     pub(crate) fingerprint: Fingerprint,
     pub(crate) returns: Inputs,
+    /// What the flow asks for.
+    pub(crate) asked: Permissions,
+    /// What of that its user has to grant, and does not.
+    pub(crate) refused: Vec<Diagnostic>,
     /// What can run, but nobody can want.
     pub(crate) warnings: Vec<Diagnostic>,
 }
@@ -53,13 +69,23 @@ fn understand(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics
     let ids = names::ids(&file.steps.value);
     let secrets = file.secrets.iter().map(|secret| secret.value.as_str()).collect();
     let references = References::new(&inputs, ids.iter().map(|id| id.value.as_str()), secrets);
+    let asked = asked(&file, source, &mut problems);
     let mut checker = Checker {
         toolbox,
         file: &file,
         references: &references,
-        compiler: Compiler::new(source, problems),
+        asked,
+        own: BTreeMap::new(),
+        refused: Vec::new(),
         warnings: Vec::new(),
+        compiler: Compiler::new(source, problems),
     };
+    if let Some(allow) = &file.allow {
+        let missing = checker.toolbox.gate(&checker.asked).missing_private();
+        checker.missing("the flow asks for private addresses", &allow.at, missing);
+    }
+    checker.models();
+    checker.own = checker.own_tools();
     let mut sight = Sight::default();
     let steps = checker.list(&file.steps.value, &mut sight, "");
     let uses = Uses::default();
@@ -71,13 +97,14 @@ fn understand(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics
     sense::check(&steps, &file.defaults, source, &mut warnings);
     unused::steps(&file, &steps, &references, source, &mut warnings);
     unused::declared(&file, &references, source, &mut warnings);
+    let Checker { asked, refused, .. } = checker;
     numbers::changed(&file, source, &mut warnings);
     warnings.sort_by_key(|warning| (warning.line(), warning.column()));
     let whole = steps.iter().map(|step| step.fingerprint.to_string()).collect::<Vec<_>>().join("\n");
     let output_text = file.output.as_ref().map(|output| output.value.to_json().to_string());
     let whole = format!("{whole}\n{output_text:?}\n{}", uses.into_text());
     let fingerprint = Fingerprint::of(whole.as_bytes());
-    Ok(Checked { inputs, steps, output, fingerprint, returns, warnings, file })
+    Ok(Checked { inputs, steps, output, fingerprint, returns, asked, refused, warnings, file })
 }
 
 /// What the steps of a file are checked with.
@@ -85,11 +112,29 @@ struct Checker<'a> {
     toolbox: &'a Toolbox,
     file: &'a FlowFile,
     references: &'a References<'a>,
-    compiler: Compiler<'a>,
+    /// What the flow asks for.
+    asked: Permissions,
+    /// The tools of the flow's own.
+    own: BTreeMap<String, Own>,
+    refused: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
+    compiler: Compiler<'a>,
 }
 
 impl Checker<'_> {
+    /// Notes what is missing for `what`: what the flow does not ask for is wrong with the flow, what the user does not
+    /// grant is not.
+    fn missing(&mut self, what: &str, at: &Range<usize>, missing: impl IntoIterator<Item = Missing>) {
+        for missing in missing {
+            let problem = self.compiler.source.diagnose(Some(at.clone()), format!("{what}: {missing}"));
+            let problem = problem.with_hint(missing.hint());
+            match missing.side() {
+                Side::Flow => self.compiler.problems.push(problem),
+                Side::User => self.refused.push(problem),
+            }
+        }
+    }
+
     /// Steps one after another: each sees those before it.
     fn list(&mut self, steps: &[Located<StepDef>], sight: &mut Sight, path: &str) -> Vec<Planned> {
         let mut planned = Vec::new();
@@ -133,7 +178,7 @@ impl Checker<'_> {
         let when = def.when.as_ref().and_then(|when| self.bare(when, &inside, &uses));
         let kind = self.kind(step, &inside, &path, &uses);
         let mut modifiers = def.modifiers();
-        if let Some(Kind::Tool { .. }) = &kind {
+        if let Some(Kind::Tool { .. } | Kind::Agent(_)) = &kind {
             modifiers.fill(&self.file.defaults);
         }
         let fallback = modifiers.fallback.clone().map_or_else(Vec::new, |rungs| {

@@ -4,40 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// The text of a flow file, with the name that its user knows it by.
-#[derive(Clone, Debug)]
-pub struct Source {
-    name: Arc<str>,
-    text: Arc<str>,
-}
-
-impl Source {
-    /// A text with a name, such as the path of its file.
-    pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
-        Source { name: name.into(), text: text.into() }
-    }
-
-    /// The name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The text.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// A problem at a part of the text; none if it concerns the file as a whole.
-    pub(crate) fn diagnose(&self, at: Option<Range<usize>>, message: impl Into<String>) -> Diagnostic {
-        Diagnostic {
-            severity: Severity::Error,
-            source: self.name.clone(),
-            place: at.map(|at| Place::of(&self.text, at)),
-            message: message.into(),
-            hint: None,
-        }
-    }
-}
+use crate::source::Source;
 
 /// One problem in a flow file.
 ///
@@ -113,12 +80,26 @@ fn floor(text: &str, at: usize) -> usize {
 }
 
 impl Diagnostic {
-    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+    /// A problem at a part of a text; none if it concerns the text as a whole.
+    pub(crate) fn new(source: &Source, at: Option<Range<usize>>, message: impl Into<String>) -> Self {
+        Diagnostic {
+            severity: Severity::Error,
+            source: source.shared_name(),
+            place: at.map(|at| Place::of(source.text(), at)),
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    /// Says what to do.
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    pub(crate) fn warning(mut self) -> Self {
+    /// The same as a warning: the flow can be used all the same.
+    #[must_use]
+    pub fn warning(mut self) -> Self {
         self.severity = Severity::Warning;
         self
     }
@@ -190,6 +171,13 @@ impl Diagnostics {
 impl From<Diagnostic> for Diagnostics {
     fn from(problem: Diagnostic) -> Self {
         Diagnostics(vec![problem])
+    }
+}
+
+impl FromIterator<Diagnostic> for Diagnostics {
+    /// Those of one file or of several; there should be one at least.
+    fn from_iter<I: IntoIterator<Item = Diagnostic>>(problems: I) -> Self {
+        Diagnostics(problems.into_iter().collect())
     }
 }
 

@@ -8,6 +8,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
+use crate::file::Per;
+
 /// A duration with its unit. A bare number is refused: nobody can tell seconds from milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Span(pub(crate) Duration);
@@ -62,6 +64,14 @@ pub fn written_duration(time: Duration) -> String {
     let (unit, name) = units.iter().find(fits).copied().unwrap_or((1e-3, "ms"));
     let count = format!("{:.3}", seconds / unit);
     format!("{}{name}", count.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// Reads a rate as flow files write it: `10/s`, `600/min`, `5/2s`; how many, and in which time.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_rate(text: &str) -> Result<(u64, Duration), String> {
+    text.parse::<Per>().map(|per| (per.count, per.period))
 }
 
 impl<'de> Deserialize<'de> for Span {

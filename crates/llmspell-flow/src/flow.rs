@@ -1,27 +1,28 @@
 //! A flow: steps described in a file, as a step of the library.
 
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
 use llmspell::pattern::pipeline::Stages;
-use llmspell::tool::{ErasedTool, ToolSpec};
+use llmspell::tool::ErasedTool;
 use llmspell::{About, BoxStep, Context, Error, Limit, Pipeline, Result, Step, step};
 use serde_json::{Map, Value};
 
 use crate::build::Builder;
 use crate::check::{Checked, OUTPUT, check};
-use crate::diagnostic::{Diagnostic, Diagnostics, Source};
+use crate::declared::Declared;
+use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::fingerprint::Fingerprint;
 use crate::inputs::Inputs;
 use crate::journal::StepKey;
-use crate::outline::Declared;
-use crate::plan::{Kind, Planned};
-use crate::run::at_once::{is_pipe, open_at_once};
+use crate::options::{self, RunOption};
+use crate::outline::Names;
+use crate::permission::Permissions;
+use crate::plan::Planned;
 use crate::scope::Scope;
 use crate::secret::Secrets;
+use crate::source::Source;
 use crate::template::Template;
 use crate::toolbox::Toolbox;
 
@@ -59,9 +60,11 @@ pub struct Flow {
     output: Option<Template>,
     fingerprint: Fingerprint,
     secrets: Arc<Secrets>,
-    declared: Declared,
+    asked: Permissions,
+    names: Names,
     refused: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
+    options: Vec<RunOption>,
 }
 
 /// Why a flow file could not be used.
@@ -87,17 +90,14 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// No flow file is larger than this.
-const LARGEST: u64 = 4 << 20;
-
 impl Flow {
     /// Reads a flow file.
     ///
     /// # Errors
     /// If the file cannot be read, or with everything that is wrong in it.
     pub fn load(path: &Path, toolbox: &Toolbox) -> std::result::Result<Self, LoadError> {
-        let text = read(path).map_err(LoadError::Read)?;
-        Flow::parse(&Source::new(path.display().to_string(), text), toolbox).map_err(LoadError::Wrong)
+        let source = Source::load(path).map_err(LoadError::Read)?;
+        Flow::parse(&source, toolbox).map_err(LoadError::Wrong)
     }
 
     /// Reads a flow from a text.
@@ -105,16 +105,17 @@ impl Flow {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(source: &Source, toolbox: &Toolbox) -> std::result::Result<Self, Diagnostics> {
-        let Checked { file, inputs, steps, output, fingerprint, returns, warnings } = check(source, toolbox)?;
+        let Checked { file, inputs, steps, output, fingerprint, returns, asked, mut refused, warnings } =
+            check(source, toolbox)?;
+        let options = options::read(&file.run, source)?;
         let (secrets, missing) = Secrets::read(file.secrets.iter().map(|secret| secret.value.as_str()));
-        let mut refused = refused(&steps, source, toolbox);
         for name in file.secrets.iter().filter(|secret| missing.contains(&secret.value.as_str())) {
             let message = format!("the secret `{}` is not set", name.value);
             let problem = source.diagnose(Some(name.at.clone()), message);
             refused.push(problem.with_hint(format!("set the environment variable {}", name.value)));
         }
         Ok(Flow {
-            declared: Declared::of(&file),
+            names: Names::of(&file),
             name: Arc::from(file.flow.value),
             key: file.key.map(|key| key.value),
             description: file.description,
@@ -124,8 +125,10 @@ impl Flow {
             output,
             fingerprint,
             secrets: Arc::new(secrets),
+            asked,
             refused,
             warnings,
+            options,
         })
     }
 
@@ -140,14 +143,19 @@ impl Flow {
         self.key.as_deref()
     }
 
+    /// How a run of it goes, if its user says nothing else.
+    pub fn run_options(&self) -> &[RunOption] {
+        &self.options
+    }
+
     /// The steps, with all that is known of them.
     pub(crate) fn planned(&self) -> &[Planned] {
         &self.steps
     }
 
     /// The names that it declares.
-    pub(crate) fn declared(&self) -> &Declared {
-        &self.declared
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
     }
 
     /// The fields of a record.
@@ -200,6 +208,20 @@ impl Flow {
         self.warnings.iter()
     }
 
+    /// What a flow file names that has to be opened before the file can be [parsed](Flow::parse): models, and MCP
+    /// servers.
+    ///
+    /// # Errors
+    /// If the text is no flow file.
+    pub fn declared(source: &Source) -> std::result::Result<Declared, Diagnostics> {
+        Declared::read(source)
+    }
+
+    /// What the flow asks for under `allow`.
+    pub fn asked(&self) -> &Permissions {
+        &self.asked
+    }
+
     /// Whether the user allows every tool in it. Ask before running: a tool that is not allowed would fail with each
     /// record.
     ///
@@ -236,10 +258,7 @@ impl Flow {
     pub fn into_tool(self) -> ErasedTool {
         let name = self.name.clone();
         let description = self.description.clone().unwrap_or_else(|| format!("Runs the flow `{name}`."));
-        let security = self.steps.iter().flat_map(Planned::all).filter_map(|step| match &step.kind {
-            Kind::Tool { tool, .. } => Some(tool.spec().security),
-            _ => None,
-        });
+        let security = self.steps.iter().flat_map(Planned::all).map(|step| step.kind.security());
         let security = security.max().unwrap_or_default();
         let parameters = self.inputs.schema();
         ErasedTool::described(&name, &description, parameters, self.into_step()).security(security)
@@ -263,7 +282,7 @@ impl Flow {
     /// The steps of the flow, made to run, and how records are made ready for them.
     pub(crate) fn compile(self) -> Compiled {
         let Flow { name, inputs, returns, steps, output, secrets, .. } = self;
-        let mut builder = Builder { secrets: secrets.clone(), limits: Vec::new() };
+        let mut builder = Builder::new(secrets.clone());
         // The limit of a step is part of its policy, inside of the retry: a record that waits for its next attempt
         // holds no place.
         let mut stages: Vec<_> = steps
@@ -336,20 +355,6 @@ impl Step for Checking {
     }
 }
 
-/// The steps whose tools the user does not allow.
-fn refused(steps: &[Planned], source: &Source, toolbox: &Toolbox) -> Vec<Diagnostic> {
-    let mut refused = Vec::new();
-    for step in steps.iter().flat_map(Planned::all) {
-        let Kind::Tool { tool, at, .. } = &step.kind else { continue };
-        let ToolSpec { name, security, .. } = tool.spec();
-        if let Some(flag) = toolbox.refused(name) {
-            let message = format!("the tool `{name}` is {} and was not allowed", security.as_str());
-            refused.push(source.diagnose(Some(at.clone()), message).with_hint(format!("allow it with {flag}")));
-        }
-    }
-    refused
-}
-
 /// The `output` of the file as a last stage, so that its errors have a path too.
 fn rendered(output: Template) -> BoxStep<Scope, Scope> {
     let (id, output) = (Arc::<str>::from(OUTPUT), Arc::new(output));
@@ -369,30 +374,4 @@ fn object(record: Value) -> Result<Map<String, Value>> {
         _ => Err(Error::invalid("the record is not a JSON object")
             .with_hint("write one object a line: {\"question\": \"…\"}")),
     }
-}
-
-fn read(path: &Path) -> Result<String> {
-    let failed = |why: String| Error::invalid(format!("cannot read the flow file {}: {why}", path.display()));
-    let about = path.metadata().map_err(|error| failed(error.to_string()).with_hint("check the path"))?;
-    if about.is_dir() {
-        return Err(failed("it is a folder".to_owned()).with_hint("name a file in it, such as flow.yaml"));
-    }
-    // A pipe may be what a shell makes of `<(…)`; a device may never end.
-    if !about.is_file() && !is_pipe(&about) {
-        return Err(failed("it is no file".to_owned()).with_hint("name a file, such as flow.yaml"));
-    }
-    let unreadable = |error: io::Error| failed(error.to_string()).with_hint("check its permissions");
-    let file = open_at_once(OpenOptions::new().read(true), path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(
-            failed("it is larger than 4 MiB".to_owned()).with_hint("records belong into --input, not into the flow")
-        );
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let line =
-            error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-        failed(format!("line {line} is not UTF-8")).with_hint("save the file as UTF-8")
-    })
 }

@@ -3,9 +3,10 @@
 use llmspell::{Error, Result};
 use serde_json::{Map, Value, json};
 
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::Diagnostic;
 use crate::entries::{Entries, Entry};
 use crate::file::{InputDef, InputType};
+use crate::source::Source;
 
 /// The declared fields; `None` if a flow takes any record.
 #[derive(Clone, Debug, Default)]
@@ -73,22 +74,32 @@ impl Inputs {
 
     /// Checks what a flow gives against what it declares under `returns`.
     pub(crate) fn check_output(&self, output: &Value) -> Result<()> {
-        for field in self.0.iter().flatten() {
-            let value = output.get(&field.name);
-            let wrong = match (value, field.kind) {
+        match self.wrong(output) {
+            None => Ok(()),
+            Some((field, wrong)) => Err(Error::invalid(format!("the field `{field}` of the output {wrong}"))
+                .with_hint("the fields are declared under `returns` in the flow file")),
+        }
+    }
+
+    /// What is wrong with a value that should have these fields, if something is.
+    pub(crate) fn complaint(&self, value: &Value) -> Option<String> {
+        if !value.is_object() {
+            return Some("it is no object".to_owned());
+        }
+        self.wrong(value).map(|(field, wrong)| format!("`{field}` {wrong}"))
+    }
+
+    /// The first field that is wrong, and in what way.
+    fn wrong(&self, value: &Value) -> Option<(&str, String)> {
+        self.0.iter().flatten().find_map(|field| {
+            let wrong = match (value.get(&field.name), field.kind) {
                 (None | Some(Value::Null), _) if !field.required => None,
                 (None, _) => Some("is missing".to_owned()),
                 (Some(value), Some(kind)) if !kind.fits(value) => Some(format!("is not {}", kind.described())),
                 _ => None,
             };
-            if let Some(wrong) = wrong {
-                let message = format!("the field `{}` of the output {wrong}", field.name);
-                return Err(
-                    Error::invalid(message).with_hint("the fields are declared under `returns` in the flow file")
-                );
-            }
-        }
-        Ok(())
+            Some((field.name.as_str(), wrong?))
+        })
     }
 
     /// The value of a field that was written as text.

@@ -43,6 +43,7 @@
 mod arguments;
 mod build;
 mod check;
+mod declared;
 mod diagnostic;
 mod duration;
 mod entries;
@@ -54,6 +55,7 @@ mod journal;
 mod located;
 mod modifiers;
 mod node;
+mod options;
 mod outline;
 mod parse;
 mod permission;
@@ -63,20 +65,24 @@ mod run;
 mod schema;
 mod scope;
 mod secret;
+mod source;
 mod template;
 mod toolbox;
 mod tools;
 
-pub use diagnostic::{Diagnostic, Diagnostics, Source};
-pub use duration::{parse_duration, written_duration};
+pub use declared::{Declared, DeclaredModel, DeclaredServer, ServerWay};
+pub use diagnostic::{Diagnostic, Diagnostics};
+pub use duration::{parse_duration, parse_rate, written_duration};
 pub use fingerprint::Fingerprint;
 pub use flow::{Flow, LoadError};
 pub use journal::{Again, Journal, Journals, Redo, Retention, RunInfo, RunStory, StepKey, Why};
+pub use options::{RUN_OPTIONS, RunOption};
 pub use outline::{Count, Outline, Step as OutlineStep, Survey, TimeBound};
 pub use permission::{Missing, Permissions, Side};
 pub use run::{
-    Brake, Ending, FailureGroup, Failures, Format, Input, NotAdmitted, Output, Progress, Run, Snapshot, Summary,
-    Written,
+    Account, Brake, Ending, FailureCount, FailureGroup, Failures, Format, InStep, Input, Lint, NotAdmitted, OnError,
+    Output, Progress, Run, Snapshot, StepNow, Summary, Total, Waiting, Written,
 };
 pub use schema::schema;
+pub use source::Source;
 pub use toolbox::{Bound, Toolbox};

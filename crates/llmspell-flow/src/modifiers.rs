@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use llmspell::{Adaptive, Breaker, Error, Hedge, Kind as ErrorKind, Limit, Policy, Rate, Retry, Step};
 
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::Diagnostic;
 use crate::duration::Span;
 use crate::file::{
-    AdaptiveBy, AdaptiveDef, After, BreakerDef, DefaultsDef, HedgeDef, Modifiers, RateDef, RetryDef, RetryOn, StepDef,
+    AdaptiveBy, AdaptiveDef, After, BreakerDef, DefaultsDef, HedgeDef, ModelDef, Modifiers, RateDef, RetryDef, RetryOn,
+    StepDef,
 };
 use crate::plan::{Kind, Planned};
+use crate::source::Source;
 
 /// More attempts than this are a mistake.
 const MOST_ATTEMPTS: u32 = 100;
@@ -53,13 +55,34 @@ pub(crate) fn check(
             problem(&retry.at, format!("{attempts} attempts are too many"), "give at most 100");
         }
     }
+    if def.limit_of_parts() == Some(0) {
+        problem(step, "a limit of 0: nothing would ever run".to_owned(), "give at least 1, or leave `limit` out");
+    }
+    check_shared(modifiers, &mut problem);
+    hedging(modifiers, kind, &mut problem);
+    // What stands under `defaults` is meant for most steps, not for each.
+    if modifiers.timeout.as_ref().map(|timeout| &timeout.at) == def.modifiers().timeout.as_ref().map(|own| &own.at) {
+        times(modifiers, attempts, &mut problem);
+    }
+}
+
+/// What an agent's model is limited by.
+pub(crate) fn of_model(def: &ModelDef) -> Modifiers {
+    Modifiers {
+        limit: def.limit.clone(),
+        adaptive: def.adaptive.clone(),
+        rate: def.rate.clone(),
+        breaker: def.breaker.clone(),
+        ..Modifiers::default()
+    }
+}
+
+/// Notes what cannot work of what steps and models have in common.
+pub(crate) fn check_shared(modifiers: &Modifiers, problem: &mut dyn FnMut(&Range<usize>, String, &str)) {
     let zero = |limit: &&crate::located::Located<u32>| limit.value == 0;
     if let Some(limit) = modifiers.limit.as_ref().filter(zero) {
         let hint = "give at least 1, or leave `limit` out";
         problem(&limit.at, "a limit of 0: no record would ever pass this step".to_owned(), hint);
-    }
-    if def.limit_of_parts() == Some(0) {
-        problem(step, "a limit of 0: nothing would ever run".to_owned(), "give at least 1, or leave `limit` out");
     }
     if let (Some(limit), Some(adaptive)) = (&modifiers.limit, &modifiers.adaptive)
         && !adaptive.value.0.off
@@ -87,11 +110,6 @@ pub(crate) fn check(
     {
         problem(&breaker.at, "a share is more than 0 and at most 1".to_owned(), "0.5 is half of the calls");
     }
-    hedging(modifiers, kind, &mut problem);
-    // What stands under `defaults` is meant for most steps, not for each.
-    if modifiers.timeout.as_ref().map(|timeout| &timeout.at) == def.modifiers().timeout.as_ref().map(|own| &own.at) {
-        times(modifiers, attempts, &mut problem);
-    }
 }
 
 fn hedging(modifiers: &Modifiers, kind: &Kind, problem: &mut dyn FnMut(&Range<usize>, String, &str)) {
@@ -111,15 +129,15 @@ fn hedging(modifiers: &Modifiers, kind: &Kind, problem: &mut dyn FnMut(&Range<us
     }
 }
 
-/// Built-in tools that change nothing: to call them twice does no harm.
-const READING: [&str; 5] = ["http_get", "list_files", "read_file", "slow", "time"];
-
 /// A tool in it that may not be called twice on the same arguments, if there is one.
 fn unrepeatable(kind: &Kind) -> Option<&str> {
     if let Kind::Tool { tool, is_pure, .. } = kind {
         let name = tool.spec().name.as_str();
-        let repeatable = *is_pure || READING.contains(&name) || tool.clone().into_step().about().idempotent;
+        let repeatable = *is_pure || tool.clone().into_step().about().idempotent;
         return (!repeatable).then_some(name);
+    }
+    if let Kind::Agent(agent) = kind {
+        return agent.unrepeatable.as_deref();
     }
     kind.inner().iter().find_map(|step| unrepeatable(&step.kind).or_else(|| rungs(step)))
 }

@@ -104,9 +104,9 @@ impl Flow {
             calls,
             time: time::of_list(self.planned(), &BTreeMap::new()),
             permissions,
-            secrets: self.declared().secrets.clone(),
-            models: self.declared().models.clone(),
-            servers: self.declared().servers.clone(),
+            secrets: self.names().secrets.clone(),
+            models: self.names().models.clone(),
+            servers: self.names().servers.clone(),
             journaled: self.kept_steps().iter().map(|key| key.path.to_string()).collect(),
         }
     }
@@ -120,16 +120,16 @@ impl Flow {
 
 /// The names that a flow declares, for whoever wants to list them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Declared {
+pub(crate) struct Names {
     pub(crate) secrets: Vec<String>,
     pub(crate) models: Vec<String>,
     pub(crate) servers: Vec<String>,
 }
 
-impl Declared {
+impl Names {
     pub(crate) fn of(file: &crate::file::FlowFile) -> Self {
         let servers = file.tools.0.iter().filter(|(_, tool)| tool.value.mcp.is_some());
-        Declared {
+        Names {
             secrets: file.secrets.iter().map(|secret| secret.value.clone()).collect(),
             models: file.models.0.iter().map(|(name, _)| name.value.clone()).collect(),
             servers: servers.map(|(name, _)| name.value.clone()).collect(),
@@ -140,6 +140,7 @@ impl Declared {
 fn step(planned: &Planned) -> Step {
     let what = match &planned.kind {
         Kind::Tool { tool, .. } => Some(tool.spec().name.clone()),
+        Kind::Agent(agent) => Some(agent.model.to_string()),
         Kind::Items { list, .. } => Some(list.text().to_owned()),
         Kind::Repeat { until, .. } => Some(format!("until {}", until.text())),
         _ => None,
@@ -210,6 +211,10 @@ fn tally(step: &Planned, times: &Count, calls: &mut BTreeMap<String, Count>) {
     match &step.kind {
         Kind::Tool { is_pure: true, .. } => {}
         Kind::Tool { tool, .. } => calls.entry(tool.spec().name.clone()).or_default().add(&own),
+        Kind::Agent(agent) => {
+            let turns = own.times(agent.most_turns());
+            calls.entry(agent.model.to_string()).or_default().add(&turns);
+        }
         Kind::Items { steps, list, .. } => {
             let each = own.for_items(&step.path, list.text());
             steps.iter().for_each(|step| tally(step, &each, calls));

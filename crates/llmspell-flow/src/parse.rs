@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use serde_saphyr::{Error, Location, UserMessageFormatter, options};
 
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::Diagnostic;
 use crate::file::FlowFile;
 use crate::located::bytes;
+use crate::source::Source;
 use llmspell::suggest;
 
 /// Reads a flow file; what it means is checked later.

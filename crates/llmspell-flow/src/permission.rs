@@ -181,7 +181,7 @@ impl Permissions {
     }
 
     /// What these permissions allow of what is asked for: each value as the narrower of the two has it. Whether private
-    /// addresses may be talked to is for these permissions alone to say; no flow asks for that.
+    /// addresses may be talked to is for these permissions alone to say; a flow that asks for it is only refused sooner.
     #[must_use]
     pub fn within(&self, asked: &Permissions) -> Permissions {
         Permissions {

@@ -1,13 +1,18 @@
 //! A flow that has been understood: what its steps do, how they are run, and what they depend on.
 
+mod agent;
+
 use std::ops::Range;
 use std::sync::Arc;
 
-use llmspell::tool::ErasedTool;
+use llmspell::tool::{ErasedTool, Security};
+use serde_json::Value;
 
 use crate::file::{FirstDef, Modifiers};
 use crate::fingerprint::Fingerprint;
 use crate::template::{Formula, Template};
+
+pub(crate) use agent::{AgentPlan, Bounds, TOOLS_AT_ONCE, TURNS};
 
 /// A step with everything that can be known of it before a record is there.
 pub(crate) struct Planned {
@@ -31,13 +36,14 @@ pub(crate) struct Planned {
 pub(crate) enum Kind {
     Tool {
         tool: ErasedTool,
-        /// Where its name stands in the file.
-        at: Range<usize>,
+        /// What it consists of, if it is the flow's own; null otherwise.
+        essence: Value,
         arguments: Vec<(String, Template)>,
         /// Whether it only computes from its arguments.
         is_pure: bool,
     },
     Value(Template),
+    Agent(Box<AgentPlan>),
     Concurrent {
         branches: Vec<Planned>,
         limit: Option<usize>,
@@ -69,7 +75,7 @@ impl Kind {
     /// The steps inside.
     pub(crate) fn inner(&self) -> &[Planned] {
         match self {
-            Kind::Tool { .. } | Kind::Value(_) => &[],
+            Kind::Tool { .. } | Kind::Value(_) | Kind::Agent(_) => &[],
             Kind::Concurrent { branches: steps, .. }
             | Kind::Race { contenders: steps, .. }
             | Kind::Pipeline(steps)
@@ -78,11 +84,24 @@ impl Kind {
         }
     }
 
+    /// What it may do itself. An agent talks to its model.
+    pub(crate) fn security(&self) -> Security {
+        match self {
+            Kind::Tool { tool, .. } => tool.spec().security,
+            Kind::Agent(agent) => {
+                let tools = agent.tools.iter().map(|tool| tool.spec().security);
+                tools.fold(Security::Restricted, Security::max)
+            }
+            _ => Security::Safe,
+        }
+    }
+
     /// Its key in the file.
     pub(crate) fn word(&self) -> &'static str {
         match self {
             Kind::Tool { .. } => "tool",
             Kind::Value(_) => "value",
+            Kind::Agent(_) => "agent",
             Kind::Concurrent { .. } => "concurrent",
             Kind::Race { .. } => "race",
             Kind::Pipeline(_) => "pipeline",
@@ -106,6 +125,7 @@ impl Planned {
     pub(crate) fn is_pure(&self) -> bool {
         let itself = match &self.kind {
             Kind::Tool { is_pure, .. } => *is_pure,
+            Kind::Agent(_) => false,
             _ => true,
         };
         itself && self.kind.inner().iter().chain(&self.fallback).all(Planned::is_pure)
@@ -114,7 +134,7 @@ impl Planned {
     /// Whether a run has to remember its output: it is not free to have again, or would not come out the same.
     pub(crate) fn is_kept(&self) -> bool {
         let decides = match &self.kind {
-            Kind::Tool { .. } | Kind::Race { .. } => true,
+            Kind::Tool { .. } | Kind::Agent(_) | Kind::Race { .. } => true,
             Kind::Concurrent { skip, .. } | Kind::Items { skip, .. } => *skip,
             Kind::Value(_) | Kind::Pipeline(_) | Kind::Repeat { .. } => false,
         };

@@ -8,12 +8,16 @@ mod compile;
 mod document;
 mod json;
 mod language;
+mod prompt;
+mod prompt_file;
 mod roomy;
 mod scan;
+mod tags;
 mod words;
 
 pub(crate) use compile::{Compiler, Complaint};
 pub(crate) use document::document;
+pub(crate) use prompt::Prompt;
 pub(crate) use roomy::with_room;
 
 use std::sync::Arc;
@@ -78,6 +82,15 @@ impl Template {
     pub(crate) fn literal(&self) -> Option<&Value> {
         match self {
             Template::Plain(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The first item of a list, if there is no template in it.
+    pub(crate) fn first(&self) -> Option<&Value> {
+        match self {
+            Template::Plain(list) => list.get(0),
+            Template::List(items) => items.first()?.literal(),
             _ => None,
         }
     }
@@ -186,9 +199,9 @@ impl Formula {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diagnostic::Source;
     use crate::located::Located;
     use crate::node::Node;
+    use crate::source::Source;
     use minijinja::context;
 
     fn render(text: &str) -> std::result::Result<Value, String> {

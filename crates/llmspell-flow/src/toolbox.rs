@@ -1,16 +1,17 @@
-//! The tools that a flow file can name.
+//! The tools and models that a flow file can name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use llmspell::tool::{ErasedTool, ToolSpec};
-use llmspell::{Error, Registry, Result};
-use serde_json::json;
+use llmspell::model::{Model, ModelStream, Request};
+use llmspell::tool::{ErasedTool, Security, ToolSpec};
+use llmspell::{Context, Error, Registry, Result, step};
+use serde_json::{Value, json};
 
 use crate::permission::{Gate, Kind, Missing, Permissions};
 use crate::tools;
 
-/// Tools by their names, and what the user lets them do.
+/// Tools by their names, and what the user lets them do; and models.
 ///
 /// [Safe](llmspell::tool::Security::Safe) tools always run. What else there is runs within what the flow asks for *and*
 /// the user grants, and a flow that names a tool without either is refused before any record is touched.
@@ -18,6 +19,11 @@ use crate::tools;
 pub struct Toolbox {
     granted: Permissions,
     tools: BTreeMap<String, Entry>,
+    models: BTreeMap<String, Arc<dyn Model>>,
+    /// Where else models are found.
+    registry: Option<Arc<Registry>>,
+    /// Servers whose tools are not known.
+    unopened: BTreeSet<String>,
 }
 
 #[derive(Clone)]
@@ -46,7 +52,8 @@ type Make = Arc<dyn Fn(&Gate) -> ErasedTool + Send + Sync>;
 /// A tool within the permissions of one flow.
 #[derive(Clone, Debug)]
 pub struct Bound {
-    /// The tool. What it is not allowed to do fails with [`Kind::Rejected`](llmspell::Kind::Rejected).
+    /// The tool; [`about`](llmspell::Step::about) it says whether it may be run twice, as a hedge does. What it is not
+    /// allowed to do fails with [`Kind::Rejected`](llmspell::Kind::Rejected).
     pub tool: ErasedTool,
     /// What has to be allowed before it can run; empty, if it can.
     pub missing: Vec<Missing>,
@@ -55,12 +62,22 @@ pub struct Bound {
 impl Toolbox {
     /// No tools.
     pub fn empty() -> Self {
-        Toolbox { granted: Permissions::none(), tools: BTreeMap::new() }
+        Toolbox::granting(&Permissions::none())
+    }
+
+    fn granting(granted: &Permissions) -> Self {
+        Toolbox {
+            granted: granted.clone(),
+            tools: BTreeMap::new(),
+            models: BTreeMap::new(),
+            registry: None,
+            unopened: BTreeSet::new(),
+        }
     }
 
     /// The tools that come with LLMSpell, each within what the user grants; `llmspell tools` lists them.
     pub fn built_in(granted: &Permissions) -> Self {
-        let mut toolbox = Toolbox { granted: granted.clone(), tools: BTreeMap::new() };
+        let mut toolbox = Toolbox::granting(granted);
         for tool in tools::pure() {
             toolbox.insert(tool, Needs::Nothing, true);
         }
@@ -80,7 +97,54 @@ impl Toolbox {
         self
     }
 
-    /// Adds the tools and steps of a registry. A step is called as a tool is, with whatever arguments. Steps and safe
+    /// Adds a model under a name that flows know it by: one of their `models`, or its own, such as `openai/gpt-5-mini`.
+    ///
+    /// ```
+    /// use llmspell::model::ScriptedModel;
+    /// use llmspell_flow::{Flow, Permissions, Source, Toolbox};
+    ///
+    /// let text = "
+    /// flow: ask
+    /// models: { quick: openai/gpt-5-mini }
+    /// steps:
+    ///   - id: answer
+    ///     agent: { model: quick, prompt: \"${{ inputs.question }}\" }
+    /// ";
+    /// let toolbox = Toolbox::built_in(&Permissions::none()).with_model("quick", ScriptedModel::new("test").says("42"));
+    /// let flow = Flow::parse(&Source::new("ask.yaml", text), &toolbox)?;
+    /// # Ok::<(), llmspell_flow::Diagnostics>(())
+    /// ```
+    pub fn with_model(mut self, name: impl Into<String>, model: impl Model) -> Self {
+        self.models.insert(name.into(), Arc::new(model));
+        self
+    }
+
+    /// Adds the tools of an MCP server that a flow declares under `tools`: they are called `<name>.<tool>`, and each
+    /// needs a [permission](Permissions::allow_tool).
+    pub fn with_server(mut self, name: &str, tools: impl IntoIterator<Item = ErasedTool>) -> Self {
+        for tool in tools {
+            let name = format!("{name}.{}", tool.spec().name);
+            let tool = tool.renamed(&name);
+            self.insert(tool, Needs::Itself, false);
+        }
+        self
+    }
+
+    /// Lets flows name a model that has not been opened, such as one whose key is not there. Such a flow can be looked
+    /// at, and fails when it asks the model.
+    pub fn with_unopened_model(self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        self.with_model(name.clone(), Unopened(name))
+    }
+
+    /// Lets flows name any tool of a server that has not been asked what it offers. Such a flow can be looked at, and
+    /// fails when it calls one.
+    pub fn with_unopened_server(mut self, name: impl Into<String>) -> Self {
+        self.unopened.insert(name.into());
+        self
+    }
+
+    /// Adds the tools, steps and models of a registry. A step is called as a tool is, with whatever arguments. Steps and safe
     /// tools may run; other tools need a [permission](Permissions::allow_tool).
     ///
     /// # Errors
@@ -88,6 +152,7 @@ impl Toolbox {
     /// takes the place of a built-in tool.
     pub fn with_registry(mut self, registry: &Registry, granted: &Permissions) -> Result<Self> {
         self.granted = granted.clone();
+        self.registry = Some(Arc::new(registry.clone()));
         let tools = registry.tools().map(|spec| registry.find_tool(&spec.name).cloned());
         let steps = registry.steps().map(|(name, registered)| {
             let step = registered.step.clone();
@@ -116,10 +181,44 @@ impl Toolbox {
         self.tools.get(name).map(|entry| &entry.tool)
     }
 
+    /// A model by its name; `None` if there is none, or if its provider cannot make it.
+    pub fn model(&self, name: &str) -> Option<Arc<dyn Model>> {
+        let registered = || self.registry.as_ref()?.find_model(name).ok();
+        self.models.get(name).cloned().or_else(registered)
+    }
+
+    /// The names of the models, sorted.
+    pub fn models(&self) -> impl Iterator<Item = &str> + Clone {
+        let registered: BTreeSet<&str> = self.registry.iter().flat_map(|registry| registry.models()).collect();
+        let own = self.models.keys().map(String::as_str).filter(|name| !registered.contains(name));
+        let mut names: Vec<&str> = own.chain(registered.iter().copied()).collect();
+        names.sort_unstable();
+        names.into_iter()
+    }
+
+    /// What is in both of what a flow asks for and what the user grants.
+    pub(crate) fn gate(&self, asked: &Permissions) -> Gate {
+        Gate::new(&self.granted, asked)
+    }
+
+    /// A tool of a server that is not open.
+    fn unopened(&self, name: &str, asked: &Permissions) -> Option<Bound> {
+        let (server, _) =
+            name.split_once('.').filter(|(server, tool)| self.unopened.contains(*server) && !tool.is_empty())?;
+        let message = format!("the server `{server}` is not connected");
+        let refuse = step(move |_: Value, _| {
+            let error = Error::failed(message.clone());
+            async move { Err::<Value, _>(error) }
+        });
+        let tool = ErasedTool::described(name, "", json!({ "type": "object" }), refuse).security(Security::Privileged);
+        let missing = Needs::Itself.missing(&tool, &self.gate(asked));
+        Some(Bound { tool, missing })
+    }
+
     /// A tool by its name, within what a flow asks for and the user grants.
     pub fn bind(&self, name: &str, asked: &Permissions) -> Option<Bound> {
-        let entry = self.tools.get(name)?;
-        let gate = Gate::new(&self.granted, asked);
+        let Some(entry) = self.tools.get(name) else { return self.unopened(name, asked) };
+        let gate = self.gate(asked);
         let tool = match &entry.needs {
             Needs::Some(_, make) => make(&gate),
             Needs::Nothing | Needs::Itself => entry.tool.clone(),
@@ -154,6 +253,20 @@ impl Toolbox {
     }
 }
 
+/// A model that cannot be asked.
+struct Unopened(String);
+
+impl Model for Unopened {
+    fn name(&self) -> &str {
+        &self.0
+    }
+
+    fn stream(&self, _: Request, _: &Context) -> ModelStream {
+        let error = Error::failed(format!("the model `{}` has not been opened", self.0)).permanent();
+        ModelStream::produce(async move |_| Err(error))
+    }
+}
+
 impl Needs {
     fn missing(&self, tool: &ErasedTool, gate: &Gate) -> Vec<Missing> {
         match self {
@@ -178,6 +291,10 @@ mod tests {
         assert_eq!(bind("http_get", "read").missing[0].side(), Side::Flow);
         assert_eq!(bind("json", "read").missing, []);
         assert!(toolbox.bind("nothing", &Permissions::everything()).is_none());
+        use llmspell::Step;
+        let twice = |name: &str| toolbox.get(name).unwrap().about().idempotent;
+        assert!(twice("json") && twice("http_get") && twice("read_file"));
+        assert!(!twice("http_request") && !twice("command") && !twice("write_file"));
         assert!(toolbox.is_pure("json") && !toolbox.is_pure("slow") && !toolbox.is_pure("http_get"));
     }
 

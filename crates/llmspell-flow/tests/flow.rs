@@ -130,11 +130,17 @@ async fn what_a_record_says_is_never_a_template() {
 
 #[test]
 fn tools_beyond_computing_need_permission() {
-    let text = "flow: f\nsteps:\n  - { id: a, tool: command, with: { argv: [ls] } }\n  - { id: b, tool: slow }\n";
-    let source = Source::new("f.yaml", text);
+    let steps = "steps:\n  - { id: a, tool: command, with: { argv: [ls] } }\n  - { id: b, tool: slow }\n";
+    let unasked = Source::new("f.yaml", format!("flow: f\n{steps}"));
+    let shown = Flow::parse(&unasked, &Toolbox::built_in(&Permissions::everything())).err().unwrap().to_string();
+    assert!(shown.contains("f.yaml:3:20") && shown.contains("allow: { command: [\"ls\"] }"), "{shown}");
+    let source = Source::new("f.yaml", format!("flow: f\nallow: {{ command: [ls] }}\n{steps}"));
     let refused = Flow::parse(&source, &Toolbox::built_in(&Permissions::none())).unwrap().permitted().unwrap_err();
     let shown = refused.to_string();
-    assert!(shown.contains("privileged and was not allowed") && shown.contains("--allow command=PROGRAM"), "{shown}");
+    assert!(
+        shown.contains("privileged: `command=ls` was not allowed") && shown.contains("--allow command=ls"),
+        "{shown}"
+    );
     let allowed = Toolbox::built_in(&Permissions::none().allow("command").unwrap());
     assert!(Flow::parse(&source, &allowed).unwrap().permitted().is_ok());
 }
@@ -155,9 +161,9 @@ fn a_step_whose_output_goes_nowhere_is_warned_about() {
         let flow = Flow::parse(&Source::new("f.yaml", text), &Toolbox::built_in(&Permissions::none())).unwrap();
         flow.warnings().map(|warning| warning.to_string()).collect::<Vec<_>>().join("\n")
     };
-    let steps = "flow: f\nsteps:\n  - { id: a, tool: slow }\n  - { id: b, tool: command, with: { argv: [ls] } }\n  - { id: c, tool: slow }\n";
+    let steps = "flow: f\nallow: { command: [ls] }\nsteps:\n  - { id: a, tool: slow }\n  - { id: b, tool: command, with: { argv: [ls] } }\n  - { id: c, tool: slow }\n";
     let shown = warnings(steps);
-    assert!(shown.starts_with("warning: nothing uses the output of the step `a`\n  --> f.yaml:3:11\n"), "{shown}");
+    assert!(shown.starts_with("warning: nothing uses the output of the step `a`\n  --> f.yaml:4:11\n"), "{shown}");
     // The last step is the output, and a program may be run for what it does.
     assert!(!shown.contains("`b`") && !shown.contains("`c`"), "{shown}");
     assert_eq!(warnings(&format!("{steps}output: ${{{{ steps }}}}\n")), "");

@@ -49,6 +49,7 @@
 //! run over a stream of inputs, race each other, are stages of a pipeline, serve as the fallback of one another,
 //! and are the tool of another one ([`Agent::into_tool`]).
 
+mod answering;
 mod builder;
 mod conversation;
 mod draft;
@@ -66,6 +67,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+pub use answering::AnsweringAgent;
 pub use builder::{AgentBuilder, ToolFailure};
 pub use conversation::Conversation;
 pub use events::{AgentEvent, AgentEvents};
@@ -140,6 +142,17 @@ impl Agent {
     /// The same agent, answering with a `T`: see [`TypedAgent`].
     pub fn typed<T: Arguments>(self) -> TypedAgent<T> {
         TypedAgent::new(self)
+    }
+
+    /// The same agent, answering with JSON of a schema that is known at run time only: `check` says what is wrong with
+    /// an answer, and the model has one more turn to mend it. Providers are told `name` as that of the schema.
+    pub fn answering(
+        self,
+        name: &str,
+        schema: Value,
+        check: impl Fn(&Value) -> std::result::Result<(), String> + Send + Sync + 'static,
+    ) -> AnsweringAgent {
+        AnsweringAgent::new(self, name, schema, Box::new(check))
     }
 
     /// The tools that the model is told of.

@@ -40,7 +40,7 @@ async fn answer(mut socket: TcpStream, status: &str) {
     let _ = socket.write_all(answer.as_bytes()).await;
 }
 
-const FLOW: &str = "flow: f\nsteps:\n  - id: page\n    tool: http_get\n    with: { url: \"http://${{ inputs.host }}/\" }\n\
+const FLOW: &str = "flow: f\nallow: { net: ['*'] }\nsteps:\n  - id: page\n    tool: http_get\n    with: { url: \"http://${{ inputs.host }}/\" }\n\
                     \x20   retry: { max: 3, base: 1ms }\n    limit: 4\noutput: ${{ steps.page.status }}\n";
 
 fn folder(server: &Server, records: usize) -> Folder {

@@ -26,7 +26,7 @@ async fn overload_is_retried_and_a_host_must_be_allowed() {
     let address = listener.local_addr().unwrap().to_string();
     let mut server = JoinSet::new();
     server.spawn(flaky(listener));
-    let flow = "flow: f\nsteps:\n  - id: page\n    tool: http_get\n    with: { url: \"http://${{ inputs.host }}/${{ inputs.n }}\" }\n\
+    let flow = "flow: f\nallow: { net: ['*'] }\nsteps:\n  - id: page\n    tool: http_get\n    with: { url: \"http://${{ inputs.host }}/${{ inputs.n }}\" }\n\
                 \x20   timeout: 5s\n    retry: { max: 3, base: 10ms }\noutput: ${{ steps.page.body }}\n";
     let records: String = (0..20).map(|n| format!("{{\"n\":{n},\"host\":\"{address}\"}}\n")).collect();
     let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", records);

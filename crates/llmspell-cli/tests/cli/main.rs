@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod commands;
+mod config;
 mod denied;
 mod flows;
 mod http;
 mod inputs;
+mod options;
 #[cfg(unix)]
 mod outputs;
 mod pipes;

@@ -98,7 +98,8 @@ async fn variables_may_be_empty_and_say_no() {
 
 #[tokio::test]
 async fn an_empty_list_of_hosts_allows_no_host() {
-    let flow = "flow: f\nsteps: [{ id: a, tool: http_get, with: { url: \"${{ inputs.u }}\" } }]\n";
+    let flow =
+        "flow: f\nallow: { net: ['*'] }\nsteps: [{ id: a, tool: http_get, with: { url: \"${{ inputs.u }}\" } }]\n";
     let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", "{\"u\":\"http://127.0.0.1:9/\"}\n");
     for value in ["", ",", " , "] {
         let mut command = folder.command(&["run", "f.yaml", "-i", "in.jsonl"]);

@@ -49,7 +49,7 @@ async fn the_first_ctrl_c_finishes_what_is_in_flight() {
 
 #[tokio::test]
 async fn the_second_ctrl_c_stops_at_once_and_leaves_no_program_behind() {
-    let flow = "flow: f\nsteps: [{ id: a, tool: command, with: { argv: [sh, -c, \"echo $$ >> pids; sleep 60 & echo $! >> pids; sleep 60\"] } }]\n";
+    let flow = "flow: f\nallow: { command: [sh] }\nsteps: [{ id: a, tool: command, with: { argv: [sh, -c, \"echo $$ >> pids; sleep 60 & echo $! >> pids; sleep 60\"] } }]\n";
     let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", "{}\n");
     let child = folder.start(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "--allow", "command"]);
     let pids = || std::fs::read_to_string(folder.path("pids")).unwrap_or_default();
@@ -73,7 +73,7 @@ async fn the_second_ctrl_c_stops_at_once_and_leaves_no_program_behind() {
 
 #[tokio::test]
 async fn a_closed_terminal_and_quit_stop_at_once_and_leave_no_program_behind() {
-    let flow = "flow: f\nsteps: [{ id: a, tool: command, with: { argv: [sh, -c, \"echo $$ >> pids; sleep 60 & echo $! >> pids; sleep 60\"] } }]\n";
+    let flow = "flow: f\nallow: { command: [sh] }\nsteps: [{ id: a, tool: command, with: { argv: [sh, -c, \"echo $$ >> pids; sleep 60 & echo $! >> pids; sleep 60\"] } }]\n";
     for (which, code) in [(Signal::HUP, 129), (Signal::QUIT, 131)] {
         let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", "{}\n");
         let child = folder.start(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "--allow", "command"]);

@@ -82,11 +82,12 @@ async fn a_wrong_flow_is_shown_with_line_and_caret_before_anything_runs() {
 
 #[tokio::test]
 async fn a_tool_that_is_not_allowed_ends_the_run_with_4_before_it_begins() {
-    let flow = "flow: f\nsteps:\n  - { id: a, tool: command, with: { argv: [touch, ran] } }\n";
+    let flow =
+        "flow: f\nallow: { command: [touch] }\nsteps:\n  - { id: a, tool: command, with: { argv: [touch, ran] } }\n";
     let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", "{}\n");
     let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl"]).await;
     assert_eq!(ended.code, Some(4));
-    assert!(ended.err.ends_with("hint: allow it with --allow command=PROGRAM\n"), "{}", ended.err);
+    assert!(ended.err.ends_with("hint: allow it with --allow command=touch\n"), "{}", ended.err);
     assert!(!folder.path("ran").exists() && !folder.path("out.jsonl.partial").exists());
     let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "--allow", "command=touch"]).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");

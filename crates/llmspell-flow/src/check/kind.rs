@@ -3,15 +3,17 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use llmspell::suggest;
 use serde_json::{Value, json};
 
+use super::own::Named;
 use super::{Checker, at_of, first};
 use crate::arguments;
+use crate::declared::host_missing;
 use crate::file::{Expression, FirstDef, OnErrorDef, RungsDef, Short, StepDef};
 use crate::fingerprint::Fingerprint;
 use crate::located::Located;
 use crate::node::Node;
+use crate::permission::Missing;
 use crate::plan::{ITEMS_AT_ONCE, Kind, Planned};
 use crate::references::{Sight, Uses};
 use crate::template::{Formula, Template};
@@ -49,11 +51,7 @@ impl Checker<'_> {
         match word {
             "tool" => self.tool(def, sight, uses),
             "value" => def.value.as_ref().map(|value| Kind::Value(self.value(value, sight, uses))),
-            "agent" => {
-                let hint = "call a tool, or use the library".to_owned();
-                self.problem(at, "agents cannot be used here yet".to_owned(), hint);
-                None
-            }
+            "agent" => self.agent(def, sight, uses),
             "concurrent" => {
                 let list = &def.concurrent.as_ref()?.value;
                 self.at_least_one(list.len(), "concurrent", &at);
@@ -105,19 +103,23 @@ impl Checker<'_> {
         seen.secrets = true;
         let compiled: Vec<(String, Template)> =
             with.iter().map(|(key, value)| (key.value.clone(), self.value(value, &seen, uses))).collect();
-        let Some(tool) = self.toolbox.get(name) else {
-            let hint = suggest::hint(name, self.toolbox.names(), "the tools are");
-            self.problem(at.clone(), format!("unknown tool `{name}`"), hint);
-            return None;
-        };
+        let exactly = self.missing_for(name, &compiled);
+        let Named { tool, is_pure, essence } = self.named_tool(name, at, exactly)?;
         let compiler = &mut self.compiler;
         arguments::check(at, with, &compiled, tool.spec(), compiler.source, &mut compiler.problems);
-        Some(Kind::Tool {
-            tool: tool.clone(),
-            at: at.clone(),
-            arguments: compiled,
-            is_pure: self.toolbox.is_pure(name),
-        })
+        Some(Kind::Tool { tool, essence, arguments: compiled, is_pure })
+    }
+
+    /// What is missing for a call of a built-in tool, if its arguments say what it touches.
+    fn missing_for(&self, tool: &str, arguments: &[(String, Template)]) -> Option<Vec<Missing>> {
+        let argument = |name: &str| arguments.iter().find(|(given, _)| given == name).map(|(_, value)| value);
+        let gate = self.toolbox.gate(&self.asked);
+        let missing = match tool {
+            "command" => gate.missing_program(argument("argv")?.first()?.as_str()?),
+            "http_get" | "http_request" => host_missing(argument("url")?.literal()?.as_str()?, &gate),
+            _ => return None,
+        };
+        Some(missing.into_iter().collect())
     }
 
     fn items(
@@ -248,10 +250,14 @@ fn kinds_of(def: &StepDef) -> Vec<(&'static str, Range<usize>)> {
 pub(super) fn fingerprint(def: &StepDef, kind: &Kind, fallback: &[Planned], uses: &str) -> Fingerprint {
     let text = |expression: &Option<Located<Expression>>| expression.as_ref().map(|it| it.value.0.clone());
     let itself = match kind {
-        Kind::Tool { tool, .. } => {
+        Kind::Tool { tool, essence, .. } => {
             let with = def.with.as_ref().map(|with| Node::Map(with.value.clone()).to_json());
-            json!({ "tool": tool.spec().name, "with": with })
+            match essence {
+                Value::Null => json!({ "tool": tool.spec().name, "with": with }),
+                own => json!({ "tool": own, "with": with }),
+            }
         }
+        Kind::Agent(agent) => json!({ "agent": agent.essence }),
         Kind::Value(_) => json!({ "value": def.value.as_ref().map(|value| value.value.to_json()) }),
         Kind::Race { first, .. } => json!({ "race": format!("{first:?}") }),
         Kind::Concurrent { skip, .. } => json!({ "concurrent": skip }),

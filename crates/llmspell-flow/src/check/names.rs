@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::OUTPUT;
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::Diagnostic;
 use crate::file::{FlowFile, StepDef};
 use crate::located::Located;
+use crate::source::Source;
 
 /// Notes what is wrong with them.
 pub(super) fn check(file: &FlowFile, source: &Source, problems: &mut Vec<Diagnostic>) {
@@ -59,16 +60,21 @@ fn deepest(steps: &[Located<StepDef>]) -> Option<(std::ops::Range<usize>, usize)
 
 /// The ids of all steps, wherever they stand, in the order of the file.
 pub(crate) fn ids(steps: &[Located<StepDef>]) -> Vec<&Located<String>> {
+    every_step(steps).into_iter().filter_map(|step| step.id.as_ref()).collect()
+}
+
+/// All steps, wherever they stand, in the order of the file.
+pub(crate) fn every_step(steps: &[Located<StepDef>]) -> Vec<&StepDef> {
     let mut found = Vec::new();
     for step in steps {
-        found.extend(&step.value.id);
-        found.extend(step.value.inner().into_iter().flat_map(ids));
+        found.push(&step.value);
+        found.extend(step.value.inner().into_iter().flat_map(every_step));
     }
     found
 }
 
 /// Whether a name can stand in a path, and without `dashes` in a template.
-fn is_name(name: &str, dashes: bool) -> bool {
+pub(super) fn is_name(name: &str, dashes: bool) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || dashes && c == '-')
 }

@@ -3,11 +3,12 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::Diagnostic;
 use crate::duration::written_duration;
 use crate::file::DefaultsDef;
 use crate::modifiers::longest;
 use crate::plan::Planned;
+use crate::source::Source;
 
 /// Notes each time that can never be reached, because one further out is shorter.
 pub(super) fn times(steps: &[Planned], defaults: &DefaultsDef, source: &Source, problems: &mut Vec<Diagnostic>) {

@@ -1,9 +1,10 @@
 //! Numbers that YAML has changed: `1.10` is `1.1` to it.
 
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::Diagnostic;
 use crate::file::{FlowFile, StepDef};
 use crate::located::Located;
 use crate::node::Node;
+use crate::source::Source;
 
 /// Warns of each number that is not what was written.
 pub(super) fn changed(file: &FlowFile, source: &Source, warnings: &mut Vec<Diagnostic>) {

@@ -4,11 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::Diagnostic;
 use crate::duration::written_duration;
 use crate::file::DefaultsDef;
 use crate::fingerprint::Fingerprint;
 use crate::plan::{Kind, Planned};
+use crate::source::Source;
 
 /// More items of one record at once are a mistake.
 const MANY_AT_ONCE: usize = 1000;

@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use llmspell::tool::Security;
 
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::Diagnostic;
 use crate::file::{FlowFile, StepDef};
 use crate::located::Located;
 use crate::plan::{Kind, Planned};
 use crate::references::References;
+use crate::source::Source;
 
 /// Steps that only compute, and whose output goes nowhere.
 pub(super) fn steps(
@@ -30,6 +31,8 @@ pub(super) fn steps(
             let computes = match &step.kind {
                 Kind::Tool { tool, .. } => tool.spec().security == Security::Safe,
                 Kind::Value(_) => true,
+                // It costs something, too.
+                Kind::Agent(agent) => agent.tools.is_empty(),
                 _ => false,
             };
             if place < last && computes && !references.uses(&step.id) {

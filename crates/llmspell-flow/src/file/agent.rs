@@ -27,7 +27,7 @@ pub(crate) struct AgentDef {
     pub(crate) tools: Vec<Located<String>>,
     /// The fields of its answer; left out, the answer is a text.
     pub(crate) answer: Option<Entries<InputDef>>,
-    /// How often it may ask for tools before it must have answered. The default is 16.
+    /// How often the model is asked at most, the turns in which it calls tools included. The default is 16.
     #[schemars(range(min = 1, max = 1000))]
     pub(crate) max_turns: Option<Located<u32>>,
     /// How many of its tool calls run at once. The default is 8.
@@ -102,7 +102,8 @@ pub(crate) struct ModelDef {
 pub(crate) struct ModelTable {
     /// The provider and the name of the model, such as `openai/gpt-4.1-mini`.
     model: Located<String>,
-    /// Where it is served, if not at its provider's.
+    /// Where it is served, if not at its provider's: `allow` has to ask for the host, and no key is sent but that of
+    /// `key`.
     endpoint: Option<Located<String>>,
     /// The name of the environment variable that holds its key, if not the usual one.
     key: Option<Located<String>>,

@@ -55,7 +55,7 @@ pub(crate) struct AllowDef {
     /// Hosts to talk to, such as `example.org` or `localhost:8080`; `*` is any.
     #[serde(default)]
     pub(crate) net: Vec<Located<String>>,
-    /// Whether hosts may be at private addresses.
+    /// Whether hosts are at private addresses, although their names do not say so.
     #[serde(default)]
     pub(crate) net_private: bool,
     /// Programs to run.

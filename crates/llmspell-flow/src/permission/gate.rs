@@ -71,6 +71,26 @@ impl Gate {
         (!self.both.may_run(tool)).then(|| Missing::new(side, format!("tool={}", tool.name)))
     }
 
+    /// What has to be allowed before this program can run.
+    pub(crate) fn missing_program(&self, program: &str) -> Option<Missing> {
+        self.lacks(|side| side.may_start(program), || format!("command={program}"))
+    }
+
+    /// What has to be allowed before this host can be talked to.
+    pub(crate) fn missing_host(&self, host: &str, port: Option<u16>) -> Option<Missing> {
+        self.lacks(|side| side.may_talk_to(host, port), || format!("net={host}"))
+    }
+
+    /// Whether the flow asks for private addresses, and the user does not grant them.
+    pub(crate) fn missing_private(&self) -> Option<Missing> {
+        (self.asked.private && !self.granted.private).then(|| Missing::new(Side::User, "net-private".to_owned()))
+    }
+
+    fn lacks(&self, allows: impl Fn(&Permissions) -> bool, grant: impl FnOnce() -> String) -> Option<Missing> {
+        let side = if allows(&self.asked) { Side::User } else { Side::Flow };
+        (!allows(&self.both)).then(|| Missing::new(side, grant()))
+    }
+
     /// Whether a path without symbolic links may be read; `shown` is how the call names it.
     pub(crate) fn read(&self, resolved: &Path, shown: &Path) -> Result<()> {
         let allows = |side: &Permissions| side.may_read(resolved);
@@ -108,11 +128,10 @@ impl Gate {
         message: impl FnOnce() -> String,
         grant: impl FnOnce() -> String,
     ) -> Result<()> {
-        if allows(&self.both) {
-            return Ok(());
+        match self.lacks(allows, grant) {
+            None => Ok(()),
+            Some(missing) => Err(Error::new(llmspell::Kind::Rejected, message()).with_hint(missing.hint())),
         }
-        let side = if allows(&self.asked) { Side::User } else { Side::Flow };
-        Err(Error::new(llmspell::Kind::Rejected, message()).with_hint(Missing::new(side, grant()).hint()))
     }
 }
 

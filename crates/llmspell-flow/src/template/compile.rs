@@ -11,9 +11,10 @@ use super::roomy::{LONGEST, links, roomy};
 use super::scan::{OPEN, Part, scan};
 use super::words::{Unknown, unknown};
 use super::{Formula, Piece, Template};
-use crate::diagnostic::{Diagnostic, Source};
+use crate::diagnostic::Diagnostic;
 use crate::located::Located;
 use crate::node::Node;
+use crate::source::Source;
 
 /// An expression that can be computed, and the names that it uses.
 type Read = std::result::Result<(Expression<'static, 'static>, Vec<String>), String>;

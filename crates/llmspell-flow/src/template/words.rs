@@ -44,7 +44,10 @@ pub(super) fn unknown(expression: &str) -> Vec<Unknown<'_>> {
             }
             (Some(Token::Word("is")), Token::Word(word)) if word != "not" => test(word),
             (Some(Token::Word("not")), Token::Word(word)) if earlier == Some(Token::Word("is")) => test(word),
+            // Of the loops of documents.
+            (Some(Token::Sign('.')), Token::Word("cycle" | "changed")) if earlier == Some(Token::Word("loop")) => None,
             (Some(Token::Sign('.')), Token::Word(word)) if called => method(word),
+            (_, Token::Word("loop")) => None,
             (_, Token::Word(word)) if called && !KEYWORDS.contains(&word) => function(word),
             _ => None,
         };

@@ -1,5 +1,9 @@
 //! `command`: a program and its arguments; never a line for a shell.
 
+mod own;
+
+pub(crate) use own::own_command;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Command as Process, ExitStatus};

@@ -1,7 +1,11 @@
-//! The form of an answer: words as they come, or JSON of a type.
+//! The form of an answer: words as they come, JSON of a type, or JSON of a schema.
 
 use std::marker::PhantomData;
 
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::answering::Check;
 use super::typed::short_name;
 use crate::error::Error;
 use crate::tool::Arguments;
@@ -46,23 +50,11 @@ impl<T: Arguments> Form for Json<T> {
     type Value = T;
 
     fn read(&self, text: &str) -> Result<T, String> {
-        let text = text.trim();
-        let complaint = match serde_json::from_str(text) {
-            Ok(value) => return Ok(value),
-            Err(complaint) => complaint,
-        };
-        // Some models put it into a block of code, or between words.
-        let inner = block(text).or_else(|| object(text));
-        match inner.map(serde_json::from_str) {
-            Some(Ok(value)) => Ok(value),
-            Some(Err(complaint)) => Err(complaint.to_string()),
-            None => Err(complaint.to_string()),
-        }
+        read(text)
     }
 
     fn mend(&self, complaint: &str) -> String {
-        let schema = T::schema();
-        format!("That is not what was asked for: {complaint}. Answer with nothing but JSON of this schema: {schema}")
+        mend(complaint, &T::schema())
     }
 
     fn failed(&self, complaint: &str) -> Error {
@@ -70,6 +62,52 @@ impl<T: Arguments> Form for Json<T> {
         Error::failed(format!("the model did not answer with a {name}: {complaint}"))
             .with_hint("describe the fields in the type's documentation, or use a more capable model")
     }
+}
+
+/// JSON of a schema that is no type's.
+pub(super) struct Shape {
+    pub(super) name: String,
+    pub(super) schema: Value,
+    pub(super) check: Box<Check>,
+}
+
+impl Form for Shape {
+    type Value = Value;
+
+    fn read(&self, text: &str) -> Result<Value, String> {
+        let value = read(text)?;
+        (self.check)(&value)?;
+        Ok(value)
+    }
+
+    fn mend(&self, complaint: &str) -> String {
+        mend(complaint, &self.schema)
+    }
+
+    fn failed(&self, complaint: &str) -> Error {
+        Error::failed(format!("the model did not answer with a {}: {complaint}", self.name))
+            .with_hint("describe the fields, or use a more capable model")
+    }
+}
+
+/// JSON in a text.
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    let text = text.trim();
+    let complaint = match serde_json::from_str(text) {
+        Ok(value) => return Ok(value),
+        Err(complaint) => complaint,
+    };
+    // Some models put it into a block of code, or between words.
+    let inner = block(text).or_else(|| object(text));
+    match inner.map(serde_json::from_str) {
+        Some(Ok(value)) => Ok(value),
+        Some(Err(complaint)) => Err(complaint.to_string()),
+        None => Err(complaint.to_string()),
+    }
+}
+
+fn mend(complaint: &str, schema: &Value) -> String {
+    format!("That is not what was asked for: {complaint}. Answer with nothing but JSON of this schema: {schema}")
 }
 
 /// What is in the first block of code.

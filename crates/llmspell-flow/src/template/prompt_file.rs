@@ -1,0 +1,252 @@
+//! Prompts in files of their own, with the statements of Jinja.
+
+use std::io;
+use std::sync::{Arc, LazyLock};
+
+use llmspell::{Error, Result};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, ErrorKind, Output, State};
+
+use super::compile::{Check, Compiler, Complaint};
+use super::language::{FUNCTIONS, LANGUAGE};
+use super::roomy::{LONGEST, links, roomy};
+use super::tags::{Tag, tags};
+use super::words::unknown;
+use super::{DEFAULT, json};
+use crate::source::Source;
+
+/// A text with expressions and statements, ready to be rendered.
+pub(crate) struct PromptFile {
+    /// With the text as its only template.
+    language: Environment<'static>,
+    name: Arc<str>,
+    links: usize,
+}
+
+/// The name of the text in its own environment.
+const ITSELF: &str = "prompt";
+
+/// The most tags that a prompt may have: `elif` takes stack for each.
+const MOST_TAGS: usize = 4096;
+
+/// The longest text that a prompt may make, in bytes.
+const LARGEST: usize = 4 << 20;
+
+/// The language of expressions with statements around them. Lines with nothing but a statement leave no empty line.
+static STATEMENTS: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut language = LANGUAGE.clone();
+    if let Ok(syntax) = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build() {
+        language.set_syntax(syntax);
+    }
+    language.set_debug(true);
+    language.set_formatter(written);
+    language
+});
+
+/// As in flow files: text as it is, anything else as JSON.
+fn written(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &minijinja::Value) -> Result<(), minijinja::Error> {
+    if value.is_undefined() {
+        return Err(minijinja::Error::from(ErrorKind::UndefinedError));
+    }
+    let wrong = |why: String| minijinja::Error::new(ErrorKind::InvalidOperation, format!("a value {why}"));
+    match value.as_str() {
+        Some(text) => out.write_str(text).map_err(minijinja::Error::from),
+        None => out.write_str(&json::json(value).map_err(wrong)?.to_string()).map_err(minijinja::Error::from),
+    }
+}
+
+impl Compiler<'_> {
+    /// Compiles a prompt and checks the names that it uses. What is wrong is noted in the text of the prompt.
+    pub(crate) fn prompt_file(&mut self, source: &Source, check: Check<'_>) -> Option<PromptFile> {
+        let tags = tags(source.text());
+        if tags.len() > MOST_TAGS {
+            let problem =
+                source.diagnose(None, format!("this text has {} tags, and the most is {MOST_TAGS}", tags.len()));
+            self.problems.push(problem.with_hint("make several prompts of it"));
+            return None;
+        }
+        let before = self.problems.len();
+        for tag in &tags {
+            self.tag(source, tag);
+        }
+        if self.problems.len() > before {
+            return None;
+        }
+        let deepest = tags.iter().map(|tag| links(tag.text)).max().unwrap_or(0);
+        let links = deepest + tags.iter().filter(|tag| tag.word == Some("elif")).count();
+        let read = || {
+            let mut language = STATEMENTS.clone();
+            language.add_template_owned(ITSELF, source.text().to_owned())?;
+            let mut names: Vec<_> = language.get_template(ITSELF)?.undeclared_variables(true).into_iter().collect();
+            names.sort();
+            Ok::<_, minijinja::Error>((language, names))
+        };
+        let (language, names) = match roomy(links, read) {
+            Ok(Ok(read)) => read,
+            Ok(Err(error)) => {
+                let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+                let line = error.line().map(|line| line_at(source.text(), line));
+                let problem = source.diagnose(error.range().or(line), format!("this cannot be read: {detail}"));
+                self.problems
+                    .push(problem.with_hint("prompts in files are templates of Jinja: `{{ inputs.question }}`"));
+                return None;
+            }
+            Err(why) => {
+                self.problems.push(source.diagnose(None, why));
+                return None;
+            }
+        };
+        for name in names.iter().filter(|name| !FUNCTIONS.contains(&root(name))) {
+            if let Some(Complaint { message, hint }) = check(name) {
+                let find = |tag: &Tag<'_>| tag.text.find(name.as_str()).map(|at| tag.at + at..tag.at + at + name.len());
+                self.problems.push(source.diagnose(tags.iter().find_map(find), message).with_hint(hint));
+            }
+        }
+        Some(PromptFile { language, name: Arc::from(source.name()), links })
+    }
+
+    fn tag(&mut self, source: &Source, tag: &Tag<'_>) {
+        let whole = tag.at..tag.at + tag.text.len();
+        if tag.text.len() > LONGEST {
+            let message = format!("this expression is too long: {} bytes, and the most is {LONGEST}", tag.text.len());
+            self.problems.push(source.diagnose(Some(whole), message).with_hint("compute it in several steps"));
+            return;
+        }
+        // `{% filter upper %}` is to be read as what follows a value.
+        let (text, before) = match tag.word {
+            Some("filter") => (format!("x|{}", tag.text), 2),
+            _ => (tag.text.to_owned(), 0),
+        };
+        for wrong in unknown(&text) {
+            let at = (tag.at + wrong.at).saturating_sub(before);
+            let problem = source.diagnose(Some(at..at + wrong.word.len()), wrong.complaint.message);
+            self.problems.push(problem.with_hint(wrong.complaint.hint));
+        }
+    }
+}
+
+fn root(name: &str) -> &str {
+    name.split('.').next().unwrap_or_default()
+}
+
+/// The bytes of a line, counted from 1.
+fn line_at(text: &str, line: usize) -> std::ops::Range<usize> {
+    let start = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    start..start + text[start..].lines().next().map_or(0, str::len)
+}
+
+impl PromptFile {
+    /// Renders the text for one record.
+    pub(crate) fn render(&self, scope: &minijinja::Value) -> Result<String> {
+        let mut made = Bounded { bytes: Vec::new(), full: false };
+        let rendered = roomy(self.links, || {
+            let template = self.language.get_template(ITSELF)?;
+            template.render_captured_to(scope.clone(), &mut made).map(drop)
+        });
+        let name = &self.name;
+        if made.full {
+            return Err(Error::invalid(format!("{name} makes a text of more than {} MiB", LARGEST >> 20)));
+        }
+        match rendered {
+            Ok(Ok(())) => String::from_utf8(made.bytes)
+                .map_err(|error| Error::invalid(format!("{name} makes no text")).with_source(error.utf8_error())),
+            Ok(Err(error)) => Err(self.failed(&error)),
+            Err(why) => Err(Error::invalid(format!("{name} {why}"))),
+        }
+    }
+
+    fn failed(&self, error: &minijinja::Error) -> Error {
+        let detail =
+            error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()));
+        let line = error.line().map_or(String::new(), |line| format!(":{line}"));
+        let made = Error::invalid(format!("{}{line} cannot be computed: {detail}", self.name));
+        match error.kind() {
+            ErrorKind::UndefinedError => made.with_hint(DEFAULT.replace("${{", "{{")),
+            _ => made,
+        }
+    }
+}
+
+/// What is written, up to a bound.
+struct Bounded {
+    bytes: Vec<u8>,
+    full: bool,
+}
+
+impl io::Write for &mut Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + bytes.len() > LARGEST {
+            self.full = true;
+            return Err(io::Error::other("too much"));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use minijinja::context;
+
+    fn prompt(text: &str) -> std::result::Result<PromptFile, String> {
+        let flow = Source::new("f.yaml", "");
+        let mut compiler = Compiler::new(&flow, Vec::new());
+        let check = |name: &str| {
+            let complaint = || Complaint { message: format!("no `{name}`"), hint: "none".to_owned() };
+            (root(name) != "inputs").then(complaint)
+        };
+        let made = compiler.prompt_file(&Source::new("p.j2", text), &check);
+        let shown: Vec<String> = compiler.problems.iter().map(ToString::to_string).collect();
+        made.filter(|_| shown.is_empty()).ok_or_else(|| shown.join("\n"))
+    }
+
+    fn rendered(text: &str) -> std::result::Result<String, String> {
+        let scope =
+            context! { inputs => context! { list => vec!["a", "b"], table => context! { x => 1.5 }, none => () } };
+        prompt(text)?.render(&scope).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn statements_are_those_of_jinja_and_values_are_json() {
+        let text = "{% for x in inputs.list %}\n- {{ loop.index }} {{ x | upper }}\n{% endfor %}\n{{ inputs.table }} {{ inputs.none }}\n";
+        assert_eq!(rendered(text).unwrap(), "- 1 A\n- 2 B\n{\"x\":1.5} null");
+        let text = "{% if inputs.list %}{% set y = 'yes' %}{{ y }}{% else %}no{% endif %}";
+        assert_eq!(rendered(text).unwrap(), "yes");
+        assert_eq!(rendered("{% raw %}{{ nope }}{% endraw %}").unwrap(), "{{ nope }}");
+    }
+
+    #[test]
+    fn what_cannot_be_is_found_before_a_record_is_there() {
+        for (text, wanted) in [
+            ("a\n{{ steps.x }}", "p.j2:2:4"),
+            ("a\n{{ inputs.x | uper }}", "did you mean `upper`?"),
+            ("{% filter uper %}x{% endfilter %}", "p.j2:1:11"),
+            ("a\n\n{% if inputs.x %}", "p.j2:3:"),
+            ("{% include 'x' %}", "this cannot be read"),
+            ("{{ inputs.x.items() }}", "there is no method"),
+        ] {
+            let wrong = prompt(text).err().unwrap_or_default();
+            assert!(wrong.contains(wanted), "{text}: {wrong}");
+        }
+        let long = format!("{{{{ {}1 }}}}", "1+".repeat(3000));
+        assert!(prompt(&long).err().unwrap().contains("too long"));
+        let many = "{% if 1 %}".to_owned() + &"{% elif 1 %}".repeat(5000) + "{% endif %}";
+        assert!(prompt(&many).err().unwrap().contains("tags"));
+        let deep = "{% if inputs.x %}".to_owned() + &"{% elif inputs.y %}".repeat(4000) + "{% endif %}";
+        assert!(prompt(&deep).is_ok());
+    }
+
+    #[test]
+    fn what_is_undefined_or_without_end_is_an_error() {
+        assert!(rendered("a\n{{ inputs.nope }}").unwrap_err().contains("p.j2:2 cannot be computed"));
+        let error = rendered("{% for a in range(90000) %}{{ 'x' * 1000 }}{% endfor %}").unwrap_err();
+        assert!(error.contains("more than 4 MiB") || error.contains("fuel"), "{error}");
+        let text = "{% for a in range(300) %}{% for b in range(3000) %}{% endfor %}{% endfor %}";
+        assert!(rendered(text).unwrap_err().contains("fuel"));
+    }
+}

@@ -1,0 +1,52 @@
+//! Programs as tools of a flow's own, with arguments that are described.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use llmspell::tool::{ErasedTool, Security};
+use llmspell::{Context, Error, Result, step};
+use minijinja::value::Serde;
+use serde_json::{Value, json};
+
+use super::{Command, one_mebibyte};
+use crate::inputs::Inputs;
+use crate::permission::Gate;
+use crate::template::Template;
+
+/// A tool that runs a program with these words, which see the arguments of the call as `args`.
+pub(crate) fn own_command(name: &str, description: &str, args: Inputs, argv: Vec<Template>, gate: &Gate) -> ErasedTool {
+    let mut parameters = args.schema();
+    parameters["additionalProperties"] = json!(false);
+    let (args, argv, gate) = (Arc::new(args), Arc::new(argv), gate.clone());
+    let run = step(move |given: Value, cx: Context| {
+        let (args, argv, gate) = (args.clone(), argv.clone(), gate.clone());
+        async move {
+            let command = Command {
+                argv: words(&argv, &args, given)?,
+                stdin: None,
+                cwd: None,
+                env: BTreeMap::new(),
+                max_bytes: one_mebibyte(),
+            };
+            let output = command.run(&gate, &cx).await?;
+            serde_json::to_value(output).map_err(|error| Error::failed("the output is not JSON").with_source(error))
+        }
+    });
+    ErasedTool::described(name, description, parameters, run).security(Security::Privileged)
+}
+
+/// The words of the command for one call.
+fn words(argv: &[Template], args: &Inputs, given: Value) -> Result<Vec<String>> {
+    if let Some(complaint) = args.complaint(&given) {
+        return Err(Error::bad_arguments(complaint));
+    }
+    let Value::Object(given) = given else { return Err(Error::bad_arguments("they are no table")) };
+    let scope = minijinja::Value::from(Serde(json!({ "args": args.accept(given)? })));
+    let word = |template: &Template| {
+        Ok(match template.render(&scope)? {
+            Value::String(word) => word,
+            other => other.to_string(),
+        })
+    };
+    argv.iter().map(word).collect()
+}
