@@ -29,9 +29,9 @@ fn grants<'a>(told: &'a [String], variable: Option<&str>) -> Vec<&'a str> {
     }
 }
 
-/// Whether an extension has the tool that is named.
+/// Whether an extension has the tool that is named, or a server may have it: those have a dot in their names.
 fn known(name: &str, registry: &Registry) -> Result<(), Failure> {
-    if registry.find_tool(name).is_ok() {
+    if registry.find_tool(name).is_ok() || name.contains('.') {
         return Ok(());
     }
     let names = registry.tools().map(|tool| tool.name.as_str()).collect::<Vec<_>>();

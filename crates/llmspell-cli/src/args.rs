@@ -18,7 +18,7 @@ use crate::spending::Spending;
     max_term_width = 100,
     after_help = "\
 Data goes to standard output, everything else to standard error.
-`llmspell help exit-codes` and `llmspell help output` say more."
+`llmspell help exit-codes`, `llmspell help output` and `llmspell help progress` say more."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -216,7 +216,7 @@ pub(crate) enum ConfigCommand {
     /// Show each option with its value and where that comes from.
     Show {
         /// As JSON.
-        #[arg(long)]
+        #[arg(long, env = "LLMSPELL_JSON", value_parser = BoolishValueParser::new())]
         json: bool,
 
         #[command(flatten)]
@@ -233,6 +233,14 @@ pub(crate) struct CheckArgs {
     /// Take warnings for errors.
     #[arg(long, env = "LLMSPELL_STRICT", value_parser = BoolishValueParser::new())]
     pub(crate) strict: bool,
+
+    /// Connect the MCP servers of the flows, and check calls of their tools, too. What a flow asks for in order to
+    /// reach them must be allowed.
+    #[arg(long)]
+    pub(crate) connect: bool,
+
+    #[command(flatten)]
+    pub(crate) allow: AllowArgs,
 
     /// Write one JSON object a file instead, with what is wrong and what the flow wants.
     #[arg(long, env = "LLMSPELL_JSON", value_parser = BoolishValueParser::new())]
@@ -289,6 +297,6 @@ pub(crate) struct ToolsArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct HelpArgs {
-    /// A command, `exit-codes` or `output`.
+    /// A command, `exit-codes`, `output` or `progress`.
     pub(crate) topic: Option<String>,
 }

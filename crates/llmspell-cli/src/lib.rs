@@ -26,6 +26,7 @@ mod help;
 mod interrupt;
 mod line;
 mod live;
+mod open;
 mod plan;
 mod records;
 mod report;

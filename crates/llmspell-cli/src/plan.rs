@@ -1,17 +1,17 @@
 //! `llmspell plan`: what a flow would do, without doing it.
 
 use llmspell::{Registry, Step};
-use llmspell_flow::{Count, Flow, Outline, OutlineStep, Survey, written_duration};
+use llmspell_flow::{Count, Outline, OutlineStep, Survey, written_duration};
 use serde_json::json;
 
 use crate::args::PlanArgs;
 use crate::exit::{Exit, Failure};
-use crate::{allow, records, show};
+use crate::{allow, open, records, show};
 
 /// Tells what there is to know before a run.
 pub(crate) fn plan(args: &PlanArgs, registry: &Registry) -> Result<Exit, Failure> {
     let toolbox = allow::toolbox(&args.allow, registry)?;
-    let flow = Flow::load(&args.flow, &toolbox).map_err(Failure::invalid)?;
+    let open::Opened { flow, .. } = open::to_look(&args.flow, toolbox, registry)?;
     flow.warnings().for_each(|warning| show::problem(&warning.to_string()));
     let outline = flow.outline();
     let survey = match records::From::plan(args) {

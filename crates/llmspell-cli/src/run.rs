@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use llmspell::{Context, Rate, Registry};
-use llmspell_flow::{Brake, Ending, Flow, Input, Output, Run, Summary};
+use llmspell_flow::{Brake, Ending, Input, Output, Run, Summary};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -14,20 +14,20 @@ use crate::exit::{Exit, Failure, story};
 use crate::interrupt::{Asked, Interrupts};
 use crate::line::Line;
 use crate::live::{Live, TICK};
+use crate::open::{self, Opened};
 use crate::{records, report, show};
 
 /// Everything that can be wrong is found before the first record is read; then the run.
 pub(crate) fn run(args: RunArgs, mut line: Line, registry: &Registry) -> Result<Exit, Failure> {
     let toolbox = allow::toolbox(&args.allow, registry)?;
-    let flow = Flow::load(&args.flow, &toolbox).map_err(Failure::invalid)?;
+    let runtime = runtime()?;
+    let Opened { flow, servers, .. } = open::to_run(&args.flow, toolbox, registry, &runtime)?;
     let args = match line.with_flow(flow.run_options())?.command {
         Command::Run(with_flow) => *with_flow,
         _ => args,
     };
     let args = &args;
-    flow.permitted().map_err(|refused| Failure { exit: Exit::NotAllowed, text: refused.to_string() })?;
     let input = records::open(&records::From::run(args), &flow)?;
-    let runtime = runtime()?;
     // Before the output is begun, so that no Ctrl-C leaves it behind unsaid.
     let interrupts = {
         let _entered = runtime.enter();
@@ -83,6 +83,7 @@ pub(crate) fn run(args: RunArgs, mut line: Line, registry: &Registry) -> Result<
     });
     let watched = watch(run, &cx, live, interrupts, args.deadline);
     let (summary, stopped) = runtime.block_on(watched);
+    runtime.block_on(servers.close());
     // A thread that waits for standard input cannot be woken; it must not keep the program.
     runtime.shutdown_background();
 

@@ -17,7 +17,7 @@ use crate::fingerprint::Fingerprint;
 use crate::inputs::Inputs;
 use crate::journal::StepKey;
 use crate::options::{self, RunOption};
-use crate::outline::Names;
+use crate::outline::Wanted;
 use crate::permission::Permissions;
 use crate::plan::Planned;
 use crate::scope::Scope;
@@ -61,7 +61,7 @@ pub struct Flow {
     fingerprint: Fingerprint,
     secrets: Arc<Secrets>,
     asked: Permissions,
-    names: Names,
+    wanted: Wanted,
     refused: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
     options: Vec<RunOption>,
@@ -115,7 +115,7 @@ impl Flow {
             refused.push(problem.with_hint(format!("set the environment variable {}", name.value)));
         }
         Ok(Flow {
-            names: Names::of(&file),
+            wanted: Wanted::of(&file),
             name: Arc::from(file.flow.value),
             key: file.key.map(|key| key.value),
             description: file.description,
@@ -154,8 +154,8 @@ impl Flow {
     }
 
     /// The names that it declares.
-    pub(crate) fn names(&self) -> &Names {
-        &self.names
+    pub(crate) fn names(&self) -> &Wanted {
+        &self.wanted
     }
 
     /// The fields of a record.

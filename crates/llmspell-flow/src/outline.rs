@@ -46,7 +46,7 @@ pub struct Outline {
     pub description: Option<String>,
     /// The steps, as in the file.
     pub steps: Vec<Step>,
-    /// The most calls of each tool for one record: attempts, second copies, rounds and fallbacks together. Tools that
+    /// The most calls of each tool and each model for one record: attempts, second copies, rounds and fallbacks together. Tools that
     /// only compute are left out.
     pub calls: BTreeMap<String, Count>,
     /// How long one record can take, without the time in line for limits and rates.
@@ -120,16 +120,16 @@ impl Flow {
 
 /// The names that a flow declares, for whoever wants to list them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Names {
+pub(crate) struct Wanted {
     pub(crate) secrets: Vec<String>,
     pub(crate) models: Vec<String>,
     pub(crate) servers: Vec<String>,
 }
 
-impl Names {
+impl Wanted {
     pub(crate) fn of(file: &crate::file::FlowFile) -> Self {
         let servers = file.tools.0.iter().filter(|(_, tool)| tool.value.mcp.is_some());
-        Names {
+        Wanted {
             secrets: file.secrets.iter().map(|secret| secret.value.clone()).collect(),
             models: file.models.0.iter().map(|(name, _)| name.value.clone()).collect(),
             servers: servers.map(|(name, _)| name.value.clone()).collect(),
@@ -212,8 +212,7 @@ fn tally(step: &Planned, times: &Count, calls: &mut BTreeMap<String, Count>) {
         Kind::Tool { is_pure: true, .. } => {}
         Kind::Tool { tool, .. } => calls.entry(tool.spec().name.clone()).or_default().add(&own),
         Kind::Agent(agent) => {
-            let turns = own.times(agent.most_turns());
-            calls.entry(agent.model.to_string()).or_default().add(&turns);
+            calls.entry(agent.model.to_string()).or_default().add(&own.times(agent.most_turns()));
         }
         Kind::Items { steps, list, .. } => {
             let each = own.for_items(&step.path, list.text());

@@ -62,7 +62,7 @@ async fn check_says_what_a_flow_is_and_what_it_needs() {
     assert_eq!(ended.code, Some(0));
     assert_eq!(
         ended.out,
-        "a.yaml: the flow `a` is right; 2 steps: x → y; to run it, allow what it asks for: --allow command=ls\n"
+        "a.yaml: the flow `a` is right; 2 steps: x → y; it asks for command=ls; to run it, give --allow command=ls\n"
     );
     let ended = folder.run(&["check", "a.yaml", "b.yaml"]).await;
     assert_eq!(ended.code, Some(2));

@@ -2,12 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod agents;
 mod commands;
 mod config;
 mod denied;
 mod flows;
 mod http;
 mod inputs;
+#[cfg(unix)]
+mod live;
 mod options;
 #[cfg(unix)]
 mod outputs;
