@@ -46,7 +46,7 @@ pub struct Outline {
     pub description: Option<String>,
     /// The steps, as in the file.
     pub steps: Vec<Step>,
-    /// The most calls of each tool for one record: attempts, second copies, rounds and fallbacks together. Tools that
+    /// The most calls of each tool and each model for one record: attempts, second copies, rounds and fallbacks together. Tools that
     /// only compute are left out.
     pub calls: BTreeMap<String, Count>,
     /// How long one record can take, without the time in line for limits and rates.
@@ -140,6 +140,7 @@ impl Wanted {
 fn step(planned: &Planned) -> Step {
     let what = match &planned.kind {
         Kind::Tool { tool, .. } => Some(tool.spec().name.clone()),
+        Kind::Agent(agent) => Some(agent.model.to_string()),
         Kind::Items { list, .. } => Some(list.text().to_owned()),
         Kind::Repeat { until, .. } => Some(format!("until {}", until.text())),
         _ => None,
@@ -210,6 +211,9 @@ fn tally(step: &Planned, times: &Count, calls: &mut BTreeMap<String, Count>) {
     match &step.kind {
         Kind::Tool { is_pure: true, .. } => {}
         Kind::Tool { tool, .. } => calls.entry(tool.spec().name.clone()).or_default().add(&own),
+        Kind::Agent(agent) => {
+            calls.entry(agent.model.to_string()).or_default().add(&own.times(agent.most_turns()));
+        }
         Kind::Items { steps, list, .. } => {
             let each = own.for_items(&step.path, list.text());
             steps.iter().for_each(|step| tally(step, &each, calls));

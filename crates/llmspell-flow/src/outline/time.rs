@@ -114,7 +114,7 @@ pub(super) fn of(step: &Planned, items: &Items) -> TimeBound {
 fn of_kind(step: &Planned, items: &Items) -> TimeBound {
     match &step.kind {
         Kind::Tool { is_pure: true, .. } | Kind::Value(_) => TimeBound::NONE,
-        Kind::Tool { .. } => TimeBound(Err(vec![format!("`{}` has no timeout", step.path)])),
+        Kind::Tool { .. } | Kind::Agent(_) => TimeBound(Err(vec![format!("`{}` has no timeout", step.path)])),
         Kind::Concurrent { branches, limit: Some(limit), .. } if *limit < branches.len() => of_list(branches, items),
         Kind::Concurrent { branches: steps, .. } | Kind::Race { contenders: steps, .. } => {
             steps.iter().map(|step| of(step, items)).fold(TimeBound::NONE, TimeBound::beside)
@@ -132,7 +132,5 @@ fn of_kind(step: &Planned, items: &Items) -> TimeBound {
             }
             bound => bound,
         },
-        #[allow(unreachable_patterns, reason = "kinds that call models have no bound of their own")]
-        _ => TimeBound(Err(vec![format!("`{}` has no timeout", step.path)])),
     }
 }
