@@ -52,9 +52,9 @@ unless --unordered is given.
 A run that is stopped takes no more records and finishes those in flight. The
 others have no line and have not failed: the message at the end says from which
 line of the input on, and how the run goes on: `llmspell resume NAME`. What is
-done is not done again then; its lines are written again, from the journal. A run
-is stopped by Ctrl-C, and when 10 records in a row, or half of at least 20 within
-30 s, are \"denied\" (unless --keep-going is given).
+done is not done again then; its lines are written again, from the journal. A
+run is stopped by Ctrl-C, and when 10 records in a row, or half of at least 20
+within 30 s, are \"denied\" (unless --keep-going is given).
 
 A record that is not JSON, a row of CSV with a value too many, a file that is
 not UTF-8, or what lacks a field that the flow asks for under `inputs`, is an
