@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
-use llmspell_flow::parse_duration;
+use llmspell_flow::{parse_duration, parse_rate};
+
+use crate::spending::Spending;
 
 /// Runs flows: steps described in a file, over files of records.
 #[derive(Debug, Parser)]
@@ -26,11 +28,13 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a flow over records: JSON lines, CSV or files in, one outcome a line out.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Read flow files and say what is wrong with them; run nothing.
     Check(CheckArgs),
     /// List the tools that flows can use, or show one of them.
     Tools(ToolsArgs),
+    /// Show what the options of runs are set to, and where.
+    Config(ConfigArgs),
     /// Explain a command, the exit codes or the output.
     Help(HelpArgs),
 }
@@ -39,6 +43,9 @@ pub(crate) enum Command {
 pub(crate) struct RunArgs {
     /// The flow file.
     pub(crate) flow: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
 
     /// The records: JSON lines, or CSV if FILE ends in .csv or .tsv; `-` reads standard input.
     #[arg(short, long, value_name = "FILE", env = "LLMSPELL_INPUT", required_unless_present = "files")]
@@ -69,6 +76,18 @@ pub(crate) struct RunArgs {
     #[arg(short, long, value_name = "FILE", default_value = "-", env = "LLMSPELL_OUTPUT")]
     pub(crate) output: PathBuf,
 
+    /// Write the lines of failed records there instead of to the output.
+    #[arg(long, value_name = "FILE", env = "LLMSPELL_ERRORS")]
+    pub(crate) errors: Option<PathBuf>,
+
+    /// What becomes of a record that fails.
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = OnError::Row, env = "LLMSPELL_ON_ERROR")]
+    pub(crate) on_error: OnError,
+
+    /// End with exit code 5 if a result is less than what was asked for: if a fallback has served, or parts are missing.
+    #[arg(long, env = "LLMSPELL_STRICT", value_parser = BoolishValueParser::new())]
+    pub(crate) strict: bool,
+
     /// Overwrite a FILE.partial that an interrupted run has left.
     #[arg(long, env = "LLMSPELL_FORCE", value_parser = BoolishValueParser::new())]
     pub(crate) force: bool,
@@ -76,6 +95,14 @@ pub(crate) struct RunArgs {
     /// Records in flight at most. By default, as many as keep the steps busy.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), env = "LLMSPELL_LIMIT")]
     pub(crate) limit: Option<u32>,
+
+    /// Start records no faster than this, such as 10/s or 600/min.
+    #[arg(long, value_name = "N/TIME", value_parser = parse_rate, env = "LLMSPELL_RATE")]
+    pub(crate) rate: Option<(u64, Duration)>,
+
+    /// Take no more records once this is used up, such as 5usd, 200k tokens, or both with a comma; end with exit code 3.
+    #[arg(long, value_name = "AMOUNT", value_parser = clap::value_parser!(Spending), env = "LLMSPELL_BUDGET")]
+    pub(crate) budget: Option<Spending>,
 
     /// Write outcomes as they come instead of in the order of the input.
     #[arg(long, env = "LLMSPELL_UNORDERED", value_parser = BoolishValueParser::new())]
@@ -127,6 +154,16 @@ fn field(text: &str) -> Result<(String, String), String> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OnError {
+    /// It has its line.
+    Row,
+    /// It is counted, and has no line.
+    Drop,
+    /// It has its line, and the run takes no more records.
+    Stop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// One JSON object a line.
     Jsonl,
@@ -138,10 +175,12 @@ pub(crate) enum Format {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Progress {
-    /// A bar on a terminal, plain lines elsewhere.
+    /// A live view on a terminal, plain lines elsewhere.
     Auto,
     /// A line every few seconds.
     Plain,
+    /// One JSON object a second.
+    Json,
     /// Nothing.
     None,
 }
@@ -154,6 +193,33 @@ pub(crate) enum Report {
     Json,
     /// Nothing.
     None,
+}
+
+/// Where options come from that are not said here.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConfigFile {
+    /// Read this configuration instead of `llmspell.toml` and that of the user.
+    #[arg(long = "config", id = "config", value_name = "FILE", env = "LLMSPELL_CONFIG")]
+    pub(crate) _path: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show each option with its value and where that comes from.
+    Show {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+
+        #[command(flatten)]
+        config: ConfigFile,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -173,8 +239,12 @@ pub(crate) struct CheckArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ToolsArgs {
-    /// The tool to show, with the schema of its arguments.
+    /// The tool to show, with its arguments.
     pub(crate) name: Option<String>,
+
+    /// Show it as JSON, with the JSON Schema of its arguments.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -11,6 +11,7 @@ pub(crate) enum Exit {
     RecordsFailed = 3,
     /// By the user, or by whoever the run talks to.
     NotAllowed = 4,
+    Degraded = 5,
     Deadline = 124,
     HungUp = 129,
     Interrupted = 130,

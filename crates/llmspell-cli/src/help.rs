@@ -12,9 +12,12 @@ Exit codes
   0    all went well; also if the reader of the output has had enough (`| head`)
   1    a bug in llmspell
   2    wrong usage, or a flow, input or output that cannot be used
-  3    the run is complete, but some records failed
+  3    the run is complete, but some records failed; or it was stopped by a
+       failure (--on-error stop) or because its --budget is used up
   4    the flow needs a permission that was not given; or the run was stopped,
        because the servers it talks to ask for credentials or money
+  5    with --strict: no record failed, but a result is less than what was asked
+       for (its quality is \"partial\" or \"fallback\")
   124  the time of --deadline was up
   129  the terminal was closed (SIGHUP, unless started with `nohup`)
   130  interrupted (Ctrl-C or SIGTERM): the first time the run takes no more

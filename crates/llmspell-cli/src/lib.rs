@@ -19,29 +19,34 @@
 mod allow;
 mod args;
 mod check;
+mod config;
+mod config_show;
 mod exit;
 mod help;
 mod interrupt;
 mod line;
-mod meter;
+mod live;
 mod open;
 mod records;
 mod report;
 mod run;
+mod settings;
 mod show;
+mod spending;
 mod tools;
 
 use std::process::ExitCode;
 
 use args::{Args, Command};
 use exit::{Exit, Failure};
+use line::Line;
 use llmspell::Registry;
 
 /// Does what the command line asks for, with the tools of the registry besides the built-in ones. A registry that
 /// cannot be had is an error like wrong usage (exit code 2); `--help` does not ask for it.
 pub fn main(registry: impl FnOnce() -> llmspell::Result<Registry>) -> ExitCode {
-    let ended = match line::read() {
-        Ok(args) => registry().map_err(Failure::from).and_then(|registry| follow(args, &registry)),
+    let ended = match Line::read() {
+        Ok((args, line)) => registry().map_err(Failure::from).and_then(|registry| follow(args, line, &registry)),
         Err(ended) => ended,
     };
     match ended {
@@ -53,9 +58,10 @@ pub fn main(registry: impl FnOnce() -> llmspell::Result<Registry>) -> ExitCode {
     }
 }
 
-fn follow(args: Args, registry: &Registry) -> Result<Exit, Failure> {
+fn follow(args: Args, line: Line, registry: &Registry) -> Result<Exit, Failure> {
     match args.command {
-        Command::Run(args) => run::run(&args, registry),
+        Command::Run(args) => run::run(*args, line, registry),
+        Command::Config(args) => config_show::config(&args, &line),
         Command::Check(args) => check::check(&args, registry),
         Command::Tools(args) => tools::tools(&args, registry),
         Command::Help(args) => help::help(&args),

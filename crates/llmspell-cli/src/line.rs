@@ -1,28 +1,156 @@
-//! The command line and the environment, read.
+//! The command line and the environment, read; files supply what they leave open.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
-use clap::{Arg, CommandFactory, FromArgMatches};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
+use llmspell_flow::RunOption;
 
 use crate::args::Args;
+use crate::config;
 use crate::exit::{Exit, Failure};
+use crate::settings::{self, Setting};
 
 /// How clap ends its errors; the hint says more.
 const ENDING: &str = "For more information, try '--help'.";
 
-/// What the user asks for; `Err` with the exit code also if that is only help, which has been shown.
-pub(crate) fn read() -> Result<Args, Result<Exit, Failure>> {
-    let command = Args::command().mut_subcommands(|command| command.mut_args(without_empty_variable));
-    let read = command.try_get_matches().and_then(|matches| Args::from_arg_matches(&matches));
-    read.map_err(|error| {
-        if error.use_stderr() {
-            return Err(Failure::invalid(with_hint(&error.render().to_string())));
+/// What the user has said, in all places.
+pub(crate) struct Line {
+    words: Vec<OsString>,
+    /// What files set, the nearest first.
+    settings: Vec<Setting>,
+}
+
+/// Why there is nothing to do; `Ok` if that was only help, which has been shown.
+pub(crate) type Ended = Result<Exit, Failure>;
+
+impl Line {
+    /// Reads it all; says also what the user asks for.
+    pub(crate) fn read() -> Result<(Args, Line), Ended> {
+        let words: Vec<OsString> = std::env::args_os().collect();
+        let command = command();
+        let matches = parse(command.clone(), &words)?;
+        let mut line = Line { words, settings: Vec::new() };
+        if !takes_settings(&command, &matches) {
+            return Ok((args(&matches)?, line));
         }
-        match error.print() {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::output(error)),
-            _ => Ok(Exit::Ok),
+        line.settings = config::read(named(&matches)).map_err(Err)?;
+        line.check(&line.settings).map_err(Err)?;
+        Ok((line.args()?, line))
+    }
+
+    /// The same with what a flow sets; it counts less than flags and variables, and more than the configuration.
+    pub(crate) fn with_flow(&mut self, options: &[RunOption]) -> Result<Args, Failure> {
+        let flow: Vec<Setting> = options.iter().map(Setting::of_flow).collect();
+        self.check(&flow)?;
+        self.settings.splice(0..0, flow);
+        self.args().map_err(|ended| match ended {
+            Err(failure) => failure,
+            Ok(_) => Failure::invalid("error: the command line asks for help, and for a run"),
+        })
+    }
+
+    fn args(&self) -> Result<Args, Ended> {
+        args(&parse(self.command(), &self.words)?)
+    }
+
+    fn command(&self) -> Command {
+        command().mut_subcommands(|command| settings::layered(command, &self.settings))
+    }
+
+    fn check(&self, some: &[Setting]) -> Result<(), Failure> {
+        let all = settings::all(&command());
+        some.iter().try_for_each(|setting| setting.check(&all)).map_err(Failure::invalid)
+    }
+
+    /// What each option is for a run, and who says so.
+    pub(crate) fn effective(&self) -> Result<Vec<Effective>, Failure> {
+        let (mut command, all) = (self.command(), settings::all(&command()));
+        command.build();
+        let mut out = Vec::new();
+        for arg in all {
+            let name = arg.get_long().unwrap_or_default().to_owned();
+            let has = |command: &&Command| command.get_arguments().any(|arg| arg.get_long() == Some(&name));
+            let Some(of) = command.get_subcommands().find(has) else { continue };
+            // What else the command needs does not matter here.
+            let lax = of.get_arguments().find(|arg| arg.get_long() == Some(&name)).cloned();
+            let Some(arg) = lax else { continue };
+            let alone = Command::new("config").no_binary_name(true).arg(arg.clone());
+            let matches = alone
+                .try_get_matches_from([""; 0])
+                .map_err(|error| Failure::invalid(with_hint(&error.render().to_string())))?;
+            let id = arg.get_id().as_str();
+            let values = matches.get_raw(id).into_iter().flatten();
+            let values: Vec<String> = values.map(|value| value.to_string_lossy().into_owned()).collect();
+            let setting = self.settings.iter().find(|setting| setting.name == name);
+            let from = match (matches.value_source(id), setting) {
+                (Some(ValueSource::EnvVariable), _) => From::Variable(variable(&name)),
+                (Some(ValueSource::DefaultValue), Some(setting)) => From::File(setting.from.file().to_owned()),
+                _ => From::Default,
+            };
+            out.push(Effective { key: settings::key(&name), values, from });
         }
+        Ok(out)
+    }
+}
+
+/// An option as it stands.
+pub(crate) struct Effective {
+    pub(crate) key: String,
+    pub(crate) values: Vec<String>,
+    pub(crate) from: From,
+}
+
+/// Who says so.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum From {
+    Default,
+    File(String),
+    Variable(String),
+}
+
+/// The twin of an option in the environment.
+fn variable(name: &str) -> String {
+    format!("LLMSPELL_{}", settings::key(name).to_uppercase())
+}
+
+fn command() -> Command {
+    Args::command().mut_subcommands(|command| command.mut_args(without_empty_variable))
+}
+
+/// What `--config` names, however deep the command.
+fn named(matches: &ArgMatches) -> Option<&Path> {
+    let here = matches.try_get_one::<PathBuf>("config").ok().flatten().map(PathBuf::as_path);
+    here.or_else(|| named(matches.subcommand()?.1))
+}
+
+fn takes_settings(command: &Command, matches: &ArgMatches) -> bool {
+    let all = settings::all(command);
+    let used = matches.subcommand_name().and_then(|name| command.find_subcommand(name));
+    used.is_some_and(|used| {
+        let is_setting =
+            |arg: &Arg| arg.get_long().is_some_and(|name| all.iter().any(|arg| arg.get_long() == Some(name)));
+        used.get_name() == "config" || used.get_arguments().any(is_setting)
     })
+}
+
+fn parse(command: Command, words: &[OsString]) -> Result<ArgMatches, Ended> {
+    command.try_get_matches_from(words).map_err(told)
+}
+
+fn args(matches: &ArgMatches) -> Result<Args, Ended> {
+    Args::from_arg_matches(matches).map_err(told)
+}
+
+fn told(error: clap::Error) -> Ended {
+    if error.use_stderr() {
+        return Err(Failure::invalid(with_hint(&error.render().to_string())));
+    }
+    match error.print() {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::output(error)),
+        _ => Ok(Exit::Ok),
+    }
 }
 
 /// A variable that is set to nothing says nothing: it counts as not set.
@@ -41,11 +169,29 @@ fn with_hint(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use llmspell_flow::RUN_OPTIONS;
 
     #[test]
     fn the_command_is_well_formed() {
         Args::command().debug_assert();
-        let command = Args::command().mut_subcommands(|command| command.mut_args(without_empty_variable));
-        command.debug_assert();
+        command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_has_one_name_everywhere() {
+        let command = Args::command();
+        for arg in command.get_subcommands().flat_map(Command::get_arguments) {
+            let Some(name) = arg.get_long() else { continue };
+            assert_eq!(arg.get_env(), Some(OsStr::new(&variable(name))), "--{name}");
+        }
+        let all: Vec<String> = settings::all(&command).iter().filter_map(Arg::get_long).map(settings::key).collect();
+        for name in RUN_OPTIONS {
+            assert!(all.iter().any(|one| one == name), "{name}");
+        }
+        let longs: Vec<&str> =
+            command.get_subcommands().flat_map(Command::get_arguments).filter_map(Arg::get_long).collect();
+        for name in settings::OF_ONE_RUN {
+            assert!(longs.contains(&name), "{name}");
+        }
     }
 }

@@ -1,12 +1,9 @@
 //! What a run came to, in few lines.
 
-use std::time::Duration;
-
 use llmspell::{Error, Report, StageReport, StepReport};
-use llmspell_flow::{Ending, NotAdmitted, Summary};
+use llmspell_flow::{Account, Ending, FailureCount, NotAdmitted, Summary};
 
-use crate::meter::per_second;
-use crate::show::{count, counted};
+use crate::show::{count, counted, per_second, time};
 
 /// The first lines: how many records, what became of them, where they are.
 pub(crate) fn summary(name: &str, summary: &Summary) -> String {
@@ -22,6 +19,15 @@ pub(crate) fn summary(name: &str, summary: &Summary) -> String {
     if summary.failed > 0 {
         text = format!("{text}, {} failed", count(summary.failed));
     }
+    if summary.replayed > 0 {
+        text = format!("{text}, {} of them from before", count(summary.replayed));
+    }
+    if summary.dropped > 0 {
+        text = format!("{text}; {} in flight dropped", count(summary.dropped));
+    }
+    if let Some(path) = summary.errors.as_ref().and_then(|errors| errors.path.as_ref()) {
+        text = format!("{text}\nfailed records: {}", path.display());
+    }
     match (&summary.ending, &summary.written) {
         (Ending::Complete, Some(written)) => {
             if let Some(path) = &written.path {
@@ -34,7 +40,7 @@ pub(crate) fn summary(name: &str, summary: &Summary) -> String {
                 None => String::new(),
             };
             text = format!("{text}\nincomplete: {} written{place}", counted(written.lines, "line"));
-            if let (Ending::Drained, Some(rest)) = (&summary.ending, &summary.not_admitted) {
+            if let (Ending::Drained | Ending::Failed(_), Some(rest)) = (&summary.ending, &summary.not_admitted) {
                 let (line, rest) = (rest.from_line, not_admitted(rest));
                 text = format!("{text}\n{rest}\nhint: run the rest: tail -n +{line}");
             }
@@ -60,6 +66,15 @@ pub(crate) fn stopped(why: &Error, summary: &Summary) -> String {
     format!("{text}\n\nhint: {hint}; --keep-going takes every record, whatever is answered")
 }
 
+/// That a run has used up what it may, and what to do.
+pub(crate) fn over_budget(why: &Error, summary: &Summary) -> String {
+    let mut text = format!("error: stopped: {}", why.message());
+    if let Some(rest) = &summary.not_admitted {
+        text = format!("{text}\n\n{}", not_admitted(rest));
+    }
+    format!("{text}\n\nhint: raise --budget, and run the rest")
+}
+
 /// What a run has left alone.
 fn not_admitted(rest: &NotAdmitted) -> String {
     let more = if rest.is_all { "" } else { "at least " };
@@ -67,24 +82,31 @@ fn not_admitted(rest: &NotAdmitted) -> String {
     format!("{more}{} {verb} not admitted, from line {} on", counted(rest.records, "record"), rest.from_line)
 }
 
-/// Why records failed: one entry for each step and kind.
-pub(crate) fn failures(summary: &Summary) -> Option<String> {
-    let groups = summary.failures.groups();
-    if groups.is_empty() {
+/// The whole report of a run, wherever it comes from; `width` is that of the terminal, if there is one. Empty if there is
+/// nothing to tell.
+pub(crate) fn whole(account: &Account, width: Option<usize>) -> String {
+    let parts = [steps(account, width), failures(account), lints(account)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
+}
+
+/// Why records failed: one entry for each step and kind, those with most failures first.
+fn failures(account: &Account) -> Option<String> {
+    if account.failures.is_empty() {
         return None;
     }
+    let mut groups: Vec<&FailureCount> = account.failures.iter().collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.count));
     let mut text = "failed:".to_owned();
     for group in groups.iter().take(SHOWN) {
         let path = if group.path.is_empty() { "record" } else { &group.path };
-        let message: String = group.first.message().chars().take(160).collect();
+        let message: String = group.message.chars().take(160).collect();
         text = format!("{text}\n  {} × {path}: {}", count(group.count), group.kind);
         text = format!("{text}\n      first at line {}: {}", group.first_line, message.replace('\n', " "));
-        if let Some(hint) = group.first.hint() {
+        if let Some(hint) = &group.hint {
             text = format!("{text}\n      hint: {hint}");
         }
     }
-    let hidden = groups.len().saturating_sub(SHOWN) as u64;
-    if hidden > 0 || summary.failures.others() > 0 {
+    if groups.len() > SHOWN || account.other_failures > 0 {
         text = format!("{text}\n  and other kinds; see the `error` of each line");
     }
     Some(text)
@@ -93,75 +115,135 @@ pub(crate) fn failures(summary: &Summary) -> Option<String> {
 /// How many sorts of failures are listed.
 const SHOWN: usize = 8;
 
+/// What seems wrong, and what might be done.
+fn lints(account: &Account) -> Option<String> {
+    let lines = account.lints.iter().map(|lint| {
+        let whose = if lint.step.is_empty() { String::new() } else { format!("{}: ", lint.step) };
+        format!("  {whose}{}\n      hint: {}", lint.message, lint.hint)
+    });
+    let lines: Vec<String> = lines.collect();
+    (!lines.is_empty()).then(|| format!("noticed:\n{}", lines.join("\n")))
+}
+
+/// A row: a step, and its stage if it is one.
+type Row<'a> = (&'a StepReport, Option<&'a StageReport>);
+
+/// The columns of the table. One that is empty for all steps is left out, and so are the last ones here where the
+/// terminal has no room, in the order of their numbers.
+type Column = (&'static str, u8, fn(Row<'_>) -> String);
+
+const COLUMNS: [Column; 15] = [
+    ("limit", 0, |(_, stage)| stage.and_then(|stage| stage.limit).map_or(NONE.to_owned(), |limit| count(limit as u64))),
+    ("calls", 0, |(step, _)| count(step.calls)),
+    ("failed", 0, |(step, _)| some(step.failed)),
+    ("degraded", 0, |(step, _)| some(step.degraded)),
+    ("stopped", 1, |(step, _)| some(step.cancelled)),
+    ("retries", 0, |(step, _)| some(step.attempts.saturating_sub(step.calls))),
+    ("429s", 4, |(step, _)| some(step.overloaded)),
+    ("refused", 5, |(step, _)| some(step.refused)),
+    ("p50", 0, |(step, _)| time(step.p50)),
+    ("p95", 0, |(step, _)| time(step.p95)),
+    ("p99", 6, |(step, _)| time(step.p99)),
+    ("waited", 3, |(step, _)| time(step.waited / u32::try_from(step.calls).unwrap_or(u32::MAX).max(1))),
+    ("busy", 2, |(_, stage)| stage.and_then(|stage| stage.utilisation).map_or(NONE.to_owned(), percent)),
+    ("tokens", 0, |(step, _)| some(step.usage.tokens())),
+    ("cost", 0, |(step, _)| if step.usage.cost > 0.0 { format!("{:.4}", step.usage.cost) } else { NONE.to_owned() }),
+];
+
+const NONE: &str = "-";
+
+fn some(number: u64) -> String {
+    if number == 0 { NONE.to_owned() } else { count(number) }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
+}
+
 /// Where the time went: one line for each step.
-pub(crate) fn steps(report: &Report) -> Option<String> {
-    let pipeline = report.pipelines.first()?;
-    let titles = ["step", "limit", "ok", "failed", "stopped", "retries", "p50", "p95", "waited", "busy"];
-    let header = titles.map(str::to_owned);
-    let mut rows = vec![header];
-    for stage in &pipeline.stages {
-        let path = pipeline.path.join(&stage.name);
-        let Some(step) = report.steps.iter().find(|step| step.path == path) else { continue };
-        rows.push(row(stage, step));
+fn steps(account: &Account, width: Option<usize>) -> Option<String> {
+    let report = &account.report;
+    let rows: Vec<Row<'_>> = report
+        .steps
+        .iter()
+        .filter(|step| step.path.as_str() != account.flow)
+        .map(|step| (step, stage(report, step)))
+        .collect();
+    if rows.is_empty() {
+        return None;
     }
-    let mut text = table(&rows);
-    // Work that computes is held up by the cores, work that comes slowly by the input: neither figure means much then.
-    if pipeline.efficiency >= 0.5 {
-        let (speedup, share) = (report.speedup, 100.0 * pipeline.efficiency);
+    let names = rows.iter().map(|(step, _)| account.within(step.path.as_str()).to_owned());
+    let first: Vec<String> = std::iter::once("step".to_owned()).chain(names).collect();
+    let mut columns: Vec<(u8, Vec<String>)> = COLUMNS
+        .iter()
+        .map(|(title, rank, cell)| {
+            (*rank, std::iter::once((*title).to_owned()).chain(rows.iter().map(|row| cell(*row))))
+        })
+        .map(|(rank, cells)| (rank, cells.collect::<Vec<_>>()))
+        .filter(|(_, cells)| cells[1..].iter().any(|cell| cell != NONE))
+        .collect();
+    let room = width.unwrap_or(usize::MAX);
+    while widest(&first) + columns.iter().map(|(_, cells)| widest(cells) + 2).sum::<usize>() > room {
+        let Some(last) =
+            columns.iter().enumerate().filter(|(_, (rank, _))| *rank > 0).max_by_key(|(_, (rank, _))| *rank)
+        else {
+            break;
+        };
+        columns.remove(last.0);
+    }
+    let line = |row: usize| {
+        let mut line = format!("{:1$}", first[row], widest(&first));
+        for (_, cells) in &columns {
+            line = format!("{line}  {:>1$}", cells[row], widest(cells));
+        }
+        line
+    };
+    let mut text = (0..first.len()).map(line).collect::<Vec<_>>().join("\n");
+    if account.dropped > 0 {
         text =
-            format!("{text}\nspeedup {speedup:.1}× over one call at a time, {share:.0} % of the best for these limits");
+            format!("{text}\n(calls of the {} that have no line are among these)", counted(account.dropped, "record"));
     }
-    if let Some(slowest) = pipeline.stages.iter().max_by_key(|stage| stage.work / limit(stage)) {
-        text = format!("{text}\nslowest step: {}", slowest.name);
+    for remark in remarks(account) {
+        text = format!("{text}\n{remark}");
     }
     Some(text)
 }
 
-/// What the work of a step is spread over; one without a limit holds nobody up.
-fn limit(stage: &StageReport) -> u32 {
-    stage.limit.and_then(|limit| u32::try_from(limit).ok()).unwrap_or(1024)
-}
-
-fn row(stage: &StageReport, step: &StepReport) -> [String; 10] {
-    let some = |number: u64| if number == 0 { "-".to_owned() } else { count(number) };
-    let percent = |share: f64| format!("{:.0} %", 100.0 * share);
-    [
-        stage.name.clone(),
-        stage.limit.map_or("-".to_owned(), |limit| limit.to_string()),
-        count(step.ok),
-        some(step.failed),
-        some(step.cancelled),
-        some(step.attempts.saturating_sub(step.calls)),
-        time(step.p50),
-        time(step.p95),
-        time(stage.waited / u32::try_from(stage.records).unwrap_or(u32::MAX).max(1)),
-        stage.utilisation.map_or("-".to_owned(), percent),
-    ]
-}
-
-/// Columns apart by two spaces, the first to the left, numbers to the right.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; N] = std::array::from_fn(width);
-    let line = |row: &[String; N]| {
-        let mut line = format!("{:1$}", row[0], widths[0]);
-        for (cell, width) in row.iter().zip(widths).skip(1) {
-            line = format!("{line}  {cell:>width$}");
+/// What the times of the steps come to.
+fn remarks(account: &Account) -> Vec<String> {
+    let report = &account.report;
+    let mut remarks = Vec::new();
+    if let Some(bottleneck) = &report.bottleneck {
+        let of = |step: &&llmspell::CriticalStep| step.path == *bottleneck;
+        let all: f64 = report.critical_path.iter().map(|step| step.time.as_secs_f64()).sum();
+        let share = report.critical_path.iter().find(of).map_or(0.0, |step| step.time.as_secs_f64() / all.max(1e-9));
+        let name = account.within(bottleneck.as_str());
+        if name != account.flow {
+            remarks.push(format!("bottleneck: {name}, {} of the critical path", percent(share)));
         }
-        line
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+    // Work that computes is held up by the cores, work that comes slowly by the input: neither figure means much then.
+    if let Some(pipeline) = report.pipelines.first().filter(|pipeline| pipeline.efficiency >= 0.5) {
+        let (speedup, share) = (report.speedup, percent(pipeline.efficiency));
+        remarks.push(format!("speedup {speedup:.1}× over one call at a time, {share} of the best for these limits"));
+    }
+    let usage = &report.usage;
+    if !usage.is_zero() {
+        let cost = if usage.cost > 0.0 { format!(", cost {:.4}", usage.cost) } else { String::new() };
+        let (input, output) = (count(usage.input_tokens), count(usage.output_tokens));
+        remarks.push(format!("tokens: {input} in, {output} out{cost}"));
+    }
+    remarks
 }
 
-/// `85 µs`, `1.2 ms`, `3.4 s`, `12 min 5 s`.
-fn time(time: Duration) -> String {
-    let seconds = time.as_secs_f64();
-    let digits = |number: f64| if number < 9.95 { format!("{number:.1}") } else { format!("{number:.0}") };
-    match seconds {
-        _ if time.is_zero() => "0".to_owned(),
-        _ if seconds < 1e-3 => format!("{} µs", digits(seconds * 1e6)),
-        _ if seconds < 1.0 => format!("{} ms", digits(seconds * 1e3)),
-        _ if seconds < 120.0 => format!("{} s", digits(seconds)),
-        _ => format!("{} min {} s", time.as_secs() / 60, time.as_secs() % 60),
-    }
+/// The stage of a pipeline that a step is.
+fn stage<'a>(report: &'a Report, step: &StepReport) -> Option<&'a StageReport> {
+    report
+        .pipelines
+        .iter()
+        .find_map(|pipeline| pipeline.stages.iter().find(|stage| pipeline.path.join(&stage.name) == step.path))
+}
+
+fn widest(cells: &[String]) -> usize {
+    cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0)
 }

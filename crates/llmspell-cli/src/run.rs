@@ -3,24 +3,30 @@
 use std::path::Path;
 use std::time::Duration;
 
-use llmspell::{Context, Registry};
+use llmspell::{Context, Rate, Registry};
 use llmspell_flow::{Brake, Ending, Input, Output, Run, Summary};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::allow;
-use crate::args::{Progress, Report, RunArgs};
+use crate::args::{Command, OnError, Progress, Report, RunArgs};
 use crate::exit::{Exit, Failure, story};
 use crate::interrupt::{Asked, Interrupts};
-use crate::meter::{Meter, TICK};
+use crate::line::Line;
+use crate::live::{Live, TICK};
 use crate::open::{self, Opened};
 use crate::{records, report, show};
 
 /// Everything that can be wrong is found before the first record is read; then the run.
-pub(crate) fn run(args: &RunArgs, registry: &Registry) -> Result<Exit, Failure> {
+pub(crate) fn run(args: RunArgs, mut line: Line, registry: &Registry) -> Result<Exit, Failure> {
     let toolbox = allow::toolbox(&args.allow, registry)?;
     let runtime = runtime()?;
     let Opened { flow, servers, .. } = open::to_run(&args.flow, toolbox, registry, &runtime)?;
+    let args = match line.with_flow(flow.run_options())?.command {
+        Command::Run(with_flow) => *with_flow,
+        _ => args,
+    };
+    let args = &args;
     let input = records::open(args, &flow)?;
     // Before the output is begun, so that no Ctrl-C leaves it behind unsaid.
     let interrupts = {
@@ -28,14 +34,30 @@ pub(crate) fn run(args: &RunArgs, registry: &Registry) -> Result<Exit, Failure> 
         Interrupts::listen().map_err(|error| bug(format!("cannot listen to signals: {error}")))?
     };
     let output = open_output(args, &input)?;
-    let input = input.leave_out(&args.output);
+    let errors = match args.errors.as_deref().map(|path| open_errors(args, path, &input)).transpose() {
+        Ok(errors) => errors,
+        Err(failure) => {
+            output.discard();
+            return Err(failure);
+        }
+    };
+    let mut input = input.leave_out(&args.output);
+    if let Some(errors) = &args.errors {
+        input = input.leave_out(errors);
+    }
 
     let name = flow.name().to_owned();
     let progress = if args.quiet { Progress::None } else { args.progress };
-    let meter = Meter::new(progress, &name, input.size());
     let report = if args.quiet { Report::None } else { args.report };
     let cx = registry.observe(&if report == Report::None { Context::new() } else { Context::recording() });
     let mut run = Run::new(flow, input, output);
+    let live = {
+        let _entered = runtime.enter();
+        Live::new(progress, &name)
+    };
+    if live.wants_steps() {
+        run = run.follow_steps();
+    }
     if let Some(limit) = args.limit {
         run = run.limit(limit as usize);
     }
@@ -45,14 +67,28 @@ pub(crate) fn run(args: &RunArgs, registry: &Registry) -> Result<Exit, Failure> 
     if args.keep_going {
         run = run.keep_going();
     }
-    let watched = watch(run, &cx, meter, interrupts, args.deadline);
+    if let Some((records, time)) = args.rate {
+        run = run.rate(Rate::per(records, time));
+    }
+    if let Some(spending) = args.budget {
+        run = run.budget(spending.budget());
+    }
+    if let Some(errors) = errors {
+        run = run.errors(errors);
+    }
+    run = run.on_error(match args.on_error {
+        OnError::Row => llmspell_flow::OnError::Row,
+        OnError::Drop => llmspell_flow::OnError::Drop,
+        OnError::Stop => llmspell_flow::OnError::Stop,
+    });
+    let watched = watch(run, &cx, live, interrupts, args.deadline);
     let (summary, stopped) = runtime.block_on(watched);
     runtime.block_on(servers.close());
     // A thread that waits for standard input cannot be woken; it must not keep the program.
     runtime.shutdown_background();
 
-    tell(&name, &summary, &cx, report, args.quiet);
-    end(&summary, stopped)
+    tell(&name, &summary, report, args.quiet);
+    end(&summary, stopped, args.strict)
 }
 
 pub(crate) fn is_dash(path: &Path) -> bool {
@@ -61,11 +97,23 @@ pub(crate) fn is_dash(path: &Path) -> bool {
 
 /// Neither the input nor the flow may be written over, under whatever name.
 fn open_output(args: &RunArgs, input: &Input) -> llmspell::Result<Output> {
+    if args.errors.as_ref() == Some(&args.output) {
+        return Err(llmspell::Error::invalid("--output and --errors are the same file")
+            .with_hint("without --errors, failed records are among the others"));
+    }
     if is_dash(&args.output) {
         Output::stdout_sparing(input)
     } else {
         Output::create_sparing(&args.output, args.force, input, &args.flow)
     }
+}
+
+/// Failed records go where nothing else does.
+fn open_errors(args: &RunArgs, path: &Path, input: &Input) -> Result<Output, Failure> {
+    if is_dash(path) {
+        return Ok(Output::stdout_sparing(input)?);
+    }
+    Ok(Output::create_sparing(path, args.force, input, &args.flow)?)
 }
 
 pub(crate) fn runtime() -> Result<Runtime, Failure> {
@@ -82,7 +130,7 @@ fn bug(what: String) -> Failure {
 async fn watch(
     run: Run,
     cx: &Context,
-    mut meter: Meter,
+    mut live: Live,
     mut interrupts: Interrupts,
     deadline: Option<Duration>,
 ) -> (Summary, Option<Exit>) {
@@ -98,40 +146,40 @@ async fn watch(
             asked = interrupts.next() => match asked {
                 Asked::Politely => {
                     pressed += 1;
-                    interrupt(pressed, &brake, &meter, progress.snapshot().in_flight);
+                    interrupt(pressed, &brake, &mut live, progress.snapshot().in_flight);
                 }
                 Asked::AtOnce(exit) => {
                     stopped.get_or_insert(exit);
                     brake.abort();
-                    meter.say("stopping at once");
+                    live.say("stopping at once");
                 }
             },
             summary = &mut running => {
-                meter.clear();
+                live.end(|| progress.snapshot());
                 return (summary, stopped);
             }
             () = &mut alarm, if deadline.is_some() && stopped.is_none() => {
                 stopped = Some(Exit::Deadline);
                 brake.abort();
-                meter.say("the time of --deadline is up: stopping at once");
+                live.say("the time of --deadline is up: stopping at once");
             }
-            _ = ticks.tick() => meter.draw(progress.snapshot()),
+            _ = ticks.tick() => live.tick(|| progress.snapshot()),
         }
     }
 }
 
-fn interrupt(pressed: u32, brake: &Brake, meter: &Meter, in_flight: usize) {
+fn interrupt(pressed: u32, brake: &Brake, live: &mut Live, in_flight: usize) {
     if pressed == 1 {
         brake.drain();
         let records = show::counted(in_flight as u64, "record");
-        meter.say(&format!("stopping: {records} in flight will be finished; Ctrl-C again stops at once"));
+        live.say(&format!("stopping: {records} in flight will be finished; Ctrl-C again stops at once"));
     } else {
         brake.abort();
-        meter.say("stopping at once");
+        live.say("stopping at once");
     }
 }
 
-fn tell(name: &str, summary: &Summary, cx: &Context, report: Report, quiet: bool) {
+fn tell(name: &str, summary: &Summary, report: Report, quiet: bool) {
     if matches!(summary.ending, Ending::NobodyReads) {
         return;
     }
@@ -141,25 +189,28 @@ fn tell(name: &str, summary: &Summary, cx: &Context, report: Report, quiet: bool
     }
     match report {
         Report::None => {}
-        Report::Json => match serde_json::to_string(&cx.report()) {
+        Report::Json => match serde_json::to_string(&summary.account) {
             Ok(json) => show::note(&json),
             Err(error) => show::problem(&format!("error: the report is no JSON: {error}")),
         },
         Report::Text => {
-            let parts = [report::steps(&cx.report()), report::failures(summary)];
-            for part in parts.into_iter().flatten() {
-                show::note(&format!("\n{part}"));
+            let text = report::whole(&summary.account, show::terminal_width());
+            if !text.is_empty() {
+                show::note(&format!("\n{text}"));
             }
         }
     }
 }
 
-fn end(summary: &Summary, stopped: Option<Exit>) -> Result<Exit, Failure> {
+fn end(summary: &Summary, stopped: Option<Exit>, strict: bool) -> Result<Exit, Failure> {
     match &summary.ending {
         Ending::Aborted => Ok(stopped.unwrap_or(Exit::Interrupted)),
         Ending::Complete if summary.failed > 0 => Ok(Exit::RecordsFailed),
+        Ending::Complete if strict && summary.degraded > 0 => Ok(Exit::Degraded),
         Ending::Complete | Ending::NobodyReads => Ok(Exit::Ok),
         Ending::Drained => Ok(Exit::Interrupted),
+        Ending::Failed(_) => Ok(Exit::RecordsFailed),
+        Ending::OverBudget(why) => Err(Failure { exit: Exit::RecordsFailed, text: report::over_budget(why, summary) }),
         Ending::Stopped(why) => Err(Failure { exit: Exit::NotAllowed, text: report::stopped(why, summary) }),
         Ending::InputFailed(error) | Ending::OutputFailed(error) | Ending::JournalFailed(error) => {
             Err(Failure::invalid(format!("error: {}", story(error))))

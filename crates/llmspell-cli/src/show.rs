@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
@@ -32,6 +33,11 @@ fn painted(line: &str) -> String {
     }
 }
 
+/// How wide the terminal is that notes go to; `None` if they go elsewhere.
+pub(crate) fn terminal_width() -> Option<usize> {
+    console::Term::stderr().size_checked().map(|(_, width)| usize::from(width))
+}
+
 /// Shows something that is neither data nor wrong.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(anstream::stderr().lock(), "{}", harmless(text));
@@ -48,7 +54,7 @@ pub(crate) fn data(text: &str) -> io::Result<()> {
 /// The text with what would command a terminal written out: flows and records may hold anything, and it must neither
 /// move the cursor, nor set the clipboard, nor turn the direction of a line. Written as JSON does, so that JSON stays
 /// JSON.
-fn harmless(text: &str) -> Cow<'_, str> {
+pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     let commands = |c: char| {
         let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         turns || (c.is_control() && c != '\n' && c != '\t')
@@ -105,6 +111,35 @@ pub(crate) fn counted(number: u64, what: &str) -> String {
     format!("{} {what}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
+/// `612/s`, `2.5/s`.
+pub(crate) fn per_second(rate: f64) -> String {
+    if rate >= 9.95 { format!("{}/s", count(rate.round() as u64)) } else { format!("{rate:.1}/s") }
+}
+
+/// `85 µs`, `1.2 ms`, `3.4 s`, `12 min 5 s`.
+pub(crate) fn time(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    let digits = |number: f64| if number < 9.95 { format!("{number:.1}") } else { format!("{number:.0}") };
+    match seconds {
+        _ if time.is_zero() => "0".to_owned(),
+        _ if seconds < 0.995e-3 => format!("{} µs", digits(seconds * 1e6)),
+        _ if seconds < 0.995 => format!("{} ms", digits(seconds * 1e3)),
+        _ if seconds < 119.5 => format!("{} s", digits(seconds)),
+        _ => left(time),
+    }
+}
+
+/// A time that is only guessed: `40 s`, `12 min`, `3 h 20 min`.
+pub(crate) fn left(time: Duration) -> String {
+    let seconds = time.as_secs_f64().round() as u64;
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=599 => format!("{} min {} s", seconds / 60, seconds % 60),
+        600..=7199 => format!("{} min", seconds / 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,6 +148,14 @@ mod tests {
     fn nothing_commands_the_terminal() {
         assert_eq!(harmless("naïve → 你好\n\tfine"), "naïve → 你好\n\tfine");
         assert_eq!(harmless("\u{1b}]0;x\u{7}\r\u{9b}2J\u{202e}"), "\\u001b]0;x\\u0007\\u000d\\u009b2J\\u202e");
+    }
+
+    #[test]
+    fn times_have_two_digits_or_so() {
+        let shown = |ms: f64| time(Duration::from_secs_f64(ms / 1e3));
+        assert_eq!([0.0, 0.085, 0.9999, 1.23, 999.9].map(shown), ["0", "85 µs", "1.0 ms", "1.2 ms", "1.0 s"]);
+        assert_eq!([3_400.0, 119_400.0, 125_000.0].map(shown), ["3.4 s", "119 s", "2 min 5 s"]);
+        assert_eq!([1_000_000.0, 12_000_000.0].map(shown), ["16 min", "3 h 20 min"]);
     }
 
     #[test]

@@ -60,7 +60,10 @@ fn mismatch(value: &Value, property: &Value, schema: &Value) -> Option<String> {
         let listed = || choices.iter().map(Value::to_string).collect::<Vec<_>>().join(", ");
         return (!choices.contains(value)).then(|| format!("one of {}", listed()));
     }
-    if let Some(branches) = property["anyOf"].as_array() {
+    if let Some(choice) = property.get("const") {
+        return (choice != value).then(|| choice.to_string());
+    }
+    if let Some(branches) = property["oneOf"].as_array().or(property["anyOf"].as_array()) {
         let mut wanted = branches.iter().map(|branch| mismatch(value, branch, schema)).collect::<Option<Vec<_>>>()?;
         wanted.retain(|wanted| wanted != "null");
         return Some(wanted.join(" or "));

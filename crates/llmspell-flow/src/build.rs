@@ -87,8 +87,8 @@ impl Builder {
 
     fn kind(&mut self, kind: Kind, id: &str) -> BoxStep<Scope, Value> {
         match kind {
-            Kind::Tool { tool, arguments, .. } => {
-                Call { arguments, tool: tool.into_step(), secrets: self.secrets.clone() }.boxed()
+            Kind::Tool { tool, arguments, is_pure, .. } => {
+                Call { arguments, tool: tool.into_step(), secrets: self.secrets.clone(), is_pure }.boxed()
             }
             Kind::Value(template) => part::Rendered(template).boxed(),
             Kind::Agent(plan) => self.agent(*plan, id),

@@ -4,9 +4,12 @@ mod agent;
 mod allow;
 mod kind;
 mod names;
+mod nesting;
 mod numbers;
 mod own;
 mod prompt;
+mod sense;
+mod unused;
 
 pub(crate) use allow::asked;
 pub(crate) use names::every_step;
@@ -14,8 +17,6 @@ pub(crate) use names::every_step;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-
-use llmspell::tool::Security;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::file::{FlowFile, StepDef};
@@ -28,7 +29,7 @@ use crate::permission::{Missing, Permissions, Side};
 use crate::plan::{Kind, Planned};
 use crate::references::{References, Sight, Uses};
 use crate::source::Source;
-use crate::template::{Compiler, Template};
+use crate::template::{Compiler, Template, with_room};
 use crate::toolbox::Toolbox;
 use own::Own;
 
@@ -54,6 +55,12 @@ pub(crate) const OUTPUT: &str = "output";
 
 /// Reads a flow file and finds everything that is wrong with it.
 pub(crate) fn check(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics> {
+    let checked = with_room(|| understand(source, toolbox));
+    checked
+        .unwrap_or_else(|why| Err(source.diagnose(None, why).with_hint("try again when there is more memory").into()))
+}
+
+fn understand(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics> {
     let file = parse(source)?;
     let mut problems = Vec::new();
     names::check(&file, source, &mut problems);
@@ -83,45 +90,21 @@ pub(crate) fn check(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagn
     let steps = checker.list(&file.steps.value, &mut sight, "");
     let uses = Uses::default();
     let output = file.output.as_ref().map(|output| checker.value(output, &sight, &uses));
-    let problems = std::mem::take(&mut checker.compiler.problems);
+    let mut problems = std::mem::take(&mut checker.compiler.problems);
+    let mut warnings = std::mem::take(&mut checker.warnings);
+    nesting::times(&steps, &file.defaults, source, &mut problems);
     Diagnostics::none_of(problems)?;
-    let Checker { asked, refused, mut warnings, .. } = checker;
-    warnings.extend(unused(&file, &steps, &references, source));
+    sense::check(&steps, &file.defaults, source, &mut warnings);
+    unused::steps(&file, &steps, &references, source, &mut warnings);
+    unused::declared(&file, &references, source, &mut warnings);
+    let Checker { asked, refused, .. } = checker;
     numbers::changed(&file, source, &mut warnings);
+    warnings.sort_by_key(|warning| (warning.line(), warning.column()));
     let whole = steps.iter().map(|step| step.fingerprint.to_string()).collect::<Vec<_>>().join("\n");
     let output_text = file.output.as_ref().map(|output| output.value.to_json().to_string());
     let whole = format!("{whole}\n{output_text:?}\n{}", uses.into_text());
     let fingerprint = Fingerprint::of(whole.as_bytes());
     Ok(Checked { inputs, steps, output, fingerprint, returns, asked, refused, warnings, file })
-}
-
-/// Steps that only compute, and whose output goes nowhere.
-fn unused(file: &FlowFile, steps: &[Planned], references: &References<'_>, source: &Source) -> Vec<Diagnostic> {
-    let mut lists = vec![(steps, file.output.is_some())];
-    let mut warnings = Vec::new();
-    while let Some((steps, whole)) = lists.pop() {
-        let last = steps.len().saturating_sub(usize::from(!whole));
-        for (place, step) in steps.iter().enumerate() {
-            lists.push(match &step.kind {
-                Kind::Concurrent { .. } | Kind::Race { .. } => (&[], true),
-                kind => (kind.inner(), false),
-            });
-            let computes = match &step.kind {
-                Kind::Tool { tool, .. } => tool.spec().security == Security::Safe,
-                Kind::Value(_) => true,
-                // It costs something, too.
-                Kind::Agent(agent) => agent.tools.is_empty(),
-                _ => false,
-            };
-            if place < last && computes && !references.uses(&step.id) {
-                let message = format!("nothing uses the output of the step `{}`", step.id);
-                let problem = source.diagnose(Some(step.at.clone()), message).warning();
-                warnings.push(problem.with_hint(format!("use it as `steps.{}`, or leave the step out", step.id)));
-            }
-        }
-    }
-    warnings.sort_by_key(|warning| (warning.line(), warning.column()));
-    warnings
 }
 
 /// What the steps of a file are checked with.
@@ -207,7 +190,10 @@ impl Checker<'_> {
         });
         let kind = kind?;
         modifiers::check(def, &modifiers, &kind, &at, self.compiler.source, &mut self.compiler.problems);
-        let fingerprint = kind::fingerprint(def, &kind, &fallback, uses);
+        let uses = uses.into_text();
+        let itself = kind::fingerprint(def, &kind, &[], &uses);
+        sense::rungs(&id, &kind, itself, &fallback, self.compiler.source, &mut self.warnings);
+        let fingerprint = if fallback.is_empty() { itself } else { kind::fingerprint(def, &kind, &fallback, &uses) };
         Some(Planned { id, path, at, kind, when, modifiers, fallback, fingerprint })
     }
 }

@@ -8,6 +8,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
+use crate::file::Per;
+
 /// A duration with its unit. A bare number is refused: nobody can tell seconds from milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Span(pub(crate) Duration);
@@ -49,6 +51,27 @@ impl std::str::FromStr for Span {
 /// What is wrong with it, such as that it has no unit.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     text.parse::<Span>().map(|span| span.0)
+}
+
+/// A duration as flow files write it: in the largest unit of which there are at least two, or a whole number.
+pub fn written_duration(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    let units = [(3600.0, "h"), (60.0, "m"), (1.0, "s"), (1e-3, "ms")];
+    let fits = |(unit, _): &&(f64, &str)| {
+        let count = seconds / unit;
+        (count - count.round()).abs() < 1e-9 && count >= 0.5 || count >= 10.0
+    };
+    let (unit, name) = units.iter().find(fits).copied().unwrap_or((1e-3, "ms"));
+    let count = format!("{:.3}", seconds / unit);
+    format!("{}{name}", count.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// Reads a rate as flow files write it: `10/s`, `600/min`, `5/2s`; how many, and in which time.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse_rate(text: &str) -> Result<(u64, Duration), String> {
+    text.parse::<Per>().map(|per| (per.count, per.period))
 }
 
 impl<'de> Deserialize<'de> for Span {

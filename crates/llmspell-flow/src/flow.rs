@@ -16,6 +16,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::fingerprint::Fingerprint;
 use crate::inputs::Inputs;
 use crate::journal::StepKey;
+use crate::options::{self, RunOption};
 use crate::permission::Permissions;
 use crate::plan::Planned;
 use crate::scope::Scope;
@@ -61,6 +62,7 @@ pub struct Flow {
     asked: Permissions,
     refused: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
+    options: Vec<RunOption>,
 }
 
 /// Why a flow file could not be used.
@@ -103,6 +105,7 @@ impl Flow {
     pub fn parse(source: &Source, toolbox: &Toolbox) -> std::result::Result<Self, Diagnostics> {
         let Checked { file, inputs, steps, output, fingerprint, returns, asked, mut refused, warnings } =
             check(source, toolbox)?;
+        let options = options::read(&file.run, source)?;
         let (secrets, missing) = Secrets::read(file.secrets.iter().map(|secret| secret.value.as_str()));
         for name in file.secrets.iter().filter(|secret| missing.contains(&secret.value.as_str())) {
             let message = format!("the secret `{}` is not set", name.value);
@@ -122,6 +125,7 @@ impl Flow {
             asked,
             refused,
             warnings,
+            options,
         })
     }
 
@@ -134,6 +138,11 @@ impl Flow {
     /// The field of a record that identifies it, if the flow declares one.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
+    }
+
+    /// How a run of it goes, if its user says nothing else.
+    pub fn run_options(&self) -> &[RunOption] {
+        &self.options
     }
 
     /// The fields of a record.

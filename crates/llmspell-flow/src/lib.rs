@@ -55,6 +55,7 @@ mod journal;
 mod located;
 mod modifiers;
 mod node;
+mod options;
 mod parse;
 mod permission;
 mod plan;
@@ -70,14 +71,15 @@ mod tools;
 
 pub use declared::{Declared, DeclaredModel, DeclaredServer, ServerWay};
 pub use diagnostic::{Diagnostic, Diagnostics};
-pub use duration::parse_duration;
+pub use duration::{parse_duration, parse_rate, written_duration};
 pub use fingerprint::Fingerprint;
 pub use flow::{Flow, LoadError};
 pub use journal::{Again, Journal, Journals, Redo, Retention, RunInfo, RunStory, StepKey, Why};
+pub use options::{RUN_OPTIONS, RunOption};
 pub use permission::{Missing, Permissions, Side};
 pub use run::{
-    Brake, Ending, FailureGroup, Failures, Format, Input, NotAdmitted, Output, Progress, Run, Snapshot, Summary,
-    Written,
+    Account, Brake, Ending, FailureCount, FailureGroup, Failures, Format, InStep, Input, Lint, NotAdmitted, OnError,
+    Output, Progress, Run, Snapshot, StepNow, Summary, Total, Waiting, Written,
 };
 pub use schema::schema;
 pub use source::Source;

@@ -60,7 +60,10 @@ pub(crate) fn check(
     }
     check_shared(modifiers, &mut problem);
     hedging(modifiers, kind, &mut problem);
-    times(modifiers, attempts, &mut problem);
+    // What stands under `defaults` is meant for most steps, not for each.
+    if modifiers.timeout.as_ref().map(|timeout| &timeout.at) == def.modifiers().timeout.as_ref().map(|own| &own.at) {
+        times(modifiers, attempts, &mut problem);
+    }
 }
 
 /// What an agent's model is limited by.
@@ -89,10 +92,12 @@ pub(crate) fn check_shared(modifiers: &Modifiers, problem: &mut dyn FnMut(&Range
     }
     if let Some(adaptive) = &modifiers.adaptive {
         let AdaptiveDef { min, max, initial, .. } = adaptive.value.0;
-        let (least, most) = (min.unwrap_or(1), max.unwrap_or(u32::MAX));
-        let initial = initial.unwrap_or(least);
-        if [min, max].contains(&Some(0)) || least > most || initial < least || initial > most {
-            problem(&adaptive.at, "these bounds exclude each other".to_owned(), "1 <= min <= initial <= max");
+        // What the library has where nothing is said.
+        let (least, most) = (min.unwrap_or(1), max.unwrap_or(256));
+        let outside = initial.is_some_and(|initial| initial < least || initial > most);
+        if [min, max].contains(&Some(0)) || least > most || outside {
+            let hint = "1 <= min <= initial <= max; left out, min is 1 and max 256";
+            problem(&adaptive.at, "these bounds exclude each other".to_owned(), hint);
         }
     }
     if let Some(rate) =
@@ -112,8 +117,8 @@ fn hedging(modifiers: &Modifiers, kind: &Kind, problem: &mut dyn FnMut(&Range<us
     if hedge.value.0.share.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
         problem(&hedge.at, "a share is more than 0 and at most 1".to_owned(), "0.05 is one call in twenty");
     }
-    if let Some(tool) = unrepeatable(kind) {
-        let message = format!("`{tool}` may not be called twice for one record");
+    if let Some(name) = unrepeatable(kind) {
+        let message = format!("`{name}` may not be called twice for one record");
         problem(&hedge.at, message, "a hedge makes a second call; only tools that can be repeated can have one");
     }
     if let (After::Delay(after), Some(longest)) = (hedge.value.0.after, longest(modifiers))
@@ -124,23 +129,25 @@ fn hedging(modifiers: &Modifiers, kind: &Kind, problem: &mut dyn FnMut(&Range<us
     }
 }
 
-/// A tool that must not be called twice, if there is one in it.
-fn unrepeatable(kind: &Kind) -> Option<String> {
-    match kind {
-        Kind::Tool { tool, is_pure, .. } => {
-            let repeatable = *is_pure || tool.clone().into_step().about().idempotent;
-            (!repeatable).then(|| tool.spec().name.clone())
-        }
-        Kind::Agent(agent) => agent.unrepeatable.clone(),
-        kind => kind.inner().iter().flat_map(Planned::all).find_map(|step| match &step.kind {
-            call @ (Kind::Tool { .. } | Kind::Agent(_)) => unrepeatable(call),
-            _ => None,
-        }),
+/// A tool in it that may not be called twice on the same arguments, if there is one.
+fn unrepeatable(kind: &Kind) -> Option<&str> {
+    if let Kind::Tool { tool, is_pure, .. } = kind {
+        let name = tool.spec().name.as_str();
+        let repeatable = *is_pure || tool.clone().into_step().about().idempotent;
+        return (!repeatable).then_some(name);
     }
+    if let Kind::Agent(agent) = kind {
+        return agent.unrepeatable.as_deref();
+    }
+    kind.inner().iter().find_map(|step| unrepeatable(&step.kind).or_else(|| rungs(step)))
+}
+
+fn rungs(step: &Planned) -> Option<&str> {
+    step.fallback.iter().find_map(|rung| unrepeatable(&rung.kind).or_else(|| rungs(rung)))
 }
 
 /// The longest time that an attempt may take, if there is one.
-fn longest(modifiers: &Modifiers) -> Option<Duration> {
+pub(crate) fn longest(modifiers: &Modifiers) -> Option<Duration> {
     modifiers.timeout.as_ref()?.value.0.attempt.iter().map(|time| time.0).max()
 }
 

@@ -74,23 +74,25 @@ impl<'a> References<'a> {
         let (root, next) = (parts.next()?, parts.next());
         match (root, next) {
             ("inputs", None) => {
+                self.used.borrow_mut().insert("inputs".to_owned());
                 uses.note(format!("inputs {}", self.inputs.schema()));
                 None
             }
             ("inputs", Some(field)) => {
+                self.used.borrow_mut().insert(format!("inputs.{field}"));
                 uses.note(format!("inputs.{field} {}", self.inputs.schema()["properties"][field]));
                 self.input(field)
             }
             // Whoever takes `steps` as a whole takes every step.
             ("steps", None) => {
                 for (id, fingerprint) in &sight.steps {
-                    self.used.borrow_mut().insert(id.to_string());
+                    self.used.borrow_mut().insert(format!("steps.{id}"));
                     uses.note(format!("steps.{id} {fingerprint}"));
                 }
                 None
             }
             ("steps", Some(id)) => {
-                self.used.borrow_mut().insert(id.to_owned());
+                self.used.borrow_mut().insert(format!("steps.{id}"));
                 if let Some(fingerprint) = sight.steps.get(id) {
                     uses.note(format!("steps.{id} {fingerprint}"));
                 }
@@ -141,6 +143,7 @@ impl<'a> References<'a> {
 
     fn secret(&self, secret: &str) -> Option<Complaint> {
         if self.secrets.contains(&secret) {
+            self.used.borrow_mut().insert(format!("secrets.{secret}"));
             return None;
         }
         let hint = match self.secrets.is_empty() {
@@ -175,9 +178,19 @@ impl<'a> References<'a> {
         complaint(format!("there is no step `{id}`"), hint)
     }
 
+    /// Whether a template uses a field of the record.
+    pub(crate) fn uses_input(&self, field: &str) -> bool {
+        self.used.borrow().contains("inputs") || self.used.borrow().contains(&format!("inputs.{field}"))
+    }
+
+    /// Whether a template uses a secret.
+    pub(crate) fn uses_secret(&self, secret: &str) -> bool {
+        self.used.borrow().contains(&format!("secrets.{secret}"))
+    }
+
     /// Whether a template uses the output of a step.
     pub(crate) fn uses(&self, id: &str) -> bool {
-        self.used.borrow().contains(id)
+        self.used.borrow().contains(&format!("steps.{id}"))
     }
 }
 

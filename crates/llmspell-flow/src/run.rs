@@ -1,5 +1,6 @@
 //! Runs: a flow over a stream of records, one line of output for each.
 
+mod account;
 pub(crate) mod at_once;
 mod course;
 mod failures;
@@ -9,6 +10,7 @@ mod identity;
 mod input;
 mod ledger;
 mod lines;
+mod lint;
 mod outcome_line;
 mod output;
 mod place;
@@ -19,18 +21,22 @@ mod records;
 mod rest;
 mod rows;
 mod writer;
+mod writers;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use llmspell::{Breaker, Context, Error, Step};
+use llmspell::{Breaker, Budget, Context, Error, Rate, Step};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub use account::{Account, FailureCount};
 pub use failures::{FailureGroup, Failures};
 pub use input::Input;
+pub use lint::Lint;
 pub use output::{Output, Written};
-pub use progress::{Progress, Snapshot};
+pub use progress::{InStep, Progress, Snapshot, StepNow, Total, Waiting};
 pub use reader::Format;
 pub use rest::NotAdmitted;
 
@@ -38,11 +44,11 @@ use crate::flow::Flow;
 use crate::journal::Journal;
 use course::{Course, End};
 use ledger::Controls;
-use progress::RetryWatch;
+use progress::Follow;
 use record::{Desk, Passage};
 use records::Records;
 use rest::Gate;
-use writer::Writer;
+use writers::Writers;
 
 /// A flow, the records to run it over, and where the outcomes go.
 ///
@@ -70,7 +76,12 @@ pub struct Run {
     limit: Option<usize>,
     ordered: bool,
     keep_going: bool,
+    rate: Option<Rate>,
+    budget: Budget,
+    errors: Option<Output>,
+    on_error: OnError,
     progress: Arc<Progress>,
+    follow: bool,
     journal: Option<Journal>,
     stop: watch::Sender<Stop>,
 }
@@ -78,6 +89,18 @@ pub struct Run {
 /// So many records in a row that were denied end a run. More than the breaker's own 3: of a list of addresses, a few
 /// neighbours may well want a password.
 const DENIED: u64 = 10;
+
+/// What becomes of a record that fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// It has its line, like any other.
+    #[default]
+    Row,
+    /// It has no line; it is counted, and the journal has it.
+    Drop,
+    /// It has its line, and the run takes no more records.
+    Stop,
+}
 
 /// How much of a run is still wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,6 +142,10 @@ pub enum Ending {
     /// It took no more records, because the last ones were [denied](llmspell::Kind::Denied): every record that was
     /// taken has its line, and [`Summary::not_admitted`] tells of the others.
     Stopped(Error),
+    /// It took no more records, because what was left of its [budget](Run::budget) was not enough for another one.
+    OverBudget(Error),
+    /// It took no more records, because one has [failed](OnError::Stop): every record that was taken has its line.
+    Failed(Error),
     /// It was told to [abort](Brake::abort): records in flight have no line.
     Aborted,
     /// Whoever read the output has had enough.
@@ -139,6 +166,8 @@ impl Ending {
             Ending::Complete => "complete",
             Ending::Drained => "drained",
             Ending::Stopped(_) => "stopped",
+            Ending::OverBudget(_) => "over_budget",
+            Ending::Failed(_) => "failed",
             Ending::Aborted => "aborted",
             Ending::NobodyReads => "nobody_reads",
             Ending::InputFailed(_) => "input_failed",
@@ -164,6 +193,8 @@ pub struct Summary {
     pub replayed: u64,
     /// Records of the journal that are not in the input any more. Known only if all of the input was read.
     pub gone: u64,
+    /// Records that were under way when the run was stopped: they have no line.
+    pub dropped: u64,
     /// Why they failed, by step and kind.
     pub failures: Failures,
     /// Records that were not taken, if the run was [stopped](Ending::Stopped).
@@ -172,12 +203,18 @@ pub struct Summary {
     pub took: Duration,
     /// What was written, and where it is; `None` if that is not known.
     pub written: Option<Written>,
+    /// All this for readers, with where the time went.
+    pub account: Account,
+    /// The same of the lines of failed records, if they go [elsewhere](Run::errors).
+    pub errors: Option<Written>,
 }
 
 impl Run {
     /// A run that keeps the order of the input, and as many records in flight as keep the steps busy.
     pub fn new(flow: Flow, input: Input, output: Output) -> Self {
         let (stop, _) = watch::channel(Stop::No);
+        let progress = Arc::<Progress>::default();
+        progress.expect(input.size().map(Total::Bytes));
         Run {
             flow,
             input,
@@ -185,7 +222,12 @@ impl Run {
             limit: None,
             ordered: true,
             keep_going: false,
-            progress: Arc::default(),
+            progress,
+            follow: false,
+            rate: None,
+            budget: Budget::unlimited(),
+            errors: None,
+            on_error: OnError::Row,
             journal: None,
             stop,
         }
@@ -218,12 +260,44 @@ impl Run {
         self
     }
 
+    /// Starts records no faster than this. Those that an earlier session has done do not count.
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.rate = Some(rate);
+        self
+    }
+
+    /// Takes no more records once there is not enough left for another one; what is in flight is finished. The run then
+    /// ends with [`Ending::OverBudget`].
+    pub fn budget(mut self, budget: Budget) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// Writes the lines of failed records there, and not among the others.
+    pub fn errors(mut self, errors: Output) -> Self {
+        self.errors = Some(errors);
+        self
+    }
+
+    /// What becomes of a record that fails; the default is a line.
+    pub fn on_error(mut self, on_error: OnError) -> Self {
+        self.on_error = on_error;
+        self
+    }
+
     /// Keeps a journal, or goes on with the one of an earlier session: what is in it already is not done again.
     ///
     /// While it runs, the run does what it is [asked](crate::Journals::ask): `pause` takes no more records, `go on`
     /// takes them again, `drain` is [`Brake::drain`], and `limit.STEP=N` changes the limit of a step.
     pub fn journal(mut self, journal: Journal) -> Self {
         self.journal = Some(journal);
+        self
+    }
+
+    /// Follows what goes on in each step, so that [`Progress::snapshot`] can tell. Costs about a tenth of a run whose
+    /// steps do next to nothing.
+    pub fn follow_steps(mut self) -> Self {
+        self.follow = true;
         self
     }
 
@@ -240,12 +314,29 @@ impl Run {
     /// Runs to the end. What happens is recorded by `cx`, if it records.
     pub async fn start(self, cx: &Context) -> Summary {
         let began = Instant::now();
-        let Run { flow, mut input, output, limit, ordered, keep_going, progress, journal, stop } = self;
+        let Run {
+            flow,
+            mut input,
+            output,
+            limit,
+            ordered,
+            keep_going,
+            rate,
+            budget,
+            errors,
+            on_error,
+            progress,
+            follow,
+            journal,
+            stop,
+        } = self;
         let recorded = cx;
-        let cx = cx.with_sink(RetryWatch::new(progress.clone()));
+        let cx = cx.with_stage_times();
+        let cx = if follow { cx.with_sink(Follow(progress.clone())) } else { cx };
         input.form.inputs = flow.inputs().clone();
         let (fingerprint, field) = (flow.fingerprint(), flow.key().map(Arc::from));
         let surely = !flow.kept_steps().is_empty();
+        let name = flow.name().to_owned();
         let compiled = flow.compile();
         let limits = compiled.limits.clone();
         let session = match journal.map(|journal| journal.start(fingerprint, field.as_deref())).transpose() {
@@ -264,16 +355,20 @@ impl Run {
         };
         let (records, intake) = Records::new(input, matcher);
         let (lent, rest) = rest::lend(records, gate);
-        let passage = Passage::new(compiled, progress.clone(), intake.clone(), desk);
+        let passage = Passage::new(compiled, progress.clone(), intake.clone(), desk, rate);
         let limit = limit.unwrap_or_else(|| passage.about().default_in_flight).max(1);
-        let stream = passage.stream(lent, &cx).limit(limit);
+        let stream = passage.stream(lent, &cx).limit(limit).budget(budget);
         let mut drain = stop.subscribe();
-        let stream = stream.take_until(async move { reached(&mut drain, Stop::Drain).await });
+        let drained = progress.clone();
+        let stream = stream.take_until(async move {
+            reached(&mut drain, Stop::Drain).await;
+            drained.stopping.store(true, Ordering::Relaxed);
+        });
         let stream = if keep_going { stream } else { stream.breaker(Breaker::storms().in_a_row(DENIED)) };
         // Room for the outcomes behind a slow record, so that it does not hold up those after it.
         let stream = if ordered { stream.window((8 * limit).clamp(64, 4096)) } else { stream };
-        let writer = Writer::new(output);
-        let mut course = Course::new(stream, rest, writer, intake, progress, ledger);
+        let writers = Writers::new(output, errors, on_error);
+        let mut course = Course::new(stream, rest, writers, intake, progress, ledger, stop.clone());
         let mut stopped = stop.subscribe();
         let running = async {
             let end = tokio::select! {
@@ -281,8 +376,8 @@ impl Run {
                 () = reached(&mut stopped, Stop::Abort) => End::Aborted,
                 end = course.follow() => end,
             };
-            let report = || serde_json::to_string(&recorded.report()).ok();
-            course.finish(end, &mut stopped, began, report).await
+            let account = || Account::of(&name, recorded.report());
+            course.finish(end, &mut stopped, began, account).await
         };
         match tending {
             None => running.await,
@@ -298,8 +393,22 @@ impl Run {
 impl Summary {
     /// Of a run that took no record.
     fn nothing(ending: Ending, took: Duration) -> Self {
-        let (failures, not_admitted, written) = (Failures::default(), None, None);
-        Summary { ending, ok: 0, degraded: 0, failed: 0, replayed: 0, gone: 0, failures, not_admitted, took, written }
+        let (failures, not_admitted, written, errors) = (Failures::default(), None, None, None);
+        Summary {
+            account: Account { ending: ending.as_str().to_owned(), took, ..Account::default() },
+            ending,
+            ok: 0,
+            degraded: 0,
+            failed: 0,
+            replayed: 0,
+            gone: 0,
+            dropped: 0,
+            failures,
+            not_admitted,
+            took,
+            written,
+            errors,
+        }
     }
 }
 

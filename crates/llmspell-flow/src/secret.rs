@@ -75,7 +75,13 @@ impl Secrets {
                 }
             }
             Value::Array(items) => items.iter_mut().for_each(|item| self.scrub(item)),
-            Value::Object(fields) => fields.iter_mut().for_each(|(_, field)| self.scrub(field)),
+            Value::Object(fields) => {
+                fields.iter_mut().for_each(|(_, field)| self.scrub(field));
+                if fields.keys().any(|key| self.text(key).is_some()) {
+                    let all = std::mem::take(fields).into_iter();
+                    *fields = all.map(|(key, field)| (self.text(&key).unwrap_or(key), field)).collect();
+                }
+            }
             _ => {}
         }
     }

@@ -63,7 +63,7 @@ impl Source {
     }
 
     /// A problem at a part of the text; none if it concerns the file as a whole.
-    pub(crate) fn diagnose(&self, at: Option<Range<usize>>, message: impl Into<String>) -> Diagnostic {
+    pub fn diagnose(&self, at: Option<Range<usize>>, message: impl Into<String>) -> Diagnostic {
         Diagnostic::new(self, at, message)
     }
 }

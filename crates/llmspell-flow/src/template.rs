@@ -18,9 +18,11 @@ mod words;
 pub(crate) use compile::{Compiler, Complaint};
 pub(crate) use document::document;
 pub(crate) use prompt::Prompt;
+pub(crate) use roomy::with_room;
 
 use std::sync::Arc;
 
+use language::FUNCTIONS;
 use llmspell::{Error, Result};
 use minijinja::Expression;
 use serde_json::{Map, Value};
@@ -124,6 +126,18 @@ impl Formula {
     /// What it gives for one record.
     pub(crate) fn json(&self, scope: &minijinja::Value) -> Result<Value> {
         roomy::roomy(self.links, || self.computed(scope)).map_err(|why| self.wrong(&why))?
+    }
+
+    /// Whether it holds, if that is so for every record.
+    pub(crate) fn always(&self) -> Option<bool> {
+        let names = self.expression.undeclared_variables(false);
+        let constant = names.iter().all(|name| FUNCTIONS.contains(&name.as_str()));
+        constant.then(|| self.holds(&minijinja::Value::UNDEFINED).ok()).flatten()
+    }
+
+    /// The expression as it stands in the file.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// What to say if it gives something else where a list is needed.

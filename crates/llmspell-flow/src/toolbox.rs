@@ -52,7 +52,8 @@ type Make = Arc<dyn Fn(&Gate) -> ErasedTool + Send + Sync>;
 /// A tool within the permissions of one flow.
 #[derive(Clone, Debug)]
 pub struct Bound {
-    /// The tool. What it is not allowed to do fails with [`Kind::Rejected`](llmspell::Kind::Rejected).
+    /// The tool; [`about`](llmspell::Step::about) it says whether it may be run twice, as a hedge does. What it is not
+    /// allowed to do fails with [`Kind::Rejected`](llmspell::Kind::Rejected).
     pub tool: ErasedTool,
     /// What has to be allowed before it can run; empty, if it can.
     pub missing: Vec<Missing>,
@@ -290,6 +291,10 @@ mod tests {
         assert_eq!(bind("http_get", "read").missing[0].side(), Side::Flow);
         assert_eq!(bind("json", "read").missing, []);
         assert!(toolbox.bind("nothing", &Permissions::everything()).is_none());
+        use llmspell::Step;
+        let twice = |name: &str| toolbox.get(name).unwrap().about().idempotent;
+        assert!(twice("json") && twice("http_get") && twice("read_file"));
+        assert!(!twice("http_request") && !twice("command") && !twice("write_file"));
         assert!(toolbox.is_pure("json") && !toolbox.is_pure("slow") && !toolbox.is_pure("http_get"));
     }
 

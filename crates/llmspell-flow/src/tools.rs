@@ -20,6 +20,7 @@ mod text;
 mod time;
 mod write_file;
 
+use llmspell::Step;
 use llmspell::tool::ErasedTool;
 
 pub(crate) use command::own_command;
@@ -29,7 +30,7 @@ use crate::permission::{Gate, Kind};
 
 /// Those that only compute from their arguments.
 pub(crate) fn pure() -> Vec<ErasedTool> {
-    vec![
+    let tools = [
         calculator::calculator(),
         csv::csv(),
         hash::hash(),
@@ -38,22 +39,32 @@ pub(crate) fn pure() -> Vec<ErasedTool> {
         regex::regex(),
         template::template(),
         text::text(),
-    ]
+    ];
+    tools.into_iter().map(repeatable).collect()
 }
 
 /// Those that touch nothing, but do not always give the same.
 pub(crate) fn safe() -> Vec<ErasedTool> {
-    vec![slow::slow(), time::time()]
+    [slow::slow(), time::time()].into_iter().map(repeatable).collect()
 }
 
+type Make = fn(&Gate) -> ErasedTool;
+
 /// Those that need permissions, with the kind without which they can do nothing.
-pub(crate) fn gated() -> Vec<(Kind, fn(&Gate) -> ErasedTool)> {
+pub(crate) fn gated() -> Vec<(Kind, Make)> {
     vec![
         (Kind::Command, command::command),
-        (Kind::Net, http_get::http_get),
+        (Kind::Net, |gate| repeatable(http_get::http_get(gate))),
         (Kind::Net, http_request::http_request),
-        (Kind::Read, list_files::list_files),
-        (Kind::Read, read_file::read_file),
+        (Kind::Read, |gate| repeatable(list_files::list_files(gate))),
+        (Kind::Read, |gate| repeatable(read_file::read_file(gate))),
         (Kind::Write, write_file::write_file),
     ]
+}
+
+/// A tool that does no harm if it runs twice, as a hedge does; its step says so.
+fn repeatable(tool: ErasedTool) -> ErasedTool {
+    let spec = tool.spec().clone();
+    let step = tool.into_step().idempotent();
+    ErasedTool::described(&spec.name, &spec.description, spec.parameters, step).security(spec.security)
 }

@@ -96,7 +96,7 @@ pub use event::{Event, Fact, Failure, LimitChange, NoRetry, Queue, RefusedBy, Si
 pub use limit::{Adaptive, Limit, Limited};
 #[doc(inline)]
 pub use model::{Message, Model};
-pub use outcome::{Choice, Outcome, Provenance, Quality, ServedBy};
+pub use outcome::{Choice, Outcome, Provenance, Quality, ServedBy, StageTime};
 pub use path::Path;
 #[doc(inline)]
 pub use pattern::concurrent::{Group, Join, Settle, all, join, settle, try_all, try_join};

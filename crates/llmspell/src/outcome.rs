@@ -1,9 +1,12 @@
 //! A result together with how it came about.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::event::millis;
 use crate::path::Path;
 use crate::sync::{Mutex, lock};
 use crate::usage::Usage;
@@ -74,9 +77,32 @@ pub struct Provenance {
     /// Behind a pointer, and seldom there: outcomes are moved a lot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     usage: Option<Box<Usage>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stages: Option<Box<StageTimes>>,
+}
+
+/// How long the stages of pipelines took.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct StageTimes(Vec<StageTime>);
+
+/// How long work has been in one stage of a pipeline; see [`Provenance::stages`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct StageTime {
+    /// The path of the stage.
+    pub path: Path,
+    /// From its arrival at the stage to its leaving, waiting and retries included; over all passes, if there were several.
+    #[serde(rename = "took_ms", with = "millis")]
+    pub took: Duration,
 }
 
 impl Provenance {
+    /// The stages on the way, in the order in which they were first left, the last one perhaps by an error. Only under
+    /// [`Context::with_stage_times`].
+    pub fn stages(&self) -> &[StageTime] {
+        self.stages.as_deref().map_or(&[], |stages| &stages.0)
+    }
+
     /// What was used on the way, by failed attempts and by losers of races too; see
     /// [`Context::used`](crate::Context::used). What comes in after the end is not in here.
     pub fn usage(&self) -> Usage {
@@ -190,6 +216,15 @@ impl Entries {
         **self.provenance.usage.get_or_insert_default() += usage;
     }
 
+    /// Work has left a stage after this time there.
+    pub(crate) fn passed(&mut self, path: Path, took: Duration) {
+        let StageTimes(stages) = &mut **self.provenance.stages.get_or_insert_default();
+        match stages.iter_mut().find(|stage| stage.path == path) {
+            Some(stage) => stage.took += took,
+            None => stages.push(StageTime { path, took }),
+        }
+    }
+
     pub(crate) fn chose(&mut self, path: Path, served_by: ServedBy) {
         self.provenance.choices.push(Choice { path, served_by });
     }
@@ -205,6 +240,9 @@ impl Entries {
         self.provenance.choices.extend(other.provenance.choices);
         if let Some(usage) = other.provenance.usage {
             self.used(*usage);
+        }
+        for stage in other.provenance.stages.map(|stages| stages.0).unwrap_or_default() {
+            self.passed(stage.path, stage.took);
         }
     }
 }

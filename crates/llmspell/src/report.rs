@@ -8,7 +8,7 @@ mod tally;
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use histogram::Histogram;
 pub(crate) use tally::Tally;
@@ -22,16 +22,16 @@ use crate::usage::Usage;
 ///
 /// Prints as an aligned table and serialises to JSON, with times in milliseconds. Steps without a
 /// [name](crate::Step::named) do not appear in it.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Report {
     /// From the first event to the last.
-    #[serde(rename = "wall_ms", serialize_with = "millis::serialize")]
+    #[serde(rename = "wall_ms", with = "millis")]
     pub wall: Duration,
     /// How long the same calls would take one after another: the time in which each was at work itself, not
     /// inside another named call, and its waits between attempts; but not its time in line. The
     /// work of cancelled calls does not count.
-    #[serde(rename = "sequential_ms", serialize_with = "millis::serialize")]
+    #[serde(rename = "sequential_ms", with = "millis")]
     pub sequential: Duration,
     /// `sequential` divided by `wall`.
     pub speedup: f64,
@@ -49,12 +49,12 @@ pub struct Report {
     /// Calls that have not ended yet.
     pub in_progress: usize,
     /// What all calls have [said](crate::Context::used) that they used.
-    #[serde(skip_serializing_if = "Usage::is_zero")]
+    #[serde(default, skip_serializing_if = "Usage::is_zero")]
     pub usage: Usage,
 }
 
 /// All calls of one step path.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StepReport {
     /// The path.
@@ -79,31 +79,49 @@ pub struct StepReport {
     /// run. One in front of the name makes no call of these;
     /// one behind the name makes each an attempt, or a failure.
     pub refused: u64,
+    /// Attempts that the other side refused because it was [overloaded](crate::Kind::Overloaded).
+    #[serde(default)]
+    pub overloaded: u64,
+    /// Attempts whose time was up.
+    #[serde(default)]
+    pub timed_out: u64,
+    /// The shortest of the times that were up.
+    #[serde(default, rename = "timeout_ms", with = "millis::optional", skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// Second copies of slow calls.
+    #[serde(default)]
+    pub hedged: u64,
+    /// How many of the second copies were first.
+    #[serde(default)]
+    pub hedges_won: u64,
     /// The median of the time from start to end, waiting included, of calls that returned.
-    #[serde(rename = "p50_ms", serialize_with = "millis::serialize")]
+    #[serde(rename = "p50_ms", with = "millis")]
     pub p50: Duration,
     /// The 95th percentile of the same.
-    #[serde(rename = "p95_ms", serialize_with = "millis::serialize")]
+    #[serde(rename = "p95_ms", with = "millis")]
     pub p95: Duration,
     /// The 99th percentile of the same.
-    #[serde(rename = "p99_ms", serialize_with = "millis::serialize")]
+    #[serde(rename = "p99_ms", with = "millis")]
     pub p99: Duration,
     /// Time at work, without waiting and without named steps inside, of calls that returned.
-    #[serde(rename = "busy_ms", serialize_with = "millis::serialize")]
+    #[serde(rename = "busy_ms", with = "millis")]
     pub busy: Duration,
     /// The same of calls that were cancelled.
-    #[serde(rename = "wasted_ms", serialize_with = "millis::serialize")]
+    #[serde(rename = "wasted_ms", with = "millis")]
     pub wasted: Duration,
     /// Time in line, for a permit, a turn or a budget, and between attempts.
-    #[serde(rename = "waited_ms", serialize_with = "millis::serialize")]
+    #[serde(rename = "waited_ms", with = "millis")]
     pub waited: Duration,
+    /// The part of `waited` that was spent between attempts.
+    #[serde(default, rename = "backed_off_ms", with = "millis")]
+    pub backed_off: Duration,
     /// What its calls used themselves, not in named steps inside of them.
-    #[serde(skip_serializing_if = "Usage::is_zero")]
+    #[serde(default, skip_serializing_if = "Usage::is_zero")]
     pub usage: Usage,
 }
 
 /// The part of one step in the critical path.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CriticalStep {
     /// The path of the step.
@@ -111,12 +129,12 @@ pub struct CriticalStep {
     /// How many of its calls are on the critical path.
     pub calls: u64,
     /// Their time on it.
-    #[serde(rename = "time_ms", serialize_with = "millis::serialize")]
+    #[serde(rename = "time_ms", with = "millis")]
     pub time: Duration,
 }
 
 /// A pipeline against the best that its stages allow.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PipelineReport {
     /// The path of the pipeline.
@@ -124,14 +142,14 @@ pub struct PipelineReport {
     /// Records that entered it.
     pub records: u64,
     /// From the first start to the last end.
-    #[serde(rename = "took_ms", serialize_with = "millis::serialize")]
+    #[serde(rename = "took_ms", with = "millis")]
     pub took: Duration,
     /// The work of all stages, one after another.
-    #[serde(rename = "sequential_ms", serialize_with = "millis::serialize")]
+    #[serde(rename = "sequential_ms", with = "millis")]
     pub sequential: Duration,
     /// A lower bound for the time in which any schedule could do the measured work within the limits of the
     /// stages. A limit on the records in flight is not part of it.
-    #[serde(rename = "best_ms", serialize_with = "millis::serialize")]
+    #[serde(rename = "best_ms", with = "millis")]
     pub best: Duration,
     /// `best` divided by `took`: 1 means that it cannot be faster with these limits.
     pub efficiency: f64,
@@ -140,7 +158,7 @@ pub struct PipelineReport {
 }
 
 /// One stage of a pipeline.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StageReport {
     /// The name of the stage.
@@ -150,10 +168,10 @@ pub struct StageReport {
     /// Records that passed it, or failed in it; not those that were cancelled in it.
     pub records: u64,
     /// Time at work, over all records.
-    #[serde(rename = "work_ms", serialize_with = "millis::serialize")]
+    #[serde(rename = "work_ms", with = "millis")]
     pub work: Duration,
     /// Time in line, over all records that got through it.
-    #[serde(rename = "waited_ms", serialize_with = "millis::serialize")]
+    #[serde(rename = "waited_ms", with = "millis")]
     pub waited: Duration,
     /// The share of its limit that was at work, over the whole run; `None` without a limit.
     pub utilisation: Option<f64>,

@@ -8,13 +8,49 @@ async fn tools_are_listed_within_80_columns() {
     let list = folder.run(&["tools"]).await;
     assert_eq!(list.code, Some(0));
     assert!(list.out.lines().all(|line| line.chars().count() <= 80), "{}", list.out);
-    let mut firsts = list.out.lines().map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" "));
-    for name in ["command privileged", "http_get restricted", "json safe", "read_file restricted", "slow safe"] {
-        assert!(firsts.any(|first| first == name), "{name}");
+    for line in [
+        "calculator    safe",
+        "command       privileged",
+        "csv           safe",
+        "hash          safe",
+        "html_to_text  safe",
+        "http_get      restricted",
+        "http_request  privileged",
+        "json          safe",
+        "list_files    restricted",
+        "read_file     restricted",
+        "regex         safe",
+        "slow          safe",
+        "template      safe",
+        "text          safe",
+        "time          safe",
+        "write_file    privileged",
+    ] {
+        assert!(list.out.lines().any(|found| found.starts_with(line)), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_tool_is_shown_with_its_arguments() {
+    let folder = Folder::new();
+    for name in folder.run(&["tools"]).await.out.lines().filter_map(|line| line.split(' ').next()) {
+        if name.is_empty() {
+            continue;
+        }
+        let one = folder.run(&["tools", name]).await;
+        assert_eq!(one.code, Some(0));
+        assert!(one.out.lines().all(|line| line.chars().count() <= 80), "{}", one.out);
+        let json: serde_json::Value = serde_json::from_str(&folder.run(&["tools", name, "--json"]).await.out).unwrap();
+        for (argument, schema) in json["parameters"]["properties"].as_object().unwrap() {
+            assert!(schema["description"].as_str().is_some_and(|text| text.len() > 5), "{name}: {argument}");
+            assert!(one.out.contains(&format!("\n  {argument}: ")), "{name}: {argument}");
+        }
     }
     let one = folder.run(&["tools", "read_file"]).await;
-    assert!(one.out.starts_with("read_file · restricted (needs --allow read=DIR)\n"), "{}", one.out);
-    assert!(one.out.contains("\"max_bytes\""));
+    assert!(one.out.starts_with("read_file · restricted, runs with --allow read=DIR\n"), "{}", one.out);
+    let one = folder.run(&["tools", "regex"]).await;
+    assert!(one.out.contains("  action: find | find_all | "), "{}", one.out);
+    assert!(folder.run(&["tools", "regx"]).await.err.contains("did you mean `regex`?"));
 }
 
 #[tokio::test]

@@ -4,10 +4,12 @@
 
 mod agents;
 mod commands;
+mod config;
 mod denied;
 mod flows;
 mod http;
 mod inputs;
+mod options;
 #[cfg(unix)]
 mod outputs;
 mod pipes;

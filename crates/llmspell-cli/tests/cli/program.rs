@@ -48,6 +48,8 @@ impl Folder {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LLMSPELL_")) {
             command.env_remove(name);
         }
+        // Whoever runs the tests has a configuration of his own.
+        command.env("XDG_CONFIG_HOME", self.path(".config"));
         command
     }
 

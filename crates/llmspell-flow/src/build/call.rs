@@ -13,6 +13,8 @@ pub(super) struct Call {
     pub(super) arguments: Vec<(String, Template)>,
     pub(super) tool: BoxStep<Value, Value>,
     pub(super) secrets: Arc<Secrets>,
+    /// Whether it only computes from its arguments.
+    pub(super) is_pure: bool,
 }
 
 impl Step for Call {
@@ -30,6 +32,6 @@ impl Step for Call {
     }
 
     fn about(&self) -> About<'_> {
-        self.tool.about()
+        if self.is_pure { self.tool.about().idempotent() } else { self.tool.about() }
     }
 }

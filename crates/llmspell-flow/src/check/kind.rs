@@ -54,6 +54,7 @@ impl Checker<'_> {
             "agent" => self.agent(def, sight, uses),
             "concurrent" => {
                 let list = &def.concurrent.as_ref()?.value;
+                self.at_least_one(list.len(), "concurrent", &at);
                 let branches = self.beside(list, sight, path);
                 (branches.len() == list.len()).then_some(Kind::Concurrent { branches, limit, skip })
             }
@@ -188,7 +189,8 @@ impl Checker<'_> {
 
     /// Keys that go with another kind.
     fn strays(&mut self, def: &StepDef, word: &str) {
-        let keys: [(&str, Option<&Range<usize>>, &[&str]); 8] = [
+        type Stray<'a> = (&'a str, Option<&'a Range<usize>>, &'a [&'a str]);
+        let keys: [Stray<'_>; 8] = [
             ("with", def.with.as_ref().map(|key| &key.at), &["tool"]),
             ("first", def.first.as_ref().map(|key| &key.at), &["race"]),
             ("from", def.from.as_ref().map(|key| &key.at), &["pipeline"]),
@@ -246,7 +248,7 @@ fn kinds_of(def: &StepDef) -> Vec<(&'static str, Range<usize>)> {
 
 /// What the output of a step depends on: what it does, what it names, and what is inside of it. How it is run does
 /// not count: another timeout makes no other output.
-pub(super) fn fingerprint(def: &StepDef, kind: &Kind, fallback: &[Planned], uses: Uses) -> Fingerprint {
+pub(super) fn fingerprint(def: &StepDef, kind: &Kind, fallback: &[Planned], uses: &str) -> Fingerprint {
     let text = |expression: &Option<Located<Expression>>| expression.as_ref().map(|it| it.value.0.clone());
     let itself = match kind {
         Kind::Tool { tool, essence, .. } => {
@@ -267,6 +269,6 @@ pub(super) fn fingerprint(def: &StepDef, kind: &Kind, fallback: &[Planned], uses
     let parts = |steps: &[Planned]| -> Vec<Value> {
         steps.iter().map(|step| json!([&*step.id, step.fingerprint.to_string()])).collect()
     };
-    let all = json!([itself, text(&def.when), parts(kind.inner()), parts(fallback), uses.into_text()]);
+    let all = json!([itself, text(&def.when), parts(kind.inner()), parts(fallback), uses]);
     Fingerprint::of(all.to_string().as_bytes())
 }

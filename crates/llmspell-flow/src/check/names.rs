@@ -24,6 +24,10 @@ pub(super) fn check(file: &FlowFile, source: &Source, problems: &mut Vec<Diagnos
     if file.steps.value.is_empty() {
         problem(&file.steps.at, "the flow has no steps".to_owned(), "add one: `- id: …` and `tool: …`");
     }
+    if let Some((at, depth)) = deepest(&file.steps.value).filter(|(_, depth)| *depth > MOST_NESTED) {
+        let message = format!("steps nested {depth} deep");
+        problem(&at, message, "the most is 8: make several steps of it, one after another");
+    }
     let mut seen = BTreeSet::new();
     for id in ids(&file.steps.value) {
         if !is_name(&id.value, false) {
@@ -41,8 +45,21 @@ pub(super) fn check(file: &FlowFile, source: &Source, problems: &mut Vec<Diagnos
     }
 }
 
+/// How deep steps may stand in steps: as deep as a thread has stack for, whatever modifiers they have.
+const MOST_NESTED: usize = 8;
+
+/// The step that stands deepest, and how deep.
+fn deepest(steps: &[Located<StepDef>]) -> Option<(std::ops::Range<usize>, usize)> {
+    let depths = steps.iter().map(|step| {
+        let inner = step.value.inner().into_iter().filter_map(deepest).max_by_key(|(_, depth)| *depth);
+        let (at, depth) = inner.unwrap_or((step.at.clone(), 0));
+        (if at.is_empty() { step.at.start..step.at.start + 1 } else { at }, depth + 1)
+    });
+    depths.max_by_key(|(_, depth)| *depth)
+}
+
 /// The ids of all steps, wherever they stand, in the order of the file.
-pub(super) fn ids(steps: &[Located<StepDef>]) -> Vec<&Located<String>> {
+pub(crate) fn ids(steps: &[Located<StepDef>]) -> Vec<&Located<String>> {
     every_step(steps).into_iter().filter_map(|step| step.id.as_ref()).collect()
 }
 
@@ -50,13 +67,8 @@ pub(super) fn ids(steps: &[Located<StepDef>]) -> Vec<&Located<String>> {
 pub(crate) fn every_step(steps: &[Located<StepDef>]) -> Vec<&StepDef> {
     let mut found = Vec::new();
     for step in steps {
-        let step = &step.value;
-        found.push(step);
-        for list in [&step.concurrent, &step.race, &step.pipeline, &step.repeat].into_iter().flatten() {
-            found.extend(every_step(&list.value));
-        }
-        found.extend(step.body.iter().flat_map(|body| every_step(&body.value.0.0)));
-        found.extend(step.fallback_steps().flat_map(every_step));
+        found.push(&step.value);
+        found.extend(step.value.inner().into_iter().flat_map(every_step));
     }
     found
 }

@@ -10,6 +10,8 @@ use crate::source::Source;
 pub(super) fn changed(file: &FlowFile, source: &Source, warnings: &mut Vec<Diagnostic>) {
     let mut found = Vec::new();
     steps(&file.steps.value, &mut found);
+    let fields = file.inputs.iter().flat_map(|inputs| &inputs.0);
+    found.extend(fields.filter_map(|(_, field)| field.value.default.as_ref()));
     found.extend(&file.output);
     for node in found {
         walk(node, source, warnings);
@@ -21,11 +23,7 @@ fn steps<'a>(list: &'a [Located<StepDef>], found: &mut Vec<&'a Located<Node>>) {
         let step = &step.value;
         found.extend(step.with.iter().flat_map(|with| with.value.0.iter().map(|(_, value)| value)));
         found.extend(&step.value);
-        for inner in [&step.concurrent, &step.race, &step.pipeline, &step.repeat].into_iter().flatten() {
-            steps(&inner.value, found);
-        }
-        step.body.iter().for_each(|body| steps(&body.value.0.0, found));
-        step.fallback_steps().for_each(|rungs| steps(rungs, found));
+        step.inner().into_iter().for_each(|list| steps(list, found));
     }
 }
 

@@ -95,6 +95,13 @@ impl StepDef {
         self.fallback.iter().map(|rungs| rungs.value.0.0.as_slice())
     }
 
+    /// The lists of steps inside of it, its fallbacks included.
+    pub(crate) fn inner(&self) -> Vec<&[Located<StepDef>]> {
+        let lists = [&self.concurrent, &self.race, &self.pipeline, &self.repeat].into_iter().flatten();
+        let lists = lists.map(|list| list.value.as_slice());
+        lists.chain(self.body.iter().map(|body| body.value.0.0.as_slice())).chain(self.fallback_steps()).collect()
+    }
+
     /// The limit of what is inside of it, for the kinds with which `limit` means that.
     pub(crate) fn limit_of_parts(&self) -> Option<usize> {
         let of_parts = self.concurrent.is_some() || self.each.is_some() || self.from.is_some();

@@ -47,6 +47,21 @@ pub struct RunStory {
 }
 
 impl RunInfo {
+    /// Why it cannot be read, if it cannot.
+    pub fn problem(&self) -> Option<&Error> {
+        self.story.as_ref().err()
+    }
+
+    /// Whether nothing was ever done in it, and nobody is about to.
+    pub(super) fn is_void(&self) -> bool {
+        let is_void = match &self.story {
+            Ok(story) => story.sessions == 0,
+            // Its process was killed before it had a single table.
+            Err(_) => self.size == 0,
+        };
+        is_void && !self.is_running
+    }
+
     /// Whether every record of its input has an outcome.
     pub fn is_complete(&self) -> bool {
         !self.is_running && self.story.as_ref().is_ok_and(|story| story.ending.as_deref() == Some("complete"))
@@ -73,11 +88,19 @@ fn tell(db: &Connection) -> rusqlite::Result<RunStory> {
     let mut story = RunStory { facts, ..RunStory::default() };
     (story.began, story.sessions) =
         db.query_row("SELECT min(began), count(*) FROM session", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let last = "SELECT ended, ending FROM session ORDER BY id DESC LIMIT 1";
-    (story.ended, story.ending) =
-        db.query_row(last, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?.unwrap_or_default();
+    let last = "SELECT ended, ending, ok, failed FROM session ORDER BY id DESC LIMIT 1";
+    let last = db.query_row(last, [], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get::<_, Option<u64>>(2)?, row.get::<_, Option<u64>>(3)?))
+    });
+    let (ok, failed);
+    (story.ended, story.ending, ok, failed) = last.optional()?.unwrap_or_default();
     let report = "SELECT report FROM session WHERE report IS NOT NULL ORDER BY id DESC LIMIT 1";
     story.report = db.query_row(report, [], |row| row.get(0)).optional()?;
+    if story.ending.as_deref() == Some("complete") {
+        // Counting a million rows takes a while.
+        (story.ok, story.failed) = (ok.unwrap_or(0), failed.unwrap_or(0));
+        return Ok(story);
+    }
     let mut counts = db.prepare("SELECT status, count(*) FROM record GROUP BY status")?;
     let mut counts = counts.query([])?;
     while let Some(row) = counts.next()? {
@@ -89,12 +112,4 @@ fn tell(db: &Connection) -> rusqlite::Result<RunStory> {
         }
     }
     Ok(story)
-}
-
-/// So that results with errors can be compared in tests and shown.
-impl RunInfo {
-    /// Why it cannot be read, if it cannot.
-    pub fn problem(&self) -> Option<&Error> {
-        self.story.as_ref().err()
-    }
 }

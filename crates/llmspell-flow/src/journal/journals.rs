@@ -128,7 +128,7 @@ impl Journals {
         }
     }
 
-    /// Takes old runs away, as far as they are complete; says which. Those that can be resumed stay, also if they take
+    /// Takes old runs away, as far as they are complete, and such as never began; says which. Those that can be resumed stay, also if they take
     /// more room than there should be: [`RunInfo::size`] tells.
     ///
     /// # Errors

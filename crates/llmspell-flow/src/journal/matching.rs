@@ -4,6 +4,9 @@
 //! rows are read one after the other. Where one has another key, the input has changed: from there on, rows are found
 //! by their keys, equal ones in the order in which they stand. No row serves twice.
 
+#[cfg(test)]
+mod properties;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -59,8 +62,7 @@ const BATCH: usize = 256;
 /// So many rows behind one that is missing are looked through in memory; for more of them, the file gets an index.
 const TAIL: u64 = 1 << 16;
 
-const ROW: &str = "SELECT r.id, r.key, r.content, r.session, r.status, coalesce(r.output, b.data), r.error, r.story, \
-                   r.took_ms FROM record r LEFT JOIN blob b ON b.id = r.blob";
+const ROW: &str = "SELECT id, key, content, session, status, output, error, story, took_ms, blob FROM record";
 
 struct Row {
     id: u64,
@@ -68,7 +70,9 @@ struct Row {
     content: Option<[u8; 16]>,
     session: i64,
     status: Option<String>,
+    /// Without a large output: those are read when their turn comes, and not ahead.
     delivered: Delivered,
+    blob: Option<i64>,
 }
 
 pub(crate) struct Matcher {
@@ -262,7 +266,7 @@ impl Matcher {
                     after = id.cast_signed();
                 }
                 Some(id) => {
-                    let row = format!("{ROW} WHERE r.id = ?");
+                    let row = format!("{ROW} WHERE id = ?");
                     return db.prepare_cached(&row)?.query_row([id], read).map(Some);
                 }
             }
@@ -283,7 +287,13 @@ impl Matcher {
                 _ => false,
             };
         if is_done {
-            return Ok(Admission::Done(Box::new(row.delivered)));
+            let mut delivered = row.delivered;
+            if let (Some(db), Some(blob)) = (&self.db, row.blob) {
+                let large =
+                    db.prepare_cached("SELECT data FROM blob WHERE id = ?")?.query_row([blob], |row| row.get(0));
+                delivered.output = Some(large?);
+            }
+            return Ok(Admission::Done(Box::new(delivered)));
         }
         let past = self.past(row.id)?;
         Ok(Admission::Again(Rerun { entry: entry(), past, is_another }))
@@ -331,7 +341,7 @@ impl Delivered {
 }
 
 fn read_ahead(db: &Connection, from: u64, end: u64) -> rusqlite::Result<VecDeque<Row>> {
-    let rows = format!("{ROW} WHERE r.id >= ? AND r.id < ? ORDER BY r.id LIMIT {BATCH}");
+    let rows = format!("{ROW} WHERE id >= ? AND id < ? ORDER BY id LIMIT {BATCH}");
     db.prepare_cached(&rows)?.query_map([from, end], read)?.collect()
 }
 
@@ -344,5 +354,6 @@ fn read(row: &SqlRow<'_>) -> rusqlite::Result<Row> {
         session: row.get(3)?,
         status: row.get(4)?,
         delivered,
+        blob: row.get(9)?,
     })
 }

@@ -10,7 +10,7 @@ use super::fault::io_fault;
 
 /// The right to write a journal: while a process has it, no other one gets it, and when it ends, however it ends, the
 /// system takes it back.
-pub(crate) struct Lock(#[allow(dead_code, reason = "it is held, not looked at")] File);
+pub(super) struct Lock(#[allow(dead_code, reason = "it is held, not looked at")] File);
 
 /// The name of a run is that of a file, too.
 pub(super) fn is_name(name: &str) -> bool {

@@ -28,14 +28,14 @@ impl Default for Retention {
 pub(super) fn tidy(folder: &Path, retention: &Retention) -> Result<Vec<String>> {
     let names = place::names(folder)?;
     let mut total: u64 = names.iter().map(|name| place::size(folder, name)).sum();
-    let mut complete: Vec<_> =
-        names.into_iter().map(|name| info::look(folder, name)).filter(|run| run.is_complete()).collect();
+    let runs: Vec<_> = names.into_iter().map(|name| info::look(folder, name)).collect();
+    let mut surplus: Vec<_> = runs.iter().filter(|run| run.is_void()).map(|run| run.name.clone()).collect();
+    let mut complete: Vec<_> = runs.into_iter().filter(|run| run.is_complete()).collect();
     complete.sort_by_cached_key(|run| {
         let number = place::number(&run.name).map_or(0, |(_, number)| number);
         std::cmp::Reverse((run.story.as_ref().ok().and_then(|story| story.began.clone()), number))
     });
     let mut of_flow = HashMap::<String, usize>::new();
-    let mut surplus = Vec::new();
     let mut others = Vec::new();
     let mut by_number: Vec<_> = complete.iter().collect();
     by_number.sort_by_key(|run| std::cmp::Reverse(place::number(&run.name).map_or(0, |(_, number)| number)));

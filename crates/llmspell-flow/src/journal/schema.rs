@@ -17,7 +17,7 @@ const APPLICATION: i64 = 0x4c53_706c;
 const TABLES: &str = include_str!("schema.sql");
 
 /// How long a commit waits for another program that has the file locked.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Opens a file that is there and empty, and makes the tables.
 pub(super) fn create(path: &Path) -> Result<Connection> {

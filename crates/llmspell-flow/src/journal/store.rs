@@ -132,8 +132,8 @@ impl Journal {
         self.db.execute(begin, params![flow.0, std::process::id()]).map_err(failed)?;
         let session = self.db.last_insert_rowid();
         let Journal { db, lock, .. } = self;
-        let (pen, thread) = writer(db, Rows::new(path, session, steps));
-        Ok(Session { pen, thread, matcher, lock })
+        let (pen, thread) = writer(db, Rows::new(path, session, steps), lock);
+        Ok(Session { pen, thread, matcher })
     }
 }
 
@@ -142,7 +142,6 @@ pub(crate) struct Session {
     pub(crate) pen: Pen,
     pub(crate) thread: Thread,
     pub(crate) matcher: Matcher,
-    pub(crate) lock: Lock,
 }
 
 impl fmt::Debug for Journal {

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::command::Asked;
 use super::fault::fault;
 use super::memory::StepKey;
+use super::place::Lock;
 use super::rows::{Rows, write};
 
 /// So many jobs wait for the thread at most; beyond them, the run waits.
@@ -102,7 +103,9 @@ struct Note {
 
 /// Where everybody puts what is to be written. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Pen {
+pub(crate) struct Pen(Arc<Ends>);
+
+struct Ends {
     notes: mpsc::Sender<Note>,
     failure: watch::Receiver<Option<Error>>,
 }
@@ -111,17 +114,17 @@ pub(crate) struct Pen {
 pub(crate) type Thread = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
 /// Makes the thread that writes to `db`; it starts when the future is polled first, and ends after the last pen.
-pub(crate) fn writer(db: Connection, rows: Rows) -> (Pen, Thread) {
+pub(super) fn writer(db: Connection, rows: Rows, lock: Lock) -> (Pen, Thread) {
     let (notes, jobs) = mpsc::channel(WAITING);
     let (failed, failure) = watch::channel(None);
     let thread = async move {
         let work = move |_| {
-            run(db, rows, jobs, &failed);
+            run((db, lock), rows, jobs, &failed);
             Ok(())
         };
         Context::new().blocking(work).await
     };
-    (Pen { notes, failure }, Box::pin(thread))
+    (Pen(Arc::new(Ends { notes, failure })), Box::pin(thread))
 }
 
 impl Pen {
@@ -167,12 +170,12 @@ impl Pen {
 
     /// Why nothing can be written any more.
     pub(crate) fn failure(&self) -> Option<Error> {
-        self.failure.borrow().clone()
+        self.0.failure.borrow().clone()
     }
 
     /// Returns once the journal cannot be written any more; never, if it ends well.
     pub(crate) async fn failed(&self) -> Error {
-        let mut failure = self.failure.clone();
+        let mut failure = self.0.failure.clone();
         if failure.wait_for(Option::is_some).await.is_err() {
             std::future::pending::<()>().await;
         }
@@ -186,7 +189,7 @@ impl Pen {
     }
 
     async fn send(&self, job: Job, done: Option<oneshot::Sender<()>>) -> Result<()> {
-        self.notes.send(Note { job, done }).await.map_err(|_| self.lost())
+        self.0.notes.send(Note { job, done }).await.map_err(|_| self.lost())
     }
 
     fn lost(&self) -> Error {
@@ -196,12 +199,17 @@ impl Pen {
 
 /// Writes until it is closed, there is nobody left to write for, or it fails: those who wait then, and all who come
 /// after them, get the error. Whoever has closed it finds the file closed.
-fn run(db: Connection, mut rows: Rows, mut notes: mpsc::Receiver<Note>, failed: &watch::Sender<Option<Error>>) {
+fn run(
+    file: (Connection, Lock),
+    mut rows: Rows,
+    mut notes: mpsc::Receiver<Note>,
+    failed: &watch::Sender<Option<Error>>,
+) {
     let mut batch = Vec::with_capacity(WAITING);
     while notes.blocking_recv_many(&mut batch, WAITING) > 0 {
-        let committed = commit(&db, &mut rows, &mut batch);
+        let committed = commit(&file.0, &mut rows, &mut batch);
         if let Err(error) = committed {
-            drop(db);
+            drop(file);
             failed.send_replace(Some(fault("writing", rows.path(), error)));
             // What has not been committed is dropped, and with it the channels of those who wait.
             return;
@@ -210,7 +218,7 @@ fn run(db: Connection, mut rows: Rows, mut notes: mpsc::Receiver<Note>, failed: 
         let told = batch.drain(..).filter_map(|note| note.done);
         if is_closed {
             // With its last connection, what is in the log beside the file is folded in.
-            drop(db);
+            drop(file);
             told.for_each(tell);
             return;
         }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use llmspell::{Outcome, Quality, Streaming};
+use llmspell::{Error, Outcome, Quality, Streaming};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use super::account::Account;
 use super::failures::Failures;
 use super::ledger::Ledger;
 use super::outcome_line::OutcomeLine;
@@ -15,8 +16,9 @@ use super::progress::Progress;
 use super::record::{Done, Passage};
 use super::records::Intake;
 use super::rest::Rest;
-use super::writer::{Ended, Writer};
-use super::{Ending, Stop, Summary, reached};
+use super::writer::Ended;
+use super::writers::Writers;
+use super::{Ending, OnError, Stop, Summary, reached};
 use crate::journal::Closing;
 
 /// How long an aborted run waits for lines to reach the output.
@@ -32,12 +34,14 @@ const IN_A_HURRY: Duration = Duration::from_millis(200);
 pub(super) struct Course {
     stream: Streaming<Passage>,
     rest: Rest,
-    writer: Writer,
+    writers: Writers,
     intake: Arc<Intake>,
     progress: Arc<Progress>,
-    degraded: u64,
     failures: Failures,
     journal: Option<Ledger>,
+    stop: watch::Sender<Stop>,
+    /// The failure that has stopped the run.
+    failed: Option<Error>,
 }
 
 /// Why there are no more outcomes to write.
@@ -53,12 +57,14 @@ impl Course {
     pub(super) fn new(
         stream: Streaming<Passage>,
         rest: Rest,
-        writer: Writer,
+        writers: Writers,
         intake: Arc<Intake>,
         progress: Arc<Progress>,
         journal: Option<Ledger>,
+        stop: watch::Sender<Stop>,
     ) -> Self {
-        Course { stream, rest, writer, intake, progress, degraded: 0, failures: Failures::default(), journal }
+        let failures = Failures::default();
+        Course { stream, rest, writers, intake, progress, failures, journal, stop, failed: None }
     }
 
     /// Writes outcomes until there are no more.
@@ -66,19 +72,22 @@ impl Course {
         loop {
             let outcome = tokio::select! {
                 biased;
-                ended = self.writer.ended() => return End::Writer(ended),
+                ended = self.writers.ended() => return End::Writer(ended),
                 outcome = self.stream.next() => outcome,
             };
             let Some(outcome) = outcome else { return End::Stream };
-            let Some(line) = self.line(outcome) else { continue };
-            if let Err(ended) = self.writer.write(line).await {
+            let Some((line, has_failed)) = self.line(outcome) else { continue };
+            let since = Instant::now();
+            let written = self.writers.write(line, has_failed).await;
+            self.progress.waited_for_output(since.elapsed());
+            if let Err(ended) = written {
                 return End::Writer(ended);
             }
         }
     }
 
-    /// Counts an outcome and makes its line; none if it is done again another time.
-    fn line(&mut self, outcome: Outcome<Done>) -> Option<Vec<u8>> {
+    /// Counts an outcome and makes its line, with whether it has failed; none if it is done again another time.
+    fn line(&mut self, outcome: Outcome<Done>) -> Option<(Vec<u8>, bool)> {
         let taken = self.intake.line(outcome.index);
         let (result, took, replayed) = match outcome.result {
             Ok(Done::Told { result, took, replayed }) => (result, took, replayed),
@@ -98,15 +107,19 @@ impl Course {
         self.progress.replayed.fetch_add(u64::from(replayed), Ordering::Relaxed);
         match &line.result {
             Ok(_) => {
-                self.degraded += u64::from(line.quality != Quality::Full);
+                self.progress.degraded.fetch_add(u64::from(line.quality != Quality::Full), Ordering::Relaxed);
                 self.progress.ok.fetch_add(1, Ordering::Relaxed);
             }
             Err(error) => {
                 self.failures.add(line.line, error);
                 self.progress.failed.fetch_add(1, Ordering::Relaxed);
+                if self.writers.on_error == OnError::Stop && !replayed && self.failed.is_none() {
+                    self.failed = Some(error.clone());
+                    self.stop.send_modify(|now| *now = Stop::Drain.max(*now));
+                }
             }
         }
-        Some(line.bytes())
+        Some((line.bytes(), line.result.is_err()))
     }
 
     /// Stops what is left, and closes the output.
@@ -115,7 +128,7 @@ impl Course {
         end: End,
         stop: &mut watch::Receiver<Stop>,
         began: Instant,
-        report: impl FnOnce() -> Option<String>,
+        account: impl FnOnce() -> Account,
     ) -> Summary {
         let stopped = self.stream.stopped().cloned();
         self.stream.stop().await;
@@ -129,24 +142,30 @@ impl Course {
             _ => None,
         };
         let (ending, ended) = match end {
-            End::Writer(ended) => (Ending::Complete, Some(ended)),
-            End::Aborted => (Ending::Aborted, timeout(LAST_LINES, self.writer.finish(false)).await.ok()),
+            End::Writer(ended) => (Ending::Complete, Some(self.writers.after(ended).await)),
+            End::Aborted => (Ending::Aborted, timeout(LAST_LINES, self.writers.finish(false)).await.ok()),
             End::Stream => {
                 let ending = match (self.intake.failure(), stopped) {
                     // Unless the last record had just been taken.
-                    (_, Some(why)) if not_admitted.is_some() => Ending::Stopped(why),
+                    (_, Some(why)) if not_admitted.is_some() => because(why),
                     (Some(error), _) => Ending::InputFailed(error.clone()),
-                    _ if *stop.borrow() >= Stop::Drain => Ending::Drained,
+                    _ if *stop.borrow() >= Stop::Drain => match (self.failed, &not_admitted) {
+                        (None, _) => Ending::Drained,
+                        // Unless it was the last one.
+                        (Some(_), None) => Ending::Complete,
+                        (Some(error), Some(_)) => Ending::Failed(error),
+                    },
                     _ => Ending::Complete,
                 };
                 let complete = matches!(ending, Ending::Complete);
                 tokio::select! {
-                    ended = self.writer.finish(complete) => (ending, Some(ended)),
+                    ended = self.writers.finish(complete) => (ending, Some(ended)),
                     // Whoever reads the output has fallen asleep.
                     () = reached(stop, Stop::Abort) => (Ending::Aborted, None),
                 }
             }
         };
+        let (ended, errors) = ended.unzip();
         let (ending, written) = match ended {
             Some(Ended::Written(written)) => (ending, Some(written)),
             Some(Ended::NobodyReads) => (Ending::NobodyReads, None),
@@ -154,33 +173,56 @@ impl Course {
             None => (ending, None),
         };
         let counted = self.progress.snapshot();
+        let dropped = self.intake.under_way();
+        let took = began.elapsed();
+        let account = Account {
+            took,
+            ok: counted.ok,
+            degraded: counted.degraded,
+            failed: counted.failed,
+            replayed: counted.replayed,
+            dropped,
+            output_wait: counted.output_wait,
+            ..account()
+        };
+        let mut account = account.closed(&self.failures);
         let (ending, gone) = match self.journal {
             None => (ending, 0),
             Some(ledger) => {
                 let failure = ledger.failure();
                 let ending = failure.map_or(ending, Ending::JournalFailed);
+                ending.as_str().clone_into(&mut account.ending);
                 let closing = Closing {
                     ending: ending.as_str(),
                     ok: counted.ok,
-                    degraded: self.degraded,
+                    degraded: counted.degraded,
                     failed: counted.failed,
                     replayed: counted.replayed,
-                    report: report(),
+                    report: serde_json::to_string(&account).ok(),
                 };
                 ledger.close(ending, closing).await
             }
         };
+        ending.as_str().clone_into(&mut account.ending);
         Summary {
             ending,
             ok: counted.ok,
-            degraded: self.degraded,
+            degraded: counted.degraded,
             failed: counted.failed,
             replayed: counted.replayed,
             gone,
+            dropped,
+            account,
             failures: self.failures,
             not_admitted,
-            took: began.elapsed(),
+            took,
             written,
+            errors: errors.flatten(),
         }
     }
+}
+
+/// Why a stream has stopped: of a breaker, there is something that it has opened for.
+fn because(why: Error) -> Ending {
+    if why.causes().is_empty() { Ending::OverBudget(why) } else { Ending::Stopped(why) }
 }

@@ -51,12 +51,9 @@ impl Ledger {
 
 /// Takes a session apart: what knows its records, what closes it, and what sees to it while the run runs.
 pub(super) fn tend(session: Session, controls: Controls) -> (Matcher, Ledger, impl Future<Output = Infallible> + Send) {
-    let Session { pen, thread, matcher, lock } = session;
+    let Session { pen, thread, matcher } = session;
     let ledger = Ledger { pen: pen.clone(), told: matcher.told() };
-    let tending = async move {
-        let _lock = lock;
-        tokio::join!(written(thread), asked(&pen, &controls), failing(&pen, &controls)).0
-    };
+    let tending = async move { tokio::join!(written(thread), asked(&pen, &controls), failing(&pen, &controls)).0 };
     (matcher, ledger, tending)
 }
 

@@ -6,13 +6,13 @@
 //! ```
 //!
 //! Only where there is something to tell: `causes`, what went wrong on the way; `choices`, who won a race and whether a
-//! second copy or a fallback served; `usage`, tokens and cost.
+//! second copy or a fallback served; `usage`, tokens and cost; `stages`, how long the record was in each step.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::{Error, Provenance, Quality, Result};
-use serde::Serialize;
+use llmspell::{Error, Provenance, Quality, Result, StageTime};
+use serde::{Serialize, Serializer};
 
 /// One record's outcome, with where it came from and how long it took.
 pub(crate) struct OutcomeLine {
@@ -59,9 +59,21 @@ impl OutcomeLine {
         if !usage.is_zero() {
             put(&mut bytes, "usage", &usage);
         }
+        if !self.provenance.stages().is_empty() {
+            put(&mut bytes, "stages", &Stages(self.provenance.stages()));
+        }
         put(&mut bytes, "took_ms", &self.took.map(|took| took.as_micros() as f64 / 1e3));
         bytes.extend_from_slice(b"}\n");
         bytes
+    }
+}
+
+/// Milliseconds by path.
+struct Stages<'a>(&'a [StageTime]);
+
+impl Serialize for Stages<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|stage| (stage.path.as_str(), stage.took.as_micros() as f64 / 1e3)))
     }
 }
 

@@ -109,6 +109,12 @@ impl Output {
         Output { writer: Box::new(writer), place: None, buffer: Vec::with_capacity(BUFFER), lines: 0, out: (0, 0) }
     }
 
+    /// Takes back a file that nothing was written to.
+    pub fn discard(mut self) {
+        // One that cannot be removed is found by the next run.
+        let _ = self.finish(false);
+    }
+
     /// Writes one line.
     pub(crate) fn write(&mut self, line: &[u8]) -> io::Result<()> {
         if self.buffer.len() + line.len() > BUFFER {

@@ -1,58 +1,93 @@
 //! How far a run is, for whoever watches it.
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+mod fold;
+mod pace;
+mod snapshot;
+mod times;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use llmspell::{Event, Fact, Sink};
+use llmspell::{Event, Sink};
+use tokio::time::Instant;
 
-/// Counters that the run keeps and anybody may read at any time.
-#[derive(Debug, Default)]
+use fold::Fold;
+use pace::{Mark, Pace};
+pub use snapshot::{InStep, Snapshot, StepNow, Total, Waiting};
+
+/// What the run keeps count of, and anybody may read at any time.
+#[derive(Debug)]
 pub struct Progress {
     pub(crate) bytes_done: AtomicU64,
     pub(crate) ok: AtomicU64,
+    pub(crate) degraded: AtomicU64,
     pub(crate) failed: AtomicU64,
+    /// Of those that are done: delivered from an earlier session instead of run.
     pub(crate) replayed: AtomicU64,
     pub(crate) in_flight: AtomicUsize,
-    retrying: AtomicUsize,
+    /// Microseconds in which an outcome was there and the output took none.
+    output_wait: AtomicU64,
+    /// Whether records are still taken; a run that stops has no time left to foretell.
+    pub(crate) stopping: AtomicBool,
+    total: Mutex<Option<Total>>,
+    pace: Mutex<Pace>,
+    steps: Fold,
 }
 
-/// The counters at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Snapshot {
-    /// How much of the input is done with.
-    pub bytes_done: u64,
-    /// Records with an output.
-    pub ok: u64,
-    /// Records without.
-    pub failed: u64,
-    /// Of all these, records whose outcome an earlier session of the run has left.
-    pub replayed: u64,
-    /// Records on their way through the flow.
-    pub in_flight: usize,
-    /// How many of them are at a second or later attempt, or wait for it.
-    pub retrying: usize,
-}
-
-impl Snapshot {
-    /// Records that are done, one way or the other.
-    pub fn done(&self) -> u64 {
-        self.ok + self.failed
+impl Default for Progress {
+    fn default() -> Self {
+        Progress {
+            bytes_done: AtomicU64::new(0),
+            ok: AtomicU64::new(0),
+            degraded: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            replayed: AtomicU64::new(0),
+            in_flight: AtomicUsize::new(0),
+            output_wait: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+            total: Mutex::default(),
+            pace: Mutex::new(Pace::new(Instant::now())),
+            steps: Fold::default(),
+        }
     }
 }
 
 impl Progress {
-    /// The counters now.
+    /// Everything as it is now. What the steps do is in it only if the run [is told to follow
+    /// them](crate::Run::follow_steps).
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            bytes_done: self.bytes_done.load(Ordering::Relaxed),
-            ok: self.ok.load(Ordering::Relaxed),
-            failed: self.failed.load(Ordering::Relaxed),
-            replayed: self.replayed.load(Ordering::Relaxed),
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let mut now = Snapshot {
+            bytes_done: read(&self.bytes_done),
+            ok: read(&self.ok),
+            degraded: read(&self.degraded),
+            failed: read(&self.failed),
+            replayed: read(&self.replayed),
             in_flight: self.in_flight.load(Ordering::Relaxed),
-            retrying: self.retrying.load(Ordering::Relaxed),
-        }
+            output_wait: Duration::from_micros(read(&self.output_wait)),
+            stopping: self.stopping.load(Ordering::Relaxed),
+            total: *self.total.lock().unwrap_or_else(PoisonError::into_inner),
+            ..Snapshot::default()
+        };
+        self.steps.tell(&mut now);
+        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let mark = Mark { at: Instant::now(), done: now.done(), replayed: now.replayed, amount: now.amount_done() };
+        now.elapsed = pace.note(mark);
+        now.rate = pace.rate();
+        now.eta = if now.stopping { None } else { now.amount_left().and_then(|left| pace.eta(left)) };
+        now
+    }
+
+    /// Says how much there is to do, if it is known.
+    pub(crate) fn expect(&self, total: Option<Total>) {
+        *self.total.lock().unwrap_or_else(PoisonError::into_inner) = total;
+    }
+
+    /// An outcome was there, and for so long the output took none.
+    pub(crate) fn waited_for_output(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.output_wait.fetch_add(micros, Ordering::Relaxed);
     }
 
     /// Counts a record as in flight until the returned value is dropped.
@@ -70,33 +105,11 @@ impl Drop for InFlight {
     }
 }
 
-/// Watches the events of a run for calls that retry.
-pub(crate) struct RetryWatch {
-    progress: Arc<Progress>,
-    retrying: Mutex<HashSet<u64>>,
-}
+/// Follows the events of a run for what its steps do.
+pub(crate) struct Follow(pub(crate) Arc<Progress>);
 
-impl RetryWatch {
-    pub(crate) fn new(progress: Arc<Progress>) -> Self {
-        RetryWatch { progress, retrying: Mutex::default() }
-    }
-}
-
-impl Sink for RetryWatch {
+impl Sink for Follow {
     fn record(&self, event: &Event) {
-        let begins = matches!(event.fact, Fact::Retrying { .. });
-        let ends = matches!(event.fact, Fact::Finished { .. } | Fact::Failed { .. } | Fact::Cancelled { .. });
-        // Most calls end without ever having retried.
-        let may_end = ends && self.progress.retrying.load(Ordering::Relaxed) > 0;
-        if !begins && !may_end {
-            return;
-        }
-        let mut retrying = self.retrying.lock().unwrap_or_else(PoisonError::into_inner);
-        if begins {
-            retrying.insert(event.call);
-        } else {
-            retrying.remove(&event.call);
-        }
-        self.progress.retrying.store(retrying.len(), Ordering::Relaxed);
+        self.0.steps.add(event);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::{About, BoxStep, Context, Error, Outcome, Result, Step};
+use llmspell::{About, BoxStep, Context, Error, Outcome, Rate, Result, Step, step};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -44,6 +44,8 @@ pub(super) struct Passage {
     progress: Arc<Progress>,
     intake: Arc<Intake>,
     desk: Option<Desk>,
+    /// Does nothing, at the pace of the run.
+    pace: Option<BoxStep<(), ()>>,
 }
 
 impl Step for Passage {
@@ -54,6 +56,9 @@ impl Step for Passage {
         let admission = std::mem::take(&mut line.admission);
         if let Admission::Done(delivered) = admission {
             return deliver(*delivered, cx);
+        }
+        if let Some(pace) = &self.pace {
+            pace.run((), cx).await?;
         }
         let _in_flight = self.progress.enter();
         let began = Instant::now();
@@ -75,9 +80,22 @@ impl Step for Passage {
 }
 
 impl Passage {
-    pub(super) fn new(flow: Compiled, progress: Arc<Progress>, intake: Arc<Intake>, desk: Option<Desk>) -> Self {
+    pub(super) fn new(
+        flow: Compiled,
+        progress: Arc<Progress>,
+        intake: Arc<Intake>,
+        desk: Option<Desk>,
+        rate: Option<Rate>,
+    ) -> Self {
         let way = Arc::new(Way(flow));
-        Passage { observed: way.clone().observed().boxed(), way, progress, intake, desk }
+        Passage {
+            observed: way.clone().observed().boxed(),
+            way,
+            progress,
+            intake,
+            desk,
+            pace: rate.map(|rate| step(|(), _| async { Ok(()) }).rate(rate).boxed()),
+        }
     }
 
     /// Sends a record through the flow, and writes down what comes of it.

@@ -57,6 +57,11 @@ impl Intake {
         self.lines().remove(&index).unwrap_or_default()
     }
 
+    /// How many records have been taken and are not done with.
+    pub(crate) fn under_way(&self) -> u64 {
+        self.lines().len() as u64
+    }
+
     /// Notes how long a record took.
     pub(crate) fn took(&self, index: usize, took: Duration) {
         if let Some(line) = self.lines().get_mut(&index) {

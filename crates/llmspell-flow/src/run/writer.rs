@@ -15,6 +15,7 @@ const WAITING: usize = 256;
 pub(crate) struct Writer {
     lines: mpsc::Sender<Job>,
     thread: Pin<Box<dyn Future<Output = Result<Ended>> + Send>>,
+    has_ended: bool,
 }
 
 enum Job {
@@ -45,7 +46,7 @@ impl Writer {
     pub(crate) fn new(output: Output) -> Self {
         let (lines, jobs) = mpsc::channel(WAITING);
         let thread = Box::pin(async move { Context::new().blocking(move |_| Ok(write(output, jobs))).await });
-        Writer { lines, thread }
+        Writer { lines, thread, has_ended: false }
     }
 
     /// Hands a line to the thread. `Err` tells that it has ended, and how.
@@ -53,7 +54,10 @@ impl Writer {
         tokio::select! {
             biased;
             // Polled first: this is also what starts the thread.
-            ended = &mut self.thread => Err(ended.unwrap_or_else(Ended::lost)),
+            ended = &mut self.thread => {
+                self.has_ended = true;
+                Err(ended.unwrap_or_else(Ended::lost))
+            }
             // The thread keeps its end of the channel until it ends.
             _ = self.lines.send(Job::Line(line)) => Ok(()),
         }
@@ -61,7 +65,14 @@ impl Writer {
 
     /// Waits until the thread has ended, as it does by itself only if it cannot write.
     pub(crate) async fn ended(&mut self) -> Ended {
-        (&mut self.thread).await.unwrap_or_else(Ended::lost)
+        let ended = (&mut self.thread).await;
+        self.has_ended = true;
+        ended.unwrap_or_else(Ended::lost)
+    }
+
+    /// Whether it has said how it ended; it must not be asked again.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended
     }
 
     /// Writes what waits, and ends the output.

@@ -23,9 +23,11 @@ pub(super) fn links(expression: &str) -> usize {
 /// Does the work for an expression with so many links where there is stack enough; the error says why there is
 /// not.
 pub(super) fn roomy<T: Send>(links: usize, work: impl FnOnce() -> T + Send) -> Result<T, String> {
-    if links <= FEW {
-        return Ok(work());
-    }
+    if links <= FEW { Ok(work()) } else { with_room(work) }
+}
+
+/// Does the work where there is stack enough, whatever it is: steps nested in steps take a lot of it to read.
+pub(crate) fn with_room<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
         let thread = thread.map_err(|error| format!("there is no thread for it: {error}"))?;

@@ -127,7 +127,7 @@ impl Csv {
                 }
                 Value::Array(_) if are_tables => return Err(wrong("is a list among objects")),
                 Value::Array(values) => {
-                    writer.write_record(values.iter().map(cell)).map_err(|_| wrong("has another length"))?
+                    writer.write_record(values.iter().map(cell)).map_err(|_| wrong("has another length"))?;
                 }
                 _ => return Err(wrong("is neither an object nor a list")),
             }

@@ -3,6 +3,7 @@
 
 mod changes;
 mod control;
+mod kill;
 mod resume;
 mod trouble;
 mod world;

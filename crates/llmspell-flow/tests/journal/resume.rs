@@ -114,7 +114,7 @@ async fn a_failure_because_the_run_was_called_off_is_none() {
     let progress = run.progress();
     let (cx, canceller) = Context::new().cancellable();
     let stop = async {
-        while progress.snapshot().retrying == 0 {
+        while progress.snapshot().retrying() == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         canceller.cancel();

@@ -27,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) collects: bool,
     /// Whether this node or one above it is a [`Facet::Meter`].
     pub(crate) metered: bool,
+    /// Whether pipelines below note how long each stage took.
+    pub(crate) timed: bool,
     pub(crate) facet: Facet,
 }
 
@@ -87,6 +89,7 @@ impl Node {
             self.recorder = parent.recorder.clone();
             self.collects = parent.collects;
             self.metered = parent.metered;
+            self.timed = parent.timed;
             self.parent = Some(parent.clone());
         }
         self.path = path;
@@ -98,6 +101,7 @@ impl Node {
         self.recorder = None;
         self.collects = false;
         self.metered = false;
+        self.timed = false;
         self.path = None;
     }
 

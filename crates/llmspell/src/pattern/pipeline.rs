@@ -129,9 +129,14 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
 
     async fn pass(&self, record: C::In, cx: &Context, outer: &Label) -> Result<S::Out> {
         let record = self.before.pass(record, cx, outer).await?;
+        let arrived = cx.times_stages().then(Instant::now);
         if cx.recorder().is_some() {
-            let cx = cx.named(&self.label);
-            return call(&cx, self.enter(record, &cx)).await;
+            let below = cx.named(&self.label);
+            let result = call(&below, self.enter(record, &below)).await;
+            if let Some(arrived) = arrived {
+                cx.note(|entries| entries.passed(below.path(), arrived.elapsed()));
+            }
+            return result;
         }
         // Nobody watches: one node can hold both names and the permit.
         let path = || cx.path_below(outer, &self.label);
@@ -155,6 +160,9 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
                 }
             }
         };
+        if let Some(arrived) = arrived {
+            cx.note(|entries| entries.passed(path(), arrived.elapsed()));
+        }
         result.map_err(|error| error.at(path))
     }
 

@@ -10,7 +10,8 @@ use super::histogram::Histogram;
 use super::spread::Spread;
 use super::stages::Stages;
 use super::{CriticalStep, PipelineReport, Report, StepReport};
-use crate::event::{Event, Fact, Queue};
+use crate::error::Kind;
+use crate::event::{Event, Fact, Failure, Queue};
 use crate::outcome::Quality;
 use crate::path::Path;
 use crate::usage::Usage;
@@ -39,6 +40,11 @@ struct StepTally {
     runaways: u64,
     runaways_ended: u64,
     refused: u64,
+    overloaded: u64,
+    timed_out: u64,
+    timeout: Option<Duration>,
+    hedged: u64,
+    hedges_won: u64,
     times: Histogram,
     busy: Duration,
     wasted: Duration,
@@ -68,6 +74,12 @@ struct Live {
     queued: Option<(usize, Duration)>,
     /// Since when it waits for another attempt, and how long it means to.
     backoff: Option<(Duration, Duration)>,
+    /// Whether failures have been told attempt by attempt.
+    tells_attempts: bool,
+    /// Whether there was a call inside of this one.
+    has_called: bool,
+    /// Whether a second copy is under way.
+    has_second: bool,
     /// What led to where this call is now.
     chain: Chain,
     /// Up to when `chain` tells.
@@ -121,13 +133,47 @@ impl Tally {
         match &event.fact {
             Fact::Started => self.start(event),
             Fact::Finished { took, quality } => self.end(event, *took, &End::Finished(*quality)),
-            Fact::Failed { took, .. } => self.end(event, *took, &End::Failed),
+            Fact::Failed { took, error } => {
+                let live = self.live_mut(event.call);
+                // What a step inside has told already is not told again by those around it.
+                if !live.tells_attempts && !live.has_called {
+                    self.attempt_failed(event, error);
+                }
+                self.end(event, *took, &End::Failed);
+            }
             Fact::Cancelled { took } => self.end(event, *took, &End::Cancelled),
             Fact::Admitted { step, queue, waited } => self.admit(event.call, step.as_ref(), at, *waited, *queue),
             Fact::Queued { step, .. } => self.queue(event.call, step.as_ref(), at),
             Fact::Retrying { delay, .. } => self.retry(event.call, at, *delay),
-            Fact::AttemptFailed { .. } => self.settle_backoff(event.call, at),
+            Fact::AttemptFailed { error, .. } => {
+                self.settle_backoff(event.call, at);
+                self.live_mut(event.call).tells_attempts = true;
+                self.attempt_failed(event, error);
+            }
+            Fact::TimedOut { after } => {
+                if let Some(step) = self.step_of(event) {
+                    let tally = &mut self.steps[step];
+                    tally.timed_out += 1;
+                    tally.timeout = Some(tally.timeout.map_or(*after, |timeout| timeout.min(*after)));
+                }
+            }
+            Fact::Hedged { .. } | Fact::Straggler { .. } => {
+                self.live_mut(event.call).has_second = true;
+                if let Some(step) = self.step_of(event) {
+                    self.steps[step].hedged += 1;
+                }
+            }
+            Fact::RaceWon { contender, .. } => {
+                let was_seconded = std::mem::take(&mut self.live_mut(event.call).has_second);
+                if was_seconded
+                    && *contender == 1
+                    && let Some(step) = self.step_of(event)
+                {
+                    self.steps[step].hedges_won += 1;
+                }
+            }
             Fact::PipelineStage { stage, name, limit, waited, took } => {
+                self.settle_backoff(event.call, at);
                 // Waiting inside of the stage, for another attempt or under a limit there, is no work of it.
                 let total = *waited + *took;
                 let waited = self.live_mut(event.call).waited.clamp(*waited, total);
@@ -162,6 +208,14 @@ impl Tally {
         self.live.get_mut(&call).unwrap_or(&mut self.root)
     }
 
+    fn attempt_failed(&mut self, event: &Event, error: &Failure) {
+        if error.kind == Kind::Overloaded
+            && let Some(step) = self.step_of(event)
+        {
+            self.steps[step].overloaded += 1;
+        }
+    }
+
     /// The step that an event is about, also if the call has ended.
     fn step_of(&mut self, event: &Event) -> Option<usize> {
         self.live_mut(event.call).step.or(self.by_path.get(&event.path).copied())
@@ -186,6 +240,7 @@ impl Tally {
             parent.covered_since = at;
         }
         parent.children += 1;
+        parent.has_called = true;
         let chain = parent.chain_until(at, 0);
         self.live.insert(event.call, Live { step: Some(step), started: at, chain, told: at, ..Live::default() });
     }
@@ -341,6 +396,11 @@ impl StepTally {
             runaways: 0,
             runaways_ended: 0,
             refused: 0,
+            overloaded: 0,
+            timed_out: 0,
+            timeout: None,
+            hedged: 0,
+            hedges_won: 0,
             times: Histogram::default(),
             busy: Duration::ZERO,
             wasted: Duration::ZERO,
@@ -364,12 +424,18 @@ impl StepTally {
             runaways: self.runaways,
             runaways_alive: self.runaways.saturating_sub(self.runaways_ended),
             refused: self.refused,
+            overloaded: self.overloaded,
+            timed_out: self.timed_out,
+            timeout: self.timeout,
+            hedged: self.hedged,
+            hedges_won: self.hedges_won,
             p50: self.times.percentile(50.0),
             p95: self.times.percentile(95.0),
             p99: self.times.percentile(99.0),
             busy: self.busy,
             wasted: self.wasted,
             waited: self.waited,
+            backed_off: self.backed_off,
             usage: self.usage,
         }
     }

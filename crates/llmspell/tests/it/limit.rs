@@ -212,3 +212,38 @@ async fn a_wait_in_vain_is_no_failure_of_what_it_waited_for() {
     assert_eq!((first.is_ok(), second.unwrap_err().kind()), (true, Kind::Timeout));
     assert!(breaker.is_closed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_can_be_changed_while_calls_run_and_wait() {
+    let (watch, limit) = (Watch::default(), Limit::new(2));
+    let limited = Probe::ok(100).watched(&watch).limit(limit.clone());
+    let started = Instant::now();
+    let change = async {
+        sleep(ms(50)).await;
+        // Three of those that wait are let in at once.
+        assert!(limit.resize(5));
+        sleep(ms(1)).await;
+        assert_eq!((limit.calls(), limit.available()), (Some(5), Some(0)));
+        // And nobody after them, until only one is left.
+        assert!(limit.resize(1));
+    };
+    let cx = Context::new();
+    let calls = async { limited.stream(0..7, &cx).limit(7).collect().await };
+    tokio::join!(calls, change);
+    assert_eq!((watch.most_at_once(), limit.available()), (5, Some(1)));
+    // 2 until 100, 3 until 150, then one after the other.
+    assert_eq!(started.elapsed(), ms(350));
+    assert!(!Limit::unlimited().resize(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_adapts_gets_another_bound() {
+    let limit = Limit::adaptive(llmspell::Adaptive::aimd().min(4).initial(8).max(64));
+    assert!(limit.resize(2));
+    assert_eq!(limit.calls(), Some(2));
+    // It grows again as soon as it may, and no further.
+    assert!(limit.resize(6));
+    let limited = Probe::ok(10).limit(limit.clone());
+    limited.stream(0..500, &Context::new()).limit(32).collect().await;
+    assert_eq!(limit.calls(), Some(6));
+}

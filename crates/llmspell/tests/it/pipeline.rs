@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use llmspell::{Context, Limit, Step, pipeline};
+use llmspell::{Context, Error, Limit, Outcome, Provenance, Retry, Step, pipeline, step};
 use tokio::time::Instant;
 
 use crate::probe::{Probe, Watch, ms};
@@ -107,4 +107,35 @@ fn every_combinator_passes_on_what_a_pipeline_needs() {
         Arc::new(flow()).about().default_in_flight,
     ];
     assert_eq!(cases, [41; 18]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_in_each_stage_is_told_to_whoever_wants_it() {
+    let flaky = step(|n: usize, cx: Context| async move {
+        tokio::time::sleep(ms(20)).await;
+        if cx.attempt() == 1 || n == 1 { Err(Error::failed("no").transient()) } else { Ok(n) }
+    });
+    let flaky = flaky.retry(Retry::waits([ms(5)]));
+    let flow = || pipeline("f").stage("a", Probe::ok(10)).stage("b", flaky.clone()).limit(1).stage("c", Probe::ok(30));
+
+    for cx in [Context::new(), Context::recording()] {
+        let outcomes = flow().stream(0..2, &cx.with_stage_times()).ordered().collect().await;
+        let told = |outcome: &Outcome<usize>| {
+            let stages = outcome.provenance.stages().iter();
+            stages.map(|stage| (stage.path.to_string(), stage.took)).collect::<Vec<_>>()
+        };
+        let expected = |rest: &[(&str, u64)]| {
+            let all = [("f.a", 10)].iter().chain(rest);
+            all.map(|(path, took)| ((*path).to_owned(), ms(*took))).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&outcomes[0]), expected(&[("f.b", 45), ("f.c", 30)]));
+        // It waited for the other one, and then failed twice.
+        assert_eq!(told(&outcomes[1]), expected(&[("f.b", 90)]));
+        assert_eq!(outcomes[0].provenance.retries, 1);
+
+        let silent = flow().stream(0..2, &cx).ordered().collect().await;
+        assert!(silent[0].provenance.stages().is_empty());
+        let text = serde_json::to_string(&outcomes[0].provenance).unwrap();
+        assert_eq!(serde_json::from_str::<Provenance>(&text).unwrap(), outcomes[0].provenance);
+    }
 }

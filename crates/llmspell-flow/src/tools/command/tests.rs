@@ -7,7 +7,7 @@ use super::*;
 use crate::permission::Permissions;
 
 fn within(grant: &str) -> ErasedTool {
-    command(&Gate::of_user(&Permissions::none().allow(grant).unwrap()))
+    command(&Gate::of_user(&Permissions::none().allow(grant).expect("a permission")))
 }
 
 fn any() -> ErasedTool {

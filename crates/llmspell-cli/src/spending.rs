@@ -1,0 +1,81 @@
+//! `--budget`: what a run may use.
+
+use llmspell::Budget;
+
+/// A cap on tokens, on cost, or on both.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Spending {
+    tokens: Option<u64>,
+    cost: Option<f64>,
+}
+
+impl Spending {
+    pub(crate) fn budget(self) -> Budget {
+        match (self.tokens, self.cost) {
+            (None, None) => Budget::unlimited(),
+            (Some(tokens), None) => Budget::tokens(tokens),
+            (None, Some(cost)) => Budget::cost(cost),
+            (Some(tokens), Some(cost)) => Budget::tokens(tokens).or_cost(cost),
+        }
+    }
+}
+
+impl std::str::FromStr for Spending {
+    type Err = String;
+
+    /// `5usd`, `200k tokens`, or both with a comma between them.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut spending = Spending { tokens: None, cost: None };
+        for part in text.split(',') {
+            let part = part.trim().to_ascii_lowercase();
+            let wrong = || format!("`{part}` is not an amount such as 5usd or 200k tokens");
+            let doubled = || format!("`{part}` is the second amount of its sort");
+            let cost = part.strip_suffix("usd").or_else(|| part.strip_prefix('$'));
+            if let Some(number) = cost {
+                let amount: f64 = number.trim().parse().map_err(|_| wrong())?;
+                if !(amount.is_finite() && amount > 0.0) {
+                    return Err(format!("`{part}`: nothing would ever run"));
+                }
+                if spending.cost.replace(amount).is_some() {
+                    return Err(doubled());
+                }
+                continue;
+            }
+            let number = part.strip_suffix("tokens").or_else(|| part.strip_suffix("token"));
+            let number =
+                number.ok_or_else(|| format!("`{part}` has no unit: write {part}usd or {part} tokens"))?.trim();
+            let (number, factor) = match number.strip_suffix(['k', 'm']) {
+                Some(rest) if number.ends_with('k') => (rest, 1e3),
+                Some(rest) => (rest, 1e6),
+                None => (number, 1.0),
+            };
+            let amount: f64 = number.trim().replace('_', "").parse().map_err(|_| wrong())?;
+            let amount = amount * factor;
+            if !(1.0..=1e15).contains(&amount) {
+                return Err(format!("`{part}`: nothing would ever run"));
+            }
+            if spending.tokens.replace(amount as u64).is_some() {
+                return Err(doubled());
+            }
+        }
+        Ok(spending)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_have_units() {
+        let of = |text: &str| text.parse::<Spending>();
+        assert_eq!(of("5usd"), Ok(Spending { tokens: None, cost: Some(5.0) }));
+        assert_eq!(of("$0.50"), Ok(Spending { tokens: None, cost: Some(0.5) }));
+        assert_eq!(of("200k tokens"), Ok(Spending { tokens: Some(200_000), cost: None }));
+        assert_eq!(of("1.5Mtokens, 2 USD"), Ok(Spending { tokens: Some(1_500_000), cost: Some(2.0) }));
+        assert!(of("5").unwrap_err().contains("write 5usd or 5 tokens"));
+        for wrong in ["", "usd", "-1usd", "0usd", "nanusd", "1usd,2usd", "0 tokens", "x tokens", "5eur"] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
+    }
+}

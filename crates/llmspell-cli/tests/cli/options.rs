@@ -1,0 +1,70 @@
+//! What can be said of a run: what becomes of failures, how fast it goes, what it may use.
+
+use crate::program::{Folder, lines};
+
+/// Fails where `n` is odd.
+const ODD: &str = "flow: f\nsteps:\n  - { id: a, tool: slow, with: { value: \"${{ inputs.n }}\", \
+                   failure_rate: \"${{ inputs.n % 2 }}\" } }\n";
+
+fn folder(records: u32) -> Folder {
+    let records: String = (0..records).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    Folder::new().with("f.yaml", ODD).with("in.jsonl", records)
+}
+
+#[tokio::test]
+async fn failed_records_can_have_a_file_of_their_own_or_no_line() {
+    let folder = folder(10);
+    let args = ["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl"];
+    let ended = folder.run(&[&args[..], &["--errors", "bad.jsonl"]].concat()).await;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert!(ended.err.contains("failed records: bad.jsonl\n"), "{}", ended.err);
+    let (good, bad) = (lines(&folder.read("out.jsonl")), lines(&folder.read("bad.jsonl")));
+    assert!(good.len() == 5 && good.iter().all(|line| line["status"] == "ok"));
+    assert!(
+        bad.len() == 5 && bad.iter().all(|line| line["status"] == "failed" && line["index"].as_u64().unwrap() % 2 == 1)
+    );
+    let ended = folder.run(&[&args[..], &["--on-error", "drop"]].concat()).await;
+    assert_eq!((ended.code, lines(&folder.read("out.jsonl")).len()), (Some(3), 5), "{ended:?}");
+    assert!(ended.err.contains("5 failed"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn neither_place_is_the_other_nor_the_input() {
+    let folder = folder(1);
+    for (errors, wanted) in [("in.jsonl", "it is the input"), ("out.jsonl", "--output and --errors are the same file")]
+    {
+        let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "--errors", errors]).await;
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.err.contains(wanted) && ended.err.contains("\nhint: "), "{}", ended.err);
+        assert!(!folder.path("out.jsonl.partial").exists());
+    }
+}
+
+#[tokio::test]
+async fn a_failure_can_stop_a_run() {
+    let folder = folder(1000);
+    let args = ["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "--on-error", "stop", "--limit", "1"];
+    let ended = folder.run(&args).await;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    let out = lines(&folder.read("out.jsonl.partial"));
+    assert!(out.len() < 100 && out.iter().any(|line| line["status"] == "failed"), "{}", out.len());
+    assert!(ended.err.contains("not admitted, from line "), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn records_start_at_a_rate() {
+    let folder = folder(7);
+    let began = tokio::time::Instant::now();
+    let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "--rate", "5/s", "-q"]).await;
+    assert_eq!((ended.code, lines(&ended.out).len()), (Some(3), 7));
+    assert!(began.elapsed().as_millis() >= 1000, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn degraded_results_can_end_a_run_with_5() {
+    let flow = "flow: f\nsteps:\n  - id: a\n    tool: slow\n    with: { failure_rate: 1 }\n    fallback:\n      - { value: 1 }\n";
+    let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", "{}\n");
+    assert_eq!(folder.run(&["run", "f.yaml", "-i", "in.jsonl"]).await.code, Some(0));
+    let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "--strict"]).await;
+    assert_eq!((ended.code, &lines(&ended.out)[0]["quality"]), (Some(5), &"fallback".into()), "{ended:?}");
+}

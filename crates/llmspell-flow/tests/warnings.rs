@@ -1,0 +1,222 @@
+//! What `check` finds beyond single values: times that exclude each other, and what runs but makes no sense.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+use llmspell_flow::{Flow, Permissions, Source, Toolbox};
+
+/// Everything that is said about a flow, warnings and errors.
+fn said(text: &str) -> String {
+    let toolbox = Toolbox::built_in(&Permissions::none());
+    match Flow::parse(&Source::new("f.yaml", format!("flow: f\n{text}")), &toolbox) {
+        Ok(flow) => flow.warnings().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        Err(wrong) => wrong.to_string(),
+    }
+}
+
+/// One thing is said, with a place, a caret and a hint.
+#[track_caller]
+fn once(text: &str, wanted: &str) {
+    let said = said(text);
+    let count = said.matches("error: ").count() + said.matches("warning: ").count();
+    assert!(said.contains(wanted) && count == 1, "{text}\ngave:\n{said}");
+    assert!(said.contains("f.yaml:") && said.contains('^') && said.contains("\n\nhint: "), "{said}");
+}
+
+/// A step `a` of one line.
+fn step(rest: &str) -> String {
+    format!("steps:\n  - {{ id: a, tool: slow, {rest} }}\n")
+}
+
+#[test]
+fn times_that_exclude_each_other() {
+    once(&step("timeout: { attempt: 2s, first: 3s }"), "error: this can never be reached: the time of the attempt");
+    once(&step("timeout: { attempt: 2s, idle: 3s }"), "error: this can never be reached: the time of the attempt");
+    once(&step("deadline: 2s, timeout: { first: 3s }"), "error: this timeout can never be reached: the deadline");
+    once(&step("timeout: 2s, hedge: 3s"), "error: this hedge can never start");
+    let nested = |inner: &str, outer: &str| {
+        format!("steps:\n  - id: o\n    each: range(2)\n    do: {{ id: a, tool: slow, {inner} }}\n    {outer}\n")
+    };
+    once(&nested("deadline: 3s", "deadline: 2s"), "this deadline can never be reached: the deadline of `o` around it");
+    once(&nested("timeout: 3s", "timeout: 2s"), "this timeout can never be reached: the timeout of `o` around it");
+    once(&nested("timeout: [1s, 3s], retry: 2", "deadline: 2s"), "hint: it is 2s; make this one shorter");
+    assert_eq!(said(&nested("timeout: 2s", "deadline: 2s")), "");
+    // What stands in for a step serves after its deadline.
+    let rung =
+        "steps:\n  - { id: a, tool: slow, deadline: 2s, fallback: { tool: text, with: { value: x }, deadline: 9s } }\n";
+    assert_eq!(said(rung), "");
+    // What stands under `defaults` is meant for most steps, not for each.
+    assert_eq!(said(&format!("defaults: {{ timeout: 9s }}\n{}", step("deadline: 2s"))), "");
+    assert_eq!(said(&format!("defaults: {{ timeout: [1s, 2s], retry: 2 }}\n{}", step("retry: 1"))), "");
+}
+
+#[test]
+fn times_that_make_no_sense() {
+    once(&step("timeout: [3s, 1s], retry: 2"), "warning: a later attempt has less time than an earlier one");
+    once(
+        &step("timeout: 3s, retry: 4, deadline: 10s"),
+        "warning: 4 attempts may take 12s, but the deadline comes after 10s",
+    );
+    once(&step("timeout: [1s, 5s], retry: 3, deadline: 10s"), "3 attempts may take 11s");
+    assert_eq!(said(&step("timeout: [1s, 4s], retry: 3, deadline: 9s")), "");
+}
+
+#[test]
+fn members_that_do_the_same() {
+    let race = |b: &str| {
+        format!(
+            "steps:\n  - id: r\n    race:\n      - {{ id: a, tool: slow, with: {{ value: 1 }}, timeout: 1s }}\n      - {{ id: b, {b} }}\n"
+        )
+    };
+    once(&race("tool: slow, with: { value: 1 }"), "warning: `b` does the same as `a`");
+    assert_eq!(said(&race("tool: slow, with: { value: 2 }")), "");
+    once("steps: [{ id: r, race: [{ id: a, value: 1 }] }]\n", "error: a race of 1");
+    once(&step("fallback: { tool: slow }"), "warning: this does the same as what it stands in for");
+    once(
+        &step("fallback: [{ value: 1 }, { value: 2 }]"),
+        "warning: this never serves: `fallback` before it is a value",
+    );
+    once("steps: [{ id: a, value: 1, fallback: { value: 2 } }]\n", "warning: this never serves: `a` before it");
+    assert_eq!(said(&step("fallback: [{ value: \"${{ inputs.x }}\" }, { value: 2 }]")), "");
+}
+
+#[test]
+fn conditions_that_are_always_the_same() {
+    once(&step("when: false"), "warning: the step `a` never runs");
+    once(&step("when: 1 > 2"), "warning: the step `a` never runs");
+    once(&step("when: true"), "warning: the `when` of `a` holds for every record");
+    assert_eq!(said(&step("when: inputs.x is defined")), "");
+    let repeat =
+        |until: &str| format!("steps: [{{ id: r, repeat: [{{ id: a, tool: slow }}], until: {until}, max: 3 }}]\n");
+    once(&repeat("true"), "warning: `r` is done after its first round");
+    once(&repeat("false"), "warning: `r` always takes all 3 rounds");
+    assert_eq!(said(&repeat("index == 1")), "");
+}
+
+#[test]
+fn limits_that_make_no_sense() {
+    once(
+        "steps: [{ id: e, each: range(9), do: { tool: slow }, limit: 1001 }]\n",
+        "warning: 1001 items of one record at once",
+    );
+    once(
+        "steps:\n  - id: c\n    concurrent: [{ id: a, tool: slow }, { id: b, tool: slow }]\n    limit: 3\n",
+        "warning: a limit of 3, but only 2 branches",
+    );
+    once("steps: [{ id: e, each: range(9), do: { tool: slow }, limit: 0 }]\n", "error: a limit of 0");
+    once(&step("adaptive: { min: 300 }"), "error: these bounds exclude each other");
+    once(&step("adaptive: { max: 8, initial: 9 }"), "error: these bounds exclude each other");
+    assert_eq!(said(&step("adaptive: { min: 8 }")), "");
+    once(&step("limit: 3, adaptive: true"), "error: both `limit` and `adaptive`");
+}
+
+#[test]
+fn only_what_can_be_repeated_is_hedged() {
+    let command = "tool: command, with: { argv: [ls] }";
+    once(&format!("steps: [{{ id: a, {command}, hedge: 1s }}]\n"), "error: `command` may not be called twice");
+    once(
+        &format!("steps: [{{ id: e, each: range(2), do: {{ tool: slow, fallback: {{ {command} }} }}, hedge: p95 }}]\n"),
+        "error: `command` may not be called twice",
+    );
+    for fine in ["tool: text, with: { value: x }", "tool: slow", "value: 1", "tool: http_get, with: { url: x }"] {
+        let text = format!("flow: f\nsteps: [{{ id: p, pipeline: [{{ id: a, {fine} }}], hedge: p95 }}]\n");
+        let flow = Flow::parse(&Source::new("f", text), &Toolbox::built_in(&Permissions::none())).unwrap();
+        drop(flow.into_step());
+    }
+}
+
+#[test]
+fn what_is_declared_in_vain() {
+    let with =
+        |top: &str| format!("{top}\nsteps: [{{ id: a, tool: slow, with: {{ value: \"${{{{ inputs.x }}}}\" }} }}]\n");
+    once(&with("inputs: { x: {}, y: {} }"), "warning: nothing uses the input `y`");
+    assert_eq!(said(&with("key: y\ninputs: { x: {}, y: {} }")), "");
+    once(&with("secrets: [HOME]"), "warning: nothing uses the secret `HOME`");
+    once(&with("models: { small: openai/gpt-4.1-mini }"), "warning: nothing uses the model `small`");
+    assert_eq!(said("inputs: { y: {} }\nsteps: [{ id: a, value: \"${{ inputs }}\" }]\n"), "");
+}
+
+#[test]
+fn numbers_that_yaml_has_changed() {
+    for (written, read) in [
+        ("1.10", "1.1"),
+        ("010", "10.0"),
+        ("0x1F", "31"),
+        ("0o17", "15"),
+        ("0b11", "3"),
+        ("1_000", "1000"),
+        ("1e3", "1000.0"),
+        ("+5", "5"),
+        (".5", "0.5"),
+        ("-1.20", "-1.2"),
+    ] {
+        let wanted = format!("warning: `{written}` is the number {read}\n");
+        once(&format!("steps: [{{ id: a, value: {written} }}]\n"), &wanted);
+        once(&format!("steps:\n  - id: a\n    value:\n      deep: [x, {written}] # a comment\n"), &wanted);
+        once(
+            &format!(
+                "inputs: {{ x: {{ default: {written} }} }}\nsteps: [{{ id: a, value: \"${{{{ inputs.x }}}}\" }}]\n"
+            ),
+            &wanted,
+        );
+    }
+    // What is a text to YAML 1.2 stays one, and numbers that come out as they went in are not worth a word.
+    for fine in ["yes", "no", "on", "off", "NO", "2024-01-01", "12:30:45", "1.0", "0.1", "-3", "1.5.2", "\"1.10\""] {
+        assert_eq!(said(&format!("steps: [{{ id: a, value: {fine} }}]\n")), "", "{fine}");
+    }
+}
+
+#[test]
+fn unknown_keys_at_every_level() {
+    for (text, hint) in [
+        ("stepps: []\n", "did you mean `steps`?"),
+        ("defaults: { timout: 1s }\nsteps: []\n", "did you mean `timeout`?"),
+        ("inputs: { x: { tpye: string } }\nsteps: []\n", "did you mean `type`?"),
+        ("allow: { raed: [.] }\nsteps: []\n", "did you mean `read`?"),
+        ("models: { m: { model: a/b, price: {} } }\nsteps: []\n", "did you mean `prices`?"),
+        ("tools: { t: { comand: [ls] } }\nsteps: []\n", "did you mean `command`?"),
+        ("tools: { t: { mcp: { ulr: x } } }\nsteps: []\n", "did you mean `url`?"),
+        ("steps: [{ id: a, tool: slow, retri: 3 }]\n", "did you mean `retry`?"),
+        ("steps: [{ id: a, tool: slow, retry: { mx: 3 } }]\n", "did you mean `max`?"),
+        ("steps: [{ id: a, tool: slow, timeout: { attemt: 3s } }]\n", "did you mean `attempt`?"),
+        ("steps: [{ id: a, tool: slow, hedge: { aftr: 3s } }]\n", "did you mean `after`?"),
+        ("steps: [{ id: a, tool: slow, rate: { request: 3/s } }]\n", "did you mean `requests`?"),
+        ("steps: [{ id: a, tool: slow, adaptive: { mix: 3 } }]\n", "`min`"),
+        ("steps: [{ id: a, tool: slow, breaker: { sharee: 1 } }]\n", "did you mean `share`?"),
+        ("steps: [{ id: a, agent: { prompt: x, modl: y } }]\n", "did you mean `model`?"),
+        ("steps: [{ id: a, each: x, do: { tol: y } }]\n", "did you mean `tool`?"),
+        ("steps: [{ id: a, race: [{ id: b, pipeline: [{ idd: y }] }] }]\n", "did you mean `id`?"),
+        ("steps: [{ id: a, value: 1, fallback: [{ vaue: y }] }]\n", "did you mean `value`?"),
+    ] {
+        let said = said(text);
+        assert!(said.contains("unknown key `") && said.contains(hint), "{text}\ngave:\n{said}");
+        assert!(said.contains("^\n\nhint: "), "{said}");
+    }
+}
+
+#[test]
+fn ids_stand_once_wherever_they_are() {
+    once(
+        "steps:\n  - { id: a, tool: slow }\n  - { id: b, race: [{ id: c, tool: slow }, { id: d, each: range(1), do: [{ id: a, value: 1 }] }] }\n",
+        "error: there is a step `a` already",
+    );
+}
+
+#[test]
+fn steps_nest_only_so_deep() {
+    let nested = |deep: usize| {
+        let open: String = (1..deep).map(|level| format!("{{ id: a{level}, pipeline: [")).collect();
+        format!("steps: [{open}{{ id: a, value: 1 }}{}]\n", "] }".repeat(deep - 1))
+    };
+    assert_eq!(said(&nested(8)), "");
+    once(&nested(9), "error: steps nested 9 deep");
+    for deep in [30, 33, 100, 10_000] {
+        let said = said(&nested(deep));
+        assert!(said.starts_with("error: ") && said.contains("\n\nhint: "), "{deep} gave {said:.300}");
+    }
+    for (open, close) in [("{ each: range(1), do: ", "}"), ("{ value: 1, fallback: ", "}"), ("[", "]"), ("{ a: ", "}")]
+    {
+        for deep in [9, 31, 10_000] {
+            let said = said(&format!("steps:\n  - id: a\n    do: {}1{}\n", open.repeat(deep), close.repeat(deep)));
+            assert!(said.starts_with("error: ") && said.contains("\n\nhint: "), "{open}{deep} gave {said:.300}");
+        }
+    }
+}
