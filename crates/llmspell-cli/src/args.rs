@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
+use llmspell::Kind;
 use llmspell_flow::{parse_duration, parse_rate};
 
 use crate::spending::Spending;
@@ -18,7 +19,7 @@ use crate::spending::Spending;
     max_term_width = 100,
     after_help = "\
 Data goes to standard output, everything else to standard error.
-`llmspell help exit-codes` and `llmspell help output` say more."
+`llmspell help exit-codes`, `llmspell help output` and `llmspell help progress` say more."
 )]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -31,8 +32,16 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Read flow files and say what is wrong with them; run nothing.
     Check(CheckArgs),
+    /// Tell what a flow would do: its steps, how many calls, how long; call nothing.
+    Plan(PlanArgs),
     /// List the tools that flows can use, or show one of them.
     Tools(ToolsArgs),
+    /// Go on with a run where it ended: what is done is not done again.
+    Resume(Box<ResumeArgs>),
+    /// List the runs in this folder, or see to one of them.
+    Runs(RunsArgs),
+    /// Show what a run came to, as it was shown at its end.
+    Report(ReportArgs),
     /// Show what the options of runs are set to, and where.
     Config(ConfigArgs),
     /// Explain a command, the exit codes or the output.
@@ -80,18 +89,26 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FILE", env = "LLMSPELL_ERRORS")]
     pub(crate) errors: Option<PathBuf>,
 
-    /// What becomes of a record that fails.
-    #[arg(long, value_name = "HOW", value_enum, default_value_t = OnError::Row, env = "LLMSPELL_ON_ERROR")]
-    pub(crate) on_error: OnError,
-
-    /// End with exit code 5 if a result is less than what was asked for: if a fallback has served, or parts are missing.
-    #[arg(long, env = "LLMSPELL_STRICT", value_parser = BoolishValueParser::new())]
-    pub(crate) strict: bool,
-
     /// Overwrite a FILE.partial that an interrupted run has left.
     #[arg(long, env = "LLMSPELL_FORCE", value_parser = BoolishValueParser::new())]
     pub(crate) force: bool,
 
+    #[command(flatten)]
+    pub(crate) allow: AllowArgs,
+
+    #[command(flatten)]
+    pub(crate) pace: PaceArgs,
+
+    #[command(flatten)]
+    pub(crate) journal: JournalArgs,
+
+    #[command(flatten)]
+    pub(crate) show: ShowArgs,
+}
+
+/// How a run goes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PaceArgs {
     /// Records in flight at most. By default, as many as keep the steps busy.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), env = "LLMSPELL_LIMIT")]
     pub(crate) limit: Option<u32>,
@@ -117,9 +134,18 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration, env = "LLMSPELL_DEADLINE")]
     pub(crate) deadline: Option<Duration>,
 
-    #[command(flatten)]
-    pub(crate) allow: AllowArgs,
+    /// What becomes of a record that fails.
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = OnError::Row, env = "LLMSPELL_ON_ERROR")]
+    pub(crate) on_error: OnError,
 
+    /// End with exit code 5 if a result is less than what was asked for: if a fallback has served, or parts are missing.
+    #[arg(long, env = "LLMSPELL_STRICT", value_parser = BoolishValueParser::new())]
+    pub(crate) strict: bool,
+}
+
+/// What a run tells of itself.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShowArgs {
     /// How progress is shown, on standard error.
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Progress::Auto, env = "LLMSPELL_PROGRESS")]
     pub(crate) progress: Progress,
@@ -131,6 +157,167 @@ pub(crate) struct RunArgs {
     /// Show neither progress nor report, only errors.
     #[arg(short, long, env = "LLMSPELL_QUIET", value_parser = BoolishValueParser::new())]
     pub(crate) quiet: bool,
+}
+
+/// Where runs are written down.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Journal")]
+pub(crate) struct JournalArgs {
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+
+    /// Keep no journal: the run cannot be resumed, nor changed while it runs.
+    #[arg(long, env = "LLMSPELL_NO_JOURNAL", value_parser = BoolishValueParser::new())]
+    pub(crate) no_journal: bool,
+
+    #[command(flatten)]
+    pub(crate) retention: RetentionArgs,
+}
+
+/// How long journals stay.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RetentionArgs {
+    /// How many complete runs of each flow stay.
+    #[arg(long, value_name = "N", default_value_t = 20, env = "LLMSPELL_JOURNAL_KEEP")]
+    pub(crate) journal_keep: usize,
+
+    /// How much room all runs may take, such as 500MiB or 10GiB, before further complete ones go.
+    #[arg(long, value_name = "SIZE", default_value = "10GiB", value_parser = size, env = "LLMSPELL_JOURNAL_MAX_SIZE")]
+    pub(crate) journal_max_size: u64,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StateArgs {
+    /// The folder of the journals.
+    #[arg(long, global = true, value_name = "DIR", default_value = ".llmspell", env = "LLMSPELL_STATE")]
+    pub(crate) state: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ResumeArgs {
+    /// The run, such as triage-3; by default the latest that can be resumed. `llmspell runs` lists them.
+    pub(crate) run: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
+
+    /// Run all records again that have failed.
+    #[arg(long, env = "LLMSPELL_ONLY_FAILED", value_parser = BoolishValueParser::new())]
+    pub(crate) only_failed: bool,
+
+    /// Run these records again that have failed with errors of these kinds, such as timeout,overloaded.
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kind, env = "LLMSPELL_RETRY", conflicts_with = "only_failed")]
+    pub(crate) retry: Vec<Kind>,
+
+    /// The records once more, if they came from standard input, or are elsewhere now.
+    #[arg(short, long, value_name = "FILE", env = "LLMSPELL_INPUT")]
+    pub(crate) input: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) allow: AllowArgs,
+
+    #[command(flatten)]
+    pub(crate) pace: PaceArgs,
+
+    #[command(flatten)]
+    pub(crate) journal: JournalArgs,
+
+    #[command(flatten)]
+    pub(crate) show: ShowArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = false)]
+pub(crate) struct RunsArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<RunsCommand>,
+
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
+
+    /// As JSON.
+    #[arg(long, env = "LLMSPELL_JSON", value_parser = BoolishValueParser::new())]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// Show one run.
+    Show {
+        /// Its name, such as triage-3.
+        run: String,
+    },
+    /// Change something while a run is running, such as limit.fetch=8.
+    Set {
+        /// The run.
+        run: String,
+        /// What, and to what.
+        #[arg(value_name = "limit.STEP=N")]
+        what: String,
+    },
+    /// Let a running run take no more records for now.
+    Pause {
+        /// The run.
+        run: String,
+    },
+    /// Let it take records again.
+    Continue {
+        /// The run.
+        run: String,
+    },
+    /// Let it finish what is in flight, and end.
+    Drain {
+        /// The run.
+        run: String,
+    },
+    /// Take runs away, whether they are complete or not.
+    Rm {
+        /// The runs.
+        #[arg(required = true)]
+        runs: Vec<String>,
+    },
+    /// Take old complete runs away.
+    Prune {
+        /// How many complete runs of each flow stay.
+        #[arg(long, default_value_t = 0)]
+        keep: usize,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReportArgs {
+    /// The run, such as triage-3; by default the latest.
+    pub(crate) run: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
+
+    /// As JSON.
+    #[arg(long, env = "LLMSPELL_JSON", value_parser = BoolishValueParser::new())]
+    pub(crate) json: bool,
+}
+
+/// A class of errors.
+fn kind(text: &str) -> Result<Kind, String> {
+    let read = serde_json::from_value(text.trim().into());
+    read.map_err(|_| "it is no kind of error, such as timeout, overloaded, denied or failed".to_owned())
+}
+
+/// So many bytes.
+fn size(text: &str) -> Result<u64, String> {
+    let lower = text.trim().to_ascii_lowercase();
+    let units = [("kib", 10), ("mib", 20), ("gib", 30), ("tib", 40), ("b", 0)];
+    let wrong = || "it is not a size with a unit, such as 500MiB or 10GiB".to_owned();
+    let (number, shift) =
+        units.iter().find_map(|(unit, shift)| Some((lower.strip_suffix(unit)?, *shift))).ok_or_else(wrong)?;
+    let number: u64 = number.trim().parse().map_err(|_| wrong())?;
+    number.checked_shl(shift).filter(|size| size >> shift == number).ok_or_else(wrong)
 }
 
 /// What the tools of a flow may touch; nothing by default.
@@ -214,7 +401,7 @@ pub(crate) enum ConfigCommand {
     /// Show each option with its value and where that comes from.
     Show {
         /// As JSON.
-        #[arg(long)]
+        #[arg(long, env = "LLMSPELL_JSON", value_parser = BoolishValueParser::new())]
         json: bool,
 
         #[command(flatten)]
@@ -228,13 +415,59 @@ pub(crate) struct CheckArgs {
     #[arg(required = true)]
     pub(crate) flows: Vec<PathBuf>,
 
+    /// Take warnings for errors.
+    #[arg(long, env = "LLMSPELL_STRICT", value_parser = BoolishValueParser::new())]
+    pub(crate) strict: bool,
+
     /// Connect the MCP servers of the flows, and check calls of their tools, too. What a flow asks for in order to
     /// reach them must be allowed.
-    #[arg(long)]
+    #[arg(long, env = "LLMSPELL_CONNECT", value_parser = BoolishValueParser::new())]
     pub(crate) connect: bool,
 
     #[command(flatten)]
     pub(crate) allow: AllowArgs,
+
+    /// Write one JSON object a file instead, with what is wrong and what the flow wants.
+    #[arg(long, env = "LLMSPELL_JSON", value_parser = BoolishValueParser::new())]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PlanArgs {
+    /// The flow file.
+    pub(crate) flow: PathBuf,
+
+    /// Count for these records: JSON lines, or CSV if FILE ends in .csv or .tsv; `-` reads standard input. They are
+    /// read one by one.
+    #[arg(short, long, value_name = "FILE", env = "LLMSPELL_INPUT")]
+    pub(crate) input: Option<PathBuf>,
+
+    /// Count for a record of each file that matches instead.
+    #[arg(long, value_name = "PATTERN", num_args = 1.., env = "LLMSPELL_FILES", value_delimiter = '\n', conflicts_with_all = ["input", "format"])]
+    pub(crate) files: Vec<String>,
+
+    /// What the input is, whatever its ending.
+    #[arg(long, value_name = "FORMAT", value_enum, env = "LLMSPELL_FORMAT")]
+    pub(crate) format: Option<Format>,
+
+    /// Count for N records only, picked at random: the same that `run --sample N` takes.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), env = "LLMSPELL_SAMPLE")]
+    pub(crate) sample: Option<u32>,
+
+    /// Give every record this field, whatever it says itself; repeatable.
+    #[arg(long, value_name = "FIELD=VALUE", env = "LLMSPELL_SET", value_parser = field, value_delimiter = '\n')]
+    pub(crate) set: Vec<(String, String)>,
+
+    /// Records in flight at most, as with `run`.
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), env = "LLMSPELL_LIMIT")]
+    pub(crate) limit: Option<u32>,
+
+    #[command(flatten)]
+    pub(crate) allow: AllowArgs,
+
+    /// Write JSON instead.
+    #[arg(long, env = "LLMSPELL_JSON", value_parser = BoolishValueParser::new())]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -243,12 +476,12 @@ pub(crate) struct ToolsArgs {
     pub(crate) name: Option<String>,
 
     /// Show it as JSON, with the JSON Schema of its arguments.
-    #[arg(long)]
+    #[arg(long, env = "LLMSPELL_JSON", value_parser = BoolishValueParser::new())]
     pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct HelpArgs {
-    /// A command, `exit-codes` or `output`.
+    /// A command, `exit-codes`, `output` or `progress`.
     pub(crate) topic: Option<String>,
 }

@@ -44,6 +44,8 @@ unless --unordered is given.
             attempts, retry_after_ms, causes (earlier attempts), hint
   causes    what failed on the way without stopping the record, if anything did
   retries   attempts beyond the first, over all steps
+  stages    how long the record was in each step, in milliseconds, waiting and
+            retries included
   took_ms   from the start of the first step to the end of the last, waiting
             included; null if that is not known
 
@@ -61,6 +63,49 @@ more. A second run to the same FILE is refused as long as the first goes on. If
 FILE is a link, the link stays and what it leads to is replaced. The input and
 the flow file are never written over.";
 
+const PROGRESS: &str = "\
+Progress
+
+On a terminal, `--progress auto` shows the run as it is, at most ten times a
+second: how far it is, one line for each step, and the records that have been
+on their way for the longest time. Elsewhere it writes a sentence every three
+seconds. `plain` always writes sentences, `none` nothing.
+
+In a step, a call is counted in one column alone:
+
+  run     at work on its first attempt, of as many as may be
+  queue   waits for a permit of a limit
+  rate    waits for a turn at a rate, or for a budget
+  retry   waits for its next attempt, or is at work on it
+
+The time that is left is told once it can be: not in the first two seconds, not
+while nothing moves, not if nobody knows how large the input is.
+
+`--progress json` writes one object a second and one at the end. Times are in
+milliseconds; what is not known is null. There may be more fields in time.
+
+  elapsed_ms      since the run began
+  total_bytes     or total_records: how much there is, if that is known
+  bytes_done      how much of the input is done with
+  ok, degraded, failed, replayed
+                  records so far; degraded are among the ok, replayed are those
+                  taken over from an earlier session
+  in_flight       records on their way
+  stopping        whether no more records are taken
+  rate, eta_ms    records run in a second, over the last five; time left
+  output_wait_ms  how long outcomes waited because the output took none
+  refused         calls that a rate, a budget, a breaker or a limit refused
+  overloaded      attempts that the other side refused (429, 503, 529)
+  hedges, runaways, usage
+                  second copies; work that outlived its caller; tokens and cost
+  steps           for each: path, limit, running, queued, paced, backing_off,
+                  retrying (of these five, each call is in one), next_attempt_ms,
+                  done, failed, cancelled, retries, p50_ms, p95_ms
+  oldest          at most eight records: record, path, time_ms, attempt, waiting
+                  ({\"in_line\": {queue, time_ms}} or {\"attempt\": {in_ms}})
+
+What is said on the way is an object too: {\"notice\": \"…\"}.";
+
 /// Shows a topic, or the help of a command.
 pub(crate) fn help(args: &HelpArgs) -> Result<Exit, Failure> {
     let mut command = Args::command();
@@ -69,10 +114,11 @@ pub(crate) fn help(args: &HelpArgs) -> Result<Exit, Failure> {
         None => command.render_help().to_string(),
         Some("exit-codes") => EXIT_CODES.to_owned(),
         Some("output") => OUTPUT.to_owned(),
+        Some("progress") => PROGRESS.to_owned(),
         Some(topic) => match command.find_subcommand_mut(topic) {
             Some(command) => command.render_long_help().to_string(),
             None => {
-                let hint = "the topics are: run, check, tools, exit-codes, output";
+                let hint = "the topics are: run, check, tools, exit-codes, output, progress";
                 return Err(Failure::invalid(format!("error: there is no help on `{topic}`\n\nhint: {hint}")));
             }
         },

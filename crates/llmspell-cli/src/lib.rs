@@ -27,9 +27,12 @@ mod interrupt;
 mod line;
 mod live;
 mod open;
+mod plan;
 mod records;
 mod report;
+mod resume;
 mod run;
+mod runs;
 mod settings;
 mod show;
 mod spending;
@@ -61,8 +64,12 @@ pub fn main(registry: impl FnOnce() -> llmspell::Result<Registry>) -> ExitCode {
 fn follow(args: Args, line: Line, registry: &Registry) -> Result<Exit, Failure> {
     match args.command {
         Command::Run(args) => run::run(*args, line, registry),
+        Command::Resume(args) => resume::resume(&args, &line, registry),
+        Command::Runs(args) => runs::runs(&args),
+        Command::Report(args) => runs::report(&args),
         Command::Config(args) => config_show::config(&args, &line),
         Command::Check(args) => check::check(&args, registry),
+        Command::Plan(args) => plan::plan(&args, registry),
         Command::Tools(args) => tools::tools(&args, registry),
         Command::Help(args) => help::help(&args),
     }

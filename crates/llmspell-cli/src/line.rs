@@ -4,10 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 use llmspell_flow::RunOption;
 
-use crate::args::Args;
+use crate::args::{Args, RunArgs};
 use crate::config;
 use crate::exit::{Exit, Failure};
 use crate::settings::{self, Setting};
@@ -45,10 +45,63 @@ impl Line {
         let flow: Vec<Setting> = options.iter().map(Setting::of_flow).collect();
         self.check(&flow)?;
         self.settings.splice(0..0, flow);
-        self.args().map_err(|ended| match ended {
-            Err(failure) => failure,
-            Ok(_) => Failure::invalid("error: the command line asks for help, and for a run"),
-        })
+        self.args().map_err(unexpected)
+    }
+
+    /// What was said of this run, in words that say it again: by flags, variables and files. Not what it may do: a
+    /// journal from elsewhere must not grant anything; nor what is shown of it.
+    pub(crate) fn spoken(&self) -> Result<Vec<String>, Failure> {
+        let command = self.command();
+        let matches = parse(command.clone(), &self.words).map_err(unexpected)?;
+        let Some((name, matches)) = matches.subcommand() else { return Ok(Vec::new()) };
+        let Some(command) = command.find_subcommand(name) else { return Ok(Vec::new()) };
+        let mut words = Vec::new();
+        for arg in command.get_arguments().filter(|arg| !UNSPOKEN.contains(&arg.get_id().as_str())) {
+            let id = arg.get_id().as_str();
+            let long = arg.get_long().unwrap_or_default();
+            let is_set = self.settings.iter().any(|setting| setting.name == long);
+            match matches.value_source(id) {
+                None => continue,
+                Some(ValueSource::DefaultValue) if !is_set => continue,
+                Some(_) => {}
+            }
+            let values: Vec<_> = matches.get_raw(id).into_iter().flatten().collect();
+            for value in values.iter().map(|value| value.to_string_lossy()) {
+                match arg.get_action() {
+                    ArgAction::SetTrue if matches.get_flag(id) => words.push(format!("--{long}")),
+                    ArgAction::SetTrue => {}
+                    _ if arg.is_positional() => words.push(value.into_owned()),
+                    _ => words.push(format!("--{long}={value}")),
+                }
+            }
+        }
+        Ok(words)
+    }
+
+    /// The line of a run that goes on: what was said of it then, and what is said with `resume`.
+    pub(crate) fn resumed(&self, then: Vec<String>) -> Result<(RunArgs, Line), Failure> {
+        let command = self.command();
+        let matches = parse(command, &self.words).map_err(unexpected)?;
+        let mut words = vec!["llmspell".to_owned(), "run".to_owned()];
+        words.extend(then);
+        words.extend(self.spoken()?);
+        // What it has written so far is written again, from its journal.
+        words.push("--force".to_owned());
+        // What is not noted, but said now.
+        if let Some((_, matches)) = matches.subcommand() {
+            for id in ["allow", "progress", "report", "state", "journal_keep", "journal_max_size"] {
+                let values = matches.get_raw(id).into_iter().flatten();
+                let long = id.replace('_', "-");
+                words.extend(values.map(|value| format!("--{long}={}", value.to_string_lossy())));
+            }
+            words.extend(["quiet"].iter().filter(|id| matches.get_flag(id)).map(|id| format!("--{id}")));
+        }
+        let words = words.into_iter().map(OsString::from).collect();
+        let line = Line { words, settings: self.settings.clone() };
+        match line.args().map_err(unexpected)?.command {
+            crate::args::Command::Run(args) => Ok((*args, line)),
+            _ => Err(Failure::invalid("error: what was noted of the run is no run\n\nhint: start it anew")),
+        }
     }
 
     fn args(&self) -> Result<Args, Ended> {
@@ -95,6 +148,32 @@ impl Line {
     }
 }
 
+/// What is not noted of a run.
+const UNSPOKEN: [&str; 14] = [
+    "allow",
+    "config",
+    "force",
+    "journal_keep",
+    "journal_max_size",
+    "no_journal",
+    "only_failed",
+    "progress",
+    "quiet",
+    "report",
+    "retry",
+    "run",
+    "state",
+    "help",
+];
+
+/// An end that cannot be, for the same words have been read before.
+fn unexpected(ended: Ended) -> Failure {
+    match ended {
+        Err(failure) => failure,
+        Ok(_) => Failure::invalid("error: the command line asks for help, and for a run\n\nhint: ask for one of them"),
+    }
+}
+
 /// An option as it stands.
 pub(crate) struct Effective {
     pub(crate) key: String,
@@ -116,7 +195,8 @@ fn variable(name: &str) -> String {
 }
 
 fn command() -> Command {
-    Args::command().mut_subcommands(|command| command.mut_args(without_empty_variable))
+    // The last word counts, so that what is said when a run is resumed counts more than what was said then.
+    Args::command().mut_subcommands(|command| command.args_override_self(true).mut_args(without_empty_variable))
 }
 
 /// What `--config` names, however deep the command.

@@ -66,7 +66,8 @@ impl Live {
             Face::Screen(_) => FRAME,
             Face::Plain => SENTENCE,
             Face::Json => OBJECT,
-            Face::None => Duration::MAX,
+            // Whenever that is, nothing is shown.
+            Face::None => SENTENCE,
         }
     }
 

@@ -5,7 +5,7 @@ mod servers;
 
 use std::path::Path;
 
-use llmspell::{Kind, Registry};
+use llmspell::{Error, Kind, Registry};
 use llmspell_flow::{Declared, Diagnostic, Diagnostics, Flow, Source, Toolbox};
 use tokio::runtime::Runtime;
 
@@ -21,12 +21,35 @@ pub(crate) struct Opened {
     pub(crate) unset: Vec<Diagnostic>,
 }
 
+/// Why there is none.
+pub(crate) enum NotOpened {
+    /// The file cannot be read.
+    Unread(Error),
+    /// Something is wrong in it, not allowed, or out of reach.
+    Wrong(Exit, Diagnostics),
+}
+
+impl From<NotOpened> for Failure {
+    fn from(why: NotOpened) -> Self {
+        match why {
+            NotOpened::Unread(error) => error.into(),
+            NotOpened::Wrong(exit, problems) => Failure { exit, text: problems.to_string() },
+        }
+    }
+}
+
+impl From<Diagnostics> for NotOpened {
+    fn from(problems: Diagnostics) -> Self {
+        NotOpened::Wrong(Exit::Invalid, problems)
+    }
+}
+
 /// A flow to be looked at: nobody is asked, nothing is started, and keys may be missing.
-pub(crate) fn to_look(path: &Path, toolbox: Toolbox, registry: &Registry) -> Result<Opened, Failure> {
+pub(crate) fn to_look(path: &Path, toolbox: Toolbox, registry: &Registry) -> Result<Opened, NotOpened> {
     let (source, declared) = read(path)?;
     let (toolbox, unset) = with_models(&declared, toolbox, registry)?;
     let toolbox = declared.servers.iter().fold(toolbox, |toolbox, server| toolbox.with_unopened_server(&*server.name));
-    let flow = Flow::parse(&source, &toolbox).map_err(Failure::invalid)?;
+    let flow = Flow::parse(&source, &toolbox)?;
     Ok(Opened { flow, servers: Servers::default(), unset })
 }
 
@@ -36,15 +59,20 @@ pub(crate) fn to_look_closely(
     toolbox: Toolbox,
     registry: &Registry,
     runtime: &Runtime,
-) -> Result<Opened, Failure> {
+) -> Result<Opened, NotOpened> {
     let opened = to_look(path, toolbox.clone(), registry)?;
     connected(path, toolbox, registry, runtime, opened)
 }
 
 /// A flow to be run: what its user does not allow, a key that is missing and a server that cannot be reached are
 /// errors, and nothing is started if there is any other.
-pub(crate) fn to_run(path: &Path, toolbox: Toolbox, registry: &Registry, runtime: &Runtime) -> Result<Opened, Failure> {
-    let not_allowed = |text: Diagnostics| Failure { exit: Exit::NotAllowed, text: text.to_string() };
+pub(crate) fn to_run(
+    path: &Path,
+    toolbox: Toolbox,
+    registry: &Registry,
+    runtime: &Runtime,
+) -> Result<Opened, NotOpened> {
+    let not_allowed = |problems| NotOpened::Wrong(Exit::NotAllowed, problems);
     let opened = to_look(path, toolbox.clone(), registry)?;
     opened.flow.permitted().map_err(not_allowed)?;
     if !opened.unset.is_empty() {
@@ -60,26 +88,25 @@ fn connected(
     registry: &Registry,
     runtime: &Runtime,
     opened: Opened,
-) -> Result<Opened, Failure> {
+) -> Result<Opened, NotOpened> {
     let (source, declared) = read(path)?;
     if declared.servers.is_empty() {
         return Ok(opened);
     }
     let (toolbox, _) = with_models(&declared, toolbox, registry)?;
-    let (toolbox, servers) =
-        runtime.block_on(servers::connect(&declared.servers, toolbox)).map_err(Failure::invalid)?;
+    let (toolbox, servers) = runtime.block_on(servers::connect(&declared.servers, toolbox))?;
     match Flow::parse(&source, &toolbox) {
         Ok(flow) => Ok(Opened { flow, servers, ..opened }),
         Err(wrong) => {
             runtime.block_on(servers.close());
-            Err(Failure::invalid(wrong))
+            Err(wrong.into())
         }
     }
 }
 
-fn read(path: &Path) -> Result<(Source, Declared), Failure> {
-    let source = Source::load(path)?;
-    let declared = Flow::declared(&source).map_err(Failure::invalid)?;
+fn read(path: &Path) -> Result<(Source, Declared), NotOpened> {
+    let source = Source::load(path).map_err(NotOpened::Unread)?;
+    let declared = Flow::declared(&source)?;
     Ok((source, declared))
 }
 
@@ -88,7 +115,7 @@ fn with_models(
     declared: &Declared,
     mut toolbox: Toolbox,
     registry: &Registry,
-) -> Result<(Toolbox, Vec<Diagnostic>), Failure> {
+) -> Result<(Toolbox, Vec<Diagnostic>), NotOpened> {
     let (mut wrong, mut unset) = (Vec::new(), Vec::new());
     for model in &declared.models {
         if !model.may_be_opened(&toolbox) {
@@ -106,6 +133,6 @@ fn with_models(
     }
     match wrong.is_empty() {
         true => Ok((toolbox, unset)),
-        false => Err(Failure::invalid(wrong.into_iter().collect::<Diagnostics>())),
+        false => Err(wrong.into_iter().collect::<Diagnostics>().into()),
     }
 }

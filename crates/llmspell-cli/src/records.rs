@@ -2,24 +2,49 @@
 
 use llmspell_flow::{Flow, Input};
 
-use crate::args::{Format, RunArgs};
+use std::path::PathBuf;
+
+use crate::args::{Format, PlanArgs, RunArgs};
 use crate::exit::{Failure, story};
 use crate::run::is_dash;
 
+/// Where the records of a command come from.
+pub(crate) struct From<'a> {
+    input: Option<&'a PathBuf>,
+    files: &'a [String],
+    format: Option<Format>,
+    set: &'a [(String, String)],
+    sample: Option<u32>,
+}
+
+impl<'a> From<'a> {
+    pub(crate) fn run(args: &'a RunArgs) -> Self {
+        let RunArgs { input, files, format, set, sample, .. } = args;
+        From { input: input.as_ref(), files, format: *format, set, sample: *sample }
+    }
+
+    /// `None` if there is no input.
+    pub(crate) fn plan(args: &'a PlanArgs) -> Option<Self> {
+        let PlanArgs { input, files, format, set, sample, .. } = args;
+        let there = input.is_some() || !files.is_empty();
+        there.then_some(From { input: input.as_ref(), files, format: *format, set, sample: *sample })
+    }
+}
+
 /// Opens the input, as far as it can be told now whether it can be read.
-pub(crate) fn open(args: &RunArgs, flow: &Flow) -> Result<Input, Failure> {
+pub(crate) fn open(args: &From<'_>, flow: &Flow) -> Result<Input, Failure> {
     let format = args.format.map(|format| match format {
         Format::Jsonl => llmspell_flow::Format::Jsonl,
         Format::Csv => llmspell_flow::Format::Csv,
         Format::Tsv => llmspell_flow::Format::Tsv,
     });
-    let mut input = match (&args.input, format) {
-        (None, _) => Input::files(&args.files)?,
+    let mut input = match (args.input, format) {
+        (None, _) => Input::files(args.files)?,
         (Some(path), format) if is_dash(path) => Input::stdin(format.unwrap_or(llmspell_flow::Format::Jsonl)),
         (Some(path), Some(format)) => Input::open_as(path, format)?,
         (Some(path), None) => Input::open(path)?,
     };
-    for (field, text) in &args.set {
+    for (field, text) in args.set {
         let value = flow.value_of(field, text);
         let value = value.map_err(|error| Failure::invalid(format!("error: --set: {}", story(&error))))?;
         input = input.set(field, value);

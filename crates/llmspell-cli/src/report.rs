@@ -1,12 +1,12 @@
 //! What a run came to, in few lines.
 
 use llmspell::{Error, Report, StageReport, StepReport};
-use llmspell_flow::{Account, Ending, FailureCount, NotAdmitted, Summary};
+use llmspell_flow::{Account, Ending, FailureCount, NotAdmitted, Redo, Summary};
 
 use crate::show::{count, counted, per_second, time};
 
 /// The first lines: how many records, what became of them, where they are.
-pub(crate) fn summary(name: &str, summary: &Summary) -> String {
+pub(crate) fn summary(name: &str, summary: &Summary, resume: Option<&str>) -> String {
     let done = summary.ok + summary.failed;
     let mut text = format!("{name}: {} in {}", counted(done, "record"), time(summary.took));
     if done > 0 {
@@ -41,24 +41,25 @@ pub(crate) fn summary(name: &str, summary: &Summary) -> String {
             };
             text = format!("{text}\nincomplete: {} written{place}", counted(written.lines, "line"));
             if let (Ending::Drained | Ending::Failed(_), Some(rest)) = (&summary.ending, &summary.not_admitted) {
-                let (line, rest) = (rest.from_line, not_admitted(rest));
-                text = format!("{text}\n{rest}\nhint: run the rest: tail -n +{line}");
+                text = format!("{text}\n{}", not_admitted(rest));
             }
         }
         (_, None) => text = format!("{text}\nincomplete: the output did not take its last lines"),
+    }
+    if let (Ending::Drained | Ending::Aborted | Ending::Failed(_), Some(resume)) = (&summary.ending, resume) {
+        text = format!("{text}\nhint: go on: {resume}");
     }
     text
 }
 
 /// Why a run took no more records, how many there are, and what to do.
-pub(crate) fn stopped(why: &Error, summary: &Summary) -> String {
+pub(crate) fn stopped(why: &Error, summary: &Summary, resume: Option<&str>) -> String {
     let denied = why.causes().last().unwrap_or(why);
     let mut text = format!("error: stopped, because credentials or money are missing: {denied}");
     let mut hint = "see to them".to_owned();
     if let Some(rest) = &summary.not_admitted {
-        let line = rest.from_line;
         text = format!("{text}\n\n{}", not_admitted(rest));
-        hint = format!("{hint}, then run the rest: tail -n +{line}");
+        hint = format!("{hint}, then {}", go_on(resume));
     }
     if let Some(own) = denied.hint() {
         hint = format!("{own}\nhint: {hint}");
@@ -67,12 +68,28 @@ pub(crate) fn stopped(why: &Error, summary: &Summary) -> String {
 }
 
 /// That a run has used up what it may, and what to do.
-pub(crate) fn over_budget(why: &Error, summary: &Summary) -> String {
+pub(crate) fn over_budget(why: &Error, summary: &Summary, resume: Option<&str>) -> String {
     let mut text = format!("error: stopped: {}", why.message());
     if let Some(rest) = &summary.not_admitted {
         text = format!("{text}\n\n{}", not_admitted(rest));
     }
-    format!("{text}\n\nhint: raise --budget, and run the rest")
+    format!("{text}\n\nhint: {} --budget AMOUNT", go_on(resume))
+}
+
+fn go_on(resume: Option<&str>) -> String {
+    resume.map_or("run the rest".to_owned(), |resume| format!("go on: {resume}"))
+}
+
+/// What a changed flow does again.
+pub(crate) fn redo(redo: &Redo) -> String {
+    let mut text = format!("the flow has changed: {} go through it again", counted(redo.records, "record"));
+    if !redo.kept.is_empty() {
+        text = format!("{text}\n  kept: {}", redo.kept.join(", "));
+    }
+    for (step, why) in &redo.redone {
+        text = format!("{text}\n  done again: {step} ({})", why.as_str());
+    }
+    text
 }
 
 /// What a run has left alone.

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use llmspell::{Context, Rate, Registry};
-use llmspell_flow::{Brake, Ending, Input, Output, Run, Summary};
+use llmspell_flow::{Brake, Ending, Flow, Input, Journal, Journals, Output, Retention, Run, Summary};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::allow;
-use crate::args::{Command, OnError, Progress, Report, RunArgs};
+use crate::args::{Command, OnError, Progress, Report, RetentionArgs, RunArgs, StateArgs};
 use crate::exit::{Exit, Failure, story};
 use crate::interrupt::{Asked, Interrupts};
 use crate::line::Line;
@@ -18,7 +18,17 @@ use crate::open::{self, Opened};
 use crate::{records, report, show};
 
 /// Everything that can be wrong is found before the first record is read; then the run.
-pub(crate) fn run(args: RunArgs, mut line: Line, registry: &Registry) -> Result<Exit, Failure> {
+pub(crate) fn run(args: RunArgs, line: Line, registry: &Registry) -> Result<Exit, Failure> {
+    follow(args, line, registry, None)
+}
+
+/// A run, or an earlier one that goes on.
+pub(crate) fn follow(
+    args: RunArgs,
+    mut line: Line,
+    registry: &Registry,
+    resumed: Option<Journal>,
+) -> Result<Exit, Failure> {
     let toolbox = allow::toolbox(&args.allow, registry)?;
     let runtime = runtime()?;
     let Opened { flow, servers, .. } = open::to_run(&args.flow, toolbox, registry, &runtime)?;
@@ -27,7 +37,7 @@ pub(crate) fn run(args: RunArgs, mut line: Line, registry: &Registry) -> Result<
         _ => args,
     };
     let args = &args;
-    let input = records::open(args, &flow)?;
+    let input = records::open(&records::From::run(args), &flow)?;
     // Before the output is begun, so that no Ctrl-C leaves it behind unsaid.
     let interrupts = {
         let _entered = runtime.enter();
@@ -46,9 +56,19 @@ pub(crate) fn run(args: RunArgs, mut line: Line, registry: &Registry) -> Result<
         input = input.leave_out(errors);
     }
 
+    let journal = match journal(args, &line, &flow, resumed) {
+        Ok(journal) => journal,
+        Err(failure) => {
+            output.discard();
+            errors.into_iter().for_each(Output::discard);
+            return Err(failure);
+        }
+    };
+    let run_name = journal.as_ref().map(|journal| journal.name().to_owned());
+
     let name = flow.name().to_owned();
-    let progress = if args.quiet { Progress::None } else { args.progress };
-    let report = if args.quiet { Report::None } else { args.report };
+    let progress = if args.show.quiet { Progress::None } else { args.show.progress };
+    let report = if args.show.quiet { Report::None } else { args.show.report };
     let cx = registry.observe(&if report == Report::None { Context::new() } else { Context::recording() });
     let mut run = Run::new(flow, input, output);
     let live = {
@@ -58,37 +78,97 @@ pub(crate) fn run(args: RunArgs, mut line: Line, registry: &Registry) -> Result<
     if live.wants_steps() {
         run = run.follow_steps();
     }
-    if let Some(limit) = args.limit {
+    if let Some(limit) = args.pace.limit {
         run = run.limit(limit as usize);
     }
-    if args.unordered {
+    if args.pace.unordered {
         run = run.unordered();
     }
-    if args.keep_going {
+    if args.pace.keep_going {
         run = run.keep_going();
     }
-    if let Some((records, time)) = args.rate {
+    if let Some((records, time)) = args.pace.rate {
         run = run.rate(Rate::per(records, time));
     }
-    if let Some(spending) = args.budget {
+    if let Some(spending) = args.pace.budget {
         run = run.budget(spending.budget());
     }
     if let Some(errors) = errors {
         run = run.errors(errors);
     }
-    run = run.on_error(match args.on_error {
+    run = run.on_error(match args.pace.on_error {
         OnError::Row => llmspell_flow::OnError::Row,
         OnError::Drop => llmspell_flow::OnError::Drop,
         OnError::Stop => llmspell_flow::OnError::Stop,
     });
-    let watched = watch(run, &cx, live, interrupts, args.deadline);
+    if let Some(journal) = journal {
+        run = run.journal(journal);
+    }
+    let watched = watch(run, &cx, live, interrupts, args.pace.deadline);
     let (summary, stopped) = runtime.block_on(watched);
     runtime.block_on(servers.close());
     // A thread that waits for standard input cannot be woken; it must not keep the program.
     runtime.shutdown_background();
 
-    tell(&name, &summary, report, args.quiet);
-    end(&summary, stopped, args.strict)
+    let resume = run_name.map(|name| resume_with(&name, args));
+    tell(&name, &summary, report, args.show.quiet, resume.as_deref());
+    if matches!(summary.ending, Ending::Complete) && resume.is_some() {
+        // That old runs cannot be taken away is no fault of this one.
+        let _ = journals(&args.journal.state).tidy(&retention(&args.journal.retention));
+    }
+    end(&summary, stopped, args.pace.strict, resume.as_deref())
+}
+
+pub(crate) fn journals(state: &StateArgs) -> Journals {
+    Journals::in_state(&state.state)
+}
+
+pub(crate) fn retention(args: &RetentionArgs) -> Retention {
+    let mut retention = Retention::default();
+    (retention.keep, retention.max_size) = (args.journal_keep, args.journal_max_size);
+    retention
+}
+
+/// The journal of the run: that of the earlier one, or a new one that says how to go on with it.
+fn journal(args: &RunArgs, line: &Line, flow: &Flow, resumed: Option<Journal>) -> Result<Option<Journal>, Failure> {
+    if let Some(journal) = resumed {
+        let redo = journal.redo(flow)?;
+        if redo.records > 0 {
+            show::note(&report::redo(&redo));
+        }
+        return Ok(Some(journal));
+    }
+    if args.journal.no_journal {
+        return Ok(None);
+    }
+    let journal = journals(&args.journal.state).begin(flow)?;
+    let words = serde_json::to_string(&line.spoken()?).unwrap_or_default();
+    journal.note("options", &words)?;
+    if let Ok(folder) = std::env::current_dir() {
+        journal.note("folder", &folder.to_string_lossy())?;
+    }
+    Ok(Some(journal))
+}
+
+/// The command that goes on with a run: what it may do is said again.
+fn resume_with(name: &str, args: &RunArgs) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:@%+,".contains(c);
+    let quoted = |word: &str| {
+        if !word.is_empty() && word.chars().all(plain) {
+            word.to_owned()
+        } else {
+            format!("'{}'", word.replace('\'', "'\\''"))
+        }
+    };
+    let mut command = format!("llmspell resume {name}");
+    if args.input.as_deref().is_some_and(is_dash) {
+        command = format!("{command} --input FILE");
+    }
+    let state = args.journal.state.state.to_string_lossy();
+    if state != ".llmspell" {
+        command = format!("{command} --state {}", quoted(&state));
+    }
+    args.allow.allow.iter().fold(command, |command, grant| format!("{command} --allow {}", quoted(grant)))
 }
 
 pub(crate) fn is_dash(path: &Path) -> bool {
@@ -179,13 +259,13 @@ fn interrupt(pressed: u32, brake: &Brake, live: &mut Live, in_flight: usize) {
     }
 }
 
-fn tell(name: &str, summary: &Summary, report: Report, quiet: bool) {
+fn tell(name: &str, summary: &Summary, report: Report, quiet: bool, resume: Option<&str>) {
     if matches!(summary.ending, Ending::NobodyReads) {
         return;
     }
     let incomplete = !matches!(summary.ending, Ending::Complete);
     if !quiet || incomplete {
-        show::note(&report::summary(name, summary));
+        show::note(&report::summary(name, summary, resume));
     }
     match report {
         Report::None => {}
@@ -202,7 +282,7 @@ fn tell(name: &str, summary: &Summary, report: Report, quiet: bool) {
     }
 }
 
-fn end(summary: &Summary, stopped: Option<Exit>, strict: bool) -> Result<Exit, Failure> {
+fn end(summary: &Summary, stopped: Option<Exit>, strict: bool, resume: Option<&str>) -> Result<Exit, Failure> {
     match &summary.ending {
         Ending::Aborted => Ok(stopped.unwrap_or(Exit::Interrupted)),
         Ending::Complete if summary.failed > 0 => Ok(Exit::RecordsFailed),
@@ -210,10 +290,13 @@ fn end(summary: &Summary, stopped: Option<Exit>, strict: bool) -> Result<Exit, F
         Ending::Complete | Ending::NobodyReads => Ok(Exit::Ok),
         Ending::Drained => Ok(Exit::Interrupted),
         Ending::Failed(_) => Ok(Exit::RecordsFailed),
-        Ending::OverBudget(why) => Err(Failure { exit: Exit::RecordsFailed, text: report::over_budget(why, summary) }),
-        Ending::Stopped(why) => Err(Failure { exit: Exit::NotAllowed, text: report::stopped(why, summary) }),
+        Ending::OverBudget(why) => {
+            Err(Failure { exit: Exit::RecordsFailed, text: report::over_budget(why, summary, resume) })
+        }
+        Ending::Stopped(why) => Err(Failure { exit: Exit::NotAllowed, text: report::stopped(why, summary, resume) }),
         Ending::InputFailed(error) | Ending::OutputFailed(error) | Ending::JournalFailed(error) => {
-            Err(Failure::invalid(format!("error: {}", story(error))))
+            let resume = resume.map_or(String::new(), |resume| format!("\nhint: then go on: {resume}"));
+            Err(Failure::invalid(format!("error: {}{resume}", story(error))))
         }
     }
 }

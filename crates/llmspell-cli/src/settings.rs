@@ -9,7 +9,8 @@ use llmspell::suggest;
 use llmspell_flow::{Diagnostic, RunOption, Source};
 
 /// Options of one run alone.
-pub(crate) const OF_ONE_RUN: [&str; 8] = ["config", "errors", "files", "force", "format", "input", "output", "set"];
+pub(crate) const OF_ONE_RUN: [&str; 11] =
+    ["config", "errors", "files", "force", "format", "input", "json", "only-failed", "output", "retry", "set"];
 
 /// An option that a file sets.
 #[derive(Clone, Debug)]

@@ -17,6 +17,7 @@ use crate::fingerprint::Fingerprint;
 use crate::inputs::Inputs;
 use crate::journal::StepKey;
 use crate::options::{self, RunOption};
+use crate::outline::Wanted;
 use crate::permission::Permissions;
 use crate::plan::Planned;
 use crate::scope::Scope;
@@ -60,6 +61,7 @@ pub struct Flow {
     fingerprint: Fingerprint,
     secrets: Arc<Secrets>,
     asked: Permissions,
+    wanted: Wanted,
     refused: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
     options: Vec<RunOption>,
@@ -113,6 +115,7 @@ impl Flow {
             refused.push(problem.with_hint(format!("set the environment variable {}", name.value)));
         }
         Ok(Flow {
+            wanted: Wanted::of(&file),
             name: Arc::from(file.flow.value),
             key: file.key.map(|key| key.value),
             description: file.description,
@@ -143,6 +146,16 @@ impl Flow {
     /// How a run of it goes, if its user says nothing else.
     pub fn run_options(&self) -> &[RunOption] {
         &self.options
+    }
+
+    /// The steps, with all that is known of them.
+    pub(crate) fn planned(&self) -> &[Planned] {
+        &self.steps
+    }
+
+    /// The names that it declares.
+    pub(crate) fn names(&self) -> &Wanted {
+        &self.wanted
     }
 
     /// The fields of a record.

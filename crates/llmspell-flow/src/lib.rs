@@ -73,6 +73,7 @@ mod located;
 mod modifiers;
 mod node;
 mod options;
+mod outline;
 mod parse;
 mod permission;
 mod plan;
@@ -93,6 +94,7 @@ pub use fingerprint::Fingerprint;
 pub use flow::{Flow, LoadError};
 pub use journal::{Again, Journal, Journals, Redo, Retention, RunInfo, RunStory, StepKey, Why};
 pub use options::{RUN_OPTIONS, RunOption};
+pub use outline::{Count, Outline, Step as OutlineStep, Survey, TimeBound};
 pub use permission::{Missing, Permissions, Side};
 pub use run::{
     Account, Brake, Ending, FailureCount, FailureGroup, Failures, Format, InStep, Input, Lint, NotAdmitted, OnError,

@@ -15,6 +15,7 @@ mod outcome_line;
 mod output;
 mod place;
 mod progress;
+mod read_all;
 mod reader;
 mod record;
 mod records;
@@ -37,6 +38,7 @@ pub use input::Input;
 pub use lint::Lint;
 pub use output::{Output, Written};
 pub use progress::{InStep, Progress, Snapshot, StepNow, Total, Waiting};
+pub(crate) use read_all::read_all;
 pub use reader::Format;
 pub use rest::NotAdmitted;
 

@@ -135,6 +135,12 @@ impl Formula {
         constant.then(|| self.holds(&minijinja::Value::UNDEFINED).ok()).flatten()
     }
 
+    /// Whether it follows from the record alone, whatever the steps give.
+    pub(crate) fn is_of_record(&self) -> bool {
+        let names = self.expression.undeclared_variables(false);
+        names.iter().all(|name| matches!(name.as_str(), "inputs" | "record") || FUNCTIONS.contains(&name.as_str()))
+    }
+
     /// The expression as it stands in the file.
     pub(crate) fn text(&self) -> &str {
         &self.text

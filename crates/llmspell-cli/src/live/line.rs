@@ -31,8 +31,12 @@ impl Line {
 
     /// Adds a piece, cut to what there is room for.
     pub(super) fn cut(&mut self, most: usize, style: Style, text: &str) {
+        let room = most.saturating_sub(self.width);
+        if room == 0 {
+            return;
+        }
         let text = crate::show::harmless(text);
-        let text = console::truncate_str(&text, most.saturating_sub(self.width), "…").into_owned();
+        let text = console::truncate_str(&text, room, "…").into_owned();
         self.width += measure_text_width(&text);
         self.pieces.push((style, text));
     }

@@ -70,3 +70,28 @@ fn of_step(name: &str, step: &StepNow) -> String {
     let path = if step.path.is_empty() { name } else { &step.path };
     format!("{path}: {}{next}", parts.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn sentences_tell_what_runs_and_what_waits() {
+        let mut now = Snapshot::default();
+        (now.ok, now.failed, now.in_flight, now.rate) = (1_201, 3, 48, 612.0);
+        (now.total, now.eta) = (Some(llmspell_flow::Total::Records(5_000)), Some(Duration::from_secs(125)));
+        let mut fetch = StepNow::default();
+        (fetch.path, fetch.running, fetch.queued) = ("triage.fetch".to_owned(), 8, 12);
+        (fetch.backing_off, fetch.next_attempt) = (2, Some(Duration::from_millis(1_200)));
+        let mut store = StepNow::default();
+        (store.path, store.running) = ("triage.store".to_owned(), 1);
+        now.steps = vec![store, fetch];
+        let expected = [
+            "triage: 1,204 records done, 3 failed, 48 in flight (2 retrying), 612/s, 24 %, 2 min 5 s left",
+            "triage.fetch: 8 running, 12 waiting for a limit, 2 waiting for another attempt (the next in 1.2 s)",
+        ];
+        assert_eq!(sentences("triage", &now), expected);
+    }
+}

@@ -15,11 +15,12 @@ struct Column {
 }
 
 /// From left to right.
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 9] = [
     Column { title: "run", style: PLAIN, cell: running },
     Column { title: "queue", style: WAITS, cell: |step| some(step.queued) },
     Column { title: "rate", style: WAITS, cell: |step| some(step.paced) },
-    Column { title: "retry", style: WAITS, cell: retrying },
+    Column { title: "retry", style: WAITS, cell: |step| some(step.retrying + step.backing_off) },
+    Column { title: "next in", style: WAITS, cell: |step| step.next_attempt.map_or("-".to_owned(), time) },
     Column { title: "done", style: PLAIN, cell: |step| count(step.done) },
     Column { title: "failed", style: BAD, cell: |step| some(step.failed) },
     Column { title: "p50", style: DIM, cell: |step| step.p50.map_or("-".to_owned(), time) },
@@ -27,7 +28,7 @@ const COLUMNS: [Column; 8] = [
 ];
 
 /// Which columns go first where there is no room; what a step waits for stays to the end.
-const DISPENSABLE: [usize; 7] = [6, 7, 4, 5, 2, 1, 3];
+const DISPENSABLE: [usize; 8] = [7, 8, 4, 5, 6, 2, 1, 3];
 
 /// Room for a name at least.
 const NAME: usize = 6;
@@ -114,14 +115,6 @@ fn running(step: &StepNow) -> String {
     match step.limit {
         Some(limit) => format!("{}/{}", count(step.running), count(limit as u64)),
         None => some(step.running),
-    }
-}
-
-/// `3`, or `3 in 1.2 s` if all of them wait for their next attempt.
-fn retrying(step: &StepNow) -> String {
-    match step.next_attempt {
-        Some(next) if step.retrying == 0 => format!("{} in {}", count(step.backing_off), time(next)),
-        _ => some(step.retrying + step.backing_off),
     }
 }
 

@@ -9,12 +9,16 @@ mod denied;
 mod flows;
 mod http;
 mod inputs;
+#[cfg(unix)]
+mod live;
 mod options;
 #[cfg(unix)]
 mod outputs;
 mod pipes;
+mod plan;
 mod program;
 mod records;
+mod runs;
 #[cfg(unix)]
 mod signals;
 mod wrong;

@@ -122,7 +122,7 @@ async fn what_is_left_when_nothing_more_can_be_written_is_whole_and_named() {
     let folder = Folder::new().with("f.yaml", FLOW).with("in.jsonl", records);
     let bin = env!("CARGO_BIN_EXE_llmspell");
     let mut command = tokio::process::Command::new("sh");
-    let limited = "trap '' XFSZ; ulimit -f 70; exec \"$0\" run f.yaml -i in.jsonl -o out.jsonl";
+    let limited = "trap '' XFSZ; ulimit -f 70; exec \"$0\" run f.yaml -i in.jsonl -o out.jsonl --no-journal";
     command.args(["-c", limited, bin]).current_dir(folder.path("")).kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let ended = ended(command.spawn().unwrap()).await;

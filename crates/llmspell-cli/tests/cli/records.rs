@@ -25,7 +25,7 @@ async fn a_line_of_output_has_exactly_what_is_documented() {
     assert_eq!(ended.code, Some(3));
     let keys = |line: &serde_json::Value| line.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
     let out = lines(&ended.out);
-    assert_eq!(keys(&out[0]), "index line status quality output retries took_ms");
+    assert_eq!(keys(&out[0]), "index line status quality output retries stages took_ms");
     assert_eq!(keys(&out[1]), "index line status error retries took_ms");
     assert_eq!(keys(&out[1]["error"]), "kind message hint");
     assert_eq!(out[1]["error"]["message"], "line 2 is not JSON: expected ident at column 2");

@@ -41,7 +41,7 @@ async fn the_first_ctrl_c_finishes_what_is_in_flight() {
         let told = format!("incomplete: {} lines written in {out}.partial", written.len());
         assert!(ended.err.contains(&told), "{}", ended.err);
         let next = written.len() + 1;
-        let rest = format!(" were not admitted, from line {next} on\nhint: run the rest: tail -n +{next}\n");
+        let rest = format!(" were not admitted, from line {next} on\nhint: go on: llmspell resume ");
         assert!(ended.err.contains(&rest), "{}", ended.err);
         assert!(!folder.path(out).exists());
     }

@@ -50,6 +50,12 @@ pub(crate) const TURNS: u32 = 16;
 pub(crate) const TOOLS_AT_ONCE: u32 = 8;
 
 impl AgentPlan {
+    /// How often it asks its model for one answer, at most.
+    pub(crate) fn most_turns(&self) -> u64 {
+        // Without tools to call and an answer to correct, the first word is the last.
+        if self.tools.is_empty() && self.answer.is_none() { 1 } else { u64::from(self.bounds.max_turns) }
+    }
+
     /// The agent over a model.
     ///
     /// # Errors

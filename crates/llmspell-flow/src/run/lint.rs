@@ -50,7 +50,7 @@ pub(super) fn lints(account: &Account) -> Vec<Lint> {
             found.push(Lint { kind: kind.to_owned(), step: name.to_owned(), message, hint });
         };
         if let Some(message) = limit_full(step, report) {
-            let hint = format!("raise the limit of {name}, if what it calls can take more: limit.{name}");
+            let hint = format!("raise limit.{name}, if what it calls can take more");
             add("limit_full", message, hint);
         }
         if step.hedged >= FEW && step.hedges_won == 0 {
@@ -180,7 +180,7 @@ mod tests {
         let lint = &lints(&full)[0];
         assert_eq!((lint.kind.as_str(), lint.step.as_str()), ("limit_full", "a"));
         assert_eq!(lint.message, "its limit of 8 was full 97 % of the time");
-        assert!(lint.hint.ends_with("limit.a"), "{}", lint.hint);
+        assert_eq!(lint.hint, "raise limit.a, if what it calls can take more");
         assert!(kinds(json!({}), json!({ "utilisation": 0.89 }), json!({})).is_empty());
         let in_line = json!({ "waited_ms": 45_000.0, "backed_off_ms": 5_000.0, "busy_ms": 4_000.0 });
         assert_eq!(kinds(in_line, json!({}), json!({})), ["limit_full"]);

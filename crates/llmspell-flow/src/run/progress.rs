@@ -3,6 +3,8 @@
 mod fold;
 mod pace;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod times;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

@@ -106,7 +106,7 @@ pub struct StepNow {
 }
 
 /// Where one record is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct InStep {
     /// The index of the record, from 0.

@@ -1,0 +1,177 @@
+//! `llmspell runs`: what was run here, and what is running.
+
+use std::time::Duration;
+
+use llmspell_flow::{Journals, Retention, RunInfo};
+use serde_json::{Map, Value, json};
+
+use crate::args::{ReportArgs, RunsArgs, RunsCommand};
+use crate::exit::{Exit, Failure};
+use crate::resume::latest;
+use crate::{report, run, show};
+
+/// How long a run that is running may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Lists runs, or sees to some.
+pub(crate) fn runs(args: &RunsArgs) -> Result<Exit, Failure> {
+    let journals = run::journals(&args.state);
+    let text = match &args.command {
+        None => list(&journals, args.json)?,
+        Some(RunsCommand::Show { run }) => one(&journals.info(run)?, args.json),
+        Some(RunsCommand::Set { run, what }) => ask(&journals, run, what)?,
+        Some(RunsCommand::Pause { run }) => ask(&journals, run, "pause")?,
+        Some(RunsCommand::Continue { run }) => ask(&journals, run, "go on")?,
+        Some(RunsCommand::Drain { run }) => ask(&journals, run, "drain")?,
+        Some(RunsCommand::Rm { runs }) => {
+            for run in runs {
+                journals.remove(run)?;
+            }
+            format!("removed: {}", runs.join(", "))
+        }
+        Some(RunsCommand::Prune { keep }) => {
+            let mut retention = Retention::default();
+            retention.keep = *keep;
+            match journals.tidy(&retention)?.as_slice() {
+                [] => "nothing to remove: runs that can be resumed stay, `llmspell runs rm RUN` takes them".to_owned(),
+                gone => format!("removed: {}", gone.join(", ")),
+            }
+        }
+    };
+    show::data(&text).map_err(Failure::output)?;
+    Ok(Exit::Ok)
+}
+
+/// Shows what a run came to.
+pub(crate) fn report(args: &ReportArgs) -> Result<Exit, Failure> {
+    let journals = run::journals(&args.state);
+    let info = match &args.run {
+        Some(name) => journals.info(name)?,
+        None => latest(&journals, |run| run.story.as_ref().is_ok_and(|story| story.report.is_some()), "report on")?,
+    };
+    let story = info.story.clone()?;
+    let Some(json) = story.report else {
+        let message = format!("error: the run {} has no report", info.name);
+        return Err(Failure::invalid(format!("{message}\n\nhint: it is written when a session ends")));
+    };
+    let text = if args.json {
+        json
+    } else {
+        let account = serde_json::from_str(&json).map_err(|error| {
+            let message = format!("error: the report of the run {} cannot be read: {error}", info.name);
+            Failure::invalid(format!("{message}\n\nhint: --json shows it as it is"))
+        })?;
+        format!("{}\n\n{}", line(&info), report::whole(&account, show::terminal_width()))
+    };
+    show::data(text.trim_end()).map_err(Failure::output)?;
+    Ok(Exit::Ok)
+}
+
+fn list(journals: &Journals, as_json: bool) -> Result<String, Failure> {
+    let all = journals.list()?;
+    if as_json {
+        let all: Vec<Value> = all.iter().map(facts).collect();
+        return Ok(serde_json::to_string_pretty(&all).unwrap_or_default());
+    }
+    if all.is_empty() {
+        return Ok(format!("no runs in {}", journals.folder().display()));
+    }
+    Ok(all.iter().map(line).collect::<Vec<_>>().join("\n"))
+}
+
+/// `triage-3  complete  2026-11-22 18:03:32  3,115 ok, 2 failed`.
+fn line(run: &RunInfo) -> String {
+    match &run.story {
+        Err(error) => format!("{}  unreadable: {}", run.name, error.message()),
+        Ok(story) => {
+            let began = story.began.as_deref().unwrap_or("").replace('T', " ");
+            let began = began.get(..19).unwrap_or(&began);
+            let mut text = format!("{}  {:10}  {began}  {} ok", run.name, state(run), show::count(story.ok));
+            for (count, what) in [(story.failed, "failed"), (story.unfinished, "unfinished")] {
+                if count > 0 {
+                    text = format!("{text}, {} {what}", show::count(count));
+                }
+            }
+            text
+        }
+    }
+}
+
+/// How it stands with a run.
+fn state(run: &RunInfo) -> &str {
+    match &run.story {
+        _ if run.is_running => "running",
+        Err(_) => "unreadable",
+        // A process that was killed has said nothing.
+        Ok(story) => story.ending.as_deref().unwrap_or("killed"),
+    }
+}
+
+fn one(run: &RunInfo, as_json: bool) -> String {
+    let facts = facts(run);
+    if as_json {
+        return serde_json::to_string_pretty(&facts).unwrap_or_default();
+    }
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let facts = facts.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    facts.map(|(name, value)| format!("{name:12}{}", text(value))).collect::<Vec<_>>().join("\n")
+}
+
+fn facts(run: &RunInfo) -> Value {
+    let mut all = Map::new();
+    all.insert("run".to_owned(), run.name.clone().into());
+    all.insert("state".to_owned(), state(run).into());
+    all.insert("bytes".to_owned(), run.size.into());
+    match &run.story {
+        Err(error) => {
+            all.insert("problem".to_owned(), error.to_string().into());
+        }
+        Ok(story) => {
+            let options = story.fact("options").and_then(|words| serde_json::from_str::<Value>(words).ok());
+            let rest = json!({
+                "flow": story.fact("flow"),
+                "began": story.began,
+                "ended": story.ended,
+                "sessions": story.sessions,
+                "ok": story.ok,
+                "failed": story.failed,
+                "unfinished": story.unfinished,
+                "folder": story.fact("folder"),
+                "options": options,
+            });
+            all.extend(rest.as_object().cloned().unwrap_or_default());
+        }
+    }
+    Value::Object(all)
+}
+
+/// Asks a run that is running, and waits for what it says.
+fn ask(journals: &Journals, run: &str, what: &str) -> Result<String, Failure> {
+    let asked = journals.ask(run, what)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.map_err(|error| Failure::invalid(format!("error: {error}\n\nhint: try again")))?;
+    let answer = runtime.block_on(async {
+        let answered = async {
+            loop {
+                if let Some(answer) = journals.answer(run, asked)? {
+                    return Ok::<_, llmspell::Error>(answer);
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, answered).await
+    });
+    let answer = answer.map_err(|_| {
+        let message = format!("error: the run {run} has not answered within {} s", PATIENCE.as_secs());
+        Failure::invalid(format!(
+            "{message}\n\nhint: it does so as soon as it can; `llmspell runs` tells if it has ended"
+        ))
+    })??;
+    match answer.strip_prefix("error: ") {
+        Some(why) => {
+            let (why, hint) = why.split_once("; ").unwrap_or((why, "`llmspell help runs` says what can be asked"));
+            Err(Failure::invalid(format!("error: {why}\n\nhint: {hint}")))
+        }
+        None => Ok(answer),
+    }
+}

@@ -1,0 +1,137 @@
+//! Runs that go on: what is said when one ends, how it is resumed, and how runs are listed and steered.
+
+use serde_json::Value;
+
+use crate::program::{Folder, ended, lines, until};
+
+const SLOW: &str =
+    "flow: f\nsteps:\n  - { id: a, tool: slow, limit: 2, with: { delay_ms: 40, value: \"${{ inputs.n }}\" } }\n";
+
+fn folder(records: u32) -> Folder {
+    let records: String = (0..records).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    Folder::new().with("f.yaml", SLOW).with("in.jsonl", records)
+}
+
+async fn begun(folder: &Folder) {
+    until("a line of output", || {
+        std::fs::read_to_string(folder.path("out.jsonl.partial")).is_ok_and(|text| text.contains('\n'))
+    })
+    .await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn an_interrupted_run_says_how_it_goes_on_and_does() {
+    let folder = folder(60);
+    let child =
+        folder.start(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "--allow", "net=a.org", "-l", "4"]);
+    begun(&folder).await;
+    let pid = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let first = ended(child).await;
+    assert_eq!(first.code, Some(130), "{first:?}");
+    assert!(first.err.contains("hint: go on: llmspell resume f-1 --allow net=a.org\n"), "{}", first.err);
+    assert!(folder.run(&["runs"]).await.out.starts_with("f-1  drained "));
+    let again = folder.run(&["resume"]).await;
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert!(again.err.contains("of them from before"), "{}", again.err);
+    let outputs: Vec<_> =
+        lines(&folder.read("out.jsonl")).iter().map(|line| line["output"].as_u64().unwrap()).collect();
+    assert!(outputs.into_iter().eq(0..60));
+    assert!(!folder.path("out.jsonl.partial").exists());
+    let runs: Value = serde_json::from_str(&folder.run(&["runs", "--json"]).await.out).unwrap();
+    assert_eq!((&runs[0]["run"], &runs[0]["state"], &runs[0]["ok"]), (&"f-1".into(), &"complete".into(), &60.into()));
+    assert_eq!(runs[0]["sessions"], 2);
+    let shown = folder.run(&["runs", "show", "f-1"]).await.out;
+    // What it was allowed is not kept.
+    assert!(shown.contains("--limit=4") && !shown.contains("a.org"), "{shown}");
+    let report = folder.run(&["report", "f-1"]).await;
+    assert!(report.code == Some(0) && report.out.contains("\na ") || report.out.contains("a  "), "{report:?}");
+    let report: Value = serde_json::from_str(&folder.run(&["report", "--json"]).await.out).unwrap();
+    assert_eq!(report["flow"], "f");
+}
+
+#[tokio::test]
+async fn a_run_that_was_killed_is_resumed_with_what_was_said_then() {
+    let folder = folder(40);
+    let mut command = folder.command(&["run", "f.yaml", "-o", "out.jsonl"]);
+    let mut child = command.env("LLMSPELL_INPUT", "in.jsonl").env("LLMSPELL_UNORDERED", "1").spawn().unwrap();
+    begun(&folder).await;
+    let second = folder.run(&["resume", "f-1"]).await;
+    assert!(second.code == Some(2) && second.err.contains("is running"), "{second:?}");
+    child.kill().await.unwrap();
+    assert!(folder.run(&["runs"]).await.out.starts_with("f-1  killed "));
+    let again = folder.run(&["resume", "f-1", "--limit", "3"]).await;
+    assert_eq!(again.code, Some(0), "{again:?}");
+    let mut outputs: Vec<_> =
+        lines(&folder.read("out.jsonl")).iter().map(|line| line["output"].as_u64().unwrap()).collect();
+    outputs.sort_unstable();
+    assert!(outputs.into_iter().eq(0..40));
+}
+
+#[tokio::test]
+async fn failed_records_are_run_again_if_that_is_asked() {
+    let flow = "flow: f\nsteps:\n  - { id: a, tool: slow, with: { failure_rate: 1 } }\n";
+    let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", "{}\n{\"a\":1}\n");
+    let args = ["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl"];
+    assert_eq!(folder.run(&args).await.code, Some(3));
+    assert_eq!(folder.run(&["resume", "f-1"]).await.code, Some(3));
+    std::fs::write(folder.path("f.yaml"), flow.replace("failure_rate: 1", "failure_rate: 0")).unwrap();
+    let ended = folder.run(&["resume", "f-1", "--retry", "timeout"]).await;
+    assert!(ended.err.contains("the flow has changed: 2 records go through it again"), "{}", ended.err);
+    let ended = folder.run(&["resume", "f-1", "--only-failed"]).await;
+    assert_eq!((ended.code, lines(&folder.read("out.jsonl")).len()), (Some(0), 2), "{ended:?}");
+}
+
+#[tokio::test]
+async fn records_of_standard_input_are_asked_for_again() {
+    let folder = folder(3);
+    let mut command = folder.command(&["run", "f.yaml", "-i", "-", "-o", "out.jsonl"]);
+    command.stdin(std::fs::File::open(folder.path("in.jsonl")).unwrap());
+    assert_eq!(ended(command.spawn().unwrap()).await.code, Some(0));
+    let again = folder.run(&["resume", "f-1"]).await;
+    assert!(again.code == Some(2) && again.err.contains("hint: give them again: --input FILE"), "{again:?}");
+    let again = folder.run(&["resume", "f-1", "--input", "in.jsonl"]).await;
+    assert!(again.code == Some(0) && again.err.contains("3 of them from before"), "{again:?}");
+}
+
+#[tokio::test]
+async fn a_run_can_be_steered_while_it_runs() {
+    let folder = folder(400);
+    let child = folder.start(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl"]);
+    begun(&folder).await;
+    let asked = folder.run(&["runs", "set", "f-1", "limit.a=50"]).await;
+    assert_eq!((asked.code, asked.out.as_str()), (Some(0), "limit.a = 50, was 2\n"), "{asked:?}");
+    let wrong = folder.run(&["runs", "set", "f-1", "limit.b=5"]).await;
+    assert!(wrong.code == Some(2) && wrong.err.contains("hint: there are: a"), "{wrong:?}");
+    assert!(folder.run(&["runs", "pause", "f-1"]).await.out.starts_with("paused"));
+    assert!(folder.run(&["runs", "continue", "f-1"]).await.out.starts_with("going on"));
+    assert_eq!(folder.run(&["runs", "rm", "f-1"]).await.code, Some(2));
+    assert!(folder.run(&["runs", "drain", "f-1"]).await.out.starts_with("stopping"));
+    let run = ended(child).await;
+    assert!(matches!(run.code, Some(0 | 130)), "{run:?}");
+}
+
+#[tokio::test]
+async fn runs_go_when_they_are_told_to() {
+    let folder = folder(1);
+    let args = ["run", "f.yaml", "-i", "in.jsonl", "-q"];
+    assert_eq!(folder.run(&["runs"]).await.out, "no runs in .llmspell/runs\n");
+    for n in 1..=3 {
+        assert_eq!(folder.run(&args).await.code, Some(0));
+        assert!(folder.path(&format!(".llmspell/runs/f-{n}.db")).exists());
+    }
+    assert_eq!(folder.run(&[&args[..], &["--no-journal"]].concat()).await.code, Some(0));
+    assert_eq!(folder.run(&["runs", "rm", "f-2"]).await.out, "removed: f-2\n");
+    assert_eq!(folder.run(&["runs", "prune", "--keep", "1"]).await.out, "removed: f-1\n");
+    // The retention holds after each run that is complete.
+    assert_eq!(folder.run(&[&args[..], &["--journal-keep", "1"]].concat()).await.code, Some(0));
+    assert_eq!(folder.run(&["runs"]).await.out.lines().count(), 1);
+    for args in
+        [&["resume"][..], &["resume", "f-9"], &["report", "x"], &["runs", "show", "../x"], &["runs", "rm", "f-9"]]
+    {
+        let ended = folder.run(args).await;
+        assert_eq!(ended.code, Some(2), "{args:?}: {ended:?}");
+        assert!(ended.err.lines().last().unwrap().starts_with("hint: "), "{args:?}: {}", ended.err);
+    }
+}
