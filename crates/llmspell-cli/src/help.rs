@@ -28,6 +28,8 @@ Whichever of these signals ends a run, the programs it has started end with it.
 SIGKILL cannot be caught: it says nothing, leaves those programs running, and
 FILE.partial may end within a line.";
 
+const FLOW: &str = include_str!("help/flow.txt");
+
 const OUTPUT: &str = "\
 Output
 
@@ -114,11 +116,12 @@ pub(crate) fn help(args: &HelpArgs) -> Result<Exit, Failure> {
         None => command.render_help().to_string(),
         Some("exit-codes") => EXIT_CODES.to_owned(),
         Some("output") => OUTPUT.to_owned(),
+        Some("flow") => FLOW.to_owned(),
         Some("progress") => PROGRESS.to_owned(),
         Some(topic) => match command.find_subcommand_mut(topic) {
             Some(command) => command.render_long_help().to_string(),
             None => {
-                let hint = "the topics are: run, check, tools, exit-codes, output, progress";
+                let hint = "the topics are: run, check, plan, tools, flow, exit-codes, output, progress";
                 return Err(Failure::invalid(format!("error: there is no help on `{topic}`\n\nhint: {hint}")));
             }
         },

@@ -11,7 +11,7 @@ pub(crate) use agent::{AgentDef, ModelDef, PromptDef};
 pub(crate) use declared::{AllowDef, DefaultsDef, RunDef, ServerDef, ToolDef};
 pub(crate) use expression::Expression;
 pub(crate) use modifiers::{
-    AdaptiveBy, AdaptiveDef, After, BreakerDef, HedgeDef, Modifiers, Per, RateDef, RetryDef, RetryOn, TimeoutDef,
+    AdaptiveBy, AdaptiveDef, After, BreakerDef, HedgeDef, Modifiers, Per, RateDef, RetryDef, RetryOn,
 };
 pub(crate) use short::Short;
 pub(crate) use step::{FirstDef, OnErrorDef, RungsDef, StepDef};
