@@ -115,6 +115,7 @@ def main():
     parser.add_argument("--binary", type=pathlib.Path, default=ROOT / "target" / "release" / "llmspell")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
     args = parser.parse_args()
+    args.binary = args.binary.resolve()
     if not args.binary.exists():
         sys.exit(f"{args.binary} is not there: build it first")
     random.seed(args.seed)

@@ -44,7 +44,15 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Show what the options of runs are set to, and where.
     Config(ConfigArgs),
-    /// Explain a command, the exit codes or the output.
+    /// Write a small flow that works, and records for it, into a folder.
+    Init(InitArgs),
+    /// Run a small flow that is built in, to see what a run looks like.
+    Demo,
+    /// Print the JSON Schema of flow files.
+    Schema,
+    /// Print what completes this command in a shell.
+    Completions(CompletionsArgs),
+    /// Explain a command, the exit codes, the output, flows or the configuration.
     Help(HelpArgs),
 }
 
@@ -478,6 +486,27 @@ pub(crate) struct ToolsArgs {
     /// Show it as JSON, with the JSON Schema of its arguments.
     #[arg(long, env = "LLMSPELL_JSON", value_parser = BoolishValueParser::new())]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct InitArgs {
+    /// The folder; it is made if it is not there.
+    #[arg(default_value = ".")]
+    pub(crate) folder: PathBuf,
+
+    /// Which flow.
+    #[arg(long, value_name = "NAME", default_value = "first", env = "LLMSPELL_TEMPLATE")]
+    pub(crate) template: String,
+
+    /// List the flows there are.
+    #[arg(long, env = "LLMSPELL_LIST", value_parser = BoolishValueParser::new())]
+    pub(crate) list: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    pub(crate) shell: clap_complete::Shell,
 }
 
 #[derive(Debug, clap::Args)]

@@ -2,9 +2,9 @@
 
 use clap::CommandFactory;
 
-use crate::args::{Args, HelpArgs};
+use crate::args::{Args, CompletionsArgs, HelpArgs};
 use crate::exit::{Exit, Failure};
-use crate::show;
+use crate::{settings, show};
 
 const EXIT_CODES: &str = "\
 Exit codes
@@ -27,8 +27,6 @@ Exit codes
 Whichever of these signals ends a run, the programs it has started end with it.
 SIGKILL cannot be caught: it says nothing, leaves those programs running, and
 FILE.partial may end within a line.";
-
-const FLOW: &str = include_str!("help/flow.txt");
 
 const OUTPUT: &str = "\
 Output
@@ -53,11 +51,15 @@ unless --unordered is given.
 
 A run that is stopped takes no more records and finishes those in flight. The
 others have no line and have not failed: the message at the end says from which
-line of the input on. It is stopped by Ctrl-C, and when 10 records in a row, or
-half of at least 20 within 30 s, are \"denied\" (unless --keep-going is given).
+line of the input on, and how the run goes on: `llmspell resume NAME`. What is
+done is not done again then; its lines are written again, from the journal. A
+run is stopped by Ctrl-C, and when 10 records in a row, or half of at least 20
+within 30 s, are \"denied\" (unless --keep-going is given).
 
-A record that is not JSON, or lacks what the flow asks for under `inputs`, is an
-outcome too: \"failed\" with kind \"invalid\" and no path.
+A record that is not JSON, a row of CSV with a value too many, a file that is
+not UTF-8, or what lacks a field that the flow asks for under `inputs`, is an
+outcome too: \"failed\" with kind \"invalid\" and no path. With --errors FILE,
+the lines of failed records are there.
 
 With --output FILE, lines go to FILE.partial; it becomes FILE when the run is
 complete, and stays FILE.partial if the run is interrupted or cannot write any
@@ -108,6 +110,36 @@ milliseconds; what is not known is null. There may be more fields in time.
 
 What is said on the way is an object too: {\"notice\": \"…\"}.";
 
+const FLOW: &str = include_str!("help/flow.txt");
+
+const CONFIG: &str = include_str!("help/config.txt");
+
+const TOPICS: [&str; 4] = ["exit-codes", "output", "flow", "config"];
+
+/// The text, with the names of all options.
+fn config() -> String {
+    let all = settings::all(&Args::command());
+    let names: Vec<String> = all.iter().filter_map(clap::Arg::get_long).map(settings::key).collect();
+    let options = show::wrapped(&names.join(", "), 76, 2);
+    let flow = show::wrapped(&llmspell_flow::RUN_OPTIONS.join(", "), 76, 2);
+    CONFIG.replace("OPTIONS", &options).replace("RUN", &flow)
+}
+
+/// Prints the JSON Schema of flow files.
+pub(crate) fn schema() -> Result<Exit, Failure> {
+    let schema = serde_json::to_string_pretty(&llmspell_flow::schema()).unwrap_or_default();
+    show::data(&schema).map_err(Failure::output)?;
+    Ok(Exit::Ok)
+}
+
+/// Prints what completes the command in a shell.
+pub(crate) fn completions(args: &CompletionsArgs) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Args::command(), "llmspell", &mut script);
+    show::data(String::from_utf8_lossy(&script).trim_end()).map_err(Failure::output)?;
+    Ok(Exit::Ok)
+}
+
 /// Shows a topic, or the help of a command.
 pub(crate) fn help(args: &HelpArgs) -> Result<Exit, Failure> {
     let mut command = Args::command();
@@ -117,11 +149,14 @@ pub(crate) fn help(args: &HelpArgs) -> Result<Exit, Failure> {
         Some("exit-codes") => EXIT_CODES.to_owned(),
         Some("output") => OUTPUT.to_owned(),
         Some("flow") => FLOW.to_owned(),
+        Some("config") => config(),
         Some("progress") => PROGRESS.to_owned(),
         Some(topic) => match command.find_subcommand_mut(topic) {
             Some(command) => command.render_long_help().to_string(),
             None => {
-                let hint = "the topics are: run, check, plan, tools, flow, exit-codes, output, progress";
+                let commands = command.get_subcommands().map(clap::Command::get_name);
+                let topics: Vec<&str> = TOPICS.into_iter().chain(commands).collect();
+                let hint = llmspell::suggest::hint(topic, topics.iter().copied(), "the topics are");
                 return Err(Failure::invalid(format!("error: there is no help on `{topic}`\n\nhint: {hint}")));
             }
         },

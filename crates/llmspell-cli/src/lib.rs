@@ -23,6 +23,7 @@ mod config;
 mod config_show;
 mod exit;
 mod help;
+mod init;
 mod interrupt;
 mod line;
 mod live;
@@ -67,6 +68,10 @@ fn follow(args: Args, line: Line, registry: &Registry) -> Result<Exit, Failure> 
         Command::Resume(args) => resume::resume(&args, &line, registry),
         Command::Runs(args) => runs::runs(&args),
         Command::Report(args) => runs::report(&args),
+        Command::Init(args) => init::init(&args),
+        Command::Demo => init::demo(registry),
+        Command::Schema => help::schema(),
+        Command::Completions(args) => help::completions(&args),
         Command::Config(args) => config_show::config(&args, &line),
         Command::Check(args) => check::check(&args, registry),
         Command::Plan(args) => plan::plan(&args, registry),

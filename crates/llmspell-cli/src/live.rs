@@ -79,7 +79,8 @@ impl Live {
         }
         self.show(&look());
         let took = began.elapsed();
-        self.due = began + self.every().max(took * SHARE);
+        // But never for long: the program may have been stopped while it looked.
+        self.due = Instant::now() + self.every().max((took * SHARE).min(OBJECT)).saturating_sub(took.min(FRAME));
     }
 
     fn show(&mut self, now: &Snapshot) {

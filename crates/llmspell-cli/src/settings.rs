@@ -9,8 +9,21 @@ use llmspell::suggest;
 use llmspell_flow::{Diagnostic, RunOption, Source};
 
 /// Options of one run alone.
-pub(crate) const OF_ONE_RUN: [&str; 11] =
-    ["config", "errors", "files", "force", "format", "input", "json", "only-failed", "output", "retry", "set"];
+pub(crate) const OF_ONE_RUN: [&str; 13] = [
+    "config",
+    "errors",
+    "files",
+    "force",
+    "format",
+    "input",
+    "json",
+    "list",
+    "only-failed",
+    "output",
+    "retry",
+    "set",
+    "template",
+];
 
 /// An option that a file sets.
 #[derive(Clone, Debug)]

@@ -9,6 +9,9 @@
 //! # yaml-language-server: $schema=../schema/flow.v1.json
 //! flow: triage                      # begins the path of every step: triage.fetch
 //! version: 1
+//! allow: { net: [example.org] }     # what its tools may touch, if the user grants it, too
+//! models:                           # named by agents, which share what is said here
+//!   quick: { model: openai/gpt-5-mini, rate: 60/min, prices: { input: 0.25, output: 2.0 } }
 //! inputs:                           # what a record must have; left out, any record will do
 //!   url:  { type: string }
 //!   lang: { type: string, default: en }
@@ -23,8 +26,14 @@
 //!   - id: title
 //!     tool: text
 //!     with: { value: "${{ steps.fetch.body }}", extract: "<title>(.*?)</title>" }
+//!   - id: verdict
+//!     agent:                        # a model that may call `tools` until it answers
+//!       model: quick
+//!       prompt: { file: verdict.md.j2 }    # or a text with `${{ }}`
+//!       answer: { spam: { type: boolean } }    # left out: its words
 //! output:                           # left out: the output of the last step
 //!   title: ${{ steps.title }}
+//!   spam: ${{ steps.verdict.spam }}
 //!   lang: ${{ inputs.lang }}
 //! ```
 //!
@@ -36,6 +45,14 @@
 //! - **Modifiers** apply in one order, however they are written: `limit` around `deadline` around `retry` around
 //!   `timeout`. A record that waits to retry stays in its step and counts against the limit; the deadline begins when
 //!   the record is let in. `max` counts the first attempt too.
+//! - **Agents** have prompts in the file, or in files in its folder: those are templates of Jinja with statements (`{% if
+//!   %}`, `{% for %}`, `{% set %}`), of at most 256 KiB, and lines with nothing but a statement leave no empty line.
+//!   Prompts see what templates see, without secrets. The program that loads a flow opens its models and MCP servers:
+//!   see [`Declared`].
+//! - **Tools of the flow's own** stand under `tools`: `jq: { command: [jq, "${{ args.filter }}"], args: { filter: {
+//!   type: string } } }`, or `notes: { mcp: { command: [mcp-notes] } }`, whose tools are called `notes.<tool>`.
+//! - **Permissions**: a flow asks under `allow`, and its user grants; tools work within both. What is asked for and not
+//!   granted is told by [`Flow::permitted`].
 //! - **What is wrong** is found before a record is touched: unknown keys, tools and arguments, references that lead
 //!   nowhere, times that cannot be, tools that the user does not allow. See [`Diagnostics`].
 //! - YAML is read strictly: `yes` and `NO` are text, keys stand once, a duration has a unit.

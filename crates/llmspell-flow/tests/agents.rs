@@ -184,7 +184,11 @@ fn what_is_wrong_with_agents_is_found_before_a_record_is_there() {
         (agent("prompt: Go, model: m/m, max_cost: -1.0"), "`max_cost` is not a number above 0"),
         (agent("prompt: Go, model: m/m, answer: {}"), "an answer without fields"),
         (agent("prompt: { file: p.j2 }, model: m/m"), "the flow is in no file itself"),
-        (agent("prompt: Go, model: m/m, tools: [slow]") + "    hedge: 1s\n", "`slow` may not be called twice"),
+        (
+            agent("prompt: Go, model: m/m, tools: [command]").replace("steps:", "allow: { command: [ls] }\nsteps:")
+                + "    hedge: 1s\n",
+            "`command` may not be called twice",
+        ),
         (
             agent("prompt: Go, model: m").replace("steps:", "models: { m: { model: nobody } }\nsteps:"),
             "whose model it is",
@@ -257,7 +261,7 @@ async fn prompts_stand_in_files_beside_the_flow() {
         write(
             "f.yaml",
             &format!("flow: f\nsteps: [{{ id: a, agent: {{ model: m/m, prompt: {{ file: {file} }} }} }}]\n"),
-        )
+        );
     };
     flow("nope.j2");
     assert!(load().err().unwrap().to_string().contains("cannot be read"));

@@ -7,8 +7,12 @@ use std::io::{self, Write};
 
 use anstream::ColorChoice;
 use console::Term;
+use tokio::time::Instant;
 
 use super::line::Line;
+
+/// Whoever has not drawn for so long may have been stopped.
+const AWAY: std::time::Duration = std::time::Duration::from_millis(300);
 
 pub(crate) struct Screen {
     /// The frame that stands there.
@@ -16,6 +20,8 @@ pub(crate) struct Screen {
     text: String,
     size: Size,
     colours: bool,
+    /// When it was last asked to draw.
+    asked: Instant,
     #[cfg(unix)]
     continued: Option<tokio::signal::unix::Signal>,
 }
@@ -33,6 +39,7 @@ impl Default for Screen {
             drawn: Vec::new(),
             text: String::new(),
             size: Size { width: 80, height: 24 },
+            asked: Instant::now(),
             colours: anstream::AutoStream::choice(&io::stderr()) != ColorChoice::Never,
             #[cfg(unix)]
             continued: continued(),
@@ -48,7 +55,12 @@ impl Screen {
             // Others have written since; what stood there is theirs.
             self.drawn.clear();
             self.text.clear();
+        } else if self.asked.elapsed() > AWAY {
+            // It may have been stopped, and the signal that it goes on be under way: it has until the next frame.
+            self.asked = Instant::now();
+            return;
         }
+        self.asked = Instant::now();
         let lines = frame(size);
         let text: String = lines.iter().map(|line| format!("{}\x1b[K\r\n", line.text(self.colours))).collect();
         if text == self.text && size == self.size {

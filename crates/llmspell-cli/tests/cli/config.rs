@@ -79,7 +79,7 @@ async fn what_is_wrong_in_a_file_is_shown_with_its_line() {
             assert!(ended.err.lines().last().unwrap().starts_with("hint: "), "{}", ended.err);
         }
         // What reads no options minds no file.
-        assert_eq!(folder.run(&["check", "f.yaml"]).await.code, Some(0));
+        assert_eq!(folder.run(&["schema"]).await.code, Some(0));
         assert_eq!(folder.run(&["help", "run"]).await.code, Some(0));
     }
     let ended = folder("", "").run(&["run", "f.yaml", "-i", "in.jsonl", "--config", "no.toml"]).await;

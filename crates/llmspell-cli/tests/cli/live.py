@@ -100,7 +100,7 @@ def suspend():
     # The shell says something meanwhile.
     program.screen.feed(b"[1]+  Stopped   demo\r\n$ fg\r\n")
     program.send(signal.SIGCONT)
-    program.run(1)
+    program.run(5, until=lambda p: p.screen.text().rfind("fetch") > p.screen.text().find("$ fg"))
     text = program.screen.text()
     need("[1]+  Stopped" in text and "$ fg" in text, "what the shell said is drawn over", program)
     need(text.rfind("fetch") > text.find("$ fg"), "no frame below", program)

@@ -21,4 +21,5 @@ mod records;
 mod runs;
 #[cfg(unix)]
 mod signals;
+mod start;
 mod wrong;

@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::program::Folder;
 
 const FLOW: &str = "flow: f
+allow: { net: ['*'] }
 description: Fetches pages.
 steps:
   - id: pages

@@ -189,7 +189,8 @@ impl Checker<'_> {
 
     /// Keys that go with another kind.
     fn strays(&mut self, def: &StepDef, word: &str) {
-        let keys: [(&str, Option<&Range<usize>>, &[&str]); 8] = [
+        type Stray<'a> = (&'a str, Option<&'a Range<usize>>, &'a [&'a str]);
+        let keys: [Stray<'_>; 8] = [
             ("with", def.with.as_ref().map(|key| &key.at), &["tool"]),
             ("first", def.first.as_ref().map(|key| &key.at), &["race"]),
             ("from", def.from.as_ref().map(|key| &key.at), &["pipeline"]),

@@ -1,0 +1,53 @@
+//! What a newcomer does first.
+
+use crate::program::{Folder, lines};
+
+#[tokio::test]
+async fn a_first_flow_is_written_once_and_works() {
+    let folder = Folder::new();
+    let ended = folder.run(&["init", "my"]).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.out.ends_with("next: llmspell run my/flow.yaml --input my/records.jsonl\n"), "{}", ended.out);
+    assert_eq!(folder.run(&["check", "my/flow.yaml"]).await.code, Some(0));
+    let run = folder.run(&["run", "my/flow.yaml", "--input", "my/records.jsonl"]).await;
+    assert_eq!((run.code, lines(&run.out).len()), (Some(0), 12), "{run:?}");
+    let again = folder.run(&["init", "my"]).await;
+    assert!(again.code == Some(2) && again.err.contains("my/flow.yaml is already there"), "{again:?}");
+    assert!(folder.run(&["init", "--list"]).await.out.starts_with("first "));
+    let wrong = folder.run(&["init", "--template", "frist"]).await;
+    assert!(wrong.code == Some(2) && wrong.err.contains("hint: did you mean `first`?"), "{wrong:?}");
+    assert!(!folder.path("flow.yaml").exists());
+}
+
+#[tokio::test]
+async fn the_demo_shows_a_run() {
+    let folder = Folder::new();
+    let ended = folder.run(&["demo"]).await;
+    assert_eq!((ended.code, lines(&ended.out).len()), (Some(0), 12), "{ended:?}");
+    assert!(ended.err.contains("answer") && ended.err.ends_with("next: llmspell init my-flow\n"), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn schema_and_completions_are_printed() {
+    let folder = Folder::new();
+    let schema: serde_json::Value = serde_json::from_str(&folder.run(&["schema"]).await.out).unwrap();
+    assert_eq!(schema["title"], "LLMSpell flow");
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let ended = folder.run(&["completions", shell]).await;
+        assert!(ended.code == Some(0) && ended.out.contains("keep-going"), "{shell}");
+    }
+    assert_eq!(folder.run(&["completions", "tcsh"]).await.code, Some(2));
+}
+
+#[tokio::test]
+async fn topics_fit_into_80_columns() {
+    let folder = Folder::new();
+    for (topic, wanted) in
+        [("flow", "${{ x }}"), ("config", "journal_keep"), ("output", "took_ms"), ("exit-codes", "124")]
+    {
+        let ended = folder.run(&["help", topic]).await;
+        assert!(ended.code == Some(0) && ended.out.contains(wanted), "{topic}: {}", ended.out);
+        let long = ended.out.lines().find(|line| line.chars().count() > 80);
+        assert_eq!(long, None, "{topic}");
+    }
+}
