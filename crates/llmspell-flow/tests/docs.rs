@@ -1,0 +1,21 @@
+//! The examples in docs/flows.md, and the sample flows, are right.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+use std::path::Path;
+
+use llmspell_flow::{Flow, Permissions, Source, Toolbox};
+
+#[test]
+fn every_example_is_right() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/flows.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let blocks: Vec<&str> = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 4);
+    for block in blocks {
+        let toolbox = Toolbox::built_in(&Permissions::none());
+        let flow =
+            Flow::parse(&Source::new("docs/flows.md", block), &toolbox).unwrap_or_else(|wrong| panic!("{wrong}"));
+        let warnings: Vec<String> = flow.warnings().map(ToString::to_string).collect();
+        assert!(warnings.is_empty(), "{}", warnings.join("\n"));
+    }
+}
