@@ -214,3 +214,24 @@ async fn a_panic_is_the_outcome_of_its_record() {
     assert!(line["error"]["message"].as_str().unwrap().contains("boom"), "{line}");
     assert_eq!(line["error"]["path"], "f.a");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_context_is_cancelled_is_not_complete() {
+    let folder = std::env::temp_dir().join(format!("llmspell-cancelled-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("out.jsonl");
+    let records: String = (0..500).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    let input = Input::from_reader("records", io::Cursor::new(records));
+    let steps = "  - { id: a, tool: slow, with: { delay_ms: 5 }, limit: 2 }\n";
+    let run = Run::new(flow(steps), input, Output::create(&path, false).unwrap());
+    let (cx, canceller) = Context::new().cancellable();
+    let cancelled = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        canceller.cancel();
+    };
+    let running = tokio::time::timeout(Duration::from_secs(20), run.start(&cx));
+    let (summary, ()) = tokio::join!(running, cancelled);
+    assert!(matches!(summary.unwrap().ending, Ending::Aborted));
+    assert!(!path.exists(), "what is not complete does not take its place");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
