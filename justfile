@@ -44,6 +44,21 @@ schedules:
 first-build:
     bash .ci/first-build
 
+# 200 kills at random instants of a run over 10,000 records, and what is left held against what must be.
+crash *args:
+    cargo build --release -p llmspell-cli
+    python3 tests/crash/run.py {{args}}
+
+# A million records with and without the journal, and how near three stages come to the best.
+runs-bench *records:
+    cargo build --release -p llmspell-cli
+    python3 bench/runs/run.py {{records}}
+
+# The pictures of the terminal in docs/pictures, from real runs.
+pictures *which:
+    cargo build --release -p llmspell-cli
+    docs/pictures/make {{which}}
+
 # Licences, advisories, sources; needs `cargo install cargo-deny`.
 deny:
     cargo deny check

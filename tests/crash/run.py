@@ -132,7 +132,9 @@ def main():
         # Kills are spread over the whole run, and some come at once.
         pace = 1.2 * args.records * 2 * 0.006 / 16 / args.kills
         while True:
-            command = [str(part) for part in (first if kills == 0 and not (folder / ".llmspell").exists() else again)]
+            # Killed before it began, there is nothing to go on with.
+            begun = any(folder.glob(".llmspell/runs/*.db"))
+            command = [str(part) for part in (again if begun else first)]
             run = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, start_new_session=True)
             try:
                 last = None if kills >= args.kills else 0.02 + random.expovariate(1 / pace)

@@ -148,7 +148,8 @@ pub enum Ending {
     OverBudget(Error),
     /// It took no more records, because one has [failed](OnError::Stop): every record that was taken has its line.
     Failed(Error),
-    /// It was told to [abort](Brake::abort): records in flight have no line.
+    /// It was told to [abort](Brake::abort), or the work around it was cancelled or out of time: not every record has a
+    /// line, or has failed for no other reason.
     Aborted,
     /// Whoever read the output has had enough.
     NobodyReads,
@@ -341,16 +342,20 @@ impl Run {
         let name = flow.name().to_owned();
         let compiled = flow.compile();
         let limits = compiled.limits.clone();
+        let limit = limit.unwrap_or_else(|| compiled.steps.about().default_in_flight).max(1);
         let session = match journal.map(|journal| journal.start(fingerprint, field.as_deref())).transpose() {
             Ok(session) => session,
-            Err(error) => return Summary::nothing(Ending::JournalFailed(error), began.elapsed()),
+            Err(error) => {
+                [Some(output), errors].into_iter().flatten().for_each(Output::discard);
+                return Summary::nothing(Ending::JournalFailed(error), began.elapsed());
+            }
         };
         let gate = Arc::new(Gate::default());
         let (desk, matcher, ledger, tending) = match session {
             None => (None, None, None, None),
             Some(session) => {
                 let desk = Desk { pen: session.pen.clone(), field, surely };
-                let controls = Controls { limits, gate: gate.clone(), stop: stop.clone() };
+                let controls = Controls { limits, in_flight: limit, gate: gate.clone(), stop: stop.clone() };
                 let (matcher, ledger, tending) = ledger::tend(session, controls);
                 (Some(desk), Some(matcher), Some(ledger), Some(tending))
             }
@@ -358,7 +363,6 @@ impl Run {
         let (records, intake) = Records::new(input, matcher);
         let (lent, rest) = rest::lend(records, gate);
         let passage = Passage::new(compiled, progress.clone(), intake.clone(), desk, rate);
-        let limit = limit.unwrap_or_else(|| passage.about().default_in_flight).max(1);
         let stream = passage.stream(lent, &cx).limit(limit).budget(budget);
         let mut drain = stop.subscribe();
         let drained = progress.clone();
@@ -379,7 +383,7 @@ impl Run {
                 end = course.follow() => end,
             };
             let account = || Account::of(&name, recorded.report());
-            course.finish(end, &mut stopped, began, account).await
+            course.finish(end, &mut stopped, began, recorded.is_cancelled(), account).await
         };
         match tending {
             None => running.await,

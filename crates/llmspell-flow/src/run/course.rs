@@ -42,6 +42,8 @@ pub(super) struct Course {
     stop: watch::Sender<Stop>,
     /// The failure that has stopped the run.
     failed: Option<Error>,
+    /// Records that have no line, because what came of them could not be written down.
+    unkept: u64,
 }
 
 /// Why there are no more outcomes to write.
@@ -64,7 +66,7 @@ impl Course {
         stop: watch::Sender<Stop>,
     ) -> Self {
         let failures = Failures::default();
-        Course { stream, rest, writers, intake, progress, failures, journal, stop, failed: None }
+        Course { stream, rest, writers, intake, progress, failures, journal, stop, failed: None, unkept: 0 }
     }
 
     /// Writes outcomes until there are no more.
@@ -91,7 +93,10 @@ impl Course {
         let taken = self.intake.line(outcome.index);
         let (result, took, replayed) = match outcome.result {
             Ok(Done::Told { result, took, replayed }) => (result, took, replayed),
-            Ok(Done::Unkept) => return None,
+            Ok(Done::Unkept) => {
+                self.unkept += 1;
+                return None;
+            }
             Err(error) => (Err(error), taken.took, false),
         };
         let line = OutcomeLine {
@@ -128,6 +133,7 @@ impl Course {
         end: End,
         stop: &mut watch::Receiver<Stop>,
         began: Instant,
+        called_off: bool,
         account: impl FnOnce() -> Account,
     ) -> Summary {
         let stopped = self.stream.stopped().cloned();
@@ -155,6 +161,10 @@ impl Course {
                         (Some(_), None) => Ending::Complete,
                         (Some(error), Some(_)) => Ending::Failed(error),
                     },
+                    // Cut short by whoever has called off the work around it, or by a journal that cannot be written:
+                    // asked here, and not only when it is closed, for a complete output takes its place for good.
+                    _ if called_off || self.unkept > 0 || !self.rest.is_empty() => Ending::Aborted,
+                    _ if self.journal.as_ref().is_some_and(|ledger| ledger.failure().is_some()) => Ending::Aborted,
                     _ => Ending::Complete,
                 };
                 let complete = matches!(ending, Ending::Complete);
@@ -200,7 +210,13 @@ impl Course {
                     replayed: counted.replayed,
                     report: serde_json::to_string(&account).ok(),
                 };
-                ledger.close(ending, closing).await
+                let aborted = matches!(ending, Ending::Aborted);
+                let closing = ledger.close(ending, closing);
+                // Somebody else may hold the journal, and whoever aborts does not wait.
+                match aborted {
+                    true => timeout(LAST_LINES, closing).await.unwrap_or((Ending::Aborted, 0)),
+                    false => closing.await,
+                }
             }
         };
         ending.as_str().clone_into(&mut account.ending);

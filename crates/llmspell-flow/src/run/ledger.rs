@@ -20,6 +20,8 @@ const LOOKS: Duration = Duration::from_millis(200);
 pub(super) struct Controls {
     /// By the paths of their steps.
     pub(super) limits: Vec<(Arc<str>, Limit)>,
+    /// How many records are in flight at most.
+    pub(super) in_flight: usize,
     pub(super) gate: Arc<Gate>,
     pub(super) stop: watch::Sender<Stop>,
 }
@@ -121,7 +123,12 @@ impl Controls {
             Ok(calls @ 1..=1_000_000) => {
                 let before = limit.calls().unwrap_or(calls);
                 limit.resize(calls);
-                format!("limit.{step} = {calls}, was {before}")
+                let told = format!("limit.{step} = {calls}, was {before}");
+                if calls <= self.in_flight {
+                    return told;
+                }
+                let in_flight = self.in_flight;
+                format!("{told}; but at most {in_flight} records are in flight: resume with --limit {calls} for more")
             }
             _ => format!("error: `{calls}` is no limit; give a number from 1 to 1000000"),
         }

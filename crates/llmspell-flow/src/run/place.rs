@@ -73,6 +73,13 @@ impl Place {
             return Err(io::Error::other(format!("{} was taken away during the run", self.partial.display())));
         }
         std::fs::rename(&self.partial, &self.path)?;
+        // Nor must the journal say that all is done before the name is there to stay.
+        #[cfg(unix)]
+        if let Some(folder) = self.path.parent() {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            // Some file systems cannot, and then the name is as safe as they make it.
+            let _ = File::open(folder).and_then(|folder| folder.sync_all());
+        }
         Ok(self.path.clone())
     }
 

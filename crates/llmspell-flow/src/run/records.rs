@@ -30,6 +30,7 @@ pub(crate) struct Records {
     intake: Arc<Intake>,
     pulled: usize,
     last_line: u64,
+    is_at_end: bool,
 }
 
 /// What else there is to know of what was read.
@@ -88,12 +89,28 @@ impl Records {
             Context::new().blocking(move |_| read(input, matcher, &sender)).await
         });
         let batch = Vec::new().into_iter();
-        (Records { batch, batches, reader: Some(reader), intake: intake.clone(), pulled: 0, last_line: 0 }, intake)
+        (
+            Records {
+                batch,
+                batches,
+                reader: Some(reader),
+                intake: intake.clone(),
+                pulled: 0,
+                last_line: 0,
+                is_at_end: false,
+            },
+            intake,
+        )
     }
 
     /// The number of the last line of which a record was made; 0 before the first.
     pub(crate) fn last_line(&self) -> u64 {
         self.last_line
+    }
+
+    /// Whether all of the input has been read and handed on.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.is_at_end && !self.is_broken()
     }
 
     /// Whether reading broke off.
@@ -113,6 +130,7 @@ impl Records {
                 // The sender is gone, so the thread is as good as done.
                 Poll::Ready(None) => {
                     ready!(reader);
+                    self.is_at_end = true;
                     return Poll::Ready(None);
                 }
                 Poll::Pending => return Poll::Pending,

@@ -44,7 +44,7 @@ impl Gate {
     pub(crate) fn set_shut(&self, is_shut: bool) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.is_shut = is_shut;
-        let waker = waiting.waker.take().filter(|_| !is_shut);
+        let waker = if is_shut { None } else { waiting.waker.take() };
         drop(waiting);
         if let Some(waker) = waker {
             waker.wake();
@@ -83,8 +83,13 @@ impl Stream for Lent {
 }
 
 impl Rest {
+    /// Whether the input has come to its end, and every record of it was taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        locked(&self.0).is_at_end()
+    }
+
     /// Counts what was not taken, for this time at most; `None` if nothing is left.
-    pub(crate) async fn count(self, within: Duration) -> Option<NotAdmitted> {
+    pub(crate) async fn count(&self, within: Duration) -> Option<NotAdmitted> {
         let (mut records, mut from_line) = (0, None);
         let counting = async {
             while let Some(line) = poll_fn(|task| locked(&self.0).poll_line(task)).await {

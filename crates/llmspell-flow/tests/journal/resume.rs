@@ -111,6 +111,7 @@ async fn a_failure_because_the_run_was_called_off_is_none() {
     let flow = || world.flow("", steps);
     world.plays(|_, n| if n == 3 { "timeout" } else { "fine" });
     let (run, page) = world.run_of(flow(), world.journals().begin(&flow()).unwrap(), &records(0..20));
+    let run = run.follow_steps();
     let progress = run.progress();
     let (cx, canceller) = Context::new().cancellable();
     let stop = async {
@@ -122,6 +123,7 @@ async fn a_failure_because_the_run_was_called_off_is_none() {
     let running = tokio::time::timeout(Duration::from_secs(20), run.start(&cx));
     let (summary, ()) = tokio::join!(running, stop);
     let summary = summary.unwrap();
+    assert!(matches!(summary.ending, Ending::Aborted), "{:?}", summary.ending);
     assert_eq!((summary.failed, page.lines()[3]["status"].as_str()), (1, Some("failed")));
     world.plays(|_, _| "fine");
     let (summary, _) = world.through_flow(flow(), world.resume(), &records(0..20)).await;

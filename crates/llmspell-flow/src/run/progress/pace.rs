@@ -56,7 +56,7 @@ impl Pace {
     /// Records run in a second, over the last five; those replayed are not work.
     pub(super) fn rate(&self) -> f64 {
         let Some((then, now)) = self.over(RATE) else { return 0.0 };
-        let run = (now.done - now.replayed).saturating_sub(then.done - then.replayed);
+        let run = now.done.saturating_sub(now.replayed).saturating_sub(then.done.saturating_sub(then.replayed));
         run as f64 / (now.at - then.at).as_secs_f64()
     }
 
@@ -65,7 +65,7 @@ impl Pace {
     pub(super) fn eta(&self, left: u64) -> Option<Duration> {
         let (then, now) = self.over(OUTLOOK)?;
         let replays = self.over(RATE).is_some_and(|(then, now)| now.replayed > then.replayed);
-        if replays || now.at - self.began < SOON || now.done - now.replayed < FEW {
+        if replays || now.at - self.began < SOON || now.done.saturating_sub(now.replayed) < FEW {
             return None;
         }
         // Begin where the last replay ended.
