@@ -6,7 +6,7 @@ use std::time::Duration;
 use llmspell_flow::{Flow, Input, Permissions, Source, Toolbox};
 
 fn flow(steps: &str) -> Flow {
-    let text = format!("flow: f\nsteps:\n{steps}");
+    let text = format!("flow: f\nallow: {{ net: [\"*\"] }}\nsteps:\n{steps}");
     Flow::parse(&Source::new("f.yaml", text), &Toolbox::built_in(&Permissions::none())).unwrap()
 }
 
@@ -75,12 +75,26 @@ async fn an_input_is_counted_record_by_record() {
 
 #[test]
 fn the_outline_is_json() {
-    let flow =
-        flow("  - { id: a, tool: http_get, with: { url: x }, rate: 10/s, limit: 3 }\n  - { id: b, tool: slow }\n");
+    let flow = flow(
+        "  - { id: a, tool: http_get, with: { url: \"${{ inputs.x }}\" }, rate: 10/s, limit: 3 }\n  - { id: b, tool: slow }\n",
+    );
     let json = serde_json::to_value(flow.outline()).unwrap();
     assert_eq!(json["steps"][0]["modifiers"], serde_json::json!(["rate 10/s", "limit 3"]));
     assert_eq!(json["calls"], serde_json::json!({ "http_get": 1, "slow": 1 }));
     assert_eq!(json["time"]["unbounded"][0], "`a` has no timeout");
     assert_eq!(json["permissions"], serde_json::json!(["--allow net=HOST"]));
     assert_eq!(json["journaled"], serde_json::json!(["a", "b"]));
+}
+
+#[test]
+fn permissions_are_as_narrow_as_what_the_flow_asks_for() {
+    let wants = |asks: &str, steps: &str| {
+        let text = format!("flow: f\nallow: {{ net: [{asks}] }}\nsteps:\n{steps}");
+        let toolbox = Toolbox::built_in(&Permissions::none());
+        Flow::parse(&Source::new("f.yaml", text), &toolbox).unwrap().outline().permissions
+    };
+    let templated = "  - { id: a, tool: http_get, with: { url: \"${{ inputs.x }}\" } }\n";
+    assert_eq!(wants("\"*\"", templated), ["--allow net=HOST"]);
+    assert_eq!(wants("example.org", templated), ["--allow net=example.org"]);
+    assert!(wants("\"*\"", "  - { id: a, tool: slow }\n").is_empty());
 }

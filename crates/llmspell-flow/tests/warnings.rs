@@ -3,10 +3,16 @@
 
 use llmspell_flow::{Flow, Permissions, Source, Toolbox};
 
+/// What the flows of these tests ask for.
+const ASKS: &str = "allow: { command: [\"*\"], net: [\"*\"] }\n";
+
 /// Everything that is said about a flow, warnings and errors.
 fn said(text: &str) -> String {
     let toolbox = Toolbox::built_in(&Permissions::none());
-    match Flow::parse(&Source::new("f.yaml", format!("flow: f\n{text}")), &toolbox) {
+    match Flow::parse(
+        &Source::new("f.yaml", format!("flow: f\n{}{text}", if text.contains("allow:") { "" } else { ASKS })),
+        &toolbox,
+    ) {
         Ok(flow) => flow.warnings().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
         Err(wrong) => wrong.to_string(),
     }
@@ -117,7 +123,7 @@ fn only_what_can_be_repeated_is_hedged() {
         "error: `command` may not be called twice",
     );
     for fine in ["tool: text, with: { value: x }", "tool: slow", "value: 1", "tool: http_get, with: { url: x }"] {
-        let text = format!("flow: f\nsteps: [{{ id: p, pipeline: [{{ id: a, {fine} }}], hedge: p95 }}]\n");
+        let text = format!("flow: f\n{ASKS}steps: [{{ id: p, pipeline: [{{ id: a, {fine} }}], hedge: p95 }}]\n");
         let flow = Flow::parse(&Source::new("f", text), &Toolbox::built_in(&Permissions::none())).unwrap();
         drop(flow.into_step());
     }
