@@ -44,11 +44,12 @@ const OBJECT: Duration = Duration::from_secs(1);
 const SHARE: u32 = 20;
 
 impl Live {
-    pub(crate) fn new(how: Progress, name: &str) -> Self {
+    /// `shared` tells that outcomes go to a terminal: a frame would be drawn over them, so there is none.
+    pub(crate) fn new(how: Progress, name: &str, shared: bool) -> Self {
         let face = match how {
             Progress::None => Face::None,
             Progress::Json => Face::Json,
-            Progress::Auto if can_draw() => Face::Screen(Box::default()),
+            Progress::Auto if !shared && can_draw() => Face::Screen(Box::default()),
             Progress::Auto | Progress::Plain => Face::Plain,
         };
         let mut live = Live { face, name: name.to_owned(), due: Instant::now() };

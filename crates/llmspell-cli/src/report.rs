@@ -117,7 +117,8 @@ fn failures(account: &Account) -> Option<String> {
     for group in groups.iter().take(SHOWN) {
         let path = if group.path.is_empty() { "record" } else { &group.path };
         let message: String = group.message.chars().take(160).collect();
-        text = format!("{text}\n  {} × {path}: {}", count(group.count), group.kind);
+        let tried = if group.attempts > 1 { format!(" after {} attempts", group.attempts) } else { String::new() };
+        text = format!("{text}\n  {} × {path}: {}{tried}", count(group.count), group.kind);
         text = format!("{text}\n      first at line {}: {}", group.first_line, message.replace('\n', " "));
         if let Some(hint) = &group.hint {
             text = format!("{text}\n      hint: {hint}");

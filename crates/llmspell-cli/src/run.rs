@@ -1,5 +1,6 @@
 //! `llmspell run`: a flow over records.
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
@@ -73,7 +74,8 @@ pub(crate) fn follow(
     let mut run = Run::new(flow, input, output);
     let live = {
         let _entered = runtime.enter();
-        Live::new(progress, &name)
+        let to_stdout = is_dash(&args.output) || args.errors.as_deref().is_some_and(is_dash);
+        Live::new(progress, &name, to_stdout && std::io::stdout().is_terminal())
     };
     if live.wants_steps() {
         run = run.follow_steps();

@@ -231,8 +231,9 @@ impl Error {
         self.0.path.as_ref()
     }
 
-    /// The error that tells what this one comes down to: itself, or the last cause of what was tried in vain.
-    pub(crate) fn decisive(&self) -> &Error {
+    /// The error that tells what this one comes down to: itself, or the last cause of what was tried in vain
+    /// ([`Kind::Exhausted`]).
+    pub fn decisive(&self) -> &Error {
         match (self.kind(), self.causes().last()) {
             (Kind::Exhausted, Some(last)) => last.decisive(),
             _ => self,
@@ -280,9 +281,9 @@ impl Error {
         .max(self.0.retry_after)
     }
 
-    /// What the user can do about it, if something is known.
+    /// What the user can do about it, if something is known of it or of what it [comes down to](Error::decisive).
     pub fn hint(&self) -> Option<&str> {
-        self.0.hint.as_deref()
+        self.0.hint.as_deref().or(self.decisive().0.hint.as_deref())
     }
 
     /// The standard error this one was made from.
@@ -319,7 +320,7 @@ impl Error {
             write!(f, "\n{:indent$}- ", "", indent = 2 * (depth + 1))?;
             cause.write_story(f, depth + 1)?;
         }
-        if let Some(hint) = self.hint() {
+        if let Some(hint) = &self.0.hint {
             write!(f, "\n{:indent$}hint: {hint}", "", indent = 2 * depth)?;
         }
         Ok(())

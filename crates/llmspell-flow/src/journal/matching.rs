@@ -320,13 +320,24 @@ impl Again {
         #[derive(Deserialize)]
         struct Class {
             kind: Kind,
+            #[serde(default)]
+            causes: Vec<Class>,
         }
+
+        impl Class {
+            /// Whoever asks for timeouts means those that were tried again in vain, too.
+            fn is_one_of(&self, kinds: &[Kind]) -> bool {
+                let last = self.causes.last().filter(|_| self.kind == Kind::Exhausted);
+                kinds.contains(&self.kind) || last.is_some_and(|last| last.is_one_of(kinds))
+            }
+        }
+
         match self {
             Again::None => false,
             Again::Failed => true,
             Again::Kinds(kinds) => {
                 let class = error.and_then(|error| serde_json::from_str::<Class>(error).ok());
-                class.is_none_or(|class| kinds.contains(&class.kind))
+                class.is_none_or(|class| class.is_one_of(kinds))
             }
         }
     }

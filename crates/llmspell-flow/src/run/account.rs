@@ -55,6 +55,9 @@ pub struct FailureCount {
     pub path: String,
     /// The class of the errors.
     pub kind: Kind,
+    /// How many attempts the first one had.
+    #[serde(default = "once")]
+    pub attempts: u32,
     /// How many there were.
     pub count: u64,
     /// The line of the first one in the input, from 1.
@@ -64,6 +67,10 @@ pub struct FailureCount {
     /// What to do about it, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+}
+
+fn once() -> u32 {
+    1
 }
 
 impl Account {
@@ -77,6 +84,7 @@ impl Account {
         let counted = failures.groups().iter().map(|group| FailureCount {
             path: group.path.clone(),
             kind: group.kind,
+            attempts: group.attempts,
             count: group.count,
             first_line: group.first_line,
             message: group.first.message().to_owned(),

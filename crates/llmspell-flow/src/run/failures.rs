@@ -16,13 +16,15 @@ pub struct Failures {
 pub struct FailureGroup {
     /// The path of the step; empty if the record itself was wrong.
     pub path: String,
-    /// The class of the errors.
+    /// The class of the errors; of what was tried in vain, that of the last attempt.
     pub kind: Kind,
+    /// How many attempts the first one had.
+    pub attempts: u32,
     /// How many there were.
     pub count: u64,
     /// The line of the first one.
     pub first_line: u64,
-    /// What happened to the first one.
+    /// What happened to the first one, at its last attempt.
     pub first: Error,
 }
 
@@ -32,12 +34,18 @@ const GROUPS: usize = 64;
 impl Failures {
     pub(crate) fn add(&mut self, line: u64, error: &Error) {
         let path = error.path().map_or("", |path| path.as_str());
-        let kind = error.kind();
-        if let Some(group) = self.groups.iter_mut().find(|group| group.kind == kind && group.path == path) {
+        let (attempts, first) = (error.attempts(), error.decisive());
+        let kind = first.kind();
+        // What is wrong with records is told by messages alone; all but the numbers in them tells one from another.
+        let alike = |group: &FailureGroup| {
+            let words = |error: &Error| error.message().replace(|c: char| c.is_ascii_digit(), "");
+            group.kind == kind && group.path == path && (!path.is_empty() || words(&group.first) == words(first))
+        };
+        if let Some(group) = self.groups.iter_mut().find(|group| alike(group)) {
             group.count += 1;
         } else if self.groups.len() < GROUPS {
-            let path = path.to_owned();
-            self.groups.push(FailureGroup { path, kind, count: 1, first_line: line, first: error.clone() });
+            let (path, first) = (path.to_owned(), first.clone());
+            self.groups.push(FailureGroup { path, kind, attempts, count: 1, first_line: line, first });
         } else {
             self.others += 1;
         }

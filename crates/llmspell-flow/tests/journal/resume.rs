@@ -184,3 +184,23 @@ async fn the_row_of_a_record_tells_what_its_line_tells() {
     let (_, after) = world.through_flow(flow(), world.resume(), &records(0..2)).await;
     assert_eq!(after.text(), page.text());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_tried_in_vain_runs_again_by_what_it_came_down_to() {
+    let world = World::new();
+    let steps =
+        "\n  - { id: a, tool: work, with: { step: a, n: \"${{ inputs.n }}\" }, retry: { max: 2, base: 1ms } }\n";
+    let flow = || world.flow("", steps);
+    world.plays(|_, n| if n.as_u64().unwrap() < 3 { "timeout" } else { "fine" });
+    let (first, _) = world.through_flow(flow(), world.journals().begin(&flow()).unwrap(), &records(0..10)).await;
+    assert_eq!((first.ok, first.failed), (7, 3));
+    let group = &first.failures.groups()[0];
+    assert_eq!((group.kind, group.attempts, group.count), (Kind::Timeout, 2, 3));
+    world.plays(|_, _| "fine");
+    let denied = world.resume().again(Again::Kinds(vec![Kind::Denied]));
+    let (second, _) = world.through_flow(flow(), denied, &records(0..10)).await;
+    assert_eq!((second.failed, second.replayed), (3, 10));
+    let timeouts = world.resume().again(Again::Kinds(vec![Kind::Timeout]));
+    let (third, _) = world.through_flow(flow(), timeouts, &records(0..10)).await;
+    assert_eq!((third.ok, third.replayed), (10, 7));
+}
