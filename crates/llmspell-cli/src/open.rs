@@ -46,22 +46,18 @@ impl From<Diagnostics> for NotOpened {
 
 /// A flow to be looked at: nobody is asked, nothing is started, and keys may be missing.
 pub(crate) fn to_look(path: &Path, toolbox: Toolbox, registry: &Registry) -> Result<Opened, NotOpened> {
-    let (source, declared) = read(path)?;
-    let (toolbox, unset) = with_models(&declared, toolbox, registry)?;
-    let toolbox = declared.servers.iter().fold(toolbox, |toolbox, server| toolbox.with_unopened_server(&*server.name));
-    let flow = Flow::parse(&source, &toolbox)?;
-    Ok(Opened { flow, servers: Servers::default(), unset })
+    Ok(Read::new(path, toolbox, registry)?.opened)
 }
 
-/// A flow to be looked at together with what its servers offer, as far as the user lets them be connected.
+/// A flow to be looked at together with what its servers offer, as far as the user lets them be connected. What is not
+/// allowed is told by its outline.
 pub(crate) fn to_look_closely(
     path: &Path,
     toolbox: Toolbox,
     registry: &Registry,
     runtime: &Runtime,
 ) -> Result<Opened, NotOpened> {
-    let opened = to_look(path, toolbox.clone(), registry)?;
-    connected(path, toolbox, registry, runtime, opened)
+    Read::new(path, toolbox, registry)?.connected(runtime)
 }
 
 /// A flow to be run: what its user does not allow, a key that is missing and a server that cannot be reached are
@@ -72,42 +68,61 @@ pub(crate) fn to_run(
     registry: &Registry,
     runtime: &Runtime,
 ) -> Result<Opened, NotOpened> {
-    let not_allowed = |problems| NotOpened::Wrong(Exit::NotAllowed, problems);
-    let opened = to_look(path, toolbox.clone(), registry)?;
-    opened.flow.permitted().map_err(not_allowed)?;
-    if !opened.unset.is_empty() {
-        return Err(not_allowed(opened.unset.into_iter().collect()));
+    let read = Read::new(path, toolbox, registry)?;
+    read.opened.flow.permitted().map_err(not_allowed)?;
+    if !read.opened.unset.is_empty() {
+        return Err(not_allowed(read.opened.unset.into_iter().collect()));
     }
-    connected(path, toolbox, registry, runtime, opened)
+    let opened = read.connected(runtime)?;
+    // Asked again: this is another flow, whose tools are those that the servers have told of.
+    if let Err(problems) = opened.flow.permitted() {
+        runtime.block_on(opened.servers.close());
+        return Err(not_allowed(problems));
+    }
+    Ok(opened)
 }
 
-/// The same with its servers connected, as far as they may be.
-fn connected(
-    path: &Path,
+fn not_allowed(problems: Diagnostics) -> NotOpened {
+    NotOpened::Wrong(Exit::NotAllowed, problems)
+}
+
+/// A file that has been read, once: what is connected, allowed and run is the same text, whatever becomes of the file
+/// while servers start.
+struct Read {
+    source: Source,
+    declared: Declared,
+    /// With the models of the flow, without its servers.
     toolbox: Toolbox,
-    registry: &Registry,
-    runtime: &Runtime,
+    /// With no server connected.
     opened: Opened,
-) -> Result<Opened, NotOpened> {
-    let (source, declared) = read(path)?;
-    if declared.servers.is_empty() {
-        return Ok(opened);
+}
+
+impl Read {
+    fn new(path: &Path, toolbox: Toolbox, registry: &Registry) -> Result<Read, NotOpened> {
+        let source = Source::load(path).map_err(NotOpened::Unread)?;
+        let declared = Flow::declared(&source)?;
+        let (toolbox, unset) = with_models(&declared, toolbox, registry)?;
+        let all = toolbox.clone();
+        let all = declared.servers.iter().fold(all, |toolbox, server| toolbox.with_unopened_server(&*server.name));
+        let flow = Flow::parse(&source, &all)?;
+        Ok(Read { source, declared, toolbox, opened: Opened { flow, servers: Servers::default(), unset } })
     }
-    let (toolbox, _) = with_models(&declared, toolbox, registry)?;
-    let (toolbox, servers) = runtime.block_on(servers::connect(&declared.servers, toolbox))?;
-    match Flow::parse(&source, &toolbox) {
-        Ok(flow) => Ok(Opened { flow, servers, ..opened }),
-        Err(wrong) => {
-            runtime.block_on(servers.close());
-            Err(wrong.into())
+
+    /// The same with its servers connected, as far as they may be.
+    fn connected(self, runtime: &Runtime) -> Result<Opened, NotOpened> {
+        let Read { source, declared, toolbox, opened } = self;
+        if declared.servers.is_empty() {
+            return Ok(opened);
+        }
+        let (toolbox, servers) = runtime.block_on(servers::connect(&declared.servers, toolbox))?;
+        match Flow::parse(&source, &toolbox) {
+            Ok(flow) => Ok(Opened { flow, servers, ..opened }),
+            Err(wrong) => {
+                runtime.block_on(servers.close());
+                Err(wrong.into())
+            }
         }
     }
-}
-
-fn read(path: &Path) -> Result<(Source, Declared), NotOpened> {
-    let source = Source::load(path).map_err(NotOpened::Unread)?;
-    let declared = Flow::declared(&source)?;
-    Ok((source, declared))
 }
 
 /// The toolbox with the models of the flow, and those that lack a key.

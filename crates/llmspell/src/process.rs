@@ -177,7 +177,7 @@ impl Running {
 /// Waits for the program, then ends what it has left behind: nothing outlives the call.
 async fn ended(child: &mut Child, group: ProcessGroup, custody: &mut Option<Custody>) -> Result<ExitStatus> {
     group.ended(child).await?;
-    group.kill();
+    group.kill(child);
     let status = child.wait().await?;
     *custody = None;
     Ok(status)
@@ -188,12 +188,12 @@ impl Drop for Running {
         let (Some(custody), Some(child)) = (self.custody.take(), self.child.take()) else { return };
         let (group, grace) = (self.group, self.grace);
         if grace.is_zero() {
-            group.kill();
+            group.kill(&child);
         } else {
-            group.ask_to_end();
+            group.ask_to_end(&child);
         }
         let (_, output, errors) = std::mem::take(&mut self.pipes);
-        let rest = Rest { group: Some(group), child };
+        let rest = Rest { group, child };
         in_background(async move {
             let _custody = custody;
             let mut rest = rest;
@@ -207,7 +207,7 @@ impl Drop for Running {
                 });
                 within(after(Instant::now(), grace), leave).await;
             }
-            rest.kill();
+            group.kill(&rest.child);
             let _ = rest.child.wait().await;
         });
     }
@@ -216,22 +216,13 @@ impl Drop for Running {
 /// A program that nobody waits for any more. Wherever it is dropped, its group is ended first: the runtime may go away
 /// within the grace, or be gone already.
 struct Rest {
-    /// `None` once it has been killed.
-    group: Option<ProcessGroup>,
+    group: ProcessGroup,
     child: Child,
-}
-
-impl Rest {
-    fn kill(&mut self) {
-        if let Some(group) = self.group.take() {
-            group.kill();
-        }
-    }
 }
 
 impl Drop for Rest {
     fn drop(&mut self) {
-        self.kill();
+        self.group.kill(&self.child);
     }
 }
 

@@ -3,10 +3,9 @@
 #[cfg(feature = "mcp")]
 mod clients {
     use llmspell::tool::ErasedTool;
-    use llmspell::{Context, Error, Result};
+    use llmspell::{Context, Error, Result, Step, settle, step};
     use llmspell_flow::{DeclaredServer, Diagnostic, Diagnostics, ServerWay, Toolbox};
     use llmspell_mcp::Client;
-    use tokio::task::JoinSet;
 
     /// The servers that have been connected.
     #[derive(Default)]
@@ -15,11 +14,14 @@ mod clients {
     impl Servers {
         /// Ends them, all at the same time.
         pub(crate) async fn close(self) {
-            let mut closing = JoinSet::new();
-            for client in self.0 {
-                closing.spawn(async move { client.close().await });
-            }
-            while closing.join_next().await.is_some() {}
+            let close = |client: Client| {
+                step(move |(), _| {
+                    let client = client.clone();
+                    async move { Ok(client.close().await) }
+                })
+            };
+            // Nothing can be done about one that does not end well.
+            let _ = settle(self.0.into_iter().map(close).collect::<Vec<_>>()).run((), &Context::new()).await;
         }
     }
 
@@ -28,20 +30,17 @@ mod clients {
         declared: &[DeclaredServer],
         mut toolbox: Toolbox,
     ) -> std::result::Result<(Toolbox, Servers), Diagnostics> {
-        let mut connecting = JoinSet::new();
-        for (place, server) in declared.iter().enumerate() {
-            if server.may_be_opened(&toolbox) {
-                let way = server.way.clone();
-                connecting.spawn(async move { (place, reached(way).await) });
-            } else {
-                toolbox = toolbox.with_unopened_server(&*server.name);
-            }
-        }
+        let (may, may_not): (Vec<_>, Vec<_>) = declared.iter().partition(|server| server.may_be_opened(&toolbox));
+        toolbox = may_not.iter().fold(toolbox, |toolbox, server| toolbox.with_unopened_server(&*server.name));
+        let reach = |server: &&DeclaredServer| {
+            let way = server.way.clone();
+            step(move |(), cx| reached(way.clone(), cx))
+        };
+        let connected = settle(may.iter().map(reach).collect::<Vec<_>>()).run((), &Context::new()).await;
+        let connected = connected.unwrap_or_default();
         let (mut servers, mut wrong) = (Servers::default(), Vec::<Diagnostic>::new());
-        while let Some(connected) = connecting.join_next().await {
-            let Ok((place, result)) = connected else { continue };
-            let server = &declared[place];
-            match result {
+        for (server, outcome) in may.into_iter().zip(connected) {
+            match outcome.result {
                 Ok((client, tools)) => {
                     servers.0.push(client);
                     toolbox = toolbox.with_server(&server.name, tools);
@@ -56,7 +55,7 @@ mod clients {
         Err(wrong.into_iter().collect())
     }
 
-    async fn reached(way: ServerWay) -> Result<(Client, Vec<ErasedTool>)> {
+    async fn reached(way: ServerWay, cx: Context) -> Result<(Client, Vec<ErasedTool>)> {
         let connect = match way {
             ServerWay::Program { command, env, .. } => {
                 let mut words = command.into_iter();
@@ -69,7 +68,6 @@ mod clients {
             },
             _ => return Err(Error::invalid("this program does not know how to reach such a server")),
         };
-        let cx = Context::new();
         let client = connect.connect(&cx).await?;
         let tools = client.tools(&cx).await?;
         Ok((client, tools))

@@ -173,6 +173,30 @@ async fn tools_of_servers_are_called_by_steps_and_by_models() {
     assert!(check.err.contains("needs the argument `name`"), "{}", check.err);
 }
 
+/// What a server makes of the file while it starts is not what its user has allowed.
+#[cfg(unix)]
+#[tokio::test]
+async fn the_flow_that_runs_is_the_one_that_was_allowed() {
+    let program = std::env::current_exe().unwrap().display().to_string();
+    let flow = |shell: &str, output: &str| {
+        let command = json!([
+            "sh", "-c", shell, program, "--exact", "agents::a_server_that_another_test_starts", "--ignored", "--nocapture"
+        ]);
+        format!(
+            "flow: greet\nallow: {{ command: [sh], tool: [greetings.say_hello] }}\n\
+             tools: {{ greetings: {{ mcp: {{ command: {command}, env: [{SERVE}] }} }} }}\n\
+             steps:\n  - {{ id: a, tool: greetings.say_hello, with: {{ name: Ada }} }}\noutput: {output}\n"
+        )
+    };
+    let replaces = "mv other.yaml f.yaml; exec \"$0\" \"$@\"";
+    let folder = folder(&flow(replaces, "allowed")).with("other.yaml", flow("exec \"$0\" \"$@\"", "another"));
+    let grants = ["--allow", "command=sh", "--allow", "tool=greetings.say_hello"];
+    let ended = run(&folder, &[&["run", "f.yaml", "-i", "in.jsonl"][..], &grants].concat(), &[(SERVE, "1")]).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(lines(&ended.out)[0]["output"], "allowed");
+    assert!(!folder.path("other.yaml").exists(), "it has been replaced");
+}
+
 #[tokio::test]
 async fn a_server_that_cannot_be_reached_ends_the_run_before_it_begins() {
     let flow = "flow: f\nallow: { command: ['false'], tool: [x.y] }\ntools:\n  x: { mcp: { command: ['false'] } }\n\

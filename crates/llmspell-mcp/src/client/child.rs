@@ -71,7 +71,6 @@ pub(crate) struct Process {
     said: Said,
     /// Reads its standard error for as long as this is here, so that a chatty server is not stopped by a full pipe.
     listener: JoinSet<()>,
-    is_reaped: bool,
 }
 
 impl Program {
@@ -107,7 +106,7 @@ impl Program {
         let said = Said { tail: Arc::default(), secrets: secrets.filter(|value| value.len() >= 4).collect() };
         let mut listener = JoinSet::new();
         listener.spawn(listen(errors, said.tail.clone()));
-        Ok((Process { child, group, grace: self.grace, said, listener, is_reaped: false }, output, input))
+        Ok((Process { child, group, grace: self.grace, said, listener }, output, input))
     }
 }
 
@@ -147,7 +146,7 @@ impl Process {
     /// Waits for the end of a server whose input has ended, then helps; what it has started ends with it.
     pub(crate) async fn end(mut self) {
         if timeout(self.grace, self.group.ended(&mut self.child)).await.is_err() {
-            self.group.ask_to_end();
+            self.group.ask_to_end(&self.child);
             let _ = timeout(self.grace, self.group.ended(&mut self.child)).await;
         }
         self.kill().await;
@@ -155,31 +154,27 @@ impl Process {
 
     /// Kills it, and waits until it is gone.
     pub(crate) async fn kill(mut self) {
-        self.group.kill();
+        self.group.kill(&self.child);
         let _ = self.child.start_kill();
-        self.is_reaped = self.child.wait().await.is_ok();
+        let _ = self.child.wait().await;
     }
 
     /// How it ended and what it said last, once it is gone; it is killed if need be.
     pub(crate) async fn last_words(mut self) -> LastWords {
         // Whoever hangs up is about to end, and how is worth to be told.
         let has_ended = timeout(HUNG_UP, self.group.ended(&mut self.child)).await.is_ok_and(|ended| ended.is_ok());
-        self.group.kill();
+        self.group.kill(&self.child);
         // What it wrote is there already; a descendant that left the group may hold the pipe open for ever.
         let _ = timeout(LEFT_OPEN, self.listener.join_next()).await;
         let said = Some(self.said.text()).filter(|said| !said.is_empty());
         let _ = self.child.start_kill();
         let status = self.child.wait().await.ok();
-        self.is_reaped = status.is_some();
         LastWords { status: status.filter(|_| has_ended), said }
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Its number may be that of somebody else once it is reaped.
-        if !self.is_reaped {
-            self.group.kill();
-        }
+        self.group.kill(&self.child);
     }
 }

@@ -11,8 +11,9 @@ use tokio::process::Child;
 /// [`Context::command`](crate::Context::command) ends programs in this way, and is what to use for those that run to
 /// their end. This is for whoever keeps one running, such as a server that talks over its pipes.
 ///
-/// It is known by the number of its leader, which is given away once the leader is reaped and no member is left. So a
-/// group is signalled only while its leader is not reaped, be it dead: what gets the signal is this group or nobody.
+/// It is known by the number of its leader, which is given away once the leader is reaped and no member is left. So it
+/// takes the child to signal a group, and nothing happens once that is reaped, which it is not by its death alone: what
+/// gets the signal is this group or nobody.
 ///
 /// A descendant that leaves the group (`setsid`) is out of reach, as it is for a shell. Where there are no
 /// groups, only the program itself is ended, by `kill_on_drop`.
@@ -35,8 +36,7 @@ impl ProcessGroup {
 
     /// That of a child that was made to [lead](ProcessGroup::lead) one, and has not been waited for.
     pub fn of(child: &Child) -> Self {
-        let id = child.id().and_then(|id| i32::try_from(id).ok());
-        ProcessGroup { leader: id.and_then(rustix::process::Pid::from_raw) }
+        ProcessGroup { leader: number(child) }
     }
 
     /// Completes when the leader has ended, and leaves it to be reaped: until then the group can be signalled.
@@ -51,7 +51,7 @@ impl ProcessGroup {
 
         use crate::executor::{after, within};
 
-        let Some(leader) = self.leader else { return child.wait().await.map(drop) };
+        let Some(leader) = self.unreaped(child) else { return child.wait().await.map(drop) };
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
         // Before the first look, so that no end is missed.
         let mut ends = signal(SignalKind::child())?;
@@ -69,22 +69,34 @@ impl ProcessGroup {
         child.wait().await.map(drop)
     }
 
-    /// Kills every member.
-    pub fn kill(self) {
-        self.signal(rustix::process::Signal::KILL);
+    /// Kills every member. Nothing happens if the leader, which is `child`, has been waited for.
+    pub fn kill(self, child: &Child) {
+        self.signal(child, rustix::process::Signal::KILL);
     }
 
-    /// Asks every member to end.
-    pub fn ask_to_end(self) {
-        self.signal(rustix::process::Signal::TERM);
+    /// Asks every member to end. Nothing happens if the leader, which is `child`, has been waited for.
+    pub fn ask_to_end(self, child: &Child) {
+        self.signal(child, rustix::process::Signal::TERM);
     }
 
-    fn signal(self, signal: rustix::process::Signal) {
-        if let Some(leader) = self.leader {
+    fn signal(self, child: &Child, signal: rustix::process::Signal) {
+        if let Some(leader) = self.unreaped(child) {
             // The only failure is that nobody is left.
             let _ = rustix::process::kill_process_group(leader, signal);
         }
     }
+
+    /// The number of the leader, for as long as it is the leader's.
+    fn unreaped(self, child: &Child) -> Option<rustix::process::Pid> {
+        self.leader.filter(|leader| number(child) == Some(*leader))
+    }
+}
+
+/// `None` once the child is reaped.
+#[cfg(unix)]
+fn number(child: &Child) -> Option<rustix::process::Pid> {
+    let id = child.id().and_then(|id| i32::try_from(id).ok());
+    id.and_then(rustix::process::Pid::from_raw)
 }
 
 #[cfg(not(unix))]
@@ -106,8 +118,8 @@ impl ProcessGroup {
     }
 
     /// Nothing: there are no groups.
-    pub fn kill(self) {}
+    pub fn kill(self, _: &Child) {}
 
     /// Nothing: there are no groups.
-    pub fn ask_to_end(self) {}
+    pub fn ask_to_end(self, _: &Child) {}
 }

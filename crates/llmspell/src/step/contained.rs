@@ -1,7 +1,7 @@
 //! Panics as errors.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use super::{About, Step};
@@ -27,12 +27,35 @@ impl<S: Step> Step for Contained<S> {
     type Out = S::Out;
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
-        let mut work = pin!(self.step.run(input, cx));
-        // After a panic it is not polled again: nothing sees what the panic has left half done.
-        poll_fn(|task| contained(|| work.as_mut().poll(task)).unwrap_or_else(|panic| Poll::Ready(Err(panic)))).await
+        // Within a future of ours: a step may panic before it has made its own.
+        let work = pin!(Some(async { self.step.run(input, cx).await }));
+        let mut work = Work(work);
+        poll_fn(|task| {
+            let poll = contained(|| {
+                let poll = work.0.as_mut().as_pin_mut().map_or(Poll::Pending, |work| work.poll(task));
+                // Here, for a panic in a destructor is an error, too.
+                if poll.is_ready() {
+                    work.0.set(None);
+                }
+                poll
+            });
+            // After a panic it is not polled again: nothing sees what the panic has left half done.
+            poll.unwrap_or_else(|panic| Poll::Ready(Err(panic)))
+        })
+        .await
     }
 
     fn about(&self) -> About<'_> {
         self.step.about()
+    }
+}
+
+/// The future of a step, dropped without letting a panic out.
+struct Work<'a, F>(Pin<&'a mut Option<F>>);
+
+impl<F> Drop for Work<'_, F> {
+    fn drop(&mut self) {
+        // Whoever drops it has gone on: nobody is left to be told.
+        let _ = contained(|| self.0.set(None));
     }
 }

@@ -9,6 +9,7 @@ mod agent_tools;
 mod breaker;
 mod budget;
 mod concurrent;
+mod contained;
 mod conversation;
 mod events;
 mod hedge;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use llmspell::{Context, Kind, Limit, Retry, Step, step};
+use llmspell::{Context, Kind, Limit, ProcessGroup, Retry, Step, step};
 use tokio::time::{Instant, sleep};
 
 use crate::probe::ms;
@@ -130,4 +130,23 @@ async fn what_programs_leave_behind_ends_with_them_however_many_end_at_once() {
         let pid = String::from_utf8(pid).unwrap();
         until(|| !runs(pid.trim())).await;
     }
+}
+
+#[tokio::test]
+async fn a_group_whose_leader_is_reaped_is_not_signalled() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pid");
+    let mut process = shell("sleep 60 & echo $! > $1", &file);
+    ProcessGroup::lead(&mut process);
+    let mut child = tokio::process::Command::from(process).spawn().unwrap();
+    let group = ProcessGroup::of(&child);
+    assert!(child.wait().await.unwrap().success());
+    // What is left of it shows whether a signal is sent, to whomever has that number.
+    let left = line(&file).await;
+    group.ask_to_end(&child);
+    group.kill(&child);
+    group.ended(&mut child).await.unwrap();
+    sleep(ms(20)).await;
+    assert!(runs(&left));
+    assert!(Command::new("kill").arg(&left).status().unwrap().success());
 }

@@ -1,0 +1,59 @@
+//! A contained step lets no panic out, wherever in its life it panics.
+
+use std::future::{pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
+
+use llmspell::{Context, Error, Kind, Step, step};
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "in a destructor");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_before_there_is_a_future_is_an_error() {
+    let early = step(|by: i32, _| {
+        let quotient = 1 / by;
+        async move { Ok::<_, Error>(quotient) }
+    });
+    let early = early.contained();
+    assert_eq!(early.run(0, &Context::new()).await.unwrap_err().kind(), Kind::Panicked);
+    assert_eq!(early.run(1, &Context::new()).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_panic_in_dropping_what_has_ended_is_an_error() {
+    let late = step(|(), _| {
+        let mut bomb = Some(Bomb);
+        poll_fn(move |_| {
+            let _ = &mut bomb;
+            Poll::Ready(Ok::<_, Error>(()))
+        })
+    });
+    assert_eq!(late.contained().run((), &Context::new()).await.unwrap_err().kind(), Kind::Panicked);
+}
+
+#[tokio::test]
+async fn a_panic_in_dropping_what_is_given_up_stays_inside() {
+    let endless = step(|(), _| {
+        let bomb = Bomb;
+        async move {
+            pending::<()>().await;
+            drop(bomb);
+            Ok::<_, Error>(())
+        }
+    });
+    let (endless, cx) = (endless.contained(), Context::new());
+    let mut run = Box::pin(endless.run((), &cx));
+    poll_fn(|task| {
+        assert!(run.as_mut().poll(task).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(run))).is_ok());
+}
