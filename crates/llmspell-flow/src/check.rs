@@ -102,7 +102,8 @@ fn understand(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics
     warnings.sort_by_key(|warning| (warning.line(), warning.column()));
     let whole = steps.iter().map(|step| step.fingerprint.to_string()).collect::<Vec<_>>().join("\n");
     let output_text = file.output.as_ref().map(|output| output.value.to_json().to_string());
-    let whole = format!("{whole}\n{output_text:?}\n{}", uses.into_text());
+    let (taken, given) = (inputs.essence(), returns.essence());
+    let whole = format!("{whole}\n{output_text:?}\n{}\n{taken}\n{given}", uses.into_text());
     let fingerprint = Fingerprint::of(whole.as_bytes());
     Ok(Checked { inputs, steps, output, fingerprint, returns, asked, refused, warnings, file })
 }

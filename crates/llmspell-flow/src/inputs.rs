@@ -72,6 +72,18 @@ impl Inputs {
         schema
     }
 
+    /// What of one of them a step that names it depends on; null, if it is not declared.
+    pub(crate) fn essence_of(&self, field: &str) -> Value {
+        let field = self.0.iter().flatten().find(|input| input.name == field);
+        field.map_or(Value::Null, |input| json!([input.kind.map(InputType::as_str), input.default]))
+    }
+
+    /// All of them that decides anything: descriptions do not. Null, if none are declared.
+    pub(crate) fn essence(&self) -> Value {
+        let essence = |input: &Input| json!([input.name, input.required, self.essence_of(&input.name)]);
+        self.0.as_ref().map_or(Value::Null, |inputs| inputs.iter().map(essence).collect())
+    }
+
     /// Checks what a flow gives against what it declares under `returns`.
     pub(crate) fn check_output(&self, output: &Value) -> Result<()> {
         match self.wrong(output) {

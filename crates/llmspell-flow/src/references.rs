@@ -75,12 +75,12 @@ impl<'a> References<'a> {
         match (root, next) {
             ("inputs", None) => {
                 self.used.borrow_mut().insert("inputs".to_owned());
-                uses.note(format!("inputs {}", self.inputs.schema()));
+                uses.note(format!("inputs {}", self.inputs.essence()));
                 None
             }
             ("inputs", Some(field)) => {
                 self.used.borrow_mut().insert(format!("inputs.{field}"));
-                uses.note(format!("inputs.{field} {}", self.inputs.schema()["properties"][field]));
+                uses.note(format!("inputs.{field} {}", self.inputs.essence_of(field)));
                 self.input(field)
             }
             // Whoever takes `steps` as a whole takes every step.

@@ -119,8 +119,9 @@ impl Checker<'_> {
         let gate = self.toolbox.gate(&self.asked);
         let words: Vec<&str> = command.value.iter().map(|word| word.value.as_str()).collect();
         let description = def.description.clone().unwrap_or_else(|| format!("Runs {program}."));
+        let essence = json!([words, args.essence()]);
         let tool = tools::own_command(&name.value, &description, args, argv, &gate);
-        Some(Own { tool, missing: gate.missing_program(&program), essence: json!(words) })
+        Some(Own { tool, missing: gate.missing_program(&program), essence })
     }
 
     fn server(&mut self, name: &Located<String>, def: &ToolDef, server: &Located<ServerDef>) {

@@ -22,6 +22,11 @@ pub(super) fn pending(db: &Connection) -> rusqlite::Result<Vec<Asked>> {
     rows.collect()
 }
 
+/// What the sessions before were asked and have not answered is not for this one to do.
+pub(super) fn settle(db: &Connection) -> rusqlite::Result<()> {
+    db.execute("UPDATE command SET answer = 'error: the run had ended' WHERE answer IS NULL", []).map(|_| ())
+}
+
 /// Puts a question into the mailbox; returns its number.
 pub(super) fn ask(path: &Path, text: &str) -> Result<i64> {
     let db = schema::open(path)?;

@@ -131,6 +131,7 @@ impl Journal {
         let begin = "INSERT INTO session (flow, pid, began) VALUES (?, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))";
         self.db.execute(begin, params![flow.0, std::process::id()]).map_err(failed)?;
         let session = self.db.last_insert_rowid();
+        super::command::settle(&self.db).map_err(failed)?;
         let Journal { db, lock, .. } = self;
         let (pen, thread) = writer(db, Rows::new(path, session, steps), lock);
         Ok(Session { pen, thread, matcher })

@@ -77,3 +77,49 @@ async fn a_changed_flow_does_again_what_has_changed() {
     let (summary, _) = world.through(world.resume(), &records(0..30)).await;
     assert_eq!((summary.ok, world.calls().len()), (30, 0));
 }
+
+/// How many records serve again, and which steps run again, when the second flow goes on after the first one.
+async fn after(head: &str, then: &str) -> (u64, Vec<String>) {
+    let world = World::new();
+    let flow = |head: &str| world.flow(head, TWO_STEPS);
+    world.through_flow(flow(head), world.journals().begin(&flow(head)).unwrap(), "{\"n\":1}\n{}\n").await;
+    world.calls();
+    let (summary, _) = world.through_flow(flow(then), world.resume(), "{\"n\":1}\n{}\n").await;
+    (summary.replayed, world.calls().into_iter().map(|(step, _)| step).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_declared_decides_outcomes_and_what_is_described_does_not() {
+    let head = "inputs: { n: { default: 1, description: old } }\nreturns: { x: { required: false, description: old } }";
+    let head = format!("{head}\noutput: {{ x: \"${{{{ steps.b }}}}\" }}");
+    let (replayed, calls) = after(&head, &head.replace("old", "new")).await;
+    assert_eq!((replayed, calls.len()), (2, 0));
+    // The outcomes are other ones, of the same results.
+    for (old, new) in
+        [("x: { required: false", "x: { type: integer"), ("n: { default: 1", "n: { default: 1, type: integer")]
+    {
+        let (replayed, calls) = after(&head, &head.replace(old, new)).await;
+        assert_eq!((replayed, calls.len()), (0, if old.starts_with('x') { 0 } else { 4 }), "{new}");
+    }
+    let (replayed, calls) = after(&head, &head.replace("default: 1", "default: 2")).await;
+    assert_eq!((replayed, calls.len()), (0, 4), "whatever names the input runs again");
+    // A field that no step names.
+    let more = |default: u8| format!("inputs: {{ n: {{ default: 1 }}, more: {{ default: {default} }} }}");
+    let (replayed, calls) = after(&more(1), &more(2)).await;
+    assert_eq!((replayed, calls.len()), (0, 0));
+}
+
+#[test]
+fn the_arguments_of_an_own_command_are_part_of_it() {
+    let world = World::new();
+    let flow = |args: &str| {
+        let head = format!(
+            "allow: {{ command: [echo] }}\ntools: {{ say: {{ command: [echo, \"${{{{ args.text }}}}\"], args: {{ {args} }} }} }}"
+        );
+        let flow = world.flow(&head, "\n  - { id: a, tool: say, with: {} }\n");
+        flow.kept_steps()[0].fingerprint
+    };
+    let (one, described) = (flow("text: { default: a }"), flow("text: { default: a, description: b }"));
+    assert_eq!(one, described);
+    assert_ne!(one, flow("text: { default: b }"));
+}

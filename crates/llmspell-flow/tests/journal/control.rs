@@ -82,3 +82,20 @@ async fn a_paused_run_can_drain() {
     let (summary, ()) = tokio::join!(running, ask);
     assert!(matches!(summary.unwrap().ending, Ending::Drained));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_earlier_session_was_asked_is_not_done_by_the_next() {
+    let world = World::new();
+    world.through(world.begin(), &records(0..3)).await;
+    let db = world.db("f-1");
+    for command in ["pause", "drain"] {
+        db.execute("INSERT INTO command (text, asked) VALUES (?, '')", [command]).unwrap();
+    }
+    drop(db);
+    world.plays(|_, _| "slow");
+    let (summary, _) = world.through(world.resume(), &records(0..100)).await;
+    assert!(matches!(summary.ending, Ending::Complete), "{:?}", summary.ending);
+    for command in 1..=2 {
+        assert_eq!(world.journals().answer("f-1", command).unwrap().unwrap(), "error: the run had ended");
+    }
+}
