@@ -8,6 +8,7 @@ mod compile;
 mod document;
 mod json;
 mod language;
+mod operators;
 mod prompt;
 mod prompt_file;
 mod roomy;
@@ -268,6 +269,8 @@ mod tests {
             format!("${{{{ range(100000) | join({large}) }}}}"),
             format!("${{{{ range(100000) | join(d={large}) }}}}"),
             format!("${{{{ ([[{large}] * 1000] * 1000) | join }}}}"),
+            "${{ (([['x'] * 1000000] * 1000000) ~ '') | length }}".to_owned(),
+            "${{ [[1] * 1000000] * 1000000 == [[1] * 1000000] * 1000000 }}".to_owned(),
             format!("${{{{ [{large}] * 100000 }}}}"),
             format!("${{{{ ([{large}] * 100000) | string | length }}}}"),
             format!("${{{{ ([{large}] * 100000) | map('upper') | length }}}}"),

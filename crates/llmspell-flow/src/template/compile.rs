@@ -7,6 +7,7 @@ use minijinja::Expression;
 use serde_json::Value;
 
 use super::language::{FUNCTIONS, LANGUAGE};
+use super::operators::endless;
 use super::roomy::{LONGEST, links, roomy};
 use super::scan::{OPEN, Part, scan};
 use super::words::{Unknown, unknown};
@@ -124,6 +125,11 @@ impl<'a> Compiler<'a> {
                 return None;
             }
         };
+        if let Some((why, hint)) = endless(text) {
+            let problem = self.source.diagnose(Some(at), format!("this expression {why}"));
+            self.problems.push(problem.with_hint(hint));
+            return None;
+        }
         let unknown = unknown(text);
         if !unknown.is_empty() {
             unknown.into_iter().for_each(|unknown| self.unknown(text, &at, unknown));

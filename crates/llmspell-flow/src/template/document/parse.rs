@@ -5,6 +5,7 @@ use std::sync::Arc;
 use llmspell::{Error, Result};
 
 use super::super::language::LANGUAGE;
+use super::super::operators::{Operators, operators as counted};
 use super::super::roomy::{LONGEST, links, roomy};
 use super::super::words::unknown;
 use super::{Formula, Part};
@@ -194,25 +195,9 @@ impl<'a> Reader<'a> {
 /// Whether an expression can make something out of all proportion to what it is given. Filters have their bounds;
 /// operators have none, and write out whatever they are given.
 fn operators(text: &str) -> std::result::Result<(), (&'static str, &'static str)> {
-    let (mut quote, mut sums, mut products) = (None, 0, 0);
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match quote {
-            Some(_) if c == '\\' => {
-                chars.next();
-            }
-            Some(end) if c == end => quote = None,
-            Some(_) => {}
-            None => match c {
-                '"' | '\'' => quote = Some(c),
-                '~' => return Err(("has a `~`", "write the texts side by side: {{ a }}{{ b }}")),
-                '+' => sums += 1,
-                '*' => products += 1,
-                _ => {}
-            },
-        }
-    }
+    let Operators { sums, products, joins, .. } = counted(text);
     match (sums, products) {
+        _ if joins > 0 => Err(("has a `~`", "write the texts side by side: {{ a }}{{ b }}")),
         (..=SUMS, ..=PRODUCTS) => Ok(()),
         _ => Err(("adds or multiplies too often", "compute it in a step of its own, with the `calculator`")),
     }
