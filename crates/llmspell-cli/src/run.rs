@@ -143,8 +143,16 @@ fn journal(args: &RunArgs, line: &Line, flow: &Flow, resumed: Option<Journal>) -
     if args.journal.no_journal {
         return Ok(None);
     }
+    let words = line.spoken()?;
+    // With something else in its place, the run could not be resumed as it was begun.
+    if let Some(secret) = words.iter().filter_map(|word| flow.secret_in(word.strip_prefix("--set=")?)).next() {
+        return Err(Failure::invalid(format!(
+            "error: --set gives the value of the secret `{secret}`, and would be noted in the journal\n\n\
+             hint: use `secrets.{secret}` in the arguments of the tool, or run with --no-journal"
+        )));
+    }
     let journal = journals(&args.journal.state).begin(flow)?;
-    let words = serde_json::to_string(&line.spoken()?).unwrap_or_default();
+    let words = serde_json::to_string(&words).unwrap_or_default();
     journal.note("options", &words)?;
     if let Ok(folder) = std::env::current_dir() {
         journal.note("folder", &folder.to_string_lossy())?;

@@ -6,6 +6,7 @@ mod items;
 mod kept;
 mod part;
 mod repeat;
+mod scrubbed;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use items::Items;
 use kept::Keeping;
 use part::{Branches, Part, Sequence};
 use repeat::Repeat;
+use scrubbed::Scrubbed;
 
 /// Makes steps of a plan, and keeps what can be changed while they run.
 pub(crate) struct Builder {
@@ -68,7 +70,13 @@ impl Builder {
                 .then(|| (first.map_or(never, |time| time.0), idle.map_or(never, |time| time.0)))
         });
         // A stream would contain a panic as well, but then nobody would know of which step it was.
+        let may_meet_secrets = matches!(kind, Kind::Tool { .. } | Kind::Agent(_)) && !self.secrets.are_none();
         let step = self.kind(kind, &id).contained().boxed();
+        let step = match may_meet_secrets {
+            // A panic may tell them, too.
+            true => Scrubbed { step: step.observed(), secrets: self.secrets.clone() }.boxed(),
+            false => step,
+        };
         let step = match silence {
             Some((first, idle)) => step.idle_timeout(first, idle).boxed(),
             None => step,
@@ -87,9 +95,7 @@ impl Builder {
 
     fn kind(&mut self, kind: Kind, id: &str) -> BoxStep<Scope, Value> {
         match kind {
-            Kind::Tool { tool, arguments, is_pure, .. } => {
-                Call { arguments, tool: tool.into_step(), secrets: self.secrets.clone(), is_pure }.boxed()
-            }
+            Kind::Tool { tool, arguments, is_pure, .. } => Call { arguments, tool: tool.into_step(), is_pure }.boxed(),
             Kind::Value(template) => part::Rendered(template).boxed(),
             Kind::Agent(plan) => self.agent(*plan, id),
             Kind::Concurrent { branches, limit, skip } => {
@@ -129,7 +135,7 @@ impl Builder {
         match assembled {
             Ok(agent) => {
                 let agent = Answers::of(agent, id, answer);
-                Asking { agent, system, prompt, secrets: self.secrets.clone() }.boxed()
+                Asking { agent, system, prompt }.boxed()
             }
             // It has been assembled before, when the file was checked.
             Err(error) => {

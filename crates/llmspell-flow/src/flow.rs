@@ -132,6 +132,11 @@ impl Flow {
         })
     }
 
+    /// The name of a secret of the flow whose value stands in a text. Such a text must not be written down.
+    pub fn secret_in(&self, text: &str) -> Option<&str> {
+        self.secrets.found_in(text)
+    }
+
     /// The steps whose outputs a journal keeps, in the order of the file.
     pub fn kept_steps(&self) -> Vec<StepKey> {
         let kept = self.steps.iter().flat_map(Planned::all).filter(|step| step.is_kept());

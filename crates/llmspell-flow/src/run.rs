@@ -6,7 +6,7 @@ mod course;
 mod failures;
 mod files;
 mod form;
-mod identity;
+pub(crate) mod identity;
 mod input;
 mod ledger;
 mod lines;

@@ -1,8 +1,10 @@
 //! Secrets: read from the environment, used in the arguments of tools, and taken out of everything that comes back.
 
 use std::collections::BTreeMap;
+use std::error::Error as StdError;
+use std::fmt;
 
-use llmspell::{Error, Result};
+use llmspell::{Error, Outcome};
 use serde_json::Value;
 
 /// The secrets of a flow.
@@ -37,34 +39,61 @@ impl Secrets {
         minijinja::Value::from(self.values.clone())
     }
 
-    /// A result without any of them: servers repeat in their answers what they were sent.
-    pub(crate) fn scrubbed(&self, result: Result<Value>) -> Result<Value> {
-        if self.values.is_empty() {
-            return result;
-        }
-        match result {
-            Ok(mut value) => {
-                self.scrub(&mut value);
-                Ok(value)
-            }
-            Err(error) => Err(self.scrubbed_error(error)),
-        }
+    /// Whether there are none.
+    pub(crate) fn are_none(&self) -> bool {
+        self.values.is_empty()
     }
 
-    fn scrubbed_error(&self, error: Error) -> Error {
-        let (message, hint) = (self.text(error.message()), error.hint().map(|hint| self.text(hint)));
-        let told = |text: &Option<Option<String>>| text.as_ref().is_some_and(Option::is_some);
-        if message.is_none() && !told(&hint) {
-            return error;
+    /// The name of one that stands in a text.
+    pub(crate) fn found_in(&self, text: &str) -> Option<&str> {
+        let mut secrets = self.values.iter();
+        secrets.find(|(_, secret)| is_in(secret, text)).map(|(name, _)| name.as_str())
+    }
+
+    /// Takes them out of an outcome: servers repeat in their answers what they were sent.
+    pub(crate) fn scrub_outcome(&self, outcome: &mut Outcome<Value>) {
+        match &mut outcome.result {
+            Ok(value) => self.scrub(value),
+            Err(error) => self.scrub_error(error),
         }
-        // What else it tells may hold the secret, too.
-        let mut scrubbed = Error::new(error.kind(), message.unwrap_or_else(|| error.message().to_owned()));
-        scrubbed = if error.is_transient() { scrubbed.transient() } else { scrubbed.permanent() };
-        if let Some(wait) = error.retry_after() {
-            scrubbed = scrubbed.with_retry_after(wait);
+        outcome.causes.iter_mut().for_each(|cause| self.scrub_error(cause));
+    }
+
+    /// The rest of it stays: where it happened, how often it was tried, and whether it may be tried again.
+    fn scrub_error(&self, error: &mut Error) {
+        let (message, hint) = (self.text(error.message()), error.hint().and_then(|hint| self.text(hint)));
+        let mut causes = error.causes().to_vec();
+        causes.iter_mut().for_each(|cause| self.scrub_error(cause));
+        let mut scrubbed = error.clone();
+        if !causes.is_empty() {
+            scrubbed = scrubbed.with_causes(causes);
         }
-        let hint = hint.map(|told| told.unwrap_or_else(|| error.hint().unwrap_or_default().to_owned()));
-        hint.into_iter().fold(scrubbed, Error::with_hint)
+        let tells = message.is_some() || hint.is_some();
+        if let Some(message) = message {
+            scrubbed = scrubbed.with_message(message);
+        }
+        if let Some(hint) = hint {
+            scrubbed = scrubbed.with_hint(hint);
+        }
+        if let Some(source) = error.source()
+            && (tells || self.are_in_source(source))
+        {
+            // What else it holds may be the secret, too.
+            let masked = Masked(scrubbed.message().to_owned());
+            scrubbed = scrubbed.with_source(masked);
+        }
+        *error = scrubbed;
+    }
+
+    fn are_in_source(&self, source: &(dyn StdError + 'static)) -> bool {
+        let mut next = Some(source);
+        while let Some(error) = next {
+            if self.found_in(&format!("{error} {error:?}")).is_some() {
+                return true;
+            }
+            next = error.source();
+        }
+        false
     }
 
     fn scrub(&self, value: &mut Value) {
@@ -86,11 +115,74 @@ impl Secrets {
         }
     }
 
-    /// The text without secrets; `None` if there are none in it.
+    /// The text without secrets; `None` if there are none in it. One that contains another goes first, or what is
+    /// left of it would stay.
     fn text(&self, text: &str) -> Option<String> {
-        let found = |secret: &&String| secret.len() >= SHORTEST && text.contains(secret.as_str());
-        let mut secrets = self.values.values().filter(found).peekable();
-        secrets.peek()?;
-        Some(secrets.fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK)))
+        let mut secrets: Vec<_> = self.values.values().filter(|secret| is_in(secret, text)).collect();
+        if secrets.is_empty() {
+            return None;
+        }
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Some(secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK)))
+    }
+}
+
+fn is_in(secret: &str, text: &str) -> bool {
+    secret.len() >= SHORTEST && text.contains(secret)
+}
+
+/// Stands for the source of an error that told a secret.
+#[derive(Debug)]
+struct Masked(String);
+
+impl fmt::Display for Masked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for Masked {}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use llmspell::Kind;
+    use serde_json::json;
+
+    use super::*;
+
+    fn secrets(values: &[&str]) -> Secrets {
+        let named = values.iter().enumerate().map(|(n, value)| (format!("S{n}"), (*value).to_owned()));
+        Secrets { values: named.collect() }
+    }
+
+    #[test]
+    fn the_longest_goes_first() {
+        assert_eq!(secrets(&["pass", "password1"]).text("my password1, my pass").unwrap(), "my ***, my ***");
+        assert_eq!(secrets(&["abc"]).text("abc"), None);
+    }
+
+    #[test]
+    fn errors_lose_their_secrets_and_nothing_else() {
+        let read: Error = serde_json::from_value(json!({
+            "kind": "overloaded", "message": "key-1234", "path": "f.a", "attempts": 3, "retry_after_ms": 1500.0,
+            "hint": "not key-1234", "causes": [{ "kind": "failed", "message": "no", "causes": [
+                { "kind": "timeout", "message": "key-1234 is late", "path": "f.a.b" },
+            ] }],
+        }))
+        .unwrap();
+        let mut error = read.with_source(std::io::Error::other("key-1234"));
+        secrets(&["key-1234"]).scrub_error(&mut error);
+        assert!(!format!("{error:#?} {error:#}").contains("1234"), "{error:#}");
+        assert_eq!((error.kind(), error.attempts(), error.is_transient()), (Kind::Overloaded, 3, true));
+        assert_eq!(error.retry_after(), Some(Duration::from_millis(1500)));
+        assert_eq!(error.path().unwrap().to_string(), "f.a");
+        let inner = &error.causes()[0].causes()[0];
+        assert_eq!((inner.to_string().as_str(), inner.kind()), ("f.a.b: *** is late", Kind::Timeout));
+        // What tells only in its source.
+        let mut error = Error::failed("no").permanent().with_source(std::io::Error::other("key-1234"));
+        secrets(&["key-1234"]).scrub_error(&mut error);
+        assert!(!format!("{error:#}").contains("1234"));
     }
 }

@@ -180,7 +180,14 @@ async fn the_flow_that_runs_is_the_one_that_was_allowed() {
     let program = std::env::current_exe().unwrap().display().to_string();
     let flow = |shell: &str, output: &str| {
         let command = json!([
-            "sh", "-c", shell, program, "--exact", "agents::a_server_that_another_test_starts", "--ignored", "--nocapture"
+            "sh",
+            "-c",
+            shell,
+            program,
+            "--exact",
+            "agents::a_server_that_another_test_starts",
+            "--ignored",
+            "--nocapture"
         ]);
         format!(
             "flow: greet\nallow: {{ command: [sh], tool: [greetings.say_hello] }}\n\

@@ -101,7 +101,8 @@ async fn a_run_can_be_steered_while_it_runs() {
     let child = folder.start(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl"]);
     begun(&folder).await;
     let asked = folder.run(&["runs", "set", "f-1", "limit.a=50"]).await;
-    assert_eq!((asked.code, asked.out.as_str()), (Some(0), "limit.a = 50, was 2\n"), "{asked:?}");
+    assert_eq!(asked.code, Some(0), "{asked:?}");
+    assert!(asked.out.starts_with("limit.a = 50, was 2; but at most 3 records are in flight"), "{asked:?}");
     let wrong = folder.run(&["runs", "set", "f-1", "limit.b=5"]).await;
     assert!(wrong.code == Some(2) && wrong.err.contains("hint: there are: a"), "{wrong:?}");
     assert!(folder.run(&["runs", "pause", "f-1"]).await.out.starts_with("paused"));

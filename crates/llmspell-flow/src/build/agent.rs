@@ -8,14 +8,12 @@ use serde_json::Value;
 
 use crate::inputs::Inputs;
 use crate::scope::Scope;
-use crate::secret::Secrets;
 use crate::template::Prompt;
 
 pub(super) struct Asking {
     pub(super) agent: Answers,
     pub(super) system: Option<Prompt>,
     pub(super) prompt: Prompt,
-    pub(super) secrets: Arc<Secrets>,
 }
 
 /// What it answers with.
@@ -50,14 +48,13 @@ impl Step for Asking {
             conversation.user(self.prompt.render(&seen)?);
             conversation
         };
-        let result = match &self.agent {
+        match &self.agent {
             Answers::Text(agent) => agent.run(conversation, cx).await.map(|reply| Value::String(reply.text)),
             Answers::Fields(agent, fields) => match agent.run(conversation, cx).await.map(|typed| typed.value) {
                 Ok(Value::Object(answer)) => fields.accept(answer).map(Value::Object),
                 other => other,
             },
-        };
-        self.secrets.scrubbed(result)
+        }
     }
 
     fn about(&self) -> About<'_> {

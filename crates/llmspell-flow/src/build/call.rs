@@ -1,18 +1,14 @@
 //! A call of a tool with arguments from the record so far.
 
-use std::sync::Arc;
-
 use llmspell::{About, BoxStep, Context, Result, Step};
 use serde_json::{Map, Value};
 
 use crate::scope::Scope;
-use crate::secret::Secrets;
 use crate::template::Template;
 
 pub(super) struct Call {
     pub(super) arguments: Vec<(String, Template)>,
     pub(super) tool: BoxStep<Value, Value>,
-    pub(super) secrets: Arc<Secrets>,
     /// Whether it only computes from its arguments.
     pub(super) is_pure: bool,
 }
@@ -27,8 +23,7 @@ impl Step for Call {
             let arguments = self.arguments.iter().map(|(name, value)| Ok((name.clone(), value.render(&seen)?)));
             arguments.collect::<Result<Map<_, _>>>()?
         };
-        let result = self.tool.run(Value::Object(arguments), cx).await;
-        self.secrets.scrubbed(result)
+        self.tool.run(Value::Object(arguments), cx).await
     }
 
     fn about(&self) -> About<'_> {

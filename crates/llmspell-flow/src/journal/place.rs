@@ -3,10 +3,12 @@
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use llmspell::{Error, Result};
 
 use super::fault::io_fault;
+use crate::run::identity::stands_at;
 
 /// The right to write a journal: while a process has it, no other one gets it, and when it ends, however it ends, the
 /// system takes it back.
@@ -38,7 +40,7 @@ fn lock_file(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.lock"))
 }
 
-/// Makes the folder, for this user alone, and keeps it out of version control.
+/// Makes the folder, for this user alone, and keeps what is in it out of version control.
 pub(super) fn make(folder: &Path) -> Result<()> {
     if folder.is_dir() {
         return Ok(());
@@ -48,34 +50,43 @@ pub(super) fn make(folder: &Path) -> Result<()> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    let state = folder.parent().filter(|state| !state.as_os_str().is_empty() && !state.exists());
     builder.create(folder).map_err(failed)?;
-    if let Some(state) = state {
-        std::fs::write(state.join(".gitignore"), "*\n").map_err(failed)?;
-    }
-    Ok(())
+    std::fs::write(folder.join(".gitignore"), "*\n").map_err(failed)
 }
 
 /// Takes the lock of a run; `None` if another process has it.
 pub(super) fn lock(folder: &Path, name: &str) -> Result<Option<Lock>> {
     let path = lock_file(folder, name);
-    let opened = private().create(true).truncate(false).open(&path);
-    let file = opened.map_err(|error| io_fault("locking", &path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(Lock(file))),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => {
-            let message = format!("locking {} failed: {error}", path.display());
-            let hint = "give --state a folder on a local disk: two processes must not write one journal";
-            Err(Error::failed(message).with_hint(hint))
+    let opened = || private().create(true).truncate(false).open(&path);
+    for wait in WAITS {
+        std::thread::park_timeout(wait);
+        let file = opened().map_err(|error| io_fault("locking", &path, error))?;
+        match file.try_lock() {
+            // Not if it was removed meanwhile: the next one would lock another file.
+            Ok(()) if stands_at(&file, &path) => return Ok(Some(Lock(file))),
+            Ok(()) | Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => {
+                let message = format!("locking {} failed: {error}", path.display());
+                let hint = "give --state a folder on a local disk: two processes must not write one journal";
+                return Err(Error::failed(message).with_hint(hint));
+            }
         }
     }
+    Ok(None)
 }
+
+/// Who has a lock may have it for a moment only: to look whether it is free, or because a program that is just being
+/// started has got it from its parent.
+const WAITS: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(50)];
 
 /// Whether a process has the lock of a run. Makes no file.
 pub(super) fn is_locked(folder: &Path, name: &str) -> bool {
     let Ok(file) = File::open(lock_file(folder, name)) else { return false };
-    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    WAITS[..3].iter().all(|wait| {
+        std::thread::park_timeout(*wait);
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    })
 }
 
 /// A new run: its name, its lock, and an empty file that nobody else can read.

@@ -57,9 +57,10 @@ pub(super) fn endless(text: &str) -> Option<Refusal> {
     let Operators { products, joins, makes, .. } = operators(text);
     match (products, joins) {
         (1.., 1..) => Some(("multiplies and has a `~`", "join texts by `[a, b] | join`, which has bounds")),
-        (2.., _) if makes => {
-            Some(("multiplies several times beside a list or a table", "compute it in several steps, or by `calculator`"))
-        }
+        (2.., _) if makes => Some((
+            "multiplies several times beside a list or a table",
+            "compute it in several steps, or by `calculator`",
+        )),
         _ => None,
     }
 }
@@ -80,7 +81,9 @@ mod tests {
         ] {
             assert!(endless(wrong).is_some(), "{wrong}");
         }
-        for fine in ["a ~ b ~ '*'", "a * b * c + 2 ** 3", "a[0] * b['x'][1] * 2", "[1] * 3", "'[' * 2 * 2", "f(x)[0] * 2 * 2"] {
+        for fine in
+            ["a ~ b ~ '*'", "a * b * c + 2 ** 3", "a[0] * b['x'][1] * 2", "[1] * 3", "'[' * 2 * 2", "f(x)[0] * 2 * 2"]
+        {
             assert_eq!(endless(fine), None, "{fine}");
         }
     }

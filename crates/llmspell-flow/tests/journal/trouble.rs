@@ -92,7 +92,7 @@ fn names_count_up_and_belong_to_one_process() {
     drop(first);
     assert_eq!(world.resume().fact("input").unwrap().as_deref(), Some("in.jsonl"));
     let state = world.path("state");
-    assert_eq!(fs::read_to_string(state.join(".gitignore")).unwrap(), "*\n");
+    assert_eq!(fs::read_to_string(state.join("runs/.gitignore")).unwrap(), "*\n");
     let mode = |path: std::path::PathBuf| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(state.join("runs")), 0o700);
     for entry in fs::read_dir(state.join("runs")).unwrap() {
@@ -128,5 +128,35 @@ async fn old_runs_go_and_those_that_can_be_resumed_stay() {
     assert_eq!(left, ["f-6"]);
     drop(unfinished);
     world.journals().remove("f-6").unwrap();
-    assert_eq!(fs::read_dir(world.journals().folder()).unwrap().count(), 0);
+    // Only `.gitignore` is left.
+    assert_eq!(fs::read_dir(world.journals().folder()).unwrap().count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_in_the_rows_or_in_the_journal() {
+    // Cargo sets it for every test; its value is long and stands nowhere else.
+    let secret = env!("CARGO_MANIFEST_DIR");
+    let world = World::new();
+    let step = |id: &str| {
+        let with =
+            format!("{{ step: {id}, n: \"${{{{ inputs.n }}}}\", secret: \"${{{{ secrets.CARGO_MANIFEST_DIR }}}}\" }}");
+        format!("\n  - {{ id: {id}, tool: work, with: {with}, retry: {{ max: 2, base: 1ms }} }}")
+    };
+    let steps = step("a") + &step("b") + "\n";
+    let flow = || world.flow("secrets: [CARGO_MANIFEST_DIR]", &steps);
+    assert_eq!(flow().secret_in(&format!("q={secret}")), Some("CARGO_MANIFEST_DIR"));
+    world.plays(|step, n| match (step, n.as_u64().unwrap() % 3) {
+        ("a", _) => "degrades",
+        (_, 0) => "tells",
+        (_, 1) => "panics",
+        _ => "degrades",
+    });
+    let (summary, page) = world.through_flow(flow(), world.journals().begin(&flow()).unwrap(), &records(0..9)).await;
+    assert_eq!((summary.ok, summary.degraded, summary.failed), (3, 3, 6));
+    assert!(!page.text().contains(secret) && page.text().contains("***"), "{}", page.text());
+    assert!(!serde_json::to_string(&summary.account).unwrap().contains(secret));
+    for entry in fs::read_dir(world.journals().folder()).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));
+    }
 }

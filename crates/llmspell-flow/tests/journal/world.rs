@@ -11,7 +11,8 @@ use llmspell_flow::{Flow, Input, Journal, Journals, Output, Permissions, Run, So
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-/// What the tool does for a record at a step: `fine`, `failed`, `timeout`, `denied`, `panics`, `hangs`, `slow`.
+/// What the tool does for a record at a step: `fine`, `failed`, `timeout`, `denied`, `panics`, `hangs`, `slow`; `tells` and
+/// `degrades` tell the argument `secret`.
 type Script = Arc<dyn Fn(&str, &Value) -> &'static str + Send + Sync>;
 
 #[derive(Clone)]
@@ -59,20 +60,20 @@ impl World {
 
     fn toolbox(&self) -> Toolbox {
         let world = self.clone();
-        let work = step(move |arguments: Value, _| {
+        let work = step(move |arguments: Value, cx| {
             let world = world.clone();
-            async move { world.work(arguments).await }
+            async move { world.work(arguments, cx).await }
         });
         let parameters = json!({
             "type": "object",
-            "properties": { "step": { "type": "string" }, "n": {}, "version": {} },
+            "properties": { "step": { "type": "string" }, "n": {}, "version": {}, "secret": {} },
             "required": ["step", "n"],
         });
         let work = ErasedTool::described("work", "Works.", parameters, work);
         Toolbox::built_in(&Permissions::none()).with(work)
     }
 
-    async fn work(&self, arguments: Value) -> Result<Value> {
+    async fn work(&self, arguments: Value, cx: Context) -> Result<Value> {
         let (step, n) = (arguments["step"].as_str().unwrap().to_owned(), arguments["n"].clone());
         self.calls.lock().unwrap().push((step.clone(), n.clone()));
         let script = self.script.lock().unwrap().clone();
@@ -86,7 +87,15 @@ impl World {
             "failed" => Err(Error::failed("no")),
             "timeout" => Err(Error::new(Kind::Timeout, "late")),
             "denied" => Err(Error::denied("no money")),
-            "panics" => panic!("oh no"),
+            "tells" => {
+                let secret = || Error::failed(arguments["secret"].to_string());
+                Err(Error::new(Kind::Exhausted, "in vain").with_causes(vec![secret().with_causes(vec![secret()])]))
+            }
+            "degrades" => {
+                cx.degrade(Error::failed(arguments["secret"].to_string()));
+                Ok(json!({ "said": arguments["secret"] }))
+            }
+            "panics" => panic!("{}", arguments["secret"]),
             "hangs" => std::future::pending().await,
             other => panic!("{other}?"),
         }
