@@ -1,7 +1,7 @@
 //! Where journals lie: `.llmspell/runs`, one file a run, and which process has which.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -51,7 +51,8 @@ pub(super) fn make(folder: &Path) -> Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder).map_err(failed)?;
-    std::fs::write(folder.join(".gitignore"), "*\n").map_err(failed)
+    let kept_out = private().create(true).truncate(true).open(folder.join(".gitignore"));
+    kept_out.and_then(|mut file| file.write_all(b"*\n")).map_err(failed)
 }
 
 /// Takes the lock of a run; `None` if another process has it.
