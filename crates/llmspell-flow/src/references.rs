@@ -98,13 +98,13 @@ impl<'a> References<'a> {
                 }
                 self.step(id, sight)
             }
-            ("record", None | Some("index" | "key")) => {
+            ("record", None | Some("index")) => {
                 uses.note(name.to_owned());
                 None
             }
             ("record", Some(field)) => complaint(
                 format!("`record` has no `{field}`"),
-                "it has `index`, its place from 0, and `key`; its fields are in `inputs`",
+                "it has `index`, its place from 0; its fields are in `inputs`",
             ),
             ("item", _) if sight.item => None,
             ("index", None) if sight.item || sight.round => None,

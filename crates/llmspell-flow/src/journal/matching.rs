@@ -18,6 +18,7 @@ use serde::Deserialize;
 
 use super::claims::Claims;
 use super::fault::fault;
+use super::kept::Story;
 use super::keys::{Keys, keys};
 use super::memory::{Past, StepKey, Stored};
 use super::schema;
@@ -293,7 +294,10 @@ impl Matcher {
                     db.prepare_cached("SELECT data FROM blob WHERE id = ?")?.query_row([blob], |row| row.get(0));
                 delivered.output = Some(large?);
             }
-            return Ok(Admission::Done(Box::new(delivered)));
+            // One that is damaged is as good as not there: the record runs again.
+            if delivered.is_whole() {
+                return Ok(Admission::Done(Box::new(delivered)));
+            }
         }
         let past = self.past(row.id)?;
         Ok(Admission::Again(Rerun { entry: entry(), past, is_another }))
@@ -344,6 +348,16 @@ impl Again {
 }
 
 impl Delivered {
+    /// Whether all that makes a line can be read.
+    fn is_whole(&self) -> bool {
+        let is_json = |text: &String| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+        let said = match (&self.error, &self.output) {
+            (Some(error), _) => serde_json::from_str::<Error>(error).is_ok(),
+            (None, output) => output.as_ref().is_some_and(is_json),
+        };
+        said && self.story.as_deref().is_none_or(|story| Story::read(Some(story)).is_ok())
+    }
+
     pub(crate) fn error(&self) -> Option<Error> {
         let text = self.error.as_deref()?;
         let unreadable = |_| Error::failed("its error cannot be read in the journal");

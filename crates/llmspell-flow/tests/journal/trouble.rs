@@ -160,3 +160,14 @@ async fn no_secret_is_in_the_rows_or_in_the_journal() {
         assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_is_damaged_is_as_good_as_none() {
+    let world = World::new();
+    world.through(world.begin(), &records(0..9)).await;
+    let damage = "UPDATE record SET output = '{' WHERE id % 3 = 0; UPDATE record SET story = 'no' WHERE id % 3 = 1;";
+    world.db("f-1").execute_batch(damage).unwrap();
+    let (summary, page) = world.through(world.resume(), &records(0..9)).await;
+    assert_eq!((summary.ok, summary.replayed), (9, 3));
+    assert!(page.outputs().into_iter().eq((0..9).map(Value::from)));
+}
