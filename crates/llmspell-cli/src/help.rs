@@ -11,7 +11,7 @@ Exit codes
 
   0    all went well; also if the reader of the output has had enough (`| head`)
   1    a bug in llmspell
-  2    wrong usage, or a flow, input or output that cannot be used
+  2    wrong usage, or a flow, input, output or journal that cannot be used
   3    the run is complete, but some records failed; or it was stopped by a
        failure (--on-error stop) or because its --budget is used up
   4    the flow needs a permission that was not given; or the run was stopped,
@@ -32,7 +32,7 @@ const OUTPUT: &str = "\
 Output
 
 One JSON object a line, exactly one for each record, in the order of the input
-unless --unordered is given.
+unless --unordered is given. With `--on-error drop`, failed records have none.
 
   index     the place of the record, from 0
   line      its line in the input, from 1; blank lines are skipped. With
@@ -44,6 +44,9 @@ unless --unordered is given.
             attempts, retry_after_ms, causes (earlier attempts), hint
   causes    what failed on the way without stopping the record, if anything did
   retries   attempts beyond the first, over all steps
+  choices   which of several ways led to the result, if there were any: path of
+            the step, and served_by (a contender of a race, \"hedge\", \"fallback\")
+  usage     tokens and cost, if calls said what they used
   stages    how long the record was in each step, in milliseconds, waiting and
             retries included
   took_ms   from the start of the first step to the end of the last, waiting
@@ -72,8 +75,8 @@ Progress
 
 On a terminal, `--progress auto` shows the run as it is, at most ten times a
 second: how far it is, one line for each step, and the records that have been
-on their way for the longest time. Elsewhere it writes a sentence every three
-seconds. `plain` always writes sentences, `none` nothing.
+on their way for the longest time. Elsewhere, and where outcomes go to the
+terminal too, it writes a sentence every three seconds. `plain` always writes sentences, `none` nothing.
 
 In a step, a call is counted in one column alone:
 
@@ -114,7 +117,7 @@ const FLOW: &str = include_str!("help/flow.txt");
 
 const CONFIG: &str = include_str!("help/config.txt");
 
-const TOPICS: [&str; 4] = ["exit-codes", "output", "flow", "config"];
+const TOPICS: [&str; 5] = ["exit-codes", "output", "progress", "flow", "config"];
 
 /// The text, with the names of all options.
 fn config() -> String {

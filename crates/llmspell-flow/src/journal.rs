@@ -2,7 +2,8 @@
 //!
 //! One SQLite file a run, `.llmspell/runs/NAME.db`, written by one thread. What a step gave to a record is on the disk
 //! before anything is made of it, and what came of the record before its line goes out; so a run that is killed, and
-//! [resumed](Journals::open), repeats at most what was in flight. docs/journal.md explains the tables.
+//! [resumed](Journals::open), repeats at most what was in flight. Only a flow that merely computes does not wait for the
+//! disk: to compute again costs nothing. docs/journal.md explains the tables.
 
 mod claims;
 mod command;
