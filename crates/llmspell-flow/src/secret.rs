@@ -47,7 +47,9 @@ impl Secrets {
     /// The name of one that stands in a text.
     pub(crate) fn found_in(&self, text: &str) -> Option<&str> {
         let mut secrets = self.values.iter();
-        secrets.find(|(_, secret)| is_in(secret, text)).map(|(name, _)| name.as_str())
+        secrets
+            .find(|(_, secret)| written(secret).iter().any(|secret| is_in(secret, text)))
+            .map(|(name, _)| name.as_str())
     }
 
     /// Takes them out of an outcome: servers repeat in their answers what they were sent.
@@ -118,13 +120,33 @@ impl Secrets {
     /// The text without secrets; `None` if there are none in it. One that contains another goes first, or what is
     /// left of it would stay.
     fn text(&self, text: &str) -> Option<String> {
-        let mut secrets: Vec<_> = self.values.values().filter(|secret| is_in(secret, text)).collect();
+        let mut secrets: Vec<_> = self.values.values().flat_map(|secret| written(secret)).collect();
+        secrets.retain(|secret| is_in(secret, text));
         if secrets.is_empty() {
             return None;
         }
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         Some(secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK)))
     }
+}
+
+/// The ways in which servers repeat a secret: as it is, within JSON, and as a part of an address, where more or fewer
+/// characters are written as numbers.
+fn written(secret: &str) -> Vec<String> {
+    let numbered = |is_plain: &dyn Fn(u8) -> bool| -> String {
+        let part = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+        secret.bytes().map(part).collect()
+    };
+    let json = serde_json::to_string(secret).unwrap_or_default();
+    let mut ways = vec![
+        secret.to_owned(),
+        json.trim_matches('"').to_owned(),
+        numbered(&|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)),
+        numbered(&|byte| byte.is_ascii_graphic() && !b"\"#<>?`{}".contains(&byte)),
+    ];
+    ways.sort();
+    ways.dedup();
+    ways
 }
 
 fn is_in(secret: &str, text: &str) -> bool {
@@ -161,6 +183,14 @@ mod tests {
     fn the_longest_goes_first() {
         assert_eq!(secrets(&["pass", "password1"]).text("my password1, my pass").unwrap(), "my ***, my ***");
         assert_eq!(secrets(&["abc"]).text("abc"), None);
+    }
+
+    #[test]
+    fn servers_repeat_what_they_were_sent_in_their_own_way() {
+        let secrets = secrets(&["s3cr\"t/t\u{f6}ken+9"]);
+        for told in ["s3cr\\\"t/t\u{f6}ken+9", "s3cr%22t/t%C3%B6ken+9", "s3cr%22t%2Ft%C3%B6ken%2B9"] {
+            assert_eq!(secrets.text(&format!("/p/{told}?")).as_deref(), Some("/p/***?"), "{told}");
+        }
     }
 
     #[test]

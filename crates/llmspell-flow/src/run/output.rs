@@ -198,6 +198,9 @@ mod tests {
         let empty = Output::create(&path, true).unwrap().finish(false).unwrap();
         assert_eq!(empty, Written { lines: 0, path: None });
         assert!(!partial.exists());
+        // Left by a run that was killed before its first line.
+        std::fs::write(&partial, "").unwrap();
+        assert!(Output::create(&path, false).is_ok());
     }
 
     #[test]

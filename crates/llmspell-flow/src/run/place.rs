@@ -121,8 +121,10 @@ fn followed(path: &Path) -> io::Result<PathBuf> {
 
 /// A new file, locked. Only who holds the lock of a file may take it away, so two runs never share one.
 fn begin(partial: &Path, force: bool) -> io::Result<File> {
+    // An empty one is nothing that anybody could miss: its run was killed before it had written a line.
+    let nothing = partial.symlink_metadata().is_ok_and(|about| about.is_file() && about.len() == 0);
     // Held until the new file is locked.
-    let old = if force { make_way(partial)? } else { None };
+    let old = if force || nothing { make_way(partial)? } else { None };
     let made = OpenOptions::new().write(true).create_new(true).open(partial);
     let file = made.map_err(|error| match error.kind() {
         // Whoever holds the lock of what is there has not been interrupted.
