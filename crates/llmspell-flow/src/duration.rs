@@ -53,14 +53,23 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     text.parse::<Span>().map(|span| span.0)
 }
 
-/// A duration as flow files write it: in the largest unit of which there are at least two, or a whole number.
+/// A duration as flow files write it, such as `90s`, if it is a whole number of some unit or short; of others, as people
+/// say it, rounded up: `49 min 46 s`, `12 h 5 min`.
 pub fn written_duration(time: Duration) -> String {
     let seconds = time.as_secs_f64();
-    let units = [(3600.0, "h"), (60.0, "m"), (1.0, "s"), (1e-3, "ms")];
-    let fits = |(unit, _): &&(f64, &str)| {
-        let count = seconds / unit;
-        (count - count.round()).abs() < 1e-9 && count >= 0.5 || count >= 10.0
-    };
+    let whole = |unit: f64| (seconds / unit - (seconds / unit).round()).abs() < 1e-9 && seconds / unit >= 0.5;
+    let rounded = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    match (rounded, rounded.div_ceil(60)) {
+        (36_000.., minutes) if !minutes.is_multiple_of(60) => {
+            return format!("{} h {} min", minutes / 60, minutes % 60);
+        }
+        (36_000.., minutes) => return format!("{}h", minutes / 60),
+        (601..36_000, _) if !rounded.is_multiple_of(60) => return format!("{} min {} s", rounded / 60, rounded % 60),
+        (601..36_000, _) if !whole(60.0) => return written_duration(Duration::from_secs(rounded)),
+        _ => {}
+    }
+    let units = [(3600.0, "h"), (60.0, "m"), (1.0, "s")];
+    let fits = |(unit, name): &&(f64, &str)| whole(*unit) || *name == "s" && seconds >= 10.0;
     let (unit, name) = units.iter().find(fits).copied().unwrap_or((1e-3, "ms"));
     let count = format!("{:.3}", seconds / unit);
     format!("{}{name}", count.trim_end_matches('0').trim_end_matches('.'))
@@ -123,5 +132,14 @@ mod tests {
         for wrong in ["", "s", "1 fortnight", "-1s", "1e9s", "99999999h", "0s", "1.2.3s", "inf s", "NaN"] {
             assert!(of(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn long_times_are_written_as_people_say_them() {
+        let of = |ms: u64| written_duration(Duration::from_millis(ms));
+        assert_eq!([2, 1_500, 2_000, 12_500, 90_000].map(of), ["2ms", "1500ms", "2s", "12.5s", "90s"]);
+        assert_eq!([60_000, 3_000_000, 7_200_000].map(of), ["1m", "50m", "2h"]);
+        assert_eq!([2_985_300, 2_985_000, 43_500_500].map(of), ["49 min 46 s", "49 min 45 s", "12 h 6 min"]);
+        assert_eq!([3_599_500, 43_560_000, 43_200_000].map(of), ["1h", "12 h 6 min", "12h"]);
     }
 }
