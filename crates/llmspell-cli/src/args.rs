@@ -290,7 +290,8 @@ pub(crate) enum RunsCommand {
     /// Take old complete runs away.
     Prune {
         /// How many complete runs of each flow stay.
-        #[arg(long, default_value_t = 0)]
+        // As many as stay when a run ends: whoever asks without a number loses no more than that.
+        #[arg(long, value_name = "N", default_value_t = 20, env = "LLMSPELL_JOURNAL_KEEP")]
         keep: usize,
     },
 }

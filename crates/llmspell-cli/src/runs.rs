@@ -33,7 +33,10 @@ pub(crate) fn runs(args: &RunsArgs) -> Result<Exit, Failure> {
             let mut retention = Retention::default();
             retention.keep = *keep;
             match journals.tidy(&retention)?.as_slice() {
-                [] => "nothing to remove: runs that can be resumed stay, `llmspell runs rm RUN` takes them".to_owned(),
+                [] => format!(
+                    "nothing to remove: the last {keep} complete runs of each flow stay (--keep N), and those that can be \
+                     resumed; `llmspell runs rm RUN` takes any"
+                ),
                 gone => format!("removed: {}", gone.join(", ")),
             }
         }
