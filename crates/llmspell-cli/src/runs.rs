@@ -21,7 +21,7 @@ pub(crate) fn runs(args: &RunsArgs) -> Result<Exit, Failure> {
         Some(RunsCommand::Show { run }) => one(&journals.info(run)?, args.json),
         Some(RunsCommand::Set { run, what }) => ask(&journals, run, what)?,
         Some(RunsCommand::Pause { run }) => ask(&journals, run, "pause")?,
-        Some(RunsCommand::Continue { run }) => ask(&journals, run, "go on")?,
+        Some(RunsCommand::Continue { run }) => ask(&journals, run, "continue")?,
         Some(RunsCommand::Drain { run }) => ask(&journals, run, "drain")?,
         Some(RunsCommand::Rm { runs }) => {
             for run in runs {

@@ -290,7 +290,7 @@ impl Run {
 
     /// Keeps a journal, or goes on with the one of an earlier session: what is in it already is not done again.
     ///
-    /// While it runs, the run does what it is [asked](crate::Journals::ask): `pause` takes no more records, `go on`
+    /// While it runs, the run does what it is [asked](crate::Journals::ask): `pause` takes no more records, `continue`
     /// takes them again, `drain` is [`Brake::drain`], and `limit.STEP=N` changes the limit of a step.
     pub fn journal(mut self, journal: Journal) -> Self {
         self.journal = Some(journal);

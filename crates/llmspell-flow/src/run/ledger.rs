@@ -95,9 +95,9 @@ impl Controls {
         match command.trim() {
             "pause" => {
                 self.gate.set_shut(true);
-                "paused: no more records are taken; `go on` takes them again".to_owned()
+                "paused: no more records are taken; `llmspell runs continue` takes them again".to_owned()
             }
-            "go on" => {
+            "continue" => {
                 self.gate.set_shut(false);
                 "going on".to_owned()
             }
@@ -108,7 +108,7 @@ impl Controls {
             }
             other => match other.strip_prefix("limit.").and_then(|rest| rest.split_once('=')) {
                 Some((step, calls)) => self.resize(step.trim(), calls.trim()),
-                None => format!("error: unknown command `{other}`; there are: pause, go on, drain, limit.STEP=N"),
+                None => format!("error: unknown command `{other}`; there are: pause, continue, drain, limit.STEP=N"),
             },
         }
     }

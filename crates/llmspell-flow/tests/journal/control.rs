@@ -39,7 +39,7 @@ async fn a_run_does_what_it_is_asked() {
         assert_eq!(told(&world, "limit.a=5").await, "limit.a = 5, was 2");
         assert!(told(&world, "limit.b=5").await.contains("there are: a"));
         assert!(told(&world, "limit.a=0").await.starts_with("error:"));
-        assert!(told(&world, "dance").await.contains("pause, go on, drain"));
+        assert!(told(&world, "dance").await.contains("pause, continue, drain"));
         assert!(told(&world, "pause").await.starts_with("paused"));
         while progress.snapshot().in_flight > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -47,7 +47,7 @@ async fn a_run_does_what_it_is_asked() {
         let paused = progress.snapshot().done();
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(progress.snapshot().done(), paused);
-        told(&world, "go on").await;
+        told(&world, "continue").await;
         while progress.snapshot().done() == paused {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
