@@ -24,6 +24,7 @@ use crate::plan::{Kind, Planned};
 ///
 /// let text = "
 /// flow: f
+/// allow: { net: [example.org] }
 /// steps:
 ///   - id: fetch
 ///     tool: http_get
