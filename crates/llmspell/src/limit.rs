@@ -93,8 +93,8 @@ impl Limit {
     /// Of a limit that adapts this is the most that it may be, whatever [`Adaptive::max`] said: if it is above, it falls
     /// to that at once, and goes on finding itself from there. Its lower bound gives way where it has to.
     ///
-    /// How many items a [stream](Step::stream) keeps in flight was settled by the limit when the stream began: beyond
-    /// that, a larger limit changes nothing for it.
+    /// How many items a [stream](Step::stream) keeps in flight was settled by the limit when the stream was made. For a
+    /// larger one to be used up, resize that as well, with [`Streaming::limit_handle`](crate::Streaming::limit_handle).
     ///
     /// ```
     /// let limit = llmspell::Limit::new(8);
