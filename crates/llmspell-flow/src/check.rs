@@ -6,6 +6,7 @@ mod kind;
 mod names;
 mod nesting;
 mod numbers;
+mod output;
 mod own;
 mod prompt;
 mod sense;
@@ -28,6 +29,7 @@ use crate::parse::parse;
 use crate::permission::{Missing, Permissions, Side};
 use crate::plan::{Kind, Planned};
 use crate::references::{References, Sight, Uses};
+use crate::shape::Shape;
 use crate::source::Source;
 use crate::template::{Compiler, Template, with_room};
 use crate::toolbox::Toolbox;
@@ -90,7 +92,13 @@ fn understand(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics
     let steps = checker.list(&file.steps.value, &mut sight, "");
     let uses = Uses::default();
     let output = file.output.as_ref().map(|output| checker.value(output, &sight, &uses));
+    let given = match (&output, steps.last()) {
+        (Some(output), _) => Shape::of(output, &|name| sight.shape_of(name)),
+        (None, Some(last)) if steps.len() == file.steps.value.len() => last.shape.clone(),
+        (None, _) => Shape::Any,
+    };
     let mut problems = std::mem::take(&mut checker.compiler.problems);
+    output::returned(&file, &given, &returns, source, &mut problems);
     let mut warnings = std::mem::take(&mut checker.warnings);
     nesting::times(&steps, &file.defaults, source, &mut problems);
     Diagnostics::none_of(problems)?;
@@ -141,7 +149,7 @@ impl Checker<'_> {
         let mut planned = Vec::new();
         for step in steps {
             if let Some(step) = self.step(step, sight, path, None) {
-                sight.add(&step.id, step.fingerprint);
+                sight.add(&step.id, step.fingerprint, step.shape.clone());
                 planned.push(step);
             }
         }
@@ -195,7 +203,8 @@ impl Checker<'_> {
         let itself = kind::fingerprint(def, &kind, &[], &uses);
         sense::rungs(&id, &kind, itself, &fallback, self.compiler.source, &mut self.warnings);
         let fingerprint = if fallback.is_empty() { itself } else { kind::fingerprint(def, &kind, &fallback, &uses) };
-        Some(Planned { id, path, at, kind, when, modifiers, fallback, fingerprint })
+        let shape = output::of_step(&kind, &inside, def.when.is_none(), &fallback);
+        Some(Planned { id, path, at, kind, when, modifiers, fallback, fingerprint, shape })
     }
 }
 

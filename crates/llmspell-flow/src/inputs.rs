@@ -50,6 +50,16 @@ impl Inputs {
         Some(self.0.as_ref()?.iter().map(|input| input.name.as_str()).collect())
     }
 
+    /// The fields and their types, if they are declared.
+    pub(crate) fn types(&self) -> Option<impl Iterator<Item = (&str, Option<InputType>)>> {
+        Some(self.0.as_ref()?.iter().map(|input| (input.name.as_str(), input.kind)))
+    }
+
+    /// Whether a field is declared that must be there.
+    pub(crate) fn requires(&self, field: &str) -> bool {
+        self.0.iter().flatten().any(|input| input.name == field && input.required)
+    }
+
     /// The JSON Schema of a record: any object, if no fields are declared.
     pub(crate) fn schema(&self) -> Value {
         let mut schema = json!({ "type": "object" });

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::file::{FirstDef, Modifiers};
 use crate::fingerprint::Fingerprint;
+use crate::shape::Shape;
 use crate::template::{Formula, Template};
 
 pub(crate) use agent::{AgentPlan, Bounds, TOOLS_AT_ONCE, TURNS};
@@ -30,6 +31,8 @@ pub(crate) struct Planned {
     pub(crate) fallback: Vec<Planned>,
     /// What its output depends on besides the record.
     pub(crate) fingerprint: Fingerprint,
+    /// What its output looks like, as far as that is known.
+    pub(crate) shape: Shape,
 }
 
 /// What a step does.
@@ -41,6 +44,8 @@ pub(crate) enum Kind {
         arguments: Vec<(String, Template)>,
         /// Whether it only computes from its arguments.
         is_pure: bool,
+        /// What it gives, as far as that is known.
+        shape: Shape,
     },
     Value(Template),
     Agent(Box<AgentPlan>),
