@@ -339,3 +339,50 @@ fn fields_in_prompt_files_must_exist_where_the_file_tells_them() {
         "{shown}"
     );
 }
+
+#[test]
+fn what_a_newcomer_writes_is_told_how_it_is_written_here() {
+    let step = |rest: &str| format!("flow: f\nsteps:\n  - id: a\n{rest}\n");
+    let top = |rest: &str| format!("flow: f\n{rest}\nsteps: [{{ id: b, value: 1 }}]\n");
+    for (text, place, hint) in [
+        (top("inputs: {a: str}"), "2:13", "write `a: { type: string }`"),
+        (top("inputs:\n  a:"), "3:4", "for any value: `a: {}`"),
+        (top("inputs: [a]"), "2:9", "name each field with what it is: `inputs: { x: { type: string } }`"),
+        (top("inputs: { a: { type: int } }"), "2:22", "write `integer`"),
+        (step("    agent: { prompt: x, answer: { ok: bool } }"), "4:39", "write `ok: { type: boolean }`"),
+        (step("    agent: ask"), "4:12", "write `agent: { model: …, prompt: ask }`"),
+        (step("    agent: { prompt: x, tools: text }"), "4:32", "write it in brackets: `tools: [text]`"),
+        (step("    tool: slow\n    timeout: 5"), "5:14", "written with a unit: 500ms, 5s"),
+        (step("    tool: slow\n    deadline: { attempt: 5 }"), "5:15", "one text belongs here"),
+        (step("    tool: slow\n    rate: 5"), "5:11", "`5/s`"),
+        (step("    tool: slow\n    value: 1"), "5:12", "make two steps of it"),
+        (step("    tool: text\n    with: hello"), "5:11", "name the arguments: `with: { value: hello }`"),
+        (step("    each: [1, 2]\n    do: { value: 1 }"), "4:11", "put the list in quotes: `each: \"[1, 2]\"`"),
+        (step("    each:\n      - 1\n    do: { value: 1 }"), "4:5", "name a list: `each: inputs.urls`"),
+        (step("    value: 1\n    when: { a: 1 }"), "5:11", "write a condition: `when: "),
+        (step("    concurrent: { b: { value: 1 } }"), "4:17", "steps are a list: begin each with `- id: …`"),
+        (step("    prompt: x"), "4:5", "a model is asked under `agent`"),
+        (step("    tool: slow\n    if: x"), "5:5", "a condition stands under `when`"),
+        (step("    value: a: b"), "4:13", "put a text with `: ` in it in quotes"),
+        ("flow: f\nsteps:\n  a: { value: 1 }\n".to_owned(), "3:3", "steps are a list: begin each with `- id: …`"),
+        ("flow: f\nsteps:\n  - a\n".to_owned(), "3:5", "a step is a table: `- id: …`"),
+        ("steps:\n  - { id: a, value: 1 }\n".to_owned(), "1:1", "begin with the name of the flow"),
+        ("name: f\nsteps: []\n".to_owned(), "1:1", "the name of a flow stands under `flow`"),
+        ("flow: f\nsteps:\n\t- id: a\n".to_owned(), "3:1", "indent with spaces"),
+        ("flow: f\nsteps:\n  - id: a\n\tvalue: 1\n".to_owned(), "4:1", "indent with spaces"),
+        ("{\"q\": 1}\n{\"q\": 2}\n".to_owned(), "1:2", "this looks like records: they belong into --input"),
+        ("[{\"q\": 1}]\n".to_owned(), "1:1", "this looks like records: they belong into --input"),
+        ("id,question\n1,why\n".to_owned(), "1:1", "a flow is a table: `flow: NAME`, then `steps:`"),
+        (String::new(), "1:1", "a flow has a name and steps"),
+        (top("allow: net"), "2:8", "`allow: { net: [example.org] }`"),
+        (top("allow: { net_private: yes }"), "2:23", "write true or false"),
+        (top("run: 3"), "2:6", "`run: { limit: 64 }`"),
+    ] {
+        let shown = problems(&text);
+        let (_, told) = shown.rsplit_once("hint: ").unwrap_or_default();
+        assert!(shown.contains(&format!("--> f.yaml:{place}\n")) && told.contains(hint), "{text}\ngave:\n{shown}");
+        assert!(shown.contains('^') && shown.matches("error: ").count() == 1, "{text}\ngave:\n{shown}");
+    }
+    // A flow in JSON is a flow: JSON is YAML.
+    assert_eq!(problems("{\"flow\": \"f\", \"steps\": [{\"id\": \"a\", \"value\": 1}]}"), "");
+}
