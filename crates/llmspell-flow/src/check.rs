@@ -9,11 +9,14 @@ mod numbers;
 mod output;
 mod own;
 mod prompt;
+mod repeats;
 mod sense;
 mod unused;
 
 pub(crate) use allow::asked;
 pub(crate) use names::every_step;
+pub(crate) use repeats::{Twice, unrepeatable};
+use sense::Warn;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -103,6 +106,7 @@ fn understand(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics
     nesting::times(&steps, &file.defaults, source, &mut problems);
     Diagnostics::none_of(problems)?;
     sense::check(&steps, &file.defaults, source, &mut warnings);
+    repeats::retries(&steps, &file.defaults, source, &mut warnings);
     unused::steps(&file, &steps, &references, source, &mut warnings);
     unused::declared(&file, &references, source, &mut warnings);
     let Checker { asked, refused, .. } = checker;

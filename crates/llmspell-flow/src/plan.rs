@@ -8,6 +8,7 @@ use std::sync::Arc;
 use llmspell::tool::{ErasedTool, Security};
 use serde_json::Value;
 
+use crate::check::Twice;
 use crate::file::{FirstDef, Modifiers};
 use crate::fingerprint::Fingerprint;
 use crate::shape::Shape;
@@ -44,6 +45,8 @@ pub(crate) enum Kind {
         arguments: Vec<(String, Template)>,
         /// Whether it only computes from its arguments.
         is_pure: bool,
+        /// What comes of calling it twice for one record.
+        twice: Twice,
         /// What it gives, as far as that is known.
         shape: Shape,
     },

@@ -89,7 +89,7 @@ fn times_and_attempts_must_be_possible() {
     assert!(text("    timeout: 20s\n    deadline: 10s\n").contains("can never be reached"));
     assert!(text("    timeout: [1s, 2s]\n").contains("2 timeouts, but at most 1 attempts"));
     assert!(text("    timeout: []\n").contains("at least one"));
-    assert!(text("    retry: x\n").contains("hint: this value does not fit its key"));
+    assert!(text("    retry: x\n").contains("hint: write it in one of these forms"));
     assert!(text("    retry: 0\n").contains("would never run"));
     assert!(text("    retry: { max: 3, on: [timeuot] }\n").contains("did you mean `timeout`?"));
     assert!(text("    retry: -1\n").contains("-1 attempts: a number from 1 to 100"));

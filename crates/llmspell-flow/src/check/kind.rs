@@ -107,10 +107,11 @@ impl Checker<'_> {
         let exactly = self.missing_for(name, &compiled);
         let named = self.named_tool(name, at, exactly)?;
         let shape = self.given(name, &named, &compiled);
+        let twice = self.twice(name, &named, &compiled);
         let Named { tool, is_pure, essence } = named;
         let compiler = &mut self.compiler;
         arguments::check(at, with, &compiled, tool.spec(), compiler.source, &mut compiler.problems);
-        Some(Kind::Tool { tool, essence, arguments: compiled, is_pure, shape })
+        Some(Kind::Tool { tool, essence, arguments: compiled, is_pure, twice, shape })
     }
 
     /// What is missing for a call of a built-in tool, if its arguments say what it touches.
