@@ -2,12 +2,14 @@
 
 mod account;
 pub(crate) mod at_once;
+mod beginning;
 mod course;
 mod failures;
 mod files;
 mod form;
 pub(crate) mod identity;
 mod input;
+pub(crate) mod integers;
 mod ledger;
 mod lines;
 mod lint;
