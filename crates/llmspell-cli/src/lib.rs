@@ -38,6 +38,7 @@ mod settings;
 mod show;
 mod spending;
 mod tools;
+mod usage;
 
 use std::process::ExitCode;
 
