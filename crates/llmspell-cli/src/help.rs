@@ -2,7 +2,7 @@
 
 use clap::CommandFactory;
 
-use crate::args::{Args, CompletionsArgs, HelpArgs};
+use crate::args::{Args, HelpArgs};
 use crate::exit::{Exit, Failure};
 use crate::{settings, show};
 
@@ -132,14 +132,6 @@ fn config() -> String {
 pub(crate) fn schema() -> Result<Exit, Failure> {
     let schema = serde_json::to_string_pretty(&llmspell_flow::schema()).unwrap_or_default();
     show::data(&schema).map_err(Failure::output)?;
-    Ok(Exit::Ok)
-}
-
-/// Prints what completes the command in a shell.
-pub(crate) fn completions(args: &CompletionsArgs) -> Result<Exit, Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Args::command(), "llmspell", &mut script);
-    show::data(String::from_utf8_lossy(&script).trim_end()).map_err(Failure::output)?;
     Ok(Exit::Ok)
 }
 

@@ -89,6 +89,7 @@ fn understand(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics
         let missing = checker.toolbox.gate(&checker.asked).missing_private();
         checker.missing("the flow asks for private addresses", &allow.at, missing);
     }
+    modifiers::check_defaults(&file.defaults, source, &mut checker.compiler.problems);
     checker.models();
     checker.own = checker.own_tools();
     let mut sight = Sight::default();

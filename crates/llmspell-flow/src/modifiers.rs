@@ -67,6 +67,17 @@ pub(crate) fn check(
     }
 }
 
+/// Notes what cannot work of `defaults`, whatever a step says itself.
+pub(crate) fn check_defaults(defaults: &DefaultsDef, source: &Source, problems: &mut Vec<Diagnostic>) {
+    let mut modifiers = Modifiers::default();
+    modifiers.fill(defaults);
+    // Steps may have more attempts of their own.
+    let attempts = modifiers.retry.as_ref().map_or(MOST_ATTEMPTS, |retry| retry.value.0.max);
+    times(&modifiers, attempts, &mut |at, message, hint| {
+        problems.push(source.diagnose(Some(at.clone()), message).with_hint(hint));
+    });
+}
+
 /// What an agent's model is limited by.
 pub(crate) fn of_model(def: &ModelDef) -> Modifiers {
     Modifiers {
@@ -128,11 +139,13 @@ fn hedging(modifiers: &Modifiers, kind: &Kind, problem: &mut dyn FnMut(&Range<us
         };
         problem(&hedge.at, message, hint);
     }
-    if let (After::Delay(after), Some(longest)) = (hedge.value.0.after, longest(modifiers))
-        && after >= longest
-    {
+    let After::Delay(after) = hedge.value.0.after else { return };
+    if longest(modifiers).is_some_and(|longest| after >= longest) {
         let message = "this hedge can never start: the time of an attempt is up before".to_owned();
         problem(&hedge.at, message, "let it start earlier, or give attempts more time");
+    } else if modifiers.deadline.as_ref().is_some_and(|deadline| after >= deadline.value.0) {
+        let message = "this hedge can never start: the deadline comes before".to_owned();
+        problem(&hedge.at, message, "let it start earlier, or raise `deadline`");
     }
 }
 

@@ -133,7 +133,9 @@ fn hint(error: &Error, plain: &str) -> &'static str {
     match plain {
         A_LIST => "begin each item with `- `, or write [a, b]",
         A_TABLE => "write `key: value`, one a line",
-        number if number.starts_with("a whole number") => "write it in digits, without quotes or a unit",
+        number if number.starts_with("a whole number") => {
+            "write it in digits alone, without a zero before them, quotes or a unit"
+        }
         A_TEXT => "put it in quotes",
         A_BOOLEAN => "write true or false; yes, no, on and off are texts here",
         "a `: ` cannot stand here" => "put a text with `: ` in it in quotes; otherwise look at the indentation",
@@ -141,6 +143,8 @@ fn hint(error: &Error, plain: &str) -> &'static str {
         time if time.contains(" has no unit") || time.contains("not a unit of time") => {
             "times are written with a unit: 500ms, 5s, 2m or 1h"
         }
+        time if time.contains("must be longer than 0") => "give a time such as 500ms, or leave the key out",
+        rate if rate.contains("nothing would ever start") => "give at least 1, such as `1/min`, or leave the key out",
         rate if rate.contains("so many in a time") => "say how many, and in which time: `5/s`",
         forms if forms.ends_with(" is expected here") => "write it in one of these forms",
         value if matches!(error, Error::Message { .. }) || value.starts_with("invalid ") => {

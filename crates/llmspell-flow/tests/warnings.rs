@@ -45,6 +45,31 @@ fn times_that_exclude_each_other() {
     once(&nested("timeout: 3s", "timeout: 2s"), "this timeout can never be reached: the timeout of `o` around it");
     once(&nested("timeout: [1s, 3s], retry: 2", "deadline: 2s"), "hint: it is 2s; make this one shorter");
     assert_eq!(said(&nested("timeout: 2s", "deadline: 2s")), "");
+    once(
+        "steps: [{ id: a, tool: slow, hedge: 10s, deadline: 10s }]\n",
+        "error: this hedge can never start: the deadline",
+    );
+    // Inside of other steps, in place of them, and where all steps have it.
+    let inverted = "tool: slow, timeout: { attempt: 2s, first: 3s }";
+    for text in [
+        format!("steps: [{{ id: a, each: range(2), do: {{ {inverted} }} }}]\n"),
+        format!("steps: [{{ id: a, tool: json, with: {{ value: 1 }}, fallback: [{{ {inverted} }}] }}]\n"),
+        format!("steps: [{{ id: a, repeat: [{{ id: b, {inverted} }}], until: \"index == 1\", max: 2 }}]\n"),
+        format!("steps: [{{ id: a, concurrent: [{{ id: b, {inverted} }}, {{ id: c, tool: slow }}] }}]\n"),
+        format!("defaults: {{ timeout: {{ attempt: 2s, first: 3s }} }}\n{}", step("limit: 1")),
+    ] {
+        once(&text, "error: this can never be reached: the time of the attempt");
+    }
+    let defaults = |rest: &str| {
+        format!(
+            "defaults: {{ {rest} }}\nsteps: [{{ id: a, tool: slow, with: {{ value: 1 }} }}, {{ id: b, tool: slow }}]\n"
+        )
+    };
+    once(
+        &defaults("timeout: 20s, deadline: 10s").replace("with: { value: 1 }", "when: inputs.x"),
+        "error: this timeout can never be reached: the deadline",
+    );
+    once(&defaults("limit: 0").replace("with: { value: 1 }", "when: inputs.x"), "error: a limit of 0");
     // What stands in for a step serves after its deadline.
     let rung =
         "steps:\n  - { id: a, tool: slow, deadline: 2s, fallback: { tool: text, with: { value: x }, deadline: 9s } }\n";
@@ -74,7 +99,15 @@ fn members_that_do_the_same() {
     };
     once(&race("tool: slow, with: { value: 1 }"), "warning: `b` does the same as `a`");
     assert_eq!(said(&race("tool: slow, with: { value: 2 }")), "");
-    once("steps: [{ id: r, race: [{ id: a, value: 1 }] }]\n", "error: a race of 1");
+    let alone = "race: [{ id: a, value: \"${{ inputs.x }}\" }]";
+    for text in [
+        format!("steps: [{{ id: r, {alone} }}]\n"),
+        format!("steps: [{{ id: e, each: range(2), do: {{ {alone} }} }}]\n"),
+        format!("steps: [{{ id: f, tool: slow, fallback: {{ {alone} }} }}]\n"),
+        format!("steps: [{{ id: p, pipeline: [{{ id: r, {alone} }}], from: range(2) }}]\n"),
+    ] {
+        once(&text, "error: a race of 1");
+    }
     once(&step("fallback: { tool: slow }"), "warning: this does the same as what it stands in for");
     once(
         &step("fallback: [{ value: 1 }, { value: 2 }]"),
@@ -236,6 +269,8 @@ fn what_is_declared_in_vain() {
         |top: &str| format!("{top}\nsteps: [{{ id: a, tool: slow, with: {{ value: \"${{{{ inputs.x }}}}\" }} }}]\n");
     once(&with("inputs: { x: {}, y: {} }"), "warning: nothing uses the input `y`");
     assert_eq!(said(&with("key: y\ninputs: { x: {}, y: {} }")), "");
+    once(&with("key: idd\ninputs: { x: {}, id: {} }").replace("inputs.x", "inputs"), "hint: did you mean `id`?");
+    assert_eq!(said(&with("key: other\ninputs: { x: {} }")), "");
     once(&with("secrets: [HOME]"), "warning: nothing uses the secret `HOME`");
     once(&with("models: { small: openai/gpt-4.1-mini }"), "warning: nothing uses the model `small`");
     assert_eq!(said("inputs: { y: {} }\nsteps: [{ id: a, value: \"${{ inputs }}\" }]\n"), "");
