@@ -63,7 +63,7 @@ impl Reader {
         let begun = match self {
             Reader::Lines(lines) => lines.first()?.map_or(Ok(()), |text| beginning::lines(text, name)),
             Reader::Rows(rows) => match rows.header()? {
-                Some((names, format)) => beginning::columns(&names, format, form, name),
+                Some(names) => beginning::columns(&names, rows.format(), form, name),
                 None => Ok(()),
             },
             Reader::Files(_) => beginning::files(form, name),

@@ -63,19 +63,23 @@ impl<R: Read> Rows<R> {
         end.is_some_and(|end| !buffer[..end].contains(&b'"'))
     }
 
-    /// The names of the columns, and what the rows are read as; nothing, if there are none.
-    pub(crate) fn header(&mut self) -> std::result::Result<Option<(Arc<[String]>, Format)>, Broken> {
-        let format = if self.separator == b'\t' { Format::Tsv } else { Format::Csv };
+    /// What the rows are read as.
+    pub(crate) fn format(&self) -> Format {
+        if self.separator == b'\t' { Format::Tsv } else { Format::Csv }
+    }
+
+    /// The names of the columns; nothing, if there are none.
+    pub(crate) fn header(&mut self) -> std::result::Result<Option<Arc<[String]>>, Broken> {
         if self.header.is_none() {
             let Some(row) = self.read_row()? else { return Ok(None) };
             self.header = Some(named(row).map_err(Broken::Wrong)?.into());
         }
-        Ok(self.header.clone().map(|header| (header, format)))
+        Ok(self.header.clone())
     }
 
     /// The next row, as a record in JSON.
     pub(crate) fn next(&mut self) -> std::result::Result<Option<Line>, Broken> {
-        let Some((header, _)) = self.header()? else { return Ok(None) };
+        let Some(header) = self.header()? else { return Ok(None) };
         let Some(row) = self.read_row()? else { return Ok(None) };
         let number = row.number;
         let (text, problem) = match record(&row, &header) {
