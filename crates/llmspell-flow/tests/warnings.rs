@@ -155,7 +155,14 @@ fn only_what_can_be_repeated_is_hedged() {
         &format!("steps: [{{ id: e, each: range(2), do: {{ tool: slow, fallback: {{ {command} }} }}, hedge: p95 }}]\n"),
         "error: `command` may not be called twice",
     );
-    for fine in ["tool: text, with: { value: x }", "tool: slow", "value: 1", "tool: http_get, with: { url: x }"] {
+    for fine in [
+        "tool: text, with: { value: x }",
+        "tool: slow",
+        "value: 1",
+        "tool: http_get, with: { url: x }",
+        "tool: command, with: { argv: [ls] }, idempotent: true",
+        "tool: command, with: { argv: [ls] }, idempotent: true, hedge: 1s",
+    ] {
         let text = format!("flow: f\n{ASKS}steps: [{{ id: p, pipeline: [{{ id: a, {fine} }}], hedge: p95 }}]\n");
         let flow = Flow::parse(&Source::new("f", text), &Toolbox::built_in(&Permissions::none())).unwrap();
         drop(flow.into_step());
