@@ -88,12 +88,13 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FIELD=VALUE", env = "LLMSPELL_SET", value_parser = field, value_delimiter = '\n')]
     pub(crate) set: Vec<(String, String)>,
 
-    /// Where the outcomes go; `-` is standard output. FILE is written beside its place, as FILE.partial, and replaced
-    /// when the run is complete.
+    /// Where the outcomes go; `-` is standard output. A FILE that exists is replaced once the run is complete; until
+    /// then, lines go to FILE.partial beside it.
     #[arg(short, long, value_name = "FILE", default_value = "-", env = "LLMSPELL_OUTPUT")]
     pub(crate) output: PathBuf,
 
-    /// Write the lines of failed records there instead of to the output.
+    /// Write the lines of failed records there instead of to the output. A FILE that exists is replaced, as with
+    /// --output.
     #[arg(long, value_name = "FILE", env = "LLMSPELL_ERRORS")]
     pub(crate) errors: Option<PathBuf>,
 

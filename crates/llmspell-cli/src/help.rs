@@ -2,7 +2,7 @@
 
 use clap::CommandFactory;
 
-use crate::args::{Args, CompletionsArgs, HelpArgs};
+use crate::args::{Args, HelpArgs};
 use crate::exit::{Exit, Failure};
 use crate::{settings, show};
 
@@ -60,9 +60,12 @@ run is stopped by Ctrl-C, and when 10 records in a row, or half of at least 20
 within 30 s, are \"denied\" (unless --keep-going is given).
 
 A record that is not JSON, a row of CSV with a value too many, a file that is
-not UTF-8, or what lacks a field that the flow asks for under `inputs`, is an
-outcome too: \"failed\" with kind \"invalid\" and no path. With --errors FILE,
-the lines of failed records are there.
+not UTF-8, an integer beyond 64 bits, or what lacks a field that the flow asks
+for under `inputs`, is an outcome too: \"failed\" with kind \"invalid\" and no
+path. What no record can be made of is refused before the first one, with exit
+code 2: a JSON array instead of lines, a header that names a column twice, or
+none for a field that the flow asks for. With --errors FILE, the lines of failed
+records are there.
 
 With --output FILE, lines go to FILE.partial; it becomes FILE when the run is
 complete, and stays FILE.partial if the run is interrupted or cannot write any
@@ -137,14 +140,6 @@ pub(crate) fn schema() -> Result<Exit, Failure> {
 /// The schema as it stands in a file.
 pub(crate) fn schema_text() -> String {
     serde_json::to_string_pretty(&llmspell_flow::schema()).unwrap_or_default()
-}
-
-/// Prints what completes the command in a shell.
-pub(crate) fn completions(args: &CompletionsArgs) -> Result<Exit, Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Args::command(), "llmspell", &mut script);
-    show::data(String::from_utf8_lossy(&script).trim_end()).map_err(Failure::output)?;
-    Ok(Exit::Ok)
 }
 
 /// Shows a topic, or the help of a command.

@@ -19,6 +19,7 @@
 mod allow;
 mod args;
 mod check;
+mod completions;
 mod config;
 mod config_show;
 mod exit;
@@ -38,6 +39,7 @@ mod settings;
 mod show;
 mod spending;
 mod tools;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -71,7 +73,7 @@ fn follow(args: Args, line: Line, registry: &Registry) -> Result<Exit, Failure> 
         Command::Init(args) => init::init(&args),
         Command::Demo => init::demo(registry),
         Command::Schema => help::schema(),
-        Command::Completions(args) => help::completions(&args),
+        Command::Completions(args) => completions::completions(&args),
         Command::Config(args) => config_show::config(&args, &line),
         Command::Check(args) => check::check(&args, registry),
         Command::Plan(args) => plan::plan(&args, registry),

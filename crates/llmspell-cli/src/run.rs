@@ -143,7 +143,7 @@ fn journal(args: &RunArgs, line: &Line, flow: &Flow, resumed: Option<Journal>) -
     if args.journal.no_journal {
         return Ok(None);
     }
-    let words = line.spoken()?;
+    let words = line.noted()?;
     // With something else in its place, the run could not be resumed as it was begun.
     if let Some(secret) = words.iter().filter_map(|word| flow.secret_in(word.strip_prefix("--set=")?)).next() {
         return Err(Failure::invalid(format!(
@@ -203,7 +203,8 @@ fn open_errors(args: &RunArgs, path: &Path, input: &Input) -> Result<Output, Fai
     if is_dash(path) {
         return Ok(Output::stdout_sparing(input)?);
     }
-    Ok(Output::create_sparing(path, args.force, input, &args.flow)?)
+    Output::create_sparing(path, args.force, input, &args.flow)
+        .map_err(|error| Failure::invalid(format!("error: --errors: {}", story(&error))))
 }
 
 pub(crate) fn runtime() -> Result<Runtime, Failure> {

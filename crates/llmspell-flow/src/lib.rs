@@ -82,6 +82,7 @@ mod run;
 mod schema;
 mod scope;
 mod secret;
+mod shape;
 mod source;
 mod template;
 mod toolbox;

@@ -2,6 +2,7 @@
 
 mod account;
 pub(crate) mod at_once;
+mod beginning;
 mod controls;
 mod course;
 mod failures;
@@ -9,6 +10,7 @@ mod files;
 mod form;
 pub(crate) mod identity;
 mod input;
+pub(crate) mod integers;
 mod ledger;
 mod lines;
 mod lint;

@@ -7,7 +7,7 @@ use llmspell::{Error, Result};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, Output, State};
 
-use super::compile::{Check, Compiler, Complaint};
+use super::compile::{Check, Compiler, Complaint, name_in};
 use super::language::{FUNCTIONS, LANGUAGE};
 use super::roomy::{LONGEST, links, roomy};
 use super::tags::{Tag, tags};
@@ -98,7 +98,8 @@ impl Compiler<'_> {
         };
         for name in names.iter().filter(|name| !FUNCTIONS.contains(&root(name))) {
             if let Some(Complaint { message, hint }) = check(name) {
-                let find = |tag: &Tag<'_>| tag.text.find(name.as_str()).map(|at| tag.at + at..tag.at + at + name.len());
+                let find =
+                    |tag: &Tag<'_>| name_in(tag.text, name).map(|place| tag.at + place.start..tag.at + place.end);
                 self.problems.push(source.diagnose(tags.iter().find_map(find), message).with_hint(hint));
             }
         }
