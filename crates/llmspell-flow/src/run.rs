@@ -43,7 +43,7 @@ pub use reader::Format;
 pub use rest::NotAdmitted;
 
 use crate::flow::Flow;
-use crate::journal::Journal;
+use crate::journal::{Journal, in_words};
 use course::{Course, End};
 use ledger::Controls;
 use progress::Follow;
@@ -177,6 +177,11 @@ impl Ending {
             Ending::OutputFailed(_) => "output_failed",
             Ending::JournalFailed(_) => "journal_failed",
         }
+    }
+
+    /// The same for people, such as `interrupted`.
+    pub fn in_words(&self) -> &'static str {
+        in_words(self.as_str())
     }
 }
 
@@ -355,7 +360,8 @@ impl Run {
             None => (None, None, None, None),
             Some(session) => {
                 let desk = Desk { pen: session.pen.clone(), field, surely };
-                let controls = Controls { limits, in_flight: limit, gate: gate.clone(), stop: stop.clone() };
+                let (gate, stop) = (gate.clone(), stop.clone());
+                let controls = Controls { limits, in_flight: limit, gate, stop, progress: progress.clone() };
                 let (matcher, ledger, tending) = ledger::tend(session, controls);
                 (Some(desk), Some(matcher), Some(ledger), Some(tending))
             }

@@ -47,6 +47,26 @@ pub(super) fn look_into(path: &Path) -> Result<Connection> {
     Ok(db)
 }
 
+/// Closes a journal whose session has ended: what is in the log is folded in, and the file stands alone. As long as it
+/// says that there is a log beside it, whoever looks into it makes one, and leaves it there.
+///
+/// A neighbour that is looking is waited for, but not for long: then the next session does it.
+pub(super) fn lay_down(db: Connection) {
+    let _ = db.busy_timeout(Duration::ZERO);
+    for wait in [Duration::ZERO, A_MOMENT, A_MOMENT, 4 * A_MOMENT, 4 * A_MOMENT] {
+        std::thread::park_timeout(wait);
+        let mode = db.pragma_update_and_check(None, "journal_mode", "DELETE", |row| row.get::<_, String>(0));
+        if mode.is_ok_and(|mode| mode == "delete") {
+            break;
+        }
+    }
+    // With its last connection, what is in the log is folded in, too.
+    drop(db);
+}
+
+/// Who looks at a list of runs is done with one in less.
+const A_MOMENT: Duration = Duration::from_millis(50);
+
 fn open_as(path: &Path, flags: OpenFlags) -> Result<Connection> {
     let opened = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
     let set = |db: Connection| db.busy_timeout(PATIENCE).map(|()| db);

@@ -9,6 +9,7 @@ use llmspell::{Error, Limit};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::progress::Progress;
 use super::rest::Gate;
 use super::{Ending, Stop};
 use crate::journal::{Closing, Matcher, Pen, Session, Told};
@@ -24,6 +25,7 @@ pub(super) struct Controls {
     pub(super) in_flight: usize,
     pub(super) gate: Arc<Gate>,
     pub(super) stop: watch::Sender<Stop>,
+    pub(super) progress: Arc<Progress>,
 }
 
 /// What the end of a run needs of its journal.
@@ -69,7 +71,7 @@ async fn written(thread: crate::journal::Thread) -> Infallible {
 /// Takes no more records once nothing can be kept.
 async fn failing(pen: &Pen, controls: &Controls) {
     pen.failed().await;
-    controls.gate.set_shut(false);
+    controls.pause(false);
     controls.stop.send_modify(|now| *now = Stop::Drain.max(*now));
 }
 
@@ -94,15 +96,15 @@ impl Controls {
     fn obey(&self, command: &str) -> String {
         match command.trim() {
             "pause" => {
-                self.gate.set_shut(true);
+                self.pause(true);
                 "paused: no more records are taken; `llmspell runs continue` takes them again".to_owned()
             }
             "continue" => {
-                self.gate.set_shut(false);
+                self.pause(false);
                 "going on".to_owned()
             }
             "drain" => {
-                self.gate.set_shut(false);
+                self.pause(false);
                 self.stop.send_modify(|now| *now = Stop::Drain.max(*now));
                 "stopping: what is in flight will be finished".to_owned()
             }
@@ -111,6 +113,11 @@ impl Controls {
                 None => format!("error: unknown command `{other}`; there are: pause, continue, drain, limit.STEP=N"),
             },
         }
+    }
+
+    fn pause(&self, yes: bool) {
+        self.gate.set_shut(yes);
+        self.progress.paused.store(yes, Ordering::Relaxed);
     }
 
     fn resize(&self, step: &str, calls: &str) -> String {
