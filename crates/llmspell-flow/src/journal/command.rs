@@ -26,7 +26,8 @@ pub(super) fn pending(db: &Connection) -> rusqlite::Result<Vec<Asked>> {
 /// longer holds.
 pub(super) fn settle(db: &Connection) -> rusqlite::Result<()> {
     db.execute("UPDATE command SET answer = 'error: the run had ended' WHERE answer IS NULL", [])?;
-    let settled = "INSERT OR REPLACE INTO run (fact, value) SELECT 'commands_settled', coalesce(max(id), 0) FROM command";
+    let settled =
+        "INSERT OR REPLACE INTO run (fact, value) SELECT 'commands_settled', coalesce(max(id), 0) FROM command";
     db.execute(settled, []).map(|_| ())
 }
 
