@@ -42,7 +42,8 @@ unless --unordered is given. With `--on-error drop`, failed records have none.
   output    if ok: what the flow made of the record
   error     if failed: kind, message and, where known, path (flow and step),
             attempts, retry_after_ms, causes (earlier attempts), hint
-  causes    what failed on the way without stopping the record, if anything did
+  causes    what failed on the way without stopping the record, if anything did;
+            in both, what comes again and again stands once, with `times`
   retries   attempts beyond the first, over all steps
   choices   which of several ways led to the result, if there were any: path of
             the step, and served_by (a contender of a race, \"hedge\", \"fallback\")

@@ -144,6 +144,19 @@ async fn a_quiet_run_has_a_report_of_what_is_known() {
 }
 
 #[tokio::test]
+async fn what_fails_again_and_again_is_told_once() {
+    let flow = FLOW.replace(" } }\n", " }, retry: { max: 3, base: 1ms } }\n");
+    let folder = folder(0, 1).with("f.yaml", flow);
+    assert_eq!(folder.run(&RUN).await.code, Some(3));
+    let first = folder.read("out.jsonl");
+    let causes = &lines(&first)[0]["error"]["causes"];
+    assert!(causes.as_array().unwrap().len() == 1 && causes[0]["times"] == 3, "{first}");
+    // Also if it comes from the journal.
+    assert_eq!(folder.run(&["resume", "f-1"]).await.code, Some(3));
+    assert_eq!(folder.read("out.jsonl"), first);
+}
+
+#[tokio::test]
 async fn prune_minds_the_configuration() {
     let folder = folder(1, 0).with("llmspell.toml", "[journal]\nkeep = 2\n");
     let args = ["run", "f.yaml", "-i", "in.jsonl", "-q", "--journal-keep", "9"];
