@@ -2,6 +2,7 @@
 
 mod account;
 pub(crate) mod at_once;
+mod controls;
 mod course;
 mod failures;
 mod files;
@@ -44,8 +45,8 @@ pub use rest::NotAdmitted;
 
 use crate::flow::Flow;
 use crate::journal::{Journal, in_words};
+use controls::{Controls, InFlight};
 use course::{Course, End};
-use ledger::Controls;
 use progress::Follow;
 use record::{Desk, Passage};
 use records::Records;
@@ -296,7 +297,9 @@ impl Run {
     /// Keeps a journal, or goes on with the one of an earlier session: what is in it already is not done again.
     ///
     /// While it runs, the run does what it is [asked](crate::Journals::ask): `pause` takes no more records, `continue`
-    /// takes them again, `drain` is [`Brake::drain`], and `limit.STEP=N` changes the limit of a step.
+    /// takes them again, `drain` is [`Brake::drain`], `limit=N` and `rate=N/TIME` change how many records are in flight
+    /// and how fast they start, `limit.STEP=N` and `rate.STEP=N/TIME` those of a step. Unless [`Run::limit`] or `limit=N`
+    /// has said how many, more records are in flight when a step gets more.
     pub fn journal(mut self, journal: Journal) -> Self {
         self.journal = Some(journal);
         self
@@ -346,7 +349,8 @@ impl Run {
         let surely = !flow.kept_steps().is_empty();
         let name = flow.name().to_owned();
         let compiled = flow.compile();
-        let limits = compiled.limits.clone();
+        let tunables = compiled.tunables.clone();
+        let told = limit;
         let limit = limit.unwrap_or_else(|| compiled.steps.about().default_in_flight).max(1);
         let session = match journal.map(|journal| journal.start(fingerprint, field.as_deref())).transpose() {
             Ok(session) => session,
@@ -355,21 +359,21 @@ impl Run {
                 return Summary::nothing(Ending::JournalFailed(error), began.elapsed());
             }
         };
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(Gate::new(progress.clone()));
         let (desk, matcher, ledger, tending) = match session {
             None => (None, None, None, None),
             Some(session) => {
                 let desk = Desk { pen: session.pen.clone(), field, surely };
-                let (gate, stop) = (gate.clone(), stop.clone());
-                let controls = Controls { limits, in_flight: limit, gate, stop, progress: progress.clone() };
-                let (matcher, ledger, tending) = ledger::tend(session, controls);
+                let (matcher, ledger, tending) = ledger::open(session);
                 (Some(desk), Some(matcher), Some(ledger), Some(tending))
             }
         };
         let (records, intake) = Records::new(input, matcher);
-        let (lent, rest) = rest::lend(records, gate);
-        let passage = Passage::new(compiled, progress.clone(), intake.clone(), desk, rate);
-        let stream = passage.stream(lent, &cx).limit(limit).budget(budget);
+        let (lent, rest) = rest::lend(records, gate.clone());
+        let passage = Passage::new(compiled, progress.clone(), intake.clone(), desk, rate.clone());
+        let mut stream = passage.stream(lent, &cx).limit(limit).budget(budget);
+        let in_flight = InFlight::new(stream.limit_handle(), told);
+        let tending = tending.map(|tending| tending.run(Controls::new(tunables, in_flight, rate, gate, stop.clone())));
         let mut drain = stop.subscribe();
         let drained = progress.clone();
         let stream = stream.take_until(async move {
