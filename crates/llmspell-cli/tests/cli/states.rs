@@ -220,6 +220,13 @@ async fn a_run_that_has_ended_leaves_one_file_whoever_looks() {
         folder.run(args).await;
         assert_eq!(beside(), 0, "{args:?}");
     }
+    // A session that does not come about, either.
+    let mut elsewhere = folder.command(&["resume", "f-1", "--state", "../.llmspell"]);
+    std::fs::create_dir(folder.path("deep")).unwrap();
+    let ended = ended(elsewhere.current_dir(folder.path("deep")).spawn().unwrap()).await;
+    assert!(ended.code == Some(2) && ended.err.contains("was started in another folder"), "{ended:?}");
+    folder.run(&["runs"]).await;
+    assert_eq!(beside(), 0);
 }
 
 fn is_log(path: &Path) -> bool {

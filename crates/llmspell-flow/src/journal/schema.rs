@@ -24,6 +24,7 @@ pub(super) fn create(path: &Path) -> Result<Connection> {
     let db = open_as(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let make = || {
         settle(&db)?;
+        log(&db)?;
         let made =
             format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; PRAGMA application_id = {APPLICATION}; COMMIT");
         db.execute_batch(&made)
@@ -88,11 +89,15 @@ fn check(db: &Connection, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A commit is on the disk before anybody hears of it; readers never stop the writer. What is appended is folded in
-/// now and then, and the file beside it stays small.
+/// A commit is on the disk before anybody hears of it.
 fn settle(db: &Connection) -> rusqlite::Result<()> {
-    db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update_and_check(None, "journal_size_limit", 16 << 20, |_| Ok(()))?;
     db.pragma_update(None, "temp_store", "MEMORY")
+}
+
+/// From here on, readers never stop the writer. What is appended to the log is folded in now and then, and the file beside
+/// the journal stays small; until the journal is [laid down](lay_down).
+pub(super) fn log(db: &Connection) -> rusqlite::Result<()> {
+    db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
 }
