@@ -21,8 +21,11 @@ pub(crate) fn resume(args: &ResumeArgs, line: &Line, registry: &Registry) -> Res
     let journal = journals.open(&name)?;
     let then = journal.fact("options")?.and_then(|words| serde_json::from_str::<Vec<String>>(&words).ok());
     let Some(then) = then else {
-        let message = format!("error: the run {} does not say how it was started", name);
-        return Err(Failure::invalid(format!("{message}\n\nhint: it was not begun by `llmspell run`; start it anew")));
+        let (message, hint) = match journals.info(&name)?.story {
+            Ok(story) if story.sessions == 0 => ("was killed before it began", "start it anew: `llmspell run`"),
+            _ => ("does not say how it was started", "it was not begun by `llmspell run`; start it anew"),
+        };
+        return Err(Failure::invalid(format!("error: the run {name} {message}\n\nhint: {hint}")));
     };
     let folder = journal.fact("folder")?.unwrap_or_default();
     if std::env::current_dir().is_ok_and(|here| !folder.is_empty() && here.to_string_lossy() != folder) {

@@ -232,3 +232,19 @@ async fn a_run_that_has_ended_leaves_one_file_whoever_looks() {
 fn is_log(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending != "db" && ending != "lock")
 }
+
+/// Between two commits of its beginning.
+#[tokio::test]
+async fn a_run_that_was_killed_before_it_began_is_started_anew() {
+    let folder = folder(1, 0);
+    std::fs::create_dir_all(folder.path(".llmspell/runs")).unwrap();
+    std::fs::write(folder.path(".llmspell/runs/f-1.db"), "").unwrap();
+    assert!(folder.run(&["runs"]).await.out.starts_with("f-1  cut short"));
+    let ended = folder.run(&["resume", "f-1"]).await;
+    assert!(ended.code == Some(2) && ended.err.contains("killed before it began"), "{ended:?}");
+    assert!(ended.err.ends_with("hint: start it anew: `llmspell run`\n"), "{ended:?}");
+    assert_eq!(folder.run(&RUN).await.code, Some(0));
+    // It goes with the next run that is complete.
+    assert!(folder.run(&["runs"]).await.out.starts_with("f-2  complete"));
+    assert_eq!(folder.run(&["runs"]).await.out.lines().count(), 1);
+}

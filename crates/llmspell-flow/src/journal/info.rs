@@ -90,12 +90,7 @@ impl RunInfo {
 
     /// Whether nothing was ever done in it, and nobody is about to.
     pub(super) fn is_void(&self) -> bool {
-        let is_void = match &self.story {
-            Ok(story) => story.sessions == 0,
-            // Its process was killed before it had a single table.
-            Err(_) => self.size == 0,
-        };
-        is_void && !self.is_running
+        self.story.as_ref().is_ok_and(|story| story.sessions == 0) && !self.is_running
     }
 
     /// Whether every record of its input has an outcome.
@@ -151,7 +146,11 @@ pub(super) fn glance(folder: &Path, name: String) -> RunInfo {
 fn tell(folder: &Path, name: String, read: impl FnOnce(&Connection) -> rusqlite::Result<RunStory>) -> RunInfo {
     let path = place::db(folder, &name);
     let is_running = place::is_locked(folder, &name);
-    let story = schema::look_into(&path).and_then(|db| read(&db).map_err(|error| fault("reading", &path, error)));
+    let story = match schema::look_into(&path) {
+        Ok(db) => read(&db).map_err(|error| fault("reading", &path, error)),
+        Err(_) if schema::is_empty(&path) => Ok(RunStory::default()),
+        Err(error) => Err(error),
+    };
     RunInfo { size: place::size(folder, &name), is_running, story, name }
 }
 

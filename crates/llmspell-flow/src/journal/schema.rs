@@ -79,6 +79,10 @@ fn check(db: &Connection, path: &Path) -> Result<()> {
     let failed = |error| fault("opening", path, error);
     let version = number("user_version").map_err(failed)?;
     if number("application_id").map_err(failed)? != APPLICATION {
+        if has_nothing(db) {
+            let message = format!("the run was killed before it began: there is nothing in {}", path.display());
+            return Err(Error::invalid(message).with_hint("start it anew: `llmspell run`"));
+        }
         let message = format!("{} is no journal of a run", path.display());
         return Err(Error::invalid(message).with_hint("name a run that `llmspell runs` lists"));
     }
@@ -87,6 +91,16 @@ fn check(db: &Connection, path: &Path) -> Result<()> {
         return Err(Error::invalid(message).with_hint("resume the run with that version, or begin a new one"));
     }
     Ok(())
+}
+
+/// Whether it has no table yet: what began it was killed before it could make them.
+fn has_nothing(db: &Connection) -> bool {
+    db.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0)).unwrap_or(false)
+}
+
+/// The same of a file.
+pub(super) fn is_empty(path: &Path) -> bool {
+    open_as(path, OpenFlags::SQLITE_OPEN_READ_ONLY).is_ok_and(|db| has_nothing(&db))
 }
 
 /// A commit is on the disk before anybody hears of it.

@@ -42,8 +42,15 @@ async fn damaged_files_are_told_apart() {
     };
     let (message, hint) = problem("f-2", b"this is no database, but it is long enough to look like one to somebody");
     assert!(message.contains("not a database") && hint.contains(".recover"), "{message} {hint}");
-    let (message, _) = problem("f-3", b"");
-    assert!(message.contains("is no journal"), "{message}");
+    let other = rusqlite::Connection::open(folder.join("f-4.db")).unwrap();
+    other.execute_batch("CREATE TABLE cat (name TEXT)").unwrap();
+    assert!(world.journals().open("f-4").unwrap_err().message().contains("is no journal"));
+    // What began it was killed at once: nobody can go on with it, and it goes when runs are tidied.
+    fs::write(folder.join("f-3.db"), "").unwrap();
+    let error = world.journals().open("f-3").unwrap_err();
+    assert!(error.message().contains("killed before it began"), "{error}");
+    assert_eq!(world.journals().info("f-3").unwrap().state_in_words(), "cut short");
+    assert_eq!(world.journals().tidy(&Retention::default()).unwrap(), ["f-3"]);
     world.db("f-1").execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA user_version = 99").unwrap();
     let error = world.journals().open("f-1").unwrap_err();
     assert!(error.message().contains("newer version"), "{error}");
