@@ -395,7 +395,7 @@ pub(crate) enum Report {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConfigFile {
     /// Read this configuration instead of `llmspell.toml` and that of the user.
-    #[arg(long = "config", id = "config", value_name = "FILE", env = "LLMSPELL_CONFIG")]
+    #[arg(long = "config", id = "config", global = true, value_name = "FILE", env = "LLMSPELL_CONFIG")]
     pub(crate) _path: Option<PathBuf>,
 }
 
