@@ -345,14 +345,23 @@ impl Run {
         let cx = cx.with_stage_times();
         let cx = if follow { cx.with_sink(Follow(progress.clone())) } else { cx };
         input.form.inputs = flow.inputs().clone();
-        let (fingerprint, field) = (flow.fingerprint(), flow.key().map(Arc::from));
+        let (fingerprint, field): (_, Option<Arc<str>>) = (flow.fingerprint(), flow.key().map(Arc::from));
         let surely = !flow.kept_steps().is_empty();
         let name = flow.name().to_owned();
         let compiled = flow.compile();
         let tunables = compiled.tunables.clone();
         let told = limit;
         let limit = limit.unwrap_or_else(|| compiled.steps.about().default_in_flight).max(1);
-        let session = match journal.map(|journal| journal.start(fingerprint, field.as_deref())).transpose() {
+        let opened = match journal {
+            None => Ok(None),
+            Some(journal) => {
+                let field = field.clone();
+                // A long one takes a while to look through.
+                let opening = move |_| journal.start(fingerprint, field.as_deref());
+                Context::new().blocking(opening).await.map(Some)
+            }
+        };
+        let session = match opened {
             Ok(session) => session,
             Err(error) => {
                 [Some(output), errors].into_iter().flatten().for_each(Output::discard);
