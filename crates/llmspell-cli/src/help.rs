@@ -42,7 +42,8 @@ unless --unordered is given. With `--on-error drop`, failed records have none.
   output    if ok: what the flow made of the record
   error     if failed: kind, message and, where known, path (flow and step),
             attempts, retry_after_ms, causes (earlier attempts), hint
-  causes    what failed on the way without stopping the record, if anything did
+  causes    what failed on the way without stopping the record, if anything did;
+            in both, what comes again and again stands once, with `times`
   retries   attempts beyond the first, over all steps
   choices   which of several ways led to the result, if there were any: path of
             the step, and served_by (a contender of a race, \"hedge\", \"fallback\")
@@ -102,6 +103,7 @@ milliseconds; what is not known is null. There may be more fields in time.
                   taken over from an earlier session
   in_flight       records on their way
   stopping        whether no more records are taken
+  paused          whether none are taken until `llmspell runs continue`
   rate, eta_ms    records run in a second, over the last five; time left
   output_wait_ms  how long outcomes waited because the output took none
   refused         calls that a rate, a budget, a breaker or a limit refused
@@ -114,7 +116,14 @@ milliseconds; what is not known is null. There may be more fields in time.
   oldest          at most eight records: record, path, time_ms, attempt, waiting
                   ({\"in_line\": {queue, time_ms}} or {\"attempt\": {in_ms}})
 
-What is said on the way is an object too: {\"notice\": \"…\"}.";
+Every other line is an object, too: {\"notice\": …} for what is said on the way,
+{\"warning\": …} and {\"error\": …} with a \"hint\", and at the end {\"summary\": …},
+followed by the report as `--report json` writes it. Only what is wrong with the
+command line itself is told in words.
+
+  summary         flow, run, ending, took_ms, ok, degraded, failed, replayed,
+                  dropped, not_admitted (records, is_all, from_line), lines and
+                  output (how much was written, and where), errors, resume";
 
 const FLOW: &str = include_str!("help/flow.txt");
 

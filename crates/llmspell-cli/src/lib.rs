@@ -26,6 +26,7 @@ mod exit;
 mod help;
 mod init;
 mod interrupt;
+mod leftover;
 mod line;
 mod live;
 mod open;
@@ -43,7 +44,7 @@ mod usage;
 
 use std::process::ExitCode;
 
-use args::{Args, Command};
+use args::{Args, Command, Progress};
 use exit::{Exit, Failure};
 use line::Line;
 use llmspell::Registry;
@@ -65,6 +66,12 @@ pub fn main(registry: impl FnOnce() -> llmspell::Result<Registry>) -> ExitCode {
 }
 
 fn follow(args: Args, line: Line, registry: &Registry) -> Result<Exit, Failure> {
+    let shown = match &args.command {
+        Command::Run(args) => Some(&args.show),
+        Command::Resume(args) => Some(&args.show),
+        _ => None,
+    };
+    show::speak_json(shown.is_some_and(|shown| shown.progress == Progress::Json && !shown.quiet));
     match args.command {
         Command::Run(args) => run::run(*args, line, registry),
         Command::Resume(args) => resume::resume(&args, &line, registry),

@@ -214,7 +214,11 @@ fn variable(name: &str) -> String {
 
 fn command() -> Command {
     // The last word counts, so that what is said when a run is resumed counts more than what was said then.
-    Args::command().mut_subcommands(|command| command.args_override_self(true).mut_args(without_empty_variable))
+    Args::command().mut_subcommands(as_spoken)
+}
+
+fn as_spoken(command: Command) -> Command {
+    command.args_override_self(true).mut_args(without_empty_variable).mut_subcommands(as_spoken)
 }
 
 /// What `--config` names, however deep the command.

@@ -46,7 +46,7 @@ pub use reader::Format;
 pub use rest::NotAdmitted;
 
 use crate::flow::Flow;
-use crate::journal::Journal;
+use crate::journal::{Journal, in_words};
 use controls::{Controls, InFlight};
 use course::{Course, End};
 use progress::Follow;
@@ -180,6 +180,11 @@ impl Ending {
             Ending::OutputFailed(_) => "output_failed",
             Ending::JournalFailed(_) => "journal_failed",
         }
+    }
+
+    /// The same for people, such as `interrupted`.
+    pub fn in_words(&self) -> &'static str {
+        in_words(self.as_str())
     }
 }
 
@@ -365,7 +370,7 @@ impl Run {
                 return Summary::nothing(Ending::JournalFailed(error), began.elapsed());
             }
         };
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(Gate::new(progress.clone()));
         let (desk, matcher, ledger, tending) = match session {
             None => (None, None, None, None),
             Some(session) => {

@@ -48,9 +48,11 @@ impl Place {
             match error.kind() {
                 io::ErrorKind::WouldBlock => failed(format!("another run is writing {partial}"))
                     .with_hint("wait until it has ended, or give the output another name"),
-                io::ErrorKind::AlreadyExists => failed(format!("{partial} is already there")).with_hint(
-                    "an interrupted run left it: `llmspell resume` goes on with that run; --force overwrites it",
-                ),
+                io::ErrorKind::AlreadyExists => failed(format!("{partial} is already there"))
+                    .with_hint(
+                        "an interrupted run left it: `llmspell resume` goes on with that run; --force overwrites it",
+                    )
+                    .with_source(error),
                 io::ErrorKind::NotFound => {
                     failed("its folder does not exist".to_owned()).with_hint("create the folder first")
                 }
