@@ -59,7 +59,7 @@ async fn an_input_is_counted_record_by_record() {
     );
     let outline = flow.outline();
     let input = Input::from_reader("in", &b"{\"x\":[1,2,3]}\n{\"x\":[]}\nno\n{\"x\":\"abc\"}\n"[..]);
-    let survey = flow.survey(&outline, input).await.unwrap();
+    let survey = flow.survey(input).await.unwrap();
     assert_eq!((survey.records, survey.wrong), (4, 1));
     assert!(survey.first_wrong.unwrap().contains("line 3 is not JSON"));
     // What is no list stays unknown.
@@ -67,7 +67,7 @@ async fn an_input_is_counted_record_by_record() {
 
     let flow = self::flow("  - { id: e, each: inputs.x, limit: 2, do: { tool: slow, timeout: 2s } }\n");
     let input = Input::from_reader("in", &b"{\"x\":[1,2,3]}\n{\"x\":[1]}\n"[..]);
-    let survey = flow.survey(&flow.outline(), input).await.unwrap();
+    let survey = flow.survey(input).await.unwrap();
     assert_eq!(survey.calls["slow"].fixed(), Some(4));
     assert_eq!(survey.slowest.most(), Some(Duration::from_secs(4)));
     assert_eq!(survey.all.most(), Some(Duration::from_secs(6)));
