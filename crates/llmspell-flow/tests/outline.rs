@@ -57,7 +57,6 @@ async fn an_input_is_counted_record_by_record() {
         "  - { id: e, each: inputs.x, limit: 2, do: { tool: slow, timeout: 2s, retry: { max: 2, base: 1ms } } }\n\
          \x20 - { id: l, each: steps.e, do: { tool: slow, timeout: 1s } }\n",
     );
-    let outline = flow.outline();
     let input = Input::from_reader("in", &b"{\"x\":[1,2,3]}\n{\"x\":[]}\nno\n{\"x\":\"abc\"}\n"[..]);
     let survey = flow.survey(input).await.unwrap();
     assert_eq!((survey.records, survey.wrong), (4, 1));

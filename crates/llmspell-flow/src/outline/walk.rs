@@ -11,7 +11,7 @@ use super::count::{Count, List};
 use super::estimate::Estimates;
 use super::known::Known;
 use crate::plan::{AgentPlan, Kind, Planned};
-use crate::template::{Formula, Template};
+use crate::template::Formula;
 
 /// Calls of a tool that a model may make, or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -60,6 +60,9 @@ pub(super) struct Walk<'a> {
 
 /// More items of one record than this are taken to be as the last that was looked at.
 const ITEMS: usize = 100_000;
+
+/// A record that fails, whatever its steps give: its `when` cannot be computed.
+struct Fails;
 
 /// How often something happens.
 #[derive(Clone)]
@@ -110,20 +113,24 @@ impl<'a> Walk<'a> {
 
     fn sequence(&mut self, steps: &[Planned], mut known: Known, times: &Times) {
         for step in steps {
-            if let Some(output) = self.step(step, &known, times) {
-                known = known.with(&step.id, output);
+            match self.step(step, &known, times) {
+                Ok(Some(output)) => known = known.with(&step.id, output),
+                Ok(None) => {}
+                // It gets no further.
+                Err(Fails) => return,
             }
         }
     }
 
     /// Counts a step, and gives its output if somebody wants it and it is known.
-    fn step(&mut self, step: &Planned, known: &Known, times: &Times) -> Option<Value> {
-        match step.when.as_ref().and_then(|when| known.holds(when)) {
-            Some(Ok(false)) => return Some(Value::Null),
-            // The record fails here.
-            Some(Err(_)) => return None,
-            Some(Ok(true)) | None => {}
-        }
+    fn step(&mut self, step: &Planned, known: &Known, times: &Times) -> Result<Option<Value>, Fails> {
+        let surely = match step.when.as_ref().map(|when| known.holds(when)) {
+            Some(Some(Ok(false))) => return Ok(Some(Value::Null)),
+            Some(Some(Err(_))) => return Err(Fails),
+            Some(Some(Ok(true))) | None => true,
+            // Nobody knows.
+            Some(None) => false,
+        };
         let copies = if step.modifiers.hedge.is_some() { 2 } else { 1 };
         let own = times.times(u64::from(step.modifiers.attempts()) * copies);
         match &step.kind {
@@ -135,24 +142,18 @@ impl<'a> Walk<'a> {
             Kind::Pipeline(steps) => self.sequence(steps, known.clone(), &own),
             Kind::Concurrent { branches: steps, .. } | Kind::Race { contenders: steps, .. } => {
                 for step in steps {
-                    self.step(step, known, &own);
+                    // What fails alone may be left out, or lose a race.
+                    let _ = self.step(step, known, &own);
                 }
             }
         }
         for rung in &step.fallback {
-            self.step(rung, known, &Times { once: 0, ..times.clone() });
+            let _ = self.step(rung, known, &Times { once: 0, ..times.clone() });
         }
-        match &step.kind {
-            // Whether it has run at all may not be known.
-            Kind::Value(value) if step.when.as_ref().is_none_or(|when| known.holds(when).is_some()) => {
-                self.value(step, value, known)
-            }
+        Ok(match &step.kind {
+            Kind::Value(value) if surely && self.used.contains(&*step.id) => known.value(value),
             _ => None,
-        }
-    }
-
-    fn value(&self, step: &Planned, value: &Template, known: &Known) -> Option<Value> {
-        self.used.contains(&*step.id).then(|| known.value(value)).flatten()
+        })
     }
 
     fn items(&mut self, path: &Arc<str>, steps: &[Planned], list: &Formula, known: &Known, times: &Times) {
