@@ -4,12 +4,13 @@ mod budget;
 mod estimates;
 
 use llmspell::{Registry, Step};
-use llmspell_flow::{AgentCalls, Count, Outline, OutlineStep, Survey, written_duration};
+use llmspell_flow::{AgentCalls, BYTES_PER_TOKEN, Count, Outline, OutlineStep, Survey, written_duration};
 use serde_json::json;
 
 use crate::args::PlanArgs;
 use crate::exit::{Exit, Failure};
 use crate::{allow, open, records, show};
+use budget::FlowsBudget;
 
 /// Tells what there is to know before a run.
 pub(crate) fn plan(args: &PlanArgs, registry: &Registry) -> Result<Exit, Failure> {
@@ -27,19 +28,22 @@ pub(crate) fn plan(args: &PlanArgs, registry: &Registry) -> Result<Exit, Failure
             Some(survey?)
         }
     };
-    let budget = budget::told(&flow, survey.as_ref());
+    let budget = budget::of(&flow, survey.as_ref());
     let in_flight = args.limit.map_or_else(|| flow.into_step().about().default_in_flight, |limit| limit as usize);
     let text = if args.json {
-        let plan = json!({ "outline": outline, "in_flight": in_flight, "input": survey });
+        let plan = json!({
+            "outline": outline, "in_flight": in_flight, "input": survey, "bytes_per_token": BYTES_PER_TOKEN,
+            "budget": budget,
+        });
         plan.to_string()
     } else {
-        told(&outline, in_flight, survey.as_ref(), budget.as_deref())
+        told(&outline, in_flight, survey.as_ref(), budget.as_ref())
     };
     show::data(&text).map_err(Failure::output)?;
     Ok(Exit::Ok)
 }
 
-fn told(outline: &Outline, in_flight: usize, survey: Option<&Survey>, budget: Option<&str>) -> String {
+fn told(outline: &Outline, in_flight: usize, survey: Option<&Survey>, budget: Option<&FlowsBudget>) -> String {
     let mut text = outline.flow.clone();
     if let Some(description) = &outline.description {
         text.push_str(&format!(" · {}", show::wrapped(description, 90, 0)));
@@ -63,8 +67,8 @@ fn told(outline: &Outline, in_flight: usize, survey: Option<&Survey>, budget: Op
         None => text.push_str("  give the records with --input, and they are counted\n"),
         Some(survey) => text.push_str(&of_input(in_flight, survey)),
     }
-    if let Some(budget) = budget {
-        text.push_str(&format!("  {budget}\n"));
+    if let Some(FlowsBudget { amount, .. }) = budget.filter(|budget| !budget.is_enough) {
+        text.push_str(&format!("  budget {amount}: may not be enough, and then the run stops\n"));
     }
     let lists = [
         ("permissions", &outline.permissions),

@@ -7,7 +7,10 @@ use llmspell_flow::{Estimate, Flow, Input, Permissions, Source, Spent, Survey, T
 use serde_json::json;
 
 fn toolbox() -> Toolbox {
-    Toolbox::built_in(&Permissions::none()).with_unopened_model("m").with_unopened_model("big").with_unopened_server("s")
+    Toolbox::built_in(&Permissions::none())
+        .with_unopened_model("m")
+        .with_unopened_model("big")
+        .with_unopened_server("s")
 }
 
 const MODELS: &str = "flow: f
@@ -81,7 +84,9 @@ fn what_has_no_bound_or_no_price_is_said_to_have_none() {
     assert_eq!((estimate.prices, estimate.worst.cost, estimate.worst.input_cost), (None, None, None));
 
     let flow = |model: &str| {
-        let text = format!("flow: f\nmodels: {{ m: {model} }}\nsteps: [{{ id: a, agent: {{ model: m, prompt: Tell a joke. }} }}]\n");
+        let text = format!(
+            "flow: f\nmodels: {{ m: {model} }}\nsteps: [{{ id: a, agent: {{ model: m, prompt: Tell a joke. }} }}]\n"
+        );
         Flow::parse(&Source::new("f.yaml", text), &toolbox()).unwrap().outline().estimates.remove(0)
     };
     let priced = flow("{ model: openai/x, prices: { input: 2.0, output: 8.0 } }");
@@ -129,7 +134,8 @@ fn each_turn_sends_what_was_said_before() {
 
 #[test]
 fn max_tokens_and_max_cost_hold_until_one_turn_more() {
-    let agent = |more: &str| outlined(&format!("  - {{ id: a, agent: {{ prompt: Tell a joke., {more} }} }}\n")).remove(0);
+    let agent =
+        |more: &str| outlined(&format!("  - {{ id: a, agent: {{ prompt: Tell a joke., {more} }} }}\n")).remove(0);
     let schema = agent("answer: { x: { type: string } }");
     let (first, all) = (schema.once.input_tokens, schema.worst.input_tokens);
     // More than all of it bounds nothing.
@@ -194,7 +200,11 @@ async fn a_list_of_the_record_is_gone_through() {
     assert_eq!(whole(&estimate.worst), (4, 10, Some(400)));
     assert_eq!(survey.calls["m"].fixed(), Some(4));
 
-    let many = surveyed("  - { id: e, each: range(90000), do: { id: i, each: range(3), do: { agent: { prompt: '${{ item }}' } } } }\n", "{}\n").await;
+    let many = surveyed(
+        "  - { id: e, each: range(90000), do: { id: i, each: range(3), do: { agent: { prompt: '${{ item }}' } } } }\n",
+        "{}\n",
+    )
+    .await;
     // More than can be looked at one by one are taken to be as the last.
     assert_eq!(many.calls["m"].fixed(), Some(270_000));
     assert_eq!(many.estimates[0].once.calls, 270_000);
@@ -229,7 +239,8 @@ async fn a_step_that_does_not_run_costs_nothing() {
 
 #[test]
 fn calls_that_models_make_have_no_number() {
-    let outline = flow("  - { id: a, agent: { prompt: Look., tools: [http_get, s.find], max_turns: 5 }, retry: 2 }\n").outline();
+    let outline =
+        flow("  - { id: a, agent: { prompt: Look., tools: [http_get, s.find], max_turns: 5 }, retry: 2 }\n").outline();
     assert_eq!(
         serde_json::to_value(&outline.calls_by_agents).unwrap(),
         json!([{ "tool": "http_get", "agent": "a", "turns": 10 }, { "tool": "s_find", "agent": "a", "turns": 10 }])
@@ -246,7 +257,11 @@ async fn prompts_in_files_are_rendered_as_far_as_they_are_known() {
     std::fs::write(folder.path().join("f.yaml"), text).unwrap();
     for (prompt, tokens, unknown) in [
         ("{% for x in inputs.list %}\n- {{ x }}\n{% endfor %}\n{{ record.index }}", 9_u64.div_ceil(4), vec![]),
-        ("{% if inputs.list %}{{ steps.fetch.body }}{{ inputs.list | length }} items.{% endif %}", 2, vec!["steps.fetch"]),
+        (
+            "{% if inputs.list %}{{ steps.fetch.body }}{{ inputs.list | length }} items.{% endif %}",
+            2,
+            vec!["steps.fetch"],
+        ),
         ("{% for x in steps.fetch.body %}{{ x }}{% endfor %}{{ steps.fetch.status }}four", 1, vec!["steps.fetch"]),
         // What cannot be rendered is the text without its tags.
         ("{{ steps.fetch.status + 1 }}four{# no #}", 3, vec!["steps.fetch"]),
@@ -255,7 +270,11 @@ async fn prompts_in_files_are_rendered_as_far_as_they_are_known() {
         let flow = Flow::load(&folder.path().join("f.yaml"), &toolbox()).unwrap();
         let survey = flow.survey(Input::from_reader("in", &b"{\"list\":[\"a\",\"b\"]}\n"[..])).await.unwrap();
         let estimate = &survey.estimates[0];
-        assert_eq!((estimate.once.input_tokens, estimate.once.input_is_complete), (tokens, unknown.is_empty()), "{prompt}");
+        assert_eq!(
+            (estimate.once.input_tokens, estimate.once.input_is_complete),
+            (tokens, unknown.is_empty()),
+            "{prompt}"
+        );
         assert_eq!(estimate.unknown.iter().collect::<Vec<_>>(), unknown, "{prompt}");
     }
 }

@@ -1,15 +1,24 @@
 //! Whether the budget that a flow sets is enough.
 
-use llmspell_flow::{Flow, Survey};
+use llmspell_flow::{Estimate, Flow, Survey};
 
 use crate::spending::Spending;
 
-/// What there is to say of the budget of a flow, for the records that have been counted.
-pub(super) fn told(flow: &Flow, survey: Option<&Survey>) -> Option<String> {
+/// The budget of a flow.
+#[derive(serde::Serialize)]
+pub(super) struct FlowsBudget {
+    /// As the flow has it.
+    pub(super) amount: String,
+    /// Whether it covers the worst case; what has no bound is not covered.
+    pub(super) is_enough: bool,
+}
+
+/// Whether the budget of a flow is enough for the records that have been counted.
+pub(super) fn of(flow: &Flow, survey: Option<&Survey>) -> Option<FlowsBudget> {
     let budget = flow.run_options().iter().find(|option| option.name == "budget")?;
     let spending: Spending = budget.value.parse().ok()?;
     let estimates = &survey?.estimates;
-    let worst = |estimate: &llmspell_flow::Estimate| {
+    let worst = |estimate: &Estimate| {
         let worst = &estimate.worst;
         let is_known = estimate.for_each_of.is_empty() && worst.input_is_complete;
         let tokens = worst.output_tokens.filter(|_| is_known).map(|output| output.saturating_add(worst.input_tokens));
@@ -20,6 +29,5 @@ pub(super) fn told(flow: &Flow, survey: Option<&Survey>) -> Option<String> {
         tokens = tokens.zip(of_tokens).map(|(sum, more)| sum.saturating_add(more));
         cost = cost.zip(of_cost).map(|(sum, more)| sum + more);
     }
-    (!spending.is_enough(tokens, cost))
-        .then(|| format!("budget {}: may not be enough, and then the run stops", budget.value))
+    Some(FlowsBudget { amount: budget.value.clone(), is_enough: spending.is_enough(tokens, cost) })
 }

@@ -88,7 +88,10 @@ fn notes(estimates: &[&Estimate]) -> Vec<String> {
     }
     let unpriced = models(|estimate| estimate.prices.is_none());
     if !unpriced.is_empty() {
-        notes.push(format!("say what {} costs: `prices: {{ input: 0.4, output: 1.6 }}` under `models`", quoted(&unpriced)));
+        notes.push(format!(
+            "say what {} costs: `prices: {{ input: 0.4, output: 1.6 }}` under `models`",
+            quoted(&unpriced)
+        ));
     }
     notes
 }

@@ -19,12 +19,11 @@ pub(super) struct Fixed {
 impl Fixed {
     pub(super) fn of(agent: &AgentPlan) -> Self {
         let specs = || agent.tools.iter().map(|tool| tool.spec());
-        let tool = |spec: &llmspell::tool::ToolSpec| {
-            json!({ "name": spec.name, "description": spec.description, "parameters": spec.parameters })
-        };
+        let tool = |spec: &llmspell::tool::ToolSpec| json!({ "name": spec.name, "description": spec.description, "parameters": spec.parameters });
         let schema = agent.answer_schema().map(|schema| schema.to_string().len());
         // That of a server that has not been asked.
-        let unknown = specs().filter(|spec| spec.description.is_empty() && spec.parameters == json!({ "type": "object" }));
+        let unknown =
+            specs().filter(|spec| spec.description.is_empty() && spec.parameters == json!({ "type": "object" }));
         Fixed {
             bytes: specs().map(|spec| tool(spec).to_string().len()).sum::<usize>() + schema.unwrap_or(0),
             mending: schema.map_or(0, |schema| schema + MENDING),

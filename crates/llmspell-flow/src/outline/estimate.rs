@@ -142,8 +142,20 @@ impl Estimates {
     }
 
     pub(super) fn into_list(self) -> Vec<Estimate> {
-        self.0.into_values().collect()
+        let rounded = |mut estimate: Estimate| {
+            for spent in [&mut estimate.once, &mut estimate.worst] {
+                spent.input_cost = spent.input_cost.map(rounded);
+                spent.cost = spent.cost.map(rounded);
+            }
+            estimate
+        };
+        self.0.into_values().map(rounded).collect()
     }
+}
+
+/// Without the digits that come of adding in binary.
+fn rounded(cost: f64) -> f64 {
+    (cost * 1e12).round() / 1e12
 }
 
 pub(super) fn prices(agent: &AgentPlan) -> Option<Cost> {

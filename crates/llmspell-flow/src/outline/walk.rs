@@ -39,7 +39,8 @@ impl Tally {
     pub(super) fn calls_by_agents(&self) -> Vec<AgentCalls> {
         let of = |(agent, (tools, turns)): (&Arc<str>, &(Vec<String>, Count))| {
             let (agent, turns) = (agent.to_string(), turns.clone());
-            let calls = move |tool: &String| AgentCalls { tool: tool.clone(), agent: agent.clone(), turns: turns.clone() };
+            let calls =
+                move |tool: &String| AgentCalls { tool: tool.clone(), agent: agent.clone(), turns: turns.clone() };
             tools.iter().map(calls).collect::<Vec<_>>()
         };
         self.turns.iter().flat_map(of).collect()

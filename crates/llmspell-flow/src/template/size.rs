@@ -77,7 +77,8 @@ struct Partly {
 impl Object for Partly {
     fn get_value(self: &Arc<Self>, key: &minijinja::Value) -> Option<minijinja::Value> {
         let name = key.as_str()?;
-        let below: Vec<_> = self.unknown.iter().filter(|parts| parts.first().is_some_and(|part| **part == *name)).collect();
+        let below: Vec<_> =
+            self.unknown.iter().filter(|parts| parts.first().is_some_and(|part| **part == *name)).collect();
         let value = || self.known.get_attr(name).ok().filter(|value| !value.is_undefined());
         if below.is_empty() {
             return value();
