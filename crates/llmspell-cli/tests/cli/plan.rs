@@ -99,8 +99,8 @@ async fn tokens_and_cost_are_estimated_from_the_records() {
     for wanted in [
         "\n  calls of http_get: by the agent `ask.fallback`, in up to 9,000 turns\n",
         // `Sum up four!` is 3 tokens, and so is `Sum up 4!`.
-        "\n  small\n    each agent once  3,000    9,000       3,000,000        12.009\n",
-        "\n    at worst         6,000   18,000       6,000,000        24.018\n",
+        "\n  small\n    each agent once  3,000       9,000       3,000,000         12.01\n",
+        "\n    at worst         6,000      18,000       6,000,000         24.02\n",
         "\n  budget 1usd: may not be enough, and then the run stops\n",
     ] {
         assert!(counted.out.contains(wanted), "{wanted}\nin\n{}", counted.out);
@@ -109,7 +109,7 @@ async fn tokens_and_cost_are_estimated_from_the_records() {
     let enough = ASKS.replace("1usd", "$30").replace("    fallback", "    # fallback");
     let folder = folder.with("enough.yaml", enough);
     let enough = folder.run(&["plan", "enough.yaml", "--input", "in.jsonl"]).await;
-    assert!(enough.out.contains("24.018\n\nIt wants") && !enough.out.contains("large:"), "{}", enough.out);
+    assert!(enough.out.contains("24.02\n\nIt wants") && !enough.out.contains("large:"), "{}", enough.out);
     assert!(enough.out.lines().all(|line| line.chars().count() <= 80), "{}", enough.out);
 }
 

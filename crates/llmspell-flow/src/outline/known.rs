@@ -15,7 +15,7 @@ pub(super) struct Known {
     item: bool,
     index: bool,
     /// The steps whose outputs follow from the record alone.
-    steps: Vec<Arc<str>>,
+    steps: Arc<Vec<Arc<str>>>,
 }
 
 impl Known {
@@ -26,15 +26,16 @@ impl Known {
 
     pub(super) fn record(fields: &Map<String, Value>, index: usize) -> Self {
         let scope = Scope::new(fields, index, minijinja::Value::UNDEFINED);
-        Known { scope, record: true, item: false, index: false, steps: Vec::new() }
+        Known { scope, record: true, item: false, index: false, steps: Arc::default() }
     }
 
     /// Inside of a list, with an item of it.
     pub(super) fn of_item(&self, item: &Value, index: usize) -> Self {
-        Known { scope: self.scope.of_item(item, index), item: true, index: true, ..self.clone() }
+        let scope = self.scope.of_item(item, index);
+        Known { scope, record: self.record, item: true, index: true, steps: self.steps.clone() }
     }
 
-    /// Inside of a list or a repetition, with any item or in any round.
+    /// Inside of a list, with any item of it.
     pub(super) fn of_any(&self) -> Self {
         Known { item: false, index: false, ..self.clone() }
     }
@@ -47,7 +48,7 @@ impl Known {
     /// With the output of a step.
     pub(super) fn with(self, step: &Arc<str>, output: Value) -> Self {
         let mut steps = self.steps;
-        steps.push(step.clone());
+        Arc::make_mut(&mut steps).push(step.clone());
         Known { scope: self.scope.with(step, output), steps, ..self }
     }
 
