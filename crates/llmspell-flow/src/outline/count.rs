@@ -67,17 +67,17 @@ mod tests {
 
     #[test]
     fn counts_are_numbers_where_no_list_has_to_be_known() {
-        let list = List { path: Arc::from("pages"), text: Arc::from("inputs.urls") };
+        let list = [List { path: Arc::from("pages"), text: Arc::from("inputs.urls") }];
         let mut count = Count::default();
         assert_eq!((count.to_string().as_str(), count.fixed()), ("0", Some(0)));
         count.add(&[], 4);
         assert_eq!((count.to_string().as_str(), count.fixed()), ("4", Some(4)));
-        count.add(&[list.clone()], 0);
+        count.add(&list, 0);
         assert_eq!(count.fixed(), Some(4));
-        count.add(&[list.clone()], 6);
+        count.add(&list, 6);
         assert_eq!((count.to_string().as_str(), count.fixed()), ("4 + 6 × items of `inputs.urls`", None));
         count.add(&[], u64::MAX);
-        count.add(&[list], 1);
+        count.add(&list, 1);
         assert_eq!(count.to_string(), format!("{} + 7 × items of `inputs.urls`", u64::MAX));
     }
 }
