@@ -258,12 +258,13 @@ pub(crate) enum RunsCommand {
         /// Its name, such as triage-3.
         run: String,
     },
-    /// Change something while a run is running, such as limit.fetch=8.
+    /// Change a limit or a rate while a run is running, such as limit.fetch=8.
     Set {
         /// The run.
         run: String,
-        /// What, and to what.
-        #[arg(value_name = "limit.STEP=N")]
+        /// limit=N (records in flight), rate=N/TIME (records started, if the run has a rate), limit.STEP=N and
+        /// rate.STEP=N/TIME (calls of a step that has one; of a model: limit.models.NAME=N). Until the session ends.
+        #[arg(value_name = "WHAT=VALUE")]
         what: String,
     },
     /// Let a running run take no more records for now.

@@ -130,9 +130,13 @@ fn config() -> String {
 
 /// Prints the JSON Schema of flow files.
 pub(crate) fn schema() -> Result<Exit, Failure> {
-    let schema = serde_json::to_string_pretty(&llmspell_flow::schema()).unwrap_or_default();
-    show::data(&schema).map_err(Failure::output)?;
+    show::data(&schema_text()).map_err(Failure::output)?;
     Ok(Exit::Ok)
+}
+
+/// The schema as it stands in a file.
+pub(crate) fn schema_text() -> String {
+    serde_json::to_string_pretty(&llmspell_flow::schema()).unwrap_or_default()
 }
 
 /// Prints what completes the command in a shell.

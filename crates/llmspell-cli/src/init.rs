@@ -9,7 +9,7 @@ use llmspell_flow::{Ending, Flow, Input, Output, Run, Source};
 
 use crate::args::InitArgs;
 use crate::exit::{Exit, Failure};
-use crate::{allow, report, show};
+use crate::{allow, help, report, show};
 
 /// A flow that is built in, and records for it.
 struct Template {
@@ -17,14 +17,35 @@ struct Template {
     about: &'static str,
     flow: &'static str,
     records: &'static str,
+    /// What it has to be allowed.
+    needs: &'static str,
 }
 
-const TEMPLATES: [Template; 1] = [Template {
+const FIRST: Template = Template {
     name: "first",
     about: "three steps over questions, without key or network",
     flow: include_str!("init/first.yaml"),
     records: include_str!("init/first.jsonl"),
-}];
+    needs: "",
+};
+
+const TEMPLATES: [Template; 3] = [
+    FIRST,
+    Template {
+        name: "agent",
+        about: "a model that is asked about each record, simulated until you name another",
+        flow: include_str!("init/agent.yaml"),
+        records: include_str!("init/agent.jsonl"),
+        needs: "",
+    },
+    Template {
+        name: "pages",
+        about: "the titles of web pages",
+        flow: include_str!("init/pages.yaml"),
+        records: include_str!("init/pages.jsonl"),
+        needs: " --allow net=example.com --allow net=www.rust-lang.org",
+    },
+];
 
 /// Writes a flow and its records into a folder, or lists the flows.
 pub(crate) fn init(args: &InitArgs) -> Result<Exit, Failure> {
@@ -39,8 +60,10 @@ pub(crate) fn init(args: &InitArgs) -> Result<Exit, Failure> {
         return Err(Failure::invalid(format!("error: there is no template `{}`\n\nhint: {hint}", args.template)));
     };
     let (flow, records) = (args.folder.join("flow.yaml"), args.folder.join("records.jsonl"));
+    // For editors, which learn from it what a flow can say.
+    let schema = args.folder.join("flow.schema.json");
     // Looked at first, so that nothing is left half done.
-    if let Some(there) = [&flow, &records].into_iter().find(|path| path.symlink_metadata().is_ok()) {
+    if let Some(there) = [&flow, &records, &schema].into_iter().find(|path| path.symlink_metadata().is_ok()) {
         return Err(Failure::invalid(format!(
             "error: {} is already there\n\nhint: name another folder: llmspell init FOLDER",
             there.display()
@@ -50,18 +73,21 @@ pub(crate) fn init(args: &InitArgs) -> Result<Exit, Failure> {
         Failure::invalid(format!("error: cannot write {}: {error}\n\nhint: check the path", path.display()))
     };
     std::fs::create_dir_all(&args.folder).map_err(|error| failed(&args.folder, error))?;
-    for (path, text) in [(&flow, template.flow), (&records, template.records)] {
+    let editors = help::schema_text();
+    for (path, text) in [(&flow, template.flow), (&records, template.records), (&schema, &editors)] {
         let file = OpenOptions::new().write(true).create_new(true).open(path);
         file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| failed(path, error))?;
     }
-    let text = format!("{0}\n{1}\n\nnext: llmspell run {0} --input {1}", flow.display(), records.display());
+    let needs = template.needs;
+    let (flow, records, schema) = (flow.display(), records.display(), schema.display());
+    let text = format!("{flow}\n{records}\n{schema}\n\nnext: llmspell run {flow} --input {records}{needs}");
     show::data(&text).map_err(Failure::output)?;
     Ok(Exit::Ok)
 }
 
 /// Runs a flow that is built in over records that are, too.
 pub(crate) fn demo(registry: &Registry) -> Result<Exit, Failure> {
-    let [template] = &TEMPLATES;
+    let template = FIRST;
     let toolbox = allow::nothing(registry)?;
     let flow = Flow::parse(&Source::new("flow.yaml", template.flow), &toolbox).map_err(Failure::invalid)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();

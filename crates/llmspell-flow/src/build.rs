@@ -12,12 +12,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use llmspell::model::{Model, Prices, Reply, Request};
-use llmspell::{BoxStep, Error, Limit, Step, race, settle, step, try_all};
+use llmspell::{BoxStep, Error, Step, race, settle, step, try_all};
 use serde_json::{Map, Value};
 
 use crate::file::FirstDef;
 use crate::journal::StepKey;
-use crate::modifiers;
+use crate::modifiers::{self, Tunable};
 use crate::plan::{AgentPlan, Kind, Planned};
 use crate::scope::Scope;
 use crate::secret::Secrets;
@@ -32,15 +32,15 @@ use scrubbed::Scrubbed;
 /// Makes steps of a plan, and keeps what can be changed while they run.
 pub(crate) struct Builder {
     pub(crate) secrets: Arc<Secrets>,
-    /// The limits by the paths of their steps.
-    pub(crate) limits: Vec<(Arc<str>, Limit)>,
+    /// What can be changed while they run, by the paths of the steps; of models, by `models.NAME`.
+    pub(crate) tunables: Vec<(Arc<str>, Tunable)>,
     /// The models by what the flow calls them: what they are limited by is all agents' together.
     models: BTreeMap<Arc<str>, Arc<BoxStep<Request, Reply>>>,
 }
 
 impl Builder {
     pub(crate) fn new(secrets: Arc<Secrets>) -> Self {
-        Builder { secrets, limits: Vec::new(), models: BTreeMap::new() }
+        Builder { secrets, tunables: Vec::new(), models: BTreeMap::new() }
     }
 
     /// A step that adds its output to the record, without its name.
@@ -61,8 +61,8 @@ impl Builder {
     fn parts(&mut self, planned: Planned) -> (Arc<str>, Option<crate::template::Formula>, BoxStep<Scope, Value>) {
         let key = planned.is_kept().then(|| StepKey { path: planned.path.clone(), fingerprint: planned.fingerprint });
         let Planned { id, path, kind, when, modifiers, fallback, .. } = planned;
-        let (policy, limit) = modifiers::policy(&modifiers);
-        self.limits.extend(limit.map(|limit| (path, limit)));
+        let (policy, tunable) = modifiers::policy(&modifiers);
+        self.tunables.push((path, tunable));
         let silence = modifiers.timeout.as_ref().and_then(|timeout| {
             let never = std::time::Duration::MAX;
             let (first, idle) = (timeout.value.0.first, timeout.value.0.idle);
@@ -158,8 +158,8 @@ impl Builder {
             None => model.boxed(),
             Some(settings) => {
                 let prices = settings.prices.map(|prices| Prices::per_million(prices.input, prices.output));
-                let (policy, limit) = modifiers::policy(&modifiers::of_model(settings));
-                self.limits.extend(limit.map(|limit| (Arc::from(format!("models.{}", plan.model)), limit)));
+                let (policy, tunable) = modifiers::policy(&modifiers::of_model(settings));
+                self.tunables.push((Arc::from(format!("models.{}", plan.model)), tunable));
                 model.prices(prices.unwrap_or_default()).policy(policy).boxed()
             }
         };

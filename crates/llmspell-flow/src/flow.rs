@@ -16,6 +16,7 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::fingerprint::Fingerprint;
 use crate::inputs::Inputs;
 use crate::journal::StepKey;
+use crate::modifiers::Tunable;
 use crate::options::{self, RunOption};
 use crate::outline::Wanted;
 use crate::permission::Permissions;
@@ -299,7 +300,7 @@ impl Flow {
             .collect();
         stages.extend(output.map(|output| (Arc::from(OUTPUT), rendered(output), Limit::unlimited())));
         let steps = Checking { steps: Pipeline::of_stages(name, stages), returns }.boxed();
-        Compiled { inputs, secrets: secrets.view(), steps, limits: builder.limits }
+        Compiled { inputs, secrets: secrets.view(), steps, tunables: builder.tunables }
     }
 }
 
@@ -308,8 +309,8 @@ pub(crate) struct Compiled {
     inputs: Inputs,
     secrets: minijinja::Value,
     pub(crate) steps: BoxStep<Scope, Value>,
-    /// The limits that can be changed while the flow runs, by the paths of their steps within the flow.
-    pub(crate) limits: Vec<(Arc<str>, Limit)>,
+    /// What can be changed while the flow runs, by the paths of the steps within the flow.
+    pub(crate) tunables: Vec<(Arc<str>, Tunable)>,
 }
 
 impl Compiled {

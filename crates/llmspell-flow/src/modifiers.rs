@@ -171,9 +171,15 @@ fn times(modifiers: &Modifiers, attempts: u32, problem: &mut dyn FnMut(&Range<us
     }
 }
 
-/// All of them but the fallback; the policy puts them in the canonical order, however the file has them. Also the limit,
-/// if there is one, which can be changed while the flow runs.
-pub(crate) fn policy(modifiers: &Modifiers) -> (Policy, Option<Limit>) {
+/// What can be changed of a step or a model while the flow runs.
+#[derive(Clone, Default)]
+pub(crate) struct Tunable {
+    pub(crate) limit: Option<Limit>,
+    pub(crate) rate: Option<Rate>,
+}
+
+/// All of them but the fallback; the policy puts them in the canonical order, however the file has them.
+pub(crate) fn policy(modifiers: &Modifiers) -> (Policy, Tunable) {
     let mut policy = Policy::new();
     if let Some(timeout) = modifiers.timeout.as_ref().filter(|timeout| !timeout.value.0.attempt.is_empty()) {
         let times: Vec<Duration> = timeout.value.0.attempt.iter().map(|time| time.0).collect();
@@ -191,8 +197,9 @@ pub(crate) fn policy(modifiers: &Modifiers) -> (Policy, Option<Limit>) {
     if let Some(breaker) = modifiers.breaker.as_ref().filter(|breaker| !breaker.value.0.off) {
         policy = policy.breaker(self::breaker(&breaker.value.0));
     }
-    if let Some(rate) = &modifiers.rate {
-        policy = policy.rate(self::rate(&rate.value.0));
+    let rate = modifiers.rate.as_ref().map(|rate| self::rate(&rate.value.0));
+    if let Some(rate) = &rate {
+        policy = policy.rate(rate.clone());
     }
     let adaptive = modifiers.adaptive.as_ref().filter(|adaptive| !adaptive.value.0.off);
     let limit = match (adaptive, &modifiers.limit) {
@@ -203,7 +210,7 @@ pub(crate) fn policy(modifiers: &Modifiers) -> (Policy, Option<Limit>) {
     if let Some(limit) = &limit {
         policy = policy.limit(limit.clone());
     }
-    (policy, limit)
+    (policy, Tunable { limit, rate })
 }
 
 fn retry(def: &RetryDef) -> Retry {

@@ -2,6 +2,7 @@
 
 mod account;
 pub(crate) mod at_once;
+mod controls;
 mod course;
 mod failures;
 mod files;
@@ -44,8 +45,8 @@ pub use rest::NotAdmitted;
 
 use crate::flow::Flow;
 use crate::journal::Journal;
+use controls::{Controls, InFlight};
 use course::{Course, End};
-use ledger::Controls;
 use progress::Follow;
 use record::{Desk, Passage};
 use records::Records;
@@ -291,7 +292,9 @@ impl Run {
     /// Keeps a journal, or goes on with the one of an earlier session: what is in it already is not done again.
     ///
     /// While it runs, the run does what it is [asked](crate::Journals::ask): `pause` takes no more records, `continue`
-    /// takes them again, `drain` is [`Brake::drain`], and `limit.STEP=N` changes the limit of a step.
+    /// takes them again, `drain` is [`Brake::drain`], `limit=N` and `rate=N/TIME` change how many records are in flight
+    /// and how fast they start, `limit.STEP=N` and `rate.STEP=N/TIME` those of a step. Unless [`Run::limit`] or `limit=N`
+    /// has said how many, more records are in flight when a step gets more.
     pub fn journal(mut self, journal: Journal) -> Self {
         self.journal = Some(journal);
         self
@@ -337,13 +340,23 @@ impl Run {
         let cx = cx.with_stage_times();
         let cx = if follow { cx.with_sink(Follow(progress.clone())) } else { cx };
         input.form.inputs = flow.inputs().clone();
-        let (fingerprint, field) = (flow.fingerprint(), flow.key().map(Arc::from));
+        let (fingerprint, field): (_, Option<Arc<str>>) = (flow.fingerprint(), flow.key().map(Arc::from));
         let surely = !flow.kept_steps().is_empty();
         let name = flow.name().to_owned();
         let compiled = flow.compile();
-        let limits = compiled.limits.clone();
+        let tunables = compiled.tunables.clone();
+        let told = limit;
         let limit = limit.unwrap_or_else(|| compiled.steps.about().default_in_flight).max(1);
-        let session = match journal.map(|journal| journal.start(fingerprint, field.as_deref())).transpose() {
+        let opened = match journal {
+            None => Ok(None),
+            Some(journal) => {
+                let field = field.clone();
+                // A long one takes a while to look through.
+                let opening = move |_| journal.start(fingerprint, field.as_deref());
+                Context::new().blocking(opening).await.map(Some)
+            }
+        };
+        let session = match opened {
             Ok(session) => session,
             Err(error) => {
                 [Some(output), errors].into_iter().flatten().for_each(Output::discard);
@@ -355,15 +368,16 @@ impl Run {
             None => (None, None, None, None),
             Some(session) => {
                 let desk = Desk { pen: session.pen.clone(), field, surely };
-                let controls = Controls { limits, in_flight: limit, gate: gate.clone(), stop: stop.clone() };
-                let (matcher, ledger, tending) = ledger::tend(session, controls);
+                let (matcher, ledger, tending) = ledger::open(session);
                 (Some(desk), Some(matcher), Some(ledger), Some(tending))
             }
         };
         let (records, intake) = Records::new(input, matcher);
-        let (lent, rest) = rest::lend(records, gate);
-        let passage = Passage::new(compiled, progress.clone(), intake.clone(), desk, rate);
-        let stream = passage.stream(lent, &cx).limit(limit).budget(budget);
+        let (lent, rest) = rest::lend(records, gate.clone());
+        let passage = Passage::new(compiled, progress.clone(), intake.clone(), desk, rate.clone());
+        let mut stream = passage.stream(lent, &cx).limit(limit).budget(budget);
+        let in_flight = InFlight::new(stream.limit_handle(), told);
+        let tending = tending.map(|tending| tending.run(Controls::new(tunables, in_flight, rate, gate, stop.clone())));
         let mut drain = stop.subscribe();
         let drained = progress.clone();
         let stream = stream.take_until(async move {

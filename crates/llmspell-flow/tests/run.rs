@@ -121,6 +121,26 @@ async fn a_drained_run_finishes_what_it_has_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_told_to_drain_with_its_last_records_in_flight_is_complete() {
+    for (limit, is_complete) in [(4, true), (3, false)] {
+        let page = Page::default();
+        let steps = "  - { id: a, tool: slow, with: { delay_ms: 300 } }\n";
+        let records = Input::from_reader("records", "{}\n{}\n{}\n{}\n".as_bytes());
+        let run = Run::new(flow(steps), records, Output::from_writer(page.clone())).limit(limit);
+        let (brake, progress) = (run.brake(), run.progress());
+        let stop = async {
+            while progress.snapshot().in_flight < limit {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            brake.drain();
+        };
+        let (summary, ()) = tokio::join!(in_time(run), stop);
+        assert_eq!(matches!(summary.ending, Ending::Complete), is_complete, "{:?}", summary.ending);
+        assert_eq!((page.lines().len(), summary.not_admitted.is_none()), (limit, is_complete));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_aborted_run_ends_at_once_whatever_hangs() {
     let steps = "  - { id: a, tool: slow, with: { hang_rate: 1 } }\n";
     let run =

@@ -10,7 +10,7 @@ use genai::chat::{ChatStream, ChatStreamEvent};
 use genai::resolver::{AuthData, Endpoint};
 use genai::{Client, Headers, ModelIden, ServiceTarget};
 use llmspell::model::{EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ModelStream, Request};
-use llmspell::{Context, Result};
+use llmspell::{Context, Result, Step, step};
 
 use crate::failure::{Circumstances, Failure};
 use crate::key::Key;
@@ -68,7 +68,14 @@ impl Model for RemoteModel {
 
     fn stream(&self, request: Request, cx: &Context) -> ModelStream {
         let (model, cx) = (self.0.clone(), cx.clone());
-        ModelStream::produce(async move |events| model.reply(request, &cx, &events).await)
+        let reply = step(move |(request, events): (Request, EventSender), cx: Context| {
+            let model = model.clone();
+            async move { model.reply(request, &cx, &events).await }
+        });
+        // In a task of its own: as long as a server sends a frame without an end, genai does not give way, and whoever has
+        // asked is to be free in time all the same.
+        let reply = reply.spawned();
+        ModelStream::produce(async move |events| reply.run((request, events), &cx).await)
     }
 }
 

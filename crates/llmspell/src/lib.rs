@@ -105,7 +105,7 @@ pub use pattern::pipeline::{Pipeline, pipeline};
 #[doc(inline)]
 pub use pattern::race::{Contenders, Hedge, Hedged, Race, race};
 #[doc(inline)]
-pub use pattern::stream::{IntoSource, Stragglers, Straggling, Streaming};
+pub use pattern::stream::{IntoSource, LimitHandle, Stragglers, Straggling, Streaming};
 #[doc(inline)]
 pub use pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeouts};
 pub use policy::{Policed, Policy};

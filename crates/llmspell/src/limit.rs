@@ -93,8 +93,8 @@ impl Limit {
     /// Of a limit that adapts this is the most that it may be, whatever [`Adaptive::max`] said: if it is above, it falls
     /// to that at once, and goes on finding itself from there. Its lower bound gives way where it has to.
     ///
-    /// How many items a [stream](Step::stream) keeps in flight was settled by the limit when the stream began: beyond
-    /// that, a larger limit changes nothing for it.
+    /// How many items a [stream](Step::stream) keeps in flight was settled by the limit when the stream was made. For a
+    /// larger one to be used up, resize that as well, with [`Streaming::limit_handle`](crate::Streaming::limit_handle).
     ///
     /// ```
     /// let limit = llmspell::Limit::new(8);
@@ -120,6 +120,11 @@ impl Limit {
         self.load().map(|load| load.capacity)
     }
 
+    /// How many calls may ever run at once, also if the limit adapts; `None` if there is no limit.
+    pub fn most(&self) -> Option<usize> {
+        self.adapting.as_ref().map(|adapting| adapting.most()).or_else(|| self.calls())
+    }
+
     /// How many permits are free now; `None` if there is no limit.
     pub fn available(&self) -> Option<usize> {
         self.load().map(|load| load.available)
@@ -138,11 +143,6 @@ impl Limit {
     /// How busy it is; `None` if there is no limit.
     pub(crate) fn load(&self) -> Option<Load> {
         self.permits.as_ref().map(|permits| permits.load())
-    }
-
-    /// How many calls may ever run at once; `None` if there is no limit.
-    pub(crate) fn most(&self) -> Option<usize> {
-        self.adapting.as_ref().map(|adapting| adapting.most()).or_else(|| self.calls())
     }
 
     /// What the calls under it are to run by; `None` if the limit is fixed, or none.

@@ -94,7 +94,7 @@ pub struct Rate {
 impl fmt::Debug for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Rate")
-            .field("requests", &self.config.requests)
+            .field("calls", &self.calls())
             .field("tokens", &self.config.tokens)
             .field("estimate", &self.estimate)
             .finish_non_exhaustive()
@@ -198,6 +198,34 @@ impl Rate {
         let limited = self.config.requests.is_some() || self.config.tokens.is_some();
         self.door = limited.then(|| Arc::new(Door::new(&self.config)));
         self
+    }
+
+    /// Lets at most `calls` go in each `period` from now on, for all clones of this rate and at any time. Says whether
+    /// there is a rate of calls to change; tokens go as before.
+    ///
+    /// Calls that wait go earlier or later accordingly; one whose turn then cannot come before its deadline fails.
+    /// Whatever time was set for the [burst](Rate::burst) stays, or a tenth of the period. A pause goes on.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use llmspell::Rate;
+    ///
+    /// let provider = Rate::per_minute(60);
+    /// assert!(provider.clone().retune(600, Duration::from_secs(60)));
+    /// assert_eq!(provider.calls(), Some((600, Duration::from_secs(60))));
+    /// assert!(!Rate::unlimited().retune(600, Duration::from_secs(60)));
+    /// ```
+    ///
+    /// # Panics
+    /// If `calls` or `period` is 0, for nothing would ever run.
+    pub fn retune(&self, calls: u64, period: Duration) -> bool {
+        let flow = Flow::new(calls, period);
+        self.door.as_ref().is_some_and(|door| door.retune(self.config.bucket(flow)))
+    }
+
+    /// How many calls may go in what time, leaving aside what the server says; `None` if any number.
+    pub fn calls(&self) -> Option<(u64, Duration)> {
+        self.door.as_ref().and_then(|door| door.calls())
     }
 
     /// How many calls wait for their turn.

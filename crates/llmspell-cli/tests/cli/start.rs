@@ -20,6 +20,26 @@ async fn a_first_flow_is_written_once_and_works() {
 }
 
 #[tokio::test]
+async fn every_template_is_a_flow_that_editors_know() {
+    let folder = Folder::new();
+    let list = folder.run(&["init", "--list"]).await.out;
+    let names: Vec<&str> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["first", "agent", "pages"]);
+    for name in names {
+        assert_eq!(folder.run(&["init", name, "--template", name]).await.code, Some(0));
+        let flow = folder.read(&format!("{name}/flow.yaml"));
+        assert!(flow.starts_with("# yaml-language-server: $schema=flow.schema.json\n"), "{flow}");
+        assert_eq!(folder.read(&format!("{name}/flow.schema.json")), folder.run(&["schema"]).await.out.trim_end());
+        let checked = folder.run(&["check", "--strict", &format!("{name}/flow.yaml")]).await;
+        assert_eq!(checked.code, Some(0), "{checked:?}");
+    }
+    let run = folder.run(&["run", "agent/flow.yaml", "--input", "agent/records.jsonl"]).await;
+    assert_eq!((run.code, lines(&run.out).len()), (Some(0), 12), "{run:?}");
+    let refused = folder.run(&["run", "pages/flow.yaml", "--input", "pages/records.jsonl"]).await;
+    assert!(refused.code == Some(4) && refused.err.contains("--allow net=example.com"), "{refused:?}");
+}
+
+#[tokio::test]
 async fn the_demo_shows_a_run() {
     let folder = Folder::new();
     let ended = folder.run(&["demo"]).await;

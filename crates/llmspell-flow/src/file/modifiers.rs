@@ -1,5 +1,6 @@
 //! How a step is run: the modifiers of a flow file.
 
+use std::fmt;
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -8,7 +9,7 @@ use serde::Deserialize;
 use super::Short;
 use super::short::{NoList, Shorthand, whole};
 use super::step::RungsDef;
-use crate::duration::Span;
+use crate::duration::{Span, written_duration};
 use crate::located::Located;
 
 /// The modifiers of a step. However they are written, they apply in one order, from the outside in: `when`,
@@ -182,6 +183,21 @@ impl Shorthand for RetryDef {
 pub(crate) struct Per {
     pub(crate) count: u64,
     pub(crate) period: Duration,
+}
+
+impl From<(u64, Duration)> for Per {
+    fn from((count, period): (u64, Duration)) -> Self {
+        Per { count, period }
+    }
+}
+
+/// As files write it: `10/s`, `60/min`.
+impl fmt::Display for Per {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let period = written_duration(self.period);
+        let unit = period.strip_prefix('1').filter(|unit| unit.starts_with(char::is_alphabetic));
+        write!(f, "{}/{}", self.count, unit.unwrap_or(&period))
+    }
 }
 
 impl std::str::FromStr for Per {

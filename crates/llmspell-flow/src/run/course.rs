@@ -147,6 +147,10 @@ impl Course {
             },
             _ => None,
         };
+        // By whoever has called off the work around it, or by a journal that cannot be written: asked here, and not only
+        // when it is closed, for a complete output takes its place for good.
+        let cannot_keep = self.journal.as_ref().is_some_and(|ledger| ledger.failure().is_some());
+        let is_cut = called_off || self.unkept > 0 || cannot_keep;
         let (ending, ended) = match end {
             End::Writer(ended) => (Ending::Complete, Some(self.writers.after(ended).await)),
             End::Aborted => (Ending::Aborted, timeout(LAST_LINES, self.writers.finish(false)).await.ok()),
@@ -155,16 +159,11 @@ impl Course {
                     // Unless the last record had just been taken.
                     (_, Some(why)) if not_admitted.is_some() => because(why),
                     (Some(error), _) => Ending::InputFailed(error.clone()),
-                    _ if *stop.borrow() >= Stop::Drain => match (self.failed, &not_admitted) {
-                        (None, _) => Ending::Drained,
-                        // Unless it was the last one.
-                        (Some(_), None) => Ending::Complete,
-                        (Some(error), Some(_)) => Ending::Failed(error),
-                    },
-                    // Cut short by whoever has called off the work around it, or by a journal that cannot be written:
-                    // asked here, and not only when it is closed, for a complete output takes its place for good.
-                    _ if called_off || self.unkept > 0 || !self.rest.is_empty() => Ending::Aborted,
-                    _ if self.journal.as_ref().is_some_and(|ledger| ledger.failure().is_some()) => Ending::Aborted,
+                    // Unless the last records had been taken when it was told to.
+                    _ if is_drained && (is_cut || not_admitted.is_some() || *stop.borrow() > Stop::Drain) => {
+                        self.failed.map_or(Ending::Drained, Ending::Failed)
+                    }
+                    _ if is_cut || !(is_drained || self.rest.is_empty()) => Ending::Aborted,
                     _ => Ending::Complete,
                 };
                 let complete = matches!(ending, Ending::Complete);

@@ -5,26 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use llmspell::{Error, Limit};
-use tokio::sync::watch;
+use llmspell::Error;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::rest::Gate;
-use super::{Ending, Stop};
+use super::Ending;
+use super::controls::Controls;
 use crate::journal::{Closing, Matcher, Pen, Session, Told};
 
 /// How often the run looks whether it has been asked to do something.
 const LOOKS: Duration = Duration::from_millis(200);
-
-/// What can be changed while a run runs.
-pub(super) struct Controls {
-    /// By the paths of their steps.
-    pub(super) limits: Vec<(Arc<str>, Limit)>,
-    /// How many records are in flight at most.
-    pub(super) in_flight: usize,
-    pub(super) gate: Arc<Gate>,
-    pub(super) stop: watch::Sender<Stop>,
-}
 
 /// What the end of a run needs of its journal.
 pub(super) struct Ledger {
@@ -51,12 +40,25 @@ impl Ledger {
     }
 }
 
-/// Takes a session apart: what knows its records, what closes it, and what sees to it while the run runs.
-pub(super) fn tend(session: Session, controls: Controls) -> (Matcher, Ledger, impl Future<Output = Infallible> + Send) {
+/// What a session needs to be seen to while its run runs.
+pub(super) struct Tending {
+    pen: Pen,
+    thread: crate::journal::Thread,
+}
+
+/// Takes a session apart: what knows its records, what closes it, and what sees to it.
+pub(super) fn open(session: Session) -> (Matcher, Ledger, Tending) {
     let Session { pen, thread, matcher } = session;
     let ledger = Ledger { pen: pen.clone(), told: matcher.told() };
-    let tending = async move { tokio::join!(written(thread), asked(&pen, &controls), failing(&pen, &controls)).0 };
-    (matcher, ledger, tending)
+    (matcher, ledger, Tending { pen, thread })
+}
+
+impl Tending {
+    /// Sees to it that the journal is written and the run does what it is asked to. Has no end.
+    pub(super) async fn run(self, controls: Controls) -> Infallible {
+        let Tending { pen, thread } = self;
+        tokio::join!(written(thread), asked(&pen, &controls), failing(&pen, &controls)).0
+    }
 }
 
 /// Lets the thread that writes begin, and run to its end.
@@ -69,8 +71,7 @@ async fn written(thread: crate::journal::Thread) -> Infallible {
 /// Takes no more records once nothing can be kept.
 async fn failing(pen: &Pen, controls: &Controls) {
     pen.failed().await;
-    controls.gate.set_shut(false);
-    controls.stop.send_modify(|now| *now = Stop::Drain.max(*now));
+    controls.drain();
 }
 
 /// Does what the run is asked to.
@@ -85,52 +86,6 @@ async fn asked(pen: &Pen, controls: &Controls) {
             if pen.answer(command.id, answer).await.is_err() {
                 return;
             }
-        }
-    }
-}
-
-impl Controls {
-    /// Does what a command says; tells what came of it.
-    fn obey(&self, command: &str) -> String {
-        match command.trim() {
-            "pause" => {
-                self.gate.set_shut(true);
-                "paused: no more records are taken; `llmspell runs continue` takes them again".to_owned()
-            }
-            "continue" => {
-                self.gate.set_shut(false);
-                "going on".to_owned()
-            }
-            "drain" => {
-                self.gate.set_shut(false);
-                self.stop.send_modify(|now| *now = Stop::Drain.max(*now));
-                "stopping: what is in flight will be finished".to_owned()
-            }
-            other => match other.strip_prefix("limit.").and_then(|rest| rest.split_once('=')) {
-                Some((step, calls)) => self.resize(step.trim(), calls.trim()),
-                None => format!("error: unknown command `{other}`; there are: pause, continue, drain, limit.STEP=N"),
-            },
-        }
-    }
-
-    fn resize(&self, step: &str, calls: &str) -> String {
-        let Some((_, limit)) = self.limits.iter().find(|(path, _)| **path == *step) else {
-            let known: Vec<_> = self.limits.iter().map(|(path, _)| &**path).collect();
-            let known = if known.is_empty() { "none has one".to_owned() } else { known.join(", ") };
-            return format!("error: no step `{step}` with a limit; there are: {known}");
-        };
-        match calls.parse() {
-            Ok(calls @ 1..=1_000_000) => {
-                let before = limit.calls().unwrap_or(calls);
-                limit.resize(calls);
-                let told = format!("limit.{step} = {calls}, was {before}");
-                if calls <= self.in_flight {
-                    return told;
-                }
-                let in_flight = self.in_flight;
-                format!("{told}; but at most {in_flight} records are in flight: resume with --limit {calls} for more")
-            }
-            _ => format!("error: `{calls}` is no limit; give a number from 1 to 1000000"),
         }
     }
 }

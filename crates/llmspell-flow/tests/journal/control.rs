@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use llmspell::Context;
-use llmspell_flow::Ending;
+use llmspell_flow::{Ending, Input, Output, Run};
 
 use crate::world::{World, records};
 
@@ -63,6 +63,80 @@ async fn a_run_does_what_it_is_asked() {
     assert_eq!((story.ending.as_deref(), story.sessions, story.ok), (Some("drained"), 1, summary.ok));
     assert_eq!(story.fact("flow"), Some("f"));
     assert!(world.journals().ask("f-1", "pause").unwrap_err().message().contains("is not running"));
+}
+
+/// A run of a step whose calls never end, and what is asked of it while so many of them run.
+async fn steered(told_limit: Option<usize>, asked: &[(&str, &str, usize)]) {
+    let world = World::new();
+    world.plays(|_, _| "hangs");
+    let steps = "\n  - { id: a, tool: work, with: { step: a, n: \"${{ inputs.n }}\" }, limit: 2 }\n";
+    let flow = || world.flow("", steps);
+    let input = Input::from_reader("records", std::io::Cursor::new(records(0..1000)));
+    let run = Run::new(flow(), input, Output::from_writer(std::io::sink()));
+    let run = run.journal(world.journals().begin(&flow()).unwrap());
+    let run = if let Some(limit) = told_limit { run.limit(limit) } else { run };
+    let (brake, progress, cx) = (run.brake(), run.progress(), Context::new());
+    let asking = async {
+        let mut begun = 0;
+        for (command, answer, calls) in asked {
+            if !command.is_empty() {
+                assert_eq!(told(&world, command).await, *answer);
+            }
+            // As many as there may be, and not one more.
+            for _ in 0..200 {
+                begun += world.calls().len();
+                if begun == *calls {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            begun += world.calls().len();
+            assert_eq!(begun, *calls, "after {command}: {} in flight", progress.snapshot().in_flight);
+        }
+        brake.abort();
+    };
+    let running = tokio::time::timeout(Duration::from_secs(30), run.start(&cx));
+    let (summary, ()) = tokio::join!(running, asking);
+    assert!(matches!(summary.unwrap().ending, Ending::Aborted));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_is_given_more_room_makes_use_of_it() {
+    let more = ("limit.a=50", "limit.a = 50, was 2; at most 51 records in flight, was 3", 50);
+    let less = ("limit.a=1", "limit.a = 1, was 50; at most 3 records in flight, was 51", 50);
+    steered(None, &[("", "", 2), more, less]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_a_number_of_records_was_said_it_is_raised_by_itself() {
+    let step = ("limit.a=20", "limit.a = 20, was 2; but at most 3 records are in flight: set limit=20 for more", 3);
+    let records = ("limit=10", "limit = 10 records in flight, was 3", 10);
+    let again = ("limit.a=30", "limit.a = 30, was 20; but at most 10 records are in flight: set limit=30 for more", 10);
+    steered(Some(3), &[("", "", 2), step, records, again, ("limit=25", "limit = 25 records in flight, was 10", 25)])
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rates_are_changed_while_it_runs() {
+    let world = World::new();
+    let steps = "\n  - { id: a, tool: work, with: { step: a, n: \"${{ inputs.n }}\" }, rate: 1/h }\n";
+    let flow = || world.flow("", steps);
+    let (run, _) = world.run_of(flow(), world.journals().begin(&flow()).unwrap(), &records(0..2000));
+    let (run, cx) = (run.rate(llmspell::Rate::per(4, Duration::from_secs(3600))), Context::new());
+    let asking = async {
+        while world.calls().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(told(&world, "rate.a=100000/s").await, "rate.a = 100000/s, was 1/h");
+        assert_eq!(told(&world, "rate=100000/s").await, "rate = 100000/s, was 4/h");
+        assert!(told(&world, "rate.b=1/s").await.ends_with("there are: a"));
+        assert!(told(&world, "rate=fast").await.starts_with("error: `fast` is not so many in a time"));
+        assert!(told(&world, "limit.a=3").await.ends_with("there are: none has one"));
+    };
+    let running = tokio::time::timeout(Duration::from_secs(30), run.start(&cx));
+    let (summary, ()) = tokio::join!(running, asking);
+    assert!(matches!(summary.unwrap().ending, Ending::Complete));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use llmspell::model::{Model, ModelErrorClass, ModelEvent, Request};
-use llmspell::{Context, Fact, Kind};
+use llmspell::{Context, Fact, Kind, Step};
 use llmspell_models::Wire;
 use llmspell_models::fault_server::{Answer, End};
 use serde_json::{Value, json};
@@ -336,4 +336,18 @@ async fn a_server_without_tls_where_there_should_be_is_a_failure_of_the_connecti
     let model = llmspell_models::Models::new().endpoint("test", Wire::OpenAi, url).get("test/x").unwrap();
     let (error, cause) = failure(model).await;
     assert_eq!(cause.class, ModelErrorClass::Connection, "{error:?}");
+}
+
+/// Reading such a frame takes genai the square of its length, without a pause.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_frame_without_an_end_keeps_nobody_beyond_his_time() {
+    let answer = Answer::events().body("data: ").repeat("x".repeat(16 * 1024), 600).body("\n\n").done();
+    let server = server([answer]).await;
+    let ask = model(&server, Wire::OpenAi).step().timeout(Duration::from_millis(300)).named("ask");
+    let cx = Context::recording();
+    let error = ask.run(Request::new("Hi"), &cx).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout, "{error:?}");
+    // It is not hushed up that the reading goes on.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(cx.events().iter().any(|event| matches!(event.fact, Fact::Runaway)), "{:?}", cx.events());
 }

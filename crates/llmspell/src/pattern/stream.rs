@@ -34,6 +34,7 @@
 //! # Ok::<(), llmspell::Error>(()) }).unwrap();
 //! ```
 
+mod bound;
 mod courtesy;
 mod gate;
 mod items;
@@ -50,6 +51,8 @@ use futures_core::Stream;
 use tokio::task::coop::poll_proceed;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use bound::Bound;
+pub use bound::LimitHandle;
 use courtesy::Courtesy;
 pub(crate) use gate::Gate;
 use gate::Gates;
@@ -79,7 +82,7 @@ pub struct Streaming<S: Step> {
     source: Option<Source<S::In>>,
     cancelled: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     gates: Gates,
-    limit: usize,
+    limit: Bound,
     window: usize,
     /// Outcomes that wait for an earlier one; the first place is that of the next to deliver. `None` if
     /// order does not matter.
@@ -125,7 +128,7 @@ impl<S: Step> Streaming<S> {
             source: Some(source),
             cancelled,
             gates: Gates::default(),
-            limit,
+            limit: Bound::Fixed(limit),
             window: 0,
             reorder: None,
             pulled: 0,
@@ -147,9 +150,29 @@ impl<S: Step> Streaming<S> {
     /// # Panics
     /// If `items` is 0.
     pub fn limit(mut self, items: usize) -> Self {
-        assert!(items > 0, "a limit must be at least 1: with 0, nothing would ever run");
-        self.limit = items;
+        self.limit.set(items);
         self
+    }
+
+    /// What changes the limit while the stream runs, from wherever it is.
+    ///
+    /// ```
+    /// use llmspell::{Context, Step, step};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let echo = step(|n: u32, _| async move { Ok(n) });
+    /// let mut outcomes = echo.stream(0..10_000, &Context::new()).limit(2);
+    /// let limit = outcomes.limit_handle();
+    /// while let Some(outcome) = outcomes.next().await {
+    ///     if outcome.index == 100 {
+    ///         limit.resize(64); // the first hundred went well
+    ///     }
+    /// }
+    /// assert_eq!(limit.items(), 64);
+    /// # });
+    /// ```
+    pub fn limit_handle(&mut self) -> LimitHandle {
+        self.limit.handle()
     }
 
     /// Delivers outcomes in the order of their inputs. While the first in line is slow, finished ones
@@ -405,8 +428,9 @@ impl<S: Step> Streaming<S> {
             self.tail = None;
         }
         while let Some(source) = &mut self.source {
-            let running = self.pulled - self.finished;
-            if running >= self.limit || self.pulled - self.delivered >= self.limit.saturating_add(self.window) {
+            let (running, undelivered) = (self.pulled - self.finished, self.pulled - self.delivered);
+            let is_full = |limit: usize| running >= limit || undelivered >= limit.saturating_add(self.window);
+            if self.limit.holds(task.waker(), is_full) {
                 break;
             }
             // In order, what comes behind the last outcome that is wanted will never be delivered.

@@ -31,6 +31,20 @@ impl Bucket {
         Bucket { inflow, unit, capacity, level: capacity, at: Instant::now() }
     }
 
+    /// How many units it gives in what time.
+    pub(super) fn flow(&self) -> (u64, Duration) {
+        let nanos = u64::try_from(self.unit).unwrap_or(u64::MAX);
+        (u64::try_from(self.inflow).unwrap_or(u64::MAX), Duration::from_nanos(nanos))
+    }
+
+    /// What is there, or owed, at another rate. Parts of a unit are lost.
+    pub(super) fn retuned(&self, mut to: Bucket) -> Bucket {
+        let units = self.level.div_euclid(self.unit);
+        to.level = units.saturating_mul(to.unit).min(to.capacity);
+        to.at = self.at;
+        to
+    }
+
     fn parts(&self, units: u64) -> i128 {
         i128::from(units).saturating_mul(self.unit)
     }
@@ -165,6 +179,18 @@ mod tests {
         // The first goes at once, so 699 turns had to come.
         let exact = Duration::from_nanos(699 * 1_000_000_000 / 7);
         assert!(took >= exact && took < exact + MS, "{took:?}");
+    }
+
+    #[test]
+    fn another_rate_finds_what_is_there_or_owed() {
+        let (mut bucket, start) = bucket();
+        let faster = || Bucket::new(1000, Duration::from_secs(10), 5_000 * MS);
+        assert_eq!(bucket.retuned(faster()).due(1, 2), start, "three are there");
+        assert_eq!(bucket.retuned(faster()).due(1, 3) - start, 10 * MS);
+        bucket.take(10);
+        assert_eq!(bucket.retuned(faster()).due(1, 0) - start, 80 * MS, "seven owed, and one wanted");
+        bucket.pause(start + 5_000 * MS, 1);
+        assert_eq!(bucket.retuned(faster()).due(1, 0), bucket.due(1, 0).min(bucket.at + 80 * MS), "a pause stays");
     }
 
     #[test]

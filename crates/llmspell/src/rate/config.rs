@@ -30,7 +30,11 @@ pub(super) struct Config {
 
 impl Config {
     pub(super) fn buckets(&self) -> (Option<Bucket>, Option<Bucket>) {
-        let bucket = |flow: Flow| Bucket::new(flow.units, flow.period, self.burst.unwrap_or(flow.period / 10));
-        (self.requests.map(bucket), self.tokens.map(bucket))
+        (self.requests.map(|flow| self.bucket(flow)), self.tokens.map(|flow| self.bucket(flow)))
+    }
+
+    /// Full, for such a flow.
+    pub(super) fn bucket(&self, flow: Flow) -> Bucket {
+        Bucket::new(flow.units, flow.period, self.burst.unwrap_or(flow.period / 10))
     }
 }

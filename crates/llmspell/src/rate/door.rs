@@ -19,6 +19,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::RateLimits;
+use super::bucket::Bucket;
 use super::config::Config;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
@@ -244,6 +245,16 @@ impl Door {
         self.serve(state, now, None, called);
     }
 
+    /// Lets calls go at the rate of `to`; false if they go at any. Who now goes earlier hears of it when it is the first.
+    pub(super) fn retune(&self, to: Bucket) -> bool {
+        let (mut state, now) = self.lock_now();
+        let Some(requests) = &mut state.requests else { return false };
+        requests.fill(now);
+        *requests = requests.retuned(to);
+        self.go_on(state, now);
+        true
+    }
+
     /// Takes more tokens than were reserved, whether there are any or not.
     pub(super) fn take_more(&self, tokens: u64) {
         let (mut state, now) = self.lock_now();
@@ -336,6 +347,10 @@ impl Door {
         self.serve(&mut state, now, None, &mut called);
         drop(state);
         called.wake();
+    }
+
+    pub(super) fn calls(&self) -> Option<(u64, Duration)> {
+        self.lock().requests.as_ref().map(Bucket::flow)
     }
 
     pub(super) fn waiting(&self) -> usize {

@@ -14,6 +14,7 @@ mod conversation;
 mod events;
 mod hedge;
 mod limit;
+mod limit_handle;
 mod model;
 mod patience;
 mod pipeline;

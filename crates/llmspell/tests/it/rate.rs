@@ -3,6 +3,7 @@
 mod begun;
 mod line;
 mod properties;
+mod retune;
 mod server;
 
 use std::sync::atomic::{AtomicBool, Ordering};

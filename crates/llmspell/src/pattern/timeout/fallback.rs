@@ -70,6 +70,8 @@ where
     }
 
     fn about(&self) -> About<'_> {
-        About { name: self.step.about().name, ..self.step.about().and(self.other.about()) }
+        // Asked once: twice on every level of a nest is twice to the power of its depth.
+        let step = self.step.about();
+        About { name: step.name, ..step.and(self.other.about()) }
     }
 }

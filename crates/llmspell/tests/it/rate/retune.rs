@@ -1,0 +1,82 @@
+//! Rates that change while calls wait for their turn.
+
+use super::*;
+
+/// Starts ten calls at once at ten a second, one by one, and changes the rate after 250 ms: three have gone.
+async fn begin_with(change: impl AsyncFnOnce(&Rate)) -> Vec<Duration> {
+    let rate = Rate::per_second(10).burst(ZERO);
+    let clock = Clock::start();
+    let ticking = clock.clone();
+    let step = step(move |_: u32, _| {
+        ticking.tick();
+        async { Ok(()) }
+    })
+    .rate(rate.clone());
+    let changing = async {
+        sleep(ms(250)).await;
+        change(&rate).await;
+    };
+    let calls = step.stream(0..10, &Context::new()).limit(10).collect();
+    let (outcomes, ()) = tokio::join!(calls, changing);
+    assert!(outcomes.iter().all(|outcome| outcome.is_ok()), "{outcomes:?}");
+    clock.times()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_goes_earlier_at_a_higher_rate() {
+    let times = begin_with(async |rate| assert!(rate.retune(1000, Duration::from_secs(1)))).await;
+    assert_eq!(times[..3], [0, 100, 200].map(ms));
+    assert!(times[3] >= ms(250) && times[9] <= ms(260), "{times:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_goes_later_at_a_lower_rate() {
+    let times = begin_with(async |rate| assert!(rate.clone().retune(1, Duration::from_secs(1)))).await;
+    assert_eq!(times[..3], [0, 100, 200].map(ms));
+    // Of the fourth's turn one half had come, which is lost.
+    let expected: Vec<Duration> = (1..=7).map(|second| ms(250 + 1000 * second)).collect();
+    assert_eq!(times[3..], expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_can_change_as_often_as_one_likes() {
+    let times = begin_with(async |rate| {
+        rate.retune(1, Duration::from_secs(3600));
+        sleep(ms(60_000)).await;
+        rate.retune(2, Duration::from_secs(1));
+    })
+    .await;
+    assert_eq!(times[3], ms(60_250 + 500));
+    assert_eq!(times[9], ms(60_250 + 3500));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_has_no_chance_any_more_fails_when_it_looks() {
+    let rate = Rate::per_second(1).burst(ZERO);
+    let step = step(|_: u32, _| async { Ok(()) }).rate(rate.clone()).deadline(Duration::from_secs(5));
+    let began = Instant::now();
+    let slowing = async {
+        sleep(ms(500)).await;
+        rate.retune(1, Duration::from_secs(3600));
+    };
+    let cx = Context::new();
+    let (first, second, ()) = tokio::join!(step.run(0, &cx), step.run(1, &cx), slowing);
+    assert!(first.is_ok());
+    assert_eq!(second.unwrap_err().kind(), Kind::Rejected);
+    assert!(began.elapsed() <= ms(1000), "at the time at which its turn would have come");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_goes_on() {
+    let rate = Rate::per_second(10);
+    let refusing = step(|refuse: bool, _| async move {
+        if refuse { Err(Error::overloaded("429").with_retry_after(Duration::from_secs(10))) } else { Ok(()) }
+    })
+    .rate(rate.clone());
+    let (cx, began) = (Context::new(), Instant::now());
+    assert!(refusing.run(true, &cx).await.is_err());
+    rate.retune(1000, Duration::from_secs(1));
+    assert_eq!(rate.paused(), Some(Duration::from_secs(10)));
+    refusing.run(false, &cx).await.unwrap();
+    assert_eq!(began.elapsed(), Duration::from_secs(10));
+}
