@@ -32,7 +32,7 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Read flow files and say what is wrong with them; run nothing.
     Check(CheckArgs),
-    /// Tell what a flow would do: its steps, how many calls, how long; call nothing.
+    /// Tell what a flow would do: its steps, how many calls, how long, estimated tokens and cost; call nothing.
     Plan(PlanArgs),
     /// List the tools that flows can use, or show one of them.
     Tools(ToolsArgs),
@@ -475,7 +475,7 @@ pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) allow: AllowArgs,
 
-    /// Write JSON instead.
+    /// Write JSON instead; docs/plan.md describes it.
     #[arg(long, env = "LLMSPELL_JSON", value_parser = BoolishValueParser::new())]
     pub(crate) json: bool,
 }

@@ -14,7 +14,7 @@ use crate::fingerprint::Fingerprint;
 use crate::shape::Shape;
 use crate::template::{Formula, Template};
 
-pub(crate) use agent::{AgentPlan, Bounds, TOOLS_AT_ONCE, TURNS};
+pub(crate) use agent::{AgentPlan, Bounds, TOOLS_AT_ONCE, TURNS, answer_schema};
 
 /// A step with everything that can be known of it before a record is there.
 pub(crate) struct Planned {

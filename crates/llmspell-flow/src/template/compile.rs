@@ -6,7 +6,7 @@ use std::sync::Arc;
 use minijinja::Expression;
 use serde_json::Value;
 
-use super::language::{FUNCTIONS, LANGUAGE};
+use super::language::LANGUAGE;
 use super::operators::endless;
 use super::roomy::{LONGEST, links, roomy};
 use super::scan::{OPEN, Part, scan};
@@ -135,18 +135,14 @@ impl<'a> Compiler<'a> {
             unknown.into_iter().for_each(|unknown| self.unknown(text, &at, unknown));
             return None;
         }
-        for name in names {
-            let root = name.split('.').next().unwrap_or_default();
-            if FUNCTIONS.contains(&root) {
-                continue;
-            }
-            if let Some(Complaint { message, hint }) = check(&name) {
-                let written = self.source.text().get(at.clone()).and_then(|written| name_in(written, &name));
+        for name in super::names(&names) {
+            if let Some(Complaint { message, hint }) = check(name) {
+                let written = self.source.text().get(at.clone()).and_then(|written| name_in(written, name));
                 let place = written.map_or_else(|| at.clone(), |place| at.start + place.start..at.start + place.end);
                 self.problems.push(self.source.diagnose(Some(place), message).with_hint(hint));
             }
         }
-        Some(Formula { text: Arc::from(text), links: links(text), expression, is_bare: false })
+        Some(Formula { text: Arc::from(text), links: links(text), expression, names, is_bare: false })
     }
 
     fn unknown(&mut self, text: &str, at: &Range<usize>, unknown: Unknown<'_>) {
