@@ -2,6 +2,7 @@
 
 mod account;
 pub(crate) mod at_once;
+mod beginning;
 mod controls;
 mod course;
 mod failures;
@@ -9,6 +10,7 @@ mod files;
 mod form;
 pub(crate) mod identity;
 mod input;
+pub(crate) mod integers;
 mod ledger;
 mod lines;
 mod lint;
@@ -44,7 +46,7 @@ pub use reader::Format;
 pub use rest::NotAdmitted;
 
 use crate::flow::Flow;
-use crate::journal::Journal;
+use crate::journal::{Journal, in_words};
 use controls::{Controls, InFlight};
 use course::{Course, End};
 use progress::Follow;
@@ -178,6 +180,11 @@ impl Ending {
             Ending::OutputFailed(_) => "output_failed",
             Ending::JournalFailed(_) => "journal_failed",
         }
+    }
+
+    /// The same for people, such as `interrupted`.
+    pub fn in_words(&self) -> &'static str {
+        in_words(self.as_str())
     }
 }
 
@@ -363,7 +370,7 @@ impl Run {
                 return Summary::nothing(Ending::JournalFailed(error), began.elapsed());
             }
         };
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(Gate::new(progress.clone()));
         let (desk, matcher, ledger, tending) = match session {
             None => (None, None, None, None),
             Some(session) => {

@@ -116,6 +116,15 @@ impl Template {
         }
     }
 
+    /// Whether it is a table with this key, whatever the case of its letters.
+    pub(crate) fn has_key(&self, key: &str) -> bool {
+        match self {
+            Template::Plain(Value::Object(fields)) => fields.keys().any(|known| known.eq_ignore_ascii_case(key)),
+            Template::Map(fields) => fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(key)),
+            _ => false,
+        }
+    }
+
     /// Renders the value for one record.
     pub(crate) fn render(&self, scope: &minijinja::Value) -> Result<Value> {
         match self {

@@ -22,4 +22,5 @@ mod runs;
 #[cfg(unix)]
 mod signals;
 mod start;
+mod states;
 mod wrong;

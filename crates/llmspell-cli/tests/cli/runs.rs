@@ -30,8 +30,12 @@ async fn an_interrupted_run_says_how_it_goes_on_and_does() {
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let first = ended(child).await;
     assert_eq!(first.code, Some(130), "{first:?}");
-    assert!(first.err.contains("hint: go on: llmspell resume f-1 --allow net=a.org\n"), "{}", first.err);
-    assert!(folder.run(&["runs"]).await.out.starts_with("f-1  drained "));
+    assert!(
+        first.err.contains("\nrun: f-1, interrupted\nhint: go on: llmspell resume f-1 --allow net=a.org\n"),
+        "{}",
+        first.err
+    );
+    assert!(folder.run(&["runs"]).await.out.starts_with("f-1  interrupted  "));
     let again = folder.run(&["resume"]).await;
     assert_eq!(again.code, Some(0), "{again:?}");
     assert!(again.err.contains("of them from before"), "{}", again.err);
@@ -60,7 +64,7 @@ async fn a_run_that_was_killed_is_resumed_with_what_was_said_then() {
     let second = folder.run(&["resume", "f-1"]).await;
     assert!(second.code == Some(2) && second.err.contains("is running"), "{second:?}");
     child.kill().await.unwrap();
-    assert!(folder.run(&["runs"]).await.out.starts_with("f-1  killed "));
+    assert!(folder.run(&["runs"]).await.out.starts_with("f-1  cut short  "));
     let again = folder.run(&["resume", "f-1", "--limit", "3"]).await;
     assert_eq!(again.code, Some(0), "{again:?}");
     let mut outputs: Vec<_> =

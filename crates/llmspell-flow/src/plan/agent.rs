@@ -26,6 +26,8 @@ pub(crate) struct AgentPlan {
     pub(crate) tools: Vec<ErasedTool>,
     /// One of them that must not be called twice for one record, if there is one.
     pub(crate) unrepeatable: Option<String>,
+    /// One of them that is known to do its work twice if it is called twice, if there is one.
+    pub(crate) harmful: Option<String>,
     /// The fields of its answer, if that is no text.
     pub(crate) answer: Option<Inputs>,
     pub(crate) bounds: Bounds,

@@ -191,10 +191,13 @@ impl Course {
             failed: counted.failed,
             replayed: counted.replayed,
             dropped,
+            left: not_admitted.filter(|rest| rest.is_all).map(|rest| rest.records),
             output_wait: counted.output_wait,
             ..account()
         };
         let mut account = account.closed(&self.failures);
+        // With it goes what reads the journal, which can then be closed.
+        drop(self.rest);
         let (ending, gone) = match self.journal {
             None => (ending, 0),
             Some(ledger) => {

@@ -7,7 +7,7 @@ use llmspell::{Error, Result};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, Output, State};
 
-use super::compile::{Check, Compiler, Complaint};
+use super::compile::{Check, Compiler, Complaint, name_in};
 use super::language::LANGUAGE;
 use super::roomy::{LONGEST, links, roomy};
 use super::size::is_unknown;
@@ -104,7 +104,8 @@ impl Compiler<'_> {
         };
         for name in super::names(&names) {
             if let Some(Complaint { message, hint }) = check(name) {
-                let find = |tag: &Tag<'_>| tag.text.find(name).map(|at| tag.at + at..tag.at + at + name.len());
+                let find =
+                    |tag: &Tag<'_>| name_in(tag.text, name).map(|place| tag.at + place.start..tag.at + place.end);
                 self.problems.push(source.diagnose(tags.iter().find_map(find), message).with_hint(hint));
             }
         }

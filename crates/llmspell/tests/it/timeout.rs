@@ -99,7 +99,7 @@ async fn a_fallback_serves_and_says_so() {
     assert_eq!(outcome.quality, Quality::Fallback);
     assert!(outcome.is_degraded());
     assert_eq!(outcome.causes[0].to_string(), "answer: down");
-    assert_eq!(outcome.provenance.choices[0].served_by, ServedBy::Fallback);
+    assert_eq!(outcome.provenance.choices[0].served_by, ServedBy::Fallback { name: None });
     assert_eq!(outcome.provenance.choices[0].path.as_str(), "answer");
     assert_eq!(outcome.result.unwrap(), 42);
 }
@@ -215,6 +215,18 @@ async fn a_slow_reader_is_not_the_silence_of_the_work() {
     };
     let (result, ()) = tokio::join!(step.run((), &cx), read);
     result.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_fallbacks_it_is_told_which_has_served_and_what_was_tried_before() {
+    let patient = || Retry::immediately().max_attempts(3).when(|_| true);
+    let step = Probe::fails(10, "down").retry(patient());
+    let step = step.fallback(Probe::fails(10, "down, too").retry(patient()).named("second"));
+    let outcome = step.fallback(value(3usize).named("third")).observed().run(0, &Context::new()).await.unwrap();
+    assert_eq!((outcome.result.unwrap(), outcome.quality), (3, Quality::Fallback));
+    assert_eq!(outcome.provenance.retries, 4, "two of the step, and two of its first fallback");
+    let [choice] = outcome.provenance.choices.as_slice() else { panic!("{:?}", outcome.provenance.choices) };
+    assert_eq!(choice.served_by, ServedBy::Fallback { name: Some("third".to_owned()) });
 }
 
 #[test]

@@ -57,7 +57,8 @@ where
             Ok(output) => {
                 cx.note(|entries| {
                     entries.degrade(Quality::Fallback, [cause]);
-                    entries.chose(cx.path(), ServedBy::Fallback);
+                    let name = self.other.about().name.map(str::to_owned);
+                    entries.chose(cx.path(), ServedBy::Fallback { name });
                 });
                 Ok(output)
             }
