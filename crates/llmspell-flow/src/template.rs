@@ -99,6 +99,15 @@ impl Template {
         }
     }
 
+    /// Whether it is a table with this key, whatever the case of its letters.
+    pub(crate) fn has_key(&self, key: &str) -> bool {
+        match self {
+            Template::Plain(Value::Object(fields)) => fields.keys().any(|known| known.eq_ignore_ascii_case(key)),
+            Template::Map(fields) => fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(key)),
+            _ => false,
+        }
+    }
+
     /// The expressions in it.
     pub(crate) fn formulas(&self) -> Vec<&Formula> {
         match self {
@@ -113,15 +122,6 @@ impl Template {
                 .collect(),
             Template::List(items) => items.iter().flat_map(Template::formulas).collect(),
             Template::Map(entries) => entries.iter().flat_map(|(_, value)| value.formulas()).collect(),
-        }
-    }
-
-    /// Whether it is a table with this key, whatever the case of its letters.
-    pub(crate) fn has_key(&self, key: &str) -> bool {
-        match self {
-            Template::Plain(Value::Object(fields)) => fields.keys().any(|known| known.eq_ignore_ascii_case(key)),
-            Template::Map(fields) => fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(key)),
-            _ => false,
         }
     }
 
