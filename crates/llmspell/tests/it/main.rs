@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, clippy::unwrap_used, reason = "a test binary exports nothing, and may panic")]
 
+mod about;
 mod adaptive;
 mod adopt;
 mod agent;
