@@ -9,7 +9,7 @@ use llmspell::tool::ErasedTool;
 use llmspell::{About, BoxStep, Context, Error, Limit, Pipeline, Result, Step, step};
 use serde_json::{Map, Value};
 
-use crate::build::Builder;
+use crate::build::{Builder, Scrubbed};
 use crate::check::{Checked, OUTPUT, check};
 use crate::declared::Declared;
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -282,7 +282,8 @@ impl Flow {
             let steps = within.steps.clone();
             async move { steps.run(scope?, &cx).await }
         });
-        Whole { compiled, step: run.boxed() }.boxed()
+        let step = Scrubbed::around(run.boxed(), &compiled.secrets);
+        Whole { compiled, step }.boxed()
     }
 
     /// The steps of the flow, made to run, and how records are made ready for them.
@@ -300,14 +301,16 @@ impl Flow {
             .collect();
         stages.extend(output.map(|output| (Arc::from(OUTPUT), rendered(output), Limit::unlimited())));
         let steps = Checking { steps: Pipeline::of_stages(name, stages), returns }.boxed();
-        Compiled { inputs, secrets: secrets.view(), steps, tunables: builder.tunables }
+        Compiled { inputs, view: secrets.view(), secrets, steps, tunables: builder.tunables }
     }
 }
 
 /// A flow that is made to run.
 pub(crate) struct Compiled {
     inputs: Inputs,
-    secrets: minijinja::Value,
+    pub(crate) secrets: Arc<Secrets>,
+    /// The secrets as templates see them.
+    view: minijinja::Value,
     pub(crate) steps: BoxStep<Scope, Value>,
     /// What can be changed while the flow runs, by the paths of the steps within the flow.
     pub(crate) tunables: Vec<(Arc<str>, Tunable)>,
@@ -317,7 +320,7 @@ impl Compiled {
     /// A record on its way into the flow.
     pub(crate) fn scope(&self, record: Value, index: usize) -> Result<Scope> {
         let record = self.inputs.accept(object(record)?)?;
-        Ok(Scope::new(&record, index, self.secrets.clone()))
+        Ok(Scope::new(&record, index, self.view.clone()))
     }
 }
 
