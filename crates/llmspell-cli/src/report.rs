@@ -25,6 +25,12 @@ pub(crate) fn summary(name: &str, summary: &Summary, resume: Option<&str>) -> St
     if summary.dropped > 0 {
         text = format!("{text}; {} in flight dropped", count(summary.dropped));
     }
+    if summary.damaged > 0 {
+        let records = counted(summary.damaged, "record");
+        text = format!(
+            "{text}\nthe journal is damaged: {records} went through the flow again, as far as could not be read"
+        );
+    }
     if let Some(path) = summary.errors.as_ref().and_then(|errors| errors.path.as_ref()) {
         text = format!("{text}\nfailed records: {}", path.display());
     }

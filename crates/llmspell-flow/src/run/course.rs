@@ -195,6 +195,7 @@ impl Course {
             ..account()
         };
         let mut account = account.closed(&self.failures);
+        let damaged = self.journal.as_ref().map_or(0, Ledger::damaged);
         let (ending, gone) = match self.journal {
             None => (ending, 0),
             Some(ledger) => {
@@ -226,6 +227,7 @@ impl Course {
             failed: counted.failed,
             replayed: counted.replayed,
             gone,
+            damaged,
             dropped,
             account,
             failures: self.failures,
