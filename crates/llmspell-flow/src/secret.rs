@@ -244,7 +244,7 @@ mod tests {
             Some("401: wrong token ***\u{2026}")
         );
         assert_eq!(secrets.told("s3cret-token-1234, s3cret-token").as_deref(), Some("***, ***"));
-        assert_eq!(secrets.told("no s3cret"), None);
+        assert_eq!(secrets.told("no s3c"), None);
     }
 
     #[test]

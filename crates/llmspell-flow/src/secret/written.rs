@@ -8,7 +8,7 @@ use regex::{Regex, RegexBuilder};
 pub(super) const SHORTEST: usize = 4;
 
 /// So much of a secret at the end of a text that was cut is taken for it.
-const PART: usize = 8;
+const PART: usize = 4;
 
 /// A digit of base64, of either of its alphabets, perhaps within an address; and what fills up its last group.
 const DIGIT: &str = "(?:[A-Za-z0-9+/_-]|%(?:25){0,2}2[BbFf])";
