@@ -139,6 +139,9 @@ def main():
             try:
                 last = None if kills >= args.kills else 0.02 + random.expovariate(1 / pace)
                 _, told = run.communicate(timeout=last)
+                if begun and b"killed before it began" in told:
+                    subprocess.run([args.binary, "runs", "rm", "crash-1"], cwd=folder, check=True, capture_output=True)
+                    continue
                 if run.returncode not in (0, 3):
                     fail(f"the run ended with {run.returncode}: {told.decode()}")
                 break

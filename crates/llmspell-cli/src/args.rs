@@ -32,7 +32,7 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Read flow files and say what is wrong with them; run nothing.
     Check(CheckArgs),
-    /// Tell what a flow would do: its steps, how many calls, how long; call nothing.
+    /// Tell what a flow would do: its steps, how many calls, how long, estimated tokens and cost; call nothing.
     Plan(PlanArgs),
     /// List the tools that flows can use, or show one of them.
     Tools(ToolsArgs),
@@ -88,12 +88,13 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "FIELD=VALUE", env = "LLMSPELL_SET", value_parser = field, value_delimiter = '\n')]
     pub(crate) set: Vec<(String, String)>,
 
-    /// Where the outcomes go; `-` is standard output. FILE is written beside its place, as FILE.partial, and replaced
-    /// when the run is complete.
+    /// Where the outcomes go; `-` is standard output. A FILE that exists is replaced once the run is complete; until
+    /// then, lines go to FILE.partial beside it.
     #[arg(short, long, value_name = "FILE", default_value = "-", env = "LLMSPELL_OUTPUT")]
     pub(crate) output: PathBuf,
 
-    /// Write the lines of failed records there instead of to the output.
+    /// Write the lines of failed records there instead of to the output. A FILE that exists is replaced, as with
+    /// --output.
     #[arg(long, value_name = "FILE", env = "LLMSPELL_ERRORS")]
     pub(crate) errors: Option<PathBuf>,
 
@@ -186,7 +187,7 @@ pub(crate) struct JournalArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct RetentionArgs {
     /// How many complete runs of each flow stay.
-    #[arg(long, value_name = "N", default_value_t = 20, env = "LLMSPELL_JOURNAL_KEEP")]
+    #[arg(long, alias = "keep", value_name = "N", default_value_t = 20, env = "LLMSPELL_JOURNAL_KEEP")]
     pub(crate) journal_keep: usize,
 
     /// How much room all runs may take, such as 500MiB or 10GiB, before further complete ones go.
@@ -203,7 +204,8 @@ pub(crate) struct StateArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ResumeArgs {
-    /// The run, such as triage-3; by default the latest that can be resumed. `llmspell runs` lists them.
+    /// The run, such as triage-3; by default the one that was started last and is not complete, or has failed records
+    /// if these are asked for. `llmspell runs` lists them.
     pub(crate) run: Option<String>,
 
     #[command(flatten)]
@@ -247,7 +249,7 @@ pub(crate) struct RunsArgs {
     pub(crate) config: ConfigFile,
 
     /// As JSON.
-    #[arg(long, env = "LLMSPELL_JSON", value_parser = BoolishValueParser::new())]
+    #[arg(long, global = true, env = "LLMSPELL_JSON", value_parser = BoolishValueParser::new())]
     pub(crate) json: bool,
 }
 
@@ -288,18 +290,16 @@ pub(crate) enum RunsCommand {
         #[arg(required = true)]
         runs: Vec<String>,
     },
-    /// Take old complete runs away.
+    /// Take old complete runs away: as many as go when a run ends, unless it is said otherwise.
     Prune {
-        /// How many complete runs of each flow stay.
-        // As many as stay when a run ends: whoever asks without a number loses no more than that.
-        #[arg(long, value_name = "N", default_value_t = 20, env = "LLMSPELL_JOURNAL_KEEP")]
-        keep: usize,
+        #[command(flatten)]
+        retention: RetentionArgs,
     },
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct ReportArgs {
-    /// The run, such as triage-3; by default the latest.
+    /// The run, such as triage-3; by default the one that was started or resumed last.
     pub(crate) run: Option<String>,
 
     #[command(flatten)]
@@ -396,7 +396,7 @@ pub(crate) enum Report {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ConfigFile {
     /// Read this configuration instead of `llmspell.toml` and that of the user.
-    #[arg(long = "config", id = "config", value_name = "FILE", env = "LLMSPELL_CONFIG")]
+    #[arg(long = "config", id = "config", global = true, value_name = "FILE", env = "LLMSPELL_CONFIG")]
     pub(crate) _path: Option<PathBuf>,
 }
 
@@ -475,7 +475,7 @@ pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) allow: AllowArgs,
 
-    /// Write JSON instead.
+    /// Write JSON instead; docs/plan.md describes it.
     #[arg(long, env = "LLMSPELL_JSON", value_parser = BoolishValueParser::new())]
     pub(crate) json: bool,
 }

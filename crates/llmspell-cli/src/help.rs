@@ -2,7 +2,7 @@
 
 use clap::CommandFactory;
 
-use crate::args::{Args, CompletionsArgs, HelpArgs};
+use crate::args::{Args, HelpArgs};
 use crate::exit::{Exit, Failure};
 use crate::{settings, show};
 
@@ -42,7 +42,8 @@ unless --unordered is given. With `--on-error drop`, failed records have none.
   output    if ok: what the flow made of the record
   error     if failed: kind, message and, where known, path (flow and step),
             attempts, retry_after_ms, causes (earlier attempts), hint
-  causes    what failed on the way without stopping the record, if anything did
+  causes    what failed on the way without stopping the record, if anything did;
+            in both, what comes again and again stands once, with `times`
   retries   attempts beyond the first, over all steps
   choices   which of several ways led to the result, if there were any: path of
             the step, and served_by (a contender of a race, \"hedge\", \"fallback\")
@@ -60,9 +61,12 @@ run is stopped by Ctrl-C, and when 10 records in a row, or half of at least 20
 within 30 s, are \"denied\" (unless --keep-going is given).
 
 A record that is not JSON, a row of CSV with a value too many, a file that is
-not UTF-8, or what lacks a field that the flow asks for under `inputs`, is an
-outcome too: \"failed\" with kind \"invalid\" and no path. With --errors FILE,
-the lines of failed records are there.
+not UTF-8, an integer beyond 64 bits, or what lacks a field that the flow asks
+for under `inputs`, is an outcome too: \"failed\" with kind \"invalid\" and no
+path. What no record can be made of is refused before the first one, with exit
+code 2: a JSON array instead of lines, a header that names a column twice, or
+none for a field that the flow asks for. With --errors FILE, the lines of failed
+records are there.
 
 With --output FILE, lines go to FILE.partial; it becomes FILE when the run is
 complete, and stays FILE.partial if the run is interrupted or cannot write any
@@ -99,6 +103,7 @@ milliseconds; what is not known is null. There may be more fields in time.
                   taken over from an earlier session
   in_flight       records on their way
   stopping        whether no more records are taken
+  paused          whether none are taken until `llmspell runs continue`
   rate, eta_ms    records run in a second, over the last five; time left
   output_wait_ms  how long outcomes waited because the output took none
   refused         calls that a rate, a budget, a breaker or a limit refused
@@ -111,7 +116,14 @@ milliseconds; what is not known is null. There may be more fields in time.
   oldest          at most eight records: record, path, time_ms, attempt, waiting
                   ({\"in_line\": {queue, time_ms}} or {\"attempt\": {in_ms}})
 
-What is said on the way is an object too: {\"notice\": \"…\"}.";
+Every other line is an object, too: {\"notice\": …} for what is said on the way,
+{\"warning\": …} and {\"error\": …} with a \"hint\", and at the end {\"summary\": …},
+followed by the report as `--report json` writes it. Only what is wrong with the
+command line itself is told in words.
+
+  summary         flow, run, ending, took_ms, ok, degraded, failed, replayed,
+                  dropped, not_admitted (records, is_all, from_line), lines and
+                  output (how much was written, and where), errors, resume";
 
 const FLOW: &str = include_str!("help/flow.txt");
 
@@ -137,14 +149,6 @@ pub(crate) fn schema() -> Result<Exit, Failure> {
 /// The schema as it stands in a file.
 pub(crate) fn schema_text() -> String {
     serde_json::to_string_pretty(&llmspell_flow::schema()).unwrap_or_default()
-}
-
-/// Prints what completes the command in a shell.
-pub(crate) fn completions(args: &CompletionsArgs) -> Result<Exit, Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Args::command(), "llmspell", &mut script);
-    show::data(String::from_utf8_lossy(&script).trim_end()).map_err(Failure::output)?;
-    Ok(Exit::Ok)
 }
 
 /// Shows a topic, or the help of a command.

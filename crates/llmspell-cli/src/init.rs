@@ -98,7 +98,7 @@ pub(crate) fn demo(registry: &Registry) -> Result<Exit, Failure> {
     if matches!(summary.ending, Ending::NobodyReads) {
         return Ok(Exit::Ok);
     }
-    show::note(&report::summary("demo", &summary, None));
+    show::note(&report::summary(&report::Told { name: "demo", run: None, resume: None }, &summary));
     show::note(&format!("\n{}", report::whole(&summary.account, show::terminal_width())));
     show::note("\nnext: llmspell init my-flow");
     Ok(if summary.failed == 0 { Exit::Ok } else { Exit::RecordsFailed })

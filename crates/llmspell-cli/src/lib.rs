@@ -19,15 +19,18 @@
 mod allow;
 mod args;
 mod check;
+mod completions;
 mod config;
 mod config_show;
 mod exit;
 mod help;
 mod init;
 mod interrupt;
+mod leftover;
 mod line;
 mod live;
 mod open;
+mod panics;
 mod plan;
 mod records;
 mod report;
@@ -38,10 +41,11 @@ mod settings;
 mod show;
 mod spending;
 mod tools;
+mod usage;
 
 use std::process::ExitCode;
 
-use args::{Args, Command};
+use args::{Args, Command, Progress};
 use exit::{Exit, Failure};
 use line::Line;
 use llmspell::Registry;
@@ -63,6 +67,12 @@ pub fn main(registry: impl FnOnce() -> llmspell::Result<Registry>) -> ExitCode {
 }
 
 fn follow(args: Args, line: Line, registry: &Registry) -> Result<Exit, Failure> {
+    let shown = match &args.command {
+        Command::Run(args) => Some(&args.show),
+        Command::Resume(args) => Some(&args.show),
+        _ => None,
+    };
+    show::speak_json(shown.is_some_and(|shown| shown.progress == Progress::Json && !shown.quiet));
     match args.command {
         Command::Run(args) => run::run(*args, line, registry),
         Command::Resume(args) => resume::resume(&args, &line, registry),
@@ -71,7 +81,7 @@ fn follow(args: Args, line: Line, registry: &Registry) -> Result<Exit, Failure> 
         Command::Init(args) => init::init(&args),
         Command::Demo => init::demo(registry),
         Command::Schema => help::schema(),
-        Command::Completions(args) => help::completions(&args),
+        Command::Completions(args) => completions::completions(&args),
         Command::Config(args) => config_show::config(&args, &line),
         Command::Check(args) => check::check(&args, registry),
         Command::Plan(args) => plan::plan(&args, registry),

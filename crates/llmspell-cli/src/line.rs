@@ -11,9 +11,7 @@ use crate::args::{Args, RunArgs};
 use crate::config;
 use crate::exit::{Exit, Failure};
 use crate::settings::{self, Setting};
-
-/// How clap ends its errors; the hint says more.
-const ENDING: &str = "For more information, try '--help'.";
+use crate::usage;
 
 /// What the user has said, in all places.
 pub(crate) struct Line {
@@ -33,7 +31,7 @@ impl Line {
         let matches = parse(command.clone(), &words)?;
         let mut line = Line { words, settings: Vec::new() };
         if !takes_settings(&command, &matches) {
-            return Ok((args(&matches)?, line));
+            return Ok((args(&matches, &line.words)?, line));
         }
         line.settings = config::read(named(&matches)).map_err(Err)?;
         line.check(&line.settings).map_err(Err)?;
@@ -50,7 +48,7 @@ impl Line {
 
     /// What was said of this run, in words that say it again: by flags, variables and files. Not what it may do: a
     /// journal from elsewhere must not grant anything; nor what is shown of it.
-    pub(crate) fn spoken(&self) -> Result<Vec<String>, Failure> {
+    fn spoken(&self) -> Result<Vec<OsString>, Failure> {
         let command = self.command();
         let matches = parse(command.clone(), &self.words).map_err(unexpected)?;
         let Some((name, matches)) = matches.subcommand() else { return Ok(Vec::new()) };
@@ -66,37 +64,57 @@ impl Line {
                 Some(_) => {}
             }
             let values: Vec<_> = matches.get_raw(id).into_iter().flatten().collect();
-            for value in values.iter().map(|value| value.to_string_lossy()) {
+            for value in values {
                 match arg.get_action() {
-                    ArgAction::SetTrue if matches.get_flag(id) => words.push(format!("--{long}")),
+                    ArgAction::SetTrue if matches.get_flag(id) => words.push(format!("--{long}").into()),
                     ArgAction::SetTrue => {}
-                    _ if arg.is_positional() => words.push(value.into_owned()),
-                    _ => words.push(format!("--{long}={value}")),
+                    _ if arg.is_positional() => words.push(value.to_owned()),
+                    _ => {
+                        let mut word = OsString::from(format!("--{long}="));
+                        word.push(value);
+                        words.push(word);
+                    }
                 }
             }
         }
         Ok(words)
     }
 
+    /// The same as it is noted in a journal, which is text.
+    ///
+    /// # Errors
+    /// If a word is none, such as the path of a file: the run could not be resumed.
+    pub(crate) fn noted(&self) -> Result<Vec<String>, Failure> {
+        let text = |word: OsString| {
+            word.into_string().map_err(|word| {
+                let message = format!("error: {} is not UTF-8: a run with it could not be resumed", word.display());
+                Failure::invalid(format!("{message}\n\nhint: rename the file, or run with --no-journal"))
+            })
+        };
+        self.spoken()?.into_iter().map(text).collect()
+    }
+
     /// The line of a run that goes on: what was said of it then, and what is said with `resume`.
     pub(crate) fn resumed(&self, then: Vec<String>) -> Result<(RunArgs, Line), Failure> {
         let command = self.command();
         let matches = parse(command, &self.words).map_err(unexpected)?;
-        let mut words = vec!["llmspell".to_owned(), "run".to_owned()];
-        words.extend(then);
+        let mut words: Vec<OsString> = vec!["llmspell".into(), "run".into()];
+        words.extend(then.into_iter().map(OsString::from));
         words.extend(self.spoken()?);
         // What it has written so far is written again, from its journal.
-        words.push("--force".to_owned());
+        words.push("--force".into());
         // What is not noted, but said now.
         if let Some((_, matches)) = matches.subcommand() {
             for id in ["allow", "progress", "report", "state", "journal_keep", "journal_max_size"] {
-                let values = matches.get_raw(id).into_iter().flatten();
                 let long = id.replace('_', "-");
-                words.extend(values.map(|value| format!("--{long}={}", value.to_string_lossy())));
+                for value in matches.get_raw(id).into_iter().flatten() {
+                    let mut word = OsString::from(format!("--{long}="));
+                    word.push(value);
+                    words.push(word);
+                }
             }
-            words.extend(["quiet"].iter().filter(|id| matches.get_flag(id)).map(|id| format!("--{id}")));
+            words.extend(["quiet"].iter().filter(|id| matches.get_flag(id)).map(|id| format!("--{id}").into()));
         }
-        let words = words.into_iter().map(OsString::from).collect();
         let line = Line { words, settings: self.settings.clone() };
         match line.args().map_err(unexpected)?.command {
             crate::args::Command::Run(args) => Ok((*args, line)),
@@ -105,7 +123,7 @@ impl Line {
     }
 
     fn args(&self) -> Result<Args, Ended> {
-        args(&parse(self.command(), &self.words)?)
+        args(&parse(self.command(), &self.words)?, &self.words)
     }
 
     fn command(&self) -> Command {
@@ -132,7 +150,7 @@ impl Line {
             let alone = Command::new("config").no_binary_name(true).arg(arg.clone());
             let matches = alone
                 .try_get_matches_from([""; 0])
-                .map_err(|error| Failure::invalid(with_hint(&error.render().to_string())))?;
+                .map_err(|error| Failure::invalid(usage::told(&error, &self.words)))?;
             let id = arg.get_id().as_str();
             let values = matches.get_raw(id).into_iter().flatten();
             let values: Vec<String> = values.map(|value| value.to_string_lossy().into_owned()).collect();
@@ -196,7 +214,11 @@ fn variable(name: &str) -> String {
 
 fn command() -> Command {
     // The last word counts, so that what is said when a run is resumed counts more than what was said then.
-    Args::command().mut_subcommands(|command| command.args_override_self(true).mut_args(without_empty_variable))
+    Args::command().mut_subcommands(as_spoken)
+}
+
+fn as_spoken(command: Command) -> Command {
+    command.args_override_self(true).mut_args(without_empty_variable).mut_subcommands(as_spoken)
 }
 
 /// What `--config` names, however deep the command.
@@ -216,16 +238,16 @@ fn takes_settings(command: &Command, matches: &ArgMatches) -> bool {
 }
 
 fn parse(command: Command, words: &[OsString]) -> Result<ArgMatches, Ended> {
-    command.try_get_matches_from(words).map_err(told)
+    command.try_get_matches_from(words).map_err(|error| told(&error, words))
 }
 
-fn args(matches: &ArgMatches) -> Result<Args, Ended> {
-    Args::from_arg_matches(matches).map_err(told)
+fn args(matches: &ArgMatches, words: &[OsString]) -> Result<Args, Ended> {
+    Args::from_arg_matches(matches).map_err(|error| told(&error, words))
 }
 
-fn told(error: clap::Error) -> Ended {
+fn told(error: &clap::Error, words: &[OsString]) -> Ended {
     if error.use_stderr() {
-        return Err(Failure::invalid(with_hint(&error.render().to_string())));
+        return Err(Failure::invalid(usage::told(error, words)));
     }
     match error.print() {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::output(error)),
@@ -237,12 +259,6 @@ fn told(error: clap::Error) -> Ended {
 fn without_empty_variable(arg: Arg) -> Arg {
     let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
     if arg.get_env().is_some_and(is_empty) { arg.env(None::<&'static str>) } else { arg }
-}
-
-fn with_hint(text: &str) -> String {
-    let text = text.trim_end();
-    let text = text.strip_suffix(ENDING).unwrap_or(text).trim_end();
-    format!("{text}\n\nhint: `llmspell --help` lists the commands, `llmspell help run` the options of a run")
 }
 
 /// The shape of the command is checked in tests instead of at every start.

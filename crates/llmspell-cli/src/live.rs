@@ -7,7 +7,7 @@ mod plain;
 mod screen;
 mod steps;
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use llmspell_flow::Snapshot;
@@ -88,7 +88,7 @@ impl Live {
         match &mut self.face {
             Face::Screen(screen) => screen.draw(|size| frame::frame(&self.name, now, size)),
             Face::Plain => plain::sentences(&self.name, now).iter().for_each(|line| show::note(line)),
-            Face::Json => object(now),
+            Face::Json => show::object(now),
             Face::None => {}
         }
     }
@@ -99,7 +99,7 @@ impl Live {
             screen.clear();
         }
         match self.face {
-            Face::Json => object(&serde_json::json!({ "notice": text })),
+            Face::Json => show::object(&serde_json::json!({ "notice": text })),
             _ => show::note(text),
         }
     }
@@ -108,7 +108,7 @@ impl Live {
     pub(crate) fn end(&mut self, look: impl FnOnce() -> Snapshot) {
         match &mut self.face {
             Face::Screen(screen) => screen.clear(),
-            Face::Json => object(&look()),
+            Face::Json => show::object(&look()),
             Face::Plain | Face::None => {}
         }
     }
@@ -117,12 +117,4 @@ impl Live {
 /// Whether standard error is a terminal that can move its cursor.
 fn can_draw() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-}
-
-/// One line of JSON; a standard error that nobody reads changes nothing.
-fn object(value: &impl serde::Serialize) {
-    if let Ok(mut text) = serde_json::to_string(value) {
-        text.push('\n');
-        let _ = std::io::stderr().lock().write_all(text.as_bytes());
-    }
 }

@@ -1,12 +1,16 @@
 //! `llmspell plan`: what a flow would do, without doing it.
 
+mod budget;
+mod estimates;
+
 use llmspell::{Registry, Step};
-use llmspell_flow::{Count, Outline, OutlineStep, Survey, written_duration};
+use llmspell_flow::{AgentCalls, BYTES_PER_TOKEN, Count, Outline, OutlineStep, Survey, written_duration};
 use serde_json::json;
 
 use crate::args::PlanArgs;
 use crate::exit::{Exit, Failure};
 use crate::{allow, open, records, show};
+use budget::FlowsBudget;
 
 /// Tells what there is to know before a run.
 pub(crate) fn plan(args: &PlanArgs, registry: &Registry) -> Result<Exit, Failure> {
@@ -19,23 +23,27 @@ pub(crate) fn plan(args: &PlanArgs, registry: &Registry) -> Result<Exit, Failure
         Some(from) => {
             let input = records::open(&from, &flow)?;
             let runtime = crate::run::runtime()?;
-            let survey = runtime.block_on(flow.survey(&outline, input));
+            let survey = runtime.block_on(flow.survey(input));
             runtime.shutdown_background();
             Some(survey?)
         }
     };
+    let budget = budget::of(&flow, survey.as_ref());
     let in_flight = args.limit.map_or_else(|| flow.into_step().about().default_in_flight, |limit| limit as usize);
     let text = if args.json {
-        let plan = json!({ "outline": outline, "in_flight": in_flight, "input": survey });
+        let plan = json!({
+            "outline": outline, "in_flight": in_flight, "input": survey, "bytes_per_token": BYTES_PER_TOKEN,
+            "budget": budget,
+        });
         plan.to_string()
     } else {
-        told(&outline, in_flight, survey.as_ref())
+        told(&outline, in_flight, survey.as_ref(), budget.as_ref())
     };
     show::data(&text).map_err(Failure::output)?;
     Ok(Exit::Ok)
 }
 
-fn told(outline: &Outline, in_flight: usize, survey: Option<&Survey>) -> String {
+fn told(outline: &Outline, in_flight: usize, survey: Option<&Survey>, budget: Option<&FlowsBudget>) -> String {
     let mut text = outline.flow.clone();
     if let Some(description) = &outline.description {
         text.push_str(&format!(" · {}", show::wrapped(description, 90, 0)));
@@ -46,14 +54,21 @@ fn told(outline: &Outline, in_flight: usize, survey: Option<&Survey>) -> String 
     for (tool, count) in &outline.calls {
         text.push_str(&format!("  calls of {tool}: at most {count}\n"));
     }
+    text.push_str(&by_agents(&outline.calls_by_agents));
     if outline.calls.is_empty() {
-        text.push_str("  no calls: its tools only compute\n");
+        text.push_str("  no calls\n");
     }
-    text.push_str(&format!("  time: {}, without waiting in line\n", outline.time));
+    text.push_str(&within(&format!("time: {}, without waiting in line", outline.time)));
+    if survey.is_none() {
+        text.push_str(&estimates::table(&outline.estimates));
+    }
     text.push_str(&format!("\nThe run\n  {in_flight} records in flight\n"));
     match survey {
         None => text.push_str("  give the records with --input, and they are counted\n"),
         Some(survey) => text.push_str(&of_input(in_flight, survey)),
+    }
+    if let Some(FlowsBudget { amount, .. }) = budget.filter(|budget| !budget.is_enough) {
+        text.push_str(&format!("  budget {amount}: may not be enough, and then the run stops\n"));
     }
     let lists = [
         ("permissions", &outline.permissions),
@@ -82,6 +97,7 @@ fn of_input(in_flight: usize, survey: &Survey) -> String {
     for (tool, count) in &survey.calls {
         text.push_str(&format!("  calls of {tool}: at most {}\n", number(count)));
     }
+    text.push_str(&by_agents(&survey.calls_by_agents));
     // No place is left empty while records wait: all of the work is shared, but for the last record.
     match (survey.all.most(), survey.slowest.most()) {
         (Some(all), Some(slowest)) if !all.is_zero() => {
@@ -89,10 +105,24 @@ fn of_input(in_flight: usize, survey: &Survey) -> String {
             let most = written_duration(shared.saturating_add(slowest).min(all));
             text.push_str(&format!("  time: at most {most}, without waiting in line\n"));
         }
-        (None, _) => text.push_str(&format!("  time: {}\n", survey.slowest)),
+        (None, _) => text.push_str(&within(&format!("time: {}", survey.slowest))),
         _ => {}
     }
+    text.push_str(&estimates::table(&survey.estimates));
     text
+}
+
+/// A line that may be long, broken as terminals are wide.
+fn within(line: &str) -> String {
+    format!("  {}\n", show::wrapped(line, 76, 4))
+}
+
+fn by_agents(calls: &[AgentCalls]) -> String {
+    let line = |calls: &AgentCalls| {
+        let AgentCalls { tool, agent, turns, .. } = calls;
+        format!("  calls of {tool}: by the agent `{agent}`, in up to {} turns\n", number(turns))
+    };
+    calls.iter().map(line).collect()
 }
 
 fn number(count: &Count) -> String {

@@ -31,7 +31,8 @@ impl<'a> From<'a> {
     }
 }
 
-/// Opens the input, as far as it can be told now whether it can be read.
+/// Opens the input, and looks at its beginning if it is a file: what can be no input of this flow is told before any
+/// work.
 pub(crate) fn open(args: &From<'_>, flow: &Flow) -> Result<Input, Failure> {
     let format = args.format.map(|format| match format {
         Format::Jsonl => llmspell_flow::Format::Jsonl,
@@ -52,5 +53,5 @@ pub(crate) fn open(args: &From<'_>, flow: &Flow) -> Result<Input, Failure> {
     if let Some(records) = args.sample {
         input = input.sample(records as usize);
     }
-    Ok(input)
+    Ok(input.checked_for(flow)?)
 }

@@ -1,35 +1,28 @@
 //! What a run came to, in few lines.
 
 use llmspell::{Error, Report, StageReport, StepReport};
-use llmspell_flow::{Account, Ending, FailureCount, NotAdmitted, Redo, Summary};
+use llmspell_flow::{Account, Ending, FailureCount, NotAdmitted, Redo, Summary, Written};
+use serde_json::{Value, json};
 
 use crate::show::{count, counted, per_second, time};
 
+/// What is told of a run beside its summary.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told<'a> {
+    /// The name of the flow.
+    pub(crate) name: &'a str,
+    /// The name of the run, if it has a journal.
+    pub(crate) run: Option<&'a str>,
+    /// How it is gone on with.
+    pub(crate) resume: Option<&'a str>,
+}
+
 /// The first lines: how many records, what became of them, where they are.
-pub(crate) fn summary(name: &str, summary: &Summary, resume: Option<&str>) -> String {
-    let done = summary.ok + summary.failed;
-    let mut text = format!("{name}: {} in {}", counted(done, "record"), time(summary.took));
-    if done > 0 {
-        let rate = per_second(done as f64 / summary.took.as_secs_f64().max(1e-6));
-        text = format!("{text} ({rate}), {} ok", count(summary.ok));
-    }
-    if summary.degraded > 0 {
-        text = format!("{text} ({} degraded)", count(summary.degraded));
-    }
-    if summary.failed > 0 {
-        text = format!("{text}, {} failed", count(summary.failed));
-    }
-    if summary.replayed > 0 {
-        text = format!("{text}, {} of them from before", count(summary.replayed));
-    }
-    if summary.dropped > 0 {
-        text = format!("{text}; {} in flight dropped", count(summary.dropped));
-    }
+pub(crate) fn summary(told: &Told<'_>, summary: &Summary) -> String {
+    let mut text = format!("{}: {}", told.name, came(&summary.account));
     if summary.damaged > 0 {
         let records = counted(summary.damaged, "record");
-        text = format!(
-            "{text}\nthe journal is damaged: {records} went through the flow again, as far as could not be read"
-        );
+        text = format!("{text}\nsome of the journal cannot be read: {records} went through the flow again for it");
     }
     if let Some(path) = summary.errors.as_ref().and_then(|errors| errors.path.as_ref()) {
         text = format!("{text}\nfailed records: {}", path.display());
@@ -52,10 +45,78 @@ pub(crate) fn summary(name: &str, summary: &Summary, resume: Option<&str>) -> St
         }
         (_, None) => text = format!("{text}\nincomplete: the output did not take its last lines"),
     }
-    if let (Ending::Drained | Ending::Aborted | Ending::Failed(_), Some(resume)) = (&summary.ending, resume) {
+    if let Some(run) = told.run {
+        text = format!("{text}\nrun: {run}, {}", summary.ending.in_words());
+    }
+    if let (Ending::Drained | Ending::Aborted | Ending::Failed(_), Some(resume)) = (&summary.ending, told.resume) {
         text = format!("{text}\nhint: go on: {resume}");
     }
     text
+}
+
+/// `60 records in 1.2 s (50/s), 58 ok, 2 failed`.
+fn came(account: &Account) -> String {
+    let (done, took) = (account.ok + account.failed, account.took);
+    let mut text = format!("{} in {}", counted(done, "record"), time(took));
+    if done > 0 {
+        let rate = per_second(done as f64 / took.as_secs_f64().max(1e-6));
+        text = format!("{text} ({rate}), {} ok", count(account.ok));
+    }
+    if account.degraded > 0 {
+        text = format!("{text} ({} degraded)", count(account.degraded));
+    }
+    if account.failed > 0 {
+        text = format!("{text}, {} failed", count(account.failed));
+    }
+    if account.replayed > 0 {
+        text = format!("{text}, {} of them from before", count(account.replayed));
+    }
+    if account.dropped > 0 {
+        text = format!("{text}; {} in flight dropped", count(account.dropped));
+    }
+    text
+}
+
+/// The same for programs.
+pub(crate) fn object(told: &Told<'_>, summary: &Summary) -> Value {
+    let rest = summary.not_admitted.as_ref();
+    let path = |written: Option<&Written>| written.and_then(|written| written.path.clone());
+    json!({ "summary": {
+        "flow": told.name,
+        "run": told.run,
+        "ending": summary.ending.as_str(),
+        "took_ms": summary.took.as_micros() as f64 / 1e3,
+        "ok": summary.ok,
+        "degraded": summary.degraded,
+        "failed": summary.failed,
+        "replayed": summary.replayed,
+        "dropped": summary.dropped,
+        "not_admitted": rest.map(|rest| json!({
+            "records": rest.records, "is_all": rest.is_all, "from_line": rest.from_line,
+        })),
+        "lines": summary.written.as_ref().map(|written| written.lines),
+        "output": path(summary.written.as_ref()),
+        "errors": path(summary.errors.as_ref()),
+        "resume": told.resume.filter(|_| !matches!(summary.ending, Ending::Complete)),
+    } })
+}
+
+/// The report of a run once more, below the line that tells of the run.
+pub(crate) fn later(account: &Account, width: Option<usize>) -> String {
+    let mut text = came(account);
+    let done = account.ok + account.failed;
+    if account.report.steps.is_empty() && done + account.dropped > account.replayed {
+        text = format!(
+            "{text}\n\nno table of its steps: with -q or --report none, nobody records what they do\n\
+             hint: the next run has one without these"
+        );
+    } else if account.report.steps.is_empty() && done > 0 {
+        text = format!("{text}\n\nno table of its steps: every record was there from before");
+    }
+    match whole(account, width) {
+        whole if whole.is_empty() => text,
+        whole => format!("{text}\n\n{whole}"),
+    }
 }
 
 /// Why a run took no more records, how many there are, and what to do.

@@ -7,29 +7,34 @@ use crate::args::ResumeArgs;
 use crate::exit::{Exit, Failure};
 use crate::line::Line;
 use crate::run::{self, is_dash};
+use crate::show::count;
+use crate::{runs, show};
 
 /// Goes on with a run.
 pub(crate) fn resume(args: &ResumeArgs, line: &Line, registry: &Registry) -> Result<Exit, Failure> {
     let journals = run::journals(&args.journal.state);
-    let info = match &args.run {
-        Some(name) => journals.info(name)?,
-        None => latest(&journals, |run| !run.is_running && !run.is_complete(), "resume")?,
+    let name = match &args.run {
+        Some(name) => name.clone(),
+        None => the_latest(&journals, args)?,
     };
     // Locked first: what is read from here on is not changed by another process.
-    let journal = journals.open(&info.name)?;
+    let journal = journals.open(&name)?;
     let then = journal.fact("options")?.and_then(|words| serde_json::from_str::<Vec<String>>(&words).ok());
     let Some(then) = then else {
-        let message = format!("error: the run {} does not say how it was started", info.name);
-        return Err(Failure::invalid(format!("{message}\n\nhint: it was not begun by `llmspell run`; start it anew")));
+        let (message, hint) = match journals.info(&name)?.story {
+            Ok(story) if story.sessions == 0 => ("was killed before it began", "start it anew: `llmspell run`"),
+            _ => ("does not say how it was started", "it was not begun by `llmspell run`; start it anew"),
+        };
+        return Err(Failure::invalid(format!("error: the run {name} {message}\n\nhint: {hint}")));
     };
     let folder = journal.fact("folder")?.unwrap_or_default();
     if std::env::current_dir().is_ok_and(|here| !folder.is_empty() && here.to_string_lossy() != folder) {
-        let message = format!("error: the run {} was started in another folder, {folder}", info.name);
+        let message = format!("error: the run {} was started in another folder, {folder}", name);
         return Err(Failure::invalid(format!("{message}\n\nhint: its files are there: cd {folder}")));
     }
     let (run, line) = line.resumed(then)?;
     if args.input.is_none() && run.input.as_deref().is_some_and(is_dash) {
-        let message = format!("error: the records of the run {} came from standard input", info.name);
+        let message = format!("error: the records of the run {} came from standard input", name);
         return Err(Failure::invalid(format!("{message}\n\nhint: give them again: --input FILE, or --input -")));
     }
     let again = match (args.only_failed, args.retry.as_slice()) {
@@ -40,12 +45,42 @@ pub(crate) fn resume(args: &ResumeArgs, line: &Line, registry: &Registry) -> Res
     run::follow(run, line, registry, Some(journal.again(again)))
 }
 
-/// The run that began last, of those that will do.
-pub(crate) fn latest(journals: &Journals, will_do: impl Fn(&RunInfo) -> bool, to: &str) -> Result<RunInfo, Failure> {
-    let runs = journals.list()?.into_iter().filter(will_do);
-    let began = |run: &RunInfo| run.story.as_ref().ok().and_then(|story| story.began.clone());
-    runs.max_by_key(began).ok_or_else(|| {
-        let message = format!("error: there is no run to {to} in {}", journals.folder().display());
-        Failure::invalid(format!("{message}\n\nhint: `llmspell runs` lists all; --state names another folder"))
-    })
+/// The run that is gone on with if none is named.
+fn the_latest(journals: &Journals, args: &ResumeArgs) -> Result<String, Failure> {
+    let all = journals.list()?;
+    let failed =
+        |run: &RunInfo| run.story.as_ref().ok().and_then(|story| story.counts).map_or(0, |counts| counts.failed);
+    let wants_failed = args.only_failed || !args.retry.is_empty();
+    let will_do = |run: &RunInfo| !run.is_complete() || (wants_failed && failed(run) > 0);
+    let last = latest(&all, |run| run.story.is_ok());
+    if let Some(run) = latest(&all, |run| run.story.is_ok() && !run.is_running && will_do(run)) {
+        if let Some(last) = last.filter(|last| last.name != run.name) {
+            let state = last.state_in_words();
+            show::note(&format!("going on with {}: {}, which was started later, is {state}", run.name, last.name));
+        }
+        return Ok(run.name.clone());
+    }
+    let Some(RunInfo { name, story: Ok(story), .. }) = last else { return Err(runs::nothing(journals, "resume")) };
+    let (what, hint) = if last.is_some_and(RunInfo::is_complete) {
+        let counts = story.counts.unwrap_or_default();
+        let what = format!("complete: {} ok", count(counts.ok));
+        if counts.failed > 0 {
+            let what = format!("{what}, {} failed", count(counts.failed));
+            (
+                what,
+                format!("run those that failed again: {} --only-failed", run::resume_with(name, &args.journal.state)),
+            )
+        } else {
+            (what, format!("`llmspell report {name}` shows what it came to"))
+        }
+    } else {
+        ("running".to_owned(), format!("wait until it has ended; `llmspell runs drain {name}` lets it end early"))
+    };
+    Err(Failure::invalid(format!("error: {name} is {what}\n\nhint: {hint}")))
+}
+
+/// The run whose last session began last, of those that will do.
+pub(crate) fn latest(runs: &[RunInfo], will_do: impl Fn(&RunInfo) -> bool) -> Option<&RunInfo> {
+    let began = |run: &&RunInfo| run.story.as_ref().ok().and_then(|story| story.last_began.clone());
+    runs.iter().filter(|run| will_do(run)).max_by_key(began)
 }

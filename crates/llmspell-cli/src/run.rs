@@ -16,7 +16,8 @@ use crate::interrupt::{Asked, Interrupts};
 use crate::line::Line;
 use crate::live::{Live, TICK};
 use crate::open::{self, Opened};
-use crate::{records, report, show};
+use crate::report::Told;
+use crate::{leftover, records, report, show};
 
 /// Everything that can be wrong is found before the first record is read; then the run.
 pub(crate) fn run(args: RunArgs, line: Line, registry: &Registry) -> Result<Exit, Failure> {
@@ -33,6 +34,7 @@ pub(crate) fn follow(
     let toolbox = allow::toolbox(&args.allow, registry)?;
     let runtime = runtime()?;
     let Opened { flow, servers, .. } = open::to_run(&args.flow, toolbox, registry, &runtime)?;
+    panics::keep_secrets(&flow);
     let args = match line.with_flow(flow.run_options())?.command {
         Command::Run(with_flow) => *with_flow,
         _ => args,
@@ -70,6 +72,7 @@ pub(crate) fn follow(
     let name = flow.name().to_owned();
     let progress = if args.show.quiet { Progress::None } else { args.show.progress };
     let report = if args.show.quiet { Report::None } else { args.show.report };
+    show::speak_json(progress == Progress::Json);
     let cx = registry.observe(&if report == Report::None { Context::new() } else { Context::recording() });
     let mut run = Run::new(flow, input, output);
     let live = {
@@ -112,8 +115,9 @@ pub(crate) fn follow(
     // A thread that waits for standard input cannot be woken; it must not keep the program.
     runtime.shutdown_background();
 
-    let resume = run_name.map(|name| resume_with(&name, args));
-    tell(&name, &summary, report, args.show.quiet, resume.as_deref());
+    let resume = run_name.as_ref().map(|name| go_on(name, args.input.as_deref().is_some_and(is_dash), args));
+    let told = Told { name: &name, run: run_name.as_deref(), resume: resume.as_deref() };
+    tell(&told, &summary, report, args.show.quiet, progress == Progress::Json);
     if matches!(summary.ending, Ending::Complete) && resume.is_some() {
         // That old runs cannot be taken away is no fault of this one.
         let _ = journals(&args.journal.state).tidy(&retention(&args.journal.retention));
@@ -143,7 +147,7 @@ fn journal(args: &RunArgs, line: &Line, flow: &Flow, resumed: Option<Journal>) -
     if args.journal.no_journal {
         return Ok(None);
     }
-    let words = line.spoken()?;
+    let words = line.noted()?;
     // With something else in its place, the run could not be resumed as it was begun.
     if let Some(secret) = words.iter().filter_map(|word| flow.secret_in(word.strip_prefix("--set=")?)).next() {
         return Err(Failure::invalid(format!(
@@ -161,24 +165,27 @@ fn journal(args: &RunArgs, line: &Line, flow: &Flow, resumed: Option<Journal>) -
 }
 
 /// The command that goes on with a run: what it may do is said again.
-fn resume_with(name: &str, args: &RunArgs) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:@%+,".contains(c);
-    let quoted = |word: &str| {
-        if !word.is_empty() && word.chars().all(plain) {
-            word.to_owned()
-        } else {
-            format!("'{}'", word.replace('\'', "'\\''"))
-        }
-    };
-    let mut command = format!("llmspell resume {name}");
-    if args.input.as_deref().is_some_and(is_dash) {
-        command = format!("{command} --input FILE");
-    }
-    let state = args.journal.state.state.to_string_lossy();
-    if state != ".llmspell" {
-        command = format!("{command} --state {}", quoted(&state));
-    }
+pub(crate) fn go_on(name: &str, asks_for_input: bool, args: &RunArgs) -> String {
+    let input = if asks_for_input { " --input FILE" } else { "" };
+    let command = resume_with(&format!("{name}{input}"), &args.journal.state);
     args.allow.allow.iter().fold(command, |command, grant| format!("{command} --allow {}", quoted(grant)))
+}
+
+/// The same for somebody who may have granted something.
+pub(crate) fn resume_with(name: &str, state: &StateArgs) -> String {
+    let state = state.state.to_string_lossy();
+    let state = if state == ".llmspell" { String::new() } else { format!(" --state {}", quoted(&state)) };
+    format!("llmspell resume {name}{state}")
+}
+
+/// A word as shells take it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 pub(crate) fn is_dash(path: &Path) -> bool {
@@ -195,6 +202,7 @@ fn open_output(args: &RunArgs, input: &Input) -> llmspell::Result<Output> {
         Output::stdout_sparing(input)
     } else {
         Output::create_sparing(&args.output, args.force, input, &args.flow)
+            .map_err(|error| leftover::told(error, &args.output, args))
     }
 }
 
@@ -203,7 +211,9 @@ fn open_errors(args: &RunArgs, path: &Path, input: &Input) -> Result<Output, Fai
     if is_dash(path) {
         return Ok(Output::stdout_sparing(input)?);
     }
-    Ok(Output::create_sparing(path, args.force, input, &args.flow)?)
+    let output = Output::create_sparing(path, args.force, input, &args.flow);
+    let output = output.map_err(|error| leftover::told(error, path, args));
+    output.map_err(|error| Failure::invalid(format!("error: --errors: {}", story(&error))))
 }
 
 pub(crate) fn runtime() -> Result<Runtime, Failure> {
@@ -269,26 +279,25 @@ fn interrupt(pressed: u32, brake: &Brake, live: &mut Live, in_flight: usize) {
     }
 }
 
-fn tell(name: &str, summary: &Summary, report: Report, quiet: bool, resume: Option<&str>) {
+fn tell(told: &Told<'_>, summary: &Summary, report: Report, quiet: bool, as_json: bool) {
     if matches!(summary.ending, Ending::NobodyReads) {
         return;
     }
     let incomplete = !matches!(summary.ending, Ending::Complete);
-    if !quiet || incomplete {
-        show::note(&report::summary(name, summary, resume));
+    if as_json {
+        show::object(&report::object(told, summary));
+    } else if !quiet || incomplete {
+        show::note(&report::summary(told, summary));
     }
     match report {
         Report::None => {}
-        Report::Json => match serde_json::to_string(&summary.account) {
-            Ok(json) => show::note(&json),
-            Err(error) => show::problem(&format!("error: the report is no JSON: {error}")),
-        },
-        Report::Text => {
+        Report::Text if !as_json => {
             let text = report::whole(&summary.account, show::terminal_width());
             if !text.is_empty() {
                 show::note(&format!("\n{text}"));
             }
         }
+        Report::Text | Report::Json => show::object(&summary.account),
     }
 }
 

@@ -1,8 +1,10 @@
 //! `llmspell runs`: what was run here, and what is running.
 
+mod table;
+
 use std::time::Duration;
 
-use llmspell_flow::{Journals, Retention, RunInfo};
+use llmspell_flow::{Journals, RunInfo};
 use serde_json::{Map, Value, json};
 
 use crate::args::{ReportArgs, RunsArgs, RunsCommand};
@@ -29,17 +31,14 @@ pub(crate) fn runs(args: &RunsArgs) -> Result<Exit, Failure> {
             }
             format!("removed: {}", runs.join(", "))
         }
-        Some(RunsCommand::Prune { keep }) => {
-            let mut retention = Retention::default();
-            retention.keep = *keep;
-            match journals.tidy(&retention)?.as_slice() {
-                [] => format!(
-                    "nothing to remove: the last {keep} complete runs of each flow stay (--keep N), and those that can be \
-                     resumed; `llmspell runs rm RUN` takes any"
-                ),
-                gone => format!("removed: {}", gone.join(", ")),
-            }
-        }
+        Some(RunsCommand::Prune { retention }) => match journals.tidy(&run::retention(retention))?.as_slice() {
+            [] => format!(
+                "nothing to remove: the last {} complete runs of each flow stay (--journal-keep N), and those that can be \
+                 resumed; `llmspell runs rm RUN` takes any",
+                retention.journal_keep
+            ),
+            gone => format!("removed: {}", gone.join(", ")),
+        },
     };
     show::data(&text).map_err(Failure::output)?;
     Ok(Exit::Ok)
@@ -48,26 +47,38 @@ pub(crate) fn runs(args: &RunsArgs) -> Result<Exit, Failure> {
 /// Shows what a run came to.
 pub(crate) fn report(args: &ReportArgs) -> Result<Exit, Failure> {
     let journals = run::journals(&args.state);
-    let info = match &args.run {
-        Some(name) => journals.info(name)?,
-        None => latest(&journals, |run| run.story.as_ref().is_ok_and(|story| story.report.is_some()), "report on")?,
+    let name = match &args.run {
+        Some(name) => name.clone(),
+        None => match latest(&journals.list()?, |run| run.story.is_ok()) {
+            Some(run) => run.name.clone(),
+            None => return Err(nothing(&journals, "report on")),
+        },
     };
+    let info = journals.info(&name)?;
     let story = info.story.clone()?;
     let Some(json) = story.report else {
-        let message = format!("error: the run {} has no report", info.name);
-        return Err(Failure::invalid(format!("{message}\n\nhint: it is written when a session ends")));
+        let message = format!("error: the run {name} has no report ({})", info.state_in_words());
+        return Err(Failure::invalid(format!(
+            "{message}\n\nhint: it is written when a session ends; `llmspell runs show {name}` counts its records"
+        )));
     };
     let text = if args.json {
         json
     } else {
         let account = serde_json::from_str(&json).map_err(|error| {
-            let message = format!("error: the report of the run {} cannot be read: {error}", info.name);
+            let message = format!("error: the report of the run {name} cannot be read: {error}");
             Failure::invalid(format!("{message}\n\nhint: --json shows it as it is"))
         })?;
-        format!("{}\n\n{}", line(&info), report::whole(&account, show::terminal_width()))
+        format!("{}\n{}", table::table(&[info]), report::later(&account, show::terminal_width()))
     };
     show::data(text.trim_end()).map_err(Failure::output)?;
     Ok(Exit::Ok)
+}
+
+/// That there is no run that could be meant.
+pub(crate) fn nothing(journals: &Journals, to: &str) -> Failure {
+    let message = format!("error: there is no run to {to} in {}", journals.folder().display());
+    Failure::invalid(format!("{message}\n\nhint: `llmspell runs` lists all; --state names another folder"))
 }
 
 fn list(journals: &Journals, as_json: bool) -> Result<String, Failure> {
@@ -79,41 +90,18 @@ fn list(journals: &Journals, as_json: bool) -> Result<String, Failure> {
     if all.is_empty() {
         return Ok(format!("no runs in {}", journals.folder().display()));
     }
-    Ok(all.iter().map(line).collect::<Vec<_>>().join("\n"))
-}
-
-/// `triage-3  complete  2026-11-22 18:03:32  3,115 ok, 2 failed`.
-fn line(run: &RunInfo) -> String {
-    match &run.story {
-        Err(error) => format!("{}  unreadable: {}", run.name, error.message()),
-        Ok(story) => {
-            let began = story.began.as_deref().unwrap_or("").replace('T', " ");
-            let began = began.get(..19).unwrap_or(&began);
-            let mut text = format!("{}  {:10}  {began}  {} ok", run.name, state(run), show::count(story.ok));
-            for (count, what) in [(story.failed, "failed"), (story.unfinished, "unfinished")] {
-                if count > 0 {
-                    text = format!("{text}, {} {what}", show::count(count));
-                }
-            }
-            text
-        }
-    }
-}
-
-/// How it stands with a run.
-fn state(run: &RunInfo) -> &str {
-    match &run.story {
-        _ if run.is_running => "running",
-        Err(_) => "unreadable",
-        // A process that was killed has said nothing.
-        Ok(story) => story.ending.as_deref().unwrap_or("killed"),
-    }
+    Ok(table::table(&all))
 }
 
 fn one(run: &RunInfo, as_json: bool) -> String {
-    let facts = facts(run);
+    let mut facts = facts(run);
     if as_json {
         return serde_json::to_string_pretty(&facts).unwrap_or_default();
+    }
+    facts["state"] = run.state_in_words().into();
+    // It has been started once.
+    if facts["last_began"] == facts["began"] {
+        facts["last_began"] = Value::Null;
     }
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let facts = facts.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
@@ -123,7 +111,7 @@ fn one(run: &RunInfo, as_json: bool) -> String {
 fn facts(run: &RunInfo) -> Value {
     let mut all = Map::new();
     all.insert("run".to_owned(), run.name.clone().into());
-    all.insert("state".to_owned(), state(run).into());
+    all.insert("state".to_owned(), run.state().into());
     all.insert("bytes".to_owned(), run.size.into());
     match &run.story {
         Err(error) => {
@@ -134,11 +122,14 @@ fn facts(run: &RunInfo) -> Value {
             let rest = json!({
                 "flow": story.fact("flow"),
                 "began": story.began,
+                "last_began": story.last_began,
                 "ended": story.ended,
                 "sessions": story.sessions,
-                "ok": story.ok,
-                "failed": story.failed,
-                "unfinished": story.unfinished,
+                "reached": story.reached,
+                "ok": story.counts.map(|counts| counts.ok),
+                "degraded": story.counts.map(|counts| counts.degraded),
+                "failed": story.counts.map(|counts| counts.failed),
+                "to_do": table::to_do(run, story),
                 "folder": story.fact("folder"),
                 "options": options,
             });

@@ -137,11 +137,12 @@ pub(crate) fn all(command: &Command) -> Vec<Arg> {
 
 /// Makes settings the defaults of a command; the first that sets an option wins.
 pub(crate) fn layered(command: Command, settings: &[Setting]) -> Command {
-    command.mut_args(|arg| {
+    let command = command.mut_args(|arg| {
         let name = arg.get_long().unwrap_or_default();
         match settings.iter().find(|setting| setting.name == name) {
             Some(setting) => arg.default_values(setting.values.clone()),
             None => arg,
         }
-    })
+    });
+    command.mut_subcommands(|command| layered(command, settings))
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
@@ -10,8 +11,45 @@ const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
 
+/// Whether standard error is read by a program: then each line there is an object.
+static SPEAKS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// From here on, all that is shown are objects, or words again.
+pub(crate) fn speak_json(yes: bool) {
+    SPEAKS_JSON.store(yes, Ordering::Relaxed);
+}
+
+fn speaks_json() -> bool {
+    SPEAKS_JSON.load(Ordering::Relaxed)
+}
+
+/// Shows one line of JSON. A standard error that nobody reads changes nothing.
+pub(crate) fn object(value: &impl serde::Serialize) {
+    if let Ok(text) = serde_json::to_string(value) {
+        let _ = io::stderr().lock().write_all(format!("{}\n", harmless(&text)).as_bytes());
+    }
+}
+
+/// What is wrong as an object: `{"error": …, "hint": …}`.
+fn as_object(text: &str) -> serde_json::Value {
+    let (text, hint) = text.split_once("\nhint: ").map_or((text, None), |(text, hint)| (text, Some(hint)));
+    let (label, text) = [("error", "error:"), ("warning", "warning:")]
+        .into_iter()
+        .find_map(|(name, label)| Some((name, text.strip_prefix(label)?)))
+        .unwrap_or(("error", text));
+    let mut object = serde_json::Map::new();
+    object.insert(label.to_owned(), text.trim().into());
+    if let Some(hint) = hint {
+        object.insert("hint".to_owned(), hint.replace("\nhint: ", "\n").trim().into());
+    }
+    object.into()
+}
+
 /// Shows what is wrong. Colour marks what the words say already.
 pub(crate) fn problem(text: &str) {
+    if speaks_json() {
+        return object(&as_object(text));
+    }
     let mut err = anstream::stderr().lock();
     for line in harmless(text).lines() {
         // A standard error that nobody reads changes nothing.
@@ -40,6 +78,9 @@ pub(crate) fn terminal_width() -> Option<usize> {
 
 /// Shows something that is neither data nor wrong.
 pub(crate) fn note(text: &str) {
+    if speaks_json() {
+        return object(&serde_json::json!({ "notice": text }));
+    }
     let _ = writeln!(anstream::stderr().lock(), "{}", harmless(text));
 }
 
@@ -148,6 +189,13 @@ mod tests {
     fn nothing_commands_the_terminal() {
         assert_eq!(harmless("naïve → 你好\n\tfine"), "naïve → 你好\n\tfine");
         assert_eq!(harmless("\u{1b}]0;x\u{7}\r\u{9b}2J\u{202e}"), "\\u001b]0;x\\u0007\\u000d\\u009b2J\\u202e");
+    }
+
+    #[test]
+    fn what_is_wrong_is_an_object_too() {
+        let told = as_object("error: no\n  --> f.yaml:1\n\nhint: this\nhint: or that");
+        assert_eq!(told, serde_json::json!({ "error": "no\n  --> f.yaml:1", "hint": "this\nor that" }));
+        assert_eq!(as_object("warning: so"), serde_json::json!({ "warning": "so" }));
     }
 
     #[test]

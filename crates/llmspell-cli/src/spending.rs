@@ -20,6 +20,15 @@ impl Spending {
     }
 }
 
+impl Spending {
+    /// Whether it covers so many tokens and such a cost; what nobody knows is not covered.
+    pub(crate) fn is_enough(self, tokens: Option<u64>, cost: Option<f64>) -> bool {
+        let of_tokens = self.tokens.is_none_or(|most| tokens.is_some_and(|tokens| tokens <= most));
+        let of_cost = self.cost.is_none_or(|most| cost.is_some_and(|cost| cost <= most));
+        of_tokens && of_cost
+    }
+}
+
 impl std::str::FromStr for Spending {
     type Err = String;
 

@@ -39,7 +39,10 @@ pub(crate) fn check(
                 {
                     let message = format!("the argument `{}` must be {wanted}", key.value);
                     let problem = source.diagnose(Some(value.at.clone()), message);
-                    problems.push(problem.with_hint(format!("`llmspell tools {}` shows the schema", spec.name)));
+                    problems.push(problem.with_hint(match in_other_case(literal, resolved(property, schema)) {
+                        Some(choice) => format!("write {choice}"),
+                        None => format!("`llmspell tools {}` shows the schema", spec.name),
+                    }));
                 }
             }
         }
@@ -50,6 +53,12 @@ pub(crate) fn check(
         let what = properties[name]["description"].as_str().unwrap_or("It has no description.");
         problems.push(source.diagnose(Some(tool.clone()), message).with_hint(format!("add it under `with`. {what}")));
     }
+}
+
+/// The choice that a text is, but for the case of its letters.
+fn in_other_case<'a>(value: &Value, property: &'a Value) -> Option<&'a str> {
+    let mut choices = property["enum"].as_array()?.iter().filter_map(Value::as_str);
+    choices.find(|choice| value.as_str().is_some_and(|value| choice.eq_ignore_ascii_case(value)))
 }
 
 /// What a value should be, if it cannot be right. Says nothing where the schema says more than type and choice: the

@@ -79,7 +79,7 @@ impl Builder {
             None => step,
         };
         // The check has seen to it that a second call does no harm.
-        let step = if modifiers.hedge.is_some() { step.idempotent().boxed() } else { step };
+        let step = if modifiers.hedge.is_some() || modifiers.idempotent { step.idempotent().boxed() } else { step };
         let mut step = step.policy(policy).boxed();
         for rung in fallback {
             step = step.fallback(self.value(rung)).boxed();

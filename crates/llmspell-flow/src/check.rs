@@ -6,13 +6,17 @@ mod kind;
 mod names;
 mod nesting;
 mod numbers;
+mod output;
 mod own;
 mod prompt;
+mod repeats;
 mod sense;
 mod unused;
 
 pub(crate) use allow::asked;
 pub(crate) use names::every_step;
+pub(crate) use repeats::{Twice, unrepeatable};
+use sense::Warn;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -28,6 +32,7 @@ use crate::parse::parse;
 use crate::permission::{Missing, Permissions, Side};
 use crate::plan::{Kind, Planned};
 use crate::references::{References, Sight, Uses};
+use crate::shape::Shape;
 use crate::source::Source;
 use crate::template::{Compiler, Template, with_room};
 use crate::toolbox::Toolbox;
@@ -84,17 +89,25 @@ fn understand(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics
         let missing = checker.toolbox.gate(&checker.asked).missing_private();
         checker.missing("the flow asks for private addresses", &allow.at, missing);
     }
+    modifiers::check_defaults(&file.defaults, source, &mut checker.compiler.problems);
     checker.models();
     checker.own = checker.own_tools();
     let mut sight = Sight::default();
     let steps = checker.list(&file.steps.value, &mut sight, "");
     let uses = Uses::default();
     let output = file.output.as_ref().map(|output| checker.value(output, &sight, &uses));
+    let given = match (&output, steps.last()) {
+        (Some(output), _) => Shape::of(output, &|name| sight.shape_of(name)),
+        (None, Some(last)) if steps.len() == file.steps.value.len() => last.shape.clone(),
+        (None, _) => Shape::Any,
+    };
     let mut problems = std::mem::take(&mut checker.compiler.problems);
+    output::returned(&file, &given, &returns, source, &mut problems);
     let mut warnings = std::mem::take(&mut checker.warnings);
     nesting::times(&steps, &file.defaults, source, &mut problems);
     Diagnostics::none_of(problems)?;
     sense::check(&steps, &file.defaults, source, &mut warnings);
+    repeats::retries(&steps, &file.defaults, source, &mut warnings);
     unused::steps(&file, &steps, &references, source, &mut warnings);
     unused::declared(&file, &references, source, &mut warnings);
     let Checker { asked, refused, .. } = checker;
@@ -141,7 +154,7 @@ impl Checker<'_> {
         let mut planned = Vec::new();
         for step in steps {
             if let Some(step) = self.step(step, sight, path, None) {
-                sight.add(&step.id, step.fingerprint);
+                sight.add(&step.id, step.fingerprint, step.shape.clone());
                 planned.push(step);
             }
         }
@@ -195,7 +208,8 @@ impl Checker<'_> {
         let itself = kind::fingerprint(def, &kind, &[], &uses);
         sense::rungs(&id, &kind, itself, &fallback, self.compiler.source, &mut self.warnings);
         let fingerprint = if fallback.is_empty() { itself } else { kind::fingerprint(def, &kind, &fallback, &uses) };
-        Some(Planned { id, path, at, kind, when, modifiers, fallback, fingerprint })
+        let shape = output::of_step(&kind, &inside, def.when.is_none(), &fallback);
+        Some(Planned { id, path, at, kind, when, modifiers, fallback, fingerprint, shape })
     }
 }
 

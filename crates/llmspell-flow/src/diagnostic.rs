@@ -159,6 +159,8 @@ impl Diagnostics {
     /// `Ok` if there is nothing wrong.
     pub(crate) fn none_of(mut problems: Vec<Diagnostic>) -> Result<(), Self> {
         problems.sort_by_key(|problem| (problem.line(), problem.column()));
+        // What stands under `defaults` is met at each step.
+        problems.dedup();
         if problems.is_empty() { Ok(()) } else { Err(Diagnostics(problems)) }
     }
 

@@ -138,6 +138,15 @@ impl Flow {
         self.secrets.found_in(text)
     }
 
+    /// What takes the values of the flow's secrets out of a text; it gives `None` for a text without any. `None` if the
+    /// flow has no secrets.
+    ///
+    /// What the flow gives, fails with and tells of itself needs none of it: secrets are not in there.
+    pub fn scrub(&self) -> Option<impl Fn(&str) -> Option<String> + Send + Sync + 'static> {
+        let secrets = self.secrets.clone();
+        (!secrets.are_none()).then_some(move |text: &str| secrets.told(text))
+    }
+
     /// The steps whose outputs a journal keeps, in the order of the file.
     pub fn kept_steps(&self) -> Vec<StepKey> {
         let kept = self.steps.iter().flat_map(Planned::all).filter(|step| step.is_kept());

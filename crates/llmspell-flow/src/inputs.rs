@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::diagnostic::Diagnostic;
 use crate::entries::{Entries, Entry};
 use crate::file::{InputDef, InputType};
+use crate::run::integers::{HINT, too_large};
 use crate::source::Source;
 
 /// The declared fields; `None` if a flow takes any record.
@@ -48,6 +49,16 @@ impl Inputs {
     /// The names of the fields, if they are declared.
     pub(crate) fn names(&self) -> Option<Vec<&str>> {
         Some(self.0.as_ref()?.iter().map(|input| input.name.as_str()).collect())
+    }
+
+    /// The fields and their types, if they are declared.
+    pub(crate) fn types(&self) -> Option<impl Iterator<Item = (&str, Option<InputType>)>> {
+        Some(self.0.as_ref()?.iter().map(|input| (input.name.as_str(), input.kind)))
+    }
+
+    /// Whether a field is declared that must be there.
+    pub(crate) fn requires(&self, field: &str) -> bool {
+        self.0.iter().flatten().any(|input| input.name == field && input.required)
     }
 
     /// The JSON Schema of a record: any object, if no fields are declared.
@@ -118,6 +129,9 @@ impl Inputs {
     pub(crate) fn read(&self, field: &str, text: &str) -> Result<Value> {
         let json = || serde_json::from_str::<Value>(text).ok();
         match self.kind(field) {
+            kind if kind != Some(InputType::String) && json().is_some() && too_large(text.as_bytes()).is_some() => {
+                Err(Error::invalid(format!("`{text}` does not fit into 64 bits")).with_hint(HINT))
+            }
             None => Ok(json().unwrap_or_else(|| text.into())),
             Some(InputType::String) => Ok(text.into()),
             Some(kind) => json().filter(|value| kind.fits(value)).ok_or_else(|| {
@@ -129,16 +143,25 @@ impl Inputs {
 
     /// Gives the values of a record that are text for want of types those that are declared. An empty value of a field
     /// that is no text is left out. What does not fit stays as it is, for [`accept`](Inputs::accept) to tell.
-    pub(crate) fn type_texts(&self, record: &mut Map<String, Value>) {
+    ///
+    /// # Errors
+    /// If a number would become another one.
+    pub(crate) fn type_texts(&self, record: &mut Map<String, Value>) -> Result<()> {
         for input in self.0.iter().flatten() {
             let kind = input.kind.filter(|kind| *kind != InputType::String);
             let Some((kind, Value::String(text))) = kind.zip(record.get(&input.name)) else { continue };
             if text.is_empty() {
                 record.shift_remove(&input.name);
             } else if let Some(value) = serde_json::from_str(text.trim()).ok().filter(|value| kind.fits(value)) {
+                if too_large(text.as_bytes()).is_some() {
+                    let message = format!("the field `{}` does not fit into 64 bits: {text}", input.name);
+                    let hint = "declare it as `type: string`: as a text it keeps all of its digits";
+                    return Err(Error::invalid(message).with_hint(hint));
+                }
                 record.insert(input.name.clone(), value);
             }
         }
+        Ok(())
     }
 
     fn kind(&self, field: &str) -> Option<InputType> {

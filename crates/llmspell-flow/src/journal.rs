@@ -22,7 +22,8 @@ mod schema;
 mod store;
 mod writer;
 
-pub use info::{RunInfo, RunStory};
+pub(crate) use info::in_words;
+pub use info::{RunCounts, RunInfo, RunStory};
 pub use journals::Journals;
 pub(crate) use kept::{Kept, Story};
 pub(crate) use keys::keys_of;

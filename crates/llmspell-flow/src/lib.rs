@@ -82,6 +82,7 @@ mod run;
 mod schema;
 mod scope;
 mod secret;
+mod shape;
 mod source;
 mod template;
 mod toolbox;
@@ -92,9 +93,11 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use duration::{parse_duration, parse_rate, written_duration};
 pub use fingerprint::Fingerprint;
 pub use flow::{Flow, LoadError};
-pub use journal::{Again, Journal, Journals, Redo, Retention, RunInfo, RunStory, StepKey, Why};
+pub use journal::{Again, Journal, Journals, Redo, Retention, RunCounts, RunInfo, RunStory, StepKey, Why};
 pub use options::{RUN_OPTIONS, RunOption};
-pub use outline::{Count, Outline, Step as OutlineStep, Survey, TimeBound};
+pub use outline::{
+    AgentCalls, BYTES_PER_TOKEN, Cost, Count, Estimate, Outline, Spent, Step as OutlineStep, Survey, TimeBound,
+};
 pub use permission::{Missing, Permissions, Side};
 pub use run::{
     Account, Brake, Ending, FailureCount, FailureGroup, Failures, Format, InStep, Input, Lint, NotAdmitted, OnError,

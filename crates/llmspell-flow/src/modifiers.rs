@@ -3,15 +3,16 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use llmspell::{Adaptive, Breaker, Error, Hedge, Kind as ErrorKind, Limit, Policy, Rate, Retry, Step};
+use llmspell::{Adaptive, Breaker, Error, Hedge, Kind as ErrorKind, Limit, Policy, Rate, Retry};
 
+use crate::check::unrepeatable;
 use crate::diagnostic::Diagnostic;
 use crate::duration::Span;
 use crate::file::{
     AdaptiveBy, AdaptiveDef, After, BreakerDef, DefaultsDef, HedgeDef, ModelDef, Modifiers, RateDef, RetryDef, RetryOn,
     StepDef,
 };
-use crate::plan::{Kind, Planned};
+use crate::plan::Kind;
 use crate::source::Source;
 
 /// More attempts than this are a mistake.
@@ -66,6 +67,17 @@ pub(crate) fn check(
     }
 }
 
+/// Notes what cannot work of `defaults`, whatever a step says itself.
+pub(crate) fn check_defaults(defaults: &DefaultsDef, source: &Source, problems: &mut Vec<Diagnostic>) {
+    let mut modifiers = Modifiers::default();
+    modifiers.fill(defaults);
+    // Steps may have more attempts of their own.
+    let attempts = modifiers.retry.as_ref().map_or(MOST_ATTEMPTS, |retry| retry.value.0.max);
+    times(&modifiers, attempts, &mut |at, message, hint| {
+        problems.push(source.diagnose(Some(at.clone()), message).with_hint(hint));
+    });
+}
+
 /// What an agent's model is limited by.
 pub(crate) fn of_model(def: &ModelDef) -> Modifiers {
     Modifiers {
@@ -117,33 +129,24 @@ fn hedging(modifiers: &Modifiers, kind: &Kind, problem: &mut dyn FnMut(&Range<us
     if hedge.value.0.share.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
         problem(&hedge.at, "a share is more than 0 and at most 1".to_owned(), "0.05 is one call in twenty");
     }
-    if let Some(name) = unrepeatable(kind) {
+    if let Some(name) = unrepeatable(kind).filter(|_| !modifiers.idempotent) {
         let message = format!("`{name}` may not be called twice for one record");
-        problem(&hedge.at, message, "a hedge makes a second call; only tools that can be repeated can have one");
+        let hint = match name {
+            "http_request" => {
+                "a hedge makes a second call: if that does no harm, say so: `idempotent: true` under `with`"
+            }
+            _ => "a hedge makes a second call: if that does no harm, say so: `idempotent: true` beside `hedge`",
+        };
+        problem(&hedge.at, message, hint);
     }
-    if let (After::Delay(after), Some(longest)) = (hedge.value.0.after, longest(modifiers))
-        && after >= longest
-    {
+    let After::Delay(after) = hedge.value.0.after else { return };
+    if longest(modifiers).is_some_and(|longest| after >= longest) {
         let message = "this hedge can never start: the time of an attempt is up before".to_owned();
         problem(&hedge.at, message, "let it start earlier, or give attempts more time");
+    } else if modifiers.deadline.as_ref().is_some_and(|deadline| after >= deadline.value.0) {
+        let message = "this hedge can never start: the deadline comes before".to_owned();
+        problem(&hedge.at, message, "let it start earlier, or raise `deadline`");
     }
-}
-
-/// A tool in it that may not be called twice on the same arguments, if there is one.
-fn unrepeatable(kind: &Kind) -> Option<&str> {
-    if let Kind::Tool { tool, is_pure, .. } = kind {
-        let name = tool.spec().name.as_str();
-        let repeatable = *is_pure || tool.clone().into_step().about().idempotent;
-        return (!repeatable).then_some(name);
-    }
-    if let Kind::Agent(agent) = kind {
-        return agent.unrepeatable.as_deref();
-    }
-    kind.inner().iter().find_map(|step| unrepeatable(&step.kind).or_else(|| rungs(step)))
-}
-
-fn rungs(step: &Planned) -> Option<&str> {
-    step.fallback.iter().find_map(|rung| unrepeatable(&rung.kind).or_else(|| rungs(rung)))
 }
 
 /// The longest time that an attempt may take, if there is one.

@@ -1,21 +1,30 @@
-//! What a flow will do, before it does anything: its steps, how often they call something, and how long that can take.
+//! What a flow will do, before it does anything: its steps, how often they call something, what that costs,
+//! and how long it can take.
 
+mod asked;
 mod count;
+mod estimate;
+mod known;
 mod survey;
 mod time;
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 pub use count::Count;
+pub use estimate::{BYTES_PER_TOKEN, Cost, Estimate, Spent};
 pub use survey::Survey;
 pub use time::TimeBound;
+pub use walk::AgentCalls;
 
 use crate::duration::written_duration;
 use crate::file::{After, Per};
 use crate::flow::Flow;
 use crate::plan::{Kind, Planned};
+use known::Known;
+use walk::Walk;
 
 /// What can be known of a flow without running it. Written as JSON by `llmspell plan --json`.
 ///
@@ -47,9 +56,13 @@ pub struct Outline {
     pub description: Option<String>,
     /// The steps, as in the file.
     pub steps: Vec<Step>,
-    /// The most calls of each tool and each model for one record: attempts, second copies, rounds and fallbacks together. Tools that
-    /// only compute are left out.
+    /// The most calls of each tool and each model for one record: attempts, second copies, turns, rounds and fallbacks
+    /// together. Tools that only compute are left out, and so are the calls that models make.
     pub calls: BTreeMap<String, Count>,
+    /// The calls that models may make, which nobody can count.
+    pub calls_by_agents: Vec<AgentCalls>,
+    /// What one record would use of each model, as far as it is known without the record.
+    pub estimates: Vec<Estimate>,
     /// How long one record can take, without the time in line for limits and rates.
     pub time: TimeBound,
     /// What has to be allowed to run it, such as `--allow net=example.org`.
@@ -94,15 +107,17 @@ pub struct Step {
 impl Flow {
     /// What the flow will do, before it does anything. Nothing is called for it.
     pub fn outline(&self) -> Outline {
-        let mut calls = BTreeMap::new();
-        self.planned().iter().for_each(|step| tally(step, &Count::of(1), &mut calls));
+        let mut walk = Walk::new(self.planned());
+        walk.record(Known::nothing());
         let mut permissions: Vec<String> = self.wanted().into_iter().collect();
         permissions.sort_unstable();
         Outline {
             flow: self.name().to_owned(),
             description: self.description().map(str::to_owned),
             steps: self.planned().iter().map(step).collect(),
-            calls,
+            calls_by_agents: walk.tally.calls_by_agents(),
+            calls: walk.tally.calls,
+            estimates: walk.tally.estimates.into_list(),
             time: time::of_list(self.planned(), &BTreeMap::new()),
             permissions,
             secrets: self.names().secrets.clone(),
@@ -203,27 +218,4 @@ fn modifiers(planned: &Planned) -> Vec<String> {
         said.extend(def.idle.map(|idle| format!("silent for {} at most", written_duration(idle.0))));
     }
     said
-}
-
-/// Adds the most calls of a step, if it runs so often.
-fn tally(step: &Planned, times: &Count, calls: &mut BTreeMap<String, Count>) {
-    let hedged = if step.modifiers.hedge.is_some() { 2 } else { 1 };
-    let own = times.times(u64::from(step.modifiers.attempts()) * hedged);
-    match &step.kind {
-        Kind::Tool { is_pure: true, .. } => {}
-        Kind::Tool { tool, .. } => calls.entry(tool.spec().name.clone()).or_default().add(&own),
-        Kind::Agent(agent) => {
-            calls.entry(agent.model.to_string()).or_default().add(&own.times(agent.most_turns()));
-        }
-        Kind::Items { steps, list, .. } => {
-            let each = own.for_items(&step.path, list.text());
-            steps.iter().for_each(|step| tally(step, &each, calls));
-        }
-        Kind::Repeat { steps, max, .. } => {
-            let rounds = own.times(u64::from(*max));
-            steps.iter().for_each(|step| tally(step, &rounds, calls));
-        }
-        kind => kind.inner().iter().for_each(|step| tally(step, &own, calls)),
-    }
-    step.fallback.iter().for_each(|rung| tally(rung, times, calls));
 }

@@ -1,5 +1,8 @@
 //! From the text of a flow file to its types.
 
+mod advice;
+mod spot;
+
 use std::ops::Range;
 
 use serde_saphyr::{Error, Location, UserMessageFormatter, options};
@@ -9,6 +12,7 @@ use crate::file::FlowFile;
 use crate::located::bytes;
 use crate::source::Source;
 use llmspell::suggest;
+use spot::Spot;
 
 /// Reads a flow file; what it means is checked later.
 pub(crate) fn parse(source: &Source) -> Result<FlowFile, Diagnostic> {
@@ -20,12 +24,21 @@ pub(crate) fn parse(source: &Source) -> Result<FlowFile, Diagnostic> {
 fn explain(source: &Source, error: &Error) -> Diagnostic {
     let at = error.location().map(|location| place(source.text(), location));
     match error {
-        Error::SerdeUnknownField { field, expected, .. } => source
-            .diagnose(at, format!("unknown key `{field}`"))
-            .with_hint(suggest::hint(field, expected.iter().copied(), "the keys here are")),
-        Error::SerdeUnknownVariant { variant, expected, .. } => source
-            .diagnose(at, format!("unknown value `{variant}`"))
-            .with_hint(suggest::hint(variant, expected.iter().copied(), "it can be one of")),
+        Error::SerdeUnknownField { field, expected, .. } => {
+            let hint = match source.text().trim_start().starts_with(['{', '[']) && expected.contains(&"steps") {
+                true => RECORDS.to_owned(),
+                false => advice::key(field, expected)
+                    .unwrap_or_else(|| suggest::hint(field, expected.iter().copied(), "the keys here are")),
+            };
+            source.diagnose(at, format!("unknown key `{field}`")).with_hint(hint)
+        }
+        Error::SerdeUnknownVariant { variant, expected, .. } => {
+            let hint = match advice::kind(variant).filter(|kind| expected.contains(kind)) {
+                Some(kind) => format!("write `{kind}`"),
+                None => suggest::hint(variant, expected.iter().copied(), "it can be one of"),
+            };
+            source.diagnose(at, format!("unknown value `{variant}`")).with_hint(hint)
+        }
         Error::SerdeMissingField { field, .. } => {
             source.diagnose(at, format!("the key `{field}` is missing")).with_hint(match *field {
                 "flow" => "begin with the name of the flow, such as `flow: triage`",
@@ -43,11 +56,60 @@ fn explain(source: &Source, error: &Error) -> Diagnostic {
         Error::Eof { .. } => source
             .diagnose(at, "the file is empty")
             .with_hint("a flow has a name and steps: `flow: …` and `steps:`; see flows/ for examples"),
-        other => {
-            let problem = source.diagnose(at.clone(), plain(other));
-            problem.with_hint(unquoted_template(source.text(), at).unwrap_or_else(|| hint(other).to_owned()))
-        }
+        other => misfit(source, other, at),
     }
+}
+
+/// For a file that is no flow, but may be the input of one.
+const RECORDS: &str = "this looks like records: they belong into --input, and a flow is a file of its own";
+
+/// A value that cannot be read, or not where it stands.
+fn misfit(source: &Source, error: &Error, at: Option<Range<usize>>) -> Diagnostic {
+    let text = source.text();
+    let message = plain(error);
+    if message.contains("found a tab") || message.starts_with("tabs ") {
+        let at = at.map(|at| tab(text, &at).unwrap_or(at));
+        return source.diagnose(at, "a tab stands here").with_hint("indent with spaces; tabs have no width in YAML");
+    }
+    if let Some(hint) = unquoted_template(text, at.clone()) {
+        return source.diagnose(at, message).with_hint(hint);
+    }
+    let spot = at.as_ref().map(|at| Spot::of(text, at.start));
+    let advised = match (message.as_str(), &spot) {
+        (A_TABLE, Some(spot)) if spot.under().0.is_empty() && text.trim_start().starts_with(['{', '[']) => {
+            Some(RECORDS.to_owned())
+        }
+        (A_TABLE, Some(spot)) => advice::table(spot),
+        (A_LIST, Some(spot)) => advice::list(spot),
+        (A_TEXT, Some(spot)) if spot.is_many() => Some("one text belongs here, no list and no table".to_owned()),
+        (other, Some(spot)) if other.ends_with(AN_EXPRESSION) => {
+            let spot = Spot::of(text, spot.at.start).behind(text, &["each", "from", "when", "until"]);
+            let message = "an expression is expected here, such as steps.review.ok";
+            return source.diagnose(Some(spot.at.clone()), message).with_hint(advice::expression(&spot));
+        }
+        _ => None,
+    };
+    source.diagnose(at, message.clone()).with_hint(advised.unwrap_or_else(|| hint(error, &message).to_owned()))
+}
+
+const A_LIST: &str = "a list is expected here";
+const A_TABLE: &str = "a table of keys and values is expected here";
+const A_TEXT: &str = "a text is expected here";
+const A_BOOLEAN: &str = "true or false is expected here";
+const AN_EXPRESSION: &str = "expected an expression such as steps.review.ok";
+
+/// The first tab that indents something, from the line of a place on.
+fn tab(text: &str, at: &Range<usize>) -> Option<Range<usize>> {
+    let start = text.get(..at.start)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let mut from = start;
+    for line in text[start..].split_inclusive('\n') {
+        let indent = line.len() - line.trim_start().len();
+        if let Some(tab) = line[..indent].find('\t') {
+            return Some(from + tab..from + tab + 1);
+        }
+        from += line.len();
+    }
+    None
 }
 
 /// The text of an error without what the caret shows already.
@@ -55,21 +117,36 @@ fn plain(error: &Error) -> String {
     let text = error.render_with_formatter(&UserMessageFormatter);
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(before, _)| before);
     match text {
-        "expected sequence start" => "a list is expected here".to_owned(),
-        "expected mapping start" => "a table of keys and values is expected here".to_owned(),
+        "expected sequence start" => A_LIST.to_owned(),
+        "expected mapping start" => A_TABLE.to_owned(),
+        "invalid boolean (true or false expected)" => A_BOOLEAN.to_owned(),
+        "mapping values are not allowed in this context" => "a `: ` cannot stand here".to_owned(),
+        "invalid indentation in multiline quoted scalar" => "a quote before this is never closed".to_owned(),
         "invalid u32" => format!("a whole number from 0 to {} is expected here", u32::MAX),
-        "expected string scalar" => "a text is expected here".to_owned(),
+        "expected string scalar" => A_TEXT.to_owned(),
         other => other.to_owned(),
     }
 }
 
 /// What to do about an error that says nothing of flow files.
-fn hint(error: &Error) -> &'static str {
-    match plain(error).as_str() {
-        "a list is expected here" => "begin each item with `- `, or write [a, b]",
-        "a table of keys and values is expected here" => "write `key: value`, one a line",
-        number if number.starts_with("a whole number") => "write it in digits, without quotes or a unit",
-        "a text is expected here" => "put it in quotes",
+fn hint(error: &Error, plain: &str) -> &'static str {
+    match plain {
+        A_LIST => "begin each item with `- `, or write [a, b]",
+        A_TABLE => "write `key: value`, one a line",
+        number if number.starts_with("a whole number") => {
+            "write it in digits alone, without a zero before them, quotes or a unit"
+        }
+        A_TEXT => "put it in quotes",
+        A_BOOLEAN => "write true or false; yes, no, on and off are texts here",
+        "a `: ` cannot stand here" => "put a text with `: ` in it in quotes; otherwise look at the indentation",
+        "a quote before this is never closed" => "close it, or write the text below `|`",
+        time if time.contains(" has no unit") || time.contains("not a unit of time") => {
+            "times are written with a unit: 500ms, 5s, 2m or 1h"
+        }
+        time if time.contains("must be longer than 0") => "give a time such as 500ms, or leave the key out",
+        rate if rate.contains("nothing would ever start") => "give at least 1, such as `1/min`, or leave the key out",
+        rate if rate.contains("so many in a time") => "say how many, and in which time: `5/s`",
+        forms if forms.ends_with(" is expected here") => "write it in one of these forms",
         value if matches!(error, Error::Message { .. }) || value.starts_with("invalid ") => {
             "this value does not fit its key; flows/ has examples"
         }

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use llmspell::tool::{ErasedTool, Security};
 use serde_json::Value;
 
+use crate::check::Twice;
 use crate::file::{FirstDef, Modifiers};
 use crate::fingerprint::Fingerprint;
+use crate::shape::Shape;
 use crate::template::{Formula, Template};
 
-pub(crate) use agent::{AgentPlan, Bounds, TOOLS_AT_ONCE, TURNS};
+pub(crate) use agent::{AgentPlan, Bounds, TOOLS_AT_ONCE, TURNS, answer_schema};
 
 /// A step with everything that can be known of it before a record is there.
 pub(crate) struct Planned {
@@ -30,6 +32,8 @@ pub(crate) struct Planned {
     pub(crate) fallback: Vec<Planned>,
     /// What its output depends on besides the record.
     pub(crate) fingerprint: Fingerprint,
+    /// What its output looks like, as far as that is known.
+    pub(crate) shape: Shape,
 }
 
 /// What a step does.
@@ -41,6 +45,10 @@ pub(crate) enum Kind {
         arguments: Vec<(String, Template)>,
         /// Whether it only computes from its arguments.
         is_pure: bool,
+        /// What comes of calling it twice for one record.
+        twice: Twice,
+        /// What it gives, as far as that is known.
+        shape: Shape,
     },
     Value(Template),
     Agent(Box<AgentPlan>),

@@ -8,11 +8,14 @@ use llmspell::suggest;
 
 use crate::fingerprint::Fingerprint;
 use crate::inputs::Inputs;
+use crate::shape::Shape;
 use crate::template::Complaint;
 
 /// Every name that a template of the flow may use, and those that are used.
 pub(crate) struct References<'a> {
     inputs: &'a Inputs,
+    /// What the inputs look like.
+    shape: Shape,
     /// The ids of all steps, wherever they stand.
     ids: BTreeSet<&'a str>,
     secrets: Vec<&'a str>,
@@ -22,12 +25,12 @@ pub(crate) struct References<'a> {
 /// What the templates in one place can see.
 #[derive(Clone, Default)]
 pub(crate) struct Sight {
-    /// The steps before, and what they depend on.
-    steps: BTreeMap<Arc<str>, Fingerprint>,
+    /// The steps before, what they depend on, and what they give.
+    steps: BTreeMap<Arc<str>, (Fingerprint, Shape)>,
     /// Its own id, and those of the steps around it.
     around: Vec<Arc<str>>,
-    /// Whether there is an item of a list.
-    pub(crate) item: bool,
+    /// What is known of the item of a list, if there is one.
+    pub(crate) item: Option<Shape>,
     /// Whether there is an output of the round before.
     pub(crate) round: bool,
     /// Whether secrets may be used here.
@@ -36,8 +39,27 @@ pub(crate) struct Sight {
 
 impl Sight {
     /// What a step sees behind another one.
-    pub(crate) fn add(&mut self, id: &Arc<str>, fingerprint: Fingerprint) {
-        self.steps.insert(id.clone(), fingerprint);
+    pub(crate) fn add(&mut self, id: &Arc<str>, fingerprint: Fingerprint, shape: Shape) {
+        self.steps.insert(id.clone(), (fingerprint, shape));
+    }
+
+    /// What is known of a value by its name, such as `steps.page.body`.
+    pub(crate) fn shape_of(&self, name: &str) -> Shape {
+        self.follow(name).unwrap_or_default()
+    }
+
+    /// The same, or why the name leads nowhere.
+    fn follow(&self, name: &str) -> Result<Shape, Complaint> {
+        let mut parts = name.split('.');
+        let (whole, shape) = match (parts.next(), &self.item) {
+            (Some("item"), Some(item)) => ("item".to_owned(), item),
+            (Some("steps"), _) => match parts.next().and_then(|id| self.steps.get_key_value(id)) {
+                Some((id, (_, shape))) => (format!("steps.{id}"), shape),
+                None => return Ok(Shape::Any),
+            },
+            _ => return Ok(Shape::Any),
+        };
+        shape.follow(&whole, parts)
     }
 
     /// What is seen inside of a step.
@@ -65,7 +87,8 @@ impl Uses {
 
 impl<'a> References<'a> {
     pub(crate) fn new(inputs: &'a Inputs, ids: impl IntoIterator<Item = &'a str>, secrets: Vec<&'a str>) -> Self {
-        References { inputs, ids: ids.into_iter().collect(), secrets, used: RefCell::default() }
+        let shape = Shape::declared(inputs);
+        References { inputs, shape, ids: ids.into_iter().collect(), secrets, used: RefCell::default() }
     }
 
     /// Notes that a name is used, and says what is wrong with that.
@@ -81,11 +104,11 @@ impl<'a> References<'a> {
             ("inputs", Some(field)) => {
                 self.used.borrow_mut().insert(format!("inputs.{field}"));
                 uses.note(format!("inputs.{field} {}", self.inputs.essence_of(field)));
-                self.input(field)
+                self.input(field).or_else(|| self.shape.follow("inputs", name.split('.').skip(1)).err())
             }
             // Whoever takes `steps` as a whole takes every step.
             ("steps", None) => {
-                for (id, fingerprint) in &sight.steps {
+                for (id, (fingerprint, _)) in &sight.steps {
                     self.used.borrow_mut().insert(format!("steps.{id}"));
                     uses.note(format!("steps.{id} {fingerprint}"));
                 }
@@ -93,10 +116,10 @@ impl<'a> References<'a> {
             }
             ("steps", Some(id)) => {
                 self.used.borrow_mut().insert(format!("steps.{id}"));
-                if let Some(fingerprint) = sight.steps.get(id) {
+                if let Some((fingerprint, _)) = sight.steps.get(id) {
                     uses.note(format!("steps.{id} {fingerprint}"));
                 }
-                self.step(id, sight)
+                self.step(id, sight).or_else(|| sight.follow(name).err())
             }
             ("record", None | Some("index")) => {
                 uses.note(name.to_owned());
@@ -106,8 +129,8 @@ impl<'a> References<'a> {
                 format!("`record` has no `{field}`"),
                 "it has `index`, its place from 0; its fields are in `inputs`",
             ),
-            ("item", _) if sight.item => None,
-            ("index", None) if sight.item || sight.round => None,
+            ("item", _) if sight.item.is_some() => sight.follow(name).err(),
+            ("index", None) if sight.item.is_some() || sight.round => None,
             ("last", _) if sight.round => None,
             ("item", _) => complaint(
                 "there is no `item` here".to_owned(),

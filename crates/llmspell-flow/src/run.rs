@@ -2,6 +2,7 @@
 
 mod account;
 pub(crate) mod at_once;
+mod beginning;
 mod controls;
 mod course;
 mod failures;
@@ -9,6 +10,7 @@ mod files;
 mod form;
 pub(crate) mod identity;
 mod input;
+pub(crate) mod integers;
 mod ledger;
 mod lines;
 mod lint;
@@ -44,7 +46,7 @@ pub use reader::Format;
 pub use rest::NotAdmitted;
 
 use crate::flow::Flow;
-use crate::journal::Journal;
+use crate::journal::{Journal, in_words};
 use controls::{Controls, InFlight};
 use course::{Course, End};
 use progress::Follow;
@@ -178,6 +180,11 @@ impl Ending {
             Ending::OutputFailed(_) => "output_failed",
             Ending::JournalFailed(_) => "journal_failed",
         }
+    }
+
+    /// The same for people, such as `interrupted`.
+    pub fn in_words(&self) -> &'static str {
+        in_words(self.as_str())
     }
 }
 
@@ -343,21 +350,30 @@ impl Run {
         let cx = cx.with_stage_times();
         let cx = if follow { cx.with_sink(Follow(progress.clone())) } else { cx };
         input.form.inputs = flow.inputs().clone();
-        let (fingerprint, field) = (flow.fingerprint(), flow.key().map(Arc::from));
+        let (fingerprint, field): (_, Option<Arc<str>>) = (flow.fingerprint(), flow.key().map(Arc::from));
         let surely = !flow.kept_steps().is_empty();
         let name = flow.name().to_owned();
         let compiled = flow.compile();
         let tunables = compiled.tunables.clone();
         let told = limit;
         let limit = limit.unwrap_or_else(|| compiled.steps.about().default_in_flight).max(1);
-        let session = match journal.map(|journal| journal.start(fingerprint, field.as_deref())).transpose() {
+        let opened = match journal {
+            None => Ok(None),
+            Some(journal) => {
+                let field = field.clone();
+                // A long one takes a while to look through.
+                let opening = move |_| journal.start(fingerprint, field.as_deref());
+                Context::new().blocking(opening).await.map(Some)
+            }
+        };
+        let session = match opened {
             Ok(session) => session,
             Err(error) => {
                 [Some(output), errors].into_iter().flatten().for_each(Output::discard);
                 return Summary::nothing(Ending::JournalFailed(error), began.elapsed());
             }
         };
-        let gate = Arc::new(Gate::default());
+        let gate = Arc::new(Gate::new(progress.clone()));
         let (desk, matcher, ledger, tending) = match session {
             None => (None, None, None, None),
             Some(session) => {

@@ -13,6 +13,7 @@ mod prompt;
 mod prompt_file;
 mod roomy;
 mod scan;
+mod size;
 mod tags;
 mod words;
 
@@ -53,6 +54,8 @@ pub(crate) struct Formula {
     text: Arc<str>,
     links: usize,
     expression: Expression<'static, 'static>,
+    /// What it uses, such as `inputs.url` or `steps.fetch.body`.
+    names: Vec<String>,
     /// Whether it stands in the file without the marks of a template.
     is_bare: bool,
 }
@@ -96,6 +99,32 @@ impl Template {
         }
     }
 
+    /// Whether it is a table with this key, whatever the case of its letters.
+    pub(crate) fn has_key(&self, key: &str) -> bool {
+        match self {
+            Template::Plain(Value::Object(fields)) => fields.keys().any(|known| known.eq_ignore_ascii_case(key)),
+            Template::Map(fields) => fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(key)),
+            _ => false,
+        }
+    }
+
+    /// The expressions in it.
+    pub(crate) fn formulas(&self) -> Vec<&Formula> {
+        match self {
+            Template::Plain(_) => Vec::new(),
+            Template::Lone(formula) => vec![formula],
+            Template::Text(pieces) => pieces
+                .iter()
+                .filter_map(|piece| match piece {
+                    Piece::Text(_) => None,
+                    Piece::Formula(formula) => Some(formula),
+                })
+                .collect(),
+            Template::List(items) => items.iter().flat_map(Template::formulas).collect(),
+            Template::Map(entries) => entries.iter().flat_map(|(_, value)| value.formulas()).collect(),
+        }
+    }
+
     /// Renders the value for one record.
     pub(crate) fn render(&self, scope: &minijinja::Value) -> Result<Value> {
         match self {
@@ -123,6 +152,16 @@ impl Template {
     }
 }
 
+/// Those of the names that are no functions.
+fn names(all: &[String]) -> impl Iterator<Item = &str> {
+    all.iter().map(String::as_str).filter(|name| !FUNCTIONS.contains(&root(name)))
+}
+
+/// What a name begins with: `steps` of `steps.fetch.body`.
+fn root(name: &str) -> &str {
+    name.split('.').next().unwrap_or_default()
+}
+
 impl Formula {
     /// What it gives for one record.
     pub(crate) fn json(&self, scope: &minijinja::Value) -> Result<Value> {
@@ -131,15 +170,17 @@ impl Formula {
 
     /// Whether it holds, if that is so for every record.
     pub(crate) fn always(&self) -> Option<bool> {
-        let names = self.expression.undeclared_variables(false);
-        let constant = names.iter().all(|name| FUNCTIONS.contains(&name.as_str()));
-        constant.then(|| self.holds(&minijinja::Value::UNDEFINED).ok()).flatten()
+        self.names().next().is_none().then(|| self.holds(&minijinja::Value::UNDEFINED).ok()).flatten()
     }
 
     /// Whether it follows from the record alone, whatever the steps give.
     pub(crate) fn is_of_record(&self) -> bool {
-        let names = self.expression.undeclared_variables(false);
-        names.iter().all(|name| matches!(name.as_str(), "inputs" | "record") || FUNCTIONS.contains(&name.as_str()))
+        self.names().all(|name| matches!(root(name), "inputs" | "record"))
+    }
+
+    /// What it uses, such as `inputs.url` or `steps.fetch.body`.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        names(&self.names)
     }
 
     /// The expression as it stands in the file.

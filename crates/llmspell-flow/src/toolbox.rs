@@ -237,6 +237,11 @@ impl Toolbox {
         self.tools.get(name).is_some_and(|entry| entry.pure)
     }
 
+    /// Whether a name is that of a tool which comes with LLMSpell, and which nobody has replaced.
+    pub(crate) fn is_built_in(&self, name: &str) -> bool {
+        self.tools.get(name).is_some_and(|entry| entry.pure || matches!(entry.needs, Needs::Some(..)))
+    }
+
     /// What there is to know of a tool.
     pub fn spec(&self, name: &str) -> Option<&ToolSpec> {
         self.get(name).map(ErasedTool::spec)

@@ -63,7 +63,7 @@ pub(crate) fn gated() -> Vec<(Kind, Make)> {
 }
 
 /// A tool that does no harm if it runs twice, as a hedge does; its step says so.
-fn repeatable(tool: ErasedTool) -> ErasedTool {
+pub(crate) fn repeatable(tool: ErasedTool) -> ErasedTool {
     let spec = tool.spec().clone();
     let step = tool.into_step().idempotent();
     ErasedTool::described(&spec.name, &spec.description, spec.parameters, step).security(spec.security)

@@ -68,7 +68,12 @@ async fn an_answer_has_the_fields_that_are_declared() {
     let model = ScriptedModel::new("test").says("{\"spam\":1}").says("{\"spam\":\"no\"}");
     let error = one(flow(TYPED, [("m/m", model)]), json!({})).await.result.unwrap_err();
     assert_eq!(error.kind(), Kind::Failed);
-    assert!(error.to_string().contains("did not answer with a verdict: `spam` is not a boolean"), "{error}");
+    let wanted = "f.verdict: the model did not answer with the fields of `verdict`: `spam` is not a boolean; its fields are \
+                  `spam` (boolean); `why` (string), which may be missing";
+    assert_eq!(error.to_string(), wanted);
+    let model = ScriptedModel::new("test").says("1 2 3").says("1 2 3");
+    let error = one(flow(TYPED, [("m/m", model)]), json!({})).await.result.unwrap_err();
+    assert!(error.to_string().contains("of `verdict`: it is not JSON (trailing characters"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

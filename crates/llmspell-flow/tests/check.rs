@@ -1,9 +1,11 @@
 //! What is wrong with a flow file is found before anything runs, and shown where it stands.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
 use llmspell_flow::{Flow, Permissions, Source, Toolbox};
 
 fn problems(text: &str) -> String {
-    let toolbox = Toolbox::built_in(&Permissions::none());
+    let toolbox = Toolbox::built_in(&Permissions::everything()).with_unopened_model("m");
     match Flow::parse(&Source::new("f.yaml", text), &toolbox) {
         Ok(_) => String::new(),
         Err(problems) => problems.to_string(),
@@ -87,7 +89,7 @@ fn times_and_attempts_must_be_possible() {
     assert!(text("    timeout: 20s\n    deadline: 10s\n").contains("can never be reached"));
     assert!(text("    timeout: [1s, 2s]\n").contains("2 timeouts, but at most 1 attempts"));
     assert!(text("    timeout: []\n").contains("at least one"));
-    assert!(text("    retry: x\n").contains("hint: this value does not fit its key"));
+    assert!(text("    retry: x\n").contains("hint: write it in one of these forms"));
     assert!(text("    retry: 0\n").contains("would never run"));
     assert!(text("    retry: { max: 3, on: [timeuot] }\n").contains("did you mean `timeout`?"));
     assert!(text("    retry: -1\n").contains("-1 attempts: a number from 1 to 100"));
@@ -175,4 +177,212 @@ fn names_in_expressions_must_exist() {
 fn a_template_cannot_be_a_key() {
     let shown = step("    tool: json\n    with:\n      value: { \"${{ inputs.k }}\": 1 }\n");
     assert!(shown.contains("a template cannot be a key") && shown.contains("f.yaml:6:16"), "{shown}");
+}
+
+/// A flow whose second step names `value`, behind a step `a` of which `rest` tells the kind.
+fn after(rest: &str, value: &str) -> String {
+    problems(&format!(
+        "flow: f\nallow: {{ net: [\"*\"], command: [\"*\"], read: [.] }}\nmodels: {{ m: simulated/m }}\ndefaults: {{ model: m }}\n\
+         steps:\n  - id: a\n{rest}\n  - id: b\n    value: \"${{{{ {value} }}}}\"\n"
+    ))
+}
+
+#[test]
+fn fields_of_outputs_must_exist_where_the_file_tells_them() {
+    let judge = "    agent: { prompt: x, answer: { verdict: { type: string }, note: { required: false } } }";
+    let shown = after(judge, "steps.a.verdic");
+    assert!(
+        shown.starts_with("error: `steps.a` has no field `verdic`\n  --> f.yaml:9:17\n")
+            && shown.ends_with("^^^^^^^^^^^^^^\n\nhint: did you mean `verdict`?"),
+        "{shown}"
+    );
+    assert_eq!(after(judge, "steps.a.verdict ~ steps.a.note.deep ~ steps.a['any']"), "");
+    let text = "    agent: { prompt: x }";
+    let value = "    value: { list: [{ x: 1 }], deep: { y: \"${{ inputs.y }}\" }, n: 1 }";
+    let both = "    concurrent:\n      - { id: c, agent: { prompt: x } }\n      - { id: d, value: { x: 1 } }";
+    let pages = "    each: inputs.urls\n    do: { tool: http_get, with: { url: \"${{ item }}\" } }";
+    for (rest, value, message, hint) in [
+        (
+            judge,
+            "steps.a.verdict.x",
+            "`steps.a.verdict` is a text, and has no field `x`",
+            "use `steps.a.verdict` itself",
+        ),
+        (text, "steps.a.text", "`steps.a` is a text, and has no field `text`", "give the agent an `answer`"),
+        (value, "steps.a.lst", "`steps.a` has no field `lst`", "did you mean `list`?"),
+        (value, "steps.a.deep.z", "`steps.a.deep` has no field `z`", "`y`"),
+        (value, "steps.a.list.x", "`steps.a.list` is a list, and has no field `x`", "`steps.a.list[0].x`"),
+        (value, "steps.a.n.x", "`steps.a.n` is a number, and has no field `x`", "use `steps.a.n` itself"),
+        (both, "steps.a.e", "`steps.a` has no field `e`", "`c`"),
+        (both, "steps.a.c.x", "`steps.a.c` is a text", "`answer`"),
+        (both, "steps.a.d.y", "`steps.a.d` has no field `y`", "`x`"),
+        (pages, "steps.a.body", "`steps.a` is a list", "map(attribute=\"body\")"),
+        (
+            "    tool: http_get\n    with: { url: x }",
+            "steps.a.text",
+            "`steps.a` has no field `text`",
+            "status, headers, body",
+        ),
+        (
+            "    tool: command\n    with: { argv: [ls] }",
+            "steps.a.output",
+            "`steps.a` has no field `output`",
+            "stdout, stderr",
+        ),
+        ("    tool: text\n    with: { value: x }", "steps.a.value", "`steps.a` is a text", "use `steps.a` itself"),
+        (
+            "    tool: text\n    with: { value: x, count: true }",
+            "steps.a.word",
+            "`steps.a` has no field `word`",
+            "`words`",
+        ),
+        (
+            "    tool: text\n    with: { value: x, matches: { en: a } }",
+            "steps.a.de",
+            "`steps.a` has no field `de`",
+            "en",
+        ),
+        ("    tool: read_file\n    with: { path: x }", "steps.a.body", "`steps.a` is a text", "use `steps.a` itself"),
+        ("    race: [{ id: c, value: { x: 1 } }, { id: d, value: { x: 2 } }]", "steps.a.y", "no field `y`", "x"),
+        ("    pipeline: [{ id: c, value: 1 }, { id: d, value: { x: 2 } }]", "steps.a.y", "no field `y`", "x"),
+        ("    repeat: [{ id: c, value: { x: 2 } }]\n    until: steps.c.y\n    max: 2", "1", "no field `y`", "x"),
+        ("    value: { x: 1 }\n    fallback: { value: { x: 1 } }", "steps.a.y", "no field `y`", "x"),
+        ("    value: { x: 1 }", "[steps.a.x, steps.a.y] | join", "no field `y`", "x"),
+    ] {
+        let shown = after(rest, value);
+        assert!(shown.contains(message) && shown.contains(hint), "{rest}\n{value} gave:\n{shown}");
+        assert!(shown.matches("error: ").count() == 1 && shown.contains('^'), "{rest}\n{value} gave:\n{shown}");
+    }
+}
+
+#[test]
+fn nothing_is_said_of_fields_that_nobody_can_know() {
+    for rest in [
+        "    tool: json\n    with: { value: 1 }",
+        "    tool: slow\n    with: { value: { x: 1 } }",
+        "    tool: text\n    with: { value: x, count: \"${{ inputs.c }}\" }",
+        "    tool: read_file\n    with: { path: x, format: json }",
+        "    tool: http_get\n    with: { url: x }\n    fallback: { value: { body: \"\", y: 1 } }",
+        "    value: { x: 1 }\n    when: inputs.x",
+        "    value: { x: 1 }\n    fallback: { tool: json, with: { value: 1 } }",
+        "    value: \"${{ inputs.x }}\"",
+        "    value: \"${{ {'x': 1} }}\"",
+        "    race: [{ id: c, value: { x: 1 } }, { id: d, value: { z: 2 } }]",
+        "    agent: { prompt: x, answer: { y: { type: object } } }",
+    ] {
+        assert_eq!(after(rest, "steps.a.y.z"), "", "{rest}");
+    }
+    let items = "    each: steps.a\n    do: { value: \"${{ item.y }}\" }\n";
+    let flow = |list: &str| format!("flow: f\nsteps:\n  - {{ id: a, {list} }}\n  - id: b\n{items}");
+    assert_eq!(problems(&flow("value: \"${{ inputs.list }}\"")), "");
+    assert!(problems(&flow("value: { x: 1 }")).contains("`steps.a` is no list, but a table"));
+    let read = flow("each: inputs.texts, do: { tool: html_to_text, with: { html: \"${{ item }}\" } }");
+    assert!(problems(&read).contains("`item` has no field `y`"), "{}", problems(&read));
+    let named = flow("value: 1")
+        .replace("steps.a", "steps.b0")
+        .replace("- id: b\n", "- { id: b0, value: [{ y: 1 }] }\n  - id: b\n");
+    assert_eq!(problems(&named), "");
+    // A replaced tool gives whatever it gives.
+    let own = llmspell::tool::ErasedTool::described(
+        "html_to_text",
+        "",
+        serde_json::json!({ "type": "object" }),
+        llmspell::step(|value, _| async move { Ok(value) }),
+    );
+    let toolbox = Toolbox::built_in(&Permissions::none()).with(own);
+    assert!(Flow::parse(&Source::new("f.yaml", read), &toolbox).is_ok());
+}
+
+#[test]
+fn declared_inputs_have_the_fields_of_their_type() {
+    let flow = |value: &str| {
+        problems(&format!(
+            "flow: f\ninputs: {{ q: {{ type: string }}, t: {{ type: object }}, x: {{}} }}\nsteps: [{{ id: a, value: \"${{{{ {value} }}}}\" }}]\n"
+        ))
+    };
+    assert_eq!(flow("[inputs.t.a, inputs.x.a, inputs.q]"), "");
+    assert!(flow("inputs.q.text").contains("`inputs.q` is a text, and has no field `text`"));
+}
+
+#[test]
+fn the_output_must_have_what_the_flow_returns() {
+    let flow = |rest: &str| {
+        problems(&format!(
+            "flow: f\nreturns: {{ x: {{ type: integer }}, y: {{ required: false }} }}\nsteps:\n  - {{ id: a, value: {{ x: 1 }} }}\n{rest}"
+        ))
+    };
+    assert_eq!(flow(""), "");
+    assert_eq!(flow("output: { x: \"${{ steps.a.x }}\" }\n"), "");
+    assert_eq!(flow("output: ${{ steps.a }}\n"), "");
+    assert_eq!(flow("output: ${{ inputs.a }}\n"), "");
+    let shown = flow("output: { z: 1 }\n");
+    assert!(shown.starts_with("error: the output of the flow has no field `x`\n  --> f.yaml:2:12\n"), "{shown}");
+    assert!(shown.ends_with("hint: it has `z`: add the field there, or leave it out here"), "{shown}");
+    assert!(flow("output: x is ${{ steps.a.x }}\n").contains("the output of the flow is a text"));
+}
+
+#[test]
+fn fields_in_prompt_files_must_exist_where_the_file_tells_them() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("ask.j2"),
+        "Judge:\n{% for x in steps.a.items %}{{ x }}{% endfor %}\n{{ steps.a.titel }}\n",
+    )
+    .unwrap();
+    let text = "flow: f\nmodels: { m: simulated/m }\nsteps:\n  - { id: a, value: { title: x, items: [1] } }\n  - { id: b, agent: { model: m, prompt: { file: ask.j2 } } }\n";
+    let source = Source::new("f.yaml", text).in_folder(folder.path());
+    let toolbox = Toolbox::built_in(&Permissions::none()).with_unopened_model("m");
+    let shown = Flow::parse(&source, &toolbox).map(|_| ()).unwrap_err().to_string();
+    assert!(shown.contains("error: `steps.a` has no field `titel`\n") && shown.contains("ask.j2:3:4\n"), "{shown}");
+    assert!(
+        shown.contains("^^^^^^^^^^^^^\n\nhint: did you mean `title`?") && shown.matches("error: ").count() == 1,
+        "{shown}"
+    );
+}
+
+#[test]
+fn what_a_newcomer_writes_is_told_how_it_is_written_here() {
+    let step = |rest: &str| format!("flow: f\nsteps:\n  - id: a\n{rest}\n");
+    let top = |rest: &str| format!("flow: f\n{rest}\nsteps: [{{ id: b, value: 1 }}]\n");
+    for (text, place, hint) in [
+        (top("inputs: {a: str}"), "2:13", "write `a: { type: string }`"),
+        (top("inputs:\n  a:"), "3:4", "for any value: `a: {}`"),
+        (top("inputs: [a]"), "2:9", "name each field with what it is: `inputs: { x: { type: string } }`"),
+        (top("inputs: { a: { type: int } }"), "2:22", "write `integer`"),
+        (step("    agent: { prompt: x, answer: { ok: bool } }"), "4:39", "write `ok: { type: boolean }`"),
+        (step("    agent: ask"), "4:12", "write `agent: { model: …, prompt: ask }`"),
+        (step("    agent: { prompt: x, tools: text }"), "4:32", "write it in brackets: `tools: [text]`"),
+        (step("    tool: slow\n    timeout: 5"), "5:14", "written with a unit: 500ms, 5s"),
+        (step("    tool: slow\n    deadline: { attempt: 5 }"), "5:15", "one text belongs here"),
+        (step("    tool: slow\n    rate: 5"), "5:11", "`5/s`"),
+        (step("    tool: slow\n    value: 1"), "5:12", "make two steps of it"),
+        (step("    tool: text\n    with: hello"), "5:11", "name the arguments: `with: { value: hello }`"),
+        (step("    each: [1, 2]\n    do: { value: 1 }"), "4:11", "put the list in quotes: `each: \"[1, 2]\"`"),
+        (step("    each:\n      - 1\n    do: { value: 1 }"), "4:5", "name a list: `each: inputs.urls`"),
+        (step("    value: 1\n    when: { a: 1 }"), "5:11", "write a condition: `when: "),
+        (step("    concurrent: { b: { value: 1 } }"), "4:17", "steps are a list: begin each with `- id: …`"),
+        (step("    prompt: x"), "4:5", "a model is asked under `agent`"),
+        (step("    tool: slow\n    if: x"), "5:5", "a condition stands under `when`"),
+        (step("    value: a: b"), "4:13", "put a text with `: ` in it in quotes"),
+        ("flow: f\nsteps:\n  a: { value: 1 }\n".to_owned(), "3:3", "steps are a list: begin each with `- id: …`"),
+        ("flow: f\nsteps:\n  - a\n".to_owned(), "3:5", "a step is a table: `- id: …`"),
+        ("steps:\n  - { id: a, value: 1 }\n".to_owned(), "1:1", "begin with the name of the flow"),
+        ("name: f\nsteps: []\n".to_owned(), "1:1", "the name of a flow stands under `flow`"),
+        ("flow: f\nsteps:\n\t- id: a\n".to_owned(), "3:1", "indent with spaces"),
+        ("flow: f\nsteps:\n  - id: a\n\tvalue: 1\n".to_owned(), "4:1", "indent with spaces"),
+        ("{\"q\": 1}\n{\"q\": 2}\n".to_owned(), "1:2", "this looks like records: they belong into --input"),
+        ("[{\"q\": 1}]\n".to_owned(), "1:1", "this looks like records: they belong into --input"),
+        ("id,question\n1,why\n".to_owned(), "1:1", "a flow is a table: `flow: NAME`, then `steps:`"),
+        (String::new(), "1:1", "a flow has a name and steps"),
+        (top("allow: net"), "2:8", "`allow: { net: [example.org] }`"),
+        (top("allow: { net_private: yes }"), "2:23", "write true or false"),
+        (top("run: 3"), "2:6", "`run: { limit: 64 }`"),
+    ] {
+        let shown = problems(&text);
+        let (_, told) = shown.rsplit_once("hint: ").unwrap_or_default();
+        assert!(shown.contains(&format!("--> f.yaml:{place}\n")) && told.contains(hint), "{text}\ngave:\n{shown}");
+        assert!(shown.contains('^') && shown.matches("error: ").count() == 1, "{text}\ngave:\n{shown}");
+    }
+    // A flow in JSON is a flow: JSON is YAML.
+    assert_eq!(problems("{\"flow\": \"f\", \"steps\": [{\"id\": \"a\", \"value\": 1}]}"), "");
 }

@@ -57,9 +57,8 @@ async fn an_input_is_counted_record_by_record() {
         "  - { id: e, each: inputs.x, limit: 2, do: { tool: slow, timeout: 2s, retry: { max: 2, base: 1ms } } }\n\
          \x20 - { id: l, each: steps.e, do: { tool: slow, timeout: 1s } }\n",
     );
-    let outline = flow.outline();
     let input = Input::from_reader("in", &b"{\"x\":[1,2,3]}\n{\"x\":[]}\nno\n{\"x\":\"abc\"}\n"[..]);
-    let survey = flow.survey(&outline, input).await.unwrap();
+    let survey = flow.survey(input).await.unwrap();
     assert_eq!((survey.records, survey.wrong), (4, 1));
     assert!(survey.first_wrong.unwrap().contains("line 3 is not JSON"));
     // What is no list stays unknown.
@@ -67,10 +66,15 @@ async fn an_input_is_counted_record_by_record() {
 
     let flow = self::flow("  - { id: e, each: inputs.x, limit: 2, do: { tool: slow, timeout: 2s } }\n");
     let input = Input::from_reader("in", &b"{\"x\":[1,2,3]}\n{\"x\":[1]}\n"[..]);
-    let survey = flow.survey(&flow.outline(), input).await.unwrap();
+    let survey = flow.survey(input).await.unwrap();
     assert_eq!(survey.calls["slow"].fixed(), Some(4));
     assert_eq!(survey.slowest.most(), Some(Duration::from_secs(4)));
     assert_eq!(survey.all.most(), Some(Duration::from_secs(6)));
+
+    // What a record can wait for, all of them can wait for: it is said once.
+    let flow = self::flow("  - { id: a, tool: slow }\n  - { id: b, tool: slow }\n");
+    let survey = flow.survey(Input::from_reader("in", &b"{}\n{}\n{}\n"[..])).await.unwrap();
+    assert_eq!(survey.all.because(), ["`a` has no timeout", "`b` has no timeout"]);
 }
 
 #[test]

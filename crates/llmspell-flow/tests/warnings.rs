@@ -8,7 +8,7 @@ const ASKS: &str = "allow: { command: [\"*\"], net: [\"*\"] }\n";
 
 /// Everything that is said about a flow, warnings and errors.
 fn said(text: &str) -> String {
-    let toolbox = Toolbox::built_in(&Permissions::none());
+    let toolbox = Toolbox::built_in(&Permissions::none()).with_unopened_model("m").with_unopened_model("n");
     match Flow::parse(
         &Source::new("f.yaml", format!("flow: f\n{}{text}", if text.contains("allow:") { "" } else { ASKS })),
         &toolbox,
@@ -45,6 +45,31 @@ fn times_that_exclude_each_other() {
     once(&nested("timeout: 3s", "timeout: 2s"), "this timeout can never be reached: the timeout of `o` around it");
     once(&nested("timeout: [1s, 3s], retry: 2", "deadline: 2s"), "hint: it is 2s; make this one shorter");
     assert_eq!(said(&nested("timeout: 2s", "deadline: 2s")), "");
+    once(
+        "steps: [{ id: a, tool: slow, hedge: 10s, deadline: 10s }]\n",
+        "error: this hedge can never start: the deadline",
+    );
+    // Inside of other steps, in place of them, and where all steps have it.
+    let inverted = "tool: slow, timeout: { attempt: 2s, first: 3s }";
+    for text in [
+        format!("steps: [{{ id: a, each: range(2), do: {{ {inverted} }} }}]\n"),
+        format!("steps: [{{ id: a, tool: json, with: {{ value: 1 }}, fallback: [{{ {inverted} }}] }}]\n"),
+        format!("steps: [{{ id: a, repeat: [{{ id: b, {inverted} }}], until: \"index == 1\", max: 2 }}]\n"),
+        format!("steps: [{{ id: a, concurrent: [{{ id: b, {inverted} }}, {{ id: c, tool: slow }}] }}]\n"),
+        format!("defaults: {{ timeout: {{ attempt: 2s, first: 3s }} }}\n{}", step("limit: 1")),
+    ] {
+        once(&text, "error: this can never be reached: the time of the attempt");
+    }
+    let defaults = |rest: &str| {
+        format!(
+            "defaults: {{ {rest} }}\nsteps: [{{ id: a, tool: slow, with: {{ value: 1 }} }}, {{ id: b, tool: slow }}]\n"
+        )
+    };
+    once(
+        &defaults("timeout: 20s, deadline: 10s").replace("with: { value: 1 }", "when: inputs.x"),
+        "error: this timeout can never be reached: the deadline",
+    );
+    once(&defaults("limit: 0").replace("with: { value: 1 }", "when: inputs.x"), "error: a limit of 0");
     // What stands in for a step serves after its deadline.
     let rung =
         "steps:\n  - { id: a, tool: slow, deadline: 2s, fallback: { tool: text, with: { value: x }, deadline: 9s } }\n";
@@ -74,7 +99,15 @@ fn members_that_do_the_same() {
     };
     once(&race("tool: slow, with: { value: 1 }"), "warning: `b` does the same as `a`");
     assert_eq!(said(&race("tool: slow, with: { value: 2 }")), "");
-    once("steps: [{ id: r, race: [{ id: a, value: 1 }] }]\n", "error: a race of 1");
+    let alone = "race: [{ id: a, value: \"${{ inputs.x }}\" }]";
+    for text in [
+        format!("steps: [{{ id: r, {alone} }}]\n"),
+        format!("steps: [{{ id: e, each: range(2), do: {{ {alone} }} }}]\n"),
+        format!("steps: [{{ id: f, tool: slow, fallback: {{ {alone} }} }}]\n"),
+        format!("steps: [{{ id: p, pipeline: [{{ id: r, {alone} }}], from: range(2) }}]\n"),
+    ] {
+        once(&text, "error: a race of 1");
+    }
     once(&step("fallback: { tool: slow }"), "warning: this does the same as what it stands in for");
     once(
         &step("fallback: [{ value: 1 }, { value: 2 }]"),
@@ -122,11 +155,119 @@ fn only_what_can_be_repeated_is_hedged() {
         &format!("steps: [{{ id: e, each: range(2), do: {{ tool: slow, fallback: {{ {command} }} }}, hedge: p95 }}]\n"),
         "error: `command` may not be called twice",
     );
-    for fine in ["tool: text, with: { value: x }", "tool: slow", "value: 1", "tool: http_get, with: { url: x }"] {
+    for fine in [
+        "tool: text, with: { value: x }",
+        "tool: slow",
+        "value: 1",
+        "tool: http_get, with: { url: x }",
+        "tool: command, with: { argv: [ls] }, idempotent: true",
+        "tool: command, with: { argv: [ls] }, idempotent: true, hedge: 1s",
+    ] {
         let text = format!("flow: f\n{ASKS}steps: [{{ id: p, pipeline: [{{ id: a, {fine} }}], hedge: p95 }}]\n");
         let flow = Flow::parse(&Source::new("f", text), &Toolbox::built_in(&Permissions::none())).unwrap();
         drop(flow.into_step());
     }
+}
+
+#[test]
+fn requests_that_can_be_repeated_are_hedged() {
+    let request = |with: &str, hedge: &str| {
+        format!("steps: [{{ id: a, tool: http_request, with: {{ url: \"http://x.org\", {with} }}, {hedge} }}]\n")
+    };
+    for fine in [
+        "method: PUT",
+        "method: POST, idempotent: true",
+        "method: POST, headers: { Idempotency-Key: \"${{ inputs.id }}\" }",
+    ] {
+        assert_eq!(said(&request(fine, "hedge: p95")), "", "{fine}");
+    }
+    for wrong in ["method: POST", "method: PATCH", "method: PUT, idempotent: false", "method: \"${{ inputs.m }}\""] {
+        once(&request(wrong, "hedge: p95"), "error: `http_request` may not be called twice for one record");
+    }
+    assert_eq!(said(&request("method: POST", "hedge: p95, idempotent: true")), "");
+    once(&request("method: post", "limit: 1"), "hint: write POST");
+    once(
+        "steps: [{ id: a, tool: write_file, with: { path: x, content: y }, hedge: 1s }]\nallow: { write: [.] }\n",
+        "may not be called twice",
+    );
+    assert_eq!(said("steps: [{ id: a, tool: command, with: { argv: [ls] }, hedge: 1s, idempotent: true }]\n"), "");
+    let own = |idempotent: &str| {
+        format!(
+            "tools: {{ size: {{ command: [wc, -l], idempotent: {idempotent} }} }}\nsteps: [{{ id: a, tool: size, hedge: 1s }}]\n"
+        )
+    };
+    assert_eq!(said(&own("true")), "");
+    once(&own("false"), "error: `size` may not be called twice");
+}
+
+#[test]
+fn retries_of_what_may_have_been_done() {
+    let call = |tool: &str, rest: &str| {
+        format!("allow: {{ command: [\"*\"], net: [\"*\"], write: [.] }}\nsteps:\n  - {{ id: a, {tool}, {rest} }}\n")
+    };
+    let post = "tool: http_request, with: { url: \"http://x.org\", method: POST }";
+    let append = "tool: write_file, with: { path: x, content: y, mode: append }";
+    let command = "tool: command, with: { argv: [ls] }";
+    for (tool, name, hint) in [
+        (post, "http_request", "`idempotent: true` under `with`, or a header idempotency-key"),
+        (append, "write_file", "`idempotent: true` beside `retry`; `mode: overwrite` can be repeated"),
+        (command, "command", "`idempotent: true` beside `retry`"),
+    ] {
+        let wanted = format!("warning: `{name}` may have done its work when its time is up, and is then called again");
+        once(&call(tool, "retry: 2, timeout: 5s"), &wanted);
+        once(&call(tool, "retry: { max: 2, on: [timeout] }, timeout: { idle: 5s }"), hint);
+        once(&call(tool, "retry: { on: [failed] }"), "may have done its work when it has failed");
+        for fine in ["retry: 2", "retry: 1, timeout: 5s", "timeout: 5s", "retry: 2, timeout: 5s, idempotent: true"] {
+            assert_eq!(said(&call(tool, fine)), "", "{tool} {fine}");
+        }
+        let default = format!("defaults: {{ retry: 3, timeout: 5s }}\n{}", call(tool, "limit: 1"));
+        assert!(said(&default).contains("--> f.yaml:5:11\n"), "{}", said(&default));
+        once(&default, &wanted);
+    }
+    for fine in [
+        "tool: http_request, with: { url: \"http://x.org\", method: PUT }",
+        "tool: http_request, with: { url: \"http://x.org\", method: \"${{ inputs.m }}\" }",
+        "tool: http_request, with: { url: \"http://x.org\", method: POST, idempotent: true }",
+        "tool: http_get, with: { url: \"http://x.org\" }",
+        "tool: write_file, with: { path: x, content: y }",
+        "tool: slow",
+    ] {
+        assert_eq!(said(&call(fine, "retry: { on: [failed, timeout] }, timeout: 5s")), "", "{fine}");
+    }
+    let whole =
+        |inner: &str, rest: &str| call(&format!("pipeline: [{{ id: b, {inner} }}, {{ id: c, tool: slow }}]"), rest);
+    once(
+        &whole(post, "retry: 2"),
+        "warning: `a` is tried again as a whole, and `http_request` in it may do its work twice",
+    );
+    assert_eq!(said(&whole(&format!("{post}, idempotent: true"), "retry: 2")), "");
+    assert_eq!(said(&whole(post, "retry: 2, idempotent: true")), "");
+    assert_eq!(said(&whole("tool: http_get, with: { url: \"http://x.org\" }", "retry: 2")), "");
+    once(
+        &call("agent: { model: m, prompt: x, tools: [command] }", "retry: 2"),
+        "`command` in it may do its work twice",
+    );
+}
+
+#[test]
+fn simulated_models_say_words_only() {
+    let flow = |rest: &str| {
+        let toolbox = Toolbox::built_in(&Permissions::none())
+            .with_model("simulated/m", llmspell::model::SimulatedModel::new("simulated/m"));
+        let text = format!(
+            "flow: f\nmodels: {{ m: simulated/m }}\nsteps: [{{ id: a, agent: {{ model: m, prompt: x{rest} }} }}]\n"
+        );
+        let flow = Flow::parse(&Source::new("f.yaml", text), &toolbox).unwrap();
+        flow.warnings().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(flow(""), "");
+    let shown = flow(", tools: [text], answer: { ok: {} }");
+    assert!(shown.starts_with("warning: `simulated/m` says words only, and gives no `answer` with fields"), "{shown}");
+    assert!(
+        shown.contains("--> f.yaml:3:34\n") && shown.contains("\n\nhint: ") && shown.matches("warning").count() == 1,
+        "{shown}"
+    );
+    assert!(flow(", tools: [text]").starts_with("warning: `simulated/m` says words only: it never calls a tool"));
 }
 
 #[test]
@@ -135,6 +276,8 @@ fn what_is_declared_in_vain() {
         |top: &str| format!("{top}\nsteps: [{{ id: a, tool: slow, with: {{ value: \"${{{{ inputs.x }}}}\" }} }}]\n");
     once(&with("inputs: { x: {}, y: {} }"), "warning: nothing uses the input `y`");
     assert_eq!(said(&with("key: y\ninputs: { x: {}, y: {} }")), "");
+    once(&with("key: idd\ninputs: { x: {}, id: {} }").replace("inputs.x", "inputs"), "hint: did you mean `id`?");
+    assert_eq!(said(&with("key: other\ninputs: { x: {} }")), "");
     once(&with("secrets: [HOME]"), "warning: nothing uses the secret `HOME`");
     once(&with("models: { small: openai/gpt-4.1-mini }"), "warning: nothing uses the model `small`");
     assert_eq!(said("inputs: { y: {} }\nsteps: [{ id: a, value: \"${{ inputs }}\" }]\n"), "");
@@ -164,6 +307,25 @@ fn numbers_that_yaml_has_changed() {
             &wanted,
         );
     }
+    let twice =
+        "steps: [{ id: a, tool: slow, with: { value: 1 }, fallback: [{ tool: json, with: { value: [1.10] } }] }]\n";
+    once(twice, "warning: `1.10` is the number 1.1");
+    let answer = "steps: [{ id: a, agent: { model: m, prompt: x, answer: { n: { default: 1e3 } } } }]\n";
+    once(answer, "warning: `1e3` is the number 1000.0");
+    once(
+        "returns: { n: { default: 010 } }\nsteps: [{ id: a, value: { n: 1 } }]\n",
+        "warning: `010` is the number 10.0",
+    );
+    once(
+        "steps: [{ id: a, value: 1 }]\noutput: { n: 1_000, a: \"${{ steps.a }}\" }\n",
+        "warning: `1_000` is the number 1000",
+    );
+    let own = "tools: { t: { command: [ls], args: { n: { default: +5 } } } }\nsteps: [{ id: a, tool: t }]\n";
+    once(own, "warning: `+5` is the number 5");
+    once(
+        "models: { n: { model: a/b, options: { x: 1.10 } } }\nsteps: [{ id: a, agent: { model: n, prompt: x } }]\n",
+        "`1.10`",
+    );
     // What is a text to YAML 1.2 stays one, and numbers that come out as they went in are not worth a word.
     for fine in ["yes", "no", "on", "off", "NO", "2024-01-01", "12:30:45", "1.0", "0.1", "-3", "1.5.2", "\"1.10\""] {
         assert_eq!(said(&format!("steps: [{{ id: a, value: {fine} }}]\n")), "", "{fine}");

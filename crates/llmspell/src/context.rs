@@ -221,6 +221,21 @@ impl Context {
         }
     }
 
+    /// Writes into every scope above that tells of it whatever becomes of this work: what was spent on a trial that fails
+    /// was spent.
+    pub(crate) fn note_throughout(&self, entry: impl Fn(&mut Entries)) {
+        if !self.collects() {
+            return;
+        }
+        for node in self.chain() {
+            if let Facet::Scope(scope) = &node.facet
+                && !scope.is_trial
+            {
+                scope.ledger.write(&entry);
+            }
+        }
+    }
+
     /// Whether the time of stages is to be noted, and somebody collects it.
     pub(crate) fn times_stages(&self) -> bool {
         self.node.as_ref().is_some_and(|node| node.timed && node.collects)

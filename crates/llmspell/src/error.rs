@@ -5,6 +5,7 @@
 //! a retry, all contenders of a race). `?` turns any standard error into one.
 
 mod read;
+mod written;
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -12,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde::ser::{Serialize, Serializer};
 
 use crate::path::Path;
 
@@ -256,6 +257,12 @@ impl Error {
         &self.0.causes
     }
 
+    /// Errors as a list to be serialised, in which equal ones in a row stand once, with `times`: as an error's own causes
+    /// do.
+    pub fn list(errors: &[Error]) -> impl Serialize + '_ {
+        written::Many(errors)
+    }
+
     /// How many attempts were made; 1 unless a retry gave up.
     pub fn attempts(&self) -> u32 {
         self.0.attempts
@@ -316,8 +323,9 @@ impl Error {
             }
             source = error.source();
         }
-        for cause in self.causes() {
-            write!(f, "\n{:indent$}- ", "", indent = 2 * (depth + 1))?;
+        for (cause, times) in written::collapsed(self.causes()) {
+            let times = if times > 1 { format!("{times} × ") } else { String::new() };
+            write!(f, "\n{:indent$}- {times}", "", indent = 2 * (depth + 1))?;
             cause.write_story(f, depth + 1)?;
         }
         if let Some(hint) = &self.0.hint {
@@ -395,27 +403,10 @@ impl StdError for StandardError {
     }
 }
 
-/// `{kind, message}` and, where known, `path`, `attempts`, `retry_after_ms`, `causes` and `hint`.
+/// `{kind, message}` and, where known, `path`, `attempts`, `retry_after_ms`, `causes` and `hint`. Causes that say the same
+/// one after the other are written once, with `times`.
 impl Serialize for Error {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = serializer.serialize_struct("Error", 7)?;
-        out.serialize_field("kind", &self.kind())?;
-        out.serialize_field("message", self.message())?;
-        if let Some(path) = self.path() {
-            out.serialize_field("path", path)?;
-        }
-        if self.attempts() > 1 {
-            out.serialize_field("attempts", &self.attempts())?;
-        }
-        if let Some(wait) = self.retry_after() {
-            out.serialize_field("retry_after_ms", &(wait.as_secs_f64() * 1e3))?;
-        }
-        if !self.causes().is_empty() {
-            out.serialize_field("causes", self.causes())?;
-        }
-        if let Some(hint) = self.hint() {
-            out.serialize_field("hint", hint)?;
-        }
-        out.end()
+        written::one(self, 1, serializer)
     }
 }

@@ -63,14 +63,18 @@ pub enum ServedBy {
     /// The second copy of one of the last items of a stream.
     Straggler,
     /// The fallback of a step that failed.
-    Fallback,
+    Fallback {
+        /// The name of the fallback, if it has one: of several, it tells which.
+        name: Option<String>,
+    },
 }
 
 /// How a result came about.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Provenance {
-    /// Attempts beyond the first, over all retries on the way to the result or to the final error.
+    /// Attempts beyond the first, over all retries on the way to the result or to the final error, those of steps that a
+    /// fallback has stood in for and of losers of races included.
     pub retries: u32,
     /// The choices made on the way: who won a race, whether a second copy or a fallback served.
     pub choices: Vec<Choice>,
@@ -123,8 +127,8 @@ pub struct Outcome<T> {
     pub result: Result<T>,
     /// Whether the result is what was asked for; says nothing if there is none.
     pub quality: Quality,
-    /// What failed on the way to the result: attempts that were retried, what a fallback stood in for,
-    /// parts that were left out.
+    /// What failed on the way to the result: attempts that were retried, what a fallback stood in for, contenders of a
+    /// race, parts that were left out.
     pub causes: Vec<Error>,
     /// Attempts, winners, fallbacks.
     pub provenance: Provenance,
@@ -133,23 +137,15 @@ pub struct Outcome<T> {
 impl<T> Outcome<T> {
     /// The outcome of work in `scope`.
     pub(crate) fn new(index: usize, result: Result<T>, scope: &Context) -> Self {
-        let retries = result.as_ref().err().map_or(0, |error| error.attempts() - 1);
         match scope.ledger().and_then(Ledger::take) {
-            None => {
-                let mut outcome = Outcome::plain(index, result);
-                outcome.provenance.retries = retries;
-                outcome
-            }
-            Some(mut entries) => {
-                entries.provenance.retries += retries;
-                Outcome {
-                    index,
-                    result,
-                    quality: entries.quality,
-                    causes: entries.causes,
-                    provenance: entries.provenance,
-                }
-            }
+            None => Outcome::plain(index, result),
+            Some(entries) => Outcome {
+                index,
+                result,
+                quality: entries.quality,
+                causes: entries.causes,
+                provenance: entries.provenance,
+            },
         }
     }
 
@@ -162,15 +158,10 @@ impl<T> Outcome<T> {
         Outcome { index: 0, result, quality, causes, provenance }
     }
 
-    /// What it tells, apart from the result. `counts_usage` says whether that belongs to it.
-    pub(crate) fn into_parts(self, counts_usage: bool) -> (Result<T>, Entries) {
+    /// What it tells, apart from the result and from what was spent.
+    pub(crate) fn into_parts(self) -> (Result<T>, Entries) {
         let Outcome { result, quality, causes, mut provenance, .. } = self;
-        // Whoever returns the error tells of its attempts.
-        let told = result.as_ref().err().map_or(0, |error| error.attempts() - 1);
-        provenance.retries = provenance.retries.saturating_sub(told);
-        if !counts_usage {
-            provenance.usage = None;
-        }
+        (provenance.retries, provenance.usage) = (0, None);
         (result, Entries { quality, causes, provenance })
     }
 
@@ -189,6 +180,19 @@ impl<T> Outcome<T> {
 #[derive(Default)]
 pub(crate) struct Ledger(Mutex<Option<Box<Entries>>>);
 
+/// What an outcome has cost, whatever came of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Spent {
+    retries: u32,
+    usage: Usage,
+}
+
+impl Spent {
+    pub(crate) fn of<T>(outcome: &Outcome<T>) -> Self {
+        Spent { retries: outcome.provenance.retries, usage: outcome.provenance.usage() }
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Entries {
     quality: Quality,
@@ -200,20 +204,28 @@ impl Entries {
     /// A result less good than asked for, and why.
     pub(crate) fn degrade(&mut self, quality: Quality, causes: impl IntoIterator<Item = Error>) {
         self.quality = self.quality.max(quality);
-        for cause in causes {
-            self.provenance.retries += cause.attempts() - 1;
-            self.causes.push(cause);
-        }
+        self.causes.extend(causes);
     }
 
-    /// Attempts that failed before the one that counts.
-    pub(crate) fn retried(&mut self, failures: Vec<Error>) {
-        self.provenance.retries += u32::try_from(failures.len()).unwrap_or(u32::MAX);
+    /// What failed before, or beside, what counts.
+    pub(crate) fn failed(&mut self, failures: impl IntoIterator<Item = Error>) {
         self.causes.extend(failures);
+    }
+
+    /// There is another attempt.
+    pub(crate) fn retried(&mut self) {
+        self.provenance.retries += 1;
     }
 
     pub(crate) fn used(&mut self, usage: Usage) {
         **self.provenance.usage.get_or_insert_default() += usage;
+    }
+
+    pub(crate) fn spent(&mut self, spent: Spent) {
+        self.provenance.retries += spent.retries;
+        if !spent.usage.is_zero() {
+            self.used(spent.usage);
+        }
     }
 
     /// Work has left a stage after this time there.
@@ -229,18 +241,11 @@ impl Entries {
         self.provenance.choices.push(Choice { path, served_by });
     }
 
-    pub(crate) fn take_usage(&mut self) -> Option<Usage> {
-        self.provenance.usage.take().map(|usage| *usage)
-    }
-
+    /// But for what was spent: that was written down throughout.
     pub(crate) fn absorb(&mut self, other: Entries) {
         self.quality = self.quality.max(other.quality);
         self.causes.extend(other.causes);
-        self.provenance.retries += other.provenance.retries;
         self.provenance.choices.extend(other.provenance.choices);
-        if let Some(usage) = other.provenance.usage {
-            self.used(*usage);
-        }
         for stage in other.provenance.stages.map(|stages| stages.0).unwrap_or_default() {
             self.passed(stage.path, stage.took);
         }

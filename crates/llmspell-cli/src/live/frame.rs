@@ -49,6 +49,7 @@ fn head(name: &str, now: &Snapshot, width: usize) -> Line {
     line.fits(width, PLAIN, &format!("  {}", per_second(now.rate)));
     match now.eta {
         Some(eta) => line.fits(width, PLAIN, &format!("  {} left", left(eta))),
+        None if now.paused => line.fits(width, WAITS, "  paused"),
         None => now.stopping && line.fits(width, WAITS, "  stopping"),
     };
     line
@@ -211,6 +212,13 @@ store       -      -      -      -
         let plain: String = lines.iter().map(|line| line.text(false)).collect();
         assert!(painted.contains("\x1b["));
         assert_eq!(console::strip_ansi_codes(&painted), plain);
+    }
+
+    #[test]
+    fn a_pause_is_seen() {
+        let mut now = busy();
+        (now.paused, now.eta) = (true, None);
+        assert!(shown(&now, 80, 24).contains("612/s  paused\n"), "{}", shown(&now, 80, 24));
     }
 
     #[test]

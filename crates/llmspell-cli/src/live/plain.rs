@@ -48,8 +48,10 @@ fn whole(name: &str, now: &Snapshot) -> String {
     if now.usage.cost > 0.0 {
         add(format!("cost {:.4}", now.usage.cost));
     }
-    if now.stopping {
-        add("stopping".to_owned());
+    for (holds, word) in [(now.paused, "paused"), (now.stopping, "stopping")] {
+        if holds {
+            add(word.to_owned());
+        }
     }
     text
 }

@@ -75,3 +75,112 @@ async fn a_sample_is_the_same_each_time_and_fields_can_be_set() {
     let again = lines(&folder.run(&args).await.out);
     assert!(out.iter().zip(&again).all(|(one, other)| one["output"] == other["output"]));
 }
+
+/// Refused with 2 before anything is there: no output, no journal.
+async fn refused(folder: &Folder, args: &[&str], message: &str, hint: &str) {
+    let ended = folder.run(&[&["run", "f.yaml", "-o", "out.jsonl"], args].concat()).await;
+    assert_eq!(ended.code, Some(2), "{args:?}: {ended:?}");
+    assert!(ended.err.contains(message), "{args:?}: {}", ended.err);
+    assert!(
+        ended.err.lines().last().is_some_and(|last| last.starts_with("hint: ") && last.contains(hint)),
+        "{}",
+        ended.err
+    );
+    assert_eq!(ended.err.matches("error: ").count(), 1, "{}", ended.err);
+    assert!(!folder.path("out.jsonl.partial").exists() && !folder.path(".llmspell").exists(), "{args:?}");
+}
+
+#[tokio::test]
+async fn an_input_that_cannot_be_that_of_the_flow_is_refused_once_and_before_any_work() {
+    let flow = format!("inputs: {{ question: {{ type: string }}, lang: {{ default: en }} }}\n{ECHO}");
+    let folder = Folder::new()
+        .with("f.yaml", flow)
+        .with("other.csv", "id,qestion\n1,x\n2,y\n")
+        .with("twice.csv", "question,id,question\n1,2,3\n")
+        .with("semi.csv", "question;id\nx;1\n")
+        .with("tabs.csv", "question\tid\nx\t1\n")
+        .with("commas.tsv", "question,id\nx,1\n")
+        .with("json.csv", "{\"question\": 1}\n")
+        .with("utf16.csv", b"\xFF\xFEq\x00\n\x00".as_slice())
+        .with("array.json", "\n[\n  {\"question\": \"x\"}\n]\n")
+        .with("flat.json", "[{\"question\": \"x\"}]\n")
+        .with("pretty.json", "{\n  \"question\": \"x\"\n}\n")
+        .with("a.md", "x");
+    for (input, message, hint) in [
+        ("other.csv", "other.csv has no column `question`, which the flow asks for", "did you mean `qestion`?"),
+        ("twice.csv", "two columns are called `question`, 1 and 3", "a name of its own"),
+        ("semi.csv", "a single column, `question;id`: its values seem to be apart by semicolons", "--format tsv"),
+        ("tabs.csv", "apart by tabs", "--format tsv"),
+        ("commas.tsv", "apart by commas", "--format csv"),
+        ("json.csv", "begins like JSON", "--format jsonl"),
+        ("utf16.csv", "is not UTF-8", "write the file as UTF-8"),
+        ("array.json", "array.json is a JSON array", "jq -c '.[]'"),
+        ("flat.json", "flat.json is a JSON array", "jq -c '.[]'"),
+        ("pretty.json", "JSON over several lines", "jq -c ."),
+    ] {
+        refused(&folder, &["-i", input], message, hint).await;
+    }
+    refused(&folder, &["--files", "*.md"], "the list of files has no field `question`", "the fields of files are")
+        .await;
+    // What is set need not be there; a pipe is told the same, when it is read.
+    let ended = folder.run(&["run", "f.yaml", "-i", "other.csv", "--set", "question=why"]).await;
+    assert_eq!((ended.code, lines(&ended.out).len()), (Some(0), 2), "{ended:?}");
+    for (input, format, message) in
+        [("other.csv", "csv", "standard input has no column"), ("flat.json", "jsonl", "standard input is a JSON array")]
+    {
+        let mut command = folder.command(&["run", "f.yaml", "-i", "-", "--format", format, "--no-journal"]);
+        command.stdin(std::fs::File::open(folder.path(input)).unwrap());
+        let ended = crate::program::ended(command.spawn().unwrap()).await;
+        assert!(ended.code == Some(2) && ended.err.contains(message) && ended.out.is_empty(), "{ended:?}");
+    }
+    let plan = folder.run(&["plan", "f.yaml", "-i", "array.json"]).await;
+    assert!(plan.code == Some(2) && plan.err.contains("is a JSON array"), "{plan:?}");
+}
+
+#[tokio::test]
+async fn a_mark_at_the_beginning_is_no_part_of_the_first_name() {
+    let flow = format!("inputs: {{ id: {{}} }}\n{ECHO}");
+    let folder = Folder::new().with("f.yaml", flow).with("in.csv", "\u{feff}\"id\",b\n1,2\n");
+    let ended = folder.run(&["run", "f.yaml", "-i", "in.csv", "-q"]).await;
+    assert_eq!((ended.code, &lines(&ended.out)[0]["output"]["id"]), (Some(0), &"1".into()), "{ended:?}");
+}
+
+#[tokio::test]
+async fn integers_beyond_64_bits_are_refused_and_not_rounded() {
+    let flow = format!("inputs: {{ n: {{}}, m: {{ type: number, default: 0 }} }}\n{ECHO}");
+    let records = "{\"n\":18446744073709551615}\n{\"n\":18446744073709551616}\n{\"n\":\"18446744073709551616\"}\n";
+    let folder =
+        Folder::new().with("f.yaml", flow).with("in.jsonl", records).with("in.csv", "n,m\n1,99999999999999999999\n");
+    let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl"]).await;
+    let out = lines(&ended.out);
+    assert_eq!((ended.code, out.len()), (Some(3), 3), "{ended:?}");
+    assert_eq!(out[0]["output"]["n"], u64::MAX);
+    assert_eq!(out[1]["error"]["message"], "line 2: 18446744073709551616 at column 6 does not fit into 64 bits");
+    assert!(out[1]["error"]["hint"].as_str().unwrap().contains("in quotes"), "{}", out[1]);
+    assert_eq!(out[2]["output"]["n"], "18446744073709551616");
+    let ended = folder.run(&["run", "f.yaml", "-i", "in.csv", "-q"]).await;
+    let error = &lines(&ended.out)[0]["error"];
+    assert_eq!(error["message"], "the field `m` does not fit into 64 bits: 99999999999999999999");
+    for set in ["n=18446744073709551616", "m=-99999999999999999999", "n=[99999999999999999999]"] {
+        let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "--set", set]).await;
+        assert!(ended.code == Some(2) && ended.err.contains("--set: `") && ended.err.contains("64 bits"), "{ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn fractions_come_out_as_they_went_in() {
+    // Without care, one in six of these would end in another digit.
+    let mut dice = 0x2545_F491_4F6C_DD1D_u64;
+    let numbers: Vec<f64> = std::iter::repeat_with(|| {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        f64::from_bits((dice >> 12) | 0x3FF0_0000_0000_0000) * 1e-3
+    })
+    .take(500)
+    .collect();
+    let records: String = numbers.iter().map(|number| format!("{{\"n\":{number}}}\n")).collect();
+    let folder = Folder::new().with("f.yaml", ECHO).with("in.jsonl", records);
+    let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "-q"]).await;
+    let written = |line: &str| line.split_once("\"output\":{\"n\":").unwrap().1.split_once('}').unwrap().0.to_owned();
+    let out: Vec<String> = ended.out.lines().map(written).collect();
+    assert_eq!(out, numbers.iter().map(ToString::to_string).collect::<Vec<_>>());
+}

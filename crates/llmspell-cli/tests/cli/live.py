@@ -111,7 +111,10 @@ def suspend():
 def json_lines():
     program = start("--progress", "json")
     program.end()
-    objects = [json.loads(line) for line in program.screen_free_lines() if line.startswith("{")]
+    # Every line is one, to the end.
+    told = [json.loads(line) for line in program.screen_free_lines() if line]
+    need(any("summary" in line for line in told), "no summary", program)
+    objects = [line for line in told if "elapsed_ms" in line]
     need(len(objects) >= 3, f"{len(objects)} objects", program)
     need(objects[0]["steps"][0]["path"] == "demo.fetch", "no steps", program)
     last = objects[-1]

@@ -23,4 +23,5 @@ mod runs;
 mod secrets;
 mod signals;
 mod start;
+mod states;
 mod wrong;

@@ -1,6 +1,6 @@
 //! `llmspell plan`, and what `check` says of several files.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::program::Folder;
 
@@ -58,6 +58,82 @@ async fn a_plan_is_json_too() {
     let wrong = folder.run(&["plan", "f.yaml", "--input", "none.jsonl"]).await;
     assert_eq!((wrong.code, wrong.out.as_str()), (Some(2), ""));
     assert!(wrong.err.contains("hint: "), "{}", wrong.err);
+}
+
+const ASKS: &str = "flow: f
+allow: { net: ['*'] }
+run: { budget: 1usd }
+models:
+  small: { model: openai/x, max_output_tokens: 1000, prices: { input: 1.0, output: 4.0 } }
+  large: { model: openai/y }
+steps:
+  - { id: fetch, tool: http_get, with: { url: 'https://example.com' }, timeout: 1s }
+  - id: ask
+    agent: { model: small, prompt: 'Sum up ${{ inputs.text }}!' }
+    retry: 2
+    fallback: { agent: { model: large, prompt: 'Sum up ${{ steps.fetch.body }}', tools: [http_get], max_turns: 3 } }
+";
+
+#[tokio::test]
+async fn tokens_and_cost_are_estimated_from_the_records() {
+    let records = format!("{}{{\"text\":4}}\n", "{\"text\":\"four\"}\n".repeat(2999));
+    let folder = Folder::new().with("f.yaml", ASKS).with("in.jsonl", records);
+    let plan = folder.run(&["plan", "f.yaml"]).await;
+    assert_eq!(plan.code, Some(0), "{}", plan.err);
+    for wanted in [
+        "\n  calls of large: at most 3\n",
+        "\n  calls of http_get: by the agent `ask.fallback`, in up to 3 turns\n",
+        "\n  estimated tokens   calls  input  output at most  cost at most\n",
+        // `Sum up !`, as far as it is known.
+        "\n  small\n    each agent once      1     2+           1,000     0.004002+\n",
+        "\n    at worst             2     4+           2,000     0.008004+\n",
+        "\n  large\n    each agent once      0      0               0             0\n",
+        "        no bound             ?\n  small\n",
+        "\n    + and more, which is not known before: `inputs.text`, `steps.fetch`; what\n      `ask.fallback` has said before; what the tools of `ask.fallback` answer\n",
+        "\n    bound what `large` answers: `max_output_tokens: 500` under `models`\n",
+        "\n    say what `large` costs: `prices: { input: 0.4, output: 1.6 }` under `models`\n",
+    ] {
+        assert!(plan.out.contains(wanted), "{wanted}\nin\n{}", plan.out);
+    }
+    let counted = folder.run(&["plan", "f.yaml", "--input", "in.jsonl"]).await;
+    for wanted in [
+        "\n  calls of http_get: by the agent `ask.fallback`, in up to 9,000 turns\n",
+        // `Sum up four!` is 3 tokens, and so is `Sum up 4!`.
+        "\n  small\n    each agent once  3,000       9,000       3,000,000         12.01\n",
+        "\n    at worst         6,000      18,000       6,000,000         24.02\n",
+        "\n  budget 1usd: may not be enough, and then the run stops\n",
+    ] {
+        assert!(counted.out.contains(wanted), "{wanted}\nin\n{}", counted.out);
+    }
+    // A model that is never asked is not spoken of, nor is a budget that is enough.
+    let enough = ASKS.replace("1usd", "$30").replace("    fallback", "    # fallback");
+    let folder = folder.with("enough.yaml", enough);
+    let enough = folder.run(&["plan", "enough.yaml", "--input", "in.jsonl"]).await;
+    assert!(enough.out.contains("24.02\n\nIt wants") && !enough.out.contains("large:"), "{}", enough.out);
+    assert!(enough.out.lines().all(|line| line.chars().count() <= 80), "{}", enough.out);
+}
+
+#[tokio::test]
+async fn estimates_are_json_too() {
+    let folder = Folder::new().with("f.yaml", ASKS).with("in.jsonl", "{\"text\":\"four\"}\n{\"text\":4}\n");
+    let plan = folder.run(&["plan", "f.yaml", "--json", "--input", "in.jsonl"]).await;
+    let plan: Value = serde_json::from_str(&plan.out).expect("JSON");
+    assert_eq!(plan["bytes_per_token"], 4);
+    assert_eq!(plan["outline"]["estimates"][1]["unknown"], json!(["inputs.text"]));
+    assert_eq!(plan["input"]["calls_by_agents"], json!([{ "tool": "http_get", "agent": "ask.fallback", "turns": 6 }]));
+    let (large, small) = (&plan["input"]["estimates"][0], &plan["input"]["estimates"][1]);
+    let once = json!({
+        "calls": 2, "input_tokens": 6, "input_is_complete": true, "output_tokens": 2000, "input_cost": 6e-6, "cost": 0.008006,
+    });
+    assert_eq!(small["once"], once);
+    assert_eq!((&small["worst"]["calls"], &small["worst"]["output_tokens"]), (&json!(4), &json!(4000)));
+    assert_eq!(small["prices"], json!({ "input": 1.0, "output": 4.0 }));
+    assert_eq!(
+        (&large["prices"], &large["worst"]["output_tokens"], &large["worst"]["cost"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
+    assert_eq!(large["unknown_tool_answers"], json!(["ask.fallback"]));
+    assert_eq!(plan["budget"], json!({ "amount": "1usd", "is_enough": false }));
 }
 
 #[tokio::test]

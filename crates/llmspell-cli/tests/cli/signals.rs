@@ -41,8 +41,9 @@ async fn the_first_ctrl_c_finishes_what_is_in_flight() {
         let told = format!("incomplete: {} lines written in {out}.partial", written.len());
         assert!(ended.err.contains(&told), "{}", ended.err);
         let next = written.len() + 1;
-        let rest = format!(" were not admitted, from line {next} on\nhint: go on: llmspell resume ");
+        let rest = format!(" were not admitted, from line {next} on\nrun: f-");
         assert!(ended.err.contains(&rest), "{}", ended.err);
+        assert!(ended.err.contains(", interrupted\nhint: go on: llmspell resume f-"), "{}", ended.err);
         assert!(!folder.path(out).exists());
     }
 }

@@ -71,3 +71,36 @@ async fn topics_fit_into_80_columns() {
         assert_eq!(long, None, "{topic}");
     }
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn bash_completes_the_names_of_runs_and_flow_files() {
+    let folder = Folder::new().with("flow.yaml", "").with("in.jsonl", "");
+    std::fs::create_dir_all(folder.path(".llmspell/runs")).unwrap();
+    let folder = folder.with(".llmspell/runs/triage-1.db", "").with(".llmspell/runs/triage-1.db-wal", "");
+    let script = folder.run(&["completions", "bash"]).await.out;
+    let asked = |words: &str| {
+        let ask = format!(
+            "{script}\nCOMP_WORDS=(llmspell {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}}-1)); \
+             _llmspell_named llmspell \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"; echo \"${{COMPREPLY[*]}}\""
+        );
+        let told = std::process::Command::new("bash").args(["-c", &ask]).current_dir(folder.path("")).output();
+        String::from_utf8(told.unwrap().stdout).unwrap().trim().to_owned()
+    };
+    for (words, wanted) in [
+        ("resume ''", "triage-1"),
+        ("report tri", "triage-1"),
+        ("runs show ''", "triage-1"),
+        ("runs rm x-1 t", "triage-1"),
+        ("resume x", ""),
+        ("run ''", "flow.yaml"),
+        ("check fl", "flow.yaml"),
+        ("comp", "completions"),
+        ("run flow.yaml --keep-g", "--keep-going"),
+    ] {
+        assert_eq!(asked(words), wanted, "{words}");
+    }
+    for (shell, wanted) in [("zsh", ":_llmspell_runs'"), ("fish", "(__llmspell_runs)")] {
+        assert!(folder.run(&["completions", shell]).await.out.contains(wanted), "{shell}");
+    }
+}

@@ -9,7 +9,7 @@ async fn wrong_usage_ends_with_2_and_says_what_to_do() {
     let folder = Folder::new().with("f.yaml", FLOW).with("in.jsonl", "{}\n");
     for (args, wanted) in [
         (&["run"][..], "--input <FILE>"),
-        (&["rum"], "'run'"),
+        (&["rum"], "hint: did you mean `run`?"),
         (&[], "Usage: llmspell"),
         (&["run", "f.yaml", "-i", "in.jsonl", "--limit", "0"], "--limit"),
         (&["run", "f.yaml", "-i", "in.jsonl", "--outptu", "x"], "--output"),
@@ -27,6 +27,12 @@ async fn wrong_usage_ends_with_2_and_says_what_to_do() {
         (&["run", "f.yaml", "-i", "in.jsonl", "--sample", "0"], "--sample"),
         (&["run", "f.yaml", "-i", "in.jsonl", "-o", "no/out.jsonl"], "hint: create the folder first"),
         (&["run", "f.yaml", "-i", "in.jsonl", "-o", "."], "it is a folder"),
+        (&["run", "f.yaml", "-i", "in.jsonl", "-o", "new/"], "it names a folder"),
+        (&["run", "f.yaml", "-i", "in.jsonl", "-o", "f.yaml/out.jsonl"], "a part of its path is no folder"),
+        (&["run", "f.yaml", "-i", "in.jsonl", "--errors", "no/bad.jsonl"], "error: --errors: cannot write"),
+        (&["run", "f.yaml", "-i", "in.jsonl", "--errors", "no/bad.jsonl"], "hint: create the folder first"),
+        (&["run", "f.yaml", "-i", "in.jsonl", "--errors", "new/"], "it names a folder"),
+        (&["run", "f.yaml", "-i", "in.jsonl", "--errors", "."], "it is a folder"),
         (&["run", "f.yaml", "-i", "in.jsonl", "-o", "in.jsonl"], "it is the input"),
         (&["run", "f.yaml", "-i", "in.jsonl", "--allow", "read=no"], "hint: name a folder that exists"),
         (&["run", "f.yaml", "-i", "in.jsonl", "--allow", "raed=."], "hint: did you mean `read`?"),
@@ -43,6 +49,61 @@ async fn wrong_usage_ends_with_2_and_says_what_to_do() {
         assert!(last.starts_with("hint: "), "{args:?}: {}", ended.err);
     }
     assert_eq!(folder.read("in.jsonl"), "{}\n");
+}
+
+#[tokio::test]
+async fn a_wrong_command_line_is_told_how_it_would_be_right() {
+    let folder = Folder::new().with("f.yaml", FLOW).with("in.jsonl", "{}\n").with("other.yaml", "a: 1\n");
+    for (args, hint) in [
+        (&["rum"][..], "did you mean `run`?"),
+        (&["f.yaml"], "to run a flow, write `llmspell run f.yaml --input FILE`"),
+        (&["runs", "shw"], "did you mean `show`?"),
+        (&["run", "--inptu", "x", "f.yaml"], "did you mean `--input`?"),
+        (&["check", "f.yaml", "--josn"], "did you mean `--json`?"),
+        (&["run", "f.yaml", "in.jsonl"], "records are given with --input: `--input in.jsonl`"),
+        (&["run"], "if f.yaml is meant: `llmspell run f.yaml --input in.jsonl`"),
+        (&["run", "-i", "in.jsonl"], "if f.yaml is meant: `llmspell run f.yaml`"),
+        (&["check"], "if f.yaml is meant: `llmspell check f.yaml`"),
+        (&["plan"], "if f.yaml is meant: `llmspell plan f.yaml`"),
+        (&["run", "f.yaml"], "say where the records are: `--input in.jsonl`, `--input -` or `--files 'docs/**/*.md'`"),
+        (&["runs", "rm"], "`llmspell runs` lists the runs"),
+        (&["report", "a", "b"], "`llmspell help report` tells what it takes"),
+        (&["run", "f.yaml", "-i", "in.jsonl", "--limit", "x"], "`llmspell help run` tells what it takes"),
+        (&["-x"], "`llmspell --help` lists the commands"),
+    ] {
+        let ended = folder.run(args).await;
+        assert_eq!(ended.code, Some(2), "{args:?}: {ended:?}");
+        let last = ended.err.lines().last().and_then(|last| last.strip_prefix("hint: ")).unwrap_or_default();
+        assert!(last.starts_with(hint), "{args:?}: {}", ended.err);
+        assert!(!ended.err.contains("tip: ") && ended.err.matches("hint: ").count() == 1, "{args:?}: {}", ended.err);
+    }
+    let hint = async |folder: &Folder| folder.run(&["run"]).await.err.lines().last().unwrap().to_owned();
+    let folder = folder.with("g.yaml", FLOW);
+    assert_eq!(hint(&folder).await, "hint: name a flow file; in this folder are f.yaml, g.yaml");
+    assert_eq!(hint(&Folder::new()).await, "hint: there is no flow file in this folder: `llmspell init` writes one");
+    assert_eq!(
+        hint(&Folder::new().with("it's my.yml", FLOW)).await,
+        "hint: if it's my.yml is meant: `llmspell run 'it'\\''s my.yml' --input FILE`"
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_run_that_could_not_be_resumed_is_refused() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = Folder::new().with("f.yaml", FLOW).with("in.jsonl", "{}\n");
+    let odd = std::ffi::OsStr::from_bytes(b"in\xFF.jsonl");
+    std::fs::copy(folder.path("in.jsonl"), folder.path("").join(odd)).unwrap();
+    let run = async |more: &[&str]| {
+        let mut command = folder.command(&["run", "f.yaml", "-o", "out.jsonl", "-i"]);
+        crate::program::ended(command.arg(odd).args(more).spawn().unwrap()).await
+    };
+    let ended = run(&[]).await;
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.err.contains("is not UTF-8") && ended.err.ends_with("or run with --no-journal\n"), "{}", ended.err);
+    assert!(!folder.path(".llmspell").exists() && !folder.path("out.jsonl.partial").exists());
+    assert_eq!(run(&["--no-journal"]).await.code, Some(0));
+    assert_eq!(folder.read("out.jsonl").lines().count(), 1);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use llmspell::{About, Agent, Context, Message, Result, Step};
 use serde_json::Value;
 
 use crate::inputs::Inputs;
+use crate::plan::answer_schema;
 use crate::scope::Scope;
 use crate::template::Prompt;
 
@@ -28,9 +29,7 @@ impl Answers {
         let fields = Arc::new(fields);
         let checked = fields.clone();
         let check = move |answer: &Value| checked.complaint(answer).map_or(Ok(()), Err);
-        let mut schema = fields.schema();
-        schema["additionalProperties"] = false.into();
-        Answers::Fields(agent.answering(step, schema, check), fields)
+        Answers::Fields(agent.answering(step, answer_schema(&fields), check), fields)
     }
 }
 

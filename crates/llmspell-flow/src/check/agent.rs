@@ -5,11 +5,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use llmspell::model::Model;
-use llmspell::{Error, Step, suggest};
+use llmspell::{Error, suggest};
 use serde_json::{Value, json};
 
 use super::Checker;
 use super::own::Named;
+use super::repeats::Twice;
 use crate::file::{AgentDef, ModelDef, StepDef};
 use crate::inputs::Inputs;
 use crate::located::Located;
@@ -44,6 +45,7 @@ impl Checker<'_> {
             None => (None, Value::Null),
         };
         self.unpriced(agent, settings.as_ref());
+        self.simulated(agent, opened.name());
         let essence = json!({
             "model": settings.as_ref().map_or(json!(&*name), essence_of),
             "system": told,
@@ -52,8 +54,17 @@ impl Checker<'_> {
             "answer": answer.as_ref().map(Inputs::schema),
             "bounds": format!("{:?}", bounds?),
         });
-        let once = |tool: &&Named| !tool.is_pure && !tool.tool.clone().into_step().about().idempotent;
-        let unrepeatable = tools.iter().find(once).map(|tool| tool.tool.spec().name.clone());
+        let calls: Vec<(&str, Twice)> = agent
+            .tools
+            .iter()
+            .zip(&tools)
+            .map(|(name, tool)| (name.value.as_str(), self.twice(&name.value, tool, &[])))
+            .collect();
+        let first = |will_do: fn(Twice) -> bool| {
+            calls.iter().find(|(_, twice)| will_do(*twice)).map(|(name, _)| (*name).to_owned())
+        };
+        let unrepeatable = first(|twice| twice != Twice::Harmless);
+        let harmful = first(|twice| twice == Twice::Done);
         let tools = tools.into_iter().map(|tool| tool.tool).collect();
         let at = at.start..at.start + 1;
         let plan = AgentPlan {
@@ -65,6 +76,7 @@ impl Checker<'_> {
             prompt,
             tools,
             unrepeatable,
+            harmful,
             answer,
             bounds: bounds?,
             essence,
@@ -154,6 +166,26 @@ impl Checker<'_> {
             let problem = self.compiler.source.diagnose(Some(cost.at.clone()), message).warning();
             let hint = "declare it under `models` with `prices: { input: 0.4, output: 1.6 }`, for a million tokens";
             self.warnings.push(problem.with_hint(hint));
+        }
+    }
+
+    /// Warns of what the models that need no provider cannot do.
+    fn simulated(&mut self, agent: &AgentDef, model: &str) {
+        if !model.starts_with("simulated/") {
+            return;
+        }
+        let place = agent.model.as_ref().or(self.file.defaults.model.as_ref()).map(|model| model.at.clone());
+        let mut warn = |message: String, hint: &str| {
+            let problem = self.compiler.source.diagnose(place.clone(), message).warning();
+            self.warnings.push(problem.with_hint(hint));
+        };
+        if agent.answer.is_some() {
+            let message =
+                format!("`{model}` says words only, and gives no `answer` with fields: this fails for every record");
+            warn(message, "name a model of a provider, or leave `answer` out while you try the flow");
+        } else if !agent.tools.is_empty() {
+            let message = format!("`{model}` says words only: it never calls a tool");
+            warn(message, "name a model of a provider, such as openai/gpt-5-mini, to see the tools at work");
         }
     }
 

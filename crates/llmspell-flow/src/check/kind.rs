@@ -16,6 +16,7 @@ use crate::node::Node;
 use crate::permission::Missing;
 use crate::plan::{ITEMS_AT_ONCE, Kind, Planned};
 use crate::references::{Sight, Uses};
+use crate::shape::Shape;
 use crate::template::{Formula, Template};
 
 /// The kinds, by their keys.
@@ -104,10 +105,13 @@ impl Checker<'_> {
         let compiled: Vec<(String, Template)> =
             with.iter().map(|(key, value)| (key.value.clone(), self.value(value, &seen, uses))).collect();
         let exactly = self.missing_for(name, &compiled);
-        let Named { tool, is_pure, essence } = self.named_tool(name, at, exactly)?;
+        let named = self.named_tool(name, at, exactly)?;
+        let shape = self.given(name, &named, &compiled);
+        let twice = self.twice(name, &named, &compiled);
+        let Named { tool, is_pure, essence } = named;
         let compiler = &mut self.compiler;
         arguments::check(at, with, &compiled, tool.spec(), compiler.source, &mut compiler.problems);
-        Some(Kind::Tool { tool, essence, arguments: compiled, is_pure })
+        Some(Kind::Tool { tool, essence, arguments: compiled, is_pure, twice, shape })
     }
 
     /// What is missing for a call of a built-in tool, if its arguments say what it touches.
@@ -133,7 +137,12 @@ impl Checker<'_> {
     ) -> Option<Kind> {
         let formula = self.bare(list, sight, uses);
         let mut inside = sight.clone();
-        inside.item = true;
+        let items = sight.shape_of(list.value.0.trim());
+        if !matches!(items, Shape::Any | Shape::List(_)) {
+            let message = format!("`{}` is no list, but {}", list.value.0.trim(), items.described());
+            self.problem(list.at.clone(), message, "name a list, such as `inputs.urls`".to_owned());
+        }
+        inside.item = Some(items.item());
         // A single step needs no name.
         let planned = match steps {
             [one] if one.value.id.is_none() => {

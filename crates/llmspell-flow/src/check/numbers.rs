@@ -1,7 +1,8 @@
 //! Numbers that YAML has changed: `1.10` is `1.1` to it.
 
 use crate::diagnostic::Diagnostic;
-use crate::file::{FlowFile, StepDef};
+use crate::entries::Entries;
+use crate::file::{FlowFile, InputDef, StepDef};
 use crate::located::Located;
 use crate::node::Node;
 use crate::source::Source;
@@ -10,12 +11,20 @@ use crate::source::Source;
 pub(super) fn changed(file: &FlowFile, source: &Source, warnings: &mut Vec<Diagnostic>) {
     let mut found = Vec::new();
     steps(&file.steps.value, &mut found);
-    let fields = file.inputs.iter().flat_map(|inputs| &inputs.0);
-    found.extend(fields.filter_map(|(_, field)| field.value.default.as_ref()));
+    let own = file.tools.0.iter().filter_map(|(_, tool)| tool.value.args.as_ref());
+    let fields = file.inputs.iter().chain(&file.returns).chain(own);
+    found.extend(fields.flat_map(defaults));
+    found.extend(file.models.0.iter().flat_map(|(_, model)| model.value.0.options.0.iter().map(|(_, value)| value)));
+    found.extend(file.run.0.iter().map(|(_, value)| value));
     found.extend(&file.output);
     for node in found {
         walk(node, source, warnings);
     }
+}
+
+/// What stands in for fields that are missing.
+fn defaults(fields: &Entries<InputDef>) -> impl Iterator<Item = &Located<Node>> {
+    fields.0.iter().filter_map(|(_, field)| field.value.default.as_ref())
 }
 
 fn steps<'a>(list: &'a [Located<StepDef>], found: &mut Vec<&'a Located<Node>>) {
@@ -23,6 +32,7 @@ fn steps<'a>(list: &'a [Located<StepDef>], found: &mut Vec<&'a Located<Node>>) {
         let step = &step.value;
         found.extend(step.with.iter().flat_map(|with| with.value.0.iter().map(|(_, value)| value)));
         found.extend(&step.value);
+        found.extend(step.agent.iter().filter_map(|agent| agent.value.answer.as_ref()).flat_map(defaults));
         step.inner().into_iter().for_each(|list| steps(list, found));
     }
 }

@@ -121,14 +121,16 @@ impl Checker<'_> {
         let description = def.description.clone().unwrap_or_else(|| format!("Runs {program}."));
         let essence = json!([words, args.essence()]);
         let tool = tools::own_command(&name.value, &description, args, argv, &gate);
+        let tool = if def.idempotent { tools::repeatable(tool) } else { tool };
         Some(Own { tool, missing: gate.missing_program(&program), essence })
     }
 
     fn server(&mut self, name: &Located<String>, def: &ToolDef, server: &Located<ServerDef>) {
         let Located { value: server, at } = server;
-        if def.args.is_some() || def.description.is_some() {
+        if def.args.is_some() || def.description.is_some() || def.idempotent {
             let hint = "the server describes its tools itself".to_owned();
-            self.problem(name.at.clone(), "`args` and `description` do not go with `mcp`".to_owned(), hint);
+            let message = "`args`, `description` and `idempotent` do not go with `mcp`".to_owned();
+            self.problem(name.at.clone(), message, hint);
         }
         match (&server.command, &server.url) {
             (Some(command), None) => {

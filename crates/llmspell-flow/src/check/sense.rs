@@ -26,7 +26,7 @@ pub(super) fn check(steps: &[Planned], defaults: &DefaultsDef, source: &Source, 
     }
 }
 
-type Warn<'a> = dyn FnMut(&Range<usize>, String, String) + 'a;
+pub(super) type Warn<'a> = dyn FnMut(&Range<usize>, String, String) + 'a;
 
 fn constants(step: &Planned, warn: &mut Warn<'_>) {
     match step.when.as_ref().and_then(|when| when.always()) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use llmspell::suggest;
 use llmspell::tool::Security;
 
 use crate::diagnostic::Diagnostic;
@@ -50,6 +51,14 @@ pub(super) fn declared(file: &FlowFile, references: &References<'_>, source: &So
         warnings.push(source.diagnose(Some(at.clone()), message).warning().with_hint(hint));
     };
     let key = file.key.as_ref().map(|key| key.value.as_str());
+    // Records may have more fields than the flow declares: only a slip of the fingers is told.
+    if let (Some(key), Some(inputs)) = (&file.key, &file.inputs) {
+        let names = inputs.0.iter().map(|(name, _)| name.value.as_str());
+        let hint = suggest::hint(&key.value, names.clone(), "the declared inputs are");
+        if names.clone().all(|name| name != key.value) && hint.starts_with("did you mean") {
+            unused(&key.at, format!("records are told apart by `{}`, which is no input", key.value), hint);
+        }
+    }
     for (name, _) in file.inputs.iter().flat_map(|inputs| &inputs.0) {
         if key != Some(&name.value) && !references.uses_input(&name.value) {
             let hint = format!("use it as `inputs.{}`, or leave it out: records may have more fields", name.value);

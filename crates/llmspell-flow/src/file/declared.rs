@@ -21,6 +21,9 @@ pub(crate) struct ToolDef {
     pub(crate) command: Option<Located<Vec<Located<String>>>>,
     /// The arguments that the program takes.
     pub(crate) args: Option<Entries<InputDef>>,
+    /// Says that running the program twice does no harm, as `idempotent` of a step does for all its calls.
+    #[serde(default)]
+    pub(crate) idempotent: bool,
     /// The MCP server whose tools are called `<name>.<tool>`.
     pub(crate) mcp: Option<Located<ServerDef>>,
 }

@@ -25,6 +25,8 @@ pub(crate) struct Modifiers {
     pub(crate) rate: Option<Located<Short<RateDef>>>,
     pub(crate) breaker: Option<Located<Short<BreakerDef>>>,
     pub(crate) hedge: Option<Located<Short<HedgeDef>>>,
+    /// Whether running it twice for one record does no harm.
+    pub(crate) idempotent: bool,
 }
 
 /// How long things may take.

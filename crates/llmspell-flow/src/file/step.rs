@@ -87,6 +87,10 @@ pub(crate) struct StepDef {
     breaker: Option<Located<Short<BreakerDef>>>,
     /// Starts a second copy of slow calls; the first to succeed wins.
     hedge: Option<Located<Short<HedgeDef>>>,
+    /// Says that running it twice for one record does no harm, whatever it calls: it can then have a `hedge`, and
+    /// `retry` is not warned of.
+    #[serde(default)]
+    idempotent: bool,
 }
 
 impl StepDef {
@@ -120,6 +124,7 @@ impl StepDef {
             rate: self.rate.clone(),
             breaker: self.breaker.clone(),
             hedge: self.hedge.clone(),
+            idempotent: self.idempotent,
         }
     }
 }

@@ -22,9 +22,22 @@ pub(super) fn pending(db: &Connection) -> rusqlite::Result<Vec<Asked>> {
     rows.collect()
 }
 
-/// What the sessions before were asked and have not answered is not for this one to do.
+/// What the sessions before were asked and have not answered is not for this one to do; and what they were told no
+/// longer holds.
 pub(super) fn settle(db: &Connection) -> rusqlite::Result<()> {
-    db.execute("UPDATE command SET answer = 'error: the run had ended' WHERE answer IS NULL", []).map(|_| ())
+    db.execute("UPDATE command SET answer = 'error: the run had ended' WHERE answer IS NULL", [])?;
+    let settled =
+        "INSERT OR REPLACE INTO run (fact, value) SELECT 'commands_settled', coalesce(max(id), 0) FROM command";
+    db.execute(settled, []).map(|_| ())
+}
+
+/// Whether the last session was last told to pause.
+pub(super) fn is_paused(db: &Connection) -> rusqlite::Result<bool> {
+    let last = "SELECT text = 'pause' FROM command \
+                WHERE text IN ('pause', 'continue', 'drain') AND answer IS NOT NULL \
+                AND id > coalesce((SELECT CAST(value AS INTEGER) FROM run WHERE fact = 'commands_settled'), 0) \
+                ORDER BY id DESC LIMIT 1";
+    db.query_row(last, [], |row| row.get(0)).optional().map(Option::unwrap_or_default)
 }
 
 /// Puts a question into the mailbox; returns its number.

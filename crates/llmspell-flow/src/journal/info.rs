@@ -6,7 +6,7 @@ use llmspell::{Error, Result};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::fault::fault;
-use super::{place, schema};
+use super::{command, place, schema};
 
 /// What a journal tells of its run.
 #[derive(Clone, Debug)]
@@ -30,20 +30,39 @@ pub struct RunStory {
     pub facts: Vec<(String, String)>,
     /// When it was first started, UTC, such as `2026-11-22T18:03:32.123Z`.
     pub began: Option<String>,
+    /// When it was last started, to begin or to go on.
+    pub last_began: Option<String>,
     /// When it last ended; `None` while it runs, or if it was killed.
     pub ended: Option<String>,
     /// How it last ended: `complete`, `drained`, `stopped` and so on; `None` as for `ended`.
     pub ending: Option<String>,
     /// How often it was started.
     pub sessions: u64,
-    /// Records with an output.
-    pub ok: u64,
-    /// Records without.
-    pub failed: u64,
-    /// Records that run again when it is resumed: they failed because it was ending, or have results but no outcome.
-    pub unfinished: u64,
-    /// The report of the last session that ended, as JSON.
+    /// Whether it was last told to take no more records for now. If it is not running, that means nothing.
+    pub is_paused: bool,
+    /// What came of its records; `None` if that cannot be told without counting them, which only
+    /// [`Journals::info`](super::Journals::info) does.
+    pub counts: Option<RunCounts>,
+    /// So many records of its input have an outcome or results, or come before one that has.
+    pub reached: u64,
+    /// Records that are still to be done: those that it had not taken when it last ended, or had dropped. `None` if it
+    /// did not count them.
+    pub to_do: Option<u64>,
+    /// The report of the last session that ran records, as JSON. Only [`Journals::info`](super::Journals::info) reads
+    /// it.
     pub report: Option<String>,
+}
+
+/// Records of a run, by what came of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunCounts {
+    /// Those with an output.
+    pub ok: u64,
+    /// Those of them whose output is less than what was asked for.
+    pub degraded: u64,
+    /// Those without.
+    pub failed: u64,
 }
 
 impl RunInfo {
@@ -52,14 +71,26 @@ impl RunInfo {
         self.story.as_ref().err()
     }
 
+    /// How it stands with it: `running`, `paused`, the [name](crate::Ending::as_str) of its last ending, `killed` if it
+    /// has none, or `unreadable`.
+    pub fn state(&self) -> &str {
+        match &self.story {
+            Ok(story) if self.is_running && story.is_paused => "paused",
+            _ if self.is_running => "running",
+            Err(_) => "unreadable",
+            // A process that was killed has said nothing.
+            Ok(story) => story.ending.as_deref().unwrap_or("killed"),
+        }
+    }
+
+    /// The same for people, such as `interrupted`.
+    pub fn state_in_words(&self) -> &str {
+        in_words(self.state())
+    }
+
     /// Whether nothing was ever done in it, and nobody is about to.
     pub(super) fn is_void(&self) -> bool {
-        let is_void = match &self.story {
-            Ok(story) => story.sessions == 0,
-            // Its process was killed before it had a single table.
-            Err(_) => self.size == 0,
-        };
-        is_void && !self.is_running
+        self.story.as_ref().is_ok_and(|story| story.sessions == 0) && !self.is_running
     }
 
     /// Whether every record of its input has an outcome.
@@ -75,41 +106,97 @@ impl RunStory {
     }
 }
 
+/// What people call a state: one word for each, wherever it is shown.
+pub(crate) fn in_words(state: &str) -> &str {
+    match state {
+        "drained" => "interrupted",
+        "stopped" => "denied",
+        "over_budget" => "over budget",
+        "nobody_reads" => "reader gone",
+        "input_failed" => "input failed",
+        "output_failed" => "output failed",
+        "journal_failed" => "journal failed",
+        "killed" => "cut short",
+        // `running`, `paused`, `complete`, `failed`, `aborted`, `unreadable`, and what a newer version has written.
+        other => other,
+    }
+}
+
+/// All of it. If the run is not complete, its records are counted, and a million of them take a while.
 pub(super) fn look(folder: &Path, name: String) -> RunInfo {
+    tell(folder, name, |db| {
+        let mut story = glance_into(db)?;
+        // A session that only wrote what was there already has nothing to report.
+        let report = "SELECT report FROM session WHERE report IS NOT NULL \
+                      ORDER BY coalesce(ok + failed > replayed, 0) DESC, id DESC LIMIT 1";
+        story.report = db.query_row(report, [], |row| row.get(0)).optional()?;
+        if story.ending.as_deref() != Some("complete") {
+            story.counts = Some(count(db)?);
+        }
+        Ok(story)
+    })
+}
+
+/// What there is to know without looking at the records or the report: that takes as long for a large run as for a
+/// small one.
+pub(super) fn glance(folder: &Path, name: String) -> RunInfo {
+    tell(folder, name, glance_into)
+}
+
+fn tell(folder: &Path, name: String, read: impl FnOnce(&Connection) -> rusqlite::Result<RunStory>) -> RunInfo {
     let path = place::db(folder, &name);
     let is_running = place::is_locked(folder, &name);
-    let story = schema::look_into(&path).and_then(|db| tell(&db).map_err(|error| fault("reading", &path, error)));
+    let story = match schema::look_into(&path) {
+        Ok(db) => read(&db).map_err(|error| fault("reading", &path, error)),
+        Err(_) if schema::is_empty(&path) => Ok(RunStory::default()),
+        Err(error) => Err(error),
+    };
     RunInfo { size: place::size(folder, &name), is_running, story, name }
 }
 
-fn tell(db: &Connection) -> rusqlite::Result<RunStory> {
+fn glance_into(db: &Connection) -> rusqlite::Result<RunStory> {
     let mut facts = db.prepare("SELECT fact, value FROM run ORDER BY fact")?;
     let facts = facts.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<_>>()?;
     let mut story = RunStory { facts, ..RunStory::default() };
     (story.began, story.sessions) =
         db.query_row("SELECT min(began), count(*) FROM session", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let last = "SELECT ended, ending, ok, failed FROM session ORDER BY id DESC LIMIT 1";
-    let last = db.query_row(last, [], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get::<_, Option<u64>>(2)?, row.get::<_, Option<u64>>(3)?))
-    });
-    let (ok, failed);
-    (story.ended, story.ending, ok, failed) = last.optional()?.unwrap_or_default();
-    let report = "SELECT report FROM session WHERE report IS NOT NULL ORDER BY id DESC LIMIT 1";
-    story.report = db.query_row(report, [], |row| row.get(0)).optional()?;
-    if story.ending.as_deref() == Some("complete") {
-        // Counting a million rows takes a while.
-        (story.ok, story.failed) = (ok.unwrap_or(0), failed.unwrap_or(0));
-        return Ok(story);
+    // What the last session has left; one that was aborted, or whose input is endless, has not counted it.
+    let last = "SELECT began, ended, ending, \
+                CASE WHEN json_valid(report) \
+                THEN json_extract(report, '$.left') + coalesce(json_extract(report, '$.dropped'), 0) END \
+                FROM session ORDER BY id DESC LIMIT 1";
+    let last = db.query_row(last, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)));
+    (story.last_began, story.ended, story.ending, story.to_do) = last.optional()?.unwrap_or_default();
+    if story.ending.is_some() {
+        // One that was called off early has written fewer than were done before.
+        let is_whole = story.ending.as_deref() == Some("complete");
+        let most = if is_whole { "id DESC" } else { "ok + failed DESC, id DESC" };
+        let counts = format!(
+            "SELECT coalesce(ok, 0), coalesce(degraded, 0), coalesce(failed, 0) FROM session \
+             WHERE ended IS NOT NULL ORDER BY {most} LIMIT 1"
+        );
+        let counts = db.query_row(&counts, [], |row| {
+            Ok(RunCounts { ok: row.get(0)?, degraded: row.get(1)?, failed: row.get(2)? })
+        });
+        story.counts = counts.optional()?;
     }
-    let mut counts = db.prepare("SELECT status, count(*) FROM record GROUP BY status")?;
-    let mut counts = counts.query([])?;
-    while let Some(row) = counts.next()? {
-        let count: u64 = row.get(1)?;
+    story.reached = db.query_row("SELECT coalesce(max(id) + 1, 0) FROM record", [], |row| row.get(0))?;
+    story.is_paused = command::is_paused(db)?;
+    Ok(story)
+}
+
+fn count(db: &Connection) -> rusqlite::Result<RunCounts> {
+    // The quality comes first in a story, and only if it is not full.
+    let all = "SELECT status, count(*), coalesce(sum(story LIKE '{\"quality\":%'), 0) FROM record GROUP BY status";
+    let (mut all, mut counts) = (db.prepare(all)?, RunCounts::default());
+    let mut rows = all.query([])?;
+    while let Some(row) = rows.next()? {
         match row.get::<_, Option<String>>(0)?.as_deref() {
-            Some("ok") => story.ok = count,
-            Some("failed") => story.failed = count,
-            _ => story.unfinished += count,
+            Some("ok") => (counts.ok, counts.degraded) = (row.get(1)?, row.get(2)?),
+            Some("failed") => counts.failed = row.get(1)?,
+            // Without an outcome, or with one that does not count.
+            _ => {}
         }
     }
-    Ok(story)
+    Ok(counts)
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use llmspell::suggest::nearest;
 use llmspell::{Error, Result};
 
 use super::info::{self, RunInfo};
@@ -72,20 +73,23 @@ impl Journals {
         Ok(Journal::new(name.to_owned(), path, db, lock))
     }
 
-    /// All runs, the latest of each flow first. One that cannot be read is there, too, and says why.
+    /// All runs, the one that began last first. One that cannot be read is there, too, and says why. No records are
+    /// counted, so that a list of many and large runs is quick: [`RunStory::counts`](super::RunStory::counts).
     ///
     /// # Errors
     /// If the folder cannot be read; that there is none is no error.
     pub fn list(&self) -> Result<Vec<RunInfo>> {
-        let mut names = place::names(&self.folder)?;
-        names.sort_by(|a, b| {
-            let (a, b) = (place::number(a).unwrap_or((a, 0)), place::number(b).unwrap_or((b, 0)));
-            a.0.cmp(b.0).then(b.1.cmp(&a.1))
+        let names = place::names(&self.folder)?;
+        let mut all: Vec<_> = names.into_iter().map(|name| info::glance(&self.folder, name)).collect();
+        all.sort_by_cached_key(|run| {
+            let began = run.story.as_ref().ok().and_then(|story| story.began.clone());
+            let number = place::number(&run.name).map_or(0, |(_, number)| number);
+            std::cmp::Reverse((began, number, run.name.clone()))
         });
-        Ok(names.into_iter().map(|name| info::look(&self.folder, name)).collect())
+        Ok(all)
     }
 
-    /// One run.
+    /// One run, with all that its journal says.
     ///
     /// # Errors
     /// If there is none of this name.
@@ -102,8 +106,13 @@ impl Journals {
     pub fn ask(&self, name: &str, command: &str) -> Result<i64> {
         let path = self.find(name)?;
         if !place::is_locked(&self.folder, name) {
-            let message = format!("the run {name} is not running");
-            return Err(Error::invalid(message).with_hint(format!("start it with `llmspell resume {name}`")));
+            let run = info::glance(&self.folder, name.to_owned());
+            let message = format!("the run {name} is not running ({})", run.state_in_words());
+            let hint = match run.is_complete() {
+                true => format!("there is nothing left to do in it; `llmspell report {name}` shows what it came to"),
+                false => format!("go on with it: llmspell resume {name}"),
+            };
+            return Err(Error::invalid(message).with_hint(hint));
         }
         super::command::ask(&path, command)
     }
@@ -128,8 +137,8 @@ impl Journals {
         }
     }
 
-    /// Takes old runs away, as far as they are complete, and such as never began; says which. Those that can be resumed stay, also if they take
-    /// more room than there should be: [`RunInfo::size`] tells.
+    /// Takes old runs away, as far as they are complete, and such as never began; says which. Those that can be resumed
+    /// stay, also if they take more room than there should be: [`RunInfo::size`] tells.
     ///
     /// # Errors
     /// If the folder cannot be read, or a file cannot be removed.
@@ -143,6 +152,23 @@ impl Journals {
             return Ok(path);
         }
         let message = format!("there is no run {name:?} in {}", self.folder.display());
-        Err(Error::invalid(message).with_hint("`llmspell runs` lists those there are; --state names another folder"))
+        let hint = match self.meant(name) {
+            Some(meant) => format!("did you mean {meant}? `llmspell runs` lists all"),
+            None => "`llmspell runs` lists those there are; --state names another folder".to_owned(),
+        };
+        Err(Error::invalid(message).with_hint(hint))
+    }
+
+    /// The run that may have been meant: the latest of the flow of this name, or the one that is called most alike.
+    fn meant(&self, name: &str) -> Option<String> {
+        let names = place::names(&self.folder).ok()?;
+        let latest = |flow: &str| {
+            let of_flow = names.iter().filter(|name| place::number(name).is_some_and(|(of, _)| of == flow));
+            of_flow.max_by_key(|name| place::number(name).map(|(_, number)| number)).cloned()
+        };
+        let flow = place::plain(place::number(name).map_or(name, |(flow, _)| flow));
+        let flows = || names.iter().filter_map(|name| place::number(name)).map(|(flow, _)| flow);
+        let alike = || nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
+        latest(&flow).or_else(alike).or_else(|| latest(nearest(&flow, flows())?))
     }
 }

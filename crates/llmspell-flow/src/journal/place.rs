@@ -40,19 +40,31 @@ fn lock_file(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.lock"))
 }
 
-/// Makes the folder, for this user alone, and keeps what is in it out of version control.
+/// Makes the folder, for this user alone, and keeps what is in it out of version control; not if it holds other things,
+/// for then it is somebody else's.
 pub(super) fn make(folder: &Path) -> Result<()> {
-    if folder.is_dir() {
+    let failed = |error| io_fault("making the folder for journals,", folder, error);
+    let kept_out = folder.join(".gitignore");
+    if kept_out.exists() {
         return Ok(());
     }
-    let failed = |error| io_fault("making the folder for journals,", folder, error);
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder).map_err(failed)?;
-    let kept_out = private().create(true).truncate(true).open(folder.join(".gitignore"));
-    kept_out.and_then(|mut file| file.write_all(b"*\n")).map_err(failed)
+    if folder.is_dir() {
+        let is_ours = |entry: io::Result<std::fs::DirEntry>| {
+            let name = entry.ok().and_then(|entry| entry.file_name().into_string().ok());
+            name.is_some_and(|name| ENDINGS.iter().any(|ending| name.ends_with(ending)))
+        };
+        if !folder.read_dir().map_err(failed)?.all(is_ours) {
+            return Ok(());
+        }
+    } else {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(folder).map_err(failed)?;
+    }
+    let made = private().create(true).truncate(true).open(kept_out);
+    made.and_then(|mut file| file.write_all(b"*\n")).map_err(failed)
 }
 
 /// Takes the lock of a run; `None` if another process has it.
@@ -149,8 +161,10 @@ pub(super) fn remove(folder: &Path, name: &str, lock: Lock) -> Result<()> {
 
 /// The lock comes last: while it is there, so is everything else or what is left of it.
 fn files(folder: &Path, name: &str) -> [PathBuf; 4] {
-    [".db", ".db-wal", ".db-shm", ".lock"].map(|ending| folder.join(format!("{name}{ending}")))
+    ENDINGS.map(|ending| folder.join(format!("{name}{ending}")))
 }
+
+const ENDINGS: [&str; 4] = [".db", ".db-wal", ".db-shm", ".lock"];
 
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();

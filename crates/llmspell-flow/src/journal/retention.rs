@@ -28,7 +28,7 @@ impl Default for Retention {
 pub(super) fn tidy(folder: &Path, retention: &Retention) -> Result<Vec<String>> {
     let names = place::names(folder)?;
     let mut total: u64 = names.iter().map(|name| place::size(folder, name)).sum();
-    let runs: Vec<_> = names.into_iter().map(|name| info::look(folder, name)).collect();
+    let runs: Vec<_> = names.into_iter().map(|name| info::glance(folder, name)).collect();
     let mut surplus: Vec<_> = runs.iter().filter(|run| run.is_void()).map(|run| run.name.clone()).collect();
     let mut complete: Vec<_> = runs.into_iter().filter(|run| run.is_complete()).collect();
     complete.sort_by_cached_key(|run| {

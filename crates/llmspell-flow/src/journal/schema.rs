@@ -24,6 +24,7 @@ pub(super) fn create(path: &Path) -> Result<Connection> {
     let db = open_as(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let make = || {
         settle(&db)?;
+        log(&db)?;
         let made =
             format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; PRAGMA application_id = {APPLICATION}; COMMIT");
         db.execute_batch(&made)
@@ -47,6 +48,26 @@ pub(super) fn look_into(path: &Path) -> Result<Connection> {
     Ok(db)
 }
 
+/// Closes a journal whose session has ended: what is in the log is folded in, and the file stands alone. As long as it
+/// says that there is a log beside it, whoever looks into it makes one, and leaves it there.
+///
+/// A neighbour that is looking is waited for, but not for long: then the next session does it.
+pub(super) fn lay_down(db: Connection) {
+    let _ = db.busy_timeout(Duration::ZERO);
+    for wait in [Duration::ZERO, A_MOMENT, A_MOMENT, 4 * A_MOMENT, 4 * A_MOMENT] {
+        std::thread::park_timeout(wait);
+        let mode = db.pragma_update_and_check(None, "journal_mode", "DELETE", |row| row.get::<_, String>(0));
+        if mode.is_ok_and(|mode| mode == "delete") {
+            break;
+        }
+    }
+    // With its last connection, what is in the log is folded in, too.
+    drop(db);
+}
+
+/// Who looks at a list of runs is done with one in less.
+const A_MOMENT: Duration = Duration::from_millis(50);
+
 fn open_as(path: &Path, flags: OpenFlags) -> Result<Connection> {
     let opened = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
     let set = |db: Connection| db.busy_timeout(PATIENCE).map(|()| db);
@@ -58,6 +79,10 @@ fn check(db: &Connection, path: &Path) -> Result<()> {
     let failed = |error| fault("opening", path, error);
     let version = number("user_version").map_err(failed)?;
     if number("application_id").map_err(failed)? != APPLICATION {
+        if has_nothing(db) {
+            let message = format!("the run was killed before it began: there is nothing in {}", path.display());
+            return Err(Error::invalid(message).with_hint("start it anew: `llmspell run`"));
+        }
         let message = format!("{} is no journal of a run", path.display());
         return Err(Error::invalid(message).with_hint("name a run that `llmspell runs` lists"));
     }
@@ -68,11 +93,25 @@ fn check(db: &Connection, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A commit is on the disk before anybody hears of it; readers never stop the writer. What is appended is folded in
-/// now and then, and the file beside it stays small.
+/// Whether it has no table yet: what began it was killed before it could make them.
+fn has_nothing(db: &Connection) -> bool {
+    db.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0)).unwrap_or(false)
+}
+
+/// The same of a file.
+pub(super) fn is_empty(path: &Path) -> bool {
+    open_as(path, OpenFlags::SQLITE_OPEN_READ_ONLY).is_ok_and(|db| has_nothing(&db))
+}
+
+/// A commit is on the disk before anybody hears of it.
 fn settle(db: &Connection) -> rusqlite::Result<()> {
-    db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update_and_check(None, "journal_size_limit", 16 << 20, |_| Ok(()))?;
     db.pragma_update(None, "temp_store", "MEMORY")
+}
+
+/// From here on, readers never stop the writer. What is appended to the log is folded in now and then, and the file beside
+/// the journal stays small; until the journal is [laid down](lay_down).
+pub(super) fn log(db: &Connection) -> rusqlite::Result<()> {
+    db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
 }

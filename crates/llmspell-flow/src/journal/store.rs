@@ -126,6 +126,7 @@ impl Journal {
     pub(crate) fn start(self, flow: Fingerprint, key: Option<&str>) -> Result<Session> {
         let path = self.path.clone();
         let failed = |error| fault("writing", &path, error);
+        schema::log(&self.db).map_err(failed)?;
         let steps = self.steps().map_err(failed)?;
         let matcher = Matcher::new(&self.path, &self.db, flow, self.again.clone(), key, Arc::new(steps.clone()))?;
         let begin = "INSERT INTO session (flow, pid, began) VALUES (?, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))";

@@ -15,6 +15,7 @@ use super::fault::fault;
 use super::memory::StepKey;
 use super::place::Lock;
 use super::rows::{Rows, write};
+use super::schema;
 
 /// So many jobs wait for the thread at most; beyond them, the run waits.
 const WAITING: usize = 1024;
@@ -217,8 +218,8 @@ fn run(
         let is_closed = batch.iter().any(|note| matches!(note.job, Job::Close(_)));
         let told = batch.drain(..).filter_map(|note| note.done);
         if is_closed {
-            // With its last connection, what is in the log beside the file is folded in.
-            drop(file);
+            schema::lay_down(file.0);
+            drop(file.1);
             told.for_each(tell);
             return;
         }

@@ -7,7 +7,9 @@ use llmspell::{Context, Result};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Count, Outline, TimeBound, time};
+use super::known::Known;
+use super::walk::Walk;
+use super::{AgentCalls, Count, Estimate, TimeBound, time};
 use crate::flow::Flow;
 use crate::plan::{Kind, Planned};
 use crate::run::{Input, read_all};
@@ -23,8 +25,13 @@ pub struct Survey {
     pub wrong: u64,
     /// Why, for the first of them.
     pub first_wrong: Option<String>,
-    /// The most calls of each tool for all of them.
+    /// The most calls of each tool and each model for all of them, but for those that models make. A step whose `when`
+    /// is known not to hold is left out.
     pub calls: BTreeMap<String, Count>,
+    /// The calls that models may make, which nobody can count.
+    pub calls_by_agents: Vec<AgentCalls>,
+    /// What all of them would use of each model.
+    pub estimates: Vec<Estimate>,
     /// How long the slowest record can take, without the time in line for limits and rates.
     pub slowest: TimeBound,
     /// How long all of them can take, one after another.
@@ -32,17 +39,23 @@ pub struct Survey {
 }
 
 impl Flow {
-    /// Reads an input, record by record, and tells what the flow would do with it. No tool is called.
+    /// Reads an input, record by record, and tells what the flow would do with it. No tool and no model is
+    /// called, and memory does not grow with the records.
     ///
     /// # Errors
     /// If it cannot be read to its end.
-    pub async fn survey(&self, outline: &Outline, input: Input) -> Result<Survey> {
-        let lists: Vec<&Planned> = self.planned().iter().flat_map(Planned::all).collect();
+    pub async fn survey(&self, input: Input) -> Result<Survey> {
+        let lists = self.planned().iter().flat_map(Planned::all);
+        let lists: Vec<&Planned> =
+            lists.filter(|step| matches!(&step.kind, Kind::Items { list, .. } if list.is_of_record())).collect();
+        let mut walk = Walk::new(self.planned());
         let mut survey = Survey {
             records: 0,
             wrong: 0,
             first_wrong: None,
             calls: BTreeMap::new(),
+            calls_by_agents: Vec::new(),
+            estimates: Vec::new(),
             slowest: TimeBound::NONE,
             all: TimeBound::NONE,
         };
@@ -58,13 +71,14 @@ impl Flow {
                     let time = time::of_list(self.planned(), &items);
                     survey.slowest = survey.slowest.clone().beside(time.clone());
                     survey.all = survey.all.clone().then(time);
-                    for (tool, count) in &outline.calls {
-                        survey.calls.entry(tool.clone()).or_default().add(&count.knowing(&items));
-                    }
+                    walk.record(Known::record(&record, index));
                 }
             }
         })
         .await?;
+        survey.calls_by_agents = walk.tally.calls_by_agents();
+        survey.calls = walk.tally.calls;
+        survey.estimates = walk.tally.estimates.into_list();
         Ok(survey)
     }
 
@@ -78,9 +92,12 @@ impl Flow {
 
 /// How many items those lists have that follow from the record alone.
 fn items(steps: &[&Planned], record: &serde_json::Map<String, Value>, index: usize) -> BTreeMap<Arc<str>, u64> {
+    if steps.is_empty() {
+        return BTreeMap::new();
+    }
     let seen = Scope::new(record, index, minijinja::Value::UNDEFINED).value();
     let of_list = |step: &&Planned| match &step.kind {
-        Kind::Items { list, .. } if list.is_of_record() => match list.json(&seen).ok()? {
+        Kind::Items { list, .. } => match list.json(&seen).ok()? {
             Value::Array(items) => Some((step.path.clone(), items.len() as u64)),
             _ => None,
         },

@@ -26,6 +26,8 @@ pub(crate) struct AgentPlan {
     pub(crate) tools: Vec<ErasedTool>,
     /// One of them that must not be called twice for one record, if there is one.
     pub(crate) unrepeatable: Option<String>,
+    /// One of them that is known to do its work twice if it is called twice, if there is one.
+    pub(crate) harmful: Option<String>,
     /// The fields of its answer, if that is no text.
     pub(crate) answer: Option<Inputs>,
     pub(crate) bounds: Bounds,
@@ -52,8 +54,19 @@ pub(crate) const TOOLS_AT_ONCE: u32 = 8;
 impl AgentPlan {
     /// How often it asks its model for one answer, at most.
     pub(crate) fn most_turns(&self) -> u64 {
-        // Without tools to call and an answer to correct, the first word is the last.
-        if self.tools.is_empty() && self.answer.is_none() { 1 } else { u64::from(self.bounds.max_turns) }
+        let most = u64::from(self.bounds.max_turns);
+        match (self.tools.is_empty(), &self.answer) {
+            (false, _) => most,
+            // One answer, and one turn to mend it.
+            (true, Some(_)) => most.min(2),
+            // Without tools to call and an answer to correct, the first word is the last.
+            (true, None) => 1,
+        }
+    }
+
+    /// The JSON Schema of its answer, if that is no text.
+    pub(crate) fn answer_schema(&self) -> Option<Value> {
+        self.answer.as_ref().map(answer_schema)
     }
 
     /// The agent over a model.
@@ -77,6 +90,13 @@ impl AgentPlan {
         }
         agent.build()
     }
+}
+
+/// The JSON Schema of an answer with these fields, and no others.
+pub(crate) fn answer_schema(fields: &Inputs) -> Value {
+    let mut schema = fields.schema();
+    schema["additionalProperties"] = false.into();
+    schema
 }
 
 /// How the model is to answer. What all providers know is said to each in its own words, anything else as it stands.

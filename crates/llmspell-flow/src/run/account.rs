@@ -33,6 +33,9 @@ pub struct Account {
     pub replayed: u64,
     /// Records that were under way when the run was stopped: the steps tell of their calls, but they have no line.
     pub dropped: u64,
+    /// Records that were not taken, if the run has counted them all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<u64>,
     /// How long outcomes were there and the output took none.
     #[serde(rename = "output_wait_ms", with = "ms")]
     pub output_wait: Duration,

@@ -191,11 +191,14 @@ impl Course {
             failed: counted.failed,
             replayed: counted.replayed,
             dropped,
+            left: not_admitted.filter(|rest| rest.is_all).map(|rest| rest.records),
             output_wait: counted.output_wait,
             ..account()
         };
         let mut account = account.closed(&self.failures);
         let damaged = self.journal.as_ref().map_or(0, Ledger::damaged);
+        // With it goes what reads the journal, which can then be closed.
+        drop(self.rest);
         let (ending, gone) = match self.journal {
             None => (ending, 0),
             Some(ledger) => {

@@ -27,7 +27,7 @@ impl Form {
         // What is no object is told by the flow.
         let Value::Object(mut fields) = record else { return Ok(record) };
         if self.is_untyped {
-            self.inputs.type_texts(&mut fields);
+            self.inputs.type_texts(&mut fields)?;
         }
         for (name, value) in &self.set {
             fields.insert(name.clone(), value.clone());

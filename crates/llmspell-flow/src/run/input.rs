@@ -11,8 +11,9 @@ use super::files::Files;
 use super::form::Form;
 use super::identity::FileId;
 use super::lines::{LONGEST, Lines};
-use super::reader::{Format, Reader};
+use super::reader::{Broken, Format, Reader};
 use super::rows::Rows;
+use crate::flow::Flow;
 
 /// Records to be read, one by one: JSON lines, CSV, or files.
 ///
@@ -109,6 +110,27 @@ impl Input {
 
     fn of(reader: Reader, form: Form, name: String) -> Self {
         Input { reader, form, sample: None, file: None, name, size: None }
+    }
+
+    /// Looks at its beginning, if it is a file: whether it can be the input of this flow. Otherwise that is found when
+    /// the run begins to read, for a pipe may have nothing to read for a long time.
+    ///
+    /// # Errors
+    /// If it cannot be read; if it is of another [`Format`]; if a header names a column twice; if what the flow asks
+    /// for under `inputs` has no column, and is not [set](Input::set).
+    pub fn checked_for(mut self, flow: &Flow) -> Result<Self> {
+        self.form.inputs = flow.inputs().clone();
+        if self.size.is_none() && !self.form.is_file {
+            return Ok(self);
+        }
+        match self.reader.begin(&self.form, &self.name) {
+            Ok(()) => Ok(self),
+            Err(Broken::Wrong(error)) => Err(error),
+            Err(Broken::Io(error)) => {
+                let message = format!("cannot read the input {}: {error}", self.name);
+                Err(Error::invalid(message).with_hint("try another file").with_source(error))
+            }
+        }
     }
 
     /// Takes only so many records, each with the same chance. The same input gives the same ones each time. All of it

@@ -34,11 +34,13 @@ pub(crate) struct Lines<R> {
     number: u64,
     bytes: u64,
     longest: usize,
+    /// One that has been looked at already.
+    first: Option<Line>,
 }
 
 impl<R: Read> Lines<R> {
     pub(crate) fn new(reader: R, longest: usize) -> Self {
-        Lines { reader: BufReader::with_capacity(1 << 16, reader), number: 0, bytes: 0, longest }
+        Lines { reader: BufReader::with_capacity(1 << 16, reader), number: 0, bytes: 0, longest, first: None }
     }
 
     /// How many bytes have been read.
@@ -48,11 +50,26 @@ impl<R: Read> Lines<R> {
 
     /// Whether the next line can be had without waiting for more input.
     pub(crate) fn has_line(&self) -> bool {
-        self.reader.buffer().contains(&b'\n')
+        self.first.is_some() || self.reader.buffer().contains(&b'\n')
+    }
+
+    /// The text of the first line that is not blank, if none has been taken; it is still to come.
+    pub(crate) fn first(&mut self) -> io::Result<Option<&[u8]>> {
+        if self.number == 0 {
+            self.first = self.read()?;
+        }
+        Ok(self.first.as_ref().and_then(|line| line.text.as_deref()))
     }
 
     /// The next line that is not blank.
     pub(crate) fn next(&mut self) -> io::Result<Option<Line>> {
+        match self.first.take() {
+            Some(line) => Ok(Some(line)),
+            None => self.read(),
+        }
+    }
+
+    fn read(&mut self) -> io::Result<Option<Line>> {
         loop {
             let mut text = Vec::new();
             let read = self.read_line(&mut text)?;

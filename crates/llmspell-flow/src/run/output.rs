@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, is_separator};
 
 use llmspell::{Error, Result};
 
@@ -68,6 +68,10 @@ impl Output {
         match path.metadata() {
             Ok(about) if about.is_dir() => {
                 return Err(failed("it is a folder".to_owned()).with_hint("name a file in it"));
+            }
+            _ if path.as_os_str().as_encoded_bytes().last().is_some_and(|last| is_separator(char::from(*last))) => {
+                let hint = "name a file in it, and create the folder first";
+                return Err(failed("it names a folder".to_owned()).with_hint(hint));
             }
             // A device or a pipe with a name: there is nothing to take its place later.
             Ok(about) if !about.is_file() => {

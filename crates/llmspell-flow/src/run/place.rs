@@ -41,18 +41,23 @@ impl Place {
             } else {
                 continue;
             };
-            return Err(failed(why).with_hint("give --output another name"));
+            return Err(failed(why).with_hint("give the output another name"));
         }
         let file = begin(&partial, force).map_err(|error| {
             let partial = partial.display();
             match error.kind() {
                 io::ErrorKind::WouldBlock => failed(format!("another run is writing {partial}"))
-                    .with_hint("wait until it has ended, or give --output another name"),
-                io::ErrorKind::AlreadyExists => failed(format!("{partial} is already there")).with_hint(
-                    "an interrupted run left it: `llmspell resume` goes on with that run; --force overwrites it",
-                ),
+                    .with_hint("wait until it has ended, or give the output another name"),
+                io::ErrorKind::AlreadyExists => failed(format!("{partial} is already there"))
+                    .with_hint(
+                        "an interrupted run left it: `llmspell resume` goes on with that run; --force overwrites it",
+                    )
+                    .with_source(error),
                 io::ErrorKind::NotFound => {
                     failed("its folder does not exist".to_owned()).with_hint("create the folder first")
+                }
+                io::ErrorKind::NotADirectory => {
+                    failed("a part of its path is no folder".to_owned()).with_hint("check the path")
                 }
                 _ => failed(error.to_string()).with_hint("check the permissions of its folder"),
             }

@@ -32,6 +32,8 @@ pub struct Progress {
     output_wait: AtomicU64,
     /// Whether records are still taken; a run that stops has no time left to foretell.
     pub(crate) stopping: AtomicBool,
+    /// Whether no records are taken for now.
+    pub(crate) paused: AtomicBool,
     total: Mutex<Option<Total>>,
     pace: Mutex<Pace>,
     steps: Fold,
@@ -48,6 +50,7 @@ impl Default for Progress {
             in_flight: AtomicUsize::new(0),
             output_wait: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
+            paused: AtomicBool::new(false),
             total: Mutex::default(),
             pace: Mutex::new(Pace::new(Instant::now())),
             steps: Fold::default(),
@@ -69,6 +72,7 @@ impl Progress {
             in_flight: self.in_flight.load(Ordering::Relaxed),
             output_wait: Duration::from_micros(read(&self.output_wait)),
             stopping: self.stopping.load(Ordering::Relaxed),
+            paused: self.paused.load(Ordering::Relaxed),
             total: *self.total.lock().unwrap_or_else(PoisonError::into_inner),
             ..Snapshot::default()
         };
@@ -77,7 +81,7 @@ impl Progress {
         let mark = Mark { at: Instant::now(), done: now.done(), replayed: now.replayed, amount: now.amount_done() };
         now.elapsed = pace.note(mark);
         now.rate = pace.rate();
-        now.eta = if now.stopping { None } else { now.amount_left().and_then(|left| pace.eta(left)) };
+        now.eta = if now.stopping || now.paused { None } else { now.amount_left().and_then(|left| pace.eta(left)) };
         now
     }
 

@@ -4,7 +4,9 @@ use std::io::{self, Read};
 
 use llmspell::Error;
 
+use super::beginning;
 use super::files::Files;
+use super::form::Form;
 use super::lines::{Line, Lines};
 use super::rows::Rows;
 
@@ -55,6 +57,20 @@ pub(crate) enum Reader {
 }
 
 impl Reader {
+    /// Reads as far as it takes to tell whether all of it can be no input, or not one of this flow. What is read is not
+    /// lost.
+    pub(crate) fn begin(&mut self, form: &Form, name: &str) -> Result<(), Broken> {
+        let begun = match self {
+            Reader::Lines(lines) => lines.first()?.map_or(Ok(()), |text| beginning::lines(text, name)),
+            Reader::Rows(rows) => match rows.header()? {
+                Some(names) => beginning::columns(&names, rows.format(), form, name),
+                None => Ok(()),
+            },
+            Reader::Files(_) => beginning::files(form, name),
+        };
+        begun.map_err(Broken::Wrong)
+    }
+
     pub(crate) fn next(&mut self) -> Result<Option<Line>, Broken> {
         match self {
             Reader::Lines(lines) => Ok(lines.next()?),

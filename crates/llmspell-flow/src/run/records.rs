@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::form::Form;
 use super::input::Input;
+use super::integers;
 use super::lines::{LONGEST, Line};
 use super::reader::{Broken, Reader};
 use crate::journal::Matcher;
@@ -169,6 +170,7 @@ impl Stream for Records {
 fn read(input: Input, mut matcher: Option<Matcher>, sender: &mpsc::Sender<Vec<Line>>) -> Result<()> {
     let name = input.name().to_owned();
     let (form, mut lines) = (Arc::new(input.form), input.reader);
+    lines.begin(&form, &name).map_err(|error| told(error, &name, lines.bytes()))?;
     if let Some(records) = input.sample {
         return sample(&mut lines, records, &form, &name, matcher, sender);
     }
@@ -275,12 +277,19 @@ pub(crate) fn parse(line: &Line) -> Result<Value> {
         let message = format!("line {number} is not UTF-8, from byte {} on", error.valid_up_to() + 1);
         return Err(Error::invalid(message).with_hint("write the file as UTF-8"));
     }
-    serde_json::from_slice(text).map_err(|error| {
+    let record = serde_json::from_slice(text).map_err(|error| {
         let text = error.to_string();
         let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
         let message = format!("line {number} is not JSON: {reason} at column {}", error.column());
         Error::invalid(message).with_hint("write one JSON object a line")
-    })
+    })?;
+    match integers::too_large(text) {
+        None => Ok(record),
+        Some((at, digits)) => {
+            let message = format!("line {number}: {digits} at column {} does not fit into 64 bits", at + 1);
+            Err(Error::invalid(message).with_hint(integers::HINT))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{self, Poll, Waker, ready};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use futures_core::Stream;
 use tokio::time::timeout;
 
 use super::lines::Line;
+use super::progress::Progress;
 use super::records::Records;
 
 /// Records that a run has not taken: they have no line in the output, and have not failed.
@@ -30,9 +32,11 @@ pub(crate) struct Lent {
     gate: Arc<Gate>,
 }
 
-/// While it is shut, no record is taken.
-#[derive(Default)]
-pub(crate) struct Gate(Mutex<Waiting>);
+/// While it is shut, no record is taken; the progress tells.
+pub(crate) struct Gate {
+    waiting: Mutex<Waiting>,
+    progress: Arc<Progress>,
+}
 
 #[derive(Default)]
 struct Waiting {
@@ -41,8 +45,13 @@ struct Waiting {
 }
 
 impl Gate {
+    pub(crate) fn new(progress: Arc<Progress>) -> Self {
+        Gate { waiting: Mutex::default(), progress }
+    }
+
     pub(crate) fn set_shut(&self, is_shut: bool) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.progress.paused.store(is_shut, Ordering::Relaxed);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.is_shut = is_shut;
         let waker = if is_shut { None } else { waiting.waker.take() };
         drop(waiting);
@@ -52,7 +61,7 @@ impl Gate {
     }
 
     fn poll_open(&self, task: &mut task::Context<'_>) -> Poll<()> {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.is_shut {
             waiting.waker = Some(task.waker().clone());
             return Poll::Pending;

@@ -11,7 +11,7 @@ use llmspell::{Error, Result};
 use serde_json::{Map, Value};
 
 use super::lines::Line;
-use super::reader::Broken;
+use super::reader::{Broken, Format};
 
 /// Reads rows one by one; blank lines between them are skipped but counted.
 pub(crate) struct Rows<R> {
@@ -63,16 +63,23 @@ impl<R: Read> Rows<R> {
         end.is_some_and(|end| !buffer[..end].contains(&b'"'))
     }
 
+    /// What the rows are read as.
+    pub(crate) fn format(&self) -> Format {
+        if self.separator == b'\t' { Format::Tsv } else { Format::Csv }
+    }
+
+    /// The names of the columns; nothing, if there are none.
+    pub(crate) fn header(&mut self) -> std::result::Result<Option<Arc<[String]>>, Broken> {
+        if self.header.is_none() {
+            let Some(row) = self.read_row()? else { return Ok(None) };
+            self.header = Some(named(row).map_err(Broken::Wrong)?.into());
+        }
+        Ok(self.header.clone())
+    }
+
     /// The next row, as a record in JSON.
     pub(crate) fn next(&mut self) -> std::result::Result<Option<Line>, Broken> {
-        let header = match &self.header {
-            Some(header) => header.clone(),
-            None => {
-                let Some(row) = self.read_row()? else { return Ok(None) };
-                let header: Arc<[String]> = named(row).map_err(Broken::Wrong)?.into();
-                self.header.insert(header).clone()
-            }
-        };
+        let Some(header) = self.header()? else { return Ok(None) };
         let Some(row) = self.read_row()? else { return Ok(None) };
         let number = row.number;
         let (text, problem) = match record(&row, &header) {
@@ -212,8 +219,9 @@ fn named(row: Row) -> Result<Vec<String>> {
         })?;
         // Tables are often written with a first column that has no name.
         let name = if name.trim().is_empty() { format!("column_{}", place + 1) } else { name.trim().to_owned() };
-        if names.contains(&name) {
-            let message = format!("the header cannot be used: two columns are called `{name}`");
+        if let Some(other) = names.iter().position(|known| *known == name) {
+            let places = format!("{} and {}", other + 1, place + 1);
+            let message = format!("the header cannot be used: two columns are called `{name}`, {places}");
             return Err(Error::invalid(message).with_hint("give each column a name of its own"));
         }
         names.push(name);

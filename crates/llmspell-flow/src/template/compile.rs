@@ -6,7 +6,7 @@ use std::sync::Arc;
 use minijinja::Expression;
 use serde_json::Value;
 
-use super::language::{FUNCTIONS, LANGUAGE};
+use super::language::LANGUAGE;
 use super::operators::endless;
 use super::roomy::{LONGEST, links, roomy};
 use super::scan::{OPEN, Part, scan};
@@ -135,17 +135,14 @@ impl<'a> Compiler<'a> {
             unknown.into_iter().for_each(|unknown| self.unknown(text, &at, unknown));
             return None;
         }
-        for name in names {
-            let root = name.split('.').next().unwrap_or_default();
-            if FUNCTIONS.contains(&root) {
-                continue;
-            }
-            if let Some(Complaint { message, hint }) = check(&name) {
-                let place = self.find(&name, &at).unwrap_or_else(|| at.clone());
+        for name in super::names(&names) {
+            if let Some(Complaint { message, hint }) = check(name) {
+                let written = self.source.text().get(at.clone()).and_then(|written| name_in(written, name));
+                let place = written.map_or_else(|| at.clone(), |place| at.start + place.start..at.start + place.end);
                 self.problems.push(self.source.diagnose(Some(place), message).with_hint(hint));
             }
         }
-        Some(Formula { text: Arc::from(text), links: links(text), expression, is_bare: false })
+        Some(Formula { text: Arc::from(text), links: links(text), expression, names, is_bare: false })
     }
 
     fn unknown(&mut self, text: &str, at: &Range<usize>, unknown: Unknown<'_>) {
@@ -164,6 +161,17 @@ impl<'a> Compiler<'a> {
         let start = within.start + self.source.text().get(within.clone())?.find(text)?;
         Some(start..start + text.len())
     }
+}
+
+/// Where a name such as `steps.a` stands in an expression, and not as the beginning of a longer one.
+pub(super) fn name_in(text: &str, name: &str) -> Option<Range<usize>> {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let alone = |start: &usize| {
+        let (before, behind) = (&text[..*start], &text[start + name.len()..]);
+        !before.ends_with(|c| is_part(c) || c == '.') && !behind.starts_with(is_part)
+    };
+    let start = text.match_indices(name).map(|(start, _)| start).find(alone)?;
+    Some(start..start + name.len())
 }
 
 /// White space around a lone expression does not make it text.

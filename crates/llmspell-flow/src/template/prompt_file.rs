@@ -7,9 +7,10 @@ use llmspell::{Error, Result};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, Output, State};
 
-use super::compile::{Check, Compiler, Complaint};
-use super::language::{FUNCTIONS, LANGUAGE};
+use super::compile::{Check, Compiler, Complaint, name_in};
+use super::language::LANGUAGE;
 use super::roomy::{LONGEST, links, roomy};
+use super::size::is_unknown;
 use super::tags::{Tag, tags};
 use super::words::unknown;
 use super::{DEFAULT, json};
@@ -20,6 +21,8 @@ pub(crate) struct PromptFile {
     /// With the text as its only template.
     language: Environment<'static>,
     name: Arc<str>,
+    /// What it uses, such as `inputs.url`.
+    names: Vec<String>,
     links: usize,
 }
 
@@ -47,6 +50,9 @@ static STATEMENTS: LazyLock<Environment<'static>> = LazyLock::new(|| {
 fn written(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &minijinja::Value) -> Result<(), minijinja::Error> {
     if value.is_undefined() {
         return Err(minijinja::Error::from(ErrorKind::UndefinedError));
+    }
+    if is_unknown(value) {
+        return Ok(());
     }
     let wrong = |why: String| minijinja::Error::new(ErrorKind::InvalidOperation, format!("a value {why}"));
     match value.as_str() {
@@ -96,13 +102,14 @@ impl Compiler<'_> {
                 return None;
             }
         };
-        for name in names.iter().filter(|name| !FUNCTIONS.contains(&root(name))) {
+        for name in super::names(&names) {
             if let Some(Complaint { message, hint }) = check(name) {
-                let find = |tag: &Tag<'_>| tag.text.find(name.as_str()).map(|at| tag.at + at..tag.at + at + name.len());
+                let find =
+                    |tag: &Tag<'_>| name_in(tag.text, name).map(|place| tag.at + place.start..tag.at + place.end);
                 self.problems.push(source.diagnose(tags.iter().find_map(find), message).with_hint(hint));
             }
         }
-        Some(PromptFile { language, name: Arc::from(source.name()), links })
+        Some(PromptFile { language, name: Arc::from(source.name()), names, links })
     }
 
     fn tag(&mut self, source: &Source, tag: &Tag<'_>) {
@@ -125,10 +132,6 @@ impl Compiler<'_> {
     }
 }
 
-fn root(name: &str) -> &str {
-    name.split('.').next().unwrap_or_default()
-}
-
 /// The bytes of a line, counted from 1.
 fn line_at(text: &str, line: usize) -> std::ops::Range<usize> {
     let start = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
@@ -136,6 +139,19 @@ fn line_at(text: &str, line: usize) -> std::ops::Range<usize> {
 }
 
 impl PromptFile {
+    /// What it uses, such as `inputs.url`.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        super::names(&self.names)
+    }
+
+    /// The bytes of the text without its tags.
+    pub(super) fn plain_size(&self) -> usize {
+        let Ok(template) = self.language.get_template(ITSELF) else { return 0 };
+        let text = template.source();
+        let tags = tags(text).iter().map(|tag| tag.word.map_or(0, str::len) + tag.text.len() + "{{}}".len()).sum();
+        text.len().saturating_sub(tags)
+    }
+
     /// Renders the text for one record.
     pub(crate) fn render(&self, scope: &minijinja::Value) -> Result<String> {
         let mut made = Bounded { bytes: Vec::new(), full: false };
@@ -198,7 +214,7 @@ mod tests {
         let mut compiler = Compiler::new(&flow, Vec::new());
         let check = |name: &str| {
             let complaint = || Complaint { message: format!("no `{name}`"), hint: "none".to_owned() };
-            (root(name) != "inputs").then(complaint)
+            (super::super::root(name) != "inputs").then(complaint)
         };
         let made = compiler.prompt_file(&Source::new("p.j2", text), &check);
         let shown: Vec<String> = compiler.problems.iter().map(ToString::to_string).collect();

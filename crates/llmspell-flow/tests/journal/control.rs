@@ -47,7 +47,11 @@ async fn a_run_does_what_it_is_asked() {
         let paused = progress.snapshot().done();
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert_eq!(progress.snapshot().done(), paused);
+        assert!(progress.snapshot().paused);
+        assert_eq!(world.journals().info("f-1").unwrap().state(), "paused");
         told(&world, "continue").await;
+        assert_eq!(world.journals().list().unwrap()[0].state(), "running");
+        assert!(!progress.snapshot().paused);
         while progress.snapshot().done() == paused {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -60,9 +64,14 @@ async fn a_run_does_what_it_is_asked() {
     let info = world.journals().info("f-1").unwrap();
     let story = info.story.as_ref().unwrap();
     assert!(!info.is_running && !info.is_complete());
-    assert_eq!((story.ending.as_deref(), story.sessions, story.ok), (Some("drained"), 1, summary.ok));
+    assert_eq!((story.ending.as_deref(), story.sessions), (Some("drained"), 1));
+    assert_eq!((info.state(), info.state_in_words()), ("drained", "interrupted"));
+    assert_eq!(story.counts.unwrap().ok, summary.ok);
+    assert_eq!((story.reached, story.to_do), (summary.ok, Some(100_000 - summary.ok)));
     assert_eq!(story.fact("flow"), Some("f"));
-    assert!(world.journals().ask("f-1", "pause").unwrap_err().message().contains("is not running"));
+    let error = world.journals().ask("f-1", "pause").unwrap_err();
+    assert_eq!(error.message(), "the run f-1 is not running (interrupted)");
+    assert_eq!(error.hint(), Some("go on with it: llmspell resume f-1"));
 }
 
 /// A run of a step whose calls never end, and what is asked of it while so many of them run.
@@ -169,6 +178,7 @@ async fn what_an_earlier_session_was_asked_is_not_done_by_the_next() {
     world.plays(|_, _| "slow");
     let (summary, _) = world.through(world.resume(), &records(0..100)).await;
     assert!(matches!(summary.ending, Ending::Complete), "{:?}", summary.ending);
+    assert!(!world.journals().info("f-1").unwrap().story.unwrap().is_paused);
     for command in 1..=2 {
         assert_eq!(world.journals().answer("f-1", command).unwrap().unwrap(), "error: the run had ended");
     }

@@ -173,7 +173,7 @@ async fn the_row_of_a_record_tells_what_its_line_tells() {
     assert_eq!(summary.degraded, 2);
     let line = &page.lines()[0];
     assert_eq!((&line["quality"], &line["causes"][0]["kind"]), (&json!("fallback"), &json!("failed")));
-    assert!(line["choices"][0]["served_by"].is_string(), "{line}");
+    assert_eq!(line["choices"][0]["served_by"]["fallback"]["name"], "fallback", "{line}");
     let row: (String, String, String) = world
         .db("f-1")
         .query_row("SELECT status, quality, output FROM records WHERE line = 1", [], |row| {

@@ -42,8 +42,15 @@ async fn damaged_files_are_told_apart() {
     };
     let (message, hint) = problem("f-2", b"this is no database, but it is long enough to look like one to somebody");
     assert!(message.contains("not a database") && hint.contains(".recover"), "{message} {hint}");
-    let (message, _) = problem("f-3", b"");
-    assert!(message.contains("is no journal"), "{message}");
+    let other = rusqlite::Connection::open(folder.join("f-4.db")).unwrap();
+    other.execute_batch("CREATE TABLE cat (name TEXT)").unwrap();
+    assert!(world.journals().open("f-4").unwrap_err().message().contains("is no journal"));
+    // What began it was killed at once: nobody can go on with it, and it goes when runs are tidied.
+    fs::write(folder.join("f-3.db"), "").unwrap();
+    let error = world.journals().open("f-3").unwrap_err();
+    assert!(error.message().contains("killed before it began"), "{error}");
+    assert_eq!(world.journals().info("f-3").unwrap().state_in_words(), "cut short");
+    assert_eq!(world.journals().tidy(&Retention::default()).unwrap(), ["f-3"]);
     world.db("f-1").execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA user_version = 99").unwrap();
     let error = world.journals().open("f-1").unwrap_err();
     assert!(error.message().contains("newer version"), "{error}");
@@ -248,4 +255,78 @@ async fn a_large_output_that_is_missing_or_damaged_is_done_again() {
             }
         }
     }
+}
+
+#[test]
+fn a_folder_for_journals_is_kept_out_of_version_control_and_one_with_other_things_left_alone() {
+    let world = World::new();
+    drop(world.begin());
+    let kept_out = world.journals().folder().join(".gitignore");
+    fs::remove_file(&kept_out).unwrap();
+    drop(world.begin());
+    assert_eq!(fs::read_to_string(&kept_out).unwrap(), "*\n");
+    fs::remove_file(&kept_out).unwrap();
+    fs::write(world.journals().folder().join("thesis.tex"), "").unwrap();
+    drop(world.begin());
+    assert!(!kept_out.exists());
+    assert!(!world.path("state").join(".gitignore").exists());
+}
+
+/// Also while others look, and after it was resumed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_is_closed_is_one_file() {
+    let world = World::new();
+    let files = || {
+        let names = fs::read_dir(world.journals().folder()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    for session in 0..3 {
+        let journal = if session == 0 { world.begin() } else { world.resume() };
+        // Who reads when it begins to be written is waited for; here he reads until after its end.
+        let reader = (session == 0).then(|| world.db("f-1"));
+        reader.iter().for_each(|reader| reader.execute_batch("BEGIN; SELECT * FROM record").unwrap());
+        let records = records(0..20 + session);
+        let closed = world.through(journal, &records);
+        let read = async {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            drop(reader);
+        };
+        tokio::join!(closed, read);
+        assert_eq!(files(), [".gitignore", "f-1.db", "f-1.lock"], "after session {session}");
+        let told = world.journals().list().unwrap();
+        assert_eq!(told[0].story.as_ref().unwrap().sessions, session + 1);
+        world.journals().info("f-1").unwrap();
+        assert_eq!(files(), [".gitignore", "f-1.db", "f-1.lock"], "after a look at session {session}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_no_run_is_told_which_may_be_meant() {
+    let world = World::new();
+    for _ in 0..2 {
+        drop(world.begin());
+    }
+    for wrong in ["f", "f-9", "f-22", "g-2"] {
+        let hint = world.journals().info(wrong).unwrap_err().hint().unwrap().to_owned();
+        assert_eq!(hint, "did you mean f-2? `llmspell runs` lists all", "{wrong}");
+    }
+    assert!(world.journals().open("something").unwrap_err().hint().unwrap().starts_with("`llmspell runs` lists"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ran_nothing_does_not_replace_the_report() {
+    let world = World::new();
+    world.plays(|step, n| if step == "b" && n == 3 { "failed" } else { "fine" });
+    world.through(world.begin(), &records(0..9)).await;
+    let report = || world.journals().info("f-1").unwrap().story.unwrap().report.unwrap();
+    let first = report();
+    world.through(world.resume(), &records(0..9)).await;
+    assert_eq!(report(), first);
+    let story = world.journals().list().unwrap().remove(0).story.unwrap();
+    assert_eq!(story.counts.map(|counts| (counts.ok, counts.degraded, counts.failed)), Some((8, 0, 1)));
+    assert!(story.last_began > story.began && story.report.is_none());
+    world.through(world.resume().again(llmspell_flow::Again::Failed), &records(0..9)).await;
+    assert_ne!(report(), first);
 }

@@ -22,7 +22,7 @@ async fn the_first_rung_that_succeeds_serves() {
 
     let ran = Probe::default().run(LADDER, json!({ "first": "no", "second": "" })).await;
     assert_eq!((ran.ms, ran.outcome.quality, ran.causes()), (150, Quality::Fallback, vec!["f.s: no".to_owned()]));
-    assert_eq!(ran.outcome.provenance.choices[0].served_by, ServedBy::Fallback);
+    assert_eq!(ran.outcome.provenance.choices[0].served_by, ServedBy::Fallback { name: Some("fallback".to_owned()) });
     assert_eq!(ran.output(), "good");
 
     let ran = Probe::default().run(LADDER, json!({ "first": "no", "second": "never" })).await;

@@ -75,7 +75,8 @@ output: { n: \"${{ inputs.n }}\" }
     let ran = Probe::default().run(text, json!({ "n": "5" })).await;
     assert_eq!((ran.error().kind(), ran.error().hint().is_some()), (Kind::Invalid, true));
     assert!(ran.error().to_string().contains("the field `n` of the output is not an integer"), "{}", ran.error());
-    let ran = Probe::default().run("returns: { x: {} }\nsteps: [{ id: a, value: 1 }]\n", json!({})).await;
+    let ran =
+        Probe::default().run("returns: { x: {} }\nsteps: [{ id: a, value: \"${{ inputs }}\" }]\n", json!({})).await;
     assert!(ran.error().to_string().contains("the field `x` of the output is missing"), "{}", ran.error());
 }
 

@@ -85,7 +85,8 @@ impl Form for Shape {
     }
 
     fn failed(&self, complaint: &str) -> Error {
-        Error::failed(format!("the model did not answer with a {}: {complaint}", self.name))
+        let Shape { name, schema, .. } = self;
+        Error::failed(format!("the model did not answer with the fields of `{name}`: {complaint}{}", fields(schema)))
             .with_hint("describe the fields, or use a more capable model")
     }
 }
@@ -101,9 +102,27 @@ fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     let inner = block(text).or_else(|| object(text));
     match inner.map(serde_json::from_str) {
         Some(Ok(value)) => Ok(value),
-        Some(Err(complaint)) => Err(complaint.to_string()),
-        None => Err(complaint.to_string()),
+        Some(Err(complaint)) => Err(told(&complaint)),
+        None => Err(told(&complaint)),
     }
+}
+
+fn told(complaint: &serde_json::Error) -> String {
+    match complaint.classify() {
+        serde_json::error::Category::Data => complaint.to_string(),
+        _ => format!("it is not JSON ({complaint})"),
+    }
+}
+
+/// The fields that a schema names, for whoever reads the error.
+fn fields(schema: &Value) -> String {
+    let required = |name: &str| schema["required"].as_array().is_some_and(|all| all.iter().any(|one| one == name));
+    let field = |(name, property): (&String, &Value)| {
+        let kind = property["type"].as_str().map(|kind| format!(" ({kind})")).unwrap_or_default();
+        format!("`{name}`{kind}{}", if required(name) { "" } else { ", which may be missing" })
+    };
+    let fields: Vec<String> = schema["properties"].as_object().into_iter().flatten().map(field).collect();
+    if fields.is_empty() { String::new() } else { format!("; its fields are {}", fields.join("; ")) }
 }
 
 fn mend(complaint: &str, schema: &Value) -> String {

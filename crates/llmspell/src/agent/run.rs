@@ -294,7 +294,7 @@ fn interruption(cx: &Context, stretch: Option<Stretch>) -> Error {
     match stretch {
         _ if !cx.is_past_deadline() => Error::new(Kind::Cancelled, "the agent was cancelled"),
         Some(stretch) => cx.timed_out(&stretch),
-        None => Error::new(Kind::Timeout, "stopped by the deadline of a step around it"),
+        None => Error::new(Kind::Timeout, "its time is up: that of its step, or of a step around it"),
     }
 }
 

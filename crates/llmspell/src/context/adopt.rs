@@ -1,17 +1,16 @@
 //! Outcomes that become part of the work that has asked for them.
 
 use super::Context;
-use super::node::Facet;
 use crate::error::Result;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Spent};
 
 impl Context {
-    /// Makes an outcome of work *under this context* part of this work: its causes, choices and retries are told with
-    /// this work's own outcome, whose quality is no better than its.
+    /// Makes an outcome of work *under this context* part of this work: its causes and choices are told with this work's
+    /// own outcome, whose quality is no better than its.
     ///
     /// For steps that run others as a [stream](crate::Step::stream), or [observed](crate::Step::observed), and hand on
-    /// their results. What the work has used was charged and counted when it [was used](Context::used), and is not
-    /// counted again. If there is an error, return it: its attempts are counted with it.
+    /// their results. Its retries, and what it has used, were counted when they were made and when it [was
+    /// used](Context::used), and are not counted again.
     ///
     /// ```
     /// use llmspell::{Context, Error, Quality, Step, step, value};
@@ -37,33 +36,22 @@ impl Context {
     /// # Errors
     /// That of the outcome.
     pub fn adopt<T>(&self, outcome: Outcome<T>) -> Result<T> {
-        let (result, entries) = outcome.into_parts(false);
+        let (result, entries) = outcome.into_parts();
         self.note(|mine| mine.absorb(entries));
         result
     }
 
     /// Makes an outcome *of an earlier run* part of this work, as [`adopt`](Context::adopt) does.
     ///
-    /// What it had used counts in the outcomes of the work around, for it is part of what the result has cost. But no
+    /// Its retries and what it had used count in the outcomes of the work around, for they are part of what the result has cost. But no
     /// [budget](crate::Budget) and no [rate](crate::Rate) is charged with it, and the [report](Context::report) says
     /// nothing of it: it was paid for then.
     ///
     /// # Errors
     /// That of the outcome.
     pub fn replay<T>(&self, outcome: Outcome<T>) -> Result<T> {
-        let (result, mut entries) = outcome.into_parts(true);
-        if let Some(usage) = entries.take_usage()
-            && self.collects()
-        {
-            for node in self.chain() {
-                if let Facet::Scope(scope) = &node.facet
-                    && !scope.is_trial
-                {
-                    scope.ledger.write(|mine| mine.used(usage));
-                }
-            }
-        }
-        self.note(|mine| mine.absorb(entries));
-        result
+        let spent = Spent::of(&outcome);
+        self.note_throughout(|mine| mine.spent(spent));
+        self.adopt(outcome)
     }
 }

@@ -75,15 +75,7 @@ impl Context {
             let is_charged = self.meters().take(place).any(|inner| inner.account() == account);
             meter.used(if is_charged { Usage::default() } else { usage });
         }
-        if self.collects() {
-            for node in self.chain() {
-                if let Facet::Scope(scope) = &node.facet
-                    && !scope.is_trial
-                {
-                    scope.ledger.write(|entries| entries.used(usage));
-                }
-            }
-        }
+        self.note_throughout(|entries| entries.used(usage));
     }
 
     /// Hands on what a server has said about its limits, such as in the headers of an answer.

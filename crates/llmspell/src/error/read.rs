@@ -16,24 +16,37 @@ struct Written {
     attempts: Option<u32>,
     retry_after_ms: Option<f64>,
     #[serde(default)]
-    causes: Vec<Error>,
+    causes: Vec<Written>,
     hint: Option<String>,
+    times: Option<usize>,
 }
+
+/// Nothing is tried so often; a number that was damaged must not fill the memory.
+const MOST_TIMES: usize = 10_000;
 
 /// From what it is written as. The [source](Error::source) is not written, nor is what was said by
 /// [`transient`](Error::transient) and [`permanent`](Error::permanent): the kind decides.
 impl<'de> Deserialize<'de> for Error {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let written = Written::deserialize(deserializer)?;
+        Written::deserialize(deserializer).map(Error::from_written)
+    }
+}
+
+impl Error {
+    fn from_written(written: Written) -> Self {
         let error = Error::new(written.kind, written.message).with_attempts(written.attempts.unwrap_or(1).max(1));
         let wait = written.retry_after_ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
-        Ok(error.edit(|inner| {
+        let causes = written.causes.into_iter().flat_map(|cause| {
+            let times = cause.times.unwrap_or(1).clamp(1, MOST_TIMES);
+            std::iter::repeat_n(Error::from_written(cause), times)
+        });
+        error.edit(|inner| {
             inner.path = written.path;
-            inner.causes = written.causes;
+            inner.causes = causes.collect();
             inner.hint = written.hint.map(Cow::Owned);
             inner.retry_after = wait;
             inner.transient = wait.map(|_| true);
-        }))
+        })
     }
 }
 

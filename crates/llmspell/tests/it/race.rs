@@ -24,6 +24,18 @@ async fn an_error_does_not_win() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_failed_beside_the_winner_is_told_and_what_all_have_tried_is_counted() {
+    let patient = || Retry::immediately().max_attempts(3).when(|_| true);
+    let loses = Probe::fails(100, "loses").retry(patient());
+    let contest = race((Probe::fails(10, "broken").retry(patient()), loses, Probe::ok(250)));
+    let outcome = contest.observed().run(4, &Context::new()).await.unwrap();
+    assert_eq!((outcome.result.unwrap(), outcome.quality), (4, Quality::Full));
+    let causes: Vec<_> = outcome.causes.iter().map(Error::message).collect();
+    assert_eq!(causes, ["gave up after 3 attempts: broken"]);
+    assert_eq!(outcome.provenance.retries, 2 + 2, "the loser had begun its third attempt");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_error_may_win_if_the_first_to_complete_decides() {
     let contest = race((Probe::fails(100, "first"), Probe::ok(200))).first_complete();
     assert_eq!(contest.run(0, &Context::new()).await.unwrap_err().message(), "first");

@@ -99,7 +99,7 @@ async fn a_fallback_serves_and_says_so() {
     assert_eq!(outcome.quality, Quality::Fallback);
     assert!(outcome.is_degraded());
     assert_eq!(outcome.causes[0].to_string(), "answer: down");
-    assert_eq!(outcome.provenance.choices[0].served_by, ServedBy::Fallback);
+    assert_eq!(outcome.provenance.choices[0].served_by, ServedBy::Fallback { name: None });
     assert_eq!(outcome.provenance.choices[0].path.as_str(), "answer");
     assert_eq!(outcome.result.unwrap(), 42);
 }
@@ -215,4 +215,44 @@ async fn a_slow_reader_is_not_the_silence_of_the_work() {
     };
     let (result, ()) = tokio::join!(step.run((), &cx), read);
     result.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_fallbacks_it_is_told_which_has_served_and_what_was_tried_before() {
+    let patient = || Retry::immediately().max_attempts(3).when(|_| true);
+    let step = Probe::fails(10, "down").retry(patient());
+    let step = step.fallback(Probe::fails(10, "down, too").retry(patient()).named("second"));
+    let outcome = step.fallback(value(3usize).named("third")).observed().run(0, &Context::new()).await.unwrap();
+    assert_eq!((outcome.result.unwrap(), outcome.quality), (3, Quality::Fallback));
+    assert_eq!(outcome.provenance.retries, 4, "two of the step, and two of its first fallback");
+    let [choice] = outcome.provenance.choices.as_slice() else { panic!("{:?}", outcome.provenance.choices) };
+    assert_eq!(choice.served_by, ServedBy::Fallback { name: Some("third".to_owned()) });
+}
+
+#[test]
+fn a_nest_of_fallbacks_asks_each_step_what_it_is_once() {
+    struct Asked(Arc<AtomicUsize>);
+
+    impl Step for Asked {
+        type In = usize;
+        type Out = usize;
+
+        async fn run(&self, input: usize, _: &Context) -> llmspell::Result<usize> {
+            Ok(input)
+        }
+
+        fn about(&self) -> llmspell::About<'_> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            llmspell::About::default()
+        }
+    }
+
+    let asked = Arc::new(AtomicUsize::new(0));
+    let mut nest = Asked(asked.clone()).boxed();
+    for rung in 0..24_usize {
+        nest = nest.fallback(value(rung)).boxed();
+    }
+    asked.store(0, Ordering::Relaxed);
+    let _ = nest.about();
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
 }

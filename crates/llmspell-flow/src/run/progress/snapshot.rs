@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub in_flight: usize,
     /// Whether no more records are taken.
     pub stopping: bool,
+    /// Whether no records are taken until somebody asks the run to go on.
+    pub paused: bool,
     /// Records run in a second, over the last five.
     pub rate: f64,
     /// When the run will be done at this pace; `None` as long as nobody can tell.

@@ -49,10 +49,19 @@ pub(super) async fn decide(
     if cx.recorder().is_some() {
         tell(cx, names, winner, &failures);
     }
-    winner.ok_or_else(|| {
-        let message = format!("none of {} contenders succeeded", branches.len());
-        Error::exhausted(message, failures.into_iter().map(|(_, error)| error).collect())
-    })
+    let failures = failures.into_iter().map(|(_, error)| error);
+    match winner {
+        Some(winner) => {
+            if failures.len() > 0 {
+                cx.note(|entries| entries.failed(failures));
+            }
+            Ok(winner)
+        }
+        None => {
+            let message = format!("none of {} contenders succeeded", branches.len());
+            Err(Error::exhausted(message, failures.collect()))
+        }
+    }
 }
 
 struct Contest<'a> {

@@ -57,7 +57,8 @@ where
             Ok(output) => {
                 cx.note(|entries| {
                     entries.degrade(Quality::Fallback, [cause]);
-                    entries.chose(cx.path(), ServedBy::Fallback);
+                    let name = self.other.about().name.map(str::to_owned);
+                    entries.chose(cx.path(), ServedBy::Fallback { name });
                 });
                 Ok(output)
             }
@@ -70,6 +71,8 @@ where
     }
 
     fn about(&self) -> About<'_> {
-        About { name: self.step.about().name, ..self.step.about().and(self.other.about()) }
+        // Asked once: twice on every level of a nest is twice to the power of its depth.
+        let step = self.step.about();
+        About { name: step.name, ..step.and(self.other.about()) }
     }
 }
