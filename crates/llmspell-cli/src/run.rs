@@ -17,7 +17,7 @@ use crate::line::Line;
 use crate::live::{Live, TICK};
 use crate::open::{self, Opened};
 use crate::report::Told;
-use crate::{leftover, records, report, show};
+use crate::{leftover, panics, records, report, show};
 
 /// Everything that can be wrong is found before the first record is read; then the run.
 pub(crate) fn run(args: RunArgs, line: Line, registry: &Registry) -> Result<Exit, Failure> {
