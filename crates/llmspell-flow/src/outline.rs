@@ -20,7 +20,7 @@ pub use time::TimeBound;
 pub use walk::AgentCalls;
 
 use crate::duration::written_duration;
-use crate::file::{After, Per};
+use crate::file::After;
 use crate::flow::Flow;
 use crate::plan::{Kind, Planned};
 use known::Known;
@@ -174,12 +174,6 @@ fn step(planned: &Planned) -> Step {
     }
 }
 
-fn per(rate: Per, what: &str) -> String {
-    let period = written_duration(rate.period);
-    let unit = period.strip_prefix('1').filter(|unit| unit.starts_with(char::is_alphabetic));
-    format!("{}{what}/{}", rate.count, unit.unwrap_or(&period))
-}
-
 fn modifiers(planned: &Planned) -> Vec<String> {
     let mut said = Vec::new();
     let spans = |times: &[crate::duration::Span]| {
@@ -206,8 +200,8 @@ fn modifiers(planned: &Planned) -> Vec<String> {
     }));
     said.extend(all.breaker.as_ref().filter(|breaker| !breaker.value.0.off).map(|_| "breaker".to_owned()));
     if let Some(rate) = &all.rate {
-        said.extend(rate.value.0.requests.map(|requests| format!("rate {}", per(requests, ""))));
-        said.extend(rate.value.0.tokens.map(|tokens| format!("rate {}", per(tokens, " tokens"))));
+        said.extend(rate.value.0.requests.map(|requests| format!("rate {requests}")));
+        said.extend(rate.value.0.tokens.map(|tokens| format!("rate {}", tokens.of(" tokens"))));
     }
     said.extend(all.limit.as_ref().map(|limit| format!("limit {}", limit.value)));
     said.extend(all.adaptive.as_ref().filter(|adaptive| !adaptive.value.0.off).map(|_| "limit adaptive".to_owned()));

@@ -209,7 +209,7 @@ async fn a_list_of_the_record_is_gone_through() {
     assert_eq!(many.calls["m"].fixed(), Some(270_000));
     assert_eq!(many.estimates[0].once.calls, 270_000);
 
-    let steps = "  - { id: fetch, tool: http_get, with: { url: 'https://example.com' } }
+    let steps = "  - { id: fetch, tool: slow }
   - { id: e, each: steps.fetch.list, do: { agent: { prompt: 'Tell ${{ item }}.' }, retry: 2 } }
   - { id: l, agent: { prompt: Tell a joke. } }
 ";

@@ -193,12 +193,19 @@ impl From<(u64, Duration)> for Per {
     }
 }
 
+impl Per {
+    /// As files write it, of something: `90000 tokens/min`.
+    pub(crate) fn of(self, what: &str) -> String {
+        let period = written_duration(self.period);
+        let unit = period.strip_prefix('1').filter(|unit| unit.starts_with(char::is_alphabetic));
+        format!("{}{what}/{}", self.count, unit.unwrap_or(&period))
+    }
+}
+
 /// As files write it: `10/s`, `60/min`.
 impl fmt::Display for Per {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let period = written_duration(self.period);
-        let unit = period.strip_prefix('1').filter(|unit| unit.starts_with(char::is_alphabetic));
-        write!(f, "{}/{}", self.count, unit.unwrap_or(&period))
+        f.write_str(&self.of(""))
     }
 }
 
