@@ -142,3 +142,27 @@ async fn runs_go_when_they_are_told_to() {
         assert!(ended.err.lines().last().unwrap().starts_with("hint: "), "{args:?}: {}", ended.err);
     }
 }
+
+#[tokio::test]
+async fn a_large_output_that_is_damaged_is_done_again_and_told_of() {
+    let text = |n: u32| format!("marker-{n}-{}", "x".repeat(5000));
+    let records: String = (0..9).map(|n| serde_json::json!({ "n": text(n) }).to_string() + "\n").collect();
+    let folder = Folder::new().with("f.yaml", SLOW).with("in.jsonl", records);
+    let run = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl"]).await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let journal = folder.path(".llmspell/runs/f-1.db");
+    let mut bytes = std::fs::read(&journal).unwrap();
+    for marker in [b"\"marker-3-", b"\"marker-5-"] {
+        let places: Vec<_> = (0..bytes.len() - 10).filter(|at| bytes[*at..].starts_with(marker)).collect();
+        assert!(!places.is_empty());
+        places.into_iter().for_each(|at| bytes[at + 1] = b'M');
+    }
+    std::fs::write(&journal, bytes).unwrap();
+    std::fs::remove_file(folder.path("out.jsonl")).unwrap();
+    let again = folder.run(&["resume", "f-1"]).await;
+    assert_eq!(again.code, Some(0), "{again:?}");
+    let told = "some of the journal cannot be read: 2 records went through the flow again for it\n";
+    assert_eq!(again.err.matches(told).count(), 1, "{}", again.err);
+    let outputs: Vec<_> = lines(&folder.read("out.jsonl")).iter().map(|line| line["output"].clone()).collect();
+    assert!(outputs.into_iter().eq((0..9).map(text)));
+}

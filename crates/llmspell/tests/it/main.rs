@@ -29,6 +29,7 @@ mod registry;
 mod report;
 mod retry;
 mod retry_budget;
+mod scrub;
 mod stragglers;
 mod stream;
 mod timeout;
