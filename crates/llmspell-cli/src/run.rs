@@ -17,7 +17,7 @@ use crate::line::Line;
 use crate::live::{Live, TICK};
 use crate::open::{self, Opened};
 use crate::report::Told;
-use crate::{leftover, panics, records, report, show};
+use crate::{leftover, panics, records, report, resume, show};
 
 /// Everything that can be wrong is found before the first record is read; then the run.
 pub(crate) fn run(args: RunArgs, line: Line, registry: &Registry) -> Result<Exit, Failure> {
@@ -40,6 +40,10 @@ pub(crate) fn follow(
         _ => args,
     };
     let args = &args;
+    let resumed = match resumed {
+        None if args.again.is_asked() => Some(resume::of_flow(&flow, args)?),
+        other => other,
+    };
     let input = records::open(&records::From::run(args), &flow)?;
     // Before the output is begun, so that no Ctrl-C leaves it behind unsaid.
     let interrupts = {

@@ -88,6 +88,27 @@ async fn failed_records_are_run_again_if_that_is_asked() {
 }
 
 #[tokio::test]
+async fn run_can_be_told_to_do_again_what_has_failed_before() {
+    let flow = "flow: f\nsteps:\n  - { id: a, tool: slow, with: { failure_rate: \"${{ inputs.rate }}\", value: \"${{ inputs.n }}\" } }\n";
+    let records = |rate: u32| format!("{{\"n\":1,\"rate\":0}}\n{{\"n\":2,\"rate\":{rate}}}\n");
+    let flow = flow.replace("flow: f\n", "flow: f\nkey: n\n");
+    let folder = Folder::new().with("f.yaml", &flow).with("in.jsonl", &records(1));
+    let run = ["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl"];
+    let again = [&run[..], &["--only-failed"]].concat();
+    let none = folder.run(&again).await;
+    assert!(none.code == Some(2) && none.err.contains("no run of the flow `f`"), "{none:?}");
+    assert_eq!(folder.run(&run).await.code, Some(3));
+    std::fs::write(folder.path("in.jsonl"), records(0)).unwrap();
+    let ended = folder.run(&again).await;
+    assert!(ended.code == Some(0) && ended.err.contains("going on with f-1"), "{ended:?}");
+    assert!(ended.err.contains("2 ok") && ended.err.contains("1 of them from before"), "{}", ended.err);
+    assert_eq!(lines(&folder.read("out.jsonl")).len(), 2);
+    assert_eq!(folder.run(&["runs", "--json"]).await.out.matches("f-1").count(), 1, "it is the same run");
+    let wrong = folder.run(&[&again[..], &["--no-journal"]].concat()).await;
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+}
+
+#[tokio::test]
 async fn records_of_standard_input_are_asked_for_again() {
     let folder = folder(3);
     let mut command = folder.command(&["run", "f.yaml", "-i", "-", "-o", "out.jsonl"]);

@@ -330,3 +330,21 @@ async fn a_session_that_ran_nothing_does_not_replace_the_report() {
     world.through(world.resume().again(llmspell_flow::Again::Failed), &records(0..9)).await;
     assert_ne!(report(), first);
 }
+
+/// Somebody else keeps the file locked, and will not let go of it before the runtime has gone round a few times.
+#[tokio::test]
+async fn a_journal_that_takes_its_time_holds_up_nobody_else() {
+    let world = World::new();
+    let journal = world.begin();
+    let other = world.db("f-1");
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let others = async {
+        for _ in 0..20 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        other.execute_batch("ROLLBACK").unwrap();
+    };
+    let lines = records(0..3);
+    let ((summary, _), ()) = tokio::join!(world.through(journal, &lines), others);
+    assert_eq!(summary.ok, 3);
+}

@@ -289,7 +289,8 @@ impl<T: Send + 'static> Chain for Stages<T> {
     fn about(&self) -> About<'_> {
         let mut in_flight = 0_usize;
         let stages = self.0.iter().map(Chain::about);
-        let together = About::all(stages.inspect(|stage| in_flight = in_flight.saturating_add(stage.default_in_flight)));
+        let together =
+            About::all(stages.inspect(|stage| in_flight = in_flight.saturating_add(stage.default_in_flight)));
         together.in_flight(in_flight)
     }
 }
