@@ -92,7 +92,7 @@ async fn run_can_be_told_to_do_again_what_has_failed_before() {
     let flow = "flow: f\nsteps:\n  - { id: a, tool: slow, with: { failure_rate: \"${{ inputs.rate }}\", value: \"${{ inputs.n }}\" } }\n";
     let records = |rate: u32| format!("{{\"n\":1,\"rate\":0}}\n{{\"n\":2,\"rate\":{rate}}}\n");
     let flow = flow.replace("flow: f\n", "flow: f\nkey: n\n");
-    let folder = Folder::new().with("f.yaml", &flow).with("in.jsonl", &records(1));
+    let folder = Folder::new().with("f.yaml", &flow).with("in.jsonl", records(1));
     let run = ["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl"];
     let again = [&run[..], &["--only-failed"]].concat();
     let none = folder.run(&again).await;
