@@ -144,9 +144,7 @@ async fn the_second_ctrl_c_works_also_when_nobody_empties_the_pipe() {
     // Held open, and not read.
     let stdout = child.stdout.take();
     // By then it listens.
-    while !folder.path(".llmspell/runs/f-1.db").exists() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("a journal", || folder.path(".llmspell/runs/f-1.db").exists()).await;
     for _ in 0..2 {
         tokio::time::sleep(Duration::from_millis(400)).await;
         signal(&child, Signal::INT);
