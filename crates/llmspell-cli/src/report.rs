@@ -41,6 +41,11 @@ pub(crate) fn summary(told: &Told<'_>, summary: &Summary) -> String {
         }
         (_, None) => text = format!("{text}\nincomplete: the output did not take its last lines"),
     }
+    if summary.gone > 0 {
+        let verb = if summary.gone == 1 { "is" } else { "are" };
+        let records = counted(summary.gone, "record");
+        text = format!("{text}\n{records} of earlier sessions {verb} not in the input any more, and without a line");
+    }
     if let Some(run) = told.run {
         text = format!("{text}\nrun: {run}, {}", summary.ending.in_words());
     }
@@ -87,6 +92,7 @@ pub(crate) fn object(told: &Told<'_>, summary: &Summary) -> Value {
         "failed": summary.failed,
         "replayed": summary.replayed,
         "dropped": summary.dropped,
+        "gone": summary.gone,
         "not_admitted": rest.map(|rest| json!({
             "records": rest.records, "is_all": rest.is_all, "from_line": rest.from_line,
         })),
@@ -145,6 +151,9 @@ fn go_on(resume: Option<&str>) -> String {
 
 /// What a changed flow does again.
 pub(crate) fn redo(redo: &Redo) -> String {
+    if redo.rekeyed {
+        return "the key of the flow has changed: no record is known by it, and all are done again".to_owned();
+    }
     let mut text = format!("the flow has changed: {} go through it again", counted(redo.records, "record"));
     if !redo.kept.is_empty() {
         text = format!("{text}\n  kept: {}", redo.kept.join(", "));
