@@ -42,9 +42,9 @@ pub(crate) fn summary(told: &Told<'_>, summary: &Summary) -> String {
         (_, None) => text = format!("{text}\nincomplete: the output did not take its last lines"),
     }
     if summary.gone > 0 {
-        let verb = if summary.gone == 1 { "is" } else { "are" };
+        let (was, has) = if summary.gone == 1 { ("was", "has") } else { ("were", "have") };
         let records = counted(summary.gone, "record");
-        text = format!("{text}\n{records} of earlier sessions {verb} not in the input any more, and without a line");
+        text = format!("{text}\n{records} of earlier sessions {was} not found in the input, and {has} no line");
     }
     if let Some(run) = told.run {
         text = format!("{text}\nrun: {run}, {}", summary.ending.in_words());

@@ -68,7 +68,7 @@ async fn records_that_are_not_in_the_input_any_more_are_told() {
     let folder = folder.with("in.jsonl", records(3..200));
     let again = folder.run(&["resume"]).await;
     assert_eq!(again.code, Some(0), "{again:?}");
-    let told = "\n3 records of earlier sessions are not in the input any more, and without a line\n";
+    let told = "\n3 records of earlier sessions were not found in the input, and have no line\n";
     assert!(again.err.contains(told), "{}", again.err);
     assert_eq!(lines(&folder.read("out.jsonl")).len(), 197);
 }
