@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use llmspell::Kind;
-use llmspell_flow::{parse_duration, parse_rate};
+use llmspell_flow::{Again, parse_duration, parse_rate};
 
 use crate::spending::Spending;
 
@@ -103,6 +103,9 @@ pub(crate) struct RunArgs {
     pub(crate) force: bool,
 
     #[command(flatten)]
+    pub(crate) again: AgainArgs,
+
+    #[command(flatten)]
     pub(crate) allow: AllowArgs,
 
     #[command(flatten)]
@@ -113,6 +116,32 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) show: ShowArgs,
+}
+
+/// Which of the records of an earlier session run again that have failed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AgainArgs {
+    /// Go on with an earlier run, for `run` the latest one of the flow, and run all records again that have failed.
+    #[arg(long, env = "LLMSPELL_ONLY_FAILED", value_parser = BoolishValueParser::new())]
+    pub(crate) only_failed: bool,
+
+    /// The same with those records alone that have failed with errors of these kinds, such as timeout,overloaded.
+    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kind, env = "LLMSPELL_RETRY", conflicts_with = "only_failed")]
+    pub(crate) retry: Vec<Kind>,
+}
+
+impl AgainArgs {
+    pub(crate) fn is_asked(&self) -> bool {
+        self.only_failed || !self.retry.is_empty()
+    }
+
+    pub(crate) fn again(&self) -> Again {
+        match (self.only_failed, self.retry.as_slice()) {
+            (true, _) => Again::Failed,
+            (false, []) => Again::None,
+            (false, kinds) => Again::Kinds(kinds.to_vec()),
+        }
+    }
 }
 
 /// How a run goes.
@@ -176,7 +205,7 @@ pub(crate) struct JournalArgs {
     pub(crate) state: StateArgs,
 
     /// Keep no journal: the run cannot be resumed, nor changed while it runs.
-    #[arg(long, env = "LLMSPELL_NO_JOURNAL", value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "LLMSPELL_NO_JOURNAL", value_parser = BoolishValueParser::new(), conflicts_with_all = ["only_failed", "retry"])]
     pub(crate) no_journal: bool,
 
     #[command(flatten)]
@@ -211,13 +240,8 @@ pub(crate) struct ResumeArgs {
     #[command(flatten)]
     pub(crate) config: ConfigFile,
 
-    /// Run all records again that have failed.
-    #[arg(long, env = "LLMSPELL_ONLY_FAILED", value_parser = BoolishValueParser::new())]
-    pub(crate) only_failed: bool,
-
-    /// Run these records again that have failed with errors of these kinds, such as timeout,overloaded.
-    #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kind, env = "LLMSPELL_RETRY", conflicts_with = "only_failed")]
-    pub(crate) retry: Vec<Kind>,
+    #[command(flatten)]
+    pub(crate) again: AgainArgs,
 
     /// The records once more, if they came from standard input, or are elsewhere now.
     #[arg(short, long, value_name = "FILE", env = "LLMSPELL_INPUT")]

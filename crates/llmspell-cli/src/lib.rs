@@ -30,6 +30,7 @@ mod leftover;
 mod line;
 mod live;
 mod open;
+mod panics;
 mod plan;
 mod records;
 mod report;

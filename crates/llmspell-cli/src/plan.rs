@@ -3,8 +3,9 @@
 mod budget;
 mod estimates;
 
+use llmspell::model::BYTES_PER_TOKEN;
 use llmspell::{Registry, Step};
-use llmspell_flow::{AgentCalls, BYTES_PER_TOKEN, Count, Outline, OutlineStep, Survey, written_duration};
+use llmspell_flow::{AgentCalls, Count, Outline, OutlineStep, Survey, written_duration};
 use serde_json::json;
 
 use crate::args::PlanArgs;

@@ -20,8 +20,15 @@ pub(crate) struct Told<'a> {
 /// The first lines: how many records, what became of them, where they are.
 pub(crate) fn summary(told: &Told<'_>, summary: &Summary) -> String {
     let mut text = format!("{}: {}", told.name, came(&summary.account));
+    if summary.damaged > 0 {
+        let records = counted(summary.damaged, "record");
+        text = format!("{text}\nsome of the journal cannot be read: {records} went through the flow again for it");
+    }
     if let Some(path) = summary.errors.as_ref().and_then(|errors| errors.path.as_ref()) {
         text = format!("{text}\nfailed records: {}", path.display());
+    }
+    if summary.gone > 0 {
+        text = format!("{text}\nnot in the input any more, so without a line: {}", counted(summary.gone, "record"));
     }
     match (&summary.ending, &summary.written) {
         (Ending::Complete, Some(written)) => {

@@ -1,9 +1,9 @@
 //! `llmspell resume`: an earlier run goes on.
 
 use llmspell::Registry;
-use llmspell_flow::{Again, Journals, RunInfo};
+use llmspell_flow::{Flow, Journal, Journals, RunInfo};
 
-use crate::args::ResumeArgs;
+use crate::args::{ResumeArgs, RunArgs};
 use crate::exit::{Exit, Failure};
 use crate::line::Line;
 use crate::run::{self, is_dash};
@@ -37,12 +37,23 @@ pub(crate) fn resume(args: &ResumeArgs, line: &Line, registry: &Registry) -> Res
         let message = format!("error: the records of the run {} came from standard input", name);
         return Err(Failure::invalid(format!("{message}\n\nhint: give them again: --input FILE, or --input -")));
     }
-    let again = match (args.only_failed, args.retry.as_slice()) {
-        (true, _) => Again::Failed,
-        (false, []) => Again::None,
-        (false, kinds) => Again::Kinds(kinds.to_vec()),
+    run::follow(run, line, registry, Some(journal.again(args.again.again())))
+}
+
+/// The journal of the latest run of a flow, for `run --only-failed`: what has failed there runs again.
+pub(crate) fn of_flow(flow: &Flow, args: &RunArgs) -> Result<Journal, Failure> {
+    let journals = run::journals(&args.journal.state);
+    let all = journals.list()?;
+    let is_its = |run: &RunInfo| run.story.as_ref().is_ok_and(|story| story.fact("flow") == Some(flow.name()));
+    let Some(RunInfo { name, .. }) = latest(&all, is_its) else {
+        let message = format!("error: no run of the flow `{}` in {}", flow.name(), journals.folder().display());
+        return Err(Failure::invalid(format!(
+            "{message}\n\nhint: the first time, leave --only-failed and --retry out"
+        )));
     };
-    run::follow(run, line, registry, Some(journal.again(again)))
+    let journal = journals.open(name)?.again(args.again.again());
+    show::note(&format!("going on with {name}"));
+    Ok(journal)
 }
 
 /// The run that is gone on with if none is named.
@@ -50,7 +61,7 @@ fn the_latest(journals: &Journals, args: &ResumeArgs) -> Result<String, Failure>
     let all = journals.list()?;
     let failed =
         |run: &RunInfo| run.story.as_ref().ok().and_then(|story| story.counts).map_or(0, |counts| counts.failed);
-    let wants_failed = args.only_failed || !args.retry.is_empty();
+    let wants_failed = args.again.is_asked();
     let will_do = |run: &RunInfo| !run.is_complete() || (wants_failed && failed(run) > 0);
     let last = latest(&all, |run| run.story.is_ok());
     if let Some(run) = latest(&all, |run| run.story.is_ok() && !run.is_running && will_do(run)) {

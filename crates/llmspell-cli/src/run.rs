@@ -17,7 +17,7 @@ use crate::line::Line;
 use crate::live::{Live, TICK};
 use crate::open::{self, Opened};
 use crate::report::Told;
-use crate::{leftover, records, report, show};
+use crate::{leftover, panics, records, report, resume, show};
 
 /// Everything that can be wrong is found before the first record is read; then the run.
 pub(crate) fn run(args: RunArgs, line: Line, registry: &Registry) -> Result<Exit, Failure> {
@@ -34,11 +34,16 @@ pub(crate) fn follow(
     let toolbox = allow::toolbox(&args.allow, registry)?;
     let runtime = runtime()?;
     let Opened { flow, servers, .. } = open::to_run(&args.flow, toolbox, registry, &runtime)?;
+    panics::keep_secrets(&flow);
     let args = match line.with_flow(flow.run_options())?.command {
         Command::Run(with_flow) => *with_flow,
         _ => args,
     };
     let args = &args;
+    let resumed = match resumed {
+        None if args.again.is_asked() => Some(resume::of_flow(&flow, args)?),
+        other => other,
+    };
     let input = records::open(&records::From::run(args), &flow)?;
     // Before the output is begun, so that no Ctrl-C leaves it behind unsaid.
     let interrupts = {

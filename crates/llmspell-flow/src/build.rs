@@ -27,7 +27,7 @@ use items::Items;
 use kept::Keeping;
 use part::{Branches, Part, Sequence};
 use repeat::Repeat;
-use scrubbed::Scrubbed;
+pub(crate) use scrubbed::Scrubbed;
 
 /// Makes steps of a plan, and keeps what can be changed while they run.
 pub(crate) struct Builder {
@@ -69,14 +69,11 @@ impl Builder {
             (first.is_some() || idle.is_some())
                 .then(|| (first.map_or(never, |time| time.0), idle.map_or(never, |time| time.0)))
         });
+        let may_meet_secrets = matches!(kind, Kind::Tool { .. } | Kind::Agent(_));
         // A stream would contain a panic as well, but then nobody would know of which step it was.
-        let may_meet_secrets = matches!(kind, Kind::Tool { .. } | Kind::Agent(_)) && !self.secrets.are_none();
         let step = self.kind(kind, &id).contained().boxed();
-        let step = match may_meet_secrets {
-            // A panic may tell them, too.
-            true => Scrubbed { step: step.observed(), secrets: self.secrets.clone() }.boxed(),
-            false => step,
-        };
+        // A panic may tell them, too.
+        let step = if may_meet_secrets { Scrubbed::around(step, &self.secrets) } else { step };
         let step = match silence {
             Some((first, idle)) => step.idle_timeout(first, idle).boxed(),
             None => step,

@@ -9,7 +9,7 @@ use llmspell::tool::ErasedTool;
 use llmspell::{About, BoxStep, Context, Error, Limit, Pipeline, Result, Step, step};
 use serde_json::{Map, Value};
 
-use crate::build::Builder;
+use crate::build::{Builder, Scrubbed};
 use crate::check::{Checked, OUTPUT, check};
 use crate::declared::Declared;
 use crate::diagnostic::{Diagnostic, Diagnostics};
@@ -136,6 +136,15 @@ impl Flow {
     /// The name of a secret of the flow whose value stands in a text. Such a text must not be written down.
     pub fn secret_in(&self, text: &str) -> Option<&str> {
         self.secrets.found_in(text)
+    }
+
+    /// What takes the values of the flow's secrets out of a text; it gives `None` for a text without any. `None` if the
+    /// flow has no secrets.
+    ///
+    /// What the flow gives, fails with and tells of itself needs none of it: secrets are not in there.
+    pub fn scrub(&self) -> Option<impl Fn(&str) -> Option<String> + Send + Sync + 'static> {
+        let secrets = self.secrets.clone();
+        (!secrets.are_none()).then_some(move |text: &str| secrets.told(text))
     }
 
     /// The steps whose outputs a journal keeps, in the order of the file.
@@ -282,7 +291,8 @@ impl Flow {
             let steps = within.steps.clone();
             async move { steps.run(scope?, &cx).await }
         });
-        Whole { compiled, step: run.boxed() }.boxed()
+        let step = Scrubbed::around(run.boxed(), &compiled.secrets);
+        Whole { compiled, step }.boxed()
     }
 
     /// The steps of the flow, made to run, and how records are made ready for them.
@@ -300,14 +310,16 @@ impl Flow {
             .collect();
         stages.extend(output.map(|output| (Arc::from(OUTPUT), rendered(output), Limit::unlimited())));
         let steps = Checking { steps: Pipeline::of_stages(name, stages), returns }.boxed();
-        Compiled { inputs, secrets: secrets.view(), steps, tunables: builder.tunables }
+        Compiled { inputs, view: secrets.view(), secrets, steps, tunables: builder.tunables }
     }
 }
 
 /// A flow that is made to run.
 pub(crate) struct Compiled {
     inputs: Inputs,
-    secrets: minijinja::Value,
+    pub(crate) secrets: Arc<Secrets>,
+    /// The secrets as templates see them.
+    view: minijinja::Value,
     pub(crate) steps: BoxStep<Scope, Value>,
     /// What can be changed while the flow runs, by the paths of the steps within the flow.
     pub(crate) tunables: Vec<(Arc<str>, Tunable)>,
@@ -317,7 +329,7 @@ impl Compiled {
     /// A record on its way into the flow.
     pub(crate) fn scope(&self, record: Value, index: usize) -> Result<Scope> {
         let record = self.inputs.accept(object(record)?)?;
-        Ok(Scope::new(&record, index, self.secrets.clone()))
+        Ok(Scope::new(&record, index, self.view.clone()))
     }
 }
 

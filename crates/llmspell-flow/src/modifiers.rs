@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use llmspell::model::Request;
 use llmspell::{Adaptive, Breaker, Error, Hedge, Kind as ErrorKind, Limit, Policy, Rate, Retry};
 
 use crate::check::unrepeatable;
@@ -255,7 +256,9 @@ pub(crate) fn breaker(def: &BreakerDef) -> Breaker {
 pub(crate) fn rate(def: &RateDef) -> Rate {
     let mut rate = def.requests.map_or_else(Rate::unlimited, |per| Rate::per(per.count, per.period));
     if let Some(tokens) = def.tokens {
-        rate = rate.tokens_per(tokens.count, tokens.period);
+        rate = rate.tokens_per(tokens.count, tokens.period).estimate_with(|request: &Request| {
+            request.estimated_tokens() + u64::from(request.options.max_tokens.unwrap_or(0))
+        });
     }
     if let Some(burst) = def.burst {
         rate = rate.burst(burst.0);

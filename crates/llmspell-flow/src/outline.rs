@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 pub use count::Count;
-pub use estimate::{BYTES_PER_TOKEN, Cost, Estimate, Spent};
+pub use estimate::{Cost, Estimate, Spent};
 pub use survey::Survey;
 pub use time::TimeBound;
 pub use walk::AgentCalls;

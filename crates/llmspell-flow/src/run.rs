@@ -204,6 +204,9 @@ pub struct Summary {
     pub replayed: u64,
     /// Records of the journal that are not in the input any more. Known only if all of the input was read.
     pub gone: u64,
+    /// Records that were done again, in part or as a whole, because some of what the journal had of them could not be
+    /// read.
+    pub damaged: u64,
     /// Records that were under way when the run was stopped: they have no line.
     pub dropped: u64,
     /// Why they failed, by step and kind.
@@ -429,6 +432,7 @@ impl Summary {
             failed: 0,
             replayed: 0,
             gone: 0,
+            damaged: 0,
             dropped: 0,
             failures,
             not_admitted,

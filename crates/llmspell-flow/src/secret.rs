@@ -1,23 +1,28 @@
 //! Secrets: read from the environment, used in the arguments of tools, and taken out of everything that comes back.
 
+mod written;
+
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::fmt;
 
 use llmspell::{Error, Outcome};
 use serde_json::Value;
+use written::Written;
 
 /// The secrets of a flow.
 #[derive(Default)]
 pub(crate) struct Secrets {
     values: BTreeMap<String, String>,
+    /// How they may be written, with their names. The longest goes first: of one that contains another, what is left
+    /// would stay.
+    written: Vec<(String, Written)>,
+    /// Whether one of them may come back as a number.
+    has_number: bool,
 }
 
 /// What stands in for a secret.
 const MASK: &str = "***";
-
-/// Shorter ones are found in any text by chance.
-const SHORTEST: usize = 4;
 
 impl Secrets {
     /// The environment variables of these names; also those that are not there.
@@ -31,7 +36,16 @@ impl Secrets {
                 _ => missing.push(name),
             }
         }
-        (Secrets { values }, missing)
+        (Secrets::of(values), missing)
+    }
+
+    fn of(values: BTreeMap<String, String>) -> Self {
+        let mut longest: Vec<_> = values.iter().collect();
+        longest.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
+        let written = longest.into_iter().filter_map(|(name, value)| Some((name.clone(), Written::new(value)?)));
+        let written = written.collect();
+        let has_number = values.values().any(|value| serde_json::from_str::<serde_json::Number>(value.trim()).is_ok());
+        Secrets { values, written, has_number }
     }
 
     /// As templates see them.
@@ -46,10 +60,7 @@ impl Secrets {
 
     /// The name of one that stands in a text.
     pub(crate) fn found_in(&self, text: &str) -> Option<&str> {
-        let mut secrets = self.values.iter();
-        secrets
-            .find(|(_, secret)| written(secret).iter().any(|secret| is_in(secret, text)))
-            .map(|(name, _)| name.as_str())
+        self.written.iter().find(|(_, secret)| secret.is_in(text)).map(|(name, _)| name.as_str())
     }
 
     /// Takes them out of an outcome: servers repeat in their answers what they were sent.
@@ -63,7 +74,7 @@ impl Secrets {
 
     /// The rest of it stays: where it happened, how often it was tried, and whether it may be tried again.
     fn scrub_error(&self, error: &mut Error) {
-        let (message, hint) = (self.text(error.message()), error.hint().and_then(|hint| self.text(hint)));
+        let (message, hint) = (self.told(error.message()), error.hint().and_then(|hint| self.told(hint)));
         let mut causes = error.causes().to_vec();
         causes.iter_mut().for_each(|cause| self.scrub_error(cause));
         let mut scrubbed = error.clone();
@@ -113,44 +124,35 @@ impl Secrets {
                     *fields = all.map(|(key, field)| (self.text(&key).unwrap_or(key), field)).collect();
                 }
             }
-            _ => {}
+            Value::Number(number) if self.has_number => {
+                if self.text(&number.to_string()).is_some() {
+                    *value = MASK.into();
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 
-    /// The text without secrets; `None` if there are none in it. One that contains another goes first, or what is
-    /// left of it would stay.
-    fn text(&self, text: &str) -> Option<String> {
-        let mut secrets: Vec<_> = self.values.values().flat_map(|secret| written(secret)).collect();
-        secrets.retain(|secret| is_in(secret, text));
-        if secrets.is_empty() {
-            return None;
+    /// The text without secrets; `None` if there are none in it.
+    pub(crate) fn text(&self, text: &str) -> Option<String> {
+        let mut scrubbed = None::<String>;
+        for (_, secret) in &self.written {
+            let so_far = scrubbed.as_deref().unwrap_or(text);
+            if secret.is_in(so_far) {
+                scrubbed = Some(secret.masked(so_far, MASK));
+            }
         }
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Some(secrets.into_iter().fold(text.to_owned(), |text, secret| text.replace(secret.as_str(), MASK)))
+        scrubbed
     }
-}
 
-/// The ways in which servers repeat a secret: as it is, within JSON, and as a part of an address, where more or fewer
-/// characters are written as numbers.
-fn written(secret: &str) -> Vec<String> {
-    let numbered = |is_plain: &dyn Fn(u8) -> bool| -> String {
-        let part = |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-        secret.bytes().map(part).collect()
-    };
-    let json = serde_json::to_string(secret).unwrap_or_default();
-    let mut ways = vec![
-        secret.to_owned(),
-        json.trim_matches('"').to_owned(),
-        numbered(&|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)),
-        numbered(&|byte| byte.is_ascii_graphic() && !b"\"#<>?`{}".contains(&byte)),
-    ];
-    ways.sort();
-    ways.dedup();
-    ways
-}
-
-fn is_in(secret: &str, text: &str) -> bool {
-    secret.len() >= SHORTEST && text.contains(secret)
+    /// The same of an error, which may show the beginning of a longer text: what it was cut in is no secret to `text`.
+    pub(crate) fn told(&self, told: &str) -> Option<String> {
+        let scrubbed = self.text(told);
+        let so_far = scrubbed.as_deref().unwrap_or(told);
+        let shown = so_far.trim_end_matches(['.', '\u{2026}']);
+        let cut = self.written.iter().filter_map(|(_, secret)| secret.cut_at(shown)).min();
+        cut.map(|cut| format!("{}{MASK}{}", &shown[..cut], &so_far[shown.len()..])).or(scrubbed)
+    }
 }
 
 /// Stands for the source of an error that told a secret.
@@ -176,7 +178,7 @@ mod tests {
 
     fn secrets(values: &[&str]) -> Secrets {
         let named = values.iter().enumerate().map(|(n, value)| (format!("S{n}"), (*value).to_owned()));
-        Secrets { values: named.collect() }
+        Secrets::of(named.collect())
     }
 
     #[test]
@@ -191,6 +193,73 @@ mod tests {
         for told in ["s3cr\\\"t/t\u{f6}ken+9", "s3cr%22t/t%C3%B6ken+9", "s3cr%22t%2Ft%C3%B6ken%2B9"] {
             assert_eq!(secrets.text(&format!("/p/{told}?")).as_deref(), Some("/p/***?"), "{told}");
         }
+    }
+
+    #[test]
+    fn escapes_of_all_kinds_are_known() {
+        let secrets = secrets(&["a b&\"\u{e4}/\u{1f600}\nz9"]);
+        for told in [
+            "a+b%26%22%c3%a4%2f%F0%9F%98%80%0Az9",
+            r#"a b&\"\u00e4\/\ud83d\ude00\nz9"#,
+            r#"a b\u0026\\\"\u00E4/\uD83D\uDE00\\nz9"#,
+            r#"a b&\"\u{e4}/\u{1f600}\nz9"#,
+            "a%2520b%2526%2522%25C3%25A4%252F%25F0%259F%2598%2580%250Az9",
+            "a b&amp;&quot;\u{e4}/\u{1f600}\nz9",
+            "a b&#38;&#x22;\u{e4}/&#128512;\nz9",
+        ] {
+            assert_eq!(secrets.text(&format!("<{told}>")).as_deref(), Some("<***>"), "{told}");
+        }
+    }
+
+    #[test]
+    fn base64_is_known_whatever_stands_beside_the_secret() {
+        use base64::Engine;
+        use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+        for secret in ["s3cr\u{ff}~?t>>", "s3cret-token-1234", "hunter22", "a\u{ff}\u{fe}bcd?"] {
+            let secrets = secrets(&[secret]);
+            for before in ["", "u", "me", "you", "user:"] {
+                for after in ["", "!", "?!", "-and more of it"] {
+                    let whole = format!("{before}{secret}{after}");
+                    let (standard, safe) = (STANDARD.encode(&whole), URL_SAFE_NO_PAD.encode(&whole));
+                    let percent = standard.replace('+', "%2B").replace('/', "%2F");
+                    for told in [&standard, &safe, &percent] {
+                        let scrubbed = secrets.text(&format!("Basic {told}")).unwrap_or_default();
+                        // What is left has nothing but what stood beside it.
+                        let left = scrubbed.replace("%2F", "/").replace("%2B", "+").len() - "Basic ***".len();
+                        assert!(left <= (before.len() + after.len()) * 4 / 3 + 4, "{told}: {scrubbed}");
+                    }
+                }
+            }
+            assert_eq!(secrets.text(&format!("Basic {}", STANDARD.encode(secret))).unwrap(), "Basic ***");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_was_cut_is_known_at_the_end_of_an_error() {
+        let secrets = secrets(&["s3cret-token-1234"]);
+        assert_eq!(secrets.told("401: wrong token s3cret-tok").as_deref(), Some("401: wrong token ***"));
+        assert_eq!(
+            secrets.told("401: wrong token s3cret-tok\u{2026}").as_deref(),
+            Some("401: wrong token ***\u{2026}")
+        );
+        assert_eq!(secrets.told("s3cret-token-1234, s3cret-token").as_deref(), Some("***, ***"));
+        assert_eq!(secrets.told("no s3c"), None);
+    }
+
+    #[test]
+    fn numbers_and_white_space_hide_nothing() {
+        let secrets = secrets(&["12345678", "  line \n"]);
+        let mut value = json!({ "pin": 12345678, "n": 12, "said": "a line" });
+        secrets.scrub(&mut value);
+        assert_eq!(value, json!({ "pin": "***", "n": 12, "said": "a ***" }));
+    }
+
+    #[test]
+    fn long_secrets_are_patterns_too() {
+        let secret = "-----BEGIN KEY-----\n".to_owned() + &"MIIEvQIBADANBgkqhkiG9w0BAQEF/AAS+\n".repeat(200);
+        let text = serde_json::to_string(&format!("the key is {secret}")).unwrap();
+        assert_eq!(secrets(&[&secret]).text(&text).unwrap(), "\"the key is ***\\n\"");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod meter;
 pub(crate) mod node;
 mod patience;
 mod retries;
+mod scrub;
 mod signal;
 mod tether;
 
@@ -280,7 +281,7 @@ impl Context {
     /// Records a fact about the nearest named call. Costs one look if nobody listens.
     pub(crate) fn fact(&self, fact: impl FnOnce() -> Fact) {
         if let Some(recorder) = self.recorder() {
-            recorder.record(self.call(), self.item(), fact());
+            recorder.record(self.call(), self.item(), self.scrubbed(fact()));
         }
     }
 

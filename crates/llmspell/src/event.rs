@@ -277,6 +277,44 @@ pub enum Fact {
     },
 }
 
+impl Fact {
+    /// The errors that it tells of: all in it that a step may have put into words. Every variant is named here, so that
+    /// nobody adds one with a text that is not looked at.
+    pub(crate) fn failures_mut(&mut self) -> &mut [Failure] {
+        match self {
+            Fact::Refused { error, .. }
+            | Fact::Failed { error, .. }
+            | Fact::AttemptFailed { error, .. }
+            | Fact::FellBack { cause: error }
+            | Fact::RaceFailed { error, .. }
+            | Fact::BreakerOpened { error, .. }
+            | Fact::StreamStopped { error } => std::slice::from_mut(error),
+            Fact::Degraded { causes, .. } => causes,
+            Fact::Started
+            | Fact::Queued { .. }
+            | Fact::Admitted { .. }
+            | Fact::Finished { .. }
+            | Fact::Cancelled { .. }
+            | Fact::TimedOut { .. }
+            | Fact::Retrying { .. }
+            | Fact::RetryRefused { .. }
+            | Fact::RaceWon { .. }
+            | Fact::RaceLost { .. }
+            | Fact::Hedged { .. }
+            | Fact::Straggler { .. }
+            | Fact::BreakerHalfOpen { .. }
+            | Fact::BreakerClosed { .. }
+            | Fact::LimitChanged { .. }
+            | Fact::PipelineStage { .. }
+            | Fact::Used(_)
+            | Fact::RateLimits(_)
+            | Fact::RatePaused { .. }
+            | Fact::Runaway
+            | Fact::RunawayEnded { .. } => &mut [],
+        }
+    }
+}
+
 /// The lines that calls stand in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -25,6 +25,7 @@
 //! # Ok::<(), llmspell::Error>(()) }).unwrap();
 //! ```
 
+mod bill;
 mod error;
 mod event;
 mod message;
@@ -43,7 +44,7 @@ pub use event::{Finish, ModelEvent, ToolCallDelta};
 pub use message::{Content, Image, Message, ToolAnswer, ToolCall};
 pub use options::{Effort, Options, OutputFormat, ToolChoice};
 pub use reply::Reply;
-pub use request::Request;
+pub use request::{BYTES_PER_TOKEN, Request};
 pub use scripted::ScriptedModel;
 pub use simulated::SimulatedModel;
 pub use step::{ModelStep, Prices};

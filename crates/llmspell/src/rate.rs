@@ -30,6 +30,7 @@ mod door;
 mod turn;
 mod window;
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,7 +90,11 @@ pub struct Rate {
     /// `None` if nothing is limited.
     door: Option<Arc<Door>>,
     estimate: Option<u64>,
+    estimate_with: Option<Arc<EstimateAny>>,
 }
+
+/// What a call with this input is expected to use; `None` if it takes another type.
+type EstimateAny = dyn Fn(&dyn Any) -> Option<u64> + Send + Sync;
 
 impl fmt::Debug for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -130,7 +135,7 @@ impl Rate {
     /// No limit on calls; on tokens, if [`Rate::tokens_per_minute`] sets one.
     pub fn unlimited() -> Self {
         let config = Config { requests: None, tokens: None, burst: None, longest_pause: LONGEST_PAUSE };
-        Rate { config, door: None, estimate: None }
+        Rate { config, door: None, estimate: None, estimate_with: None }
     }
 
     /// At most so many tokens in a minute, as well. What a call has used is for the step to
@@ -187,6 +192,23 @@ impl Rate {
     /// [`Rated::estimate`].
     pub fn estimate(mut self, tokens: u64) -> Self {
         self.estimate = Some(tokens);
+        self
+    }
+
+    /// Expects of a call what `tokens` tells of its input, in and out, where the step takes an `In`. For this clone alone,
+    /// as [`Rate::estimate`], and before that; to be said of a rate that stands in a [`Policy`](crate::Policy), which knows
+    /// of no inputs.
+    ///
+    /// ```
+    /// use llmspell::Rate;
+    /// use llmspell::model::Request;
+    ///
+    /// let provider = Rate::unlimited().tokens_per_minute(90_000);
+    /// let provider = provider.estimate_with(|request: &Request| request.estimated_tokens() + 400);
+    /// # let _ = provider;
+    /// ```
+    pub fn estimate_with<In: 'static>(mut self, tokens: impl Fn(&In) -> u64 + Send + Sync + 'static) -> Self {
+        self.estimate_with = Some(Arc::new(move |input| input.downcast_ref().map(&tokens)));
         self
     }
 
@@ -279,12 +301,14 @@ impl<S: Step> Rated<S> {
 
     /// What a call will use, as far as anybody can tell.
     fn expected(&self, input: &S::In) -> u64 {
-        match (&self.rate.config.tokens, &self.estimate, self.rate.estimate) {
-            (None, _, _) => 0,
-            (_, Some(estimate), _) => estimate(input),
-            (_, None, Some(tokens)) => tokens,
-            (_, None, None) => lock(&self.average).whole().unwrap_or_default(),
+        if self.rate.config.tokens.is_none() {
+            return 0;
         }
+        if let Some(estimate) = &self.estimate {
+            return estimate(input);
+        }
+        let of_input = self.rate.estimate_with.as_ref().and_then(|estimate| estimate(input));
+        of_input.or(self.rate.estimate).unwrap_or_else(|| lock(&self.average).whole().unwrap_or_default())
     }
 }
 

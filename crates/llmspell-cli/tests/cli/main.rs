@@ -21,6 +21,7 @@ mod program;
 mod records;
 mod runs;
 #[cfg(unix)]
+mod secrets;
 mod signals;
 mod start;
 mod states;

@@ -88,6 +88,27 @@ async fn failed_records_are_run_again_if_that_is_asked() {
 }
 
 #[tokio::test]
+async fn run_can_be_told_to_do_again_what_has_failed_before() {
+    let flow = "flow: f\nsteps:\n  - { id: a, tool: slow, with: { failure_rate: \"${{ inputs.rate }}\", value: \"${{ inputs.n }}\" } }\n";
+    let records = |rate: u32| format!("{{\"n\":1,\"rate\":0}}\n{{\"n\":2,\"rate\":{rate}}}\n");
+    let flow = flow.replace("flow: f\n", "flow: f\nkey: n\n");
+    let folder = Folder::new().with("f.yaml", &flow).with("in.jsonl", records(1));
+    let run = ["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl"];
+    let again = [&run[..], &["--only-failed"]].concat();
+    let none = folder.run(&again).await;
+    assert!(none.code == Some(2) && none.err.contains("no run of the flow `f`"), "{none:?}");
+    assert_eq!(folder.run(&run).await.code, Some(3));
+    std::fs::write(folder.path("in.jsonl"), records(0)).unwrap();
+    let ended = folder.run(&again).await;
+    assert!(ended.code == Some(0) && ended.err.contains("going on with f-1"), "{ended:?}");
+    assert!(ended.err.contains("2 ok") && ended.err.contains("1 of them from before"), "{}", ended.err);
+    assert_eq!(lines(&folder.read("out.jsonl")).len(), 2);
+    assert_eq!(folder.run(&["runs", "--json"]).await.out.matches("f-1").count(), 1, "it is the same run");
+    let wrong = folder.run(&[&again[..], &["--no-journal"]].concat()).await;
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+}
+
+#[tokio::test]
 async fn records_of_standard_input_are_asked_for_again() {
     let folder = folder(3);
     let mut command = folder.command(&["run", "f.yaml", "-i", "-", "-o", "out.jsonl"]);
@@ -141,4 +162,28 @@ async fn runs_go_when_they_are_told_to() {
         assert_eq!(ended.code, Some(2), "{args:?}: {ended:?}");
         assert!(ended.err.lines().last().unwrap().starts_with("hint: "), "{args:?}: {}", ended.err);
     }
+}
+
+#[tokio::test]
+async fn a_large_output_that_is_damaged_is_done_again_and_told_of() {
+    let text = |n: u32| format!("marker-{n}-{}", "x".repeat(5000));
+    let records: String = (0..9).map(|n| serde_json::json!({ "n": text(n) }).to_string() + "\n").collect();
+    let folder = Folder::new().with("f.yaml", SLOW).with("in.jsonl", records);
+    let run = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl"]).await;
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let journal = folder.path(".llmspell/runs/f-1.db");
+    let mut bytes = std::fs::read(&journal).unwrap();
+    for marker in [b"\"marker-3-", b"\"marker-5-"] {
+        let places: Vec<_> = (0..bytes.len() - 10).filter(|at| bytes[*at..].starts_with(marker)).collect();
+        assert!(!places.is_empty());
+        places.into_iter().for_each(|at| bytes[at + 1] = b'M');
+    }
+    std::fs::write(&journal, bytes).unwrap();
+    std::fs::remove_file(folder.path("out.jsonl")).unwrap();
+    let again = folder.run(&["resume", "f-1"]).await;
+    assert_eq!(again.code, Some(0), "{again:?}");
+    let told = "some of the journal cannot be read: 2 records went through the flow again for it\n";
+    assert_eq!(again.err.matches(told).count(), 1, "{}", again.err);
+    let outputs: Vec<_> = lines(&folder.read("out.jsonl")).iter().map(|line| line["output"].clone()).collect();
+    assert!(outputs.into_iter().eq((0..9).map(text)));
 }

@@ -143,6 +143,8 @@ async fn the_second_ctrl_c_works_also_when_nobody_empties_the_pipe() {
     let mut child = folder.start(&["run", "f.yaml", "-i", "in.jsonl"]);
     // Held open, and not read.
     let stdout = child.stdout.take();
+    // By then it listens.
+    until("a journal", || folder.path(".llmspell/runs/f-1.db").exists()).await;
     for _ in 0..2 {
         tokio::time::sleep(Duration::from_millis(400)).await;
         signal(&child, Signal::INT);

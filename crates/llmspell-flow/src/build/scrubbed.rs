@@ -5,22 +5,36 @@ use std::sync::Arc;
 use llmspell::{About, BoxStep, Context, Observed, Result, Step};
 use serde_json::Value;
 
-use crate::scope::Scope;
 use crate::secret::Secrets;
 
-/// Takes them out of its output, of its error, and of what it says failed on the way: whoever writes down what comes
-/// of a step, be it as a row or in a journal, gets it from here.
-pub(super) struct Scrubbed {
-    pub(super) step: Observed<BoxStep<Scope, Value>>,
-    pub(super) secrets: Arc<Secrets>,
+/// Takes them out of its output, of its error, of what it says failed on the way, and of every event and partial output
+/// below it: whoever writes down what comes of a step, be it as a row, in a journal or in a report, gets it from here.
+///
+/// It stands around each tool and agent, so that no result is kept with a secret in it, and around the whole flow, so
+/// that nobody hears of one whatever it has passed through.
+pub(crate) struct Scrubbed<In> {
+    step: Observed<BoxStep<In, Value>>,
+    secrets: Arc<Secrets>,
 }
 
-impl Step for Scrubbed {
-    type In = Scope;
+impl<In: Send + 'static> Scrubbed<In> {
+    /// The step itself if there are no secrets.
+    pub(crate) fn around(step: BoxStep<In, Value>, secrets: &Arc<Secrets>) -> BoxStep<In, Value> {
+        if secrets.are_none() {
+            return step;
+        }
+        Scrubbed { step: step.observed(), secrets: secrets.clone() }.boxed()
+    }
+}
+
+impl<In: Send + 'static> Step for Scrubbed<In> {
+    type In = In;
     type Out = Value;
 
-    async fn run(&self, scope: Scope, cx: &Context) -> Result<Value> {
-        let mut outcome = self.step.run(scope, cx).await?;
+    async fn run(&self, input: In, cx: &Context) -> Result<Value> {
+        let secrets = self.secrets.clone();
+        let quiet = cx.scrubbing(move |text| secrets.told(text));
+        let mut outcome = self.step.run(input, &quiet).await?;
         self.secrets.scrub_outcome(&mut outcome);
         cx.adopt(outcome)
     }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use llmspell::{Error, Kind, Result};
+use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 use serde::Deserialize;
 
@@ -63,17 +64,23 @@ const BATCH: usize = 256;
 /// So many rows behind one that is missing are looked through in memory; for more of them, the file gets an index.
 const TAIL: u64 = 1 << 16;
 
+/// What a key is, if nobody has written over it.
+const WHOLE_KEY: &str = "typeof(key) = 'blob' AND length(key) = 16";
+
 const ROW: &str = "SELECT id, key, content, session, status, output, error, story, took_ms, blob FROM record";
 
 struct Row {
     id: u64,
-    key: [u8; 16],
+    /// `None` if it cannot be read: then nobody knows which record it was.
+    key: Option<[u8; 16]>,
     content: Option<[u8; 16]>,
-    session: i64,
+    session: Option<i64>,
     status: Option<String>,
     /// Without a large output: those are read when their turn comes, and not ahead.
     delivered: Delivered,
     blob: Option<i64>,
+    /// Whether something in it cannot be read.
+    is_damaged: bool,
 }
 
 pub(crate) struct Matcher {
@@ -103,6 +110,8 @@ pub(crate) struct Matcher {
 pub(crate) struct Told {
     /// How many records of the journal have not been seen in the input so far.
     pub(crate) gone: AtomicU64,
+    /// How many records run again because some of what the journal has of them cannot be read.
+    pub(crate) damaged: AtomicU64,
     /// Why the journal cannot be read.
     pub(crate) failure: OnceLock<Error>,
 }
@@ -128,8 +137,8 @@ impl Matcher {
         steps: Arc<HashMap<StepKey, i64>>,
     ) -> Result<Self> {
         let failed = |error| fault("reading", path, error);
-        let bounds = "SELECT coalesce(max(id) + 1, 0), count(*) FROM record";
-        let (end, rows) = db.query_row(bounds, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
+        let bounds = format!("SELECT coalesce(max(id) + 1, 0), count(*) FILTER (WHERE {WHOLE_KEY}) FROM record");
+        let (end, rows) = db.query_row(&bounds, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
         let same = || {
             let mut sessions = db.prepare("SELECT id FROM session WHERE flow = ?")?;
             sessions.query_map([flow.0], |row| row.get(0))?.collect::<rusqlite::Result<_>>()
@@ -153,7 +162,7 @@ impl Matcher {
             ahead: VecDeque::new(),
             claims: Claims::default(),
             elsewhere: Elsewhere::InPlace,
-            told: Arc::new(Told { gone: AtomicU64::new(rows), failure: OnceLock::new() }),
+            told: Arc::new(Told { gone: AtomicU64::new(rows), ..Told::default() }),
         })
     }
 
@@ -209,8 +218,11 @@ impl Matcher {
             if self.ahead.is_empty() {
                 self.ahead = read_ahead(db, position, self.end)?;
             }
-            let in_place = self.ahead.front().filter(|row| row.id == position).map(|row| row.key == keys.key);
-            match in_place {
+            let in_place = self.ahead.front().filter(|row| row.id == position).map(|row| row.key);
+            if in_place == Some(None) {
+                self.told.damaged.fetch_add(1, Ordering::Relaxed);
+            }
+            match in_place.flatten().map(|key| key == keys.key) {
                 Some(true) => return Ok(self.ahead.pop_front()),
                 None if self.is_nowhere(position, keys)? => return Ok(None),
                 _ => {}
@@ -229,7 +241,8 @@ impl Matcher {
                 return Ok(false);
             }
             let mut tail = HashMap::<_, VecDeque<u64>>::new();
-            let mut rows = db.prepare("SELECT id, key FROM record WHERE id >= ? AND id < ?")?;
+            let rows = format!("SELECT id, key FROM record WHERE id >= ? AND id < ? AND {WHOLE_KEY}");
+            let mut rows = db.prepare(&rows)?;
             let mut rows = rows.query(params![position, self.end])?;
             while let Some(row) = rows.next()? {
                 tail.entry(row.get(1)?).or_default().push_back(row.get(0)?);
@@ -279,41 +292,67 @@ impl Matcher {
         let is_another = row.content != keys.content;
         let entry = || Arc::new(Entry { id: row.id, key: keys.key, content: keys.content, line });
         if is_another {
+            self.told.damaged.fetch_add(row.is_damaged.into(), Ordering::Relaxed);
             return Ok(Admission::Again(Rerun { entry: entry(), past: None, is_another }));
         }
-        let is_done = self.same.contains(&row.session)
+        let is_done = row.session.is_some_and(|session| self.same.contains(&session))
             && match row.status.as_deref() {
                 Some("ok") => true,
                 Some("failed") => !self.again.holds(row.delivered.error.as_deref()),
                 _ => false,
             };
+        let mut is_damaged = row.is_damaged;
         if is_done {
             let mut delivered = row.delivered;
-            if let (Some(db), Some(blob)) = (&self.db, row.blob) {
-                let large =
-                    db.prepare_cached("SELECT data FROM blob WHERE id = ?")?.query_row([blob], |row| row.get(0));
-                delivered.output = Some(large?);
+            if let Some(blob) = row.blob {
+                delivered.output = self.blob(blob)?;
             }
             // One that is damaged is as good as not there: the record runs again.
-            if delivered.is_whole() {
+            if !is_damaged && delivered.is_whole() {
                 return Ok(Admission::Done(Box::new(delivered)));
             }
+            is_damaged = true;
         }
-        let past = self.past(row.id)?;
+        let past = self.past(row.id, &mut is_damaged)?;
+        if is_damaged {
+            self.told.damaged.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(Admission::Again(Rerun { entry: entry(), past, is_another }))
     }
 
-    /// What was kept of a record.
-    fn past(&self, id: u64) -> rusqlite::Result<Option<Past>> {
+    /// A large output; `None` if it is missing, or is not what was written.
+    fn blob(&self, id: i64) -> rusqlite::Result<Option<String>> {
         let Some(db) = &self.db else { return Ok(None) };
-        let kept = "SELECT t.step, t.item, coalesce(t.output, b.data), t.story FROM result t \
-                    LEFT JOIN blob b ON b.id = t.blob WHERE t.record = ?";
-        let mut kept = db.prepare_cached(kept)?;
-        let rows = kept.query_map([id], |row| {
-            let item: String = row.get(1)?;
-            Ok(((row.get(0)?, item.into()), Stored { output: row.get(2)?, story: row.get(3)? }))
-        })?;
-        let results = rows.collect::<rusqlite::Result<HashMap<_, _>>>()?;
+        let mut large = db.prepare_cached("SELECT hash, data FROM blob WHERE id = ?")?;
+        let large = large.query_row([id], |row| Ok((row.get::<_, [u8; 16]>(0).ok(), text(row, 1)?))).optional()?;
+        Ok(large.and_then(|(hash, data)| {
+            let data = data.flatten()?;
+            (hash == Some(Fingerprint::of(data.as_bytes()).0)).then_some(data)
+        }))
+    }
+
+    /// What was kept of a record; what of it cannot be read is left out, and noted.
+    fn past(&self, id: u64, is_damaged: &mut bool) -> rusqlite::Result<Option<Past>> {
+        let Some(db) = &self.db else { return Ok(None) };
+        let mut kept = db.prepare_cached("SELECT step, item, output, story, blob FROM result WHERE record = ?")?;
+        let mut rows = kept.query([id])?;
+        let mut results = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let (output, story) = (text(row, 2)?, text(row, 3)?);
+            let output = match soft::<Option<i64>>(row, 4)? {
+                Some(None) => output.flatten(),
+                Some(Some(blob)) => self.blob(blob)?,
+                None => None,
+            };
+            let stored = output.zip(story).map(|(output, story)| Stored { output, story });
+            let place = soft::<i64>(row, 0)?.zip(soft::<String>(row, 1)?);
+            match (place, stored.filter(Stored::is_whole)) {
+                (Some((step, item)), Some(stored)) => {
+                    results.insert((step, item.into()), stored);
+                }
+                _ => *is_damaged = true,
+            }
+        }
         Ok((!results.is_empty()).then(|| Past { steps: self.steps.clone(), results }))
     }
 }
@@ -371,14 +410,34 @@ fn read_ahead(db: &Connection, from: u64, end: u64) -> rusqlite::Result<VecDeque
 }
 
 fn read(row: &SqlRow<'_>) -> rusqlite::Result<Row> {
-    let delivered = Delivered { output: row.get(5)?, error: row.get(6)?, story: row.get(7)?, took_ms: row.get(8)? };
+    let (session, status, output, error, story) =
+        (soft(row, 3)?, text(row, 4)?, text(row, 5)?, text(row, 6)?, text(row, 7)?);
+    let (content, took_ms, blob) = (soft(row, 2)?, soft(row, 8)?, soft(row, 9)?);
+    let is_damaged = session.is_none()
+        || [&status, &output, &error, &story].contains(&&None)
+        || content.is_none()
+        || took_ms.is_none()
+        || blob.is_none();
+    let (output, error) = (output.flatten(), error.flatten());
+    let delivered = Delivered { output, error, story: story.flatten(), took_ms: took_ms.flatten() };
     Ok(Row {
         id: row.get(0)?,
-        key: row.get(1)?,
-        content: row.get(2)?,
-        session: row.get(3)?,
-        status: row.get(4)?,
+        key: soft(row, 1)?,
+        content: content.flatten(),
+        session,
+        status: status.flatten(),
         delivered,
-        blob: row.get(9)?,
+        blob: blob.flatten(),
+        is_damaged,
     })
+}
+
+/// A value; `None` if it is of another type than what was written.
+fn soft<T: FromSql>(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+    Ok(T::column_result(row.get_ref(column)?).ok())
+}
+
+/// A text, if there is one; `None` if what is there is none.
+fn text(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<Option<Option<String>>> {
+    soft(row, column)
 }

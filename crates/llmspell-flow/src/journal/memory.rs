@@ -42,6 +42,14 @@ pub(super) struct Stored {
     pub(super) story: Option<String>,
 }
 
+impl Stored {
+    /// Whether it can be read.
+    pub(super) fn is_whole(&self) -> bool {
+        let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&self.output).is_ok();
+        is_json && Story::read(self.story.as_deref()).is_ok()
+    }
+}
+
 impl Memory {
     pub(crate) fn new(record: Arc<Entry>, pen: Pen, past: Option<Past>) -> Self {
         Memory(Arc::new(Inner { record, pen, past }))

@@ -126,9 +126,16 @@ pub(super) fn write(db: &Connection, rows: &mut Rows, job: &mut Job) -> rusqlite
 fn place<'a>(db: &Connection, output: Option<&'a str>) -> rusqlite::Result<(Option<&'a str>, Option<i64>)> {
     let Some(large) = output.filter(|output| output.len() >= LARGE) else { return Ok((output, None)) };
     let hash = Fingerprint::of(large.as_bytes());
-    let known = db.prepare_cached("SELECT id FROM blob WHERE hash = ?")?.query_row([hash.0], |row| row.get(0));
-    let id = match known.optional()? {
-        Some(id) => id,
+    let known = "SELECT id, data IS ?2 FROM blob WHERE hash = ?1";
+    let row = params![hash.0, large];
+    let known = db.prepare_cached(known)?.query_row(row, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let id: i64 = match known {
+        Some((id, true)) => id,
+        // It was damaged.
+        Some((id, false)) => {
+            db.prepare_cached("UPDATE blob SET data = ? WHERE id = ?")?.execute(params![large, id])?;
+            id
+        }
         None => {
             let insert = "INSERT INTO blob (hash, data) VALUES (?, ?) RETURNING id";
             db.prepare_cached(insert)?.query_row(params![hash.0, large], |row| row.get(0))?

@@ -24,8 +24,8 @@ CREATE TABLE step (
     UNIQUE (path, fingerprint)
 );
 
--- Large outputs, each once.
-CREATE TABLE blob (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, data TEXT NOT NULL);
+-- Large outputs, each once. A number is never given twice: a row that is missing must not be taken for another one.
+CREATE TABLE blob (id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB NOT NULL UNIQUE, data TEXT NOT NULL);
 
 -- The records that have an outcome, or kept results.
 CREATE TABLE record (

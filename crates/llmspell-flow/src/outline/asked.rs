@@ -1,8 +1,9 @@
 //! What one run of an agent uses: once, and at most.
 
+use llmspell::model::BYTES_PER_TOKEN;
 use serde_json::json;
 
-use super::estimate::{BYTES_PER_TOKEN, Spent, prices};
+use super::estimate::{Spent, prices};
 use crate::plan::AgentPlan;
 
 /// What of a request is the same with each record.

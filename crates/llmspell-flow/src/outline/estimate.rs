@@ -8,17 +8,9 @@ use serde::Serialize;
 use super::count::List;
 use crate::plan::AgentPlan;
 
-/// How many bytes of UTF-8 are taken for a token.
-///
-/// OpenAI's rule of thumb is that a token is about four characters of English ("What are tokens and how to count
-/// them?", help.openai.com, and platform.openai.com/tokenizer), and those have one byte each. Counted in bytes, writing
-/// that takes more of them for a character takes more tokens, too, as it does with models. Code, JSON and rare languages
-/// take more tokens than this, and each model has its own way to make them.
-pub const BYTES_PER_TOKEN: u64 = 4;
-
 /// What agents would use of one model: an estimate, made without asking it. Written as JSON by `llmspell plan --json`.
 ///
-/// Tokens that go in are counted at [`BYTES_PER_TOKEN`]: the prompts rendered with the record, the tools with their
+/// Tokens that go in are counted at [`BYTES_PER_TOKEN`](llmspell::model::BYTES_PER_TOKEN): the prompts rendered with the record, the tools with their
 /// descriptions and schemas, and the schema of the answer. Tokens that come out are the most there can be, for nobody
 /// knows how many there will be.
 ///

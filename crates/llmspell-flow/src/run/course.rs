@@ -196,6 +196,7 @@ impl Course {
             ..account()
         };
         let mut account = account.closed(&self.failures);
+        let damaged = self.journal.as_ref().map_or(0, Ledger::damaged);
         // With it goes what reads the journal, which can then be closed.
         drop(self.rest);
         let (ending, gone) = match self.journal {
@@ -229,6 +230,7 @@ impl Course {
             failed: counted.failed,
             replayed: counted.replayed,
             gone,
+            damaged,
             dropped,
             account,
             failures: self.failures,

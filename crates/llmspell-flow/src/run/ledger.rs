@@ -27,6 +27,11 @@ impl Ledger {
         self.pen.failure().or_else(|| self.told.failure.get().cloned())
     }
 
+    /// How many records run again because some of what the journal had of them could not be read.
+    pub(super) fn damaged(&self) -> u64 {
+        self.told.damaged.load(Ordering::Relaxed)
+    }
+
     /// Writes how the session ended; says how many records of the journal were not in the input.
     pub(super) async fn close(self, ending: Ending, closing: Closing) -> (Ending, u64) {
         let is_whole = matches!(ending, Ending::Complete);

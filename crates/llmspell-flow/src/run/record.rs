@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::lines::Line;
 use super::progress::Progress;
 use super::records::{self, Intake};
+use crate::build::Scrubbed;
 use crate::flow::Compiled;
 use crate::journal::{Admission, Delivered, Entry, Finished, Memory, Pen, Rerun, Status, Story, keys_of};
 use crate::scope::Scope;
@@ -39,8 +40,8 @@ pub(super) struct Desk {
 
 /// The flow over lines.
 pub(super) struct Passage {
-    way: Arc<Way>,
-    observed: BoxStep<(Result<Value>, Option<Memory>), Outcome<Value>>,
+    way: Arc<BoxStep<Read, Value>>,
+    observed: BoxStep<Read, Outcome<Value>>,
     progress: Arc<Progress>,
     intake: Arc<Intake>,
     desk: Option<Desk>,
@@ -87,7 +88,8 @@ impl Passage {
         desk: Option<Desk>,
         rate: Option<Rate>,
     ) -> Self {
-        let way = Arc::new(Way(flow));
+        let secrets = flow.secrets.clone();
+        let way = Arc::new(Scrubbed::around(Way(flow).boxed(), &secrets));
         Passage {
             observed: way.clone().observed().boxed(),
             way,
@@ -178,11 +180,14 @@ fn deliver(delivered: Delivered, cx: &Context) -> Result<Done> {
     Ok(Done::Told { result, took, replayed: true })
 }
 
-/// A record through the flow, if it is one.
+/// A record, if it is one, and what the journal has of it.
+type Read = (Result<Value>, Option<Memory>);
+
+/// A record through the flow.
 struct Way(Compiled);
 
 impl Step for Way {
-    type In = (Result<Value>, Option<Memory>);
+    type In = Read;
     type Out = Value;
 
     async fn run(&self, (record, memory): Self::In, cx: &Context) -> Result<Value> {

@@ -82,7 +82,7 @@ impl Command {
         }
         let err = String::from_utf8_lossy(&output.stderr);
         let tail = err.trim_end();
-        let tail = tail.char_indices().rev().nth(TAIL - 1).map_or(tail, |(start, _)| &tail[start..]);
+        let tail = tail.char_indices().rev().nth(TAIL - 1).map_or(tail, |(start, _)| from_a_word_on(&tail[start..]));
         let reason = if tail.is_empty() { String::new() } else { format!(": {tail}") };
         Err(Error::failed(format!("{program} {}{reason}", how(output.status))))
     }
@@ -123,6 +123,12 @@ fn text(bytes: Vec<u8>, what: &str) -> Result<String> {
             .with_hint("let the program encode it, with base64 or iconv for example")
     })?;
     Ok(without_break(text))
+}
+
+/// The rest of a text that was cut, without the word that was cut: of a secret, the end alone would not be recognised.
+fn from_a_word_on(text: &str) -> &str {
+    let between = |character: char| character.is_whitespace() || "\"'`,;()<>[]{}".contains(character);
+    text.find(between).map_or("", |end| text[end..].trim_start())
 }
 
 fn without_break(mut text: String) -> String {

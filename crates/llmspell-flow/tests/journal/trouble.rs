@@ -219,15 +219,93 @@ async fn no_secret_is_in_the_rows_or_in_the_journal() {
     }
 }
 
+/// Whoever does damage does not look at what refers to what.
+fn damaged_by(world: &World, sql: &str) {
+    world
+        .db("f-1")
+        .execute_batch(&format!("PRAGMA foreign_keys = OFF; {sql}"))
+        .unwrap_or_else(|error| panic!("{sql}: {error}"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_is_damaged_is_as_good_as_none() {
-    let world = World::new();
-    world.through(world.begin(), &records(0..9)).await;
-    let damage = "UPDATE record SET output = '{' WHERE id % 3 = 0; UPDATE record SET story = 'no' WHERE id % 3 = 1;";
-    world.db("f-1").execute_batch(damage).unwrap();
-    let (summary, page) = world.through(world.resume(), &records(0..9)).await;
-    assert_eq!((summary.ok, summary.replayed), (9, 3));
-    assert!(page.outputs().into_iter().eq((0..9).map(Value::from)));
+    for damage in [
+        "UPDATE record SET output = '{' WHERE id % 3 = 0; UPDATE record SET story = 'no' WHERE id % 3 = 1;",
+        "UPDATE record SET output = x'ff' WHERE id % 3 = 0; UPDATE record SET output = cast(x'ff' AS TEXT) WHERE id % 3 = 1",
+        "UPDATE record SET key = x'00' WHERE id % 3 = 0; UPDATE record SET key = 'no' WHERE id % 3 = 1",
+        "UPDATE record SET status = 'what?' WHERE id % 3 = 0; UPDATE record SET session = 'one' WHERE id % 3 = 1",
+        "UPDATE record SET took_ms = 'long' WHERE id % 3 = 0; UPDATE record SET blob = 'x' WHERE id % 3 = 1",
+        "UPDATE record SET error = x'00' WHERE id % 3 = 0; UPDATE record SET story = 5 WHERE id % 3 = 1",
+    ] {
+        let world = World::new();
+        world.through(world.begin(), &records(0..9)).await;
+        world.calls();
+        damaged_by(&world, damage);
+        let (summary, page) = world.through(world.resume(), &records(0..9)).await;
+        assert_eq!((summary.ok, summary.replayed, summary.gone), (9, 3, 0), "{damage}");
+        let unknown = if damage.contains("what?") { 3 } else { 0 };
+        assert_eq!(summary.damaged + unknown, 6, "{damage}");
+        assert!(page.outputs().into_iter().eq((0..9).map(Value::from)), "{damage}");
+        // What was kept of them is not done again, if it is known whose it is.
+        assert_eq!(world.calls().len(), if damage.contains("key") { 12 } else { 0 }, "{damage}");
+        let (summary, _) = world.through(world.resume(), &records(0..9)).await;
+        assert_eq!((summary.replayed, summary.damaged, world.calls().len()), (9, 0, 0), "{damage}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_is_damaged_is_done_again() {
+    for (damage, damaged) in [
+        ("UPDATE result SET output = '{' WHERE record % 2 = 0", 5),
+        ("UPDATE result SET output = NULL WHERE record % 2 = 0", 5),
+        ("UPDATE result SET story = x'00' WHERE record % 2 = 0", 5),
+        ("UPDATE result SET blob = 77, output = NULL WHERE record % 2 = 0", 5),
+        ("UPDATE result SET step = 77 WHERE record % 2 = 0 AND step = 1", 0),
+    ] {
+        let world = World::new();
+        world.through(world.begin(), &records(0..9)).await;
+        world.calls();
+        // As if the run had been killed before their ends.
+        damaged_by(&world, &format!("UPDATE record SET status = NULL; {damage}"));
+        let (summary, page) = world.through(world.resume(), &records(0..9)).await;
+        assert_eq!((summary.ok, summary.replayed, summary.damaged), (9, 0, damaged), "{damage}");
+        assert!(page.outputs().into_iter().eq((0..9).map(Value::from)), "{damage}");
+        assert_eq!(world.calls().len(), if damaged > 0 { 10 } else { 5 }, "{damage}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_output_that_is_missing_or_damaged_is_done_again() {
+    for damage in [
+        "DELETE FROM blob",
+        "DELETE FROM blob WHERE id > 5",
+        "DELETE FROM blob WHERE id % 2 = 1",
+        "UPDATE blob SET data = '\"' || data",
+        "UPDATE blob SET data = replace(data, 'x', 'y')",
+        "UPDATE blob SET data = x'ff'",
+        "UPDATE blob SET hash = x'00' || CAST(id AS BLOB)",
+    ] {
+        let world = World::new();
+        world.plays(|_, _| "own");
+        world.through(world.begin(), &records(0..9)).await;
+        world.calls();
+        let kept: u64 = world.db("f-1").query_row("SELECT max(id) FROM blob", [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, 18, "each step gives another output");
+        damaged_by(&world, damage);
+        for session in 0..2 {
+            let (summary, page) = world.through(world.resume(), &records(0..9)).await;
+            assert!(matches!(summary.ending, Ending::Complete), "{damage}: {:?}", summary.ending);
+            assert_eq!((summary.ok, summary.gone), (9, 0), "{damage}");
+            let outputs = page.outputs();
+            let right = |n: usize| outputs[n].as_str().is_some_and(|text| text.starts_with(&format!("b {n} xx")));
+            assert!((0..9).all(right), "{damage}: no record has the output of another");
+            let again = world.calls().len();
+            match session {
+                0 => assert!((1..=9).contains(&summary.damaged) && (1..=18).contains(&again), "{damage}: {again}"),
+                _ => assert_eq!((summary.replayed, summary.damaged, again), (9, 0, 0), "{damage}: it stays mended"),
+            }
+        }
+    }
 }
 
 #[test]
@@ -302,4 +380,22 @@ async fn a_session_that_ran_nothing_does_not_replace_the_report() {
     assert!(story.last_began > story.began && story.report.is_none());
     world.through(world.resume().again(llmspell_flow::Again::Failed), &records(0..9)).await;
     assert_ne!(report(), first);
+}
+
+/// Somebody else keeps the file locked, and will not let go of it before the runtime has gone round a few times.
+#[tokio::test]
+async fn a_journal_that_takes_its_time_holds_up_nobody_else() {
+    let world = World::new();
+    let journal = world.begin();
+    let other = world.db("f-1");
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let others = async {
+        for _ in 0..20 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        other.execute_batch("ROLLBACK").unwrap();
+    };
+    let lines = records(0..3);
+    let ((summary, _), ()) = tokio::join!(world.through(journal, &lines), others);
+    assert_eq!(summary.ok, 3);
 }

@@ -11,7 +11,8 @@ use llmspell_flow::{Flow, Input, Journal, Journals, Output, Permissions, Run, So
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-/// What the tool does for a record at a step: `fine`, `failed`, `timeout`, `denied`, `panics`, `hangs`, `slow`; `tells` and
+/// What the tool does for a record at a step: `fine`, `failed`, `timeout`, `denied`, `panics`, `hangs`, `slow`, `large`, `own` (a large
+/// output of each step and record); `tells` and
 /// `degrades` tell the argument `secret`.
 type Script = Arc<dyn Fn(&str, &Value) -> &'static str + Send + Sync>;
 
@@ -84,6 +85,10 @@ impl World {
                 Ok(n)
             }
             "large" => Ok("x".repeat(10_000).into()),
+            "own" => {
+                let of = n.as_str().and_then(|text| text.split(' ').nth(1)).map_or(n.to_string(), str::to_owned);
+                Ok(format!("{step} {of} {}", "x".repeat(5_000)).into())
+            }
             "failed" => Err(Error::failed("no")),
             "timeout" => Err(Error::new(Kind::Timeout, "late")),
             "denied" => Err(Error::denied("no money")),

@@ -33,7 +33,7 @@ async fn all_kinds_at_once() {
     let probe = Probe::default();
     let ran = probe.run(ALL, json!({ "urls": [1, 2, 3] })).await;
     assert_eq!(ran.outcome.quality, Quality::Partial);
-    assert_eq!(ran.causes(), ["f.pages.read.polish: `until` did not hold after 2 rounds"]);
+    assert_eq!(ran.causes(), ["f.pages.read.polish: `until` did not hold after 2 rounds", "f.pages.fetch.near: down"]);
     let paths: Vec<String> = ran.cx.report().steps.iter().map(|step| step.path.to_string()).collect();
     for path in ["f.pages.fetch.near", "f.pages.read.words.two", "f.pages.read.polish.try", "f.count"] {
         assert!(paths.iter().any(|known| known == path), "{path} in {paths:?}");

@@ -70,7 +70,7 @@ impl Probe {
     }
 
     /// `work`: takes `ms`, and shows output after `shows` of them; then gives back `value`, or fails as `fails` says.
-    /// The first `bad` calls of all fail; those that are `odd` do each second time.
+    /// The first `bad` calls of all fail; those that are `odd` do each second time. What `degrades` says is left out.
     fn tool(&self, name: &str, idempotent: bool) -> ErasedTool {
         let probe = self.clone();
         let work = step(move |args: Value, cx: Context| {
@@ -89,6 +89,9 @@ impl Probe {
                 probe.0.completed.fetch_add(1, Ordering::SeqCst);
                 if number <= args["bad"].as_u64().unwrap_or(0) {
                     return Err(Error::failed("a bad start").transient());
+                }
+                if let Some(less) = args["degrades"].as_str() {
+                    cx.degrade(Error::failed(format!("less: {less}")));
                 }
                 match args["fails"].as_str() {
                     None | Some("") => Ok(args["value"].clone()),

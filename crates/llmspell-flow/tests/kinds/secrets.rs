@@ -79,3 +79,49 @@ output: { n: \"${{ inputs.n }}\" }
         Probe::default().run("returns: { x: {} }\nsteps: [{ id: a, value: \"${{ inputs }}\" }]\n", json!({})).await;
     assert!(ran.error().to_string().contains("the field `x` of the output is missing"), "{}", ran.error());
 }
+
+/// Everything that is recorded, not only what the step comes to: attempts, parts, fallbacks, contenders.
+#[tokio::test(start_paused = true)]
+async fn no_event_on_the_way_has_a_secret() {
+    let secret = std::env::var(NAME).unwrap();
+    let work = |id: &str, fails: &str| {
+        let value = format!("${{{{ '{fails}: ' ~ secrets.{NAME} }}}}");
+        format!("{{ id: {id}, tool: work, with: {{ fails: \"{value}\" }}, retry: {{ max: 2, base: 1ms }} }}")
+    };
+    let text = format!(
+        "secrets: [{NAME}]
+steps:
+  - id: parts
+    each: \"[1, 2]\"
+    on_error: skip
+    do: [{}]
+    fallback: {{ id: none, value: 0 }}
+  - id: fastest
+    race: [{}, {{ id: other, value: 1 }}]
+  - id: degrades
+    tool: work
+    with: {{ degrades: \"${{{{ secrets.{NAME} }}}}\" }}
+",
+        work("part", "no part"),
+        work("first", "not first"),
+    );
+    let ran = Probe::default().run(&text, json!({})).await;
+    let told = serde_json::to_string(&ran.cx.events()).unwrap();
+    for word in ["no part: ***", "not first: ***", "less: ***", "attempt_failed", "fell_back", "degraded"] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+    let report = serde_json::to_string(&ran.cx.report()).unwrap();
+    let shown = format!("{told} {report} {:?} {:?}", ran.outcome, ran.outcome.causes);
+    assert!(!shown.contains(&secret), "{shown}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_comes_in_with_the_record_does_not_go_out() {
+    let secret = std::env::var(NAME).unwrap();
+    let text = format!("secrets: [{NAME}]\nsteps: [{{ id: a, value: \"${{{{ inputs.x }}}}\" }}]\n");
+    let ran = Probe::default().run(&text, json!({ "x": format!("<{secret}>") })).await;
+    assert_eq!(ran.output(), "<***>");
+    let text = format!("secrets: [{NAME}]\nsteps: [{{ id: a, each: inputs.x, do: [{{ id: b, value: 1 }}] }}]\n");
+    let ran = Probe::default().run(&text, json!({ "x": secret })).await;
+    assert!(!format!("{:?}", ran.error()).contains(&secret), "{:?}", ran.error());
+}

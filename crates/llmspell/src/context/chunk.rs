@@ -225,7 +225,11 @@ impl Context {
         if sender.is_none() && !is_watched {
             return;
         }
-        let chunk = Chunk { path: self.path(), item: self.item(), attempt: self.attempt(), data: data() };
+        let mut data = data();
+        if let ChunkData::Output(output) = &mut data {
+            self.scrub_value(output);
+        }
+        let chunk = Chunk { path: self.path(), item: self.item(), attempt: self.attempt(), data };
         for node in self.chain().take_while(|node| !matches!(node.facet, Facet::Chunks(_))) {
             match &node.facet {
                 Facet::Onlooker(onlooker) => onlooker.see(&chunk),

@@ -11,6 +11,7 @@ use super::first::{Contender, Pulse};
 use super::lease::Lease;
 use super::meter::Meter;
 use super::retries::Retries;
+use super::scrub::Scrub;
 use super::signal::Signal;
 use crate::outcome::Ledger;
 use crate::path::Path;
@@ -61,6 +62,8 @@ pub(crate) enum Facet {
     Onlooker(Arc<dyn Onlooker>),
     /// A call that tries whether the other side of a breaker is well again; the breaker, by its address.
     Probe(usize),
+    /// What changes texts before anybody hears them.
+    Scrub(Scrub),
     /// Cooperative cancellation.
     Signal(Arc<Signal>),
 }

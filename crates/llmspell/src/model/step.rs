@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::de::IgnoredAny;
 
 use super::Model;
+use super::bill::Bill;
 use super::error::ModelError;
 use super::event::{Finish, ModelEvent};
 use super::message::ToolCall;
@@ -20,7 +21,8 @@ use crate::usage::Usage;
 ///
 /// What the model says is shown as it comes ([`Context::emit`], as [`ModelEvent`]s in their JSON form), so
 /// first-output races, idle timeouts and readers of [chunks](Context::with_chunks) see it. What it uses is
-/// [charged](Context::used) as soon as it is known.
+/// [charged](Context::used) as soon as it is known. Providers say so at the end of a reply: of one that is broken off,
+/// say by a timeout or because another one has won, what has come in is charged at [`BYTES_PER_TOKEN`](super::BYTES_PER_TOKEN).
 ///
 /// # Errors
 /// Of the [kinds](crate::Error::kind) that belong to the [class](super::ModelErrorClass) of the [`ModelError`] in
@@ -53,23 +55,21 @@ impl<M: Model + ?Sized> Step for ModelStep<M> {
         if let Some((complaint, hint)) = request.options.complaint() {
             return Err(Error::invalid(complaint).with_hint(hint));
         }
+        let mut bill = Bill::new(request.clone(), self.prices, cx);
         let mut stream = self.model.stream(request, cx);
         let mut reply = Gathered::default();
-        let mut charged = Usage::default();
         let finish = loop {
             let Some(event) = stream.next().await else {
                 return Err(self.truncated(&reply).into_error());
             };
             let mut event = event?;
-            if let ModelEvent::Usage(usage) = &mut event {
-                *usage = self.prices.of(*usage).sound();
-                let more = usage.without(charged);
-                cx.used(more);
-                charged += more;
-            }
+            bill.hear(&mut event);
             reply.add(&event);
             match event {
-                ModelEvent::Finish(finish) => break finish,
+                ModelEvent::Finish(finish) => {
+                    bill.complete();
+                    break finish;
+                }
                 output @ (ModelEvent::Text(_) | ModelEvent::Reasoning(_) | ModelEvent::ToolCall(_)) => {
                     cx.emit(output).await?;
                 }

@@ -172,14 +172,11 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
 
     fn about(&self) -> About<'_> {
         // One more than the limit: a record waits at the door, and the stage never runs dry.
-        let here = self
-            .step
-            .about()
-            .limited_if(self.limit.most())
-            .limit
-            .map_or(UNLIMITED_STAGE, |calls| calls.saturating_add(1));
+        let step = self.step.about();
+        let calls = step.limited_if(self.limit.most()).limit;
+        let here = calls.map_or(UNLIMITED_STAGE, |calls| calls.saturating_add(1));
         let before = self.before.about();
-        before.and(self.step.about()).in_flight(before.default_in_flight.saturating_add(here))
+        before.and(step).in_flight(before.default_in_flight.saturating_add(here))
     }
 }
 
@@ -290,9 +287,11 @@ impl<T: Send + 'static> Chain for Stages<T> {
     }
 
     fn about(&self) -> About<'_> {
-        let stages = || self.0.iter().map(Chain::about);
-        let in_flight = stages().map(|stage| stage.default_in_flight).fold(0, usize::saturating_add);
-        About::all(stages()).in_flight(in_flight)
+        let mut in_flight = 0_usize;
+        let stages = self.0.iter().map(Chain::about);
+        let together =
+            About::all(stages.inspect(|stage| in_flight = in_flight.saturating_add(stage.default_in_flight)));
+        together.in_flight(in_flight)
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, clippy::unwrap_used, reason = "a test binary exports nothing, and may panic")]
 
+mod about;
 mod adaptive;
 mod adopt;
 mod agent;
@@ -28,6 +29,7 @@ mod registry;
 mod report;
 mod retry;
 mod retry_budget;
+mod scrub;
 mod stragglers;
 mod stream;
 mod timeout;

@@ -1,5 +1,6 @@
 //! Models: streams of events, whole replies, what counts as one; models for tests.
 
+mod bill;
 mod simulated;
 
 use std::pin::Pin;

@@ -228,31 +228,3 @@ async fn of_several_fallbacks_it_is_told_which_has_served_and_what_was_tried_bef
     let [choice] = outcome.provenance.choices.as_slice() else { panic!("{:?}", outcome.provenance.choices) };
     assert_eq!(choice.served_by, ServedBy::Fallback { name: Some("third".to_owned()) });
 }
-
-#[test]
-fn a_nest_of_fallbacks_asks_each_step_what_it_is_once() {
-    struct Asked(Arc<AtomicUsize>);
-
-    impl Step for Asked {
-        type In = usize;
-        type Out = usize;
-
-        async fn run(&self, input: usize, _: &Context) -> llmspell::Result<usize> {
-            Ok(input)
-        }
-
-        fn about(&self) -> llmspell::About<'_> {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            llmspell::About::default()
-        }
-    }
-
-    let asked = Arc::new(AtomicUsize::new(0));
-    let mut nest = Asked(asked.clone()).boxed();
-    for rung in 0..24_usize {
-        nest = nest.fallback(value(rung)).boxed();
-    }
-    asked.store(0, Ordering::Relaxed);
-    let _ = nest.about();
-    assert_eq!(asked.load(Ordering::Relaxed), 1);
-}

@@ -1,0 +1,130 @@
+//! The ways in which programs and servers repeat a secret that they were sent.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use regex::{Regex, RegexBuilder};
+
+/// Shorter ones are found in any text by chance.
+pub(super) const SHORTEST: usize = 4;
+
+/// So much of a secret at the end of a text that was cut is taken for it.
+const PART: usize = 4;
+
+/// A digit of base64, of either of its alphabets, perhaps within an address; and what fills up its last group.
+const DIGIT: &str = "(?:[A-Za-z0-9+/_-]|%(?:25){0,2}2[BbFf])";
+const FILLER: &str = "(?:=|%(?:25){0,2}3[Dd])";
+
+/// One secret, in all ways in which it may be written.
+pub(super) struct Written {
+    pattern: Regex,
+    /// As far as they have but one form: those that can be recognised by their beginnings.
+    plain: Vec<String>,
+}
+
+impl Written {
+    /// `None` if it is too short to be told from other text.
+    pub(super) fn new(secret: &str) -> Option<Self> {
+        // White space at the ends does not survive headers and shells.
+        let secret = secret.trim();
+        if secret.len() < SHORTEST {
+            return None;
+        }
+        let encoded: Vec<Base64> = (0..3).filter_map(|before| Base64::of(secret, before)).collect();
+        let mut ways = vec![secret.chars().map(escaped).collect::<String>()];
+        ways.extend(encoded.iter().map(Base64::pattern));
+        // It is made of single characters, so no bound but memory is in its way; those of the builder are for patterns
+        // that come from outside.
+        let pattern = RegexBuilder::new(&ways.join("|")).size_limit(usize::MAX).build().ok()?;
+        let plain = std::iter::once(secret.to_owned()).chain(encoded.into_iter().map(|base64| base64.digits)).collect();
+        Some(Written { pattern, plain })
+    }
+
+    pub(super) fn is_in(&self, text: &str) -> bool {
+        self.pattern.is_match(text)
+    }
+
+    pub(super) fn masked(&self, text: &str, mask: &str) -> String {
+        self.pattern.replace_all(text, regex::NoExpand(mask)).into_owned()
+    }
+
+    /// Where the beginning of it stands at the end of a text that was cut.
+    pub(super) fn cut_at(&self, text: &str) -> Option<usize> {
+        let beginning = |way: &String| {
+            let lengths = (PART..way.len()).rev().filter(|length| way.is_char_boundary(*length));
+            lengths.map(|length| &way[..length]).find(|part| text.ends_with(part)).map(|part| text.len() - part.len())
+        };
+        // Whoever cuts a text may say so.
+        self.plain.iter().filter_map(beginning).min()
+    }
+}
+
+/// A character as it is, and as JSON, addresses, HTML and shells write it, also if they do so to what was written so
+/// already. Letters and digits are left as they are by all of them.
+fn escaped(character: char) -> String {
+    if character.is_ascii_alphanumeric() {
+        return character.to_string();
+    }
+    let mut utf8 = [0; 4];
+    let percent: String =
+        character.encode_utf8(&mut utf8).bytes().map(|byte| format!("%(?:25){{0,2}}(?i:{byte:02x})")).collect();
+    let mut utf16 = [0; 2];
+    let units: String =
+        character.encode_utf16(&mut utf16).iter().map(|unit| format!(r"\\{{1,7}}u(?i:{unit:04x})")).collect();
+    let number = u32::from(character);
+    let mut ways = vec![
+        format!(r"\\{{0,7}}{}", regex::escape(&character.to_string())),
+        percent,
+        units,
+        format!(r"\\{{1,7}}u\{{(?i:{number:x})\}}"),
+        format!("&#0?{number};"),
+        format!("&#(?i:x0?{number:x});"),
+    ];
+    let named = match character {
+        ' ' => Some(r"\+"),
+        '\n' => Some(r"\\{1,7}n"),
+        '\r' => Some(r"\\{1,7}r"),
+        '\t' => Some(r"\\{1,7}t"),
+        '&' => Some("&amp;"),
+        '<' => Some("&lt;"),
+        '>' => Some("&gt;"),
+        '"' => Some("&quot;"),
+        '\'' => Some("&apos;"),
+        _ => None,
+    };
+    ways.extend(named.map(str::to_owned));
+    format!("(?:{})", ways.join("|"))
+}
+
+/// A secret within base64, such as the `user:secret` of Basic auth. Three bytes are four digits, so how it is written
+/// depends on how many bytes come before it; its first and last digit may have bits of what stands beside it.
+struct Base64 {
+    /// Those that depend on it alone.
+    digits: String,
+    /// Whether one more has the rest of it. The few bits in one before the first tell nothing, and a pattern that begins
+    /// with anything but letters is slow to look for.
+    ends_mixed: bool,
+}
+
+impl Base64 {
+    /// With `before` bytes before it, counted from the last whole group of three.
+    fn of(secret: &str, before: usize) -> Option<Self> {
+        let bytes: Vec<u8> = std::iter::repeat_n(0, before).chain(secret.bytes()).collect();
+        let digits = STANDARD_NO_PAD.encode(&bytes);
+        let last_is_mixed = !bytes.len().is_multiple_of(3);
+        let first = [0, 2, 3][before];
+        let end = digits.len() - usize::from(last_is_mixed);
+        let digits = digits.get(first..end).filter(|digits| digits.len() >= SHORTEST)?.to_owned();
+        Some(Base64 { digits, ends_mixed: last_is_mixed })
+    }
+
+    fn pattern(&self) -> String {
+        let digit = |digit: char| match digit {
+            '+' => r"(?:[+-]|%(?:25){0,2}2[Bb])".to_owned(),
+            '/' => r"(?:\\{0,7}/|_|%(?:25){0,2}2[Ff])".to_owned(),
+            digit => digit.to_string(),
+        };
+        let digits: String = self.digits.chars().map(digit).collect();
+        let last = if self.ends_mixed { format!("{DIGIT}?") } else { String::new() };
+        format!("{digits}{last}{FILLER}{{0,2}}")
+    }
+}

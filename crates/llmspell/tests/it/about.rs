@@ -1,0 +1,86 @@
+//! What steps say of themselves costs as much as there are steps, however they nest.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use llmspell::{
+    About, Breaker, Budget, Context, Error, Limit, Pipeline, Rate, Result, Retry, Step, join, pipeline, race, value,
+};
+
+type Boxed = llmspell::BoxStep<u32, u32>;
+
+/// Counts how often it is asked about.
+#[derive(Clone, Default)]
+struct Asked(Arc<AtomicUsize>);
+
+impl Asked {
+    fn so_often(&self) -> usize {
+        self.0.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl Step for Asked {
+    type In = u32;
+    type Out = u32;
+
+    async fn run(&self, _: u32, _: &Context) -> Result<u32> {
+        Err(Error::failed("no"))
+    }
+
+    fn about(&self) -> About<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        About::default().idempotent()
+    }
+}
+
+const DEPTH: usize = 16;
+
+fn nested(inner: Asked, around: impl Fn(Boxed) -> Boxed) -> Boxed {
+    (0..DEPTH).fold(inner.boxed(), |step, _| around(step))
+}
+
+fn of_stages(inner: Boxed) -> Boxed {
+    let stages: [(Arc<str>, Boxed, Limit); 2] =
+        [("a".into(), inner, Limit::new(2)), ("b".into(), value(1u32).boxed(), Limit::unlimited())];
+    Pipeline::of_stages("p", stages).boxed()
+}
+
+#[test]
+fn each_step_is_asked_once() {
+    type Around = fn(Boxed) -> Boxed;
+    let combinators: [(&str, Around); 13] = [
+        ("fallback", |step| step.fallback(value(1u32)).boxed()),
+        ("a fallback's other", |step| value(1u32).fallback(step).boxed()),
+        ("pipeline", |step| pipeline("p").stage("a", step).limit(2).stage("b", value(1u32)).boxed()),
+        ("stages", of_stages),
+        ("race", |step| race(vec![step, value(1u32).boxed()]).boxed()),
+        ("group", |step| join((step, value(1u32))).map(|_: (u32, u32)| 1u32).boxed()),
+        ("then", |step| step.then(value(1u32)).boxed()),
+        ("retry", |step| step.retry(Retry::immediately()).boxed()),
+        ("breaker", |step| step.breaker(Breaker::storms()).boxed()),
+        ("limit", |step| step.limit(Limit::new(2)).boxed()),
+        ("rate", |step| step.rate(Rate::per_second(1000)).boxed()),
+        ("budget", |step| step.budget(Budget::tokens(1000)).boxed()),
+        ("timeout", |step| step.timeout(Duration::from_secs(1)).observed().map(|_| 1u32).named("n").boxed()),
+    ];
+    for (name, around) in combinators {
+        let asked = Asked::default();
+        let step = nested(asked.clone(), around);
+        asked.so_often();
+        assert!(step.about().default_in_flight > 0);
+        assert_eq!(asked.so_often(), 1, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_through_nested_fallbacks_asks_each_level_once_at_most() {
+    let asked = Asked::default();
+    let step = nested(asked.clone(), |step| {
+        race(vec![step.limit(Limit::new(1)).boxed(), Asked::default().boxed()]).fallback(Asked::default()).boxed()
+    });
+    asked.so_often();
+    assert!(step.run(0, &Context::recording()).await.is_err());
+    // A race asks for the names of its contenders, and a limit for that of its step.
+    assert!(asked.so_often() <= 2 * DEPTH);
+}

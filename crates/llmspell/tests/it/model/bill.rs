@@ -1,0 +1,106 @@
+//! What calls of models are charged with that come to no end.
+
+use llmspell::model::{Image, Message};
+use llmspell::{Budget, Rate};
+use proptest::prelude::*;
+
+use super::*;
+
+/// Says eight words of eight bytes, one every 100 ms, and then what it has used.
+fn slow() -> impl Model + Clone {
+    #[derive(Clone)]
+    struct Slow;
+
+    impl Model for Slow {
+        fn name(&self) -> &str {
+            "slow"
+        }
+
+        fn stream(&self, _: Request, _: &Context) -> ModelStream {
+            ModelStream::produce(async |events: EventSender| {
+                for _ in 0..8 {
+                    sleep(ms(100)).await;
+                    events.send(text("so it is")).await?;
+                }
+                events.send(ModelEvent::Usage(Usage::new(100, 17))).await?;
+                events.send(STOP).await
+            })
+        }
+    }
+
+    Slow
+}
+
+/// Forty bytes.
+fn request() -> Request {
+    Request::new("forty bytes of words that say not much..")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_is_cut_is_charged_with_what_has_come() {
+    let step = slow().step().prices(Prices::per_million(1e6, 2e6));
+    let whole = step.clone().observed().run(request(), &Context::new()).await.unwrap();
+    assert_eq!(whole.provenance.usage(), Usage::new(100, 17).with_cost(134.0), "what it has said itself");
+
+    let cut = step.clone().timeout(ms(350)).observed().run(request(), &Context::new()).await.unwrap();
+    assert_eq!(cut.result.unwrap_err().kind(), Kind::Timeout);
+    assert_eq!(cut.provenance.usage(), Usage::new(10, 6).with_cost(22.0), "three words");
+
+    let silent = step.timeout(ms(50)).observed().run(request(), &Context::new()).await.unwrap();
+    assert!(silent.provenance.usage().is_zero(), "nobody knows whether it had begun");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_loser_of_a_race_is_charged_with_what_has_come() {
+    let quick = ScriptedModel::new("quick").says("Paris.").delay(ms(250));
+    let contest = race((quick.step().map(|_| ()), slow().step().map(|_| ()))).observed();
+    let outcome = contest.run(request(), &Context::new()).await.unwrap();
+    let usage = outcome.provenance.usage();
+    assert!(usage.output_tokens >= 4 && usage.input_tokens >= 10, "two words of the loser: {usage:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_ends_a_stream_of_replies_that_are_all_cut() {
+    let step = slow().step().timeout(ms(350));
+    let mut stream = step.stream((0..100).map(|_| request()), &Context::new()).limit(2).budget(Budget::tokens(60));
+    let mut outcomes = 0;
+    while stream.next().await.is_some() {
+        outcomes += 1;
+    }
+    assert!(stream.stopped().is_some() && (3..=4).contains(&outcomes), "16 tokens each: {outcomes}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_of_tokens_holds_the_first_calls_back_if_it_can_tell_what_they_take() {
+    let rate = Rate::unlimited().tokens_per_minute(600).burst(ms(6000));
+    let rate = rate.estimate_with(|request: &Request| request.estimated_tokens() + 20);
+    let began = Instant::now();
+    let ask = slow().step().rate(rate);
+    let outcomes = ask.stream((0..4).map(|_| request()), &Context::new()).limit(4).collect().await;
+    assert!(outcomes.iter().all(|outcome| outcome.is_ok()), "{outcomes:?}");
+    // Sixty at once, which are two calls of thirty; all of them at once would take 800 ms.
+    assert!(began.elapsed() >= ms(1600), "{:?}", began.elapsed());
+}
+
+#[test]
+fn pictures_are_left_out_and_tools_are_not() {
+    let picture = Image::data("image/png", "A".repeat(100_000));
+    let content = vec![llmspell::model::Content::Text("12345678".into()), llmspell::model::Content::Image(picture)];
+    let request = Request::of(vec![Message::user_content(content)]);
+    assert_eq!(request.estimated_tokens(), 2);
+    let tool =
+        llmspell::tool::ErasedTool::described("add", "Adds.", json!({ "type": "object" }), llmspell::value(json!(3)));
+    let spec = tool.spec().clone();
+    let bytes = 8 + serde_json::to_string(&spec).unwrap().len() as u64;
+    assert_eq!(request.with_tools(vec![Arc::new(spec)]).estimated_tokens(), bytes.div_ceil(4));
+}
+
+proptest! {
+    /// Whoever says more is taken for more.
+    #[test]
+    fn an_estimate_grows_with_what_is_said(one in ".{0,200}", more in ".{0,200}") {
+        let (short, long) = (Request::new(one.clone()), Request::new(format!("{one}{more}")));
+        prop_assert!(short.estimated_tokens() <= long.estimated_tokens());
+        prop_assert_eq!(short.estimated_tokens(), (one.len() as u64).div_ceil(4));
+    }
+}
