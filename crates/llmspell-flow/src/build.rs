@@ -22,7 +22,7 @@ use crate::plan::{AgentPlan, Kind, Planned};
 use crate::scope::Scope;
 use crate::secret::Secrets;
 use crate::template::Formula;
-use admitted::{Admitted, decided};
+use admitted::{Admitted, Contender, decided};
 use agent::{Answers, Asking};
 use call::Call;
 use items::Items;
@@ -129,8 +129,8 @@ impl Builder {
                     let contenders: Vec<_> = contenders.into_iter().map(|(_, contender)| contender).collect();
                     return decided(race(contenders), first).boxed();
                 }
-                let contenders = contenders.into_iter().map(|(when, contender)| (when, Arc::new(contender)));
-                Admitted { contenders: contenders.collect(), first }.boxed()
+                let contender = |(when, step)| Contender { when, step: Arc::new(step) };
+                Admitted { contenders: contenders.into_iter().map(contender).collect(), first }.boxed()
             }
             Kind::Pipeline(steps) => self.sequence(steps).map(Scope::into_last).boxed(),
             Kind::Items { list, steps, limit, skip } => {

@@ -12,8 +12,20 @@ use crate::template::Formula;
 
 /// Races those contenders whose `when` holds of the record; null, if there is none.
 pub(super) struct Admitted {
-    pub(super) contenders: Vec<(Option<Arc<Formula>>, Arc<BoxStep<Scope, Value>>)>,
+    pub(super) contenders: Vec<Contender>,
     pub(super) first: FirstDef,
+}
+
+pub(super) struct Contender {
+    pub(super) when: Option<Arc<Formula>>,
+    pub(super) step: Arc<BoxStep<Scope, Value>>,
+}
+
+impl Contender {
+    /// What cannot be told is told by the step itself.
+    fn takes_part(&self, seen: &minijinja::Value) -> bool {
+        self.when.as_ref().is_none_or(|when| when.holds(seen).unwrap_or(true))
+    }
 }
 
 impl Step for Admitted {
@@ -23,11 +35,8 @@ impl Step for Admitted {
     async fn run(&self, scope: Scope, cx: &Context) -> Result<Value> {
         let admitted: Vec<_> = {
             let seen = scope.value();
-            // What cannot be told is told by the contender itself.
-            let takes_part =
-                |when: &Option<Arc<Formula>>| when.as_ref().is_none_or(|when| when.holds(&seen).unwrap_or(true));
-            let of_scope = self.contenders.iter().filter(|(when, _)| takes_part(when));
-            of_scope.map(|(_, contender)| contender.clone()).collect()
+            let admitted = self.contenders.iter().filter(|contender| contender.takes_part(&seen));
+            admitted.map(|contender| contender.step.clone()).collect()
         };
         match admitted.is_empty() {
             true => Ok(Value::Null),
@@ -36,7 +45,7 @@ impl Step for Admitted {
     }
 
     fn about(&self) -> About<'_> {
-        let all = self.contenders.iter().map(|(_, contender)| contender.about());
+        let all = self.contenders.iter().map(|contender| contender.step.about());
         all.reduce(About::and).unwrap_or_default()
     }
 }
