@@ -98,7 +98,8 @@ async fn a_lost_log_costs_what_was_done_and_not_the_run() {
         let journal = world.begin();
         journal.note("options", "[]").unwrap();
         let (run, page) = world.run(journal, &records(0..100));
-        let running = tokio::spawn(async move { run.start(&llmspell::Context::new()).await });
+        let mut running = tokio::task::JoinSet::new();
+        running.spawn(async move { run.start(&llmspell::Context::new()).await });
         while page.lines().len() < 50 {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
@@ -107,7 +108,7 @@ async fn a_lost_log_costs_what_was_done_and_not_the_run() {
         if let Some(garbage) = garbage {
             fs::write(folder.join("f-2.db-wal"), garbage).unwrap();
         }
-        running.abort();
+        running.shutdown().await;
         world.plays(|_, _| "fine");
         // It can be resumed, so it stays.
         assert!(!world.journals().tidy(&Retention::default()).unwrap().contains(&"f-2".to_owned()));
