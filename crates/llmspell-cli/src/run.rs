@@ -156,7 +156,7 @@ fn journal(args: &RunArgs, line: &Line, flow: &Flow, resumed: Option<Journal>) -
     if let Some(secret) = words.iter().filter_map(|word| flow.secret_in(word.strip_prefix("--set=")?)).next() {
         return Err(Failure::invalid(format!(
             "error: --set gives the value of the secret `{secret}`, and would be noted in the journal\n\n\
-             hint: use `secrets.{secret}` in the arguments of the tool, or run with --no-journal"
+             hint: name it under `secrets:` and use `secrets.{secret}` in the arguments of the tool, or run with --no-journal"
         )));
     }
     let journal = journals(&args.journal.state).begin(flow)?;

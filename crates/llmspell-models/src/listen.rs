@@ -1,5 +1,7 @@
 //! From the events below to ours.
 
+mod whole;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -10,6 +12,7 @@ use serde_json::Value;
 
 use crate::kept::Kept;
 use crate::provider::Wire;
+use whole::Whole;
 
 /// What the frames tell that genai does not hand on.
 #[derive(Debug)]
@@ -115,7 +118,19 @@ struct Heard {
     name: String,
     /// How many bytes of its arguments have been passed on.
     passed: usize,
+    /// Whether they are all there; kept on the wire of OpenAI only.
+    whole: Whole,
+    /// Whether its id and name have come once more without arguments: again, as some servers send them in every piece,
+    /// or of another call that begins with no more than that.
+    again: bool,
     signature: Option<String>,
+}
+
+/// Which call a piece belongs to.
+enum Place {
+    Known(usize),
+    /// It begins one, of this id and this name.
+    Begins(String, String),
 }
 
 impl Listener {
@@ -226,22 +241,38 @@ impl Listener {
             Value::String(text) if matches!(self.wire, Wire::OpenAi | Wire::Anthropic) => text,
             other => other.to_string(),
         };
-        let known = match self.wire {
+        let begins = || Place::Begins(piece.call_id.clone(), piece.fn_name.clone());
+        let place = match self.wire {
             // Every piece is a whole call.
-            Wire::Gemini | Wire::Ollama => None,
-            Wire::Anthropic => self.calls.iter().rposition(|call| call.id == piece.call_id),
-            Wire::OpenAi => self.place(&piece.call_id, &piece.fn_name),
+            Wire::Gemini | Wire::Ollama => begins(),
+            Wire::Anthropic => {
+                self.calls.iter().rposition(|call| call.id == piece.call_id).map_or_else(begins, Place::Known)
+            }
+            Wire::OpenAi => self.place(&piece.call_id, &piece.fn_name, &arguments),
         };
-        let Some(index) = known else {
-            let index = self.calls.len();
-            // Gemini names no calls; what genai names them is not unique across pieces.
-            let id = match piece.call_id.rsplit_once('#') {
-                Some((stem, _)) if self.wire == Wire::Gemini => format!("{stem}#{index}"),
-                _ => piece.call_id,
-            };
-            let signature = piece.thought_signatures.and_then(|all| all.into_iter().next());
-            self.calls.push(Heard { id: id.clone(), name: piece.fn_name.clone(), passed: arguments.len(), signature });
-            return Some(ToolCallDelta::begin(index, id, piece.fn_name).with_arguments(arguments));
+        let index = match place {
+            Place::Known(index) => index,
+            Place::Begins(id, name) => {
+                let index = self.calls.len();
+                // Gemini names no calls; what genai names them is not unique across pieces.
+                let id = match id.rsplit_once('#') {
+                    Some((stem, _)) if self.wire == Wire::Gemini => format!("{stem}#{index}"),
+                    _ => id,
+                };
+                let mut call = Heard {
+                    id: id.clone(),
+                    name: name.clone(),
+                    passed: arguments.len(),
+                    whole: Whole::default(),
+                    again: false,
+                    signature: piece.thought_signatures.and_then(|all| all.into_iter().next()),
+                };
+                if self.wire == Wire::OpenAi {
+                    call.whole.add(&arguments);
+                }
+                self.calls.push(call);
+                return Some(ToolCallDelta::begin(index, id, name).with_arguments(arguments));
+            }
         };
         let call = &mut self.calls[index];
         let arguments = match self.wire {
@@ -249,6 +280,9 @@ impl Listener {
             Wire::Anthropic => arguments.get(call.passed..).unwrap_or_default().to_owned(),
             _ => arguments,
         };
+        if self.wire == Wire::OpenAi {
+            call.whole.add(&arguments);
+        }
         call.passed += arguments.len();
         let name = (call.name.is_empty() && !piece.fn_name.is_empty()).then(|| piece.fn_name.clone());
         if let Some(name) = &name {
@@ -262,23 +296,40 @@ impl Listener {
         Some(delta)
     }
 
-    /// Which call a piece of OpenAI's belongs to; `None` if it begins one.
+    /// Which call a piece of OpenAI's belongs to.
     ///
     /// The first piece has a name and an id of its own. The others have neither, and genai calls them after their
     /// index: `call_1`. (It could put the arguments together itself, but then every piece repeats all of them, and a
     /// large call takes the square of its length.)
-    fn place(&self, id: &str, name: &str) -> Option<usize> {
+    ///
+    /// Some servers send id and name in every piece; others give all calls of a reply the same id. The index would tell
+    /// the two apart, but is not handed on: a call whose arguments are all there is followed by another.
+    fn place(&mut self, id: &str, name: &str, arguments: &str) -> Place {
+        let is_same = |call: &Heard| call.id == id && (name.is_empty() || call.name.is_empty() || call.name == name);
         if (name.is_empty() || !id.is_empty())
-            && let Some(known) = self.calls.iter().rposition(|call| call.id == id)
+            && let Some(known) = self.calls.iter().rposition(is_same)
         {
-            return Some(known);
+            let call = &mut self.calls[known];
+            let repeats = !name.is_empty() && call.name == name;
+            if repeats && arguments.is_empty() {
+                call.again = true;
+            }
+            let begins = arguments.trim_start().starts_with(['{', '[']);
+            if (repeats || call.again) && begins && call.whole.is_complete() {
+                return Place::Begins(id.to_owned(), call.name.clone());
+            }
+            return Place::Known(known);
         }
         if !name.is_empty() || self.calls.is_empty() {
-            return None;
+            return Place::Begins(id.to_owned(), name.to_owned());
         }
         let index = id.strip_prefix("call_").and_then(|index| index.parse::<usize>().ok());
         let last = self.calls.len() - 1;
-        Some(index.filter(|index| *index <= last).unwrap_or(last))
+        let call = &mut self.calls[last];
+        if index == Some(last + 1) && std::mem::take(&mut call.again) {
+            return Place::Begins(call.id.clone(), call.name.clone());
+        }
+        Place::Known(index.filter(|index| *index <= last).unwrap_or(last))
     }
 }
 
@@ -337,6 +388,43 @@ mod tests {
         assert_eq!(together(&empty_ids, 1).1, "[]");
         let repeated = pieces(Wire::OpenAi, &[("a", "get", "{".into()), ("a", "get", "}".into())]);
         assert_eq!((together(&repeated, 0).1.as_str(), repeated.len()), ("{}", 2));
+    }
+
+    #[test]
+    fn calls_of_the_same_id_are_told_apart_by_arguments_that_are_complete() {
+        let whole = pieces(
+            Wire::OpenAi,
+            &[("a", "get", "{\"x\":\"}\"}".into()), ("a", "get", " {\"x\":".into()), ("a", "get", "2}".into())],
+        );
+        assert_eq!(together(&whole, 0).1, "{\"x\":\"}\"}");
+        assert_eq!(together(&whole, 1), ("get".into(), " {\"x\":2}".into()));
+        // Each begins with no more than its id and its name; the rest is known by the index alone.
+        for first in ["{\"x\":1}", ""] {
+            let deltas = pieces(
+                Wire::OpenAi,
+                &[
+                    ("a", "get", "".into()),
+                    ("call_0", "", first.into()),
+                    ("a", "get", "".into()),
+                    ("call_1", "", "{\"x\":".into()),
+                    ("call_1", "", "2}".into()),
+                ],
+            );
+            assert_eq!(together(&deltas, 0).1, first);
+            assert_eq!(together(&deltas, 1), ("get".into(), "{\"x\":2}".into()));
+        }
+        let named =
+            pieces(Wire::OpenAi, &[("a", "get", "".into()), ("a", "put", "[]".into()), ("a", "get", "{}".into())]);
+        assert_eq!((together(&named, 0).1.as_str(), together(&named, 1).1.as_str()), ("{}", "[]"));
+    }
+
+    #[test]
+    fn what_repeats_id_and_name_behind_its_arguments_begins_nothing() {
+        let deltas = pieces(
+            Wire::OpenAi,
+            &[("a", "get", "{}".into()), ("a", "get", "".into()), ("a", "get", "\n".into()), ("a", "get", "".into())],
+        );
+        assert!(deltas.iter().all(|delta| delta.index == 0), "{deltas:?}");
     }
 
     #[test]

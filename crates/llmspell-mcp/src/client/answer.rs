@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::child::LastWords;
 use super::link::may_have_happened;
-use crate::chunk::OVERLOADED;
+use crate::chunk::{OVERLOADED, TOO_LARGE};
 
 /// The value that a tool gives: structured content, or text, or whatever it is.
 pub(crate) fn value(result: ServerResult, tool: &str) -> Result<Value> {
@@ -82,9 +82,13 @@ fn refused(error: &ErrorData) -> Error {
                 None => overloaded,
             }
         }
+        ErrorCode(TOO_LARGE) => Error::failed(message).permanent().with_hint(LESS),
         _ => Error::failed(message),
     }
 }
+
+/// What helps against answers that are too large.
+const LESS: &str = "ask for less of it: a page, a part, or a file that the server writes";
 
 type HttpError = StreamableHttpError<reqwest::Error>;
 
@@ -130,6 +134,10 @@ fn transport(error: &DynamicTransportError, place: &str, idempotent: bool) -> Op
                 Some(wait) if error.kind() == Kind::Overloaded => error.with_retry_after(wait),
                 _ => error,
             }
+        }
+        StreamableHttpError::ResponseBodyTooLarge { max_size } => {
+            let message = format!("the answer is larger than {} MiB", max_size >> 20);
+            Error::failed(message).permanent().with_hint(LESS)
         }
         StreamableHttpError::AuthRequired(_) => denied(place, "HTTP 401"),
         StreamableHttpError::InsufficientScope(_) => denied(place, "HTTP 403"),

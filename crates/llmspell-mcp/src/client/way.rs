@@ -6,13 +6,13 @@ use std::time::Duration;
 use llmspell::{Error, Kind, Result};
 use reqwest::Url;
 use rmcp::transport::StreamableHttpClientTransport;
-use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::common::client_side_sse::ExponentialBackoff;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::answer;
+use super::bounded::Bounded;
 use super::child::Program;
 use super::connection::{Connection, Patience};
 
@@ -126,7 +126,7 @@ impl Way {
         let opened = match &self.place {
             Place::Stdio(program) => {
                 let (process, output, input) = program.start()?;
-                let transport = AsyncRwTransport::new_client(output, input);
+                let transport = Bounded::new(output, input);
                 Connection::open(transport, Some(process), self.changes.clone(), patience).await
             }
             Place::Http { url, token } => {
