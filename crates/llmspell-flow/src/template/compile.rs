@@ -90,10 +90,10 @@ impl<'a> Compiler<'a> {
             Err(wrong) => {
                 let at = self.find(wrong.near, &at).unwrap_or(at);
                 self.problems.push(self.source.diagnose(Some(at), wrong.message).with_hint(wrong.hint));
-                return Template::Plain(Value::Null);
+                return unread();
             }
         };
-        let mut pieces = Vec::new();
+        let (mut pieces, mut all_read) = (Vec::new(), true);
         let mut searched = at.clone();
         for part in parts {
             match part {
@@ -101,11 +101,13 @@ impl<'a> Compiler<'a> {
                 Part::Expression(expression) => {
                     let place = self.find(expression, &searched).unwrap_or_else(|| at.clone());
                     searched.start = place.end.min(searched.end);
-                    pieces.extend(self.formula(expression, place, check).map(Piece::Formula));
+                    let formula = self.formula(expression, place, check);
+                    all_read &= formula.is_some();
+                    pieces.extend(formula.map(Piece::Formula));
                 }
             }
         }
-        assembled(pieces)
+        if all_read { assembled(pieces) } else { unread() }
     }
 
     /// Compiles an expression that stands without the marks of a template.
@@ -196,6 +198,16 @@ pub(super) fn name_in(text: &str, name: &str) -> Option<Range<usize>> {
     };
     let start = text.match_indices(name).map(|(start, _)| start).find(alone)?;
     Some(start..start + name.len())
+}
+
+/// What stands in for a value that cannot be read: it may be anything, so that nothing else is said about it.
+fn unread() -> Template {
+    let none = "none".to_owned();
+    let text = Arc::from(none.as_str());
+    match LANGUAGE.compile_expression_owned(none) {
+        Ok(expression) => Template::Lone(Formula { text, links: 0, expression, names: Vec::new(), is_bare: false }),
+        Err(_) => Template::Plain(Value::Null),
+    }
 }
 
 /// White space around a lone expression does not make it text.
