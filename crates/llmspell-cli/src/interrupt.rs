@@ -23,7 +23,15 @@ pub(crate) struct Interrupts {
     hangup: Option<tokio::signal::unix::Signal>,
     #[cfg(unix)]
     quit: Option<tokio::signal::unix::Signal>,
+    /// Nobody waits for it: as long as it is listened to, a write beyond `ulimit -f` fails instead of ending the
+    /// process without a word.
+    #[cfg(unix)]
+    _too_large: Option<tokio::signal::unix::Signal>,
 }
+
+/// SIGXFSZ, by the same number on Linux, macOS and the BSDs.
+#[cfg(unix)]
+const FILE_TOO_LARGE: i32 = 25;
 
 impl Interrupts {
     /// From here on, these signals no longer end the process by themselves: the programs that a flow has started would
@@ -40,6 +48,7 @@ impl Interrupts {
             terminate: signal(SignalKind::terminate())?,
             hangup: unless_ignored(SignalKind::hangup())?,
             quit: unless_ignored(SignalKind::quit())?,
+            _too_large: unless_ignored(SignalKind::from_raw(FILE_TOO_LARGE))?,
         })
     }
 
