@@ -40,7 +40,7 @@ const DEEPEST: usize = 16;
 
 impl<T> Shared<T> {
     /// Of these parts, if that is neither too large nor too deep.
-    fn new<'a>(of: T, parts: impl FnOnce(&T) -> Vec<&Shape>) -> Option<Self> {
+    fn new(of: T, parts: impl FnOnce(&T) -> Vec<&Shape>) -> Option<Self> {
         let (size, depth) = parts(&of).into_iter().fold((1, 1), |(size, depth), part| {
             let (more, deep) = part.extent();
             (size + more, depth.max(deep + 1))
