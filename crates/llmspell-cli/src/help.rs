@@ -61,9 +61,9 @@ run is stopped by Ctrl-C, and when 10 records in a row, or half of at least 20
 within 30 s, are \"denied\" (unless --keep-going is given).
 
 A record that is not JSON, a row of CSV with a value too many, a file that is
-not UTF-8, an integer beyond 64 bits, or what lacks a field that the flow asks
-for under `inputs`, is an outcome too: \"failed\" with kind \"invalid\" and no
-path. What no record can be made of is refused before the first one, with exit
+not UTF-8, an integer that would be rounded, or what lacks a field that the flow
+asks for under `inputs`, is an outcome too: \"failed\" with kind \"invalid\" and
+no path. What no record can be made of is refused before the first one, with exit
 code 2: a JSON array instead of lines, a header that names a column twice, or
 none for a field that the flow asks for. With --errors FILE, the lines of failed
 records are there.
