@@ -8,6 +8,7 @@ use std::sync::Arc;
 use llmspell::{Kind, Result};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::command;
 use super::fault::fault;
 use super::matching::Matcher;
 use super::memory::StepKey;
@@ -132,7 +133,7 @@ impl Journal {
         let begin = "INSERT INTO session (flow, pid, began) VALUES (?, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))";
         self.db.execute(begin, params![flow.0, std::process::id()]).map_err(failed)?;
         let session = self.db.last_insert_rowid();
-        super::command::settle(&self.db).map_err(failed)?;
+        command::refuse(&self.db).and_then(|()| command::settle(&self.db)).map_err(failed)?;
         let Journal { db, lock, .. } = self;
         let (pen, thread) = writer(db, Rows::new(path, session, steps), lock);
         Ok(Session { pen, thread, matcher })
