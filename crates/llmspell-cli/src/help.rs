@@ -4,7 +4,7 @@ use clap::CommandFactory;
 
 use crate::args::{Args, HelpArgs};
 use crate::exit::{Exit, Failure};
-use crate::{settings, show};
+use crate::{line, settings, show};
 
 const EXIT_CODES: &str = "\
 Exit codes
@@ -153,7 +153,7 @@ pub(crate) fn schema_text() -> String {
 
 /// Shows a topic, or the help of a command.
 pub(crate) fn help(args: &HelpArgs) -> Result<Exit, Failure> {
-    let mut command = Args::command();
+    let mut command = line::command();
     command.build();
     let text = match args.topic.as_deref() {
         None => command.render_help().to_string(),
