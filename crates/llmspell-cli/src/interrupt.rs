@@ -25,6 +25,10 @@ pub(crate) struct Interrupts {
     quit: Option<tokio::signal::unix::Signal>,
 }
 
+/// SIGXFSZ, of which tokio knows no name: the same number on these systems.
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+const FILE_TOO_LARGE: i32 = 25;
+
 impl Interrupts {
     /// From here on, these signals no longer end the process by themselves: the programs that a flow has started would
     /// be left behind.
@@ -35,6 +39,10 @@ impl Interrupts {
         let unless_ignored = |kind: SignalKind| -> io::Result<Option<Signal>> {
             if is_ignored(kind.as_raw_value()) { Ok(None) } else { signal(kind).map(Some) }
         };
+        // A write beyond `ulimit -f` would end the process without a word; where somebody listens, it is an error that is
+        // told. Who listens once does so to the end of the process.
+        #[cfg(any(target_os = "linux", target_os = "macos"))]
+        unless_ignored(SignalKind::from_raw(FILE_TOO_LARGE))?;
         Ok(Interrupts {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
