@@ -23,10 +23,14 @@ pub(crate) struct Interrupts {
     hangup: Option<tokio::signal::unix::Signal>,
     #[cfg(unix)]
     quit: Option<tokio::signal::unix::Signal>,
+    /// Nobody waits for it: as long as it is listened to, a write beyond `ulimit -f` fails instead of ending the
+    /// process without a word.
+    #[cfg(unix)]
+    _too_large: Option<tokio::signal::unix::Signal>,
 }
 
-/// SIGXFSZ, of which tokio knows no name: the same number on these systems.
-#[cfg(any(target_os = "linux", target_os = "macos"))]
+/// SIGXFSZ, by the same number on Linux, macOS and the BSDs.
+#[cfg(unix)]
 const FILE_TOO_LARGE: i32 = 25;
 
 impl Interrupts {
@@ -39,15 +43,12 @@ impl Interrupts {
         let unless_ignored = |kind: SignalKind| -> io::Result<Option<Signal>> {
             if is_ignored(kind.as_raw_value()) { Ok(None) } else { signal(kind).map(Some) }
         };
-        // A write beyond `ulimit -f` would end the process without a word; where somebody listens, it is an error that is
-        // told. Who listens once does so to the end of the process.
-        #[cfg(any(target_os = "linux", target_os = "macos"))]
-        unless_ignored(SignalKind::from_raw(FILE_TOO_LARGE))?;
         Ok(Interrupts {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: unless_ignored(SignalKind::hangup())?,
             quit: unless_ignored(SignalKind::quit())?,
+            _too_large: unless_ignored(SignalKind::from_raw(FILE_TOO_LARGE))?,
         })
     }
 

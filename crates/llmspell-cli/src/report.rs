@@ -30,9 +30,6 @@ pub(crate) fn summary(told: &Told<'_>, summary: &Summary) -> String {
     if let Some(path) = summary.errors.as_ref().and_then(|errors| errors.path.as_ref()) {
         text = format!("{text}\nfailed records: {}", path.display());
     }
-    if summary.gone > 0 {
-        text = format!("{text}\nnot in the input any more, so without a line: {}", counted(summary.gone, "record"));
-    }
     match (&summary.ending, &summary.written) {
         (Ending::Complete, Some(written)) => {
             if let Some(path) = &written.path {
@@ -50,6 +47,11 @@ pub(crate) fn summary(told: &Told<'_>, summary: &Summary) -> String {
             }
         }
         (_, None) => text = format!("{text}\nincomplete: the output did not take its last lines"),
+    }
+    if summary.gone > 0 {
+        let (was, has) = if summary.gone == 1 { ("was", "has") } else { ("were", "have") };
+        let records = counted(summary.gone, "record");
+        text = format!("{text}\n{records} of earlier sessions {was} not found in the input, and {has} no line");
     }
     if let Some(run) = told.run {
         text = format!("{text}\nrun: {run}, {}", summary.ending.in_words());
@@ -131,6 +133,9 @@ fn go_on(resume: Option<&str>) -> String {
 
 /// What a changed flow does again.
 pub(crate) fn redo(redo: &Redo) -> String {
+    if redo.rekeyed {
+        return "the key of the flow has changed: no record is known by it, and all are done again".to_owned();
+    }
     let mut text = format!("the flow has changed: {} go through it again", counted(redo.records, "record"));
     if !redo.kept.is_empty() {
         text = format!("{text}\n  kept: {}", redo.kept.join(", "));

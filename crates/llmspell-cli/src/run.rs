@@ -143,7 +143,7 @@ pub(crate) fn retention(args: &RetentionArgs) -> Retention {
 fn journal(args: &RunArgs, line: &Line, flow: &Flow, resumed: Option<Journal>) -> Result<Option<Journal>, Failure> {
     if let Some(journal) = resumed {
         let redo = journal.redo(flow)?;
-        if redo.records > 0 {
+        if redo.records > 0 || redo.rekeyed {
             show::note(&report::redo(&redo));
         }
         return Ok(Some(journal));
@@ -308,8 +308,15 @@ fn end(summary: &Summary, stopped: Option<Exit>, strict: bool, resume: Option<&s
         }
         Ending::Stopped(why) => Err(Failure { exit: Exit::NotAllowed, text: report::stopped(why, summary, resume) }),
         Ending::InputFailed(error) | Ending::OutputFailed(error) | Ending::JournalFailed(error) => {
-            let resume = resume.map_or(String::new(), |resume| format!("\nhint: then go on: {resume}"));
-            Err(Failure::invalid(format!("error: {}{resume}", story(error))))
+            let is_left = summary.written.as_ref().is_some_and(|written| written.path.is_some());
+            let then = match (resume, &summary.ending) {
+                (Some(resume), _) => format!("\nhint: then go on: {resume}"),
+                (None, Ending::OutputFailed(_)) if is_left => {
+                    "\nhint: then run again; --force overwrites what is left".to_owned()
+                }
+                (None, _) => String::new(),
+            };
+            Err(Failure::invalid(format!("error: {}{then}", story(error))))
         }
     }
 }

@@ -19,6 +19,7 @@ pub(crate) fn object(told: &Told<'_>, summary: &Summary) -> Value {
         "failed": summary.failed,
         "replayed": summary.replayed,
         "dropped": summary.dropped,
+        "gone": summary.gone,
         "not_admitted": rest.map(|rest| json!({
             "records": rest.records, "is_all": rest.is_all, "from_line": rest.from_line,
         })),

@@ -10,6 +10,7 @@ mod flows;
 mod http;
 mod inputs;
 #[cfg(unix)]
+mod journal;
 mod live;
 mod options;
 #[cfg(unix)]

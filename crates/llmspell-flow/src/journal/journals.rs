@@ -55,8 +55,8 @@ impl Journals {
     /// # Errors
     /// If it cannot be written; the hint says what to do.
     pub fn begin(&self, flow: &Flow) -> Result<Journal> {
-        let (name, lock, path) = place::claim(&self.folder, flow.name())?;
-        store::begin(name, path, lock, flow)
+        let claimed = place::claim(&self.folder, flow.name())?;
+        store::begin(&self.folder, claimed, flow)
     }
 
     /// Opens the journal of a run to go on with it.

@@ -151,6 +151,27 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// What is left of runs whose journals are gone, because somebody was killed while removing them, or removed only
+/// those: their names, in no order. Their locks tell, which are empty; what others keep here is not touched.
+pub(super) fn remains(folder: &Path) -> Result<Vec<String>> {
+    let failed = |error| io_fault("reading the folder", folder, error);
+    let entries = match folder.read_dir() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(failed)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let file = entry.file_name();
+        let Some(name) = file.to_str().and_then(|file| file.strip_suffix(".lock")) else { continue };
+        let is_lock = number(name).is_some() && entry.metadata().is_ok_and(|about| about.is_file() && about.len() == 0);
+        if is_name(name) && is_lock && !db(folder, name).exists() {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
+}
+
 /// How much room a run takes.
 pub(super) fn size(folder: &Path, name: &str) -> u64 {
     files(folder, name).iter().filter_map(|path| path.metadata().ok()).map(|about| about.len()).sum()
