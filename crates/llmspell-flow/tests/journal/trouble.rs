@@ -322,6 +322,30 @@ fn a_folder_for_journals_is_kept_out_of_version_control_and_one_with_other_thing
     drop(world.begin());
     assert!(!kept_out.exists());
     assert!(!world.path("state").join(".gitignore").exists());
+    // Somebody else has made it, with nothing or a database of his own in it.
+    for theirs in ["", "people.db"] {
+        let world = World::new();
+        fs::create_dir_all(world.journals().folder()).unwrap();
+        if !theirs.is_empty() {
+            fs::write(world.journals().folder().join(theirs), "").unwrap();
+        }
+        drop(world.begin());
+        assert!(!world.journals().folder().join(".gitignore").exists(), "{theirs}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_are_counted_by_their_stories_however_these_are_written() {
+    let world = World::new();
+    world.through(world.begin(), &records(0..4)).await;
+    let db = world.db("f-1");
+    db.execute("UPDATE session SET ended = NULL, ending = NULL", []).unwrap();
+    for (id, story) in [(0, r#"{"causes": [], "quality": "partial"}"#), (1, r#"{"causes": []}"#), (2, r#"{"quality":"#)]
+    {
+        db.execute("UPDATE record SET story = ? WHERE id = ?", rusqlite::params![story, id]).unwrap();
+    }
+    let counts = world.journals().info("f-1").unwrap().story.unwrap().counts.unwrap();
+    assert_eq!((counts.ok, counts.degraded, counts.failed), (4, 1, 0));
 }
 
 /// Also while others look, and after it was resumed.
