@@ -46,7 +46,8 @@ unless --unordered is given. With `--on-error drop`, failed records have none.
             in both, what comes again and again stands once, with `times`
   retries   attempts beyond the first, over all steps
   choices   which of several ways led to the result, if there were any: path of
-            the step, and served_by (a contender of a race, \"hedge\", \"fallback\")
+            the step, and served_by: {\"contender\": {index, name}} of a race,
+            {\"fallback\": {name}}, or \"hedge\" for a second copy
   usage     tokens and cost, if calls said what they used
   stages    how long the record was in each step, in milliseconds, waiting and
             retries included

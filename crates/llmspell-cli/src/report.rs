@@ -27,9 +27,6 @@ pub(crate) fn summary(told: &Told<'_>, summary: &Summary) -> String {
     if let Some(path) = summary.errors.as_ref().and_then(|errors| errors.path.as_ref()) {
         text = format!("{text}\nfailed records: {}", path.display());
     }
-    if summary.gone > 0 {
-        text = format!("{text}\nnot in the input any more, so without a line: {}", counted(summary.gone, "record"));
-    }
     match (&summary.ending, &summary.written) {
         (Ending::Complete, Some(written)) => {
             if let Some(path) = &written.path {

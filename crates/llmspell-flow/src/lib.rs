@@ -94,7 +94,9 @@ pub use duration::{parse_duration, parse_rate, written_duration};
 pub use flow::{Flow, LoadError};
 pub use journal::{Again, Journal, Journals, Redo, Retention, RunCounts, RunInfo, RunStory, Why};
 pub use options::{RUN_OPTIONS, RunOption};
-pub use outline::{AgentCalls, Cost, Count, Estimate, Outline, Spent, Step as OutlineStep, Survey, TimeBound};
+pub use outline::{
+    AgentCalls, Count, Estimate, EstimatedUse, Outline, Step as OutlineStep, Survey, TimeBound, TokenPrices,
+};
 pub use permission::{Missing, Permissions, Side};
 pub use run::{
     Account, Brake, Ending, FailureCount, FailureGroup, Failures, Format, InStep, Input, Lint, NotAdmitted, OnError,

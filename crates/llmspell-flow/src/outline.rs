@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 pub use count::Count;
-pub use estimate::{Cost, Estimate, Spent};
+pub use estimate::{Estimate, EstimatedUse, TokenPrices};
 pub use survey::Survey;
 pub use time::TimeBound;
 pub use walk::AgentCalls;

@@ -3,7 +3,7 @@
 
 use llmspell::model::{OutputFormat, Request, ScriptedModel};
 use llmspell::{Context, Step};
-use llmspell_flow::{Estimate, Flow, Input, Permissions, Source, Spent, Survey, Toolbox};
+use llmspell_flow::{Estimate, EstimatedUse, Flow, Input, Permissions, Source, Survey, Toolbox};
 use serde_json::json;
 
 fn toolbox() -> Toolbox {
@@ -44,12 +44,12 @@ async fn of_records(steps: &str, records: &str) -> Estimate {
 }
 
 /// Calls, tokens that go in and that come out; what goes in must be all.
-fn whole(spent: &Spent) -> (u64, u64, Option<u64>) {
+fn whole(spent: &EstimatedUse) -> (u64, u64, Option<u64>) {
     assert!(spent.input_is_complete);
     (spent.calls, spent.input_tokens, spent.output_tokens)
 }
 
-fn partly(spent: &Spent) -> (u64, u64, Option<u64>) {
+fn partly(spent: &EstimatedUse) -> (u64, u64, Option<u64>) {
     assert!(!spent.input_is_complete);
     (spent.calls, spent.input_tokens, spent.output_tokens)
 }

@@ -259,7 +259,7 @@ impl Error {
 
     /// Errors as a list to be serialised, in which equal ones in a row stand once, with `times`: as an error's own causes
     /// do.
-    pub fn list(errors: &[Error]) -> impl Serialize + '_ {
+    pub fn collapsed(errors: &[Error]) -> impl Serialize + '_ {
         written::Many(errors)
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use llmspell_flow::{Estimate, Spent};
+use llmspell_flow::{Estimate, EstimatedUse};
 
 use crate::show;
 
@@ -45,7 +45,7 @@ pub(super) fn table(estimates: &[Estimate]) -> String {
     text
 }
 
-fn row(label: &str, spent: &Spent) -> [String; 5] {
+fn row(label: &str, spent: &EstimatedUse) -> [String; 5] {
     let more = |text: String, is_complete: bool| if is_complete { text } else { text + "+" };
     let output = spent.output_tokens.map_or_else(|| "no bound".to_owned(), show::count);
     let cost = match (spent.cost, spent.input_cost) {

@@ -3,7 +3,7 @@
 use llmspell::model::BYTES_PER_TOKEN;
 use serde_json::json;
 
-use super::estimate::{Spent, prices};
+use super::estimate::{EstimatedUse, prices};
 use crate::plan::AgentPlan;
 
 /// What of a request is the same with each record.
@@ -44,7 +44,12 @@ fn tokens(bytes: usize) -> u64 {
 ///
 /// Each turn sends all that was said before. Of that, what tools answer is of no known size; so is what the model says, if
 /// neither `max_output_tokens` nor `max_tokens` bounds it.
-pub(super) fn asked(agent: &AgentPlan, fixed: &Fixed, prompts: usize, is_complete: bool) -> (Spent, Spent) {
+pub(super) fn asked(
+    agent: &AgentPlan,
+    fixed: &Fixed,
+    prompts: usize,
+    is_complete: bool,
+) -> (EstimatedUse, EstimatedUse) {
     let first = tokens(prompts + fixed.bytes);
     let is_complete = is_complete && fixed.unknown_tools.is_empty();
     let output = most_output(agent);
@@ -95,12 +100,12 @@ pub(super) fn most_output(agent: &AgentPlan) -> Option<u64> {
     agent.settings.as_ref().and_then(|settings| settings.max_output_tokens).map(u64::from)
 }
 
-fn spent(agent: &AgentPlan, calls: u64, input: u64, output: Option<u64>, is_complete: bool) -> Spent {
+fn spent(agent: &AgentPlan, calls: u64, input: u64, output: Option<u64>, is_complete: bool) -> EstimatedUse {
     let prices = prices(agent);
     let input_cost = prices.map(|prices| input as f64 * prices.input / 1e6);
     let output_cost = prices.zip(output).map(|(prices, output)| output as f64 * prices.output / 1e6);
     let free = prices.filter(|prices| prices.output == 0.0).map(|_| 0.0);
-    Spent {
+    EstimatedUse {
         calls,
         input_tokens: input,
         input_is_complete: is_complete,

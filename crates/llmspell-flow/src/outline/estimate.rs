@@ -43,13 +43,13 @@ pub struct Estimate {
     pub for_each_of: Vec<String>,
     /// If all goes well: each agent is asked once. No further attempts, second copies, turns and rounds, and no fallbacks.
     /// A `when` that depends on what a step gives is taken to hold.
-    pub once: Spent,
+    pub once: EstimatedUse,
     /// The most: all attempts, second copies, turns, rounds and fallbacks. A turn sends all that was said before.
     /// `max_tokens` and `max_cost` of an agent are looked at before each turn, so the turn that goes beyond them is
     /// counted, too.
-    pub worst: Spent,
+    pub worst: EstimatedUse,
     /// What the model costs for a million tokens; none if the flow does not say. Simulated models cost nothing.
-    pub prices: Option<Cost>,
+    pub prices: Option<TokenPrices>,
     /// What prompts name that is not known before, and counts nothing: `steps.fetch`, `inputs.text`, `item`, `last`.
     pub unknown: BTreeSet<String>,
     /// The agents whose answers have no bound and go in again with the next turn, which counts nothing in `worst`.
@@ -63,7 +63,7 @@ pub struct Estimate {
 /// What is paid for a million tokens, in the currency of the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct Cost {
+pub struct TokenPrices {
     /// That go in.
     pub input: f64,
     /// That come out.
@@ -73,7 +73,7 @@ pub struct Cost {
 /// Calls, and the tokens and the cost of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct Spent {
+pub struct EstimatedUse {
     /// How often the model is asked.
     pub calls: u64,
     /// The tokens that go in, estimated.
@@ -88,8 +88,8 @@ pub struct Spent {
     pub cost: Option<f64>,
 }
 
-impl Spent {
-    pub(super) const NOTHING: Spent = Spent {
+impl EstimatedUse {
+    pub(super) const NOTHING: EstimatedUse = EstimatedUse {
         calls: 0,
         input_tokens: 0,
         input_is_complete: true,
@@ -98,7 +98,7 @@ impl Spent {
         cost: Some(0.0),
     };
 
-    pub(super) fn add(&mut self, more: &Spent, times: u64) {
+    pub(super) fn add(&mut self, more: &EstimatedUse, times: u64) {
         if times == 0 {
             return;
         }
@@ -123,8 +123,8 @@ impl Estimates {
         self.0.entry((agent.model.clone(), lists.to_vec())).or_insert_with(|| Estimate {
             model: agent.model.to_string(),
             for_each_of: lists.iter().map(|list| list.text.to_string()).collect(),
-            once: Spent::NOTHING,
-            worst: Spent::NOTHING,
+            once: EstimatedUse::NOTHING,
+            worst: EstimatedUse::NOTHING,
             prices: prices(agent),
             unknown: BTreeSet::new(),
             unknown_answers: BTreeSet::new(),
@@ -150,10 +150,10 @@ fn rounded(cost: f64) -> f64 {
     (cost * 1e12).round() / 1e12
 }
 
-pub(super) fn prices(agent: &AgentPlan) -> Option<Cost> {
+pub(super) fn prices(agent: &AgentPlan) -> Option<TokenPrices> {
     let declared = agent.settings.as_ref();
     let full = declared.map_or(&*agent.model, |settings| settings.model.value.as_str());
-    let free = full.starts_with("simulated/").then_some(Cost { input: 0.0, output: 0.0 });
+    let free = full.starts_with("simulated/").then_some(TokenPrices { input: 0.0, output: 0.0 });
     let told = declared.and_then(|settings| settings.prices);
-    told.map(|prices| Cost { input: prices.input, output: prices.output }).or(free)
+    told.map(|prices| TokenPrices { input: prices.input, output: prices.output }).or(free)
 }

@@ -17,7 +17,8 @@ impl Context {
     /// if there is nothing to hide.
     ///
     /// Readers of events, the report and readers of chunks never see what was there before, wherever in the work they
-    /// were added. Outcomes are not changed: whoever runs the work has them in his hands.
+    /// were added. Each chunk is looked at by itself: what is cut across two of them is not found. Outcomes are not
+    /// changed: whoever runs the work has them in his hands.
     ///
     /// ```
     /// use llmspell::{Context, Error, Step, step};

@@ -90,7 +90,7 @@ mod tests {
             { "kind": "failed", "message": "no" },
         ]);
         assert_eq!(json["causes"], causes);
-        assert_eq!(serde_json::to_value(Error::list(error.causes())).unwrap(), causes);
+        assert_eq!(serde_json::to_value(Error::collapsed(error.causes())).unwrap(), causes);
         assert_eq!(format!("{error:#}"), "in vain\n  - 2 × no\n  - no\n  - no");
         let read: Error = serde_json::from_value(json).unwrap();
         assert_eq!(read.causes().len(), 4);

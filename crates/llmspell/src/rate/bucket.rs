@@ -37,10 +37,9 @@ impl Bucket {
         (u64::try_from(self.inflow).unwrap_or(u64::MAX), Duration::from_nanos(nanos))
     }
 
-    /// What is there, or owed, at another rate. Parts of a unit are lost.
+    /// What is there, or owed, at another rate.
     pub(super) fn retuned(&self, mut to: Bucket) -> Bucket {
-        let units = self.level.div_euclid(self.unit);
-        to.level = units.saturating_mul(to.unit).min(to.capacity);
+        to.level = self.level.saturating_mul(to.unit).div_euclid(self.unit).min(to.capacity);
         to.at = self.at;
         to
     }
@@ -191,6 +190,16 @@ mod tests {
         assert_eq!(bucket.retuned(faster()).due(1, 0) - start, 80 * MS, "seven owed, and one wanted");
         bucket.pause(start + 5_000 * MS, 1);
         assert_eq!(bucket.retuned(faster()).due(1, 0), bucket.due(1, 0).min(bucket.at + 80 * MS), "a pause stays");
+        let mut slow = Bucket::new(1, Duration::from_secs(60), Duration::ZERO);
+        let start = slow.at;
+        slow.take(1);
+        slow.fill(start + 45_000 * MS);
+        let twice = slow.retuned(Bucket::new(2, Duration::from_secs(60), Duration::ZERO));
+        assert_eq!(
+            twice.due(1, 0) - start,
+            52_500 * MS,
+            "three quarters had come, and the last one comes in half the time"
+        );
     }
 
     #[test]
