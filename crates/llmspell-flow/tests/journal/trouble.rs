@@ -98,23 +98,17 @@ async fn a_lost_log_costs_what_was_done_and_not_the_run() {
         let journal = world.begin();
         journal.note("options", "[]").unwrap();
         let (run, page) = world.run(journal, &records(0..100));
-        let cx = llmspell::Context::new();
-        let mut running = Box::pin(run.start(&cx));
-        let half = async {
-            while page.lines().len() < 50 {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            }
-        };
-        tokio::select! {
-            summary = &mut running => panic!("{summary:?}"),
-            () = half => {}
+        let mut running = tokio::task::JoinSet::new();
+        running.spawn(async move { run.start(&llmspell::Context::new()).await });
+        while page.lines().len() < 50 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         let folder = world.journals().folder().to_owned();
         fs::copy(folder.join("f-1.db"), folder.join("f-2.db")).unwrap();
         if let Some(garbage) = garbage {
             fs::write(folder.join("f-2.db-wal"), garbage).unwrap();
         }
-        drop(running);
+        running.shutdown().await;
         world.plays(|_, _| "fine");
         // It can be resumed, so it stays.
         assert!(!world.journals().tidy(&Retention::default()).unwrap().contains(&"f-2".to_owned()));
