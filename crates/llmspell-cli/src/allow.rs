@@ -17,7 +17,7 @@ pub(crate) fn toolbox(args: &AllowArgs, registry: &Registry) -> Result<Toolbox, 
         granted =
             granted.allow(grant).map_err(|error| Failure::invalid(format!("error: --allow: {}", story(&error))))?;
     }
-    Ok(Toolbox::built_in(&granted).with_registry(registry, &granted)?)
+    Ok(Toolbox::built_in(&granted).with_registry(registry)?)
 }
 
 /// What is granted one by one. The variable is a list, and lists that scripts put together have empty places, which
@@ -44,8 +44,7 @@ fn known(name: &str, registry: &Registry) -> Result<(), Failure> {
 
 /// All tools, with nothing allowed: for looking at flows and tools.
 pub(crate) fn nothing(registry: &Registry) -> Result<Toolbox, Failure> {
-    let none = Permissions::none();
-    Ok(Toolbox::built_in(&none).with_registry(registry, &none)?)
+    Ok(Toolbox::built_in(&Permissions::none()).with_registry(registry)?)
 }
 
 #[cfg(test)]

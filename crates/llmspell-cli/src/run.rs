@@ -33,23 +33,23 @@ pub(crate) fn follow(
 ) -> Result<Exit, Failure> {
     let toolbox = allow::toolbox(&args.allow, registry)?;
     let runtime = runtime()?;
-    let Opened { flow, servers, .. } = open::to_run(&args.flow, toolbox, registry, &runtime)?;
-    panics::keep_secrets(&flow);
-    let args = match line.with_flow(flow.run_options())?.command {
+    let read = open::Read::new(&args.flow, toolbox, registry)?;
+    read.permitted()?;
+    panics::keep_secrets(read.flow());
+    let args = match line.with_flow(read.flow().run_options())?.command {
         Command::Run(with_flow) => *with_flow,
         _ => args,
     };
     let args = &args;
     let resumed = match resumed {
-        None if args.again.is_asked() => Some(resume::of_flow(&flow, args)?),
+        None if args.again.is_asked() => Some(resume::of_flow(read.flow(), args)?),
         other => other,
     };
-    let input = records::open(&records::From::run(args), &flow)?;
-    // Before the output is begun, so that no Ctrl-C leaves it behind unsaid.
-    let interrupts = {
-        let _entered = runtime.enter();
-        Interrupts::listen().map_err(|error| bug(format!("cannot listen to signals: {error}")))?
-    };
+    // Before anybody listens to signals: a pipe that nobody writes to is waited for here, and nothing could end that.
+    let input = records::open(&records::From::run(args), read.flow())?;
+    // Before a server is started or the output is begun, so that no Ctrl-C leaves them behind.
+    let mut interrupts = Interrupts::on(&runtime)?;
+    let Opened { flow, servers, .. } = read.to_run(&runtime, &mut interrupts)?;
     let output = open_output(args, &input)?;
     let errors = match args.errors.as_deref().map(|path| open_errors(args, path, &input)).transpose() {
         Ok(errors) => errors,
@@ -143,7 +143,7 @@ pub(crate) fn retention(args: &RetentionArgs) -> Retention {
 fn journal(args: &RunArgs, line: &Line, flow: &Flow, resumed: Option<Journal>) -> Result<Option<Journal>, Failure> {
     if let Some(journal) = resumed {
         let redo = journal.redo(flow)?;
-        if redo.records > 0 {
+        if redo.records > 0 || redo.rekeyed {
             show::note(&report::redo(&redo));
         }
         return Ok(Some(journal));
@@ -172,24 +172,14 @@ fn journal(args: &RunArgs, line: &Line, flow: &Flow, resumed: Option<Journal>) -
 pub(crate) fn go_on(name: &str, asks_for_input: bool, args: &RunArgs) -> String {
     let input = if asks_for_input { " --input FILE" } else { "" };
     let command = resume_with(&format!("{name}{input}"), &args.journal.state);
-    args.allow.allow.iter().fold(command, |command, grant| format!("{command} --allow {}", quoted(grant)))
+    args.allow.allow.iter().fold(command, |command, grant| format!("{command} --allow {}", show::shell_word(grant)))
 }
 
 /// The same for somebody who may have granted something.
 pub(crate) fn resume_with(name: &str, state: &StateArgs) -> String {
     let state = state.state.to_string_lossy();
-    let state = if state == ".llmspell" { String::new() } else { format!(" --state {}", quoted(&state)) };
+    let state = if state == ".llmspell" { String::new() } else { format!(" --state {}", show::shell_word(&state)) };
     format!("llmspell resume {name}{state}")
-}
-
-/// A word as shells take it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }
 
 pub(crate) fn is_dash(path: &Path) -> bool {
@@ -225,7 +215,7 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
     built.map_err(|error| bug(format!("the runtime cannot start: {error}")))
 }
 
-fn bug(what: String) -> Failure {
+pub(crate) fn bug(what: String) -> Failure {
     Failure { exit: Exit::Bug, text: format!("error: {what}\n\nhint: this should not happen; please report it") }
 }
 
@@ -318,8 +308,15 @@ fn end(summary: &Summary, stopped: Option<Exit>, strict: bool, resume: Option<&s
         }
         Ending::Stopped(why) => Err(Failure { exit: Exit::NotAllowed, text: report::stopped(why, summary, resume) }),
         Ending::InputFailed(error) | Ending::OutputFailed(error) | Ending::JournalFailed(error) => {
-            let resume = resume.map_or(String::new(), |resume| format!("\nhint: then go on: {resume}"));
-            Err(Failure::invalid(format!("error: {}{resume}", story(error))))
+            let is_left = summary.written.as_ref().is_some_and(|written| written.path.is_some());
+            let then = match (resume, &summary.ending) {
+                (Some(resume), _) => format!("\nhint: then go on: {resume}"),
+                (None, Ending::OutputFailed(_)) if is_left => {
+                    "\nhint: then run again; --force overwrites what is left".to_owned()
+                }
+                (None, _) => String::new(),
+            };
+            Err(Failure::invalid(format!("error: {}{then}", story(error))))
         }
     }
 }

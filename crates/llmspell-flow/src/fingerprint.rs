@@ -4,11 +4,11 @@ use std::fmt;
 
 /// 128 bits of a BLAKE3 hash: nobody makes two things that share one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Fingerprint(pub(crate) [u8; 16]);
+pub(crate) struct Fingerprint(pub(crate) [u8; 16]);
 
 impl Fingerprint {
     /// Of these bytes.
-    pub fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         let mut short = [0; 16];
         short.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
         Fingerprint(short)
@@ -34,16 +34,4 @@ impl fmt::Debug for Fingerprint {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fingerprints_tell_things_apart() {
-        let one = Fingerprint::of(b"one");
-        assert_eq!(one, Fingerprint::of(b"one"));
-        assert_ne!(one, Fingerprint::of(b"two"));
-        assert_eq!(one.to_string().len(), 32);
-        assert_eq!(Fingerprint::stored(&one.0), Some(one));
-        assert_eq!(Fingerprint::stored(b"short"), None);
-    }
-}
+mod tests;

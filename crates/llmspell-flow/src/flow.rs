@@ -151,7 +151,7 @@ impl Flow {
     }
 
     /// The steps whose outputs a journal keeps, in the order of the file.
-    pub fn kept_steps(&self) -> Vec<StepKey> {
+    pub(crate) fn kept_steps(&self) -> Vec<StepKey> {
         let kept = self.steps.iter().flat_map(Planned::all).filter(|step| step.is_kept());
         kept.map(|step| StepKey { path: step.path.clone(), fingerprint: step.fingerprint }).collect()
     }
@@ -217,7 +217,7 @@ impl Flow {
     }
 
     /// What decides an outcome besides the record: the same as long as every step does the same.
-    pub fn fingerprint(&self) -> Fingerprint {
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
 

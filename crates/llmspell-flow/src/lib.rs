@@ -91,9 +91,8 @@ mod tools;
 pub use declared::{Declared, DeclaredModel, DeclaredServer, ServerWay};
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use duration::{parse_duration, parse_rate, written_duration};
-pub use fingerprint::Fingerprint;
 pub use flow::{Flow, LoadError};
-pub use journal::{Again, Journal, Journals, Redo, Retention, RunCounts, RunInfo, RunStory, StepKey, Why};
+pub use journal::{Again, Journal, Journals, Redo, Retention, RunCounts, RunInfo, RunStory, Why};
 pub use options::{RUN_OPTIONS, RunOption};
 pub use outline::{
     AgentCalls, Count, Estimate, EstimatedUse, Outline, Step as OutlineStep, Survey, TimeBound, TokenPrices,
@@ -105,4 +104,4 @@ pub use run::{
 };
 pub use schema::schema;
 pub use source::Source;
-pub use toolbox::{Bound, Toolbox};
+pub use toolbox::Toolbox;

@@ -51,12 +51,12 @@ type Make = Arc<dyn Fn(&Gate) -> ErasedTool + Send + Sync>;
 
 /// A tool within the permissions of one flow.
 #[derive(Clone, Debug)]
-pub struct Bound {
+pub(crate) struct Bound {
     /// The tool; [`about`](llmspell::Step::about) it says whether it may be run twice, as a hedge does. What it is not
     /// allowed to do fails with [`Kind::Rejected`](llmspell::Kind::Rejected).
-    pub tool: ErasedTool,
+    pub(crate) tool: ErasedTool,
     /// What has to be allowed before it can run; empty, if it can.
-    pub missing: Vec<Missing>,
+    pub(crate) missing: Vec<Missing>,
 }
 
 impl Toolbox {
@@ -145,13 +145,12 @@ impl Toolbox {
     }
 
     /// Adds the tools, steps and models of a registry. A step is called as a tool is, with whatever arguments. Steps and safe
-    /// tools may run; other tools need a [permission](Permissions::allow_tool).
+    /// tools may run; other tools need a [permission](Permissions::allow_tool) among those that the toolbox was made with.
     ///
     /// # Errors
     /// [`Kind::Invalid`](llmspell::Kind::Invalid) if there is a tool of the same name already: no extension
     /// takes the place of a built-in tool.
-    pub fn with_registry(mut self, registry: &Registry, granted: &Permissions) -> Result<Self> {
-        self.granted = granted.clone();
+    pub fn with_registry(mut self, registry: &Registry) -> Result<Self> {
         self.registry = Some(Arc::new(registry.clone()));
         let tools = registry.tools().map(|spec| registry.find_tool(&spec.name).cloned());
         let steps = registry.steps().map(|(name, registered)| {
@@ -216,7 +215,7 @@ impl Toolbox {
     }
 
     /// A tool by its name, within what a flow asks for and the user grants.
-    pub fn bind(&self, name: &str, asked: &Permissions) -> Option<Bound> {
+    pub(crate) fn bind(&self, name: &str, asked: &Permissions) -> Option<Bound> {
         let Some(entry) = self.tools.get(name) else { return self.unopened(name, asked) };
         let gate = self.gate(asked);
         let tool = match &entry.needs {
@@ -313,11 +312,18 @@ mod tests {
         registry.tool(tool("safe")).unwrap();
         registry.tool(tool("a b").security(llmspell::tool::Security::Restricted)).unwrap();
         let granted = Permissions::none();
-        let toolbox = Toolbox::built_in(&granted).with_registry(&registry, &granted).unwrap();
+        let toolbox = Toolbox::built_in(&granted).with_registry(&registry).unwrap();
         assert_eq!(toolbox.bind("safe", &Permissions::none()).unwrap().missing, []);
         let asked = Permissions::none().allow_tool("a b");
         assert_eq!(toolbox.bind("a b", &asked).unwrap().missing[0].remedy(), "--allow 'tool=a b'");
         let missing = toolbox.bind("a b", &Permissions::none()).unwrap().missing;
         assert_eq!(missing[0].hint(), "the flow file has to ask for it: allow: { tool: [\"a b\"] }");
+        // What is granted is said once, for all tools.
+        let toolbox = Toolbox::built_in(&Permissions::none().allow_tool("a b")).with_registry(&registry).unwrap();
+        assert_eq!(toolbox.bind("a b", &asked).unwrap().missing, []);
+        assert_eq!(
+            toolbox.bind("http_get", &Permissions::everything()).unwrap().missing[0].remedy(),
+            "--allow net=HOST"
+        );
     }
 }

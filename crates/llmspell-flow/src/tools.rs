@@ -23,7 +23,7 @@ mod write_file;
 use llmspell::Step;
 use llmspell::tool::ErasedTool;
 
-pub(crate) use command::own_command;
+pub(crate) use command::{OwnCommand, own_command};
 pub(crate) use http::is_public;
 
 use crate::permission::{Gate, Kind};

@@ -245,29 +245,6 @@ fn what_is_wrong_with_agents_is_found_before_a_record_is_there() {
     assert!(flow.warnings().any(|warning| warning.message().contains("bounds nothing")));
 }
 
-#[test]
-fn the_fingerprint_is_that_of_what_decides_the_answer() {
-    let print = |text: &str| {
-        let toolbox = toolbox().with_model("a/b", ScriptedModel::new("t")).with_model("a/c", ScriptedModel::new("t"));
-        parsed(text, &toolbox).fingerprint()
-    };
-    let text = "flow: f\nmodels: { m: { model: a/b, temperature: 0.0 } }\nsteps: [{ id: a, agent: { model: m, prompt: Go } }]\n";
-    let same = print(text);
-    assert_eq!(print(&text.replace("temperature: 0.0", "temperature: 0.0, rate: 1/s, limit: 3")), same);
-    assert_eq!(print(&text.replace(" m: ", " n: ").replace("model: m,", "model: n,")), same);
-    for (from, to) in [
-        ("a/b", "a/c"),
-        ("0.0", "0.5"),
-        ("Go", "Stop"),
-        ("prompt: Go", "prompt: Go, system: Be"),
-        ("prompt: Go", "prompt: Go, tools: [json]"),
-        ("prompt: Go", "prompt: Go, answer: { x: {} }"),
-        ("prompt: Go", "prompt: Go, max_turns: 3"),
-    ] {
-        assert_ne!(print(&text.replacen(from, to, 1)), same, "{to}");
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn prompts_stand_in_files_beside_the_flow() {
     let folder = tempfile::tempdir().unwrap();
@@ -280,16 +257,12 @@ async fn prompts_stand_in_files_beside_the_flow() {
     let toolbox = toolbox().with_model("m/m", model);
     let load = || Flow::load(&folder.path().join("f.yaml"), &toolbox);
     let loaded = load().unwrap();
-    let before = loaded.fingerprint();
     one(loaded.into_step(), json!({ "list": ["a", "b"] })).await.result.unwrap();
     assert_eq!(seen.requests()[0].last_text(), "- a\n- b\n0");
 
     write("prompts/ask.j2", "Go.\n{{ step.x }}\n");
     let shown = load().err().unwrap().to_string();
     assert!(shown.contains("prompts/ask.j2:2:4") && shown.contains("`step` is not known"), "{shown}");
-    write("prompts/ask.j2", "Go on.");
-    assert_ne!(load().unwrap().fingerprint(), before);
-
     write("prompts/ask.j2", &"x".repeat(300 << 10));
     assert!(load().err().unwrap().to_string().contains("larger than 256 KiB"));
     let flow = |file: &str| {

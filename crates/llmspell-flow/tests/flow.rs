@@ -18,6 +18,40 @@ async fn one(text: &str, record: Value) -> Outcome<Value> {
     flow(text).observed().run(record, &Context::new()).await.unwrap()
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_command_of_the_flows_own_says_how_much_it_may_say() {
+    let permissions = Permissions::none().allow("command=sh").unwrap();
+    let text = |max_bytes: &str| {
+        format!(
+            "flow: f\nallow: {{ command: [sh] }}\n\
+             tools: {{ x: {{ command: [sh, -c, \"head -c $1 /dev/zero | tr '\\\\0' x\", sh, \"${{{{ args.n }}}}\"], \
+             args: {{ n: {{ type: integer }} }}{max_bytes} }} }}\n\
+             steps: [{{ id: a, tool: x, with: {{ n: \"${{{{ inputs.n }}}}\" }} }}]\n"
+        )
+    };
+    let parsed = |max_bytes: &str| {
+        Flow::parse(&Source::new("f.yaml", text(max_bytes)), &Toolbox::built_in(&permissions))
+            .map_err(|wrong| wrong.to_string())
+    };
+    let said = async |max_bytes: &str, n: u64| {
+        let flow = parsed(max_bytes).unwrap().into_step();
+        let outcome = flow.observed().run(json!({ "n": n }), &Context::new()).await.unwrap();
+        outcome.result.map(|output| output["stdout"].as_str().unwrap().len())
+    };
+    assert_eq!(said("", 1 << 20).await.unwrap(), 1 << 20);
+    let error = said("", (1 << 20) + 1).await.unwrap_err();
+    assert!(error.to_string().contains("larger than 1048576 bytes"), "{error}");
+    assert_eq!(error.decisive().hint(), Some("raise `max_bytes`"));
+    assert_eq!(said(", max_bytes: 3000000", 3_000_000).await.unwrap(), 3_000_000);
+    assert!(said(", max_bytes: 10", 11).await.is_err());
+    let wrong = parsed(", max_bytes: 0").err().unwrap();
+    assert!(wrong.contains("the program may not say anything") && wrong.contains("1 MiB is the default"), "{wrong}");
+    let server = "flow: f\ntools: { s: { mcp: { command: [s] }, max_bytes: 5 } }\nsteps: []\n";
+    let wrong = Flow::parse(&Source::new("f.yaml", server), &Toolbox::built_in(&permissions)).err().unwrap();
+    assert!(wrong.to_string().contains("`max_bytes` do not go with `mcp`"), "{wrong}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn records_overlap_across_steps_and_each_step_has_its_limit() {
     let cx = Context::recording();

@@ -136,7 +136,7 @@ async fn server(registry: &Registry, process: Option<u32>) -> Result<Section> {
 async fn flow(kitchen: &Kitchen, registry: &Registry) -> Result<Section> {
     let mut section = Section::new("A flow file that calls all of it by name: flows/shopping.yaml");
     let load = |permissions: &Permissions| -> Result<Flow> {
-        let toolbox = Toolbox::built_in(permissions).with_registry(registry, permissions)?;
+        let toolbox = Toolbox::built_in(permissions).with_registry(registry)?;
         Ok(Flow::load(Path::new(FLOW), &toolbox)?)
     };
     let refused = load(&Permissions::none())?.permitted().err();

@@ -5,11 +5,13 @@
 mod agents;
 mod commands;
 mod config;
+mod connecting;
 mod denied;
 mod flows;
 mod http;
 mod inputs;
 #[cfg(unix)]
+mod journal;
 mod live;
 mod options;
 #[cfg(unix)]

@@ -119,17 +119,23 @@ impl Checker<'_> {
         let gate = self.toolbox.gate(&self.asked);
         let words: Vec<&str> = command.value.iter().map(|word| word.value.as_str()).collect();
         let description = def.description.clone().unwrap_or_else(|| format!("Runs {program}."));
+        // How large an output may be decides whether there is one, and not which: it is no part of what the tool is.
         let essence = json!([words, args.essence()]);
-        let tool = tools::own_command(&name.value, &description, args, argv, &gate);
+        if let Some(bytes) = def.max_bytes.as_ref().filter(|bytes| bytes.value == 0) {
+            let message = "with `max_bytes: 0`, the program may not say anything".to_owned();
+            self.problem(bytes.at.clone(), message, "give a number of bytes; 1 MiB is the default".to_owned());
+        }
+        let max_bytes = def.max_bytes.as_ref().map(|bytes| bytes.value);
+        let tool = tools::own_command(&name.value, &description, tools::OwnCommand { args, argv, max_bytes }, &gate);
         let tool = if def.idempotent { tools::repeatable(tool) } else { tool };
         Some(Own { tool, missing: gate.missing_program(&program), essence })
     }
 
     fn server(&mut self, name: &Located<String>, def: &ToolDef, server: &Located<ServerDef>) {
         let Located { value: server, at } = server;
-        if def.args.is_some() || def.description.is_some() || def.idempotent {
+        if def.args.is_some() || def.description.is_some() || def.idempotent || def.max_bytes.is_some() {
             let hint = "the server describes its tools itself".to_owned();
-            let message = "`args`, `description` and `idempotent` do not go with `mcp`".to_owned();
+            let message = "`args`, `description`, `idempotent` and `max_bytes` do not go with `mcp`".to_owned();
             self.problem(name.at.clone(), message, hint);
         }
         match (&server.command, &server.url) {
@@ -208,7 +214,7 @@ impl Checker<'_> {
 
 /// What is wrong with a name in the command of a tool.
 fn argument(name: &str, known: &[String]) -> Option<Complaint> {
-    let complaint = |message: String, hint: String| Some(Complaint { message, hint });
+    let complaint = |message: String, hint: String| Some(Complaint::new(message, hint));
     match name.split_once('.') {
         Some(("args", rest)) => {
             let field = rest.split('.').next().unwrap_or_default();

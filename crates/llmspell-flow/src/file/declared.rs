@@ -24,6 +24,9 @@ pub(crate) struct ToolDef {
     /// Says that running the program twice does no harm, as `idempotent` of a step does for all its calls.
     #[serde(default)]
     pub(crate) idempotent: bool,
+    /// More output than this, in bytes, is an error; so is more error output. The default is 1048576, 1 MiB.
+    #[schemars(range(min = 1))]
+    pub(crate) max_bytes: Option<Located<usize>>,
     /// The MCP server whose tools are called `<name>.<tool>`.
     pub(crate) mcp: Option<Located<ServerDef>>,
 }

@@ -30,6 +30,16 @@ pub(super) fn fault(doing: &str, path: &Path, error: rusqlite::Error) -> Error {
     Error::failed(format!("{doing} the journal {} failed: {error}", path.display())).with_hint(hint).with_source(error)
 }
 
+/// The same for a journal that could not even be begun: there is nothing to resume.
+pub(super) fn not_begun(path: &Path, error: rusqlite::Error) -> Error {
+    let see_to = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "make room on the disk",
+        Some(ErrorCode::SystemIoFailure) => "check the disk, its room and its mount",
+        _ => return fault("beginning", path, error),
+    };
+    fault("beginning", path, error).with_hint(format!("{see_to}, {WITHOUT}"))
+}
+
 /// The same for what is no database: folders and locks.
 pub(super) fn io_fault(doing: &str, path: &Path, error: std::io::Error) -> Error {
     let why = match error.kind() {

@@ -12,11 +12,11 @@ use crate::fingerprint::Fingerprint;
 
 /// A step as the journal knows it: where it stands, and all that decides what it gives to a record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct StepKey {
+pub(crate) struct StepKey {
     /// Its path within the flow, such as `fetch`.
-    pub path: Arc<str>,
+    pub(crate) path: Arc<str>,
     /// Of what stands in the flow about it, and about what it depends on.
-    pub fingerprint: Fingerprint,
+    pub(crate) fingerprint: Fingerprint,
 }
 
 /// The memory of one record. Cheap to clone.

@@ -8,6 +8,9 @@ pub struct Redo {
     pub kept: Vec<String>,
     /// The paths of the steps that are done again, for every record, and why.
     pub redone: Vec<(String, Why)>,
+    /// Whether records are known by another field than before, or by their content instead of a field: then none is
+    /// found again, and all that is in the input is done anew.
+    pub rekeyed: bool,
     /// How many records have an outcome of another version of the flow: they go through it again, with the results of
     /// the steps that are kept.
     pub records: u64,

@@ -57,5 +57,12 @@ pub(super) fn tidy(folder: &Path, retention: &Retention) -> Result<Vec<String>> 
         place::remove(folder, name, lock)?;
         gone.push(name.clone());
     }
+    for name in place::remains(folder)? {
+        let Some(lock) = place::lock(folder, &name)? else { continue };
+        // Somebody may have begun a run of this name meanwhile.
+        if !place::db(folder, &name).exists() {
+            place::remove(folder, &name, lock)?;
+        }
+    }
     Ok(gone)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use llmspell::{Error, Result};
 use rusqlite::{Connection, OpenFlags};
 
-use super::fault::fault;
+use super::fault::{fault, not_begun};
 
 /// Counts the changes of the tables that an older program would trip over.
 pub(super) const VERSION: i64 = 1;
@@ -19,17 +19,18 @@ const TABLES: &str = include_str!("schema.sql");
 /// How long a commit waits for another program that has the file locked.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Opens a file that is there and empty, and makes the tables.
-pub(super) fn create(path: &Path) -> Result<Connection> {
+/// Opens a file that is there and empty, makes the tables, and writes what comes first.
+pub(super) fn create(path: &Path, first: impl Fn(&Connection) -> rusqlite::Result<()>) -> Result<Connection> {
     let db = open_as(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let make = || {
         settle(&db)?;
         log(&db)?;
         let made =
             format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; PRAGMA application_id = {APPLICATION}; COMMIT");
-        db.execute_batch(&made)
+        db.execute_batch(&made)?;
+        first(&db)
     };
-    make().map_err(|error| fault("beginning", path, error))?;
+    make().map_err(|error| not_begun(path, error))?;
     Ok(db)
 }
 
@@ -39,6 +40,12 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
     check(&db, path)?;
     settle(&db).map_err(|error| fault("opening", path, error))?;
     Ok(db)
+}
+
+/// Folds in what is in the log, as far as nobody else is looking. Done when a session begins: were the log lost after
+/// that, what the run is would still be in the file, and only what has been done since would be done again.
+pub(super) fn fold_in(db: &Connection) -> rusqlite::Result<()> {
+    db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
 
 /// Opens a journal to look at it, also while a run is writing it.

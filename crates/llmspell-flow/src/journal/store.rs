@@ -8,6 +8,7 @@ use std::sync::Arc;
 use llmspell::{Kind, Result};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::command;
 use super::fault::fault;
 use super::matching::Matcher;
 use super::memory::StepKey;
@@ -18,6 +19,9 @@ use super::schema;
 use super::writer::{Pen, Thread, writer};
 use crate::fingerprint::Fingerprint;
 use crate::flow::Flow;
+
+/// The fact that says by which field the records were last known; empty, if by their content.
+const KEY: &str = "key";
 
 /// The journal of one run. As long as it is there, no other process can go on with the run.
 ///
@@ -72,9 +76,7 @@ impl Journal {
     /// # Errors
     /// If the journal cannot be written.
     pub fn note(&self, fact: &str, value: &str) -> Result<()> {
-        let insert = "INSERT OR REPLACE INTO run (fact, value) VALUES (?, ?)";
-        let written = self.db.execute(insert, [fact, value]);
-        written.map(|_| ()).map_err(|error| fault("writing", &self.path, error))
+        note(&self.db, fact, value).map_err(|error| fault("writing", &self.path, error))
     }
 
     /// What was noted about the run: `flow`, its name, is there from the beginning.
@@ -109,6 +111,9 @@ impl Journal {
         let others = "SELECT count(*) FROM record JOIN session ON session.id = record.session \
                       WHERE record.status IS NOT NULL AND session.flow <> ?";
         redo.records = self.db.query_row(others, [flow.fingerprint().0], |row| row.get(0))?;
+        let key: Option<String> =
+            self.db.query_row("SELECT value FROM run WHERE fact = ?", [KEY], |row| row.get(0)).optional()?;
+        redo.rekeyed = key.is_some_and(|key| key != flow.key().unwrap_or_default());
         Ok(redo)
     }
 
@@ -132,7 +137,9 @@ impl Journal {
         let begin = "INSERT INTO session (flow, pid, began) VALUES (?, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))";
         self.db.execute(begin, params![flow.0, std::process::id()]).map_err(failed)?;
         let session = self.db.last_insert_rowid();
-        super::command::settle(&self.db).map_err(failed)?;
+        command::refuse(&self.db).and_then(|()| command::settle(&self.db)).map_err(failed)?;
+        note(&self.db, KEY, key.unwrap_or_default()).map_err(failed)?;
+        schema::fold_in(&self.db).map_err(failed)?;
         let Journal { db, lock, .. } = self;
         let (pen, thread) = writer(db, Rows::new(path, session, steps), lock);
         Ok(Session { pen, thread, matcher })
@@ -152,9 +159,19 @@ impl fmt::Debug for Journal {
     }
 }
 
-pub(super) fn begin(name: String, path: PathBuf, lock: Lock, flow: &Flow) -> Result<Journal> {
-    let db = schema::create(&path)?;
-    let journal = Journal::new(name, path, db, lock);
-    journal.note("flow", flow.name())?;
-    Ok(journal)
+fn note(db: &Connection, fact: &str, value: &str) -> rusqlite::Result<()> {
+    db.execute("INSERT OR REPLACE INTO run (fact, value) VALUES (?, ?)", [fact, value]).map(|_| ())
+}
+
+/// Fills a file that has just been claimed; if that cannot be done, nothing is left of it.
+pub(super) fn begin(folder: &Path, claimed: (String, Lock, PathBuf), flow: &Flow) -> Result<Journal> {
+    let (name, lock, path) = claimed;
+    match schema::create(&path, |db| note(db, "flow", flow.name())) {
+        Ok(db) => Ok(Journal::new(name, path, db, lock)),
+        Err(error) => {
+            // What cannot be removed either is taken away when a later run is complete.
+            let _ = super::place::remove(folder, &name, lock);
+            Err(error)
+        }
+    }
 }

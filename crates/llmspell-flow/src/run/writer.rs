@@ -102,16 +102,15 @@ fn failed(error: io::Error, left: io::Result<Option<Written>>) -> Ended {
         io::ErrorKind::FileTooLarge => "allow larger files (ulimit -f), or take fewer records",
         _ => "see to where it is written",
     };
-    let (mut message, mut hint) = (format!("writing the output failed: {error}"), format!("{why}, and run again"));
+    let mut message = format!("writing the output failed: {error}");
     match &left {
         Ok(Some(Written { path: Some(path), lines })) => {
             message = format!("{message}; {} keeps its first whole lines, {lines} of them", path.display());
-            hint = format!("{hint}; --force overwrites what is left");
         }
         Ok(_) => {}
         Err(_) => message = format!("{message}; what is left may end within a line"),
     }
-    Ended::Failed(Error::failed(message).with_hint(hint).with_source(error), left.ok().flatten())
+    Ended::Failed(Error::failed(message).with_hint(why).with_source(error), left.ok().flatten())
 }
 
 /// Writes until told to finish; says whether the output is complete. It is not if the run was dropped.

@@ -2,7 +2,7 @@
 
 mod own;
 
-pub(crate) use own::own_command;
+pub(crate) use own::{OwnCommand, own_command};
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -108,18 +108,3 @@ async fn what_is_declared_decides_outcomes_and_what_is_described_does_not() {
     let (replayed, calls) = after(&more(1), &more(2)).await;
     assert_eq!((replayed, calls.len()), (0, 0));
 }
-
-#[test]
-fn the_arguments_of_an_own_command_are_part_of_it() {
-    let world = World::new();
-    let flow = |args: &str| {
-        let head = format!(
-            "allow: {{ command: [echo] }}\ntools: {{ say: {{ command: [echo, \"${{{{ args.text }}}}\"], args: {{ {args} }} }} }}"
-        );
-        let flow = world.flow(&head, "\n  - { id: a, tool: say, with: {} }\n");
-        flow.kept_steps()[0].fingerprint
-    };
-    let (one, described) = (flow("text: { default: a }"), flow("text: { default: a, description: b }"));
-    assert_eq!(one, described);
-    assert_ne!(one, flow("text: { default: b }"));
-}

@@ -134,7 +134,6 @@ async fn a_failure_because_the_run_was_called_off_is_none() {
 async fn what_costs_nothing_is_not_kept_but_the_outcome_is() {
     let world = World::new();
     let flow = || world.flow("", "\n  - { id: a, tool: text, with: { value: \"${{ inputs.n }}\" } }\n");
-    assert!(flow().kept_steps().is_empty());
     let journal = world.journals().begin(&flow()).unwrap();
     let (_, before) = world.through_flow(flow(), journal, &records(0..300)).await;
     let count = |table| {

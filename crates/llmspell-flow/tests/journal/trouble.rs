@@ -89,6 +89,58 @@ async fn a_torn_tail_costs_what_it_held_and_no_more() {
     }
 }
 
+/// Who copies a journal without the log, or finds its beginning overwritten, has lost what was done; not the run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_log_costs_what_was_done_and_not_the_run() {
+    for garbage in [None, Some(b"garbage ".repeat(1000))] {
+        let world = World::new();
+        world.plays(|_, n| if n.as_u64() < Some(50) { "fine" } else { "hangs" });
+        let journal = world.begin();
+        journal.note("options", "[]").unwrap();
+        let (run, page) = world.run(journal, &records(0..100));
+        let mut running = tokio::task::JoinSet::new();
+        running.spawn(async move { run.start(&llmspell::Context::new()).await });
+        while page.lines().len() < 50 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let folder = world.journals().folder().to_owned();
+        fs::copy(folder.join("f-1.db"), folder.join("f-2.db")).unwrap();
+        if let Some(garbage) = garbage {
+            fs::write(folder.join("f-2.db-wal"), garbage).unwrap();
+        }
+        running.shutdown().await;
+        world.plays(|_, _| "fine");
+        // It can be resumed, so it stays.
+        assert!(!world.journals().tidy(&Retention::default()).unwrap().contains(&"f-2".to_owned()));
+        let lost = world.journals().open("f-2").unwrap();
+        assert_eq!(lost.fact("options").unwrap().as_deref(), Some("[]"));
+        let (summary, page) = world.through(lost, &records(0..100)).await;
+        assert!(matches!(summary.ending, Ending::Complete), "{:?}", summary.ending);
+        assert!(page.outputs().into_iter().eq((0..100).map(Value::from)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_of_a_journal_that_is_gone_goes_too() {
+    let world = World::new();
+    world.through(world.begin(), &records(0..3)).await;
+    world.through(world.begin(), &records(0..3)).await;
+    let folder = world.journals().folder().to_owned();
+    fs::remove_file(folder.join("f-1.db")).unwrap();
+    fs::write(folder.join("f-1.db-wal"), "of nothing").unwrap();
+    // None of ours.
+    fs::write(folder.join("other-1.lock"), "1234").unwrap();
+    fs::write(folder.join("other.lock"), "").unwrap();
+    let running = world.begin();
+    assert!(world.journals().tidy(&Retention::default()).unwrap().is_empty());
+    let mut left: Vec<_> =
+        fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    left.retain(|name| !name.starts_with("f-3"));
+    left.sort();
+    assert_eq!(left, [".gitignore", "f-2.db", "f-2.lock", "other-1.lock", "other.lock"]);
+    drop(running);
+}
+
 #[test]
 fn names_count_up_and_belong_to_one_process() {
     let world = World::new();
@@ -270,6 +322,30 @@ fn a_folder_for_journals_is_kept_out_of_version_control_and_one_with_other_thing
     drop(world.begin());
     assert!(!kept_out.exists());
     assert!(!world.path("state").join(".gitignore").exists());
+    // Somebody else has made it, with nothing or a database of his own in it.
+    for theirs in ["", "people.db"] {
+        let world = World::new();
+        fs::create_dir_all(world.journals().folder()).unwrap();
+        if !theirs.is_empty() {
+            fs::write(world.journals().folder().join(theirs), "").unwrap();
+        }
+        drop(world.begin());
+        assert!(!world.journals().folder().join(".gitignore").exists(), "{theirs}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_are_counted_by_their_stories_however_these_are_written() {
+    let world = World::new();
+    world.through(world.begin(), &records(0..4)).await;
+    let db = world.db("f-1");
+    db.execute("UPDATE session SET ended = NULL, ending = NULL", []).unwrap();
+    for (id, story) in [(0, r#"{"causes": [], "quality": "partial"}"#), (1, r#"{"causes": []}"#), (2, r#"{"quality":"#)]
+    {
+        db.execute("UPDATE record SET story = ? WHERE id = ?", rusqlite::params![story, id]).unwrap();
+    }
+    let counts = world.journals().info("f-1").unwrap().story.unwrap().counts.unwrap();
+    assert_eq!((counts.ok, counts.degraded, counts.failed), (4, 1, 0));
 }
 
 /// Also while others look, and after it was resumed.

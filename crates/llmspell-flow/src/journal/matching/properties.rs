@@ -28,7 +28,7 @@ impl Case {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.db");
         File::create(&path).unwrap();
-        let db = schema::create(&path).unwrap();
+        let db = schema::create(&path, |_| Ok(())).unwrap();
         db.execute("INSERT INTO session (flow, pid, began) VALUES (?, 1, '')", [FLOW.0]).unwrap();
         Case { _folder: folder, path, db }
     }

@@ -13,21 +13,27 @@ use crate::inputs::Inputs;
 use crate::permission::Gate;
 use crate::template::Template;
 
-/// A tool that runs a program with these words, which see the arguments of the call as `args`.
-pub(crate) fn own_command(name: &str, description: &str, args: Inputs, argv: Vec<Template>, gate: &Gate) -> ErasedTool {
+/// A program as a flow declares it.
+pub(crate) struct OwnCommand {
+    pub(crate) args: Inputs,
+    /// Its words, which see the arguments of the call as `args`.
+    pub(crate) argv: Vec<Template>,
+    /// More output than this is an error; 1 MiB, if nothing is said.
+    pub(crate) max_bytes: Option<usize>,
+}
+
+/// The tool that runs it.
+pub(crate) fn own_command(name: &str, description: &str, own: OwnCommand, gate: &Gate) -> ErasedTool {
+    let OwnCommand { args, argv, max_bytes } = own;
+    let max_bytes = max_bytes.unwrap_or_else(one_mebibyte);
     let mut parameters = args.schema();
     parameters["additionalProperties"] = json!(false);
     let (args, argv, gate) = (Arc::new(args), Arc::new(argv), gate.clone());
     let run = step(move |given: Value, cx: Context| {
         let (args, argv, gate) = (args.clone(), argv.clone(), gate.clone());
         async move {
-            let command = Command {
-                argv: words(&argv, &args, given)?,
-                stdin: None,
-                cwd: None,
-                env: BTreeMap::new(),
-                max_bytes: one_mebibyte(),
-            };
+            let command =
+                Command { argv: words(&argv, &args, given)?, stdin: None, cwd: None, env: BTreeMap::new(), max_bytes };
             let output = command.run(&gate, &cx).await?;
             serde_json::to_value(output).map_err(|error| Error::failed("the output is not JSON").with_source(error))
         }
