@@ -2,7 +2,7 @@
 
 /// The first integer in JSON that would become another one, and its place. Of an object, only the fields that are wanted
 /// are looked at: of the others nothing is used.
-pub(crate) fn changed<'a>(json: &'a [u8], wanted: impl Fn(&str) -> bool) -> Option<(usize, &'a str)> {
+pub(crate) fn changed(json: &[u8], wanted: impl Fn(&str) -> bool) -> Option<(usize, &str)> {
     // The field of the outermost object that is read: its name was the last text there.
     let (mut at, mut depth, mut field) = (0, 0_usize, None);
     while at < json.len() {
