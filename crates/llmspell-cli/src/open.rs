@@ -81,7 +81,7 @@ impl Read {
     }
 
     /// To be looked at with no server connected.
-    pub(crate) fn to_look(self) -> Opened {
+    pub(crate) fn into_look(self) -> Opened {
         self.opened
     }
 
@@ -95,7 +95,7 @@ impl Read {
     }
 
     /// To be run: a server that cannot be reached is an error, too, and nothing is started if there is any other.
-    pub(crate) fn to_run(self, runtime: &Runtime, interrupts: &mut Interrupts) -> Result<Opened, NotOpened> {
+    pub(crate) fn into_run(self, runtime: &Runtime, interrupts: &mut Interrupts) -> Result<Opened, NotOpened> {
         self.permitted()?;
         let opened = self.connected(runtime, interrupts)?;
         // Asked again: this is another flow, whose tools are those that the servers have told of.
