@@ -163,7 +163,8 @@ pub(crate) struct PaceArgs {
     #[arg(long, value_name = "N/TIME", value_parser = parse_rate, env = "LLMSPELL_RATE")]
     pub(crate) rate: Option<(u64, Duration)>,
 
-    /// Take no more records once this is used up, such as 5usd, 200k tokens, or both with a comma; end with exit code 3.
+    /// Take no more records once this session has used this up, such as 5usd, 200k tokens, or both with a comma; end with
+    /// exit code 3.
     #[arg(long, value_name = "AMOUNT", value_parser = clap::value_parser!(Spending), env = "LLMSPELL_BUDGET")]
     pub(crate) budget: Option<Spending>,
 

@@ -64,10 +64,10 @@ within 30 s, are \"denied\" (unless --keep-going is given).
 A record that is not JSON, a row of CSV with a value too many, a file that is
 not UTF-8, an integer that would be rounded, or what lacks a field that the flow
 asks for under `inputs`, is an outcome too: \"failed\" with kind \"invalid\" and
-no path. What no record can be made of is refused before the first one, with exit
-code 2: a JSON array instead of lines, a header that names a column twice, or
-none for a field that the flow asks for. With --errors FILE, the lines of failed
-records are there.
+no path. What no record can be made of is refused before the first one, with
+exit code 2: a JSON array instead of lines, a header that names a column twice,
+or none for a field that the flow asks for. With --errors FILE, the lines of
+failed records are there.
 
 With --output FILE, lines go to FILE.partial; it becomes FILE when the run is
 complete, and stays FILE.partial if the run is interrupted or cannot write any
@@ -160,8 +160,8 @@ pub(crate) fn help(args: &HelpArgs) -> Result<Exit, Failure> {
         None => command.render_help().to_string(),
         Some("exit-codes") => EXIT_CODES.to_owned(),
         Some("output") => OUTPUT.to_owned(),
-        Some("flow") => FLOW.to_owned(),
-        Some("config") => config(),
+        Some("flow" | "flows") => FLOW.to_owned(),
+        Some("config" | "configuration") => config(),
         Some("progress") => PROGRESS.to_owned(),
         Some(topic) => match command.find_subcommand_mut(topic) {
             Some(command) => command.render_long_help().to_string(),

@@ -44,6 +44,9 @@ pub(crate) fn plan(args: &PlanArgs, registry: &Registry) -> Result<Exit, Failure
     Ok(Exit::Ok)
 }
 
+/// What is in no bound: nobody knows how long it takes.
+const LEFT_OUT: &str = "without waits for limits, rates, and servers that ask for some";
+
 fn told(outline: &Outline, in_flight: usize, survey: Option<&Survey>, budget: Option<&FlowsBudget>) -> String {
     let mut text = outline.flow.clone();
     if let Some(description) = &outline.description {
@@ -59,7 +62,7 @@ fn told(outline: &Outline, in_flight: usize, survey: Option<&Survey>, budget: Op
     if outline.calls.is_empty() {
         text.push_str("  no calls\n");
     }
-    text.push_str(&within(&format!("time: {}, without waiting in line", outline.time)));
+    text.push_str(&within(&format!("time: {}, {LEFT_OUT}", outline.time)));
     if survey.is_none() {
         text.push_str(&estimates::table(&outline.estimates));
     }
@@ -104,7 +107,7 @@ fn of_input(in_flight: usize, survey: &Survey) -> String {
         (Some(all), Some(slowest)) if !all.is_zero() => {
             let shared = all / u32::try_from(in_flight.max(1)).unwrap_or(u32::MAX);
             let most = written_duration(shared.saturating_add(slowest).min(all));
-            text.push_str(&format!("  time: at most {most}, without waiting in line\n"));
+            text.push_str(&within(&format!("time: {most} if every call takes all of its time, {LEFT_OUT}")));
         }
         (None, _) => text.push_str(&within(&format!("time: {}", survey.slowest))),
         _ => {}

@@ -56,8 +56,14 @@ pub(crate) fn summary(told: &Told<'_>, summary: &Summary) -> String {
     if let Some(run) = told.run {
         text = format!("{text}\nrun: {run}, {}", summary.ending.in_words());
     }
-    if let (Ending::Drained | Ending::Aborted | Ending::Failed(_), Some(resume)) = (&summary.ending, told.resume) {
-        text = format!("{text}\nhint: go on: {resume}");
+    match (&summary.ending, told.resume) {
+        (Ending::Drained | Ending::Aborted | Ending::Failed(_), Some(resume)) => {
+            text = format!("{text}\nhint: go on: {resume}");
+        }
+        (Ending::Complete, Some(resume)) if summary.failed > 0 => {
+            text = format!("{text}\nhint: those that have failed, once more: {resume} --only-failed");
+        }
+        _ => {}
     }
     text
 }
@@ -80,7 +86,7 @@ fn came(account: &Account) -> String {
         text = format!("{text}, {} of them from before", count(account.replayed));
     }
     if account.dropped > 0 {
-        text = format!("{text}; {} in flight dropped", count(account.dropped));
+        text = format!("{text}; {} taken and not written", count(account.dropped));
     }
     text
 }

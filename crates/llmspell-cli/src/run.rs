@@ -48,6 +48,9 @@ pub(crate) fn follow(
             "{message}\n\nhint: leave out --no-journal, or --only-failed and --retry"
         )));
     }
+    if let Some(told) = args.pace.budget.and_then(|spending| spending.blind_spot(read.flow())) {
+        show::problem(&told);
+    }
     let resumed = match resumed {
         None if args.again.is_asked() => Some(resume::of_flow(read.flow(), args)?),
         other => other,

@@ -1,6 +1,7 @@
 //! `--budget`: what a run may use.
 
 use llmspell::Budget;
+use llmspell_flow::Flow;
 
 /// A cap on tokens, on cost, or on both.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,6 +18,21 @@ impl Spending {
             (None, Some(cost)) => Budget::cost(cost),
             (Some(tokens), Some(cost)) => Budget::tokens(tokens).or_cost(cost),
         }
+    }
+
+    /// What it cannot hold back: models whose prices nobody has given cost nothing, as far as anybody can tell.
+    pub(crate) fn blind_spot(self, flow: &Flow) -> Option<String> {
+        self.cost?;
+        let estimates = flow.outline().estimates;
+        let unpriced: Vec<&str> =
+            estimates.iter().filter(|estimate| estimate.prices.is_none()).map(|estimate| &*estimate.model).collect();
+        let models = unpriced.join("`, `");
+        (!unpriced.is_empty()).then(|| {
+            format!(
+                "warning: --budget is in usd, and nobody has said what `{models}` costs: it holds nothing back\n\n\
+                 hint: say `prices: {{ input: 0.4, output: 1.6 }}` under `models`, for a million tokens, or give tokens"
+            )
+        })
     }
 
     /// Whether it covers so many tokens and such a cost; what nobody knows is not covered.

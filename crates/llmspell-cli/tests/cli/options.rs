@@ -68,3 +68,24 @@ async fn degraded_results_can_end_a_run_with_5() {
     let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "--strict"]).await;
     assert_eq!((ended.code, &lines(&ended.out)[0]["quality"]), (Some(5), &"fallback".into()), "{ended:?}");
 }
+
+#[cfg(feature = "models")]
+#[tokio::test]
+async fn a_budget_that_can_hold_nothing_back_is_told() {
+    let flow = |prices: &str| {
+        let model = "model: openai/gpt-5-mini, endpoint: \"http://127.0.0.1:9/v1/\", key: SOME_KEY";
+        let models = format!("models: {{ small: {{ {model}{prices} }} }}");
+        format!(
+            "flow: f\nallow: {{ net: [127.0.0.1] }}\n{models}\nsteps: [{{ id: a, agent: {{ model: small, prompt: hi }} }}]\n"
+        )
+    };
+    let folder = Folder::new().with("in.jsonl", "{}\n").with("f.yaml", flow(""));
+    let folder = folder.with("priced.yaml", flow(", prices: { input: 1, output: 1 }"));
+    for (name, budget, is_blind) in [("f", "5usd", true), ("f", "5 tokens", false), ("priced", "5usd", false)] {
+        let file = format!("{name}.yaml");
+        let words = ["run", &file, "-i", "in.jsonl", "--budget", budget, "--allow", "net=127.0.0.1"];
+        let mut command = folder.command(&words);
+        let ended = crate::program::ended(command.env("SOME_KEY", "sk-0123456789").spawn().unwrap()).await;
+        assert_eq!(ended.err.contains("nobody has said what `small` costs"), is_blind, "{ended:?}");
+    }
+}

@@ -40,7 +40,7 @@ async fn a_plan_tells_steps_calls_and_time_and_calls_nothing() {
         "1 of them would be refused; the first: line 3 is not JSON",
         "\n  calls of http_get: at most 9\n",
         // 2 rounds of 9 s and a second; and a second for the other record.
-        "\n  time: at most 20s, without waiting in line\n",
+        "\n  time: 20s if every call takes all of its time, without waits for limits,\n    rates, and servers that ask for some\n",
     ] {
         assert!(counted.out.contains(wanted), "{wanted}\nin\n{}", counted.out);
     }
