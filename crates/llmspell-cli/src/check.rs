@@ -3,22 +3,34 @@
 use std::path::Path;
 
 use llmspell::Registry;
-use llmspell_flow::{Diagnostic, Toolbox};
+use llmspell_flow::Diagnostic;
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
 
 use crate::args::CheckArgs;
 use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupts;
 use crate::open::{self, NotOpened, Opened};
 use crate::{allow, run, show};
 
 /// Checks each file and says so; the exit code tells whether all are right.
 pub(crate) fn check(args: &CheckArgs, registry: &Registry) -> Result<Exit, Failure> {
     let toolbox = allow::toolbox(&args.allow, registry)?;
-    let runtime = args.connect.then(run::runtime).transpose()?;
+    // All are read before anybody listens to signals: a pipe that nobody writes to is waited for here.
+    let read: Vec<_> = args.flows.iter().map(|path| (path, open::Read::new(path, toolbox.clone(), registry))).collect();
+    let mut connecting = match args.connect {
+        true => {
+            let runtime = run::runtime()?;
+            let interrupts = Interrupts::on(&runtime)?;
+            Some((runtime, interrupts))
+        }
+        false => None,
+    };
     let mut exit = Exit::Ok;
-    for path in &args.flows {
-        let opened = open(path, toolbox.clone(), registry, runtime.as_ref());
+    for (path, read) in read {
+        let opened = read.and_then(|read| match &mut connecting {
+            None => Ok(read.to_look()),
+            Some((runtime, interrupts)) => read.connected(runtime, interrupts),
+        });
         let text = match &opened {
             Ok(opened) => {
                 let right = !args.strict || warnings(opened).next().is_none();
@@ -27,10 +39,11 @@ pub(crate) fn check(args: &CheckArgs, registry: &Registry) -> Result<Exit, Failu
                 }
                 if args.json { as_json(path, opened, right).to_string() } else { told(path, opened, right) }
             }
+            Err(NotOpened::Interrupted(exit)) => return Ok(*exit),
             Err(why) => {
                 exit = match why {
                     NotOpened::Wrong(exit, _) => *exit,
-                    NotOpened::Unread(_) => Exit::Invalid,
+                    _ => Exit::Invalid,
                 };
                 if args.json { wrong_as_json(path, why).to_string() } else { String::new() }
             }
@@ -38,24 +51,17 @@ pub(crate) fn check(args: &CheckArgs, registry: &Registry) -> Result<Exit, Failu
         if !text.is_empty() {
             show::data(&text).map_err(Failure::output)?;
         }
-        match opened {
-            Ok(opened) => {
-                if let Some(runtime) = &runtime {
-                    runtime.block_on(opened.servers.close());
+        match (opened, &mut connecting) {
+            (Ok(opened), Some((runtime, interrupts))) => {
+                if let Some(interrupted) = opened.servers.end(runtime, interrupts) {
+                    return Ok(interrupted);
                 }
             }
-            Err(why) if !args.json => show::problem(&Failure::from(why).text),
-            Err(_) => {}
+            (Err(why), _) if !args.json => show::problem(&Failure::from(why).text),
+            _ => {}
         }
     }
     Ok(exit)
-}
-
-fn open(path: &Path, toolbox: Toolbox, registry: &Registry, runtime: Option<&Runtime>) -> Result<Opened, NotOpened> {
-    match runtime {
-        None => open::to_look(path, toolbox, registry),
-        Some(runtime) => open::to_look_closely(path, toolbox, registry, runtime),
-    }
 }
 
 /// What the flow does that nobody can want, and the keys that are not there.
@@ -101,6 +107,7 @@ fn wrong_as_json(path: &Path, why: &NotOpened) -> Value {
     let errors: Vec<Value> = match why {
         NotOpened::Wrong(_, wrong) => wrong.iter().map(problem).collect(),
         NotOpened::Unread(error) => vec![json!({ "message": error.to_string(), "hint": error.hint() })],
+        NotOpened::Interrupted(_) => Vec::new(),
     };
     json!({ "file": path.display().to_string(), "ok": false, "errors": errors, "warnings": [] })
 }

@@ -24,7 +24,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command could not do its work: what is shown, and the exit code.
+/// Why a command could not do its work: what is shown, unless it was said already, and the exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,

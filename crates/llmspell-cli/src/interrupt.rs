@@ -2,7 +2,10 @@
 
 use std::io;
 
-use crate::exit::Exit;
+use tokio::runtime::Runtime;
+
+use crate::exit::{Exit, Failure};
+use crate::run::bug;
 
 /// Who asks the program to end, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +14,16 @@ pub(crate) enum Asked {
     Politely,
     /// At once, with this exit code: the terminal was closed, or Ctrl-\ was pressed.
     AtOnce(Exit),
+}
+
+impl Asked {
+    /// How a program ends that has nothing in flight which could be finished.
+    pub(crate) fn exit(self) -> Exit {
+        match self {
+            Asked::Politely => Exit::Interrupted,
+            Asked::AtOnce(exit) => exit,
+        }
+    }
 }
 
 /// Completes each time somebody asks the program to end.
@@ -34,10 +47,16 @@ pub(crate) struct Interrupts {
 const FILE_TOO_LARGE: i32 = 25;
 
 impl Interrupts {
+    /// Listens on this runtime.
+    pub(crate) fn on(runtime: &Runtime) -> Result<Self, Failure> {
+        let _entered = runtime.enter();
+        Self::listen().map_err(|error| bug(format!("cannot listen to signals: {error}")))
+    }
+
     /// From here on, these signals no longer end the process by themselves: the programs that a flow has started would
     /// be left behind.
     #[cfg(unix)]
-    pub(crate) fn listen() -> io::Result<Self> {
+    fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{Signal, SignalKind, signal};
         // Who starts a program with `nohup` wants it to outlive the terminal.
         let unless_ignored = |kind: SignalKind| -> io::Result<Option<Signal>> {
@@ -63,7 +82,7 @@ impl Interrupts {
     }
 
     #[cfg(not(unix))]
-    pub(crate) fn listen() -> io::Result<Self> {
+    fn listen() -> io::Result<Self> {
         Ok(Interrupts {})
     }
 

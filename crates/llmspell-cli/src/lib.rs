@@ -60,7 +60,10 @@ pub fn main(registry: impl FnOnce() -> llmspell::Result<Registry>) -> ExitCode {
     match ended {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            show::problem(&failure.text);
+            // What was told already is not told again.
+            if !failure.text.is_empty() {
+                show::problem(&failure.text);
+            }
             failure.exit.into()
         }
     }

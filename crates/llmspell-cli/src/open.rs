@@ -10,6 +10,7 @@ use llmspell_flow::{Declared, Diagnostic, Diagnostics, Flow, Source, Toolbox};
 use tokio::runtime::Runtime;
 
 use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupts;
 use servers::Servers;
 
 /// A flow, and what has been opened for it.
@@ -27,6 +28,8 @@ pub(crate) enum NotOpened {
     Unread(Error),
     /// Something is wrong in it, not allowed, or out of reach.
     Wrong(Exit, Diagnostics),
+    /// Somebody asked the program to end while servers were being connected, and has been told so.
+    Interrupted(Exit),
 }
 
 impl From<NotOpened> for Failure {
@@ -34,6 +37,7 @@ impl From<NotOpened> for Failure {
         match why {
             NotOpened::Unread(error) => error.into(),
             NotOpened::Wrong(exit, problems) => Failure { exit, text: problems.to_string() },
+            NotOpened::Interrupted(exit) => Failure { exit, text: String::new() },
         }
     }
 }
@@ -44,51 +48,13 @@ impl From<Diagnostics> for NotOpened {
     }
 }
 
-/// A flow to be looked at: nobody is asked, nothing is started, and keys may be missing.
-pub(crate) fn to_look(path: &Path, toolbox: Toolbox, registry: &Registry) -> Result<Opened, NotOpened> {
-    Ok(Read::new(path, toolbox, registry)?.opened)
-}
-
-/// A flow to be looked at together with what its servers offer, as far as the user lets them be connected. What is not
-/// allowed is told by its outline.
-pub(crate) fn to_look_closely(
-    path: &Path,
-    toolbox: Toolbox,
-    registry: &Registry,
-    runtime: &Runtime,
-) -> Result<Opened, NotOpened> {
-    Read::new(path, toolbox, registry)?.connected(runtime)
-}
-
-/// A flow to be run: what its user does not allow, a key that is missing and a server that cannot be reached are
-/// errors, and nothing is started if there is any other.
-pub(crate) fn to_run(
-    path: &Path,
-    toolbox: Toolbox,
-    registry: &Registry,
-    runtime: &Runtime,
-) -> Result<Opened, NotOpened> {
-    let read = Read::new(path, toolbox, registry)?;
-    read.opened.flow.permitted().map_err(not_allowed)?;
-    if !read.opened.unset.is_empty() {
-        return Err(not_allowed(read.opened.unset.into_iter().collect()));
-    }
-    let opened = read.connected(runtime)?;
-    // Asked again: this is another flow, whose tools are those that the servers have told of.
-    if let Err(problems) = opened.flow.permitted() {
-        runtime.block_on(opened.servers.close());
-        return Err(not_allowed(problems));
-    }
-    Ok(opened)
-}
-
 fn not_allowed(problems: Diagnostics) -> NotOpened {
     NotOpened::Wrong(Exit::NotAllowed, problems)
 }
 
 /// A file that has been read, once: what is connected, allowed and run is the same text, whatever becomes of the file
 /// while servers start.
-struct Read {
+pub(crate) struct Read {
     source: Source,
     declared: Declared,
     /// With the models of the flow, without its servers.
@@ -98,7 +64,8 @@ struct Read {
 }
 
 impl Read {
-    fn new(path: &Path, toolbox: Toolbox, registry: &Registry) -> Result<Read, NotOpened> {
+    /// Reads a flow: nobody is asked, nothing is started, and keys may be missing.
+    pub(crate) fn new(path: &Path, toolbox: Toolbox, registry: &Registry) -> Result<Read, NotOpened> {
         let source = Source::load(path).map_err(NotOpened::Unread)?;
         let declared = Flow::declared(&source)?;
         let (toolbox, unset) = with_models(&declared, toolbox, registry)?;
@@ -108,17 +75,49 @@ impl Read {
         Ok(Read { source, declared, toolbox, opened: Opened { flow, servers: Servers::default(), unset } })
     }
 
-    /// The same with its servers connected, as far as they may be.
-    fn connected(self, runtime: &Runtime) -> Result<Opened, NotOpened> {
+    /// The flow as far as it is known without its servers.
+    pub(crate) fn flow(&self) -> &Flow {
+        &self.opened.flow
+    }
+
+    /// To be looked at with no server connected.
+    pub(crate) fn to_look(self) -> Opened {
+        self.opened
+    }
+
+    /// What its user does not allow, and a key that is missing, before anything else is opened.
+    pub(crate) fn permitted(&self) -> Result<(), NotOpened> {
+        self.opened.flow.permitted().map_err(not_allowed)?;
+        match self.opened.unset.is_empty() {
+            true => Ok(()),
+            false => Err(not_allowed(self.opened.unset.iter().cloned().collect())),
+        }
+    }
+
+    /// To be run: a server that cannot be reached is an error, too, and nothing is started if there is any other.
+    pub(crate) fn to_run(self, runtime: &Runtime, interrupts: &mut Interrupts) -> Result<Opened, NotOpened> {
+        self.permitted()?;
+        let opened = self.connected(runtime, interrupts)?;
+        // Asked again: this is another flow, whose tools are those that the servers have told of.
+        if let Err(problems) = opened.flow.permitted() {
+            opened.servers.end(runtime, interrupts);
+            return Err(not_allowed(problems));
+        }
+        Ok(opened)
+    }
+
+    /// To be looked at together with what its servers offer, as far as the user lets them be connected. What is not
+    /// allowed is told by its outline.
+    pub(crate) fn connected(self, runtime: &Runtime, interrupts: &mut Interrupts) -> Result<Opened, NotOpened> {
         let Read { source, declared, toolbox, opened } = self;
         if declared.servers.is_empty() {
             return Ok(opened);
         }
-        let (toolbox, servers) = runtime.block_on(servers::connect(&declared.servers, toolbox))?;
+        let (toolbox, servers) = runtime.block_on(servers::connect(&declared.servers, toolbox, interrupts))?;
         match Flow::parse(&source, &toolbox) {
             Ok(flow) => Ok(Opened { flow, servers, ..opened }),
             Err(wrong) => {
-                runtime.block_on(servers.close());
+                servers.end(runtime, interrupts);
                 Err(wrong.into())
             }
         }

@@ -33,23 +33,23 @@ pub(crate) fn follow(
 ) -> Result<Exit, Failure> {
     let toolbox = allow::toolbox(&args.allow, registry)?;
     let runtime = runtime()?;
-    let Opened { flow, servers, .. } = open::to_run(&args.flow, toolbox, registry, &runtime)?;
-    panics::keep_secrets(&flow);
-    let args = match line.with_flow(flow.run_options())?.command {
+    let read = open::Read::new(&args.flow, toolbox, registry)?;
+    read.permitted()?;
+    panics::keep_secrets(read.flow());
+    let args = match line.with_flow(read.flow().run_options())?.command {
         Command::Run(with_flow) => *with_flow,
         _ => args,
     };
     let args = &args;
     let resumed = match resumed {
-        None if args.again.is_asked() => Some(resume::of_flow(&flow, args)?),
+        None if args.again.is_asked() => Some(resume::of_flow(read.flow(), args)?),
         other => other,
     };
-    let input = records::open(&records::From::run(args), &flow)?;
-    // Before the output is begun, so that no Ctrl-C leaves it behind unsaid.
-    let interrupts = {
-        let _entered = runtime.enter();
-        Interrupts::listen().map_err(|error| bug(format!("cannot listen to signals: {error}")))?
-    };
+    // Before anybody listens to signals: a pipe that nobody writes to is waited for here, and nothing could end that.
+    let input = records::open(&records::From::run(args), read.flow())?;
+    // Before a server is started or the output is begun, so that no Ctrl-C leaves them behind.
+    let mut interrupts = Interrupts::on(&runtime)?;
+    let Opened { flow, servers, .. } = read.to_run(&runtime, &mut interrupts)?;
     let output = open_output(args, &input)?;
     let errors = match args.errors.as_deref().map(|path| open_errors(args, path, &input)).transpose() {
         Ok(errors) => errors,
@@ -225,7 +225,7 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
     built.map_err(|error| bug(format!("the runtime cannot start: {error}")))
 }
 
-fn bug(what: String) -> Failure {
+pub(crate) fn bug(what: String) -> Failure {
     Failure { exit: Exit::Bug, text: format!("error: {what}\n\nhint: this should not happen; please report it") }
 }
 

@@ -1,11 +1,42 @@
 //! MCP servers: connected before a run, closed behind it.
 
+use tokio::runtime::Runtime;
+
+use crate::exit::Exit;
+use crate::interrupt::Interrupts;
+use crate::show;
+
+impl Servers {
+    /// Ends them, in good order unless somebody asks the program to end, which is told: with the runtime, they are
+    /// killed.
+    pub(crate) fn end(self, runtime: &Runtime, interrupts: &mut Interrupts) -> Option<Exit> {
+        runtime.block_on(self.close_unless(interrupts))
+    }
+
+    async fn close_unless(self, interrupts: &mut Interrupts) -> Option<Exit> {
+        tokio::select! {
+            biased;
+            asked = interrupts.next() => {
+                show::note("stopping at once");
+                Some(asked.exit())
+            }
+            () = self.close() => None,
+        }
+    }
+}
+
 #[cfg(feature = "mcp")]
 mod clients {
     use llmspell::tool::ErasedTool;
     use llmspell::{Context, Error, Result, Step, settle, step};
-    use llmspell_flow::{DeclaredServer, Diagnostic, Diagnostics, ServerWay, Toolbox};
+    use llmspell_flow::{DeclaredServer, Diagnostic, ServerWay, Toolbox};
     use llmspell_mcp::Client;
+
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use crate::interrupt::{Asked, Interrupts};
+    use crate::open::NotOpened;
+    use crate::show;
 
     /// The servers that have been connected.
     #[derive(Default)]
@@ -28,37 +59,57 @@ mod clients {
         }
     }
 
-    /// Connects the servers that may be, all at the same time, and asks what they offer; the toolbox has it then.
+    /// Those that have been connected so far.
+    type Reached = Arc<Mutex<Vec<Client>>>;
+
+    /// Connects the servers that may be, all at the same time, and asks what they offer; the toolbox has it then. Who
+    /// asks the program to end calls it off: none of them is left behind.
     pub(crate) async fn connect(
         declared: &[DeclaredServer],
         mut toolbox: Toolbox,
-    ) -> std::result::Result<(Toolbox, Servers), Diagnostics> {
+        interrupts: &mut Interrupts,
+    ) -> std::result::Result<(Toolbox, Servers), NotOpened> {
         let (may, may_not): (Vec<_>, Vec<_>) = declared.iter().partition(|server| server.may_be_opened(&toolbox));
         toolbox = may_not.iter().fold(toolbox, |toolbox, server| toolbox.with_unopened_server(&*server.name));
+        let reached = Reached::default();
         let reach = |server: &&DeclaredServer| {
-            let way = server.way.clone();
-            step(move |(), cx| reached(way.clone(), cx))
+            let (way, reached) = (server.way.clone(), reached.clone());
+            step(move |(), cx| offered(way.clone(), reached.clone(), cx))
         };
-        let connected = settle(may.iter().map(reach).collect::<Vec<_>>()).run((), &Context::new()).await;
-        let connected = connected.unwrap_or_default();
-        let (mut servers, mut wrong) = (Servers::default(), Vec::<Diagnostic>::new());
+        let connected = settle(may.iter().map(reach).collect::<Vec<_>>());
+        let cx = Context::new();
+        let asked = tokio::select! {
+            biased;
+            asked = interrupts.next() => Err(asked),
+            connected = connected.run((), &cx) => Ok(connected.unwrap_or_default()),
+        };
+        let servers = Servers(std::mem::take(&mut *reached.lock().unwrap_or_else(PoisonError::into_inner)));
+        let connected = match asked {
+            Ok(connected) => connected,
+            Err(asked) => {
+                show::note("stopping: MCP servers were being connected, and nothing was run");
+                // Those that were not there yet are killed, and at once so are the others, with the runtime.
+                if asked == Asked::Politely {
+                    servers.close_unless(interrupts).await;
+                }
+                return Err(NotOpened::Interrupted(asked.exit()));
+            }
+        };
+        let mut wrong = Vec::<Diagnostic>::new();
         for (server, outcome) in may.into_iter().zip(connected) {
             match outcome.result {
-                Ok((client, tools)) => {
-                    servers.0.push(client);
-                    toolbox = toolbox.with_server(&server.name, tools);
-                }
+                Ok(tools) => toolbox = toolbox.with_server(&server.name, tools),
                 Err(error) => wrong.push(server.diagnose(&error)),
             }
         }
         if wrong.is_empty() {
             return Ok((toolbox, servers));
         }
-        servers.close().await;
-        Err(wrong.into_iter().collect())
+        servers.close_unless(interrupts).await;
+        Err(wrong.into_iter().collect::<llmspell_flow::Diagnostics>().into())
     }
 
-    async fn reached(way: ServerWay, cx: Context) -> Result<(Client, Vec<ErasedTool>)> {
+    async fn offered(way: ServerWay, reached: Reached, cx: Context) -> Result<Vec<ErasedTool>> {
         let connect = match way {
             ServerWay::Program { command, env, .. } => {
                 let mut words = command.into_iter();
@@ -72,8 +123,8 @@ mod clients {
             _ => return Err(Error::invalid("this program does not know how to reach such a server")),
         };
         let client = connect.connect(&cx).await?;
-        let tools = client.tools(&cx).await?;
-        Ok((client, tools))
+        reached.lock().unwrap_or_else(PoisonError::into_inner).push(client.clone());
+        client.tools(&cx).await
     }
 
     fn token(variable: &str) -> Result<String> {
@@ -89,6 +140,9 @@ mod clients {
     use llmspell::Error;
     use llmspell_flow::{DeclaredServer, Diagnostics, Toolbox};
 
+    use crate::interrupt::Interrupts;
+    use crate::open::NotOpened;
+
     /// None: this program was built without.
     #[derive(Default)]
     pub(crate) struct Servers;
@@ -100,10 +154,11 @@ mod clients {
     pub(crate) async fn connect(
         declared: &[DeclaredServer],
         _: Toolbox,
-    ) -> std::result::Result<(Toolbox, Servers), Diagnostics> {
+        _: &mut Interrupts,
+    ) -> std::result::Result<(Toolbox, Servers), NotOpened> {
         let error = Error::invalid("this program was built without MCP servers")
             .with_hint("build llmspell-cli with its feature `mcp`");
-        Err(declared.iter().map(|server| server.diagnose(&error)).collect())
+        Err(declared.iter().map(|server| server.diagnose(&error)).collect::<Diagnostics>().into())
     }
 }
 

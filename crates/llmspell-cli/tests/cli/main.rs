@@ -5,6 +5,7 @@
 mod agents;
 mod commands;
 mod config;
+mod connecting;
 mod denied;
 mod flows;
 mod http;
