@@ -2,6 +2,7 @@
 
 mod answer;
 mod attempt;
+mod bounded;
 mod child;
 mod connection;
 mod link;

@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 
 use super::child::LastWords;
 use super::link::may_have_happened;
-use crate::chunk::OVERLOADED;
+use crate::chunk::{OVERLOADED, TOO_LARGE};
+
+/// What to do about answers that are too large.
+pub(crate) const ASK_FOR_LESS: &str = "ask for less of it: tools often take a limit, a range or a page";
 
 /// The value that a tool gives: structured content, or text, or whatever it is.
 pub(crate) fn value(result: ServerResult, tool: &str) -> Result<Value> {
@@ -74,6 +77,7 @@ fn refused(error: &ErrorData) -> Error {
     match error.code {
         ErrorCode::INVALID_PARAMS => Error::bad_arguments(message),
         ErrorCode::METHOD_NOT_FOUND | ErrorCode::INVALID_REQUEST => Error::invalid(message),
+        ErrorCode(TOO_LARGE) => Error::failed(message).permanent().with_hint(ASK_FOR_LESS),
         ErrorCode(OVERLOADED) => {
             let wait = error.data.as_ref().and_then(|data| data["retryAfterMs"].as_u64());
             let overloaded = Error::overloaded(message);
@@ -108,6 +112,7 @@ pub(crate) fn is_of_transport(error: &ServiceError) -> bool {
                 StreamableHttpError::HttpStatus(_)
                     | StreamableHttpError::AuthRequired(_)
                     | StreamableHttpError::InsufficientScope(_)
+                    | StreamableHttpError::ResponseBodyTooLarge { .. }
             )
         ),
         _ => false,
@@ -130,6 +135,10 @@ fn transport(error: &DynamicTransportError, place: &str, idempotent: bool) -> Op
                 Some(wait) if error.kind() == Kind::Overloaded => error.with_retry_after(wait),
                 _ => error,
             }
+        }
+        StreamableHttpError::ResponseBodyTooLarge { max_size } => {
+            let message = format!("the answer is larger than {} MiB; the call may have happened", max_size >> 20);
+            Error::failed(message).permanent().with_hint(ASK_FOR_LESS)
         }
         StreamableHttpError::AuthRequired(_) => denied(place, "HTTP 401"),
         StreamableHttpError::InsufficientScope(_) => denied(place, "HTTP 403"),

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::answer;
+use super::bounded::{Bounded, LONGEST};
 use super::child::Program;
 use super::connection::{Connection, Patience};
 
@@ -126,8 +127,11 @@ impl Way {
         let opened = match &self.place {
             Place::Stdio(program) => {
                 let (process, output, input) = program.start()?;
-                let transport = AsyncRwTransport::new_client(output, input);
-                Connection::open(transport, Some(process), self.changes.clone(), patience).await
+                let output = Bounded::new(output);
+                let endless = output.endless();
+                let transport = AsyncRwTransport::new_client(output, input).with_max_line_length(LONGEST);
+                let opened = Connection::open(transport, Some(process), self.changes.clone(), patience).await;
+                opened.map(|connection| connection.endless_if(endless))
             }
             Place::Http { url, token } => {
                 let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
