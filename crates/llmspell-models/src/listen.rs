@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::kept::Kept;
 use crate::provider::Wire;
+use crate::whole::Whole;
 
 /// What the frames tell that genai does not hand on.
 #[derive(Debug)]
@@ -112,10 +113,22 @@ pub(crate) struct Listener {
 /// A call of a tool as far as it has been heard.
 struct Heard {
     id: String,
+    /// The id that its pieces come with, if it is not its own.
+    comes_as: Option<String>,
+    /// Whether its arguments are whole: what comes then is of another call.
+    arguments: Whole,
+    /// The name came again behind whole arguments, with nothing else: another call begins if more comes.
+    is_named_again: bool,
     name: String,
     /// How many bytes of its arguments have been passed on.
     passed: usize,
     signature: Option<String>,
+}
+
+impl Heard {
+    fn comes_as(&self) -> &str {
+        self.comes_as.as_deref().unwrap_or(&self.id)
+    }
 }
 
 impl Listener {
@@ -232,16 +245,47 @@ impl Listener {
             Wire::Anthropic => self.calls.iter().rposition(|call| call.id == piece.call_id),
             Wire::OpenAi => self.place(&piece.call_id, &piece.fn_name),
         };
-        let Some(index) = known else {
+        let another = known.filter(|_| self.wire == Wire::OpenAi).and_then(|index| {
+            let call = &mut self.calls[index];
+            match begins(call, &piece.fn_name, &arguments) {
+                Begins::Nothing => None,
+                Begins::Maybe => {
+                    call.is_named_again = true;
+                    None
+                }
+                Begins::Another => {
+                    call.is_named_again = false;
+                    Some((call.comes_as().to_owned(), call.name.clone()))
+                }
+            }
+        });
+        let Some(index) = known.filter(|_| another.is_none()) else {
             let index = self.calls.len();
-            // Gemini names no calls; what genai names them is not unique across pieces.
-            let id = match piece.call_id.rsplit_once('#') {
-                Some((stem, _)) if self.wire == Wire::Gemini => format!("{stem}#{index}"),
-                _ => piece.call_id,
+            let (id, name, comes_as) = match another {
+                // Two calls cannot have the same id: their answers could not be told apart.
+                Some((id, name)) => {
+                    let own = self.unused_id(&id);
+                    (own, if piece.fn_name.is_empty() { name } else { piece.fn_name }, Some(id))
+                }
+                // Gemini names no calls; what genai names them is not unique across pieces.
+                None => match piece.call_id.rsplit_once('#') {
+                    Some((stem, _)) if self.wire == Wire::Gemini => (format!("{stem}#{index}"), piece.fn_name, None),
+                    _ => (piece.call_id, piece.fn_name, None),
+                },
             };
             let signature = piece.thought_signatures.and_then(|all| all.into_iter().next());
-            self.calls.push(Heard { id: id.clone(), name: piece.fn_name.clone(), passed: arguments.len(), signature });
-            return Some(ToolCallDelta::begin(index, id, piece.fn_name).with_arguments(arguments));
+            let passed = arguments.len();
+            let arguments_so_far = Whole::of(&arguments);
+            self.calls.push(Heard {
+                id: id.clone(),
+                comes_as,
+                arguments: arguments_so_far,
+                is_named_again: false,
+                name: name.clone(),
+                passed,
+                signature,
+            });
+            return Some(ToolCallDelta::begin(index, id, name).with_arguments(arguments));
         };
         let call = &mut self.calls[index];
         let arguments = match self.wire {
@@ -250,6 +294,9 @@ impl Listener {
             _ => arguments,
         };
         call.passed += arguments.len();
+        if self.wire == Wire::OpenAi {
+            call.arguments.add(&arguments);
+        }
         let name = (call.name.is_empty() && !piece.fn_name.is_empty()).then(|| piece.fn_name.clone());
         if let Some(name) = &name {
             call.name.clone_from(name);
@@ -262,6 +309,13 @@ impl Listener {
         Some(delta)
     }
 
+    /// An id like this one that no call has.
+    fn unused_id(&self, id: &str) -> String {
+        let is_taken = |id: &str| self.calls.iter().any(|call| call.id == id);
+        let numbered = |number| format!("{id}_{number}");
+        (self.calls.len()..).map(numbered).find(|id| !is_taken(id)).unwrap_or_default()
+    }
+
     /// Which call a piece of OpenAI's belongs to; `None` if it begins one.
     ///
     /// The first piece has a name and an id of its own. The others have neither, and genai calls them after their
@@ -269,7 +323,7 @@ impl Listener {
     /// large call takes the square of its length.)
     fn place(&self, id: &str, name: &str) -> Option<usize> {
         if (name.is_empty() || !id.is_empty())
-            && let Some(known) = self.calls.iter().rposition(|call| call.id == id)
+            && let Some(known) = self.calls.iter().rposition(|call| call.comes_as() == id)
         {
             return Some(known);
         }
@@ -278,7 +332,32 @@ impl Listener {
         }
         let index = id.strip_prefix("call_").and_then(|index| index.parse::<usize>().ok());
         let last = self.calls.len() - 1;
+        if let Some(named_again) = self.calls.iter().rposition(|call| call.is_named_again) {
+            return Some(index.filter(|index| *index <= last).unwrap_or(named_again));
+        }
         Some(index.filter(|index| *index <= last).unwrap_or(last))
+    }
+}
+
+/// What a piece begins that comes with the id of a call.
+enum Begins {
+    Nothing,
+    /// Another call, or nothing: the next piece tells.
+    Maybe,
+    Another,
+}
+
+/// Some servers give all calls of a turn the same id, and tell them apart by an index that genai does not hand on. Others
+/// say id and name again with each piece of one call.
+fn begins(call: &Heard, name: &str, arguments: &str) -> Begins {
+    let is_other = !name.is_empty() && !call.name.is_empty() && !name.starts_with(&call.name);
+    let is_more = !arguments.trim_ascii().is_empty();
+    match (call.arguments.is_whole(), name.is_empty()) {
+        _ if is_other => Begins::Another,
+        (true, false) if is_more => Begins::Another,
+        (true, false) => Begins::Maybe,
+        (true, true) if is_more && call.is_named_again => Begins::Another,
+        _ => Begins::Nothing,
     }
 }
 
@@ -337,6 +416,48 @@ mod tests {
         assert_eq!(together(&empty_ids, 1).1, "[]");
         let repeated = pieces(Wire::OpenAi, &[("a", "get", "{".into()), ("a", "get", "}".into())]);
         assert_eq!((together(&repeated, 0).1.as_str(), repeated.len()), ("{}", 2));
+    }
+
+    #[test]
+    fn calls_with_the_same_id_are_told_apart_when_the_first_is_whole() {
+        let ids = |deltas: &[ToolCallDelta]| deltas.iter().filter_map(|delta| delta.id.clone()).collect::<Vec<_>>();
+        // Whole, in pieces with the name in the first, and in pieces that all have id and name.
+        for all in [
+            &[("x", "get", "{\"a\":\"}\"}"), ("x", "get", "{\"a\":2}"), ("x", "put", "{}")][..],
+            &[
+                ("x", "get", ""),
+                ("call_0", "", "{\"a\":\"}"),
+                ("call_0", "", "\"}"),
+                ("x", "get", ""),
+                ("call_1", "", "{\"a\":"),
+                ("call_1", "", "2}"),
+                ("x", "put", ""),
+                ("call_2", "", "{}"),
+            ],
+            &[
+                ("x", "get", "{\"a\":"),
+                ("x", "get", "\"}\"}"),
+                ("x", "get", ""),
+                ("x", "get", "{\"a\":"),
+                ("x", "get", "2}"),
+                ("x", "put", "{"),
+                ("x", "put", "}"),
+                ("x", "put", ""),
+            ],
+        ] {
+            let all: Vec<_> = all.iter().map(|(id, name, text)| (*id, *name, Value::from(*text))).collect();
+            let deltas = pieces(Wire::OpenAi, &all);
+            assert_eq!(together(&deltas, 0), ("get".into(), "{\"a\":\"}\"}".into()));
+            assert_eq!(together(&deltas, 1), ("get".into(), "{\"a\":2}".into()));
+            assert_eq!(together(&deltas, 2), ("put".into(), "{}".into()));
+            assert_eq!(ids(&deltas), ["x", "x_1", "x_2"]);
+        }
+        // Interleaved, as far as the names tell them apart.
+        let all = [("x", "get", ""), ("x", "put", ""), ("call_0", "", "{"), ("call_1", "", "[]"), ("call_0", "", "}")];
+        let all = all.map(|(id, name, text)| (id, name, Value::from(text)));
+        let deltas = pieces(Wire::OpenAi, &all);
+        assert_eq!(together(&deltas, 0), ("get".into(), "{}".into()));
+        assert_eq!(together(&deltas, 1), ("put".into(), "[]".into()));
     }
 
     #[test]
