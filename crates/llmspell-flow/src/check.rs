@@ -153,9 +153,17 @@ impl Checker<'_> {
     fn list(&mut self, steps: &[Located<StepDef>], sight: &mut Sight, path: &str) -> Vec<Planned> {
         let mut planned = Vec::new();
         for step in steps {
-            if let Some(step) = self.step(step, sight, path, None) {
-                sight.add(&step.id, step.fingerprint, step.shape.clone());
-                planned.push(step);
+            match self.step(step, sight, path, None) {
+                Some(step) => {
+                    sight.add(&step.id, step.fingerprint, step.shape.clone());
+                    planned.push(step);
+                }
+                // What is wrong with it has been noted; whoever uses it does nothing wrong.
+                None => {
+                    if let Some(id) = &step.value.id {
+                        sight.add(&Arc::from(id.value.as_str()), Fingerprint::of(b""), Shape::Any);
+                    }
+                }
             }
         }
         planned
