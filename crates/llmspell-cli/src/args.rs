@@ -135,6 +135,14 @@ impl AgainArgs {
         self.only_failed || !self.retry.is_empty()
     }
 
+    /// As it is said on the command line.
+    pub(crate) fn in_words(&self) -> String {
+        match self.retry.as_slice() {
+            [] => "--only-failed".to_owned(),
+            kinds => format!("--retry {}", kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(",")),
+        }
+    }
+
     pub(crate) fn again(&self) -> Again {
         match (self.only_failed, self.retry.as_slice()) {
             (true, _) => Again::Failed,

@@ -4,7 +4,7 @@ use clap::CommandFactory;
 
 use crate::args::{Args, HelpArgs};
 use crate::exit::{Exit, Failure};
-use crate::{settings, show};
+use crate::{line, settings, show};
 
 const EXIT_CODES: &str = "\
 Exit codes
@@ -63,9 +63,9 @@ run is stopped by Ctrl-C, and when 10 records in a row, or half of at least 20
 within 30 s, are \"denied\" (unless --keep-going is given).
 
 A record that is not JSON, a row of CSV with a value too many, a file that is
-not UTF-8, an integer beyond 64 bits, or what lacks a field that the flow asks
-for under `inputs`, is an outcome too: \"failed\" with kind \"invalid\" and no
-path. What no record can be made of is refused before the first one, with exit
+not UTF-8, an integer that would be rounded, or what lacks a field that the flow
+asks for under `inputs`, is an outcome too: \"failed\" with kind \"invalid\" and
+no path. What no record can be made of is refused before the first one, with exit
 code 2: a JSON array instead of lines, a header that names a column twice, or
 none for a field that the flow asks for. With --errors FILE, the lines of failed
 records are there.
@@ -155,7 +155,7 @@ pub(crate) fn schema_text() -> String {
 
 /// Shows a topic, or the help of a command.
 pub(crate) fn help(args: &HelpArgs) -> Result<Exit, Failure> {
-    let mut command = Args::command();
+    let mut command = line::command();
     command.build();
     let text = match args.topic.as_deref() {
         None => command.render_help().to_string(),

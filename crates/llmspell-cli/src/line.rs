@@ -212,9 +212,15 @@ fn variable(name: &str) -> String {
     format!("LLMSPELL_{}", settings::key(name).to_uppercase())
 }
 
-fn command() -> Command {
+pub(crate) fn command() -> Command {
     // The last word counts, so that what is said when a run is resumed counts more than what was said then.
-    Args::command().mut_subcommands(as_spoken)
+    Args::command().mut_subcommands(as_spoken).mut_subcommand("run", |run| run.mut_args(said_each_time))
+}
+
+/// That a run is the earlier one must be said for each: a variable that is meant for `resume` would take the latest run
+/// over where a new one is begun.
+fn said_each_time(arg: Arg) -> Arg {
+    if ["only_failed", "retry"].contains(&arg.get_id().as_str()) { arg.env(None::<&'static str>) } else { arg }
 }
 
 fn as_spoken(command: Command) -> Command {

@@ -156,7 +156,7 @@ fn journal(args: &RunArgs, line: &Line, flow: &Flow, resumed: Option<Journal>) -
     if let Some(secret) = words.iter().filter_map(|word| flow.secret_in(word.strip_prefix("--set=")?)).next() {
         return Err(Failure::invalid(format!(
             "error: --set gives the value of the secret `{secret}`, and would be noted in the journal\n\n\
-             hint: use `secrets.{secret}` in the arguments of the tool, or run with --no-journal"
+             hint: name it under `secrets:` and use `secrets.{secret}` in the arguments of the tool, or run with --no-journal"
         )));
     }
     let journal = journals(&args.journal.state).begin(flow)?;
@@ -172,24 +172,14 @@ fn journal(args: &RunArgs, line: &Line, flow: &Flow, resumed: Option<Journal>) -
 pub(crate) fn go_on(name: &str, asks_for_input: bool, args: &RunArgs) -> String {
     let input = if asks_for_input { " --input FILE" } else { "" };
     let command = resume_with(&format!("{name}{input}"), &args.journal.state);
-    args.allow.allow.iter().fold(command, |command, grant| format!("{command} --allow {}", quoted(grant)))
+    args.allow.allow.iter().fold(command, |command, grant| format!("{command} --allow {}", show::shell_word(grant)))
 }
 
 /// The same for somebody who may have granted something.
 pub(crate) fn resume_with(name: &str, state: &StateArgs) -> String {
     let state = state.state.to_string_lossy();
-    let state = if state == ".llmspell" { String::new() } else { format!(" --state {}", quoted(&state)) };
+    let state = if state == ".llmspell" { String::new() } else { format!(" --state {}", show::shell_word(&state)) };
     format!("llmspell resume {name}{state}")
-}
-
-/// A word as shells take it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }
 
 pub(crate) fn is_dash(path: &Path) -> bool {

@@ -114,6 +114,15 @@ pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// A word of a command as shells take it.
+pub(crate) fn shell_word(word: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return Cow::Borrowed(word);
+    }
+    Cow::Owned(format!("'{}'", word.replace('\'', "'\\''")))
+}
+
 /// Breaks a text into lines of at most `width` characters, all but the first indented.
 pub(crate) fn wrapped(text: &str, width: usize, indent: usize) -> String {
     let mut out = String::new();
@@ -189,6 +198,14 @@ mod tests {
     fn nothing_commands_the_terminal() {
         assert_eq!(harmless("naïve → 你好\n\tfine"), "naïve → 你好\n\tfine");
         assert_eq!(harmless("\u{1b}]0;x\u{7}\r\u{9b}2J\u{202e}"), "\\u001b]0;x\\u0007\\u000d\\u009b2J\\u202e");
+    }
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_read_them_otherwise() {
+        for plain in ["in.jsonl", "net=a.org:80", "a,b/../c@1%2"] {
+            assert_eq!(shell_word(plain), plain);
+        }
+        assert_eq!(["", "my file", "it's", "$x"].map(shell_word), ["''", "'my file'", "'it'\\''s'", "'$x'"]);
     }
 
     #[test]

@@ -18,9 +18,7 @@ impl Spending {
             (Some(tokens), Some(cost)) => Budget::tokens(tokens).or_cost(cost),
         }
     }
-}
 
-impl Spending {
     /// Whether it covers so many tokens and such a cost; what nobody knows is not covered.
     pub(crate) fn is_enough(self, tokens: Option<u64>, cost: Option<f64>) -> bool {
         let of_tokens = self.tokens.is_none_or(|most| tokens.is_some_and(|tokens| tokens <= most));

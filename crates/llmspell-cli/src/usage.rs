@@ -10,6 +10,7 @@ use clap::{CommandFactory, Error};
 use llmspell::suggest;
 
 use crate::args::Args;
+use crate::show::shell_word;
 
 /// How clap ends its errors; the hint says more.
 const ENDING: &str = "For more information, try '--help'.";
@@ -75,7 +76,7 @@ fn nearest(wrong: &str, suggested: &[String]) -> Option<String> {
 
 fn subcommand(wrong: &str, error: &Error) -> Option<String> {
     if is_flow(Path::new(wrong)) {
-        return Some(format!("to run a flow, write `llmspell run {} --input FILE`", quoted(wrong)));
+        return Some(format!("to run a flow, write `llmspell run {} --input FILE`", shell_word(wrong)));
     }
     nearest(wrong, &context(error, ContextKind::SuggestedSubcommand))
 }
@@ -83,7 +84,7 @@ fn subcommand(wrong: &str, error: &Error) -> Option<String> {
 fn argument(wrong: &str, command: Option<&str>, error: &Error) -> Option<String> {
     let is_word = !wrong.starts_with('-');
     if is_word && matches!(command, Some("run" | "plan")) {
-        return Some(format!("records are given with --input: `--input {}`", quoted(wrong)));
+        return Some(format!("records are given with --input: `--input {}`", shell_word(wrong)));
     }
     nearest(wrong, &context(error, ContextKind::SuggestedArg))
 }
@@ -91,7 +92,7 @@ fn argument(wrong: &str, command: Option<&str>, error: &Error) -> Option<String>
 fn missing(which: &[String], command: Option<&str>) -> Option<String> {
     let misses = |name: &str| which.iter().any(|missing| missing.contains(name));
     let records = || match there(is_input).as_slice() {
-        [one] => format!("--input {}", quoted(one)),
+        [one] => format!("--input {}", shell_word(one)),
         _ => "--input FILE".to_owned(),
     };
     if misses("<FLOW") {
@@ -99,7 +100,7 @@ fn missing(which: &[String], command: Option<&str>) -> Option<String> {
         let rest = if command == "run" && misses("--input") { format!(" {}", records()) } else { String::new() };
         return Some(match there(is_flow).as_slice() {
             [] => "there is no flow file in this folder: `llmspell init` writes one".to_owned(),
-            [one] => format!("if {one} is meant: `llmspell {command} {}{rest}`", quoted(one)),
+            [one] => format!("if {one} is meant: `llmspell {command} {}{rest}`", shell_word(one)),
             several => {
                 let few = several.iter().take(FEW).map(String::as_str).collect::<Vec<_>>().join(", ");
                 let more = if several.len() > FEW { ", …" } else { "" };
@@ -145,10 +146,4 @@ fn is_flow(path: &Path) -> bool {
     let mut text = Vec::new();
     let read = fs::File::open(path).and_then(|file| file.take(1 << 16).read_to_end(&mut text));
     read.is_ok() && text.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"flow:"))
-}
-
-/// As a shell takes it for one word.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@%+,".contains(c);
-    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }

@@ -1,5 +1,6 @@
 //! From a plan to steps that run.
 
+mod admitted;
 mod agent;
 mod call;
 mod items;
@@ -15,12 +16,13 @@ use llmspell::model::{Model, Prices, Reply, Request};
 use llmspell::{BoxStep, Error, Step, race, settle, step, try_all};
 use serde_json::{Map, Value};
 
-use crate::file::FirstDef;
 use crate::journal::StepKey;
 use crate::modifiers::{self, Tunable};
 use crate::plan::{AgentPlan, Kind, Planned};
 use crate::scope::Scope;
 use crate::secret::Secrets;
+use crate::template::Formula;
+use admitted::{Admitted, Contender, decided};
 use agent::{Answers, Asking};
 use call::Call;
 use items::Items;
@@ -51,14 +53,20 @@ impl Builder {
 
     /// A step that gives its output alone, with its name.
     fn value(&mut self, planned: Planned) -> BoxStep<Scope, Value> {
-        let (id, when, value) = self.parts(planned);
-        match when {
-            None => value.named(id).boxed(),
-            Some(_) => Part { id: id.clone(), when, step: value }.map(Scope::into_last).named(id).boxed(),
-        }
+        self.conditional(planned).1
     }
 
-    fn parts(&mut self, planned: Planned) -> (Arc<str>, Option<crate::template::Formula>, BoxStep<Scope, Value>) {
+    /// The same, for whoever is not to ask it at all unless its condition holds.
+    fn conditional(&mut self, planned: Planned) -> (Option<Arc<Formula>>, BoxStep<Scope, Value>) {
+        let (id, when, value) = self.parts(planned);
+        let step = match when.clone() {
+            None => value.named(id).boxed(),
+            when => Part { id: id.clone(), when, step: value }.map(Scope::into_last).named(id).boxed(),
+        };
+        (when, step)
+    }
+
+    fn parts(&mut self, planned: Planned) -> (Arc<str>, Option<Arc<Formula>>, BoxStep<Scope, Value>) {
         let key = planned.is_kept().then(|| StepKey { path: planned.path.clone(), fingerprint: planned.fingerprint });
         let Planned { id, path, kind, when, modifiers, fallback, .. } = planned;
         let (policy, tunable) = modifiers::policy(&modifiers);
@@ -82,12 +90,18 @@ impl Builder {
         let step = if modifiers.hedge.is_some() || modifiers.idempotent { step.idempotent().boxed() } else { step };
         let mut step = step.policy(policy).boxed();
         for rung in fallback {
-            step = step.fallback(self.value(rung)).boxed();
+            let (when, rung) = self.conditional(rung);
+            let substitute = step.fallback(rung);
+            step = match when {
+                None => substitute.boxed(),
+                // What cannot be told is told by the rung itself.
+                Some(when) => substitute.when(move |scope| when.holds(&scope.value()).unwrap_or(true)).boxed(),
+            };
         }
         if let Some(key) = key {
             step = Keeping { key, step: step.observed() }.boxed();
         }
-        (id, when, step)
+        (id, when.map(Arc::new), step)
     }
 
     fn kind(&mut self, kind: Kind, id: &str) -> BoxStep<Scope, Value> {
@@ -110,13 +124,13 @@ impl Builder {
                 }
             }
             Kind::Race { contenders, first } => {
-                let contenders: Vec<_> = contenders.into_iter().map(|contender| self.value(contender)).collect();
-                let race = race(contenders);
-                match first {
-                    FirstDef::Success => race.boxed(),
-                    FirstDef::Completion => race.first_complete().boxed(),
-                    FirstDef::Output => race.first_output().boxed(),
+                let contenders: Vec<_> = contenders.into_iter().map(|contender| self.conditional(contender)).collect();
+                if contenders.iter().all(|(when, _)| when.is_none()) {
+                    let contenders: Vec<_> = contenders.into_iter().map(|(_, contender)| contender).collect();
+                    return decided(race(contenders), first).boxed();
                 }
+                let contender = |(when, step)| Contender { when, step: Arc::new(step) };
+                Admitted { contenders: contenders.into_iter().map(contender).collect(), first }.boxed()
             }
             Kind::Pipeline(steps) => self.sequence(steps).map(Scope::into_last).boxed(),
             Kind::Items { list, steps, limit, skip } => {

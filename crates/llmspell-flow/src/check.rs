@@ -34,7 +34,7 @@ use crate::plan::{Kind, Planned};
 use crate::references::{References, Sight, Uses};
 use crate::shape::Shape;
 use crate::source::Source;
-use crate::template::{Compiler, Template, with_room};
+use crate::template::{Compiler, Formula, Template, with_room};
 use crate::toolbox::Toolbox;
 use own::Own;
 
@@ -92,7 +92,7 @@ fn understand(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics
     modifiers::check_defaults(&file.defaults, source, &mut checker.compiler.problems);
     checker.models();
     checker.own = checker.own_tools();
-    let mut sight = Sight::default();
+    let mut sight = references.sight();
     let steps = checker.list(&file.steps.value, &mut sight, "");
     let uses = Uses::default();
     let output = file.output.as_ref().map(|output| checker.value(output, &sight, &uses));
@@ -104,6 +104,7 @@ fn understand(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics
     let mut problems = std::mem::take(&mut checker.compiler.problems);
     output::returned(&file, &given, &returns, source, &mut problems);
     let mut warnings = std::mem::take(&mut checker.warnings);
+    warnings.append(&mut checker.compiler.warnings);
     nesting::times(&steps, &file.defaults, source, &mut problems);
     Diagnostics::none_of(problems)?;
     sense::check(&steps, &file.defaults, source, &mut warnings);
@@ -158,7 +159,7 @@ impl Checker<'_> {
                     sight.add(&step.id, step.fingerprint, step.shape.clone());
                     planned.push(step);
                 }
-                // What is wrong with it has been noted; whoever uses it does nothing wrong.
+                // Something is wrong with it, not with those that name it.
                 None => {
                     if let Some(id) = &step.value.id {
                         sight.add(&Arc::from(id.value.as_str()), Fingerprint::of(b""), Shape::Any);
@@ -195,9 +196,10 @@ impl Checker<'_> {
         };
         let path: Arc<str> = if outer.is_empty() { id.clone() } else { Arc::from(format!("{outer}.{id}")) };
         let at = def.id.as_ref().map_or_else(|| first(step), |id| id.at.clone());
-        let inside = sight.within(&id);
+        let mut inside = sight.within(&id);
         let uses = Uses::default();
         let when = def.when.as_ref().and_then(|when| self.bare(when, &inside, &uses));
+        inside.asked.extend(when.as_ref().map(Formula::tested).unwrap_or_default());
         let kind = self.kind(step, &inside, &path, &uses);
         let mut modifiers = def.modifiers();
         if let Some(Kind::Tool { .. } | Kind::Agent(_)) = &kind {

@@ -160,6 +160,13 @@ pub(crate) fn host_missing(url: &str, gate: &Gate) -> Option<Missing> {
     gate.missing_host(url.host_str()?, url.port_or_known_default())
 }
 
+/// The environment variables that hold keys of its models and tokens of its servers.
+pub(crate) fn keys(file: &FlowFile) -> impl Iterator<Item = &str> {
+    let keys = file.models.0.iter().filter_map(|(_, model)| model.value.0.key.as_ref());
+    let tokens = file.tools.0.iter().filter_map(|(_, tool)| tool.value.mcp.as_ref()?.value.token.as_ref());
+    keys.chain(tokens).map(|name| name.value.as_str())
+}
+
 fn models(file: &FlowFile, place: impl Fn(&Range<usize>) -> Place) -> Vec<DeclaredModel> {
     let text = |value: &Option<Located<String>>| value.as_ref().map(|value| value.value.clone());
     let mut models = Vec::new();

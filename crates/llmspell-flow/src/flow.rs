@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::build::{Builder, Scrubbed};
 use crate::check::{Checked, OUTPUT, check};
-use crate::declared::Declared;
+use crate::declared::{Declared, keys};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::fingerprint::Fingerprint;
 use crate::inputs::Inputs;
@@ -109,7 +109,8 @@ impl Flow {
         let Checked { file, inputs, steps, output, fingerprint, returns, asked, mut refused, warnings } =
             check(source, toolbox)?;
         let options = options::read(&file.run, source)?;
-        let (secrets, missing) = Secrets::read(file.secrets.iter().map(|secret| secret.value.as_str()));
+        let declared = file.secrets.iter().map(|secret| secret.value.as_str());
+        let (secrets, missing) = Secrets::read(declared, keys(&file));
         for name in file.secrets.iter().filter(|secret| missing.contains(&secret.value.as_str())) {
             let message = format!("the secret `{}` is not set", name.value);
             let problem = source.diagnose(Some(name.at.clone()), message);
@@ -133,7 +134,9 @@ impl Flow {
         })
     }
 
-    /// The name of a secret of the flow whose value stands in a text. Such a text must not be written down.
+    /// The name of a secret of the flow whose value stands in a text. Such a text must not be written down. Secrets are
+    /// what the flow declares as such, and what its `key` of models and `token` of servers name, if that is of 8
+    /// characters or more: less is what servers get that want no key.
     pub fn secret_in(&self, text: &str) -> Option<&str> {
         self.secrets.found_in(text)
     }

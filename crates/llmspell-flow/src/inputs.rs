@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::diagnostic::Diagnostic;
 use crate::entries::{Entries, Entry};
 use crate::file::{InputDef, InputType};
-use crate::run::integers::{HINT, too_large};
+use crate::run::integers::{HINT, changed};
 use crate::source::Source;
 
 /// The declared fields; `None` if a flow takes any record.
@@ -129,7 +129,10 @@ impl Inputs {
     pub(crate) fn read(&self, field: &str, text: &str) -> Result<Value> {
         let json = || serde_json::from_str::<Value>(text).ok();
         match self.kind(field) {
-            kind if kind != Some(InputType::String) && json().is_some() && too_large(text.as_bytes()).is_some() => {
+            kind if kind != Some(InputType::String)
+                && json().is_some()
+                && changed(text.as_bytes(), |_| true).is_some() =>
+            {
                 Err(Error::invalid(format!("`{text}` does not fit into 64 bits")).with_hint(HINT))
             }
             None => Ok(json().unwrap_or_else(|| text.into())),
@@ -153,7 +156,7 @@ impl Inputs {
             if text.is_empty() {
                 record.shift_remove(&input.name);
             } else if let Some(value) = serde_json::from_str(text.trim()).ok().filter(|value| kind.fits(value)) {
-                if too_large(text.as_bytes()).is_some() {
+                if changed(text.as_bytes(), |_| true).is_some() {
                     let message = format!("the field `{}` does not fit into 64 bits: {text}", input.name);
                     let hint = "declare it as `type: string`: as a text it keeps all of its digits";
                     return Err(Error::invalid(message).with_hint(hint));

@@ -11,8 +11,9 @@ use crate::diagnostic::Diagnostic;
 use crate::duration::Span;
 use crate::file::{
     AdaptiveBy, AdaptiveDef, After, BreakerDef, DefaultsDef, HedgeDef, ModelDef, Modifiers, RateDef, RetryDef, RetryOn,
-    StepDef,
+    Short, StepDef,
 };
+use crate::located::Located;
 use crate::plan::Kind;
 use crate::source::Source;
 
@@ -62,19 +63,26 @@ pub(crate) fn check(
     }
     check_shared(modifiers, &mut problem);
     hedging(modifiers, kind, &mut problem);
-    // What stands under `defaults` is meant for most steps, not for each.
-    if modifiers.timeout.as_ref().map(|timeout| &timeout.at) == def.modifiers().timeout.as_ref().map(|own| &own.at) {
+    let own = def.modifiers();
+    if own.timeout.is_some() {
+        within_attempt(modifiers, &mut problem);
         times(modifiers, attempts, &mut problem);
+    } else {
+        // What stands under `defaults` is meant for most steps, not for each: what a step says otherwise is no
+        // contradiction.
+        let retry = modifiers.retry.clone().filter(|_| own.retry.is_none());
+        let attempts = retry.as_ref().map_or(MOST_ATTEMPTS, |retry| retry.value.0.max);
+        let deadline = modifiers.deadline.clone().filter(|_| own.deadline.is_none());
+        let shared = Modifiers { timeout: modifiers.timeout.clone(), retry, deadline, ..Modifiers::default() };
+        times(&shared, attempts, &mut problem);
     }
 }
 
-/// Notes what cannot work of `defaults`, whatever a step says itself.
+/// Notes what cannot work of `defaults`, whatever a step says besides.
 pub(crate) fn check_defaults(defaults: &DefaultsDef, source: &Source, problems: &mut Vec<Diagnostic>) {
     let mut modifiers = Modifiers::default();
     modifiers.fill(defaults);
-    // Steps may have more attempts of their own.
-    let attempts = modifiers.retry.as_ref().map_or(MOST_ATTEMPTS, |retry| retry.value.0.max);
-    times(&modifiers, attempts, &mut |at, message, hint| {
+    within_attempt(&modifiers, &mut |at, message, hint| {
         problems.push(source.diagnose(Some(at.clone()), message).with_hint(hint));
     });
 }
@@ -92,7 +100,7 @@ pub(crate) fn of_model(def: &ModelDef) -> Modifiers {
 
 /// Notes what cannot work of what steps and models have in common.
 pub(crate) fn check_shared(modifiers: &Modifiers, problem: &mut dyn FnMut(&Range<usize>, String, &str)) {
-    let zero = |limit: &&crate::located::Located<u32>| limit.value == 0;
+    let zero = |limit: &&Located<u32>| limit.value == 0;
     if let Some(limit) = modifiers.limit.as_ref().filter(zero) {
         let hint = "give at least 1, or leave `limit` out";
         problem(&limit.at, "a limit of 0: no record would ever pass this step".to_owned(), hint);
@@ -163,13 +171,18 @@ fn times(modifiers: &Modifiers, attempts: u32, problem: &mut dyn FnMut(&Range<us
         let message = format!("{} timeouts, but at most {attempts} attempts", times.len());
         problem(at, message, "each timeout is that of one attempt: raise `retry` or drop some");
     }
-    let beyond = |time: &Span, bound: Option<Duration>| bound.is_some_and(|bound| time.0 > bound);
-    let deadline = modifiers.deadline.as_ref().map(|deadline| deadline.value.0);
-    if times.iter().chain(&def.first).chain(&def.idle).any(|time| beyond(time, deadline)) {
+    let beyond = |time: &Span| modifiers.deadline.as_ref().is_some_and(|deadline| time.0 > deadline.value.0);
+    if times.iter().chain(&def.first).chain(&def.idle).any(beyond) {
         let message = "this timeout can never be reached: the deadline comes first".to_owned();
         problem(at, message, "the deadline covers all attempts and the waiting between them");
     }
-    if def.first.iter().chain(&def.idle).any(|time| beyond(time, longest(modifiers))) {
+}
+
+/// What contradicts itself in a timeout alone.
+fn within_attempt(modifiers: &Modifiers, problem: &mut dyn FnMut(&Range<usize>, String, &str)) {
+    let Some(Located { value: Short(def), at }) = &modifiers.timeout else { return };
+    let longest = longest(modifiers);
+    if def.first.iter().chain(&def.idle).any(|time| longest.is_some_and(|longest| time.0 > longest)) {
         let message = "this can never be reached: the time of the attempt is up before".to_owned();
         problem(at, message, "`first` and `idle` are shorter than `attempt`");
     }

@@ -9,13 +9,11 @@ use llmspell::suggest;
 use crate::fingerprint::Fingerprint;
 use crate::inputs::Inputs;
 use crate::shape::Shape;
-use crate::template::Complaint;
+use crate::template::{Complaint, Tested};
 
 /// Every name that a template of the flow may use, and those that are used.
 pub(crate) struct References<'a> {
     inputs: &'a Inputs,
-    /// What the inputs look like.
-    shape: Shape,
     /// The ids of all steps, wherever they stand.
     ids: BTreeSet<&'a str>,
     secrets: Vec<&'a str>,
@@ -23,8 +21,10 @@ pub(crate) struct References<'a> {
 }
 
 /// What the templates in one place can see.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Sight {
+    /// What is known of the fields of the record.
+    inputs: Shape,
     /// The steps before, what they depend on, and what they give.
     steps: BTreeMap<Arc<str>, (Fingerprint, Shape)>,
     /// Its own id, and those of the steps around it.
@@ -35,9 +35,24 @@ pub(crate) struct Sight {
     pub(crate) round: bool,
     /// Whether secrets may be used here.
     pub(crate) secrets: bool,
+    /// What the conditions of the steps around have asked for.
+    pub(crate) asked: Tested,
 }
 
 impl Sight {
+    /// What the first step sees.
+    fn first(inputs: Shape) -> Self {
+        Sight {
+            inputs,
+            steps: BTreeMap::new(),
+            around: Vec::new(),
+            item: None,
+            round: false,
+            secrets: false,
+            asked: Tested::default(),
+        }
+    }
+
     /// What a step sees behind another one.
     pub(crate) fn add(&mut self, id: &Arc<str>, fingerprint: Fingerprint, shape: Shape) {
         self.steps.insert(id.clone(), (fingerprint, shape));
@@ -57,9 +72,15 @@ impl Sight {
                 Some((id, (_, shape))) => (format!("steps.{id}"), shape),
                 None => return Ok(Shape::Any),
             },
+            // As a whole, it has whatever else is in the record.
+            (Some("inputs"), _) if name != "inputs" => ("inputs".to_owned(), &self.inputs),
             _ => return Ok(Shape::Any),
         };
-        shape.follow(&whole, parts)
+        match shape.follow(&whole, parts) {
+            // Here it is there, or nothing is computed.
+            Err(wrong) if wrong.lacks.as_deref().is_some_and(|lacks| self.asked.asks(lacks)) => Ok(Shape::Any),
+            other => other,
+        }
     }
 
     /// What is seen inside of a step.
@@ -87,8 +108,12 @@ impl Uses {
 
 impl<'a> References<'a> {
     pub(crate) fn new(inputs: &'a Inputs, ids: impl IntoIterator<Item = &'a str>, secrets: Vec<&'a str>) -> Self {
-        let shape = Shape::declared(inputs);
-        References { inputs, shape, ids: ids.into_iter().collect(), secrets, used: RefCell::default() }
+        References { inputs, ids: ids.into_iter().collect(), secrets, used: RefCell::default() }
+    }
+
+    /// What the first step sees.
+    pub(crate) fn sight(&self) -> Sight {
+        Sight::first(Shape::declared(self.inputs))
     }
 
     /// Notes that a name is used, and says what is wrong with that.
@@ -104,7 +129,7 @@ impl<'a> References<'a> {
             ("inputs", Some(field)) => {
                 self.used.borrow_mut().insert(format!("inputs.{field}"));
                 uses.note(format!("inputs.{field} {}", self.inputs.essence_of(field)));
-                self.input(field).or_else(|| self.shape.follow("inputs", name.split('.').skip(1)).err())
+                self.input(field).or_else(|| sight.follow(name).err())
             }
             // Whoever takes `steps` as a whole takes every step.
             ("steps", None) => {
@@ -218,5 +243,5 @@ impl<'a> References<'a> {
 }
 
 fn complaint(message: String, hint: impl Into<String>) -> Option<Complaint> {
-    Some(Complaint { message, hint: hint.into() })
+    Some(Complaint::new(message, hint))
 }

@@ -349,7 +349,7 @@ impl Run {
         let recorded = cx;
         let cx = cx.with_stage_times();
         let cx = if follow { cx.with_sink(Follow(progress.clone())) } else { cx };
-        input.form.inputs = flow.inputs().clone();
+        input.form.fit(&flow);
         let (fingerprint, field): (_, Option<Arc<str>>) = (flow.fingerprint(), flow.key().map(Arc::from));
         let surely = !flow.kept_steps().is_empty();
         let name = flow.name().to_owned();
@@ -387,12 +387,15 @@ impl Run {
         let passage = Passage::new(compiled, progress.clone(), intake.clone(), desk, rate.clone());
         let mut stream = passage.stream(lent, &cx).limit(limit).budget(budget);
         let in_flight = InFlight::new(stream.limit_handle(), told);
-        let tending = tending.map(|tending| tending.run(Controls::new(tunables, in_flight, rate, gate, stop.clone())));
+        let tending =
+            tending.map(|tending| tending.run(Controls::new(tunables, in_flight, rate, gate.clone(), stop.clone())));
         let mut drain = stop.subscribe();
         let drained = progress.clone();
         let stream = stream.take_until(async move {
             reached(&mut drain, Stop::Drain).await;
             drained.stopping.store(true, Ordering::Relaxed);
+            // What goes to its end is not paused.
+            gate.set_shut(false);
         });
         let stream = if keep_going { stream } else { stream.breaker(Breaker::storms().in_a_row(DENIED)) };
         // Room for the outcomes behind a slow record, so that it does not hold up those after it.

@@ -1,4 +1,5 @@
-//! Secrets: read from the environment, used in the arguments of tools, and taken out of everything that comes back.
+//! Secrets: read from the environment, used in the arguments of tools or shown to models and servers, and taken out of
+//! everything that comes back.
 
 mod written;
 
@@ -10,11 +11,15 @@ use llmspell::{Error, Outcome};
 use serde_json::Value;
 use written::Written;
 
-/// The secrets of a flow.
+/// What is shorter among the keys and tokens is a placeholder, such as local servers ask for, and no secret.
+const SHORTEST_KEY: usize = 8;
+
+/// The secrets of a flow: those that it declares, and the keys and tokens that its models and servers are shown.
 #[derive(Default)]
 pub(crate) struct Secrets {
+    /// Those that it declares.
     values: BTreeMap<String, String>,
-    /// How they may be written, with their names. The longest goes first: of one that contains another, what is left
+    /// How all they may be written, with their names. The longest goes first: of one that contains another, what is left
     /// would stay.
     written: Vec<(String, Written)>,
     /// Whether one of them may come back as a number.
@@ -25,26 +30,32 @@ pub(crate) struct Secrets {
 const MASK: &str = "***";
 
 impl Secrets {
-    /// The environment variables of these names; also those that are not there.
-    pub(crate) fn read<'a>(names: impl IntoIterator<Item = &'a str>) -> (Self, Vec<&'a str>) {
+    /// The environment variables of the names that a flow declares; also those that are not there. The others are those
+    /// of keys and tokens, which whoever opens the models and servers looks after.
+    pub(crate) fn read<'a>(
+        declared: impl IntoIterator<Item = &'a str>,
+        keys: impl IntoIterator<Item = &'a str>,
+    ) -> (Self, Vec<&'a str>) {
+        let value = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let (mut values, mut missing) = (BTreeMap::new(), Vec::new());
-        for name in names {
-            match std::env::var(name) {
-                Ok(value) if !value.is_empty() => {
-                    values.insert(name.to_owned(), value);
-                }
-                _ => missing.push(name),
+        for name in declared {
+            match value(name) {
+                Some(value) => drop(values.insert(name.to_owned(), value)),
+                None => missing.push(name),
             }
         }
-        (Secrets::of(values), missing)
+        let keys = keys.into_iter().filter_map(|name| Some((name.to_owned(), value(name)?)));
+        (Secrets::of(values, keys.collect()), missing)
     }
 
-    fn of(values: BTreeMap<String, String>) -> Self {
-        let mut longest: Vec<_> = values.iter().collect();
+    fn of(values: BTreeMap<String, String>, mut keys: BTreeMap<String, String>) -> Self {
+        keys.retain(|name, key| key.trim().len() >= SHORTEST_KEY && !values.contains_key(name));
+        let mut longest: Vec<_> = values.iter().chain(&keys).collect();
         longest.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
+        let is_number = |value: &str| serde_json::from_str::<serde_json::Number>(value.trim()).is_ok();
+        let has_number = longest.iter().any(|(_, value)| is_number(value));
         let written = longest.into_iter().filter_map(|(name, value)| Some((name.clone(), Written::new(value)?)));
         let written = written.collect();
-        let has_number = values.values().any(|value| serde_json::from_str::<serde_json::Number>(value.trim()).is_ok());
         Secrets { values, written, has_number }
     }
 
@@ -53,9 +64,9 @@ impl Secrets {
         minijinja::Value::from(self.values.clone())
     }
 
-    /// Whether there are none.
+    /// Whether there are none to be taken out of anything.
     pub(crate) fn are_none(&self) -> bool {
-        self.values.is_empty()
+        self.written.is_empty()
     }
 
     /// The name of one that stands in a text.
@@ -178,7 +189,19 @@ mod tests {
 
     fn secrets(values: &[&str]) -> Secrets {
         let named = values.iter().enumerate().map(|(n, value)| (format!("S{n}"), (*value).to_owned()));
-        Secrets::of(named.collect())
+        Secrets::of(named.collect(), BTreeMap::new())
+    }
+
+    #[test]
+    fn keys_are_taken_out_and_not_handed_to_templates_unless_they_are_placeholders() {
+        let named = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let keys = [named("KEY", "key-of-mine-1"), named("LOCAL", "ollama"), named("BOTH", "twice-said")];
+        let secrets = Secrets::of([named("BOTH", "twice-said")].into(), keys.into());
+        assert_eq!(secrets.text("key-of-mine-1 ollama twice-said").as_deref(), Some("*** ollama ***"));
+        assert_eq!(secrets.found_in("key-of-mine-1"), Some("KEY"));
+        let view = secrets.view();
+        assert!(view.get_attr("KEY").unwrap().is_undefined() && !view.get_attr("BOTH").unwrap().is_undefined());
+        assert!(Secrets::of(BTreeMap::new(), [named("LOCAL", "ollama")].into()).are_none());
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! What is known of a value before it is there: which fields it can have.
 
+use std::ops::Deref;
+use std::sync::Arc;
+
 use crate::file::InputType;
 use crate::inputs::Inputs;
 use crate::template::{Complaint, Template};
@@ -15,9 +18,43 @@ pub(crate) enum Shape {
     Plain(&'static str),
     /// What an agent says without an `answer`.
     Words,
-    List(Box<Shape>),
+    List(Shared<Shape>),
     /// A table with these fields and no others; some of them may be missing.
-    Table(Vec<(String, Shape)>),
+    Table(Shared<Vec<(String, Shape)>>),
+}
+
+/// What has parts. A step that names another has its shape in its own, and so have those behind it: they share it, and
+/// it stays small.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Shared<T> {
+    of: Arc<T>,
+    /// How many shapes it consists of, each counted wherever it stands.
+    size: usize,
+    depth: usize,
+}
+
+/// What is larger or deeper than this can be anything: `{ a: "${{ steps.x }}", b: "${{ steps.x }}" }` doubles it, and
+/// each look at a shape goes through all of it.
+const MOST: usize = 1000;
+const DEEPEST: usize = 16;
+
+impl<T> Shared<T> {
+    /// Of these parts, if that is neither too large nor too deep.
+    fn new(of: T, parts: impl FnOnce(&T) -> Vec<&Shape>) -> Option<Self> {
+        let (size, depth) = parts(&of).into_iter().fold((1, 1), |(size, depth), part| {
+            let (more, deep) = part.extent();
+            (size + more, depth.max(deep + 1))
+        });
+        (size <= MOST && depth <= DEEPEST).then(|| Shared { of: Arc::new(of), size, depth })
+    }
+}
+
+impl<T> Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.of
+    }
 }
 
 impl Shape {
@@ -25,11 +62,26 @@ impl Shape {
 
     /// A table whose fields can be anything.
     pub(crate) fn table<'a>(fields: impl IntoIterator<Item = &'a str>) -> Self {
-        Shape::Table(fields.into_iter().map(|field| (field.to_owned(), Shape::Any)).collect())
+        Shape::fields(fields.into_iter().map(|field| (field.to_owned(), Shape::Any)))
+    }
+
+    /// A table with these fields.
+    pub(crate) fn fields(fields: impl IntoIterator<Item = (String, Shape)>) -> Self {
+        let fields: Vec<_> = fields.into_iter().collect();
+        Shared::new(fields, |fields| fields.iter().map(|(_, shape)| shape).collect()).map_or(Shape::Any, Shape::Table)
     }
 
     pub(crate) fn list(item: Shape) -> Self {
-        Shape::List(Box::new(item))
+        Shared::new(item, |item| vec![item]).map_or(Shape::Any, Shape::List)
+    }
+
+    /// How many shapes it consists of, and how deep.
+    fn extent(&self) -> (usize, usize) {
+        match self {
+            Shape::Any | Shape::Plain(_) | Shape::Words => (1, 1),
+            Shape::List(item) => (item.size, item.depth),
+            Shape::Table(fields) => (fields.size, fields.depth),
+        }
     }
 
     /// Of declared fields.
@@ -42,7 +94,7 @@ impl Shape {
             Some(InputType::Object) | None => Shape::Any,
         };
         let Some(types) = fields.types() else { return Shape::Any };
-        Shape::Table(types.map(|(name, kind)| (name.to_owned(), of(kind))).collect())
+        Shape::fields(types.map(|(name, kind)| (name.to_owned(), of(kind))))
     }
 
     /// Of what stands in the file; `named` tells that of a name, such as `steps.page.body`.
@@ -54,7 +106,7 @@ impl Shape {
             Template::Text(_) => Shape::TEXT,
             Template::List(_) => Shape::list(Shape::Any),
             Template::Map(fields) => {
-                Shape::Table(fields.iter().map(|(name, value)| (name.clone(), Shape::of(value, named))).collect())
+                Shape::fields(fields.iter().map(|(name, value)| (name.clone(), Shape::of(value, named))))
             }
         }
     }
@@ -68,7 +120,7 @@ impl Shape {
             Value::String(_) => Shape::TEXT,
             Value::Array(_) => Shape::list(Shape::Any),
             Value::Object(fields) => {
-                Shape::Table(fields.iter().map(|(name, value)| (name.clone(), Shape::of_json(value))).collect())
+                Shape::fields(fields.iter().map(|(name, value)| (name.clone(), Shape::of_json(value))))
             }
         }
     }
@@ -87,7 +139,7 @@ impl Shape {
     /// The items, if it is a list.
     pub(crate) fn item(self) -> Self {
         match self {
-            Shape::List(item) => *item,
+            Shape::List(item) => (*item).clone(),
             _ => Shape::Any,
         }
     }
@@ -121,7 +173,7 @@ impl Shape {
                     (format!("`{name}` is {what}, and has no field `{field}`"), format!("use `{name}` itself"))
                 }
             };
-            return Err(Complaint { message: wrong.0, hint: wrong.1 });
+            return Err(Complaint { message: wrong.0, hint: wrong.1, lacks: Some(format!("{name}.{field}")) });
         }
         Ok(shape.clone())
     }
@@ -133,4 +185,37 @@ fn is_name(text: &str) -> bool {
         part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
             && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(of: &Shape) -> Shape {
+        Shape::fields(["a", "b"].map(|name| (name.to_owned(), of.clone())))
+    }
+
+    #[test]
+    fn what_doubles_or_goes_deep_stays_small() {
+        let (mut doubled, mut chain, mut list) = (Shape::TEXT, Shape::TEXT, Shape::TEXT);
+        for _ in 0..10_000 {
+            doubled = pair(&doubled);
+            chain = Shape::fields([("a".to_owned(), chain)]);
+            list = Shape::list(list);
+            for shape in [&doubled, &chain, &list] {
+                let (size, depth) = shape.extent();
+                assert!(size <= MOST && depth <= DEEPEST, "{size} {depth}");
+            }
+        }
+        assert!(doubled == doubled.clone() && chain == chain.clone());
+        let wide = Shape::fields((0..MOST).map(|field| (field.to_string(), Shape::Any)));
+        assert_eq!(wide, Shape::Any);
+    }
+
+    #[test]
+    fn what_is_small_is_known() {
+        let shape = pair(&pair(&Shape::TEXT));
+        assert_eq!(shape.follow("x", ["a", "b"]).ok(), Some(Shape::TEXT));
+        assert!(shape.follow("x", ["a", "c"]).is_err());
+    }
 }

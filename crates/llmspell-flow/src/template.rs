@@ -15,12 +15,14 @@ mod roomy;
 mod scan;
 mod size;
 mod tags;
+mod tested;
 mod words;
 
 pub(crate) use compile::{Compiler, Complaint};
 pub(crate) use document::document;
 pub(crate) use prompt::Prompt;
 pub(crate) use roomy::with_room;
+pub(crate) use tested::Tested;
 
 use std::sync::Arc;
 
@@ -171,6 +173,13 @@ impl Formula {
     /// Whether it holds, if that is so for every record.
     pub(crate) fn always(&self) -> Option<bool> {
         self.names().next().is_none().then(|| self.holds(&minijinja::Value::UNDEFINED).ok()).flatten()
+    }
+
+    /// The names that it tests.
+    pub(crate) fn tested(&self) -> Tested {
+        let mut tested = Tested::default();
+        tested.add(&self.text);
+        tested
     }
 
     /// Whether it follows from the record alone, whatever the steps give.

@@ -1,13 +1,15 @@
 //! Agents of flows: prompts, tools, answers, and what they share. The clock is paused: times are exact.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use llmspell::model::{
     Finish, ModelError, ModelErrorClass, ModelEvent, Options, ScriptedModel, SimulatedModel, ToolCallDelta,
 };
 use llmspell::tool::{ErasedTool, Security};
-use llmspell::{BoxStep, Context, Kind, Message, Outcome, Quality, Step, step};
+use llmspell::{BoxStep, Context, Error, Kind, Message, Outcome, Quality, Step, step};
 use llmspell_flow::{Flow, Permissions, Source, Toolbox};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -102,6 +104,34 @@ async fn tools_are_called_within_what_is_allowed() {
     let tools: Vec<_> = seen.requests()[0].tools.iter().map(|tool| tool.name.clone()).collect();
     assert_eq!(tools, ["notes_search", "json"]);
     assert_eq!(seen.requests()[1].last_text(), "nothing on \"rust\"");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_and_keys_are_in_nothing_that_servers_and_models_say_back() {
+    // Cargo sets them for every test; neither stands in the other, nor anywhere else.
+    let (token, key) = (env!("CARGO_MANIFEST_DIR"), env!("CARGO_PKG_DESCRIPTION"));
+    let text = "flow: f\nallow: { tool: [notes.search], net: ['127.0.0.1'] }\n\
+                models: { quick: { model: m/m, key: CARGO_PKG_DESCRIPTION } }\n\
+                tools: { notes: { mcp: { url: 'http://127.0.0.1:1/', token: CARGO_MANIFEST_DIR } } }\n\
+                steps:\n  - { id: a, agent: { model: quick, prompt: Look } }\n  \
+                - { id: b, tool: notes.search, with: { a: '${{ steps.a }}' } }\n\
+                output: ['${{ steps.a }}', '${{ steps.b }}']\n";
+    let fails = Arc::new(AtomicBool::new(false));
+    let says = fails.clone();
+    let found = step(move |_: Value, _| {
+        let fails = says.load(Ordering::Relaxed);
+        async move { if fails { Err(Error::failed(format!("401: {token}"))) } else { Ok(json!([token])) } }
+    });
+    let search = ErasedTool::described("search", "Searches.", json!({ "type": "object" }), found);
+    let model = ScriptedModel::new("test").says(format!("I am {key}")).says("Well.");
+    let granted = Permissions::none().allow("net=127.0.0.1").unwrap().allow_tool("notes.search");
+    let toolbox = Toolbox::built_in(&granted).with_model("quick", model).with_server("notes", [search]);
+    let flow = || parsed(text, &toolbox);
+    assert_eq!(flow().secret_in(token), Some("CARGO_MANIFEST_DIR"));
+    assert_eq!(one(flow().into_step(), json!({})).await.result.unwrap(), json!(["I am ***", ["***"]]));
+    fails.store(true, Ordering::Relaxed);
+    let error = one(flow().into_step(), json!({})).await.result.unwrap_err();
+    assert_eq!(error.message(), "401: ***");
 }
 
 #[tokio::test(start_paused = true)]

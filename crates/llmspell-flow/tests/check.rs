@@ -210,12 +210,12 @@ fn fields_of_outputs_must_exist_where_the_file_tells_them() {
         ),
         (text, "steps.a.text", "`steps.a` is a text, and has no field `text`", "give the agent an `answer`"),
         (value, "steps.a.lst", "`steps.a` has no field `lst`", "did you mean `list`?"),
-        (value, "steps.a.deep.z", "`steps.a.deep` has no field `z`", "`y`"),
+        (value, "steps.a.deep.z", "`steps.a.deep` has no field `z`", "fields are: y"),
         (value, "steps.a.list.x", "`steps.a.list` is a list, and has no field `x`", "`steps.a.list[0].x`"),
         (value, "steps.a.n.x", "`steps.a.n` is a number, and has no field `x`", "use `steps.a.n` itself"),
-        (both, "steps.a.e", "`steps.a` has no field `e`", "`c`"),
+        (both, "steps.a.e", "`steps.a` has no field `e`", "fields are: c"),
         (both, "steps.a.c.x", "`steps.a.c` is a text", "`answer`"),
-        (both, "steps.a.d.y", "`steps.a.d` has no field `y`", "`x`"),
+        (both, "steps.a.d.y", "`steps.a.d` has no field `y`", "fields are: x"),
         (pages, "steps.a.body", "`steps.a` is a list", "map(attribute=\"body\")"),
         (
             "    tool: http_get\n    with: { url: x }",
@@ -385,4 +385,136 @@ fn what_a_newcomer_writes_is_told_how_it_is_written_here() {
     }
     // A flow in JSON is a flow: JSON is YAML.
     assert_eq!(problems("{\"flow\": \"f\", \"steps\": [{\"id\": \"a\", \"value\": 1}]}"), "");
+}
+
+/// A flow whose first step is a table with the field `n`, and a second step.
+fn of_a_table(second: &str) -> String {
+    let text = format!("flow: f\nsteps:\n  - {{ id: a, value: {{ n: \"${{{{ inputs.x }}}}\" }} }}\n  - {second}\n");
+    said(&text)
+}
+
+/// What is said about a flow, warnings and errors.
+fn said(text: &str) -> String {
+    let toolbox = Toolbox::built_in(&Permissions::everything()).with_unopened_model("m");
+    match Flow::parse(&Source::new("f.yaml", text), &toolbox) {
+        Ok(flow) => flow.warnings().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+        Err(problems) => problems.to_string(),
+    }
+}
+
+#[test]
+fn steps_that_name_each_other_over_and_over_are_checked_at_once() {
+    let chain = |steps: usize, value: &str| {
+        let mut text = "flow: f\nsteps:\n  - { id: s0, value: 1 }\n".to_owned();
+        for step in 1..steps {
+            let value = value.replace("PREV", &format!("${{{{ steps.s{} }}}}", step - 1));
+            text += &format!("  - {{ id: s{step}, value: {value} }}\n");
+        }
+        text
+    };
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for (steps, value) in [
+            (64, "{ a: \"PREV\", b: \"PREV\" }"),
+            (1000, "{ a: \"PREV\" }"),
+            (64, "[{ a: \"PREV\" }]"),
+            (64, "{ a: { b: { c: \"PREV\", d: \"PREV\" } } }"),
+        ] {
+            done.send(said(&chain(steps, value))).unwrap();
+        }
+    });
+    for _ in 0..4 {
+        // A hundredth of it is usual; without the bounds it takes for ever.
+        let said = ended.recv_timeout(std::time::Duration::from_secs(60));
+        assert_eq!(said.as_deref(), Ok(""));
+    }
+}
+
+#[test]
+fn a_field_that_is_only_asked_for_is_no_error() {
+    for asked in ["steps.a.m is defined", "steps.a.m | default(1)", "steps.a.m if steps.a.m is defined else 1"] {
+        let said = of_a_table(&format!("{{ id: b, value: '${{{{ {asked} }}}}' }}"));
+        assert!(said.starts_with("warning: `steps.a` has no field `m`") && said.contains("hint: "), "{asked}: {said}");
+        assert_eq!(said.matches("warning: ").count(), 1, "{said}");
+    }
+    for fine in [
+        "{ id: b, value: '${{ steps.a.n | default(1) }}' }",
+        "{ id: b, value: '${{ steps.a.m if steps.a is string else 1 }}' }",
+        "{ id: b, when: '\"m\" in steps.a', value: '${{ steps.a.m }}' }",
+    ] {
+        assert_eq!(of_a_table(fine), "", "{fine}");
+    }
+    let when = of_a_table("{ id: b, when: steps.a.m is defined, value: '${{ steps.a.m.x }}' }");
+    assert!(
+        when.starts_with("warning: `steps.a` has no field `m`") && when.matches("has no field").count() == 1,
+        "{when}"
+    );
+    for wrong in ["steps.a.m", "steps.a.m ~ (steps.a.m | default(1))", "steps.a.m.x is defined", "steps.a.m | upper"] {
+        let said = of_a_table(&format!("{{ id: b, value: '${{{{ {wrong} }}}}' }}"));
+        assert!(said.starts_with("error: `steps.a` has no field `m`"), "{wrong}: {said}");
+    }
+}
+
+#[test]
+fn what_a_prompt_file_asks_for_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let toolbox = Toolbox::built_in(&Permissions::everything()).with_unopened_model("m");
+    let said = |prompt: &str| {
+        std::fs::write(folder.path().join("p.j2"), prompt).unwrap();
+        let flow = folder.path().join("f.yaml");
+        let text = "flow: f\nsteps:\n  - { id: a, value: { n: \"${{ inputs.x }}\" } }\n  - { id: b, agent: { model: m, prompt: { file: p.j2 } } }\noutput: \"${{ steps }}\"\n";
+        std::fs::write(&flow, text).unwrap();
+        match Flow::parse(&Source::load(&flow).unwrap(), &toolbox) {
+            Ok(flow) => flow.warnings().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+            Err(problems) => problems.to_string(),
+        }
+    };
+    let shown = said("Go.\n{% if steps.a.m is defined %}{{ steps.a.m }} {{ steps.a.m.x }}{% endif %}");
+    assert!(shown.starts_with("warning: `steps.a` has no field `m`"), "{shown}");
+    assert!(shown.matches("warning").count() == 1 && shown.contains("p.j2:2:7"), "{shown}");
+    assert!(said("{{ steps.a.m | default('none') }}").starts_with("warning: "));
+    assert_eq!(said("{% if steps.a is mapping %}{{ steps.a.n }}{% endif %}"), "");
+    assert!(said("{% if steps.a %}{{ steps.a.m }}{% endif %}").starts_with("error: "));
+}
+
+#[test]
+fn fields_that_may_be_left_out_of_the_output_may_be_missing_in_anything() {
+    let returns = |fields: &str| said(&format!("flow: f\nreturns: {{ {fields} }}\nsteps: [{{ id: a, value: x }}]\n"));
+    assert_eq!(returns("score: { type: number, required: false }"), "");
+    let shown = returns("score: { type: number, required: false }, name: {}");
+    assert!(shown.contains("the output of the flow is a text, and has no field `name`"), "{shown}");
+}
+
+#[test]
+fn what_is_gone_through_is_a_list() {
+    let each = |list: &str| {
+        said(&format!(
+            "flow: f\ninputs: {{ title: {{ type: string }}, tags: {{ type: array }}, any: {{}} }}\nsteps:\n  - {{ id: all, value: \"${{{{ inputs }}}}\" }}\n  - {{ id: a, each: {list}, do: {{ tool: json, with: {{ value: [\"${{{{ item }}}}\", \"${{{{ steps.all.more }}}}\"] }} }} }}\n"
+        ))
+    };
+    assert!(
+        each("inputs.title").starts_with("error: `inputs.title` is no list, but a text"),
+        "{}",
+        each("inputs.title")
+    );
+    for fine in ["inputs.tags", "inputs.any", "inputs.title | list", "inputs.any.deep"] {
+        assert_eq!(each(fine), "", "{fine}");
+    }
+}
+
+#[test]
+fn one_mistake_is_told_once() {
+    let text = "flow: f
+steps:
+  - { id: a, tool: txet, with: { value: x } }
+  - { id: b, value: '${{ steps.a | nope }}' }
+  - { id: c, value: 'x ${{ steps.b.field }}' }
+  - { id: d, tool: json, with: { value: '${{ 1 + }}', parse: '{% if x %}' } }
+  - { id: e, each: steps.b, do: { value: '${{ steps.d.x }}' } }
+";
+    let shown = problems(text);
+    let messages: Vec<&str> = shown.lines().filter_map(|line| line.strip_prefix("error: ")).collect();
+    let starts =
+        ["unknown tool `txet`", "there is no filter `nope`", "this expression cannot be read", "statements such"];
+    assert!(messages.len() == 4 && messages.iter().zip(starts).all(|(said, start)| said.starts_with(start)), "{shown}");
 }

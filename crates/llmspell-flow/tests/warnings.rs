@@ -77,6 +77,17 @@ fn times_that_exclude_each_other() {
     // What stands under `defaults` is meant for most steps, not for each.
     assert_eq!(said(&format!("defaults: {{ timeout: 9s }}\n{}", step("deadline: 2s"))), "");
     assert_eq!(said(&format!("defaults: {{ timeout: [1s, 2s], retry: 2 }}\n{}", step("retry: 1"))), "");
+    // A step may say what makes sense of them.
+    assert_eq!(said(&format!("defaults: {{ timeout: [5s, 15s, 45s], retry: 2 }}\n{}", step("retry: 3"))), "");
+    assert_eq!(said(&format!("defaults: {{ timeout: 60s, deadline: 30s }}\n{}", step("deadline: 5m"))), "");
+    once(
+        &defaults("timeout: [5s, 15s, 45s], retry: 2").replace("with: { value: 1 }", "when: inputs.x"),
+        "error: 3 timeouts, but at most 2 attempts",
+    );
+    once(
+        &format!("defaults: {{ timeout: 60s, deadline: 30s }}\n{}", step("retry: 2, timeout: 40s")),
+        "error: this timeout can never be reached: the deadline",
+    );
 }
 
 #[test]
@@ -262,12 +273,13 @@ fn simulated_models_say_words_only() {
     };
     assert_eq!(flow(""), "");
     let shown = flow(", tools: [text], answer: { ok: {} }");
-    assert!(shown.starts_with("warning: `simulated/m` says words only, and gives no `answer` with fields"), "{shown}");
+    assert!(shown.starts_with("warning: `simulated/m` says words only: it never gives an `answer`"), "{shown}");
     assert!(
         shown.contains("--> f.yaml:3:34\n") && shown.contains("\n\nhint: ") && shown.matches("warning").count() == 1,
         "{shown}"
     );
     assert!(flow(", tools: [text]").starts_with("warning: `simulated/m` says words only: it never calls a tool"));
+    assert_eq!(flow(", answer: { ok: {} } }, fallback: { value: { ok: false }"), "");
 }
 
 #[test]
@@ -276,7 +288,13 @@ fn what_is_declared_in_vain() {
         |top: &str| format!("{top}\nsteps: [{{ id: a, tool: slow, with: {{ value: \"${{{{ inputs.x }}}}\" }} }}]\n");
     once(&with("inputs: { x: {}, y: {} }"), "warning: nothing uses the input `y`");
     assert_eq!(said(&with("key: y\ninputs: { x: {}, y: {} }")), "");
-    once(&with("key: idd\ninputs: { x: {}, id: {} }").replace("inputs.x", "inputs"), "hint: did you mean `id`?");
+    let key = |key: &str, input: &str| {
+        with(&format!("key: {key}\ninputs: {{ x: {{}}, {input}: {{}} }}")).replace("inputs.x", "inputs")
+    };
+    once(&key("tilte", "title"), "hint: did you mean `title`?");
+    for (other, input) in [("id", "ip"), ("no", "on"), ("url", "urn"), ("id", "id"), ("name", "title")] {
+        assert_eq!(said(&key(other, input)), "", "{other}");
+    }
     assert_eq!(said(&with("key: other\ninputs: { x: {} }")), "");
     once(&with("secrets: [HOME]"), "warning: nothing uses the secret `HOME`");
     once(&with("models: { small: openai/gpt-4.1-mini }"), "warning: nothing uses the model `small`");
@@ -322,10 +340,29 @@ fn numbers_that_yaml_has_changed() {
     );
     let own = "tools: { t: { command: [ls], args: { n: { default: +5 } } } }\nsteps: [{ id: a, tool: t }]\n";
     once(own, "warning: `+5` is the number 5");
-    once(
-        "models: { n: { model: a/b, options: { x: 1.10 } } }\nsteps: [{ id: a, agent: { model: n, prompt: x } }]\n",
-        "`1.10`",
-    );
+    // Where a number is wanted, the same number in other digits is no slip.
+    let number = |kind: &str, written: &str| {
+        format!(
+            "inputs: {{ x: {{ type: {kind}, default: {written} }} }}\nsteps: [{{ id: a, value: \"${{{{ inputs.x }}}}\" }}]\n"
+        )
+    };
+    let option = |written: &str| {
+        format!(
+            "models: {{ n: {{ model: a/b, options: {{ x: [{written}] }} }} }}\nsteps: [{{ id: a, agent: {{ model: n, prompt: x }} }}]\n"
+        )
+    };
+    let run = |written: &str| format!("run: {{ budget: {written} }}\nsteps: [{{ id: a, value: 1 }}]\n");
+    for fine in ["0.90", "2.50", "+5.0", ".5", "1e3"] {
+        for text in [number("number", fine), option(fine), run(fine)] {
+            assert_eq!(said(&text), "", "{text}");
+        }
+    }
+    for changed in ["010", "0x1F", "0o17", "0b11", "1_000"] {
+        for text in [number("number", changed), option(changed), run(changed)] {
+            once(&text, &format!("warning: `{changed}` is the number "));
+        }
+    }
+    once(&number("integer", "0x1F"), "warning: `0x1F`");
     // What is a text to YAML 1.2 stays one, and numbers that come out as they went in are not worth a word.
     for fine in ["yes", "no", "on", "off", "NO", "2024-01-01", "12:30:45", "1.0", "0.1", "-3", "1.5.2", "\"1.10\""] {
         assert_eq!(said(&format!("steps: [{{ id: a, value: {fine} }}]\n")), "", "{fine}");

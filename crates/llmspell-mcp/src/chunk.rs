@@ -7,5 +7,8 @@ pub(crate) const CHUNK: &str = "llmspell/chunk";
 /// JSON-RPC leaves to servers, and reminds of HTTP's 429.
 pub(crate) const OVERLOADED: i32 = -32029;
 
-/// The code of the error that says that an answer was too large to be taken, after HTTP's 413.
+/// The code of the error that stands in for an answer that is too large to be taken, reminding of HTTP's 413.
 pub(crate) const TOO_LARGE: i32 = -32013;
+
+/// Where such an error says whether the answer was certainly the one to this call.
+pub(crate) const OVERSIZED: &str = "llmspell/oversized";

@@ -44,7 +44,6 @@ mod provider;
 mod quiet;
 mod remote;
 mod translate;
-mod whole;
 
 pub use cassette::Cassette;
 pub use models::Models;

@@ -1,5 +1,7 @@
 //! From the events below to ours.
 
+mod whole;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -10,7 +12,7 @@ use serde_json::Value;
 
 use crate::kept::Kept;
 use crate::provider::Wire;
-use crate::whole::Whole;
+use whole::Whole;
 
 /// What the frames tell that genai does not hand on.
 #[derive(Debug)]
@@ -113,22 +115,22 @@ pub(crate) struct Listener {
 /// A call of a tool as far as it has been heard.
 struct Heard {
     id: String,
-    /// The id that its pieces come with, if it is not its own.
-    comes_as: Option<String>,
-    /// Whether its arguments are whole: what comes then is of another call.
-    arguments: Whole,
-    /// The name came again behind whole arguments, with nothing else: another call begins if more comes.
-    is_named_again: bool,
     name: String,
     /// How many bytes of its arguments have been passed on.
     passed: usize,
+    /// Whether they are all there; kept on the wire of OpenAI only.
+    whole: Whole,
+    /// Whether its id and name have come once more without arguments: again, as some servers send them in every piece,
+    /// or of another call that begins with no more than that.
+    again: bool,
     signature: Option<String>,
 }
 
-impl Heard {
-    fn comes_as(&self) -> &str {
-        self.comes_as.as_deref().unwrap_or(&self.id)
-    }
+/// Which call a piece belongs to.
+enum Place {
+    Known(usize),
+    /// It begins one, of this id and this name.
+    Begins(String, String),
 }
 
 impl Listener {
@@ -239,53 +241,38 @@ impl Listener {
             Value::String(text) if matches!(self.wire, Wire::OpenAi | Wire::Anthropic) => text,
             other => other.to_string(),
         };
-        let known = match self.wire {
+        let begins = || Place::Begins(piece.call_id.clone(), piece.fn_name.clone());
+        let place = match self.wire {
             // Every piece is a whole call.
-            Wire::Gemini | Wire::Ollama => None,
-            Wire::Anthropic => self.calls.iter().rposition(|call| call.id == piece.call_id),
-            Wire::OpenAi => self.place(&piece.call_id, &piece.fn_name),
-        };
-        let another = known.filter(|_| self.wire == Wire::OpenAi).and_then(|index| {
-            let call = &mut self.calls[index];
-            match begins(call, &piece.fn_name, &arguments) {
-                Begins::Nothing => None,
-                Begins::Maybe => {
-                    call.is_named_again = true;
-                    None
-                }
-                Begins::Another => {
-                    call.is_named_again = false;
-                    Some((call.comes_as().to_owned(), call.name.clone()))
-                }
+            Wire::Gemini | Wire::Ollama => begins(),
+            Wire::Anthropic => {
+                self.calls.iter().rposition(|call| call.id == piece.call_id).map_or_else(begins, Place::Known)
             }
-        });
-        let Some(index) = known.filter(|_| another.is_none()) else {
-            let index = self.calls.len();
-            let (id, name, comes_as) = match another {
-                // Two calls cannot have the same id: their answers could not be told apart.
-                Some((id, name)) => {
-                    let own = self.unused_id(&id);
-                    (own, if piece.fn_name.is_empty() { name } else { piece.fn_name }, Some(id))
-                }
+            Wire::OpenAi => self.place(&piece.call_id, &piece.fn_name, &arguments),
+        };
+        let index = match place {
+            Place::Known(index) => index,
+            Place::Begins(id, name) => {
+                let index = self.calls.len();
                 // Gemini names no calls; what genai names them is not unique across pieces.
-                None => match piece.call_id.rsplit_once('#') {
-                    Some((stem, _)) if self.wire == Wire::Gemini => (format!("{stem}#{index}"), piece.fn_name, None),
-                    _ => (piece.call_id, piece.fn_name, None),
-                },
-            };
-            let signature = piece.thought_signatures.and_then(|all| all.into_iter().next());
-            let passed = arguments.len();
-            let arguments_so_far = Whole::of(&arguments);
-            self.calls.push(Heard {
-                id: id.clone(),
-                comes_as,
-                arguments: arguments_so_far,
-                is_named_again: false,
-                name: name.clone(),
-                passed,
-                signature,
-            });
-            return Some(ToolCallDelta::begin(index, id, name).with_arguments(arguments));
+                let id = match id.rsplit_once('#') {
+                    Some((stem, _)) if self.wire == Wire::Gemini => format!("{stem}#{index}"),
+                    _ => id,
+                };
+                let mut call = Heard {
+                    id: id.clone(),
+                    name: name.clone(),
+                    passed: arguments.len(),
+                    whole: Whole::default(),
+                    again: false,
+                    signature: piece.thought_signatures.and_then(|all| all.into_iter().next()),
+                };
+                if self.wire == Wire::OpenAi {
+                    call.whole.add(&arguments);
+                }
+                self.calls.push(call);
+                return Some(ToolCallDelta::begin(index, id, name).with_arguments(arguments));
+            }
         };
         let call = &mut self.calls[index];
         let arguments = match self.wire {
@@ -293,10 +280,10 @@ impl Listener {
             Wire::Anthropic => arguments.get(call.passed..).unwrap_or_default().to_owned(),
             _ => arguments,
         };
-        call.passed += arguments.len();
         if self.wire == Wire::OpenAi {
-            call.arguments.add(&arguments);
+            call.whole.add(&arguments);
         }
+        call.passed += arguments.len();
         let name = (call.name.is_empty() && !piece.fn_name.is_empty()).then(|| piece.fn_name.clone());
         if let Some(name) = &name {
             call.name.clone_from(name);
@@ -309,55 +296,40 @@ impl Listener {
         Some(delta)
     }
 
-    /// An id like this one that no call has.
-    fn unused_id(&self, id: &str) -> String {
-        let is_taken = |id: &str| self.calls.iter().any(|call| call.id == id);
-        let numbered = |number| format!("{id}_{number}");
-        (self.calls.len()..).map(numbered).find(|id| !is_taken(id)).unwrap_or_default()
-    }
-
-    /// Which call a piece of OpenAI's belongs to; `None` if it begins one.
+    /// Which call a piece of OpenAI's belongs to.
     ///
     /// The first piece has a name and an id of its own. The others have neither, and genai calls them after their
     /// index: `call_1`. (It could put the arguments together itself, but then every piece repeats all of them, and a
     /// large call takes the square of its length.)
-    fn place(&self, id: &str, name: &str) -> Option<usize> {
+    ///
+    /// Some servers send id and name in every piece; others give all calls of a reply the same id. The index would tell
+    /// the two apart, but is not handed on: a call whose arguments are all there is followed by another.
+    fn place(&mut self, id: &str, name: &str, arguments: &str) -> Place {
+        let is_same = |call: &Heard| call.id == id && (name.is_empty() || call.name.is_empty() || call.name == name);
         if (name.is_empty() || !id.is_empty())
-            && let Some(known) = self.calls.iter().rposition(|call| call.comes_as() == id)
+            && let Some(known) = self.calls.iter().rposition(is_same)
         {
-            return Some(known);
+            let call = &mut self.calls[known];
+            let repeats = !name.is_empty() && call.name == name;
+            if repeats && arguments.is_empty() {
+                call.again = true;
+            }
+            let begins = arguments.trim_start().starts_with(['{', '[']);
+            if (repeats || call.again) && begins && call.whole.is_complete() {
+                return Place::Begins(id.to_owned(), call.name.clone());
+            }
+            return Place::Known(known);
         }
         if !name.is_empty() || self.calls.is_empty() {
-            return None;
+            return Place::Begins(id.to_owned(), name.to_owned());
         }
         let index = id.strip_prefix("call_").and_then(|index| index.parse::<usize>().ok());
         let last = self.calls.len() - 1;
-        if let Some(named_again) = self.calls.iter().rposition(|call| call.is_named_again) {
-            return Some(index.filter(|index| *index <= last).unwrap_or(named_again));
+        let call = &mut self.calls[last];
+        if index == Some(last + 1) && std::mem::take(&mut call.again) {
+            return Place::Begins(call.id.clone(), call.name.clone());
         }
-        Some(index.filter(|index| *index <= last).unwrap_or(last))
-    }
-}
-
-/// What a piece begins that comes with the id of a call.
-enum Begins {
-    Nothing,
-    /// Another call, or nothing: the next piece tells.
-    Maybe,
-    Another,
-}
-
-/// Some servers give all calls of a turn the same id, and tell them apart by an index that genai does not hand on. Others
-/// say id and name again with each piece of one call.
-fn begins(call: &Heard, name: &str, arguments: &str) -> Begins {
-    let is_other = !name.is_empty() && !call.name.is_empty() && !name.starts_with(&call.name);
-    let is_more = !arguments.trim_ascii().is_empty();
-    match (call.arguments.is_whole(), name.is_empty()) {
-        _ if is_other => Begins::Another,
-        (true, false) if is_more => Begins::Another,
-        (true, false) => Begins::Maybe,
-        (true, true) if is_more && call.is_named_again => Begins::Another,
-        _ => Begins::Nothing,
+        Place::Known(index.filter(|index| *index <= last).unwrap_or(last))
     }
 }
 
@@ -419,45 +391,40 @@ mod tests {
     }
 
     #[test]
-    fn calls_with_the_same_id_are_told_apart_when_the_first_is_whole() {
-        let ids = |deltas: &[ToolCallDelta]| deltas.iter().filter_map(|delta| delta.id.clone()).collect::<Vec<_>>();
-        // Whole, in pieces with the name in the first, and in pieces that all have id and name.
-        for all in [
-            &[("x", "get", "{\"a\":\"}\"}"), ("x", "get", "{\"a\":2}"), ("x", "put", "{}")][..],
-            &[
-                ("x", "get", ""),
-                ("call_0", "", "{\"a\":\"}"),
-                ("call_0", "", "\"}"),
-                ("x", "get", ""),
-                ("call_1", "", "{\"a\":"),
-                ("call_1", "", "2}"),
-                ("x", "put", ""),
-                ("call_2", "", "{}"),
-            ],
-            &[
-                ("x", "get", "{\"a\":"),
-                ("x", "get", "\"}\"}"),
-                ("x", "get", ""),
-                ("x", "get", "{\"a\":"),
-                ("x", "get", "2}"),
-                ("x", "put", "{"),
-                ("x", "put", "}"),
-                ("x", "put", ""),
-            ],
-        ] {
-            let all: Vec<_> = all.iter().map(|(id, name, text)| (*id, *name, Value::from(*text))).collect();
-            let deltas = pieces(Wire::OpenAi, &all);
-            assert_eq!(together(&deltas, 0), ("get".into(), "{\"a\":\"}\"}".into()));
-            assert_eq!(together(&deltas, 1), ("get".into(), "{\"a\":2}".into()));
-            assert_eq!(together(&deltas, 2), ("put".into(), "{}".into()));
-            assert_eq!(ids(&deltas), ["x", "x_1", "x_2"]);
+    fn calls_of_the_same_id_are_told_apart_by_arguments_that_are_complete() {
+        let whole = pieces(
+            Wire::OpenAi,
+            &[("a", "get", "{\"x\":\"}\"}".into()), ("a", "get", " {\"x\":".into()), ("a", "get", "2}".into())],
+        );
+        assert_eq!(together(&whole, 0).1, "{\"x\":\"}\"}");
+        assert_eq!(together(&whole, 1), ("get".into(), " {\"x\":2}".into()));
+        // Each begins with no more than its id and its name; the rest is known by the index alone.
+        for first in ["{\"x\":1}", ""] {
+            let deltas = pieces(
+                Wire::OpenAi,
+                &[
+                    ("a", "get", "".into()),
+                    ("call_0", "", first.into()),
+                    ("a", "get", "".into()),
+                    ("call_1", "", "{\"x\":".into()),
+                    ("call_1", "", "2}".into()),
+                ],
+            );
+            assert_eq!(together(&deltas, 0).1, first);
+            assert_eq!(together(&deltas, 1), ("get".into(), "{\"x\":2}".into()));
         }
-        // Interleaved, as far as the names tell them apart.
-        let all = [("x", "get", ""), ("x", "put", ""), ("call_0", "", "{"), ("call_1", "", "[]"), ("call_0", "", "}")];
-        let all = all.map(|(id, name, text)| (id, name, Value::from(text)));
-        let deltas = pieces(Wire::OpenAi, &all);
-        assert_eq!(together(&deltas, 0), ("get".into(), "{}".into()));
-        assert_eq!(together(&deltas, 1), ("put".into(), "[]".into()));
+        let named =
+            pieces(Wire::OpenAi, &[("a", "get", "".into()), ("a", "put", "[]".into()), ("a", "get", "{}".into())]);
+        assert_eq!((together(&named, 0).1.as_str(), together(&named, 1).1.as_str()), ("{}", "[]"));
+    }
+
+    #[test]
+    fn what_repeats_id_and_name_behind_its_arguments_begins_nothing() {
+        let deltas = pieces(
+            Wire::OpenAi,
+            &[("a", "get", "{}".into()), ("a", "get", "".into()), ("a", "get", "\n".into()), ("a", "get", "".into())],
+        );
+        assert!(deltas.iter().all(|delta| delta.index == 0), "{deltas:?}");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! "Did you mean …?": hints for names that do not exist.
 
-/// The candidate that is most like `word`, if one is like enough for a slip of the fingers.
+/// The candidate that is most like `word`, if one is like enough for a slip of the fingers: of a single character, none
+/// is.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = (word.chars().count() / 3).max(1);
+    let length = word.chars().count();
+    let allowed = (length / 3).max(1).min(length.saturating_sub(1));
     candidates
         .into_iter()
         .map(|candidate| (distance(word, candidate), candidate))
@@ -60,6 +62,7 @@ mod tests {
         assert_eq!(nearest("http_gte", tools), Some("http_get"));
         assert_eq!(nearest("txt", tools), Some("text"));
         assert_eq!(nearest("command", tools), None);
+        assert_eq!((nearest("z", ["x", "y"]), nearest("idd", ["x", "id"])), (None, Some("id")));
         assert_eq!(hint("zzz", tools, "there are"), "there are: http_get, read_file, text");
     }
 }

@@ -49,8 +49,8 @@ fn head(name: &str, now: &Snapshot, width: usize) -> Line {
     line.fits(width, PLAIN, &format!("  {}", per_second(now.rate)));
     match now.eta {
         Some(eta) => line.fits(width, PLAIN, &format!("  {} left", left(eta))),
-        None if now.paused => line.fits(width, WAITS, "  paused"),
-        None => now.stopping && line.fits(width, WAITS, "  stopping"),
+        None if now.stopping => line.fits(width, WAITS, "  stopping"),
+        None => now.paused && line.fits(width, WAITS, "  paused"),
     };
     line
 }

@@ -39,7 +39,8 @@ fn cells(run: &RunInfo) -> [String; COLUMNS] {
     let counts = story.counts.unwrap_or_default();
     let ok = match story.counts {
         Some(counts) => format!("{} ok", count(counts.ok)),
-        None => format!("{} so far", count(story.reached)),
+        // Not all of them have come to their end.
+        None => format!("{} taken", count(story.reached)),
     };
     let to_do = some(to_do(run, story).unwrap_or(0), "to do");
     [name, state, began(story), ok, some(counts.failed, "failed"), some(counts.degraded, "degraded"), to_do]

@@ -138,6 +138,24 @@ async fn an_input_that_cannot_be_that_of_the_flow_is_refused_once_and_before_any
 }
 
 #[tokio::test]
+async fn what_begins_oddly_is_read_if_it_goes_on_well() {
+    let folder = Folder::new()
+        .with("f.yaml", ECHO)
+        .with("torn.jsonl", "{\n{\"q\": 1}\n")
+        .with("array.jsonl", "[{\"q\": 0}]\n{\"q\": 1}\n")
+        .with("place.tsv", "City, State\nParis\n")
+        .with("question.csv", "Question; answer shortly\nWhy?\n")
+        .with("semi.csv", "question;id\nx;1\n");
+    for (input, code, of) in [("torn.jsonl", 3, 2), ("array.jsonl", 3, 2), ("place.tsv", 0, 1), ("question.csv", 0, 1)]
+    {
+        let ended = folder.run(&["run", "f.yaml", "-i", input, "-q", "--no-journal"]).await;
+        let out = lines(&ended.out);
+        assert_eq!((ended.code, out.len(), &out[of - 1]["status"]), (Some(code), of, &"ok".into()), "{ended:?}");
+    }
+    refused(&folder, &["-i", "semi.csv"], "seem to be apart by semicolons", "write it with commas").await;
+}
+
+#[tokio::test]
 async fn a_mark_at_the_beginning_is_no_part_of_the_first_name() {
     let flow = format!("inputs: {{ id: {{}} }}\n{ECHO}");
     let folder = Folder::new().with("f.yaml", flow).with("in.csv", "\u{feff}\"id\",b\n1,2\n");
@@ -161,6 +179,14 @@ async fn integers_beyond_64_bits_are_refused_and_not_rounded() {
     let ended = folder.run(&["run", "f.yaml", "-i", "in.csv", "-q"]).await;
     let error = &lines(&ended.out)[0]["error"];
     assert_eq!(error["message"], "the field `m` does not fit into 64 bits: 99999999999999999999");
+    // What comes back as it was, or is used by nobody, may be as large as it likes.
+    let fine = "{\"n\":100000000000000000000,\"hash\":340282366920938463463374607431768211455}\n";
+    std::fs::write(folder.path("fine.jsonl"), fine).unwrap();
+    std::fs::write(folder.path("fine.csv"), "n,m\n1,100000000000000000000\n").unwrap();
+    for (input, field) in [("fine.jsonl", "n"), ("fine.csv", "m")] {
+        let ended = folder.run(&["run", "f.yaml", "-i", input, "-q"]).await;
+        assert_eq!((ended.code, &lines(&ended.out)[0]["output"][field]), (Some(0), &1e20.into()), "{ended:?}");
+    }
     for set in ["n=18446744073709551616", "m=-99999999999999999999", "n=[99999999999999999999]"] {
         let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "--set", set]).await;
         assert!(ended.code == Some(2) && ended.err.contains("--set: `") && ended.err.contains("64 bits"), "{ended:?}");

@@ -121,17 +121,22 @@ async fn what_is_left_when_nothing_more_can_be_written_is_whole_and_named() {
     let records = format!("{{\"n\":\"{}\"}}\n", "x".repeat(900)).repeat(200);
     let folder = Folder::new().with("f.yaml", FLOW).with("in.jsonl", records);
     let bin = env!("CARGO_BIN_EXE_llmspell");
-    let mut command = tokio::process::Command::new("sh");
-    let limited = "trap '' XFSZ; ulimit -f 70; exec \"$0\" run f.yaml -i in.jsonl -o out.jsonl --no-journal";
-    command.args(["-c", limited, bin]).current_dir(folder.path("")).kill_on_drop(true);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let ended = ended(command.spawn().unwrap()).await;
-    let text = folder.read("out.jsonl.partial");
-    let kept = lines(&text).len();
-    assert!(text.ends_with('\n') && kept > 0 && kept < 200, "{kept}");
-    refused(&ended, &format!("out.jsonl.partial keeps its first whole lines, {kept} of them"));
-    assert!(ended.err.contains(&format!("incomplete: {kept} lines written in out.jsonl.partial")), "{}", ended.err);
-    assert!(ended.err.contains("--force overwrites what is left"), "{}", ended.err);
+    // Whether the signal is ignored or not.
+    for ignored in ["trap '' XFSZ; ", ""] {
+        let mut command = tokio::process::Command::new("sh");
+        let limited =
+            format!("{ignored}ulimit -f 70; exec \"$0\" run f.yaml -i in.jsonl -o out.jsonl --no-journal --force");
+        command.args(["-c", &limited, bin]).current_dir(folder.path("")).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let ended = ended(command.spawn().unwrap()).await;
+        let text = folder.read("out.jsonl.partial");
+        let kept = lines(&text).len();
+        assert!(text.ends_with('\n') && kept > 0 && kept < 200, "{kept}");
+        refused(&ended, &format!("out.jsonl.partial keeps its first whole lines, {kept} of them"));
+        assert!(ended.err.contains(&format!("incomplete: {kept} lines written in out.jsonl.partial")), "{}", ended.err);
+        assert!(ended.err.contains("hint: allow larger files (ulimit -f)"), "{}", ended.err);
+        assert!(ended.err.contains("--force overwrites what is left"), "{}", ended.err);
+    }
 }
 
 #[tokio::test]

@@ -109,6 +109,36 @@ async fn run_can_be_told_to_do_again_what_has_failed_before() {
 }
 
 #[tokio::test]
+async fn run_goes_on_with_an_earlier_one_only_over_the_same_records() {
+    let folder = folder(2).with("my other.jsonl", "{\"n\":7}\n").with("a.md", "x");
+    assert_eq!(folder.run(&["run", "f.yaml", "-i", "in.jsonl", "-q"]).await.code, Some(0));
+    for (records, hint) in [
+        (
+            &["-i", "my other.jsonl"][..],
+            "llmspell resume f-1 --only-failed --input 'my other.jsonl'; for a run of its own",
+        ),
+        (&["--files", "*.md"], "as it was started: llmspell resume f-1 --only-failed; for a run of its own"),
+    ] {
+        let ended = folder.run(&[&["run", "f.yaml", "--only-failed"][..], records].concat()).await;
+        assert!(
+            ended.code == Some(2)
+                && ended.err.contains("f-1, the latest run of the flow, has its records from in.jsonl"),
+            "{ended:?}"
+        );
+        assert!(ended.err.contains(hint), "{}", ended.err);
+    }
+    let absolute = folder.path("in.jsonl");
+    for same in ["./in.jsonl", absolute.to_str().unwrap()] {
+        let ended = folder.run(&["run", "f.yaml", "-i", same, "--retry", "timeout"]).await;
+        assert!(ended.code == Some(0) && ended.err.contains("going on with f-1"), "{ended:?}");
+    }
+    // A variable takes no run over, nor is it in the way.
+    let mut command = folder.command(&["run", "f.yaml", "-i", "in.jsonl", "--no-journal"]);
+    let ended = ended(command.env("LLMSPELL_ONLY_FAILED", "1").env("LLMSPELL_RETRY", "timeout").spawn().unwrap()).await;
+    assert!(ended.code == Some(0) && !ended.err.contains("going on"), "{ended:?}");
+}
+
+#[tokio::test]
 async fn records_of_standard_input_are_asked_for_again() {
     let folder = folder(3);
     let mut command = folder.command(&["run", "f.yaml", "-i", "-", "-o", "out.jsonl"]);

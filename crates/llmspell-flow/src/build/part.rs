@@ -11,7 +11,7 @@ use crate::template::{Formula, Template};
 /// A step whose output becomes part of the record; null, if it does not run.
 pub(super) struct Part {
     pub(super) id: Arc<str>,
-    pub(super) when: Option<Formula>,
+    pub(super) when: Option<Arc<Formula>>,
     pub(super) step: BoxStep<Scope, Value>,
 }
 

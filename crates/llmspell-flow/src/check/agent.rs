@@ -45,7 +45,7 @@ impl Checker<'_> {
             None => (None, Value::Null),
         };
         self.unpriced(agent, settings.as_ref());
-        self.simulated(agent, opened.name());
+        self.simulated(agent, opened.name(), def.modifiers().fallback.is_some());
         let essence = json!({
             "model": settings.as_ref().map_or(json!(&*name), essence_of),
             "system": told,
@@ -170,7 +170,7 @@ impl Checker<'_> {
     }
 
     /// Warns of what the models that need no provider cannot do.
-    fn simulated(&mut self, agent: &AgentDef, model: &str) {
+    fn simulated(&mut self, agent: &AgentDef, model: &str, has_fallback: bool) {
         if !model.starts_with("simulated/") {
             return;
         }
@@ -180,9 +180,11 @@ impl Checker<'_> {
             self.warnings.push(problem.with_hint(hint));
         };
         if agent.answer.is_some() {
-            let message =
-                format!("`{model}` says words only, and gives no `answer` with fields: this fails for every record");
-            warn(message, "name a model of a provider, or leave `answer` out while you try the flow");
+            // Somebody tries how the flow goes on without it.
+            if !has_fallback {
+                let message = format!("`{model}` says words only: it never gives an `answer` with fields");
+                warn(message, "name a model of a provider, or leave `answer` out while you try the flow");
+            }
         } else if !agent.tools.is_empty() {
             let message = format!("`{model}` says words only: it never calls a tool");
             warn(message, "name a model of a provider, such as openai/gpt-5-mini, to see the tools at work");

@@ -1,43 +1,61 @@
-//! Numbers that YAML has changed: `1.10` is `1.1` to it.
+//! Numbers that YAML has changed: `1.10` is `1.1` to it, and `0x10` is 16.
 
 use crate::diagnostic::Diagnostic;
 use crate::entries::Entries;
-use crate::file::{FlowFile, InputDef, StepDef};
+use crate::file::{FlowFile, InputDef, InputType, StepDef};
 use crate::located::Located;
 use crate::node::Node;
 use crate::source::Source;
 
 /// Warns of each number that is not what was written.
 pub(super) fn changed(file: &FlowFile, source: &Source, warnings: &mut Vec<Diagnostic>) {
-    let mut found = Vec::new();
+    let mut found = Found::default();
     steps(&file.steps.value, &mut found);
     let own = file.tools.0.iter().filter_map(|(_, tool)| tool.value.args.as_ref());
     let fields = file.inputs.iter().chain(&file.returns).chain(own);
-    found.extend(fields.flat_map(defaults));
-    found.extend(file.models.0.iter().flat_map(|(_, model)| model.value.0.options.0.iter().map(|(_, value)| value)));
-    found.extend(file.run.0.iter().map(|(_, value)| value));
-    found.extend(&file.output);
-    for node in found {
-        walk(node, source, warnings);
+    fields.for_each(|fields| found.defaults(fields));
+    let options = file.models.0.iter().flat_map(|(_, model)| model.value.0.options.0.iter());
+    found.numbers.extend(options.chain(&file.run.0).map(|(_, value)| value));
+    found.values.extend(&file.output);
+    for (nodes, is_number) in [(found.values, false), (found.numbers, true)] {
+        nodes.into_iter().for_each(|node| walk(node, is_number, source, warnings));
     }
 }
 
-/// What stands in for fields that are missing.
-fn defaults(fields: &Entries<InputDef>) -> impl Iterator<Item = &Located<Node>> {
-    fields.0.iter().filter_map(|(_, field)| field.value.default.as_ref())
+/// Where numbers stand.
+#[derive(Default)]
+struct Found<'a> {
+    /// What may be meant as a text, such as a version.
+    values: Vec<&'a Located<Node>>,
+    /// What a number is wanted for, such as `budget: 2.50`.
+    numbers: Vec<&'a Located<Node>>,
 }
 
-fn steps<'a>(list: &'a [Located<StepDef>], found: &mut Vec<&'a Located<Node>>) {
+impl<'a> Found<'a> {
+    /// What stands in for fields that are missing.
+    fn defaults(&mut self, fields: &'a Entries<InputDef>) {
+        for (_, field) in &fields.0 {
+            let to = match field.value.kind {
+                Some(InputType::Number | InputType::Integer) => &mut self.numbers,
+                _ => &mut self.values,
+            };
+            to.extend(&field.value.default);
+        }
+    }
+}
+
+fn steps<'a>(list: &'a [Located<StepDef>], found: &mut Found<'a>) {
     for step in list {
         let step = &step.value;
-        found.extend(step.with.iter().flat_map(|with| with.value.0.iter().map(|(_, value)| value)));
-        found.extend(&step.value);
-        found.extend(step.agent.iter().filter_map(|agent| agent.value.answer.as_ref()).flat_map(defaults));
+        found.values.extend(step.with.iter().flat_map(|with| with.value.0.iter().map(|(_, value)| value)));
+        found.values.extend(&step.value);
+        step.agent.iter().filter_map(|agent| agent.value.answer.as_ref()).for_each(|answer| found.defaults(answer));
         step.inner().into_iter().for_each(|list| steps(list, found));
     }
 }
 
-fn walk(node: &Located<Node>, source: &Source, warnings: &mut Vec<Diagnostic>) {
+/// `is_number` where a text cannot be meant: there `2.50` is as good as `2.5`.
+fn walk(node: &Located<Node>, is_number: bool, source: &Source, warnings: &mut Vec<Diagnostic>) {
     match &node.value {
         Node::Plain(serde_json::Value::Number(number)) => {
             let written = source.text().get(node.at.clone()).unwrap_or_default().trim();
@@ -45,15 +63,23 @@ fn walk(node: &Located<Node>, source: &Source, warnings: &mut Vec<Diagnostic>) {
             let written = written.split(|c: char| c.is_whitespace() || ",]}#".contains(c)).next().unwrap_or_default();
             if !written.is_empty() && written.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) {
                 let read = number.to_string();
-                if written != read && format!("{written}.0") != read {
+                let is_told = !is_number || has_another_base(written) || written.contains('_');
+                if is_told && written != read && format!("{written}.0") != read {
                     let problem = source.diagnose(Some(node.at.clone()), format!("`{written}` is the number {read}"));
                     let hint = format!("write \"{written}\" if a text is meant, or {read} if it is the number");
                     warnings.push(problem.warning().with_hint(hint));
                 }
             }
         }
-        Node::List(items) => items.iter().for_each(|item| walk(item, source, warnings)),
-        Node::Map(entries) => entries.0.iter().for_each(|(_, value)| walk(value, source, warnings)),
+        Node::List(items) => items.iter().for_each(|item| walk(item, is_number, source, warnings)),
+        Node::Map(entries) => entries.0.iter().for_each(|(_, value)| walk(value, is_number, source, warnings)),
         Node::Plain(_) | Node::Text(_) => {}
     }
+}
+
+/// Whether a number is octal, hexadecimal or binary, or looks like it: `010` is 8 to some, and 10 to YAML.
+fn has_another_base(written: &str) -> bool {
+    let digits = written.trim_start_matches(['+', '-']);
+    let mut rest = digits.chars();
+    rest.next() == Some('0') && rest.next().is_some_and(|second| second.is_ascii_digit() || "xXoObB".contains(second))
 }

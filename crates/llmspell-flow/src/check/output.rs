@@ -19,7 +19,7 @@ pub(super) fn of_kind(kind: &Kind, sight: &Sight) -> Shape {
         Kind::Value(value) => Shape::of(value, &|name| sight.shape_of(name)),
         Kind::Agent(agent) => agent.answer.as_ref().map_or(Shape::Words, Shape::declared),
         Kind::Concurrent { branches, .. } => {
-            Shape::Table(branches.iter().map(|branch| (branch.id.to_string(), branch.shape.clone())).collect())
+            Shape::fields(branches.iter().map(|branch| (branch.id.to_string(), branch.shape.clone())))
         }
         Kind::Race { contenders, .. } => match contenders.split_first() {
             Some((first, others)) if others.iter().all(|other| other.shape == first.shape) => first.shape.clone(),
@@ -47,7 +47,7 @@ impl Checker<'_> {
 }
 
 fn program() -> Shape {
-    Shape::Table(vec![("stdout".to_owned(), Shape::TEXT), ("stderr".to_owned(), Shape::TEXT)])
+    Shape::fields([("stdout".to_owned(), Shape::TEXT), ("stderr".to_owned(), Shape::TEXT)])
 }
 
 fn built_in(name: &str, arguments: &[(String, Template)]) -> Shape {
@@ -58,7 +58,7 @@ fn built_in(name: &str, arguments: &[(String, Template)]) -> Shape {
         "http_get" | "http_request" => Shape::table(["status", "headers", "body"]),
         "write_file" => Shape::table(["path", "bytes"]),
         "list_files" => Shape::list(Shape::table(["path", "name", "kind", "bytes"])),
-        "html_to_text" => Shape::Table(vec![
+        "html_to_text" => Shape::fields([
             ("title".to_owned(), Shape::TEXT),
             ("text".to_owned(), Shape::TEXT),
             ("links".to_owned(), Shape::list(Shape::table(["text", "url"]))),
@@ -74,7 +74,7 @@ fn built_in(name: &str, arguments: &[(String, Template)]) -> Shape {
         "text" => match given("matches").map(|table| Shape::of(table, &|_| Shape::Any)) {
             None => Shape::TEXT,
             Some(Shape::Table(fields)) => {
-                Shape::Table(fields.into_iter().map(|(name, _)| (name, Shape::Plain("true or false"))).collect())
+                Shape::fields(fields.iter().map(|(name, _)| (name.clone(), Shape::Plain("true or false"))))
             }
             Some(_) => Shape::Any,
         },
@@ -91,10 +91,12 @@ pub(super) fn returned(
     problems: &mut Vec<Diagnostic>,
 ) {
     let declared = file.returns.iter().flat_map(|returns| &returns.0);
+    // What may be left out may be missing in anything.
+    let mut required = declared.filter(|(name, _)| returns.requires(&name.value));
     match output {
         Shape::Any => {}
         Shape::Table(fields) => {
-            for (name, _) in declared.filter(|(name, _)| returns.requires(&name.value)) {
+            for (name, _) in required {
                 if !fields.iter().any(|(given, _)| *given == name.value) {
                     let given: Vec<String> = fields.iter().map(|(given, _)| format!("`{given}`")).collect();
                     let message = format!("the output of the flow has no field `{}`", name.value);
@@ -104,7 +106,7 @@ pub(super) fn returned(
             }
         }
         other => {
-            if let Some((name, _)) = declared.into_iter().next() {
+            if let Some((name, _)) = required.next() {
                 let what = other.described();
                 let message = format!("the output of the flow is {what}, and has no field `{}`", name.value);
                 let hint = format!("say what comes out: `output: {{ {}: … }}`, or leave `returns` out", name.value);

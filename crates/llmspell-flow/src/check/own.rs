@@ -214,7 +214,7 @@ impl Checker<'_> {
 
 /// What is wrong with a name in the command of a tool.
 fn argument(name: &str, known: &[String]) -> Option<Complaint> {
-    let complaint = |message: String, hint: String| Some(Complaint { message, hint });
+    let complaint = |message: String, hint: String| Some(Complaint::new(message, hint));
     match name.split_once('.') {
         Some(("args", rest)) => {
             let field = rest.split('.').next().unwrap_or_default();

@@ -54,9 +54,12 @@ pub(super) fn declared(file: &FlowFile, references: &References<'_>, source: &So
     // Records may have more fields than the flow declares: only a slip of the fingers is told.
     if let (Some(key), Some(inputs)) = (&file.key, &file.inputs) {
         let names = inputs.0.iter().map(|(name, _)| name.value.as_str());
-        let hint = suggest::hint(&key.value, names.clone(), "the declared inputs are");
-        if names.clone().all(|name| name != key.value) && hint.starts_with("did you mean") {
-            unused(&key.at, format!("records are told apart by `{}`, which is no input", key.value), hint);
+        // Most short words are like some other one.
+        let is_long = key.value.chars().count() >= 4;
+        let near = suggest::nearest(&key.value, names).filter(|near| is_long && *near != key.value);
+        if let Some(near) = near {
+            let message = format!("records are told apart by `{}`, which is no input", key.value);
+            unused(&key.at, message, format!("did you mean `{near}`?"));
         }
     }
     for (name, _) in file.inputs.iter().flat_map(|inputs| &inputs.0) {

@@ -22,19 +22,25 @@ pub(super) fn pending(db: &Connection) -> rusqlite::Result<Vec<Asked>> {
     rows.collect()
 }
 
-/// What the sessions before were asked and have not answered is not for this one to do; and what they were told no
-/// longer holds.
+/// What a run says that can do nothing any more.
+pub(super) const TOO_LATE: &str = "error: the run had ended";
+
+/// Answers all that wait: the session that was asked does nothing more, nor does the next one for it.
+pub(super) fn refuse(db: &Connection) -> rusqlite::Result<()> {
+    db.execute("UPDATE command SET answer = ? WHERE answer IS NULL", [TOO_LATE]).map(|_| ())
+}
+
+/// What the run was told so far no longer holds.
 pub(super) fn settle(db: &Connection) -> rusqlite::Result<()> {
-    db.execute("UPDATE command SET answer = 'error: the run had ended' WHERE answer IS NULL", [])?;
     let settled =
         "INSERT OR REPLACE INTO run (fact, value) SELECT 'commands_settled', coalesce(max(id), 0) FROM command";
     db.execute(settled, []).map(|_| ())
 }
 
-/// Whether the last session was last told to pause.
+/// Whether the last session was last told to pause, and did.
 pub(super) fn is_paused(db: &Connection) -> rusqlite::Result<bool> {
     let last = "SELECT text = 'pause' FROM command \
-                WHERE text IN ('pause', 'continue', 'drain') AND answer IS NOT NULL \
+                WHERE text IN ('pause', 'continue', 'drain') AND answer NOT LIKE 'error:%' \
                 AND id > coalesce((SELECT CAST(value AS INTEGER) FROM run WHERE fact = 'commands_settled'), 0) \
                 ORDER BY id DESC LIMIT 1";
     db.query_row(last, [], |row| row.get(0)).optional().map(Option::unwrap_or_default)
@@ -44,7 +50,7 @@ pub(super) fn is_paused(db: &Connection) -> rusqlite::Result<bool> {
 pub(super) fn ask(path: &Path, text: &str) -> Result<i64> {
     let db = schema::open(path)?;
     let insert = "INSERT INTO command (text, asked) VALUES (?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))";
-    db.execute(insert, [text]).map_err(|error| fault("writing", path, error))?;
+    db.execute(insert, [text.trim()]).map_err(|error| fault("writing", path, error))?;
     Ok(db.last_insert_rowid())
 }
 

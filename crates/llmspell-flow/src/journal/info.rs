@@ -48,8 +48,8 @@ pub struct RunStory {
     /// Records that are still to be done: those that it had not taken when it last ended, or had dropped. `None` if it
     /// did not count them.
     pub to_do: Option<u64>,
-    /// The report of the last session that ran records, as JSON. Only [`Journals::info`](super::Journals::info) reads
-    /// it.
+    /// The report of the last session that ran records, as JSON. Only [`Journals::info`](super::Journals::info) hands
+    /// it out.
     pub report: Option<String>,
 }
 
@@ -137,8 +137,8 @@ pub(super) fn look(folder: &Path, name: String) -> RunInfo {
     })
 }
 
-/// What there is to know without looking at the records or the report: that takes as long for a large run as for a
-/// small one.
+/// What there is to know without looking at the records: that takes as long for a large run as for a small one. Of the
+/// report, which is as long as the flow has steps, only what the last session has left is read.
 pub(super) fn glance(folder: &Path, name: String) -> RunInfo {
     tell(folder, name, glance_into)
 }
@@ -186,8 +186,10 @@ fn glance_into(db: &Connection) -> rusqlite::Result<RunStory> {
 }
 
 fn count(db: &Connection) -> rusqlite::Result<RunCounts> {
-    // The quality comes first in a story, and only if it is not full.
-    let all = "SELECT status, count(*), coalesce(sum(story LIKE '{\"quality\":%'), 0) FROM record GROUP BY status";
+    // The quality is in a story only if it is not full. One that was damaged says nothing.
+    let all = "SELECT status, count(*), \
+               coalesce(sum(CASE WHEN json_valid(story) THEN json_extract(story, '$.quality') IS NOT NULL END), 0) \
+               FROM record GROUP BY status";
     let (mut all, mut counts) = (db.prepare(all)?, RunCounts::default());
     let mut rows = all.query([])?;
     while let Some(row) = rows.next()? {

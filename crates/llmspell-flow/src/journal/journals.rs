@@ -7,7 +7,7 @@ use llmspell::{Error, Result};
 
 use super::info::{self, RunInfo};
 use super::store::{self, Journal};
-use super::{place, retention, schema};
+use super::{command, place, retention, schema};
 use crate::flow::Flow;
 use crate::journal::retention::Retention;
 
@@ -114,15 +114,24 @@ impl Journals {
             };
             return Err(Error::invalid(message).with_hint(hint));
         }
-        super::command::ask(&path, command)
+        command::ask(&path, command)
     }
 
-    /// What the run has answered; `None` as long as it has not. It looks five times a second.
+    /// What the run has answered; `None` as long as it has not. It looks five times a second. One that has ended, however
+    /// it did, has nothing to say: then the answer tells that.
     ///
     /// # Errors
     /// If its journal cannot be read.
     pub fn answer(&self, name: &str, command: i64) -> Result<Option<String>> {
-        super::command::answer(&self.find(name)?, command)
+        let path = self.find(name)?;
+        let answer = || command::answer(&path, command);
+        match answer()? {
+            None if !place::is_locked(&self.folder, name) => {
+                // It may have come just before the end.
+                Ok(answer()?.or_else(|| Some(command::TOO_LATE.to_owned())))
+            }
+            given => Ok(given),
+        }
     }
 
     /// Takes a run away for good.

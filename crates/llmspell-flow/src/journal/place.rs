@@ -40,8 +40,8 @@ fn lock_file(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.lock"))
 }
 
-/// Makes the folder, for this user alone, and keeps what is in it out of version control; not if it holds other things,
-/// for then it is somebody else's.
+/// Makes the folder, for this user alone, and keeps what is in it out of version control; not if it was there and holds
+/// nothing, or other things than runs, for then it is somebody else's.
 pub(super) fn make(folder: &Path) -> Result<()> {
     let failed = |error| io_fault("making the folder for journals,", folder, error);
     let kept_out = folder.join(".gitignore");
@@ -49,11 +49,15 @@ pub(super) fn make(folder: &Path) -> Result<()> {
         return Ok(());
     }
     if folder.is_dir() {
-        let is_ours = |entry: io::Result<std::fs::DirEntry>| {
+        let mut holds_a_run = false;
+        for entry in folder.read_dir().map_err(failed)? {
             let name = entry.ok().and_then(|entry| entry.file_name().into_string().ok());
-            name.is_some_and(|name| ENDINGS.iter().any(|ending| name.ends_with(ending)))
-        };
-        if !folder.read_dir().map_err(failed)?.all(is_ours) {
+            if !name.is_some_and(|name| is_of_run(&name)) {
+                return Ok(());
+            }
+            holds_a_run = true;
+        }
+        if !holds_a_run {
             return Ok(());
         }
     } else {
@@ -65,6 +69,11 @@ pub(super) fn make(folder: &Path) -> Result<()> {
     }
     let made = private().create(true).truncate(true).open(kept_out);
     made.and_then(|mut file| file.write_all(b"*\n")).map_err(failed)
+}
+
+/// Whether a file belongs to a run, by its name: `NAME-N.db` and its like.
+fn is_of_run(file: &str) -> bool {
+    ENDINGS.iter().filter_map(|ending| file.strip_suffix(ending)).any(|name| is_name(name) && number(name).is_some())
 }
 
 /// Takes the lock of a run; `None` if another process has it.

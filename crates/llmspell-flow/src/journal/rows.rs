@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::command::{Asked, pending};
+use super::command::{self, Asked, pending};
 use super::memory::StepKey;
 use super::writer::Job;
 use crate::fingerprint::Fingerprint;
@@ -102,7 +102,9 @@ pub(super) fn write(db: &Connection, rows: &mut Rows, job: &mut Job) -> rusqlite
         Job::Answer(command, answer) => {
             db.prepare_cached("UPDATE command SET answer = ? WHERE id = ?")?.execute(params![&*answer, *command])?;
         }
+        Job::Stopping => command::settle(db)?,
         Job::Close(closing) => {
+            command::refuse(db)?;
             let update = "UPDATE session SET ended = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ending = ?, ok = ?, \
                           degraded = ?, failed = ?, replayed = ?, report = ? WHERE id = ?";
             db.execute(

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use llmspell::{Kind, Result};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::command;
 use super::fault::fault;
 use super::matching::Matcher;
 use super::memory::StepKey;
@@ -136,7 +137,7 @@ impl Journal {
         let begin = "INSERT INTO session (flow, pid, began) VALUES (?, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))";
         self.db.execute(begin, params![flow.0, std::process::id()]).map_err(failed)?;
         let session = self.db.last_insert_rowid();
-        super::command::settle(&self.db).map_err(failed)?;
+        command::refuse(&self.db).and_then(|()| command::settle(&self.db)).map_err(failed)?;
         note(&self.db, KEY, key.unwrap_or_default()).map_err(failed)?;
         schema::fold_in(&self.db).map_err(failed)?;
         let Journal { db, lock, .. } = self;

@@ -93,6 +93,8 @@ pub(super) enum Job {
     Forget(u64),
     Commands(oneshot::Sender<Vec<Asked>>),
     Answer(i64, String),
+    /// The run goes to its end: that it was told to pause no longer holds.
+    Stopping,
     Close(Closing),
 }
 
@@ -164,7 +166,12 @@ impl Pen {
         self.send(Job::Answer(command, answer), None).await
     }
 
-    /// Notes how the session ended. Nothing is written after it.
+    /// Notes that the run takes no more records for good.
+    pub(crate) async fn stopping(&self) -> Result<()> {
+        self.send(Job::Stopping, None).await
+    }
+
+    /// Notes how the session ended, and answers what it was asked and has not answered. Nothing is written after it.
     pub(crate) async fn close(&self, closing: Closing) -> Result<()> {
         self.and_wait(Job::Close(closing)).await
     }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use llmspell::{LimitHandle, Rate};
 use tokio::sync::watch;
 
-use super::Stop;
 use super::rest::Gate;
+use super::{Stop, reached};
 use crate::file::Per;
 use crate::modifiers::Tunable;
 
@@ -71,13 +71,18 @@ impl Controls {
 
     /// Takes no more records, and ends with those in flight.
     pub(super) fn drain(&self) {
-        self.gate.set_shut(false);
         self.stop.send_modify(|now| *now = Stop::Drain.max(*now));
+    }
+
+    /// Completes once no more records are taken for good.
+    pub(super) async fn stopping(&self) {
+        reached(&mut self.stop.subscribe(), Stop::Drain).await;
     }
 
     /// Does what a command says; tells what came of it.
     pub(super) fn obey(&self, command: &str) -> String {
         match command.trim() {
+            "pause" if *self.stop.borrow() >= Stop::Drain => "error: the run is stopping already".to_owned(),
             "pause" => {
                 self.gate.set_shut(true);
                 "paused: no more records are taken; `llmspell runs continue` takes them again".to_owned()

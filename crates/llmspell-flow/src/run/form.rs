@@ -4,6 +4,7 @@ use llmspell::{Context, Result};
 use serde_json::{Map, Value};
 
 use super::files;
+use crate::flow::Flow;
 use crate::inputs::Inputs;
 
 /// The same for all records of a run.
@@ -17,9 +18,24 @@ pub(crate) struct Form {
     pub(crate) set: Vec<(String, Value)>,
     /// What the flow asks for.
     pub(crate) inputs: Inputs,
+    /// The field that records are known by.
+    pub(crate) key: Option<String>,
 }
 
 impl Form {
+    /// Takes over what the flow asks for.
+    pub(crate) fn fit(&mut self, flow: &Flow) {
+        self.inputs = flow.inputs().clone();
+        self.key = flow.key().map(str::to_owned);
+    }
+
+    /// Whether what a record says in a field decides anything: all do if the flow does not declare which.
+    pub(crate) fn wants(&self, field: &str) -> bool {
+        let is_set = self.set.iter().any(|(name, _)| name == field);
+        let is_key = self.key.as_deref() == Some(field);
+        is_key || !is_set && self.inputs.names().is_none_or(|names| names.contains(&field))
+    }
+
     pub(crate) async fn record(&self, record: Value, cx: &Context) -> Result<Value> {
         if !self.is_untyped && !self.is_file && self.set.is_empty() {
             return Ok(record);

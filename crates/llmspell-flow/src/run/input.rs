@@ -119,7 +119,7 @@ impl Input {
     /// If it cannot be read; if it is of another [`Format`]; if a header names a column twice; if what the flow asks
     /// for under `inputs` has no column, and is not [set](Input::set).
     pub fn checked_for(mut self, flow: &Flow) -> Result<Self> {
-        self.form.inputs = flow.inputs().clone();
+        self.form.fit(flow);
         if self.size.is_none() && !self.form.is_file {
             return Ok(self);
         }

@@ -62,7 +62,7 @@ impl Tending {
     /// Sees to it that the journal is written and the run does what it is asked to. Has no end.
     pub(super) async fn run(self, controls: Controls) -> Infallible {
         let Tending { pen, thread } = self;
-        tokio::join!(written(thread), asked(&pen, &controls), failing(&pen, &controls)).0
+        tokio::join!(written(thread), asked(&pen, &controls), failing(&pen, &controls), stopping(&pen, &controls)).0
     }
 }
 
@@ -77,6 +77,12 @@ async fn written(thread: crate::journal::Thread) -> Infallible {
 async fn failing(pen: &Pen, controls: &Controls) {
     pen.failed().await;
     controls.drain();
+}
+
+/// A run that goes to its end is not paused, whatever it was told before: those who look from outside see that, too.
+async fn stopping(pen: &Pen, controls: &Controls) {
+    controls.stopping().await;
+    let _ = pen.stopping().await;
 }
 
 /// Does what the run is asked to.

@@ -1,5 +1,6 @@
 //! Lines out of a reader, however it is cut and however long they are.
 
+use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 
@@ -34,13 +35,19 @@ pub(crate) struct Lines<R> {
     number: u64,
     bytes: u64,
     longest: usize,
-    /// One that has been looked at already.
-    first: Option<Line>,
+    /// Those that have been looked at already.
+    ahead: VecDeque<Line>,
 }
 
 impl<R: Read> Lines<R> {
     pub(crate) fn new(reader: R, longest: usize) -> Self {
-        Lines { reader: BufReader::with_capacity(1 << 16, reader), number: 0, bytes: 0, longest, first: None }
+        Lines {
+            reader: BufReader::with_capacity(1 << 16, reader),
+            number: 0,
+            bytes: 0,
+            longest,
+            ahead: VecDeque::new(),
+        }
     }
 
     /// How many bytes have been read.
@@ -50,20 +57,23 @@ impl<R: Read> Lines<R> {
 
     /// Whether the next line can be had without waiting for more input.
     pub(crate) fn has_line(&self) -> bool {
-        self.first.is_some() || self.reader.buffer().contains(&b'\n')
+        !self.ahead.is_empty() || self.reader.buffer().contains(&b'\n')
     }
 
-    /// The text of the first line that is not blank, if none has been taken; it is still to come.
-    pub(crate) fn first(&mut self) -> io::Result<Option<&[u8]>> {
-        if self.number == 0 {
-            self.first = self.read()?;
+    /// The text of a line that is not blank, counted from the next one as 0; it is still to come.
+    pub(crate) fn peek(&mut self, line: usize) -> io::Result<Option<&[u8]>> {
+        while self.ahead.len() <= line {
+            match self.read()? {
+                Some(line) => self.ahead.push_back(line),
+                None => return Ok(None),
+            }
         }
-        Ok(self.first.as_ref().and_then(|line| line.text.as_deref()))
+        Ok(self.ahead[line].text.as_deref())
     }
 
     /// The next line that is not blank.
     pub(crate) fn next(&mut self) -> io::Result<Option<Line>> {
-        match self.first.take() {
+        match self.ahead.pop_front() {
             Some(line) => Ok(Some(line)),
             None => self.read(),
         }

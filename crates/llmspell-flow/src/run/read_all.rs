@@ -16,7 +16,7 @@ pub(crate) async fn read_all(
     cx: &Context,
     mut see: impl FnMut(usize, Result<Value>),
 ) -> Result<()> {
-    input.form.inputs = flow.inputs().clone();
+    input.form.fit(flow);
     let (mut records, intake) = Records::new(input, None);
     let mut index = 0;
     while let Some(line) = std::future::poll_fn(|task| records.poll_line(task)).await {

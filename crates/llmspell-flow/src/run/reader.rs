@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use llmspell::Error;
 
-use super::beginning;
+use super::beginning::{self, NoLines};
 use super::files::Files;
 use super::form::Form;
 use super::lines::{Line, Lines};
@@ -61,9 +61,16 @@ impl Reader {
     /// lost.
     pub(crate) fn begin(&mut self, form: &Form, name: &str) -> Result<(), Broken> {
         let begun = match self {
-            Reader::Lines(lines) => lines.first()?.map_or(Ok(()), |text| beginning::lines(text, name)),
+            Reader::Lines(lines) => match lines.peek(0)?.and_then(NoLines::at) {
+                Some(wrong) if wrong.is_confirmed(lines.peek(1)?) => Err(wrong.told(name)),
+                _ => Ok(()),
+            },
             Reader::Rows(rows) => match rows.header()? {
-                Some(names) => beginning::columns(&names, rows.format(), form, name),
+                Some(names) => {
+                    let format = rows.format();
+                    let raw = if names.len() == 1 { Some(rows.beginning()?) } else { None };
+                    beginning::columns(&names, raw, format, form, name)
+                }
                 None => Ok(()),
             },
             Reader::Files(_) => beginning::files(form, name),

@@ -22,6 +22,10 @@ pub(crate) struct Rows<R> {
     bytes: u64,
     longest: usize,
     header: Option<Arc<[String]>>,
+    /// The header as it was read.
+    raw_header: Vec<u8>,
+    /// A row that has been looked at already.
+    ahead: Option<Row>,
 }
 
 /// Where in a row the next byte stands.
@@ -48,7 +52,7 @@ struct Row {
 impl<R: Read> Rows<R> {
     pub(crate) fn new(reader: R, separator: u8, longest: usize) -> Self {
         let reader = BufReader::with_capacity(1 << 16, reader);
-        Rows { reader, separator, lines: 0, bytes: 0, longest, header: None }
+        Rows { reader, separator, lines: 0, bytes: 0, longest, header: None, raw_header: Vec::new(), ahead: None }
     }
 
     /// How many bytes have been read.
@@ -60,7 +64,7 @@ impl<R: Read> Rows<R> {
     pub(crate) fn has_row(&self) -> bool {
         let buffer = self.reader.buffer();
         let end = buffer.iter().position(|byte| *byte == b'\n');
-        end.is_some_and(|end| !buffer[..end].contains(&b'"'))
+        self.ahead.is_some() || end.is_some_and(|end| !buffer[..end].contains(&b'"'))
     }
 
     /// What the rows are read as.
@@ -72,15 +76,31 @@ impl<R: Read> Rows<R> {
     pub(crate) fn header(&mut self) -> std::result::Result<Option<Arc<[String]>>, Broken> {
         if self.header.is_none() {
             let Some(row) = self.read_row()? else { return Ok(None) };
+            self.raw_header.clone_from(&row.raw);
             self.header = Some(named(row).map_err(Broken::Wrong)?.into());
         }
         Ok(self.header.clone())
     }
 
+    /// The header and the first row below it, as they were read; the row is still to come.
+    pub(crate) fn beginning(&mut self) -> std::result::Result<(&[u8], Option<&[u8]>), Broken> {
+        self.header()?;
+        if self.ahead.is_none() {
+            self.ahead = self.read_row()?;
+        }
+        Ok((&self.raw_header, self.ahead.as_ref().map(|row| row.raw.as_slice())))
+    }
+
     /// The next row, as a record in JSON.
     pub(crate) fn next(&mut self) -> std::result::Result<Option<Line>, Broken> {
         let Some(header) = self.header()? else { return Ok(None) };
-        let Some(row) = self.read_row()? else { return Ok(None) };
+        let row = match self.ahead.take() {
+            Some(row) => row,
+            None => match self.read_row()? {
+                Some(row) => row,
+                None => return Ok(None),
+            },
+        };
         let number = row.number;
         let (text, problem) = match record(&row, &header) {
             Ok(record) => (serde_json::to_vec(&record).map_err(io::Error::from)?, None),

@@ -10,6 +10,7 @@ use super::language::LANGUAGE;
 use super::operators::endless;
 use super::roomy::{LONGEST, links, roomy};
 use super::scan::{OPEN, Part, scan};
+use super::tested::{Lack, Tested};
 use super::words::{Unknown, unknown};
 use super::{Formula, Piece, Template};
 use crate::diagnostic::Diagnostic;
@@ -33,6 +34,8 @@ fn read(text: &str) -> Read {
 pub(crate) struct Compiler<'a> {
     pub(crate) source: &'a Source,
     pub(crate) problems: Vec<Diagnostic>,
+    /// What can be computed, but hardly means what it says.
+    pub(crate) warnings: Vec<Diagnostic>,
 }
 
 /// Looks at a name that an expression uses, such as `steps.clean.text`, and says what is wrong with it.
@@ -42,12 +45,20 @@ pub(crate) type Check<'a> = &'a dyn Fn(&str) -> Option<Complaint>;
 pub(crate) struct Complaint {
     pub(crate) message: String,
     pub(crate) hint: String,
+    /// The name of a field that cannot be there, if it is that: an expression can ask for it all the same.
+    pub(crate) lacks: Option<String>,
+}
+
+impl Complaint {
+    pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Complaint { message: message.into(), hint: hint.into(), lacks: None }
+    }
 }
 
 impl<'a> Compiler<'a> {
     /// A compiler that adds to the problems there are.
     pub(crate) fn new(source: &'a Source, problems: Vec<Diagnostic>) -> Self {
-        Compiler { source, problems }
+        Compiler { source, problems, warnings: Vec::new() }
     }
 
     /// Compiles a value, and checks each name that its expressions use.
@@ -79,10 +90,10 @@ impl<'a> Compiler<'a> {
             Err(wrong) => {
                 let at = self.find(wrong.near, &at).unwrap_or(at);
                 self.problems.push(self.source.diagnose(Some(at), wrong.message).with_hint(wrong.hint));
-                return Template::Plain(Value::Null);
+                return unread();
             }
         };
-        let mut pieces = Vec::new();
+        let (mut pieces, mut all_read) = (Vec::new(), true);
         let mut searched = at.clone();
         for part in parts {
             match part {
@@ -90,11 +101,13 @@ impl<'a> Compiler<'a> {
                 Part::Expression(expression) => {
                     let place = self.find(expression, &searched).unwrap_or_else(|| at.clone());
                     searched.start = place.end.min(searched.end);
-                    pieces.extend(self.formula(expression, place, check).map(Piece::Formula));
+                    let formula = self.formula(expression, place, check);
+                    all_read &= formula.is_some();
+                    pieces.extend(formula.map(Piece::Formula));
                 }
             }
         }
-        assembled(pieces)
+        if all_read { assembled(pieces) } else { unread() }
     }
 
     /// Compiles an expression that stands without the marks of a template.
@@ -135,14 +148,27 @@ impl<'a> Compiler<'a> {
             unknown.into_iter().for_each(|unknown| self.unknown(text, &at, unknown));
             return None;
         }
+        let mut tested = Tested::default();
+        tested.add(text);
         for name in super::names(&names) {
-            if let Some(Complaint { message, hint }) = check(name) {
+            if let Some(complaint) = check(name) {
                 let written = self.source.text().get(at.clone()).and_then(|written| name_in(written, name));
                 let place = written.map_or_else(|| at.clone(), |place| at.start + place.start..at.start + place.end);
-                self.problems.push(self.source.diagnose(Some(place), message).with_hint(hint));
+                let problem = self.source.diagnose(Some(place), complaint.message.as_str());
+                self.complain(problem, name, complaint, &tested);
             }
         }
         Some(Formula { text: Arc::from(text), links: links(text), expression, names, is_bare: false })
+    }
+
+    /// Notes what is wrong with a name: a field that cannot be there is no error where it is only asked for.
+    pub(super) fn complain(&mut self, problem: Diagnostic, name: &str, complaint: Complaint, tested: &Tested) {
+        let problem = problem.with_hint(complaint.hint);
+        match complaint.lacks.map_or(Lack::Fails, |lacks| tested.lack(&lacks, name)) {
+            Lack::Fails => self.problems.push(problem),
+            Lack::IsAsked => self.warnings.push(problem.warning()),
+            Lack::IsAvoided => {}
+        }
     }
 
     fn unknown(&mut self, text: &str, at: &Range<usize>, unknown: Unknown<'_>) {
@@ -172,6 +198,16 @@ pub(super) fn name_in(text: &str, name: &str) -> Option<Range<usize>> {
     };
     let start = text.match_indices(name).map(|(start, _)| start).find(alone)?;
     Some(start..start + name.len())
+}
+
+/// What stands in for a value that cannot be read: it may be anything, so that nothing else is said about it.
+fn unread() -> Template {
+    let none = "none".to_owned();
+    let text = Arc::from(none.as_str());
+    match LANGUAGE.compile_expression_owned(none) {
+        Ok(expression) => Template::Lone(Formula { text, links: 0, expression, names: Vec::new(), is_bare: false }),
+        Err(_) => Template::Plain(Value::Null),
+    }
 }
 
 /// White space around a lone expression does not make it text.

@@ -7,11 +7,12 @@ use llmspell::{Error, Result};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, Output, State};
 
-use super::compile::{Check, Compiler, Complaint, name_in};
+use super::compile::{Check, Compiler, name_in};
 use super::language::LANGUAGE;
 use super::roomy::{LONGEST, links, roomy};
 use super::size::is_unknown;
 use super::tags::{Tag, tags};
+use super::tested::Tested;
 use super::words::unknown;
 use super::{DEFAULT, json};
 use crate::source::Source;
@@ -102,11 +103,14 @@ impl Compiler<'_> {
                 return None;
             }
         };
+        let mut tested = Tested::default();
+        tags.iter().for_each(|tag| tested.add(tag.text));
         for name in super::names(&names) {
-            if let Some(Complaint { message, hint }) = check(name) {
+            if let Some(complaint) = check(name) {
                 let find =
                     |tag: &Tag<'_>| name_in(tag.text, name).map(|place| tag.at + place.start..tag.at + place.end);
-                self.problems.push(source.diagnose(tags.iter().find_map(find), message).with_hint(hint));
+                let problem = source.diagnose(tags.iter().find_map(find), complaint.message.as_str());
+                self.complain(problem, name, complaint, &tested);
             }
         }
         Some(PromptFile { language, name: Arc::from(source.name()), names, links })
@@ -207,13 +211,14 @@ impl io::Write for &mut Bounded {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::template::Complaint;
     use minijinja::context;
 
     fn prompt(text: &str) -> std::result::Result<PromptFile, String> {
         let flow = Source::new("f.yaml", "");
         let mut compiler = Compiler::new(&flow, Vec::new());
         let check = |name: &str| {
-            let complaint = || Complaint { message: format!("no `{name}`"), hint: "none".to_owned() };
+            let complaint = || Complaint::new(format!("no `{name}`"), "none");
             (super::super::root(name) != "inputs").then(complaint)
         };
         let made = compiler.prompt_file(&Source::new("p.j2", text), &check);

@@ -14,7 +14,7 @@ pub(super) struct Unknown<'a> {
 
 /// A part of an expression. White space is left out.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Token<'a> {
+pub(super) enum Token<'a> {
     Word(&'a str),
     /// A text, without its quotes.
     Text(&'a str),
@@ -22,7 +22,7 @@ enum Token<'a> {
 }
 
 /// Words that are no names, and may stand before a parenthesis.
-const KEYWORDS: [&str; 6] = ["and", "or", "not", "in", "if", "else"];
+pub(super) const KEYWORDS: [&str; 6] = ["and", "or", "not", "in", "if", "else"];
 
 /// Filters that take the name of a filter, resp. of a test, and at which place.
 const OF_FILTERS: [(&str, usize); 1] = [("map", 0)];
@@ -95,7 +95,7 @@ fn function(word: &str) -> Option<Complaint> {
 
 fn complaint(what: &str, word: &str, known: &[&str]) -> Option<Complaint> {
     let hint = || suggest::hint(word, known.iter().copied(), &format!("the {what}s are"));
-    (!known.contains(&word)).then(|| Complaint { message: format!("there is no {what} `{word}`"), hint: hint() })
+    (!known.contains(&word)).then(|| Complaint::new(format!("there is no {what} `{word}`"), hint()))
 }
 
 /// Values have no methods; those that Python has are often filters here.
@@ -104,10 +104,10 @@ fn method(word: &str) -> Option<Complaint> {
         true => format!("it is a filter: `… | {word}`"),
         false => "values have fields and filters only, such as `… | upper`".to_owned(),
     };
-    Some(Complaint { message: format!("there is no method `{word}`"), hint })
+    Some(Complaint::new(format!("there is no method `{word}`"), hint))
 }
 
-fn tokens(expression: &str) -> Vec<(usize, Token<'_>)> {
+pub(super) fn tokens(expression: &str) -> Vec<(usize, Token<'_>)> {
     let mut tokens = Vec::new();
     let mut at = 0;
     while let Some(first) = expression[at..].chars().next() {

@@ -24,7 +24,7 @@ async fn a_run_does_what_it_is_asked() {
     world.plays(|_, _| "slow");
     let steps = "\n  - { id: a, tool: work, with: { step: a, n: \"${{ inputs.n }}\" }, limit: 2 }\n";
     let flow = || world.flow("", steps);
-    let (run, _) = world.run_of(flow(), world.journals().begin(&flow()).unwrap(), &records(0..100_000));
+    let (run, _) = world.run_of(flow(), world.journals().begin(&flow()).unwrap(), &records(0..10_000));
     let progress = run.progress();
     let cx = Context::new();
     let ask = async {
@@ -67,7 +67,7 @@ async fn a_run_does_what_it_is_asked() {
     assert_eq!((story.ending.as_deref(), story.sessions), (Some("drained"), 1));
     assert_eq!((info.state(), info.state_in_words()), ("drained", "interrupted"));
     assert_eq!(story.counts.unwrap().ok, summary.ok);
-    assert_eq!((story.reached, story.to_do), (summary.ok, Some(100_000 - summary.ok)));
+    assert_eq!((story.reached, story.to_do), (summary.ok, Some(10_000 - summary.ok)));
     assert_eq!(story.fact("flow"), Some("f"));
     let error = world.journals().ask("f-1", "pause").unwrap_err();
     assert_eq!(error.message(), "the run f-1 is not running (interrupted)");
@@ -137,11 +137,12 @@ async fn rates_are_changed_while_it_runs() {
         while world.calls().is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        assert_eq!(told(&world, "rate.a=100000/s").await, "rate.a = 100000/s, was 1/h");
-        assert_eq!(told(&world, "rate=100000/s").await, "rate = 100000/s, was 4/h");
         assert!(told(&world, "rate.b=1/s").await.ends_with("there are: a"));
         assert!(told(&world, "rate=fast").await.starts_with("error: `fast` is not so many in a time"));
         assert!(told(&world, "limit.a=3").await.ends_with("there are: none has one"));
+        assert_eq!(told(&world, "rate.a=100000/s").await, "rate.a = 100000/s, was 1/h");
+        // The last one, for with it the run may end at once.
+        assert_eq!(told(&world, "rate=100000/s").await, "rate = 100000/s, was 4/h");
     };
     let running = tokio::time::timeout(Duration::from_secs(30), run.start(&cx));
     let (summary, ()) = tokio::join!(running, asking);
@@ -182,4 +183,61 @@ async fn what_an_earlier_session_was_asked_is_not_done_by_the_next() {
     for command in 1..=2 {
         assert_eq!(world.journals().answer("f-1", command).unwrap().unwrap(), "error: the run had ended");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_drains_is_not_paused() {
+    let world = World::new();
+    world.plays(|_, _| "hangs");
+    let (run, _) = world.run(world.begin(), &records(0..100));
+    let (brake, progress, cx) = (run.brake(), run.progress(), Context::new());
+    let ask = async {
+        while world.calls().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // Spaces change nothing.
+        told(&world, "pause ").await;
+        let state = || world.journals().info("f-1").unwrap().state().to_owned();
+        assert!(progress.snapshot().paused && state() == "paused");
+        brake.drain();
+        for _ in 0..200 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if state() == "running" {
+                break;
+            }
+        }
+        let now = progress.snapshot();
+        assert!(now.stopping && !now.paused && state() == "running", "{}", state());
+        assert_eq!(told(&world, "pause").await, "error: the run is stopping already");
+        assert!(!progress.snapshot().paused && state() == "running");
+        brake.abort();
+    };
+    let running = tokio::time::timeout(Duration::from_secs(30), run.start(&cx));
+    let (summary, ()) = tokio::join!(running, ask);
+    assert!(matches!(summary.unwrap().ending, Ending::Aborted));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_at_the_end_is_answered_by_it() {
+    let world = World::new();
+    world.plays(|_, _| "hangs");
+    let (run, _) = world.run(world.begin(), &records(0..10));
+    let (brake, cx) = (run.brake(), Context::new());
+    let ask = async {
+        while world.calls().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        told(&world, "continue").await;
+        let asked = world.journals().ask("f-1", "continue").unwrap();
+        brake.abort();
+        asked
+    };
+    let running = tokio::time::timeout(Duration::from_secs(30), run.start(&cx));
+    let (_, asked) = tokio::join!(running, ask);
+    let written: String =
+        world.db("f-1").query_row("SELECT answer FROM command WHERE id = ?", [asked], |row| row.get(0)).unwrap();
+    assert!(["error: the run had ended", "going on"].contains(&written.as_str()), "{written}");
+    // Nor is a process waited for that is no longer there.
+    world.db("f-1").execute("UPDATE command SET answer = NULL", []).unwrap();
+    assert_eq!(world.journals().answer("f-1", asked).unwrap().unwrap(), "error: the run had ended");
 }

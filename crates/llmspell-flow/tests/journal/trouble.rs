@@ -98,7 +98,8 @@ async fn a_lost_log_costs_what_was_done_and_not_the_run() {
         let journal = world.begin();
         journal.note("options", "[]").unwrap();
         let (run, page) = world.run(journal, &records(0..100));
-        let running = tokio::spawn(async move { run.start(&llmspell::Context::new()).await });
+        let mut running = tokio::task::JoinSet::new();
+        running.spawn(async move { run.start(&llmspell::Context::new()).await });
         while page.lines().len() < 50 {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
@@ -107,7 +108,7 @@ async fn a_lost_log_costs_what_was_done_and_not_the_run() {
         if let Some(garbage) = garbage {
             fs::write(folder.join("f-2.db-wal"), garbage).unwrap();
         }
-        running.abort();
+        running.shutdown().await;
         world.plays(|_, _| "fine");
         // It can be resumed, so it stays.
         assert!(!world.journals().tidy(&Retention::default()).unwrap().contains(&"f-2".to_owned()));
@@ -321,6 +322,30 @@ fn a_folder_for_journals_is_kept_out_of_version_control_and_one_with_other_thing
     drop(world.begin());
     assert!(!kept_out.exists());
     assert!(!world.path("state").join(".gitignore").exists());
+    // Somebody else has made it, with nothing or a database of his own in it.
+    for theirs in ["", "people.db"] {
+        let world = World::new();
+        fs::create_dir_all(world.journals().folder()).unwrap();
+        if !theirs.is_empty() {
+            fs::write(world.journals().folder().join(theirs), "").unwrap();
+        }
+        drop(world.begin());
+        assert!(!world.journals().folder().join(".gitignore").exists(), "{theirs}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_are_counted_by_their_stories_however_these_are_written() {
+    let world = World::new();
+    world.through(world.begin(), &records(0..4)).await;
+    let db = world.db("f-1");
+    db.execute("UPDATE session SET ended = NULL, ending = NULL", []).unwrap();
+    for (id, story) in [(0, r#"{"causes": [], "quality": "partial"}"#), (1, r#"{"causes": []}"#), (2, r#"{"quality":"#)]
+    {
+        db.execute("UPDATE record SET story = ? WHERE id = ?", rusqlite::params![story, id]).unwrap();
+    }
+    let counts = world.journals().info("f-1").unwrap().story.unwrap().counts.unwrap();
+    assert_eq!((counts.ok, counts.degraded, counts.failed), (4, 1, 0));
 }
 
 /// Also while others look, and after it was resumed.

@@ -61,3 +61,28 @@ async fn if_every_rung_fails_so_does_the_step() {
     assert_eq!(ran.error().to_string(), "f.s.fallback: two");
     assert_eq!(ran.error().causes()[0].to_string(), "f.s: one");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rung_whose_condition_does_not_hold_is_passed_over() {
+    let flow = "steps:
+  - id: a
+    tool: work
+    with: { value: 1, fails: down }
+    fallback:
+      - { when: inputs.vip, tool: work, with: { value: vip } }
+      - { when: inputs.any, value: any }
+";
+    let served = |ran: &crate::probe::Ran| match ran.outcome.provenance.choices.as_slice() {
+        [choice] => match &choice.served_by {
+            ServedBy::Fallback { name } => name.clone(),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    let ran = Probe::default().run(flow, json!({ "vip": true, "any": true })).await;
+    assert_eq!((served(&ran).as_deref(), ran.output()), (Some("fallback"), json!("vip")));
+    let ran = Probe::default().run(flow, json!({ "vip": false, "any": true })).await;
+    assert_eq!((served(&ran).as_deref(), ran.output()), (Some("fallback_2"), json!("any")));
+    let ran = Probe::default().run(flow, json!({ "vip": false, "any": false })).await;
+    assert_eq!(ran.error().to_string(), "f.a: down", "the failure stays as it is");
+}

@@ -59,3 +59,24 @@ async fn if_all_fail_the_error_tells_of_each() {
     let causes: Vec<String> = ran.error().causes().iter().map(ToString::to_string).collect();
     assert_eq!(causes, ["f.r.a: one", "f.r.b: two"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn whose_condition_does_not_hold_takes_no_part() {
+    let flow = "steps:
+  - id: r
+    race:
+      - { id: a, when: inputs.vip, tool: work, with: { ms: 10, value: a } }
+      - { id: b, when: inputs.any, tool: work, with: { ms: 100, value: b } }
+      - { id: c, when: inputs.any, tool: work, with: { ms: 200, value: c } }
+";
+    let probe = Probe::default();
+    let ran = probe.run(flow, json!({ "vip": false, "any": true })).await;
+    assert_eq!((ran.ms, probe.begun()), (100, 2));
+    let choice = &ran.outcome.provenance.choices[0].served_by;
+    assert!(matches!(choice, ServedBy::Contender { name: Some(name), .. } if name == "b"), "{choice:?}");
+    assert_eq!(ran.output(), "b");
+    let ran = Probe::default().run(flow, json!({ "vip": true, "any": false })).await;
+    assert_eq!((ran.ms, ran.output()), (10, json!("a")));
+    let nobody = Probe::default().run(flow, json!({ "vip": false, "any": false })).await;
+    assert_eq!((nobody.outcome.provenance.choices.len(), nobody.output()), (0, json!(null)));
+}

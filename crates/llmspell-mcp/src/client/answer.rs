@@ -14,9 +14,6 @@ use super::child::LastWords;
 use super::link::may_have_happened;
 use crate::chunk::{OVERLOADED, TOO_LARGE};
 
-/// What to do about answers that are too large.
-pub(crate) const ASK_FOR_LESS: &str = "ask for less of it: tools often take a limit, a range or a page";
-
 /// The value that a tool gives: structured content, or text, or whatever it is.
 pub(crate) fn value(result: ServerResult, tool: &str) -> Result<Value> {
     let result = match result {
@@ -77,7 +74,6 @@ fn refused(error: &ErrorData) -> Error {
     match error.code {
         ErrorCode::INVALID_PARAMS => Error::bad_arguments(message),
         ErrorCode::METHOD_NOT_FOUND | ErrorCode::INVALID_REQUEST => Error::invalid(message),
-        ErrorCode(TOO_LARGE) => Error::failed(message).permanent().with_hint(ASK_FOR_LESS),
         ErrorCode(OVERLOADED) => {
             let wait = error.data.as_ref().and_then(|data| data["retryAfterMs"].as_u64());
             let overloaded = Error::overloaded(message);
@@ -86,9 +82,13 @@ fn refused(error: &ErrorData) -> Error {
                 None => overloaded,
             }
         }
+        ErrorCode(TOO_LARGE) => Error::failed(message).permanent().with_hint(LESS),
         _ => Error::failed(message),
     }
 }
+
+/// What helps against answers that are too large.
+const LESS: &str = "ask for less of it: a page, a part, or a file that the server writes";
 
 type HttpError = StreamableHttpError<reqwest::Error>;
 
@@ -112,7 +112,6 @@ pub(crate) fn is_of_transport(error: &ServiceError) -> bool {
                 StreamableHttpError::HttpStatus(_)
                     | StreamableHttpError::AuthRequired(_)
                     | StreamableHttpError::InsufficientScope(_)
-                    | StreamableHttpError::ResponseBodyTooLarge { .. }
             )
         ),
         _ => false,
@@ -137,8 +136,8 @@ fn transport(error: &DynamicTransportError, place: &str, idempotent: bool) -> Op
             }
         }
         StreamableHttpError::ResponseBodyTooLarge { max_size } => {
-            let message = format!("the answer is larger than {} MiB; the call may have happened", max_size >> 20);
-            Error::failed(message).permanent().with_hint(ASK_FOR_LESS)
+            let message = format!("the answer is larger than {} MiB", max_size >> 20);
+            Error::failed(message).permanent().with_hint(LESS)
         }
         StreamableHttpError::AuthRequired(_) => denied(place, "HTTP 401"),
         StreamableHttpError::InsufficientScope(_) => denied(place, "HTTP 403"),

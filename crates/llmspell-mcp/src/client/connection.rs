@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use llmspell::{Context, Result};
@@ -39,8 +39,6 @@ pub(crate) struct Connection {
     end: CancellationToken,
     _end: DropGuard,
     over: watch::Receiver<bool>,
-    /// Whether it was ended because of a line without an end.
-    endless: Arc<AtomicBool>,
 }
 
 /// How long calls are held whose callers have left.
@@ -58,8 +56,6 @@ pub(crate) enum Unanswered {
     NotSent,
     /// It may have happened.
     Unknown,
-    /// The peer was given up, because it wrote a line without an end.
-    Endless,
     /// There is an error to show.
     Failed(ServiceError),
 }
@@ -92,21 +88,7 @@ impl Connection {
         let end = CancellationToken::new();
         let (over, is_over) = watch::channel(false);
         background::spawn(attend(running, process, desk.clone(), patience, end.clone(), over));
-        Ok(Connection {
-            peer,
-            desk,
-            process: id,
-            _end: end.clone().drop_guard(),
-            end,
-            over: is_over,
-            endless: Arc::default(),
-        })
-    }
-
-    /// The same, told of lines without an end.
-    pub(crate) fn endless_if(mut self, endless: Arc<AtomicBool>) -> Self {
-        self.endless = endless;
-        self
+        Ok(Connection { peer, desk, process: id, _end: end.clone().drop_guard(), end, over: is_over })
     }
 
     /// Whether new calls may go this way.
@@ -173,9 +155,7 @@ impl Connection {
         match result.unwrap_or(Err(ServiceError::TransportClosed)) {
             Ok(result) => Ok(result),
             Err(ServiceError::TransportClosed) if !ticket.is_sent() => Err(Unanswered::NotSent),
-            Err(ServiceError::TransportClosed | ServiceError::Cancelled { .. }) => {
-                Err(if self.endless.load(Ordering::Acquire) { Unanswered::Endless } else { Unanswered::Unknown })
-            }
+            Err(ServiceError::TransportClosed | ServiceError::Cancelled { .. }) => Err(Unanswered::Unknown),
             Err(error @ ServiceError::TransportSend(_)) if answer::is_unreachable(&error) => {
                 ticket.set_sent(false);
                 self.desk.forget(&handle.id);

@@ -204,14 +204,6 @@ impl Link {
                         format!("the MCP server `{}` cannot be reached; the call was not made", self.way.shown);
                     return Err(Error::failed(message).transient());
                 }
-                Err(Unanswered::Endless) => {
-                    connection.retire();
-                    let message = format!(
-                        "the MCP server `{}` wrote a line without an end, and was ended; the call may have happened",
-                        self.way.shown
-                    );
-                    return Err(Error::failed(message).permanent().with_hint(answer::ASK_FOR_LESS));
-                }
                 Err(Unanswered::Unknown) => {
                     connection.retire();
                     return Err(may_have_happened(&self.way.shown, idempotent));

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::ticket::{Desk, Progress, Ticket};
-use crate::chunk::CHUNK;
+use crate::chunk::{CHUNK, OVERSIZED};
 
 /// What rmcp marks the errors with that it makes up.
 const LOST: &str = "io.modelcontextprotocol/transportClosed";
@@ -62,9 +62,11 @@ impl<T: Transport<RoleClient> + 'static> Transport<RoleClient> for Watched<T> {
         match &message {
             Some(JsonRpcMessage::Response(response)) => self.desk.answered(&response.id),
             Some(JsonRpcMessage::Error(error)) => {
-                let is_lost = error.error.data.as_ref().is_some_and(|data| data.get(LOST).is_some());
-                // An answer that rmcp makes up when the stream of a call breaks off says nothing of the call.
-                if let Some(id) = error.id.as_ref().filter(|_| !is_lost) {
+                let told = |name| error.error.data.as_ref().and_then(|data| data.get(name));
+                // An answer that rmcp makes up when the stream of a call breaks off says nothing of the call; nor does
+                // one that was too large, if it may have been the answer to another.
+                let is_answer = told(LOST).is_none() && told(OVERSIZED) != Some(&Value::Bool(false));
+                if let Some(id) = error.id.as_ref().filter(|_| is_answer) {
                     self.desk.answered(id);
                 }
             }

@@ -6,14 +6,13 @@ use std::time::Duration;
 use llmspell::{Error, Kind, Result};
 use reqwest::Url;
 use rmcp::transport::StreamableHttpClientTransport;
-use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::common::client_side_sse::ExponentialBackoff;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::answer;
-use super::bounded::{Bounded, LONGEST};
+use super::bounded::Bounded;
 use super::child::Program;
 use super::connection::{Connection, Patience};
 
@@ -127,11 +126,8 @@ impl Way {
         let opened = match &self.place {
             Place::Stdio(program) => {
                 let (process, output, input) = program.start()?;
-                let output = Bounded::new(output);
-                let endless = output.endless();
-                let transport = AsyncRwTransport::new_client(output, input).with_max_line_length(LONGEST);
-                let opened = Connection::open(transport, Some(process), self.changes.clone(), patience).await;
-                opened.map(|connection| connection.endless_if(endless))
+                let transport = Bounded::new(output, input);
+                Connection::open(transport, Some(process), self.changes.clone(), patience).await
             }
             Place::Http { url, token } => {
                 let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str())

@@ -180,7 +180,7 @@ fn answer(result: Result<Value>) -> CallToolResponse {
 }
 
 /// The longest line of stdio and the largest event of HTTP that rmcp, and with it our client, takes. Over stdio it
-/// leaves out what is longer without a word, and the call of another client would be waited for in vain.
+/// leaves out what is longer without a word, and the call would be waited for in vain.
 const LONGEST: usize = 16 << 20;
 
 /// What goes around an answer on its way.

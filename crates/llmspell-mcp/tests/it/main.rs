@@ -5,6 +5,7 @@
 mod client;
 mod guards;
 mod http;
+mod large;
 mod peer;
 mod reconnect;
 mod seams;

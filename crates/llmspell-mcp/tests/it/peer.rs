@@ -29,10 +29,6 @@ pub(crate) fn heedless() -> Connect {
     Client::stdio(serve::program()).args(serve::arguments()).env(serve::SERVE, "heedless")
 }
 
-pub(crate) fn lengthy() -> Connect {
-    Client::stdio(serve::program()).args(serve::arguments()).env(serve::SERVE, "lengthy")
-}
-
 /// The tools of a server by name.
 pub(crate) struct Tools(HashMap<String, ErasedTool>);
 

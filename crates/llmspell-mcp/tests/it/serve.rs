@@ -3,7 +3,6 @@
 //! clients have to bear that anyway.
 
 mod heedless;
-mod lengthy;
 mod peer;
 
 use std::ffi::OsString;
@@ -27,7 +26,6 @@ fn a_server_that_other_tests_start() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     match what.split_once(' ') {
         None if what == "heedless" => runtime.block_on(heedless::serve()),
-        None if what == "lengthy" => lengthy::serve(),
         None => runtime.block_on(peer::serve(None)).unwrap(),
         Some((_, address)) => runtime.block_on(peer::serve(Some(address))).unwrap(),
     }

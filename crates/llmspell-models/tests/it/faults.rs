@@ -338,16 +338,21 @@ async fn a_server_without_tls_where_there_should_be_is_a_failure_of_the_connecti
     assert_eq!(cause.class, ModelErrorClass::Connection, "{error:?}");
 }
 
-/// Reading such a frame takes genai the square of its length, without a pause.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_frame_without_an_end_keeps_nobody_beyond_his_time() {
-    let answer = Answer::events().body("data: ").repeat("x".repeat(16 * 1024), 600).body("\n\n").done();
-    let server = server([answer]).await;
-    let ask = model(&server, Wire::OpenAi).step().timeout(Duration::from_millis(300)).named("ask");
-    let cx = Context::recording();
-    let error = ask.run(Request::new("Hi"), &cx).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Timeout, "{error:?}");
-    // It is not hushed up that the reading goes on.
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert!(cx.events().iter().any(|event| matches!(event.fact, Fact::Runaway)), "{:?}", cx.events());
+/// Reading such a frame takes genai the square of its length, without a pause: far longer than the test.
+#[test]
+fn a_frame_without_an_end_keeps_nobody_beyond_his_time() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let answer = Answer::events().body("data: ").repeat("x".repeat(16 * 1024), 2400).body("\n\n").done();
+        let server = server([answer]).await;
+        let ask = model(&server, Wire::OpenAi).step().timeout(Duration::from_millis(300)).named("ask");
+        let cx = Context::recording();
+        let error = ask.run(Request::new("Hi"), &cx).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Timeout, "{error:?}");
+        // It is not hushed up that the reading goes on.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(cx.events().iter().any(|event| matches!(event.fact, Fact::Runaway)), "{:?}", cx.events());
+    });
+    // The reading ends with the process, and not before the test.
+    runtime.shutdown_background();
 }

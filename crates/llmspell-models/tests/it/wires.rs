@@ -219,6 +219,22 @@ async fn what_was_thought_before_a_call_goes_back_to_who_thought_it_and_to_nobod
 }
 
 #[tokio::test]
+async fn parallel_calls_of_the_same_id_are_as_many_as_were_made() {
+    let piece = |index: u32, arguments: &str| {
+        let function = json!({ "name": "look", "arguments": arguments });
+        let call = json!({ "index": index, "id": "c1", "function": function });
+        json!({ "choices": [{ "index": 0, "delta": { "tool_calls": [call] } }] })
+    };
+    let finish = json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "tool_calls" }] });
+    let pieces = [(0, "{\"at\":"), (0, "1}"), (1, "{\"at\":2}"), (1, ""), (2, "{\"at\""), (2, ":3}")];
+    let answer = pieces.iter().fold(Answer::events(), |answer, (index, text)| answer.data(piece(*index, text)));
+    let server = server([answer.data(finish).done()]).await;
+    let reply = soon(model(&server, Wire::OpenAi).step().run(Request::new("Look."), &Context::new())).await.unwrap();
+    let calls: Vec<_> = reply.tool_calls.iter().map(|call| (call.id.as_str(), call.arguments.as_str())).collect();
+    assert_eq!(calls, [("c1", "{\"at\":1}"), ("call_1", "{\"at\":2}"), ("call_2", "{\"at\":3}")]);
+}
+
+#[tokio::test]
 async fn a_large_call_of_a_tool_is_not_repeated_with_every_piece() {
     let call = |call: serde_json::Value| json!({ "choices": [{ "index": 0, "delta": { "tool_calls": [call] } }] });
     let first = call(json!({ "index": 0, "id": "c1", "function": { "name": "write", "arguments": "\"" } }));

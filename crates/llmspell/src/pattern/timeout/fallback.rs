@@ -1,5 +1,7 @@
 //! A substitute for a step that failed.
 
+use std::sync::Arc;
+
 use crate::context::Context;
 use crate::error::{Kind, Result};
 use crate::event::Fact;
@@ -13,16 +15,41 @@ use crate::step::{About, Step};
 /// who has seen partial output of the step is told that it no longer counts ([`ChunkData::Restarted`](crate::ChunkData::Restarted)).
 /// Work that was cancelled gets no substitute, and neither does work whose time is up: put a
 /// [deadline](Step::deadline) inside of the fallback if it should be covered.
-#[derive(Clone)]
 #[must_use = "a step does nothing until it runs"]
-pub struct Fallback<S, F> {
+pub struct Fallback<S: Step, F> {
     step: S,
     other: F,
+    when: Option<Arc<Serves<S::In>>>,
 }
 
-impl<S, F> Fallback<S, F> {
+type Serves<In> = dyn Fn(&In) -> bool + Send + Sync;
+
+impl<S: Step + Clone, F: Clone> Clone for Fallback<S, F> {
+    fn clone(&self) -> Self {
+        Fallback { step: self.step.clone(), other: self.other.clone(), when: self.when.clone() }
+    }
+}
+
+impl<S: Step, F> Fallback<S, F> {
     pub(crate) fn new(step: S, other: F) -> Self {
-        Fallback { step, other }
+        Fallback { step, other, when: None }
+    }
+
+    /// Takes the substitute only for inputs for which `serves` holds; for others the failure stays as it is.
+    ///
+    /// ```
+    /// use llmspell::{Context, Error, Step, step, value};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let price = step(|product: &'static str, _| async move { Err::<u32, _>(Error::failed(format!("no price: {product}"))) });
+    /// let price = price.fallback(value(10_u32)).when(|product| *product != "car").fallback(value(9_999_u32));
+    /// assert_eq!(price.run("pen", &Context::new()).await?, 10);
+    /// assert_eq!(price.run("car", &Context::new()).await?, 9_999);
+    /// # Ok::<(), llmspell::Error>(()) }).unwrap();
+    /// ```
+    pub fn when(mut self, serves: impl Fn(&S::In) -> bool + Send + Sync + 'static) -> Self {
+        self.when = Some(Arc::new(serves));
+        self
     }
 }
 
@@ -49,6 +76,9 @@ where
             Err(error) if error.kind() == Kind::Cancelled || cx.is_past_deadline() => return Err(error),
             Err(error) => error.at(|| cx.path()),
         };
+        if self.when.as_ref().is_some_and(|serves| !serves(&input)) {
+            return Err(cause);
+        }
         cx.fact(|| Fact::FellBack { cause: (&cause).into() });
         if noted.is_some_and(|noted| noted.any()) {
             cx.restart(true).await;

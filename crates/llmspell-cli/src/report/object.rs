@@ -1,0 +1,31 @@
+//! What a run came to, for programs.
+
+use llmspell_flow::{Ending, Summary, Written};
+use serde_json::{Value, json};
+
+use super::Told;
+
+/// The summary as an object: `{"summary": …}`.
+pub(crate) fn object(told: &Told<'_>, summary: &Summary) -> Value {
+    let rest = summary.not_admitted.as_ref();
+    let path = |written: Option<&Written>| written.and_then(|written| written.path.clone());
+    json!({ "summary": {
+        "flow": told.name,
+        "run": told.run,
+        "ending": summary.ending.as_str(),
+        "took_ms": summary.took.as_micros() as f64 / 1e3,
+        "ok": summary.ok,
+        "degraded": summary.degraded,
+        "failed": summary.failed,
+        "replayed": summary.replayed,
+        "dropped": summary.dropped,
+        "gone": summary.gone,
+        "not_admitted": rest.map(|rest| json!({
+            "records": rest.records, "is_all": rest.is_all, "from_line": rest.from_line,
+        })),
+        "lines": summary.written.as_ref().map(|written| written.lines),
+        "output": path(summary.written.as_ref()),
+        "errors": path(summary.errors.as_ref()),
+        "resume": told.resume.filter(|_| !matches!(summary.ending, Ending::Complete)),
+    } })
+}
