@@ -29,6 +29,7 @@ pub(crate) enum NotOpened {
     /// Something is wrong in it, not allowed, or out of reach.
     Wrong(Exit, Diagnostics),
     /// Somebody asked the program to end while servers were being connected, and has been told so.
+    #[cfg_attr(not(feature = "mcp"), expect(dead_code, reason = "there are no servers to wait for"))]
     Interrupted(Exit),
 }
 
@@ -80,8 +81,8 @@ impl Read {
         &self.opened.flow
     }
 
-    /// To be looked at with no server connected.
-    pub(crate) fn to_look(self) -> Opened {
+    /// The flow to be looked at, with no server connected.
+    pub(crate) fn unconnected(self) -> Opened {
         self.opened
     }
 
@@ -94,8 +95,8 @@ impl Read {
         }
     }
 
-    /// To be run: a server that cannot be reached is an error, too, and nothing is started if there is any other.
-    pub(crate) fn to_run(self, runtime: &Runtime, interrupts: &mut Interrupts) -> Result<Opened, NotOpened> {
+    /// The flow to be run: a server that cannot be reached is an error, too, and nothing is started if there is any other.
+    pub(crate) fn runnable(self, runtime: &Runtime, interrupts: &mut Interrupts) -> Result<Opened, NotOpened> {
         self.permitted()?;
         let opened = self.connected(runtime, interrupts)?;
         // Asked again: this is another flow, whose tools are those that the servers have told of.
@@ -106,7 +107,7 @@ impl Read {
         Ok(opened)
     }
 
-    /// To be looked at together with what its servers offer, as far as the user lets them be connected. What is not
+    /// The flow to be looked at together with what its servers offer, as far as the user lets them be connected. What is not
     /// allowed is told by its outline.
     pub(crate) fn connected(self, runtime: &Runtime, interrupts: &mut Interrupts) -> Result<Opened, NotOpened> {
         let Read { source, declared, toolbox, opened } = self;

@@ -49,7 +49,7 @@ pub(crate) fn follow(
     let input = records::open(&records::From::run(args), read.flow())?;
     // Before a server is started or the output is begun, so that no Ctrl-C leaves them behind.
     let mut interrupts = Interrupts::on(&runtime)?;
-    let Opened { flow, servers, .. } = read.to_run(&runtime, &mut interrupts)?;
+    let Opened { flow, servers, .. } = read.runnable(&runtime, &mut interrupts)?;
     let output = open_output(args, &input)?;
     let errors = match args.errors.as_deref().map(|path| open_errors(args, path, &input)).transpose() {
         Ok(errors) => errors,
