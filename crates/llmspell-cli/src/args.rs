@@ -213,7 +213,7 @@ pub(crate) struct JournalArgs {
     pub(crate) state: StateArgs,
 
     /// Keep no journal: the run cannot be resumed, nor changed while it runs.
-    #[arg(long, env = "LLMSPELL_NO_JOURNAL", value_parser = BoolishValueParser::new(), conflicts_with_all = ["only_failed", "retry"])]
+    #[arg(long, env = "LLMSPELL_NO_JOURNAL", value_parser = BoolishValueParser::new())]
     pub(crate) no_journal: bool,
 
     #[command(flatten)]

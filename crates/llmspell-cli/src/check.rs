@@ -28,7 +28,7 @@ pub(crate) fn check(args: &CheckArgs, registry: &Registry) -> Result<Exit, Failu
     let mut exit = Exit::Ok;
     for (path, read) in read {
         let opened = read.and_then(|read| match &mut connecting {
-            None => Ok(read.unconnected()),
+            None => Ok(read.into_look()),
             Some((runtime, interrupts)) => read.connected(runtime, interrupts),
         });
         let text = match &opened {

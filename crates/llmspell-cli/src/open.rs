@@ -81,8 +81,8 @@ impl Read {
         &self.opened.flow
     }
 
-    /// The flow to be looked at, with no server connected.
-    pub(crate) fn unconnected(self) -> Opened {
+    /// To be looked at with no server connected.
+    pub(crate) fn into_look(self) -> Opened {
         self.opened
     }
 
@@ -95,8 +95,8 @@ impl Read {
         }
     }
 
-    /// The flow to be run: a server that cannot be reached is an error, too, and nothing is started if there is any other.
-    pub(crate) fn runnable(self, runtime: &Runtime, interrupts: &mut Interrupts) -> Result<Opened, NotOpened> {
+    /// To be run: a server that cannot be reached is an error, too, and nothing is started if there is any other.
+    pub(crate) fn into_run(self, runtime: &Runtime, interrupts: &mut Interrupts) -> Result<Opened, NotOpened> {
         self.permitted()?;
         let opened = self.connected(runtime, interrupts)?;
         // Asked again: this is another flow, whose tools are those that the servers have told of.
@@ -107,7 +107,7 @@ impl Read {
         Ok(opened)
     }
 
-    /// The flow to be looked at together with what its servers offer, as far as the user lets them be connected. What is not
+    /// To be looked at together with what its servers offer, as far as the user lets them be connected. What is not
     /// allowed is told by its outline.
     pub(crate) fn connected(self, runtime: &Runtime, interrupts: &mut Interrupts) -> Result<Opened, NotOpened> {
         let Read { source, declared, toolbox, opened } = self;

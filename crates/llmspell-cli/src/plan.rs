@@ -16,7 +16,7 @@ use budget::FlowsBudget;
 /// Tells what there is to know before a run.
 pub(crate) fn plan(args: &PlanArgs, registry: &Registry) -> Result<Exit, Failure> {
     let toolbox = allow::toolbox(&args.allow, registry)?;
-    let open::Opened { flow, .. } = open::Read::new(&args.flow, toolbox, registry)?.unconnected();
+    let open::Opened { flow, .. } = open::Read::new(&args.flow, toolbox, registry)?.into_look();
     flow.warnings().for_each(|warning| show::problem(&warning.to_string()));
     let outline = flow.outline();
     let survey = match records::From::plan(args) {

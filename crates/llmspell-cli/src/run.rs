@@ -41,6 +41,13 @@ pub(crate) fn follow(
         _ => args,
     };
     let args = &args;
+    // Said here and not to clap: options of runs are also read one by one, each without those that it conflicts with.
+    if args.journal.no_journal && args.again.is_asked() {
+        let message = "error: without a journal, nobody knows which records have failed";
+        return Err(Failure::invalid(format!(
+            "{message}\n\nhint: leave out --no-journal, or --only-failed and --retry"
+        )));
+    }
     let resumed = match resumed {
         None if args.again.is_asked() => Some(resume::of_flow(read.flow(), args)?),
         other => other,
@@ -49,7 +56,7 @@ pub(crate) fn follow(
     let input = records::open(&records::From::run(args), read.flow())?;
     // Before a server is started or the output is begun, so that no Ctrl-C leaves them behind.
     let mut interrupts = Interrupts::on(&runtime)?;
-    let Opened { flow, servers, .. } = read.runnable(&runtime, &mut interrupts)?;
+    let Opened { flow, servers, .. } = read.into_run(&runtime, &mut interrupts)?;
     let output = open_output(args, &input)?;
     let errors = match args.errors.as_deref().map(|path| open_errors(args, path, &input)).transpose() {
         Ok(errors) => errors,

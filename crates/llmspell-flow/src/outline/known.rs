@@ -7,6 +7,27 @@ use serde_json::{Map, Value};
 use crate::scope::Scope;
 use crate::template::{Formula, Template};
 
+/// How many bytes and values of an output are looked at.
+const LARGEST: usize = 256 * 1024;
+
+/// Whether there is more in it than is left.
+fn is_larger(value: &Value, left: &mut usize) -> bool {
+    let own = match value {
+        Value::String(text) => text.len() + 1,
+        Value::Object(fields) => fields.keys().map(String::len).sum::<usize>() + 1,
+        _ => 1,
+    };
+    if own > *left {
+        return true;
+    }
+    *left -= own;
+    match value {
+        Value::Array(items) => items.iter().any(|item| is_larger(item, left)),
+        Value::Object(fields) => fields.values().any(|field| is_larger(field, left)),
+        _ => false,
+    }
+}
+
 /// A record on its way through a flow of which nothing runs.
 #[derive(Clone)]
 pub(super) struct Known {
@@ -45,8 +66,12 @@ impl Known {
         Known { index: false, ..self.clone() }
     }
 
-    /// With the output of a step.
+    /// With the output of a step, unless it is so large that steps which double it would never come to an end.
     pub(super) fn with(self, step: &Arc<str>, output: Value) -> Self {
+        let mut left = LARGEST;
+        if is_larger(&output, &mut left) {
+            return self;
+        }
         let mut steps = self.steps;
         Arc::make_mut(&mut steps).push(step.clone());
         Known { scope: self.scope.with(step, output), steps, ..self }

@@ -19,14 +19,14 @@ pub(crate) struct Form {
     /// What the flow asks for.
     pub(crate) inputs: Inputs,
     /// The field that records are known by.
-    pub(crate) key: Option<String>,
+    pub(crate) key: Option<Box<str>>,
 }
 
 impl Form {
     /// Takes over what the flow asks for.
     pub(crate) fn fit(&mut self, flow: &Flow) {
         self.inputs = flow.inputs().clone();
-        self.key = flow.key().map(str::to_owned);
+        self.key = flow.key().map(Box::from);
     }
 
     /// Whether what a record says in a field decides anything: all do if the flow does not declare which.

@@ -81,9 +81,9 @@ impl Input {
         let reader: Box<dyn Read + Send> = Box::new(reader);
         let is_untyped = format != Format::Jsonl;
         let reader = match format {
-            Format::Jsonl => Reader::Lines(Lines::new(reader, LONGEST)),
-            Format::Csv => Reader::Rows(Rows::new(reader, b',', LONGEST)),
-            Format::Tsv => Reader::Rows(Rows::new(reader, b'\t', LONGEST)),
+            Format::Jsonl => Reader::Lines(Box::new(Lines::new(reader, LONGEST))),
+            Format::Csv => Reader::Rows(Box::new(Rows::new(reader, b',', LONGEST))),
+            Format::Tsv => Reader::Rows(Box::new(Rows::new(reader, b'\t', LONGEST))),
         };
         Input::of(reader, Form { is_untyped, ..Form::default() }, name.into())
     }

@@ -51,8 +51,8 @@ impl From<io::Error> for Broken {
 type Bytes = Box<dyn Read + Send>;
 
 pub(crate) enum Reader {
-    Lines(Lines<Bytes>),
-    Rows(Rows<Bytes>),
+    Lines(Box<Lines<Bytes>>),
+    Rows(Box<Rows<Bytes>>),
     Files(Files),
 }
 

@@ -147,7 +147,7 @@ impl World {
 }
 
 pub(crate) async fn in_time(run: Run) -> Summary {
-    tokio::time::timeout(Duration::from_secs(20), run.start(&Context::new())).await.expect("the run hangs")
+    tokio::time::timeout(Duration::from_secs(20), Box::pin(run.start(&Context::new()))).await.expect("the run hangs")
 }
 
 /// `{"n":0}` and so on.

@@ -110,6 +110,7 @@ pub(crate) fn is_of_transport(error: &ServiceError) -> bool {
             http(error),
             Some(
                 StreamableHttpError::HttpStatus(_)
+                    | StreamableHttpError::ResponseBodyTooLarge { .. }
                     | StreamableHttpError::AuthRequired(_)
                     | StreamableHttpError::InsufficientScope(_)
             )

@@ -2,7 +2,10 @@
 
 use llmspell::{Context, Kind, Step};
 use llmspell_mcp::{Client, Connect};
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::peer::{connected, eventually, in_time, is_alive};
 
@@ -70,6 +73,64 @@ async fn an_answer_without_an_end_fails_once_it_is_too_large() {
         let process = client.process_id().await.unwrap();
         client.close().await;
         assert!(!is_alive(process));
+    })
+    .await;
+}
+
+/// A server of HTTP whose answers to calls are said to be 17 MiB, and do not come.
+async fn promises(listener: TcpListener) {
+    let mut open = Vec::new();
+    while let Ok((mut socket, _)) = listener.accept().await {
+        let mut request = Vec::new();
+        let asked = loop {
+            let mut bytes = [0; 4096];
+            let read = socket.read(&mut bytes).await.unwrap_or(0);
+            request.extend_from_slice(&bytes[..read]);
+            let text = String::from_utf8_lossy(&request);
+            let body = text.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default();
+            match serde_json::from_str::<Value>(body) {
+                Ok(asked) => break asked,
+                Err(_) if read == 0 || text.starts_with("GET") || text.starts_with("DELETE") => break Value::Null,
+                Err(_) => {}
+            }
+        };
+        let result = match asked["method"].as_str() {
+            Some("initialize") => Some(json!({
+                "protocolVersion": "2025-06-18", "capabilities": { "tools": {} },
+                "serverInfo": { "name": "promises", "version": "0" },
+            })),
+            Some("tools/list") => Some(json!({ "tools": [{ "name": "large", "inputSchema": { "type": "object" } }] })),
+            _ => None,
+        };
+        let head = |status: &str, length: usize| {
+            format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n")
+        };
+        let answer = match (result, &asked["id"]) {
+            (Some(result), id) => {
+                let body = json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string();
+                head("200 OK", body.len()) + &body
+            }
+            (None, Value::Null) if asked.is_null() => head("405 Method Not Allowed", 0),
+            (None, Value::Null) => head("202 Accepted", 0),
+            (None, _) => head("200 OK", 17 << 20),
+        };
+        socket.write_all(answer.as_bytes()).await.unwrap();
+        open.push(socket);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_over_http_that_is_too_large_is_not_waited_for() {
+    in_time(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+        let mut server = JoinSet::new();
+        server.spawn(promises(listener));
+        let (client, tools) = connected(Client::http(url)).await;
+        let error = tools.call("large", json!({})).await.unwrap_err();
+        assert_eq!((error.kind(), error.message()), (Kind::Failed, "the answer is larger than 16 MiB"));
+        assert!(error.hint().is_some() && !error.is_transient(), "{error:?}");
+        client.close().await;
     })
     .await;
 }
