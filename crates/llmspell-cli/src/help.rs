@@ -65,10 +65,10 @@ within 30 s, are \"denied\" (unless --keep-going is given).
 A record that is not JSON, a row of CSV with a value too many, a file that is
 not UTF-8, an integer that would be rounded, or what lacks a field that the flow
 asks for under `inputs`, is an outcome too: \"failed\" with kind \"invalid\" and
-no path. What no record can be made of is refused before the first one, with exit
-code 2: a JSON array instead of lines, a header that names a column twice, or
-none for a field that the flow asks for. With --errors FILE, the lines of failed
-records are there.
+no path. What no record can be made of is refused before the first one, with
+exit code 2: a JSON array instead of lines, a header that names a column twice,
+or none for a field that the flow asks for. With --errors FILE, the lines of
+failed records are there.
 
 With --output FILE, lines go to FILE.partial; it becomes FILE when the run is
 complete, and stays FILE.partial if the run is interrupted or cannot write any
