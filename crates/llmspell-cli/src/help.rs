@@ -25,6 +25,7 @@ Exit codes
   131  stopped at once (Ctrl-\\, SIGQUIT)
 
 Whichever of these signals ends a run, the programs it has started end with it.
+While MCP servers are being connected, the first one ends it: nothing is run.
 SIGKILL cannot be caught: it says nothing, leaves those programs running, and
 FILE.partial may end within a line.";
 

@@ -29,6 +29,7 @@ pub(crate) enum NotOpened {
     /// Something is wrong in it, not allowed, or out of reach.
     Wrong(Exit, Diagnostics),
     /// Somebody asked the program to end while servers were being connected, and has been told so.
+    #[cfg_attr(not(feature = "mcp"), expect(dead_code, reason = "there are no servers to wait for"))]
     Interrupted(Exit),
 }
 

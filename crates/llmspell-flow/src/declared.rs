@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use llmspell::Error;
 use reqwest::Url;
@@ -66,6 +67,8 @@ pub struct DeclaredServer {
     pub name: String,
     /// How it is reached.
     pub way: ServerWay,
+    /// How long connecting to it may take, if the flow says so.
+    pub connect: Option<Duration>,
     place: Place,
 }
 
@@ -197,7 +200,12 @@ fn models(file: &FlowFile, place: impl Fn(&Range<usize>) -> Place) -> Vec<Declar
 fn servers(file: &FlowFile, place: impl Fn(&Range<usize>) -> Place) -> Vec<DeclaredServer> {
     let server = |(name, def): &(Located<String>, Located<crate::file::ToolDef>)| {
         let server = def.value.mcp.as_ref()?;
-        Some(DeclaredServer { name: name.value.clone(), way: way(&server.value)?, place: place(&server.at) })
+        Some(DeclaredServer {
+            name: name.value.clone(),
+            way: way(&server.value)?,
+            connect: server.value.connect.map(|span| span.0),
+            place: place(&server.at),
+        })
     };
     file.tools.0.iter().filter_map(server).collect()
 }

@@ -322,3 +322,24 @@ async fn programs_are_tools_of_the_flows_own() {
         assert!(shown.contains(wanted), "{to}: {shown}");
     }
 }
+
+#[test]
+fn a_step_that_is_wrong_is_told_once_and_not_where_it_is_used() {
+    let toolbox = toolbox().with_model("m/m", SimulatedModel::new("m"));
+    for step in [
+        "{ id: p, agent: { model: m/m, prompt: { file: missing.j2 } } }",
+        "{ id: p, agent: { model: x/y, prompt: Go } }",
+        "{ id: p, tool: no_such_tool }",
+    ] {
+        let text = format!(
+            "flow: f\nsteps:\n  - {step}\n  - {{ id: q, tool: json, with: {{ value: '${{{{ steps.p.text }}}}' }} }}\noutput: '${{{{ steps.p }}}}'\n"
+        );
+        let wrong = wrong(&text, &toolbox);
+        assert_eq!(wrong.matches("error: ").count(), 1, "{wrong}");
+        assert!(wrong.contains("f.yaml:3:"), "{wrong}");
+    }
+    // One that runs later is still wrong.
+    let text =
+        "flow: f\nsteps:\n  - { id: q, tool: json, with: { value: '${{ steps.p }}' } }\n  - { id: p, tool: nope }\n";
+    assert!(wrong(text, &toolbox).contains("runs later than this one"));
+}

@@ -43,7 +43,7 @@ pub use error::{ModelError, ModelErrorClass};
 pub use event::{Finish, ModelEvent, ToolCallDelta};
 pub use message::{Content, Image, Message, ToolAnswer, ToolCall};
 pub use options::{Effort, Options, OutputFormat, ToolChoice};
-pub use reply::Reply;
+pub use reply::{LARGEST_REPLY, Reply};
 pub use request::{BYTES_PER_TOKEN, Request};
 pub use scripted::ScriptedModel;
 pub use simulated::SimulatedModel;

@@ -33,6 +33,7 @@ mod clients {
     use llmspell_mcp::Client;
 
     use std::sync::{Arc, Mutex, PoisonError};
+    use std::time::Duration;
 
     use crate::interrupt::{Asked, Interrupts};
     use crate::open::NotOpened;
@@ -73,8 +74,8 @@ mod clients {
         toolbox = may_not.iter().fold(toolbox, |toolbox, server| toolbox.with_unopened_server(&*server.name));
         let reached = Reached::default();
         let reach = |server: &&DeclaredServer| {
-            let (way, reached) = (server.way.clone(), reached.clone());
-            step(move |(), cx| offered(way.clone(), reached.clone(), cx))
+            let (way, connect, reached) = (server.way.clone(), server.connect, reached.clone());
+            step(move |(), cx| offered(way.clone(), connect, reached.clone(), cx))
         };
         let connected = settle(may.iter().map(reach).collect::<Vec<_>>());
         let cx = Context::new();
@@ -99,7 +100,7 @@ mod clients {
         for (server, outcome) in may.into_iter().zip(connected) {
             match outcome.result {
                 Ok(tools) => toolbox = toolbox.with_server(&server.name, tools),
-                Err(error) => wrong.push(server.diagnose(&error)),
+                Err(error) => wrong.push(server.diagnose(&in_words_of_flows(error, &server.way))),
             }
         }
         if wrong.is_empty() {
@@ -109,7 +110,35 @@ mod clients {
         Err(wrong.into_iter().collect::<llmspell_flow::Diagnostics>().into())
     }
 
-    async fn offered(way: ServerWay, reached: Reached, cx: Context) -> Result<Vec<ErasedTool>> {
+    /// The same error with hints at what stands in flow files: the library's name its own settings.
+    fn in_words_of_flows(error: Error, way: &ServerWay) -> Error {
+        let named = |setting: &str| error.hint().is_some_and(|hint| hint.contains(setting));
+        let hint = match way {
+            _ if named("`connect_timeout`") => {
+                "allow it more time with `connect: 2m`, or see whether it speaks MCP at all".to_owned()
+            }
+            ServerWay::Http { token: None, .. } if named("`token`") => {
+                "name the variable that holds its token beside its `url`: `token: NAME`".to_owned()
+            }
+            ServerWay::Http { token: Some(variable), .. } if named("`token`") => {
+                format!("is what {variable} holds a token for this server?")
+            }
+            ServerWay::Program { .. } if named("`inherit`") => {
+                "does it speak MCP over its standard streams, and need arguments, or variables? It sees those that are \
+                 named beside its `command`: `env: [NAME]`"
+                    .to_owned()
+            }
+            _ => return error,
+        };
+        error.with_hint(hint)
+    }
+
+    async fn offered(
+        way: ServerWay,
+        connect_timeout: Option<Duration>,
+        reached: Reached,
+        cx: Context,
+    ) -> Result<Vec<ErasedTool>> {
         let connect = match way {
             ServerWay::Program { command, env, .. } => {
                 let mut words = command.into_iter();
@@ -121,6 +150,10 @@ mod clients {
                 Some(variable) => Client::http(url).token(self::token(&variable)?),
             },
             _ => return Err(Error::invalid("this program does not know how to reach such a server")),
+        };
+        let connect = match connect_timeout {
+            Some(time) => connect.connect_timeout(time),
+            None => connect,
         };
         let client = connect.connect(&cx).await?;
         reached.lock().unwrap_or_else(PoisonError::into_inner).push(client.clone());

@@ -86,3 +86,39 @@ async fn under_progress_json_it_is_an_object() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0]["notice"].as_str().unwrap().starts_with("stopping: "), "{told:?}");
 }
+
+/// The hints name what stands in flow files.
+#[tokio::test]
+async fn a_server_that_does_not_come_up_is_told_in_the_words_of_flows() {
+    let flow = |server: &str| {
+        format!(
+            "flow: f\nallow: {{ command: [python3, 'true'], net: [127.0.0.1], tool: [s.x] }}\n\
+             tools: {{ s: {{ mcp: {server} }} }}\nsteps: [{{ id: a, tool: s.x }}]\n"
+        )
+    };
+    let asks = llmspell_models::fault_server::FaultServer::start().await.unwrap();
+    asks.otherwise(llmspell_models::fault_server::Answer::status(401).header("www-authenticate", "Bearer"));
+    let http = format!("{{ url: '{}' }}", asks.url("/mcp"));
+    let with_token = format!("{{ url: '{}', token: PATH }}", asks.url("/mcp"));
+    for (server, told, hint) in [
+        (
+            "{ command: [python3, server.py, silent], connect: 500ms }",
+            "did not answer the handshake in time",
+            "`connect: 2m`",
+        ),
+        ("{ command: ['true'] }", "before the handshake was over", "`env: [NAME]`"),
+        (http.as_str(), "wants other credentials (HTTP 401)", "`token: NAME`"),
+        (with_token.as_str(), "wants other credentials (HTTP 401)", "is what PATH holds a token"),
+    ] {
+        let folder = Folder::new().with("f.yaml", flow(server)).with("in.jsonl", "{}\n");
+        let folder = folder.with("server.py", include_str!("server.py"));
+        let grants = ["--allow", "command", "--allow", "net", "--allow", "tool=s.x"];
+        for command in [&["run", "f.yaml", "-i", "in.jsonl"][..], &["check", "--connect", "f.yaml"]] {
+            let ended = folder.run(&[command, &grants].concat()).await;
+            assert_eq!(ended.code, Some(2), "{ended:?}");
+            assert!(ended.err.contains(told) && ended.err.contains(hint), "{}", ended.err);
+            assert!(!ended.err.contains("connect_timeout") && !ended.err.contains("inherit"), "{}", ended.err);
+        }
+        until("the end of all", || !pids(&folder).lines().any(runs)).await;
+    }
+}

@@ -45,6 +45,8 @@ pub(crate) struct ServerDef {
     pub(crate) url: Option<Located<String>>,
     /// The name of the environment variable that holds its token.
     pub(crate) token: Option<Located<String>>,
+    /// How long connecting to it may take, its start included. The default is 30s.
+    pub(crate) connect: Option<Span>,
 }
 
 /// What the tools of the flow want to touch. What the user does not grant, too, they may not.

@@ -253,6 +253,37 @@ async fn a_large_call_of_a_tool_is_not_repeated_with_every_piece() {
     assert_eq!(pieces.sum::<usize>(), 64 * 4_096 + 2);
 }
 
+#[tokio::test]
+async fn calls_of_one_turn_with_the_same_id_are_calls_of_their_own() {
+    let piece = |index: usize, id: Option<&str>, arguments: &str| {
+        let mut function = json!({ "arguments": arguments });
+        let mut call = json!({ "index": index });
+        if let Some(id) = id {
+            (call["id"], function["name"]) = (json!(id), json!("look"));
+        }
+        call["function"] = function;
+        json!({ "choices": [{ "index": 0, "delta": { "tool_calls": [call] } }] })
+    };
+    let finish = json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "tool_calls" }] });
+    let whole = [piece(0, Some("x"), "{\"at\":1}"), piece(1, Some("x"), "{\"at\":2}")];
+    let in_pieces = [
+        piece(0, Some("x"), ""),
+        piece(0, None, "{\"at\""),
+        piece(0, None, ":1}"),
+        piece(1, Some("x"), ""),
+        piece(1, None, "{\"at\":2}"),
+    ];
+    let repeated = [piece(0, Some("x"), "{\"at\""), piece(0, Some("x"), ":1}"), piece(1, Some("x"), "{\"at\":2}")];
+    for pieces in [&whole[..], &in_pieces, &repeated] {
+        let answer = pieces.iter().fold(Answer::events(), |answer, piece| answer.data(piece.clone()));
+        let server = server([answer.data(finish.clone()).done()]).await;
+        let reply = model(&server, Wire::OpenAi).step().run(Request::new("Look."), &Context::new()).await.unwrap();
+        let calls: Vec<_> = reply.tool_calls.iter().map(|call| call.arguments.as_str()).collect();
+        assert_eq!(calls, ["{\"at\":1}", "{\"at\":2}"]);
+        assert_ne!(reply.tool_calls[0].id, reply.tool_calls[1].id);
+    }
+}
+
 fn answered(call: &str, tool: &str) -> Message {
     serde_json::from_value(json!({ "role": "tool", "call_id": call, "name": tool, "text": "nothing there" })).unwrap()
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::reply::LARGEST_REPLY;
 use crate::error::{Error, Kind};
 
 /// Why a model did not reply, or not to the end.
@@ -150,6 +151,12 @@ impl ModelError {
     pub(crate) fn cut_off(model: &str) -> Self {
         let message = format!("the reply of {model} came to its `max_tokens` in the middle of a call of a tool");
         ModelError::new(ModelErrorClass::Truncated, message)
+    }
+
+    /// A reply that would not end.
+    pub(crate) fn too_large(model: &str) -> Self {
+        let message = format!("the reply of {model} is larger than {} MiB, and was broken off", LARGEST_REPLY >> 20);
+        ModelError::new(ModelErrorClass::Protocol, message)
     }
 
     /// Keeps the status of the HTTP answer.

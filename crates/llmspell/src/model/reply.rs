@@ -9,6 +9,10 @@ use super::event::{Finish, ModelEvent, ToolCallDelta};
 use super::message::{Message, ToolCall};
 use crate::usage::Usage;
 
+/// The most bytes that a reply may have, all that it says, thinks and calls together: 64 MiB, some hundred times what
+/// models can say. A provider that sends more is broken, and would take all memory.
+pub const LARGEST_REPLY: usize = 64 << 20;
+
 /// A complete reply of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -59,9 +63,22 @@ pub(super) struct Gathered {
     model: Option<String>,
     request_id: Option<String>,
     opaque: Vec<Value>,
+    /// How many bytes there are of text, thoughts and calls.
+    bytes: usize,
 }
 
 impl Gathered {
+    /// Whether there is room for an event within [`LARGEST_REPLY`].
+    pub(super) fn has_room_for(&mut self, event: &ModelEvent) -> bool {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        self.bytes += match event {
+            ModelEvent::Text(text) | ModelEvent::Reasoning(text) => text.len(),
+            ModelEvent::ToolCall(delta) => delta.arguments.len() + text(&delta.id) + text(&delta.name),
+            _ => 0,
+        };
+        self.bytes <= LARGEST_REPLY
+    }
+
     /// What is to be added to the reply, apart from its end.
     pub(super) fn add(&mut self, event: &ModelEvent) {
         match event {

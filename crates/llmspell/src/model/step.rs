@@ -27,7 +27,8 @@ use crate::usage::Usage;
 /// # Errors
 /// Of the [kinds](crate::Error::kind) that belong to the [class](super::ModelErrorClass) of the [`ModelError`] in
 /// [`Error::source`](crate::Error::source). A reply that ends without a finish reason, and one whose calls of
-/// tools were cut off by `max_tokens`, is [truncated](super::ModelErrorClass::Truncated), not complete.
+/// tools were cut off by `max_tokens`, is [truncated](super::ModelErrorClass::Truncated), not complete. One of more than
+/// [`LARGEST_REPLY`](super::LARGEST_REPLY) bytes is broken off, and no retry will help.
 #[derive(Clone, Debug)]
 #[must_use = "a step does nothing until it runs"]
 pub struct ModelStep<M: ?Sized> {
@@ -64,6 +65,10 @@ impl<M: Model + ?Sized> Step for ModelStep<M> {
             };
             let mut event = event?;
             bill.hear(&mut event);
+            if !reply.has_room_for(&event) {
+                let error = self.named(ModelError::too_large(self.model.name()), &reply).into_error();
+                return Err(error.with_hint("does it repeat itself? set `max_tokens`"));
+            }
             reply.add(&event);
             match event {
                 ModelEvent::Finish(finish) => {
@@ -97,7 +102,10 @@ fn is_whole(call: &ToolCall) -> bool {
 
 impl<M: Model + ?Sized> ModelStep<M> {
     fn truncated(&self, reply: &Gathered) -> ModelError {
-        let error = ModelError::truncated(self.model.name());
+        self.named(ModelError::truncated(self.model.name()), reply)
+    }
+
+    fn named(&self, error: ModelError, reply: &Gathered) -> ModelError {
         match reply.request_id() {
             Some(id) => error.with_request_id(id),
             None => error,

@@ -1,6 +1,7 @@
 //! Models: streams of events, whole replies, what counts as one; models for tests.
 
 mod bill;
+mod large;
 mod simulated;
 
 use std::pin::Pin;
