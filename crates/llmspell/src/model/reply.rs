@@ -73,7 +73,12 @@ impl Gathered {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         self.bytes += match event {
             ModelEvent::Text(text) | ModelEvent::Reasoning(text) => text.len(),
-            ModelEvent::ToolCall(delta) => delta.arguments.len() + text(&delta.id) + text(&delta.name),
+            ModelEvent::ToolCall(delta) => {
+                // A call that says nothing takes room, too.
+                let is_begun = self.tool_calls.contains_key(&delta.index);
+                let own = if is_begun { 0 } else { size_of::<ToolCall>() };
+                own + delta.arguments.len() + text(&delta.id) + text(&delta.name)
+            }
             _ => 0,
         };
         self.bytes <= LARGEST_REPLY

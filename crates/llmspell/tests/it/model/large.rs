@@ -51,3 +51,15 @@ async fn the_largest_reply_is_whole() {
     assert_eq!(reply.text.len(), LARGEST_REPLY);
     assert!(reply_of(most().chain([text("x"), STOP])).await.is_err());
 }
+
+#[tokio::test]
+async fn calls_that_say_nothing_come_to_an_end_too() {
+    let model = Plays(|events: EventSender| async move {
+        for index in 0.. {
+            events.send(ModelEvent::ToolCall(ToolCallDelta::more(index, ""))).await?;
+        }
+        Ok(())
+    });
+    let error = model.step().run(Request::new("?"), &Context::new()).await.unwrap_err();
+    assert!(error.message().contains("64 MiB") && !error.is_transient(), "{error:?}");
+}
