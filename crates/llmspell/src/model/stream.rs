@@ -105,6 +105,8 @@ impl Stream for Produced {
             }
         }
         match this.events.poll_recv(task) {
+            // Whoever sends may be gone before the producer has ended, say in a task of its own, and the producer may fail.
+            Poll::Ready(None) if this.work.is_some() => Poll::Pending,
             // What was sent before the producer ended comes first.
             Poll::Ready(None) => Poll::Ready(this.failure.take().map(Err)),
             other => other.map(|event| event.map(Ok)),

@@ -56,6 +56,19 @@ fn class(error: &Error) -> Option<ModelErrorClass> {
     Some(error.downcast_ref::<ModelError>()?.class)
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_producer_that_fails_once_its_sender_is_gone_has_failed() {
+    let mut stream = ModelStream::produce(async |events: EventSender| {
+        events.send(text("so far")).await?;
+        drop(events);
+        sleep(ms(10)).await;
+        Err(Error::failed("then this"))
+    });
+    assert_eq!(ends(stream.next()).await.unwrap().unwrap(), text("so far"));
+    assert_eq!(ends(stream.next()).await.unwrap().unwrap_err().message(), "then this");
+    assert!(ends(stream.next()).await.is_none());
+}
+
 #[tokio::test]
 async fn a_stream_without_a_finish_reason_is_truncated_and_never_a_success() {
     let started = ModelEvent::started(Some("m-1".into()), Some("req-7".into()));
