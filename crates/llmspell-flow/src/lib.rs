@@ -1,7 +1,7 @@
-//! Flow files for LLMSpell: steps described in YAML, templates, built-in tools, and runs over records.
+//! Flow files for LLMSpell: steps described in YAML, with templates, checked and made to run.
 //!
-//! A [`Flow`] is a function of one record; it is a [`Step`](llmspell::Step) like any other. A [`Run`] maps it over a
-//! stream of records, with stages overlapping, and writes one line for each.
+//! A [`Flow`] is a function of one record; it is a [`Step`](llmspell::Step) like any other. `llmspell-run` maps it over
+//! a stream of records, with stages overlapping, and writes one line for each.
 //!
 //! # Flow files
 //!

@@ -4,10 +4,10 @@ mod csv;
 mod decode;
 mod files;
 mod lines;
-mod read_all;
 mod reader;
 mod records;
 mod sniff;
+mod survey;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,9 +18,9 @@ use llmspell_flow::Flow;
 use serde_json::Value;
 
 pub(crate) use lines::Line;
-pub use read_all::survey;
 pub use reader::Format;
 pub(crate) use records::{Intake, Records, parse};
+pub use survey::survey;
 
 use crate::file_id::FileId;
 use csv::Rows;

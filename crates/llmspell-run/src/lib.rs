@@ -1,4 +1,10 @@
-//! Runs of flows: records in, rows out, nothing lost.
+//! Runs of LLMSpell flows: records in, rows out, nothing lost.
+//!
+//! A [`Run`] maps a [`Flow`](llmspell_flow::Flow) over the records of an [`Input`], and writes one line for each to an
+//! [`Output`]. Its [`Journal`] keeps what was done, so that a run which was killed goes on where it was. [`Progress`]
+//! tells how far it is, and the [`Account`] what it came to.
+//!
+//! This crate prints nothing, and knows nothing of terminals.
 
 mod file_id;
 mod input;

@@ -1,7 +1,7 @@
 //! Tokens and cost of a flow before a model is asked.
 
 use llmspell::model::{OutputFormat, Request, ScriptedModel};
-use llmspell::{Context, Step};
+use llmspell::{Context, Error, Step};
 use llmspell_flow::{Estimate, EstimatedUse, Flow, Source, Survey, Toolbox};
 use llmspell_tools::Permissions;
 use serde_json::json;
@@ -34,7 +34,7 @@ fn outlined(steps: &str) -> Vec<Estimate> {
 }
 
 fn surveyed(steps: &str, records: &str) -> Survey {
-    flow(steps).survey(records.lines().map(|record| Ok(serde_json::from_str(record).unwrap())))
+    flow(steps).survey(records.lines().map(|record| serde_json::from_str(record).map_err(Error::from)))
 }
 
 fn of_records(steps: &str, records: &str) -> Estimate {

@@ -10,8 +10,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use tokio::time::timeout;
 
-use crate::input::Line;
-use crate::input::Records;
+use crate::input::{Line, Records};
 use crate::progress::Progress;
 
 /// Records that a run has not taken: they have no line in the output, and have not failed.

@@ -14,13 +14,9 @@ use super::processor::{Done, Passage};
 use super::remaining::Rest;
 use crate::input::Intake;
 use crate::journal::Closing;
-use crate::output::Ended;
-use crate::output::OnError;
-use crate::output::OutcomeLine;
-use crate::output::Writers;
+use crate::output::{Ended, OnError, OutcomeLine, Writers};
 use crate::progress::Progress;
-use crate::report::Account;
-use crate::report::Failures;
+use crate::report::{Account, Failures};
 
 /// How long an aborted run waits for lines to reach the output.
 const LAST_LINES: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! Records read for their own sake, without a run.
+//! What a flow would do with the records of an input, without a run.
 
 use std::sync::Arc;
 
