@@ -73,9 +73,9 @@ version() { sed -n 's/^  "version": "\(.*\)",*$/\1/p' "$modules/$1/package.json"
 pip() { "$cache/venv/bin/pip" show "$1" 2>/dev/null | sed -n 's/^Version: //p'; }
 count() { awk -F'\t' -v what="$1" '$3 == what' "$rows" | wc -l; }
 {
-    echo "# LLMSpell and the MCP of others"
+    echo "# LLMSpell with third-party MCP servers and clients"
     echo
-    echo "Written by \`just peers-mcp\` on $(date -u +%F). Times are those of one machine, and only say that nothing hangs."
+    echo "Written by \`just peers-mcp\` on $(date -u +%F). Times are those of one machine, and only show that nothing hangs."
     echo
     echo "Versions: server-everything $(version server-everything), server-filesystem $(version server-filesystem), server-memory $(version server-memory), inspector $(version inspector), conformance $(version conformance), FastMCP $(pip fastmcp), mcp (Python) $(pip mcp), rmcp $(sed -n '/^name = "rmcp"/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock), Node $("$node" --version)."
     echo
