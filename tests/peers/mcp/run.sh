@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Client and server against what others have made of MCP: the official servers, a FastMCP server whose tools can be cancelled,
-# the inspector, and the conformance suite. Prints a table and writes it to RESULT.md beside this file; fails if a row does
+# Tests client and server against third-party MCP: the official servers, a FastMCP server with cancellable tools, the
+# inspector, and the conformance suite. Prints a table and writes it to RESULT.md beside this file. Fails if a row fails
 # that is not in expected-failures.yml.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -68,7 +68,7 @@ for scenario in $scenarios; do
     verdict server "$scenario" "$ok" "${text:-no result}"
 done
 
-# --- what came of it
+# --- results
 version() { sed -n 's/^  "version": "\(.*\)",*$/\1/p' "$modules/$1/package.json"; }
 pip() { "$cache/venv/bin/pip" show "$1" 2>/dev/null | sed -n 's/^Version: //p'; }
 count() { awk -F'\t' -v what="$1" '$3 == what' "$rows" | wc -l; }
