@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use guarded::Guarded;
+pub use guarded::WithBreaker;
 pub(crate) use recalled::Recalled;
 
 use crate::context::Context;
 use crate::context::node::Facet;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::pattern::stream::Gate;
 use circuit::{Cause, LONGEST, Phase, Rules, Verdict};
 use switch::Switch;
@@ -26,18 +26,18 @@ use switch::Switch;
 /// Refuses calls while the other side fails.
 ///
 /// - *Closed*, it lets every call through and counts. It opens when, within [`Breaker::window`] (30 s), at least
-///   [`Breaker::open_at`] (half) of at least [`Breaker::min_calls`] (20) calls have failed.
-/// - *Open*, it refuses every call with [`Kind::Rejected`], for [`Breaker::open_for`] (5 s) or as long as the other side
+///   [`Breaker::failure_rate`] (half) of at least [`Breaker::min_calls`] (20) calls have failed.
+/// - *Open*, it refuses every call with [`ErrorKind::Rejected`], for [`Breaker::open_for`] (5 s) or as long as the other side
 ///   asked for ([`Error::retry_after`]), whichever is longer, and up to a quarter of its own time more, so that many
 ///   processes do not come back in step.
 /// - *Half-open*, it lets through at most [`Breaker::probes`] (1) calls at a time. As many that succeed close it; one
 ///   that fails opens it again, for twice as long each time, up to [`Breaker::max_open`] (1 min).
 ///
-/// *What counts*: a result is a success. Timeouts, overload, panics, [`Kind::Denied`] and whatever else is
+/// *What counts*: a result is a success. Timeouts, overload, panics, [`ErrorKind::Denied`] and whatever else is
 /// [transient](Error::is_transient) are failures; any other error is an answer, so it counts as a success
-/// ([`Breaker::when`] decides otherwise). [`Kind::Exhausted`] counts as the last of its causes. Errors that are not
-/// the other side's doing count as neither: [`Kind::Rejected`] (so breakers further in do not trip those further out),
-/// [`Kind::Cancelled`] and [`Kind::Invalid`]. A call that is dropped before it ends, because time was up further out, it
+/// ([`Breaker::when`] decides otherwise). [`ErrorKind::AllFailed`] counts as the last of its causes. Errors that are not
+/// the other side's doing count as neither: [`ErrorKind::Rejected`] (so breakers further in do not trip those further out),
+/// [`ErrorKind::Cancelled`] and [`ErrorKind::Invalid`]. A call that is dropped before it ends, because time was up further out, it
 /// lost a race or its caller went away, counts as neither, too, unless [`Breaker::counting_dropped`] is chosen; if it
 /// was a probe, its place is free at once. Calls that were let in before the breaker opened have no say when they end.
 ///
@@ -54,16 +54,16 @@ use switch::Switch;
 ///
 /// ```
 /// use std::time::Duration;
-/// use llmspell::{Breaker, Context, Error, Kind, Step, step};
+/// use llmspell::{Breaker, Context, Error, ErrorKind, Step, step};
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
-/// let server = Breaker::new().in_a_row(3);
+/// let server = Breaker::new().consecutive_failures(3);
 /// let ask = step(|_: u32, _| async move { Err::<u32, _>(Error::overloaded("503")) }).breaker(server.clone());
 /// for n in 0..3 {
-///     assert_eq!(ask.run(n, &Context::new()).await.unwrap_err().kind(), Kind::Overloaded);
+///     assert_eq!(ask.run(n, &Context::new()).await.unwrap_err().kind(), ErrorKind::Overloaded);
 /// }
 /// let refused = ask.run(3, &Context::new()).await.unwrap_err();
-/// assert_eq!(refused.kind(), Kind::Rejected);
+/// assert_eq!(refused.kind(), ErrorKind::Rejected);
 /// assert!(refused.retry_after() >= Some(Duration::from_secs(5)));
 /// assert!(!server.is_closed());
 /// # });
@@ -103,8 +103,8 @@ impl Breaker {
     ///
     /// When credentials or money are missing, no other call will fare better, and those before it in a flow may cost
     /// money. Give it to [`Streaming::breaker`](crate::Streaming::breaker).
-    pub fn storms() -> Self {
-        Breaker::new().when(|error| error.kind() == Kind::Denied).in_a_row(3).until_reset()
+    pub fn on_denied() -> Self {
+        Breaker::new().when(|error| error.kind() == ErrorKind::Denied).consecutive_failures(3).until_reset()
     }
 
     /// What tells it from other breakers.
@@ -132,7 +132,7 @@ impl Breaker {
     /// # Panics
     /// If the share is not above 0 and up to 1, or if it has been cloned: clones share their state.
     #[track_caller]
-    pub fn open_at(self, share: f64) -> Self {
+    pub fn failure_rate(self, share: f64) -> Self {
         assert!(share > 0.0 && share <= 1.0, "the share of failures lies above 0 and up to 1, not at {share}");
         self.edit(|shared| shared.rules.open_at = share)
     }
@@ -164,7 +164,7 @@ impl Breaker {
     /// # Panics
     /// If it is 0, or if it has been cloned: clones share their state.
     #[track_caller]
-    pub fn in_a_row(self, failures: u64) -> Self {
+    pub fn consecutive_failures(self, failures: u64) -> Self {
         assert!(failures > 0, "a row of failures takes at least one");
         self.edit(|shared| shared.rules.in_a_row = Some(failures))
     }
@@ -217,8 +217,8 @@ impl Breaker {
     }
 
     /// Takes the errors for which `failure` holds as failures, instead of the default ones. Of an
-    /// [exhausted](Kind::Exhausted) error it is shown the last cause; it is not asked about [`Kind::Rejected`],
-    /// [`Kind::Cancelled`] and [`Kind::Invalid`], which never are. Errors that `?` has converted are not transient and
+    /// [exhausted](Kind::AllFailed) error it is shown the last cause; it is not asked about [`ErrorKind::Rejected`],
+    /// [`ErrorKind::Cancelled`] and [`ErrorKind::Invalid`], which never are. Errors that `?` has converted are not transient and
     /// so no failures by default: `when(|_| true)` makes them so.
     ///
     /// # Panics
@@ -256,8 +256,8 @@ impl Breaker {
 
     fn verdict<'a, T>(&self, result: &'a Result<T>) -> Verdict<'a> {
         let Err(error) = result else { return Verdict::Success };
-        let error = error.decisive();
-        match error.tells_of_the_other_side() {
+        let error = error.root_cause();
+        match error.is_upstream() {
             false => Verdict::Neither,
             true if self.is_failure(error) => Verdict::Failure(error),
             true => Verdict::Success,
@@ -268,7 +268,7 @@ impl Breaker {
         match &self.0.when {
             Some(when) => when(error),
             None => {
-                let counted = [Kind::Timeout, Kind::Overloaded, Kind::Panicked, Kind::Denied];
+                let counted = [ErrorKind::Timeout, ErrorKind::Overloaded, ErrorKind::Panicked, ErrorKind::Denied];
                 counted.contains(&error.kind()) || error.is_transient()
             }
         }

@@ -2,8 +2,8 @@
 //!
 //! *Waits for* calls in flight, if what they leave of their reservations may be enough for another.
 //! *Reserves* before each call what it is expected to use, and settles by what it says to have used
-//! ([`Context::used`]).
-//! *Fails with* [`Kind::Rejected`](crate::Kind::Rejected) once there is not enough for another call. On a
+//! ([`Context::record_usage`]).
+//! *Fails with* [`ErrorKind::Rejected`](crate::ErrorKind::Rejected) once there is not enough for another call. On a
 //! [stream](crate::Streaming::budget) it ends the admission of inputs instead, and what is in flight is
 //! delivered.
 //!
@@ -12,7 +12,7 @@
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! let ask = step(|question: u32, cx: Context| async move {
-//!     cx.used(Usage::new(300, 100).with_cost(0.01)); // as the answer says
+//!     cx.record_usage(Usage::new(300, 100).with_cost(0.01)); // as the answer says
 //!     Ok(question)
 //! });
 //! let budget = Budget::tokens(1_000_000).or_cost(0.05); // whichever is used up first
@@ -40,9 +40,9 @@ pub(crate) use ticket::Call;
 
 use crate::context::{Account, Context};
 use crate::error::{Error, Result};
-use crate::event::{Fact, RefusedBy};
+use crate::event::{EventKind, RejectedBy};
 use crate::pattern::stream::Gate;
-use crate::step::{About, Step};
+use crate::step::{Step, StepInfo};
 use crate::usage::Usage;
 use caps::Caps;
 use purse::Purse;
@@ -202,31 +202,31 @@ impl Gate for SpentUp {
 
 /// A step under a budget; made by [`Step::budget`].
 #[must_use = "a step does nothing until it runs"]
-pub struct Budgeted<S: Step> {
+pub struct WithBudget<S: Step> {
     step: S,
     budget: Budget,
     estimate: Option<Arc<Estimate<S::In>>>,
     /// Whether it is for this one to say that a call has begun.
-    says_begun: bool,
+    reports_start: bool,
 }
 
 type Estimate<In> = dyn Fn(&In) -> Usage + Send + Sync;
 
-impl<S: Step + Clone> Clone for Budgeted<S> {
+impl<S: Step + Clone> Clone for WithBudget<S> {
     fn clone(&self) -> Self {
-        Budgeted {
+        WithBudget {
             step: self.step.clone(),
             budget: self.budget.clone(),
             estimate: self.estimate.clone(),
-            says_begun: self.says_begun,
+            reports_start: self.reports_start,
         }
     }
 }
 
-impl<S: Step> Budgeted<S> {
+impl<S: Step> WithBudget<S> {
     pub(crate) fn new(step: S, budget: Budget) -> Self {
-        let says_begun = budget.purse.is_some() && !step.about().says_begun;
-        Budgeted { step, budget, estimate: None, says_begun }
+        let reports_start = budget.purse.is_some() && !step.info().reports_start;
+        WithBudget { step, budget, estimate: None, reports_start }
     }
 
     /// Tells from the input what a call will use.
@@ -236,7 +236,7 @@ impl<S: Step> Budgeted<S> {
     }
 }
 
-impl<S: Step> Step for Budgeted<S> {
+impl<S: Step> Step for WithBudget<S> {
     type In = S::In;
     type Out = S::Out;
 
@@ -244,35 +244,35 @@ impl<S: Step> Step for Budgeted<S> {
         let Some(purse) = &self.budget.purse else { return self.step.run(input, cx).await };
         if cx.is_metered_for(Account::of(purse)) {
             if let Some(error) = purse.spent_up() {
-                cx.fact(|| Fact::Refused { step: None, by: RefusedBy::Budget, error: (&error).into() });
+                cx.fact(|| EventKind::Refused { step: None, by: RejectedBy::Budget, error: (&error).into() });
                 return Err(error.at(|| cx.path()));
             }
-            if self.says_begun {
+            if self.reports_start {
                 cx.begun();
             }
             return self.step.run(input, cx).await;
         }
         let expected = self.estimate.as_ref().map(|estimate| estimate(&input).sound()).or(self.budget.estimate);
-        let (mut ticket, waited) = purse.reserve(expected, cx, self.step.about().name).await?;
+        let (mut ticket, waited) = purse.reserve(expected, cx, self.step.info().name).await?;
         if waited && cx.is_called_back() {
             ticket = Box::pin(self.reserve_again(purse, expected, ticket, cx)).await?;
         }
-        if self.says_begun {
+        if self.reports_start {
             cx.begun();
         }
-        let call = Call::new(ticket, self.says_begun);
+        let call = Call::new(ticket, self.reports_start);
         let result = self.step.run(input, &cx.metered(call.meter())).await;
         call.end(result.as_ref().err());
         result
     }
 
-    fn about(&self) -> About<'_> {
-        let about = self.step.about();
+    fn info(&self) -> StepInfo<'_> {
+        let about = self.step.info();
         if self.budget.purse.is_some() { about.begins() } else { about }
     }
 }
 
-impl<S: Step> Budgeted<S> {
+impl<S: Step> WithBudget<S> {
     /// Puts a reservation back, because a rate further out has called the call back meanwhile, and waits for both.
     async fn reserve_again(
         &self,
@@ -281,7 +281,7 @@ impl<S: Step> Budgeted<S> {
         mut lost: Ticket,
         cx: &Context,
     ) -> Result<Ticket> {
-        let name = self.step.about().name;
+        let name = self.step.info().name;
         loop {
             drop(lost);
             cx.wait_for_turns(name).await?;

@@ -25,15 +25,15 @@ pub use chunk::{Chunk, ChunkData, Chunks};
 pub(crate) use deadline::Stretch;
 pub(crate) use first::{Contender, Gate, Pulse};
 pub(crate) use label::Label;
-pub use lease::Hold;
+pub use lease::PermitHold;
 pub(crate) use lease::{Grant, Leased, Permits};
 pub(crate) use meter::{Account, Meter};
 pub(crate) use retries::Retries;
 pub use signal::Canceller;
-pub use tether::{Custody, Tether};
+pub use tether::{CallerGuard, WorkGuard};
 
 use crate::error::{Error, Result};
-use crate::event::{Event, Fact, Sink};
+use crate::event::{Event, EventKind, EventSink};
 use crate::executor;
 use crate::outcome::{Entries, Ledger, Quality};
 use crate::path::Path;
@@ -82,7 +82,7 @@ impl Context {
     ///
     /// If it records already, the sink is added and both share one clock. Calls made under other contexts
     /// are not affected.
-    pub fn with_sink(&self, sink: impl Sink) -> Self {
+    pub fn with_sink(&self, sink: impl EventSink) -> Self {
         let recorder = match self.recorder() {
             Some(recorder) => recorder.with_sink(Arc::new(sink)),
             None => Recorder::new().with_sink(Arc::new(sink)),
@@ -128,12 +128,12 @@ impl Context {
 
     /// Marks the result of this work as partial: `cause` was left out. It is said to have happened at this step, unless it
     /// names one already.
-    pub fn degrade(&self, cause: Error) {
+    pub fn mark_partial(&self, cause: Error) {
         self.degraded(Quality::Partial, vec![cause.at(|| self.path())]);
     }
 
     pub(crate) fn degraded(&self, quality: Quality, causes: Vec<Error>) {
-        self.fact(|| Fact::Degraded { quality, causes: causes.iter().map(Into::into).collect() });
+        self.fact(|| EventKind::Degraded { quality, causes: causes.iter().map(Into::into).collect() });
         self.note(|entries| entries.degrade(quality, causes));
     }
 
@@ -144,7 +144,7 @@ impl Context {
     /// permits stay taken until `work` really returns.
     ///
     /// # Errors
-    /// [`Kind::Panicked`](crate::Kind::Panicked) if `work` panics, and whatever `work` returns.
+    /// [`ErrorKind::Panicked`](crate::ErrorKind::Panicked) if `work` panics, and whatever `work` returns.
     pub async fn blocking<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -279,7 +279,7 @@ impl Context {
     }
 
     /// Records a fact about the nearest named call. Costs one look if nobody listens.
-    pub(crate) fn fact(&self, fact: impl FnOnce() -> Fact) {
+    pub(crate) fn fact(&self, fact: impl FnOnce() -> EventKind) {
         if let Some(recorder) = self.recorder() {
             recorder.record(self.call(), self.item(), self.scrubbed(fact()));
         }

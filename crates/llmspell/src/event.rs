@@ -4,10 +4,10 @@ mod reason;
 
 use std::time::Duration;
 
-pub use reason::{LimitChange, NoRetry, RefusedBy};
+pub use reason::{LimitChange, RejectedBy, RetryStop};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::outcome::Quality;
 use crate::path::Path;
 use crate::rate::RateLimits;
@@ -35,7 +35,7 @@ pub struct Event {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<usize>,
     /// What happened.
-    pub fact: Fact,
+    pub fact: EventKind,
 }
 
 impl Event {
@@ -47,7 +47,7 @@ impl Event {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Fact {
+pub enum EventKind {
     /// A named step was called.
     Started,
     /// A call waits in line.
@@ -57,8 +57,8 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<Path>,
         /// What for.
-        #[serde(default, skip_serializing_if = "Queue::is_limit")]
-        queue: Queue,
+        #[serde(default, skip_serializing_if = "WaitKind::is_limit")]
+        queue: WaitKind,
     },
     /// A call has waited long enough.
     #[non_exhaustive]
@@ -67,8 +67,8 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<Path>,
         /// What it waited for.
-        #[serde(default, skip_serializing_if = "Queue::is_limit")]
-        queue: Queue,
+        #[serde(default, skip_serializing_if = "WaitKind::is_limit")]
+        queue: WaitKind,
         /// How long it waited.
         #[serde(rename = "waited_ms", with = "millis")]
         waited: Duration,
@@ -80,9 +80,9 @@ pub enum Fact {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<Path>,
         /// Who refused it.
-        by: RefusedBy,
+        by: RejectedBy,
         /// Why.
-        error: Failure,
+        error: EventError,
     },
     /// A call returned a value.
     #[non_exhaustive]
@@ -100,7 +100,7 @@ pub enum Fact {
         #[serde(rename = "took_ms", with = "millis")]
         took: Duration,
         /// The error.
-        error: Failure,
+        error: EventError,
     },
     /// A call was dropped before it could end: it timed out, lost a race, or its caller went away.
     #[non_exhaustive]
@@ -122,7 +122,7 @@ pub enum Fact {
         /// The attempt, from 1.
         attempt: u32,
         /// Its error.
-        error: Failure,
+        error: EventError,
     },
     /// Another attempt follows.
     #[non_exhaustive]
@@ -137,13 +137,13 @@ pub enum Fact {
     #[non_exhaustive]
     RetryRefused {
         /// Why not.
-        reason: NoRetry,
+        reason: RetryStop,
     },
     /// A fallback stands in for a step that failed.
     #[non_exhaustive]
     FellBack {
         /// What it stands in for.
-        cause: Failure,
+        cause: EventError,
     },
     /// A result is less than what was asked for.
     #[non_exhaustive]
@@ -151,7 +151,7 @@ pub enum Fact {
         /// How good it is.
         quality: Quality,
         /// What is missing, and why.
-        causes: Vec<Failure>,
+        causes: Vec<EventError>,
     },
     /// A contender of a race decided it.
     #[non_exhaustive]
@@ -177,7 +177,7 @@ pub enum Fact {
         /// Its name, if it has one.
         name: Option<String>,
         /// Its error.
-        error: Failure,
+        error: EventError,
     },
     /// A second copy of a slow call was started.
     #[non_exhaustive]
@@ -207,7 +207,7 @@ pub enum Fact {
         #[serde(rename = "for_ms", with = "millis::optional", default, skip_serializing_if = "Option::is_none")]
         wait: Option<Duration>,
         /// The last of the failures.
-        error: Failure,
+        error: EventError,
     },
     /// An open breaker lets a probe through.
     #[non_exhaustive]
@@ -249,7 +249,7 @@ pub enum Fact {
         #[serde(rename = "took_ms", with = "millis")]
         took: Duration,
     },
-    /// A call has consumed something; see [`Context::used`](crate::Context::used).
+    /// A call has consumed something; see [`Context::record_usage`](crate::Context::record_usage).
     Used(Usage),
     /// A server has said what it has left; see [`Context::rate_limits`](crate::Context::rate_limits).
     RateLimits(RateLimits),
@@ -264,7 +264,7 @@ pub enum Fact {
     #[non_exhaustive]
     StreamStopped {
         /// Why.
-        error: Failure,
+        error: EventError,
     },
     /// Work that cannot be dropped outlived its caller: it holds its permits until it ends.
     Runaway,
@@ -277,40 +277,40 @@ pub enum Fact {
     },
 }
 
-impl Fact {
+impl EventKind {
     /// The errors that it tells of: all in it that a step may have put into words. Every variant is named here, so that
     /// nobody adds one with a text that is not looked at.
-    pub(crate) fn failures_mut(&mut self) -> &mut [Failure] {
+    pub(crate) fn failures_mut(&mut self) -> &mut [EventError] {
         match self {
-            Fact::Refused { error, .. }
-            | Fact::Failed { error, .. }
-            | Fact::AttemptFailed { error, .. }
-            | Fact::FellBack { cause: error }
-            | Fact::RaceFailed { error, .. }
-            | Fact::BreakerOpened { error, .. }
-            | Fact::StreamStopped { error } => std::slice::from_mut(error),
-            Fact::Degraded { causes, .. } => causes,
-            Fact::Started
-            | Fact::Queued { .. }
-            | Fact::Admitted { .. }
-            | Fact::Finished { .. }
-            | Fact::Cancelled { .. }
-            | Fact::TimedOut { .. }
-            | Fact::Retrying { .. }
-            | Fact::RetryRefused { .. }
-            | Fact::RaceWon { .. }
-            | Fact::RaceLost { .. }
-            | Fact::Hedged { .. }
-            | Fact::Straggler { .. }
-            | Fact::BreakerHalfOpen { .. }
-            | Fact::BreakerClosed { .. }
-            | Fact::LimitChanged { .. }
-            | Fact::PipelineStage { .. }
-            | Fact::Used(_)
-            | Fact::RateLimits(_)
-            | Fact::RatePaused { .. }
-            | Fact::Runaway
-            | Fact::RunawayEnded { .. } => &mut [],
+            EventKind::Refused { error, .. }
+            | EventKind::Failed { error, .. }
+            | EventKind::AttemptFailed { error, .. }
+            | EventKind::FellBack { cause: error }
+            | EventKind::RaceFailed { error, .. }
+            | EventKind::BreakerOpened { error, .. }
+            | EventKind::StreamStopped { error } => std::slice::from_mut(error),
+            EventKind::Degraded { causes, .. } => causes,
+            EventKind::Started
+            | EventKind::Queued { .. }
+            | EventKind::Admitted { .. }
+            | EventKind::Finished { .. }
+            | EventKind::Cancelled { .. }
+            | EventKind::TimedOut { .. }
+            | EventKind::Retrying { .. }
+            | EventKind::RetryRefused { .. }
+            | EventKind::RaceWon { .. }
+            | EventKind::RaceLost { .. }
+            | EventKind::Hedged { .. }
+            | EventKind::Straggler { .. }
+            | EventKind::BreakerHalfOpen { .. }
+            | EventKind::BreakerClosed { .. }
+            | EventKind::LimitChanged { .. }
+            | EventKind::PipelineStage { .. }
+            | EventKind::Used(_)
+            | EventKind::RateLimits(_)
+            | EventKind::RatePaused { .. }
+            | EventKind::Runaway
+            | EventKind::RunawayEnded { .. } => &mut [],
         }
     }
 }
@@ -319,7 +319,7 @@ impl Fact {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Queue {
+pub enum WaitKind {
     /// For a permit of a [limit](crate::Limit); left out in JSON.
     #[default]
     Limit,
@@ -329,34 +329,34 @@ pub enum Queue {
     Budget,
 }
 
-impl Queue {
+impl WaitKind {
     /// Its name in events.
     pub fn as_str(self) -> &'static str {
         match self {
-            Queue::Limit => "limit",
-            Queue::Rate => "rate",
-            Queue::Budget => "budget",
+            WaitKind::Limit => "limit",
+            WaitKind::Rate => "rate",
+            WaitKind::Budget => "budget",
         }
     }
 
     fn is_limit(&self) -> bool {
-        *self == Queue::Limit
+        *self == WaitKind::Limit
     }
 }
 
 /// An error as an event keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Failure {
+pub struct EventError {
     /// The class of the error.
-    pub kind: Kind,
+    pub kind: ErrorKind,
     /// What happened.
     pub message: String,
 }
 
-impl From<&Error> for Failure {
+impl From<&Error> for EventError {
     fn from(error: &Error) -> Self {
-        Failure { kind: error.kind(), message: error.message().to_owned() }
+        EventError { kind: error.kind(), message: error.message().to_owned() }
     }
 }
 
@@ -364,12 +364,12 @@ impl From<&Error> for Failure {
 ///
 /// `record` is called on the task that the event comes from, so it should only hand the event on. It
 /// cannot make a run fail: a panic in it is caught, and the reader is not called again.
-pub trait Sink: Send + Sync + 'static {
+pub trait EventSink: Send + Sync + 'static {
     /// Takes one event.
     fn record(&self, event: &Event);
 }
 
-impl<F: Fn(&Event) + Send + Sync + 'static> Sink for F {
+impl<F: Fn(&Event) + Send + Sync + 'static> EventSink for F {
     fn record(&self, event: &Event) {
         self(event);
     }

@@ -21,8 +21,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 pub(crate) use crew::{Crew, GRACE, Work};
 
-use crate::context::{Canceller, Context, Tether};
-use crate::error::{Error, Kind, Result};
+use crate::context::{CallerGuard, Canceller, Context};
+use crate::error::{Error, ErrorKind, Result};
 use crate::sync::AbortHandle;
 
 /// How long a task that was aborted may take to go away before it counts as a runaway.
@@ -78,7 +78,7 @@ struct Task<T: Send + 'static> {
     handle: Option<JoinHandle<T>>,
     canceller: Canceller,
     grace: Duration,
-    _tether: Tether,
+    _tether: CallerGuard,
 }
 
 impl<T: Send + 'static> Task<T> {
@@ -121,7 +121,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
         // Work that is called off before it gets a thread is dropped without the custody having begun.
         let custody = custody;
         if !custody.begin() {
-            return Err(Error::new(Kind::Cancelled, "called off before it began"));
+            return Err(Error::new(ErrorKind::Cancelled, "called off before it began"));
         }
         work(cx)
     });
@@ -141,7 +141,7 @@ impl<T> Drop for AbortOnDrop<T> {
 fn ended(error: JoinError) -> Error {
     match error.try_into_panic() {
         Ok(payload) => panicked(payload.as_ref()),
-        Err(_) => Error::new(Kind::Cancelled, "the runtime shut down"),
+        Err(_) => Error::new(ErrorKind::Cancelled, "the runtime shut down"),
     }
 }
 
@@ -152,12 +152,12 @@ fn panicked(payload: &(dyn Any + Send)) -> Error {
         .copied()
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
-    Error::new(Kind::Panicked, format!("panicked: {text}"))
+    Error::new(ErrorKind::Panicked, format!("panicked: {text}"))
 }
 
 /// Runs `work`; a panic in it becomes an error. What it panicked in must not be used again.
 #[inline]
-pub(crate) fn contained<T>(work: impl FnOnce() -> T) -> Result<T> {
+pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| panicked(payload.as_ref()))
 }
 

@@ -88,11 +88,11 @@ mod usage;
 
 #[doc(inline)]
 pub use agent::Agent;
-pub use breaker::{Breaker, Guarded};
-pub use budget::{Budget, Budgeted};
-pub use context::{Canceller, Chunk, ChunkData, Chunks, Context, Custody, Hold, Tether};
-pub use error::{Error, Kind, Result, StandardError};
-pub use event::{Event, Fact, Failure, LimitChange, NoRetry, Queue, RefusedBy, Sink};
+pub use breaker::{Breaker, WithBreaker};
+pub use budget::{Budget, WithBudget};
+pub use context::{CallerGuard, Canceller, Chunk, ChunkData, Chunks, Context, PermitHold, WorkGuard};
+pub use error::{Error, ErrorKind, Result, StdError};
+pub use event::{Event, EventError, EventKind, EventSink, LimitChange, RejectedBy, RetryStop, WaitKind};
 pub use limit::{Adaptive, Limit, Limited};
 #[doc(inline)]
 pub use model::{Message, Model};
@@ -105,22 +105,22 @@ pub use pattern::pipeline::{Pipeline, pipeline};
 #[doc(inline)]
 pub use pattern::race::{Contenders, Hedge, Hedged, Race, race};
 #[doc(inline)]
-pub use pattern::stream::{IntoSource, LimitHandle, Stragglers, Straggling, Streaming};
+pub use pattern::stream::{IntoSource, LimitHandle, Stragglers, Streaming, WithStragglers};
 #[doc(inline)]
 pub use pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeouts};
-pub use policy::{Policed, Policy};
+pub use policy::{Policy, WithPolicy};
 #[cfg(feature = "process")]
 pub use process::{Command, Output, ProcessGroup};
-pub use rate::{Rate, RateLimits, RateWindow, Rated};
+pub use rate::{Rate, RateLimited, RateLimits, RateWindow};
 pub use registry::{Extension, RegisteredStep, Registry};
 pub use report::{CriticalStep, PipelineReport, Report, StageReport, StepReport};
 pub use retry_budget::RetryBudget;
 pub use step::{
-    About, BoxStep, Constant, Contained, FnStep, Idempotent, Map, Named, Observed, Shared, Spawned, Step, Then, step,
-    value,
+    BoxStep, CatchUnwind, Constant, FnStep, Idempotent, Map, Named, Shared, Spawned, Step, StepInfo, Then, WithOutcome,
+    step, value,
 };
 #[doc(inline)]
-pub use tool::{SlowTool, Tool};
+pub use tool::{FakeTool, Tool};
 
 pub use usage::Usage;
 

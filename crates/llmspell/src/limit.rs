@@ -14,10 +14,10 @@ pub(crate) use semaphore::{Load, Permit, Semaphore};
 
 use crate::context::{Context, Grant, Leased, Permits};
 use crate::error::{Error, Result};
-use crate::event::{Fact, Queue, RefusedBy};
+use crate::event::{EventKind, RejectedBy, WaitKind};
 use crate::executor;
 use crate::path::Path;
-use crate::step::{About, Step};
+use crate::step::{Step, StepInfo};
 
 /// Permits for calls that run at the same time; whoever finds none waits in line.
 ///
@@ -154,7 +154,7 @@ impl Limit {
     /// back once the context, and everything that has kept it with [`Context::hold`], is gone.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](crate::Kind::Invalid) instead of a wait for a permit that only the waiting work
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) instead of a wait for a permit that only the waiting work
     /// itself might give back.
     pub(crate) async fn admit(&self, cx: &Context) -> Result<Option<Leased<'_>>> {
         self.admit_at(cx, None, || None).await
@@ -198,11 +198,15 @@ impl Limit {
         loop {
             let since = Instant::now();
             let step = || name.map(|name| cx.path().join(name));
-            cx.fact(|| Fact::Queued { step: step(), queue: Queue::Limit });
+            cx.fact(|| EventKind::Queued { step: step(), queue: WaitKind::Limit });
             let grant = cx.in_line(cx.deadline(), Grant::wait(permits)).await;
             match &grant {
-                Ok(_) => cx.fact(|| Fact::Admitted { step: step(), queue: Queue::Limit, waited: since.elapsed() }),
-                Err(error) => cx.fact(|| Fact::Refused { step: step(), by: RefusedBy::Limit, error: error.into() }),
+                Ok(_) => {
+                    cx.fact(|| EventKind::Admitted { step: step(), queue: WaitKind::Limit, waited: since.elapsed() })
+                }
+                Err(error) => {
+                    cx.fact(|| EventKind::Refused { step: step(), by: RejectedBy::Limit, error: error.into() })
+                }
             }
             let grant = grant?;
             if !cx.is_called_back() {
@@ -243,13 +247,13 @@ pub struct Limited<S> {
     step: S,
     limit: Limit,
     /// Whether it is for this one to say that a call has begun.
-    says_begun: bool,
+    reports_start: bool,
 }
 
 impl<S: Step> Limited<S> {
     pub(crate) fn new(step: S, limit: Limit) -> Self {
-        let says_begun = limit.permits.is_some() && !step.about().says_begun;
-        Limited { step, limit, says_begun }
+        let reports_start = limit.permits.is_some() && !step.info().reports_start;
+        Limited { step, limit, reports_start }
     }
 }
 
@@ -263,12 +267,12 @@ impl<S: Step> Step for Limited<S> {
         let grant = match Grant::now(permits) {
             Some(grant) => grant,
             None => {
-                let wait = Limit::wait(permits, cx, self.step.about().name);
+                let wait = Limit::wait(permits, cx, self.step.info().name);
                 wait.await.map_err(|error| error.at(|| cx.path()))?
             }
         };
         let cx = cx.under_permit(grant, None);
-        if self.says_begun {
+        if self.reports_start {
             cx.begun();
         }
         match &self.limit.adapting {
@@ -277,9 +281,9 @@ impl<S: Step> Step for Limited<S> {
         }
     }
 
-    fn about(&self) -> About<'_> {
-        let Some(most) = self.limit.most() else { return self.step.about() };
-        let about = self.step.about().limited(most).begins();
+    fn info(&self) -> StepInfo<'_> {
+        let Some(most) = self.limit.most() else { return self.step.info() };
+        let about = self.step.info().limited(most).begins();
         match &self.limit.adapting {
             // It grows only while all of it is in use, so somebody should be in line.
             Some(adapting) => about.in_flight(about.default_in_flight.max(adapting.most().min(MANY) + 1)),

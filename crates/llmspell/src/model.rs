@@ -41,7 +41,7 @@ use std::sync::Arc;
 
 pub use error::{ModelError, ModelErrorClass};
 pub use event::{Finish, ModelEvent, ToolCallDelta};
-pub use message::{Content, Image, Message, ToolAnswer, ToolCall};
+pub use message::{Content, Image, Message, ToolCall, ToolResult};
 pub use options::{Effort, Options, OutputFormat, ToolChoice};
 pub use reply::{LARGEST_REPLY, Reply};
 pub use request::{BYTES_PER_TOKEN, Request};

@@ -108,7 +108,7 @@ impl Provenance {
     }
 
     /// What was used on the way, by failed attempts and by losers of races too; see
-    /// [`Context::used`](crate::Context::used). What comes in after the end is not in here.
+    /// [`Context::record_usage`](crate::Context::record_usage). What comes in after the end is not in here.
     pub fn usage(&self) -> Usage {
         self.usage.as_deref().copied().unwrap_or_default()
     }
@@ -117,7 +117,7 @@ impl Provenance {
 /// One result with its index, its quality and its history.
 ///
 /// [`Streaming`](crate::Streaming) yields one for each input, [`settle`](crate::settle) gives one for
-/// each branch, and [`Step::observed`](crate::Step::observed) makes any step return one.
+/// each branch, and [`Step::with_outcome`](crate::Step::with_outcome) makes any step return one.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Outcome<T> {
@@ -153,8 +153,8 @@ impl<T> Outcome<T> {
         Outcome { index, result, quality: Quality::Full, causes: Vec::new(), provenance: Provenance::default() }
     }
 
-    /// The outcome of work that was done before, from what was kept of it; see [`Context::replay`]. Its index is 0.
-    pub fn past(result: Result<T>, quality: Quality, causes: Vec<Error>, provenance: Provenance) -> Self {
+    /// The outcome of work that was done before, from what was kept of it; see [`Context::restore_outcome`]. Its index is 0.
+    pub fn restored(result: Result<T>, quality: Quality, causes: Vec<Error>, provenance: Provenance) -> Self {
         Outcome { index: 0, result, quality, causes, provenance }
     }
 

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use crate::breaker::{Breaker, Guarded, Recalled};
-use crate::budget::{Budget, Budgeted};
+use crate::breaker::{Breaker, Recalled, WithBreaker};
+use crate::budget::{Budget, WithBudget};
 use crate::context::Context;
 use crate::error::Result;
 use crate::limit::{Limit, Limited};
 use crate::pattern::race::{Hedge, Hedged};
 use crate::pattern::timeout::{Retried, Retry, Timeout, Timeouts};
-use crate::rate::{Rate, Rated};
+use crate::rate::{Rate, RateLimited};
 use crate::retry_budget::RetryBudget;
-use crate::step::{About, Step};
+use crate::step::{Step, StepInfo};
 
 /// Modifiers of a step as one value, without its types; what flow files compile to.
 ///
@@ -150,29 +150,29 @@ impl Policy {
         self
     }
 
-    pub(crate) fn apply<S: Step<In: Clone>>(mut self, step: S) -> Policed<S> {
+    pub(crate) fn apply<S: Step<In: Clone>>(mut self, step: S) -> WithPolicy<S> {
         if let Some(budget) = &self.retry_budget {
             self.retry = self.retry.retry_budget(budget.clone());
             self.hedge = self.hedge.retry_budget(budget.clone());
         }
         let attempt = Recalled::new(Timeout::new(step, self.timeout), self.breaker.clone());
-        let attempt = Rated::new(Limited::new(attempt, self.limit), self.rate);
-        let attempt = Guarded::new(Budgeted::new(attempt, self.budget), self.breaker);
+        let attempt = RateLimited::new(Limited::new(attempt, self.limit), self.rate);
+        let attempt = WithBreaker::new(WithBudget::new(attempt, self.budget), self.breaker);
         let attempts = Retried::new(Hedged::new(attempt, self.hedge), self.retry);
-        Policed { step: Timeout::new(attempts, self.deadline) }
+        WithPolicy { step: Timeout::new(attempts, self.deadline) }
     }
 }
 
 /// One attempt of a step under a policy.
-type Attempt<S> = Guarded<Budgeted<Rated<Limited<Recalled<Timeout<S>>>>>>;
+type Attempt<S> = WithBreaker<WithBudget<RateLimited<Limited<Recalled<Timeout<S>>>>>>;
 
 /// A step under a [`Policy`]; made by [`Step::policy`].
 #[must_use = "a step does nothing until it runs"]
-pub struct Policed<S: Step> {
+pub struct WithPolicy<S: Step> {
     step: Timeout<Retried<Hedged<Attempt<S>>>>,
 }
 
-impl<S: Step<In: Clone>> Step for Policed<S> {
+impl<S: Step<In: Clone>> Step for WithPolicy<S> {
     type In = S::In;
     type Out = S::Out;
 
@@ -180,7 +180,7 @@ impl<S: Step<In: Clone>> Step for Policed<S> {
         self.step.run(input, cx)
     }
 
-    fn about(&self) -> About<'_> {
-        self.step.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info()
     }
 }

@@ -3,7 +3,7 @@
 //! *Waits for* its turn: first come, first served, and each call as soon as the rate allows, to the
 //! millisecond. A call whose turn cannot come before its deadline fails at once.
 //! *Charges* each call one request, and what it is expected to use in tokens. What it says to have used
-//! ([`Context::used`]) is charged at once where it is more, and what it did not use goes back when it ends.
+//! ([`Context::record_usage`]) is charged at once where it is more, and what it did not use goes back when it ends.
 //! *Listens* to the server: what it has left ([`Context::rate_limits`]) tightens the rate, if the step says so (the
 //! models of `llmspell-models` can only when a call fails: their transport hides the headers of answers), and an error with a
 //! `Retry-After` pauses everything that shares it, so that no herd comes back. What has had its turn and waits for a
@@ -16,7 +16,7 @@
 //! // One for each key at a provider; clones share it.
 //! let provider = Rate::per_minute(500).tokens_per_minute(200_000);
 //! let ask = step(|question: String, cx: Context| async move {
-//!     cx.used(Usage::new(question.len() as u64, 50)); // as the answer says
+//!     cx.record_usage(Usage::new(question.len() as u64, 50)); // as the answer says
 //!     Ok("because")
 //! });
 //! let ask = ask.rate(provider.clone()).estimate(|question| question.len() as u64 + 100);
@@ -40,9 +40,9 @@ pub use window::{RateLimits, RateWindow};
 
 use crate::average::Average;
 use crate::context::{Account, Context};
-use crate::error::{Error, Kind, Result};
-use crate::event::Fact;
-use crate::step::{About, Step};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::EventKind;
+use crate::step::{Step, StepInfo};
 use crate::sync::{Mutex, lock};
 use config::{Config, Flow};
 use door::{Admission, Door};
@@ -139,7 +139,7 @@ impl Rate {
     }
 
     /// At most so many tokens in a minute, as well. What a call has used is for the step to
-    /// [say](Context::used).
+    /// [say](Context::record_usage).
     ///
     /// # Panics
     /// If `tokens` is 0, for nothing would ever run, or if it has been cloned: clones share their state.
@@ -174,7 +174,7 @@ impl Rate {
 
     /// The longest pause that calls sit out when the server asks for one; 10 minutes unless told otherwise, which
     /// is more than limits by the minute ask for, and less than those by the day. While there is more left of it,
-    /// they fail at once with [`Kind::Rejected`], so that a fallback can serve. A call with a deadline before the
+    /// they fail at once with [`ErrorKind::Rejected`], so that a fallback can serve. A call with a deadline before the
     /// end of the pause fails at once in any case. A pause is also what a server takes that has
     /// [nothing left](Context::rate_limits), until it has.
     ///
@@ -189,7 +189,7 @@ impl Rate {
     ///
     /// Without an estimate each step learns from its own calls, as a moving average; the first ones wait for
     /// no tokens, and are charged when they say what they have used. To tell from the input, see
-    /// [`Rated::estimate`].
+    /// [`RateLimited::estimate`].
     pub fn estimate(mut self, tokens: u64) -> Self {
         self.estimate = Some(tokens);
         self
@@ -233,16 +233,16 @@ impl Rate {
     /// use llmspell::Rate;
     ///
     /// let provider = Rate::per_minute(60);
-    /// assert!(provider.clone().retune(600, Duration::from_secs(60)));
+    /// assert!(provider.clone().set_rate(600, Duration::from_secs(60)));
     /// assert_eq!(provider.calls(), Some((600, Duration::from_secs(60))));
-    /// assert!(!Rate::unlimited().retune(600, Duration::from_secs(60)));
+    /// assert!(!Rate::unlimited().set_rate(600, Duration::from_secs(60)));
     /// ```
     ///
     /// # Panics
     /// If `calls` or `period` is 0, for nothing would ever run.
-    pub fn retune(&self, calls: u64, period: Duration) -> bool {
+    pub fn set_rate(&self, calls: u64, period: Duration) -> bool {
         let flow = Flow::new(calls, period);
-        self.door.as_ref().is_some_and(|door| door.retune(self.config.bucket(flow)))
+        self.door.as_ref().is_some_and(|door| door.set_rate(self.config.bucket(flow)))
     }
 
     /// How many calls may go in what time, leaving aside what the server says; `None` if any number.
@@ -264,33 +264,33 @@ impl Rate {
 
 /// A step at a rate; made by [`Step::rate`].
 #[must_use = "a step does nothing until it runs"]
-pub struct Rated<S: Step> {
+pub struct RateLimited<S: Step> {
     step: S,
     rate: Rate,
     estimate: Option<Arc<Estimate<S::In>>>,
     average: Arc<Mutex<Average>>,
     /// Whether it is for this one to say that a call has begun.
-    says_begun: bool,
+    reports_start: bool,
 }
 
 type Estimate<In> = dyn Fn(&In) -> u64 + Send + Sync;
 
-impl<S: Step + Clone> Clone for Rated<S> {
+impl<S: Step + Clone> Clone for RateLimited<S> {
     fn clone(&self) -> Self {
-        Rated {
+        RateLimited {
             step: self.step.clone(),
             rate: self.rate.clone(),
             estimate: self.estimate.clone(),
             average: self.average.clone(),
-            says_begun: self.says_begun,
+            reports_start: self.reports_start,
         }
     }
 }
 
-impl<S: Step> Rated<S> {
+impl<S: Step> RateLimited<S> {
     pub(crate) fn new(step: S, rate: Rate) -> Self {
-        let says_begun = rate.door.is_some() && !step.about().says_begun;
-        Rated { step, rate, estimate: None, average: Arc::default(), says_begun }
+        let reports_start = rate.door.is_some() && !step.info().reports_start;
+        RateLimited { step, rate, estimate: None, average: Arc::default(), reports_start }
     }
 
     /// Tells from the input how many tokens a call will use, in and out.
@@ -312,7 +312,7 @@ impl<S: Step> Rated<S> {
     }
 }
 
-impl<S: Step> Step for Rated<S> {
+impl<S: Step> Step for RateLimited<S> {
     type In = S::In;
     type Out = S::Out;
 
@@ -320,37 +320,37 @@ impl<S: Step> Step for Rated<S> {
         let Some(door) = &self.rate.door else { return self.step.run(input, cx).await };
         let tokens = self.expected(&input);
         if cx.takes_turn_over(Account::of(door)) {
-            if self.says_begun {
+            if self.reports_start {
                 cx.begun();
             }
             let result = self.step.run(input, cx).await;
             self.listen(door, &result, tokens, cx);
             return result;
         }
-        let mut admission = door.enter(tokens, cx, self.step.about().name).await?;
+        let mut admission = door.enter(tokens, cx, self.step.info().name).await?;
         if admission.waited && cx.is_called_back() {
             admission = Box::pin(self.enter_again(door, tokens, admission, cx)).await?;
         }
-        if self.says_begun {
+        if self.reports_start {
             cx.begun();
         }
-        let call = Call::new(Turn::new(door, &self.average, admission, tokens, self.says_begun));
+        let call = Call::new(Turn::new(door, &self.average, admission, tokens, self.reports_start));
         let result = self.step.run(input, &cx.metered(call.meter())).await;
         self.listen(door, &result, tokens, cx);
         call.end(&result);
         result
     }
 
-    fn about(&self) -> About<'_> {
-        let about = self.step.about();
+    fn info(&self) -> StepInfo<'_> {
+        let about = self.step.info();
         if self.rate.door.is_some() { about.begins() } else { about }
     }
 }
 
-impl<S: Step> Rated<S> {
+impl<S: Step> RateLimited<S> {
     /// Gives up a turn, because a rate further out has called the call back meanwhile, and waits for both.
     async fn enter_again(&self, door: &Door, tokens: u64, mut lost: Admission, cx: &Context) -> Result<Admission> {
-        let name = self.step.about().name;
+        let name = self.step.info().name;
         loop {
             door.give_turn(tokens, lost.pauses);
             cx.wait_for_turns(name).await?;
@@ -367,7 +367,7 @@ impl<S: Step> Rated<S> {
             && let Some(pause) = asked_pause(error)
             && door.pause(pause, tokens)
         {
-            cx.fact(|| Fact::RatePaused { pause });
+            cx.fact(|| EventKind::RatePaused { pause });
         }
     }
 }
@@ -375,8 +375,8 @@ impl<S: Step> Rated<S> {
 /// How long the server asked to be left alone. A refusal of our own is no word of a server.
 fn asked_pause(error: &Error) -> Option<Duration> {
     match error.kind() {
-        Kind::Rejected => None,
-        Kind::Exhausted => error.causes().iter().filter_map(asked_pause).max(),
+        ErrorKind::Rejected => None,
+        ErrorKind::AllFailed => error.causes().iter().filter_map(asked_pause).max(),
         _ => error.retry_after(),
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::context::node::Call;
-use crate::event::{Event, Fact, Sink};
+use crate::event::{Event, EventKind, EventSink};
 use crate::path::Path;
 use crate::report::{Report, Tally};
 use crate::sync::{Mutex, lock};
@@ -34,7 +34,7 @@ struct Recording {
 
 #[derive(Clone)]
 struct Reader {
-    sink: Arc<dyn Sink>,
+    sink: Arc<dyn EventSink>,
     /// A reader that has panicked is not called again.
     broken: Arc<AtomicBool>,
 }
@@ -48,7 +48,7 @@ impl Recorder {
         Recorder { recording: Some(Arc::default()), ..Recorder::new() }
     }
 
-    pub(crate) fn with_sink(&self, sink: Arc<dyn Sink>) -> Self {
+    pub(crate) fn with_sink(&self, sink: Arc<dyn EventSink>) -> Self {
         let mut more = self.clone();
         more.sinks.push(Reader { sink, broken: Arc::default() });
         more
@@ -58,7 +58,7 @@ impl Recorder {
         self.calls.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    pub(crate) fn record(&self, call: Option<(&Call, &Path)>, item: Option<usize>, fact: Fact) {
+    pub(crate) fn record(&self, call: Option<(&Call, &Path)>, item: Option<usize>, fact: EventKind) {
         let mut event = Event {
             v: Event::VERSION,
             at: Duration::ZERO,

@@ -48,7 +48,7 @@ pub struct Report {
     pub pipelines: Vec<PipelineReport>,
     /// Calls that have not ended yet.
     pub in_progress: usize,
-    /// What all calls have [said](crate::Context::used) that they used.
+    /// What all calls have [said](crate::Context::record_usage) that they used.
     #[serde(default, skip_serializing_if = "Usage::is_zero")]
     pub usage: Usage,
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a call, an item or a run has consumed.
 ///
-/// A step says so with [`Context::used`](crate::Context::used); rates and budgets above it are charged, and the
+/// A step says so with [`Context::record_usage`](crate::Context::record_usage); rates and budgets above it are charged, and the
 /// [outcome](crate::Provenance::usage) and the [report](crate::Report::usage) add it up.
 ///
 /// ```

@@ -11,12 +11,12 @@ use super::{Agent, Conversation, Typed};
 use crate::context::Context;
 use crate::error::Result;
 use crate::model::{Options, OutputFormat};
-use crate::step::{About, Step};
+use crate::step::{Step, StepInfo};
 
-/// What is wrong with an answer; made by [`Agent::answering`].
+/// What is wrong with an answer; made by [`Agent::with_schema`].
 pub(super) type Check = dyn Fn(&Value) -> std::result::Result<(), String> + Send + Sync;
 
-/// An agent that answers with JSON of a schema; made by [`Agent::answering`]. It is a [`TypedAgent`](super::TypedAgent)
+/// An agent that answers with JSON of a schema; made by [`Agent::with_schema`]. It is a [`TypedAgent`](super::TypedAgent)
 /// where there is no type, and fails as that does.
 ///
 /// ```
@@ -28,7 +28,7 @@ pub(super) type Check = dyn Fn(&Value) -> std::result::Result<(), String> + Send
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// let schema = json!({ "type": "object", "properties": { "spam": { "type": "boolean" } }, "required": ["spam"] });
 /// let model = ScriptedModel::new("demo").says(r#"{ "spam": "yes" }"#).says(r#"{ "spam": true }"#);
-/// let judge = Agent::builder(model).build()?.answering("verdict", schema, |answer| match answer["spam"].is_boolean() {
+/// let judge = Agent::builder(model).build()?.with_schema("verdict", schema, |answer| match answer["spam"].is_boolean() {
 ///     true => Ok(()),
 ///     false => Err("`spam` is not true or false".to_owned()),
 /// });
@@ -37,22 +37,22 @@ pub(super) type Check = dyn Fn(&Value) -> std::result::Result<(), String> + Send
 /// # Ok::<(), llmspell::Error>(()) }).unwrap();
 /// ```
 #[derive(Clone)]
-pub struct AnsweringAgent {
+pub struct SchemaAgent {
     agent: Agent,
     options: Arc<Options>,
     shape: Arc<Shape>,
 }
 
-impl AnsweringAgent {
+impl SchemaAgent {
     pub(super) fn new(agent: Agent, name: &str, schema: Value, check: Box<Check>) -> Self {
         let name = short_name(name);
         let output = OutputFormat::Schema { name: name.clone(), schema: schema.clone() };
         let options = Options { output, ..Options::clone(&agent.0.options) };
-        AnsweringAgent { agent, options: Arc::new(options), shape: Arc::new(Shape { name, schema, check }) }
+        SchemaAgent { agent, options: Arc::new(options), shape: Arc::new(Shape { name, schema, check }) }
     }
 }
 
-impl Step for AnsweringAgent {
+impl Step for SchemaAgent {
     type In = Conversation;
     type Out = Typed<Value>;
 
@@ -62,7 +62,7 @@ impl Step for AnsweringAgent {
         Ok(Typed { value, reply })
     }
 
-    fn about(&self) -> About<'_> {
-        self.agent.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.agent.info()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use serde_json::Value;
 
-use crate::tool::Concurrency;
+use crate::tool::CallConcurrency;
 
 /// The calls of one turn that are still to be run, in the order in which the model made them.
 ///
@@ -65,13 +65,13 @@ impl Part {
 
 impl Plan {
     /// Adds the call at `place`, after those before it.
-    pub(super) fn add(&mut self, place: usize, tool: &str, concurrency: &Concurrency, arguments: &Value) {
-        let is_exclusive = *concurrency == Concurrency::Exclusive;
+    pub(super) fn add(&mut self, place: usize, tool: &str, concurrency: &CallConcurrency, arguments: &Value) {
+        let is_exclusive = *concurrency == CallConcurrency::Exclusive;
         if is_exclusive || self.parts.back().is_none_or(|last| last.is_exclusive) {
             self.parts.push_back(Part { is_exclusive, ..Part::default() });
         }
         let key = match concurrency {
-            Concurrency::Keyed(argument) => {
+            CallConcurrency::Keyed(argument) => {
                 let value = arguments.get(argument).map(Value::to_string).unwrap_or_default();
                 Some((tool.to_owned(), value))
             }
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn plan(calls: &[(&str, Concurrency, Value)]) -> Plan {
+    fn plan(calls: &[(&str, CallConcurrency, Value)]) -> Plan {
         let mut plan = Plan::default();
         for (place, (tool, concurrency, arguments)) in calls.iter().enumerate() {
             plan.add(place, tool, concurrency, arguments);
@@ -124,8 +124,8 @@ mod tests {
 
     #[test]
     fn an_exclusive_call_waits_for_those_before_it_and_holds_those_behind_it() {
-        let reads = || ("read", Concurrency::Parallel, json!({}));
-        let mut plan = plan(&[reads(), reads(), ("write", Concurrency::Exclusive, json!({})), reads()]);
+        let reads = || ("read", CallConcurrency::Parallel, json!({}));
+        let mut plan = plan(&[reads(), reads(), ("write", CallConcurrency::Exclusive, json!({})), reads()]);
         assert_eq!(startable(&mut plan), [0, 1]);
         plan.end(0);
         assert_eq!(startable(&mut plan), [0; 0]);
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn calls_with_one_key_run_in_order_and_others_next_to_them() {
-        let edit = |path: &str| ("edit", Concurrency::Keyed("path".into()), json!({ "path": path }));
+        let edit = |path: &str| ("edit", CallConcurrency::Keyed("path".into()), json!({ "path": path }));
         let mut plan = plan(&[edit("a"), edit("a"), edit("b"), edit("a")]);
         assert_eq!(startable(&mut plan), [0, 2]);
         plan.end(0);
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn calls_without_the_argument_share_a_key_and_tools_do_not() {
-        let keyed = |tool| (tool, Concurrency::Keyed("path".into()), json!({}));
+        let keyed = |tool| (tool, CallConcurrency::Keyed("path".into()), json!({}));
         let mut plan = plan(&[keyed("edit"), keyed("edit"), keyed("move")]);
         assert_eq!(startable(&mut plan), [0, 2]);
     }

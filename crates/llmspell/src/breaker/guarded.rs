@@ -9,31 +9,31 @@ use super::circuit::{Phase, Refusal, Ticket, Verdict};
 use super::{Breaker, refusal};
 use crate::context::Context;
 use crate::context::node::Facet;
-use crate::error::{Error, Kind, Result};
-use crate::event::{Fact, RefusedBy};
-use crate::executor::contained;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{EventKind, RejectedBy};
+use crate::executor::catch_panic;
 use crate::path::Path;
-use crate::step::{About, Step};
+use crate::step::{Step, StepInfo};
 
 /// A step behind a [`Breaker`]; made by [`Step::breaker`].
 #[derive(Clone)]
 #[must_use = "a step does nothing until it runs"]
-pub struct Guarded<S> {
+pub struct WithBreaker<S> {
     step: S,
     /// `None` means that there is no breaker.
     breaker: Option<Breaker>,
     /// Whether it is for this one to say that a call has begun.
-    says_begun: bool,
+    reports_start: bool,
 }
 
-impl<S: Step> Guarded<S> {
+impl<S: Step> WithBreaker<S> {
     pub(crate) fn new(step: S, breaker: Option<Breaker>) -> Self {
-        let says_begun = breaker.is_some() && !step.about().says_begun;
-        Guarded { step, breaker, says_begun }
+        let reports_start = breaker.is_some() && !step.info().reports_start;
+        WithBreaker { step, breaker, reports_start }
     }
 }
 
-impl<S: Step> Step for Guarded<S> {
+impl<S: Step> Step for WithBreaker<S> {
     type In = S::In;
     type Out = S::Out;
 
@@ -43,13 +43,13 @@ impl<S: Step> Step for Guarded<S> {
         };
         if breaker.0.switch.phase() == Phase::HalfOpen && breaker.is_probing(cx) {
             // Part of a probe: asked for one of its own, it would stand in its own way.
-            if self.says_begun {
+            if self.reports_start {
                 cx.begun();
             }
             return self.step.run(input, cx).await;
         }
         let mut call = Call::admit(breaker, Place { cx, step: &self.step })?;
-        if self.says_begun {
+        if self.reports_start {
             cx.begun();
         }
         // Whoever looks at the breaker again further in must know it.
@@ -70,8 +70,8 @@ impl<S: Step> Step for Guarded<S> {
         result
     }
 
-    fn about(&self) -> About<'_> {
-        let about = self.step.about();
+    fn info(&self) -> StepInfo<'_> {
+        let about = self.step.info();
         if self.breaker.is_some() { about.begins() } else { about }
     }
 }
@@ -85,13 +85,13 @@ pub(super) struct Place<'a, S> {
 impl<S: Step> Place<'_, S> {
     /// The path of the step if it has a name, for then its call has not begun.
     fn named(&self) -> Option<Path> {
-        self.step.about().name.map(|name| self.cx.path().join(name))
+        self.step.info().name.map(|name| self.cx.path().join(name))
     }
 
     /// Says that a call is not made, and why.
     pub(super) fn refused(&self, refusal: &Refusal) -> Error {
         let error = refusal.error();
-        self.cx.fact(|| Fact::Refused { step: self.named(), by: RefusedBy::Breaker, error: (&error).into() });
+        self.cx.fact(|| EventKind::Refused { step: self.named(), by: RejectedBy::Breaker, error: (&error).into() });
         error.at(|| self.named().unwrap_or_else(|| self.cx.path()))
     }
 }
@@ -146,12 +146,12 @@ impl<S: Step> Drop for Call<'_, S> {
             return;
         }
         if self.inside {
-            let result: Result<()> = Err(Error::new(Kind::Panicked, "panicked"));
+            let result: Result<()> = Err(Error::new(ErrorKind::Panicked, "panicked"));
             // While one panic unwinds, another one in the closure of the user would end the process.
-            let verdict = contained(|| self.breaker.verdict(&result));
+            let verdict = catch_panic(|| self.breaker.verdict(&result));
             self.settle(verdict.unwrap_or(Verdict::Neither));
         } else if self.breaker.0.dropped {
-            self.settle(Verdict::Failure(&Error::new(Kind::Cancelled, "dropped before it ended")));
+            self.settle(Verdict::Failure(&Error::new(ErrorKind::Cancelled, "dropped before it ended")));
         } else {
             self.settle(Verdict::Neither);
         }

@@ -6,7 +6,7 @@ use super::Breaker;
 use super::guarded::Place;
 use crate::context::Context;
 use crate::error::Result;
-use crate::step::{About, Step};
+use crate::step::{Step, StepInfo};
 
 /// A step whose call is not made if the breaker has opened while it stood in line, and it is no probe.
 ///
@@ -16,13 +16,13 @@ pub(crate) struct Recalled<S> {
     step: S,
     breaker: Option<Breaker>,
     /// Whether it is for this one to say that a call has begun.
-    says_begun: bool,
+    reports_start: bool,
 }
 
 impl<S: Step> Recalled<S> {
     pub(crate) fn new(step: S, breaker: Option<Breaker>) -> Self {
-        let says_begun = breaker.is_some() && !step.about().says_begun;
-        Recalled { step, breaker, says_begun }
+        let reports_start = breaker.is_some() && !step.info().reports_start;
+        Recalled { step, breaker, reports_start }
     }
 }
 
@@ -36,14 +36,14 @@ impl<S: Step> Step for Recalled<S> {
         {
             return Err(Place { cx, step: &self.step }.refused(&refusal));
         }
-        if self.says_begun {
+        if self.reports_start {
             cx.begun();
         }
         self.step.run(input, cx).await
     }
 
-    fn about(&self) -> About<'_> {
-        let about = self.step.about();
+    fn info(&self) -> StepInfo<'_> {
+        let about = self.step.info();
         if self.breaker.is_some() { about.begins() } else { about }
     }
 }

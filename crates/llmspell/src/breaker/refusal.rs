@@ -3,8 +3,8 @@
 use super::circuit::{Change, Refusal, Why};
 use super::{Cause, Phase};
 use crate::context::Context;
-use crate::error::{Error, Kind};
-use crate::event::Fact;
+use crate::error::{Error, ErrorKind};
+use crate::event::EventKind;
 use crate::human;
 use crate::path::Path;
 
@@ -19,7 +19,7 @@ impl Refusal {
             Phase::HalfOpen => format!("not tried: the breaker waits for its probes; it opened because {opened}"),
             Phase::Open | Phase::Closed => format!("not tried: the breaker is open, because {opened}"),
         };
-        let error = Error::new(Kind::Rejected, message);
+        let error = Error::new(ErrorKind::Rejected, message);
         match self.wait {
             Some(wait) => {
                 let hint = format!("come back in {}, or let a fallback serve meanwhile", human::duration(wait));
@@ -27,7 +27,7 @@ impl Refusal {
             }
             None => {
                 let hint = match self.why.last.kind() {
-                    Kind::Denied => "see to the credentials or the money first; `Breaker::reset` closes it again",
+                    ErrorKind::Denied => "see to the credentials or the money first; `Breaker::reset` closes it again",
                     _ => "see to what failed first; `Breaker::reset` closes it again",
                 };
                 error.permanent().with_hint(self.why.last.hint().unwrap_or(hint).to_owned())
@@ -58,9 +58,9 @@ pub(super) fn report(change: Option<Change>, cx: &Context, step: impl FnOnce() -
     cx.fact(|| match change {
         Change::Opened(why, wait) => {
             let (failures, calls, error) = (why.failures, why.calls, (&why.last).into());
-            Fact::BreakerOpened { step: step(), failures, calls, wait, error }
+            EventKind::BreakerOpened { step: step(), failures, calls, wait, error }
         }
-        Change::HalfOpened => Fact::BreakerHalfOpen { step: step() },
-        Change::Closed => Fact::BreakerClosed { step: step() },
+        Change::HalfOpened => EventKind::BreakerHalfOpen { step: step() },
+        Change::Closed => EventKind::BreakerClosed { step: step() },
     });
 }

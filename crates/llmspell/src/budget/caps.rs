@@ -1,6 +1,6 @@
 //! How much may be spent.
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::human;
 use crate::usage::Usage;
 
@@ -39,6 +39,6 @@ impl Caps {
             message = format!("{message}, and a call needs about {}", wants.join(" and "));
         }
         let hint = "raise the budget; what is refused can be run again later";
-        Error::new(Kind::Rejected, message).with_hint(hint)
+        Error::new(ErrorKind::Rejected, message).with_hint(hint)
     }
 }

@@ -17,7 +17,7 @@ use super::ticket::Ticket;
 use crate::average::Average;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::event::{Fact, Queue, RefusedBy};
+use crate::event::{EventKind, RejectedBy, WaitKind};
 use crate::executor::breathe;
 use crate::sync::{Mutex, MutexGuard, lock};
 use crate::turnstile::{Left, Turnstile, Wakers};
@@ -179,17 +179,17 @@ impl Purse {
             Ok(Entry::Admitted(reservation)) => return Ok((Ticket::new(self, reservation), false)),
             Ok(Entry::InLine(place)) => place,
             Err(error) => {
-                cx.fact(|| Fact::Refused { step: step(), by: RefusedBy::Budget, error: (&error).into() });
+                cx.fact(|| EventKind::Refused { step: step(), by: RejectedBy::Budget, error: (&error).into() });
                 return Err(error.at(|| cx.path()));
             }
         };
         let since = Instant::now();
-        cx.fact(|| Fact::Queued { step: step(), queue: Queue::Budget });
+        cx.fact(|| EventKind::Queued { step: step(), queue: WaitKind::Budget });
         // Boxed, so that calls which need not wait do not carry what it takes to.
         let reserved = Box::pin(cx.in_line(cx.deadline(), place.wait())).await.and_then(|reserved| reserved);
         match &reserved {
-            Ok(_) => cx.fact(|| Fact::Admitted { step: step(), queue: Queue::Budget, waited: since.elapsed() }),
-            Err(error) => cx.fact(|| Fact::Refused { step: step(), by: RefusedBy::Budget, error: error.into() }),
+            Ok(_) => cx.fact(|| EventKind::Admitted { step: step(), queue: WaitKind::Budget, waited: since.elapsed() }),
+            Err(error) => cx.fact(|| EventKind::Refused { step: step(), by: RejectedBy::Budget, error: error.into() }),
         }
         let reservation = reserved.map_err(|error| error.at(|| cx.path()))?;
         Ok((Ticket::new(self, reservation), true))

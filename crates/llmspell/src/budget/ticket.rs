@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::purse::{Purse, Reservation};
 use crate::context::{Account, Meter};
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard, lock, unlocked};
 use crate::usage::Usage;
@@ -160,8 +160,8 @@ impl Drop for Call {
 /// Whether a call that failed like this may have been answered, and so have to be paid for.
 fn may_have_cost(error: &Error) -> bool {
     match error.kind() {
-        Kind::Timeout | Kind::Cancelled => true,
-        Kind::Exhausted => error.causes().iter().any(may_have_cost),
+        ErrorKind::Timeout | ErrorKind::Cancelled => true,
+        ErrorKind::AllFailed => error.causes().iter().any(may_have_cost),
         _ => false,
     }
 }

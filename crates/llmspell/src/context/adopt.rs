@@ -10,7 +10,7 @@ impl Context {
     ///
     /// For steps that run others as a [stream](crate::Step::stream), or [observed](crate::Step::observed), and hand on
     /// their results. Its retries, and what it has used, were counted when they were made and when it [was
-    /// used](Context::used), and are not counted again.
+    /// used](Context::record_usage), and are not counted again.
     ///
     /// ```
     /// use llmspell::{Context, Error, Quality, Step, step, value};
@@ -23,25 +23,25 @@ impl Context {
     ///     async move {
     ///         let mut sum = 0;
     ///         while let Some(outcome) = parts.next().await {
-    ///             sum += cx.adopt(outcome)?;
+    ///             sum += cx.merge_outcome(outcome)?;
     ///         }
     ///         Ok(sum)
     ///     }
     /// });
-    /// let outcome = sum.observed().run(3, &Context::new()).await?;
+    /// let outcome = sum.with_outcome().run(3, &Context::new()).await?;
     /// assert_eq!((outcome.quality, outcome.causes.len()), (Quality::Fallback, 1));
     /// # Ok::<(), llmspell::Error>(()) }).unwrap();
     /// ```
     ///
     /// # Errors
     /// That of the outcome.
-    pub fn adopt<T>(&self, outcome: Outcome<T>) -> Result<T> {
+    pub fn merge_outcome<T>(&self, outcome: Outcome<T>) -> Result<T> {
         let (result, entries) = outcome.into_parts();
         self.note(|mine| mine.absorb(entries));
         result
     }
 
-    /// Makes an outcome *of an earlier run* part of this work, as [`adopt`](Context::adopt) does.
+    /// Makes an outcome *of an earlier run* part of this work, as [`merge_outcome`](Context::merge_outcome) does.
     ///
     /// Its retries and what it had used count in the outcomes of the work around, for they are part of what the result has cost. But no
     /// [budget](crate::Budget) and no [rate](crate::Rate) is charged with it, and the [report](Context::report) says
@@ -49,9 +49,9 @@ impl Context {
     ///
     /// # Errors
     /// That of the outcome.
-    pub fn replay<T>(&self, outcome: Outcome<T>) -> Result<T> {
+    pub fn restore_outcome<T>(&self, outcome: Outcome<T>) -> Result<T> {
         let spent = Spent::of(&outcome);
         self.note_throughout(|mine| mine.spent(spent));
-        self.adopt(outcome)
+        self.merge_outcome(outcome)
     }
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::Context;
 use super::first::Pulse;
 use super::node::Facet;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::executor;
 use crate::path::Path;
 
@@ -171,7 +171,7 @@ impl Context {
     /// and idle timeouts listen to, with or without a reader.
     ///
     /// # Errors
-    /// [`Kind::Cancelled`] if another contender of a first-output race was faster: nothing was shown, and
+    /// [`ErrorKind::Cancelled`] if another contender of a first-output race was faster: nothing was shown, and
     /// the step should end.
     pub async fn emit(&self, data: impl Into<Value>) -> Result<()> {
         // Without a reader nothing else in here ever waits.
@@ -181,7 +181,7 @@ impl Context {
             if let Facet::Contender(contender) = &node.facet
                 && !contender.claim()
             {
-                return Err(Error::new(Kind::Cancelled, "another contender was the first to show output"));
+                return Err(Error::new(ErrorKind::Cancelled, "another contender was the first to show output"));
             }
         }
         self.beat(true);
@@ -192,7 +192,7 @@ impl Context {
     }
 
     /// Says that the work is still alive although it has nothing to show. Resets idle timeouts.
-    pub fn alive(&self) {
+    pub fn heartbeat(&self) {
         self.beat(false);
     }
 

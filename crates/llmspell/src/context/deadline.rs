@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Context;
-use crate::error::{Error, Kind, Result};
-use crate::event::Fact;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::EventKind;
 use crate::executor::after;
 use crate::human;
 
@@ -75,7 +75,7 @@ impl Context {
     }
 
     pub(super) fn too_late() -> Error {
-        Error::new(Kind::Timeout, "the deadline had passed before the step began").before_it_began()
+        Error::new(ErrorKind::Timeout, "the deadline had passed before the step began").not_started()
     }
 
     /// A stretch of `time` from now, or of what is left if that is less, for work to run in.
@@ -91,12 +91,12 @@ impl Context {
     #[cold]
     pub(crate) fn timed_out(&self, stretch: &Stretch) -> Error {
         let after = stretch.until.saturating_duration_since(stretch.from);
-        self.fact(|| Fact::TimedOut { after });
+        self.fact(|| EventKind::TimedOut { after });
         let message = if stretch.is_outer {
             "stopped by the deadline of a step around it".to_owned()
         } else {
             format!("timed out after {}", human::duration(after))
         };
-        Error::new(Kind::Timeout, message).at(|| self.path())
+        Error::new(ErrorKind::Timeout, message).at(|| self.path())
     }
 }

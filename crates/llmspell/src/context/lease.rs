@@ -122,7 +122,7 @@ impl Drop for Held {
 
 /// Keeps every permit that the work runs under, until it is dropped. See [`Context::hold`].
 #[must_use = "permits go back when this is dropped"]
-pub struct Hold {
+pub struct PermitHold {
     // Dropped for its effect.
     _held: Vec<Held>,
 }
@@ -158,8 +158,8 @@ impl Context {
     /// For work that goes on after its caller has gone away, such as a thread that cannot be stopped: as
     /// long as it lives it must count against the limits it was admitted under. [`Context::blocking`]
     /// does this by itself.
-    pub fn hold(&self) -> Hold {
+    pub fn hold(&self) -> PermitHold {
         let leased = |node: &&Arc<Node>| matches!(&node.facet, Facet::Lease(lease) if lease.try_hold());
-        Hold { _held: self.chain().filter(leased).map(|node| Held(node.clone())).collect() }
+        PermitHold { _held: self.chain().filter(leased).map(|node| Held(node.clone())).collect() }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Context;
 use super::node::Facet;
 use crate::error::Result;
-use crate::event::Fact;
+use crate::event::EventKind;
 use crate::rate::{RateLimits, Turn};
 use crate::usage::Usage;
 
@@ -59,16 +59,16 @@ impl Context {
     ///
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
     /// let ask = step(|question: &'static str, cx: Context| async move {
-    ///     cx.used(Usage::new(question.len() as u64, 1).with_cost(0.001)); // as the answer tells
+    ///     cx.record_usage(Usage::new(question.len() as u64, 1).with_cost(0.001)); // as the answer tells
     ///     Ok("yes")
     /// });
-    /// let outcome = ask.observed().run("Is it?", &Context::new()).await?;
+    /// let outcome = ask.with_outcome().run("Is it?", &Context::new()).await?;
     /// assert_eq!(outcome.provenance.usage().tokens(), 7);
     /// # Ok::<(), llmspell::Error>(()) }).unwrap();
     /// ```
-    pub fn used(&self, usage: Usage) {
+    pub fn record_usage(&self, usage: Usage) {
         let usage = usage.sound();
-        self.fact(|| Fact::Used(usage));
+        self.fact(|| EventKind::Used(usage));
         for (place, meter) in self.meters().enumerate() {
             let account = meter.account();
             // A call inside of a call of the same account: the inner one is charged, the outer one hears of it.
@@ -83,7 +83,7 @@ impl Context {
     /// The nearest [rate](crate::Rate) around this work takes it over: at once where it is tighter, and never
     /// beyond what was configured.
     pub fn rate_limits(&self, limits: RateLimits) {
-        self.fact(|| Fact::RateLimits(limits));
+        self.fact(|| EventKind::RateLimits(limits));
         self.meters().find(|meter| meter.told(&limits));
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::Context;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::executor::after;
 
 /// How much later than a deadline its line is left. A timeout around the call ends it at the deadline, and says so
@@ -42,8 +42,8 @@ impl Context {
         let mut alarm = deadline.map(|deadline| Box::pin(sleep_until(after(deadline, COURTESY))));
         tokio::task::coop::unconstrained(poll_fn(move |task| {
             if cancelled.as_mut().is_some_and(|cancelled| cancelled.as_mut().poll(task).is_ready()) {
-                let error = Error::new(Kind::Cancelled, "called off before it began");
-                return Poll::Ready(error.before_it_began());
+                let error = Error::new(ErrorKind::Cancelled, "called off before it began");
+                return Poll::Ready(error.not_started());
             }
             match &mut alarm {
                 Some(alarm) => alarm.as_mut().poll(task).map(|()| Context::too_late()),

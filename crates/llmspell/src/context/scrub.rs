@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Context;
 use super::node::Facet;
-use crate::event::Fact;
+use crate::event::EventKind;
 
 /// What stands for a text that must not be told as it is; `None` if it may.
 pub(crate) type Scrub = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -43,7 +43,7 @@ impl Context {
         })
     }
 
-    pub(crate) fn scrubbed(&self, mut fact: Fact) -> Fact {
+    pub(crate) fn scrubbed(&self, mut fact: EventKind) -> EventKind {
         let failures = fact.failures_mut();
         if !failures.is_empty() {
             for scrub in self.scrubs() {

@@ -12,20 +12,20 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::node::Facet;
-use super::{Context, Hold, Retries};
-use crate::event::Fact;
+use super::{Context, PermitHold, Retries};
+use crate::event::EventKind;
 use crate::executor::{PATIENCE, after, in_background, within};
 use crate::sync::{Mutex, MutexGuard, lock};
 
-/// The caller's end of work that cannot be dropped; see [`Context::tether`].
+/// The caller's end of work that cannot be dropped; see [`Context::detached_work`].
 ///
 /// Dropping it while the work goes on makes the work a runaway.
 #[must_use = "the work is a runaway once this is dropped"]
-pub struct Tether(Arc<Tie>);
+pub struct CallerGuard(Arc<Tie>);
 
-/// The work's end: keep it until the work has really ended. See [`Context::tether`].
+/// The work's end: keep it until the work has really ended. See [`Context::detached_work`].
 #[must_use = "dropping this says that the work has ended"]
-pub struct Custody(Arc<Tie>);
+pub struct WorkGuard(Arc<Tie>);
 
 struct Tie {
     cx: Context,
@@ -37,7 +37,7 @@ struct Tie {
 
 struct State {
     /// The permits that the work runs under, until it ends.
-    hold: Option<Hold>,
+    hold: Option<PermitHold>,
     begun: bool,
     /// When the caller went away.
     left: Option<Instant>,
@@ -65,12 +65,12 @@ impl Tie {
             state.reported = true;
             // Without the lock: a reader of events may end the work, and so drop the custody.
             drop(state);
-            self.cx.fact(|| Fact::Runaway);
+            self.cx.fact(|| EventKind::Runaway);
         }
     }
 }
 
-impl Custody {
+impl WorkGuard {
     /// Begins work that had to wait for a place to run in; false if nobody wants it any more.
     pub(crate) fn begin(&self) -> bool {
         let mut state = self.0.state();
@@ -79,7 +79,7 @@ impl Custody {
     }
 }
 
-impl Drop for Custody {
+impl Drop for WorkGuard {
     fn drop(&mut self) {
         let (hold, left, reported) = {
             let mut state = self.0.state();
@@ -92,13 +92,13 @@ impl Drop for Custody {
         if let Some(left) = left.filter(|_| was_alive) {
             self.0.retries().for_each(Retries::runaway_ended);
             if reported {
-                self.0.cx.fact(|| Fact::RunawayEnded { after: left.elapsed() });
+                self.0.cx.fact(|| EventKind::RunawayEnded { after: left.elapsed() });
             }
         }
     }
 }
 
-impl Drop for Tether {
+impl Drop for CallerGuard {
     fn drop(&mut self) {
         let tie = &self.0;
         let mut state = tie.state();
@@ -138,7 +138,7 @@ impl Drop for Tether {
 
 impl Context {
     /// The two ends of work that cannot be dropped, such as a request that a peer goes on with after its
-    /// caller has hung up. The caller keeps the [`Tether`], the work takes the [`Custody`] along.
+    /// caller has hung up. The caller keeps the [`CallerGuard`], the work takes the [`WorkGuard`] along.
     ///
     /// If the tether goes first, the work is a *runaway* until the custody goes, too: the events say so, every
     /// permit that this work runs under stays taken, and no retry around it makes another attempt unless the
@@ -152,7 +152,7 @@ impl Context {
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
     /// let connections = Limit::new(1);
     /// let call = step(|peer: std::sync::mpsc::Sender<_>, cx: Context| async move {
-    ///     let (_tether, custody) = cx.tether();
+    ///     let (_tether, custody) = cx.detached_work();
     ///     peer.send(custody)?; // the peer drops it when it has really ended
     ///     std::future::pending().await
     /// });
@@ -165,25 +165,25 @@ impl Context {
     /// assert_eq!(connections.available(), Some(1));
     /// # }).into()
     /// ```
-    pub fn tether(&self) -> (Tether, Custody) {
+    pub fn detached_work(&self) -> (CallerGuard, WorkGuard) {
         self.tethered(true, Duration::ZERO)
     }
 
-    /// The same for work that has yet to find a place to run in: until [`Custody::begin`] it can be called off.
-    pub(crate) fn tether_for_later(&self) -> (Tether, Custody) {
+    /// The same for work that has yet to find a place to run in: until [`WorkGuard::begin`] it can be called off.
+    pub(crate) fn tether_for_later(&self) -> (CallerGuard, WorkGuard) {
         self.tethered(false, Duration::ZERO)
     }
 
     /// The same for tasks, which nearly always end at once when they are aborted: they are runaways only
     /// if that takes longer than `grace` and a moment.
-    pub(crate) fn tether_for_task(&self, grace: Duration) -> (Tether, Custody) {
+    pub(crate) fn tether_for_task(&self, grace: Duration) -> (CallerGuard, WorkGuard) {
         self.tethered(true, grace.saturating_add(PATIENCE))
     }
 
-    fn tethered(&self, begun: bool, patience: Duration) -> (Tether, Custody) {
+    fn tethered(&self, begun: bool, patience: Duration) -> (CallerGuard, WorkGuard) {
         let state = State { hold: Some(self.hold()), begun, left: None, reported: false };
         let tie = Tie { cx: self.clone(), patience, state: Mutex::new(state), over: Notify::new() };
         let tie = Arc::new(tie);
-        (Tether(tie.clone()), Custody(tie))
+        (CallerGuard(tie.clone()), WorkGuard(tie))
     }
 }

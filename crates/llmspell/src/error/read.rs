@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{Error, Kind};
+use super::{Error, ErrorKind};
 use crate::path::Path;
 
 #[derive(Deserialize)]
 struct Written {
-    kind: Kind,
+    kind: ErrorKind,
     message: String,
     path: Option<Path>,
     attempts: Option<u32>,
@@ -65,8 +65,8 @@ mod tests {
 
     #[test]
     fn what_is_read_is_written_alike() {
-        let cause = Error::new(Kind::Overloaded, "busy").with_retry_after(Duration::from_millis(1500));
-        let error = Error::new(Kind::Exhausted, "gave up")
+        let cause = Error::new(ErrorKind::Overloaded, "busy").with_retry_after(Duration::from_millis(1500));
+        let error = Error::new(ErrorKind::AllFailed, "gave up")
             .with_causes(vec![cause, Error::failed("no")])
             .with_attempts(3)
             .with_hint("wait")

@@ -9,7 +9,7 @@ pub(super) struct Many<'a>(pub(super) &'a [Error]);
 
 impl Serialize for Many<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(collapsed(self.0).into_iter().map(|(error, times)| Repeated { error, times }))
+        serializer.collect_seq(grouped(self.0).into_iter().map(|(error, times)| Repeated { error, times }))
     }
 }
 
@@ -50,7 +50,7 @@ pub(super) fn one<S: Serializer>(error: &Error, times: usize, serializer: S) -> 
 }
 
 /// Each with how often it stands there in a row.
-pub(super) fn collapsed(errors: &[Error]) -> Vec<(&Error, usize)> {
+pub(super) fn grouped(errors: &[Error]) -> Vec<(&Error, usize)> {
     let mut all: Vec<(&Error, usize)> = Vec::new();
     for error in errors {
         match all.last_mut() {
@@ -77,12 +77,13 @@ fn says_the_same(one: &Error, other: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Kind;
+    use crate::ErrorKind;
 
     #[test]
     fn what_is_said_again_is_written_once() {
         let no = || Error::failed("no");
-        let error = Error::new(Kind::Exhausted, "in vain").with_causes(vec![no(), no(), Error::denied("no"), no()]);
+        let error =
+            Error::new(ErrorKind::AllFailed, "in vain").with_causes(vec![no(), no(), Error::denied("no"), no()]);
         let json = serde_json::to_value(&error).unwrap();
         let causes = serde_json::json!([
             { "kind": "failed", "message": "no", "times": 2 },
@@ -90,7 +91,7 @@ mod tests {
             { "kind": "failed", "message": "no" },
         ]);
         assert_eq!(json["causes"], causes);
-        assert_eq!(serde_json::to_value(Error::collapsed(error.causes())).unwrap(), causes);
+        assert_eq!(serde_json::to_value(Error::grouped(error.causes())).unwrap(), causes);
         assert_eq!(format!("{error:#}"), "in vain\n  - 2 × no\n  - no\n  - no");
         let read: Error = serde_json::from_value(json).unwrap();
         assert_eq!(read.causes().len(), 4);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum RefusedBy {
+pub enum RejectedBy {
     /// A [rate](crate::Rate): no turn would come before the deadline, or the server wants to be left alone for longer
     /// than calls sit out.
     Rate,
@@ -19,14 +19,14 @@ pub enum RefusedBy {
     Limit,
 }
 
-impl RefusedBy {
+impl RejectedBy {
     /// Its name in events.
     pub fn as_str(self) -> &'static str {
         match self {
-            RefusedBy::Rate => "rate",
-            RefusedBy::Budget => "budget",
-            RefusedBy::Breaker => "breaker",
-            RefusedBy::Limit => "limit",
+            RejectedBy::Rate => "rate",
+            RejectedBy::Budget => "budget",
+            RejectedBy::Breaker => "breaker",
+            RejectedBy::Limit => "limit",
         }
     }
 }
@@ -35,7 +35,7 @@ impl RefusedBy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum NoRetry {
+pub enum RetryStop {
     /// There were as many as there [may be](crate::Retry::max_attempts).
     Attempts,
     /// Retries that are nested in one another share what each call may make of them, and that is used up.
@@ -52,17 +52,17 @@ pub enum NoRetry {
     VisibleOutput,
 }
 
-impl NoRetry {
+impl RetryStop {
     /// Its name in events.
     pub fn as_str(self) -> &'static str {
         match self {
-            NoRetry::Attempts => "attempts",
-            NoRetry::NestedRetries => "nested_retries",
-            NoRetry::RetryBudget => "retry_budget",
-            NoRetry::Deadline => "deadline",
-            NoRetry::RetryAfter => "retry_after",
-            NoRetry::Runaway => "runaway",
-            NoRetry::VisibleOutput => "visible_output",
+            RetryStop::Attempts => "attempts",
+            RetryStop::NestedRetries => "nested_retries",
+            RetryStop::RetryBudget => "retry_budget",
+            RetryStop::Deadline => "deadline",
+            RetryStop::RetryAfter => "retry_after",
+            RetryStop::Runaway => "runaway",
+            RetryStop::VisibleOutput => "visible_output",
         }
     }
 }

@@ -36,9 +36,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::pace::{Pace, Trust};
-use super::{contained, launch, within};
-use crate::context::{Context, Custody, Tether};
-use crate::error::{Error, Kind};
+use super::{catch_panic, launch, within};
+use crate::context::{CallerGuard, Context, WorkGuard};
+use crate::error::{Error, ErrorKind};
 use crate::sync::{AbortHandle, Mutex, MutexGuard, lock};
 
 /// How long the end of a crew waits for its workers.
@@ -62,7 +62,7 @@ pub(crate) struct Crew<W: Work> {
     /// Outputs taken out of the shared state, to be handed on without its lock.
     taken: VecDeque<W::Out>,
     /// Dropped after the workers are aborted: a job that goes on then is a runaway.
-    _tether: Tether,
+    _tether: CallerGuard,
 }
 
 struct Shared<W: Work> {
@@ -86,7 +86,7 @@ struct State<W: Work> {
     owner: Option<Waker>,
     trust: Trust,
     /// The permits that the jobs run under, until the crew is done.
-    custody: Option<Custody>,
+    custody: Option<WorkGuard>,
     /// Set once the owner wants no more outputs.
     closed: bool,
     /// Set when a worker was dropped before it could look for a job: its runtime is shutting down.
@@ -262,7 +262,7 @@ impl<W: Work> State<W> {
     }
 
     /// The permits, if nothing can need them any more.
-    fn release(&mut self) -> Option<Custody> {
+    fn release(&mut self) -> Option<WorkGuard> {
         if self.closed && self.running == 0 { self.custody.take() } else { None }
     }
 
@@ -281,11 +281,11 @@ fn wake(waker: Option<Waker>) {
 }
 
 fn shut_down() -> Error {
-    Error::new(Kind::Cancelled, "the runtime shut down")
+    Error::new(ErrorKind::Cancelled, "the runtime shut down")
 }
 
 fn destructor_panicked() -> Error {
-    Error::new(Kind::Panicked, "panicked in a destructor")
+    Error::new(ErrorKind::Panicked, "panicked in a destructor")
 }
 
 /// A worker: takes jobs until it is aborted.
@@ -296,7 +296,7 @@ async fn worker<W: Work>(mut me: Membership<W>) {
         let (index, job) = me.next_job(&mut finished, &mut pace).await;
         let mut run = pin!(me.shared.work.run(index, job));
         let out = poll_fn(|task| {
-            let poll = contained(|| run.as_mut().poll(task));
+            let poll = catch_panic(|| run.as_mut().poll(task));
             if let Ok(Poll::Pending) = poll {
                 pace.give_way();
             }

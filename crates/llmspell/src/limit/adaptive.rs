@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub(crate) use watch::Adapting;
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 
 /// How a limit finds itself: from overload alone, or from slowness too.
 ///
@@ -37,8 +37,8 @@ use crate::error::{Error, Kind};
 ///
 /// - *Success*, if all of the limit was in use when the call began. So keep more calls in flight than the limit allows;
 ///   [`Step::stream`](crate::Step::stream) over a step under such a limit does, unless told otherwise.
-/// - *Overload*: [`Kind::Overloaded`] and [`Kind::Timeout`], unless [`Adaptive::when`] says otherwise.
-///   [`Kind::Exhausted`] counts as the last of its causes. A timeout that is alone among 20 calls is none, for a
+/// - *Overload*: [`ErrorKind::Overloaded`] and [`ErrorKind::Timeout`], unless [`Adaptive::when`] says otherwise.
+///   [`ErrorKind::AllFailed`] counts as the last of its causes. A timeout that is alone among 20 calls is none, for a
 ///   long-tailed latency has such calls without it.
 /// - Nothing else, neither for nor against: not other errors, and not calls that are dropped. So put the timeout of
 ///   an attempt inside of the limit, as [`Policy`](crate::Policy) does; one outside of it drops the call, and a
@@ -47,7 +47,7 @@ use crate::error::{Error, Kind};
 /// While the other side asks to be left alone ([`Error::retry_after`]) the limit does not grow. A runaway counts as
 /// in use until it ends. All clones of a [`Limit`](crate::Limit) share what it has learned, so make one for each
 /// thing that has a capacity of its own, such as an account with a model provider. Several processes that share a
-/// server come to fair shares, but take minutes. [`Fact::LimitChanged`](crate::Fact::LimitChanged) tells of every change.
+/// server come to fair shares, but take minutes. [`EventKind::LimitChanged`](crate::EventKind::LimitChanged) tells of every change.
 ///
 /// In simulations a limit like this does at least 90 % of what the best fixed limit does against a server whose
 /// capacity changes each minute, with less than 2 % of the calls refused; `benches/README.md` shows where this holds
@@ -147,9 +147,9 @@ impl Adaptive {
         self
     }
 
-    /// Takes the errors for which `overload` holds as overload, instead of [`Kind::Overloaded`] and [`Kind::Timeout`]. Of an
-    /// [exhausted](Kind::Exhausted) error it is shown the last cause; it is not asked about [`Kind::Rejected`],
-    /// [`Kind::Cancelled`] and [`Kind::Invalid`], which never are: they do not come from the other side.
+    /// Takes the errors for which `overload` holds as overload, instead of [`ErrorKind::Overloaded`] and [`ErrorKind::Timeout`]. Of an
+    /// [exhausted](Kind::AllFailed) error it is shown the last cause; it is not asked about [`ErrorKind::Rejected`],
+    /// [`ErrorKind::Cancelled`] and [`ErrorKind::Invalid`], which never are: they do not come from the other side.
     pub fn when(mut self, overload: impl Fn(&Error) -> bool + Send + Sync + 'static) -> Self {
         self.when = Some(Arc::new(overload));
         self
@@ -163,10 +163,10 @@ impl Adaptive {
 
     /// Whether an error that is no collection of others is overload.
     fn is_overload(&self, error: &Error) -> bool {
-        error.tells_of_the_other_side()
+        error.is_upstream()
             && match &self.when {
                 Some(when) => when(error),
-                None => matches!(error.kind(), Kind::Overloaded | Kind::Timeout),
+                None => matches!(error.kind(), ErrorKind::Overloaded | ErrorKind::Timeout),
             }
     }
 }

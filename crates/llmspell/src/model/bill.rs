@@ -32,7 +32,7 @@ impl<'a> Bill<'a> {
             ModelEvent::Usage(usage) => {
                 *usage = self.prices.of(*usage).sound();
                 let more = usage.without(self.charged);
-                self.cx.used(more);
+                self.cx.record_usage(more);
                 self.charged += more;
             }
             ModelEvent::Text(text) | ModelEvent::Reasoning(text) => self.heard += text.len() as u64,
@@ -57,7 +57,7 @@ impl Drop for Bill<'_> {
         let output = self.heard.div_ceil(BYTES_PER_TOKEN).saturating_sub(self.charged.output_tokens);
         let usage = Usage::new(input, output);
         if !usage.is_zero() {
-            self.cx.used(self.prices.of(usage));
+            self.cx.record_usage(self.prices.of(usage));
         }
     }
 }

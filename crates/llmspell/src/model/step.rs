@@ -21,7 +21,7 @@ use crate::usage::Usage;
 ///
 /// What the model says is shown as it comes ([`Context::emit`], as [`ModelEvent`]s in their JSON form), so
 /// first-output races, idle timeouts and readers of [chunks](Context::with_chunks) see it. What it uses is
-/// [charged](Context::used) as soon as it is known. Providers say so at the end of a reply: of one that is broken off,
+/// [charged](Context::record_usage) as soon as it is known. Providers say so at the end of a reply: of one that is broken off,
 /// say by a timeout or because another one has won, what has come in is charged at [`BYTES_PER_TOKEN`](super::BYTES_PER_TOKEN).
 ///
 /// # Errors
@@ -80,7 +80,7 @@ impl<M: Model + ?Sized> Step for ModelStep<M> {
                 }
                 // Bookkeeping is no output: a race must not be won by it.
                 _ => {
-                    cx.alive();
+                    cx.heartbeat();
                     // A stream that always has some must leave the clocks their turn.
                     breathe().await;
                 }

@@ -6,7 +6,7 @@
 //! choice of each group.
 //! *Bounds* how many branches run at once, by [`Join::limit`].
 //! *Fails with* the error of the branch that failed; if several did, with
-//! [`Kind::Exhausted`] and all of them as causes.
+//! [`ErrorKind::AllFailed`] and all of them as causes.
 //!
 //! A tuple has branches of different types; they run in the task of the caller, and nothing is spawned. A
 //! vector has any number of branches of one type (see [`Step::boxed`]); they run on tasks of their own and
@@ -29,8 +29,8 @@ mod vector;
 use std::sync::Arc;
 
 use crate::context::Context;
-use crate::error::{Error, Kind, Result};
-use crate::step::{About, Step};
+use crate::error::{Error, ErrorKind, Result};
+use crate::step::{Step, StepInfo};
 
 mod sealed {
     pub trait Sealed {}
@@ -53,7 +53,7 @@ pub trait Group: Sealed + Send + Sync + 'static {
     type Outcomes: Send + 'static;
 
     #[doc(hidden)]
-    fn about(&self) -> About<'_>;
+    fn info(&self) -> StepInfo<'_>;
 
     #[doc(hidden)]
     fn join(
@@ -128,8 +128,8 @@ impl<G: Group> Step for Join<G> {
         self.group.join(input, cx, self.how)
     }
 
-    fn about(&self) -> About<'_> {
-        self.group.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.group.info()
     }
 }
 
@@ -160,8 +160,8 @@ impl<G: Group> Step for Settle<G> {
         Ok(self.group.settle(input, cx, self.how).await)
     }
 
-    fn about(&self) -> About<'_> {
-        self.group.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.group.info()
     }
 }
 
@@ -178,5 +178,5 @@ fn group_error(failures: Vec<Error>, members: usize) -> Error {
 
 /// The result of a branch that was stopped because a sibling had failed.
 fn stopped() -> Error {
-    Error::new(Kind::Cancelled, "cancelled because a sibling failed")
+    Error::new(ErrorKind::Cancelled, "cancelled because a sibling failed")
 }

@@ -6,7 +6,7 @@
 //! *Bounds* itself by its contenders; a [`Hedge`] by the share of calls it may double, or by the budget that it
 //! shares with retries ([`RetryBudget`](crate::RetryBudget)).
 //! *Fails with* all failures, none swallowed: they are the causes of one
-//! [`Kind::Exhausted`](crate::Kind::Exhausted).
+//! [`ErrorKind::AllFailed`](crate::ErrorKind::AllFailed).
 //!
 //! Contenders run in the task of the caller; a panic is that contender's failure. Only the winner leaves a
 //! trace in the quality and the provenance of the result.
@@ -35,7 +35,7 @@ pub(in crate::pattern) use second::seconded;
 
 use crate::context::{Context, Gate};
 use crate::error::Result;
-use crate::step::{About, Step};
+use crate::step::{Step, StepInfo};
 use contest::Rule;
 
 mod sealed {
@@ -56,7 +56,7 @@ pub trait Contenders: Sealed + Send + Sync + 'static {
     type Out: Send + 'static;
 
     #[doc(hidden)]
-    fn about(&self) -> About<'_>;
+    fn info(&self) -> StepInfo<'_>;
 
     #[doc(hidden)]
     fn contend(&self, input: Self::In, cx: &Context, how: &How) -> impl Future<Output = Result<Self::Out>> + Send;
@@ -70,7 +70,7 @@ pub struct How {
 }
 
 /// Runs all contenders at once; the first to succeed wins.
-/// An empty vector of contenders fails with [`Kind::Invalid`](crate::Kind::Invalid) when it runs.
+/// An empty vector of contenders fails with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when it runs.
 pub fn race<G: Contenders>(contenders: G) -> Race<G> {
     Race { contenders, rule: Rule::FirstSuccess, gated: false }
 }
@@ -109,7 +109,7 @@ impl<G: Contenders> Step for Race<G> {
         self.contenders.contend(input, cx, &how).await
     }
 
-    fn about(&self) -> About<'_> {
-        self.contenders.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.contenders.info()
     }
 }

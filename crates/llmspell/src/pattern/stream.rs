@@ -60,13 +60,13 @@ use items::Items;
 pub use source::IntoSource;
 use source::Source;
 use stragglers::Tail;
-pub use stragglers::{Stragglers, Straggling};
+pub use stragglers::{Stragglers, WithStragglers};
 
 use crate::breaker::Breaker;
 use crate::budget::{Budget, OnStream};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::event::Fact;
+use crate::event::EventKind;
 use crate::executor::{Crew, GRACE};
 use crate::outcome::Outcome;
 use crate::step::Step;
@@ -118,7 +118,7 @@ const ADMITTED_AT_ONCE: usize = 8;
 
 impl<S: Step> Streaming<S> {
     pub(crate) fn new(step: Arc<S>, source: Source<S::In>, cx: Context) -> Self {
-        let limit = step.about().default_in_flight.max(1);
+        let limit = step.info().default_in_flight.max(1);
         let cancelled = cx.can_be_cancelled().then(|| {
             let cx = cx.clone();
             Box::pin(async move { cx.cancelled().await }) as _
@@ -258,13 +258,13 @@ impl<S: Step> Streaming<S> {
     /// # Panics
     /// If the step is not declared [idempotent](Step::idempotent), for it would be run twice; or if the stream
     /// has been polled already.
-    pub fn stragglers(self, policy: Stragglers) -> Streaming<Straggling<S>>
+    pub fn stragglers(self, policy: Stragglers) -> Streaming<WithStragglers<S>>
     where
         S::In: Clone,
     {
         assert!(self.pulled == 0, "what to do about stragglers must be said before the first poll");
         let (items, tail) = (self.crew.work(), Arc::new(Tail::new(policy)));
-        let step = Arc::new(Straggling::new(items.step.clone(), tail.clone()));
+        let step = Arc::new(WithStragglers::new(items.step.clone(), tail.clone()));
         Streaming {
             crew: Crew::new(&items.cx, items.with(step)),
             source: self.source,
@@ -292,22 +292,22 @@ impl<S: Step> Streaming<S> {
     /// Use another breaker than one [around the step](Step::breaker): such a one would count each call twice, there and
     /// as the outcome of its item.
     ///
-    /// With [`Breaker::storms`], a run of a million records ends when credentials or money are missing, not after a
+    /// With [`Breaker::on_denied`], a run of a million records ends when credentials or money are missing, not after a
     /// million failures. A stream that has stopped does not go on when the breaker half-opens; to refuse calls for a
     /// while, put a breaker around the step.
     ///
     /// ```
-    /// use llmspell::{Breaker, Context, Error, Kind, Step, step};
+    /// use llmspell::{Breaker, Context, Error, ErrorKind, Step, step};
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
     /// let paid = step(|n: u64, _| async move { if n < 100 { Ok(n) } else { Err(Error::denied("402 Payment Required")) } });
-    /// let mut answers = paid.stream(0..1_000_000, &Context::new()).limit(4).breaker(Breaker::storms());
+    /// let mut answers = paid.stream(0..1_000_000, &Context::new()).limit(4).breaker(Breaker::on_denied());
     /// let (mut ok, mut denied) = (0, 0);
     /// while let Some(outcome) = answers.next().await {
     ///     *(if outcome.is_ok() { &mut ok } else { &mut denied }) += 1;
     /// }
     /// assert!(ok == 100 && denied < 20);
-    /// assert_eq!(answers.stopped().unwrap().kind(), Kind::Rejected);
+    /// assert_eq!(answers.stopped().unwrap().kind(), ErrorKind::Rejected);
     /// # });
     /// ```
     pub fn breaker(mut self, breaker: Breaker) -> Self {
@@ -403,7 +403,7 @@ impl<S: Step> Streaming<S> {
 
     fn tell_stopped(&self) {
         if let Some(error) = self.gates.reason() {
-            self.crew.work().cx.fact(|| Fact::StreamStopped { error: error.into() });
+            self.crew.work().cx.fact(|| EventKind::StreamStopped { error: error.into() });
         }
     }
 

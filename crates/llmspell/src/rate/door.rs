@@ -22,8 +22,8 @@ use super::RateLimits;
 use super::bucket::Bucket;
 use super::config::Config;
 use crate::context::Context;
-use crate::error::{Error, Kind, Result};
-use crate::event::{Fact, Queue, RefusedBy};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::{EventKind, RejectedBy, WaitKind};
 use crate::executor::{after, breathe};
 use crate::human;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -73,18 +73,18 @@ impl Door {
             Ok(Entry::Admitted(admission)) => return Ok(admission),
             Ok(Entry::InLine(place)) => place,
             Err(error) => {
-                cx.fact(|| Fact::Refused { step: step(), by: RefusedBy::Rate, error: (&error).into() });
+                cx.fact(|| EventKind::Refused { step: step(), by: RejectedBy::Rate, error: (&error).into() });
                 return Err(error.at(|| cx.path()));
             }
         };
         let since = Instant::now();
-        cx.fact(|| Fact::Queued { step: step(), queue: Queue::Rate });
+        cx.fact(|| EventKind::Queued { step: step(), queue: WaitKind::Rate });
         // Boxed, so that calls which need not wait do not carry what it takes to. Of a deadline the place itself
         // takes care: it is not kept if it is for nothing.
         let entered = Box::pin(cx.in_line(None, place.turn())).await.and_then(|turn| turn);
         match &entered {
-            Ok(_) => cx.fact(|| Fact::Admitted { step: step(), queue: Queue::Rate, waited: since.elapsed() }),
-            Err(error) => cx.fact(|| Fact::Refused { step: step(), by: RefusedBy::Rate, error: error.into() }),
+            Ok(_) => cx.fact(|| EventKind::Admitted { step: step(), queue: WaitKind::Rate, waited: since.elapsed() }),
+            Err(error) => cx.fact(|| EventKind::Refused { step: step(), by: RejectedBy::Rate, error: error.into() }),
         }
         entered.map_err(|error| error.at(|| cx.path()))
     }
@@ -224,7 +224,7 @@ impl Door {
         if pause > self.longest_pause {
             let message = format!("the server asked for a pause, {} of which are left", human::duration(pause));
             let hint = "serve a fallback, or wait longer with `Rate::max_pause`";
-            return Err(Error::new(Kind::Rejected, message).with_hint(hint).with_retry_after(pause));
+            return Err(Error::new(ErrorKind::Rejected, message).with_hint(hint).with_retry_after(pause));
         }
         if let Some(deadline) = deadline.filter(|deadline| due >= *deadline && due > now) {
             return Err(too_late(due - now, deadline.saturating_duration_since(now)));
@@ -246,7 +246,7 @@ impl Door {
     }
 
     /// Lets calls go at the rate of `to`; false if they go at any. Who now goes earlier hears of it when it is the first.
-    pub(super) fn retune(&self, to: Bucket) -> bool {
+    pub(super) fn set_rate(&self, to: Bucket) -> bool {
         let (mut state, now) = self.lock_now();
         let Some(requests) = &mut state.requests else { return false };
         requests.fill(now);
@@ -371,5 +371,5 @@ fn too_late(wait: Duration, left: Duration) -> Error {
         human::duration(left)
     );
     let hint = "start fewer calls at once, or raise the rate or the deadline";
-    Error::new(Kind::Rejected, message).with_hint(hint).with_retry_after(wait)
+    Error::new(ErrorKind::Rejected, message).with_hint(hint).with_retry_after(wait)
 }

@@ -10,8 +10,8 @@ use super::histogram::Histogram;
 use super::spread::Spread;
 use super::stages::Stages;
 use super::{CriticalStep, PipelineReport, Report, StepReport};
-use crate::error::Kind;
-use crate::event::{Event, Fact, Failure, Queue};
+use crate::error::ErrorKind;
+use crate::event::{Event, EventError, EventKind, WaitKind};
 use crate::outcome::Quality;
 use crate::path::Path;
 use crate::usage::Usage;
@@ -131,9 +131,9 @@ impl Tally {
         self.first.get_or_insert(at);
         self.last = at;
         match &event.fact {
-            Fact::Started => self.start(event),
-            Fact::Finished { took, quality } => self.end(event, *took, &End::Finished(*quality)),
-            Fact::Failed { took, error } => {
+            EventKind::Started => self.start(event),
+            EventKind::Finished { took, quality } => self.end(event, *took, &End::Finished(*quality)),
+            EventKind::Failed { took, error } => {
                 let live = self.live_mut(event.call);
                 // What a step inside has told already is not told again by those around it.
                 if !live.tells_attempts && !live.has_called {
@@ -141,29 +141,29 @@ impl Tally {
                 }
                 self.end(event, *took, &End::Failed);
             }
-            Fact::Cancelled { took } => self.end(event, *took, &End::Cancelled),
-            Fact::Admitted { step, queue, waited } => self.admit(event.call, step.as_ref(), at, *waited, *queue),
-            Fact::Queued { step, .. } => self.queue(event.call, step.as_ref(), at),
-            Fact::Retrying { delay, .. } => self.retry(event.call, at, *delay),
-            Fact::AttemptFailed { error, .. } => {
+            EventKind::Cancelled { took } => self.end(event, *took, &End::Cancelled),
+            EventKind::Admitted { step, queue, waited } => self.admit(event.call, step.as_ref(), at, *waited, *queue),
+            EventKind::Queued { step, .. } => self.queue(event.call, step.as_ref(), at),
+            EventKind::Retrying { delay, .. } => self.retry(event.call, at, *delay),
+            EventKind::AttemptFailed { error, .. } => {
                 self.settle_backoff(event.call, at);
                 self.live_mut(event.call).tells_attempts = true;
                 self.attempt_failed(event, error);
             }
-            Fact::TimedOut { after } => {
+            EventKind::TimedOut { after } => {
                 if let Some(step) = self.step_of(event) {
                     let tally = &mut self.steps[step];
                     tally.timed_out += 1;
                     tally.timeout = Some(tally.timeout.map_or(*after, |timeout| timeout.min(*after)));
                 }
             }
-            Fact::Hedged { .. } | Fact::Straggler { .. } => {
+            EventKind::Hedged { .. } | EventKind::Straggler { .. } => {
                 self.live_mut(event.call).has_second = true;
                 if let Some(step) = self.step_of(event) {
                     self.steps[step].hedged += 1;
                 }
             }
-            Fact::RaceWon { contender, .. } => {
+            EventKind::RaceWon { contender, .. } => {
                 let was_seconded = std::mem::take(&mut self.live_mut(event.call).has_second);
                 if was_seconded
                     && *contender == 1
@@ -172,7 +172,7 @@ impl Tally {
                     self.steps[step].hedges_won += 1;
                 }
             }
-            Fact::PipelineStage { stage, name, limit, waited, took } => {
+            EventKind::PipelineStage { stage, name, limit, waited, took } => {
                 self.settle_backoff(event.call, at);
                 // Waiting inside of the stage, for another attempt or under a limit there, is no work of it.
                 let total = *waited + *took;
@@ -184,17 +184,17 @@ impl Tally {
                     stages.pass(*stage, name, *limit, waited, took);
                 }
             }
-            Fact::Refused { step, .. } => self.refuse(event.call, step.as_ref(), at),
-            Fact::Runaway | Fact::RunawayEnded { .. } => {
+            EventKind::Refused { step, .. } => self.refuse(event.call, step.as_ref(), at),
+            EventKind::Runaway | EventKind::RunawayEnded { .. } => {
                 if let Some(step) = self.step_of(event) {
                     let tally = &mut self.steps[step];
                     match &event.fact {
-                        Fact::Runaway => tally.runaways += 1,
+                        EventKind::Runaway => tally.runaways += 1,
                         _ => tally.runaways_ended += 1,
                     }
                 }
             }
-            Fact::Used(usage) => {
+            EventKind::Used(usage) => {
                 self.usage += *usage;
                 if let Some(step) = self.step_of(event) {
                     self.steps[step].usage += *usage;
@@ -208,8 +208,8 @@ impl Tally {
         self.live.get_mut(&call).unwrap_or(&mut self.root)
     }
 
-    fn attempt_failed(&mut self, event: &Event, error: &Failure) {
-        if error.kind == Kind::Overloaded
+    fn attempt_failed(&mut self, event: &Event, error: &EventError) {
+        if error.kind == ErrorKind::Overloaded
             && let Some(step) = self.step_of(event)
         {
             self.steps[step].overloaded += 1;
@@ -298,14 +298,14 @@ impl Tally {
 
     /// A call has waited long enough. If it was for a permit, it waited for whoever gave it back; if the limit
     /// is that of the step alone, that was the call of the same step that ended last.
-    fn admit(&mut self, call: u64, step: Option<&Path>, at: Duration, waited: Duration, queue: Queue) {
+    fn admit(&mut self, call: u64, step: Option<&Path>, at: Duration, waited: Duration, queue: WaitKind) {
         let Some(step) = step.map(|path| self.step(path)).or(self.live_mut(call).step) else { return };
         self.live_mut(call).queued = None;
         self.steps[step].waited += waited;
         let chain = self.steps[step].chain.clone();
         let live = self.live_mut(call);
         live.waited += waited;
-        if queue == Queue::Limit && !chain.0.is_empty() && live.step.is_some() {
+        if queue == WaitKind::Limit && !chain.0.is_empty() && live.step.is_some() {
             live.chain = chain;
             live.told = at;
         }

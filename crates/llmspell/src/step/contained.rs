@@ -4,25 +4,25 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::Poll;
 
-use super::{About, Step};
+use super::{Step, StepInfo};
 use crate::context::Context;
 use crate::error::Result;
-use crate::executor::contained;
+use crate::executor::catch_panic;
 
-/// A step whose panics are errors; made by [`Step::contained`].
+/// A step whose panics are errors; made by [`Step::catch_panic`].
 #[derive(Clone)]
 #[must_use = "a step does nothing until it runs"]
-pub struct Contained<S> {
+pub struct CatchUnwind<S> {
     step: S,
 }
 
-impl<S> Contained<S> {
+impl<S> CatchUnwind<S> {
     pub(crate) fn new(step: S) -> Self {
-        Contained { step }
+        CatchUnwind { step }
     }
 }
 
-impl<S: Step> Step for Contained<S> {
+impl<S: Step> Step for CatchUnwind<S> {
     type In = S::In;
     type Out = S::Out;
 
@@ -31,7 +31,7 @@ impl<S: Step> Step for Contained<S> {
         let work = pin!(Some(async { self.step.run(input, cx).await }));
         let mut work = Work(work);
         poll_fn(|task| {
-            let poll = contained(|| {
+            let poll = catch_panic(|| {
                 let poll = work.0.as_mut().as_pin_mut().map_or(Poll::Pending, |work| work.poll(task));
                 // Here, for a panic in a destructor is an error, too.
                 if poll.is_ready() {
@@ -45,8 +45,8 @@ impl<S: Step> Step for Contained<S> {
         .await
     }
 
-    fn about(&self) -> About<'_> {
-        self.step.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info()
     }
 }
 
@@ -56,6 +56,6 @@ struct Work<'a, F>(Pin<&'a mut Option<F>>);
 impl<F> Drop for Work<'_, F> {
     fn drop(&mut self) {
         // Whoever drops it has gone on: nobody is left to be told.
-        let _ = contained(|| self.0.set(None));
+        let _ = catch_panic(|| self.0.set(None));
     }
 }

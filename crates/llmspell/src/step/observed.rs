@@ -1,24 +1,24 @@
 //! Results with their history.
 
-use super::{About, Step};
+use super::{Step, StepInfo};
 use crate::context::Context;
 use crate::error::Result;
 use crate::outcome::Outcome;
 
-/// A step that returns an [`Outcome`] instead of failing; made by [`Step::observed`].
+/// A step that returns an [`Outcome`] instead of failing; made by [`Step::with_outcome`].
 #[derive(Clone)]
 #[must_use = "a step does nothing until it runs"]
-pub struct Observed<S> {
+pub struct WithOutcome<S> {
     step: S,
 }
 
-impl<S> Observed<S> {
+impl<S> WithOutcome<S> {
     pub(crate) fn new(step: S) -> Self {
-        Observed { step }
+        WithOutcome { step }
     }
 }
 
-impl<S: Step> Step for Observed<S> {
+impl<S: Step> Step for WithOutcome<S> {
     type In = S::In;
     type Out = Outcome<S::Out>;
 
@@ -28,7 +28,7 @@ impl<S: Step> Step for Observed<S> {
         Ok(Outcome::new(0, result, &cx))
     }
 
-    fn about(&self) -> About<'_> {
-        self.step.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info()
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::context::{Context, Label};
 use crate::error::{Error, Result};
-use crate::step::{About, Step, call};
+use crate::step::{Step, StepInfo, call};
 
 /// Waits, then gives back its input; or fails, hangs or panics, as told.
 ///
@@ -19,24 +19,24 @@ use crate::step::{About, Step, call};
 ///
 /// ```
 /// use std::time::Duration;
-/// use llmspell::{Context, SlowTool, Step};
+/// use llmspell::{Context, FakeTool, Step};
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
-/// let search = SlowTool::new("search")
+/// let search = FakeTool::new("search")
 ///     .delay(Duration::from_millis(300))
 ///     .jitter(Duration::from_millis(50)) // 300 to 350 ms
 ///     .failure_rate(0.2)
 ///     .seed(7);
 /// let _ = search.run("rust", &Context::new()).await;
 ///
-/// let flaky = SlowTool::new("flaky").fails_first(2);
+/// let flaky = FakeTool::new("flaky").fails_first(2);
 /// assert!(flaky.run(1, &Context::new()).await.is_err());
 /// assert!(flaky.run(2, &Context::new()).await.is_err());
 /// assert_eq!(flaky.run(3, &Context::new()).await?, 3);
 /// # Ok::<(), llmspell::Error>(()) }).unwrap();
 /// ```
 #[must_use = "a step does nothing until it runs"]
-pub struct SlowTool<T = Value> {
+pub struct FakeTool<T = Value> {
     label: Label,
     delay: Duration,
     jitter: Duration,
@@ -49,10 +49,10 @@ pub struct SlowTool<T = Value> {
     value: PhantomData<fn(T) -> T>,
 }
 
-impl<T: Send + 'static> SlowTool<T> {
+impl<T: Send + 'static> FakeTool<T> {
     /// A tool that takes no time and never fails.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        SlowTool {
+        FakeTool {
             label: Label::new(name.into()),
             delay: Duration::ZERO,
             jitter: Duration::ZERO,
@@ -140,7 +140,7 @@ fn share(rate: f64) -> f64 {
     rate
 }
 
-impl<T: Send + 'static> Step for SlowTool<T> {
+impl<T: Send + 'static> Step for FakeTool<T> {
     type In = T;
     type Out = T;
 
@@ -150,7 +150,7 @@ impl<T: Send + 'static> Step for SlowTool<T> {
     }
 
     /// Idempotent, for it does nothing.
-    fn about(&self) -> About<'_> {
-        About::default().named(self.label.name()).idempotent()
+    fn info(&self) -> StepInfo<'_> {
+        StepInfo::default().named(self.label.name()).idempotent()
     }
 }

@@ -10,8 +10,8 @@ use super::gradient::Gradient;
 use super::{Adaptive, Begun, Overload};
 use crate::context::node::Facet;
 use crate::context::{Context, Permits, Pulse};
-use crate::error::{Error, Kind, Result};
-use crate::event::Fact;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::EventKind;
 use crate::step::Step;
 use crate::sync::{Mutex, MutexGuard, lock};
 
@@ -150,16 +150,16 @@ impl Watched<'_> {
         let called = self.adapting.permits.resize(to);
         drop(state);
         called.wake();
-        cx.fact(|| Fact::LimitChanged { from, to, reason });
+        cx.fact(|| EventKind::LimitChanged { from, to, reason });
     }
 
     /// What the error says of the load of the other side; `None` if nothing.
     fn overload(&self, error: &Error, cx: &Context) -> Option<Overload> {
-        let decisive = error.decisive();
-        if !self.adapting.settings.is_overload(decisive) {
+        let root_cause = error.root_cause();
+        if !self.adapting.settings.is_overload(root_cause) {
             return None;
         }
-        if decisive.kind() != Kind::Timeout {
+        if root_cause.kind() != ErrorKind::Timeout {
             return Some(Overload::Refused { quiet: error.retry_after() });
         }
         // It had no more time than the caller had left, who may have spent most of it in line.

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::outcome::Outcome;
 use crate::pattern::branch::{Advance, Branch, later, run_all};
-use crate::step::{About, Step};
+use crate::step::{Step, StepInfo};
 
 macro_rules! group {
     ($members:literal: $($step:ident $branch:ident $cx:ident $index:tt),+) => {
@@ -34,8 +34,8 @@ macro_rules! group {
                 }
             }
 
-            fn about(&self) -> About<'_> {
-                About::all([$(self.$index.about()),+])
+            fn info(&self) -> StepInfo<'_> {
+                StepInfo::all([$(self.$index.info()),+])
             }
 
             async fn settle(self: &Arc<Self>, input: In, cx: &Context, how: How) -> Self::Outcomes {

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::executor::{Crew, Work};
 use crate::outcome::Outcome;
-use crate::step::{About, Step};
+use crate::step::{Step, StepInfo};
 
 impl<S: Step<In: Clone>> Sealed for Vec<S> {}
 
@@ -30,8 +30,8 @@ impl<S: Step<In: Clone>> Group for Vec<S> {
         if failures.is_empty() { Ok(outs) } else { Err(group_error(failures, self.len())) }
     }
 
-    fn about(&self) -> About<'_> {
-        About::all(self.iter().map(Step::about))
+    fn info(&self) -> StepInfo<'_> {
+        StepInfo::all(self.iter().map(Step::info))
     }
 
     async fn settle(self: &Arc<Self>, input: S::In, cx: &Context, how: How) -> Vec<Outcome<S::Out>> {

@@ -7,7 +7,7 @@ use super::How;
 use crate::context::node::Facet;
 use crate::context::{Contender, Context};
 use crate::error::{Error, Result};
-use crate::event::Fact;
+use crate::event::EventKind;
 use crate::outcome::ServedBy;
 use crate::pattern::branch::Advance;
 
@@ -123,7 +123,7 @@ impl Contest<'_> {
 
     fn fail(&mut self, index: usize, error: Error) {
         let name = self.names[index].map(str::to_owned);
-        self.cx.fact(|| Fact::RaceFailed { contender: index, name, error: (&error).into() });
+        self.cx.fact(|| EventKind::RaceFailed { contender: index, name, error: (&error).into() });
         self.failures.push((index, error));
     }
 }
@@ -133,15 +133,15 @@ fn tell(cx: &Context, names: &[Option<&str>], winner: Option<usize>, failures: &
     for (contender, name) in names.iter().enumerate() {
         let name = name.map(str::to_owned);
         if winner == Some(contender) {
-            cx.fact(|| Fact::RaceWon { contender, name });
+            cx.fact(|| EventKind::RaceWon { contender, name });
         } else if failures.iter().all(|(failed, _)| *failed != contender) {
-            cx.fact(|| Fact::RaceLost { contender, name });
+            cx.fact(|| EventKind::RaceLost { contender, name });
         }
     }
 }
 
 /// Takes over the provenance of the winner, and only of the winner.
-pub(super) fn adopt(cx: &Context, winner: &Context, served_by: impl FnOnce() -> Option<ServedBy>) {
+pub(super) fn merge_outcome(cx: &Context, winner: &Context, served_by: impl FnOnce() -> Option<ServedBy>) {
     cx.take_over(winner);
     if cx.collects()
         && let Some(served_by) = served_by()

@@ -10,11 +10,11 @@ use super::learned::Learned;
 use super::second::seconded;
 use crate::context::{Context, Gate};
 use crate::error::Result;
-use crate::event::Fact;
+use crate::event::EventKind;
 use crate::executor::after;
 use crate::outcome::ServedBy;
 use crate::retry_budget::RetryBudget;
-use crate::step::{About, Step};
+use crate::step::{Step, StepInfo};
 
 /// When to start a second copy of a call.
 ///
@@ -134,7 +134,7 @@ enum KnownDelay {
 impl<S: Step> Hedged<S> {
     pub(crate) fn new(step: S, policy: Hedge) -> Self {
         assert!(
-            policy.delay == Delay::Never || step.about().idempotent,
+            policy.delay == Delay::Never || step.info().idempotent,
             "hedging runs a step twice: declare it with `.idempotent()` if that does no harm"
         );
         let delay = match policy.delay {
@@ -195,7 +195,7 @@ impl<S: Step<In: Clone>> Step for Hedged<S> {
             match self.budget.take() {
                 Some(taken) => {
                     taken.spend();
-                    Fact::Hedged { after: delay }
+                    EventKind::Hedged { after: delay }
                 }
                 None => pending().await,
             }
@@ -205,7 +205,7 @@ impl<S: Step<In: Clone>> Step for Hedged<S> {
         result
     }
 
-    fn about(&self) -> About<'_> {
-        self.step.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info()
     }
 }

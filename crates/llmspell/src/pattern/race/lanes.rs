@@ -2,12 +2,12 @@
 
 use std::pin::{Pin, pin};
 
-use super::contest::{adopt, contender, decide, lane};
+use super::contest::{contender, decide, lane, merge_outcome};
 use super::{Contenders, How, Sealed};
 use crate::context::Context;
 use crate::error::Result;
 use crate::pattern::branch::{Advance, Branch, later};
-use crate::step::{About, Step};
+use crate::step::{Step, StepInfo};
 
 macro_rules! contenders {
     ($($step:ident $branch:ident $lane:ident $index:tt),+) => {
@@ -28,8 +28,8 @@ macro_rules! contenders {
             type In = In;
             type Out = Out;
 
-            fn about(&self) -> About<'_> {
-                About::all([$(self.$index.about()),+])
+            fn info(&self) -> StepInfo<'_> {
+                StepInfo::all([$(self.$index.info()),+])
             }
 
             async fn contend(&self, input: In, cx: &Context, how: &How) -> Result<Out> {
@@ -37,13 +37,13 @@ macro_rules! contenders {
                 $(let $branch = pin!(later(&self.$index, input.clone(), &$lane));)+
                 drop(input);
                 $(let mut $branch = Branch::new($branch);)+
-                let names = [$(self.$index.about().name),+];
+                let names = [$(self.$index.info().name),+];
                 let winner = decide(&mut [$(&mut $branch as &mut dyn Advance),+], &names, cx, how).await?;
                 let (result, lane) = match winner {
                     $($index => ($branch.take(), &$lane),)+
                     _ => unreachable!("the winner is one of the contenders"),
                 };
-                adopt(cx, lane, || contender(winner, names[winner]));
+                merge_outcome(cx, lane, || contender(winner, names[winner]));
                 result.expect("the winner has completed")
             }
         }
@@ -66,8 +66,8 @@ macro_rules! list {
             type In = S::In;
             type Out = S::Out;
 
-            fn about(&self) -> About<'_> {
-                About::all(self.iter().map(Step::about))
+            fn info(&self) -> StepInfo<'_> {
+                StepInfo::all(self.iter().map(Step::info))
             }
 
             fn contend(&self, input: S::In, cx: &Context, how: &How) -> impl Future<Output = Result<S::Out>> + Send {
@@ -83,13 +83,13 @@ list!([S; N], N);
 /// A race of any number of contenders.
 async fn contend<S: Step<In: Clone>>(steps: &[S], input: S::In, cx: &Context, how: &How) -> Result<S::Out> {
     let lanes: Vec<Context> = (0..steps.len()).map(|index| lane(cx, how, index)).collect();
-    let names: Vec<Option<&str>> = steps.iter().map(|step| step.about().name).collect();
+    let names: Vec<Option<&str>> = steps.iter().map(|step| step.info().name).collect();
     let runs = steps.iter().zip(&lanes).map(|(step, lane)| later(step, input.clone(), lane));
     let mut work: Vec<Pin<Box<Option<_>>>> = runs.map(Box::pin).collect();
     drop(input);
     let mut branches: Vec<_> = work.iter_mut().map(|work| Branch::new(work.as_mut())).collect();
     let mut contenders: Vec<_> = branches.iter_mut().map(|branch| branch as &mut dyn Advance).collect();
     let winner = decide(&mut contenders, &names, cx, how).await?;
-    adopt(cx, &lanes[winner], || contender(winner, names[winner]));
+    merge_outcome(cx, &lanes[winner], || contender(winner, names[winner]));
     branches[winner].take().expect("the winner has completed")
 }

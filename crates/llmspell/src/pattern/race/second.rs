@@ -8,10 +8,10 @@ use std::task::Poll;
 use tokio::task::coop::unconstrained;
 
 use super::How;
-use super::contest::{Rule, adopt, decide, lane};
+use super::contest::{Rule, decide, lane, merge_outcome};
 use crate::context::{Context, Gate};
 use crate::error::Result;
-use crate::event::Fact;
+use crate::event::EventKind;
 use crate::outcome::ServedBy;
 use crate::pattern::branch::{Advance, Branch, later};
 use crate::step::Step;
@@ -25,7 +25,7 @@ pub(in crate::pattern) async fn seconded<S: Step<In: Clone>>(
     input: S::In,
     cx: &Context,
     gate: Option<Arc<Gate>>,
-    slow: impl Future<Output = Fact> + Send,
+    slow: impl Future<Output = EventKind> + Send,
     served_by: ServedBy,
 ) -> Result<S::Out> {
     let how = How { rule: Rule::FirstSuccess, gate };
@@ -50,7 +50,7 @@ pub(in crate::pattern) async fn seconded<S: Step<In: Clone>>(
         .await
     };
     let Some(fact) = fact else {
-        adopt(cx, &first_cx, || None);
+        merge_outcome(cx, &first_cx, || None);
         return first.take().expect("the first copy has completed");
     };
 
@@ -58,13 +58,13 @@ pub(in crate::pattern) async fn seconded<S: Step<In: Clone>>(
     let second_cx = lane(cx, &how, 1);
     let second = pin!(later(step, input, &second_cx));
     let mut second = Branch::new(second);
-    let names = [step.about().name; 2];
+    let names = [step.info().name; 2];
     let winner = decide(&mut [&mut first as &mut dyn Advance, &mut second], &names, cx, &how).await?;
     let result = if winner == 0 {
-        adopt(cx, &first_cx, || None);
+        merge_outcome(cx, &first_cx, || None);
         first.take()
     } else {
-        adopt(cx, &second_cx, || Some(served_by));
+        merge_outcome(cx, &second_cx, || Some(served_by));
         second.take()
     };
     result.expect("the winner has completed")

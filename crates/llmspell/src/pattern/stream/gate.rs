@@ -77,7 +77,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{Context, Fact, Kind, Step, step};
+    use crate::{Context, ErrorKind, EventKind, Step, step};
 
     /// Lets so many inputs in.
     struct Turnstile(AtomicUsize);
@@ -86,7 +86,7 @@ mod tests {
         fn closed(&self) -> Option<Error> {
             let left = |left: usize| left.checked_sub(1);
             let refused = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_err();
-            refused.then(|| Error::new(Kind::Rejected, "that is all"))
+            refused.then(|| Error::new(ErrorKind::Rejected, "that is all"))
         }
     }
 
@@ -109,7 +109,8 @@ mod tests {
         assert_eq!(delivered, [0, 1, 2, 3, 4, 5]);
         assert_eq!((stream.pulled(), stream.stopped().unwrap().message()), (6, "that is all"));
         assert!(stream.next().await.is_none());
-        let told = cx.events().into_iter().filter(|event| matches!(event.fact, Fact::StreamStopped { .. })).count();
+        let told =
+            cx.events().into_iter().filter(|event| matches!(event.fact, EventKind::StreamStopped { .. })).count();
         assert_eq!(told, 1);
     }
 
@@ -119,6 +120,6 @@ mod tests {
         let all = echo().stream(0..3, &Context::new()).behind(turnstile(4)).try_collect().await.unwrap();
         assert_eq!(all.len(), 3);
         let error = echo().stream(0..3, &Context::new()).behind(turnstile(2)).try_collect().await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Rejected);
+        assert_eq!(error.kind(), ErrorKind::Rejected);
     }
 }

@@ -46,7 +46,7 @@ impl<S: Step> Items<S> {
     /// The scope of an item, and the reservations that it runs under.
     fn begin(&self, index: usize) -> (Option<Box<Calls>>, Context) {
         let Some(seats) = self.seats.get() else { return (None, self.cx.scope(Some(index))) };
-        let has_begun = !self.step.about().says_begun;
+        let has_begun = !self.step.info().reports_start;
         if has_begun {
             self.cx.begun();
         }

@@ -9,13 +9,13 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::context::Context;
-use crate::error::{Kind, Result};
-use crate::event::Fact;
+use crate::error::{ErrorKind, Result};
+use crate::event::EventKind;
 use crate::executor::{after, within};
 use crate::outcome::ServedBy;
 use crate::pattern::race::seconded;
 use crate::report::Histogram;
-use crate::step::{About, Step};
+use crate::step::{Step, StepInfo};
 use crate::sync::{Mutex, MutexGuard, lock};
 
 /// Which items of a stream get a second copy, see [`Streaming::stragglers`](crate::Streaming::stragglers).
@@ -164,7 +164,7 @@ impl Tail {
     }
 
     /// Completes when an item that began at `started` is one of the last and has taken too long.
-    async fn is_late(&self, started: Instant, cx: &Context) -> Fact {
+    async fn is_late(&self, started: Instant, cx: &Context) -> EventKind {
         loop {
             // Listening begins before the look, so that no change is missed.
             let mut changed = pin!(self.changed.notified());
@@ -177,7 +177,7 @@ impl Tail {
             match self.judge(age) {
                 Verdict::Unknown => changed.await,
                 Verdict::Not(allowed) => drop(within(after(started, allowed), changed).await),
-                Verdict::Late => return Fact::Straggler { after: age },
+                Verdict::Late => return EventKind::Straggler { after: age },
                 Verdict::Full => return pending().await,
             }
         }
@@ -204,22 +204,22 @@ impl Drop for Running<'_> {
 /// A step whose last runs over a stream get a second copy if they are slow; made by
 /// [`Streaming::stragglers`](crate::Streaming::stragglers).
 #[must_use = "a step does nothing until it runs"]
-pub struct Straggling<S> {
+pub struct WithStragglers<S> {
     step: Arc<S>,
     tail: Arc<Tail>,
 }
 
-impl<S: Step> Straggling<S> {
+impl<S: Step> WithStragglers<S> {
     pub(super) fn new(step: Arc<S>, tail: Arc<Tail>) -> Self {
         assert!(
-            step.about().idempotent,
+            step.info().idempotent,
             "a straggler is run twice: declare the step with `.idempotent()` if that does no harm"
         );
-        Straggling { step, tail }
+        WithStragglers { step, tail }
     }
 }
 
-impl<S: Step<In: Clone>> Step for Straggling<S> {
+impl<S: Step<In: Clone>> Step for WithStragglers<S> {
     type In = S::In;
     type Out = S::Out;
 
@@ -230,10 +230,10 @@ impl<S: Step<In: Clone>> Step for Straggling<S> {
         let result = seconded(&*self.step, input, cx, None, is_late, ServedBy::Straggler).await;
         item.took = result.is_ok().then(|| started.elapsed());
         // A panic is told as it is without second copies.
-        result.map_err(|error| if error.kind() == Kind::Panicked { error.at(|| cx.path()) } else { error })
+        result.map_err(|error| if error.kind() == ErrorKind::Panicked { error.at(|| cx.path()) } else { error })
     }
 
-    fn about(&self) -> About<'_> {
-        self.step.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info()
     }
 }

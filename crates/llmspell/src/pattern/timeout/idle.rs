@@ -11,17 +11,17 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::context::node::Facet;
 use crate::context::{Context, Pulse};
-use crate::error::{Error, Kind, Result};
-use crate::event::Fact;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::EventKind;
 use crate::executor::after;
 use crate::human;
-use crate::step::{About, Step};
+use crate::step::{Step, StepInfo};
 
 /// A step that is stopped when it goes silent; made by [`Step::idle_timeout`].
 ///
 /// For work that takes as long as it takes, such as a model that streams its answer: a total timeout would
 /// kill healthy calls. [`Context::emit`] ends the wait for the first output; from then on it and
-/// [`Context::alive`] both restart the idle clock.
+/// [`Context::heartbeat`] both restart the idle clock.
 #[derive(Clone)]
 #[must_use = "a step does nothing until it runs"]
 pub struct IdleTimeout<S> {
@@ -71,15 +71,15 @@ impl<S: Step> Step for IdleTimeout<S> {
         })
         .await;
         silence.unwrap_or_else(|(after, any_output)| {
-            cx.fact(|| Fact::TimedOut { after });
+            cx.fact(|| EventKind::TimedOut { after });
             let time = human::duration(after);
             let message =
                 if any_output { format!("no sign of life for {time}") } else { format!("no output within {time}") };
-            Err(Error::new(Kind::Timeout, message).at(|| cx.path()))
+            Err(Error::new(ErrorKind::Timeout, message).at(|| cx.path()))
         })
     }
 
-    fn about(&self) -> About<'_> {
-        self.step.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info()
     }
 }
