@@ -49,29 +49,29 @@
 //! run over a stream of inputs, race each other, are stages of a pipeline, serve as the fallback of one another,
 //! and are the tool of another one ([`Agent::into_tool`]).
 
-mod answering;
+mod answer_format;
 mod builder;
+mod call_schedule;
 mod conversation;
-mod draft;
 mod events;
-mod form;
-mod plan;
+mod partial_reply;
 mod reply;
 mod run;
-mod tally;
+mod schema_agent;
 mod tools;
 mod typed;
+mod usage_total;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-pub use answering::SchemaAgent;
 pub use builder::{AgentBuilder, ToolFailure};
 pub use conversation::Conversation;
 pub use events::{AgentEvent, AgentEvents};
 pub use reply::{AgentReply, Unfinished};
+pub use schema_agent::SchemaAgent;
 pub use typed::{Typed, TypedAgent};
 
 use crate::context::Context;
@@ -79,7 +79,7 @@ use crate::error::{Error, Result};
 use crate::model::{Model, Options, Reply, Request};
 use crate::step::{BoxStep, Step, StepInfo, step};
 use crate::tool::{Arguments, DynTool, ToolSpec};
-use form::Words;
+use answer_format::TextFormat;
 use run::Run;
 use tools::Tools;
 
@@ -167,7 +167,7 @@ impl Step for Agent {
 
     async fn run(&self, conversation: Conversation, cx: &Context) -> Result<AgentReply> {
         let run = Run::new(&self.0, self.0.options.clone());
-        Ok(run.converse(conversation, &Words, cx).await?.1)
+        Ok(run.converse(conversation, &TextFormat, cx).await?.1)
     }
 
     fn info(&self) -> StepInfo<'_> {

@@ -4,8 +4,8 @@
 //! happened at, the error it came from, and every cause that was collected on the way (all attempts of
 //! a retry, all contenders of a race). `?` turns any standard error into one.
 
-mod read;
-mod written;
+mod de;
+mod ser;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -259,7 +259,7 @@ impl Error {
     /// Errors as a list to be serialised, in which equal ones in a row stand once, with `times`: as an error's own causes
     /// do.
     pub fn grouped(errors: &[Error]) -> impl Serialize + '_ {
-        written::Many(errors)
+        ser::Many(errors)
     }
 
     /// How many attempts were made; 1 unless a retry gave up.
@@ -322,7 +322,7 @@ impl Error {
             }
             source = error.source();
         }
-        for (cause, times) in written::grouped(self.causes()) {
+        for (cause, times) in ser::grouped(self.causes()) {
             let times = if times > 1 { format!("{times} × ") } else { String::new() };
             write!(f, "\n{:indent$}- {times}", "", indent = 2 * (depth + 1))?;
             cause.write_full(f, depth + 1)?;
@@ -338,7 +338,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if f.alternate() {
             // `{:#}`, without the flag, so that nested parts print their single line.
-            return write!(f, "{}", Story(self));
+            return write!(f, "{}", Full(self));
         }
         match self.path() {
             Some(path) => write!(f, "{path}: {}", self.message()),
@@ -347,9 +347,9 @@ impl fmt::Display for Error {
     }
 }
 
-struct Story<'a>(&'a Error);
+struct Full<'a>(&'a Error);
 
-impl fmt::Display for Story<'_> {
+impl fmt::Display for Full<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.write_full(f, 0)
     }
@@ -406,6 +406,6 @@ impl std::error::Error for StdError {
 /// one after the other are written once, with `times`.
 impl Serialize for Error {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        written::one(self, 1, serializer)
+        ser::one(self, 1, serializer)
     }
 }

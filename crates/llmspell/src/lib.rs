@@ -56,47 +56,37 @@
 //! - What happens is an [`Event`]; the library never prints.
 
 pub mod agent;
-mod average;
-mod breaker;
-mod budget;
 mod context;
+mod control;
+mod display;
 mod error;
-mod event;
-mod executor;
-mod human;
-mod limit;
-mod line;
 pub mod model;
-mod outcome;
+mod observe;
 mod path;
 pub mod pattern;
-mod policy;
 #[cfg(feature = "process")]
 mod process;
-mod queue;
-mod rate;
-mod record;
 mod registry;
-mod report;
-mod retry_budget;
+mod runtime;
 mod step;
 pub mod suggest;
-mod sync;
 pub mod tool;
-mod turnstile;
-mod usage;
 
 #[doc(inline)]
 pub use agent::Agent;
-pub use breaker::{Breaker, WithBreaker};
-pub use budget::{Budget, WithBudget};
 pub use context::{CallerGuard, Canceller, Chunk, ChunkData, Chunks, Context, PermitHold, WorkGuard};
+pub use control::breaker::{Breaker, WithBreaker};
+pub use control::budget::{Budget, WithBudget};
+pub use control::limit::{Adaptive, Limit, Limited};
+pub use control::policy::{Policy, WithPolicy};
+pub use control::rate::{Rate, RateLimited, RateLimits, RateWindow};
+pub use control::retry_budget::RetryBudget;
 pub use error::{Error, ErrorKind, Result, StdError};
-pub use event::{Event, EventError, EventKind, EventSink, LimitChange, RejectedBy, RetryStop, WaitKind};
-pub use limit::{Adaptive, Limit, Limited};
 #[doc(inline)]
 pub use model::{Message, Model};
-pub use outcome::{Choice, Outcome, Provenance, Quality, ServedBy, StageTime};
+pub use observe::event::{Event, EventError, EventKind, EventSink, LimitChange, RejectedBy, RetryStop, WaitKind};
+pub use observe::outcome::{Choice, Outcome, Provenance, Quality, ServedBy, StageTime};
+pub use observe::report::{CriticalStep, PipelineReport, Report, StageReport, StepReport};
 pub use path::Path;
 #[doc(inline)]
 pub use pattern::concurrent::{Group, Join, Settle, all, join, settle, try_all, try_join};
@@ -108,13 +98,9 @@ pub use pattern::race::{Contenders, Hedge, Hedged, Race, race};
 pub use pattern::stream::{IntoSource, LimitHandle, Stragglers, Streaming, WithStragglers};
 #[doc(inline)]
 pub use pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeouts};
-pub use policy::{Policy, WithPolicy};
 #[cfg(feature = "process")]
 pub use process::{Command, Output, ProcessGroup};
-pub use rate::{Rate, RateLimited, RateLimits, RateWindow};
 pub use registry::{Extension, RegisteredStep, Registry};
-pub use report::{CriticalStep, PipelineReport, Report, StageReport, StepReport};
-pub use retry_budget::RetryBudget;
 pub use step::{
     BoxStep, CatchUnwind, Constant, FnStep, Idempotent, Map, Named, Shared, Spawned, Step, StepInfo, Then, WithOutcome,
     step, value,
@@ -122,7 +108,7 @@ pub use step::{
 #[doc(inline)]
 pub use tool::{FakeTool, Tool};
 
-pub use usage::Usage;
+pub use observe::usage::Usage;
 
 #[cfg(feature = "schema")]
 pub use schemars;

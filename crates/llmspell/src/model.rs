@@ -25,7 +25,6 @@
 //! # Ok::<(), llmspell::Error>(()) }).unwrap();
 //! ```
 
-mod bill;
 mod error;
 mod event;
 mod message;
@@ -36,6 +35,7 @@ mod scripted;
 mod simulated;
 mod step;
 mod stream;
+mod usage_charge;
 
 use std::sync::Arc;
 

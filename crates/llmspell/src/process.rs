@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::context::{CallerGuard, Context, WorkGuard};
 use crate::error::{Error, Result};
-use crate::executor::{after, in_background, within};
+use crate::runtime::executor::{after, spawn_detached, within};
 pub use group::ProcessGroup;
 
 /// How long a pipe is still read after the program has ended. What the program wrote is there already; a
@@ -194,7 +194,7 @@ impl Drop for Running {
         }
         let (_, output, errors) = std::mem::take(&mut self.pipes);
         let rest = Rest { group, child };
-        in_background(async move {
+        spawn_detached(async move {
             let _custody = custody;
             let mut rest = rest;
             {

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::event::{Event, EventSink};
 use crate::model::Model;
+use crate::observe::event::{Event, EventSink};
 use crate::step::{BoxStep, Step};
 use crate::suggest;
 use crate::tool::{DynTool, ToolSpec};

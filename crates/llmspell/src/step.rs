@@ -1,45 +1,45 @@
 //! The one trait: an async function from an input to an output that can see a [`Context`].
 
-mod about;
 mod boxed;
+mod catch_unwind;
 mod constant;
-mod contained;
 mod function;
 mod idempotent;
+mod info;
 mod map;
 mod named;
-mod observed;
 mod shared;
 mod spawned;
 mod then;
+mod with_outcome;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use about::StepInfo;
 pub use boxed::BoxStep;
+pub use catch_unwind::CatchUnwind;
 pub use constant::{Constant, value};
-pub use contained::CatchUnwind;
 pub use function::{FnStep, step};
 pub use idempotent::Idempotent;
+pub use info::StepInfo;
 pub use map::Map;
 pub use named::Named;
 pub(crate) use named::call;
-pub use observed::WithOutcome;
 pub use shared::Shared;
 pub use spawned::Spawned;
 pub use then::Then;
+pub use with_outcome::WithOutcome;
 
-use crate::breaker::{Breaker, WithBreaker};
-use crate::budget::{Budget, WithBudget};
 use crate::context::Context;
+use crate::control::breaker::{Breaker, WithBreaker};
+use crate::control::budget::{Budget, WithBudget};
+use crate::control::limit::{Limit, Limited};
+use crate::control::policy::{Policy, WithPolicy};
+use crate::control::rate::{Rate, RateLimited};
 use crate::error::Result;
-use crate::limit::{Limit, Limited};
 use crate::pattern::race::{Hedge, Hedged};
 use crate::pattern::stream::{IntoSource, Streaming};
 use crate::pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeouts};
-use crate::policy::{Policy, WithPolicy};
-use crate::rate::{Rate, RateLimited};
 
 /// Anything that runs: a closure, a tool, an agent, or a pattern made of steps.
 ///

@@ -31,7 +31,7 @@
 //! ```
 
 mod arguments;
-mod slow;
+mod fake;
 
 use std::fmt;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ use serde_json::Value;
 
 pub use arguments::Arguments;
 pub(crate) use arguments::is_of_the_caller;
-pub use slow::FakeTool;
+pub use fake::FakeTool;
 
 use crate::context::Context;
 use crate::error::{Error, Result};

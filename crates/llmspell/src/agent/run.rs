@@ -6,16 +6,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::draft::Draft;
+use super::answer_format::AnswerFormat;
 use super::events::Progress;
-use super::form::Form;
-use super::tally::Tally;
+use super::partial_reply::PartialReply;
 use super::tools::Turn;
+use super::usage_total::UsageTotal;
 use super::{AgentReply, Conversation, Inner, Unfinished};
-use crate::context::{Context, Stretch};
+use crate::context::{Context, TimeLimit};
 use crate::error::{Error, ErrorKind, Result};
-use crate::executor::catch_panic;
 use crate::model::{Finish, Message, Options, Reply, Request, ToolCall};
+use crate::runtime::executor::catch_panic;
 use crate::step::Step;
 
 /// The names of the agent's own steps in paths.
@@ -31,7 +31,7 @@ pub(super) struct Run<'a> {
     began: usize,
     /// The names of all calls in the conversation: no two of them may have the same.
     call_ids: HashSet<String>,
-    tally: Arc<Tally>,
+    tally: Arc<UsageTotal>,
     turns: u32,
     tool_calls: u32,
     finish: Option<Finish>,
@@ -56,7 +56,7 @@ impl<'a> Run<'a> {
     }
 
     /// Lets the model go on with the conversation until it answers in this form.
-    pub(super) async fn converse<F: Form>(
+    pub(super) async fn converse<F: AnswerFormat>(
         mut self,
         conversation: Conversation,
         form: &F,
@@ -74,7 +74,7 @@ impl<'a> Run<'a> {
         if let Some(stretch) = &stretch {
             cx = cx.within(stretch);
         }
-        let draft = self.agent.partial.then(|| Draft::of(cx.path().join(MODEL)));
+        let draft = self.agent.partial.then(|| PartialReply::of(cx.path().join(MODEL)));
         if let Some(draft) = &draft {
             cx = cx.watched_by(draft.clone());
         }
@@ -101,10 +101,10 @@ impl<'a> Run<'a> {
     }
 
     /// Turn after turn until the model answers in the right form.
-    async fn take_turns<F: Form>(
+    async fn take_turns<F: AnswerFormat>(
         &mut self,
         form: &F,
-        draft: Option<&Draft>,
+        draft: Option<&PartialReply>,
         cx: &Context,
     ) -> Result<(F::Value, String), Stop> {
         let tools_cx = cx.below(TOOLS);
@@ -128,7 +128,7 @@ impl<'a> Run<'a> {
             match form.read(&text) {
                 Ok(value) => return Ok((value, text)),
                 Err(complaint) if is_mended => return Err(form.failed(&complaint).into()),
-                Err(complaint) => self.say(Message::user(form.mend(&complaint))),
+                Err(complaint) => self.say(Message::user(form.repair_prompt(&complaint))),
             }
             is_mended = true;
         }
@@ -209,7 +209,7 @@ impl<'a> Run<'a> {
 
     /// What there is to answer with if `error` is a limit that was met: the unfinished reply, or the last words
     /// before it.
-    fn partial_text(&self, error: &Error, draft: &Draft) -> Option<Partial> {
+    fn partial_text(&self, error: &Error, draft: &PartialReply) -> Option<Partial> {
         // A retry around the model gives up with the last of what it met.
         if !matches!(error.root_cause().kind(), ErrorKind::Timeout | ErrorKind::Rejected) {
             return None;
@@ -290,7 +290,7 @@ fn is_of_the_clock(error: &Error) -> bool {
 }
 
 /// What a run fails with that was stopped from outside, or by its own deadline.
-fn interruption(cx: &Context, stretch: Option<Stretch>) -> Error {
+fn interruption(cx: &Context, stretch: Option<TimeLimit>) -> Error {
     match stretch {
         _ if !cx.is_past_deadline() => Error::new(ErrorKind::Cancelled, "the agent was cancelled"),
         Some(stretch) => cx.timed_out(&stretch),

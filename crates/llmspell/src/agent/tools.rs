@@ -8,12 +8,12 @@ use std::task::Poll;
 use serde_json::Value;
 
 use super::ToolFailure;
+use super::call_schedule::CallSchedule;
 use super::events::Progress;
-use super::plan::Plan;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::executor::{Crew, Work};
 use crate::model::{ToolCall, ToolResult};
+use crate::runtime::executor::{PoolTask, WorkerPool};
 use crate::step::Step;
 use crate::suggest;
 use crate::tool::{DynTool, ToolSpec, is_of_the_caller};
@@ -66,7 +66,7 @@ pub(super) struct Turn {
     answers: Vec<ToolResult>,
     /// Whether each call has been answered by its tool, or cannot be.
     answered: Vec<bool>,
-    crew: Crew<Calls>,
+    pool: WorkerPool<Calls>,
 }
 
 impl Turn {
@@ -82,7 +82,7 @@ impl Turn {
             tools: tools.clone(),
             answers: calls.iter().map(cancelled).collect(),
             answered: vec![false; calls.len()],
-            crew: Crew::new(cx, Calls { tools: tools.clone(), names, cx: cx.clone() }),
+            pool: WorkerPool::new(cx, Calls { tools: tools.clone(), names, cx: cx.clone() }),
         }
     }
 
@@ -98,9 +98,9 @@ impl Turn {
     pub(super) async fn end(&mut self, at_once: bool) -> Vec<ToolResult> {
         // Stopped before it is looked at: what is done counts as done, and what is not cannot be any more.
         if at_once || self.answered() == self.answers.len() {
-            self.crew.halt();
+            self.pool.halt();
         } else {
-            self.crew.stop().await;
+            self.pool.stop().await;
         }
         while let Some((place, result)) = self.ended().await {
             self.tell_of(place, result);
@@ -114,7 +114,7 @@ impl Turn {
     /// The first failure of a tool, if failures end the agent; and that of the agent's own surroundings.
     pub(super) async fn run(&mut self, calls: &[ToolCall], cx: &Context) -> Result<()> {
         let tools = self.tools.clone();
-        let mut plan = Plan::default();
+        let mut plan = CallSchedule::default();
         let mut arguments: Vec<Option<Value>> = Vec::with_capacity(calls.len());
         for (place, call) in calls.iter().enumerate() {
             match tools.find(call) {
@@ -136,13 +136,13 @@ impl Turn {
             {
                 jobs.push_back((place, arguments[place].take().unwrap_or_default()));
             }
-            self.crew.submit(&mut jobs);
+            self.pool.submit(&mut jobs);
             if plan.running() == 0 {
                 return Ok(());
             }
             // All that have ended: one that has failed must not take those with it that were done.
             let (mut places, mut failure) = (Vec::new(), None);
-            let mut ended = Some(self.crew.next().await);
+            let mut ended = Some(self.pool.next().await);
             while let Some((place, result)) = ended {
                 plan.end(place);
                 places.push(place);
@@ -152,7 +152,7 @@ impl Turn {
                 {
                     // Before anything is shown, for a reader takes its time, and what ends meanwhile is done.
                     if tools.on_failure != ToolFailure::Tell {
-                        self.crew.stop().await;
+                        self.pool.stop().await;
                     }
                     failure = Some(error);
                 }
@@ -179,7 +179,7 @@ impl Turn {
 
     /// The next call that has ended, if there is one already.
     async fn ended(&mut self) -> Option<(usize, Result<Value>)> {
-        poll_fn(|task| match self.crew.poll_next(task) {
+        poll_fn(|task| match self.pool.poll_next(task) {
             Poll::Ready(ended) => Poll::Ready(Some(ended)),
             Poll::Pending => Poll::Ready(None),
         })
@@ -246,7 +246,7 @@ struct Calls {
     cx: Context,
 }
 
-impl Work for Calls {
+impl PoolTask for Calls {
     type Job = Value;
     type Out = (usize, Result<Value>);
 

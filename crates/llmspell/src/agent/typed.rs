@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::form::Json;
+use super::answer_format::Json;
 use super::run::Run;
 use super::{Agent, AgentReply, Conversation};
 use crate::context::Context;

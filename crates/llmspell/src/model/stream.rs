@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{self, Poll};
 
-use crate::queue::{Reader, Writer, queue};
+use crate::runtime::channel::{Reader, Writer, queue};
 use futures_core::Stream;
 
 use super::event::ModelEvent;

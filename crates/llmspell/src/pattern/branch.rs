@@ -2,7 +2,7 @@
 //!
 //! Nothing is spawned and nothing is boxed, so a branch may be dropped at any instant and is gone by then.
 //! A panic in one branch is that branch's error. Every wake polls all branches that are not done, which
-//! suits the few that a tuple or a race has; for many, see [`Crew`](crate::executor::Crew).
+//! suits the few that a tuple or a race has; for many, see [`WorkerPool`](crate::runtime::executor::WorkerPool).
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use std::task::{self, Poll};
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::executor::catch_panic;
+use crate::runtime::executor::catch_panic;
 use crate::step::Step;
 
 /// One branch: its future until it is done or stopped, then its result.

@@ -60,30 +60,34 @@ pub trait Group: Sealed + Send + Sync + 'static {
         self: &Arc<Self>,
         input: Self::In,
         cx: &Context,
-        how: How,
+        how: JoinOptions,
     ) -> impl Future<Output = Result<Self::Outs>> + Send;
 
     #[doc(hidden)]
-    fn settle(self: &Arc<Self>, input: Self::In, cx: &Context, how: How)
-    -> impl Future<Output = Self::Outcomes> + Send;
+    fn settle(
+        self: &Arc<Self>,
+        input: Self::In,
+        cx: &Context,
+        how: JoinOptions,
+    ) -> impl Future<Output = Self::Outcomes> + Send;
 }
 
 /// How a group runs.
 #[doc(hidden)]
 #[derive(Clone, Copy)]
-pub struct How {
+pub struct JoinOptions {
     limit: usize,
     fail_fast: bool,
 }
 
 /// Runs all members to their end, and gives all outputs if none failed.
 pub fn join<G: Group>(group: G) -> Join<G> {
-    Join { group: Arc::new(group), how: How { limit: usize::MAX, fail_fast: false } }
+    Join { group: Arc::new(group), how: JoinOptions { limit: usize::MAX, fail_fast: false } }
 }
 
 /// Runs all members; the first failure cancels the others.
 pub fn try_join<G: Group>(group: G) -> Join<G> {
-    Join { group: Arc::new(group), how: How { limit: usize::MAX, fail_fast: true } }
+    Join { group: Arc::new(group), how: JoinOptions { limit: usize::MAX, fail_fast: true } }
 }
 
 /// [`join`] over any number of steps.
@@ -98,14 +102,14 @@ pub fn try_all<S: Step<In: Clone>>(steps: impl IntoIterator<Item = S>) -> Join<V
 
 /// Runs all members to their end and gives an [`Outcome`](crate::Outcome) for each; never fails.
 pub fn settle<G: Group>(group: G) -> Settle<G> {
-    Settle { group: Arc::new(group), how: How { limit: usize::MAX, fail_fast: false } }
+    Settle { group: Arc::new(group), how: JoinOptions { limit: usize::MAX, fail_fast: false } }
 }
 
 /// A group that fails if a member does; made by [`join`], [`try_join`], [`all`] and [`try_all`].
 #[must_use = "a step does nothing until it runs"]
 pub struct Join<G> {
     group: Arc<G>,
-    how: How,
+    how: JoinOptions,
 }
 
 impl<G: Group> Join<G> {
@@ -137,7 +141,7 @@ impl<G: Group> Step for Join<G> {
 #[must_use = "a step does nothing until it runs"]
 pub struct Settle<G> {
     group: Arc<G>,
-    how: How,
+    how: JoinOptions,
 }
 
 impl<G: Group> Settle<G> {

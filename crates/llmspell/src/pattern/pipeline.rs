@@ -34,11 +34,11 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::context::node::Facet;
-use crate::context::{Context, Grant, Label};
+use crate::context::{AcquiredPermit, Context, Label};
+use crate::control::limit::Limit;
 use crate::error::Result;
-use crate::event::EventKind;
-use crate::executor::breathe;
-use crate::limit::Limit;
+use crate::observe::event::EventKind;
+use crate::runtime::executor::yield_if_due;
 use crate::step::{BoxStep, Step, StepInfo, call};
 
 /// Begins a pipeline; add stages with [`Pipeline::stage`]. The name stands in paths and in the report.
@@ -143,8 +143,8 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
         let result = match self.limit.permits() {
             None => self.step.run(record, &cx.child_at(Facet::Name, path())).await,
             Some(permits) => {
-                breathe().await;
-                let grant = match Grant::now(permits) {
+                yield_if_due().await;
+                let grant = match AcquiredPermit::now(permits) {
                     Some(grant) => Ok(grant),
                     None => Limit::wait(permits, cx, None).await,
                 };

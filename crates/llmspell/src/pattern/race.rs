@@ -22,21 +22,21 @@
 //! # Ok::<(), llmspell::Error>(()) }).unwrap();
 //! ```
 
-mod contest;
+mod copy;
+mod decide;
 mod hedge;
-mod lanes;
-mod learned;
-mod second;
+mod impls;
+mod latency;
 
 use std::sync::Arc;
 
+pub(in crate::pattern) use copy::seconded;
 pub use hedge::{Hedge, Hedged};
-pub(in crate::pattern) use second::seconded;
 
-use crate::context::{Context, Gate};
+use crate::context::{Context, FirstOutput};
 use crate::error::Result;
 use crate::step::{Step, StepInfo};
-use contest::Rule;
+use decide::Rule;
 
 mod sealed {
     pub trait Sealed {}
@@ -59,14 +59,19 @@ pub trait Contenders: Sealed + Send + Sync + 'static {
     fn info(&self) -> StepInfo<'_>;
 
     #[doc(hidden)]
-    fn contend(&self, input: Self::In, cx: &Context, how: &How) -> impl Future<Output = Result<Self::Out>> + Send;
+    fn contend(
+        &self,
+        input: Self::In,
+        cx: &Context,
+        how: &RaceOptions,
+    ) -> impl Future<Output = Result<Self::Out>> + Send;
 }
 
 /// How a race runs.
 #[doc(hidden)]
-pub struct How {
+pub struct RaceOptions {
     rule: Rule,
-    gate: Option<Arc<Gate>>,
+    gate: Option<Arc<FirstOutput>>,
 }
 
 /// Runs all contenders at once; the first to succeed wins.
@@ -105,7 +110,7 @@ impl<G: Contenders> Step for Race<G> {
     type Out = G::Out;
 
     async fn run(&self, input: G::In, cx: &Context) -> Result<G::Out> {
-        let how = How { rule: self.rule, gate: self.gated.then(Arc::default) };
+        let how = RaceOptions { rule: self.rule, gate: self.gated.then(Arc::default) };
         self.contenders.contend(input, cx, &how).await
     }
 

@@ -53,7 +53,7 @@ pub use retry::{Retried, Retry};
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::executor::poll_within;
+use crate::runtime::executor::poll_within;
 use crate::step::{Step, StepInfo};
 
 /// How long a step may take: always the same, or more with each attempt.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{Step, StepInfo};
 use crate::context::{Context, Label};
 use crate::error::Result;
-use crate::event::EventKind;
+use crate::observe::event::EventKind;
 
 /// A step with a name; made by [`Step::named`].
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Step, StepInfo};
 use crate::context::Context;
 use crate::error::Result;
-use crate::executor;
+use crate::runtime::executor;
 
 /// A step that runs on a task of its own; made by [`Step::spawned`].
 ///

@@ -5,8 +5,8 @@ use std::task::{self, Poll, Waker};
 
 use proptest::prelude::*;
 
-use super::{Context, Leased, PermitHold};
-use crate::limit::Limit;
+use super::{Context, LeasedContext, PermitHold};
+use crate::control::limit::Limit;
 
 #[derive(Clone, Debug)]
 enum Act {
@@ -35,7 +35,7 @@ fn acts() -> impl Strategy<Value = Act> {
 struct World<'a> {
     limit: &'a Limit,
     root: Context,
-    callers: Vec<(usize, Leased<'a>)>,
+    callers: Vec<(usize, LeasedContext<'a>)>,
     holds: Vec<(usize, PermitHold)>,
     stored: Vec<(usize, Context)>,
     calls: usize,

@@ -10,13 +10,13 @@ use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::error::{ErrorKind, Result};
-use crate::event::EventKind;
-use crate::executor::{after, within};
-use crate::outcome::ServedBy;
+use crate::observe::event::EventKind;
+use crate::observe::outcome::ServedBy;
+use crate::observe::report::Histogram;
 use crate::pattern::race::seconded;
-use crate::report::Histogram;
+use crate::runtime::executor::{after, within};
+use crate::runtime::sync::{Mutex, MutexGuard, lock};
 use crate::step::{Step, StepInfo};
-use crate::sync::{Mutex, MutexGuard, lock};
 
 /// Which items of a stream get a second copy, see [`Streaming::stragglers`](crate::Streaming::stragglers).
 ///
@@ -82,7 +82,7 @@ impl Stragglers {
 const TICK: Duration = Duration::from_millis(1);
 
 /// How far the items of a stream have come, as each of them sees it.
-pub(super) struct Tail {
+pub(super) struct TailTracker {
     policy: Stragglers,
     state: Mutex<State>,
     /// Raised when the last items are known, and then whenever there is one less.
@@ -119,9 +119,9 @@ enum Verdict {
     Full,
 }
 
-impl Tail {
+impl TailTracker {
     pub(super) fn new(policy: Stragglers) -> Self {
-        Tail { policy, state: Mutex::default(), changed: Notify::new() }
+        TailTracker { policy, state: Mutex::default(), changed: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -186,7 +186,7 @@ impl Tail {
 
 /// An item that runs. Whatever becomes of it, it is not left in the end.
 struct Running<'a> {
-    tail: &'a Tail,
+    tail: &'a TailTracker,
     took: Option<Duration>,
 }
 
@@ -206,11 +206,11 @@ impl Drop for Running<'_> {
 #[must_use = "a step does nothing until it runs"]
 pub struct WithStragglers<S> {
     step: Arc<S>,
-    tail: Arc<Tail>,
+    tail: Arc<TailTracker>,
 }
 
 impl<S: Step> WithStragglers<S> {
-    pub(super) fn new(step: Arc<S>, tail: Arc<Tail>) -> Self {
+    pub(super) fn new(step: Arc<S>, tail: Arc<TailTracker>) -> Self {
         assert!(
             step.info().idempotent,
             "a straggler is run twice: declare the step with `.idempotent()` if that does no harm"

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::context::Context;
 use crate::error::{ErrorKind, Result};
-use crate::event::EventKind;
-use crate::outcome::{Quality, ServedBy};
+use crate::observe::event::EventKind;
+use crate::observe::outcome::{Quality, ServedBy};
 use crate::step::{Step, StepInfo};
 
 /// A step with a substitute; made by [`Step::fallback`].

@@ -10,11 +10,11 @@ use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, sleep_until};
 
 use crate::context::node::Facet;
-use crate::context::{Context, Pulse};
+use crate::context::{Context, Heartbeat};
+use crate::display;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::EventKind;
-use crate::executor::after;
-use crate::human;
+use crate::observe::event::EventKind;
+use crate::runtime::executor::after;
 use crate::step::{Step, StepInfo};
 
 /// A step that is stopped when it goes silent; made by [`Step::idle_timeout`].
@@ -43,8 +43,8 @@ impl<S: Step> Step for IdleTimeout<S> {
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
         cx.check_deadline()?;
         let started = Instant::now();
-        let pulse = Arc::new(Pulse::default());
-        let cx = cx.child(Facet::Pulse(pulse.clone()));
+        let pulse = Arc::new(Heartbeat::default());
+        let cx = cx.child(Facet::Heartbeat(pulse.clone()));
 
         let mut work = pin!(self.step.run(input, &cx));
         // Signs of life may come from other tasks and wake nobody here. So the alarm goes off at least once
@@ -72,7 +72,7 @@ impl<S: Step> Step for IdleTimeout<S> {
         .await;
         silence.unwrap_or_else(|(after, any_output)| {
             cx.fact(|| EventKind::TimedOut { after });
-            let time = human::duration(after);
+            let time = display::duration(after);
             let message =
                 if any_output { format!("no sign of life for {time}") } else { format!("no output within {time}") };
             Err(Error::new(ErrorKind::Timeout, message).at(|| cx.path()))

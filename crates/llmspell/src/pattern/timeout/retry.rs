@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::context::{Context, Retries};
+use crate::control::retry_budget::{RetryBudget, Taken};
+use crate::display;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::{EventKind, RetryStop};
-use crate::executor::{after, breathe, within};
-use crate::human;
-use crate::retry_budget::{RetryBudget, Taken};
+use crate::observe::event::{EventKind, RetryStop};
+use crate::runtime::executor::{after, within, yield_if_due};
 use crate::step::{Step, StepInfo};
 
 /// When to try again, how often, and after what wait.
@@ -256,7 +256,7 @@ impl Stop {
             Stop::Runaway => format!("gave up after {times}: it cannot be stopped and is still running"),
             Stop::Cancelled => format!("cancelled after {times}"),
             Stop::RetryAfter(asked) => {
-                format!("gave up after {times}: asked to wait {}", human::duration(*asked))
+                format!("gave up after {times}: asked to wait {}", display::duration(*asked))
             }
         }
     }
@@ -368,7 +368,7 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
 /// Waits between attempts, unless the work is cancelled meanwhile.
 async fn pause(wait: Duration, cx: &Context) -> Result<(), ()> {
     if wait.is_zero() {
-        breathe().await;
+        yield_if_due().await;
         return if cx.is_signalled() { Err(()) } else { Ok(()) };
     }
     if !cx.has_signals() {
