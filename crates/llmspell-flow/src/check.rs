@@ -23,7 +23,7 @@ use llmspell_tools::{Missing, Permissions, Side};
 use crate::ir::fields::Inputs;
 use crate::ir::fingerprint::Fingerprint;
 use crate::ir::shape::Shape;
-use crate::ir::step::{Kind, Planned};
+use crate::ir::step::{Planned, StepKind};
 use crate::lint;
 use crate::syntax::diagnostic::{Diagnostic, Diagnostics};
 use crate::syntax::file::{FlowFile, StepDef};
@@ -193,7 +193,7 @@ impl Checker<'_> {
         inside.asked.extend(when.as_ref().map(Formula::tested).unwrap_or_default());
         let kind = self.kind(step, &inside, &path, &uses);
         let mut modifiers = def.modifiers();
-        if let Some(Kind::Tool { .. } | Kind::Agent(_)) = &kind {
+        if let Some(StepKind::Tool { .. } | StepKind::Agent(_)) = &kind {
             modifiers.fill(&self.file.defaults);
         }
         let fallback = modifiers.fallback.clone().map_or_else(Vec::new, |rungs| {

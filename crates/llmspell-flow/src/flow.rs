@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{BoxStep, Error, Result};
 use llmspell_tools::Permissions;
 use serde_json::Value;
@@ -276,13 +276,13 @@ impl Flow {
     /// assert_eq!(greet.spec().parameters["properties"]["name"]["type"], "string");
     /// # Ok::<(), llmspell_flow::Diagnostics>(())
     /// ```
-    pub fn into_tool(self) -> ErasedTool {
+    pub fn into_tool(self) -> DynTool {
         let name = self.name.clone();
         let description = self.description.clone().unwrap_or_else(|| format!("Runs the flow `{name}`."));
         let security = self.steps.iter().flat_map(Planned::all).map(|step| step.kind.security());
         let security = security.max().unwrap_or_default();
         let parameters = self.inputs.schema();
-        ErasedTool::described(&name, &description, parameters, self.into_step()).security(security)
+        DynTool::from_schema(&name, &description, parameters, self.into_step()).security(security)
     }
 
     /// The flow as a step from a record, a JSON object, to its output.

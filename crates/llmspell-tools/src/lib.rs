@@ -41,5 +41,5 @@ pub mod internal {
     pub use crate::builtin::{Make, gated, pure, repeatable, safe};
     pub use crate::command::run_command;
     pub use crate::http::is_http_url;
-    pub use crate::permission::{Gate, Kind};
+    pub use crate::permission::{Gate, PermissionKind};
 }

@@ -14,7 +14,7 @@ use super::references::{Sight, Uses};
 use crate::ir::agent::{AgentPlan, Bounds, TOOLS_AT_ONCE, TURNS};
 use crate::ir::fields::Inputs;
 use crate::ir::repeatability::Repeatability;
-use crate::ir::step::Kind;
+use crate::ir::step::StepKind;
 use crate::lint::{self, Warnings};
 use crate::syntax::file::{AgentDef, ModelDef, StepDef};
 use crate::syntax::located::Located;
@@ -27,7 +27,7 @@ struct Found {
 }
 
 impl Checker<'_> {
-    pub(super) fn agent(&mut self, def: &StepDef, sight: &Sight, uses: &Uses) -> Option<Kind> {
+    pub(super) fn agent(&mut self, def: &StepDef, sight: &Sight, uses: &Uses) -> Option<StepKind> {
         let Located { value: agent, at } = def.agent.as_ref()?;
         let model = self.model(agent, at);
         let system = agent.system.as_ref().map(|system| self.prompt(system, sight, uses));
@@ -86,7 +86,7 @@ impl Checker<'_> {
             essence,
         };
         match plan.assembled(plan.opened.clone().step()) {
-            Ok(_) => Some(Kind::Agent(Box::new(plan))),
+            Ok(_) => Some(StepKind::Agent(Box::new(plan))),
             Err(error) => {
                 let wrong = if error.causes().is_empty() { std::slice::from_ref(&error) } else { error.causes() };
                 wrong.iter().for_each(|error| self.error(plan.at.clone(), error));

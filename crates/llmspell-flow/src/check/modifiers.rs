@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::ir::repeatability::unrepeatable;
-use crate::ir::step::Kind;
+use crate::ir::step::StepKind;
 use crate::syntax::diagnostic::Diagnostic;
 use crate::syntax::duration::Span;
 use crate::syntax::file::{AdaptiveDef, After, DefaultsDef, Modifiers, Short, StepDef};
@@ -17,7 +17,7 @@ const MOST_ATTEMPTS: u32 = 100;
 pub(crate) fn check(
     def: &StepDef,
     modifiers: &Modifiers,
-    kind: &Kind,
+    kind: &StepKind,
     step: &Range<usize>,
     source: &Source,
     problems: &mut Vec<Diagnostic>,
@@ -98,7 +98,7 @@ pub(crate) fn check_shared(modifiers: &Modifiers, problem: &mut dyn FnMut(&Range
     }
 }
 
-fn hedging(modifiers: &Modifiers, kind: &Kind, problem: &mut dyn FnMut(&Range<usize>, String, &str)) {
+fn hedging(modifiers: &Modifiers, kind: &StepKind, problem: &mut dyn FnMut(&Range<usize>, String, &str)) {
     let Some(hedge) = &modifiers.hedge else { return };
     if hedge.value.0.share.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
         problem(&hedge.at, "a share is more than 0 and at most 1".to_owned(), "0.05 is one call in twenty");

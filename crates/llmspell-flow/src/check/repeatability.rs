@@ -1,7 +1,7 @@
 //! What comes of calling a tool twice with its arguments.
 
 use llmspell::Step;
-use llmspell::tool::Security;
+use llmspell::tool::Privilege;
 
 use super::Checker;
 use super::flow_tools::Named;
@@ -11,7 +11,7 @@ use crate::template::Template;
 impl Checker<'_> {
     /// What comes of calling a tool twice with these arguments.
     pub(super) fn repeatability(&self, name: &str, tool: &Named, arguments: &[(String, Template)]) -> Repeatability {
-        if tool.is_pure || tool.tool.clone().into_step().about().idempotent {
+        if tool.is_pure || tool.tool.clone().into_step().info().idempotent {
             return Repeatability::Safe;
         }
         let is_own = !tool.essence.is_null();
@@ -20,7 +20,7 @@ impl Checker<'_> {
         }
         // Nothing is known of the tools of a server that is not connected.
         match tool.tool.spec().security {
-            Security::Privileged if is_own || self.toolbox.get(name).is_some() => Repeatability::Unsafe,
+            Privilege::Privileged if is_own || self.toolbox.get(name).is_some() => Repeatability::Unsafe,
             _ => Repeatability::Unknown,
         }
     }

@@ -20,7 +20,7 @@ use super::scoped_step::{Branches, Part, Rendered, Sequence};
 use super::secrets::Secrets;
 use super::tool_call::Call;
 use crate::ir::agent::AgentPlan;
-use crate::ir::step::{Kind, Planned};
+use crate::ir::step::{Planned, StepKind};
 use crate::template::Formula;
 
 /// Makes steps of a plan, and keeps what can be changed while they run.
@@ -69,9 +69,9 @@ impl Builder {
             (first.is_some() || idle.is_some())
                 .then(|| (first.map_or(never, |time| time.0), idle.map_or(never, |time| time.0)))
         });
-        let may_meet_secrets = matches!(kind, Kind::Tool { .. } | Kind::Agent(_));
+        let may_meet_secrets = matches!(kind, StepKind::Tool { .. } | StepKind::Agent(_));
         // A stream would contain a panic as well, but then nobody would know of which step it was.
-        let step = self.kind(kind, &id).contained().boxed();
+        let step = self.kind(kind, &id).catch_panic().boxed();
         // A panic may tell them, too.
         let step = if may_meet_secrets { Scrubbed::around(step, &self.secrets) } else { step };
         let step = match silence {
@@ -91,17 +91,19 @@ impl Builder {
             };
         }
         if let Some(key) = key {
-            step = Keeping { key, step: step.observed() }.boxed();
+            step = Keeping { key, step: step.with_outcome() }.boxed();
         }
         (id, when.map(Arc::new), step)
     }
 
-    fn kind(&mut self, kind: Kind, id: &str) -> BoxStep<Scope, Value> {
+    fn kind(&mut self, kind: StepKind, id: &str) -> BoxStep<Scope, Value> {
         match kind {
-            Kind::Tool { tool, arguments, is_pure, .. } => Call { arguments, tool: tool.into_step(), is_pure }.boxed(),
-            Kind::Value(template) => Rendered(template).boxed(),
-            Kind::Agent(plan) => self.agent(*plan, id),
-            Kind::Concurrent { branches, limit, skip } => {
+            StepKind::Tool { tool, arguments, is_pure, .. } => {
+                Call { arguments, tool: tool.into_step(), is_pure }.boxed()
+            }
+            StepKind::Value(template) => Rendered(template).boxed(),
+            StepKind::Agent(plan) => self.agent(*plan, id),
+            StepKind::Concurrent { branches, limit, skip } => {
                 let ids: Vec<Arc<str>> = branches.iter().map(|branch| branch.id.clone()).collect();
                 let steps: Vec<_> = branches.into_iter().map(|branch| self.value(branch)).collect();
                 let limit = limit.unwrap_or(steps.len());
@@ -115,7 +117,7 @@ impl Builder {
                     try_all(steps).limit(limit).map(table).boxed()
                 }
             }
-            Kind::Race { contenders, first } => {
+            StepKind::Race { contenders, first } => {
                 let contenders: Vec<_> = contenders.into_iter().map(|contender| self.conditional(contender)).collect();
                 if contenders.iter().all(|(when, _)| when.is_none()) {
                     let contenders: Vec<_> = contenders.into_iter().map(|(_, contender)| contender).collect();
@@ -124,11 +126,11 @@ impl Builder {
                 let contender = |(when, step)| Contender { when, step: Arc::new(step) };
                 Admitted { contenders: contenders.into_iter().map(contender).collect(), first }.boxed()
             }
-            Kind::Pipeline(steps) => self.sequence(steps).map(Scope::into_last).boxed(),
-            Kind::Items { list, steps, limit, skip } => {
+            StepKind::Pipeline(steps) => self.sequence(steps).map(Scope::into_last).boxed(),
+            StepKind::Items { list, steps, limit, skip } => {
                 Items { list, steps: Arc::new(self.sequence(steps)), limit, skip }.boxed()
             }
-            Kind::Repeat { steps, until, max } => Repeat { steps: self.sequence(steps), until, max }.boxed(),
+            StepKind::Repeat { steps, until, max } => Repeat { steps: self.sequence(steps), until, max }.boxed(),
         }
     }
 

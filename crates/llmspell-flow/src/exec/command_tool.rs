@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use llmspell::tool::{ErasedTool, Security};
+use llmspell::tool::{DynTool, Privilege};
 use llmspell::{Context, Error, Result, step};
 use llmspell_tools::internal::{Gate, run_command};
 use minijinja::value::Serde;
@@ -21,7 +21,7 @@ pub(crate) struct OwnCommand {
 }
 
 /// The tool that runs it.
-pub(crate) fn own_command(name: &str, description: &str, own: OwnCommand, gate: &Gate) -> ErasedTool {
+pub(crate) fn own_command(name: &str, description: &str, own: OwnCommand, gate: &Gate) -> DynTool {
     let OwnCommand { args, argv, max_bytes } = own;
     let mut parameters = args.schema();
     parameters["additionalProperties"] = json!(false);
@@ -33,7 +33,7 @@ pub(crate) fn own_command(name: &str, description: &str, own: OwnCommand, gate: 
             run_command(argv, max_bytes, &gate, &cx).await
         }
     });
-    ErasedTool::described(name, description, parameters, run).security(Security::Privileged)
+    DynTool::from_schema(name, description, parameters, run).security(Privilege::Privileged)
 }
 
 /// The words of the command for one call.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use llmspell::pattern::pipeline::Stages;
-use llmspell::{About, BoxStep, Context, Error, Limit, Pipeline, Result, Step, step};
+use llmspell::{BoxStep, Context, Error, Limit, Pipeline, Result, Step, StepInfo, step};
 use serde_json::{Map, Value};
 
 use super::builder::Builder;
@@ -72,7 +72,7 @@ impl Compiled {
 
     /// How many records in flight keep the steps busy.
     pub fn default_in_flight(&self) -> usize {
-        self.steps.about().default_in_flight
+        self.steps.info().default_in_flight
     }
 
     /// The flow as a step from a record to its output, whose results are kept by the memo that comes with the record.
@@ -104,8 +104,8 @@ impl Step for RecordedFlow {
         self.0.steps.run(scope, cx).await
     }
 
-    fn about(&self) -> About<'_> {
-        self.0.steps.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.0.steps.info()
     }
 }
 
@@ -129,8 +129,8 @@ impl Step for Whole {
         self.step.run(record, cx)
     }
 
-    fn about(&self) -> About<'_> {
-        self.compiled.steps.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.compiled.steps.info()
     }
 }
 
@@ -150,8 +150,8 @@ impl Step for Checking {
         Ok(output)
     }
 
-    fn about(&self) -> About<'_> {
-        self.steps.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.steps.info()
     }
 }
 

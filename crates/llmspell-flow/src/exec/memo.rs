@@ -17,7 +17,7 @@ pub struct StepKey {
     pub fingerprint: Fingerprint,
 }
 
-/// What a step gave: what [`Step::observed`](llmspell::Step::observed) tells of a success.
+/// What a step gave: what [`Step::with_outcome`](llmspell::Step::with_outcome) tells of a success.
 #[derive(Clone, Debug)]
 pub struct Kept {
     /// The output.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use llmspell::model::Request;
-use llmspell::{Adaptive, Breaker, Error, Hedge, Kind as ErrorKind, Limit, Policy, Rate, Retry};
+use llmspell::{Adaptive, Breaker, Error, ErrorKind, Hedge, Limit, Policy, Rate, Retry};
 
 use crate::syntax::file::{
     AdaptiveBy, AdaptiveDef, After, BreakerDef, HedgeDef, Modifiers, RateDef, RetryDef, RetryOn,
@@ -75,7 +75,7 @@ fn hedge(def: &HedgeDef) -> Hedge {
 pub(crate) fn breaker(def: &BreakerDef) -> Breaker {
     let mut breaker = Breaker::new();
     if let Some(share) = def.share {
-        breaker = breaker.open_at(share);
+        breaker = breaker.failure_rate(share);
     }
     if let Some(window) = def.window {
         breaker = breaker.window(window.0);

@@ -1,7 +1,7 @@
 //! Repetitions whose end does not depend on their steps.
 
 use super::{Rule, Subject, Warnings};
-use crate::ir::step::Kind;
+use crate::ir::step::StepKind;
 
 pub(super) const RULE: Rule = Rule {
     id: "constant-until",
@@ -10,7 +10,7 @@ pub(super) const RULE: Rule = Rule {
 
 pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
     for step in subject.steps() {
-        let Kind::Repeat { until, max, .. } = &step.kind else { continue };
+        let StepKind::Repeat { until, max, .. } = &step.kind else { continue };
         match until.always() {
             Some(true) => {
                 let message = format!("`{}` is done after its first round, always", step.id);

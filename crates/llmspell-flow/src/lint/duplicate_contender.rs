@@ -1,7 +1,7 @@
 //! Contenders of a race that do the same.
 
 use super::{Rule, Subject, Warnings};
-use crate::ir::step::Kind;
+use crate::ir::step::StepKind;
 
 pub(super) const RULE: Rule = Rule {
     id: "duplicate-contender",
@@ -10,7 +10,7 @@ pub(super) const RULE: Rule = Rule {
 
 pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
     for step in subject.steps() {
-        let Kind::Race { contenders, .. } = &step.kind else { continue };
+        let StepKind::Race { contenders, .. } = &step.kind else { continue };
         for (place, one) in contenders.iter().enumerate() {
             if let Some(same) = contenders[..place].iter().find(|other| other.fingerprint == one.fingerprint) {
                 let message = format!("`{}` does the same as `{}`", one.id, same.id);

@@ -1,7 +1,7 @@
 //! Limits on the items of one record that are too high to help.
 
 use super::{Rule, Subject, Warnings};
-use crate::ir::step::Kind;
+use crate::ir::step::StepKind;
 
 /// More items of one record at once are a mistake.
 const MANY_AT_ONCE: usize = 1000;
@@ -13,7 +13,7 @@ pub(super) const RULE: Rule = Rule {
 
 pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
     for step in subject.steps() {
-        if let Kind::Items { limit, .. } = &step.kind
+        if let StepKind::Items { limit, .. } = &step.kind
             && *limit > MANY_AT_ONCE
         {
             let message = format!("{limit} items of one record at once");

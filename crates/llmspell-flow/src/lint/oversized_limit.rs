@@ -1,7 +1,7 @@
 //! Limits that no number of branches can reach.
 
 use super::{Rule, Subject, Warnings};
-use crate::ir::step::Kind;
+use crate::ir::step::StepKind;
 
 pub(super) const RULE: Rule = Rule {
     id: "oversized-limit",
@@ -10,7 +10,7 @@ pub(super) const RULE: Rule = Rule {
 
 pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
     for step in subject.steps() {
-        if let Kind::Concurrent { branches, limit: Some(limit), .. } = &step.kind
+        if let StepKind::Concurrent { branches, limit: Some(limit), .. } = &step.kind
             && *limit > branches.len()
         {
             let message = format!("a limit of {limit}, but only {} branches", branches.len());

@@ -1,7 +1,7 @@
 //! Fallbacks behind a step that cannot fail.
 
 use super::{Rule, Subject, Warnings};
-use crate::ir::step::Kind;
+use crate::ir::step::StepKind;
 
 pub(super) const RULE: Rule = Rule {
     id: "unreachable-fallback",
@@ -9,7 +9,7 @@ pub(super) const RULE: Rule = Rule {
 };
 
 pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
-    let is_safe = |kind: &Kind| matches!(kind, Kind::Value(value) if value.literal().is_some());
+    let is_safe = |kind: &StepKind| matches!(kind, StepKind::Value(value) if value.literal().is_some());
     for step in subject.steps() {
         let mut sure = is_safe(&step.kind).then_some(&*step.id);
         for rung in &step.fallback {

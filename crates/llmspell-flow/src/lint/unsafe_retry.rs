@@ -2,7 +2,7 @@
 
 use super::{Rule, Subject, Warnings};
 use crate::ir::repeatability::harmful;
-use crate::ir::step::{Kind, Planned};
+use crate::ir::step::{Planned, StepKind};
 use crate::syntax::file::{DefaultsDef, RetryOn};
 
 pub(super) const RULE: Rule = Rule {
@@ -23,7 +23,7 @@ fn retry(step: &Planned, defaults: &DefaultsDef, warnings: &mut Warnings<'_>) {
     // What stands under `defaults` is no place to mend a single step.
     let is_default = defaults.retry.as_ref().is_some_and(|default| default.at == retry.at);
     let at = if is_default { &step.at } else { &retry.at };
-    if !matches!(step.kind, Kind::Tool { .. }) {
+    if !matches!(step.kind, StepKind::Tool { .. }) {
         let message = format!("`{}` is tried again as a whole, and `{tool}` in it may do its work twice", step.id);
         let hint = "give `retry` to the steps that may be repeated; if all may, say so: `idempotent: true`";
         warnings.push(at, message, hint);

@@ -1,9 +1,9 @@
 //! Steps that only compute, and whose output nothing uses.
 
-use llmspell::tool::Security;
+use llmspell::tool::Privilege;
 
 use super::{Rule, Subject, Warnings};
-use crate::ir::step::Kind;
+use crate::ir::step::StepKind;
 
 pub(super) const RULE: Rule = Rule {
     id: "unused-step",
@@ -16,14 +16,14 @@ pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
         let last = steps.len().saturating_sub(usize::from(!whole));
         for (place, step) in steps.iter().enumerate() {
             lists.push(match &step.kind {
-                Kind::Concurrent { .. } | Kind::Race { .. } => (&[], true),
+                StepKind::Concurrent { .. } | StepKind::Race { .. } => (&[], true),
                 kind => (kind.inner(), false),
             });
             let computes = match &step.kind {
-                Kind::Tool { tool, .. } => tool.spec().security == Security::Safe,
-                Kind::Value(_) => true,
+                StepKind::Tool { tool, .. } => tool.spec().security == Privilege::Safe,
+                StepKind::Value(_) => true,
                 // It costs something, too.
-                Kind::Agent(agent) => agent.tools.is_empty(),
+                StepKind::Agent(agent) => agent.tools.is_empty(),
                 _ => false,
             };
             if place < last && computes && !subject.used.has_step(&step.id) {

@@ -13,7 +13,7 @@ use super::walk::Walk;
 use super::{AgentCalls, Count, Estimate, TimeBound, time};
 use crate::exec::scope::Scope;
 use crate::flow::Flow;
-use crate::ir::step::{Kind, Planned};
+use crate::ir::step::{Planned, StepKind};
 
 /// The records of an input, counted.
 #[derive(Clone, Debug, Serialize)]
@@ -49,7 +49,7 @@ impl Flow {
     /// Begins a [survey](Flow::survey) whose records come one by one.
     pub fn surveyor(&self) -> Surveyor<'_> {
         let lists = self.planned().iter().flat_map(Planned::all);
-        let lists = lists.filter(|step| matches!(&step.kind, Kind::Items { list, .. } if list.is_of_record()));
+        let lists = lists.filter(|step| matches!(&step.kind, StepKind::Items { list, .. } if list.is_of_record()));
         let survey = Survey {
             records: 0,
             wrong: 0,
@@ -126,7 +126,7 @@ fn items(steps: &[&Planned], record: &serde_json::Map<String, Value>, index: usi
     }
     let seen = Scope::new(record, index, minijinja::Value::UNDEFINED).value();
     let of_list = |step: &&Planned| match &step.kind {
-        Kind::Items { list, .. } => match list.json(&seen).ok()? {
+        StepKind::Items { list, .. } => match list.json(&seen).ok()? {
             Value::Array(items) => Some((step.path.clone(), items.len() as u64)),
             _ => None,
         },

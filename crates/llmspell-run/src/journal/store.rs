@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use llmspell::{Kind, Result};
+use llmspell::{ErrorKind, Result};
 use llmspell_flow::Flow;
 use llmspell_flow::internal::{Fingerprint, StepKey};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -44,7 +44,7 @@ pub enum Again {
     /// All of them.
     Failed,
     /// Those whose errors are of one of these kinds.
-    Kinds(Vec<Kind>),
+    Kinds(Vec<ErrorKind>),
 }
 
 impl Journal {

@@ -47,7 +47,7 @@ pub enum Ending {
     Complete,
     /// It was told to [drain](Brake::drain): every record that was taken has its line.
     Drained,
-    /// It took no more records, because the last ones were [denied](llmspell::Kind::Denied): every record that was
+    /// It took no more records, because the last ones were [denied](llmspell::ErrorKind::Denied): every record that was
     /// taken has its line, and [`Summary::not_admitted`] tells of the others.
     Stopped(Error),
     /// It took no more records, because what was left of its [budget](crate::Run::budget) was not enough for another one.

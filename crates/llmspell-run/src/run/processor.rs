@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::{About, BoxStep, Context, Error, Outcome, Rate, Result, Step, step};
+use llmspell::{BoxStep, Context, Error, Outcome, Rate, Result, Step, StepInfo, step};
 use llmspell_flow::internal::{Compiled, Memo, Recorded};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -72,8 +72,8 @@ impl Step for Passage {
         }
     }
 
-    fn about(&self) -> About<'_> {
-        self.way.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.way.info()
     }
 }
 
@@ -87,7 +87,7 @@ impl Passage {
     ) -> Self {
         let way = Arc::new(flow.into_recorded_step());
         Passage {
-            observed: way.clone().observed().boxed(),
+            observed: way.clone().with_outcome().boxed(),
             way,
             progress,
             intake,
@@ -144,7 +144,7 @@ impl Passage {
         if desk.pen.failure().is_some() || desk.pen.record(&entry, finished, desk.surely).await.is_err() {
             return Ok(Done::Unkept);
         }
-        match cx.adopt(Outcome::past(result, quality, causes, provenance)) {
+        match cx.merge_outcome(Outcome::restored(result, quality, causes, provenance)) {
             Ok(output) => Ok(Done::told(output, took)),
             Err(error) => Err(self.timed(error, took, cx)),
         }
@@ -172,7 +172,7 @@ fn deliver(delivered: Delivered, cx: &Context) -> Result<Done> {
         None => Ok(delivered.output.unwrap_or_default().into()),
     };
     let took = delivered.took_ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
-    cx.replay(Outcome::past(Ok(()), quality, causes, provenance))?;
+    cx.restore_outcome(Outcome::restored(Ok(()), quality, causes, provenance))?;
     Ok(Done::Told { result, took, replayed: true })
 }
 
