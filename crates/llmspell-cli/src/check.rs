@@ -79,27 +79,27 @@ fn told(path: &Path, opened: &Opened, right: bool) -> String {
     let steps: Vec<&str> = flow.steps().collect();
     let steps = format!("{}: {}", show::counted(steps.len() as u64, "step"), steps.join(" → "));
     let mut text = format!("{}: the flow `{}` is right; {steps}", path.display(), flow.name());
-    let outline = flow.outline();
+    let plan = flow.plan();
     let asked = flow.asked().list();
-    let wants = [("secrets", outline.secrets), ("models", outline.models), ("servers", outline.servers)];
+    let wants = [("secrets", plan.secrets), ("models", plan.models), ("servers", plan.servers)];
     for (what, names) in [("it asks for", asked)].into_iter().chain(wants) {
         if !names.is_empty() {
             text.push_str(&format!("; {what} {}", names.join(", ")));
         }
     }
-    if !outline.permissions.is_empty() {
-        text.push_str(&format!("; to run it, give {}", outline.permissions.join(" ")));
+    if !plan.permissions.is_empty() {
+        text.push_str(&format!("; to run it, give {}", plan.permissions.join(" ")));
     }
     text
 }
 
 fn as_json(path: &Path, opened: &Opened, right: bool) -> Value {
-    let outline = opened.flow.outline();
+    let plan = opened.flow.plan();
     let warnings: Vec<Value> = warnings(opened).map(|warning| problem(&warning)).collect();
     json!({
         "file": path.display().to_string(), "ok": right, "flow": opened.flow.name(), "errors": [],
-        "warnings": warnings, "asks_for": opened.flow.asked().list(), "permissions": outline.permissions,
-        "secrets": outline.secrets, "models": outline.models, "servers": outline.servers,
+        "warnings": warnings, "asks_for": opened.flow.asked().list(), "permissions": plan.permissions,
+        "secrets": plan.secrets, "models": plan.models, "servers": plan.servers,
     })
 }
 

@@ -6,7 +6,7 @@ mod servers;
 use std::path::Path;
 
 use llmspell::{Error, ErrorKind, Registry};
-use llmspell_flow::{Declared, Diagnostic, Diagnostics, Flow, Source, Toolbox};
+use llmspell_flow::{Declarations, Diagnostic, Diagnostics, Flow, Source, Toolbox};
 use tokio::runtime::Runtime;
 
 use crate::exit::{Exit, Failure};
@@ -57,7 +57,7 @@ fn not_allowed(problems: Diagnostics) -> NotOpened {
 /// while servers start.
 pub(crate) struct Read {
     source: Source,
-    declared: Declared,
+    declared: Declarations,
     /// With the models of the flow, without its servers.
     toolbox: Toolbox,
     /// With no server connected.
@@ -87,8 +87,8 @@ impl Read {
     }
 
     /// What its user does not allow, and a key that is missing, before anything else is opened.
-    pub(crate) fn permitted(&self) -> Result<(), NotOpened> {
-        self.opened.flow.permitted().map_err(not_allowed)?;
+    pub(crate) fn check_permissions(&self) -> Result<(), NotOpened> {
+        self.opened.flow.check_permissions().map_err(not_allowed)?;
         match self.opened.unset.is_empty() {
             true => Ok(()),
             false => Err(not_allowed(self.opened.unset.iter().cloned().collect())),
@@ -97,10 +97,10 @@ impl Read {
 
     /// To be run: a server that cannot be reached is an error, too, and nothing is started if there is any other.
     pub(crate) fn into_run(self, runtime: &Runtime, interrupts: &mut Interrupts) -> Result<Opened, NotOpened> {
-        self.permitted()?;
+        self.check_permissions()?;
         let opened = self.connected(runtime, interrupts)?;
         // Asked again: this is another flow, whose tools are those that the servers have told of.
-        if let Err(problems) = opened.flow.permitted() {
+        if let Err(problems) = opened.flow.check_permissions() {
             opened.servers.end(runtime, interrupts);
             return Err(not_allowed(problems));
         }
@@ -127,7 +127,7 @@ impl Read {
 
 /// The toolbox with the models of the flow, and those that lack a key.
 fn with_models(
-    declared: &Declared,
+    declared: &Declarations,
     mut toolbox: Toolbox,
     registry: &Registry,
 ) -> Result<(Toolbox, Vec<Diagnostic>), NotOpened> {

@@ -5,7 +5,7 @@ mod estimates;
 
 use llmspell::model::BYTES_PER_TOKEN;
 use llmspell::{Registry, Step};
-use llmspell_flow::{AgentCalls, Count, Outline, OutlineStep, Survey, written_duration};
+use llmspell_flow::{AgentCalls, Count, InputSurvey, Plan, PlanStep, format_duration};
 use serde_json::json;
 
 use crate::args::PlanArgs;
@@ -18,7 +18,7 @@ pub(crate) fn plan(args: &PlanArgs, registry: &Registry) -> Result<Exit, Failure
     let toolbox = allow::toolbox(&args.allow, registry)?;
     let open::Opened { flow, .. } = open::Read::new(&args.flow, toolbox, registry)?.into_look();
     flow.warnings().for_each(|warning| show::problem(&warning.to_string()));
-    let outline = flow.outline();
+    let plan = flow.plan();
     let survey = match records::From::plan(args) {
         None => None,
         Some(from) => {
@@ -33,12 +33,12 @@ pub(crate) fn plan(args: &PlanArgs, registry: &Registry) -> Result<Exit, Failure
     let in_flight = args.limit.map_or_else(|| flow.into_step().info().default_in_flight, |limit| limit as usize);
     let text = if args.json {
         let plan = json!({
-            "outline": outline, "in_flight": in_flight, "input": survey, "bytes_per_token": BYTES_PER_TOKEN,
+            "outline": plan, "in_flight": in_flight, "input": survey, "bytes_per_token": BYTES_PER_TOKEN,
             "budget": budget,
         });
         plan.to_string()
     } else {
-        told(&outline, in_flight, survey.as_ref(), budget.as_ref())
+        told(&plan, in_flight, survey.as_ref(), budget.as_ref())
     };
     show::data(&text).map_err(Failure::output)?;
     Ok(Exit::Ok)
@@ -47,24 +47,24 @@ pub(crate) fn plan(args: &PlanArgs, registry: &Registry) -> Result<Exit, Failure
 /// What is in no bound: nobody knows how long it takes.
 const LEFT_OUT: &str = "without waits for limits, rates, and servers that ask for some";
 
-fn told(outline: &Outline, in_flight: usize, survey: Option<&Survey>, budget: Option<&FlowsBudget>) -> String {
-    let mut text = outline.flow.clone();
-    if let Some(description) = &outline.description {
+fn told(plan: &Plan, in_flight: usize, survey: Option<&InputSurvey>, budget: Option<&FlowsBudget>) -> String {
+    let mut text = plan.flow.clone();
+    if let Some(description) = &plan.description {
         text.push_str(&format!(" · {}", show::wrapped(description, 90, 0)));
     }
     text.push_str("\n\nSteps\n");
-    tree(&outline.steps, 1, None, &mut text);
+    tree(&plan.steps, 1, None, &mut text);
     text.push_str("\nOne record\n");
-    for (tool, count) in &outline.calls {
+    for (tool, count) in &plan.calls {
         text.push_str(&format!("  calls of {tool}: at most {count}\n"));
     }
-    text.push_str(&by_agents(&outline.calls_by_agents));
-    if outline.calls.is_empty() {
+    text.push_str(&by_agents(&plan.calls_by_agents));
+    if plan.calls.is_empty() {
         text.push_str("  no calls\n");
     }
-    text.push_str(&within(&format!("time: {}, {LEFT_OUT}", outline.time)));
+    text.push_str(&within(&format!("time: {}, {LEFT_OUT}", plan.time)));
     if survey.is_none() {
-        text.push_str(&estimates::table(&outline.estimates));
+        text.push_str(&estimates::table(&plan.estimates));
     }
     text.push_str(&format!("\nThe run\n  {in_flight} records in flight\n"));
     match survey {
@@ -75,11 +75,11 @@ fn told(outline: &Outline, in_flight: usize, survey: Option<&Survey>, budget: Op
         text.push_str(&format!("  budget {amount}: may not be enough, and then the run stops\n"));
     }
     let lists = [
-        ("permissions", &outline.permissions),
-        ("secrets", &outline.secrets),
-        ("models", &outline.models),
-        ("servers", &outline.servers),
-        ("journaled", &outline.journaled),
+        ("permissions", &plan.permissions),
+        ("secrets", &plan.secrets),
+        ("models", &plan.models),
+        ("servers", &plan.servers),
+        ("journaled", &plan.journaled),
     ];
     let wants: String = lists
         .iter()
@@ -92,7 +92,7 @@ fn told(outline: &Outline, in_flight: usize, survey: Option<&Survey>, budget: Op
     text.trim_end().to_owned()
 }
 
-fn of_input(in_flight: usize, survey: &Survey) -> String {
+fn of_input(in_flight: usize, survey: &InputSurvey) -> String {
     let mut text = format!("  {}\n", show::counted(survey.records, "record"));
     if survey.wrong > 0 {
         let first = survey.first_wrong.as_deref().unwrap_or_default();
@@ -106,7 +106,7 @@ fn of_input(in_flight: usize, survey: &Survey) -> String {
     match (survey.all.most(), survey.slowest.most()) {
         (Some(all), Some(slowest)) if !all.is_zero() => {
             let shared = all / u32::try_from(in_flight.max(1)).unwrap_or(u32::MAX);
-            let most = written_duration(shared.saturating_add(slowest).min(all));
+            let most = format_duration(shared.saturating_add(slowest).min(all));
             text.push_str(&within(&format!("time: {most} if every call takes all of its time, {LEFT_OUT}")));
         }
         (None, _) => text.push_str(&within(&format!("time: {}", survey.slowest))),
@@ -133,7 +133,7 @@ fn number(count: &Count) -> String {
     count.fixed().map_or_else(|| count.to_string(), show::count)
 }
 
-fn tree(steps: &[OutlineStep], depth: usize, prefix: Option<&str>, text: &mut String) {
+fn tree(steps: &[PlanStep], depth: usize, prefix: Option<&str>, text: &mut String) {
     for step in steps {
         let mut line = format!("{}{}{}", "  ".repeat(depth), prefix.unwrap_or_default(), step.id);
         line.push_str(&format!("  {}", step.kind));

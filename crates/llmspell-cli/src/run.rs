@@ -35,7 +35,7 @@ pub(crate) fn follow(
     let toolbox = allow::toolbox(&args.allow, registry)?;
     let runtime = runtime()?;
     let read = open::Read::new(&args.flow, toolbox, registry)?;
-    read.permitted()?;
+    read.check_permissions()?;
     panics::keep_secrets(read.flow());
     let args = match line.with_flow(read.flow().run_options())?.command {
         Command::Run(with_flow) => *with_flow,

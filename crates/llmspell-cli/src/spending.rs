@@ -23,7 +23,7 @@ impl Spending {
     /// What it cannot hold back: models whose prices nobody has given cost nothing, as far as anybody can tell.
     pub(crate) fn blind_spot(self, flow: &Flow) -> Option<String> {
         self.cost?;
-        let estimates = flow.outline().estimates;
+        let estimates = flow.plan().estimates;
         let unpriced: Vec<&str> =
             estimates.iter().filter(|estimate| estimate.prices.is_none()).map(|estimate| &*estimate.model).collect();
         let models = unpriced.join("`, `");

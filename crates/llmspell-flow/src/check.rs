@@ -23,7 +23,7 @@ use llmspell_tools::{Missing, Permissions, Side};
 use crate::ir::fields::Inputs;
 use crate::ir::fingerprint::Fingerprint;
 use crate::ir::shape::Shape;
-use crate::ir::step::{Planned, StepKind};
+use crate::ir::step::{Step, StepKind};
 use crate::lint;
 use crate::syntax::diagnostic::{Diagnostic, Diagnostics};
 use crate::syntax::file::{FlowFile, StepDef};
@@ -32,14 +32,14 @@ use crate::syntax::parse::parse;
 use crate::syntax::source::Source;
 use crate::template::{Compiler, Formula, Template, with_room};
 use crate::toolbox::Toolbox;
-use flow_tools::Own;
-use references::{References, Sight, Uses};
+use flow_tools::FlowTool;
+use references::{Dependencies, NameScope, References};
 
 /// A flow file that has been understood.
-pub(crate) struct Checked {
+pub(crate) struct CheckedFlow {
     pub(crate) file: FlowFile,
     pub(crate) inputs: Inputs,
-    pub(crate) steps: Vec<Planned>,
+    pub(crate) steps: Vec<Step>,
     pub(crate) output: Option<Template>,
     /// What decides an outcome besides the record.
     pub(crate) fingerprint: Fingerprint,
@@ -53,13 +53,13 @@ pub(crate) struct Checked {
 }
 
 /// Reads a flow file and finds everything that is wrong with it.
-pub(crate) fn check(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics> {
+pub(crate) fn check(source: &Source, toolbox: &Toolbox) -> Result<CheckedFlow, Diagnostics> {
     let checked = with_room(|| understand(source, toolbox));
     checked
         .unwrap_or_else(|why| Err(source.diagnose(None, why).with_hint("try again when there is more memory").into()))
 }
 
-fn understand(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics> {
+fn understand(source: &Source, toolbox: &Toolbox) -> Result<CheckedFlow, Diagnostics> {
     let file = parse(source)?;
     let mut problems = Vec::new();
     names::check(&file, source, &mut problems);
@@ -85,13 +85,13 @@ fn understand(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics
     }
     modifiers::check_defaults(&file.defaults, source, &mut checker.compiler.problems);
     checker.models();
-    checker.own = checker.own_tools();
-    let mut sight = references.sight();
-    let steps = checker.list(&file.steps.value, &mut sight, "");
-    let uses = Uses::default();
-    let output = file.output.as_ref().map(|output| checker.value(output, &sight, &uses));
+    checker.own = checker.flow_tools();
+    let mut scope = references.scope();
+    let steps = checker.list(&file.steps.value, &mut scope, "");
+    let dependencies = Dependencies::default();
+    let output = file.output.as_ref().map(|output| checker.value(output, &scope, &dependencies));
     let given = match (&output, steps.last()) {
-        (Some(output), _) => Shape::of(output, &|name| sight.shape_of(name)),
+        (Some(output), _) => Shape::of(output, &|name| scope.shape_of(name)),
         (None, Some(last)) if steps.len() == file.steps.value.len() => last.shape.clone(),
         (None, _) => Shape::Any,
     };
@@ -107,10 +107,10 @@ fn understand(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics
     warnings.sort_by_key(|warning| (warning.line(), warning.column()));
     let whole = steps.iter().map(|step| step.fingerprint.to_string()).collect::<Vec<_>>().join("\n");
     let output_text = file.output.as_ref().map(|output| output.value.to_json().to_string());
-    let (taken, given) = (inputs.essence(), returns.essence());
-    let whole = format!("{whole}\n{output_text:?}\n{}\n{taken}\n{given}", uses.into_text());
+    let (taken, given) = (inputs.definition(), returns.definition());
+    let whole = format!("{whole}\n{output_text:?}\n{}\n{taken}\n{given}", dependencies.into_text());
     let fingerprint = Fingerprint::of(whole.as_bytes());
-    Ok(Checked { inputs, steps, output, fingerprint, returns, asked, refused, warnings, file })
+    Ok(CheckedFlow { inputs, steps, output, fingerprint, returns, asked, refused, warnings, file })
 }
 
 /// What the steps of a file are checked with.
@@ -121,7 +121,7 @@ struct Checker<'a> {
     /// What the flow asks for.
     asked: Permissions,
     /// The tools of the flow's own.
-    own: BTreeMap<String, Own>,
+    own: BTreeMap<String, FlowTool>,
     refused: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
     compiler: Compiler<'a>,
@@ -142,18 +142,18 @@ impl Checker<'_> {
     }
 
     /// Steps one after another: each sees those before it.
-    fn list(&mut self, steps: &[Located<StepDef>], sight: &mut Sight, path: &str) -> Vec<Planned> {
+    fn list(&mut self, steps: &[Located<StepDef>], scope: &mut NameScope, path: &str) -> Vec<Step> {
         let mut planned = Vec::new();
         for step in steps {
-            match self.step(step, sight, path, None) {
+            match self.step(step, scope, path, None) {
                 Some(step) => {
-                    sight.add(&step.id, step.fingerprint, step.shape.clone());
+                    scope.add(&step.id, step.fingerprint, step.shape.clone());
                     planned.push(step);
                 }
                 // Something is wrong with it, not with those that name it.
                 None => {
                     if let Some(id) = &step.value.id {
-                        sight.add(&Arc::from(id.value.as_str()), Fingerprint::of(b""), Shape::Any);
+                        scope.add(&Arc::from(id.value.as_str()), Fingerprint::of(b""), Shape::Any);
                     }
                 }
             }
@@ -162,18 +162,18 @@ impl Checker<'_> {
     }
 
     /// Steps beside each other: none sees another.
-    fn beside(&mut self, steps: &[Located<StepDef>], sight: &Sight, path: &str) -> Vec<Planned> {
-        steps.iter().filter_map(|step| self.step(step, sight, path, None)).collect()
+    fn beside(&mut self, steps: &[Located<StepDef>], scope: &NameScope, path: &str) -> Vec<Step> {
+        steps.iter().filter_map(|step| self.step(step, scope, path, None)).collect()
     }
 
     /// One step. Without an id, it is called as `unnamed` says.
     fn step(
         &mut self,
         step: &Located<StepDef>,
-        sight: &Sight,
+        scope: &NameScope,
         outer: &str,
         unnamed: Option<String>,
-    ) -> Option<Planned> {
+    ) -> Option<Step> {
         let def = &step.value;
         let id: Arc<str> = match (&def.id, unnamed) {
             (Some(id), _) => Arc::from(id.value.as_str()),
@@ -187,30 +187,40 @@ impl Checker<'_> {
         };
         let path: Arc<str> = if outer.is_empty() { id.clone() } else { Arc::from(format!("{outer}.{id}")) };
         let at = def.id.as_ref().map_or_else(|| first(step), |id| id.at.clone());
-        let mut inside = sight.within(&id);
-        let uses = Uses::default();
-        let when = def.when.as_ref().and_then(|when| self.bare(when, &inside, &uses));
+        let mut inside = scope.within(&id);
+        let dependencies = Dependencies::default();
+        let when = def.when.as_ref().and_then(|when| self.bare(when, &inside, &dependencies));
         inside.asked.extend(when.as_ref().map(Formula::tested).unwrap_or_default());
-        let kind = self.kind(step, &inside, &path, &uses);
+        let kind = self.kind(step, &inside, &path, &dependencies);
         let mut modifiers = def.modifiers();
         if let Some(StepKind::Tool { .. } | StepKind::Agent(_)) = &kind {
             modifiers.fill(&self.file.defaults);
         }
-        let fallback = modifiers.fallback.clone().map_or_else(Vec::new, |rungs| {
-            let rungs =
-                rungs.value.0.0.into_iter().map(|rung| Located { at: at_of(rung.at, &rungs.at), value: rung.value });
+        let fallback = modifiers.fallback.clone().map_or_else(Vec::new, |fallbacks| {
+            let fallbacks = fallbacks
+                .value
+                .0
+                .0
+                .into_iter()
+                .map(|fallback| Located { at: at_of(fallback.at, &fallbacks.at), value: fallback.value });
             let name =
                 |place: usize| if place == 0 { "fallback".to_owned() } else { format!("fallback_{}", place + 1) };
-            rungs.enumerate().filter_map(|(place, rung)| self.step(&rung, &inside, &path, Some(name(place)))).collect()
+            fallbacks
+                .enumerate()
+                .filter_map(|(place, fallback)| self.step(&fallback, &inside, &path, Some(name(place))))
+                .collect()
         });
         let kind = kind?;
         modifiers::check(def, &modifiers, &kind, &at, self.compiler.source, &mut self.compiler.problems);
-        let uses = uses.into_text();
-        let without_fallback = kind::fingerprint(def, &kind, &[], &uses);
-        let fingerprint =
-            if fallback.is_empty() { without_fallback } else { kind::fingerprint(def, &kind, &fallback, &uses) };
+        let dependencies = dependencies.into_text();
+        let without_fallback = kind::fingerprint(def, &kind, &[], &dependencies);
+        let fingerprint = if fallback.is_empty() {
+            without_fallback
+        } else {
+            kind::fingerprint(def, &kind, &fallback, &dependencies)
+        };
         let shape = output::of_step(&kind, &inside, def.when.is_none(), &fallback);
-        Some(Planned { id, path, at, kind, when, modifiers, fallback, fingerprint, without_fallback, shape })
+        Some(Step { id, path, at, kind, when, modifiers, fallback, fingerprint, without_fallback, shape })
     }
 }
 

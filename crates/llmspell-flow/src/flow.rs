@@ -9,15 +9,15 @@ use llmspell::{BoxStep, Error, Result};
 use llmspell_tools::Permissions;
 use serde_json::Value;
 
-use crate::check::declared::{Declared, keys};
-use crate::check::{Checked, check};
+use crate::check::declared::{Declarations, keys};
+use crate::check::{CheckedFlow, check};
 use crate::exec::compiled::Compiled;
 use crate::exec::memo::StepKey;
 use crate::exec::secrets::Secrets;
 use crate::ir::fields::Inputs;
 use crate::ir::fingerprint::Fingerprint;
-use crate::ir::names::Wanted;
-use crate::ir::step::Planned;
+use crate::ir::names::DeclaredNames;
+use crate::ir::step::Step;
 use crate::syntax::diagnostic::{Diagnostic, Diagnostics};
 use crate::syntax::options::{self, RunOption};
 use crate::syntax::source::Source;
@@ -55,12 +55,12 @@ pub struct Flow {
     description: Option<String>,
     inputs: Inputs,
     returns: Inputs,
-    steps: Vec<Planned>,
+    steps: Vec<Step>,
     output: Option<Template>,
     fingerprint: Fingerprint,
     secrets: Arc<Secrets>,
     asked: Permissions,
-    wanted: Wanted,
+    wanted: DeclaredNames,
     refused: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
     options: Vec<RunOption>,
@@ -104,7 +104,7 @@ impl Flow {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn parse(source: &Source, toolbox: &Toolbox) -> std::result::Result<Self, Diagnostics> {
-        let Checked { file, inputs, steps, output, fingerprint, returns, asked, mut refused, warnings } =
+        let CheckedFlow { file, inputs, steps, output, fingerprint, returns, asked, mut refused, warnings } =
             check(source, toolbox)?;
         let options = options::read(&file.run, source)?;
         let declared = file.secrets.iter().map(|secret| secret.value.as_str());
@@ -115,7 +115,7 @@ impl Flow {
             refused.push(problem.with_hint(format!("set the environment variable {}", name.value)));
         }
         Ok(Flow {
-            wanted: Wanted::of(&file),
+            wanted: DeclaredNames::of(&file),
             name: Arc::from(file.flow.value),
             key: file.key.map(|key| key.value),
             description: file.description,
@@ -150,8 +150,8 @@ impl Flow {
 
     /// The steps whose outputs a journal keeps, in the order of the file.
     #[doc(hidden)]
-    pub fn kept_steps(&self) -> Vec<StepKey> {
-        let kept = self.steps.iter().flat_map(Planned::all).filter(|step| step.is_kept());
+    pub fn journaled_steps(&self) -> Vec<StepKey> {
+        let kept = self.steps.iter().flat_map(Step::all).filter(|step| step.is_journaled());
         kept.map(|step| StepKey { path: step.path.clone(), fingerprint: step.fingerprint }).collect()
     }
 
@@ -166,12 +166,12 @@ impl Flow {
     }
 
     /// The steps, with all that is known of them.
-    pub(crate) fn planned(&self) -> &[Planned] {
+    pub(crate) fn planned(&self) -> &[Step] {
         &self.steps
     }
 
     /// The names that it declares.
-    pub(crate) fn names(&self) -> &Wanted {
+    pub(crate) fn names(&self) -> &DeclaredNames {
         &self.wanted
     }
 
@@ -233,8 +233,8 @@ impl Flow {
     ///
     /// # Errors
     /// If the text is no flow file.
-    pub fn declared(source: &Source) -> std::result::Result<Declared, Diagnostics> {
-        Declared::read(source)
+    pub fn declared(source: &Source) -> std::result::Result<Declarations, Diagnostics> {
+        Declarations::read(source)
     }
 
     /// What the flow asks for under `allow`.
@@ -247,7 +247,7 @@ impl Flow {
     ///
     /// # Errors
     /// The steps whose tools are not allowed, each with the flag that would allow it.
-    pub fn permitted(&self) -> std::result::Result<(), Diagnostics> {
+    pub fn check_permissions(&self) -> std::result::Result<(), Diagnostics> {
         Diagnostics::none_of(self.refused.clone())
     }
 
@@ -279,7 +279,7 @@ impl Flow {
     pub fn into_tool(self) -> DynTool {
         let name = self.name.clone();
         let description = self.description.clone().unwrap_or_else(|| format!("Runs the flow `{name}`."));
-        let security = self.steps.iter().flat_map(Planned::all).map(|step| step.kind.security());
+        let security = self.steps.iter().flat_map(Step::all).map(|step| step.kind.security());
         let security = security.max().unwrap_or_default();
         let parameters = self.inputs.schema();
         DynTool::from_schema(&name, &description, parameters, self.into_step()).security(security)

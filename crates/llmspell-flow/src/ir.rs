@@ -10,3 +10,5 @@ pub(crate) mod names;
 pub(crate) mod repeatability;
 pub(crate) mod shape;
 pub(crate) mod step;
+
+pub(crate) use step::Step;

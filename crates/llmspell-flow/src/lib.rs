@@ -48,11 +48,11 @@
 //! - **Agents** have prompts in the file, or in files in its folder: those are templates of Jinja with statements (`{% if
 //!   %}`, `{% for %}`, `{% set %}`), of at most 256 KiB, and lines with nothing but a statement leave no empty line.
 //!   Prompts see what templates see, without secrets. The program that loads a flow opens its models and MCP servers:
-//!   see [`Declared`].
+//!   see [`Declarations`].
 //! - **Tools of the flow's own** stand under `tools`: `jq: { command: [jq, "${{ args.filter }}"], args: { filter: {
 //!   type: string } } }`, or `notes: { mcp: { command: [mcp-notes] } }`, whose tools are called `notes.<tool>`.
 //! - **Permissions**: a flow asks under `allow`, and its user grants; tools work within both. What is asked for and not
-//!   granted is told by [`Flow::permitted`].
+//!   granted is told by [`Flow::check_permissions`].
 //! - **What is wrong** is found before a record is touched: unknown keys, tools and arguments, references that lead
 //!   nowhere, times that cannot be, tools that the user does not allow. See [`Diagnostics`].
 //! - YAML is read strictly: `yes` and `NO` are text, keys stand once, a duration has a unit.
@@ -67,14 +67,14 @@ mod syntax;
 mod template;
 mod toolbox;
 
-pub use check::declared::{Declared, DeclaredModel, DeclaredServer, ServerWay};
+pub use check::declared::{Declarations, DeclaredModel, DeclaredServer, ServerTransport};
 pub use flow::{Flow, LoadError};
 pub use lint::{RULES as LINT_RULES, Rule as LintRule};
 pub use plan::{
-    AgentCalls, Count, Estimate, EstimatedUse, Outline, Step as OutlineStep, Survey, Surveyor, TimeBound, TokenPrices,
+    AgentCalls, Count, Estimate, EstimatedUse, InputSurvey, Plan, PlanStep, Surveyor, TimeBound, TokenPrices,
 };
 pub use syntax::diagnostic::{Diagnostic, Diagnostics};
-pub use syntax::duration::{parse_duration, written_duration};
+pub use syntax::duration::{format_duration, parse_duration};
 pub use syntax::options::{RUN_OPTIONS, RunOption};
 pub use syntax::quota::parse_rate;
 pub use syntax::schema::schema;
@@ -89,6 +89,6 @@ pub mod internal {
     pub use crate::exec::policy::Tunable;
     pub use crate::ir::fields::Inputs;
     pub use crate::ir::fingerprint::Fingerprint;
-    pub use crate::syntax::quota::Per;
+    pub use crate::syntax::quota::Quota;
     pub use crate::syntax::{lossy_int, nonblocking};
 }

@@ -27,7 +27,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use crate::ir::names::UsedNames;
-use crate::ir::step::Planned;
+use crate::ir::step::Step;
 use crate::syntax::diagnostic::Diagnostic;
 use crate::syntax::file::{FlowFile, StepDef, every_step};
 use crate::syntax::source::Source;
@@ -98,7 +98,7 @@ pub(crate) fn check(subject: &Subject<'_>, found: &mut Vec<Diagnostic>) {
 /// A flow as the rules see it.
 pub(crate) struct Subject<'a> {
     pub(crate) file: &'a FlowFile,
-    pub(crate) steps: &'a [Planned],
+    pub(crate) steps: &'a [Step],
     /// The names that templates use.
     pub(crate) used: &'a UsedNames,
     pub(crate) source: &'a Source,
@@ -106,8 +106,8 @@ pub(crate) struct Subject<'a> {
 
 impl<'a> Subject<'a> {
     /// Every step, fallbacks and those inside of others included.
-    fn steps(&self) -> impl Iterator<Item = &'a Planned> + use<'a> {
-        self.steps.iter().flat_map(Planned::all)
+    fn steps(&self) -> impl Iterator<Item = &'a Step> + use<'a> {
+        self.steps.iter().flat_map(Step::all)
     }
 
     /// Every step as the file has it.
@@ -117,7 +117,7 @@ impl<'a> Subject<'a> {
 
     /// The timeouts of the attempts of a step, and where they stand, unless they come from `defaults`: those are meant
     /// for most steps, not for each.
-    fn own_timeouts(&self, step: &'a Planned) -> Option<(&'a Range<usize>, Vec<Duration>)> {
+    fn own_timeouts(&self, step: &'a Step) -> Option<(&'a Range<usize>, Vec<Duration>)> {
         let timeout = step.modifiers.timeout.as_ref()?;
         let is_default = self.file.defaults.timeout.as_ref().is_some_and(|default| default.at == timeout.at);
         (!is_default).then(|| (&timeout.at, timeout.value.0.attempt.iter().map(|time| time.0).collect()))

@@ -15,15 +15,15 @@ use serde::Serialize;
 
 pub use count::Count;
 pub use estimate::{Estimate, EstimatedUse, TokenPrices};
-pub use survey::{Survey, Surveyor};
+pub use survey::{InputSurvey, Surveyor};
 pub use time::TimeBound;
 pub use walk::AgentCalls;
 
 use crate::flow::Flow;
-use crate::ir::step::{Planned, StepKind};
-use crate::syntax::duration::written_duration;
+use crate::ir::step::{Step, StepKind};
+use crate::syntax::duration::format_duration;
 use crate::syntax::file::After;
-use partial::Known;
+use partial::PartialRecord;
 use walk::Walk;
 
 /// What can be known of a flow without running it. Written as JSON by `llmspell plan --json`.
@@ -43,20 +43,20 @@ use walk::Walk;
 ///     retry: { max: 3, base: 1s }
 /// ";
 /// let flow = Flow::parse(&Source::new("f.yaml", text), &Toolbox::built_in(&Permissions::none()))?;
-/// let outline = flow.outline();
-/// assert_eq!(outline.calls["http_get"].fixed(), Some(3));
-/// assert_eq!(outline.time.most().unwrap().as_secs(), 3 * 2 + 1 + 2); // attempts, and the waits between them
+/// let plan = flow.plan();
+/// assert_eq!(plan.calls["http_get"].fixed(), Some(3));
+/// assert_eq!(plan.time.most().unwrap().as_secs(), 3 * 2 + 1 + 2); // attempts, and the waits between them
 /// # Ok::<(), llmspell_flow::Diagnostics>(())
 /// ```
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-pub struct Outline {
+pub struct Plan {
     /// The name of the flow.
     pub flow: String,
     /// What the flow says it does.
     pub description: Option<String>,
     /// The steps, as in the file.
-    pub steps: Vec<Step>,
+    pub steps: Vec<PlanStep>,
     /// The most calls of each tool and each model for one record: attempts, second copies, turns, rounds and fallbacks
     /// together. Tools that only compute are left out, and so are the calls that models make.
     pub calls: BTreeMap<String, Count>,
@@ -78,10 +78,10 @@ pub struct Outline {
     pub journaled: Vec<String>,
 }
 
-/// A step of an [`Outline`].
+/// A step of an [`Plan`].
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-pub struct Step {
+pub struct PlanStep {
     /// Its name among its neighbours.
     pub id: String,
     /// Where it stands in the flow, such as `pages.fetch`.
@@ -99,43 +99,43 @@ pub struct Step {
     pub time: TimeBound,
     /// The steps in it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<Step>,
+    pub steps: Vec<PlanStep>,
     /// What stands in for it, one for the other.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub fallback: Vec<Step>,
+    pub fallback: Vec<PlanStep>,
 }
 
 impl Flow {
     /// What the flow will do, before it does anything. Nothing is called for it.
-    pub fn outline(&self) -> Outline {
+    pub fn plan(&self) -> Plan {
         let mut walk = Walk::new(self.planned());
-        walk.record(Known::nothing());
+        walk.record(PartialRecord::nothing());
         let mut permissions: Vec<String> = self.wanted().into_iter().collect();
         permissions.sort_unstable();
-        Outline {
+        Plan {
             flow: self.name().to_owned(),
             description: self.description().map(str::to_owned),
             steps: self.planned().iter().map(step).collect(),
-            calls_by_agents: walk.tally.calls_by_agents(),
-            calls: walk.tally.calls,
-            estimates: walk.tally.estimates.into_list(),
+            calls_by_agents: walk.totals.calls_by_agents(),
+            calls: walk.totals.calls,
+            estimates: walk.totals.estimates.into_list(),
             time: time::of_list(self.planned(), &BTreeMap::new()),
             permissions,
             secrets: self.names().secrets.clone(),
             models: self.names().models.clone(),
             servers: self.names().servers.clone(),
-            journaled: self.kept_steps().iter().map(|key| key.path.to_string()).collect(),
+            journaled: self.journaled_steps().iter().map(|key| key.path.to_string()).collect(),
         }
     }
 
     /// The options that would allow what it may not do yet.
     fn wanted(&self) -> BTreeSet<String> {
-        let Err(refused) = self.permitted() else { return BTreeSet::new() };
+        let Err(refused) = self.check_permissions() else { return BTreeSet::new() };
         refused.iter().filter_map(|problem| problem.hint()?.strip_prefix("allow it with ").map(str::to_owned)).collect()
     }
 }
 
-fn step(planned: &Planned) -> Step {
+fn step(planned: &Step) -> PlanStep {
     let what = match &planned.kind {
         StepKind::Tool { tool, .. } => Some(tool.spec().name.clone()),
         StepKind::Agent(agent) => Some(agent.model.to_string()),
@@ -143,23 +143,23 @@ fn step(planned: &Planned) -> Step {
         StepKind::Repeat { until, .. } => Some(format!("until {}", until.text())),
         _ => None,
     };
-    Step {
+    PlanStep {
         id: planned.id.to_string(),
         path: planned.path.to_string(),
-        kind: planned.kind.word(),
+        kind: planned.kind.key(),
         what,
         modifiers: modifiers(planned),
-        journaled: planned.is_kept(),
+        journaled: planned.is_journaled(),
         time: time::of(planned, &BTreeMap::new()),
         steps: planned.kind.inner().iter().map(step).collect(),
         fallback: planned.fallback.iter().map(step).collect(),
     }
 }
 
-fn modifiers(planned: &Planned) -> Vec<String> {
+fn modifiers(planned: &Step) -> Vec<String> {
     let mut said = Vec::new();
-    let spans = |times: &[crate::syntax::duration::Span]| {
-        times.iter().map(|time| written_duration(time.0)).collect::<Vec<_>>().join(", ")
+    let spans = |times: &[crate::syntax::duration::DurationDef]| {
+        times.iter().map(|time| format_duration(time.0)).collect::<Vec<_>>().join(", ")
     };
     match &planned.kind {
         StepKind::Concurrent { limit: Some(limit), .. } => said.push(format!("limit {limit} at once")),
@@ -172,12 +172,12 @@ fn modifiers(planned: &Planned) -> Vec<String> {
     }
     let all = &planned.modifiers;
     said.extend(planned.when.as_ref().map(|when| format!("when {}", when.text())));
-    said.extend(all.deadline.as_ref().map(|deadline| format!("deadline {}", written_duration(deadline.value.0))));
+    said.extend(all.deadline.as_ref().map(|deadline| format!("deadline {}", format_duration(deadline.value.0))));
     said.extend(
         all.retry.as_ref().filter(|retry| retry.value.0.max > 1).map(|retry| format!("{} attempts", retry.value.0.max)),
     );
     said.extend(all.hedge.as_ref().map(|hedge| match hedge.value.0.after {
-        After::Delay(delay) => format!("hedge {}", written_duration(delay)),
+        After::Delay(delay) => format!("hedge {}", format_duration(delay)),
         After::Percentile(percentile) => format!("hedge p{percentile}"),
     }));
     said.extend(all.breaker.as_ref().filter(|breaker| !breaker.value.0.off).map(|_| "breaker".to_owned()));
@@ -190,8 +190,8 @@ fn modifiers(planned: &Planned) -> Vec<String> {
     if let Some(timeout) = &all.timeout {
         let def = &timeout.value.0;
         said.extend((!def.attempt.is_empty()).then(|| format!("timeout {}", spans(&def.attempt))));
-        said.extend(def.first.map(|first| format!("first output within {}", written_duration(first.0))));
-        said.extend(def.idle.map(|idle| format!("silent for {} at most", written_duration(idle.0))));
+        said.extend(def.first.map(|first| format!("first output within {}", format_duration(first.0))));
+        said.extend(def.idle.map(|idle| format!("silent for {} at most", format_duration(idle.0))));
     }
     said
 }

@@ -4,10 +4,10 @@
 
 pub(crate) mod diagnostic;
 pub(crate) mod duration;
-pub(crate) mod entries;
 pub(crate) mod file;
 pub(crate) mod located;
 pub mod lossy_int;
+pub(crate) mod mapping;
 pub(crate) mod node;
 pub mod nonblocking;
 pub(crate) mod options;

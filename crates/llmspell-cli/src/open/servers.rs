@@ -29,7 +29,7 @@ impl Servers {
 mod clients {
     use llmspell::tool::DynTool;
     use llmspell::{Context, Error, Result, Step, settle, step};
-    use llmspell_flow::{DeclaredServer, Diagnostic, ServerWay, Toolbox};
+    use llmspell_flow::{DeclaredServer, Diagnostic, ServerTransport, Toolbox};
     use llmspell_mcp::Client;
 
     use std::sync::{Arc, Mutex, PoisonError};
@@ -74,7 +74,7 @@ mod clients {
         toolbox = may_not.iter().fold(toolbox, |toolbox, server| toolbox.with_unopened_server(&*server.name));
         let reached = Reached::default();
         let reach = |server: &&DeclaredServer| {
-            let (way, connect, reached) = (server.way.clone(), server.connect, reached.clone());
+            let (way, connect, reached) = (server.transport.clone(), server.connect, reached.clone());
             step(move |(), cx| offered(way.clone(), connect, reached.clone(), cx))
         };
         let connected = settle(may.iter().map(reach).collect::<Vec<_>>());
@@ -100,7 +100,7 @@ mod clients {
         for (server, outcome) in may.into_iter().zip(connected) {
             match outcome.result {
                 Ok(tools) => toolbox = toolbox.with_server(&server.name, tools),
-                Err(error) => wrong.push(server.diagnose(&in_words_of_flows(error, &server.way))),
+                Err(error) => wrong.push(server.diagnose(&in_words_of_flows(error, &server.transport))),
             }
         }
         if wrong.is_empty() {
@@ -111,19 +111,19 @@ mod clients {
     }
 
     /// The same error with hints at what stands in flow files: the library's name its own settings.
-    fn in_words_of_flows(error: Error, way: &ServerWay) -> Error {
+    fn in_words_of_flows(error: Error, way: &ServerTransport) -> Error {
         let named = |setting: &str| error.hint().is_some_and(|hint| hint.contains(setting));
         let hint = match way {
             _ if named("`connect_timeout`") => {
                 "allow it more time with `connect: 2m`, or see whether it speaks MCP at all".to_owned()
             }
-            ServerWay::Http { token: None, .. } if named("`token`") => {
+            ServerTransport::Http { token: None, .. } if named("`token`") => {
                 "name the variable that holds its token beside its `url`: `token: NAME`".to_owned()
             }
-            ServerWay::Http { token: Some(variable), .. } if named("`token`") => {
+            ServerTransport::Http { token: Some(variable), .. } if named("`token`") => {
                 format!("is what {variable} holds a token for this server?")
             }
-            ServerWay::Program { .. } if named("`inherit`") => {
+            ServerTransport::Program { .. } if named("`inherit`") => {
                 "does it speak MCP over its standard streams, and need arguments, or variables? It sees those that are \
                  named beside its `command`: `env: [NAME]`"
                     .to_owned()
@@ -134,18 +134,18 @@ mod clients {
     }
 
     async fn offered(
-        way: ServerWay,
+        way: ServerTransport,
         connect_timeout: Option<Duration>,
         reached: Reached,
         cx: Context,
     ) -> Result<Vec<DynTool>> {
         let connect = match way {
-            ServerWay::Program { command, env, .. } => {
+            ServerTransport::Program { command, env, .. } => {
                 let mut words = command.into_iter();
                 let client = Client::stdio(words.next().unwrap_or_default()).args(words);
                 env.into_iter().fold(client, |client, name| client.inherit(name))
             }
-            ServerWay::Http { url, token, .. } => match token {
+            ServerTransport::Http { url, token, .. } => match token {
                 None => Client::http(url),
                 Some(variable) => Client::http(url).token(self::token(&variable)?),
             },

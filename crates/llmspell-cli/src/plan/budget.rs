@@ -1,6 +1,6 @@
 //! Whether the budget that a flow sets is enough.
 
-use llmspell_flow::{Estimate, Flow, Survey};
+use llmspell_flow::{Estimate, Flow, InputSurvey};
 
 use crate::spending::Spending;
 
@@ -14,7 +14,7 @@ pub(super) struct FlowsBudget {
 }
 
 /// Whether the budget of a flow is enough for the records that have been counted.
-pub(super) fn of(flow: &Flow, survey: Option<&Survey>) -> Option<FlowsBudget> {
+pub(super) fn of(flow: &Flow, survey: Option<&InputSurvey>) -> Option<FlowsBudget> {
     let budget = flow.run_options().iter().find(|option| option.name == "budget")?;
     let spending: Spending = budget.value.parse().ok()?;
     let estimates = &survey?.estimates;

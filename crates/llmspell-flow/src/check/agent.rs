@@ -9,9 +9,9 @@ use llmspell::{Error, suggest};
 use serde_json::{Value, json};
 
 use super::Checker;
-use super::flow_tools::Named;
-use super::references::{Sight, Uses};
-use crate::ir::agent::{AgentPlan, Bounds, TOOLS_AT_ONCE, TURNS};
+use super::flow_tools::ResolvedTool;
+use super::references::{Dependencies, NameScope};
+use crate::ir::agent::{Bounds, CheckedAgent, TOOLS_AT_ONCE, TURNS};
 use crate::ir::fields::Inputs;
 use crate::ir::repeatability::Repeatability;
 use crate::ir::step::StepKind;
@@ -20,19 +20,19 @@ use crate::syntax::file::{AgentDef, ModelDef, StepDef};
 use crate::syntax::located::Located;
 
 /// A model that an agent has found.
-struct Found {
+struct ResolvedModel {
     name: Arc<str>,
     opened: Arc<dyn Model>,
     settings: Option<ModelDef>,
 }
 
 impl Checker<'_> {
-    pub(super) fn agent(&mut self, def: &StepDef, sight: &Sight, uses: &Uses) -> Option<StepKind> {
+    pub(super) fn agent(&mut self, def: &StepDef, scope: &NameScope, dependencies: &Dependencies) -> Option<StepKind> {
         let Located { value: agent, at } = def.agent.as_ref()?;
         let model = self.model(agent, at);
-        let system = agent.system.as_ref().map(|system| self.prompt(system, sight, uses));
-        let prompt = self.prompt(&agent.prompt, sight, uses);
-        let tools = self.agents_tools(agent);
+        let system = agent.system.as_ref().map(|system| self.prompt(system, scope, dependencies));
+        let prompt = self.prompt(&agent.prompt, scope, dependencies);
+        let tools = self.agent_tools(agent);
         let answer = agent.answer.as_ref().map(|answer| {
             if answer.0.is_empty() {
                 let hint = "name its fields, or leave `answer` out for a text".to_owned();
@@ -41,7 +41,7 @@ impl Checker<'_> {
             Inputs::declared(Some(answer), self.compiler.source, &mut self.compiler.problems)
         });
         let bounds = self.bounds(agent);
-        let (Found { name, opened, settings }, (prompt, asks), tools) = (model?, prompt?, tools?);
+        let (ResolvedModel { name, opened, settings }, (prompt, asks), tools) = (model?, prompt?, tools?);
         let (system, told) = match system {
             Some(found) => found.map(|(system, told)| (Some(system), told))?,
             None => (None, Value::Null),
@@ -50,11 +50,11 @@ impl Checker<'_> {
         lint::unpriced(agent, settings.as_ref(), &mut warnings);
         let named = agent.model.as_ref().or(self.file.defaults.model.as_ref()).map(|model| &model.at);
         lint::simulated(agent, named, opened.name(), def.modifiers().fallback.is_some(), &mut warnings);
-        let essence = json!({
+        let definition = json!({
             "model": settings.as_ref().map_or(json!(&*name), essence_of),
             "system": told,
             "prompt": asks,
-            "tools": tools.iter().map(|tool| json!([tool.tool.spec(), tool.essence])).collect::<Vec<_>>(),
+            "tools": tools.iter().map(|tool| json!([tool.tool.spec(), tool.definition])).collect::<Vec<_>>(),
             "answer": answer.as_ref().map(Inputs::schema),
             "bounds": format!("{:?}", bounds?),
         });
@@ -67,11 +67,11 @@ impl Checker<'_> {
         let first = |will_do: fn(Repeatability) -> bool| {
             calls.iter().find(|(_, repeatability)| will_do(*repeatability)).map(|(name, _)| (*name).to_owned())
         };
-        let unrepeatable = first(|repeatability| repeatability != Repeatability::Safe);
-        let harmful = first(|repeatability| repeatability == Repeatability::Unsafe);
+        let unrepeatable_tool = first(|repeatability| repeatability != Repeatability::Safe);
+        let unsafe_tool = first(|repeatability| repeatability == Repeatability::Unsafe);
         let tools = tools.into_iter().map(|tool| tool.tool).collect();
         let at = at.start..at.start + 1;
-        let plan = AgentPlan {
+        let plan = CheckedAgent {
             at,
             model: name,
             opened,
@@ -79,11 +79,11 @@ impl Checker<'_> {
             system,
             prompt,
             tools,
-            unrepeatable,
-            harmful,
+            unrepeatable_tool,
+            unsafe_tool,
             answer,
             bounds: bounds?,
-            essence,
+            definition,
         };
         match plan.assembled(plan.opened.clone().step()) {
             Ok(_) => Some(StepKind::Agent(Box::new(plan))),
@@ -95,7 +95,7 @@ impl Checker<'_> {
         }
     }
 
-    fn model(&mut self, agent: &AgentDef, at: &Range<usize>) -> Option<Found> {
+    fn model(&mut self, agent: &AgentDef, at: &Range<usize>) -> Option<ResolvedModel> {
         let file = self.file;
         let Some(Located { value: name, at }) = agent.model.as_ref().or(file.defaults.model.as_ref()) else {
             let hint = "name one: `model: openai/gpt-5-mini`, or one for all agents under `defaults`".to_owned();
@@ -106,7 +106,7 @@ impl Checker<'_> {
         let toolbox = self.toolbox;
         let full = settings.filter(|def| def.endpoint.is_none()).map(|def| &def.model.value);
         if let Some(opened) = toolbox.model(name).or_else(|| toolbox.model(full?)) {
-            return Some(Found { name: Arc::from(name.as_str()), opened, settings: settings.cloned() });
+            return Some(ResolvedModel { name: Arc::from(name.as_str()), opened, settings: settings.cloned() });
         }
         if settings.is_some() || name.contains('/') {
             let hint = "models are opened by the program that loads the flow: `Toolbox::with_model`".to_owned();
@@ -124,7 +124,7 @@ impl Checker<'_> {
     }
 
     /// Its tools under names that models can call, each with what else it consists of.
-    fn agents_tools(&mut self, agent: &AgentDef) -> Option<Vec<Named>> {
+    fn agent_tools(&mut self, agent: &AgentDef) -> Option<Vec<ResolvedTool>> {
         let mut tools = Vec::new();
         let (mut named, mut taken) = (BTreeSet::new(), BTreeSet::new());
         for Located { value: name, at } in &agent.tools {
@@ -134,7 +134,7 @@ impl Checker<'_> {
             let Some(found) = self.named_tool(name, at, None) else { continue };
             let callable = callable(name, &mut taken);
             let tool = if callable == *name { found.tool.clone() } else { found.tool.clone().renamed(&callable) };
-            tools.push(Named { tool, ..found });
+            tools.push(ResolvedTool { tool, ..found });
         }
         (tools.len() == agent.tools.len()).then_some(tools)
     }

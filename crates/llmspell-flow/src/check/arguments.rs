@@ -7,7 +7,7 @@ use llmspell::tool::ToolSpec;
 use serde_json::Value;
 
 use crate::syntax::diagnostic::Diagnostic;
-use crate::syntax::entries::Entry;
+use crate::syntax::mapping::MappingEntry;
 use crate::syntax::node::Node;
 use crate::syntax::source::Source;
 use crate::template::Template;
@@ -15,7 +15,7 @@ use crate::template::Template;
 /// Compares the arguments of a step with the schema of its tool.
 pub(crate) fn check(
     tool: &Range<usize>,
-    with: &[Entry<Node>],
+    with: &[MappingEntry<Node>],
     arguments: &[(String, Template)],
     spec: &ToolSpec,
     source: &Source,
@@ -85,7 +85,7 @@ fn mismatch(value: &Value, property: &Value, schema: &Value) -> Option<String> {
     if types.iter().any(|kind| fits(value, kind)) {
         return None;
     }
-    let named = types.into_iter().filter(|kind| *kind != "null").map(described).collect::<Vec<_>>();
+    let named = types.into_iter().filter(|kind| *kind != "null").map(display_name).collect::<Vec<_>>();
     Some(if named.is_empty() { "null".to_owned() } else { named.join(" or ") })
 }
 
@@ -107,7 +107,7 @@ fn fits(value: &Value, kind: &str) -> bool {
     }
 }
 
-fn described(kind: &str) -> &str {
+fn display_name(kind: &str) -> &str {
     match kind {
         "boolean" => "true or false",
         "integer" => "a whole number",

@@ -36,7 +36,7 @@ use crate::toolbox::Toolbox;
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Declared {
+pub struct Declarations {
     /// The models, those of `models` first, then those that agents name in full.
     pub models: Vec<DeclaredModel>,
     /// The MCP servers.
@@ -55,7 +55,7 @@ pub struct DeclaredModel {
     pub endpoint: Option<String>,
     /// The name of the environment variable that holds its key, if not the usual one.
     pub key: Option<String>,
-    place: Place,
+    declaration: Declaration,
 }
 
 /// An MCP server that a flow file declares.
@@ -65,16 +65,16 @@ pub struct DeclaredServer {
     /// What [`Toolbox::with_server`] is to call it.
     pub name: String,
     /// How it is reached.
-    pub way: ServerWay,
+    pub transport: ServerTransport,
     /// How long connecting to it may take, if the flow says so.
     pub connect: Option<Duration>,
-    place: Place,
+    declaration: Declaration,
 }
 
 /// How an MCP server is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ServerWay {
+pub enum ServerTransport {
     /// It is started.
     #[non_exhaustive]
     Program {
@@ -95,13 +95,13 @@ pub enum ServerWay {
 
 /// Where something stands, and what the flow asks for.
 #[derive(Clone, Debug)]
-struct Place {
+struct Declaration {
     source: Source,
     at: Range<usize>,
     asked: Arc<Permissions>,
 }
 
-impl Place {
+impl Declaration {
     fn diagnose(&self, error: &Error) -> Diagnostic {
         let problem = self.source.diagnose(Some(self.at.clone()), error.message());
         match error.hint() {
@@ -111,13 +111,14 @@ impl Place {
     }
 }
 
-impl Declared {
+impl Declarations {
     /// What the file says; what is wrong with its meaning is found by [`Flow::parse`](crate::Flow::parse).
     pub(crate) fn read(source: &Source) -> Result<Self, Diagnostics> {
         let file = parse(source)?;
         let asked = Arc::new(asked(&file, source, &mut Vec::new()));
-        let place = |at: &Range<usize>| Place { source: source.clone(), at: at.clone(), asked: asked.clone() };
-        Ok(Declared { models: models(&file, place), servers: servers(&file, place) })
+        let declaration =
+            |at: &Range<usize>| Declaration { source: source.clone(), at: at.clone(), asked: asked.clone() };
+        Ok(Declarations { models: models(&file, declaration), servers: servers(&file, declaration) })
     }
 }
 
@@ -125,12 +126,12 @@ impl DeclaredModel {
     /// Whether the flow asks for what it takes to talk to the model, and the user grants it. Only an endpoint of the
     /// flow's own takes a permission; a model without it belongs into [`Toolbox::with_unopened_model`].
     pub fn may_be_opened(&self, toolbox: &Toolbox) -> bool {
-        self.endpoint.as_deref().is_none_or(|url| toolbox.gate(&self.place.asked).missing_url(url).is_none())
+        self.endpoint.as_deref().is_none_or(|url| toolbox.gate(&self.declaration.asked).missing_url(url).is_none())
     }
 
     /// Why it cannot be opened, at its place in the file.
     pub fn diagnose(&self, error: &Error) -> Diagnostic {
-        self.place.diagnose(error)
+        self.declaration.diagnose(error)
     }
 }
 
@@ -138,18 +139,18 @@ impl DeclaredServer {
     /// Whether the flow asks for what it takes to reach the server, and the user grants it: to run the program, or to
     /// talk to the host. One without it belongs into [`Toolbox::with_unopened_server`].
     pub fn may_be_opened(&self, toolbox: &Toolbox) -> bool {
-        let gate = toolbox.gate(&self.place.asked);
-        match &self.way {
-            ServerWay::Program { command, .. } => {
+        let gate = toolbox.gate(&self.declaration.asked);
+        match &self.transport {
+            ServerTransport::Program { command, .. } => {
                 command.first().is_none_or(|program| gate.missing_program(program).is_none())
             }
-            ServerWay::Http { url, .. } => gate.missing_url(url).is_none(),
+            ServerTransport::Http { url, .. } => gate.missing_url(url).is_none(),
         }
     }
 
     /// Why it cannot be reached, at its place in the file.
     pub fn diagnose(&self, error: &Error) -> Diagnostic {
-        self.place.diagnose(error)
+        self.declaration.diagnose(error)
     }
 }
 
@@ -160,7 +161,7 @@ pub(crate) fn keys(file: &FlowFile) -> impl Iterator<Item = &str> {
     keys.chain(tokens).map(|name| name.value.as_str())
 }
 
-fn models(file: &FlowFile, place: impl Fn(&Range<usize>) -> Place) -> Vec<DeclaredModel> {
+fn models(file: &FlowFile, declaration: impl Fn(&Range<usize>) -> Declaration) -> Vec<DeclaredModel> {
     let text = |value: &Option<Located<String>>| value.as_ref().map(|value| value.value.clone());
     let mut models = Vec::new();
     for (name, def) in &file.models.0 {
@@ -171,7 +172,7 @@ fn models(file: &FlowFile, place: impl Fn(&Range<usize>) -> Place) -> Vec<Declar
             model: def.value.0.model.value.clone(),
             endpoint: text(&def.value.0.endpoint),
             key: text(&def.value.0.key),
-            place: place(at),
+            declaration: declaration(at),
         });
     }
     let agents = every_step(&file.steps.value).into_iter().filter_map(|step| step.agent.as_ref());
@@ -183,35 +184,35 @@ fn models(file: &FlowFile, place: impl Fn(&Range<usize>) -> Place) -> Vec<Declar
                 model: name.value.clone(),
                 endpoint: None,
                 key: None,
-                place: place(&name.at),
+                declaration: declaration(&name.at),
             });
         }
     }
     models
 }
 
-fn servers(file: &FlowFile, place: impl Fn(&Range<usize>) -> Place) -> Vec<DeclaredServer> {
+fn servers(file: &FlowFile, declaration: impl Fn(&Range<usize>) -> Declaration) -> Vec<DeclaredServer> {
     let server = |(name, def): &(Located<String>, Located<crate::syntax::file::ToolDef>)| {
         let server = def.value.mcp.as_ref()?;
         Some(DeclaredServer {
             name: name.value.clone(),
-            way: way(&server.value)?,
+            transport: transport(&server.value)?,
             connect: server.value.connect.map(|span| span.0),
-            place: place(&server.at),
+            declaration: declaration(&server.at),
         })
     };
     file.tools.0.iter().filter_map(server).collect()
 }
 
 /// `None` if it says neither or both, which is wrong.
-fn way(server: &ServerDef) -> Option<ServerWay> {
+fn transport(server: &ServerDef) -> Option<ServerTransport> {
     match (&server.command, &server.url) {
         (Some(command), None) if !command.value.is_empty() => {
-            Some(ServerWay::Program { command: command.value.clone(), env: server.env.clone() })
+            Some(ServerTransport::Program { command: command.value.clone(), env: server.env.clone() })
         }
         (None, Some(url)) => {
             let token = server.token.as_ref().map(|token| token.value.clone());
-            Some(ServerWay::Http { url: url.value.clone(), token })
+            Some(ServerTransport::Http { url: url.value.clone(), token })
         }
         _ => None,
     }

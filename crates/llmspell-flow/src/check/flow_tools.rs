@@ -14,25 +14,25 @@ use super::modifiers;
 use super::names::is_name;
 use crate::exec::command_tool::{OwnCommand, own_command};
 use crate::ir::fields::Inputs;
-use crate::syntax::entries::Entries;
 use crate::syntax::file::{ServerDef, ToolDef};
 use crate::syntax::located::Located;
+use crate::syntax::mapping::Mapping;
 use crate::syntax::node::Node;
 use crate::template::{Complaint, Template};
 
 /// A tool by the name that the flow has for it.
-pub(super) struct Named {
+pub(super) struct ResolvedTool {
     pub(super) tool: DynTool,
     pub(super) is_pure: bool,
     /// What it consists of, if it is the flow's own.
-    pub(super) essence: Value,
+    pub(super) definition: Value,
 }
 
 /// A tool of the flow's own.
-pub(super) struct Own {
+pub(super) struct FlowTool {
     tool: DynTool,
     missing: Option<Missing>,
-    essence: Value,
+    definition: Value,
 }
 
 impl Checker<'_> {
@@ -70,7 +70,7 @@ impl Checker<'_> {
     }
 
     /// The tools of the flow's own, and what is wrong with them.
-    pub(super) fn own_tools(&mut self) -> BTreeMap<String, Own> {
+    pub(super) fn flow_tools(&mut self) -> BTreeMap<String, FlowTool> {
         let mut tools = BTreeMap::new();
         for (name, def) in &self.file.tools.0 {
             self.nameable(name, "tool");
@@ -98,8 +98,8 @@ impl Checker<'_> {
         name: &Located<String>,
         def: &ToolDef,
         command: &Located<Vec<Located<String>>>,
-    ) -> Option<Own> {
-        let none = Entries::default();
+    ) -> Option<FlowTool> {
+        let none = Mapping::default();
         let args = def.args.as_ref().unwrap_or(&none);
         let args = Inputs::declared(Some(args), self.compiler.source, &mut self.compiler.problems);
         let known: Vec<String> = args.names().unwrap_or_default().into_iter().map(str::to_owned).collect();
@@ -120,7 +120,7 @@ impl Checker<'_> {
         let words: Vec<&str> = command.value.iter().map(|word| word.value.as_str()).collect();
         let description = def.description.clone().unwrap_or_else(|| format!("Runs {program}."));
         // How large an output may be decides whether there is one, and not which: it is no part of what the tool is.
-        let essence = json!([words, args.essence()]);
+        let definition = json!([words, args.definition()]);
         if let Some(bytes) = def.max_bytes.as_ref().filter(|bytes| bytes.value == 0) {
             let message = "with `max_bytes: 0`, the program may not say anything".to_owned();
             self.problem(bytes.at.clone(), message, "give a number of bytes; 1 MiB is the default".to_owned());
@@ -128,7 +128,7 @@ impl Checker<'_> {
         let max_bytes = def.max_bytes.as_ref().map(|bytes| bytes.value);
         let tool = own_command(&name.value, &description, OwnCommand { args, argv, max_bytes }, &gate);
         let tool = if def.idempotent { tools::repeatable(tool) } else { tool };
-        Some(Own { tool, missing: gate.missing_program(&program), essence })
+        Some(FlowTool { tool, missing: gate.missing_program(&program), definition })
     }
 
     fn server(&mut self, name: &Located<String>, def: &ToolDef, server: &Located<ServerDef>) {
@@ -187,11 +187,16 @@ impl Checker<'_> {
 
     /// A tool by its name: one of the flow's own, or of the toolbox; notes what is missing for it. `exactly` is what is
     /// missing for this very call, if that is known.
-    pub(super) fn named_tool(&mut self, name: &str, at: &Range<usize>, exactly: Option<Vec<Missing>>) -> Option<Named> {
+    pub(super) fn named_tool(
+        &mut self,
+        name: &str,
+        at: &Range<usize>,
+        exactly: Option<Vec<Missing>>,
+    ) -> Option<ResolvedTool> {
         if let Some(own) = self.own.get(name) {
-            let (tool, missing, essence) = (own.tool.clone(), own.missing.clone(), own.essence.clone());
+            let (tool, missing, definition) = (own.tool.clone(), own.missing.clone(), own.definition.clone());
             self.missing(&format!("the tool `{name}` is a program"), at, missing);
-            return Some(Named { tool, is_pure: false, essence });
+            return Some(ResolvedTool { tool, is_pure: false, definition });
         }
         let Some(bound) = self.toolbox.bind(name, &self.asked) else {
             let server = self.file.tools.0.iter().any(|(known, def)| known.value == name && def.value.mcp.is_some());
@@ -206,7 +211,7 @@ impl Checker<'_> {
         };
         let missing = if bound.missing.is_empty() { Vec::new() } else { exactly.unwrap_or(bound.missing) };
         self.missing(&format!("the tool `{name}` is {}", bound.tool.spec().security.as_str()), at, missing);
-        Some(Named { tool: bound.tool, is_pure: self.toolbox.is_pure(name), essence: Value::Null })
+        Some(ResolvedTool { tool: bound.tool, is_pure: self.toolbox.is_pure(name), definition: Value::Null })
     }
 }
 

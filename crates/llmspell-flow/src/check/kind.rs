@@ -7,13 +7,13 @@ use llmspell_tools::Missing;
 use serde_json::{Value, json};
 
 use super::arguments;
-use super::flow_tools::Named;
-use super::references::{Sight, Uses};
+use super::flow_tools::ResolvedTool;
+use super::references::{Dependencies, NameScope};
 use super::{Checker, at_of, first};
 use crate::ir::fingerprint::Fingerprint;
 use crate::ir::shape::Shape;
-use crate::ir::step::{ITEMS_AT_ONCE, Planned, StepKind};
-use crate::syntax::file::{Expression, FirstDef, OnErrorDef, RungsDef, Short, StepDef};
+use crate::ir::step::{ITEMS_AT_ONCE, Step, StepKind};
+use crate::syntax::file::{Expression, FirstDef, OnErrorDef, Short, StepDef, StepsDef};
 use crate::syntax::located::Located;
 use crate::syntax::node::Node;
 use crate::template::{Formula, Template};
@@ -26,13 +26,13 @@ impl Checker<'_> {
     pub(super) fn kind(
         &mut self,
         step: &Located<StepDef>,
-        sight: &Sight,
+        scope: &NameScope,
         path: &Arc<str>,
-        uses: &Uses,
+        dependencies: &Dependencies,
     ) -> Option<StepKind> {
         let def = &step.value;
         let kinds = kinds_of(def);
-        let (word, at) = match kinds.as_slice() {
+        let (kind, at) = match kinds.as_slice() {
             [one] => one.clone(),
             [] => {
                 let problem = "this step does not say what it does: the key `tool` is missing, or another kind";
@@ -45,17 +45,17 @@ impl Checker<'_> {
                 return None;
             }
         };
-        self.strays(def, word);
+        self.strays(def, kind);
         let limit = def.limit_of_parts();
         let skip = def.on_error.as_ref().is_some_and(|on_error| on_error.value == OnErrorDef::Skip);
-        match word {
-            "tool" => self.tool(def, sight, uses),
-            "value" => def.value.as_ref().map(|value| StepKind::Value(self.value(value, sight, uses))),
-            "agent" => self.agent(def, sight, uses),
+        match kind {
+            "tool" => self.tool(def, scope, dependencies),
+            "value" => def.value.as_ref().map(|value| StepKind::Value(self.value(value, scope, dependencies))),
+            "agent" => self.agent(def, scope, dependencies),
             "concurrent" => {
                 let list = &def.concurrent.as_ref()?.value;
                 self.at_least_one(list.len(), "concurrent", &at);
-                let branches = self.beside(list, sight, path);
+                let branches = self.beside(list, scope, path);
                 (branches.len() == list.len()).then_some(StepKind::Concurrent { branches, limit, skip })
             }
             "race" => {
@@ -64,7 +64,7 @@ impl Checker<'_> {
                     let hint = "give at least two steps, or leave `race` out".to_owned();
                     self.problem(at, format!("a race of {}", list.len()), hint);
                 }
-                let contenders = self.beside(list, sight, path);
+                let contenders = self.beside(list, scope, path);
                 let first = def.first.as_ref().map_or(FirstDef::Success, |first| first.value);
                 (contenders.len() == list.len()).then_some(StepKind::Race { contenders, first })
             }
@@ -73,10 +73,10 @@ impl Checker<'_> {
                 self.at_least_one(list.len(), "pipeline", &at);
                 match &def.from {
                     None => {
-                        let steps = self.list(list, &mut sight.clone(), path);
+                        let steps = self.list(list, &mut scope.clone(), path);
                         (steps.len() == list.len()).then_some(StepKind::Pipeline(steps))
                     }
-                    Some(from) => self.items(from, list, (limit, skip), sight, path, uses),
+                    Some(from) => self.items(from, list, (limit, skip), scope, path, dependencies),
                 }
             }
             "each" => {
@@ -85,32 +85,32 @@ impl Checker<'_> {
                     self.problem(at, "`each` needs `do`".to_owned(), hint);
                     return None;
                 };
-                let Located { value: Short(RungsDef(steps)), at: around } = body;
+                let Located { value: Short(StepsDef(steps)), at: around } = body;
                 let steps: Vec<_> = steps
                     .iter()
                     .map(|step| Located { value: step.value.clone(), at: at_of(step.at.clone(), around) })
                     .collect();
-                self.items(def.each.as_ref()?, &steps, (limit, skip), sight, path, uses)
+                self.items(def.each.as_ref()?, &steps, (limit, skip), scope, path, dependencies)
             }
-            _ => self.repeat(def, &at, sight, path, uses),
+            _ => self.repeat(def, &at, scope, path, dependencies),
         }
     }
 
-    fn tool(&mut self, def: &StepDef, sight: &Sight, uses: &Uses) -> Option<StepKind> {
+    fn tool(&mut self, def: &StepDef, scope: &NameScope, dependencies: &Dependencies) -> Option<StepKind> {
         let Located { value: name, at } = def.tool.as_ref()?;
         let with = def.with.as_ref().map(|with| with.value.0.as_slice()).unwrap_or_default();
-        let mut seen = sight.clone();
+        let mut seen = scope.clone();
         seen.secrets = true;
         let compiled: Vec<(String, Template)> =
-            with.iter().map(|(key, value)| (key.value.clone(), self.value(value, &seen, uses))).collect();
+            with.iter().map(|(key, value)| (key.value.clone(), self.value(value, &seen, dependencies))).collect();
         let exactly = self.missing_for(name, &compiled);
         let named = self.named_tool(name, at, exactly)?;
         let shape = self.given(name, &named, &compiled);
         let repeatability = self.repeatability(name, &named, &compiled);
-        let Named { tool, is_pure, essence } = named;
+        let ResolvedTool { tool, is_pure, definition } = named;
         let compiler = &mut self.compiler;
         arguments::check(at, with, &compiled, tool.spec(), compiler.source, &mut compiler.problems);
-        Some(StepKind::Tool { tool, essence, arguments: compiled, is_pure, repeatability, shape })
+        Some(StepKind::Tool { tool, definition, arguments: compiled, is_pure, repeatability, shape })
     }
 
     /// What is missing for a call of a built-in tool, if its arguments say what it touches.
@@ -130,15 +130,15 @@ impl Checker<'_> {
         list: &Located<Expression>,
         steps: &[Located<StepDef>],
         (limit, skip): (Option<usize>, bool),
-        sight: &Sight,
+        scope: &NameScope,
         path: &Arc<str>,
-        uses: &Uses,
+        dependencies: &Dependencies,
     ) -> Option<StepKind> {
-        let formula = self.bare(list, sight, uses);
-        let mut inside = sight.clone();
-        let items = sight.shape_of(list.value.0.trim());
+        let formula = self.bare(list, scope, dependencies);
+        let mut inside = scope.clone();
+        let items = scope.shape_of(list.value.0.trim());
         if !matches!(items, Shape::Any | Shape::List(_)) {
-            let message = format!("`{}` is no list, but {}", list.value.0.trim(), items.described());
+            let message = format!("`{}` is no list, but {}", list.value.0.trim(), items.display_name());
             self.problem(list.at.clone(), message, "name a list, such as `inputs.urls`".to_owned());
         }
         inside.item = Some(items.item());
@@ -157,17 +157,17 @@ impl Checker<'_> {
         &mut self,
         def: &StepDef,
         at: &Range<usize>,
-        sight: &Sight,
+        scope: &NameScope,
         path: &Arc<str>,
-        uses: &Uses,
+        dependencies: &Dependencies,
     ) -> Option<StepKind> {
         let list = &def.repeat.as_ref()?.value;
         self.at_least_one(list.len(), "repeat", at);
-        let mut inside = sight.clone();
+        let mut inside = scope.clone();
         inside.round = true;
         let steps = self.list(list, &mut inside, path);
         let until = match &def.until {
-            Some(until) => self.bare(until, &inside, uses),
+            Some(until) => self.bare(until, &inside, dependencies),
             None => {
                 let hint = "say when it is done: `until: steps.review.ok`".to_owned();
                 self.problem(at.clone(), "`repeat` needs `until`".to_owned(), hint);
@@ -189,14 +189,14 @@ impl Checker<'_> {
         (steps.len() == list.len()).then_some(StepKind::Repeat { steps, until: until?, max: max? })
     }
 
-    fn at_least_one(&mut self, steps: usize, word: &str, at: &Range<usize>) {
+    fn at_least_one(&mut self, steps: usize, kind: &str, at: &Range<usize>) {
         if steps == 0 {
-            self.problem(at.clone(), format!("a `{word}` without steps"), "give it at least one step".to_owned());
+            self.problem(at.clone(), format!("a `{kind}` without steps"), "give it at least one step".to_owned());
         }
     }
 
     /// Keys that go with another kind.
-    fn strays(&mut self, def: &StepDef, word: &str) {
+    fn strays(&mut self, def: &StepDef, kind: &str) {
         type Stray<'a> = (&'a str, Option<&'a Range<usize>>, &'a [&'a str]);
         let keys: [Stray<'_>; 8] = [
             ("with", def.with.as_ref().map(|key| &key.at), &["tool"]),
@@ -213,9 +213,9 @@ impl Checker<'_> {
             ),
         ];
         for (key, at, kinds) in keys {
-            if let Some(at) = at.filter(|_| !kinds.contains(&word)) {
+            if let Some(at) = at.filter(|_| !kinds.contains(&kind)) {
                 let listed = kinds.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(" and ");
-                let message = format!("`{key}` does not go with `{word}`");
+                let message = format!("`{key}` does not go with `{kind}`");
                 self.problem(at.clone(), message, format!("it goes with {listed}"));
                 return;
             }
@@ -223,15 +223,20 @@ impl Checker<'_> {
     }
 
     /// A value with templates.
-    pub(super) fn value(&mut self, value: &Located<Node>, sight: &Sight, uses: &Uses) -> Template {
+    pub(super) fn value(&mut self, value: &Located<Node>, scope: &NameScope, dependencies: &Dependencies) -> Template {
         let references = self.references;
-        self.compiler.compile(value.as_ref(), &|name| references.check(name, sight, uses))
+        self.compiler.compile(value.as_ref(), &|name| references.check(name, scope, dependencies))
     }
 
     /// A bare expression.
-    pub(super) fn bare(&mut self, bare: &Located<Expression>, sight: &Sight, uses: &Uses) -> Option<Formula> {
+    pub(super) fn bare(
+        &mut self,
+        bare: &Located<Expression>,
+        scope: &NameScope,
+        dependencies: &Dependencies,
+    ) -> Option<Formula> {
         let references = self.references;
-        self.compiler.bare(&bare.value.0, bare.at.clone(), &|name| references.check(name, sight, uses))
+        self.compiler.bare(&bare.value.0, bare.at.clone(), &|name| references.check(name, scope, dependencies))
     }
 
     pub(super) fn problem(&mut self, at: Range<usize>, message: String, hint: String) {
@@ -251,22 +256,22 @@ fn kinds_of(def: &StepDef) -> Vec<(&'static str, Range<usize>)> {
         ("each", def.each.as_ref().map(|key| &key.at)),
         ("repeat", def.repeat.as_ref().map(|key| &key.at)),
     ];
-    kinds.into_iter().filter_map(|(word, at)| Some((word, at?.clone()))).collect()
+    kinds.into_iter().filter_map(|(kind, at)| Some((kind, at?.clone()))).collect()
 }
 
 /// What the output of a step depends on: what it does, what it names, and what is inside of it. How it is run does
 /// not count: another timeout makes no other output.
-pub(super) fn fingerprint(def: &StepDef, kind: &StepKind, fallback: &[Planned], uses: &str) -> Fingerprint {
+pub(super) fn fingerprint(def: &StepDef, kind: &StepKind, fallback: &[Step], dependencies: &str) -> Fingerprint {
     let text = |expression: &Option<Located<Expression>>| expression.as_ref().map(|it| it.value.0.clone());
     let itself = match kind {
-        StepKind::Tool { tool, essence, .. } => {
+        StepKind::Tool { tool, definition, .. } => {
             let with = def.with.as_ref().map(|with| Node::Map(with.value.clone()).to_json());
-            match essence {
+            match definition {
                 Value::Null => json!({ "tool": tool.spec().name, "with": with }),
                 own => json!({ "tool": own, "with": with }),
             }
         }
-        StepKind::Agent(agent) => json!({ "agent": agent.essence }),
+        StepKind::Agent(agent) => json!({ "agent": agent.definition }),
         StepKind::Value(_) => json!({ "value": def.value.as_ref().map(|value| value.value.to_json()) }),
         StepKind::Race { first, .. } => json!({ "race": format!("{first:?}") }),
         StepKind::Concurrent { skip, .. } => json!({ "concurrent": skip }),
@@ -274,9 +279,9 @@ pub(super) fn fingerprint(def: &StepDef, kind: &StepKind, fallback: &[Planned], 
         StepKind::Items { skip, .. } => json!({ "each": text(&def.each), "from": text(&def.from), "skip": skip }),
         StepKind::Repeat { max, .. } => json!({ "repeat": max, "until": text(&def.until) }),
     };
-    let parts = |steps: &[Planned]| -> Vec<Value> {
+    let parts = |steps: &[Step]| -> Vec<Value> {
         steps.iter().map(|step| json!([&*step.id, step.fingerprint.to_string()])).collect()
     };
-    let all = json!([itself, text(&def.when), parts(kind.inner()), parts(fallback), uses]);
+    let all = json!([itself, text(&def.when), parts(kind.inner()), parts(fallback), dependencies]);
     Fingerprint::of(all.to_string().as_bytes())
 }

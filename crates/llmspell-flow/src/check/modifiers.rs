@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use crate::ir::repeatability::unrepeatable;
+use crate::ir::repeatability::unrepeatable_tool;
 use crate::ir::step::StepKind;
 use crate::syntax::diagnostic::Diagnostic;
-use crate::syntax::duration::Span;
+use crate::syntax::duration::DurationDef;
 use crate::syntax::file::{AdaptiveDef, After, DefaultsDef, Modifiers, Short, StepDef};
 use crate::syntax::located::Located;
 use crate::syntax::source::Source;
@@ -103,7 +103,7 @@ fn hedging(modifiers: &Modifiers, kind: &StepKind, problem: &mut dyn FnMut(&Rang
     if hedge.value.0.share.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
         problem(&hedge.at, "a share is more than 0 and at most 1".to_owned(), "0.05 is one call in twenty");
     }
-    if let Some(name) = unrepeatable(kind).filter(|_| !modifiers.idempotent) {
+    if let Some(name) = unrepeatable_tool(kind).filter(|_| !modifiers.idempotent) {
         let message = format!("`{name}` may not be called twice for one record");
         let hint = match name {
             "http_request" => {
@@ -131,7 +131,7 @@ fn times(modifiers: &Modifiers, attempts: u32, problem: &mut dyn FnMut(&Range<us
         let message = format!("{} timeouts, but at most {attempts} attempts", times.len());
         problem(at, message, "each timeout is that of one attempt: raise `retry` or drop some");
     }
-    let beyond = |time: &Span| modifiers.deadline.as_ref().is_some_and(|deadline| time.0 > deadline.value.0);
+    let beyond = |time: &DurationDef| modifiers.deadline.as_ref().is_some_and(|deadline| time.0 > deadline.value.0);
     if times.iter().chain(&def.first).chain(&def.idle).any(beyond) {
         let message = "this timeout can never be reached: the deadline comes first".to_owned();
         problem(at, message, "the deadline covers all attempts and the waiting between them");

@@ -1,22 +1,22 @@
 //! What comes out of a step, as far as it follows from the file.
 
 use super::Checker;
-use super::flow_tools::Named;
-use super::references::Sight;
+use super::flow_tools::ResolvedTool;
+use super::references::NameScope;
 use crate::ir::fields::Inputs;
 use crate::ir::shape::Shape;
-use crate::ir::step::{Planned, StepKind};
+use crate::ir::step::{Step, StepKind};
 use crate::syntax::diagnostic::Diagnostic;
 use crate::syntax::file::FlowFile;
 use crate::syntax::source::Source;
 use crate::template::Template;
 
 /// What the output of a kind looks like.
-pub(super) fn of_kind(kind: &StepKind, sight: &Sight) -> Shape {
-    let last = |steps: &[Planned]| steps.last().map_or(Shape::Any, |step| step.shape.clone());
+pub(super) fn of_kind(kind: &StepKind, scope: &NameScope) -> Shape {
+    let last = |steps: &[Step]| steps.last().map_or(Shape::Any, |step| step.shape.clone());
     match kind {
         StepKind::Tool { shape, .. } => shape.clone(),
-        StepKind::Value(value) => Shape::of(value, &|name| sight.shape_of(name)),
+        StepKind::Value(value) => Shape::of(value, &|name| scope.shape_of(name)),
         StepKind::Agent(agent) => agent.answer.as_ref().map_or(Shape::Words, Shape::declared),
         StepKind::Concurrent { branches, .. } => {
             Shape::fields(branches.iter().map(|branch| (branch.id.to_string(), branch.shape.clone())))
@@ -31,15 +31,15 @@ pub(super) fn of_kind(kind: &StepKind, sight: &Sight) -> Shape {
 }
 
 /// That of the whole step: what stands in for it counts, and that it may not run.
-pub(super) fn of_step(kind: &StepKind, sight: &Sight, is_sure: bool, fallback: &[Planned]) -> Shape {
-    let itself = of_kind(kind, sight);
-    if is_sure && fallback.iter().all(|rung| rung.shape == itself) { itself } else { Shape::Any }
+pub(super) fn of_step(kind: &StepKind, scope: &NameScope, is_sure: bool, fallback: &[Step]) -> Shape {
+    let itself = of_kind(kind, scope);
+    if is_sure && fallback.iter().all(|fallback| fallback.shape == itself) { itself } else { Shape::Any }
 }
 
 impl Checker<'_> {
     /// What a tool gives for these arguments; anything, unless it is built in, or a program of the flow's own.
-    pub(super) fn given(&self, name: &str, tool: &Named, arguments: &[(String, Template)]) -> Shape {
-        if !tool.essence.is_null() {
+    pub(super) fn given(&self, name: &str, tool: &ResolvedTool, arguments: &[(String, Template)]) -> Shape {
+        if !tool.definition.is_null() {
             return program();
         }
         if self.toolbox.is_built_in(name) { built_in(name, arguments) } else { Shape::Any }
@@ -107,7 +107,7 @@ pub(super) fn returned(
         }
         other => {
             if let Some((name, _)) = required.next() {
-                let what = other.described();
+                let what = other.display_name();
                 let message = format!("the output of the flow is {what}, and has no field `{}`", name.value);
                 let hint = format!("say what comes out: `output: {{ {}: … }}`, or leave `returns` out", name.value);
                 problems.push(source.diagnose(Some(name.at.clone()), message).with_hint(hint));

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::Checker;
-use super::references::{Sight, Uses};
+use super::references::{Dependencies, NameScope};
 use crate::syntax::file::{PromptDef, Short};
 use crate::syntax::located::Located;
 use crate::syntax::node::Node;
@@ -23,8 +23,8 @@ impl Checker<'_> {
     pub(super) fn prompt(
         &mut self,
         def: &Located<Short<PromptDef>>,
-        sight: &Sight,
-        uses: &Uses,
+        scope: &NameScope,
+        dependencies: &Dependencies,
     ) -> Option<(Prompt, Value)> {
         let at = &def.at;
         match &def.value.0 {
@@ -34,12 +34,12 @@ impl Checker<'_> {
                     self.problem(at.clone(), "this text is empty".to_owned(), hint);
                 }
                 let node = Located { value: Node::Text(text.clone()), at: at.clone() };
-                Some((Prompt::Text(self.value(&node, sight, uses)), json!(text)))
+                Some((Prompt::Text(self.value(&node, scope, dependencies)), json!(text)))
             }
             PromptDef::File { file } => {
                 let source = self.file(file, at)?;
                 let references = self.references;
-                let check = |name: &str| references.check(name, sight, uses);
+                let check = |name: &str| references.check(name, scope, dependencies);
                 let prompt = self.compiler.prompt_file(&source, &check)?;
                 Some((Prompt::File(prompt), json!({ "file": source.text() })))
             }

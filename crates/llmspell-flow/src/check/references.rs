@@ -23,7 +23,7 @@ pub(crate) struct References<'a> {
 
 /// What the templates in one place can see.
 #[derive(Clone)]
-pub(crate) struct Sight {
+pub(crate) struct NameScope {
     /// What is known of the fields of the record.
     inputs: Shape,
     /// The steps before, what they depend on, and what they give.
@@ -40,10 +40,10 @@ pub(crate) struct Sight {
     pub(crate) asked: Tested,
 }
 
-impl Sight {
+impl NameScope {
     /// What the first step sees.
     fn first(inputs: Shape) -> Self {
-        Sight {
+        NameScope {
             inputs,
             steps: BTreeMap::new(),
             around: Vec::new(),
@@ -94,9 +94,9 @@ impl Sight {
 
 /// What a step uses, for its fingerprint.
 #[derive(Default)]
-pub(crate) struct Uses(RefCell<BTreeSet<String>>);
+pub(crate) struct Dependencies(RefCell<BTreeSet<String>>);
 
-impl Uses {
+impl Dependencies {
     fn note(&self, what: String) {
         self.0.borrow_mut().insert(what);
     }
@@ -113,51 +113,51 @@ impl<'a> References<'a> {
     }
 
     /// What the first step sees.
-    pub(crate) fn sight(&self) -> Sight {
-        Sight::first(Shape::declared(self.inputs))
+    pub(crate) fn scope(&self) -> NameScope {
+        NameScope::first(Shape::declared(self.inputs))
     }
 
     /// Notes that a name is used, and says what is wrong with that.
-    pub(crate) fn check(&self, name: &str, sight: &Sight, uses: &Uses) -> Option<Complaint> {
+    pub(crate) fn check(&self, name: &str, scope: &NameScope, dependencies: &Dependencies) -> Option<Complaint> {
         let mut parts = name.split('.');
         let (root, next) = (parts.next()?, parts.next());
         match (root, next) {
             ("inputs", None) => {
                 self.used.borrow_mut().add("inputs".to_owned());
-                uses.note(format!("inputs {}", self.inputs.essence()));
+                dependencies.note(format!("inputs {}", self.inputs.definition()));
                 None
             }
             ("inputs", Some(field)) => {
                 self.used.borrow_mut().add(format!("inputs.{field}"));
-                uses.note(format!("inputs.{field} {}", self.inputs.essence_of(field)));
-                self.input(field).or_else(|| sight.follow(name).err())
+                dependencies.note(format!("inputs.{field} {}", self.inputs.essence_of(field)));
+                self.input(field).or_else(|| scope.follow(name).err())
             }
             // Whoever takes `steps` as a whole takes every step.
             ("steps", None) => {
-                for (id, (fingerprint, _)) in &sight.steps {
+                for (id, (fingerprint, _)) in &scope.steps {
                     self.used.borrow_mut().add(format!("steps.{id}"));
-                    uses.note(format!("steps.{id} {fingerprint}"));
+                    dependencies.note(format!("steps.{id} {fingerprint}"));
                 }
                 None
             }
             ("steps", Some(id)) => {
                 self.used.borrow_mut().add(format!("steps.{id}"));
-                if let Some((fingerprint, _)) = sight.steps.get(id) {
-                    uses.note(format!("steps.{id} {fingerprint}"));
+                if let Some((fingerprint, _)) = scope.steps.get(id) {
+                    dependencies.note(format!("steps.{id} {fingerprint}"));
                 }
-                self.step(id, sight).or_else(|| sight.follow(name).err())
+                self.step(id, scope).or_else(|| scope.follow(name).err())
             }
             ("record", None | Some("index")) => {
-                uses.note(name.to_owned());
+                dependencies.note(name.to_owned());
                 None
             }
             ("record", Some(field)) => complaint(
                 format!("`record` has no `{field}`"),
                 "it has `index`, its place from 0; its fields are in `inputs`",
             ),
-            ("item", _) if sight.item.is_some() => sight.follow(name).err(),
-            ("index", None) if sight.item.is_some() || sight.round => None,
-            ("last", _) if sight.round => None,
+            ("item", _) if scope.item.is_some() => scope.follow(name).err(),
+            ("index", None) if scope.item.is_some() || scope.round => None,
+            ("last", _) if scope.round => None,
             ("item", _) => complaint(
                 "there is no `item` here".to_owned(),
                 "only steps in `each`, and in a `pipeline` with `from`, see one; the place of the record is `record.index`",
@@ -169,7 +169,7 @@ impl<'a> References<'a> {
             ("last", _) => {
                 complaint("there is no `last` here".to_owned(), "only steps in `repeat` see the output before")
             }
-            ("secrets", Some(secret)) if sight.secrets => self.secret(secret),
+            ("secrets", Some(secret)) if scope.secrets => self.secret(secret),
             ("secrets", _) => complaint(
                 "secrets cannot be used here".to_owned(),
                 "they can be named one by one in the arguments of tools: `${{ secrets.API_KEY }}`",
@@ -202,12 +202,12 @@ impl<'a> References<'a> {
         complaint(format!("the flow has no secret `{secret}`"), hint)
     }
 
-    fn step(&self, id: &str, sight: &Sight) -> Option<Complaint> {
-        if sight.steps.contains_key(id) {
+    fn step(&self, id: &str, scope: &NameScope) -> Option<Complaint> {
+        if scope.steps.contains_key(id) {
             return None;
         }
-        let here = sight.around.last().is_some_and(|own| **own == *id);
-        if here || sight.around.iter().any(|outer| **outer == *id) {
+        let here = scope.around.last().is_some_and(|own| **own == *id);
+        if here || scope.around.iter().any(|outer| **outer == *id) {
             let message = if here { "refers to itself" } else { "is around this one, and has no output yet" };
             return complaint(
                 format!("the step `{id}` {message}"),
@@ -220,10 +220,10 @@ impl<'a> References<'a> {
                 "steps see those before them, in the same list or in a list around it",
             );
         }
-        if sight.steps.is_empty() {
+        if scope.steps.is_empty() {
             return complaint(format!("there is no step `{id}`"), "the first step can use `inputs` only");
         }
-        let hint = suggest::hint(id, sight.steps.keys().map(|id| &**id), "the steps before are");
+        let hint = suggest::hint(id, scope.steps.keys().map(|id| &**id), "the steps before are");
         complaint(format!("there is no step `{id}`"), hint)
     }
 

@@ -4,17 +4,22 @@ use llmspell::Step;
 use llmspell::tool::Privilege;
 
 use super::Checker;
-use super::flow_tools::Named;
+use super::flow_tools::ResolvedTool;
 use crate::ir::repeatability::Repeatability;
 use crate::template::Template;
 
 impl Checker<'_> {
     /// What comes of calling a tool twice with these arguments.
-    pub(super) fn repeatability(&self, name: &str, tool: &Named, arguments: &[(String, Template)]) -> Repeatability {
+    pub(super) fn repeatability(
+        &self,
+        name: &str,
+        tool: &ResolvedTool,
+        arguments: &[(String, Template)],
+    ) -> Repeatability {
         if tool.is_pure || tool.tool.clone().into_step().info().idempotent {
             return Repeatability::Safe;
         }
-        let is_own = !tool.essence.is_null();
+        let is_own = !tool.definition.is_null();
         if !is_own && self.toolbox.is_built_in(name) {
             return built_in(name, arguments);
         }

@@ -13,7 +13,7 @@ use crate::syntax::file::ModelDef;
 use crate::template::Prompt;
 
 /// An agent that has been understood.
-pub(crate) struct AgentPlan {
+pub(crate) struct CheckedAgent {
     /// Where it stands in the file.
     pub(crate) at: Range<usize>,
     /// What the flow calls the model; agents that call it the same share its limits.
@@ -25,14 +25,14 @@ pub(crate) struct AgentPlan {
     pub(crate) prompt: Prompt,
     pub(crate) tools: Vec<DynTool>,
     /// One of them that must not be called twice for one record, if there is one.
-    pub(crate) unrepeatable: Option<String>,
+    pub(crate) unrepeatable_tool: Option<String>,
     /// One of them that is known to do its work twice if it is called twice, if there is one.
-    pub(crate) harmful: Option<String>,
+    pub(crate) unsafe_tool: Option<String>,
     /// The fields of its answer, if that is no text.
     pub(crate) answer: Option<Inputs>,
     pub(crate) bounds: Bounds,
     /// What its answer depends on, but for what its prompts name.
-    pub(crate) essence: Value,
+    pub(crate) definition: Value,
 }
 
 /// How much an agent may do.
@@ -51,7 +51,7 @@ pub(crate) const TURNS: u32 = 16;
 /// The most tool calls at once, if the file does not say.
 pub(crate) const TOOLS_AT_ONCE: u32 = 8;
 
-impl AgentPlan {
+impl CheckedAgent {
     /// How often it asks its model for one answer, at most.
     pub(crate) fn most_turns(&self) -> u64 {
         let most = u64::from(self.bounds.max_turns);

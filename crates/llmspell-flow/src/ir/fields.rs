@@ -4,9 +4,9 @@ use llmspell::{Error, Result};
 use serde_json::{Map, Value, json};
 
 use crate::syntax::diagnostic::Diagnostic;
-use crate::syntax::entries::{Entries, Entry};
 use crate::syntax::file::{InputDef, InputType};
-use crate::syntax::lossy_int::{HINT, changed};
+use crate::syntax::lossy_int::{HINT, find_lossy};
+use crate::syntax::mapping::{Mapping, MappingEntry};
 use crate::syntax::source::Source;
 
 /// The declared fields; `None` if a flow takes any record.
@@ -24,15 +24,15 @@ struct Input {
 
 impl Inputs {
     /// Takes over what the file says, and notes what is wrong with it.
-    pub(crate) fn declared(file: Option<&Entries<InputDef>>, source: &Source, problems: &mut Vec<Diagnostic>) -> Self {
+    pub(crate) fn declared(file: Option<&Mapping<InputDef>>, source: &Source, problems: &mut Vec<Diagnostic>) -> Self {
         let Some(entries) = file else { return Inputs(None) };
-        let input = |(name, def): &Entry<InputDef>| {
+        let input = |(name, def): &MappingEntry<InputDef>| {
             let given = def.value.default.as_ref();
             let default = given.map(|default| default.value.to_json());
             if let (Some(at), Some(value), Some(kind)) = (given, &default, def.value.kind)
                 && !kind.fits(value)
             {
-                let message = format!("the default of `{}` is not {}", name.value, kind.described());
+                let message = format!("the default of `{}` is not {}", name.value, kind.display_name());
                 problems.push(source.diagnose(Some(at.at.clone()), message).with_hint("make the default fit the type"));
             }
             Input {
@@ -90,9 +90,9 @@ impl Inputs {
     }
 
     /// All of them that decides anything: descriptions do not. Null, if none are declared.
-    pub(crate) fn essence(&self) -> Value {
-        let essence = |input: &Input| json!([input.name, input.required, self.essence_of(&input.name)]);
-        self.0.as_ref().map_or(Value::Null, |inputs| inputs.iter().map(essence).collect())
+    pub(crate) fn definition(&self) -> Value {
+        let definition = |input: &Input| json!([input.name, input.required, self.essence_of(&input.name)]);
+        self.0.as_ref().map_or(Value::Null, |inputs| inputs.iter().map(definition).collect())
     }
 
     /// Checks what a flow gives against what it declares under `returns`.
@@ -105,7 +105,7 @@ impl Inputs {
     }
 
     /// What is wrong with a value that should have these fields, if something is.
-    pub(crate) fn complaint(&self, value: &Value) -> Option<String> {
+    pub(crate) fn mismatch(&self, value: &Value) -> Option<String> {
         if !value.is_object() {
             return Some("it is no object".to_owned());
         }
@@ -118,7 +118,7 @@ impl Inputs {
             let wrong = match (value.get(&field.name), field.kind) {
                 (None | Some(Value::Null), _) if !field.required => None,
                 (None, _) => Some("is missing".to_owned()),
-                (Some(value), Some(kind)) if !kind.fits(value) => Some(format!("is not {}", kind.described())),
+                (Some(value), Some(kind)) if !kind.fits(value) => Some(format!("is not {}", kind.display_name())),
                 _ => None,
             };
             Some((field.name.as_str(), wrong?))
@@ -131,14 +131,14 @@ impl Inputs {
         match self.kind(field) {
             kind if kind != Some(InputType::String)
                 && json().is_some()
-                && changed(text.as_bytes(), |_| true).is_some() =>
+                && find_lossy(text.as_bytes(), |_| true).is_some() =>
             {
                 Err(Error::invalid(format!("`{text}` does not fit into 64 bits")).with_hint(HINT))
             }
             None => Ok(json().unwrap_or_else(|| text.into())),
             Some(InputType::String) => Ok(text.into()),
             Some(kind) => json().filter(|value| kind.fits(value)).ok_or_else(|| {
-                Error::invalid(format!("`{text}` is not {}, as the field `{field}` must be", kind.described()))
+                Error::invalid(format!("`{text}` is not {}, as the field `{field}` must be", kind.display_name()))
                     .with_hint("the types are declared under `inputs` in the flow file")
             }),
         }
@@ -156,7 +156,7 @@ impl Inputs {
             if text.is_empty() {
                 record.shift_remove(&input.name);
             } else if let Some(value) = serde_json::from_str(text.trim()).ok().filter(|value| kind.fits(value)) {
-                if changed(text.as_bytes(), |_| true).is_some() {
+                if find_lossy(text.as_bytes(), |_| true).is_some() {
                     let message = format!("the field `{}` does not fit into 64 bits: {text}", input.name);
                     let hint = "declare it as `type: string`: as a text it keeps all of its digits";
                     return Err(Error::invalid(message).with_hint(hint));
@@ -189,7 +189,7 @@ impl Inputs {
                     record.insert(input.name.clone(), input.default.clone());
                 }
                 (Some(value), Some(kind)) if !kind.fits(value) => {
-                    let message = format!("the field `{}` is not {}", input.name, kind.described());
+                    let message = format!("the field `{}` is not {}", input.name, kind.display_name());
                     return Err(
                         Error::invalid(message).with_hint("the types are declared under `inputs` in the flow file")
                     );
@@ -224,7 +224,7 @@ impl InputType {
         }
     }
 
-    fn described(self) -> &'static str {
+    fn display_name(self) -> &'static str {
         match self {
             InputType::String => "a string",
             InputType::Number => "a number",

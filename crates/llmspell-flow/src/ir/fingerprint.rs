@@ -15,7 +15,7 @@ impl Fingerprint {
     }
 
     /// One that was stored; `None` if it has another length.
-    pub fn stored(bytes: &[u8]) -> Option<Self> {
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Fingerprint)
     }
 }

@@ -6,16 +6,16 @@ use crate::syntax::file::FlowFile;
 
 /// The names that a flow declares, for whoever wants to list them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Wanted {
+pub(crate) struct DeclaredNames {
     pub(crate) secrets: Vec<String>,
     pub(crate) models: Vec<String>,
     pub(crate) servers: Vec<String>,
 }
 
-impl Wanted {
+impl DeclaredNames {
     pub(crate) fn of(file: &FlowFile) -> Self {
         let servers = file.tools.0.iter().filter(|(_, tool)| tool.value.mcp.is_some());
-        Wanted {
+        DeclaredNames {
             secrets: file.secrets.iter().map(|secret| secret.value.clone()).collect(),
             models: file.models.0.iter().map(|(name, _)| name.value.clone()).collect(),
             servers: servers.map(|(name, _)| name.value.clone()).collect(),

@@ -1,6 +1,6 @@
 //! What may be done twice for one record: by a retry after a timeout, or by the second copy of a hedge.
 
-use super::step::{Planned, StepKind};
+use super::step::{Step, StepKind};
 
 /// What comes of calling a tool twice for one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,24 +16,24 @@ pub(crate) enum Repeatability {
 }
 
 /// A tool in it that must not be called twice at once for one record, if there is one.
-pub(crate) fn unrepeatable(kind: &StepKind) -> Option<&str> {
+pub(crate) fn unrepeatable_tool(kind: &StepKind) -> Option<&str> {
     match kind {
         StepKind::Tool { tool, repeatability, .. } => {
             (*repeatability != Repeatability::Safe).then_some(tool.spec().name.as_str())
         }
-        StepKind::Agent(agent) => agent.unrepeatable.as_deref(),
-        _ => within(kind, unrepeatable),
+        StepKind::Agent(agent) => agent.unrepeatable_tool.as_deref(),
+        _ => within(kind, unrepeatable_tool),
     }
 }
 
 /// A tool in it that is known to do its work twice, if it is called again for one record.
-pub(crate) fn harmful(kind: &StepKind) -> Option<&str> {
+pub(crate) fn unsafe_tool(kind: &StepKind) -> Option<&str> {
     match kind {
         StepKind::Tool { tool, repeatability, .. } => {
             (*repeatability == Repeatability::Unsafe).then_some(tool.spec().name.as_str())
         }
-        StepKind::Agent(agent) => agent.harmful.as_deref(),
-        _ => within(kind, harmful),
+        StepKind::Agent(agent) => agent.unsafe_tool.as_deref(),
+        _ => within(kind, unsafe_tool),
     }
 }
 
@@ -42,9 +42,9 @@ fn within(kind: &StepKind, find: fn(&StepKind) -> Option<&str>) -> Option<&str> 
     kind.inner().iter().find_map(|step| of_step(step, find))
 }
 
-fn of_step(step: &Planned, find: fn(&StepKind) -> Option<&str>) -> Option<&str> {
+fn of_step(step: &Step, find: fn(&StepKind) -> Option<&str>) -> Option<&str> {
     if step.modifiers.idempotent {
         return None;
     }
-    find(&step.kind).or_else(|| step.fallback.iter().find_map(|rung| of_step(rung, find)))
+    find(&step.kind).or_else(|| step.fallback.iter().find_map(|fallback| of_step(fallback, find)))
 }

@@ -127,7 +127,7 @@ impl Shape {
     }
 
     /// What it is, in a word.
-    pub(crate) fn described(&self) -> &'static str {
+    pub(crate) fn display_name(&self) -> &'static str {
         match self {
             Shape::Any => "anything",
             Shape::Plain(what) => what,

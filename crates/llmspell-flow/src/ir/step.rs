@@ -6,7 +6,7 @@ use std::sync::Arc;
 use llmspell::tool::{DynTool, Privilege};
 use serde_json::Value;
 
-use super::agent::AgentPlan;
+use super::agent::CheckedAgent;
 use super::repeatability::Repeatability;
 use crate::ir::fingerprint::Fingerprint;
 use crate::ir::shape::Shape;
@@ -17,7 +17,7 @@ use crate::template::{Formula, Template};
 pub(crate) const OUTPUT: &str = "output";
 
 /// A step with everything that can be known of it before a record is there.
-pub(crate) struct Planned {
+pub(crate) struct Step {
     /// Its name among its neighbours.
     pub(crate) id: Arc<str>,
     /// Where it stands in the flow, such as `pages.fetch`.
@@ -29,7 +29,7 @@ pub(crate) struct Planned {
     pub(crate) when: Option<Formula>,
     pub(crate) modifiers: Modifiers,
     /// What stands in for it, one for the other.
-    pub(crate) fallback: Vec<Planned>,
+    pub(crate) fallback: Vec<Step>,
     /// What its output depends on besides the record.
     pub(crate) fingerprint: Fingerprint,
     /// The same without what stands in for it.
@@ -43,7 +43,7 @@ pub(crate) enum StepKind {
     Tool {
         tool: DynTool,
         /// What it consists of, if it is the flow's own; null otherwise.
-        essence: Value,
+        definition: Value,
         arguments: Vec<(String, Template)>,
         /// Whether it only computes from its arguments.
         is_pure: bool,
@@ -53,26 +53,26 @@ pub(crate) enum StepKind {
         shape: Shape,
     },
     Value(Template),
-    Agent(Box<AgentPlan>),
+    Agent(Box<CheckedAgent>),
     Concurrent {
-        branches: Vec<Planned>,
+        branches: Vec<Step>,
         limit: Option<usize>,
         skip: bool,
     },
     Race {
-        contenders: Vec<Planned>,
+        contenders: Vec<Step>,
         first: FirstDef,
     },
-    Pipeline(Vec<Planned>),
+    Pipeline(Vec<Step>),
     /// `each`, and `pipeline` with `from`.
     Items {
         list: Formula,
-        steps: Vec<Planned>,
+        steps: Vec<Step>,
         limit: usize,
         skip: bool,
     },
     Repeat {
-        steps: Vec<Planned>,
+        steps: Vec<Step>,
         until: Formula,
         max: u32,
     },
@@ -83,7 +83,7 @@ pub(crate) const ITEMS_AT_ONCE: usize = 16;
 
 impl StepKind {
     /// The steps inside.
-    pub(crate) fn inner(&self) -> &[Planned] {
+    pub(crate) fn inner(&self) -> &[Step] {
         match self {
             StepKind::Tool { .. } | StepKind::Value(_) | StepKind::Agent(_) => &[],
             StepKind::Concurrent { branches: steps, .. }
@@ -107,7 +107,7 @@ impl StepKind {
     }
 
     /// Its key in the file.
-    pub(crate) fn word(&self) -> &'static str {
+    pub(crate) fn key(&self) -> &'static str {
         match self {
             StepKind::Tool { .. } => "tool",
             StepKind::Value(_) => "value",
@@ -121,9 +121,9 @@ impl StepKind {
     }
 }
 
-impl Planned {
+impl Step {
     /// This step and all inside of it, its fallbacks included, outermost first.
-    pub(crate) fn all(&self) -> Vec<&Planned> {
+    pub(crate) fn all(&self) -> Vec<&Step> {
         let mut all = vec![self];
         for step in self.kind.inner().iter().chain(&self.fallback) {
             all.extend(step.all());
@@ -138,11 +138,11 @@ impl Planned {
             StepKind::Agent(_) => false,
             _ => true,
         };
-        itself && self.kind.inner().iter().chain(&self.fallback).all(Planned::is_pure)
+        itself && self.kind.inner().iter().chain(&self.fallback).all(Step::is_pure)
     }
 
     /// Whether a run has to remember its output: it is not free to have again, or would not come out the same.
-    pub(crate) fn is_kept(&self) -> bool {
+    pub(crate) fn is_journaled(&self) -> bool {
         let decides = match &self.kind {
             StepKind::Tool { .. } | StepKind::Agent(_) | StepKind::Race { .. } => true,
             StepKind::Concurrent { skip, .. } | StepKind::Items { skip, .. } => *skip,

@@ -1,9 +1,9 @@
 //! Numbers that YAML has changed: `1.10` is `1.1` to it, and `0x10` is 16.
 
 use super::{Rule, Subject, Warnings};
-use crate::syntax::entries::Entries;
 use crate::syntax::file::{InputDef, InputType, StepDef};
 use crate::syntax::located::Located;
+use crate::syntax::mapping::Mapping;
 use crate::syntax::node::Node;
 use crate::syntax::source::Source;
 
@@ -14,7 +14,7 @@ pub(super) const RULE: Rule = Rule {
 
 pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
     let file = subject.file;
-    let mut found = Found::default();
+    let mut found = NumberSites::default();
     steps(&file.steps.value, &mut found);
     let own = file.tools.0.iter().filter_map(|(_, tool)| tool.value.args.as_ref());
     let fields = file.inputs.iter().chain(&file.returns).chain(own);
@@ -29,16 +29,16 @@ pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
 
 /// Where numbers stand.
 #[derive(Default)]
-struct Found<'a> {
+struct NumberSites<'a> {
     /// What may be meant as a text, such as a version.
     values: Vec<&'a Located<Node>>,
     /// What a number is wanted for, such as `budget: 2.50`.
     numbers: Vec<&'a Located<Node>>,
 }
 
-impl<'a> Found<'a> {
+impl<'a> NumberSites<'a> {
     /// What stands in for fields that are missing.
-    fn defaults(&mut self, fields: &'a Entries<InputDef>) {
+    fn defaults(&mut self, fields: &'a Mapping<InputDef>) {
         for (_, field) in &fields.0 {
             let to = match field.value.kind {
                 Some(InputType::Number | InputType::Integer) => &mut self.numbers,
@@ -49,7 +49,7 @@ impl<'a> Found<'a> {
     }
 }
 
-fn steps<'a>(list: &'a [Located<StepDef>], found: &mut Found<'a>) {
+fn steps<'a>(list: &'a [Located<StepDef>], found: &mut NumberSites<'a>) {
     for step in list {
         let step = &step.value;
         found.values.extend(step.with.iter().flat_map(|with| with.value.0.iter().map(|(_, value)| value)));
@@ -68,8 +68,8 @@ fn walk(node: &Located<Node>, is_number: bool, source: &Source, warnings: &mut W
             let written = written.split(|c: char| c.is_whitespace() || ",]}#".contains(c)).next().unwrap_or_default();
             if !written.is_empty() && written.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) {
                 let read = number.to_string();
-                let is_told = !is_number || has_another_base(written) || written.contains('_');
-                if is_told && written != read && format!("{written}.0") != read {
+                let is_reported = !is_number || has_another_base(written) || written.contains('_');
+                if is_reported && written != read && format!("{written}.0") != read {
                     let message = format!("`{written}` is the number {read}");
                     let hint = format!("write \"{written}\" if a text is meant, or {read} if it is the number");
                     warnings.push(&node.at, message, hint);

@@ -11,15 +11,15 @@ pub(super) const RULE: Rule = Rule {
 pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
     for step in subject.steps() {
         let mut before = vec![(&step.kind, step.without_fallback)];
-        for rung in &step.fallback {
+        for fallback in &step.fallback {
             // A fallback behind a value that cannot fail has a warning of its own.
             let is_reached =
                 !before.iter().any(|(kind, _)| matches!(kind, StepKind::Value(value) if value.literal().is_some()));
-            if is_reached && before.iter().any(|(_, same)| *same == rung.fingerprint) {
+            if is_reached && before.iter().any(|(_, same)| *same == fallback.fingerprint) {
                 let hint = "to try the same again, use `retry`; let a fallback do something else";
-                warnings.push(&rung.at, "this does the same as what it stands in for".to_owned(), hint);
+                warnings.push(&fallback.at, "this does the same as what it stands in for".to_owned(), hint);
             }
-            before.push((&rung.kind, rung.fingerprint));
+            before.push((&fallback.kind, fallback.fingerprint));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Retries that may do again what has been done.
 
 use super::{Rule, Subject, Warnings};
-use crate::ir::repeatability::harmful;
-use crate::ir::step::{Planned, StepKind};
+use crate::ir::repeatability::unsafe_tool;
+use crate::ir::step::{Step, StepKind};
 use crate::syntax::file::{DefaultsDef, RetryOn};
 
 pub(super) const RULE: Rule = Rule {
@@ -14,12 +14,12 @@ pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
     subject.steps().for_each(|step| retry(step, &subject.file.defaults, warnings));
 }
 
-fn retry(step: &Planned, defaults: &DefaultsDef, warnings: &mut Warnings<'_>) {
+fn retry(step: &Step, defaults: &DefaultsDef, warnings: &mut Warnings<'_>) {
     let modifiers = &step.modifiers;
     let Some(retry) = modifiers.retry.as_ref().filter(|retry| retry.value.0.max > 1 && !modifiers.idempotent) else {
         return;
     };
-    let Some(tool) = harmful(&step.kind) else { return };
+    let Some(tool) = unsafe_tool(&step.kind) else { return };
     // What stands under `defaults` is no place to mend a single step.
     let is_default = defaults.retry.as_ref().is_some_and(|default| default.at == retry.at);
     let at = if is_default { &step.at } else { &retry.at };

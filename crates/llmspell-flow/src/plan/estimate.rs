@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::count::List;
-use crate::ir::agent::AgentPlan;
+use crate::ir::agent::CheckedAgent;
 
 /// What agents would use of one model: an estimate, made without asking it. Written as JSON by `llmspell plan --json`.
 ///
@@ -28,7 +28,7 @@ use crate::ir::agent::AgentPlan;
 /// ";
 /// let toolbox = Toolbox::built_in(&Permissions::none()).with_unopened_model("small");
 /// let flow = Flow::parse(&Source::new("f.yaml", text), &toolbox)?;
-/// let estimate = &flow.outline().estimates[0];
+/// let estimate = &flow.plan().estimates[0];
 /// assert_eq!((estimate.once.calls, estimate.once.input_tokens), (1, 3)); // twelve characters
 /// assert_eq!(estimate.once.cost, Some((3.0 * 0.4 + 100.0 * 1.6) / 1e6));
 /// assert_eq!((estimate.worst.calls, estimate.worst.output_tokens), (3, Some(300)));
@@ -120,7 +120,7 @@ pub(super) struct Estimates(BTreeMap<(Arc<str>, Vec<List>), Estimate>);
 
 impl Estimates {
     /// The estimate that an agent's calls belong to, for each item of these lists.
-    pub(super) fn of(&mut self, agent: &AgentPlan, lists: &[List]) -> &mut Estimate {
+    pub(super) fn of(&mut self, agent: &CheckedAgent, lists: &[List]) -> &mut Estimate {
         self.0.entry((agent.model.clone(), lists.to_vec())).or_insert_with(|| Estimate {
             model: agent.model.to_string(),
             for_each_of: lists.iter().map(|list| list.text.to_string()).collect(),
@@ -151,10 +151,10 @@ fn rounded(cost: f64) -> f64 {
     (cost * 1e12).round() / 1e12
 }
 
-pub(super) fn prices(agent: &AgentPlan) -> Option<TokenPrices> {
+pub(super) fn prices(agent: &CheckedAgent) -> Option<TokenPrices> {
     let declared = agent.settings.as_ref();
     let full = declared.map_or(&*agent.model, |settings| settings.model.value.as_str());
     let free = full.starts_with("simulated/").then_some(TokenPrices { input: 0.0, output: 0.0 });
-    let told = declared.and_then(|settings| settings.prices);
-    told.map(|prices| TokenPrices { input: prices.input, output: prices.output }).or(free)
+    let declared = declared.and_then(|settings| settings.prices);
+    declared.map(|prices| TokenPrices { input: prices.input, output: prices.output }).or(free)
 }

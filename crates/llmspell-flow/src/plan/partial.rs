@@ -30,7 +30,7 @@ fn is_larger(value: &Value, left: &mut usize) -> bool {
 
 /// A record on its way through a flow of which nothing runs.
 #[derive(Clone)]
-pub(super) struct Known {
+pub(super) struct PartialRecord {
     scope: Scope,
     record: bool,
     item: bool,
@@ -39,31 +39,31 @@ pub(super) struct Known {
     steps: Arc<Vec<Arc<str>>>,
 }
 
-impl Known {
+impl PartialRecord {
     /// Before there is a record.
     pub(super) fn nothing() -> Self {
-        Known { record: false, ..Known::record(&Map::new(), 0) }
+        PartialRecord { record: false, ..PartialRecord::record(&Map::new(), 0) }
     }
 
     pub(super) fn record(fields: &Map<String, Value>, index: usize) -> Self {
         let scope = Scope::new(fields, index, minijinja::Value::UNDEFINED);
-        Known { scope, record: true, item: false, index: false, steps: Arc::default() }
+        PartialRecord { scope, record: true, item: false, index: false, steps: Arc::default() }
     }
 
     /// Inside of a list, with an item of it.
     pub(super) fn of_item(&self, item: &Value, index: usize) -> Self {
         let scope = self.scope.of_item(item, index);
-        Known { scope, record: self.record, item: true, index: true, steps: self.steps.clone() }
+        PartialRecord { scope, record: self.record, item: true, index: true, steps: self.steps.clone() }
     }
 
     /// Inside of a list, with any item of it.
     pub(super) fn of_any(&self) -> Self {
-        Known { item: false, index: false, ..self.clone() }
+        PartialRecord { item: false, index: false, ..self.clone() }
     }
 
     /// In any round of a repetition. An item around it stays what it is.
     pub(super) fn of_round(&self) -> Self {
-        Known { index: false, ..self.clone() }
+        PartialRecord { index: false, ..self.clone() }
     }
 
     /// With the output of a step, unless it is so large that steps which double it would never come to an end.
@@ -74,7 +74,7 @@ impl Known {
         }
         let mut steps = self.steps;
         Arc::make_mut(&mut steps).push(step.clone());
-        Known { scope: self.scope.with(step, output), steps, ..self }
+        PartialRecord { scope: self.scope.with(step, output), steps, ..self }
     }
 
     /// As templates see it.

@@ -8,17 +8,17 @@ use llmspell::Result;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::partial::Known;
+use super::partial::PartialRecord;
 use super::walk::Walk;
 use super::{AgentCalls, Count, Estimate, TimeBound, time};
 use crate::exec::scope::Scope;
 use crate::flow::Flow;
-use crate::ir::step::{Planned, StepKind};
+use crate::ir::step::{Step, StepKind};
 
 /// The records of an input, counted.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-pub struct Survey {
+pub struct InputSurvey {
     /// How many there are.
     pub records: u64,
     /// Those of them that the flow would not take: no JSON, or without a field that it asks for.
@@ -40,7 +40,7 @@ pub struct Survey {
 
 impl Flow {
     /// Tells what the flow would do with these records. No tool and no model is called.
-    pub fn survey(&self, records: impl IntoIterator<Item = Result<Value>>) -> Survey {
+    pub fn survey(&self, records: impl IntoIterator<Item = Result<Value>>) -> InputSurvey {
         let mut surveyor = self.surveyor();
         records.into_iter().for_each(|record| surveyor.record(record));
         surveyor.finish()
@@ -48,9 +48,9 @@ impl Flow {
 
     /// Begins a [survey](Flow::survey) whose records come one by one.
     pub fn surveyor(&self) -> Surveyor<'_> {
-        let lists = self.planned().iter().flat_map(Planned::all);
+        let lists = self.planned().iter().flat_map(Step::all);
         let lists = lists.filter(|step| matches!(&step.kind, StepKind::Items { list, .. } if list.is_of_record()));
-        let survey = Survey {
+        let survey = InputSurvey {
             records: 0,
             wrong: 0,
             first_wrong: None,
@@ -68,9 +68,9 @@ impl Flow {
 pub struct Surveyor<'a> {
     flow: &'a Flow,
     /// The steps that go through a list which follows from the record alone.
-    lists: Vec<&'a Planned>,
+    lists: Vec<&'a Step>,
     walk: Walk<'a>,
-    survey: Survey,
+    survey: InputSurvey,
 }
 
 impl Surveyor<'_> {
@@ -88,17 +88,17 @@ impl Surveyor<'_> {
                 let time = time::of_list(self.flow.planned(), &items);
                 self.survey.slowest = self.survey.slowest.clone().beside(time.clone());
                 self.survey.all = self.survey.all.clone().then(time);
-                self.walk.record(Known::record(&record, index));
+                self.walk.record(PartialRecord::record(&record, index));
             }
         }
     }
 
     /// Returns what was counted.
-    pub fn finish(self) -> Survey {
+    pub fn finish(self) -> InputSurvey {
         let Surveyor { walk, mut survey, .. } = self;
-        survey.calls_by_agents = walk.tally.calls_by_agents();
-        survey.calls = walk.tally.calls;
-        survey.estimates = walk.tally.estimates.into_list();
+        survey.calls_by_agents = walk.totals.calls_by_agents();
+        survey.calls = walk.totals.calls;
+        survey.estimates = walk.totals.estimates.into_list();
         survey
     }
 
@@ -120,12 +120,12 @@ impl fmt::Debug for Surveyor<'_> {
 }
 
 /// How many items those lists have that follow from the record alone.
-fn items(steps: &[&Planned], record: &serde_json::Map<String, Value>, index: usize) -> BTreeMap<Arc<str>, u64> {
+fn items(steps: &[&Step], record: &serde_json::Map<String, Value>, index: usize) -> BTreeMap<Arc<str>, u64> {
     if steps.is_empty() {
         return BTreeMap::new();
     }
     let seen = Scope::new(record, index, minijinja::Value::UNDEFINED).value();
-    let of_list = |step: &&Planned| match &step.kind {
+    let of_list = |step: &&Step| match &step.kind {
         StepKind::Items { list, .. } => match list.json(&seen).ok()? {
             Value::Array(items) => Some((step.path.clone(), items.len() as u64)),
             _ => None,

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::ir::step::{Planned, StepKind};
-use crate::syntax::duration::written_duration;
+use crate::ir::step::{Step, StepKind};
+use crate::syntax::duration::format_duration;
 
 /// How long something can take at most, or why it can take for ever.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl fmt::Display for TimeBound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Ok(time) if time.is_zero() => f.write_str("at once"),
-            Ok(time) => write!(f, "at most {}", written_duration(*time)),
+            Ok(time) => write!(f, "at most {}", format_duration(*time)),
             Err(why) => write!(f, "unbounded: {}", why.join(", ")),
         }
     }
@@ -86,12 +86,12 @@ impl Serialize for TimeBound {
 pub(super) type Items = BTreeMap<Arc<str>, u64>;
 
 /// Steps one after another.
-pub(super) fn of_list(steps: &[Planned], items: &Items) -> TimeBound {
+pub(super) fn of_list(steps: &[Step], items: &Items) -> TimeBound {
     steps.iter().map(|step| of(step, items)).fold(TimeBound::NONE, TimeBound::then)
 }
 
 /// A step with all attempts, waits and fallbacks.
-pub(super) fn of(step: &Planned, items: &Items) -> TimeBound {
+pub(super) fn of(step: &Step, items: &Items) -> TimeBound {
     let modifiers = &step.modifiers;
     let times: Vec<Duration> =
         modifiers.timeout.iter().flat_map(|timeout| timeout.value.0.attempt.iter().map(|time| time.0)).collect();
@@ -109,10 +109,10 @@ pub(super) fn of(step: &Planned, items: &Items) -> TimeBound {
         (0..retry.value.0.max.saturating_sub(1)).map(wait).fold(Duration::ZERO, Duration::saturating_add)
     });
     let all = attempts.then(TimeBound(Ok(waits))).at_most(modifiers.deadline.as_ref().map(|deadline| deadline.value.0));
-    step.fallback.iter().map(|rung| of(rung, items)).fold(all, TimeBound::then)
+    step.fallback.iter().map(|fallback| of(fallback, items)).fold(all, TimeBound::then)
 }
 
-fn of_kind(step: &Planned, items: &Items) -> TimeBound {
+fn of_kind(step: &Step, items: &Items) -> TimeBound {
     match &step.kind {
         StepKind::Tool { is_pure: true, .. } | StepKind::Value(_) => TimeBound::NONE,
         StepKind::Tool { .. } | StepKind::Agent(_) => TimeBound(Err(vec![format!("`{}` has no timeout", step.path)])),
@@ -130,7 +130,7 @@ fn of_kind(step: &Planned, items: &Items) -> TimeBound {
                 bound.times(u32::try_from(rounds).unwrap_or(u32::MAX))
             }
             TimeBound(Ok(time)) if !time.is_zero() => {
-                let each = written_duration(time);
+                let each = format_duration(time);
                 TimeBound(Err(vec![format!("`{}` takes {each} × items of `{}`", step.path, list.text())]))
             }
             bound => bound,

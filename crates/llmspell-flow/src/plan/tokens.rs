@@ -4,11 +4,11 @@ use llmspell::model::BYTES_PER_TOKEN;
 use serde_json::json;
 
 use super::estimate::{EstimatedUse, prices};
-use crate::ir::agent::AgentPlan;
+use crate::ir::agent::CheckedAgent;
 
 /// What of a request is the same with each record.
 #[derive(Clone, Debug)]
-pub(super) struct Fixed {
+pub(super) struct FixedTokens {
     /// The bytes of the tools, and of the schema of the answer.
     pub(super) bytes: usize,
     /// The bytes of what is said to an answer that does not fit its schema.
@@ -17,15 +17,15 @@ pub(super) struct Fixed {
     pub(super) unknown_tools: Vec<String>,
 }
 
-impl Fixed {
-    pub(super) fn of(agent: &AgentPlan) -> Self {
+impl FixedTokens {
+    pub(super) fn of(agent: &CheckedAgent) -> Self {
         let specs = || agent.tools.iter().map(|tool| tool.spec());
         let tool = |spec: &llmspell::tool::ToolSpec| json!({ "name": spec.name, "description": spec.description, "parameters": spec.parameters });
         let schema = agent.answer_schema().map(|schema| schema.to_string().len());
         // That of a server that has not been asked.
         let unknown =
             specs().filter(|spec| spec.description.is_empty() && spec.parameters == json!({ "type": "object" }));
-        Fixed {
+        FixedTokens {
             bytes: specs().map(|spec| tool(spec).to_string().len()).sum::<usize>() + schema.unwrap_or(0),
             mending: schema.map_or(0, |schema| schema + MENDING),
             unknown_tools: unknown.map(|spec| spec.name.clone()).collect(),
@@ -45,8 +45,8 @@ fn tokens(bytes: usize) -> u64 {
 /// Each turn sends all that was said before. Of that, what tools answer is of no known size; so is what the model says, if
 /// neither `max_output_tokens` nor `max_tokens` bounds it.
 pub(super) fn asked(
-    agent: &AgentPlan,
-    fixed: &Fixed,
+    agent: &CheckedAgent,
+    fixed: &FixedTokens,
     prompts: usize,
     is_complete: bool,
 ) -> (EstimatedUse, EstimatedUse) {
@@ -96,11 +96,11 @@ pub(super) fn asked(
 }
 
 /// How long one answer may be, in tokens.
-pub(super) fn most_output(agent: &AgentPlan) -> Option<u64> {
+pub(super) fn most_output(agent: &CheckedAgent) -> Option<u64> {
     agent.settings.as_ref().and_then(|settings| settings.max_output_tokens).map(u64::from)
 }
 
-fn spent(agent: &AgentPlan, calls: u64, input: u64, output: Option<u64>, is_complete: bool) -> EstimatedUse {
+fn spent(agent: &CheckedAgent, calls: u64, input: u64, output: Option<u64>, is_complete: bool) -> EstimatedUse {
     let prices = prices(agent);
     let input_cost = prices.map(|prices| input as f64 * prices.input / 1e6);
     let output_cost = prices.zip(output).map(|(prices, output)| output as f64 * prices.output / 1e6);

@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::count::{Count, List};
 use super::estimate::Estimates;
-use super::partial::Known;
-use super::tokens::{Fixed, asked, most_output};
-use crate::ir::agent::AgentPlan;
-use crate::ir::step::{Planned, StepKind};
+use super::partial::PartialRecord;
+use super::tokens::{FixedTokens, asked, most_output};
+use crate::ir::agent::CheckedAgent;
+use crate::ir::step::{Step, StepKind};
 use crate::template::Formula;
 
 /// Calls of a tool that a model may make, or not.
@@ -28,7 +28,7 @@ pub struct AgentCalls {
 
 /// What a flow would call.
 #[derive(Default)]
-pub(super) struct Tally {
+pub(super) struct PlanTotals {
     /// The most calls of each tool and each model.
     pub(super) calls: BTreeMap<String, Count>,
     /// The most turns in which agents may call tools, by the paths of the agents and the names of the tools.
@@ -36,7 +36,7 @@ pub(super) struct Tally {
     pub(super) estimates: Estimates,
 }
 
-impl Tally {
+impl PlanTotals {
     pub(super) fn calls_by_agents(&self) -> Vec<AgentCalls> {
         let of = |(agent, (tools, turns)): (&Arc<str>, &(Vec<String>, Count))| {
             let (agent, turns) = (agent.to_string(), turns.clone());
@@ -50,14 +50,14 @@ impl Tally {
 
 /// A walk through a flow, as often as there are records.
 pub(super) struct Walk<'a> {
-    steps: &'a [Planned],
+    steps: &'a [Step],
     /// The steps whose outputs decide anything.
     used: BTreeSet<&'a str>,
     /// What is the same in all requests of an agent, by its path.
-    fixed: BTreeMap<Arc<str>, Fixed>,
+    fixed: BTreeMap<Arc<str>, FixedTokens>,
     /// How many items of lists may still be looked at, one by one, for this record.
     left: usize,
-    pub(super) tally: Tally,
+    pub(super) totals: PlanTotals,
 }
 
 /// More items of one record than this are taken to be as the last that was looked at.
@@ -68,7 +68,7 @@ struct Fails;
 
 /// How often something happens.
 #[derive(Clone)]
-struct Times {
+struct Multiplier {
     /// If all goes well.
     once: u64,
     /// At worst.
@@ -77,43 +77,43 @@ struct Times {
     lists: Vec<List>,
 }
 
-impl Times {
+impl Multiplier {
     fn times(&self, worst: u64) -> Self {
-        Times { worst: self.worst.saturating_mul(worst), ..self.clone() }
+        Multiplier { worst: self.worst.saturating_mul(worst), ..self.clone() }
     }
 
     fn of_both(&self, times: u64) -> Self {
-        Times { once: self.once.saturating_mul(times), ..self.times(times) }
+        Multiplier { once: self.once.saturating_mul(times), ..self.times(times) }
     }
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(steps: &'a [Planned]) -> Self {
+    pub(super) fn new(steps: &'a [Step]) -> Self {
         let mut used = BTreeSet::new();
         let mut fixed = BTreeMap::new();
-        for step in steps.iter().flat_map(Planned::all) {
+        for step in steps.iter().flat_map(Step::all) {
             let mut names: Vec<&str> = step.when.iter().flat_map(Formula::names).collect();
             match &step.kind {
                 StepKind::Items { list, .. } => names.extend(list.names()),
                 StepKind::Value(value) => names.extend(value.formulas().into_iter().flat_map(Formula::names)),
                 StepKind::Agent(agent) => {
-                    fixed.insert(step.path.clone(), Fixed::of(agent));
+                    fixed.insert(step.path.clone(), FixedTokens::of(agent));
                     names.extend(agent.system.iter().chain([&agent.prompt]).flat_map(|prompt| prompt.names()));
                 }
                 _ => {}
             }
             used.extend(names.into_iter().filter_map(|name| name.strip_prefix("steps.")?.split('.').next()));
         }
-        Walk { steps, used, fixed, left: 0, tally: Tally::default() }
+        Walk { steps, used, fixed, left: 0, totals: PlanTotals::default() }
     }
 
     /// Counts what would be called for a record.
-    pub(super) fn record(&mut self, known: Known) {
+    pub(super) fn record(&mut self, known: PartialRecord) {
         self.left = ITEMS;
-        self.sequence(self.steps, known, &Times { once: 1, worst: 1, lists: Vec::new() });
+        self.sequence(self.steps, known, &Multiplier { once: 1, worst: 1, lists: Vec::new() });
     }
 
-    fn sequence(&mut self, steps: &[Planned], mut known: Known, times: &Times) {
+    fn sequence(&mut self, steps: &[Step], mut known: PartialRecord, times: &Multiplier) {
         for step in steps {
             match self.step(step, &known, times) {
                 Ok(Some(output)) => known = known.with(&step.id, output),
@@ -125,8 +125,8 @@ impl<'a> Walk<'a> {
     }
 
     /// Counts a step, and gives its output if somebody wants it and it is known.
-    fn step(&mut self, step: &Planned, known: &Known, times: &Times) -> Result<Option<Value>, Fails> {
-        let surely = match step.when.as_ref().map(|when| known.holds(when)) {
+    fn step(&mut self, step: &Step, known: &PartialRecord, times: &Multiplier) -> Result<Option<Value>, Fails> {
+        let is_certain = match step.when.as_ref().map(|when| known.holds(when)) {
             Some(Some(Ok(false))) => return Ok(Some(Value::Null)),
             Some(Some(Err(_))) => return Err(Fails),
             Some(Some(Ok(true))) | None => true,
@@ -149,16 +149,16 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        for rung in &step.fallback {
-            let _ = self.step(rung, known, &Times { once: 0, ..times.clone() });
+        for fallback in &step.fallback {
+            let _ = self.step(fallback, known, &Multiplier { once: 0, ..times.clone() });
         }
         Ok(match &step.kind {
-            StepKind::Value(value) if surely && self.used.contains(&*step.id) => known.value(value),
+            StepKind::Value(value) if is_certain && self.used.contains(&*step.id) => known.value(value),
             _ => None,
         })
     }
 
-    fn items(&mut self, path: &Arc<str>, steps: &[Planned], list: &Formula, known: &Known, times: &Times) {
+    fn items(&mut self, path: &Arc<str>, steps: &[Step], list: &Formula, known: &PartialRecord, times: &Multiplier) {
         let Some(items) = known.items(list) else {
             let mut times = times.clone();
             times.lists.push(List { path: path.clone(), text: Arc::from(list.text()) });
@@ -174,23 +174,23 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn calls(&mut self, name: &str, times: &Times) {
-        match self.tally.calls.get_mut(name) {
+    fn calls(&mut self, name: &str, times: &Multiplier) {
+        match self.totals.calls.get_mut(name) {
             Some(count) => count.add(&times.lists, times.worst),
-            None => self.tally.calls.entry(name.to_owned()).or_default().add(&times.lists, times.worst),
+            None => self.totals.calls.entry(name.to_owned()).or_default().add(&times.lists, times.worst),
         }
     }
 
-    fn agent(&mut self, path: &Arc<str>, agent: &AgentPlan, known: &Known, times: &Times) {
+    fn agent(&mut self, path: &Arc<str>, agent: &CheckedAgent, known: &PartialRecord, times: &Multiplier) {
         let turns = times.times(agent.most_turns());
         self.calls(&agent.model, &turns);
         if !agent.tools.is_empty() {
             let tools = || agent.tools.iter().map(|tool| tool.spec().name.clone()).collect();
-            let (_, count) = self.tally.turns.entry(path.clone()).or_insert_with(|| (tools(), Count::default()));
+            let (_, count) = self.totals.turns.entry(path.clone()).or_insert_with(|| (tools(), Count::default()));
             count.add(&times.lists, turns.worst);
         }
         let Some(fixed) = self.fixed.get(path) else { return };
-        let estimate = self.tally.estimates.of(agent, &times.lists);
+        let estimate = self.totals.estimates.of(agent, &times.lists);
         let mut is_complete = true;
         let mut knows = |name: &str| {
             let is_known = known.knows(name);

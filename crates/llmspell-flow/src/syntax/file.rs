@@ -14,13 +14,13 @@ pub(crate) use modifiers::{
     AdaptiveBy, AdaptiveDef, After, BreakerDef, HedgeDef, Modifiers, RateDef, RetryDef, RetryOn,
 };
 pub(crate) use shorthand::Short;
-pub(crate) use step::{FirstDef, OnErrorDef, RungsDef, StepDef};
+pub(crate) use step::{FirstDef, OnErrorDef, StepDef, StepsDef};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::syntax::entries::Entries;
 use crate::syntax::located::Located;
+use crate::syntax::mapping::Mapping;
 use crate::syntax::node::Node;
 
 /// A flow: steps that turn one record into one output.
@@ -37,7 +37,7 @@ pub(crate) struct FlowFile {
     /// What the flow does, in a sentence or two.
     pub(crate) description: Option<String>,
     /// The fields that a record must have. Left out, any record will do.
-    pub(crate) inputs: Option<Entries<InputDef>>,
+    pub(crate) inputs: Option<Mapping<InputDef>>,
     /// The field that tells records apart; left out, all of a record does. By it, a run that goes on knows what it has
     /// done.
     pub(crate) key: Option<Located<String>>,
@@ -49,10 +49,10 @@ pub(crate) struct FlowFile {
     pub(crate) secrets: Vec<Located<String>>,
     /// Models that agents can name.
     #[serde(default)]
-    pub(crate) models: Entries<Short<ModelDef>>,
+    pub(crate) models: Mapping<Short<ModelDef>>,
     /// Tools of the flow's own: programs, and MCP servers.
     #[serde(default)]
-    pub(crate) tools: Entries<ToolDef>,
+    pub(crate) tools: Mapping<ToolDef>,
     /// What steps have that say nothing else.
     #[serde(default)]
     pub(crate) defaults: DefaultsDef,
@@ -64,7 +64,7 @@ pub(crate) struct FlowFile {
     /// What comes out, with templates; by default the output of the last step.
     pub(crate) output: Option<Located<Node>>,
     /// The fields that the output must have.
-    pub(crate) returns: Option<Entries<InputDef>>,
+    pub(crate) returns: Option<Mapping<InputDef>>,
 }
 
 /// All steps, wherever they stand, in the order of the file.

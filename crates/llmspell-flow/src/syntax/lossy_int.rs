@@ -2,7 +2,7 @@
 
 /// The first integer in JSON that would become another one, and its place. Of an object, only the fields that are wanted
 /// are looked at: of the others nothing is used.
-pub fn changed(json: &[u8], wanted: impl Fn(&str) -> bool) -> Option<(usize, &str)> {
+pub fn find_lossy(json: &[u8], wanted: impl Fn(&str) -> bool) -> Option<(usize, &str)> {
     // The field of the outermost object that is read: its name was the last text there.
     let (mut at, mut depth, mut field) = (0, 0_usize, None);
     while at < json.len() {
@@ -21,7 +21,7 @@ pub fn changed(json: &[u8], wanted: impl Fn(&str) -> bool) -> Option<(usize, &st
                     let name = field.and_then(|field| serde_json::from_slice::<String>(field).ok());
                     name.is_none_or(|name| wanted(&name))
                 };
-                if let Some(number) = is_changed(&json[at..end])
+                if let Some(number) = lossy(&json[at..end])
                     && is_wanted()
                 {
                     return Some((at, number));
@@ -43,7 +43,7 @@ pub fn changed(json: &[u8], wanted: impl Fn(&str) -> bool) -> Option<(usize, &st
 
 /// The number, if it is an integer that has other digits once it has been read. What a number of 64 bits can hold is
 /// written by programs, too: `100000000000000000000` is 1e20.
-fn is_changed(number: &[u8]) -> Option<&str> {
+fn lossy(number: &[u8]) -> Option<&str> {
     // 18 digits always fit.
     if number.len() <= 18 || number.iter().any(|byte| b".eE".contains(byte)) {
         return None;
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn only_integers_that_would_become_others_are_found() {
-        let wrong = |text: &str| changed(text.as_bytes(), |_| true).map(|(at, number)| (at, number.to_owned()));
+        let wrong = |text: &str| find_lossy(text.as_bytes(), |_| true).map(|(at, number)| (at, number.to_owned()));
         assert_eq!(wrong("{\"a\":18446744073709551616}"), Some((5, "18446744073709551616".to_owned())));
         assert_eq!(wrong("[-9223372036854775809]"), Some((1, "-9223372036854775809".to_owned())));
         for fine in [
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn fields_that_nobody_wants_may_be_anything() {
-        let wrong = |text: &str| changed(text.as_bytes(), |field| field == "a\"b").is_some();
+        let wrong = |text: &str| find_lossy(text.as_bytes(), |field| field == "a\"b").is_some();
         assert!(!wrong(r#"{"hash": 99999999999999999999, "x": {"a\"b": [99999999999999999999]}, "a\"b": "x"}"#));
         assert!(wrong(r#"{"hash": 1, "a\"b": 99999999999999999999}"#));
         assert!(wrong(r#"{"x": ["a"], "a\"b": {"hash": [{"x": 1}, 99999999999999999999]}}"#));

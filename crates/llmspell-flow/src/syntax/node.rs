@@ -7,8 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::syntax::entries::Entries;
 use crate::syntax::located::Located;
+use crate::syntax::mapping::Mapping;
 
 /// A YAML value whose parts remember where they stand.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub(crate) enum Node {
     Plain(Value),
     Text(String),
     List(Vec<Located<Node>>),
-    Map(Entries<Node>),
+    Map(Mapping<Node>),
 }
 
 impl Node {
@@ -94,7 +94,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Node, A::Error> {
-        Ok(Node::Map(Entries::read(access)?))
+        Ok(Node::Map(Mapping::read(access)?))
     }
 }
 

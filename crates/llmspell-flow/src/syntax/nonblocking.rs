@@ -7,7 +7,7 @@ use std::path::Path;
 /// Opens what may be a pipe with a name. A wait in `open` cannot be ended, not even by Ctrl-C: without a reader, this
 /// fails; without a writer, the pipe is empty. Once open, reading and writing wait as ever.
 #[cfg(unix)]
-pub fn open_at_once(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+pub fn open_nonblocking(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
 
     use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -18,7 +18,7 @@ pub fn open_at_once(options: &mut OpenOptions, path: &Path) -> io::Result<File> 
 }
 
 #[cfg(not(unix))]
-pub fn open_at_once(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+pub fn open_nonblocking(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     options.open(path)
 }
 

@@ -12,7 +12,7 @@ use crate::syntax::diagnostic::Diagnostic;
 use crate::syntax::file::FlowFile;
 use crate::syntax::located::bytes;
 use crate::syntax::source::Source;
-use position::Spot;
+use position::Position;
 
 /// Reads a flow file; what it means is checked later.
 pub(crate) fn parse(source: &Source) -> Result<FlowFile, Diagnostic> {
@@ -74,18 +74,20 @@ fn misfit(source: &Source, error: &Error, at: Option<Range<usize>>) -> Diagnosti
     if let Some(hint) = unquoted_template(text, at.clone()) {
         return source.diagnose(at, message).with_hint(hint);
     }
-    let spot = at.as_ref().map(|at| Spot::of(text, at.start));
-    let advised = match (message.as_str(), &spot) {
-        (A_TABLE, Some(spot)) if spot.under().0.is_empty() && text.trim_start().starts_with(['{', '[']) => {
+    let position = at.as_ref().map(|at| Position::of(text, at.start));
+    let advised = match (message.as_str(), &position) {
+        (A_TABLE, Some(position)) if position.under().0.is_empty() && text.trim_start().starts_with(['{', '[']) => {
             Some(RECORDS.to_owned())
         }
-        (A_TABLE, Some(spot)) => hints::table(spot),
-        (A_LIST, Some(spot)) => hints::list(spot),
-        (A_TEXT, Some(spot)) if spot.is_many() => Some("one text belongs here, no list and no table".to_owned()),
-        (other, Some(spot)) if other.ends_with(AN_EXPRESSION) => {
-            let spot = Spot::of(text, spot.at.start).behind(text, &["each", "from", "when", "until"]);
+        (A_TABLE, Some(position)) => hints::table(position),
+        (A_LIST, Some(position)) => hints::list(position),
+        (A_TEXT, Some(position)) if position.is_many() => {
+            Some("one text belongs here, no list and no table".to_owned())
+        }
+        (other, Some(position)) if other.ends_with(AN_EXPRESSION) => {
+            let position = Position::of(text, position.at.start).behind(text, &["each", "from", "when", "until"]);
             let message = "an expression is expected here, such as steps.review.ok";
-            return source.diagnose(Some(spot.at.clone()), message).with_hint(hints::expression(&spot));
+            return source.diagnose(Some(position.at.clone()), message).with_hint(hints::expression(&position));
         }
         _ => None,
     };

@@ -6,48 +6,48 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
-use super::duration::{Span, written_duration};
+use super::duration::{DurationDef, format_duration};
 
 /// Reads a rate as flow files write it: `10/s`, `600/min`, `5/2s`; how many, and in which time.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn parse_rate(text: &str) -> Result<(u64, Duration), String> {
-    text.parse::<Per>().map(|per| (per.count, per.period))
+    text.parse::<Quota>().map(|per| (per.count, per.period))
 }
 
 /// So many in a time.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Per {
+pub struct Quota {
     /// How many.
     pub count: u64,
     /// In which time.
     pub period: Duration,
 }
 
-impl From<(u64, Duration)> for Per {
+impl From<(u64, Duration)> for Quota {
     fn from((count, period): (u64, Duration)) -> Self {
-        Per { count, period }
+        Quota { count, period }
     }
 }
 
-impl Per {
+impl Quota {
     /// As files write it, of something: `90000 tokens/min`.
     pub(crate) fn of(self, what: &str) -> String {
-        let period = written_duration(self.period);
+        let period = format_duration(self.period);
         let unit = period.strip_prefix('1').filter(|unit| unit.starts_with(char::is_alphabetic));
         format!("{}{what}/{}", self.count, unit.unwrap_or(&period))
     }
 }
 
 /// As files write it: `10/s`, `60/min`.
-impl fmt::Display for Per {
+impl fmt::Display for Quota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.of(""))
     }
 }
 
-impl std::str::FromStr for Per {
+impl std::str::FromStr for Quota {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -61,18 +61,18 @@ impl std::str::FromStr for Per {
         let period = period.trim();
         // A bare unit is one of it.
         let first = period.starts_with(|c: char| c.is_ascii_digit());
-        let period = if first { period.parse::<Span>() } else { format!("1{period}").parse() };
-        Ok(Per { count, period: period.map_err(|_| wrong())?.0 })
+        let period = if first { period.parse::<DurationDef>() } else { format!("1{period}").parse() };
+        Ok(Quota { count, period: period.map_err(|_| wrong())?.0 })
     }
 }
 
-impl<'de> Deserialize<'de> for Per {
+impl<'de> Deserialize<'de> for Quota {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
-impl JsonSchema for Per {
+impl JsonSchema for Quota {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Per".into()
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use llmspell::{Error, Result};
 
 use crate::syntax::diagnostic::Diagnostic;
-use crate::syntax::nonblocking::{is_pipe, open_at_once};
+use crate::syntax::nonblocking::{is_pipe, open_nonblocking};
 
 /// The text of a flow file, with the name that its user knows it by.
 #[derive(Clone, Debug)]
@@ -79,7 +79,7 @@ fn read(path: &Path) -> Result<String> {
         return Err(failed("it is no file".to_owned()).with_hint("name a file, such as flow.yaml"));
     }
     let unreadable = |error: io::Error| failed(error.to_string()).with_hint("check its permissions");
-    let file = open_at_once(OpenOptions::new().read(true), path).map_err(unreadable)?;
+    let file = open_nonblocking(OpenOptions::new().read(true), path).map_err(unreadable)?;
     let mut bytes = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > LARGEST {

@@ -93,13 +93,13 @@ async fn tools_are_called_within_what_is_allowed() {
     let with = |granted: &Permissions| {
         Toolbox::built_in(granted).with_model("m/m", model.clone()).with_server("notes", [search()])
     };
-    let refused = parsed(&text, &with(&granted)).permitted().unwrap_err().to_string();
+    let refused = parsed(&text, &with(&granted)).check_permissions().unwrap_err().to_string();
     assert!(refused.contains("f.yaml:4:") && refused.contains("--allow tool=notes.search"), "{refused}");
     let unasked = wrong(&text.replace("tool: [notes.search], ", ""), &with(&granted));
     assert!(unasked.contains("has to ask for it: allow: { tool: [\"notes.search\"] }"), "{unasked}");
 
     let flow = parsed(&text, &with(&granted.allow_tool("notes.search")));
-    assert!(flow.permitted().is_ok());
+    assert!(flow.check_permissions().is_ok());
     assert_eq!(one(flow.into_step(), json!({})).await.result.unwrap(), "Nothing.");
     let tools: Vec<_> = seen.requests()[0].tools.iter().map(|tool| tool.name.clone()).collect();
     assert_eq!(tools, ["notes_search", "json"]);
@@ -299,7 +299,7 @@ async fn programs_are_tools_of_the_flows_own() {
     let granted = Permissions::none().allow("command=printf").unwrap();
     let with = |granted: &Permissions| Toolbox::built_in(granted).with_model("m/m", model.clone());
     let flow = parsed(text, &with(&granted));
-    assert!(flow.permitted().is_ok());
+    assert!(flow.check_permissions().is_ok());
     let output = one(flow.into_step(), json!({ "x": "y" })).await.result.unwrap();
     assert_eq!(output, json!(["Hello, $HOME y!", "done"]));
     let spec = &seen.requests()[0].tools[0];
@@ -307,7 +307,7 @@ async fn programs_are_tools_of_the_flows_own() {
     let talk = format!("{:?}", seen.requests().last().unwrap().messages);
     assert!(talk.contains("`name` is missing") && talk.contains("Hello, Bo!"), "{talk}");
 
-    let refused = parsed(text, &with(&Permissions::none())).permitted().unwrap_err().to_string();
+    let refused = parsed(text, &with(&Permissions::none())).check_permissions().unwrap_err().to_string();
     assert!(refused.contains("allow it with --allow command=printf"), "{refused}");
     let unasked = wrong(&text.replace("command: [printf] }", "command: [ls] }"), &with(&granted));
     assert!(unasked.contains("allow: { command: [\"printf\"] }"), "{unasked}");

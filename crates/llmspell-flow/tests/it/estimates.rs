@@ -2,7 +2,7 @@
 
 use llmspell::model::{OutputFormat, Request, ScriptedModel};
 use llmspell::{Context, Error, Step};
-use llmspell_flow::{Estimate, EstimatedUse, Flow, Source, Survey, Toolbox};
+use llmspell_flow::{Estimate, EstimatedUse, Flow, InputSurvey, Source, Toolbox};
 use llmspell_tools::Permissions;
 use serde_json::json;
 
@@ -30,10 +30,10 @@ fn flow(steps: &str) -> Flow {
 
 /// What is estimated without a record.
 fn outlined(steps: &str) -> Vec<Estimate> {
-    flow(steps).outline().estimates
+    flow(steps).plan().estimates
 }
 
-fn surveyed(steps: &str, records: &str) -> Survey {
+fn surveyed(steps: &str, records: &str) -> InputSurvey {
     flow(steps).survey(records.lines().map(|record| serde_json::from_str(record).map_err(Error::from)))
 }
 
@@ -87,7 +87,7 @@ fn what_has_no_bound_or_no_price_is_said_to_have_none() {
         let text = format!(
             "flow: f\nmodels: {{ m: {model} }}\nsteps: [{{ id: a, agent: {{ model: m, prompt: Tell a joke. }} }}]\n"
         );
-        Flow::parse(&Source::new("f.yaml", text), &toolbox()).unwrap().outline().estimates.remove(0)
+        Flow::parse(&Source::new("f.yaml", text), &toolbox()).unwrap().plan().estimates.remove(0)
     };
     let priced = flow("{ model: openai/x, prices: { input: 2.0, output: 8.0 } }");
     assert_eq!((priced.worst.output_tokens, priced.worst.cost, priced.worst.input_cost), (None, None, Some(6e-6)));
@@ -238,13 +238,13 @@ fn a_step_that_does_not_run_costs_nothing() {
 
 #[test]
 fn calls_that_models_make_have_no_number() {
-    let outline =
-        flow("  - { id: a, agent: { prompt: Look., tools: [http_get, s.find], max_turns: 5 }, retry: 2 }\n").outline();
+    let plan =
+        flow("  - { id: a, agent: { prompt: Look., tools: [http_get, s.find], max_turns: 5 }, retry: 2 }\n").plan();
     assert_eq!(
-        serde_json::to_value(&outline.calls_by_agents).unwrap(),
+        serde_json::to_value(&plan.calls_by_agents).unwrap(),
         json!([{ "tool": "http_get", "agent": "a", "turns": 10 }, { "tool": "s_find", "agent": "a", "turns": 10 }])
     );
-    assert_eq!(serde_json::to_value(&outline.calls).unwrap(), json!({ "m": 10 }));
+    assert_eq!(serde_json::to_value(&plan.calls).unwrap(), json!({ "m": 10 }));
 }
 
 #[test]

@@ -169,14 +169,15 @@ fn tools_beyond_computing_need_permission() {
     let shown = Flow::parse(&unasked, &Toolbox::built_in(&Permissions::everything())).err().unwrap().to_string();
     assert!(shown.contains("f.yaml:3:20") && shown.contains("allow: { command: [\"ls\"] }"), "{shown}");
     let source = Source::new("f.yaml", format!("flow: f\nallow: {{ command: [ls] }}\n{steps}"));
-    let refused = Flow::parse(&source, &Toolbox::built_in(&Permissions::none())).unwrap().permitted().unwrap_err();
+    let refused =
+        Flow::parse(&source, &Toolbox::built_in(&Permissions::none())).unwrap().check_permissions().unwrap_err();
     let shown = refused.to_string();
     assert!(
         shown.contains("privileged: `command=ls` was not allowed") && shown.contains("--allow command=ls"),
         "{shown}"
     );
     let allowed = Toolbox::built_in(&Permissions::none().allow("command").unwrap());
-    assert!(Flow::parse(&source, &allowed).unwrap().permitted().is_ok());
+    assert!(Flow::parse(&source, &allowed).unwrap().check_permissions().is_ok());
 }
 
 #[tokio::test]
@@ -185,7 +186,7 @@ async fn any_tool_can_be_added() {
     let toolbox = Toolbox::empty().with(shout.erase());
     let source = Source::new("f.yaml", "flow: f\nsteps: [{ id: a, tool: shout, with: { x: 1 } }]\n");
     let flow = Flow::parse(&source, &toolbox).unwrap();
-    assert!(flow.permitted().is_ok());
+    assert!(flow.check_permissions().is_ok());
     assert_eq!(flow.into_step().run(json!({}), &Context::new()).await.unwrap(), "{\"x\":1}!");
 }
 

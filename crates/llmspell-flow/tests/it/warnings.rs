@@ -72,9 +72,9 @@ fn times_that_exclude_each_other() {
     );
     once(&defaults("limit: 0").replace("with: { value: 1 }", "when: inputs.x"), "error: a limit of 0");
     // What stands in for a step serves after its deadline.
-    let rung =
+    let fallback =
         "steps:\n  - { id: a, tool: slow, deadline: 2s, fallback: { tool: text, with: { value: x }, deadline: 9s } }\n";
-    assert_eq!(said(rung), "");
+    assert_eq!(said(fallback), "");
     // What stands under `defaults` is meant for most steps, not for each.
     assert_eq!(said(&format!("defaults: {{ timeout: 9s }}\n{}", step("deadline: 2s"))), "");
     assert_eq!(said(&format!("defaults: {{ timeout: [1s, 2s], retry: 2 }}\n{}", step("retry: 1"))), "");

@@ -23,8 +23,8 @@ fn fingerprints_tell_things_apart() {
     assert_eq!(one, Fingerprint::of(b"one"));
     assert_ne!(one, Fingerprint::of(b"two"));
     assert_eq!(one.to_string().len(), 32);
-    assert_eq!(Fingerprint::stored(&one.0), Some(one));
-    assert_eq!(Fingerprint::stored(b"short"), None);
+    assert_eq!(Fingerprint::from_slice(&one.0), Some(one));
+    assert_eq!(Fingerprint::from_slice(b"short"), None);
 }
 
 #[test]

@@ -7,8 +7,8 @@ use super::InputDef;
 use super::Short;
 use super::modifiers::{AdaptiveDef, BreakerDef, Modifiers, RateDef};
 use super::shorthand::{NoList, Shorthand};
-use crate::syntax::entries::Entries;
 use crate::syntax::located::Located;
+use crate::syntax::mapping::Mapping;
 use crate::syntax::node::Node;
 
 /// A model that may call tools until it answers.
@@ -26,7 +26,7 @@ pub(crate) struct AgentDef {
     #[serde(default)]
     pub(crate) tools: Vec<Located<String>>,
     /// The fields of its answer; left out, the answer is a text.
-    pub(crate) answer: Option<Entries<InputDef>>,
+    pub(crate) answer: Option<Mapping<InputDef>>,
     /// How often the model is asked at most, the turns in which it calls tools included. The default is 16.
     #[schemars(range(min = 1, max = 1000))]
     pub(crate) max_turns: Option<Located<u32>>,
@@ -87,7 +87,7 @@ pub(crate) struct ModelDef {
     pub(crate) key: Option<Located<String>>,
     pub(crate) temperature: Option<f64>,
     pub(crate) max_output_tokens: Option<u32>,
-    pub(crate) options: Entries<Node>,
+    pub(crate) options: Mapping<Node>,
     pub(crate) prices: Option<PricesDef>,
     pub(crate) limit: Option<Located<u32>>,
     pub(crate) adaptive: Option<Located<Short<AdaptiveDef>>>,
@@ -126,7 +126,7 @@ pub(crate) struct ModelTable {
     max_output_tokens: Option<u32>,
     /// Whatever else the provider wants to hear.
     #[serde(default)]
-    options: Entries<Node>,
+    options: Mapping<Node>,
     /// What it costs, for reports and budgets.
     prices: Option<PricesDef>,
     /// How many calls run at once, of all agents together.
@@ -170,7 +170,7 @@ impl Shorthand for ModelDef {
             key: None,
             temperature: None,
             max_output_tokens: None,
-            options: Entries::default(),
+            options: Mapping::default(),
             prices: None,
             limit: None,
             adaptive: None,

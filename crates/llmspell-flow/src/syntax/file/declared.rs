@@ -5,9 +5,9 @@ use serde::Deserialize;
 
 use super::modifiers::{RetryDef, TimeoutDef};
 use super::{InputDef, Short};
-use crate::syntax::duration::Span;
-use crate::syntax::entries::Entries;
+use crate::syntax::duration::DurationDef;
 use crate::syntax::located::Located;
+use crate::syntax::mapping::Mapping;
 use crate::syntax::node::Node;
 
 /// A tool of the flow's own: a program, or the tools of an MCP server.
@@ -20,7 +20,7 @@ pub(crate) struct ToolDef {
     /// The program and its arguments, with templates over `args`: `[jq, -r, "${{ args.filter }}"]`. No shell.
     pub(crate) command: Option<Located<Vec<Located<String>>>>,
     /// The arguments that the program takes.
-    pub(crate) args: Option<Entries<InputDef>>,
+    pub(crate) args: Option<Mapping<InputDef>>,
     /// Says that running the program twice does no harm, as `idempotent` of a step does for all its calls.
     #[serde(default)]
     pub(crate) idempotent: bool,
@@ -46,7 +46,7 @@ pub(crate) struct ServerDef {
     /// The name of the environment variable that holds its token.
     pub(crate) token: Option<Located<String>>,
     /// How long connecting to it may take, its start included. The default is 30s.
-    pub(crate) connect: Option<Span>,
+    pub(crate) connect: Option<DurationDef>,
 }
 
 /// What the tools of the flow want to touch. What the user does not grant, too, they may not.
@@ -84,7 +84,7 @@ pub(crate) struct DefaultsDef {
     /// How long an attempt of a tool or an agent may take.
     pub(crate) timeout: Option<Located<Short<TimeoutDef>>>,
     /// How long all attempts of a tool or an agent may take.
-    pub(crate) deadline: Option<Located<Span>>,
+    pub(crate) deadline: Option<Located<DurationDef>>,
     /// What of tools and agents to try again.
     pub(crate) retry: Option<Located<Short<RetryDef>>>,
     /// How many calls of each tool and each agent may run at once.
@@ -93,4 +93,4 @@ pub(crate) struct DefaultsDef {
 }
 
 /// How a run of the flow goes, if its user says nothing else: the options of `llmspell run`, by their names.
-pub(crate) type RunDef = Entries<Node>;
+pub(crate) type RunDef = Mapping<Node>;

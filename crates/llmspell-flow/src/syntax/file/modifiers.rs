@@ -8,19 +8,19 @@ use serde::Deserialize;
 use super::DefaultsDef;
 use super::Short;
 use super::shorthand::{NoList, Shorthand, whole};
-use super::step::RungsDef;
-use crate::syntax::duration::Span;
+use super::step::StepsDef;
+use crate::syntax::duration::DurationDef;
 use crate::syntax::located::Located;
-use crate::syntax::quota::Per;
+use crate::syntax::quota::Quota;
 
 /// The modifiers of a step. However they are written, they apply in one order, from the outside in: `when`,
 /// `fallback`, `deadline`, `retry`, `hedge`, `breaker`, `rate`, `limit` or `adaptive`, `timeout`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Modifiers {
     pub(crate) timeout: Option<Located<Short<TimeoutDef>>>,
-    pub(crate) deadline: Option<Located<Span>>,
+    pub(crate) deadline: Option<Located<DurationDef>>,
     pub(crate) retry: Option<Located<Short<RetryDef>>>,
-    pub(crate) fallback: Option<Located<Short<RungsDef>>>,
+    pub(crate) fallback: Option<Located<Short<StepsDef>>>,
     pub(crate) limit: Option<Located<u32>>,
     pub(crate) adaptive: Option<Located<Short<AdaptiveDef>>>,
     pub(crate) rate: Option<Located<Short<RateDef>>>,
@@ -56,11 +56,11 @@ impl Modifiers {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TimeoutDef {
     /// One time for every attempt, or one for each.
-    pub(crate) attempt: Vec<Span>,
+    pub(crate) attempt: Vec<DurationDef>,
     /// Until the first output.
-    pub(crate) first: Option<Span>,
+    pub(crate) first: Option<DurationDef>,
     /// Between one output and the next.
-    pub(crate) idle: Option<Span>,
+    pub(crate) idle: Option<DurationDef>,
 }
 
 /// How long an attempt may take, and how long it may be silent.
@@ -69,16 +69,16 @@ pub(crate) struct TimeoutDef {
 #[schemars(rename = "Timeout")]
 pub(crate) struct TimeoutTable {
     /// How long an attempt may take; a list gives each attempt its own time.
-    attempt: Option<Short<Times>>,
+    attempt: Option<Short<AttemptTimeouts>>,
     /// How long an attempt may take until its first output; for steps that show output, such as agents.
-    first: Option<Span>,
+    first: Option<DurationDef>,
     /// How long an attempt may go without any output or sign of life.
-    idle: Option<Span>,
+    idle: Option<DurationDef>,
 }
 
 /// One time, or a list of times.
 #[derive(Clone, Debug)]
-pub(crate) struct Times(Vec<Span>);
+pub(crate) struct AttemptTimeouts(Vec<DurationDef>);
 
 /// Never read: times have no table.
 #[derive(Deserialize, JsonSchema)]
@@ -86,27 +86,27 @@ pub(crate) struct Times(Vec<Span>);
 #[schemars(rename = "Times")]
 pub(crate) struct NoTable {}
 
-impl From<NoTable> for Times {
+impl From<NoTable> for AttemptTimeouts {
     fn from(_: NoTable) -> Self {
-        Times(Vec::new())
+        AttemptTimeouts(Vec::new())
     }
 }
 
-fn times(list: Vec<Span>) -> Result<Vec<Span>, String> {
+fn non_empty(list: Vec<DurationDef>) -> Result<Vec<DurationDef>, String> {
     if list.is_empty() { Err("a list of timeouts needs at least one".to_owned()) } else { Ok(list) }
 }
 
-impl Shorthand for Times {
+impl Shorthand for AttemptTimeouts {
     type Table = NoTable;
-    type Item = Span;
+    type Item = DurationDef;
     const EXPECTED: &'static str = "a duration such as 2s, or a list with one for each attempt, such as [1s, 3s]";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        Ok(Times(vec![text.parse()?]))
+        Ok(AttemptTimeouts(vec![text.parse()?]))
     }
 
-    fn from_list(list: Vec<Span>) -> Result<Self, String> {
-        times(list).map(Times)
+    fn from_list(list: Vec<DurationDef>) -> Result<Self, String> {
+        non_empty(list).map(AttemptTimeouts)
     }
 
     fn short(generator: &mut SchemaGenerator) -> Vec<Schema> {
@@ -115,7 +115,7 @@ impl Shorthand for Times {
 }
 
 fn one_or_more(generator: &mut SchemaGenerator) -> Vec<Schema> {
-    let span = generator.subschema_for::<Span>();
+    let span = generator.subschema_for::<DurationDef>();
     vec![span.clone(), json_schema!({ "type": "array", "items": span, "minItems": 1 })]
 }
 
@@ -128,7 +128,7 @@ impl From<TimeoutTable> for TimeoutDef {
 
 impl Shorthand for TimeoutDef {
     type Table = TimeoutTable;
-    type Item = Span;
+    type Item = DurationDef;
     const EXPECTED: &'static str =
         "a duration such as 2s, a list with one for each attempt, or { attempt: 20s, first: 2s, idle: 5s }";
 
@@ -136,8 +136,8 @@ impl Shorthand for TimeoutDef {
         Ok(TimeoutDef { attempt: vec![text.parse()?], ..TimeoutDef::default() })
     }
 
-    fn from_list(list: Vec<Span>) -> Result<Self, String> {
-        Ok(TimeoutDef { attempt: times(list)?, ..TimeoutDef::default() })
+    fn from_list(list: Vec<DurationDef>) -> Result<Self, String> {
+        Ok(TimeoutDef { attempt: non_empty(list)?, ..TimeoutDef::default() })
     }
 
     fn short(generator: &mut SchemaGenerator) -> Vec<Schema> {
@@ -149,7 +149,7 @@ impl Shorthand for TimeoutDef {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RetryDef {
     pub(crate) max: u32,
-    pub(crate) base: Option<Span>,
+    pub(crate) base: Option<DurationDef>,
     pub(crate) on: Option<Vec<RetryOn>>,
 }
 
@@ -163,7 +163,7 @@ pub(crate) struct RetryTable {
     max: Option<u32>,
     /// The bound of the first wait; it doubles with each attempt, and the wait is drawn from below it. The default is
     /// 100ms.
-    base: Option<Span>,
+    base: Option<DurationDef>,
     /// Which errors are tried again. The default is `[transient]`.
     on: Option<Vec<RetryOn>>,
 }
@@ -206,9 +206,9 @@ impl Shorthand for RetryDef {
 /// How many calls may start in a time.
 #[derive(Clone, Debug)]
 pub(crate) struct RateDef {
-    pub(crate) requests: Option<Per>,
-    pub(crate) tokens: Option<Per>,
-    pub(crate) burst: Option<Span>,
+    pub(crate) requests: Option<Quota>,
+    pub(crate) tokens: Option<Quota>,
+    pub(crate) burst: Option<DurationDef>,
 }
 
 /// How many calls may start in a time, and how many tokens they may use.
@@ -217,11 +217,11 @@ pub(crate) struct RateDef {
 #[schemars(rename = "Rate")]
 pub(crate) struct RateTable {
     /// How many calls may start, such as 60/min.
-    requests: Option<Per>,
+    requests: Option<Quota>,
     /// How many tokens they may use, such as 90000/min.
-    tokens: Option<Per>,
+    tokens: Option<Quota>,
     /// How much unused time may be saved up; see the docs of the library's `Rate::burst`.
-    burst: Option<Span>,
+    burst: Option<DurationDef>,
 }
 
 impl From<RateTable> for RateDef {
@@ -240,7 +240,7 @@ impl Shorthand for RateDef {
     }
 
     fn short(generator: &mut SchemaGenerator) -> Vec<Schema> {
-        vec![generator.subschema_for::<Per>()]
+        vec![generator.subschema_for::<Quota>()]
     }
 }
 
@@ -318,9 +318,9 @@ impl Shorthand for AdaptiveDef {
 pub(crate) struct BreakerDef {
     pub(crate) off: bool,
     pub(crate) share: Option<f64>,
-    pub(crate) window: Option<Span>,
+    pub(crate) window: Option<DurationDef>,
     pub(crate) calls: Option<u32>,
-    pub(crate) open: Option<Span>,
+    pub(crate) open: Option<DurationDef>,
 }
 
 /// Calls are refused for a time once too many have failed.
@@ -332,12 +332,12 @@ pub(crate) struct BreakerTable {
     #[schemars(range(min = 0.01, max = 1.0))]
     share: Option<f64>,
     /// Over how much time.
-    window: Option<Span>,
+    window: Option<DurationDef>,
     /// Of how many calls at least.
     #[schemars(range(min = 1))]
     calls: Option<u32>,
     /// How long calls are then refused, before one is let through to see.
-    open: Option<Span>,
+    open: Option<DurationDef>,
 }
 
 impl From<BreakerTable> for BreakerDef {
@@ -386,7 +386,7 @@ impl std::str::FromStr for After {
             }
             return Ok(After::Percentile(percentile));
         }
-        text.parse::<Span>().map(|span| After::Delay(span.0))
+        text.parse::<DurationDef>().map(|span| After::Delay(span.0))
     }
 }
 

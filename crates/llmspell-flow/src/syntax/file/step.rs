@@ -8,9 +8,9 @@ use super::agent::AgentDef;
 use super::expression::Expression;
 use super::modifiers::{AdaptiveDef, BreakerDef, HedgeDef, Modifiers, RateDef, RetryDef, TimeoutDef};
 use super::shorthand::Shorthand;
-use crate::syntax::duration::Span;
-use crate::syntax::entries::Entries;
+use crate::syntax::duration::DurationDef;
 use crate::syntax::located::Located;
+use crate::syntax::mapping::Mapping;
 use crate::syntax::node::Node;
 
 /// A step: exactly one of `tool`, `value`, `agent`, `concurrent`, `race`, `pipeline`, `each` and `repeat`, and how it
@@ -26,7 +26,7 @@ pub(crate) struct StepDef {
     /// The tool to call; `llmspell tools` lists them.
     pub(crate) tool: Option<Located<String>>,
     /// The arguments of the tool, with templates: `${{ inputs.question }}`.
-    pub(crate) with: Option<Located<Entries<Node>>>,
+    pub(crate) with: Option<Located<Mapping<Node>>>,
 
     /// A value, with templates.
     #[serde(default, deserialize_with = "present")]
@@ -52,7 +52,7 @@ pub(crate) struct StepDef {
     pub(crate) each: Option<Located<Expression>>,
     /// What is done with each item: a step, or a list of steps.
     #[serde(rename = "do")]
-    pub(crate) body: Option<Located<Short<RungsDef>>>,
+    pub(crate) body: Option<Located<Short<StepsDef>>>,
     /// What happens if an item of `each` or `pipeline`, or a branch of `concurrent`, fails. The default is `fail`.
     pub(crate) on_error: Option<Located<OnErrorDef>>,
 
@@ -69,11 +69,11 @@ pub(crate) struct StepDef {
     /// How long an attempt may take; a list gives each attempt its own time.
     timeout: Option<Located<Short<TimeoutDef>>>,
     /// How long all attempts and the waiting between them may take.
-    deadline: Option<Located<Span>>,
+    deadline: Option<Located<DurationDef>>,
     /// What to try again, and how often. A number is short for `max`.
     retry: Option<Located<Short<RetryDef>>>,
     /// What stands in if everything else has failed: a step, or several, each for the one before it.
-    fallback: Option<Located<Short<RungsDef>>>,
+    fallback: Option<Located<Short<StepsDef>>>,
     /// How many calls of this step may run at once; left out, as many as records are in flight. A record that waits
     /// for its next attempt holds no place. With `concurrent`, `each` and `pipeline`, how many branches or items of
     /// one record are on their way at once.
@@ -96,7 +96,7 @@ pub(crate) struct StepDef {
 impl StepDef {
     /// The steps that stand in for it.
     pub(crate) fn fallback_steps(&self) -> impl Iterator<Item = &[Located<StepDef>]> {
-        self.fallback.iter().map(|rungs| rungs.value.0.0.as_slice())
+        self.fallback.iter().map(|fallbacks| fallbacks.value.0.0.as_slice())
     }
 
     /// The lists of steps inside of it, its fallbacks included.
@@ -158,26 +158,26 @@ pub(crate) enum OnErrorDef {
 
 /// A step, or a list of steps.
 #[derive(Clone, Debug)]
-pub(crate) struct RungsDef(pub(crate) Vec<Located<StepDef>>);
+pub(crate) struct StepsDef(pub(crate) Vec<Located<StepDef>>);
 
 /// One step as a list of one: it has no place of its own.
 #[derive(Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub(crate) struct OneStep(Box<StepDef>);
 
-impl From<OneStep> for RungsDef {
+impl From<OneStep> for StepsDef {
     fn from(one: OneStep) -> Self {
-        RungsDef(vec![Located { value: *one.0, at: 0..0 }])
+        StepsDef(vec![Located { value: *one.0, at: 0..0 }])
     }
 }
 
-impl Shorthand for RungsDef {
+impl Shorthand for StepsDef {
     type Table = OneStep;
     type Item = Located<StepDef>;
     const EXPECTED: &'static str = "a step, or a list of steps";
 
     fn from_list(steps: Vec<Located<StepDef>>) -> Result<Self, String> {
-        if steps.is_empty() { Err("a list of steps needs at least one".to_owned()) } else { Ok(RungsDef(steps)) }
+        if steps.is_empty() { Err("a list of steps needs at least one".to_owned()) } else { Ok(StepsDef(steps)) }
     }
 
     fn short(generator: &mut SchemaGenerator) -> Vec<Schema> {

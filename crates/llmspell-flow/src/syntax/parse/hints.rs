@@ -1,6 +1,6 @@
 //! What to do about a value that cannot stand where it does.
 
-use super::position::Spot;
+use super::position::Position;
 
 /// The keys that declare fields.
 const FIELDS: [&str; 4] = ["inputs", "returns", "args", "answer"];
@@ -49,16 +49,16 @@ pub(super) fn kind(word: &str) -> Option<&'static str> {
 }
 
 /// What to write where a table is expected.
-pub(super) fn table(spot: &Spot<'_>) -> Option<String> {
-    let (key, around) = spot.under();
+pub(super) fn table(position: &Position<'_>) -> Option<String> {
+    let (key, around) = position.under();
     if FIELDS.contains(&around) {
-        return Some(match (kind(spot.value), spot.value) {
+        return Some(match (kind(position.value), position.value) {
             (_, "") => format!("for any value: `{key}: {{}}`; otherwise `{key}: {{ type: string }}`"),
             (Some(kind), _) => format!("write `{key}: {{ type: {kind} }}`"),
             (None, _) => format!("write `{key}: {{ type: string }}`; a table says what the field is"),
         });
     }
-    let value = spot.value;
+    let value = position.value;
     Some(match key {
         key if FIELDS.contains(&key) => {
             format!("name each field with what it is: `{key}: {{ x: {{ type: string }} }}`")
@@ -66,8 +66,8 @@ pub(super) fn table(spot: &Spot<'_>) -> Option<String> {
         key if STEPS.contains(&key) => {
             "a step is a table: `- id: …`, and below it `tool: …` or another kind".to_owned()
         }
-        "with" => format!("name the arguments: `with: {{ value: {} }}`", if spot.is_many() { "…" } else { value }),
-        "agent" if !spot.is_many() => format!("write `agent: {{ model: …, prompt: {value} }}`"),
+        "with" => format!("name the arguments: `with: {{ value: {} }}`", if position.is_many() { "…" } else { value }),
+        "agent" if !position.is_many() => format!("write `agent: {{ model: …, prompt: {value} }}`"),
         "allow" => "say what the flow wants to touch: `allow: { net: [example.org] }`".to_owned(),
         "run" => "name options of `llmspell run`: `run: { limit: 64 }`".to_owned(),
         "models" => "give each model a name: `models: { small: openai/gpt-5-mini }`".to_owned(),
@@ -80,20 +80,20 @@ pub(super) fn table(spot: &Spot<'_>) -> Option<String> {
 }
 
 /// What to write where a list is expected.
-pub(super) fn list(spot: &Spot<'_>) -> Option<String> {
-    let (key, _) = spot.under();
+pub(super) fn list(position: &Position<'_>) -> Option<String> {
+    let (key, _) = position.under();
     if STEPS.contains(&key) {
         return Some(
             "steps are a list: begin each with `- id: …`, and indent the rest of it below the `id`".to_owned(),
         );
     }
-    (!spot.is_many()).then(|| format!("write it in brackets: `{key}: [{}]`", spot.value))
+    (!position.is_many()).then(|| format!("write it in brackets: `{key}: [{}]`", position.value))
 }
 
 /// What to write where an expression is expected.
-pub(super) fn expression(spot: &Spot<'_>) -> String {
-    let (key, _) = spot.under();
-    match spot.value {
+pub(super) fn expression(position: &Position<'_>) -> String {
+    let (key, _) = position.under();
+    match position.value {
         list if list.starts_with('[') && list.ends_with(']') && !list.contains('"') => {
             format!("put the list in quotes: `{key}: \"{list}\"`, or name one: `{key}: inputs.urls`")
         }

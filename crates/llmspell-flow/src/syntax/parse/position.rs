@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 /// A place in the text of a flow.
-pub(super) struct Spot<'a> {
+pub(super) struct Position<'a> {
     /// The keys around it, from the outside in.
     keys: Vec<&'a str>,
     /// What stands there, up to the end of its line or the bracket that closes what is around it.
@@ -13,25 +13,25 @@ pub(super) struct Spot<'a> {
     pub(super) at: Range<usize>,
 }
 
-impl<'a> Spot<'a> {
+impl<'a> Position<'a> {
     /// Of a place at a value.
     pub(super) fn of(text: &'a str, at: usize) -> Self {
         let at = if text.is_char_boundary(at.min(text.len())) { at.min(text.len()) } else { 0 };
         let start = at + text[at..].find(|c| c != ' ' && c != ':').unwrap_or(0);
         let end = start + end_of(&text[start..]);
-        Spot { keys: keys(text, start), value: text[start..end].trim_end(), at: start..end }
+        Position { keys: keys(text, start), value: text[start..end].trim_end(), at: start..end }
     }
 
     /// The value, if this is the place of one of these keys.
     pub(super) fn behind(self, text: &'a str, known: &[&str]) -> Self {
         let found = text.get(self.at.start..).and_then(key).filter(|(found, _)| known.contains(found));
         let Some((found, behind)) = found else { return self };
-        let value = Spot::of(text, self.at.start + behind);
+        let value = Position::of(text, self.at.start + behind);
         // A value that begins on the next line is shown by its key.
         let at = if value.value.is_empty() { self.at } else { value.at };
         let mut keys = self.keys;
         keys.push(found);
-        Spot { keys, value: value.value, at }
+        Position { keys, value: value.value, at }
     }
 
     /// The innermost key, and the one around it; empty where there is none.
@@ -123,34 +123,34 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn spot(text: &str, keys: &[&str], value: &str) {
+    fn position(text: &str, keys: &[&str], value: &str) {
         let at = text.find('^').unwrap();
         let text = text.replacen('^', "", 1);
-        let spot = Spot::of(&text, at).behind(&text, &["each"]);
-        assert_eq!((spot.keys.as_slice(), spot.value), (keys, value), "{text}");
+        let position = Position::of(&text, at).behind(&text, &["each"]);
+        assert_eq!((position.keys.as_slice(), position.value), (keys, value), "{text}");
     }
 
     #[test]
     fn keys_around_a_place_are_found_in_both_styles() {
-        spot("flow: f\ninputs: {b: x, a: ^string}\n", &["inputs", "a"], "string");
-        spot("inputs:\n  a: {}\n  b:^ str # a comment\n", &["inputs", "b"], "str");
-        spot("steps:\n  - id: a\n    tool: x\n    ^each: [1, 2]\n    do: {}\n", &["steps", "each"], "[1, 2]");
-        spot(
+        position("flow: f\ninputs: {b: x, a: ^string}\n", &["inputs", "a"], "string");
+        position("inputs:\n  a: {}\n  b:^ str # a comment\n", &["inputs", "b"], "str");
+        position("steps:\n  - id: a\n    tool: x\n    ^each: [1, 2]\n    do: {}\n", &["steps", "each"], "[1, 2]");
+        position(
             "steps:\n  - id: a\n    agent: { prompt: \"a: {b\", answer: ^[a] }\n",
             &["steps", "agent", "answer"],
             "[a]",
         );
-        spot("steps:\n  - id: a\n    ^each:\n      - 1\n", &["steps", "each"], "");
-        spot("a: {b: 1}\nsteps:\n  ^a:\n    tool: x\n", &["steps"], "a:");
-        spot("^[{\"a\": 1}]", &[], "[{\"a\": 1}]");
-        spot("^", &[], "");
+        position("steps:\n  - id: a\n    ^each:\n      - 1\n", &["steps", "each"], "");
+        position("a: {b: 1}\nsteps:\n  ^a:\n    tool: x\n", &["steps"], "a:");
+        position("^[{\"a\": 1}]", &[], "[{\"a\": 1}]");
+        position("^", &[], "");
     }
 
     #[test]
     fn nothing_makes_it_panic() {
         for text in ["ä: ö", "{[\"", "}}]]: x", "a: '\n b: \"\n", "\u{feff}a:"] {
             for at in 0..=text.len() + 1 {
-                let _ = Spot::of(text, at);
+                let _ = Position::of(text, at);
             }
         }
     }

@@ -61,7 +61,7 @@ fn secrets_stand_in_arguments_alone_and_have_to_be_declared() {
     assert!(wrong(undeclared).contains("secrets: [KEY]"));
     let unset =
         "secrets: [SURELY_NOT_SET]\nsteps: [{ id: a, tool: work, with: { x: \"${{ secrets.SURELY_NOT_SET }}\" } }]\n";
-    let refused = probe.read(unset).unwrap().permitted().unwrap_err().to_string();
+    let refused = probe.read(unset).unwrap().check_permissions().unwrap_err().to_string();
     assert!(refused.contains("the secret `SURELY_NOT_SET` is not set") && refused.contains("hint: "), "{refused}");
 }
 
