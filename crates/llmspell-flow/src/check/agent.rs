@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Checker;
 use super::flow_tools::ResolvedTool;
 use super::references::{Dependencies, NameScope};
-use crate::ir::agent::{Bounds, CheckedAgent, TOOLS_AT_ONCE, TURNS};
+use crate::ir::agent::{Bounds, CheckedAgent, DEFAULT_MAX_TURNS, DEFAULT_TOOL_LIMIT};
 use crate::ir::fields::Inputs;
 use crate::ir::repeatability::Repeatability;
 use crate::ir::step::StepKind;
@@ -85,7 +85,7 @@ impl Checker<'_> {
             bounds: bounds?,
             definition,
         };
-        match plan.assembled(plan.opened.clone().step()) {
+        match plan.assemble(plan.opened.clone().step()) {
             Ok(_) => Some(StepKind::Agent(Box::new(plan))),
             Err(error) => {
                 let wrong = if error.causes().is_empty() { std::slice::from_ref(&error) } else { error.causes() };
@@ -151,8 +151,8 @@ impl Checker<'_> {
             }
             value => Some(value.as_ref().map_or(default, |value| value.value)),
         };
-        let max_turns = within(&agent.max_turns, TURNS, 1000);
-        let tool_limit = within(&agent.tool_limit, TOOLS_AT_ONCE, 10_000);
+        let max_turns = within(&agent.max_turns, DEFAULT_MAX_TURNS, 1000);
+        let tool_limit = within(&agent.tool_limit, DEFAULT_TOOL_LIMIT, 10_000);
         Some(Bounds {
             max_turns: max_turns?,
             tool_limit: tool_limit? as usize,

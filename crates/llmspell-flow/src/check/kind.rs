@@ -12,7 +12,7 @@ use super::references::{Dependencies, NameScope};
 use super::{Checker, at_of, first};
 use crate::ir::fingerprint::Fingerprint;
 use crate::ir::shape::Shape;
-use crate::ir::step::{ITEMS_AT_ONCE, Step, StepKind};
+use crate::ir::step::{DEFAULT_ITEM_LIMIT, Step, StepKind};
 use crate::syntax::file::{Expression, FirstDef, OnErrorDef, Short, StepDef, StepsDef};
 use crate::syntax::located::Located;
 use crate::syntax::node::Node;
@@ -149,7 +149,7 @@ impl Checker<'_> {
             }
             steps => self.list(steps, &mut inside, path),
         };
-        let limit = limit.unwrap_or(ITEMS_AT_ONCE);
+        let limit = limit.unwrap_or(DEFAULT_ITEM_LIMIT);
         (planned.len() == steps.len()).then_some(StepKind::Items { list: formula?, steps: planned, limit, skip })
     }
 

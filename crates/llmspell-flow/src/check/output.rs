@@ -17,7 +17,7 @@ pub(super) fn of_kind(kind: &StepKind, scope: &NameScope) -> Shape {
     match kind {
         StepKind::Tool { shape, .. } => shape.clone(),
         StepKind::Value(value) => Shape::of(value, &|name| scope.shape_of(name)),
-        StepKind::Agent(agent) => agent.answer.as_ref().map_or(Shape::Words, Shape::declared),
+        StepKind::Agent(agent) => agent.answer.as_ref().map_or(Shape::Text, Shape::declared),
         StepKind::Concurrent { branches, .. } => {
             Shape::fields(branches.iter().map(|branch| (branch.id.to_string(), branch.shape.clone())))
         }

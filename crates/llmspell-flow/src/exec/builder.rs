@@ -137,14 +137,14 @@ impl Builder {
     }
 
     fn agent(&mut self, plan: CheckedAgent, id: &str) -> BoxStep<Scope, Value> {
-        let assembled = plan.assembled(self.model(&plan));
+        let assemble = plan.assemble(self.model(&plan));
         let CheckedAgent { system, prompt, answer, .. } = plan;
-        match assembled {
+        match assemble {
             Ok(agent) => {
                 let agent = Answers::of(agent, id, answer);
                 Asking { agent, system, prompt }.boxed()
             }
-            // It has been assembled before, when the file was checked.
+            // It has been assemble before, when the file was checked.
             Err(error) => {
                 let message = error.message().to_owned();
                 step(move |_: Scope, _| {

@@ -1,4 +1,4 @@
-//! The fields that a flow asks of its records.
+//! The declared fields of records, outputs and answers.
 
 use llmspell::{Error, Result};
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use crate::syntax::lossy_int::{HINT, find_lossy};
 use crate::syntax::mapping::{Mapping, MappingEntry};
 use crate::syntax::source::Source;
 
-/// The declared fields; `None` if a flow takes any record.
+/// The declared fields; `None` if any object is accepted.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs(Option<Vec<Input>>);
 
@@ -23,7 +23,7 @@ struct Input {
 }
 
 impl Inputs {
-    /// Takes over what the file says, and notes what is wrong with it.
+    /// Reads the fields from the file, and adds a problem for each invalid default.
     pub(crate) fn declared(file: Option<&Mapping<InputDef>>, source: &Source, problems: &mut Vec<Diagnostic>) -> Self {
         let Some(entries) = file else { return Inputs(None) };
         let input = |(name, def): &MappingEntry<InputDef>| {
@@ -46,22 +46,22 @@ impl Inputs {
         Inputs(Some(entries.0.iter().map(input).collect()))
     }
 
-    /// The names of the fields, if they are declared.
+    /// Returns the names of the fields; `None` if none are declared.
     pub fn names(&self) -> Option<Vec<&str>> {
         Some(self.0.as_ref()?.iter().map(|input| input.name.as_str()).collect())
     }
 
-    /// The fields and their types, if they are declared.
+    /// Returns the fields and their types; `None` if none are declared.
     pub(crate) fn types(&self) -> Option<impl Iterator<Item = (&str, Option<InputType>)>> {
         Some(self.0.as_ref()?.iter().map(|input| (input.name.as_str(), input.kind)))
     }
 
-    /// Whether a field is declared that must be there.
+    /// Returns whether a field is declared as required.
     pub fn requires(&self, field: &str) -> bool {
         self.0.iter().flatten().any(|input| input.name == field && input.required)
     }
 
-    /// The JSON Schema of a record: any object, if no fields are declared.
+    /// Returns the JSON Schema of a record: any object if no fields are declared.
     pub(crate) fn schema(&self) -> Value {
         let mut schema = json!({ "type": "object" });
         let Some(inputs) = &self.0 else { return schema };
@@ -83,19 +83,20 @@ impl Inputs {
         schema
     }
 
-    /// What of one of them a step that names it depends on; null, if it is not declared.
+    /// Returns the part of a field's declaration that the steps which name it depend on; null if it is not declared.
     pub(crate) fn essence_of(&self, field: &str) -> Value {
         let field = self.0.iter().flatten().find(|input| input.name == field);
         field.map_or(Value::Null, |input| json!([input.kind.map(InputType::as_str), input.default]))
     }
 
-    /// All of them that decides anything: descriptions do not. Null, if none are declared.
+    /// Returns everything in the declarations that affects an output, which descriptions do not. Null if no fields are
+    /// declared.
     pub(crate) fn definition(&self) -> Value {
         let definition = |input: &Input| json!([input.name, input.required, self.essence_of(&input.name)]);
         self.0.as_ref().map_or(Value::Null, |inputs| inputs.iter().map(definition).collect())
     }
 
-    /// Checks what a flow gives against what it declares under `returns`.
+    /// Checks the output of a flow against the fields declared under `returns`.
     pub(crate) fn check_output(&self, output: &Value) -> Result<()> {
         match self.wrong(output) {
             None => Ok(()),
@@ -104,15 +105,15 @@ impl Inputs {
         }
     }
 
-    /// What is wrong with a value that should have these fields, if something is.
+    /// Returns how a value differs from these fields; `None` if it fits.
     pub(crate) fn mismatch(&self, value: &Value) -> Option<String> {
         if !value.is_object() {
-            return Some("it is no object".to_owned());
+            return Some("expected an object".to_owned());
         }
         self.wrong(value).map(|(field, wrong)| format!("`{field}` {wrong}"))
     }
 
-    /// The first field that is wrong, and in what way.
+    /// Returns the first field that does not fit, and the reason.
     fn wrong(&self, value: &Value) -> Option<(&str, String)> {
         self.0.iter().flatten().find_map(|field| {
             let wrong = match (value.get(&field.name), field.kind) {
@@ -125,7 +126,7 @@ impl Inputs {
         })
     }
 
-    /// The value of a field that was written as text.
+    /// Parses the value of a field from text.
     pub(crate) fn read(&self, field: &str, text: &str) -> Result<Value> {
         let json = || serde_json::from_str::<Value>(text).ok();
         match self.kind(field) {
@@ -144,11 +145,13 @@ impl Inputs {
         }
     }
 
-    /// Gives the values of a record that are text for want of types those that are declared. An empty value of a field
-    /// that is no text is left out. What does not fit stays as it is, for [`accept`](Inputs::accept) to tell.
+    /// Converts the text values of an untyped record, such as a row of CSV, to the declared types.
+    ///
+    /// An empty value is removed unless its field is a string. A value that does not fit stays unchanged, so that
+    /// [`accept`](Inputs::accept) reports it.
     ///
     /// # Errors
-    /// If a number would become another one.
+    /// If a number would lose digits.
     pub fn type_texts(&self, record: &mut Map<String, Value>) -> Result<()> {
         for input in self.0.iter().flatten() {
             let kind = input.kind.filter(|kind| *kind != InputType::String);
@@ -171,7 +174,7 @@ impl Inputs {
         self.0.iter().flatten().find(|input| input.name == field)?.kind
     }
 
-    /// Checks a record and fills in what it may leave out: the default, or null. Other fields stay.
+    /// Checks a record and fills in the defaults of missing optional fields, or null. Other fields stay.
     pub(crate) fn accept(&self, mut record: Map<String, Value>) -> Result<Map<String, Value>> {
         for input in self.0.iter().flatten() {
             match (record.get(&input.name), input.kind) {

@@ -1,21 +1,21 @@
-//! What may be done twice for one record: by a retry after a timeout, or by the second copy of a hedge.
+//! Whether a step can be repeated for one record: by a retry after a timeout, or by the second copy of a hedge.
 
 use super::step::{Step, StepKind};
 
-/// What comes of calling a tool twice for one record.
+/// The effect of calling a tool twice for one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Repeatability {
-    /// No harm.
+    /// Harmless, even for two calls at the same time.
     Safe,
-    /// No harm one after the other, but nobody says so of two at once.
+    /// Harmless for one call after another. Nothing is known about two calls at the same time.
     Sequential,
-    /// It depends on the record, or on what a server is not asked.
+    /// Depends on the record, or on a server that has not been asked.
     Unknown,
-    /// It may be done twice.
+    /// The effect may happen twice.
     Unsafe,
 }
 
-/// A tool in it that must not be called twice at once for one record, if there is one.
+/// Returns the first tool in a step that is not known to be safe to call twice at the same time for one record.
 pub(crate) fn unrepeatable_tool(kind: &StepKind) -> Option<&str> {
     match kind {
         StepKind::Tool { tool, repeatability, .. } => {
@@ -26,7 +26,7 @@ pub(crate) fn unrepeatable_tool(kind: &StepKind) -> Option<&str> {
     }
 }
 
-/// A tool in it that is known to do its work twice, if it is called again for one record.
+/// Returns the first tool in a step that is known to repeat its effect when it is called again for one record.
 pub(crate) fn unsafe_tool(kind: &StepKind) -> Option<&str> {
     match kind {
         StepKind::Tool { tool, repeatability, .. } => {
@@ -37,7 +37,7 @@ pub(crate) fn unsafe_tool(kind: &StepKind) -> Option<&str> {
     }
 }
 
-/// The same of the steps inside, and of what stands in for them.
+/// Searches the inner steps and their fallbacks.
 fn within(kind: &StepKind, find: fn(&StepKind) -> Option<&str>) -> Option<&str> {
     kind.inner().iter().find_map(|step| of_step(step, find))
 }

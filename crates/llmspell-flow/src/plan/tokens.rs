@@ -54,7 +54,7 @@ pub(super) fn asked(
     let is_complete = is_complete && fixed.unknown_tools.is_empty();
     let output = most_output(agent);
     let once = spent(agent, 1, first, output, is_complete);
-    let turns = agent.most_turns();
+    let turns = agent.max_turns();
     if turns == 1 {
         return (once.clone(), once);
     }

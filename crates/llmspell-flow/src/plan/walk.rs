@@ -182,7 +182,7 @@ impl<'a> Walk<'a> {
     }
 
     fn agent(&mut self, path: &Arc<str>, agent: &CheckedAgent, known: &PartialRecord, times: &Multiplier) {
-        let turns = times.times(agent.most_turns());
+        let turns = times.times(agent.max_turns());
         self.calls(&agent.model, &turns);
         if !agent.tools.is_empty() {
             let tools = || agent.tools.iter().map(|tool| tool.spec().name.clone()).collect();
@@ -206,7 +206,7 @@ impl<'a> Walk<'a> {
         let (once, worst) = asked(agent, fixed, prompts, is_complete);
         estimate.once.add(&once, times.once);
         estimate.worst.add(&worst, times.worst);
-        if agent.most_turns() > 1 {
+        if agent.max_turns() > 1 {
             let grows = most_output(agent).is_none() && agent.bounds.max_tokens.is_none();
             note(&mut estimate.unknown_answers, path, grows);
             note(&mut estimate.unknown_tool_answers, path, !agent.tools.is_empty());

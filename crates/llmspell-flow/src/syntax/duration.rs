@@ -1,4 +1,4 @@
-//! Durations as flow files write them: `250ms`, `1.5s`, `2m`.
+//! Durations in the notation of flow files: `250ms`, `1.5s`, `2m`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,12 +8,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
-/// A duration with its unit. A bare number is refused: nobody can tell seconds from milliseconds.
+/// A duration with its unit. A bare number is rejected, because it could mean seconds or milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct DurationDef(pub(crate) Duration);
 
-/// The longest duration that a file can ask for: a year.
-const LONGEST: f64 = 365.0 * 24.0 * 3600.0;
+/// The longest duration that a file can contain: one year, in seconds.
+const MAX_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
 
 const EXAMPLE: &str = "a duration with a unit, such as 250ms, 1.5s, 2m or 1h";
 
@@ -33,7 +33,7 @@ impl std::str::FromStr for DurationDef {
             "" => return Err(format!("`{text}` has no unit: write {text}s or {text}ms")),
             other => return Err(format!("`{other}` is not a unit of time: there are ms, s, m and h")),
         };
-        if seconds > LONGEST {
+        if seconds > MAX_SECONDS {
             return Err(format!("`{text}` is longer than a year"));
         }
         match Duration::try_from_secs_f64(seconds) {
@@ -43,16 +43,16 @@ impl std::str::FromStr for DurationDef {
     }
 }
 
-/// Reads a duration as flow files write it: `250ms`, `1.5s`, `2m`, `1h`.
+/// Parses a duration in the notation of flow files: `250ms`, `1.5s`, `2m`, `1h`.
 ///
 /// # Errors
-/// What is wrong with it, such as that it has no unit.
+/// A message that describes the mistake, such as a missing unit.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     text.parse::<DurationDef>().map(|span| span.0)
 }
 
-/// A duration as flow files write it, such as `90s`, if it is a whole number of some unit or short; of others, as people
-/// say it, rounded up: `49 min 46 s`, `12 h 5 min`.
+/// Formats a duration. Short durations and whole numbers of a unit have the notation of flow files, such as `90s`;
+/// others are rounded up for readers: `49 min 46 s`, `12 h 5 min`.
 pub fn format_duration(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     let whole = |unit: f64| (seconds / unit - (seconds / unit).round()).abs() < 1e-9 && seconds / unit >= 0.5;
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn long_times_are_written_as_people_say_them() {
+    fn long_durations_are_formatted_in_two_units() {
         let of = |ms: u64| format_duration(Duration::from_millis(ms));
         assert_eq!([2, 1_500, 2_000, 12_500, 90_000].map(of), ["2ms", "1500ms", "2s", "12.5s", "90s"]);
         assert_eq!([60_000, 3_000_000, 7_200_000].map(of), ["1m", "50m", "2h"]);

@@ -1,4 +1,4 @@
-//! Values that remember where in the file they stand.
+//! Values with their position in the file.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{Deserialize, Deserializer};
 use serde_saphyr::Spanned;
 
-/// A value and its bytes in the file.
+/// A value and its range of bytes in the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Located<T> {
     pub(crate) value: T,
@@ -20,7 +20,7 @@ impl<T> Located<T> {
     }
 }
 
-/// The bytes of a place that the YAML parser reports.
+/// Returns the range of bytes of a location that the YAML parser reports.
 pub(crate) fn bytes(place: serde_saphyr::Location) -> Range<usize> {
     let span = place.span();
     let of = |number: Option<u64>| number.and_then(|number| usize::try_from(number).ok()).unwrap_or(0);
@@ -35,7 +35,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
     }
 }
 
-/// In the schema it is the value alone.
+/// The schema is that of the value.
 impl<T: JsonSchema> JsonSchema for Located<T> {
     fn inline_schema() -> bool {
         T::inline_schema()

@@ -1,4 +1,4 @@
-//! Tables whose keys remember where they stand.
+//! YAML mappings whose keys keep their position.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,11 +9,11 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use crate::syntax::located::Located;
 
-/// A table in the order of the file.
+/// A mapping in the order of the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Mapping<T>(pub(crate) Vec<MappingEntry<T>>);
 
-/// A key and its value.
+/// A key and its value, both with their positions.
 pub(crate) type MappingEntry<T> = (Located<String>, Located<T>);
 
 impl<T> Default for Mapping<T> {

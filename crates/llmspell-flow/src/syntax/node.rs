@@ -1,4 +1,4 @@
-//! Free-form YAML: what stands under `with`, `output` and `default`.
+//! Free-form YAML: the values under `with`, `output` and `default`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value};
 use crate::syntax::located::Located;
 use crate::syntax::mapping::Mapping;
 
-/// A YAML value whose parts remember where they stand.
+/// A YAML value whose parts keep their positions.
 #[derive(Clone, Debug)]
 pub(crate) enum Node {
     /// Null, a boolean or a number.
@@ -21,7 +21,7 @@ pub(crate) enum Node {
 }
 
 impl Node {
-    /// The value as it stands, templates and all.
+    /// Returns the value as JSON, with templates as text.
     pub(crate) fn to_json(&self) -> Value {
         match self {
             Node::Plain(value) => value.clone(),

@@ -16,29 +16,30 @@ use crate::syntax::node::Node;
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Agent")]
 pub(crate) struct AgentDef {
-    /// A model of `models`, or one by its full name, such as `openai/gpt-4.1-mini`; left out, that of `defaults`.
+    /// A name under `models`, or the full name of a model, such as `openai/gpt-4.1-mini`. By default, the model of
+    /// `defaults`.
     pub(crate) model: Option<Located<String>>,
-    /// What the model is told about its task: a text with templates, or `{ file: prompts/system.md.j2 }`.
+    /// The system prompt: a text with templates, or `{ file: prompts/system.md.j2 }`.
     pub(crate) system: Option<Located<Short<PromptDef>>>,
-    /// What it is asked: a text with templates, or `{ file: prompts/ask.md.j2 }`.
+    /// The prompt: a text with templates, or `{ file: prompts/ask.md.j2 }`.
     pub(crate) prompt: Located<Short<PromptDef>>,
-    /// The tools that it may call.
+    /// The tools that the model may call.
     #[serde(default)]
     pub(crate) tools: Vec<Located<String>>,
-    /// The fields of its answer; left out, the answer is a text.
+    /// The fields of the answer. By default, the answer is a text.
     pub(crate) answer: Option<Mapping<InputDef>>,
-    /// How often the model is asked at most, the turns in which it calls tools included. The default is 16.
+    /// The maximum number of model calls, including the turns that call tools. The default is 16.
     #[schemars(range(min = 1, max = 1000))]
     pub(crate) max_turns: Option<Located<u32>>,
-    /// How many of its tool calls run at once. The default is 8.
+    /// The maximum number of tool calls at a time. The default is 8.
     #[schemars(range(min = 1))]
     pub(crate) tool_limit: Option<Located<u32>>,
-    /// How many tokens all its turns may use.
+    /// The maximum number of tokens of all turns together.
     #[schemars(range(min = 1))]
     pub(crate) max_tokens: Option<Located<u64>>,
-    /// What all its turns may cost, in the currency of the model's prices.
+    /// The maximum cost of all turns together, in the currency of the model's prices.
     pub(crate) max_cost: Option<Located<f64>>,
-    /// Whether what it has said is the answer, marked as partial, if its time or its turns run out.
+    /// Whether an agent that runs out of time or turns returns its text so far, marked as partial, instead of failing.
     #[serde(default)]
     pub(crate) partial: bool,
 }
@@ -50,7 +51,7 @@ pub(crate) enum PromptDef {
     File { file: String },
 }
 
-/// A prompt in a file of its own, beside the flow; there `{{ }}` and `{% %}` are those of Jinja.
+/// A prompt in a separate file, written as a Jinja template with `{{ }}` and `{% %}`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "PromptFile")]
@@ -96,7 +97,7 @@ pub(crate) struct ModelDef {
 }
 
 impl ModelDef {
-    /// What the model is limited by.
+    /// Returns the modifiers that limit the model.
     pub(crate) fn modifiers(&self) -> Modifiers {
         Modifiers {
             limit: self.limit.clone(),
@@ -108,35 +109,35 @@ impl ModelDef {
     }
 }
 
-/// A model, how it is called, and what all agents together may ask of it.
+/// A model, its options, and the limits on the calls of all agents together.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Model")]
 pub(crate) struct ModelTable {
     /// The provider and the name of the model, such as `openai/gpt-4.1-mini`.
     model: Located<String>,
-    /// Where it is served, if not at its provider's: `allow` has to ask for the host, and no key is sent but that of
-    /// `key`.
+    /// The address of a server other than the provider's. `allow` must list its host, and only the key under `key` is
+    /// sent to it.
     endpoint: Option<Located<String>>,
-    /// The name of the environment variable that holds its key, if not the usual one.
+    /// The name of the environment variable with the key, if it is not the usual one.
     key: Option<Located<String>>,
-    /// How freely it chooses its words, from 0.
+    /// The sampling temperature, from 0.
     temperature: Option<f64>,
-    /// How long one answer may be.
+    /// The maximum number of tokens in one answer.
     max_output_tokens: Option<u32>,
-    /// Whatever else the provider wants to hear.
+    /// Further options, passed to the provider unchanged.
     #[serde(default)]
     options: Mapping<Node>,
-    /// What it costs, for reports and budgets.
+    /// The prices of the model, for reports and budgets.
     prices: Option<PricesDef>,
-    /// How many calls run at once, of all agents together.
+    /// The maximum number of calls at a time, of all agents together.
     #[schemars(range(min = 1))]
     limit: Option<Located<u32>>,
-    /// A limit that finds itself, by how the server answers.
+    /// A limit that adapts to the responses of the server.
     adaptive: Option<Located<Short<AdaptiveDef>>>,
-    /// How many calls may start in a time, and how many tokens they may use, of all agents together.
+    /// The maximum number of calls and tokens per period, of all agents together.
     rate: Option<Located<Short<RateDef>>>,
-    /// Refuses calls for a time once too many have failed.
+    /// A circuit breaker: rejects calls for a time after too many failures.
     breaker: Option<Located<Short<BreakerDef>>>,
 }
 
@@ -184,13 +185,13 @@ impl Shorthand for ModelDef {
     }
 }
 
-/// What a model costs for a million tokens.
+/// The prices of a model for a million tokens.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Prices")]
 pub(crate) struct PricesDef {
-    /// What it reads.
+    /// The price of input tokens.
     pub(crate) input: f64,
-    /// What it says.
+    /// The price of output tokens.
     pub(crate) output: f64,
 }

@@ -1,4 +1,4 @@
-//! How a step is run: the modifiers of a flow file.
+//! The modifiers of a step: time limits, retries, fallbacks, limits, rates, breakers and hedges.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::syntax::duration::DurationDef;
 use crate::syntax::located::Located;
 use crate::syntax::quota::Quota;
 
-/// The modifiers of a step. However they are written, they apply in one order, from the outside in: `when`,
+/// The modifiers of a step. They apply in a fixed order, whatever their order in the file. From the outside in: `when`,
 /// `fallback`, `deadline`, `retry`, `hedge`, `breaker`, `rate`, `limit` or `adaptive`, `timeout`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Modifiers {
@@ -26,12 +26,12 @@ pub(crate) struct Modifiers {
     pub(crate) rate: Option<Located<Short<RateDef>>>,
     pub(crate) breaker: Option<Located<Short<BreakerDef>>>,
     pub(crate) hedge: Option<Located<Short<HedgeDef>>>,
-    /// Whether running it twice for one record does no harm.
+    /// Whether running the step twice for one record is harmless.
     pub(crate) idempotent: bool,
 }
 
 impl Modifiers {
-    /// Takes over what the step itself does not say.
+    /// Fills in the defaults that the step does not override.
     pub(crate) fn fill(&mut self, defaults: &DefaultsDef) {
         self.timeout = self.timeout.take().or_else(|| defaults.timeout.clone());
         self.deadline = self.deadline.take().or_else(|| defaults.deadline.clone());
@@ -41,46 +41,46 @@ impl Modifiers {
         }
     }
 
-    /// How many attempts there are at most.
+    /// Returns the maximum number of attempts.
     pub(crate) fn attempts(&self) -> u32 {
         self.retry.as_ref().map_or(1, |retry| retry.value.0.max)
     }
 
-    /// The longest time that an attempt may take, if there is one.
+    /// Returns the longest time limit of an attempt, if attempts have one.
     pub(crate) fn longest_attempt(&self) -> Option<Duration> {
         self.timeout.as_ref()?.value.0.attempt.iter().map(|time| time.0).max()
     }
 }
 
-/// How long things may take.
+/// The time limits of an attempt.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TimeoutDef {
-    /// One time for every attempt, or one for each.
+    /// One limit for every attempt, or one for each.
     pub(crate) attempt: Vec<DurationDef>,
-    /// Until the first output.
+    /// The limit until the first output.
     pub(crate) first: Option<DurationDef>,
-    /// Between one output and the next.
+    /// The limit between one output and the next.
     pub(crate) idle: Option<DurationDef>,
 }
 
-/// How long an attempt may take, and how long it may be silent.
+/// The time limits of an attempt.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Timeout")]
 pub(crate) struct TimeoutTable {
-    /// How long an attempt may take; a list gives each attempt its own time.
+    /// The time limit of an attempt. A list sets one for each attempt.
     attempt: Option<Short<AttemptTimeouts>>,
-    /// How long an attempt may take until its first output; for steps that show output, such as agents.
+    /// The time limit until the first output; for steps that stream their output, such as agents.
     first: Option<DurationDef>,
-    /// How long an attempt may go without any output or sign of life.
+    /// The longest time without output or a heartbeat.
     idle: Option<DurationDef>,
 }
 
-/// One time, or a list of times.
+/// One time limit, or a list with one for each attempt.
 #[derive(Clone, Debug)]
 pub(crate) struct AttemptTimeouts(Vec<DurationDef>);
 
-/// Never read: times have no table.
+/// Never deserialized: time limits have no table form.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Times")]
@@ -145,7 +145,7 @@ impl Shorthand for TimeoutDef {
     }
 }
 
-/// When to try again.
+/// The retries of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RetryDef {
     pub(crate) max: u32,
@@ -153,26 +153,26 @@ pub(crate) struct RetryDef {
     pub(crate) on: Option<Vec<RetryOn>>,
 }
 
-/// What to try again, and how often.
+/// The errors that are retried, and the number of attempts.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Retry")]
 pub(crate) struct RetryTable {
-    /// How many attempts there are, the first included. The default is 3.
+    /// The maximum number of attempts, including the first. The default is 3.
     #[schemars(range(min = 1, max = 100))]
     max: Option<u32>,
-    /// The bound of the first wait; it doubles with each attempt, and the wait is drawn from below it. The default is
-    /// 100ms.
+    /// The upper bound of the first delay. It doubles with each attempt, and each delay is random below its bound. The
+    /// default is 100ms.
     base: Option<DurationDef>,
-    /// Which errors are tried again. The default is `[transient]`.
+    /// The errors that are retried. The default is `[transient]`.
     on: Option<Vec<RetryOn>>,
 }
 
-/// A class of errors that are tried again.
+/// A class of errors that are retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum RetryOn {
-    /// Whatever the tool says may go better next time, timeouts included.
+    /// Errors that the tool marks as transient, and timeouts.
     Transient,
     /// A timeout.
     Timeout,
@@ -194,7 +194,7 @@ impl Shorthand for RetryDef {
     const EXPECTED: &'static str = "a number of attempts, or { max: 3, base: 250ms, on: [timeout] }";
 
     fn from_number(number: f64) -> Result<Self, String> {
-        let wrong = |_| format!("{number} attempts: a number from 1 to 100 is expected here");
+        let wrong = |_| format!("{number} attempts: expected a number from 1 to 100");
         Ok(RetryDef { max: whole(number, 0, u32::MAX).map_err(wrong)?, base: None, on: None })
     }
 
@@ -203,7 +203,7 @@ impl Shorthand for RetryDef {
     }
 }
 
-/// How many calls may start in a time.
+/// The maximum number of calls per period.
 #[derive(Clone, Debug)]
 pub(crate) struct RateDef {
     pub(crate) requests: Option<Quota>,
@@ -211,16 +211,16 @@ pub(crate) struct RateDef {
     pub(crate) burst: Option<DurationDef>,
 }
 
-/// How many calls may start in a time, and how many tokens they may use.
+/// The maximum number of calls and tokens per period.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Rate")]
 pub(crate) struct RateTable {
-    /// How many calls may start, such as 60/min.
+    /// The maximum number of calls that start in a period, such as 60/min.
     requests: Option<Quota>,
-    /// How many tokens they may use, such as 90000/min.
+    /// The maximum number of tokens in a period, such as 90000/min.
     tokens: Option<Quota>,
-    /// How much unused time may be saved up; see the docs of the library's `Rate::burst`.
+    /// The amount of unused time that can be saved for a burst; see `Rate::burst` in the documentation of the library.
     burst: Option<DurationDef>,
 }
 
@@ -244,7 +244,7 @@ impl Shorthand for RateDef {
     }
 }
 
-/// A limit that finds itself.
+/// An adaptive limit.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AdaptiveDef {
     pub(crate) off: bool,
@@ -254,32 +254,32 @@ pub(crate) struct AdaptiveDef {
     pub(crate) initial: Option<u32>,
 }
 
-/// What a limit that finds itself goes by.
+/// The signal that an adaptive limit follows.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum AdaptiveBy {
-    /// Refusals: for servers that say when they are overloaded (429, 503). The default.
+    /// Rejections: for servers that report overload (429, 503). The default.
     #[default]
     Refusals,
     /// Latency: for servers that only become slow.
     Latency,
 }
 
-/// A limit that finds itself between two bounds.
+/// A limit that adapts between two bounds.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Adaptive")]
 pub(crate) struct AdaptiveTable {
-    /// What it goes by.
+    /// The signal that the limit follows.
     #[serde(default)]
     by: AdaptiveBy,
-    /// It never goes below. The default is 1.
+    /// The lower bound. The default is 1.
     #[schemars(range(min = 1))]
     min: Option<u32>,
-    /// It never goes beyond.
+    /// The upper bound. The default is 256.
     #[schemars(range(min = 1))]
     max: Option<u32>,
-    /// Where it begins.
+    /// The initial limit.
     #[schemars(range(min = 1))]
     initial: Option<u32>,
 }
@@ -303,7 +303,7 @@ impl Shorthand for AdaptiveDef {
         let by = match text {
             "refusals" => AdaptiveBy::Refusals,
             "latency" => AdaptiveBy::Latency,
-            _ => return Err(format!("`{text}`: {} is expected here", Self::EXPECTED)),
+            _ => return Err(format!("`{text}`: expected {}", Self::EXPECTED)),
         };
         Ok(AdaptiveDef { by, ..AdaptiveDef::default() })
     }
@@ -313,7 +313,7 @@ impl Shorthand for AdaptiveDef {
     }
 }
 
-/// When to stop calling.
+/// A circuit breaker.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BreakerDef {
     pub(crate) off: bool,
@@ -323,20 +323,20 @@ pub(crate) struct BreakerDef {
     pub(crate) open: Option<DurationDef>,
 }
 
-/// Calls are refused for a time once too many have failed.
+/// A circuit breaker: rejects calls for a time after too many failures.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Breaker")]
 pub(crate) struct BreakerTable {
-    /// The share of calls that must fail, such as 0.5.
+    /// The share of failed calls that opens the circuit, such as 0.5.
     #[schemars(range(min = 0.01, max = 1.0))]
     share: Option<f64>,
-    /// Over how much time.
+    /// The time over which calls are counted.
     window: Option<DurationDef>,
-    /// Of how many calls at least.
+    /// The minimum number of calls in this time.
     #[schemars(range(min = 1))]
     calls: Option<u32>,
-    /// How long calls are then refused, before one is let through to see.
+    /// The time during which calls are rejected, before one trial call is admitted.
     open: Option<DurationDef>,
 }
 
@@ -360,14 +360,14 @@ impl Shorthand for BreakerDef {
     }
 }
 
-/// When to start a second copy.
+/// A hedge: a second copy of slow calls.
 #[derive(Clone, Debug)]
 pub(crate) struct HedgeDef {
     pub(crate) after: After,
     pub(crate) share: Option<f64>,
 }
 
-/// A delay, or a percentile of the times so far.
+/// The delay of a hedge: fixed, or a percentile of past latencies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum After {
     Delay(Duration),
@@ -380,9 +380,9 @@ impl std::str::FromStr for After {
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(percentile) = text.strip_prefix('p') {
             let percentile: f64 =
-                percentile.parse().map_err(|_| format!("`{text}` is no percentile: write p95 or p99"))?;
+                percentile.parse().map_err(|_| format!("invalid percentile `{text}`: write p95 or p99"))?;
             if !(1.0..100.0).contains(&percentile) {
-                return Err(format!("`{text}` is no percentile: from p1 to p99.9"));
+                return Err(format!("invalid percentile `{text}`: expected p1 to p99.9"));
             }
             return Ok(After::Percentile(percentile));
         }
@@ -404,19 +404,19 @@ impl JsonSchema for After {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "A delay such as 800ms, or a percentile of the times so far, such as p95.",
+            "description": "A delay such as 800ms, or a percentile of past latencies, such as p95.",
         })
     }
 }
 
-/// A second copy of slow calls; the first to succeed wins.
+/// A second copy of slow calls. The first copy to succeed wins.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Hedge")]
 pub(crate) struct HedgeTable {
-    /// When: after a delay such as 800ms, or at a percentile of the times so far, such as p95.
+    /// The start of the second copy: after a delay such as 800ms, or a percentile of past latencies, such as p95.
     after: After,
-    /// The share of calls that may have a second copy. The default is 0.1.
+    /// The maximum share of calls with a second copy. The default is 0.1.
     #[schemars(range(min = 0.001, max = 1.0))]
     share: Option<f64>,
 }
