@@ -68,7 +68,7 @@ impl Read {
     /// Reads a flow: nobody is asked, nothing is started, and keys may be missing.
     pub(crate) fn new(path: &Path, toolbox: Toolbox, registry: &Registry) -> Result<Read, NotOpened> {
         let source = Source::load(path).map_err(NotOpened::Unread)?;
-        let declared = Flow::declared(&source)?;
+        let declared = Flow::declarations(&source)?;
         let (toolbox, unset) = with_models(&declared, toolbox, registry)?;
         let all = toolbox.clone();
         let all = declared.servers.iter().fold(all, |toolbox, server| toolbox.with_unopened_server(&*server.name));

@@ -9,7 +9,7 @@ use crate::show;
 /// From here on, panics say what they have to say without the secrets of the flow. Those of tools are told again, as
 /// errors of their records.
 pub(crate) fn keep_secrets(flow: &Flow) {
-    if let Some(scrub) = flow.scrub() {
+    if let Some(scrub) = flow.redactor() {
         std::panic::set_hook(told(scrub, show::note));
     }
 }
@@ -41,7 +41,7 @@ mod tests {
         let said = Arc::<Mutex<String>>::default();
         let heard = said.clone();
         let before = std::panic::take_hook();
-        std::panic::set_hook(told(flow.scrub().unwrap(), move |text| heard.lock().unwrap().push_str(text)));
+        std::panic::set_hook(told(flow.redactor().unwrap(), move |text| heard.lock().unwrap().push_str(text)));
         let secret = env!("CARGO_MANIFEST_DIR");
         let caught = std::panic::catch_unwind(|| panic!("the key is {secret}!"));
         std::panic::set_hook(before);

@@ -103,7 +103,7 @@ fn of_input(in_flight: usize, survey: &InputSurvey) -> String {
     }
     text.push_str(&by_agents(&survey.calls_by_agents));
     // No place is left empty while records wait: all of the work is shared, but for the last record.
-    match (survey.all.most(), survey.slowest.most()) {
+    match (survey.all.max(), survey.slowest.max()) {
         (Some(all), Some(slowest)) if !all.is_zero() => {
             let shared = all / u32::try_from(in_flight.max(1)).unwrap_or(u32::MAX);
             let most = format_duration(shared.saturating_add(slowest).min(all));
@@ -144,7 +144,7 @@ fn tree(steps: &[PlanStep], depth: usize, prefix: Option<&str>, text: &mut Strin
             line.push_str(&format!(" · {}", step.modifiers.join(" · ")));
         }
         let leaf = step.steps.is_empty();
-        if leaf && step.time.most().is_none() {
+        if leaf && step.time.max().is_none() {
             line.push_str(" · no bound in time");
         }
         text.push_str(&line);

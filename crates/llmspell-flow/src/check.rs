@@ -1,4 +1,6 @@
-//! What a flow file means, and whether it can.
+//! The semantic checks: from a parsed flow file to the intermediate representation.
+//!
+//! Resolves names, checks values, and reports all problems at once. It must not run or open anything.
 
 mod agent;
 mod allow;
@@ -13,6 +15,7 @@ mod output;
 mod prompt;
 mod references;
 mod repeatability;
+mod scope;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -33,30 +36,33 @@ use crate::syntax::source::Source;
 use crate::template::{Compiler, Formula, Template, with_room};
 use crate::toolbox::Toolbox;
 use flow_tools::FlowTool;
-use references::{Dependencies, NameScope, References};
+use references::References;
+use scope::{Dependencies, NameScope};
 
-/// A flow file that has been understood.
+/// A flow file that has passed all checks.
 pub(crate) struct CheckedFlow {
     pub(crate) file: FlowFile,
     pub(crate) inputs: Inputs,
     pub(crate) steps: Vec<Step>,
     pub(crate) output: Option<Template>,
-    /// What decides an outcome besides the record.
+    /// The fingerprint of everything that decides an outcome, except the record.
     pub(crate) fingerprint: Fingerprint,
     pub(crate) returns: Inputs,
-    /// What the flow asks for.
+    /// The permissions under `allow`.
     pub(crate) asked: Permissions,
-    /// What of that its user has to grant, and does not.
+    /// The permissions that the user must grant, and has not.
     pub(crate) refused: Vec<Diagnostic>,
-    /// What can run, but nobody can want.
+    /// The warnings of lint rules.
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
-/// Reads a flow file and finds everything that is wrong with it.
+/// Parses and checks a flow file.
+///
+/// # Errors
+/// All problems in it.
 pub(crate) fn check(source: &Source, toolbox: &Toolbox) -> Result<CheckedFlow, Diagnostics> {
     let checked = with_room(|| understand(source, toolbox));
-    checked
-        .unwrap_or_else(|why| Err(source.diagnose(None, why).with_hint("try again when there is more memory").into()))
+    checked.unwrap_or_else(|why| Err(source.diagnose(None, why).with_hint("free memory, then run it again").into()))
 }
 
 fn understand(source: &Source, toolbox: &Toolbox) -> Result<CheckedFlow, Diagnostics> {
@@ -86,8 +92,8 @@ fn understand(source: &Source, toolbox: &Toolbox) -> Result<CheckedFlow, Diagnos
     modifiers::check_defaults(&file.defaults, source, &mut checker.compiler.problems);
     checker.models();
     checker.own = checker.flow_tools();
-    let mut scope = references.scope();
-    let steps = checker.list(&file.steps.value, &mut scope, "");
+    let mut scope = references.first_scope();
+    let steps = checker.sequence(&file.steps.value, &mut scope, "");
     let dependencies = Dependencies::default();
     let output = file.output.as_ref().map(|output| checker.value(output, &scope, &dependencies));
     let given = match (&output, steps.last()) {
@@ -98,7 +104,8 @@ fn understand(source: &Source, toolbox: &Toolbox) -> Result<CheckedFlow, Diagnos
     let mut problems = std::mem::take(&mut checker.compiler.problems);
     output::returned(&file, &given, &returns, source, &mut problems);
     let mut warnings = std::mem::take(&mut checker.warnings);
-    warnings.append(&mut checker.compiler.warnings);
+    let missing = std::mem::take(&mut checker.compiler.warnings);
+    warnings.extend(missing.into_iter().map(|warning| warning.with_rule(lint::missing_field::RULE.id)));
     nesting::times(&steps, &file.defaults, source, &mut problems);
     Diagnostics::none_of(problems)?;
     let used = references.take_used();
@@ -113,14 +120,14 @@ fn understand(source: &Source, toolbox: &Toolbox) -> Result<CheckedFlow, Diagnos
     Ok(CheckedFlow { inputs, steps, output, fingerprint, returns, asked, refused, warnings, file })
 }
 
-/// What the steps of a file are checked with.
+/// The state of the checks of one file.
 struct Checker<'a> {
     toolbox: &'a Toolbox,
     file: &'a FlowFile,
     references: &'a References<'a>,
-    /// What the flow asks for.
+    /// The permissions under `allow`.
     asked: Permissions,
-    /// The tools of the flow's own.
+    /// The tools that the flow declares.
     own: BTreeMap<String, FlowTool>,
     refused: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
@@ -128,8 +135,8 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    /// Notes what is missing for `what`: what the flow does not ask for is wrong with the flow, what the user does not
-    /// grant is not.
+    /// Reports the permissions missing for `what`. A permission that the flow does not request is a problem of the flow;
+    /// one that the user does not grant is not.
     fn missing(&mut self, what: &str, at: &Range<usize>, missing: impl IntoIterator<Item = Missing>) {
         for missing in missing {
             let problem = self.compiler.source.diagnose(Some(at.clone()), format!("{what}: {missing}"));
@@ -141,16 +148,16 @@ impl Checker<'_> {
         }
     }
 
-    /// Steps one after another: each sees those before it.
-    fn list(&mut self, steps: &[Located<StepDef>], scope: &mut NameScope, path: &str) -> Vec<Step> {
-        let mut planned = Vec::new();
+    /// Checks steps that run one after another: each can use the outputs of the steps before it.
+    fn sequence(&mut self, steps: &[Located<StepDef>], scope: &mut NameScope, path: &str) -> Vec<Step> {
+        let mut checked = Vec::new();
         for step in steps {
             match self.step(step, scope, path, None) {
                 Some(step) => {
                     scope.add(&step.id, step.fingerprint, step.shape.clone());
-                    planned.push(step);
+                    checked.push(step);
                 }
-                // Something is wrong with it, not with those that name it.
+                // The problem is in this step, not in the steps that name it.
                 None => {
                     if let Some(id) = &step.value.id {
                         scope.add(&Arc::from(id.value.as_str()), Fingerprint::of(b""), Shape::Any);
@@ -158,35 +165,35 @@ impl Checker<'_> {
                 }
             }
         }
-        planned
+        checked
     }
 
-    /// Steps beside each other: none sees another.
-    fn beside(&mut self, steps: &[Located<StepDef>], scope: &NameScope, path: &str) -> Vec<Step> {
+    /// Checks steps that run at the same time: none can use the output of another.
+    fn siblings(&mut self, steps: &[Located<StepDef>], scope: &NameScope, path: &str) -> Vec<Step> {
         steps.iter().filter_map(|step| self.step(step, scope, path, None)).collect()
     }
 
-    /// One step. Without an id, it is called as `unnamed` says.
+    /// Checks one step. `default_id` is its id if it declares none.
     fn step(
         &mut self,
         step: &Located<StepDef>,
         scope: &NameScope,
         outer: &str,
-        unnamed: Option<String>,
+        default_id: Option<String>,
     ) -> Option<Step> {
         let def = &step.value;
-        let id: Arc<str> = match (&def.id, unnamed) {
+        let id: Arc<str> = match (&def.id, default_id) {
             (Some(id), _) => Arc::from(id.value.as_str()),
             (None, Some(name)) => Arc::from(name),
             (None, None) => {
-                let problem = self.compiler.source.diagnose(Some(first(step)), "the key `id` is missing");
+                let problem = self.compiler.source.diagnose(Some(start_of(step)), "missing key `id`");
                 let hint = "give every step an `id`; later steps use its output as `steps.<id>`";
                 self.compiler.problems.push(problem.with_hint(hint));
                 return None;
             }
         };
         let path: Arc<str> = if outer.is_empty() { id.clone() } else { Arc::from(format!("{outer}.{id}")) };
-        let at = def.id.as_ref().map_or_else(|| first(step), |id| id.at.clone());
+        let at = def.id.as_ref().map_or_else(|| start_of(step), |id| id.at.clone());
         let mut inside = scope.within(&id);
         let dependencies = Dependencies::default();
         let when = def.when.as_ref().and_then(|when| self.bare(when, &inside, &dependencies));
@@ -202,7 +209,7 @@ impl Checker<'_> {
                 .0
                 .0
                 .into_iter()
-                .map(|fallback| Located { at: at_of(fallback.at, &fallbacks.at), value: fallback.value });
+                .map(|fallback| Located { at: at_or(fallback.at, &fallbacks.at), value: fallback.value });
             let name =
                 |place: usize| if place == 0 { "fallback".to_owned() } else { format!("fallback_{}", place + 1) };
             fallbacks
@@ -224,12 +231,12 @@ impl Checker<'_> {
     }
 }
 
-/// A place, or that of what is around it, if it has none of its own.
-fn at_of(at: std::ops::Range<usize>, around: &std::ops::Range<usize>) -> std::ops::Range<usize> {
+/// Returns a position, or the position around it if it is empty.
+fn at_or(at: std::ops::Range<usize>, around: &std::ops::Range<usize>) -> std::ops::Range<usize> {
     if at.is_empty() { around.clone() } else { at }
 }
 
-/// The first line of a step, for what concerns all of it.
-fn first(step: &Located<StepDef>) -> std::ops::Range<usize> {
+/// Returns the start of a step, as the position of a problem with all of it.
+fn start_of(step: &Located<StepDef>) -> std::ops::Range<usize> {
     step.at.start..step.at.start + 1
 }

@@ -1,5 +1,6 @@
-//! What a flow will do, before it does anything: its steps, how often they call something, what that costs,
-//! and how long it can take.
+//! The execution plan of a flow: its steps, bounds on their calls, estimated cost, and bounds on time.
+//!
+//! A plan is computed from the checked flow, or from the records of an input. It must not call a tool or a model.
 
 mod count;
 mod estimate;
@@ -26,7 +27,7 @@ use crate::syntax::file::After;
 use partial::PartialRecord;
 use walk::Walk;
 
-/// What can be known of a flow without running it. Written as JSON by `llmspell plan --json`.
+/// The execution plan of a flow: everything known without running it. `llmspell plan --json` writes it as JSON.
 ///
 /// ```
 /// use llmspell_flow::{Flow, Source, Toolbox};
@@ -45,7 +46,7 @@ use walk::Walk;
 /// let flow = Flow::parse(&Source::new("f.yaml", text), &Toolbox::built_in(&Permissions::none()))?;
 /// let plan = flow.plan();
 /// assert_eq!(plan.calls["http_get"].fixed(), Some(3));
-/// assert_eq!(plan.time.most().unwrap().as_secs(), 3 * 2 + 1 + 2); // attempts, and the waits between them
+/// assert_eq!(plan.time.max().unwrap().as_secs(), 3 * 2 + 1 + 2); // attempts, and the waits between them
 /// # Ok::<(), llmspell_flow::Diagnostics>(())
 /// ```
 #[derive(Clone, Debug, Serialize)]
@@ -53,28 +54,28 @@ use walk::Walk;
 pub struct Plan {
     /// The name of the flow.
     pub flow: String,
-    /// What the flow says it does.
+    /// The description of the flow.
     pub description: Option<String>,
     /// The steps, as in the file.
     pub steps: Vec<PlanStep>,
-    /// The most calls of each tool and each model for one record: attempts, second copies, turns, rounds and fallbacks
-    /// together. Tools that only compute are left out, and so are the calls that models make.
+    /// The maximum number of calls of each tool and each model for one record: attempts, second copies, turns, rounds
+    /// and fallbacks together. Tools that only compute are left out, and so are the calls that models make.
     pub calls: BTreeMap<String, Count>,
-    /// The calls that models may make, which nobody can count.
+    /// The calls that models may make. Their number has no bound.
     pub calls_by_agents: Vec<AgentCalls>,
-    /// What one record would use of each model, as far as it is known without the record.
+    /// The estimated use of each model by one record, as far as it is known without the record.
     pub estimates: Vec<Estimate>,
-    /// How long one record can take, without the time in line for limits and rates.
+    /// The bound on the time of one record, without waits for limits and rates.
     pub time: TimeBound,
-    /// What has to be allowed to run it, such as `--allow net=example.org`.
+    /// The permissions that the user must grant to run it, such as `--allow net=example.org`.
     pub permissions: Vec<String>,
-    /// The environment variables that hold its secrets.
+    /// The environment variables with its secrets.
     pub secrets: Vec<String>,
-    /// The models that it declares.
+    /// The declared models.
     pub models: Vec<String>,
-    /// The MCP servers that it declares.
+    /// The declared MCP servers.
     pub servers: Vec<String>,
-    /// The steps that are not done again when a run is resumed.
+    /// The steps whose outputs are journaled. A resumed run does not repeat them.
     pub journaled: Vec<String>,
 }
 
@@ -82,44 +83,44 @@ pub struct Plan {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct PlanStep {
-    /// Its name among its neighbours.
+    /// The id, unique among its siblings.
     pub id: String,
-    /// Where it stands in the flow, such as `pages.fetch`.
+    /// The path in the flow, such as `pages.fetch`.
     pub path: String,
-    /// Its kind: `tool`, `value`, `concurrent`, …
+    /// The kind: `tool`, `value`, `concurrent`, …
     pub kind: &'static str,
-    /// What it calls, or the list that it goes through.
+    /// The tool or model that it calls, or the list whose items it processes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub what: Option<String>,
-    /// How it is run, as in the file: `limit 8`, `timeout 2s`, … What is not said is left out.
+    /// The modifiers in the file, such as `limit 8` and `timeout 2s`.
     pub modifiers: Vec<String>,
-    /// Whether a journal keeps its output.
+    /// Whether a journal keeps the output.
     pub journaled: bool,
-    /// How long it can take for one record, without the time in line for limits and rates.
+    /// The bound on the time for one record, without waits for limits and rates.
     pub time: TimeBound,
-    /// The steps in it.
+    /// The inner steps.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<PlanStep>,
-    /// What stands in for it, one for the other.
+    /// The fallbacks, tried in this order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub fallback: Vec<PlanStep>,
 }
 
 impl Flow {
-    /// What the flow will do, before it does anything. Nothing is called for it.
+    /// Returns the execution plan. No tool and no model is called.
     pub fn plan(&self) -> Plan {
-        let mut walk = Walk::new(self.planned());
+        let mut walk = Walk::new(self.checked_steps());
         walk.record(PartialRecord::nothing());
-        let mut permissions: Vec<String> = self.wanted().into_iter().collect();
+        let mut permissions: Vec<String> = self.missing_permissions().into_iter().collect();
         permissions.sort_unstable();
         Plan {
             flow: self.name().to_owned(),
             description: self.description().map(str::to_owned),
-            steps: self.planned().iter().map(step).collect(),
+            steps: self.checked_steps().iter().map(step).collect(),
             calls_by_agents: walk.totals.calls_by_agents(),
             calls: walk.totals.calls,
             estimates: walk.totals.estimates.into_list(),
-            time: time::of_list(self.planned(), &BTreeMap::new()),
+            time: time::of_list(self.checked_steps(), &BTreeMap::new()),
             permissions,
             secrets: self.names().secrets.clone(),
             models: self.names().models.clone(),
@@ -128,8 +129,8 @@ impl Flow {
         }
     }
 
-    /// The options that would allow what it may not do yet.
-    fn wanted(&self) -> BTreeSet<String> {
+    /// Returns the options of the command line that grant the missing permissions.
+    fn missing_permissions(&self) -> BTreeSet<String> {
         let Err(refused) = self.check_permissions() else { return BTreeSet::new() };
         refused.iter().filter_map(|problem| problem.hint()?.strip_prefix("allow it with ").map(str::to_owned)).collect()
     }

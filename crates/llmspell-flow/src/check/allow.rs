@@ -1,4 +1,4 @@
-//! What a flow asks for.
+//! The permissions that a flow requests.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use crate::syntax::file::FlowFile;
 use crate::syntax::located::Located;
 use crate::syntax::source::Source;
 
-/// What the flow asks for under `allow`; without it, nothing. Notes what cannot be asked for.
+/// Returns the permissions under `allow`; without it, none. Reports invalid permissions.
 pub(crate) fn asked(file: &FlowFile, source: &Source, problems: &mut Vec<Diagnostic>) -> Permissions {
     let mut asked = match source.folder() {
         Some(folder) => Permissions::asked_in(folder),

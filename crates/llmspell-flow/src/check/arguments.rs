@@ -1,4 +1,4 @@
-//! Whether the arguments under `with` are those that a tool takes, as far as the file can tell.
+//! Checks of the arguments under `with` against the schema of the tool, as far as their values are constant.
 
 use std::ops::Range;
 
@@ -55,14 +55,14 @@ pub(crate) fn check(
     }
 }
 
-/// The choice that a text is, but for the case of its letters.
+/// Returns the choice that equals a text when the case of letters is ignored.
 fn in_other_case<'a>(value: &Value, property: &'a Value) -> Option<&'a str> {
     let mut choices = property["enum"].as_array()?.iter().filter_map(Value::as_str);
     choices.find(|choice| value.as_str().is_some_and(|value| choice.eq_ignore_ascii_case(value)))
 }
 
-/// What a value should be, if it cannot be right. Says nothing where the schema says more than type and choice: the
-/// tool itself has the last word.
+/// Returns what the schema expects if a value cannot be valid. Only types and choices are checked: the tool itself
+/// decides about everything else.
 fn mismatch(value: &Value, property: &Value, schema: &Value) -> Option<String> {
     let property = resolved(property, schema);
     if let Some(choices) = property["enum"].as_array() {

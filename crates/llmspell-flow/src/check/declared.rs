@@ -1,4 +1,4 @@
-//! What a flow file names that somebody has to open: models, and MCP servers.
+//! The models and MCP servers that a program must open before it loads a flow.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use crate::syntax::parse::parse;
 use crate::syntax::source::Source;
 use crate::toolbox::Toolbox;
 
-/// The models and MCP servers of a flow file. Whoever loads it opens them, puts them into the [`Toolbox`], and then
-/// [parses](crate::Flow::parse) the file.
+/// The models and MCP servers of a flow file. A program that loads the flow opens them, puts them into the [`Toolbox`],
+/// and then [parses](crate::Flow::parse) the file.
 ///
 /// ```
 /// use llmspell_flow::{Flow, Source};
@@ -29,7 +29,7 @@ use crate::toolbox::Toolbox;
 ///   - id: answer
 ///     agent: { model: quick, prompt: \"${{ inputs.question }}\", tools: [notes.search] }
 /// ";
-/// let declared = Flow::declared(&Source::new("ask.yaml", text))?;
+/// let declared = Flow::declarations(&Source::new("ask.yaml", text))?;
 /// assert_eq!((declared.models[0].name.as_str(), declared.models[0].model.as_str()), ("quick", "openai/gpt-5-mini"));
 /// assert_eq!(declared.servers[0].name, "notes");
 /// # Ok::<(), llmspell_flow::Diagnostics>(())
@@ -37,7 +37,7 @@ use crate::toolbox::Toolbox;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Declarations {
-    /// The models, those of `models` first, then those that agents name in full.
+    /// The models: first the entries of `models`, then the models that agents name in full.
     pub models: Vec<DeclaredModel>,
     /// The MCP servers.
     pub servers: Vec<DeclaredServer>,
@@ -47,13 +47,13 @@ pub struct Declarations {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DeclaredModel {
-    /// What [`Toolbox::with_model`] is to call it.
+    /// The name for [`Toolbox::with_model`].
     pub name: String,
-    /// Its provider and its name there, such as `openai/gpt-5-mini`.
+    /// The provider and the name there, such as `openai/gpt-5-mini`.
     pub model: String,
-    /// Where it is served, if not at its provider's.
+    /// The address of the server, if it is not the provider's.
     pub endpoint: Option<String>,
-    /// The name of the environment variable that holds its key, if not the usual one.
+    /// The name of the environment variable with the key, if it is not the usual one.
     pub key: Option<String>,
     declaration: Declaration,
 }
@@ -62,38 +62,38 @@ pub struct DeclaredModel {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DeclaredServer {
-    /// What [`Toolbox::with_server`] is to call it.
+    /// The name for [`Toolbox::with_server`].
     pub name: String,
-    /// How it is reached.
+    /// The transport of the connection.
     pub transport: ServerTransport,
-    /// How long connecting to it may take, if the flow says so.
+    /// The time limit for connecting, if the flow sets one.
     pub connect: Option<Duration>,
     declaration: Declaration,
 }
 
-/// How an MCP server is reached.
+/// The transport of an MCP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServerTransport {
-    /// It is started.
+    /// A program that is started, with MCP on its standard input and output.
     #[non_exhaustive]
     Program {
         /// The program and its arguments.
         command: Vec<String>,
-        /// The environment variables that it may see beside the usual few.
+        /// The environment variables passed to it in addition to the usual few.
         env: Vec<String>,
     },
-    /// It is there already.
+    /// A running server over HTTP.
     #[non_exhaustive]
     Http {
-        /// Its address.
+        /// The address.
         url: String,
-        /// The name of the environment variable that holds its token.
+        /// The name of the environment variable with the token.
         token: Option<String>,
     },
 }
 
-/// Where something stands, and what the flow asks for.
+/// The position of a declaration, and the permissions that the flow requests.
 #[derive(Clone, Debug)]
 struct Declaration {
     source: Source,
@@ -112,7 +112,7 @@ impl Declaration {
 }
 
 impl Declarations {
-    /// What the file says; what is wrong with its meaning is found by [`Flow::parse`](crate::Flow::parse).
+    /// Reads the declarations. Problems with their meaning are found by [`Flow::parse`](crate::Flow::parse).
     pub(crate) fn read(source: &Source) -> Result<Self, Diagnostics> {
         let file = parse(source)?;
         let asked = Arc::new(asked(&file, source, &mut Vec::new()));
@@ -123,21 +123,21 @@ impl Declarations {
 }
 
 impl DeclaredModel {
-    /// Whether the flow asks for what it takes to talk to the model, and the user grants it. Only an endpoint of the
-    /// flow's own takes a permission; a model without it belongs into [`Toolbox::with_unopened_model`].
+    /// Returns whether the permission to contact the model is requested by the flow and granted by the user. Only a model
+    /// with an `endpoint` needs one. Pass a model without permission to [`Toolbox::with_unopened_model`].
     pub fn may_be_opened(&self, toolbox: &Toolbox) -> bool {
         self.endpoint.as_deref().is_none_or(|url| toolbox.gate(&self.declaration.asked).missing_url(url).is_none())
     }
 
-    /// Why it cannot be opened, at its place in the file.
+    /// Returns an error that occurred while opening it as a diagnostic at its position.
     pub fn diagnose(&self, error: &Error) -> Diagnostic {
         self.declaration.diagnose(error)
     }
 }
 
 impl DeclaredServer {
-    /// Whether the flow asks for what it takes to reach the server, and the user grants it: to run the program, or to
-    /// talk to the host. One without it belongs into [`Toolbox::with_unopened_server`].
+    /// Returns whether the permission to run the program, or to contact the host, is requested by the flow and granted by
+    /// the user. Pass a server without permission to [`Toolbox::with_unopened_server`].
     pub fn may_be_opened(&self, toolbox: &Toolbox) -> bool {
         let gate = toolbox.gate(&self.declaration.asked);
         match &self.transport {
@@ -204,7 +204,7 @@ fn servers(file: &FlowFile, declaration: impl Fn(&Range<usize>) -> Declaration) 
     file.tools.0.iter().filter_map(server).collect()
 }
 
-/// `None` if it says neither or both, which is wrong.
+/// Returns `None` for neither or both, which [`Flow::parse`](crate::Flow::parse) reports.
 fn transport(server: &ServerDef) -> Option<ServerTransport> {
     match (&server.command, &server.url) {
         (Some(command), None) if !command.value.is_empty() => {

@@ -1,4 +1,4 @@
-//! Times of steps inside of steps: what is inside cannot take longer than what is around it.
+//! Checks of time limits in nested steps: an inner limit must not exceed an outer one.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::syntax::duration::format_duration;
 use crate::syntax::file::DefaultsDef;
 use crate::syntax::source::Source;
 
-/// Notes each time that can never be reached, because one further out is shorter.
+/// Adds a problem for each time limit that can never be reached, because an outer one is shorter.
 pub(super) fn times(steps: &[Step], defaults: &DefaultsDef, source: &Source, problems: &mut Vec<Diagnostic>) {
     let default = [
         defaults.timeout.as_ref().map(|timeout| timeout.at.clone()),
@@ -18,7 +18,7 @@ pub(super) fn times(steps: &[Step], defaults: &DefaultsDef, source: &Source, pro
     steps.iter().for_each(|step| walk(step, None, &default, source, problems));
 }
 
-/// The time that all of a step has, and the step which says so.
+/// The shortest time limit around a step, with the step and the modifier that set it.
 type Bound<'a> = Option<(Duration, &'a str, &'static str)>;
 
 fn walk<'a>(
@@ -34,16 +34,16 @@ fn walk<'a>(
     let attempt = timeout.and_then(|timeout| Some((&timeout.at, modifiers.longest_attempt()?, "timeout")));
     if let Some((bound, whose, what)) = outer {
         let said = deadline.iter().chain(&attempt).find(|(at, time, _)| {
-            // What stands under `defaults` is meant for most steps, not for each.
+            // `defaults` are meant for most steps, not for each.
             *time > bound && !defaults.contains(&Some((*at).clone()))
         });
         if let Some((at, _, key)) = said {
             let message = format!("this {key} can never be reached: the {what} of `{whose}` around it comes first");
-            let hint = format!("it is {}; make this one shorter", format_duration(bound));
+            let hint = format!("make this one shorter than {}", format_duration(bound));
             problems.push(source.diagnose(Some((*at).clone()), message).with_hint(hint));
         }
     }
-    // What stands in serves once the step's own time is up.
+    // A fallback runs after the limits of its step, so only the outer limits apply to it.
     step.fallback.iter().for_each(|fallback| walk(fallback, outer, defaults, source, problems));
     let own = deadline.iter().chain(&attempt).map(|(_, time, what)| (*time, &*step.id, *what));
     let inner = own.chain(outer).min_by_key(|(time, ..)| *time);

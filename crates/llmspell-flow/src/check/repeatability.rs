@@ -1,4 +1,4 @@
-//! What comes of calling a tool twice with its arguments.
+//! The effect of calling a tool twice, derived from the tool and its arguments.
 
 use llmspell::Step;
 use llmspell::tool::Privilege;
@@ -9,7 +9,7 @@ use crate::ir::repeatability::Repeatability;
 use crate::template::Template;
 
 impl Checker<'_> {
-    /// What comes of calling a tool twice with these arguments.
+    /// Returns the effect of calling a tool twice with these arguments.
     pub(super) fn repeatability(
         &self,
         name: &str,

@@ -84,7 +84,7 @@ impl Inputs {
     }
 
     /// Returns the part of a field's declaration that the steps which name it depend on; null if it is not declared.
-    pub(crate) fn essence_of(&self, field: &str) -> Value {
+    pub(crate) fn definition_of(&self, field: &str) -> Value {
         let field = self.0.iter().flatten().find(|input| input.name == field);
         field.map_or(Value::Null, |input| json!([input.kind.map(InputType::as_str), input.default]))
     }
@@ -92,7 +92,7 @@ impl Inputs {
     /// Returns everything in the declarations that affects an output, which descriptions do not. Null if no fields are
     /// declared.
     pub(crate) fn definition(&self) -> Value {
-        let definition = |input: &Input| json!([input.name, input.required, self.essence_of(&input.name)]);
+        let definition = |input: &Input| json!([input.name, input.required, self.definition_of(&input.name)]);
         self.0.as_ref().map_or(Value::Null, |inputs| inputs.iter().map(definition).collect())
     }
 

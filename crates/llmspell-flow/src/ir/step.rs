@@ -106,6 +106,33 @@ impl StepKind {
         }
     }
 
+    /// Returns the first tool in it that is not known to be safe to call twice at the same time for one record.
+    pub(crate) fn unrepeatable_tool(&self) -> Option<&str> {
+        match self {
+            StepKind::Tool { tool, repeatability, .. } => {
+                (*repeatability != Repeatability::Safe).then_some(tool.spec().name.as_str())
+            }
+            StepKind::Agent(agent) => agent.unrepeatable_tool.as_deref(),
+            _ => self.find_in_steps(StepKind::unrepeatable_tool),
+        }
+    }
+
+    /// Returns the first tool in it that is known to repeat its effect when it is called again for one record.
+    pub(crate) fn unsafe_tool(&self) -> Option<&str> {
+        match self {
+            StepKind::Tool { tool, repeatability, .. } => {
+                (*repeatability == Repeatability::Unsafe).then_some(tool.spec().name.as_str())
+            }
+            StepKind::Agent(agent) => agent.unsafe_tool.as_deref(),
+            _ => self.find_in_steps(StepKind::unsafe_tool),
+        }
+    }
+
+    /// Searches the inner steps and their fallbacks, except those marked as idempotent.
+    fn find_in_steps(&self, find: fn(&StepKind) -> Option<&str>) -> Option<&str> {
+        self.inner().iter().find_map(|step| step.find(find))
+    }
+
     /// Returns the key in the file.
     pub(crate) fn key(&self) -> &'static str {
         match self {
@@ -122,6 +149,13 @@ impl StepKind {
 }
 
 impl Step {
+    fn find(&self, find: fn(&StepKind) -> Option<&str>) -> Option<&str> {
+        if self.modifiers.idempotent {
+            return None;
+        }
+        find(&self.kind).or_else(|| self.fallback.iter().find_map(|fallback| fallback.find(find)))
+    }
+
     /// Returns this step, all steps in it, and their fallbacks, outermost first.
     pub(crate) fn all(&self) -> Vec<&Step> {
         let mut all = vec![self];

@@ -19,7 +19,8 @@ pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
         if attempts > 1 && all > deadline.value.0 {
             let (all, deadline) = (format_duration(all), format_duration(deadline.value.0));
             let message = format!("{attempts} attempts may take {all}, but the deadline comes after {deadline}");
-            let hint = "the last attempts are then cut short: give them less time, make fewer, or raise `deadline`";
+            let hint =
+                "shorten the timeouts, reduce the attempts, or raise `deadline`: the last attempts are cut short";
             warnings.push(at, message, hint);
         }
     }

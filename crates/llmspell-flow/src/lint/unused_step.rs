@@ -7,7 +7,7 @@ use crate::ir::step::StepKind;
 
 pub(super) const RULE: Rule = Rule {
     id: "unused-step",
-    explanation: "A step only computes, and neither a later step nor the output of the flow uses what it gives.",
+    explanation: "A step only computes, and neither a later step nor the output of the flow uses its output.",
 };
 
 pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
@@ -22,7 +22,7 @@ pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
             let computes = match &step.kind {
                 StepKind::Tool { tool, .. } => tool.spec().security == Privilege::Safe,
                 StepKind::Value(_) => true,
-                // It costs something, too.
+                // An unused answer also costs something.
                 StepKind::Agent(agent) => agent.tools.is_empty(),
                 _ => false,
             };

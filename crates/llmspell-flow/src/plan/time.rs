@@ -1,4 +1,4 @@
-//! How long steps can take.
+//! Upper bounds on the time of steps.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,18 +11,18 @@ use serde::{Serialize, Serializer};
 use crate::ir::step::{Step, StepKind};
 use crate::syntax::duration::format_duration;
 
-/// How long something can take at most, or why it can take for ever.
+/// An upper bound on a time, or the reasons why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimeBound(Result<Duration, Vec<String>>);
 
 impl TimeBound {
-    /// The most time it takes, if there is a bound.
-    pub fn most(&self) -> Option<Duration> {
+    /// Returns the maximum time, if there is a bound.
+    pub fn max(&self) -> Option<Duration> {
         self.0.as_ref().ok().copied()
     }
 
-    /// Why there is none, such as "`fetch` has no timeout".
-    pub fn because(&self) -> &[String] {
+    /// Returns the reasons why there is no bound, such as "`fetch` has no timeout".
+    pub fn reasons(&self) -> &[String] {
         self.0.as_ref().err().map_or(&[], Vec::as_slice)
     }
 
@@ -41,7 +41,7 @@ impl TimeBound {
             (Ok(one), Ok(other)) => Ok(both(one, other)),
             (Err(why), Ok(_)) | (Ok(_), Err(why)) => Err(why),
             (Err(mut one), Err(other)) => {
-                // A million records have the same reasons.
+                // A million records share their reasons, so each is kept once.
                 let new: Vec<String> = other.into_iter().filter(|why| !one.contains(why)).collect();
                 one.extend(new);
                 Err(one)
@@ -82,15 +82,15 @@ impl Serialize for TimeBound {
     }
 }
 
-/// How many items the lists have that are known, by the paths of the steps that go through them.
+/// The known lengths of lists, by the paths of the steps that process them.
 pub(super) type Items = BTreeMap<Arc<str>, u64>;
 
-/// Steps one after another.
+/// Returns the bound of steps that run one after another.
 pub(super) fn of_list(steps: &[Step], items: &Items) -> TimeBound {
     steps.iter().map(|step| of(step, items)).fold(TimeBound::NONE, TimeBound::then)
 }
 
-/// A step with all attempts, waits and fallbacks.
+/// Returns the bound of a step with all attempts, delays and fallbacks.
 pub(super) fn of(step: &Step, items: &Items) -> TimeBound {
     let modifiers = &step.modifiers;
     let times: Vec<Duration> =
@@ -99,7 +99,7 @@ pub(super) fn of(step: &Step, items: &Items) -> TimeBound {
     let hedged = modifiers.hedge.is_some();
     let attempt = |number: usize| {
         let attempt = work.clone().at_most(times.get(number).or(times.last()).copied());
-        // A second copy may start when the first is all but over.
+        // A second copy may start just before the first one ends.
         if hedged { attempt.times(2) } else { attempt }
     };
     let attempts = (0..modifiers.attempts() as usize).map(attempt).fold(TimeBound::NONE, TimeBound::then);

@@ -1,4 +1,4 @@
-//! What one run of an agent uses: once, and at most.
+//! The tokens of one run of an agent: in the best case and in the worst case.
 
 use llmspell::model::BYTES_PER_TOKEN;
 use serde_json::json;
@@ -6,14 +6,14 @@ use serde_json::json;
 use super::estimate::{EstimatedUse, prices};
 use crate::ir::agent::CheckedAgent;
 
-/// What of a request is the same with each record.
+/// The parts of a request that are the same for each record.
 #[derive(Clone, Debug)]
 pub(super) struct FixedTokens {
-    /// The bytes of the tools, and of the schema of the answer.
+    /// The bytes of the tools and of the answer's schema.
     pub(super) bytes: usize,
-    /// The bytes of what is said to an answer that does not fit its schema.
-    mending: usize,
-    /// The tools of which only the name is known.
+    /// The bytes of the prompt that asks to correct an invalid answer.
+    repair: usize,
+    /// The tools whose descriptions are unknown.
     pub(super) unknown_tools: Vec<String>,
 }
 
@@ -22,29 +22,29 @@ impl FixedTokens {
         let specs = || agent.tools.iter().map(|tool| tool.spec());
         let tool = |spec: &llmspell::tool::ToolSpec| json!({ "name": spec.name, "description": spec.description, "parameters": spec.parameters });
         let schema = agent.answer_schema().map(|schema| schema.to_string().len());
-        // That of a server that has not been asked.
+        // A tool of a server that is not connected.
         let unknown =
             specs().filter(|spec| spec.description.is_empty() && spec.parameters == json!({ "type": "object" }));
         FixedTokens {
             bytes: specs().map(|spec| tool(spec).to_string().len()).sum::<usize>() + schema.unwrap_or(0),
-            mending: schema.map_or(0, |schema| schema + MENDING),
+            repair: schema.map_or(0, |schema| schema + REPAIR_BYTES),
             unknown_tools: unknown.map(|spec| spec.name.clone()).collect(),
         }
     }
 }
 
-/// About the bytes of "That is not what was asked for: …. Answer with nothing but JSON of this schema: ".
-const MENDING: usize = 120;
+/// The approximate size of the core's repair prompt, without the schema.
+const REPAIR_BYTES: usize = 120;
 
 fn tokens(bytes: usize) -> u64 {
     (bytes as u64).div_ceil(BYTES_PER_TOKEN)
 }
 
-/// What one run of an agent uses whose prompts have so many bytes: if its first answer is its last, and at most.
+/// Returns the use of one run of an agent whose prompts have `prompts` bytes: with a single turn, and in the worst case.
 ///
-/// Each turn sends all that was said before. Of that, what tools answer is of no known size; so is what the model says, if
-/// neither `max_output_tokens` nor `max_tokens` bounds it.
-pub(super) fn asked(
+/// Each turn sends the whole conversation. The results of tools in it have an unknown size, and so do the model's
+/// replies unless `max_output_tokens` or `max_tokens` bounds them.
+pub(super) fn agent_use(
     agent: &CheckedAgent,
     fixed: &FixedTokens,
     prompts: usize,
@@ -52,29 +52,29 @@ pub(super) fn asked(
 ) -> (EstimatedUse, EstimatedUse) {
     let first = tokens(prompts + fixed.bytes);
     let is_complete = is_complete && fixed.unknown_tools.is_empty();
-    let output = most_output(agent);
+    let output = max_output(agent);
     let once = spent(agent, 1, first, output, is_complete);
     let turns = agent.max_turns();
     if turns == 1 {
         return (once.clone(), once);
     }
     let has_tools = !agent.tools.is_empty();
-    // `max_tokens` is looked at before each turn: what was used by then is less, and one turn more is counted.
+    // `max_tokens` is checked before each turn: the use so far is below it, and one further turn is possible.
     let before = agent.bounds.max_tokens.map(|most| most.saturating_sub(1));
-    let mending = tokens(fixed.mending);
+    let repair = tokens(fixed.repair);
     let said = |turns: u64| output.map(|output| output.saturating_mul(turns));
-    // What is sent again with the last turn; what tools answer is part of it, but of no known size.
+    // The tokens that are sent again with the last turn. The results of tools are part of it, with an unknown size.
     let again = match (before, said(turns - 1)) {
         (Some(before), Some(said)) if !has_tools => Some(before.min(said)),
         (Some(before), _) => Some(before),
         (None, said) => said,
     };
-    let last = first.saturating_add(mending).saturating_add(again.unwrap_or(0));
-    // The first prompts with each turn, what was said in each with all that follow, and one complaint.
-    let sent = first.saturating_mul(turns).saturating_add(mending.saturating_mul(turns - 1));
+    let last = first.saturating_add(repair).saturating_add(again.unwrap_or(0));
+    // The first prompts with each turn, the reply of each turn with all later turns, and one repair prompt.
+    let sent = first.saturating_mul(turns).saturating_add(repair.saturating_mul(turns - 1));
     let sent = sent.saturating_add(said(turns * (turns - 1) / 2).unwrap_or(0));
     let input = match before.map(|before| before.saturating_add(last)) {
-        // What tools answer fills it up.
+        // The results of tools can use up the bound.
         Some(most) if has_tools || output.is_none() => most,
         Some(most) => most.min(sent),
         None => sent,
@@ -95,8 +95,8 @@ pub(super) fn asked(
     (once, worst)
 }
 
-/// How long one answer may be, in tokens.
-pub(super) fn most_output(agent: &CheckedAgent) -> Option<u64> {
+/// Returns the maximum number of tokens in one reply.
+pub(super) fn max_output(agent: &CheckedAgent) -> Option<u64> {
     agent.settings.as_ref().and_then(|settings| settings.max_output_tokens).map(u64::from)
 }
 

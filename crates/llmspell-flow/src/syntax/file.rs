@@ -3,18 +3,18 @@
 mod agent;
 mod declared;
 mod expression;
+mod model;
 mod modifiers;
 mod shorthand;
 mod step;
 
-pub(crate) use agent::{AgentDef, ModelDef, PromptDef};
+pub(crate) use agent::{AgentDef, PromptDef};
 pub(crate) use declared::{AllowDef, DefaultsDef, RunDef, ServerDef, ToolDef};
 pub(crate) use expression::Expression;
-pub(crate) use modifiers::{
-    AdaptiveBy, AdaptiveDef, After, BreakerDef, HedgeDef, Modifiers, RateDef, RetryDef, RetryOn,
-};
+pub(crate) use model::ModelDef;
+pub(crate) use modifiers::{AdaptiveBy, AdaptiveDef, After, BreakerDef, HedgeDef, RateDef, RetryDef, RetryOn};
 pub(crate) use shorthand::Short;
-pub(crate) use step::{FirstDef, OnErrorDef, StepDef, StepsDef};
+pub(crate) use step::{FirstDef, Modifiers, OnErrorDef, StepDef, StepsDef};
 
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -58,13 +58,9 @@ impl Source {
         self.folder.as_deref()
     }
 
-    pub(crate) fn shared_name(&self) -> Arc<str> {
-        self.name.clone()
-    }
-
     /// Returns a diagnostic at a range of the text; `None` stands for the whole file.
     pub fn diagnose(&self, at: Option<Range<usize>>, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::new(self, at, message)
+        Diagnostic::new(self.name.clone(), &self.text, at, message)
     }
 }
 

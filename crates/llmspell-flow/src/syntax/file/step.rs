@@ -1,12 +1,15 @@
 //! A step of a flow file: one kind, and modifiers.
 
+use std::time::Duration;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
 use super::Short;
 use super::agent::AgentDef;
+use super::declared::DefaultsDef;
 use super::expression::Expression;
-use super::modifiers::{AdaptiveDef, BreakerDef, HedgeDef, Modifiers, RateDef, RetryDef, TimeoutDef};
+use super::modifiers::{AdaptiveDef, BreakerDef, HedgeDef, RateDef, RetryDef, TimeoutDef};
 use super::shorthand::Shorthand;
 use crate::syntax::duration::DurationDef;
 use crate::syntax::located::Located;
@@ -127,6 +130,45 @@ impl StepDef {
             hedge: self.hedge.clone(),
             idempotent: self.idempotent,
         }
+    }
+}
+
+/// The modifiers of a step. They apply in a fixed order, whatever their order in the file. From the outside in: `when`,
+/// `fallback`, `deadline`, `retry`, `hedge`, `breaker`, `rate`, `limit` or `adaptive`, `timeout`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Modifiers {
+    pub(crate) timeout: Option<Located<Short<TimeoutDef>>>,
+    pub(crate) deadline: Option<Located<DurationDef>>,
+    pub(crate) retry: Option<Located<Short<RetryDef>>>,
+    pub(crate) fallback: Option<Located<Short<StepsDef>>>,
+    pub(crate) limit: Option<Located<u32>>,
+    pub(crate) adaptive: Option<Located<Short<AdaptiveDef>>>,
+    pub(crate) rate: Option<Located<Short<RateDef>>>,
+    pub(crate) breaker: Option<Located<Short<BreakerDef>>>,
+    pub(crate) hedge: Option<Located<Short<HedgeDef>>>,
+    /// Whether running the step twice for one record is harmless.
+    pub(crate) idempotent: bool,
+}
+
+impl Modifiers {
+    /// Fills in the defaults that the step does not override.
+    pub(crate) fn fill(&mut self, defaults: &DefaultsDef) {
+        self.timeout = self.timeout.take().or_else(|| defaults.timeout.clone());
+        self.deadline = self.deadline.take().or_else(|| defaults.deadline.clone());
+        self.retry = self.retry.take().or_else(|| defaults.retry.clone());
+        if self.adaptive.is_none() {
+            self.limit = self.limit.take().or_else(|| defaults.limit.clone());
+        }
+    }
+
+    /// Returns the maximum number of attempts.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.retry.as_ref().map_or(1, |retry| retry.value.0.max)
+    }
+
+    /// Returns the longest time limit of an attempt, if attempts have one.
+    pub(crate) fn longest_attempt(&self) -> Option<Duration> {
+        self.timeout.as_ref()?.value.0.attempt.iter().map(|time| time.0).max()
     }
 }
 
