@@ -202,7 +202,7 @@ async fn cancelling_ends_every_wait_of_the_library() {
         ("before a retry", |cx| {
             Box::pin(async move {
                 let busy = step(|(), _| async move { Err::<(), _>(Error::failed("busy").transient()) });
-                let error = busy.retry(Retry::waits([ms(3_600_000)])).run((), &cx).await.unwrap_err();
+                let error = busy.retry(Retry::delays([ms(3_600_000)])).run((), &cx).await.unwrap_err();
                 assert!(error.message().starts_with("cancelled after 1 attempt"), "{error}");
             })
         }),

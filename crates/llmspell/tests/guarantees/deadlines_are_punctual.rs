@@ -58,7 +58,7 @@ const WAITS: [(&str, Wait); 8] = [
     ("a race", |time| Box::pin(fails(race((Probe::ok(NEVER), Probe::ok(NEVER))).timeout(time), ErrorKind::Timeout))),
     ("the wait before a retry", |time| {
         let busy = step(|_: usize, _| async move { Err::<(), _>(Error::failed("busy").transient()) });
-        Box::pin(fails(busy.retry(Retry::waits([time])), ErrorKind::AllFailed))
+        Box::pin(fails(busy.retry(Retry::delays([time])), ErrorKind::AllFailed))
     }),
     ("the delay of a hedge", |time| {
         let second = std::sync::atomic::AtomicBool::new(false);

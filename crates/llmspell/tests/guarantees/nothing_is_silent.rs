@@ -119,7 +119,7 @@ fn decisions() -> Vec<(BoxStep<usize, usize>, &'static [&'static str])> {
         (slow().timeout(ms(5)).boxed(), &["timed_out", "cancelled", "failed"]),
         (slow().idle_timeout(ms(5), ms(5)).boxed(), &["timed_out", "cancelled", "failed"]),
         (fails().retry(Retry::immediately()).boxed(), &["attempt_failed", "retrying", "retry_refused", "failed"]),
-        (fails().retry(Retry::waits([ms(500)])).deadline(ms(20)).boxed(), &["attempt_failed", "retry_refused"]),
+        (fails().retry(Retry::delays([ms(500)])).deadline(ms(20)).boxed(), &["attempt_failed", "retry_refused"]),
         (asked(3_600_000).retry(Retry::exponential()).boxed(), &["attempt_failed", "retry_refused"]),
         (shows.retry(Retry::immediately()).boxed(), &["attempt_failed", "retry_refused"]),
         (

@@ -82,7 +82,7 @@ async fn no_attempt_starts_past_the_deadline() {
 
     // The wait and the time are over at the same moment: the task has been held up meanwhile.
     let (step, calls) = late();
-    let call = step.retry(Retry::waits([ms(10)])).deadline(ms(20));
+    let call = step.retry(Retry::delays([ms(10)])).deadline(ms(20));
     let cx = Context::new();
     let (result, ()) = tokio::join!(call.run(0, &cx), async {
         sleep(ms(2)).await;

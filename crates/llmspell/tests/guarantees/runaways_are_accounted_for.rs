@@ -130,7 +130,7 @@ async fn a_runaway_is_not_retried_while_it_lives() {
 
 async fn a_retry_goes_on_if_the_runaway_ends_during_the_wait() {
     let (census, let_go) = (Census::default(), Arc::<AtomicBool>::default());
-    let call = stubborn(&census, &let_go).timeout(ms(300)).retry(Retry::waits([ms(1000)]));
+    let call = stubborn(&census, &let_go).timeout(ms(300)).retry(Retry::delays([ms(1000)]));
     let free = async {
         sleep(ms(600)).await;
         let_go.store(true, Ordering::SeqCst);

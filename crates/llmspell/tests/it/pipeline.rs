@@ -115,7 +115,7 @@ async fn the_time_in_each_stage_is_told_to_whoever_wants_it() {
         tokio::time::sleep(ms(20)).await;
         if cx.attempt() == 1 || n == 1 { Err(Error::failed("no").transient()) } else { Ok(n) }
     });
-    let flaky = flaky.retry(Retry::waits([ms(5)]));
+    let flaky = flaky.retry(Retry::delays([ms(5)]));
     let flow = || pipeline("f").stage("a", Probe::ok(10)).stage("b", flaky.clone()).limit(1).stage("c", Probe::ok(30));
 
     for cx in [Context::new(), Context::recording()] {

@@ -43,7 +43,7 @@ async fn an_error_nobody_classified_is_not_retried() {
 #[tokio::test(start_paused = true)]
 async fn a_schedule_is_kept_exactly() {
     let (step, calls) = failing(busy());
-    let error = step.retry(Retry::waits([ms(1000), ms(3000)])).run(0, &Context::new()).await.unwrap_err();
+    let error = step.retry(Retry::delays([ms(1000), ms(3000)])).run(0, &Context::new()).await.unwrap_err();
     assert_eq!(error.attempts(), 3);
     assert_eq!(waits(&calls), [ms(1000), ms(3000)]);
 }
@@ -80,7 +80,7 @@ async fn a_long_retry_after_ends_the_attempts_so_that_a_fallback_can_serve() {
 async fn a_retry_that_cannot_fit_is_not_started() {
     let (step, calls) = failing(busy());
     let started = Instant::now();
-    let step = step.retry(Retry::waits([ms(1000), ms(1000)])).deadline(ms(1500));
+    let step = step.retry(Retry::delays([ms(1000), ms(1000)])).deadline(ms(1500));
     let error = step.run(0, &Context::new()).await.unwrap_err();
     assert!(error.message().contains("would not fit before the deadline"), "{error}");
     assert_eq!((calls.lock().unwrap().len(), started.elapsed()), (2, ms(1000)));

@@ -24,7 +24,7 @@ fn fails() -> impl Step<In = (), Out = ()> {
 async fn no_event_has_what_is_scrubbed() {
     let seen = Arc::<Mutex<Vec<Event>>>::default();
     let cx = Context::recording();
-    let quiet = cx.scrubbing(scrub);
+    let quiet = cx.with_redactor(scrub);
     // Who listens from within hears no more than who listens from without.
     let sink = seen.clone();
     let quiet = quiet.with_sink(move |event: &Event| sink.lock().unwrap().push(event.clone()));
@@ -55,6 +55,6 @@ async fn no_chunk_has_what_is_scrubbed() {
         cx.emit(json!({ SECRET: ["a hunter2", 5, null] })).await?;
         Ok(())
     });
-    shows.run((), &cx.scrubbing(scrub)).await.unwrap();
+    shows.run((), &cx.with_redactor(scrub)).await.unwrap();
     assert_eq!(chunks.next().await.unwrap().data, ChunkData::Output(json!({ "***": ["a ***", 5, null] })));
 }

@@ -173,7 +173,7 @@ async fn times_beyond_all_clocks_are_borne_everywhere() {
     let cx = Context::new();
     assert!(Probe::ok(10).idle_timeout(forever, forever).run(1, &cx).await.is_ok());
     assert!(Probe::ok(10).idempotent().hedge(llmspell::Hedge::after(forever)).run(1, &cx).await.is_ok());
-    let retry = Probe::fails(10, "no").retry(Retry::waits([forever]).when(|_| true)).deadline(ms(1000));
+    let retry = Probe::fails(10, "no").retry(Retry::delays([forever]).when(|_| true)).deadline(ms(1000));
     assert!(retry.run(1, &cx).await.is_err());
 }
 

@@ -1,4 +1,4 @@
-//! How many items a stream keeps in flight, also if that changes while it runs.
+//! The limit of the items in flight, which can change while the stream runs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,26 +7,27 @@ use std::task::Waker;
 use crate::runtime::sync::atomic::{AtomicUsize, Ordering};
 use crate::runtime::sync::{Mutex, lock};
 
-/// Changes the limit of a stream while it runs; made by
-/// [`Streaming::limit_handle`](super::Streaming::limit_handle). Clones are handles of the same stream.
+/// A handle that changes the limit of a stream while it runs; made by
+/// [`Streaming::limit_handle`](super::Streaming::limit_handle). Clones control the same stream.
 #[derive(Clone)]
 pub struct LimitHandle(Arc<Shared>);
 
 struct Shared {
     items: AtomicUsize,
-    /// Who polls the stream, while nothing but the limit keeps it from taking another item.
+    /// The waker of the consumer, while only the limit prevents the stream from pulling another item.
     consumer: Mutex<Option<Waker>>,
 }
 
 impl LimitHandle {
-    /// How many items the stream keeps in flight at most.
+    /// Returns the maximum number of items in flight.
     pub fn items(&self) -> usize {
         self.0.items.load(Ordering::Acquire)
     }
 
-    /// Keeps at most `items` in flight from now on. When that is more, the stream takes inputs at once, provided that it
-    /// is polled; when it is less, it takes none until enough of those in flight have ended. After the end of the
-    /// stream it does nothing.
+    /// Keeps at most `items` in flight from now on.
+    ///
+    /// If that is more, the stream pulls inputs at once, provided that it is polled. If it is less, the stream
+    /// pulls none until enough items have finished. After the end of the stream this has no effect.
     ///
     /// # Panics
     /// If `items` is 0.
@@ -46,61 +47,62 @@ impl fmt::Debug for LimitHandle {
     }
 }
 
-/// The limit of a stream. Shared only if somebody has asked for a handle: all others need not look for changes.
-pub(super) enum Bound {
+/// The limit of a stream. Shared only once a handle was requested: other streams need not check for changes.
+pub(super) enum StreamLimit {
     Fixed(usize),
     Shared(LimitHandle),
 }
 
-impl Bound {
+impl StreamLimit {
     pub(super) fn items(&self) -> usize {
         match self {
-            Bound::Fixed(items) => *items,
-            Bound::Shared(handle) => handle.items(),
+            StreamLimit::Fixed(items) => *items,
+            StreamLimit::Shared(handle) => handle.items(),
         }
     }
 
     pub(super) fn set(&mut self, items: usize) {
         assert_is_limit(items);
         match self {
-            Bound::Fixed(own) => *own = items,
-            Bound::Shared(handle) => handle.resize(items),
+            StreamLimit::Fixed(own) => *own = items,
+            StreamLimit::Shared(handle) => handle.resize(items),
         }
     }
 
     pub(super) fn handle(&mut self) -> LimitHandle {
-        if let Bound::Shared(handle) = self {
+        if let StreamLimit::Shared(handle) = self {
             return handle.clone();
         }
         let shared = Shared { items: AtomicUsize::new(self.items()), consumer: Mutex::new(None) };
         let handle = LimitHandle(Arc::new(shared));
-        *self = Bound::Shared(handle.clone());
+        *self = StreamLimit::Shared(handle.clone());
         handle
     }
 
-    /// Whether the bound keeps the stream from taking another item. If so, whoever polls it hears of a change.
-    pub(super) fn holds(&self, waker: &Waker, is_full: impl Fn(usize) -> bool) -> bool {
+    /// Returns whether the limit prevents the stream from pulling another item. If so, a change of the limit
+    /// wakes `waker`.
+    pub(super) fn is_reached(&self, waker: &Waker, is_full: impl Fn(usize) -> bool) -> bool {
         if !is_full(self.items()) {
             return false;
         }
-        let Bound::Shared(handle) = self else { return true };
-        let former = {
+        let StreamLimit::Shared(handle) = self else { return true };
+        let replaced = {
             let mut consumer = lock(&handle.0.consumer);
             match &mut *consumer {
-                Some(known) if known.will_wake(waker) => None,
+                Some(present) if present.will_wake(waker) => None,
                 other => other.replace(waker.clone()),
             }
         };
-        drop(former);
-        // It may have changed before there was anybody to tell.
+        drop(replaced);
+        // The limit may have changed before the waker was stored.
         is_full(handle.items())
     }
 }
 
-/// A handle may outlive the stream, and is not to keep the task that has polled it.
-impl Drop for Bound {
+/// A handle can outlive the stream, and must not keep the consumer's task alive.
+impl Drop for StreamLimit {
     fn drop(&mut self) {
-        if let Bound::Shared(handle) = self {
+        if let StreamLimit::Shared(handle) = self {
             let consumer = lock(&handle.0.consumer).take();
             drop(consumer);
         }
