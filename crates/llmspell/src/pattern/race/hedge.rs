@@ -142,7 +142,7 @@ impl<S: Step> Hedged<S> {
     pub(crate) fn new(step: S, policy: Hedge) -> Self {
         assert!(
             policy.delay == Delay::Never || step.info().idempotent,
-            "hedging runs a step twice: declare it `.idempotent()` if that does no harm"
+            "hedging runs a step twice: declare it with `.idempotent()` if that does no harm"
         );
         let delay = match policy.delay {
             Delay::Never => HedgeDelay::Never,

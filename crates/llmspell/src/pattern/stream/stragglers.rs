@@ -227,7 +227,7 @@ impl<S: Step> WithStragglers<S> {
     pub(super) fn new(step: Arc<S>, tail: Arc<TailTracker>) -> Self {
         assert!(
             step.info().idempotent,
-            "a straggler runs twice: declare the step `.idempotent()` if that does no harm"
+            "a straggler runs twice: declare the step with `.idempotent()` if that does no harm"
         );
         WithStragglers { step, tail }
     }
