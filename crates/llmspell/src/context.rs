@@ -44,7 +44,7 @@ use crate::observe::recorder::Recorder;
 use crate::observe::report::Report;
 use crate::path::Path;
 use crate::runtime::executor;
-use node::{Call, Node, NodeKind, Scope};
+use node::{Node, NodeKind, RecordedCall, Scope};
 
 /// A running step's view of the run around it.
 ///
@@ -135,10 +135,10 @@ impl Context {
     ///
     /// The path of `cause` is this step's, unless it has one.
     pub fn mark_partial(&self, cause: Error) {
-        self.degrade(Quality::Partial, vec![cause.at(|| self.path())]);
+        self.lower_quality(Quality::Partial, vec![cause.at(|| self.path())]);
     }
 
-    pub(crate) fn degrade(&self, quality: Quality, causes: Vec<Error>) {
+    pub(crate) fn lower_quality(&self, quality: Quality, causes: Vec<Error>) {
         self.record_event(|| EventKind::Degraded { quality, causes: causes.iter().map(Into::into).collect() });
         self.record_provenance(|collected| collected.degrade(quality, causes));
     }
@@ -293,7 +293,7 @@ impl Context {
     }
 
     /// Returns the nearest call known to the recorder, and its path.
-    fn call(&self) -> Option<(&Call, &Path)> {
+    fn call(&self) -> Option<(&RecordedCall, &Path)> {
         self.chain().find_map(|node| match (&node.kind, &node.path) {
             (NodeKind::Call(call), Some(path)) => Some((call, path)),
             _ => None,

@@ -32,11 +32,11 @@ struct DetachedWork {
     cx: Context,
     /// How long the work may outlive its caller before it counts as a runaway.
     grace: Duration,
-    state: Mutex<State>,
+    state: Mutex<WorkState>,
     ended: Notify,
 }
 
-struct State {
+struct WorkState {
     /// The permits of the work, held until it ends.
     hold: Option<PermitHold>,
     started: bool,
@@ -46,7 +46,7 @@ struct State {
 }
 
 impl DetachedWork {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, WorkState> {
         lock(&self.state)
     }
 
@@ -198,7 +198,7 @@ impl Context {
     }
 
     fn guards(&self, started: bool, grace: Duration) -> (CallerGuard, WorkGuard) {
-        let state = State { hold: Some(self.hold()), started, orphaned_at: None, reported: false };
+        let state = WorkState { hold: Some(self.hold()), started, orphaned_at: None, reported: false };
         let work = DetachedWork { cx: self.clone(), grace, state: Mutex::new(state), ended: Notify::new() };
         let work = Arc::new(work);
         (CallerGuard(work.clone()), WorkGuard(work))

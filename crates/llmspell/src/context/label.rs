@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use super::Context;
-use super::node::{Call, Node, NodeKind};
+use super::node::{Node, NodeKind, RecordedCall};
 use crate::observe::outcome::ProvenanceCollector;
 use crate::path::Path;
 
@@ -78,7 +78,11 @@ impl Context {
             None => NodeKind::Name,
             Some(recorder) => {
                 let parent = self.call().map_or(0, |(call, _)| call.id);
-                NodeKind::Call(Call { id: recorder.next_call(), parent, collector: ProvenanceCollector::default() })
+                NodeKind::Call(RecordedCall {
+                    id: recorder.next_call(),
+                    parent,
+                    collector: ProvenanceCollector::default(),
+                })
             }
         };
         self.child_at(kind, self.path_of(label))

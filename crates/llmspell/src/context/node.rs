@@ -41,7 +41,7 @@ pub(crate) enum NodeKind {
     /// A named step without a recorder.
     Name,
     /// A call of a named step, as the recorder knows it.
-    Call(Call),
+    Call(RecordedCall),
     /// One item, branch or contender, which collects provenance.
     Scope(Scope),
     /// A permit of the work below.
@@ -71,7 +71,7 @@ pub(crate) enum NodeKind {
 }
 
 /// A call of a named step as the recorder knows it.
-pub(crate) struct Call {
+pub(crate) struct RecordedCall {
     pub(crate) id: u64,
     pub(crate) parent: u64,
     /// The provenance collected so far; it merges into the outer scope when the call ends.

@@ -16,7 +16,7 @@ use crate::runtime::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// The state of one retry, as the steps below it see it.
 pub(crate) struct Retries {
-    budget: Budget,
+    allowance: RetryAllowance,
     /// Whether a reader has seen output of the current attempt.
     output_seen: AtomicBool,
     /// Work of earlier attempts that could not be dropped and is still running; allocated on first use.
@@ -31,7 +31,7 @@ struct Runaways {
     ended: Notify,
 }
 
-enum Budget {
+enum RetryAllowance {
     /// The outermost retry of a logical call owns the budget.
     Own { spent: AtomicU32, allowed: AtomicU32 },
     /// A nested retry uses the budget of the outermost one.
@@ -40,15 +40,15 @@ enum Budget {
 
 impl Retries {
     #[inline(always)]
-    fn new(budget: Budget) -> Self {
-        Retries { budget, output_seen: AtomicBool::new(false), runaways: OnceLock::new() }
+    fn new(allowance: RetryAllowance) -> Self {
+        Retries { allowance, output_seen: AtomicBool::new(false), runaways: OnceLock::new() }
     }
 
     /// Returns the counters of the budget: spent and allowed.
     fn counters(&self) -> Option<(&AtomicU32, &AtomicU32)> {
-        match &self.budget {
-            Budget::Own { spent, allowed } => Some((spent, allowed)),
-            Budget::Outer(node) => match &node.kind {
+        match &self.allowance {
+            RetryAllowance::Own { spent, allowed } => Some((spent, allowed)),
+            RetryAllowance::Outer(node) => match &node.kind {
                 NodeKind::Retries(outer) => outer.counters(),
                 _ => None,
             },
@@ -126,18 +126,18 @@ impl Context {
             .chain()
             .take_while(|node| !matches!(&node.kind, NodeKind::Scope(scope) if scope.item.is_some()))
             .find_map(|node| match &node.kind {
-                NodeKind::Retries(Retries { budget: Budget::Outer(owner), .. }) => Some(owner),
+                NodeKind::Retries(Retries { allowance: RetryAllowance::Outer(owner), .. }) => Some(owner),
                 NodeKind::Retries(_) => Some(node),
                 _ => None,
             });
         let Some(owner) = outer else {
-            let budget = Budget::Own { spent: AtomicU32::new(0), allowed: AtomicU32::new(allowance) };
-            return self.child(NodeKind::Retries(Retries::new(budget)));
+            let allowance = RetryAllowance::Own { spent: AtomicU32::new(0), allowed: AtomicU32::new(allowance) };
+            return self.child(NodeKind::Retries(Retries::new(allowance)));
         };
-        if let NodeKind::Retries(Retries { budget: Budget::Own { allowed, .. }, .. }) = &owner.kind {
+        if let NodeKind::Retries(Retries { allowance: RetryAllowance::Own { allowed, .. }, .. }) = &owner.kind {
             allowed.fetch_max(allowance, Ordering::Relaxed);
         }
-        self.child(NodeKind::Retries(Retries::new(Budget::Outer(owner.clone()))))
+        self.child(NodeKind::Retries(Retries::new(RetryAllowance::Outer(owner.clone()))))
     }
 
     /// Returns the state of the nearest retry.

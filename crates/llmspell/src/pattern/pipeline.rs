@@ -153,7 +153,7 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
             }
             return result;
         }
-        // Nobody watches: one node can hold both names and the permit.
+        // Without a recorder, one node can hold both names and the permit.
         let path = || cx.path_below(outer, &self.label);
         let result = match self.limit.permits() {
             None => self.step.run(record, &cx.child_at(NodeKind::Name, path())).await,
@@ -244,8 +244,9 @@ impl<C: Chain> Pipeline<C> {
 impl<C, S> Pipeline<Stage<C, S>> {
     /// Caps the records in the stage added last; a [`Limit`] can be shared.
     ///
-    /// The default is no limit, or the [limit](Step::limit) of the step itself. To limit the records in the
-    /// whole pipeline, limit its stream, or use [`Step::limit`] on it: `Step::limit(pipeline, n)`.
+    /// By default a stage has no limit of its own; the [limit](Step::limit) of its step still applies. To limit
+    /// the records in the whole pipeline, limit its stream, or use [`Step::limit`] on it:
+    /// `Step::limit(pipeline, n)`.
     ///
     /// # Panics
     /// If the limit is 0.

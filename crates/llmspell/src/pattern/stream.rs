@@ -97,12 +97,12 @@ pub struct Streaming<S: Step> {
     until: Option<Box<Predicate<S::Out>>>,
     /// The breakers that record every outcome.
     breakers: Vec<Breaker>,
-    phase: Phase,
+    phase: StreamPhase,
 }
 
 type Predicate<T> = dyn FnMut(&Outcome<T>) -> bool + Send;
 
-enum Phase {
+enum StreamPhase {
     Running,
     /// Waiting until all started work has ended, at most until the timer, which is set when there is something
     /// to wait for.
@@ -134,7 +134,7 @@ impl<S: Step> Streaming<S> {
             take: usize::MAX,
             until: None,
             breakers: Vec::new(),
-            phase: Phase::Running,
+            phase: StreamPhase::Running,
         }
     }
 }

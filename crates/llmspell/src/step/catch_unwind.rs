@@ -29,7 +29,7 @@ impl<S: Step> Step for CatchUnwind<S> {
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
         // Inside our own future, because a step may panic before it has created its own.
         let work = pin!(Some(async { self.step.run(input, cx).await }));
-        let mut work = Work(work);
+        let mut work = CaughtFuture(work);
         poll_fn(|task| {
             let poll = catch_panic(|| {
                 let poll = work.0.as_mut().as_pin_mut().map_or(Poll::Pending, |work| work.poll(task));
@@ -52,9 +52,9 @@ impl<S: Step> Step for CatchUnwind<S> {
 }
 
 /// The future of a step. Dropping it catches panics of its destructor.
-struct Work<'a, F>(Pin<&'a mut Option<F>>);
+struct CaughtFuture<'a, F>(Pin<&'a mut Option<F>>);
 
-impl<F> Drop for Work<'_, F> {
+impl<F> Drop for CaughtFuture<'_, F> {
     fn drop(&mut self) {
         // The caller that drops the future no longer waits for a result, so the panic has no receiver.
         let _ = catch_panic(|| self.0.set(None));

@@ -4,8 +4,6 @@
 //! *Hazard*: three attempts of one call run at the same time and use more connections than the limit allows,
 //! unnoticed.
 //!
-//! *Hazard*: three attempts of one call alive at once, more connections in use than the limit allows, and nobody who knows.
-//!
 //! *Reports*: <https://github.com/pydantic/pydantic-ai/issues/264>, <https://github.com/run-llama/llama_index/issues/22312>.
 //!
 //! *Common alternative*: a retry around a timeout around `spawn_blocking` (`cargo run -p hazards -- thread`);

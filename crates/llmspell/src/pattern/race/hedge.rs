@@ -41,14 +41,14 @@ use crate::step::{Step, StepInfo};
 #[derive(Clone, Debug)]
 #[must_use = "a hedge does nothing until a step or a policy uses it"]
 pub struct Hedge {
-    delay: Delay,
+    delay: HedgeDelay,
     allowance: Allowance,
     /// Whether the first output decides.
     first_output: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Delay {
+enum HedgeDelay {
     Never,
     After(Duration),
     Percentile(f64),
@@ -62,13 +62,13 @@ enum Allowance {
 }
 
 impl Hedge {
-    fn new(delay: Delay) -> Self {
+    fn new(delay: HedgeDelay) -> Self {
         Hedge { delay, allowance: Allowance::Share(0.1), first_output: false }
     }
 
     /// Returns a hedge that starts the second copy after `delay`.
     pub fn after(delay: Duration) -> Self {
-        Hedge::new(Delay::After(delay))
+        Hedge::new(HedgeDelay::After(delay))
     }
 
     /// Returns a hedge that starts the second copy once the first is slower than `percentile` per cent of
@@ -81,12 +81,12 @@ impl Hedge {
     /// If `percentile` is not between 0 and 100.
     pub fn at_percentile(percentile: f64) -> Self {
         assert!(percentile > 0.0 && percentile < 100.0, "a percentile must be between 0 and 100");
-        Hedge::new(Delay::Percentile(percentile))
+        Hedge::new(HedgeDelay::Percentile(percentile))
     }
 
     /// Returns a hedge that never starts a second copy.
     pub fn never() -> Self {
-        Hedge::new(Delay::Never)
+        Hedge::new(HedgeDelay::Never)
     }
 
     /// Starts the second copy when the first has emitted no output ([`Context::emit`]), however long the whole
@@ -124,7 +124,7 @@ impl Hedge {
 #[must_use = "a step does nothing until it runs"]
 pub struct Hedged<S> {
     step: S,
-    delay: HedgeDelay,
+    delay: ActiveDelay,
     budget: RetryBudget,
     /// Whether other steps use the budget as well.
     shared: bool,
@@ -132,7 +132,7 @@ pub struct Hedged<S> {
 }
 
 #[derive(Clone, Debug)]
-enum HedgeDelay {
+enum ActiveDelay {
     Never,
     After(Duration),
     Percentile(Arc<LatencyWindow>),
@@ -141,13 +141,13 @@ enum HedgeDelay {
 impl<S: Step> Hedged<S> {
     pub(crate) fn new(step: S, policy: Hedge) -> Self {
         assert!(
-            policy.delay == Delay::Never || step.info().idempotent,
+            policy.delay == HedgeDelay::Never || step.info().idempotent,
             "hedging runs a step twice: declare it with `.idempotent()` if that does no harm"
         );
         let delay = match policy.delay {
-            Delay::Never => HedgeDelay::Never,
-            Delay::After(delay) => HedgeDelay::After(delay),
-            Delay::Percentile(percent) => HedgeDelay::Percentile(Arc::new(LatencyWindow::new(percent))),
+            HedgeDelay::Never => ActiveDelay::Never,
+            HedgeDelay::After(delay) => ActiveDelay::After(delay),
+            HedgeDelay::Percentile(percent) => ActiveDelay::Percentile(Arc::new(LatencyWindow::new(percent))),
         };
         let (budget, shared) = match policy.allowance {
             Allowance::Share(share) => (RetryBudget::of_hedges(share), false),
@@ -161,7 +161,7 @@ impl<S: Step> Hedged<S> {
     /// A call whose second copy won counts from its own start. Otherwise slow calls would be left out and the
     /// percentile would fall.
     fn record_latency<T>(&self, result: &Result<T>, started: Instant, first_output: Option<&FirstOutput>) {
-        if let HedgeDelay::Percentile(latencies) = &self.delay
+        if let ActiveDelay::Percentile(latencies) = &self.delay
             && result.is_ok()
         {
             let end = first_output.and_then(FirstOutput::decided_at).unwrap_or_else(Instant::now);
@@ -176,9 +176,9 @@ impl<S: Step<In: Clone>> Step for Hedged<S> {
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
         let delay = match &self.delay {
-            HedgeDelay::Never => return self.step.run(input, cx).await,
-            HedgeDelay::After(delay) => Some(*delay),
-            HedgeDelay::Percentile(latencies) => latencies.get(),
+            ActiveDelay::Never => return self.step.run(input, cx).await,
+            ActiveDelay::After(delay) => Some(*delay),
+            ActiveDelay::Percentile(latencies) => latencies.get(),
         };
         let deposited = if self.shared { cx.deposit_into(&self.budget) } else { None };
         let cx = deposited.as_ref().unwrap_or(cx);

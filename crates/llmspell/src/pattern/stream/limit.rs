@@ -10,9 +10,9 @@ use crate::runtime::sync::{Mutex, lock};
 /// A handle that changes the limit of a stream while it runs; made by
 /// [`Streaming::limit_handle`](super::Streaming::limit_handle). Clones control the same stream.
 #[derive(Clone)]
-pub struct LimitHandle(Arc<Shared>);
+pub struct LimitHandle(Arc<SharedLimit>);
 
-struct Shared {
+struct SharedLimit {
     items: AtomicUsize,
     /// The waker of the consumer, while only the limit prevents the stream from pulling another item.
     consumer: Mutex<Option<Waker>>,
@@ -50,14 +50,14 @@ impl fmt::Debug for LimitHandle {
 /// The limit of a stream. Shared only once a handle was requested: other streams need not check for changes.
 pub(super) enum StreamLimit {
     Fixed(usize),
-    Shared(LimitHandle),
+    SharedLimit(LimitHandle),
 }
 
 impl StreamLimit {
     pub(super) fn items(&self) -> usize {
         match self {
             StreamLimit::Fixed(items) => *items,
-            StreamLimit::Shared(handle) => handle.items(),
+            StreamLimit::SharedLimit(handle) => handle.items(),
         }
     }
 
@@ -65,17 +65,17 @@ impl StreamLimit {
         assert_is_limit(items);
         match self {
             StreamLimit::Fixed(own) => *own = items,
-            StreamLimit::Shared(handle) => handle.resize(items),
+            StreamLimit::SharedLimit(handle) => handle.resize(items),
         }
     }
 
     pub(super) fn handle(&mut self) -> LimitHandle {
-        if let StreamLimit::Shared(handle) = self {
+        if let StreamLimit::SharedLimit(handle) = self {
             return handle.clone();
         }
-        let shared = Shared { items: AtomicUsize::new(self.items()), consumer: Mutex::new(None) };
+        let shared = SharedLimit { items: AtomicUsize::new(self.items()), consumer: Mutex::new(None) };
         let handle = LimitHandle(Arc::new(shared));
-        *self = StreamLimit::Shared(handle.clone());
+        *self = StreamLimit::SharedLimit(handle.clone());
         handle
     }
 
@@ -85,7 +85,7 @@ impl StreamLimit {
         if !is_full(self.items()) {
             return false;
         }
-        let StreamLimit::Shared(handle) = self else { return true };
+        let StreamLimit::SharedLimit(handle) = self else { return true };
         let replaced = {
             let mut consumer = lock(&handle.0.consumer);
             match &mut *consumer {
@@ -102,7 +102,7 @@ impl StreamLimit {
 /// A handle can outlive the stream, and must not keep the consumer's task alive.
 impl Drop for StreamLimit {
     fn drop(&mut self) {
-        if let StreamLimit::Shared(handle) = self {
+        if let StreamLimit::SharedLimit(handle) = self {
             let consumer = lock(&handle.0.consumer).take();
             drop(consumer);
         }

@@ -9,7 +9,7 @@ use tokio::task::coop::poll_proceed;
 use tokio::time::{Instant, sleep_until};
 
 use super::source::Source;
-use super::{Phase, Streaming};
+use super::{StreamPhase, Streaming};
 use crate::observe::event::EventKind;
 use crate::observe::outcome::Outcome;
 use crate::runtime::executor::GRACE;
@@ -31,8 +31,8 @@ impl<S: Step> Streaming<S> {
         self.source = None;
         self.reorder = self.reorder.take().map(|_| VecDeque::new());
         self.pool.abort();
-        if matches!(self.phase, Phase::Running) {
-            self.phase = Phase::Stopping(None);
+        if matches!(self.phase, StreamPhase::Running) {
+            self.phase = StreamPhase::Stopping(None);
         }
     }
 
@@ -133,7 +133,7 @@ impl<S: Step> Streaming<S> {
 
     /// Waits until everything that was started has ended, at most for the grace period.
     fn poll_stopped(&mut self, task: &mut task::Context<'_>) -> Poll<()> {
-        if let Phase::Stopping(timer) = &mut self.phase {
+        if let StreamPhase::Stopping(timer) = &mut self.phase {
             if self.pool.poll_ended(task).is_pending() {
                 if self.finished == self.pulled {
                     // Only idle workers are left: they end at once.
@@ -142,7 +142,7 @@ impl<S: Step> Streaming<S> {
                 let grace = || Box::pin(sleep_until(Instant::now() + GRACE));
                 ready!(timer.get_or_insert_with(grace).as_mut().poll(task));
             }
-            self.phase = Phase::Ended;
+            self.phase = StreamPhase::Ended;
         }
         Poll::Ready(())
     }
@@ -156,11 +156,11 @@ impl<S: Step> Stream for Streaming<S> {
         // Outcomes that are always ready must not starve the rest of the consumer's task.
         let budget = ready!(poll_proceed(task));
         me.consumer_yield.on_return();
-        if me.delivered >= me.take && matches!(me.phase, Phase::Running) {
+        if me.delivered >= me.take && matches!(me.phase, StreamPhase::Running) {
             me.finish();
         }
         loop {
-            if !matches!(me.phase, Phase::Running) {
+            if !matches!(me.phase, StreamPhase::Running) {
                 return me.poll_stopped(task).map(|()| None);
             }
             let pulled = me.pulled;

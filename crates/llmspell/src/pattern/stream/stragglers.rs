@@ -86,13 +86,13 @@ const TIMER_RESOLUTION: Duration = Duration::from_millis(1);
 /// The progress of the items of a stream, shared by all of them.
 pub(super) struct TailTracker {
     policy: Stragglers,
-    state: Mutex<State>,
+    state: Mutex<TailState>,
     /// Notified when the last items are known, and whenever one of them ends.
     changed: Notify,
 }
 
 #[derive(Default)]
-struct State {
+struct TailState {
     /// The durations of items that succeeded.
     times: Histogram,
     ended: usize,
@@ -102,7 +102,7 @@ struct State {
     copies: usize,
 }
 
-impl State {
+impl TailState {
     /// Returns whether only the last items are left.
     fn is_tail(&self) -> bool {
         self.last.is_some_and(|(last, items)| items.saturating_sub(self.ended) <= last)
@@ -126,7 +126,7 @@ impl TailTracker {
         TailTracker { policy, state: Mutex::default(), changed: Notify::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, TailState> {
         lock(&self.state)
     }
 
@@ -136,7 +136,7 @@ impl TailTracker {
     }
 
     /// Changes the state, and wakes the remaining items if they are the last.
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut TailState)) {
         let is_tail = {
             let mut state = self.state();
             change(&mut state);

@@ -44,7 +44,7 @@ use stop_reason::StopReason;
 #[must_use = "a retry does nothing until a step, a stream or a policy uses it"]
 pub struct Retry {
     attempts: u32,
-    delay: Delay,
+    delay: RetryDelay,
     max_wait: Duration,
     when: Option<Arc<Classify>>,
     after_output: bool,
@@ -54,7 +54,7 @@ pub struct Retry {
 type Classify = dyn Fn(&Error) -> bool + Send + Sync;
 
 #[derive(Clone, Debug)]
-enum Delay {
+enum RetryDelay {
     Exponential { base: Duration, jitter: bool },
     Schedule(Arc<[Duration]>),
 }
@@ -77,7 +77,7 @@ impl Retry {
     pub fn exponential() -> Self {
         Retry {
             attempts: 3,
-            delay: Delay::Exponential { base: Duration::from_millis(100), jitter: true },
+            delay: RetryDelay::Exponential { base: Duration::from_millis(100), jitter: true },
             max_wait: Duration::from_secs(30),
             when: None,
             after_output: false,
@@ -89,7 +89,7 @@ impl Retry {
     pub fn delays(delays: impl IntoIterator<Item = Duration>) -> Self {
         let delays: Arc<[Duration]> = delays.into_iter().collect();
         let attempts = u32::try_from(delays.len()).unwrap_or(u32::MAX).saturating_add(1);
-        Retry { attempts, delay: Delay::Schedule(delays), ..Retry::exponential() }
+        Retry { attempts, delay: RetryDelay::Schedule(delays), ..Retry::exponential() }
     }
 
     /// Returns a retry without delay; 3 attempts. For failures that time does not fix, such as a timeout that
@@ -117,7 +117,7 @@ impl Retry {
     /// Sets the bound of the first exponential delay, which doubles with each attempt. The default is 100 ms. A
     /// [schedule](Retry::delays) has none, and is not changed.
     pub fn base(mut self, base: Duration) -> Self {
-        if let Delay::Exponential { base: old, .. } = &mut self.delay {
+        if let RetryDelay::Exponential { base: old, .. } = &mut self.delay {
             *old = base;
         }
         self
@@ -126,7 +126,7 @@ impl Retry {
     /// Waits exactly the exponential bound, as a [schedule](Retry::delays) always does. Callers that failed
     /// together then retry together.
     pub fn without_jitter(mut self) -> Self {
-        if let Delay::Exponential { jitter, .. } = &mut self.delay {
+        if let RetryDelay::Exponential { jitter, .. } = &mut self.delay {
             *jitter = false;
         }
         self
@@ -170,8 +170,10 @@ impl Retry {
     /// Returns the delay after the failed attempt number `attempt`, from 1.
     fn delay(&self, attempt: u32) -> Duration {
         match &self.delay {
-            Delay::Schedule(delays) => delays.get(attempt as usize - 1).or(delays.last()).copied().unwrap_or_default(),
-            Delay::Exponential { base, jitter } => {
+            RetryDelay::Schedule(delays) => {
+                delays.get(attempt as usize - 1).or(delays.last()).copied().unwrap_or_default()
+            }
+            RetryDelay::Exponential { base, jitter } => {
                 let bound = base.saturating_mul(1 << (attempt - 1).min(31)).min(self.max_wait);
                 if *jitter { bound.mul_f64(fastrand::f64()) } else { bound }
             }
