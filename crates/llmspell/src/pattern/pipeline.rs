@@ -77,7 +77,7 @@ impl<In> Clone for Start<In> {
 #[must_use = "a step does nothing until it runs"]
 pub struct Stage<C, S> {
     before: C,
-    place: usize,
+    index: usize,
     label: Label,
     step: S,
     limit: Limit,
@@ -159,13 +159,13 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
             None => self.step.run(record, &cx.child_at(NodeKind::Name, path())).await,
             Some(permits) => {
                 yield_if_due().await;
-                let grant = match AcquiredPermit::try_acquire(permits) {
-                    Some(grant) => Ok(grant),
+                let permit = match AcquiredPermit::try_acquire(permits) {
+                    Some(permit) => Ok(permit),
                     None => Limit::wait(permits, cx, None).await,
                 };
-                match grant {
-                    Ok(grant) => {
-                        let cx = cx.under_permit(grant, Some(path()));
+                match permit {
+                    Ok(permit) => {
+                        let cx = cx.under_permit(permit, Some(path()));
                         match self.limit.adapting() {
                             None => self.step.run(record, &cx).await,
                             Some(adapting) => adapting.run(&self.step, record, &cx).await,
@@ -182,7 +182,7 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
     }
 
     fn len(&self) -> usize {
-        self.place + 1
+        self.index + 1
     }
 
     fn info(&self) -> StepInfo<'_> {
@@ -215,7 +215,7 @@ impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
             None => self.step.run(record, cx).await,
         };
         cx.record_event(|| EventKind::PipelineStage {
-            stage: self.place,
+            stage: self.index,
             name: self.label.name().to_owned(),
             limit: self.calls(),
             waited: started - arrived,
@@ -234,9 +234,9 @@ impl<C: Chain> Pipeline<C> {
     where
         S: Step<In = C::Out>,
     {
-        let place = self.stages.len();
+        let index = self.stages.len();
         let stages =
-            Stage { before: self.stages, place, label: Label::new(name.into()), step, limit: Limit::unlimited() };
+            Stage { before: self.stages, index, label: Label::new(name.into()), step, limit: Limit::unlimited() };
         Pipeline { label: self.label, stages }
     }
 }
@@ -281,9 +281,9 @@ impl<T: Send + 'static> Pipeline<Stages<T>> {
         name: impl Into<Arc<str>>,
         stages: impl IntoIterator<Item = (N, BoxStep<T, T>, Limit)>,
     ) -> Self {
-        let stage = |(place, (name, step, limit)): (usize, (N, BoxStep<T, T>, Limit))| Stage {
+        let stage = |(index, (name, step, limit)): (usize, (N, BoxStep<T, T>, Limit))| Stage {
             before: Start(PhantomData),
-            place,
+            index,
             label: Label::new(name.into()),
             step,
             limit,

@@ -11,7 +11,7 @@
 //! (`cargo run -p hazards -- timers`).
 //!
 //! *Here* (G5): draining 100,000 timers that are due at the same time costs less than 2 µs of CPU time each
-//! when optimised, and at most twice as much each as an eighth of them.
+//! when optimised. It costs at most twice as much per timer as an eighth of them.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -11,8 +11,8 @@
 //! times over. So does a task that polls them and waits to send their results (`cargo run -p hazards -- busy`).
 //!
 //! *Here* (G1): while the consumer sleeps for 200 ms, no item waits more than 20 ms for its next poll, from the
-//! moment it is pulled, in any order of outcomes and inside any pattern. The same holds while the consumer
-//! computes without an `await`, if the runtime has another thread.
+//! moment it is pulled. This holds for any order of outcomes and inside any pattern. It also holds while the
+//! consumer computes without an `await`, if the runtime has another thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

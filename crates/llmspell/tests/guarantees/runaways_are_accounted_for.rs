@@ -1,5 +1,6 @@
 //! **Runaways are accounted for**: work that cannot be dropped and outlives its caller keeps its permits until
-//! it ends, appears in events and report, and is not retried while it runs, unless it is declared idempotent.
+//! it ends. It appears in events and report, and is not retried while it runs, unless it is declared
+//! idempotent.
 //!
 //! *Hazard*: three attempts of one call run at the same time and use more connections than the limit allows,
 //! unnoticed.

@@ -64,20 +64,20 @@ impl Model<'_> {
                 self.calls += 1;
             }
             Action::Hold(number) => {
-                if let Some(place) = some(number, self.callers.len()) {
-                    let (call, leased) = &self.callers[place];
+                if let Some(index) = some(number, self.callers.len()) {
+                    let (call, leased) = &self.callers[index];
                     self.holds.push((*call, leased.hold()));
                 }
             }
             Action::Store(number) => {
-                if let Some(place) = some(number, self.callers.len()) {
-                    let (call, leased) = &self.callers[place];
+                if let Some(index) = some(number, self.callers.len()) {
+                    let (call, leased) = &self.callers[index];
                     self.stored.push((*call, Context::clone(leased)));
                 }
             }
             Action::HoldStored(number) => {
-                if let Some(place) = some(number, self.stored.len()) {
-                    let (call, hold) = (self.stored[place].0, self.stored[place].1.hold());
+                if let Some(index) = some(number, self.stored.len()) {
+                    let (call, hold) = (self.stored[index].0, self.stored[index].1.hold());
                     // A returned permit cannot be held again.
                     if self.is_called(call) || self.is_held(call) {
                         self.holds.push((call, hold));
@@ -87,18 +87,18 @@ impl Model<'_> {
                 }
             }
             Action::Return(number) => {
-                if let Some(place) = some(number, self.callers.len()) {
-                    drop(self.callers.swap_remove(place));
+                if let Some(index) = some(number, self.callers.len()) {
+                    drop(self.callers.swap_remove(index));
                 }
             }
             Action::Release(number) => {
-                if let Some(place) = some(number, self.holds.len()) {
-                    drop(self.holds.swap_remove(place));
+                if let Some(index) = some(number, self.holds.len()) {
+                    drop(self.holds.swap_remove(index));
                 }
             }
             Action::Forget(number) => {
-                if let Some(place) = some(number, self.stored.len()) {
-                    drop(self.stored.swap_remove(place));
+                if let Some(index) = some(number, self.stored.len()) {
+                    drop(self.stored.swap_remove(index));
                 }
             }
         }

@@ -15,8 +15,8 @@ use crate::observe::outcome::Outcome;
 use crate::runtime::executor::GRACE;
 use crate::step::Step;
 
-/// The number of admitted items that cost as much of the consumer's cooperative budget as one outcome, so that a stream
-/// with a large limit yields while it starts.
+/// The number of admitted items that cost as much of the consumer's cooperative budget as one outcome. A stream
+/// with a large limit therefore yields while it starts.
 const ADMISSIONS_PER_YIELD: usize = 8;
 
 impl<S: Step> Streaming<S> {

@@ -22,10 +22,9 @@ use crate::step::{Step, StepInfo};
 /// The settings for stragglers: which items of a stream get a second copy. See
 /// [`Streaming::stragglers`](crate::Streaming::stragglers).
 ///
-/// A batch is as slow as its slowest item. Once the source has ended and few items are left, an item that takes
-/// much longer than the others did is run a second time beside the first copy. The first of the two to succeed
-/// wins, and the other is dropped. The number of second copies never exceeds the number of items that were
-/// left.
+/// A batch is as slow as its slowest item. Once the source has ended and few items are left, an item that is
+/// much slower than the others is run a second time. The first of the two copies to succeed wins, and the other
+/// is dropped. The number of second copies never exceeds the number of items that were left.
 ///
 /// After the backup tasks of Dean and Ghemawat, "MapReduce" (OSDI 2004), section 3.6. Comparing with the median
 /// of finished items follows Spark.

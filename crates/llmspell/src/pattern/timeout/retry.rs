@@ -23,10 +23,10 @@ use stop_reason::StopReason;
 ///   together.
 /// - *How long between*: exponential with full jitter by default. A `Retry-After` of the error is honoured up
 ///   to [`Retry::max_wait`]; a longer one ends the attempts, so that a fallback can serve.
-/// - *Not at all* if the delay would exceed the deadline, if the work was cancelled, or if a reader has seen
-///   partial output of the failed attempt (see [`Retry::after_output`]). Not either if [detached
-///   work](Context::detached_work) of an earlier attempt is still running after the delay, unless the step is
-///   declared [idempotent](crate::Step::idempotent).
+/// - *Not at all* if the delay would exceed the deadline, or if the work was cancelled. Not if a reader has
+///   seen partial output of the failed attempt (see [`Retry::after_output`]). Not if [detached
+///   work](crate::Context::detached_work) of an earlier attempt is still running after the delay, unless the
+///   step is declared [idempotent](crate::Step::idempotent).
 ///
 /// Full jitter draws each delay from zero to the exponential bound, after Brooker, "Exponential Backoff And
 /// Jitter" (AWS Architecture Blog, 2015): of the variants compared there it needs the fewest calls.
