@@ -75,7 +75,7 @@ impl<S: Step> Streaming<S> {
     /// Takes no more inputs once `stop` completes, and ends when the items in flight have finished.
     ///
     /// Items in flight run to their end, with their waits and retries. To cancel them as well, cancel the
-    /// [context](Context::cancellable).
+    /// [context](crate::Context::cancellable).
     ///
     /// ```
     /// use std::time::Duration;
