@@ -2,15 +2,15 @@
 
 mod answer;
 mod attempt;
-mod bounded;
 mod child;
 mod connection;
-mod link;
+mod connector;
+mod limited_transport;
 mod listing;
 mod names;
-mod ticket;
-mod watched;
-mod way;
+mod observed_transport;
+mod pending_calls;
+mod reconnecting_client;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -26,8 +26,8 @@ use rmcp::ClientHandler;
 use rmcp::model::{ClientCapabilities, ClientConfig, Implementation, ProtocolVersion};
 
 use child::Program;
-use link::Link;
-use way::{Place, Rules};
+use connector::{Place, Rules};
+use reconnecting_client::Link;
 
 /// What this client tells servers of itself: its name, and that it offers them nothing. A server that would like to
 /// ask a model (sampling), a user (elicitation) or for folders (roots) is not given the chance.

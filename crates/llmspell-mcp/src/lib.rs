@@ -16,8 +16,8 @@
 //! a token beyond. Neither offers the other side a model (sampling), a user (elicitation) or folders (roots).
 
 mod background;
-mod chunk;
 mod client;
+mod protocol;
 mod server;
 
 pub use client::{Client, Connect, ServerTools};

@@ -1,10 +1,10 @@
 //! The server: our tools for whoever speaks MCP.
 
 mod admission;
+mod backpressured_transport;
 mod handler;
 mod http;
-mod paced;
-mod punctual;
+mod timeout_body;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,9 +20,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use admission::Admission;
+use backpressured_transport::Paced;
 use handler::{Handler, Shared};
 pub use http::{Http, Listening};
-use paced::Paced;
 
 /// Tools, and anything else that is made into one, as an MCP server.
 ///

@@ -11,8 +11,8 @@ use rmcp::transport::streamable_http_client::StreamableHttpError;
 use serde_json::{Value, json};
 
 use super::child::LastWords;
-use super::link::may_have_happened;
-use crate::chunk::{OVERLOADED, TOO_LARGE};
+use super::reconnecting_client::may_have_happened;
+use crate::protocol::{OVERLOADED, TOO_LARGE};
 
 /// The value that a tool gives: structured content, or text, or whatever it is.
 pub(crate) fn value(result: ServerResult, tool: &str) -> Result<Value> {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::connection::Connection;
-use super::way::Way;
+use super::connector::Way;
 use crate::background;
 
 pub(crate) type Outcome = Result<Arc<Connection>>;

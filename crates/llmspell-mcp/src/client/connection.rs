@@ -21,8 +21,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::Me;
 use super::answer;
 use super::child::{LastWords, Process};
-use super::ticket::{Desk, Progress, Ticket};
-use super::watched::Watched;
+use super::observed_transport::Watched;
+use super::pending_calls::{Desk, Progress, Ticket};
 use crate::background;
 
 /// Progress that waits for a caller who is busy; more than that is left out.

@@ -9,8 +9,8 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer;
-use super::link::Link;
 use super::names;
+use super::reconnecting_client::Link;
 
 /// Lists are read to their end, but not for ever.
 const PAGES: usize = 1000;

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::admission::{Admission, Refusal};
-use crate::chunk::{CHUNK, OVERLOADED};
+use crate::protocol::{CHUNK, OVERLOADED};
 
 /// Chunks that wait for a client that is slow to take them; after that the tool waits.
 const CHUNKS: usize = 16;

@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Server;
 use super::handler::Handler;
-use super::punctual::Punctual;
+use super::timeout_body::Punctual;
 
 /// Connections at once; more wait to be accepted.
 const CONNECTIONS: usize = 512;

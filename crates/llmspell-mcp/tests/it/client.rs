@@ -8,8 +8,8 @@ use llmspell_mcp::{Client, Server};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
-use crate::peer::{Tools, Web, connected, eventually, heedless, in_time, is_alive, stdio};
-use crate::serve;
+use crate::harness::{Tools, Web, connected, eventually, heedless, in_time, is_alive, stdio};
+use crate::servers;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tools_are_listed_as_the_server_describes_them() {
@@ -183,8 +183,8 @@ async fn the_whole_group_of_a_server_ends_with_its_client() {
 async fn noise_of_a_server_disturbs_nothing() {
     in_time(async {
         let script = "echo welcome; echo '{}'; yes warning | head -c 300000 >&2; exec \"$@\"";
-        let noisy = Client::stdio("sh").args(["-c", script, "sh"]).arg(serve::program()).args(serve::arguments());
-        let (client, tools) = connected(noisy.env(serve::SERVE, "stdio")).await;
+        let noisy = Client::stdio("sh").args(["-c", script, "sh"]).arg(servers::program()).args(servers::arguments());
+        let (client, tools) = connected(noisy.env(servers::SERVE, "stdio")).await;
         assert_eq!(tools.call("echo", json!({ "text": "clear" })).await.unwrap(), "clear");
         client.close().await;
     })

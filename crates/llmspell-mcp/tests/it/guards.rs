@@ -6,7 +6,7 @@ use llmspell::{Context, ErrorKind, EventKind, Limit, Retry, Step};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::peer::{Web, connected, eventually, heedless, in_time, is_alive, lines, stdio};
+use crate::harness::{Web, connected, eventually, heedless, in_time, is_alive, lines, stdio};
 use llmspell_mcp::Client;
 
 /// 1: rmcp runs whatever comes.

@@ -4,10 +4,10 @@
 
 mod client;
 mod guards;
+mod harness;
 mod http;
-mod large;
-mod peer;
+mod integration;
+mod large_answers;
 mod reconnect;
-mod seams;
-mod serve;
 mod server;
+mod servers;

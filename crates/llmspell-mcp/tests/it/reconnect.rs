@@ -8,8 +8,8 @@ use llmspell_mcp::{Client, Connect};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::peer::{connected, in_time};
-use crate::serve;
+use crate::harness::{connected, in_time};
+use crate::servers;
 
 /// The peer, after `first` if it was started before.
 fn second_time(first: &str, mark: &Path) -> Connect {
@@ -17,9 +17,9 @@ fn second_time(first: &str, mark: &Path) -> Connect {
     Client::stdio("sh")
         .args(["-c", &script, "sh"])
         .arg(mark)
-        .arg(serve::program())
-        .args(serve::arguments())
-        .env(serve::SERVE, "stdio")
+        .arg(servers::program())
+        .args(servers::arguments())
+        .env(servers::SERVE, "stdio")
 }
 
 fn with_time(time: Duration) -> Context {

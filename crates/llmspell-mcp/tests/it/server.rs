@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::peer::{Tools, connected, in_time, stdio};
+use crate::harness::{Tools, connected, in_time, stdio};
 
 fn server() -> Server {
     let nap = Tool::new("nap", "Sleeps.", |ms: Nap, _| async move {

@@ -13,8 +13,8 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::peer::{Tools, connected, eventually, in_time, is_alive, lines, stdio};
-use crate::serve;
+use crate::harness::{Tools, connected, eventually, in_time, is_alive, lines, stdio};
+use crate::servers;
 use llmspell_mcp::{Client, Server};
 
 /// A server of ours in this process. It ends with the set.
@@ -38,9 +38,9 @@ async fn one_who_is_in_a_hurry_spoils_nothing_for_those_who_wait() {
         let begins_slowly_but_once = r#"[ -e "$MARK" ] && sleep 1; touch "$MARK"; exec "$0" "$@""#;
         let connect = Client::stdio("sh")
             .args(["-c", begins_slowly_but_once])
-            .arg(serve::program())
-            .args(serve::arguments())
-            .env(serve::SERVE, "stdio")
+            .arg(servers::program())
+            .args(servers::arguments())
+            .env(servers::SERVE, "stdio")
             .env("MARK", folder.path().join("mark"));
         let (client, tools) = connected(connect).await;
         let process = client.process_id().await.unwrap();

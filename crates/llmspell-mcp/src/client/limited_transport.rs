@@ -19,7 +19,7 @@ use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use crate::chunk::{OVERSIZED, TOO_LARGE};
+use crate::protocol::{OVERSIZED, TOO_LARGE};
 
 /// The longest line: as much as rmcp takes of an event over HTTP.
 const LONGEST: usize = 16 << 20;

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use super::answer;
 use super::attempt::{Attempt, Waiting};
 use super::connection::{Connection, Unanswered};
-use super::way::{Place, Rules, Way};
+use super::connector::{Place, Rules, Way};
 
 /// The wait before a connection that follows on one that was of no use; it doubles up to [`LONGEST`].
 const FIRST: Duration = Duration::from_millis(100);

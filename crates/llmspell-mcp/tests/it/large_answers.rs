@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::peer::{connected, eventually, in_time, is_alive};
+use crate::harness::{connected, eventually, in_time, is_alive};
 
 /// `wait` is answered behind the answer to `large`, which says only at its end whose it is; the one to `endless` says so
 /// at once and has no end.

@@ -12,9 +12,9 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::answer;
-use super::bounded::Bounded;
 use super::child::Program;
 use super::connection::{Connection, Patience};
+use super::limited_transport::Bounded;
 
 /// How a stream of answers that broke off is taken up again: a few times, where rmcp would go on for ever. A server
 /// that says when (`retry`) is waited for that long each time.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::{sleep, timeout};
 
-use crate::serve;
+use crate::servers;
 
 /// What no test takes.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -22,11 +22,11 @@ pub(crate) async fn in_time<T>(test: impl Future<Output = T>) -> T {
 }
 
 pub(crate) fn stdio() -> Connect {
-    Client::stdio(serve::program()).args(serve::arguments()).env(serve::SERVE, "stdio")
+    Client::stdio(servers::program()).args(servers::arguments()).env(servers::SERVE, "stdio")
 }
 
 pub(crate) fn heedless() -> Connect {
-    Client::stdio(serve::program()).args(serve::arguments()).env(serve::SERVE, "heedless")
+    Client::stdio(servers::program()).args(servers::arguments()).env(servers::SERVE, "heedless")
 }
 
 /// The tools of a server by name.
@@ -66,9 +66,9 @@ impl Web {
     }
 
     pub(crate) async fn start_at(address: &str, environment: &[(&str, &str)]) -> Web {
-        let mut child = tokio::process::Command::new(serve::program())
-            .args(serve::arguments())
-            .env(serve::SERVE, format!("http {address}"))
+        let mut child = tokio::process::Command::new(servers::program())
+            .args(servers::arguments())
+            .env(servers::SERVE, format!("http {address}"))
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

@@ -16,8 +16,8 @@ use rmcp::transport::Transport;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::ticket::{Desk, Progress, Ticket};
-use crate::chunk::{CHUNK, OVERSIZED};
+use super::pending_calls::{Desk, Progress, Ticket};
+use crate::protocol::{CHUNK, OVERSIZED};
 
 /// What rmcp marks the errors with that it makes up.
 const LOST: &str = "io.modelcontextprotocol/transportClosed";
