@@ -1,4 +1,4 @@
-//! Where a server is, and how a connection to it is made.
+//! Opens connections to one server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +12,13 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::answer;
-use super::child::Program;
-use super::connection::{Connection, Patience};
-use super::limited_transport::Bounded;
+use super::connection::{CancelGrace, Connection};
+use super::endpoint::{CallOptions, Endpoint};
+use super::limited_transport::LimitedTransport;
 
-/// How a stream of answers that broke off is taken up again: a few times, where rmcp would go on for ever. A server
-/// that says when (`retry`) is waited for that long each time.
-fn resuming() -> ExponentialBackoff {
+/// Returns the backoff for resuming an interrupted stream of answers. Its retries are limited; rmcp's default would
+/// retry for ever. If the server names a delay (`retry`), that delay is used each time.
+fn resume_backoff() -> ExponentialBackoff {
     let mut backoff = ExponentialBackoff::default();
     backoff.max_times = Some(5);
     backoff.base_duration = Duration::from_millis(200);
@@ -26,125 +26,81 @@ fn resuming() -> ExponentialBackoff {
     backoff
 }
 
-/// Where a server is.
-#[derive(Clone)]
-pub(crate) enum Place {
-    Stdio(Program),
-    Http { url: String, token: Option<String> },
-}
-
-impl Place {
-    /// Where the server is, without what may be secret in an address.
-    pub(crate) fn shown(&self) -> String {
-        match self {
-            Place::Stdio(program) => program.name(),
-            Place::Http { url, .. } => match Url::parse(url) {
-                Ok(url) => {
-                    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-                    format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
-                }
-                Err(_) => "an address that cannot be read".to_owned(),
-            },
-        }
-    }
-}
-
-/// What holds for all calls of a client.
-#[derive(Clone)]
-pub(crate) struct Rules {
-    pub(crate) call_timeout: Duration,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) runaway_grace: Duration,
-    pub(crate) prefix: String,
-    pub(crate) ignore_hints: bool,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Rules {
-            call_timeout: Duration::from_secs(60),
-            connect_timeout: Duration::from_secs(30),
-            runaway_grace: Duration::from_secs(1),
-            prefix: String::new(),
-            ignore_hints: false,
-        }
-    }
-}
-
-/// What it takes to connect, again and again.
-pub(crate) struct Way {
-    place: Place,
-    pub(crate) shown: String,
-    pub(crate) rules: Rules,
+/// Opens any number of connections to one endpoint.
+pub(crate) struct Connector {
+    endpoint: Endpoint,
+    /// The server's name for messages.
+    pub(crate) server: String,
+    pub(crate) options: CallOptions,
     http: Option<reqwest::Client>,
-    /// Counts how often the server said that its tools have changed.
+    /// Counts the server's announcements that its tools have changed.
     pub(crate) changes: watch::Sender<u64>,
 }
 
-impl Way {
-    pub(crate) fn new(place: Place, rules: Rules) -> Result<Self> {
-        let shown = place.shown();
-        let http = match &place {
-            Place::Stdio(_) => None,
-            Place::Http { url, .. } => {
+impl Connector {
+    pub(crate) fn new(endpoint: Endpoint, options: CallOptions) -> Result<Self> {
+        let server = endpoint.display_name();
+        let http = match &endpoint {
+            Endpoint::Stdio(_) => None,
+            Endpoint::Http { url, .. } => {
                 let is_http = Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
                 if !is_http {
-                    let message = "the address of an MCP server begins with `http://` or `https://`";
+                    let message = "the URL of an MCP server must begin with `http://` or `https://`";
                     return Err(Error::invalid(message));
                 }
-                // Whoever embeds this crate may have chosen a provider already: that one is fine.
+                // An error means that the embedding program has installed a provider already, which serves as well.
                 let _ = rustls::crypto::ring::default_provider().install_default();
                 let client = reqwest::Client::builder()
                     .user_agent(concat!("llmspell/", env!("CARGO_PKG_VERSION")))
-                    .connect_timeout(rules.connect_timeout)
-                    // The token would go wherever a redirect leads to.
+                    .connect_timeout(options.connect_timeout)
+                    // The token would be sent to the target of a redirect.
                     .redirect(reqwest::redirect::Policy::none())
                     .no_proxy()
-                    // As rmcp has it: a kept connection whose last answer was not read to its end stalls for 40 ms.
+                    // As in rmcp: a pooled connection whose last answer was not read to its end stalls for 40 ms.
                     .pool_max_idle_per_host(0)
                     .build()?;
                 Some(client)
             }
         };
         let (changes, _) = watch::channel(0);
-        Ok(Way { place, shown, rules, http, changes })
+        Ok(Connector { endpoint, server, options, http, changes })
     }
 
-    /// Connects, within the time that connecting may take.
+    /// Opens a connection within the connect timeout.
     pub(crate) async fn connect(&self) -> Result<Connection> {
-        timeout(self.rules.connect_timeout, Box::pin(self.open())).await.unwrap_or_else(|_| {
+        timeout(self.options.connect_timeout, Box::pin(self.open())).await.unwrap_or_else(|_| {
             Err(Error::new(
                 ErrorKind::Timeout,
-                format!("the MCP server `{}` did not answer the handshake in time", self.shown),
+                format!("the MCP server `{}` did not answer the handshake in time", self.server),
             )
-            .with_hint("allow it more with `connect_timeout`, or see whether it speaks MCP at all"))
+            .with_hint("raise `connect_timeout`, or check that the server speaks MCP"))
         })
     }
 
     async fn open(&self) -> Result<Connection> {
-        let patience = Patience { grace: self.rules.runaway_grace, heedless: self.rules.call_timeout };
-        let opened = match &self.place {
-            Place::Stdio(program) => {
+        let grace = CancelGrace { unknown: self.options.runaway_grace, ignores_cancel: self.options.call_timeout };
+        let opened = match &self.endpoint {
+            Endpoint::Stdio(program) => {
                 let (process, output, input) = program.start()?;
-                let transport = Bounded::new(output, input);
-                Connection::open(transport, Some(process), self.changes.clone(), patience).await
+                let transport = LimitedTransport::new(output, input);
+                Connection::open(transport, Some(process), self.changes.clone(), grace).await
             }
-            Place::Http { url, token } => {
+            Endpoint::Http { url, token } => {
                 let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
-                    // How many calls run at once is up to limits that can be seen.
+                    // High enough that only visible limits restrict concurrent calls.
                     .max_concurrent_requests(1024);
-                config.retry_config = Arc::new(resuming());
+                config.retry_config = Arc::new(resume_backoff());
                 if let Some(token) = token {
                     config = config.auth_header(token.as_str());
                 }
                 let client = self.http.clone().unwrap_or_default();
                 let transport = StreamableHttpClientTransport::with_client(client, config);
-                Connection::open(transport, None, self.changes.clone(), patience).await
+                Connection::open(transport, None, self.changes.clone(), grace).await
             }
         };
-        opened.map_err(|(error, last)| match last {
-            Some(last) => answer::hung_up(&error, &last, &self.shown),
-            None => answer::handshake(&error, &self.shown),
+        opened.map_err(|(error, exit)| match exit {
+            Some(exit) => answer::child_handshake_error(&error, &exit, &self.server),
+            None => answer::http_handshake_error(&error, &self.server),
         })
     }
 }

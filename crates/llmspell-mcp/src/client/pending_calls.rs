@@ -1,4 +1,7 @@
-//! Calls that a peer has been asked for and has not answered.
+//! Calls that were sent, or are about to be, and have no answer yet.
+//!
+//! The transport and the callers of one connection meet here. It knows which calls are pending, which callers have left
+//! and whether the server honours cancellations; it sends nothing itself.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,36 +14,38 @@ use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
-/// An answer this long after the cancellation did not cross it on the way: the server does not heed cancellations.
-const CROSSING: Duration = Duration::from_millis(100);
+/// The longest time in which an answer and a cancellation may cross. A later answer shows that the server ignores
+/// cancellations.
+const CROSSING_TIME: Duration = Duration::from_millis(100);
 
-/// How far a call has got.
+/// One progress notification.
 #[derive(Debug)]
-pub(crate) struct Progress {
+pub(crate) struct CallProgress {
     pub(crate) token: ProgressToken,
-    /// Grows from one to the next.
-    pub(crate) progress: f64,
-    /// What to show of it.
+    /// Increases from one notification to the next.
+    pub(crate) value: f64,
+    /// The chunk to emit.
     pub(crate) chunk: Value,
 }
 
-/// One call, from before it is sent until the peer is known, or has to be assumed, to have ended it. It travels with
-/// the request as far as the transport.
+/// One call, from before it is sent until the peer has finished it, or must be assumed to have. It travels with the
+/// request as far as the transport.
 #[derive(Debug)]
-pub(crate) struct Ticket {
-    /// Whether the transport has begun to send it: from then on it may have happened.
-    sent: Arc<AtomicBool>,
-    /// Whether its caller has gone.
-    left: Mutex<Option<Instant>>,
-    progress: mpsc::Sender<Progress>,
-    custody: Mutex<Option<Held>>,
+pub(crate) struct PendingCall {
+    /// Whether the transport has begun to send the call: from then on it may have happened.
+    is_sent: Arc<AtomicBool>,
+    /// When the caller left, if it did.
+    abandoned_at: Mutex<Option<Instant>>,
+    progress: mpsc::Sender<CallProgress>,
+    hold: Mutex<Option<RuntimeHold>>,
 }
 
-struct Held(#[expect(dead_code, reason = "it is held, and that is all")] WorkGuard);
+/// Holds the caller's permits, and its work as a runaway, until the peer has finished the call.
+struct RuntimeHold(#[expect(dead_code, reason = "held for its drop")] WorkGuard);
 
-impl std::fmt::Debug for Held {
+impl std::fmt::Debug for RuntimeHold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Custody")
+        f.write_str("RuntimeHold")
     }
 }
 
@@ -48,149 +53,151 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Ticket {
-    pub(crate) fn new(custody: WorkGuard, progress: mpsc::Sender<Progress>, sent: Arc<AtomicBool>) -> Arc<Self> {
-        Arc::new(Ticket { sent, left: Mutex::new(None), progress, custody: Mutex::new(Some(Held(custody))) })
+impl PendingCall {
+    pub(crate) fn new(guard: WorkGuard, progress: mpsc::Sender<CallProgress>, is_sent: Arc<AtomicBool>) -> Arc<Self> {
+        let hold = Mutex::new(Some(RuntimeHold(guard)));
+        Arc::new(PendingCall { is_sent, abandoned_at: Mutex::new(None), progress, hold })
     }
 
-    /// Whether the peer may have seen the call.
+    /// Returns whether the peer may have seen the call.
     pub(crate) fn is_sent(&self) -> bool {
-        self.sent.load(Ordering::Acquire)
+        self.is_sent.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_sent(&self, sent: bool) {
-        self.sent.store(sent, Ordering::Release);
+    pub(crate) fn set_sent(&self, is_sent: bool) {
+        self.is_sent.store(is_sent, Ordering::Release);
     }
 
-    /// Whether the work has not ended, as far as is known.
-    fn is_open(&self) -> bool {
-        lock(&self.custody).is_some()
+    /// Returns whether the work is still running, as far as is known.
+    fn is_held(&self) -> bool {
+        lock(&self.hold).is_some()
     }
 
-    /// The work has ended, or can no longer be accounted for.
+    /// Ends the hold: the work has ended, or can no longer be accounted for.
     pub(crate) fn release(&self) {
-        let held = lock(&self.custody).take();
-        drop(held);
+        // Dropped after the lock is released.
+        let hold = lock(&self.hold).take();
+        drop(hold);
     }
 
-    pub(crate) fn has_left(&self) -> bool {
-        lock(&self.left).is_some()
+    pub(crate) fn is_abandoned(&self) -> bool {
+        lock(&self.abandoned_at).is_some()
     }
 }
 
-/// The calls under way on one connection: what the transport sees of them meets here what their callers do.
+/// The pending calls of one connection.
 #[derive(Debug, Default)]
-pub(crate) struct Desk {
-    calls: Mutex<Calls>,
-    /// Told when a caller leaves, and when the connection closes.
+pub(crate) struct PendingCalls {
+    calls: Mutex<CallTable>,
+    /// Notified when a caller leaves, and when the connection closes.
     pub(crate) changed: Notify,
-    closed: AtomicBool,
+    is_closed: AtomicBool,
     /// Whether the server has answered calls that it had been told to cancel.
-    heedless: AtomicBool,
-    /// Whether it has answered a call at all.
-    answered: AtomicBool,
+    ignores_cancel: AtomicBool,
+    /// Whether the server has answered any call.
+    has_answered: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Calls {
-    tickets: HashMap<RequestId, (Arc<Ticket>, Option<ProgressToken>)>,
-    tokens: HashMap<ProgressToken, RequestId>,
-    /// Calls whose callers have left, and of which the peer is to be told.
-    leaving: Vec<RequestId>,
+struct CallTable {
+    by_id: HashMap<RequestId, (Arc<PendingCall>, Option<ProgressToken>)>,
+    by_token: HashMap<ProgressToken, RequestId>,
+    /// Calls whose callers have left and whose cancellation has not been sent.
+    abandoned: Vec<RequestId>,
 }
 
-impl Calls {
-    fn remove(&mut self, id: &RequestId) -> Option<Arc<Ticket>> {
-        let (ticket, token) = self.tickets.remove(id).or_else(|| {
+impl CallTable {
+    fn remove(&mut self, id: &RequestId) -> Option<Arc<PendingCall>> {
+        let (call, token) = self.by_id.remove(id).or_else(|| {
             // Some servers answer the request 7 with the id "7".
             let RequestId::String(text) = id else { return None };
-            self.tickets.remove(&RequestId::Number(text.parse().ok()?))
+            self.by_id.remove(&RequestId::Number(text.parse().ok()?))
         })?;
-        token.and_then(|token| self.tokens.remove(&token));
-        Some(ticket)
+        token.and_then(|token| self.by_token.remove(&token));
+        Some(call)
     }
 }
 
-impl Desk {
-    /// Notes a call that is about to be sent; false if its caller has left already and it should not be.
-    pub(crate) fn enter(&self, id: RequestId, token: Option<ProgressToken>, ticket: Arc<Ticket>) -> bool {
-        if ticket.has_left() {
-            ticket.release();
+impl PendingCalls {
+    /// Registers a call that is about to be sent. Returns false if its caller has left already: then it must not be sent.
+    pub(crate) fn insert(&self, id: RequestId, token: Option<ProgressToken>, call: Arc<PendingCall>) -> bool {
+        if call.is_abandoned() {
+            call.release();
             return false;
         }
-        ticket.set_sent(true);
+        call.set_sent(true);
         let mut calls = lock(&self.calls);
         if let Some(token) = &token {
-            calls.tokens.insert(token.clone(), id.clone());
+            calls.by_token.insert(token.clone(), id.clone());
         }
-        calls.tickets.insert(id, (ticket, token));
+        calls.by_id.insert(id, (call, token));
         true
     }
 
-    /// The peer has answered.
-    pub(crate) fn answered(&self, id: &RequestId) {
-        let ticket = lock(&self.calls).remove(id);
-        let Some(ticket) = ticket else { return };
-        self.answered.store(true, Ordering::Release);
-        if lock(&ticket.left).is_some_and(|left| left.elapsed() > CROSSING) {
-            self.heedless.store(true, Ordering::Release);
+    /// Removes a call that the peer has answered.
+    pub(crate) fn on_answer(&self, id: &RequestId) {
+        let call = lock(&self.calls).remove(id);
+        let Some(call) = call else { return };
+        self.has_answered.store(true, Ordering::Release);
+        if lock(&call.abandoned_at).is_some_and(|since| since.elapsed() > CROSSING_TIME) {
+            self.ignores_cancel.store(true, Ordering::Release);
         }
-        ticket.release();
+        call.release();
     }
 
-    /// Nothing more is to be heard of a call.
+    /// Removes a call of which nothing more is expected.
     pub(crate) fn forget(&self, id: &RequestId) {
-        let ticket = lock(&self.calls).remove(id);
-        if let Some(ticket) = ticket {
-            ticket.release();
+        let call = lock(&self.calls).remove(id);
+        if let Some(call) = call {
+            call.release();
         }
     }
 
-    /// The peer is getting on with a call. What a slow caller cannot take is left out.
-    pub(crate) fn progress(&self, progress: Progress) {
+    /// Passes progress on to the caller, or drops it if the caller is too slow to take it.
+    pub(crate) fn on_progress(&self, progress: CallProgress) {
         let calls = lock(&self.calls);
-        if let Some((ticket, _)) = calls.tokens.get(&progress.token).and_then(|id| calls.tickets.get(id)) {
-            let _ = ticket.progress.try_send(progress);
+        if let Some((call, _)) = calls.by_token.get(&progress.token).and_then(|id| calls.by_id.get(id)) {
+            let _ = call.progress.try_send(progress);
         }
     }
 
-    /// The caller of a call that was handed to the transport goes away.
-    pub(crate) fn leave(&self, id: &RequestId, ticket: &Ticket) {
-        if !ticket.is_open() {
+    /// Marks a call that was handed to the transport as abandoned by its caller.
+    pub(crate) fn abandon(&self, id: &RequestId, call: &PendingCall) {
+        if !call.is_held() {
             return;
         }
-        *lock(&ticket.left) = Some(Instant::now());
-        lock(&self.calls).leaving.push(id.clone());
+        *lock(&call.abandoned_at) = Some(Instant::now());
+        lock(&self.calls).abandoned.push(id.clone());
         self.changed.notify_one();
     }
 
-    pub(crate) fn take_leaving(&self) -> Vec<RequestId> {
-        std::mem::take(&mut lock(&self.calls).leaving)
+    pub(crate) fn take_abandoned(&self) -> Vec<RequestId> {
+        std::mem::take(&mut lock(&self.calls).abandoned)
     }
 
-    /// No new call goes this way.
+    /// Closes the connection to new calls.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.is_closed.store(true, Ordering::Release);
         self.changed.notify_one();
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.is_closed.load(Ordering::Acquire)
     }
 
-    pub(crate) fn is_heedless(&self) -> bool {
-        self.heedless.load(Ordering::Acquire)
+    pub(crate) fn ignores_cancel(&self) -> bool {
+        self.ignores_cancel.load(Ordering::Acquire)
     }
 
     pub(crate) fn has_answered(&self) -> bool {
-        self.answered.load(Ordering::Acquire)
+        self.has_answered.load(Ordering::Acquire)
     }
 
-    /// The peer is gone, and with it all that it did.
+    /// Releases all calls: the peer is gone, and its work with it.
     pub(crate) fn release_all(&self) {
         let calls = std::mem::take(&mut *lock(&self.calls));
-        for (ticket, _) in calls.tickets.into_values() {
-            ticket.release();
+        for (call, _) in calls.by_id.into_values() {
+            call.release();
         }
     }
 }

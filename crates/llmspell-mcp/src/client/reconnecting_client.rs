@@ -1,4 +1,7 @@
-//! A connection that comes back, and the calls that go over it.
+//! A client that reconnects when its connection is lost, and makes the calls of tools.
+//!
+//! It owns the current connection, the current attempt and the backoff between attempts. It repeats a call only if the
+//! call was certainly not sent.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,86 +13,89 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer;
-use super::attempt::{Attempt, Waiting};
-use super::connection::{Connection, Unanswered};
-use super::connector::{Place, Rules, Way};
+use super::attempt::{Attempt, AttemptState, AttemptWaiter};
+use super::connection::{CallFailure, Connection};
+use super::connector::Connector;
+use super::endpoint::{CallOptions, Endpoint};
 
-/// The wait before a connection that follows on one that was of no use; it doubles up to [`LONGEST`].
-const FIRST: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(5);
+/// The backoff before the attempt that follows a failure; it doubles with each failure, up to [`MAX_BACKOFF`].
+const MIN_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
-pub(crate) struct Link {
-    way: Arc<Way>,
-    state: Mutex<State>,
+pub(crate) struct ReconnectingClient {
+    connector: Arc<Connector>,
+    state: Mutex<ClientState>,
 }
 
 #[derive(Default)]
-struct State {
+struct ClientState {
     connection: Option<Arc<Connection>>,
-    /// The attempt to connect that is under way, or whose outcome nobody has looked at.
+    /// The attempt to connect that is running, or whose result has not been taken.
     attempt: Option<Attempt>,
-    /// Connections in a row over which nothing was heard.
-    strikes: u32,
+    /// Consecutive failed attempts, and connections over which no call was answered.
+    failures: u32,
 }
 
-/// What there is for a caller.
-enum Found {
+/// The connection, or the way to get one.
+enum Lookup {
     Connection(Arc<Connection>),
-    /// An attempt, and when it begins.
-    Attempt(Waiting, Instant),
+    Attempt { waiter: AttemptWaiter, starts_at: Instant },
 }
 
-impl State {
-    /// Takes in what became of the last attempt.
-    fn settle(&mut self) {
-        let Some(outcome) = self.attempt.as_ref().and_then(Attempt::outcome) else { return };
-        self.attempt = None;
-        match outcome {
-            Some(Ok(connection)) => self.connection = Some(connection),
-            Some(Err(_)) => self.strikes = self.strikes.saturating_add(1),
-            // It never came to an end, which says nothing of the server.
-            None => {}
+impl ClientState {
+    /// Takes the result of the attempt if it has ended.
+    fn take_result(&mut self) {
+        let Some(state) = self.attempt.as_ref().map(Attempt::state) else { return };
+        match state {
+            AttemptState::Running => return,
+            AttemptState::Finished(Ok(connection)) => self.connection = Some(connection),
+            AttemptState::Finished(Err(_)) => self.failures = self.failures.saturating_add(1),
+            // An aborted attempt says nothing about the server.
+            AttemptState::Aborted => {}
         }
+        self.attempt = None;
     }
 
-    /// How long the server is left alone.
-    fn wait(&self) -> Duration {
-        let doublings = self.strikes.checked_sub(1);
-        doublings.map_or(Duration::ZERO, |doublings| FIRST.saturating_mul(1 << doublings.min(10)).min(LONGEST))
+    /// Returns the delay before the next attempt.
+    fn backoff(&self) -> Duration {
+        let doublings = self.failures.checked_sub(1);
+        doublings
+            .map_or(Duration::ZERO, |doublings| MIN_BACKOFF.saturating_mul(1 << doublings.min(10)).min(MAX_BACKOFF))
     }
 }
 
-impl Link {
-    pub(crate) fn new(place: Place, rules: Rules) -> Result<Self> {
-        Ok(Link { way: Arc::new(Way::new(place, rules)?), state: Mutex::default() })
+impl ReconnectingClient {
+    pub(crate) fn new(endpoint: Endpoint, options: CallOptions) -> Result<Self> {
+        Ok(ReconnectingClient { connector: Arc::new(Connector::new(endpoint, options)?), state: Mutex::default() })
     }
 
-    pub(crate) fn place(&self) -> &str {
-        &self.way.shown
+    /// Returns the server's name for messages.
+    pub(crate) fn server(&self) -> &str {
+        &self.connector.server
     }
 
-    pub(crate) fn rules(&self) -> &Rules {
-        &self.way.rules
+    pub(crate) fn options(&self) -> &CallOptions {
+        &self.connector.options
     }
 
     pub(crate) fn changes(&self) -> u64 {
-        *self.way.changes.borrow()
+        *self.connector.changes.borrow()
     }
 
     pub(crate) async fn changed_since(&self, seen: u64) {
-        // The sender is here.
-        let _ = self.way.changes.subscribe().wait_for(|count| *count > seen).await;
+        // Cannot fail: the sender is in `self`.
+        let _ = self.connector.changes.subscribe().wait_for(|count| *count > seen).await;
     }
 
-    /// Held for a look, and never while anything is waited for.
-    fn state(&self) -> MutexGuard<'_, State> {
+    /// Locks the state. The lock is never held across an `await`.
+    fn state(&self) -> MutexGuard<'_, ClientState> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.settle();
+        state.take_result();
         state
     }
 
     pub(crate) fn process_id(&self) -> Option<u32> {
-        self.state().connection.as_ref().filter(|connection| connection.is_open())?.process
+        self.state().connection.as_ref().filter(|connection| connection.is_open())?.process_id
     }
 
     pub(crate) async fn close(&self) {
@@ -106,57 +112,60 @@ impl Link {
         }
     }
 
-    /// The connection, made anew if it was lost: by one attempt that all callers wait for, each as long as it has time.
+    /// Returns the connection, and reconnects if it was lost. All callers wait for the same attempt, each until its own
+    /// deadline.
     pub(crate) async fn connection(&self, cx: &Context) -> Result<Arc<Connection>> {
-        // An attempt is lost with the runtime of the caller that began it.
+        // Twice, because an attempt ends with the runtime of the caller that started it.
         for _ in 0..2 {
-            let (waiting, begins) = match self.find() {
-                Found::Connection(connection) => return Ok(connection),
-                Found::Attempt(waiting, begins) => (waiting, begins),
+            let (waiter, starts_at) = match self.lookup() {
+                Lookup::Connection(connection) => return Ok(connection),
+                Lookup::Attempt { waiter, starts_at } => (waiter, starts_at),
             };
-            let place = self.place();
-            let wait = begins.saturating_duration_since(Instant::now());
-            if !wait.is_zero() && cx.remaining().is_some_and(|left| left <= wait) {
-                let message = format!("the MCP server `{place}` has failed, and is left alone a while");
-                return Err(Error::failed(message).with_retry_after(wait));
+            let server = self.server();
+            let delay = starts_at.saturating_duration_since(Instant::now());
+            if !delay.is_zero() && cx.remaining().is_some_and(|left| left <= delay) {
+                let message = format!("the MCP server `{server}` has failed; the next attempt is after the deadline");
+                return Err(Error::failed(message).with_retry_after(delay));
             }
-            let ending = waiting.ending();
-            let outcome = match cx.deadline() {
-                None => Ok(waiting.outcome().await),
-                Some(deadline) => timeout_at(deadline, waiting.outcome()).await,
+            let cancellation = waiter.cancellation();
+            let result = match cx.deadline() {
+                None => Ok(waiter.result().await),
+                Some(deadline) => timeout_at(deadline, waiter.result()).await,
             };
-            match outcome {
-                Ok(Some(outcome)) => return outcome,
-                Ok(None) if ending.is_cancelled() => {
-                    let message = format!("the connection to the MCP server `{place}` was closed before it was there");
+            match result {
+                Ok(Some(result)) => return result,
+                Ok(None) if cancellation.is_cancelled() => {
+                    let message =
+                        format!("the connection to the MCP server `{server}` was closed before it was established");
                     return Err(Error::new(ErrorKind::Cancelled, message));
                 }
                 Ok(None) => {}
                 Err(_) => {
-                    let message = format!("the MCP server `{place}` is not there yet, and the caller has no more time");
+                    let message = format!("the MCP server `{server}` was not connected before the deadline");
                     let error = Error::new(ErrorKind::Timeout, message);
-                    return Err(error.with_hint("it is still being connected to: call again, or with more time"));
+                    return Err(error.with_hint("repeat the call, or allow more time: connecting continues"));
                 }
             }
         }
-        Err(Error::failed(format!("the attempt to connect to the MCP server `{}` was lost", self.place())).transient())
+        Err(Error::failed(format!("the attempt to connect to the MCP server `{}` was aborted", self.server()))
+            .transient())
     }
 
-    fn find(&self) -> Found {
+    fn lookup(&self) -> Lookup {
         let mut state = self.state();
         if let Some(connection) = &state.connection {
             if connection.is_open() {
-                return Found::Connection(connection.clone());
+                return Lookup::Connection(connection.clone());
             }
-            state.strikes = if connection.has_answered() { 0 } else { state.strikes.saturating_add(1) };
+            state.failures = if connection.has_answered() { 0 } else { state.failures.saturating_add(1) };
             state.connection = None;
         }
-        let begins = Instant::now() + state.wait();
-        let attempt = state.attempt.get_or_insert_with(|| Attempt::begin(self.way.clone(), begins));
-        Found::Attempt(attempt.waiting(), attempt.begins)
+        let starts_at = Instant::now() + state.backoff();
+        let attempt = state.attempt.get_or_insert_with(|| Attempt::start(self.connector.clone(), starts_at));
+        Lookup::Attempt { waiter: attempt.waiter(), starts_at: attempt.starts_at }
     }
 
-    /// Calls a tool by the name that the server knows it by.
+    /// Calls a tool by its name on the server.
     pub(crate) async fn call(
         &self,
         name: &str,
@@ -164,75 +173,56 @@ impl Link {
         idempotent: bool,
         cx: &Context,
     ) -> Result<Value> {
-        let deadline = Instant::now() + self.way.rules.call_timeout;
+        let deadline = Instant::now() + self.options().call_timeout;
         let cx = cx.with_deadline(deadline);
         let deadline = cx.deadline().unwrap_or(deadline);
         let params = CallToolRequestParams::new(name.to_owned()).with_arguments(arguments);
-        let sent = Arc::new(AtomicBool::new(false));
-        // A call that has no time is not begun.
+        let is_sent = Arc::new(AtomicBool::new(false));
+        // A call whose deadline has passed is not started.
         let is_late = deadline <= Instant::now();
         let result = match is_late {
             true => None,
-            false => timeout_at(deadline, self.attempts(params, idempotent, &sent, &cx)).await.ok(),
+            false => timeout_at(deadline, self.call_or_resend(params, idempotent, &is_sent, &cx)).await.ok(),
         };
         match result {
             Some(result) => answer::value(result?, name),
-            None => Err(timed_out(&self.way.shown, idempotent, sent.load(Ordering::Acquire))),
+            None => Err(answer::timed_out(self.server(), idempotent, is_sent.load(Ordering::Acquire))),
         }
     }
 
-    /// A call that has not been sent is sent again, once; one that may have been is not.
-    async fn attempts(
+    /// Makes a call, and repeats it once if it was not sent. A call that may have been sent is not repeated.
+    async fn call_or_resend(
         &self,
         params: CallToolRequestParams,
         idempotent: bool,
-        sent: &Arc<AtomicBool>,
+        is_sent: &Arc<AtomicBool>,
         cx: &Context,
     ) -> Result<ServerResult> {
         let mut is_second = false;
         loop {
             let connection = self.connection(cx).await?;
-            match connection.call(params.clone(), sent, cx).await {
+            match connection.call(params.clone(), is_sent, cx).await {
                 Ok(result) => return Ok(result),
-                Err(Unanswered::NotSent) if !is_second => {
+                Err(CallFailure::NotSent) if !is_second => {
                     connection.retire();
                     is_second = true;
                 }
-                Err(Unanswered::NotSent) => {
+                Err(CallFailure::NotSent) => {
                     connection.retire();
-                    let message =
-                        format!("the MCP server `{}` cannot be reached; the call was not made", self.way.shown);
+                    let message = format!("cannot reach the MCP server `{}`; the call was not made", self.server());
                     return Err(Error::failed(message).transient());
                 }
-                Err(Unanswered::Unknown) => {
+                Err(CallFailure::Unknown) => {
                     connection.retire();
-                    return Err(may_have_happened(&self.way.shown, idempotent));
+                    return Err(answer::may_have_happened(self.server(), idempotent));
                 }
-                Err(Unanswered::Failed(error)) => {
-                    if answer::is_of_transport(&error) {
+                Err(CallFailure::Failed(error)) => {
+                    if answer::is_connection_lost(&error) {
                         connection.retire();
                     }
-                    return Err(answer::failure(&error, &self.way.shown, idempotent));
+                    return Err(answer::failure(&error, self.server(), idempotent));
                 }
             }
         }
     }
 }
-
-/// The other side is gone, and nobody knows how far it got.
-pub(crate) fn may_have_happened(place: &str, idempotent: bool) -> Error {
-    let error = Error::failed(format!(
-        "the connection to the MCP server `{place}` was lost during the call, which may have happened"
-    ));
-    if idempotent { error.transient() } else { error.permanent().with_hint(CHECK) }
-}
-
-fn timed_out(place: &str, idempotent: bool, sent: bool) -> Error {
-    let what = if sent { "cancelled, and may have happened" } else { "not made" };
-    let error =
-        Error::new(ErrorKind::Timeout, format!("the MCP server `{place}` did not answer in time; the call was {what}"));
-    if idempotent || !sent { error } else { error.permanent().with_hint(CHECK) }
-}
-
-const CHECK: &str =
-    "find out whether it has happened before calling again; a tool that is idempotent can be called again";

@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Server;
 use super::handler::Handler;
-use super::timeout_body::Punctual;
+use super::timeout_body::TimeoutBody;
 
 /// Connections at once; more wait to be accepted.
 const CONNECTIONS: usize = 512;
@@ -93,7 +93,7 @@ impl Http {
     /// # Errors
     /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) for an address beyond loopback without a token, and
     /// [`ErrorKind::Failed`](llmspell::ErrorKind::Failed) if the address is taken or none.
-    pub async fn bind(self) -> Result<Listening> {
+    pub async fn bind(self) -> Result<BoundServer> {
         let cannot =
             |error: io::Error| Error::failed(format!("cannot listen on {}: {error}", self.address)).with_source(error);
         let addresses: Vec<SocketAddr> = tokio::net::lookup_host(&self.address).await.map_err(cannot)?.collect();
@@ -108,19 +108,19 @@ impl Http {
         }
         let listener = TcpListener::bind(&addresses[..]).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
-        Ok(Listening { listener, address, http: self })
+        Ok(BoundServer { listener, address, http: self })
     }
 }
 
 /// A server that listens; made by [`Http::bind`].
 #[must_use = "nobody is served until `serve` is awaited"]
-pub struct Listening {
+pub struct BoundServer {
     listener: TcpListener,
     address: SocketAddr,
     http: Http,
 }
 
-impl Listening {
+impl BoundServer {
     /// Where it listens: with the port that was found if the port was 0.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -137,7 +137,7 @@ impl Listening {
     /// # Errors
     /// [`ErrorKind::Failed`](llmspell::ErrorKind::Failed) if nobody can be accepted any more.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let Listening { listener, address, http } = self;
+        let BoundServer { listener, address, http } = self;
         let drain = http.server.drain;
         let shared = Arc::new(http.server.shared());
         let end = CancellationToken::new();
@@ -166,7 +166,7 @@ impl Listening {
         let mut manager = LocalSessionManager::default();
         manager.session_config.sse_retry = Some(RESUME);
         let service = StreamableHttpService::new(factory, Arc::new(manager), config);
-        let door = Door { service, token: http.token.map(Arc::from) };
+        let door = RequestGuard { service, token: http.token.map(Arc::from) };
         let room = Arc::new(Semaphore::new(CONNECTIONS));
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
@@ -217,14 +217,14 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, to
 
 /// What a request goes through before rmcp sees it, which looks at `Host` and `Origin`.
 #[derive(Clone)]
-struct Door {
+struct RequestGuard {
     service: StreamableHttpService<Session, LocalSessionManager>,
     token: Option<Arc<str>>,
 }
 
-type Answer = Response<BoxBody<Bytes, Infallible>>;
+type HttpResponse = Response<BoxBody<Bytes, Infallible>>;
 
-impl Door {
+impl RequestGuard {
     async fn serve(self, stream: TcpStream) {
         let _ = stream.set_nodelay(true);
         let service = service_fn(move |request: Request<Incoming>| {
@@ -237,7 +237,7 @@ impl Door {
         let _ = http.serve_connection(TokioIo::new(stream), service).await;
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Answer, Infallible> {
+    async fn answer(&self, request: Request<Incoming>) -> Result<HttpResponse, Infallible> {
         if let Some(token) = &self.token
             && !shows(&request, token)
         {
@@ -248,7 +248,7 @@ impl Door {
         if request.uri().path() != "/mcp" {
             return Ok(plain(StatusCode::NOT_FOUND, "MCP is spoken at /mcp"));
         }
-        let request = request.map(|body| Punctual::new(body, BODY));
+        let request = request.map(|body| TimeoutBody::new(body, BODY));
         TowerToHyperService::new(self.service.clone()).call(request).await
     }
 }
@@ -260,7 +260,7 @@ fn shows(request: &Request<Incoming>, token: &str) -> bool {
     scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(shown.ct_eq(token.as_bytes()))
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Answer {
+fn plain(status: StatusCode, text: &'static str) -> HttpResponse {
     let mut answer = Response::new(Full::new(Bytes::from_static(text.as_bytes())).boxed());
     *answer.status_mut() = status;
     answer
