@@ -1,10 +1,10 @@
-//! A transport that reads no faster than it is read from.
+//! A transport with backpressure and an orderly end of its input.
 //!
-//! rmcp reads requests as they come and keeps every answer until the other side takes it. A client that asks and does
-//! not listen would fill the memory: here it is not heard while too many answers wait.
+//! rmcp reads requests as they arrive and keeps every answer until the client takes it. A client that sends requests and
+//! reads no answers would fill the memory. This transport stops reading while too many answers wait.
 //!
-//! And when its input ends, rmcp gives calls under way five seconds. Here it learns of the end only when all are
-//! answered, or have had the time that the server gives them.
+//! When the input ends, rmcp gives the calls in flight five seconds. This transport reports the end to rmcp only when all
+//! calls are answered, or the server's time to drain has passed.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -18,34 +18,34 @@ use rmcp::transport::Transport;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
-use super::handler::Shared;
+use super::handler::ServerState;
 
-/// Messages that may wait to be written.
-const WAITING: usize = 256;
+/// The number of outgoing messages that may wait to be written.
+const WRITE_CAPACITY: usize = 256;
 
-/// How long the errors of calls that are cut off may take to be sent.
-const LAST: Duration = Duration::from_millis(500);
+/// The time limit for sending the errors of calls that were dropped.
+const FLUSH_TIME: Duration = Duration::from_millis(500);
 
 pub(crate) struct BackpressuredTransport<T> {
     transport: T,
-    room: Arc<Semaphore>,
-    shared: Arc<Shared>,
+    write_permits: Arc<Semaphore>,
+    server: Arc<ServerState>,
     drain: Duration,
-    /// What was read and is not answered.
-    open: HashSet<RequestId>,
-    /// When what is open at the end of the input has to be done.
-    end: Option<Instant>,
+    /// Requests that were read and have no answer yet.
+    unanswered: HashSet<RequestId>,
+    /// When requests that were unanswered at the end of the input must have ended.
+    drain_deadline: Option<Instant>,
 }
 
 impl<T> BackpressuredTransport<T> {
-    pub(crate) fn new(transport: T, shared: Arc<Shared>, drain: Duration) -> Self {
+    pub(crate) fn new(transport: T, server: Arc<ServerState>, drain: Duration) -> Self {
         BackpressuredTransport {
             transport,
-            room: Arc::new(Semaphore::new(WAITING)),
-            shared,
+            write_permits: Arc::new(Semaphore::new(WRITE_CAPACITY)),
+            server,
             drain,
-            open: HashSet::new(),
-            end: None,
+            unanswered: HashSet::new(),
+            drain_deadline: None,
         }
     }
 }
@@ -62,47 +62,47 @@ impl<T: Transport<RoleServer>> Transport<RoleServer> for BackpressuredTransport<
         message: TxJsonRpcMessage<RoleServer>,
     ) -> impl Future<Output = Result<(), T::Error>> + Send + 'static {
         match &message {
-            JsonRpcMessage::Response(answer) => drop(self.open.remove(&answer.id)),
-            JsonRpcMessage::Error(error) => drop(error.id.as_ref().map(|id| self.open.remove(id))),
+            JsonRpcMessage::Response(answer) => drop(self.unanswered.remove(&answer.id)),
+            JsonRpcMessage::Error(error) => drop(error.id.as_ref().map(|id| self.unanswered.remove(id))),
             _ => {}
         }
         let send = self.transport.send(message);
-        // What is beyond the room was asked for before the reading stopped: calls that were admitted already.
-        let place = self.room.clone().try_acquire_owned();
+        // Sent even without a permit: such an answer belongs to a call that was admitted before the reading stopped.
+        let permit = self.write_permits.clone().try_acquire_owned();
         async move {
             let result = send.await;
-            drop(place);
+            drop(permit);
             result
         }
     }
 
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
-        // Only looked at, and given back: being read takes no room, being answered does.
-        drop(self.room.acquire().await);
-        if self.end.is_none()
+        // Waits for a free permit but does not keep it: only answers need permits.
+        drop(self.write_permits.acquire().await);
+        if self.drain_deadline.is_none()
             && let Some(message) = self.transport.receive().await
         {
             match &message {
-                JsonRpcMessage::Request(request) => drop(self.open.insert(request.id.clone())),
-                // It will not be answered.
+                JsonRpcMessage::Request(request) => drop(self.unanswered.insert(request.id.clone())),
+                // A cancelled request gets no answer.
                 JsonRpcMessage::Notification(notification) => {
                     if let ClientNotification::CancelledNotification(cancelled) = &notification.notification
                         && let Some(id) = &cancelled.params.request_id
                     {
-                        self.open.remove(id);
+                        self.unanswered.remove(id);
                     }
                 }
                 _ => {}
             }
             return Some(message);
         }
-        // rmcp drops this when there is an answer to send, and then asks again.
-        let end = *self.end.get_or_insert_with(|| Instant::now() + self.drain);
-        if !self.open.is_empty() {
-            sleep_until(end).await;
-            self.shared.admission.end();
-            // The last answers are on their way.
-            sleep_until(end + LAST).await;
+        // The deadline is stored, because rmcp drops this future when it has an answer to send, and then calls again.
+        let deadline = *self.drain_deadline.get_or_insert_with(|| Instant::now() + self.drain);
+        if !self.unanswered.is_empty() {
+            sleep_until(deadline).await;
+            self.server.admission.end();
+            // Time for the last answers to be sent.
+            sleep_until(deadline + FLUSH_TIME).await;
         }
         None
     }

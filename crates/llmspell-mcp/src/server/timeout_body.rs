@@ -1,4 +1,4 @@
-//! The body of a request that has to arrive in time.
+//! A request body with a time limit.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,16 +9,16 @@ use tokio::time::{Sleep, sleep};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A body that fails if it has not arrived, whole, when its time is up. Whoever sends a letter a minute would keep a
-/// connection for ever, and there are only so many.
+/// A body that fails if it has not arrived completely within the time limit. Without it, a client that sends a byte a
+/// minute would hold a connection for ever, and connections are limited.
 pub(crate) struct TimeoutBody<B> {
     body: Pin<Box<B>>,
-    alarm: Pin<Box<Sleep>>,
+    timer: Pin<Box<Sleep>>,
 }
 
 impl<B> TimeoutBody<B> {
-    pub(crate) fn new(body: B, longest: Duration) -> Self {
-        TimeoutBody { body: Box::pin(body), alarm: Box::pin(sleep(longest)) }
+    pub(crate) fn new(body: B, limit: Duration) -> Self {
+        TimeoutBody { body: Box::pin(body), timer: Box::pin(sleep(limit)) }
     }
 }
 
@@ -30,8 +30,8 @@ impl<B: Body<Error: Into<BoxError>>> Body for TimeoutBody<B> {
         if let Poll::Ready(frame) = self.body.as_mut().poll_frame(task) {
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        ready!(self.alarm.as_mut().poll(task));
-        Poll::Ready(Some(Err("it takes too long to arrive".into())))
+        ready!(self.timer.as_mut().poll(task));
+        Poll::Ready(Some(Err("the request body did not arrive in time".into())))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -51,10 +51,10 @@ mod tests {
     use std::collections::VecDeque;
     use tokio::time::{Instant, Interval, interval};
 
-    /// A body that comes in pieces, one a second.
-    struct Trickle(Interval, VecDeque<&'static str>);
+    /// A body of which one frame a second arrives.
+    struct SlowBody(Interval, VecDeque<&'static str>);
 
-    impl Body for Trickle {
+    impl Body for SlowBody {
         type Data = Bytes;
         type Error = std::convert::Infallible;
 
@@ -63,20 +63,20 @@ mod tests {
             task: &mut Context<'_>,
         ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
             ready!(self.0.poll_tick(task));
-            Poll::Ready(self.1.pop_front().map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes())))))
+            Poll::Ready(self.1.pop_front().map(|text| Ok(Frame::data(Bytes::from_static(text.as_bytes())))))
         }
     }
 
-    fn trickle(pieces: usize) -> TimeoutBody<Trickle> {
-        let pieces = std::iter::repeat_n("{", pieces).collect();
-        TimeoutBody::new(Trickle(interval(Duration::from_secs(1)), pieces), Duration::from_millis(10_500))
+    fn slow_body(frames: usize) -> TimeoutBody<SlowBody> {
+        let frames = std::iter::repeat_n("{", frames).collect();
+        TimeoutBody::new(SlowBody(interval(Duration::from_secs(1)), frames), Duration::from_millis(10_500))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_is_late_fails_however_lively_it_is() {
-        assert_eq!(trickle(8).collect().await.unwrap().to_bytes().len(), 8);
-        let begun = Instant::now();
-        assert!(trickle(1000).collect().await.is_err());
-        assert_eq!(begun.elapsed().as_millis(), 10_500);
+    async fn late_body_fails_even_if_frames_keep_arriving() {
+        assert_eq!(slow_body(8).collect().await.unwrap().to_bytes().len(), 8);
+        let started = Instant::now();
+        assert!(slow_body(1000).collect().await.is_err());
+        assert_eq!(started.elapsed().as_millis(), 10_500);
     }
 }

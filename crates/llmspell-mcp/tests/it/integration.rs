@@ -142,7 +142,7 @@ async fn the_work_of_a_client_that_is_gone_ends_with_its_session() {
         let (near, far) = tokio::io::duplex(4096);
         let (input, output) = tokio::io::split(far);
         let server = Server::new("own", "1").tool(described("work", work));
-        let serving = tokio::spawn(server.over(input, output, std::future::pending()));
+        let serving = tokio::spawn(server.serve_streams(input, output, std::future::pending()));
         let (answers, mut requests) = tokio::io::split(near);
         let mut answers = BufReader::new(answers).lines();
         let hello = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": { "protocolVersion": "2025-06-18",

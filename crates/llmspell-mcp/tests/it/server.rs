@@ -39,7 +39,7 @@ fn start(
     let shutdown = async {
         let _ = stopped.await;
     };
-    let serving = tokio::spawn(server.over(ours, theirs, shutdown));
+    let serving = tokio::spawn(server.serve_streams(ours, theirs, shutdown));
     (input, BufReader::new(output), stop, serving)
 }
 
