@@ -1,5 +1,5 @@
-//! A server written by hand that does what it should not: it ignores cancellations and answers late, gives its tools
-//! on several pages, turns ids into strings, and ends in the middle of things. For tests.
+//! A hand-written server that misbehaves: it ignores cancellations, answers late, lists its tools on several pages, turns
+//! ids into strings, and exits during a call.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 fn tool(name: &str) -> Value {
-    let hints = json!({ "readOnlyHint": false, "destructiveHint": name == "die" });
+    let hints = json!({ "readOnlyHint": false, "destructiveHint": name == "exit" });
     json!({ "name": name, "description": name, "inputSchema": { "type": "object" }, "annotations": hints })
 }
 
-fn say(out: &Arc<Mutex<std::io::Stdout>>, message: &Value) {
+fn send(out: &Arc<Mutex<std::io::Stdout>>, message: &Value) {
     if let Ok(mut out) = out.lock() {
         let _ = writeln!(out, "{message}");
         let _ = out.flush();
@@ -21,8 +21,8 @@ fn say(out: &Arc<Mutex<std::io::Stdout>>, message: &Value) {
 }
 
 pub(crate) async fn serve() {
-    if std::env::var("HEEDLESS_DIES").is_ok() {
-        eprintln!("no licence for {}", std::env::var("HEEDLESS_DIES").unwrap_or_default());
+    if std::env::var("MISBEHAVING_EXIT").is_ok() {
+        eprintln!("no licence for {}", std::env::var("MISBEHAVING_EXIT").unwrap_or_default());
         return;
     }
     let out = Arc::new(Mutex::new(std::io::stdout()));
@@ -33,18 +33,18 @@ pub(crate) async fn serve() {
         let Ok(message) = serde_json::from_str::<Value>(&line) else { continue };
         let answer = |result: Value| json!({ "jsonrpc": "2.0", "id": message["id"].to_string(), "result": result });
         match message["method"].as_str().unwrap_or_default() {
-            "initialize" => say(
+            "initialize" => send(
                 &out,
                 &json!({ "jsonrpc": "2.0", "id": message["id"], "result": {
                     "protocolVersion": "2025-06-18", "capabilities": { "tools": { "listChanged": true } },
-                    "serverInfo": { "name": "heedless", "version": "0" } } }),
+                    "serverInfo": { "name": "misbehaving", "version": "0" } } }),
             ),
             "tools/list" => match message["params"]["cursor"].as_str() {
-                None => say(&out, &answer(json!({ "tools": [tool("late"), tool("die")], "nextCursor": "2" }))),
+                None => send(&out, &answer(json!({ "tools": [tool("late"), tool("exit")], "nextCursor": "2" }))),
                 Some("2") => {
-                    say(&out, &answer(json!({ "tools": [tool("cancelled"), tool("picture")], "nextCursor": "3" })));
+                    send(&out, &answer(json!({ "tools": [tool("cancelled"), tool("picture")], "nextCursor": "3" })));
                 }
-                Some(_) => say(&out, &answer(json!({ "tools": [tool("change")] }))),
+                Some(_) => send(&out, &answer(json!({ "tools": [tool("change")] }))),
             },
             "notifications/cancelled" => {
                 if let Ok(mut count) = cancelled.lock() {
@@ -59,22 +59,22 @@ pub(crate) async fn serve() {
                         let (out, answer) = (out.clone(), answer(text("late".to_owned())));
                         calls.spawn(async move {
                             tokio::time::sleep(Duration::from_millis(ms)).await;
-                            say(&out, &answer);
+                            send(&out, &answer);
                         });
                     }
-                    "die" => std::process::exit(1),
+                    "exit" => std::process::exit(1),
                     "cancelled" => {
                         let count = cancelled.lock().map(|count| *count).unwrap_or_default();
-                        say(&out, &answer(text(count.to_string())));
+                        send(&out, &answer(text(count.to_string())));
                     }
-                    "picture" => say(
+                    "picture" => send(
                         &out,
                         &answer(json!({ "content": [{ "type": "text", "text": "look" },
                             { "type": "image", "data": "aGk=", "mimeType": "image/png" }] })),
                     ),
                     _ => {
-                        say(&out, &json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" }));
-                        say(&out, &answer(text("changed".to_owned())));
+                        send(&out, &json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" }));
+                        send(&out, &answer(text("changed".to_owned())));
                     }
                 }
             }

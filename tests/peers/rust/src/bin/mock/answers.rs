@@ -1,4 +1,4 @@
-//! Where nothing fails.
+//! Trials without faults.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{Mock, WIRES, journal};
 
-pub(crate) async fn comes_in_pieces(mock: &Mock) -> Result<String> {
+pub(crate) async fn text_arrives_in_pieces(mock: &Mock) -> Result<String> {
     let mut counts = Vec::new();
     for wire in WIRES {
         let model = mock.models(wire).get("mock/some-model")?;
@@ -36,18 +36,18 @@ pub(crate) async fn comes_in_pieces(mock: &Mock) -> Result<String> {
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
-struct Place {
+struct WeatherArguments {
     city: String,
 }
 
-/// Two calls in one turn, two answers in the next, each to its own call.
+/// Checks that two calls in one turn get two results in the next, each for its own call.
 pub(crate) async fn agents_call_tools(mock: &Mock) -> Result<String> {
     for wire in WIRES {
-        let weather = Tool::new("weather", "The weather in a city.", |place: Place, _| async move {
-            match place.city.as_str() {
+        let weather = Tool::new("weather", "The weather in a city.", |arguments: WeatherArguments, _| async move {
+            match arguments.city.as_str() {
                 "Oslo" => Ok(-3),
                 "Rome" => Ok(20),
-                other => Err(Error::invalid(format!("no {other}"))),
+                other => Err(Error::invalid(format!("unknown city {other}"))),
             }
         });
         let model = mock.models(wire).get("mock/some-model")?;
@@ -68,8 +68,8 @@ pub(crate) async fn agents_call_tools(mock: &Mock) -> Result<String> {
         let answers: Vec<_> = answers.collect();
         ensure(answers.len() == 2 && answers[0].0 != answers[1].0, || format!("{wire:?}: {answers:?}"))?;
         ensure((answers[0].1, answers[1].1) == ("-3", "20"), || format!("{wire:?}: {answers:?}"))?;
-        // aimock keeps requests of all wires in the form of OpenAI's.
-        let sent = journal::info(mock, &question).await?;
+        // aimock records the requests of all wires in the format of OpenAI.
+        let sent = journal::requests(mock, &question).await?;
         ensure(sent.len() == 2, || format!("{wire:?}: {} requests for two turns", sent.len()))?;
         let roles = |entry: &serde_json::Value| -> Vec<String> {
             let messages = entry["body"]["messages"].as_array().cloned().unwrap_or_default();
@@ -80,8 +80,8 @@ pub(crate) async fn agents_call_tools(mock: &Mock) -> Result<String> {
     Ok("two calls, two answers to them in the next turn, two requests in the journal".to_owned())
 }
 
-/// As many requests as questions, and a limit that lets them overlap.
-pub(crate) async fn questions_keep_to_their_limit(mock: &Mock) -> Result<String> {
+/// Checks that overlapping questions under a limit make one request each.
+pub(crate) async fn stream_of_questions_asks_each_once(mock: &Mock) -> Result<String> {
     let ask = mock.model()?.step().retry(llmspell::Retry::exponential());
     let cx = Context::new();
     let questions = (0..50).map(|n| Request::new(format!("question {n}")));
@@ -93,13 +93,13 @@ pub(crate) async fn questions_keep_to_their_limit(mock: &Mock) -> Result<String>
         ensure(reply.text == "An answer.", || format!("question {index}: {}", reply.text))?;
         answered += 1;
     }
-    let sent = journal::info(mock, "question ").await?;
+    let sent = journal::requests(mock, "question ").await?;
     ensure((answered, sent.len()) == (50, 50), || format!("{answered} answers, {} requests", sent.len()))?;
     Ok("50 answers, 50 requests in the journal".to_owned())
 }
 
-/// It is the server that waits.
-pub(crate) async fn nothing_is_lost_on_the_slow(mock: &Mock) -> Result<String> {
+/// Checks that the server waits for a slow consumer.
+pub(crate) async fn slow_consumer_loses_nothing(mock: &Mock) -> Result<String> {
     let mut stream = mock.model()?.stream(Request::new("long"), &Context::new());
     let (mut text, mut pieces) = (String::new(), 0);
     while let Some(event) = stream.next().await {
@@ -109,7 +109,7 @@ pub(crate) async fn nothing_is_lost_on_the_slow(mock: &Mock) -> Result<String> {
             tokio::time::sleep(Duration::from_millis(3)).await;
         }
     }
-    let whole: Vec<_> = (0..400).map(|n: u32| n.to_string()).collect();
-    ensure(text == whole.join(" "), || format!("{} bytes of {}", text.len(), whole.join(" ").len()))?;
+    let expected: Vec<_> = (0..400).map(|n: u32| n.to_string()).collect();
+    ensure(text == expected.join(" "), || format!("{} bytes of {}", text.len(), expected.join(" ").len()))?;
     Ok(format!("{pieces} pieces at 3 ms each, all there and in order"))
 }

@@ -1,16 +1,16 @@
-//! Answers that are larger than a client takes, from a server that writes them all the same.
+//! Answers above the client's size limit.
 
-use llmspell::{Context, ErrorKind, Step};
-use llmspell_mcp::{Client, Connect};
+use llmspell::ErrorKind;
+use llmspell_mcp::{Client, ClientBuilder};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::peer::{connected, eventually, in_time, is_alive};
+use crate::harness::{connected, eventually, in_time, is_alive};
 
-/// `wait` is answered behind the answer to `large`, which says only at its end whose it is; the one to `endless` says so
-/// at once and has no end.
+/// A server in shell. The answer to `wait` follows the answer to `large`, whose id is only at its end. The answer to
+/// `endless` has its id at the beginning, and no end.
 const SERVER: &str = r#"
     answer() { printf '{"jsonrpc":"2.0","id":%s,"result":%s}\n' "$1" "$2"; }
     say() { answer "$1" '{"content":[{"type":"text","text":"'"$2"'"}]}'; }
@@ -38,33 +38,32 @@ const SERVER: &str = r#"
     done
 "#;
 
-fn server(mark: &std::path::Path) -> Connect {
+fn server(mark: &std::path::Path) -> ClientBuilder {
     Client::stdio("sh").args(["-c", SERVER]).env("MARK", mark)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_is_too_large_fails_its_call_and_no_other() {
+async fn oversized_answer_fails_its_call_and_no_other() {
     in_time(async {
         let folder = tempfile::tempdir().unwrap();
         let mark = folder.path().join("mark");
         let (client, tools) = connected(server(&mark)).await;
-        let wait = tools.get("wait");
-        let waiting = tokio::spawn(async move { wait.run(json!({}), &Context::new()).await });
-        eventually("the call that waits", || mark.exists()).await;
+        let waiting = tools.start("wait", json!({}));
+        eventually("the waiting call", || mark.exists()).await;
         let error = tools.call("large", json!({})).await.unwrap_err();
         assert_eq!((error.kind(), error.message()), (ErrorKind::Failed, "the answer is larger than 16 MiB"));
         assert!(error.hint().is_some() && !error.is_transient(), "{error:?}");
         assert_eq!(waiting.await.unwrap().unwrap(), "waited");
         let process = client.process_id().await;
         assert_eq!(tools.call("echo", json!({})).await.unwrap(), "here");
-        assert_eq!(client.process_id().await, process, "the connection is the same");
+        assert_eq!(client.process_id().await, process, "the connection must be the same");
         client.close().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_without_an_end_fails_once_it_is_too_large() {
+async fn answer_without_an_end_fails_at_the_size_limit() {
     in_time(async {
         let folder = tempfile::tempdir().unwrap();
         let (client, tools) = connected(server(&folder.path().join("mark"))).await;
@@ -77,27 +76,27 @@ async fn an_answer_without_an_end_fails_once_it_is_too_large() {
     .await;
 }
 
-/// A server of HTTP whose answers to calls are said to be 17 MiB, and do not come.
-async fn promises(listener: TcpListener) {
-    let mut open = Vec::new();
+/// An HTTP server that announces 17 MiB for each answer to a call, and sends none of it.
+async fn announce_only(listener: TcpListener) {
+    let mut sockets = Vec::new();
     while let Ok((mut socket, _)) = listener.accept().await {
-        let mut request = Vec::new();
-        let asked = loop {
+        let mut received = Vec::new();
+        let request = loop {
             let mut bytes = [0; 4096];
             let read = socket.read(&mut bytes).await.unwrap_or(0);
-            request.extend_from_slice(&bytes[..read]);
-            let text = String::from_utf8_lossy(&request);
+            received.extend_from_slice(&bytes[..read]);
+            let text = String::from_utf8_lossy(&received);
             let body = text.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default();
             match serde_json::from_str::<Value>(body) {
-                Ok(asked) => break asked,
+                Ok(request) => break request,
                 Err(_) if read == 0 || text.starts_with("GET") || text.starts_with("DELETE") => break Value::Null,
                 Err(_) => {}
             }
         };
-        let result = match asked["method"].as_str() {
+        let result = match request["method"].as_str() {
             Some("initialize") => Some(json!({
                 "protocolVersion": "2025-06-18", "capabilities": { "tools": {} },
-                "serverInfo": { "name": "promises", "version": "0" },
+                "serverInfo": { "name": "announce-only", "version": "0" },
             })),
             Some("tools/list") => Some(json!({ "tools": [{ "name": "large", "inputSchema": { "type": "object" } }] })),
             _ => None,
@@ -105,27 +104,27 @@ async fn promises(listener: TcpListener) {
         let head = |status: &str, length: usize| {
             format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n")
         };
-        let answer = match (result, &asked["id"]) {
+        let answer = match (result, &request["id"]) {
             (Some(result), id) => {
                 let body = json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string();
                 head("200 OK", body.len()) + &body
             }
-            (None, Value::Null) if asked.is_null() => head("405 Method Not Allowed", 0),
+            (None, Value::Null) if request.is_null() => head("405 Method Not Allowed", 0),
             (None, Value::Null) => head("202 Accepted", 0),
             (None, _) => head("200 OK", 17 << 20),
         };
         socket.write_all(answer.as_bytes()).await.unwrap();
-        open.push(socket);
+        sockets.push(socket);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_over_http_that_is_too_large_is_not_waited_for() {
+async fn oversized_answer_over_http_fails_at_once() {
     in_time(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
         let mut server = JoinSet::new();
-        server.spawn(promises(listener));
+        server.spawn(announce_only(listener));
         let (client, tools) = connected(Client::http(url)).await;
         let error = tools.call("large", json!({})).await.unwrap_err();
         assert_eq!((error.kind(), error.message()), (ErrorKind::Failed, "the answer is larger than 16 MiB"));

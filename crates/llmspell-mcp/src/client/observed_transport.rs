@@ -1,7 +1,7 @@
-//! A transport that is looked at as it works.
+//! A transport that reports to [`PendingCalls`] what it sends and receives.
 //!
-//! rmcp says how a call ended, and nothing else. Whether it was ever sent, whether an answer came after it had been
-//! cancelled, and in which order progress came is known only here.
+//! rmcp reports only how a call ended. Only the transport knows whether a call was ever sent, whether an answer followed
+//! its cancellation, and the order of progress notifications.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,20 +16,20 @@ use rmcp::transport::Transport;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::ticket::{Desk, Progress, Ticket};
-use crate::chunk::{CHUNK, OVERSIZED};
+use super::pending_calls::{CallProgress, PendingCall, PendingCalls};
+use crate::protocol::{CHUNK, OVERSIZED};
 
-/// What rmcp marks the errors with that it makes up.
-const LOST: &str = "io.modelcontextprotocol/transportClosed";
+/// The key by which rmcp marks errors that it generates itself.
+const GENERATED: &str = "io.modelcontextprotocol/transportClosed";
 
-pub(crate) struct Watched<T> {
+pub(crate) struct ObservedTransport<T> {
     pub(crate) transport: T,
-    pub(crate) desk: Arc<Desk>,
-    /// Counts how often the server said that its tools have changed.
+    pub(crate) calls: Arc<PendingCalls>,
+    /// Counts the server's announcements that its tools have changed.
     pub(crate) changes: watch::Sender<u64>,
 }
 
-impl<T: Transport<RoleClient> + 'static> Transport<RoleClient> for Watched<T> {
+impl<T: Transport<RoleClient> + 'static> Transport<RoleClient> for ObservedTransport<T> {
     type Error = T::Error;
 
     fn name() -> Cow<'static, str> {
@@ -42,11 +42,11 @@ impl<T: Transport<RoleClient> + 'static> Transport<RoleClient> for Watched<T> {
     ) -> impl Future<Output = Result<(), T::Error>> + Send + 'static {
         let mut is_wanted = true;
         if let JsonRpcMessage::Request(request) = &mut message
-            && let ClientRequest::CallToolRequest(call) = &mut request.request
-            && let Some(ticket) = call.extensions_mut().remove::<Arc<Ticket>>()
+            && let ClientRequest::CallToolRequest(params) = &mut request.request
+            && let Some(call) = params.extensions_mut().remove::<Arc<PendingCall>>()
         {
             let token = request.request.get_meta().get_progress_token();
-            is_wanted = self.desk.enter(request.id.clone(), token, ticket);
+            is_wanted = self.calls.insert(request.id.clone(), token, call);
         }
         let send = is_wanted.then(|| self.transport.send(message));
         async move {
@@ -60,36 +60,36 @@ impl<T: Transport<RoleClient> + 'static> Transport<RoleClient> for Watched<T> {
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
         let message = self.transport.receive().await;
         match &message {
-            Some(JsonRpcMessage::Response(response)) => self.desk.answered(&response.id),
+            Some(JsonRpcMessage::Response(response)) => self.calls.on_answer(&response.id),
             Some(JsonRpcMessage::Error(error)) => {
-                let told = |name| error.error.data.as_ref().and_then(|data| data.get(name));
-                // An answer that rmcp makes up when the stream of a call breaks off says nothing of the call; nor does
-                // one that was too large, if it may have been the answer to another.
-                let is_answer = told(LOST).is_none() && told(OVERSIZED) != Some(&Value::Bool(false));
+                let data = |name| error.error.data.as_ref().and_then(|data| data.get(name));
+                // An error that rmcp generates when the stream of a call breaks off says nothing about the call. Nor
+                // does an oversized answer that may belong to another call.
+                let is_answer = data(GENERATED).is_none() && data(OVERSIZED) != Some(&Value::Bool(false));
                 if let Some(id) = error.id.as_ref().filter(|_| is_answer) {
-                    self.desk.answered(id);
+                    self.calls.on_answer(id);
                 }
             }
             Some(JsonRpcMessage::Notification(notification)) => match &notification.notification {
-                ServerNotification::ProgressNotification(progress) => self.desk.progress(told(progress)),
+                ServerNotification::ProgressNotification(progress) => self.calls.on_progress(call_progress(progress)),
                 ServerNotification::ToolListChangedNotification(_) => self.changes.send_modify(|count| *count += 1),
                 _ => {}
             },
             Some(JsonRpcMessage::Request(_)) => {}
-            None => self.desk.close(),
+            None => self.calls.close(),
         }
         message
     }
 
     fn close(&mut self) -> impl Future<Output = Result<(), T::Error>> + Send {
-        self.desk.close();
+        self.calls.close();
         self.transport.close()
     }
 }
 
-/// Progress as it is shown: what the tool of a server of ours emitted, as it was, and anybody else's as an object with
-/// `progress` and, where told, `total` and `message`.
-fn told(notification: &ProgressNotification) -> Progress {
+/// Converts a progress notification. A chunk emitted by a tool of our server is passed on unchanged. Other servers' progress
+/// becomes an object with `progress` and, where given, `total` and `message`.
+fn call_progress(notification: &ProgressNotification) -> CallProgress {
     let params = &notification.params;
     let chunk = notification
         .extensions
@@ -106,5 +106,5 @@ fn told(notification: &ProgressNotification) -> Progress {
             }
             chunk
         });
-    Progress { token: params.progress_token.clone(), progress: params.progress, chunk }
+    CallProgress { token: params.progress_token.clone(), value: params.progress, chunk }
 }

@@ -1,6 +1,6 @@
-//! A server whose tools echo, wait, fail, panic, show progress, and tell what became of them.
+//! A well-behaved server whose tools echo, wait, fail, panic, emit progress, and record their calls.
 //!
-//! `PEER_LIMIT`, `PEER_QUEUE`, `PEER_TOKEN`, `PEER_TIMEOUT_MS` and `PEER_HOST` set what their names say.
+//! The variables `PEER_LIMIT`, `PEER_QUEUE`, `PEER_TOKEN`, `PEER_TIMEOUT_MS` and `PEER_HOST` configure it.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ struct Numbers {
 struct Wait {
     /// Milliseconds.
     ms: u64,
-    /// A file that is told of the beginning, and of the end if it is a premature one.
+    /// A file that gets a line at the start, and another if the work is stopped early.
     trace: Option<String>,
 }
 
@@ -40,7 +40,7 @@ struct Wait {
 #[schemars(crate = "schemars")]
 struct Count {
     to: u64,
-    /// Milliseconds between two.
+    /// Milliseconds between two chunks.
     ms: u64,
 }
 
@@ -48,7 +48,7 @@ struct Count {
 #[schemars(crate = "schemars")]
 struct Nothing {}
 
-fn note(trace: &Option<String>, text: &str) {
+fn append(trace: &Option<String>, text: &str) {
     if let Some(path) = trace
         && let Ok(mut file) = std::fs::OpenOptions::new().append(true).create(true).open(path)
     {
@@ -56,7 +56,7 @@ fn note(trace: &Option<String>, text: &str) {
     }
 }
 
-/// Tells of an end that came too early.
+/// Writes `stopped` to the trace if the work is dropped before its end.
 struct Trace {
     trace: Option<String>,
     is_done: bool,
@@ -65,64 +65,65 @@ struct Trace {
 impl Drop for Trace {
     fn drop(&mut self) {
         if !self.is_done {
-            note(&self.trace, "stopped");
+            append(&self.trace, "stopped");
         }
     }
 }
 
 async fn wait(wait: Wait, _: Context) -> Result<String> {
-    note(&wait.trace, "began");
+    append(&wait.trace, "started");
     let mut trace = Trace { trace: wait.trace, is_done: false };
     tokio::time::sleep(Duration::from_millis(wait.ms)).await;
     trace.is_done = true;
     Ok(format!("waited {} ms", wait.ms))
 }
 
-/// Says how many calls there are.
+/// Counts calls.
 #[derive(Default)]
-struct Crowd {
-    here: AtomicUsize,
-    most: AtomicUsize,
-    all: AtomicUsize,
+struct CallCounts {
+    running: AtomicUsize,
+    peak: AtomicUsize,
+    total: AtomicUsize,
 }
 
-struct Member(Arc<Crowd>);
+/// Counts as a running call until it is dropped.
+struct RunningCall(Arc<CallCounts>);
 
-impl Member {
-    fn join(crowd: &Arc<Crowd>) -> Self {
-        let here = crowd.here.fetch_add(1, Ordering::SeqCst) + 1;
-        crowd.most.fetch_max(here, Ordering::SeqCst);
-        crowd.all.fetch_add(1, Ordering::SeqCst);
-        Member(crowd.clone())
+impl RunningCall {
+    fn start(counts: &Arc<CallCounts>) -> Self {
+        let running = counts.running.fetch_add(1, Ordering::SeqCst) + 1;
+        counts.peak.fetch_max(running, Ordering::SeqCst);
+        counts.total.fetch_add(1, Ordering::SeqCst);
+        RunningCall(counts.clone())
     }
 }
 
-impl Drop for Member {
+impl Drop for RunningCall {
     fn drop(&mut self) {
-        self.0.here.fetch_sub(1, Ordering::SeqCst);
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 fn tools() -> Vec<DynTool> {
-    let crowd = Arc::new(Crowd::default());
-    let seen = crowd.clone();
-    let crowded = step(move |arguments: Wait, _: Context| {
-        let crowd = crowd.clone();
+    let counts = Arc::new(CallCounts::default());
+    let read_counts = counts.clone();
+    let counted_wait = step(move |arguments: Wait, _: Context| {
+        let counts = counts.clone();
         async move {
-            let _member = Member::join(&crowd);
+            let _running = RunningCall::start(&counts);
             tokio::time::sleep(Duration::from_millis(arguments.ms)).await;
-            Ok("was there")
+            Ok("waited")
         }
     });
     vec![
-        Tool::new("echo", "Says it again.", |arguments: Text, _| async move { Ok(arguments.text) }).erase(),
+        Tool::new("echo", "Returns the text.", |arguments: Text, _| async move { Ok(arguments.text) }).erase(),
         Tool::new("add", "Adds two numbers.", |n: Numbers, _| async move { Ok(json!({ "sum": n.a + n.b })) }).erase(),
-        Tool::new("wait", "Waits, and may leave traces.", wait).security(Privilege::Privileged).erase(),
-        Tool::of("look", "Waits, and leaves the world as it is.", step(wait).idempotent())
+        Tool::new("wait", "Waits, and may write a trace.", wait).security(Privilege::Privileged).erase(),
+        Tool::of("wait_idempotent", "Waits, without side effects.", step(wait).idempotent())
             .security(Privilege::Restricted)
             .erase(),
         Tool::new("fail", "Fails.", |_: Nothing, _| async {
-            Err::<(), _>(Error::failed("there is no such page").with_hint("try another page"))
+            Err::<(), _>(Error::failed("page not found").with_hint("try another page"))
         })
         .erase(),
         Tool::new("panic", "Panics.", |_: Nothing, _| async {
@@ -132,7 +133,7 @@ fn tools() -> Vec<DynTool> {
             Ok(())
         })
         .erase(),
-        Tool::new("count", "Counts, and shows each number.", |count: Count, cx: Context| async move {
+        Tool::new("count", "Counts, and emits each number.", |count: Count, cx: Context| async move {
             for number in 1..=count.to {
                 cx.emit(json!({ "number": number })).await?;
                 tokio::time::sleep(Duration::from_millis(count.ms)).await;
@@ -140,21 +141,21 @@ fn tools() -> Vec<DynTool> {
             Ok(json!({ "counted": count.to }))
         })
         .erase(),
-        Tool::of("crowd", "Is one of many.", crowded).security(Privilege::Privileged).erase(),
-        Tool::new("crowds", "Tells how many there were at once, and in all.", move |_: Nothing, _| {
-            let seen = seen.clone();
+        Tool::of("counted_wait", "Waits, and is counted.", counted_wait).security(Privilege::Privileged).erase(),
+        Tool::new("call_counts", "Returns the counts of `counted_wait`.", move |_: Nothing, _| {
+            let counts = read_counts.clone();
             async move {
                 let load = |count: &AtomicUsize| count.load(Ordering::SeqCst);
-                Ok(json!({ "here": load(&seen.here), "most": load(&seen.most), "all": load(&seen.all) }))
+                Ok(json!({ "running": load(&counts.running), "peak": load(&counts.peak), "total": load(&counts.total) }))
             }
         })
         .erase(),
-        Tool::new("environment", "Tells its environment.", |_: Nothing, _| async {
+        Tool::new("environment", "Returns its environment.", |_: Nothing, _| async {
             let variables = std::env::vars().map(|(name, value)| (name, Value::String(value)));
             Ok(Value::Object(variables.collect()))
         })
         .erase(),
-        Tool::new("spawn", "Starts a process that goes on, and tells its number.", |_: Nothing, _| async {
+        Tool::new("spawn", "Starts a process that keeps running, and returns its id.", |_: Nothing, _| async {
             let child = std::process::Command::new("sleep").arg("1000").spawn()?;
             Ok(json!({ "process": child.id() }))
         })
@@ -167,7 +168,7 @@ fn number(name: &str, default: usize) -> Result<usize> {
     std::env::var(name).map_or(Ok(default), |text| Ok(text.parse()?))
 }
 
-/// Serves over the standard streams, or at an address of HTTP, which it prints.
+/// Serves over the standard streams, or over HTTP at an address, and prints the URL.
 pub(crate) async fn serve(address: Option<&str>) -> Result<()> {
     let server = Server::new("peer", "1.0")
         .instructions("For tests.")
@@ -184,7 +185,7 @@ pub(crate) async fn serve(address: Option<&str>) -> Result<()> {
     if let Ok(host) = std::env::var("PEER_HOST") {
         http = http.allow_host(host);
     }
-    let listening = http.bind().await?;
-    println!("{}", listening.url());
-    listening.serve(std::future::pending()).await
+    let bound = http.bind().await?;
+    println!("{}", bound.url());
+    bound.serve(std::future::pending()).await
 }
