@@ -37,7 +37,8 @@ use reconnecting_client::ReconnectingClient;
 /// process of a server that was started for it.
 ///
 /// ```no_run
-/// /// use llmspell::{Context, Step};
+/// use std::time::Duration;
+/// use llmspell::{Context, Step};
 /// use llmspell_mcp::Client;
 ///
 /// # async fn example() -> llmspell::Result<()> {
