@@ -1,7 +1,7 @@
 //! Runs trials of the client with a third-party server, for `tests/peers/mcp`.
 //!
-//! `try-servers everything|filesystem|memory|fastmcp PROGRAM ARGUMENTS…` (or a URL in place of the program) prints a line
-//! for each trial: its name, `ok` or `FAILED`, and its result.
+//! `try-servers everything|filesystem|memory|fastmcp PROGRAM ARGUMENTS…` (or a URL in place of the program) prints a
+//! line for each trial: its name, `ok` or `FAILED`, and its result.
 
 use std::collections::HashMap;
 use std::path::Path;

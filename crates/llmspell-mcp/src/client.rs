@@ -33,11 +33,12 @@ use reconnecting_client::ReconnectingClient;
 
 /// A client of an MCP server that reconnects when the connection is lost.
 ///
-/// Its clones and its tools share the connection. When the last of them is dropped, the connection ends, and with it the
-/// process of a server that was started for it.
+/// Its clones and its tools share the connection. When the last of them is dropped, the connection ends, and with it
+/// the process of a server that was started for it.
 ///
 /// ```no_run
-/// /// use llmspell::{Context, Step};
+/// use std::time::Duration;
+/// use llmspell::{Context, Step};
 /// use llmspell_mcp::Client;
 ///
 /// # async fn example() -> llmspell::Result<()> {
@@ -69,7 +70,8 @@ impl Client {
     /// Returns the settings for a server that is started as a child process and speaks over its standard streams.
     ///
     /// The server gets a clean environment: the variables set with [`env`](ClientBuilder::env), and a few that programs
-    /// usually require (`PATH`, `HOME`, `USER`, `LANG` and similar). It leads its own process group, which ends with it.
+    /// usually require (`PATH`, `HOME`, `USER`, `LANG` and similar). It leads its own process group, which ends with
+    /// it.
     pub fn stdio(program: impl Into<OsString>) -> ClientBuilder {
         ClientBuilder::stdio(program.into())
     }
@@ -101,8 +103,8 @@ impl Client {
     /// the server rejects calls of it.
     ///
     /// # Errors
-    /// The errors of [connecting](ClientBuilder::connect), and [`ErrorKind::Failed`](llmspell::ErrorKind::Failed) if the
-    /// list has too many pages.
+    /// The errors of [connecting](ClientBuilder::connect), and [`ErrorKind::Failed`](llmspell::ErrorKind::Failed) if
+    /// the list has too many pages.
     pub async fn tools(&self, cx: &Context) -> Result<Vec<DynTool>> {
         let changes = self.inner.changes();
         let tools = listing::list(&self.inner, cx).await?;

@@ -33,8 +33,8 @@ pub use http::{BoundServer, Http};
 ///
 /// Its limits apply to all connections together. At most [`limit`](Server::limit) calls run at a time, at most
 /// [`queue`](Server::queue) wait, and further ones are rejected at once (JSON-RPC error -32029 with `retryAfterMs`). A
-/// tool that fails or panics answers with an error that a model can read. When a client cancels a call, the server drops
-/// it and its work. Chunks that a tool [emits](Context::emit) are sent as progress if the client asked for it.
+/// tool that fails or panics answers with an error that a model can read. When a client cancels a call, the server
+/// drops it and its work. Chunks that a tool [emits](Context::emit) are sent as progress if the client asked for it.
 ///
 /// ```no_run
 /// use llmspell::tool::DynTool;
@@ -160,7 +160,8 @@ impl Server {
     }
 
     /// Serves over the standard streams until the client closes them or `shutdown` completes. Calls in flight then have
-    /// the [time to drain](Server::drain), and are answered. Nothing else may write to the standard output of the process.
+    /// the [time to drain](Server::drain), and are answered. Nothing else may write to the standard output of the
+    /// process.
     ///
     /// # Errors
     /// [`ErrorKind::Failed`](llmspell::ErrorKind::Failed) if the client does not speak MCP.

@@ -29,8 +29,8 @@ pub fn scattered() -> Vec<Stages> {
     (0..RECORDS).map(|_| MILLIS.map(&mut draw)).collect()
 }
 
-/// Returns the shortest time that any schedule can reach. The busiest stage must do all its work at its limit, after the
-/// shortest path to it and before the shortest path to the end.
+/// Returns the shortest time that any schedule can reach. The busiest stage must do all its work at its limit, after
+/// the shortest path to it and before the shortest path to the end.
 pub fn bound(records: &[Stages]) -> Duration {
     let shortest = |path: std::ops::Range<usize>| {
         records.iter().map(|record| record[path.clone()].iter().sum::<Duration>()).min().unwrap_or_default()

@@ -106,7 +106,7 @@ async fn a_server_that_does_not_come_up_is_told_in_the_words_of_flows() {
             "did not answer the handshake in time",
             "`connect: 2m`",
         ),
-        ("{ command: ['true'] }", "before the handshake was over", "`env: [NAME]`"),
+        ("{ command: ['true'] }", "before the handshake was complete", "`env: [NAME]`"),
         (http.as_str(), "wants other credentials (HTTP 401)", "`token: NAME`"),
         (with_token.as_str(), "wants other credentials (HTTP 401)", "is what PATH holds a token"),
     ] {

@@ -84,8 +84,8 @@ impl ClientBuilder {
         self.program(|program| program.folder = Some(folder.into()))
     }
 
-    /// Sets how long the server may take to exit after its input has ended, and again after SIGTERM, before it is killed.
-    /// The default is 2 s.
+    /// Sets how long the server may take to exit after its input has ended, and again after SIGTERM, before it is
+    /// killed. The default is 2 s.
     pub fn grace(self, grace: Duration) -> Self {
         self.program(|program| program.grace = grace)
     }
@@ -104,8 +104,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the time limit of a call, including reconnection. The default is 60 s. The deadline of the context applies if
-    /// it is earlier.
+    /// Sets the time limit of a call, including reconnection. The default is 60 s. The deadline of the context applies
+    /// if it is earlier.
     pub fn call_timeout(mut self, timeout: Duration) -> Self {
         self.options.call_timeout = timeout;
         self
@@ -117,13 +117,13 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets how long a call that was dropped or timed out counts as a [runaway](llmspell::Context::detached_work) if the
-    /// server sends nothing more about it. The default is 1 s.
+    /// Sets how long a call that was dropped or timed out counts as a [runaway](llmspell::Context::detached_work) if
+    /// the server sends nothing more about it. The default is 1 s.
     ///
-    /// MCP has no answer to a cancellation: a server that stops the work is as silent as one that continues it. The call
-    /// keeps its permits until a late answer arrives or this time has passed. A server that has answered a cancelled call
-    /// is known to ignore cancellations. From then on its calls keep their permits until they are answered, for at most
-    /// the [call timeout](ClientBuilder::call_timeout).
+    /// MCP has no answer to a cancellation: a server that stops the work is as silent as one that continues it. The
+    /// call keeps its permits until a late answer arrives or this time has passed. A server that has answered a
+    /// cancelled call is known to ignore cancellations. From then on its calls keep their permits until they are
+    /// answered, for at most the [call timeout](ClientBuilder::call_timeout).
     pub fn runaway_grace(mut self, grace: Duration) -> Self {
         self.options.runaway_grace = grace;
         self

@@ -164,8 +164,8 @@ impl ServerProcess {
         // A server that closes its streams is about to exit, and its exit status explains why.
         let has_ended = timeout(EXIT_GRACE, self.group.ended(&mut self.child)).await.is_ok_and(|ended| ended.is_ok());
         self.group.kill(&self.child);
-        // Its output is in the pipe already. The time limit is for a descendant that left the group: it may hold the pipe
-        // open for ever.
+        // Its output is in the pipe already. The time limit is for a descendant that left the group: it may hold the
+        // pipe open for ever.
         let _ = timeout(STDERR_GRACE, self.stderr_reader.join_next()).await;
         let stderr = Some(self.stderr.text()).filter(|text| !text.is_empty());
         let _ = self.child.start_kill();

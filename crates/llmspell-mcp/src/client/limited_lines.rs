@@ -1,7 +1,7 @@
 //! A line reader with a size limit for the standard output of a server.
 //!
-//! rmcp skips a line above its limit without an error, so that the caller would wait until its deadline. This reader lets
-//! rmcp skip the line, and then adds an error answer for the request that the line belongs to.
+//! rmcp skips a line above its limit without an error, so that the caller would wait until its deadline. This reader
+//! lets rmcp skip the line, and then adds an error answer for the request that the line belongs to.
 
 use std::io::{Error, ErrorKind, Result};
 use std::pin::Pin;

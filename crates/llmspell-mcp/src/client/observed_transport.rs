@@ -1,7 +1,7 @@
 //! A transport that reports to [`PendingCalls`] what it sends and receives.
 //!
-//! rmcp reports only how a call ended. Only the transport knows whether a call was ever sent, whether an answer followed
-//! its cancellation, and the order of progress notifications.
+//! rmcp reports only how a call ended. Only the transport knows whether a call was ever sent, whether an answer
+//! followed its cancellation, and the order of progress notifications.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -87,8 +87,8 @@ impl<T: Transport<RoleClient> + 'static> Transport<RoleClient> for ObservedTrans
     }
 }
 
-/// Converts a progress notification. A chunk emitted by a tool of our server is passed on unchanged. Other servers' progress
-/// becomes an object with `progress` and, where given, `total` and `message`.
+/// Converts a progress notification. A chunk emitted by a tool of our server is passed on unchanged. Other servers'
+/// progress becomes an object with `progress` and, where given, `total` and `message`.
 fn call_progress(notification: &ProgressNotification) -> CallProgress {
     let params = &notification.params;
     let chunk = notification

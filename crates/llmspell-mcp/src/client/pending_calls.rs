@@ -119,7 +119,8 @@ impl CallTable {
 }
 
 impl PendingCalls {
-    /// Registers a call that is about to be sent. Returns false if its caller has left already: then it must not be sent.
+    /// Registers a call that is about to be sent. Returns false if its caller has left already: then it must not be
+    /// sent.
     pub(crate) fn insert(&self, id: RequestId, token: Option<ProgressToken>, call: Arc<PendingCall>) -> bool {
         if call.is_abandoned() {
             call.release();

@@ -1,8 +1,8 @@
 //! Limits the calls of a server.
 //!
 //! Two [`Limit`]s are nested. The inner one caps the running calls at `running`; the outer one caps all calls at
-//! `running + waiting`. A call that finds no free permit in the outer one is rejected at once. Work that outlives its call
-//! keeps its permits in both.
+//! `running + waiting`. A call that finds no free permit in the outer one is rejected at once. Work that outlives its
+//! call keeps its permits in both.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -97,7 +97,8 @@ impl Admission {
         let outer = step(move |work: F, cx: Context| {
             let inner = inner.clone();
             async move {
-                // The permit is acquired: return from the first poll, so that the lock is not held while the work begins.
+                // The permit is acquired: return from the first poll, so that the lock is not held while the work
+                // begins.
                 tokio::task::yield_now().await;
                 inner.run(work, &cx).await
             }
@@ -120,8 +121,8 @@ impl Admission {
     }
 }
 
-/// The delay that rejected clients are given. The server cannot know when a permit will be free; an immediate retry would
-/// be too soon.
+/// The delay that rejected clients are given. The server cannot know when a permit will be free; an immediate retry
+/// would be too soon.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The interval at which a draining server checks whether calls are left.

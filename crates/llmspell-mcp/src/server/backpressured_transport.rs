@@ -1,10 +1,10 @@
 //! A transport with backpressure and an orderly end of its input.
 //!
-//! rmcp reads requests as they arrive and keeps every answer until the client takes it. A client that sends requests and
-//! reads no answers would fill the memory. This transport stops reading while too many answers wait.
+//! rmcp reads requests as they arrive and keeps every answer until the client takes it. A client that sends requests
+//! and reads no answers would fill the memory. This transport stops reading while too many answers wait.
 //!
-//! When the input ends, rmcp gives the calls in flight five seconds. This transport reports the end to rmcp only when all
-//! calls are answered, or the server's time to drain has passed.
+//! When the input ends, rmcp gives the calls in flight five seconds. This transport reports the end to rmcp only when
+//! all calls are answered, or the server's time to drain has passed.
 
 use std::borrow::Cow;
 use std::collections::HashSet;

@@ -71,8 +71,8 @@ impl RequestGuard {
     }
 }
 
-/// Returns whether the request carries the token. The comparison takes constant time: otherwise a client could learn the
-/// token from response times.
+/// Returns whether the request carries the token. The comparison takes constant time: otherwise a client could learn
+/// the token from response times.
 fn has_token(request: &Request<Incoming>, token: &str) -> bool {
     let value = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
     let Some((scheme, credentials)) = value.split_at_checked("Bearer ".len()) else { return false };

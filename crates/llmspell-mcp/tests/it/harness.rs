@@ -29,8 +29,8 @@ pub(crate) fn stdio() -> ClientBuilder {
     Client::stdio(test_servers::program()).args(test_servers::arguments()).env(test_servers::SERVE, "stdio")
 }
 
-/// Returns a client of the peer over stdio, started by `script` in a shell with `arguments`. The script finds the command
-/// of the peer behind them in `$@`.
+/// Returns a client of the peer over stdio, started by `script` in a shell with `arguments`. The script finds the
+/// command of the peer behind them in `$@`.
 pub(crate) fn stdio_from_script(script: &str, arguments: &[&Path]) -> ClientBuilder {
     Client::stdio("sh")
         .args(["-c", script, "sh"])

@@ -1,7 +1,7 @@
 //! Test servers in processes of their own: this test binary, started again to run one ignored test.
 //!
-//! They are thus never older than the code under test. The output of the test harness is noise on their standard output,
-//! which clients must tolerate anyway.
+//! They are thus never older than the code under test. The output of the test harness is noise on their standard
+//! output, which clients must tolerate anyway.
 
 mod misbehaving;
 mod peer;

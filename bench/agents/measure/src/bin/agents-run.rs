@@ -1,7 +1,7 @@
 //! Runs the contenders in turn, each in its own process with the server in another, and prints a table.
 //!
-//! `agents-run AGENTS ROUNDS` expects the contenders in its own folder. This process is smaller than any of them: a child
-//! begins with the memory of its parent, so that a larger parent would set the peak.
+//! `agents-run AGENTS ROUNDS` expects the contenders in its own folder. This process is smaller than any of them: a
+//! child begins with the memory of its parent, so that a larger parent would set the peak.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

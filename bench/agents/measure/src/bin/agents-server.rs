@@ -1,4 +1,5 @@
-//! A model server with the API of OpenAI. It streams words at a steady rate, and calls a tool if the request offers one.
+//! A model server with the API of OpenAI. It streams words at a steady rate, and calls a tool if the request offers
+//! one.
 //!
 //! `agents-server TOKENS EVERY_MS` prints its address, and serves until it is killed. `GET /stats` returns the peak of
 //! concurrent answers since the last such request.

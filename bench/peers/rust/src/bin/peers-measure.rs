@@ -1,8 +1,8 @@
 //! Runs one program, and prints its output with the CPU time and the peak memory of its process.
 //!
-//! `peers-measure TASK PEER COMMAND...` takes the figures from the kernel when it reaps the process, including start-up and
-//! exit. This process is smaller than those it measures: a child begins with the memory of its parent, so that a larger
-//! parent would set the peak.
+//! `peers-measure TASK PEER COMMAND...` takes the figures from the kernel when it reaps the process, including start-up
+//! and exit. This process is smaller than those it measures: a child begins with the memory of its parent, so that a
+//! larger parent would set the peak.
 
 use std::io::{self, Read};
 use std::process::{Command, ExitCode, Stdio};

@@ -1,5 +1,5 @@
-//! A hand-written server that misbehaves: it ignores cancellations, answers late, lists its tools on several pages, turns
-//! ids into strings, and exits during a call.
+//! A hand-written server that misbehaves: it ignores cancellations, answers late, lists its tools on several pages,
+//! turns ids into strings, and exits during a call.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};

@@ -10,8 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 
-/// Blocks a thread. The permit moves to the thread, so that it lasts as long as the work. If the timeout dropped it, more
-/// calls than the limit would run.
+/// Blocks a thread. The permit moves to the thread, so that it lasts as long as the work. If the timeout dropped it,
+/// more calls than the limit would run.
 async fn uncancellable(probe: Probe, permit: Option<OwnedSemaphorePermit>) {
     let thread = spawn_blocking(move || {
         let running = probe.start();

@@ -1,10 +1,10 @@
 //! Trials with a small language model behind llama.cpp's server. `tests/peers/llm/run.sh` starts both.
 //!
-//! `llm URL URL TASKS ANSWERS OUTCOMES`: two servers, the tasks of `flows/data`, their accepted answers, and the file for
-//! the outcomes of 200 tasks.
+//! `llm URL URL TASKS ANSWERS OUTCOMES`: two servers, the tasks of `flows/data`, their accepted answers, and the file
+//! for the outcomes of 200 tasks.
 //!
-//! A model of 135 million parameters gives few correct answers. The trials check everything between question and answer;
-//! correctness is measured but not asserted.
+//! A model of 135 million parameters gives few correct answers. The trials check everything between question and
+//! answer; correctness is measured but not asserted.
 
 mod agent;
 mod answer;

@@ -12,7 +12,8 @@ use super::{SOON, model};
 
 const ROUNDS: usize = 4;
 
-/// Checks in every round that the loser's server is idle soon after the winner's first token, while the winner continues.
+/// Checks in every round that the loser's server is idle soon after the winner's first token, while the winner
+/// continues.
 pub(crate) async fn first_token_decides(urls: [&str; 2]) -> Result<String> {
     let mut wins = [0; 2];
     let (mut slowest, mut continued, mut started) = (Duration::ZERO, 0, 0);

@@ -26,8 +26,8 @@ const LIMIT: usize = 4;
 /// The most tokens of a call. Few calls take more than half.
 const TOKENS: u32 = 96;
 
-/// The number of records that must reach a call of their tool. In the others this model does not complete the call, which
-/// is cut off at its token limit.
+/// The number of records that must reach a call of their tool. In the others this model does not complete the call,
+/// which is cut off at its token limit.
 const ENOUGH: usize = RECORDS * 3 / 4;
 
 /// Counts the concurrent requests to the models.
@@ -93,8 +93,8 @@ async fn waiting(url: &str) -> Result<u32> {
     value.ok_or_else(|| Error::failed("no `requests_deferred` in /metrics"))
 }
 
-/// Checks that every record has one outcome, in its own line, and that no more requests than the limit are at the servers.
-/// The records alternate between the servers, because each computes with one thread.
+/// Checks that every record has one outcome, in its own line, and that no more requests than the limit are at the
+/// servers. The records alternate between the servers, because each computes with one thread.
 pub(crate) async fn each_has_one_outcome(
     urls: [&str; 2],
     tasks: &str,
