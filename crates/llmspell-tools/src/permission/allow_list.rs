@@ -1,43 +1,43 @@
-//! Any value, or some.
+//! The allowed values of one kind: any value, or a list.
 
 use std::fmt::Display;
 use std::sync::Arc;
 
-/// What is allowed of one kind.
+/// The allowed values of one kind of permission.
 #[derive(Clone, Debug)]
-pub(super) struct Allowed<T> {
+pub(super) struct AllowList<T> {
     any: bool,
     some: Arc<[T]>,
 }
 
 /// A value that can be allowed.
 pub(super) trait Rule: Clone + Display {
-    /// What this grant allows of what is asked for.
+    /// Returns the part of a request that this grant allows.
     fn narrowed(&self, asked: &Self) -> Option<Self>;
 
-    /// What a grant of any value allows of this.
+    /// Returns the part of this request that a grant of any value allows.
     fn of_any(&self) -> Self {
         self.clone()
     }
 }
 
-impl<T> Default for Allowed<T> {
+impl<T> Default for AllowList<T> {
     fn default() -> Self {
-        Allowed { any: false, some: Arc::from([]) }
+        AllowList { any: false, some: Arc::from([]) }
     }
 }
 
-impl<T: Rule> Allowed<T> {
+impl<T: Rule> AllowList<T> {
     pub(super) fn any() -> Self {
-        Allowed { any: true, ..Allowed::default() }
+        AllowList { any: true, ..AllowList::default() }
     }
 
     pub(super) fn with_any(self) -> Self {
-        Allowed { any: true, ..self }
+        AllowList { any: true, ..self }
     }
 
     pub(super) fn with(self, value: T) -> Self {
-        Allowed { some: self.some.iter().cloned().chain([value]).collect(), ..self }
+        AllowList { some: self.some.iter().cloned().chain([value]).collect(), ..self }
     }
 
     pub(super) fn is_any(&self) -> bool {
@@ -52,7 +52,7 @@ impl<T: Rule> Allowed<T> {
         self.any || self.names(is)
     }
 
-    /// Whether one of the values that are named is it.
+    /// Returns whether a listed value matches.
     pub(super) fn names(&self, is: impl Fn(&T) -> bool) -> bool {
         self.some.iter().any(is)
     }
@@ -63,16 +63,17 @@ impl<T: Rule> Allowed<T> {
         }
         let of_any = asked.some.iter().filter(|_| self.any).map(T::of_any);
         let pairs = self.some.iter().flat_map(|own| asked.some.iter().filter_map(|asked| own.narrowed(asked)));
-        Allowed { any: false, some: of_any.chain(pairs).collect() }
+        AllowList { any: false, some: of_any.chain(pairs).collect() }
     }
 
-    /// The values; `None` is any.
+    /// Returns the values; `None` stands for any.
     pub(super) fn listed(&self) -> Vec<Option<String>> {
         let some = self.some.iter().map(|value| Some(value.to_string()));
         self.any.then_some(None).into_iter().chain(some).collect()
     }
 
-    /// What is asked for and not granted, not even in part. Whoever asks for any value does with what there is.
+    /// Returns the requests that are not granted even in part. A request for any value is content with whatever is
+    /// granted.
     pub(super) fn ungranted(&self, asked: &Self) -> Vec<Option<String>> {
         let any = (asked.any && self.is_empty()).then_some(None);
         let granted = |value: &T| self.any || self.some.iter().any(|own| own.narrowed(value).is_some());
