@@ -4,8 +4,8 @@ use std::io;
 
 use tokio::runtime::Runtime;
 
+use crate::commands::run::bug;
 use crate::exit::{Exit, Failure};
-use crate::run::bug;
 
 /// Who asks the program to end, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

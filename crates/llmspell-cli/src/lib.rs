@@ -16,39 +16,22 @@
 //! }
 //! ```
 
-mod allow;
-mod args;
-mod check;
-mod completions;
-mod config;
-mod config_show;
+mod commands;
 mod exit;
-mod help;
-mod init;
 mod interrupt;
-mod leftover;
-mod line;
-mod live;
-mod open;
-mod panics;
-mod plan;
-mod records;
-mod report;
-mod resume;
-mod run;
-mod runs;
-mod settings;
-mod show;
-mod spending;
-mod tools;
-mod usage;
+mod load;
+mod options;
+mod session;
+mod ui;
 
 use std::process::ExitCode;
 
-use args::{Args, Command, Progress};
+use commands::{check, completions, config, help, init, plan, resume, run, runs, tools};
 use exit::{Exit, Failure};
-use line::Line;
 use llmspell::Registry;
+use options::args::{Args, Command, Progress};
+use options::resolved::Line;
+use ui::show;
 
 /// Does what the command line asks for, with the tools of the registry besides the built-in ones. A registry that
 /// cannot be had is an error like wrong usage (exit code 2); `--help` does not ask for it.
@@ -85,7 +68,7 @@ fn follow(args: Args, line: Line, registry: &Registry) -> Result<Exit, Failure> 
         Command::Demo => init::demo(registry),
         Command::Schema => help::schema(),
         Command::Completions(args) => completions::completions(&args),
-        Command::Config(args) => config_show::config(&args, &line),
+        Command::Config(args) => config::config(&args, &line),
         Command::Check(args) => check::check(&args, registry),
         Command::Plan(args) => plan::plan(&args, registry),
         Command::Tools(args) => tools::tools(&args, registry),
