@@ -1,4 +1,6 @@
-//! From a flow file to a flow with its models and servers at hand.
+//! Loading: from the path of a flow file to a flow with its models opened and its MCP servers connected.
+//!
+//! This module opens and closes what a flow declares. It prints nothing but that a signal stopped it.
 
 mod models;
 mod servers;
@@ -7,131 +9,136 @@ use std::path::Path;
 
 use llmspell::{Error, ErrorKind, Registry};
 use llmspell_flow::{Declared, Diagnostic, Diagnostics, Flow, Source, Toolbox};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupts;
-use servers::Servers;
+pub(crate) use servers::Servers;
 
-/// A flow, and what has been opened for it.
-pub(crate) struct Opened {
+/// A flow, and the resources opened for it.
+pub(crate) struct ReadyFlow {
     pub(crate) flow: Flow,
-    /// Those that have been connected; to be closed at the end.
+    /// The connected servers; the owner closes them at the end.
     pub(crate) servers: Servers,
-    /// The keys that are not there.
-    pub(crate) unset: Vec<Diagnostic>,
+    /// Keys of models that are not set.
+    pub(crate) missing_keys: Vec<Diagnostic>,
 }
 
-/// Why there is none.
-pub(crate) enum NotOpened {
+/// The reason why a flow could not be loaded.
+pub(crate) enum LoadFailure {
     /// The file cannot be read.
-    Unread(Error),
-    /// Something is wrong in it, not allowed, or out of reach.
-    Wrong(Exit, Diagnostics),
-    /// Somebody asked the program to end while servers were being connected, and has been told so.
+    Unreadable(Error),
+    /// The flow is invalid, not allowed, or needs a server that cannot be reached.
+    Rejected(Exit, Diagnostics),
+    /// A signal stopped the program while servers were being connected, and that was printed.
     #[cfg_attr(not(feature = "mcp"), expect(dead_code, reason = "there are no servers to wait for"))]
     Interrupted(Exit),
 }
 
-impl From<NotOpened> for Failure {
-    fn from(why: NotOpened) -> Self {
-        match why {
-            NotOpened::Unread(error) => error.into(),
-            NotOpened::Wrong(exit, problems) => Failure { exit, text: problems.to_string() },
-            NotOpened::Interrupted(exit) => Failure { exit, text: String::new() },
+impl From<LoadFailure> for Failure {
+    fn from(failure: LoadFailure) -> Self {
+        match failure {
+            LoadFailure::Unreadable(error) => error.into(),
+            LoadFailure::Rejected(exit, problems) => Failure { exit, text: problems.to_string() },
+            LoadFailure::Interrupted(exit) => Failure { exit, text: String::new() },
         }
     }
 }
 
-impl From<Diagnostics> for NotOpened {
+impl From<Diagnostics> for LoadFailure {
     fn from(problems: Diagnostics) -> Self {
-        NotOpened::Wrong(Exit::Invalid, problems)
+        LoadFailure::Rejected(Exit::Invalid, problems)
     }
 }
 
-fn not_allowed(problems: Diagnostics) -> NotOpened {
-    NotOpened::Wrong(Exit::NotAllowed, problems)
+fn not_allowed(problems: Diagnostics) -> LoadFailure {
+    LoadFailure::Rejected(Exit::NotAllowed, problems)
 }
 
-/// A file that has been read, once: what is connected, allowed and run is the same text, whatever becomes of the file
-/// while servers start.
-pub(crate) struct Read {
+/// A flow file that was read once. Checks, permissions and the run use the same text, even if the file changes while
+/// servers start.
+pub(crate) struct LoadedFlow {
     source: Source,
     declared: Declared,
     /// With the models of the flow, without its servers.
     toolbox: Toolbox,
     /// With no server connected.
-    opened: Opened,
+    ready: ReadyFlow,
 }
 
-impl Read {
-    /// Reads a flow: nobody is asked, nothing is started, and keys may be missing.
-    pub(crate) fn new(path: &Path, toolbox: Toolbox, registry: &Registry) -> Result<Read, NotOpened> {
-        let source = Source::load(path).map_err(NotOpened::Unread)?;
+impl LoadedFlow {
+    /// Reads and checks a flow file. It starts no program, sends no request, and accepts missing keys.
+    pub(crate) fn read(path: &Path, toolbox: Toolbox, registry: &Registry) -> Result<LoadedFlow, LoadFailure> {
+        let source = Source::load(path).map_err(LoadFailure::Unreadable)?;
         let declared = Flow::declared(&source)?;
-        let (toolbox, unset) = with_models(&declared, toolbox, registry)?;
+        let (toolbox, missing_keys) = with_models(&declared, toolbox, registry)?;
         let all = toolbox.clone();
         let all = declared.servers.iter().fold(all, |toolbox, server| toolbox.with_unopened_server(&*server.name));
         let flow = Flow::parse(&source, &all)?;
-        Ok(Read { source, declared, toolbox, opened: Opened { flow, servers: Servers::default(), unset } })
+        Ok(LoadedFlow {
+            source,
+            declared,
+            toolbox,
+            ready: ReadyFlow { flow, servers: Servers::default(), missing_keys },
+        })
     }
 
-    /// The flow as far as it is known without its servers.
+    /// Returns the flow as far as it is known without its servers.
     pub(crate) fn flow(&self) -> &Flow {
-        &self.opened.flow
+        &self.ready.flow
     }
 
-    /// To be looked at with no server connected.
-    pub(crate) fn into_look(self) -> Opened {
-        self.opened
+    /// Returns the flow for inspection, with no server connected.
+    pub(crate) fn inspect(self) -> ReadyFlow {
+        self.ready
     }
 
-    /// What its user does not allow, and a key that is missing, before anything else is opened.
-    pub(crate) fn permitted(&self) -> Result<(), NotOpened> {
-        self.opened.flow.permitted().map_err(not_allowed)?;
-        match self.opened.unset.is_empty() {
+    /// Checks permissions and keys before anything is opened.
+    pub(crate) fn check_permissions(&self) -> Result<(), LoadFailure> {
+        self.ready.flow.permitted().map_err(not_allowed)?;
+        match self.ready.missing_keys.is_empty() {
             true => Ok(()),
-            false => Err(not_allowed(self.opened.unset.iter().cloned().collect())),
+            false => Err(not_allowed(self.ready.missing_keys.iter().cloned().collect())),
         }
     }
 
-    /// To be run: a server that cannot be reached is an error, too, and nothing is started if there is any other.
-    pub(crate) fn into_run(self, runtime: &Runtime, interrupts: &mut Interrupts) -> Result<Opened, NotOpened> {
-        self.permitted()?;
-        let opened = self.connected(runtime, interrupts)?;
-        // Asked again: this is another flow, whose tools are those that the servers have told of.
-        if let Err(problems) = opened.flow.permitted() {
-            opened.servers.end(runtime, interrupts);
+    /// Returns the flow ready to run, with its servers connected. Nothing is started if any check fails.
+    pub(crate) fn prepare(self, runtime: &Runtime, interrupts: &mut Interrupts) -> Result<ReadyFlow, LoadFailure> {
+        self.check_permissions()?;
+        let ready = self.connect(runtime, interrupts)?;
+        // Checked again: this flow was built with the tools that its servers offer.
+        if let Err(problems) = ready.flow.permitted() {
+            ready.servers.end(runtime, interrupts);
             return Err(not_allowed(problems));
         }
-        Ok(opened)
+        Ok(ready)
     }
 
-    /// To be looked at together with what its servers offer, as far as the user lets them be connected. What is not
-    /// allowed is told by its outline.
-    pub(crate) fn connected(self, runtime: &Runtime, interrupts: &mut Interrupts) -> Result<Opened, NotOpened> {
-        let Read { source, declared, toolbox, opened } = self;
+    /// Returns the flow for inspection, with those of its servers connected that the user allows. The outline of the
+    /// flow lists the permissions that are missing.
+    pub(crate) fn connect(self, runtime: &Runtime, interrupts: &mut Interrupts) -> Result<ReadyFlow, LoadFailure> {
+        let LoadedFlow { source, declared, toolbox, ready } = self;
         if declared.servers.is_empty() {
-            return Ok(opened);
+            return Ok(ready);
         }
         let (toolbox, servers) = runtime.block_on(servers::connect(&declared.servers, toolbox, interrupts))?;
         match Flow::parse(&source, &toolbox) {
-            Ok(flow) => Ok(Opened { flow, servers, ..opened }),
-            Err(wrong) => {
+            Ok(flow) => Ok(ReadyFlow { flow, servers, ..ready }),
+            Err(problems) => {
                 servers.end(runtime, interrupts);
-                Err(wrong.into())
+                Err(problems.into())
             }
         }
     }
 }
 
-/// The toolbox with the models of the flow, and those that lack a key.
+/// Adds the models of the flow to the toolbox. Returns also the models that lack a key.
 fn with_models(
     declared: &Declared,
     mut toolbox: Toolbox,
     registry: &Registry,
-) -> Result<(Toolbox, Vec<Diagnostic>), NotOpened> {
-    let (mut wrong, mut unset) = (Vec::new(), Vec::new());
+) -> Result<(Toolbox, Vec<Diagnostic>), LoadFailure> {
+    let (mut problems, mut missing_keys) = (Vec::new(), Vec::new());
     for model in &declared.models {
         if !model.may_be_opened(&toolbox) {
             toolbox = toolbox.with_unopened_model(&*model.name);
@@ -140,14 +147,20 @@ fn with_models(
         match models::open(model, registry) {
             Ok(opened) => toolbox = toolbox.with_model(&*model.name, opened),
             Err(error) if error.kind() == ErrorKind::Denied => {
-                unset.push(model.diagnose(&error));
+                missing_keys.push(model.diagnose(&error));
                 toolbox = toolbox.with_unopened_model(&*model.name);
             }
-            Err(error) => wrong.push(model.diagnose(&error)),
+            Err(error) => problems.push(model.diagnose(&error)),
         }
     }
-    match wrong.is_empty() {
-        true => Ok((toolbox, unset)),
-        false => Err(wrong.into_iter().collect::<Diagnostics>().into()),
+    match problems.is_empty() {
+        true => Ok((toolbox, missing_keys)),
+        false => Err(problems.into_iter().collect::<Diagnostics>().into()),
     }
+}
+
+/// Starts the runtime of a command.
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    let built = Builder::new_multi_thread().enable_all().build();
+    built.map_err(|error| Failure::bug(&format!("the runtime cannot start: {error}")))
 }

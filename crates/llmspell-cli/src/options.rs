@@ -1,4 +1,6 @@
-//! Options: flags, environment variables and files, and what they resolve to.
+//! Options of commands: flags, environment variables, configuration files and the flow, resolved to one value each.
+//!
+//! [`args`] is the table of all options. This module must not run or print anything.
 
 pub(crate) mod allow;
 pub(crate) mod args;

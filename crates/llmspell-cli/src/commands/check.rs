@@ -1,121 +1,88 @@
-//! `llmspell check`: what is wrong with flow files, and what they want.
+//! `llmspell check`: the problems of flow files, and what the flows need.
 
 use std::path::Path;
 
 use llmspell::Registry;
-use llmspell_flow::Diagnostic;
-use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
-use crate::commands::run;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupts;
-use crate::load::{self, NotOpened, Opened};
+use crate::load::{self, LoadFailure, LoadedFlow, ReadyFlow};
 use crate::options::allow;
 use crate::options::args::CheckArgs;
-use crate::ui::show;
+use crate::ui::{check, terminal};
 
-/// Checks each file and says so; the exit code tells whether all are right.
-pub(crate) fn check(args: &CheckArgs, registry: &Registry) -> Result<Exit, Failure> {
+/// Checks each file and prints the result. The exit code tells whether all of them are valid.
+pub(super) fn check(args: &CheckArgs, registry: &Registry) -> Result<Exit, Failure> {
     let toolbox = allow::toolbox(&args.allow, registry)?;
-    // All are read before anybody listens to signals: a pipe that nobody writes to is waited for here.
-    let read: Vec<_> = args.flows.iter().map(|path| (path, load::Read::new(path, toolbox.clone(), registry))).collect();
-    let mut connecting = match args.connect {
-        true => {
-            let runtime = run::runtime()?;
-            let interrupts = Interrupts::on(&runtime)?;
-            Some((runtime, interrupts))
-        }
-        false => None,
-    };
+    // All files are read before signals are taken over: reading waits for a pipe without a writer, and only a signal
+    // that still ends the process can end that wait.
+    let loaded: Vec<_> =
+        args.flows.iter().map(|path| (path, LoadedFlow::read(path, toolbox.clone(), registry))).collect();
+    let mut connector = if args.connect { Some(Connector::new()?) } else { None };
     let mut exit = Exit::Ok;
-    for (path, read) in read {
-        let opened = read.and_then(|read| match &mut connecting {
-            None => Ok(read.into_look()),
-            Some((runtime, interrupts)) => read.connected(runtime, interrupts),
+    for (path, loaded) in loaded {
+        let ready = loaded.and_then(|loaded| match &mut connector {
+            None => Ok(loaded.inspect()),
+            Some(Connector { runtime, interrupts }) => loaded.connect(runtime, interrupts),
         });
-        let text = match &opened {
-            Ok(opened) => {
-                let right = !args.strict || warnings(opened).next().is_none();
-                if !right {
+        match ready {
+            Ok(ready) => {
+                if !print_valid(path, &ready, args)? {
                     exit = Exit::Invalid;
                 }
-                if args.json { as_json(path, opened, right).to_string() } else { told(path, opened, right) }
-            }
-            Err(NotOpened::Interrupted(exit)) => return Ok(*exit),
-            Err(why) => {
-                exit = match why {
-                    NotOpened::Wrong(exit, _) => *exit,
-                    _ => Exit::Invalid,
-                };
-                if args.json { wrong_as_json(path, why).to_string() } else { String::new() }
-            }
-        };
-        if !text.is_empty() {
-            show::data(&text).map_err(Failure::output)?;
-        }
-        match (opened, &mut connecting) {
-            (Ok(opened), Some((runtime, interrupts))) => {
-                if let Some(interrupted) = opened.servers.end(runtime, interrupts) {
+                if let Some(interrupted) = connector.as_mut().and_then(|connector| connector.close(ready)) {
                     return Ok(interrupted);
                 }
             }
-            (Err(why), _) if !args.json => show::problem(&Failure::from(why).text),
-            _ => {}
+            Err(LoadFailure::Interrupted(exit)) => return Ok(exit),
+            Err(failure) => exit = print_invalid(path, failure, args.json)?,
         }
     }
     Ok(exit)
 }
 
-/// What the flow does that nobody can want, and the keys that are not there.
-fn warnings(opened: &Opened) -> impl Iterator<Item = Diagnostic> {
-    opened.flow.warnings().chain(&opened.unset).map(|problem| problem.clone().warning())
+/// The runtime and the signals that connecting servers needs.
+struct Connector {
+    runtime: Runtime,
+    interrupts: Interrupts,
 }
 
-/// Shows the warnings, and gives what there is to say of a flow that is right.
-fn told(path: &Path, opened: &Opened, right: bool) -> String {
-    warnings(opened).for_each(|warning| show::problem(&warning.to_string()));
-    if !right {
-        return String::new();
+impl Connector {
+    fn new() -> Result<Self, Failure> {
+        let runtime = load::runtime()?;
+        let interrupts = Interrupts::listen(&runtime)?;
+        Ok(Connector { runtime, interrupts })
     }
-    let flow = &opened.flow;
-    let steps: Vec<&str> = flow.steps().collect();
-    let steps = format!("{}: {}", show::counted(steps.len() as u64, "step"), steps.join(" → "));
-    let mut text = format!("{}: the flow `{}` is right; {steps}", path.display(), flow.name());
-    let outline = flow.outline();
-    let asked = flow.asked().list();
-    let wants = [("secrets", outline.secrets), ("models", outline.models), ("servers", outline.servers)];
-    for (what, names) in [("it asks for", asked)].into_iter().chain(wants) {
-        if !names.is_empty() {
-            text.push_str(&format!("; {what} {}", names.join(", ")));
-        }
+
+    /// Closes the servers of a flow. Returns the exit code of a signal that ended the wait.
+    fn close(&mut self, ready: ReadyFlow) -> Option<Exit> {
+        ready.servers.end(&self.runtime, &mut self.interrupts)
     }
-    if !outline.permissions.is_empty() {
-        text.push_str(&format!("; to run it, give {}", outline.permissions.join(" ")));
+}
+
+/// Prints a flow without errors, and its warnings. Returns whether it passes.
+fn print_valid(path: &Path, ready: &ReadyFlow, args: &CheckArgs) -> Result<bool, Failure> {
+    let passes = !args.strict || check::warnings(ready).next().is_none();
+    if args.json {
+        terminal::data(&check::object(path, ready, passes).to_string())?;
+        return Ok(passes);
     }
-    text
+    check::warnings(ready).for_each(|warning| terminal::problem(&warning.to_string()));
+    if passes {
+        terminal::data(&check::line(path, ready))?;
+    }
+    Ok(passes)
 }
 
-fn as_json(path: &Path, opened: &Opened, right: bool) -> Value {
-    let outline = opened.flow.outline();
-    let warnings: Vec<Value> = warnings(opened).map(|warning| problem(&warning)).collect();
-    json!({
-        "file": path.display().to_string(), "ok": right, "flow": opened.flow.name(), "errors": [],
-        "warnings": warnings, "asks_for": opened.flow.asked().list(), "permissions": outline.permissions,
-        "secrets": outline.secrets, "models": outline.models, "servers": outline.servers,
-    })
-}
-
-fn wrong_as_json(path: &Path, why: &NotOpened) -> Value {
-    let errors: Vec<Value> = match why {
-        NotOpened::Wrong(_, wrong) => wrong.iter().map(problem).collect(),
-        NotOpened::Unread(error) => vec![json!({ "message": error.to_string(), "hint": error.hint() })],
-        NotOpened::Interrupted(_) => Vec::new(),
-    };
-    json!({ "file": path.display().to_string(), "ok": false, "errors": errors, "warnings": [] })
-}
-
-fn problem(problem: &Diagnostic) -> Value {
-    json!({
-        "message": problem.message(), "hint": problem.hint(), "line": problem.line(), "column": problem.column(),
-    })
+/// Prints why a flow is invalid. Returns the exit code.
+fn print_invalid(path: &Path, failure: LoadFailure, as_json: bool) -> Result<Exit, Failure> {
+    if as_json {
+        terminal::data(&check::failure_object(path, &failure).to_string())?;
+    }
+    let failure = Failure::from(failure);
+    if !as_json {
+        terminal::problem(&failure.text);
+    }
+    Ok(failure.exit)
 }

@@ -1,37 +1,28 @@
-//! `llmspell completions`: what completes the command in a shell, with the runs and the flows of the folder.
+//! `llmspell completions`: the completion script of a shell, with the names of runs and of flow files.
 
 use clap::CommandFactory;
 use clap_complete::Shell;
 
 use crate::exit::{Exit, Failure};
 use crate::options::args::{Args, CompletionsArgs};
-use crate::ui::show;
+use crate::ui::terminal;
 
-/// Prints what completes the command in a shell.
-pub(crate) fn completions(args: &CompletionsArgs) -> Result<Exit, Failure> {
+/// Prints the script.
+pub(super) fn completions(args: &CompletionsArgs) -> Result<Exit, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Args::command(), "llmspell", &mut script);
-    let script = named(args.shell, String::from_utf8_lossy(&script).into_owned());
-    show::data(script.trim_end()).map_err(Failure::output)?;
+    let script = with_names(args.shell, String::from_utf8_lossy(&script).into_owned());
+    terminal::data(script.trim_end())?;
     Ok(Exit::Ok)
 }
 
-/// The same with the names of runs and of flow files, which are looked up when they are asked for. They are told by
-/// their files: so nothing has to be started.
-fn named(shell: Shell, script: String) -> String {
+/// Adds the names of runs and of flow files. The script reads them from the names of files when a user completes a
+/// word, so that no program must be started for it.
+fn with_names(shell: Shell, script: String) -> String {
     match shell {
         Shell::Bash => script.replace("complete -F _llmspell ", "complete -F _llmspell_named ") + BASH,
         Shell::Zsh => {
-            let names = |line: &str| match line.strip_suffix(":_default' \\") {
-                Some(start) if RUNS.iter().any(|run| start.contains(run)) => format!("{start}:_llmspell_runs' \\"),
-                _ => match line.strip_suffix(":_files' \\") {
-                    Some(start) if start.contains(":flow -- ") || start.contains("::flows -- ") => {
-                        format!("{start}:_files -g \"*.(yaml|yml)(-.)\"' \\")
-                    }
-                    _ => line.to_owned(),
-                },
-            };
-            let script: Vec<String> = script.lines().map(names).collect();
+            let script: Vec<String> = script.lines().map(zsh_line).collect();
             script.join("\n").replacen("\n_llmspell() {\n", &format!("{ZSH}\n_llmspell() {{\n"), 1)
         }
         Shell::Fish => script + FISH,
@@ -39,8 +30,23 @@ fn named(shell: Shell, script: String) -> String {
     }
 }
 
-/// How clap begins an argument that is a run, in the script for zsh.
-const RUNS: [&str; 3] = ["':run -- ", "'::run -- ", "'*::runs -- "];
+/// Replaces the default completion of arguments that are runs or flows.
+fn zsh_line(line: &str) -> String {
+    if let Some(start) = line.strip_suffix(":_default' \\").filter(|start| is_run_argument(start)) {
+        return format!("{start}:_llmspell_runs' \\");
+    }
+    match line.strip_suffix(":_files' \\") {
+        Some(start) if start.contains(":flow -- ") || start.contains("::flows -- ") => {
+            format!("{start}:_files -g \"*.(yaml|yml)(-.)\"' \\")
+        }
+        _ => line.to_owned(),
+    }
+}
+
+/// Returns whether this is the start of an argument that names a run, as clap writes it in the script for zsh.
+fn is_run_argument(start: &str) -> bool {
+    ["':run -- ", "'::run -- ", "'*::runs -- "].iter().any(|prefix| start.contains(prefix))
+}
 
 const BASH: &str = r#"
 _llmspell_named() {

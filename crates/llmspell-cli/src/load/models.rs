@@ -1,4 +1,4 @@
-//! Models: those of extensions, simulated ones, and those of providers.
+//! Opening models: those of extensions, simulated ones, and those of providers.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use llmspell::model::{Model, SimulatedModel};
 use llmspell::{Registry, Result};
 use llmspell_flow::DeclaredModel;
 
-/// The model that the flow means. Nobody is asked.
-pub(crate) fn open(declared: &DeclaredModel, registry: &Registry) -> Result<Arc<dyn Model>> {
+/// Opens a model that a flow declares. No request is sent.
+pub(super) fn open(declared: &DeclaredModel, registry: &Registry) -> Result<Arc<dyn Model>> {
     let name = declared.model.as_str();
     let provider = name.split_once('/').map_or(name, |(provider, _)| provider);
     if declared.endpoint.is_none() && declared.key.is_none() {
@@ -18,17 +18,17 @@ pub(crate) fn open(declared: &DeclaredModel, registry: &Registry) -> Result<Arc<
             return Ok(Arc::new(SimulatedModel::new(name)));
         }
     }
-    of_provider(declared, provider)
+    open_remote(declared, provider)
 }
 
 #[cfg(feature = "models")]
-fn of_provider(declared: &DeclaredModel, provider: &str) -> Result<Arc<dyn Model>> {
+fn open_remote(declared: &DeclaredModel, provider: &str) -> Result<Arc<dyn Model>> {
     use llmspell::Error;
     use llmspell_models::{Models, Wire};
 
     let mut models = match &declared.endpoint {
         None => Models::from_env(),
-        // Without keys of the environment: whoever serves there is not their provider.
+        // Without the keys of the environment: an endpoint of the user's is not the provider that those keys belong to.
         Some(url) if Models::new().providers().contains(&provider) => Models::new().base_url(provider, url.as_str()),
         Some(url) => Models::new().endpoint(provider, Wire::OpenAi, url.as_str()),
     };
@@ -39,8 +39,8 @@ fn of_provider(declared: &DeclaredModel, provider: &str) -> Result<Arc<dyn Model
             (Some(key), _) => models.key(provider, key),
             (None, Some(path)) => models.key_file(provider, path),
             (None, None) => {
-                let error = Error::denied(format!("there is no key for `{}`", declared.name));
-                return Err(error.with_hint(format!("set {variable}, or {file} to the file that it is in")));
+                let error = Error::denied(format!("the key of the model `{}` is not set", declared.name));
+                return Err(error.with_hint(format!("set {variable} to the key, or {file} to the file that holds it")));
             }
         };
     }
@@ -48,7 +48,7 @@ fn of_provider(declared: &DeclaredModel, provider: &str) -> Result<Arc<dyn Model
 }
 
 #[cfg(not(feature = "models"))]
-fn of_provider(declared: &DeclaredModel, _: &str) -> Result<Arc<dyn Model>> {
+fn open_remote(declared: &DeclaredModel, _: &str) -> Result<Arc<dyn Model>> {
     let message = format!("`{}`: this program was built without models of providers", declared.model);
     Err(llmspell::Error::invalid(message).with_hint("build llmspell-cli with its feature `models`"))
 }

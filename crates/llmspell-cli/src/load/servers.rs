@@ -1,14 +1,14 @@
-//! MCP servers: connected before a run, closed behind it.
+//! MCP servers of a flow: connected before a run, closed after it.
 
 use tokio::runtime::Runtime;
 
 use crate::exit::Exit;
 use crate::interrupt::Interrupts;
-use crate::ui::show;
+use crate::ui::terminal;
 
 impl Servers {
-    /// Ends them, in good order unless somebody asks the program to end, which is told: with the runtime, they are
-    /// killed.
+    /// Closes the servers in order. A signal ends the wait, which is printed; the servers are then killed with the
+    /// runtime. Returns the exit code of that signal.
     pub(crate) fn end(self, runtime: &Runtime, interrupts: &mut Interrupts) -> Option<Exit> {
         runtime.block_on(self.close_unless(interrupts))
     }
@@ -16,9 +16,9 @@ impl Servers {
     async fn close_unless(self, interrupts: &mut Interrupts) -> Option<Exit> {
         tokio::select! {
             biased;
-            asked = interrupts.next() => {
-                show::note("stopping at once");
-                Some(asked.exit())
+            request = interrupts.next() => {
+                terminal::note("stopping immediately");
+                Some(request.exit())
             }
             () = self.close() => None,
         }
@@ -29,22 +29,22 @@ impl Servers {
 mod clients {
     use llmspell::tool::DynTool;
     use llmspell::{Context, Error, Result, Step, settle, step};
-    use llmspell_flow::{DeclaredServer, Diagnostic, ServerWay, Toolbox};
+    use llmspell_flow::{DeclaredServer, Diagnostic, Diagnostics, ServerWay, Toolbox};
     use llmspell_mcp::Client;
 
     use std::sync::{Arc, Mutex, PoisonError};
     use std::time::Duration;
 
-    use crate::interrupt::{Asked, Interrupts};
-    use crate::load::NotOpened;
-    use crate::ui::show;
+    use crate::interrupt::{Interrupts, StopRequest};
+    use crate::load::LoadFailure;
+    use crate::ui::terminal;
 
-    /// The servers that have been connected.
+    /// The connected servers of a flow.
     #[derive(Default)]
     pub(crate) struct Servers(Vec<Client>);
 
     impl Servers {
-        /// Ends them, all at the same time.
+        /// Closes all servers concurrently.
         pub(crate) async fn close(self) {
             let close = |client: Client| {
                 step(move |(), _| {
@@ -55,77 +55,80 @@ mod clients {
                     }
                 })
             };
-            // Nothing can be done about one that does not end well.
+            // A server that does not end cleanly cannot be helped, so its outcome is ignored.
             let _ = settle(self.0.into_iter().map(close).collect::<Vec<_>>()).run((), &Context::new()).await;
         }
     }
 
-    /// Those that have been connected so far.
-    type Reached = Arc<Mutex<Vec<Client>>>;
+    /// The clients connected so far. They are kept outside of the connecting steps so that a cancelled one is closed.
+    type ConnectedClients = Arc<Mutex<Vec<Client>>>;
 
-    /// Connects the servers that may be, all at the same time, and asks what they offer; the toolbox has it then. Who
-    /// asks the program to end calls it off: none of them is left behind.
+    /// Connects the permitted servers concurrently and adds the tools that they offer to the toolbox. A signal cancels
+    /// this, and no server is left running.
     pub(crate) async fn connect(
         declared: &[DeclaredServer],
         mut toolbox: Toolbox,
         interrupts: &mut Interrupts,
-    ) -> std::result::Result<(Toolbox, Servers), NotOpened> {
-        let (may, may_not): (Vec<_>, Vec<_>) = declared.iter().partition(|server| server.may_be_opened(&toolbox));
-        toolbox = may_not.iter().fold(toolbox, |toolbox, server| toolbox.with_unopened_server(&*server.name));
-        let reached = Reached::default();
-        let reach = |server: &&DeclaredServer| {
-            let (way, connect, reached) = (server.way.clone(), server.connect, reached.clone());
-            step(move |(), cx| offered(way.clone(), connect, reached.clone(), cx))
+    ) -> std::result::Result<(Toolbox, Servers), LoadFailure> {
+        let (permitted, refused): (Vec<_>, Vec<_>) = declared.iter().partition(|server| server.may_be_opened(&toolbox));
+        toolbox = refused.iter().fold(toolbox, |toolbox, server| toolbox.with_unopened_server(&*server.name));
+        let clients = ConnectedClients::default();
+        let connect_one = |server: &&DeclaredServer| {
+            let (way, timeout, clients) = (server.way.clone(), server.connect, clients.clone());
+            step(move |(), cx| offered_tools(way.clone(), timeout, clients.clone(), cx))
         };
-        let connected = settle(may.iter().map(reach).collect::<Vec<_>>());
+        let all = settle(permitted.iter().map(connect_one).collect::<Vec<_>>());
         let cx = Context::new();
-        let asked = tokio::select! {
+        let connected = tokio::select! {
             biased;
-            asked = interrupts.next() => Err(asked),
-            connected = connected.run((), &cx) => Ok(connected.unwrap_or_default()),
+            request = interrupts.next() => Err(request),
+            connected = all.run((), &cx) => Ok(connected.unwrap_or_default()),
         };
-        let servers = Servers(std::mem::take(&mut *reached.lock().unwrap_or_else(PoisonError::into_inner)));
-        let connected = match asked {
+        let servers = Servers(std::mem::take(&mut *clients.lock().unwrap_or_else(PoisonError::into_inner)));
+        let connected = match connected {
             Ok(connected) => connected,
-            Err(asked) => {
-                show::note("stopping: MCP servers were being connected, and nothing was run");
-                // Those that were not there yet are killed, and at once so are the others, with the runtime.
-                if asked == Asked::Politely {
-                    servers.close_unless(interrupts).await;
-                }
-                return Err(NotOpened::Interrupted(asked.exit()));
-            }
+            Err(request) => return Err(interrupted(request, servers, interrupts).await),
         };
-        let mut wrong = Vec::<Diagnostic>::new();
-        for (server, outcome) in may.into_iter().zip(connected) {
+        let mut problems = Vec::<Diagnostic>::new();
+        for (server, outcome) in permitted.into_iter().zip(connected) {
             match outcome.result {
                 Ok(tools) => toolbox = toolbox.with_server(&server.name, tools),
-                Err(error) => wrong.push(server.diagnose(&in_words_of_flows(error, &server.way))),
+                Err(error) => problems.push(server.diagnose(&with_flow_hint(error, &server.way))),
             }
         }
-        if wrong.is_empty() {
+        if problems.is_empty() {
             return Ok((toolbox, servers));
         }
         servers.close_unless(interrupts).await;
-        Err(wrong.into_iter().collect::<llmspell_flow::Diagnostics>().into())
+        Err(problems.into_iter().collect::<Diagnostics>().into())
     }
 
-    /// The same error with hints at what stands in flow files: the library's name its own settings.
-    fn in_words_of_flows(error: Error, way: &ServerWay) -> Error {
-        let named = |setting: &str| error.hint().is_some_and(|hint| hint.contains(setting));
+    /// Prints that connecting was cancelled, and closes the servers that were connected already.
+    async fn interrupted(request: StopRequest, servers: Servers, interrupts: &mut Interrupts) -> LoadFailure {
+        terminal::note("stopping: MCP servers were being connected, and no record was run");
+        // Servers that were still connecting are killed. After an immediate stop, so are the others, with the runtime.
+        if request == StopRequest::Graceful {
+            servers.close_unless(interrupts).await;
+        }
+        LoadFailure::Interrupted(request.exit())
+    }
+
+    /// Replaces a hint that names settings of the library by one that names keys of flow files.
+    fn with_flow_hint(error: Error, way: &ServerWay) -> Error {
+        let names = |setting: &str| error.hint().is_some_and(|hint| hint.contains(setting));
         let hint = match way {
-            _ if named("`connect_timeout`") => {
-                "allow it more time with `connect: 2m`, or see whether it speaks MCP at all".to_owned()
+            _ if names("`connect_timeout`") => {
+                "allow it more time with `connect: 2m`, or check that it is an MCP server".to_owned()
             }
-            ServerWay::Http { token: None, .. } if named("`token`") => {
+            ServerWay::Http { token: None, .. } if names("`token`") => {
                 "name the variable that holds its token beside its `url`: `token: NAME`".to_owned()
             }
-            ServerWay::Http { token: Some(variable), .. } if named("`token`") => {
-                format!("is what {variable} holds a token for this server?")
+            ServerWay::Http { token: Some(variable), .. } if names("`token`") => {
+                format!("check that {variable} holds a token for this server")
             }
-            ServerWay::Program { .. } if named("`inherit`") => {
-                "does it speak MCP over its standard streams, and need arguments, or variables? It sees those that are \
-                 named beside its `command`: `env: [NAME]`"
+            ServerWay::Program { .. } if names("`inherit`") => {
+                "check that it speaks MCP over its standard streams, and its arguments; it sees only the variables that \
+                 are named beside its `command`: `env: [NAME]`"
                     .to_owned()
             }
             _ => return error,
@@ -133,10 +136,11 @@ mod clients {
         error.with_hint(hint)
     }
 
-    async fn offered(
+    /// Connects one server and returns its tools.
+    async fn offered_tools(
         way: ServerWay,
         connect_timeout: Option<Duration>,
-        reached: Reached,
+        clients: ConnectedClients,
         cx: Context,
     ) -> Result<Vec<DynTool>> {
         let connect = match way {
@@ -149,21 +153,21 @@ mod clients {
                 None => Client::http(url),
                 Some(variable) => Client::http(url).token(self::token(&variable)?),
             },
-            _ => return Err(Error::invalid("this program does not know how to reach such a server")),
+            _ => return Err(Error::invalid("this program does not support this kind of server")),
         };
         let connect = match connect_timeout {
             Some(time) => connect.connect_timeout(time),
             None => connect,
         };
         let client = connect.connect(&cx).await?;
-        reached.lock().unwrap_or_else(PoisonError::into_inner).push(client.clone());
+        clients.lock().unwrap_or_else(PoisonError::into_inner).push(client.clone());
         client.tools(&cx).await
     }
 
     fn token(variable: &str) -> Result<String> {
         match std::env::var(variable) {
             Ok(token) if !token.trim().is_empty() => Ok(token),
-            _ => Err(Error::denied("there is no token for this server").with_hint(format!("set {variable}"))),
+            _ => Err(Error::denied("the token of this server is not set").with_hint(format!("set {variable}"))),
         }
     }
 }
@@ -174,9 +178,9 @@ mod clients {
     use llmspell_flow::{DeclaredServer, Diagnostics, Toolbox};
 
     use crate::interrupt::Interrupts;
-    use crate::load::NotOpened;
+    use crate::load::LoadFailure;
 
-    /// None: this program was built without.
+    /// No servers: this program was built without MCP.
     #[derive(Default)]
     pub(crate) struct Servers;
 
@@ -188,7 +192,7 @@ mod clients {
         declared: &[DeclaredServer],
         _: Toolbox,
         _: &mut Interrupts,
-    ) -> std::result::Result<(Toolbox, Servers), NotOpened> {
+    ) -> std::result::Result<(Toolbox, Servers), LoadFailure> {
         let error = Error::invalid("this program was built without MCP servers")
             .with_hint("build llmspell-cli with its feature `mcp`");
         Err(declared.iter().map(|server| server.diagnose(&error)).collect::<Diagnostics>().into())

@@ -1,50 +1,51 @@
-//! From flags to permissions.
+//! Permissions from `--allow`.
 
 use llmspell::{Registry, suggest};
 use llmspell_flow::{Permissions, Toolbox};
 
-use crate::exit::{Failure, story};
+use crate::exit::{Failure, render_error};
 use crate::options::args::AllowArgs;
 
-/// The built-in tools and those of extensions, with what the user allows.
+/// Returns the built-in tools and those of extensions, with the permissions that the user grants.
 pub(crate) fn toolbox(args: &AllowArgs, registry: &Registry) -> Result<Toolbox, Failure> {
     let variable = std::env::var("LLMSPELL_ALLOW").ok();
     let mut granted = Permissions::none();
     for grant in grants(&args.allow, variable.as_deref()) {
         if let Some(name) = grant.strip_prefix("tool=") {
-            known(name, registry)?;
+            check_tool(name, registry)?;
         }
-        granted =
-            granted.allow(grant).map_err(|error| Failure::invalid(format!("error: --allow: {}", story(&error))))?;
+        granted = granted
+            .allow(grant)
+            .map_err(|error| Failure::invalid(format!("error: --allow: {}", render_error(&error))))?;
     }
     Ok(Toolbox::built_in(&granted).with_registry(registry)?)
 }
 
-/// What is granted one by one. The variable is a list, and lists that scripts put together have empty places, which
-/// allow nothing; an option is never taken apart: to allow a tool that is called `a,command` is not to allow `command`.
-fn grants<'a>(told: &'a [String], variable: Option<&str>) -> Vec<&'a str> {
-    match told {
+/// Returns all tools without any permission, for inspecting flows and tools.
+pub(crate) fn toolbox_without_permissions(registry: &Registry) -> Result<Toolbox, Failure> {
+    Ok(Toolbox::built_in(&Permissions::none()).with_registry(registry)?)
+}
+
+/// Splits the variable, and only the variable, at commas. Empty items, which scripts leave in such lists, grant nothing.
+/// An option is never split: allowing a tool called `a,command` must not allow `command`.
+fn grants<'a>(values: &'a [String], variable: Option<&str>) -> Vec<&'a str> {
+    match values {
         [list] if variable == Some(list) => list.split(',').map(str::trim).filter(|grant| !grant.is_empty()).collect(),
-        told => told.iter().map(String::as_str).collect(),
+        values => values.iter().map(String::as_str).collect(),
     }
 }
 
-/// Whether an extension has the tool that is named, or a server may have it: those have a dot in their names.
-fn known(name: &str, registry: &Registry) -> Result<(), Failure> {
+/// Checks that an extension has this tool. A name with a dot is accepted, because an MCP server may offer it.
+fn check_tool(name: &str, registry: &Registry) -> Result<(), Failure> {
     if registry.find_tool(name).is_ok() || name.contains('.') {
         return Ok(());
     }
     let names = registry.tools().map(|tool| tool.name.as_str()).collect::<Vec<_>>();
     let hint = match names.as_slice() {
-        [] => "this program has no extensions; built-in tools are allowed by what they do, such as net=HOST".to_owned(),
+        [] => "allow a built-in tool by its effect, such as net=HOST; this program has no extensions".to_owned(),
         names => suggest::hint(name, names.iter().copied(), "the tools of extensions are"),
     };
     Err(Failure::invalid(format!("error: --allow: no extension has a tool `{name}`\n\nhint: {hint}")))
-}
-
-/// All tools, with nothing allowed: for looking at flows and tools.
-pub(crate) fn nothing(registry: &Registry) -> Result<Toolbox, Failure> {
-    Ok(Toolbox::built_in(&Permissions::none()).with_registry(registry)?)
 }
 
 #[cfg(test)]
@@ -55,7 +56,7 @@ mod tests {
     use serde_json::Value;
 
     #[test]
-    fn to_allow_one_odd_name_is_not_to_allow_what_it_is_made_of() {
+    fn a_tool_name_with_a_comma_grants_only_that_tool() {
         let mut registry = Registry::new();
         for name in ["a", "a,command", "with space"] {
             let nothing = step(|_: Value, _| async { Ok(Value::Null) });
@@ -71,10 +72,10 @@ mod tests {
     }
 
     #[test]
-    fn the_variable_is_a_list_and_the_option_is_not() {
-        let told = ["net=a.org, ,read=.,".to_owned()];
-        assert_eq!(grants(&told, Some(&told[0])), ["net=a.org", "read=."]);
-        assert_eq!(grants(&told, None), [told[0].as_str()]);
+    fn the_variable_is_split_at_commas_and_the_option_is_not() {
+        let values = ["net=a.org, ,read=.,".to_owned()];
+        assert_eq!(grants(&values, Some(&values[0])), ["net=a.org", "read=."]);
+        assert_eq!(grants(&values, None), [values[0].as_str()]);
         assert_eq!(grants(&[], Some("net")), [""; 0]);
     }
 }

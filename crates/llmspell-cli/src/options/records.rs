@@ -1,15 +1,14 @@
-//! From flags to records.
+//! The input of a command, from its options.
+
+use std::path::{Path, PathBuf};
 
 use llmspell_flow::{Flow, Input};
 
-use std::path::PathBuf;
-
-use crate::commands::run::is_dash;
-use crate::exit::{Failure, story};
+use crate::exit::{Failure, render_error};
 use crate::options::args::{Format, PlanArgs, RunArgs};
 
-/// Where the records of a command come from.
-pub(crate) struct From<'a> {
+/// The options that choose the records of a command.
+pub(crate) struct RecordOptions<'a> {
     input: Option<&'a PathBuf>,
     files: &'a [String],
     format: Option<Format>,
@@ -17,41 +16,46 @@ pub(crate) struct From<'a> {
     sample: Option<u32>,
 }
 
-impl<'a> From<'a> {
-    pub(crate) fn run(args: &'a RunArgs) -> Self {
+impl<'a> RecordOptions<'a> {
+    pub(crate) fn of_run(args: &'a RunArgs) -> Self {
         let RunArgs { input, files, format, set, sample, .. } = args;
-        From { input: input.as_ref(), files, format: *format, set, sample: *sample }
+        RecordOptions { input: input.as_ref(), files, format: *format, set, sample: *sample }
     }
 
-    /// `None` if there is no input.
-    pub(crate) fn plan(args: &'a PlanArgs) -> Option<Self> {
+    /// Returns `None` if the command line names no records.
+    pub(crate) fn of_plan(args: &'a PlanArgs) -> Option<Self> {
         let PlanArgs { input, files, format, set, sample, .. } = args;
-        let there = input.is_some() || !files.is_empty();
-        there.then_some(From { input: input.as_ref(), files, format: *format, set, sample: *sample })
+        let has_records = input.is_some() || !files.is_empty();
+        has_records.then_some(RecordOptions { input: input.as_ref(), files, format: *format, set, sample: *sample })
+    }
+
+    /// Opens the input. If it is a file, its first bytes are checked, so that an input that does not fit the flow is
+    /// refused before any work.
+    pub(crate) fn open(&self, flow: &Flow) -> Result<Input, Failure> {
+        let format = self.format.map(|format| match format {
+            Format::Jsonl => llmspell_flow::Format::Jsonl,
+            Format::Csv => llmspell_flow::Format::Csv,
+            Format::Tsv => llmspell_flow::Format::Tsv,
+        });
+        let mut input = match (self.input, format) {
+            (None, _) => Input::files(self.files)?,
+            (Some(path), format) if is_dash(path) => Input::stdin(format.unwrap_or(llmspell_flow::Format::Jsonl)),
+            (Some(path), Some(format)) => Input::open_as(path, format)?,
+            (Some(path), None) => Input::open(path)?,
+        };
+        for (field, text) in self.set {
+            let value = flow.value_of(field, text);
+            let value = value.map_err(|error| Failure::invalid(format!("error: --set: {}", render_error(&error))))?;
+            input = input.set(field, value);
+        }
+        if let Some(records) = self.sample {
+            input = input.sample(records as usize);
+        }
+        Ok(input.checked_for(flow)?)
     }
 }
 
-/// Opens the input, and looks at its beginning if it is a file: what can be no input of this flow is told before any
-/// work.
-pub(crate) fn open(args: &From<'_>, flow: &Flow) -> Result<Input, Failure> {
-    let format = args.format.map(|format| match format {
-        Format::Jsonl => llmspell_flow::Format::Jsonl,
-        Format::Csv => llmspell_flow::Format::Csv,
-        Format::Tsv => llmspell_flow::Format::Tsv,
-    });
-    let mut input = match (args.input, format) {
-        (None, _) => Input::files(args.files)?,
-        (Some(path), format) if is_dash(path) => Input::stdin(format.unwrap_or(llmspell_flow::Format::Jsonl)),
-        (Some(path), Some(format)) => Input::open_as(path, format)?,
-        (Some(path), None) => Input::open(path)?,
-    };
-    for (field, text) in args.set {
-        let value = flow.value_of(field, text);
-        let value = value.map_err(|error| Failure::invalid(format!("error: --set: {}", story(&error))))?;
-        input = input.set(field, value);
-    }
-    if let Some(records) = args.sample {
-        input = input.sample(records as usize);
-    }
-    Ok(input.checked_for(flow)?)
+/// Returns whether the path is `-`, which means standard input or output.
+pub(crate) fn is_dash(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }

@@ -1,4 +1,4 @@
-//! The command line and the environment, read; files supply what they leave open.
+//! The command line and the environment, parsed; files supply the options that both leave open.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -8,53 +8,67 @@ use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 use llmspell_flow::RunOption;
 
 use crate::exit::{Exit, Failure};
-use crate::options::args::{Args, RunArgs};
+use crate::options::args::{self, Args, RunArgs};
 use crate::options::config_file;
 use crate::options::settings::{self, Setting};
 use crate::ui::usage;
 
-/// What the user has said, in all places.
-pub(crate) struct Line {
+/// The words of the command line together with the settings of files.
+pub(crate) struct ResolvedOptions {
     words: Vec<OsString>,
-    /// What files set, the nearest first.
+    /// The settings of files, the nearest file first.
     settings: Vec<Setting>,
 }
 
-/// Why there is nothing to do; `Ok` if that was only help, which has been shown.
-pub(crate) type Ended = Result<Exit, Failure>;
+/// The end of a command line that names no work. `Ok` means that help was asked for and printed.
+pub(crate) type EarlyEnd = Result<Exit, Failure>;
 
-impl Line {
-    /// Reads it all; says also what the user asks for.
-    pub(crate) fn read() -> Result<(Args, Line), Ended> {
+impl ResolvedOptions {
+    /// Reads the command line, the environment and the configuration.
+    pub(crate) fn read() -> Result<(Args, ResolvedOptions), EarlyEnd> {
         let words: Vec<OsString> = std::env::args_os().collect();
         let command = command();
         let matches = parse(command.clone(), &words)?;
-        let mut line = Line { words, settings: Vec::new() };
-        if !takes_settings(&command, &matches) {
-            return Ok((args(&matches, &line.words)?, line));
+        let mut options = ResolvedOptions { words, settings: Vec::new() };
+        if !uses_settings(&command, &matches) {
+            return Ok((to_args(&matches, &options.words)?, options));
         }
-        line.settings = config_file::read(named(&matches)).map_err(Err)?;
-        line.check(&line.settings).map_err(Err)?;
-        Ok((line.args()?, line))
+        options.settings = config_file::read(config_path(&matches)).map_err(Err)?;
+        check(&options.settings).map_err(Err)?;
+        Ok((options.args()?, options))
     }
 
-    /// The same with what a flow sets; it counts less than flags and variables, and more than the configuration.
+    /// Adds the options that a flow sets. They rank below flags and variables, and above the configuration.
     pub(crate) fn with_flow(&mut self, options: &[RunOption]) -> Result<Args, Failure> {
         let flow: Vec<Setting> = options.iter().map(Setting::of_flow).collect();
-        self.check(&flow)?;
+        check(&flow)?;
         self.settings.splice(0..0, flow);
         self.args().map_err(unexpected)
     }
 
-    /// What was said of this run, in words that say it again: by flags, variables and files. Not what it may do: a
-    /// journal from elsewhere must not grant anything; nor what is shown of it.
-    fn spoken(&self) -> Result<Vec<OsString>, Failure> {
+    /// Returns the options of this run as words for a journal, whether flags, variables or files set them.
+    ///
+    /// # Errors
+    /// If a word, such as a path, is not UTF-8. A journal is text, so the run could not be resumed.
+    pub(crate) fn journal_words(&self) -> Result<Vec<String>, Failure> {
+        let text = |word: OsString| {
+            word.into_string().map_err(|word| {
+                let message = format!("error: {} is not UTF-8, so the run could not be resumed", word.display());
+                Failure::invalid(format!("{message}\n\nhint: rename the file, or run with --no-journal"))
+            })
+        };
+        self.explicit_words()?.into_iter().map(text).collect()
+    }
+
+    /// Returns the words that repeat every option set explicitly. Left out are permissions, because a journal from
+    /// another machine must not grant any, and the options that only choose what is printed.
+    fn explicit_words(&self) -> Result<Vec<OsString>, Failure> {
         let command = self.command();
         let matches = parse(command.clone(), &self.words).map_err(unexpected)?;
         let Some((name, matches)) = matches.subcommand() else { return Ok(Vec::new()) };
         let Some(command) = command.find_subcommand(name) else { return Ok(Vec::new()) };
         let mut words = Vec::new();
-        for arg in command.get_arguments().filter(|arg| !UNSPOKEN.contains(&arg.get_id().as_str())) {
+        for arg in command.get_arguments().filter(|arg| !NOT_RECORDED.contains(&arg.get_id().as_str())) {
             let id = arg.get_id().as_str();
             let long = arg.get_long().unwrap_or_default();
             let is_set = self.settings.iter().any(|setting| setting.name == long);
@@ -63,111 +77,97 @@ impl Line {
                 Some(ValueSource::DefaultValue) if !is_set => continue,
                 Some(_) => {}
             }
-            let values: Vec<_> = matches.get_raw(id).into_iter().flatten().collect();
-            for value in values {
+            for value in matches.get_raw(id).into_iter().flatten() {
                 match arg.get_action() {
                     ArgAction::SetTrue if matches.get_flag(id) => words.push(format!("--{long}").into()),
                     ArgAction::SetTrue => {}
                     _ if arg.is_positional() => words.push(value.to_owned()),
-                    _ => {
-                        let mut word = OsString::from(format!("--{long}="));
-                        word.push(value);
-                        words.push(word);
-                    }
+                    _ => words.push(assignment(long, value)),
                 }
             }
         }
         Ok(words)
     }
 
-    /// The same as it is noted in a journal, which is text.
-    ///
-    /// # Errors
-    /// If a word is none, such as the path of a file: the run could not be resumed.
-    pub(crate) fn noted(&self) -> Result<Vec<String>, Failure> {
-        let text = |word: OsString| {
-            word.into_string().map_err(|word| {
-                let message = format!("error: {} is not UTF-8: a run with it could not be resumed", word.display());
-                Failure::invalid(format!("{message}\n\nhint: rename the file, or run with --no-journal"))
-            })
-        };
-        self.spoken()?.into_iter().map(text).collect()
-    }
-
-    /// The line of a run that goes on: what was said of it then, and what is said with `resume`.
-    pub(crate) fn resumed(&self, then: Vec<String>) -> Result<(RunArgs, Line), Failure> {
-        let command = self.command();
-        let matches = parse(command, &self.words).map_err(unexpected)?;
+    /// Returns the options of a resumed run: those recorded in its journal, overridden by those given to `resume`.
+    pub(crate) fn resumed(&self, recorded: Vec<String>) -> Result<(RunArgs, ResolvedOptions), Failure> {
+        let matches = parse(self.command(), &self.words).map_err(unexpected)?;
         let mut words: Vec<OsString> = vec!["llmspell".into(), "run".into()];
-        words.extend(then.into_iter().map(OsString::from));
-        words.extend(self.spoken()?);
-        // What it has written so far is written again, from its journal.
+        words.extend(recorded.into_iter().map(OsString::from));
+        words.extend(self.explicit_words()?);
+        // The journal writes all earlier lines again, so what the run has left may be overwritten.
         words.push("--force".into());
-        // What is not noted, but said now.
+        // Options that are not recorded take the values given now.
         if let Some((_, matches)) = matches.subcommand() {
             for id in ["allow", "progress", "report", "state", "journal_keep", "journal_max_size"] {
                 let long = id.replace('_', "-");
-                for value in matches.get_raw(id).into_iter().flatten() {
-                    let mut word = OsString::from(format!("--{long}="));
-                    word.push(value);
-                    words.push(word);
-                }
+                words.extend(matches.get_raw(id).into_iter().flatten().map(|value| assignment(&long, value)));
             }
-            words.extend(["quiet"].iter().filter(|id| matches.get_flag(id)).map(|id| format!("--{id}").into()));
+            if matches.get_flag("quiet") {
+                words.push("--quiet".into());
+            }
         }
-        let line = Line { words, settings: self.settings.clone() };
-        match line.args().map_err(unexpected)?.command {
-            crate::options::args::Command::Run(args) => Ok((*args, line)),
-            _ => Err(Failure::invalid("error: what was noted of the run is no run\n\nhint: start it anew")),
+        let options = ResolvedOptions { words, settings: self.settings.clone() };
+        match options.args().map_err(unexpected)?.command {
+            args::Command::Run(args) => Ok((*args, options)),
+            _ => Err(Failure::invalid("error: the options in the journal are invalid\n\nhint: start a new run")),
         }
     }
 
-    fn args(&self) -> Result<Args, Ended> {
-        args(&parse(self.command(), &self.words)?, &self.words)
-    }
-
-    fn command(&self) -> Command {
-        command().mut_subcommands(|command| settings::layered(command, &self.settings))
-    }
-
-    fn check(&self, some: &[Setting]) -> Result<(), Failure> {
-        let all = settings::all(&command());
-        some.iter().try_for_each(|setting| setting.check(&all)).map_err(Failure::invalid)
-    }
-
-    /// What each option is for a run, and who says so.
-    pub(crate) fn effective(&self) -> Result<Vec<Effective>, Failure> {
-        let (mut command, all) = (self.command(), settings::all(&command()));
+    /// Returns each option that files can set, with its value for a run and the source of that value.
+    pub(crate) fn effective(&self) -> Result<Vec<EffectiveOption>, Failure> {
+        let mut command = self.command();
         command.build();
-        let mut out = Vec::new();
-        for arg in all {
-            let name = arg.get_long().unwrap_or_default().to_owned();
-            let has = |command: &&Command| command.get_arguments().any(|arg| arg.get_long() == Some(&name));
-            let Some(of) = command.get_subcommands().find(has) else { continue };
-            // What else the command needs does not matter here.
-            let lax = of.get_arguments().find(|arg| arg.get_long() == Some(&name)).cloned();
-            let Some(arg) = lax else { continue };
+        let mut options = Vec::new();
+        for arg in settings::all(&self::command()) {
+            let name = arg.get_long().unwrap_or_default();
+            let find = |command: &Command| command.get_arguments().find(|arg| arg.get_long() == Some(name)).cloned();
+            let Some(arg) = command.get_subcommands().find_map(find) else { continue };
+            // Parsed alone, because the other arguments that the command requires are not given here.
             let alone = Command::new("config").no_binary_name(true).arg(arg.clone());
             let matches = alone
                 .try_get_matches_from([""; 0])
-                .map_err(|error| Failure::invalid(usage::told(&error, &self.words)))?;
+                .map_err(|error| Failure::invalid(usage::render(&error, &self.words)))?;
             let id = arg.get_id().as_str();
             let values = matches.get_raw(id).into_iter().flatten();
-            let values: Vec<String> = values.map(|value| value.to_string_lossy().into_owned()).collect();
+            let values = values.map(|value| value.to_string_lossy().into_owned()).collect();
             let setting = self.settings.iter().find(|setting| setting.name == name);
-            let from = match (matches.value_source(id), setting) {
-                (Some(ValueSource::EnvVariable), _) => From::Variable(variable(&name)),
-                (Some(ValueSource::DefaultValue), Some(setting)) => From::File(setting.from.file().to_owned()),
-                _ => From::Default,
+            let source = match (matches.value_source(id), setting) {
+                (Some(ValueSource::EnvVariable), _) => OptionSource::Variable(variable(name)),
+                (Some(ValueSource::DefaultValue), Some(setting)) => OptionSource::File(setting.file.clone()),
+                _ => OptionSource::Default,
             };
-            out.push(Effective { key: settings::key(&name), values, from });
+            options.push(EffectiveOption { key: settings::key(name), values, source });
         }
-        Ok(out)
+        Ok(options)
+    }
+
+    fn args(&self) -> Result<Args, EarlyEnd> {
+        to_args(&parse(self.command(), &self.words)?, &self.words)
+    }
+
+    fn command(&self) -> Command {
+        command().mut_subcommands(|command| settings::with_defaults(command, &self.settings))
     }
 }
 
-/// What is not noted of a run.
-const UNSPOKEN: [&str; 14] = [
+/// An option of a run with its current value.
+pub(crate) struct EffectiveOption {
+    pub(crate) key: String,
+    pub(crate) values: Vec<String>,
+    pub(crate) source: OptionSource,
+}
+
+/// The source of an option's value.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum OptionSource {
+    Default,
+    File(String),
+    Variable(String),
+}
+
+/// The options that a journal does not record.
+const NOT_RECORDED: [&str; 14] = [
     "allow",
     "config",
     "force",
@@ -184,56 +184,48 @@ const UNSPOKEN: [&str; 14] = [
     "help",
 ];
 
-/// An end that cannot be, for the same words have been read before.
-fn unexpected(ended: Ended) -> Failure {
-    match ended {
-        Err(failure) => failure,
-        Ok(_) => Failure::invalid("error: the command line asks for help, and for a run\n\nhint: ask for one of them"),
-    }
+/// Returns the clap command that parses the command line.
+pub(crate) fn command() -> Command {
+    // The last value of an option wins, so that `resume` overrides what the journal has recorded.
+    Args::command().mut_subcommands(with_overrides).mut_subcommand("run", |run| run.mut_args(without_retry_variable))
 }
 
-/// An option as it stands.
-pub(crate) struct Effective {
-    pub(crate) key: String,
-    pub(crate) values: Vec<String>,
-    pub(crate) from: From,
+/// Takes `--only-failed` and `--retry` of `run` out of the environment. A variable meant for `resume` would otherwise
+/// turn a new run into the continuation of the latest one.
+fn without_retry_variable(arg: Arg) -> Arg {
+    if ["only_failed", "retry"].contains(&arg.get_id().as_str()) { arg.env(None::<&'static str>) } else { arg }
 }
 
-/// Who says so.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum From {
-    Default,
-    File(String),
-    Variable(String),
+fn with_overrides(command: Command) -> Command {
+    command.args_override_self(true).mut_args(without_empty_variable).mut_subcommands(with_overrides)
 }
 
-/// The twin of an option in the environment.
+/// Ignores a variable whose value is empty: it counts as not set.
+fn without_empty_variable(arg: Arg) -> Arg {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    if arg.get_env().is_some_and(is_empty) { arg.env(None::<&'static str>) } else { arg }
+}
+
+/// Returns the variable of an option.
 fn variable(name: &str) -> String {
     format!("LLMSPELL_{}", settings::key(name).to_uppercase())
 }
 
-pub(crate) fn command() -> Command {
-    // The last word counts, so that what is said when a run is resumed counts more than what was said then.
-    Args::command().mut_subcommands(as_spoken).mut_subcommand("run", |run| run.mut_args(said_each_time))
+/// Returns the word `--long=value`.
+fn assignment(long: &str, value: &OsStr) -> OsString {
+    let mut word = OsString::from(format!("--{long}="));
+    word.push(value);
+    word
 }
 
-/// That a run is the earlier one must be said for each: a variable that is meant for `resume` would take the latest run
-/// over where a new one is begun.
-fn said_each_time(arg: Arg) -> Arg {
-    if ["only_failed", "retry"].contains(&arg.get_id().as_str()) { arg.env(None::<&'static str>) } else { arg }
-}
-
-fn as_spoken(command: Command) -> Command {
-    command.args_override_self(true).mut_args(without_empty_variable).mut_subcommands(as_spoken)
-}
-
-/// What `--config` names, however deep the command.
-fn named(matches: &ArgMatches) -> Option<&Path> {
+/// Returns the value of `--config`, however deep its command is nested.
+fn config_path(matches: &ArgMatches) -> Option<&Path> {
     let here = matches.try_get_one::<PathBuf>("config").ok().flatten().map(PathBuf::as_path);
-    here.or_else(|| named(matches.subcommand()?.1))
+    here.or_else(|| config_path(matches.subcommand()?.1))
 }
 
-fn takes_settings(command: &Command, matches: &ArgMatches) -> bool {
+/// Returns whether the command has an option that files can set.
+fn uses_settings(command: &Command, matches: &ArgMatches) -> bool {
     let all = settings::all(command);
     let used = matches.subcommand_name().and_then(|name| command.find_subcommand(name));
     used.is_some_and(|used| {
@@ -243,17 +235,23 @@ fn takes_settings(command: &Command, matches: &ArgMatches) -> bool {
     })
 }
 
-fn parse(command: Command, words: &[OsString]) -> Result<ArgMatches, Ended> {
-    command.try_get_matches_from(words).map_err(|error| told(&error, words))
+fn check(settings: &[Setting]) -> Result<(), Failure> {
+    let all = settings::all(&command());
+    settings.iter().try_for_each(|setting| setting.check(&all)).map_err(Failure::invalid)
 }
 
-fn args(matches: &ArgMatches, words: &[OsString]) -> Result<Args, Ended> {
-    Args::from_arg_matches(matches).map_err(|error| told(&error, words))
+fn parse(command: Command, words: &[OsString]) -> Result<ArgMatches, EarlyEnd> {
+    command.try_get_matches_from(words).map_err(|error| early_end(&error, words))
 }
 
-fn told(error: &clap::Error, words: &[OsString]) -> Ended {
+fn to_args(matches: &ArgMatches, words: &[OsString]) -> Result<Args, EarlyEnd> {
+    Args::from_arg_matches(matches).map_err(|error| early_end(&error, words))
+}
+
+/// Prints help or a version; turns any other result of clap into a failure.
+fn early_end(error: &clap::Error, words: &[OsString]) -> EarlyEnd {
     if error.use_stderr() {
-        return Err(Failure::invalid(usage::told(error, words)));
+        return Err(Failure::invalid(usage::render(error, words)));
     }
     match error.print() {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::output(error)),
@@ -261,13 +259,15 @@ fn told(error: &clap::Error, words: &[OsString]) -> Ended {
     }
 }
 
-/// A variable that is set to nothing says nothing: it counts as not set.
-fn without_empty_variable(arg: Arg) -> Arg {
-    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
-    if arg.get_env().is_some_and(is_empty) { arg.env(None::<&'static str>) } else { arg }
+/// Returns the failure of words that were parsed successfully before, so this cannot happen.
+fn unexpected(end: EarlyEnd) -> Failure {
+    match end {
+        Err(failure) => failure,
+        Ok(_) => Failure::invalid("error: the command line asks for help and for a run\n\nhint: ask for one of them"),
+    }
 }
 
-/// The shape of the command is checked in tests instead of at every start.
+/// Clap checks the shape of the command in these tests instead of at every start.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -292,7 +292,7 @@ mod tests {
         }
         let longs: Vec<&str> =
             command.get_subcommands().flat_map(Command::get_arguments).filter_map(Arg::get_long).collect();
-        for name in settings::OF_ONE_RUN {
+        for name in settings::SINGLE_RUN_OPTIONS {
             assert!(longs.contains(&name), "{name}");
         }
     }

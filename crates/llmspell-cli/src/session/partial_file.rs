@@ -1,4 +1,4 @@
-//! What an interrupted run has left where another one wants to write.
+//! The `FILE.partial` of an interrupted run, in the way of another run.
 
 use std::ffi::OsString;
 use std::io;
@@ -7,39 +7,40 @@ use std::path::{Path, PathBuf};
 use llmspell::Error;
 use llmspell_flow::{RunInfo, RunStory};
 
-use crate::commands::resume::latest;
-use crate::commands::run::{go_on, journals};
+use super::earlier::latest;
+use super::journals::{journals, resume_command_of};
 use crate::options::args::RunArgs;
 
-/// The error of an output that cannot be begun; if a run is known that has left `FILE.partial`, it says which.
-pub(crate) fn told(error: Error, path: &Path, args: &RunArgs) -> Error {
-    let is_left = error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::AlreadyExists);
-    let Some(place) = place(path).filter(|_| is_left) else { return error };
+/// Adds a hint to the error of an output that cannot be created: which run has left `FILE.partial`, if that is known.
+pub(super) fn explain(error: Error, path: &Path, args: &RunArgs) -> Error {
+    let exists = error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::AlreadyExists);
+    let Some(location) = location(path).filter(|_| exists) else { return error };
     let runs = journals(&args.journal.state).list().unwrap_or_default();
-    let is_its = |run: &RunInfo| {
-        !run.is_running && !run.is_complete() && run.story.as_ref().is_ok_and(|story| outputs(story).contains(&place))
+    let wrote_it = |run: &RunInfo| {
+        let story = run.story.as_ref();
+        !run.is_running && !run.is_complete() && story.is_ok_and(|story| outputs(story).contains(&location))
     };
-    let Some(RunInfo { name, story: Ok(story), .. }) = latest(&runs, is_its) else { return error };
-    let asks_for_input = words(story).iter().any(|word| word == "--input=-");
-    let command = go_on(name, asks_for_input, args);
-    error.with_hint(format!("the run {name} left it, and goes on with: {command}\nhint: --force overwrites it"))
+    let Some(RunInfo { name, story: Ok(story), .. }) = latest(&runs, wrote_it) else { return error };
+    let needs_input = words(story).iter().any(|word| word == "--input=-");
+    let command = resume_command_of(name, needs_input, args);
+    error.with_hint(format!("the run {name} left it; resume that run: {command}\nhint: --force overwrites it"))
 }
 
-/// The files that a run writes.
+/// Returns the locations of the files that a run writes.
 fn outputs(story: &RunStory) -> Vec<(PathBuf, OsString)> {
     let folder = Path::new(story.fact("folder").unwrap_or_default());
     let words = words(story);
-    let named = words.iter().filter_map(|word| word.strip_prefix("--output=").or(word.strip_prefix("--errors=")));
-    named.filter_map(|path| place(&folder.join(path))).collect()
+    let paths = words.iter().filter_map(|word| word.strip_prefix("--output=").or(word.strip_prefix("--errors=")));
+    paths.filter_map(|path| location(&folder.join(path))).collect()
 }
 
-/// How it was started.
+/// Returns the recorded command line of a run.
 fn words(story: &RunStory) -> Vec<String> {
     story.fact("options").and_then(|words| serde_json::from_str(words).ok()).unwrap_or_default()
 }
 
-/// The folder of a file, whatever it is called, and its name there.
-fn place(path: &Path) -> Option<(PathBuf, OsString)> {
+/// Returns the folder of a file, resolved, and the name of the file in it. Two paths of one file have one location.
+fn location(path: &Path) -> Option<(PathBuf, OsString)> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Some((folder.canonicalize().ok()?, path.file_name()?.to_owned()))
 }

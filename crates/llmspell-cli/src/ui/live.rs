@@ -1,4 +1,4 @@
-//! How far a run is, on standard error: a frame on a terminal, sentences or JSON elsewhere.
+//! Progress of a running run on standard error: frames on a terminal, sentences or JSON elsewhere.
 
 mod frame;
 mod items;
@@ -14,107 +14,110 @@ use llmspell_flow::Snapshot;
 use tokio::time::Instant;
 
 use crate::options::args::Progress;
-use crate::ui::show;
+use crate::ui::terminal;
 use screen::Screen;
 
-/// Shows a run while it goes on.
+/// The live view of a run.
 pub(crate) struct Live {
-    face: Face,
+    view: View,
+    /// The name of the flow.
     name: String,
-    /// When it is shown the next time.
+    /// When the view is updated next.
     due: Instant,
 }
 
-enum Face {
+enum View {
     Screen(Box<Screen>),
     Plain,
     Json,
     None,
 }
 
-/// How often somebody should ask whether it is time.
+/// The interval at which [`Live::tick`] must be called.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
-/// How often a frame is drawn at the most, and sentences and JSON are written.
-const FRAME: Duration = TICK;
-const SENTENCE: Duration = Duration::from_secs(3);
-const OBJECT: Duration = Duration::from_secs(1);
+/// The shortest interval between two frames, sentences and objects.
+const FRAME_INTERVAL: Duration = TICK;
+const SENTENCE_INTERVAL: Duration = Duration::from_secs(3);
+const OBJECT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Looking at a run of very many calls takes time: it may have a twentieth of one core.
-const SHARE: u32 = 20;
+/// A snapshot of a run with very many calls takes time. It may use this share of one core: a twentieth.
+const SNAPSHOT_SHARE: u32 = 20;
 
 impl Live {
-    /// `shared` tells that outcomes go to a terminal: a frame would be drawn over them, so there is none.
-    pub(crate) fn new(how: Progress, name: &str, shared: bool) -> Self {
-        let face = match how {
-            Progress::None => Face::None,
-            Progress::Json => Face::Json,
-            Progress::Auto if !shared && can_draw() => Face::Screen(Box::default()),
-            Progress::Auto | Progress::Plain => Face::Plain,
+    /// `is_shared` means that outcomes go to the same terminal. A frame would be drawn over them, so sentences are
+    /// printed instead.
+    pub(crate) fn new(progress: Progress, name: &str, is_shared: bool) -> Self {
+        let view = match progress {
+            Progress::None => View::None,
+            Progress::Json => View::Json,
+            Progress::Auto if !is_shared && can_draw() => View::Screen(Box::default()),
+            Progress::Auto | Progress::Plain => View::Plain,
         };
-        let mut live = Live { face, name: name.to_owned(), due: Instant::now() };
-        live.due += live.every();
+        let mut live = Live { view, name: name.to_owned(), due: Instant::now() };
+        live.due += live.interval();
         live
     }
 
-    /// Whether anything is shown of what the steps do.
-    pub(crate) fn wants_steps(&self) -> bool {
-        !matches!(self.face, Face::None)
+    /// Returns whether the view shows steps.
+    pub(crate) fn shows_steps(&self) -> bool {
+        !matches!(self.view, View::None)
     }
 
-    fn every(&self) -> Duration {
-        match self.face {
-            Face::Screen(_) => FRAME,
-            Face::Plain => SENTENCE,
-            Face::Json => OBJECT,
-            // Whenever that is, nothing is shown.
-            Face::None => SENTENCE,
+    fn interval(&self) -> Duration {
+        match self.view {
+            View::Screen(_) => FRAME_INTERVAL,
+            View::Plain => SENTENCE_INTERVAL,
+            View::Json => OBJECT_INTERVAL,
+            // Any value will do, because nothing is shown.
+            View::None => SENTENCE_INTERVAL,
         }
     }
 
-    /// Shows the run, if it is time; only then it is looked at.
-    pub(crate) fn tick(&mut self, look: impl FnOnce() -> Snapshot) {
+    /// Updates the view if it is due. The snapshot is taken only then.
+    pub(crate) fn tick(&mut self, snapshot: impl FnOnce() -> Snapshot) {
         let began = Instant::now();
-        if matches!(self.face, Face::None) || began < self.due {
+        if matches!(self.view, View::None) || began < self.due {
             return;
         }
-        self.show(&look());
+        self.update(&snapshot());
         let took = began.elapsed();
-        // But never for long: the program may have been stopped while it looked.
-        self.due = Instant::now() + self.every().max((took * SHARE).min(OBJECT)).saturating_sub(took.min(FRAME));
+        // The pause is bounded, because the program may have been stopped by a signal during the snapshot.
+        let pause = (took * SNAPSHOT_SHARE).min(OBJECT_INTERVAL);
+        self.due = Instant::now() + self.interval().max(pause).saturating_sub(took.min(FRAME_INTERVAL));
     }
 
-    fn show(&mut self, now: &Snapshot) {
-        match &mut self.face {
-            Face::Screen(screen) => screen.draw(|size| frame::frame(&self.name, now, size)),
-            Face::Plain => plain::sentences(&self.name, now).iter().for_each(|line| show::note(line)),
-            Face::Json => show::object(now),
-            Face::None => {}
+    fn update(&mut self, now: &Snapshot) {
+        match &mut self.view {
+            View::Screen(screen) => screen.draw(|size| frame::frame(&self.name, now, size)),
+            View::Plain => plain::sentences(&self.name, now).iter().for_each(|line| terminal::note(line)),
+            View::Json => terminal::object(now),
+            View::None => {}
         }
     }
 
-    /// Says something without disturbing what is shown.
-    pub(crate) fn say(&mut self, text: &str) {
-        if let Face::Screen(screen) = &mut self.face {
+    /// Prints a note without disturbing the view.
+    pub(crate) fn note(&mut self, text: &str) {
+        if let View::Screen(screen) = &mut self.view {
             screen.clear();
         }
-        match self.face {
-            Face::Json => show::object(&serde_json::json!({ "notice": text })),
-            _ => show::note(text),
+        match self.view {
+            View::Json => terminal::object(&serde_json::json!({ "notice": text })),
+            _ => terminal::note(text),
         }
     }
 
-    /// The run has ended: what was drawn is taken away, and readers of JSON get the last of it.
-    pub(crate) fn end(&mut self, look: impl FnOnce() -> Snapshot) {
-        match &mut self.face {
-            Face::Screen(screen) => screen.clear(),
-            Face::Json => show::object(&look()),
-            Face::Plain | Face::None => {}
+    /// Ends the view: a frame is removed, and readers of JSON get the last snapshot.
+    pub(crate) fn end(&mut self, snapshot: impl FnOnce() -> Snapshot) {
+        match &mut self.view {
+            View::Screen(screen) => screen.clear(),
+            View::Json => terminal::object(&snapshot()),
+            View::Plain | View::None => {}
         }
     }
 }
 
-/// Whether standard error is a terminal that can move its cursor.
+/// Returns whether standard error is a terminal that can move its cursor.
 fn can_draw() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }

@@ -1,26 +1,26 @@
-//! What a panic says on standard error: it comes before anybody can look at it.
+//! The message of a panic on standard error, which is printed before any error handler can redact it.
 
 use std::panic::PanicHookInfo;
 
 use llmspell_flow::Flow;
 
-use crate::ui::show;
+use crate::ui::terminal;
 
-/// From here on, panics say what they have to say without the secrets of the flow. Those of tools are told again, as
-/// errors of their records.
-pub(crate) fn keep_secrets(flow: &Flow) {
-    if let Some(scrub) = flow.scrub() {
-        std::panic::set_hook(told(scrub, show::note));
+/// Redacts the secrets of the flow from the messages of all later panics. A panic of a tool also becomes the error of
+/// its record.
+pub(crate) fn redact_secrets(flow: &Flow) {
+    if let Some(redact) = flow.scrub() {
+        std::panic::set_hook(hook(redact, terminal::note));
     }
 }
 
-fn told(
-    scrub: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
-    tell: impl Fn(&str) + Send + Sync + 'static,
+fn hook(
+    redact: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
+    print: impl Fn(&str) + Send + Sync + 'static,
 ) -> Box<dyn Fn(&PanicHookInfo<'_>) + Send + Sync> {
     Box::new(move |panic| {
-        let said = panic.to_string();
-        tell(&scrub(&said).unwrap_or(said));
+        let message = panic.to_string();
+        print(&redact(&message).unwrap_or(message));
     })
 }
 
@@ -33,18 +33,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_says_where_and_not_which_secret() {
+    fn the_message_of_a_panic_has_its_place_and_no_secret() {
         let text = "flow: f\nsecrets: [CARGO_MANIFEST_DIR]\nsteps: [{ id: a, value: 1 }]\n";
         let flow = Flow::parse(&Source::new("f.yaml", text), &Toolbox::built_in(&Permissions::none())).unwrap();
-        let said = Arc::<Mutex<String>>::default();
-        let heard = said.clone();
+        let printed = Arc::<Mutex<String>>::default();
+        let sink = printed.clone();
         let before = std::panic::take_hook();
-        std::panic::set_hook(told(flow.scrub().unwrap(), move |text| heard.lock().unwrap().push_str(text)));
+        std::panic::set_hook(hook(flow.scrub().unwrap(), move |text| sink.lock().unwrap().push_str(text)));
         let secret = env!("CARGO_MANIFEST_DIR");
         let caught = std::panic::catch_unwind(|| panic!("the key is {secret}!"));
         std::panic::set_hook(before);
-        let said = said.lock().unwrap();
-        assert!(caught.is_err() && said.contains("panics.rs") && said.contains("the key is ***!"), "{said}");
-        assert!(!said.contains(secret), "{said}");
+        let printed = printed.lock().unwrap();
+        assert!(caught.is_err() && printed.contains("panics.rs") && printed.contains("the key is ***!"), "{printed}");
+        assert!(!printed.contains(secret), "{printed}");
     }
 }

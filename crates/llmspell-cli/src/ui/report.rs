@@ -1,4 +1,4 @@
-//! What a run came to, in few lines.
+//! The summary and the report of a run as text.
 
 mod object;
 mod steps;
@@ -7,71 +7,73 @@ use llmspell::Error;
 use llmspell_flow::{Account, Ending, FailureCount, NotAdmitted, Redo, Summary};
 pub(crate) use object::object;
 
-use crate::ui::show::{count, counted, per_second, time};
+use crate::ui::text::{count, count_of, duration, per_second};
 
-/// What is told of a run beside its summary.
+/// The facts about a run that its summary lacks.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Told<'a> {
+pub(crate) struct ReportHeader<'a> {
     /// The name of the flow.
-    pub(crate) name: &'a str,
+    pub(crate) flow: &'a str,
     /// The name of the run, if it has a journal.
     pub(crate) run: Option<&'a str>,
-    /// How it is gone on with.
+    /// The command that resumes the run, if it has a journal.
     pub(crate) resume: Option<&'a str>,
 }
 
-/// The first lines: how many records, what became of them, where they are.
-pub(crate) fn summary(told: &Told<'_>, summary: &Summary) -> String {
-    let mut text = format!("{}: {}", told.name, came(&summary.account));
+/// Returns the first lines at the end of a run: how many records, their outcomes, and the files written.
+pub(crate) fn summary(header: &ReportHeader<'_>, summary: &Summary) -> String {
+    let mut text = format!("{}: {}", header.flow, totals(&summary.account));
     if summary.damaged > 0 {
-        let records = counted(summary.damaged, "record");
-        text = format!("{text}\nsome of the journal cannot be read: {records} went through the flow again for it");
+        let records = count_of(summary.damaged, "record");
+        text = format!("{text}\nthe journal is damaged: {records} went through the flow again");
     }
     if let Some(path) = summary.errors.as_ref().and_then(|errors| errors.path.as_ref()) {
         text = format!("{text}\nfailed records: {}", path.display());
     }
-    match (&summary.ending, &summary.written) {
-        (Ending::Complete, Some(written)) => {
-            if let Some(path) = &written.path {
-                text = format!("{text}\noutput: {}", path.display());
-            }
-        }
-        (_, Some(written)) => {
-            let place = match &written.path {
-                Some(path) => format!(" in {}", path.display()),
-                None => String::new(),
-            };
-            text = format!("{text}\nincomplete: {} written{place}", counted(written.lines, "line"));
-            if let (Ending::Drained | Ending::Failed(_), Some(rest)) = (&summary.ending, &summary.not_admitted) {
-                text = format!("{text}\n{}", not_admitted(rest));
-            }
-        }
-        (_, None) => text = format!("{text}\nincomplete: the output did not take its last lines"),
-    }
+    text = format!("{text}{}", output_lines(summary));
     if summary.gone > 0 {
         let (was, has) = if summary.gone == 1 { ("was", "has") } else { ("were", "have") };
-        let records = counted(summary.gone, "record");
+        let records = count_of(summary.gone, "record");
         text = format!("{text}\n{records} of earlier sessions {was} not found in the input, and {has} no line");
     }
-    if let Some(run) = told.run {
+    if let Some(run) = header.run {
         text = format!("{text}\nrun: {run}, {}", summary.ending.in_words());
     }
-    match (&summary.ending, told.resume) {
+    match (&summary.ending, header.resume) {
         (Ending::Drained | Ending::Aborted | Ending::Failed(_), Some(resume)) => {
-            text = format!("{text}\nhint: go on: {resume}");
+            format!("{text}\nhint: resume the run: {resume}")
         }
         (Ending::Complete, Some(resume)) if summary.failed > 0 => {
-            text = format!("{text}\nhint: those that have failed, once more: {resume} --only-failed");
+            format!("{text}\nhint: run the failed records again: {resume} --only-failed")
         }
-        _ => {}
+        _ => text,
     }
-    text
 }
 
-/// `60 records in 1.2 s (50/s), 58 ok, 2 failed`.
-fn came(account: &Account) -> String {
+/// Returns the lines about the output, each after a line break.
+fn output_lines(summary: &Summary) -> String {
+    let Some(written) = &summary.written else {
+        return "\nincomplete: the output did not take its last lines".to_owned();
+    };
+    let path = written.path.as_ref().map(|path| path.display());
+    match (&summary.ending, path) {
+        (Ending::Complete, Some(path)) => format!("\noutput: {path}"),
+        (Ending::Complete, None) => String::new(),
+        (ending, path) => {
+            let place = path.map_or(String::new(), |path| format!(" in {path}"));
+            let text = format!("\nincomplete: {} written{place}", count_of(written.lines, "line"));
+            match (ending, &summary.not_admitted) {
+                (Ending::Drained | Ending::Failed(_), Some(rest)) => format!("{text}\n{}", not_admitted(rest)),
+                _ => text,
+            }
+        }
+    }
+}
+
+/// Returns the counts of a run: `60 records in 1.2 s (50/s), 58 ok, 2 failed`.
+fn totals(account: &Account) -> String {
     let (done, took) = (account.ok + account.failed, account.took);
-    let mut text = format!("{} in {}", counted(done, "record"), time(took));
+    let mut text = format!("{} in {}", count_of(done, "record"), duration(took));
     if done > 0 {
         let rate = per_second(done as f64 / took.as_secs_f64().max(1e-6));
         text = format!("{text} ({rate}), {} ok", count(account.ok));
@@ -83,90 +85,93 @@ fn came(account: &Account) -> String {
         text = format!("{text}, {} failed", count(account.failed));
     }
     if account.replayed > 0 {
-        text = format!("{text}, {} of them from before", count(account.replayed));
+        text = format!("{text}, {} replayed from the journal", count(account.replayed));
     }
     if account.dropped > 0 {
-        text = format!("{text}; {} taken and not written", count(account.dropped));
+        text = format!("{text}; {} admitted and not written", count(account.dropped));
     }
     text
 }
 
-/// The report of a run once more, below the line that tells of the run.
-pub(crate) fn later(account: &Account, width: Option<usize>) -> String {
-    let mut text = came(account);
+/// Returns the report of an earlier run, which is printed below its line in the list of runs.
+pub(crate) fn stored_report(account: &Account, width: Option<usize>) -> String {
+    let mut text = totals(account);
     let done = account.ok + account.failed;
     if account.report.steps.is_empty() && done + account.dropped > account.replayed {
         text = format!(
-            "{text}\n\nno table of its steps: with -q or --report none, nobody records what they do\n\
-             hint: the next run has one without these"
+            "{text}\n\nno table of steps: a run with -q or --report none does not record its steps\n\
+             hint: leave these options out to record them"
         );
     } else if account.report.steps.is_empty() && done > 0 {
-        text = format!("{text}\n\nno table of its steps: every record was there from before");
+        text = format!("{text}\n\nno table of steps: every record was replayed from the journal");
     }
-    match whole(account, width) {
-        whole if whole.is_empty() => text,
-        whole => format!("{text}\n\n{whole}"),
+    match full_report(account, width) {
+        report if report.is_empty() => text,
+        report => format!("{text}\n\n{report}"),
     }
 }
 
-/// Why a run took no more records, how many there are, and what to do.
+/// Returns the error of a run that stopped because servers denied its calls.
 pub(crate) fn stopped(why: &Error, summary: &Summary, resume: Option<&str>) -> String {
     let denied = why.causes().last().unwrap_or(why);
     let mut text = format!("error: stopped, because credentials or money are missing: {denied}");
-    let mut hint = "see to them".to_owned();
+    let mut hint = "provide them".to_owned();
     if let Some(rest) = &summary.not_admitted {
         text = format!("{text}\n\n{}", not_admitted(rest));
-        hint = format!("{hint}, then {}", go_on(resume));
+        hint = format!("{hint}, then {}", resume_hint(resume));
     }
     if let Some(own) = denied.hint() {
         hint = format!("{own}\nhint: {hint}");
     }
-    format!("{text}\n\nhint: {hint}; --keep-going takes every record, whatever is answered")
+    format!("{text}\n\nhint: {hint}; --keep-going admits every record despite such answers")
 }
 
-/// That a run has used up what it may, and what to do.
+/// Returns the error of a run that used up its budget.
 pub(crate) fn over_budget(why: &Error, summary: &Summary, resume: Option<&str>) -> String {
     let mut text = format!("error: stopped: {}", why.message());
     if let Some(rest) = &summary.not_admitted {
         text = format!("{text}\n\n{}", not_admitted(rest));
     }
-    format!("{text}\n\nhint: {} --budget AMOUNT", go_on(resume))
+    format!("{text}\n\nhint: {} --budget AMOUNT", resume_hint(resume))
 }
 
-fn go_on(resume: Option<&str>) -> String {
-    resume.map_or("run the rest".to_owned(), |resume| format!("go on: {resume}"))
+fn resume_hint(resume: Option<&str>) -> String {
+    resume.map_or("run the remaining records".to_owned(), |resume| format!("resume the run: {resume}"))
 }
 
-/// What a changed flow does again.
-pub(crate) fn redo(redo: &Redo) -> String {
+/// Returns what a resumed run does again because its flow has changed.
+pub(crate) fn changed_flow(redo: &Redo) -> String {
     if redo.rekeyed {
-        return "the key of the flow has changed: no record is known by it, and all are done again".to_owned();
+        return "the key of the flow has changed: no record can be matched, and all run again".to_owned();
     }
-    let mut text = format!("the flow has changed: {} go through it again", counted(redo.records, "record"));
+    let mut text = format!("the flow has changed: {} go through it again", count_of(redo.records, "record"));
     if !redo.kept.is_empty() {
         text = format!("{text}\n  kept: {}", redo.kept.join(", "));
     }
     for (step, why) in &redo.redone {
-        text = format!("{text}\n  done again: {step} ({})", why.as_str());
+        text = format!("{text}\n  runs again: {step} ({})", why.as_str());
     }
     text
 }
 
-/// What a run has left alone.
+/// Returns how many records the run has not admitted.
 fn not_admitted(rest: &NotAdmitted) -> String {
-    let more = if rest.is_all { "" } else { "at least " };
+    let at_least = if rest.is_all { "" } else { "at least " };
     let verb = if rest.records == 1 { "was" } else { "were" };
-    format!("{more}{} {verb} not admitted, from line {} on", counted(rest.records, "record"), rest.from_line)
+    format!("{at_least}{} {verb} not admitted, from line {} on", count_of(rest.records, "record"), rest.from_line)
 }
 
-/// The whole report of a run, wherever it comes from; `width` is that of the terminal, if there is one. Empty if there is
-/// nothing to tell.
-pub(crate) fn whole(account: &Account, width: Option<usize>) -> String {
-    let parts = [steps::steps(account, width), failures(account), lints(account)];
+/// Returns the whole report of a run; empty if there is nothing to report. `width` is the width of the terminal, if
+/// there is one.
+pub(crate) fn full_report(account: &Account, width: Option<usize>) -> String {
+    let parts = [steps::table(account, width), failures(account), advice(account)];
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
 }
 
-/// Why records failed: one entry for each step and kind, those with most failures first.
+/// The maximum number of groups of failures that are listed.
+const MAX_GROUPS: usize = 8;
+
+/// Returns the reasons why records failed: one entry per step and kind, the most frequent first.
 fn failures(account: &Account) -> Option<String> {
     if account.failures.is_empty() {
         return None;
@@ -174,7 +179,7 @@ fn failures(account: &Account) -> Option<String> {
     let mut groups: Vec<&FailureCount> = account.failures.iter().collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.count));
     let mut text = "failed:".to_owned();
-    for group in groups.iter().take(SHOWN) {
+    for group in groups.iter().take(MAX_GROUPS) {
         let path = if group.path.is_empty() { "record" } else { &group.path };
         let message: String = group.message.chars().take(160).collect();
         let tried = if group.attempts > 1 { format!(" after {} attempts", group.attempts) } else { String::new() };
@@ -184,20 +189,17 @@ fn failures(account: &Account) -> Option<String> {
             text = format!("{text}\n      hint: {hint}");
         }
     }
-    if groups.len() > SHOWN || account.other_failures > 0 {
+    if groups.len() > MAX_GROUPS || account.other_failures > 0 {
         text = format!("{text}\n  and other kinds; see the `error` of each line");
     }
     Some(text)
 }
 
-/// How many sorts of failures are listed.
-const SHOWN: usize = 8;
-
-/// What seems wrong, and what might be done.
-fn lints(account: &Account) -> Option<String> {
-    let lines = account.lints.iter().map(|lint| {
-        let whose = if lint.step.is_empty() { String::new() } else { format!("{}: ", lint.step) };
-        format!("  {whose}{}\n      hint: {}", lint.message, lint.hint)
+/// Returns the suspicious facts about the run, with a hint for each.
+fn advice(account: &Account) -> Option<String> {
+    let lines = account.lints.iter().map(|advice| {
+        let step = if advice.step.is_empty() { String::new() } else { format!("{}: ", advice.step) };
+        format!("  {step}{}\n      hint: {}", advice.message, advice.hint)
     });
     let lines: Vec<String> = lines.collect();
     (!lines.is_empty()).then(|| format!("noticed:\n{}", lines.join("\n")))

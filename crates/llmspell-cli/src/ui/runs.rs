@@ -1,16 +1,17 @@
-//! Runs, one line each: `triage-3  interrupted  2026-11-22 18:03:32  3,115 ok  2 failed  40 to do`.
+//! Runs as text and as JSON: the list of runs, and one run.
 
 use llmspell_flow::{RunInfo, RunStory};
+use serde_json::{Map, Value, json};
 
-use crate::ui::show::count;
+use crate::ui::text::count;
 
-/// The name, how it stands with it, when it began, and four counts. What no run has is left out.
+/// The columns of the list: name, state, beginning, and four counts. A column that is empty in all rows is left out.
 const COLUMNS: usize = 7;
 
-/// So many of them are words, and stand to the left.
-const WORDS: usize = 3;
+/// The number of columns that hold text, and are aligned to the left.
+const TEXT_COLUMNS: usize = 3;
 
-/// One line for each, in columns.
+/// Returns one line per run, in columns: `triage-3  interrupted  2026-11-22 18:03:32  3,115 ok  2 failed  40 to do`.
 pub(crate) fn table(runs: &[RunInfo]) -> String {
     let rows: Vec<[String; COLUMNS]> = runs.iter().map(cells).collect();
     let length = |cell: &String| cell.chars().count();
@@ -19,8 +20,11 @@ pub(crate) fn table(runs: &[RunInfo]) -> String {
     let line = |(row, run): (&[String; COLUMNS], &RunInfo)| {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate().filter(|(column, _)| widths[*column] > 0) {
-            let room = " ".repeat(widths[column] - length(cell));
-            line = if column < WORDS { format!("{line}{cell}{room}  ") } else { format!("{line}{room}{cell}  ") };
+            let padding = " ".repeat(widths[column] - length(cell));
+            line = match column < TEXT_COLUMNS {
+                true => format!("{line}{cell}{padding}  "),
+                false => format!("{line}{padding}{cell}  "),
+            };
         }
         match run.problem() {
             Some(error) => format!("{}  {}", line.trim_end(), error.message()),
@@ -35,27 +39,72 @@ fn cells(run: &RunInfo) -> [String; COLUMNS] {
     let Ok(story) = &run.story else {
         return [name, state, String::new(), String::new(), String::new(), String::new(), String::new()];
     };
-    let some = |number: u64, what: &str| if number == 0 { String::new() } else { format!("{} {what}", count(number)) };
+    let cell = |number: u64, what: &str| if number == 0 { String::new() } else { format!("{} {what}", count(number)) };
     let counts = story.counts.unwrap_or_default();
     let ok = match story.counts {
         Some(counts) => format!("{} ok", count(counts.ok)),
-        // Not all of them have come to their end.
-        None => format!("{} taken", count(story.reached)),
+        // Not all of these have finished.
+        None => format!("{} admitted", count(story.reached)),
     };
-    let to_do = some(to_do(run, story).unwrap_or(0), "to do");
-    [name, state, began(story), ok, some(counts.failed, "failed"), some(counts.degraded, "degraded"), to_do]
+    let to_do = cell(to_do(run, story).unwrap_or(0), "to do");
+    [name, state, began(story), ok, cell(counts.failed, "failed"), cell(counts.degraded, "degraded"), to_do]
 }
 
-/// How many of its records are still to be done, if that is known.
-pub(crate) fn to_do(run: &RunInfo, story: &RunStory) -> Option<u64> {
+/// Returns the number of records still to run, if it is known.
+fn to_do(run: &RunInfo, story: &RunStory) -> Option<u64> {
     match run.is_complete() {
         true => Some(0),
         false => story.to_do.filter(|_| !run.is_running),
     }
 }
 
-/// `2026-11-22 18:03:32`.
+/// Returns when the run began: `2026-11-22 18:03:32`.
 fn began(story: &RunStory) -> String {
     let began = story.began.as_deref().unwrap_or("").replace('T', " ");
     began.get(..19).unwrap_or(&began).to_owned()
+}
+
+/// Returns the facts about one run, one per line.
+pub(crate) fn details(run: &RunInfo) -> String {
+    let mut facts = facts(run);
+    facts["state"] = run.state_in_words().into();
+    // Equal times mean that the run was started once.
+    if facts["last_began"] == facts["began"] {
+        facts["last_began"] = Value::Null;
+    }
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let facts = facts.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    facts.map(|(name, value)| format!("{name:12}{}", text(value))).collect::<Vec<_>>().join("\n")
+}
+
+/// Returns the facts about one run as an object.
+pub(crate) fn facts(run: &RunInfo) -> Value {
+    let mut all = Map::new();
+    all.insert("run".to_owned(), run.name.clone().into());
+    all.insert("state".to_owned(), run.state().into());
+    all.insert("bytes".to_owned(), run.size.into());
+    match &run.story {
+        Err(error) => {
+            all.insert("problem".to_owned(), error.to_string().into());
+        }
+        Ok(story) => {
+            let options = story.fact("options").and_then(|words| serde_json::from_str::<Value>(words).ok());
+            let rest = json!({
+                "flow": story.fact("flow"),
+                "began": story.began,
+                "last_began": story.last_began,
+                "ended": story.ended,
+                "sessions": story.sessions,
+                "reached": story.reached,
+                "ok": story.counts.map(|counts| counts.ok),
+                "degraded": story.counts.map(|counts| counts.degraded),
+                "failed": story.counts.map(|counts| counts.failed),
+                "to_do": to_do(run, story),
+                "folder": story.fact("folder"),
+                "options": options,
+            });
+            all.extend(rest.as_object().cloned().unwrap_or_default());
+        }
+    }
+    Value::Object(all)
 }

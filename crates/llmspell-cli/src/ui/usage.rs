@@ -1,4 +1,4 @@
-//! A command line that cannot be: what is wrong with it, and what to write instead.
+//! The error of an invalid command line, with a hint at a valid one.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,22 +10,22 @@ use clap::{CommandFactory, Error};
 use llmspell::suggest;
 
 use crate::options::args::Args;
-use crate::ui::show::shell_word;
+use crate::ui::text::shell_word;
 
-/// How clap ends its errors; the hint says more.
-const ENDING: &str = "For more information, try '--help'.";
+/// The end of clap's errors, which the hint replaces.
+const CLAP_ENDING: &str = "For more information, try '--help'.";
 
-/// How clap begins what the hint says here.
-const TIP: &str = "  tip: ";
+/// The prefix of clap's suggestions, which the hint replaces.
+const CLAP_TIP: &str = "  tip: ";
 
-/// The error as all errors are shown, with its hint apart. `words` are those of the command line.
-pub(crate) fn told(error: &Error, words: &[OsString]) -> String {
+/// Returns clap's error in the form of all errors, with a hint. `words` is the command line.
+pub(crate) fn render(error: &Error, words: &[OsString]) -> String {
     let text = error.render().to_string();
     let text = text.trim_end();
-    let lines = text.strip_suffix(ENDING).unwrap_or(text).lines().filter(|line| !line.starts_with(TIP));
+    let lines = text.strip_suffix(CLAP_ENDING).unwrap_or(text).lines().filter(|line| !line.starts_with(CLAP_TIP));
     let mut kept: Vec<&str> = Vec::new();
     for line in lines {
-        // What stood apart from a tip need not stand apart twice.
+        // A removed tip leaves two empty lines, of which one stays.
         if !(line.is_empty() && kept.last().is_some_and(|last| last.is_empty())) {
             kept.push(line);
         }
@@ -35,19 +35,19 @@ pub(crate) fn told(error: &Error, words: &[OsString]) -> String {
 
 fn hint(error: &Error, words: &[OsString]) -> String {
     let command = command(words);
-    let wrong = |kind| context(error, kind).into_iter().next().unwrap_or_default();
-    let known = match error.kind() {
-        ErrorKind::InvalidSubcommand => subcommand(&wrong(ContextKind::InvalidSubcommand), error),
-        ErrorKind::UnknownArgument => argument(&wrong(ContextKind::InvalidArg), command.as_deref(), error),
+    let invalid = |kind| context(error, kind).into_iter().next().unwrap_or_default();
+    let specific = match error.kind() {
+        ErrorKind::InvalidSubcommand => subcommand(&invalid(ContextKind::InvalidSubcommand), error),
+        ErrorKind::UnknownArgument => argument(&invalid(ContextKind::InvalidArg), command.as_deref(), error),
         ErrorKind::MissingRequiredArgument => missing(&context(error, ContextKind::InvalidArg), command.as_deref()),
         ErrorKind::InvalidValue => {
-            nearest(&wrong(ContextKind::InvalidValue), &context(error, ContextKind::SuggestedValue))
+            nearest(&invalid(ContextKind::InvalidValue), &context(error, ContextKind::SuggestedValue))
         }
         _ => None,
     };
-    known.unwrap_or_else(|| match command {
-        Some(command) => format!("`llmspell help {command}` tells what it takes"),
-        None => "`llmspell --help` lists the commands, `llmspell help run` the options of a run".to_owned(),
+    specific.unwrap_or_else(|| match command {
+        Some(command) => format!("see `llmspell help {command}`"),
+        None => "see `llmspell --help` for the commands, `llmspell help run` for the options of a run".to_owned(),
     })
 }
 
@@ -59,88 +59,97 @@ fn context(error: &Error, kind: ContextKind) -> Vec<String> {
     }
 }
 
-/// The command that the line names.
+/// Returns the command that the command line names.
 fn command(words: &[OsString]) -> Option<String> {
     let word = words.iter().skip(1).filter_map(|word| word.to_str()).find(|word| !word.starts_with('-'))?;
-    let known = Args::command();
-    known.find_subcommand(word).map(|command| command.get_name().to_owned())
+    let args = Args::command();
+    args.find_subcommand(word).map(|command| command.get_name().to_owned())
 }
 
-fn nearest(wrong: &str, suggested: &[String]) -> Option<String> {
+fn nearest(invalid: &str, suggested: &[String]) -> Option<String> {
     let (first, _) = suggested.split_first()?;
     match suggested {
         [_] => Some(format!("did you mean `{first}`?")),
-        several => Some(suggest::hint(wrong, several.iter().map(String::as_str), "did you mean one of these")),
+        several => Some(suggest::hint(invalid, several.iter().map(String::as_str), "did you mean one of these")),
     }
 }
 
-fn subcommand(wrong: &str, error: &Error) -> Option<String> {
-    if is_flow(Path::new(wrong)) {
-        return Some(format!("to run a flow, write `llmspell run {} --input FILE`", shell_word(wrong)));
+fn subcommand(invalid: &str, error: &Error) -> Option<String> {
+    if is_flow(Path::new(invalid)) {
+        return Some(format!("to run a flow, write `llmspell run {} --input FILE`", shell_word(invalid)));
     }
-    nearest(wrong, &context(error, ContextKind::SuggestedSubcommand))
+    nearest(invalid, &context(error, ContextKind::SuggestedSubcommand))
 }
 
-fn argument(wrong: &str, command: Option<&str>, error: &Error) -> Option<String> {
-    let is_word = !wrong.starts_with('-');
+fn argument(invalid: &str, command: Option<&str>, error: &Error) -> Option<String> {
+    let is_word = !invalid.starts_with('-');
     if is_word && matches!(command, Some("run" | "plan")) {
-        return Some(format!("records are given with --input: `--input {}`", shell_word(wrong)));
+        return Some(format!("name the records with `--input {}`", shell_word(invalid)));
     }
-    nearest(wrong, &context(error, ContextKind::SuggestedArg))
+    nearest(invalid, &context(error, ContextKind::SuggestedArg))
 }
 
 fn missing(which: &[String], command: Option<&str>) -> Option<String> {
-    let misses = |name: &str| which.iter().any(|missing| missing.contains(name));
-    let records = || match there(is_input).as_slice() {
-        [one] => format!("--input {}", shell_word(one)),
-        _ => "--input FILE".to_owned(),
-    };
-    if misses("<FLOW") {
+    let lacks = |name: &str| which.iter().any(|missing| missing.contains(name));
+    if lacks("<FLOW") {
         let command = command.unwrap_or("run");
-        let rest = if command == "run" && misses("--input") { format!(" {}", records()) } else { String::new() };
-        return Some(match there(is_flow).as_slice() {
-            [] => "there is no flow file in this folder: `llmspell init` writes one".to_owned(),
-            [one] => format!("if {one} is meant: `llmspell {command} {}{rest}`", shell_word(one)),
-            several => {
-                let few = several.iter().take(FEW).map(String::as_str).collect::<Vec<_>>().join(", ");
-                let more = if several.len() > FEW { ", …" } else { "" };
-                format!("name a flow file; in this folder are {few}{more}")
-            }
-        });
+        let rest = if command == "run" && lacks("--input") { format!(" {}", input_option()) } else { String::new() };
+        return Some(missing_flow(command, &rest));
     }
-    if misses("--input") {
-        return Some(format!("say where the records are: `{}`, `--input -` or `--files 'docs/**/*.md'`", records()));
+    if lacks("--input") {
+        return Some(format!("name the records with `{}`, `--input -` or `--files 'docs/**/*.md'`", input_option()));
     }
-    misses("<RUN").then(|| "`llmspell runs` lists the runs".to_owned())
+    lacks("<RUN").then(|| "list the runs with `llmspell runs`".to_owned())
 }
 
-/// How many names are shown.
-const FEW: usize = 8;
+/// Returns a hint at the flow files in this folder. `rest` is the rest of the command line.
+fn missing_flow(command: &str, rest: &str) -> String {
+    match files_here(is_flow).as_slice() {
+        [] => "write a flow file with `llmspell init`; this folder has none".to_owned(),
+        [one] => format!("name the flow file: `llmspell {command} {}{rest}`", shell_word(one)),
+        several => {
+            let few = several.iter().take(MAX_SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+            let more = if several.len() > MAX_SHOWN { ", …" } else { "" };
+            format!("name one of the flow files in this folder: {few}{more}")
+        }
+    }
+}
 
-/// How many names are looked at: whoever has more knows what they are.
-const LOOKED_AT: usize = 1000;
+/// Returns `--input` with the only file of records in this folder, or with a placeholder.
+fn input_option() -> String {
+    match files_here(is_input).as_slice() {
+        [one] => format!("--input {}", shell_word(one)),
+        _ => "--input FILE".to_owned(),
+    }
+}
 
-/// The names in this folder that will do, sorted.
-fn there(will_do: fn(&Path) -> bool) -> Vec<String> {
-    let entries = fs::read_dir(".").into_iter().flatten().take(LOOKED_AT).filter_map(Result::ok);
+/// The maximum number of names that a hint shows.
+const MAX_SHOWN: usize = 8;
+
+/// The maximum number of names that are read, so that a hint never waits for a large folder.
+const MAX_READ: usize = 1000;
+
+/// Returns the names of the files in this folder that the filter accepts, sorted.
+fn files_here(accepts: fn(&Path) -> bool) -> Vec<String> {
+    let entries = fs::read_dir(".").into_iter().flatten().take(MAX_READ).filter_map(Result::ok);
     let files = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
-    let names = files.filter(|entry| will_do(Path::new(&entry.file_name())));
-    let mut names: Vec<String> = names.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let accepted = files.filter(|entry| accepts(Path::new(&entry.file_name())));
+    let mut names: Vec<String> = accepted.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort_unstable();
     names
 }
 
-fn ends(path: &Path, endings: &[&str]) -> bool {
-    path.extension().is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    path.extension().is_some_and(|own| extensions.iter().any(|known| own.eq_ignore_ascii_case(known)))
 }
 
 fn is_input(path: &Path) -> bool {
-    ends(path, &["jsonl", "ndjson", "csv", "tsv"])
+    has_extension(path, &["jsonl", "ndjson", "csv", "tsv"])
 }
 
-/// Whether a file looks like a flow: its name, and that it has the key `flow`.
+/// Returns whether a file looks like a flow: by its name, and because it has the key `flow`.
 fn is_flow(path: &Path) -> bool {
-    if !ends(path, &["yaml", "yml"]) || !path.is_file() {
+    if !has_extension(path, &["yaml", "yml"]) || !path.is_file() {
         return false;
     }
     let mut text = Vec::new();

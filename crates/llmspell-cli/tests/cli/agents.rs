@@ -163,7 +163,7 @@ async fn tools_of_servers_are_called_by_steps_and_by_models() {
     let check = run(&folder, &["check", "f.yaml"], &[(SERVE, "1")]).await;
     assert_eq!(check.code, Some(0), "{check:?}");
     assert!(
-        check.out.contains("it asks for") && check.out.contains("--allow tool=greetings.say_hello"),
+        check.out.contains("it requests") && check.out.contains("--allow tool=greetings.say_hello"),
         "{}",
         check.out
     );

@@ -61,14 +61,14 @@ async fn what_is_wrong_in_a_file_is_shown_with_its_line() {
         ("limt = 8\n", "", "unknown option `limt`\n  --> llmspell.toml:1:1"),
         ("limt = 8\n", "", "hint: did you mean `limit`?"),
         ("\nlimit = 0\n", "", "--> llmspell.toml:2:1"),
-        ("limit = 0\n", "", "`limit` cannot be `0`: 0 is not in 1..=1000000"),
+        ("limit = 0\n", "", "invalid value `0` for `limit`: 0 is not in 1..=1000000"),
         ("deadline = 5\n", "", "write 5s or 5ms"),
-        ("on_error = 'rows'\n", "", "hint: it is one of: row, drop, stop"),
-        ("limit = [8]\n", "", "a list of texts, not integer"),
+        ("on_error = 'rows'\n", "", "hint: use one of: row, drop, stop"),
+        ("limit = [8]\n", "", "a list of strings, found integer"),
         ("limit = ['8', '9']\n", "", "takes one value, not a list"),
         ("limit = \n", "", "--> llmspell.toml:1:"),
         ("input = 'x'\n", "", "unknown option `input`"),
-        ("allow = ['command']\n", "", "`allow` cannot stand in the file of a project"),
+        ("allow = ['command']\n", "", "`allow` is not permitted in the configuration of a project"),
         ("", "[journal]\nkeepp = 1\n", "unknown option `journal_keepp`"),
     ] {
         let folder = folder(project, user);
@@ -89,7 +89,7 @@ async fn what_is_wrong_in_a_file_is_shown_with_its_line() {
 #[tokio::test]
 async fn a_flow_sets_what_is_its_own_and_nothing_else() {
     for (run, wanted) in [
-        ("{ limit: 0 }", "`limit` cannot be `0`"),
+        ("{ limit: 0 }", "invalid value `0` for `limit`"),
         ("{ limit: [1] }", "must be a text, a number"),
         ("{ limti: 1 }", "did you mean `limit`?"),
         ("{ allow: command }", "unknown option `allow` of a run"),

@@ -50,7 +50,7 @@ async fn a_signal_calls_the_connecting_off_and_leaves_no_server_behind() {
             let began = Instant::now();
             let ended = ended(child).await;
             assert_eq!(ended.code, Some(*code), "{command:?} {ended:?}");
-            assert_eq!(ended.err, "stopping: MCP servers were being connected, and nothing was run\n");
+            assert_eq!(ended.err, "stopping: MCP servers were being connected, and no record was run\n");
             assert!(began.elapsed() < Duration::from_secs(5));
             until("the end of all", || !pids(&folder).lines().any(runs)).await;
             assert_eq!(ended.out, "");
@@ -70,7 +70,7 @@ async fn the_second_ctrl_c_does_not_wait_for_a_server_that_is_connected() {
         signal(&child, which);
         let ended = ended(child).await;
         assert_eq!(ended.code, Some(code), "{ended:?}");
-        assert!(ended.err.ends_with("nothing was run\nstopping at once\n"), "{}", ended.err);
+        assert!(ended.err.ends_with("no record was run\nstopping immediately\n"), "{}", ended.err);
         // It would have had 4 s.
         assert!(began.elapsed() < Duration::from_secs(2));
         until("the end of all", || !pids(&folder).lines().any(runs)).await;
@@ -108,7 +108,7 @@ async fn a_server_that_does_not_come_up_is_told_in_the_words_of_flows() {
         ),
         ("{ command: ['true'] }", "before the handshake was over", "`env: [NAME]`"),
         (http.as_str(), "wants other credentials (HTTP 401)", "`token: NAME`"),
-        (with_token.as_str(), "wants other credentials (HTTP 401)", "is what PATH holds a token"),
+        (with_token.as_str(), "wants other credentials (HTTP 401)", "check that PATH holds a token"),
     ] {
         let folder = Folder::new().with("f.yaml", flow(server)).with("in.jsonl", "{}\n");
         let folder = folder.with("server.py", include_str!("server.py"));

@@ -77,8 +77,9 @@ async fn a_run_ends_when_the_money_does() {
             server.address
         );
         assert!(ended.err.contains(&reason), "{}", ended.err);
-        let hint =
-            format!("hint: see to them, then go on: llmspell resume f-1 --allow {net}; --keep-going takes every");
+        let hint = format!(
+            "hint: provide them, then resume the run: llmspell resume f-1 --allow {net}; --keep-going admits every"
+        );
         assert!(ended.err.contains(&hint), "{}", ended.err);
         assert!(ended.err.contains(&format!("{} records in ", out.len())), "{}", ended.err);
         assert!(

@@ -31,7 +31,7 @@ async fn a_limit_on_the_size_of_files_ends_a_run_with_words_and_loses_nothing() 
     let first = limited(&folder, 400).await;
     assert_eq!(first.code, Some(2), "{first:?}");
     assert!(first.err.contains("error: writing the journal .llmspell/runs/f-1.db failed"), "{}", first.err);
-    assert!(first.err.contains("\nhint: then go on: llmspell resume f-1\n"), "{}", first.err);
+    assert!(first.err.contains("\nhint: then resume the run: llmspell resume f-1\n"), "{}", first.err);
     let again = folder.run(&["resume"]).await;
     assert_eq!(again.code, Some(0), "{again:?}");
     let outputs: Vec<_> =
@@ -82,6 +82,6 @@ async fn another_key_is_told() {
     let again = folder.run(&["resume"]).await;
     assert_eq!(again.code, Some(0), "{again:?}");
     assert!(again.err.starts_with("the key of the flow has changed: "), "{}", again.err);
-    assert!(!again.err.contains("from before"), "{}", again.err);
+    assert!(!again.err.contains("replayed from the journal"), "{}", again.err);
     assert_eq!(lines(&folder.read("out.jsonl")).len(), 200);
 }

@@ -74,7 +74,7 @@ def interrupt():
     program = start()
     until_shown(program, "fetch", " in flight")
     program.type("\x03")
-    until_shown(program, "stopping: ", "in flight will be finished")
+    until_shown(program, "stopping: ", "in flight will finish")
     code = program.end()
     need(code == 130, f"exit code {code}", program)
     left = program.screen.text()
@@ -88,7 +88,7 @@ def interrupt():
     program.type("\x03")
     code = program.end()
     need(code == 130, f"exit code {code}", program)
-    need("stopping at once" in program.screen.text(), "not told", program)
+    need("stopping immediately" in program.screen.text(), "not told", program)
 
 
 def suspend():

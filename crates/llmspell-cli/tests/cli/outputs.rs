@@ -135,7 +135,7 @@ async fn what_is_left_when_nothing_more_can_be_written_is_whole_and_named() {
         refused(&ended, &format!("out.jsonl.partial keeps its first whole lines, {kept} of them"));
         assert!(ended.err.contains(&format!("incomplete: {kept} lines written in out.jsonl.partial")), "{}", ended.err);
         assert!(ended.err.contains("hint: allow larger files (ulimit -f)"), "{}", ended.err);
-        assert!(ended.err.contains("--force overwrites what is left"), "{}", ended.err);
+        assert!(ended.err.contains("--force overwrites the partial file"), "{}", ended.err);
     }
 }
 

@@ -31,14 +31,14 @@ async fn an_interrupted_run_says_how_it_goes_on_and_does() {
     let first = ended(child).await;
     assert_eq!(first.code, Some(130), "{first:?}");
     assert!(
-        first.err.contains("\nrun: f-1, interrupted\nhint: go on: llmspell resume f-1 --allow net=a.org\n"),
+        first.err.contains("\nrun: f-1, interrupted\nhint: resume the run: llmspell resume f-1 --allow net=a.org\n"),
         "{}",
         first.err
     );
     assert!(folder.run(&["runs"]).await.out.starts_with("f-1  interrupted  "));
     let again = folder.run(&["resume"]).await;
     assert_eq!(again.code, Some(0), "{again:?}");
-    assert!(again.err.contains("of them from before"), "{}", again.err);
+    assert!(again.err.contains("replayed from the journal"), "{}", again.err);
     let outputs: Vec<_> =
         lines(&folder.read("out.jsonl")).iter().map(|line| line["output"].as_u64().unwrap()).collect();
     assert!(outputs.into_iter().eq(0..60));
@@ -100,8 +100,8 @@ async fn run_can_be_told_to_do_again_what_has_failed_before() {
     assert_eq!(folder.run(&run).await.code, Some(3));
     std::fs::write(folder.path("in.jsonl"), records(0)).unwrap();
     let ended = folder.run(&again).await;
-    assert!(ended.code == Some(0) && ended.err.contains("going on with f-1"), "{ended:?}");
-    assert!(ended.err.contains("2 ok") && ended.err.contains("1 of them from before"), "{}", ended.err);
+    assert!(ended.code == Some(0) && ended.err.contains("resuming f-1"), "{ended:?}");
+    assert!(ended.err.contains("2 ok") && ended.err.contains("1 replayed from the journal"), "{}", ended.err);
     assert_eq!(lines(&folder.read("out.jsonl")).len(), 2);
     assert_eq!(folder.run(&["runs", "--json"]).await.out.matches("f-1").count(), 1, "it is the same run");
     let wrong = folder.run(&[&again[..], &["--no-journal"]].concat()).await;
@@ -115,14 +115,14 @@ async fn run_goes_on_with_an_earlier_one_only_over_the_same_records() {
     for (records, hint) in [
         (
             &["-i", "my other.jsonl"][..],
-            "llmspell resume f-1 --only-failed --input 'my other.jsonl'; for a run of its own",
+            "llmspell resume f-1 --only-failed --input 'my other.jsonl'; to start a new run",
         ),
-        (&["--files", "*.md"], "as it was started: llmspell resume f-1 --only-failed; for a run of its own"),
+        (&["--files", "*.md"], "to use its own records: llmspell resume f-1 --only-failed; to start a new run"),
     ] {
         let ended = folder.run(&[&["run", "f.yaml", "--only-failed"][..], records].concat()).await;
         assert!(
             ended.code == Some(2)
-                && ended.err.contains("f-1, the latest run of the flow, has its records from in.jsonl"),
+                && ended.err.contains("the records of f-1, the latest run of the flow, are those of in.jsonl"),
             "{ended:?}"
         );
         assert!(ended.err.contains(hint), "{}", ended.err);
@@ -130,12 +130,12 @@ async fn run_goes_on_with_an_earlier_one_only_over_the_same_records() {
     let absolute = folder.path("in.jsonl");
     for same in ["./in.jsonl", absolute.to_str().unwrap()] {
         let ended = folder.run(&["run", "f.yaml", "-i", same, "--retry", "timeout"]).await;
-        assert!(ended.code == Some(0) && ended.err.contains("going on with f-1"), "{ended:?}");
+        assert!(ended.code == Some(0) && ended.err.contains("resuming f-1"), "{ended:?}");
     }
     // A variable takes no run over, nor is it in the way.
     let mut command = folder.command(&["run", "f.yaml", "-i", "in.jsonl", "--no-journal"]);
     let ended = ended(command.env("LLMSPELL_ONLY_FAILED", "1").env("LLMSPELL_RETRY", "timeout").spawn().unwrap()).await;
-    assert!(ended.code == Some(0) && !ended.err.contains("going on"), "{ended:?}");
+    assert!(ended.code == Some(0) && !ended.err.contains("resuming"), "{ended:?}");
 }
 
 #[tokio::test]
@@ -145,9 +145,9 @@ async fn records_of_standard_input_are_asked_for_again() {
     command.stdin(std::fs::File::open(folder.path("in.jsonl")).unwrap());
     assert_eq!(ended(command.spawn().unwrap()).await.code, Some(0));
     let again = folder.run(&["resume", "f-1"]).await;
-    assert!(again.code == Some(2) && again.err.contains("hint: give them again: --input FILE"), "{again:?}");
+    assert!(again.code == Some(2) && again.err.contains("hint: provide them again: --input FILE"), "{again:?}");
     let again = folder.run(&["resume", "f-1", "--input", "in.jsonl"]).await;
-    assert!(again.code == Some(0) && again.err.contains("3 of them from before"), "{again:?}");
+    assert!(again.code == Some(0) && again.err.contains("3 replayed from the journal"), "{again:?}");
 }
 
 #[tokio::test]
@@ -212,7 +212,7 @@ async fn a_large_output_that_is_damaged_is_done_again_and_told_of() {
     std::fs::remove_file(folder.path("out.jsonl")).unwrap();
     let again = folder.run(&["resume", "f-1"]).await;
     assert_eq!(again.code, Some(0), "{again:?}");
-    let told = "some of the journal cannot be read: 2 records went through the flow again for it\n";
+    let told = "the journal is damaged: 2 records went through the flow again\n";
     assert_eq!(again.err.matches(told).count(), 1, "{}", again.err);
     let outputs: Vec<_> = lines(&folder.read("out.jsonl")).iter().map(|line| line["output"].clone()).collect();
     assert!(outputs.into_iter().eq((0..9).map(text)));

@@ -37,13 +37,13 @@ async fn the_first_ctrl_c_finishes_what_is_in_flight() {
         let written = lines(&std::fs::read_to_string(&partial).unwrap());
         assert!(written.len() > 4 && written.len() < 100, "{} lines", written.len());
         assert!(written.iter().all(|line| line["status"] == "ok"));
-        assert!(ended.err.contains(" in flight will be finished; Ctrl-C again stops at once"), "{}", ended.err);
+        assert!(ended.err.contains(" in flight will finish; Ctrl-C again stops immediately"), "{}", ended.err);
         let told = format!("incomplete: {} lines written in {out}.partial", written.len());
         assert!(ended.err.contains(&told), "{}", ended.err);
         let next = written.len() + 1;
         let rest = format!(" were not admitted, from line {next} on\nrun: f-");
         assert!(ended.err.contains(&rest), "{}", ended.err);
-        assert!(ended.err.contains(", interrupted\nhint: go on: llmspell resume f-"), "{}", ended.err);
+        assert!(ended.err.contains(", interrupted\nhint: resume the run: llmspell resume f-"), "{}", ended.err);
         assert!(!folder.path(out).exists());
     }
 }
@@ -64,7 +64,7 @@ async fn the_second_ctrl_c_stops_at_once_and_leaves_no_program_behind() {
     assert_eq!(ended.code, Some(130));
     assert!(began.elapsed() < Duration::from_secs(3));
     assert!(
-        ended.err.contains("stopping at once\n") && ended.err.contains("incomplete: 0 lines written\n"),
+        ended.err.contains("stopping immediately\n") && ended.err.contains("incomplete: 0 lines written\n"),
         "{}",
         ended.err
     );
@@ -83,7 +83,7 @@ async fn a_closed_terminal_and_quit_stop_at_once_and_leave_no_program_behind() {
         signal(&child, which);
         let ended = ended(child).await;
         assert_eq!(ended.code, Some(code), "{ended:?}");
-        assert!(ended.err.contains("stopping at once\n"), "{}", ended.err);
+        assert!(ended.err.contains("stopping immediately\n"), "{}", ended.err);
         until("the end of both", || !pids().lines().any(runs)).await;
     }
 }
@@ -129,7 +129,7 @@ async fn the_time_of_a_run_can_be_bounded() {
     assert_eq!(ended.code, Some(124), "{ended:?}");
     let written = lines(&folder.read("out.jsonl.partial")).len();
     assert!(written > 0 && written < 50);
-    assert!(ended.err.contains("the time of --deadline is up"), "{}", ended.err);
+    assert!(ended.err.contains("--deadline has passed"), "{}", ended.err);
     let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "--deadline", "5"]).await;
     assert_eq!(ended.code, Some(2));
     assert!(ended.err.contains("`5` has no unit: write 5s or 5ms"), "{}", ended.err);

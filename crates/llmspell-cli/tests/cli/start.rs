@@ -12,7 +12,7 @@ async fn a_first_flow_is_written_once_and_works() {
     let run = folder.run(&["run", "my/flow.yaml", "--input", "my/records.jsonl"]).await;
     assert_eq!((run.code, lines(&run.out).len()), (Some(0), 12), "{run:?}");
     let again = folder.run(&["init", "my"]).await;
-    assert!(again.code == Some(2) && again.err.contains("my/flow.yaml is already there"), "{again:?}");
+    assert!(again.code == Some(2) && again.err.contains("my/flow.yaml exists already"), "{again:?}");
     assert!(folder.run(&["init", "--list"]).await.out.starts_with("first "));
     let wrong = folder.run(&["init", "--template", "frist"]).await;
     assert!(wrong.code == Some(2) && wrong.err.contains("hint: did you mean `first`?"), "{wrong:?}");

@@ -36,7 +36,7 @@ async fn a_paused_run_is_seen_to_be_paused() {
     assert!(folder.run(&["runs"]).await.out.starts_with("f-1  running  "));
     assert!(folder.run(&["runs", "pause", "f-1"]).await.out.starts_with("paused"));
     let listed = folder.run(&["runs"]).await.out;
-    assert!(listed.starts_with("f-1  paused  ") && listed.ends_with(" taken\n"), "{listed}");
+    assert!(listed.starts_with("f-1  paused  ") && listed.ends_with(" admitted\n"), "{listed}");
     assert!(folder.run(&["runs", "show", "f-1"]).await.out.contains("\nstate       paused\n"));
     let shown: Value = serde_json::from_str(&folder.run(&["runs", "show", "f-1", "--json"]).await.out).unwrap();
     assert_eq!(shown["state"], "paused");
@@ -85,7 +85,7 @@ async fn runs_are_listed_in_columns_the_latest_first() {
     // Nothing ran in that session: what is told is what did.
     assert!(report.contains("\nstep  ") && report.contains("2 × f.a: failed"), "{report}");
     let resumed = folder.run(&["resume"]).await;
-    let said = "going on with g-slow-1: f-1, which was started later, is complete\n";
+    let said = "resuming g-slow-1; f-1, which started later, is complete\n";
     assert!(resumed.code == Some(0) && resumed.err.contains(said), "{resumed:?}");
 }
 
@@ -95,7 +95,7 @@ async fn a_run_that_is_complete_is_not_resumed_but_for_what_failed() {
     let ended = folder.run(&RUN).await;
     assert!(ended.err.contains("output: out.jsonl\nrun: f-1, complete\n"), "{}", ended.err);
     let ended = folder.run(&["resume"]).await;
-    let told = "error: f-1 is complete: 3 ok, 2 failed\n\nhint: run those that failed again: llmspell resume f-1 --only-failed\n";
+    let told = "error: f-1 is complete: 3 ok, 2 failed\n\nhint: run the failed records again: llmspell resume f-1 --only-failed\n";
     assert_eq!((ended.code, ended.err.as_str()), (Some(2), told));
     for what in ["pause", "continue", "drain"] {
         let ended = folder.run(&["runs", what, "f-1"]).await;
@@ -107,7 +107,7 @@ async fn a_run_that_is_complete_is_not_resumed_but_for_what_failed() {
     let ended = folder.run(&["resume", "--only-failed"]).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let ended = folder.run(&["resume", "--only-failed"]).await;
-    let told = "error: f-1 is complete: 5 ok\n\nhint: `llmspell report f-1` shows what it came to\n";
+    let told = "error: f-1 is complete: 5 ok\n\nhint: see its report with `llmspell report f-1`\n";
     assert_eq!((ended.code, ended.err.as_str()), (Some(2), told));
 }
 
@@ -139,7 +139,7 @@ async fn a_quiet_run_has_a_report_of_what_is_known() {
         assert_eq!(folder.run(&[&RUN[..], quiet].concat()).await.code, Some(3));
         let report = folder.run(&["report"]).await.out;
         assert!(report.contains("\n5 records in ") && report.contains("3 ok, 2 failed\n"), "{report}");
-        assert!(report.contains("with -q or --report none, nobody records"), "{report}");
+        assert!(report.contains("a run with -q or --report none does not record"), "{report}");
         assert!(report.contains("failed:\n  2 × f.a: failed\n      first at line 4: "), "{report}");
     }
 }
@@ -179,7 +179,7 @@ async fn what_an_interrupted_run_has_left_says_whose_it_is() {
     let mut child = folder.start(&RUN);
     begun(&folder).await;
     child.kill().await.unwrap();
-    let hint = "hint: the run f-1 left it, and goes on with: llmspell resume f-1 --allow net=a.org\nhint: --force ";
+    let hint = "hint: the run f-1 left it; resume that run: llmspell resume f-1 --allow net=a.org\nhint: --force ";
     let ended = folder.run(&[&RUN[..], &["--allow", "net=a.org"]].concat()).await;
     assert!(ended.code == Some(2) && ended.err.contains(hint), "{}", ended.err);
     // By another name of the same file.
@@ -243,7 +243,7 @@ async fn a_run_that_was_killed_before_it_began_is_started_anew() {
     assert!(folder.run(&["runs"]).await.out.starts_with("f-1  cut short"));
     let ended = folder.run(&["resume", "f-1"]).await;
     assert!(ended.code == Some(2) && ended.err.contains("killed before it began"), "{ended:?}");
-    assert!(ended.err.ends_with("hint: start it anew: `llmspell run`\n"), "{ended:?}");
+    assert!(ended.err.ends_with("hint: start a new run with `llmspell run`\n"), "{ended:?}");
     assert_eq!(folder.run(&RUN).await.code, Some(0));
     // It goes with the next run that is complete.
     assert!(folder.run(&["runs"]).await.out.starts_with("f-2  complete"));

@@ -1,20 +1,20 @@
-//! What a terminal shows of a run: from a snapshot and a size to lines.
+//! A frame: what a terminal shows of a run, as lines.
 
 use llmspell_flow::Snapshot;
 
-use super::line::{BAD, BOLD, DIM, GOOD, Line, PLAIN, WAITS};
+use super::line::{BAD, BOLD, DIM, GOOD, Line, PLAIN, WAITING};
 use super::screen::Size;
 use super::{items, steps};
-use crate::ui::show::{count, left, per_second};
+use crate::ui::text::{count, per_second, rough_duration};
 
-/// Never wider than the terminal, and a line less than it is high.
+/// Returns the lines of a frame. They are narrower than the terminal, and one line fewer than its height.
 pub(super) fn frame(name: &str, now: &Snapshot, size: Size) -> Vec<Line> {
     let height = size.height.saturating_sub(1).max(1);
-    // A line that is full to its last cell wraps on some terminals.
+    // Some terminals wrap a line that is full to its last cell.
     let width = size.width.saturating_sub(1).max(1);
     let mut lines = vec![head(name, now, width), detail(now, width)];
     let room = height.saturating_sub(lines.len());
-    // The steps first, then those records that there is room for.
+    // Steps come first, then as many records as fit.
     let table = steps::table(now, width, room);
     let room = room - table.len();
     lines.extend(table);
@@ -23,69 +23,70 @@ pub(super) fn frame(name: &str, now: &Snapshot, size: Size) -> Vec<Line> {
     lines
 }
 
-/// `triage ━━━━━━╸───  61 %  1,901 done  3 failed  612/s  2 min left`.
+/// Returns the first line: `triage ━━━━━━╸───  61 %  1,901 done  3 failed  612/s  2 min left`.
 fn head(name: &str, now: &Snapshot, width: usize) -> Line {
     let mut line = Line::default();
-    line.cut((width / 3).max(8).min(width), BOLD, name);
+    line.push_truncated((width / 3).max(8).min(width), BOLD, name);
     if let Some(share) = now.share() {
         let cells = match width {
             100.. => 24,
             60.. => 16,
-            // What failed says more.
+            // The counts of failures need the room.
             _ => 0,
         };
         let (full, empty) = bar(share, cells);
         let percent = format!(" {:>3.0} %", (100.0 * share).floor());
-        if line.fits(width.saturating_sub(cells + percent.len()), PLAIN, " ") {
-            line.fits(width, GOOD, &full);
-            line.fits(width, DIM, &empty);
-            line.fits(width, PLAIN, &percent);
+        if line.push_if_fits(width.saturating_sub(cells + percent.len()), PLAIN, " ") {
+            line.push_if_fits(width, GOOD, &full);
+            line.push_if_fits(width, DIM, &empty);
+            line.push_if_fits(width, PLAIN, &percent);
         }
     }
-    line.fits(width, PLAIN, &format!("  {} done", count(now.done())));
+    line.push_if_fits(width, PLAIN, &format!("  {} done", count(now.done())));
     if now.failed > 0 {
-        line.fits(width, BAD, &format!("  {} failed", count(now.failed)));
+        line.push_if_fits(width, BAD, &format!("  {} failed", count(now.failed)));
     }
-    line.fits(width, PLAIN, &format!("  {}", per_second(now.rate)));
+    line.push_if_fits(width, PLAIN, &format!("  {}", per_second(now.rate)));
     match now.eta {
-        Some(eta) => line.fits(width, PLAIN, &format!("  {} left", left(eta))),
-        None if now.stopping => line.fits(width, WAITS, "  stopping"),
-        None => now.paused && line.fits(width, WAITS, "  paused"),
+        Some(eta) => line.push_if_fits(width, PLAIN, &format!("  {} left", rough_duration(eta))),
+        None if now.stopping => line.push_if_fits(width, WAITING, "  stopping"),
+        None => now.paused && line.push_if_fits(width, WAITING, "  paused"),
     };
     line
 }
 
+/// Returns the full and the empty part of a progress bar.
 fn bar(share: f64, cells: usize) -> (String, String) {
     let halves = (share * 2.0 * cells as f64) as usize;
     let (full, half) = (halves / 2, halves % 2);
     ("━".repeat(full) + if half == 1 { "╸" } else { "" }, "─".repeat(cells - full - half))
 }
 
-/// `48 in flight (2 retrying)  12,300 tokens  14 × overloaded`: what is not zero, as far as there is room.
+/// Returns the second line, with the counts that are not zero and fit: `48 in flight (2 retrying)  12,300 tokens`.
 fn detail(now: &Snapshot, width: usize) -> Line {
     let mut line = Line::default();
-    line.fits(width, PLAIN, &format!("{} in flight", count(now.in_flight as u64)));
+    line.push_if_fits(width, PLAIN, &format!("{} in flight", count(now.in_flight as u64)));
     if now.retrying() > 0 {
-        line.fits(width, WAITS, &format!(" ({} retrying)", count(now.retrying())));
+        line.push_if_fits(width, WAITING, &format!(" ({} retrying)", count(now.retrying())));
     }
     let cost = if now.usage.cost > 0.0 { format!("cost {:.4}", now.usage.cost) } else { String::new() };
     let parts = [
-        (WAITS, some(now.degraded, "degraded")),
-        (WAITS, some(now.overloaded, "× overloaded")),
-        (WAITS, some(now.refused, "refused")),
-        (BAD, some(now.runaways, if now.runaways == 1 { "runaway" } else { "runaways" })),
-        (PLAIN, some(now.usage.tokens(), "tokens")),
+        (WAITING, non_zero(now.degraded, "degraded")),
+        (WAITING, non_zero(now.overloaded, "× overloaded")),
+        (WAITING, non_zero(now.refused, "refused")),
+        (BAD, non_zero(now.runaways, if now.runaways == 1 { "runaway" } else { "runaways" })),
+        (PLAIN, non_zero(now.usage.tokens(), "tokens")),
         (PLAIN, cost),
-        (PLAIN, some(now.replayed, "replayed")),
-        (PLAIN, some(now.hedges, if now.hedges == 1 { "second copy" } else { "second copies" })),
+        (PLAIN, non_zero(now.replayed, "replayed")),
+        (PLAIN, non_zero(now.hedges, if now.hedges == 1 { "hedge" } else { "hedges" })),
     ];
     for (style, part) in parts.iter().filter(|(_, part)| !part.is_empty()) {
-        line.fits(width, *style, &format!("  {part}"));
+        line.push_if_fits(width, *style, &format!("  {part}"));
     }
     line
 }
 
-fn some(number: u64, what: &str) -> String {
+fn non_zero(number: u64, what: &str) -> String {
     if number == 0 { String::new() } else { format!("{} {what}", count(number)) }
 }
 
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn on_an_ordinary_terminal() {
+    fn an_ordinary_terminal_shows_every_column() {
         let expected = "\
 triage ━━━━━━━━━╸──────  61 %  1,901 done  3 failed  612/s  2 min 5 s left
 48 in flight (3 retrying)  14 × overloaded  12,300 tokens  cost 0.0123
@@ -147,7 +148,7 @@ fetch     5/8     12      1      3    1.2 s  1,901       3  120 ms  340 ms
   page      6      -      -      -        -      0       -       -       -
 store       -      -      -      -        -  1,898       -  2.0 ms       -
   #1904  fetch         2.3 s  attempt 2 in 1.2 s
-  #1906  fetch        900 ms  waits for its rate since 800 ms
+  #1906  fetch        900 ms  has waited 800 ms for its rate
   #1909  fetch.page   700 ms  attempt 3
   #1911  store        2.0 ms
 ";
@@ -155,7 +156,7 @@ store       -      -      -      -        -  1,898       -  2.0 ms       -
     }
 
     #[test]
-    fn on_a_narrow_one_what_is_waited_for_stays() {
+    fn a_narrow_terminal_keeps_the_columns_of_waiting_calls() {
         let expected = "\
 triage   61 %  1,901 done  3 failed
 48 in flight (3 retrying)  cost 0.0123
@@ -164,7 +165,7 @@ fetch     5/8     12      1      3
   page      6      -      -      -
 store       -      -      -      -
   #1904  fetch         2.3 s  attempt …
-  #1906  fetch        900 ms  waits fo…
+  #1906  fetch        900 ms  has wait…
   #1909  fetch.page   700 ms  attempt 3
   #1911  store        2.0 ms
 ";
@@ -172,13 +173,13 @@ store       -      -      -      -
     }
 
     #[test]
-    fn on_a_wide_one_the_bar_is_longer() {
+    fn a_wide_terminal_has_a_longer_bar() {
         let wide = shown(&busy(), 120, 40);
         assert!(wide.starts_with("triage ━━━━━━━━━━━━━━╸─────────  61 %  1,901 done  3 failed"), "{wide}");
     }
 
     #[test]
-    fn nothing_is_wider_or_higher_than_the_terminal() {
+    fn a_frame_fits_the_terminal() {
         let mut now = busy();
         now.steps = (0..30)
             .flat_map(|n| {
@@ -198,7 +199,7 @@ store       -      -      -      -
     }
 
     #[test]
-    fn steps_that_do_something_are_shown_first() {
+    fn busy_steps_are_shown_first() {
         let mut now = busy();
         now.oldest.clear();
         let low = shown(&now, 80, 6);
@@ -206,23 +207,23 @@ store       -      -      -      -
     }
 
     #[test]
-    fn colour_says_nothing_by_itself() {
+    fn colour_adds_no_information() {
         let lines = frame("triage", &busy(), Size { width: 80, height: 24 });
-        let painted: String = lines.iter().map(|line| line.text(true)).collect();
+        let coloured: String = lines.iter().map(|line| line.text(true)).collect();
         let plain: String = lines.iter().map(|line| line.text(false)).collect();
-        assert!(painted.contains("\x1b["));
-        assert_eq!(console::strip_ansi_codes(&painted), plain);
+        assert!(coloured.contains("\x1b["));
+        assert_eq!(console::strip_ansi_codes(&coloured), plain);
     }
 
     #[test]
-    fn a_pause_is_seen() {
+    fn a_pause_is_shown() {
         let mut now = busy();
         (now.paused, now.eta) = (true, None);
         assert!(shown(&now, 80, 24).contains("612/s  paused\n"), "{}", shown(&now, 80, 24));
     }
 
     #[test]
-    fn no_end_is_foretold_where_none_is_known() {
+    fn unknown_totals_show_no_remaining_time() {
         let mut now = busy();
         (now.total, now.eta) = (None, None);
         let text = shown(&now, 80, 24);

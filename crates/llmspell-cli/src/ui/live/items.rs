@@ -1,54 +1,54 @@
-//! The records that have been on their way for the longest time, and what holds them up.
+//! The oldest records in flight, and what they wait for.
 
 use llmspell::WaitKind;
 use llmspell_flow::{InStep, Snapshot, Waiting};
 
-use super::line::{DIM, Line, PLAIN, WAITS, padded};
-use crate::ui::show::time;
+use super::line::{DIM, Line, PLAIN, WAITING, pad_left};
+use crate::ui::text::duration;
 
-/// One line for each, as many as there is room for.
-pub(super) fn lines(flow: &str, now: &Snapshot, width: usize, room: usize) -> Vec<Line> {
-    let shown: Vec<&InStep> = now.oldest.iter().take(room).collect();
+/// Returns one line per record, at most `height` lines.
+pub(super) fn lines(flow: &str, now: &Snapshot, width: usize, height: usize) -> Vec<Line> {
+    let shown: Vec<&InStep> = now.oldest.iter().take(height).collect();
     let ids: Vec<String> = shown.iter().map(|item| item.record.map_or(String::new(), |n| format!("#{n}"))).collect();
-    let paths: Vec<&str> = shown.iter().map(|item| within(flow, &item.path)).collect();
+    let paths: Vec<&str> = shown.iter().map(|item| without_flow(flow, &item.path)).collect();
     let widest = |cells: &[String]| cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
     let id_width = widest(&ids);
     let path_width = paths.iter().map(|path| path.chars().count()).max().unwrap_or(0).min(width / 3);
     let mut lines = Vec::new();
     for ((item, id), path) in shown.into_iter().zip(&ids).zip(paths) {
         let mut line = Line::default();
-        line.cut(width, DIM, &format!("  {}  ", padded(id, id_width, true)));
+        line.push_truncated(width, DIM, &format!("  {}  ", pad_left(id, id_width)));
         let end = line.width() + path_width;
-        line.cut(end.min(width), PLAIN, path);
-        line.fits(width, PLAIN, &" ".repeat(end.saturating_sub(line.width())));
-        line.fits(width, PLAIN, &format!("  {:>7}", time(item.time)));
-        if let Some(why) = waits(item) {
-            line.cut(width, WAITS, &format!("  {why}"));
+        line.push_truncated(end.min(width), PLAIN, path);
+        line.push_if_fits(width, PLAIN, &" ".repeat(end.saturating_sub(line.width())));
+        line.push_if_fits(width, PLAIN, &format!("  {:>7}", duration(item.time)));
+        if let Some(state) = state(item) {
+            line.push_truncated(width, WAITING, &format!("  {state}"));
         }
         lines.push(line);
     }
     lines
 }
 
-/// The path without the name of the flow, which stands above.
-fn within<'a>(flow: &str, path: &'a str) -> &'a str {
+/// Returns the path without the name of the flow, which stands above.
+fn without_flow<'a>(flow: &str, path: &'a str) -> &'a str {
     path.strip_prefix(flow).and_then(|rest| rest.strip_prefix('.')).unwrap_or(path)
 }
 
-/// What a record waits for, or that it is not at its first attempt.
-pub(super) fn waits(item: &InStep) -> Option<String> {
+/// Returns what a record waits for, or the number of its attempt if that is not the first.
+fn state(item: &InStep) -> Option<String> {
     match item.waiting {
-        Some(Waiting::Attempt { after, .. }) => Some(format!("attempt {} in {}", item.attempt, time(after))),
-        Some(Waiting::InLine { queue, time: since, .. }) => {
-            let what = match queue {
+        Some(Waiting::Attempt { after, .. }) => Some(format!("attempt {} in {}", item.attempt, duration(after))),
+        Some(Waiting::InLine { queue, time, .. }) => {
+            let queue = match queue {
                 WaitKind::Limit => "its limit",
                 WaitKind::Rate => "its rate",
                 WaitKind::Budget => "its budget",
                 _ => "its turn",
             };
-            Some(format!("waits for {what} since {}", time(since)))
+            Some(format!("has waited {} for {queue}", duration(time)))
         }
-        Some(_) => Some("waits".to_owned()),
+        Some(_) => Some("waiting".to_owned()),
         None if item.attempt > 1 => Some(format!("attempt {}", item.attempt)),
         None => None,
     }

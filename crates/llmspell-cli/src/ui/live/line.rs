@@ -1,15 +1,18 @@
-//! A line of a frame: pieces of text with a style each, never wider than the terminal.
+//! A line of a frame: styled pieces of text, never wider than the terminal.
 
 use anstyle::{AnsiColor, Style};
 use console::measure_text_width;
+
+use crate::ui::terminal::escape_controls;
 
 pub(super) const PLAIN: Style = Style::new();
 pub(super) const BOLD: Style = Style::new().bold();
 pub(super) const DIM: Style = Style::new().dimmed();
 pub(super) const BAD: Style = AnsiColor::Red.on_default();
-pub(super) const WAITS: Style = AnsiColor::Yellow.on_default();
+pub(super) const WAITING: Style = AnsiColor::Yellow.on_default();
 pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 
+/// A line of a frame.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Line {
     pieces: Vec<(Style, String)>,
@@ -17,11 +20,11 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Adds a piece, and says whether there was room for all of it; if not, it is left out.
-    pub(super) fn fits(&mut self, most: usize, style: Style, text: &str) -> bool {
-        let text = crate::ui::show::harmless(text);
+    /// Appends a piece if the line then has at most `max` cells. Returns whether it was appended.
+    pub(super) fn push_if_fits(&mut self, max: usize, style: Style, text: &str) -> bool {
+        let text = escape_controls(text);
         let width = measure_text_width(&text);
-        if self.width + width > most {
+        if self.width + width > max {
             return false;
         }
         self.width += width;
@@ -29,23 +32,24 @@ impl Line {
         true
     }
 
-    /// Adds a piece, cut to what there is room for.
-    pub(super) fn cut(&mut self, most: usize, style: Style, text: &str) {
-        let room = most.saturating_sub(self.width);
+    /// Appends a piece, cut so that the line has at most `max` cells.
+    pub(super) fn push_truncated(&mut self, max: usize, style: Style, text: &str) {
+        let room = max.saturating_sub(self.width);
         if room == 0 {
             return;
         }
-        let text = crate::ui::show::harmless(text);
+        let text = escape_controls(text);
         let text = console::truncate_str(&text, room, "…").into_owned();
         self.width += measure_text_width(&text);
         self.pieces.push((style, text));
     }
 
+    /// Returns the width in cells.
     pub(super) fn width(&self) -> usize {
         self.width
     }
 
-    /// The text, with its colours or without.
+    /// Returns the text, with or without its colours.
     pub(super) fn text(&self, colours: bool) -> String {
         let mut text = String::new();
         for (style, piece) in &self.pieces {
@@ -59,8 +63,12 @@ impl Line {
     }
 }
 
-/// A cell of a table: to the right, unless it is the first.
-pub(super) fn padded(text: &str, width: usize, to_the_right: bool) -> String {
-    let padding = " ".repeat(width.saturating_sub(measure_text_width(text)));
-    if to_the_right { format!("{padding}{text}") } else { format!("{text}{padding}") }
+/// Pads a cell of a table on its right.
+pub(super) fn pad_right(text: &str, width: usize) -> String {
+    format!("{text}{}", " ".repeat(width.saturating_sub(measure_text_width(text))))
+}
+
+/// Pads a cell of a table on its left.
+pub(super) fn pad_left(text: &str, width: usize) -> String {
+    format!("{}{text}", " ".repeat(width.saturating_sub(measure_text_width(text))))
 }

@@ -1,28 +1,28 @@
-//! How far a run is, in sentences that are found again in a log.
+//! Progress as sentences, which a log keeps.
 
 use llmspell_flow::{Snapshot, StepNow};
 
-use crate::ui::show::{count, counted, left, per_second, time};
+use crate::ui::text::{count, count_of, duration, per_second, rough_duration};
 
-/// How many steps are told of.
-const STEPS: usize = 3;
+/// The maximum number of waiting steps that are reported.
+const MAX_STEPS: usize = 3;
 
-/// One on the whole, and one for each step that waits, those first where most calls do.
+/// Returns one sentence about the run and one per waiting step, those with the most waiting calls first.
 pub(super) fn sentences(name: &str, now: &Snapshot) -> Vec<String> {
-    let mut sentences = vec![whole(name, now)];
-    let mut waiting: Vec<&StepNow> = now.steps.iter().filter(|step| waits(step) > 0).collect();
-    waiting.sort_by_key(|step| std::cmp::Reverse(waits(step)));
-    sentences.extend(waiting.into_iter().take(STEPS).map(|step| of_step(name, step)));
+    let mut sentences = vec![run_sentence(name, now)];
+    let mut waiting: Vec<&StepNow> = now.steps.iter().filter(|step| waiting_calls(step) > 0).collect();
+    waiting.sort_by_key(|step| std::cmp::Reverse(waiting_calls(step)));
+    sentences.extend(waiting.into_iter().take(MAX_STEPS).map(|step| step_sentence(name, step)));
     sentences
 }
 
-fn waits(step: &StepNow) -> u64 {
+fn waiting_calls(step: &StepNow) -> u64 {
     step.queued + step.paced + step.backing_off + step.retrying
 }
 
 /// `triage: 1,204 records done, 3 failed, 48 in flight (2 retrying), 612/s, 24 %, 2 min 5 s left`
-fn whole(name: &str, now: &Snapshot) -> String {
-    let mut text = format!("{name}: {} done", counted(now.done(), "record"));
+fn run_sentence(name: &str, now: &Snapshot) -> String {
+    let mut text = format!("{name}: {} done", count_of(now.done(), "record"));
     let mut add = |part: String| text = format!("{text}, {part}");
     if now.replayed > 0 {
         add(format!("{} of them replayed", count(now.replayed)));
@@ -37,7 +37,7 @@ fn whole(name: &str, now: &Snapshot) -> String {
         add(format!("{:.0} %", (100.0 * share).floor()));
     }
     if let Some(eta) = now.eta {
-        add(format!("{} left", left(eta)));
+        add(format!("{} left", rough_duration(eta)));
     }
     if now.overloaded > 0 {
         add(format!("{} × overloaded", count(now.overloaded)));
@@ -56,8 +56,8 @@ fn whole(name: &str, now: &Snapshot) -> String {
     text
 }
 
-/// `triage.fetch: 8 running, 12 wait for a limit, 2 wait for another attempt (the next in 1.2 s)`
-fn of_step(name: &str, step: &StepNow) -> String {
+/// `triage.fetch: 8 running, 12 waiting for a limit, 2 waiting for another attempt (the next in 1.2 s)`
+fn step_sentence(name: &str, step: &StepNow) -> String {
     let mut parts = vec![format!("{} running", count(step.running))];
     let mut add = |number: u64, what: &str| {
         if number > 0 {
@@ -68,7 +68,7 @@ fn of_step(name: &str, step: &StepNow) -> String {
     add(step.queued, "waiting for a limit");
     add(step.paced, "waiting for a rate or a budget");
     add(step.backing_off, "waiting for another attempt");
-    let next = step.next_attempt.map_or(String::new(), |next| format!(" (the next in {})", time(next)));
+    let next = step.next_attempt.map_or(String::new(), |next| format!(" (the next in {})", duration(next)));
     let path = if step.path.is_empty() { name } else { &step.path };
     format!("{path}: {}{next}", parts.join(", "))
 }
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sentences_tell_what_runs_and_what_waits() {
+    fn sentences_count_running_and_waiting_calls() {
         let mut now = Snapshot::default();
         (now.ok, now.failed, now.in_flight, now.rate) = (1_201, 3, 48, 612.0);
         (now.total, now.eta) = (Some(llmspell_flow::Total::Records(5_000)), Some(Duration::from_secs(125)));

@@ -1,39 +1,43 @@
-//! One line for each step.
+//! The table of steps in a frame, one line per step.
 
+use anstyle::Style;
 use console::measure_text_width;
 use llmspell_flow::{Snapshot, StepNow};
 
-use super::line::{BAD, DIM, Line, PLAIN, WAITS, padded};
-use crate::ui::show::{count, time};
-use anstyle::Style;
+use super::line::{BAD, DIM, Line, PLAIN, WAITING, pad_left, pad_right};
+use crate::ui::text::{count, duration};
 
-/// What stands in one column.
+/// A column of the table.
 struct Column {
     title: &'static str,
     style: Style,
     cell: fn(&StepNow) -> String,
 }
 
-/// From left to right.
+/// The columns from left to right.
 const COLUMNS: [Column; 9] = [
     Column { title: "run", style: PLAIN, cell: running },
-    Column { title: "queue", style: WAITS, cell: |step| some(step.queued) },
-    Column { title: "rate", style: WAITS, cell: |step| some(step.paced) },
-    Column { title: "retry", style: WAITS, cell: |step| some(step.retrying + step.backing_off) },
-    Column { title: "next in", style: WAITS, cell: |step| step.next_attempt.map_or("-".to_owned(), time) },
+    Column { title: "queue", style: WAITING, cell: |step| non_zero(step.queued) },
+    Column { title: "rate", style: WAITING, cell: |step| non_zero(step.paced) },
+    Column { title: "retry", style: WAITING, cell: |step| non_zero(step.retrying + step.backing_off) },
+    Column { title: "next in", style: WAITING, cell: |step| step.next_attempt.map_or("-".to_owned(), duration) },
     Column { title: "done", style: PLAIN, cell: |step| count(step.done) },
-    Column { title: "failed", style: BAD, cell: |step| some(step.failed) },
-    Column { title: "p50", style: DIM, cell: |step| step.p50.map_or("-".to_owned(), time) },
-    Column { title: "p95", style: DIM, cell: |step| step.p95.map_or("-".to_owned(), time) },
+    Column { title: "failed", style: BAD, cell: |step| non_zero(step.failed) },
+    Column { title: "p50", style: DIM, cell: |step| step.p50.map_or("-".to_owned(), duration) },
+    Column { title: "p95", style: DIM, cell: |step| step.p95.map_or("-".to_owned(), duration) },
 ];
 
-/// Which columns go first where there is no room; what a step waits for stays to the end.
-const DISPENSABLE: [usize; 8] = [7, 8, 4, 5, 6, 2, 1, 3];
+/// The columns in the order in which a narrow terminal drops them. What a step waits for is dropped last.
+const DROP_ORDER: [usize; 8] = [7, 8, 4, 5, 6, 2, 1, 3];
 
-/// Room for a name at least.
-const NAME: usize = 6;
+/// The width of the first column, in cells.
+const MIN_NAME: usize = 6;
+const MAX_NAME: usize = 28;
 
-/// The table of the steps, of so many lines at the most; nothing if there is no room for one step.
+/// The minimum width of the other columns: room for more digits, so that columns do not move with every number.
+const MIN_CELL: usize = 5;
+
+/// Returns the table with at most `height` lines; empty if there is no room for one step.
 pub(super) fn table(now: &Snapshot, width: usize, height: usize) -> Vec<Line> {
     if now.steps.is_empty() || height < 2 {
         return Vec::new();
@@ -41,51 +45,65 @@ pub(super) fn table(now: &Snapshot, width: usize, height: usize) -> Vec<Line> {
     let (shown, hidden) = choose(&now.steps, height - 1);
     let names: Vec<String> = shown.iter().map(|step| name(step, &now.steps)).collect();
     let cells: Vec<Vec<String>> = shown.iter().map(|step| COLUMNS.iter().map(|c| (c.cell)(step)).collect()).collect();
-    let widths: Vec<usize> = (0..COLUMNS.len())
-        .map(|column| {
-            let cells = cells.iter().map(|row| measure_text_width(&row[column]));
-            // Room for some digits more, so that columns do not jump with every figure.
-            cells.max().unwrap_or(0).max(COLUMNS[column].title.len()).max(5)
-        })
-        .collect();
-    let longest = names.iter().map(|name| measure_text_width(name)).max().unwrap_or(0).clamp(NAME, 28);
-    let mut used: Vec<usize> = (0..COLUMNS.len()).collect();
-    let taken = |used: &[usize]| used.iter().map(|column| widths[*column] + 2).sum::<usize>();
-    for column in DISPENSABLE {
-        if longest + taken(&used) <= width {
-            break;
-        }
-        used.retain(|other| *other != column);
-    }
-    let first = longest.min(width.saturating_sub(taken(&used)).max(1));
-
-    let mut lines = Vec::new();
-    let mut title = Line::default();
-    title.cut(width, DIM, &padded("step", first, false));
-    for column in &used {
-        title.fits(width, DIM, &format!("  {}", padded(COLUMNS[*column].title, widths[*column], true)));
-    }
-    lines.push(title);
-    for (name, cells) in names.iter().zip(&cells) {
-        let mut line = Line::default();
-        line.cut(first, PLAIN, name);
-        line.fits(width, PLAIN, &" ".repeat(first.saturating_sub(line.width())));
-        for column in &used {
-            let cell = padded(&cells[*column], widths[*column], true);
-            let style = if cells[*column] == "-" { DIM } else { COLUMNS[*column].style };
-            line.fits(width, style, &format!("  {cell}"));
-        }
-        lines.push(line);
-    }
+    let layout = Layout::new(&names, &cells, width);
+    let mut lines = vec![layout.title(width)];
+    lines.extend(names.iter().zip(&cells).map(|(name, cells)| layout.row(name, cells, width)));
     if hidden > 0 {
         let mut line = Line::default();
-        line.cut(width, DIM, &format!("… and {hidden} more steps"));
+        line.push_truncated(width, DIM, &format!("… and {hidden} more steps"));
         lines.push(line);
     }
     lines
 }
 
-/// Those that there is room for, in the order of the flow: first those that are at work or wait.
+/// The columns that fit, and their widths.
+struct Layout {
+    name_width: usize,
+    /// Places in [`COLUMNS`], with the width of each.
+    columns: Vec<(usize, usize)>,
+}
+
+impl Layout {
+    fn new(names: &[String], cells: &[Vec<String>], width: usize) -> Self {
+        let widest = |column: usize| cells.iter().map(|row| measure_text_width(&row[column])).max().unwrap_or(0);
+        let mut columns: Vec<(usize, usize)> = COLUMNS
+            .iter()
+            .enumerate()
+            .map(|(place, column)| (place, widest(place).max(column.title.len()).max(MIN_CELL)))
+            .collect();
+        let longest = names.iter().map(|name| measure_text_width(name)).max().unwrap_or(0).clamp(MIN_NAME, MAX_NAME);
+        let taken = |columns: &[(usize, usize)]| columns.iter().map(|(_, width)| width + 2).sum::<usize>();
+        for dropped in DROP_ORDER {
+            if longest + taken(&columns) <= width {
+                break;
+            }
+            columns.retain(|(place, _)| *place != dropped);
+        }
+        Layout { name_width: longest.min(width.saturating_sub(taken(&columns)).max(1)), columns }
+    }
+
+    fn title(&self, width: usize) -> Line {
+        let mut line = Line::default();
+        line.push_truncated(width, DIM, &pad_right("step", self.name_width));
+        for (place, cell_width) in &self.columns {
+            line.push_if_fits(width, DIM, &format!("  {}", pad_left(COLUMNS[*place].title, *cell_width)));
+        }
+        line
+    }
+
+    fn row(&self, name: &str, cells: &[String], width: usize) -> Line {
+        let mut line = Line::default();
+        line.push_truncated(self.name_width, PLAIN, name);
+        line.push_if_fits(width, PLAIN, &" ".repeat(self.name_width.saturating_sub(line.width())));
+        for (place, cell_width) in &self.columns {
+            let style = if cells[*place] == "-" { DIM } else { COLUMNS[*place].style };
+            line.push_if_fits(width, style, &format!("  {}", pad_left(&cells[*place], *cell_width)));
+        }
+        line
+    }
+}
+
+/// Chooses the steps that fit, busy ones first, and keeps the order of the flow. Returns also how many are hidden.
 fn choose(steps: &[StepNow], room: usize) -> (Vec<&StepNow>, usize) {
     if steps.len() <= room {
         return (steps.iter().collect(), 0);
@@ -102,22 +120,22 @@ fn is_busy(step: &StepNow) -> bool {
     step.running + step.queued + step.paced + step.backing_off + step.retrying > 0
 }
 
-/// The last name of its path, indented below the steps around it.
+/// Returns the last segment of the path, indented below the enclosing steps.
 fn name(step: &StepNow, steps: &[StepNow]) -> String {
-    let around = |other: &&StepNow| step.path.strip_prefix(&other.path).is_some_and(|rest| rest.starts_with('.'));
-    let depth = steps.iter().filter(around).count();
+    let encloses = |other: &&StepNow| step.path.strip_prefix(&other.path).is_some_and(|rest| rest.starts_with('.'));
+    let depth = steps.iter().filter(encloses).count();
     let last = step.path.rsplit('.').next().unwrap_or_default();
     format!("{}{last}", "  ".repeat(depth))
 }
 
-/// `8/8`: at work now, of as many as may be.
+/// Returns the running calls and their limit: `5/8`.
 fn running(step: &StepNow) -> String {
     match step.limit {
         Some(limit) => format!("{}/{}", count(step.running), count(limit as u64)),
-        None => some(step.running),
+        None => non_zero(step.running),
     }
 }
 
-fn some(number: u64) -> String {
+fn non_zero(number: u64) -> String {
     if number == 0 { "-".to_owned() } else { count(number) }
 }

@@ -1,17 +1,17 @@
-//! What a run came to, for programs.
+//! The summary of a run for programs.
 
 use llmspell_flow::{Ending, Summary, Written};
 use serde_json::{Value, json};
 
-use super::Told;
+use super::ReportHeader;
 
-/// The summary as an object: `{"summary": …}`.
-pub(crate) fn object(told: &Told<'_>, summary: &Summary) -> Value {
+/// Returns the summary as an object: `{"summary": …}`.
+pub(crate) fn object(header: &ReportHeader<'_>, summary: &Summary) -> Value {
     let rest = summary.not_admitted.as_ref();
     let path = |written: Option<&Written>| written.and_then(|written| written.path.clone());
     json!({ "summary": {
-        "flow": told.name,
-        "run": told.run,
+        "flow": header.flow,
+        "run": header.run,
         "ending": summary.ending.as_str(),
         "took_ms": summary.took.as_micros() as f64 / 1e3,
         "ok": summary.ok,
@@ -26,6 +26,6 @@ pub(crate) fn object(told: &Told<'_>, summary: &Summary) -> Value {
         "lines": summary.written.as_ref().map(|written| written.lines),
         "output": path(summary.written.as_ref()),
         "errors": path(summary.errors.as_ref()),
-        "resume": told.resume.filter(|_| !matches!(summary.ending, Ending::Complete)),
+        "resume": header.resume.filter(|_| !matches!(summary.ending, Ending::Complete)),
     } })
 }
