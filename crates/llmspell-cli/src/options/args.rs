@@ -34,7 +34,7 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Check flow files, list every problem, and run nothing.
     Check(CheckArgs),
-    /// Show what a flow would do: its steps, calls, time, and estimated tokens and cost. Call nothing.
+    /// Show the steps, calls, time, tokens and cost of a flow, without running it.
     Plan(PlanArgs),
     /// List the tools that flows can use, or show one of them.
     Tools(ToolsArgs),
@@ -178,12 +178,12 @@ pub(crate) struct CheckArgs {
     #[arg(long, env = "LLMSPELL_CONNECT", value_parser = BoolishValueParser::new())]
     pub(crate) connect: bool,
 
-    #[command(flatten)]
-    pub(crate) allow: AllowArgs,
-
     /// Print one JSON object per file, with its problems and what the flow needs.
     #[arg(long, env = "LLMSPELL_JSON", value_parser = BoolishValueParser::new())]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) allow: AllowArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -216,12 +216,12 @@ pub(crate) struct PlanArgs {
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), env = "LLMSPELL_LIMIT")]
     pub(crate) limit: Option<u32>,
 
-    #[command(flatten)]
-    pub(crate) allow: AllowArgs,
-
     /// Print JSON; docs/plan.md describes it.
     #[arg(long, env = "LLMSPELL_JSON", value_parser = BoolishValueParser::new())]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) allow: AllowArgs,
 }
 
 #[derive(Debug, clap::Args)]

@@ -62,7 +62,7 @@ fn whole_run(in_flight: usize, survey: &Survey) -> String {
     let mut text = format!("  {}\n", count_of(survey.records, "record"));
     if survey.wrong > 0 {
         let first = survey.first_wrong.as_deref().unwrap_or_default();
-        text.push_str(&format!("  {} of them are invalid and would fail; the first: {first}\n", count(survey.wrong)));
+        text.push_str(&format!("  {}; the first: {first}\n", count_of(survey.wrong, "invalid record")));
     }
     for (tool, count) in &survey.calls {
         text.push_str(&format!("  calls of {tool}: at most {}\n", number(count)));

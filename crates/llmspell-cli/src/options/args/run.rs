@@ -138,6 +138,7 @@ impl RetryArgs {
 
 /// The options that control the pace and the end of a run.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Execution")]
 pub(crate) struct PaceArgs {
     /// The maximum number of records in flight. By default, enough to keep the steps busy.
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000), env = "LLMSPELL_LIMIT")]
@@ -176,6 +177,7 @@ pub(crate) struct PaceArgs {
 
 /// The options that choose what a run prints about itself.
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Display")]
 pub(crate) struct ShowArgs {
     /// How progress is printed on standard error.
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Progress::Auto, env = "LLMSPELL_PROGRESS")]
