@@ -19,13 +19,13 @@ mod tools;
 
 use llmspell::Registry;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{CommandError, Exit};
 use crate::options::args::{Args, Command, Progress};
 use crate::options::resolved::ResolvedOptions;
 use crate::ui::terminal;
 
 /// Runs the command that the command line names.
-pub(crate) fn dispatch(args: Args, options: ResolvedOptions, registry: &Registry) -> Result<Exit, Failure> {
+pub(crate) fn dispatch(args: Args, options: ResolvedOptions, registry: &Registry) -> Result<Exit, CommandError> {
     let show = match &args.command {
         Command::Run(args) => Some(&args.show),
         Command::Resume(args) => Some(&args.show),

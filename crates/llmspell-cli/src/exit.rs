@@ -26,33 +26,33 @@ impl From<Exit> for ExitCode {
 
 /// The error of a command that could not do its work: an exit code and the text to print.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct CommandError {
     pub(crate) exit: Exit,
     /// Empty if the problem was printed before.
     pub(crate) text: String,
 }
 
-impl Failure {
+impl CommandError {
     /// Returns the failure of an invalid command line, file or option.
     pub(crate) fn invalid(text: impl ToString) -> Self {
-        Failure { exit: Exit::Invalid, text: text.to_string() }
+        CommandError { exit: Exit::Invalid, text: text.to_string() }
     }
 
     /// Returns the failure of something that cannot fail unless llmspell or the system is broken.
     pub(crate) fn bug(message: &str) -> Self {
-        Failure { exit: Exit::Bug, text: format!("error: {message}\n\nhint: report this bug of llmspell") }
+        CommandError { exit: Exit::Bug, text: format!("error: {message}\n\nhint: report this bug of llmspell") }
     }
 
     /// Returns the failure of a write to standard output that did not fail because the reader closed it.
     pub(crate) fn output(error: std::io::Error) -> Self {
         let hint = "check that the disk is not full";
-        Failure::invalid(format!("error: cannot write to standard output: {error}\n\nhint: {hint}"))
+        CommandError::invalid(format!("error: cannot write to standard output: {error}\n\nhint: {hint}"))
     }
 }
 
-impl From<llmspell::Error> for Failure {
+impl From<llmspell::Error> for CommandError {
     fn from(error: llmspell::Error) -> Self {
-        Failure::invalid(format!("error: {}", render_error(&error)))
+        CommandError::invalid(format!("error: {}", render_error(&error)))
     }
 }
 

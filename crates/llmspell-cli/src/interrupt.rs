@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::runtime::Runtime;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{CommandError, Exit};
 
 /// A request to stop, from a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,9 +47,9 @@ const FILE_TOO_LARGE: i32 = 25;
 
 impl Interrupts {
     /// Starts to listen on this runtime.
-    pub(crate) fn listen(runtime: &Runtime) -> Result<Self, Failure> {
+    pub(crate) fn listen(runtime: &Runtime) -> Result<Self, CommandError> {
         let _entered = runtime.enter();
-        Self::register().map_err(|error| Failure::bug(&format!("cannot listen for signals: {error}")))
+        Self::register().map_err(|error| CommandError::bug(&format!("cannot listen for signals: {error}")))
     }
 
     /// Takes the signals over. From here on they no longer end the process by themselves, which would leave the

@@ -27,7 +27,7 @@ mod ui;
 
 use std::process::ExitCode;
 
-use exit::Failure;
+use exit::CommandError;
 use llmspell::Registry;
 use options::resolved::ResolvedOptions;
 use ui::terminal;
@@ -38,7 +38,7 @@ use ui::terminal;
 pub fn main(registry: impl FnOnce() -> llmspell::Result<Registry>) -> ExitCode {
     let end = match ResolvedOptions::read() {
         Ok((args, options)) => {
-            registry().map_err(Failure::from).and_then(|registry| commands::dispatch(args, options, &registry))
+            registry().map_err(CommandError::from).and_then(|registry| commands::dispatch(args, options, &registry))
         }
         Err(end) => end,
     };

@@ -11,7 +11,7 @@ use llmspell::{Error, ErrorKind, Registry};
 use llmspell_flow::{Declared, Diagnostic, Diagnostics, Flow, Source, Toolbox};
 use tokio::runtime::{Builder, Runtime};
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{CommandError, Exit};
 use crate::interrupt::Interrupts;
 pub(crate) use servers::Servers;
 
@@ -35,12 +35,12 @@ pub(crate) enum LoadFailure {
     Interrupted(Exit),
 }
 
-impl From<LoadFailure> for Failure {
+impl From<LoadFailure> for CommandError {
     fn from(failure: LoadFailure) -> Self {
         match failure {
             LoadFailure::Unreadable(error) => error.into(),
-            LoadFailure::Rejected(exit, problems) => Failure { exit, text: problems.to_string() },
-            LoadFailure::Interrupted(exit) => Failure { exit, text: String::new() },
+            LoadFailure::Rejected(exit, problems) => CommandError { exit, text: problems.to_string() },
+            LoadFailure::Interrupted(exit) => CommandError { exit, text: String::new() },
         }
     }
 }
@@ -114,8 +114,7 @@ impl LoadedFlow {
         Ok(ready)
     }
 
-    /// Returns the flow for inspection, with those of its servers connected that the user allows. The outline of the
-    /// flow lists the permissions that are missing.
+    /// Returns the flow for inspection, with those of its servers connected that the user allows. The outline of the    /// flow lists the missing permissions.
     pub(crate) fn connect(self, runtime: &Runtime, interrupts: &mut Interrupts) -> Result<ReadyFlow, LoadFailure> {
         let LoadedFlow { source, declared, toolbox, ready } = self;
         if declared.servers.is_empty() {
@@ -160,7 +159,7 @@ fn with_models(
 }
 
 /// Starts the runtime of a command.
-pub(crate) fn runtime() -> Result<Runtime, Failure> {
+pub(crate) fn runtime() -> Result<Runtime, CommandError> {
     let built = Builder::new_multi_thread().enable_all().build();
-    built.map_err(|error| Failure::bug(&format!("the runtime cannot start: {error}")))
+    built.map_err(|error| CommandError::bug(&format!("the runtime cannot start: {error}")))
 }

@@ -14,7 +14,7 @@ mod summary;
 use llmspell::Registry;
 use llmspell_flow::Journal;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{CommandError, Exit};
 use crate::options::args::RunArgs;
 use crate::options::resolved::ResolvedOptions;
 
@@ -30,7 +30,7 @@ pub(crate) struct Request {
 }
 
 /// Runs a session to its end. Every invalid option, file and flow is reported before the first record is read.
-pub(crate) fn run(request: Request, registry: &Registry) -> Result<Exit, Failure> {
+pub(crate) fn run(request: Request, registry: &Registry) -> Result<Exit, CommandError> {
     let prepared = request.prepare(registry)?;
     let summary = prepared.execute();
     summary.finish()

@@ -5,7 +5,7 @@ use std::path::Path;
 use llmspell::Registry;
 use tokio::runtime::Runtime;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{CommandError, Exit};
 use crate::interrupt::Interrupts;
 use crate::load::{self, LoadFailure, LoadedFlow, ReadyFlow};
 use crate::options::allow;
@@ -13,7 +13,7 @@ use crate::options::args::CheckArgs;
 use crate::ui::{check, terminal};
 
 /// Checks each file and prints the result. The exit code tells whether all of them are valid.
-pub(super) fn check(args: &CheckArgs, registry: &Registry) -> Result<Exit, Failure> {
+pub(super) fn check(args: &CheckArgs, registry: &Registry) -> Result<Exit, CommandError> {
     let toolbox = allow::toolbox(&args.allow, registry)?;
     // All files are read before signals are taken over: reading waits for a pipe without a writer, and only a signal
     // that still ends the process can end that wait.
@@ -49,7 +49,7 @@ struct Connector {
 }
 
 impl Connector {
-    fn new() -> Result<Self, Failure> {
+    fn new() -> Result<Self, CommandError> {
         let runtime = load::runtime()?;
         let interrupts = Interrupts::listen(&runtime)?;
         Ok(Connector { runtime, interrupts })
@@ -62,7 +62,7 @@ impl Connector {
 }
 
 /// Prints a flow without errors, and its warnings. Returns whether it passes.
-fn print_valid(path: &Path, ready: &ReadyFlow, args: &CheckArgs) -> Result<bool, Failure> {
+fn print_valid(path: &Path, ready: &ReadyFlow, args: &CheckArgs) -> Result<bool, CommandError> {
     let passes = !args.strict || check::warnings(ready).next().is_none();
     if args.json {
         terminal::data(&check::object(path, ready, passes).to_string())?;
@@ -76,11 +76,11 @@ fn print_valid(path: &Path, ready: &ReadyFlow, args: &CheckArgs) -> Result<bool,
 }
 
 /// Prints why a flow is invalid. Returns the exit code.
-fn print_invalid(path: &Path, failure: LoadFailure, as_json: bool) -> Result<Exit, Failure> {
+fn print_invalid(path: &Path, failure: LoadFailure, as_json: bool) -> Result<Exit, CommandError> {
     if as_json {
         terminal::data(&check::failure_object(path, &failure).to_string())?;
     }
-    let failure = Failure::from(failure);
+    let failure = CommandError::from(failure);
     if !as_json {
         terminal::problem(&failure.text);
     }

@@ -3,12 +3,12 @@
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{CommandError, Exit};
 use crate::options::args::{Args, CompletionsArgs};
 use crate::ui::terminal;
 
 /// Prints the script.
-pub(super) fn completions(args: &CompletionsArgs) -> Result<Exit, Failure> {
+pub(super) fn completions(args: &CompletionsArgs) -> Result<Exit, CommandError> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Args::command(), "llmspell", &mut script);
     let script = with_names(args.shell, String::from_utf8_lossy(&script).into_owned());

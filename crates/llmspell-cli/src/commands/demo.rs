@@ -3,7 +3,7 @@
 use llmspell::{Context, Registry};
 use llmspell_flow::{Ending, Flow, Input, Output, Run, Source};
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{CommandError, Exit};
 use crate::load;
 use crate::options::allow;
 use crate::templates::FIRST;
@@ -11,9 +11,9 @@ use crate::ui::report::{self, ReportHeader};
 use crate::ui::terminal;
 
 /// Runs the first template over its records, without a journal.
-pub(super) fn demo(registry: &Registry) -> Result<Exit, Failure> {
+pub(super) fn demo(registry: &Registry) -> Result<Exit, CommandError> {
     let toolbox = allow::toolbox_without_permissions(registry)?;
-    let flow = Flow::parse(&Source::new("flow.yaml", FIRST.flow), &toolbox).map_err(Failure::invalid)?;
+    let flow = Flow::parse(&Source::new("flow.yaml", FIRST.flow), &toolbox).map_err(CommandError::invalid)?;
     let runtime = load::runtime()?;
     let context = Context::recording();
     let input = Input::from_reader("the records of the demo", FIRST.records.as_bytes());

@@ -2,7 +2,7 @@
 
 use clap::CommandFactory;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{CommandError, Exit};
 use crate::options::args::{Args, HelpArgs};
 use crate::options::{resolved, settings};
 use crate::ui::terminal;
@@ -17,7 +17,7 @@ const CONFIG: &str = include_str!("help/config.txt");
 const TOPICS: [&str; 5] = ["exit-codes", "output", "progress", "flow", "config"];
 
 /// Prints a topic, or the help of a command.
-pub(super) fn help(args: &HelpArgs) -> Result<Exit, Failure> {
+pub(super) fn help(args: &HelpArgs) -> Result<Exit, CommandError> {
     let mut command = resolved::command();
     command.build();
     let text = match args.topic.as_deref() {
@@ -33,7 +33,7 @@ pub(super) fn help(args: &HelpArgs) -> Result<Exit, Failure> {
                 let commands = command.get_subcommands().map(clap::Command::get_name);
                 let topics: Vec<&str> = TOPICS.into_iter().chain(commands).collect();
                 let hint = llmspell::suggest::hint(topic, topics.iter().copied(), "the topics are");
-                return Err(Failure::invalid(format!("error: no help on `{topic}`\n\nhint: {hint}")));
+                return Err(CommandError::invalid(format!("error: no help on `{topic}`\n\nhint: {hint}")));
             }
         },
     };

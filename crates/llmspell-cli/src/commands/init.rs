@@ -6,13 +6,13 @@ use std::path::Path;
 
 use llmspell::suggest;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{CommandError, Exit};
 use crate::options::args::InitArgs;
 use crate::templates::{self, Template};
 use crate::ui::terminal;
 
 /// Writes a flow, its records and the schema into a folder, or lists the templates.
-pub(super) fn init(args: &InitArgs) -> Result<Exit, Failure> {
+pub(super) fn init(args: &InitArgs) -> Result<Exit, CommandError> {
     let text = if args.list {
         let lines = templates::ALL.iter().map(|template| format!("{:12}{}", template.name, template.description));
         lines.collect::<Vec<_>>().join("\n")
@@ -23,28 +23,28 @@ pub(super) fn init(args: &InitArgs) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn find(name: &str) -> Result<Template, Failure> {
+fn find(name: &str) -> Result<Template, CommandError> {
     templates::ALL.into_iter().find(|template| template.name == name).ok_or_else(|| {
         let names = templates::ALL.iter().map(|template| template.name);
         let hint = suggest::hint(name, names, "the templates are");
-        Failure::invalid(format!("error: unknown template `{name}`\n\nhint: {hint}"))
+        CommandError::invalid(format!("error: unknown template `{name}`\n\nhint: {hint}"))
     })
 }
 
 /// Writes the files. Returns their names and the next command.
-fn write(template: Template, folder: &Path) -> Result<String, Failure> {
+fn write(template: Template, folder: &Path) -> Result<String, CommandError> {
     let (flow, records) = (folder.join("flow.yaml"), folder.join("records.jsonl"));
     // Editors read it to complete and check the flow.
     let schema = folder.join("flow.schema.json");
     // Checked before anything is written, so that no folder is left with some of the files.
     if let Some(existing) = [&flow, &records, &schema].into_iter().find(|path| path.symlink_metadata().is_ok()) {
-        return Err(Failure::invalid(format!(
+        return Err(CommandError::invalid(format!(
             "error: {} exists already\n\nhint: name another folder: llmspell init FOLDER",
             existing.display()
         )));
     }
     let failed = |path: &Path, error: io::Error| {
-        Failure::invalid(format!("error: cannot write {}: {error}\n\nhint: check the path", path.display()))
+        CommandError::invalid(format!("error: cannot write {}: {error}\n\nhint: check the path", path.display()))
     };
     std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
     let schema_text = templates::schema_text();

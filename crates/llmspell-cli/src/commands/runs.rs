@@ -6,7 +6,7 @@ use llmspell::Error;
 use llmspell_flow::{Journals, RunInfo};
 use serde_json::Value;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{CommandError, Exit};
 use crate::load;
 use crate::options::args::{RetentionArgs, RunsArgs, RunsCommand};
 use crate::session;
@@ -19,7 +19,7 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 const REPLY_POLL: Duration = Duration::from_millis(50);
 
 /// Lists the runs, or works on some of them.
-pub(super) fn runs(args: &RunsArgs) -> Result<Exit, Failure> {
+pub(super) fn runs(args: &RunsArgs) -> Result<Exit, CommandError> {
     let journals = session::journals(&args.state);
     let text = match &args.command {
         None => list(&journals, args.json)?,
@@ -40,7 +40,7 @@ pub(super) fn runs(args: &RunsArgs) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn list(journals: &Journals, as_json: bool) -> Result<String, Failure> {
+fn list(journals: &Journals, as_json: bool) -> Result<String, CommandError> {
     let all = journals.list()?;
     if as_json {
         let all: Vec<Value> = all.iter().map(runs::facts).collect();
@@ -59,7 +59,7 @@ fn show(run: &RunInfo, as_json: bool) -> String {
     }
 }
 
-fn prune(journals: &Journals, retention: &RetentionArgs) -> Result<String, Failure> {
+fn prune(journals: &Journals, retention: &RetentionArgs) -> Result<String, CommandError> {
     let removed = journals.tidy(&session::retention(retention))?;
     Ok(match removed.as_slice() {
         [] => format!(
@@ -72,7 +72,7 @@ fn prune(journals: &Journals, retention: &RetentionArgs) -> Result<String, Failu
 }
 
 /// Sends a command to a running run and returns its reply.
-fn steer(journals: &Journals, run: &str, command: &str) -> Result<String, Failure> {
+fn steer(journals: &Journals, run: &str, command: &str) -> Result<String, CommandError> {
     let id = journals.ask(run, command)?;
     let reply = load::runtime()?.block_on(async {
         let reply = async {
@@ -88,12 +88,12 @@ fn steer(journals: &Journals, run: &str, command: &str) -> Result<String, Failur
     let reply = reply.map_err(|_| {
         let message = format!("error: the run {run} did not reply within {} s", REPLY_TIMEOUT.as_secs());
         let hint = "see its state with `llmspell runs`; if it is running, it obeys the command later";
-        Failure::invalid(format!("{message}\n\nhint: {hint}"))
+        CommandError::invalid(format!("{message}\n\nhint: {hint}"))
     })??;
     match reply.strip_prefix("error: ") {
         Some(why) => {
             let (why, hint) = why.split_once("; ").unwrap_or((why, "see the commands in `llmspell help runs`"));
-            Err(Failure::invalid(format!("error: {why}\n\nhint: {hint}")))
+            Err(CommandError::invalid(format!("error: {why}\n\nhint: {hint}")))
         }
         None => Ok(reply),
     }

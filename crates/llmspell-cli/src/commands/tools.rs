@@ -2,13 +2,13 @@
 
 use llmspell::{Registry, suggest};
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{CommandError, Exit};
 use crate::options::allow;
 use crate::options::args::ToolsArgs;
 use crate::ui::{terminal, tools};
 
 /// Lists the tools, or shows one.
-pub(super) fn tools(args: &ToolsArgs, registry: &Registry) -> Result<Exit, Failure> {
+pub(super) fn tools(args: &ToolsArgs, registry: &Registry) -> Result<Exit, CommandError> {
     let toolbox = allow::toolbox_without_permissions(registry)?;
     let text = match &args.name {
         None if args.json => serde_json::to_string_pretty(&toolbox.specs().collect::<Vec<_>>()).unwrap_or_default(),
@@ -18,7 +18,7 @@ pub(super) fn tools(args: &ToolsArgs, registry: &Registry) -> Result<Exit, Failu
             Some(tool) => tools::describe(tool.spec(), toolbox.refused(name)),
             None => {
                 let hint = suggest::hint(name, toolbox.names(), "the tools are");
-                return Err(Failure::invalid(format!("error: unknown tool `{name}`\n\nhint: {hint}")));
+                return Err(CommandError::invalid(format!("error: unknown tool `{name}`\n\nhint: {hint}")));
             }
         },
     };

@@ -3,11 +3,11 @@
 use llmspell::{Registry, suggest};
 use llmspell_flow::{Permissions, Toolbox};
 
-use crate::exit::{Failure, render_error};
+use crate::exit::{CommandError, render_error};
 use crate::options::args::AllowArgs;
 
 /// Returns the built-in tools and those of extensions, with the permissions that the user grants.
-pub(crate) fn toolbox(args: &AllowArgs, registry: &Registry) -> Result<Toolbox, Failure> {
+pub(crate) fn toolbox(args: &AllowArgs, registry: &Registry) -> Result<Toolbox, CommandError> {
     let variable = std::env::var("LLMSPELL_ALLOW").ok();
     let mut granted = Permissions::none();
     for grant in grants(&args.allow, variable.as_deref()) {
@@ -16,13 +16,13 @@ pub(crate) fn toolbox(args: &AllowArgs, registry: &Registry) -> Result<Toolbox, 
         }
         granted = granted
             .allow(grant)
-            .map_err(|error| Failure::invalid(format!("error: --allow: {}", render_error(&error))))?;
+            .map_err(|error| CommandError::invalid(format!("error: --allow: {}", render_error(&error))))?;
     }
     Ok(Toolbox::built_in(&granted).with_registry(registry)?)
 }
 
 /// Returns all tools without any permission, for inspecting flows and tools.
-pub(crate) fn toolbox_without_permissions(registry: &Registry) -> Result<Toolbox, Failure> {
+pub(crate) fn toolbox_without_permissions(registry: &Registry) -> Result<Toolbox, CommandError> {
     Ok(Toolbox::built_in(&Permissions::none()).with_registry(registry)?)
 }
 
@@ -36,7 +36,7 @@ fn grants<'a>(values: &'a [String], variable: Option<&str>) -> Vec<&'a str> {
 }
 
 /// Checks that an extension has this tool. A name with a dot is accepted, because an MCP server may offer it.
-fn check_tool(name: &str, registry: &Registry) -> Result<(), Failure> {
+fn check_tool(name: &str, registry: &Registry) -> Result<(), CommandError> {
     if registry.find_tool(name).is_ok() || name.contains('.') {
         return Ok(());
     }
@@ -45,7 +45,7 @@ fn check_tool(name: &str, registry: &Registry) -> Result<(), Failure> {
         [] => "allow a built-in tool by its effect, such as net=HOST; this program has no extensions".to_owned(),
         names => suggest::hint(name, names.iter().copied(), "the tools of extensions are"),
     };
-    Err(Failure::invalid(format!("error: --allow: no extension has a tool `{name}`\n\nhint: {hint}")))
+    Err(CommandError::invalid(format!("error: --allow: no extension has a tool `{name}`\n\nhint: {hint}")))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use llmspell_flow::Source;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::exit::Failure;
+use crate::exit::CommandError;
 use crate::options::settings::Setting;
 
 /// The name of a project's configuration, in its folder or one above.
@@ -17,7 +17,7 @@ const PROJECT_FILE: &str = "llmspell.toml";
 const MAX_BYTES: u64 = 1 << 20;
 
 /// Returns the settings of all files, the nearest file first. With `named`, only that file is read.
-pub(crate) fn read(named: Option<&Path>) -> Result<Vec<Setting>, Failure> {
+pub(crate) fn read(named: Option<&Path>) -> Result<Vec<Setting>, CommandError> {
     if let Some(path) = named {
         return read_file(path);
     }
@@ -31,7 +31,7 @@ pub(crate) fn read(named: Option<&Path>) -> Result<Vec<Setting>, Failure> {
                 "grant permissions with --allow, LLMSPELL_ALLOW, or {}",
                 user_file().map_or("your own configuration".to_owned(), |path| path.display().to_string())
             );
-            return Err(Failure::invalid(allow.diagnose(message).with_hint(hint)));
+            return Err(CommandError::invalid(allow.diagnose(message).with_hint(hint)));
         }
         all.extend(settings);
     }
@@ -56,9 +56,9 @@ fn user_file() -> Option<PathBuf> {
     Some(folder.join("llmspell").join("config.toml"))
 }
 
-fn read_file(path: &Path) -> Result<Vec<Setting>, Failure> {
+fn read_file(path: &Path) -> Result<Vec<Setting>, CommandError> {
     let failed = |why: String, hint: &str| {
-        Failure::invalid(format!("error: cannot read the configuration {}: {why}\n\nhint: {hint}", path.display()))
+        CommandError::invalid(format!("error: cannot read the configuration {}: {why}\n\nhint: {hint}", path.display()))
     };
     let metadata = path.metadata().map_err(|error| failed(error.to_string(), "check the path of --config"))?;
     if metadata.len() > MAX_BYTES {
@@ -69,7 +69,7 @@ fn read_file(path: &Path) -> Result<Vec<Setting>, Failure> {
     let source = Source::new(path.display().to_string(), text.as_str());
     let table = DeTable::parse(&text).map_err(|error| {
         let problem = source.diagnose(error.span(), error.message().trim_end());
-        Failure::invalid(problem.with_hint("write it as TOML: keep_going = true"))
+        CommandError::invalid(problem.with_hint("write it as TOML: keep_going = true"))
     })?;
     let mut all = Vec::new();
     visit_values("", table.get_ref(), &mut |key, value, span| {
@@ -77,7 +77,7 @@ fn read_file(path: &Path) -> Result<Vec<Setting>, Failure> {
             let message =
                 format!("`{key}`: expected a string, a number, true, false, or a list of strings, found {found}");
             let problem = source.diagnose(Some(span.clone()), message);
-            Failure::invalid(problem.with_hint("see the examples of `llmspell help config`"))
+            CommandError::invalid(problem.with_hint("see the examples of `llmspell help config`"))
         })?;
         let values = if key == "state" { relative_to(path, values) } else { values };
         all.push(Setting::of_config(key, values, &source, span));
@@ -93,10 +93,10 @@ fn relative_to(file: &Path, values: Vec<String>) -> Vec<String> {
 }
 
 /// Receives each value with its name and the position of its key.
-type Visitor<'a> = dyn FnMut(&str, &DeValue<'_>, Range<usize>) -> Result<(), Failure> + 'a;
+type Visitor<'a> = dyn FnMut(&str, &DeValue<'_>, Range<usize>) -> Result<(), CommandError> + 'a;
 
 /// Visits all values. A nested table only makes names longer: `journal.keep` is `journal_keep`.
-fn visit_values(prefix: &str, table: &DeTable<'_>, visit: &mut Visitor<'_>) -> Result<(), Failure> {
+fn visit_values(prefix: &str, table: &DeTable<'_>, visit: &mut Visitor<'_>) -> Result<(), CommandError> {
     for (key, value) in table {
         let name = format!("{prefix}{}", key.get_ref());
         match value.get_ref() {

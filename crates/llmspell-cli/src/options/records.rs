@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use llmspell_flow::{Flow, Input};
 
-use crate::exit::{Failure, render_error};
+use crate::exit::{CommandError, render_error};
 use crate::options::args::{Format, PlanArgs, RunArgs};
 
 /// The options that choose the records of a command.
@@ -31,7 +31,7 @@ impl<'a> RecordOptions<'a> {
 
     /// Opens the input. If it is a file, its first bytes are checked, so that an input that does not fit the flow is
     /// refused before any work.
-    pub(crate) fn open(&self, flow: &Flow) -> Result<Input, Failure> {
+    pub(crate) fn open(&self, flow: &Flow) -> Result<Input, CommandError> {
         let format = self.format.map(|format| match format {
             Format::Jsonl => llmspell_flow::Format::Jsonl,
             Format::Csv => llmspell_flow::Format::Csv,
@@ -45,7 +45,8 @@ impl<'a> RecordOptions<'a> {
         };
         for (field, text) in self.set {
             let value = flow.value_of(field, text);
-            let value = value.map_err(|error| Failure::invalid(format!("error: --set: {}", render_error(&error))))?;
+            let value =
+                value.map_err(|error| CommandError::invalid(format!("error: --set: {}", render_error(&error))))?;
             input = input.set(field, value);
         }
         if let Some(records) = self.sample {

@@ -7,7 +7,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 use llmspell_flow::RunOption;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{CommandError, Exit};
 use crate::options::args::{self, Args, RunArgs};
 use crate::options::config_file;
 use crate::options::settings::{self, Setting};
@@ -21,7 +21,7 @@ pub(crate) struct ResolvedOptions {
 }
 
 /// The end of a command line that names no work. `Ok` means that help was asked for and printed.
-pub(crate) type EarlyEnd = Result<Exit, Failure>;
+pub(crate) type EarlyEnd = Result<Exit, CommandError>;
 
 impl ResolvedOptions {
     /// Reads the command line, the environment and the configuration.
@@ -39,7 +39,7 @@ impl ResolvedOptions {
     }
 
     /// Adds the options that a flow sets. They rank below flags and variables, and above the configuration.
-    pub(crate) fn with_flow(&mut self, options: &[RunOption]) -> Result<Args, Failure> {
+    pub(crate) fn with_flow(&mut self, options: &[RunOption]) -> Result<Args, CommandError> {
         let flow: Vec<Setting> = options.iter().map(Setting::of_flow).collect();
         check(&flow)?;
         self.settings.splice(0..0, flow);
@@ -50,11 +50,11 @@ impl ResolvedOptions {
     ///
     /// # Errors
     /// If a word, such as a path, is not UTF-8. A journal is text, so the run could not be resumed.
-    pub(crate) fn journal_words(&self) -> Result<Vec<String>, Failure> {
+    pub(crate) fn journal_words(&self) -> Result<Vec<String>, CommandError> {
         let text = |word: OsString| {
             word.into_string().map_err(|word| {
                 let message = format!("error: {} is not UTF-8, so the run could not be resumed", word.display());
-                Failure::invalid(format!("{message}\n\nhint: rename the file, or run with --no-journal"))
+                CommandError::invalid(format!("{message}\n\nhint: rename the file, or run with --no-journal"))
             })
         };
         self.explicit_words()?.into_iter().map(text).collect()
@@ -62,7 +62,7 @@ impl ResolvedOptions {
 
     /// Returns the words that repeat every option set explicitly. Left out are permissions, because a journal from
     /// another machine must not grant any, and the options that only choose what is printed.
-    fn explicit_words(&self) -> Result<Vec<OsString>, Failure> {
+    fn explicit_words(&self) -> Result<Vec<OsString>, CommandError> {
         let command = self.command();
         let matches = parse(command.clone(), &self.words).map_err(unexpected)?;
         let Some((name, matches)) = matches.subcommand() else { return Ok(Vec::new()) };
@@ -90,7 +90,7 @@ impl ResolvedOptions {
     }
 
     /// Returns the options of a resumed run: those recorded in its journal, overridden by those given to `resume`.
-    pub(crate) fn resumed(&self, recorded: Vec<String>) -> Result<(RunArgs, ResolvedOptions), Failure> {
+    pub(crate) fn resumed(&self, recorded: Vec<String>) -> Result<(RunArgs, ResolvedOptions), CommandError> {
         let matches = parse(self.command(), &self.words).map_err(unexpected)?;
         let mut words: Vec<OsString> = vec!["llmspell".into(), "run".into()];
         words.extend(recorded.into_iter().map(OsString::from));
@@ -110,12 +110,12 @@ impl ResolvedOptions {
         let options = ResolvedOptions { words, settings: self.settings.clone() };
         match options.args().map_err(unexpected)?.command {
             args::Command::Run(args) => Ok((*args, options)),
-            _ => Err(Failure::invalid("error: the options in the journal are invalid\n\nhint: start a new run")),
+            _ => Err(CommandError::invalid("error: the options in the journal are invalid\n\nhint: start a new run")),
         }
     }
 
     /// Returns each option that files can set, with its value for a run and the source of that value.
-    pub(crate) fn effective(&self) -> Result<Vec<EffectiveOption>, Failure> {
+    pub(crate) fn effective(&self) -> Result<Vec<EffectiveOption>, CommandError> {
         let mut command = self.command();
         command.build();
         let mut options = Vec::new();
@@ -127,7 +127,7 @@ impl ResolvedOptions {
             let alone = Command::new("config").no_binary_name(true).arg(arg.clone());
             let matches = alone
                 .try_get_matches_from([""; 0])
-                .map_err(|error| Failure::invalid(usage::render(&error, &self.words)))?;
+                .map_err(|error| CommandError::invalid(usage::render(&error, &self.words)))?;
             let id = arg.get_id().as_str();
             let values = matches.get_raw(id).into_iter().flatten();
             let values = values.map(|value| value.to_string_lossy().into_owned()).collect();
@@ -235,9 +235,9 @@ fn uses_settings(command: &Command, matches: &ArgMatches) -> bool {
     })
 }
 
-fn check(settings: &[Setting]) -> Result<(), Failure> {
+fn check(settings: &[Setting]) -> Result<(), CommandError> {
     let all = settings::all(&command());
-    settings.iter().try_for_each(|setting| setting.check(&all)).map_err(Failure::invalid)
+    settings.iter().try_for_each(|setting| setting.check(&all)).map_err(CommandError::invalid)
 }
 
 fn parse(command: Command, words: &[OsString]) -> Result<ArgMatches, EarlyEnd> {
@@ -251,19 +251,21 @@ fn to_args(matches: &ArgMatches, words: &[OsString]) -> Result<Args, EarlyEnd> {
 /// Prints help or a version; turns any other result of clap into a failure.
 fn early_end(error: &clap::Error, words: &[OsString]) -> EarlyEnd {
     if error.use_stderr() {
-        return Err(Failure::invalid(usage::render(error, words)));
+        return Err(CommandError::invalid(usage::render(error, words)));
     }
     match error.print() {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::output(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CommandError::output(error)),
         _ => Ok(Exit::Ok),
     }
 }
 
 /// Returns the failure of words that were parsed successfully before, so this cannot happen.
-fn unexpected(end: EarlyEnd) -> Failure {
+fn unexpected(end: EarlyEnd) -> CommandError {
     match end {
         Err(failure) => failure,
-        Ok(_) => Failure::invalid("error: the command line asks for help and for a run\n\nhint: ask for one of them"),
+        Ok(_) => {
+            CommandError::invalid("error: the command line asks for help and for a run\n\nhint: ask for one of them")
+        }
     }
 }
 

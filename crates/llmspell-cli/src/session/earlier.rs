@@ -5,25 +5,26 @@ use std::path::Path;
 use llmspell_flow::{Flow, Journal, RunInfo};
 
 use super::journals::{journals, resume_command};
-use crate::exit::Failure;
+use crate::exit::CommandError;
 use crate::options::args::RunArgs;
 use crate::ui::terminal;
 use crate::ui::text::shell_word;
 
 /// Returns the run whose last session began last, among those that the filter accepts.
 pub(crate) fn latest(runs: &[RunInfo], accepts: impl Fn(&RunInfo) -> bool) -> Option<&RunInfo> {
-    let began = |run: &&RunInfo| run.story.as_ref().ok().and_then(|story| story.last_began.clone());
+    let began = |run: &&RunInfo| run.story.as_ref().ok().and_then(|run_record| run_record.last_began.clone());
     runs.iter().filter(|run| accepts(run)).max_by_key(began)
 }
 
 /// Returns the journal of the latest run of a flow, for `run --only-failed`.
-pub(super) fn latest_of_flow(flow: &Flow, args: &RunArgs) -> Result<Journal, Failure> {
+pub(super) fn latest_of_flow(flow: &Flow, args: &RunArgs) -> Result<Journal, CommandError> {
     let journals = journals(&args.journal.state);
     let all = journals.list()?;
-    let is_of_flow = |run: &RunInfo| run.story.as_ref().is_ok_and(|story| story.fact("flow") == Some(flow.name()));
+    let is_of_flow =
+        |run: &RunInfo| run.story.as_ref().is_ok_and(|run_record| run_record.fact("flow") == Some(flow.name()));
     let Some(RunInfo { name, .. }) = latest(&all, is_of_flow) else {
         let message = format!("error: no run of the flow `{}` in {}", flow.name(), journals.folder().display());
-        return Err(Failure::invalid(format!(
+        return Err(CommandError::invalid(format!(
             "{message}\n\nhint: leave out --only-failed and --retry in the first run"
         )));
     };
@@ -35,22 +36,25 @@ pub(super) fn latest_of_flow(flow: &Flow, args: &RunArgs) -> Result<Journal, Fai
 }
 
 /// Returns the recorded command line of a run; `None` if its journal has none.
-pub(crate) fn recorded_words(journal: &Journal) -> Result<Option<Vec<String>>, Failure> {
+pub(crate) fn recorded_words(journal: &Journal) -> Result<Option<Vec<String>>, CommandError> {
     Ok(journal.fact("options")?.and_then(|words| serde_json::from_str(&words).ok()))
 }
 
 /// Checks that the run was started in this folder, because its relative paths are resolved against it.
-pub(crate) fn check_folder(journal: &Journal) -> Result<(), Failure> {
+pub(crate) fn check_folder(journal: &Journal) -> Result<(), CommandError> {
     let folder = journal.fact("folder")?.unwrap_or_default();
     if std::env::current_dir().is_ok_and(|here| !folder.is_empty() && here.to_string_lossy() != folder) {
         let message = format!("error: the run {} was started in another folder, {folder}", journal.name());
-        return Err(Failure::invalid(format!("{message}\n\nhint: change to that folder: cd {}", shell_word(&folder))));
+        return Err(CommandError::invalid(format!(
+            "{message}\n\nhint: change to that folder: cd {}",
+            shell_word(&folder)
+        )));
     }
     Ok(())
 }
 
 /// Checks that a run continues with its own records. With others, its failed records would be lost.
-fn check_records(journal: &Journal, args: &RunArgs) -> Result<(), Failure> {
+fn check_records(journal: &Journal, args: &RunArgs) -> Result<(), CommandError> {
     let Some(recorded) = recorded_words(journal)? else { return Ok(()) };
     let values = |option: &str| recorded.iter().filter_map(|word| word.strip_prefix(option)).collect::<Vec<_>>();
     let (input, files) = (values("--input="), values("--files="));
@@ -75,7 +79,7 @@ fn check_records(journal: &Journal, args: &RunArgs) -> Result<(), Failure> {
         }
         None => format!("to use its own records: {resume}; to start a new run, leave out {retry}"),
     };
-    Err(Failure::invalid(format!("{message}\n\nhint: {hint}")))
+    Err(CommandError::invalid(format!("{message}\n\nhint: {hint}")))
 }
 
 /// Returns whether two paths name one file. The files need not exist.

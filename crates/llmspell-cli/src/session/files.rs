@@ -4,7 +4,7 @@ use llmspell::{Error, Result};
 use llmspell_flow::{Input, Output};
 
 use super::partial_file;
-use crate::exit::{Failure, render_error};
+use crate::exit::{CommandError, render_error};
 use crate::options::args::RunArgs;
 use crate::options::records::is_dash;
 
@@ -18,7 +18,7 @@ pub(super) struct Files {
 
 impl Files {
     /// Opens the outputs. Neither the input nor the flow file is overwritten, whatever name it is given by.
-    pub(super) fn open(args: &RunArgs, input: Input) -> std::result::Result<Files, Failure> {
+    pub(super) fn open(args: &RunArgs, input: Input) -> std::result::Result<Files, CommandError> {
         let output = open_output(args, &input)?;
         let errors = match open_errors(args, &input) {
             Ok(errors) => errors,
@@ -54,12 +54,12 @@ fn open_output(args: &RunArgs, input: &Input) -> Result<Output> {
         .map_err(|error| partial_file::explain(error, &args.output, args))
 }
 
-fn open_errors(args: &RunArgs, input: &Input) -> std::result::Result<Option<Output>, Failure> {
+fn open_errors(args: &RunArgs, input: &Input) -> std::result::Result<Option<Output>, CommandError> {
     let Some(path) = &args.errors else { return Ok(None) };
     if is_dash(path) {
         return Ok(Some(Output::stdout_sparing(input)?));
     }
     let output = Output::create_sparing(path, args.force, input, &args.flow);
     let output = output.map_err(|error| partial_file::explain(error, path, args));
-    output.map(Some).map_err(|error| Failure::invalid(format!("error: --errors: {}", render_error(&error))))
+    output.map(Some).map_err(|error| CommandError::invalid(format!("error: --errors: {}", render_error(&error))))
 }

@@ -2,7 +2,7 @@
 
 use llmspell_flow::{Flow, Journal, Journals, Retention};
 
-use crate::exit::Failure;
+use crate::exit::CommandError;
 use crate::options::args::{RetentionArgs, RunArgs, StateArgs};
 use crate::options::resolved::ResolvedOptions;
 use crate::ui::text::shell_word;
@@ -26,7 +26,7 @@ pub(super) fn begin_or_continue(
     options: &ResolvedOptions,
     flow: &Flow,
     earlier: Option<Journal>,
-) -> Result<Option<Journal>, Failure> {
+) -> Result<Option<Journal>, CommandError> {
     if let Some(journal) = earlier {
         let redo = journal.redo(flow)?;
         if redo.records > 0 || redo.rekeyed {
@@ -40,7 +40,7 @@ pub(super) fn begin_or_continue(
     let words = options.journal_words()?;
     // Redacting the secret would change the option, and the run could not be resumed as it was started.
     if let Some(secret) = words.iter().filter_map(|word| flow.secret_in(word.strip_prefix("--set=")?)).next() {
-        return Err(Failure::invalid(format!(
+        return Err(CommandError::invalid(format!(
             "error: --set contains the value of the secret `{secret}`, which the journal would record\n\n\
              hint: name it under `secrets:` and use `secrets.{secret}` in the arguments of the tool, or run with --no-journal"
         )));
@@ -69,9 +69,9 @@ pub(super) fn resume_command_of(name: &str, needs_input: bool, args: &RunArgs) -
 }
 
 /// Returns the failure of a command that has no run to work on. `verb` is what it does with a run.
-pub(crate) fn no_run(journals: &Journals, verb: &str) -> Failure {
+pub(crate) fn no_run(journals: &Journals, verb: &str) -> CommandError {
     let message = format!("error: no run to {verb} in {}", journals.folder().display());
-    Failure::invalid(format!(
+    CommandError::invalid(format!(
         "{message}\n\nhint: list the runs with `llmspell runs`, or name another folder with --state"
     ))
 }

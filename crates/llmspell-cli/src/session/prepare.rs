@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use super::files::Files;
 use super::{Request, earlier, journals};
-use crate::exit::Failure;
+use crate::exit::CommandError;
 use crate::interrupt::Interrupts;
 use crate::load::{self, LoadedFlow, ReadyFlow, Servers};
 use crate::options::allow;
@@ -35,7 +35,7 @@ pub(super) struct Prepared {
 
 impl Request {
     /// Opens everything that the session needs. A failure leaves no file and no server behind.
-    pub(super) fn prepare(self, registry: &Registry) -> Result<Prepared, Failure> {
+    pub(super) fn prepare(self, registry: &Registry) -> Result<Prepared, CommandError> {
         let Request { args, mut options, journal } = self;
         let toolbox = allow::toolbox(&args.allow, registry)?;
         let runtime = load::runtime()?;
@@ -89,10 +89,10 @@ impl Request {
 
 /// Checks the options that clap cannot check: an option of a run is also parsed alone, without those that it conflicts
 /// with, and the budget depends on the flow.
-fn check_options(args: &RunArgs, flow: &Flow) -> Result<(), Failure> {
+fn check_options(args: &RunArgs, flow: &Flow) -> Result<(), CommandError> {
     if args.journal.no_journal && args.retry.is_set() {
         let message = "error: --no-journal conflicts with --only-failed and --retry: the journal holds the failures";
-        return Err(Failure::invalid(format!(
+        return Err(CommandError::invalid(format!(
             "{message}\n\nhint: leave out --no-journal, or --only-failed and --retry"
         )));
     }

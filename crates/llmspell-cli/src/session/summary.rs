@@ -3,7 +3,7 @@
 use llmspell_flow::{Ending, Summary};
 
 use super::journals::{journals, resume_command_of, retention};
-use crate::exit::{Exit, Failure, render_error};
+use crate::exit::{CommandError, Exit, render_error};
 use crate::options::args::{Progress, Report, RunArgs};
 use crate::options::records::is_dash;
 use crate::ui::report::{self, ReportHeader};
@@ -23,7 +23,7 @@ pub(super) struct SessionSummary {
 
 impl SessionSummary {
     /// Prints the summary and the report, removes old journals, and returns the exit code.
-    pub(super) fn finish(self) -> Result<Exit, Failure> {
+    pub(super) fn finish(self) -> Result<Exit, CommandError> {
         let needs_input = self.args.input.as_deref().is_some_and(is_dash);
         let resume = self.run_name.as_ref().map(|name| resume_command_of(name, needs_input, &self.args));
         self.print(resume.as_deref());
@@ -59,7 +59,7 @@ impl SessionSummary {
         }
     }
 
-    fn exit(&self, resume: Option<&str>) -> Result<Exit, Failure> {
+    fn exit(&self, resume: Option<&str>) -> Result<Exit, CommandError> {
         let summary = &self.summary;
         match &summary.ending {
             Ending::Aborted => Ok(self.stopped_by.unwrap_or(Exit::Interrupted)),
@@ -69,14 +69,14 @@ impl SessionSummary {
             Ending::Drained => Ok(Exit::Interrupted),
             Ending::Failed(_) => Ok(Exit::RecordsFailed),
             Ending::OverBudget(why) => {
-                Err(Failure { exit: Exit::RecordsFailed, text: report::over_budget(why, summary, resume) })
+                Err(CommandError { exit: Exit::RecordsFailed, text: report::over_budget(why, summary, resume) })
             }
             Ending::Stopped(why) => {
-                Err(Failure { exit: Exit::NotAllowed, text: report::stopped(why, summary, resume) })
+                Err(CommandError { exit: Exit::NotAllowed, text: report::stopped(why, summary, resume) })
             }
             Ending::InputFailed(error) | Ending::OutputFailed(error) | Ending::JournalFailed(error) => {
                 let hint = retry_hint(summary, resume);
-                Err(Failure::invalid(format!("error: {}{hint}", render_error(error))))
+                Err(CommandError::invalid(format!("error: {}{hint}", render_error(error))))
             }
         }
     }

@@ -14,33 +14,33 @@ pub(crate) fn line(path: &Path, ready: &ReadyFlow) -> String {
     let steps: Vec<&str> = flow.steps().collect();
     let steps = format!("{}: {}", count_of(steps.len() as u64, "step"), steps.join(" → "));
     let mut text = format!("{}: the flow `{}` is valid; {steps}", path.display(), flow.name());
-    let outline = flow.outline();
+    let flow_plan = flow.outline();
     let requested = flow.asked().list();
     let needs = [
         ("it requests", requested),
-        ("secrets", outline.secrets),
-        ("models", outline.models),
-        ("servers", outline.servers),
+        ("secrets", flow_plan.secrets),
+        ("models", flow_plan.models),
+        ("servers", flow_plan.servers),
     ];
     for (what, names) in needs {
         if !names.is_empty() {
             text.push_str(&format!("; {what} {}", names.join(", ")));
         }
     }
-    if !outline.permissions.is_empty() {
-        text.push_str(&format!("; run it with {}", outline.permissions.join(" ")));
+    if !flow_plan.permissions.is_empty() {
+        text.push_str(&format!("; run it with {}", flow_plan.permissions.join(" ")));
     }
     text
 }
 
 /// Returns a valid flow as an object. `is_ok` is false if its warnings count as errors.
 pub(crate) fn object(path: &Path, ready: &ReadyFlow, is_ok: bool) -> Value {
-    let outline = ready.flow.outline();
+    let flow_plan = ready.flow.outline();
     let warnings: Vec<Value> = warnings(ready).map(|warning| problem(&warning)).collect();
     json!({
         "file": path.display().to_string(), "ok": is_ok, "flow": ready.flow.name(), "errors": [],
-        "warnings": warnings, "asks_for": ready.flow.asked().list(), "permissions": outline.permissions,
-        "secrets": outline.secrets, "models": outline.models, "servers": outline.servers,
+        "warnings": warnings, "asks_for": ready.flow.asked().list(), "permissions": flow_plan.permissions,
+        "secrets": flow_plan.secrets, "models": flow_plan.models, "servers": flow_plan.servers,
     })
 }
 

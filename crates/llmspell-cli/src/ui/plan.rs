@@ -8,7 +8,7 @@ use crate::ui::text::{count, count_of, wrap};
 
 /// The facts that a plan shows.
 pub(crate) struct PlanView<'a> {
-    pub(crate) outline: &'a Outline,
+    pub(crate) flow_plan: &'a Outline,
     pub(crate) in_flight: usize,
     /// The survey of the input, if the command line names one.
     pub(crate) survey: Option<&'a Survey>,
@@ -21,17 +21,17 @@ const EXCLUDED_WAITS: &str = "excluding waits for limits, rates and servers that
 
 /// Returns the plan as text.
 pub(crate) fn text(plan: &PlanView<'_>) -> String {
-    let outline = plan.outline;
-    let mut text = outline.flow.clone();
-    if let Some(description) = &outline.description {
+    let flow_plan = plan.flow_plan;
+    let mut text = flow_plan.flow.clone();
+    if let Some(description) = &flow_plan.description {
         text.push_str(&format!(" · {}", wrap(description, 90, 0)));
     }
     text.push_str("\n\nSteps\n");
-    tree(&outline.steps, 1, None, &mut text);
+    tree(&flow_plan.steps, 1, None, &mut text);
     text.push_str("\nOne record\n");
-    text.push_str(&one_record(outline));
+    text.push_str(&one_record(flow_plan));
     if plan.survey.is_none() {
-        text.push_str(&estimates::table(&outline.estimates));
+        text.push_str(&estimates::table(&flow_plan.estimates));
     }
     text.push_str(&format!("\nThe run\n  {} records in flight\n", plan.in_flight));
     match plan.survey {
@@ -41,21 +41,21 @@ pub(crate) fn text(plan: &PlanView<'_>) -> String {
     if let Some(amount) = plan.tight_budget {
         text.push_str(&format!("  budget {amount}: may not suffice; the run then stops\n"));
     }
-    let needs = needs(outline);
+    let needs = needs(flow_plan);
     if !needs.is_empty() {
         text.push_str(&format!("\nNeeds and journal\n{needs}"));
     }
     text.trim_end().to_owned()
 }
 
-fn one_record(outline: &Outline) -> String {
-    let calls = outline.calls.iter().map(|(tool, count)| format!("  calls of {tool}: at most {count}\n"));
+fn one_record(flow_plan: &Outline) -> String {
+    let calls = flow_plan.calls.iter().map(|(tool, count)| format!("  calls of {tool}: at most {count}\n"));
     let mut text: String = calls.collect();
-    text.push_str(&calls_by_agents(&outline.calls_by_agents));
-    if outline.calls.is_empty() {
+    text.push_str(&calls_by_agents(&flow_plan.calls_by_agents));
+    if flow_plan.calls.is_empty() {
         text.push_str("  no calls\n");
     }
-    text + &wrapped(&format!("time: {}, {EXCLUDED_WAITS}", outline.time))
+    text + &wrapped(&format!("time: {}, {EXCLUDED_WAITS}", flow_plan.time))
 }
 
 fn whole_run(in_flight: usize, survey: &Survey) -> String {
@@ -82,13 +82,13 @@ fn whole_run(in_flight: usize, survey: &Survey) -> String {
 }
 
 /// Returns what the flow needs and which steps are journaled, one list per line.
-fn needs(outline: &Outline) -> String {
+fn needs(flow_plan: &Outline) -> String {
     let lists = [
-        ("permissions", &outline.permissions),
-        ("secrets", &outline.secrets),
-        ("models", &outline.models),
-        ("servers", &outline.servers),
-        ("journaled", &outline.journaled),
+        ("permissions", &flow_plan.permissions),
+        ("secrets", &flow_plan.secrets),
+        ("models", &flow_plan.models),
+        ("servers", &flow_plan.servers),
+        ("journaled", &flow_plan.journaled),
     ];
     let lists = lists.iter().filter(|(_, list)| !list.is_empty());
     lists

@@ -36,31 +36,31 @@ pub(crate) fn table(runs: &[RunInfo]) -> String {
 
 fn cells(run: &RunInfo) -> [String; COLUMNS] {
     let [name, state] = [run.name.clone(), run.state_in_words().to_owned()];
-    let Ok(story) = &run.story else {
+    let Ok(run_record) = &run.story else {
         return [name, state, String::new(), String::new(), String::new(), String::new(), String::new()];
     };
     let cell = |number: u64, what: &str| if number == 0 { String::new() } else { format!("{} {what}", count(number)) };
-    let counts = story.counts.unwrap_or_default();
-    let ok = match story.counts {
+    let counts = run_record.counts.unwrap_or_default();
+    let ok = match run_record.counts {
         Some(counts) => format!("{} ok", count(counts.ok)),
         // Not all of these have finished.
-        None => format!("{} admitted", count(story.reached)),
+        None => format!("{} admitted", count(run_record.reached)),
     };
-    let to_do = cell(to_do(run, story).unwrap_or(0), "to do");
-    [name, state, began(story), ok, cell(counts.failed, "failed"), cell(counts.degraded, "degraded"), to_do]
+    let to_do = cell(to_do(run, run_record).unwrap_or(0), "to do");
+    [name, state, began(run_record), ok, cell(counts.failed, "failed"), cell(counts.degraded, "degraded"), to_do]
 }
 
 /// Returns the number of records still to run, if it is known.
-fn to_do(run: &RunInfo, story: &RunStory) -> Option<u64> {
+fn to_do(run: &RunInfo, run_record: &RunStory) -> Option<u64> {
     match run.is_complete() {
         true => Some(0),
-        false => story.to_do.filter(|_| !run.is_running),
+        false => run_record.to_do.filter(|_| !run.is_running),
     }
 }
 
 /// Returns when the run began: `2026-11-22 18:03:32`.
-fn began(story: &RunStory) -> String {
-    let began = story.began.as_deref().unwrap_or("").replace('T', " ");
+fn began(run_record: &RunStory) -> String {
+    let began = run_record.began.as_deref().unwrap_or("").replace('T', " ");
     began.get(..19).unwrap_or(&began).to_owned()
 }
 
@@ -87,20 +87,20 @@ pub(crate) fn facts(run: &RunInfo) -> Value {
         Err(error) => {
             all.insert("problem".to_owned(), error.to_string().into());
         }
-        Ok(story) => {
-            let options = story.fact("options").and_then(|words| serde_json::from_str::<Value>(words).ok());
+        Ok(run_record) => {
+            let options = run_record.fact("options").and_then(|words| serde_json::from_str::<Value>(words).ok());
             let rest = json!({
-                "flow": story.fact("flow"),
-                "began": story.began,
-                "last_began": story.last_began,
-                "ended": story.ended,
-                "sessions": story.sessions,
-                "reached": story.reached,
-                "ok": story.counts.map(|counts| counts.ok),
-                "degraded": story.counts.map(|counts| counts.degraded),
-                "failed": story.counts.map(|counts| counts.failed),
-                "to_do": to_do(run, story),
-                "folder": story.fact("folder"),
+                "flow": run_record.fact("flow"),
+                "began": run_record.began,
+                "last_began": run_record.last_began,
+                "ended": run_record.ended,
+                "sessions": run_record.sessions,
+                "reached": run_record.reached,
+                "ok": run_record.counts.map(|counts| counts.ok),
+                "degraded": run_record.counts.map(|counts| counts.degraded),
+                "failed": run_record.counts.map(|counts| counts.failed),
+                "to_do": to_do(run, run_record),
+                "folder": run_record.fact("folder"),
                 "options": options,
             });
             all.extend(rest.as_object().cloned().unwrap_or_default());

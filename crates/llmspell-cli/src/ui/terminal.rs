@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 
-use crate::exit::Failure;
+use crate::exit::CommandError;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -86,9 +86,9 @@ pub(crate) fn note(text: &str) {
 }
 
 /// Prints the result of a command on standard output. A reader that closes the pipe early is not an error.
-pub(crate) fn data(text: &str) -> Result<(), Failure> {
+pub(crate) fn data(text: &str) -> Result<(), CommandError> {
     match writeln!(anstream::stdout().lock(), "{}", escape_controls(text)) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::output(error)),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::output(error)),
         _ => Ok(()),
     }
 }

@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), *[".
 from terminal import Program  # noqa: E402
 
 RUN = ["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "--report", "none"]
-# What would have to be taken back: modes of the terminal, the other screen, a hidden cursor.
+# Changes that the program would have to undo: modes of the terminal, the other screen, a hidden cursor.
 CHANGES = [b"\x1b[?25l", b"\x1b[?1049h", b"\x1b[?7l", b"\x1b[r", b"\x1b[?1000h"]
 
 

@@ -12,12 +12,12 @@ use tokio::time::timeout;
 /// Nothing in these tests takes this long, unless it hangs.
 const HANG_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A folder with files in it, and the program started there.
+/// A folder with files, in which the program is started.
 pub(crate) struct Folder(TempDir);
 
-/// How a program ended.
+/// The exit code and the output of a program that has ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct Output {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
@@ -57,18 +57,18 @@ impl Folder {
         self.command(args).spawn().unwrap()
     }
 
-    pub(crate) async fn run(&self, args: &[&str]) -> Ended {
-        ended(self.start(args)).await
+    pub(crate) async fn run(&self, args: &[&str]) -> Output {
+        wait(self.start(args)).await
     }
 }
 
-pub(crate) async fn ended(child: Child) -> Ended {
+pub(crate) async fn wait(child: Child) -> Output {
     let output = timeout(HANG_TIMEOUT, child.wait_with_output()).await.expect("the program hangs").unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    Output { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let wait = async {
         while !holds() {
@@ -78,7 +78,7 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     timeout(HANG_TIMEOUT, wait).await.unwrap_or_else(|_| panic!("timed out waiting for {what}"));
 }
 
-/// The lines of an output.
+/// Returns the lines of an output.
 pub(crate) fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

@@ -2,13 +2,13 @@
 
 use llmspell_flow::Snapshot;
 
-use super::line::{BAD, BOLD, DIM, GOOD, Line, PLAIN, WAITING};
+use super::line::{BAD, BOLD, DIM, GOOD, PLAIN, StyledLine, WAITING};
 use super::screen::Size;
 use super::{items, steps};
 use crate::ui::text::{count, per_second, rough_duration};
 
 /// Returns the lines of a frame. They are narrower than the terminal, and one line fewer than its height.
-pub(super) fn frame(name: &str, now: &Snapshot, size: Size) -> Vec<Line> {
+pub(super) fn frame(name: &str, now: &Snapshot, size: Size) -> Vec<StyledLine> {
     let height = size.height.saturating_sub(1).max(1);
     // Some terminals wrap a line that is full to its last cell.
     let width = size.width.saturating_sub(1).max(1);
@@ -24,8 +24,8 @@ pub(super) fn frame(name: &str, now: &Snapshot, size: Size) -> Vec<Line> {
 }
 
 /// Returns the first line: `triage ━━━━━━╸───  61 %  1,901 done  3 failed  612/s  2 min left`.
-fn head(name: &str, now: &Snapshot, width: usize) -> Line {
-    let mut line = Line::default();
+fn head(name: &str, now: &Snapshot, width: usize) -> StyledLine {
+    let mut line = StyledLine::default();
     line.push_truncated((width / 3).max(8).min(width), BOLD, name);
     if let Some(share) = now.share() {
         let cells = match width {
@@ -63,8 +63,8 @@ fn bar(share: f64, cells: usize) -> (String, String) {
 }
 
 /// Returns the second line, with the counts that are not zero and fit: `48 in flight (2 retrying)  12,300 tokens`.
-fn detail(now: &Snapshot, width: usize) -> Line {
-    let mut line = Line::default();
+fn detail(now: &Snapshot, width: usize) -> StyledLine {
+    let mut line = StyledLine::default();
     line.push_if_fits(width, PLAIN, &format!("{} in flight", count(now.in_flight as u64)));
     if now.retrying() > 0 {
         line.push_if_fits(width, WAITING, &format!(" ({} retrying)", count(now.retrying())));

@@ -3,11 +3,11 @@
 use llmspell::WaitKind;
 use llmspell_flow::{InStep, Snapshot, Waiting};
 
-use super::line::{DIM, Line, PLAIN, WAITING, pad_left};
+use super::line::{DIM, PLAIN, StyledLine, WAITING, pad_left};
 use crate::ui::text::duration;
 
 /// Returns one line per record, at most `height` lines.
-pub(super) fn lines(flow: &str, now: &Snapshot, width: usize, height: usize) -> Vec<Line> {
+pub(super) fn lines(flow: &str, now: &Snapshot, width: usize, height: usize) -> Vec<StyledLine> {
     let shown: Vec<&InStep> = now.oldest.iter().take(height).collect();
     let ids: Vec<String> = shown.iter().map(|item| item.record.map_or(String::new(), |n| format!("#{n}"))).collect();
     let paths: Vec<&str> = shown.iter().map(|item| without_flow(flow, &item.path)).collect();
@@ -16,7 +16,7 @@ pub(super) fn lines(flow: &str, now: &Snapshot, width: usize, height: usize) -> 
     let path_width = paths.iter().map(|path| path.chars().count()).max().unwrap_or(0).min(width / 3);
     let mut lines = Vec::new();
     for ((item, id), path) in shown.into_iter().zip(&ids).zip(paths) {
-        let mut line = Line::default();
+        let mut line = StyledLine::default();
         line.push_truncated(width, DIM, &format!("  {}  ", pad_left(id, id_width)));
         let end = line.width() + path_width;
         line.push_truncated(end.min(width), PLAIN, path);

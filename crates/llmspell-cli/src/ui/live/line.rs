@@ -14,12 +14,12 @@ pub(super) const GOOD: Style = AnsiColor::Green.on_default();
 
 /// A line of a frame.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Line {
+pub(super) struct StyledLine {
     pieces: Vec<(Style, String)>,
     width: usize,
 }
 
-impl Line {
+impl StyledLine {
     /// Appends a piece if the line then has at most `max` cells. Returns whether it was appended.
     pub(super) fn push_if_fits(&mut self, max: usize, style: Style, text: &str) -> bool {
         let text = escape_controls(text);

@@ -9,7 +9,7 @@ use anstream::ColorChoice;
 use console::Term;
 use tokio::time::Instant;
 
-use super::line::Line;
+use super::line::StyledLine;
 
 /// After a gap of this length between two frames, the program may have been stopped by a signal.
 const SUSPECTED_STOP: std::time::Duration = std::time::Duration::from_millis(300);
@@ -17,7 +17,7 @@ const SUSPECTED_STOP: std::time::Duration = std::time::Duration::from_millis(300
 /// The frame on the terminal.
 pub(crate) struct Screen {
     /// The lines of the current frame.
-    drawn: Vec<Line>,
+    drawn: Vec<StyledLine>,
     text: String,
     size: Size,
     colours: bool,
@@ -50,7 +50,7 @@ impl Default for Screen {
 
 impl Screen {
     /// Draws the next frame, unless it equals the current one.
-    pub(super) fn draw(&mut self, frame: impl FnOnce(Size) -> Vec<Line>) {
+    pub(super) fn draw(&mut self, frame: impl FnOnce(Size) -> Vec<StyledLine>) {
         let (height, width) = Term::stderr().size();
         let size = Size { width: usize::from(width), height: usize::from(height) };
         if self.was_continued() {

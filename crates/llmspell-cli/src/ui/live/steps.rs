@@ -4,7 +4,7 @@ use anstyle::Style;
 use console::measure_text_width;
 use llmspell_flow::{Snapshot, StepNow};
 
-use super::line::{BAD, DIM, Line, PLAIN, WAITING, pad_left, pad_right};
+use super::line::{BAD, DIM, PLAIN, StyledLine, WAITING, pad_left, pad_right};
 use crate::ui::text::{count, duration};
 
 /// A column of the table.
@@ -27,7 +27,7 @@ const COLUMNS: [Column; 9] = [
     Column { title: "p95", style: DIM, cell: |step| step.p95.map_or("-".to_owned(), duration) },
 ];
 
-/// The columns in the order in which a narrow terminal drops them. What a step waits for is dropped last.
+/// The order in which a narrow terminal drops columns. Those of waiting calls are dropped last.
 const DROP_ORDER: [usize; 8] = [7, 8, 4, 5, 6, 2, 1, 3];
 
 /// The width of the first column, in cells.
@@ -38,7 +38,7 @@ const MAX_NAME: usize = 28;
 const MIN_CELL: usize = 5;
 
 /// Returns the table with at most `height` lines; empty if there is no room for one step.
-pub(super) fn table(now: &Snapshot, width: usize, height: usize) -> Vec<Line> {
+pub(super) fn table(now: &Snapshot, width: usize, height: usize) -> Vec<StyledLine> {
     if now.steps.is_empty() || height < 2 {
         return Vec::new();
     }
@@ -49,7 +49,7 @@ pub(super) fn table(now: &Snapshot, width: usize, height: usize) -> Vec<Line> {
     let mut lines = vec![layout.title(width)];
     lines.extend(names.iter().zip(&cells).map(|(name, cells)| layout.row(name, cells, width)));
     if hidden > 0 {
-        let mut line = Line::default();
+        let mut line = StyledLine::default();
         line.push_truncated(width, DIM, &format!("… and {hidden} more steps"));
         lines.push(line);
     }
@@ -82,8 +82,8 @@ impl Layout {
         Layout { name_width: longest.min(width.saturating_sub(taken(&columns)).max(1)), columns }
     }
 
-    fn title(&self, width: usize) -> Line {
-        let mut line = Line::default();
+    fn title(&self, width: usize) -> StyledLine {
+        let mut line = StyledLine::default();
         line.push_truncated(width, DIM, &pad_right("step", self.name_width));
         for (place, cell_width) in &self.columns {
             line.push_if_fits(width, DIM, &format!("  {}", pad_left(COLUMNS[*place].title, *cell_width)));
@@ -91,8 +91,8 @@ impl Layout {
         line
     }
 
-    fn row(&self, name: &str, cells: &[String], width: usize) -> Line {
-        let mut line = Line::default();
+    fn row(&self, name: &str, cells: &[String], width: usize) -> StyledLine {
+        let mut line = StyledLine::default();
         line.push_truncated(self.name_width, PLAIN, name);
         line.push_if_fits(width, PLAIN, &" ".repeat(self.name_width.saturating_sub(line.width())));
         for (place, cell_width) in &self.columns {
