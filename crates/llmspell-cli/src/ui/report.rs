@@ -204,3 +204,35 @@ fn advice(account: &Account) -> Option<String> {
     let lines: Vec<String> = lines.collect();
     (!lines.is_empty()).then(|| format!("noticed:\n{}", lines.join("\n")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run with failures, retries, tokens, a degraded record and advice.
+    fn account() -> Account {
+        serde_json::from_str(include_str!("report/fixture.json")).unwrap()
+    }
+
+    fn assert_text(name: &str, text: &str) {
+        let mut settings = insta::Settings::clone_current();
+        settings.set_prepend_module_to_snapshot(false);
+        settings.set_omit_expression(true);
+        settings.set_snapshot_path("report/snapshots");
+        settings.bind(|| insta::assert_snapshot!(name, text));
+    }
+
+    #[test]
+    fn a_report_has_a_table_of_steps_failures_and_advice() {
+        assert_text("report", &full_report(&account(), None));
+        assert_text("report_narrow", &full_report(&account(), Some(60)));
+    }
+
+    #[test]
+    fn a_stored_report_explains_a_missing_table() {
+        assert_text("stored_report", &stored_report(&account(), None));
+        let mut without_steps = account();
+        without_steps.report.steps.clear();
+        assert_text("stored_report_without_steps", &stored_report(&without_steps, None));
+    }
+}

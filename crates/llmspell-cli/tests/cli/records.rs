@@ -1,6 +1,6 @@
 //! Runs over records: their output, and their messages on standard error.
 
-use crate::program::{Folder, lines};
+use crate::program::{Folder, assert_output, lines};
 
 const COUNT: &str = "flow: f\nsteps:\n  - { id: size, tool: text, with: { value: \"${{ inputs.q }}\", count: true } }\n\
                      output: ${{ steps.size.words }}\n";
@@ -33,6 +33,15 @@ async fn an_output_line_has_exactly_the_documented_keys() {
     assert!(ended.err.contains("3 records") && ended.err.contains("1 ok, 2 failed"), "{}", ended.err);
     assert!(ended.err.contains("1 × record: invalid\n      first at line 2"), "{}", ended.err);
     assert!(ended.err.lines().all(|line| line.chars().count() <= 160), "{}", ended.err);
+}
+
+#[tokio::test]
+async fn the_summary_counts_outcomes_and_names_files() {
+    let folder = Folder::new().with("f.yaml", COUNT).with("in.jsonl", "{\"q\":\"x\"}\nnonsense\n{\"q\":1}\n");
+    let files = ["-i", "in.jsonl", "-o", "out.jsonl", "--errors", "bad.jsonl", "--report", "none"];
+    let ended = folder.run(&[&["run", "f.yaml"][..], &files].concat()).await;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert_output("summary", &ended.err);
 }
 
 #[tokio::test]
