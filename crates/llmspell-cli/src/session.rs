@@ -12,7 +12,7 @@ mod prepare;
 mod summary;
 
 use llmspell::Registry;
-use llmspell_flow::Journal;
+use llmspell_run::Journal;
 
 use crate::exit::{CommandError, Exit};
 use crate::options::args::RunArgs;

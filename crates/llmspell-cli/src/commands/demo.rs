@@ -1,7 +1,8 @@
 //! `llmspell demo`: runs a built-in flow.
 
 use llmspell::{Context, Registry};
-use llmspell_flow::{Ending, Flow, Input, Output, Run, Source};
+use llmspell_flow::{Flow, Source};
+use llmspell_run::{Ending, Input, Output, Run};
 
 use crate::exit::{CommandError, Exit};
 use crate::load;

@@ -42,7 +42,7 @@ pub(super) fn plan(args: &PlanArgs, registry: &Registry) -> Result<Exit, Command
 fn survey(flow: &Flow, records: &RecordOptions<'_>) -> Result<Survey, CommandError> {
     let input = records.open(flow)?;
     let runtime = load::runtime()?;
-    let survey = runtime.block_on(flow.survey(input));
+    let survey = runtime.block_on(llmspell_run::survey(flow, input));
     // A thread that reads standard input cannot be woken, and must not keep the process alive.
     runtime.shutdown_background();
     Ok(survey?)

@@ -1,7 +1,7 @@
 //! `llmspell resume`: continues an earlier run.
 
 use llmspell::Registry;
-use llmspell_flow::{Journals, RunInfo};
+use llmspell_run::{Journals, RunInfo};
 
 use crate::exit::{CommandError, Exit};
 use crate::options::args::ResumeArgs;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use llmspell::Error;
-use llmspell_flow::{Journals, RunInfo};
+use llmspell_run::{Journals, RunInfo};
 use serde_json::Value;
 
 use crate::exit::{CommandError, Exit};

@@ -1,7 +1,8 @@
 //! Permissions from `--allow`.
 
 use llmspell::{Registry, suggest};
-use llmspell_flow::{Permissions, Toolbox};
+use llmspell_flow::Toolbox;
+use llmspell_tools::Permissions;
 
 use crate::exit::{CommandError, render_error};
 use crate::options::args::AllowArgs;
@@ -50,9 +51,10 @@ fn check_tool(name: &str, registry: &Registry) -> Result<(), CommandError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use llmspell::step;
     use llmspell::tool::{DynTool, Privilege};
+
+    use super::*;
     use serde_json::Value;
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use llmspell_flow::{Flow, Input};
+use llmspell_flow::Flow;
+use llmspell_run::Input;
 
 use crate::exit::{CommandError, render_error};
 use crate::options::args::{Format, PlanArgs, RunArgs};
@@ -33,13 +34,13 @@ impl<'a> RecordOptions<'a> {
     /// refused before any work.
     pub(crate) fn open(&self, flow: &Flow) -> Result<Input, CommandError> {
         let format = self.format.map(|format| match format {
-            Format::Jsonl => llmspell_flow::Format::Jsonl,
-            Format::Csv => llmspell_flow::Format::Csv,
-            Format::Tsv => llmspell_flow::Format::Tsv,
+            Format::Jsonl => llmspell_run::Format::Jsonl,
+            Format::Csv => llmspell_run::Format::Csv,
+            Format::Tsv => llmspell_run::Format::Tsv,
         });
         let mut input = match (self.input, format) {
             (None, _) => Input::files(self.files)?,
-            (Some(path), format) if is_dash(path) => Input::stdin(format.unwrap_or(llmspell_flow::Format::Jsonl)),
+            (Some(path), format) if is_dash(path) => Input::stdin(format.unwrap_or(llmspell_run::Format::Jsonl)),
             (Some(path), Some(format)) => Input::open_as(path, format)?,
             (Some(path), None) => Input::open(path)?,
         };

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use llmspell_flow::{Flow, Journal, RunInfo};
+use llmspell_flow::Flow;
+use llmspell_run::{Journal, RunInfo};
 
 use super::journals::{journals, resume_command};
 use crate::exit::CommandError;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use llmspell::Context;
-use llmspell_flow::{Brake, Run, Summary};
+use llmspell_run::{Brake, Run, Summary};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::prepare::Prepared;

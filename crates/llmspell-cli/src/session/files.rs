@@ -1,7 +1,7 @@
 //! The files of a session: the records, the output, and the failed records.
 
 use llmspell::{Error, Result};
-use llmspell_flow::{Input, Output};
+use llmspell_run::{Input, Output};
 
 use super::partial_file;
 use crate::exit::{CommandError, render_error};

@@ -1,6 +1,7 @@
 //! Journals of sessions, and the commands that resume a run.
 
-use llmspell_flow::{Flow, Journal, Journals, Retention};
+use llmspell_flow::Flow;
+use llmspell_run::{Journal, Journals, Retention};
 
 use crate::exit::CommandError;
 use crate::options::args::{RetentionArgs, RunArgs, StateArgs};

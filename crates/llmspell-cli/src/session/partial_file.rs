@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use llmspell::Error;
-use llmspell_flow::{RunInfo, RunStory};
+use llmspell_run::{RunInfo, RunStory};
 
 use super::earlier::latest;
 use super::journals::{journals, resume_command_of};

@@ -3,7 +3,8 @@
 use std::io::IsTerminal;
 
 use llmspell::{Context, Rate, Registry};
-use llmspell_flow::{Flow, Journal, Run};
+use llmspell_flow::Flow;
+use llmspell_run::{Journal, Run};
 use tokio::runtime::Runtime;
 
 use super::files::Files;
@@ -136,8 +137,8 @@ fn configure(flow: Flow, files: Files, journal: Option<Journal>, args: &RunArgs,
         run = run.journal(journal);
     }
     run.on_error(match args.pace.on_error {
-        OnError::Row => llmspell_flow::OnError::Row,
-        OnError::Drop => llmspell_flow::OnError::Drop,
-        OnError::Stop => llmspell_flow::OnError::Stop,
+        OnError::Row => llmspell_run::OnError::Row,
+        OnError::Drop => llmspell_run::OnError::Drop,
+        OnError::Stop => llmspell_run::OnError::Stop,
     })
 }

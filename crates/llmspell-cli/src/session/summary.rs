@@ -1,6 +1,6 @@
 //! The end of a session: what is printed about it, and its exit code.
 
-use llmspell_flow::{Ending, Summary};
+use llmspell_run::{Ending, Summary};
 
 use super::journals::{journals, resume_command_of, retention};
 use crate::exit::{CommandError, Exit, render_error};

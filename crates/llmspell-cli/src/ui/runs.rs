@@ -1,6 +1,6 @@
 //! Runs as text and as JSON: the list of runs, and one run.
 
-use llmspell_flow::{RunInfo, RunStory};
+use llmspell_run::{RunInfo, RunStory};
 use serde_json::{Map, Value, json};
 
 use crate::ui::text::count;

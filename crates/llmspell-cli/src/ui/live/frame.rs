@@ -1,6 +1,6 @@
 //! A frame: what a terminal shows of a run, as lines.
 
-use llmspell_flow::Snapshot;
+use llmspell_run::Snapshot;
 
 use super::line::{BAD, BOLD, DIM, GOOD, PLAIN, StyledLine, WAITING};
 use super::screen::Size;
@@ -95,7 +95,7 @@ mod tests {
     use std::time::Duration;
 
     use llmspell::{Usage, WaitKind};
-    use llmspell_flow::{InStep, StepNow, Total, Waiting};
+    use llmspell_run::{InStep, StepNow, Total, Waiting};
 
     use super::*;
 

@@ -1,7 +1,7 @@
 //! The oldest records in flight, and what they wait for.
 
 use llmspell::WaitKind;
-use llmspell_flow::{InStep, Snapshot, Waiting};
+use llmspell_run::{InStep, Snapshot, Waiting};
 
 use super::line::{DIM, PLAIN, StyledLine, WAITING, pad_left};
 use crate::ui::text::duration;

@@ -2,7 +2,7 @@
 
 use anstyle::Style;
 use console::measure_text_width;
-use llmspell_flow::{Snapshot, StepNow};
+use llmspell_run::{Snapshot, StepNow};
 
 use super::line::{BAD, DIM, PLAIN, StyledLine, WAITING, pad_left, pad_right};
 use crate::ui::text::{count, duration};

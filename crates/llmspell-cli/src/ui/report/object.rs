@@ -1,6 +1,6 @@
 //! The summary of a run for programs.
 
-use llmspell_flow::{Ending, Summary, Written};
+use llmspell_run::{Ending, Summary, Written};
 use serde_json::{Value, json};
 
 use super::ReportHeader;
