@@ -1,8 +1,9 @@
-//! `llmspell check`: the problems of flow files, and what the flows need.
+//! `llmspell check`: the problems of flow files, what the flows need, and the rules of the checker.
 
 use std::path::Path;
 
-use llmspell::Registry;
+use llmspell::{Registry, suggest};
+use llmspell_flow::LINT_RULES;
 use tokio::runtime::Runtime;
 
 use crate::exit::{CommandError, Exit};
@@ -12,8 +13,11 @@ use crate::options::allow;
 use crate::options::args::CheckArgs;
 use crate::ui::{check, terminal};
 
-/// Checks each file and prints the result. The exit code tells whether all of them are valid.
+/// Checks each file and prints the result, or explains a rule. The exit code tells whether all files are valid.
 pub(super) fn check(args: &CheckArgs, registry: &Registry) -> Result<Exit, CommandError> {
+    if let Some(id) = &args.explain {
+        return explain(id, args.json);
+    }
     let toolbox = allow::toolbox(&args.allow, registry)?;
     // All files are read before signals are taken over: reading waits for a pipe without a writer, and only a signal
     // that still ends the process can end that wait.
@@ -40,6 +44,16 @@ pub(super) fn check(args: &CheckArgs, registry: &Registry) -> Result<Exit, Comma
         }
     }
     Ok(exit)
+}
+
+/// Prints the explanation of a lint rule.
+fn explain(id: &str, as_json: bool) -> Result<Exit, CommandError> {
+    let Some(rule) = LINT_RULES.iter().find(|rule| rule.id == id) else {
+        let hint = suggest::hint(id, LINT_RULES.iter().map(|rule| rule.id), "the rules are");
+        return Err(CommandError::invalid(format!("error: unknown rule `{id}`\n\nhint: {hint}")));
+    };
+    terminal::data(&if as_json { check::rule_object(rule).to_string() } else { check::rule(rule) })?;
+    Ok(Exit::Ok)
 }
 
 /// The runtime and the signals that connecting servers needs.

@@ -166,8 +166,12 @@ pub(crate) enum ConfigCommand {
 #[derive(Debug, clap::Args)]
 pub(crate) struct CheckArgs {
     /// The flow files.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "explain")]
     pub(crate) flows: Vec<PathBuf>,
+
+    /// Explain a rule of the checker, such as unused-step, and check nothing.
+    #[arg(long, value_name = "ID", env = "LLMSPELL_EXPLAIN")]
+    pub(crate) explain: Option<String>,
 
     /// Treat warnings as errors.
     #[arg(long, env = "LLMSPELL_STRICT", value_parser = BoolishValueParser::new())]

@@ -10,9 +10,10 @@ use llmspell::suggest;
 use llmspell_flow::{Diagnostic, RunOption, Source};
 
 /// Options of a single run, which files cannot set.
-pub(crate) const SINGLE_RUN_OPTIONS: [&str; 13] = [
+pub(crate) const SINGLE_RUN_OPTIONS: [&str; 14] = [
     "config",
     "errors",
+    "explain",
     "files",
     "force",
     "format",

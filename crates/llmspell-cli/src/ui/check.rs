@@ -1,12 +1,12 @@
-//! The result of a check as text and as JSON.
+//! The result of a check, and the rules of the checker, as text and as JSON.
 
 use std::path::Path;
 
-use llmspell_flow::Diagnostic;
+use llmspell_flow::{Diagnostic, LintRule};
 use serde_json::{Value, json};
 
 use crate::load::{LoadFailure, ReadyFlow};
-use crate::ui::text::count_of;
+use crate::ui::text::{count_of, wrap};
 
 /// Returns one line about a valid flow: its steps and what it needs.
 pub(crate) fn line(path: &Path, ready: &ReadyFlow) -> String {
@@ -57,6 +57,16 @@ pub(crate) fn failure_object(path: &Path, failure: &LoadFailure) -> Value {
 /// Returns the warnings about a valid flow, and the keys that are not set.
 pub(crate) fn warnings(ready: &ReadyFlow) -> impl Iterator<Item = Diagnostic> {
     ready.flow.warnings().chain(&ready.missing_keys).map(|problem| problem.clone().warning())
+}
+
+/// Returns a lint rule: its id, and its explanation below.
+pub(crate) fn rule(rule: &LintRule) -> String {
+    format!("{}\n\n{}", rule.id, wrap(rule.explanation, 80, 0))
+}
+
+/// Returns a lint rule as an object.
+pub(crate) fn rule_object(rule: &LintRule) -> Value {
+    json!({ "id": rule.id, "explanation": rule.explanation })
 }
 
 fn problem(problem: &Diagnostic) -> Value {

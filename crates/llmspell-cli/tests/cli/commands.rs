@@ -67,6 +67,27 @@ async fn check_shows_the_steps_of_a_flow_and_what_it_needs() {
 }
 
 #[tokio::test]
+async fn check_explains_its_rules() {
+    let folder = Folder::new();
+    for rule in llmspell_flow::LINT_RULES {
+        let ended = folder.run(&["check", "--explain", rule.id]).await;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let (id, explanation) = ended.out.split_once("\n\n").unwrap();
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!((id, words(explanation)), (rule.id, words(rule.explanation)));
+        fits_into_80_columns(&ended.out);
+    }
+    let json = folder.run(&["check", "--explain", "unused-step", "--json"]).await.out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["id"], "unused-step");
+    let ended = folder.run(&["check", "--explain", "unused-stp"]).await;
+    assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""));
+    assert_eq!(ended.err, "error: unknown rule `unused-stp`\n\nhint: did you mean `unused-step`?\n");
+    let all = folder.run(&["check", "--explain", "all"]).await.err;
+    assert!(llmspell_flow::LINT_RULES.iter().all(|rule| all.contains(rule.id)), "{all}");
+}
+
+#[tokio::test]
 async fn help_explains_commands_and_topics_within_80_columns() {
     let folder = Folder::new();
     let commands = [
