@@ -164,6 +164,7 @@ pub(crate) enum ConfigCommand {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "llmspell check [OPTIONS] <FLOWS>...\n       llmspell check --explain <ID>")]
 pub(crate) struct CheckArgs {
     /// The flow files.
     #[arg(required_unless_present = "explain")]

@@ -21,7 +21,7 @@ def start(*more, width=80, height=24, **env):
 
 def need(holds, what, program):
     if not holds:
-        sys.exit(f"{what}; the screen:\n{program.screen.text()}\nall that was written:\n{program.raw!r}")
+        sys.exit(f"{what}; the screen:\n{program.screen.text()}\neverything written:\n{program.raw!r}")
 
 
 def until_shown(program, *words):
@@ -88,7 +88,7 @@ def interrupt():
     program.type("\x03")
     code = program.end()
     need(code == 130, f"exit code {code}", program)
-    need("stopping immediately" in program.screen.text(), "not told", program)
+    need("stopping immediately" in program.screen.text(), "not printed", program)
 
 
 def suspend():
@@ -111,10 +111,10 @@ def suspend():
 def json_lines():
     program = start("--progress", "json")
     program.end()
-    # Every line is one, to the end.
-    told = [json.loads(line) for line in program.screen_free_lines() if line]
-    need(any("summary" in line for line in told), "no summary", program)
-    objects = [line for line in told if "elapsed_ms" in line]
+    # Every line is an object.
+    lines = [json.loads(line) for line in program.screen_free_lines() if line]
+    need(any("summary" in line for line in lines), "no summary", program)
+    objects = [line for line in lines if "elapsed_ms" in line]
     need(len(objects) >= 3, f"{len(objects)} objects", program)
     need(objects[0]["steps"][0]["path"] == "demo.fetch", "no steps", program)
     last = objects[-1]
