@@ -11,6 +11,7 @@
 mod hazard;
 mod live;
 mod pulse;
+mod stopwatch;
 mod table;
 
 mod busy_chain;

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use llmspell::{Context, Hedge, Step, step};
 use tokio::sync::Mutex;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::hazard::{Clock, Guarantee, Hazard};
+use crate::pulse::within;
 
 pub const HAZARD: Hazard = Hazard {
     name: "paused_lock",
@@ -54,7 +55,7 @@ async fn by_hand() -> f64 {
                 () = sleep(SLOW) => call(lock.clone()).await,
             }
         };
-        if timeout(PATIENCE / CALLS, twice).await.is_ok() {
+        if within(PATIENCE / CALLS, twice).await.is_some() {
             done += 1;
         }
     }
@@ -75,7 +76,7 @@ async fn llmspell() -> f64 {
     let mut done = 0;
     for _ in 0..CALLS {
         occupy(&lock).await;
-        if timeout(PATIENCE / CALLS, twice.run((), &Context::new())).await.is_ok() {
+        if within(PATIENCE / CALLS, twice.run((), &Context::new())).await.is_some() {
             done += 1;
         }
     }

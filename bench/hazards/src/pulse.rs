@@ -31,6 +31,23 @@ impl Pulse {
     }
 }
 
+/// Waits for `work` for some time, counted in beats: time in which the machine stands still does not count. `None` if
+/// the work is not done by then.
+pub async fn within<T>(time: Duration, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        result = work => Some(result),
+        () = beats(time) => None,
+    }
+}
+
+/// Ends after as many beats as there are in `time`.
+pub async fn beats(time: Duration) {
+    for _ in 0..time.div_duration_f64(BEAT) as u32 {
+        sleep(BEAT).await;
+    }
+}
+
 /// The longest gap in milliseconds of those that beat while `work` runs, less that of plain tasks beside them: what
 /// the machine holds up is nobody's fault.
 pub async fn longest_gap<F: Future>(work: impl FnOnce(Pulse) -> F) -> f64 {

@@ -14,9 +14,9 @@ use futures::stream::{self, StreamExt};
 use llmspell::{Context, Step, step};
 use tokio::sync::Mutex;
 use tokio::task::yield_now;
-use tokio::time::timeout;
 
 use crate::hazard::{Clock, Guarantee, Hazard};
+use crate::pulse::within;
 
 pub const HAZARD: Hazard = Hazard {
     name: "shared_lock",
@@ -45,7 +45,7 @@ async fn by_hand() -> f64 {
             done.fetch_add(1, Ordering::Relaxed);
         }
     };
-    let _ = timeout(PATIENCE, all).await;
+    within(PATIENCE, all).await;
     done.load(Ordering::Relaxed).into()
 }
 
@@ -66,6 +66,6 @@ async fn llmspell() -> f64 {
             done.fetch_add(1, Ordering::Relaxed);
         }
     };
-    let _ = timeout(PATIENCE, all).await;
+    within(PATIENCE, all).await;
     done.load(Ordering::Relaxed).into()
 }
