@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use llmspell::Error;
-use reqwest::Url;
+use url::Url;
 
 use crate::check::{asked, every_step};
 use crate::diagnostic::{Diagnostic, Diagnostics};

@@ -6,6 +6,7 @@ mod host;
 mod missing;
 mod place;
 mod program;
+mod public_address;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub(crate) use gate::{Gate, Kind};
 pub use missing::{Missing, Side};
 pub(crate) use place::resolved_in_part;
 pub(crate) use program::found;
+#[cfg(feature = "http")]
+pub(crate) use public_address::is_public;
 
 use allowed::Allowed;
 use host::Host;
@@ -227,6 +230,7 @@ impl Permissions {
     }
 
     /// Whether this host may be talked to under a private address.
+    #[cfg(any(feature = "http", test))]
     pub(crate) fn may_be_private(&self, host: &str, port: Option<u16>) -> bool {
         self.private || self.net.names(|allowed| allowed.private && allowed.is(host, port))
     }

@@ -6,8 +6,11 @@ mod csv;
 mod folder;
 mod hash;
 mod html_to_text;
+#[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http")]
 mod http_get;
+#[cfg(feature = "http")]
 mod http_request;
 mod json;
 mod list_files;
@@ -24,7 +27,6 @@ use llmspell::Step;
 use llmspell::tool::ErasedTool;
 
 pub(crate) use command::{OwnCommand, own_command};
-pub(crate) use http::is_public;
 
 use crate::permission::{Gate, Kind};
 
@@ -54,12 +56,20 @@ type Make = fn(&Gate) -> ErasedTool;
 pub(crate) fn gated() -> Vec<(Kind, Make)> {
     vec![
         (Kind::Command, command::command),
+        #[cfg(feature = "http")]
         (Kind::Net, |gate| repeatable(http_get::http_get(gate))),
+        #[cfg(feature = "http")]
         (Kind::Net, http_request::http_request),
         (Kind::Read, |gate| repeatable(list_files::list_files(gate))),
         (Kind::Read, |gate| repeatable(read_file::read_file(gate))),
         (Kind::Write, write_file::write_file),
     ]
+}
+
+/// The cargo feature that a tool needs, if this build lacks it.
+pub(crate) fn missing_feature(name: &str) -> Option<&'static str> {
+    let http = !cfg!(feature = "http") && matches!(name, "http_get" | "http_request");
+    http.then_some("http")
 }
 
 /// A tool that does no harm if it runs twice, as a hedge does; its step says so.

@@ -169,8 +169,8 @@ impl Checker<'_> {
 
     /// An address that has to be allowed.
     fn address(&mut self, url: &Located<String>, what: &str) {
-        let parsed = reqwest::Url::parse(&url.value);
-        let is_http = |url: &reqwest::Url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
+        let parsed = url::Url::parse(&url.value);
+        let is_http = |url: &url::Url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some();
         if !parsed.as_ref().is_ok_and(is_http) {
             let hint = "write it as https://host/path".to_owned();
             self.problem(url.at.clone(), format!("`{}` is no address", url.value), hint);
@@ -196,6 +196,11 @@ impl Checker<'_> {
             return Some(Named { tool, is_pure: false, essence });
         }
         let Some(bound) = self.toolbox.bind(name, &self.asked) else {
+            if let Some(feature) = tools::missing_feature(name) {
+                let message = format!("`{name}`: this program was built without `{feature}`");
+                self.problem(at.clone(), message, format!("build it with the cargo feature `{feature}`"));
+                return None;
+            }
             let server = self.file.tools.0.iter().any(|(known, def)| known.value == name && def.value.mcp.is_some());
             let own: Vec<String> = self.own.keys().cloned().collect();
             let names = self.toolbox.names().chain(own.iter().map(String::as_str));

@@ -104,12 +104,14 @@ impl Gate {
     }
 
     /// Whether a host may be talked to.
+    #[cfg(feature = "http")]
     pub(crate) fn talk(&self, host: &str, port: Option<u16>, say: impl Fn(String) -> String) -> Result<()> {
         let allows = |side: &Permissions| side.may_talk_to(host, port);
         self.check(allows, || say(format!("talking to {host} is not allowed")), || format!("net={host}"))
     }
 
     /// Why a host with a private address may not be talked to.
+    #[cfg(feature = "http")]
     pub(crate) fn private(&self, host: &str, say: impl Fn(String) -> String) -> Error {
         let error =
             Error::new(llmspell::Kind::Rejected, say(format!("{host} is private, and was not allowed by itself")));

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use llmspell::{Error, Result};
-use reqwest::Url;
+use url::Url;
 
 use super::allowed::Rule;
-use crate::tools::is_public;
+use super::public_address::is_public;
 
 /// A host in the form that addresses have it in, and the port if only that one is meant.
 #[derive(Clone, Debug)]

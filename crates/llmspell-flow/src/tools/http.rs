@@ -1,7 +1,6 @@
 //! HTTP as all tools speak it: to hosts that are allowed, within bounds, and with errors that say whether another
 //! attempt may help.
 
-mod address;
 mod charset;
 mod client;
 mod failure;
@@ -17,7 +16,6 @@ use reqwest::{Method, Response, StatusCode, Url};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub(crate) use address::is_public;
 pub(crate) use client::Http;
 
 use failure::Request;

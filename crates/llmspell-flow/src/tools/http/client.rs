@@ -8,8 +8,7 @@ use llmspell::Result;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Url, redirect};
 
-use super::address::is_public;
-use crate::permission::Gate;
+use crate::permission::{Gate, is_public};
 
 /// A server that accepts no connection, or falls silent, is given up; the timeout of the step is usually shorter.
 const CONNECT: Duration = Duration::from_secs(10);
