@@ -40,9 +40,9 @@ soak times="20":
 schedules:
     RUSTFLAGS="--cfg shuttle" cargo test -p llmspell --lib --target-dir target/shuttle schedules
 
-# What a first build of the example costs: CPU seconds and wall time, crates already downloaded.
-first-build:
-    bash .ci/first-build
+# The cost of a first build of the example, of another one, or of README's first command (`command`).
+first-build *what:
+    bash .ci/first-build {{what}}
 
 # 200 kills at random instants of a run over 10,000 records, and what is left held against what must be.
 crash *args:
