@@ -51,7 +51,7 @@ pub(crate) fn nothing(registry: &Registry) -> Result<Toolbox, Failure> {
 mod tests {
     use super::*;
     use llmspell::step;
-    use llmspell::tool::{ErasedTool, Security};
+    use llmspell::tool::{DynTool, Privilege};
     use serde_json::Value;
 
     #[test]
@@ -59,7 +59,7 @@ mod tests {
         let mut registry = Registry::new();
         for name in ["a", "a,command", "with space"] {
             let nothing = step(|_: Value, _| async { Ok(Value::Null) });
-            let tool = ErasedTool::described(name, "", Value::Null, nothing).security(Security::Privileged);
+            let tool = DynTool::from_schema(name, "", Value::Null, nothing).security(Privilege::Privileged);
             registry.tool(tool).unwrap();
         }
         let args = AllowArgs { allow: vec!["tool=a,command".to_owned()] };

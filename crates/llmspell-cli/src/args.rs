@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
-use llmspell::Kind;
+use llmspell::ErrorKind;
 use llmspell_flow::{Again, parse_duration, parse_rate};
 
 use crate::spending::Spending;
@@ -127,7 +127,7 @@ pub(crate) struct AgainArgs {
 
     /// The same with those records alone that have failed with errors of these kinds, such as timeout,overloaded.
     #[arg(long, value_name = "KIND", value_delimiter = ',', value_parser = kind, env = "LLMSPELL_RETRY", conflicts_with = "only_failed")]
-    pub(crate) retry: Vec<Kind>,
+    pub(crate) retry: Vec<ErrorKind>,
 }
 
 impl AgainArgs {
@@ -347,7 +347,7 @@ pub(crate) struct ReportArgs {
 }
 
 /// A class of errors.
-fn kind(text: &str) -> Result<Kind, String> {
+fn kind(text: &str) -> Result<ErrorKind, String> {
     let read = serde_json::from_value(text.trim().into());
     read.map_err(|_| "it is no kind of error, such as timeout, overloaded, denied or failed".to_owned())
 }

@@ -5,7 +5,7 @@ mod servers;
 
 use std::path::Path;
 
-use llmspell::{Error, Kind, Registry};
+use llmspell::{Error, ErrorKind, Registry};
 use llmspell_flow::{Declared, Diagnostic, Diagnostics, Flow, Source, Toolbox};
 use tokio::runtime::Runtime;
 
@@ -139,7 +139,7 @@ fn with_models(
         }
         match models::open(model, registry) {
             Ok(opened) => toolbox = toolbox.with_model(&*model.name, opened),
-            Err(error) if error.kind() == Kind::Denied => {
+            Err(error) if error.kind() == ErrorKind::Denied => {
                 unset.push(model.diagnose(&error));
                 toolbox = toolbox.with_unopened_model(&*model.name);
             }

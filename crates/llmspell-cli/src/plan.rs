@@ -30,7 +30,7 @@ pub(crate) fn plan(args: &PlanArgs, registry: &Registry) -> Result<Exit, Failure
         }
     };
     let budget = budget::of(&flow, survey.as_ref());
-    let in_flight = args.limit.map_or_else(|| flow.into_step().about().default_in_flight, |limit| limit as usize);
+    let in_flight = args.limit.map_or_else(|| flow.into_step().info().default_in_flight, |limit| limit as usize);
     let text = if args.json {
         let plan = json!({
             "outline": outline, "in_flight": in_flight, "input": survey, "bytes_per_token": BYTES_PER_TOKEN,

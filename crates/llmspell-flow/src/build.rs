@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 use crate::journal::StepKey;
 use crate::modifiers::{self, Tunable};
-use crate::plan::{AgentPlan, Kind, Planned};
+use crate::plan::{AgentPlan, Planned, StepKind};
 use crate::scope::Scope;
 use crate::secret::Secrets;
 use crate::template::Formula;
@@ -77,9 +77,9 @@ impl Builder {
             (first.is_some() || idle.is_some())
                 .then(|| (first.map_or(never, |time| time.0), idle.map_or(never, |time| time.0)))
         });
-        let may_meet_secrets = matches!(kind, Kind::Tool { .. } | Kind::Agent(_));
+        let may_meet_secrets = matches!(kind, StepKind::Tool { .. } | StepKind::Agent(_));
         // A stream would contain a panic as well, but then nobody would know of which step it was.
-        let step = self.kind(kind, &id).contained().boxed();
+        let step = self.kind(kind, &id).catch_panic().boxed();
         // A panic may tell them, too.
         let step = if may_meet_secrets { Scrubbed::around(step, &self.secrets) } else { step };
         let step = match silence {
@@ -99,17 +99,19 @@ impl Builder {
             };
         }
         if let Some(key) = key {
-            step = Keeping { key, step: step.observed() }.boxed();
+            step = Keeping { key, step: step.with_outcome() }.boxed();
         }
         (id, when.map(Arc::new), step)
     }
 
-    fn kind(&mut self, kind: Kind, id: &str) -> BoxStep<Scope, Value> {
+    fn kind(&mut self, kind: StepKind, id: &str) -> BoxStep<Scope, Value> {
         match kind {
-            Kind::Tool { tool, arguments, is_pure, .. } => Call { arguments, tool: tool.into_step(), is_pure }.boxed(),
-            Kind::Value(template) => part::Rendered(template).boxed(),
-            Kind::Agent(plan) => self.agent(*plan, id),
-            Kind::Concurrent { branches, limit, skip } => {
+            StepKind::Tool { tool, arguments, is_pure, .. } => {
+                Call { arguments, tool: tool.into_step(), is_pure }.boxed()
+            }
+            StepKind::Value(template) => part::Rendered(template).boxed(),
+            StepKind::Agent(plan) => self.agent(*plan, id),
+            StepKind::Concurrent { branches, limit, skip } => {
                 let ids: Vec<Arc<str>> = branches.iter().map(|branch| branch.id.clone()).collect();
                 let steps: Vec<_> = branches.into_iter().map(|branch| self.value(branch)).collect();
                 let limit = limit.unwrap_or(steps.len());
@@ -123,7 +125,7 @@ impl Builder {
                     try_all(steps).limit(limit).map(table).boxed()
                 }
             }
-            Kind::Race { contenders, first } => {
+            StepKind::Race { contenders, first } => {
                 let contenders: Vec<_> = contenders.into_iter().map(|contender| self.conditional(contender)).collect();
                 if contenders.iter().all(|(when, _)| when.is_none()) {
                     let contenders: Vec<_> = contenders.into_iter().map(|(_, contender)| contender).collect();
@@ -132,11 +134,11 @@ impl Builder {
                 let contender = |(when, step)| Contender { when, step: Arc::new(step) };
                 Admitted { contenders: contenders.into_iter().map(contender).collect(), first }.boxed()
             }
-            Kind::Pipeline(steps) => self.sequence(steps).map(Scope::into_last).boxed(),
-            Kind::Items { list, steps, limit, skip } => {
+            StepKind::Pipeline(steps) => self.sequence(steps).map(Scope::into_last).boxed(),
+            StepKind::Items { list, steps, limit, skip } => {
                 Items { list, steps: Arc::new(self.sequence(steps)), limit, skip }.boxed()
             }
-            Kind::Repeat { steps, until, max } => Repeat { steps: self.sequence(steps), until, max }.boxed(),
+            StepKind::Repeat { steps, until, max } => Repeat { steps: self.sequence(steps), until, max }.boxed(),
         }
     }
 

@@ -30,7 +30,7 @@ use crate::located::Located;
 use crate::modifiers;
 use crate::parse::parse;
 use crate::permission::{Missing, Permissions, Side};
-use crate::plan::{Kind, Planned};
+use crate::plan::{Planned, StepKind};
 use crate::references::{References, Sight, Uses};
 use crate::shape::Shape;
 use crate::source::Source;
@@ -202,7 +202,7 @@ impl Checker<'_> {
         inside.asked.extend(when.as_ref().map(Formula::tested).unwrap_or_default());
         let kind = self.kind(step, &inside, &path, &uses);
         let mut modifiers = def.modifiers();
-        if let Some(Kind::Tool { .. } | Kind::Agent(_)) = &kind {
+        if let Some(StepKind::Tool { .. } | StepKind::Agent(_)) = &kind {
             modifiers.fill(&self.file.defaults);
         }
         let fallback = modifiers.fallback.clone().map_or_else(Vec::new, |rungs| {

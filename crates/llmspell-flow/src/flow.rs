@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use llmspell::pattern::pipeline::Stages;
-use llmspell::tool::ErasedTool;
-use llmspell::{About, BoxStep, Context, Error, Limit, Pipeline, Result, Step, step};
+use llmspell::tool::DynTool;
+use llmspell::{BoxStep, Context, Error, Limit, Pipeline, Result, Step, StepInfo, step};
 use serde_json::{Map, Value};
 
 use crate::build::{Builder, Scrubbed};
@@ -273,13 +273,13 @@ impl Flow {
     /// assert_eq!(greet.spec().parameters["properties"]["name"]["type"], "string");
     /// # Ok::<(), llmspell_flow::Diagnostics>(())
     /// ```
-    pub fn into_tool(self) -> ErasedTool {
+    pub fn into_tool(self) -> DynTool {
         let name = self.name.clone();
         let description = self.description.clone().unwrap_or_else(|| format!("Runs the flow `{name}`."));
         let security = self.steps.iter().flat_map(Planned::all).map(|step| step.kind.security());
         let security = security.max().unwrap_or_default();
         let parameters = self.inputs.schema();
-        ErasedTool::described(&name, &description, parameters, self.into_step()).security(security)
+        DynTool::from_schema(&name, &description, parameters, self.into_step()).security(security)
     }
 
     /// The flow as a step from a record, a JSON object, to its output.
@@ -350,8 +350,8 @@ impl Step for Whole {
         self.step.run(record, cx)
     }
 
-    fn about(&self) -> About<'_> {
-        self.compiled.steps.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.compiled.steps.info()
     }
 }
 
@@ -371,8 +371,8 @@ impl Step for Checking {
         Ok(output)
     }
 
-    fn about(&self) -> About<'_> {
-        self.steps.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.steps.info()
     }
 }
 

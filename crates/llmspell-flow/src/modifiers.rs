@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use llmspell::model::Request;
-use llmspell::{Adaptive, Breaker, Error, Hedge, Kind as ErrorKind, Limit, Policy, Rate, Retry};
+use llmspell::{Adaptive, Breaker, Error, ErrorKind, Hedge, Limit, Policy, Rate, Retry};
 
 use crate::check::unrepeatable;
 use crate::diagnostic::Diagnostic;
@@ -14,7 +14,7 @@ use crate::file::{
     Short, StepDef,
 };
 use crate::located::Located;
-use crate::plan::Kind;
+use crate::plan::StepKind;
 use crate::source::Source;
 
 /// More attempts than this are a mistake.
@@ -41,7 +41,7 @@ impl Modifiers {
 pub(crate) fn check(
     def: &StepDef,
     modifiers: &Modifiers,
-    kind: &Kind,
+    kind: &StepKind,
     step: &Range<usize>,
     source: &Source,
     problems: &mut Vec<Diagnostic>,
@@ -133,7 +133,7 @@ pub(crate) fn check_shared(modifiers: &Modifiers, problem: &mut dyn FnMut(&Range
     }
 }
 
-fn hedging(modifiers: &Modifiers, kind: &Kind, problem: &mut dyn FnMut(&Range<usize>, String, &str)) {
+fn hedging(modifiers: &Modifiers, kind: &StepKind, problem: &mut dyn FnMut(&Range<usize>, String, &str)) {
     let Some(hedge) = &modifiers.hedge else { return };
     if hedge.value.0.share.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
         problem(&hedge.at, "a share is more than 0 and at most 1".to_owned(), "0.05 is one call in twenty");
@@ -252,7 +252,7 @@ fn hedge(def: &HedgeDef) -> Hedge {
 pub(crate) fn breaker(def: &BreakerDef) -> Breaker {
     let mut breaker = Breaker::new();
     if let Some(share) = def.share {
-        breaker = breaker.open_at(share);
+        breaker = breaker.failure_rate(share);
     }
     if let Some(window) = def.window {
         breaker = breaker.window(window.0);

@@ -22,7 +22,7 @@ pub use walk::AgentCalls;
 use crate::duration::written_duration;
 use crate::file::After;
 use crate::flow::Flow;
-use crate::plan::{Kind, Planned};
+use crate::plan::{Planned, StepKind};
 use known::Known;
 use walk::Walk;
 
@@ -155,10 +155,10 @@ impl Wanted {
 
 fn step(planned: &Planned) -> Step {
     let what = match &planned.kind {
-        Kind::Tool { tool, .. } => Some(tool.spec().name.clone()),
-        Kind::Agent(agent) => Some(agent.model.to_string()),
-        Kind::Items { list, .. } => Some(list.text().to_owned()),
-        Kind::Repeat { until, .. } => Some(format!("until {}", until.text())),
+        StepKind::Tool { tool, .. } => Some(tool.spec().name.clone()),
+        StepKind::Agent(agent) => Some(agent.model.to_string()),
+        StepKind::Items { list, .. } => Some(list.text().to_owned()),
+        StepKind::Repeat { until, .. } => Some(format!("until {}", until.text())),
         _ => None,
     };
     Step {
@@ -180,12 +180,12 @@ fn modifiers(planned: &Planned) -> Vec<String> {
         times.iter().map(|time| written_duration(time.0)).collect::<Vec<_>>().join(", ")
     };
     match &planned.kind {
-        Kind::Concurrent { limit: Some(limit), .. } => said.push(format!("limit {limit} at once")),
-        Kind::Items { limit, .. } => said.push(format!("limit {limit} at once")),
-        Kind::Repeat { max, .. } => said.push(format!("max {max}")),
+        StepKind::Concurrent { limit: Some(limit), .. } => said.push(format!("limit {limit} at once")),
+        StepKind::Items { limit, .. } => said.push(format!("limit {limit} at once")),
+        StepKind::Repeat { max, .. } => said.push(format!("max {max}")),
         _ => {}
     }
-    if let Kind::Concurrent { skip: true, .. } | Kind::Items { skip: true, .. } = &planned.kind {
+    if let StepKind::Concurrent { skip: true, .. } | StepKind::Items { skip: true, .. } = &planned.kind {
         said.push("on_error skip".to_owned());
     }
     let all = &planned.modifiers;

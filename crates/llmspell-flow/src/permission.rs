@@ -11,10 +11,10 @@ mod public_address;
 use std::path::Path;
 use std::sync::Arc;
 
-use llmspell::tool::{Security, ToolSpec};
+use llmspell::tool::{Privilege, ToolSpec};
 use llmspell::{Error, Result, suggest};
 
-pub(crate) use gate::{Gate, Kind};
+pub(crate) use gate::{Gate, PermissionKind};
 pub use missing::{Missing, Side};
 pub(crate) use place::resolved_in_part;
 pub(crate) use program::found;
@@ -88,7 +88,7 @@ impl Permissions {
     /// `command=PROGRAM`, `tool=NAME`; and `net-private`.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](llmspell::Kind::Invalid) if there is no such kind, or its value cannot be.
+    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if there is no such kind, or its value cannot be.
     pub fn allow(mut self, what: &str) -> Result<Self> {
         let (kind, value) = match what.split_once('=') {
             Some((kind, value)) => (kind.trim(), Some(value)),
@@ -127,7 +127,7 @@ impl Permissions {
     /// for what is read.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](llmspell::Kind::Invalid) if there is no such folder.
+    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if there is no such folder.
     pub fn allow_read(mut self, folder: impl AsRef<Path>) -> Result<Self> {
         self.read = self.read.with(Place::new(folder.as_ref(), self.folder.as_deref(), "reading")?);
         Ok(self)
@@ -136,7 +136,7 @@ impl Permissions {
     /// Lets files be written that lie in a folder, or one file. Reading them is another permission.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](llmspell::Kind::Invalid) if there is no such folder.
+    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if there is no such folder.
     pub fn allow_write(mut self, folder: impl AsRef<Path>) -> Result<Self> {
         self.write = self.write.with(Place::new(folder.as_ref(), self.folder.as_deref(), "writing")?);
         Ok(self)
@@ -148,7 +148,7 @@ impl Permissions {
     /// [`allow_private`](Permissions::allow_private).
     ///
     /// # Errors
-    /// [`Kind::Invalid`](llmspell::Kind::Invalid) if that is no host: such a permission would never serve.
+    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if that is no host: such a permission would never serve.
     pub fn allow_net(mut self, host: impl AsRef<str>) -> Result<Self> {
         self.net = match host.as_ref() {
             "*" => self.net.with_any(),
@@ -168,7 +168,7 @@ impl Permissions {
     /// path, or `*` for any.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](llmspell::Kind::Invalid) if it is neither a name nor a whole path.
+    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if it is neither a name nor a whole path.
     pub fn allow_command(mut self, program: impl AsRef<str>) -> Result<Self> {
         self.command = match program.as_ref() {
             "*" => self.command.with_any(),
@@ -204,14 +204,14 @@ impl Permissions {
         for (kind, _) in KINDS {
             match kind {
                 "net-private" if self.private => list.push(kind.to_owned()),
-                kind => list.extend(Kind::named(kind).into_iter().flat_map(|kind| self.listed(kind))),
+                kind => list.extend(PermissionKind::named(kind).into_iter().flat_map(|kind| self.listed(kind))),
             }
         }
         list
     }
 
     pub(crate) fn may_run(&self, tool: &ToolSpec) -> bool {
-        tool.security == Security::Safe || self.tool.allows(|name| *name == tool.name)
+        tool.security == Privilege::Safe || self.tool.allows(|name| *name == tool.name)
     }
 
     /// Whether a path without symbolic links lies in what may be read.
@@ -245,36 +245,36 @@ impl Permissions {
     }
 
     /// Whether anything of this kind is allowed.
-    pub(crate) fn has(&self, kind: Kind) -> bool {
+    pub(crate) fn has(&self, kind: PermissionKind) -> bool {
         match kind {
-            Kind::Read => !self.read.is_empty(),
-            Kind::Write => !self.write.is_empty(),
-            Kind::Net => !self.net.is_empty(),
-            Kind::Command => !self.command.is_empty(),
-            Kind::Tool => !self.tool.is_empty(),
+            PermissionKind::Read => !self.read.is_empty(),
+            PermissionKind::Write => !self.write.is_empty(),
+            PermissionKind::Net => !self.net.is_empty(),
+            PermissionKind::Command => !self.command.is_empty(),
+            PermissionKind::Tool => !self.tool.is_empty(),
         }
     }
 
-    fn listed(&self, kind: Kind) -> Vec<String> {
+    fn listed(&self, kind: PermissionKind) -> Vec<String> {
         let values = match kind {
-            Kind::Read => self.read.listed(),
-            Kind::Write => self.write.listed(),
-            Kind::Net => self.net.listed(),
-            Kind::Command => self.command.listed(),
-            Kind::Tool => self.tool.listed(),
+            PermissionKind::Read => self.read.listed(),
+            PermissionKind::Write => self.write.listed(),
+            PermissionKind::Net => self.net.listed(),
+            PermissionKind::Command => self.command.listed(),
+            PermissionKind::Tool => self.tool.listed(),
         };
         let word = kind.as_str();
         values.into_iter().map(|value| value.map_or(word.to_owned(), |value| format!("{word}={value}"))).collect()
     }
 
     /// What of this kind is asked for, and not granted, not even in part; in the form in which it is granted.
-    pub(crate) fn ungranted(&self, asked: &Permissions, kind: Kind) -> Vec<String> {
+    pub(crate) fn ungranted(&self, asked: &Permissions, kind: PermissionKind) -> Vec<String> {
         let values = match kind {
-            Kind::Read => self.read.ungranted(&asked.read),
-            Kind::Write => self.write.ungranted(&asked.write),
-            Kind::Net => self.net.ungranted(&asked.net),
-            Kind::Command => self.command.ungranted(&asked.command),
-            Kind::Tool => self.tool.ungranted(&asked.tool),
+            PermissionKind::Read => self.read.ungranted(&asked.read),
+            PermissionKind::Write => self.write.ungranted(&asked.write),
+            PermissionKind::Net => self.net.ungranted(&asked.net),
+            PermissionKind::Command => self.command.ungranted(&asked.command),
+            PermissionKind::Tool => self.tool.ungranted(&asked.tool),
         };
         let any =
             || KINDS.iter().find(|(word, _)| *word == kind.as_str()).map_or(String::new(), |(_, all)| (*all).into());

@@ -5,7 +5,7 @@ mod agent;
 use std::ops::Range;
 use std::sync::Arc;
 
-use llmspell::tool::{ErasedTool, Security};
+use llmspell::tool::{DynTool, Privilege};
 use serde_json::Value;
 
 use crate::check::Twice;
@@ -24,7 +24,7 @@ pub(crate) struct Planned {
     pub(crate) path: Arc<str>,
     /// Where it stands in the file.
     pub(crate) at: Range<usize>,
-    pub(crate) kind: Kind,
+    pub(crate) kind: StepKind,
     /// Whether it runs at all.
     pub(crate) when: Option<Formula>,
     pub(crate) modifiers: Modifiers,
@@ -37,9 +37,9 @@ pub(crate) struct Planned {
 }
 
 /// What a step does.
-pub(crate) enum Kind {
+pub(crate) enum StepKind {
     Tool {
-        tool: ErasedTool,
+        tool: DynTool,
         /// What it consists of, if it is the flow's own; null otherwise.
         essence: Value,
         arguments: Vec<(String, Template)>,
@@ -79,42 +79,42 @@ pub(crate) enum Kind {
 /// How many items of a list are on their way at once, if the file does not say.
 pub(crate) const ITEMS_AT_ONCE: usize = 16;
 
-impl Kind {
+impl StepKind {
     /// The steps inside.
     pub(crate) fn inner(&self) -> &[Planned] {
         match self {
-            Kind::Tool { .. } | Kind::Value(_) | Kind::Agent(_) => &[],
-            Kind::Concurrent { branches: steps, .. }
-            | Kind::Race { contenders: steps, .. }
-            | Kind::Pipeline(steps)
-            | Kind::Items { steps, .. }
-            | Kind::Repeat { steps, .. } => steps,
+            StepKind::Tool { .. } | StepKind::Value(_) | StepKind::Agent(_) => &[],
+            StepKind::Concurrent { branches: steps, .. }
+            | StepKind::Race { contenders: steps, .. }
+            | StepKind::Pipeline(steps)
+            | StepKind::Items { steps, .. }
+            | StepKind::Repeat { steps, .. } => steps,
         }
     }
 
     /// What it may do itself. An agent talks to its model.
-    pub(crate) fn security(&self) -> Security {
+    pub(crate) fn security(&self) -> Privilege {
         match self {
-            Kind::Tool { tool, .. } => tool.spec().security,
-            Kind::Agent(agent) => {
+            StepKind::Tool { tool, .. } => tool.spec().security,
+            StepKind::Agent(agent) => {
                 let tools = agent.tools.iter().map(|tool| tool.spec().security);
-                tools.fold(Security::Restricted, Security::max)
+                tools.fold(Privilege::Restricted, Privilege::max)
             }
-            _ => Security::Safe,
+            _ => Privilege::Safe,
         }
     }
 
     /// Its key in the file.
     pub(crate) fn word(&self) -> &'static str {
         match self {
-            Kind::Tool { .. } => "tool",
-            Kind::Value(_) => "value",
-            Kind::Agent(_) => "agent",
-            Kind::Concurrent { .. } => "concurrent",
-            Kind::Race { .. } => "race",
-            Kind::Pipeline(_) => "pipeline",
-            Kind::Items { .. } => "each",
-            Kind::Repeat { .. } => "repeat",
+            StepKind::Tool { .. } => "tool",
+            StepKind::Value(_) => "value",
+            StepKind::Agent(_) => "agent",
+            StepKind::Concurrent { .. } => "concurrent",
+            StepKind::Race { .. } => "race",
+            StepKind::Pipeline(_) => "pipeline",
+            StepKind::Items { .. } => "each",
+            StepKind::Repeat { .. } => "repeat",
         }
     }
 }
@@ -132,8 +132,8 @@ impl Planned {
     /// Whether its output follows from the record alone, and costs nothing to have again.
     pub(crate) fn is_pure(&self) -> bool {
         let itself = match &self.kind {
-            Kind::Tool { is_pure, .. } => *is_pure,
-            Kind::Agent(_) => false,
+            StepKind::Tool { is_pure, .. } => *is_pure,
+            StepKind::Agent(_) => false,
             _ => true,
         };
         itself && self.kind.inner().iter().chain(&self.fallback).all(Planned::is_pure)
@@ -142,9 +142,9 @@ impl Planned {
     /// Whether a run has to remember its output: it is not free to have again, or would not come out the same.
     pub(crate) fn is_kept(&self) -> bool {
         let decides = match &self.kind {
-            Kind::Tool { .. } | Kind::Agent(_) | Kind::Race { .. } => true,
-            Kind::Concurrent { skip, .. } | Kind::Items { skip, .. } => *skip,
-            Kind::Value(_) | Kind::Pipeline(_) | Kind::Repeat { .. } => false,
+            StepKind::Tool { .. } | StepKind::Agent(_) | StepKind::Race { .. } => true,
+            StepKind::Concurrent { skip, .. } | StepKind::Items { skip, .. } => *skip,
+            StepKind::Value(_) | StepKind::Pipeline(_) | StepKind::Repeat { .. } => false,
         };
         !self.is_pure() && (decides || !self.fallback.is_empty() || self.modifiers.hedge.is_some())
     }

@@ -144,7 +144,7 @@ pub enum Ending {
     Complete,
     /// It was told to [drain](Brake::drain): every record that was taken has its line.
     Drained,
-    /// It took no more records, because the last ones were [denied](llmspell::Kind::Denied): every record that was
+    /// It took no more records, because the last ones were [denied](llmspell::ErrorKind::Denied): every record that was
     /// taken has its line, and [`Summary::not_admitted`] tells of the others.
     Stopped(Error),
     /// It took no more records, because what was left of its [budget](Run::budget) was not enough for another one.
@@ -267,7 +267,7 @@ impl Run {
     /// Takes every record, whatever happens to those before it.
     ///
     /// By default, a run ends when credentials or money are missing: when 10 records in a row are
-    /// [denied](llmspell::Kind::Denied), or half of at least 20 within 30 s. The rest would fare no better, and what comes
+    /// [denied](llmspell::ErrorKind::Denied), or half of at least 20 within 30 s. The rest would fare no better, and what comes
     /// before that step may cost money.
     pub fn keep_going(mut self) -> Self {
         self.keep_going = true;
@@ -356,7 +356,7 @@ impl Run {
         let compiled = flow.compile();
         let tunables = compiled.tunables.clone();
         let told = limit;
-        let limit = limit.unwrap_or_else(|| compiled.steps.about().default_in_flight).max(1);
+        let limit = limit.unwrap_or_else(|| compiled.steps.info().default_in_flight).max(1);
         let opened = match journal {
             None => Ok(None),
             Some(journal) => {
@@ -397,7 +397,8 @@ impl Run {
             // What goes to its end is not paused.
             gate.set_shut(false);
         });
-        let stream = if keep_going { stream } else { stream.breaker(Breaker::storms().in_a_row(DENIED)) };
+        let stream =
+            if keep_going { stream } else { stream.breaker(Breaker::on_denied().consecutive_failures(DENIED)) };
         // Room for the outcomes behind a slow record, so that it does not hold up those after it.
         let stream = if ordered { stream.window((8 * limit).clamp(64, 4096)) } else { stream };
         let writers = Writers::new(output, errors, on_error);

@@ -182,7 +182,7 @@ impl StdError for Masked {}
 mod tests {
     use std::time::Duration;
 
-    use llmspell::Kind;
+    use llmspell::ErrorKind;
     use serde_json::json;
 
     use super::*;
@@ -297,11 +297,11 @@ mod tests {
         let mut error = read.with_source(std::io::Error::other("key-1234"));
         secrets(&["key-1234"]).scrub_error(&mut error);
         assert!(!format!("{error:#?} {error:#}").contains("1234"), "{error:#}");
-        assert_eq!((error.kind(), error.attempts(), error.is_transient()), (Kind::Overloaded, 3, true));
+        assert_eq!((error.kind(), error.attempts(), error.is_transient()), (ErrorKind::Overloaded, 3, true));
         assert_eq!(error.retry_after(), Some(Duration::from_millis(1500)));
         assert_eq!(error.path().unwrap().to_string(), "f.a");
         let inner = &error.causes()[0].causes()[0];
-        assert_eq!((inner.to_string().as_str(), inner.kind()), ("f.a.b: *** is late", Kind::Timeout));
+        assert_eq!((inner.to_string().as_str(), inner.kind()), ("f.a.b: *** is late", ErrorKind::Timeout));
         // What tells only in its source.
         let mut error = Error::failed("no").permanent().with_source(std::io::Error::other("key-1234"));
         secrets(&["key-1234"]).scrub_error(&mut error);

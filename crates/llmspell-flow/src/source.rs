@@ -32,7 +32,7 @@ impl Source {
     /// A file, with its path as its name.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](llmspell::Kind::Invalid) if it cannot be read, is no UTF-8, or larger than 4 MiB.
+    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if it cannot be read, is no UTF-8, or larger than 4 MiB.
     pub fn load(path: &Path) -> Result<Self> {
         let text = read(path)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

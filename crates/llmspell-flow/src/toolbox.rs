@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use llmspell::model::{Model, ModelStream, Request};
-use llmspell::tool::{ErasedTool, Security, ToolSpec};
+use llmspell::tool::{DynTool, Privilege, ToolSpec};
 use llmspell::{Context, Error, Registry, Result, step};
 use serde_json::{Value, json};
 
-use crate::permission::{Gate, Kind, Missing, Permissions};
+use crate::permission::{Gate, Missing, PermissionKind, Permissions};
 use crate::tools;
 
 /// Tools by their names, and what the user lets them do; and models.
@@ -29,7 +29,7 @@ pub struct Toolbox {
 #[derive(Clone)]
 struct Entry {
     /// As it is for a flow that asks for everything.
-    tool: ErasedTool,
+    tool: DynTool,
     /// The option that would allow it, if it may not run.
     refused: Option<String>,
     needs: Needs,
@@ -42,19 +42,19 @@ enum Needs {
     /// It was added by whoever allows it, or it is safe.
     Nothing,
     /// Permissions of this kind; the tool is made for those there are.
-    Some(Kind, Make),
+    Some(PermissionKind, Make),
     /// A permission of its own.
     Itself,
 }
 
-type Make = Arc<dyn Fn(&Gate) -> ErasedTool + Send + Sync>;
+type Make = Arc<dyn Fn(&Gate) -> DynTool + Send + Sync>;
 
 /// A tool within the permissions of one flow.
 #[derive(Clone, Debug)]
 pub(crate) struct Bound {
-    /// The tool; [`about`](llmspell::Step::about) it says whether it may be run twice, as a hedge does. What it is not
-    /// allowed to do fails with [`Kind::Rejected`](llmspell::Kind::Rejected).
-    pub(crate) tool: ErasedTool,
+    /// The tool; [`about`](llmspell::Step::info) it says whether it may be run twice, as a hedge does. What it is not
+    /// allowed to do fails with [`ErrorKind::Rejected`](llmspell::ErrorKind::Rejected).
+    pub(crate) tool: DynTool,
     /// What has to be allowed before it can run; empty, if it can.
     pub(crate) missing: Vec<Missing>,
 }
@@ -92,7 +92,7 @@ impl Toolbox {
     }
 
     /// Adds a tool, which may then run: whoever adds it allows it. One with the same name is replaced.
-    pub fn with(mut self, tool: ErasedTool) -> Self {
+    pub fn with(mut self, tool: DynTool) -> Self {
         self.insert(tool, Needs::Nothing, false);
         self
     }
@@ -121,7 +121,7 @@ impl Toolbox {
 
     /// Adds the tools of an MCP server that a flow declares under `tools`: they are called `<name>.<tool>`, and each
     /// needs a [permission](Permissions::allow_tool).
-    pub fn with_server(mut self, name: &str, tools: impl IntoIterator<Item = ErasedTool>) -> Self {
+    pub fn with_server(mut self, name: &str, tools: impl IntoIterator<Item = DynTool>) -> Self {
         for tool in tools {
             let name = format!("{name}.{}", tool.spec().name);
             let tool = tool.renamed(&name);
@@ -148,14 +148,14 @@ impl Toolbox {
     /// tools may run; other tools need a [permission](Permissions::allow_tool) among those that the toolbox was made with.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](llmspell::Kind::Invalid) if there is a tool of the same name already: no extension
+    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if there is a tool of the same name already: no extension
     /// takes the place of a built-in tool.
     pub fn with_registry(mut self, registry: &Registry) -> Result<Self> {
         self.registry = Some(Arc::new(registry.clone()));
         let tools = registry.tools().map(|spec| registry.find_tool(&spec.name).cloned());
         let steps = registry.steps().map(|(name, registered)| {
             let step = registered.step.clone();
-            Ok(ErasedTool::described(name, &registered.description, json!({ "type": "object" }), step))
+            Ok(DynTool::from_schema(name, &registered.description, json!({ "type": "object" }), step))
         });
         for tool in tools.chain(steps) {
             let tool = tool?;
@@ -169,14 +169,14 @@ impl Toolbox {
         Ok(self)
     }
 
-    fn insert(&mut self, tool: ErasedTool, needs: Needs, pure: bool) {
+    fn insert(&mut self, tool: DynTool, needs: Needs, pure: bool) {
         let missing = needs.missing(&tool, &Gate::of_user(&self.granted));
         let refused = missing.first().map(Missing::remedy);
         self.tools.insert(tool.spec().name.clone(), Entry { tool, refused, needs, pure });
     }
 
     /// A tool by its name, for a flow that asks for everything.
-    pub fn get(&self, name: &str) -> Option<&ErasedTool> {
+    pub fn get(&self, name: &str) -> Option<&DynTool> {
         self.tools.get(name).map(|entry| &entry.tool)
     }
 
@@ -209,7 +209,7 @@ impl Toolbox {
             let error = Error::failed(message.clone());
             async move { Err::<Value, _>(error) }
         });
-        let tool = ErasedTool::described(name, "", json!({ "type": "object" }), refuse).security(Security::Privileged);
+        let tool = DynTool::from_schema(name, "", json!({ "type": "object" }), refuse).security(Privilege::Privileged);
         let missing = Needs::Itself.missing(&tool, &self.gate(asked));
         Some(Bound { tool, missing })
     }
@@ -243,7 +243,7 @@ impl Toolbox {
 
     /// What there is to know of a tool.
     pub fn spec(&self, name: &str) -> Option<&ToolSpec> {
-        self.get(name).map(ErasedTool::spec)
+        self.get(name).map(DynTool::spec)
     }
 
     /// What there is to know of each tool, by name.
@@ -272,7 +272,7 @@ impl Model for Unopened {
 }
 
 impl Needs {
-    fn missing(&self, tool: &ErasedTool, gate: &Gate) -> Vec<Missing> {
+    fn missing(&self, tool: &DynTool, gate: &Gate) -> Vec<Missing> {
         match self {
             Needs::Nothing => Vec::new(),
             Needs::Some(kind, _) => gate.missing(*kind),
@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(bind("json", "read").missing, []);
         assert!(toolbox.bind("nothing", &Permissions::everything()).is_none());
         use llmspell::Step;
-        let twice = |name: &str| toolbox.get(name).unwrap().about().idempotent;
+        let twice = |name: &str| toolbox.get(name).unwrap().info().idempotent;
         assert!(twice("json") && twice("http_get") && twice("read_file"));
         assert!(!twice("http_request") && !twice("command") && !twice("write_file"));
         assert!(toolbox.is_pure("json") && !toolbox.is_pure("slow") && !toolbox.is_pure("http_get"));
@@ -306,11 +306,11 @@ mod tests {
     fn tools_of_extensions_are_asked_for_by_name() {
         let tool = |name: &str| {
             let step = llmspell::step(|value, _| async move { Ok(value) });
-            ErasedTool::described(name, "", json!({}), step)
+            DynTool::from_schema(name, "", json!({}), step)
         };
         let mut registry = Registry::new();
         registry.tool(tool("safe")).unwrap();
-        registry.tool(tool("a b").security(llmspell::tool::Security::Restricted)).unwrap();
+        registry.tool(tool("a b").security(llmspell::tool::Privilege::Restricted)).unwrap();
         let granted = Permissions::none();
         let toolbox = Toolbox::built_in(&granted).with_registry(&registry).unwrap();
         assert_eq!(toolbox.bind("safe", &Permissions::none()).unwrap().missing, []);

@@ -24,14 +24,14 @@ mod time;
 mod write_file;
 
 use llmspell::Step;
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 
 pub(crate) use command::{OwnCommand, own_command};
 
-use crate::permission::{Gate, Kind};
+use crate::permission::{Gate, PermissionKind};
 
 /// Those that only compute from their arguments.
-pub(crate) fn pure() -> Vec<ErasedTool> {
+pub(crate) fn pure() -> Vec<DynTool> {
     let tools = [
         calculator::calculator(),
         csv::csv(),
@@ -46,23 +46,23 @@ pub(crate) fn pure() -> Vec<ErasedTool> {
 }
 
 /// Those that touch nothing, but do not always give the same.
-pub(crate) fn safe() -> Vec<ErasedTool> {
+pub(crate) fn safe() -> Vec<DynTool> {
     [slow::slow(), time::time()].into_iter().map(repeatable).collect()
 }
 
-type Make = fn(&Gate) -> ErasedTool;
+type Make = fn(&Gate) -> DynTool;
 
 /// Those that need permissions, with the kind without which they can do nothing.
-pub(crate) fn gated() -> Vec<(Kind, Make)> {
+pub(crate) fn gated() -> Vec<(PermissionKind, Make)> {
     vec![
-        (Kind::Command, command::command),
+        (PermissionKind::Command, command::command),
         #[cfg(feature = "http")]
-        (Kind::Net, |gate| repeatable(http_get::http_get(gate))),
+        (PermissionKind::Net, |gate| repeatable(http_get::http_get(gate))),
         #[cfg(feature = "http")]
-        (Kind::Net, http_request::http_request),
-        (Kind::Read, |gate| repeatable(list_files::list_files(gate))),
-        (Kind::Read, |gate| repeatable(read_file::read_file(gate))),
-        (Kind::Write, write_file::write_file),
+        (PermissionKind::Net, http_request::http_request),
+        (PermissionKind::Read, |gate| repeatable(list_files::list_files(gate))),
+        (PermissionKind::Read, |gate| repeatable(read_file::read_file(gate))),
+        (PermissionKind::Write, write_file::write_file),
     ]
 }
 
@@ -73,8 +73,8 @@ pub(crate) fn missing_feature(name: &str) -> Option<&'static str> {
 }
 
 /// A tool that does no harm if it runs twice, as a hedge does; its step says so.
-pub(crate) fn repeatable(tool: ErasedTool) -> ErasedTool {
+pub(crate) fn repeatable(tool: DynTool) -> DynTool {
     let spec = tool.spec().clone();
     let step = tool.into_step().idempotent();
-    ErasedTool::described(&spec.name, &spec.description, spec.parameters, step).security(spec.security)
+    DynTool::from_schema(&spec.name, &spec.description, spec.parameters, step).security(spec.security)
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use llmspell::model::{
     Finish, ModelError, ModelErrorClass, ModelEvent, Options, ScriptedModel, SimulatedModel, ToolCallDelta,
 };
-use llmspell::tool::{ErasedTool, Security};
-use llmspell::{BoxStep, Context, Error, Kind, Message, Outcome, Quality, Step, step};
+use llmspell::tool::{DynTool, Privilege};
+use llmspell::{BoxStep, Context, Error, ErrorKind, Message, Outcome, Quality, Step, step};
 use llmspell_flow::{Flow, Permissions, Source, Toolbox};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -32,7 +32,7 @@ fn flow(text: &str, models: impl IntoIterator<Item = (&'static str, ScriptedMode
 }
 
 async fn one(flow: BoxStep<Value, Value>, record: Value) -> Outcome<Value> {
-    flow.observed().run(record, &Context::new()).await.unwrap()
+    flow.with_outcome().run(record, &Context::new()).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,7 +69,7 @@ async fn an_answer_has_the_fields_that_are_declared() {
 
     let model = ScriptedModel::new("test").says("{\"spam\":1}").says("{\"spam\":\"no\"}");
     let error = one(flow(TYPED, [("m/m", model)]), json!({})).await.result.unwrap_err();
-    assert_eq!(error.kind(), Kind::Failed);
+    assert_eq!(error.kind(), ErrorKind::Failed);
     let wanted = "f.verdict: the model did not answer with the fields of `verdict`: `spam` is not a boolean; its fields are \
                   `spam` (boolean); `why` (string), which may be missing";
     assert_eq!(error.to_string(), wanted);
@@ -85,7 +85,7 @@ async fn tools_are_called_within_what_is_allowed() {
         .replace("tool: [notes.search]", "tool: [notes.search], net: ['127.0.0.1']");
     let search = || {
         let found = step(|arguments: Value, _| async move { Ok(json!(format!("nothing on {}", arguments["query"]))) });
-        ErasedTool::described("search", "Searches.", json!({ "type": "object" }), found).security(Security::Restricted)
+        DynTool::from_schema("search", "Searches.", json!({ "type": "object" }), found).security(Privilege::Restricted)
     };
     let model = ScriptedModel::new("test").calls("notes_search", json!({ "query": "rust" })).says("Nothing.");
     let seen = model.clone();
@@ -122,7 +122,7 @@ async fn tokens_and_keys_are_in_nothing_that_servers_and_models_say_back() {
         let fails = says.load(Ordering::Relaxed);
         async move { if fails { Err(Error::failed(format!("401: {token}"))) } else { Ok(json!([token])) } }
     });
-    let search = ErasedTool::described("search", "Searches.", json!({ "type": "object" }), found);
+    let search = DynTool::from_schema("search", "Searches.", json!({ "type": "object" }), found);
     let model = ScriptedModel::new("test").says(format!("I am {key}")).says("Well.");
     let granted = Permissions::none().allow("net=127.0.0.1").unwrap().allow_tool("notes.search");
     let toolbox = Toolbox::built_in(&granted).with_model("quick", model).with_server("notes", [search]);
@@ -189,7 +189,7 @@ async fn what_an_agent_has_said_is_its_answer_if_it_may_be_partial() {
 
     let model = ScriptedModel::new("test").calls("json", json!({ "value": 1 }));
     let error = one(flow(&text.replace("partial: true", "partial: false"), [("m/m", model)]), json!({})).await;
-    assert_eq!(error.result.unwrap_err().kind(), Kind::Rejected);
+    assert_eq!(error.result.unwrap_err().kind(), ErrorKind::Rejected);
 }
 
 #[tokio::test(start_paused = true)]

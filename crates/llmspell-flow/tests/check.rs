@@ -283,7 +283,7 @@ fn nothing_is_said_of_fields_that_nobody_can_know() {
         .replace("- id: b\n", "- { id: b0, value: [{ y: 1 }] }\n  - id: b\n");
     assert_eq!(problems(&named), "");
     // A replaced tool gives whatever it gives.
-    let own = llmspell::tool::ErasedTool::described(
+    let own = llmspell::tool::DynTool::from_schema(
         "html_to_text",
         "",
         serde_json::json!({ "type": "object" }),

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use llmspell::model::ScriptedModel;
-use llmspell::tool::Security;
-use llmspell::{Agent, Context, Error, Kind, Message, Outcome, Step};
+use llmspell::tool::Privilege;
+use llmspell::{Agent, Context, Error, ErrorKind, Message, Outcome, Step};
 use llmspell_flow::{Flow, Permissions, Source, Toolbox};
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ fn flow(text: &str) -> llmspell::BoxStep<Value, Value> {
 }
 
 async fn one(text: &str, record: Value) -> Outcome<Value> {
-    flow(text).observed().run(record, &Context::new()).await.unwrap()
+    flow(text).with_outcome().run(record, &Context::new()).await.unwrap()
 }
 
 #[cfg(unix)]
@@ -36,13 +36,13 @@ async fn a_command_of_the_flows_own_says_how_much_it_may_say() {
     };
     let said = async |max_bytes: &str, n: u64| {
         let flow = parsed(max_bytes).unwrap().into_step();
-        let outcome = flow.observed().run(json!({ "n": n }), &Context::new()).await.unwrap();
+        let outcome = flow.with_outcome().run(json!({ "n": n }), &Context::new()).await.unwrap();
         outcome.result.map(|output| output["stdout"].as_str().unwrap().len())
     };
     assert_eq!(said("", 1 << 20).await.unwrap(), 1 << 20);
     let error = said("", (1 << 20) + 1).await.unwrap_err();
     assert!(error.to_string().contains("larger than 1048576 bytes"), "{error}");
-    assert_eq!(error.decisive().hint(), Some("raise `max_bytes`"));
+    assert_eq!(error.root_cause().hint(), Some("raise `max_bytes`"));
     assert_eq!(said(", max_bytes: 3000000", 3_000_000).await.unwrap(), 3_000_000);
     assert!(said(", max_bytes: 10", 11).await.is_err());
     let wrong = parsed(", max_bytes: 0").err().unwrap();
@@ -122,10 +122,10 @@ async fn each_attempt_has_its_timeout_and_the_deadline_covers_all() {
     assert!((3000..3010).contains(&began.elapsed().as_millis()));
 
     let error = one(&text("    timeout: 1s\n    retry: { max: 2, base: 1ms }\n"), json!({})).await.result.unwrap_err();
-    assert_eq!((error.kind(), error.attempts()), (Kind::Exhausted, 2));
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::AllFailed, 2));
 
     let error = one(&text("    deadline: 1500ms\n    retry: 5\n"), json!({})).await.result.unwrap_err();
-    assert_eq!(error.kind(), Kind::Timeout);
+    assert_eq!(error.kind(), ErrorKind::Timeout);
 }
 
 #[tokio::test(start_paused = true)]
@@ -230,7 +230,7 @@ output: { said: \"${{ steps.louder }}\", times: \"${{ inputs.times }}\" }
             "required": ["what"],
         })
     );
-    assert_eq!((shout.spec().description.as_str(), shout.spec().security), ("Says it louder.", Security::Safe));
+    assert_eq!((shout.spec().description.as_str(), shout.spec().security), ("Says it louder.", Privilege::Safe));
 
     let model = ScriptedModel::new("test")
         .calls("shout", json!({ "what": "hello" }))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use llmspell::{Context, Error, Kind, Step};
+use llmspell::{Context, Error, ErrorKind, Step};
 use llmspell_flow::{Permissions, Toolbox};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -144,7 +144,11 @@ async fn errors_say_whether_another_attempt_may_help() {
     let error = get.run(json!({ "url": format!("http://{free}/") }), &Context::new()).await.unwrap_err();
     assert!(error.is_transient() && error.message().contains("refused") && error.hint().is_some(), "{error}");
     for url in ["nonsense", "ftp://example.org", "file:///etc/passwd", ""] {
-        assert_eq!(get.run(json!({ "url": url }), &Context::new()).await.unwrap_err().kind(), Kind::Invalid, "{url}");
+        assert_eq!(
+            get.run(json!({ "url": url }), &Context::new()).await.unwrap_err().kind(),
+            ErrorKind::Invalid,
+            "{url}"
+        );
     }
 }
 
@@ -162,7 +166,7 @@ async fn redirects_are_followed_where_they_may_lead() {
     assert_eq!(server.get("/hop", json!({})).await.unwrap()["body"], "hello");
     let error = server.get("/astray", json!({})).await.unwrap_err();
     assert!(error.message().contains("example.org is not allowed"), "{error}");
-    assert_eq!(error.kind(), Kind::Rejected);
+    assert_eq!(error.kind(), ErrorKind::Rejected);
     let before = server.requests.load(Ordering::Relaxed);
     assert!(server.get("/loop", json!({})).await.unwrap_err().message().contains("redirects"));
     assert!(server.requests.load(Ordering::Relaxed) - before < 10);
@@ -174,7 +178,7 @@ async fn hosts_that_were_not_allowed_are_not_asked() {
     let toolbox = Toolbox::built_in(&Permissions::none().allow_net("example.org").unwrap());
     let arguments = json!({ "url": format!("http://{}/text", server.address) });
     let error = toolbox.get("http_get").unwrap().run(arguments, &Context::new()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Rejected);
+    assert_eq!(error.kind(), ErrorKind::Rejected);
     assert_eq!(server.requests.load(Ordering::Relaxed), 0);
 }
 
@@ -184,7 +188,7 @@ async fn a_silent_server_is_given_up_with_the_step() {
     let toolbox = Toolbox::built_in(&Permissions::none().allow_net("*").unwrap().allow_private());
     let get = toolbox.get("http_get").unwrap().clone().timeout(Duration::from_millis(100));
     let arguments = json!({ "url": format!("http://{}/silent", server.address) });
-    assert_eq!(get.run(arguments, &Context::new()).await.unwrap_err().kind(), Kind::Timeout);
+    assert_eq!(get.run(arguments, &Context::new()).await.unwrap_err().kind(), ErrorKind::Timeout);
 }
 
 #[tokio::test]
@@ -242,7 +246,7 @@ async fn requests_have_a_method_a_query_and_a_body() {
     assert!(request.starts_with("POST /echo HTTP/1.1"), "{request}");
     assert!(request.contains("content-type: application/json") && request.ends_with("{\"k\":\"v\"}"), "{request}");
     let both = json!({ "method": "PUT", "json": 1, "body": "x" });
-    assert_eq!(server.call("http_request", "/echo", both).await.unwrap_err().kind(), Kind::Invalid);
+    assert_eq!(server.call("http_request", "/echo", both).await.unwrap_err().kind(), ErrorKind::Invalid);
     let error = server.get("/nothing", json!({ "query": { "a": "x y", "b": [1, 2] } })).await.unwrap_err();
     assert!(error.message().contains("/nothing: 404"), "{error}");
 }
@@ -294,7 +298,7 @@ async fn to_allow_any_host_is_not_to_allow_private_ones() {
     };
     for host in ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::ffff:127.0.0.1]", "0.0.0.0"] {
         let error = get(&["net"], host).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Rejected, "{host}: {error}");
+        assert_eq!(error.kind(), ErrorKind::Rejected, "{host}: {error}");
         assert!(error.hint().is_some_and(|hint| hint.starts_with("allow it with --allow ")), "{host}: {error:?}");
     }
     assert_eq!(server.requests.load(Ordering::Relaxed), 0);
@@ -302,5 +306,5 @@ async fn to_allow_any_host_is_not_to_allow_private_ones() {
         assert_eq!(get(grants, "localhost").await.unwrap()["body"], "hello", "{grants:?}");
     }
     let error = get(&["net", "net=localhost:1"], "localhost").await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Rejected, "another port: {error}");
+    assert_eq!(error.kind(), ErrorKind::Rejected, "another port: {error}");
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{Context, Error, Result, step};
 use llmspell_mcp::Server;
 use serde_json::{Value, json};
@@ -13,15 +13,15 @@ const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z
 /// Silence.
 const WAV: &str = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA=";
 
-fn giving(name: &str, description: &str, value: Value) -> ErasedTool {
+fn giving(name: &str, description: &str, value: Value) -> DynTool {
     let give = step(move |_: Value, _| {
         let value = value.clone();
         async move { Ok(value) }
     });
-    ErasedTool::described(name, description, json!({ "type": "object" }), give)
+    DynTool::from_schema(name, description, json!({ "type": "object" }), give)
 }
 
-fn tools() -> Vec<ErasedTool> {
+fn tools() -> Vec<DynTool> {
     let image = json!({ "type": "image", "data": PNG, "mimeType": "image/png" });
     let audio = json!({ "type": "audio", "data": WAV, "mimeType": "audio/wav" });
     let embedded = |uri: &str, mime: &str, text: &str| json!({ "type": "resource", "resource": { "uri": uri, "mimeType": mime, "text": text } });
@@ -53,9 +53,9 @@ fn tools() -> Vec<ErasedTool> {
         giving("test_audio_content", "Gives sound.", json!({ "content": [audio] })),
         giving("test_embedded_resource", "Gives a resource.", json!({ "content": [plain] })),
         giving("test_multiple_content_types", "Gives a mixture.", json!({ "content": [text, image, mixed] })),
-        ErasedTool::described("test_error_handling", "Fails.", json!({ "type": "object" }), failing),
-        ErasedTool::described("test_tool_with_progress", "Shows progress.", json!({ "type": "object" }), progress),
-        ErasedTool::described("json_schema_2020_12_tool", "Has a schema of 2020-12.", schema, echo),
+        DynTool::from_schema("test_error_handling", "Fails.", json!({ "type": "object" }), failing),
+        DynTool::from_schema("test_tool_with_progress", "Shows progress.", json!({ "type": "object" }), progress),
+        DynTool::from_schema("json_schema_2020_12_tool", "Has a schema of 2020-12.", schema, echo),
     ]
 }
 

@@ -7,13 +7,13 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
-use llmspell::tool::ErasedTool;
-use llmspell::{ChunkData, Context, Error, Kind, Limit, Result, Step};
+use llmspell::tool::DynTool;
+use llmspell::{ChunkData, Context, Error, ErrorKind, Limit, Result, Step};
 use llmspell_mcp::{Client, Connect};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-type Tools = HashMap<String, ErasedTool>;
+type Tools = HashMap<String, DynTool>;
 
 struct Trials {
     server: String,
@@ -140,7 +140,7 @@ async fn ignored(tools: &Tools) -> Result<String> {
     let begun = Instant::now();
     let error = tool.run(json!({ "duration": 3, "steps": 1 }), &Context::new()).await.err();
     let free = begun.elapsed();
-    check(error.is_some_and(|error| error.kind() == Kind::Timeout), "no timeout")?;
+    check(error.is_some_and(|error| error.kind() == ErrorKind::Timeout), "no timeout")?;
     check(free < Duration::from_millis(900), format!("free only after {free:?}"))?;
     check(seat.available() == Some(0), "the permit is free while the server works on")?;
     call(tools, "get-sum", json!({ "a": 1, "b": 1 })).await?;
@@ -169,7 +169,7 @@ async fn filesystem(trials: &mut Trials, tools: &Tools, folder: &str) {
     };
     trials.say("a refusal is readable", outside);
     let hints = check(
-        tools["read_text_file"].about().idempotent && !tools["edit_file"].about().idempotent,
+        tools["read_text_file"].info().idempotent && !tools["edit_file"].info().idempotent,
         "reading is not idempotent, or editing is",
     );
     trials.say("hints", hints.map(|()| "reading may be repeated, editing not".to_owned()));
@@ -190,7 +190,7 @@ async fn fastmcp(trials: &mut Trials, tools: &Tools) {
     let cancelled = async {
         let cx = Context::new().with_deadline(Instant::now() + Duration::from_millis(500));
         let error = call_under(tools, "nap", json!({ "seconds": 600 }), &cx).await.err();
-        check(error.is_some_and(|error| error.kind() == Kind::Timeout), "no timeout")?;
+        check(error.is_some_and(|error| error.kind() == ErrorKind::Timeout), "no timeout")?;
         let begun = Instant::now();
         loop {
             let state = text(&call(tools, "state", json!({})).await?);

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{Context, Extension, Registry, Result};
 use rmcp::ClientHandler;
 use rmcp::model::{ClientCapabilities, ClientConfig, Implementation, ProtocolVersion};
@@ -124,8 +124,8 @@ impl Client {
     /// listed, and the server refuses calls of it.
     ///
     /// # Errors
-    /// Those of connecting, and [`Kind::Failed`](llmspell::Kind::Failed) if the list has no end.
-    pub async fn tools(&self, cx: &Context) -> Result<Vec<ErasedTool>> {
+    /// Those of connecting, and [`ErrorKind::Failed`](llmspell::ErrorKind::Failed) if the list has no end.
+    pub async fn tools(&self, cx: &Context) -> Result<Vec<DynTool>> {
         let changes = self.link.changes();
         let tools = listing::list(&self.link, cx).await?;
         self.listed.store(changes, Ordering::Release);
@@ -158,7 +158,7 @@ impl Client {
 
     /// Ends the connection and waits until it has ended: a child process is given its
     /// [grace](Connect::grace). Calls that wait for a connection fail as
-    /// [cancelled](llmspell::Kind::Cancelled); a later one connects again.
+    /// [cancelled](llmspell::ErrorKind::Cancelled); a later one connects again.
     pub async fn close(&self) {
         self.link.close().await;
     }
@@ -173,7 +173,7 @@ impl Client {
 #[derive(Clone, Debug)]
 pub struct ServerTools {
     name: String,
-    tools: Vec<ErasedTool>,
+    tools: Vec<DynTool>,
 }
 
 impl Extension for ServerTools {
@@ -297,9 +297,9 @@ impl Connect {
     /// Connects, so that mistakes show at once.
     ///
     /// # Errors
-    /// [`Kind::Failed`](llmspell::Kind::Failed) if the server cannot be started or reached, or does not speak MCP,
-    /// [`Kind::Denied`](llmspell::Kind::Denied) if it wants other credentials, and
-    /// [`Kind::Timeout`](llmspell::Kind::Timeout).
+    /// [`ErrorKind::Failed`](llmspell::ErrorKind::Failed) if the server cannot be started or reached, or does not speak MCP,
+    /// [`ErrorKind::Denied`](llmspell::ErrorKind::Denied) if it wants other credentials, and
+    /// [`ErrorKind::Timeout`](llmspell::ErrorKind::Timeout).
     pub async fn connect(self, cx: &Context) -> Result<Client> {
         let link = Arc::new(Link::new(self.place, self.rules)?);
         link.connection(cx).await?;

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::tool::{Arguments, ErasedTool};
+use llmspell::tool::{Arguments, DynTool};
 use llmspell::{Context, Error, Result, Step, Tool};
 use rmcp::service::{RoleServer, ServerInitializeError, serve_server_with_ct};
 use rmcp::transport::async_rw::AsyncRwTransport;
@@ -32,7 +32,7 @@ use paced::Paced;
 /// work. What a tool [emits](Context::emit) goes out as progress if the client asked for it.
 ///
 /// ```no_run
-/// use llmspell::tool::ErasedTool;
+/// use llmspell::tool::DynTool;
 /// use llmspell::step;
 /// use llmspell_mcp::Server;
 /// use serde_json::{Value, json};
@@ -43,7 +43,7 @@ use paced::Paced;
 ///     Ok(json!(arguments["text"].as_str().unwrap_or_default().to_uppercase()))
 /// });
 /// let server = Server::new("shouts", "1.0")
-///     .tool(ErasedTool::described("shout", "Says it louder.", parameters, shout))
+///     .tool(DynTool::from_schema("shout", "Says it louder.", parameters, shout))
 ///     .limit(8)
 ///     .queue(16);
 /// let listening = server.http("127.0.0.1:8000").bind().await?;
@@ -56,7 +56,7 @@ pub struct Server {
     name: String,
     version: String,
     instructions: Option<String>,
-    tools: BTreeMap<String, ErasedTool>,
+    tools: BTreeMap<String, DynTool>,
     limit: usize,
     queue: usize,
     call_timeout: Duration,
@@ -92,7 +92,7 @@ impl Server {
     ///
     /// # Panics
     /// As [`Server::tool`].
-    pub fn tools(mut self, tools: impl IntoIterator<Item = ErasedTool>) -> Self {
+    pub fn tools(mut self, tools: impl IntoIterator<Item = DynTool>) -> Self {
         for tool in tools {
             let name = tool.spec().name.clone();
             assert!(!self.tools.contains_key(&name), "there are two tools `{name}`: clients could not tell them apart");
@@ -159,7 +159,7 @@ impl Server {
     /// process.
     ///
     /// # Errors
-    /// [`Kind::Failed`](llmspell::Kind::Failed) if the client does not speak MCP.
+    /// [`ErrorKind::Failed`](llmspell::ErrorKind::Failed) if the client does not speak MCP.
     pub async fn stdio(self, shutdown: impl Future<Output = ()>) -> Result<()> {
         let (input, output) = stdio_pipes();
         self.over(input, output, shutdown).await

@@ -154,8 +154,8 @@ impl Models {
     /// checked here.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](llmspell::Kind::Invalid) if the provider is not known, or its address is none;
-    /// [`Kind::Denied`](llmspell::Kind::Denied) if its key is missing or unusable. The hint says what to do.
+    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if the provider is not known, or its address is none;
+    /// [`ErrorKind::Denied`](llmspell::ErrorKind::Denied) if its key is missing or unusable. The hint says what to do.
     pub fn get(&self, name: &str) -> Result<RemoteModel> {
         let Some((provider, model)) =
             name.split_once('/').filter(|(provider, model)| !provider.is_empty() && !model.is_empty())

@@ -5,7 +5,7 @@ use genai::chat::{
     ReasoningEffort, Tool, ToolCall as Call, ToolChoice as Choice, ToolResponse,
 };
 use llmspell::model::{
-    Content, Effort, Image, Message, Options, OutputFormat, Request, ToolAnswer, ToolCall, ToolChoice,
+    Content, Effort, Image, Message, Options, OutputFormat, Request, ToolCall, ToolChoice, ToolResult,
 };
 use llmspell::{Error, Result};
 use serde_json::{Value, json};
@@ -255,7 +255,7 @@ fn arguments(text: &str) -> Value {
     }
 }
 
-fn tool_answer(answer: &ToolAnswer, to: Addressee<'_>) -> ContentPart {
+fn tool_answer(answer: &ToolResult, to: Addressee<'_>) -> ContentPart {
     match to.wire {
         // The one wire that can say so.
         Wire::Anthropic if answer.is_error => custom(json!({

@@ -18,7 +18,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use llmspell::agent::Agent;
 use llmspell::model::{Finish, Message, Model, ModelEvent, ModelStream, Request, ToolCallDelta};
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{Context, Result, Step, Usage, step};
 use measure::Flavour;
 use serde_json::{Value, json};
@@ -99,7 +99,7 @@ fn agent(model: Ready, delay: Duration) -> Agent {
         }
         Ok(Value::Null)
     });
-    let tool = ErasedTool::described("tool", "Waits.", json!({ "type": "object" }), wait);
+    let tool = DynTool::from_schema("tool", "Waits.", json!({ "type": "object" }), wait);
     Agent::builder(model).tools([tool]).max_turns(1_000).build().expect("an agent")
 }
 

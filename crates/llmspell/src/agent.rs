@@ -37,7 +37,7 @@
 //! # What a turn goes through
 //!
 //! The model is asked; what it says is shown as it comes. If it calls tools, all calls of the turn run at the same
-//! time, as far as [`AgentBuilder::tool_limit`] and the tools' [`Concurrency`](crate::tool::Concurrency) let
+//! time, as far as [`AgentBuilder::tool_limit`] and the tools' [`CallConcurrency`](crate::tool::CallConcurrency) let
 //! them, and their answers go back in the order of the calls. Every call is answered, whatever becomes of it: a
 //! failure, a panic, an unknown name and arguments that do not fit are told to the model, which can try
 //! otherwise. Timeouts, retries and limits of a tool are those of the step it is made of; those of the model are
@@ -49,37 +49,37 @@
 //! run over a stream of inputs, race each other, are stages of a pipeline, serve as the fallback of one another,
 //! and are the tool of another one ([`Agent::into_tool`]).
 
-mod answering;
+mod answer_format;
 mod builder;
+mod call_schedule;
 mod conversation;
-mod draft;
 mod events;
-mod form;
-mod plan;
+mod partial_reply;
 mod reply;
 mod run;
-mod tally;
+mod schema_agent;
 mod tools;
 mod typed;
+mod usage_total;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-pub use answering::AnsweringAgent;
 pub use builder::{AgentBuilder, ToolFailure};
 pub use conversation::Conversation;
 pub use events::{AgentEvent, AgentEvents};
 pub use reply::{AgentReply, Unfinished};
+pub use schema_agent::SchemaAgent;
 pub use typed::{Typed, TypedAgent};
 
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::model::{Model, Options, Reply, Request};
-use crate::step::{About, BoxStep, Step, step};
-use crate::tool::{Arguments, ErasedTool, ToolSpec};
-use form::Words;
+use crate::step::{BoxStep, Step, StepInfo, step};
+use crate::tool::{Arguments, DynTool, ToolSpec};
+use answer_format::TextFormat;
 use run::Run;
 use tools::Tools;
 
@@ -121,7 +121,7 @@ impl Agent {
     /// The agent as a tool of another one: it is called with a `prompt`, and answers with its reply's text.
     ///
     /// What it shows while it works is seen above it as output of the tool, and what it uses counts there.
-    pub fn into_tool(self, name: &str, description: &str) -> ErasedTool {
+    pub fn into_tool(self, name: &str, description: &str) -> DynTool {
         let parameters = json!({
             "type": "object",
             "properties": { "prompt": { "type": "string", "description": "What it is to do, with all it needs to know." } },
@@ -136,7 +136,7 @@ impl Agent {
                 Ok(Value::String(agent.run(prompt.into(), &cx).await?.text))
             }
         });
-        ErasedTool::described(name, description, parameters, step)
+        DynTool::from_schema(name, description, parameters, step)
     }
 
     /// The same agent, answering with a `T`: see [`TypedAgent`].
@@ -146,13 +146,13 @@ impl Agent {
 
     /// The same agent, answering with JSON of a schema that is known at run time only: `check` says what is wrong with
     /// an answer, and the model has one more turn to mend it. Providers are told `name` as that of the schema.
-    pub fn answering(
+    pub fn with_schema(
         self,
         name: &str,
         schema: Value,
         check: impl Fn(&Value) -> std::result::Result<(), String> + Send + Sync + 'static,
-    ) -> AnsweringAgent {
-        AnsweringAgent::new(self, name, schema, Box::new(check))
+    ) -> SchemaAgent {
+        SchemaAgent::new(self, name, schema, Box::new(check))
     }
 
     /// The tools that the model is told of.
@@ -167,11 +167,11 @@ impl Step for Agent {
 
     async fn run(&self, conversation: Conversation, cx: &Context) -> Result<AgentReply> {
         let run = Run::new(&self.0, self.0.options.clone());
-        Ok(run.converse(conversation, &Words, cx).await?.1)
+        Ok(run.converse(conversation, &TextFormat, cx).await?.1)
     }
 
-    fn about(&self) -> About<'_> {
+    fn info(&self) -> StepInfo<'_> {
         // A limit that adapts wants to be fed through the agent, too.
-        About::default().in_flight(self.0.model.about().default_in_flight)
+        StepInfo::default().in_flight(self.0.model.info().default_in_flight)
     }
 }

@@ -1,44 +1,44 @@
 //! What a running step sees: deadline, cancellation, step path, event sink, budgets.
 
-mod adopt;
 mod chunk;
 mod deadline;
 mod deposit;
-mod first;
+mod detached_work;
 mod label;
 mod lease;
-mod meter;
+mod liveness;
+mod merge;
 pub(crate) mod node;
-mod patience;
+mod redactor;
 mod retries;
-mod scrub;
 mod signal;
-mod tether;
+mod usage_meter;
+mod wait;
 
 use std::fmt;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-pub(crate) use chunk::Onlooker;
+pub(crate) use chunk::ChunkObserver;
 pub use chunk::{Chunk, ChunkData, Chunks};
-pub(crate) use deadline::Stretch;
-pub(crate) use first::{Contender, Gate, Pulse};
+pub(crate) use deadline::TimeLimit;
+pub use detached_work::{CallerGuard, WorkGuard};
 pub(crate) use label::Label;
-pub use lease::Hold;
-pub(crate) use lease::{Grant, Leased, Permits};
-pub(crate) use meter::{Account, Meter};
+pub use lease::PermitHold;
+pub(crate) use lease::{AcquiredPermit, LeasedContext, Permits};
+pub(crate) use liveness::{Contender, FirstOutput, Heartbeat};
 pub(crate) use retries::Retries;
 pub use signal::Canceller;
-pub use tether::{Custody, Tether};
+pub(crate) use usage_meter::{MeterId, UsageMeter};
 
 use crate::error::{Error, Result};
-use crate::event::{Event, Fact, Sink};
-use crate::executor;
-use crate::outcome::{Entries, Ledger, Quality};
+use crate::observe::event::{Event, EventKind, EventSink};
+use crate::observe::outcome::{Collected, ProvenanceCollector, Quality};
+use crate::observe::recorder::Recorder;
+use crate::observe::report::Report;
 use crate::path::Path;
-use crate::record::Recorder;
-use crate::report::Report;
+use crate::runtime::executor;
 use node::{Call, Facet, Node, Scope};
 
 /// What a running step can see of the run around it.
@@ -82,7 +82,7 @@ impl Context {
     ///
     /// If it records already, the sink is added and both share one clock. Calls made under other contexts
     /// are not affected.
-    pub fn with_sink(&self, sink: impl Sink) -> Self {
+    pub fn with_sink(&self, sink: impl EventSink) -> Self {
         let recorder = match self.recorder() {
             Some(recorder) => recorder.with_sink(Arc::new(sink)),
             None => Recorder::new().with_sink(Arc::new(sink)),
@@ -128,12 +128,12 @@ impl Context {
 
     /// Marks the result of this work as partial: `cause` was left out. It is said to have happened at this step, unless it
     /// names one already.
-    pub fn degrade(&self, cause: Error) {
+    pub fn mark_partial(&self, cause: Error) {
         self.degraded(Quality::Partial, vec![cause.at(|| self.path())]);
     }
 
     pub(crate) fn degraded(&self, quality: Quality, causes: Vec<Error>) {
-        self.fact(|| Fact::Degraded { quality, causes: causes.iter().map(Into::into).collect() });
+        self.fact(|| EventKind::Degraded { quality, causes: causes.iter().map(Into::into).collect() });
         self.note(|entries| entries.degrade(quality, causes));
     }
 
@@ -144,7 +144,7 @@ impl Context {
     /// permits stay taken until `work` really returns.
     ///
     /// # Errors
-    /// [`Kind::Panicked`](crate::Kind::Panicked) if `work` panics, and whatever `work` returns.
+    /// [`ErrorKind::Panicked`](crate::ErrorKind::Panicked) if `work` panics, and whatever `work` returns.
     pub async fn blocking<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -191,19 +191,19 @@ impl Context {
             None => (None, false, false, false),
         };
         let collects = collects || matches!(facet, Facet::Scope(_) | Facet::Call(_));
-        let metered = metered || matches!(facet, Facet::Meter(_));
+        let metered = metered || matches!(facet, Facet::UsageMeter(_));
         Node { parent: self.node.clone(), recorder, path, collects, metered, timed, facet }
     }
 
     /// A context in which provenance is collected apart from that of the surroundings.
     pub(crate) fn scope(&self, item: Option<usize>) -> Context {
-        self.child(Facet::Scope(Scope { item, is_trial: false, ledger: Ledger::default() }))
+        self.child(Facet::Scope(Scope { item, is_trial: false, ledger: ProvenanceCollector::default() }))
     }
 
     /// A context whose provenance counts only if it is [taken over](Context::take_over); `None` if nobody collects
     /// any, for then this one will do.
     pub(crate) fn apart(&self) -> Option<Context> {
-        let trial = || Scope { item: None, is_trial: true, ledger: Ledger::default() };
+        let trial = || Scope { item: None, is_trial: true, ledger: ProvenanceCollector::default() };
         self.collects().then(|| self.child(Facet::Scope(trial())))
     }
 
@@ -213,7 +213,7 @@ impl Context {
     }
 
     /// Writes into the nearest scope, if there is one.
-    pub(crate) fn note(&self, entry: impl FnOnce(&mut Entries)) {
+    pub(crate) fn note(&self, entry: impl FnOnce(&mut Collected)) {
         if self.collects()
             && let Some(ledger) = self.ledger()
         {
@@ -223,7 +223,7 @@ impl Context {
 
     /// Writes into every scope above that tells of it whatever becomes of this work: what was spent on a trial that fails
     /// was spent.
-    pub(crate) fn note_throughout(&self, entry: impl Fn(&mut Entries)) {
+    pub(crate) fn note_throughout(&self, entry: impl Fn(&mut Collected)) {
         if !self.collects() {
             return;
         }
@@ -251,11 +251,11 @@ impl Context {
     }
 
     /// The ledger of the nearest scope or recorded call.
-    pub(crate) fn ledger(&self) -> Option<&Ledger> {
+    pub(crate) fn ledger(&self) -> Option<&ProvenanceCollector> {
         self.ledgers().next()
     }
 
-    fn ledgers(&self) -> impl Iterator<Item = &Ledger> {
+    fn ledgers(&self) -> impl Iterator<Item = &ProvenanceCollector> {
         self.chain().filter_map(|node| match &node.facet {
             Facet::Scope(scope) => Some(&scope.ledger),
             Facet::Call(call) => Some(&call.ledger),
@@ -279,7 +279,7 @@ impl Context {
     }
 
     /// Records a fact about the nearest named call. Costs one look if nobody listens.
-    pub(crate) fn fact(&self, fact: impl FnOnce() -> Fact) {
+    pub(crate) fn fact(&self, fact: impl FnOnce() -> EventKind) {
         if let Some(recorder) = self.recorder() {
             recorder.record(self.call(), self.item(), self.scrubbed(fact()));
         }

@@ -4,11 +4,10 @@
 //! happened at, the error it came from, and every cause that was collected on the way (all attempts of
 //! a retry, all contenders of a race). `?` turns any standard error into one.
 
-mod read;
-mod written;
+mod de;
+mod ser;
 
 use std::borrow::Cow;
-use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +23,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Kind {
+pub enum ErrorKind {
     /// The step ran and failed.
     Failed,
     /// The input or the configuration cannot be accepted; running again will not help.
@@ -44,27 +43,27 @@ pub enum Kind {
     /// other call will fare better until somebody does something about it.
     Denied,
     /// Everything that was to be tried has failed; see [`Error::causes`].
-    Exhausted,
+    AllFailed,
 }
 
-impl Kind {
+impl ErrorKind {
     /// The name used in JSON and in messages, such as `timeout`.
     pub fn as_str(self) -> &'static str {
         match self {
-            Kind::Failed => "failed",
-            Kind::Invalid => "invalid",
-            Kind::Timeout => "timeout",
-            Kind::Cancelled => "cancelled",
-            Kind::Panicked => "panicked",
-            Kind::Rejected => "rejected",
-            Kind::Overloaded => "overloaded",
-            Kind::Denied => "denied",
-            Kind::Exhausted => "exhausted",
+            ErrorKind::Failed => "failed",
+            ErrorKind::Invalid => "invalid",
+            ErrorKind::Timeout => "timeout",
+            ErrorKind::Cancelled => "cancelled",
+            ErrorKind::Panicked => "panicked",
+            ErrorKind::Rejected => "rejected",
+            ErrorKind::Overloaded => "overloaded",
+            ErrorKind::Denied => "denied",
+            ErrorKind::AllFailed => "exhausted",
         }
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -79,13 +78,13 @@ impl fmt::Display for Kind {
 /// `{}` prints one line, `{:#}` the whole story: sources, causes and the hint.
 ///
 /// ```
-/// use llmspell::{Error, Kind};
+/// use llmspell::{Error, ErrorKind};
 ///
 /// fn parse(text: &str) -> llmspell::Result<u32> {
 ///     Ok(text.parse::<u32>()?)
 /// }
 /// let error = parse("seven").unwrap_err();
-/// assert_eq!(error.kind(), Kind::Failed);
+/// assert_eq!(error.kind(), ErrorKind::Failed);
 /// assert!(!error.is_transient());
 ///
 /// let busy = Error::failed("503 Service Unavailable").transient().with_hint("lower the limit");
@@ -97,22 +96,22 @@ pub struct Error(Arc<Inner>);
 
 #[derive(Clone)]
 struct Inner {
-    kind: Kind,
+    kind: ErrorKind,
     message: Cow<'static, str>,
     path: Option<Path>,
-    source: Option<Arc<dyn StdError + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     causes: Vec<Error>,
     transient: Option<bool>,
     retry_after: Option<Duration>,
     attempts: u32,
     hint: Option<Cow<'static, str>>,
     /// Whether the call that it stands for was never made.
-    before_it_began: bool,
+    not_started: bool,
 }
 
 impl Error {
     /// An error of the given kind.
-    pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
+    pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Error(Arc::new(Inner {
             kind,
             message: message.into(),
@@ -123,38 +122,38 @@ impl Error {
             retry_after: None,
             attempts: 1,
             hint: None,
-            before_it_began: false,
+            not_started: false,
         }))
     }
 
-    /// A step that ran and failed ([`Kind::Failed`]).
+    /// A step that ran and failed ([`ErrorKind::Failed`]).
     pub fn failed(message: impl Into<Cow<'static, str>>) -> Self {
-        Error::new(Kind::Failed, message)
+        Error::new(ErrorKind::Failed, message)
     }
 
-    /// Input or configuration that cannot be accepted ([`Kind::Invalid`]).
+    /// Input or configuration that cannot be accepted ([`ErrorKind::Invalid`]).
     pub fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
-        Error::new(Kind::Invalid, message)
+        Error::new(ErrorKind::Invalid, message)
     }
 
-    /// The other side has too much to do ([`Kind::Overloaded`]); say when to come back with
+    /// The other side has too much to do ([`ErrorKind::Overloaded`]); say when to come back with
     /// [`Error::with_retry_after`], if it is known. [Transient](Error::is_transient).
     pub fn overloaded(message: impl Into<Cow<'static, str>>) -> Self {
-        Error::new(Kind::Overloaded, message)
+        Error::new(ErrorKind::Overloaded, message)
     }
 
-    /// The other side will have none of this caller ([`Kind::Denied`]).
+    /// The other side will have none of this caller ([`ErrorKind::Denied`]).
     pub fn denied(message: impl Into<Cow<'static, str>>) -> Self {
-        Error::new(Kind::Denied, message)
+        Error::new(ErrorKind::Denied, message)
     }
 
     /// One error out of everything that failed. A single cause stays itself; of several, the kind is
-    /// [`Kind::Exhausted`] and all of them are kept.
+    /// [`ErrorKind::AllFailed`] and all of them are kept.
     pub(crate) fn exhausted(message: impl Into<Cow<'static, str>>, mut causes: Vec<Error>) -> Self {
         if causes.len() == 1 {
             return causes.remove(0);
         }
-        Error::new(Kind::Exhausted, message).with_causes(causes)
+        Error::new(ErrorKind::AllFailed, message).with_causes(causes)
     }
 
     /// Marks the error as worth another attempt.
@@ -182,7 +181,7 @@ impl Error {
     }
 
     /// Keeps the error this one came from.
-    pub fn with_source(self, source: impl StdError + Send + Sync + 'static) -> Self {
+    pub fn with_source(self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.edit(|inner| inner.source = Some(Arc::new(source)))
     }
 
@@ -218,7 +217,7 @@ impl Error {
     }
 
     /// The class of the error.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
@@ -233,23 +232,23 @@ impl Error {
     }
 
     /// The error that tells what this one comes down to: itself, or the last cause of what was tried in vain
-    /// ([`Kind::Exhausted`]).
-    pub fn decisive(&self) -> &Error {
+    /// ([`ErrorKind::AllFailed`]).
+    pub fn root_cause(&self) -> &Error {
         match (self.kind(), self.causes().last()) {
-            (Kind::Exhausted, Some(last)) => last.decisive(),
+            (ErrorKind::AllFailed, Some(last)) => last.root_cause(),
             _ => self,
         }
     }
 
     /// The same of a call that was never made: its time was up while it stood in line.
-    pub(crate) fn before_it_began(self) -> Self {
-        self.edit(|inner| inner.before_it_began = true)
+    pub(crate) fn not_started(self) -> Self {
+        self.edit(|inner| inner.not_started = true)
     }
 
     /// Whether it tells anything of the other side, one way or another: not if the call was refused, called off or
     /// out of time before it got there, and not if it was the caller's mistake.
-    pub(crate) fn tells_of_the_other_side(&self) -> bool {
-        !self.0.before_it_began && !matches!(self.kind(), Kind::Rejected | Kind::Cancelled | Kind::Invalid)
+    pub(crate) fn is_upstream(&self) -> bool {
+        !self.0.not_started && !matches!(self.kind(), ErrorKind::Rejected | ErrorKind::Cancelled | ErrorKind::Invalid)
     }
 
     /// The failures that led to this one: attempts of a retry, contenders of a race, members of a group.
@@ -259,8 +258,8 @@ impl Error {
 
     /// Errors as a list to be serialised, in which equal ones in a row stand once, with `times`: as an error's own causes
     /// do.
-    pub fn collapsed(errors: &[Error]) -> impl Serialize + '_ {
-        written::Many(errors)
+    pub fn grouped(errors: &[Error]) -> impl Serialize + '_ {
+        ser::Many(errors)
     }
 
     /// How many attempts were made; 1 unless a retry gave up.
@@ -268,12 +267,12 @@ impl Error {
         self.0.attempts
     }
 
-    /// Whether another attempt may help. An [`Kind::Exhausted`] error is as transient as its last cause.
+    /// Whether another attempt may help. An [`ErrorKind::AllFailed`] error is as transient as its last cause.
     pub fn is_transient(&self) -> bool {
         match (self.0.transient, self.0.kind) {
             (Some(known), _) => known,
-            (None, Kind::Timeout | Kind::Overloaded) => true,
-            (None, Kind::Exhausted) => self.0.causes.last().is_some_and(Error::is_transient),
+            (None, ErrorKind::Timeout | ErrorKind::Overloaded) => true,
+            (None, ErrorKind::AllFailed) => self.0.causes.last().is_some_and(Error::is_transient),
             (None, _) => false,
         }
     }
@@ -282,25 +281,25 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         match self.0.kind {
             // Several contenders or attempts: the longest that any of them asked for.
-            Kind::Exhausted => self.0.causes.iter().filter_map(Error::retry_after).max(),
+            ErrorKind::AllFailed => self.0.causes.iter().filter_map(Error::retry_after).max(),
             _ => None,
         }
         .max(self.0.retry_after)
     }
 
-    /// What the user can do about it, if something is known of it or of what it [comes down to](Error::decisive).
+    /// What the user can do about it, if something is known of it or of what it [comes down to](Error::root_cause).
     pub fn hint(&self) -> Option<&str> {
-        self.0.hint.as_deref().or(self.decisive().0.hint.as_deref())
+        self.0.hint.as_deref().or(self.root_cause().0.hint.as_deref())
     }
 
     /// The standard error this one was made from.
-    pub fn source(&self) -> Option<&(dyn StdError + Send + Sync + 'static)> {
+    pub fn source(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
         self.0.source.as_deref()
     }
 
     /// The first `E` among the error this one was made from, the one that was made from, and so on.
-    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
-        let mut source: &(dyn StdError + 'static) = self.0.source.as_deref()?;
+    pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        let mut source: &(dyn std::error::Error + 'static) = self.0.source.as_deref()?;
         while !source.is::<E>() {
             source = source.source()?;
         }
@@ -308,13 +307,13 @@ impl Error {
     }
 
     /// The error as a standard one, for libraries that want one, such as `anyhow`.
-    pub fn into_std(self) -> StandardError {
-        StandardError(self)
+    pub fn into_std(self) -> StdError {
+        StdError(self)
     }
 
-    fn write_story(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
+    fn write_full(&self, f: &mut fmt::Formatter<'_>, depth: usize) -> fmt::Result {
         write!(f, "{self}")?;
-        let mut source = self.source().map(|error| error as &(dyn StdError + 'static));
+        let mut source = self.source().map(|error| error as &(dyn std::error::Error + 'static));
         while let Some(error) = source {
             // An error made by `?` has its source's text as its message: once is enough.
             let text = error.to_string();
@@ -323,10 +322,10 @@ impl Error {
             }
             source = error.source();
         }
-        for (cause, times) in written::collapsed(self.causes()) {
+        for (cause, times) in ser::grouped(self.causes()) {
             let times = if times > 1 { format!("{times} × ") } else { String::new() };
             write!(f, "\n{:indent$}- {times}", "", indent = 2 * (depth + 1))?;
-            cause.write_story(f, depth + 1)?;
+            cause.write_full(f, depth + 1)?;
         }
         if let Some(hint) = &self.0.hint {
             write!(f, "\n{:indent$}hint: {hint}", "", indent = 2 * depth)?;
@@ -339,7 +338,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if f.alternate() {
             // `{:#}`, without the flag, so that nested parts print their single line.
-            return write!(f, "{}", Story(self));
+            return write!(f, "{}", Full(self));
         }
         match self.path() {
             Some(path) => write!(f, "{path}: {}", self.message()),
@@ -348,11 +347,11 @@ impl fmt::Display for Error {
     }
 }
 
-struct Story<'a>(&'a Error);
+struct Full<'a>(&'a Error);
 
-impl fmt::Display for Story<'_> {
+impl fmt::Display for Full<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.write_story(f, 0)
+        self.0.write_full(f, 0)
     }
 }
 
@@ -363,19 +362,19 @@ impl fmt::Debug for Error {
     }
 }
 
-impl<E: StdError + Send + Sync + 'static> From<E> for Error {
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     fn from(error: E) -> Self {
         Error::failed(error.to_string()).with_source(error)
     }
 }
 
-impl From<Error> for Box<dyn StdError + Send + Sync> {
+impl From<Error> for Box<dyn std::error::Error + Send + Sync> {
     fn from(error: Error) -> Self {
         Box::new(error.into_std())
     }
 }
 
-impl From<Error> for Box<dyn StdError> {
+impl From<Error> for Box<dyn std::error::Error> {
     fn from(error: Error) -> Self {
         Box::new(error.into_std())
     }
@@ -383,23 +382,23 @@ impl From<Error> for Box<dyn StdError> {
 
 /// [`Error`] as a standard error; made by [`Error::into_std`]. `Error` itself cannot be one, because it is
 /// made from any of them.
-pub struct StandardError(Error);
+pub struct StdError(Error);
 
-impl fmt::Debug for StandardError {
+impl fmt::Debug for StdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
     }
 }
 
-impl fmt::Display for StandardError {
+impl fmt::Display for StdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
     }
 }
 
-impl StdError for StandardError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0.source().map(|error| error as &(dyn StdError + 'static))
+impl std::error::Error for StdError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source().map(|error| error as &(dyn std::error::Error + 'static))
     }
 }
 
@@ -407,6 +406,6 @@ impl StdError for StandardError {
 /// one after the other are written once, with `times`.
 impl Serialize for Error {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        written::one(self, 1, serializer)
+        ser::one(self, 1, serializer)
     }
 }

@@ -56,47 +56,37 @@
 //! - What happens is an [`Event`]; the library never prints.
 
 pub mod agent;
-mod average;
-mod breaker;
-mod budget;
 mod context;
+mod control;
+mod display;
 mod error;
-mod event;
-mod executor;
-mod human;
-mod limit;
-mod line;
 pub mod model;
-mod outcome;
+mod observe;
 mod path;
 pub mod pattern;
-mod policy;
 #[cfg(feature = "process")]
 mod process;
-mod queue;
-mod rate;
-mod record;
 mod registry;
-mod report;
-mod retry_budget;
+mod runtime;
 mod step;
 pub mod suggest;
-mod sync;
 pub mod tool;
-mod turnstile;
-mod usage;
 
 #[doc(inline)]
 pub use agent::Agent;
-pub use breaker::{Breaker, Guarded};
-pub use budget::{Budget, Budgeted};
-pub use context::{Canceller, Chunk, ChunkData, Chunks, Context, Custody, Hold, Tether};
-pub use error::{Error, Kind, Result, StandardError};
-pub use event::{Event, Fact, Failure, LimitChange, NoRetry, Queue, RefusedBy, Sink};
-pub use limit::{Adaptive, Limit, Limited};
+pub use context::{CallerGuard, Canceller, Chunk, ChunkData, Chunks, Context, PermitHold, WorkGuard};
+pub use control::breaker::{Breaker, WithBreaker};
+pub use control::budget::{Budget, WithBudget};
+pub use control::limit::{Adaptive, Limit, Limited};
+pub use control::policy::{Policy, WithPolicy};
+pub use control::rate::{Rate, RateLimited, RateLimits, RateWindow};
+pub use control::retry_budget::RetryBudget;
+pub use error::{Error, ErrorKind, Result, StdError};
 #[doc(inline)]
 pub use model::{Message, Model};
-pub use outcome::{Choice, Outcome, Provenance, Quality, ServedBy, StageTime};
+pub use observe::event::{Event, EventError, EventKind, EventSink, LimitChange, RejectedBy, RetryStop, WaitKind};
+pub use observe::outcome::{Choice, Outcome, Provenance, Quality, ServedBy, StageTime};
+pub use observe::report::{CriticalStep, PipelineReport, Report, StageReport, StepReport};
 pub use path::Path;
 #[doc(inline)]
 pub use pattern::concurrent::{Group, Join, Settle, all, join, settle, try_all, try_join};
@@ -105,24 +95,20 @@ pub use pattern::pipeline::{Pipeline, pipeline};
 #[doc(inline)]
 pub use pattern::race::{Contenders, Hedge, Hedged, Race, race};
 #[doc(inline)]
-pub use pattern::stream::{IntoSource, LimitHandle, Stragglers, Straggling, Streaming};
+pub use pattern::stream::{IntoSource, LimitHandle, Stragglers, Streaming, WithStragglers};
 #[doc(inline)]
 pub use pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeouts};
-pub use policy::{Policed, Policy};
 #[cfg(feature = "process")]
 pub use process::{Command, Output, ProcessGroup};
-pub use rate::{Rate, RateLimits, RateWindow, Rated};
 pub use registry::{Extension, RegisteredStep, Registry};
-pub use report::{CriticalStep, PipelineReport, Report, StageReport, StepReport};
-pub use retry_budget::RetryBudget;
 pub use step::{
-    About, BoxStep, Constant, Contained, FnStep, Idempotent, Map, Named, Observed, Shared, Spawned, Step, Then, step,
-    value,
+    BoxStep, CatchUnwind, Constant, FnStep, Idempotent, Map, Named, Shared, Spawned, Step, StepInfo, Then, WithOutcome,
+    step, value,
 };
 #[doc(inline)]
-pub use tool::{SlowTool, Tool};
+pub use tool::{FakeTool, Tool};
 
-pub use usage::Usage;
+pub use observe::usage::Usage;
 
 #[cfg(feature = "schema")]
 pub use schemars;

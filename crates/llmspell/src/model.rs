@@ -25,7 +25,6 @@
 //! # Ok::<(), llmspell::Error>(()) }).unwrap();
 //! ```
 
-mod bill;
 mod error;
 mod event;
 mod message;
@@ -36,12 +35,13 @@ mod scripted;
 mod simulated;
 mod step;
 mod stream;
+mod usage_charge;
 
 use std::sync::Arc;
 
 pub use error::{ModelError, ModelErrorClass};
 pub use event::{Finish, ModelEvent, ToolCallDelta};
-pub use message::{Content, Image, Message, ToolAnswer, ToolCall};
+pub use message::{Content, Image, Message, ToolCall, ToolResult};
 pub use options::{Effort, Options, OutputFormat, ToolChoice};
 pub use reply::{LARGEST_REPLY, Reply};
 pub use request::{BYTES_PER_TOKEN, Request};

@@ -12,9 +12,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::time::Instant;
 
-use crate::context::{Context, Custody, Tether};
+use crate::context::{CallerGuard, Context, WorkGuard};
 use crate::error::{Error, Result};
-use crate::executor::{after, in_background, within};
+use crate::runtime::executor::{after, spawn_detached, within};
 pub use group::ProcessGroup;
 
 /// How long a pipe is still read after the program has ended. What the program wrote is there already; a
@@ -100,7 +100,7 @@ impl Command<'_> {
     /// Runs the program to its end. An exit code other than 0 is not an error here: look at the status.
     ///
     /// # Errors
-    /// [`Kind::Failed`](crate::Kind::Failed) if the program cannot be started or writes too much.
+    /// [`ErrorKind::Failed`](crate::ErrorKind::Failed) if the program cannot be started or writes too much.
     ///
     /// # Panics
     /// Outside of a tokio runtime with input, output and timers (`enable_all`).
@@ -151,8 +151,8 @@ struct Running {
     pipes: (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>),
     grace: Duration,
     /// `None` once the program has ended.
-    custody: Option<Custody>,
-    _tether: Tether,
+    custody: Option<WorkGuard>,
+    _tether: CallerGuard,
 }
 
 impl Running {
@@ -175,7 +175,7 @@ impl Running {
 }
 
 /// Waits for the program, then ends what it has left behind: nothing outlives the call.
-async fn ended(child: &mut Child, group: ProcessGroup, custody: &mut Option<Custody>) -> Result<ExitStatus> {
+async fn ended(child: &mut Child, group: ProcessGroup, custody: &mut Option<WorkGuard>) -> Result<ExitStatus> {
     group.ended(child).await?;
     group.kill(child);
     let status = child.wait().await?;
@@ -194,7 +194,7 @@ impl Drop for Running {
         }
         let (_, output, errors) = std::mem::take(&mut self.pipes);
         let rest = Rest { group, child };
-        in_background(async move {
+        spawn_detached(async move {
             let _custody = custody;
             let mut rest = rest;
             {

@@ -8,18 +8,18 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::event::{Event, Sink};
 use crate::model::Model;
+use crate::observe::event::{Event, EventSink};
 use crate::step::{BoxStep, Step};
 use crate::suggest;
-use crate::tool::{ErasedTool, ToolSpec};
+use crate::tool::{DynTool, ToolSpec};
 
 /// Something that adds tools, models, steps and readers of events to a [`Registry`]: a crate of yours, or of
 /// somebody else's. It can be used as a trait object: a list of `Box<dyn Extension>` is one of extensions.
 ///
 /// ```
 /// use llmspell::model::SimulatedModel;
-/// use llmspell::tool::ErasedTool;
+/// use llmspell::tool::DynTool;
 /// use llmspell::{Extension, Registry, Result, step};
 /// use serde_json::{Value, json};
 ///
@@ -33,7 +33,7 @@ use crate::tool::{ErasedTool, ToolSpec};
 ///     fn register(&self, registry: &mut Registry) -> Result<()> {
 ///         let greet = step(|arguments: Value, _| async move { Ok(json!(format!("Hello, {}!", arguments["name"]))) });
 ///         let parameters = json!({ "type": "object", "properties": { "name": { "type": "string" } } });
-///         registry.tool(ErasedTool::described("greet", "Greets somebody.", parameters, greet))?;
+///         registry.tool(DynTool::from_schema("greet", "Greets somebody.", parameters, greet))?;
 ///         registry.model(SimulatedModel::new("greetings/small"))
 ///     }
 /// }
@@ -82,11 +82,11 @@ impl<E: Extension + ?Sized> Extension for Box<E> {
 /// that; a clone is cheap to make and has a life of its own.
 #[derive(Clone, Default)]
 pub struct Registry {
-    tools: BTreeMap<String, Entry<ErasedTool>>,
+    tools: BTreeMap<String, Entry<DynTool>>,
     models: BTreeMap<String, Entry<Arc<dyn Model>>>,
     providers: BTreeMap<String, Entry<Provider>>,
     steps: BTreeMap<String, Entry<RegisteredStep>>,
-    sinks: Vec<Arc<dyn Sink>>,
+    sinks: Vec<Arc<dyn EventSink>>,
     /// The extension that is adding, if one is.
     owner: Option<Arc<str>>,
 }
@@ -118,7 +118,7 @@ impl Registry {
     /// This registry with everything that `extension` brings.
     ///
     /// # Errors
-    /// Of the kind that the extension fails with; [`Kind::Invalid`](crate::Kind::Invalid) if it brings a name that is
+    /// Of the kind that the extension fails with; [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if it brings a name that is
     /// taken: the error says who has it.
     pub fn with(mut self, extension: impl Extension) -> Result<Self> {
         let name: Arc<str> = Arc::from(extension.name());
@@ -136,8 +136,8 @@ impl Registry {
     /// Adds a tool.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](crate::Kind::Invalid) if there is a tool or a step of its name.
-    pub fn tool(&mut self, tool: ErasedTool) -> Result<()> {
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if there is a tool or a step of its name.
+    pub fn tool(&mut self, tool: DynTool) -> Result<()> {
         let name = tool.spec().name.clone();
         check_free(&self.steps, "step", &name)?;
         insert(&mut self.tools, "tool", name, tool, &self.owner)
@@ -146,7 +146,7 @@ impl Registry {
     /// Adds a model under its own [name](Model::name), such as `mine/small`.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](crate::Kind::Invalid) if there is a model of its name.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if there is a model of its name.
     pub fn model(&mut self, model: impl Model) -> Result<()> {
         let name = model.name().to_owned();
         insert(&mut self.models, "model", name, Arc::new(model) as Arc<dyn Model>, &self.owner)
@@ -155,7 +155,7 @@ impl Registry {
     /// Adds a provider of models: `mine/anything` is what `make` makes of `anything`, if the provider is `mine`.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](crate::Kind::Invalid) if there is a provider of its name.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if there is a provider of its name.
     pub fn provider<M, F>(&mut self, name: impl Into<String>, make: F) -> Result<()>
     where
         M: Model,
@@ -168,7 +168,7 @@ impl Registry {
     /// Adds a step from JSON to JSON: flow files call it as they call tools, models do not.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](crate::Kind::Invalid) if there is a step or a tool of this name.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if there is a step or a tool of this name.
     pub fn step<S>(&mut self, name: impl Into<String>, description: impl Into<String>, step: S) -> Result<()>
     where
         S: Step<In = Value, Out = Value>,
@@ -180,7 +180,7 @@ impl Registry {
     }
 
     /// Adds a reader of events; see [`Registry::observe`].
-    pub fn sink(&mut self, sink: impl Sink) {
+    pub fn sink(&mut self, sink: impl EventSink) {
         self.sinks.push(Arc::new(sink));
     }
 
@@ -193,15 +193,15 @@ impl Registry {
     /// A tool by its name.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](crate::Kind::Invalid) with the names there are, if there is none.
-    pub fn find_tool(&self, name: &str) -> Result<&ErasedTool> {
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with the names there are, if there is none.
+    pub fn find_tool(&self, name: &str) -> Result<&DynTool> {
         self.tools.get(name).map(|entry| &entry.value).ok_or_else(|| missing("tool", name, self.tools.keys()))
     }
 
     /// A step by its name.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](crate::Kind::Invalid) with the names there are, if there is none.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with the names there are, if there is none.
     pub fn find_step(&self, name: &str) -> Result<&RegisteredStep> {
         self.steps.get(name).map(|entry| &entry.value).ok_or_else(|| missing("step", name, self.steps.keys()))
     }
@@ -209,7 +209,7 @@ impl Registry {
     /// A model by its name, or one that its provider makes.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](crate::Kind::Invalid) with what there is, if there is neither, and whatever keeps the
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with what there is, if there is neither, and whatever keeps the
     /// provider from making it, such as a missing key.
     pub fn find_model(&self, name: &str) -> Result<Arc<dyn Model>> {
         if let Some(entry) = self.models.get(name) {

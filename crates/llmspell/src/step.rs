@@ -1,45 +1,45 @@
 //! The one trait: an async function from an input to an output that can see a [`Context`].
 
-mod about;
 mod boxed;
+mod catch_unwind;
 mod constant;
-mod contained;
 mod function;
 mod idempotent;
+mod info;
 mod map;
 mod named;
-mod observed;
 mod shared;
 mod spawned;
 mod then;
+mod with_outcome;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use about::About;
 pub use boxed::BoxStep;
+pub use catch_unwind::CatchUnwind;
 pub use constant::{Constant, value};
-pub use contained::Contained;
 pub use function::{FnStep, step};
 pub use idempotent::Idempotent;
+pub use info::StepInfo;
 pub use map::Map;
 pub use named::Named;
 pub(crate) use named::call;
-pub use observed::Observed;
 pub use shared::Shared;
 pub use spawned::Spawned;
 pub use then::Then;
+pub use with_outcome::WithOutcome;
 
-use crate::breaker::{Breaker, Guarded};
-use crate::budget::{Budget, Budgeted};
 use crate::context::Context;
+use crate::control::breaker::{Breaker, WithBreaker};
+use crate::control::budget::{Budget, WithBudget};
+use crate::control::limit::{Limit, Limited};
+use crate::control::policy::{Policy, WithPolicy};
+use crate::control::rate::{Rate, RateLimited};
 use crate::error::Result;
-use crate::limit::{Limit, Limited};
 use crate::pattern::race::{Hedge, Hedged};
 use crate::pattern::stream::{IntoSource, Streaming};
 use crate::pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeouts};
-use crate::policy::{Policed, Policy};
-use crate::rate::{Rate, Rated};
 
 /// Anything that runs: a closure, a tool, an agent, or a pattern made of steps.
 ///
@@ -84,8 +84,8 @@ pub trait Step: Send + Sync + 'static {
 
     /// What the combinators around it should know before it runs. A step of your own needs none of this,
     /// unless it wraps another one: then it hands on what that one says.
-    fn about(&self) -> About<'_> {
-        About::default()
+    fn info(&self) -> StepInfo<'_> {
+        StepInfo::default()
     }
 
     /// Gives the step a name: it appears in the path of errors and events, and gets a row in the report.
@@ -155,7 +155,7 @@ pub trait Step: Send + Sync + 'static {
     }
 
     /// Stops a step that shows no output within `first`, or then no sign of life for `idle`. See
-    /// [`Context::emit`] and [`Context::alive`].
+    /// [`Context::emit`] and [`Context::heartbeat`].
     fn idle_timeout(self, first: Duration, idle: Duration) -> IdleTimeout<Self>
     where
         Self: Sized,
@@ -195,11 +195,11 @@ pub trait Step: Send + Sync + 'static {
     }
 
     /// Refuses calls of the step while most of them fail. A [`Breaker`] can be shared between steps.
-    fn breaker(self, breaker: Breaker) -> Guarded<Self>
+    fn breaker(self, breaker: Breaker) -> WithBreaker<Self>
     where
         Self: Sized,
     {
-        Guarded::new(self, Some(breaker))
+        WithBreaker::new(self, Some(breaker))
     }
 
     /// Lets at most so many calls of the step run at once; the others wait in line. A [`Limit`] can be
@@ -216,27 +216,27 @@ pub trait Step: Send + Sync + 'static {
 
     /// Lets calls of the step start at a rate, and use tokens at one; the others wait for their turn. A
     /// [`Rate`] can be shared between steps.
-    fn rate(self, rate: Rate) -> Rated<Self>
+    fn rate(self, rate: Rate) -> RateLimited<Self>
     where
         Self: Sized,
     {
-        Rated::new(self, rate)
+        RateLimited::new(self, rate)
     }
 
     /// Lets calls of the step run only while there is enough in `budget`. A [`Budget`] can be shared between
     /// steps; for a cap on all items of a stream, see [`Streaming::budget`].
-    fn budget(self, budget: Budget) -> Budgeted<Self>
+    fn budget(self, budget: Budget) -> WithBudget<Self>
     where
         Self: Sized,
     {
-        Budgeted::new(self, budget)
+        WithBudget::new(self, budget)
     }
 
     /// Applies timeouts, retries, hedging, a breaker and a limit in the canonical order. See [`Policy`].
     ///
     /// # Panics
     /// If the policy hedges and the step is not declared [idempotent](Step::idempotent).
-    fn policy(self, policy: Policy) -> Policed<Self>
+    fn policy(self, policy: Policy) -> WithPolicy<Self>
     where
         Self: Sized,
         Self::In: Clone,
@@ -252,32 +252,32 @@ pub trait Step: Send + Sync + 'static {
         Spawned::new(self)
     }
 
-    /// Makes a panic of this step an error of [`Kind::Panicked`](crate::Kind::Panicked).
+    /// Makes a panic of this step an error of [`ErrorKind::Panicked`](crate::ErrorKind::Panicked).
     ///
     /// Streams, groups, races and [spawned](Step::spawned) steps contain the panics of what they run; this is for whoever
     /// runs a step by himself and goes on after it.
     ///
     /// ```
-    /// use llmspell::{Context, Error, Kind, Step, step};
+    /// use llmspell::{Context, Error, ErrorKind, Step, step};
     ///
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-    /// let divide = step(|by: i32, _| async move { Ok::<_, Error>(1 / by) }).contained();
-    /// assert_eq!(divide.run(0, &Context::new()).await.unwrap_err().kind(), Kind::Panicked);
+    /// let divide = step(|by: i32, _| async move { Ok::<_, Error>(1 / by) }).catch_panic();
+    /// assert_eq!(divide.run(0, &Context::new()).await.unwrap_err().kind(), ErrorKind::Panicked);
     /// # });
     /// ```
-    fn contained(self) -> Contained<Self>
+    fn catch_panic(self) -> CatchUnwind<Self>
     where
         Self: Sized,
     {
-        Contained::new(self)
+        CatchUnwind::new(self)
     }
 
     /// Returns an [`Outcome`](crate::Outcome) instead of failing: the result with its quality and its history.
-    fn observed(self) -> Observed<Self>
+    fn with_outcome(self) -> WithOutcome<Self>
     where
         Self: Sized,
     {
-        Observed::new(self)
+        WithOutcome::new(self)
     }
 
     /// Makes a step over `Arc<T>` one over `T`, for patterns that need copies of an input that has none.
@@ -317,7 +317,7 @@ impl<S: Step> Step for Arc<S> {
         (**self).run(input, cx)
     }
 
-    fn about(&self) -> About<'_> {
-        (**self).about()
+    fn info(&self) -> StepInfo<'_> {
+        (**self).info()
     }
 }

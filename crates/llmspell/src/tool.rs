@@ -31,7 +31,7 @@
 //! ```
 
 mod arguments;
-mod slow;
+mod fake;
 
 use std::fmt;
 use std::sync::Arc;
@@ -41,17 +41,17 @@ use serde_json::Value;
 
 pub use arguments::Arguments;
 pub(crate) use arguments::is_of_the_caller;
-pub use slow::SlowTool;
+pub use fake::FakeTool;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::step::{About, BoxStep, FnStep, Named, Step, step};
+use crate::step::{BoxStep, FnStep, Named, Step, StepInfo, step};
 
 /// What a tool may do to the world outside of the process, and so who may let it run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Security {
+pub enum Privilege {
     /// Computes; touches nothing.
     #[default]
     Safe,
@@ -61,13 +61,13 @@ pub enum Security {
     Privileged,
 }
 
-impl Security {
+impl Privilege {
     /// The name used in JSON, such as `restricted`.
     pub fn as_str(self) -> &'static str {
         match self {
-            Security::Safe => "safe",
-            Security::Restricted => "restricted",
-            Security::Privileged => "privileged",
+            Privilege::Safe => "safe",
+            Privilege::Restricted => "restricted",
+            Privilege::Privileged => "privileged",
         }
     }
 }
@@ -79,7 +79,7 @@ impl Security {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Concurrency {
+pub enum CallConcurrency {
     /// Any number of them, next to any other tools.
     #[default]
     Parallel,
@@ -90,9 +90,9 @@ pub enum Concurrency {
     Keyed(String),
 }
 
-impl Concurrency {
+impl CallConcurrency {
     fn is_parallel(&self) -> bool {
-        *self == Concurrency::Parallel
+        *self == CallConcurrency::Parallel
     }
 }
 
@@ -107,10 +107,10 @@ pub struct ToolSpec {
     /// The JSON Schema of its arguments.
     pub parameters: Value,
     /// What it may do.
-    pub security: Security,
+    pub security: Privilege,
     /// Which of its calls may run at the same time.
-    #[serde(skip_serializing_if = "Concurrency::is_parallel")]
-    pub concurrency: Concurrency,
+    #[serde(skip_serializing_if = "CallConcurrency::is_parallel")]
+    pub concurrency: CallConcurrency,
 }
 
 /// A named step with typed arguments, a description and a schema.
@@ -120,8 +120,8 @@ pub struct Tool<S> {
     step: Named<S>,
 }
 
-/// A tool from JSON to JSON; made by [`Tool::erase`], or by [`ErasedTool::described`] where there are no types.
-pub type ErasedTool = Tool<BoxStep<Value, Value>>;
+/// A tool from JSON to JSON; made by [`Tool::erase`], or by [`DynTool::from_schema`] where there are no types.
+pub type DynTool = Tool<BoxStep<Value, Value>>;
 
 impl<A, F, Fut, O> Tool<FnStep<F, A, Fut>>
 where
@@ -145,8 +145,8 @@ impl<S: Step<In: Arguments>> Tool<S> {
             name: name.to_owned(),
             description: description.to_owned(),
             parameters: arguments::parameters::<S::In>(),
-            security: Security::Safe,
-            concurrency: Concurrency::Parallel,
+            security: Privilege::Safe,
+            concurrency: CallConcurrency::Parallel,
         };
         Tool { spec: Arc::new(spec), step: Named::new(step, Arc::from(name)) }
     }
@@ -169,20 +169,20 @@ impl<S> Tool<S> {
     }
 
     /// Says what the tool may do.
-    pub fn security(mut self, security: Security) -> Self {
+    pub fn security(mut self, security: Privilege) -> Self {
         Arc::make_mut(&mut self.spec).security = security;
         self
     }
 
-    /// Runs its calls of one turn alone; see [`Concurrency::Exclusive`].
+    /// Runs its calls of one turn alone; see [`CallConcurrency::Exclusive`].
     pub fn exclusive(mut self) -> Self {
-        Arc::make_mut(&mut self.spec).concurrency = Concurrency::Exclusive;
+        Arc::make_mut(&mut self.spec).concurrency = CallConcurrency::Exclusive;
         self
     }
 
-    /// Runs its calls of one turn that have the same `argument` one after another; see [`Concurrency::Keyed`].
+    /// Runs its calls of one turn that have the same `argument` one after another; see [`CallConcurrency::Keyed`].
     pub fn keyed(mut self, argument: impl Into<String>) -> Self {
-        Arc::make_mut(&mut self.spec).concurrency = Concurrency::Keyed(argument.into());
+        Arc::make_mut(&mut self.spec).concurrency = CallConcurrency::Keyed(argument.into());
         self
     }
 
@@ -203,8 +203,8 @@ where
     S: Step<In: Arguments, Out: Serialize>,
 {
     /// The tool from JSON to JSON. Arguments that do not fit fail with
-    /// [`Kind::Invalid`](crate::Kind::Invalid) before the tool runs.
-    pub fn erase(self) -> ErasedTool {
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) before the tool runs.
+    pub fn erase(self) -> DynTool {
         Tool {
             step: Named::new(Erased(self.step.into_inner()).boxed(), Arc::from(self.spec.name.as_str())),
             spec: self.spec,
@@ -212,32 +212,32 @@ where
     }
 }
 
-impl ErasedTool {
+impl DynTool {
     /// Makes a tool of a step from JSON to JSON whose arguments nobody has a type for: they are described by the
     /// JSON Schema `parameters`, as somebody else wrote it down, such as a server. Checking them is up to the step; see
     /// [`Error::bad_arguments`].
     ///
     /// ```
-    /// use llmspell::{step, tool::ErasedTool};
+    /// use llmspell::{step, tool::DynTool};
     /// use serde_json::{Value, json};
     ///
     /// let parameters = json!({ "type": "object", "properties": { "text": { "type": "string" } } });
     /// let echo = step(|arguments: Value, _| async move { Ok(arguments["text"].clone()) });
-    /// let echo = ErasedTool::described("echo", "Says it again.", parameters, echo);
+    /// let echo = DynTool::from_schema("echo", "Says it again.", parameters, echo);
     /// assert_eq!(echo.spec().parameters["type"], "object");
     /// ```
-    pub fn described(
+    pub fn from_schema(
         name: &str,
         description: &str,
         parameters: Value,
         step: impl Step<In = Value, Out = Value>,
-    ) -> ErasedTool {
+    ) -> DynTool {
         let spec = ToolSpec {
             name: name.to_owned(),
             description: description.to_owned(),
             parameters,
-            security: Security::Safe,
-            concurrency: Concurrency::Parallel,
+            security: Privilege::Safe,
+            concurrency: CallConcurrency::Parallel,
         };
         Tool { spec: Arc::new(spec), step: Named::new(step.boxed(), Arc::from(name)) }
     }
@@ -257,8 +257,8 @@ impl<S: Step> Step for Tool<S> {
         self.step.run(input, cx)
     }
 
-    fn about(&self) -> About<'_> {
-        self.step.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info()
     }
 }
 
@@ -278,7 +278,7 @@ where
             .map_err(|error| Error::failed(format!("the output is not JSON: {error}")).with_source(error))
     }
 
-    fn about(&self) -> About<'_> {
-        self.0.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.0.info()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use llmspell::{Context, SlowTool, Step, join};
+use llmspell::{Context, FakeTool, Step, join};
 
 use crate::section::Section;
 
@@ -10,8 +10,8 @@ const fn millis(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-fn tool(name: &'static str, delay: Duration) -> SlowTool<String> {
-    SlowTool::new(name).delay(delay)
+fn tool(name: &'static str, delay: Duration) -> FakeTool<String> {
+    FakeTool::new(name).delay(delay)
 }
 
 pub async fn run() -> llmspell::Result<Section> {

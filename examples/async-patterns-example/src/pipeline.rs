@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use llmspell::{Context, Limit, PipelineReport, SlowTool, Step, pipeline};
+use llmspell::{Context, FakeTool, Limit, PipelineReport, Step, pipeline};
 
 use crate::section::{Section, close_to, ms};
 
@@ -13,7 +13,7 @@ const STAGES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis
 
 /// The three stages, with a limit for each.
 fn flow(limit: impl Fn() -> Limit) -> impl Step<In = u32, Out = u32> {
-    let stage = |delay| SlowTool::<u32>::new("work").delay(delay);
+    let stage = |delay| FakeTool::<u32>::new("work").delay(delay);
     let [fetch, parse, store] = STAGES.map(stage);
     pipeline("ingest")
         .stage("fetch", fetch)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use llmspell::{Context, Fact, SlowTool, Step, race};
+use llmspell::{Context, EventKind, FakeTool, Step, race};
 
 use crate::section::{Section, close_to};
 
@@ -10,8 +10,8 @@ const fn millis(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-fn tool(name: &'static str, delay: Duration) -> SlowTool<String> {
-    SlowTool::new(name).delay(delay)
+fn tool(name: &'static str, delay: Duration) -> FakeTool<String> {
+    FakeTool::new(name).delay(delay)
 }
 
 pub async fn run() -> llmspell::Result<Section> {
@@ -45,12 +45,12 @@ pub async fn run() -> llmspell::Result<Section> {
 /// Who won, as the events tell it.
 fn winner(cx: &Context) -> String {
     let won = cx.events().into_iter().find_map(|event| match event.fact {
-        Fact::RaceWon { name, .. } => name,
+        EventKind::RaceWon { name, .. } => name,
         _ => None,
     });
     won.unwrap_or_else(|| "nobody".to_owned())
 }
 
 fn cancelled(cx: &Context) -> usize {
-    cx.events().iter().filter(|event| matches!(event.fact, Fact::Cancelled { .. })).count()
+    cx.events().iter().filter(|event| matches!(event.fact, EventKind::Cancelled { .. })).count()
 }

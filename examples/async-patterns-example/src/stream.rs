@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use llmspell::{Context, SlowTool, Step};
+use llmspell::{Context, FakeTool, Step};
 
 use crate::section::Section;
 
@@ -19,8 +19,8 @@ pub async fn run() -> llmspell::Result<Section> {
 
 /// A consumer that is slower than the stream holds the source back.
 async fn slow_consumer(section: &mut Section) -> llmspell::Result<()> {
-    let fetch = SlowTool::<usize>::new("fetch").delay(Duration::from_millis(100));
-    let consumer = SlowTool::<usize>::new("consume").delay(Duration::from_millis(60));
+    let fetch = FakeTool::<usize>::new("fetch").delay(Duration::from_millis(100));
+    let consumer = FakeTool::<usize>::new("consume").delay(Duration::from_millis(60));
 
     // A source that counts what is taken from it.
     let pulled = Arc::new(AtomicUsize::new(0));
@@ -47,7 +47,7 @@ async fn slow_consumer(section: &mut Section) -> llmspell::Result<()> {
 /// Enough is enough: what is in flight stops.
 async fn early_end(section: &mut Section) -> llmspell::Result<()> {
     let fetch =
-        SlowTool::<u64>::new("fetch").delay(Duration::from_millis(50)).jitter(Duration::from_millis(100)).seed(3);
+        FakeTool::<u64>::new("fetch").delay(Duration::from_millis(50)).jitter(Duration::from_millis(100)).seed(3);
 
     let cx = Context::recording();
     let mut pages = fetch.stream(1.., &cx).limit(LIMIT).take(4); // the source has no end

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use llmspell::{Event, Fact};
+use llmspell::{Event, EventKind};
 use serde::Serialize;
 
 use crate::section::ms;
@@ -39,7 +39,7 @@ impl Timeline {
     pub fn of(events: &[Event]) -> Self {
         let origin = events.first().map_or(Duration::ZERO, |event| event.at);
         // The stages of a pipeline are drawn as such; elsewhere, the calls inside of which there are no others.
-        let is_stage = |event: &Event| matches!(event.fact, Fact::PipelineStage { .. });
+        let is_stage = |event: &Event| matches!(event.fact, EventKind::PipelineStage { .. });
         let staged = events.iter().any(is_stage);
         let is_drawn = |call| match staged {
             true => events.iter().any(|event| event.call == call && is_stage(event)),
@@ -48,7 +48,7 @@ impl Timeline {
         let mut bars: Vec<Bar> = Vec::new();
         for event in events {
             let at = ms(event.at - origin);
-            if event.fact == Fact::Started && is_drawn(event.call) {
+            if event.fact == EventKind::Started && is_drawn(event.call) {
                 let path = event.path.to_string();
                 let name = path.rsplit('.').next().unwrap_or_default();
                 let label = event.item.map_or(name.to_owned(), |item| format!("{name} {}", item + 1));
@@ -57,10 +57,10 @@ impl Timeline {
             }
             let Some(bar) = bars.iter_mut().find(|bar| bar.call == event.call) else { continue };
             match event.fact {
-                Fact::Admitted { .. } => bar.work_ms = at,
-                Fact::Finished { .. } => (bar.end_ms, bar.end) = (at, End::Finished),
-                Fact::Failed { .. } => (bar.end_ms, bar.end) = (at, End::Failed),
-                Fact::Cancelled { .. } => (bar.end_ms, bar.end) = (at, End::Cancelled),
+                EventKind::Admitted { .. } => bar.work_ms = at,
+                EventKind::Finished { .. } => (bar.end_ms, bar.end) = (at, End::Finished),
+                EventKind::Failed { .. } => (bar.end_ms, bar.end) = (at, End::Failed),
+                EventKind::Cancelled { .. } => (bar.end_ms, bar.end) = (at, End::Cancelled),
                 _ => {}
             }
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use llmspell::{Context, Kind, Quality, Retry, SlowTool, Step, value};
+use llmspell::{Context, ErrorKind, FakeTool, Quality, Retry, Step, value};
 
 use crate::section::{Section, close_to};
 
@@ -10,8 +10,8 @@ const fn secs(s: u64) -> Duration {
     Duration::from_secs(s)
 }
 
-fn archive() -> SlowTool<String> {
-    SlowTool::new("archive").delay(secs(2))
+fn archive() -> FakeTool<String> {
+    FakeTool::new("archive").delay(secs(2))
 }
 
 pub async fn run() -> llmspell::Result<Section> {
@@ -21,12 +21,12 @@ pub async fn run() -> llmspell::Result<Section> {
     let cx = Context::recording();
     let failure = archive().timeout(secs(1)).run("query".to_owned(), &cx).await;
     let took = section.add("timeout(1 s)", &cx, failure.as_ref().err().map(ToString::to_string).unwrap_or_default());
-    let timed_out = failure.is_err_and(|error| error.kind() == Kind::Timeout);
+    let timed_out = failure.is_err_and(|error| error.kind() == ErrorKind::Timeout);
     section.claim(timed_out && close_to(took, secs(1)), "stopped after 1 s, not after 2");
 
     // It gets one second, then three: a retry is a policy, not a second call.
     let cx = Context::recording();
-    let patient = archive().timeout([secs(1), secs(3)]).retry(Retry::immediately().max_attempts(2)).observed();
+    let patient = archive().timeout([secs(1), secs(3)]).retry(Retry::immediately().max_attempts(2)).with_outcome();
     let outcome = patient.run("query".to_owned(), &cx).await?;
     section.add("timeout([1 s, 3 s]).retry(…)", &cx, "the second attempt has more time");
     section.claim(
@@ -39,7 +39,7 @@ pub async fn run() -> llmspell::Result<Section> {
 
     // It gets one second, and something else serves: the result says so.
     let cx = Context::recording();
-    let degrading = archive().timeout(secs(1)).fallback(value("from the cache")).observed();
+    let degrading = archive().timeout(secs(1)).fallback(value("from the cache")).with_outcome();
     let outcome = degrading.run("query".to_owned(), &cx).await?;
     section.add("timeout(1 s).fallback(cache)", &cx, format!("“{}”", outcome.result?));
     section.claim(

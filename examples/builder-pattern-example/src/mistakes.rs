@@ -6,7 +6,7 @@ use std::time::Duration;
 use example_page::Section;
 use llmspell::model::{Options, ScriptedModel, ToolChoice};
 use llmspell::schemars::JsonSchema;
-use llmspell::{Agent, Kind, Result, Tool};
+use llmspell::{Agent, ErrorKind, Result, Tool};
 use serde::Deserialize;
 
 #[derive(Deserialize, JsonSchema)]
@@ -42,7 +42,7 @@ pub fn run() -> Result<Section> {
     let hints = wrong.iter().filter(|cause| cause.hint().is_some()).count();
     let nearest = |hint: &str| wrong.iter().any(|cause| cause.hint() == Some(hint));
     section.claim(
-        error.kind() == Kind::Invalid && wrong.len() == 7,
+        error.kind() == ErrorKind::Invalid && wrong.len() == 7,
         format!("{} mistakes in one error, {hints} of them with a hint", wrong.len()),
     );
     section.claim(

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use example_page::Section;
 use llmspell::model::{Model, ModelError, ModelErrorClass, Options, ScriptedModel};
-use llmspell::{Agent, Context, Kind, Policy, Result, Retry, Step};
+use llmspell::{Agent, Context, ErrorKind, Policy, Result, Retry, Step};
 
 use crate::presets;
 
@@ -52,7 +52,7 @@ pub async fn run() -> Result<Section> {
     let twice = ask(presets::patient().retry(Retry::immediately().max_attempts(2))).await;
     let kind = twice.as_ref().err().map(llmspell::Error::kind);
     section.claim(patient.text == "At last.", "patient() asks until there is an answer");
-    section.claim(kind == Some(Kind::Exhausted), "patient().retry(twice) does not");
+    section.claim(kind == Some(ErrorKind::AllFailed), "patient().retry(twice) does not");
 
     let kept = Agent::builder(presets::troubled().rate_limited(0.0, Duration::ZERO)).apply(presets::fast);
     let reply = kept.deadline(Duration::from_secs(5)).build()?.run("Take your time.".into(), &Context::new()).await?;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use example_page::Section;
 use llmspell::model::ScriptedModel;
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::{ErasedTool, Security};
-use llmspell::{Agent, Context, Event, Fact, Limit, Result, Retry, Step, Tool, step};
+use llmspell::tool::{DynTool, Privilege};
+use llmspell::{Agent, Context, Event, EventKind, Limit, Result, Retry, Step, Tool, step};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::sleep;
@@ -33,7 +33,7 @@ struct Line {
 }
 
 /// Looks something up on a slow server that takes two questions at once: shared by all tools that ask it.
-fn weather(server: &Limit) -> ErasedTool {
+fn weather(server: &Limit) -> DynTool {
     let look_up = step(|args: City, cx: Context| async move {
         // The first attempt for Rome hangs.
         sleep(if args.city == "Rome" && cx.attempt() == 1 { millis(10_000) } else { millis(40) }).await;
@@ -43,22 +43,22 @@ fn weather(server: &Limit) -> ErasedTool {
         .timeout(millis(100)) // of each attempt
         .limit(server.clone()) // over all turns, agents and tools that have the same limit
         .retry(Retry::immediately().max_attempts(3));
-    Tool::of("weather", "The weather of a city now.", careful).security(Security::Restricted).erase()
+    Tool::of("weather", "The weather of a city now.", careful).security(Privilege::Restricted).erase()
 }
 
 /// Calls for the same path run one after another, in the model's order.
-fn note() -> ErasedTool {
+fn note() -> DynTool {
     let append = step(|line: Line, _| async move {
         sleep(millis(20)).await;
         Ok(format!("{}: {}", line.path, line.text))
     });
-    Tool::of("note", "Adds a line to a note.", append).keyed("path").security(Security::Privileged).erase()
+    Tool::of("note", "Adds a line to a note.", append).keyed("path").security(Privilege::Privileged).erase()
 }
 
 /// Runs alone: nothing else changes the notes meanwhile.
-fn publish() -> ErasedTool {
+fn publish() -> DynTool {
     let all = |_: serde_json::Value, _| async { Ok("published") };
-    Tool::new("publish", "Publishes all notes.", all).exclusive().security(Security::Privileged).erase()
+    Tool::new("publish", "Publishes all notes.", all).exclusive().security(Privilege::Privileged).erase()
 }
 
 pub async fn run() -> Result<Section> {
@@ -73,8 +73,8 @@ pub async fn run() -> Result<Section> {
     let cx = Context::recording();
     let reply = agent.run("How is the weather?".into(), &cx).await?;
     let events = cx.events();
-    let timeouts = events.iter().filter(|event| matches!(event.fact, Fact::TimedOut { .. })).count();
-    let waited = events.iter().filter(|event| matches!(event.fact, Fact::Admitted { .. })).count();
+    let timeouts = events.iter().filter(|event| matches!(event.fact, EventKind::TimedOut { .. })).count();
+    let waited = events.iter().filter(|event| matches!(event.fact, EventKind::Admitted { .. })).count();
     section.say("four calls in one turn, two at a time; the first attempt for Rome hangs");
     section.claim(
         reply.tool_calls == 4 && timeouts == 1,
@@ -123,8 +123,8 @@ impl Calls {
         let mut calls: Vec<(u64, Duration, Duration)> = Vec::new();
         for event in events.iter().filter(is_tool) {
             match event.fact {
-                Fact::Started => calls.push((event.call, event.at, event.at)),
-                Fact::Finished { .. } => {
+                EventKind::Started => calls.push((event.call, event.at, event.at)),
+                EventKind::Finished { .. } => {
                     calls.iter_mut().filter(|call| call.0 == event.call).for_each(|call| call.2 = event.at);
                 }
                 _ => {}

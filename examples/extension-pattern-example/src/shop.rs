@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::Security;
+use llmspell::tool::Privilege;
 use llmspell::{Context, Error, Result, Tool};
 use llmspell_mcp::{Client, Server};
 use serde::Deserialize;
@@ -53,9 +53,9 @@ pub async fn serve() -> Result<()> {
         Ok(json!({ "deliveries": OnItsWay::count() }))
     });
     let server = Server::new("shop", "1.0")
-        .tool(price.security(Security::Restricted).erase())
-        .tool(on_their_way.security(Security::Restricted).erase())
-        .tool(deliver.security(Security::Privileged).erase());
+        .tool(price.security(Privilege::Restricted).erase())
+        .tool(on_their_way.security(Privilege::Restricted).erase())
+        .tool(deliver.security(Privilege::Privileged).erase());
     server.stdio(std::future::pending()).await
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use llmspell::{Event, Fact, Sink};
+use llmspell::{Event, EventKind, EventSink};
 
 /// The counts so far; clones share them, so one clone can count while another is read.
 #[derive(Clone, Default)]
@@ -20,18 +20,18 @@ struct Count {
     took: Duration,
 }
 
-impl Sink for Tally {
+impl EventSink for Tally {
     /// Called where the event happens: no place to wait in.
     fn record(&self, event: &Event) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(event.path.to_string()).or_default();
         match event.fact {
-            Fact::Started => count.begun += 1,
-            Fact::Finished { took, .. } => {
+            EventKind::Started => count.begun += 1,
+            EventKind::Finished { took, .. } => {
                 count.ended += 1;
                 count.took += took;
             }
-            Fact::Failed { .. } => count.failed += 1,
+            EventKind::Failed { .. } => count.failed += 1,
             // There are more facts than these, and will be others.
             _ => {}
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::{ErasedTool, Security};
+use llmspell::tool::{DynTool, Privilege};
 use llmspell::{Error, Result, Tool, suggest};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ struct Take {
 }
 
 /// Computes and touches nothing: safe, which is what a tool is unless it says otherwise.
-pub fn convert() -> ErasedTool {
+pub fn convert() -> DynTool {
     Tool::new("convert", "Says what a measure of an ingredient weighs.", |measure: Measure, _| async move {
         let known = CUPS.map(|(name, _)| name);
         let cup = CUPS.iter().find(|(name, _)| *name == measure.of).map(|(_, grams)| *grams);
@@ -57,13 +57,13 @@ pub fn convert() -> ErasedTool {
 
 /// Changes things: privileged, so that no flow runs it unless its user allows it; and two calls for the same ingredient
 /// run one after another.
-pub fn take(pantry: &Pantry) -> ErasedTool {
+pub fn take(pantry: &Pantry) -> DynTool {
     let pantry = pantry.clone();
     Tool::new("take", "Takes something out of the pantry.", move |take: Take, _| {
         let taken = pantry.take(&take);
         async move { taken }
     })
-    .security(Security::Privileged)
+    .security(Privilege::Privileged)
     .keyed("what")
     .erase()
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use example_page::{Page, Section};
-use llmspell::{Agent, Context, Error, Kind, Registry, Result, Step};
+use llmspell::{Agent, Context, Error, ErrorKind, Registry, Result, Step};
 use llmspell_flow::{Flow, Permissions, Toolbox};
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -52,7 +52,7 @@ fn brings(kitchen: &Kitchen) -> Result<Section> {
     section.say("the same extension once more:");
     section.quote(twice.as_ref().map_or_else(String::new, |error| format!("error: {error:#}")));
     section.claim(
-        twice.is_some_and(|error| error.kind() == Kind::Invalid),
+        twice.is_some_and(|error| error.kind() == ErrorKind::Invalid),
         "nothing takes the place of something else in silence",
     );
     Ok(section)
@@ -125,7 +125,7 @@ async fn server(registry: &Registry, process: Option<u32>) -> Result<Section> {
         sleep(Duration::from_millis(20)).await;
     }
     section.say("shop_deliver, which takes a minute, with a timeout of 0.3 s:");
-    section.claim(late.is_err_and(|error| error.kind() == Kind::Timeout), "its caller waits no longer");
+    section.claim(late.is_err_and(|error| error.kind() == ErrorKind::Timeout), "its caller waits no longer");
     section.claim(
         meanwhile == 1 && after == 0,
         format!("and the server stops: {meanwhile} delivery on its way before, {after} after"),

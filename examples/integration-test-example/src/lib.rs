@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use llmspell::model::{Model, Reply, Request};
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::Security;
+use llmspell::tool::Privilege;
 use llmspell::{Agent, BoxStep, Result, Retry, Step, Tool};
 use serde::Deserialize;
 use serde_json::Value;
@@ -52,8 +52,8 @@ pub fn desk(model: impl Model, shop: Shop) -> Result<Agent> {
     let pay_back = shop.refunds.timeout(SHOP_TIMEOUT); // once: nobody is paid twice
     Agent::of(patient(model))
         .system("You are the help desk of a shop. Look an order up before you refund it.")
-        .tool(Tool::of("order", "Looks an order up.", look_up).security(Security::Restricted))
-        .tool(Tool::of("refund", "Pays an order back.", pay_back).security(Security::Privileged).keyed("order"))
+        .tool(Tool::of("order", "Looks an order up.", look_up).security(Privilege::Restricted))
+        .tool(Tool::of("refund", "Pays an order back.", pay_back).security(Privilege::Privileged).keyed("order"))
         .max_turns(8)
         .deadline(DEADLINE)
         .build()

@@ -93,7 +93,7 @@ fn some(number: u64, what: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use llmspell::{Queue, Usage};
+    use llmspell::{Usage, WaitKind};
     use llmspell_flow::{InStep, StepNow, Total, Waiting};
 
     use super::*;
@@ -125,7 +125,7 @@ mod tests {
         };
         now.oldest = vec![
             item(1_904, "fetch", 2_300, 2, Some(Waiting::Attempt { after: ms(1_200) })),
-            item(1_906, "fetch", 900, 1, Some(Waiting::InLine { queue: Queue::Rate, time: ms(800) })),
+            item(1_906, "fetch", 900, 1, Some(Waiting::InLine { queue: WaitKind::Rate, time: ms(800) })),
             item(1_909, "fetch.page", 700, 3, None),
             item(1_911, "store", 2, 1, None),
         ];

@@ -1,6 +1,6 @@
 //! The records that have been on their way for the longest time, and what holds them up.
 
-use llmspell::Queue;
+use llmspell::WaitKind;
 use llmspell_flow::{InStep, Snapshot, Waiting};
 
 use super::line::{DIM, Line, PLAIN, WAITS, padded};
@@ -41,9 +41,9 @@ pub(super) fn waits(item: &InStep) -> Option<String> {
         Some(Waiting::Attempt { after, .. }) => Some(format!("attempt {} in {}", item.attempt, time(after))),
         Some(Waiting::InLine { queue, time: since, .. }) => {
             let what = match queue {
-                Queue::Limit => "its limit",
-                Queue::Rate => "its rate",
-                Queue::Budget => "its budget",
+                WaitKind::Limit => "its limit",
+                WaitKind::Rate => "its rate",
+                WaitKind::Budget => "its budget",
                 _ => "its turn",
             };
             Some(format!("waits for {what} since {}", time(since)))

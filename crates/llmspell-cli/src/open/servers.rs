@@ -27,7 +27,7 @@ impl Servers {
 
 #[cfg(feature = "mcp")]
 mod clients {
-    use llmspell::tool::ErasedTool;
+    use llmspell::tool::DynTool;
     use llmspell::{Context, Error, Result, Step, settle, step};
     use llmspell_flow::{DeclaredServer, Diagnostic, ServerWay, Toolbox};
     use llmspell_mcp::Client;
@@ -138,7 +138,7 @@ mod clients {
         connect_timeout: Option<Duration>,
         reached: Reached,
         cx: Context,
-    ) -> Result<Vec<ErasedTool>> {
+    ) -> Result<Vec<DynTool>> {
         let connect = match way {
             ServerWay::Program { command, env, .. } => {
                 let mut words = command.into_iter();

@@ -1,6 +1,6 @@
 //! Agents of flows against real peers: a model behind HTTP, and a server of MCP in a process of its own.
 
-use llmspell::{step, tool::ErasedTool};
+use llmspell::{step, tool::DynTool};
 use llmspell_mcp::Server;
 use llmspell_models::Wire;
 use llmspell_models::fault_server::{Answer, FaultServer};
@@ -117,8 +117,7 @@ fn a_server_that_another_test_starts() {
     }
     let greet = step(|arguments: Value, _| async move { Ok(json!(format!("Hello, {}!", arguments["name"]))) });
     let parameters = json!({ "type": "object", "properties": { "name": { "type": "string" } }, "required": ["name"] });
-    let server =
-        Server::new("greetings", "1").tools([ErasedTool::described("say.hello", "Greets.", parameters, greet)]);
+    let server = Server::new("greetings", "1").tools([DynTool::from_schema("say.hello", "Greets.", parameters, greet)]);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(server.stdio(std::future::pending())).unwrap();
     runtime.shutdown_background();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use llmspell::pattern::race::Contenders;
-use llmspell::{About, BoxStep, Context, Race, Result, Step, race};
+use llmspell::{BoxStep, Context, Race, Result, Step, StepInfo, race};
 use serde_json::Value;
 
 use crate::file::FirstDef;
@@ -44,9 +44,9 @@ impl Step for Admitted {
         }
     }
 
-    fn about(&self) -> About<'_> {
-        let all = self.contenders.iter().map(|contender| contender.step.about());
-        all.reduce(About::and).unwrap_or_default()
+    fn info(&self) -> StepInfo<'_> {
+        let all = self.contenders.iter().map(|contender| contender.step.info());
+        all.reduce(StepInfo::and).unwrap_or_default()
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use llmspell::agent::{AnsweringAgent, Conversation};
-use llmspell::{About, Agent, Context, Message, Result, Step};
+use llmspell::agent::{Conversation, SchemaAgent};
+use llmspell::{Agent, Context, Message, Result, Step, StepInfo};
 use serde_json::Value;
 
 use crate::inputs::Inputs;
@@ -20,7 +20,7 @@ pub(super) struct Asking {
 /// What it answers with.
 pub(super) enum Answers {
     Text(Agent),
-    Fields(AnsweringAgent, Arc<Inputs>),
+    Fields(SchemaAgent, Arc<Inputs>),
 }
 
 impl Answers {
@@ -29,7 +29,7 @@ impl Answers {
         let fields = Arc::new(fields);
         let checked = fields.clone();
         let check = move |answer: &Value| checked.complaint(answer).map_or(Ok(()), Err);
-        Answers::Fields(agent.answering(step, answer_schema(&fields), check), fields)
+        Answers::Fields(agent.with_schema(step, answer_schema(&fields), check), fields)
     }
 }
 
@@ -56,10 +56,10 @@ impl Step for Asking {
         }
     }
 
-    fn about(&self) -> About<'_> {
+    fn info(&self) -> StepInfo<'_> {
         match &self.agent {
-            Answers::Text(agent) => agent.about(),
-            Answers::Fields(agent, _) => agent.about(),
+            Answers::Text(agent) => agent.info(),
+            Answers::Fields(agent, _) => agent.info(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A call of a tool with arguments from the record so far.
 
-use llmspell::{About, BoxStep, Context, Result, Step};
+use llmspell::{BoxStep, Context, Result, Step, StepInfo};
 use serde_json::{Map, Value};
 
 use crate::scope::Scope;
@@ -26,7 +26,7 @@ impl Step for Call {
         self.tool.run(Value::Object(arguments), cx).await
     }
 
-    fn about(&self) -> About<'_> {
-        if self.is_pure { self.tool.about().idempotent() } else { self.tool.about() }
+    fn info(&self) -> StepInfo<'_> {
+        if self.is_pure { self.tool.info().idempotent() } else { self.tool.info() }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use llmspell::{About, Context, Error, Kind, Result, Step};
+use llmspell::{Context, Error, ErrorKind, Result, Step, StepInfo};
 use serde_json::Value;
 
 use super::part::Sequence;
@@ -32,9 +32,9 @@ impl Step for Items {
         let (mut outputs, mut failed) = (Vec::with_capacity(count), Vec::new());
         while let Some(outcome) = stream.next().await {
             let index = outcome.index;
-            match cx.adopt(outcome) {
+            match cx.merge_outcome(outcome) {
                 Ok(scope) => outputs.push(scope.into_last()),
-                Err(error) if self.skip && error.kind() != Kind::Cancelled => failed.push(of_item(index, error)),
+                Err(error) if self.skip && error.kind() != ErrorKind::Cancelled => failed.push(of_item(index, error)),
                 Err(error) => {
                     stream.stop().await;
                     return Err(of_item(index, error));
@@ -43,18 +43,18 @@ impl Step for Items {
         }
         if outputs.len() + failed.len() < count {
             // Cut short by whoever cancelled.
-            return Err(Error::new(Kind::Cancelled, "cancelled before every item was done"));
+            return Err(Error::new(ErrorKind::Cancelled, "cancelled before every item was done"));
         }
         if outputs.is_empty() && !failed.is_empty() {
             let message = format!("all {count} items failed; {}", failed[0].message());
             return Err(Error::new(failed[0].kind(), message).with_causes(failed));
         }
-        failed.into_iter().for_each(|error| cx.degrade(error));
+        failed.into_iter().for_each(|error| cx.mark_partial(error));
         Ok(Value::Array(outputs))
     }
 
-    fn about(&self) -> About<'_> {
-        self.steps.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.steps.info()
     }
 }
 

@@ -1,6 +1,6 @@
 //! A step whose outputs a run remembers.
 
-use llmspell::{About, BoxStep, Context, Observed, Outcome, Result, Step};
+use llmspell::{BoxStep, Context, Outcome, Result, Step, StepInfo, WithOutcome};
 use serde_json::Value;
 
 use crate::journal::{Kept, StepKey};
@@ -9,7 +9,7 @@ use crate::scope::Scope;
 /// A step that does not run again for a record for which it has run, in this session or an earlier one.
 pub(super) struct Keeping {
     pub(super) key: StepKey,
-    pub(super) step: Observed<BoxStep<Scope, Value>>,
+    pub(super) step: WithOutcome<BoxStep<Scope, Value>>,
 }
 
 impl Step for Keeping {
@@ -18,21 +18,21 @@ impl Step for Keeping {
 
     async fn run(&self, scope: Scope, cx: &Context) -> Result<Value> {
         let Some(memory) = scope.memory().cloned() else {
-            return cx.adopt(self.step.run(scope, cx).await?);
+            return cx.merge_outcome(self.step.run(scope, cx).await?);
         };
         let place = scope.place_text();
         if let Some(Kept { output, quality, causes, provenance }) = memory.recall(&self.key, &place) {
-            return cx.replay(Outcome::past(Ok(output), quality, causes, provenance));
+            return cx.restore_outcome(Outcome::restored(Ok(output), quality, causes, provenance));
         }
         let outcome = self.step.run(scope, cx).await?;
         if let Ok(output) = &outcome.result {
             let (quality, causes, provenance) = (outcome.quality, outcome.causes.clone(), outcome.provenance.clone());
             memory.keep(&self.key, &place, &Kept { output: output.clone(), quality, causes, provenance }).await?;
         }
-        cx.adopt(outcome)
+        cx.merge_outcome(outcome)
     }
 
-    fn about(&self) -> About<'_> {
-        self.step.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use llmspell::{About, BoxStep, Context, Error, Kind, Result, Settle, Step};
+use llmspell::{BoxStep, Context, Error, ErrorKind, Result, Settle, Step, StepInfo};
 use serde_json::{Map, Value};
 
 use crate::scope::Scope;
@@ -25,8 +25,8 @@ impl Step for Part {
         Ok(scope.with(&self.id, output))
     }
 
-    fn about(&self) -> About<'_> {
-        self.step.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info()
     }
 }
 
@@ -41,8 +41,8 @@ impl Step for Rendered {
         self.0.render(&scope.value())
     }
 
-    fn about(&self) -> About<'_> {
-        About::default().idempotent()
+    fn info(&self) -> StepInfo<'_> {
+        StepInfo::default().idempotent()
     }
 }
 
@@ -60,8 +60,8 @@ impl Step for Sequence {
         Ok(scope)
     }
 
-    fn about(&self) -> About<'_> {
-        self.0.iter().map(Step::about).fold(About::default().idempotent(), About::and)
+    fn info(&self) -> StepInfo<'_> {
+        self.0.iter().map(Step::info).fold(StepInfo::default().idempotent(), StepInfo::and)
     }
 }
 
@@ -79,11 +79,11 @@ impl Step for Branches {
         let mut table = Map::new();
         let mut failed = Vec::new();
         for (id, outcome) in self.ids.iter().zip(self.steps.run(scope, cx).await?) {
-            match cx.adopt(outcome) {
+            match cx.merge_outcome(outcome) {
                 Ok(output) => {
                     table.insert(id.to_string(), output);
                 }
-                Err(error) if error.kind() == Kind::Cancelled => return Err(error),
+                Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
                 Err(error) => failed.push(error),
             }
         }
@@ -91,11 +91,11 @@ impl Step for Branches {
             let message = format!("all {} branches failed: {}", failed.len(), failed[0].message());
             return Err(Error::new(failed[0].kind(), message).with_causes(failed));
         }
-        failed.into_iter().for_each(|error| cx.degrade(error));
+        failed.into_iter().for_each(|error| cx.mark_partial(error));
         Ok(Value::Object(table))
     }
 
-    fn about(&self) -> About<'_> {
-        self.steps.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.steps.info()
     }
 }

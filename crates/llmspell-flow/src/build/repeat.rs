@@ -1,6 +1,6 @@
 //! Steps again and again, until an expression holds.
 
-use llmspell::{About, Context, Error, Result, Step};
+use llmspell::{Context, Error, Result, Step, StepInfo};
 use serde_json::Value;
 
 use super::part::Sequence;
@@ -28,11 +28,11 @@ impl Step for Repeat {
             }
         }
         let rounds = if self.max == 1 { "1 round".to_owned() } else { format!("{} rounds", self.max) };
-        cx.degrade(Error::failed(format!("`until` did not hold after {rounds}")).with_hint("raise `max`"));
+        cx.mark_partial(Error::failed(format!("`until` did not hold after {rounds}")).with_hint("raise `max`"));
         Ok(last)
     }
 
-    fn about(&self) -> About<'_> {
-        self.steps.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.steps.info()
     }
 }

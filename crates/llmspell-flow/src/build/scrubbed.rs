@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use llmspell::{About, BoxStep, Context, Observed, Result, Step};
+use llmspell::{BoxStep, Context, Result, Step, StepInfo, WithOutcome};
 use serde_json::Value;
 
 use crate::secret::Secrets;
@@ -13,7 +13,7 @@ use crate::secret::Secrets;
 /// It stands around each tool and agent, so that no result is kept with a secret in it, and around the whole flow, so
 /// that nobody hears of one whatever it has passed through.
 pub(crate) struct Scrubbed<In> {
-    step: Observed<BoxStep<In, Value>>,
+    step: WithOutcome<BoxStep<In, Value>>,
     secrets: Arc<Secrets>,
 }
 
@@ -23,7 +23,7 @@ impl<In: Send + 'static> Scrubbed<In> {
         if secrets.are_none() {
             return step;
         }
-        Scrubbed { step: step.observed(), secrets: secrets.clone() }.boxed()
+        Scrubbed { step: step.with_outcome(), secrets: secrets.clone() }.boxed()
     }
 }
 
@@ -36,10 +36,10 @@ impl<In: Send + 'static> Step for Scrubbed<In> {
         let quiet = cx.scrubbing(move |text| secrets.told(text));
         let mut outcome = self.step.run(input, &quiet).await?;
         self.secrets.scrub_outcome(&mut outcome);
-        cx.adopt(outcome)
+        cx.merge_outcome(outcome)
     }
 
-    fn about(&self) -> About<'_> {
-        self.step.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info()
     }
 }

@@ -14,7 +14,7 @@ use super::repeats::Twice;
 use crate::file::{AgentDef, ModelDef, StepDef};
 use crate::inputs::Inputs;
 use crate::located::Located;
-use crate::plan::{AgentPlan, Bounds, Kind, TOOLS_AT_ONCE, TURNS};
+use crate::plan::{AgentPlan, Bounds, StepKind, TOOLS_AT_ONCE, TURNS};
 use crate::references::{Sight, Uses};
 
 /// A model that an agent has found.
@@ -25,7 +25,7 @@ struct Found {
 }
 
 impl Checker<'_> {
-    pub(super) fn agent(&mut self, def: &StepDef, sight: &Sight, uses: &Uses) -> Option<Kind> {
+    pub(super) fn agent(&mut self, def: &StepDef, sight: &Sight, uses: &Uses) -> Option<StepKind> {
         let Located { value: agent, at } = def.agent.as_ref()?;
         let model = self.model(agent, at);
         let system = agent.system.as_ref().map(|system| self.prompt(system, sight, uses));
@@ -82,7 +82,7 @@ impl Checker<'_> {
             essence,
         };
         match plan.assembled(plan.opened.clone().step()) {
-            Ok(_) => Some(Kind::Agent(Box::new(plan))),
+            Ok(_) => Some(StepKind::Agent(Box::new(plan))),
             Err(error) => {
                 let wrong = if error.causes().is_empty() { std::slice::from_ref(&error) } else { error.causes() };
                 wrong.iter().for_each(|error| self.error(plan.at.clone(), error));

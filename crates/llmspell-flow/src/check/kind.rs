@@ -14,7 +14,7 @@ use crate::fingerprint::Fingerprint;
 use crate::located::Located;
 use crate::node::Node;
 use crate::permission::Missing;
-use crate::plan::{ITEMS_AT_ONCE, Kind, Planned};
+use crate::plan::{ITEMS_AT_ONCE, Planned, StepKind};
 use crate::references::{Sight, Uses};
 use crate::shape::Shape;
 use crate::template::{Formula, Template};
@@ -30,7 +30,7 @@ impl Checker<'_> {
         sight: &Sight,
         path: &Arc<str>,
         uses: &Uses,
-    ) -> Option<Kind> {
+    ) -> Option<StepKind> {
         let def = &step.value;
         let kinds = kinds_of(def);
         let (word, at) = match kinds.as_slice() {
@@ -51,13 +51,13 @@ impl Checker<'_> {
         let skip = def.on_error.as_ref().is_some_and(|on_error| on_error.value == OnErrorDef::Skip);
         match word {
             "tool" => self.tool(def, sight, uses),
-            "value" => def.value.as_ref().map(|value| Kind::Value(self.value(value, sight, uses))),
+            "value" => def.value.as_ref().map(|value| StepKind::Value(self.value(value, sight, uses))),
             "agent" => self.agent(def, sight, uses),
             "concurrent" => {
                 let list = &def.concurrent.as_ref()?.value;
                 self.at_least_one(list.len(), "concurrent", &at);
                 let branches = self.beside(list, sight, path);
-                (branches.len() == list.len()).then_some(Kind::Concurrent { branches, limit, skip })
+                (branches.len() == list.len()).then_some(StepKind::Concurrent { branches, limit, skip })
             }
             "race" => {
                 let list = &def.race.as_ref()?.value;
@@ -67,7 +67,7 @@ impl Checker<'_> {
                 }
                 let contenders = self.beside(list, sight, path);
                 let first = def.first.as_ref().map_or(FirstDef::Success, |first| first.value);
-                (contenders.len() == list.len()).then_some(Kind::Race { contenders, first })
+                (contenders.len() == list.len()).then_some(StepKind::Race { contenders, first })
             }
             "pipeline" => {
                 let list = &def.pipeline.as_ref()?.value;
@@ -75,7 +75,7 @@ impl Checker<'_> {
                 match &def.from {
                     None => {
                         let steps = self.list(list, &mut sight.clone(), path);
-                        (steps.len() == list.len()).then_some(Kind::Pipeline(steps))
+                        (steps.len() == list.len()).then_some(StepKind::Pipeline(steps))
                     }
                     Some(from) => self.items(from, list, (limit, skip), sight, path, uses),
                 }
@@ -97,7 +97,7 @@ impl Checker<'_> {
         }
     }
 
-    fn tool(&mut self, def: &StepDef, sight: &Sight, uses: &Uses) -> Option<Kind> {
+    fn tool(&mut self, def: &StepDef, sight: &Sight, uses: &Uses) -> Option<StepKind> {
         let Located { value: name, at } = def.tool.as_ref()?;
         let with = def.with.as_ref().map(|with| with.value.0.as_slice()).unwrap_or_default();
         let mut seen = sight.clone();
@@ -111,7 +111,7 @@ impl Checker<'_> {
         let Named { tool, is_pure, essence } = named;
         let compiler = &mut self.compiler;
         arguments::check(at, with, &compiled, tool.spec(), compiler.source, &mut compiler.problems);
-        Some(Kind::Tool { tool, essence, arguments: compiled, is_pure, twice, shape })
+        Some(StepKind::Tool { tool, essence, arguments: compiled, is_pure, twice, shape })
     }
 
     /// What is missing for a call of a built-in tool, if its arguments say what it touches.
@@ -134,7 +134,7 @@ impl Checker<'_> {
         sight: &Sight,
         path: &Arc<str>,
         uses: &Uses,
-    ) -> Option<Kind> {
+    ) -> Option<StepKind> {
         let formula = self.bare(list, sight, uses);
         let mut inside = sight.clone();
         let items = sight.shape_of(list.value.0.trim());
@@ -151,7 +151,7 @@ impl Checker<'_> {
             steps => self.list(steps, &mut inside, path),
         };
         let limit = limit.unwrap_or(ITEMS_AT_ONCE);
-        (planned.len() == steps.len()).then_some(Kind::Items { list: formula?, steps: planned, limit, skip })
+        (planned.len() == steps.len()).then_some(StepKind::Items { list: formula?, steps: planned, limit, skip })
     }
 
     fn repeat(
@@ -161,7 +161,7 @@ impl Checker<'_> {
         sight: &Sight,
         path: &Arc<str>,
         uses: &Uses,
-    ) -> Option<Kind> {
+    ) -> Option<StepKind> {
         let list = &def.repeat.as_ref()?.value;
         self.at_least_one(list.len(), "repeat", at);
         let mut inside = sight.clone();
@@ -187,7 +187,7 @@ impl Checker<'_> {
                 None
             }
         };
-        (steps.len() == list.len()).then_some(Kind::Repeat { steps, until: until?, max: max? })
+        (steps.len() == list.len()).then_some(StepKind::Repeat { steps, until: until?, max: max? })
     }
 
     fn at_least_one(&mut self, steps: usize, word: &str, at: &Range<usize>) {
@@ -257,23 +257,23 @@ fn kinds_of(def: &StepDef) -> Vec<(&'static str, Range<usize>)> {
 
 /// What the output of a step depends on: what it does, what it names, and what is inside of it. How it is run does
 /// not count: another timeout makes no other output.
-pub(super) fn fingerprint(def: &StepDef, kind: &Kind, fallback: &[Planned], uses: &str) -> Fingerprint {
+pub(super) fn fingerprint(def: &StepDef, kind: &StepKind, fallback: &[Planned], uses: &str) -> Fingerprint {
     let text = |expression: &Option<Located<Expression>>| expression.as_ref().map(|it| it.value.0.clone());
     let itself = match kind {
-        Kind::Tool { tool, essence, .. } => {
+        StepKind::Tool { tool, essence, .. } => {
             let with = def.with.as_ref().map(|with| Node::Map(with.value.clone()).to_json());
             match essence {
                 Value::Null => json!({ "tool": tool.spec().name, "with": with }),
                 own => json!({ "tool": own, "with": with }),
             }
         }
-        Kind::Agent(agent) => json!({ "agent": agent.essence }),
-        Kind::Value(_) => json!({ "value": def.value.as_ref().map(|value| value.value.to_json()) }),
-        Kind::Race { first, .. } => json!({ "race": format!("{first:?}") }),
-        Kind::Concurrent { skip, .. } => json!({ "concurrent": skip }),
-        Kind::Pipeline(_) => json!("pipeline"),
-        Kind::Items { skip, .. } => json!({ "each": text(&def.each), "from": text(&def.from), "skip": skip }),
-        Kind::Repeat { max, .. } => json!({ "repeat": max, "until": text(&def.until) }),
+        StepKind::Agent(agent) => json!({ "agent": agent.essence }),
+        StepKind::Value(_) => json!({ "value": def.value.as_ref().map(|value| value.value.to_json()) }),
+        StepKind::Race { first, .. } => json!({ "race": format!("{first:?}") }),
+        StepKind::Concurrent { skip, .. } => json!({ "concurrent": skip }),
+        StepKind::Pipeline(_) => json!("pipeline"),
+        StepKind::Items { skip, .. } => json!({ "each": text(&def.each), "from": text(&def.from), "skip": skip }),
+        StepKind::Repeat { max, .. } => json!({ "repeat": max, "until": text(&def.until) }),
     };
     let parts = |steps: &[Planned]| -> Vec<Value> {
         steps.iter().map(|step| json!([&*step.id, step.fingerprint.to_string()])).collect()

@@ -5,33 +5,33 @@ use super::own::Named;
 use crate::diagnostic::Diagnostic;
 use crate::file::FlowFile;
 use crate::inputs::Inputs;
-use crate::plan::{Kind, Planned};
+use crate::plan::{Planned, StepKind};
 use crate::references::Sight;
 use crate::shape::Shape;
 use crate::source::Source;
 use crate::template::Template;
 
 /// What the output of a kind looks like.
-pub(super) fn of_kind(kind: &Kind, sight: &Sight) -> Shape {
+pub(super) fn of_kind(kind: &StepKind, sight: &Sight) -> Shape {
     let last = |steps: &[Planned]| steps.last().map_or(Shape::Any, |step| step.shape.clone());
     match kind {
-        Kind::Tool { shape, .. } => shape.clone(),
-        Kind::Value(value) => Shape::of(value, &|name| sight.shape_of(name)),
-        Kind::Agent(agent) => agent.answer.as_ref().map_or(Shape::Words, Shape::declared),
-        Kind::Concurrent { branches, .. } => {
+        StepKind::Tool { shape, .. } => shape.clone(),
+        StepKind::Value(value) => Shape::of(value, &|name| sight.shape_of(name)),
+        StepKind::Agent(agent) => agent.answer.as_ref().map_or(Shape::Words, Shape::declared),
+        StepKind::Concurrent { branches, .. } => {
             Shape::fields(branches.iter().map(|branch| (branch.id.to_string(), branch.shape.clone())))
         }
-        Kind::Race { contenders, .. } => match contenders.split_first() {
+        StepKind::Race { contenders, .. } => match contenders.split_first() {
             Some((first, others)) if others.iter().all(|other| other.shape == first.shape) => first.shape.clone(),
             _ => Shape::Any,
         },
-        Kind::Pipeline(steps) | Kind::Repeat { steps, .. } => last(steps),
-        Kind::Items { steps, .. } => Shape::list(last(steps)),
+        StepKind::Pipeline(steps) | StepKind::Repeat { steps, .. } => last(steps),
+        StepKind::Items { steps, .. } => Shape::list(last(steps)),
     }
 }
 
 /// That of the whole step: what stands in for it counts, and that it may not run.
-pub(super) fn of_step(kind: &Kind, sight: &Sight, is_sure: bool, fallback: &[Planned]) -> Shape {
+pub(super) fn of_step(kind: &StepKind, sight: &Sight, is_sure: bool, fallback: &[Planned]) -> Shape {
     let itself = of_kind(kind, sight);
     if is_sure && fallback.iter().all(|rung| rung.shape == itself) { itself } else { Shape::Any }
 }

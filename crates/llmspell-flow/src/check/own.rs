@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use llmspell::suggest;
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use serde_json::{Value, json};
 
 use super::Checker;
@@ -22,7 +22,7 @@ use crate::tools;
 
 /// A tool by the name that the flow has for it.
 pub(super) struct Named {
-    pub(super) tool: ErasedTool,
+    pub(super) tool: DynTool,
     pub(super) is_pure: bool,
     /// What it consists of, if it is the flow's own.
     pub(super) essence: Value,
@@ -30,7 +30,7 @@ pub(super) struct Named {
 
 /// A tool of the flow's own.
 pub(super) struct Own {
-    tool: ErasedTool,
+    tool: DynTool,
     missing: Option<Missing>,
     essence: Value,
 }

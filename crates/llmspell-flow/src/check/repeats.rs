@@ -1,13 +1,13 @@
 //! What may be done twice for one record: by a retry after a timeout, or by the second copy of a hedge.
 
 use llmspell::Step;
-use llmspell::tool::Security;
+use llmspell::tool::Privilege;
 
 use super::own::Named;
 use super::{Checker, Warn};
 use crate::diagnostic::Diagnostic;
 use crate::file::{DefaultsDef, RetryOn};
-use crate::plan::{Kind, Planned};
+use crate::plan::{Planned, StepKind};
 use crate::source::Source;
 use crate::template::Template;
 
@@ -27,7 +27,7 @@ pub(crate) enum Twice {
 impl Checker<'_> {
     /// What comes of calling a tool twice with these arguments.
     pub(super) fn twice(&self, name: &str, tool: &Named, arguments: &[(String, Template)]) -> Twice {
-        if tool.is_pure || tool.tool.clone().into_step().about().idempotent {
+        if tool.is_pure || tool.tool.clone().into_step().info().idempotent {
             return Twice::Harmless;
         }
         let is_own = !tool.essence.is_null();
@@ -36,7 +36,7 @@ impl Checker<'_> {
         }
         // Nothing is known of the tools of a server that is not connected.
         match tool.tool.spec().security {
-            Security::Privileged if is_own || self.toolbox.get(name).is_some() => Twice::Done,
+            Privilege::Privileged if is_own || self.toolbox.get(name).is_some() => Twice::Done,
             _ => Twice::Unknown,
         }
     }
@@ -68,29 +68,29 @@ fn built_in(name: &str, arguments: &[(String, Template)]) -> Twice {
 }
 
 /// A tool in it that must not be called twice at once for one record, if there is one.
-pub(crate) fn unrepeatable(kind: &Kind) -> Option<&str> {
+pub(crate) fn unrepeatable(kind: &StepKind) -> Option<&str> {
     match kind {
-        Kind::Tool { tool, twice, .. } => (*twice != Twice::Harmless).then_some(tool.spec().name.as_str()),
-        Kind::Agent(agent) => agent.unrepeatable.as_deref(),
+        StepKind::Tool { tool, twice, .. } => (*twice != Twice::Harmless).then_some(tool.spec().name.as_str()),
+        StepKind::Agent(agent) => agent.unrepeatable.as_deref(),
         _ => within(kind, unrepeatable),
     }
 }
 
 /// A tool in it that is known to do its work twice, if it is called again for one record.
-fn harmful(kind: &Kind) -> Option<&str> {
+fn harmful(kind: &StepKind) -> Option<&str> {
     match kind {
-        Kind::Tool { tool, twice, .. } => (*twice == Twice::Done).then_some(tool.spec().name.as_str()),
-        Kind::Agent(agent) => agent.harmful.as_deref(),
+        StepKind::Tool { tool, twice, .. } => (*twice == Twice::Done).then_some(tool.spec().name.as_str()),
+        StepKind::Agent(agent) => agent.harmful.as_deref(),
         _ => within(kind, harmful),
     }
 }
 
 /// The same of the steps inside, and of what stands in for them.
-fn within(kind: &Kind, find: fn(&Kind) -> Option<&str>) -> Option<&str> {
+fn within(kind: &StepKind, find: fn(&StepKind) -> Option<&str>) -> Option<&str> {
     kind.inner().iter().find_map(|step| of_step(step, find))
 }
 
-fn of_step(step: &Planned, find: fn(&Kind) -> Option<&str>) -> Option<&str> {
+fn of_step(step: &Planned, find: fn(&StepKind) -> Option<&str>) -> Option<&str> {
     if step.modifiers.idempotent {
         return None;
     }
@@ -114,7 +114,7 @@ fn retry(step: &Planned, defaults: &DefaultsDef, warn: &mut Warn<'_>) {
     // What stands under `defaults` is no place to mend a single step.
     let is_default = defaults.retry.as_ref().is_some_and(|default| default.at == retry.at);
     let at = if is_default { &step.at } else { &retry.at };
-    if !matches!(step.kind, Kind::Tool { .. }) {
+    if !matches!(step.kind, StepKind::Tool { .. }) {
         let message = format!("`{}` is tried again as a whole, and `{tool}` in it may do its work twice", step.id);
         let hint = "give `retry` to the steps that may be repeated; if all may, say so: `idempotent: true`";
         warn(at, message, hint.to_owned());

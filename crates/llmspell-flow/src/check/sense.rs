@@ -8,7 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::duration::written_duration;
 use crate::file::DefaultsDef;
 use crate::fingerprint::Fingerprint;
-use crate::plan::{Kind, Planned};
+use crate::plan::{Planned, StepKind};
 use crate::source::Source;
 
 /// More items of one record at once are a mistake.
@@ -44,7 +44,7 @@ fn constants(step: &Planned, warn: &mut Warn<'_>) {
         }
         None => {}
     }
-    if let Kind::Repeat { until, max, .. } = &step.kind {
+    if let StepKind::Repeat { until, max, .. } = &step.kind {
         match until.always() {
             Some(true) => {
                 let message = format!("`{}` is done after its first round, always", step.id);
@@ -61,7 +61,7 @@ fn constants(step: &Planned, warn: &mut Warn<'_>) {
 
 fn parts(step: &Planned, warn: &mut Warn<'_>) {
     match &step.kind {
-        Kind::Race { contenders, .. } => {
+        StepKind::Race { contenders, .. } => {
             for (place, one) in contenders.iter().enumerate() {
                 if let Some(same) = contenders[..place].iter().find(|other| other.fingerprint == one.fingerprint) {
                     let message = format!("`{}` does the same as `{}`", one.id, same.id);
@@ -70,11 +70,11 @@ fn parts(step: &Planned, warn: &mut Warn<'_>) {
                 }
             }
         }
-        Kind::Concurrent { branches, limit: Some(limit), .. } if *limit > branches.len() => {
+        StepKind::Concurrent { branches, limit: Some(limit), .. } if *limit > branches.len() => {
             let message = format!("a limit of {limit}, but only {} branches", branches.len());
             warn(&step.at, message, "leave `limit` out, or make it smaller than the number of branches".to_owned());
         }
-        Kind::Items { limit, .. } if *limit > MANY_AT_ONCE => {
+        StepKind::Items { limit, .. } if *limit > MANY_AT_ONCE => {
             let message = format!("{limit} items of one record at once");
             let hint = "as many again for each record in flight; a limit up to 1000 is plenty".to_owned();
             warn(&step.at, message, hint);
@@ -108,13 +108,13 @@ fn times(step: &Planned, defaults: &DefaultsDef, warn: &mut Warn<'_>) {
 /// Warns of what stands in for a step in vain.
 pub(super) fn rungs(
     id: &Arc<str>,
-    kind: &Kind,
+    kind: &StepKind,
     itself: Fingerprint,
     fallback: &[Planned],
     source: &Source,
     warnings: &mut Vec<Diagnostic>,
 ) {
-    let safe = |kind: &Kind| matches!(kind, Kind::Value(value) if value.literal().is_some());
+    let safe = |kind: &StepKind| matches!(kind, StepKind::Value(value) if value.literal().is_some());
     let mut before = vec![(&**id, safe(kind), itself)];
     for rung in fallback {
         let mut warn = |message: String, hint: &str| {

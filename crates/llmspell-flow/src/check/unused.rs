@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use llmspell::suggest;
-use llmspell::tool::Security;
+use llmspell::tool::Privilege;
 
 use crate::diagnostic::Diagnostic;
 use crate::file::{FlowFile, StepDef};
 use crate::located::Located;
-use crate::plan::{Kind, Planned};
+use crate::plan::{Planned, StepKind};
 use crate::references::References;
 use crate::source::Source;
 
@@ -26,14 +26,14 @@ pub(super) fn steps(
         let last = steps.len().saturating_sub(usize::from(!whole));
         for (place, step) in steps.iter().enumerate() {
             lists.push(match &step.kind {
-                Kind::Concurrent { .. } | Kind::Race { .. } => (&[], true),
+                StepKind::Concurrent { .. } | StepKind::Race { .. } => (&[], true),
                 kind => (kind.inner(), false),
             });
             let computes = match &step.kind {
-                Kind::Tool { tool, .. } => tool.spec().security == Security::Safe,
-                Kind::Value(_) => true,
+                StepKind::Tool { tool, .. } => tool.spec().security == Privilege::Safe,
+                StepKind::Value(_) => true,
                 // It costs something, too.
-                Kind::Agent(agent) => agent.tools.is_empty(),
+                StepKind::Agent(agent) => agent.tools.is_empty(),
                 _ => false,
             };
             if place < last && computes && !references.uses(&step.id) {

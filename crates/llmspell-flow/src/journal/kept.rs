@@ -4,7 +4,7 @@ use llmspell::{Error, Provenance, Quality};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What a step gave: what [`Step::observed`](llmspell::Step::observed) tells of a success.
+/// What a step gave: what [`Step::with_outcome`](llmspell::Step::with_outcome) tells of a success.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
     pub(crate) output: Value,

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use llmspell::{Error, Kind, Result};
+use llmspell::{Error, ErrorKind, Result};
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 use serde::Deserialize;
@@ -146,7 +146,7 @@ impl Matcher {
         let last = "SELECT ending FROM session ORDER BY id DESC LIMIT 1";
         let last = db.query_row(last, [], |row| row.get::<_, Option<String>>(0)).optional().map_err(failed)?;
         let again = match again {
-            Again::None if last.flatten().as_deref() == Some("stopped") => Again::Kinds(vec![Kind::Denied]),
+            Again::None if last.flatten().as_deref() == Some("stopped") => Again::Kinds(vec![ErrorKind::Denied]),
             again => again,
         };
         Ok(Matcher {
@@ -362,15 +362,15 @@ impl Again {
     fn holds(&self, error: Option<&str>) -> bool {
         #[derive(Deserialize)]
         struct Class {
-            kind: Kind,
+            kind: ErrorKind,
             #[serde(default)]
             causes: Vec<Class>,
         }
 
         impl Class {
             /// Whoever asks for timeouts means those that were tried again in vain, too.
-            fn is_one_of(&self, kinds: &[Kind]) -> bool {
-                let last = self.causes.last().filter(|_| self.kind == Kind::Exhausted);
+            fn is_one_of(&self, kinds: &[ErrorKind]) -> bool {
+                let last = self.causes.last().filter(|_| self.kind == ErrorKind::AllFailed);
                 kinds.contains(&self.kind) || last.is_some_and(|last| last.is_one_of(kinds))
             }
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use llmspell::{Kind, Result};
+use llmspell::{ErrorKind, Result};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::command;
@@ -45,7 +45,7 @@ pub enum Again {
     /// All of them.
     Failed,
     /// Those whose errors are of one of these kinds.
-    Kinds(Vec<Kind>),
+    Kinds(Vec<ErrorKind>),
 }
 
 impl Journal {

@@ -11,7 +11,7 @@ use super::known::Known;
 use super::walk::Walk;
 use super::{AgentCalls, Count, Estimate, TimeBound, time};
 use crate::flow::Flow;
-use crate::plan::{Kind, Planned};
+use crate::plan::{Planned, StepKind};
 use crate::run::{Input, read_all};
 use crate::scope::Scope;
 
@@ -47,7 +47,7 @@ impl Flow {
     pub async fn survey(&self, input: Input) -> Result<Survey> {
         let lists = self.planned().iter().flat_map(Planned::all);
         let lists: Vec<&Planned> =
-            lists.filter(|step| matches!(&step.kind, Kind::Items { list, .. } if list.is_of_record())).collect();
+            lists.filter(|step| matches!(&step.kind, StepKind::Items { list, .. } if list.is_of_record())).collect();
         let mut walk = Walk::new(self.planned());
         let mut survey = Survey {
             records: 0,
@@ -97,7 +97,7 @@ fn items(steps: &[&Planned], record: &serde_json::Map<String, Value>, index: usi
     }
     let seen = Scope::new(record, index, minijinja::Value::UNDEFINED).value();
     let of_list = |step: &&Planned| match &step.kind {
-        Kind::Items { list, .. } => match list.json(&seen).ok()? {
+        StepKind::Items { list, .. } => match list.json(&seen).ok()? {
             Value::Array(items) => Some((step.path.clone(), items.len() as u64)),
             _ => None,
         },

@@ -9,7 +9,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::duration::written_duration;
-use crate::plan::{Kind, Planned};
+use crate::plan::{Planned, StepKind};
 
 /// How long something can take at most, or why it can take for ever.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,15 +114,17 @@ pub(super) fn of(step: &Planned, items: &Items) -> TimeBound {
 
 fn of_kind(step: &Planned, items: &Items) -> TimeBound {
     match &step.kind {
-        Kind::Tool { is_pure: true, .. } | Kind::Value(_) => TimeBound::NONE,
-        Kind::Tool { .. } | Kind::Agent(_) => TimeBound(Err(vec![format!("`{}` has no timeout", step.path)])),
-        Kind::Concurrent { branches, limit: Some(limit), .. } if *limit < branches.len() => of_list(branches, items),
-        Kind::Concurrent { branches: steps, .. } | Kind::Race { contenders: steps, .. } => {
+        StepKind::Tool { is_pure: true, .. } | StepKind::Value(_) => TimeBound::NONE,
+        StepKind::Tool { .. } | StepKind::Agent(_) => TimeBound(Err(vec![format!("`{}` has no timeout", step.path)])),
+        StepKind::Concurrent { branches, limit: Some(limit), .. } if *limit < branches.len() => {
+            of_list(branches, items)
+        }
+        StepKind::Concurrent { branches: steps, .. } | StepKind::Race { contenders: steps, .. } => {
             steps.iter().map(|step| of(step, items)).fold(TimeBound::NONE, TimeBound::beside)
         }
-        Kind::Pipeline(steps) => of_list(steps, items),
-        Kind::Repeat { steps, max, .. } => of_list(steps, items).times(*max),
-        Kind::Items { steps, list, limit, .. } => match of_list(steps, items) {
+        StepKind::Pipeline(steps) => of_list(steps, items),
+        StepKind::Repeat { steps, max, .. } => of_list(steps, items).times(*max),
+        StepKind::Items { steps, list, limit, .. } => match of_list(steps, items) {
             bound if items.contains_key(&step.path) => {
                 let rounds = items.get(&step.path).map_or(0, |items| items.div_ceil(*limit as u64));
                 bound.times(u32::try_from(rounds).unwrap_or(u32::MAX))

@@ -10,7 +10,7 @@ use super::asked::{Fixed, asked, most_output};
 use super::count::{Count, List};
 use super::estimate::Estimates;
 use super::known::Known;
-use crate::plan::{AgentPlan, Kind, Planned};
+use crate::plan::{AgentPlan, Planned, StepKind};
 use crate::template::Formula;
 
 /// Calls of a tool that a model may make, or not.
@@ -93,9 +93,9 @@ impl<'a> Walk<'a> {
         for step in steps.iter().flat_map(Planned::all) {
             let mut names: Vec<&str> = step.when.iter().flat_map(Formula::names).collect();
             match &step.kind {
-                Kind::Items { list, .. } => names.extend(list.names()),
-                Kind::Value(value) => names.extend(value.formulas().into_iter().flat_map(Formula::names)),
-                Kind::Agent(agent) => {
+                StepKind::Items { list, .. } => names.extend(list.names()),
+                StepKind::Value(value) => names.extend(value.formulas().into_iter().flat_map(Formula::names)),
+                StepKind::Agent(agent) => {
                     fixed.insert(step.path.clone(), Fixed::of(agent));
                     names.extend(agent.system.iter().chain([&agent.prompt]).flat_map(|prompt| prompt.names()));
                 }
@@ -135,13 +135,13 @@ impl<'a> Walk<'a> {
         let copies = if step.modifiers.hedge.is_some() { 2 } else { 1 };
         let own = times.times(u64::from(step.modifiers.attempts()) * copies);
         match &step.kind {
-            Kind::Tool { is_pure: true, .. } | Kind::Value(_) => {}
-            Kind::Tool { tool, .. } => self.calls(&tool.spec().name, &own),
-            Kind::Agent(agent) => self.agent(&step.path, agent, known, &own),
-            Kind::Items { steps, list, .. } => self.items(&step.path, steps, list, known, &own),
-            Kind::Repeat { steps, max, .. } => self.sequence(steps, known.of_round(), &own.times(u64::from(*max))),
-            Kind::Pipeline(steps) => self.sequence(steps, known.clone(), &own),
-            Kind::Concurrent { branches: steps, .. } | Kind::Race { contenders: steps, .. } => {
+            StepKind::Tool { is_pure: true, .. } | StepKind::Value(_) => {}
+            StepKind::Tool { tool, .. } => self.calls(&tool.spec().name, &own),
+            StepKind::Agent(agent) => self.agent(&step.path, agent, known, &own),
+            StepKind::Items { steps, list, .. } => self.items(&step.path, steps, list, known, &own),
+            StepKind::Repeat { steps, max, .. } => self.sequence(steps, known.of_round(), &own.times(u64::from(*max))),
+            StepKind::Pipeline(steps) => self.sequence(steps, known.clone(), &own),
+            StepKind::Concurrent { branches: steps, .. } | StepKind::Race { contenders: steps, .. } => {
                 for step in steps {
                     // What fails alone may be left out, or lose a race.
                     let _ = self.step(step, known, &own);
@@ -152,7 +152,7 @@ impl<'a> Walk<'a> {
             let _ = self.step(rung, known, &Times { once: 0, ..times.clone() });
         }
         Ok(match &step.kind {
-            Kind::Value(value) if surely && self.used.contains(&*step.id) => known.value(value),
+            StepKind::Value(value) if surely && self.used.contains(&*step.id) => known.value(value),
             _ => None,
         })
     }

@@ -9,7 +9,7 @@ use super::{Missing, Permissions, Side};
 
 /// What can be granted with values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum PermissionKind {
     Read,
     Write,
     Net,
@@ -17,18 +17,26 @@ pub(crate) enum Kind {
     Tool,
 }
 
-impl Kind {
+impl PermissionKind {
     pub(super) fn named(name: &str) -> Option<Self> {
-        [Kind::Read, Kind::Write, Kind::Net, Kind::Command, Kind::Tool].into_iter().find(|kind| kind.as_str() == name)
+        [
+            PermissionKind::Read,
+            PermissionKind::Write,
+            PermissionKind::Net,
+            PermissionKind::Command,
+            PermissionKind::Tool,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == name)
     }
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Kind::Read => "read",
-            Kind::Write => "write",
-            Kind::Net => "net",
-            Kind::Command => "command",
-            Kind::Tool => "tool",
+            PermissionKind::Read => "read",
+            PermissionKind::Write => "write",
+            PermissionKind::Net => "net",
+            PermissionKind::Command => "command",
+            PermissionKind::Tool => "tool",
         }
     }
 }
@@ -56,7 +64,7 @@ impl Gate {
     }
 
     /// What has to be allowed before a tool of this kind can do anything at all.
-    pub(crate) fn missing(&self, kind: Kind) -> Vec<Missing> {
+    pub(crate) fn missing(&self, kind: PermissionKind) -> Vec<Missing> {
         if !self.asked.has(kind) {
             let grant = Permissions::none().ungranted(&Permissions::everything(), kind);
             return grant.into_iter().map(|grant| Missing::new(Side::Flow, grant)).collect();
@@ -114,7 +122,7 @@ impl Gate {
     #[cfg(feature = "http")]
     pub(crate) fn private(&self, host: &str, say: impl Fn(String) -> String) -> Error {
         let error =
-            Error::new(llmspell::Kind::Rejected, say(format!("{host} is private, and was not allowed by itself")));
+            Error::new(llmspell::ErrorKind::Rejected, say(format!("{host} is private, and was not allowed by itself")));
         error.with_hint(Missing::new(Side::User, format!("net={host}")).hint())
     }
 
@@ -132,7 +140,7 @@ impl Gate {
     ) -> Result<()> {
         match self.lacks(allows, grant) {
             None => Ok(()),
-            Some(missing) => Err(Error::new(llmspell::Kind::Rejected, message()).with_hint(missing.hint())),
+            Some(missing) => Err(Error::new(llmspell::ErrorKind::Rejected, message()).with_hint(missing.hint())),
         }
     }
 }

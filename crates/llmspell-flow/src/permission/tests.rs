@@ -122,7 +122,7 @@ fn a_flow_asks_for_folders_beside_it() {
 fn what_is_missing_is_told_by_side() {
     let missing = |granted: &[&str], asked: &[&str]| -> Vec<String> {
         let gate = Gate::new(&some(granted), &some(asked));
-        gate.missing(Kind::Net).iter().map(Missing::hint).collect()
+        gate.missing(PermissionKind::Net).iter().map(Missing::hint).collect()
     };
     assert_eq!(missing(&[], &["net=a.org"]), ["allow it with --allow net=a.org"]);
     assert_eq!(missing(&["net=a.org"], &["net=a.org", "net=b.org"]), ["allow it with --allow net=b.org"]);

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use llmspell::model::{Effort, Model, Options, Reply, Request};
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{Agent, Result, Step};
 use serde_json::Value;
 
@@ -23,7 +23,7 @@ pub(crate) struct AgentPlan {
     pub(crate) settings: Option<ModelDef>,
     pub(crate) system: Option<Prompt>,
     pub(crate) prompt: Prompt,
-    pub(crate) tools: Vec<ErasedTool>,
+    pub(crate) tools: Vec<DynTool>,
     /// One of them that must not be called twice for one record, if there is one.
     pub(crate) unrepeatable: Option<String>,
     /// One of them that is known to do its work twice if it is called twice, if there is one.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use llmspell::{Kind, Report};
+use llmspell::{ErrorKind, Report};
 use serde::{Deserialize, Serialize};
 
 use super::failures::Failures;
@@ -57,7 +57,7 @@ pub struct FailureCount {
     /// The path of the step; empty if the record itself was wrong.
     pub path: String,
     /// The class of the errors.
-    pub kind: Kind,
+    pub kind: ErrorKind,
     /// How many attempts the first one had.
     #[serde(default = "once")]
     pub attempts: u32,

@@ -177,7 +177,7 @@ fn calls(text: &str) -> Result<usize, String> {
 fn retuned(name: &str, rate: &Rate, text: &str) -> Result<String, String> {
     let to: Per = text.parse()?;
     match rate.calls() {
-        Some(before) if rate.retune(to.count, to.period) => Ok(format!("{name} = {to}, was {}", Per::from(before))),
+        Some(before) if rate.set_rate(to.count, to.period) => Ok(format!("{name} = {to}, was {}", Per::from(before))),
         _ => Err(format!("`{name}` is of tokens alone, and these cannot be changed while it runs")),
     }
 }

@@ -1,6 +1,6 @@
 //! Why records failed, in few lines.
 
-use llmspell::{Error, Kind};
+use llmspell::{Error, ErrorKind};
 
 /// Failures by step and kind, the first of their sort first. Bounded, however many records fail.
 #[derive(Clone, Debug, Default)]
@@ -17,7 +17,7 @@ pub struct FailureGroup {
     /// The path of the step; empty if the record itself was wrong.
     pub path: String,
     /// The class of the errors; of what was tried in vain, that of the last attempt.
-    pub kind: Kind,
+    pub kind: ErrorKind,
     /// How many attempts the first one had.
     pub attempts: u32,
     /// How many there were.
@@ -34,7 +34,7 @@ const GROUPS: usize = 64;
 impl Failures {
     pub(crate) fn add(&mut self, line: u64, error: &Error) {
         let path = error.path().map_or("", |path| path.as_str());
-        let (attempts, first) = (error.attempts(), error.decisive());
+        let (attempts, first) = (error.attempts(), error.root_cause());
         let kind = first.kind();
         // What is wrong with records is told by messages alone; all but the numbers in them tells one from another.
         let alike = |group: &FailureGroup| {

@@ -49,7 +49,7 @@ impl OutcomeLine {
             }
         }
         if !self.causes.is_empty() {
-            put(&mut bytes, "causes", &Error::collapsed(&self.causes));
+            put(&mut bytes, "causes", &Error::grouped(&self.causes));
         }
         put(&mut bytes, "retries", &self.provenance.retries);
         if !self.provenance.choices.is_empty() {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use llmspell::{Event, Sink};
+use llmspell::{Event, EventSink};
 use tokio::time::Instant;
 
 use fold::Fold;
@@ -114,7 +114,7 @@ impl Drop for InFlight {
 /// Follows the events of a run for what its steps do.
 pub(crate) struct Follow(pub(crate) Arc<Progress>);
 
-impl Sink for Follow {
+impl EventSink for Follow {
     fn record(&self, event: &Event) {
         self.0.steps.add(event);
     }

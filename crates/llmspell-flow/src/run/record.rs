@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::{About, BoxStep, Context, Error, Outcome, Rate, Result, Step, step};
+use llmspell::{BoxStep, Context, Error, Outcome, Rate, Result, Step, StepInfo, step};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -75,8 +75,8 @@ impl Step for Passage {
         }
     }
 
-    fn about(&self) -> About<'_> {
-        self.way.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.way.info()
     }
 }
 
@@ -91,7 +91,7 @@ impl Passage {
         let secrets = flow.secrets.clone();
         let way = Arc::new(Scrubbed::around(Way(flow).boxed(), &secrets));
         Passage {
-            observed: way.clone().observed().boxed(),
+            observed: way.clone().with_outcome().boxed(),
             way,
             progress,
             intake,
@@ -148,7 +148,7 @@ impl Passage {
         if desk.pen.failure().is_some() || desk.pen.record(&entry, finished, desk.surely).await.is_err() {
             return Ok(Done::Unkept);
         }
-        match cx.adopt(Outcome::past(result, quality, causes, provenance)) {
+        match cx.merge_outcome(Outcome::restored(result, quality, causes, provenance)) {
             Ok(output) => Ok(Done::told(output, took)),
             Err(error) => Err(self.timed(error, took, cx)),
         }
@@ -176,7 +176,7 @@ fn deliver(delivered: Delivered, cx: &Context) -> Result<Done> {
         None => Ok(delivered.output.unwrap_or_default().into()),
     };
     let took = delivered.took_ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
-    cx.replay(Outcome::past(Ok(()), quality, causes, provenance))?;
+    cx.restore_outcome(Outcome::restored(Ok(()), quality, causes, provenance))?;
     Ok(Done::Told { result, took, replayed: true })
 }
 
@@ -196,8 +196,8 @@ impl Step for Way {
         self.0.steps.run(scope, cx).await
     }
 
-    fn about(&self) -> About<'_> {
-        self.0.steps.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.0.steps.info()
     }
 }
 

@@ -7,7 +7,7 @@ mod parse;
 
 use std::sync::Arc;
 
-use llmspell::{Error, Kind, Result};
+use llmspell::{Error, ErrorKind, Result};
 use minijinja::value::{Enumerator, Object, Serde};
 use minijinja::{Expression, Value};
 use serde_json::{Map, Value as Json};
@@ -198,7 +198,7 @@ impl Writer<'_> {
             let error = Error::invalid(format!("the template goes on for more than {MOST} expressions and items"));
             return Err(error.with_hint("write shorter lists, or in several steps"));
         }
-        if (self.stop)() { Err(Error::new(Kind::Cancelled, "called off")) } else { Ok(()) }
+        if (self.stop)() { Err(Error::new(ErrorKind::Cancelled, "called off")) } else { Ok(()) }
     }
 
     fn write(&mut self, text: &str) -> Result<()> {

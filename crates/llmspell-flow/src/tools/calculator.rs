@@ -6,7 +6,7 @@ mod number;
 use std::collections::BTreeMap;
 
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{Context, Tool};
 use serde::Deserialize;
 use serde_json::Number as Json;
@@ -27,7 +27,7 @@ struct Calculator {
 }
 
 /// The tool.
-pub(crate) fn calculator() -> ErasedTool {
+pub(crate) fn calculator() -> DynTool {
     let description = "Computes a formula. Whole numbers are exact up to 19 digits, others have about 15; what has no value, \
                        such as a division by zero, is an error.";
     let compute =
@@ -37,7 +37,7 @@ pub(crate) fn calculator() -> ErasedTool {
 
 #[cfg(test)]
 mod tests {
-    use llmspell::{Kind, Result, Step};
+    use llmspell::{ErrorKind, Result, Step};
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -118,7 +118,7 @@ mod tests {
             (&long, "longer than"),
         ] {
             let error = call(json!({ "formula": formula })).await.unwrap_err();
-            assert_eq!(error.kind(), Kind::Invalid, "{formula}: {error}");
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{formula}: {error}");
             let told = format!("{error} {}", error.hint().unwrap_or_default());
             assert!(told.contains(why), "{formula}: {told}");
         }

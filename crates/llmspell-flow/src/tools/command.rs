@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::{Command as Process, ExitStatus};
 
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::{ErasedTool, Security};
+use llmspell::tool::{DynTool, Privilege};
 use llmspell::{Context, Error, Result, Tool};
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +55,7 @@ const LOADERS: [&str; 2] = ["LD_", "DYLD_"];
 const TAIL: usize = 400;
 
 /// The tool.
-pub(crate) fn command(gate: &Gate) -> ErasedTool {
+pub(crate) fn command(gate: &Gate) -> DynTool {
     let gate = gate.clone();
     let description = "Runs a program and gives { stdout, stderr }. An exit code other than 0 is an error. The program \
                        and all that it started end with the call.";
@@ -63,7 +63,7 @@ pub(crate) fn command(gate: &Gate) -> ErasedTool {
         let gate = gate.clone();
         async move { command.run(&gate, &cx).await }
     };
-    Tool::new("command", description, run).security(Security::Privileged).erase()
+    Tool::new("command", description, run).security(Privilege::Privileged).erase()
 }
 
 impl Command {
@@ -92,7 +92,7 @@ impl Command {
         let decides = |name: &&String| *name == "PATH" || LOADERS.iter().any(|prefix| name.starts_with(prefix));
         let Some(name) = self.env.keys().find(decides) else { return Ok(()) };
         let message = format!("setting `{name}` would run something else than the program that is allowed");
-        Err(Error::new(llmspell::Kind::Rejected, message)
+        Err(Error::new(llmspell::ErrorKind::Rejected, message)
             .with_hint("leave it out, or allow any program: --allow command"))
     }
 

@@ -1,7 +1,7 @@
 //! `csv`: from CSV text to rows, and back.
 
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{Context, Error, Result, Tool};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -41,7 +41,7 @@ const LARGEST: usize = 64 << 20;
 const VALUE: usize = 64;
 
 /// The tool.
-pub(crate) fn csv() -> ErasedTool {
+pub(crate) fn csv() -> DynTool {
     let description = "Reads CSV text into rows, or writes rows as CSV text, quoted where that is needed.";
     let run = |csv: Csv, _: Context| async move {
         match (&csv.parse, &csv.format) {
@@ -162,7 +162,7 @@ fn cell(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use llmspell::{Kind, Step};
+    use llmspell::{ErrorKind, Step};
     use serde_json::json;
 
     async fn call(arguments: Value) -> Result<Value> {
@@ -209,7 +209,7 @@ mod tests {
             json!({ "format": [[1], [1, 2]] }),
             json!({ "format": [{ "a": 1 }, [1]] }),
         ] {
-            assert_eq!(call(wrong.clone()).await.unwrap_err().kind(), Kind::Invalid, "{wrong}");
+            assert_eq!(call(wrong.clone()).await.unwrap_err().kind(), ErrorKind::Invalid, "{wrong}");
         }
         let text = format!("{}\n{}", "x".repeat(1 << 20), "1\n".repeat(300));
         assert!(call(json!({ "parse": text })).await.unwrap_err().message().contains("MiB"));

@@ -23,7 +23,7 @@ pub(super) use held::Folder;
 
 /// What stands under a name in a folder; links are not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FileKind {
     File {
         bytes: u64,
     },

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{Context, Error, Result, Tool};
 use md5::Md5;
 use serde::Deserialize;
@@ -58,7 +58,7 @@ enum Encoding {
 }
 
 /// The tool.
-pub(crate) fn hash() -> ErasedTool {
+pub(crate) fn hash() -> DynTool {
     let description = "Computes a checksum by SHA-256, BLAKE3 or MD5, in hex or base64.";
     Tool::new("hash", description, |hash: Hash, _: Context| async move { hash.sum() }).erase()
 }
@@ -100,7 +100,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use llmspell::{Kind, Step};
+    use llmspell::{ErrorKind, Step};
     use serde_json::json;
 
     async fn call(arguments: Value) -> Result<Value> {
@@ -132,8 +132,8 @@ mod tests {
     async fn what_is_no_encoding_is_refused() {
         for (value, input) in [("abc", "hex"), ("zz", "hex"), ("ä", "hex"), ("YWJ", "base64"), ("-_-_", "base64")] {
             let error = call(json!({ "value": value, "input": input })).await.unwrap_err();
-            assert_eq!(error.kind(), Kind::Invalid, "{value}");
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{value}");
         }
-        assert_eq!(call(json!({ "value": 1, "input": "hex" })).await.unwrap_err().kind(), Kind::Invalid);
+        assert_eq!(call(json!({ "value": 1, "input": "hex" })).await.unwrap_err().kind(), ErrorKind::Invalid);
     }
 }

@@ -3,7 +3,7 @@
 mod page;
 
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{Context, Error, Result, Tool};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -46,7 +46,7 @@ const LARGEST: usize = 16 << 20;
 const LONGEST_BASE: usize = 2 << 10;
 
 /// The tool.
-pub(crate) fn html_to_text() -> ErasedTool {
+pub(crate) fn html_to_text() -> DynTool {
     let description = "Takes the text out of HTML: paragraphs, lists, tables (cells by tabs), no scripts, no styles. Gives \
                        { title, text }, and a list of { text, url } if `links` are wanted.";
     Tool::new("html_to_text", description, |page: HtmlToText, _: Context| async move { page.read() }).erase()
@@ -73,7 +73,7 @@ impl HtmlToText {
 
 #[cfg(test)]
 mod tests {
-    use llmspell::{Kind, Step};
+    use llmspell::{ErrorKind, Step};
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -140,8 +140,8 @@ mod tests {
     async fn pages_have_bounds() {
         let call = |arguments: Value| async move { html_to_text().run(arguments, &Context::new()).await };
         let error = call(json!({ "html": "x".repeat(LARGEST + 1) })).await.unwrap_err();
-        assert_eq!((error.kind(), error.hint().is_some()), (Kind::Invalid, true));
-        assert_eq!(call(json!({ "html": "x", "base": "nonsense" })).await.unwrap_err().kind(), Kind::Invalid);
+        assert_eq!((error.kind(), error.hint().is_some()), (ErrorKind::Invalid, true));
+        assert_eq!(call(json!({ "html": "x", "base": "nonsense" })).await.unwrap_err().kind(), ErrorKind::Invalid);
         let base = format!("https://example.org/{}/", "x".repeat(1500));
         let links = json!({ "html": "<a href=1>a</a>".repeat(100_000), "links": true, "base": base });
         assert!(call(links).await.unwrap_err().message().contains("links"));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::{ErasedTool, Security};
+use llmspell::tool::{DynTool, Privilege};
 use llmspell::{Context, Tool};
 use reqwest::Method;
 use serde::Deserialize;
@@ -33,7 +33,7 @@ struct HttpGet {
 }
 
 /// The tool.
-pub(crate) fn http_get(gate: &Gate) -> ErasedTool {
+pub(crate) fn http_get(gate: &Gate) -> DynTool {
     let http = Http::new(gate);
     let get = move |get: HttpGet, _: Context| {
         let http = http.clone();
@@ -43,5 +43,5 @@ pub(crate) fn http_get(gate: &Gate) -> ErasedTool {
     };
     let description = "Fetches a page or a document by HTTP. Gives { status, headers, body }; a status of 400 and above is \
                        an error.";
-    Tool::new("http_get", description, get).security(Security::Restricted).erase()
+    Tool::new("http_get", description, get).security(Privilege::Restricted).erase()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::{ErasedTool, Security};
+use llmspell::tool::{DynTool, Privilege};
 use llmspell::{Context, Error, Result, Tool};
 use serde::Deserialize;
 use serde_json::Value;
@@ -56,7 +56,7 @@ enum Method {
 }
 
 /// The tool.
-pub(crate) fn http_request(gate: &Gate) -> ErasedTool {
+pub(crate) fn http_request(gate: &Gate) -> DynTool {
     let http = Http::new(gate);
     let send = move |request: HttpRequest, _: Context| {
         let http = http.clone();
@@ -64,7 +64,7 @@ pub(crate) fn http_request(gate: &Gate) -> ErasedTool {
     };
     let description = "Sends an HTTP request with any method and a body of JSON or text. Gives { status, headers, body }; a \
                        status of 400 and above is an error.";
-    Tool::new("http_request", description, send).security(Security::Privileged).erase()
+    Tool::new("http_request", description, send).security(Privilege::Privileged).erase()
 }
 
 impl HttpRequest {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{Context, Error, Result, Tool};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -44,7 +44,7 @@ pub(super) fn given<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::
 }
 
 /// The tool.
-pub(crate) fn json() -> ErasedTool {
+pub(crate) fn json() -> DynTool {
     Tool::new(
         "json",
         "Reads, picks, changes and writes JSON: parse, pointer, keep, drop, translate, merge, stringify, in this order.",
@@ -139,7 +139,7 @@ fn kind(value: &Value) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use llmspell::{Kind, Step};
+    use llmspell::{ErrorKind, Step};
     use serde_json::json as j;
 
     async fn call(arguments: Value) -> Result<Value> {
@@ -178,7 +178,7 @@ mod tests {
             j!({ "value": 1, "prase": true }),
         ];
         for arguments in wrong {
-            assert_eq!(call(arguments).await.unwrap_err().kind(), Kind::Invalid);
+            assert_eq!(call(arguments).await.unwrap_err().kind(), ErrorKind::Invalid);
         }
     }
 }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::{ErasedTool, Security};
+use llmspell::tool::{DynTool, Privilege};
 use llmspell::{Context, Error, Result, Tool};
 use serde::{Deserialize, Serialize};
 
-use super::folder::{Folder, Kind, failed, resolved};
+use super::folder::{FileKind, Folder, failed, resolved};
 use crate::permission::Gate;
 
 #[derive(Deserialize, JsonSchema)]
@@ -66,7 +66,7 @@ const LOOKED_AT: usize = 1_000_000;
 const DEEPEST: usize = 64;
 
 /// The tool.
-pub(crate) fn list_files(gate: &Gate) -> ErasedTool {
+pub(crate) fn list_files(gate: &Gate) -> DynTool {
     let gate = gate.clone();
     let list = move |arguments: ListFiles, cx: Context| {
         let gate = gate.clone();
@@ -74,7 +74,7 @@ pub(crate) fn list_files(gate: &Gate) -> ErasedTool {
     };
     let description = "Lists the files of a folder that match a pattern, sorted, out of the folders that were allowed. Gives \
                        a list of { path, name, kind, bytes }. Symbolic links are left out.";
-    Tool::new("list_files", description, list).security(Security::Restricted).erase()
+    Tool::new("list_files", description, list).security(Privilege::Restricted).erase()
 }
 
 fn list(arguments: &ListFiles, gate: &Gate, cx: &Context) -> Result<Vec<Entry>> {
@@ -88,7 +88,7 @@ fn list(arguments: &ListFiles, gate: &Gate, cx: &Context) -> Result<Vec<Entry>> 
     let mut folders = vec![PathBuf::new()];
     while let Some(within) = folders.pop() {
         if cx.is_cancelled() {
-            return Err(Error::new(llmspell::Kind::Cancelled, "called off"));
+            return Err(Error::new(llmspell::ErrorKind::Cancelled, "called off"));
         }
         let Some((folder, names)) =
             opened(&top, &within).map_err(|error| failed(&path.join(&within), "list", error))?
@@ -109,14 +109,14 @@ fn list(arguments: &ListFiles, gate: &Gate, cx: &Context) -> Result<Vec<Entry>> 
             // What is gone meanwhile was there by chance.
             let Ok(kind) = folder.kind(&name) else { continue };
             let (word, bytes) = match kind {
-                Kind::File { bytes } => ("file", Some(bytes)),
-                Kind::Folder => ("folder", None),
-                Kind::Link | Kind::Other => continue,
+                FileKind::File { bytes } => ("file", Some(bytes)),
+                FileKind::Folder => ("folder", None),
+                FileKind::Link | FileKind::Other => continue,
             };
-            if kind == Kind::Folder && below.components().count() < deepest {
+            if kind == FileKind::Folder && below.components().count() < deepest {
                 folders.push(below.clone());
             }
-            if matcher.is_match(&below) && (kind != Kind::Folder || arguments.folders) {
+            if matcher.is_match(&below) && (kind != FileKind::Folder || arguments.folders) {
                 if found.len() == arguments.max_entries {
                     let message = format!("more than {} files match `{}`", arguments.max_entries, arguments.glob);
                     return Err(Error::failed(message).with_hint("raise `max_entries`, or match fewer").permanent());
@@ -221,6 +221,6 @@ mod tests {
         // Nobody learns what there is where they may not look.
         let [there, none] =
             [list("out", json!({})).await, list("none", json!({})).await].map(|error| error.unwrap_err());
-        assert_eq!((there.kind(), none.kind()), (llmspell::Kind::Rejected, llmspell::Kind::Rejected));
+        assert_eq!((there.kind(), none.kind()), (llmspell::ErrorKind::Rejected, llmspell::ErrorKind::Rejected));
     }
 }

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::{ErasedTool, Security};
+use llmspell::tool::{DynTool, Privilege};
 use llmspell::{Context, Error, Result, Tool};
 use serde::Deserialize;
 use serde_json::Value;
@@ -40,14 +40,14 @@ fn one_mebibyte() -> u64 {
 }
 
 /// The tool.
-pub(crate) fn read_file(gate: &Gate) -> ErasedTool {
+pub(crate) fn read_file(gate: &Gate) -> DynTool {
     let gate = gate.clone();
     let read = move |arguments: ReadFile, cx: Context| {
         let gate = gate.clone();
         async move { cx.blocking(move |_| read(&arguments, &gate)).await }
     };
     Tool::new("read_file", "Reads a file, as text or as JSON, out of the folders that were allowed.", read)
-        .security(Security::Restricted)
+        .security(Privilege::Restricted)
         .erase()
 }
 
@@ -75,12 +75,12 @@ fn read(arguments: &ReadFile, gate: &Gate) -> Result<Value> {
 mod tests {
     use super::*;
     use crate::permission::Permissions;
-    use llmspell::{Kind, Step};
+    use llmspell::{ErrorKind, Step};
     use serde_json::json;
 
     struct Fixture {
         folder: tempfile::TempDir,
-        tool: ErasedTool,
+        tool: DynTool,
     }
 
     fn fixture() -> Fixture {
@@ -119,7 +119,7 @@ mod tests {
             std::os::unix::fs::symlink(files.folder.path().join("out.txt"), files.folder.path().join("in/link"))
                 .unwrap();
             let error = files.read("in/link", json!({})).await.unwrap_err();
-            assert_eq!(error.kind(), Kind::Rejected);
+            assert_eq!(error.kind(), ErrorKind::Rejected);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{Error, Result, Tool};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -51,7 +51,7 @@ enum Action {
 }
 
 /// The tool.
-pub(crate) fn regex() -> ErasedTool {
+pub(crate) fn regex() -> DynTool {
     let patterns = Arc::new(Patterns::default());
     let description = "Finds, captures, replaces or splits by a regular expression.";
     let apply = move |arguments: RegexArguments, _| {
@@ -104,7 +104,7 @@ fn listed(values: impl Iterator<Item = Value>, bound: usize) -> Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use llmspell::{Context, Kind, Step};
+    use llmspell::{Context, ErrorKind, Step};
     use serde_json::json;
 
     async fn call(arguments: Value) -> Result<Value> {
@@ -152,7 +152,7 @@ mod tests {
             json!({ "value": "", "pattern": r"(a)\1" }),
             json!({ "value": "", "pattern": r"((\w{100}){100}){100}" }),
         ] {
-            assert_eq!(call(wrong.clone()).await.unwrap_err().kind(), Kind::Invalid, "{wrong}");
+            assert_eq!(call(wrong.clone()).await.unwrap_err().kind(), ErrorKind::Invalid, "{wrong}");
         }
         let value = "x".repeat(1_100_000);
         for action in ["find_all", "captures_all", "split"] {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{Context, Error, Result, Tool};
 use serde::Deserialize;
 use serde_json::Value;
@@ -35,11 +35,11 @@ struct Slow {
 }
 
 /// The tool.
-pub(crate) fn slow() -> ErasedTool {
+pub(crate) fn slow() -> DynTool {
     Tool::new("slow", "Waits, then gives back its value; or fails or hangs, as often as told. For trials.", run).erase()
 }
 
-/// Like [`llmspell::SlowTool`], but what a call does depends on the seed, the record and the attempt alone, so a run
+/// Like [`llmspell::FakeTool`], but what a call does depends on the seed, the record and the attempt alone, so a run
 /// has the same failures whatever the order in which its calls begin.
 async fn run(slow: Slow, cx: Context) -> Result<Value> {
     for (name, rate) in [("failure_rate", slow.failure_rate), ("hang_rate", slow.hang_rate)] {
@@ -96,6 +96,6 @@ mod tests {
     #[tokio::test]
     async fn a_share_beyond_1_is_refused() {
         let error = slow().run(json!({ "failure_rate": 2 }), &Context::new()).await.unwrap_err();
-        assert_eq!(error.kind(), llmspell::Kind::Invalid);
+        assert_eq!(error.kind(), llmspell::ErrorKind::Invalid);
     }
 }

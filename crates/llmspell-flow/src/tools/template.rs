@@ -1,7 +1,7 @@
 //! `template`: a text with values in it.
 
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{Context, Tool};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -23,7 +23,7 @@ struct Template {
 }
 
 /// The tool.
-pub(crate) fn template() -> ErasedTool {
+pub(crate) fn template() -> DynTool {
     let description = "Puts values into a text: a Jinja template with expressions, `if` and `for`.";
     let write = |arguments: Template, cx: Context| async move {
         cx.blocking(move |cx| document(&arguments.template, &arguments.values, &|| cx.is_cancelled())).await
@@ -33,7 +33,7 @@ pub(crate) fn template() -> ErasedTool {
 
 #[cfg(test)]
 mod tests {
-    use llmspell::{Kind, Result, Step};
+    use llmspell::{ErrorKind, Result, Step};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -93,7 +93,7 @@ mod tests {
             (&deep, "nested"),
         ] {
             let error = call(text, json!({ "name": "x", "list": [1] })).await.unwrap_err();
-            assert_eq!(error.kind(), Kind::Invalid, "{text}: {error}");
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{text}: {error}");
             assert!(error.message().contains(why), "{text}: {error}");
         }
     }
@@ -116,7 +116,7 @@ mod tests {
             large,
         ] {
             let error = call(&text, json!({ "a": "x".repeat(100_000) })).await.unwrap_err();
-            assert_eq!(error.kind(), Kind::Invalid, "{}: {error}", &text[..60.min(text.len())]);
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{}: {error}", &text[..60.min(text.len())]);
         }
     }
 

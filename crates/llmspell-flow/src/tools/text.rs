@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{Error, Result, Tool};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -62,7 +62,7 @@ struct Replace {
 }
 
 /// The tool.
-pub(crate) fn text() -> ErasedTool {
+pub(crate) fn text() -> DynTool {
     let patterns = Arc::new(Patterns::default());
     Tool::new(
         "text",
@@ -157,7 +157,7 @@ fn collapse(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use llmspell::{Context, Kind, Step};
+    use llmspell::{Context, ErrorKind, Step};
 
     async fn call(arguments: Value) -> Result<Value> {
         text().run(arguments, &Context::new()).await
@@ -183,13 +183,16 @@ mod tests {
         assert_eq!(matches, json!({ "b": true, "c": false }));
         let counts = call(json!({ "value": "ä b\nc", "count": true })).await.unwrap();
         assert_eq!(counts, json!({ "chars": 5, "words": 3, "lines": 2 }));
-        assert_eq!(call(json!({ "value": "", "count": true, "split": "x" })).await.unwrap_err().kind(), Kind::Invalid);
+        assert_eq!(
+            call(json!({ "value": "", "count": true, "split": "x" })).await.unwrap_err().kind(),
+            ErrorKind::Invalid
+        );
     }
 
     #[tokio::test]
     async fn a_wrong_pattern_is_an_invalid_argument() {
         for arguments in [json!({ "value": "", "extract": "(" }), json!({ "value": "", "split": "" }), json!({})] {
-            assert_eq!(call(arguments).await.unwrap_err().kind(), Kind::Invalid);
+            assert_eq!(call(arguments).await.unwrap_err().kind(), ErrorKind::Invalid);
         }
     }
 

@@ -4,7 +4,7 @@ use jiff::fmt::{rfc2822, strtime};
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Span, Timestamp, Unit, Zoned, civil};
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{Context, Error, Result, Tool};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ enum Action {
 }
 
 /// The tool.
-pub(crate) fn time() -> ErasedTool {
+pub(crate) fn time() -> DynTool {
     let description = "Tells the time, reads and writes times, adds to them and takes differences. Gives { iso, unix, date, \
                        time, weekday, zone }, text (format), or { seconds, iso, text } (difference).";
     Tool::new("time", description, |time: Time, _: Context| async move { time.told(Timestamp::now()) }).erase()
@@ -208,7 +208,7 @@ fn out_of_range(error: jiff::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use llmspell::{Kind, Step};
+    use llmspell::{ErrorKind, Step};
 
     async fn call(arguments: Value) -> Result<Value> {
         time().run(arguments, &Context::new()).await
@@ -278,7 +278,7 @@ mod tests {
             json!({ "action": "parse", "at": 1, "add": "1 day" }),
         ] {
             let error = call(wrong.clone()).await.unwrap_err();
-            assert_eq!(error.kind(), Kind::Invalid, "{wrong}: {error}");
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{wrong}: {error}");
         }
     }
 }

@@ -6,12 +6,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::{ErasedTool, Security};
+use llmspell::tool::{DynTool, Privilege};
 use llmspell::{Context, Error, Result, Tool};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::folder::{Folder, How, Kind, failed};
+use super::folder::{FileKind, Folder, How, failed};
 use crate::permission::{Gate, resolved_in_part};
 
 #[derive(Deserialize, JsonSchema)]
@@ -50,7 +50,7 @@ struct Written {
 }
 
 /// The tool.
-pub(crate) fn write_file(gate: &Gate) -> ErasedTool {
+pub(crate) fn write_file(gate: &Gate) -> DynTool {
     let gate = gate.clone();
     let write = move |arguments: WriteFile, cx: Context| {
         let gate = gate.clone();
@@ -58,7 +58,7 @@ pub(crate) fn write_file(gate: &Gate) -> ErasedTool {
     };
     let description = "Writes a file, whole or not at all, in the folders that were allowed. Gives { path, bytes }, when \
                        it is on the disk.";
-    Tool::new("write_file", description, write).keyed("path").security(Security::Privileged).erase()
+    Tool::new("write_file", description, write).keyed("path").security(Privilege::Privileged).erase()
 }
 
 fn write(arguments: WriteFile, gate: &Gate, cx: &Context) -> Result<Written> {
@@ -85,10 +85,10 @@ fn write(arguments: WriteFile, gate: &Gate, cx: &Context) -> Result<Written> {
         other => other.to_string().into_bytes(),
     };
     match folder.kind(name) {
-        Ok(Kind::File { .. }) if mode == Mode::CreateNew => {
+        Ok(FileKind::File { .. }) if mode == Mode::CreateNew => {
             return Err(exists(shown));
         }
-        Ok(Kind::File { .. }) => {}
+        Ok(FileKind::File { .. }) => {}
         Ok(_) => {
             return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "something is there that is not a file")));
         }
@@ -101,7 +101,7 @@ fn write(arguments: WriteFile, gate: &Gate, cx: &Context) -> Result<Written> {
         let draft = Draft::of(&folder, name, &bytes).map_err(failed)?;
         // Nobody waits for it any more.
         if cx.is_cancelled() {
-            return Err(Error::new(llmspell::Kind::Cancelled, "called off before the file was in its place"));
+            return Err(Error::new(llmspell::ErrorKind::Cancelled, "called off before the file was in its place"));
         }
         draft.put(name, mode == Mode::CreateNew).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => exists(shown),

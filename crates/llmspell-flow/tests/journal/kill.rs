@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{Context, Error, step};
 use llmspell_flow::{Ending, Flow, Input, Journals, Output, Permissions, Run, Source, Toolbox};
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ fn flow(folder: &Path) -> Flow {
         }
     });
     let parameters = json!({ "type": "object", "properties": { "step": {}, "n": {} } });
-    let work = ErasedTool::described("work", "Works.", parameters, work);
+    let work = DynTool::from_schema("work", "Works.", parameters, work);
     let toolbox = Toolbox::built_in(&Permissions::none()).with(work);
     Flow::parse(&Source::new("f.yaml", format!("flow: f\nsteps:{STEPS}")), &toolbox).unwrap_or_else(|e| panic!("{e}"))
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use llmspell::{Context, Kind};
+use llmspell::{Context, ErrorKind};
 use llmspell_flow::{Again, Ending};
 use serde_json::{Value, json};
 
@@ -79,7 +79,7 @@ async fn failures_run_again_if_they_are_asked_for() {
 
     let (second, _) = world.through(world.resume(), &records(0..40)).await;
     assert_eq!((second.failed, world.calls().len()), (12, 0), "failures stay, panics too");
-    let timeouts = world.resume().again(Again::Kinds(vec![Kind::Timeout]));
+    let timeouts = world.resume().again(Again::Kinds(vec![ErrorKind::Timeout]));
     let (third, _) = world.through(timeouts, &records(0..40)).await;
     assert_eq!((third.ok, third.failed, third.replayed), (32, 8, 36));
     let calls = world.calls();
@@ -194,12 +194,12 @@ async fn what_was_tried_in_vain_runs_again_by_what_it_came_down_to() {
     let (first, _) = world.through_flow(flow(), world.journals().begin(&flow()).unwrap(), &records(0..10)).await;
     assert_eq!((first.ok, first.failed), (7, 3));
     let group = &first.failures.groups()[0];
-    assert_eq!((group.kind, group.attempts, group.count), (Kind::Timeout, 2, 3));
+    assert_eq!((group.kind, group.attempts, group.count), (ErrorKind::Timeout, 2, 3));
     world.plays(|_, _| "fine");
-    let denied = world.resume().again(Again::Kinds(vec![Kind::Denied]));
+    let denied = world.resume().again(Again::Kinds(vec![ErrorKind::Denied]));
     let (second, _) = world.through_flow(flow(), denied, &records(0..10)).await;
     assert_eq!((second.failed, second.replayed), (3, 10));
-    let timeouts = world.resume().again(Again::Kinds(vec![Kind::Timeout]));
+    let timeouts = world.resume().again(Again::Kinds(vec![ErrorKind::Timeout]));
     let (third, _) = world.through_flow(flow(), timeouts, &records(0..10)).await;
     assert_eq!((third.ok, third.replayed), (10, 7));
 }

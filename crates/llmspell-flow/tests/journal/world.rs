@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use llmspell::tool::ErasedTool;
-use llmspell::{Context, Error, Kind, Result, step};
+use llmspell::tool::DynTool;
+use llmspell::{Context, Error, ErrorKind, Result, step};
 use llmspell_flow::{Flow, Input, Journal, Journals, Output, Permissions, Run, Source, Summary, Toolbox};
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -70,7 +70,7 @@ impl World {
             "properties": { "step": { "type": "string" }, "n": {}, "version": {}, "secret": {} },
             "required": ["step", "n"],
         });
-        let work = ErasedTool::described("work", "Works.", parameters, work);
+        let work = DynTool::from_schema("work", "Works.", parameters, work);
         Toolbox::built_in(&Permissions::none()).with(work)
     }
 
@@ -90,14 +90,14 @@ impl World {
                 Ok(format!("{step} {of} {}", "x".repeat(5_000)).into())
             }
             "failed" => Err(Error::failed("no")),
-            "timeout" => Err(Error::new(Kind::Timeout, "late")),
+            "timeout" => Err(Error::new(ErrorKind::Timeout, "late")),
             "denied" => Err(Error::denied("no money")),
             "tells" => {
                 let secret = || Error::failed(arguments["secret"].to_string());
-                Err(Error::new(Kind::Exhausted, "in vain").with_causes(vec![secret().with_causes(vec![secret()])]))
+                Err(Error::new(ErrorKind::AllFailed, "in vain").with_causes(vec![secret().with_causes(vec![secret()])]))
             }
             "degrades" => {
-                cx.degrade(Error::failed(arguments["secret"].to_string()));
+                cx.mark_partial(Error::failed(arguments["secret"].to_string()));
                 Ok(json!({ "said": arguments["secret"] }))
             }
             "panics" => panic!("{}", arguments["secret"]),

@@ -1,6 +1,6 @@
 //! `concurrent`: steps at once.
 
-use llmspell::{Kind, Quality};
+use llmspell::{ErrorKind, Quality};
 use serde_json::json;
 
 use crate::probe::Probe;
@@ -62,7 +62,7 @@ async fn if_all_fail_the_step_does() {
 ";
     let ran = Probe::default().run(text, json!({})).await;
     let error = ran.error();
-    assert_eq!((error.kind(), error.causes().len()), (Kind::Failed, 2));
+    assert_eq!((error.kind(), error.causes().len()), (ErrorKind::Failed, 2));
     assert!(error.to_string().starts_with("f.all: all 2 branches failed"), "{error}");
 }
 

@@ -1,6 +1,6 @@
 //! `defaults`: what tools and agents have that say nothing else.
 
-use llmspell::Kind;
+use llmspell::ErrorKind;
 use serde_json::json;
 
 use crate::probe::Probe;
@@ -19,7 +19,7 @@ steps:
     let probe = Probe::default();
     let ran = probe.run(text, json!({ "ms": 2000 })).await;
     let error = ran.error();
-    assert_eq!((error.kind(), error.attempts()), (Kind::Exhausted, 2));
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::AllFailed, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,5 +51,5 @@ steps:
   - { id: a, tool: work, with: { fails: no }, fallback: { tool: work, with: { ms: 2000 } } }
 ";
     let ran = Probe::default().run(text, json!({})).await;
-    assert_eq!((ran.ms, ran.error().kind()), (1000, Kind::Timeout));
+    assert_eq!((ran.ms, ran.error().kind()), (1000, ErrorKind::Timeout));
 }

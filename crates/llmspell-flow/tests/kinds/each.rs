@@ -1,6 +1,6 @@
 //! `each`: the same for every item of a list.
 
-use llmspell::{Kind, Quality};
+use llmspell::{ErrorKind, Quality};
 use serde_json::json;
 
 use crate::probe::Probe;
@@ -31,7 +31,7 @@ async fn so_many_at_once_as_the_limit_says_and_in_order() {
 async fn an_empty_list_gives_an_empty_list_and_anything_else_is_an_error() {
     assert_eq!(Probe::default().run(&each(""), json!({ "list": [] })).await.output(), json!([]));
     let ran = Probe::default().run(&each(""), json!({ "list": "abc" })).await;
-    assert_eq!(ran.error().kind(), Kind::Invalid);
+    assert_eq!(ran.error().kind(), ErrorKind::Invalid);
     assert_eq!(ran.error().to_string(), "f.e: `inputs.list` is no list, but a text");
 }
 

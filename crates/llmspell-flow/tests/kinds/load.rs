@@ -1,6 +1,6 @@
 //! `limit`, `rate`, `adaptive`, `breaker`, `hedge`: how much a server is asked to do.
 
-use llmspell::{Context, Fact, Kind, ServedBy, Step};
+use llmspell::{Context, ErrorKind, EventKind, ServedBy, Step};
 use serde_json::{Value, json};
 
 use crate::probe::Probe;
@@ -57,7 +57,7 @@ async fn an_adaptive_limit_grows_and_falls() {
         .events()
         .iter()
         .filter_map(|event| match &event.fact {
-            Fact::LimitChanged { to, .. } => Some(*to),
+            EventKind::LimitChanged { to, .. } => Some(*to),
             _ => None,
         })
         .collect();
@@ -70,7 +70,7 @@ async fn an_open_breaker_refuses_without_calling() {
     let text = work("ms: 100, fails: no", "limit: 1, breaker: { share: 0.5, calls: 3, window: 10s, open: 5s }");
     let (results, _) = stream(&probe, &text, 10).await;
     assert_eq!(probe.begun(), 3);
-    let refused = results.iter().filter(|result| result.as_ref().unwrap_err().kind() == Kind::Rejected).count();
+    let refused = results.iter().filter(|result| result.as_ref().unwrap_err().kind() == ErrorKind::Rejected).count();
     assert_eq!(refused, 7);
 }
 
@@ -80,7 +80,7 @@ async fn a_slow_call_gets_a_second_copy() {
     // The second call of all is the copy.
     let text = work("ms: 1000, value: 1", "hedge: { after: 300ms, share: 1 }");
     let cx = Context::new();
-    let outcome = probe.flow(&text).observed().run(json!({}), &cx).await.unwrap();
+    let outcome = probe.flow(&text).with_outcome().run(json!({}), &cx).await.unwrap();
     assert_eq!((probe.starts(), probe.completed(), probe.alive()), (vec![0, 300], 1, 0));
     assert!(outcome.provenance.choices.iter().all(|choice| !matches!(choice.served_by, ServedBy::Fallback { .. })));
     // A call that is fast enough gets none.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{BoxStep, Context, Error, Outcome, Step, step};
 use llmspell_flow::{Flow, Permissions, Source, Toolbox};
 use serde_json::{Value, json};
@@ -71,7 +71,7 @@ impl Probe {
 
     /// `work`: takes `ms`, and shows output after `shows` of them; then gives back `value`, or fails as `fails` says.
     /// The first `bad` calls of all fail; those that are `odd` do each second time. What `degrades` says is left out.
-    fn tool(&self, name: &str, idempotent: bool) -> ErasedTool {
+    fn tool(&self, name: &str, idempotent: bool) -> DynTool {
         let probe = self.clone();
         let work = step(move |args: Value, cx: Context| {
             let probe = probe.clone();
@@ -91,20 +91,20 @@ impl Probe {
                     return Err(Error::failed("a bad start").transient());
                 }
                 if let Some(less) = args["degrades"].as_str() {
-                    cx.degrade(Error::failed(format!("less: {less}")));
+                    cx.mark_partial(Error::failed(format!("less: {less}")));
                 }
                 match args["fails"].as_str() {
                     None | Some("") => Ok(args["value"].clone()),
-                    Some("busy") => Err(Error::new(llmspell::Kind::Overloaded, "busy")),
+                    Some("busy") => Err(Error::new(llmspell::ErrorKind::Overloaded, "busy")),
                     Some(message) => Err(Error::failed(message.to_owned()).transient()),
                 }
             }
         });
         let schema = json!({ "type": "object" });
         if idempotent {
-            ErasedTool::described(name, "Works.", schema, work.idempotent())
+            DynTool::from_schema(name, "Works.", schema, work.idempotent())
         } else {
-            ErasedTool::described(name, "Works.", schema, work)
+            DynTool::from_schema(name, "Works.", schema, work)
         }
     }
 
@@ -123,7 +123,7 @@ impl Probe {
     }
 
     pub(crate) async fn run(&self, text: &str, record: Value) -> Ran {
-        let flow = self.flow(text).observed();
+        let flow = self.flow(text).with_outcome();
         let cx = Context::recording();
         let began = Instant::now();
         let outcome = flow.run(record, &cx).await.unwrap();

@@ -1,6 +1,6 @@
 //! `race`: the first decides.
 
-use llmspell::{Kind, ServedBy};
+use llmspell::{ErrorKind, ServedBy};
 use serde_json::json;
 
 use crate::probe::Probe;
@@ -35,7 +35,7 @@ async fn the_first_success_wins_and_the_others_are_cancelled() {
 async fn the_first_to_complete_decides_even_with_an_error() {
     let probe = Probe::default();
     let ran = probe.run(&race("    first: completion\n"), json!({ "b": "no" })).await;
-    assert_eq!((ran.ms, ran.error().kind(), probe.completed(), probe.alive()), (100, Kind::Failed, 1, 0));
+    assert_eq!((ran.ms, ran.error().kind(), probe.completed(), probe.alive()), (100, ErrorKind::Failed, 1, 0));
     assert_eq!(ran.error().to_string(), "f.r.b: no");
 }
 

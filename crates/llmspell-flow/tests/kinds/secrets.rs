@@ -1,6 +1,6 @@
 //! `secrets` and `returns`.
 
-use llmspell::Kind;
+use llmspell::ErrorKind;
 use serde_json::json;
 
 use crate::probe::Probe;
@@ -31,7 +31,7 @@ steps:
     let ran = Probe::default().run(&text, json!({ "fails": true })).await;
     let shown = format!("{:?} {:?} {:?}", ran.outcome, ran.cx.events(), ran.error());
     assert!(shown.contains("denied: ***") && !shown.contains(&secret), "{shown}");
-    assert_eq!((ran.error().kind(), ran.error().attempts()), (Kind::Exhausted, 2));
+    assert_eq!((ran.error().kind(), ran.error().attempts()), (ErrorKind::AllFailed, 2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -73,7 +73,7 @@ output: { n: \"${{ inputs.n }}\" }
 ";
     assert!(Probe::default().run(text, json!({ "n": 5 })).await.outcome.result.is_ok());
     let ran = Probe::default().run(text, json!({ "n": "5" })).await;
-    assert_eq!((ran.error().kind(), ran.error().hint().is_some()), (Kind::Invalid, true));
+    assert_eq!((ran.error().kind(), ran.error().hint().is_some()), (ErrorKind::Invalid, true));
     assert!(ran.error().to_string().contains("the field `n` of the output is not an integer"), "{}", ran.error());
     let ran =
         Probe::default().run("returns: { x: {} }\nsteps: [{ id: a, value: \"${{ inputs }}\" }]\n", json!({})).await;

@@ -1,6 +1,6 @@
 //! `timeout`, `deadline`, `retry`.
 
-use llmspell::Kind;
+use llmspell::ErrorKind;
 use serde_json::json;
 
 use crate::probe::Probe;
@@ -13,7 +13,7 @@ fn work(with: &str, rest: &str) -> String {
 async fn an_attempt_has_its_time() {
     for timeout in ["1s", "{ attempt: 1s }", "[1s]", "{ attempt: [1s] }"] {
         let ran = Probe::default().run(&work("ms: 5000", &format!("    timeout: {timeout}\n")), json!({})).await;
-        assert_eq!((ran.ms, ran.error().kind()), (1000, Kind::Timeout), "{timeout}");
+        assert_eq!((ran.ms, ran.error().kind()), (1000, ErrorKind::Timeout), "{timeout}");
     }
     let probe = Probe::default();
     let text = work("ms: 5000", "    timeout: { attempt: [1s, 2s] }\n    retry: { max: 2, base: 1ms }\n");
@@ -63,7 +63,7 @@ async fn a_deadline_around_many_steps_stops_them_all() {
 ";
     let probe = Probe::default();
     let ran = probe.run(text, json!({})).await;
-    assert_eq!((ran.ms, ran.error().kind(), probe.begun()), (1000, Kind::Timeout, 6));
+    assert_eq!((ran.ms, ran.error().kind(), probe.begun()), (1000, ErrorKind::Timeout, 6));
     tokio::task::yield_now().await;
     assert_eq!(probe.alive(), 0);
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use llmspell::{Error, Kind, Result};
+use llmspell::{Error, ErrorKind, Result};
 use rmcp::ErrorData;
 use rmcp::model::{CallToolResult, ContentBlock, ErrorCode, ServerResult};
 use rmcp::service::{ClientInitializeError, ServiceError};
@@ -132,7 +132,7 @@ fn transport(error: &DynamicTransportError, place: &str, idempotent: bool) -> Op
                 _ => Error::failed(format!("{message}; the call may have happened")),
             };
             match status.retry_after.as_deref().and_then(|text| wait(text, SystemTime::now())) {
-                Some(wait) if error.kind() == Kind::Overloaded => error.with_retry_after(wait),
+                Some(wait) if error.kind() == ErrorKind::Overloaded => error.with_retry_after(wait),
                 _ => error,
             }
         }

@@ -126,7 +126,7 @@ impl Connection {
         sent: &Arc<AtomicBool>,
         cx: &Context,
     ) -> Result<ServerResult, Unanswered> {
-        let (tether, custody) = cx.tether();
+        let (tether, custody) = cx.detached_work();
         let (sender, mut progress) = mpsc::channel(PROGRESS);
         let ticket = Ticket::new(custody, sender, sent.clone());
         let mut call = Call { ticket: ticket.clone(), desk: &self.desk, id: None, _tether: tether };
@@ -169,7 +169,7 @@ impl Connection {
 
 /// Shows progress as partial output. What comes twice, or too late, is left out.
 async fn show(cx: &Context, step: Progress, shown: &mut f64) {
-    cx.alive();
+    cx.heartbeat();
     if step.progress > *shown {
         *shown = step.progress;
         // A race that is lost ends this call from outside.
@@ -183,7 +183,7 @@ struct Call<'a> {
     desk: &'a Desk,
     /// `None` until the request is on its way.
     id: Option<RequestId>,
-    _tether: llmspell::Tether,
+    _tether: llmspell::CallerGuard,
 }
 
 impl Drop for Call<'_> {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use llmspell::{Context, Error, Kind, Result};
+use llmspell::{Context, Error, ErrorKind, Result};
 use rmcp::model::{CallToolRequestParams, JsonObject, ServerResult};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
@@ -129,12 +129,12 @@ impl Link {
                 Ok(Some(outcome)) => return outcome,
                 Ok(None) if ending.is_cancelled() => {
                     let message = format!("the connection to the MCP server `{place}` was closed before it was there");
-                    return Err(Error::new(Kind::Cancelled, message));
+                    return Err(Error::new(ErrorKind::Cancelled, message));
                 }
                 Ok(None) => {}
                 Err(_) => {
                     let message = format!("the MCP server `{place}` is not there yet, and the caller has no more time");
-                    let error = Error::new(Kind::Timeout, message);
+                    let error = Error::new(ErrorKind::Timeout, message);
                     return Err(error.with_hint("it is still being connected to: call again, or with more time"));
                 }
             }
@@ -230,7 +230,7 @@ pub(crate) fn may_have_happened(place: &str, idempotent: bool) -> Error {
 fn timed_out(place: &str, idempotent: bool, sent: bool) -> Error {
     let what = if sent { "cancelled, and may have happened" } else { "not made" };
     let error =
-        Error::new(Kind::Timeout, format!("the MCP server `{place}` did not answer in time; the call was {what}"));
+        Error::new(ErrorKind::Timeout, format!("the MCP server `{place}` did not answer in time; the call was {what}"));
     if idempotent || !sent { error } else { error.permanent().with_hint(CHECK) }
 }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use llmspell::tool::{ErasedTool, Security};
-use llmspell::{About, Context, Error, Kind, Result, Step};
+use llmspell::tool::{DynTool, Privilege};
+use llmspell::{Context, Error, ErrorKind, Result, Step, StepInfo};
 use rmcp::model::{PaginatedRequestParams, Tool};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
@@ -36,17 +36,17 @@ impl Step for Remote {
         self.link.call(&self.name, arguments, self.idempotent, cx).await
     }
 
-    fn about(&self) -> About<'_> {
-        let about = About::default();
+    fn info(&self) -> StepInfo<'_> {
+        let about = StepInfo::default();
         if self.idempotent { about.idempotent() } else { about }
     }
 }
 
-pub(crate) async fn list(link: &Arc<Link>, cx: &Context) -> Result<Vec<ErasedTool>> {
+pub(crate) async fn list(link: &Arc<Link>, cx: &Context) -> Result<Vec<DynTool>> {
     let deadline = Instant::now() + link.rules().call_timeout;
     let deadline = cx.deadline().map_or(deadline, |known| known.min(deadline));
     let tools = timeout_at(deadline, pages(link, cx)).await.map_err(|_| {
-        Error::new(Kind::Timeout, format!("the MCP server `{}` did not list its tools in time", link.place()))
+        Error::new(ErrorKind::Timeout, format!("the MCP server `{}` did not list its tools in time", link.place()))
     })??;
     let names: Vec<_> = tools.iter().map(|tool| format!("{}{}", link.rules().prefix, tool.name)).collect();
     let named = tools.into_iter().zip(names::callable(&names));
@@ -87,14 +87,14 @@ async fn pages(link: &Arc<Link>, cx: &Context) -> Result<Vec<Tool>> {
     }
 }
 
-fn erased(link: &Arc<Link>, tool: Tool, name: &str) -> ErasedTool {
+fn erased(link: &Arc<Link>, tool: Tool, name: &str) -> DynTool {
     let hints = tool.annotations.clone().filter(|_| !link.rules().ignore_hints).unwrap_or_default();
     let only_reads = hints.read_only_hint == Some(true);
     let remote =
         Remote { link: link.clone(), name: tool.name.to_string(), idempotent: only_reads || hints.is_idempotent() };
     let description = tool.description.as_deref().or(tool.title.as_deref()).unwrap_or_default();
-    let security = if only_reads { Security::Restricted } else { Security::Privileged };
-    let erased = ErasedTool::described(name, description, tool.schema_as_json_value(), remote).security(security);
+    let security = if only_reads { Privilege::Restricted } else { Privilege::Privileged };
+    let erased = DynTool::from_schema(name, description, tool.schema_as_json_value(), remote).security(security);
     // Only if the server says so: taking silence for it would run the calls of most servers one by one.
     if !only_reads && hints.destructive_hint == Some(true) { erased.exclusive() } else { erased }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use llmspell::Custody;
+use llmspell::WorkGuard;
 use rmcp::model::{ProgressToken, RequestId};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
@@ -36,7 +36,7 @@ pub(crate) struct Ticket {
     custody: Mutex<Option<Held>>,
 }
 
-struct Held(#[expect(dead_code, reason = "it is held, and that is all")] Custody);
+struct Held(#[expect(dead_code, reason = "it is held, and that is all")] WorkGuard);
 
 impl std::fmt::Debug for Held {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -49,7 +49,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Ticket {
-    pub(crate) fn new(custody: Custody, progress: mpsc::Sender<Progress>, sent: Arc<AtomicBool>) -> Arc<Self> {
+    pub(crate) fn new(custody: WorkGuard, progress: mpsc::Sender<Progress>, sent: Arc<AtomicBool>) -> Arc<Self> {
         Arc::new(Ticket { sent, left: Mutex::new(None), progress, custody: Mutex::new(Some(Held(custody))) })
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::{Error, Kind, Result};
+use llmspell::{Error, ErrorKind, Result};
 use reqwest::Url;
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::common::client_side_sse::ExponentialBackoff;
@@ -114,7 +114,7 @@ impl Way {
     pub(crate) async fn connect(&self) -> Result<Connection> {
         timeout(self.rules.connect_timeout, Box::pin(self.open())).await.unwrap_or_else(|_| {
             Err(Error::new(
-                Kind::Timeout,
+                ErrorKind::Timeout,
                 format!("the MCP server `{}` did not answer the handshake in time", self.shown),
             )
             .with_hint("allow it more with `connect_timeout`, or see whether it speaks MCP at all"))

@@ -127,7 +127,7 @@ const LOOK: Duration = Duration::from_millis(10);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use llmspell::Kind;
+    use llmspell::ErrorKind;
     use tokio::sync::Semaphore;
 
     #[tokio::test(start_paused = true)]
@@ -147,7 +147,7 @@ mod tests {
         }
         for _ in 0..7 {
             let Refusal(refused) = calls.join_next().await.unwrap().unwrap().unwrap_err();
-            assert_eq!(refused.kind(), Kind::Overloaded);
+            assert_eq!(refused.kind(), ErrorKind::Overloaded);
             assert!(refused.retry_after().is_some());
         }
         assert_eq!(admission.calls(), 3);
@@ -166,7 +166,7 @@ mod tests {
         let admission = Admission::new(1, 0);
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let work = |cx: Context| async move {
-            let (_tether, custody) = cx.tether();
+            let (_tether, custody) = cx.detached_work();
             let _ = sender.send(custody);
             std::future::pending::<Result<()>>().await
         };

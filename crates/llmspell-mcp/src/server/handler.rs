@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::tool::{ErasedTool, Security};
-use llmspell::{ChunkData, Chunks, Context, Error, Kind, Result, Step};
+use llmspell::tool::{DynTool, Privilege};
+use llmspell::{ChunkData, Chunks, Context, Error, ErrorKind, Result, Step};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, ListToolsResult,
     NotificationMetaObject, PaginatedRequestParams, ProgressNotificationParam, ProgressToken, ServerCapabilities,
@@ -32,7 +32,7 @@ pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) instructions: Option<String>,
-    pub(crate) tools: BTreeMap<String, ErasedTool>,
+    pub(crate) tools: BTreeMap<String, DynTool>,
     pub(crate) admission: Admission,
     pub(crate) call_timeout: Duration,
     pub(crate) cx: Context,
@@ -95,12 +95,12 @@ impl ServerHandler for Handler {
 
 /// Runs a tool, shows its partial output as progress, and lets no panic out.
 async fn call(
-    tool: ErasedTool,
+    tool: DynTool,
     arguments: Value,
     progress: Option<(ProgressToken, Peer<RoleServer>)>,
     cx: Context,
 ) -> Result<Value> {
-    let tool = tool.contained();
+    let tool = tool.catch_panic();
     let Some((token, peer)) = progress else {
         return tool.run(arguments, &cx).await;
     };
@@ -151,7 +151,7 @@ async fn tell(token: ProgressToken, peer: Peer<RoleServer>, mut chunks: Chunks, 
 
 fn late(longest: Duration) -> Error {
     Error::new(
-        Kind::Timeout,
+        ErrorKind::Timeout,
         format!("the tool took longer than {} s, which is all it may take", longest.as_secs_f64()),
     )
     .with_hint("ask for less at once")
@@ -235,14 +235,14 @@ fn content(value: &Value) -> Option<Vec<ContentBlock>> {
 }
 
 /// A tool as clients are told of it.
-fn described(tool: &ErasedTool) -> Tool {
+fn described(tool: &DynTool) -> Tool {
     let spec = tool.spec();
     let schema = match &spec.parameters {
         Value::Object(schema) => schema.clone(),
         _ => Default::default(),
     };
-    let mut annotations = ToolAnnotations::new().read_only(spec.security < Security::Privileged);
-    if tool.about().idempotent {
+    let mut annotations = ToolAnnotations::new().read_only(spec.security < Privilege::Privileged);
+    if tool.info().idempotent {
         annotations = annotations.idempotent(true);
     }
     Tool::new(spec.name.clone(), spec.description.clone(), schema).with_annotations(annotations)

@@ -91,8 +91,8 @@ impl Http {
     /// Listens, at the path `/mcp`.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](llmspell::Kind::Invalid) for an address beyond loopback without a token, and
-    /// [`Kind::Failed`](llmspell::Kind::Failed) if the address is taken or none.
+    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) for an address beyond loopback without a token, and
+    /// [`ErrorKind::Failed`](llmspell::ErrorKind::Failed) if the address is taken or none.
     pub async fn bind(self) -> Result<Listening> {
         let cannot =
             |error: io::Error| Error::failed(format!("cannot listen on {}: {error}", self.address)).with_source(error);
@@ -135,7 +135,7 @@ impl Listening {
     /// [time to drain](Server::drain), and what is left is cancelled. Dropping the future ends everything at once.
     ///
     /// # Errors
-    /// [`Kind::Failed`](llmspell::Kind::Failed) if nobody can be accepted any more.
+    /// [`ErrorKind::Failed`](llmspell::ErrorKind::Failed) if nobody can be accepted any more.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<()> {
         let Listening { listener, address, http } = self;
         let drain = http.server.drain;

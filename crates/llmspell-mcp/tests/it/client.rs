@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use llmspell::tool::{Concurrency, ErasedTool, Security};
-use llmspell::{ChunkData, Context, Kind, Step, step};
+use llmspell::tool::{CallConcurrency, DynTool, Privilege};
+use llmspell::{ChunkData, Context, ErrorKind, Step, step};
 use llmspell_mcp::{Client, Server};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
@@ -18,17 +18,17 @@ async fn tools_are_listed_as_the_server_describes_them() {
         let echo = tools.get("peer_echo");
         assert_eq!(echo.spec().description, "Says it again.");
         assert_eq!(echo.spec().parameters["required"], json!(["text"]));
-        assert_eq!(echo.spec().security, Security::Restricted);
+        assert_eq!(echo.spec().security, Privilege::Restricted);
         let wait = tools.get("peer_wait");
-        assert_eq!(wait.spec().security, Security::Privileged);
-        assert!(!wait.about().idempotent);
-        assert!(tools.get("peer_look").about().idempotent);
+        assert_eq!(wait.spec().security, Privilege::Privileged);
+        assert!(!wait.info().idempotent);
+        assert!(tools.get("peer_look").info().idempotent);
         assert_eq!(tools.call("peer_add", json!({ "a": 2, "b": 40 })).await.unwrap(), json!({ "sum": 42.0 }));
         client.close().await;
 
         let (client, tools) = connected(stdio().ignore_hints()).await;
         let look = tools.get("look");
-        assert!(look.spec().security == Security::Privileged && !look.about().idempotent);
+        assert!(look.spec().security == Privilege::Privileged && !look.info().idempotent);
         client.close().await;
     })
     .await;
@@ -39,8 +39,8 @@ async fn all_pages_are_read_and_changes_are_told() {
     in_time(async {
         let (client, tools) = connected(heedless()).await;
         assert_eq!(client.tools(&Context::new()).await.unwrap().len(), 5);
-        assert_eq!(tools.get("die").spec().concurrency, Concurrency::Exclusive);
-        assert_eq!(tools.get("late").spec().concurrency, Concurrency::Parallel);
+        assert_eq!(tools.get("die").spec().concurrency, CallConcurrency::Exclusive);
+        assert_eq!(tools.get("late").spec().concurrency, CallConcurrency::Parallel);
         assert!(timeout(Duration::from_millis(50), client.changed()).await.is_err());
         tools.call("change", json!({})).await.unwrap();
         client.changed().await;
@@ -59,7 +59,7 @@ async fn tools_have_names_that_models_can_call_and_are_called_by_their_own() {
     in_time(async {
         let said = |what: &'static str| {
             let tell = step(move |_: Value, _| async move { Ok(Value::from(what)) });
-            move |name: &str| ErasedTool::described(name, "Says it.", json!({ "type": "object" }), tell.clone())
+            move |name: &str| DynTool::from_schema(name, "Says it.", json!({ "type": "object" }), tell.clone())
         };
         let server = Server::new("test", "0").tool(said("dots")("notes.read")).tool(said("dashes")("notes_read"));
         let listening = server.http("127.0.0.1:0").bind().await.unwrap();
@@ -102,13 +102,13 @@ async fn errors_of_tools_are_readable_and_wrong_arguments_are_told() {
     in_time(async {
         let (client, tools) = connected(stdio()).await;
         let error = tools.call("fail", json!({})).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Failed);
+        assert_eq!(error.kind(), ErrorKind::Failed);
         assert!(error.message().contains("there is no such page") && error.message().contains("try another page"));
         assert_eq!(error.path().unwrap().to_string(), "fail");
         let error = tools.call("echo", json!({ "words": 1 })).await.unwrap_err();
         assert!(error.message().contains("invalid arguments"), "{error:?}");
         let error = tools.call("echo", json!([1, 2])).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Invalid);
+        assert_eq!(error.kind(), ErrorKind::Invalid);
         client.close().await;
     })
     .await;
@@ -209,11 +209,11 @@ async fn a_server_that_does_not_start_says_why_without_its_secrets() {
         assert!(error.message().contains("no licence for ***"), "{error:?}");
         let begun = Instant::now();
         let silent = Client::stdio("sleep").arg("1000").connect_timeout(Duration::from_millis(200));
-        assert_eq!(silent.connect(&cx).await.unwrap_err().kind(), Kind::Timeout);
+        assert_eq!(silent.connect(&cx).await.unwrap_err().kind(), ErrorKind::Timeout);
         assert!(begun.elapsed() < Duration::from_secs(5));
         let error = Client::http("http://127.0.0.1:1/mcp?key=s3cr3t").connect(&cx).await.unwrap_err();
         assert!(error.is_transient() && !format!("{error:#}").contains("s3cr3t"), "{error:?}");
-        assert_eq!(Client::http("ftp://somewhere").connect(&cx).await.unwrap_err().kind(), Kind::Invalid);
+        assert_eq!(Client::http("ftp://somewhere").connect(&cx).await.unwrap_err().kind(), ErrorKind::Invalid);
     })
     .await;
 }

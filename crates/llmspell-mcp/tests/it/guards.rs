@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use llmspell::{Context, Fact, Kind, Limit, Retry, Step};
+use llmspell::{Context, ErrorKind, EventKind, Limit, Retry, Step};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -30,7 +30,7 @@ async fn admission_is_bounded_and_the_rest_is_turned_away_at_once() {
             match result {
                 Ok(_) => done += 1,
                 Err(error) => {
-                    assert_eq!(error.kind(), Kind::Overloaded, "{error:?}");
+                    assert_eq!(error.kind(), ErrorKind::Overloaded, "{error:?}");
                     assert!(error.is_transient() && error.retry_after().is_some());
                     assert!(after < Duration::from_millis(4500), "turned away only after {after:?}");
                     refused += 1;
@@ -91,19 +91,19 @@ async fn every_call_has_a_deadline_and_a_late_one_is_cancelled() {
         let begun = Instant::now();
         let error = tools.call("wait", json!({ "ms": 600_000, "trace": trace })).await.unwrap_err();
         assert!(begun.elapsed() < Duration::from_secs(3));
-        assert_eq!(error.kind(), Kind::Timeout);
+        assert_eq!(error.kind(), ErrorKind::Timeout);
         assert!(error.message().contains("may have happened") && !error.is_transient(), "{error:?}");
         eventually("the end of the work", || lines(&trace) == ["began", "stopped"]).await;
         // One that may be repeated is transient; and the deadline of the context counts, too.
         let look = tools.get("look");
         let error = look.run(json!({ "ms": 600_000 }), &Context::new()).await.unwrap_err();
-        assert!(error.kind() == Kind::Timeout && error.is_transient());
+        assert!(error.kind() == ErrorKind::Timeout && error.is_transient());
         let past = Context::new().with_deadline(Instant::now());
         let late = folder.path().join("late");
         let error = tools.get("wait").run(json!({ "ms": 1, "trace": late }), &past).await.unwrap_err();
         assert!(error.message().contains("not made") && lines(&late).is_empty(), "{error:?}");
         let cx = Context::new().with_deadline(Instant::now() + Duration::from_millis(50));
-        assert_eq!(look.run(json!({ "ms": 600_000 }), &cx).await.unwrap_err().kind(), Kind::Timeout);
+        assert_eq!(look.run(json!({ "ms": 600_000 }), &cx).await.unwrap_err().kind(), ErrorKind::Timeout);
         client.close().await;
     })
     .await;
@@ -119,21 +119,21 @@ async fn a_server_that_ignores_cancellation_frees_its_caller_and_keeps_its_permi
         let cx = Context::recording();
         let begun = Instant::now();
         let error = late.run(json!({ "ms": 900 }), &cx).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Timeout);
+        assert_eq!(error.kind(), ErrorKind::Timeout);
         assert!(begun.elapsed() < Duration::from_millis(800));
         // Nothing is known of the server yet: the grace it is, from 200 ms to 600 ms.
         assert_eq!(seat.available(), Some(0));
         eventually("the end of the grace", || seat.available() == Some(1)).await;
         let events = cx.events();
-        let has = |is: fn(&Fact) -> bool| events.iter().any(|event| is(&event.fact));
-        assert!(has(|fact| matches!(fact, Fact::Runaway)), "{events:?}");
-        assert!(has(|fact| matches!(fact, Fact::RunawayEnded { .. })), "{events:?}");
+        let has = |is: fn(&EventKind) -> bool| events.iter().any(|event| is(&event.fact));
+        assert!(has(|fact| matches!(fact, EventKind::Runaway)), "{events:?}");
+        assert!(has(|fact| matches!(fact, EventKind::RunawayEnded { .. })), "{events:?}");
         // It was told to stop, and its late answer is nobody's.
         assert_eq!(tools.call("cancelled", json!({})).await.unwrap(), "1");
         sleep(Duration::from_millis(700)).await;
         // A second one, with a late answer within the grace, so that the server is found out.
         let error = late.run(json!({ "ms": 450 }), &cx).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Timeout);
+        assert_eq!(error.kind(), ErrorKind::Timeout);
         eventually("the late answer", || seat.available() == Some(1)).await;
         // From now on its calls count as alive until they are answered: 1,500 ms, and not 200 and 400.
         let begun = Instant::now();

@@ -1,6 +1,6 @@
 //! Who may talk to a server over HTTP.
 
-use llmspell::{Context, Kind};
+use llmspell::{Context, ErrorKind};
 use llmspell_mcp::{Client, Server};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -58,7 +58,7 @@ async fn beyond_loopback_there_is_a_token_or_no_server() {
         let server = Server::new("test", "0");
         for address in ["0.0.0.0:0", "[::]:0"] {
             let error = server.clone().http(address).bind().await.err().unwrap();
-            assert!(error.kind() == Kind::Invalid && error.hint().is_some(), "{error:?}");
+            assert!(error.kind() == ErrorKind::Invalid && error.hint().is_some(), "{error:?}");
         }
         assert!(server.clone().http("0.0.0.0:0").token("").bind().await.is_err());
 
@@ -74,7 +74,7 @@ async fn beyond_loopback_there_is_a_token_or_no_server() {
 
         let url = format!("http://{address}/mcp");
         let error = Client::http(&url).token("wrong-token").connect(&Context::new()).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Denied);
+        assert_eq!(error.kind(), ErrorKind::Denied);
         assert!(!format!("{error:#}").contains("wrong-token"));
         assert!(!format!("{:?}", Client::http(&url).token("wrong-token")).contains("wrong-token"));
         let (client, tools) = connected(Client::http(&url).token("s3cr3t-token")).await;

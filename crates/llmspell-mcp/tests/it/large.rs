@@ -1,6 +1,6 @@
 //! Answers that are larger than a client takes, from a server that writes them all the same.
 
-use llmspell::{Context, Kind, Step};
+use llmspell::{Context, ErrorKind, Step};
 use llmspell_mcp::{Client, Connect};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -52,7 +52,7 @@ async fn an_answer_that_is_too_large_fails_its_call_and_no_other() {
         let waiting = tokio::spawn(async move { wait.run(json!({}), &Context::new()).await });
         eventually("the call that waits", || mark.exists()).await;
         let error = tools.call("large", json!({})).await.unwrap_err();
-        assert_eq!((error.kind(), error.message()), (Kind::Failed, "the answer is larger than 16 MiB"));
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Failed, "the answer is larger than 16 MiB"));
         assert!(error.hint().is_some() && !error.is_transient(), "{error:?}");
         assert_eq!(waiting.await.unwrap().unwrap(), "waited");
         let process = client.process_id().await;
@@ -128,7 +128,7 @@ async fn an_answer_over_http_that_is_too_large_is_not_waited_for() {
         server.spawn(promises(listener));
         let (client, tools) = connected(Client::http(url)).await;
         let error = tools.call("large", json!({})).await.unwrap_err();
-        assert_eq!((error.kind(), error.message()), (Kind::Failed, "the answer is larger than 16 MiB"));
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Failed, "the answer is larger than 16 MiB"));
         assert!(error.hint().is_some() && !error.is_transient(), "{error:?}");
         client.close().await;
     })

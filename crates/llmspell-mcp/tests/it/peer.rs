@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::process::Stdio;
 use std::time::Duration;
 
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{Context, Result, Step};
 use llmspell_mcp::{Client, Connect};
 use serde_json::Value;
@@ -30,7 +30,7 @@ pub(crate) fn heedless() -> Connect {
 }
 
 /// The tools of a server by name.
-pub(crate) struct Tools(HashMap<String, ErasedTool>);
+pub(crate) struct Tools(HashMap<String, DynTool>);
 
 impl Tools {
     pub(crate) async fn of(client: &Client) -> Tools {
@@ -38,7 +38,7 @@ impl Tools {
         Tools(tools.into_iter().map(|tool| (tool.spec().name.clone(), tool)).collect())
     }
 
-    pub(crate) fn get(&self, name: &str) -> ErasedTool {
+    pub(crate) fn get(&self, name: &str) -> DynTool {
         self.0.get(name).unwrap_or_else(|| panic!("no tool {name}")).clone()
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use llmspell::{Context, Kind, Step};
+use llmspell::{Context, ErrorKind, Step};
 use llmspell_mcp::{Client, Connect};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
@@ -40,7 +40,7 @@ async fn a_caller_without_time_fails_alone() {
         sleep(Duration::from_millis(20)).await;
         let patient = tokio::spawn(async move { echo.run(json!({ "text": "then" }), &Context::new()).await });
         let error = impatient.await.unwrap().unwrap_err();
-        assert_eq!(error.kind(), Kind::Timeout, "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
         assert!(!patient.is_finished());
         assert_eq!(patient.await.unwrap().unwrap(), "then");
         client.close().await;
@@ -80,7 +80,7 @@ async fn closing_does_not_wait_for_a_connection() {
         assert_eq!(timeout(soon, client.process_id()).await.unwrap(), None);
         timeout(soon, client.close()).await.unwrap();
         let error = timeout(soon, call).await.unwrap().unwrap().unwrap_err();
-        assert_eq!(error.kind(), Kind::Cancelled, "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::Cancelled, "{error:?}");
     })
     .await;
 }

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use llmspell::agent::{Agent, AgentReply};
-use llmspell::model::{Message, ScriptedModel, ToolAnswer};
-use llmspell::tool::ErasedTool;
-use llmspell::{Context, Kind, Retry, Step, step};
+use llmspell::model::{Message, ScriptedModel, ToolResult};
+use llmspell::tool::DynTool;
+use llmspell::{Context, ErrorKind, Retry, Step, step};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::task::JoinSet;
@@ -18,7 +18,7 @@ use crate::serve;
 use llmspell_mcp::{Client, Server};
 
 /// A server of ours in this process. It ends with the set.
-async fn serving(tools: impl IntoIterator<Item = ErasedTool>) -> (JoinSet<()>, Client, Tools) {
+async fn serving(tools: impl IntoIterator<Item = DynTool>) -> (JoinSet<()>, Client, Tools) {
     let listening = Server::new("own", "1").tools(tools).http("127.0.0.1:0").bind().await.unwrap();
     let url = listening.url();
     let mut server = JoinSet::new();
@@ -27,8 +27,8 @@ async fn serving(tools: impl IntoIterator<Item = ErasedTool>) -> (JoinSet<()>, C
     (server, client, tools)
 }
 
-fn described(name: &str, step: impl Step<In = Value, Out = Value>) -> ErasedTool {
-    ErasedTool::described(name, "", json!({ "type": "object" }), step)
+fn described(name: &str, step: impl Step<In = Value, Out = Value>) -> DynTool {
+    DynTool::from_schema(name, "", json!({ "type": "object" }), step)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +57,7 @@ async fn one_who_is_in_a_hurry_spoils_nothing_for_those_who_wait() {
         // It comes second, and waits for what comes of the attempt of the first.
         sleep(Duration::from_millis(50)).await;
         let said = patient.run(json!({ "text": "well" }), &Context::new()).await;
-        assert_eq!(hasty.await.unwrap().unwrap_err().kind(), Kind::Timeout);
+        assert_eq!(hasty.await.unwrap().unwrap_err().kind(), ErrorKind::Timeout);
         assert_eq!(said.unwrap(), "well");
         client.close().await;
     })
@@ -161,8 +161,8 @@ async fn the_work_of_a_client_that_is_gone_ends_with_its_session() {
 }
 
 /// What the tools answered, in the order of the calls.
-fn answers(reply: &AgentReply) -> Vec<&ToolAnswer> {
-    fn answer(message: &Message) -> Option<&ToolAnswer> {
+fn answers(reply: &AgentReply) -> Vec<&ToolResult> {
+    fn answer(message: &Message) -> Option<&ToolResult> {
         match message {
             Message::Tool(answer) => Some(answer),
             _ => None,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use llmspell::model::ScriptedModel;
-use llmspell::tool::ErasedTool;
-use llmspell::{Agent, Context, Error, Kind, Result, Step, Tool, step};
+use llmspell::tool::DynTool;
+use llmspell::{Agent, Context, Error, ErrorKind, Result, Step, Tool, step};
 use llmspell_mcp::{Client, Server};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
@@ -148,7 +148,7 @@ async fn a_call_that_takes_too_long_is_ended_by_the_server() {
     in_time(async {
         let (client, tools) = connected(stdio().env("PEER_TIMEOUT_MS", "200")).await;
         let error = tools.call("wait", json!({ "ms": 600_000 })).await.unwrap_err();
-        assert!(error.kind() == Kind::Failed && error.message().contains("longer than 0.2 s"), "{error:?}");
+        assert!(error.kind() == ErrorKind::Failed && error.message().contains("longer than 0.2 s"), "{error:?}");
         client.close().await;
     })
     .await;
@@ -191,7 +191,7 @@ async fn what_outlives_a_tool_holds_up_no_answer() {
             Ok(Value::Null)
         });
         let runaway = runaway.timeout(Duration::from_millis(100));
-        let tool = ErasedTool::described("runaway", "Goes on.", json!({ "type": "object" }), runaway);
+        let tool = DynTool::from_schema("runaway", "Goes on.", json!({ "type": "object" }), runaway);
         let (mut input, mut output, _stop, _serving) = start(server().tool(tool), 1 << 16);
         greet(&mut input, &mut output).await;
         let params = json!({ "name": "runaway", "arguments": {}, "_meta": { "progressToken": 7 } });
@@ -209,7 +209,7 @@ async fn what_outlives_a_tool_holds_up_no_answer() {
 async fn a_tool_that_is_overloaded_fails_like_any_other() {
     in_time(async {
         let busy = step(|_: Value, _| async { Err::<Value, _>(Error::overloaded("the search is busy")) });
-        let tool = ErasedTool::described("busy", "Is busy.", json!({ "type": "object" }), busy);
+        let tool = DynTool::from_schema("busy", "Is busy.", json!({ "type": "object" }), busy);
         let (mut input, mut output, _stop, _serving) = start(server().tool(tool), 1 << 16);
         greet(&mut input, &mut output).await;
         let params = json!({ "name": "busy", "arguments": {} });

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use llmspell::model::{ModelError, ModelErrorClass, ModelEvent};
-use llmspell::{Error, Kind, Result};
+use llmspell::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -46,7 +46,7 @@ pub(super) struct Interaction {
 /// An error, with everything that decisions are made on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Recorded {
-    kind: Kind,
+    kind: ErrorKind,
     message: String,
     transient: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,8 +9,8 @@ use llmspell::model::{
     Finish, Message, Model, ModelError, ModelErrorClass, ModelEvent, ModelStream, Options, Request, ScriptedModel,
     SimulatedModel, ToolCallDelta,
 };
-use llmspell::tool::Security;
-use llmspell::{Context, Error, Kind, Result, Retry, Step, Tool, Usage};
+use llmspell::tool::Privilege;
+use llmspell::{Context, Error, ErrorKind, Result, Retry, Step, Tool, Usage};
 use llmspell_models::fault_server::Answer;
 use llmspell_models::{Cassette, Wire};
 use proptest::prelude::*;
@@ -85,7 +85,7 @@ async fn the_same_request_plays_its_recordings_in_turn() {
     assert_eq!(texts, ["one", "two", "other"]);
     let error = playing.run("a".into(), &Context::new()).await.unwrap_err();
     assert!(error.message().contains("recorded 2 times"), "{error:?}");
-    assert_eq!(error.kind(), Kind::Invalid);
+    assert_eq!(error.kind(), ErrorKind::Invalid);
 }
 
 #[tokio::test]
@@ -185,7 +185,7 @@ async fn errors_play_with_all_that_is_decided_on() {
     let playing = Cassette::replay(&place.path).unwrap();
     let ask = playing.clone().step().retry(Retry::exponential());
     let error = soon(ask.run("Hello?".into(), &Context::new())).await.unwrap_err();
-    assert_eq!((error.kind(), error.is_transient(), playing.left()), (Kind::Exhausted, false, 1), "{error:?}");
+    assert_eq!((error.kind(), error.is_transient(), playing.left()), (ErrorKind::AllFailed, false, 1), "{error:?}");
 }
 
 #[tokio::test]
@@ -196,13 +196,13 @@ async fn errors_that_are_no_errors_of_models_play_too() {
             "p/broken"
         }
         fn stream(&self, _: Request, _: &Context) -> ModelStream {
-            ModelStream::failed(Error::new(Kind::Rejected, "no").with_hint("go home"))
+            ModelStream::failed(Error::new(ErrorKind::Rejected, "no").with_hint("go home"))
         }
     }
     let place = place();
     said(&Cassette::record(Broken, &place.path).unwrap(), "Hello?").await;
     let played = said(&Cassette::replay(&place.path).unwrap(), "Hello?").await.pop().unwrap().unwrap_err();
-    assert_eq!((played.kind(), played.message(), played.hint()), (Kind::Rejected, "no", Some("go home")));
+    assert_eq!((played.kind(), played.message(), played.hint()), (ErrorKind::Rejected, "no", Some("go home")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,7 +227,7 @@ async fn what_was_dropped_never_ends_and_what_was_not_polled_was_not_asked() {
     let playing = Cassette::replay(&place.path).unwrap();
     assert_eq!(playing.left(), 1);
     let error = playing.step().timeout(Duration::from_secs(1)).run("Hello?".into(), &Context::new()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Timeout);
+    assert_eq!(error.kind(), ErrorKind::Timeout);
 }
 
 #[tokio::test]
@@ -302,15 +302,15 @@ async fn the_file_is_for_reading() {
 
 #[tokio::test]
 async fn what_a_model_is_not_told_of_a_tool_does_not_count() {
-    let request = |security: Security| {
+    let request = |security: Privilege| {
         let tool = Tool::new("look", "Looks.", |_: serde_json::Value, _| async move { Ok(1) }).security(security);
         Request::new("Look.").with_tools(vec![Arc::new(tool.spec().clone())])
     };
     let place = place();
     let recording = Cassette::record(ScriptedModel::new("p/m").says("Hi."), &place.path).unwrap();
-    said(&recording, request(Security::Safe)).await;
+    said(&recording, request(Privilege::Safe)).await;
     let playing = Cassette::replay(&place.path).unwrap();
-    assert!(said(&playing, request(Security::Privileged)).await[0].is_ok());
+    assert!(said(&playing, request(Privilege::Privileged)).await[0].is_ok());
 }
 
 fn event() -> impl Strategy<Value = ModelEvent> {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use llmspell::model::Model;
-use llmspell::{Error, Kind};
+use llmspell::{Error, ErrorKind};
 use llmspell_models::fault_server::Answer;
 use llmspell_models::{Models, Wire};
 
@@ -22,12 +22,12 @@ fn refused(models: &Models, name: &str) -> Error {
 fn a_name_says_whose_model_it_is() {
     for name in ["gpt-5-mini", "/gpt-5-mini", ""] {
         let error = refused(&Models::new(), name);
-        assert_eq!(error.kind(), Kind::Invalid);
+        assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.hint().is_some_and(|hint| hint.contains("provider/model")), "{error:?}");
     }
     for name in ["openai", "openai/"] {
         let error = refused(&Models::new(), name);
-        assert_eq!((error.kind(), error.hint()), (Kind::Invalid, Some("add the model's name: openai/…")));
+        assert_eq!((error.kind(), error.hint()), (ErrorKind::Invalid, Some("add the model's name: openai/…")));
     }
 }
 
@@ -48,10 +48,10 @@ fn a_missing_key_is_found_at_once_and_named() {
         ("gemini/gemini-2.5-flash", "GEMINI_API_KEY"),
     ] {
         let error = refused(&env(&[]), name);
-        assert_eq!(error.kind(), Kind::Denied, "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
         assert!(error.hint().is_some_and(|hint| hint.contains(variable)), "{error:?}");
         // An empty variable is none.
-        assert_eq!(refused(&env(&[(variable, " ")]), name).kind(), Kind::Denied);
+        assert_eq!(refused(&env(&[(variable, " ")]), name).kind(), ErrorKind::Denied);
         assert_eq!(env(&[(variable, "sk-0123456789")]).get(name).unwrap().name(), name);
     }
     assert!(env(&[]).get("ollama/llama3.2").is_ok(), "Ollama wants no key");
@@ -72,7 +72,7 @@ fn an_address_is_looked_at_before_it_is_used() {
 #[test]
 fn an_ending_that_would_be_taken_for_an_effort_is_refused_where_it_would() {
     let models = env(&[("GEMINI_API_KEY", "sk-0123456789"), ("OPENAI_API_KEY", "sk-0123456789")]);
-    assert_eq!(refused(&models, "gemini/gemini-x-high").kind(), Kind::Invalid);
+    assert_eq!(refused(&models, "gemini/gemini-x-high").kind(), ErrorKind::Invalid);
     assert!(models.get("openai/my-model-high").is_ok());
 }
 
@@ -142,6 +142,6 @@ async fn headers_for_a_gateway_are_sent_with_and_without_a_key_and_never_shown()
         }
     }
     let models = Models::new().endpoint("test", Wire::OpenAi, "http://127.0.0.1:1/");
-    assert_eq!(refused(&models.clone().header("test", "no name", "x"), "test/x").kind(), Kind::Invalid);
-    assert_eq!(refused(&models.header("test", "x-name", "two\nlines"), "test/x").kind(), Kind::Invalid);
+    assert_eq!(refused(&models.clone().header("test", "no name", "x"), "test/x").kind(), ErrorKind::Invalid);
+    assert_eq!(refused(&models.header("test", "x-name", "two\nlines"), "test/x").kind(), ErrorKind::Invalid);
 }

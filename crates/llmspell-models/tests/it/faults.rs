@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use llmspell::model::{Model, ModelErrorClass, ModelEvent, Request};
-use llmspell::{Context, Fact, Kind, Step};
+use llmspell::{Context, ErrorKind, EventKind, Step};
 use llmspell_models::Wire;
 use llmspell_models::fault_server::{Answer, End};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ async fn too_many_requests_on_every_wire_say_when_to_come_back() {
         let answer = too_many().header("retry-after", 7).header("x-request-id", "req_9").body(SLOW_DOWN);
         let server = server([answer]).await;
         let (error, cause) = failure(model(&server, wire)).await;
-        assert_eq!((error.kind(), error.is_transient()), (Kind::Overloaded, true), "{wire:?}: {error:?}");
+        assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Overloaded, true), "{wire:?}: {error:?}");
         assert_eq!(cause.class, ModelErrorClass::RateLimited, "{wire:?}");
         assert_eq!(cause.status, Some(429), "{wire:?}");
         assert_eq!(cause.request_id.as_deref(), Some("req_9"), "{wire:?}");
@@ -65,7 +65,7 @@ async fn what_the_server_has_left_is_handed_on() {
     let cx = Context::recording();
     failure_in(model(&server, Wire::OpenAi), &cx).await;
     let told = cx.events().into_iter().find_map(|event| match event.fact {
-        Fact::RateLimits(limits) => limits.requests,
+        EventKind::RateLimits(limits) => limits.requests,
         _ => None,
     });
     let window = told.unwrap();
@@ -230,7 +230,7 @@ async fn a_stalled_reply_times_out_and_the_server_sees_it() {
     let server = server([Answer::events().data(piece("Hi")).stall()]).await;
     let model = models(&server, Wire::OpenAi).idle_timeout(Duration::from_millis(200)).get("test/scripted").unwrap();
     let (error, cause) = failure(model).await;
-    assert_eq!((error.kind(), cause.class), (Kind::Timeout, ModelErrorClass::Timeout));
+    assert_eq!((error.kind(), cause.class), (ErrorKind::Timeout, ModelErrorClass::Timeout));
     assert_eq!(cause.message, "test/scripted: the reply stalled: nothing came for 0.2 s");
     assert_eq!(server.ended(0, Duration::from_secs(5)).await, Ok(End::Gone));
 }
@@ -251,7 +251,7 @@ async fn the_deadline_bounds_what_the_transport_waits_for() {
     let cx = Context::new().with_deadline(tokio::time::Instant::now() + Duration::from_millis(300));
     // Nothing but the transport knows of the deadline here.
     let error = soon(model.stream(Request::new("Hello?"), &cx).next()).await.unwrap().unwrap_err();
-    assert_eq!(error.kind(), Kind::Timeout, "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
     let before = server.requests().len();
     let error = soon(model.stream(Request::new("Hello?"), &cx).next()).await.unwrap().unwrap_err();
     assert!(error.message().contains("before the request was sent"), "{error:?}");
@@ -317,7 +317,7 @@ async fn no_money_is_told_from_no_patience() {
     let body = r#"{"error":{"message":"You exceeded your quota.","type":"insufficient_quota"}}"#;
     let server = server([too_many().body(body)]).await;
     let (error, cause) = failure(model(&server, Wire::OpenAi)).await;
-    assert_eq!((cause.class, error.kind()), (ModelErrorClass::QuotaExhausted, Kind::Denied));
+    assert_eq!((cause.class, error.kind()), (ModelErrorClass::QuotaExhausted, ErrorKind::Denied));
     assert!(!error.is_transient());
 }
 
@@ -348,10 +348,10 @@ fn a_frame_without_an_end_keeps_nobody_beyond_his_time() {
         let ask = model(&server, Wire::OpenAi).step().timeout(Duration::from_millis(300)).named("ask");
         let cx = Context::recording();
         let error = ask.run(Request::new("Hi"), &cx).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Timeout, "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
         // It is not hushed up that the reading goes on.
         tokio::time::sleep(Duration::from_millis(100)).await;
-        assert!(cx.events().iter().any(|event| matches!(event.fact, Fact::Runaway)), "{:?}", cx.events());
+        assert!(cx.events().iter().any(|event| matches!(event.fact, EventKind::Runaway)), "{:?}", cx.events());
     });
     // The reading ends with the process, and not before the test.
     runtime.shutdown_background();

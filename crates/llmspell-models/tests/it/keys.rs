@@ -91,7 +91,7 @@ fn a_key_that_cannot_be_sent_is_refused_unseen() {
     for key in ["sk-two words", "sk-line\nbreak", "sk-schlüssel"] {
         let error = Models::new().key("openai", key).get("openai/x").unwrap_err();
         assert!(!format!("{error:?}").contains(key), "{error:?}");
-        assert_eq!(error.kind(), llmspell::Kind::Denied);
+        assert_eq!(error.kind(), llmspell::ErrorKind::Denied);
     }
 }
 

@@ -9,7 +9,7 @@ use crate::measure::{Flavour, Row, head};
 use crate::work::each;
 
 async fn tells(input: u64, cx: Context) -> llmspell::Result<u64> {
-    cx.used(Usage::new(black_box(input) % 100, 1));
+    cx.record_usage(Usage::new(black_box(input) % 100, 1));
     Ok(input + 1)
 }
 

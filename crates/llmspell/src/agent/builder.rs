@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::model::{Options, OutputFormat, Reply, Request, ToolChoice};
 use crate::step::{BoxStep, Step};
 use crate::suggest;
-use crate::tool::{Arguments, Concurrency, ErasedTool, Tool};
+use crate::tool::{Arguments, CallConcurrency, DynTool, Tool};
 
 /// What becomes of the other calls of a turn when a tool fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub struct AgentBuilder {
     model: BoxStep<Request, Reply>,
     system: Option<String>,
     options: Options,
-    tools: Vec<ErasedTool>,
+    tools: Vec<DynTool>,
     tool_limit: usize,
     on_tool_failure: ToolFailure,
     max_turns: u32,
@@ -122,7 +122,7 @@ impl AgentBuilder {
     }
 
     /// Adds tools from JSON to JSON, such as those of a server, or other agents.
-    pub fn tools(mut self, tools: impl IntoIterator<Item = ErasedTool>) -> Self {
+    pub fn tools(mut self, tools: impl IntoIterator<Item = DynTool>) -> Self {
         self.tools.extend(tools);
         self
     }
@@ -182,7 +182,7 @@ impl AgentBuilder {
     /// The agent.
     ///
     /// # Errors
-    /// [`Kind::Invalid`](crate::Kind::Invalid), with everything that is wrong as its [causes](Error::causes): a
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid), with everything that is wrong as its [causes](Error::causes): a
     /// limit of 0, a name that two tools have or that providers do not take, arguments that are no object, a key that
     /// is no argument of its tool, options that no model knows, a choice of a tool that is not there.
     pub fn build(self) -> Result<Agent> {
@@ -243,7 +243,7 @@ impl AgentBuilder {
             }
             // A schema that lists no properties says nothing about them.
             let Some(properties) = spec.parameters["properties"].as_object() else { continue };
-            if let Concurrency::Keyed(argument) = &spec.concurrency
+            if let CallConcurrency::Keyed(argument) = &spec.concurrency
                 && !properties.contains_key(argument)
             {
                 let hint = suggest::hint(argument, properties.keys().map(String::as_str), "its arguments are");
@@ -302,9 +302,9 @@ mod tests {
     use crate::model::ScriptedModel;
     use crate::step::step;
 
-    fn edit() -> ErasedTool {
+    fn edit() -> DynTool {
         let parameters = json!({ "type": "object", "properties": { "path": {}, "text": {} } });
-        ErasedTool::described("edit", "Edits.", parameters, step(|value: Value, _| async move { Ok(value) }))
+        DynTool::from_schema("edit", "Edits.", parameters, step(|value: Value, _| async move { Ok(value) }))
     }
 
     fn hint_of(builder: AgentBuilder) -> Option<String> {

@@ -12,7 +12,7 @@ use super::run::MODEL;
 use super::{Agent, AgentReply, Conversation};
 use crate::context::{Chunk, ChunkData, Chunks, Context};
 use crate::error::Result;
-use crate::model::{ModelEvent, ToolAnswer, ToolCall};
+use crate::model::{ModelEvent, ToolCall, ToolResult};
 use crate::path::Path;
 use crate::step::Step;
 
@@ -46,7 +46,7 @@ pub enum AgentEvent {
     },
     /// A call of a tool has been answered; in the order in which they are done. Of calls that are cut off by the end
     /// of the agent, only the conversation tells.
-    ToolAnswered(ToolAnswer),
+    ToolAnswered(ToolResult),
     /// The agent is done. The last event.
     Done(AgentReply),
 }
@@ -57,7 +57,7 @@ pub(super) enum Progress<'a> {
     #[serde(rename = "tool_called")]
     Called(&'a ToolCall),
     #[serde(rename = "tool_answered")]
-    Answered(&'a ToolAnswer),
+    Answered(&'a ToolResult),
 }
 
 impl From<Progress<'_>> for Value {
@@ -71,7 +71,7 @@ impl From<Progress<'_>> for Value {
 #[serde(rename_all = "snake_case")]
 enum Shown {
     ToolCalled(ToolCall),
-    ToolAnswered(ToolAnswer),
+    ToolAnswered(ToolResult),
 }
 
 /// What an agent does, as it does it: a `Stream` of [`AgentEvent`]s; made by [`Agent::events`].

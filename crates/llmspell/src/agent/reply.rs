@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Conversation;
 use crate::error::Error;
 use crate::model::Finish;
-use crate::usage::Usage;
+use crate::observe::usage::Usage;
 
 /// What an agent has replied.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -6,16 +6,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::draft::Draft;
+use super::answer_format::AnswerFormat;
 use super::events::Progress;
-use super::form::Form;
-use super::tally::Tally;
+use super::partial_reply::PartialReply;
 use super::tools::Turn;
+use super::usage_total::UsageTotal;
 use super::{AgentReply, Conversation, Inner, Unfinished};
-use crate::context::{Context, Stretch};
-use crate::error::{Error, Kind, Result};
-use crate::executor::contained;
+use crate::context::{Context, TimeLimit};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Finish, Message, Options, Reply, Request, ToolCall};
+use crate::runtime::executor::catch_panic;
 use crate::step::Step;
 
 /// The names of the agent's own steps in paths.
@@ -31,7 +31,7 @@ pub(super) struct Run<'a> {
     began: usize,
     /// The names of all calls in the conversation: no two of them may have the same.
     call_ids: HashSet<String>,
-    tally: Arc<Tally>,
+    tally: Arc<UsageTotal>,
     turns: u32,
     tool_calls: u32,
     finish: Option<Finish>,
@@ -56,7 +56,7 @@ impl<'a> Run<'a> {
     }
 
     /// Lets the model go on with the conversation until it answers in this form.
-    pub(super) async fn converse<F: Form>(
+    pub(super) async fn converse<F: AnswerFormat>(
         mut self,
         conversation: Conversation,
         form: &F,
@@ -74,7 +74,7 @@ impl<'a> Run<'a> {
         if let Some(stretch) = &stretch {
             cx = cx.within(stretch);
         }
-        let draft = self.agent.partial.then(|| Draft::of(cx.path().join(MODEL)));
+        let draft = self.agent.partial.then(|| PartialReply::of(cx.path().join(MODEL)));
         if let Some(draft) = &draft {
             cx = cx.watched_by(draft.clone());
         }
@@ -89,7 +89,7 @@ impl<'a> Run<'a> {
         let partial = draft.and_then(|draft| self.partial_text(&error, &draft));
         match partial.and_then(|partial| Some((form.read(&partial.text).ok()?, partial))) {
             Some((value, Partial { text, is_draft })) => {
-                cx.degrade(error);
+                cx.mark_partial(error);
                 if is_draft {
                     self.say(Message::assistant(&text));
                 }
@@ -101,10 +101,10 @@ impl<'a> Run<'a> {
     }
 
     /// Turn after turn until the model answers in the right form.
-    async fn take_turns<F: Form>(
+    async fn take_turns<F: AnswerFormat>(
         &mut self,
         form: &F,
-        draft: Option<&Draft>,
+        draft: Option<&PartialReply>,
         cx: &Context,
     ) -> Result<(F::Value, String), Stop> {
         let tools_cx = cx.below(TOOLS);
@@ -128,7 +128,7 @@ impl<'a> Run<'a> {
             match form.read(&text) {
                 Ok(value) => return Ok((value, text)),
                 Err(complaint) if is_mended => return Err(form.failed(&complaint).into()),
-                Err(complaint) => self.say(Message::user(form.mend(&complaint))),
+                Err(complaint) => self.say(Message::user(form.repair_prompt(&complaint))),
             }
             is_mended = true;
         }
@@ -187,7 +187,7 @@ impl<'a> Run<'a> {
         let (agent, used) = (self.agent, self.tally.total());
         let refused = |what: String, setter: &str| {
             let hint = format!("raise `{setter}`, or answer with what there is: `partial`");
-            Err(Error::new(Kind::Rejected, what).with_hint(hint).into())
+            Err(Error::new(ErrorKind::Rejected, what).with_hint(hint).into())
         };
         if self.turns >= agent.max_turns {
             return refused(
@@ -209,9 +209,9 @@ impl<'a> Run<'a> {
 
     /// What there is to answer with if `error` is a limit that was met: the unfinished reply, or the last words
     /// before it.
-    fn partial_text(&self, error: &Error, draft: &Draft) -> Option<Partial> {
+    fn partial_text(&self, error: &Error, draft: &PartialReply) -> Option<Partial> {
         // A retry around the model gives up with the last of what it met.
-        if !matches!(error.decisive().kind(), Kind::Timeout | Kind::Rejected) {
+        if !matches!(error.root_cause().kind(), ErrorKind::Timeout | ErrorKind::Rejected) {
             return None;
         }
         if let Some(text) = draft.take() {
@@ -240,7 +240,7 @@ impl<'a> Run<'a> {
             _ => None,
         };
         if let Some(cut) = cut {
-            cx.degrade(Error::failed(cut));
+            cx.mark_partial(Error::failed(cut));
         }
         AgentReply {
             text,
@@ -286,15 +286,15 @@ impl From<Error> for Stop {
 
 /// Whether it tells that the time is up, or that somebody wants it no more.
 fn is_of_the_clock(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Cancelled | Kind::Timeout)
+    matches!(error.kind(), ErrorKind::Cancelled | ErrorKind::Timeout)
 }
 
 /// What a run fails with that was stopped from outside, or by its own deadline.
-fn interruption(cx: &Context, stretch: Option<Stretch>) -> Error {
+fn interruption(cx: &Context, stretch: Option<TimeLimit>) -> Error {
     match stretch {
-        _ if !cx.is_past_deadline() => Error::new(Kind::Cancelled, "the agent was cancelled"),
+        _ if !cx.is_past_deadline() => Error::new(ErrorKind::Cancelled, "the agent was cancelled"),
         Some(stretch) => cx.timed_out(&stretch),
-        None => Error::new(Kind::Timeout, "its time is up: that of its step, or of a step around it"),
+        None => Error::new(ErrorKind::Timeout, "its time is up: that of its step, or of a step around it"),
     }
 }
 
@@ -303,7 +303,7 @@ fn interruption(cx: &Context, stretch: Option<Stretch>) -> Error {
 async fn unless_interrupted<T>(cx: &Context, work: impl Future<Output = Result<T>>) -> Result<T, Stop> {
     let (mut work, mut cancelled) = (pin!(work), pin!(cx.cancelled()));
     poll_fn(|task| {
-        match contained(|| work.as_mut().poll(task)) {
+        match catch_panic(|| work.as_mut().poll(task)) {
             Ok(Poll::Ready(result)) => return Poll::Ready(result.map_err(Stop::Failed)),
             Err(panic) => return Poll::Ready(Err(Stop::Failed(panic))),
             Ok(Poll::Pending) => {}

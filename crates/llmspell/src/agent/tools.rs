@@ -8,19 +8,19 @@ use std::task::Poll;
 use serde_json::Value;
 
 use super::ToolFailure;
+use super::call_schedule::CallSchedule;
 use super::events::Progress;
-use super::plan::Plan;
 use crate::context::Context;
-use crate::error::{Error, Kind, Result};
-use crate::executor::{Crew, Work};
-use crate::model::{ToolAnswer, ToolCall};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{ToolCall, ToolResult};
+use crate::runtime::executor::{PoolTask, WorkerPool};
 use crate::step::Step;
 use crate::suggest;
-use crate::tool::{ErasedTool, ToolSpec, is_of_the_caller};
+use crate::tool::{DynTool, ToolSpec, is_of_the_caller};
 
 /// The tools of an agent by their names.
 pub(super) struct Tools {
-    by_name: BTreeMap<String, ErasedTool>,
+    by_name: BTreeMap<String, DynTool>,
     specs: Arc<Vec<Arc<ToolSpec>>>,
     /// How many calls of one turn run at once.
     pub(super) limit: usize,
@@ -29,7 +29,7 @@ pub(super) struct Tools {
 
 impl Tools {
     /// All of `tools`, whose names are unique.
-    pub(super) fn new(tools: Vec<ErasedTool>, limit: usize, on_failure: ToolFailure) -> Self {
+    pub(super) fn new(tools: Vec<DynTool>, limit: usize, on_failure: ToolFailure) -> Self {
         let specs = tools.iter().map(|tool| Arc::new(tool.spec().clone())).collect();
         let by_name = tools.into_iter().map(|tool| (tool.spec().name.clone(), tool)).collect();
         Tools { by_name, specs: Arc::new(specs), limit, on_failure }
@@ -40,7 +40,7 @@ impl Tools {
     }
 
     /// The tool that is called, with its arguments; or what the model is to be told.
-    fn find(&self, call: &ToolCall) -> Result<(&ErasedTool, Value), String> {
+    fn find(&self, call: &ToolCall) -> Result<(&DynTool, Value), String> {
         let Some(tool) = self.by_name.get(&call.name) else {
             let names = self.by_name.keys().map(String::as_str);
             let hint = match self.by_name.len() {
@@ -63,15 +63,15 @@ impl Tools {
 /// there is a better one, that it was cancelled.
 pub(super) struct Turn {
     tools: Arc<Tools>,
-    answers: Vec<ToolAnswer>,
+    answers: Vec<ToolResult>,
     /// Whether each call has been answered by its tool, or cannot be.
     answered: Vec<bool>,
-    crew: Crew<Calls>,
+    pool: WorkerPool<Calls>,
 }
 
 impl Turn {
     pub(super) fn new(calls: &[ToolCall], tools: &Arc<Tools>, cx: &Context) -> Self {
-        let cancelled = |call: &ToolCall| ToolAnswer {
+        let cancelled = |call: &ToolCall| ToolResult {
             call_id: call.id.clone(),
             name: call.name.clone(),
             text: "cancelled: this call was not made, or nobody waited for its end".to_owned(),
@@ -82,7 +82,7 @@ impl Turn {
             tools: tools.clone(),
             answers: calls.iter().map(cancelled).collect(),
             answered: vec![false; calls.len()],
-            crew: Crew::new(cx, Calls { tools: tools.clone(), names, cx: cx.clone() }),
+            pool: WorkerPool::new(cx, Calls { tools: tools.clone(), names, cx: cx.clone() }),
         }
     }
 
@@ -95,12 +95,12 @@ impl Turn {
     /// also if nobody has looked at it yet.
     ///
     /// `at_once` does not wait until what runs has been dropped.
-    pub(super) async fn end(&mut self, at_once: bool) -> Vec<ToolAnswer> {
+    pub(super) async fn end(&mut self, at_once: bool) -> Vec<ToolResult> {
         // Stopped before it is looked at: what is done counts as done, and what is not cannot be any more.
         if at_once || self.answered() == self.answers.len() {
-            self.crew.halt();
+            self.pool.halt();
         } else {
-            self.crew.stop().await;
+            self.pool.stop().await;
         }
         while let Some((place, result)) = self.ended().await {
             self.tell_of(place, result);
@@ -114,7 +114,7 @@ impl Turn {
     /// The first failure of a tool, if failures end the agent; and that of the agent's own surroundings.
     pub(super) async fn run(&mut self, calls: &[ToolCall], cx: &Context) -> Result<()> {
         let tools = self.tools.clone();
-        let mut plan = Plan::default();
+        let mut plan = CallSchedule::default();
         let mut arguments: Vec<Option<Value>> = Vec::with_capacity(calls.len());
         for (place, call) in calls.iter().enumerate() {
             match tools.find(call) {
@@ -136,13 +136,13 @@ impl Turn {
             {
                 jobs.push_back((place, arguments[place].take().unwrap_or_default()));
             }
-            self.crew.submit(&mut jobs);
+            self.pool.submit(&mut jobs);
             if plan.running() == 0 {
                 return Ok(());
             }
             // All that have ended: one that has failed must not take those with it that were done.
             let (mut places, mut failure) = (Vec::new(), None);
-            let mut ended = Some(self.crew.next().await);
+            let mut ended = Some(self.pool.next().await);
             while let Some((place, result)) = ended {
                 plan.end(place);
                 places.push(place);
@@ -152,7 +152,7 @@ impl Turn {
                 {
                     // Before anything is shown, for a reader takes its time, and what ends meanwhile is done.
                     if tools.on_failure != ToolFailure::Tell {
-                        self.crew.stop().await;
+                        self.pool.stop().await;
                     }
                     failure = Some(error);
                 }
@@ -162,7 +162,7 @@ impl Turn {
                 self.show(place, cx).await?;
             }
             match failure {
-                Some(error) if error.kind() == Kind::Cancelled && cx.is_cancelled() => return Err(error),
+                Some(error) if error.kind() == ErrorKind::Cancelled && cx.is_cancelled() => return Err(error),
                 Some(error) if tools.on_failure == ToolFailure::Fail => return Err(error),
                 Some(_) if tools.on_failure == ToolFailure::CancelSiblings => {
                     for place in 0..calls.len() {
@@ -179,7 +179,7 @@ impl Turn {
 
     /// The next call that has ended, if there is one already.
     async fn ended(&mut self) -> Option<(usize, Result<Value>)> {
-        poll_fn(|task| match self.crew.poll_next(task) {
+        poll_fn(|task| match self.pool.poll_next(task) {
             Poll::Ready(ended) => Poll::Ready(Some(ended)),
             Poll::Pending => Poll::Ready(None),
         })
@@ -214,7 +214,7 @@ impl Turn {
 }
 
 /// What a model is told of a failure: what it can do something about.
-fn complaint(error: &Error, tool: Option<&ErasedTool>) -> String {
+fn complaint(error: &Error, tool: Option<&DynTool>) -> String {
     let mut text = format!("error: {}", error.message());
     if let Some(hint) = error.hint() {
         text.push_str("; ");
@@ -227,7 +227,7 @@ fn complaint(error: &Error, tool: Option<&ErasedTool>) -> String {
 }
 
 /// A complaint about arguments, with what they should be.
-fn unfit(complaint: &str, tool: &ErasedTool) -> String {
+fn unfit(complaint: &str, tool: &DynTool) -> String {
     format!("{complaint}; the schema of the arguments is {}", tool.spec().parameters)
 }
 
@@ -246,7 +246,7 @@ struct Calls {
     cx: Context,
 }
 
-impl Work for Calls {
+impl PoolTask for Calls {
     type Job = Value;
     type Out = (usize, Result<Value>);
 

@@ -3,13 +3,13 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::form::Json;
+use super::answer_format::Json;
 use super::run::Run;
 use super::{Agent, AgentReply, Conversation};
 use crate::context::Context;
 use crate::error::Result;
 use crate::model::{Options, OutputFormat};
-use crate::step::{About, Step};
+use crate::step::{Step, StepInfo};
 use crate::tool::Arguments;
 
 /// An agent that answers with a `T`; made by [`Agent::typed`].
@@ -39,7 +39,7 @@ use crate::tool::Arguments;
 /// ```
 ///
 /// # Errors
-/// Those of the agent, and [`Kind::Failed`](crate::Kind::Failed) if the second answer is not a `T` either. A
+/// Those of the agent, and [`ErrorKind::Failed`](crate::ErrorKind::Failed) if the second answer is not a `T` either. A
 /// [partial](super::AgentBuilder::partial) answer that is no `T` is none: the limit that was met is the error.
 pub struct TypedAgent<T> {
     agent: Agent,
@@ -89,7 +89,7 @@ impl<T: Arguments> Step for TypedAgent<T> {
         Ok(Typed { value, reply })
     }
 
-    fn about(&self) -> About<'_> {
-        self.agent.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.agent.info()
     }
 }

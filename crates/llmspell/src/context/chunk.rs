@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{self, Poll};
 
-use crate::queue::{Reader, Writer, queue};
+use crate::runtime::channel::{Reader, Writer, queue};
 use futures_core::Stream;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::Context;
-use super::first::Pulse;
+use super::liveness::Heartbeat;
 use super::node::Facet;
-use crate::error::{Error, Kind, Result};
-use crate::executor;
+use crate::error::{Error, ErrorKind, Result};
 use crate::path::Path;
+use crate::runtime::executor;
 
 /// One piece of partial output.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -91,17 +91,17 @@ impl Stream for Chunks {
 pub(crate) type ChunkSender = Writer<Chunk>;
 
 /// Somebody who looks at chunks on their way to the reader, and holds nothing up.
-pub(crate) trait Onlooker: Send + Sync {
+pub(crate) trait ChunkObserver: Send + Sync {
     fn see(&self, chunk: &Chunk);
 }
 
 /// A context made by [`Context::noting_output`].
-pub(crate) struct Noted {
+pub(crate) struct OutputTracking {
     pub(crate) cx: Context,
     shown: Arc<AtomicBool>,
 }
 
-impl Noted {
+impl OutputTracking {
     /// Whether anything was shown.
     pub(crate) fn any(&self) -> bool {
         self.shown.load(Ordering::Relaxed)
@@ -109,18 +109,18 @@ impl Noted {
 }
 
 /// Work that waits for its reader and not the other way round.
-struct WaitingForReader<'a>(&'a Context);
+struct ReaderWait<'a>(&'a Context);
 
-impl<'a> WaitingForReader<'a> {
+impl<'a> ReaderWait<'a> {
     fn new(cx: &'a Context) -> Self {
-        cx.pulses().for_each(Pulse::pause);
-        WaitingForReader(cx)
+        cx.pulses().for_each(Heartbeat::pause);
+        ReaderWait(cx)
     }
 }
 
-impl Drop for WaitingForReader<'_> {
+impl Drop for ReaderWait<'_> {
     fn drop(&mut self) {
-        self.0.pulses().for_each(Pulse::resume);
+        self.0.pulses().for_each(Heartbeat::resume);
     }
 }
 
@@ -171,28 +171,28 @@ impl Context {
     /// and idle timeouts listen to, with or without a reader.
     ///
     /// # Errors
-    /// [`Kind::Cancelled`] if another contender of a first-output race was faster: nothing was shown, and
+    /// [`ErrorKind::Cancelled`] if another contender of a first-output race was faster: nothing was shown, and
     /// the step should end.
     pub async fn emit(&self, data: impl Into<Value>) -> Result<()> {
         // Without a reader nothing else in here ever waits.
-        executor::breathe().await;
+        executor::yield_if_due().await;
         // Innermost gate first: output that loses any race around it is seen by nobody.
         for node in self.chain() {
             if let Facet::Contender(contender) = &node.facet
                 && !contender.claim()
             {
-                return Err(Error::new(Kind::Cancelled, "another contender was the first to show output"));
+                return Err(Error::new(ErrorKind::Cancelled, "another contender was the first to show output"));
             }
         }
         self.beat(true);
         // A reader that is behind is no fault of the work: the idle clocks stand still meanwhile.
-        let _waiting = WaitingForReader::new(self);
+        let _waiting = ReaderWait::new(self);
         self.show(|| ChunkData::Output(data.into())).await;
         Ok(())
     }
 
     /// Says that the work is still alive although it has nothing to show. Resets idle timeouts.
-    pub fn alive(&self) {
+    pub fn heartbeat(&self) {
         self.beat(false);
     }
 
@@ -201,9 +201,9 @@ impl Context {
         self.pulses().for_each(|pulse| pulse.beat(output));
     }
 
-    fn pulses(&self) -> impl Iterator<Item = &Pulse> {
+    fn pulses(&self) -> impl Iterator<Item = &Heartbeat> {
         self.chain().filter_map(|node| match &node.facet {
-            Facet::Pulse(pulse) => Some(pulse.as_ref()),
+            Facet::Heartbeat(pulse) => Some(pulse.as_ref()),
             _ => None,
         })
     }
@@ -214,7 +214,7 @@ impl Context {
         let (mut sender, mut is_watched) = (None, false);
         for node in self.chain() {
             match &node.facet {
-                Facet::Onlooker(_) => is_watched = true,
+                Facet::ChunkObserver(_) => is_watched = true,
                 Facet::Chunks(reader) => {
                     sender = Some(reader);
                     break;
@@ -232,7 +232,7 @@ impl Context {
         let chunk = Chunk { path: self.path(), item: self.item(), attempt: self.attempt(), data };
         for node in self.chain().take_while(|node| !matches!(node.facet, Facet::Chunks(_))) {
             match &node.facet {
-                Facet::Onlooker(onlooker) => onlooker.see(&chunk),
+                Facet::ChunkObserver(onlooker) => onlooker.see(&chunk),
                 Facet::Shown(shown) if matches!(chunk.data, ChunkData::Output(_)) => {
                     shown.store(true, Ordering::Relaxed);
                 }
@@ -255,11 +255,11 @@ impl Context {
             return self.show(|| ChunkData::Restarted).await;
         }
         let on_the_way = || self.chain().take_while(|node| !matches!(node.facet, Facet::Chunks(_)));
-        if on_the_way().any(|node| matches!(node.facet, Facet::Onlooker(_))) {
+        if on_the_way().any(|node| matches!(node.facet, Facet::ChunkObserver(_))) {
             let (path, item, attempt) = (self.path(), self.item(), self.attempt());
             let chunk = Chunk { path, item, attempt, data: ChunkData::Restarted };
             for node in on_the_way() {
-                if let Facet::Onlooker(onlooker) = &node.facet {
+                if let Facet::ChunkObserver(onlooker) = &node.facet {
                     onlooker.see(&chunk);
                 }
             }
@@ -267,16 +267,16 @@ impl Context {
     }
 
     /// A context that remembers whether anything was shown below it; `None` if nobody would see it.
-    pub(crate) fn noting_output(&self) -> Option<Noted> {
-        let is_watched = self.chain().any(|node| matches!(node.facet, Facet::Chunks(_) | Facet::Onlooker(_)));
+    pub(crate) fn noting_output(&self) -> Option<OutputTracking> {
+        let is_watched = self.chain().any(|node| matches!(node.facet, Facet::Chunks(_) | Facet::ChunkObserver(_)));
         is_watched.then(|| {
             let shown = Arc::<AtomicBool>::default();
-            Noted { cx: self.child(Facet::Shown(shown.clone())), shown }
+            OutputTracking { cx: self.child(Facet::Shown(shown.clone())), shown }
         })
     }
 
     /// A context whose partial output is also shown to `onlooker`.
-    pub(crate) fn watched_by(&self, onlooker: Arc<dyn Onlooker>) -> Context {
-        self.child(Facet::Onlooker(onlooker))
+    pub(crate) fn watched_by(&self, onlooker: Arc<dyn ChunkObserver>) -> Context {
+        self.child(Facet::ChunkObserver(onlooker))
     }
 }

@@ -8,20 +8,20 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Context;
-use crate::error::{Error, Kind, Result};
-use crate::event::Fact;
-use crate::executor::after;
-use crate::human;
+use crate::display;
+use crate::error::{Error, ErrorKind, Result};
+use crate::observe::event::EventKind;
+use crate::runtime::executor::after;
 
 /// The time that work has; see [`Context::stretch`].
-pub(crate) struct Stretch {
+pub(crate) struct TimeLimit {
     from: Instant,
     pub(crate) until: Instant,
     /// Whether it ends with that of a step further out.
     is_outer: bool,
 }
 
-impl Stretch {
+impl TimeLimit {
     /// Whether the time was up before it began.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
@@ -56,7 +56,7 @@ impl Context {
 
     /// This context with the deadline of a [`Context::stretch`] of it.
     #[inline(always)]
-    pub(crate) fn within(&self, stretch: &Stretch) -> Self {
+    pub(crate) fn within(&self, stretch: &TimeLimit) -> Self {
         self.with_exact_deadline(stretch.until)
     }
 
@@ -75,28 +75,28 @@ impl Context {
     }
 
     pub(super) fn too_late() -> Error {
-        Error::new(Kind::Timeout, "the deadline had passed before the step began").before_it_began()
+        Error::new(ErrorKind::Timeout, "the deadline had passed before the step began").not_started()
     }
 
     /// A stretch of `time` from now, or of what is left if that is less, for work to run in.
     #[inline]
-    pub(crate) fn stretch(&self, time: Duration) -> Stretch {
+    pub(crate) fn stretch(&self, time: Duration) -> TimeLimit {
         let from = Instant::now();
         let own = after(from, time);
         let outer = self.deadline.filter(|outer| *outer < own);
-        Stretch { from, until: outer.unwrap_or(own), is_outer: outer.is_some() }
+        TimeLimit { from, until: outer.unwrap_or(own), is_outer: outer.is_some() }
     }
 
     /// The error of work that has not ended within its time.
     #[cold]
-    pub(crate) fn timed_out(&self, stretch: &Stretch) -> Error {
+    pub(crate) fn timed_out(&self, stretch: &TimeLimit) -> Error {
         let after = stretch.until.saturating_duration_since(stretch.from);
-        self.fact(|| Fact::TimedOut { after });
+        self.fact(|| EventKind::TimedOut { after });
         let message = if stretch.is_outer {
             "stopped by the deadline of a step around it".to_owned()
         } else {
-            format!("timed out after {}", human::duration(after))
+            format!("timed out after {}", display::duration(after))
         };
-        Error::new(Kind::Timeout, message).at(|| self.path())
+        Error::new(ErrorKind::Timeout, message).at(|| self.path())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::node::Facet;
-use crate::retry_budget::RetryBudget;
+use crate::control::retry_budget::RetryBudget;
 
 impl Context {
     /// Puts the share of a call into `budget` and gives the context to go on under; `None` if this is part of

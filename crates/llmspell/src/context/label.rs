@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::Context;
 use super::node::{Call, Facet, Node};
-use crate::outcome::Ledger;
+use crate::observe::outcome::ProvenanceCollector;
 use crate::path::Path;
 
 /// The name of a step.
@@ -71,7 +71,7 @@ impl Context {
             None => Facet::Name,
             Some(recorder) => {
                 let parent = self.call().map_or(0, |(call, _)| call.id);
-                Facet::Call(Call { id: recorder.next_call(), parent, ledger: Ledger::default() })
+                Facet::Call(Call { id: recorder.next_call(), parent, ledger: ProvenanceCollector::default() })
             }
         };
         self.child_at(facet, self.path_of(label))

@@ -9,9 +9,9 @@ use std::sync::{Arc, Weak};
 
 use super::Context;
 use super::node::{Facet, Node};
-use crate::limit::{Permit, Semaphore};
+use crate::control::limit::{Permit, Semaphore};
 use crate::path::Path;
-use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::runtime::sync::atomic::{AtomicU32, Ordering};
 
 /// The permits of a limit. Their spares are nodes of the context that nobody else has: a call admitted in the
 /// place of another one uses the node of that one, and allocates nothing.
@@ -59,34 +59,34 @@ impl Lease {
 }
 
 /// A permit that nobody runs under yet, and a node that the last call has left.
-pub(crate) struct Grant<'a> {
+pub(crate) struct AcquiredPermit<'a> {
     permits: &'a Arc<Permits>,
     permit: Permit<'a, Arc<Node>>,
     spare: Option<Arc<Node>>,
 }
 
-impl<'a> Grant<'a> {
+impl<'a> AcquiredPermit<'a> {
     /// A permit, if one is free.
     #[inline(always)]
     pub(crate) fn now(permits: &'a Arc<Permits>) -> Option<Self> {
-        permits.try_acquire().map(|(permit, spare)| Grant { permits, permit, spare })
+        permits.try_acquire().map(|(permit, spare)| AcquiredPermit { permits, permit, spare })
     }
 
     /// A permit, once one is free.
     pub(crate) async fn wait(permits: &'a Arc<Permits>) -> Self {
         let (permit, spare) = permits.acquire().await;
-        Grant { permits, permit, spare }
+        AcquiredPermit { permits, permit, spare }
     }
 }
 
 /// The context of work that runs under a permit. Dropping it gives the permit back, unless somebody else
 /// holds it too.
-pub(crate) struct Leased<'a> {
+pub(crate) struct LeasedContext<'a> {
     cx: Context,
     permit: Option<Permit<'a, Arc<Node>>>,
 }
 
-impl std::ops::Deref for Leased<'_> {
+impl std::ops::Deref for LeasedContext<'_> {
     type Target = Context;
 
     fn deref(&self) -> &Context {
@@ -94,7 +94,7 @@ impl std::ops::Deref for Leased<'_> {
     }
 }
 
-impl Drop for Leased<'_> {
+impl Drop for LeasedContext<'_> {
     fn drop(&mut self) {
         let (Some(mut node), Some(permit)) = (self.cx.node.take(), self.permit.take()) else { return };
         if let Some(unshared) = Arc::get_mut(&mut node) {
@@ -122,7 +122,7 @@ impl Drop for Held {
 
 /// Keeps every permit that the work runs under, until it is dropped. See [`Context::hold`].
 #[must_use = "permits go back when this is dropped"]
-pub struct Hold {
+pub struct PermitHold {
     // Dropped for its effect.
     _held: Vec<Held>,
 }
@@ -130,8 +130,8 @@ pub struct Hold {
 impl Context {
     /// A context whose work runs under `permit`, at another path if one is given.
     #[inline]
-    pub(crate) fn under_permit<'a>(&self, grant: Grant<'a>, path: Option<Path>) -> Leased<'a> {
-        let Grant { permits, permit, mut spare } = grant;
+    pub(crate) fn under_permit<'a>(&self, grant: AcquiredPermit<'a>, path: Option<Path>) -> LeasedContext<'a> {
+        let AcquiredPermit { permits, permit, mut spare } = grant;
         let path = path.or_else(|| self.node.as_ref()?.path.clone());
         let node = match spare.as_mut().and_then(Arc::get_mut) {
             Some(unshared) => {
@@ -140,7 +140,7 @@ impl Context {
             }
             None => Some(self.leased(permits, path)),
         };
-        Leased { cx: Context { node, ..*self }, permit: Some(permit) }
+        LeasedContext { cx: Context { node, ..*self }, permit: Some(permit) }
     }
 
     #[cold]
@@ -158,8 +158,8 @@ impl Context {
     /// For work that goes on after its caller has gone away, such as a thread that cannot be stopped: as
     /// long as it lives it must count against the limits it was admitted under. [`Context::blocking`]
     /// does this by itself.
-    pub fn hold(&self) -> Hold {
+    pub fn hold(&self) -> PermitHold {
         let leased = |node: &&Arc<Node>| matches!(&node.facet, Facet::Lease(lease) if lease.try_hold());
-        Hold { _held: self.chain().filter(leased).map(|node| Held(node.clone())).collect() }
+        PermitHold { _held: self.chain().filter(leased).map(|node| Held(node.clone())).collect() }
     }
 }

@@ -6,17 +6,17 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::chunk::{ChunkSender, Onlooker};
-use super::first::{Contender, Pulse};
+use super::chunk::{ChunkObserver, ChunkSender};
 use super::lease::Lease;
-use super::meter::Meter;
+use super::liveness::{Contender, Heartbeat};
+use super::redactor::Redactor;
 use super::retries::Retries;
-use super::scrub::Scrub;
 use super::signal::Signal;
-use crate::outcome::Ledger;
+use super::usage_meter::UsageMeter;
+use crate::control::retry_budget::RetryBudget;
+use crate::observe::outcome::ProvenanceCollector;
+use crate::observe::recorder::Recorder;
 use crate::path::Path;
-use crate::record::Recorder;
-use crate::retry_budget::RetryBudget;
 
 pub(crate) struct Node {
     pub(crate) parent: Option<Arc<Node>>,
@@ -26,7 +26,7 @@ pub(crate) struct Node {
     pub(crate) path: Option<Path>,
     /// Whether this node or one above it is a [`Facet::Scope`].
     pub(crate) collects: bool,
-    /// Whether this node or one above it is a [`Facet::Meter`].
+    /// Whether this node or one above it is a [`Facet::UsageMeter`].
     pub(crate) metered: bool,
     /// Whether pipelines below note how long each stage took.
     pub(crate) timed: bool,
@@ -45,7 +45,7 @@ pub(crate) enum Facet {
     /// A permit that the work below runs under.
     Lease(Lease),
     /// A call under a rate or a budget: it hears what the work below has used.
-    Meter(Arc<dyn Meter>),
+    UsageMeter(Arc<dyn UsageMeter>),
     /// The retries of one logical call.
     Retries(Retries),
     /// A budget that the call has put its share into.
@@ -53,17 +53,17 @@ pub(crate) enum Facet {
     /// A contender of a race that the first output decides.
     Contender(Contender),
     /// The last sign of life, for idle timeouts.
-    Pulse(Arc<Pulse>),
+    Heartbeat(Arc<Heartbeat>),
     /// Where chunks of output go.
     Chunks(ChunkSender),
     /// Whether any were shown below.
     Shown(Arc<AtomicBool>),
     /// Who else looks at them on the way.
-    Onlooker(Arc<dyn Onlooker>),
+    ChunkObserver(Arc<dyn ChunkObserver>),
     /// A call that tries whether the other side of a breaker is well again; the breaker, by its address.
     Probe(usize),
     /// What changes texts before anybody hears them.
-    Scrub(Scrub),
+    Redactor(Redactor),
     /// Cooperative cancellation.
     Signal(Arc<Signal>),
 }
@@ -73,7 +73,7 @@ pub(crate) struct Call {
     pub(crate) id: u64,
     pub(crate) parent: u64,
     /// What the call has collected so far; it goes to the surroundings when the call ends.
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: ProvenanceCollector,
 }
 
 pub(crate) struct Scope {
@@ -82,7 +82,7 @@ pub(crate) struct Scope {
     /// Whether it counts only if it is taken over: an attempt, a contender, a step that has a fallback. What is
     /// used in it counts in any case.
     pub(crate) is_trial: bool,
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: ProvenanceCollector,
 }
 
 impl Node {

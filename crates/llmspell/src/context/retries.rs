@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use super::Context;
 use super::node::{Facet, Node};
-use crate::executor::{PATIENCE, after, within};
-use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::runtime::executor::{PATIENCE, after, within};
+use crate::runtime::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// The state of one retry, seen by the steps below it.
 pub(crate) struct Retries {

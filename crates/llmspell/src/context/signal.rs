@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::Context;
 use super::node::Facet;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::runtime::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Debug, Default)]
 pub(crate) struct Signal {

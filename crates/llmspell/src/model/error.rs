@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::reply::LARGEST_REPLY;
-use crate::error::{Error, Kind};
+use crate::error::{Error, ErrorKind};
 
 /// Why a model did not reply, or not to the end.
 ///
@@ -88,16 +88,16 @@ impl ModelErrorClass {
         })
     }
 
-    fn kind(self) -> Kind {
+    fn kind(self) -> ErrorKind {
         match self {
-            ModelErrorClass::RateLimited | ModelErrorClass::Overloaded => Kind::Overloaded,
-            ModelErrorClass::Unauthorized | ModelErrorClass::QuotaExhausted => Kind::Denied,
-            ModelErrorClass::InvalidRequest | ModelErrorClass::ContextTooLong => Kind::Invalid,
-            ModelErrorClass::Timeout => Kind::Timeout,
+            ModelErrorClass::RateLimited | ModelErrorClass::Overloaded => ErrorKind::Overloaded,
+            ModelErrorClass::Unauthorized | ModelErrorClass::QuotaExhausted => ErrorKind::Denied,
+            ModelErrorClass::InvalidRequest | ModelErrorClass::ContextTooLong => ErrorKind::Invalid,
+            ModelErrorClass::Timeout => ErrorKind::Timeout,
             ModelErrorClass::Server
             | ModelErrorClass::Connection
             | ModelErrorClass::Truncated
-            | ModelErrorClass::Protocol => Kind::Failed,
+            | ModelErrorClass::Protocol => ErrorKind::Failed,
         }
     }
 

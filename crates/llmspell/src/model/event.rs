@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::usage::Usage;
+use crate::observe::usage::Usage;
 
 /// One piece of a reply.
 ///

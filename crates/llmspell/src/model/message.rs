@@ -39,7 +39,7 @@ pub enum Message {
         opaque: Vec<Value>,
     },
     /// What one of the tools it called has answered.
-    Tool(ToolAnswer),
+    Tool(ToolResult),
 }
 
 impl Message {
@@ -162,7 +162,7 @@ impl ToolCall {
 /// What a tool has answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct ToolAnswer {
+pub struct ToolResult {
     /// The [id](ToolCall::id) of the call it answers.
     pub call_id: String,
     /// The name of the tool.
@@ -174,10 +174,10 @@ pub struct ToolAnswer {
     pub is_error: bool,
 }
 
-impl ToolAnswer {
+impl ToolResult {
     /// What the tool that `call` wants says to it.
     pub fn new(call: &ToolCall, text: impl Into<String>) -> Self {
-        ToolAnswer { call_id: call.id.clone(), name: call.name.clone(), text: text.into(), is_error: false }
+        ToolResult { call_id: call.id.clone(), name: call.name.clone(), text: text.into(), is_error: false }
     }
 
     /// The same as a failure, of which the text says why.

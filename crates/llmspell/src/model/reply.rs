@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::event::{Finish, ModelEvent, ToolCallDelta};
 use super::message::{Message, ToolCall};
-use crate::usage::Usage;
+use crate::observe::usage::Usage;
 
 /// The most bytes that a reply may have, all that it says, thinks and calls together: 64 MiB, some hundred times what
 /// models can say. A provider that sends more is broken, and would take all memory.

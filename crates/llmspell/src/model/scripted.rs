@@ -13,8 +13,8 @@ use super::stream::{EventSender, ModelStream};
 use super::{Model, ModelError};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::sync::{Mutex, MutexGuard, lock};
-use crate::usage::Usage;
+use crate::observe::usage::Usage;
+use crate::runtime::sync::{Mutex, MutexGuard, lock};
 
 /// A model that plays back a script, one turn for each request, and keeps what it was asked.
 ///

@@ -13,7 +13,7 @@ use super::stream::{EventSender, ModelStream};
 use super::{Model, ModelError, ModelErrorClass};
 use crate::context::Context;
 use crate::error::Result;
-use crate::usage::Usage;
+use crate::observe::usage::Usage;
 
 /// A model that takes its time to the first token and between tokens, fails, refuses and hangs, as told.
 ///

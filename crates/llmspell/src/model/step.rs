@@ -5,23 +5,23 @@ use std::sync::Arc;
 use serde::de::IgnoredAny;
 
 use super::Model;
-use super::bill::Bill;
 use super::error::ModelError;
 use super::event::{Finish, ModelEvent};
 use super::message::ToolCall;
 use super::reply::{Gathered, Reply};
 use super::request::Request;
+use super::usage_charge::UsageCharge;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::executor::breathe;
+use crate::observe::usage::Usage;
+use crate::runtime::executor::yield_if_due;
 use crate::step::Step;
-use crate::usage::Usage;
 
 /// A model as a step from a [`Request`] to a [`Reply`]; made by [`Model::step`].
 ///
 /// What the model says is shown as it comes ([`Context::emit`], as [`ModelEvent`]s in their JSON form), so
 /// first-output races, idle timeouts and readers of [chunks](Context::with_chunks) see it. What it uses is
-/// [charged](Context::used) as soon as it is known. Providers say so at the end of a reply: of one that is broken off,
+/// [charged](Context::record_usage) as soon as it is known. Providers say so at the end of a reply: of one that is broken off,
 /// say by a timeout or because another one has won, what has come in is charged at [`BYTES_PER_TOKEN`](super::BYTES_PER_TOKEN).
 ///
 /// # Errors
@@ -56,7 +56,7 @@ impl<M: Model + ?Sized> Step for ModelStep<M> {
         if let Some((complaint, hint)) = request.options.complaint() {
             return Err(Error::invalid(complaint).with_hint(hint));
         }
-        let mut bill = Bill::new(request.clone(), self.prices, cx);
+        let mut bill = UsageCharge::new(request.clone(), self.prices, cx);
         let mut stream = self.model.stream(request, cx);
         let mut reply = Gathered::default();
         let finish = loop {
@@ -80,9 +80,9 @@ impl<M: Model + ?Sized> Step for ModelStep<M> {
                 }
                 // Bookkeeping is no output: a race must not be won by it.
                 _ => {
-                    cx.alive();
+                    cx.heartbeat();
                     // A stream that always has some must leave the clocks their turn.
-                    breathe().await;
+                    yield_if_due().await;
                 }
             }
         };

@@ -4,11 +4,11 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{self, Poll};
 
-use crate::queue::{Reader, Writer, queue};
+use crate::runtime::channel::{Reader, Writer, queue};
 use futures_core::Stream;
 
 use super::event::ModelEvent;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// What a model says, as it says it: a `Stream` of events. Dropping it cancels the request.
 #[must_use = "a model says nothing until its stream is polled"]
@@ -77,9 +77,9 @@ impl EventSender {
     /// Sends one event, and waits while the reader is behind.
     ///
     /// # Errors
-    /// [`Kind::Cancelled`] if the stream has been dropped: the producer should end.
+    /// [`ErrorKind::Cancelled`] if the stream has been dropped: the producer should end.
     pub async fn send(&self, event: ModelEvent) -> Result<()> {
-        self.0.send(event).await.map_err(|_| Error::new(Kind::Cancelled, "nobody reads the reply any more"))
+        self.0.send(event).await.map_err(|_| Error::new(ErrorKind::Cancelled, "nobody reads the reply any more"))
     }
 }
 

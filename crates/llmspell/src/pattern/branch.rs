@@ -2,7 +2,7 @@
 //!
 //! Nothing is spawned and nothing is boxed, so a branch may be dropped at any instant and is gone by then.
 //! A panic in one branch is that branch's error. Every wake polls all branches that are not done, which
-//! suits the few that a tuple or a race has; for many, see [`Crew`](crate::executor::Crew).
+//! suits the few that a tuple or a race has; for many, see [`WorkerPool`](crate::runtime::executor::WorkerPool).
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use std::task::{self, Poll};
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::executor::contained;
+use crate::runtime::executor::catch_panic;
 use crate::step::Step;
 
 /// One branch: its future until it is done or stopped, then its result.
@@ -60,7 +60,7 @@ where
         }
         let work = &mut self.work;
         // A panic on the way out, in a destructor, is an error like one in the work itself.
-        let poll = contained(|| {
+        let poll = catch_panic(|| {
             let poll = work.as_mut().as_pin_mut().map_or(Poll::Pending, |work| work.poll(task));
             if poll.is_ready() {
                 work.set(None);
@@ -82,7 +82,7 @@ where
 
     fn stop(&mut self) {
         // Nobody is left to hear of a panic in a destructor of work that does not count any more.
-        let _ = contained(|| self.work.set(None));
+        let _ = catch_panic(|| self.work.set(None));
     }
 }
 

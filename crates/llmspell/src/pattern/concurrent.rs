@@ -6,7 +6,7 @@
 //! choice of each group.
 //! *Bounds* how many branches run at once, by [`Join::limit`].
 //! *Fails with* the error of the branch that failed; if several did, with
-//! [`Kind::Exhausted`] and all of them as causes.
+//! [`ErrorKind::AllFailed`] and all of them as causes.
 //!
 //! A tuple has branches of different types; they run in the task of the caller, and nothing is spawned. A
 //! vector has any number of branches of one type (see [`Step::boxed`]); they run on tasks of their own and
@@ -29,8 +29,8 @@ mod vector;
 use std::sync::Arc;
 
 use crate::context::Context;
-use crate::error::{Error, Kind, Result};
-use crate::step::{About, Step};
+use crate::error::{Error, ErrorKind, Result};
+use crate::step::{Step, StepInfo};
 
 mod sealed {
     pub trait Sealed {}
@@ -53,37 +53,41 @@ pub trait Group: Sealed + Send + Sync + 'static {
     type Outcomes: Send + 'static;
 
     #[doc(hidden)]
-    fn about(&self) -> About<'_>;
+    fn info(&self) -> StepInfo<'_>;
 
     #[doc(hidden)]
     fn join(
         self: &Arc<Self>,
         input: Self::In,
         cx: &Context,
-        how: How,
+        how: JoinOptions,
     ) -> impl Future<Output = Result<Self::Outs>> + Send;
 
     #[doc(hidden)]
-    fn settle(self: &Arc<Self>, input: Self::In, cx: &Context, how: How)
-    -> impl Future<Output = Self::Outcomes> + Send;
+    fn settle(
+        self: &Arc<Self>,
+        input: Self::In,
+        cx: &Context,
+        how: JoinOptions,
+    ) -> impl Future<Output = Self::Outcomes> + Send;
 }
 
 /// How a group runs.
 #[doc(hidden)]
 #[derive(Clone, Copy)]
-pub struct How {
+pub struct JoinOptions {
     limit: usize,
     fail_fast: bool,
 }
 
 /// Runs all members to their end, and gives all outputs if none failed.
 pub fn join<G: Group>(group: G) -> Join<G> {
-    Join { group: Arc::new(group), how: How { limit: usize::MAX, fail_fast: false } }
+    Join { group: Arc::new(group), how: JoinOptions { limit: usize::MAX, fail_fast: false } }
 }
 
 /// Runs all members; the first failure cancels the others.
 pub fn try_join<G: Group>(group: G) -> Join<G> {
-    Join { group: Arc::new(group), how: How { limit: usize::MAX, fail_fast: true } }
+    Join { group: Arc::new(group), how: JoinOptions { limit: usize::MAX, fail_fast: true } }
 }
 
 /// [`join`] over any number of steps.
@@ -98,14 +102,14 @@ pub fn try_all<S: Step<In: Clone>>(steps: impl IntoIterator<Item = S>) -> Join<V
 
 /// Runs all members to their end and gives an [`Outcome`](crate::Outcome) for each; never fails.
 pub fn settle<G: Group>(group: G) -> Settle<G> {
-    Settle { group: Arc::new(group), how: How { limit: usize::MAX, fail_fast: false } }
+    Settle { group: Arc::new(group), how: JoinOptions { limit: usize::MAX, fail_fast: false } }
 }
 
 /// A group that fails if a member does; made by [`join`], [`try_join`], [`all`] and [`try_all`].
 #[must_use = "a step does nothing until it runs"]
 pub struct Join<G> {
     group: Arc<G>,
-    how: How,
+    how: JoinOptions,
 }
 
 impl<G: Group> Join<G> {
@@ -128,8 +132,8 @@ impl<G: Group> Step for Join<G> {
         self.group.join(input, cx, self.how)
     }
 
-    fn about(&self) -> About<'_> {
-        self.group.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.group.info()
     }
 }
 
@@ -137,7 +141,7 @@ impl<G: Group> Step for Join<G> {
 #[must_use = "a step does nothing until it runs"]
 pub struct Settle<G> {
     group: Arc<G>,
-    how: How,
+    how: JoinOptions,
 }
 
 impl<G: Group> Settle<G> {
@@ -160,8 +164,8 @@ impl<G: Group> Step for Settle<G> {
         Ok(self.group.settle(input, cx, self.how).await)
     }
 
-    fn about(&self) -> About<'_> {
-        self.group.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.group.info()
     }
 }
 
@@ -178,5 +182,5 @@ fn group_error(failures: Vec<Error>, members: usize) -> Error {
 
 /// The result of a branch that was stopped because a sibling had failed.
 fn stopped() -> Error {
-    Error::new(Kind::Cancelled, "cancelled because a sibling failed")
+    Error::new(ErrorKind::Cancelled, "cancelled because a sibling failed")
 }

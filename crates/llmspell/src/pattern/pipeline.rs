@@ -34,12 +34,12 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::context::node::Facet;
-use crate::context::{Context, Grant, Label};
+use crate::context::{AcquiredPermit, Context, Label};
+use crate::control::limit::Limit;
 use crate::error::Result;
-use crate::event::Fact;
-use crate::executor::breathe;
-use crate::limit::Limit;
-use crate::step::{About, BoxStep, Step, call};
+use crate::observe::event::EventKind;
+use crate::runtime::executor::yield_if_due;
+use crate::step::{BoxStep, Step, StepInfo, call};
 
 /// Begins a pipeline; add stages with [`Pipeline::stage`]. The name stands in paths and in the report.
 pub fn pipeline<In: Send + 'static>(name: impl Into<Arc<str>>) -> Pipeline<Start<In>> {
@@ -75,7 +75,7 @@ pub struct Stage<C, S> {
 }
 
 mod sealed {
-    use super::{About, Context, Label, Result};
+    use super::{Context, Label, Result, StepInfo};
 
     /// The stages of a pipeline so far.
     pub trait Chain: Send + Sync + 'static {
@@ -91,7 +91,7 @@ mod sealed {
         fn len(&self) -> usize;
 
         /// What is known of the stages together; in flight: how many records keep all of them busy.
-        fn about(&self) -> About<'_>;
+        fn info(&self) -> StepInfo<'_>;
     }
 
     /// A chain that can run: one that has a stage, or a number of them that only the running program knows.
@@ -111,8 +111,8 @@ impl<In: Send + 'static> Chain for Start<In> {
         0
     }
 
-    fn about(&self) -> About<'_> {
-        About::default().in_flight(0).idempotent()
+    fn info(&self) -> StepInfo<'_> {
+        StepInfo::default().in_flight(0).idempotent()
     }
 }
 
@@ -143,8 +143,8 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
         let result = match self.limit.permits() {
             None => self.step.run(record, &cx.child_at(Facet::Name, path())).await,
             Some(permits) => {
-                breathe().await;
-                let grant = match Grant::now(permits) {
+                yield_if_due().await;
+                let grant = match AcquiredPermit::now(permits) {
                     Some(grant) => Ok(grant),
                     None => Limit::wait(permits, cx, None).await,
                 };
@@ -170,12 +170,12 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
         self.place + 1
     }
 
-    fn about(&self) -> About<'_> {
+    fn info(&self) -> StepInfo<'_> {
         // One more than the limit: a record waits at the door, and the stage never runs dry.
-        let step = self.step.about();
+        let step = self.step.info();
         let calls = step.limited_if(self.limit.most()).limit;
         let here = calls.map_or(UNLIMITED_STAGE, |calls| calls.saturating_add(1));
-        let before = self.before.about();
+        let before = self.before.info();
         before.and(step).in_flight(before.default_in_flight.saturating_add(here))
     }
 }
@@ -183,7 +183,7 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
 impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
     /// How many records may be at work in it now: its own limit, or that of its step, whichever is smaller.
     fn calls(&self) -> Option<usize> {
-        self.step.about().limited_if(self.limit.calls()).limit
+        self.step.info().limited_if(self.limit.calls()).limit
     }
 
     /// Passes the stage under the eyes of a recorder.
@@ -198,7 +198,7 @@ impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
             },
             None => self.step.run(record, cx).await,
         };
-        cx.fact(|| Fact::PipelineStage {
+        cx.fact(|| EventKind::PipelineStage {
             stage: self.place,
             name: self.label.name().to_owned(),
             limit: self.calls(),
@@ -286,11 +286,11 @@ impl<T: Send + 'static> Chain for Stages<T> {
         self.0.len()
     }
 
-    fn about(&self) -> About<'_> {
+    fn info(&self) -> StepInfo<'_> {
         let mut in_flight = 0_usize;
-        let stages = self.0.iter().map(Chain::about);
+        let stages = self.0.iter().map(Chain::info);
         let together =
-            About::all(stages.inspect(|stage| in_flight = in_flight.saturating_add(stage.default_in_flight)));
+            StepInfo::all(stages.inspect(|stage| in_flight = in_flight.saturating_add(stage.default_in_flight)));
         together.in_flight(in_flight)
     }
 }
@@ -308,7 +308,7 @@ impl<C: Staged> Step for Pipeline<C> {
     }
 
     /// In flight: the sum of the limits, one more for each stage; 16 for a stage without one.
-    fn about(&self) -> About<'_> {
-        self.stages.about().named(self.label.name())
+    fn info(&self) -> StepInfo<'_> {
+        self.stages.info().named(self.label.name())
     }
 }

@@ -6,7 +6,7 @@
 //! *Bounds* itself by its contenders; a [`Hedge`] by the share of calls it may double, or by the budget that it
 //! shares with retries ([`RetryBudget`](crate::RetryBudget)).
 //! *Fails with* all failures, none swallowed: they are the causes of one
-//! [`Kind::Exhausted`](crate::Kind::Exhausted).
+//! [`ErrorKind::AllFailed`](crate::ErrorKind::AllFailed).
 //!
 //! Contenders run in the task of the caller; a panic is that contender's failure. Only the winner leaves a
 //! trace in the quality and the provenance of the result.
@@ -22,21 +22,21 @@
 //! # Ok::<(), llmspell::Error>(()) }).unwrap();
 //! ```
 
-mod contest;
+mod copy;
+mod decide;
 mod hedge;
-mod lanes;
-mod learned;
-mod second;
+mod impls;
+mod latency;
 
 use std::sync::Arc;
 
+pub(in crate::pattern) use copy::seconded;
 pub use hedge::{Hedge, Hedged};
-pub(in crate::pattern) use second::seconded;
 
-use crate::context::{Context, Gate};
+use crate::context::{Context, FirstOutput};
 use crate::error::Result;
-use crate::step::{About, Step};
-use contest::Rule;
+use crate::step::{Step, StepInfo};
+use decide::Rule;
 
 mod sealed {
     pub trait Sealed {}
@@ -56,21 +56,26 @@ pub trait Contenders: Sealed + Send + Sync + 'static {
     type Out: Send + 'static;
 
     #[doc(hidden)]
-    fn about(&self) -> About<'_>;
+    fn info(&self) -> StepInfo<'_>;
 
     #[doc(hidden)]
-    fn contend(&self, input: Self::In, cx: &Context, how: &How) -> impl Future<Output = Result<Self::Out>> + Send;
+    fn contend(
+        &self,
+        input: Self::In,
+        cx: &Context,
+        how: &RaceOptions,
+    ) -> impl Future<Output = Result<Self::Out>> + Send;
 }
 
 /// How a race runs.
 #[doc(hidden)]
-pub struct How {
+pub struct RaceOptions {
     rule: Rule,
-    gate: Option<Arc<Gate>>,
+    gate: Option<Arc<FirstOutput>>,
 }
 
 /// Runs all contenders at once; the first to succeed wins.
-/// An empty vector of contenders fails with [`Kind::Invalid`](crate::Kind::Invalid) when it runs.
+/// An empty vector of contenders fails with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when it runs.
 pub fn race<G: Contenders>(contenders: G) -> Race<G> {
     Race { contenders, rule: Rule::FirstSuccess, gated: false }
 }
@@ -105,11 +110,11 @@ impl<G: Contenders> Step for Race<G> {
     type Out = G::Out;
 
     async fn run(&self, input: G::In, cx: &Context) -> Result<G::Out> {
-        let how = How { rule: self.rule, gate: self.gated.then(Arc::default) };
+        let how = RaceOptions { rule: self.rule, gate: self.gated.then(Arc::default) };
         self.contenders.contend(input, cx, &how).await
     }
 
-    fn about(&self) -> About<'_> {
-        self.contenders.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.contenders.info()
     }
 }

@@ -34,9 +34,9 @@
 //! # Ok::<(), llmspell::Error>(()) }).unwrap();
 //! ```
 
+mod admission_gate;
 mod bound;
-mod courtesy;
-mod gate;
+mod consumer_yield;
 mod items;
 mod source;
 mod stragglers;
@@ -51,24 +51,24 @@ use futures_core::Stream;
 use tokio::task::coop::poll_proceed;
 use tokio::time::{Instant, Sleep, sleep_until};
 
+pub(crate) use admission_gate::AdmissionGate;
+use admission_gate::AdmissionGates;
 use bound::Bound;
 pub use bound::LimitHandle;
-use courtesy::Courtesy;
-pub(crate) use gate::Gate;
-use gate::Gates;
+use consumer_yield::ConsumerYield;
 use items::Items;
 pub use source::IntoSource;
 use source::Source;
-use stragglers::Tail;
-pub use stragglers::{Stragglers, Straggling};
+use stragglers::TailTracker;
+pub use stragglers::{Stragglers, WithStragglers};
 
-use crate::breaker::Breaker;
-use crate::budget::{Budget, OnStream};
 use crate::context::Context;
+use crate::control::breaker::Breaker;
+use crate::control::budget::{Budget, StreamBudget};
 use crate::error::{Error, Result};
-use crate::event::Fact;
-use crate::executor::{Crew, GRACE};
-use crate::outcome::Outcome;
+use crate::observe::event::EventKind;
+use crate::observe::outcome::Outcome;
+use crate::runtime::executor::{GRACE, WorkerPool};
 use crate::step::Step;
 
 /// The outcomes of a step over a stream of inputs; made by [`Step::stream`]. A `Stream` itself.
@@ -77,11 +77,11 @@ use crate::step::Step;
 /// early). Dropping it stops everything in flight.
 #[must_use = "a stream does nothing unless it is polled"]
 pub struct Streaming<S: Step> {
-    crew: Crew<Items<S>>,
+    pool: WorkerPool<Items<S>>,
     /// `None` once it has ended or is not wanted any more.
     source: Option<Source<S::In>>,
     cancelled: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    gates: Gates,
+    gates: AdmissionGates,
     limit: Bound,
     window: usize,
     /// Outcomes that wait for an earlier one; the first place is that of the next to deliver. `None` if
@@ -93,8 +93,8 @@ pub struct Streaming<S: Step> {
     /// Jobs on their way from the source to the crew.
     admitted: VecDeque<(usize, S::In)>,
     /// Where the last items learn that they are the last; `None` once they know, or if nobody asks.
-    tail: Option<Arc<Tail>>,
-    courtesy: Courtesy,
+    tail: Option<Arc<TailTracker>>,
+    courtesy: ConsumerYield,
     take: usize,
     until: Option<Box<Predicate<S::Out>>>,
     /// Those that hear of every outcome.
@@ -118,16 +118,16 @@ const ADMITTED_AT_ONCE: usize = 8;
 
 impl<S: Step> Streaming<S> {
     pub(crate) fn new(step: Arc<S>, source: Source<S::In>, cx: Context) -> Self {
-        let limit = step.about().default_in_flight.max(1);
+        let limit = step.info().default_in_flight.max(1);
         let cancelled = cx.can_be_cancelled().then(|| {
             let cx = cx.clone();
             Box::pin(async move { cx.cancelled().await }) as _
         });
         Streaming {
-            crew: Crew::new(&cx, Items::new(step, cx.clone())),
+            pool: WorkerPool::new(&cx, Items::new(step, cx.clone())),
             source: Some(source),
             cancelled,
-            gates: Gates::default(),
+            gates: AdmissionGates::default(),
             limit: Bound::Fixed(limit),
             window: 0,
             reorder: None,
@@ -136,7 +136,7 @@ impl<S: Step> Streaming<S> {
             delivered: 0,
             admitted: VecDeque::new(),
             tail: None,
-            courtesy: Courtesy::new(),
+            courtesy: ConsumerYield::new(),
             take: usize::MAX,
             until: None,
             breakers: Vec::new(),
@@ -258,15 +258,15 @@ impl<S: Step> Streaming<S> {
     /// # Panics
     /// If the step is not declared [idempotent](Step::idempotent), for it would be run twice; or if the stream
     /// has been polled already.
-    pub fn stragglers(self, policy: Stragglers) -> Streaming<Straggling<S>>
+    pub fn stragglers(self, policy: Stragglers) -> Streaming<WithStragglers<S>>
     where
         S::In: Clone,
     {
         assert!(self.pulled == 0, "what to do about stragglers must be said before the first poll");
-        let (items, tail) = (self.crew.work(), Arc::new(Tail::new(policy)));
-        let step = Arc::new(Straggling::new(items.step.clone(), tail.clone()));
+        let (items, tail) = (self.pool.work(), Arc::new(TailTracker::new(policy)));
+        let step = Arc::new(WithStragglers::new(items.step.clone(), tail.clone()));
         Streaming {
-            crew: Crew::new(&items.cx, items.with(step)),
+            pool: WorkerPool::new(&items.cx, items.with(step)),
             source: self.source,
             cancelled: self.cancelled,
             gates: self.gates,
@@ -292,22 +292,22 @@ impl<S: Step> Streaming<S> {
     /// Use another breaker than one [around the step](Step::breaker): such a one would count each call twice, there and
     /// as the outcome of its item.
     ///
-    /// With [`Breaker::storms`], a run of a million records ends when credentials or money are missing, not after a
+    /// With [`Breaker::on_denied`], a run of a million records ends when credentials or money are missing, not after a
     /// million failures. A stream that has stopped does not go on when the breaker half-opens; to refuse calls for a
     /// while, put a breaker around the step.
     ///
     /// ```
-    /// use llmspell::{Breaker, Context, Error, Kind, Step, step};
+    /// use llmspell::{Breaker, Context, Error, ErrorKind, Step, step};
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
     /// let paid = step(|n: u64, _| async move { if n < 100 { Ok(n) } else { Err(Error::denied("402 Payment Required")) } });
-    /// let mut answers = paid.stream(0..1_000_000, &Context::new()).limit(4).breaker(Breaker::storms());
+    /// let mut answers = paid.stream(0..1_000_000, &Context::new()).limit(4).breaker(Breaker::on_denied());
     /// let (mut ok, mut denied) = (0, 0);
     /// while let Some(outcome) = answers.next().await {
     ///     *(if outcome.is_ok() { &mut ok } else { &mut denied }) += 1;
     /// }
     /// assert!(ok == 100 && denied < 20);
-    /// assert_eq!(answers.stopped().unwrap().kind(), Kind::Rejected);
+    /// assert_eq!(answers.stopped().unwrap().kind(), ErrorKind::Rejected);
     /// # });
     /// ```
     pub fn breaker(mut self, breaker: Breaker) -> Self {
@@ -383,11 +383,11 @@ impl<S: Step> Streaming<S> {
     ///
     /// To cap single calls inside of the items, see [`Step::budget`].
     pub fn budget(mut self, budget: Budget) -> Self {
-        let items = self.crew.work();
+        let items = self.pool.work();
         match budget.for_stream(&items.cx) {
-            OnStream::Unlimited => self,
-            OnStream::Gate(gate) => self.behind(gate),
-            OnStream::Seats(seats) => {
+            StreamBudget::Unlimited => self,
+            StreamBudget::AdmissionGate(gate) => self.behind(gate),
+            StreamBudget::StreamReservations(seats) => {
                 items.seat(seats.clone());
                 self.gates.seat(seats);
                 self
@@ -396,14 +396,14 @@ impl<S: Step> Streaming<S> {
     }
 
     /// Lets inputs in only while `gate` is open.
-    pub(crate) fn behind(mut self, gate: Arc<dyn Gate>) -> Self {
+    pub(crate) fn behind(mut self, gate: Arc<dyn AdmissionGate>) -> Self {
         self.gates.add(gate);
         self
     }
 
     fn tell_stopped(&self) {
         if let Some(error) = self.gates.reason() {
-            self.crew.work().cx.fact(|| Fact::StreamStopped { error: error.into() });
+            self.pool.work().cx.fact(|| EventKind::StreamStopped { error: error.into() });
         }
     }
 
@@ -411,7 +411,7 @@ impl<S: Step> Streaming<S> {
     fn finish(&mut self) {
         self.source = None;
         self.reorder = self.reorder.take().map(|_| VecDeque::new());
-        self.crew.abort();
+        self.pool.abort();
         if matches!(self.ending, Ending::NotYet) {
             self.ending = Ending::Stopping(None);
         }
@@ -465,7 +465,7 @@ impl<S: Step> Streaming<S> {
         }
         self.gates.leave();
         if !self.admitted.is_empty() {
-            self.crew.submit(&mut self.admitted);
+            self.pool.submit(&mut self.admitted);
         }
         // A source may know that it is at its end before the bounds allow to ask it for more.
         let is_over = |source: &Source<S::In>| source.size_hint().1 == Some(0);
@@ -484,10 +484,10 @@ impl<S: Step> Streaming<S> {
                 waiting.pop_front();
                 return Poll::Ready(outcome);
             }
-            let outcome = ready!(self.crew.poll_next(task));
+            let outcome = ready!(self.pool.poll_next(task));
             self.finished += 1;
             for breaker in &self.breakers {
-                breaker.hear(&outcome.result, &self.crew.work().cx);
+                breaker.hear(&outcome.result, &self.pool.work().cx);
             }
             let Some(waiting) = &mut self.reorder else {
                 return Poll::Ready(outcome);
@@ -519,7 +519,7 @@ impl<S: Step> Stream for Streaming<S> {
             match &mut me.ending {
                 Ending::NotYet => {}
                 Ending::Stopping(alarm) => {
-                    if me.crew.poll_ended(task).is_pending() {
+                    if me.pool.poll_ended(task).is_pending() {
                         if me.finished == me.pulled {
                             // Idle workers only: they go at once.
                             return Poll::Pending;

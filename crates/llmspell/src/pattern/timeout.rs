@@ -5,7 +5,7 @@
 //! *Cancels* the step, really: its future is dropped before the caller goes on.
 //! *Bounds* time; attempts and the retries of one logical call ([`Retry`]), and those of many calls together
 //! ([`RetryBudget`](crate::RetryBudget)).
-//! *Fails with* [`Kind::Timeout`](crate::Kind::Timeout); a retry that gives up, with all attempts as causes. A
+//! *Fails with* [`ErrorKind::Timeout`](crate::ErrorKind::Timeout); a retry that gives up, with all attempts as causes. A
 //! [`Fallback`] turns the failure into a result that is marked as one.
 //!
 //! Deadlines only tighten on the way down, and whoever waits plans with them: a retry that cannot fit is
@@ -31,7 +31,7 @@
 //! assert_eq!(patient.run((), &Context::new()).await?, "fresh");
 //!
 //! // A fallback serves, and says so.
-//! let hasty = slow.timeout(Duration::from_secs(1)).fallback(value("cached")).observed();
+//! let hasty = slow.timeout(Duration::from_secs(1)).fallback(value("cached")).with_outcome();
 //! let outcome = hasty.run((), &Context::new()).await?;
 //! assert_eq!(outcome.result?, "cached");
 //! assert_eq!(outcome.quality, Quality::Fallback);
@@ -53,8 +53,8 @@ pub use retry::{Retried, Retry};
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::executor::poll_within;
-use crate::step::{About, Step};
+use crate::runtime::executor::poll_within;
+use crate::step::{Step, StepInfo};
 
 /// How long a step may take: always the same, or more with each attempt.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -140,7 +140,7 @@ impl<S: Step> Step for Timeout<S> {
         result.unwrap_or_else(|| Err(cx.timed_out(&stretch)))
     }
 
-    fn about(&self) -> About<'_> {
-        self.step.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info()
     }
 }

@@ -49,7 +49,7 @@ impl ProcessGroup {
         use tokio::signal::unix::{SignalKind, signal};
         use tokio::time::Instant;
 
-        use crate::executor::{after, within};
+        use crate::runtime::executor::{after, within};
 
         let Some(leader) = self.unreaped(child) else { return child.wait().await.map(drop) };
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;

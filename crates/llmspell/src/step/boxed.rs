@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::{About, Step};
+use super::{Step, StepInfo};
 use crate::context::Context;
 use crate::error::Result;
 
@@ -16,7 +16,7 @@ pub struct BoxStep<In, Out> {
 
 trait DynStep<In, Out>: Send + Sync {
     fn run<'a>(&'a self, input: In, cx: &'a Context) -> Pin<Box<dyn Future<Output = Result<Out>> + Send + 'a>>;
-    fn about(&self) -> About<'_>;
+    fn info(&self) -> StepInfo<'_>;
 }
 
 impl<S: Step> DynStep<S::In, S::Out> for S {
@@ -24,8 +24,8 @@ impl<S: Step> DynStep<S::In, S::Out> for S {
         Box::pin(Step::run(self, input, cx))
     }
 
-    fn about(&self) -> About<'_> {
-        Step::about(self)
+    fn info(&self) -> StepInfo<'_> {
+        Step::info(self)
     }
 }
 
@@ -49,8 +49,8 @@ impl<In: Send + 'static, Out: Send + 'static> Step for BoxStep<In, Out> {
         self.step.run(input, cx).await
     }
 
-    fn about(&self) -> About<'_> {
-        self.step.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info()
     }
 
     fn boxed(self) -> BoxStep<In, Out> {

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::{About, Step};
+use super::{Step, StepInfo};
 use crate::context::Context;
 use crate::error::Result;
 
@@ -36,7 +36,7 @@ impl<In: Send + 'static, T: Clone + Send + Sync + 'static> Step for Constant<In,
         Ok(self.value.clone())
     }
 
-    fn about(&self) -> About<'_> {
-        About::default().idempotent()
+    fn info(&self) -> StepInfo<'_> {
+        StepInfo::default().idempotent()
     }
 }

@@ -1,6 +1,6 @@
 //! The declaration that a step may be run twice.
 
-use super::{About, Step};
+use super::{Step, StepInfo};
 use crate::context::Context;
 use crate::error::Result;
 
@@ -25,7 +25,7 @@ impl<S: Step> Step for Idempotent<S> {
         self.step.run(input, cx)
     }
 
-    fn about(&self) -> About<'_> {
-        self.step.about().idempotent()
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info().idempotent()
     }
 }

@@ -1,6 +1,6 @@
 //! A plain function on the output of a step.
 
-use super::{About, Step};
+use super::{Step, StepInfo};
 use crate::context::Context;
 use crate::error::Result;
 
@@ -31,7 +31,7 @@ where
         Ok((self.change)(self.step.run(input, cx).await?))
     }
 
-    fn about(&self) -> About<'_> {
-        self.step.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info()
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{About, Step};
+use super::{Step, StepInfo};
 use crate::context::{Context, Label};
 use crate::error::Result;
-use crate::event::Fact;
+use crate::observe::event::EventKind;
 
 /// A step with a name; made by [`Step::named`].
 #[derive(Clone)]
@@ -36,8 +36,8 @@ impl<S: Step> Step for Named<S> {
         call(&cx, self.step.run(input, &cx)).await
     }
 
-    fn about(&self) -> About<'_> {
-        self.step.about().named(self.label.name())
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info().named(self.label.name())
     }
 }
 
@@ -58,7 +58,7 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     fn start(cx: &'a Context) -> Self {
-        cx.fact(|| Fact::Started);
+        cx.fact(|| EventKind::Started);
         Watch { cx, started: cx.recorder().map(|_| Instant::now()) }
     }
 
@@ -66,8 +66,8 @@ impl<'a> Watch<'a> {
         if let Some(started) = self.started.take() {
             let (took, quality) = (started.elapsed(), self.cx.end_call());
             self.cx.fact(|| match result {
-                Ok(_) => Fact::Finished { took, quality },
-                Err(error) => Fact::Failed { took, error: error.into() },
+                Ok(_) => EventKind::Finished { took, quality },
+                Err(error) => EventKind::Failed { took, error: error.into() },
             });
         }
     }
@@ -77,7 +77,7 @@ impl Drop for Watch<'_> {
     fn drop(&mut self) {
         if let Some(started) = self.started.take() {
             let took = started.elapsed();
-            self.cx.fact(|| Fact::Cancelled { took });
+            self.cx.fact(|| EventKind::Cancelled { took });
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{About, Step};
+use super::{Step, StepInfo};
 use crate::context::Context;
 use crate::error::Result;
-use crate::executor;
+use crate::runtime::executor;
 
 /// A step that runs on a task of its own; made by [`Step::spawned`].
 ///
@@ -47,7 +47,7 @@ impl<S: Step> Step for Spawned<S> {
         executor::spawned(cx, self.grace, |cx| async move { step.run(input, &cx).await }).await
     }
 
-    fn about(&self) -> About<'_> {
-        self.step.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info()
     }
 }

@@ -1,6 +1,6 @@
 //! One step after another.
 
-use super::{About, Step};
+use super::{Step, StepInfo};
 use crate::context::Context;
 use crate::error::Result;
 
@@ -27,7 +27,7 @@ impl<A: Step, B: Step<In = A::Out>> Step for Then<A, B> {
         self.next.run(between, cx).await
     }
 
-    fn about(&self) -> About<'_> {
-        self.first.about().and(self.next.about())
+    fn info(&self) -> StepInfo<'_> {
+        self.first.info().and(self.next.info())
     }
 }

@@ -102,7 +102,7 @@ pub(super) fn read<T: Arguments>(input: Value) -> Result<T> {
 }
 
 impl Error {
-    /// An error of the kind [`Kind::Invalid`](crate::Kind::Invalid) that says that the arguments of a tool do not fit,
+    /// An error of the kind [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) that says that the arguments of a tool do not fit,
     /// for tools that check them themselves: an agent takes it for a mistake of its model, which is told the schema and
     /// can try again, whatever the agent does [when tools fail](crate::agent::ToolFailure).
     ///

@@ -2,7 +2,7 @@
 
 use llmspell::agent::{Agent, Conversation, ToolFailure};
 use llmspell::model::{Finish, Model, ModelEvent, ModelStream, Request, ToolCallDelta};
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{BoxStep, Context, Message, Step, step};
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ pub fn agent(inner: BoxStep<usize, usize>) -> BoxStep<usize, usize> {
             Ok(json!(inner.run(n, &cx).await?))
         }
     });
-    let work = ErasedTool::described("work", "Works.", json!({ "type": "object" }), work);
+    let work = DynTool::from_schema("work", "Works.", json!({ "type": "object" }), work);
     let agent = Agent::builder(Obedient).tools([work]).on_tool_failure(ToolFailure::Fail).build().unwrap();
     step(|n: usize, _| async move { Ok(Conversation::from(n.to_string())) })
         .then(agent)

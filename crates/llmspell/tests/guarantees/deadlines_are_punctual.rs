@@ -13,7 +13,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use llmspell::{Context, Error, Hedge, Kind, Retry, Step, race, step};
+use llmspell::{Context, Error, ErrorKind, Hedge, Retry, Step, race, step};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -31,7 +31,7 @@ const BOUND: Duration = ms(3);
 type Wait = fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Runs `step`, which has to fail.
-async fn fails<T>(step: impl Step<In = usize, Out = T>, kind: Kind) {
+async fn fails<T>(step: impl Step<In = usize, Out = T>, kind: ErrorKind) {
     let error = step.run(0, &Context::new()).await.err().expect("the time is up");
     assert_eq!(error.kind(), kind, "{error}");
 }
@@ -40,10 +40,12 @@ const NEVER: u64 = 3_600_000;
 
 /// Each ends when the time that it is given is up.
 const WAITS: [(&str, Wait); 8] = [
-    ("timeout", |time| Box::pin(fails(Probe::ok(NEVER).timeout(time), Kind::Timeout))),
-    ("deadline", |time| Box::pin(fails(Probe::ok(NEVER).retry(Retry::exponential()).deadline(time), Kind::Timeout))),
+    ("timeout", |time| Box::pin(fails(Probe::ok(NEVER).timeout(time), ErrorKind::Timeout))),
+    ("deadline", |time| {
+        Box::pin(fails(Probe::ok(NEVER).retry(Retry::exponential()).deadline(time), ErrorKind::Timeout))
+    }),
     ("silence before the first output", |time| {
-        Box::pin(fails(Probe::ok(NEVER).idle_timeout(time, ms(NEVER)), Kind::Timeout))
+        Box::pin(fails(Probe::ok(NEVER).idle_timeout(time, ms(NEVER)), ErrorKind::Timeout))
     }),
     ("silence after it", |time| {
         let talks_once = step(|_: usize, cx: Context| async move {
@@ -51,12 +53,12 @@ const WAITS: [(&str, Wait); 8] = [
             std::future::pending::<()>().await;
             Ok(())
         });
-        Box::pin(fails(talks_once.idle_timeout(ms(NEVER), time), Kind::Timeout))
+        Box::pin(fails(talks_once.idle_timeout(ms(NEVER), time), ErrorKind::Timeout))
     }),
-    ("a race", |time| Box::pin(fails(race((Probe::ok(NEVER), Probe::ok(NEVER))).timeout(time), Kind::Timeout))),
+    ("a race", |time| Box::pin(fails(race((Probe::ok(NEVER), Probe::ok(NEVER))).timeout(time), ErrorKind::Timeout))),
     ("the wait before a retry", |time| {
         let busy = step(|_: usize, _| async move { Err::<(), _>(Error::failed("busy").transient()) });
-        Box::pin(fails(busy.retry(Retry::waits([time])), Kind::Exhausted))
+        Box::pin(fails(busy.retry(Retry::waits([time])), ErrorKind::AllFailed))
     }),
     ("the delay of a hedge", |time| {
         let second = std::sync::atomic::AtomicBool::new(false);
@@ -111,7 +113,7 @@ async fn work_whose_time_is_up_is_not_begun() {
         assert!(step.run(0, &cx).await.is_err());
     }
     let error = probe().timeout(ms(0)).run(0, &Context::new()).await.unwrap_err();
-    assert_eq!((error.kind(), watch.begun()), (Kind::Timeout, 0));
+    assert_eq!((error.kind(), watch.begun()), (ErrorKind::Timeout, 0));
     let outcomes = probe().stream(0..10, &cx).collect().await;
     assert_eq!((outcomes.len(), watch.begun()), (0, 0));
 }
@@ -125,5 +127,5 @@ async fn no_second_copy_begins_when_the_time_is_up() {
         #[expect(clippy::disallowed_methods, reason = "this is what a busy machine does")]
         std::thread::sleep(ms(40));
     });
-    assert_eq!((result.unwrap_err().kind(), watch.begun()), (Kind::Timeout, 1));
+    assert_eq!((result.unwrap_err().kind(), watch.begun()), (ErrorKind::Timeout, 1));
 }

@@ -250,7 +250,7 @@ async fn a_place_in_line_that_is_not_polled_holds_up_nobody() {
     let work = || {
         step(|n: usize, cx: Context| async move {
             sleep(ms(2)).await;
-            cx.used(Usage::default());
+            cx.record_usage(Usage::default());
             Ok(n)
         })
     };

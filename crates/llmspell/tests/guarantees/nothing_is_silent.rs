@@ -12,8 +12,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use llmspell::{
-    BoxStep, Breaker, Context, Error, Event, Fact, Hedge, Kind, Limit, Retry, SlowTool, Step, join, pipeline, race,
-    step, try_join, value,
+    BoxStep, Breaker, Context, Error, ErrorKind, Event, EventKind, FakeTool, Hedge, Limit, Retry, Step, join, pipeline,
+    race, step, try_join, value,
 };
 use tokio::time::timeout;
 
@@ -42,8 +42,8 @@ fn calls(events: &[Event]) -> usize {
     for event in events {
         let (starts, ends) = open.entry(event.call).or_default();
         match event.fact {
-            Fact::Started => *starts += 1,
-            Fact::Finished { .. } | Fact::Failed { .. } | Fact::Cancelled { .. } => *ends += 1,
+            EventKind::Started => *starts += 1,
+            EventKind::Finished { .. } | EventKind::Failed { .. } | EventKind::Cancelled { .. } => *ends += 1,
             _ => {}
         }
     }
@@ -54,7 +54,7 @@ fn calls(events: &[Event]) -> usize {
 
 async fn every_call_that_starts_ends_once() {
     let flaky = || {
-        let tool = SlowTool::<usize>::new("flaky").jitter(ms(2)).failure_rate(0.2).panic_rate(0.1).hang_rate(0.05);
+        let tool = FakeTool::<usize>::new("flaky").jitter(ms(2)).failure_rate(0.2).panic_rate(0.1).hang_rate(0.05);
         tool.seed(5).timeout(ms(20)).boxed()
     };
     for nest in every_pattern(flaky) {
@@ -74,7 +74,7 @@ async fn calls_of_a_stream_that_is_dropped_end_too() {
         let (cx, seen) = watched();
         let before = tasks();
         let mut stream = nest.step.named("outer").stream(0..100, &cx).limit(10);
-        while seen.lock().unwrap().iter().filter(|event| event.fact == Fact::Started).count() < 12 {
+        while seen.lock().unwrap().iter().filter(|event| event.fact == EventKind::Started).count() < 12 {
             assert!(timeout(ms(5), stream.next()).await.is_err());
         }
         drop(stream);
@@ -82,7 +82,7 @@ async fn calls_of_a_stream_that_is_dropped_end_too() {
         let events = seen.lock().unwrap();
         calls(&events);
         // The model that asked for the work had no more to say; nothing else was done.
-        let done = events.iter().filter(|event| matches!(event.fact, Fact::Finished { .. }));
+        let done = events.iter().filter(|event| matches!(event.fact, EventKind::Finished { .. }));
         assert_eq!(done.filter(|event| !event.path.as_str().ends_with(".model")).count(), 0);
     }
 }
@@ -102,7 +102,7 @@ fn decisions() -> Vec<(BoxStep<usize, usize>, &'static [&'static str])> {
         step(move |_: usize, _| async move { Err::<usize, _>(Error::failed("429").with_retry_after(wait)) })
     };
     let partial = step(|n: usize, cx: Context| async move {
-        cx.degrade(Error::failed("page 3 is missing"));
+        cx.mark_partial(Error::failed("page 3 is missing"));
         Ok(n)
     });
     let shows = step(|_: usize, cx: Context| async move {
@@ -123,7 +123,7 @@ fn decisions() -> Vec<(BoxStep<usize, usize>, &'static [&'static str])> {
         (asked(3_600_000).retry(Retry::exponential()).boxed(), &["attempt_failed", "retry_refused"]),
         (shows.retry(Retry::immediately()).boxed(), &["attempt_failed", "retry_refused"]),
         (
-            fails().breaker(Breaker::new().in_a_row(1)).retry(Retry::immediately()).boxed(),
+            fails().breaker(Breaker::new().consecutive_failures(1)).retry(Retry::immediately()).boxed(),
             &["breaker_opened", "attempt_failed", "retrying", "refused"],
         ),
         (fails().fallback(value(1usize)).boxed(), &["failed", "fell_back", "finished"]),
@@ -162,7 +162,7 @@ async fn work_that_outlives_its_caller_is_an_event() {
         async move { cx.blocking(move |_| Ok(wait.lock().unwrap().recv()?)).await }
     });
     let error = stubborn.timeout(ms(200)).named("call").run((), &cx).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Timeout);
+    assert_eq!(error.kind(), ErrorKind::Timeout);
     let count = |wanted: &str| names(&seen.lock().unwrap()).iter().filter(|name| *name == wanted).count();
     assert_eq!((count("runaway"), count("runaway_ended")), (1, 0));
     release.send(()).unwrap();

@@ -14,7 +14,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use llmspell::{Context, Error, Kind, Retry, SlowTool, Step, step};
+use llmspell::{Context, Error, ErrorKind, FakeTool, Retry, Step, step};
 use proptest::prelude::*;
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
@@ -27,7 +27,7 @@ on_both_runtimes!(every_input_of_every_pattern_gets_one_outcome, a_failure_is_on
 async fn every_input_of_every_pattern_gets_one_outcome() {
     const ITEMS: usize = 200;
     let unreliable = || {
-        let tool = SlowTool::<usize>::new("tool").jitter(ms(2)).failure_rate(0.1).panic_rate(0.1).hang_rate(0.02);
+        let tool = FakeTool::<usize>::new("tool").jitter(ms(2)).failure_rate(0.1).panic_rate(0.1).hang_rate(0.02);
         tool.seed(3).timeout(ms(20)).boxed()
     };
     for (number, nest) in every_pattern(unreliable).into_iter().enumerate() {
@@ -68,7 +68,7 @@ fn a_runtime_that_shuts_down_leaves_no_item_without_an_outcome() {
     let outcomes = other.block_on(async { timeout(ms(5000), stream.collect()).await.expect("no hang") });
     assert_eq!(outcomes.len(), 5);
     for outcome in outcomes {
-        assert_eq!(outcome.result.unwrap_err().kind(), Kind::Cancelled);
+        assert_eq!(outcome.result.unwrap_err().kind(), ErrorKind::Cancelled);
     }
 }
 
@@ -127,7 +127,7 @@ proptest! {
                 assert!(ahead <= case.limit + case.window.unwrap_or(0), "pulled {ahead} ahead");
                 match &outcome.result {
                     Ok(index) => assert_eq!(*index, outcome.index),
-                    Err(error) if outcome.index % 7 == 6 => assert_eq!(error.kind(), Kind::Panicked),
+                    Err(error) if outcome.index % 7 == 6 => assert_eq!(error.kind(), ErrorKind::Panicked),
                     Err(error) => assert_eq!((error.message(), outcome.index % 5), ("fifth", 4)),
                 }
                 indices.push(outcome.index);

@@ -13,7 +13,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use llmspell::{BoxStep, Context, Error, Kind, Step, all, join, race, settle, step};
+use llmspell::{BoxStep, Context, Error, ErrorKind, Step, all, join, race, settle, step};
 use tokio::task::yield_now;
 
 use crate::every_pattern::every_pattern;
@@ -43,7 +43,7 @@ fn odd_one(when: usize) -> BoxStep<usize, usize> {
 }
 
 fn is_panic(error: &Error) -> bool {
-    error.kind() == Kind::Panicked || error.causes().iter().any(is_panic)
+    error.kind() == ErrorKind::Panicked || error.causes().iter().any(is_panic)
 }
 
 async fn a_panic_is_the_outcome_of_its_item() {
@@ -61,7 +61,7 @@ async fn a_panic_is_the_outcome_of_its_item() {
                 match outcome.result {
                     Ok(n) => assert_eq!(n, index),
                     Err(error) => {
-                        assert_eq!((error.kind(), index), (Kind::Panicked, 3));
+                        assert_eq!((error.kind(), index), (ErrorKind::Panicked, 3));
                         assert_eq!(error.message(), "panicked: three");
                     }
                 }
@@ -93,9 +93,9 @@ async fn a_panic_is_the_error_of_its_branch() {
         assert_eq!(bad.result.unwrap_err().message(), "panicked: three");
 
         let error = join((Probe::ok(5), odd_one(when))).run(3, &cx).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Panicked);
+        assert_eq!(error.kind(), ErrorKind::Panicked);
         let error = all([Probe::ok(5).boxed(), odd_one(when)]).run(3, &cx).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Panicked);
+        assert_eq!(error.kind(), ErrorKind::Panicked);
 
         // The others go on, and one of them serves.
         assert_eq!(race((odd_one(when), Probe::ok(5))).run(3, &cx).await.unwrap(), 3);
@@ -136,7 +136,7 @@ async fn a_panic_in_a_destructor_stays_in_its_branch() {
     };
     assert_eq!(race((armed(), Probe::ok(5))).run(1, &Context::new()).await.unwrap(), 1);
     let error = join((armed(), Probe::ok(5))).run(1, &Context::new()).await.unwrap_err();
-    assert_eq!((error.kind(), error.message()), (Kind::Panicked, "panicked: bomb"));
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Panicked, "panicked: bomb"));
 }
 
 async fn a_panic_on_a_thread_is_the_error_of_its_caller() {

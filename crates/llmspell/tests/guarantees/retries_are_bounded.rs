@@ -17,7 +17,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use llmspell::{Context, Event, Fact, Retry, Step, step, value};
+use llmspell::{Context, Event, EventKind, Retry, Step, step, value};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::control::at_most;
@@ -106,7 +106,7 @@ async fn a_herd_is_spread_over_the_whole_window() {
     let window = Duration::from_secs(50);
     let (sender, mut delays) = tokio::sync::mpsc::channel(ITEMS);
     let cx = Context::new().with_sink(move |event: &Event| {
-        if let Fact::Retrying { delay, .. } = event.fact {
+        if let EventKind::Retrying { delay, .. } = event.fact {
             sender.try_send(delay).unwrap();
         }
     });
@@ -133,7 +133,7 @@ async fn a_retry_after_is_honoured() {
 
     // Nobody waits for so long: a fallback serves.
     let (step, calls) = asked(Duration::from_secs(600));
-    let call = step.retry(Retry::exponential()).retry(Retry::exponential()).fallback(value(1u32)).observed();
+    let call = step.retry(Retry::exponential()).retry(Retry::exponential()).fallback(value(1u32)).with_outcome();
     let outcome = timeout(ms(10_000), call.run(0, &Context::new())).await.expect("at once").unwrap();
     assert_eq!(outcome.result.unwrap(), 1);
     assert!(outcome.causes[0].message().contains("asked to wait 10 min"), "{}", outcome.causes[0]);

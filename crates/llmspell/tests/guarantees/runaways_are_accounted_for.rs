@@ -15,7 +15,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use llmspell::{BoxStep, Context, Custody, Event, Fact, Kind, Limit, NoRetry, Retry, Sink, Step, step};
+use llmspell::{
+    BoxStep, Context, ErrorKind, Event, EventKind, EventSink, Limit, Retry, RetryStop, Step, WorkGuard, step,
+};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -103,7 +105,7 @@ async fn until(mut holds: impl FnMut() -> bool) {
     .expect("within ten seconds");
 }
 
-fn count(events: &[Event], wanted: impl Fn(&Fact) -> bool) -> usize {
+fn count(events: &[Event], wanted: impl Fn(&EventKind) -> bool) -> usize {
     events.iter().filter(|event| wanted(&event.fact)).count()
 }
 
@@ -111,15 +113,18 @@ async fn a_runaway_is_not_retried_while_it_lives() {
     let (census, let_go, cx) = (Census::default(), Arc::default(), Context::recording());
     let call = stubborn(&census, &let_go).timeout(ms(300)).retry(Retry::immediately()).named("call");
     let error = call.run((), &cx).await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts(), census.begun()), (Kind::Exhausted, 1, 1), "{error:#}");
+    assert_eq!((error.kind(), error.attempts(), census.begun()), (ErrorKind::AllFailed, 1, 1), "{error:#}");
     assert!(error.message().contains("still running") && error.hint().is_some(), "{error:#}");
-    assert_eq!(count(&cx.events(), |fact| matches!(fact, Fact::RetryRefused { reason: NoRetry::Runaway, .. })), 1);
+    assert_eq!(
+        count(&cx.events(), |fact| matches!(fact, EventKind::RetryRefused { reason: RetryStop::Runaway, .. })),
+        1
+    );
     let row = cx.report().steps[0].clone();
     assert_eq!((row.runaways, row.runaways_alive), (1, 1));
 
     let_go.store(true, Ordering::SeqCst);
     until(|| cx.report().steps[0].runaways_alive == 0).await;
-    assert_eq!(count(&cx.events(), |fact| matches!(fact, Fact::RunawayEnded { .. })), 1);
+    assert_eq!(count(&cx.events(), |fact| matches!(fact, EventKind::RunawayEnded { .. })), 1);
     assert_eq!(census.alive(), 0);
 }
 
@@ -232,7 +237,7 @@ async fn a_task_can_have_a_grace_to_end_in_good_order() {
         }
     });
     let call = tidy.spawned().grace(ms(50)).timeout(ms(10));
-    assert_eq!(call.run((), &Context::new()).await.unwrap_err().kind(), Kind::Timeout);
+    assert_eq!(call.run((), &Context::new()).await.unwrap_err().kind(), ErrorKind::Timeout);
     assert_eq!(said.recv().await.as_deref(), Some("tidied up"));
     drop(call);
     // The end of the grace drops the task, and with it the last sender.
@@ -240,12 +245,12 @@ async fn a_task_can_have_a_grace_to_end_in_good_order() {
 }
 
 async fn a_peer_is_accounted_for_like_a_thread() {
-    let (sender, mut peer) = mpsc::channel::<Custody>(1);
+    let (sender, mut peer) = mpsc::channel::<WorkGuard>(1);
     let (limit, cx) = (Limit::new(1), Context::recording());
     let call = step(move |(), cx: Context| {
         let sender = sender.clone();
         async move {
-            let (_tether, custody) = cx.tether();
+            let (_tether, custody) = cx.detached_work();
             sender.send(custody).await.map_err(|_| llmspell::Error::failed("the peer is gone"))?;
             std::future::pending::<llmspell::Result<()>>().await
         }
@@ -259,11 +264,11 @@ async fn a_peer_is_accounted_for_like_a_thread() {
 
 /// Ends the work as soon as it hears that it is a runaway, as one who kills a peer would.
 #[derive(Clone, Default)]
-struct Killer(Arc<Mutex<Option<Custody>>>);
+struct Killer(Arc<Mutex<Option<WorkGuard>>>);
 
-impl Sink for Killer {
+impl EventSink for Killer {
     fn record(&self, event: &Event) {
-        if event.fact == Fact::Runaway {
+        if event.fact == EventKind::Runaway {
             drop(self.0.lock().unwrap().take());
         }
     }
@@ -275,7 +280,7 @@ async fn a_reader_of_events_may_end_the_work() {
     let call = step(move |(), cx: Context| {
         let peer = peer.clone();
         async move {
-            let (_tether, custody) = cx.tether();
+            let (_tether, custody) = cx.detached_work();
             *peer.0.lock().unwrap() = Some(custody);
             std::future::pending::<llmspell::Result<()>>().await
         }

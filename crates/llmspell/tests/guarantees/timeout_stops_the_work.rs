@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use llmspell::{BoxStep, Context, Fact, Kind, Limit, Step, step};
+use llmspell::{BoxStep, Context, ErrorKind, EventKind, Limit, Step, step};
 use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 use tokio::time::{Instant, sleep};
 
@@ -55,7 +55,7 @@ async fn nothing_is_done_after_the_time_is_up() {
     for nest in every_pattern(busy) {
         let before = tasks();
         let error = nest.step.timeout(ms(10)).run(0, &Context::new()).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Timeout, "{}", nest.name);
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{}", nest.name);
         if !nest.in_place {
             // A task that is told to stop may be in the middle of a beat.
             until(|| tasks() <= before).await;
@@ -141,7 +141,7 @@ async fn the_caller_of_work_that_cannot_be_dropped_is_free_in_time() {
             let (watch, release) = (Watch::default(), Arc::default());
             let step = work(&watch, &release).timeout(ms(20));
             let started = Instant::now();
-            assert_eq!(step.run((), &Context::new()).await.unwrap_err().kind(), Kind::Timeout);
+            assert_eq!(step.run((), &Context::new()).await.unwrap_err().kind(), ErrorKind::Timeout);
             let late = started.elapsed() - ms(20);
             let (begun, completed) = (watch.begun(), watch.completed());
             release.store(true, Ordering::SeqCst);
@@ -158,7 +158,7 @@ async fn a_thread_that_outlives_its_caller_counts_and_keeps_its_permit() {
     let step = stubborn(&watch, &release).limit(limit.clone()).timeout(ms(200)).named("stubborn");
     assert!(step.run((), &cx).await.is_err());
     assert_eq!((watch.alive(), limit.available()), (1, Some(0)), "it is there, and counts");
-    assert!(cx.events().iter().any(|event| event.fact == Fact::Runaway));
+    assert!(cx.events().iter().any(|event| event.fact == EventKind::Runaway));
     assert_eq!(cx.report().steps[0].runaways, 1);
     release.store(true, Ordering::SeqCst);
     until(|| limit.available() == Some(1)).await;

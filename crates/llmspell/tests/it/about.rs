@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use llmspell::{
-    About, Breaker, Budget, Context, Error, Limit, Pipeline, Rate, Result, Retry, Step, join, pipeline, race, value,
+    Breaker, Budget, Context, Error, Limit, Pipeline, Rate, Result, Retry, Step, StepInfo, join, pipeline, race, value,
 };
 
 type Boxed = llmspell::BoxStep<u32, u32>;
@@ -28,9 +28,9 @@ impl Step for Asked {
         Err(Error::failed("no"))
     }
 
-    fn about(&self) -> About<'_> {
+    fn info(&self) -> StepInfo<'_> {
         self.0.fetch_add(1, Ordering::Relaxed);
-        About::default().idempotent()
+        StepInfo::default().idempotent()
     }
 }
 
@@ -58,17 +58,17 @@ fn each_step_is_asked_once() {
         ("group", |step| join((step, value(1u32))).map(|_: (u32, u32)| 1u32).boxed()),
         ("then", |step| step.then(value(1u32)).boxed()),
         ("retry", |step| step.retry(Retry::immediately()).boxed()),
-        ("breaker", |step| step.breaker(Breaker::storms()).boxed()),
+        ("breaker", |step| step.breaker(Breaker::on_denied()).boxed()),
         ("limit", |step| step.limit(Limit::new(2)).boxed()),
         ("rate", |step| step.rate(Rate::per_second(1000)).boxed()),
         ("budget", |step| step.budget(Budget::tokens(1000)).boxed()),
-        ("timeout", |step| step.timeout(Duration::from_secs(1)).observed().map(|_| 1u32).named("n").boxed()),
+        ("timeout", |step| step.timeout(Duration::from_secs(1)).with_outcome().map(|_| 1u32).named("n").boxed()),
     ];
     for (name, around) in combinators {
         let asked = Asked::default();
         let step = nested(asked.clone(), around);
         asked.so_often();
-        assert!(step.about().default_in_flight > 0);
+        assert!(step.info().default_in_flight > 0);
         assert_eq!(asked.so_often(), 1, "{name}");
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use llmspell::{Adaptive, Context, Error, Fact, Kind, Limit, LimitChange, Policy, Retry, Step, pipeline, step};
+use llmspell::{
+    Adaptive, Context, Error, ErrorKind, EventKind, Limit, LimitChange, Policy, Retry, Step, pipeline, step,
+};
 use proptest::prelude::*;
 use tokio::time::sleep;
 
@@ -37,7 +39,7 @@ async fn rush(limit: &Limit, results: Vec<Result<(), Error>>) -> usize {
 /// How a limit has changed, and why.
 fn changes(cx: &Context) -> Vec<(usize, usize, LimitChange)> {
     let change = |fact| match fact {
-        Fact::LimitChanged { from, to, reason, .. } => Some((from, to, reason)),
+        EventKind::LimitChanged { from, to, reason, .. } => Some((from, to, reason)),
         _ => None,
     };
     cx.events().into_iter().filter_map(|event| change(event.fact)).collect()
@@ -107,7 +109,7 @@ async fn a_burst_of_overloads_halves_it_once() {
     let cx = Context::recording();
     answer().limit(limit.clone()).stream(refusals(64), &cx).collect().await;
     assert_eq!(limit.calls(), Some(32));
-    let last = cx.events().into_iter().rfind(|event| matches!(event.fact, Fact::LimitChanged { .. }));
+    let last = cx.events().into_iter().rfind(|event| matches!(event.fact, EventKind::LimitChanged { .. }));
     let json = serde_json::to_value(last.unwrap().fact).unwrap();
     assert_eq!(json, serde_json::json!({"event": "limit_changed", "from": 33, "to": 32, "reason": "overload"}));
     // Each call of the next burst began after the fall, and so it says more.
@@ -135,7 +137,7 @@ async fn it_falls_by_what_was_refused_and_by_a_tenth_at_least() {
 
 #[tokio::test(start_paused = true)]
 async fn a_timeout_that_is_alone_is_no_overload_but_several_are() {
-    let late = || Err(Error::new(Kind::Timeout, "late"));
+    let late = || Err(Error::new(ErrorKind::Timeout, "late"));
     let limit = Limit::adaptive(Adaptive::aimd().initial(10).max(10));
     let run = async |results: &Vec<Result<(), Error>>| {
         let cx = Context::recording();
@@ -170,13 +172,20 @@ async fn only_the_timeout_of_the_call_itself_counts() {
 #[tokio::test(start_paused = true)]
 async fn other_errors_say_nothing_unless_they_are_chosen() {
     let failures = |kind| vec![Err(Error::new(kind, "no")); 100];
-    for kind in [Kind::Failed, Kind::Invalid, Kind::Cancelled, Kind::Rejected, Kind::Denied, Kind::Panicked] {
+    for kind in [
+        ErrorKind::Failed,
+        ErrorKind::Invalid,
+        ErrorKind::Cancelled,
+        ErrorKind::Rejected,
+        ErrorKind::Denied,
+        ErrorKind::Panicked,
+    ] {
         assert_eq!(rush(&from(8), failures(kind)).await, 8, "{kind}");
     }
-    let choosy = || Limit::adaptive(Adaptive::aimd().initial(8).when(|error| error.kind() != Kind::Overloaded));
-    assert_eq!(rush(&choosy(), failures(Kind::Overloaded)).await, 8);
-    assert_eq!(rush(&choosy(), failures(Kind::Failed)).await, 1);
-    for kind in [Kind::Invalid, Kind::Cancelled, Kind::Rejected] {
+    let choosy = || Limit::adaptive(Adaptive::aimd().initial(8).when(|error| error.kind() != ErrorKind::Overloaded));
+    assert_eq!(rush(&choosy(), failures(ErrorKind::Overloaded)).await, 8);
+    assert_eq!(rush(&choosy(), failures(ErrorKind::Failed)).await, 1);
+    for kind in [ErrorKind::Invalid, ErrorKind::Cancelled, ErrorKind::Rejected] {
         assert_eq!(rush(&choosy(), failures(kind)).await, 8, "{kind} does not come from the other side");
     }
 }
@@ -267,7 +276,7 @@ proptest! {
                     alive.complete();
                     match outcome {
                         0 => Err(Error::overloaded("429")),
-                        1 => Err(Error::new(Kind::Timeout, "late")),
+                        1 => Err(Error::new(ErrorKind::Timeout, "late")),
                         _ => Ok(()),
                     }
                 }
@@ -275,7 +284,7 @@ proptest! {
             // What takes longer than this is dropped.
             let call = Step::timeout(call.limit(limit.clone()), ms(45));
             let outcomes = call.stream(calls, &Context::new()).limit(50).collect().await;
-            let panicked = |error: &Error| error.kind() == Kind::Panicked;
+            let panicked = |error: &Error| error.kind() == ErrorKind::Panicked;
             assert!(!outcomes.iter().any(|outcome| outcome.result.as_ref().is_err_and(panicked)), "out of bounds");
             assert!(watch.most_at_once() <= max);
             assert_eq!(limit.available(), limit.calls(), "every permit has come back");

@@ -10,8 +10,8 @@ use llmspell::model::{
     Effort, EventSender, Finish, ModelError, ModelErrorClass, ModelEvent, Options, OutputFormat, Request,
     ScriptedModel, ToolChoice,
 };
-use llmspell::tool::ErasedTool;
-use llmspell::{Context, Error, Kind, Message, Quality, Step, Usage, step};
+use llmspell::tool::DynTool;
+use llmspell::{Context, Error, ErrorKind, Message, Quality, Step, Usage, step};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -19,12 +19,12 @@ use crate::model::Plays;
 use crate::probe::ms;
 
 /// A tool that takes anything, and answers after a while.
-pub fn tool(name: &str, delay: u64) -> ErasedTool {
+pub fn tool(name: &str, delay: u64) -> DynTool {
     let echo = step(move |arguments: Value, _| async move {
         sleep(ms(delay)).await;
         Ok(arguments)
     });
-    ErasedTool::described(name, "Says it again.", json!({ "type": "object" }), echo)
+    DynTool::from_schema(name, "Says it again.", json!({ "type": "object" }), echo)
 }
 
 pub fn unfinished(error: &Error) -> &Unfinished {
@@ -126,7 +126,7 @@ async fn what_no_model_can_go_on_with_is_refused_before_any_request() {
         (vec![user(), call.clone(), answer.clone(), answer.clone(), user()], "nobody has made the call `x`"),
     ] {
         let error = agent.run(messages.into(), &Context::new()).await.unwrap_err();
-        assert_eq!((error.kind(), error.message()), (Kind::Invalid, complaint));
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Invalid, complaint));
         assert!(error.hint().is_some());
     }
     assert_eq!(model.requests().len(), 0);
@@ -166,13 +166,13 @@ async fn an_answer_that_is_less_than_one_says_so() {
     ];
     for (events, why) in cases {
         let agent = Agent::builder(ScriptedModel::new("test").sends(events)).build().unwrap();
-        let outcome = agent.observed().run("?".into(), &Context::new()).await.unwrap();
+        let outcome = agent.with_outcome().run("?".into(), &Context::new()).await.unwrap();
         assert!(outcome.is_ok());
         assert_eq!(outcome.quality, Quality::Partial);
         assert!(outcome.causes[0].message().contains(why), "{}", outcome.causes[0]);
     }
     let whole = Agent::builder(ScriptedModel::new("test").says("So.")).build().unwrap();
-    assert_eq!(whole.observed().run("?".into(), &Context::new()).await.unwrap().quality, Quality::Full);
+    assert_eq!(whole.with_outcome().run("?".into(), &Context::new()).await.unwrap().quality, Quality::Full);
 }
 
 #[tokio::test]
@@ -180,9 +180,9 @@ async fn a_failure_keeps_what_was_paid_for() {
     let down = ModelError::new(ModelErrorClass::Server, "internal error").with_status(500).with_request_id("req-1");
     let model = ScriptedModel::new("test").calls("t", json!({})).fails(down);
     let agent = Agent::builder(model).tools([tool("t", 0)]).build().unwrap().named("helper");
-    let outcome = agent.observed().run("Go on.".into(), &Context::new()).await.unwrap();
+    let outcome = agent.with_outcome().run("Go on.".into(), &Context::new()).await.unwrap();
     let error = outcome.result.as_ref().unwrap_err();
-    assert_eq!((error.kind(), error.is_transient()), (Kind::Failed, true));
+    assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Failed, true));
     assert_eq!(error.path().unwrap().as_str(), "helper.model");
     let so_far = unfinished(error);
     assert_eq!((so_far.turns, so_far.tool_calls, so_far.conversation.messages().len()), (2, 1, 3));
@@ -205,7 +205,7 @@ async fn a_panic_of_the_model_is_an_error_that_keeps_the_conversation() {
     let scripted = model.clone().otherwise(|_| panic!("no such answer"));
     let agent = Agent::builder(scripted).tools([tool("t", 0)]).build().unwrap();
     let error = agent.run("?".into(), &Context::new()).await.unwrap_err();
-    assert_eq!((error.kind(), error.message()), (Kind::Panicked, "panicked: no such answer"));
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Panicked, "panicked: no such answer"));
     assert_eq!(unfinished(&error).conversation.messages().len(), 3);
 }
 
@@ -230,10 +230,10 @@ fn everything_that_is_wrong_is_told_at_once() {
         .max_cost(f64::NAN)
         .deadline(ms(0));
     let error = builder.build().err().unwrap();
-    assert_eq!((error.kind(), error.causes().len()), (Kind::Invalid, 10), "{error:#}");
+    assert_eq!((error.kind(), error.causes().len()), (ErrorKind::Invalid, 10), "{error:#}");
     let one = |builder: llmspell::agent::AgentBuilder| {
         let error = builder.build().err().unwrap();
-        assert_eq!((error.kind(), error.causes().len()), (Kind::Invalid, 0));
+        assert_eq!((error.kind(), error.causes().len()), (ErrorKind::Invalid, 0));
         error.message().to_owned()
     };
     let required = Options::new().tool_choice(ToolChoice::Required);
@@ -250,10 +250,10 @@ fn everything_that_is_wrong_is_told_at_once() {
 #[tokio::test]
 async fn usage_is_that_of_all_turns_attempts_and_tools() {
     let paid = step(|_: Value, cx: Context| async move {
-        cx.used(Usage::new(1000, 0).with_cost(0.5));
+        cx.record_usage(Usage::new(1000, 0).with_cost(0.5));
         Ok(Value::Null)
     });
-    let paid = ErasedTool::described("paid", "Costs something.", json!({ "type": "object" }), paid);
+    let paid = DynTool::from_schema("paid", "Costs something.", json!({ "type": "object" }), paid);
     let usage = |n| ModelEvent::Usage(Usage::new(n, 0));
     let call = || ModelEvent::ToolCall(serde_json::from_value(json!({ "name": "paid", "id": "x" })).unwrap());
     let model = ScriptedModel::new("test")
@@ -263,7 +263,7 @@ async fn usage_is_that_of_all_turns_attempts_and_tools() {
     use llmspell::{Model, Retry};
     let agent = Agent::of(model.step().retry(Retry::immediately())).tools([paid]).build().unwrap();
     let cx = Context::recording();
-    let outcome = agent.observed().run("?".into(), &cx).await.unwrap();
+    let outcome = agent.with_outcome().run("?".into(), &cx).await.unwrap();
     let reply: AgentReply = outcome.result.unwrap();
     assert_eq!((reply.usage.tokens(), reply.usage.cost), (1111, 0.5));
     assert_eq!(outcome.provenance.usage(), reply.usage);
@@ -297,7 +297,7 @@ async fn dropping_an_agent_stops_the_request_and_the_tools() {
             Ok(Value::Null)
         }
     });
-    let slow = ErasedTool::described("t", "Takes a second.", json!({ "type": "object" }), slow);
+    let slow = DynTool::from_schema("t", "Takes a second.", json!({ "type": "object" }), slow);
     let agent = Agent::builder(model).tools([slow]).build().unwrap();
     let cx = Context::new();
     assert!(tokio::time::timeout(ms(500), agent.run("?".into(), &cx)).await.is_err());

@@ -5,10 +5,10 @@ mod properties;
 use std::sync::{Arc, Mutex};
 
 use llmspell::agent::{Agent, AgentBuilder, AgentEvent, Conversation, ToolFailure};
-use llmspell::model::{ModelError, ModelErrorClass, ScriptedModel, ToolAnswer};
+use llmspell::model::{ModelError, ModelErrorClass, ScriptedModel, ToolResult};
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::ErasedTool;
-use llmspell::{Context, Error, Kind, Limit, Message, Result, Retry, Step, Tool, step};
+use llmspell::tool::DynTool;
+use llmspell::{Context, Error, ErrorKind, Limit, Message, Result, Retry, Step, Tool, step};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -28,7 +28,7 @@ fn weather() -> Tool<impl Step<In = City, Out = String>> {
     Tool::new("weather", "The weather.", |args: City, _| async move { Ok(format!("{}: 20 °C", args.city)) })
 }
 
-fn answers(conversation: &Conversation) -> Vec<&ToolAnswer> {
+fn answers(conversation: &Conversation) -> Vec<&ToolResult> {
     let messages = conversation.messages().iter();
     messages.filter_map(|message| if let Message::Tool(answer) = message { Some(answer) } else { None }).collect()
 }
@@ -41,7 +41,7 @@ fn turn(calls: &[(&str, Value)]) -> AgentBuilder {
 }
 
 /// A tool that notes when its calls begin and end.
-fn noted(name: &str, delay: u64, log: &Arc<Mutex<Vec<String>>>) -> ErasedTool {
+fn noted(name: &str, delay: u64, log: &Arc<Mutex<Vec<String>>>) -> DynTool {
     let (log, label) = (log.clone(), name.to_owned());
     let note = step(move |arguments: Value, _| {
         let (log, call) = (log.clone(), format!("{label}{}", arguments["n"]));
@@ -52,7 +52,7 @@ fn noted(name: &str, delay: u64, log: &Arc<Mutex<Vec<String>>>) -> ErasedTool {
             Ok(arguments)
         }
     });
-    ErasedTool::described(name, "Notes.", json!({ "type": "object" }), note)
+    DynTool::from_schema(name, "Notes.", json!({ "type": "object" }), note)
 }
 
 #[tokio::test(start_paused = true)]
@@ -68,7 +68,7 @@ async fn calls_of_one_turn_run_at_once_up_to_the_limit() {
                 Ok(Value::Null)
             }
         });
-        let slow = ErasedTool::described("slow", "Takes 100 ms.", json!({ "type": "object" }), slow);
+        let slow = DynTool::from_schema("slow", "Takes 100 ms.", json!({ "type": "object" }), slow);
         let agent = turn(&vec![("slow", json!({})); 8]).tools([slow]).tool_limit(limit).build().unwrap();
         let started = Instant::now();
         let reply = agent.run("?".into(), &Context::new()).await.unwrap();
@@ -83,7 +83,7 @@ async fn answers_are_in_the_order_of_the_calls_whatever_the_order_in_which_they_
         sleep(ms(arguments["ms"].as_u64().unwrap())).await;
         Ok(arguments["ms"].clone())
     });
-    let delay = ErasedTool::described("delay", "Waits.", json!({ "type": "object" }), delay);
+    let delay = DynTool::from_schema("delay", "Waits.", json!({ "type": "object" }), delay);
     let calls: Vec<_> = [50, 10, 40, 20, 30].iter().map(|ms| ("delay", json!({ "ms": ms }))).collect();
     let agent = turn(&calls).tools([delay]).build().unwrap();
     let mut events = agent.events("?", &Context::new());
@@ -121,7 +121,7 @@ async fn exclusive_calls_run_alone_and_keyed_ones_one_after_another() {
 }
 
 /// What the model is told of one call.
-async fn told(builder: AgentBuilder) -> ToolAnswer {
+async fn told(builder: AgentBuilder) -> ToolResult {
     let agent = builder.tool(weather()).build().unwrap();
     let reply = ends(agent.run("?".into(), &Context::new())).await.unwrap();
     assert_eq!(reply.text, "Done.", "the model can try otherwise");
@@ -183,11 +183,11 @@ impl Serialize for Bomb {
     }
 }
 
-fn any(name: &str, run: impl Step<In = Value, Out = Value>) -> ErasedTool {
-    ErasedTool::described(name, "Does something.", json!({ "type": "object" }), run)
+fn any(name: &str, run: impl Step<In = Value, Out = Value>) -> DynTool {
+    DynTool::from_schema(name, "Does something.", json!({ "type": "object" }), run)
 }
 
-fn fails_after(delay: u64, error: Error) -> ErasedTool {
+fn fails_after(delay: u64, error: Error) -> DynTool {
     any(
         "fails",
         step(move |_: Value, _| {
@@ -283,7 +283,7 @@ async fn what_becomes_of_siblings_is_a_choice() {
                 reply.conversation
             }
             Err(error) => {
-                assert_eq!((policy, error.kind(), error.message()), (ToolFailure::Fail, Kind::Failed, "no"));
+                assert_eq!((policy, error.kind(), error.message()), (ToolFailure::Fail, ErrorKind::Failed, "no"));
                 assert_eq!(error.path().unwrap().as_str(), "tools.fails");
                 unfinished(&error).conversation.clone()
             }
@@ -300,7 +300,7 @@ async fn what_becomes_of_siblings_is_a_choice() {
 }
 
 /// A tool that takes this long, and counts how often it was done.
-fn pays(delay: u64, paid: &Arc<Mutex<u32>>) -> ErasedTool {
+fn pays(delay: u64, paid: &Arc<Mutex<u32>>) -> DynTool {
     let paid = paid.clone();
     let pay = step(move |_: Value, _| {
         let paid = paid.clone();
@@ -383,7 +383,7 @@ async fn a_tool_that_fails_with_something_invalid_of_its_own_has_failed() {
         turn(&calls).tools([tool("slow", 500), inner().into_tool("ask", "Asks.")]).on_tool_failure(policy).build()
     };
     let error = agent(ToolFailure::Fail).unwrap().run("?".into(), &Context::new()).await.unwrap_err();
-    assert_eq!((error.kind(), error.path().unwrap().as_str()), (Kind::Invalid, "tools.ask.model"));
+    assert_eq!((error.kind(), error.path().unwrap().as_str()), (ErrorKind::Invalid, "tools.ask.model"));
     let reply = agent(ToolFailure::CancelSiblings).unwrap().run("?".into(), &Context::new()).await.unwrap();
     let texts: Vec<_> = answers(&reply.conversation).iter().map(|answer| answer.text.as_str()).collect();
     assert!(texts[0].starts_with("cancelled"), "{texts:?}");
@@ -434,7 +434,7 @@ async fn what_was_done_by_the_deadline_is_kept() {
     let calls = [("quick", json!({ "n": 1 })), ("slow", json!({})), ("quick", json!({ "n": 2 })), ("slow", json!({}))];
     let agent = turn(&calls).tools([tool("quick", 100), tool("slow", 500)]).deadline(ms(300)).build().unwrap();
     let error = agent.run("?".into(), &Context::new()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Timeout);
+    assert_eq!(error.kind(), ErrorKind::Timeout);
     let so_far = unfinished(&error);
     let texts: Vec<_> = answers(&so_far.conversation).iter().map(|answer| answer.text.as_str()).collect();
     assert_eq!((texts[0], texts[2], so_far.tool_calls), ("{\"n\":1}", "{\"n\":2}", 2));

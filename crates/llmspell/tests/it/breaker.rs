@@ -11,7 +11,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use llmspell::{
-    Breaker, Context, Error, Event, Fact, Guarded, Hedge, Kind, Policy, RefusedBy, Retry, Step, race, step, value,
+    Breaker, Context, Error, ErrorKind, Event, EventKind, Hedge, Policy, RejectedBy, Retry, Step, WithBreaker, race,
+    step, value,
 };
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -32,7 +33,7 @@ fn busy() -> Error {
 
 /// Opens after two failures in a row, for a second.
 fn touchy() -> Breaker {
-    Breaker::new().in_a_row(2).open_for(ms(1000)).without_jitter()
+    Breaker::new().consecutive_failures(2).open_for(ms(1000)).without_jitter()
 }
 
 async fn fail<S: Step<In = Result<u32, Error>>>(step: &S, times: u32) {
@@ -41,7 +42,7 @@ async fn fail<S: Step<In = Result<u32, Error>>>(step: &S, times: u32) {
     }
 }
 
-async fn opened<S>(step: S) -> (Guarded<S>, Breaker)
+async fn opened<S>(step: S) -> (WithBreaker<S>, Breaker)
 where
     S: Step<In = Result<u32, Error>, Out = u32>,
 {
@@ -69,7 +70,7 @@ async fn it_opens_at_a_share_of_failures_and_refuses_without_running() {
         assert_eq!(step.run(n, &cx).await.is_ok(), n % 2 == 0, "{n}");
     }
     let refused = step.run(20, &cx).await.unwrap_err();
-    assert_eq!((refused.kind(), watch.begun()), (Kind::Rejected, 20));
+    assert_eq!((refused.kind(), watch.begun()), (ErrorKind::Rejected, 20));
     assert_eq!(
         refused.to_string(),
         "ask: not tried: the breaker is open, because 10 of 20 calls failed within 30 s (50 %), the last: ask: no"
@@ -92,9 +93,9 @@ async fn a_few_calls_prove_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_the_doing_of_the_other_side_does_not_count() {
-    let breaker = Breaker::new().in_a_row(1).when(|_| true);
+    let breaker = Breaker::new().consecutive_failures(1).when(|_| true);
     let step = told().breaker(breaker.clone());
-    for kind in [Kind::Rejected, Kind::Cancelled, Kind::Invalid] {
+    for kind in [ErrorKind::Rejected, ErrorKind::Cancelled, ErrorKind::Invalid] {
         step.run(Err(Error::new(kind, "x").transient()), &Context::new()).await.unwrap_err();
         assert!(breaker.is_closed(), "{kind}");
     }
@@ -102,13 +103,13 @@ async fn what_is_not_the_doing_of_the_other_side_does_not_count() {
 
 #[tokio::test(start_paused = true)]
 async fn by_default_timeouts_overload_panics_denials_and_transient_errors_count() {
-    for kind in [Kind::Timeout, Kind::Overloaded, Kind::Panicked, Kind::Denied, Kind::Failed] {
+    for kind in [ErrorKind::Timeout, ErrorKind::Overloaded, ErrorKind::Panicked, ErrorKind::Denied, ErrorKind::Failed] {
         for transient in [true, false] {
-            let breaker = Breaker::new().in_a_row(1);
+            let breaker = Breaker::new().consecutive_failures(1);
             let error = Error::new(kind, "x");
             let error = if transient { error.transient() } else { error.permanent() };
             told().breaker(breaker.clone()).run(Err(error), &Context::new()).await.unwrap_err();
-            assert_eq!(breaker.is_closed(), kind == Kind::Failed && !transient, "{kind} {transient}");
+            assert_eq!(breaker.is_closed(), kind == ErrorKind::Failed && !transient, "{kind} {transient}");
         }
     }
 }
@@ -134,24 +135,24 @@ async fn what_was_tried_in_vain_counts_as_its_last_attempt() {
         })
         .retry(Retry::immediately().max_attempts(2))
     };
-    for (last, counts) in [(Error::denied("402"), true), (Error::new(Kind::Rejected, "x"), false)] {
-        let breaker = Breaker::new().in_a_row(1).when(|error| error.kind() == Kind::Denied);
+    for (last, counts) in [(Error::denied("402"), true), (Error::new(ErrorKind::Rejected, "x"), false)] {
+        let breaker = Breaker::new().consecutive_failures(1).when(|error| error.kind() == ErrorKind::Denied);
         let error = tried(last).breaker(breaker.clone()).run(Ok(0), &Context::new()).await.unwrap_err();
-        assert_eq!((error.kind(), breaker.is_closed()), (Kind::Exhausted, !counts));
+        assert_eq!((error.kind(), breaker.is_closed()), (ErrorKind::AllFailed, !counts));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_is_a_failure_wherever_it_is_caught() {
     for early in [true, false] {
-        let breaker = Breaker::new().in_a_row(2);
+        let breaker = Breaker::new().consecutive_failures(2);
         let panics = step(move |_: u32, _| {
             assert!(!early, "before there is a future");
             async move { if early { Ok(0) } else { panic!("in the future") } }
         });
         let step = Arc::new(panics.breaker(breaker.clone()));
         let outcomes = step.clone().stream(0..2, &Context::new()).limit(1).collect().await;
-        assert!(outcomes.iter().all(|outcome| outcome.result.as_ref().unwrap_err().kind() == Kind::Panicked));
+        assert!(outcomes.iter().all(|outcome| outcome.result.as_ref().unwrap_err().kind() == ErrorKind::Panicked));
         assert!(!breaker.is_closed(), "{early}");
     }
 }
@@ -159,7 +160,7 @@ async fn a_panic_is_a_failure_wherever_it_is_caught() {
 /// A panic elsewhere that drops a call in flight says nothing about the other side.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_another_panic_drops_has_not_failed() {
-    let breaker = Breaker::new().in_a_row(1);
+    let breaker = Breaker::new().consecutive_failures(1);
     let guarded = Arc::new(told().breaker(breaker.clone()));
     let consumer = step(move |(), _| {
         let guarded = guarded.clone();
@@ -172,7 +173,7 @@ async fn a_call_that_another_panic_drops_has_not_failed() {
         }
     });
     let outcome = consumer.stream([()], &Context::new()).next().await.unwrap();
-    assert_eq!(outcome.result.unwrap_err().kind(), Kind::Panicked);
+    assert_eq!(outcome.result.unwrap_err().kind(), ErrorKind::Panicked);
     assert!(breaker.is_closed());
 }
 
@@ -180,7 +181,7 @@ async fn a_call_that_another_panic_drops_has_not_failed() {
 async fn a_probe_that_succeeds_closes_it() {
     let (step, breaker) = opened(told()).await;
     sleep(ms(999)).await;
-    assert_eq!(step.run(Ok(1), &Context::new()).await.unwrap_err().kind(), Kind::Rejected);
+    assert_eq!(step.run(Ok(1), &Context::new()).await.unwrap_err().kind(), ErrorKind::Rejected);
     sleep(ms(1)).await;
     assert_eq!(step.run(Ok(1), &Context::new()).await.unwrap(), 1);
     assert!(breaker.is_closed());
@@ -223,7 +224,7 @@ async fn several_probes_must_all_succeed() {
         assert!(!breaker.is_closed());
     }
     fail(&step, 1).await;
-    assert_eq!(step.run(Ok(1), &cx).await.unwrap_err().kind(), Kind::Rejected, "open again");
+    assert_eq!(step.run(Ok(1), &cx).await.unwrap_err().kind(), ErrorKind::Rejected, "open again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -236,7 +237,7 @@ async fn a_probe_that_fails_opens_it_for_longer_up_to_a_bound() {
         assert_eq!(refused.retry_after(), Some(ms(open)), "round {round}");
         assert_eq!(refused.message().contains("a probe failed: 503"), round > 0, "{refused}");
         sleep(ms(open)).await;
-        assert_eq!(step.run(Err(busy()), &Context::new()).await.unwrap_err().kind(), Kind::Overloaded);
+        assert_eq!(step.run(Err(busy()), &Context::new()).await.unwrap_err().kind(), ErrorKind::Overloaded);
     }
     sleep(ms(5000)).await;
     step.run(Ok(1), &Context::new()).await.unwrap();
@@ -250,7 +251,7 @@ async fn a_probe_that_fails_opens_it_for_longer_up_to_a_bound() {
 async fn breakers_that_open_together_do_not_probe_together() {
     let mut slots = [0; 10];
     for _ in 0..1000 {
-        let step = told().breaker(Breaker::new().in_a_row(1).open_for(ms(4000)));
+        let step = told().breaker(Breaker::new().consecutive_failures(1).open_for(ms(4000)));
         step.run(Err(busy()), &Context::new()).await.unwrap_err();
         let wait = step.run(Ok(1), &Context::new()).await.unwrap_err().retry_after().unwrap();
         slots[((wait - ms(4000)).as_millis() / 100) as usize] += 1;
@@ -293,13 +294,13 @@ async fn a_dropped_probe_frees_its_place_and_decides_nothing() {
     let cx = Context::new();
     for _ in 0..3 {
         let error = step.clone().timeout(ms(10)).run(Ok(1), &cx).await.unwrap_err();
-        assert_eq!((error.kind(), breaker.is_closed()), (Kind::Timeout, false));
+        assert_eq!((error.kind(), breaker.is_closed()), (ErrorKind::Timeout, false));
         assert_eq!(race((step.clone(), value(2u32))).run(Ok(1), &cx).await.unwrap(), 2);
         drop(step.clone().stream([Ok(1)], &cx).next());
     }
     // A hedge of a probe is refused, and takes no place.
     let hedged = step.clone().hedge(Hedge::after(ms(5))).timeout(ms(20));
-    assert_eq!(hedged.run(Ok(1), &cx).await.unwrap_err().kind(), Kind::Timeout);
+    assert_eq!(hedged.run(Ok(1), &cx).await.unwrap_err().kind(), ErrorKind::Timeout);
     hangs.store(false, Ordering::SeqCst);
     assert_eq!(step.run(Ok(1), &cx).await.unwrap(), 1, "the place is free");
     assert!(breaker.is_closed());
@@ -397,7 +398,7 @@ async fn a_reset_is_told_to_whoever_asks_for_it() {
     assert_eq!(cx.events(), [], "it was closed");
     fail(&step, 2).await;
     breaker.reset(&cx);
-    assert!(matches!(cx.events()[..], [Event { fact: Fact::BreakerClosed { step: None, .. }, .. }]));
+    assert!(matches!(cx.events()[..], [Event { fact: EventKind::BreakerClosed { step: None, .. }, .. }]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -405,7 +406,7 @@ async fn a_retry_around_it_waits_for_the_probe_instead_of_wasting_its_attempts()
     let (step, _) = opened(told()).await;
     let (started, cx) = (Instant::now(), Context::new());
     let patient = Arc::new(step).retry(Retry::exponential().base(ms(1)).max_attempts(2));
-    let outcome = patient.observed().run(Ok(1), &cx).await.unwrap();
+    let outcome = patient.with_outcome().run(Ok(1), &cx).await.unwrap();
     assert_eq!((outcome.result.unwrap(), outcome.provenance.retries), (1, 1));
     assert_eq!(started.elapsed(), ms(1001));
 }
@@ -419,20 +420,20 @@ async fn a_retry_that_will_not_wait_so_long_gives_up_at_once() {
         step.clone().retry(Retry::exponential()).deadline(ms(500)).boxed(),
     ] {
         let started = Instant::now();
-        let outcome = impatient.fallback(value(7u32)).observed().run(Ok(1), &Context::new()).await.unwrap();
+        let outcome = impatient.fallback(value(7u32)).with_outcome().run(Ok(1), &Context::new()).await.unwrap();
         assert_eq!((outcome.result.unwrap(), started.elapsed()), (7, ms(0)));
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_stays_open_is_not_waited_for() {
-    let breaker = Breaker::new().in_a_row(1).until_reset();
+    let breaker = Breaker::new().consecutive_failures(1).until_reset();
     let step = Arc::new(told().breaker(breaker.clone()));
     fail(&step, 1).await;
     sleep(Duration::from_secs(1_000_000)).await;
     let started = Instant::now();
     let error = step.clone().retry(Retry::exponential()).run(Ok(1), &Context::new()).await.unwrap_err();
-    assert_eq!((error.kind(), error.retry_after(), error.attempts()), (Kind::Rejected, None, 1));
+    assert_eq!((error.kind(), error.retry_after(), error.attempts()), (ErrorKind::Rejected, None, 1));
     assert_eq!((error.is_transient(), started.elapsed()), (false, ms(0)));
     breaker.reset(&Context::new());
     assert_eq!(step.run(Ok(1), &Context::new()).await.unwrap(), 1);
@@ -440,7 +441,7 @@ async fn one_that_stays_open_is_not_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn refusals_of_a_breaker_inside_do_not_trip_one_outside() {
-    let (inner, outer) = (touchy().until_reset(), Breaker::new().in_a_row(3).when(|_| true));
+    let (inner, outer) = (touchy().until_reset(), Breaker::new().consecutive_failures(3).when(|_| true));
     let step = told().breaker(inner).retry(Retry::immediately().max_attempts(2)).breaker(outer.clone());
     for _ in 0..20 {
         step.run(Err(busy()), &Context::new()).await.unwrap_err();
@@ -467,7 +468,7 @@ async fn events_tell_every_change_and_the_report_counts_the_refused() {
         for event in cx.events() {
             let json = serde_json::to_value(&event).unwrap();
             if json["fact"]["event"].as_str().unwrap().starts_with("breaker_")
-                || matches!(event.fact, Fact::Refused { by: RefusedBy::Breaker, .. })
+                || matches!(event.fact, EventKind::Refused { by: RejectedBy::Breaker, .. })
             {
                 assert_eq!(event.path.as_str(), if in_front { "" } else { "ask" });
                 let mut fact = json["fact"].clone();
@@ -506,7 +507,7 @@ async fn calls_in_line_are_called_off_when_it_opens() {
     let policy = Policy::new().breaker(breaker.clone()).limit(2);
     let outcomes = probe.policy(policy).stream(0..100, &Context::new()).limit(100).collect().await;
     assert_eq!(watch.begun(), 2, "not one of those that stood in line");
-    let refused = |error: &Error| error.kind() == Kind::Rejected && error.retry_after().is_some();
+    let refused = |error: &Error| error.kind() == ErrorKind::Rejected && error.retry_after().is_some();
     assert_eq!(outcomes.iter().filter(|outcome| refused(outcome.result.as_ref().unwrap_err())).count(), 98);
 
     sleep(ms(1000)).await;
@@ -526,7 +527,7 @@ async fn in_a_policy_it_sees_each_attempt_with_its_timeout() {
     let error = Probe::ok(100).policy(policy).run(1, &Context::new()).await.unwrap_err();
     assert_eq!(
         error.causes().iter().map(Error::kind).collect::<Vec<_>>(),
-        [Kind::Timeout, Kind::Timeout, Kind::Rejected]
+        [ErrorKind::Timeout, ErrorKind::Timeout, ErrorKind::Rejected]
     );
     assert!(error.message().contains("before the deadline") || error.attempts() == 3, "{error}");
     assert!(!breaker.is_closed());
@@ -541,12 +542,13 @@ fn no_probes_are_refused_at_once() {
 #[test]
 #[should_panic(expected = "above 0 and up to 1, not at 0")]
 fn a_share_of_nothing_is_refused_at_once() {
-    let _ = Breaker::new().open_at(0.0);
+    let _ = Breaker::new().failure_rate(0.0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn times_may_be_as_long_as_one_likes() {
-    let breaker = Breaker::new().in_a_row(1).open_for(Duration::MAX).max_open(Duration::MAX).window(Duration::MAX);
+    let breaker =
+        Breaker::new().consecutive_failures(1).open_for(Duration::MAX).max_open(Duration::MAX).window(Duration::MAX);
     let step = told().breaker(breaker.clone());
     step.run(Err(busy().with_retry_after(Duration::MAX)), &Context::new()).await.unwrap_err();
     assert!(step.run(Ok(1), &Context::new()).await.unwrap_err().retry_after() > Some(Duration::from_secs(1 << 31)));
@@ -562,14 +564,14 @@ async fn calls_in_line_from_before_it_opened_are_no_probes() {
         let keep = keep.clone();
         async move {
             if first {
-                let (_tether, custody) = cx.tether();
+                let (_tether, custody) = cx.detached_work();
                 *keep.lock().unwrap() = Some(custody);
                 return Err(Error::overloaded("503"));
             }
             Ok(())
         }
     });
-    let breaker = Breaker::new().in_a_row(1).open_for(ms(5_000)).without_jitter();
+    let breaker = Breaker::new().consecutive_failures(1).open_for(ms(5_000)).without_jitter();
     let ask = Arc::new(ask.policy(Policy::new().breaker(breaker).limit(1)));
     let cx = Context::new();
     let early = async {
@@ -587,6 +589,6 @@ async fn calls_in_line_from_before_it_opened_are_no_probes() {
     };
     let (kinds, probe) = tokio::join!(early, late);
     probe.unwrap();
-    assert_eq!(kinds.iter().filter(|kind| **kind == Kind::Rejected).count(), 5, "{kinds:?}");
+    assert_eq!(kinds.iter().filter(|kind| **kind == ErrorKind::Rejected).count(), 5, "{kinds:?}");
     assert_eq!(begun.load(Ordering::SeqCst), 2, "the first call and the probe");
 }

@@ -7,7 +7,9 @@ mod properties;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use llmspell::{Budget, Context, Error, Fact, Kind, Outcome, Policy, Queue, RefusedBy, Retry, Step, Usage, join, step};
+use llmspell::{
+    Budget, Context, Error, ErrorKind, EventKind, Outcome, Policy, RejectedBy, Retry, Step, Usage, WaitKind, join, step,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::patience::{alone, calls, ends, until};
@@ -35,7 +37,7 @@ fn work() -> impl Step<In = Call, Out = ()> + Clone {
     step(|call: Call, cx: Context| async move {
         sleep(ms(call.takes)).await;
         if let Some(used) = call.used {
-            cx.used(tokens(used).with_cost(used as f64 / 100.0));
+            cx.record_usage(tokens(used).with_cost(used as f64 / 100.0));
         }
         call.error.map_or(Ok(()), |error| Err(error()))
     })
@@ -60,7 +62,7 @@ async fn calls_are_refused_once_there_is_not_enough_for_another() {
         (3, tokens(900).with_cost(9.0), Some(100))
     );
     let error = outcomes[4].result.as_ref().unwrap_err();
-    assert_eq!((error.kind(), error.is_transient()), (Kind::Rejected, false));
+    assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Rejected, false));
     let told = "ask: the budget is used up: 900 of 1000 tokens are spent, and a call needs about 300 tokens";
     assert_eq!(error.to_string(), told);
     assert!(error.hint().is_some());
@@ -100,13 +102,16 @@ async fn what_is_reserved_and_not_used_serves_those_who_wait_for_it() {
         .events()
         .into_iter()
         .filter_map(|event| match event.fact {
-            Fact::Admitted { queue, waited, .. } => Some((queue, waited)),
+            EventKind::Admitted { queue, waited, .. } => Some((queue, waited)),
             _ => None,
         })
         .collect();
-    assert_eq!(waits, [(Queue::Budget, ms(10))]);
+    assert_eq!(waits, [(WaitKind::Budget, ms(10))]);
     assert_eq!(
-        cx.events().iter().filter(|event| matches!(event.fact, Fact::Refused { by: RefusedBy::Budget, .. })).count(),
+        cx.events()
+            .iter()
+            .filter(|event| matches!(event.fact, EventKind::Refused { by: RejectedBy::Budget, .. }))
+            .count(),
         3
     );
 }
@@ -121,7 +126,7 @@ async fn what_no_settlement_could_make_possible_is_refused_at_once() {
     let first = calls(&small, uses(1), &cx);
     sleep(ms(1)).await;
     let kind = ends(large.run(uses(1), &cx)).await.unwrap_err().kind();
-    assert_eq!((kind, started.elapsed()), (Kind::Rejected, ms(1)), "although a call was in flight");
+    assert_eq!((kind, started.elapsed()), (ErrorKind::Rejected, ms(1)), "although a call was in flight");
     assert!(ends(first).await.is_ok());
 }
 
@@ -158,14 +163,16 @@ async fn how_a_call_ends_without_a_word_decides_what_it_counts_for() {
     let fails = |error| Call { error: Some(error), ..silent };
     assert_eq!(ended(silent, None).await, 100, "it succeeded");
     assert_eq!(ended(silent, Some(5)).await, 100, "it was dropped, and may be paid for");
-    assert_eq!(ended(fails(|| Error::new(Kind::Timeout, "late")), None).await, 100);
-    let timeouts =
-        || Error::new(Kind::Exhausted, "all").with_causes(vec![Error::failed("no"), Error::new(Kind::Timeout, "late")]);
+    assert_eq!(ended(fails(|| Error::new(ErrorKind::Timeout, "late")), None).await, 100);
+    let timeouts = || {
+        Error::new(ErrorKind::AllFailed, "all")
+            .with_causes(vec![Error::failed("no"), Error::new(ErrorKind::Timeout, "late")])
+    };
     assert_eq!(ended(fails(timeouts), None).await, 100);
     assert_eq!(ended(fails(|| Error::overloaded("429")), None).await, 0, "the server refused it");
     assert_eq!(ended(fails(|| Error::denied("402")), None).await, 0);
     assert_eq!(ended(fails(|| Error::failed("no answer")), None).await, 0);
-    assert_eq!(ended(fails(|| Error::new(Kind::Rejected, "open")), None).await, 0, "it never was a call");
+    assert_eq!(ended(fails(|| Error::new(ErrorKind::Rejected, "open")), None).await, 0, "it never was a call");
     let told = |call| Call { used: Some(30), ..call };
     assert_eq!(ended(told(silent), None).await, 30, "whatever it says");
     assert_eq!(ended(told(fails(|| Error::failed("cut off"))), None).await, 30);
@@ -209,7 +216,7 @@ async fn a_call_inside_of_a_call_is_part_of_it() {
     let again = work().then_fn(|(), _| async { Ok(uses(1)) }).then(work().budget(budget.clone()));
     let again = again.budget(budget.clone().estimate(tokens(400)));
     let error = again.run(uses(400), &Context::new()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Rejected, "everything is spent by then");
+    assert_eq!(error.kind(), ErrorKind::Rejected, "everything is spent by then");
     assert_eq!(budget.spent().tokens(), 1000);
 }
 
@@ -218,10 +225,10 @@ async fn every_attempt_is_paid_for_and_a_refusal_ends_them() {
     let budget = Budget::tokens(250).estimate(tokens(100));
     let policy = Policy::new().budget(budget.clone()).retry(Retry::immediately().max_attempts(10));
     let failing = Call { error: Some(|| Error::failed("again").transient()), ..uses(100) };
-    let outcome = work().policy(policy).observed().run(failing, &Context::new()).await.unwrap();
+    let outcome = work().policy(policy).with_outcome().run(failing, &Context::new()).await.unwrap();
     assert_eq!((outcome.provenance.usage().tokens(), budget.spent().tokens()), (200, 200));
     let error = outcome.result.unwrap_err();
-    assert_eq!(error.causes().last().unwrap().kind(), Kind::Rejected);
+    assert_eq!(error.causes().last().unwrap().kind(), ErrorKind::Rejected);
     assert_eq!(error.attempts(), 3);
 }
 
@@ -237,7 +244,7 @@ async fn usage_that_comes_late_is_settled_all_the_same() {
                 while !flag.load(Ordering::SeqCst) {
                     std::thread::yield_now();
                 }
-                cx.used(tokens(used));
+                cx.record_usage(tokens(used));
                 Ok(())
             })
             .await

@@ -1,6 +1,6 @@
 //! Groups: all, the first failure, or everything settled.
 
-use llmspell::{Context, Error, Kind, Step, all, join, settle, step, try_all, try_join};
+use llmspell::{Context, Error, ErrorKind, Step, all, join, settle, step, try_all, try_join};
 use tokio::time::Instant;
 
 use crate::probe::{Probe, Watch, ms, settled_tasks};
@@ -27,7 +27,7 @@ async fn join_lets_siblings_finish_and_keeps_all_failures() {
     let group =
         join((Probe::fails(10, "first"), Probe::ok(100).watched(&watch), Probe::fails(50, "second").watched(&watch)));
     let error = group.run(0, &Context::new()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Exhausted);
+    assert_eq!(error.kind(), ErrorKind::AllFailed);
     assert_eq!(error.message(), "2 of 3 branches failed");
     assert_eq!(error.causes().iter().map(Error::message).collect::<Vec<_>>(), ["first", "second"]);
     assert_eq!(watch.completed(), 2);
@@ -37,7 +37,7 @@ async fn join_lets_siblings_finish_and_keeps_all_failures() {
 async fn a_single_failure_stays_itself() {
     let group = join((Probe::ok(10), Probe::fails(20, "alone")));
     let error = group.run(0, &Context::new()).await.unwrap_err();
-    assert_eq!((error.kind(), error.message()), (Kind::Failed, "alone"));
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Failed, "alone"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,10 +114,10 @@ async fn a_panic_is_the_error_of_its_branch() {
     let (good, bad) = settle((Probe::ok(10), bomb())).run(1, &Context::new()).await.unwrap();
     assert_eq!(good.result.unwrap(), 1);
     let error = bad.result.unwrap_err();
-    assert_eq!((error.kind(), error.message()), (Kind::Panicked, "panicked: boom"));
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Panicked, "panicked: boom"));
 
     let error = all([Probe::ok(10).boxed(), bomb().boxed()]).run(1, &Context::new()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Panicked);
+    assert_eq!(error.kind(), ErrorKind::Panicked);
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,7 +154,7 @@ async fn a_panic_in_the_closure_itself_is_contained_too() {
         })
     };
     let (bad, good) = settle((bomb(), Probe::ok(10))).run(1, &Context::new()).await.unwrap();
-    assert_eq!(bad.result.unwrap_err().kind(), Kind::Panicked);
+    assert_eq!(bad.result.unwrap_err().kind(), ErrorKind::Panicked);
     assert!(good.is_ok());
     assert_eq!(llmspell::race((bomb(), Probe::ok(10))).run(1, &Context::new()).await.unwrap(), 1);
 }

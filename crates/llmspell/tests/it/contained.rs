@@ -4,7 +4,7 @@ use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Poll;
 
-use llmspell::{Context, Error, Kind, Step, step};
+use llmspell::{Context, Error, ErrorKind, Step, step};
 
 /// Panics when it is dropped.
 struct Bomb;
@@ -21,8 +21,8 @@ async fn a_panic_before_there_is_a_future_is_an_error() {
         let quotient = 1 / by;
         async move { Ok::<_, Error>(quotient) }
     });
-    let early = early.contained();
-    assert_eq!(early.run(0, &Context::new()).await.unwrap_err().kind(), Kind::Panicked);
+    let early = early.catch_panic();
+    assert_eq!(early.run(0, &Context::new()).await.unwrap_err().kind(), ErrorKind::Panicked);
     assert_eq!(early.run(1, &Context::new()).await.unwrap(), 1);
 }
 
@@ -35,7 +35,7 @@ async fn a_panic_in_dropping_what_has_ended_is_an_error() {
             Poll::Ready(Ok::<_, Error>(()))
         })
     });
-    assert_eq!(late.contained().run((), &Context::new()).await.unwrap_err().kind(), Kind::Panicked);
+    assert_eq!(late.catch_panic().run((), &Context::new()).await.unwrap_err().kind(), ErrorKind::Panicked);
 }
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn a_panic_in_dropping_what_is_given_up_stays_inside() {
             Ok::<_, Error>(())
         }
     });
-    let (endless, cx) = (endless.contained(), Context::new());
+    let (endless, cx) = (endless.catch_panic(), Context::new());
     let mut run = Box::pin(endless.run((), &cx));
     poll_fn(|task| {
         assert!(run.as_mut().poll(task).is_pending());

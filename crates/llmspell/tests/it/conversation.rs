@@ -2,7 +2,7 @@
 
 use llmspell::Message;
 use llmspell::agent::Conversation;
-use llmspell::model::{Content, Image, Reply, ToolAnswer, ToolCall};
+use llmspell::model::{Content, Image, Reply, ToolCall, ToolResult};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -19,7 +19,7 @@ fn calls(ids: &[usize]) -> Message {
 }
 
 fn answer(id: usize, text: &str) -> Message {
-    let answer = ToolAnswer::new(&call(id), text);
+    let answer = ToolResult::new(&call(id), text);
     Message::Tool(if id.is_multiple_of(2) { answer.failed() } else { answer })
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use llmspell::{Context, Event, Retry, SlowTool, Step, race};
+use llmspell::{Context, Event, FakeTool, Retry, Step, race};
 
 use crate::probe::{Probe, ms};
 
@@ -47,7 +47,7 @@ async fn events_tell_the_story_of_a_race() {
 #[tokio::test(start_paused = true)]
 async fn events_survive_json() {
     let cx = Context::recording();
-    let flaky = SlowTool::<usize>::new("flaky").delay(ms(10)).fails_first(2).limit(1);
+    let flaky = FakeTool::<usize>::new("flaky").delay(ms(10)).fails_first(2).limit(1);
     flaky.retry(Retry::exponential().max_attempts(2)).stream(0..3, &cx).collect().await;
     let events = cx.events();
     assert!(events.len() > 10);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use llmspell::{ChunkData, Context, Error, Event, Fact, Hedge, Kind, Retry, ServedBy, Step, step};
+use llmspell::{ChunkData, Context, Error, ErrorKind, Event, EventKind, Hedge, Retry, ServedBy, Step, step};
 use tokio::time::{Instant, sleep};
 
 use crate::probe::{Probe, Watch, ms};
@@ -25,7 +25,7 @@ fn uneven(watch: &Watch) -> impl Step<In = usize, Out = usize> {
 #[tokio::test(start_paused = true)]
 async fn a_hedge_serves_when_the_first_copy_is_slow() {
     let (watch, started) = (Watch::default(), Instant::now());
-    let hedged = uneven(&watch).idempotent().hedge(Hedge::after(ms(100))).observed();
+    let hedged = uneven(&watch).idempotent().hedge(Hedge::after(ms(100))).with_outcome();
     let outcome = hedged.run(1, &Context::new()).await.unwrap();
     assert_eq!(started.elapsed(), ms(150));
     assert_eq!(outcome.provenance.choices[0].served_by, ServedBy::Hedge);
@@ -270,7 +270,7 @@ async fn a_panic_in_a_copy_is_the_failure_of_that_copy() {
     let hedged = bomb.idempotent().hedge(Hedge::after(ms(100)));
     assert_eq!(hedged.run(7, &Context::new()).await.unwrap(), 7);
     let error = hedged.run(7, &Context::new()).await.unwrap_err();
-    assert_eq!((error.kind(), calls.load(Ordering::SeqCst)), (Kind::Panicked, 3));
+    assert_eq!((error.kind(), calls.load(Ordering::SeqCst)), (ErrorKind::Panicked, 3));
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,7 +279,10 @@ async fn a_second_copy_is_an_event() {
     let hedged = uneven(&Watch::default()).idempotent().hedge(Hedge::after(ms(100))).named("ask");
     hedged.run(1, &cx).await.unwrap();
     let events = cx.events();
-    let hedges: Vec<_> = events.iter().filter(|event| matches!(event.fact, Fact::Hedged { .. })).collect();
-    assert!(matches!(hedges[..], [Event { fact: Fact::Hedged { after, .. }, .. }] if *after == ms(100)), "{hedges:?}");
+    let hedges: Vec<_> = events.iter().filter(|event| matches!(event.fact, EventKind::Hedged { .. })).collect();
+    assert!(
+        matches!(hedges[..], [Event { fact: EventKind::Hedged { after, .. }, .. }] if *after == ms(100)),
+        "{hedges:?}"
+    );
     assert_eq!((hedges[0].path.as_str(), hedges[0].at), ("ask", ms(100)));
 }

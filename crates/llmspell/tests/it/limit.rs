@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use llmspell::{Breaker, Context, Fact, Kind, Limit, Step, join, step};
+use llmspell::{Breaker, Context, ErrorKind, EventKind, Limit, Step, join, step};
 use tokio::time::{Instant, sleep};
 
 use crate::probe::{Probe, Watch, ms};
@@ -149,7 +149,7 @@ async fn needing_a_second_permit_of_the_same_limit_is_an_error_and_no_deadlock()
     let one = Limit::new(1);
     let twice = Probe::ok(10).limit(one.clone()).named("inner").limit(one.clone()).named("outer");
     let error = twice.run(0, &Context::new()).await.unwrap_err();
-    assert_eq!(error.kind(), llmspell::Kind::Invalid);
+    assert_eq!(error.kind(), llmspell::ErrorKind::Invalid);
     assert!(error.to_string().contains("a limit that it runs under itself"), "{error}");
     assert_eq!(one.available(), Some(1));
 }
@@ -183,10 +183,10 @@ async fn nobody_stays_in_line_who_is_cancelled_or_out_of_time() {
     };
     let (first, cancelled, late, ()) = tokio::join!(step.run(0, &cx), waits, times_out, cancels);
     assert!(first.is_ok(), "it has its permit, and nobody stops it");
-    assert_eq!(cancelled, (Err(Kind::Cancelled), ms(50)));
-    assert_eq!(late, (Kind::Timeout, ms(21)));
+    assert_eq!(cancelled, (Err(ErrorKind::Cancelled), ms(50)));
+    assert_eq!(late, (ErrorKind::Timeout, ms(21)));
     assert_eq!((limit.waiting(), limit.available()), (0, Some(1)));
-    let refused = cx.events().iter().filter(|event| matches!(event.fact, Fact::Refused { .. })).count();
+    let refused = cx.events().iter().filter(|event| matches!(event.fact, EventKind::Refused { .. })).count();
     assert_eq!(refused, 2, "what was queued is told to wait no more");
 }
 
@@ -204,12 +204,12 @@ async fn a_timeout_that_ends_a_wait_says_so_itself() {
 /// Whose time is up in our own line says nothing of the other side.
 #[tokio::test(start_paused = true)]
 async fn a_wait_in_vain_is_no_failure_of_what_it_waited_for() {
-    let breaker = Breaker::new().in_a_row(1);
+    let breaker = Breaker::new().consecutive_failures(1);
     let step = Probe::ok(1000).limit(1).breaker(breaker.clone());
     let cx = Context::new();
     let late = cx.with_deadline(Instant::now() + ms(20));
     let (first, second) = tokio::join!(step.run(0, &cx), step.run(0, &late));
-    assert_eq!((first.is_ok(), second.unwrap_err().kind()), (true, Kind::Timeout));
+    assert_eq!((first.is_ok(), second.unwrap_err().kind()), (true, ErrorKind::Timeout));
     assert!(breaker.is_closed());
 }
 

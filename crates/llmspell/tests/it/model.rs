@@ -12,7 +12,7 @@ use llmspell::model::{
     EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ModelStream, Options, Prices, Reply, Request,
     ScriptedModel, SimulatedModel, ToolCallDelta,
 };
-use llmspell::{ChunkData, Context, Error, Kind, Result, Step, Usage, race};
+use llmspell::{ChunkData, Context, Error, ErrorKind, Result, Step, Usage, race};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -75,7 +75,7 @@ async fn a_stream_without_a_finish_reason_is_truncated_and_never_a_success() {
     for events in [vec![], vec![text("Hello")], vec![started, text("Hel"), ModelEvent::Usage(Usage::new(1, 1))]] {
         let any_id = events.len() == 3;
         let error = reply_of(events).await.unwrap_err();
-        assert_eq!((error.kind(), class(&error)), (Kind::Failed, Some(ModelErrorClass::Truncated)));
+        assert_eq!((error.kind(), class(&error)), (ErrorKind::Failed, Some(ModelErrorClass::Truncated)));
         assert!(error.is_transient());
         assert_eq!(error.downcast_ref::<ModelError>().unwrap().request_id.is_some(), any_id);
     }
@@ -132,7 +132,7 @@ async fn usage_that_is_reported_twice_counts_once() {
         STOP,
     ]);
     let ask = model.step().prices(Prices::per_million(1e6, 2e6));
-    let outcome = ask.observed().run(Request::new("?"), &Context::new()).await.unwrap();
+    let outcome = ask.with_outcome().run(Request::new("?"), &Context::new()).await.unwrap();
     let reply = outcome.result.unwrap();
     assert_eq!((reply.usage.tokens(), reply.usage.cost), (110, 120.0));
     assert_eq!(outcome.provenance.usage(), reply.usage);
@@ -215,7 +215,7 @@ async fn the_failure_of_a_producer_is_the_last_item_also_if_somebody_could_still
     assert_eq!(ends(stream.next()).await.unwrap().unwrap_err().message(), "broken");
     assert!(ends(stream.next()).await.is_none());
     let late = kept.recv().unwrap().send(STOP).await.unwrap_err();
-    assert_eq!(late.kind(), Kind::Cancelled);
+    assert_eq!(late.kind(), ErrorKind::Cancelled);
     let mut failed = ModelStream::failed(Error::failed("at once"));
     assert_eq!(failed.next().await.unwrap().unwrap_err().message(), "at once");
 }
@@ -236,17 +236,17 @@ async fn a_model_is_a_trait_object() {
 fn errors_of_models_are_classed() {
     use ModelErrorClass as C;
     let kinds = [
-        (C::RateLimited, Kind::Overloaded, true),
-        (C::Overloaded, Kind::Overloaded, true),
-        (C::Unauthorized, Kind::Denied, false),
-        (C::QuotaExhausted, Kind::Denied, false),
-        (C::InvalidRequest, Kind::Invalid, false),
-        (C::ContextTooLong, Kind::Invalid, false),
-        (C::Server, Kind::Failed, true),
-        (C::Connection, Kind::Failed, true),
-        (C::Timeout, Kind::Timeout, true),
-        (C::Truncated, Kind::Failed, true),
-        (C::Protocol, Kind::Failed, false),
+        (C::RateLimited, ErrorKind::Overloaded, true),
+        (C::Overloaded, ErrorKind::Overloaded, true),
+        (C::Unauthorized, ErrorKind::Denied, false),
+        (C::QuotaExhausted, ErrorKind::Denied, false),
+        (C::InvalidRequest, ErrorKind::Invalid, false),
+        (C::ContextTooLong, ErrorKind::Invalid, false),
+        (C::Server, ErrorKind::Failed, true),
+        (C::Connection, ErrorKind::Failed, true),
+        (C::Timeout, ErrorKind::Timeout, true),
+        (C::Truncated, ErrorKind::Failed, true),
+        (C::Protocol, ErrorKind::Failed, false),
     ];
     for (class, kind, transient) in kinds {
         let error = ModelError::new(class, "it did not work").with_status(499).with_request_id("r-1").into_error();
@@ -273,7 +273,7 @@ async fn options_that_no_model_knows_are_refused_before_the_request() {
         let model = ScriptedModel::new("test").says("Never.");
         let error =
             model.clone().step().run(Request::new("?").with_options(options), &Context::new()).await.unwrap_err();
-        assert_eq!((error.kind(), model.requests().len()), (Kind::Invalid, 0));
+        assert_eq!((error.kind(), model.requests().len()), (ErrorKind::Invalid, 0));
     }
 }
 
@@ -330,7 +330,7 @@ async fn a_hanging_model_is_ended_by_an_idle_timeout() {
     let started = Instant::now();
     let ask = model.step().idle_timeout(ms(1000), ms(500));
     let error = ends(ask.run(Request::new("?"), &Context::new())).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Timeout);
+    assert_eq!(error.kind(), ErrorKind::Timeout);
     // Ten tokens, each after 10 ms, and then silence.
     assert!((ms(590)..ms(620)).contains(&started.elapsed()), "{:?}", started.elapsed());
 }
@@ -353,12 +353,16 @@ async fn heartbeats_are_life_but_no_output() {
     let started = Instant::now();
     let ask = heartbeats(true).step().idle_timeout(ms(1000), ms(300));
     let error = ends(ask.run(Request::new("?"), &Context::new())).await.unwrap_err();
-    assert_eq!((error.kind(), started.elapsed().as_millis() / 10), (Kind::Timeout, 100), "no output within a second");
+    assert_eq!(
+        (error.kind(), started.elapsed().as_millis() / 10),
+        (ErrorKind::Timeout, 100),
+        "no output within a second"
+    );
 
     let started = Instant::now();
     let ask = heartbeats(false).step().idle_timeout(ms(1000), ms(300)).deadline(ms(10_000));
     let error = ends(ask.run(Request::new("?"), &Context::new())).await.unwrap_err();
-    assert_eq!((error.kind(), started.elapsed().as_secs()), (Kind::Timeout, 10), "life for as long as it may");
+    assert_eq!((error.kind(), started.elapsed().as_secs()), (ErrorKind::Timeout, 10), "life for as long as it may");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -382,7 +386,7 @@ async fn a_model_that_always_has_a_sign_of_life_leaves_the_clock_its_turn() {
         }
     }
     let error = Busy.step().timeout(ms(20)).run(Request::new("?"), &Context::new()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Timeout);
+    assert_eq!(error.kind(), ErrorKind::Timeout);
 }
 
 #[tokio::test]
@@ -403,7 +407,7 @@ async fn a_script_is_played_turn_by_turn_and_what_was_asked_is_kept() {
     assert_eq!(ask.run(Request::new("3"), &cx).await.unwrap().tool_calls[0].id, "call_2");
     assert_eq!(ask.run(Request::new("4"), &cx).await.unwrap_err().message(), "down");
     let beyond = ask.run(Request::new("5"), &cx).await.unwrap_err();
-    assert_eq!((beyond.kind(), beyond.message()), (Kind::Invalid, "test: request 5 is beyond the script"));
+    assert_eq!((beyond.kind(), beyond.message()), (ErrorKind::Invalid, "test: request 5 is beyond the script"));
     let asked: Vec<_> = model.requests().iter().map(Request::last_text).collect();
     assert_eq!(asked, ["1", "2 and more", "3", "4", "5"]);
     let echo = model.clone().otherwise(move |request| format!("You said {}.", request.last_text()));

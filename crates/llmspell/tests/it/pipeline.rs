@@ -42,7 +42,7 @@ async fn each_stage_keeps_its_own_limit() {
 #[tokio::test(start_paused = true)]
 async fn the_default_keeps_the_stages_busy() {
     let flow = pipeline("wide").stage("a", Probe::ok(10)).limit(40).stage("b", Probe::ok(10)).limit(20);
-    assert_eq!(flow.about().default_in_flight, 62);
+    assert_eq!(flow.info().default_in_flight, 62);
     let started = Instant::now();
     flow.stream(0..400, &Context::new()).collect().await;
     // The second stage sets the pace: 400 records, 20 at a time, after the first has had its 10 ms.
@@ -87,24 +87,24 @@ async fn a_pipeline_is_a_step_like_any_other() {
 fn every_combinator_passes_on_what_a_pipeline_needs() {
     let flow = || pipeline("wide").stage("a", Probe::ok(10)).limit(40);
     let cases = [
-        flow().named("n").about().default_in_flight,
-        flow().map(|x| x).about().default_in_flight,
-        flow().then(Probe::ok(1)).about().default_in_flight,
-        flow().timeout(ms(1)).about().default_in_flight,
-        flow().idle_timeout(ms(1), ms(1)).about().default_in_flight,
-        flow().retry(llmspell::Retry::never()).about().default_in_flight,
-        flow().hedge(llmspell::Hedge::never()).about().default_in_flight,
-        flow().fallback(Probe::ok(1)).about().default_in_flight,
-        Probe::ok(1).fallback(flow()).about().default_in_flight,
-        flow().policy(llmspell::Policy::new()).about().default_in_flight,
-        Step::limit(flow(), 3).about().default_in_flight,
-        flow().observed().about().default_in_flight,
-        flow().spawned().about().default_in_flight,
-        flow().boxed().about().default_in_flight,
-        llmspell::join((flow(), Probe::ok(1))).about().default_in_flight,
-        llmspell::settle(vec![flow()]).about().default_in_flight,
-        llmspell::race((Probe::ok(1), flow())).about().default_in_flight,
-        Arc::new(flow()).about().default_in_flight,
+        flow().named("n").info().default_in_flight,
+        flow().map(|x| x).info().default_in_flight,
+        flow().then(Probe::ok(1)).info().default_in_flight,
+        flow().timeout(ms(1)).info().default_in_flight,
+        flow().idle_timeout(ms(1), ms(1)).info().default_in_flight,
+        flow().retry(llmspell::Retry::never()).info().default_in_flight,
+        flow().hedge(llmspell::Hedge::never()).info().default_in_flight,
+        flow().fallback(Probe::ok(1)).info().default_in_flight,
+        Probe::ok(1).fallback(flow()).info().default_in_flight,
+        flow().policy(llmspell::Policy::new()).info().default_in_flight,
+        Step::limit(flow(), 3).info().default_in_flight,
+        flow().with_outcome().info().default_in_flight,
+        flow().spawned().info().default_in_flight,
+        flow().boxed().info().default_in_flight,
+        llmspell::join((flow(), Probe::ok(1))).info().default_in_flight,
+        llmspell::settle(vec![flow()]).info().default_in_flight,
+        llmspell::race((Probe::ok(1), flow())).info().default_in_flight,
+        Arc::new(flow()).info().default_in_flight,
     ];
     assert_eq!(cases, [41; 18]);
 }

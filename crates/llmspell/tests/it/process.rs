@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use llmspell::{Context, Kind, Limit, ProcessGroup, Retry, Step, step};
+use llmspell::{Context, ErrorKind, Limit, ProcessGroup, Retry, Step, step};
 use tokio::time::{Instant, sleep};
 
 use crate::probe::ms;
@@ -58,7 +58,7 @@ async fn a_permit_is_taken_until_the_program_is_reaped() {
     let call = call.limit(limit.clone()).timeout(ms(300));
     let cx = Context::new();
     let (error, pid) = tokio::join!(call.run((), &cx), line(&file));
-    assert_eq!(error.unwrap_err().kind(), Kind::Timeout);
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Timeout);
     assert_eq!((limit.available(), runs(&pid)), (Some(0), true));
     until(|| limit.available() == Some(1)).await;
     // Reaped before the permit went back.
@@ -103,7 +103,7 @@ async fn what_a_program_writes_counts_for_idle_timeouts() {
     let call = script_alone(script).idle_timeout(Duration::from_secs(10), ms(300));
     assert_eq!(call.run((), &Context::new()).await.unwrap().len(), 16);
     let error = script_alone("echo 1; sleep 60").idle_timeout(Duration::from_secs(10), ms(50));
-    assert_eq!(error.run((), &Context::new()).await.unwrap_err().kind(), Kind::Timeout);
+    assert_eq!(error.run((), &Context::new()).await.unwrap_err().kind(), ErrorKind::Timeout);
 }
 
 fn script_alone(script: &'static str) -> impl Step<In = (), Out = Vec<u8>> {
@@ -116,7 +116,7 @@ async fn nothing_is_started_once_the_time_is_up() {
     let file = folder.path().join("pid");
     let call = script("echo $$ > $1", &file, Duration::ZERO);
     let cx = Context::new().with_deadline(Instant::now());
-    assert_eq!(call.run((), &cx).await.unwrap_err().kind(), Kind::Timeout);
+    assert_eq!(call.run((), &cx).await.unwrap_err().kind(), ErrorKind::Timeout);
     assert!(!file.exists());
 }
 

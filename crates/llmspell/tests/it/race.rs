@@ -1,6 +1,6 @@
 //! Races: who decides, who is cancelled, what is kept.
 
-use llmspell::{ChunkData, Context, Error, Kind, Quality, Retry, ServedBy, Step, pipeline, race, step, value};
+use llmspell::{ChunkData, Context, Error, ErrorKind, Quality, Retry, ServedBy, Step, pipeline, race, step, value};
 use tokio::time::{Instant, sleep};
 
 use crate::probe::{Probe, Watch, ms};
@@ -28,7 +28,7 @@ async fn what_failed_beside_the_winner_is_told_and_what_all_have_tried_is_counte
     let patient = || Retry::immediately().max_attempts(3).when(|_| true);
     let loses = Probe::fails(100, "loses").retry(patient());
     let contest = race((Probe::fails(10, "broken").retry(patient()), loses, Probe::ok(250)));
-    let outcome = contest.observed().run(4, &Context::new()).await.unwrap();
+    let outcome = contest.with_outcome().run(4, &Context::new()).await.unwrap();
     assert_eq!((outcome.result.unwrap(), outcome.quality), (4, Quality::Full));
     let causes: Vec<_> = outcome.causes.iter().map(Error::message).collect();
     assert_eq!(causes, ["gave up after 3 attempts: broken"]);
@@ -45,7 +45,7 @@ async fn an_error_may_win_if_the_first_to_complete_decides() {
 async fn if_all_fail_every_failure_is_kept_in_the_order_in_which_they_came() {
     let contest = race((Probe::fails(30, "c"), Probe::fails(10, "a"), Probe::fails(20, "b")));
     let error = contest.run(0, &Context::new()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Exhausted);
+    assert_eq!(error.kind(), ErrorKind::AllFailed);
     assert_eq!(error.message(), "none of 3 contenders succeeded");
     assert_eq!(error.causes().iter().map(Error::message).collect::<Vec<_>>(), ["a", "b", "c"]);
 }
@@ -53,7 +53,7 @@ async fn if_all_fail_every_failure_is_kept_in_the_order_in_which_they_came() {
 #[tokio::test(start_paused = true)]
 async fn only_the_winner_leaves_a_trace() {
     let degraded_loser = Probe::fails(10, "down").fallback(Probe::ok(500)).named("loser");
-    let contest = race((degraded_loser, Probe::ok(100).named("winner"))).named("contest").observed();
+    let contest = race((degraded_loser, Probe::ok(100).named("winner"))).named("contest").with_outcome();
     let outcome = contest.run(0, &Context::new()).await.unwrap();
     assert_eq!((outcome.quality, outcome.causes.len()), (Quality::Full, 0));
     let choice = &outcome.provenance.choices[0];
@@ -61,13 +61,13 @@ async fn only_the_winner_leaves_a_trace() {
     assert_eq!(choice.served_by, ServedBy::Contender { index: 1, name: Some("winner".into()) });
 
     let degraded_winner = Probe::fails(10, "down").fallback(Probe::ok(10)).named("winner");
-    let outcome = race((degraded_winner, Probe::ok(100))).observed().run(0, &Context::new()).await.unwrap();
+    let outcome = race((degraded_winner, Probe::ok(100))).with_outcome().run(0, &Context::new()).await.unwrap();
     assert_eq!((outcome.quality, outcome.causes[0].to_string()), (Quality::Fallback, "winner: down".into()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_race_of_retries_runs_each_with_its_own_attempts() {
-    let flaky = || llmspell::SlowTool::<usize>::new("flaky").fails_first(1).retry(Retry::immediately());
+    let flaky = || llmspell::FakeTool::<usize>::new("flaky").fails_first(1).retry(Retry::immediately());
     assert_eq!(race((flaky(), flaky())).run(1, &Context::new()).await.unwrap(), 1);
 }
 
@@ -152,7 +152,7 @@ async fn a_result_without_output_does_not_beat_output_that_was_seen() {
 #[tokio::test]
 async fn a_race_of_nobody_is_an_error() {
     let error = race(Vec::<Probe>::new()).run(0, &Context::new()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Invalid);
+    assert_eq!(error.kind(), ErrorKind::Invalid);
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,11 +164,11 @@ async fn arrays_race_too() {
 fn steps_of_steps_may_run_twice_if_all_of_them_may() {
     let may = || value::<usize, usize>(1usize);
     let must_not = || Probe::ok(1);
-    assert!(may().then(may()).timeout(ms(1)).boxed().about().idempotent);
-    assert!(!may().then(must_not()).about().idempotent);
-    assert!(may().then(must_not()).idempotent().named("both").about().idempotent);
-    assert!(!race((may(), must_not())).about().idempotent);
-    assert!(race(vec![may(), may()]).about().idempotent);
-    assert!(!may().fallback(must_not()).about().idempotent);
-    assert!(!pipeline("p").stage("a", may()).stage("b", must_not()).about().idempotent);
+    assert!(may().then(may()).timeout(ms(1)).boxed().info().idempotent);
+    assert!(!may().then(must_not()).info().idempotent);
+    assert!(may().then(must_not()).idempotent().named("both").info().idempotent);
+    assert!(!race((may(), must_not())).info().idempotent);
+    assert!(race(vec![may(), may()]).info().idempotent);
+    assert!(!may().fallback(must_not()).info().idempotent);
+    assert!(!pipeline("p").stage("a", may()).stage("b", must_not()).info().idempotent);
 }

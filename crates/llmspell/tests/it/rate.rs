@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use llmspell::{
-    Context, Error, Fact, Kind, Outcome, Policy, Queue, Rate, RefusedBy, Result, Retry, Step, Usage, join, step,
+    Context, Error, ErrorKind, EventKind, Outcome, Policy, Rate, RejectedBy, Result, Retry, Step, Usage, WaitKind,
+    join, step,
 };
 use tokio::time::{Instant, sleep};
 
@@ -66,7 +67,7 @@ fn rated(rate: Rate, clock: &Clock) -> impl Step<In = Call, Out = ()> + Clone {
         async move {
             sleep(ms(call.takes)).await;
             if let Some(tokens) = call.used {
-                cx.used(Usage::new(tokens / 2, tokens - tokens / 2));
+                cx.record_usage(Usage::new(tokens / 2, tokens - tokens / 2));
             }
             call.error.map_or(Ok(()), |error| Err(error()))
         }
@@ -185,7 +186,7 @@ async fn without_an_estimate_a_step_learns_what_it_uses() {
     let work = step(move |tokens: u64, cx: Context| {
         seen.tick();
         async move {
-            cx.used(Usage::new(tokens, 0));
+            cx.record_usage(Usage::new(tokens, 0));
             sleep(ms(10)).await;
             Ok(())
         }
@@ -210,7 +211,7 @@ async fn a_turn_that_cannot_come_in_time_is_refused_at_once() {
     let errors: Vec<&Error> = outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err()).collect();
     // Turns at 0 s, 1 s and 2 s; those at 3 s and 4 s would come too late.
     assert_eq!(errors.len(), 2);
-    assert_eq!(errors[0].kind(), Kind::Rejected);
+    assert_eq!(errors[0].kind(), ErrorKind::Rejected);
     // Those that are refused stand in nobody's way, so both hear of the same turn.
     assert_eq!(errors.iter().map(|error| error.retry_after().unwrap()).collect::<Vec<_>>(), [ms(3000), ms(3000)]);
     assert!(errors[0].hint().is_some());
@@ -220,7 +221,7 @@ async fn a_turn_that_cannot_come_in_time_is_refused_at_once() {
     let told: Vec<Duration> = cx
         .events()
         .iter()
-        .filter(|e| matches!(e.fact, Fact::Refused { by: RefusedBy::Rate, .. }))
+        .filter(|e| matches!(e.fact, EventKind::Refused { by: RejectedBy::Rate, .. }))
         .map(|e| e.at)
         .collect();
     assert_eq!(told, [ZERO, ZERO], "at once, and not after a wait in vain");
@@ -249,18 +250,18 @@ async fn waiting_is_seen_and_told_from_waiting_for_a_permit() {
     let cx = Context::recording();
     let step = Probe::ok(10).rate(Rate::per_second(10).burst(ZERO)).named("ask");
     step.stream([0; 3], &cx).limit(3).collect().await;
-    let queued: Vec<(Queue, Duration)> = cx
+    let queued: Vec<(WaitKind, Duration)> = cx
         .events()
         .iter()
         .filter_map(|event| match event.fact {
-            Fact::Admitted { queue, waited, .. } => Some((queue, waited)),
+            EventKind::Admitted { queue, waited, .. } => Some((queue, waited)),
             _ => None,
         })
         .collect();
-    assert_eq!(queued, [(Queue::Rate, ms(100)), (Queue::Rate, ms(200))]);
+    assert_eq!(queued, [(WaitKind::Rate, ms(100)), (WaitKind::Rate, ms(200))]);
     let report = cx.report();
     assert_eq!((report.steps[0].waited, report.steps[0].busy), (ms(300), ms(30)));
-    let event = cx.events().into_iter().find(|event| matches!(event.fact, Fact::Queued { .. })).unwrap();
+    let event = cx.events().into_iter().find(|event| matches!(event.fact, EventKind::Queued { .. })).unwrap();
     assert_eq!(serde_json::to_value(event.fact).unwrap(), serde_json::json!({"event": "queued", "queue": "rate"}));
 }
 
@@ -275,7 +276,7 @@ fn stubborn(used: u64) -> (impl Step<In = (), Out = ()>, Arc<AtomicBool>) {
                 while !flag.load(Ordering::SeqCst) {
                     std::thread::yield_now();
                 }
-                cx.used(Usage::new(used, 0));
+                cx.record_usage(Usage::new(used, 0));
                 Ok(())
             })
             .await
@@ -315,7 +316,7 @@ async fn what_was_reserved_for_late_usage_and_not_used_goes_back() {
 async fn a_call_inside_of_a_call_is_charged_once() {
     let rate = Rate::unlimited().tokens_per_minute(60_000).burst(ms(1000)).estimate(400);
     let inner = step(|(), cx: Context| async move {
-        cx.used(Usage::new(400, 0));
+        cx.record_usage(Usage::new(400, 0));
         Ok(())
     });
     let nested = inner.rate(rate.clone()).rate(rate.clone());
@@ -338,7 +339,7 @@ async fn in_a_policy_each_attempt_takes_a_turn_before_its_permit() {
     let rate = Rate::per_second(1).burst(ZERO);
     let policy = Policy::new().retry(Retry::immediately()).rate(rate).limit(1).timeout(ms(10));
     let cx = Context::recording();
-    let outcome = flaky.policy(policy).observed().run((), &cx).await.unwrap();
+    let outcome = flaky.policy(policy).with_outcome().run((), &cx).await.unwrap();
     assert_eq!((outcome.is_ok(), outcome.provenance.retries), (true, 2));
     assert_eq!(clock.times(), [0, 1000, 2000].map(ms), "time in line is not that of the attempt");
 }

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use llmspell::model::{Model, ScriptedModel};
-use llmspell::tool::ErasedTool;
-use llmspell::{Context, Error, Event, Extension, Kind, Registry, Result, Step, step};
+use llmspell::tool::DynTool;
+use llmspell::{Context, Error, ErrorKind, Event, Extension, Registry, Result, Step, step};
 use serde_json::{Value, json};
 
-fn tool(name: &str) -> ErasedTool {
+fn tool(name: &str) -> DynTool {
     let echo = step(|arguments: Value, _| async move { Ok(arguments) });
-    ErasedTool::described(name, "Gives it back.", json!({ "type": "object" }), echo)
+    DynTool::from_schema(name, "Gives it back.", json!({ "type": "object" }), echo)
 }
 
 /// Brings a tool, two models, a provider, a step and a counter of events.
@@ -68,7 +68,7 @@ async fn what_an_extension_brings_is_found_by_its_name() -> Result<()> {
     assert_eq!(registry.find_step("double")?.step.run(json!(21), &cx).await?, 42);
     assert_eq!(registry.find_model("mine/small")?.name(), "mine/small");
     assert_eq!(registry.find_model("mine/large")?.name(), "mine/large", "made by the provider");
-    assert_eq!(registry.find_model("mine/none").err().map(|error| error.kind()), Some(Kind::Denied));
+    assert_eq!(registry.find_model("mine/none").err().map(|error| error.kind()), Some(ErrorKind::Denied));
     Ok(())
 }
 
@@ -76,7 +76,7 @@ async fn what_an_extension_brings_is_found_by_its_name() -> Result<()> {
 fn a_name_that_does_not_exist_is_an_error_that_helps() -> Result<()> {
     let registry = Registry::new().with(Everything(Arc::default()))?;
     let error = registry.find_tool("saerch").expect_err("no such tool");
-    assert_eq!((error.kind(), error.hint()), (Kind::Invalid, Some("did you mean `search`?")));
+    assert_eq!((error.kind(), error.hint()), (ErrorKind::Invalid, Some("did you mean `search`?")));
     let error = registry.find_model("yours/small").err().expect("no such provider");
     assert_eq!(error.hint(), Some("the models are: mine/small, mine/…"));
     let error = Registry::new().find_step("double").err().expect("nothing is there");
@@ -90,7 +90,7 @@ fn a_name_is_given_once_and_the_error_says_who_has_it() -> Result<()> {
         let registry = Registry::new().with(Everything(Arc::default()))?;
         let error = registry.with(One(name)).expect_err("the name is taken");
         let text = error.to_string();
-        assert_eq!(error.kind(), Kind::Invalid);
+        assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(text.contains("`one`") && text.contains(name) && text.contains("`everything`"), "{text}");
         assert!(error.hint().is_some());
     }

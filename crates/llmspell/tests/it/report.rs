@@ -1,6 +1,6 @@
 //! What a recording adds up to.
 
-use llmspell::{Context, Hedge, Limit, Retry, SlowTool, Step, join, pipeline, race, value};
+use llmspell::{Context, FakeTool, Hedge, Limit, Retry, Step, join, pipeline, race, value};
 
 use crate::probe::{Probe, ms};
 
@@ -68,7 +68,7 @@ async fn the_losers_of_a_race_are_waste_and_not_work() {
 #[tokio::test(start_paused = true)]
 async fn attempts_degraded_results_and_waiting_are_counted() {
     let cx = Context::recording();
-    let flaky = SlowTool::<usize>::new("flaky").delay(ms(10)).fails_first(2);
+    let flaky = FakeTool::<usize>::new("flaky").delay(ms(10)).fails_first(2);
     let step = flaky.retry(Retry::waits([ms(100), ms(100)])).named("retried").limit(1).named("limited");
     step.stream([1, 2], &cx).collect().await;
     let report = cx.report();

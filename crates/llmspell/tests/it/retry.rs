@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use llmspell::{ChunkData, Context, Error, Kind, Retry, SlowTool, Step, step, value};
+use llmspell::{ChunkData, Context, Error, ErrorKind, FakeTool, Retry, Step, step, value};
 use tokio::time::Instant;
 
 use crate::probe::{busy, failing, ms, waits};
 
 #[tokio::test(start_paused = true)]
 async fn a_transient_error_is_retried_until_it_passes() {
-    let flaky = SlowTool::<u32>::new("flaky").fails_first(2).retry(Retry::exponential()).observed();
+    let flaky = FakeTool::<u32>::new("flaky").fails_first(2).retry(Retry::exponential()).with_outcome();
     let outcome = flaky.run(5, &Context::new()).await.unwrap();
     assert_eq!(outcome.result.unwrap(), 5);
     assert_eq!((outcome.provenance.retries, outcome.causes.len()), (2, 2));
@@ -22,7 +22,7 @@ async fn a_transient_error_is_retried_until_it_passes() {
 async fn a_retry_that_gives_up_keeps_all_attempts() {
     let (step, calls) = failing(busy());
     let error = step.retry(Retry::exponential().max_attempts(4)).run(0, &Context::new()).await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts(), error.causes().len()), (Kind::Exhausted, 4, 4));
+    assert_eq!((error.kind(), error.attempts(), error.causes().len()), (ErrorKind::AllFailed, 4, 4));
     assert_eq!(error.message(), "gave up after 4 attempts: busy");
     assert_eq!(calls.lock().unwrap().len(), 4);
 }
@@ -31,7 +31,7 @@ async fn a_retry_that_gives_up_keeps_all_attempts() {
 async fn an_error_nobody_classified_is_not_retried() {
     let parse = step(|text: String, _| async move { Ok(text.parse::<u32>()?) });
     let error = parse.retry(Retry::exponential()).run("x".into(), &Context::new()).await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts()), (Kind::Failed, 1));
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::Failed, 1));
     assert!(error.downcast_ref::<std::num::ParseIntError>().is_some());
 
     let (step, calls) = failing(Error::failed("unknown"));
@@ -69,7 +69,7 @@ async fn a_short_retry_after_is_waited_for() {
 async fn a_long_retry_after_ends_the_attempts_so_that_a_fallback_can_serve() {
     let (step, calls) = failing(Error::failed("429").with_retry_after(Duration::from_secs(600)));
     let started = Instant::now();
-    let step = step.retry(Retry::exponential()).fallback(value(1u32)).observed();
+    let step = step.retry(Retry::exponential()).fallback(value(1u32)).with_outcome();
     let outcome = step.run(0, &Context::new()).await.unwrap();
     assert_eq!(outcome.result.unwrap(), 1);
     assert!(outcome.causes[0].message().contains("asked to wait 10 min"), "{}", outcome.causes[0]);
@@ -161,11 +161,11 @@ async fn a_retry_after_counts_for_the_retries_further_out() {
 #[tokio::test(start_paused = true)]
 async fn retries_in_vain_are_counted_too() {
     let (step, _) = failing(busy());
-    let outcome = step.retry(Retry::immediately()).observed().run(0, &Context::new()).await.unwrap();
+    let outcome = step.retry(Retry::immediately()).with_outcome().run(0, &Context::new()).await.unwrap();
     assert_eq!((outcome.is_ok(), outcome.provenance.retries), (false, 2));
 
     let (step, _) = failing(busy());
-    let step = step.retry(Retry::immediately()).fallback(value(1u32)).observed();
+    let step = step.retry(Retry::immediately()).fallback(value(1u32)).with_outcome();
     let outcome = step.run(0, &Context::new()).await.unwrap();
     assert_eq!((outcome.is_ok(), outcome.provenance.retries), (true, 2));
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use llmspell::{Context, Error, Fact, Hedge, NoRetry, Policy, Retry, RetryBudget, Step, step};
+use llmspell::{Context, Error, EventKind, Hedge, Policy, Retry, RetryBudget, RetryStop, Step, step};
 use proptest::prelude::*;
 use tokio::time::sleep;
 
@@ -66,8 +66,9 @@ async fn a_quiet_service_may_spend_its_reserve() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_says_which_budget_it_was() {
-    let refusals = |cx: &Context| -> Vec<NoRetry> {
-        let reason = |fact: Fact| if let Fact::RetryRefused { reason, .. } = fact { Some(reason) } else { None };
+    let refusals = |cx: &Context| -> Vec<RetryStop> {
+        let reason =
+            |fact: EventKind| if let EventKind::RetryRefused { reason, .. } = fact { Some(reason) } else { None };
         cx.events().into_iter().filter_map(|event| reason(event.fact)).collect()
     };
     let (step, _) = failing();
@@ -75,13 +76,13 @@ async fn a_refusal_says_which_budget_it_was() {
     let shared = step.clone().retry(Retry::immediately().max_attempts(5).retry_budget(budget.clone()));
     let error = shared.run(0, &cx).await.unwrap_err();
     assert_eq!(error.message(), "gave up after 2 attempts: the retry budget that calls share is used up: down");
-    assert_eq!((error.attempts(), refusals(&cx)), (2, vec![NoRetry::RetryBudget]));
+    assert_eq!((error.attempts(), refusals(&cx)), (2, vec![RetryStop::RetryBudget]));
 
     let cx = Context::recording();
     let nested = step.retry(Retry::immediately()).named("inner").retry(Retry::immediately());
     let error = nested.run(0, &cx).await.unwrap_err();
     assert!(error.message().contains("the retries of this call are used up"), "{error}");
-    assert_eq!(refusals(&cx), [NoRetry::Attempts, NoRetry::NestedRetries]);
+    assert_eq!(refusals(&cx), [RetryStop::Attempts, RetryStop::NestedRetries]);
 }
 
 #[tokio::test]
@@ -146,7 +147,7 @@ async fn retries_and_hedges_draw_on_one_budget() {
     let budget = RetryBudget::share(0.0).burst(4);
     let slow = Probe::fails(200, "down");
     let watch = slow.watch.clone();
-    let when = |error: &Error| error.kind() != llmspell::Kind::Invalid;
+    let when = |error: &Error| error.kind() != llmspell::ErrorKind::Invalid;
     let policy = Policy::new().retry_budget(budget.clone()).retry(stubborn().when(when)).hedge(Hedge::after(ms(100)));
     slow.idempotent().policy(policy).run(0, &Context::new()).await.unwrap_err();
     assert_eq!((watch.begun(), watch.alive(), budget.available()), (1 + 4, 0, 0));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use llmspell::{Context, Error, Fact, Kind, Outcome, ServedBy, Step, Stragglers, step};
+use llmspell::{Context, Error, ErrorKind, EventKind, Outcome, ServedBy, Step, Stragglers, step};
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
 
@@ -92,9 +92,9 @@ async fn no_copy_starts_before_the_source_has_ended() {
     uneven(&watch).stream(source, &cx).limit(10).stragglers(Stragglers::last(5)).collect().await;
     assert_eq!((started.elapsed(), watch.begun()), (ms(5100), 51));
     let events = cx.events();
-    let event = events.iter().find(|event| matches!(event.fact, Fact::Straggler { .. })).unwrap();
+    let event = events.iter().find(|event| matches!(event.fact, EventKind::Straggler { .. })).unwrap();
     assert_eq!((event.at, event.item), (ms(5000), Some(0)));
-    assert!(matches!(event.fact, Fact::Straggler { after, .. } if after == ms(5000)));
+    assert!(matches!(event.fact, EventKind::Straggler { after, .. } if after == ms(5000)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -201,7 +201,7 @@ async fn a_panic_is_the_outcome_of_its_item() {
     let outcomes = bomb.idempotent().stream(0..5, &Context::new()).stragglers(Stragglers::last(2)).ordered();
     let outcomes = outcomes.collect().await;
     let kinds: Vec<_> = outcomes.iter().map(|outcome| outcome.result.as_ref().err().map(Error::kind)).collect();
-    assert_eq!(kinds, [None, None, None, Some(Kind::Panicked), None]);
+    assert_eq!(kinds, [None, None, None, Some(ErrorKind::Panicked), None]);
 }
 
 #[test]
@@ -279,7 +279,7 @@ proptest! {
                         // If both copies fail, both failures are kept.
                         let error = error.causes().first().unwrap_or(error);
                         match outcome.index % 7 {
-                            6 => assert_eq!(error.kind(), Kind::Panicked),
+                            6 => assert_eq!(error.kind(), ErrorKind::Panicked),
                             _ => assert_eq!((error.message(), outcome.index % 5), ("fifth", 4)),
                         }
                     }

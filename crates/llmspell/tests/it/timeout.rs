@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use llmspell::{Context, Error, Kind, Quality, Retry, ServedBy, Step, step, value};
+use llmspell::{Context, Error, ErrorKind, Quality, Retry, ServedBy, Step, step, value};
 use tokio::time::{Instant, sleep};
 
 use crate::probe::{Probe, Watch, ms};
@@ -12,7 +12,7 @@ use crate::probe::{Probe, Watch, ms};
 async fn a_timeout_stops_the_work() {
     let (watch, started) = (Watch::default(), Instant::now());
     let error = Probe::ok(2000).watched(&watch).timeout(ms(1000)).run(0, &Context::new()).await.unwrap_err();
-    assert_eq!((error.kind(), error.message()), (Kind::Timeout, "timed out after 1 s"));
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Timeout, "timed out after 1 s"));
     assert!(error.is_transient());
     assert_eq!(started.elapsed(), ms(1000));
     assert_eq!((watch.begun(), watch.alive(), watch.completed()), (1, 0, 0));
@@ -21,12 +21,13 @@ async fn a_timeout_stops_the_work() {
 #[tokio::test(start_paused = true)]
 async fn each_attempt_can_have_its_own_timeout() {
     let started = Instant::now();
-    let patient = Probe::ok(2000).timeout([ms(1000), ms(3000)]).retry(Retry::immediately().max_attempts(5)).observed();
+    let patient =
+        Probe::ok(2000).timeout([ms(1000), ms(3000)]).retry(Retry::immediately().max_attempts(5)).with_outcome();
     let outcome = patient.run(9, &Context::new()).await.unwrap();
     assert_eq!(outcome.result.unwrap(), 9);
     assert_eq!(outcome.quality, Quality::Full);
     assert_eq!(outcome.provenance.retries, 1);
-    assert_eq!(outcome.causes[0].kind(), Kind::Timeout);
+    assert_eq!(outcome.causes[0].kind(), ErrorKind::Timeout);
     assert_eq!(started.elapsed(), ms(3000));
 }
 
@@ -35,7 +36,7 @@ async fn a_deadline_covers_all_attempts() {
     let started = Instant::now();
     let step = Probe::ok(2000).timeout(ms(400)).retry(Retry::immediately().max_attempts(100)).deadline(ms(1000));
     let error = step.run(0, &Context::new()).await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts()), (Kind::Exhausted, 3));
+    assert_eq!((error.kind(), error.attempts()), (ErrorKind::AllFailed, 3));
     assert_eq!(error.causes()[2].message(), "stopped by the deadline of a step around it");
     assert_eq!(started.elapsed(), ms(1000));
 }
@@ -48,7 +49,7 @@ async fn an_inner_timeout_only_tightens() {
 
     let started = Instant::now();
     let error = Probe::ok(9000).timeout(ms(5000)).timeout(ms(1000)).run(0, &Context::new()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Timeout);
+    assert_eq!(error.kind(), ErrorKind::Timeout);
     assert_eq!(started.elapsed(), ms(1000));
 }
 
@@ -63,7 +64,7 @@ async fn silence_before_the_first_output_is_a_timeout() {
     let silent = step(|(), cx: Context| async move {
         for _ in 0..100 {
             sleep(ms(10)).await;
-            cx.alive(); // life, but no output
+            cx.heartbeat(); // life, but no output
         }
         Ok(())
     });
@@ -79,7 +80,7 @@ async fn signs_of_life_keep_work_going_and_silence_ends_it() {
         step(move |(), cx: Context| async move {
             for n in 0..talks {
                 sleep(ms(80)).await;
-                if n % 2 == 0 { cx.emit("word").await? } else { cx.alive() }
+                if n % 2 == 0 { cx.emit("word").await? } else { cx.heartbeat() }
             }
             sleep(ms(300)).await;
             Ok(())
@@ -94,7 +95,7 @@ async fn signs_of_life_keep_work_going_and_silence_ends_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fallback_serves_and_says_so() {
-    let degrading = Probe::fails(10, "down").fallback(value(42usize)).named("answer").observed();
+    let degrading = Probe::fails(10, "down").fallback(value(42usize)).named("answer").with_outcome();
     let outcome = degrading.run(0, &Context::new()).await.unwrap();
     assert_eq!(outcome.quality, Quality::Fallback);
     assert!(outcome.is_degraded());
@@ -106,7 +107,7 @@ async fn a_fallback_serves_and_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fallback_that_is_not_needed_leaves_no_trace() {
-    let outcome = Probe::ok(10).fallback(value(42usize)).observed().run(1, &Context::new()).await.unwrap();
+    let outcome = Probe::ok(10).fallback(value(42usize)).with_outcome().run(1, &Context::new()).await.unwrap();
     assert_eq!((outcome.quality, outcome.causes.len()), (Quality::Full, 0));
     assert_eq!(outcome.result.unwrap(), 1);
 }
@@ -121,18 +122,18 @@ async fn if_the_fallback_fails_too_both_errors_are_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn cancelled_work_gets_no_fallback() {
-    let cancelled = step(|_: usize, _| async move { Err::<usize, _>(Error::new(Kind::Cancelled, "stop")) });
+    let cancelled = step(|_: usize, _| async move { Err::<usize, _>(Error::new(ErrorKind::Cancelled, "stop")) });
     let error = cancelled.fallback(value(1usize)).run(0, &Context::new()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Cancelled);
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_partial_result_is_marked() {
     let partial = step(|(), cx: Context| async move {
-        cx.degrade(Error::failed("page 3 is missing"));
+        cx.mark_partial(Error::failed("page 3 is missing"));
         Ok("pages 1 and 2")
     });
-    let outcome = partial.observed().run((), &Context::new()).await.unwrap();
+    let outcome = partial.with_outcome().run((), &Context::new()).await.unwrap();
     assert_eq!(outcome.quality, Quality::Partial);
     assert_eq!(outcome.causes[0].message(), "page 3 is missing");
 }
@@ -189,7 +190,7 @@ async fn what_a_failed_attempt_collected_does_not_count() {
         async move { if first { Err(Error::failed("down")) } else { Ok(n) } }
     });
     // The first attempt is served by a fallback and then fails; the second one is flawless.
-    let step = degrading.fallback(value(9usize)).then(twice).retry(Retry::immediately()).observed();
+    let step = degrading.fallback(value(9usize)).then(twice).retry(Retry::immediately()).with_outcome();
     let outcome = step.run(1, &Context::new()).await.unwrap();
     assert_eq!((outcome.result.unwrap(), outcome.quality), (1, Quality::Full));
     assert!(outcome.provenance.choices.is_empty());
@@ -222,7 +223,7 @@ async fn of_several_fallbacks_it_is_told_which_has_served_and_what_was_tried_bef
     let patient = || Retry::immediately().max_attempts(3).when(|_| true);
     let step = Probe::fails(10, "down").retry(patient());
     let step = step.fallback(Probe::fails(10, "down, too").retry(patient()).named("second"));
-    let outcome = step.fallback(value(3usize).named("third")).observed().run(0, &Context::new()).await.unwrap();
+    let outcome = step.fallback(value(3usize).named("third")).with_outcome().run(0, &Context::new()).await.unwrap();
     assert_eq!((outcome.result.unwrap(), outcome.quality), (3, Quality::Fallback));
     assert_eq!(outcome.provenance.retries, 4, "two of the step, and two of its first fallback");
     let [choice] = outcome.provenance.choices.as_slice() else { panic!("{:?}", outcome.provenance.choices) };

@@ -1,8 +1,8 @@
 //! Tools: schema, typed arguments, JSON to JSON.
 
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::Security;
-use llmspell::{Context, Kind, SlowTool, Step, Tool, all};
+use llmspell::tool::Privilege;
+use llmspell::{Context, ErrorKind, FakeTool, Step, Tool, all};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;
@@ -28,7 +28,7 @@ fn search() -> Tool<impl Step<In = Search, Out = Found>> {
         let count = args.limit.unwrap_or(1) as usize;
         Ok(Found { titles: vec![args.query; count] })
     })
-    .security(Security::Restricted)
+    .security(Privilege::Restricted)
 }
 
 #[test]
@@ -93,7 +93,7 @@ async fn an_erased_tool_takes_and_gives_json() {
 #[tokio::test]
 async fn arguments_that_do_not_fit_are_refused_before_the_tool_runs() {
     let error = search().erase().run(json!({ "quary": "rust" }), &Context::new()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Invalid);
+    assert_eq!(error.kind(), ErrorKind::Invalid);
     assert_eq!(error.to_string(), "search: invalid arguments: missing field `query`");
     assert!(!error.is_transient());
 }
@@ -109,7 +109,7 @@ async fn tools_of_different_types_run_in_one_group_once_erased() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_tool_does_the_same_with_the_same_seed() {
     async fn outcomes(seed: u64, limit: usize) -> Vec<bool> {
-        let tool = SlowTool::new("slow").delay(ms(5)).jitter(ms(20)).failure_rate(0.3).panic_rate(0.1).seed(seed);
+        let tool = FakeTool::new("slow").delay(ms(5)).jitter(ms(20)).failure_rate(0.3).panic_rate(0.1).seed(seed);
         let outcomes = tool.stream(0..100, &Context::new()).limit(limit).ordered().collect().await;
         outcomes.iter().map(|outcome| outcome.is_ok()).collect()
     }
@@ -122,12 +122,12 @@ async fn a_slow_tool_does_the_same_with_the_same_seed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_tool_takes_its_delay_and_some_jitter() {
-    let tool = SlowTool::new("slow").delay(ms(100)).jitter(ms(50));
+    let tool = FakeTool::new("slow").delay(ms(100)).jitter(ms(50));
     for n in 0..50 {
         let started = Instant::now();
         tool.run(n, &Context::new()).await.unwrap();
         assert!((ms(100)..=ms(151)).contains(&started.elapsed()), "{:?}", started.elapsed());
     }
-    let hanging = SlowTool::new("hanging").hang_rate(1.0).timeout(ms(60_000));
-    assert_eq!(hanging.run(1, &Context::new()).await.unwrap_err().kind(), Kind::Timeout);
+    let hanging = FakeTool::new("hanging").hang_rate(1.0).timeout(ms(60_000));
+    assert_eq!(hanging.run(1, &Context::new()).await.unwrap_err().kind(), ErrorKind::Timeout);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use llmspell::{Context, Error, Fact, Hedge, Retry, Step, Usage, join, race, settle, step, value};
+use llmspell::{Context, Error, EventKind, Hedge, Retry, Step, Usage, join, race, settle, step, value};
 use tokio::time::sleep;
 
 use crate::patience::until;
@@ -12,7 +12,7 @@ use crate::probe::ms;
 /// Says that it has used `tokens`, and then ends, well or not, after a while.
 fn spends(tokens: u64, delay_ms: u64, succeeds: bool) -> impl Step<In = usize, Out = usize> {
     step(move |n: usize, cx: Context| async move {
-        cx.used(Usage::new(tokens, 0).with_cost(tokens as f64 / 1000.0));
+        cx.record_usage(Usage::new(tokens, 0).with_cost(tokens as f64 / 1000.0));
         sleep(ms(delay_ms)).await;
         if succeeds { Ok(n) } else { Err(Error::failed("no").transient()) }
     })
@@ -21,7 +21,7 @@ fn spends(tokens: u64, delay_ms: u64, succeeds: bool) -> impl Step<In = usize, O
 
 #[tokio::test(start_paused = true)]
 async fn an_outcome_says_what_it_took() {
-    let twice = spends(100, 1, true).then(spends(20, 1, true)).observed();
+    let twice = spends(100, 1, true).then(spends(20, 1, true)).with_outcome();
     let outcome = twice.run(0, &Context::new()).await.unwrap();
     let usage = outcome.provenance.usage();
     assert_eq!((usage.input_tokens, usage.output_tokens), (120, 0));
@@ -31,7 +31,7 @@ async fn an_outcome_says_what_it_took() {
 #[tokio::test(start_paused = true)]
 async fn what_was_paid_for_counts_whether_it_served_or_not() {
     let tokens = async |step: llmspell::BoxStep<usize, usize>| {
-        step.observed().run(0, &Context::new()).await.unwrap().provenance.usage().tokens()
+        step.with_outcome().run(0, &Context::new()).await.unwrap().provenance.usage().tokens()
     };
     let retried = spends(100, 1, false).retry(Retry::immediately().max_attempts(3));
     assert_eq!(tokens(retried.boxed()).await, 300, "three attempts, none of which served");
@@ -49,7 +49,7 @@ async fn what_was_paid_for_counts_whether_it_served_or_not() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_says_what_it_took_too_and_so_does_each_part() {
-    let both = settle((spends(100, 1, false), spends(20, 1, true))).observed();
+    let both = settle((spends(100, 1, false), spends(20, 1, true))).with_outcome();
     let outcome = both.run(0, &Context::new()).await.unwrap();
     assert_eq!(outcome.provenance.usage().tokens(), 120);
     let (a, b) = outcome.result.unwrap();
@@ -59,7 +59,7 @@ async fn a_failure_says_what_it_took_too_and_so_does_each_part() {
 #[tokio::test(start_paused = true)]
 async fn each_item_of_a_stream_has_its_own() {
     let work = step(|n: u64, cx: Context| async move {
-        cx.used(Usage::new(n, 0));
+        cx.record_usage(Usage::new(n, 0));
         Ok(n)
     });
     for outcome in work.stream(0..50, &Context::recording()).collect().await {
@@ -102,7 +102,7 @@ async fn who_uses_nothing_is_not_bothered_with_it() {
 async fn an_event_tells_of_each_use() {
     let cx = Context::recording();
     spends(100, 1, true).named("ask").run(0, &cx).await.unwrap();
-    let event = cx.events().into_iter().find(|event| matches!(event.fact, Fact::Used(_))).unwrap();
+    let event = cx.events().into_iter().find(|event| matches!(event.fact, EventKind::Used(_))).unwrap();
     let json = serde_json::to_value(&event).unwrap();
     assert_eq!(json["path"], "ask");
     let fact = serde_json::json!({"event": "used", "input_tokens": 100, "output_tokens": 0, "cost": 0.1});
@@ -121,7 +121,7 @@ async fn work_that_outlives_its_caller_is_reported_when_it_speaks() {
                 while !flag.load(Ordering::SeqCst) {
                     std::thread::yield_now();
                 }
-                cx.used(Usage::new(7, 0));
+                cx.record_usage(Usage::new(7, 0));
                 Ok(())
             })
             .await
@@ -140,13 +140,13 @@ async fn a_cost_that_is_no_number_spoils_nothing() {
     let odd = step(|cost: f64, cx: Context| async move {
         let mut usage = Usage::new(1, 0);
         usage.cost = cost;
-        cx.used(usage);
-        cx.used(Usage::new(1, 0).with_cost(2.0));
+        cx.record_usage(usage);
+        cx.record_usage(Usage::new(1, 0).with_cost(2.0));
         Ok(())
     });
     for cost in [f64::NAN, f64::INFINITY, -1.0] {
         let cx = Context::recording();
-        odd.clone().observed().run(cost, &cx).await.unwrap();
+        odd.clone().with_outcome().run(cost, &cx).await.unwrap();
         assert_eq!(cx.report().usage, Usage::new(2, 0).with_cost(2.0));
     }
 }

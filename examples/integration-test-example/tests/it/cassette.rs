@@ -9,7 +9,7 @@
 use integration_test_example::desk;
 use llmspell::agent::AgentReply;
 use llmspell::model::Model;
-use llmspell::{Context, Kind, Outcome, Result, Step};
+use llmspell::{Context, ErrorKind, Outcome, Result, Step};
 use llmspell_models::fault_server::{Answer, FaultServer};
 use llmspell_models::{Cassette, Models, Wire};
 use serde_json::json;
@@ -36,7 +36,7 @@ fn model(server: &FaultServer) -> Result<impl Model> {
 }
 
 async fn refund(model: impl Model) -> Result<Outcome<AgentReply>> {
-    desk(model, shop())?.observed().run(QUESTION.into(), &Context::new()).await
+    desk(model, shop())?.with_outcome().run(QUESTION.into(), &Context::new()).await
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn the_recorded_conversation_still_goes_as_it_went() {
     let outcome = refund(cassette.clone()).await.unwrap();
 
     // The overload was recorded, too: the desk asks again, as it did then.
-    assert_eq!((outcome.provenance.retries, outcome.causes[0].kind()), (1, Kind::Overloaded));
+    assert_eq!((outcome.provenance.retries, outcome.causes[0].kind()), (1, ErrorKind::Overloaded));
     let reply = outcome.result.unwrap();
     assert_eq!((reply.text.as_str(), reply.tool_calls), ("You have your 42 € back.", 2));
     if cassette.is_replay() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use integration_test_example::{Lookup, desk, patient};
 use llmspell::model::{ModelError, ModelErrorClass, ModelEvent, Request, ScriptedModel, SimulatedModel};
-use llmspell::{Context, Kind, Step, step};
+use llmspell::{Context, ErrorKind, Step, step};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -19,11 +19,11 @@ async fn a_server_that_asks_for_time_is_given_it() {
     let later = ModelError::new(ModelErrorClass::RateLimited, "slow down").with_status(429);
     let model = ScriptedModel::new("scripted").fails(later.with_retry_after(Duration::from_secs(7))).says("Hello.");
     let began = Instant::now();
-    let outcome = desk(model, shop()).unwrap().observed().run("Hi.".into(), &Context::new()).await.unwrap();
+    let outcome = desk(model, shop()).unwrap().with_outcome().run("Hi.".into(), &Context::new()).await.unwrap();
 
     assert_eq!(outcome.result.unwrap().text, "Hello.");
     assert!(began.elapsed() >= Duration::from_secs(7), "{:?}", began.elapsed());
-    assert_eq!((outcome.provenance.retries, outcome.causes[0].kind()), (1, Kind::Overloaded));
+    assert_eq!((outcome.provenance.retries, outcome.causes[0].kind()), (1, ErrorKind::Overloaded));
 }
 
 #[tokio::test(start_paused = true)]
@@ -38,7 +38,7 @@ async fn half_a_reply_is_no_reply() {
 async fn without_credit_nobody_asks_again() {
     let model = ScriptedModel::new("scripted").fails(ModelError::new(ModelErrorClass::QuotaExhausted, "no credit"));
     let error = desk(model.clone(), shop()).unwrap().run("Hi.".into(), &Context::new()).await.unwrap_err();
-    assert_eq!((error.kind(), model.requests().len()), (Kind::Denied, 1));
+    assert_eq!((error.kind(), model.requests().len()), (ErrorKind::Denied, 1));
 }
 
 #[tokio::test]

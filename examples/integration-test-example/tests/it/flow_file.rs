@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use llmspell::tool::ErasedTool;
-use llmspell::{BoxStep, Context, Kind, SlowTool, Step, step};
+use llmspell::tool::DynTool;
+use llmspell::{BoxStep, Context, ErrorKind, FakeTool, Step, step};
 use llmspell_flow::{Flow, Permissions, Source, Toolbox};
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/flows/triage.yaml");
 /// The shop's `customer`, as a step of the test's own.
 fn toolbox(customer: impl Step<In = Value, Out = Value>) -> Toolbox {
     let parameters = json!({ "type": "object", "properties": { "order": { "type": "string" } } });
-    let customer = ErasedTool::described("customer", "Who has made an order.", parameters, customer);
+    let customer = DynTool::from_schema("customer", "Who has made an order.", parameters, customer);
     Toolbox::built_in(&Permissions::none()).with(customer)
 }
 
@@ -48,21 +48,21 @@ async fn regular_customers_come_first() {
 #[tokio::test]
 async fn a_record_without_a_subject_is_refused() {
     let error = triage(regulars()).run(json!({ "body": "A-17" }), &Context::new()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Invalid);
+    assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.message().contains("subject"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shop_that_fails_twice_is_asked_three_times() {
-    let flaky = SlowTool::new("shop").fails_first(2).then_fn(|_: Value, _| async { Ok(json!({ "orders": 1 })) });
-    let outcome = triage(flaky).observed().run(json!({ "subject": "A-17" }), &Context::new()).await.unwrap();
+    let flaky = FakeTool::new("shop").fails_first(2).then_fn(|_: Value, _| async { Ok(json!({ "orders": 1 })) });
+    let outcome = triage(flaky).with_outcome().run(json!({ "subject": "A-17" }), &Context::new()).await.unwrap();
     assert_eq!(outcome.provenance.retries, 2);
     assert_eq!(outcome.result.unwrap()["queue"], "later");
 }
 
 #[tokio::test(start_paused = true)]
 async fn many_records_at_once_and_never_more_than_four_at_the_shop() {
-    let slow = SlowTool::new("shop").delay(std::time::Duration::from_secs(1)).then(regulars());
+    let slow = FakeTool::new("shop").delay(std::time::Duration::from_secs(1)).then(regulars());
     let cx = Context::recording();
     let records = (0..12).map(|number| json!({ "subject": format!("A-{number}") }));
     let began = tokio::time::Instant::now();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use integration_test_example::{DEADLINE, MODEL_TIMEOUT, SHOP_TIMEOUT, desk};
 use llmspell::agent::Unfinished;
 use llmspell::model::ScriptedModel;
-use llmspell::{Context, SlowTool, Step};
+use llmspell::{Context, FakeTool, Step};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -45,7 +45,7 @@ async fn nobody_waits_longer_than_the_deadline() {
 async fn a_slow_shop_is_given_up_before_the_customer_gives_up() {
     let mut shop = shop();
     shop.refunds =
-        SlowTool::new("bank").delay(SHOP_TIMEOUT * 2).then_fn(|_, _| async { Ok(json!("too late")) }).boxed();
+        FakeTool::new("bank").delay(SHOP_TIMEOUT * 2).then_fn(|_, _| async { Ok(json!("too late")) }).boxed();
     let model = ScriptedModel::new("scripted")
         .calls("refund", json!({ "order": "A-17", "amount": 100 }))
         .says("The bank does not answer.");

@@ -19,7 +19,7 @@ pub struct Rows {
 
 impl Rows {
     /// Rows about this peer.
-    pub fn about(peer: &'static str) -> Self {
+    pub fn info(peer: &'static str) -> Self {
         Rows { peer, failed: 0 }
     }
 

@@ -9,7 +9,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use llmspell::{Event, Fact, Kind, Path, Queue, Usage};
+use llmspell::{ErrorKind, Event, EventKind, Path, Usage, WaitKind};
 use tokio::time::Instant;
 
 use super::snapshot::{InStep, Snapshot, StepNow, Waiting};
@@ -76,7 +76,7 @@ struct Live {
     next: Duration,
     /// In how many lines it stands, and in which one since when.
     lines: u32,
-    line: (Queue, Duration),
+    line: (WaitKind, Duration),
 }
 
 impl Live {
@@ -124,7 +124,7 @@ impl Fold {
     pub(super) fn add(&self, event: &Event) {
         let part = &mut *locked(&self.shards[event.call as usize % SHARDS].0);
         match &event.fact {
-            Fact::Started => {
+            EventKind::Started => {
                 self.origin.get_or_init(|| Instant::now() - event.at);
                 let step = self.step(part, &event.path);
                 let live = Live {
@@ -135,39 +135,39 @@ impl Fold {
                     attempt: 1,
                     next: Duration::ZERO,
                     lines: 0,
-                    line: (Queue::Limit, Duration::ZERO),
+                    line: (WaitKind::Limit, Duration::ZERO),
                 };
                 part.live.insert(event.call, live);
             }
-            Fact::Finished { took, .. } => part.end(event.call, Some(*took), |tally| tally.done += 1),
-            Fact::Failed { took, error, .. } => {
+            EventKind::Finished { took, .. } => part.end(event.call, Some(*took), |tally| tally.done += 1),
+            EventKind::Failed { took, error, .. } => {
                 // One that is retried has told of each attempt.
                 let told = part.live.get(&event.call).is_none_or(|live| live.attempt > 1 || live.next > Duration::ZERO);
-                if error.kind == Kind::Overloaded && !told && !self.has_steps_within(&event.path) {
+                if error.kind == ErrorKind::Overloaded && !told && !self.has_steps_within(&event.path) {
                     part.overloaded += 1;
                 }
                 part.end(event.call, Some(*took), |tally| tally.failed += 1);
             }
-            Fact::Cancelled { .. } => part.end(event.call, None, |tally| tally.cancelled += 1),
-            Fact::Queued { queue, .. } => {
+            EventKind::Cancelled { .. } => part.end(event.call, None, |tally| tally.cancelled += 1),
+            EventKind::Queued { queue, .. } => {
                 if let Some(live) = part.live.get_mut(&event.call) {
                     live.lines += 1;
                     live.line = (*queue, event.at);
                 }
             }
-            Fact::Admitted { .. } => part.leave_line(event.call),
-            Fact::Refused { .. } => {
+            EventKind::Admitted { .. } => part.leave_line(event.call),
+            EventKind::Refused { .. } => {
                 part.refused += 1;
                 part.leave_line(event.call);
             }
-            Fact::AttemptFailed { error, .. } => {
-                part.overloaded += u64::from(error.kind == Kind::Overloaded);
+            EventKind::AttemptFailed { error, .. } => {
+                part.overloaded += u64::from(error.kind == ErrorKind::Overloaded);
                 if let Some(live) = part.live.get_mut(&event.call) {
                     // The failure has been told, also if no attempt follows.
                     live.next = live.next.max(event.at).max(Duration::from_nanos(1));
                 }
             }
-            Fact::Retrying { attempt, delay, .. } => {
+            EventKind::Retrying { attempt, delay, .. } => {
                 if let Some(live) = part.live.get_mut(&event.call) {
                     live.attempt = *attempt;
                     live.next = event.at + *delay;
@@ -175,12 +175,12 @@ impl Fold {
                     part.tally(step).retries += 1;
                 }
             }
-            Fact::PipelineStage { limit, .. } => part.limit(event.call, event.at, *limit),
-            Fact::LimitChanged { to, .. } => part.limit(event.call, event.at, Some(*to)),
-            Fact::Hedged { .. } | Fact::Straggler { .. } => part.hedges += 1,
-            Fact::Runaway => part.runaways += 1,
-            Fact::RunawayEnded { .. } => part.runaways -= 1,
-            Fact::Used(usage) => part.usage += *usage,
+            EventKind::PipelineStage { limit, .. } => part.limit(event.call, event.at, *limit),
+            EventKind::LimitChanged { to, .. } => part.limit(event.call, event.at, Some(*to)),
+            EventKind::Hedged { .. } | EventKind::Straggler { .. } => part.hedges += 1,
+            EventKind::Runaway => part.runaways += 1,
+            EventKind::RunawayEnded { .. } => part.runaways -= 1,
+            EventKind::Used(usage) => part.usage += *usage,
             _ => {}
         }
     }
@@ -295,7 +295,7 @@ fn oldest(live: &[(u64, Live)], paths: &[Path], now: Duration) -> Vec<InStep> {
 impl StepNow {
     fn count(&mut self, live: &Live, now: Duration) {
         match live.waiting(now) {
-            Some(Waiting::InLine { queue: Queue::Limit, .. }) => self.queued += 1,
+            Some(Waiting::InLine { queue: WaitKind::Limit, .. }) => self.queued += 1,
             Some(Waiting::InLine { .. }) => self.paced += 1,
             Some(Waiting::Attempt { after }) => {
                 self.backing_off += 1;

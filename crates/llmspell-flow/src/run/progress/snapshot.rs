@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use llmspell::{Queue, Usage};
+use llmspell::{Usage, WaitKind};
 use serde::{Serialize, Serializer};
 
 /// A run at one moment; made by [`Progress::snapshot`](crate::Progress::snapshot).
@@ -132,7 +132,7 @@ pub enum Waiting {
     /// It stands in this line.
     InLine {
         /// Which one.
-        queue: Queue,
+        queue: WaitKind,
         /// For how long so far.
         #[serde(rename = "time_ms", serialize_with = "millis")]
         time: Duration,

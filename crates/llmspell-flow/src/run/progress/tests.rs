@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::{Context, Error, Kind, Limit, Policy, Queue, Retry, Step, Usage, pipeline, step};
+use llmspell::{Context, Error, ErrorKind, Limit, Policy, Retry, Step, Usage, WaitKind, pipeline, step};
 use tokio::time::sleep;
 
 use super::{Follow, InStep, Progress, Snapshot, StepNow, Waiting};
@@ -16,9 +16,9 @@ fn ms(ms: u64) -> Duration {
 fn fetch() -> impl Step<In = usize, Out = usize> {
     step(|n: usize, cx: Context| async move {
         sleep(ms(100)).await;
-        cx.used(Usage::new(10, 1));
+        cx.record_usage(Usage::new(10, 1));
         let fails = n.is_multiple_of(3) && cx.attempt() == 1;
-        if fails { Err(Error::new(Kind::Overloaded, "429").transient()) } else { Ok(n) }
+        if fails { Err(Error::new(ErrorKind::Overloaded, "429").transient()) } else { Ok(n) }
     })
 }
 
@@ -84,7 +84,7 @@ async fn the_oldest_records_say_what_they_wait_for() {
     let told = |item: &InStep| (item.record, item.path.clone(), item.attempt, item.waiting);
     assert_eq!(told(&oldest[0]), (Some(0), "f.fetch".to_owned(), 2, Some(Waiting::Attempt { after: ms(450) })));
     assert_eq!(told(&oldest[1]), (Some(1), "f.store".to_owned(), 1, None));
-    let in_line = Waiting::InLine { queue: Queue::Limit, time: ms(150) };
+    let in_line = Waiting::InLine { queue: WaitKind::Limit, time: ms(150) };
     assert_eq!(told(&oldest[4]), (Some(4), "f.fetch".to_owned(), 1, Some(in_line)));
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use llmspell::tool::{ErasedTool, Security};
+use llmspell::tool::{DynTool, Privilege};
 use llmspell::{Context, Error, Result, step};
 use minijinja::value::Serde;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ pub(crate) struct OwnCommand {
 }
 
 /// The tool that runs it.
-pub(crate) fn own_command(name: &str, description: &str, own: OwnCommand, gate: &Gate) -> ErasedTool {
+pub(crate) fn own_command(name: &str, description: &str, own: OwnCommand, gate: &Gate) -> DynTool {
     let OwnCommand { args, argv, max_bytes } = own;
     let max_bytes = max_bytes.unwrap_or_else(one_mebibyte);
     let mut parameters = args.schema();
@@ -38,7 +38,7 @@ pub(crate) fn own_command(name: &str, description: &str, own: OwnCommand, gate: 
             serde_json::to_value(output).map_err(|error| Error::failed("the output is not JSON").with_source(error))
         }
     });
-    ErasedTool::described(name, description, parameters, run).security(Security::Privileged)
+    DynTool::from_schema(name, description, parameters, run).security(Privilege::Privileged)
 }
 
 /// The words of the command for one call.

@@ -1,16 +1,16 @@
 use std::time::Duration;
 
-use llmspell::{Kind, Step};
+use llmspell::{ErrorKind, Step};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::permission::Permissions;
 
-fn within(grant: &str) -> ErasedTool {
+fn within(grant: &str) -> DynTool {
     command(&Gate::of_user(&Permissions::none().allow(grant).expect("a permission")))
 }
 
-fn any() -> ErasedTool {
+fn any() -> DynTool {
     within("command")
 }
 
@@ -46,7 +46,7 @@ async fn failures_say_how_and_why() {
     assert_eq!(error.message(), "sh ended with exit code 3: no such thing");
     assert!(call(shell("kill -TERM $$")).await.unwrap_err().message().contains("signal: 15"));
     assert!(call(json!({ "argv": ["/no/such/program"] })).await.unwrap_err().message().contains("cannot start"));
-    assert_eq!(call(json!({ "argv": [] })).await.unwrap_err().kind(), Kind::Invalid);
+    assert_eq!(call(json!({ "argv": [] })).await.unwrap_err().kind(), ErrorKind::Invalid);
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn nothing_survives_a_timeout() {
     let script = format!("echo $$ > {0}; sleep 60 & echo $! >> {0}; sleep 60", file.display());
     let call = any().timeout(Duration::from_millis(500));
     let error = call.run(shell(&script), &Context::new()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Timeout);
+    assert_eq!(error.kind(), ErrorKind::Timeout);
     let pids = pids(&file, 2).await;
     assert!(within_a_second(|| !pids.iter().any(|pid| runs(*pid))).await, "{pids:?} live on");
     // The program itself was ours to reap.
@@ -154,7 +154,7 @@ async fn only_programs_that_are_allowed_run() {
     let echo = json!({ "argv": ["echo", "hi"] });
     assert_eq!(call("command=echo", echo.clone()).await.unwrap()["stdout"], "hi");
     let error = call("command=true", echo.clone()).await.unwrap_err();
-    assert_eq!((error.kind(), error.hint()), (Kind::Rejected, Some("allow it with --allow command=echo")));
+    assert_eq!((error.kind(), error.hint()), (ErrorKind::Rejected, Some("allow it with --allow command=echo")));
 
     // A program of the same name in a folder of one's own.
     let folder = tempfile::tempdir().unwrap();
@@ -163,13 +163,13 @@ async fn only_programs_that_are_allowed_run() {
     std::fs::set_permissions(&fake, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let mut led_astray = echo.clone();
     led_astray["env"] = json!({ "PATH": folder.path() });
-    assert_eq!(call("command=echo", led_astray.clone()).await.unwrap_err().kind(), Kind::Rejected);
+    assert_eq!(call("command=echo", led_astray.clone()).await.unwrap_err().kind(), ErrorKind::Rejected);
     assert_eq!(call("command", led_astray).await.unwrap()["stdout"], "hi");
     let mut loaded = echo.clone();
     loaded["env"] = json!({ "LD_PRELOAD": "x.so" });
-    assert_eq!(call("command=echo", loaded).await.unwrap_err().kind(), Kind::Rejected);
+    assert_eq!(call("command=echo", loaded).await.unwrap_err().kind(), ErrorKind::Rejected);
     let own = json!({ "argv": [fake] });
-    assert_eq!(call("command=echo", own.clone()).await.unwrap_err().kind(), Kind::Rejected);
+    assert_eq!(call("command=echo", own.clone()).await.unwrap_err().kind(), ErrorKind::Rejected);
     assert_eq!(call(&format!("command={}", fake.display()), own).await.unwrap()["stdout"], "fake");
     let relative = call("command", json!({ "argv": ["./echo"], "cwd": folder.path() })).await.unwrap_err();
     assert!(relative.hint().is_some_and(|hint| hint.contains("whole path")), "{relative}");

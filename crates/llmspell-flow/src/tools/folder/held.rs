@@ -9,7 +9,7 @@ use std::path::{Component, Path};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 
-use super::{How, Kind};
+use super::{FileKind, How};
 
 /// What it takes to go through a folder: not to read it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -50,13 +50,13 @@ impl Folder {
         Ok(File::from(opened))
     }
 
-    pub(crate) fn kind(&self, name: &OsStr) -> io::Result<Kind> {
+    pub(crate) fn kind(&self, name: &OsStr) -> io::Result<FileKind> {
         let about = rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(match FileType::from_raw_mode(about.st_mode) {
-            FileType::RegularFile => Kind::File { bytes: u64::try_from(about.st_size).unwrap_or(0) },
-            FileType::Directory => Kind::Folder,
-            FileType::Symlink => Kind::Link,
-            _ => Kind::Other,
+            FileType::RegularFile => FileKind::File { bytes: u64::try_from(about.st_size).unwrap_or(0) },
+            FileType::Directory => FileKind::Folder,
+            FileType::Symlink => FileKind::Link,
+            _ => FileKind::Other,
         })
     }
 

@@ -6,7 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{How, Kind};
+use super::{FileKind, How};
 
 /// A folder.
 pub(crate) struct Folder(PathBuf);
@@ -38,13 +38,13 @@ impl Folder {
         }
     }
 
-    pub(crate) fn kind(&self, name: &OsStr) -> io::Result<Kind> {
+    pub(crate) fn kind(&self, name: &OsStr) -> io::Result<FileKind> {
         let about = self.0.join(name).symlink_metadata()?;
         Ok(match about.file_type() {
-            kind if kind.is_file() => Kind::File { bytes: about.len() },
-            kind if kind.is_dir() => Kind::Folder,
-            kind if kind.is_symlink() => Kind::Link,
-            _ => Kind::Other,
+            kind if kind.is_file() => FileKind::File { bytes: about.len() },
+            kind if kind.is_dir() => FileKind::Folder,
+            kind if kind.is_symlink() => FileKind::Link,
+            _ => FileKind::Other,
         })
     }
 

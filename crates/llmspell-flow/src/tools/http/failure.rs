@@ -34,7 +34,8 @@ impl Request {
             source = inner.source();
         }
         if private {
-            let error = Error::new(llmspell::Kind::Rejected, format!("{shown}: {reason}, and that is not allowed"));
+            let error =
+                Error::new(llmspell::ErrorKind::Rejected, format!("{shown}: {reason}, and that is not allowed"));
             return error.with_hint("allow it with --allow net-private");
         }
         if error.is_builder() {

@@ -1,4 +1,4 @@
-use llmspell::{Kind, Step};
+use llmspell::{ErrorKind, Step};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -7,7 +7,7 @@ use crate::permission::Permissions;
 
 struct Fixture {
     folder: TempDir,
-    tool: ErasedTool,
+    tool: DynTool,
 }
 
 fn fixture() -> Fixture {
@@ -64,7 +64,7 @@ async fn nothing_outside_is_written() {
     let files = fixture();
     for path in ["precious", "new", "out/../precious", "out/../new", "other/new"] {
         let error = files.write(path, "x", json!({ "parents": true })).await.unwrap_err();
-        assert_eq!(error.kind(), Kind::Rejected, "{path}: {error}");
+        assert_eq!(error.kind(), ErrorKind::Rejected, "{path}: {error}");
         assert!(error.hint().is_some_and(|hint| hint.contains("--allow ")), "{path}: {error:?}");
     }
     assert!(files.write("out/x/../../new", "x", json!({ "parents": true })).await.is_err());

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use llmspell::schemars::{self, JsonSchema};
-use llmspell::tool::{ErasedTool, Security};
+use llmspell::tool::{DynTool, Privilege};
 use llmspell::{Context, Error, Result, Step, Tool, step};
 use llmspell_mcp::Server;
 use serde::Deserialize;
@@ -103,7 +103,7 @@ impl Drop for Member {
     }
 }
 
-fn tools() -> Vec<ErasedTool> {
+fn tools() -> Vec<DynTool> {
     let crowd = Arc::new(Crowd::default());
     let seen = crowd.clone();
     let crowded = step(move |arguments: Wait, _: Context| {
@@ -117,9 +117,9 @@ fn tools() -> Vec<ErasedTool> {
     vec![
         Tool::new("echo", "Says it again.", |arguments: Text, _| async move { Ok(arguments.text) }).erase(),
         Tool::new("add", "Adds two numbers.", |n: Numbers, _| async move { Ok(json!({ "sum": n.a + n.b })) }).erase(),
-        Tool::new("wait", "Waits, and may leave traces.", wait).security(Security::Privileged).erase(),
+        Tool::new("wait", "Waits, and may leave traces.", wait).security(Privilege::Privileged).erase(),
         Tool::of("look", "Waits, and leaves the world as it is.", step(wait).idempotent())
-            .security(Security::Restricted)
+            .security(Privilege::Restricted)
             .erase(),
         Tool::new("fail", "Fails.", |_: Nothing, _| async {
             Err::<(), _>(Error::failed("there is no such page").with_hint("try another page"))
@@ -140,7 +140,7 @@ fn tools() -> Vec<ErasedTool> {
             Ok(json!({ "counted": count.to }))
         })
         .erase(),
-        Tool::of("crowd", "Is one of many.", crowded).security(Security::Privileged).erase(),
+        Tool::of("crowd", "Is one of many.", crowded).security(Privilege::Privileged).erase(),
         Tool::new("crowds", "Tells how many there were at once, and in all.", move |_: Nothing, _| {
             let seen = seen.clone();
             async move {
@@ -158,7 +158,7 @@ fn tools() -> Vec<ErasedTool> {
             let child = std::process::Command::new("sleep").arg("1000").spawn()?;
             Ok(json!({ "process": child.id() }))
         })
-        .security(Security::Privileged)
+        .security(Privilege::Privileged)
         .erase(),
     ]
 }

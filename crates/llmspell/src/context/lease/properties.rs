@@ -5,13 +5,13 @@ use std::task::{self, Poll, Waker};
 
 use proptest::prelude::*;
 
-use super::{Context, Hold, Leased};
-use crate::limit::Limit;
+use super::{Context, LeasedContext, PermitHold};
+use crate::control::limit::Limit;
 
 #[derive(Clone, Debug)]
 enum Act {
     Call,
-    Hold(usize),
+    PermitHold(usize),
     /// Keeps the context of a call, in which nobody must ever see another call.
     Store(usize),
     HoldStored(usize),
@@ -23,7 +23,7 @@ enum Act {
 fn acts() -> impl Strategy<Value = Act> {
     prop_oneof![
         4 => Just(Act::Call),
-        2 => any::<usize>().prop_map(Act::Hold),
+        2 => any::<usize>().prop_map(Act::PermitHold),
         2 => any::<usize>().prop_map(Act::Store),
         1 => any::<usize>().prop_map(Act::HoldStored),
         3 => any::<usize>().prop_map(Act::Return),
@@ -35,8 +35,8 @@ fn acts() -> impl Strategy<Value = Act> {
 struct World<'a> {
     limit: &'a Limit,
     root: Context,
-    callers: Vec<(usize, Leased<'a>)>,
-    holds: Vec<(usize, Hold)>,
+    callers: Vec<(usize, LeasedContext<'a>)>,
+    holds: Vec<(usize, PermitHold)>,
     stored: Vec<(usize, Context)>,
     calls: usize,
 }
@@ -62,7 +62,7 @@ impl World<'_> {
                 }
                 self.calls += 1;
             }
-            Act::Hold(number) => {
+            Act::PermitHold(number) => {
                 if let Some(place) = some(number, self.callers.len()) {
                     let (call, leased) = &self.callers[place];
                     self.holds.push((*call, leased.hold()));

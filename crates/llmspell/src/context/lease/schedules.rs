@@ -6,8 +6,8 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use super::Context;
-use crate::limit::Limit;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::control::limit::Limit;
+use crate::runtime::sync::atomic::{AtomicUsize, Ordering};
 
 const SCHEDULES: usize = 3000;
 

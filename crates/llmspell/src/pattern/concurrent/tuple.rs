@@ -3,12 +3,12 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use super::{Group, How, Sealed, group_error, stopped};
+use super::{Group, JoinOptions, Sealed, group_error, stopped};
 use crate::context::Context;
 use crate::error::Result;
-use crate::outcome::Outcome;
+use crate::observe::outcome::Outcome;
 use crate::pattern::branch::{Advance, Branch, later, run_all};
-use crate::step::{About, Step};
+use crate::step::{Step, StepInfo};
 
 macro_rules! group {
     ($members:literal: $($step:ident $branch:ident $cx:ident $index:tt),+) => {
@@ -19,7 +19,7 @@ macro_rules! group {
             type Outs = ($($step::Out,)+);
             type Outcomes = ($(Outcome<$step::Out>,)+);
 
-            async fn join(self: &Arc<Self>, input: In, cx: &Context, how: How) -> Result<Self::Outs> {
+            async fn join(self: &Arc<Self>, input: In, cx: &Context, how: JoinOptions) -> Result<Self::Outs> {
                 $(let $branch = pin!(later(&self.$index, input.clone(), cx));)+
                 drop(input);
                 $(let mut $branch = Branch::new($branch);)+
@@ -34,11 +34,11 @@ macro_rules! group {
                 }
             }
 
-            fn about(&self) -> About<'_> {
-                About::all([$(self.$index.about()),+])
+            fn info(&self) -> StepInfo<'_> {
+                StepInfo::all([$(self.$index.info()),+])
             }
 
-            async fn settle(self: &Arc<Self>, input: In, cx: &Context, how: How) -> Self::Outcomes {
+            async fn settle(self: &Arc<Self>, input: In, cx: &Context, how: JoinOptions) -> Self::Outcomes {
                 $(let $cx = cx.scope(None);)+
                 $(let $branch = pin!(later(&self.$index, input.clone(), &$cx));)+
                 drop(input);

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Group, How, Sealed, group_error, stopped};
+use super::{Group, JoinOptions, Sealed, group_error, stopped};
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::executor::{Crew, Work};
-use crate::outcome::Outcome;
-use crate::step::{About, Step};
+use crate::observe::outcome::Outcome;
+use crate::runtime::executor::{PoolTask, WorkerPool};
+use crate::step::{Step, StepInfo};
 
 impl<S: Step<In: Clone>> Sealed for Vec<S> {}
 
@@ -17,7 +17,7 @@ impl<S: Step<In: Clone>> Group for Vec<S> {
     type Outs = Vec<S::Out>;
     type Outcomes = Vec<Outcome<S::Out>>;
 
-    async fn join(self: &Arc<Self>, input: S::In, cx: &Context, how: How) -> Result<Vec<S::Out>> {
+    async fn join(self: &Arc<Self>, input: S::In, cx: &Context, how: JoinOptions) -> Result<Vec<S::Out>> {
         let mut outs = Vec::with_capacity(self.len());
         let mut failures = Vec::new();
         for outcome in run_members(self, input, cx, how, false).await {
@@ -30,11 +30,11 @@ impl<S: Step<In: Clone>> Group for Vec<S> {
         if failures.is_empty() { Ok(outs) } else { Err(group_error(failures, self.len())) }
     }
 
-    fn about(&self) -> About<'_> {
-        About::all(self.iter().map(Step::about))
+    fn info(&self) -> StepInfo<'_> {
+        StepInfo::all(self.iter().map(Step::info))
     }
 
-    async fn settle(self: &Arc<Self>, input: S::In, cx: &Context, how: How) -> Vec<Outcome<S::Out>> {
+    async fn settle(self: &Arc<Self>, input: S::In, cx: &Context, how: JoinOptions) -> Vec<Outcome<S::Out>> {
         let outcomes = run_members(self, input, cx, how, true).await.into_iter().enumerate();
         outcomes.map(|(index, outcome)| outcome.unwrap_or_else(|| Outcome::plain(index, Err(stopped())))).collect()
     }
@@ -48,7 +48,7 @@ struct Members<S> {
     apart: bool,
 }
 
-impl<S: Step> Work for Members<S> {
+impl<S: Step> PoolTask for Members<S> {
     type Job = S::In;
     type Out = Outcome<S::Out>;
 
@@ -73,28 +73,28 @@ async fn run_members<S: Step<In: Clone>>(
     steps: &Arc<Vec<S>>,
     input: S::In,
     cx: &Context,
-    how: How,
+    how: JoinOptions,
     apart: bool,
 ) -> Vec<Option<Outcome<S::Out>>> {
     let total = steps.len();
     let mut outcomes: Vec<Option<Outcome<S::Out>>> = std::iter::repeat_with(|| None).take(total).collect();
-    let mut crew = Crew::new(cx, Members { steps: steps.clone(), cx: cx.clone(), apart });
+    let mut pool = WorkerPool::new(cx, Members { steps: steps.clone(), cx: cx.clone(), apart });
     let mut jobs: VecDeque<_> = (0..total.min(how.limit)).map(|index| (index, input.clone())).collect();
     let mut started = jobs.len();
-    crew.submit(&mut jobs);
+    pool.submit(&mut jobs);
     for _ in 0..total {
-        let outcome = crew.next().await;
+        let outcome = pool.next().await;
         let failed = !outcome.is_ok();
         let index = outcome.index;
         outcomes[index] = Some(outcome);
         if failed && how.fail_fast {
-            crew.stop().await;
+            pool.stop().await;
             break;
         }
         if started < total {
             jobs.push_back((started, input.clone()));
             started += 1;
-            crew.submit(&mut jobs);
+            pool.submit(&mut jobs);
         }
     }
     outcomes

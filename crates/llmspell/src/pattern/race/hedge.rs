@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::learned::Learned;
-use super::second::seconded;
-use crate::context::{Context, Gate};
+use super::copy::seconded;
+use super::latency::LatencyWindow;
+use crate::context::{Context, FirstOutput};
+use crate::control::retry_budget::RetryBudget;
 use crate::error::Result;
-use crate::event::Fact;
-use crate::executor::after;
-use crate::outcome::ServedBy;
-use crate::retry_budget::RetryBudget;
-use crate::step::{About, Step};
+use crate::observe::event::EventKind;
+use crate::observe::outcome::ServedBy;
+use crate::runtime::executor::after;
+use crate::step::{Step, StepInfo};
 
 /// When to start a second copy of a call.
 ///
@@ -128,19 +128,19 @@ pub struct Hedged<S> {
 enum KnownDelay {
     Never,
     After(Duration),
-    Percentile(Learned),
+    Percentile(LatencyWindow),
 }
 
 impl<S: Step> Hedged<S> {
     pub(crate) fn new(step: S, policy: Hedge) -> Self {
         assert!(
-            policy.delay == Delay::Never || step.about().idempotent,
+            policy.delay == Delay::Never || step.info().idempotent,
             "hedging runs a step twice: declare it with `.idempotent()` if that does no harm"
         );
         let delay = match policy.delay {
             Delay::Never => KnownDelay::Never,
             Delay::After(delay) => KnownDelay::After(delay),
-            Delay::Percentile(percent) => KnownDelay::Percentile(Learned::new(percent)),
+            Delay::Percentile(percent) => KnownDelay::Percentile(LatencyWindow::new(percent)),
         };
         let (budget, shared) = match policy.allowance {
             Allowance::Share(share) => (RetryBudget::of_hedges(share), false),
@@ -151,11 +151,11 @@ impl<S: Step> Hedged<S> {
 
     /// Learns how long a call took. One that a second copy has cut short counts from its own start, or else
     /// slow calls would drop out of sight and the percentile would sink.
-    fn learn<T>(&self, result: &Result<T>, started: Instant, gate: Option<&Gate>) {
+    fn learn<T>(&self, result: &Result<T>, started: Instant, gate: Option<&FirstOutput>) {
         if let KnownDelay::Percentile(learned) = &self.delay
             && result.is_ok()
         {
-            let end = gate.and_then(Gate::decided).unwrap_or_else(Instant::now);
+            let end = gate.and_then(FirstOutput::decided).unwrap_or_else(Instant::now);
             learned.record(end - started);
         }
     }
@@ -179,7 +179,7 @@ impl<S: Step<In: Clone>> Step for Hedged<S> {
         let started = Instant::now();
         // A copy that could only start after the deadline is no help.
         let delay = delay.filter(|delay| cx.fits(*delay));
-        let gate: Option<Arc<Gate>> = self.first_output.then(Arc::default);
+        let gate: Option<Arc<FirstOutput>> = self.first_output.then(Arc::default);
         if delay.is_none() && gate.is_none() {
             let result = self.step.run(input, cx).await;
             self.learn(&result, started, None);
@@ -195,7 +195,7 @@ impl<S: Step<In: Clone>> Step for Hedged<S> {
             match self.budget.take() {
                 Some(taken) => {
                     taken.spend();
-                    Fact::Hedged { after: delay }
+                    EventKind::Hedged { after: delay }
                 }
                 None => pending().await,
             }
@@ -205,7 +205,7 @@ impl<S: Step<In: Clone>> Step for Hedged<S> {
         result
     }
 
-    fn about(&self) -> About<'_> {
-        self.step.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info()
     }
 }

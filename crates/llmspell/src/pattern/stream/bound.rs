@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Mutex, lock};
+use crate::runtime::sync::atomic::{AtomicUsize, Ordering};
+use crate::runtime::sync::{Mutex, lock};
 
 /// Changes the limit of a stream while it runs; made by
 /// [`Streaming::limit_handle`](super::Streaming::limit_handle). Clones are handles of the same stream.

@@ -2,23 +2,23 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::budget::{Call, Seats};
 use crate::context::Context;
+use crate::control::budget::{BudgetGuard, StreamReservations};
 use crate::error::{Error, Result};
-use crate::executor::Work;
-use crate::outcome::Outcome;
+use crate::observe::outcome::Outcome;
+use crate::runtime::executor::PoolTask;
+use crate::runtime::sync::{Mutex, lock};
 use crate::step::Step;
-use crate::sync::{Mutex, lock};
 
 pub(super) struct Items<S> {
     pub(super) step: Arc<S>,
     pub(super) cx: Context,
     /// The budgets of the items, if they have any.
-    seats: OnceLock<Arc<Mutex<Vec<Arc<Seats>>>>>,
+    seats: OnceLock<Arc<Mutex<Vec<Arc<StreamReservations>>>>>,
 }
 
 /// An item as its budgets see it. Behind a pointer, because most items have none.
-struct Calls(Vec<Call>);
+struct Calls(Vec<BudgetGuard>);
 
 impl Calls {
     fn end<T>(self, result: &Result<T>) {
@@ -37,7 +37,7 @@ impl<S> Items<S> {
     }
 
     /// Lets each item run under one of `seats`.
-    pub(super) fn seat(&self, seats: Arc<Seats>) {
+    pub(super) fn seat(&self, seats: Arc<StreamReservations>) {
         lock(self.seats.get_or_init(Arc::default)).push(seats);
     }
 }
@@ -46,17 +46,17 @@ impl<S: Step> Items<S> {
     /// The scope of an item, and the reservations that it runs under.
     fn begin(&self, index: usize) -> (Option<Box<Calls>>, Context) {
         let Some(seats) = self.seats.get() else { return (None, self.cx.scope(Some(index))) };
-        let has_begun = !self.step.about().says_begun;
+        let has_begun = !self.step.info().reports_start;
         if has_begun {
             self.cx.begun();
         }
-        let calls: Vec<Call> = lock(seats).iter().map(|seats| seats.begin(has_begun)).collect();
+        let calls: Vec<BudgetGuard> = lock(seats).iter().map(|seats| seats.begin(has_begun)).collect();
         let cx = calls.iter().fold(self.cx.clone(), |cx, call| cx.metered(call.meter()));
         (Some(Box::new(Calls(calls))), cx.scope(Some(index)))
     }
 }
 
-impl<S: Step> Work for Items<S> {
+impl<S: Step> PoolTask for Items<S> {
     type Job = S::In;
     type Out = Outcome<S::Out>;
 

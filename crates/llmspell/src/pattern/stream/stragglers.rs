@@ -9,14 +9,14 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::context::Context;
-use crate::error::{Kind, Result};
-use crate::event::Fact;
-use crate::executor::{after, within};
-use crate::outcome::ServedBy;
+use crate::error::{ErrorKind, Result};
+use crate::observe::event::EventKind;
+use crate::observe::outcome::ServedBy;
+use crate::observe::report::Histogram;
 use crate::pattern::race::seconded;
-use crate::report::Histogram;
-use crate::step::{About, Step};
-use crate::sync::{Mutex, MutexGuard, lock};
+use crate::runtime::executor::{after, within};
+use crate::runtime::sync::{Mutex, MutexGuard, lock};
+use crate::step::{Step, StepInfo};
 
 /// Which items of a stream get a second copy, see [`Streaming::stragglers`](crate::Streaming::stragglers).
 ///
@@ -82,7 +82,7 @@ impl Stragglers {
 const TICK: Duration = Duration::from_millis(1);
 
 /// How far the items of a stream have come, as each of them sees it.
-pub(super) struct Tail {
+pub(super) struct TailTracker {
     policy: Stragglers,
     state: Mutex<State>,
     /// Raised when the last items are known, and then whenever there is one less.
@@ -119,9 +119,9 @@ enum Verdict {
     Full,
 }
 
-impl Tail {
+impl TailTracker {
     pub(super) fn new(policy: Stragglers) -> Self {
-        Tail { policy, state: Mutex::default(), changed: Notify::new() }
+        TailTracker { policy, state: Mutex::default(), changed: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -164,7 +164,7 @@ impl Tail {
     }
 
     /// Completes when an item that began at `started` is one of the last and has taken too long.
-    async fn is_late(&self, started: Instant, cx: &Context) -> Fact {
+    async fn is_late(&self, started: Instant, cx: &Context) -> EventKind {
         loop {
             // Listening begins before the look, so that no change is missed.
             let mut changed = pin!(self.changed.notified());
@@ -177,7 +177,7 @@ impl Tail {
             match self.judge(age) {
                 Verdict::Unknown => changed.await,
                 Verdict::Not(allowed) => drop(within(after(started, allowed), changed).await),
-                Verdict::Late => return Fact::Straggler { after: age },
+                Verdict::Late => return EventKind::Straggler { after: age },
                 Verdict::Full => return pending().await,
             }
         }
@@ -186,7 +186,7 @@ impl Tail {
 
 /// An item that runs. Whatever becomes of it, it is not left in the end.
 struct Running<'a> {
-    tail: &'a Tail,
+    tail: &'a TailTracker,
     took: Option<Duration>,
 }
 
@@ -204,22 +204,22 @@ impl Drop for Running<'_> {
 /// A step whose last runs over a stream get a second copy if they are slow; made by
 /// [`Streaming::stragglers`](crate::Streaming::stragglers).
 #[must_use = "a step does nothing until it runs"]
-pub struct Straggling<S> {
+pub struct WithStragglers<S> {
     step: Arc<S>,
-    tail: Arc<Tail>,
+    tail: Arc<TailTracker>,
 }
 
-impl<S: Step> Straggling<S> {
-    pub(super) fn new(step: Arc<S>, tail: Arc<Tail>) -> Self {
+impl<S: Step> WithStragglers<S> {
+    pub(super) fn new(step: Arc<S>, tail: Arc<TailTracker>) -> Self {
         assert!(
-            step.about().idempotent,
+            step.info().idempotent,
             "a straggler is run twice: declare the step with `.idempotent()` if that does no harm"
         );
-        Straggling { step, tail }
+        WithStragglers { step, tail }
     }
 }
 
-impl<S: Step<In: Clone>> Step for Straggling<S> {
+impl<S: Step<In: Clone>> Step for WithStragglers<S> {
     type In = S::In;
     type Out = S::Out;
 
@@ -230,10 +230,10 @@ impl<S: Step<In: Clone>> Step for Straggling<S> {
         let result = seconded(&*self.step, input, cx, None, is_late, ServedBy::Straggler).await;
         item.took = result.is_ok().then(|| started.elapsed());
         // A panic is told as it is without second copies.
-        result.map_err(|error| if error.kind() == Kind::Panicked { error.at(|| cx.path()) } else { error })
+        result.map_err(|error| if error.kind() == ErrorKind::Panicked { error.at(|| cx.path()) } else { error })
     }
 
-    fn about(&self) -> About<'_> {
-        self.step.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info()
     }
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::context::Context;
-use crate::error::{Kind, Result};
-use crate::event::Fact;
-use crate::outcome::{Quality, ServedBy};
-use crate::step::{About, Step};
+use crate::error::{ErrorKind, Result};
+use crate::observe::event::EventKind;
+use crate::observe::outcome::{Quality, ServedBy};
+use crate::step::{Step, StepInfo};
 
 /// A step with a substitute; made by [`Step::fallback`].
 ///
@@ -73,13 +73,13 @@ where
                 }
                 return Ok(output);
             }
-            Err(error) if error.kind() == Kind::Cancelled || cx.is_past_deadline() => return Err(error),
+            Err(error) if error.kind() == ErrorKind::Cancelled || cx.is_past_deadline() => return Err(error),
             Err(error) => error.at(|| cx.path()),
         };
         if self.when.as_ref().is_some_and(|serves| !serves(&input)) {
             return Err(cause);
         }
-        cx.fact(|| Fact::FellBack { cause: (&cause).into() });
+        cx.fact(|| EventKind::FellBack { cause: (&cause).into() });
         if noted.is_some_and(|noted| noted.any()) {
             cx.restart(true).await;
         }
@@ -87,7 +87,7 @@ where
             Ok(output) => {
                 cx.note(|entries| {
                     entries.degrade(Quality::Fallback, [cause]);
-                    let name = self.other.about().name.map(str::to_owned);
+                    let name = self.other.info().name.map(str::to_owned);
                     entries.chose(cx.path(), ServedBy::Fallback { name });
                 });
                 Ok(output)
@@ -100,9 +100,9 @@ where
         }
     }
 
-    fn about(&self) -> About<'_> {
+    fn info(&self) -> StepInfo<'_> {
         // Asked once: twice on every level of a nest is twice to the power of its depth.
-        let step = self.step.about();
-        About { name: step.name, ..step.and(self.other.about()) }
+        let step = self.step.info();
+        StepInfo { name: step.name, ..step.and(self.other.info()) }
     }
 }

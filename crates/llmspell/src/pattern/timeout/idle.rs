@@ -10,18 +10,18 @@ use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, sleep_until};
 
 use crate::context::node::Facet;
-use crate::context::{Context, Pulse};
-use crate::error::{Error, Kind, Result};
-use crate::event::Fact;
-use crate::executor::after;
-use crate::human;
-use crate::step::{About, Step};
+use crate::context::{Context, Heartbeat};
+use crate::display;
+use crate::error::{Error, ErrorKind, Result};
+use crate::observe::event::EventKind;
+use crate::runtime::executor::after;
+use crate::step::{Step, StepInfo};
 
 /// A step that is stopped when it goes silent; made by [`Step::idle_timeout`].
 ///
 /// For work that takes as long as it takes, such as a model that streams its answer: a total timeout would
 /// kill healthy calls. [`Context::emit`] ends the wait for the first output; from then on it and
-/// [`Context::alive`] both restart the idle clock.
+/// [`Context::heartbeat`] both restart the idle clock.
 #[derive(Clone)]
 #[must_use = "a step does nothing until it runs"]
 pub struct IdleTimeout<S> {
@@ -43,8 +43,8 @@ impl<S: Step> Step for IdleTimeout<S> {
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
         cx.check_deadline()?;
         let started = Instant::now();
-        let pulse = Arc::new(Pulse::default());
-        let cx = cx.child(Facet::Pulse(pulse.clone()));
+        let pulse = Arc::new(Heartbeat::default());
+        let cx = cx.child(Facet::Heartbeat(pulse.clone()));
 
         let mut work = pin!(self.step.run(input, &cx));
         // Signs of life may come from other tasks and wake nobody here. So the alarm goes off at least once
@@ -71,15 +71,15 @@ impl<S: Step> Step for IdleTimeout<S> {
         })
         .await;
         silence.unwrap_or_else(|(after, any_output)| {
-            cx.fact(|| Fact::TimedOut { after });
-            let time = human::duration(after);
+            cx.fact(|| EventKind::TimedOut { after });
+            let time = display::duration(after);
             let message =
                 if any_output { format!("no sign of life for {time}") } else { format!("no output within {time}") };
-            Err(Error::new(Kind::Timeout, message).at(|| cx.path()))
+            Err(Error::new(ErrorKind::Timeout, message).at(|| cx.path()))
         })
     }
 
-    fn about(&self) -> About<'_> {
-        self.step.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info()
     }
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::context::{Context, Retries};
-use crate::error::{Error, Kind, Result};
-use crate::event::{Fact, NoRetry};
-use crate::executor::{after, breathe, within};
-use crate::human;
-use crate::retry_budget::{RetryBudget, Taken};
-use crate::step::{About, Step};
+use crate::control::retry_budget::{RetryBudget, Taken};
+use crate::display;
+use crate::error::{Error, ErrorKind, Result};
+use crate::observe::event::{EventKind, RetryStop};
+use crate::runtime::executor::{after, within, yield_if_due};
+use crate::step::{Step, StepInfo};
 
 /// When to try again, how often, and after what wait.
 ///
@@ -33,11 +33,11 @@ use crate::step::{About, Step};
 ///
 /// ```
 /// use std::time::Duration;
-/// use llmspell::{Kind, Retry};
+/// use llmspell::{ErrorKind, Retry};
 ///
 /// let patient = Retry::exponential().max_attempts(5).base(Duration::from_millis(200));
 /// let stubborn = Retry::waits([Duration::from_secs(1), Duration::from_secs(3)]) // three attempts
-///     .when(|error| error.kind() != Kind::Invalid);
+///     .when(|error| error.kind() != ErrorKind::Invalid);
 /// # let _ = (patient, stubborn);
 /// ```
 #[derive(Clone)]
@@ -158,7 +158,7 @@ impl Retry {
     }
 
     fn accepts(&self, error: &Error) -> bool {
-        error.kind() != Kind::Cancelled
+        error.kind() != ErrorKind::Cancelled
             && match &self.when {
                 Some(when) => when(error),
                 None => error.is_transient(),
@@ -232,16 +232,16 @@ enum Stop {
 
 impl Stop {
     /// The reason as events tell it; `None` if they do not.
-    fn reason(&self) -> Option<NoRetry> {
+    fn reason(&self) -> Option<RetryStop> {
         match self {
             Stop::Final | Stop::Cancelled => None,
-            Stop::Attempts => Some(NoRetry::Attempts),
-            Stop::Nested => Some(NoRetry::NestedRetries),
-            Stop::RetryBudget => Some(NoRetry::RetryBudget),
-            Stop::Deadline => Some(NoRetry::Deadline),
-            Stop::VisibleOutput => Some(NoRetry::VisibleOutput),
-            Stop::RetryAfter(_) => Some(NoRetry::RetryAfter),
-            Stop::Runaway => Some(NoRetry::Runaway),
+            Stop::Attempts => Some(RetryStop::Attempts),
+            Stop::Nested => Some(RetryStop::NestedRetries),
+            Stop::RetryBudget => Some(RetryStop::RetryBudget),
+            Stop::Deadline => Some(RetryStop::Deadline),
+            Stop::VisibleOutput => Some(RetryStop::VisibleOutput),
+            Stop::RetryAfter(_) => Some(RetryStop::RetryAfter),
+            Stop::Runaway => Some(RetryStop::Runaway),
         }
     }
 
@@ -256,7 +256,7 @@ impl Stop {
             Stop::Runaway => format!("gave up after {times}: it cannot be stopped and is still running"),
             Stop::Cancelled => format!("cancelled after {times}"),
             Stop::RetryAfter(asked) => {
-                format!("gave up after {times}: asked to wait {}", human::duration(*asked))
+                format!("gave up after {times}: asked to wait {}", display::duration(*asked))
             }
         }
     }
@@ -265,7 +265,7 @@ impl Stop {
 /// A step that is tried more than once; made by [`Step::retry`].
 ///
 /// The attempt is in the [context](Context::attempt) of the step, and what failed on the way to a result is
-/// in its [`Outcome`](crate::Outcome). A retry that gives up fails with [`Kind::Exhausted`] and all attempts
+/// in its [`Outcome`](crate::Outcome). A retry that gives up fails with [`ErrorKind::AllFailed`] and all attempts
 /// as causes; an error that is not worth a second attempt comes out as it is.
 #[derive(Clone)]
 #[must_use = "a step does nothing until it runs"]
@@ -284,7 +284,7 @@ impl<S: Step> Retried<S> {
     /// What speaks against the next attempt now that its wait is over.
     async fn second_thoughts(&self, cx: &Context) -> Option<Stop> {
         if let Some(retries) = cx.retries()
-            && !self.step.about().idempotent
+            && !self.step.info().idempotent
             && !retries.are_alone(cx).await
         {
             return Some(if cx.is_signalled() { Stop::Cancelled } else { Stop::Runaway });
@@ -326,17 +326,17 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
                 }
                 Err(error) => error.at(|| cx.path()),
             };
-            cx.fact(|| Fact::AttemptFailed { attempt, error: (&error).into() });
+            cx.fact(|| EventKind::AttemptFailed { attempt, error: (&error).into() });
             match self.policy.next(attempt, &error, &cx) {
                 Ok(Next { wait, shown, taken }) => {
                     failures.push(error);
-                    cx.fact(|| Fact::Retrying { attempt: attempt + 1, delay: wait });
+                    cx.fact(|| EventKind::Retrying { attempt: attempt + 1, delay: wait });
                     if pause(wait, &cx).await.is_err() {
                         return Err(gave_up(&Stop::Cancelled, failures).at(|| cx.path()));
                     }
                     if let Some(stop) = self.second_thoughts(&cx).await {
                         if let Some(reason) = stop.reason() {
-                            cx.fact(|| Fact::RetryRefused { reason });
+                            cx.fact(|| EventKind::RetryRefused { reason });
                         }
                         return Err(gave_up(&stop, failures).at(|| cx.path()));
                     }
@@ -350,7 +350,7 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
                 Err(Stop::Final) if failures.is_empty() => return Err(error),
                 Err(stop) => {
                     if let Some(reason) = stop.reason() {
-                        cx.fact(|| Fact::RetryRefused { reason });
+                        cx.fact(|| EventKind::RetryRefused { reason });
                     }
                     failures.push(error);
                     return Err(gave_up(&stop, failures).at(|| cx.path()));
@@ -360,15 +360,15 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
         unreachable!("the last attempt either succeeds or is refused a successor")
     }
 
-    fn about(&self) -> About<'_> {
-        self.step.about()
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info()
     }
 }
 
 /// Waits between attempts, unless the work is cancelled meanwhile.
 async fn pause(wait: Duration, cx: &Context) -> Result<(), ()> {
     if wait.is_zero() {
-        breathe().await;
+        yield_if_due().await;
         return if cx.is_signalled() { Err(()) } else { Ok(()) };
     }
     if !cx.has_signals() {
@@ -381,7 +381,7 @@ async fn pause(wait: Duration, cx: &Context) -> Result<(), ()> {
 fn gave_up(stop: &Stop, failures: Vec<Error>) -> Error {
     let attempts = u32::try_from(failures.len()).unwrap_or(u32::MAX);
     let last = failures.last().map(|error| error.message().to_owned()).unwrap_or_default();
-    let error = Error::new(Kind::Exhausted, format!("{}: {last}", stop.explain(attempts)));
+    let error = Error::new(ErrorKind::AllFailed, format!("{}: {last}", stop.explain(attempts)));
     let error = error.with_causes(failures).with_attempts(attempts);
     match stop {
         Stop::Runaway => error.with_hint(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use llmspell::{Adaptive, Context, Fact, Limit, LimitChange, Step, step};
+use llmspell::{Adaptive, Context, EventKind, Limit, LimitChange, Step, step};
 use tokio::time::sleep;
 
 use crate::probe::{Watch, ms};
@@ -36,7 +36,9 @@ async fn slowness_counts_if_it_is_asked_for_and_by_the_first_output() {
     let found = careful.calls().unwrap();
     assert!((20..=40).contains(&found), "{found}: half as long again as usual is bearable");
     assert!(
-        cx.events().iter().any(|event| matches!(&event.fact, Fact::LimitChanged { reason: LimitChange::Slow, .. }))
+        cx.events()
+            .iter()
+            .any(|event| matches!(&event.fact, EventKind::LimitChanged { reason: LimitChange::Slow, .. }))
     );
 
     let blind = Limit::adaptive(Adaptive::aimd());

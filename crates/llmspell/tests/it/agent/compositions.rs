@@ -7,8 +7,8 @@ use llmspell::agent::{Agent, AgentEvent, Conversation};
 use llmspell::model::{
     EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ScriptedModel, SimulatedModel,
 };
-use llmspell::tool::ErasedTool;
-use llmspell::{BoxStep, Budget, Context, Kind, Quality, Rate, Retry, Step, Usage, pipeline, race, step};
+use llmspell::tool::DynTool;
+use llmspell::{BoxStep, Budget, Context, ErrorKind, Quality, Rate, Retry, Step, Usage, pipeline, race, step};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -93,7 +93,7 @@ async fn an_agent_is_tried_again_from_the_beginning() {
     let down = ModelError::new(ModelErrorClass::Overloaded, "busy").with_retry_after(ms(300));
     let model = ScriptedModel::new("test").calls("t", json!({})).fails(down).says("Now.");
     let agent = Agent::builder(model.clone()).tools([tool("t", 0)]).build().unwrap();
-    let outcome = agent.retry(Retry::exponential()).observed().run("?".into(), &Context::new()).await.unwrap();
+    let outcome = agent.retry(Retry::exponential()).with_outcome().run("?".into(), &Context::new()).await.unwrap();
     assert_eq!((outcome.result.unwrap().text.as_str(), outcome.provenance.retries), ("Now.", 1));
     assert_eq!(unfinished(&outcome.causes[0]).tool_calls, 1);
     assert_eq!(model.requests()[2].messages.len(), 1);
@@ -108,7 +108,7 @@ async fn a_ladder_of_agents_serves_what_it_can() {
     });
     let partial = Agent::builder(slow).deadline(ms(200)).partial().build().unwrap();
     let ladder = dear.deadline(ms(500)).fallback(partial.fallback(says("Sorry.", 0)));
-    let outcome = ladder.observed().run("?".into(), &Context::new()).await.unwrap();
+    let outcome = ladder.with_outcome().run("?".into(), &Context::new()).await.unwrap();
     assert_eq!(outcome.result.unwrap().text, "As far as I");
     // What stood in was itself less than asked for: both are among the causes.
     assert_eq!((outcome.quality, outcome.causes.len()), (Quality::Fallback, 2));
@@ -200,7 +200,7 @@ async fn an_agent_that_calls_itself_for_ever_is_ended_by_its_deadline() {
             let depth = depth.clone();
             async move {
                 depth.fetch_add(1, Ordering::SeqCst);
-                let dig = ErasedTool::described("dig", "Digs.", json!({ "type": "object" }), digs(depth));
+                let dig = DynTool::from_schema("dig", "Digs.", json!({ "type": "object" }), digs(depth));
                 let model = ScriptedModel::new("test").calls("dig", json!({})).says("Dug.");
                 let agent = Agent::builder(model.delay(ms(10))).tools([dig]).build()?;
                 Ok(Value::String(agent.run("Dig.".into(), &cx).await?.text))
@@ -210,7 +210,7 @@ async fn an_agent_that_calls_itself_for_ever_is_ended_by_its_deadline() {
     }
     let started = Instant::now();
     let error = digs(depth.clone()).deadline(ms(1000)).run(Value::Null, &Context::new()).await.unwrap_err();
-    assert_eq!((error.kind(), started.elapsed() < ms(1010)), (Kind::Timeout, true));
+    assert_eq!((error.kind(), started.elapsed() < ms(1010)), (ErrorKind::Timeout, true));
     assert!(depth.load(Ordering::SeqCst) > 50);
     assert_eq!(settled_tasks().await, 0);
 }

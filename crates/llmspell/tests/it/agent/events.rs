@@ -5,8 +5,8 @@ use std::sync::mpsc;
 
 use llmspell::agent::{Agent, AgentEvent, AgentEvents};
 use llmspell::model::{EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ScriptedModel};
-use llmspell::tool::ErasedTool;
-use llmspell::{Context, Kind, Limit, Result, Retry, Step, step};
+use llmspell::tool::DynTool;
+use llmspell::{Context, ErrorKind, Limit, Result, Retry, Step, step};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
@@ -39,7 +39,7 @@ async fn told(mut events: AgentEvents) -> (Vec<String>, Result<AgentEvent>) {
 }
 
 /// Shows so many numbers, each after some time.
-fn shows(name: &str, count: usize, every: u64) -> ErasedTool {
+fn shows(name: &str, count: usize, every: u64) -> DynTool {
     let counts = step(move |_: Value, cx: Context| async move {
         for n in 0..count {
             sleep(ms(every)).await;
@@ -47,7 +47,7 @@ fn shows(name: &str, count: usize, every: u64) -> ErasedTool {
         }
         Ok(json!(count))
     });
-    ErasedTool::described(name, "Counts.", json!({ "type": "object" }), counts)
+    DynTool::from_schema(name, "Counts.", json!({ "type": "object" }), counts)
 }
 
 #[tokio::test(start_paused = true)]
@@ -77,7 +77,7 @@ async fn a_failure_is_the_last_event() {
     let model = ScriptedModel::new("test").fails(ModelError::new(ModelErrorClass::Unauthorized, "no key"));
     let agent = Agent::builder(model).build().unwrap();
     let (told, last) = told(agent.events("?", &Context::new())).await;
-    assert_eq!((told.len(), last.unwrap_err().kind()), (0, Kind::Denied));
+    assert_eq!((told.len(), last.unwrap_err().kind()), (0, ErrorKind::Denied));
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,7 +92,7 @@ async fn restarts_are_told_and_the_partial_reply_has_nothing_twice() {
     // By default there is no further attempt once something was seen.
     let agent = Agent::of(breaks_off().step().retry(Retry::immediately())).build().unwrap();
     let (events, last) = told(agent.events("?", &Context::new())).await;
-    assert_eq!((events.len(), last.unwrap_err().kind()), (2, Kind::Exhausted));
+    assert_eq!((events.len(), last.unwrap_err().kind()), (2, ErrorKind::AllFailed));
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +115,7 @@ async fn restarts_of_tools_are_told_too() {
         if cx.attempt() == 1 { Err(busy()) } else { Ok(Value::Null) }
     });
     let flaky = flaky.retry(Retry::immediately().after_output());
-    let flaky = ErasedTool::described("flaky", "Fails first.", json!({ "type": "object" }), flaky);
+    let flaky = DynTool::from_schema("flaky", "Fails first.", json!({ "type": "object" }), flaky);
     let model = ScriptedModel::new("test").calls("flaky", json!({})).says("So.");
     let agent = Agent::builder(model).tools([flaky]).build().unwrap();
     let (events, _) = told(agent.events("?", &Context::new())).await;
@@ -130,7 +130,7 @@ async fn an_agent_is_told_of_as_a_tool_and_its_usage_counts_once() {
     let outer = ScriptedModel::new("outer").calls("helper", json!({ "prompt": "Where?" })).says("Rome.");
     let outer = Agent::builder(outer).tools([inner.into_tool("helper", "Helps.")]).build().unwrap();
     let cx = Context::recording();
-    let scope = outer.observed();
+    let scope = outer.with_outcome();
     let outcome = scope.run("?".into(), &cx).await.unwrap();
     let usage = outcome.result.as_ref().unwrap().usage;
     assert_eq!(cx.report().usage, usage);
@@ -167,7 +167,7 @@ async fn events_that_are_dropped_stop_the_agent_its_model_and_its_tools() {
     // After so many events: before the tool, in the middle of it, never read at all.
     for count in [0, 1, 2, 3, 10] {
         let model = (0..5).fold(ScriptedModel::new("test"), |model, _| model.calls("slow", json!({})));
-        let never_ends = |slow| ErasedTool::described("slow", "Never ends.", json!({ "type": "object" }), step(slow));
+        let never_ends = |slow| DynTool::from_schema("slow", "Never ends.", json!({ "type": "object" }), step(slow));
         let agent = Agent::builder(model).tools([never_ends(slow.clone())]).build().unwrap();
         let mut events = agent.events("?", &Context::new());
         for _ in 0..count {
@@ -232,7 +232,7 @@ async fn a_runaway_of_a_tool_keeps_its_permit_and_says_nothing_after_the_end() {
             .await
         }
     });
-    let stuck = ErasedTool::described("stuck", "Blocks.", json!({ "type": "object" }), stuck.limit(threads.clone()));
+    let stuck = DynTool::from_schema("stuck", "Blocks.", json!({ "type": "object" }), stuck.limit(threads.clone()));
     let model = ScriptedModel::new("test").sends([
         ModelEvent::Text("I try.".into()),
         ModelEvent::ToolCall(serde_json::from_value(json!({ "name": "stuck", "id": "x" })).unwrap()),
@@ -289,5 +289,5 @@ async fn a_flood_of_words_leaves_the_deadline_its_turn() {
     let agent = Agent::of(flood.step()).deadline(ms(20)).build().unwrap();
     tokio::time::resume();
     let error = agent.run("?".into(), &Context::new()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Timeout);
+    assert_eq!(error.kind(), ErrorKind::Timeout);
 }

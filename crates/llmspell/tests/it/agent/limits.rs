@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use llmspell::agent::Agent;
 use llmspell::model::{EventSender, Finish, Model, ModelEvent, Prices, ScriptedModel, SimulatedModel};
-use llmspell::{Budget, Context, Kind, Quality, Retry, Step, Usage};
+use llmspell::{Budget, Context, ErrorKind, Quality, Retry, Step, Usage};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -41,7 +41,7 @@ async fn turns_tokens_and_cost_are_bounded() {
             _ => builder.max_cost(299.5),
         };
         let error = agent.build().unwrap().run("?".into(), &Context::new()).await.unwrap_err();
-        assert_eq!((error.kind(), error.message()), (Kind::Rejected, message));
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Rejected, message));
         assert!(error.hint().unwrap().contains("partial"));
         let so_far = unfinished(&error);
         assert_eq!((model.requests().len(), so_far.turns, so_far.tool_calls), (3, 3, 3));
@@ -56,16 +56,16 @@ async fn turns_tokens_and_cost_are_bounded() {
 #[tokio::test]
 async fn a_partial_answer_is_the_last_that_was_said_in_this_run() {
     let agent = Agent::builder(tireless()).tools([tool("t", 0)]).max_turns(3).partial().build().unwrap();
-    let outcome = agent.clone().observed().run("?".into(), &Context::new()).await.unwrap();
+    let outcome = agent.clone().with_outcome().run("?".into(), &Context::new()).await.unwrap();
     let reply = outcome.result.unwrap();
     assert_eq!((reply.text.as_str(), reply.finish, reply.turns), ("Look 2.", None, 3));
-    assert_eq!((outcome.quality, outcome.causes[0].kind()), (Quality::Partial, Kind::Rejected));
+    assert_eq!((outcome.quality, outcome.causes[0].kind()), (Quality::Partial, ErrorKind::Rejected));
     assert_answered(&reply.conversation);
 
     // Not what was said before: the conversation goes on with answers of tools, not with a user.
     let silent = Agent::of(ScriptedModel::new("silent").hangs().step().timeout(ms(20))).partial().build().unwrap();
     let error = silent.run(reply.conversation, &Context::new()).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Timeout);
+    assert_eq!(error.kind(), ErrorKind::Timeout);
 }
 
 /// A word each 100 ms, for ever.
@@ -86,7 +86,7 @@ async fn the_deadline_is_for_all_turns_and_drops_what_runs() {
     let started = Instant::now();
     let error = agent.run("?".into(), &Context::new()).await.unwrap_err();
     assert_eq!(started.elapsed().as_millis(), 1000);
-    assert_eq!((error.kind(), error.to_string().as_str()), (Kind::Timeout, "agent: timed out after 1 s"));
+    assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Timeout, "agent: timed out after 1 s"));
     let so_far = unfinished(&error);
     // The second call was made, and cut off.
     assert_eq!((so_far.turns, so_far.tool_calls), (2, 1));
@@ -105,7 +105,7 @@ async fn a_partial_answer_at_the_deadline_is_what_was_said_so_far() {
     let retried = talkative().step().timeout(ms(450)).retry(Retry::immediately().max_attempts(2));
     let retried = Agent::of(retried).partial().build().unwrap().boxed();
     for agent in [own, outer, far, model, retried] {
-        let outcome = agent.observed().run("Count.".into(), &Context::new()).await.unwrap();
+        let outcome = agent.with_outcome().run("Count.".into(), &Context::new()).await.unwrap();
         let reply = outcome.result.unwrap();
         assert_eq!((reply.text.as_str(), outcome.quality), ("0 1 2 3 ", Quality::Partial));
         assert_eq!(reply.conversation.messages().last().unwrap().text(), "0 1 2 3 ");
@@ -114,7 +114,7 @@ async fn a_partial_answer_at_the_deadline_is_what_was_said_so_far() {
     // Unless there is nothing.
     let silent = Agent::builder(talkative()).deadline(ms(50)).partial().build().unwrap();
     let error = silent.run("Count.".into(), &Context::new()).await.unwrap_err();
-    assert_eq!((error.kind(), unfinished(&error).turns), (Kind::Timeout, 1));
+    assert_eq!((error.kind(), unfinished(&error).turns), (ErrorKind::Timeout, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -136,11 +136,11 @@ async fn no_time_left_and_work_that_was_cancelled_begin_no_request() {
     let agent = Agent::builder(model.clone()).partial().build().unwrap();
     let cx = Context::new().with_deadline(Instant::now());
     let error = agent.run("?".into(), &cx).await.unwrap_err();
-    assert_eq!((error.kind(), unfinished(&error).turns), (Kind::Timeout, 0));
+    assert_eq!((error.kind(), unfinished(&error).turns), (ErrorKind::Timeout, 0));
     let (cx, canceller) = Context::new().cancellable();
     canceller.cancel();
     let error = agent.run("?".into(), &cx).await.unwrap_err();
-    assert_eq!((error.kind(), unfinished(&error).turns), (Kind::Cancelled, 0));
+    assert_eq!((error.kind(), unfinished(&error).turns), (ErrorKind::Cancelled, 0));
     assert_eq!(model.requests().len(), 0);
 }
 
@@ -156,7 +156,7 @@ async fn a_cancelled_agent_stops_at_once_and_tells_how_far_it_came() {
             canceller.cancel();
         });
         let error = result.unwrap_err();
-        assert_eq!((error.kind(), error.message()), (Kind::Cancelled, "the agent was cancelled"));
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Cancelled, "the agent was cancelled"));
         assert!(started.elapsed() < ms(after + 5));
         assert_answered(&unfinished(&error).conversation);
         assert_eq!(unfinished(&error).conversation.messages().len(), if after == 150 { 1 } else { 3 });
@@ -169,7 +169,7 @@ async fn a_budget_around_the_model_ends_the_run_in_the_middle() {
         let budget = Budget::tokens(250).estimate(Usage::new(100, 0));
         let builder = Agent::of(tireless().step().budget(budget.clone())).tools([tool("t", 0)]);
         let agent = if partial { builder.partial() } else { builder }.build().unwrap();
-        let outcome = agent.observed().run("?".into(), &Context::new()).await.unwrap();
+        let outcome = agent.with_outcome().run("?".into(), &Context::new()).await.unwrap();
         match outcome.result {
             Ok(reply) => {
                 assert!(partial);
@@ -177,7 +177,7 @@ async fn a_budget_around_the_model_ends_the_run_in_the_middle() {
             }
             Err(error) => {
                 assert!(!partial);
-                assert_eq!(error.kind(), Kind::Rejected);
+                assert_eq!(error.kind(), ErrorKind::Rejected);
                 assert_answered(&unfinished(&error).conversation);
             }
         }
@@ -189,8 +189,8 @@ async fn a_budget_around_the_model_ends_the_run_in_the_middle() {
 async fn a_model_that_hangs_in_the_middle_leaves_what_it_has_said() {
     let hangs = SimulatedModel::new("sim").tokens_per_second(100.0).hanging(1.0);
     let agent = Agent::of(hangs.step().idle_timeout(ms(500), ms(500))).partial().build().unwrap();
-    let outcome = ends(agent.observed().run("?".into(), &Context::new())).await.unwrap();
-    assert_eq!(outcome.causes[0].kind(), Kind::Timeout);
+    let outcome = ends(agent.with_outcome().run("?".into(), &Context::new())).await.unwrap();
+    assert_eq!(outcome.causes[0].kind(), ErrorKind::Timeout);
     assert_eq!(outcome.result.unwrap().text, "1 2 3 4 5 6 7 8 9 10 ");
 }
 

@@ -3,7 +3,7 @@
 use llmspell::agent::Agent;
 use llmspell::model::{EventSender, Finish, ModelEvent, OutputFormat, ScriptedModel};
 use llmspell::schemars::JsonSchema;
-use llmspell::{Context, Kind, Message, Quality, Step};
+use llmspell::{Context, ErrorKind, Message, Quality, Step};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
@@ -59,7 +59,7 @@ async fn json_between_words_and_in_blocks_of_code_is_found() {
 async fn one_turn_mends_what_is_wrong_and_no_more() {
     let model = ScriptedModel::new("test").says("It is {spam}!").says(r#"{"spam": true}"#);
     let agent = Agent::builder(model.clone()).build().unwrap().typed::<Verdict>();
-    let outcome = agent.observed().run("?".into(), &Context::new()).await.unwrap();
+    let outcome = agent.with_outcome().run("?".into(), &Context::new()).await.unwrap();
     let typed = outcome.result.unwrap();
     assert_eq!((typed.value, typed.reply.turns, typed.reply.conversation.messages().len()), (SPAM, 2, 4));
     assert_eq!(typed.reply.usage, outcome.provenance.usage());
@@ -69,7 +69,7 @@ async fn one_turn_mends_what_is_wrong_and_no_more() {
     let model = ScriptedModel::new("test").says("No.").says("Never.").says(r#"{"spam": true}"#);
     let agent = Agent::builder(model.clone()).build().unwrap().typed::<Verdict>();
     let error = agent.run("?".into(), &Context::new()).await.unwrap_err();
-    assert_eq!((error.kind(), model.turns_left()), (Kind::Failed, 1));
+    assert_eq!((error.kind(), model.turns_left()), (ErrorKind::Failed, 1));
     assert!(error.message().contains("Verdict"), "{error}");
     let so_far = unfinished(&error);
     assert_eq!((so_far.turns, so_far.conversation.messages().len()), (2, 4), "nothing that was paid for is lost");
@@ -93,12 +93,12 @@ async fn limits_are_those_of_both_turns() {
     let model = || ScriptedModel::new("test").says("No.").says(r#"{"spam": true}"#);
     let agent = Agent::builder(model()).max_turns(1).partial().build().unwrap().typed::<Verdict>();
     let error = agent.run("?".into(), &Context::new()).await.unwrap_err();
-    assert_eq!((error.kind(), error.message()), (Kind::Rejected, "no answer after 1 turn"));
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Rejected, "no answer after 1 turn"));
 
     let started = Instant::now();
     let slow = Agent::builder(model().delay(ms(600))).deadline(ms(1000)).partial().build().unwrap();
     let error = slow.typed::<Verdict>().run("?".into(), &Context::new()).await.unwrap_err();
-    assert_eq!((error.kind(), started.elapsed().as_millis() / 10), (Kind::Timeout, 100));
+    assert_eq!((error.kind(), started.elapsed().as_millis() / 10), (ErrorKind::Timeout, 100));
     assert_eq!(unfinished(&error).turns, 2);
 }
 
@@ -111,7 +111,7 @@ async fn an_unfinished_reply_that_is_no_answer_is_not_in_the_conversation() {
     let agent = Agent::builder(model).deadline(ms(100)).partial().build().unwrap().typed::<Verdict>();
     let error = agent.run("?".into(), &Context::new()).await.unwrap_err();
     let conversation = unfinished(&error).conversation.clone();
-    assert_eq!((error.kind(), conversation.messages()), (Kind::Timeout, &[Message::user("?")][..]));
+    assert_eq!((error.kind(), conversation.messages()), (ErrorKind::Timeout, &[Message::user("?")][..]));
     let model = ScriptedModel::new("test").says(r#"{"spam": true}"#);
     let agent = Agent::builder(model).build().unwrap().typed::<Verdict>();
     assert_eq!(agent.run(conversation, &Context::new()).await.unwrap().value, SPAM);
@@ -122,6 +122,6 @@ async fn a_partial_answer_counts_if_it_is_one() {
     let answer = ModelEvent::Text(r#"{"spam": true}"#.into());
     let late = ScriptedModel::new("test").sends([answer.clone(), ModelEvent::Finish(Finish::Length)]);
     let agent = Agent::builder(late).build().unwrap().typed::<Verdict>();
-    let outcome = agent.observed().run("?".into(), &Context::new()).await.unwrap();
+    let outcome = agent.with_outcome().run("?".into(), &Context::new()).await.unwrap();
     assert_eq!((outcome.quality, outcome.result.unwrap().value), (Quality::Partial, SPAM));
 }

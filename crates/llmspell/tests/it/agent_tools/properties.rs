@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use llmspell::agent::{Agent, Conversation, ToolFailure};
 use llmspell::model::ScriptedModel;
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::ErasedTool;
-use llmspell::{Context, Error, Kind, Step, Tool};
+use llmspell::tool::DynTool;
+use llmspell::{Context, Error, ErrorKind, Step, Tool};
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::json;
@@ -154,7 +154,7 @@ impl Drop for Place {
     }
 }
 
-fn tool(name: &'static str, watch: &Watch, floor: &Floor) -> ErasedTool {
+fn tool(name: &'static str, watch: &Watch, floor: &Floor) -> DynTool {
     let (watch, floor) = (watch.clone(), floor.clone());
     let work = Tool::new(name, "Works.", move |arguments: Arguments, cx: Context| {
         let (alive, place) = (watch.enter(), floor.enter(name, arguments.key));
@@ -252,9 +252,9 @@ async fn play(case: Case) {
         Some(Err(error)) => {
             assert_answered(&unfinished(error).conversation);
             let expected = match error.kind() {
-                Kind::Timeout => true,
-                Kind::Cancelled => matches!(case.end, End::Cancelled(_)),
-                Kind::Failed | Kind::Panicked => case.policy == ToolFailure::Fail,
+                ErrorKind::Timeout => true,
+                ErrorKind::Cancelled => matches!(case.end, End::Cancelled(_)),
+                ErrorKind::Failed | ErrorKind::Panicked => case.policy == ToolFailure::Fail,
                 _ => false,
             };
             assert!(expected, "{error:#}");

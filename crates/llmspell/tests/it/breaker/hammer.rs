@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use llmspell::{Breaker, Context, Error, Kind, Step, step};
+use llmspell::{Breaker, Context, Error, ErrorKind, Step, step};
 use tokio::sync::Barrier;
 
 use crate::probe::{Watch, ms};
@@ -18,7 +18,7 @@ const PROBES: usize = 2000;
 async fn never_more_probes_than_allowed() {
     for most in [1, 2, 5] {
         let open = Duration::from_micros(20);
-        let breaker = Breaker::new().in_a_row(1).open_for(open).max_open(open).probes(most);
+        let breaker = Breaker::new().consecutive_failures(1).open_for(open).max_open(open).probes(most);
         let opens = step(|_: usize, _| async { Err::<(), _>(Error::overloaded("first")) }).breaker(breaker.clone());
         opens.run(0, &Context::new()).await.unwrap_err();
 
@@ -55,7 +55,7 @@ async fn never_more_probes_than_allowed() {
                 } else {
                     guarded.run(n, &cx).await
                 };
-                if result.is_err_and(|error| error.kind() == Kind::Rejected) {
+                if result.is_err_and(|error| error.kind() == ErrorKind::Rejected) {
                     count.fetch_add(1, Ordering::Relaxed);
                     tokio::task::yield_now().await;
                 }

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context as Task, Poll, Waker};
 
-use llmspell::{Breaker, Context, Error, Kind, Result, Step, step};
+use llmspell::{Breaker, Context, Error, ErrorKind, Result, Step, step};
 use proptest::prelude::*;
 use tokio::sync::oneshot;
 
@@ -164,7 +164,7 @@ fn poll<F: Future + ?Sized>(work: &mut Pin<Box<F>>) -> Poll<F::Output> {
 
 async fn compare(case: Case) {
     let breaker = Breaker::new()
-        .open_at(case.share)
+        .failure_rate(case.share)
         .min_calls(case.min_calls)
         .window(ms(WINDOW))
         .open_for(ms(OPEN))
@@ -172,7 +172,7 @@ async fn compare(case: Case) {
         .probes(case.probes)
         .without_jitter();
     let breaker = match case.in_a_row {
-        Some(failures) => breaker.in_a_row(failures),
+        Some(failures) => breaker.consecutive_failures(failures),
         None => breaker,
     };
     let breaker = if case.counting_dropped { breaker.counting_dropped() } else { breaker };
@@ -191,7 +191,11 @@ async fn compare(case: Case) {
                 match (poll(&mut call), model.begin()) {
                     (Poll::Pending, Ok(())) => calls.push((call, sender)),
                     (Poll::Ready(Err(error)), Err(wait)) => {
-                        assert_eq!((error.kind(), error.retry_after()), (Kind::Rejected, Some(ms(wait))), "{number}");
+                        assert_eq!(
+                            (error.kind(), error.retry_after()),
+                            (ErrorKind::Rejected, Some(ms(wait))),
+                            "{number}"
+                        );
                     }
                     (is, should) => panic!("{number}: {is:?}, but {should:?}"),
                 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use llmspell::{Breaker, Context, Error, Fact, Kind, Result, Retry, Step, step};
+use llmspell::{Breaker, Context, Error, ErrorKind, EventKind, Result, Retry, Step, step};
 use tokio::time::sleep;
 
 use crate::probe::{Watch, ms};
@@ -34,14 +34,14 @@ async fn a_stream_stops_pulling_and_delivers_what_is_in_flight() {
         let source = (0..1_000_000).inspect(move |_| {
             counter.fetch_add(1, Ordering::SeqCst);
         });
-        let stream = paid_until(100, &watch).named("ask").stream(source, &cx).limit(8).breaker(Breaker::storms());
+        let stream = paid_until(100, &watch).named("ask").stream(source, &cx).limit(8).breaker(Breaker::on_denied());
         let mut stream = if ordered { stream.ordered() } else { stream };
         let (mut ok, mut failed) = (0, 0);
         while let Some(outcome) = stream.next().await {
             match outcome.result {
                 Ok(_) => ok += 1,
                 Err(error) => {
-                    assert_eq!(error.kind(), Kind::Denied, "none is refused: those that were taken are delivered");
+                    assert_eq!(error.kind(), ErrorKind::Denied, "none is refused: those that were taken are delivered");
                     failed += 1;
                 }
             }
@@ -50,15 +50,15 @@ async fn a_stream_stops_pulling_and_delivers_what_is_in_flight() {
         assert!((3..=3 + 8 + 2).contains(&failed), "{failed}");
         assert_eq!((watch.begun(), pulled.load(Ordering::SeqCst)), (ok + failed, ok + failed));
         let stopped = stream.stopped().unwrap();
-        assert_eq!(stopped.kind(), Kind::Rejected);
+        assert_eq!(stopped.kind(), ErrorKind::Rejected);
         assert_eq!(
             stopped.to_string(),
             "not tried: the breaker is open, because 3 calls in a row failed, the last: ask: 402 Payment Required"
         );
-        assert_eq!((stopped.hint(), stopped.causes()[0].kind()), (Some("pay the bill"), Kind::Denied));
+        assert_eq!((stopped.hint(), stopped.causes()[0].kind()), (Some("pay the bill"), ErrorKind::Denied));
         let facts: Vec<_> = cx.events().into_iter().map(|event| event.fact).collect();
-        assert_eq!(facts.iter().filter(|fact| matches!(fact, Fact::BreakerOpened { wait: None, .. })).count(), 1);
-        assert_eq!(facts.iter().filter(|fact| matches!(fact, Fact::StreamStopped { .. })).count(), 1);
+        assert_eq!(facts.iter().filter(|fact| matches!(fact, EventKind::BreakerOpened { wait: None, .. })).count(), 1);
+        assert_eq!(facts.iter().filter(|fact| matches!(fact, EventKind::StreamStopped { .. })).count(), 1);
         assert!(stream.next().await.is_none());
     }
 }
@@ -71,10 +71,10 @@ async fn a_denial_at_the_end_of_a_retry_is_one() {
         async move { Err::<(), _>(if even { Error::overloaded("503") } else { denied() }) }
     });
     let step = flaky.retry(Retry::immediately().max_attempts(2));
-    let mut stream = step.stream(0.., &Context::new()).limit(1).breaker(Breaker::storms());
+    let mut stream = step.stream(0.., &Context::new()).limit(1).breaker(Breaker::on_denied());
     let mut outcomes = 0;
     while let Some(outcome) = stream.next().await {
-        assert_eq!(outcome.result.unwrap_err().kind(), Kind::Exhausted);
+        assert_eq!(outcome.result.unwrap_err().kind(), ErrorKind::AllFailed);
         outcomes += 1;
     }
     assert_eq!(outcomes, 3);
@@ -87,10 +87,10 @@ async fn other_failures_are_no_storm() {
             0 => Err::<(), _>(Error::overloaded("503")),
             1 => Err(Error::failed("500").transient()),
             2 => panic!("{n}"),
-            _ => Err(Error::new(Kind::Timeout, "late")),
+            _ => Err(Error::new(ErrorKind::Timeout, "late")),
         }
     });
-    let mut stream = fails.stream(0..500, &Context::new()).breaker(Breaker::storms());
+    let mut stream = fails.stream(0..500, &Context::new()).breaker(Breaker::on_denied());
     let mut outcomes = 0;
     while stream.next().await.is_some() {
         outcomes += 1;
@@ -101,7 +101,7 @@ async fn other_failures_are_no_storm() {
 #[tokio::test(start_paused = true)]
 async fn half_of_many_denied_are_a_storm_also_if_never_three_in_a_row() {
     let half = step(|n: usize, _| async move { if n.is_multiple_of(2) { Ok(()) } else { Err(denied()) } });
-    let mut stream = half.stream(0.., &Context::new()).limit(1).breaker(Breaker::storms());
+    let mut stream = half.stream(0.., &Context::new()).limit(1).breaker(Breaker::on_denied());
     let mut outcomes = 0;
     while stream.next().await.is_some() {
         outcomes += 1;
@@ -114,13 +114,13 @@ async fn half_of_many_denied_are_a_storm_also_if_never_three_in_a_row() {
 #[tokio::test(start_paused = true)]
 async fn a_few_denied_among_many_are_no_storm() {
     let tenth = step(|n: usize, _| async move { if n.is_multiple_of(10) { Err(denied()) } else { Ok(()) } });
-    let outcomes = tenth.stream(0..1000, &Context::new()).breaker(Breaker::storms()).collect().await;
+    let outcomes = tenth.stream(0..1000, &Context::new()).breaker(Breaker::on_denied()).collect().await;
     assert_eq!(outcomes.len(), 1000);
 }
 
 #[tokio::test(start_paused = true)]
 async fn streams_can_share_one_and_begin_again_once_it_is_reset() {
-    let storm = Breaker::storms();
+    let storm = Breaker::on_denied();
     let work = || paid_until(0, &Watch::default()).stream(0.., &Context::new()).limit(2).breaker(storm.clone());
     let (first, second) = tokio::join!(work().collect(), work().collect());
     assert!(first.len() + second.len() < 12, "{} and {}", first.len(), second.len());
@@ -135,7 +135,7 @@ async fn streams_can_share_one_and_begin_again_once_it_is_reset() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_came_to_its_end_was_not_stopped() {
-    let mut stream = paid_until(10, &Watch::default()).stream(0..10, &Context::new()).breaker(Breaker::storms());
+    let mut stream = paid_until(10, &Watch::default()).stream(0..10, &Context::new()).breaker(Breaker::on_denied());
     let mut outs: Result<Vec<_>> = Ok(Vec::new());
     while let Some(outcome) = stream.next().await {
         outs = outs.and_then(|mut outs| {

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::Poll;
 
-use llmspell::{Budget, Context, Kind, Step};
+use llmspell::{Budget, Context, ErrorKind, Step};
 use tokio::time::{Instant, sleep};
 
 use super::{Call, tokens, uses, work};
@@ -83,7 +83,10 @@ async fn nobody_stays_in_line_who_is_cancelled_or_out_of_time() {
     let (cancelled, timed_out) = (ends_at(&cx), ends_at(&late));
     sleep(ms(49)).await;
     canceller.cancel();
-    assert_eq!((ends(cancelled).await, ends(timed_out).await), ((Kind::Cancelled, ms(50)), (Kind::Timeout, ms(21))));
+    assert_eq!(
+        (ends(cancelled).await, ends(timed_out).await),
+        ((ErrorKind::Cancelled, ms(50)), (ErrorKind::Timeout, ms(21)))
+    );
     let _ = ends(async { tokio::join!(holds.0, holds.1) }).await;
     assert_eq!((budget.waiting(), budget.remaining_tokens()), (0, Some(100)));
 }

@@ -5,7 +5,7 @@ use std::task::{self, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
-use llmspell::{Budget, Context, Fact, Kind, Step, Usage, step};
+use llmspell::{Budget, Context, ErrorKind, EventKind, Step, Usage, step};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Call, tokens, uses, work};
@@ -24,11 +24,11 @@ async fn the_source_is_left_alone_once_the_budget_is_used_up() {
     }
     assert_eq!((delivered, stream.pulled(), budget.spent().tokens()), (11, 11, 990), "no input was pulled in vain");
     let reason = stream.stopped().unwrap();
-    assert_eq!(reason.kind(), Kind::Rejected);
+    assert_eq!(reason.kind(), ErrorKind::Rejected);
     let told = "the budget is used up: 990 of 1000 tokens are spent, and a call needs about 90 tokens";
     assert_eq!(reason.message(), told);
     let events = cx.events();
-    let stops: Vec<_> = events.iter().filter(|event| matches!(event.fact, Fact::StreamStopped { .. })).collect();
+    let stops: Vec<_> = events.iter().filter(|event| matches!(event.fact, EventKind::StreamStopped { .. })).collect();
     assert_eq!(stops.len(), 1);
 }
 
@@ -126,7 +126,7 @@ async fn what_an_item_uses_counts_with_all_its_calls() {
     }
     assert_eq!((results, budget.spent().tokens()), (vec![true, true, true], 900), "there was no room for a fourth");
     let more = step(|_: usize, cx: Context| async move {
-        cx.used(Usage::new(100, 0));
+        cx.record_usage(Usage::new(100, 0));
         Ok(())
     });
     assert!(more.budget(budget.estimate(tokens(100))).run(0, &Context::new()).await.is_ok());

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use llmspell::{Budget, Context, Error, Kind, Step, Usage, step};
+use llmspell::{Budget, Context, Error, ErrorKind, Step, Usage, step};
 use proptest::prelude::*;
 use tokio::time::{Duration, sleep, timeout};
 
@@ -43,10 +43,10 @@ impl Step for Spends {
     async fn run(&self, caller: Caller, cx: &Context) -> llmspell::Result<()> {
         let first = if caller.bit_by_bit { caller.used / 2 } else { 0 };
         if first > 0 {
-            cx.used(tokens(first));
+            cx.record_usage(tokens(first));
         }
         sleep(ms(caller.takes)).await;
-        cx.used(Usage::new(0, caller.used - first));
+        cx.record_usage(Usage::new(0, caller.used - first));
         if caller.fails { Err(Error::failed("no")) } else { Ok(()) }
     }
 }
@@ -71,7 +71,7 @@ async fn come_and_go(callers: Vec<Caller>, budget: &Budget, cap: u64) -> Vec<Cal
                 Some(after) => timeout(ms(after), run).await.unwrap_or(Ok(())),
                 None => run.await,
             };
-            if result.is_err_and(|error| error.kind() == Kind::Rejected) {
+            if result.is_err_and(|error| error.kind() == ErrorKind::Rejected) {
                 let spent = watched.spent().tokens();
                 assert!(spent + caller.expected > cap || spent >= cap, "refused although it fits: {caller:?}");
                 seen.lock().unwrap().push(caller);
@@ -121,7 +121,7 @@ proptest! {
             let mut stream = Spends.stream(callers, &Context::new()).limit(limit).budget(budget.clone());
             let (mut delivered, mut used) = (0, 0);
             while let Some(outcome) = stream.next().await {
-                assert!(outcome.result.err().is_none_or(|error| error.kind() == Kind::Failed));
+                assert!(outcome.result.err().is_none_or(|error| error.kind() == ErrorKind::Failed));
                 used += outcome.provenance.usage().tokens();
                 delivered += 1;
             }
@@ -140,7 +140,7 @@ async fn a_crowd_that_comes_and_goes_on_two_threads_leaves_nothing_reserved() {
     // Four at a time, none of which uses what it may.
     let budget = Budget::tokens(100).estimate(tokens(25));
     let work = step(|n: u64, cx: Context| async move {
-        cx.used(tokens(0));
+        cx.record_usage(tokens(0));
         tokio::task::yield_now().await;
         Ok(n)
     });

@@ -39,21 +39,21 @@ fn request() -> Request {
 #[tokio::test(start_paused = true)]
 async fn a_reply_that_is_cut_is_charged_with_what_has_come() {
     let step = slow().step().prices(Prices::per_million(1e6, 2e6));
-    let whole = step.clone().observed().run(request(), &Context::new()).await.unwrap();
+    let whole = step.clone().with_outcome().run(request(), &Context::new()).await.unwrap();
     assert_eq!(whole.provenance.usage(), Usage::new(100, 17).with_cost(134.0), "what it has said itself");
 
-    let cut = step.clone().timeout(ms(350)).observed().run(request(), &Context::new()).await.unwrap();
-    assert_eq!(cut.result.unwrap_err().kind(), Kind::Timeout);
+    let cut = step.clone().timeout(ms(350)).with_outcome().run(request(), &Context::new()).await.unwrap();
+    assert_eq!(cut.result.unwrap_err().kind(), ErrorKind::Timeout);
     assert_eq!(cut.provenance.usage(), Usage::new(10, 6).with_cost(22.0), "three words");
 
-    let silent = step.timeout(ms(50)).observed().run(request(), &Context::new()).await.unwrap();
+    let silent = step.timeout(ms(50)).with_outcome().run(request(), &Context::new()).await.unwrap();
     assert!(silent.provenance.usage().is_zero(), "nobody knows whether it had begun");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_loser_of_a_race_is_charged_with_what_has_come() {
     let quick = ScriptedModel::new("quick").says("Paris.").delay(ms(250));
-    let contest = race((quick.step().map(|_| ()), slow().step().map(|_| ()))).observed();
+    let contest = race((quick.step().map(|_| ()), slow().step().map(|_| ()))).with_outcome();
     let outcome = contest.run(request(), &Context::new()).await.unwrap();
     let usage = outcome.provenance.usage();
     assert!(usage.output_tokens >= 4 && usage.input_tokens >= 10, "two words of the loser: {usage:?}");
@@ -89,7 +89,7 @@ fn pictures_are_left_out_and_tools_are_not() {
     let request = Request::of(vec![Message::user_content(content)]);
     assert_eq!(request.estimated_tokens(), 2);
     let tool =
-        llmspell::tool::ErasedTool::described("add", "Adds.", json!({ "type": "object" }), llmspell::value(json!(3)));
+        llmspell::tool::DynTool::from_schema("add", "Adds.", json!({ "type": "object" }), llmspell::value(json!(3)));
     let spec = tool.spec().clone();
     let bytes = 8 + serde_json::to_string(&spec).unwrap().len() as u64;
     assert_eq!(request.with_tools(vec![Arc::new(spec)]).estimated_tokens(), bytes.div_ceil(4));

@@ -1,6 +1,8 @@
 //! What is taken for a call that then never goes out, and for one that does.
 
-use llmspell::{BoxStep, Breaker, Budget, Context, Error, Kind, Limit, Policy, Rate, Retry, Step, Usage, step, value};
+use llmspell::{
+    BoxStep, Breaker, Budget, Context, Error, ErrorKind, Limit, Policy, Rate, Retry, Step, Usage, step, value,
+};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Clock, ZERO, failing, rated};
@@ -20,13 +22,13 @@ async fn has_turn(rate: &Rate) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_was_refused_further_in_never_was_one() {
-    let breaker = Breaker::new().in_a_row(1);
+    let breaker = Breaker::new().consecutive_failures(1);
     let broken = step(|_: usize, _| async { Err::<usize, _>(Error::overloaded("503")) });
     let _ = broken.breaker(breaker.clone()).run(0, &Context::new()).await;
     let rate = hourly();
     let by_hand = Probe::ok(0).breaker(breaker.clone()).rate(rate.clone().estimate(100));
     for _ in 0..5 {
-        assert_eq!(by_hand.run(0, &Context::new()).await.unwrap_err().kind(), Kind::Rejected);
+        assert_eq!(by_hand.run(0, &Context::new()).await.unwrap_err().kind(), ErrorKind::Rejected);
     }
     assert_eq!(rate.paused(), None, "and our own refusals are no word of the server");
     assert!(has_turn(&rate).await);
@@ -36,7 +38,7 @@ async fn a_call_that_was_refused_further_in_never_was_one() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_inside_of_a_call_gives_no_turn_back() {
     let clock = Clock::start();
-    let refused = failing(|| Error::new(Kind::Rejected, "a budget of the tool is used up"));
+    let refused = failing(|| Error::new(ErrorKind::Rejected, "a budget of the tool is used up"));
     let step = rated(Rate::per_second(1).burst(ZERO), &clock);
     let calls = async {
         loop {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
-use llmspell::{Context, Kind, Rate, RateLimits, RateWindow, Step, step};
+use llmspell::{Context, ErrorKind, Rate, RateLimits, RateWindow, Step, step};
 use tokio::time::{Instant, sleep};
 
 use super::{Call, Clock, ZERO, call, rated};
@@ -79,7 +79,7 @@ async fn nobody_stays_in_line_who_is_cancelled() {
     let waits = calls(&Arc::new(Probe::ok(0).rate(rate.clone())), 0, &cx);
     sleep(ms(5)).await;
     canceller.cancel();
-    assert_eq!((ends(waits).await.unwrap_err().kind(), started.elapsed()), (Kind::Cancelled, ms(5)));
+    assert_eq!((ends(waits).await.unwrap_err().kind(), started.elapsed()), (ErrorKind::Cancelled, ms(5)));
     assert_eq!(rate.waiting(), 0);
 }
 
@@ -115,7 +115,7 @@ async fn a_server_that_has_nothing_left_for_too_long_is_for_the_fallback() {
     told.run((), &Context::new()).await.unwrap();
     assert_eq!(rate.paused(), Some(ms(24 * 720_000)), "a fifth of a day until there is one");
     let error = ends(&mut waits).await.unwrap_err();
-    assert_eq!((error.kind(), error.retry_after()), (Kind::Rejected, Some(ms(24 * 720_000 - 1))));
+    assert_eq!((error.kind(), error.retry_after()), (ErrorKind::Rejected, Some(ms(24 * 720_000 - 1))));
     assert!(error.hint().unwrap().contains("max_pause"));
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use llmspell::{Context, Error, Kind, Rate, Step, Usage, step};
+use llmspell::{Context, Error, ErrorKind, Rate, Step, Usage, step};
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -95,8 +95,8 @@ impl Traffic {
                 let ran = Ran { place, began, settled: began, expected: caller.expected, used: caller.expected };
                 seen.lock().unwrap().ran.push(ran);
                 sleep(ms(caller.takes)).await;
-                cx.used(Usage::new(caller.used / 3, 0));
-                cx.used(Usage::new(0, caller.used - caller.used / 3));
+                cx.record_usage(Usage::new(caller.used / 3, 0));
+                cx.record_usage(Usage::new(0, caller.used - caller.used / 3));
                 let mut log = seen.lock().unwrap();
                 let ran = log.ran.iter_mut().find(|ran| ran.place == place).unwrap();
                 (ran.settled, ran.used) = (start.elapsed(), caller.used);
@@ -119,7 +119,7 @@ impl Traffic {
                     None => run.await,
                 };
                 if let Err(error) = result
-                    && error.kind() == Kind::Rejected
+                    && error.kind() == ErrorKind::Rejected
                 {
                     refused.lock().unwrap().refused.push((place, came.elapsed()));
                 }
@@ -232,7 +232,7 @@ async fn a_crowd_that_comes_and_goes_on_two_threads_loses_no_turn() {
     let rate = Rate::per_second(20_000).tokens_per(20_000, ms(1000)).burst(ms(2));
     let work = Arc::new(
         step(|n: u64, cx: Context| async move {
-            cx.used(Usage::new(n % 2, 0));
+            cx.record_usage(Usage::new(n % 2, 0));
             Ok(n)
         })
         .rate(rate.clone().estimate(1)),

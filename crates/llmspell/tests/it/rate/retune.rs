@@ -24,14 +24,14 @@ async fn begin_with(change: impl AsyncFnOnce(&Rate)) -> Vec<Duration> {
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_goes_earlier_at_a_higher_rate() {
-    let times = begin_with(async |rate| assert!(rate.retune(1000, Duration::from_secs(1)))).await;
+    let times = begin_with(async |rate| assert!(rate.set_rate(1000, Duration::from_secs(1)))).await;
     assert_eq!(times[..3], [0, 100, 200].map(ms));
     assert!(times[3] >= ms(250) && times[9] <= ms(260), "{times:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_waits_goes_later_at_a_lower_rate() {
-    let times = begin_with(async |rate| assert!(rate.clone().retune(1, Duration::from_secs(1)))).await;
+    let times = begin_with(async |rate| assert!(rate.clone().set_rate(1, Duration::from_secs(1)))).await;
     assert_eq!(times[..3], [0, 100, 200].map(ms));
     // Of the fourth's turn one half had come.
     let expected: Vec<Duration> = (0..7).map(|second| ms(750 + 1000 * second)).collect();
@@ -41,9 +41,9 @@ async fn who_waits_goes_later_at_a_lower_rate() {
 #[tokio::test(start_paused = true)]
 async fn it_can_change_as_often_as_one_likes() {
     let times = begin_with(async |rate| {
-        rate.retune(1, Duration::from_secs(3600));
+        rate.set_rate(1, Duration::from_secs(3600));
         sleep(ms(60_000)).await;
-        rate.retune(2, Duration::from_secs(1));
+        rate.set_rate(2, Duration::from_secs(1));
     })
     .await;
     // One half had come at first, and a sixtieth in the minute.
@@ -58,12 +58,12 @@ async fn a_call_that_has_no_chance_any_more_fails_when_it_looks() {
     let began = Instant::now();
     let slowing = async {
         sleep(ms(500)).await;
-        rate.retune(1, Duration::from_secs(3600));
+        rate.set_rate(1, Duration::from_secs(3600));
     };
     let cx = Context::new();
     let (first, second, ()) = tokio::join!(step.run(0, &cx), step.run(1, &cx), slowing);
     assert!(first.is_ok());
-    assert_eq!(second.unwrap_err().kind(), Kind::Rejected);
+    assert_eq!(second.unwrap_err().kind(), ErrorKind::Rejected);
     assert!(began.elapsed() <= ms(1000), "at the time at which its turn would have come");
 }
 
@@ -76,7 +76,7 @@ async fn a_pause_goes_on() {
     .rate(rate.clone());
     let (cx, began) = (Context::new(), Instant::now());
     assert!(refusing.run(true, &cx).await.is_err());
-    rate.retune(1000, Duration::from_secs(1));
+    rate.set_rate(1000, Duration::from_secs(1));
     assert_eq!(rate.paused(), Some(Duration::from_secs(10)));
     refusing.run(false, &cx).await.unwrap();
     assert_eq!(began.elapsed(), Duration::from_secs(10));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use llmspell::{Context, Error, Fact, Kind, Rate, RateLimits, RateWindow, Step, step};
+use llmspell::{Context, Error, ErrorKind, EventKind, Rate, RateLimits, RateWindow, Step, step};
 use tokio::time::{Instant, sleep};
 
 use super::{Call, Clock, ZERO, failing, rated};
@@ -30,7 +30,7 @@ async fn a_server_that_asks_for_a_pause_gets_one_and_no_herd_after_it() {
     assert_eq!(times[..5], [ms(0); 5]);
     let file: Vec<Duration> = (0..20).map(|place| ms(5001 + place * 100)).collect();
     assert_eq!(times[5..], file, "one by one, although as many as ten may go after a quiet time");
-    let pauses: Vec<_> = cx.events().into_iter().filter(|e| matches!(e.fact, Fact::RatePaused { .. })).collect();
+    let pauses: Vec<_> = cx.events().into_iter().filter(|e| matches!(e.fact, EventKind::RatePaused { .. })).collect();
     assert_eq!(pauses.len(), 1, "all of them asked for the same one");
     assert_eq!(serde_json::to_value(&pauses[0].fact).unwrap()["pause_ms"], 5000.0);
 }
@@ -51,7 +51,7 @@ async fn whoever_has_no_chance_in_a_pause_hears_it_when_it_begins() {
     // The first in line, and the one behind somebody who has time: both would have had a turn in time.
     let all = (calls(&step, busy, &cx), hurried(5000), hurried(60_000), hurried(6000));
     let (_, first, patient, second) = ends(async { tokio::join!(all.0, all.1, all.2, all.3) }).await;
-    assert_eq!((first, second), ((Err(Kind::Rejected), ms(500)), (Err(Kind::Rejected), ms(500))));
+    assert_eq!((first, second), ((Err(ErrorKind::Rejected), ms(500)), (Err(ErrorKind::Rejected), ms(500))));
     assert_eq!(patient, (Ok(()), ms(10_500)));
 }
 
@@ -75,7 +75,7 @@ async fn those_whom_a_pause_leaves_no_chance_take_their_wants_with_them() {
         calls(&step, Call { expected: 1, ..Call::default() }, &cx),
     );
     let (_, large, small) = ends(async { tokio::join!(all.0, all.1, all.2) }).await;
-    assert_eq!((large.map_err(|error| error.kind()), small.is_ok()), (Err(Kind::Rejected), true));
+    assert_eq!((large.map_err(|error| error.kind()), small.is_ok()), (Err(ErrorKind::Rejected), true));
     assert_eq!(clock.times(), [0, 30_500].map(ms));
     assert_eq!(rate.waiting(), 0);
 }
@@ -100,7 +100,7 @@ async fn those_whom_figures_leave_no_chance_take_their_wants_with_them() {
         calls(&step, Call { expected: 1, ..Call::default() }, &cx),
     );
     let (_, large, small) = ends(async { tokio::join!(all.0, all.1, all.2) }).await;
-    assert_eq!((large.map_err(|error| error.kind()), small.is_ok()), (Err(Kind::Rejected), true));
+    assert_eq!((large.map_err(|error| error.kind()), small.is_ok()), (Err(ErrorKind::Rejected), true));
     assert_eq!(clock.times(), [ms(30_500)]);
 }
 
@@ -111,7 +111,7 @@ async fn a_pause_that_is_too_long_is_for_the_fallback() {
     let busy = failing(|| Error::overloaded("no more today").with_retry_after(ms(3_600_000)));
     assert!(step.run(busy, &Context::new()).await.is_err());
     let error = step.run(Call::default(), &Context::new()).await.unwrap_err();
-    assert_eq!((error.kind(), error.retry_after()), (Kind::Rejected, Some(ms(3_600_000))));
+    assert_eq!((error.kind(), error.retry_after()), (ErrorKind::Rejected, Some(ms(3_600_000))));
     assert_eq!(error.message(), "the server asked for a pause, 1 h 0 min of which are left");
     sleep(ms(3_590_000)).await;
     step.run(Call::default(), &Context::new()).await.unwrap();
@@ -143,7 +143,7 @@ async fn what_the_server_has_left_tightens_at_once_and_never_loosens() {
     work.run(Some(0), &cx).await.unwrap();
     work.run(None, &cx).await.unwrap();
     assert_eq!(clock.times()[5..], [300, 400].map(ms));
-    assert_eq!(cx.events().iter().filter(|event| matches!(event.fact, Fact::RateLimits(_))).count(), 3);
+    assert_eq!(cx.events().iter().filter(|event| matches!(event.fact, EventKind::RateLimits(_))).count(), 3);
 }
 
 #[tokio::test(start_paused = true)]

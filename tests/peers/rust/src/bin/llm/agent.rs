@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use llmspell::agent::AgentReply;
 use llmspell::model::{Finish, Message};
 use llmspell::schemars::JsonSchema;
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{Agent, Context, Error, Result, Step, Tool, step};
 use model_peers::{ensure, tasks};
 use serde::{Deserialize, Serialize};
@@ -75,7 +75,7 @@ fn agent(url: &str, table: Arc<BTreeMap<String, u64>>, calls: &Calls) -> Result<
             found.map(Value::from).ok_or_else(|| Error::invalid(format!("no category {}", lookup["category"])))
         }
     });
-    let count = ErasedTool::described("count_tasks", "How many tasks a category has.", parameters, count);
+    let count = DynTool::from_schema("count_tasks", "How many tasks a category has.", parameters, count);
     Agent::of(forced(model(url)?, 96)).system("You answer in one sentence.").tool(calculate).tools([count]).build()
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use llmspell::model::{Model, ModelError, ModelErrorClass, ModelEvent, Options, Request};
-use llmspell::{Context, Error, Kind, Result, Step};
+use llmspell::{Context, Error, ErrorKind, Result, Step};
 use model_peers::{ensure, when_idle};
 
 use super::{SOON, model};
@@ -22,7 +22,7 @@ pub(crate) async fn a_deadline_ends_it(url: &str) -> Result<String> {
     let result = ask.run(long_story(), &Context::new()).await;
     let free = begun.elapsed();
     let error = result.err().ok_or_else(|| Error::failed("the answer came in time: it is not long"))?;
-    ensure(error.kind() == Kind::Timeout, || format!("not a timeout: {error:?}"))?;
+    ensure(error.kind() == ErrorKind::Timeout, || format!("not a timeout: {error:?}"))?;
     // The machine may be busy; what hangs takes longer than that.
     ensure(free < deadline * 3 / 2, || format!("the caller waited for {free:.2?}"))?;
     let idle = when_idle(url, SOON).await?;
@@ -52,6 +52,6 @@ pub(crate) async fn too_long_is_told_as_such(url: &str) -> Result<String> {
     let error = result.err().ok_or_else(|| Error::failed("it was answered"))?;
     let cause = error.downcast_ref::<ModelError>().ok_or_else(|| Error::failed("no ModelError"))?;
     ensure((cause.class, cause.status) == (ModelErrorClass::ContextTooLong, Some(400)), || format!("{cause:?}"))?;
-    ensure(error.kind() == Kind::Invalid && !error.is_transient(), || format!("{error:?}"))?;
+    ensure(error.kind() == ErrorKind::Invalid && !error.is_transient(), || format!("{error:?}"))?;
     Ok(format!("{}: {}", cause.class, error.message()))
 }

@@ -33,7 +33,7 @@ async fn main() -> ExitCode {
         eprintln!("llm URL URL TASKS ANSWERS OUTCOMES");
         return ExitCode::FAILURE;
     };
-    let mut rows = Rows::about("llama.cpp");
+    let mut rows = Rows::info("llama.cpp");
     rows.check("words, with usage", answer::says_how_much_it_was(one)).await;
     rows.check("an answer in the shape of a JSON Schema", answer::keeps_to_a_schema(one)).await;
     rows.check("an agent with two tools", agent::answers_with_tools(one, tasks)).await;

@@ -23,7 +23,7 @@ pub(crate) async fn the_first_token_decides(urls: [&str; 2]) -> Result<String> {
         let before = [last_work(urls[0]).await?, last_work(urls[1]).await?];
         let contenders = (model(urls[0])?.step().named("one"), model(urls[1])?.step().named("two"));
         // Observed, to be told who won; with words of its own, or the second round finds the prompt in a cache.
-        let fastest = race(contenders).first_output().named("race").observed();
+        let fastest = race(contenders).first_output().named("race").with_outcome();
         let prompt = format!("Round {round}. {}", "Tell the story of two hares who race for a carrot. ".repeat(6));
         let request = Request::new(prompt).with_options(Options::new().max_tokens(64).temperature(0.0));
         let (cx, mut chunks) = Context::new().with_chunks(256);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use llmspell::model::{ModelError, Reply, Request};
-use llmspell::tool::ErasedTool;
+use llmspell::tool::DynTool;
 use llmspell::{Agent, Context, Error, Result, Step, step};
 use llmspell_models::RemoteModel;
 use model_peers::ensure;
@@ -73,7 +73,7 @@ fn once(model: RemoteModel, gauge: Arc<Gauge>) -> impl Step<In = Request, Out = 
 fn agent(task: &Task, model: RemoteModel, gauge: Arc<Gauge>) -> Result<Agent> {
     let tools = task.functions.iter().map(|function| {
         let echo = step(|arguments: Value, _| async move { Ok(arguments) });
-        ErasedTool::described(&function.callable(), &function.description, function.schema(), echo)
+        DynTool::from_schema(&function.callable(), &function.description, function.schema(), echo)
     });
     Agent::of(once(model, gauge)).tools(tools).max_turns(2).build()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use llmspell::model::{Model, ModelErrorClass, ModelEvent, Request};
-use llmspell::{Context, Error, Fact, Kind, Result, Retry, Step};
+use llmspell::{Context, Error, ErrorKind, EventKind, Result, Retry, Step};
 use llmspell_models::Wire;
 use model_peers::ensure;
 
@@ -15,15 +15,15 @@ pub(crate) async fn too_many_requests_say_when(mock: &Mock) -> Result<String> {
     let cx = Context::recording();
     let result = mock.model()?.step().run("limited".into(), &cx).await;
     let error = result.err().ok_or_else(|| Error::failed("it was answered"))?;
-    ensure((error.kind(), error.is_transient()) == (Kind::Overloaded, true), || format!("{error:?}"))?;
+    ensure((error.kind(), error.is_transient()) == (ErrorKind::Overloaded, true), || format!("{error:?}"))?;
     ensure(error.retry_after() == Some(Duration::from_secs(1)), || format!("{:?}", error.retry_after()))?;
     let limits = cx.events().into_iter().find_map(|event| match event.fact {
-        Fact::RateLimits(limits) => limits.requests,
+        EventKind::RateLimits(limits) => limits.requests,
         _ => None,
     });
     let limits = limits.ok_or_else(|| Error::failed("the x-ratelimit-* headers were not read"))?;
     ensure((limits.limit, limits.remaining) == (60, 0), || format!("{limits:?}"))?;
-    let sent = journal::about(mock, "limited").await?.len();
+    let sent = journal::info(mock, "limited").await?.len();
     ensure(sent == 1, || format!("{sent} requests, and nobody asked for retries"))?;
     Ok("rate_limited, come back after 1 s, 0 of 60 requests left; one request".to_owned())
 }
@@ -32,7 +32,7 @@ pub(crate) async fn a_retry_waits_as_long_as_it_is_told(mock: &Mock) -> Result<S
     let retry = Retry::exponential().base(Duration::from_millis(1)).max_attempts(3);
     let reply = mock.model()?.step().retry(retry).run("slow down".into(), &Context::new()).await?;
     ensure(reply.text == "Thank you for waiting.", || reply.text.clone())?;
-    let times = journal::times(&journal::about(mock, "slow down").await?);
+    let times = journal::times(&journal::info(mock, "slow down").await?);
     let [first, second] = times.as_slice() else {
         return Err(Error::failed(format!("{} requests", times.len())));
     };
@@ -56,7 +56,7 @@ pub(crate) async fn retries_are_as_many_as_were_asked_for(mock: &Mock) -> Result
     let result = mock.model()?.step().retry(retry).run("broken".into(), &Context::new()).await;
     let error = result.err().ok_or_else(|| Error::failed("it was answered"))?;
     ensure(error.attempts() == 3, || format!("{error:?}"))?;
-    let sent = journal::about(mock, "broken").await?.len();
+    let sent = journal::info(mock, "broken").await?.len();
     ensure(sent == 3, || format!("{sent} requests"))?;
     Ok("three requests in the journal, not one more".to_owned())
 }
@@ -64,7 +64,7 @@ pub(crate) async fn retries_are_as_many_as_were_asked_for(mock: &Mock) -> Result
 pub(crate) async fn a_connection_that_breaks(mock: &Mock) -> Result<String> {
     let (error, cause) = failure(mock.model()?, "gone").await?;
     ensure(cause.class == ModelErrorClass::Connection && error.is_transient(), || format!("{error:?}"))?;
-    let sent = journal::about(mock, "gone").await?.len();
+    let sent = journal::info(mock, "gone").await?.len();
     ensure(sent == 1, || format!("{sent} requests: somebody below us tries again"))?;
     Ok(format!("{}; one request", cause.class))
 }
@@ -121,7 +121,7 @@ pub(crate) async fn a_stream_that_stalls(mock: &Mock) -> Result<String> {
         }
     };
     let took = begun.elapsed();
-    ensure(started && error.kind() == Kind::Timeout, || format!("{error:?}"))?;
+    ensure(started && error.kind() == ErrorKind::Timeout, || format!("{error:?}"))?;
     ensure(took < Duration::from_secs(3), || format!("after {took:.1?}"))?;
     Ok(format!("timeout after {} ms; the next piece would have come after 5000", took.as_millis()))
 }

@@ -16,7 +16,7 @@ pub(crate) async fn all(mock: &Mock) -> Result<Vec<Value>> {
 }
 
 /// The requests that end with these words of the user.
-pub(crate) async fn about(mock: &Mock, question: &str) -> Result<Vec<Value>> {
+pub(crate) async fn info(mock: &Mock, question: &str) -> Result<Vec<Value>> {
     let asks = |entry: &Value| entry["body"]["messages"].to_string().contains(question);
     Ok(all(mock).await?.into_iter().filter(asks).collect())
 }

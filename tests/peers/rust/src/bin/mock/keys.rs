@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use llmspell::model::ModelErrorClass;
-use llmspell::{Kind, Result};
+use llmspell::{ErrorKind, Result};
 use llmspell_models::Wire;
 use model_peers::ensure;
 
@@ -14,7 +14,7 @@ pub(crate) async fn a_wrong_key_is_denied(mock: &Mock) -> Result<String> {
     let model = mock.models(Wire::OpenAi).key("mock", wrong).get("mock/some-model")?;
     let (error, cause) = failure(model, "hello").await?;
     ensure((cause.class, cause.status) == (ModelErrorClass::Unauthorized, Some(401)), || format!("{error:?}"))?;
-    ensure(error.kind() == Kind::Denied && !error.is_transient(), || format!("{error:?}"))?;
+    ensure(error.kind() == ErrorKind::Denied && !error.is_transient(), || format!("{error:?}"))?;
     ensure(!format!("{error:?} {cause:?}").contains(wrong), || "the error has the key in it".into())?;
     Ok("unauthorized, denied, not to be tried again".to_owned())
 }

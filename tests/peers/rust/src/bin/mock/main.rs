@@ -65,7 +65,7 @@ async fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let mock = Mock { url, key };
-    let mut rows = Rows::about("aimock");
+    let mut rows = Rows::info("aimock");
     rows.check("words, piece by piece, on four wires", talk::comes_in_pieces(&mock)).await;
     rows.check("an agent calls two tools in one turn, on four wires", talk::agents_call_tools(&mock)).await;
     rows.check("50 questions, 4 at a time", talk::questions_keep_to_their_limit(&mock)).await;

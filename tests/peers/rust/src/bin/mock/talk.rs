@@ -69,7 +69,7 @@ pub(crate) async fn agents_call_tools(mock: &Mock) -> Result<String> {
         ensure(answers.len() == 2 && answers[0].0 != answers[1].0, || format!("{wire:?}: {answers:?}"))?;
         ensure((answers[0].1, answers[1].1) == ("-3", "20"), || format!("{wire:?}: {answers:?}"))?;
         // aimock keeps requests of all wires in the form of OpenAI's.
-        let sent = journal::about(mock, &question).await?;
+        let sent = journal::info(mock, &question).await?;
         ensure(sent.len() == 2, || format!("{wire:?}: {} requests for two turns", sent.len()))?;
         let roles = |entry: &serde_json::Value| -> Vec<String> {
             let messages = entry["body"]["messages"].as_array().cloned().unwrap_or_default();
@@ -93,7 +93,7 @@ pub(crate) async fn questions_keep_to_their_limit(mock: &Mock) -> Result<String>
         ensure(reply.text == "An answer.", || format!("question {index}: {}", reply.text))?;
         answered += 1;
     }
-    let sent = journal::about(mock, "question ").await?;
+    let sent = journal::info(mock, "question ").await?;
     ensure((answered, sent.len()) == (50, 50), || format!("{answered} answers, {} requests", sent.len()))?;
     Ok("50 answers, 50 requests in the journal".to_owned())
 }

@@ -1,0 +1,62 @@
+//! The reply of a turn that has not ended, for an agent that may have to answer with it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::context::{Chunk, ChunkData, ChunkObserver};
+use crate::path::Path;
+use crate::runtime::sync::{Mutex, MutexGuard, lock};
+
+/// What the model has said so far in this turn.
+pub(super) struct PartialReply {
+    /// The step that asks the model.
+    model: Path,
+    /// By the steps inside of it, for it may be a race of several: the attempt, and what it has said.
+    texts: Mutex<HashMap<Path, (u32, String)>>,
+}
+
+impl PartialReply {
+    pub(super) fn of(model: Path) -> Arc<Self> {
+        Arc::new(PartialReply { model, texts: Mutex::default() })
+    }
+
+    /// The turn has ended: the next one begins with nothing.
+    pub(super) fn clear(&self) {
+        self.texts().clear();
+    }
+
+    /// The longest of what was said, if anything was.
+    pub(super) fn take(&self) -> Option<String> {
+        let texts = std::mem::take(&mut *self.texts());
+        let text = texts.into_values().map(|(_, text)| text).max_by_key(String::len)?;
+        (!text.is_empty()).then_some(text)
+    }
+
+    fn texts(&self) -> MutexGuard<'_, HashMap<Path, (u32, String)>> {
+        lock(&self.texts)
+    }
+}
+
+impl ChunkObserver for PartialReply {
+    fn see(&self, chunk: &Chunk) {
+        if !chunk.path.is_within(&self.model) {
+            return;
+        }
+        let mut texts = self.texts();
+        let data = match &chunk.data {
+            ChunkData::Output(data) => data,
+            // A retry or a fallback around them.
+            ChunkData::Restarted => return texts.retain(|path, _| !path.is_within(&chunk.path)),
+        };
+        let Some(more) = data["text"].as_str() else { return };
+        if let Some((attempt, text)) = texts.get_mut(&chunk.path) {
+            if *attempt != chunk.attempt {
+                *attempt = chunk.attempt;
+                text.clear();
+            }
+            text.push_str(more);
+        } else {
+            texts.insert(chunk.path.clone(), (chunk.attempt, more.to_owned()));
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Agents that answer with JSON whose schema is known at run time only.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::answer_format::SchemaFormat;
+use super::run::Run;
+use super::typed::short_name;
+use super::{Agent, Conversation, Typed};
+use crate::context::Context;
+use crate::error::Result;
+use crate::model::{Options, OutputFormat};
+use crate::step::{Step, StepInfo};
+
+/// What is wrong with an answer; made by [`Agent::with_schema`].
+pub(super) type Check = dyn Fn(&Value) -> std::result::Result<(), String> + Send + Sync;
+
+/// An agent that answers with JSON of a schema; made by [`Agent::with_schema`]. It is a [`TypedAgent`](super::TypedAgent)
+/// where there is no type, and fails as that does.
+///
+/// ```
+/// use llmspell::agent::Agent;
+/// use llmspell::model::ScriptedModel;
+/// use llmspell::{Context, Step};
+/// use serde_json::json;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let schema = json!({ "type": "object", "properties": { "spam": { "type": "boolean" } }, "required": ["spam"] });
+/// let model = ScriptedModel::new("demo").says(r#"{ "spam": "yes" }"#).says(r#"{ "spam": true }"#);
+/// let judge = Agent::builder(model).build()?.with_schema("verdict", schema, |answer| match answer["spam"].is_boolean() {
+///     true => Ok(()),
+///     false => Err("`spam` is not true or false".to_owned()),
+/// });
+/// let verdict = judge.run("You have won a prize!".into(), &Context::new()).await?;
+/// assert_eq!((verdict.value, verdict.reply.turns), (json!({ "spam": true }), 2));
+/// # Ok::<(), llmspell::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct SchemaAgent {
+    agent: Agent,
+    options: Arc<Options>,
+    shape: Arc<SchemaFormat>,
+}
+
+impl SchemaAgent {
+    pub(super) fn new(agent: Agent, name: &str, schema: Value, check: Box<Check>) -> Self {
+        let name = short_name(name);
+        let output = OutputFormat::Schema { name: name.clone(), schema: schema.clone() };
+        let options = Options { output, ..Options::clone(&agent.0.options) };
+        SchemaAgent { agent, options: Arc::new(options), shape: Arc::new(SchemaFormat { name, schema, check }) }
+    }
+}
+
+impl Step for SchemaAgent {
+    type In = Conversation;
+    type Out = Typed<Value>;
+
+    async fn run(&self, conversation: Conversation, cx: &Context) -> Result<Typed<Value>> {
+        let run = Run::new(&self.agent.0, self.options.clone());
+        let (value, reply) = run.converse(conversation, &*self.shape, cx).await?;
+        Ok(Typed { value, reply })
+    }
+
+    fn info(&self) -> StepInfo<'_> {
+        self.agent.info()
+    }
+}

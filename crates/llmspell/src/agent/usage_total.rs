@@ -1,0 +1,27 @@
+//! What a run of an agent has used so far.
+
+use std::sync::Arc;
+
+use crate::context::{MeterId, UsageMeter};
+use crate::observe::usage::Usage;
+use crate::runtime::sync::{Mutex, lock};
+
+/// Hears of everything that is used in a run: turns with all attempts, tools, agents that are tools.
+#[derive(Default)]
+pub(super) struct UsageTotal(Arc<Mutex<Usage>>);
+
+impl UsageTotal {
+    pub(super) fn total(&self) -> Usage {
+        *lock(&self.0)
+    }
+}
+
+impl UsageMeter for UsageTotal {
+    fn account(&self) -> MeterId {
+        MeterId::of(&self.0)
+    }
+
+    fn used(&self, usage: Usage) {
+        *lock(&self.0) += usage;
+    }
+}

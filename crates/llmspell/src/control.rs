@@ -1,0 +1,12 @@
+//! Flow control: how many calls run at once, how often, how much they may cost, and when to stop calling.
+//!
+//! Each module owns one mechanism and the adapter that puts it around a step. [`policy`] applies them together in the
+//! canonical order. Flow control must not know the patterns, agents or models.
+
+pub(crate) mod breaker;
+pub(crate) mod budget;
+pub(crate) mod ewma;
+pub(crate) mod limit;
+pub(crate) mod policy;
+pub(crate) mod rate;
+pub(crate) mod retry_budget;

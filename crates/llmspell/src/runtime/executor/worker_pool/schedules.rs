@@ -1,0 +1,164 @@
+//! The crew under many interleavings of its owner and its workers. A wake-up or a job that is lost shows as a
+//! deadlock, which the scheduler reports with the schedule that leads to it.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use shuttle::future::{block_on, yield_now};
+
+use super::{PoolTask, WorkerPool};
+use crate::context::Context;
+use crate::control::limit::Semaphore;
+use crate::error::Error;
+use crate::runtime::sync::atomic::{AtomicUsize, Ordering};
+
+const SCHEDULES: usize = 3000;
+
+fn explore(test: impl Fn() + Send + Sync + Copy + 'static) {
+    shuttle::check_random(test, SCHEDULES);
+    shuttle::check_pct(test, SCHEDULES, 3);
+}
+
+/// What a job does before it gives its number.
+#[derive(Clone, Copy)]
+enum Job {
+    Ready,
+    Waits(usize),
+    /// Ends only while so many of its kind are under way.
+    Needs(usize),
+}
+
+struct Jobs {
+    alive: Arc<AtomicUsize>,
+    met: Semaphore<()>,
+    meeting: AtomicUsize,
+}
+
+/// Counts as alive until it is dropped, however that comes about.
+struct Alive(Arc<AtomicUsize>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl PoolTask for Jobs {
+    type Job = Job;
+    type Out = usize;
+
+    async fn run(&self, index: usize, job: Job) -> usize {
+        self.alive.fetch_add(1, Ordering::SeqCst);
+        let _alive = Alive(self.alive.clone());
+        match job {
+            Job::Ready => {}
+            Job::Waits(times) => {
+                for _ in 0..times {
+                    yield_now().await;
+                }
+            }
+            Job::Needs(others) => {
+                if self.meeting.fetch_add(1, Ordering::SeqCst) + 1 == others {
+                    self.met.resize(others).wake();
+                }
+                drop(self.met.acquire().await);
+            }
+        }
+        index
+    }
+
+    fn lost(&self, index: usize, error: Error) -> usize {
+        panic!("job {index} was lost: {error}")
+    }
+}
+
+fn pool() -> (WorkerPool<Jobs>, Arc<AtomicUsize>) {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let jobs = Jobs { alive: alive.clone(), met: Semaphore::new(0), meeting: AtomicUsize::new(0) };
+    (WorkerPool::new(&Context::new(), jobs), alive)
+}
+
+/// Runs `jobs`, at most `limit` of them at once, as a stream does; each must give its number once.
+async fn run(pool: &mut WorkerPool<Jobs>, jobs: &[Job], limit: usize) {
+    let mut jobs: VecDeque<(usize, Job)> = jobs.iter().copied().enumerate().collect();
+    let (total, mut running, mut seen) = (jobs.len(), 0, Vec::new());
+    while seen.len() < total {
+        let mut admitted: VecDeque<_> = jobs.drain(..jobs.len().min(limit - running)).collect();
+        running += admitted.len();
+        if !admitted.is_empty() {
+            pool.submit(&mut admitted);
+        }
+        seen.push(pool.next().await);
+        running -= 1;
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..total).collect::<Vec<_>>());
+}
+
+async fn ended(pool: &mut WorkerPool<Jobs>, alive: &AtomicUsize) {
+    pool.abort();
+    poll_fn(|task| pool.poll_ended(task)).await;
+    assert_eq!(alive.load(Ordering::SeqCst), 0, "a job outlives the last worker");
+}
+
+#[test]
+fn every_job_gives_its_output_once() {
+    explore(|| {
+        block_on(async {
+            let (mut pool, alive) = pool();
+            let jobs = [Job::Ready, Job::Waits(1), Job::Ready, Job::Waits(2), Job::Ready, Job::Ready];
+            run(&mut pool, &jobs, 3).await;
+            ended(&mut pool, &alive).await;
+        });
+    });
+}
+
+#[test]
+fn jobs_in_flight_all_run_at_the_same_time() {
+    explore(|| {
+        block_on(async {
+            let (mut pool, alive) = pool();
+            // Once trust is earned, workers do several jobs in one go: not so if one of them waits.
+            run(&mut pool, &[Job::Ready, Job::Ready, Job::Ready, Job::Ready], 2).await;
+            pool.submit(&mut VecDeque::from([(0, Job::Needs(3))]));
+            yield_now().await;
+            pool.submit(&mut VecDeque::from([(1, Job::Needs(3)), (2, Job::Needs(3))]));
+            for _ in 0..3 {
+                pool.next().await;
+            }
+            ended(&mut pool, &alive).await;
+        });
+    });
+}
+
+#[test]
+fn a_crew_that_is_stopped_leaves_nothing() {
+    explore(|| {
+        block_on(async {
+            let (mut pool, alive) = pool();
+            let jobs = [Job::Ready, Job::Waits(3), Job::Needs(2), Job::Waits(1)];
+            pool.submit(&mut jobs.into_iter().enumerate().collect());
+            pool.next().await;
+            ended(&mut pool, &alive).await;
+        });
+    });
+}
+
+/// The owner of a stream looks from time to time, and may be a new task each time.
+#[test]
+fn an_owner_that_only_looks_now_and_then_misses_nothing() {
+    explore(|| {
+        let (mut pool, alive) = pool();
+        pool.submit(&mut [Job::Ready, Job::Waits(1), Job::Ready].into_iter().enumerate().collect());
+        let mut seen = 0;
+        let looked = block_on(poll_fn(|task| Poll::Ready(pool.poll_next(task).is_ready())));
+        seen += usize::from(looked);
+        while seen < 3 {
+            block_on(pool.next());
+            seen += 1;
+        }
+        block_on(ended(&mut pool, &alive));
+    });
+}
