@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::pulse::beats;
+use crate::heartbeat::beats;
 
 #[derive(Clone, Default)]
 pub struct Live(Arc<[AtomicUsize; 2]>);
@@ -25,7 +25,7 @@ impl Live {
         sleep(Duration::from_secs(3600)).await;
     }
 
-    /// How many are alive 50 ms from now; time in which the machine stands still does not count.
+    /// Returns how many are alive after 50 ms, counted in beats, because the machine may stand still.
     pub async fn left(&self) -> f64 {
         beats(Duration::from_millis(50)).await;
         self.0[0].load(Ordering::SeqCst) as f64

@@ -22,8 +22,8 @@ pub const HAZARD: Hazard = Hazard {
     name: "many_timers",
     measured: "CPU time of 40,000 timers due at once, beside a task each",
     unit: "×",
-    // A bound in µs would be a bound on the processor: the tasks of the same run stand for its speed.
-    guarantee: Guarantee::AtMost(2.0),
+    // The tasks of the same run measure the speed of the processor; a bound in µs would depend on it.
+    guarantee: Guarantee::AtMost(2.5),
     clock: Clock::Real,
     by_hand: || Box::pin(beside_tasks(|at| Box::pin(by_hand(at)))),
     llmspell: || Box::pin(beside_tasks(|at| Box::pin(llmspell(at)))),
@@ -31,7 +31,7 @@ pub const HAZARD: Hazard = Hazard {
 
 const MANY: usize = 40_000;
 
-/// Starts the waits for one instant.
+/// A function that starts all waits for one instant.
 type Waits = fn(Instant) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 async fn by_hand(at: Instant) {
@@ -49,12 +49,12 @@ async fn llmspell(at: Instant) {
     assert!(group.run((), &Context::new()).await.is_ok(), "nothing fails");
 }
 
-/// A task for each timer, the best alternative: the unit of the figure.
+/// Waits with a task for each timer, which is the best alternative and the unit of the figure.
 async fn tasks(at: Instant) {
     (0..MANY).map(|_| sleep_until(at)).collect::<JoinSet<()>>().join_all().await;
 }
 
-/// The cost of draining these timers, as a multiple of what tasks cost.
+/// Returns the cost of draining these timers, as a multiple of the cost of tasks.
 async fn beside_tasks(waits: Waits) -> f64 {
     let tasks = drain(|at| Box::pin(tasks(at))).await;
     drain(waits).await.div_duration_f64(tasks)
@@ -68,7 +68,7 @@ async fn drain(waits: Waits) -> Duration {
     let task = tokio::spawn(async move {
         let mut work = waits(at);
         let _ = timeout(Duration::from_millis(1), &mut work).await;
-        // From before they are due: another worker may begin with them while this one sleeps.
+        // Measure from before they are due, because another worker may begin with them while this one sleeps.
         pause(at - Duration::from_millis(10));
         let before = cpu_time();
         pause(at + Duration::from_millis(2));

@@ -14,7 +14,7 @@
 //! | `random_cancellation` | none of 100,000 inputs lost or doubled | G3 |
 //! | `no_futurelock` | 1,000 items and their consumer share one permit | G2 |
 //! | `ready_work_starves_nobody` | a timeout of 20 ms goes off within 50 ms | G8 |
-//! | `many_timers` | less than 2 µs for each of 100,000, and linear | G5 |
+//! | `many_timers` | at most 2.5 times the cost of a task for each of 100,000, and linear | G5 |
 //! | `retries_are_bounded` | one budget a call; less than 5 % of a herd in any fiftieth of the window | G11, G12 |
 //! | `cancellation_is_bounded_in_time` | at once, or within the grace of 50 ms | |
 //! | `nothing_is_silent` | one start and one end for each call | |

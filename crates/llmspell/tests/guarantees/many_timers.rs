@@ -9,8 +9,8 @@
 //! *Common alternative*: `join_all` and `FuturesUnordered` over some ten thousand timers
 //! (`cargo run -p hazards -- timers`).
 //!
-//! *Here* (G5): draining 100,000 timers that are due at once costs less than 2 µs of CPU time each when optimised, and
-//! no more than twice as much each as an eighth of them.
+//! *Here* (G5): draining 100,000 timers that are due at once costs at most 2.5 times the CPU time of a task for each, and
+//! each costs at most twice as much as one of an eighth of them. The tasks measure the processor in the same run.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -136,10 +136,6 @@ fn draining_timers_is_cheap_and_linear() {
     for way in [Way::Stream, Way::Group] {
         let [few, many] = costs([(way, MANY / 8), (way, MANY)]);
         assert!(many <= 2.0 * few, "{way:?}: {few} µs for each of an eighth, {many} µs for each of all");
-        if cfg!(debug_assertions) {
-            assert!(many <= 2.5 * tasks, "{way:?}: {many} µs each, and {tasks} µs as tasks");
-        } else {
-            assert!(many <= 2.0, "{way:?}: {many} µs each");
-        }
+        assert!(many <= 2.5 * tasks, "{way:?}: {many} µs each, and {tasks} µs as tasks");
     }
 }

@@ -1,4 +1,4 @@
-//! How long something goes without its turn.
+//! Heartbeats: how long a task waits for its turn, and time limits that count only time in which the machine runs.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,12 +8,12 @@ use tokio::time::{Instant, sleep};
 
 const BEAT: Duration = Duration::from_millis(2);
 
-/// The longest time between two beats of any of those that beat.
+/// A record of the longest time between two beats of any task that shares it.
 #[derive(Clone, Default)]
-pub struct Pulse(Arc<Mutex<Duration>>);
+pub struct Heartbeat(Arc<Mutex<Duration>>);
 
-impl Pulse {
-    /// Beats for some time.
+impl Heartbeat {
+    /// Beats until `time` has passed.
     pub async fn beat_for(&self, time: Duration) {
         let started = Instant::now();
         let mut last = started;
@@ -31,8 +31,8 @@ impl Pulse {
     }
 }
 
-/// Waits for `work` for some time, counted in beats: time in which the machine stands still does not count. `None` if
-/// the work is not done by then.
+/// Returns the output of `work`, or `None` if it is not done within `time`. Time is counted in beats, because a machine
+/// that stands still must not fail the work.
 pub async fn within<T>(time: Duration, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
@@ -41,23 +41,23 @@ pub async fn within<T>(time: Duration, work: impl Future<Output = T>) -> Option<
     }
 }
 
-/// Ends after as many beats as there are in `time`.
+/// Waits for as many beats as there are in `time`.
 pub async fn beats(time: Duration) {
     for _ in 0..time.div_duration_f64(BEAT) as u32 {
         sleep(BEAT).await;
     }
 }
 
-/// The longest gap in milliseconds of those that beat while `work` runs, less that of plain tasks beside them: what
-/// the machine holds up is nobody's fault.
-pub async fn longest_gap<F: Future>(work: impl FnOnce(Pulse) -> F) -> f64 {
-    let (pulse, control) = (Pulse::default(), Pulse::default());
+/// Returns the longest gap in milliseconds between two beats while `work` runs, less the longest gap of plain tasks
+/// beside it, which is the machine's delay.
+pub async fn longest_gap<F: Future>(work: impl FnOnce(Heartbeat) -> F) -> f64 {
+    let (heartbeat, control) = (Heartbeat::default(), Heartbeat::default());
     let mut plain = JoinSet::new();
     for _ in 0..4 {
         let control = control.clone();
         plain.spawn(async move { control.beat_for(Duration::MAX).await });
     }
-    work(pulse.clone()).await;
+    work(heartbeat.clone()).await;
     plain.shutdown().await;
-    pulse.longest_gap().saturating_sub(control.longest_gap()).as_secs_f64() * 1e3
+    heartbeat.longest_gap().saturating_sub(control.longest_gap()).as_secs_f64() * 1e3
 }
