@@ -35,8 +35,8 @@ const SPANNED: &str = "__yaml_spanned";
 /// Reads what the parser gives under [`SPANNED`]: a marker, the value, and its place.
 ///
 /// `serde_saphyr::Spanned` does the same, and also reads values that serde has buffered. The code for that is compiled
-/// once more for every type of the file, sixteen ways each, and never runs: it was a third of this crate. The protocol
-/// is internal to serde-saphyr, so its version is pinned; a change of it fails with the first value of any file.
+/// sixteen times for each type of the file, and never runs: it was a sixth of this crate. The protocol is internal to
+/// serde-saphyr, so its version is pinned. A change of it fails with the first value of any file.
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_newtype_struct(SPANNED, WithPlace(PhantomData))
