@@ -4,9 +4,10 @@ use llmspell::Step;
 use llmspell::tool::DynTool;
 
 use super::{
-    calculator, command, csv, hash, html_to_text, http_get, http_request, json, list_files, read_file, regex, slow,
-    text, time, write_file,
+    calculator, command, csv, hash, html_to_text, json, list_files, read_file, regex, slow, text, time, write_file,
 };
+#[cfg(feature = "http")]
+use super::{http_get, http_request};
 use crate::permission::{Gate, PermissionKind, Permissions};
 
 /// Returns the built-in tools, each within the granted permissions.
@@ -42,12 +43,20 @@ pub type Make = fn(&Gate) -> DynTool;
 pub fn gated() -> Vec<(PermissionKind, Make)> {
     vec![
         (PermissionKind::Command, command::command),
+        #[cfg(feature = "http")]
         (PermissionKind::Net, |gate| repeatable(http_get::http_get(gate))),
+        #[cfg(feature = "http")]
         (PermissionKind::Net, http_request::http_request),
         (PermissionKind::Read, |gate| repeatable(list_files::list_files(gate))),
         (PermissionKind::Read, |gate| repeatable(read_file::read_file(gate))),
         (PermissionKind::Write, write_file::write_file),
     ]
+}
+
+/// Returns the cargo feature that a tool needs, if this build lacks it.
+pub fn missing_feature(name: &str) -> Option<&'static str> {
+    let http = !cfg!(feature = "http") && matches!(name, "http_get" | "http_request");
+    http.then_some("http")
 }
 
 /// Marks a tool as safe to run twice, as a hedge does.

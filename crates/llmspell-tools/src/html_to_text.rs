@@ -5,8 +5,8 @@ mod page;
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::DynTool;
 use llmspell::{Context, Error, Result, Tool};
-use reqwest::Url;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]

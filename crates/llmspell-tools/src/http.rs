@@ -59,11 +59,6 @@ struct Reply {
     body: Value,
 }
 
-/// Returns whether a text is an http or https address with a host.
-pub fn is_http_url(text: &str) -> bool {
-    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some())
-}
-
 /// The default of `max_bytes`.
 pub(super) fn four_mebibytes() -> usize {
     4 << 20

@@ -7,6 +7,7 @@
 //!
 //! let granted = Permissions::none().allow("net=example.org")?;
 //! let tools = llmspell_tools::built_in(&granted);
+//! # #[cfg(feature = "http")]
 //! assert!(tools.iter().any(|tool| tool.spec().name == "http_get"));
 //! # Ok::<(), llmspell::Error>(())
 //! ```
@@ -18,8 +19,11 @@ mod csv;
 mod dir;
 mod hash;
 mod html_to_text;
+#[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http")]
 mod http_get;
+#[cfg(feature = "http")]
 mod http_request;
 mod json;
 mod list_files;
@@ -39,8 +43,7 @@ pub use permission::{Grantor, MissingPermission, Permissions};
 /// version.
 #[doc(hidden)]
 pub mod internal {
-    pub use crate::builtin::{Make, gated, pure, repeatable, safe};
+    pub use crate::builtin::{Make, gated, missing_feature, pure, repeatable, safe};
     pub use crate::command::run_command;
-    pub use crate::http::is_http_url;
-    pub use crate::permission::{Gate, PermissionKind};
+    pub use crate::permission::{Gate, PermissionKind, is_http_url};
 }

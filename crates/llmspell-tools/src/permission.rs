@@ -16,8 +16,10 @@ use llmspell::{Error, Result, suggest};
 
 pub(crate) use dir_rule::resolved_in_part;
 pub use gate::{Gate, PermissionKind};
+pub use host::is_http_url;
 pub use missing_permission::{Grantor, MissingPermission};
 pub(crate) use program::found;
+#[cfg(feature = "http")]
 pub(crate) use public_address::is_public;
 
 use allow_list::AllowList;
@@ -231,6 +233,7 @@ impl Permissions {
     }
 
     /// Returns whether this host is allowed at a private address.
+    #[cfg(any(feature = "http", test))]
     pub(crate) fn may_be_private(&self, host: &str, port: Option<u16>) -> bool {
         self.private || self.net.names(|allowed| allowed.private && allowed.is(host, port))
     }

@@ -194,6 +194,11 @@ impl Checker<'_> {
             return Some(Named { tool, is_pure: false, essence });
         }
         let Some(bound) = self.toolbox.bind(name, &self.asked) else {
+            if let Some(feature) = tools::missing_feature(name) {
+                let message = format!("`{name}`: this program was built without `{feature}`");
+                self.problem(at.clone(), message, format!("build it with the cargo feature `{feature}`"));
+                return None;
+            }
             let server = self.file.tools.0.iter().any(|(known, def)| known.value == name && def.value.mcp.is_some());
             let own: Vec<String> = self.own.keys().cloned().collect();
             let names = self.toolbox.names().chain(own.iter().map(String::as_str));

@@ -2,7 +2,7 @@
 
 use html5gum::{DefaultEmitter, EndTag, StartTag, Token, Tokenizer};
 use llmspell::{Error, Result};
-use reqwest::Url;
+use url::Url;
 
 use super::PageLink;
 

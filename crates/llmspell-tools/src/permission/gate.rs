@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use llmspell::{Error, Result};
-use reqwest::Url;
+use url::Url;
 
 use super::dir_rule::DirRule;
 use super::{Grantor, MissingPermission, Permissions};
@@ -131,12 +131,14 @@ impl Gate {
     }
 
     /// Checks whether connections to a host are allowed.
+    #[cfg(feature = "http")]
     pub(crate) fn talk(&self, host: &str, port: Option<u16>, say: impl Fn(String) -> String) -> Result<()> {
         let allows = |side: &Permissions| side.may_talk_to(host, port);
         self.check(allows, || say(format!("connecting to {host} is not allowed")), || format!("net={host}"))
     }
 
     /// Returns the error for a host at a private address.
+    #[cfg(feature = "http")]
     pub(crate) fn private(&self, host: &str, say: impl Fn(String) -> String) -> Error {
         let error =
             Error::new(llmspell::ErrorKind::Rejected, say(format!("{host} is private and was not allowed by name")));

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use llmspell::{Error, Result};
-use reqwest::Url;
+use url::Url;
 
 use super::allow_list::Rule;
 use super::public_address::is_public;
@@ -71,4 +71,9 @@ fn normal(host: &str) -> Option<(String, Option<u16>)> {
         None => Some((name, None)),
         Some(port) => Some((name, Some(port?))),
     }
+}
+
+/// Returns whether a text is an address of the web, with a host.
+pub fn is_http_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some())
 }
