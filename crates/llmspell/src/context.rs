@@ -1,5 +1,6 @@
 //! What a running step sees: deadline, cancellation, step path, event sink, budgets.
 
+mod admit;
 mod chunk;
 mod deadline;
 mod deposit;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{self, Poll};
 
-use crate::runtime::channel::{Reader, Writer, queue};
+use crate::runtime::channel::{Receiver, Sender, channel};
 use futures_core::Stream;
 use serde::Serialize;
 use serde_json::Value;
@@ -45,7 +45,7 @@ pub enum ChunkData {
 
 /// The receiving end of partial output; a `Stream` of [`Chunk`]s. Made by [`Context::with_chunks`].
 #[derive(Debug)]
-pub struct Chunks(Reader<Chunk>);
+pub struct Chunks(Receiver<Chunk>);
 
 impl Chunks {
     /// The next chunk; `None` once every context that could show one is gone, the one it was made with
@@ -88,7 +88,7 @@ impl Stream for Chunks {
     }
 }
 
-pub(crate) type ChunkSender = Writer<Chunk>;
+pub(crate) type ChunkSender = Sender<Chunk>;
 
 /// Somebody who looks at chunks on their way to the reader, and holds nothing up.
 pub(crate) trait ChunkObserver: Send + Sync {
@@ -161,7 +161,7 @@ impl Context {
     /// # Panics
     /// If `capacity` is 0.
     pub fn with_chunks(&self, capacity: usize) -> (Context, Chunks) {
-        let (sender, receiver) = queue(capacity);
+        let (sender, receiver) = channel(capacity);
         (self.child(Facet::Chunks(sender)), Chunks(receiver))
     }
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::node::Facet;
 use super::{Context, PermitHold, Retries};
 use crate::observe::event::EventKind;
-use crate::runtime::executor::{PATIENCE, after, spawn_detached, within};
+use crate::runtime::executor::{ABORT_GRACE, after, spawn_detached, within};
 use crate::runtime::sync::{Mutex, MutexGuard, lock};
 
 /// The caller's end of work that cannot be dropped; see [`Context::detached_work`].
@@ -177,7 +177,7 @@ impl Context {
     /// The same for tasks, which nearly always end at once when they are aborted: they are runaways only
     /// if that takes longer than `grace` and a moment.
     pub(crate) fn tether_for_task(&self, grace: Duration) -> (CallerGuard, WorkGuard) {
-        self.tethered(true, grace.saturating_add(PATIENCE))
+        self.tethered(true, grace.saturating_add(ABORT_GRACE))
     }
 
     fn tethered(&self, begun: bool, patience: Duration) -> (CallerGuard, WorkGuard) {

@@ -48,7 +48,7 @@ impl Lease {
         if self.holders.fetch_sub(1, Ordering::AcqRel) == 1
             && let Some(permits) = self.permits.upgrade()
         {
-            permits.end_stray();
+            permits.end_orphaned();
         }
     }
 
@@ -100,11 +100,11 @@ impl Drop for LeasedContext<'_> {
         if let Some(unshared) = Arc::get_mut(&mut node) {
             // Nobody holds the permit, and nobody has stored the context: the next call can have the node.
             unshared.leave_place();
-            permit.give_back(node);
+            permit.release_with(node);
         } else if let Facet::Lease(lease) = &node.facet
             && lease.lose_caller()
         {
-            permit.stray();
+            permit.orphan();
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::Context;
 use super::node::{Facet, Node};
-use crate::runtime::executor::{PATIENCE, after, within};
+use crate::runtime::executor::{ABORT_GRACE, after, within};
 use crate::runtime::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// The state of one retry, seen by the steps below it.
@@ -87,7 +87,7 @@ impl Retries {
     pub(crate) async fn are_alone(&self, cx: &Context) -> bool {
         let Some(runaways) = self.runaways.get() else { return true };
         let alive = || runaways.alive.load(Ordering::Acquire) > 0;
-        let patience = Duration::from_millis(runaways.patience.load(Ordering::Acquire)).max(PATIENCE);
+        let patience = Duration::from_millis(runaways.patience.load(Ordering::Acquire)).max(ABORT_GRACE);
         let until = after(Instant::now(), patience);
         let until = cx.deadline().map_or(until, |deadline| deadline.min(until));
         let mut signalled = pin!(cx.has_signals().then(|| cx.signalled()));

@@ -140,7 +140,7 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
         }
         // Nobody watches: one node can hold both names and the permit.
         let path = || cx.path_below(outer, &self.label);
-        let result = match self.limit.permits() {
+        let result = match self.limit.semaphore() {
             None => self.step.run(record, &cx.child_at(Facet::Name, path())).await,
             Some(permits) => {
                 yield_if_due().await;
@@ -151,7 +151,7 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
                 match grant {
                     Ok(grant) => {
                         let cx = cx.under_permit(grant, Some(path()));
-                        match self.limit.adapting() {
+                        match self.limit.adaptive_limit() {
                             None => self.step.run(record, &cx).await,
                             Some(adapting) => adapting.run(&self.step, record, &cx).await,
                         }
@@ -173,7 +173,7 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
     fn info(&self) -> StepInfo<'_> {
         // One more than the limit: a record waits at the door, and the stage never runs dry.
         let step = self.step.info();
-        let calls = step.limited_if(self.limit.most()).limit;
+        let calls = step.limited_if(self.limit.max_permits()).limit;
         let here = calls.map_or(UNLIMITED_STAGE, |calls| calls.saturating_add(1));
         let before = self.before.info();
         before.and(step).in_flight(before.default_in_flight.saturating_add(here))
@@ -183,7 +183,7 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
 impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
     /// How many records may be at work in it now: its own limit, or that of its step, whichever is smaller.
     fn calls(&self) -> Option<usize> {
-        self.step.info().limited_if(self.limit.calls()).limit
+        self.step.info().limited_if(self.limit.permits()).limit
     }
 
     /// Passes the stage under the eyes of a recorder.
@@ -192,7 +192,7 @@ impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
         let admitted = self.limit.admit(cx).await?;
         let began = Instant::now();
         let result = match &admitted {
-            Some(cx) => match self.limit.adapting() {
+            Some(cx) => match self.limit.adaptive_limit() {
                 None => self.step.run(record, cx).await,
                 Some(adapting) => adapting.run(&self.step, record, cx).await,
             },

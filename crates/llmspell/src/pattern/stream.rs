@@ -386,8 +386,8 @@ impl<S: Step> Streaming<S> {
         let items = self.pool.work();
         match budget.for_stream(&items.cx) {
             StreamBudget::Unlimited => self,
-            StreamBudget::AdmissionGate(gate) => self.behind(gate),
-            StreamBudget::StreamReservations(seats) => {
+            StreamBudget::Gate(gate) => self.behind(gate),
+            StreamBudget::PerItem(seats) => {
                 items.seat(seats.clone());
                 self.gates.seat(seats);
                 self
@@ -487,7 +487,7 @@ impl<S: Step> Streaming<S> {
             let outcome = ready!(self.pool.poll_next(task));
             self.finished += 1;
             for breaker in &self.breakers {
-                breaker.hear(&outcome.result, &self.pool.work().cx);
+                breaker.record_outcome(&outcome.result, &self.pool.work().cx);
             }
             let Some(waiting) = &mut self.reorder else {
                 return Poll::Ready(outcome);

@@ -104,14 +104,14 @@ impl World<'_> {
     }
 
     fn check(&self, (limit, overdraft): (usize, usize)) {
-        let mut strays: Vec<usize> = self.holds.iter().map(|(call, _)| *call).collect();
-        strays.sort_unstable();
-        strays.dedup();
-        strays.retain(|call| !self.is_called(*call));
+        let mut orphaned: Vec<usize> = self.holds.iter().map(|(call, _)| *call).collect();
+        orphaned.sort_unstable();
+        orphaned.dedup();
+        orphaned.retain(|call| !self.is_called(*call));
         let load = self.limit.load().expect("there is a limit");
-        let in_use = self.callers.len() + strays.len();
-        assert_eq!((load.in_use, load.strays, load.waiting), (in_use, strays.len(), 0));
-        assert!(in_use <= limit + overdraft.min(strays.len()));
+        let in_use = self.callers.len() + orphaned.len();
+        assert_eq!((load.in_use, load.orphaned, load.waiting), (in_use, orphaned.len(), 0));
+        assert!(in_use <= limit + overdraft.min(orphaned.len()));
         for (call, cx) in &self.stored {
             assert_eq!(cx.item(), Some(*call), "a stored context shows another call");
         }
@@ -139,7 +139,7 @@ proptest! {
         }
         drop(world);
         let load = shared.load().expect("there is a limit");
-        prop_assert_eq!((load.in_use, load.strays, load.available), (0, 0, limit));
+        prop_assert_eq!((load.in_use, load.orphaned, load.available), (0, 0, limit));
     }
 }
 

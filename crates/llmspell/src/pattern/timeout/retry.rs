@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::context::{Context, Retries};
-use crate::control::retry_budget::{RetryBudget, Taken};
+use crate::control::retry_budget::{RetryBudget, RetryPermit};
 use crate::display;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::event::{EventKind, RetryStop};
@@ -211,7 +211,7 @@ struct Next<'a> {
     /// Whether a reader has seen output that no longer counts.
     shown: bool,
     /// What it takes out of the budget that it shares with other calls.
-    taken: Option<Taken<'a>>,
+    taken: Option<RetryPermit<'a>>,
 }
 
 /// Why there is no further attempt.
