@@ -245,7 +245,7 @@ async fn an_end_frees_the_lock_of_what_it_stops() {
 /// What a `select!` on `&mut first` leaves in line while another branch runs.
 async fn a_place_in_line_that_is_not_polled_holds_up_nobody() {
     let limit = Limit::new(1);
-    let rate = Rate::per(1, ms(5)).burst(Duration::ZERO);
+    let rate = Rate::builder().per(1, ms(5)).burst(Duration::ZERO).build();
     let budget = Budget::tokens(100).estimate(Usage::new(100, 0));
     let work = || {
         step(|n: usize, cx: Context| async move {

@@ -33,7 +33,7 @@ fn from(initial: usize) -> Limit {
 /// Runs everything at once, as far as the limit allows; says where it is then.
 async fn rush(limit: &Limit, results: Vec<Result<(), Error>>) -> usize {
     answer().limit(limit.clone()).stream(results, &Context::new()).limit(1000).collect().await;
-    limit.calls().unwrap()
+    limit.permits().unwrap()
 }
 
 /// How a limit has changed, and why.
@@ -69,7 +69,7 @@ async fn it_grows_only_while_all_of_it_is_in_use() {
     let limit = from(8);
     let seven = answer().limit(limit.clone()).stream(vec![Ok(()); 200], &Context::new()).limit(7).collect().await;
     assert!(seven.iter().all(|outcome| outcome.is_ok()));
-    assert_eq!(limit.calls(), Some(8), "one place was always free");
+    assert_eq!(limit.permits(), Some(8), "one place was always free");
     assert!(rush(&limit, vec![Ok(()); 200]).await > 8);
 }
 
@@ -98,7 +98,7 @@ async fn it_follows_a_capacity_that_changes() {
     for (number, items) in [(16, 500), (100, 3000), (10, 500)] {
         capacity.store(number, Ordering::SeqCst);
         run(items).await;
-        let found = limit.calls().unwrap();
+        let found = limit.permits().unwrap();
         assert!((number - 1 - number / 16..=number + 1).contains(&found), "{found} for a capacity of {number}");
     }
 }
@@ -108,7 +108,7 @@ async fn a_burst_of_overloads_halves_it_once() {
     let limit = from(64);
     let cx = Context::recording();
     answer().limit(limit.clone()).stream(refusals(64), &cx).collect().await;
-    assert_eq!(limit.calls(), Some(32));
+    assert_eq!(limit.permits(), Some(32));
     let last = cx.events().into_iter().rfind(|event| matches!(event.fact, EventKind::LimitChanged { .. }));
     let json = serde_json::to_value(last.unwrap().fact).unwrap();
     assert_eq!(json, serde_json::json!({"event": "limit_changed", "from": 33, "to": 32, "reason": "overload"}));
@@ -157,16 +157,16 @@ async fn only_the_timeout_of_the_call_itself_counts() {
     let limit = from(8);
     let dropped = Step::timeout(slow().limit(limit.clone()), ms(50));
     dropped.stream(0..100, &Context::new()).collect().await;
-    assert_eq!(limit.calls(), Some(8), "a call that is dropped says nothing");
+    assert_eq!(limit.permits(), Some(8), "a call that is dropped says nothing");
 
     // Most of the deadline goes by in line, and ends the call at the same time as its own timeout would.
     let rushed = slow().policy(Policy::new().deadline(ms(50)).limit(limit.clone()).timeout(ms(100)));
     rushed.stream(0..100, &Context::new()).collect().await;
-    assert_eq!(limit.calls(), Some(8), "a deadline outside of the limit is the caller's");
+    assert_eq!(limit.permits(), Some(8), "a deadline outside of the limit is the caller's");
 
     let timed_out = slow().policy(Policy::new().limit(limit.clone()).timeout(ms(50)));
     timed_out.stream(0..100, &Context::new()).collect().await;
-    assert_eq!(limit.calls(), Some(1), "a timeout inside of it is the server's");
+    assert_eq!(limit.permits(), Some(1), "a timeout inside of it is the server's");
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,7 +195,7 @@ async fn what_a_retry_inside_of_it_gave_up_on_counts_as_its_last_attempt() {
     let limit = from(8);
     let retried = answer().retry(Retry::immediately()).limit(limit.clone());
     retried.stream(refusals(100), &Context::new()).collect().await;
-    assert_eq!(limit.calls(), Some(1));
+    assert_eq!(limit.permits(), Some(1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,9 +203,9 @@ async fn steps_that_share_it_share_what_it_has_learned() {
     let limit = from(8);
     let (one, other) = (answer().limit(limit.clone()), answer().limit(limit.clone()));
     one.stream(refusals(8), &Context::new()).collect().await;
-    assert_eq!(limit.calls(), Some(4));
+    assert_eq!(limit.permits(), Some(4));
     other.stream(vec![Ok(()); 300], &Context::new()).collect().await;
-    assert!(limit.calls().unwrap() > 4);
+    assert!(limit.permits().unwrap() > 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -223,7 +223,7 @@ async fn work_that_outlives_its_call_counts_until_it_ends() {
     let limit = Limit::adaptive(Adaptive::aimd().initial(2).max(2));
     let keep = step(|(), cx: Context| async move { Ok(cx.hold()) }).limit(limit.clone());
     let held = keep.run((), &Context::new()).await.unwrap();
-    assert_eq!((limit.calls(), limit.available()), (Some(2), Some(1)));
+    assert_eq!((limit.permits(), limit.available()), (Some(2), Some(1)));
     drop(held);
     assert_eq!(limit.available(), Some(2));
 }
@@ -234,14 +234,14 @@ async fn a_stage_of_a_pipeline_can_adapt() {
         let limit = Limit::adaptive(Adaptive::aimd().max(32));
         let flow = pipeline("flow").stage("first", Probe::ok(10)).limit(limit.clone()).stage("then", Probe::ok(1));
         flow.stream(0..500, &cx).collect().await;
-        assert_eq!(limit.calls(), Some(32), "as many records as it may let in are in flight");
+        assert_eq!(limit.permits(), Some(32), "as many records as it may let in are in flight");
         let reported = cx.report().pipelines.first().map(|pipeline| pipeline.stages[0].limit);
         assert!(reported.is_none_or(|most| most == Some(32)), "{reported:?}");
     }
 }
 
 #[test]
-#[should_panic(expected = "a limit between 9 and 8 is none")]
+#[should_panic(expected = "invalid bounds 9 and 8")]
 fn bounds_that_leave_nothing_between_them_are_refused_at_once() {
     let _ = Limit::adaptive(Adaptive::aimd().min(9).max(8));
 }
@@ -270,7 +270,7 @@ proptest! {
             let (watching, seen) = (watch.clone(), limit.clone());
             let call = step(move |(outcome, time): (u8, u64), _| {
                 let alive = watching.enter();
-                assert!((min..=max).contains(&seen.calls().unwrap()));
+                assert!((min..=max).contains(&seen.permits().unwrap()));
                 async move {
                     sleep(ms(time)).await;
                     alive.complete();
@@ -287,7 +287,7 @@ proptest! {
             let panicked = |error: &Error| error.kind() == ErrorKind::Panicked;
             assert!(!outcomes.iter().any(|outcome| outcome.result.as_ref().is_err_and(panicked)), "out of bounds");
             assert!(watch.most_at_once() <= max);
-            assert_eq!(limit.available(), limit.calls(), "every permit has come back");
+            assert_eq!(limit.available(), limit.permits(), "every permit has come back");
         });
     }
 }

@@ -63,7 +63,7 @@ async fn calls_are_refused_once_there_is_not_enough_for_another() {
     );
     let error = outcomes[4].result.as_ref().unwrap_err();
     assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Rejected, false));
-    let told = "ask: the budget is used up: 900 of 1000 tokens are spent, and a call needs about 300 tokens";
+    let told = "ask: budget exhausted: 900 of 1000 tokens are spent, and a call needs about 300 tokens";
     assert_eq!(error.to_string(), told);
     assert!(error.hint().is_some());
 }
@@ -75,7 +75,7 @@ async fn a_cap_on_cost_is_exact_to_the_last_cent() {
     let outcomes = run_all(work().budget(budget.clone()), [uses(10); 12]).await;
     assert_eq!(admitted(&outcomes), 10);
     let told = outcomes[11].result.as_ref().unwrap_err().message().to_owned();
-    assert_eq!(told, "the budget is used up: 1 of 1 in cost are spent");
+    assert_eq!(told, "budget exhausted: 1 of 1 in cost are spent");
     assert!(budget.remaining_cost().unwrap() < 1e-9);
     assert_eq!(budget.remaining_tokens(), None);
 }
@@ -83,7 +83,9 @@ async fn a_cap_on_cost_is_exact_to_the_last_cent() {
 #[tokio::test(start_paused = true)]
 async fn of_two_caps_the_first_to_be_reached_counts() {
     let estimate = tokens(100).with_cost(1.0);
-    for (budget, calls) in [(Budget::tokens(500).or_cost(3.0), 3), (Budget::cost(30.0).or_tokens(500), 5)] {
+    for (budget, calls) in
+        [(Budget::builder().tokens(500).cost(3.0).build(), 3), (Budget::builder().cost(30.0).tokens(500).build(), 5)]
+    {
         let outcomes = run_all(work().budget(budget.estimate(estimate)), [uses(100); 9]).await;
         assert_eq!(admitted(&outcomes), calls);
     }
@@ -282,7 +284,7 @@ async fn the_report_shows_the_wait() {
 }
 
 #[test]
-#[should_panic(expected = "a budget must be a number, and not below 0")]
+#[should_panic(expected = "a budget must be a finite number of at least 0")]
 fn a_cost_that_is_no_number_is_no_cap() {
     let _ = Budget::cost(f64::NAN);
 }

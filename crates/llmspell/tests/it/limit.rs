@@ -156,7 +156,7 @@ async fn needing_a_second_permit_of_the_same_limit_is_an_error_and_no_deadlock()
 
 #[test]
 fn a_limit_may_be_as_large_as_one_likes() {
-    assert_eq!(Limit::new(usize::MAX).calls(), Some(usize::MAX));
+    assert_eq!(Limit::new(usize::MAX).permits(), Some(usize::MAX));
 }
 
 #[tokio::test(start_paused = true)]
@@ -204,7 +204,7 @@ async fn a_timeout_that_ends_a_wait_says_so_itself() {
 /// Whose time is up in our own line says nothing of the other side.
 #[tokio::test(start_paused = true)]
 async fn a_wait_in_vain_is_no_failure_of_what_it_waited_for() {
-    let breaker = Breaker::new().consecutive_failures(1);
+    let breaker = Breaker::builder().consecutive_failures(1).build();
     let step = Probe::ok(1000).limit(1).breaker(breaker.clone());
     let cx = Context::new();
     let late = cx.with_deadline(Instant::now() + ms(20));
@@ -223,7 +223,7 @@ async fn a_limit_can_be_changed_while_calls_run_and_wait() {
         // Three of those that wait are let in at once.
         assert!(limit.resize(5));
         sleep(ms(1)).await;
-        assert_eq!((limit.calls(), limit.available()), (Some(5), Some(0)));
+        assert_eq!((limit.permits(), limit.available()), (Some(5), Some(0)));
         // And nobody after them, until only one is left.
         assert!(limit.resize(1));
     };
@@ -240,10 +240,10 @@ async fn a_limit_can_be_changed_while_calls_run_and_wait() {
 async fn a_limit_that_adapts_gets_another_bound() {
     let limit = Limit::adaptive(llmspell::Adaptive::aimd().min(4).initial(8).max(64));
     assert!(limit.resize(2));
-    assert_eq!(limit.calls(), Some(2));
+    assert_eq!(limit.permits(), Some(2));
     // It grows again as soon as it may, and no further.
     assert!(limit.resize(6));
     let limited = Probe::ok(10).limit(limit.clone());
     limited.stream(0..500, &Context::new()).limit(32).collect().await;
-    assert_eq!(limit.calls(), Some(6));
+    assert_eq!(limit.permits(), Some(6));
 }

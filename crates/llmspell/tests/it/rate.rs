@@ -84,7 +84,7 @@ async fn run_all(step: impl Step<In = Call, Out = ()>, calls: impl IntoIterator<
 #[tokio::test(start_paused = true)]
 async fn calls_start_at_the_rate_after_the_burst() {
     let clock = Clock::start();
-    let step = rated(Rate::per_second(10).burst(ms(300)), &clock);
+    let step = rated(Rate::builder().per_second(10).burst(ms(300)).build(), &clock);
     run_all(step, [Call::default(); 7]).await;
     assert_eq!(clock.times(), [0, 0, 0, 100, 200, 300, 400].map(ms));
 }
@@ -101,7 +101,7 @@ async fn by_default_a_tenth_of_the_period_may_go_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rate_is_shared_by_the_steps_that_use_it() {
-    let (rate, clock) = (Rate::per_second(10).burst(ZERO), Clock::start());
+    let (rate, clock) = (Rate::builder().per_second(10).burst(ZERO).build(), Clock::start());
     let (a, b) = (rated(rate.clone(), &clock), rated(rate.clone(), &clock));
     ends(join((a, b)).stream([Call::default(); 3], &Context::new()).limit(3).collect()).await;
     assert_eq!(clock.times(), [0, 100, 200, 300, 400, 500].map(ms));
@@ -112,7 +112,7 @@ async fn a_rate_is_shared_by_the_steps_that_use_it() {
 async fn tokens_wait_for_tokens() {
     let clock = Clock::start();
     // A thousand a second; a thousand at once.
-    let rate = Rate::unlimited().tokens_per_minute(60_000).burst(ms(1000));
+    let rate = Rate::builder().tokens_per_minute(60_000).burst(ms(1000)).build();
     run_all(rated(rate, &clock), [call(400, 400, 0); 5]).await;
     assert_eq!(clock.times(), [0, 0, 200, 600, 1000].map(ms));
 }
@@ -120,7 +120,7 @@ async fn tokens_wait_for_tokens() {
 #[tokio::test(start_paused = true)]
 async fn both_must_be_there_requests_and_tokens() {
     let clock = Clock::start();
-    let rate = Rate::per_second(10).tokens_per_minute(60_000).burst(ZERO);
+    let rate = Rate::builder().per_second(10).tokens_per_minute(60_000).burst(ZERO).build();
     let calls = [call(1, 1, 0), call(1, 1, 0), call(500, 500, 0), call(1, 1, 0)];
     run_all(rated(rate, &clock), calls).await;
     // A bucket that holds less than the call wants: it goes when the bucket is full, and the next one pays.
@@ -129,7 +129,7 @@ async fn both_must_be_there_requests_and_tokens() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_not_used_goes_back_and_what_was_used_beyond_is_owed() {
-    let rate = || Rate::unlimited().tokens_per_minute(60_000).burst(ms(1000));
+    let rate = || Rate::builder().tokens_per_minute(60_000).burst(ms(1000)).build();
     let clock = Clock::start();
     // The first one gives 900 back when it ends, after 100 ms; without that, the second had to wait for 1 s.
     run_all(rated(rate(), &clock), [call(1000, 100, 100), call(1000, 1000, 0)]).await;
@@ -149,7 +149,7 @@ async fn what_was_not_used_goes_back_and_what_was_used_beyond_is_owed() {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_says_nothing_keeps_what_it_was_expected_to_use() {
     let clock = Clock::start();
-    let step = rated(Rate::unlimited().tokens_per_minute(60_000).burst(ms(1000)), &clock);
+    let step = rated(Rate::builder().tokens_per_minute(60_000).burst(ms(1000)).build(), &clock);
     let silent = Call { used: None, ..call(1000, 0, 10) };
     run_all(step.clone(), [silent, silent]).await;
     assert_eq!(clock.times(), [0, 1000].map(ms));
@@ -164,7 +164,7 @@ async fn a_call_that_says_nothing_keeps_what_it_was_expected_to_use() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fixed_estimate_belongs_to_the_clone_and_the_tokens_to_all() {
-    let rate = Rate::unlimited().tokens_per_minute(60_000).burst(ms(1000));
+    let rate = Rate::builder().tokens_per_minute(60_000).burst(ms(1000)).build();
     let (plan, write) = (rate.clone().estimate(100), rate.estimate(900));
     let clock = Clock::start();
     let begin = || {
@@ -191,7 +191,7 @@ async fn without_an_estimate_a_step_learns_what_it_uses() {
             Ok(())
         }
     });
-    let work = work.rate(Rate::unlimited().tokens_per_minute(60_000).burst(ms(1000)));
+    let work = work.rate(Rate::builder().tokens_per_minute(60_000).burst(ms(1000)).build());
     let cx = Context::new();
     work.run(500, &cx).await.unwrap();
     // It is taken to use 500 again. The bucket has 510 when it comes.
@@ -204,7 +204,7 @@ async fn without_an_estimate_a_step_learns_what_it_uses() {
 
 #[tokio::test(start_paused = true)]
 async fn a_turn_that_cannot_come_in_time_is_refused_at_once() {
-    let (rate, clock) = (Rate::per_second(1).burst(ZERO), Clock::start());
+    let (rate, clock) = (Rate::builder().per_second(1).burst(ZERO).build(), Clock::start());
     let step = rated(rate.clone(), &clock);
     let cx = Context::recording();
     let outcomes = step.timeout(ms(2500)).named("ask").stream([Call::default(); 5], &cx).limit(5).collect().await;
@@ -215,7 +215,7 @@ async fn a_turn_that_cannot_come_in_time_is_refused_at_once() {
     // Those that are refused stand in nobody's way, so both hear of the same turn.
     assert_eq!(errors.iter().map(|error| error.retry_after().unwrap()).collect::<Vec<_>>(), [ms(3000), ms(3000)]);
     assert!(errors[0].hint().is_some());
-    let expected = "ask: the rate leaves no turn before the deadline: the next one is in 3 s, and 2.5 s are left";
+    let expected = "ask: the rate admits no call before the deadline: the next one starts in 3 s, and 2.5 s are left";
     assert_eq!(errors[0].to_string(), expected);
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 3);
     let told: Vec<Duration> = cx
@@ -229,7 +229,7 @@ async fn a_turn_that_cannot_come_in_time_is_refused_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_leaves_the_line_makes_room() {
-    let (rate, clock) = (Rate::per_second(10).burst(ZERO), Clock::start());
+    let (rate, clock) = (Rate::builder().per_second(10).burst(ZERO).build(), Clock::start());
     let step = Arc::new(rated(rate.clone(), &clock));
     let cx = Context::new();
     let waiter = || calls(&step, Call::default(), &cx);
@@ -248,7 +248,7 @@ async fn whoever_leaves_the_line_makes_room() {
 #[tokio::test(start_paused = true)]
 async fn waiting_is_seen_and_told_from_waiting_for_a_permit() {
     let cx = Context::recording();
-    let step = Probe::ok(10).rate(Rate::per_second(10).burst(ZERO)).named("ask");
+    let step = Probe::ok(10).rate(Rate::builder().per_second(10).burst(ZERO).build()).named("ask");
     step.stream([0; 3], &cx).limit(3).collect().await;
     let queued: Vec<(WaitKind, Duration)> = cx
         .events()
@@ -294,7 +294,7 @@ async fn wait_for(rate: &Rate, tokens: u64) -> Duration {
 
 #[tokio::test]
 async fn usage_that_comes_late_is_charged_all_the_same() {
-    let rate = Rate::unlimited().tokens_per_minute(60_000).burst(ms(1000));
+    let rate = Rate::builder().tokens_per_minute(60_000).burst(ms(1000)).build();
     let (work, release) = stubborn(3_600_000);
     assert!(work.rate(rate.clone()).timeout(ms(300)).run((), &Context::new()).await.is_err());
     assert_eq!(wait_for(&rate, 1).await, ZERO);
@@ -304,7 +304,7 @@ async fn usage_that_comes_late_is_charged_all_the_same() {
 
 #[tokio::test]
 async fn what_was_reserved_for_late_usage_and_not_used_goes_back() {
-    let rate = Rate::unlimited().tokens_per(1000, ms(3_600_000)).burst(ms(3_600_000));
+    let rate = Rate::builder().tokens_per(1000, ms(3_600_000)).burst(ms(3_600_000)).build();
     let (work, release) = stubborn(1);
     assert!(work.rate(rate.clone().estimate(1000)).timeout(ms(300)).run((), &Context::new()).await.is_err());
     assert!(wait_for(&rate, 999).await > ms(3_000_000));
@@ -314,7 +314,7 @@ async fn what_was_reserved_for_late_usage_and_not_used_goes_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_inside_of_a_call_is_charged_once() {
-    let rate = Rate::unlimited().tokens_per_minute(60_000).burst(ms(1000)).estimate(400);
+    let rate = Rate::builder().tokens_per_minute(60_000).burst(ms(1000)).build().estimate(400);
     let inner = step(|(), cx: Context| async move {
         cx.record_usage(Usage::new(400, 0));
         Ok(())
@@ -336,7 +336,7 @@ async fn in_a_policy_each_attempt_takes_a_turn_before_its_permit() {
         seen.tick();
         async move { if cx.attempt() < 3 { Err(Error::failed("flaky").transient()) } else { Ok(()) } }
     });
-    let rate = Rate::per_second(1).burst(ZERO);
+    let rate = Rate::builder().per_second(1).burst(ZERO).build();
     let policy = Policy::new().retry(Retry::immediately()).rate(rate).limit(1).timeout(ms(10));
     let cx = Context::recording();
     let outcome = flaky.policy(policy).with_outcome().run((), &cx).await.unwrap();

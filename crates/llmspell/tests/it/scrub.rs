@@ -28,7 +28,8 @@ async fn no_event_has_what_is_scrubbed() {
     // Who listens from within hears no more than who listens from without.
     let sink = seen.clone();
     let quiet = quiet.with_sink(move |event: &Event| sink.lock().unwrap().push(event.clone()));
-    let tried = fails().retry(Retry::immediately().max_attempts(2)).breaker(Breaker::new().consecutive_failures(1));
+    let tried =
+        fails().retry(Retry::immediately().max_attempts(2)).breaker(Breaker::builder().consecutive_failures(1).build());
     let degrades = step(|(), cx: Context| async move {
         cx.mark_partial(told("less"));
         Err(told("in vain"))
@@ -36,7 +37,8 @@ async fn no_event_has_what_is_scrubbed() {
     let panics = step(|(), _| async { panic!("panic: {SECRET}") }).catch_panic();
     let all = race(vec![tried.boxed(), degrades.boxed(), panics.boxed()]).fallback(step(|(), _| async { Ok(()) }));
     all.timeout(Duration::from_secs(1)).run((), &quiet).await.unwrap();
-    let mut stream = fails().stream(vec![(); 9], &quiet).limit(1).breaker(Breaker::new().consecutive_failures(2));
+    let mut stream =
+        fails().stream(vec![(); 9], &quiet).limit(1).breaker(Breaker::builder().consecutive_failures(2).build());
     while stream.next().await.is_some() {}
     for events in [cx.events(), seen.lock().unwrap().clone()] {
         let text = serde_json::to_string(&events).unwrap();

@@ -33,7 +33,7 @@ async fn slowness_counts_if_it_is_asked_for_and_by_the_first_output() {
     let careful = Limit::adaptive(Adaptive::gradient());
     let cx = Context::recording();
     crowd(20, true).limit(careful.clone()).stream(0..3000, &cx).collect().await;
-    let found = careful.calls().unwrap();
+    let found = careful.permits().unwrap();
     assert!((20..=40).contains(&found), "{found}: half as long again as usual is bearable");
     assert!(
         cx.events()
@@ -43,7 +43,7 @@ async fn slowness_counts_if_it_is_asked_for_and_by_the_first_output() {
 
     let blind = Limit::adaptive(Adaptive::aimd());
     crowd(20, true).limit(blind.clone()).stream(0..3000, &Context::new()).collect().await;
-    assert_eq!(blind.calls(), Some(256), "nothing was ever refused");
+    assert_eq!(blind.permits(), Some(256), "nothing was ever refused");
 }
 
 #[tokio::test(start_paused = true)]
@@ -60,5 +60,5 @@ async fn a_step_that_shows_nothing_is_measured_as_a_whole() {
         }
     });
     step.limit(limit.clone()).stream(0..3000, &Context::new()).collect().await;
-    assert!((20..=40).contains(&limit.calls().unwrap()), "{limit:?}");
+    assert!((20..=40).contains(&limit.permits().unwrap()), "{limit:?}");
 }

@@ -19,7 +19,7 @@ fn ask(up: &Arc<AtomicBool>) -> BoxStep<u32, u32> {
 }
 
 fn breaker() -> Breaker {
-    Breaker::new().consecutive_failures(1).open_for(ms(20)).without_jitter()
+    Breaker::builder().consecutive_failures(1).open_for(ms(20)).without_jitter().build()
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,7 +18,7 @@ const PROBES: usize = 2000;
 async fn never_more_probes_than_allowed() {
     for most in [1, 2, 5] {
         let open = Duration::from_micros(20);
-        let breaker = Breaker::new().consecutive_failures(1).open_for(open).max_open(open).probes(most);
+        let breaker = Breaker::builder().consecutive_failures(1).open_for(open).max_open(open).probes(most).build();
         let opens = step(|_: usize, _| async { Err::<(), _>(Error::overloaded("first")) }).breaker(breaker.clone());
         opens.run(0, &Context::new()).await.unwrap_err();
 

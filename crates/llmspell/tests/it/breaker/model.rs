@@ -163,14 +163,15 @@ fn poll<F: Future + ?Sized>(work: &mut Pin<Box<F>>) -> Poll<F::Output> {
 }
 
 async fn compare(case: Case) {
-    let breaker = Breaker::new()
+    let breaker = Breaker::builder()
         .failure_rate(case.share)
         .min_calls(case.min_calls)
         .window(ms(WINDOW))
         .open_for(ms(OPEN))
         .max_open(ms(MAX_OPEN))
         .probes(case.probes)
-        .without_jitter();
+        .without_jitter()
+        .build();
     let breaker = match case.in_a_row {
         Some(failures) => breaker.consecutive_failures(failures),
         None => breaker,

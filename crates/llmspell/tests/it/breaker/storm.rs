@@ -53,7 +53,7 @@ async fn a_stream_stops_pulling_and_delivers_what_is_in_flight() {
         assert_eq!(stopped.kind(), ErrorKind::Rejected);
         assert_eq!(
             stopped.to_string(),
-            "not tried: the breaker is open, because 3 calls in a row failed, the last: ask: 402 Payment Required"
+            "not called: the breaker is open because 3 calls in a row failed, most recently: ask: 402 Payment Required"
         );
         assert_eq!((stopped.hint(), stopped.causes()[0].kind()), (Some("pay the bill"), ErrorKind::Denied));
         let facts: Vec<_> = cx.events().into_iter().map(|event| event.fact).collect();

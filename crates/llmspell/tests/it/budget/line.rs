@@ -91,10 +91,12 @@ async fn nobody_stays_in_line_who_is_cancelled_or_out_of_time() {
     assert_eq!((budget.waiting(), budget.remaining_tokens()), (0, Some(100)));
 }
 
-#[test]
-#[should_panic(expected = "set the caps of a `Budget` before it is cloned")]
-fn a_budget_that_is_shared_cannot_be_changed() {
-    let budget = Budget::tokens(1);
-    let _shared = budget.clone();
-    let _ = budget.or_cost(1.0);
+#[tokio::test(start_paused = true)]
+async fn clones_share_what_is_spent_and_budgets_of_one_builder_do_not() {
+    let caps = Budget::builder().tokens(100);
+    let (budget, other) = (caps.clone().build(), caps.build());
+    let clone = budget.clone();
+    work().budget(budget.clone()).run(uses(30), &Context::new()).await.unwrap();
+    let remaining = [budget, clone, other].map(|budget| budget.remaining_tokens());
+    assert_eq!(remaining, [Some(70), Some(70), Some(100)]);
 }

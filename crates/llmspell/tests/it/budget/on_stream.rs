@@ -25,7 +25,7 @@ async fn the_source_is_left_alone_once_the_budget_is_used_up() {
     assert_eq!((delivered, stream.pulled(), budget.spent().tokens()), (11, 11, 990), "no input was pulled in vain");
     let reason = stream.stopped().unwrap();
     assert_eq!(reason.kind(), ErrorKind::Rejected);
-    let told = "the budget is used up: 990 of 1000 tokens are spent, and a call needs about 90 tokens";
+    let told = "budget exhausted: 990 of 1000 tokens are spent, and a call needs about 90 tokens";
     assert_eq!(reason.message(), told);
     let events = cx.events();
     let stops: Vec<_> = events.iter().filter(|event| matches!(event.fact, EventKind::StreamStopped { .. })).collect();

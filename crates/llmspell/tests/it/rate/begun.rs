@@ -11,7 +11,7 @@ use crate::probe::{Probe, Watch, ms};
 
 /// A rate that gives one turn in an hour, so that any other one was given back.
 fn hourly() -> Rate {
-    Rate::per(1, ms(3_600_000)).tokens_per(100, ms(3_600_000)).burst(ZERO)
+    Rate::builder().per(1, ms(3_600_000)).tokens_per(100, ms(3_600_000)).burst(ZERO).build()
 }
 
 /// Whether there is a turn at once.
@@ -22,7 +22,7 @@ async fn has_turn(rate: &Rate) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_was_refused_further_in_never_was_one() {
-    let breaker = Breaker::new().consecutive_failures(1);
+    let breaker = Breaker::builder().consecutive_failures(1).build();
     let broken = step(|_: usize, _| async { Err::<usize, _>(Error::overloaded("503")) });
     let _ = broken.breaker(breaker.clone()).run(0, &Context::new()).await;
     let rate = hourly();
@@ -39,7 +39,7 @@ async fn a_call_that_was_refused_further_in_never_was_one() {
 async fn a_refusal_inside_of_a_call_gives_no_turn_back() {
     let clock = Clock::start();
     let refused = failing(|| Error::new(ErrorKind::Rejected, "a budget of the tool is used up"));
-    let step = rated(Rate::per_second(1).burst(ZERO), &clock);
+    let step = rated(Rate::builder().per_second(1).burst(ZERO).build(), &clock);
     let calls = async {
         loop {
             let _ = step.run(refused, &Context::new()).await;
@@ -94,7 +94,7 @@ async fn a_pause_holds_calls_that_have_had_their_turn_and_wait_for_a_permit() {
             if n == 0 { Err(Error::overloaded("429").with_retry_after(ms(10_000))) } else { Ok(n) }
         }
     });
-    let (rate, limit) = (Rate::per_second(100).burst(ms(1000)), Limit::new(1));
+    let (rate, limit) = (Rate::builder().per_second(100).burst(ms(1000)).build(), Limit::new(1));
     let policy = Policy::new().rate(rate.clone()).limit(limit.clone());
     let (policed, by_hand) = (work.clone().policy(policy).boxed(), work.limit(limit.clone()).rate(rate.clone()));
     let both = step(move |n: usize, cx: Context| {
@@ -118,7 +118,7 @@ async fn a_pause_holds_calls_that_have_had_their_turn_and_wait_for_a_permit() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_is_called_back_and_dropped_leaves_nothing_behind() {
-    let (rate, limit) = (Rate::per_second(100).burst(ZERO), Limit::new(1));
+    let (rate, limit) = (Rate::builder().per_second(100).burst(ZERO).build(), Limit::new(1));
     let work = step(|n: u64, _| async move {
         sleep(ms(100)).await;
         Err::<u64, _>(Error::overloaded("429").with_retry_after(ms(10_000 + n)))
@@ -134,7 +134,7 @@ async fn a_call_that_is_called_back_and_dropped_leaves_nothing_behind() {
 
 #[tokio::test(start_paused = true)]
 async fn the_first_call_inside_of_a_call_goes_with_its_turn_and_every_other_takes_one() {
-    let (rate, watch) = (Rate::per_second(1).burst(ZERO), Watch::default());
+    let (rate, watch) = (Rate::builder().per_second(1).burst(ZERO).build(), Watch::default());
     let inner = || Probe::ok(0).watched(&watch).rate(rate.clone());
     let (started, cx) = (Instant::now(), Context::new());
     let took = || started.elapsed().as_secs();

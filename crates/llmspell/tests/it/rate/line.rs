@@ -24,7 +24,7 @@ async fn poll_once<F: Future + Unpin>(mut future: F) {
 
 #[tokio::test(start_paused = true)]
 async fn those_who_are_not_polled_hold_up_nobody_and_keep_their_turn() {
-    let (rate, clock) = (Rate::per_second(10).burst(ZERO), Clock::start());
+    let (rate, clock) = (Rate::builder().per_second(10).burst(ZERO).build(), Clock::start());
     let (step, cx) = (rated(rate.clone(), &clock), Context::new());
     step.run(Call::default(), &cx).await.unwrap();
     let (mut first, mut second) = (Box::pin(step.run(Call::default(), &cx)), Box::pin(step.run(Call::default(), &cx)));
@@ -45,7 +45,7 @@ async fn those_who_are_not_polled_hold_up_nobody_and_keep_their_turn() {
 /// Nobody in line is polled when the time comes, and somebody comes by.
 #[tokio::test(start_paused = true)]
 async fn whoever_comes_by_serves_those_in_line() {
-    let (rate, clock) = (Rate::per_second(10).burst(ZERO), Clock::start());
+    let (rate, clock) = (Rate::builder().per_second(10).burst(ZERO).build(), Clock::start());
     let (step, cx) = (rated(rate.clone(), &clock), Context::new());
     step.run(Call::default(), &cx).await.unwrap();
     let mut asleep = Box::pin(step.run(Call::default(), &cx));
@@ -61,7 +61,7 @@ async fn whoever_comes_by_serves_those_in_line() {
 #[tokio::test(start_paused = true)]
 async fn what_comes_back_brings_everybody_forward() {
     let clock = Clock::start();
-    let rate = Rate::unlimited().tokens_per_minute(60_000).burst(ms(1000));
+    let rate = Rate::builder().tokens_per_minute(60_000).burst(ms(1000)).build();
     let step = rated(rate, &clock);
     // The first takes all, and gives half of it back after 300 ms: 800 are there then.
     let calls = [call(1000, 500, 300), call(900, 900, 0), call(100, 100, 0), call(100, 100, 0)];
@@ -72,7 +72,7 @@ async fn what_comes_back_brings_everybody_forward() {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_stays_in_line_who_is_cancelled() {
-    let rate = Rate::per(1, ms(3_600_000)).burst(ZERO);
+    let rate = Rate::builder().per(1, ms(3_600_000)).burst(ZERO).build();
     let (cx, canceller) = Context::new().cancellable();
     Probe::ok(0).rate(rate.clone()).run(0, &cx).await.unwrap();
     let started = Instant::now();
@@ -87,7 +87,7 @@ async fn nobody_stays_in_line_who_is_cancelled() {
 #[tokio::test(start_paused = true)]
 async fn a_task_in_its_grace_makes_no_call_it_waited_for() {
     let clock = Clock::start();
-    let rate = Rate::per_second(1).burst(ZERO);
+    let rate = Rate::builder().per_second(1).burst(ZERO).build();
     let step = rated(rate.clone(), &clock);
     step.run(Call::default(), &Context::new()).await.unwrap();
     let task = step.spawned().grace(ms(3_600_000)).timeout(ms(1500));
@@ -106,7 +106,7 @@ async fn a_server_that_has_nothing_left_for_too_long_is_for_the_fallback() {
         cx.rate_limits(RateLimits::default().requests(RateWindow::new(5, 0, ms(24 * 3_600_000))));
         Ok(())
     });
-    let rate = Rate::per_second(1).burst(ms(10_000));
+    let rate = Rate::builder().per_second(1).burst(ms(10_000)).build();
     let told = told.rate(rate.clone());
     let mut waits = pin!(async {
         sleep(ms(1)).await;
@@ -119,12 +119,14 @@ async fn a_server_that_has_nothing_left_for_too_long_is_for_the_fallback() {
     assert!(error.hint().unwrap().contains("max_pause"));
 }
 
-#[test]
-#[should_panic(expected = "configure a `Rate` before it is cloned")]
-fn a_rate_that_is_shared_cannot_be_changed() {
-    let rate = Rate::per_second(1);
-    let _shared = rate.clone();
-    let _ = rate.burst(ms(1));
+#[tokio::test(start_paused = true)]
+async fn clones_share_the_quota_and_rates_of_one_builder_do_not() {
+    let settings = Rate::builder().per(1, ms(3_600_000));
+    let (rate, other) = (settings.clone().build(), settings.build());
+    let hurried = Context::new().with_deadline(Instant::now() + ms(1));
+    let runs = async |rate: &Rate| Probe::ok(0).rate(rate.clone()).run(0, &hurried).await.is_ok();
+    assert!(runs(&rate).await);
+    assert_eq!((runs(&rate.clone()).await, runs(&other).await), (false, true));
 }
 
 #[test]
@@ -137,7 +139,7 @@ fn an_estimate_belongs_to_the_clone() {
 #[tokio::test(start_paused = true)]
 async fn no_herd_wakes_up_for_each_turn() {
     let (clock, polls) = (Clock::start(), Arc::new(AtomicUsize::new(0)));
-    let rated = Arc::new(rated(Rate::per_second(10).burst(ZERO), &clock));
+    let rated = Arc::new(rated(Rate::builder().per_second(10).burst(ZERO).build(), &clock));
     let counted = polls.clone();
     let counting = step(move |call: Call, cx: Context| {
         let (rated, polls) = (rated.clone(), counted.clone());

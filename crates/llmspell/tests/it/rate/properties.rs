@@ -77,10 +77,12 @@ impl Traffic {
     }
 
     fn rate(&self) -> Rate {
-        Rate::per_second(self.per_second)
+        Rate::builder()
+            .per_second(self.per_second)
             .tokens_per(self.tokens_per_second, ms(1000))
             .burst(ms(self.burst))
             .max_pause(Duration::MAX)
+            .build()
     }
 
     async fn course(self) -> Log {
@@ -229,7 +231,7 @@ proptest! {
 /// The same on threads and a real clock: half of the callers leave at any moment, wherever they are.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crowd_that_comes_and_goes_on_two_threads_loses_no_turn() {
-    let rate = Rate::per_second(20_000).tokens_per(20_000, ms(1000)).burst(ms(2));
+    let rate = Rate::builder().per_second(20_000).tokens_per(20_000, ms(1000)).burst(ms(2)).build();
     let work = Arc::new(
         step(|n: u64, cx: Context| async move {
             cx.record_usage(Usage::new(n % 2, 0));

@@ -4,7 +4,7 @@ use super::*;
 
 /// Starts ten calls at once at ten a second, one by one, and changes the rate after 250 ms: three have gone.
 async fn begin_with(change: impl AsyncFnOnce(&Rate)) -> Vec<Duration> {
-    let rate = Rate::per_second(10).burst(ZERO);
+    let rate = Rate::builder().per_second(10).burst(ZERO).build();
     let clock = Clock::start();
     let ticking = clock.clone();
     let step = step(move |_: u32, _| {
@@ -53,7 +53,7 @@ async fn it_can_change_as_often_as_one_likes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_has_no_chance_any_more_fails_when_it_looks() {
-    let rate = Rate::per_second(1).burst(ZERO);
+    let rate = Rate::builder().per_second(1).burst(ZERO).build();
     let step = step(|_: u32, _| async { Ok(()) }).rate(rate.clone()).deadline(Duration::from_secs(5));
     let began = Instant::now();
     let slowing = async {

@@ -13,7 +13,7 @@ use crate::probe::ms;
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_asks_for_a_pause_gets_one_and_no_herd_after_it() {
-    let (rate, clock) = (Rate::per_second(10).burst(ms(1000)), Clock::start());
+    let (rate, clock) = (Rate::builder().per_second(10).burst(ms(1000)).build(), Clock::start());
     let busy = failing(|| Error::overloaded("429").with_retry_after(ms(5000)));
     let cx = Context::recording();
     // Five ask at once, and all of them hear that it is too much. The others come meanwhile.
@@ -37,7 +37,7 @@ async fn a_server_that_asks_for_a_pause_gets_one_and_no_herd_after_it() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_has_no_chance_in_a_pause_hears_it_when_it_begins() {
-    let (rate, clock) = (Rate::per_second(1).burst(ZERO), Clock::start());
+    let (rate, clock) = (Rate::builder().per_second(1).burst(ZERO).build(), Clock::start());
     let step = Arc::new(rated(rate, &clock));
     let busy = Call { takes: 500, ..failing(|| Error::overloaded("429").with_retry_after(ms(10_000))) };
     let cx = Context::new();
@@ -63,7 +63,7 @@ fn clock_now(cx: &Context, deadline_ms: u64) -> Duration {
 /// Whoever is the first after them goes when the pause ends, and does not wait for what they wanted.
 #[tokio::test(start_paused = true)]
 async fn those_whom_a_pause_leaves_no_chance_take_their_wants_with_them() {
-    let rate = Rate::unlimited().tokens_per(100, ms(1000)).burst(ms(1000));
+    let rate = Rate::builder().tokens_per(100, ms(1000)).burst(ms(1000)).build();
     let clock = Clock::start();
     let step = rated(rate.clone(), &clock);
     let cx = Context::new();
@@ -90,7 +90,7 @@ async fn those_whom_figures_leave_no_chance_take_their_wants_with_them() {
         cx.rate_limits(RateLimits::default().tokens(RateWindow::new(100, 0, ms(30_000))));
         Ok(())
     });
-    let rate = Rate::unlimited().tokens_per(100, ms(1000)).burst(ms(1000));
+    let rate = Rate::builder().tokens_per(100, ms(1000)).burst(ms(1000)).build();
     let (told, step) = (told.rate(rate.clone().estimate(100)), rated(rate, &clock));
     let cx = Context::new();
     let hurried = cx.with_deadline(Instant::now() + ms(25_000));
@@ -106,7 +106,7 @@ async fn those_whom_figures_leave_no_chance_take_their_wants_with_them() {
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_that_is_too_long_is_for_the_fallback() {
-    let (rate, clock) = (Rate::per_second(10).max_pause(ms(30_000)), Clock::start());
+    let (rate, clock) = (Rate::builder().per_second(10).max_pause(ms(30_000)).build(), Clock::start());
     let step = rated(rate, &clock);
     let busy = failing(|| Error::overloaded("no more today").with_retry_after(ms(3_600_000)));
     assert!(step.run(busy, &Context::new()).await.is_err());
@@ -132,7 +132,7 @@ async fn what_the_server_has_left_tightens_at_once_and_never_loosens() {
             Ok(())
         }
     });
-    let work = work.rate(Rate::per_second(10).burst(ms(500)));
+    let work = work.rate(Rate::builder().per_second(10).burst(ms(500)).build());
     let cx = Context::recording();
     work.run(Some(1000), &cx).await.unwrap();
     work.run(Some(1), &cx).await.unwrap();
@@ -168,7 +168,10 @@ async fn only_the_nearest_rate_is_that_of_the_server() {
         cx.rate_limits(RateLimits::default().requests(RateWindow::new(60, 0, ms(60_000))));
         Ok(())
     });
-    let (ours, theirs) = (Rate::per_second(10).burst(ms(1000)), Rate::per_second(10).burst(ms(1000)));
+    let (ours, theirs) = (
+        Rate::builder().per_second(10).burst(ms(1000)).build(),
+        Rate::builder().per_second(10).burst(ms(1000)).build(),
+    );
     let nested = told.rate(theirs.clone()).rate(ours.clone());
     nested.run((), &Context::new()).await.unwrap();
     let clock = Clock::start();

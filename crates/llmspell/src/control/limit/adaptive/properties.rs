@@ -68,7 +68,7 @@ impl Model {
 
     fn begin(&mut self) {
         if self.running.len() < self.limit() {
-            self.running.push(self.aimd().begin(self.running.len() + 1));
+            self.running.push(self.aimd().start_call(self.running.len() + 1));
         }
     }
 
