@@ -32,7 +32,7 @@ enum End {
 struct Case {
     share: f64,
     min_calls: u64,
-    in_a_row: Option<u64>,
+    consecutive_failures: Option<u64>,
     probes: u32,
     counting_dropped: bool,
     ops: Vec<Op>,
@@ -55,8 +55,8 @@ fn cases() -> impl Strategy<Value = Case> {
     let shares = prop_oneof![Just(0.1), Just(0.5), Just(0.55), Just(1.0)];
     let settings = (shares, 1..6u64, prop::option::of(1..4u64), 1..4u32, any::<bool>());
     (settings, prop::collection::vec(op, 0..200)).prop_map(|(settings, ops)| {
-        let (share, min_calls, in_a_row, probes, counting_dropped) = settings;
-        Case { share, min_calls, in_a_row, probes, counting_dropped, ops }
+        let (share, min_calls, consecutive_failures, probes, counting_dropped) = settings;
+        Case { share, min_calls, consecutive_failures, probes, counting_dropped, ops }
     })
 }
 
@@ -140,7 +140,7 @@ impl Model {
         let row = self.log.iter().rev().take_while(|(_, failed)| *failed).count() as u64;
         let share =
             calls as u64 >= self.case.min_calls && 100 * failures >= (100.0 * self.case.share).round() as usize * calls;
-        share || self.case.in_a_row.is_some_and(|most| row >= most)
+        share || self.case.consecutive_failures.is_some_and(|most| row >= most)
     }
 
     fn open(&mut self) {
@@ -163,20 +163,20 @@ fn poll<F: Future + ?Sized>(work: &mut Pin<Box<F>>) -> Poll<F::Output> {
 }
 
 async fn compare(case: Case) {
-    let breaker = Breaker::builder()
+    let settings = Breaker::builder()
         .failure_rate(case.share)
         .min_calls(case.min_calls)
         .window(ms(WINDOW))
         .open_for(ms(OPEN))
         .max_open(ms(MAX_OPEN))
         .probes(case.probes)
-        .without_jitter()
-        .build();
-    let breaker = match case.in_a_row {
-        Some(failures) => breaker.consecutive_failures(failures),
-        None => breaker,
+        .without_jitter();
+    let settings = match case.consecutive_failures {
+        Some(failures) => settings.consecutive_failures(failures),
+        None => settings,
     };
-    let breaker = if case.counting_dropped { breaker.counting_dropped() } else { breaker };
+    let settings = if case.counting_dropped { settings.counting_dropped() } else { settings };
+    let breaker = settings.build();
     let waits = step(|answer: oneshot::Receiver<Answer>, _| async move { answer.await? });
     let (guarded, cx) = (waits.breaker(breaker.clone()), Context::new());
     let mut calls: Vec<Call<'_>> = Vec::new();
