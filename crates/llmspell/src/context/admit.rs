@@ -1,4 +1,4 @@
-//! Admission to a queue of flow control: the wait of a call, and the events that tell of it.
+//! Admission to a queue of flow control: the wait of a call, and its events.
 //!
 //! This module owns [`EventKind::Queued`], [`EventKind::Admitted`] and the [`EventKind::Refused`] of a queue, for
 //! limits, rates and budgets alike. It must not know how a queue decides.

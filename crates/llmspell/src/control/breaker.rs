@@ -21,7 +21,7 @@ use crate::context::Context;
 use crate::context::node::Facet;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pattern::stream::AdmissionGate;
-use circuit::{BreakerSettings, Phase, Verdict};
+use circuit::{BreakerSettings, CallVerdict, Phase};
 use shared_circuit::SharedCircuit;
 
 /// A circuit breaker: rejects calls while the other side fails.
@@ -125,13 +125,13 @@ impl Breaker {
         rejection::report(change, cx, || None);
     }
 
-    fn verdict<'a, T>(&self, result: &'a Result<T>) -> Verdict<'a> {
-        let Err(error) = result else { return Verdict::Success };
+    fn verdict<'a, T>(&self, result: &'a Result<T>) -> CallVerdict<'a> {
+        let Err(error) = result else { return CallVerdict::Success };
         let error = error.root_cause();
         match error.is_upstream() {
-            false => Verdict::Neither,
-            true if self.is_failure(error) => Verdict::Failure(error),
-            true => Verdict::Success,
+            false => CallVerdict::Neither,
+            true if self.is_failure(error) => CallVerdict::Failure(error),
+            true => CallVerdict::Success,
         }
     }
 

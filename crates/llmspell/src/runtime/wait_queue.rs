@@ -45,7 +45,7 @@ pub(crate) struct Waiter<W> {
     pub(crate) request: W,
 }
 
-/// What a waiter that goes away leaves behind.
+/// The part of the queue that a waiter leaves behind when it goes away.
 pub(crate) enum Removed<W, R> {
     /// A result that it has not taken.
     Result(R),
@@ -183,7 +183,7 @@ pub(crate) trait QueueOwner: Sync {
     fn abandon(&self, number: u64);
 }
 
-/// What a waiter finds when it polls its owner.
+/// The state of a waiter when it polls its owner.
 pub(crate) enum WaiterPoll<T> {
     Ready(T),
     /// Another task wakes the waiter.
@@ -193,7 +193,7 @@ pub(crate) enum WaiterPoll<T> {
 }
 
 /// The answer to a new caller: a result at once, or a place in the queue.
-pub(crate) enum Entry<'a, Q: QueueOwner, T> {
+pub(crate) enum Admit<'a, Q: QueueOwner, T> {
     Admitted(T),
     Queued(Waiting<'a, Q>),
 }

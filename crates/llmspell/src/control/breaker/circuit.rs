@@ -116,7 +116,7 @@ impl CallPermit {
 
 /// The outcome of a call, as far as it concerns the other side.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Verdict<'a> {
+pub(super) enum CallVerdict<'a> {
     Success,
     Failure(&'a Error),
     /// The other side was not called, or had no time to answer.
@@ -218,25 +218,30 @@ impl Circuit {
     }
 
     /// Ends a call that was admitted.
-    pub(super) fn settle(&mut self, permit: CallPermit, verdict: Verdict<'_>, now: Instant) -> Option<CircuitChange> {
+    pub(super) fn settle(
+        &mut self,
+        permit: CallPermit,
+        verdict: CallVerdict<'_>,
+        now: Instant,
+    ) -> Option<CircuitChange> {
         self.probing -= u32::from(permit.probe);
         if permit.generation != self.generation {
             return None;
         }
         match (&mut self.state, verdict) {
             // No call is admitted while the breaker is open, so no permit is of such a generation.
-            (_, Verdict::Neither) | (CircuitState::Open { .. }, _) => None,
-            (CircuitState::Closed, Verdict::Success) => {
+            (_, CallVerdict::Neither) | (CircuitState::Open { .. }, _) => None,
+            (CircuitState::Closed, CallVerdict::Success) => {
                 self.window.succeeded(now);
                 self.consecutive = 0;
                 None
             }
-            (CircuitState::Closed, Verdict::Failure(error)) => {
+            (CircuitState::Closed, CallVerdict::Failure(error)) => {
                 self.window.failed(now, not_before(error, now));
                 self.consecutive += 1;
                 self.trip_if_failing(error, now)
             }
-            (CircuitState::HalfOpen { successes, .. }, Verdict::Success) => {
+            (CircuitState::HalfOpen { successes, .. }, CallVerdict::Success) => {
                 *successes += 1;
                 if *successes < self.settings.probes {
                     return None;
@@ -244,7 +249,7 @@ impl Circuit {
                 self.close();
                 Some(CircuitChange::Closed)
             }
-            (CircuitState::HalfOpen { successes, .. }, Verdict::Failure(error)) => {
+            (CircuitState::HalfOpen { successes, .. }, CallVerdict::Failure(error)) => {
                 let reason = TripReason {
                     cause: TripCause::Probe,
                     failures: 1,
@@ -258,7 +263,7 @@ impl Circuit {
     }
 
     /// Counts the outcome of a call that was not admitted by this breaker.
-    pub(super) fn record_outcome(&mut self, verdict: Verdict<'_>, now: Instant) -> Option<CircuitChange> {
+    pub(super) fn record_outcome(&mut self, verdict: CallVerdict<'_>, now: Instant) -> Option<CircuitChange> {
         match self.state {
             CircuitState::Closed => self.settle(CallPermit::closed(self.generation), verdict, now),
             // If only streams use the breaker, their items are the only probes.

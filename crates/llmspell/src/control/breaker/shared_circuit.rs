@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::circuit::{BreakerRejection, BreakerSettings, CallPermit, Circuit, CircuitChange, Phase, Verdict};
+use super::circuit::{BreakerRejection, BreakerSettings, CallPermit, CallVerdict, Circuit, CircuitChange, Phase};
 use crate::runtime::sync::atomic::{AtomicU64, Ordering};
 use crate::runtime::sync::{Mutex, MutexGuard, lock};
 
@@ -70,18 +70,22 @@ impl SharedCircuit {
     pub(super) fn settle(
         &self,
         permit: CallPermit,
-        verdict: Verdict<'_>,
+        verdict: CallVerdict<'_>,
         now: impl FnOnce() -> Instant,
     ) -> Option<CircuitChange> {
-        if matches!(verdict, Verdict::Neither) && !permit.is_probe() {
+        if matches!(verdict, CallVerdict::Neither) && !permit.is_probe() {
             return None;
         }
         let now = now();
         self.with(|circuit| circuit.settle(permit, verdict, now))
     }
 
-    pub(super) fn record_outcome(&self, verdict: Verdict<'_>, now: impl FnOnce() -> Instant) -> Option<CircuitChange> {
-        if matches!(verdict, Verdict::Neither) {
+    pub(super) fn record_outcome(
+        &self,
+        verdict: CallVerdict<'_>,
+        now: impl FnOnce() -> Instant,
+    ) -> Option<CircuitChange> {
+        if matches!(verdict, CallVerdict::Neither) {
             return None;
         }
         let now = now();

@@ -5,7 +5,7 @@ use std::pin::pin;
 
 use tokio::time::Instant;
 
-use super::circuit::{BreakerRejection, CallPermit, Phase, Verdict};
+use super::circuit::{BreakerRejection, CallPermit, CallVerdict, Phase};
 use super::{Breaker, rejection};
 use crate::context::Context;
 use crate::context::node::Facet;
@@ -132,7 +132,7 @@ impl<'a, S: Step> CallGuard<'a, S> {
         self.settle(verdict);
     }
 
-    fn settle(&mut self, verdict: Verdict<'_>) {
+    fn settle(&mut self, verdict: CallVerdict<'_>) {
         if let Some(permit) = self.permit.take() {
             let change = self.breaker.0.circuit.settle(permit, verdict, Instant::now);
             rejection::report(change, self.site.cx, || self.site.named());
@@ -149,11 +149,11 @@ impl<S: Step> Drop for CallGuard<'_, S> {
             let result: Result<()> = Err(Error::new(ErrorKind::Panicked, "panicked"));
             // While one panic unwinds, another one in the user's closure would abort the process.
             let verdict = catch_panic(|| self.breaker.verdict(&result));
-            self.settle(verdict.unwrap_or(Verdict::Neither));
+            self.settle(verdict.unwrap_or(CallVerdict::Neither));
         } else if self.breaker.0.counts_dropped {
-            self.settle(Verdict::Failure(&Error::new(ErrorKind::Cancelled, "dropped before it ended")));
+            self.settle(CallVerdict::Failure(&Error::new(ErrorKind::Cancelled, "dropped before it ended")));
         } else {
-            self.settle(Verdict::Neither);
+            self.settle(CallVerdict::Neither);
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::observe::event::WaitKind;
 use crate::observe::usage::Usage;
 use crate::runtime::executor::yield_if_due;
 use crate::runtime::sync::{Mutex, MutexGuard, lock};
-use crate::runtime::wait_queue::{Entry, QueueOwner, Removed, WaitQueue, WaiterPoll, Waiting, WakeList};
+use crate::runtime::wait_queue::{Admit, QueueOwner, Removed, WaitQueue, WaiterPoll, Waiting, WakeList};
 
 /// The shared state of the clones of a budget.
 pub(crate) struct BudgetLedger {
@@ -174,9 +174,9 @@ impl BudgetLedger {
     ) -> Result<(BudgetReservation, bool)> {
         yield_if_due().await;
         let result = match self.reserve_or_enqueue(expected) {
-            Ok(Entry::Admitted(reserved)) => return Ok((BudgetReservation::new(self, reserved), false)),
+            Ok(Admit::Admitted(reserved)) => return Ok((BudgetReservation::new(self, reserved), false)),
             // Boxed, so that calls which do not wait do not carry the state of a wait.
-            Ok(Entry::Queued(waiting)) => {
+            Ok(Admit::Queued(waiting)) => {
                 Box::pin(cx.admit(WaitKind::Budget, name, cx.deadline(), waiting.result())).await
             }
             Err(error) => {
@@ -188,14 +188,14 @@ impl BudgetLedger {
         Ok((BudgetReservation::new(self, reserved), true))
     }
 
-    fn reserve_or_enqueue(&self, expected: Option<Usage>) -> Result<Entry<'_, Self, Reserved>> {
+    fn reserve_or_enqueue(&self, expected: Option<Usage>) -> Result<Admit<'_, Self, Reserved>> {
         let mut state = self.lock();
         match self.try_reserve_fairly(&mut state, expected) {
-            Reserve::Granted(reserved) => Ok(Entry::Admitted(reserved)),
+            Reserve::Granted(reserved) => Ok(Admit::Admitted(reserved)),
             Reserve::Never(error) => Err(error),
             Reserve::Later => {
                 let number = state.queue.push(Waker::noop().clone(), expected);
-                Ok(Entry::Queued(Waiting::new(self, number)))
+                Ok(Admit::Queued(Waiting::new(self, number)))
             }
         }
     }

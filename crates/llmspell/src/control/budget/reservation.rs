@@ -19,7 +19,8 @@ pub(super) struct BudgetReservation {
 }
 
 struct ReservationState {
-    /// What is reserved and not used yet. After the end of the call, what counts as spent although it was not reported.
+    /// The amount that is reserved and not used yet. After the end of the call, the amount that counts as spent
+    /// although it was not reported.
     held: Usage,
     used: Usage,
     /// Whether the call has reported any usage.
@@ -78,7 +79,7 @@ impl BudgetReservation {
     }
 }
 
-/// What a call is assumed to have cost that has not reported its usage.
+/// The assumed cost of a call that has not reported its usage.
 enum AssumedCost {
     Nothing,
     ExpectedIfBegun,

@@ -20,10 +20,11 @@
 //!
 //! A permit can be released with a spare: a value that the next holder reuses instead of allocating a new one.
 //!
-//! # Why `Acquire` is a future of its own
+//! # A separate future for permits
 //!
-//! A permit needs neither a stored result nor a timer, and waiting for one is on the path of every busy limit. So
-//! [`Acquire`] enters the queue in its first poll, under the same lock with which it looks for room.
+//! [`Acquire`] is not a [`Waiting`](crate::runtime::wait_queue::Waiting): a permit needs neither a stored result nor a
+//! timer, and waiting for one is on the path of every busy limit. So [`Acquire`] enters the queue in its first poll,
+//! under the same lock with which it looks for room.
 
 #[cfg(all(test, not(shuttle)))]
 mod properties;

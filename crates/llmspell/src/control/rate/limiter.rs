@@ -28,7 +28,7 @@ use crate::observe::event::WaitKind;
 use crate::runtime::executor::yield_if_due;
 use crate::runtime::sync::atomic::{AtomicU64, Ordering};
 use crate::runtime::sync::{Mutex, MutexGuard, lock};
-use crate::runtime::wait_queue::{Entry, QueueOwner, Removed, WaiterPoll, Waiting, WakeList};
+use crate::runtime::wait_queue::{Admit, QueueOwner, Removed, WaiterPoll, Waiting, WakeList};
 pub(super) use state::Admission;
 use state::{RateRequest, RateState};
 
@@ -68,10 +68,10 @@ impl RateLimiter {
     pub(super) async fn acquire(&self, tokens: u64, cx: &Context, name: Option<&str>) -> Result<Admission> {
         yield_if_due().await;
         let result = match self.try_acquire(tokens, cx.deadline()) {
-            Ok(Entry::Admitted(admission)) => return Ok(admission),
+            Ok(Admit::Admitted(admission)) => return Ok(admission),
             // Boxed, so that calls which do not wait do not carry the state of a wait. Without a deadline: the queue
             // itself rejects a call that cannot meet its own.
-            Ok(Entry::Queued(waiting)) => Box::pin(cx.admit(WaitKind::Rate, name, None, waiting.result())).await,
+            Ok(Admit::Queued(waiting)) => Box::pin(cx.admit(WaitKind::Rate, name, None, waiting.result())).await,
             Err(error) => {
                 cx.rejected(WaitKind::Rate, name, &error);
                 Err(error)
@@ -80,11 +80,11 @@ impl RateLimiter {
         result.map_err(|error| error.at(|| cx.path()))
     }
 
-    fn try_acquire(&self, tokens: u64, deadline: Option<Instant>) -> Result<Entry<'_, Self, Admission>> {
+    fn try_acquire(&self, tokens: u64, deadline: Option<Instant>) -> Result<Admit<'_, Self, Admission>> {
         let (mut state, now) = self.lock_now();
         if state.queue.is_empty() && state.due(now, tokens, (0, 0)) <= now {
             state.take(tokens);
-            return Ok(Entry::Admitted(Admission { tokens, pauses: self.pauses(), waited: false }));
+            return Ok(Admit::Admitted(Admission { tokens, pauses: self.pauses(), waited: false }));
         }
         self.serve_and_enqueue(state, now, tokens, deadline)
     }
@@ -97,7 +97,7 @@ impl RateLimiter {
         now: Instant,
         tokens: u64,
         deadline: Option<Instant>,
-    ) -> Result<Entry<'_, Self, Admission>> {
+    ) -> Result<Admit<'_, Self, Admission>> {
         let mut wake_list = WakeList::default();
         self.serve(&mut state, now, None, &mut wake_list);
         let entry = self.admit_or_enqueue(&mut state, now, tokens, deadline);
@@ -112,16 +112,16 @@ impl RateLimiter {
         now: Instant,
         tokens: u64,
         deadline: Option<Instant>,
-    ) -> Result<Entry<'_, Self, Admission>> {
+    ) -> Result<Admit<'_, Self, Admission>> {
         let ahead = (state.queue.len() as u64, state.queued_tokens);
         let due = state.due(now, tokens, ahead);
         if ahead.0 == 0 && due <= now {
             state.take(tokens);
-            return Ok(Entry::Admitted(Admission { tokens, pauses: self.pauses(), waited: false }));
+            return Ok(Admit::Admitted(Admission { tokens, pauses: self.pauses(), waited: false }));
         }
         self.check(state, now, due, deadline)?;
         let number = state.enqueue(tokens, deadline, due);
-        Ok(Entry::Queued(Waiting::new(self, number)))
+        Ok(Admit::Queued(Waiting::new(self, number)))
     }
 
     /// Admits every waiter that is due, in order. `own` is the number of the calling task, if it waits. If others are
@@ -196,7 +196,7 @@ impl RateLimiter {
         Ok(())
     }
 
-    /// Removes a waiter that goes away. What it had goes to the next one.
+    /// Removes a waiter that goes away. Its share goes to the next one.
     fn remove(&self, state: &mut RateState, now: Instant, number: u64, wake_list: &mut WakeList) {
         match state.queue.remove(number) {
             Some(Removed::Waiter(waiter)) => {

@@ -11,7 +11,8 @@ use crate::observe::usage::Usage;
 use crate::runtime::sync::atomic::{AtomicBool, Ordering};
 use crate::runtime::sync::{Mutex, MutexGuard, get_mut, lock};
 
-/// What a call has taken out of the buckets. It lives as long as any work of the call, which may outlive the call.
+/// The request and the tokens that a call has taken. It lives as long as any work of the call, which may outlive the
+/// call.
 pub(crate) struct RateReservation {
     limiter: Arc<RateLimiter>,
     /// The usual tokens of a call of this step.

@@ -8,7 +8,7 @@
 //! - Dropping the pool aborts every worker.
 //! - A worker yields after a few jobs, so that ready work does not starve other tasks.
 //!
-//! # How jobs find workers
+//! # Assigning jobs to workers
 //!
 //! One mutex guards two queues, jobs and outputs, and the list of idle workers. Two invariants hold
 //! whenever it is free:
@@ -48,11 +48,11 @@ pub(crate) const GRACE: Duration = Duration::from_millis(50);
 
 /// The work of a pool: how one job runs.
 pub(crate) trait PoolTask: Send + Sync + 'static {
-    type Job: Send + 'static;
+    type Input: Send + 'static;
     type Out: Send + 'static;
 
     /// Runs one job.
-    fn run(&self, index: usize, job: Self::Job) -> impl Future<Output = Self::Out> + Send;
+    fn run(&self, index: usize, job: Self::Input) -> impl Future<Output = Self::Out> + Send;
 
     /// Returns the output of a job that could not finish: it panicked, or its worker was lost.
     fn lost(&self, index: usize, error: Error) -> Self::Out;
@@ -74,7 +74,7 @@ struct PoolShared<W: PoolTask> {
 }
 
 struct PoolState<W: PoolTask> {
-    jobs: VecDeque<(usize, W::Job)>,
+    jobs: VecDeque<(usize, W::Input)>,
     outputs: VecDeque<W::Out>,
     running: usize,
     /// Workers that exist.
@@ -136,7 +136,7 @@ impl<W: PoolTask> WorkerPool<W> {
     }
 
     /// Submits all of `jobs`. The caller bounds how many are in flight.
-    pub(crate) fn submit(&mut self, jobs: &mut VecDeque<(usize, W::Job)>) {
+    pub(crate) fn submit(&mut self, jobs: &mut VecDeque<(usize, W::Input)>) {
         let mut state = self.shared.lock();
         state.jobs.append(jobs);
         let new_workers = (state.jobs.len() + state.running).saturating_sub(state.alive);

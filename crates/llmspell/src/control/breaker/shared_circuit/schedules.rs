@@ -7,7 +7,7 @@ use shuttle::thread;
 use tokio::time::Instant;
 
 use super::SharedCircuit;
-use crate::control::breaker::circuit::{BreakerSettings, Phase, Verdict};
+use crate::control::breaker::circuit::{BreakerSettings, CallVerdict, Phase};
 use crate::error::Error;
 use crate::runtime::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,7 +20,7 @@ fn explore(test: impl Fn() + Send + Sync + Copy + 'static) {
 
 /// A circuit whose open time is zero, and the number of running probes.
 #[derive(Clone)]
-struct Observed {
+struct TestCircuit {
     circuit: Arc<SharedCircuit>,
     now: Instant,
     probing: Arc<AtomicUsize>,
@@ -28,7 +28,7 @@ struct Observed {
 
 const PROBES: u32 = 2;
 
-impl Observed {
+impl TestCircuit {
     fn new() -> Self {
         let settings = BreakerSettings {
             failure_rate: 1.0,
@@ -40,19 +40,22 @@ impl Observed {
             probes: PROBES,
             jitter: false,
         };
-        let breaker =
-            Observed { circuit: Arc::new(SharedCircuit::new(settings)), now: Instant::now(), probing: Arc::default() };
+        let breaker = TestCircuit {
+            circuit: Arc::new(SharedCircuit::new(settings)),
+            now: Instant::now(),
+            probing: Arc::default(),
+        };
         breaker.trip();
         breaker
     }
 
     fn trip(&self) {
-        self.circuit.record_outcome(Verdict::Failure(&Error::failed("x")), || self.now);
+        self.circuit.record_outcome(CallVerdict::Failure(&Error::failed("x")), || self.now);
         assert_eq!(self.circuit.phase(), Phase::Open);
     }
 
     /// Makes a call with this outcome, if it is admitted.
-    fn call(&self, verdict: Verdict<'_>) {
+    fn call(&self, verdict: CallVerdict<'_>) {
         let permit = match self.circuit.admit_if_closed() {
             Some(permit) => permit,
             None => match self.circuit.admit(|| self.now) {
@@ -77,15 +80,15 @@ impl Observed {
             (0..PROBES).map(|_| self.circuit.admit(|| self.now).expect("a probe is admitted").0).collect();
         assert!(self.circuit.admit(|| self.now).is_err());
         for permit in tickets {
-            self.circuit.settle(permit, Verdict::Success, || self.now);
+            self.circuit.settle(permit, CallVerdict::Success, || self.now);
         }
         assert_eq!(self.circuit.phase(), Phase::Closed);
     }
 }
 
 /// Runs each function on its own thread, and then checks the circuit.
-fn run_threads<const N: usize>(work: [fn(Observed); N]) {
-    let breaker = Observed::new();
+fn run_threads<const N: usize>(work: [fn(TestCircuit); N]) {
+    let breaker = TestCircuit::new();
     let threads = work.map(|work| {
         let breaker = breaker.clone();
         thread::spawn(move || work(breaker))
@@ -94,23 +97,23 @@ fn run_threads<const N: usize>(work: [fn(Observed); N]) {
     breaker.check();
 }
 
-fn fail_twice(breaker: Observed) {
+fn fail_twice(breaker: TestCircuit) {
     let error = Error::failed("x");
-    breaker.call(Verdict::Failure(&error));
-    breaker.call(Verdict::Failure(&error));
+    breaker.call(CallVerdict::Failure(&error));
+    breaker.call(CallVerdict::Failure(&error));
 }
 
-fn succeed_twice(breaker: Observed) {
-    breaker.call(Verdict::Success);
-    breaker.call(Verdict::Success);
+fn succeed_twice(breaker: TestCircuit) {
+    breaker.call(CallVerdict::Success);
+    breaker.call(CallVerdict::Success);
 }
 
-fn drop_twice(breaker: Observed) {
-    breaker.call(Verdict::Neither);
-    breaker.call(Verdict::Neither);
+fn drop_twice(breaker: TestCircuit) {
+    breaker.call(CallVerdict::Neither);
+    breaker.call(CallVerdict::Neither);
 }
 
-fn reset(breaker: Observed) {
+fn reset(breaker: TestCircuit) {
     breaker.circuit.reset();
 }
 

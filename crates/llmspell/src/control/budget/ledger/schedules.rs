@@ -23,7 +23,7 @@ fn explore(test: impl Fn() + Send + Sync + Copy + 'static) {
 
 /// A budget for `max` calls of one token each, and the number of calls that hold a reservation.
 #[derive(Clone)]
-struct Observed {
+struct TestBudget {
     ledger: Arc<BudgetLedger>,
     inside: Arc<AtomicUsize>,
     max: usize,
@@ -31,10 +31,10 @@ struct Observed {
 
 const ONE: Option<Usage> = Some(Usage { input_tokens: 1, output_tokens: 0, cost: 0.0 });
 
-impl Observed {
+impl TestBudget {
     fn new(max: usize) -> Self {
         let caps = Caps { tokens: Some(max as u64), cost: None };
-        Observed { ledger: Arc::new(BudgetLedger::new(caps)), inside: Arc::default(), max }
+        TestBudget { ledger: Arc::new(BudgetLedger::new(caps)), inside: Arc::default(), max }
     }
 
     /// Waits for a reservation, and releases it unused.
@@ -62,7 +62,7 @@ fn run_threads(threads: impl IntoIterator<Item = Box<dyn FnOnce() + Send>>) {
 }
 
 fn run(max: usize, workers: usize, quitters: usize) {
-    let budget = Observed::new(max);
+    let budget = TestBudget::new(max);
     let workers = (0..workers)
         .map(|_| budget.clone())
         .map(|budget| Box::new(move || budget.reserve_and_release()) as Box<dyn FnOnce() + Send>);

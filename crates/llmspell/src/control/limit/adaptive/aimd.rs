@@ -27,7 +27,7 @@
 //! A rejected probe also lowers the limit, by a sixteenth, for a round or two. That lets a second client of the same
 //! server in: beside a client that always took the whole capacity, every call of the other one would be rejected.
 //!
-//! A single timeout among [`LONE_TIMEOUT_SUCCESSES`] calls is no congestion: a long-tailed latency has such calls
+//! A single timeout among [`LONE_TIMEOUT_SUCCESSES`] calls is not congestion: a long-tailed latency has such calls
 //! without any overload. A 429 always counts.
 
 use std::time::Duration;

@@ -21,15 +21,15 @@ fn explore(test: impl Fn() + Send + Sync + Copy + 'static) {
 
 /// A semaphore, and the number of permits that are held.
 #[derive(Clone)]
-struct Observed {
+struct TestSemaphore {
     semaphore: Arc<Semaphore<usize>>,
     inside: Arc<AtomicUsize>,
     max: usize,
 }
 
-impl Observed {
+impl TestSemaphore {
     fn new(capacity: usize, max: usize) -> Self {
-        Observed { semaphore: Arc::new(Semaphore::new(capacity)), inside: Arc::default(), max }
+        TestSemaphore { semaphore: Arc::new(Semaphore::new(capacity)), inside: Arc::default(), max }
     }
 
     fn enter(&self) {
@@ -80,7 +80,7 @@ macro_rules! threads {
 #[test]
 fn every_thread_gets_a_permit_and_the_capacity_is_kept() {
     explore(|| {
-        let sem = Observed::new(2, 2);
+        let sem = TestSemaphore::new(2, 2);
         threads!(sem: sem.acquire_and_release(0), sem.acquire_and_release(1), sem.acquire_and_release(2), sem.acquire_and_release(3));
         assert_eq!(sem.semaphore.load(), Load { capacity: 2, available: 2, in_use: 0, waiting: 0, orphaned: 0 });
     });
@@ -89,7 +89,7 @@ fn every_thread_gets_a_permit_and_the_capacity_is_kept() {
 #[test]
 fn an_abandoned_wait_does_not_block_the_queue() {
     explore(|| {
-        let sem = Observed::new(1, 1);
+        let sem = TestSemaphore::new(1, 1);
         threads!(sem: sem.acquire_and_release(0), sem.abandon(), sem.acquire_and_release(1), sem.abandon());
         assert_eq!(sem.semaphore.load(), Load { capacity: 1, available: 1, in_use: 0, waiting: 0, orphaned: 0 });
     });
@@ -98,8 +98,9 @@ fn an_abandoned_wait_does_not_block_the_queue() {
 #[test]
 fn a_changing_capacity_loses_no_waiter() {
     explore(|| {
-        let sem = Observed::new(1, 3);
-        let resize = |sem: &Observed| [0, 3, 0, 2].iter().for_each(|capacity| sem.semaphore.resize(*capacity).wake());
+        let sem = TestSemaphore::new(1, 3);
+        let resize =
+            |sem: &TestSemaphore| [0, 3, 0, 2].iter().for_each(|capacity| sem.semaphore.resize(*capacity).wake());
         threads!(sem: sem.acquire_and_release(0), sem.acquire_and_release(1), sem.acquire_and_release(2), sem.abandon(), resize(&sem));
         assert_eq!(sem.semaphore.load(), Load { capacity: 2, available: 2, in_use: 0, waiting: 0, orphaned: 0 });
     });
@@ -108,7 +109,7 @@ fn a_changing_capacity_loses_no_waiter() {
 #[test]
 fn orphaned_permits_are_compensated_up_to_the_overdraft() {
     explore(|| {
-        let sem = Observed::new(1, 2);
+        let sem = TestSemaphore::new(1, 2);
         sem.semaphore.set_overdraft(1);
         threads!(sem: sem.orphan(), sem.orphan(), sem.acquire_and_release(0), sem.acquire_and_release(1));
         assert_eq!(sem.semaphore.load(), Load { capacity: 1, available: 1, in_use: 0, waiting: 0, orphaned: 0 });

@@ -10,7 +10,7 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use super::super::settings::{Quota, RateSettings};
-use super::{Admission, Entry, RateLimiter, WaiterPoll, Waker};
+use super::{Admission, Admit, RateLimiter, WaiterPoll, Waker};
 use crate::error::Result;
 use crate::runtime::sync::atomic::{AtomicUsize, Ordering};
 
@@ -23,24 +23,24 @@ fn explore(test: impl Fn() + Send + Sync + Copy + 'static) {
 
 /// A rate of one call per century, and the number of calls that are admitted.
 #[derive(Clone)]
-struct Observed {
+struct TestRate {
     limiter: Arc<RateLimiter>,
     inside: Arc<AtomicUsize>,
 }
 
 const CENTURY: Duration = Duration::from_secs(3_000_000_000);
 
-impl Observed {
+impl TestRate {
     fn new(max_pause: Duration) -> Self {
         let requests = Some(Quota::new(1, CENTURY));
         let settings = RateSettings { requests, tokens: None, burst: Some(Duration::ZERO), max_pause };
-        Observed { limiter: Arc::new(RateLimiter::new(&settings)), inside: Arc::default() }
+        TestRate { limiter: Arc::new(RateLimiter::new(&settings)), inside: Arc::default() }
     }
 
     fn acquire(&self) -> Result<Admission> {
         let mut waiting = match self.limiter.try_acquire(0, None)? {
-            Entry::Admitted(admission) => return Ok(admission),
-            Entry::Queued(waiting) => waiting,
+            Admit::Admitted(admission) => return Ok(admission),
+            Admit::Queued(waiting) => waiting,
         };
         block_on(poll_fn(|task| match waiting.poll_once(task.waker()) {
             WaiterPoll::Ready(result) => Poll::Ready(result),
@@ -59,8 +59,8 @@ impl Observed {
     /// Polls once for an admission, and drops the future or the admission.
     fn abandon(&self) {
         match self.limiter.try_acquire(0, None) {
-            Ok(Entry::Admitted(admission)) => self.limiter.refund(0, admission.pauses),
-            Ok(Entry::Queued(mut waiting)) => {
+            Ok(Admit::Admitted(admission)) => self.limiter.refund(0, admission.pauses),
+            Ok(Admit::Queued(mut waiting)) => {
                 if let WaiterPoll::Ready(Ok(admission)) = waiting.poll_once(Waker::noop()) {
                     self.limiter.refund(0, admission.pauses);
                 }
@@ -78,18 +78,18 @@ fn run_threads(threads: impl IntoIterator<Item = Thread>) {
     threads.into_iter().for_each(|thread| thread.join().expect("no thread panics"));
 }
 
-fn threads(rate: &Observed, count: usize, run: fn(&Observed)) -> impl Iterator<Item = Thread> {
+fn threads(rate: &TestRate, count: usize, run: fn(&TestRate)) -> impl Iterator<Item = Thread> {
     (0..count).map(move |_| rate.clone()).map(move |rate| Box::new(move || run(&rate)) as Thread)
 }
 
 #[test]
 fn every_call_is_admitted_and_an_abandoned_wait_does_not_block_the_queue() {
     explore(|| {
-        let rate = Observed::new(CENTURY * 10);
-        run_threads(threads(&rate, 3, Observed::acquire_and_refund).chain(threads(&rate, 2, Observed::abandon)));
+        let rate = TestRate::new(CENTURY * 10);
+        run_threads(threads(&rate, 3, TestRate::acquire_and_refund).chain(threads(&rate, 2, TestRate::abandon)));
         assert_eq!(rate.limiter.waiting(), 0);
         assert!(
-            matches!(rate.limiter.try_acquire(0, None), Ok(Entry::Admitted(_))),
+            matches!(rate.limiter.try_acquire(0, None), Ok(Admit::Admitted(_))),
             "the admission is available again"
         );
     });
@@ -98,13 +98,13 @@ fn every_call_is_admitted_and_an_abandoned_wait_does_not_block_the_queue() {
 #[test]
 fn a_pause_that_is_too_long_rejects_every_waiter() {
     explore(|| {
-        let rate = Observed::new(Duration::ZERO);
+        let rate = TestRate::new(Duration::ZERO);
         let pause: Thread = {
             let rate = rate.clone();
             Box::new(move || assert!(rate.limiter.pause(CENTURY, 0)))
         };
         run_threads(
-            threads(&rate, 3, Observed::acquire_and_refund).chain(threads(&rate, 1, Observed::abandon)).chain([pause]),
+            threads(&rate, 3, TestRate::acquire_and_refund).chain(threads(&rate, 1, TestRate::abandon)).chain([pause]),
         );
         assert_eq!(rate.limiter.waiting(), 0);
         assert!(rate.limiter.try_acquire(0, None).is_err());

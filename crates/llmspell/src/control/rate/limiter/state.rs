@@ -19,7 +19,7 @@ pub(super) struct RateState {
     total_requested: u64,
 }
 
-/// What a waiter requests.
+/// The request of a waiter.
 #[derive(Clone, Copy)]
 pub(super) struct RateRequest {
     pub(super) tokens: u64,

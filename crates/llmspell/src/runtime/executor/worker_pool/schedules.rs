@@ -23,7 +23,7 @@ fn explore(test: impl Fn() + Send + Sync + Copy + 'static) {
 
 /// How a job behaves before it returns its index.
 #[derive(Clone, Copy)]
-enum Job {
+enum TestJob {
     Ready,
     Waits(usize),
     /// Ends only while this many of its kind are running.
@@ -46,20 +46,20 @@ impl Drop for Alive {
 }
 
 impl PoolTask for Jobs {
-    type Job = Job;
+    type Input = TestJob;
     type Out = usize;
 
-    async fn run(&self, index: usize, job: Job) -> usize {
+    async fn run(&self, index: usize, job: TestJob) -> usize {
         self.alive.fetch_add(1, Ordering::SeqCst);
         let _alive = Alive(self.alive.clone());
         match job {
-            Job::Ready => {}
-            Job::Waits(times) => {
+            TestJob::Ready => {}
+            TestJob::Waits(times) => {
                 for _ in 0..times {
                     yield_now().await;
                 }
             }
-            Job::Needs(others) => {
+            TestJob::Needs(others) => {
                 if self.meeting.fetch_add(1, Ordering::SeqCst) + 1 == others {
                     self.met.resize(others).wake();
                 }
@@ -81,8 +81,8 @@ fn pool() -> (WorkerPool<Jobs>, Arc<AtomicUsize>) {
 }
 
 /// Runs `jobs`, at most `limit` at once, as a stream does; each must return its index once.
-async fn run(pool: &mut WorkerPool<Jobs>, jobs: &[Job], limit: usize) {
-    let mut jobs: VecDeque<(usize, Job)> = jobs.iter().copied().enumerate().collect();
+async fn run(pool: &mut WorkerPool<Jobs>, jobs: &[TestJob], limit: usize) {
+    let mut jobs: VecDeque<(usize, TestJob)> = jobs.iter().copied().enumerate().collect();
     let (total, mut running, mut seen) = (jobs.len(), 0, Vec::new());
     while seen.len() < total {
         let mut admitted: VecDeque<_> = jobs.drain(..jobs.len().min(limit - running)).collect();
@@ -108,7 +108,8 @@ fn every_job_gives_its_output_once() {
     explore(|| {
         block_on(async {
             let (mut pool, alive) = pool();
-            let jobs = [Job::Ready, Job::Waits(1), Job::Ready, Job::Waits(2), Job::Ready, Job::Ready];
+            let jobs =
+                [TestJob::Ready, TestJob::Waits(1), TestJob::Ready, TestJob::Waits(2), TestJob::Ready, TestJob::Ready];
             run(&mut pool, &jobs, 3).await;
             assert_pool_ends(&mut pool, &alive).await;
         });
@@ -121,10 +122,10 @@ fn jobs_in_flight_all_run_at_the_same_time() {
         block_on(async {
             let (mut pool, alive) = pool();
             // Once jobs are known to be short, workers run several without a break, but not if one of them waits.
-            run(&mut pool, &[Job::Ready, Job::Ready, Job::Ready, Job::Ready], 2).await;
-            pool.submit(&mut VecDeque::from([(0, Job::Needs(3))]));
+            run(&mut pool, &[TestJob::Ready, TestJob::Ready, TestJob::Ready, TestJob::Ready], 2).await;
+            pool.submit(&mut VecDeque::from([(0, TestJob::Needs(3))]));
             yield_now().await;
-            pool.submit(&mut VecDeque::from([(1, Job::Needs(3)), (2, Job::Needs(3))]));
+            pool.submit(&mut VecDeque::from([(1, TestJob::Needs(3)), (2, TestJob::Needs(3))]));
             for _ in 0..3 {
                 pool.next().await;
             }
@@ -138,7 +139,7 @@ fn a_stopped_pool_leaves_nothing() {
     explore(|| {
         block_on(async {
             let (mut pool, alive) = pool();
-            let jobs = [Job::Ready, Job::Waits(3), Job::Needs(2), Job::Waits(1)];
+            let jobs = [TestJob::Ready, TestJob::Waits(3), TestJob::Needs(2), TestJob::Waits(1)];
             pool.submit(&mut jobs.into_iter().enumerate().collect());
             pool.next().await;
             assert_pool_ends(&mut pool, &alive).await;
@@ -151,7 +152,7 @@ fn a_stopped_pool_leaves_nothing() {
 fn an_owner_that_polls_rarely_misses_nothing() {
     explore(|| {
         let (mut pool, alive) = pool();
-        pool.submit(&mut [Job::Ready, Job::Waits(1), Job::Ready].into_iter().enumerate().collect());
+        pool.submit(&mut [TestJob::Ready, TestJob::Waits(1), TestJob::Ready].into_iter().enumerate().collect());
         let mut seen = 0;
         let is_ready = block_on(poll_fn(|task| Poll::Ready(pool.poll_next(task).is_ready())));
         seen += usize::from(is_ready);

@@ -47,7 +47,7 @@ impl<W: PoolTask> WorkerGuard<W> {
     }
 
     /// Delivers the finished output, and waits for the next job.
-    async fn next_job(&mut self, finished: &mut Option<W::Out>, budget: &mut YieldBudget) -> (usize, W::Job) {
+    async fn next_job(&mut self, finished: &mut Option<W::Out>, budget: &mut YieldBudget) -> (usize, W::Input) {
         poll_fn(|task| self.poll_next_job(finished, budget, task)).await
     }
 
@@ -56,7 +56,7 @@ impl<W: PoolTask> WorkerGuard<W> {
         finished: &mut Option<W::Out>,
         budget: &mut YieldBudget,
         task: &task::Context<'_>,
-    ) -> Poll<(usize, W::Job)> {
+    ) -> Poll<(usize, W::Input)> {
         let mut locked = self.shared.lock();
         let state = &mut *locked;
         match &mut state.workers[self.number] {
@@ -107,7 +107,7 @@ impl<W: PoolTask> PoolState<W> {
         number: usize,
         yields_first: bool,
         waker: &Waker,
-    ) -> (WorkerState, Option<Waker>, Poll<(usize, W::Job)>) {
+    ) -> (WorkerState, Option<Waker>, Poll<(usize, W::Input)>) {
         if self.jobs.is_empty() {
             self.idle.push(number);
             return (WorkerState::Idle(waker.clone()), None, Poll::Pending);

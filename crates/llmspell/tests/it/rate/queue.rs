@@ -1,4 +1,4 @@
-//! Standing in line: who holds up whom, and how long anybody stays.
+//! The queue of a rate: its order, and how long a call stays in it.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -9,11 +9,11 @@ use std::task::Poll;
 use llmspell::{Context, ErrorKind, Rate, RateLimits, RateWindow, Step, step};
 use tokio::time::{Instant, sleep};
 
-use super::{Call, Clock, ZERO, call, rated};
+use super::{Clock, TestCall, ZERO, call, rated};
 use crate::patience::{calls, ends};
 use crate::probe::{Probe, ms};
 
-/// Lets a future get into line, and leaves it there.
+/// Polls a future once, so that it joins the queue.
 async fn poll_once<F: Future + Unpin>(mut future: F) {
     poll_fn(|task| {
         assert!(std::pin::Pin::new(&mut future).poll(task).is_pending());
@@ -23,47 +23,48 @@ async fn poll_once<F: Future + Unpin>(mut future: F) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_are_not_polled_hold_up_nobody_and_keep_their_turn() {
+async fn unpolled_waiters_do_not_block_the_queue_and_keep_their_admission() {
     let (rate, clock) = (Rate::builder().per_second(10).burst(ZERO).build(), Clock::start());
     let (step, cx) = (rated(rate.clone(), &clock), Context::new());
-    step.run(Call::default(), &cx).await.unwrap();
-    let (mut first, mut second) = (Box::pin(step.run(Call::default(), &cx)), Box::pin(step.run(Call::default(), &cx)));
+    step.run(TestCall::default(), &cx).await.unwrap();
+    let (mut first, mut second) =
+        (Box::pin(step.run(TestCall::default(), &cx)), Box::pin(step.run(TestCall::default(), &cx)));
     poll_once(&mut first).await;
     poll_once(&mut second).await;
-    ends(step.run(Call::default(), &cx)).await.unwrap();
-    assert_eq!(clock.times(), [0, 300].map(ms), "in its own time");
-    ends(step.run(Call::default(), &cx)).await.unwrap();
+    ends(step.run(TestCall::default(), &cx)).await.unwrap();
+    assert_eq!(clock.times(), [0, 300].map(ms), "at its own time");
+    ends(step.run(TestCall::default(), &cx)).await.unwrap();
     assert_eq!(clock.times()[2], ms(400));
     ends(first).await.unwrap();
-    assert_eq!(clock.times()[3], ms(400), "the turn has waited for it");
+    assert_eq!(clock.times()[3], ms(400), "the admission was kept for it");
     drop(second);
-    ends(step.run(Call::default(), &cx)).await.unwrap();
-    assert_eq!(clock.times()[4], ms(400), "and was given back");
+    ends(step.run(TestCall::default(), &cx)).await.unwrap();
+    assert_eq!(clock.times()[4], ms(400), "and was refunded");
     assert_eq!(rate.waiting(), 0);
 }
 
-/// Nobody in line is polled when the time comes, and somebody comes by.
+/// No waiter is polled when its time comes, and a new call arrives.
 #[tokio::test(start_paused = true)]
-async fn whoever_comes_by_serves_those_in_line() {
+async fn a_new_call_serves_the_waiters() {
     let (rate, clock) = (Rate::builder().per_second(10).burst(ZERO).build(), Clock::start());
     let (step, cx) = (rated(rate.clone(), &clock), Context::new());
-    step.run(Call::default(), &cx).await.unwrap();
-    let mut asleep = Box::pin(step.run(Call::default(), &cx));
+    step.run(TestCall::default(), &cx).await.unwrap();
+    let mut asleep = Box::pin(step.run(TestCall::default(), &cx));
     poll_once(&mut asleep).await;
     sleep(ms(1000)).await;
-    step.run(Call::default(), &cx).await.unwrap();
-    assert_eq!(clock.times()[1], ms(1100), "a tenth of a second after the turn of the other, who has it");
+    step.run(TestCall::default(), &cx).await.unwrap();
+    assert_eq!(clock.times()[1], ms(1100), "a tenth of a second after the waiter, which was admitted");
     asleep.await.unwrap();
     assert_eq!(clock.times()[2], ms(1100));
 }
 
-/// Tokens that come back are for the first in line, who looks anew; the others follow at the rate.
+/// Refunded tokens go to the first waiter, which polls anew; the others follow at the rate.
 #[tokio::test(start_paused = true)]
-async fn what_comes_back_brings_everybody_forward() {
+async fn a_refund_brings_the_waiters_forward() {
     let clock = Clock::start();
     let rate = Rate::builder().tokens_per_minute(60_000).burst(ms(1000)).build();
     let step = rated(rate, &clock);
-    // The first takes all, and gives half of it back after 300 ms: 800 are there then.
+    // The first call takes all tokens, and refunds half of them after 300 ms: the bucket holds 800 then.
     let calls = [call(1000, 500, 300), call(900, 900, 0), call(100, 100, 0), call(100, 100, 0)];
     let outcomes = step.stream(calls, &Context::new()).limit(4).collect();
     ends(outcomes).await;
@@ -71,7 +72,7 @@ async fn what_comes_back_brings_everybody_forward() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_stays_in_line_who_is_cancelled() {
+async fn a_cancelled_call_leaves_the_queue() {
     let rate = Rate::builder().per(1, ms(3_600_000)).burst(ZERO).build();
     let (cx, canceller) = Context::new().cancellable();
     Probe::ok(0).rate(rate.clone()).run(0, &cx).await.unwrap();
@@ -83,17 +84,17 @@ async fn nobody_stays_in_line_who_is_cancelled() {
     assert_eq!(rate.waiting(), 0);
 }
 
-/// Its caller has left, and it has an hour to come to a good end: it must not make a call instead.
+/// The caller has gone, and the task has an hour of grace: it must not start the call that it waited for.
 #[tokio::test(start_paused = true)]
-async fn a_task_in_its_grace_makes_no_call_it_waited_for() {
+async fn a_waiting_task_in_its_grace_starts_no_call() {
     let clock = Clock::start();
     let rate = Rate::builder().per_second(1).burst(ZERO).build();
     let step = rated(rate.clone(), &clock);
-    step.run(Call::default(), &Context::new()).await.unwrap();
+    step.run(TestCall::default(), &Context::new()).await.unwrap();
     let task = step.spawned().grace(ms(3_600_000)).timeout(ms(1500));
     let behind = async {
         sleep(ms(1)).await;
-        task.run(Call::default(), &Context::new().with_deadline(Instant::now() + ms(500))).await
+        task.run(TestCall::default(), &Context::new().with_deadline(Instant::now() + ms(500))).await
     };
     assert!(behind.await.is_err());
     sleep(ms(5000)).await;
@@ -101,18 +102,18 @@ async fn a_task_in_its_grace_makes_no_call_it_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_has_nothing_left_for_too_long_is_for_the_fallback() {
-    let told = step(|(), cx: Context| async move {
+async fn a_server_without_quota_for_too_long_rejects_for_a_fallback() {
+    let reported = step(|(), cx: Context| async move {
         cx.rate_limits(RateLimits::default().requests(RateWindow::new(5, 0, ms(24 * 3_600_000))));
         Ok(())
     });
     let rate = Rate::builder().per_second(1).burst(ms(10_000)).build();
-    let told = told.rate(rate.clone());
+    let reported = reported.rate(rate.clone());
     let mut waits = pin!(async {
         sleep(ms(1)).await;
-        told.run((), &Context::new()).await
+        reported.run((), &Context::new()).await
     });
-    told.run((), &Context::new()).await.unwrap();
+    reported.run((), &Context::new()).await.unwrap();
     assert_eq!(rate.paused(), Some(ms(24 * 720_000)), "a fifth of a day until there is one");
     let error = ends(&mut waits).await.unwrap_err();
     assert_eq!((error.kind(), error.retry_after()), (ErrorKind::Rejected, Some(ms(24 * 720_000 - 1))));
@@ -135,13 +136,13 @@ fn an_estimate_belongs_to_the_clone() {
     let _ = (rate.clone().estimate(5), rate.estimate(7));
 }
 
-/// As many looks as turns: nobody is woken for the turn of somebody else.
+/// As many polls as admissions: no waiter is woken for another one.
 #[tokio::test(start_paused = true)]
-async fn no_herd_wakes_up_for_each_turn() {
+async fn an_admission_wakes_no_herd() {
     let (clock, polls) = (Clock::start(), Arc::new(AtomicUsize::new(0)));
     let rated = Arc::new(rated(Rate::builder().per_second(10).burst(ZERO).build(), &clock));
     let counted = polls.clone();
-    let counting = step(move |call: Call, cx: Context| {
+    let counting = step(move |call: TestCall, cx: Context| {
         let (rated, polls) = (rated.clone(), counted.clone());
         async move {
             let mut work = pin!(rated.run(call, &cx));
@@ -152,9 +153,9 @@ async fn no_herd_wakes_up_for_each_turn() {
             .await
         }
     });
-    ends(counting.stream([Call::default(); 200], &Context::new()).limit(200).collect()).await;
+    ends(counting.stream([TestCall::default(); 200], &Context::new()).limit(200).collect()).await;
     assert_eq!(clock.times().last(), Some(&ms(19_900)));
-    // Each is polled when it comes, when its turn is due, and once more in its work.
+    // Each call is polled when it arrives, when it is due, and once more in its work.
     let polls = polls.load(Ordering::SeqCst);
     assert!(polls <= 3 * 200, "{polls} polls");
 }
