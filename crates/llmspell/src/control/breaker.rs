@@ -4,6 +4,7 @@ mod builder;
 mod circuit;
 mod recheck;
 mod rejection;
+mod settings;
 mod shared_circuit;
 mod window;
 mod with_breaker;
@@ -21,7 +22,8 @@ use crate::context::Context;
 use crate::context::node::Facet;
 use crate::error::{Error, ErrorKind, Result};
 use crate::pattern::stream::AdmissionGate;
-use circuit::{BreakerSettings, CallVerdict, Phase};
+use circuit::{CallVerdict, Phase};
+use settings::BreakerSettings;
 use shared_circuit::SharedCircuit;
 
 /// A circuit breaker: rejects calls while the other side fails.

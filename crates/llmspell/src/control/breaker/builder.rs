@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::circuit::{BreakerSettings, MAX_OPEN_TIME};
+use super::settings::{BreakerSettings, MAX_OPEN_TIME};
 use super::shared_circuit::SharedCircuit;
 use super::{Breaker, BreakerInner, Classify};
 use crate::error::{Error, ErrorKind};

@@ -2,7 +2,8 @@
 
 use tokio::time::Instant;
 
-use super::circuit::{BreakerRejection, BreakerSettings, CallPermit, CallVerdict, Circuit, CircuitChange, Phase};
+use super::circuit::{BreakerRejection, CallPermit, CallVerdict, Circuit, CircuitChange, Phase};
+use super::settings::BreakerSettings;
 use crate::runtime::sync::atomic::{AtomicU64, Ordering};
 use crate::runtime::sync::{Mutex, MutexGuard, lock};
 

@@ -7,7 +7,8 @@ use shuttle::thread;
 use tokio::time::Instant;
 
 use super::SharedCircuit;
-use crate::control::breaker::circuit::{BreakerSettings, CallVerdict, Phase};
+use crate::control::breaker::circuit::{CallVerdict, Phase};
+use crate::control::breaker::settings::BreakerSettings;
 use crate::error::Error;
 use crate::runtime::sync::atomic::{AtomicUsize, Ordering};
 
