@@ -50,7 +50,7 @@ impl Admission {
 
     /// How many calls there are, runaways included.
     pub(crate) fn calls(&self) -> usize {
-        self.inside.calls().unwrap_or_default() - self.inside.available().unwrap_or_default()
+        self.inside.permits().unwrap_or_default() - self.inside.available().unwrap_or_default()
     }
 
     /// Takes on no more calls, and waits for those under way, but not for ever: then they are [ended](Admission::ended).
