@@ -27,10 +27,10 @@ impl Context {
     ) -> Result<T> {
         let since = Instant::now();
         let step = || name.map(|name| self.path().join(name));
-        self.fact(|| EventKind::Queued { step: step(), queue });
+        self.record_event(|| EventKind::Queued { step: step(), queue });
         let result = self.wait_or_cancelled(deadline, wait).await.and_then(|waited| waited);
         match &result {
-            Ok(_) => self.fact(|| EventKind::Admitted { step: step(), queue, waited: since.elapsed() }),
+            Ok(_) => self.record_event(|| EventKind::Admitted { step: step(), queue, waited: since.elapsed() }),
             Err(error) => self.rejected(queue, name, error),
         }
         result
@@ -44,6 +44,6 @@ impl Context {
             WaitKind::Budget => RejectedBy::Budget,
         };
         let step = || name.map(|name| self.path().join(name));
-        self.fact(|| EventKind::Refused { step: step(), by, error: error.into() });
+        self.record_event(|| EventKind::Refused { step: step(), by, error: error.into() });
     }
 }

@@ -18,10 +18,9 @@ pub use builder::BreakerBuilder;
 pub(crate) use recheck::BreakerRecheck;
 pub use with_breaker::WithBreaker;
 
-use crate::context::Context;
-use crate::context::node::Facet;
+use crate::context::node::NodeKind;
+use crate::context::{AdmissionGate, Context};
 use crate::error::{Error, ErrorKind, Result};
-use crate::pattern::stream::AdmissionGate;
 use circuit::{CallVerdict, Phase};
 use settings::BreakerSettings;
 use shared_circuit::SharedCircuit;
@@ -108,7 +107,7 @@ impl Breaker {
 
     /// Whether this work is part of a probe of this breaker.
     fn is_probing(&self, cx: &Context) -> bool {
-        cx.chain().any(|node| matches!(node.facet, Facet::Probe(address) if address == self.address()))
+        cx.chain().any(|node| matches!(node.kind, NodeKind::Probe(address) if address == self.address()))
     }
 
     /// Whether the breaker lets every call through.
@@ -156,7 +155,7 @@ impl Default for Breaker {
 
 /// A stream asks the breaker before each input, and ends if it is not closed.
 impl AdmissionGate for Breaker {
-    fn closed(&self) -> Option<Error> {
+    fn close_reason(&self) -> Option<Error> {
         if self.is_closed() {
             return None;
         }

@@ -134,7 +134,7 @@ impl Limit {
         self.load().map_or(0, |load| load.waiting)
     }
 
-    /// Returns the argument of [`AcquiredPermit::now`] and [`Limit::wait`]; `None` if there is no limit.
+    /// Returns the argument of [`AcquiredPermit::try_acquire`] and [`Limit::wait`]; `None` if there is no limit.
     pub(crate) fn semaphore(&self) -> Option<&Arc<Permits>> {
         self.semaphore.as_ref()
     }
@@ -169,7 +169,7 @@ impl Limit {
     ) -> Result<Option<LeasedContext<'a>>> {
         let Some(semaphore) = &self.semaphore else { return Ok(None) };
         executor::yield_if_due().await;
-        let permit = match AcquiredPermit::now(semaphore) {
+        let permit = match AcquiredPermit::try_acquire(semaphore) {
             Some(permit) => permit,
             None => Limit::wait(semaphore, cx, name).await.map_err(|error| error.at(|| cx.path()))?,
         };
@@ -190,7 +190,7 @@ impl Limit {
             return Err(Error::invalid(message).with_hint(hint));
         }
         if cx.recorder().is_none() && !cx.can_be_cancelled() && !cx.is_metered() {
-            return Ok(AcquiredPermit::wait(semaphore).await);
+            return Ok(AcquiredPermit::acquire(semaphore).await);
         }
         // Boxed, so that calls which do not wait do not carry the state of a wait.
         Box::pin(Limit::wait_observed(semaphore, cx, name)).await
@@ -203,15 +203,15 @@ impl Limit {
         name: Option<&str>,
     ) -> Result<AcquiredPermit<'a>> {
         loop {
-            let permit = async { Ok(AcquiredPermit::wait(semaphore).await) };
+            let permit = async { Ok(AcquiredPermit::acquire(semaphore).await) };
             let permit = cx.admit(WaitKind::Limit, name, cx.deadline(), permit).await?;
             if !cx.is_revoked() {
                 return Ok(permit);
             }
             // A pause has begun at a rate further out. Other calls can use the permit meanwhile.
             drop(permit);
-            cx.wait_for_turns(name).await?;
-            if let Some(permit) = AcquiredPermit::now(semaphore) {
+            cx.renew_reservations(name).await?;
+            if let Some(permit) = AcquiredPermit::try_acquire(semaphore) {
                 return Ok(permit);
             }
         }

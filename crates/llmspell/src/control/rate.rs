@@ -39,7 +39,6 @@ use std::time::Duration;
 
 pub use builder::RateBuilder;
 pub use rate_limited::RateLimited;
-pub(crate) use reservation::RateReservation;
 pub use window::{RateLimits, RateWindow};
 
 use limiter::RateLimiter;

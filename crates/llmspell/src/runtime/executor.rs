@@ -59,7 +59,7 @@ where
     Fut: Future<Output = Result<T>> + Send + 'static,
 {
     let (cx, canceller) = cx.cancellable();
-    let (caller_guard, work_guard) = cx.tether_for_task(grace);
+    let (caller_guard, work_guard) = cx.detached_task(grace);
     let work = work(cx);
     #[expect(clippy::disallowed_methods, reason = "this is the executor")]
     let task = tokio::spawn(async move {
@@ -114,12 +114,12 @@ pub(crate) async fn blocking<T: Send + 'static>(
     cx: Context,
     work: impl FnOnce(Context) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let (_caller_guard, work_guard) = cx.tether_for_later();
+    let (_caller_guard, work_guard) = cx.pending_work();
     #[expect(clippy::disallowed_methods, reason = "this is the executor")]
     let thread = tokio::task::spawn_blocking(move || {
         // Work that is cancelled before it gets a thread is dropped, and its guard has not begun.
         let work_guard = work_guard;
-        if !work_guard.begin() {
+        if !work_guard.start() {
             return Err(Error::new(ErrorKind::Cancelled, "cancelled before it began"));
         }
         work(cx)

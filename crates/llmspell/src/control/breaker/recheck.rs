@@ -38,13 +38,13 @@ impl<S: Step> Step for BreakerRecheck<S> {
             return Err(CallSite { cx, step: &self.step }.reject(&rejection));
         }
         if self.reports_start {
-            cx.begun();
+            cx.report_start();
         }
         self.step.run(input, cx).await
     }
 
     fn info(&self) -> StepInfo<'_> {
         let info = self.step.info();
-        if self.breaker.is_some() { info.begins() } else { info }
+        if self.breaker.is_some() { info.reporting_start() } else { info }
     }
 }

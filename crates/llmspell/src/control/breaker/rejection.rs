@@ -54,7 +54,7 @@ impl TripReason {
 /// Records a change of state, before the named step if there is one.
 pub(super) fn report(change: Option<CircuitChange>, cx: &Context, step: impl FnOnce() -> Option<Path>) {
     let Some(change) = change else { return };
-    cx.fact(|| match change {
+    cx.record_event(|| match change {
         CircuitChange::Opened(reason, wait) => {
             let (failures, calls, error) = (reason.failures, reason.calls, (&reason.last).into());
             EventKind::BreakerOpened { step: step(), failures, calls, wait, error }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::circuit::{BreakerRejection, CallPermit, CallVerdict, Phase};
 use super::{Breaker, rejection};
 use crate::context::Context;
-use crate::context::node::Facet;
+use crate::context::node::NodeKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::event::{EventKind, RejectedBy};
 use crate::path::Path;
@@ -44,16 +44,16 @@ impl<S: Step> Step for WithBreaker<S> {
         if breaker.0.circuit.phase() == Phase::HalfOpen && breaker.is_probing(cx) {
             // Part of a probe. If this call needed a probe of its own, it would block itself.
             if self.reports_start {
-                cx.begun();
+                cx.report_start();
             }
             return self.step.run(input, cx).await;
         }
         let mut call = CallGuard::admit(breaker, CallSite { cx, step: &self.step })?;
         if self.reports_start {
-            cx.begun();
+            cx.report_start();
         }
         // The recheck of the breaker further in must know it.
-        let probing = call.is_probe().then(|| cx.child(Facet::Probe(breaker.address())));
+        let probing = call.is_probe().then(|| cx.child(NodeKind::Probe(breaker.address())));
         let cx = probing.as_ref().unwrap_or(cx);
         let result = {
             // Started when it is first polled, so that a closure that panics before it returns a future counts, too.
@@ -72,7 +72,7 @@ impl<S: Step> Step for WithBreaker<S> {
 
     fn info(&self) -> StepInfo<'_> {
         let info = self.step.info();
-        if self.breaker.is_some() { info.begins() } else { info }
+        if self.breaker.is_some() { info.reporting_start() } else { info }
     }
 }
 
@@ -91,7 +91,11 @@ impl<S: Step> CallSite<'_, S> {
     /// Records that a call is rejected, and returns its error.
     pub(super) fn reject(&self, rejection: &BreakerRejection) -> Error {
         let error = rejection.error();
-        self.cx.fact(|| EventKind::Refused { step: self.named(), by: RejectedBy::Breaker, error: (&error).into() });
+        self.cx.record_event(|| EventKind::Refused {
+            step: self.named(),
+            by: RejectedBy::Breaker,
+            error: (&error).into(),
+        });
         error.at(|| self.named().unwrap_or_else(|| self.cx.path()))
     }
 }

@@ -87,11 +87,11 @@ enum AssumedCost {
 }
 
 impl UsageMeter for BudgetReservation {
-    fn account(&self) -> MeterId {
+    fn id(&self) -> MeterId {
         MeterId::of(&self.ledger)
     }
 
-    fn begun(&self) -> bool {
+    fn on_start(&self) -> bool {
         // Two threads that report it at the same time both report it to the meters further out.
         self.begun.load(Ordering::Acquire) || {
             self.begun.store(true, Ordering::Release);
@@ -99,7 +99,7 @@ impl UsageMeter for BudgetReservation {
         }
     }
 
-    fn used(&self, usage: Usage) {
+    fn on_usage(&self, usage: Usage) {
         let mut call = self.lock();
         call.is_reported = true;
         call.used += usage;

@@ -6,9 +6,9 @@ use std::task::{self, Poll};
 use super::Budget;
 use super::ledger::BudgetLedger;
 use super::reservation::{BudgetGuard, BudgetReservation};
-use crate::context::{Context, MeterId};
+use crate::context::{AdmissionGate, Context, MeterId};
 use crate::error::{Error, Result};
-use crate::pattern::stream::AdmissionGate;
+
 use crate::runtime::sync::{Mutex, MutexGuard, lock};
 
 /// The part of a budget that applies to a stream.
@@ -36,7 +36,7 @@ impl Budget {
 struct ExhaustedGate(Arc<BudgetLedger>);
 
 impl AdmissionGate for ExhaustedGate {
-    fn closed(&self) -> Option<Error> {
+    fn close_reason(&self) -> Option<Error> {
         self.0.exhausted()
     }
 }

@@ -47,7 +47,7 @@ impl<S: Step> WithBudget<S> {
         let name = self.step.info().name;
         loop {
             drop(revoked);
-            cx.wait_for_turns(name).await?;
+            cx.renew_reservations(name).await?;
             (revoked, _) = ledger.reserve(expected, cx, name).await?;
             if !cx.is_revoked() {
                 return Ok(revoked);
@@ -68,7 +68,7 @@ impl<S: Step> Step for WithBudget<S> {
                 return Err(error.at(|| cx.path()));
             }
             if self.reports_start {
-                cx.begun();
+                cx.report_start();
             }
             return self.step.run(input, cx).await;
         }
@@ -78,17 +78,17 @@ impl<S: Step> Step for WithBudget<S> {
             reservation = Box::pin(self.reserve_again(ledger, expected, reservation, cx)).await?;
         }
         if self.reports_start {
-            cx.begun();
+            cx.report_start();
         }
         let call = BudgetGuard::new(reservation, self.reports_start);
-        let result = self.step.run(input, &cx.metered(call.meter())).await;
+        let result = self.step.run(input, &cx.with_meter(call.meter())).await;
         call.end(result.as_ref().err());
         result
     }
 
     fn info(&self) -> StepInfo<'_> {
         let info = self.step.info();
-        if self.budget.ledger.is_some() { info.begins() } else { info }
+        if self.budget.ledger.is_some() { info.reporting_start() } else { info }
     }
 }
 

@@ -33,7 +33,7 @@ impl<S: Step> Step for Limited<S> {
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
         let Some(semaphore) = &self.limit.semaphore else { return self.step.run(input, cx).await };
         executor::yield_if_due().await;
-        let permit = match AcquiredPermit::now(semaphore) {
+        let permit = match AcquiredPermit::try_acquire(semaphore) {
             Some(permit) => permit,
             None => {
                 let wait = Limit::wait(semaphore, cx, self.step.info().name);
@@ -42,7 +42,7 @@ impl<S: Step> Step for Limited<S> {
         };
         let cx = cx.under_permit(permit, None);
         if self.reports_start {
-            cx.begun();
+            cx.report_start();
         }
         match &self.limit.adaptive {
             None => self.step.run(input, &cx).await,
@@ -52,7 +52,7 @@ impl<S: Step> Step for Limited<S> {
 
     fn info(&self) -> StepInfo<'_> {
         let Some(max) = self.limit.max_permits() else { return self.step.info() };
-        let info = self.step.info().limited(max).begins();
+        let info = self.step.info().limited(max).reporting_start();
         match &self.limit.adaptive {
             // It grows only while all of it is in use, so one more item should be waiting.
             Some(adaptive) => info.in_flight(info.default_in_flight.max(adaptive.max().min(MAX_IN_FLIGHT) + 1)),

@@ -56,7 +56,7 @@ impl<S: Step> RateLimited<S> {
         let (tokens, name) = (revoked.tokens, self.step.info().name);
         loop {
             limiter.refund(revoked.tokens, revoked.pauses);
-            cx.wait_for_turns(name).await?;
+            cx.renew_reservations(name).await?;
             revoked = limiter.acquire(tokens, cx, name).await?;
             if !cx.is_revoked() {
                 return Ok(revoked);
@@ -70,7 +70,7 @@ impl<S: Step> RateLimited<S> {
             && let Some(pause) = requested_pause(error)
             && limiter.pause(pause, tokens)
         {
-            cx.fact(|| EventKind::RatePaused { pause });
+            cx.record_event(|| EventKind::RatePaused { pause });
         }
     }
 }
@@ -82,9 +82,9 @@ impl<S: Step> Step for RateLimited<S> {
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
         let Some(limiter) = &self.rate.limiter else { return self.step.run(input, cx).await };
         let tokens = self.estimated(&input);
-        if cx.takes_turn_over(MeterId::of(limiter)) {
+        if cx.take_over_reservation(MeterId::of(limiter)) {
             if self.reports_start {
-                cx.begun();
+                cx.report_start();
             }
             let result = self.step.run(input, cx).await;
             self.follow_server(limiter, &result, tokens, cx);
@@ -95,10 +95,10 @@ impl<S: Step> Step for RateLimited<S> {
             admission = Box::pin(self.acquire_again(limiter, admission, cx)).await?;
         }
         if self.reports_start {
-            cx.begun();
+            cx.report_start();
         }
         let call = RateGuard::new(RateReservation::new(limiter, &self.usual_tokens, admission, self.reports_start));
-        let result = self.step.run(input, &cx.metered(call.meter())).await;
+        let result = self.step.run(input, &cx.with_meter(call.meter())).await;
         self.follow_server(limiter, &result, tokens, cx);
         call.end(&result);
         result
@@ -106,7 +106,7 @@ impl<S: Step> Step for RateLimited<S> {
 
     fn info(&self) -> StepInfo<'_> {
         let info = self.step.info();
-        if self.rate.limiter.is_some() { info.begins() } else { info }
+        if self.rate.limiter.is_some() { info.reporting_start() } else { info }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::RateLimits;
 use super::limiter::{Admission, RateLimiter};
-use crate::context::{Context, MeterId, UsageMeter};
+use crate::context::{Context, MeterId, Renewal, UsageMeter};
 use crate::control::ewma::Ewma;
 use crate::error::Result;
 use crate::observe::usage::Usage;
@@ -13,7 +13,7 @@ use crate::runtime::sync::{Mutex, MutexGuard, get_mut, lock};
 
 /// The request and the tokens that a call has taken. It lives as long as any work of the call, which may outlive the
 /// call.
-pub(crate) struct RateReservation {
+pub(super) struct RateReservation {
     limiter: Arc<RateLimiter>,
     /// The usual tokens of a call of this step.
     usual_tokens: Arc<Mutex<Ewma>>,
@@ -71,18 +71,8 @@ impl RateReservation {
         lock(&self.usage)
     }
 
-    /// Shares the admission with a call further in, which would otherwise need its own. Returns true once.
-    pub(crate) fn hand_over(&self) -> bool {
-        !self.handed_over.swap(true, Ordering::AcqRel)
-    }
-
-    /// Whether a pause has begun since the admission, and the call has not started.
-    pub(crate) fn is_revoked(&self) -> bool {
-        !self.begun.load(Ordering::Acquire) && self.lock().pauses.is_some_and(|pauses| pauses != self.limiter.pauses())
-    }
-
     /// Refunds the admission, and waits for another one.
-    pub(crate) async fn wait_again(&self, cx: &Context, name: Option<&str>) -> Result<()> {
+    async fn acquire_again(&self, cx: &Context, name: Option<&str>) -> Result<()> {
         let (pauses, taken) = {
             let mut usage = self.lock();
             (usage.pauses.take(), std::mem::take(&mut usage.taken))
@@ -117,11 +107,11 @@ impl RateReservation {
 }
 
 impl UsageMeter for RateReservation {
-    fn account(&self) -> MeterId {
+    fn id(&self) -> MeterId {
         MeterId::of(&self.limiter)
     }
 
-    fn used(&self, used: Usage) {
+    fn on_usage(&self, used: Usage) {
         let mut usage = self.lock();
         usage.is_reported = true;
         usage.used = usage.used.saturating_add(used.tokens());
@@ -132,7 +122,7 @@ impl UsageMeter for RateReservation {
         }
     }
 
-    fn begun(&self) -> bool {
+    fn on_start(&self) -> bool {
         // Two threads that report it at the same time both report it to the meters further out.
         self.begun.load(Ordering::Acquire) || {
             self.begun.store(true, Ordering::Release);
@@ -140,11 +130,21 @@ impl UsageMeter for RateReservation {
         }
     }
 
-    fn turn(&self) -> Option<&RateReservation> {
-        Some(self)
+    /// Shares the admission with a call further in, which would otherwise need its own. Returns true once.
+    fn hand_over(&self) -> bool {
+        !self.handed_over.swap(true, Ordering::AcqRel)
     }
 
-    fn told(&self, limits: &RateLimits) -> bool {
+    /// Whether a pause has begun since the admission, and the call has not started.
+    fn is_revoked(&self) -> bool {
+        !self.begun.load(Ordering::Acquire) && self.lock().pauses.is_some_and(|pauses| pauses != self.limiter.pauses())
+    }
+
+    fn renew<'a>(&'a self, cx: &'a Context, name: Option<&'a str>) -> Renewal<'a> {
+        Box::pin(self.acquire_again(cx, name))
+    }
+
+    fn on_rate_limits(&self, limits: &RateLimits) -> bool {
         self.limiter.tighten(limits, self.reserved);
         true
     }

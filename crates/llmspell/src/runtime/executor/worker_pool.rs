@@ -107,7 +107,7 @@ impl<W: PoolTask> WorkerPool<W> {
     /// Creates a pool that runs under the permits of `cx`. They are released when the pool is done, or once the last
     /// job that outlives it has ended.
     pub(crate) fn new(cx: &Context, work: W) -> Self {
-        let (caller_guard, work_guard) = cx.tether_for_task(Duration::ZERO);
+        let (caller_guard, work_guard) = cx.detached_task(Duration::ZERO);
         let state = PoolState {
             jobs: VecDeque::new(),
             outputs: VecDeque::new(),

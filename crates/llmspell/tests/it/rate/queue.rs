@@ -10,8 +10,8 @@ use llmspell::{Context, ErrorKind, Rate, RateLimits, RateWindow, Step, step};
 use tokio::time::{Instant, sleep};
 
 use super::{Clock, TestCall, ZERO, call, rated};
-use crate::patience::{calls, ends};
 use crate::probe::{Probe, ms};
+use crate::wait::{completes, spawn_call};
 
 /// Polls a future once, so that it joins the queue.
 async fn poll_once<F: Future + Unpin>(mut future: F) {
@@ -31,14 +31,14 @@ async fn unpolled_waiters_do_not_block_the_queue_and_keep_their_admission() {
         (Box::pin(step.run(TestCall::default(), &cx)), Box::pin(step.run(TestCall::default(), &cx)));
     poll_once(&mut first).await;
     poll_once(&mut second).await;
-    ends(step.run(TestCall::default(), &cx)).await.unwrap();
+    completes(step.run(TestCall::default(), &cx)).await.unwrap();
     assert_eq!(clock.times(), [0, 300].map(ms), "at its own time");
-    ends(step.run(TestCall::default(), &cx)).await.unwrap();
+    completes(step.run(TestCall::default(), &cx)).await.unwrap();
     assert_eq!(clock.times()[2], ms(400));
-    ends(first).await.unwrap();
+    completes(first).await.unwrap();
     assert_eq!(clock.times()[3], ms(400), "the admission was kept for it");
     drop(second);
-    ends(step.run(TestCall::default(), &cx)).await.unwrap();
+    completes(step.run(TestCall::default(), &cx)).await.unwrap();
     assert_eq!(clock.times()[4], ms(400), "and was refunded");
     assert_eq!(rate.waiting(), 0);
 }
@@ -67,7 +67,7 @@ async fn a_refund_brings_the_waiters_forward() {
     // The first call takes all tokens, and refunds half of them after 300 ms: the bucket holds 800 then.
     let calls = [call(1000, 500, 300), call(900, 900, 0), call(100, 100, 0), call(100, 100, 0)];
     let outcomes = step.stream(calls, &Context::new()).limit(4).collect();
-    ends(outcomes).await;
+    completes(outcomes).await;
     assert_eq!(clock.times(), [0, 400, 500, 600].map(ms));
 }
 
@@ -77,10 +77,10 @@ async fn a_cancelled_call_leaves_the_queue() {
     let (cx, canceller) = Context::new().cancellable();
     Probe::ok(0).rate(rate.clone()).run(0, &cx).await.unwrap();
     let started = Instant::now();
-    let waits = calls(&Arc::new(Probe::ok(0).rate(rate.clone())), 0, &cx);
+    let waits = spawn_call(&Arc::new(Probe::ok(0).rate(rate.clone())), 0, &cx);
     sleep(ms(5)).await;
     canceller.cancel();
-    assert_eq!((ends(waits).await.unwrap_err().kind(), started.elapsed()), (ErrorKind::Cancelled, ms(5)));
+    assert_eq!((completes(waits).await.unwrap_err().kind(), started.elapsed()), (ErrorKind::Cancelled, ms(5)));
     assert_eq!(rate.waiting(), 0);
 }
 
@@ -115,7 +115,7 @@ async fn a_server_without_quota_for_too_long_rejects_for_a_fallback() {
     });
     reported.run((), &Context::new()).await.unwrap();
     assert_eq!(rate.paused(), Some(ms(24 * 720_000)), "a fifth of a day until there is one");
-    let error = ends(&mut waits).await.unwrap_err();
+    let error = completes(&mut waits).await.unwrap_err();
     assert_eq!((error.kind(), error.retry_after()), (ErrorKind::Rejected, Some(ms(24 * 720_000 - 1))));
     assert!(error.hint().unwrap().contains("max_pause"));
 }
@@ -153,7 +153,7 @@ async fn an_admission_wakes_no_herd() {
             .await
         }
     });
-    ends(counting.stream([TestCall::default(); 200], &Context::new()).limit(200).collect()).await;
+    completes(counting.stream([TestCall::default(); 200], &Context::new()).limit(200).collect()).await;
     assert_eq!(clock.times().last(), Some(&ms(19_900)));
     // Each call is polled when it arrives, when it is due, and once more in its work.
     let polls = polls.load(Ordering::SeqCst);

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::aimd::Aimd;
 use super::gradient::Gradient;
 use super::{Adaptive, CallStart, Overload};
-use crate::context::node::Facet;
+use crate::context::node::NodeKind;
 use crate::context::{Context, Heartbeat, Permits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::event::EventKind;
@@ -99,7 +99,7 @@ impl AdaptiveLimit {
         let start = self.lock().aimd().start_call(in_use);
         let first_output = self.settings.tolerance.map(|_| {
             let heartbeat = Arc::new(Heartbeat::default());
-            (cx.child(Facet::Heartbeat(heartbeat.clone())), heartbeat)
+            (cx.child(NodeKind::Heartbeat(heartbeat.clone())), heartbeat)
         });
         AdaptiveCall { limit: self, start, started: Instant::now(), first_output }
     }
@@ -139,7 +139,7 @@ impl AdaptiveCall<'_> {
             (Algorithm::Aimd(aimd), None) => aimd.succeeded(now, self.start),
             (Algorithm::Aimd(aimd), Some(overload)) => aimd.overloaded(now, self.start, overload),
             (Algorithm::Gradient(gradient), None) => {
-                let first = self.first_output.as_ref().and_then(|(_, heartbeat)| heartbeat.beats().first);
+                let first = self.first_output.as_ref().and_then(|(_, heartbeat)| heartbeat.times().first);
                 gradient.succeeded(now, self.start, first.unwrap_or(now) - self.started)
             }
             (Algorithm::Gradient(gradient), Some(overload)) => gradient.overloaded(now, self.start, overload),
@@ -151,7 +151,7 @@ impl AdaptiveCall<'_> {
         let wake_list = self.limit.semaphore.resize(to);
         drop(algorithm);
         wake_list.wake();
-        cx.fact(|| EventKind::LimitChanged { from, to, reason });
+        cx.record_event(|| EventKind::LimitChanged { from, to, reason });
     }
 
     /// Returns the overload that an error reports, if it does.
