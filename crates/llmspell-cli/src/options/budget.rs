@@ -19,7 +19,7 @@ impl BudgetArg {
             (None, None) => Budget::unlimited(),
             (Some(tokens), None) => Budget::tokens(tokens),
             (None, Some(cost)) => Budget::cost(cost),
-            (Some(tokens), Some(cost)) => Budget::tokens(tokens).or_cost(cost),
+            (Some(tokens), Some(cost)) => Budget::builder().tokens(tokens).cost(cost).build(),
         }
     }
 

@@ -51,7 +51,7 @@ impl Admission {
 
     /// Returns the number of calls, including runaways.
     pub(crate) fn calls(&self) -> usize {
-        self.total.calls().unwrap_or_default() - self.total.available().unwrap_or_default()
+        self.total.permits().unwrap_or_default() - self.total.available().unwrap_or_default()
     }
 
     /// Rejects all further calls, and waits for those in flight, at most `limit`. Then they are

@@ -1,10 +1,10 @@
-//! What a rate is set to.
+//! The settings of a rate.
 
 use std::time::Duration;
 
 use super::bucket::Bucket;
 
-/// So many in a period.
+/// Units per period.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Quota {
     pub(super) units: u64,
@@ -12,29 +12,31 @@ pub(super) struct Quota {
 }
 
 impl Quota {
+    #[track_caller]
     pub(super) fn new(units: u64, period: Duration) -> Self {
         assert!(units > 0, "a rate must be at least 1: with 0, nothing would ever run");
-        assert!(!period.is_zero(), "the period of a rate must be longer than nothing");
+        assert!(!period.is_zero(), "the period of a rate must be longer than 0");
         Quota { units, period }
     }
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Config {
+pub(super) struct RateSettings {
     pub(super) requests: Option<Quota>,
     pub(super) tokens: Option<Quota>,
     /// `None` means a tenth of the period.
     pub(super) burst: Option<Duration>,
-    pub(super) longest_pause: Duration,
+    pub(super) max_pause: Duration,
 }
 
-impl Config {
+impl RateSettings {
+    /// Returns the buckets of requests and tokens.
     pub(super) fn buckets(&self) -> (Option<Bucket>, Option<Bucket>) {
-        (self.requests.map(|flow| self.bucket(flow)), self.tokens.map(|flow| self.bucket(flow)))
+        (self.requests.map(|quota| self.bucket(quota)), self.tokens.map(|quota| self.bucket(quota)))
     }
 
-    /// Full, for such a flow.
-    pub(super) fn bucket(&self, flow: Quota) -> Bucket {
-        Bucket::new(flow.units, flow.period, self.burst.unwrap_or(flow.period / 10))
+    /// Returns a full bucket for a quota.
+    pub(super) fn bucket(&self, quota: Quota) -> Bucket {
+        Bucket::new(quota.units, quota.period, self.burst.unwrap_or(quota.period / 10))
     }
 }

@@ -1,4 +1,4 @@
-//! A budget for a whole run: inputs stay in the source once it is used up.
+//! A budget for a whole stream: inputs stay in the source once it is exhausted.
 
 use std::pin::Pin;
 use std::task::{self, Poll};
@@ -8,12 +8,12 @@ use futures_core::Stream;
 use llmspell::{Budget, Context, ErrorKind, EventKind, Step, Usage, step};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Call, tokens, uses, work};
+use super::{TestCall, tokens, uses, work};
 use crate::probe::ms;
 use crate::wait::{completes, spawn_call, spawn_task};
 
 #[tokio::test(start_paused = true)]
-async fn the_source_is_left_alone_once_the_budget_is_used_up() {
+async fn the_source_is_not_pulled_once_the_budget_is_exhausted() {
     let budget = Budget::tokens(1000).estimate(tokens(90));
     let cx = Context::recording();
     let mut stream = work().stream(std::iter::repeat(uses(90)), &cx).limit(4).budget(budget.clone());
@@ -22,18 +22,18 @@ async fn the_source_is_left_alone_once_the_budget_is_used_up() {
         outcome.result.unwrap();
         delivered += 1;
     }
-    assert_eq!((delivered, stream.pulled(), budget.spent().tokens()), (11, 11, 990), "no input was pulled in vain");
+    assert_eq!((delivered, stream.pulled(), budget.spent().tokens()), (11, 11, 990), "every pulled input ran");
     let reason = stream.stopped().unwrap();
     assert_eq!(reason.kind(), ErrorKind::Rejected);
-    let told = "the budget is used up: 990 of 1000 tokens are spent, and a call needs about 90 tokens";
-    assert_eq!(reason.message(), told);
+    let reported = "budget exhausted: 990 of 1000 tokens are spent, and a call needs about 90 tokens";
+    assert_eq!(reason.message(), reported);
     let events = cx.events();
     let stops: Vec<_> = events.iter().filter(|event| matches!(event.fact, EventKind::StreamStopped { .. })).collect();
     assert_eq!(stops.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_gets_through_was_not_stopped() {
+async fn a_complete_stream_was_not_stopped() {
     let budget = Budget::tokens(1000).estimate(tokens(100));
     let mut stream = work().stream([uses(1); 50], &Context::new()).budget(budget.clone());
     while let Some(outcome) = stream.next().await {
@@ -43,9 +43,9 @@ async fn a_stream_that_gets_through_was_not_stopped() {
     assert_eq!((budget.spent().tokens(), budget.remaining_tokens()), (50, Some(950)));
 }
 
-/// Ten at once could not be reserved for, but what they leave is enough for the next ones.
+/// The budget cannot reserve for ten items at once, but what items leave is enough for the next ones.
 #[tokio::test(start_paused = true)]
-async fn inputs_wait_for_what_those_in_flight_may_leave() {
+async fn inputs_wait_for_unused_reservations_of_items_in_flight() {
     let (budget, started) = (Budget::tokens(1000).estimate(tokens(400)), Instant::now());
     let stream = work().stream([uses(10); 10], &Context::new()).limit(10).budget(budget);
     let outcomes = completes(stream.collect()).await;
@@ -53,11 +53,11 @@ async fn inputs_wait_for_what_those_in_flight_may_leave() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_items_share_with_whoever_has_a_clone() {
+async fn items_share_the_budget_with_every_clone() {
     let budget = Budget::tokens(1000);
-    // The stream waits for a call of somebody else, and is woken when that leaves enough.
+    // The stream waits for another call, and is woken when that leaves enough.
     let other = work().budget(budget.clone().estimate(tokens(1000)));
-    let slow = Call { takes: 500, ..uses(100) };
+    let slow = TestCall { takes: 500, ..uses(100) };
     let started = Instant::now();
     let shared = budget.clone().estimate(tokens(300));
     let stream = step(move |(), cx: Context| {
@@ -70,7 +70,7 @@ async fn the_items_share_with_whoever_has_a_clone() {
     assert_eq!((completes(stream).await.unwrap(), budget.spent().tokens()), ((3, ms(510)), 1000));
 }
 
-/// The stream is not polled while its consumer waits in line, so it must not stand in that line itself.
+/// The stream is not polled while its consumer waits in the queue, so it must not wait in that queue itself.
 #[tokio::test(start_paused = true)]
 async fn a_consumer_may_draw_on_the_budget_of_its_stream() {
     let budget = Budget::tokens(100_000).estimate(tokens(100));
@@ -78,27 +78,27 @@ async fn a_consumer_may_draw_on_the_budget_of_its_stream() {
     let cx = Context::new();
     let mut stream = work().stream([uses(1); 30], &cx).limit(3).budget(budget.clone());
     let mut delivered = 0;
-    while let Some(outcome) = timeout(ms(60_000), stream.next()).await.expect("nobody waits for ever") {
+    while let Some(outcome) = timeout(ms(60_000), stream.next()).await.expect("no call waits for ever") {
         outcome.result.unwrap();
         delivered += 1;
-        timeout(ms(60_000), own.run(uses(1), &cx)).await.expect("nor here").unwrap();
+        timeout(ms(60_000), own.run(uses(1), &cx)).await.expect("no call waits for ever here").unwrap();
     }
     assert_eq!((delivered, budget.spent().tokens()), (30, 60));
 }
 
-/// A source that never has anything.
+/// A source that never has an item.
 struct Idle;
 
 impl Stream for Idle {
-    type Item = Call;
+    type Item = TestCall;
 
-    fn poll_next(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<Option<Call>> {
+    fn poll_next(self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<Option<TestCall>> {
         Poll::Pending
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_has_nothing_yet_keeps_nothing_from_others() {
+async fn an_idle_source_reserves_nothing() {
     let (budget, cx) = (Budget::tokens(100).estimate(tokens(100)), Context::new());
     let mut idle = work().stream(Idle, &cx).budget(budget.clone());
     assert!(timeout(ms(10), idle.next()).await.is_err());
@@ -107,7 +107,7 @@ async fn a_source_that_has_nothing_yet_keeps_nothing_from_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_item_uses_counts_with_all_its_calls() {
+async fn the_usage_of_an_item_includes_all_its_calls() {
     let budget = Budget::tokens(1000).estimate(tokens(200));
     let calls = work().budget(budget.clone());
     let item = step(move |n: usize, cx: Context| {
@@ -133,7 +133,7 @@ async fn what_an_item_uses_counts_with_all_its_calls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_inside_of_an_item_ends_when_everything_is_spent() {
+async fn a_stream_inside_an_item_ends_when_everything_is_spent() {
     let budget = Budget::tokens(1000).estimate(tokens(200));
     let shared = budget.clone();
     let item = step(move |(), cx: Context| {
@@ -153,7 +153,7 @@ async fn a_stream_inside_of_an_item_ends_when_everything_is_spent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_may_have_several_budgets() {
+async fn a_stream_can_have_several_budgets() {
     let (tight, loose) = (Budget::tokens(300).estimate(tokens(100)), Budget::tokens(5000).estimate(tokens(100)));
     for (first, second) in [(tight.clone(), loose.clone()), (Budget::tokens(300).estimate(tokens(100)), loose.clone())]
     {
@@ -169,13 +169,13 @@ async fn a_stream_may_have_several_budgets() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_stopped_early_leaves_nothing_reserved() {
+async fn a_stopped_stream_leaves_nothing_reserved() {
     let budget = Budget::tokens(1000).estimate(tokens(100));
     let mut stream = work().stream([uses(1); 50], &Context::new()).limit(5).budget(budget.clone());
     assert!(stream.next().await.unwrap().is_ok());
     stream.stop().await;
     sleep(ms(100)).await;
-    // Those that were dropped on the way count as what was expected of them.
+    // Items that were dropped count as their estimate.
     let spent = budget.spent().tokens();
     assert_eq!(budget.remaining_tokens(), Some(1000 - spent));
     assert!(spent <= 501, "{spent}");
@@ -190,10 +190,10 @@ async fn a_panic_leaves_nothing_reserved() {
     });
     let outcomes = panics.stream(0..6, &Context::new()).budget(budget.clone()).collect().await;
     assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 5);
-    assert_eq!((budget.spent().tokens(), budget.remaining_tokens()), (600, Some(400)), "silent, so as expected");
+    assert_eq!((budget.spent().tokens(), budget.remaining_tokens()), (600, Some(400)), "no report, so as estimated");
 }
 
-/// How long a stream of `calls` takes that expect 300 tokens each and use none.
+/// A step that returns how long a stream of `calls` takes, which reserve 300 tokens each and use none.
 fn three_hundred_each(calls: usize, budget: &Budget) -> impl Step<In = (), Out = Duration> + Clone {
     let budget = budget.clone().estimate(tokens(300));
     step(move |(), cx: Context| {
@@ -206,7 +206,7 @@ fn three_hundred_each(calls: usize, budget: &Budget) -> impl Step<In = (), Out =
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_does_not_starve_those_who_stand_in_line() {
+async fn a_stream_does_not_starve_waiting_calls() {
     let budget = Budget::tokens(1000);
     let (large, stream, cx) =
         (work().budget(budget.clone().estimate(tokens(900))), three_hundred_each(30, &budget), Context::new());
@@ -214,17 +214,17 @@ async fn a_stream_does_not_starve_those_who_stand_in_line() {
     sleep(ms(1)).await;
     let started = Instant::now();
     completes(spawn_call(&large, uses(0), &cx)).await.unwrap();
-    assert_eq!(started.elapsed(), ms(19), "the next to have room");
+    assert_eq!(started.elapsed(), ms(19), "as soon as there is room");
     assert_eq!(completes(took).await.unwrap(), ms(110));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_goes_on_when_somebody_gives_up_the_line() {
+async fn a_stream_continues_when_a_waiting_call_is_abandoned() {
     let budget = Budget::tokens(1000);
     let slow = work().budget(budget.clone().estimate(tokens(500)));
     let (large, stream, cx) =
         (work().budget(budget.clone().estimate(tokens(800))), three_hundred_each(1, &budget), Context::new());
-    let slow = spawn_call(&slow, Call { takes: 1000, ..uses(0) }, &cx);
+    let slow = spawn_call(&slow, TestCall { takes: 1000, ..uses(0) }, &cx);
     let given_up = cx.clone();
     let given_up = spawn_task(async move { timeout(ms(50), large.run(uses(0), &given_up)).await });
     sleep(ms(1)).await;

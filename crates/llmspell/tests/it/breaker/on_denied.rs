@@ -1,4 +1,4 @@
-//! Storms: a stream that stops taking inputs when every call is denied.
+//! Denied calls: a stream stops pulling inputs when every call is denied.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,7 @@ fn denied() -> Error {
     Error::denied("402 Payment Required").with_hint("pay the bill")
 }
 
-/// Takes 10 ms, and is denied from the given input on.
+/// A step that takes 10 ms, and is denied from the given input on.
 fn paid_until(end: usize, watch: &Watch) -> impl Step<In = usize, Out = usize> + use<> {
     let watch = watch.clone();
     step(move |n: usize, _| {
@@ -41,7 +41,7 @@ async fn a_stream_stops_pulling_and_delivers_what_is_in_flight() {
             match outcome.result {
                 Ok(_) => ok += 1,
                 Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::Denied, "none is refused: those that were taken are delivered");
+                    assert_eq!(error.kind(), ErrorKind::Denied, "no pulled input is rejected: all are delivered");
                     failed += 1;
                 }
             }
@@ -53,7 +53,7 @@ async fn a_stream_stops_pulling_and_delivers_what_is_in_flight() {
         assert_eq!(stopped.kind(), ErrorKind::Rejected);
         assert_eq!(
             stopped.to_string(),
-            "not tried: the breaker is open, because 3 calls in a row failed, the last: ask: 402 Payment Required"
+            "not called: the breaker is open because 3 calls in a row failed, most recently: ask: 402 Payment Required"
         );
         assert_eq!((stopped.hint(), stopped.causes()[0].kind()), (Some("pay the bill"), ErrorKind::Denied));
         let facts: Vec<_> = cx.events().into_iter().map(|event| event.fact).collect();
@@ -64,7 +64,7 @@ async fn a_stream_stops_pulling_and_delivers_what_is_in_flight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_denial_at_the_end_of_a_retry_is_one() {
+async fn a_denial_at_the_end_of_a_retry_counts() {
     let attempts = Arc::new(AtomicUsize::new(0));
     let flaky = step(move |_: usize, _| {
         let even = attempts.fetch_add(1, Ordering::SeqCst).is_multiple_of(2);
@@ -81,7 +81,7 @@ async fn a_denial_at_the_end_of_a_retry_is_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_failures_are_no_storm() {
+async fn other_failures_do_not_open_it() {
     let fails = step(|n: usize, _| async move {
         match n % 4 {
             0 => Err::<(), _>(Error::overloaded("503")),
@@ -99,7 +99,7 @@ async fn other_failures_are_no_storm() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn half_of_many_denied_are_a_storm_also_if_never_three_in_a_row() {
+async fn half_of_many_denied_calls_open_it_without_three_in_a_row() {
     let half = step(|n: usize, _| async move { if n.is_multiple_of(2) { Ok(()) } else { Err(denied()) } });
     let mut stream = half.stream(0.., &Context::new()).limit(1).breaker(Breaker::on_denied());
     let mut outcomes = 0;
@@ -112,29 +112,29 @@ async fn half_of_many_denied_are_a_storm_also_if_never_three_in_a_row() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_few_denied_among_many_are_no_storm() {
+async fn a_few_denied_calls_among_many_do_not_open_it() {
     let tenth = step(|n: usize, _| async move { if n.is_multiple_of(10) { Err(denied()) } else { Ok(()) } });
     let outcomes = tenth.stream(0..1000, &Context::new()).breaker(Breaker::on_denied()).collect().await;
     assert_eq!(outcomes.len(), 1000);
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_can_share_one_and_begin_again_once_it_is_reset() {
-    let storm = Breaker::on_denied();
-    let work = || paid_until(0, &Watch::default()).stream(0.., &Context::new()).limit(2).breaker(storm.clone());
+async fn streams_can_share_a_breaker_and_start_again_after_a_reset() {
+    let breaker = Breaker::on_denied();
+    let work = || paid_until(0, &Watch::default()).stream(0.., &Context::new()).limit(2).breaker(breaker.clone());
     let (first, second) = tokio::join!(work().collect(), work().collect());
     assert!(first.len() + second.len() < 12, "{} and {}", first.len(), second.len());
     let mut third = work();
     assert!(third.next().await.is_none());
     assert!(third.stopped().is_some());
-    assert_eq!(third.pulled(), 0, "it takes nothing");
-    storm.reset(&Context::new());
-    let again = paid_until(usize::MAX, &Watch::default()).stream(0..10, &Context::new()).breaker(storm);
+    assert_eq!(third.pulled(), 0, "it pulls nothing");
+    breaker.reset(&Context::new());
+    let again = paid_until(usize::MAX, &Watch::default()).stream(0..10, &Context::new()).breaker(breaker);
     assert_eq!(again.try_collect().await.unwrap().len(), 10);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_came_to_its_end_was_not_stopped() {
+async fn a_complete_stream_was_not_stopped() {
     let mut stream = paid_until(10, &Watch::default()).stream(0..10, &Context::new()).breaker(Breaker::on_denied());
     let mut outs: Result<Vec<_>> = Ok(Vec::new());
     while let Some(outcome) = stream.next().await {

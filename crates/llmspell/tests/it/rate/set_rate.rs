@@ -1,10 +1,10 @@
-//! Rates that change while calls wait for their turn.
+//! Rates that change while calls wait.
 
 use super::*;
 
-/// Starts ten calls at once at ten a second, one by one, and changes the rate after 250 ms: three have gone.
-async fn begin_with(change: impl AsyncFnOnce(&Rate)) -> Vec<Duration> {
-    let rate = Rate::per_second(10).burst(ZERO);
+/// Starts ten calls at ten per second, and changes the rate after 250 ms, when three have started.
+async fn start_times_with(change: impl AsyncFnOnce(&Rate)) -> Vec<Duration> {
+    let rate = Rate::builder().per_second(10).burst(ZERO).build();
     let clock = Clock::start();
     let ticking = clock.clone();
     let step = step(move |_: u32, _| {
@@ -23,37 +23,37 @@ async fn begin_with(change: impl AsyncFnOnce(&Rate)) -> Vec<Duration> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_goes_earlier_at_a_higher_rate() {
-    let times = begin_with(async |rate| assert!(rate.set_rate(1000, Duration::from_secs(1)))).await;
+async fn waiting_calls_start_earlier_at_a_higher_rate() {
+    let times = start_times_with(async |rate| assert!(rate.set_rate(1000, Duration::from_secs(1)))).await;
     assert_eq!(times[..3], [0, 100, 200].map(ms));
     assert!(times[3] >= ms(250) && times[9] <= ms(260), "{times:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_goes_later_at_a_lower_rate() {
-    let times = begin_with(async |rate| assert!(rate.clone().set_rate(1, Duration::from_secs(1)))).await;
+async fn waiting_calls_start_later_at_a_lower_rate() {
+    let times = start_times_with(async |rate| assert!(rate.clone().set_rate(1, Duration::from_secs(1)))).await;
     assert_eq!(times[..3], [0, 100, 200].map(ms));
-    // Of the fourth's turn one half had come.
+    // Half of the fourth request had flowed in.
     let expected: Vec<Duration> = (0..7).map(|second| ms(750 + 1000 * second)).collect();
     assert_eq!(times[3..], expected);
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_can_change_as_often_as_one_likes() {
-    let times = begin_with(async |rate| {
+async fn the_rate_can_change_any_number_of_times() {
+    let times = start_times_with(async |rate| {
         rate.set_rate(1, Duration::from_secs(3600));
         sleep(ms(60_000)).await;
         rate.set_rate(2, Duration::from_secs(1));
     })
     .await;
-    // One half had come at first, and a sixtieth in the minute.
+    // Half had flowed in at first, and a sixtieth in the minute.
     assert_eq!(times[3], ms(60_250 + 242));
     assert_eq!(times[9], ms(60_250 + 3242));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_has_no_chance_any_more_fails_when_it_looks() {
-    let rate = Rate::per_second(1).burst(ZERO);
+async fn a_call_that_can_no_longer_meet_its_deadline_fails_when_it_polls() {
+    let rate = Rate::builder().per_second(1).burst(ZERO).build();
     let step = step(|_: u32, _| async { Ok(()) }).rate(rate.clone()).deadline(Duration::from_secs(5));
     let began = Instant::now();
     let slowing = async {
@@ -64,11 +64,11 @@ async fn a_call_that_has_no_chance_any_more_fails_when_it_looks() {
     let (first, second, ()) = tokio::join!(step.run(0, &cx), step.run(1, &cx), slowing);
     assert!(first.is_ok());
     assert_eq!(second.unwrap_err().kind(), ErrorKind::Rejected);
-    assert!(began.elapsed() <= ms(1000), "at the time at which its turn would have come");
+    assert!(began.elapsed() <= ms(1000), "at the time at which it would have been admitted");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_goes_on() {
+async fn a_pause_continues_after_a_change_of_the_rate() {
     let rate = Rate::per_second(10);
     let refusing = step(|refuse: bool, _| async move {
         if refuse { Err(Error::overloaded("429").with_retry_after(Duration::from_secs(10))) } else { Ok(()) }

@@ -1,4 +1,4 @@
-//! Standing in line for what others may leave: who holds up whom, and how long anybody stays.
+//! The queue of a budget: its order, and how long a call stays in it.
 
 use std::pin::Pin;
 use std::task::Poll;
@@ -6,11 +6,11 @@ use std::task::Poll;
 use llmspell::{Budget, Context, ErrorKind, Step};
 use tokio::time::{Instant, sleep};
 
-use super::{Call, tokens, uses, work};
+use super::{TestCall, tokens, uses, work};
 use crate::probe::ms;
 use crate::wait::{completes, spawn_call, spawn_task};
 
-/// Lets a future get into line, and leaves it there.
+/// Polls a future once, so that it joins the queue.
 async fn poll_once<F: Future + Unpin>(mut future: F) {
     std::future::poll_fn(|task| {
         assert!(Pin::new(&mut future).poll(task).is_pending());
@@ -19,18 +19,18 @@ async fn poll_once<F: Future + Unpin>(mut future: F) {
     .await;
 }
 
-/// Half of a budget for each call, none of which uses anything in the end.
-fn halves() -> (Budget, impl Step<In = Call, Out = ()> + Clone) {
+/// A budget for two calls at a time, none of which uses anything.
+fn halves() -> (Budget, impl Step<In = TestCall, Out = ()> + Clone) {
     let budget = Budget::tokens(100).estimate(tokens(50));
     (budget.clone(), work().budget(budget))
 }
 
-fn free(takes: u64) -> Call {
-    Call { takes, ..uses(0) }
+fn free(takes: u64) -> TestCall {
+    TestCall { takes, ..uses(0) }
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_are_not_polled_hold_up_nobody_and_keep_what_is_reserved_for_them() {
+async fn unpolled_waiters_do_not_block_the_queue_and_keep_their_reservation() {
     let (budget, step) = halves();
     let cx = Context::new();
     let started = Instant::now();
@@ -40,7 +40,7 @@ async fn those_who_are_not_polled_hold_up_nobody_and_keep_what_is_reserved_for_t
     poll_once(&mut first).await;
     assert_eq!(budget.waiting(), 1);
     completes(spawn_call(&step, free(1), &cx)).await.unwrap();
-    assert_eq!(started.elapsed(), ms(201), "the first half is for the other one, the second for this one");
+    assert_eq!(started.elapsed(), ms(201), "the first half goes to the unpolled waiter, the second to this call");
     assert_eq!(budget.remaining_tokens(), Some(50));
     drop(first);
     assert_eq!((budget.remaining_tokens(), budget.waiting()), (Some(100), 0));
@@ -48,7 +48,7 @@ async fn those_who_are_not_polled_hold_up_nobody_and_keep_what_is_reserved_for_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_dropped_goes_to_the_next() {
+async fn a_dropped_reservation_goes_to_the_next_waiter() {
     let (budget, step) = halves();
     let cx = Context::new();
     let holds = (spawn_call(&step, free(100), &cx), spawn_call(&step, free(3000), &cx));
@@ -66,7 +66,7 @@ async fn what_is_dropped_goes_to_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_stays_in_line_who_is_cancelled_or_out_of_time() {
+async fn a_cancelled_or_late_call_leaves_the_queue() {
     let (budget, step) = halves();
     let (cx, canceller) = Context::new().cancellable();
     let started = Instant::now();
@@ -91,10 +91,12 @@ async fn nobody_stays_in_line_who_is_cancelled_or_out_of_time() {
     assert_eq!((budget.waiting(), budget.remaining_tokens()), (0, Some(100)));
 }
 
-#[test]
-#[should_panic(expected = "set the caps of a `Budget` before it is cloned")]
-fn a_budget_that_is_shared_cannot_be_changed() {
-    let budget = Budget::tokens(1);
-    let _shared = budget.clone();
-    let _ = budget.or_cost(1.0);
+#[tokio::test(start_paused = true)]
+async fn clones_share_what_is_spent_and_budgets_of_one_builder_do_not() {
+    let caps = Budget::builder().tokens(100);
+    let (budget, other) = (caps.clone().build(), caps.build());
+    let clone = budget.clone();
+    work().budget(budget.clone()).run(uses(30), &Context::new()).await.unwrap();
+    let remaining = [budget, clone, other].map(|budget| budget.remaining_tokens());
+    assert_eq!(remaining, [Some(70), Some(70), Some(100)]);
 }

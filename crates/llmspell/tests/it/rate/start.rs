@@ -1,4 +1,4 @@
-//! What is taken for a call that then never goes out, and for one that does.
+//! The charge of a call that never starts, and of one that does.
 
 use llmspell::{
     BoxStep, Breaker, Budget, Context, Error, ErrorKind, Limit, Policy, Rate, Retry, Step, Usage, step, value,
@@ -9,20 +9,20 @@ use super::{Clock, ZERO, failing, rated};
 use crate::probe::{Probe, Watch, ms};
 use crate::wait::{completes, spawn_call, spawn_task};
 
-/// A rate that gives one turn in an hour, so that any other one was given back.
+/// A rate of one call per hour: if a second call is admitted, the first was refunded.
 fn hourly() -> Rate {
-    Rate::per(1, ms(3_600_000)).tokens_per(100, ms(3_600_000)).burst(ZERO)
+    Rate::builder().per(1, ms(3_600_000)).tokens_per(100, ms(3_600_000)).burst(ZERO).build()
 }
 
-/// Whether there is a turn at once.
-async fn has_turn(rate: &Rate) -> bool {
+/// Whether the rate admits a call at once.
+async fn admits_at_once(rate: &Rate) -> bool {
     let cx = Context::new().with_deadline(Instant::now() + ms(1));
     Probe::ok(0).rate(rate.clone().estimate(1)).run(0, &cx).await.is_ok()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_was_refused_further_in_never_was_one() {
-    let breaker = Breaker::new().consecutive_failures(1);
+async fn a_call_that_is_rejected_further_in_is_refunded() {
+    let breaker = Breaker::builder().consecutive_failures(1).build();
     let broken = step(|_: usize, _| async { Err::<usize, _>(Error::overloaded("503")) });
     let _ = broken.breaker(breaker.clone()).run(0, &Context::new()).await;
     let rate = hourly();
@@ -30,19 +30,19 @@ async fn a_call_that_was_refused_further_in_never_was_one() {
     for _ in 0..5 {
         assert_eq!(by_hand.run(0, &Context::new()).await.unwrap_err().kind(), ErrorKind::Rejected);
     }
-    assert_eq!(rate.paused(), None, "and our own refusals are no word of the server");
-    assert!(has_turn(&rate).await);
+    assert_eq!(rate.paused(), None, "rejections by flow control do not come from the server");
+    assert!(admits_at_once(&rate).await);
 }
 
-/// Somebody inside of a call refuses something: that call has been made.
+/// A rejection inside a call: the call itself has been made.
 #[tokio::test(start_paused = true)]
-async fn a_refusal_inside_of_a_call_gives_no_turn_back() {
+async fn a_rejection_inside_a_call_is_not_refunded() {
     let clock = Clock::start();
-    let refused = failing(|| Error::new(ErrorKind::Rejected, "a budget of the tool is used up"));
-    let step = rated(Rate::per_second(1).burst(ZERO), &clock);
+    let rejected = failing(|| Error::new(ErrorKind::Rejected, "a budget of the tool is exhausted"));
+    let step = rated(Rate::builder().per_second(1).burst(ZERO).build(), &clock);
     let calls = async {
         loop {
-            let _ = step.run(refused, &Context::new()).await;
+            let _ = step.run(rejected, &Context::new()).await;
         }
     };
     let _ = timeout(ms(2500), calls).await;
@@ -51,7 +51,7 @@ async fn a_refusal_inside_of_a_call_gives_no_turn_back() {
 
 /// A thousand calls that wait for a permit are not a thousand calls.
 #[tokio::test(start_paused = true)]
-async fn a_call_that_is_dropped_in_line_is_not_billed() {
+async fn a_call_that_is_dropped_while_it_waits_is_not_charged() {
     let tokens = Usage::new(100, 0);
     let (limit, budget) = (Limit::new(1), Budget::tokens(1000).estimate(tokens));
     let policed = |rate| {
@@ -70,21 +70,21 @@ async fn a_call_that_is_dropped_in_line_is_not_billed() {
             let rate = hourly();
             let waits = wrap(rate.clone().estimate(100));
             assert!(timeout(ms(50), waits.run(0, &cx)).await.is_err());
-            assert!(has_turn(&rate).await, "{name}");
+            assert!(admits_at_once(&rate).await, "{name}");
             assert_eq!((budget.spent().tokens(), budget.remaining_tokens()), (0, Some(1000)), "{name}");
         }
     };
     tokio::select! { _ = holds => panic!("it holds the permit"), () = drops => {} }
-    // One that has gone out is.
+    // A call that has started is charged.
     let rate = hourly();
     let goes = Probe::ok(1000).limit(1).rate(rate.clone().estimate(100)).budget(budget.clone());
     assert!(timeout(ms(50), goes.run(0, &cx)).await.is_err());
-    assert!(!has_turn(&rate).await);
+    assert!(!admits_at_once(&rate).await);
     assert_eq!(budget.spent().tokens(), 100);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_holds_calls_that_have_had_their_turn_and_wait_for_a_permit() {
+async fn a_pause_revokes_admitted_calls_that_wait_for_a_permit() {
     let clock = Clock::start();
     let seen = clock.clone();
     let work = step(move |n: usize, _| {
@@ -94,7 +94,7 @@ async fn a_pause_holds_calls_that_have_had_their_turn_and_wait_for_a_permit() {
             if n == 0 { Err(Error::overloaded("429").with_retry_after(ms(10_000))) } else { Ok(n) }
         }
     });
-    let (rate, limit) = (Rate::per_second(100).burst(ms(1000)), Limit::new(1));
+    let (rate, limit) = (Rate::builder().per_second(100).burst(ms(1000)).build(), Limit::new(1));
     let policy = Policy::new().rate(rate.clone()).limit(limit.clone());
     let (policed, by_hand) = (work.clone().policy(policy).boxed(), work.limit(limit.clone()).rate(rate.clone()));
     let both = step(move |n: usize, cx: Context| {
@@ -104,9 +104,9 @@ async fn a_pause_holds_calls_that_have_had_their_turn_and_wait_for_a_permit() {
     let cx = Context::new();
     let all: Vec<_> = (0..50).map(|n| spawn_call(&both, n, &cx)).collect();
     sleep(ms(50)).await;
-    assert_eq!((rate.waiting(), limit.waiting()), (0, 49), "all have had their turn");
+    assert_eq!((rate.waiting(), limit.waiting()), (0, 49), "all are admitted");
     sleep(ms(100)).await;
-    assert_eq!((rate.waiting(), limit.waiting()), (49, 0), "and have lost it");
+    assert_eq!((rate.waiting(), limit.waiting()), (49, 0), "and all are revoked");
     let mut succeeded = 0;
     for call in all {
         succeeded += usize::from(completes(call).await.is_ok());
@@ -117,8 +117,8 @@ async fn a_pause_holds_calls_that_have_had_their_turn_and_wait_for_a_permit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_is_called_back_and_dropped_leaves_nothing_behind() {
-    let (rate, limit) = (Rate::per_second(100).burst(ZERO), Limit::new(1));
+async fn a_revoked_call_that_is_dropped_leaves_nothing_behind() {
+    let (rate, limit) = (Rate::builder().per_second(100).burst(ZERO).build(), Limit::new(1));
     let work = step(|n: u64, _| async move {
         sleep(ms(100)).await;
         Err::<u64, _>(Error::overloaded("429").with_retry_after(ms(10_000 + n)))
@@ -133,8 +133,8 @@ async fn a_call_that_is_called_back_and_dropped_leaves_nothing_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_call_inside_of_a_call_goes_with_its_turn_and_every_other_takes_one() {
-    let (rate, watch) = (Rate::per_second(1).burst(ZERO), Watch::default());
+async fn the_first_inner_call_shares_the_admission_and_every_other_needs_one() {
+    let (rate, watch) = (Rate::builder().per_second(1).burst(ZERO).build(), Watch::default());
     let inner = || Probe::ok(0).watched(&watch).rate(rate.clone());
     let (started, cx) = (Instant::now(), Context::new());
     let took = || started.elapsed().as_secs();
@@ -154,5 +154,5 @@ async fn a_fallback_is_a_call_like_any_other() {
     let rate = hourly();
     let falls_back = Probe::ok(0).limit(1).fallback(value(7usize)).rate(rate.clone());
     assert_eq!(falls_back.run(1, &Context::new()).await.unwrap(), 1);
-    assert!(!has_turn(&rate).await);
+    assert!(!admits_at_once(&rate).await);
 }

@@ -1,4 +1,4 @@
-//! A breaker that is asked by streams alone, or by calls inside of its own probes, closes again.
+//! A breaker that is used by streams alone, or by calls inside its own probes, closes again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use crate::probe::ms;
 
-/// Fails as long as the other side is down.
+/// A step that fails as long as the other side is down.
 fn ask(up: &Arc<AtomicBool>) -> BoxStep<u32, u32> {
     let up = up.clone();
     step(move |n: u32, _| {
@@ -19,17 +19,17 @@ fn ask(up: &Arc<AtomicBool>) -> BoxStep<u32, u32> {
 }
 
 fn breaker() -> Breaker {
-    Breaker::new().consecutive_failures(1).open_for(ms(20)).without_jitter()
+    Breaker::builder().consecutive_failures(1).open_for(ms(20)).without_jitter().build()
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_alone_bring_it_back() {
+async fn streams_alone_close_it_again() {
     let (up, cx, breaker) = (Arc::default(), Context::new(), breaker());
     let ask = ask(&up);
     ask.clone().stream([1], &cx).breaker(breaker.clone()).collect().await;
-    let mut refused = ask.clone().stream(0..10, &cx).breaker(breaker.clone());
-    assert!(refused.next().await.is_none());
-    assert!(refused.stopped().unwrap().retry_after() > Some(ms(0)));
+    let mut rejected = ask.clone().stream(0..10, &cx).breaker(breaker.clone());
+    assert!(rejected.next().await.is_none());
+    assert!(rejected.stopped().unwrap().retry_after() > Some(ms(0)));
 
     up.store(true, Ordering::SeqCst);
     sleep(ms(100)).await;
@@ -39,7 +39,7 @@ async fn streams_alone_bring_it_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_is_not_in_its_own_way() {
+async fn a_probe_does_not_block_itself() {
     let (up, cx, breaker) = (Arc::default(), Context::new(), breaker());
     let ask = ask(&up).breaker(breaker.clone()).breaker(breaker.clone());
     assert!(ask.run(1, &cx).await.is_err());
