@@ -123,7 +123,7 @@ mod tests {
             assert!(formatted.contains(why), "{formula}: {formatted}");
         }
         let error = call(json!({ "formula": "pi", "values": { "pi": 3 } })).await.unwrap_err();
-        assert!(error.message().contains("is already defined already"), "{error}");
+        assert!(error.message().contains("is already defined"), "{error}");
     }
 
     proptest! {
