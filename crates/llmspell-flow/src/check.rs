@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use llmspell_tools::{Missing, Permissions, Side};
+use llmspell_tools::{Grantor, MissingPermission, Permissions};
 
 use crate::ir::fields::Inputs;
 use crate::ir::fingerprint::Fingerprint;
@@ -137,13 +137,13 @@ struct Checker<'a> {
 impl Checker<'_> {
     /// Reports the permissions missing for `what`. A permission that the flow does not request is a problem of the flow;
     /// one that the user does not grant is not.
-    fn missing(&mut self, what: &str, at: &Range<usize>, missing: impl IntoIterator<Item = Missing>) {
+    fn missing(&mut self, what: &str, at: &Range<usize>, missing: impl IntoIterator<Item = MissingPermission>) {
         for missing in missing {
             let problem = self.compiler.source.diagnose(Some(at.clone()), format!("{what}: {missing}"));
             let problem = problem.with_hint(missing.hint());
             match missing.side() {
-                Side::Flow => self.compiler.problems.push(problem),
-                Side::User => self.refused.push(problem),
+                Grantor::Flow => self.compiler.problems.push(problem),
+                Grantor::User => self.refused.push(problem),
             }
         }
     }

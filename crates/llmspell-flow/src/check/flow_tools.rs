@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use llmspell::suggest;
 use llmspell::tool::DynTool;
-use llmspell_tools::Missing;
+use llmspell_tools::MissingPermission;
 use llmspell_tools::internal as tools;
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ pub(super) struct ResolvedTool {
 /// A program that the flow declares as a tool.
 pub(super) struct FlowTool {
     tool: DynTool,
-    missing: Option<Missing>,
+    missing: Option<MissingPermission>,
     definition: Value,
 }
 
@@ -195,7 +195,7 @@ impl Checker<'_> {
         &mut self,
         name: &str,
         at: &Range<usize>,
-        exactly: Option<Vec<Missing>>,
+        exactly: Option<Vec<MissingPermission>>,
     ) -> Option<ResolvedTool> {
         if let Some(own) = self.own.get(name) {
             let (tool, missing, definition) = (own.tool.clone(), own.missing.clone(), own.definition.clone());
@@ -203,6 +203,11 @@ impl Checker<'_> {
             return Some(ResolvedTool { tool, is_pure: false, definition });
         }
         let Some(bound) = self.toolbox.bind(name, &self.asked) else {
+            if let Some(feature) = tools::missing_feature(name) {
+                let message = format!("`{name}`: this program was built without `{feature}`");
+                self.problem(at.clone(), message, format!("build it with the cargo feature `{feature}`"));
+                return None;
+            }
             let server = self.file.tools.0.iter().any(|(known, def)| known.value == name && def.value.mcp.is_some());
             let own: Vec<String> = self.own.keys().cloned().collect();
             let names = self.toolbox.names().chain(own.iter().map(String::as_str));

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use llmspell_tools::Missing;
+use llmspell_tools::MissingPermission;
 use serde_json::{Value, json};
 
 use super::arguments;
@@ -139,7 +139,7 @@ impl Checker<'_> {
     }
 
     /// Returns the permissions missing for a call of a built-in tool, if its arguments are constant.
-    fn missing_for(&self, tool: &str, arguments: &[(String, Template)]) -> Option<Vec<Missing>> {
+    fn missing_for(&self, tool: &str, arguments: &[(String, Template)]) -> Option<Vec<MissingPermission>> {
         let argument = |name: &str| arguments.iter().find(|(given, _)| given == name).map(|(_, value)| value);
         let gate = self.toolbox.gate(&self.asked);
         let missing = match tool {

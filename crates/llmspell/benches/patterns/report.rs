@@ -1,4 +1,4 @@
-//! What a name costs: with nobody watching, and under a recording.
+//! The cost of a name: without an observer, and under a recording.
 
 use llmspell::{Context, Step, step};
 

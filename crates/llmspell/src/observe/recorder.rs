@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::context::node::Call;
+use crate::context::node::RecordedCall;
 use crate::observe::event::{Event, EventKind, EventSink};
 use crate::observe::report::{Report, Tally};
 use crate::path::Path;
@@ -58,7 +58,7 @@ impl Recorder {
         self.calls.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    pub(crate) fn record(&self, call: Option<(&Call, &Path)>, item: Option<usize>, fact: EventKind) {
+    pub(crate) fn record(&self, call: Option<(&RecordedCall, &Path)>, item: Option<usize>, fact: EventKind) {
         let mut event = Event {
             v: Event::VERSION,
             at: Duration::ZERO,
