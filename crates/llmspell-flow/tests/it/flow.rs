@@ -1,4 +1,4 @@
-//! What a flow does with its records. The clock is paused: times are exact.
+//! The behaviour of a flow with its records. The clock is paused, so times are exact.
 
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ async fn modifiers_are_a_set_and_a_wait_for_the_next_attempt_holds_no_place() {
         assert_eq!(outcomes.next().await.unwrap().index, 1);
         assert_eq!(began.elapsed(), Duration::from_millis(1100));
         assert_eq!(outcomes.next().await.unwrap().result.unwrap_err().attempts(), 2);
-        // Two attempts of a second, one of 100 ms; the wait between attempts is no work. (Timers go by whole
+        // Two attempts of a second, one of 100 ms; the delay between attempts is not work. (Timers go by whole
         // milliseconds, waits do not.)
         let report = cx.report();
         let stage = &report.pipelines[0].stages[0];
@@ -198,7 +198,7 @@ fn a_step_whose_output_goes_nowhere_is_warned_about() {
     };
     let steps = "flow: f\nallow: { command: [ls] }\nsteps:\n  - { id: a, tool: slow }\n  - { id: b, tool: command, with: { argv: [ls] } }\n  - { id: c, tool: slow }\n";
     let shown = warnings(steps);
-    assert!(shown.starts_with("warning: nothing uses the output of the step `a`\n  --> f.yaml:4:11\n"), "{shown}");
+    assert!(shown.starts_with("warning[unused-step]: nothing uses the output of the step `a`\n --> f.yaml:4:11\n"), "{shown}");
     // The last step is the output, and a program may be run for what it does.
     assert!(!shown.contains("`b`") && !shown.contains("`c`"), "{shown}");
     assert_eq!(warnings(&format!("{steps}output: ${{{{ steps }}}}\n")), "");

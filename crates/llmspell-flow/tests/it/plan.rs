@@ -1,4 +1,4 @@
-//! What is known of a flow before it runs.
+//! The execution plan of a flow.
 
 use llmspell_flow::{Flow, Source, Toolbox};
 
@@ -51,7 +51,7 @@ fn times_are_bounds() {
 }
 
 #[test]
-fn the_outline_is_json() {
+fn the_plan_is_json() {
     let flow = flow(
         "  - { id: a, tool: http_get, with: { url: \"${{ inputs.x }}\" }, rate: 10/s, limit: 3 }\n  - { id: b, tool: slow }\n",
     );

@@ -106,12 +106,12 @@ steps:
         work("first", "not first"),
     );
     let ran = Probe::default().run(&text, json!({})).await;
-    let told = serde_json::to_string(&ran.cx.events()).unwrap();
+    let events = serde_json::to_string(&ran.cx.events()).unwrap();
     for word in ["no part: ***", "not first: ***", "less: ***", "attempt_failed", "fell_back", "degraded"] {
-        assert!(told.contains(word), "{word}: {told}");
+        assert!(events.contains(word), "{word}: {events}");
     }
     let report = serde_json::to_string(&ran.cx.report()).unwrap();
-    let shown = format!("{told} {report} {:?} {:?}", ran.outcome, ran.outcome.causes);
+    let shown = format!("{events} {report} {:?} {:?}", ran.outcome, ran.outcome.causes);
     assert!(!shown.contains(&secret), "{shown}");
 }
 
