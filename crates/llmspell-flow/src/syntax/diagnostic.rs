@@ -221,7 +221,7 @@ mod tests {
             "error: unknown tool `txet`\n --> a.yaml:3:11\n  |\n3 |   - tool: txet\n  |           ^^^^\n  |\n\
              hint: did you mean `text`?"
         );
-        assert_eq!(source.diagnose(None, "odd").to_string(), "error: odd\n --> a.yaml");
+        assert_eq!(source.diagnose(None, "odd").to_string(), "error: odd\n--> a.yaml");
         let ruled = source.diagnose(Some(0..4), "odd").warning().with_rule("odd-key").to_string();
         assert!(ruled.starts_with("warning[odd-key]: odd\n --> a.yaml:1:1\n"), "{ruled}");
     }

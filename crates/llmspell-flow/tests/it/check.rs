@@ -29,6 +29,7 @@ fn everything_wrong_is_shown_at_once_in_the_order_of_the_file() {
         "flow: f\nsteps:\n  - id: a\n    tool: text\n    with: { value: \"${{ steps.b }}\", trm: true }\n    limit: 0\n\
          \x20 - id: a\n    tool: text\n    with: { value: \"${{ imputs.x }}\" }\n",
     );
+    insta::assert_snapshot!(shown);
     let messages: Vec<&str> = shown.lines().filter_map(|line| line.strip_prefix("error: ")).collect();
     assert_eq!(
         messages,
@@ -427,7 +428,10 @@ fn steps_that_name_each_other_over_and_over_are_checked_at_once() {
 fn testing_for_a_missing_field_is_a_warning() {
     for asked in ["steps.a.m is defined", "steps.a.m | default(1)", "steps.a.m if steps.a.m is defined else 1"] {
         let said = of_a_table(&format!("{{ id: b, value: '${{{{ {asked} }}}}' }}"));
-        assert!(said.starts_with("warning[missing-field]: `steps.a` has no field `m`") && said.contains("hint: "), "{asked}: {said}");
+        assert!(
+            said.starts_with("warning[missing-field]: `steps.a` has no field `m`") && said.contains("hint: "),
+            "{asked}: {said}"
+        );
         assert_eq!(said.matches("warning[missing-field]: ").count(), 1, "{said}");
     }
     for fine in [
@@ -439,7 +443,8 @@ fn testing_for_a_missing_field_is_a_warning() {
     }
     let when = of_a_table("{ id: b, when: steps.a.m is defined, value: '${{ steps.a.m.x }}' }");
     assert!(
-        when.starts_with("warning[missing-field]: `steps.a` has no field `m`") && when.matches("has no field").count() == 1,
+        when.starts_with("warning[missing-field]: `steps.a` has no field `m`")
+            && when.matches("has no field").count() == 1,
         "{when}"
     );
     for wrong in ["steps.a.m", "steps.a.m ~ (steps.a.m | default(1))", "steps.a.m.x is defined", "steps.a.m | upper"] {

@@ -91,7 +91,7 @@ fn what_has_no_bound_or_no_price_is_said_to_have_none() {
     };
     let priced = flow("{ model: openai/x, prices: { input: 2.0, output: 8.0 } }");
     assert_eq!((priced.worst.output_tokens, priced.worst.cost, priced.worst.input_cost), (None, None, Some(6e-6)));
-    // Unused input and output cost nothing.
+    // Free output costs nothing, even without a bound.
     let simulated = flow("simulated/x");
     assert_eq!((simulated.worst.output_tokens, simulated.worst.cost), (None, Some(0.0)));
     let dear = flow("{ model: simulated/x, prices: { input: 2.0, output: 0.0 } }");

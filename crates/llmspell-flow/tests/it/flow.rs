@@ -20,7 +20,7 @@ async fn one(text: &str, record: Value) -> Outcome<Value> {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_command_of_the_flows_own_says_how_much_it_may_say() {
+async fn max_bytes_bounds_the_output_of_a_declared_program() {
     let permissions = Permissions::none().allow("command=sh").unwrap();
     let text = |max_bytes: &str| {
         format!(
@@ -46,7 +46,7 @@ async fn a_command_of_the_flows_own_says_how_much_it_may_say() {
     assert_eq!(said(", max_bytes: 3000000", 3_000_000).await.unwrap(), 3_000_000);
     assert!(said(", max_bytes: 10", 11).await.is_err());
     let wrong = parsed(", max_bytes: 0").err().unwrap();
-    assert!(wrong.contains("the program may not say anything") && wrong.contains("1 MiB is the default"), "{wrong}");
+    assert!(wrong.contains("any output is an error") && wrong.contains("the default is 1 MiB"), "{wrong}");
     let server = "flow: f\ntools: { s: { mcp: { command: [s] }, max_bytes: 5 } }\nsteps: []\n";
     let wrong = Flow::parse(&Source::new("f.yaml", server), &Toolbox::built_in(&permissions)).err().unwrap();
     assert!(wrong.to_string().contains("`max_bytes` do not go with `mcp`"), "{wrong}");
@@ -198,7 +198,10 @@ fn a_step_whose_output_goes_nowhere_is_warned_about() {
     };
     let steps = "flow: f\nallow: { command: [ls] }\nsteps:\n  - { id: a, tool: slow }\n  - { id: b, tool: command, with: { argv: [ls] } }\n  - { id: c, tool: slow }\n";
     let shown = warnings(steps);
-    assert!(shown.starts_with("warning[unused-step]: nothing uses the output of the step `a`\n --> f.yaml:4:11\n"), "{shown}");
+    assert!(
+        shown.starts_with("warning[unused-step]: nothing uses the output of the step `a`\n --> f.yaml:4:11\n"),
+        "{shown}"
+    );
     // The last step is the output, and a program may be run for what it does.
     assert!(!shown.contains("`b`") && !shown.contains("`c`"), "{shown}");
     assert_eq!(warnings(&format!("{steps}output: ${{{{ steps }}}}\n")), "");

@@ -36,8 +36,14 @@ fn step(rest: &str) -> String {
 
 #[test]
 fn times_that_exclude_each_other() {
-    once(&step("timeout: { attempt: 2s, first: 3s }"), "error: this timeout can never be reached: the timeout of the attempt");
-    once(&step("timeout: { attempt: 2s, idle: 3s }"), "error: this timeout can never be reached: the timeout of the attempt");
+    once(
+        &step("timeout: { attempt: 2s, first: 3s }"),
+        "error: this timeout can never be reached: the timeout of the attempt",
+    );
+    once(
+        &step("timeout: { attempt: 2s, idle: 3s }"),
+        "error: this timeout can never be reached: the timeout of the attempt",
+    );
     once(&step("deadline: 2s, timeout: { first: 3s }"), "error: this timeout can never be reached: the deadline");
     once(&step("timeout: 2s, hedge: 3s"), "error: this hedge can never start");
     let nested = |inner: &str, outer: &str| {
@@ -94,7 +100,10 @@ fn times_that_exclude_each_other() {
 
 #[test]
 fn timeouts_that_are_probably_mistakes() {
-    once(&step("timeout: [3s, 1s], retry: 2"), "warning[decreasing-timeouts]: a later attempt has less time than an earlier one");
+    once(
+        &step("timeout: [3s, 1s], retry: 2"),
+        "warning[decreasing-timeouts]: a later attempt has less time than an earlier one",
+    );
     once(
         &step("timeout: 3s, retry: 4, deadline: 10s"),
         "warning[attempts-past-deadline]: 4 attempts may take 12s, but the deadline comes after 10s",
@@ -126,7 +135,10 @@ fn contenders_and_fallbacks_that_do_the_same() {
         &step("fallback: [{ value: 1 }, { value: 2 }]"),
         "warning[unreachable-fallback]: this fallback is never used: `fallback` before it is a value",
     );
-    once("steps: [{ id: a, value: 1, fallback: { value: 2 } }]\n", "warning[unreachable-fallback]: this fallback is never used: `a` before it");
+    once(
+        "steps: [{ id: a, value: 1, fallback: { value: 2 } }]\n",
+        "warning[unreachable-fallback]: this fallback is never used: `a` before it",
+    );
     assert_eq!(said(&step("fallback: [{ value: \"${{ inputs.x }}\" }, { value: 2 }]")), "");
 }
 
@@ -226,7 +238,8 @@ fn retries_that_may_repeat_an_effect() {
         (append, "write_file", "`idempotent: true` beside `retry`; `mode: overwrite` can be repeated"),
         (command, "command", "`idempotent: true` beside `retry`"),
     ] {
-        let wanted = format!("warning[unsafe-retry]: `{name}` may take effect before it times out, and is then called again");
+        let wanted =
+            format!("warning[unsafe-retry]: `{name}` may take effect before it times out, and is then called again");
         once(&call(tool, "retry: 2, timeout: 5s"), &wanted);
         once(&call(tool, "retry: { max: 2, on: [timeout] }, timeout: { idle: 5s }"), hint);
         once(&call(tool, "retry: { on: [failed] }"), "may take effect before it fails");
@@ -275,12 +288,18 @@ fn simulated_models_give_text_only() {
     };
     assert_eq!(flow(""), "");
     let shown = flow(", tools: [text], answer: { ok: {} }");
-    assert!(shown.starts_with("warning[simulated-model]: `simulated/m` gives text only: it never gives an `answer`"), "{shown}");
+    assert!(
+        shown.starts_with("warning[simulated-model]: `simulated/m` gives text only: it never gives an `answer`"),
+        "{shown}"
+    );
     assert!(
         shown.contains("--> f.yaml:3:34\n") && shown.contains("\nhint: ") && shown.matches("warning").count() == 1,
         "{shown}"
     );
-    assert!(flow(", tools: [text]").starts_with("warning[simulated-model]: `simulated/m` gives text only: it never calls a tool"));
+    assert!(
+        flow(", tools: [text]")
+            .starts_with("warning[simulated-model]: `simulated/m` gives text only: it never calls a tool")
+    );
     assert_eq!(flow(", answer: { ok: {} } }, fallback: { value: { ok: false }"), "");
 }
 

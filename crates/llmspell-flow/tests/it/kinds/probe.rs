@@ -70,9 +70,8 @@ impl Probe {
         Alive(self.clone())
     }
 
-    /// `work`: takes `ms`, and shows output after `shows` of them; then gives back `value`, or fails as `fails` says.
-    /// A tool that works. The first `bad` calls of all fail, and of the `odd` calls every second one. A call that
-    /// `degrades` gives a partial output.
+    /// A tool that takes `ms`, with output after `shows`, and then returns `value` or fails with `fails`. The first `bad`
+    /// calls fail. `degrades` marks the output as partial.
     fn tool(&self, name: &str, idempotent: bool) -> DynTool {
         let probe = self.clone();
         let work = step(move |args: Value, cx: Context| {
