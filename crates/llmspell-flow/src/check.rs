@@ -49,7 +49,7 @@ pub(crate) struct CheckedFlow {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) returns: Inputs,
     /// The permissions under `allow`.
-    pub(crate) asked: Permissions,
+    pub(crate) requested: Permissions,
     /// The permissions that the user must grant, and has not.
     pub(crate) refused: Vec<Diagnostic>,
     /// The warnings of lint rules.
@@ -74,19 +74,19 @@ fn understand(source: &Source, toolbox: &Toolbox) -> Result<CheckedFlow, Diagnos
     let ids = names::ids(&file.steps.value);
     let secrets = file.secrets.iter().map(|secret| secret.value.as_str()).collect();
     let references = References::new(&inputs, ids.iter().map(|id| id.value.as_str()), secrets);
-    let asked = allow::asked(&file, source, &mut problems);
+    let requested = allow::requested(&file, source, &mut problems);
     let mut checker = Checker {
         toolbox,
         file: &file,
         references: &references,
-        asked,
+        requested,
         own: BTreeMap::new(),
         refused: Vec::new(),
         warnings: Vec::new(),
         compiler: Compiler::new(source, problems),
     };
     if let Some(allow) = &file.allow {
-        let missing = checker.toolbox.gate(&checker.asked).missing_private();
+        let missing = checker.toolbox.gate(&checker.requested).missing_private();
         checker.missing("the flow asks for private addresses", &allow.at, missing);
     }
     modifiers::check_defaults(&file.defaults, source, &mut checker.compiler.problems);
@@ -110,14 +110,14 @@ fn understand(source: &Source, toolbox: &Toolbox) -> Result<CheckedFlow, Diagnos
     Diagnostics::none_of(problems)?;
     let used = references.take_used();
     lint::check(&lint::Subject { file: &file, steps: &steps, used: &used, source }, &mut warnings);
-    let Checker { asked, refused, .. } = checker;
+    let Checker { requested, refused, .. } = checker;
     warnings.sort_by_key(|warning| (warning.line(), warning.column()));
     let whole = steps.iter().map(|step| step.fingerprint.to_string()).collect::<Vec<_>>().join("\n");
     let output_text = file.output.as_ref().map(|output| output.value.to_json().to_string());
     let (taken, given) = (inputs.definition(), returns.definition());
     let whole = format!("{whole}\n{output_text:?}\n{}\n{taken}\n{given}", dependencies.into_text());
     let fingerprint = Fingerprint::of(whole.as_bytes());
-    Ok(CheckedFlow { inputs, steps, output, fingerprint, returns, asked, refused, warnings, file })
+    Ok(CheckedFlow { inputs, steps, output, fingerprint, returns, requested, refused, warnings, file })
 }
 
 /// The state of the checks of one file.
@@ -126,7 +126,7 @@ struct Checker<'a> {
     file: &'a FlowFile,
     references: &'a References<'a>,
     /// The permissions under `allow`.
-    asked: Permissions,
+    requested: Permissions,
     /// The tools that the flow declares.
     own: BTreeMap<String, FlowTool>,
     refused: Vec<Diagnostic>,
@@ -197,7 +197,7 @@ impl Checker<'_> {
         let mut inside = scope.within(&id);
         let dependencies = Dependencies::default();
         let when = def.when.as_ref().and_then(|when| self.bare(when, &inside, &dependencies));
-        inside.asked.extend(when.as_ref().map(Formula::tested).unwrap_or_default());
+        inside.tested.extend(when.as_ref().map(Formula::tested).unwrap_or_default());
         let kind = self.kind(step, &inside, &path, &dependencies);
         let mut modifiers = def.modifiers();
         if let Some(StepKind::Tool { .. } | StepKind::Agent(_)) = &kind {

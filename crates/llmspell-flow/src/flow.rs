@@ -59,11 +59,18 @@ pub struct Flow {
     output: Option<Template>,
     fingerprint: Fingerprint,
     secrets: Arc<Secrets>,
-    asked: Permissions,
+    requested: Permissions,
     wanted: DeclaredNames,
     refused: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
     options: Vec<RunOption>,
+}
+
+impl fmt::Debug for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let steps: Vec<&str> = self.steps().collect();
+        f.debug_struct("Flow").field("name", &self.name).field("steps", &steps).finish_non_exhaustive()
+    }
 }
 
 /// The error of loading a flow file.
@@ -105,7 +112,7 @@ impl Flow {
     /// # Errors
     /// All problems in it.
     pub fn parse(source: &Source, toolbox: &Toolbox) -> std::result::Result<Self, Diagnostics> {
-        let CheckedFlow { file, inputs, steps, output, fingerprint, returns, asked, mut refused, warnings } =
+        let CheckedFlow { file, inputs, steps, output, fingerprint, returns, requested, mut refused, warnings } =
             check(source, toolbox)?;
         let options = options::read(&file.run, source)?;
         let declared = file.secrets.iter().map(|secret| secret.value.as_str());
@@ -126,7 +133,7 @@ impl Flow {
             output,
             fingerprint,
             secrets: Arc::new(secrets),
-            asked,
+            requested,
             refused,
             warnings,
             options,
@@ -241,8 +248,8 @@ impl Flow {
     }
 
     /// Returns the permissions that the flow requests under `allow`.
-    pub fn asked(&self) -> &Permissions {
-        &self.asked
+    pub fn requested_permissions(&self) -> &Permissions {
+        &self.requested
     }
 
     /// Checks that the user grants the permissions of every tool. Call it before a run: a tool without its permission

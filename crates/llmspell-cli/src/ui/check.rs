@@ -15,7 +15,7 @@ pub(crate) fn line(path: &Path, ready: &ReadyFlow) -> String {
     let steps = format!("{}: {}", count_of(steps.len() as u64, "step"), steps.join(" → "));
     let mut text = format!("{}: the flow `{}` is valid; {steps}", path.display(), flow.name());
     let flow_plan = flow.plan();
-    let requested = flow.asked().list();
+    let requested = flow.requested_permissions().list();
     let needs = [
         ("it requests", requested),
         ("secrets", flow_plan.secrets),
@@ -39,7 +39,7 @@ pub(crate) fn object(path: &Path, ready: &ReadyFlow, is_ok: bool) -> Value {
     let warnings: Vec<Value> = warnings(ready).map(|warning| problem(&warning)).collect();
     json!({
         "file": path.display().to_string(), "ok": is_ok, "flow": ready.flow.name(), "errors": [],
-        "warnings": warnings, "asks_for": ready.flow.asked().list(), "permissions": flow_plan.permissions,
+        "warnings": warnings, "asks_for": ready.flow.requested_permissions().list(), "permissions": flow_plan.permissions,
         "secrets": flow_plan.secrets, "models": flow_plan.models, "servers": flow_plan.servers,
     })
 }

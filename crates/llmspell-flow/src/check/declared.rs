@@ -7,7 +7,7 @@ use std::time::Duration;
 use llmspell::Error;
 use llmspell_tools::Permissions;
 
-use super::allow::asked;
+use super::allow::requested;
 use crate::syntax::diagnostic::{Diagnostic, Diagnostics};
 use crate::syntax::file::{FlowFile, ServerDef, every_step};
 use crate::syntax::located::Located;
@@ -98,7 +98,7 @@ pub enum ServerTransport {
 struct Declaration {
     source: Source,
     at: Range<usize>,
-    asked: Arc<Permissions>,
+    requested: Arc<Permissions>,
 }
 
 impl Declaration {
@@ -115,9 +115,9 @@ impl Declarations {
     /// Reads the declarations. Problems with their meaning are found by [`Flow::parse`](crate::Flow::parse).
     pub(crate) fn read(source: &Source) -> Result<Self, Diagnostics> {
         let file = parse(source)?;
-        let asked = Arc::new(asked(&file, source, &mut Vec::new()));
+        let requested = Arc::new(requested(&file, source, &mut Vec::new()));
         let declaration =
-            |at: &Range<usize>| Declaration { source: source.clone(), at: at.clone(), asked: asked.clone() };
+            |at: &Range<usize>| Declaration { source: source.clone(), at: at.clone(), requested: requested.clone() };
         Ok(Declarations { models: models(&file, declaration), servers: servers(&file, declaration) })
     }
 }
@@ -126,7 +126,7 @@ impl DeclaredModel {
     /// Returns whether the permission to contact the model is requested by the flow and granted by the user. Only a model
     /// with an `endpoint` needs one. Pass a model without permission to [`Toolbox::with_unopened_model`].
     pub fn may_be_opened(&self, toolbox: &Toolbox) -> bool {
-        self.endpoint.as_deref().is_none_or(|url| toolbox.gate(&self.declaration.asked).missing_url(url).is_none())
+        self.endpoint.as_deref().is_none_or(|url| toolbox.gate(&self.declaration.requested).missing_url(url).is_none())
     }
 
     /// Returns an error that occurred while opening it as a diagnostic at its position.
@@ -139,7 +139,7 @@ impl DeclaredServer {
     /// Returns whether the permission to run the program, or to contact the host, is requested by the flow and granted by
     /// the user. Pass a server without permission to [`Toolbox::with_unopened_server`].
     pub fn may_be_opened(&self, toolbox: &Toolbox) -> bool {
-        let gate = toolbox.gate(&self.declaration.asked);
+        let gate = toolbox.gate(&self.declaration.requested);
         match &self.transport {
             ServerTransport::Program { command, .. } => {
                 command.first().is_none_or(|program| gate.missing_program(program).is_none())
@@ -148,7 +148,7 @@ impl DeclaredServer {
         }
     }
 
-    /// Why it cannot be reached, at its place in the file.
+    /// Returns an error that occurred while connecting as a diagnostic at its position.
     pub fn diagnose(&self, error: &Error) -> Diagnostic {
         self.declaration.diagnose(error)
     }

@@ -120,7 +120,7 @@ impl Checker<'_> {
             self.problem(command.at.clone(), "the command has no constant program".to_owned(), hint.to_owned());
             return None;
         };
-        let gate = self.toolbox.gate(&self.asked);
+        let gate = self.toolbox.gate(&self.requested);
         let words: Vec<&str> = command.value.iter().map(|word| word.value.as_str()).collect();
         let description = def.description.clone().unwrap_or_else(|| format!("Runs {program}."));
         // `max_bytes` decides whether there is an output, not which: it is not a part of the definition.
@@ -149,7 +149,7 @@ impl Checker<'_> {
                     self.problem(command.at.clone(), "missing program".to_owned(), hint);
                     return;
                 };
-                let missing = self.toolbox.gate(&self.asked).missing_program(program);
+                let missing = self.toolbox.gate(&self.requested).missing_program(program);
                 self.missing(&format!("the server `{}` is a program", name.value), &command.at, missing);
                 if let Some(token) = &server.token {
                     let hint = "pass the secret in its environment: `env: [NAME]`".to_owned();
@@ -178,7 +178,7 @@ impl Checker<'_> {
             self.problem(url.at.clone(), format!("invalid address `{}`", url.value), hint);
             return;
         }
-        let missing = self.toolbox.gate(&self.asked).missing_url(&url.value);
+        let missing = self.toolbox.gate(&self.requested).missing_url(&url.value);
         self.missing(what, &url.at, missing);
     }
 
@@ -202,7 +202,7 @@ impl Checker<'_> {
             self.missing(&format!("the tool `{name}` is a program"), at, missing);
             return Some(ResolvedTool { tool, is_pure: false, definition });
         }
-        let Some(bound) = self.toolbox.bind(name, &self.asked) else {
+        let Some(bound) = self.toolbox.bind(name, &self.requested) else {
             if let Some(feature) = tools::missing_feature(name) {
                 let message = format!("`{name}`: this program was built without `{feature}`");
                 self.problem(at.clone(), message, format!("build it with the cargo feature `{feature}`"));

@@ -141,7 +141,7 @@ impl Checker<'_> {
     /// Returns the permissions missing for a call of a built-in tool, if its arguments are constant.
     fn missing_for(&self, tool: &str, arguments: &[(String, Template)]) -> Option<Vec<MissingPermission>> {
         let argument = |name: &str| arguments.iter().find(|(given, _)| given == name).map(|(_, value)| value);
-        let gate = self.toolbox.gate(&self.asked);
+        let gate = self.toolbox.gate(&self.requested);
         let missing = match tool {
             "command" => gate.missing_program(argument("argv")?.first()?.as_str()?),
             "http_get" | "http_request" => gate.missing_url(argument("url")?.literal()?.as_str()?),

@@ -24,7 +24,7 @@ pub(crate) struct NameScope {
     /// Whether secrets may be used here.
     pub(crate) secrets: bool,
     /// The names that the conditions of the steps around have tested.
-    pub(crate) asked: Tested,
+    pub(crate) tested: Tested,
 }
 
 impl NameScope {
@@ -37,7 +37,7 @@ impl NameScope {
             item: None,
             round: false,
             secrets: false,
-            asked: Tested::default(),
+            tested: Tested::default(),
         }
     }
 
@@ -66,7 +66,7 @@ impl NameScope {
         };
         match shape.follow(&whole, parts) {
             // A condition around has tested the field: nothing here runs without it.
-            Err(wrong) if wrong.lacks.as_deref().is_some_and(|lacks| self.asked.asks(lacks)) => Ok(Shape::Any),
+            Err(wrong) if wrong.lacks.as_deref().is_some_and(|lacks| self.tested.asks(lacks)) => Ok(Shape::Any),
             other => other,
         }
     }

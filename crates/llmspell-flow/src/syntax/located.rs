@@ -29,30 +29,30 @@ pub(crate) fn bytes(place: serde_saphyr::Location) -> Range<usize> {
     start..start.saturating_add(of(span.byte_len()))
 }
 
-/// The name under which `serde_saphyr::Spanned` asks its parser for a value with its place.
+/// The name of the newtype for which the parser of `serde_saphyr::Spanned` returns a value with its position.
 const SPANNED: &str = "__yaml_spanned";
 
-/// Reads what the parser gives under [`SPANNED`]: a marker, the value, and its place.
+/// Reads the map that the parser returns for [`SPANNED`]: a marker, the value, and its position.
 ///
-/// `serde_saphyr::Spanned` does the same, and also reads values that serde has buffered. The code for that is compiled
-/// sixteen times for each type of the file, and never runs: it was a sixth of this crate. The protocol is internal to
-/// serde-saphyr, so its version is pinned. A change of it fails with the first value of any file.
+/// `serde_saphyr::Spanned` does the same, and also reads values that serde has buffered. That code would be compiled
+/// sixteen times for each type of the file and never run: a sixth of the code of this crate. The protocol is internal to
+/// serde-saphyr, so its version is pinned. If it changes, the first value of any file fails.
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_newtype_struct(SPANNED, WithPlace(PhantomData))
+        deserializer.deserialize_newtype_struct(SPANNED, LocatedVisitor(PhantomData))
     }
 }
 
-struct WithPlace<T>(PhantomData<T>);
+struct LocatedVisitor<T>(PhantomData<T>);
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for WithPlace<T> {
+impl<'de, T: Deserialize<'de>> Visitor<'de> for LocatedVisitor<T> {
     type Value = Located<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value with its place in the file")
+        f.write_str("a value with its position in the file")
     }
 
-    /// The parser answers any request here with the map; a unit is the request that takes the least code.
+    /// The parser returns the map for any request; requesting a unit compiles to the least code.
     fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Located<T>, D::Error> {
         deserializer.deserialize_unit(self)
     }
