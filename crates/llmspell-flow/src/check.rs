@@ -211,10 +211,10 @@ impl Checker<'_> {
                 .into_iter()
                 .map(|fallback| Located { at: at_or(fallback.at, &fallbacks.at), value: fallback.value });
             let name =
-                |place: usize| if place == 0 { "fallback".to_owned() } else { format!("fallback_{}", place + 1) };
+                |index: usize| if index == 0 { "fallback".to_owned() } else { format!("fallback_{}", index + 1) };
             fallbacks
                 .enumerate()
-                .filter_map(|(place, fallback)| self.step(&fallback, &inside, &path, Some(name(place))))
+                .filter_map(|(index, fallback)| self.step(&fallback, &inside, &path, Some(name(index))))
                 .collect()
         });
         let kind = kind?;

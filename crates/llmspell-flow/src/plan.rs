@@ -116,7 +116,7 @@ impl Flow {
         Plan {
             flow: self.name().to_owned(),
             description: self.description().map(str::to_owned),
-            steps: self.checked_steps().iter().map(step).collect(),
+            steps: self.checked_steps().iter().map(plan_step).collect(),
             calls_by_agents: walk.totals.calls_by_agents(),
             calls: walk.totals.calls,
             estimates: walk.totals.estimates.into_list(),
@@ -136,8 +136,8 @@ impl Flow {
     }
 }
 
-fn step(planned: &Step) -> PlanStep {
-    let what = match &planned.kind {
+fn plan_step(step: &Step) -> PlanStep {
+    let what = match &step.kind {
         StepKind::Tool { tool, .. } => Some(tool.spec().name.clone()),
         StepKind::Agent(agent) => Some(agent.model.to_string()),
         StepKind::Items { list, .. } => Some(list.text().to_owned()),
@@ -145,54 +145,54 @@ fn step(planned: &Step) -> PlanStep {
         _ => None,
     };
     PlanStep {
-        id: planned.id.to_string(),
-        path: planned.path.to_string(),
-        kind: planned.kind.key(),
+        id: step.id.to_string(),
+        path: step.path.to_string(),
+        kind: step.kind.key(),
         what,
-        modifiers: modifiers(planned),
-        journaled: planned.is_journaled(),
-        time: time::of(planned, &BTreeMap::new()),
-        steps: planned.kind.inner().iter().map(step).collect(),
-        fallback: planned.fallback.iter().map(step).collect(),
+        modifiers: modifiers(step),
+        journaled: step.is_journaled(),
+        time: time::of(step, &BTreeMap::new()),
+        steps: step.kind.inner().iter().map(plan_step).collect(),
+        fallback: step.fallback.iter().map(plan_step).collect(),
     }
 }
 
-fn modifiers(planned: &Step) -> Vec<String> {
-    let mut said = Vec::new();
+fn modifiers(step: &Step) -> Vec<String> {
+    let mut parts = Vec::new();
     let spans = |times: &[crate::syntax::duration::DurationDef]| {
         times.iter().map(|time| format_duration(time.0)).collect::<Vec<_>>().join(", ")
     };
-    match &planned.kind {
-        StepKind::Concurrent { limit: Some(limit), .. } => said.push(format!("limit {limit} at once")),
-        StepKind::Items { limit, .. } => said.push(format!("limit {limit} at once")),
-        StepKind::Repeat { max, .. } => said.push(format!("max {max}")),
+    match &step.kind {
+        StepKind::Concurrent { limit: Some(limit), .. } => parts.push(format!("limit {limit} at once")),
+        StepKind::Items { limit, .. } => parts.push(format!("limit {limit} at once")),
+        StepKind::Repeat { max, .. } => parts.push(format!("max {max}")),
         _ => {}
     }
-    if let StepKind::Concurrent { skip: true, .. } | StepKind::Items { skip: true, .. } = &planned.kind {
-        said.push("on_error skip".to_owned());
+    if let StepKind::Concurrent { skip: true, .. } | StepKind::Items { skip: true, .. } = &step.kind {
+        parts.push("on_error skip".to_owned());
     }
-    let all = &planned.modifiers;
-    said.extend(planned.when.as_ref().map(|when| format!("when {}", when.text())));
-    said.extend(all.deadline.as_ref().map(|deadline| format!("deadline {}", format_duration(deadline.value.0))));
-    said.extend(
+    let all = &step.modifiers;
+    parts.extend(step.when.as_ref().map(|when| format!("when {}", when.text())));
+    parts.extend(all.deadline.as_ref().map(|deadline| format!("deadline {}", format_duration(deadline.value.0))));
+    parts.extend(
         all.retry.as_ref().filter(|retry| retry.value.0.max > 1).map(|retry| format!("{} attempts", retry.value.0.max)),
     );
-    said.extend(all.hedge.as_ref().map(|hedge| match hedge.value.0.after {
+    parts.extend(all.hedge.as_ref().map(|hedge| match hedge.value.0.after {
         After::Delay(delay) => format!("hedge {}", format_duration(delay)),
         After::Percentile(percentile) => format!("hedge p{percentile}"),
     }));
-    said.extend(all.breaker.as_ref().filter(|breaker| !breaker.value.0.off).map(|_| "breaker".to_owned()));
+    parts.extend(all.breaker.as_ref().filter(|breaker| !breaker.value.0.off).map(|_| "breaker".to_owned()));
     if let Some(rate) = &all.rate {
-        said.extend(rate.value.0.requests.map(|requests| format!("rate {requests}")));
-        said.extend(rate.value.0.tokens.map(|tokens| format!("rate {}", tokens.of(" tokens"))));
+        parts.extend(rate.value.0.requests.map(|requests| format!("rate {requests}")));
+        parts.extend(rate.value.0.tokens.map(|tokens| format!("rate {}", tokens.of(" tokens"))));
     }
-    said.extend(all.limit.as_ref().map(|limit| format!("limit {}", limit.value)));
-    said.extend(all.adaptive.as_ref().filter(|adaptive| !adaptive.value.0.off).map(|_| "limit adaptive".to_owned()));
+    parts.extend(all.limit.as_ref().map(|limit| format!("limit {}", limit.value)));
+    parts.extend(all.adaptive.as_ref().filter(|adaptive| !adaptive.value.0.off).map(|_| "limit adaptive".to_owned()));
     if let Some(timeout) = &all.timeout {
         let def = &timeout.value.0;
-        said.extend((!def.attempt.is_empty()).then(|| format!("timeout {}", spans(&def.attempt))));
-        said.extend(def.first.map(|first| format!("first output within {}", format_duration(first.0))));
-        said.extend(def.idle.map(|idle| format!("silent for {} at most", format_duration(idle.0))));
+        parts.extend((!def.attempt.is_empty()).then(|| format!("timeout {}", spans(&def.attempt))));
+        parts.extend(def.first.map(|first| format!("first output within {}", format_duration(first.0))));
+        parts.extend(def.idle.map(|idle| format!("silent for {} at most", format_duration(idle.0))));
     }
-    said
+    parts
 }

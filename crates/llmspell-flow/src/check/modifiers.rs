@@ -77,9 +77,9 @@ pub(crate) fn check_shared(modifiers: &Modifiers, problem: &mut dyn FnMut(&Range
     if let Some(adaptive) = &modifiers.adaptive {
         let AdaptiveDef { min, max, initial, .. } = adaptive.value.0;
         // The defaults of the library.
-        let (least, most) = (min.unwrap_or(1), max.unwrap_or(256));
-        let outside = initial.is_some_and(|initial| initial < least || initial > most);
-        if [min, max].contains(&Some(0)) || least > most || outside {
+        let (lower, upper) = (min.unwrap_or(1), max.unwrap_or(256));
+        let outside = initial.is_some_and(|initial| initial < lower || initial > upper);
+        if [min, max].contains(&Some(0)) || lower > upper || outside {
             let hint = "write 1 <= min <= initial <= max; by default, min is 1 and max is 256";
             problem(&adaptive.at, "these bounds exclude each other".to_owned(), hint);
         }

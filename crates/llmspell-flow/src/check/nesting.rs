@@ -32,13 +32,14 @@ fn walk<'a>(
     let deadline = modifiers.deadline.as_ref().map(|deadline| (&deadline.at, deadline.value.0, "deadline"));
     let timeout = modifiers.timeout.as_ref();
     let attempt = timeout.and_then(|timeout| Some((&timeout.at, modifiers.longest_attempt()?, "timeout")));
-    if let Some((bound, whose, what)) = outer {
-        let said = deadline.iter().chain(&attempt).find(|(at, time, _)| {
+    if let Some((bound, owner, outer_key)) = outer {
+        let exceeding = deadline.iter().chain(&attempt).find(|(at, time, _)| {
             // `defaults` are meant for most steps, not for each.
             *time > bound && !defaults.contains(&Some((*at).clone()))
         });
-        if let Some((at, _, key)) = said {
-            let message = format!("this {key} can never be reached: the {what} of `{whose}` around it comes first");
+        if let Some((at, _, key)) = exceeding {
+            let message =
+                format!("this {key} can never be reached: the {outer_key} of `{owner}` around it comes first");
             let hint = format!("make this one shorter than {}", format_duration(bound));
             problems.push(source.diagnose(Some((*at).clone()), message).with_hint(hint));
         }

@@ -36,9 +36,9 @@ fn built_in(name: &str, arguments: &[(String, Template)]) -> Repeatability {
     let text = |name: &str| given(name).map(|value| value.literal().and_then(|value| value.as_str()));
     match name {
         "http_request" => {
-            let said = given("idempotent").map(|value| value.literal().and_then(|value| value.as_bool()));
+            let stated = given("idempotent").map(|value| value.literal().and_then(|value| value.as_bool()));
             let keyed = given("headers").is_some_and(|headers| headers.has_key("idempotency-key"));
-            match (said, text("method")) {
+            match (stated, text("method")) {
                 (Some(Some(true)), _) => Repeatability::Safe,
                 (Some(None), _) => Repeatability::Unknown,
                 (Some(Some(false)), _) => Repeatability::Unsafe,

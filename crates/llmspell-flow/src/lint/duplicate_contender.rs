@@ -11,8 +11,8 @@ pub(super) const RULE: Rule = Rule {
 pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
     for step in subject.steps() {
         let StepKind::Race { contenders, .. } = &step.kind else { continue };
-        for (place, one) in contenders.iter().enumerate() {
-            if let Some(same) = contenders[..place].iter().find(|other| other.fingerprint == one.fingerprint) {
+        for (index, one) in contenders.iter().enumerate() {
+            if let Some(same) = contenders[..index].iter().find(|other| other.fingerprint == one.fingerprint) {
                 let message = format!("`{}` does the same as `{}`", one.id, same.id);
                 let hint = "use `hedge` for a second call of a slow step: it costs only where it is needed";
                 warnings.push(&one.at, message, hint);

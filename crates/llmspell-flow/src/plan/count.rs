@@ -40,8 +40,8 @@ impl fmt::Display for Count {
         if self.0.is_empty() {
             return f.write_str("0");
         }
-        for (place, (lists, number)) in self.0.iter().enumerate() {
-            if place > 0 {
+        for (index, (lists, number)) in self.0.iter().enumerate() {
+            if index > 0 {
                 f.write_str(" + ")?;
             }
             number.fmt(f)?;

@@ -86,7 +86,7 @@ impl Surveyor<'_> {
             Ok(record) => {
                 let items = items(&self.lists, &record, index);
                 let time = time::of_list(self.flow.checked_steps(), &items);
-                self.survey.slowest = self.survey.slowest.clone().beside(time.clone());
+                self.survey.slowest = self.survey.slowest.clone().parallel(time.clone());
                 self.survey.all = self.survey.all.clone().then(time);
                 self.walk.record(PartialRecord::record(&record, index));
             }

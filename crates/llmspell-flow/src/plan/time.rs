@@ -32,7 +32,7 @@ impl TimeBound {
         self.with(next, Duration::saturating_add)
     }
 
-    pub(super) fn beside(self, other: TimeBound) -> TimeBound {
+    pub(super) fn parallel(self, other: TimeBound) -> TimeBound {
         self.with(other, Duration::max)
     }
 
@@ -53,10 +53,10 @@ impl TimeBound {
         TimeBound(self.0.map(|time| time.saturating_mul(factor)))
     }
 
-    fn at_most(self, most: Option<Duration>) -> TimeBound {
-        match most {
+    fn capped(self, cap: Option<Duration>) -> TimeBound {
+        match cap {
             None => self,
-            Some(most) => TimeBound(Ok(self.0.map_or(most, |time| time.min(most)))),
+            Some(cap) => TimeBound(Ok(self.0.map_or(cap, |time| time.min(cap)))),
         }
     }
 }
@@ -98,17 +98,17 @@ pub(super) fn of(step: &Step, items: &Items) -> TimeBound {
     let work = of_kind(step, items);
     let hedged = modifiers.hedge.is_some();
     let attempt = |number: usize| {
-        let attempt = work.clone().at_most(times.get(number).or(times.last()).copied());
+        let attempt = work.clone().capped(times.get(number).or(times.last()).copied());
         // A second copy may start just before the first one ends.
         if hedged { attempt.times(2) } else { attempt }
     };
     let attempts = (0..modifiers.attempts() as usize).map(attempt).fold(TimeBound::NONE, TimeBound::then);
-    let waits = modifiers.retry.as_ref().map_or(Duration::ZERO, |retry| {
+    let delays = modifiers.retry.as_ref().map_or(Duration::ZERO, |retry| {
         let base = retry.value.0.base.map_or(Duration::from_millis(100), |base| base.0);
-        let wait = |number: u32| base.saturating_mul(2_u32.saturating_pow(number)).min(Duration::from_secs(30));
-        (0..retry.value.0.max.saturating_sub(1)).map(wait).fold(Duration::ZERO, Duration::saturating_add)
+        let delay = |number: u32| base.saturating_mul(2_u32.saturating_pow(number)).min(Duration::from_secs(30));
+        (0..retry.value.0.max.saturating_sub(1)).map(delay).fold(Duration::ZERO, Duration::saturating_add)
     });
-    let all = attempts.then(TimeBound(Ok(waits))).at_most(modifiers.deadline.as_ref().map(|deadline| deadline.value.0));
+    let all = attempts.then(TimeBound(Ok(delays))).capped(modifiers.deadline.as_ref().map(|deadline| deadline.value.0));
     step.fallback.iter().map(|fallback| of(fallback, items)).fold(all, TimeBound::then)
 }
 
@@ -120,7 +120,7 @@ fn of_kind(step: &Step, items: &Items) -> TimeBound {
             of_list(branches, items)
         }
         StepKind::Concurrent { branches: steps, .. } | StepKind::Race { contenders: steps, .. } => {
-            steps.iter().map(|step| of(step, items)).fold(TimeBound::NONE, TimeBound::beside)
+            steps.iter().map(|step| of(step, items)).fold(TimeBound::NONE, TimeBound::parallel)
         }
         StepKind::Pipeline(steps) => of_list(steps, items),
         StepKind::Repeat { steps, max, .. } => of_list(steps, items).times(*max),

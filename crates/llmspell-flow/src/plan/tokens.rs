@@ -53,44 +53,44 @@ pub(super) fn agent_use(
     let first = tokens(prompts + fixed.bytes);
     let is_complete = is_complete && fixed.unknown_tools.is_empty();
     let output = max_output(agent);
-    let once = spent(agent, 1, first, output, is_complete);
+    let once = usage(agent, 1, first, output, is_complete);
     let turns = agent.max_turns();
     if turns == 1 {
         return (once.clone(), once);
     }
     let has_tools = !agent.tools.is_empty();
     // `max_tokens` is checked before each turn: the use so far is below it, and one further turn is possible.
-    let before = agent.bounds.max_tokens.map(|most| most.saturating_sub(1));
+    let before = agent.bounds.max_tokens.map(|bound| bound.saturating_sub(1));
     let repair = tokens(fixed.repair);
-    let said = |turns: u64| output.map(|output| output.saturating_mul(turns));
+    let replies = |turns: u64| output.map(|output| output.saturating_mul(turns));
     // The tokens that are sent again with the last turn. The results of tools are part of it, with an unknown size.
-    let again = match (before, said(turns - 1)) {
-        (Some(before), Some(said)) if !has_tools => Some(before.min(said)),
+    let resent = match (before, replies(turns - 1)) {
+        (Some(before), Some(replies)) if !has_tools => Some(before.min(replies)),
         (Some(before), _) => Some(before),
-        (None, said) => said,
+        (None, replies) => replies,
     };
-    let last = first.saturating_add(repair).saturating_add(again.unwrap_or(0));
+    let last = first.saturating_add(repair).saturating_add(resent.unwrap_or(0));
     // The first prompts with each turn, the reply of each turn with all later turns, and one repair prompt.
     let sent = first.saturating_mul(turns).saturating_add(repair.saturating_mul(turns - 1));
-    let sent = sent.saturating_add(said(turns * (turns - 1) / 2).unwrap_or(0));
+    let sent = sent.saturating_add(replies(turns * (turns - 1) / 2).unwrap_or(0));
     let input = match before.map(|before| before.saturating_add(last)) {
         // The results of tools can use up the bound.
-        Some(most) if has_tools || output.is_none() => most,
-        Some(most) => most.min(sent),
+        Some(bound) if has_tools || output.is_none() => bound,
+        Some(bound) => bound.min(sent),
         None => sent,
     };
-    let said = said(turns).map(|said| match (before, output) {
-        (Some(before), Some(output)) => said.min(before.saturating_add(output)),
-        _ => said,
+    let replies = replies(turns).map(|replies| match (before, output) {
+        (Some(before), Some(output)) => replies.min(before.saturating_add(output)),
+        _ => replies,
     });
-    let is_complete = is_complete && !has_tools && again.is_some();
-    let mut worst = spent(agent, turns, input, said, is_complete);
-    if let (Some(most), Some(output), Some(prices), Some(cost)) =
+    let is_complete = is_complete && !has_tools && resent.is_some();
+    let mut worst = usage(agent, turns, input, replies, is_complete);
+    if let (Some(bound), Some(output), Some(prices), Some(cost)) =
         (agent.bounds.max_cost, output, prices(agent), worst.cost)
     {
-        let most = most + (last as f64 * prices.input + output as f64 * prices.output) / 1e6;
-        worst.cost = Some(if has_tools { most } else { cost.min(most) });
-        worst.input_cost = worst.input_cost.map(|input| input.min(most));
+        let bound = bound + (last as f64 * prices.input + output as f64 * prices.output) / 1e6;
+        worst.cost = Some(if has_tools { bound } else { cost.min(bound) });
+        worst.input_cost = worst.input_cost.map(|input| input.min(bound));
     }
     (once, worst)
 }
@@ -100,7 +100,7 @@ pub(super) fn max_output(agent: &CheckedAgent) -> Option<u64> {
     agent.settings.as_ref().and_then(|settings| settings.max_output_tokens).map(u64::from)
 }
 
-fn spent(agent: &CheckedAgent, calls: u64, input: u64, output: Option<u64>, is_complete: bool) -> EstimatedUse {
+fn usage(agent: &CheckedAgent, calls: u64, input: u64, output: Option<u64>, is_complete: bool) -> EstimatedUse {
     let prices = prices(agent);
     let input_cost = prices.map(|prices| input as f64 * prices.input / 1e6);
     let output_cost = prices.zip(output).map(|(prices, output)| output as f64 * prices.output / 1e6);

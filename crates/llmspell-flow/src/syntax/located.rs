@@ -22,8 +22,8 @@ impl<T> Located<T> {
 }
 
 /// Returns the range of bytes of a location that the YAML parser reports.
-pub(crate) fn bytes(place: serde_saphyr::Location) -> Range<usize> {
-    let span = place.span();
+pub(crate) fn bytes(location: serde_saphyr::Location) -> Range<usize> {
+    let span = location.span();
     let of = |number: Option<u64>| number.and_then(|number| usize::try_from(number).ok()).unwrap_or(0);
     let start = of(span.byte_offset());
     start..start.saturating_add(of(span.byte_len()))

@@ -23,7 +23,7 @@ pub(crate) fn parse(source: &Source) -> Result<FlowFile, Diagnostic> {
 
 /// Explains an error of the YAML parser in the terms of flow files.
 fn explain(source: &Source, error: &Error) -> Diagnostic {
-    let at = error.location().map(|location| place(source.text(), location));
+    let at = error.location().map(|location| byte_range(source.text(), location));
     match error {
         Error::SerdeUnknownField { field, expected, .. } => {
             let hint = match source.text().trim_start().starts_with(['{', '[']) && expected.contains(&"steps") {
@@ -151,8 +151,8 @@ fn hint(error: &Error, plain: &str) -> &'static str {
         time if time.contains(" has no unit") || time.contains("not a unit of time") => {
             "write a time with its unit: 500ms, 5s, 2m or 1h"
         }
-        time if time.contains("must be longer than 0") => "give a time such as 500ms, or leave the key out",
-        rate if rate.contains("nothing would ever start") => "give at least 1, such as `1/min`, or leave the key out",
+        time if time.contains("must be longer than 0") => "write a time such as 500ms, or leave the key out",
+        rate if rate.contains("nothing would ever start") => "write at least 1, such as `1/min`, or leave the key out",
         rate if rate.contains(quota::EXPECTED) => "write a number and a period: `5/s`",
         forms if is_custom && (forms.starts_with("expected ") || forms.contains(": expected ")) => {
             "write it in one of these forms"
@@ -172,7 +172,7 @@ fn unquoted_template(text: &str, at: Option<Range<usize>>) -> Option<String> {
 }
 
 /// Returns the range of bytes of a location. Syntax errors have a line and a column only.
-fn place(text: &str, location: Location) -> Range<usize> {
+fn byte_range(text: &str, location: Location) -> Range<usize> {
     let at = bytes(location);
     if at.start > 0 || location.line() <= 1 && location.column() <= 1 {
         return at;

@@ -113,6 +113,13 @@ fn timeouts_that_are_probably_mistakes() {
 }
 
 #[test]
+fn a_warning_shows_the_id_of_its_rule() {
+    insta::assert_snapshot!(said(&step("when: false")));
+    let ids: Vec<&str> = llmspell_flow::LINT_RULES.iter().map(|rule| rule.id).collect();
+    assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");
+}
+
+#[test]
 fn contenders_and_fallbacks_that_do_the_same() {
     let race = |b: &str| {
         format!(

@@ -36,7 +36,7 @@ impl<'a> Position<'a> {
 
     /// Returns the innermost key and the key around it; an empty text for each that does not exist.
     pub(super) fn under(&self) -> (&'a str, &'a str) {
-        let inward = |place: usize| self.keys.iter().rev().nth(place).copied().unwrap_or_default();
+        let inward = |level: usize| self.keys.iter().rev().nth(level).copied().unwrap_or_default();
         (inward(0), inward(1))
     }
 
@@ -49,16 +49,16 @@ impl<'a> Position<'a> {
 /// Returns the length of the value at the start of a text.
 fn end_of(text: &str) -> usize {
     let (mut depth, mut quote) = (0, None);
-    for (place, c) in text.char_indices() {
+    for (end, c) in text.char_indices() {
         match (quote, c) {
-            (_, '\n') => return place,
+            (_, '\n') => return end,
             (Some(open), _) if c == open => quote = None,
             (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(c),
             (None, '[' | '{') => depth += 1,
-            (None, ']' | '}' | ',') if depth == 0 => return place,
+            (None, ']' | '}' | ',') if depth == 0 => return end,
             (None, ']' | '}') => depth -= 1,
-            (None, '#') if text[..place].ends_with(' ') => return place,
+            (None, '#') if text[..end].ends_with(' ') => return end,
             _ => {}
         }
     }
@@ -77,14 +77,14 @@ fn keys(text: &str, at: usize) -> Vec<&str> {
     // Each key with its column and the number of open brackets around it.
     let mut stack: Vec<((usize, usize), &str)> = Vec::new();
     let (mut depth, mut quote) = (0_usize, None);
-    let mut offset = 0;
+    let mut line_start = 0;
     for line in text.split_inclusive('\n') {
         let mut fresh = true;
-        for (place, c) in line.char_indices() {
-            if offset + place >= at {
+        for (offset, c) in line.char_indices() {
+            if line_start + offset >= at {
                 // Earlier keys at the same column are siblings.
                 if fresh && depth == 0 {
-                    stack.retain(|((_, column), _)| *column < place);
+                    stack.retain(|((_, column), _)| *column < offset);
                 }
                 return stack.into_iter().map(|(_, key)| key).collect();
             }
@@ -92,16 +92,16 @@ fn keys(text: &str, at: usize) -> Vec<&str> {
                 (Some(open), _) if c == open => quote = None,
                 (Some(_), _) => {}
                 (None, '"' | '\'') => quote = Some(c),
-                (None, '#') if fresh || line[..place].ends_with(' ') => break,
+                (None, '#') if fresh || line[..offset].ends_with(' ') => break,
                 (None, '[' | '{') => depth += 1,
                 (None, ']' | '}') => {
                     depth = depth.saturating_sub(1);
                     stack.retain(|((within, _), _)| *within <= depth);
                 }
                 (None, _) if fresh || depth > 0 => {
-                    let begins = fresh || line[..place].ends_with(['{', '[', ' ', ',']);
-                    if let Some((found, _)) = key(&line[place..]).filter(|_| begins) {
-                        let column = if depth > 0 { 0 } else { place };
+                    let begins = fresh || line[..offset].ends_with(['{', '[', ' ', ',']);
+                    if let Some((found, _)) = key(&line[offset..]).filter(|_| begins) {
+                        let column = if depth > 0 { 0 } else { offset };
                         stack.retain(|(older, _)| *older < (depth, column));
                         stack.push(((depth, column), found));
                     }
@@ -113,7 +113,7 @@ fn keys(text: &str, at: usize) -> Vec<&str> {
         if depth == 0 {
             quote = None;
         }
-        offset += line.len();
+        line_start += line.len();
     }
     stack.into_iter().map(|(_, key)| key).collect()
 }
