@@ -87,7 +87,7 @@ impl Failure {
         let status = status.unwrap_or_default();
         let now = SystemTime::now();
         let said = Said::by(body);
-        let class = said.class(ModelErrorClass::of_status(status).unwrap_or(ModelErrorClass::Protocol));
+        let class = said.class(ModelErrorClass::from_status(status).unwrap_or(ModelErrorClass::Protocol));
         let message = if said.text.is_empty() { format!("answered with status {status}") } else { said.text };
         let mut failure = Failure::of(class, message);
         failure.error.status = Some(status);
@@ -104,7 +104,7 @@ impl Failure {
     fn from_frame(body: &Value) -> Self {
         let said = Said::in_json(body);
         let status = said.code.parse().ok().filter(|status| (400..600).contains(status));
-        let fallback = status.and_then(ModelErrorClass::of_status).unwrap_or(ModelErrorClass::Server);
+        let fallback = status.and_then(ModelErrorClass::from_status).unwrap_or(ModelErrorClass::Server);
         let class = said.class(fallback);
         let message = if said.text.is_empty() { "the reply broke off with an error".to_owned() } else { said.text };
         let mut failure = Failure::of(class, message);
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn what_is_said_is_more_than_the_status() {
-        let class = |status, body: Value| Said::in_json(&body).class(ModelErrorClass::of_status(status).unwrap());
+        let class = |status, body: Value| Said::in_json(&body).class(ModelErrorClass::from_status(status).unwrap());
         let error = |kind: &str, message: &str| json!({ "error": { "type": kind, "message": message } });
         assert_eq!(class(429, error("insufficient_quota", "no money")), ModelErrorClass::QuotaExhausted);
         assert_eq!(class(429, error("requests", "slow down")), ModelErrorClass::RateLimited);
