@@ -60,6 +60,7 @@ mod conversation;
 mod events;
 mod interrupt;
 mod partial_reply;
+mod progress;
 mod reply;
 mod run;
 mod schema_agent;
@@ -93,9 +94,9 @@ use tools::Tools;
 ///
 /// A clone shares everything.
 #[derive(Clone)]
-pub struct Agent(Arc<Inner>);
+pub struct Agent(Arc<AgentConfig>);
 
-struct Inner {
+struct AgentConfig {
     model: BoxStep<Request, Reply>,
     system: Option<String>,
     options: Arc<Options>,

@@ -28,6 +28,7 @@ mod error;
 mod event;
 mod message;
 mod options;
+mod prices;
 mod reply;
 mod request;
 mod scripted;
@@ -46,7 +47,8 @@ pub use reply::{LARGEST_REPLY, Reply};
 pub use request::{BYTES_PER_TOKEN, Request};
 pub use scripted::ScriptedModel;
 pub use simulated::SimulatedModel;
-pub use step::{ModelStep, Prices};
+pub use prices::Prices;
+pub use step::ModelStep;
 pub use stream::{EventSender, ModelStream};
 
 use crate::context::Context;

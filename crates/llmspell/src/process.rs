@@ -80,7 +80,7 @@ impl Context {
 }
 
 impl Command<'_> {
-    /// Sets the bytes of the program's standard input. The default is none.
+    /// Sets the bytes of the program's standard input. By default, the input is empty.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();
         self
@@ -108,8 +108,8 @@ impl Command<'_> {
     pub async fn output(self) -> Result<Output> {
         self.cx.check_deadline()?;
         let Command { cx, process, stdin, max_bytes, grace } = self;
-        let mut running = Running::start(cx, process, grace)?;
-        let Running { child, group, work_guard, pipes: (input, output, errors), .. } = &mut running;
+        let mut running = RunningProgram::start(cx, process, grace)?;
+        let RunningProgram { child, group, work_guard, pipes: (input, output, errors), .. } = &mut running;
         let child = child.as_mut().expect("the child is there until it is dropped");
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let status = {
@@ -144,7 +144,7 @@ impl Command<'_> {
 }
 
 /// A running program. Dropping it ends the whole group; the work guard is held until the program is reaped.
-struct Running {
+struct RunningProgram {
     /// `None` only during drop.
     child: Option<Child>,
     group: ProcessGroup,
@@ -155,8 +155,8 @@ struct Running {
     _caller_guard: CallerGuard,
 }
 
-impl Running {
-    fn start(cx: &Context, mut process: std::process::Command, grace: Duration) -> Result<Running> {
+impl RunningProgram {
+    fn start(cx: &Context, mut process: std::process::Command, grace: Duration) -> Result<RunningProgram> {
         let program = process.get_program().to_string_lossy().into_owned();
         process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         ProcessGroup::lead(&mut process);
@@ -170,7 +170,7 @@ impl Running {
             .map_err(|error| Error::failed(format!("cannot start `{program}`: {error}")).with_source(error))?;
         let group = ProcessGroup::of(&child);
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        Ok(Running {
+        Ok(RunningProgram {
             child: Some(child),
             group,
             pipes,
@@ -190,7 +190,7 @@ async fn ended(child: &mut Child, group: ProcessGroup, work_guard: &mut Option<W
     Ok(status)
 }
 
-impl Drop for Running {
+impl Drop for RunningProgram {
     fn drop(&mut self) {
         let (Some(work_guard), Some(child)) = (self.work_guard.take(), self.child.take()) else { return };
         let (group, grace) = (self.group, self.grace);

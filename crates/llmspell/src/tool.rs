@@ -9,7 +9,7 @@
 //! #[derive(serde::Deserialize, JsonSchema)]
 //! #[schemars(crate = "llmspell::schemars")]
 //! struct Search {
-//!     /// What to look for.
+//!     /// The text to search for.
 //!     query: String,
 //! }
 //!
@@ -17,7 +17,7 @@
 //! let search = Tool::new("search", "Searches the notes.", |args: Search, _cx| async move {
 //!     Ok(format!("nothing on {}", args.query))
 //! });
-//! assert_eq!(search.spec().parameters["properties"]["query"]["description"], "What to look for.");
+//! assert_eq!(search.spec().parameters["properties"]["query"]["description"], "The text to search for.");
 //!
 //! // A modifier turns a tool into a plain step. To add modifiers, make the tool from the modified step:
 //! let limited = llmspell::step(|args: Search, _cx| async move { Ok(args.query) });

@@ -8,10 +8,11 @@ use std::marker::PhantomData;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::schema_agent::Check;
-use super::typed::short_name;
 use crate::error::Error;
 use crate::tool::Arguments;
+
+/// A check of an answer: returns what is wrong with it.
+pub(super) type Check = dyn Fn(&Value) -> Result<(), String> + Send + Sync;
 
 /// A format that the answer of an agent must have.
 pub(super) trait AnswerFormat: Sync {
@@ -146,4 +147,12 @@ fn code_block(text: &str) -> Option<&str> {
 fn outermost_object(text: &str) -> Option<&str> {
     let (from, to) = (text.find('{')?, text.rfind('}')?);
     text.get(from..=to)
+}
+
+/// Returns the name of a type without its module path, in characters that providers accept for the name of a schema.
+pub(super) fn short_name(path: &str) -> String {
+    let name = path.split('<').next().and_then(|path| path.rsplit("::").next()).unwrap_or_default();
+    let name: String =
+        name.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '_').take(64).collect();
+    if name.is_empty() { "output".to_owned() } else { name }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::tools::Tools;
 use super::validate::problems;
-use super::{Agent, Inner};
+use super::{Agent, AgentConfig};
 use crate::error::{Error, Result};
 use crate::model::{Options, Reply, Request};
 use crate::step::{BoxStep, Step};
@@ -199,7 +199,7 @@ impl AgentBuilder {
             let message = format!("the agent has {} problems", problems.len());
             return Err(Error::invalid(message).with_causes(problems));
         }
-        Ok(Agent(Arc::new(Inner {
+        Ok(Agent(Arc::new(AgentConfig {
             model: self.model,
             system: self.system,
             options: Arc::new(self.options),

@@ -8,10 +8,10 @@ use std::pin::Pin;
 use std::task::{self, Poll};
 
 use futures_core::Stream;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
-use super::run::MODEL;
+use super::progress::{MODEL, Progress};
 use super::{Agent, AgentReply, Conversation};
 use crate::context::{Chunk, ChunkData, Chunks, Context};
 use crate::error::Result;
@@ -52,29 +52,6 @@ pub enum AgentEvent {
     ToolAnswered(ToolResult),
     /// The agent has finished. The last event.
     Done(AgentReply),
-}
-
-/// The partial output of an agent itself, in the JSON form of [`AgentEvent`]; borrowed, for writing.
-#[derive(Serialize)]
-pub(super) enum ProgressRef<'a> {
-    #[serde(rename = "tool_called")]
-    Called(&'a ToolCall),
-    #[serde(rename = "tool_answered")]
-    Answered(&'a ToolResult),
-}
-
-impl From<ProgressRef<'_>> for Value {
-    fn from(progress: ProgressRef<'_>) -> Value {
-        serde_json::to_value(progress).unwrap_or_default()
-    }
-}
-
-/// [`ProgressRef`] as it is read.
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Progress {
-    ToolCalled(ToolCall),
-    ToolAnswered(ToolResult),
 }
 
 /// The `Stream` of a running agent's [`AgentEvent`]s; made by [`Agent::events`].

@@ -4,24 +4,20 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::answer_format::AnswerFormat;
-use super::events::ProgressRef;
-use super::interrupt::{Stop, interruption, is_interruption, unless_interrupted};
+use super::interrupt::{StopReason, interruption, is_interruption, unless_interrupted};
 use super::partial_reply::PartialReply;
+use super::progress::{MODEL, ProgressRef, TOOLS};
 use super::tools::TurnCalls;
 use super::usage_total::UsageTotal;
-use super::{AgentReply, Conversation, Inner, Unfinished};
+use super::{AgentReply, Conversation, AgentConfig, Unfinished};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Finish, Message, Options, Reply, Request, ToolCall};
 use crate::step::Step;
 
-/// The path segments of the agent's own steps.
-pub(super) const MODEL: &str = "model";
-const TOOLS: &str = "tools";
-
 /// The state of one run.
 pub(super) struct Run<'a> {
-    agent: &'a Inner,
+    agent: &'a AgentConfig,
     options: Arc<Options>,
     /// The system prompt, if there is one, and the conversation.
     messages: Arc<Vec<Message>>,
@@ -38,7 +34,7 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Creates a run with these options for every turn.
-    pub(super) fn new(agent: &'a Inner, options: Arc<Options>) -> Self {
+    pub(super) fn new(agent: &'a AgentConfig, options: Arc<Options>) -> Self {
         Run {
             agent,
             options,
@@ -79,9 +75,9 @@ impl<'a> Run<'a> {
         let error = match self.run_turns(format, partial_reply.as_deref(), &cx).await {
             Ok((value, text)) => return Ok((value, self.into_reply(text, &cx))),
             // The work noticed the interruption before the agent did.
-            Err(Stop::Failed(error)) if is_interruption(&error) && cx.is_cancelled() => interruption(&cx, time_limit),
-            Err(Stop::Failed(error)) => error,
-            Err(Stop::Interrupted) => interruption(&cx, time_limit),
+            Err(StopReason::Failed(error)) if is_interruption(&error) && cx.is_cancelled() => interruption(&cx, time_limit),
+            Err(StopReason::Failed(error)) => error,
+            Err(StopReason::Interrupted) => interruption(&cx, time_limit),
         };
         let error = error.at(|| cx.path());
         let partial = partial_reply.and_then(|partial_reply| self.partial_text(&error, &partial_reply));
@@ -104,7 +100,7 @@ impl<'a> Run<'a> {
         format: &F,
         partial_reply: Option<&PartialReply>,
         cx: &Context,
-    ) -> Result<(F::Value, String), Stop> {
+    ) -> Result<(F::Value, String), StopReason> {
         let tools_cx = cx.below(TOOLS);
         let mut is_repaired = false;
         loop {
@@ -133,7 +129,7 @@ impl<'a> Run<'a> {
     }
 
     /// Runs the calls of a turn, and adds a result for every one of them, whatever happens.
-    async fn answer(&mut self, calls: &[ToolCall], cx: &Context, tools_cx: &Context) -> Result<(), Stop> {
+    async fn answer(&mut self, calls: &[ToolCall], cx: &Context, tools_cx: &Context) -> Result<(), StopReason> {
         let mut turn = TurnCalls::new(calls, &self.agent.tools, tools_cx);
         let work = async {
             for call in calls {
@@ -143,7 +139,7 @@ impl<'a> Run<'a> {
         };
         let result = unless_interrupted(cx, work).await;
         // A step around this one may be woken by the same deadline, and would drop a future that waits.
-        let answers = turn.finish(matches!(result, Err(Stop::Interrupted))).await;
+        let answers = turn.finish(matches!(result, Err(StopReason::Interrupted))).await;
         self.tool_calls += u32::try_from(turn.finished()).unwrap_or(u32::MAX);
         for answer in answers {
             self.push_message(Message::Tool(answer));
@@ -163,7 +159,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn call_model(&mut self, cx: &Context) -> Result<Reply, Stop> {
+    async fn call_model(&mut self, cx: &Context) -> Result<Reply, StopReason> {
         self.turns += 1;
         let request = Request::of(self.messages.clone())
             .with_tools(self.agent.tools.specs().clone())
@@ -178,9 +174,9 @@ impl<'a> Run<'a> {
     }
 
     /// Returns an error if a limit forbids another turn.
-    fn check_limits(&self, cx: &Context) -> Result<(), Stop> {
+    fn check_limits(&self, cx: &Context) -> Result<(), StopReason> {
         if cx.is_cancelled() {
-            return Err(Stop::Interrupted);
+            return Err(StopReason::Interrupted);
         }
         let (agent, used) = (self.agent, self.usage_total.total());
         let rejected = |message: String, setter: &str| {

@@ -4,17 +4,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::answer_format::SchemaFormat;
+use super::answer_format::{Check, SchemaFormat, short_name};
 use super::run::Run;
-use super::typed::short_name;
 use super::{Agent, Conversation, Typed};
 use crate::context::Context;
 use crate::error::Result;
 use crate::model::{Options, OutputFormat};
 use crate::step::{Step, StepInfo};
-
-/// A check of an answer: returns what is wrong with it. Set by [`Agent::with_schema`].
-pub(super) type Check = dyn Fn(&Value) -> std::result::Result<(), String> + Send + Sync;
 
 /// An agent that answers with JSON of a schema; made by [`Agent::with_schema`].
 ///

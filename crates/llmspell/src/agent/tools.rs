@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::ToolFailure;
 use super::call_schedule::CallSchedule;
-use super::events::ProgressRef;
+use super::progress::ProgressRef;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ToolCall, ToolResult};

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::answer_format::Json;
+use super::answer_format::{Json, short_name};
 use super::run::Run;
 use super::{Agent, AgentReply, Conversation};
 use crate::context::Context;
@@ -70,14 +70,6 @@ impl<T: Arguments> TypedAgent<T> {
         let options = Options { output, ..Options::clone(&agent.0.options) };
         TypedAgent { agent, options: Arc::new(options), output: PhantomData }
     }
-}
-
-/// Returns the name of a type without its module path, in characters that providers accept for the name of a schema.
-pub(super) fn short_name(path: &str) -> String {
-    let name = path.split('<').next().and_then(|path| path.rsplit("::").next()).unwrap_or_default();
-    let name: String =
-        name.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '_').take(64).collect();
-    if name.is_empty() { "output".to_owned() } else { name }
 }
 
 impl<T: Arguments> Step for TypedAgent<T> {

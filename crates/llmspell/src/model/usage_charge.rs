@@ -1,8 +1,8 @@
 //! The usage that a model call is charged with.
 
 use super::event::ModelEvent;
+use super::prices::Prices;
 use super::request::{BYTES_PER_TOKEN, Request};
-use super::step::Prices;
 use crate::context::Context;
 use crate::observe::usage::Usage;
 

@@ -12,7 +12,7 @@ use crate::probe::ms;
 #[derive(Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
 struct Search {
-    /// What to look for.
+    /// The text to search for.
     query: String,
     #[serde(default)]
     limit: Option<u32>,
@@ -45,7 +45,7 @@ fn schema_is_derived_from_the_type() {
                 "type": "object",
                 "required": ["query"],
                 "properties": {
-                    "query": { "type": "string", "description": "What to look for." },
+                    "query": { "type": "string", "description": "The text to search for." },
                     "limit": { "type": ["integer", "null"], "format": "uint32", "minimum": 0, "default": null },
                 },
             },

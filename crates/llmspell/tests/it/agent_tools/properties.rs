@@ -36,7 +36,7 @@ enum Rule {
 }
 
 #[derive(Clone, Debug)]
-struct Call {
+struct PlannedCall {
     rule: Rule,
     key: u8,
     delay: u64,
@@ -55,7 +55,7 @@ enum End {
 
 #[derive(Clone, Debug)]
 struct Case {
-    turns: Vec<Vec<Call>>,
+    turns: Vec<Vec<PlannedCall>>,
     limit: usize,
     policy: ToolFailure,
     partial: bool,
@@ -74,7 +74,7 @@ fn cases() -> impl Strategy<Value = Case> {
     ];
     let rule = prop_oneof![2 => Just(Rule::Parallel), 1 => Just(Rule::Exclusive), 2 => Just(Rule::Keyed)];
     let call =
-        (rule, 0..3u8, 0..60u64, outcome).prop_map(|(rule, key, delay, outcome)| Call { rule, key, delay, outcome });
+        (rule, 0..3u8, 0..60u64, outcome).prop_map(|(rule, key, delay, outcome)| PlannedCall { rule, key, delay, outcome });
     let end = prop_oneof![
         Just(End::Never),
         (1..300u64).prop_map(End::OwnDeadline),
@@ -180,7 +180,7 @@ fn tool(name: &'static str, watch: &Watch, monitor: &Monitor) -> DynTool {
     }
 }
 
-fn script(turns: &[Vec<Call>]) -> ScriptedModel {
+fn script(turns: &[Vec<PlannedCall>]) -> ScriptedModel {
     let mut model = ScriptedModel::new("test").delay(ms(3));
     for turn in turns {
         let mut events = Vec::new();
