@@ -28,13 +28,9 @@
 //!
 //! Keys come from the environment or from files, and appear in no event, error or log.
 //!
-//! A [`Cassette`] records what a model says and plays it back, so that agents can be tested without a network; the
-//! `fault_server` module (feature `fault-server`) is a server that fails in all of these ways on demand.
+//! The crate `llmspell-test` has a cassette, which records and replays models, and a server with these failures.
 
-mod cassette;
 mod failure;
-#[cfg(feature = "fault-server")]
-pub mod fault_server;
 mod headers;
 mod kept;
 mod key;
@@ -45,7 +41,6 @@ mod quiet;
 mod remote;
 mod translate;
 
-pub use cassette::Cassette;
 pub use models::Models;
 pub use provider::Wire;
 pub use remote::RemoteModel;

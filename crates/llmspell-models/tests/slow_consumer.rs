@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use llmspell::Context;
 use llmspell::model::{Finish, Model, ModelEvent, Request};
-use llmspell_models::fault_server::{Answer, FaultServer};
 use llmspell_models::{Models, Wire};
+use llmspell_test::fault_server::{Answer, FaultServer};
 use serde_json::json;
 use tokio::time::timeout;
 

@@ -6,7 +6,7 @@
 //! ```
 //! use std::time::Duration;
 //! use llmspell::agent::Agent;
-//! use llmspell::model::ScriptedModel;
+//! use llmspell_test::ScriptedModel;
 //! use llmspell::{Context, Step, step, tool};
 //! # #[cfg(feature = "schema")] {
 //! use llmspell::{Tool, schemars::JsonSchema};

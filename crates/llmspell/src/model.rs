@@ -11,7 +11,8 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use llmspell::model::{Model, Request, ScriptedModel};
+//! use llmspell::model::{Model, Request};
+//! use llmspell_test::ScriptedModel;
 //! use llmspell::{Context, Step, race};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -31,8 +32,6 @@ mod options;
 mod prices;
 mod reply;
 mod request;
-mod scripted;
-mod simulated;
 mod step;
 mod stream;
 mod usage_charge;
@@ -43,11 +42,9 @@ pub use error::{ModelError, ModelErrorClass};
 pub use event::{Finish, ModelEvent, ToolCallDelta};
 pub use message::{Content, Image, Message, ToolCall, ToolResult};
 pub use options::{Effort, Options, OutputFormat, ToolChoice};
+pub use prices::Prices;
 pub use reply::{LARGEST_REPLY, Reply};
 pub use request::{BYTES_PER_TOKEN, Request};
-pub use scripted::ScriptedModel;
-pub use simulated::SimulatedModel;
-pub use prices::Prices;
 pub use step::ModelStep;
 pub use stream::{EventSender, ModelStream};
 

@@ -33,7 +33,6 @@
 //! ```
 
 mod arguments;
-mod fake;
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,7 +42,6 @@ use serde_json::Value;
 
 pub use arguments::Arguments;
 pub(crate) use arguments::is_bad_arguments;
-pub use fake::FakeTool;
 
 use crate::context::Context;
 use crate::error::{Error, Result};

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use llmspell::model::ScriptedModel;
 use llmspell::tool::DynTool;
 use llmspell::{Agent, Context, Error, ErrorKind, Result, Step, Tool, step};
 use llmspell_mcp::{Client, Server};
+use llmspell_test::ScriptedModel;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::sync::oneshot;

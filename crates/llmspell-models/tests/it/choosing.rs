@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use llmspell::model::Model;
 use llmspell::{Error, ErrorKind};
-use llmspell_models::fault_server::Answer;
 use llmspell_models::{Models, Wire};
+use llmspell_test::fault_server::Answer;
 
 use super::{events, server};
 

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use llmspell::model::{Model, ModelError, ModelEvent, Request};
 use llmspell::{Context, Error, Result, Step};
-use llmspell_models::fault_server::{Answer, FaultServer};
 use llmspell_models::{Models, RemoteModel, Wire};
+use llmspell_test::fault_server::{Answer, FaultServer};
 
 const WIRES: [Wire; 4] = [Wire::OpenAi, Wire::Anthropic, Wire::Gemini, Wire::Ollama];
 

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::model::{Model, Request, ScriptedModel};
+use llmspell::model::{Model, Request};
 use llmspell::{Budget, Context, Hedge, Policy, Retry, Step, Usage, race};
-use llmspell_models::fault_server::{Answer, End};
-use llmspell_models::{Cassette, Wire};
+use llmspell_models::Wire;
+use llmspell_test::Cassette;
+use llmspell_test::ScriptedModel;
+use llmspell_test::fault_server::{Answer, End};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};

@@ -3,7 +3,7 @@
 use llmspell::model::{Finish, Message, Model, ModelEvent, Options, Request};
 use llmspell::{Context, Step, Usage};
 use llmspell_models::Wire;
-use llmspell_models::fault_server::Answer;
+use llmspell_test::fault_server::Answer;
 use serde_json::{Value, json};
 
 use super::{KEY, WIRES, events, model, server, soon};

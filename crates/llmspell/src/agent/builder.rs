@@ -33,7 +33,8 @@ pub enum ToolFailure {
 /// ```
 /// use std::time::Duration;
 /// use llmspell::agent::{Agent, ToolFailure};
-/// use llmspell::model::{Options, SimulatedModel};
+/// use llmspell::model::Options;
+/// use llmspell_test::SimulatedModel;
 ///
 /// let agent = Agent::builder(SimulatedModel::new("simulated/small"))
 ///     .system("Answer in one line.")
@@ -102,7 +103,7 @@ impl AgentBuilder {
     /// ```
     /// use std::time::Duration;
     /// use llmspell::agent::{Agent, AgentBuilder};
-    /// use llmspell::model::SimulatedModel;
+    /// use llmspell_test::SimulatedModel;
     ///
     /// fn brief(agent: AgentBuilder) -> AgentBuilder {
     ///     agent.max_turns(3).deadline(Duration::from_secs(5)).edit_options(|options| options.max_tokens(200))
@@ -218,8 +219,12 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::ScriptedModel;
     use crate::step::step;
+
+    /// `llmspell-test` cannot be used here: it is built on the library without its unit tests, whose types differ.
+    fn builder() -> AgentBuilder {
+        Agent::of(step(|_: Request, _| async { Ok(Reply::new("")) }))
+    }
 
     fn edit() -> DynTool {
         let parameters = json!({ "type": "object", "properties": { "path": {}, "text": {} } });
@@ -232,7 +237,7 @@ mod tests {
 
     #[test]
     fn key_must_be_an_argument_of_its_tool() {
-        let agent = |key: &str| Agent::builder(ScriptedModel::new("test")).tools([edit().keyed(key)]);
+        let agent = |key: &str| builder().tools([edit().keyed(key)]);
         assert!(agent("path").build().is_ok());
         assert_eq!(hint_of(agent("pth")).as_deref(), Some("did you mean `path`?"));
     }
@@ -240,8 +245,7 @@ mod tests {
     #[test]
     fn applied_settings_override_earlier_and_yield_to_later_ones() {
         let brief = |agent: AgentBuilder| agent.max_turns(3).edit_options(|options| options.max_tokens(200));
-        let model = ScriptedModel::new("test");
-        let agent = Agent::builder(model).options(Options::new().temperature(0.5)).apply(brief).max_turns(6);
+        let agent = builder().options(Options::new().temperature(0.5)).apply(brief).max_turns(6);
         assert_eq!((agent.max_turns, agent.options.temperature, agent.options.max_tokens), (6, Some(0.5), Some(200)));
     }
 }

@@ -62,7 +62,7 @@ pub enum AgentEvent {
 /// ```
 /// use llmspell::Context;
 /// use llmspell::agent::{Agent, AgentEvent};
-/// use llmspell::model::ScriptedModel;
+/// use llmspell_test::ScriptedModel;
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// let agent = Agent::builder(ScriptedModel::new("demo").says("All is well.")).build()?;

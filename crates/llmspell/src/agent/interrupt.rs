@@ -39,7 +39,10 @@ pub(super) fn interruption(cx: &Context, time_limit: Option<TimeLimit>) -> Error
 
 /// Drops `work` when the context is cancelled or its deadline passes, so that the results before it are kept. A panic of
 /// `work` is an error here, for the same reason.
-pub(super) async fn unless_interrupted<T>(cx: &Context, work: impl Future<Output = Result<T>>) -> Result<T, StopReason> {
+pub(super) async fn unless_interrupted<T>(
+    cx: &Context,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T, StopReason> {
     let (mut work, mut cancelled) = (pin!(work), pin!(cx.cancelled()));
     poll_fn(|task| {
         match catch_panic(|| work.as_mut().poll(task)) {

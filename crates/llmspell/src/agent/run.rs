@@ -9,7 +9,7 @@ use super::partial_reply::PartialReply;
 use super::progress::{MODEL, ProgressRef, TOOLS};
 use super::tools::TurnCalls;
 use super::usage_total::UsageTotal;
-use super::{AgentReply, Conversation, AgentConfig, Unfinished};
+use super::{AgentConfig, AgentReply, Conversation, Unfinished};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Finish, Message, Options, Reply, Request, ToolCall};
@@ -75,7 +75,9 @@ impl<'a> Run<'a> {
         let error = match self.run_turns(format, partial_reply.as_deref(), &cx).await {
             Ok((value, text)) => return Ok((value, self.into_reply(text, &cx))),
             // The work noticed the interruption before the agent did.
-            Err(StopReason::Failed(error)) if is_interruption(&error) && cx.is_cancelled() => interruption(&cx, time_limit),
+            Err(StopReason::Failed(error)) if is_interruption(&error) && cx.is_cancelled() => {
+                interruption(&cx, time_limit)
+            }
             Err(StopReason::Failed(error)) => error,
             Err(StopReason::Interrupted) => interruption(&cx, time_limit),
         };

@@ -18,7 +18,7 @@ use crate::step::{Step, StepInfo};
 ///
 /// ```
 /// use llmspell::agent::Agent;
-/// use llmspell::model::ScriptedModel;
+/// use llmspell_test::ScriptedModel;
 /// use llmspell::{Context, Step};
 /// use serde_json::json;
 ///

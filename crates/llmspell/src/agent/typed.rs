@@ -20,7 +20,7 @@ use crate::tool::Arguments;
 /// ```
 /// # #[cfg(feature = "schema")] {
 /// use llmspell::agent::Agent;
-/// use llmspell::model::ScriptedModel;
+/// use llmspell_test::ScriptedModel;
 /// use llmspell::{Context, Step, schemars::JsonSchema};
 ///
 /// #[derive(Debug, PartialEq, serde::Deserialize, JsonSchema)]

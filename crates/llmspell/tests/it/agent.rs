@@ -7,11 +7,11 @@ mod typed;
 
 use llmspell::agent::{Agent, AgentReply, Conversation, Unfinished};
 use llmspell::model::{
-    Effort, EventSender, Finish, ModelError, ModelErrorClass, ModelEvent, Options, OutputFormat, Request,
-    ScriptedModel, ToolChoice,
+    Effort, EventSender, Finish, ModelError, ModelErrorClass, ModelEvent, Options, OutputFormat, Request, ToolChoice,
 };
 use llmspell::tool::DynTool;
 use llmspell::{Context, Error, ErrorKind, Message, Quality, Step, Usage, step};
+use llmspell_test::ScriptedModel;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 

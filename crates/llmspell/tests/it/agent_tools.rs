@@ -5,10 +5,11 @@ mod properties;
 use std::sync::{Arc, Mutex};
 
 use llmspell::agent::{Agent, AgentBuilder, AgentEvent, Conversation, ToolFailure};
-use llmspell::model::{ModelError, ModelErrorClass, ScriptedModel, ToolResult};
+use llmspell::model::{ModelError, ModelErrorClass, ToolResult};
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::DynTool;
 use llmspell::{Context, Error, ErrorKind, Limit, Message, Result, Retry, Step, Tool, step};
+use llmspell_test::ScriptedModel;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -139,7 +140,7 @@ async fn invalid_calls_get_a_result_that_explains_the_problem() {
     let parameters = weather().spec().parameters.clone();
     assert_eq!(parameters["required"], json!(["city"]));
     let schema = format!("; the schema of the arguments is {parameters}");
-    let bad = |arguments: &str| Agent::builder(ScriptedModel::new("t").calls_badly("weather", arguments).says("Done."));
+    let bad = |arguments: &str| Agent::builder(ScriptedModel::new("t").calls_raw("weather", arguments).says("Done."));
     for (builder, complaint) in [
         (turn(&[("wether", json!({}))]), "error: unknown tool `wether`; did you mean `weather`?".to_owned()),
         (turn(&[("search", json!({}))]), "error: unknown tool `search`; the tools are: weather".to_owned()),

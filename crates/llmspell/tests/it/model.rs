@@ -10,9 +10,10 @@ use std::task::{self, Poll};
 
 use llmspell::model::{
     EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ModelStream, Options, Prices, Reply, Request,
-    ScriptedModel, SimulatedModel, ToolCallDelta,
+    ToolCallDelta,
 };
 use llmspell::{ChunkData, Context, Error, ErrorKind, Result, Step, Usage, race};
+use llmspell_test::{ScriptedModel, SimulatedModel};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -395,7 +396,7 @@ async fn script_is_replayed_turn_by_turn_and_requests_are_kept() {
         .calls("a", json!({}))
         .calls("b", json!({ "n": 1 }))
         .says("One two.")
-        .calls_badly("c", "{no")
+        .calls_raw("c", "{no")
         .fails(ModelError::new(ModelErrorClass::Server, "down"));
     assert_eq!(model.turns_left(), 4);
     let ask = model.clone().step();

@@ -67,7 +67,7 @@ async fn only_the_winner_leaves_a_trace() {
 
 #[tokio::test(start_paused = true)]
 async fn a_race_of_retries_runs_each_with_its_own_attempts() {
-    let flaky = || llmspell::FakeTool::<usize>::new("flaky").fails_first(1).retry(Retry::immediately());
+    let flaky = || llmspell_test::FakeTool::<usize>::new("flaky").fails_first(1).retry(Retry::immediately());
     assert_eq!(race((flaky(), flaky())).run(1, &Context::new()).await.unwrap(), 1);
 }
 

@@ -2,7 +2,8 @@
 
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::Privilege;
-use llmspell::{Context, ErrorKind, FakeTool, Step, Tool, all};
+use llmspell::{Context, ErrorKind, Step, Tool, all};
+use llmspell_test::FakeTool;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use llmspell::agent::{Agent, AgentEvent, Conversation};
-use llmspell::model::{
-    EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ScriptedModel, SimulatedModel,
-};
+use llmspell::model::{EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent};
 use llmspell::tool::DynTool;
 use llmspell::{BoxStep, Budget, Context, ErrorKind, Quality, Rate, Retry, Step, Usage, pipeline, race, step};
+use llmspell_test::{ScriptedModel, SimulatedModel};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 

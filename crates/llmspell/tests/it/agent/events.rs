@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use llmspell::agent::{Agent, AgentEvent, AgentEvents};
-use llmspell::model::{EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ScriptedModel};
+use llmspell::model::{EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent};
 use llmspell::tool::DynTool;
 use llmspell::{Context, ErrorKind, Limit, Result, Retry, Step, step};
+use llmspell_test::ScriptedModel;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use llmspell::agent::Agent;
-use llmspell::model::{EventSender, Finish, Model, ModelEvent, Prices, ScriptedModel, SimulatedModel};
+use llmspell::model::{EventSender, Finish, Model, ModelEvent, Prices};
 use llmspell::{Budget, Context, ErrorKind, Quality, Retry, Step, Usage};
+use llmspell_test::{ScriptedModel, SimulatedModel};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 

@@ -1,9 +1,10 @@
 //! Answers of a Rust type.
 
 use llmspell::agent::Agent;
-use llmspell::model::{EventSender, Finish, ModelEvent, OutputFormat, ScriptedModel};
+use llmspell::model::{EventSender, Finish, ModelEvent, OutputFormat};
 use llmspell::schemars::JsonSchema;
 use llmspell::{Context, ErrorKind, Message, Quality, Step};
+use llmspell_test::ScriptedModel;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;

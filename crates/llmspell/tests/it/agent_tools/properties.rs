@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use llmspell::agent::{Agent, Conversation, ToolFailure};
-use llmspell::model::ScriptedModel;
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::DynTool;
 use llmspell::{Context, Error, ErrorKind, Step, Tool};
+use llmspell_test::ScriptedModel;
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::json;
@@ -73,8 +73,12 @@ fn cases() -> impl Strategy<Value = Case> {
         1 => Just(CallOutcome::NoJson),
     ];
     let rule = prop_oneof![2 => Just(Rule::Parallel), 1 => Just(Rule::Exclusive), 2 => Just(Rule::Keyed)];
-    let call =
-        (rule, 0..3u8, 0..60u64, outcome).prop_map(|(rule, key, delay, outcome)| PlannedCall { rule, key, delay, outcome });
+    let call = (rule, 0..3u8, 0..60u64, outcome).prop_map(|(rule, key, delay, outcome)| PlannedCall {
+        rule,
+        key,
+        delay,
+        outcome,
+    });
     let end = prop_oneof![
         Just(End::Never),
         (1..300u64).prop_map(End::OwnDeadline),

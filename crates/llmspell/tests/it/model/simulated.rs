@@ -1,7 +1,8 @@
 //! Simulated models: latencies, failures, seeds.
 
-use llmspell::model::{Model, ModelError, ModelErrorClass, Request, SimulatedModel};
+use llmspell::model::{Model, ModelError, ModelErrorClass, Request};
 use llmspell::{Context, Retry, Step};
+use llmspell_test::SimulatedModel;
 use tokio::time::Instant;
 
 use crate::patience::ends;
