@@ -1,9 +1,10 @@
 //! Tokens and cost of a flow before a model is asked.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
-use llmspell::model::{OutputFormat, Request, ScriptedModel};
+use llmspell::model::{OutputFormat, Request};
 use llmspell::{Context, Step};
 use llmspell_flow::{Estimate, EstimatedUse, Flow, Input, Permissions, Source, Survey, Toolbox};
+use llmspell_test::ScriptedModel;
 use serde_json::json;
 
 fn toolbox() -> Toolbox {

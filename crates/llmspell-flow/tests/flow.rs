@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use llmspell::model::ScriptedModel;
 use llmspell::tool::Privilege;
 use llmspell::{Agent, Context, Error, ErrorKind, Message, Outcome, Step};
 use llmspell_flow::{Flow, Permissions, Source, Toolbox};
+use llmspell_test::ScriptedModel;
 use serde_json::{Value, json};
 
 fn flow(text: &str) -> llmspell::BoxStep<Value, Value> {

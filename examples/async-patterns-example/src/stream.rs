@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use llmspell::{Context, FakeTool, Step};
+use llmspell::{Context, Step};
+use llmspell_test::FakeTool;
 
 use crate::section::Section;
 

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use example_page::Section;
-use llmspell::model::{Options, ScriptedModel, ToolChoice};
+use llmspell::model::{Options, ToolChoice};
 use llmspell::schemars::JsonSchema;
 use llmspell::{Agent, ErrorKind, Result, Tool};
+use llmspell_test::ScriptedModel;
 use serde::Deserialize;
 
 #[derive(Deserialize, JsonSchema)]

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use example_page::Section;
-use llmspell::model::{Model, ModelError, ModelErrorClass, Options, ScriptedModel};
+use llmspell::model::{Model, ModelError, ModelErrorClass, Options};
 use llmspell::{Agent, Context, ErrorKind, Policy, Result, Retry, Step};
+use llmspell_test::ScriptedModel;
 
 use crate::presets;
 

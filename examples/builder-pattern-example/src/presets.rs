@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use example_page::Section;
 use llmspell::agent::{AgentBuilder, AgentReply};
-use llmspell::model::{Model, SimulatedModel};
+use llmspell::model::Model;
 use llmspell::{Agent, Breaker, Context, Outcome, Policy, Result, Retry, Step};
+use llmspell_test::SimulatedModel;
 
 const fn millis(ms: u64) -> Duration {
     Duration::from_millis(ms)

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use example_page::Section;
 use llmspell::agent::AgentBuilder;
-use llmspell::model::{Options, ScriptedModel};
+use llmspell::model::Options;
 use llmspell::{Agent, Context, Error, Result, Step};
+use llmspell_test::ScriptedModel;
 use serde::Deserialize;
 
 use crate::presets;

@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use example_page::Section;
-use llmspell::model::ScriptedModel;
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::{DynTool, Privilege};
 use llmspell::{Agent, Context, Event, EventKind, Limit, Result, Retry, Step, Tool, step};
+use llmspell_test::ScriptedModel;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::sleep;

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 use example_page::{Page, Section};
 use integration_test_example::{DEADLINE, Lookup, MODEL_TIMEOUT, Refund, Shop, desk};
 use llmspell::agent::Unfinished;
-use llmspell::model::{Message, ModelError, ModelErrorClass, ScriptedModel};
+use llmspell::model::{Message, ModelError, ModelErrorClass};
 use llmspell::{Context, Result, Step, step};
+use llmspell_test::ScriptedModel;
 use serde_json::json;
 use tokio::time::Instant;
 

@@ -1,6 +1,6 @@
 //! What changes the fingerprint of a flow or a step, and what does not.
 
-use llmspell::model::ScriptedModel;
+use llmspell_test::ScriptedModel;
 
 use super::Fingerprint;
 use crate::{Flow, Permissions, Source, Toolbox};

@@ -39,7 +39,7 @@ pub(crate) fn slow() -> DynTool {
     Tool::new("slow", "Waits, then gives back its value; or fails or hangs, as often as told. For trials.", run).erase()
 }
 
-/// Like [`llmspell::FakeTool`], but what a call does depends on the seed, the record and the attempt alone, so a run
+/// Like `llmspell_test::FakeTool`, but what a call does depends on the seed, the record and the attempt alone, so a run
 /// has the same failures whatever the order in which its calls begin.
 async fn run(slow: Slow, cx: Context) -> Result<Value> {
     for (name, rate) in [("failure_rate", slow.failure_rate), ("hang_rate", slow.hang_rate)] {

@@ -10,8 +10,9 @@ use integration_test_example::desk;
 use llmspell::agent::AgentReply;
 use llmspell::model::Model;
 use llmspell::{Context, ErrorKind, Outcome, Result, Step};
-use llmspell_models::fault_server::{Answer, FaultServer};
-use llmspell_models::{Cassette, Models, Wire};
+use llmspell_models::{Models, Wire};
+use llmspell_test::Cassette;
+use llmspell_test::fault_server::{Answer, FaultServer};
 use serde_json::json;
 
 use crate::shop::shop;

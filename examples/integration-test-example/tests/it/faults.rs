@@ -7,8 +7,9 @@
 use std::time::Duration;
 
 use integration_test_example::{Lookup, desk, patient};
-use llmspell::model::{ModelError, ModelErrorClass, ModelEvent, Request, ScriptedModel, SimulatedModel};
+use llmspell::model::{ModelError, ModelErrorClass, ModelEvent, Request};
 use llmspell::{Context, ErrorKind, Step, step};
+use llmspell_test::{ScriptedModel, SimulatedModel};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 

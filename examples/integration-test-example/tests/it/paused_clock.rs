@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use integration_test_example::{DEADLINE, MODEL_TIMEOUT, SHOP_TIMEOUT, desk};
 use llmspell::agent::Unfinished;
-use llmspell::model::ScriptedModel;
-use llmspell::{Context, FakeTool, Step};
+use llmspell::{Context, Step};
+use llmspell_test::FakeTool;
+use llmspell_test::ScriptedModel;
 use serde_json::json;
 use tokio::time::Instant;
 

@@ -4,8 +4,9 @@
 //! on `requests()` (what the model was told), and on `turns_left()` (whether the agent asked as often as you think).
 
 use integration_test_example::desk;
-use llmspell::model::{Message, ScriptedModel};
+use llmspell::model::Message;
 use llmspell::{Context, Step};
+use llmspell_test::ScriptedModel;
 use serde_json::json;
 
 use crate::shop::shop;
@@ -43,7 +44,7 @@ async fn the_model_is_told_of_both_tools_and_what_it_is_to_be() {
 async fn a_model_that_calls_wrongly_is_told_how_to_call() {
     let model = ScriptedModel::new("scripted")
         .calls("refund", json!({ "order": "A-17", "amount": "all of it" })) // no number
-        .calls_badly("refund", r#"{ "order": "A-1"#) // no JSON; the same turn
+        .calls_raw("refund", r#"{ "order": "A-1"#) // no JSON; the same turn
         .calls("refnd", json!({})) // no such tool
         .says("I cannot.");
     let reply = desk(model.clone(), shop()).unwrap().run("All of it!".into(), &Context::new()).await.unwrap();
