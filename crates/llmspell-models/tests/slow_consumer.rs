@@ -15,7 +15,7 @@ use tokio::time::timeout;
 /// Nothing here takes that long.
 const LONG: Duration = Duration::from_secs(60);
 
-/// What this process has in memory, in bytes.
+/// Returns the resident memory of this process in bytes.
 fn resident() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
     pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096

@@ -1,4 +1,4 @@
-//! What is recorded plays as it was said.
+//! Recordings replay as they were received.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is asked arrives, on every wire in its words.
+//! Requests arrive complete, in the format of each wire.
 
 use std::sync::Arc;
 

@@ -100,7 +100,7 @@ async fn who_loses_hangs_up_and_what_is_used_is_counted_once() {
     let reply = soon(hedged.run(Request::new("Who?"), &Context::new())).await.unwrap();
     assert_eq!(reply.text, "Second.");
     assert_eq!(server.ended(0, super::LONG).await, Ok(End::Gone));
-    // Of the copy that was dropped nobody has told: it counts as what was asked, and what had come in by then.
+    // The dropped copy reported no usage: it counts as its request, and the output so far.
     let (spent, asked) = (budget.spent(), Request::new("Who?").estimated_tokens());
     assert_eq!(spent.input_tokens, reply.usage.input_tokens + asked);
     assert!(spent.output_tokens > reply.usage.output_tokens, "{spent:?}");
