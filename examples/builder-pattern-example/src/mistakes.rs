@@ -1,5 +1,5 @@
-//! What is wrong with an agent is found when it is built: all of it at once, before a model is asked, each with what to
-//! do about it.
+//! `build` reports all mistakes of an agent at once, before any model is called, each with
+//! a hint.
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::presets;
 
-/// What a file may say of an agent. A field that nobody knows is a mistake, not a comment.
+/// The settings of an agent in a file. An unknown field is an error.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {

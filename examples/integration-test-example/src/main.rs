@@ -48,8 +48,8 @@ fn script() -> Result<Section> {
     for message in reply.conversation.messages() {
         section.quote(serde_json::to_string(message)?);
     }
-    let told = model.requests()[1].last_text();
-    section.claim(told.contains("4200"), format!("the model was told what the shop said: {told}"));
+    let result_text = model.requests()[1].last_text();
+    section.claim(result_text.contains("4200"), format!("the model received the answer of the shop: {result_text}"));
     section
         .claim(model.turns_left() == 0, format!("it was asked {} times, as the script has it", model.requests().len()));
     Ok(section)

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use crate::shop::shop;
 
-/// What becomes of one call of a tool.
+/// The outcome of a tool call.
 #[derive(Clone, Debug)]
 enum Fate {
     Answers { ms: u64 },

@@ -51,7 +51,7 @@ async fn the_recorded_conversation_still_goes_as_it_went() {
     let reply = outcome.result.unwrap();
     assert_eq!((reply.text.as_str(), reply.tool_calls), ("You have your 42 € back.", 2));
     if cassette.is_replay() {
-        assert_eq!((cassette.left(), server.requests().len()), (0, 0)); // all of it was played, and nobody was asked
+        assert_eq!((cassette.left(), server.requests().len()), (0, 0)); // everything was replayed, without a request
     }
 }
 
@@ -70,6 +70,6 @@ async fn what_was_recorded_plays_without_the_server() {
     // A question that was not recorded is told from the nearest one that was.
     let desk = desk(Cassette::replay(&path).unwrap(), shop()).unwrap();
     let error = desk.run("I want my money back for B-20.".into(), &Context::new()).await.unwrap_err();
-    let story = format!("{error:#}");
-    assert!(story.contains("B-20") && story.contains("A-17"), "{story}");
+    let report = format!("{error:#}");
+    assert!(report.contains("B-20") && report.contains("A-17"), "{report}");
 }
