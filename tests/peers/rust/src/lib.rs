@@ -1,8 +1,8 @@
-//! What both sets of peers need: rows of what was tried, and a look at the servers from outside.
+//! Shared parts of both sets of peers: rows of results, and queries to the servers.
 
 mod look;
 mod rows;
 pub mod tasks;
 
 pub use look::{idle, last_work, when_idle};
-pub use rows::{Rows, ensure};
+pub use rows::{Checks, ensure};

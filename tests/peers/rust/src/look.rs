@@ -1,4 +1,4 @@
-//! What servers say about themselves, on a connection that the models under test have no part in.
+//! The state of servers, read on a connection that the models under test do not use.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use llmspell::{Error, Result};
 use serde_json::Value;
 
-/// What a server says at this address.
+/// Returns the JSON at this address of a server.
 async fn json(url: &str) -> Result<Value> {
     Ok(serde_json::from_str(&reqwest::get(url).await?.error_for_status()?.text().await?)?)
 }

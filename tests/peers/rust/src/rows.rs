@@ -1,4 +1,4 @@
-//! What was tried, and what came of it: a line each, for `run.sh` to make a table of.
+//! The results: a line for each check, for the table of `run.sh`.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,17 +10,17 @@ use llmspell::{Error, Result};
 /// Nothing takes longer, whatever the machine does besides; what does hangs.
 const LONGEST: Duration = Duration::from_secs(1200);
 
-/// Tries one thing after another, and says what came of each.
+/// Runs one check after another, and prints the result of each.
 #[derive(Debug)]
-pub struct Rows {
+pub struct Checks {
     peer: &'static str,
     failed: usize,
 }
 
-impl Rows {
+impl Checks {
     /// Rows about this peer.
     pub fn info(peer: &'static str) -> Self {
-        Rows { peer, failed: 0 }
+        Checks { peer, failed: 0 }
     }
 
     /// Tries it, and prints `peer, what, ok or FAILED, what was found` with tabs between.
@@ -42,7 +42,7 @@ impl Rows {
         eprintln!("{verdict:>6} {what} ({:.1} s): {found}", begun.elapsed().as_secs_f64());
     }
 
-    /// What the program ends with.
+    /// Returns the exit code of the program.
     pub fn exit(self) -> ExitCode {
         if self.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }

@@ -7,14 +7,14 @@ use llmspell::Result;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// What a user asks, and the functions on offer.
+/// A prompt of a user, and the available functions.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Task {
     /// The name of the task in the source.
     pub id: String,
     /// Its category there.
     pub category: String,
-    /// What the user asks.
+    /// The prompt.
     pub prompt: String,
     /// The functions that may be called.
     pub functions: Vec<Function>,
@@ -23,9 +23,9 @@ pub struct Task {
 /// A function on offer.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Function {
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// What it does.
+    /// The description.
     pub description: String,
     /// Its parameters, in the types of the source's language.
     parameters: Value,

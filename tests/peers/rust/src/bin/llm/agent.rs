@@ -32,7 +32,7 @@ struct Sum {
     right: f64,
 }
 
-/// What is asked, which call that takes, and the number that it gives.
+/// A prompt, the call that it needs, and the number that the call returns.
 struct Question {
     text: String,
     call: (&'static str, Value),

@@ -1,4 +1,4 @@
-//! What ends a call before its answer does.
+//! Calls that end before their answer does.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use model_peers::{ensure, when_idle};
 
 use super::{SOON, model};
 
-fn long_story() -> Request {
+fn long_request() -> Request {
     Request::new("Tell a very long story about a lighthouse.").with_options(Options::new().max_tokens(1500))
 }
 
@@ -19,7 +19,7 @@ pub(crate) async fn a_deadline_ends_it(url: &str) -> Result<String> {
     let deadline = Duration::from_secs(1);
     let ask = model(url)?.step().deadline(deadline);
     let begun = Instant::now();
-    let result = ask.run(long_story(), &Context::new()).await;
+    let result = ask.run(long_request(), &Context::new()).await;
     let free = begun.elapsed();
     let error = result.err().ok_or_else(|| Error::failed("the answer came in time: it is not long"))?;
     ensure(error.kind() == ErrorKind::Timeout, || format!("not a timeout: {error:?}"))?;
@@ -29,9 +29,9 @@ pub(crate) async fn a_deadline_ends_it(url: &str) -> Result<String> {
     Ok(format!("caller free after {} ms, slot idle {} ms later", free.as_millis(), idle.as_millis()))
 }
 
-/// Whoever stops listening stops the model.
+/// A client that drops the stream stops the model.
 pub(crate) async fn a_dropped_stream_ends_it(url: &str) -> Result<String> {
-    let mut stream = model(url)?.stream(long_story(), &Context::new());
+    let mut stream = model(url)?.stream(long_request(), &Context::new());
     let mut pieces = 0;
     while pieces < 5 {
         match stream.next().await {
@@ -47,7 +47,7 @@ pub(crate) async fn a_dropped_stream_ends_it(url: &str) -> Result<String> {
 }
 
 /// The class of the error says what to do about it, not only that it was a 400.
-pub(crate) async fn too_long_is_told_as_such(url: &str) -> Result<String> {
+pub(crate) async fn too_long_prompt_has_its_class(url: &str) -> Result<String> {
     let result = model(url)?.step().run(Request::new("word ".repeat(4000)), &Context::new()).await;
     let error = result.err().ok_or_else(|| Error::failed("it was answered"))?;
     let cause = error.downcast_ref::<ModelError>().ok_or_else(|| Error::failed("no ModelError"))?;

@@ -1,4 +1,4 @@
-//! Real records through an agent, so many at a time, one outcome each.
+//! Real records through an agent, at most N at a time, one outcome each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -26,8 +26,8 @@ const AT_ONCE: usize = 4;
 /// How many tokens a call may take; few take more than half of it.
 const TOKENS: u32 = 96;
 
-/// How many of the records have to get as far as a call of their tool. What does not: calls that this model does not
-/// bring to an end, and that are cut off at their tokens.
+/// The number of records that must reach a call of their tool. The others: calls that this model does not
+/// finish, and that are cut off at their token limit.
 const ENOUGH: usize = RECORDS * 3 / 4;
 
 /// How many questions are with the model.

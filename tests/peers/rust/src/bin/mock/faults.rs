@@ -1,4 +1,4 @@
-//! What servers do wrong, and what it is taken for.
+//! Faults of servers, and their error classes.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(crate) async fn too_many_requests_say_when(mock: &Mock) -> Result<String> {
     Ok("rate_limited, come back after 1 s, 0 of 60 requests left; one request".to_owned())
 }
 
-pub(crate) async fn a_retry_waits_as_long_as_it_is_told(mock: &Mock) -> Result<String> {
+pub(crate) async fn retry_waits_for_retry_after(mock: &Mock) -> Result<String> {
     let retry = Retry::exponential().base(Duration::from_millis(1)).max_attempts(3);
     let reply = mock.model()?.step().retry(retry).run("slow down".into(), &Context::new()).await?;
     ensure(reply.text == "Thank you for waiting.", || reply.text.clone())?;
@@ -41,7 +41,7 @@ pub(crate) async fn a_retry_waits_as_long_as_it_is_told(mock: &Mock) -> Result<S
     Ok(format!("again after {wait} ms, two requests in the journal"))
 }
 
-pub(crate) async fn overload_is_told_from_failure(mock: &Mock) -> Result<String> {
+pub(crate) async fn overload_is_distinct_from_failure(mock: &Mock) -> Result<String> {
     for wire in WIRES {
         let (error, cause) = failure(mock.models(wire).get("mock/some-model")?, "busy").await?;
         let is_overload = (cause.class, cause.status) == (ModelErrorClass::Overloaded, Some(503));
@@ -81,7 +81,7 @@ pub(crate) async fn an_answer_cut_short(mock: &Mock) -> Result<String> {
     Ok(classes.join(", "))
 }
 
-/// A finish reason that is empty is none.
+/// An empty finish reason does not count.
 pub(crate) async fn an_end_that_is_none(mock: &Mock) -> Result<String> {
     let (error, cause) = failure(mock.model()?, "unfinished").await?;
     ensure(cause.class == ModelErrorClass::Truncated && error.is_transient(), || format!("{error:?}"))?;

@@ -1,4 +1,4 @@
-//! What the server says that it was sent.
+//! The requests that the server has received, as it reports them.
 
 use llmspell::{Error, Result};
 use serde_json::Value;

@@ -1,6 +1,6 @@
 //! aimock, a server with faults that others have written: `tests/peers/mock/run.sh` starts it and this.
 //!
-//! `mock URL KEY`: where it is, and the key that it asks for. What it says to which question is in
+//! `mock URL KEY`: the address, and the key that the server asks for. Its replies are in
 //! `tests/peers/mock/fixtures.json`.
 
 mod faults;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use llmspell::model::{Model, ModelError, Reply};
 use llmspell::{Context, Error, Result, Step};
 use llmspell_models::{Models, RemoteModel, Wire};
-use model_peers::Rows;
+use model_peers::Checks;
 
 /// The server under test.
 struct Mock {
@@ -65,14 +65,14 @@ async fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let mock = Mock { url, key };
-    let mut rows = Rows::info("aimock");
+    let mut rows = Checks::info("aimock");
     rows.check("words, piece by piece, on four wires", talk::comes_in_pieces(&mock)).await;
     rows.check("an agent calls two tools in one turn, on four wires", talk::agents_call_tools(&mock)).await;
     rows.check("50 questions, 4 at a time", talk::questions_keep_to_their_limit(&mock)).await;
     rows.check("a consumer that is slow", talk::nothing_is_lost_on_the_slow(&mock)).await;
     rows.check("429 with Retry-After", faults::too_many_requests_say_when(&mock)).await;
-    rows.check("429, waited for and tried again", faults::a_retry_waits_as_long_as_it_is_told(&mock)).await;
-    rows.check("503", faults::overload_is_told_from_failure(&mock)).await;
+    rows.check("429, waited for and tried again", faults::retry_waits_for_retry_after(&mock)).await;
+    rows.check("503", faults::overload_is_distinct_from_failure(&mock)).await;
     rows.check("500, three attempts", faults::retries_are_as_many_as_were_asked_for(&mock)).await;
     rows.check("connection cut before the answer", faults::a_connection_that_breaks(&mock)).await;
     rows.check("connection cut in the answer, on four wires", faults::an_answer_cut_short(&mock)).await;

@@ -36,14 +36,14 @@ pub(crate) async fn comes_in_pieces(mock: &Mock) -> Result<String> {
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
-struct Place {
+struct CityArguments {
     city: String,
 }
 
 /// Two calls in one turn, two answers in the next, each to its own call.
 pub(crate) async fn agents_call_tools(mock: &Mock) -> Result<String> {
     for wire in WIRES {
-        let weather = Tool::new("weather", "The weather in a city.", |place: Place, _| async move {
+        let weather = Tool::new("weather", "The weather in a city.", |place: CityArguments, _| async move {
             match place.city.as_str() {
                 "Oslo" => Ok(-3),
                 "Rome" => Ok(20),
