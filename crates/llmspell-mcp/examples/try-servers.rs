@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use llmspell::tool::DynTool;
 use llmspell::{ChunkData, Context, Error, ErrorKind, Limit, Result, Step};
-use llmspell_mcp::{Client, Connect};
+use llmspell_mcp::{Client, ClientBuilder};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -250,7 +250,7 @@ async fn main() -> Result<()> {
     let server = arguments.next().unwrap_or_default();
     let program = arguments.next().ok_or_else(|| Error::invalid("`try-servers SERVER PROGRAM ARGUMENTS…`"))?;
     let arguments: Vec<String> = arguments.collect();
-    let mut connect: Connect =
+    let mut connect: ClientBuilder =
         if program.starts_with("http") { Client::http(&program) } else { Client::stdio(&program).args(&arguments) };
     if let Ok(file) = std::env::var("TRY_MEMORY_FILE") {
         connect = connect.env("MEMORY_FILE_PATH", file);

@@ -2,15 +2,15 @@
 
 mod answer;
 mod attempt;
-mod bounded;
 mod child;
 mod connection;
-mod link;
+mod connector;
+mod limited_transport;
 mod listing;
 mod names;
-mod ticket;
-mod watched;
-mod way;
+mod observed_transport;
+mod pending_call;
+mod reconnecting_client;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -26,15 +26,15 @@ use rmcp::ClientHandler;
 use rmcp::model::{ClientCapabilities, ClientConfig, Implementation, ProtocolVersion};
 
 use child::Program;
-use link::Link;
-use way::{Place, Rules};
+use connector::{CallOptions, Endpoint};
+use reconnecting_client::ReconnectingClient;
 
 /// What this client tells servers of itself: its name, and that it offers them nothing. A server that would like to
 /// ask a model (sampling), a user (elicitation) or for folders (roots) is not given the chance.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Me;
+pub(crate) struct ClientInfo;
 
-impl ClientHandler for Me {
+impl ClientHandler for ClientInfo {
     fn get_info(&self) -> ClientConfig {
         let me = Implementation::new("llmspell", env!("CARGO_PKG_VERSION"));
         // The last version that begins with a handshake, which is what servers expect whose version is not known.
@@ -46,9 +46,9 @@ impl ClientHandler for Me {
 /// How to reach a server; made by [`Client::stdio`] and [`Client::http`].
 #[derive(Clone)]
 #[must_use = "nothing is connected until `connect` is awaited"]
-pub struct Connect {
-    place: Place,
-    rules: Rules,
+pub struct ClientBuilder {
+    place: Endpoint,
+    rules: CallOptions,
 }
 
 /// A connection to an MCP server that comes back when it is lost.
@@ -77,7 +77,7 @@ pub struct Connect {
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    link: Arc<Link>,
+    link: Arc<ReconnectingClient>,
     /// How many changes of the tools had been announced when they were last listed.
     listed: Arc<AtomicU64>,
 }
@@ -87,9 +87,9 @@ impl Client {
     ///
     /// It gets a clean environment: what is [named](Connect::env), and of ours only what programs can hardly do without
     /// (`PATH`, `HOME`, `USER`, `LANG` and a few more). It leads a process group of its own, which ends with it.
-    pub fn stdio(program: impl Into<OsString>) -> Connect {
-        Connect {
-            place: Place::Stdio(Program {
+    pub fn stdio(program: impl Into<OsString>) -> ClientBuilder {
+        ClientBuilder {
+            place: Endpoint::Stdio(Program {
                 program: program.into(),
                 arguments: Vec::new(),
                 environment: BTreeMap::new(),
@@ -97,14 +97,14 @@ impl Client {
                 folder: None,
                 grace: Duration::from_secs(2),
             }),
-            rules: Rules::default(),
+            rules: CallOptions::default(),
         }
     }
 
     /// A server that is there already and talks over streamable HTTP, such as `http://127.0.0.1:8000/mcp`. Redirects
     /// are not followed, and proxies of the environment not used.
-    pub fn http(url: impl Into<String>) -> Connect {
-        Connect { place: Place::Http { url: url.into(), token: None }, rules: Rules::default() }
+    pub fn http(url: impl Into<String>) -> ClientBuilder {
+        ClientBuilder { place: Endpoint::Http { url: url.into(), token: None }, rules: CallOptions::default() }
     }
 
     /// What the server offers, all pages of it, as tools from JSON to JSON.
@@ -114,7 +114,7 @@ impl Client {
     /// [security](llmspell::tool::Security) is `restricted` if the server says that it only reads, `privileged`
     /// otherwise; one that is said to read only, or to be idempotent, is [idempotent](llmspell::Step::idempotent).
     /// One that is said to destroy runs [alone](llmspell::tool::Concurrency::Exclusive) in a turn of an agent. See
-    /// [`Connect::ignore_hints`] for servers whose word is not to be taken.
+    /// [`ClientBuilder::ignore_hints`] for servers whose word is not to be taken.
     ///
     /// Their names are such that models can call them: what is no ASCII letter, digit, `_` or `-` becomes `_`, what is
     /// longer than 64 is cut, and of names that become the same so the later ones get a number (`files.read` is
@@ -193,17 +193,17 @@ impl fmt::Debug for Client {
 }
 
 /// Shows where the server is, and none of the secrets that it is given.
-impl fmt::Debug for Connect {
+impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connect").field("server", &self.place.shown()).finish_non_exhaustive()
     }
 }
 
-impl Connect {
+impl ClientBuilder {
     fn program(mut self, change: impl FnOnce(&mut Program)) -> Self {
         match &mut self.place {
-            Place::Stdio(program) => change(program),
-            Place::Http { .. } => panic!("a server behind HTTP is not started from here: use `Client::stdio`"),
+            Endpoint::Stdio(program) => change(program),
+            Endpoint::Http { .. } => panic!("a server behind HTTP is not started from here: use `Client::stdio`"),
         }
         self
     }
@@ -248,8 +248,8 @@ impl Connect {
     /// If the server is not reached over HTTP.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         match &mut self.place {
-            Place::Http { token: known, .. } => *known = Some(token.into()),
-            Place::Stdio(_) => {
+            Endpoint::Http { token: known, .. } => *known = Some(token.into()),
+            Endpoint::Stdio(_) => {
                 panic!("a child process needs no token: use `Client::http`, or `env` to hand it a secret")
             }
         }
@@ -275,7 +275,7 @@ impl Connect {
     /// MCP has no answer to a cancellation: a server that heeds it is silent, and so is one that works on. Until its
     /// late answer or the end of this time the permits of the call stay taken. A server that has answered a cancelled
     /// call once is known not to heed cancellations; from then on its calls count as alive until they are answered,
-    /// for as long as [a call may take](Connect::call_timeout).
+    /// for as long as [a call may take](ClientBuilder::call_timeout).
     pub fn runaway_grace(mut self, grace: Duration) -> Self {
         self.rules.runaway_grace = grace;
         self
@@ -301,7 +301,7 @@ impl Connect {
     /// [`ErrorKind::Denied`](llmspell::ErrorKind::Denied) if it wants other credentials, and
     /// [`ErrorKind::Timeout`](llmspell::ErrorKind::Timeout).
     pub async fn connect(self, cx: &Context) -> Result<Client> {
-        let link = Arc::new(Link::new(self.place, self.rules)?);
+        let link = Arc::new(ReconnectingClient::new(self.place, self.rules)?);
         link.connection(cx).await?;
         Ok(Client { link, listed: Arc::default() })
     }

@@ -20,5 +20,5 @@ mod chunk;
 mod client;
 mod server;
 
-pub use client::{Client, Connect, ServerTools};
-pub use server::{Http, Listening, Server};
+pub use client::{Client, ClientBuilder, ServerTools};
+pub use server::{BoundServer, Http, Server};

@@ -1,10 +1,10 @@
 //! The server: our tools for whoever speaks MCP.
 
 mod admission;
+mod backpressured_transport;
 mod handler;
 mod http;
-mod paced;
-mod punctual;
+mod timeout_body;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,9 +20,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use admission::Admission;
+use backpressured_transport::BackpressuredTransport;
 use handler::{Handler, Shared};
-pub use http::{Http, Listening};
-use paced::Paced;
+pub use http::{BoundServer, Http};
 
 /// Tools, and anything else that is made into one, as an MCP server.
 ///
@@ -186,7 +186,7 @@ impl Server {
         let drain = self.drain;
         let shared = Arc::new(self.shared());
         let transport = AsyncRwTransport::<RoleServer, _, _>::new_server(input, output);
-        let transport = Paced::new(transport, shared.clone(), drain);
+        let transport = BackpressuredTransport::new(transport, shared.clone(), drain);
         let end = CancellationToken::new();
         let mut shutdown = std::pin::pin!(shutdown);
         let begin = serve_server_with_ct(Handler(shared.clone()), transport, end.clone());

@@ -10,8 +10,8 @@ use rmcp::transport::DynamicTransportError;
 use rmcp::transport::streamable_http_client::StreamableHttpError;
 use serde_json::{Value, json};
 
-use super::child::LastWords;
-use super::link::may_have_happened;
+use super::child::ExitInfo;
+use super::reconnecting_client::may_have_happened;
 use crate::chunk::{OVERLOADED, TOO_LARGE};
 
 /// The value that a tool gives: structured content, or text, or whatever it is.
@@ -82,13 +82,13 @@ fn refused(error: &ErrorData) -> Error {
                 None => overloaded,
             }
         }
-        ErrorCode(TOO_LARGE) => Error::failed(message).permanent().with_hint(LESS),
+        ErrorCode(TOO_LARGE) => Error::failed(message).permanent().with_hint(TOO_LARGE_HINT),
         _ => Error::failed(message),
     }
 }
 
 /// What helps against answers that are too large.
-const LESS: &str = "ask for less of it: a page, a part, or a file that the server writes";
+const TOO_LARGE_HINT: &str = "ask for less of it: a page, a part, or a file that the server writes";
 
 type HttpError = StreamableHttpError<reqwest::Error>;
 
@@ -138,7 +138,7 @@ fn transport(error: &DynamicTransportError, place: &str, idempotent: bool) -> Op
         }
         StreamableHttpError::ResponseBodyTooLarge { max_size } => {
             let message = format!("the answer is larger than {} MiB", max_size >> 20);
-            Error::failed(message).permanent().with_hint(LESS)
+            Error::failed(message).permanent().with_hint(TOO_LARGE_HINT)
         }
         StreamableHttpError::AuthRequired(_) => denied(place, "HTTP 401"),
         StreamableHttpError::InsufficientScope(_) => denied(place, "HTTP 403"),
@@ -187,7 +187,7 @@ pub(crate) fn handshake(error: &ClientInitializeError, place: &str) -> Error {
 }
 
 /// The error of a child process with which no connection came about.
-pub(crate) fn hung_up(error: &ClientInitializeError, last: &LastWords, place: &str) -> Error {
+pub(crate) fn hung_up(error: &ClientInitializeError, last: &ExitInfo, place: &str) -> Error {
     let said = last.said.as_ref().map(|said| format!("; it said: {said}")).unwrap_or_default();
     match (error, last.status) {
         (ClientInitializeError::TransportError { .. } | ClientInitializeError::ConnectionClosed(_), status) => {

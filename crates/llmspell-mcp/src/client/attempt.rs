@@ -11,28 +11,28 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::connection::Connection;
-use super::way::Way;
+use super::connector::Connector;
 use crate::background;
 
-pub(crate) type Outcome = Result<Arc<Connection>>;
+pub(crate) type ConnectResult = Result<Arc<Connection>>;
 
 /// An attempt; dropping it ends it.
 pub(crate) struct Attempt {
     /// When it begins: not before the server was left alone for a while.
     pub(crate) begins: Instant,
-    outcome: watch::Receiver<Option<Outcome>>,
+    outcome: watch::Receiver<Option<ConnectResult>>,
     end: CancellationToken,
     _end: DropGuard,
 }
 
 /// What a caller has of an attempt.
 pub(crate) struct Waiting {
-    outcome: watch::Receiver<Option<Outcome>>,
+    outcome: watch::Receiver<Option<ConnectResult>>,
     end: CancellationToken,
 }
 
 impl Attempt {
-    pub(crate) fn begin(way: Arc<Way>, begins: Instant) -> Self {
+    pub(crate) fn begin(way: Arc<Connector>, begins: Instant) -> Self {
         let (sender, outcome) = watch::channel(None);
         let end = CancellationToken::new();
         let ended = end.clone();
@@ -51,7 +51,7 @@ impl Attempt {
     }
 
     /// What came of it; `None` while it is under way. What was ended before it came to anything is lost.
-    pub(crate) fn outcome(&self) -> Option<Option<Outcome>> {
+    pub(crate) fn outcome(&self) -> Option<Option<ConnectResult>> {
         // In this order: the outcome is sent before the sender goes.
         let is_over = self.outcome.has_changed().is_err();
         let outcome = self.outcome.borrow().clone();
@@ -71,7 +71,7 @@ impl Attempt {
 
 impl Waiting {
     /// What comes of the attempt; `None` if it ends before anything does.
-    pub(crate) async fn outcome(mut self) -> Option<Outcome> {
+    pub(crate) async fn outcome(mut self) -> Option<ConnectResult> {
         let outcome = self.outcome.wait_for(Option::is_some).await;
         outcome.ok().and_then(|outcome| outcome.clone())
     }

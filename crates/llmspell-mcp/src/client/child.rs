@@ -35,16 +35,16 @@ const INHERITED: &[&str] = &[
 ];
 
 /// How much of what a server last wrote to its standard error is kept.
-const TAIL: usize = 2048;
+const STDERR_TAIL_BYTES: usize = 2048;
 
 /// How long standard error is still read after a server has ended.
-const LEFT_OPEN: Duration = Duration::from_millis(100);
+const PIPE_DRAIN_LIMIT: Duration = Duration::from_millis(100);
 
 /// How long a server that has hung up may take to end by itself.
-const HUNG_UP: Duration = Duration::from_millis(200);
+const HANG_UP_TIME: Duration = Duration::from_millis(200);
 
 /// What is left of a server.
-pub(crate) struct LastWords {
+pub(crate) struct ExitInfo {
     /// How it ended; `None` if it did not by itself.
     pub(crate) status: Option<ExitStatus>,
     /// The end of what it wrote to its standard error.
@@ -64,11 +64,11 @@ pub(crate) struct Program {
 }
 
 /// A server that runs. Dropping it kills its whole group.
-pub(crate) struct Process {
+pub(crate) struct ChildTransport {
     child: Child,
     group: ProcessGroup,
     grace: Duration,
-    said: Said,
+    said: StderrTail,
     /// Reads its standard error for as long as this is here, so that a chatty server is not stopped by a full pipe.
     listener: JoinSet<()>,
 }
@@ -78,7 +78,7 @@ impl Program {
         self.program.to_string_lossy().into_owned()
     }
 
-    pub(crate) fn start(&self) -> Result<(Process, ChildStdout, ChildStdin)> {
+    pub(crate) fn start(&self) -> Result<(ChildTransport, ChildStdout, ChildStdin)> {
         let mut command = std::process::Command::new(&self.program);
         command.args(&self.arguments).env_clear();
         let inherited = INHERITED.iter().map(OsStr::new).chain(self.inherited.iter().map(OsString::as_os_str));
@@ -103,10 +103,10 @@ impl Program {
         let input = child.stdin.take().ok_or_else(missing)?;
         let errors = child.stderr.take().ok_or_else(missing)?;
         let secrets = self.environment.values().map(|value| value.to_string_lossy().into_owned());
-        let said = Said { tail: Arc::default(), secrets: secrets.filter(|value| value.len() >= 4).collect() };
+        let said = StderrTail { tail: Arc::default(), secrets: secrets.filter(|value| value.len() >= 4).collect() };
         let mut listener = JoinSet::new();
         listener.spawn(listen(errors, said.tail.clone()));
-        Ok((Process { child, group, grace: self.grace, said, listener }, output, input))
+        Ok((ChildTransport { child, group, grace: self.grace, said, listener }, output, input))
     }
 }
 
@@ -115,18 +115,18 @@ async fn listen(mut errors: impl AsyncRead + Unpin, tail: Arc<Mutex<Vec<u8>>>) {
     while let Ok(read @ 1..) = errors.read(&mut bytes).await {
         let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
         tail.extend_from_slice(&bytes[..read]);
-        let surplus = tail.len().saturating_sub(TAIL);
+        let surplus = tail.len().saturating_sub(STDERR_TAIL_BYTES);
         tail.drain(..surplus);
     }
 }
 
 /// The end of what a server wrote to its standard error, without the values that it was given in its environment.
-struct Said {
+struct StderrTail {
     tail: Arc<Mutex<Vec<u8>>>,
     secrets: Vec<String>,
 }
 
-impl Said {
+impl StderrTail {
     fn text(&self) -> String {
         let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::from_utf8_lossy(&tail).trim().to_owned();
@@ -137,7 +137,7 @@ impl Said {
     }
 }
 
-impl Process {
+impl ChildTransport {
     /// The number of the process, while it runs.
     pub(crate) fn id(&self) -> Option<u32> {
         self.child.id()
@@ -160,20 +160,20 @@ impl Process {
     }
 
     /// How it ended and what it said last, once it is gone; it is killed if need be.
-    pub(crate) async fn last_words(mut self) -> LastWords {
+    pub(crate) async fn last_words(mut self) -> ExitInfo {
         // Whoever hangs up is about to end, and how is worth to be told.
-        let has_ended = timeout(HUNG_UP, self.group.ended(&mut self.child)).await.is_ok_and(|ended| ended.is_ok());
+        let has_ended = timeout(HANG_UP_TIME, self.group.ended(&mut self.child)).await.is_ok_and(|ended| ended.is_ok());
         self.group.kill(&self.child);
         // What it wrote is there already; a descendant that left the group may hold the pipe open for ever.
-        let _ = timeout(LEFT_OPEN, self.listener.join_next()).await;
+        let _ = timeout(PIPE_DRAIN_LIMIT, self.listener.join_next()).await;
         let said = Some(self.said.text()).filter(|said| !said.is_empty());
         let _ = self.child.start_kill();
         let status = self.child.wait().await.ok();
-        LastWords { status: status.filter(|_| has_ended), said }
+        ExitInfo { status: status.filter(|_| has_ended), said }
     }
 }
 
-impl Drop for Process {
+impl Drop for ChildTransport {
     fn drop(&mut self) {
         self.group.kill(&self.child);
     }

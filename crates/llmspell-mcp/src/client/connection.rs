@@ -18,23 +18,23 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::Me;
+use super::ClientInfo;
 use super::answer;
-use super::child::{LastWords, Process};
-use super::ticket::{Desk, Progress, Ticket};
-use super::watched::Watched;
+use super::child::{ChildTransport, ExitInfo};
+use super::observed_transport::ObservedTransport;
+use super::pending_call::{PendingCall, PendingCalls, Progress};
 use crate::background;
 
 /// Progress that waits for a caller who is busy; more than that is left out.
-const PROGRESS: usize = 16;
+const MAX_PENDING_PROGRESS: usize = 16;
 
 /// How long the transport may take to close, and to take a cancellation.
-const CLOSE: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection. Dropping it ends it, in good order and in the background.
 pub(crate) struct Connection {
     peer: Peer<RoleClient>,
-    desk: Arc<Desk>,
+    desk: Arc<PendingCalls>,
     pub(crate) process: Option<u32>,
     end: CancellationToken,
     _end: DropGuard,
@@ -43,15 +43,15 @@ pub(crate) struct Connection {
 
 /// How long calls are held whose callers have left.
 #[derive(Clone, Copy)]
-pub(crate) struct Patience {
+pub(crate) struct CancelGrace {
     /// While nothing is known of the server.
     pub(crate) grace: Duration,
     /// Once it has answered calls that had been cancelled.
-    pub(crate) heedless: Duration,
+    pub(crate) ignores_cancel: Duration,
 }
 
 /// How a call ended that has no answer.
-pub(crate) enum Unanswered {
+pub(crate) enum CallFailure {
     /// It never got to the peer.
     NotSent,
     /// It may have happened.
@@ -64,16 +64,16 @@ impl Connection {
     /// Shakes hands over `transport`.
     pub(crate) async fn open<T>(
         transport: T,
-        process: Option<Process>,
+        process: Option<ChildTransport>,
         changes: watch::Sender<u64>,
-        patience: Patience,
-    ) -> Result<Connection, (ClientInitializeError, Option<LastWords>)>
+        patience: CancelGrace,
+    ) -> Result<Connection, (ClientInitializeError, Option<ExitInfo>)>
     where
         T: Transport<RoleClient> + 'static,
     {
-        let desk = Arc::new(Desk::default());
-        let watched = Watched { transport, desk: desk.clone(), changes };
-        let running = match serve_client(Me, watched).await {
+        let desk = Arc::new(PendingCalls::default());
+        let watched = ObservedTransport { transport, desk: desk.clone(), changes };
+        let running = match serve_client(ClientInfo, watched).await {
             Ok(running) => running,
             Err(error) => {
                 let last = match process {
@@ -84,7 +84,7 @@ impl Connection {
             }
         };
         let peer = running.peer().clone();
-        let id = process.as_ref().and_then(Process::id);
+        let id = process.as_ref().and_then(ChildTransport::id);
         let end = CancellationToken::new();
         let (over, is_over) = watch::channel(false);
         background::spawn(attend(running, process, desk.clone(), patience, end.clone(), over));
@@ -125,19 +125,19 @@ impl Connection {
         params: CallToolRequestParams,
         sent: &Arc<AtomicBool>,
         cx: &Context,
-    ) -> Result<ServerResult, Unanswered> {
+    ) -> Result<ServerResult, CallFailure> {
         let (tether, custody) = cx.detached_work();
-        let (sender, mut progress) = mpsc::channel(PROGRESS);
-        let ticket = Ticket::new(custody, sender, sent.clone());
-        let mut call = Call { ticket: ticket.clone(), desk: &self.desk, id: None, _tether: tether };
+        let (sender, mut progress) = mpsc::channel(MAX_PENDING_PROGRESS);
+        let ticket = PendingCall::new(custody, sender, sent.clone());
+        let mut call = CallWait { ticket: ticket.clone(), desk: &self.desk, id: None, _tether: tether };
         let mut request = CallToolRequest::new(params);
         request.extensions.insert(ticket.clone());
         let request = ClientRequest::CallToolRequest(request);
         let sending = self.peer.send_request_with_option(request, PeerRequestOptions::no_options());
         let handle = match sending.await {
             Ok(handle) => handle,
-            Err(ServiceError::TransportClosed) => return Err(Unanswered::NotSent),
-            Err(error) => return Err(Unanswered::Failed(error)),
+            Err(ServiceError::TransportClosed) => return Err(CallFailure::NotSent),
+            Err(error) => return Err(CallFailure::Failed(error)),
         };
         call.id = Some(handle.id.clone());
         let mut answer = handle.rx;
@@ -154,15 +154,15 @@ impl Connection {
         }
         match result.unwrap_or(Err(ServiceError::TransportClosed)) {
             Ok(result) => Ok(result),
-            Err(ServiceError::TransportClosed) if !ticket.is_sent() => Err(Unanswered::NotSent),
-            Err(ServiceError::TransportClosed | ServiceError::Cancelled { .. }) => Err(Unanswered::Unknown),
+            Err(ServiceError::TransportClosed) if !ticket.is_sent() => Err(CallFailure::NotSent),
+            Err(ServiceError::TransportClosed | ServiceError::Cancelled { .. }) => Err(CallFailure::Unknown),
             Err(error @ ServiceError::TransportSend(_)) if answer::is_unreachable(&error) => {
                 ticket.set_sent(false);
                 self.desk.forget(&handle.id);
                 drop(error);
-                Err(Unanswered::NotSent)
+                Err(CallFailure::NotSent)
             }
-            Err(error) => Err(Unanswered::Failed(error)),
+            Err(error) => Err(CallFailure::Failed(error)),
         }
     }
 }
@@ -178,15 +178,15 @@ async fn show(cx: &Context, step: Progress, shown: &mut f64) {
 }
 
 /// The caller's end of a call.
-struct Call<'a> {
-    ticket: Arc<Ticket>,
-    desk: &'a Desk,
+struct CallWait<'a> {
+    ticket: Arc<PendingCall>,
+    desk: &'a PendingCalls,
     /// `None` until the request is on its way.
     id: Option<RequestId>,
     _tether: llmspell::CallerGuard,
 }
 
-impl Drop for Call<'_> {
+impl Drop for CallWait<'_> {
     fn drop(&mut self) {
         match &self.id {
             // Ended already, or to be told to the peer.
@@ -199,10 +199,10 @@ impl Drop for Call<'_> {
 /// Looks after a connection: tells the peer of callers who left, gives up on calls of which nothing more is heard, and
 /// cleans up at the end.
 async fn attend(
-    mut running: RunningService<RoleClient, Me>,
-    process: Option<Process>,
-    desk: Arc<Desk>,
-    patience: Patience,
+    mut running: RunningService<RoleClient, ClientInfo>,
+    process: Option<ChildTransport>,
+    desk: Arc<PendingCalls>,
+    patience: CancelGrace,
     end: CancellationToken,
     over: watch::Sender<bool>,
 ) {
@@ -217,7 +217,7 @@ async fn attend(
             () = end.cancelled() => break false,
             () = desk.changed.notified() => {
                 for id in desk.take_leaving() {
-                    let patience = if desk.is_heedless() { patience.heedless } else { patience.grace };
+                    let patience = if desk.is_heedless() { patience.ignores_cancel } else { patience.grace };
                     held.push_back((Instant::now() + patience, id.clone()));
                     // A peer that does not read keeps nobody else from being heard.
                     sends.spawn(cancel(peer.clone(), id));
@@ -245,7 +245,7 @@ async fn attend(
         }
         while sends.join_next().await.is_some() {}
     }
-    let _ = running.close_with_timeout(CLOSE).await;
+    let _ = running.close_with_timeout(CLOSE_TIMEOUT).await;
     if let Some(process) = process {
         if is_broken { process.kill().await } else { process.end().await }
     }
@@ -256,5 +256,5 @@ async fn attend(
 /// Tells the peer that nobody waits for its answer any more.
 async fn cancel(peer: Peer<RoleClient>, id: RequestId) {
     let param = CancelledNotificationParam::new(Some(id), Some("the caller has gone".to_owned()));
-    let _ = timeout(CLOSE, peer.send_notification(CancelledNotification::new(param).into())).await;
+    let _ = timeout(CLOSE_TIMEOUT, peer.send_notification(CancelledNotification::new(param).into())).await;
 }

@@ -12,9 +12,9 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::answer;
-use super::bounded::Bounded;
 use super::child::Program;
-use super::connection::{Connection, Patience};
+use super::connection::{CancelGrace, Connection};
+use super::limited_transport::LimitedTransport;
 
 /// How a stream of answers that broke off is taken up again: a few times, where rmcp would go on for ever. A server
 /// that says when (`retry`) is waited for that long each time.
@@ -28,17 +28,17 @@ fn resuming() -> ExponentialBackoff {
 
 /// Where a server is.
 #[derive(Clone)]
-pub(crate) enum Place {
+pub(crate) enum Endpoint {
     Stdio(Program),
     Http { url: String, token: Option<String> },
 }
 
-impl Place {
+impl Endpoint {
     /// Where the server is, without what may be secret in an address.
     pub(crate) fn shown(&self) -> String {
         match self {
-            Place::Stdio(program) => program.name(),
-            Place::Http { url, .. } => match Url::parse(url) {
+            Endpoint::Stdio(program) => program.name(),
+            Endpoint::Http { url, .. } => match Url::parse(url) {
                 Ok(url) => {
                     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
                     format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
@@ -51,7 +51,7 @@ impl Place {
 
 /// What holds for all calls of a client.
 #[derive(Clone)]
-pub(crate) struct Rules {
+pub(crate) struct CallOptions {
     pub(crate) call_timeout: Duration,
     pub(crate) connect_timeout: Duration,
     pub(crate) runaway_grace: Duration,
@@ -59,9 +59,9 @@ pub(crate) struct Rules {
     pub(crate) ignore_hints: bool,
 }
 
-impl Default for Rules {
+impl Default for CallOptions {
     fn default() -> Self {
-        Rules {
+        CallOptions {
             call_timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(30),
             runaway_grace: Duration::from_secs(1),
@@ -72,21 +72,21 @@ impl Default for Rules {
 }
 
 /// What it takes to connect, again and again.
-pub(crate) struct Way {
-    place: Place,
+pub(crate) struct Connector {
+    place: Endpoint,
     pub(crate) shown: String,
-    pub(crate) rules: Rules,
+    pub(crate) rules: CallOptions,
     http: Option<reqwest::Client>,
     /// Counts how often the server said that its tools have changed.
     pub(crate) changes: watch::Sender<u64>,
 }
 
-impl Way {
-    pub(crate) fn new(place: Place, rules: Rules) -> Result<Self> {
+impl Connector {
+    pub(crate) fn new(place: Endpoint, rules: CallOptions) -> Result<Self> {
         let shown = place.shown();
         let http = match &place {
-            Place::Stdio(_) => None,
-            Place::Http { url, .. } => {
+            Endpoint::Stdio(_) => None,
+            Endpoint::Http { url, .. } => {
                 let is_http = Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
                 if !is_http {
                     let message = "the address of an MCP server begins with `http://` or `https://`";
@@ -107,7 +107,7 @@ impl Way {
             }
         };
         let (changes, _) = watch::channel(0);
-        Ok(Way { place, shown, rules, http, changes })
+        Ok(Connector { place, shown, rules, http, changes })
     }
 
     /// Connects, within the time that connecting may take.
@@ -122,14 +122,14 @@ impl Way {
     }
 
     async fn open(&self) -> Result<Connection> {
-        let patience = Patience { grace: self.rules.runaway_grace, heedless: self.rules.call_timeout };
+        let patience = CancelGrace { grace: self.rules.runaway_grace, ignores_cancel: self.rules.call_timeout };
         let opened = match &self.place {
-            Place::Stdio(program) => {
+            Endpoint::Stdio(program) => {
                 let (process, output, input) = program.start()?;
-                let transport = Bounded::new(output, input);
+                let transport = LimitedTransport::new(output, input);
                 Connection::open(transport, Some(process), self.changes.clone(), patience).await
             }
-            Place::Http { url, token } => {
+            Endpoint::Http { url, token } => {
                 let mut config = StreamableHttpClientTransportConfig::with_uri(url.as_str())
                     // How many calls run at once is up to limits that can be seen.
                     .max_concurrent_requests(1024);

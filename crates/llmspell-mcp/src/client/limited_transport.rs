@@ -25,19 +25,19 @@ use crate::chunk::{OVERSIZED, TOO_LARGE};
 const LONGEST: usize = 16 << 20;
 
 /// After so much without an end nothing else is to be expected, and the connection is given up.
-const FLOOD: usize = 1 << 30;
+const MAX_SKIPPED_BYTES: usize = 1 << 30;
 
 /// How much of the beginning and of the end of a line is looked at for what it answers.
-const EDGE: usize = 512;
+const LINE_END_BYTES: usize = 512;
 
 /// How long the end of a line that is too long is waited for, if it alone tells which of several calls it answers.
 const END: Duration = Duration::from_secs(2);
 
 /// The requests that have been sent and not answered.
 #[derive(Clone, Default)]
-struct Asked(Arc<Mutex<HashSet<RequestId>>>);
+struct PendingRequests(Arc<Mutex<HashSet<RequestId>>>);
 
-impl Asked {
+impl PendingRequests {
     fn lock(&self) -> MutexGuard<'_, HashSet<RequestId>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -56,26 +56,26 @@ impl Asked {
 }
 
 /// rmcp's transport over two streams, in which answers that are too large are errors.
-pub(crate) struct Bounded<R: AsyncRead + Unpin, W: AsyncWrite> {
-    transport: AsyncRwTransport<RoleClient, Lines<R>, W>,
-    asked: Asked,
+pub(crate) struct LimitedTransport<R: AsyncRead + Unpin, W: AsyncWrite> {
+    transport: AsyncRwTransport<RoleClient, LineReader<R>, W>,
+    asked: PendingRequests,
 }
 
-impl<R, W> Bounded<R, W>
+impl<R, W> LimitedTransport<R, W>
 where
     R: AsyncRead + Send + Unpin,
     W: AsyncWrite + Send + Unpin + 'static,
 {
     pub(crate) fn new(output: R, input: W) -> Self {
-        let asked = Asked::default();
-        let lines = Lines::new(output, LONGEST, asked.clone());
+        let asked = PendingRequests::default();
+        let lines = LineReader::new(output, LONGEST, asked.clone());
         // What is passed on of a line that is too long, and its end, are more than this.
         let transport = AsyncRwTransport::new_client(lines, input).with_max_line_length(LONGEST + 1);
-        Bounded { transport, asked }
+        LimitedTransport { transport, asked }
     }
 }
 
-impl<R, W> Transport<RoleClient> for Bounded<R, W>
+impl<R, W> Transport<RoleClient> for LimitedTransport<R, W>
 where
     R: AsyncRead + Send + Unpin + 'static,
     W: AsyncWrite + Send + Unpin + 'static,
@@ -83,7 +83,7 @@ where
     type Error = std::io::Error;
 
     fn name() -> Cow<'static, str> {
-        AsyncRwTransport::<RoleClient, Lines<R>, W>::name()
+        AsyncRwTransport::<RoleClient, LineReader<R>, W>::name()
     }
 
     fn send(&mut self, message: TxJsonRpcMessage<RoleClient>) -> impl Future<Output = Result<()>> + Send + 'static {
@@ -122,21 +122,21 @@ where
 
 /// The lines of a stream. Of one that is too long the first bytes are passed on, so that it is left out, and then
 /// errors for those who wait for it.
-struct Lines<R> {
+struct LineReader<R> {
     output: BufReader<R>,
     longest: usize,
-    asked: Asked,
+    asked: PendingRequests,
     /// How long the line is so far, and how it begins.
     length: usize,
     head: Vec<u8>,
     /// What is to be passed on before anything else.
     made: Vec<u8>,
-    skipped: Option<Skipped>,
+    skipped: Option<SkippedLine>,
 }
 
 /// A line that is too long, while its rest goes by.
 #[derive(Default)]
-struct Skipped {
+struct SkippedLine {
     /// How it ends so far.
     tail: Vec<u8>,
     /// Runs as long as nobody has been told.
@@ -144,29 +144,29 @@ struct Skipped {
 }
 
 /// What can be told of a line from one of its edges.
-enum Told {
+enum LineOwner {
     Answers(Value),
     /// It is no answer.
     Asks,
     Nothing,
 }
 
-impl<R: AsyncRead + Unpin> Lines<R> {
-    fn new(output: R, longest: usize, asked: Asked) -> Self {
+impl<R: AsyncRead + Unpin> LineReader<R> {
+    fn new(output: R, longest: usize, asked: PendingRequests) -> Self {
         let output = BufReader::with_capacity(1 << 16, output);
-        Lines { output, longest, asked, length: 0, head: Vec::new(), made: Vec::new(), skipped: None }
+        LineReader { output, longest, asked, length: 0, head: Vec::new(), made: Vec::new(), skipped: None }
     }
 
     /// The line has become too long.
     fn skip(&mut self) {
         // Ends the line for rmcp.
         self.made.push(b'\n');
-        let mut skipped = Skipped { tail: self.head.clone(), untold: None };
+        let mut skipped = SkippedLine { tail: self.head.clone(), untold: None };
         match beginning(&self.head) {
-            Told::Answers(id) => self.tell(id, true),
-            Told::Asks => {}
-            Told::Nothing if self.asked.lock().len() > 1 => skipped.untold = Some(Box::pin(sleep(END))),
-            Told::Nothing => self.tell_all(),
+            LineOwner::Answers(id) => self.tell(id, true),
+            LineOwner::Asks => {}
+            LineOwner::Nothing if self.asked.lock().len() > 1 => skipped.untold = Some(Box::pin(sleep(END))),
+            LineOwner::Nothing => self.tell_all(),
         }
         self.skipped = Some(skipped);
     }
@@ -203,13 +203,13 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         };
         let bytes = filled?;
         let (taken, has_ended) = upto_end(bytes);
-        skipped.tail.extend_from_slice(&bytes[taken.saturating_sub(EDGE)..taken]);
-        let surplus = skipped.tail.len().saturating_sub(EDGE);
+        skipped.tail.extend_from_slice(&bytes[taken.saturating_sub(LINE_END_BYTES)..taken]);
+        let surplus = skipped.tail.len().saturating_sub(LINE_END_BYTES);
         skipped.tail.drain(..surplus);
         let is_over = has_ended || bytes.is_empty();
         Pin::new(&mut self.output).consume(taken);
         self.length = self.length.saturating_add(taken);
-        if self.length > FLOOD {
+        if self.length > MAX_SKIPPED_BYTES {
             return Poll::Ready(Err(Error::new(ErrorKind::InvalidData, "a line without an end")));
         }
         // A line without an end is not waited for because it goes on and on.
@@ -237,7 +237,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     }
 }
 
-impl<R: AsyncRead + Unpin> AsyncRead for Lines<R> {
+impl<R: AsyncRead + Unpin> AsyncRead for LineReader<R> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let lines = self.get_mut();
         loop {
@@ -257,7 +257,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Lines<R> {
             let bytes = &bytes[..bytes.len().min(most)];
             let (taken, has_ended) = upto_end(bytes);
             room.put_slice(&bytes[..taken]);
-            let edge = EDGE.saturating_sub(lines.head.len()).min(taken);
+            let edge = LINE_END_BYTES.saturating_sub(lines.head.len()).min(taken);
             lines.head.extend_from_slice(&bytes[..edge]);
             Pin::new(&mut lines.output).consume(taken);
             lines.length += taken;
@@ -281,15 +281,15 @@ fn upto_end(bytes: &[u8]) -> (usize, bool) {
 }
 
 /// What a message is, if it says so before anything large: `{"jsonrpc":"2.0","id":7,"result":{`.
-fn beginning(head: &[u8]) -> Told {
+fn beginning(head: &[u8]) -> LineOwner {
     let head = String::from_utf8_lossy(head);
     let members = head.trim_start_matches('\u{feff}').trim_start().strip_prefix('{').unwrap_or_default();
     let small = members.split(['{', '[']).next().unwrap_or_default();
-    let Some((small, _)) = small.rsplit_once(',') else { return Told::Nothing };
+    let Some((small, _)) = small.rsplit_once(',') else { return LineOwner::Nothing };
     match object(small) {
-        Some(members) if members.contains_key("method") => Told::Asks,
-        Some(mut members) => id(&mut members).map_or(Told::Nothing, Told::Answers),
-        None => Told::Nothing,
+        Some(members) if members.contains_key("method") => LineOwner::Asks,
+        Some(mut members) => id(&mut members).map_or(LineOwner::Nothing, LineOwner::Answers),
+        None => LineOwner::Nothing,
     }
 }
 
@@ -317,10 +317,10 @@ mod tests {
 
     /// What comes of these lines, without those that are passed on only to be left out.
     async fn told(asked: &[i64], text: &str) -> Vec<String> {
-        let waiting = Asked::default();
+        let waiting = PendingRequests::default();
         waiting.lock().extend(asked.iter().map(|id| RequestId::Number(*id)));
         let mut heard = String::new();
-        Lines::new(text.as_bytes(), 1024, waiting).read_to_string(&mut heard).await.unwrap();
+        LineReader::new(text.as_bytes(), 1024, waiting).read_to_string(&mut heard).await.unwrap();
         heard.lines().filter(|line| line.len() <= 1024).map(String::from).collect()
     }
 
@@ -368,9 +368,9 @@ mod tests {
     async fn a_line_without_an_end_is_not_waited_for() {
         for (asked, head) in [(vec![6, 7], "{\"result\":"), (vec![6, 7], "{\"id\":7,\"result\":"), (vec![7], "")] {
             let (mut server, output) = tokio::io::duplex(1 << 14);
-            let waiting = Asked::default();
+            let waiting = PendingRequests::default();
             waiting.lock().extend(asked.iter().map(|id| RequestId::Number(*id)));
-            let mut lines = Lines::new(output, 1024, waiting);
+            let mut lines = LineReader::new(output, 1024, waiting);
             tokio::io::AsyncWriteExt::write_all(&mut server, format!("{head}{}", "x".repeat(2048)).as_bytes())
                 .await
                 .unwrap();

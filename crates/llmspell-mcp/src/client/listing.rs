@@ -9,21 +9,21 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer;
-use super::link::Link;
 use super::names;
+use super::reconnecting_client::ReconnectingClient;
 
 /// Lists are read to their end, but not for ever.
-const PAGES: usize = 1000;
+const MAX_PAGES: usize = 1000;
 
 /// One tool of a server.
-struct Remote {
-    link: Arc<Link>,
+struct RemoteTool {
+    link: Arc<ReconnectingClient>,
     /// What the server calls it.
     name: String,
     idempotent: bool,
 }
 
-impl Step for Remote {
+impl Step for RemoteTool {
     type In = Value;
     type Out = Value;
 
@@ -42,7 +42,7 @@ impl Step for Remote {
     }
 }
 
-pub(crate) async fn list(link: &Arc<Link>, cx: &Context) -> Result<Vec<DynTool>> {
+pub(crate) async fn list(link: &Arc<ReconnectingClient>, cx: &Context) -> Result<Vec<DynTool>> {
     let deadline = Instant::now() + link.rules().call_timeout;
     let deadline = cx.deadline().map_or(deadline, |known| known.min(deadline));
     let tools = timeout_at(deadline, pages(link, cx)).await.map_err(|_| {
@@ -53,14 +53,14 @@ pub(crate) async fn list(link: &Arc<Link>, cx: &Context) -> Result<Vec<DynTool>>
     Ok(named.map(|(tool, name)| erased(link, tool, &name)).collect())
 }
 
-async fn pages(link: &Arc<Link>, cx: &Context) -> Result<Vec<Tool>> {
+async fn pages(link: &Arc<ReconnectingClient>, cx: &Context) -> Result<Vec<Tool>> {
     let mut is_second = false;
     loop {
         let connection = link.connection(cx).await?;
         let mut tools = Vec::new();
         let mut cursor = None;
         let failed = 'pages: {
-            for _ in 0..PAGES {
+            for _ in 0..MAX_PAGES {
                 let page = PaginatedRequestParams::default().with_cursor(cursor.take());
                 match connection.peer().list_tools(Some(page)).await {
                     Ok(page) => {
@@ -87,11 +87,11 @@ async fn pages(link: &Arc<Link>, cx: &Context) -> Result<Vec<Tool>> {
     }
 }
 
-fn erased(link: &Arc<Link>, tool: Tool, name: &str) -> DynTool {
+fn erased(link: &Arc<ReconnectingClient>, tool: Tool, name: &str) -> DynTool {
     let hints = tool.annotations.clone().filter(|_| !link.rules().ignore_hints).unwrap_or_default();
     let only_reads = hints.read_only_hint == Some(true);
     let remote =
-        Remote { link: link.clone(), name: tool.name.to_string(), idempotent: only_reads || hints.is_idempotent() };
+        RemoteTool { link: link.clone(), name: tool.name.to_string(), idempotent: only_reads || hints.is_idempotent() };
     let description = tool.description.as_deref().or(tool.title.as_deref()).unwrap_or_default();
     let security = if only_reads { Privilege::Restricted } else { Privilege::Privileged };
     let erased = DynTool::from_schema(name, description, tool.schema_as_json_value(), remote).security(security);

@@ -16,20 +16,20 @@ use rmcp::transport::Transport;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::ticket::{Desk, Progress, Ticket};
+use super::pending_call::{PendingCall, PendingCalls, Progress};
 use crate::chunk::{CHUNK, OVERSIZED};
 
 /// What rmcp marks the errors with that it makes up.
 const LOST: &str = "io.modelcontextprotocol/transportClosed";
 
-pub(crate) struct Watched<T> {
+pub(crate) struct ObservedTransport<T> {
     pub(crate) transport: T,
-    pub(crate) desk: Arc<Desk>,
+    pub(crate) desk: Arc<PendingCalls>,
     /// Counts how often the server said that its tools have changed.
     pub(crate) changes: watch::Sender<u64>,
 }
 
-impl<T: Transport<RoleClient> + 'static> Transport<RoleClient> for Watched<T> {
+impl<T: Transport<RoleClient> + 'static> Transport<RoleClient> for ObservedTransport<T> {
     type Error = T::Error;
 
     fn name() -> Cow<'static, str> {
@@ -43,7 +43,7 @@ impl<T: Transport<RoleClient> + 'static> Transport<RoleClient> for Watched<T> {
         let mut is_wanted = true;
         if let JsonRpcMessage::Request(request) = &mut message
             && let ClientRequest::CallToolRequest(call) = &mut request.request
-            && let Some(ticket) = call.extensions_mut().remove::<Arc<Ticket>>()
+            && let Some(ticket) = call.extensions_mut().remove::<Arc<PendingCall>>()
         {
             let token = request.request.get_meta().get_progress_token();
             is_wanted = self.desk.enter(request.id.clone(), token, ticket);

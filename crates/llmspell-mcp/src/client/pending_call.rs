@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 /// An answer this long after the cancellation did not cross it on the way: the server does not heed cancellations.
-const CROSSING: Duration = Duration::from_millis(100);
+const CANCEL_CROSSING_TIME: Duration = Duration::from_millis(100);
 
 /// How far a call has got.
 #[derive(Debug)]
@@ -27,18 +27,18 @@ pub(crate) struct Progress {
 /// One call, from before it is sent until the peer is known, or has to be assumed, to have ended it. It travels with
 /// the request as far as the transport.
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub(crate) struct PendingCall {
     /// Whether the transport has begun to send it: from then on it may have happened.
     sent: Arc<AtomicBool>,
     /// Whether its caller has gone.
     left: Mutex<Option<Instant>>,
     progress: mpsc::Sender<Progress>,
-    custody: Mutex<Option<Held>>,
+    custody: Mutex<Option<RuntimeHold>>,
 }
 
-struct Held(#[expect(dead_code, reason = "it is held, and that is all")] WorkGuard);
+struct RuntimeHold(#[expect(dead_code, reason = "it is held, and that is all")] WorkGuard);
 
-impl std::fmt::Debug for Held {
+impl std::fmt::Debug for RuntimeHold {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Custody")
     }
@@ -48,9 +48,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Ticket {
+impl PendingCall {
     pub(crate) fn new(custody: WorkGuard, progress: mpsc::Sender<Progress>, sent: Arc<AtomicBool>) -> Arc<Self> {
-        Arc::new(Ticket { sent, left: Mutex::new(None), progress, custody: Mutex::new(Some(Held(custody))) })
+        Arc::new(PendingCall {
+            sent,
+            left: Mutex::new(None),
+            progress,
+            custody: Mutex::new(Some(RuntimeHold(custody))),
+        })
     }
 
     /// Whether the peer may have seen the call.
@@ -80,27 +85,27 @@ impl Ticket {
 
 /// The calls under way on one connection: what the transport sees of them meets here what their callers do.
 #[derive(Debug, Default)]
-pub(crate) struct Desk {
+pub(crate) struct PendingCalls {
     calls: Mutex<Calls>,
     /// Told when a caller leaves, and when the connection closes.
     pub(crate) changed: Notify,
     closed: AtomicBool,
     /// Whether the server has answered calls that it had been told to cancel.
-    heedless: AtomicBool,
+    ignores_cancel: AtomicBool,
     /// Whether it has answered a call at all.
     answered: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Calls {
-    tickets: HashMap<RequestId, (Arc<Ticket>, Option<ProgressToken>)>,
+    tickets: HashMap<RequestId, (Arc<PendingCall>, Option<ProgressToken>)>,
     tokens: HashMap<ProgressToken, RequestId>,
     /// Calls whose callers have left, and of which the peer is to be told.
     leaving: Vec<RequestId>,
 }
 
 impl Calls {
-    fn remove(&mut self, id: &RequestId) -> Option<Arc<Ticket>> {
+    fn remove(&mut self, id: &RequestId) -> Option<Arc<PendingCall>> {
         let (ticket, token) = self.tickets.remove(id).or_else(|| {
             // Some servers answer the request 7 with the id "7".
             let RequestId::String(text) = id else { return None };
@@ -111,9 +116,9 @@ impl Calls {
     }
 }
 
-impl Desk {
+impl PendingCalls {
     /// Notes a call that is about to be sent; false if its caller has left already and it should not be.
-    pub(crate) fn enter(&self, id: RequestId, token: Option<ProgressToken>, ticket: Arc<Ticket>) -> bool {
+    pub(crate) fn enter(&self, id: RequestId, token: Option<ProgressToken>, ticket: Arc<PendingCall>) -> bool {
         if ticket.has_left() {
             ticket.release();
             return false;
@@ -132,8 +137,8 @@ impl Desk {
         let ticket = lock(&self.calls).remove(id);
         let Some(ticket) = ticket else { return };
         self.answered.store(true, Ordering::Release);
-        if lock(&ticket.left).is_some_and(|left| left.elapsed() > CROSSING) {
-            self.heedless.store(true, Ordering::Release);
+        if lock(&ticket.left).is_some_and(|left| left.elapsed() > CANCEL_CROSSING_TIME) {
+            self.ignores_cancel.store(true, Ordering::Release);
         }
         ticket.release();
     }
@@ -155,7 +160,7 @@ impl Desk {
     }
 
     /// The caller of a call that was handed to the transport goes away.
-    pub(crate) fn leave(&self, id: &RequestId, ticket: &Ticket) {
+    pub(crate) fn leave(&self, id: &RequestId, ticket: &PendingCall) {
         if !ticket.is_open() {
             return;
         }
@@ -179,7 +184,7 @@ impl Desk {
     }
 
     pub(crate) fn is_heedless(&self) -> bool {
-        self.heedless.load(Ordering::Acquire)
+        self.ignores_cancel.load(Ordering::Acquire)
     }
 
     pub(crate) fn has_answered(&self) -> bool {

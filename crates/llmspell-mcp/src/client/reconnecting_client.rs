@@ -11,15 +11,15 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answer;
 use super::attempt::{Attempt, Waiting};
-use super::connection::{Connection, Unanswered};
-use super::way::{Place, Rules, Way};
+use super::connection::{CallFailure, Connection};
+use super::connector::{CallOptions, Connector, Endpoint};
 
 /// The wait before a connection that follows on one that was of no use; it doubles up to [`LONGEST`].
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 
-pub(crate) struct Link {
-    way: Arc<Way>,
+pub(crate) struct ReconnectingClient {
+    way: Arc<Connector>,
     state: Mutex<State>,
 }
 
@@ -29,11 +29,11 @@ struct State {
     /// The attempt to connect that is under way, or whose outcome nobody has looked at.
     attempt: Option<Attempt>,
     /// Connections in a row over which nothing was heard.
-    strikes: u32,
+    failures: u32,
 }
 
 /// What there is for a caller.
-enum Found {
+enum CurrentConnection {
     Connection(Arc<Connection>),
     /// An attempt, and when it begins.
     Attempt(Waiting, Instant),
@@ -46,7 +46,7 @@ impl State {
         self.attempt = None;
         match outcome {
             Some(Ok(connection)) => self.connection = Some(connection),
-            Some(Err(_)) => self.strikes = self.strikes.saturating_add(1),
+            Some(Err(_)) => self.failures = self.failures.saturating_add(1),
             // It never came to an end, which says nothing of the server.
             None => {}
         }
@@ -54,21 +54,21 @@ impl State {
 
     /// How long the server is left alone.
     fn wait(&self) -> Duration {
-        let doublings = self.strikes.checked_sub(1);
+        let doublings = self.failures.checked_sub(1);
         doublings.map_or(Duration::ZERO, |doublings| FIRST.saturating_mul(1 << doublings.min(10)).min(LONGEST))
     }
 }
 
-impl Link {
-    pub(crate) fn new(place: Place, rules: Rules) -> Result<Self> {
-        Ok(Link { way: Arc::new(Way::new(place, rules)?), state: Mutex::default() })
+impl ReconnectingClient {
+    pub(crate) fn new(place: Endpoint, rules: CallOptions) -> Result<Self> {
+        Ok(ReconnectingClient { way: Arc::new(Connector::new(place, rules)?), state: Mutex::default() })
     }
 
     pub(crate) fn place(&self) -> &str {
         &self.way.shown
     }
 
-    pub(crate) fn rules(&self) -> &Rules {
+    pub(crate) fn rules(&self) -> &CallOptions {
         &self.way.rules
     }
 
@@ -111,8 +111,8 @@ impl Link {
         // An attempt is lost with the runtime of the caller that began it.
         for _ in 0..2 {
             let (waiting, begins) = match self.find() {
-                Found::Connection(connection) => return Ok(connection),
-                Found::Attempt(waiting, begins) => (waiting, begins),
+                CurrentConnection::Connection(connection) => return Ok(connection),
+                CurrentConnection::Attempt(waiting, begins) => (waiting, begins),
             };
             let place = self.place();
             let wait = begins.saturating_duration_since(Instant::now());
@@ -142,18 +142,18 @@ impl Link {
         Err(Error::failed(format!("the attempt to connect to the MCP server `{}` was lost", self.place())).transient())
     }
 
-    fn find(&self) -> Found {
+    fn find(&self) -> CurrentConnection {
         let mut state = self.state();
         if let Some(connection) = &state.connection {
             if connection.is_open() {
-                return Found::Connection(connection.clone());
+                return CurrentConnection::Connection(connection.clone());
             }
-            state.strikes = if connection.has_answered() { 0 } else { state.strikes.saturating_add(1) };
+            state.failures = if connection.has_answered() { 0 } else { state.failures.saturating_add(1) };
             state.connection = None;
         }
         let begins = Instant::now() + state.wait();
         let attempt = state.attempt.get_or_insert_with(|| Attempt::begin(self.way.clone(), begins));
-        Found::Attempt(attempt.waiting(), attempt.begins)
+        CurrentConnection::Attempt(attempt.waiting(), attempt.begins)
     }
 
     /// Calls a tool by the name that the server knows it by.
@@ -194,21 +194,21 @@ impl Link {
             let connection = self.connection(cx).await?;
             match connection.call(params.clone(), sent, cx).await {
                 Ok(result) => return Ok(result),
-                Err(Unanswered::NotSent) if !is_second => {
+                Err(CallFailure::NotSent) if !is_second => {
                     connection.retire();
                     is_second = true;
                 }
-                Err(Unanswered::NotSent) => {
+                Err(CallFailure::NotSent) => {
                     connection.retire();
                     let message =
                         format!("the MCP server `{}` cannot be reached; the call was not made", self.way.shown);
                     return Err(Error::failed(message).transient());
                 }
-                Err(Unanswered::Unknown) => {
+                Err(CallFailure::Unknown) => {
                     connection.retire();
                     return Err(may_have_happened(&self.way.shown, idempotent));
                 }
-                Err(Unanswered::Failed(error)) => {
+                Err(CallFailure::Failed(error)) => {
                     if answer::is_of_transport(&error) {
                         connection.retire();
                     }
@@ -224,15 +224,15 @@ pub(crate) fn may_have_happened(place: &str, idempotent: bool) -> Error {
     let error = Error::failed(format!(
         "the connection to the MCP server `{place}` was lost during the call, which may have happened"
     ));
-    if idempotent { error.transient() } else { error.permanent().with_hint(CHECK) }
+    if idempotent { error.transient() } else { error.permanent().with_hint(CHECK_HINT) }
 }
 
 fn timed_out(place: &str, idempotent: bool, sent: bool) -> Error {
     let what = if sent { "cancelled, and may have happened" } else { "not made" };
     let error =
         Error::new(ErrorKind::Timeout, format!("the MCP server `{place}` did not answer in time; the call was {what}"));
-    if idempotent || !sent { error } else { error.permanent().with_hint(CHECK) }
+    if idempotent || !sent { error } else { error.permanent().with_hint(CHECK_HINT) }
 }
 
-const CHECK: &str =
+const CHECK_HINT: &str =
     "find out whether it has happened before calling again; a tool that is idempotent can be called again";

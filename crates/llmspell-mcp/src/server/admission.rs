@@ -29,7 +29,7 @@ pub(crate) struct Admission {
 
 /// A call that was not taken on. An error of the work is none of these, of whatever kind it is.
 #[derive(Debug)]
-pub(crate) struct Refusal(pub(crate) Error);
+pub(crate) struct Overloaded(pub(crate) Error);
 
 impl Admission {
     pub(crate) fn new(running: usize, waiting: usize) -> Self {
@@ -59,7 +59,7 @@ impl Admission {
         let drained = async {
             // Looked at time and again, for a limit tells nobody that the last runaway has ended.
             while self.calls() > 0 {
-                sleep(LOOK).await;
+                sleep(POLL_INTERVAL).await;
             }
         };
         if timeout(longest, drained).await.is_err() {
@@ -80,15 +80,15 @@ impl Admission {
     /// Runs `work` when its turn comes, and gives what comes of it.
     ///
     /// # Errors
-    /// A [`Refusal`], at once, if there is no place.
-    pub(crate) async fn run<T, F, Fut>(&self, cx: &Context, work: F) -> Result<Result<T>, Refusal>
+    /// A [`Overloaded`], at once, if there is no place.
+    pub(crate) async fn run<T, F, Fut>(&self, cx: &Context, work: F) -> Result<Result<T>, Overloaded>
     where
         T: Send + 'static,
         F: FnOnce(Context) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T>> + Send + 'static,
     {
         if self.closed.load(Ordering::Acquire) {
-            return Err(Refusal(Error::overloaded("the server is shutting down")));
+            return Err(Overloaded(Error::overloaded("the server is shutting down")));
         }
         let inner = step(move |work: F, cx: Context| work(cx)).limit(self.running.clone());
         let inner = Arc::new(inner);
@@ -111,7 +111,7 @@ impl Admission {
         })
         .await;
         match first {
-            None => Err(Refusal(Error::overloaded(self.refusal.clone()).with_retry_after(RETRY_AFTER))),
+            None => Err(Overloaded(Error::overloaded(self.refusal.clone()).with_retry_after(RETRY_AFTER))),
             Some(Poll::Ready(result)) => Ok(result),
             Some(Poll::Pending) => Ok(call.await),
         }
@@ -122,7 +122,7 @@ impl Admission {
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether calls are left while the server drains.
-const LOOK: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
@@ -146,7 +146,7 @@ mod tests {
             });
         }
         for _ in 0..7 {
-            let Refusal(refused) = calls.join_next().await.unwrap().unwrap().unwrap_err();
+            let Overloaded(refused) = calls.join_next().await.unwrap().unwrap().unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::Overloaded);
             assert!(refused.retry_after().is_some());
         }

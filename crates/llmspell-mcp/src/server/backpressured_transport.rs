@@ -21,12 +21,12 @@ use tokio::time::{Instant, sleep_until};
 use super::handler::Shared;
 
 /// Messages that may wait to be written.
-const WAITING: usize = 256;
+const MAX_WAITING: usize = 256;
 
 /// How long the errors of calls that are cut off may take to be sent.
 const LAST: Duration = Duration::from_millis(500);
 
-pub(crate) struct Paced<T> {
+pub(crate) struct BackpressuredTransport<T> {
     transport: T,
     room: Arc<Semaphore>,
     shared: Arc<Shared>,
@@ -37,13 +37,20 @@ pub(crate) struct Paced<T> {
     end: Option<Instant>,
 }
 
-impl<T> Paced<T> {
+impl<T> BackpressuredTransport<T> {
     pub(crate) fn new(transport: T, shared: Arc<Shared>, drain: Duration) -> Self {
-        Paced { transport, room: Arc::new(Semaphore::new(WAITING)), shared, drain, open: HashSet::new(), end: None }
+        BackpressuredTransport {
+            transport,
+            room: Arc::new(Semaphore::new(MAX_WAITING)),
+            shared,
+            drain,
+            open: HashSet::new(),
+            end: None,
+        }
     }
 }
 
-impl<T: Transport<RoleServer>> Transport<RoleServer> for Paced<T> {
+impl<T: Transport<RoleServer>> Transport<RoleServer> for BackpressuredTransport<T> {
     type Error = T::Error;
 
     fn name() -> Cow<'static, str> {

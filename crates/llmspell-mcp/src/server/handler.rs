@@ -18,11 +18,11 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::admission::{Admission, Refusal};
+use super::admission::{Admission, Overloaded};
 use crate::chunk::{CHUNK, OVERLOADED};
 
 /// Chunks that wait for a client that is slow to take them; after that the tool waits.
-const CHUNKS: usize = 16;
+const CHUNK_CAPACITY: usize = 16;
 
 /// What is said to calls that are cut off when the server ends.
 const ENDED: &str = "the server has ended before the tool was done; the call may have happened";
@@ -104,7 +104,7 @@ async fn call(
     let Some((token, peer)) = progress else {
         return tool.run(arguments, &cx).await;
     };
-    let (cx, chunks) = cx.with_chunks(CHUNKS);
+    let (cx, chunks) = cx.with_chunks(CHUNK_CAPACITY);
     let (done, is_done) = oneshot::channel();
     let work = async move {
         let result = tool.run(arguments, &cx).await;
@@ -158,7 +158,7 @@ fn late(longest: Duration) -> Error {
 }
 
 /// The answer to a call that was not taken on: the client is to act on it, and a model not to read it.
-fn refused(Refusal(error): &Refusal) -> ErrorData {
+fn refused(Overloaded(error): &Overloaded) -> ErrorData {
     let wait = error.retry_after().map(|wait| json!({ "retryAfterMs": wait.as_millis() as u64 }));
     ErrorData::new(rmcp::model::ErrorCode(OVERLOADED), error.message().to_owned(), wait)
 }
@@ -192,13 +192,13 @@ fn too_long() -> CallToolResult {
 }
 
 fn is_too_long(result: &CallToolResult) -> bool {
-    serde_json::to_writer(Room(LONGEST - ENVELOPE), result).is_err()
+    serde_json::to_writer(ByteCounter(LONGEST - ENVELOPE), result).is_err()
 }
 
 /// Takes so many bytes, and remembers none of them.
-struct Room(usize);
+struct ByteCounter(usize);
 
-impl std::io::Write for Room {
+impl std::io::Write for ByteCounter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::FileTooLarge)?;
         Ok(bytes.len())

@@ -33,22 +33,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::Server;
 use super::handler::Handler;
-use super::punctual::Punctual;
+use super::timeout_body::TimeoutBody;
 
 /// Connections at once; more wait to be accepted.
-const CONNECTIONS: usize = 512;
+const MAX_CONNECTIONS: usize = 512;
 
 /// Sessions at once. One that is not used ends after five minutes.
-const SESSIONS: usize = 1024;
+const MAX_SESSIONS: usize = 1024;
 
 /// When a client whose stream broke off is to come back for the rest.
 const RESUME: Duration = Duration::from_millis(500);
 
 /// How long the head of a request may take to arrive.
-const HEAD: Duration = Duration::from_secs(10);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long its body may take: 4 MiB, the most that is read, over a slow line.
-const BODY: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where and for whom a server listens; made by [`Server::http`].
 #[derive(Clone)]
@@ -93,7 +93,7 @@ impl Http {
     /// # Errors
     /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) for an address beyond loopback without a token, and
     /// [`ErrorKind::Failed`](llmspell::ErrorKind::Failed) if the address is taken or none.
-    pub async fn bind(self) -> Result<Listening> {
+    pub async fn bind(self) -> Result<BoundServer> {
         let cannot =
             |error: io::Error| Error::failed(format!("cannot listen on {}: {error}", self.address)).with_source(error);
         let addresses: Vec<SocketAddr> = tokio::net::lookup_host(&self.address).await.map_err(cannot)?.collect();
@@ -108,19 +108,19 @@ impl Http {
         }
         let listener = TcpListener::bind(&addresses[..]).await.map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
-        Ok(Listening { listener, address, http: self })
+        Ok(BoundServer { listener, address, http: self })
     }
 }
 
 /// A server that listens; made by [`Http::bind`].
 #[must_use = "nobody is served until `serve` is awaited"]
-pub struct Listening {
+pub struct BoundServer {
     listener: TcpListener,
     address: SocketAddr,
     http: Http,
 }
 
-impl Listening {
+impl BoundServer {
     /// Where it listens: with the port that was found if the port was 0.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -137,7 +137,7 @@ impl Listening {
     /// # Errors
     /// [`ErrorKind::Failed`](llmspell::ErrorKind::Failed) if nobody can be accepted any more.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let Listening { listener, address, http } = self;
+        let BoundServer { listener, address, http } = self;
         let drain = http.server.drain;
         let shared = Arc::new(http.server.shared());
         let end = CancellationToken::new();
@@ -166,8 +166,8 @@ impl Listening {
         let mut manager = LocalSessionManager::default();
         manager.session_config.sse_retry = Some(RESUME);
         let service = StreamableHttpService::new(factory, Arc::new(manager), config);
-        let door = Door { service, token: http.token.map(Arc::from) };
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        let door = RequestGuard { service, token: http.token.map(Arc::from) };
+        let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
         loop {
@@ -187,7 +187,7 @@ impl Listening {
         drop(listener);
         shared.admission.drain(drain).await;
         // The last answers are written by the tasks of their connections, which the end would overtake.
-        tokio::time::sleep(LAST_WORDS).await;
+        tokio::time::sleep(LAST_RESPONSE_TIME).await;
         end.cancel();
         let _ = tokio::time::timeout(LAST, async { while connections.join_next().await.is_some() {} }).await;
         Ok(())
@@ -195,7 +195,7 @@ impl Listening {
 }
 
 /// How long the answers to the last calls have to reach their connections.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+const LAST_RESPONSE_TIME: Duration = Duration::from_millis(100);
 
 /// How long connections may take to end by themselves at the end.
 const LAST: Duration = Duration::from_millis(500);
@@ -217,14 +217,14 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, to
 
 /// What a request goes through before rmcp sees it, which looks at `Host` and `Origin`.
 #[derive(Clone)]
-struct Door {
+struct RequestGuard {
     service: StreamableHttpService<Session, LocalSessionManager>,
     token: Option<Arc<str>>,
 }
 
-type Answer = Response<BoxBody<Bytes, Infallible>>;
+type HttpResponse = Response<BoxBody<Bytes, Infallible>>;
 
-impl Door {
+impl RequestGuard {
     async fn serve(self, stream: TcpStream) {
         let _ = stream.set_nodelay(true);
         let service = service_fn(move |request: Request<Incoming>| {
@@ -232,12 +232,12 @@ impl Door {
             async move { door.answer(request).await }
         });
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(HEAD);
+        http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
         // A connection that breaks off is no matter of anybody else.
         let _ = http.serve_connection(TokioIo::new(stream), service).await;
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Result<Answer, Infallible> {
+    async fn answer(&self, request: Request<Incoming>) -> Result<HttpResponse, Infallible> {
         if let Some(token) = &self.token
             && !shows(&request, token)
         {
@@ -248,7 +248,7 @@ impl Door {
         if request.uri().path() != "/mcp" {
             return Ok(plain(StatusCode::NOT_FOUND, "MCP is spoken at /mcp"));
         }
-        let request = request.map(|body| Punctual::new(body, BODY));
+        let request = request.map(|body| TimeoutBody::new(body, BODY_TIMEOUT));
         TowerToHyperService::new(self.service.clone()).call(request).await
     }
 }
@@ -260,7 +260,7 @@ fn shows(request: &Request<Incoming>, token: &str) -> bool {
     scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(shown.ct_eq(token.as_bytes()))
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Answer {
+fn plain(status: StatusCode, text: &'static str) -> HttpResponse {
     let mut answer = Response::new(Full::new(Bytes::from_static(text.as_bytes())).boxed());
     *answer.status_mut() = status;
     answer
@@ -277,7 +277,7 @@ impl Session {
         // The count goes down with the session, also with this one if it is one too many.
         let many = sessions.fetch_add(1, Ordering::AcqRel);
         let session = Session { handler, sessions };
-        if many < SESSIONS { Ok(session) } else { Err(io::Error::other("too many sessions")) }
+        if many < MAX_SESSIONS { Ok(session) } else { Err(io::Error::other("too many sessions")) }
     }
 }
 

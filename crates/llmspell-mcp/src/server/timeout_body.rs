@@ -7,26 +7,26 @@ use std::time::Duration;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-type Trouble = Box<dyn std::error::Error + Send + Sync>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A body that fails if it has not arrived, whole, when its time is up. Whoever sends a letter a minute would keep a
 /// connection for ever, and there are only so many.
-pub(crate) struct Punctual<B> {
+pub(crate) struct TimeoutBody<B> {
     body: Pin<Box<B>>,
     alarm: Pin<Box<Sleep>>,
 }
 
-impl<B> Punctual<B> {
+impl<B> TimeoutBody<B> {
     pub(crate) fn new(body: B, longest: Duration) -> Self {
-        Punctual { body: Box::pin(body), alarm: Box::pin(sleep(longest)) }
+        TimeoutBody { body: Box::pin(body), alarm: Box::pin(sleep(longest)) }
     }
 }
 
-impl<B: Body<Error: Into<Trouble>>> Body for Punctual<B> {
+impl<B: Body<Error: Into<BoxError>>> Body for TimeoutBody<B> {
     type Data = B::Data;
-    type Error = Trouble;
+    type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, Trouble>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         if let Poll::Ready(frame) = self.body.as_mut().poll_frame(task) {
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
@@ -67,9 +67,9 @@ mod tests {
         }
     }
 
-    fn trickle(pieces: usize) -> Punctual<Trickle> {
+    fn trickle(pieces: usize) -> TimeoutBody<Trickle> {
         let pieces = std::iter::repeat_n("{", pieces).collect();
-        Punctual::new(Trickle(interval(Duration::from_secs(1)), pieces), Duration::from_millis(10_500))
+        TimeoutBody::new(Trickle(interval(Duration::from_secs(1)), pieces), Duration::from_millis(10_500))
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use llmspell_mcp::{Client, Server};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
-use crate::peer::{Tools, Web, connected, eventually, heedless, in_time, is_alive, stdio};
+use crate::peer::{Tools, Web, connected, eventually, ignores_cancel, in_time, is_alive, stdio};
 use crate::serve;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,7 +37,7 @@ async fn tools_are_listed_as_the_server_describes_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn all_pages_are_read_and_changes_are_told() {
     in_time(async {
-        let (client, tools) = connected(heedless()).await;
+        let (client, tools) = connected(ignores_cancel()).await;
         assert_eq!(client.tools(&Context::new()).await.unwrap().len(), 5);
         assert_eq!(tools.get("die").spec().concurrency, CallConcurrency::Exclusive);
         assert_eq!(tools.get("late").spec().concurrency, CallConcurrency::Parallel);
@@ -205,7 +205,7 @@ async fn a_server_that_does_not_start_says_why_without_its_secrets() {
         }
         let error = Client::stdio("sh").args(["-c", "exec <&- >&-; sleep 1000"]).connect(&cx).await.unwrap_err();
         assert!(error.message().contains("closed its standard streams"), "{error:?}");
-        let error = heedless().env("HEEDLESS_DIES", "s3cr3t-key").connect(&cx).await.unwrap_err();
+        let error = ignores_cancel().env("HEEDLESS_DIES", "s3cr3t-key").connect(&cx).await.unwrap_err();
         assert!(error.message().contains("no licence for ***"), "{error:?}");
         let begun = Instant::now();
         let silent = Client::stdio("sleep").arg("1000").connect_timeout(Duration::from_millis(200));
@@ -221,7 +221,7 @@ async fn a_server_that_does_not_start_says_why_without_its_secrets() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_dies_at_every_call_is_started_ever_more_slowly() {
     in_time(async {
-        let (client, tools) = connected(heedless().connect_timeout(Duration::from_secs(5))).await;
+        let (client, tools) = connected(ignores_cancel().connect_timeout(Duration::from_secs(5))).await;
         for _ in 0..3 {
             let error = tools.call("die", json!({})).await.unwrap_err();
             assert!(error.message().contains("may have happened"), "{error:?}");

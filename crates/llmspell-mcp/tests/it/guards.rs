@@ -6,7 +6,7 @@ use llmspell::{Context, ErrorKind, EventKind, Limit, Retry, Step};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::peer::{Web, connected, eventually, heedless, in_time, is_alive, lines, stdio};
+use crate::peer::{Web, connected, eventually, ignores_cancel, in_time, is_alive, lines, stdio};
 use llmspell_mcp::Client;
 
 /// 1: rmcp runs whatever comes.
@@ -113,7 +113,7 @@ async fn every_call_has_a_deadline_and_a_late_one_is_cancelled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_ignores_cancellation_frees_its_caller_and_keeps_its_permits() {
     in_time(async {
-        let (client, tools) = connected(heedless().runaway_grace(Duration::from_millis(400))).await;
+        let (client, tools) = connected(ignores_cancel().runaway_grace(Duration::from_millis(400))).await;
         let seat = Limit::new(1);
         let late = tools.get("late").timeout(Duration::from_millis(200)).limit(seat.clone());
         let cx = Context::recording();

@@ -1,7 +1,7 @@
 //! Answers that are larger than a client takes, from a server that writes them all the same.
 
 use llmspell::{Context, ErrorKind, Step};
-use llmspell_mcp::{Client, Connect};
+use llmspell_mcp::{Client, ClientBuilder};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -38,7 +38,7 @@ const SERVER: &str = r#"
     done
 "#;
 
-fn server(mark: &std::path::Path) -> Connect {
+fn server(mark: &std::path::Path) -> ClientBuilder {
     Client::stdio("sh").args(["-c", SERVER]).env("MARK", mark)
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use llmspell::tool::DynTool;
 use llmspell::{Context, Result, Step};
-use llmspell_mcp::{Client, Connect};
+use llmspell_mcp::{Client, ClientBuilder};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::time::{sleep, timeout};
@@ -21,11 +21,11 @@ pub(crate) async fn in_time<T>(test: impl Future<Output = T>) -> T {
     timeout(LONGEST, test).await.expect("the test takes too long")
 }
 
-pub(crate) fn stdio() -> Connect {
+pub(crate) fn stdio() -> ClientBuilder {
     Client::stdio(serve::program()).args(serve::arguments()).env(serve::SERVE, "stdio")
 }
 
-pub(crate) fn heedless() -> Connect {
+pub(crate) fn ignores_cancel() -> ClientBuilder {
     Client::stdio(serve::program()).args(serve::arguments()).env(serve::SERVE, "heedless")
 }
 
@@ -48,7 +48,7 @@ impl Tools {
 }
 
 /// A client and its tools.
-pub(crate) async fn connected(connect: Connect) -> (Client, Tools) {
+pub(crate) async fn connected(connect: ClientBuilder) -> (Client, Tools) {
     let client = connect.connect(&Context::new()).await.unwrap();
     let tools = Tools::of(&client).await;
     (client, tools)

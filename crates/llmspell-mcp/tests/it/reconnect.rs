@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use llmspell::{Context, ErrorKind, Step};
-use llmspell_mcp::{Client, Connect};
+use llmspell_mcp::{Client, ClientBuilder};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -12,7 +12,7 @@ use crate::peer::{connected, in_time};
 use crate::serve;
 
 /// The peer, after `first` if it was started before.
-fn second_time(first: &str, mark: &Path) -> Connect {
+fn second_time(first: &str, mark: &Path) -> ClientBuilder {
     let script = format!("if [ -e \"$1\" ]; then {first}; fi; : > \"$1\"; shift; exec \"$@\"");
     Client::stdio("sh")
         .args(["-c", &script, "sh"])

@@ -2,7 +2,7 @@
 //! So they are never older than what they test. What the test harness prints is noise on their standard output, and
 //! clients have to bear that anyway.
 
-mod heedless;
+mod ignores_cancel;
 mod peer;
 
 use std::ffi::OsString;
@@ -25,7 +25,7 @@ fn a_server_that_other_tests_start() {
     let Ok(what) = std::env::var(SERVE) else { return };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     match what.split_once(' ') {
-        None if what == "heedless" => runtime.block_on(heedless::serve()),
+        None if what == "heedless" => runtime.block_on(ignores_cancel::serve()),
         None => runtime.block_on(peer::serve(None)).unwrap(),
         Some((_, address)) => runtime.block_on(peer::serve(Some(address))).unwrap(),
     }
