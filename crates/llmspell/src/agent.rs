@@ -69,6 +69,7 @@ mod typed;
 mod usage_total;
 mod validate;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -169,6 +170,13 @@ impl Agent {
     /// Returns the tools that the model can call.
     pub fn tools(&self) -> impl Iterator<Item = &ToolSpec> {
         self.0.tools.specs().iter().map(AsRef::as_ref)
+    }
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tools: Vec<_> = self.tools().map(|spec| &spec.name).collect();
+        f.debug_struct("Agent").field("tools", &tools).field("max_turns", &self.0.max_turns).finish_non_exhaustive()
     }
 }
 

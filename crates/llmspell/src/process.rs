@@ -4,6 +4,7 @@
 
 mod group;
 
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::process::{ExitStatus, Stdio};
@@ -76,6 +77,13 @@ impl Context {
     /// ```
     pub fn command(&self, process: std::process::Command) -> Command<'_> {
         Command { cx: self, process, stdin: Vec::new(), max_bytes: 1 << 20, grace: Duration::ZERO }
+    }
+}
+
+/// Without arguments and environment, which may contain secrets.
+impl fmt::Debug for Command<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Command").field("program", &self.process.get_program()).finish_non_exhaustive()
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Validation of the settings is in [`validate`](super::validate).
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -211,6 +212,16 @@ impl AgentBuilder {
             deadline: self.deadline,
             partial: self.partial,
         })))
+    }
+}
+
+impl fmt::Debug for AgentBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tools: Vec<_> = self.tools.iter().map(|tool| &tool.spec().name).collect();
+        f.debug_struct("AgentBuilder")
+            .field("tools", &tools)
+            .field("max_turns", &self.max_turns)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Agents that answer with JSON whose schema is known only at run time.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -46,6 +47,15 @@ impl SchemaAgent {
         let output = OutputFormat::Schema { name: name.clone(), schema: schema.clone() };
         let options = Options { output, ..Options::clone(&agent.0.options) };
         SchemaAgent { agent, options: Arc::new(options), format: Arc::new(SchemaFormat { name, schema, check }) }
+    }
+}
+
+impl fmt::Debug for SchemaAgent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SchemaAgent")
+            .field("agent", &self.agent)
+            .field("name", &self.format.name)
+            .finish_non_exhaustive()
     }
 }
 

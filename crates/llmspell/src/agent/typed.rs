@@ -1,5 +1,6 @@
 //! Agents that answer with a value of a Rust type.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -51,6 +52,12 @@ pub struct TypedAgent<T> {
 impl<T> Clone for TypedAgent<T> {
     fn clone(&self) -> Self {
         TypedAgent { agent: self.agent.clone(), options: self.options.clone(), output: PhantomData }
+    }
+}
+
+impl<T> fmt::Debug for TypedAgent<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedAgent").field("agent", &self.agent).finish_non_exhaustive()
     }
 }
 
