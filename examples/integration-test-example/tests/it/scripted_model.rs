@@ -51,7 +51,7 @@ async fn invalid_calls_get_an_explanation() {
 
     let results: Vec<_> = model.requests()[1].messages.iter().filter_map(answer).collect();
     assert!(results[0].contains("invalid type: string") && results[0].contains(r#""amount""#), "{}", results[0]);
-    assert!(results[1].contains("not JSON"), "{}", results[1]);
+    assert!(results[1].contains("not valid JSON"), "{}", results[1]);
     assert!(results[2].contains("did you mean `refund`?"), "{}", results[2]);
     assert_eq!(reply.text, "I cannot.");
 }
