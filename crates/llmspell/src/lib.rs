@@ -43,9 +43,8 @@
 //! (none while the other side fails), [`RetryBudget`] (a share of them again).
 //!
 //! On top of them stand [agents](agent): steps that let a [model] call [tools](tool) until it answers. Models
-//! of real providers are in the crate `llmspell-models`, tools of MCP servers in `llmspell-mcp`; a
-//! [`ScriptedModel`](model::ScriptedModel) and a [`SimulatedModel`](model::SimulatedModel) need neither. A
-//! [`Registry`] finds what [extensions](Extension) bring by its name.
+//! of real providers are in the crate `llmspell-models`, tools of MCP servers in `llmspell-mcp`, models and tools for
+//! tests in `llmspell-test`. A [`Registry`] finds what [extensions](Extension) bring by its name.
 //!
 //! # What holds everywhere
 //!
@@ -106,7 +105,7 @@ pub use step::{
     step, value,
 };
 #[doc(inline)]
-pub use tool::{FakeTool, Tool};
+pub use tool::Tool;
 
 pub use observe::usage::Usage;
 

@@ -18,7 +18,7 @@ use crate::tool::{DynTool, ToolSpec};
 /// somebody else's. It can be used as a trait object: a list of `Box<dyn Extension>` is one of extensions.
 ///
 /// ```
-/// use llmspell::model::SimulatedModel;
+/// use llmspell_test::SimulatedModel;
 /// use llmspell::tool::DynTool;
 /// use llmspell::{Extension, Registry, Result, step};
 /// use serde_json::{Value, json};

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use llmspell::model::{Model, ScriptedModel};
+use llmspell::model::Model;
 use llmspell::tool::DynTool;
 use llmspell::{Context, Error, ErrorKind, Event, Extension, Registry, Result, Step, step};
+use llmspell_test::ScriptedModel;
 use serde_json::{Value, json};
 
 fn tool(name: &str) -> DynTool {

@@ -1,6 +1,7 @@
 //! What a recording adds up to.
 
-use llmspell::{Context, FakeTool, Hedge, Limit, Retry, Step, join, pipeline, race, value};
+use llmspell::{Context, Hedge, Limit, Retry, Step, join, pipeline, race, value};
+use llmspell_test::FakeTool;
 
 use crate::probe::{Probe, ms};
 

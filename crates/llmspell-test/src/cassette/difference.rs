@@ -1,45 +1,45 @@
-//! Where two requests differ.
+//! The differences between two requests, for error messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use serde_json::Value;
 
-/// How many differences are told.
-const TOLD: usize = 3;
+/// The number of differences in a message.
+const MAX_DIFFERENCES: usize = 3;
 
-/// How much of a text is shown, from where it differs.
-const SHOWN: usize = 40;
+/// The length of the excerpt of a text, from where it differs.
+const EXCERPT_CHARS: usize = 40;
 
-/// The place of the recorded request that is nearest to this one, and what is different in it, in words.
+/// Returns the position of the recorded request that is nearest to this one, and a description of the differences.
 pub(super) fn nearest<'a>(
-    asked: &Value,
+    request: &Value,
     recorded: impl Iterator<Item = (usize, &'a Value)>,
 ) -> Option<(usize, String)> {
     let (at, mut differences) = recorded
         .map(|(at, recorded)| {
             let mut differences = Vec::new();
-            compare("", recorded, asked, &mut differences);
+            compare("", recorded, request, &mut differences);
             (at, differences)
         })
         .min_by_key(|(_, differences)| differences.iter().map(|difference| difference.weight).sum::<usize>())?;
-    let more = differences.len().saturating_sub(TOLD);
-    differences.truncate(TOLD);
-    let mut told = differences.into_iter().map(|difference| difference.words).collect::<Vec<_>>().join("; ");
+    let more = differences.len().saturating_sub(MAX_DIFFERENCES);
+    differences.truncate(MAX_DIFFERENCES);
+    let mut text = differences.into_iter().map(|difference| difference.text).collect::<Vec<_>>().join("; ");
     if more > 0 {
-        let _ = write!(told, "; and {more} more differences");
+        let _ = write!(text, "; and {more} more differences");
     }
-    Some((at, told))
+    Some((at, text))
 }
 
 struct Difference {
-    /// Another text weighs more than another word in it, or another option.
+    /// A different text weighs more than a different word in it, or a different option.
     weight: usize,
-    words: String,
+    text: String,
 }
 
-fn compare(path: &str, recorded: &Value, asked: &Value, differences: &mut Vec<Difference>) {
-    match (recorded, asked) {
+fn compare(path: &str, recorded: &Value, request: &Value, differences: &mut Vec<Difference>) {
+    match (recorded, request) {
         (Value::Object(a), Value::Object(b)) => {
             let keys: BTreeSet<_> = a.keys().chain(b.keys()).collect();
             for key in keys {
@@ -52,33 +52,35 @@ fn compare(path: &str, recorded: &Value, asked: &Value, differences: &mut Vec<Di
                 pair(&format!("{path}[{at}]"), a.get(at), b.get(at), differences);
             }
         }
-        _ if recorded == asked => {}
+        _ if recorded == request => {}
         (Value::String(a), Value::String(b)) => {
             let same = a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
-            // A little of what is the same tells where it is.
-            let from = same.saturating_sub(SHOWN / 4);
-            let words = format!("{path}: {} instead of {}", excerpt(a, from), excerpt(b, from));
+            // A few equal characters before the difference show its position.
+            let from = same.saturating_sub(EXCERPT_CHARS / 4);
+            let text = format!("{path}: {} instead of {}", excerpt(a, from), excerpt(b, from));
             let longest = a.chars().count().max(b.chars().count());
             let end = a.chars().rev().zip(b.chars().rev()).take_while(|(a, b)| a == b).count();
             let shared = (same + end).min(longest);
-            differences.push(Difference { weight: 2 + 18 * (longest - shared) / longest.max(1), words });
+            differences.push(Difference { weight: 2 + 18 * (longest - shared) / longest.max(1), text });
         }
         _ => {
-            let words = format!("{path}: {} instead of {}", short(recorded), short(asked));
-            differences.push(Difference { weight: 6, words });
+            let text = format!("{path}: {} instead of {}", short(recorded), short(request));
+            differences.push(Difference { weight: 6, text });
         }
     }
 }
 
-fn pair(path: &str, recorded: Option<&Value>, asked: Option<&Value>, differences: &mut Vec<Difference>) {
+fn pair(path: &str, recorded: Option<&Value>, request: Option<&Value>, differences: &mut Vec<Difference>) {
     let is_large = |value: Option<&Value>| value.is_some_and(|value| value.is_object() || value.is_array());
-    let weight = if is_large(recorded) || is_large(asked) { 20 } else { 6 };
-    match (recorded, asked) {
-        (Some(recorded), Some(asked)) => compare(path, recorded, asked, differences),
+    let weight = if is_large(recorded) || is_large(request) { 20 } else { 6 };
+    match (recorded, request) {
+        (Some(recorded), Some(request)) => compare(path, recorded, request, differences),
         (Some(recorded), None) => {
-            differences.push(Difference { weight, words: format!("{path} besides: {}", short(recorded)) });
+            differences.push(Difference { weight, text: format!("{path} besides: {}", short(recorded)) });
         }
-        (None, Some(asked)) => differences.push(Difference { weight, words: format!("no {path}: {}", short(asked)) }),
+        (None, Some(request)) => {
+            differences.push(Difference { weight, text: format!("no {path}: {}", short(request)) })
+        }
         (None, None) => {}
     }
 }
@@ -88,20 +90,20 @@ fn short(value: &Value) -> String {
         Value::String(text) => excerpt(text, 0),
         other => {
             let text = other.to_string();
-            let cut: String = text.chars().take(SHOWN).collect();
+            let cut: String = text.chars().take(EXCERPT_CHARS).collect();
             if cut.len() < text.len() { format!("{cut}…") } else { cut }
         }
     }
 }
 
 fn excerpt(text: &str, from: usize) -> String {
-    let cut: String = text.chars().skip(from).take(SHOWN).collect();
+    let cut: String = text.chars().skip(from).take(EXCERPT_CHARS).collect();
     let before = if from > 0 { "…" } else { "" };
-    let after = if text.chars().count() > from + SHOWN { "…" } else { "" };
+    let after = if text.chars().count() > from + EXCERPT_CHARS { "…" } else { "" };
     format!("{:?}", format!("{before}{cut}{after}"))
 }
 
-/// The JSON with sorted keys, whether or not `serde_json` keeps the order of fields in this build.
+/// Returns the JSON with sorted keys, independently of the feature `preserve_order` of `serde_json`.
 pub(super) fn canonical(value: &Value) -> String {
     match value {
         Value::Object(fields) => {
@@ -121,17 +123,17 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn the_nearest_is_told_with_what_is_different() {
+    fn nearest_request_is_described_by_its_differences() {
         let recorded = [
             json!({ "messages": [{ "text": "Good night." }], "options": {} }),
             json!({ "messages": [{ "text": "It is 9 o'clock. The capital of France?" }], "options": { "seed": 1 } }),
         ];
-        let asked = json!({ "messages": [{ "text": "It is 9 o'clock. The capital of Spain?" }], "options": {} });
-        let (at, told) = nearest(&asked, recorded.iter().enumerate()).unwrap();
+        let request = json!({ "messages": [{ "text": "It is 9 o'clock. The capital of Spain?" }], "options": {} });
+        let (at, text) = nearest(&request, recorded.iter().enumerate()).unwrap();
         assert_eq!(at, 1);
         let expected =
             "messages[0].text: \"…apital of France?\" instead of \"…apital of Spain?\"; options.seed besides: 1";
-        assert_eq!(told, expected);
+        assert_eq!(text, expected);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The file: a line about the cassette, and then one for each request.
+//! The file of a cassette: a header line, then one line for each request.
 
 use std::fs::{File, create_dir_all};
 use std::io::Write;
@@ -14,38 +14,38 @@ use serde_json::Value;
 use super::difference;
 use super::index::Index;
 
-/// The version of the format. Readers take what they know, and nothing later.
+/// The version of the format. Readers accept this version and earlier ones.
 const VERSION: u32 = 1;
 
 const RECORD: &str = "record it with Cassette::record, or LLMSPELL_CASSETTE=record";
 
-/// The first line.
+/// The first line of the file.
 #[derive(Serialize, Deserialize)]
-struct Label {
+struct Header {
     cassette: u32,
     model: String,
 }
 
-/// One request, and what came of it.
+/// A request and its recorded reply.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Interaction {
-    /// Tells requests apart at a glance; what counts is the request itself.
+    /// A short hash for readers of the file. The comparison uses the request itself.
     pub(super) key: String,
     pub(super) request: Value,
-    /// Each with the milliseconds after which it came.
+    /// Events with their times in milliseconds since the start.
     pub(super) events: Vec<(f64, ModelEvent)>,
     #[serde(rename = "ended_after_ms")]
     pub(super) ended_after: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) error: Option<Recorded>,
-    /// Whoever asked went away before the end.
+    pub(super) error: Option<RecordedError>,
+    /// Whether the consumer dropped the stream before its end.
     #[serde(default, rename = "dropped", skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_dropped: bool,
 }
 
-/// An error, with everything that decisions are made on.
+/// An error, with all properties that callers base decisions on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Recorded {
+pub(super) struct RecordedError {
     kind: ErrorKind,
     message: String,
     transient: bool,
@@ -53,7 +53,7 @@ pub(super) struct Recorded {
     hint: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<f64>,
-    /// If it was a [`ModelError`].
+    /// Set for a [`ModelError`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     class: Option<ModelErrorClass>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,10 +62,10 @@ pub(super) struct Recorded {
     request_id: Option<String>,
 }
 
-impl Recorded {
+impl RecordedError {
     pub(super) fn of(error: &Error) -> Self {
         let cause = error.downcast_ref::<ModelError>();
-        Recorded {
+        RecordedError {
             kind: error.kind(),
             message: cause.map_or_else(|| error.message().to_owned(), |cause| cause.message.clone()),
             transient: error.is_transient(),
@@ -99,7 +99,7 @@ impl Recorded {
     }
 }
 
-/// A cassette while it is recorded.
+/// A cassette during recording.
 #[derive(Debug)]
 pub(super) struct Writer(Mutex<File>);
 
@@ -107,15 +107,15 @@ impl Writer {
     pub(super) fn create(path: &Path, model: &str) -> Result<Self> {
         let folder = path.parent().map_or(Ok(()), create_dir_all);
         let writer = folder.and_then(|()| File::create(path)).map_err(|error| {
-            Error::invalid(format!("the cassette {} cannot be written: {error}", path.display()))
-                .with_hint("name a file in a folder that you may write to")
+            Error::invalid(format!("cannot write the cassette {}: {error}", path.display()))
+                .with_hint("choose a file in a writable folder")
         })?;
         let writer = Writer(Mutex::new(writer));
-        writer.line(&Label { cassette: VERSION, model: model.to_owned() })?;
+        writer.line(&Header { cassette: VERSION, model: model.to_owned() })?;
         Ok(writer)
     }
 
-    /// Writes one interaction, at once, so that recordings that go on side by side do not mix.
+    /// Writes an interaction as a whole, so that concurrent recordings do not mix.
     pub(super) fn write(&self, interaction: &Interaction) -> Result<()> {
         self.line(interaction)
     }
@@ -129,49 +129,48 @@ impl Writer {
     }
 }
 
-/// A cassette while it is played.
+/// A cassette during replay.
 #[derive(Debug)]
 pub(super) struct Tape {
-    /// Without their requests, which the index has.
+    /// Without their requests, which are in the index.
     interactions: Vec<Arc<Interaction>>,
     index: Index,
     is_played: Mutex<Vec<bool>>,
 }
 
 impl Tape {
-    /// The name of the model, and everything that was recorded.
+    /// Reads a file, and returns the name of the recorded model and the tape.
     pub(super) fn read(path: &Path) -> Result<(String, Self)> {
         let shown = path.display();
         let cannot = |error: std::io::Error| {
-            Error::invalid(format!("the cassette {shown} cannot be read: {error}")).with_source(error).with_hint(RECORD)
+            Error::invalid(format!("cannot read the cassette {shown}: {error}")).with_source(error).with_hint(RECORD)
         };
         let mut bytes = std::fs::read(path).map_err(cannot)?;
-        // A line without its end is one that was being written when somebody pulled the plug, perhaps within a letter.
+        // An incomplete last line is from an interrupted recording. It may end within a UTF-8 character.
         bytes.truncate(bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1));
         let whole = String::from_utf8(bytes)
             .map_err(|error| cannot(std::io::Error::new(std::io::ErrorKind::InvalidData, error)))?;
         let mut lines = whole.lines().enumerate();
-        let label: Option<Label> = lines.next().and_then(|(_, line)| serde_json::from_str(line).ok());
-        let Some(label) = label else {
-            let error = Error::invalid(format!("{shown} is no cassette: its first line does not say so"));
+        let header: Option<Header> = lines.next().and_then(|(_, line)| serde_json::from_str(line).ok());
+        let Some(header) = header else {
+            let error = Error::invalid(format!("{shown} is not a cassette: its first line is not a cassette header"));
             return Err(error.with_hint(RECORD));
         };
-        if label.cassette > VERSION {
-            let message = format!("the cassette {shown} has version {}; {VERSION} is the latest known", label.cassette);
-            return Err(
-                Error::invalid(message).with_hint("use the llmspell-models that recorded it, or record it anew")
-            );
+        if header.cassette > VERSION {
+            let message =
+                format!("the cassette {shown} has version {}; {VERSION} is the latest known", header.cassette);
+            return Err(Error::invalid(message).with_hint("update llmspell-test, or record the cassette again"));
         }
         let (mut interactions, mut index) = (Vec::new(), Index::default());
         for (at, line) in lines.filter(|(_, line)| !line.trim().is_empty()) {
             let mut interaction: Interaction = serde_json::from_str(line).map_err(|error| {
-                Error::invalid(format!("{shown}:{}: this line is no recording: {error}", at + 1)).with_source(error)
+                Error::invalid(format!("{shown}:{}: invalid recording: {error}", at + 1)).with_source(error)
             })?;
             index.add(interaction.request.take(), interactions.len());
             interactions.push(Arc::new(interaction));
         }
         let is_played = Mutex::new(vec![false; interactions.len()]);
-        Ok((label.model, Tape { interactions, index, is_played }))
+        Ok((header.model, Tape { interactions, index, is_played }))
     }
 
     fn is_played(&self) -> MutexGuard<'_, Vec<bool>> {
@@ -182,34 +181,34 @@ impl Tape {
         self.is_played().iter().filter(|is_played| !**is_played).count()
     }
 
-    /// The requests as they were asked.
+    /// Returns the index of the unchanged requests.
     pub(super) fn index(&self) -> &Index {
         &self.index
     }
 
-    /// The next recording of this request, by the index that has requests as this one is.
-    pub(super) fn find(&self, asked: &Value, index: &Index, path: &Path) -> Result<Arc<Interaction>> {
-        let places = index.places(asked);
+    /// Takes the next recording of this request. Both the request and `index` must be in the same form, changed or not.
+    pub(super) fn find(&self, request_json: &Value, index: &Index, path: &Path) -> Result<Arc<Interaction>> {
+        let positions = index.positions(request_json);
         {
             let mut is_played = self.is_played();
-            if let Some(place) = places.iter().find(|place| !is_played[**place]) {
-                is_played[*place] = true;
-                return Ok(self.interactions[*place].clone());
+            if let Some(position) = positions.iter().find(|position| !is_played[**position]) {
+                is_played[*position] = true;
+                return Ok(self.interactions[*position].clone());
             }
         }
-        let times = places.len();
+        let times = positions.len();
         let shown = path.display();
         let message = if times > 0 {
             let noun = if times == 1 { "once" } else { "times" };
             let times = if times == 1 { String::new() } else { format!("{times} ") };
-            format!("{shown}: this request was recorded {times}{noun}, and has been asked once more")
+            format!("{shown}: this request was recorded {times}{noun}, and was sent once more")
         } else {
-            match difference::nearest(asked, index.requests()) {
+            match difference::nearest(request_json, index.requests()) {
                 Some((at, differences)) => format!(
                     "{shown}: this request was not recorded; the nearest, in line {}, has {differences}",
                     at + 2
                 ),
-                None => format!("{shown}: nothing was recorded"),
+                None => format!("{shown}: the cassette is empty"),
             }
         };
         Err(Error::invalid(message)
@@ -217,8 +216,8 @@ impl Tape {
     }
 }
 
-/// A short name for a request: the FNV-1a hash (Fowler, Noll and Vo) of its JSON with sorted keys. It is the same on
-/// every machine and in every version of Rust, which `std::hash` does not promise.
+/// Returns a short hash of a request: FNV-1a (Fowler, Noll and Vo) of its JSON with sorted keys. It is the same on every
+/// machine and in every version of Rust, which `std::hash` does not guarantee.
 pub(super) fn key(request: &Value) -> String {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for byte in difference::canonical(request).bytes() {

@@ -1,6 +1,6 @@
 //! From the events below to ours.
 
-mod whole;
+mod json_completion;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -10,13 +10,13 @@ use llmspell::Usage;
 use llmspell::model::{Finish, ModelEvent, ToolCallDelta};
 use serde_json::Value;
 
-use crate::kept::Kept;
+use crate::opaque::OpaquePart;
 use crate::provider::Wire;
-use whole::Whole;
+use json_completion::JsonCompletion;
 
-/// What the frames tell that genai does not hand on.
+/// Values in the frames that genai does not pass on.
 #[derive(Debug)]
-pub(crate) struct Frames {
+pub(crate) struct RawFrames {
     wire: Wire,
     first: OnceLock<First>,
     /// How many had nothing in them.
@@ -34,10 +34,10 @@ struct First {
     block_reason: Option<String>,
 }
 
-impl Frames {
+impl RawFrames {
     pub(crate) fn new(wire: Wire) -> Arc<Self> {
         let (failure, last) = (Mutex::default(), Mutex::default());
-        Arc::new(Frames { wire, first: OnceLock::new(), empty: AtomicUsize::new(0), failure, last })
+        Arc::new(RawFrames { wire, first: OnceLock::new(), empty: AtomicUsize::new(0), failure, last })
     }
 
     /// An error in a frame of Ollama's, which genai passes over.
@@ -68,9 +68,9 @@ impl Frames {
     }
 }
 
-impl ChatFrameSink for Frames {
+impl ChatFrameSink for RawFrames {
     fn on_frame(&self, _: &FrameCtx, frame: RawFrameRef<'_>) {
-        // A comment, or what is no event at all.
+        // A comment, or not an event.
         if frame.data.is_empty() {
             self.empty.fetch_add(1, Ordering::Relaxed);
             return;
@@ -101,25 +101,25 @@ fn has_reason(frame: &str) -> bool {
 }
 
 /// A reply while it comes in.
-pub(crate) struct Listener {
+pub(crate) struct ReplyDecoder {
     wire: Wire,
     provider: String,
-    frames: Arc<Frames>,
+    frames: Arc<RawFrames>,
     has_started: bool,
     has_thought: bool,
-    calls: Vec<Heard>,
+    calls: Vec<ToolCallState>,
     /// Signatures that came by themselves; some are those of calls.
     signatures: Vec<String>,
 }
 
 /// A call of a tool as far as it has been heard.
-struct Heard {
+struct ToolCallState {
     id: String,
     name: String,
     /// How many bytes of its arguments have been passed on.
     passed: usize,
     /// Whether they are all there; kept on the wire of OpenAI only.
-    whole: Whole,
+    json_completion: JsonCompletion,
     /// Whether its id and name have come once more without arguments: again, as some servers send them in every piece,
     /// or of another call that begins with no more than that.
     again: bool,
@@ -133,9 +133,9 @@ enum Place {
     Begins(String, String),
 }
 
-impl Listener {
-    pub(crate) fn new(wire: Wire, provider: &str, frames: Arc<Frames>) -> Self {
-        Listener {
+impl ReplyDecoder {
+    pub(crate) fn new(wire: Wire, provider: &str, frames: Arc<RawFrames>) -> Self {
+        ReplyDecoder {
             wire,
             provider: provider.to_owned(),
             frames,
@@ -158,8 +158,8 @@ impl Listener {
         self.frames.first.get()?.id.clone()
     }
 
-    /// What one event comes to.
-    pub(crate) fn hear(&mut self, event: ChatStreamEvent) -> Option<ModelEvent> {
+    /// Returns the event of the core for an event of genai.
+    pub(crate) fn on_event(&mut self, event: ChatStreamEvent) -> Option<ModelEvent> {
         match event {
             // The one comes before anything is sent, the other is for `end`.
             ChatStreamEvent::Start | ChatStreamEvent::End(_) => None,
@@ -179,7 +179,7 @@ impl Listener {
         }
     }
 
-    /// The last events of a reply; `None` if it ended without a reason, which is no end.
+    /// Returns the last events of a reply, or `None` if it ended without a finish reason, which is not a valid end.
     pub(crate) fn end(&mut self, end: StreamEnd) -> Option<Vec<ModelEvent>> {
         let finish = match end.captured_stop_reason? {
             // Some say so although they wait for tools.
@@ -198,7 +198,9 @@ impl Listener {
         if finish != Finish::Length {
             events.extend(self.empty_arguments());
         }
-        events.extend(self.kept(end.captured_content).into_iter().map(|kept| ModelEvent::Opaque(kept.into_value())));
+        events.extend(
+            self.opaque_parts(end.captured_content).into_iter().map(|part| ModelEvent::Opaque(part.into_value())),
+        );
         if let Some(usage) = end.captured_usage {
             let count = |tokens: Option<i32>| tokens.and_then(|tokens| u64::try_from(tokens).ok()).unwrap_or_default();
             let usage = Usage::new(count(usage.prompt_tokens), count(usage.completion_tokens));
@@ -210,31 +212,31 @@ impl Listener {
         Some(events)
     }
 
-    /// Calls without arguments have none at all on some wires; JSON they are to be.
+    /// Adds `{}` for calls without arguments, which some wires send as an empty string: arguments must be JSON.
     fn empty_arguments(&self) -> impl Iterator<Item = ModelEvent> {
         let empty = self.calls.iter().enumerate().filter(|(_, call)| call.passed == 0);
         empty.map(|(index, _)| ModelEvent::ToolCall(ToolCallDelta::more(index, "{}")))
     }
 
-    fn kept(&mut self, content: Option<genai::chat::MessageContent>) -> Vec<Kept> {
+    fn opaque_parts(&mut self, content: Option<genai::chat::MessageContent>) -> Vec<OpaquePart> {
         match self.wire {
-            Wire::Anthropic => content.map(Kept::by_anthropic).unwrap_or_default(),
+            Wire::Anthropic => content.map(OpaquePart::by_anthropic).unwrap_or_default(),
             Wire::Gemini => {
                 let of_calls: Vec<_> = self.calls.iter().map(|call| call.signature.clone()).collect();
                 let alone = std::mem::take(&mut self.signatures).into_iter();
                 let alone = alone.filter(|signature| !of_calls.iter().flatten().any(|other| other == signature));
-                let mut kept: Vec<_> = alone.map(|signature| Kept::Gemini { signature, call: None }).collect();
-                kept.extend(of_calls.iter().enumerate().filter_map(|(index, signature)| {
-                    Some(Kept::Gemini { signature: signature.clone()?, call: Some(index) })
+                let mut opaque: Vec<_> = alone.map(|signature| OpaquePart::Gemini { signature, call: None }).collect();
+                opaque.extend(of_calls.iter().enumerate().filter_map(|(index, signature)| {
+                    Some(OpaquePart::Gemini { signature: signature.clone()?, call: Some(index) })
                 }));
-                kept
+                opaque
             }
-            Wire::OpenAi if self.has_thought => vec![Kept::OpenAi { provider: self.provider.clone() }],
+            Wire::OpenAi if self.has_thought => vec![OpaquePart::OpenAi { provider: self.provider.clone() }],
             Wire::OpenAi | Wire::Ollama => Vec::new(),
         }
     }
 
-    /// What is new in a piece of a call.
+    /// Returns the new part of a piece of a call.
     fn call(&mut self, piece: ToolCall) -> Option<ToolCallDelta> {
         let arguments = match piece.fn_arguments {
             Value::Null => String::new(),
@@ -259,16 +261,16 @@ impl Listener {
                     Some((stem, _)) if self.wire == Wire::Gemini => format!("{stem}#{index}"),
                     _ => id,
                 };
-                let mut call = Heard {
+                let mut call = ToolCallState {
                     id: id.clone(),
                     name: name.clone(),
                     passed: arguments.len(),
-                    whole: Whole::default(),
+                    json_completion: JsonCompletion::default(),
                     again: false,
                     signature: piece.thought_signatures.and_then(|all| all.into_iter().next()),
                 };
                 if self.wire == Wire::OpenAi {
-                    call.whole.add(&arguments);
+                    call.json_completion.add(&arguments);
                 }
                 self.calls.push(call);
                 return Some(ToolCallDelta::begin(index, id, name).with_arguments(arguments));
@@ -281,7 +283,7 @@ impl Listener {
             _ => arguments,
         };
         if self.wire == Wire::OpenAi {
-            call.whole.add(&arguments);
+            call.json_completion.add(&arguments);
         }
         call.passed += arguments.len();
         let name = (call.name.is_empty() && !piece.fn_name.is_empty()).then(|| piece.fn_name.clone());
@@ -305,7 +307,8 @@ impl Listener {
     /// Some servers send id and name in every piece; others give all calls of a reply the same id. The index would tell
     /// the two apart, but is not handed on: a call whose arguments are all there is followed by another.
     fn place(&mut self, id: &str, name: &str, arguments: &str) -> Place {
-        let is_same = |call: &Heard| call.id == id && (name.is_empty() || call.name.is_empty() || call.name == name);
+        let is_same =
+            |call: &ToolCallState| call.id == id && (name.is_empty() || call.name.is_empty() || call.name == name);
         if (name.is_empty() || !id.is_empty())
             && let Some(known) = self.calls.iter().rposition(is_same)
         {
@@ -315,7 +318,7 @@ impl Listener {
                 call.again = true;
             }
             let begins = arguments.trim_start().starts_with(['{', '[']);
-            if (repeats || call.again) && begins && call.whole.is_complete() {
+            if (repeats || call.again) && begins && call.json_completion.is_complete() {
                 return Place::Begins(id.to_owned(), call.name.clone());
             }
             return Place::Known(known);
@@ -339,7 +342,7 @@ mod tests {
     use genai::chat::ToolChunk;
 
     fn pieces(wire: Wire, pieces: &[(&str, &str, Value)]) -> Vec<ToolCallDelta> {
-        let mut listener = Listener::new(wire, "p", Frames::new(wire));
+        let mut decoder = ReplyDecoder::new(wire, "p", RawFrames::new(wire));
         let mut deltas = Vec::new();
         for (id, name, arguments) in pieces {
             let tool_call = ToolCall {
@@ -349,7 +352,7 @@ mod tests {
                 thought_signatures: None,
             };
             let event = ChatStreamEvent::ToolCallChunk(ToolChunk { tool_call });
-            if let Some(ModelEvent::ToolCall(delta)) = listener.hear(event) {
+            if let Some(ModelEvent::ToolCall(delta)) = decoder.on_event(event) {
                 deltas.push(delta);
             }
         }
@@ -392,12 +395,12 @@ mod tests {
 
     #[test]
     fn calls_of_the_same_id_are_told_apart_by_arguments_that_are_complete() {
-        let whole = pieces(
+        let complete = pieces(
             Wire::OpenAi,
             &[("a", "get", "{\"x\":\"}\"}".into()), ("a", "get", " {\"x\":".into()), ("a", "get", "2}".into())],
         );
-        assert_eq!(together(&whole, 0).1, "{\"x\":\"}\"}");
-        assert_eq!(together(&whole, 1), ("get".into(), " {\"x\":2}".into()));
+        assert_eq!(together(&complete, 0).1, "{\"x\":\"}\"}");
+        assert_eq!(together(&complete, 1), ("get".into(), " {\"x\":2}".into()));
         // Each begins with no more than its id and its name; the rest is known by the index alone.
         for first in ["{\"x\":1}", ""] {
             let deltas = pieces(

@@ -1,4 +1,4 @@
-//! One connection: HTTP/1.1, one exchange.
+//! One connection of the server: HTTP/1.1, one exchange.
 
 use std::io;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::sleep;
 
-use super::answer::{Act, Answer, Finale};
-use super::{End, Received, Shared};
+use super::answer::{Answer, AnswerEnd, ServerAction};
+use super::{End, ReceivedRequest, Shared};
 
-/// How long the head of a request may be.
-const LONGEST_HEAD: usize = 64 * 1024;
+/// The maximum size of a request's head.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let (mut from, mut to) = stream.into_split();
@@ -21,29 +21,29 @@ pub(super) async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let (index, answer) = shared.begin(request);
     let mut buffer = [0; 1024];
     let gone = async {
-        // The client has nothing more to say: whatever comes now is its end.
+        // The request is complete: the end of the input means that the client has disconnected.
         while matches!(from.read(&mut buffer).await, Ok(read) if read > 0) {}
     };
     let end = tokio::select! {
         biased;
-        written = write(&mut to, answer, |more| shared.note(index, |request| request.written += more)) => {
+        written = write(&mut to, answer, |more| shared.update(index, |request| request.written += more)) => {
             written.unwrap_or(End::Gone)
         }
         () = gone => End::Gone,
     };
-    // Before the connection closes: whoever sees it close can ask for the end.
-    shared.note(index, |request| request.end = Some(end));
+    // Before the connection closes: a client that sees it close can query the end.
+    shared.update(index, |request| request.end = Some(end));
 }
 
-async fn read(from: &mut OwnedReadHalf) -> io::Result<Option<Received>> {
+async fn read(from: &mut OwnedReadHalf) -> io::Result<Option<ReceivedRequest>> {
     let mut bytes = Vec::new();
     let head = loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             break end;
         }
-        // Whoever begins with anything but a method, such as TLS does, need not wait for an answer.
+        // A client that does not start with a method, such as one with TLS, gets no answer.
         let is_http = bytes.first().is_none_or(u8::is_ascii_uppercase);
-        if !is_http || bytes.len() > LONGEST_HEAD || from.read_buf(&mut bytes).await? == 0 {
+        if !is_http || bytes.len() > MAX_HEAD_BYTES || from.read_buf(&mut bytes).await? == 0 {
             return Ok(None);
         }
     };
@@ -64,51 +64,51 @@ async fn read(from: &mut OwnedReadHalf) -> io::Result<Option<Received>> {
         }
     }
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    Ok(Some(Received { method, path, headers, body, written: 0, end: None }))
+    Ok(Some(ReceivedRequest { method, path, headers, body, written: 0, end: None }))
 }
 
-async fn write(to: &mut OwnedWriteHalf, answer: Answer, note: impl Fn(u64)) -> io::Result<End> {
+async fn write(to: &mut OwnedWriteHalf, answer: Answer, update: impl Fn(u64)) -> io::Result<End> {
     let mut head =
         format!("HTTP/1.1 {} Scripted\r\nconnection: close\r\ntransfer-encoding: chunked\r\n", answer.status);
     for (name, value) in &answer.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.push_str("\r\n");
-    let mut is_begun = false;
-    for act in &answer.acts {
-        // A pause at the beginning is one before the headers.
-        if let Act::Pause(time) = act {
+    let mut is_started = false;
+    for action in &answer.actions {
+        // A pause at the start comes before the headers.
+        if let ServerAction::Pause(time) = action {
             sleep(*time).await;
             continue;
         }
-        if !std::mem::replace(&mut is_begun, true) {
+        if !std::mem::replace(&mut is_started, true) {
             to.write_all(head.as_bytes()).await?;
         }
-        match act {
-            Act::Pause(_) | Act::Begin => {}
-            Act::Write(text) => write_chunk(to, text.as_bytes(), &note).await?,
-            Act::Repeat(text, times) => {
+        match action {
+            ServerAction::Pause(_) | ServerAction::Begin => {}
+            ServerAction::Write(text) => write_chunk(to, text.as_bytes(), &update).await?,
+            ServerAction::Repeat(text, times) => {
                 for _ in 0..*times {
-                    write_chunk(to, text.as_bytes(), &note).await?;
+                    write_chunk(to, text.as_bytes(), &update).await?;
                 }
             }
         }
     }
-    if !is_begun && !matches!(answer.finale, Finale::Cut) {
+    if !is_started && !matches!(answer.answer_end, AnswerEnd::Cut) {
         to.write_all(head.as_bytes()).await?;
     }
-    match answer.finale {
-        Finale::Complete => {
+    match answer.answer_end {
+        AnswerEnd::Complete => {
             to.write_all(b"0\r\n\r\n").await?;
             to.shutdown().await?;
             Ok(End::Complete)
         }
-        Finale::Cut => Ok(End::Cut),
-        Finale::Stall => std::future::pending().await,
+        AnswerEnd::Cut => Ok(End::Cut),
+        AnswerEnd::Stall => std::future::pending().await,
     }
 }
 
-async fn write_chunk(to: &mut OwnedWriteHalf, bytes: &[u8], note: &impl Fn(u64)) -> io::Result<()> {
+async fn write_chunk(to: &mut OwnedWriteHalf, bytes: &[u8], update: &impl Fn(u64)) -> io::Result<()> {
     if bytes.is_empty() {
         return Ok(());
     }
@@ -116,6 +116,6 @@ async fn write_chunk(to: &mut OwnedWriteHalf, bytes: &[u8], note: &impl Fn(u64))
     chunk.extend_from_slice(bytes);
     chunk.extend_from_slice(b"\r\n");
     to.write_all(&chunk).await?;
-    note(bytes.len() as u64);
+    update(bytes.len() as u64);
     Ok(())
 }

@@ -1,9 +1,9 @@
-//! Whether the arguments of a call are all there.
+//! Detection of complete JSON, for the arguments of tool calls.
 
-/// What has come of a JSON text so far, as far as it tells whether its object or array has ended. Every byte is looked
-/// at once, and none is kept.
+/// The state of a partial JSON text, to detect whether its object or array has ended. Every byte is read
+/// once, and none is kept.
 #[derive(Debug, Default)]
-pub(super) struct Whole {
+pub(super) struct JsonCompletion {
     /// Objects and arrays that are open.
     depth: usize,
     in_string: bool,
@@ -13,7 +13,7 @@ pub(super) struct Whole {
     has_ended: bool,
 }
 
-impl Whole {
+impl JsonCompletion {
     pub(super) fn add(&mut self, piece: &str) {
         for byte in piece.bytes() {
             match byte {
@@ -42,9 +42,9 @@ mod tests {
     use super::*;
 
     fn is_complete(pieces: &[&str]) -> bool {
-        let mut whole = Whole::default();
-        pieces.iter().for_each(|piece| whole.add(piece));
-        whole.is_complete()
+        let mut json_completion = JsonCompletion::default();
+        pieces.iter().for_each(|piece| json_completion.add(piece));
+        json_completion.is_complete()
     }
 
     #[test]

@@ -1,38 +1,36 @@
-//! A model that behaves as real ones do, without a network.
+//! A model with the latencies and failures of real ones, without a network.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use llmspell::model::{EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ModelStream, Request};
+use llmspell::{Context, Result, Usage};
 use tokio::time::sleep;
 
-use super::event::{Finish, ModelEvent};
-use super::request::Request;
-use super::scripted::estimate;
-use super::stream::{EventSender, ModelStream};
-use super::{Model, ModelError, ModelErrorClass};
-use crate::context::Context;
-use crate::error::Result;
-use crate::observe::usage::Usage;
+use crate::scripted::word_count;
 
-/// A model that takes its time to the first token and between tokens, fails, refuses and hangs, as told.
+/// A model with configurable latencies, rate limits, failures and hangs.
 ///
-/// Times are log-normal, as those of servers tend to be: told by their median and by `spread`, the standard
-/// deviation of their logarithm (0: always the median; 0.5: one in a hundred takes 3.2 times as long). What a
-/// request does depends on the seed and on its number alone, so a run with the same seed has the same failures.
+/// Latencies are log-normal, as those of servers tend to be. Their parameters are the median and `spread`, the standard
+/// deviation of the logarithm (0: always the median; 0.5: one in a hundred takes 3.2 times as long).
+///
+/// The behaviour of a request depends only on the seed and on its number. So a run with the same seed has the same
+/// failures. Clones share the number.
 ///
 /// ```
 /// use std::time::Duration;
-/// use llmspell::model::{Model, Request, SimulatedModel};
+/// use llmspell::model::{Model, Request};
 /// use llmspell::{Context, Retry, Step};
+/// use llmspell_test::SimulatedModel;
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
 /// let model = SimulatedModel::new("simulated/small")
 ///     .first_token(Duration::from_millis(300), 0.4)
 ///     .tokens_per_second(80.0)
 ///     .reply_tokens(40)
-///     .rate_limited(0.1, Duration::from_millis(500)) // one in ten answers 429 with a Retry-After
-///     .truncated(0.05) // and one in twenty breaks off
+///     .rate_limited(0.1, Duration::from_millis(500)) // one in ten fails with 429 and a Retry-After
+///     .truncated(0.05) // and one in twenty is truncated
 ///     .seed(7);
 /// let ask = model.step().retry(Retry::exponential().max_attempts(5).after_output());
 /// let reply = ask.run(Request::new("Tell me."), &Context::new()).await?;
@@ -55,7 +53,7 @@ pub struct SimulatedModel {
 }
 
 impl SimulatedModel {
-    /// A model that replies at once with twenty tokens, and never fails.
+    /// Creates a model without latency that replies with twenty tokens and never fails.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         SimulatedModel {
             name: name.into(),
@@ -72,109 +70,127 @@ impl SimulatedModel {
         }
     }
 
-    /// How long it takes to the first token: the median, and the spread.
+    /// Sets the median and the spread of the time to the first token.
+    ///
+    /// # Panics
+    /// If `spread` is not a number from 0.
     pub fn first_token(mut self, median: Duration, spread: f64) -> Self {
         self.first_token = (median, checked_spread(spread));
         self
     }
 
-    /// How fast the tokens come after that, in the median.
+    /// Sets the median rate of the tokens after the first.
     ///
     /// # Panics
-    /// If it is not a number above 0.
+    /// If `rate` is not a number above 0.
     pub fn tokens_per_second(mut self, rate: f64) -> Self {
-        assert!(rate > 0.0 && rate.is_finite(), "tokens come at a rate above 0, not at {rate}");
+        assert!(rate > 0.0 && rate.is_finite(), "expected a rate above 0, found {rate}");
         self.token_gap.0 = Duration::from_secs_f64(1.0 / rate);
         self
     }
 
-    /// How far the times between tokens spread.
+    /// Sets the spread of the times between tokens.
+    ///
+    /// # Panics
+    /// If `spread` is not a number from 0.
     pub fn token_spread(mut self, spread: f64) -> Self {
         self.token_gap.1 = checked_spread(spread);
         self
     }
 
-    /// How many tokens a reply has.
+    /// Sets the number of tokens of a reply.
     pub fn reply_tokens(mut self, tokens: u64) -> Self {
         self.reply_tokens = tokens;
         self
     }
 
-    /// What it replies with, a word a token; otherwise it counts its tokens.
+    /// Sets the text of the reply, one token for each word. By default the reply counts its tokens.
     pub fn text(mut self, text: impl Into<Arc<str>>) -> Self {
         self.text = Some(text.into());
         self
     }
 
-    /// The share of requests answered with 429, and the `Retry-After` that comes with it.
+    /// Sets the share of requests that fail with 429, and the `Retry-After` of the error.
+    ///
+    /// # Panics
+    /// If `share` is not between 0 and 1.
     pub fn rate_limited(mut self, share: f64, retry_after: Duration) -> Self {
         self.rate_limited = (checked_share(share), retry_after);
         self
     }
 
-    /// The share of requests answered with 500.
+    /// Sets the share of requests that fail with 500.
+    ///
+    /// # Panics
+    /// If `share` is not between 0 and 1.
     pub fn failing(mut self, share: f64) -> Self {
         self.failing = checked_share(share);
         self
     }
 
-    /// The share of replies that break off half-way, without a finish reason.
+    /// Sets the share of replies that end half-way, without a finish reason.
+    ///
+    /// # Panics
+    /// If `share` is not between 0 and 1.
     pub fn truncated(mut self, share: f64) -> Self {
         self.truncated = checked_share(share);
         self
     }
 
-    /// The share of replies that stop half-way and never go on.
+    /// Sets the share of replies that stop half-way and never continue.
+    ///
+    /// # Panics
+    /// If `share` is not between 0 and 1.
     pub fn hanging(mut self, share: f64) -> Self {
         self.hanging = checked_share(share);
         self
     }
 
-    /// Which of the many possible runs this is.
+    /// Sets the seed of latencies and failures. The default is 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// How many requests it has had; of all clones together.
+    /// Returns the number of requests so far, of all clones together.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
     async fn reply(self, request: Request, events: EventSender) -> Result<()> {
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        let mut dice = fastrand::Rng::with_seed(self.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let fate = Fate::draw(&self, &mut dice);
-        pause(self.first_token, &mut dice).await;
-        match fate {
-            Fate::RateLimited => {
+        let mut rng = fastrand::Rng::with_seed(self.seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let outcome = RequestOutcome::draw(&self, &mut rng);
+        pause(self.first_token, &mut rng).await;
+        match outcome {
+            RequestOutcome::RateLimited => {
                 let error = ModelError::new(ModelErrorClass::RateLimited, "too many requests (simulated)");
                 return Err(error.with_status(429).with_retry_after(self.rate_limited.1).into_error());
             }
-            Fate::Failing => {
+            RequestOutcome::ServerError => {
                 let error = ModelError::new(ModelErrorClass::Server, "internal error (simulated)");
                 return Err(error.with_status(500).into_error());
             }
-            Fate::Whole | Fate::Truncated | Fate::Hanging => {}
+            RequestOutcome::Complete | RequestOutcome::Truncated | RequestOutcome::Hanging => {}
         }
         let request_id = Some(format!("simulated-{number}"));
-        events.send(ModelEvent::Started { model: Some(self.name.to_string()), request_id }).await?;
+        events.send(ModelEvent::started(Some(self.name.to_string()), request_id)).await?;
         let words: Vec<&str> = self.text.as_deref().map_or(Vec::new(), |text| text.split_inclusive(' ').collect());
         let tokens = if words.is_empty() { self.reply_tokens } else { words.len() as u64 };
         for index in 0..=tokens {
-            match fate {
-                Fate::Truncated if index == tokens / 2 => return Ok(()),
-                Fate::Hanging if index == tokens / 2 => std::future::pending().await,
+            match outcome {
+                RequestOutcome::Truncated if index == tokens / 2 => return Ok(()),
+                RequestOutcome::Hanging if index == tokens / 2 => std::future::pending().await,
                 _ if index == tokens => break,
                 _ => {}
             }
             if index > 0 {
-                pause(self.token_gap, &mut dice).await;
+                pause(self.token_gap, &mut rng).await;
             }
             let word = words.get(index as usize).map_or_else(|| format!("{} ", index + 1), |word| (*word).to_owned());
             events.send(ModelEvent::Text(word)).await?;
         }
-        events.send(ModelEvent::Usage(Usage::new(estimate(&request), tokens))).await?;
+        events.send(ModelEvent::Usage(Usage::new(word_count(&request), tokens))).await?;
         events.send(ModelEvent::Finish(Finish::Stop)).await
     }
 }
@@ -190,53 +206,53 @@ impl Model for SimulatedModel {
     }
 }
 
-/// What becomes of one request.
+/// The outcome of a request.
 #[derive(Clone, Copy)]
-enum Fate {
-    Whole,
+enum RequestOutcome {
+    Complete,
     RateLimited,
-    Failing,
+    ServerError,
     Truncated,
     Hanging,
 }
 
-impl Fate {
-    fn draw(model: &SimulatedModel, dice: &mut fastrand::Rng) -> Fate {
-        let mut at = dice.f64();
+impl RequestOutcome {
+    fn draw(model: &SimulatedModel, rng: &mut fastrand::Rng) -> RequestOutcome {
+        let mut position = rng.f64();
         let shares = [
-            (model.rate_limited.0, Fate::RateLimited),
-            (model.failing, Fate::Failing),
-            (model.truncated, Fate::Truncated),
-            (model.hanging, Fate::Hanging),
+            (model.rate_limited.0, RequestOutcome::RateLimited),
+            (model.failing, RequestOutcome::ServerError),
+            (model.truncated, RequestOutcome::Truncated),
+            (model.hanging, RequestOutcome::Hanging),
         ];
-        for (share, fate) in shares {
-            if at < share {
-                return fate;
+        for (share, outcome) in shares {
+            if position < share {
+                return outcome;
             }
-            at -= share;
+            position -= share;
         }
-        Fate::Whole
+        RequestOutcome::Complete
     }
 }
 
-/// Waits for a time that is log-normal around its median.
-async fn pause((median, spread): (Duration, f64), dice: &mut fastrand::Rng) {
+/// Waits for a log-normal time around a median.
+async fn pause((median, spread): (Duration, f64), rng: &mut fastrand::Rng) {
     if median.is_zero() {
         return;
     }
-    // Box and Muller (1958): two uniform numbers make a normal one.
-    let normal = (-2.0 * (1.0 - dice.f64()).ln()).sqrt() * (std::f64::consts::TAU * dice.f64()).cos();
-    // Beyond a hundred times the median it is no spread but a hang, and there is a share for those.
+    // The Box-Muller transform (1958): two uniform numbers give a normal one.
+    let normal = (-2.0 * (1.0 - rng.f64()).ln()).sqrt() * (std::f64::consts::TAU * rng.f64()).cos();
+    // Capped at a hundred times the median: longer waits are hangs, which have a share of their own.
     let factor = (spread * normal).exp().min(100.0);
     sleep(median.mul_f64(factor)).await;
 }
 
 fn checked_spread(spread: f64) -> f64 {
-    assert!(spread >= 0.0 && spread.is_finite(), "a spread is a number from 0, not {spread}");
+    assert!(spread >= 0.0 && spread.is_finite(), "expected a spread from 0, found {spread}");
     spread
 }
 
 fn checked_share(share: f64) -> f64 {
-    assert!((0.0..=1.0).contains(&share), "a share is between 0 and 1, not {share}");
+    assert!((0.0..=1.0).contains(&share), "expected a share from 0 to 1, found {share}");
     share
 }

@@ -1,4 +1,4 @@
-//! A stream that is written down as it is read.
+//! The recording of a stream while it is read.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,26 +10,27 @@ use llmspell::model::{ModelEvent, ModelStream};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::tape::{self, Interaction, Recorded, Writer};
+use super::tape::{self, Interaction, RecordedError, Writer};
 
+/// A stream that records another one.
 pub(super) struct Recorder {
     stream: ModelStream,
     writer: Arc<Writer>,
     request: Value,
-    /// `None` until the stream is first polled: nothing is asked before.
-    begin: Option<Instant>,
+    /// `None` until the first poll: no request is sent before.
+    start: Option<Instant>,
     events: Vec<(f64, ModelEvent)>,
     is_written: bool,
 }
 
 impl Recorder {
     pub(super) fn new(stream: ModelStream, request: Value, writer: Arc<Writer>) -> Self {
-        Recorder { stream, writer, request, begin: None, events: Vec::new(), is_written: false }
+        Recorder { stream, writer, request, start: None, events: Vec::new(), is_written: false }
     }
 
-    /// Writes it down, once. A line is short, and tests are what this is for: it does not go to another thread.
-    fn write(&mut self, error: Option<Recorded>, is_dropped: bool) -> Result<()> {
-        let Some(begin) = self.begin else { return Ok(()) };
+    /// Writes the recording, at most once. The write blocks: a line is short, and cassettes are for tests.
+    fn write(&mut self, error: Option<RecordedError>, is_dropped: bool) -> Result<()> {
+        let Some(start) = self.start else { return Ok(()) };
         if std::mem::replace(&mut self.is_written, true) {
             return Ok(());
         }
@@ -38,14 +39,14 @@ impl Recorder {
             key: tape::key(&request),
             request,
             events: std::mem::take(&mut self.events),
-            ended_after: millis(begin),
+            ended_after: millis(start),
             error,
             is_dropped,
         })
     }
 }
 
-/// To a tenth of a millisecond: nobody compares more, and people read it.
+/// Returns the elapsed milliseconds, rounded to a tenth: more digits would not help readers of the file.
 fn millis(since: Instant) -> f64 {
     (since.elapsed().as_secs_f64() * 1e4).round() / 10.0
 }
@@ -54,23 +55,23 @@ impl Stream for Recorder {
     type Item = Result<ModelEvent>;
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
-        let begin = *self.begin.get_or_insert_with(Instant::now);
+        let start = *self.start.get_or_insert_with(Instant::now);
         let item = ready!(Pin::new(&mut self.stream).poll_next(task));
         let written = match &item {
             Some(Ok(event)) => {
-                self.events.push((millis(begin), event.clone()));
+                self.events.push((millis(start), event.clone()));
                 match event {
-                    // Readers stop here.
+                    // Consumers stop polling here.
                     ModelEvent::Finish(_) => self.write(None, false),
                     _ => Ok(()),
                 }
             }
-            Some(Err(error)) => self.write(Some(Recorded::of(error)), false),
+            Some(Err(error)) => self.write(Some(RecordedError::of(error)), false),
             None => self.write(None, false),
         };
         Poll::Ready(match written {
             Ok(()) => item,
-            // A recording that is not written is no recording: whoever records wants to know.
+            // A recording that cannot be written is an error of the stream.
             Err(error) => Some(Err(error)),
         })
     }
@@ -78,7 +79,7 @@ impl Stream for Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        // Nobody is left to be told of a full disk; the tests that play this will be.
+        // A write error, such as a full disk, cannot be returned here. The replay will report the missing recording.
         let _ = self.write(None, true);
     }
 }

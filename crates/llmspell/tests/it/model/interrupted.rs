@@ -1,4 +1,4 @@
-//! What calls of models are charged with that come to no end.
+//! The usage that interrupted model calls are charged with.
 
 use llmspell::model::{Image, Message};
 use llmspell::{Budget, Rate};
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Says eight words of eight bytes, one every 100 ms, and then what it has used.
+/// Emits eight words of eight bytes, one every 100 ms, and then its usage.
 fn slow() -> impl Model + Clone {
     #[derive(Clone)]
     struct Slow;
@@ -31,13 +31,13 @@ fn slow() -> impl Model + Clone {
     Slow
 }
 
-/// Forty bytes.
+/// A prompt of forty bytes.
 fn request() -> Request {
     Request::new("forty bytes of words that say not much..")
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reply_that_is_cut_is_charged_with_what_has_come() {
+async fn interrupted_reply_is_charged_for_output_so_far() {
     let step = slow().step().prices(Prices::per_million(1e6, 2e6));
     let whole = step.clone().with_outcome().run(request(), &Context::new()).await.unwrap();
     assert_eq!(whole.provenance.usage(), Usage::new(100, 17).with_cost(134.0), "what it has said itself");
@@ -47,11 +47,11 @@ async fn a_reply_that_is_cut_is_charged_with_what_has_come() {
     assert_eq!(cut.provenance.usage(), Usage::new(10, 6).with_cost(22.0), "three words");
 
     let silent = step.timeout(ms(50)).with_outcome().run(request(), &Context::new()).await.unwrap();
-    assert!(silent.provenance.usage().is_zero(), "nobody knows whether it had begun");
+    assert!(silent.provenance.usage().is_zero(), "the request may not have started");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_loser_of_a_race_is_charged_with_what_has_come() {
+async fn loser_of_a_race_is_charged_for_output_so_far() {
     let quick = ScriptedModel::new("quick").says("Paris.").delay(ms(250));
     let contest = race((quick.step().map(|_| ()), slow().step().map(|_| ()))).with_outcome();
     let outcome = contest.run(request(), &Context::new()).await.unwrap();
@@ -60,7 +60,7 @@ async fn the_loser_of_a_race_is_charged_with_what_has_come() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_budget_ends_a_stream_of_replies_that_are_all_cut() {
+async fn budget_ends_a_stream_of_interrupted_replies() {
     let step = slow().step().timeout(ms(350));
     let mut stream = step.stream((0..100).map(|_| request()), &Context::new()).limit(2).budget(Budget::tokens(60));
     let mut outcomes = 0;
@@ -71,19 +71,19 @@ async fn a_budget_ends_a_stream_of_replies_that_are_all_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rate_of_tokens_holds_the_first_calls_back_if_it_can_tell_what_they_take() {
-    let rate = Rate::builder().tokens_per_minute(600).burst(ms(6000)).build();
+async fn token_rate_delays_first_calls_with_known_estimates() {
+    let rate = Rate::unlimited().tokens_per_minute(600).burst(ms(6000));
     let rate = rate.estimate_with(|request: &Request| request.estimated_tokens() + 20);
     let began = Instant::now();
     let ask = slow().step().rate(rate);
     let outcomes = ask.stream((0..4).map(|_| request()), &Context::new()).limit(4).collect().await;
     assert!(outcomes.iter().all(|outcome| outcome.is_ok()), "{outcomes:?}");
-    // Sixty at once, which are two calls of thirty; all of them at once would take 800 ms.
+    // Sixty per burst, which are two calls of thirty; all of them together would take 800 ms.
     assert!(began.elapsed() >= ms(1600), "{:?}", began.elapsed());
 }
 
 #[test]
-fn pictures_are_left_out_and_tools_are_not() {
+fn estimate_excludes_images_and_includes_tools() {
     let picture = Image::data("image/png", "A".repeat(100_000));
     let content = vec![llmspell::model::Content::Text("12345678".into()), llmspell::model::Content::Image(picture)];
     let request = Request::of(vec![Message::user_content(content)]);
@@ -96,9 +96,9 @@ fn pictures_are_left_out_and_tools_are_not() {
 }
 
 proptest! {
-    /// Whoever says more is taken for more.
+    /// A longer text has a higher estimate.
     #[test]
-    fn an_estimate_grows_with_what_is_said(one in ".{0,200}", more in ".{0,200}") {
+    fn estimate_grows_with_the_text(one in ".{0,200}", more in ".{0,200}") {
         let (short, long) = (Request::new(one.clone()), Request::new(format!("{one}{more}")));
         prop_assert!(short.estimated_tokens() <= long.estimated_tokens());
         prop_assert_eq!(short.estimated_tokens(), (one.len() as u64).div_ceil(4));

@@ -1,13 +1,13 @@
-//! A local server that answers as told: well, late, in pieces, wrongly, or not to the end.
+//! A local HTTP server with scripted replies: correct, late, in pieces, invalid, or incomplete.
 //!
-//! It is for tests of whatever talks to models: of this crate, of agents, of gateways. It listens on 127.0.0.1, says
-//! what it was sent, and notices when a client goes away.
+//! It is for tests of code that calls models over HTTP: adapters, agents, gateways. It listens on 127.0.0.1, keeps the
+//! requests it received, and reports when a client disconnects.
 //!
 //! ```
 //! use llmspell::model::{Model, Request};
 //! use llmspell::{Context, Retry, Step};
-//! use llmspell_models::fault_server::{Answer, FaultServer};
 //! use llmspell_models::{Models, Wire};
+//! use llmspell_test::fault_server::{Answer, FaultServer};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! let server = FaultServer::start().await?;
@@ -37,12 +37,12 @@ use tokio::task::JoinSet;
 
 pub use answer::Answer;
 
-/// The server. Dropping it ends it, and every connection with it.
+/// An HTTP server with scripted replies. Dropping it closes it and all its connections.
 #[derive(Debug)]
 pub struct FaultServer {
     address: SocketAddr,
     shared: Arc<Shared>,
-    /// One task, which owns those of the connections.
+    /// The accept task, which owns the tasks of the connections.
     _tasks: JoinSet<()>,
 }
 
@@ -56,51 +56,51 @@ struct Shared {
 struct State {
     script: VecDeque<Answer>,
     otherwise: Option<Answer>,
-    requests: Vec<Received>,
+    requests: Vec<ReceivedRequest>,
 }
 
-/// A request that the server got, and what became of it.
+/// A request that the server received, and the state of its exchange.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Received {
-    /// Such as `POST`.
+pub struct ReceivedRequest {
+    /// The method, such as `POST`.
     pub method: String,
-    /// With the query.
+    /// The path with the query.
     pub path: String,
-    /// With their names in lower case.
+    /// The headers, with names in lower case.
     pub headers: Vec<(String, String)>,
-    /// `null` if it is no JSON.
+    /// The body; `null` if it is not JSON.
     pub body: Value,
-    /// How many bytes of the answer's body the system has taken.
+    /// The number of bytes of the answer's body that the system has accepted.
     pub written: u64,
-    /// How it ended; `None` as long as the answer is on its way.
+    /// The end of the exchange; `None` while the answer is being sent.
     pub end: Option<End>,
 }
 
-impl Received {
-    /// The header with this name, in lower case.
+impl ReceivedRequest {
+    /// Returns the value of a header by its name in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// How an exchange ended.
+/// The end of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum End {
-    /// The server has said everything.
+    /// The server has sent the whole answer.
     Complete,
-    /// The server has cut the connection, as told.
+    /// The server has closed the connection within the answer, as scripted.
     Cut,
-    /// The client has gone away before the end.
+    /// The client has disconnected before the end.
     Gone,
 }
 
 impl FaultServer {
-    /// Begins to listen, on a port of its own.
+    /// Starts a server on a free port.
     ///
     /// # Errors
-    /// Those of the system.
+    /// If the system cannot open a socket.
     pub async fn start() -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
@@ -110,31 +110,31 @@ impl FaultServer {
         Ok(FaultServer { address, shared, _tasks: tasks })
     }
 
-    /// The address of the server, with this path.
+    /// Returns the URL of a path on this server.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    /// How the next request that has no answer yet is answered. One beyond all answers gets status 599.
+    /// Adds an answer to the script: each request takes the next one. A request beyond the script gets status 599.
     pub fn answer(&self, answer: Answer) {
         self.state().script.push_back(answer);
     }
 
-    /// How every request beyond the script is answered.
+    /// Sets the answer to every request beyond the script.
     pub fn otherwise(&self, answer: Answer) {
         self.state().otherwise = Some(answer);
     }
 
-    /// The requests so far, in the order in which they came.
-    pub fn requests(&self) -> Vec<Received> {
+    /// Returns the requests so far, in order of arrival.
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
         self.state().requests.clone()
     }
 
-    /// Waits until the exchange with this index has ended, and says how.
+    /// Waits until the exchange with this index has ended.
     ///
     /// # Errors
-    /// If it has not within `most`.
-    pub async fn ended(&self, index: usize, most: Duration) -> Result<End, tokio::time::error::Elapsed> {
+    /// If it has not ended within `limit`.
+    pub async fn ended(&self, index: usize, limit: Duration) -> Result<End, tokio::time::error::Elapsed> {
         let ended = async {
             loop {
                 let changed = self.shared.changed.notified();
@@ -144,7 +144,7 @@ impl FaultServer {
                 changed.await;
             }
         };
-        tokio::time::timeout(most, ended).await
+        tokio::time::timeout(limit, ended).await
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -157,18 +157,18 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a request, and says how to answer it.
-    fn begin(&self, request: Received) -> (usize, Answer) {
+    /// Records a request, and returns its index and its answer.
+    fn begin(&self, request: ReceivedRequest) -> (usize, Answer) {
         let mut state = self.state();
         let index = state.requests.len();
         state.requests.push(request);
         let answer = state.script.pop_front().or_else(|| state.otherwise.clone());
         drop(state);
         self.changed.notify_waiters();
-        (index, answer.unwrap_or_else(|| Answer::status(599).body("the script of this server has come to its end")))
+        (index, answer.unwrap_or_else(|| Answer::status(599).body("this request is beyond the script of the server")))
     }
 
-    fn note(&self, index: usize, change: impl FnOnce(&mut Received)) {
+    fn update(&self, index: usize, change: impl FnOnce(&mut ReceivedRequest)) {
         change(&mut self.state().requests[index]);
         self.changed.notify_waiters();
     }
@@ -180,7 +180,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => drop(connections.spawn(connection::serve(stream, shared.clone()))),
-                // Too many open files: that passes.
+                // Too many open files: a temporary condition.
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             },
             Some(_) = connections.join_next() => {}

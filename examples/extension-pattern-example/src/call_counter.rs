@@ -10,7 +10,7 @@ use llmspell::{Event, EventKind, EventSink};
 
 /// The counts so far; clones share them, so one clone can count while another is read.
 #[derive(Clone, Default)]
-pub struct Tally(Arc<Mutex<BTreeMap<String, Count>>>);
+pub struct CallCounter(Arc<Mutex<BTreeMap<String, Count>>>);
 
 #[derive(Clone, Copy, Default)]
 struct Count {
@@ -20,7 +20,7 @@ struct Count {
     took: Duration,
 }
 
-impl EventSink for Tally {
+impl EventSink for CallCounter {
     /// Called where the event happens: no place to wait in.
     fn record(&self, event: &Event) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -38,7 +38,7 @@ impl EventSink for Tally {
     }
 }
 
-impl Tally {
+impl CallCounter {
     /// How many calls of the step with this path have ended well.
     pub fn ended(&self, path: &str) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(path).map_or(0, |count| count.ended)
@@ -49,7 +49,7 @@ impl Tally {
     }
 }
 
-impl fmt::Display for Tally {
+impl fmt::Display for CallCounter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let called = || counts.iter().filter(|(_, count)| count.begun > 0);

@@ -1,19 +1,19 @@
-//! What the server answers to one request.
+//! Scripted answers of the server, and complete replies in the wire format of each provider.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::provider::Wire;
+use llmspell_models::Wire;
 
-/// What the server answers to one request: a status, headers, a body in pieces with pauses, and an end.
+/// A scripted answer: a status, headers, a body in pieces with pauses, and an end.
 ///
 /// ```
 /// use std::time::Duration;
-/// use llmspell_models::fault_server::Answer;
+/// use llmspell_test::fault_server::Answer;
 /// use serde_json::json;
 ///
-/// let breaks_off = Answer::events()
+/// let truncated = Answer::events()
 ///     .data(json!({ "choices": [{ "index": 0, "delta": { "content": "The capi" } }] }))
 ///     .pause(Duration::from_millis(20))
 ///     .cut();
@@ -23,12 +23,12 @@ use crate::provider::Wire;
 pub struct Answer {
     pub(super) status: u16,
     pub(super) headers: Vec<(String, String)>,
-    pub(super) acts: Vec<Act>,
-    pub(super) finale: Finale,
+    pub(super) actions: Vec<ServerAction>,
+    pub(super) answer_end: AnswerEnd,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Act {
+pub(super) enum ServerAction {
     Begin,
     Write(String),
     Pause(Duration),
@@ -36,24 +36,24 @@ pub(super) enum Act {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Finale {
+pub(super) enum AnswerEnd {
     Complete,
     Cut,
     Stall,
 }
 
 impl Answer {
-    /// An answer with this status and, so far, an empty body.
+    /// Creates an answer with this status and an empty body.
     pub fn status(status: u16) -> Self {
-        Answer { status, headers: Vec::new(), acts: Vec::new(), finale: Finale::Complete }
+        Answer { status, headers: Vec::new(), actions: Vec::new(), answer_end: AnswerEnd::Complete }
     }
 
-    /// A stream of server-sent events, with status 200.
+    /// Creates a stream of server-sent events, with status 200.
     pub fn events() -> Self {
         Answer::status(200).header("content-type", "text/event-stream")
     }
 
-    /// A stream of JSON lines, with status 200.
+    /// Creates a stream of JSON lines, with status 200.
     pub fn lines() -> Self {
         Answer::status(200).header("content-type", "application/x-ndjson")
     }
@@ -64,14 +64,14 @@ impl Answer {
         self
     }
 
-    /// Adds a piece of the body as it is.
+    /// Adds a piece of the body.
     pub fn body(self, text: impl Into<String>) -> Self {
-        self.act(Act::Write(text.into()))
+        self.with_action(ServerAction::Write(text.into()))
     }
 
-    /// Adds the same piece many times over.
+    /// Adds the same piece of the body `times` times.
     pub fn repeat(self, text: impl Into<String>, times: usize) -> Self {
-        self.act(Act::Repeat(text.into(), times))
+        self.with_action(ServerAction::Repeat(text.into(), times))
     }
 
     /// Adds JSON as a piece of the body, on a line of its own.
@@ -79,56 +79,59 @@ impl Answer {
         self.body(format!("{}\n", json.into()))
     }
 
-    /// Adds an event with JSON in it.
+    /// Adds an event with JSON data.
     pub fn data(self, json: impl Into<Value>) -> Self {
         self.body(format!("data: {}\n\n", json.into()))
     }
 
-    /// Adds an event with a name and JSON in it.
+    /// Adds an event with a name and JSON data.
     pub fn event(self, name: &str, json: impl Into<Value>) -> Self {
         self.body(format!("event: {name}\ndata: {}\n\n", json.into()))
     }
 
-    /// Adds the event that ends OpenAI's streams.
+    /// Adds the final event of OpenAI's streams.
     pub fn done(self) -> Self {
         self.body("data: [DONE]\n\n")
     }
 
-    /// Waits before it goes on; at the beginning, before the status and the headers.
+    /// Adds a pause. At the start, it comes before the status and the headers.
     pub fn pause(self, time: Duration) -> Self {
-        self.act(Act::Pause(time))
+        self.with_action(ServerAction::Pause(time))
     }
 
-    /// Sends status and headers before it goes on.
+    /// Sends status and headers at this point.
     pub fn begin(self) -> Self {
-        self.act(Act::Begin)
+        self.with_action(ServerAction::Begin)
     }
 
-    /// Cuts the connection at the end of what has been said, without ending the answer.
+    /// Closes the connection after the pieces so far, without ending the answer.
     pub fn cut(mut self) -> Self {
-        self.finale = Finale::Cut;
+        self.answer_end = AnswerEnd::Cut;
         self
     }
 
-    /// Says no more at the end of what has been said, and keeps the connection.
+    /// Sends nothing after the pieces so far, and keeps the connection open.
     pub fn stall(mut self) -> Self {
-        self.finale = Finale::Stall;
+        self.answer_end = AnswerEnd::Stall;
         self
     }
 
-    /// A complete reply in words, piece by piece, as this wire has it.
+    /// Creates a complete text reply, word by word, in this wire format.
+    ///
+    /// # Panics
+    /// If the wire is newer than this server.
     pub fn says(wire: Wire, text: &str) -> Self {
         let words = text.split_inclusive(' ');
         match wire {
             Wire::OpenAi => {
                 let answer = Answer::events().data(openai(json!({ "role": "assistant", "content": "" }), None));
                 let answer = words.fold(answer, |all, word| all.data(openai(json!({ "content": word }), None)));
-                answer.ends_openai("stop")
+                answer.end_openai("stop")
             }
             Wire::Anthropic => {
                 let begin = json!({ "type": "content_block_start", "index": 0,
                     "content_block": { "type": "text", "text": "" } });
-                let answer = Answer::begins_anthropic().event("content_block_start", begin);
+                let answer = Answer::start_anthropic().event("content_block_start", begin);
                 let answer = words.fold(answer, |all, word| {
                     all.event(
                         "content_block_delta",
@@ -136,7 +139,7 @@ impl Answer {
                         "delta": { "type": "text_delta", "text": word } }),
                     )
                 });
-                answer.ends_anthropic("end_turn")
+                answer.end_anthropic("end_turn")
             }
             Wire::Gemini => {
                 let answer =
@@ -151,10 +154,14 @@ impl Answer {
                 });
                 answer.line(ollama_end())
             }
+            other => panic!("no format for the wire {other:?}"),
         }
     }
 
-    /// A complete reply that calls a tool, as this wire has it.
+    /// Creates a complete reply with a tool call, in this wire format.
+    ///
+    /// # Panics
+    /// If the wire is newer than this server.
     pub fn calls(wire: Wire, tool: &str, arguments: &Value) -> Self {
         let text = arguments.to_string();
         let (head, tail) = text.split_at(text.char_indices().nth(text.chars().count() / 2).map_or(0, |(at, _)| at));
@@ -165,7 +172,7 @@ impl Answer {
                     "function": { "name": tool, "arguments": "" } });
                 let more = |part: &str| json!({ "index": 0, "function": { "arguments": part } });
                 let answer = Answer::events().data(piece(first)).data(piece(more(head))).data(piece(more(tail)));
-                answer.ends_openai("tool_calls")
+                answer.end_openai("tool_calls")
             }
             Wire::Anthropic => {
                 let delta = |part: &str| {
@@ -174,9 +181,9 @@ impl Answer {
                 };
                 let begin = json!({ "type": "content_block_start", "index": 0,
                     "content_block": { "type": "tool_use", "id": "toolu_abc", "name": tool, "input": {} } });
-                let answer = Answer::begins_anthropic().event("content_block_start", begin);
+                let answer = Answer::start_anthropic().event("content_block_start", begin);
                 let answer = answer.event("content_block_delta", delta(head)).event("content_block_delta", delta(tail));
-                answer.ends_anthropic("tool_use")
+                answer.end_anthropic("tool_use")
             }
             Wire::Gemini => {
                 let call = json!([{ "functionCall": { "name": tool, "args": arguments } }]);
@@ -188,27 +195,28 @@ impl Answer {
                 let line = json!({ "model": MODEL, "message": message, "done": false });
                 Answer::lines().line(line).line(ollama_end())
             }
+            other => panic!("no format for the wire {other:?}"),
         }
     }
 
-    fn act(mut self, act: Act) -> Self {
-        self.acts.push(act);
+    fn with_action(mut self, action: ServerAction) -> Self {
+        self.actions.push(action);
         self
     }
 
-    fn ends_openai(self, reason: &str) -> Self {
+    fn end_openai(self, reason: &str) -> Self {
         let usage = json!({ "id": ID, "model": MODEL, "choices": [],
             "usage": { "prompt_tokens": 12, "completion_tokens": 5, "total_tokens": 17 } });
         self.data(openai(json!({}), Some(reason))).data(usage).done()
     }
 
-    fn begins_anthropic() -> Self {
+    fn start_anthropic() -> Self {
         let message = json!({ "id": ID, "type": "message", "role": "assistant", "model": MODEL, "content": [],
             "usage": { "input_tokens": 12, "output_tokens": 1 } });
         Answer::events().event("message_start", json!({ "type": "message_start", "message": message }))
     }
 
-    fn ends_anthropic(self, reason: &str) -> Self {
+    fn end_anthropic(self, reason: &str) -> Self {
         let delta = json!({ "type": "message_delta", "delta": { "stop_reason": reason },
             "usage": { "output_tokens": 5 } });
         self.event("content_block_stop", json!({ "type": "content_block_stop", "index": 0 }))
@@ -217,10 +225,10 @@ impl Answer {
     }
 }
 
-/// The model that answers, in its own words.
+/// The name of the model in replies.
 const MODEL: &str = "scripted-1";
 
-/// The name of every request.
+/// The id of every reply.
 const ID: &str = "req_scripted";
 
 fn openai(delta: Value, finish: Option<&str>) -> Value {
