@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use llmspell_tools::{MissingPermission, Permissions, Grantor};
+use llmspell_tools::{Grantor, MissingPermission, Permissions};
 
 use crate::ir::fields::Inputs;
 use crate::ir::fingerprint::Fingerprint;

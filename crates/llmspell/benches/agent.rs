@@ -63,7 +63,7 @@ impl Stream for TurnStream {
     type Item = Result<ModelEvent>;
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::ReadyModel(if self.calls > 0 {
+        Poll::Ready(if self.calls > 0 {
             self.calls -= 1;
             let call = ToolCallDelta::begin(self.calls, self.calls.to_string(), "tool").with_arguments("{}");
             Some(Ok(ModelEvent::ToolCall(call)))

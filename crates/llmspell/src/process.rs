@@ -172,7 +172,7 @@ impl RunningProgram {
         // For the case that no runtime is left to reap it.
         process.kill_on_drop(true);
         // Before the spawn, because nothing may fail once the program runs.
-        let (caller_guard, work_guard) = cx.tether_for_task(grace.saturating_add(REAPED_WITHIN));
+        let (caller_guard, work_guard) = cx.detached_task(grace.saturating_add(REAPED_WITHIN));
         let mut child = process
             .spawn()
             .map_err(|error| Error::failed(format!("cannot start `{program}`: {error}")).with_source(error))?;
@@ -290,7 +290,7 @@ async fn read(
 ) -> Result<()> {
     let Some(pipe) = pipe else { return Ok(()) };
     while pipe.read_buf(bytes).await? > 0 {
-        cx.beat(true);
+        cx.mark_alive(true);
         if bytes.len() > max_bytes {
             let message = format!("the {stream} is larger than {max_bytes} bytes");
             return Err(Error::failed(message).with_hint("raise `max_bytes`"));

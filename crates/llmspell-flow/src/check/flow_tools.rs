@@ -187,7 +187,12 @@ impl Checker<'_> {
 
     /// A tool by its name: one of the flow's own, or of the toolbox; notes what is missing for it. `exactly` is what is
     /// missing for this very call, if that is known.
-    pub(super) fn named_tool(&mut self, name: &str, at: &Range<usize>, exactly: Option<Vec<MissingPermission>>) -> Option<Named> {
+    pub(super) fn named_tool(
+        &mut self,
+        name: &str,
+        at: &Range<usize>,
+        exactly: Option<Vec<MissingPermission>>,
+    ) -> Option<Named> {
         if let Some(own) = self.own.get(name) {
             let (tool, missing, essence) = (own.tool.clone(), own.missing.clone(), own.essence.clone());
             self.missing(&format!("the tool `{name}` is a program"), at, missing);

@@ -32,7 +32,7 @@ pub(super) fn is_interruption(error: &Error) -> bool {
 pub(super) fn interruption(cx: &Context, time_limit: Option<TimeLimit>) -> Error {
     match time_limit {
         _ if !cx.is_past_deadline() => Error::new(ErrorKind::Cancelled, "the agent was cancelled"),
-        Some(time_limit) => cx.timed_out(&time_limit),
+        Some(time_limit) => cx.timeout_error(&time_limit),
         None => Error::new(ErrorKind::Timeout, "the deadline of this step, or of a step around it, has passed"),
     }
 }

@@ -63,14 +63,14 @@ impl<'a> Run<'a> {
         self.messages = Arc::new(system.chain(conversation.into_messages()).collect());
         self.initial_len = self.messages.len();
         self.call_ids = self.messages.iter().flat_map(Message::tool_calls).map(|call| call.id.clone()).collect();
-        let mut cx = cx.metered(self.usage_total.clone());
-        let time_limit = self.agent.deadline.map(|time| cx.stretch(time));
+        let mut cx = cx.with_meter(self.usage_total.clone());
+        let time_limit = self.agent.deadline.map(|time| cx.time_limit(time));
         if let Some(time_limit) = &time_limit {
             cx = cx.within(time_limit);
         }
         let partial_reply = self.agent.partial.then(|| PartialReply::of(cx.path().join(MODEL)));
         if let Some(partial_reply) = &partial_reply {
-            cx = cx.watched_by(partial_reply.clone());
+            cx = cx.with_chunk_observer(partial_reply.clone());
         }
         let error = match self.run_turns(format, partial_reply.as_deref(), &cx).await {
             Ok((value, text)) => return Ok((value, self.into_reply(text, &cx))),

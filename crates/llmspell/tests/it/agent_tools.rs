@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::agent::{assert_answered, tool, unfinished};
-use crate::patience::ends;
 use crate::probe::{Watch, busy, ms, settled_tasks};
+use crate::wait::completes;
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
@@ -128,7 +128,7 @@ async fn exclusive_calls_run_alone_and_keyed_calls_in_sequence() {
 /// The result of the only call, as the model receives it.
 async fn result_of_call(builder: AgentBuilder) -> ToolResult {
     let agent = builder.tool(weather()).build().unwrap();
-    let reply = ends(agent.run("?".into(), &Context::new())).await.unwrap();
+    let reply = completes(agent.run("?".into(), &Context::new())).await.unwrap();
     assert_eq!(reply.text, "Done.", "the model can try otherwise");
     assert_answered(&reply.conversation);
     answers(&reply.conversation)[0].clone()
@@ -217,7 +217,7 @@ async fn failures_and_panics_of_tools_are_results_for_the_model() {
     let names = ["panics", "early", "arguments", "output", "slow", "fails"];
     let calls: Vec<_> = names.iter().map(|name| (*name, json!({}))).collect();
     let agent = turn(&calls).tools([panics, early, arguments, output, slow, fails]).build().unwrap();
-    let reply = ends(agent.run("?".into(), &Context::new())).await.unwrap();
+    let reply = completes(agent.run("?".into(), &Context::new())).await.unwrap();
     let result_of_call: Vec<_> = answers(&reply.conversation).iter().map(|answer| answer.text.as_str()).collect();
     assert_eq!(
         result_of_call,
@@ -273,7 +273,7 @@ async fn failure_policy_decides_about_sibling_calls() {
         let started = Instant::now();
         let mut events = agent.events("?", &Context::new());
         let (mut result_of_call, mut result) = (0, None);
-        while let Some(event) = ends(events.next()).await {
+        while let Some(event) = completes(events.next()).await {
             match event {
                 Ok(AgentEvent::ToolAnswered(_)) => result_of_call += 1,
                 Ok(AgentEvent::Done(reply)) => result = Some(Ok(reply)),
@@ -338,7 +338,7 @@ async fn call_finished_during_slow_event_delivery_is_not_reported_cancelled() {
         let agent = turn(&calls).tools(tools).on_tool_failure(policy).build().unwrap();
         let mut events = agent.events("?", &Context::new());
         let conversation = loop {
-            match ends(events.next()).await.unwrap() {
+            match completes(events.next()).await.unwrap() {
                 Ok(AgentEvent::Done(reply)) => break reply.conversation,
                 Ok(_) => sleep(ms(100)).await,
                 Err(error) => break unfinished(&error).conversation.clone(),

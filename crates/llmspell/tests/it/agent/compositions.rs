@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep};
 
 use super::{tool, unfinished};
 use crate::model::ClosureModel;
-use crate::patience::ends;
 use crate::probe::{ms, settled_tasks};
+use crate::wait::completes;
 
 fn answering_agent(text: &str, delay: u64) -> Agent {
     Agent::builder(ScriptedModel::new("test").says(text).delay(ms(delay))).build().unwrap()
@@ -130,7 +130,7 @@ async fn models_race_inside_an_agent_and_the_winner_gives_the_partial_answer() {
     let agent = Agent::of(both.first_output()).deadline(ms(250)).partial().build().unwrap();
     let mut events = agent.events("?", &Context::new());
     let mut words = String::new();
-    while let Some(event) = ends(events.next()).await {
+    while let Some(event) = completes(events.next()).await {
         match event.unwrap() {
             AgentEvent::Text(word) => words.push_str(&word),
             AgentEvent::Done(reply) => {
@@ -171,7 +171,7 @@ async fn retries_make_unreliable_models_reliable() {
     };
     let agent = Agent::of(ask(1)).build().unwrap().fallback(Agent::of(ask(2)).build().unwrap());
     let inputs = (0..200).map(|n| Conversation::from(format!("{n}")));
-    let outcomes = ends(agent.stream(inputs, &Context::new()).limit(20).collect()).await;
+    let outcomes = completes(agent.stream(inputs, &Context::new()).limit(20).collect()).await;
     for outcome in &outcomes {
         assert_eq!(outcome.result.as_ref().unwrap().text.split_whitespace().count(), 20);
     }
@@ -186,7 +186,7 @@ async fn agents_call_agents_call_agents() {
         let model = ScriptedModel::new("test").calls("down", json!({ "prompt": "Go." })).says("Up.");
         agent = Agent::builder(model).tools([agent.into_tool("down", "Goes down.")]).build().unwrap();
     }
-    let reply = ends(agent.run("?".into(), &Context::new())).await.unwrap();
+    let reply = completes(agent.run("?".into(), &Context::new())).await.unwrap();
     assert_eq!((reply.text.as_str(), reply.tool_calls), ("Up.", 1));
     assert_eq!(reply.usage.output_tokens, u64::from(2 * DEPTH + 1));
     assert_eq!(settled_tasks().await, 0);

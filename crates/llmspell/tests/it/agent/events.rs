@@ -14,13 +14,13 @@ use tokio::time::{sleep, timeout};
 use super::limits::truncating_model;
 use super::{tool, unfinished};
 use crate::model::ClosureModel;
-use crate::patience::{ends, until};
 use crate::probe::{Watch, busy, ms, settled_tasks};
+use crate::wait::{completes, until};
 
 /// All events in short form, and the last one in full.
 async fn event_summary(mut events: AgentEvents) -> (Vec<String>, Result<AgentEvent>) {
     let mut event_summary = Vec::new();
-    while let Some(event) = ends(events.next()).await {
+    while let Some(event) = completes(events.next()).await {
         let text = match event {
             Ok(AgentEvent::Text(text)) => text,
             Ok(AgentEvent::Reasoning(text)) => format!("({text})"),
@@ -172,7 +172,7 @@ async fn dropped_events_stop_the_agent_its_model_and_its_tools() {
         let agent = Agent::builder(model).tools([never_ends(slow.clone())]).build().unwrap();
         let mut events = agent.events("?", &Context::new());
         for _ in 0..count {
-            ends(events.next()).await.unwrap().unwrap();
+            completes(events.next()).await.unwrap().unwrap();
         }
         drop(events);
         assert_eq!((settled_tasks().await, watch.alive()), (0, 0), "after {count}");
@@ -186,7 +186,7 @@ async fn slow_consumer_delays_the_agent_and_loses_nothing() {
     let agent = Agent::builder(model).tools(tools).build().unwrap();
     let mut events = agent.events("?", &Context::new());
     let (mut shown, mut done) = ([0, 0], false);
-    while let Some(event) = ends(events.next()).await {
+    while let Some(event) = completes(events.next()).await {
         sleep(ms(1)).await;
         match event.unwrap() {
             AgentEvent::ToolOutput { path, output } => {
@@ -207,7 +207,7 @@ async fn paused_consumer_pauses_only_its_agent() {
     let agent = Agent::builder(model).tools([emitting_tool("a", 1000, 0)]).build().unwrap();
     let mut events = agent.events("?", &Context::new());
     for _ in 0..5 {
-        ends(events.next()).await.unwrap().unwrap();
+        completes(events.next()).await.unwrap().unwrap();
     }
     sleep(ms(60_000)).await;
     // The agent is still there, a few events ahead, and continues when its events are read again.

@@ -72,7 +72,7 @@ async fn budget_ends_a_stream_of_interrupted_replies() {
 
 #[tokio::test(start_paused = true)]
 async fn token_rate_delays_first_calls_with_known_estimates() {
-    let rate = Rate::unlimited().tokens_per_minute(600).burst(ms(6000));
+    let rate = Rate::builder().tokens_per_minute(600).burst(ms(6000)).build();
     let rate = rate.estimate_with(|request: &Request| request.estimated_tokens() + 20);
     let began = Instant::now();
     let ask = slow().step().rate(rate);
