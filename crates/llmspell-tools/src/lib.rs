@@ -1,6 +1,6 @@
-//! The built-in tools of LLMSpell, one file each, and the permissions that they ask for.
+//! The built-in tools of LLMSpell, one file each, and the permissions that they need.
 //!
-//! A tool does what its user has granted, and nothing else. This crate knows the core alone: neither flows nor runs.
+//! A tool can do only what its user has granted. This crate imports the core alone; it must not know flows or runs.
 //!
 //! ```
 //! use llmspell_tools::Permissions;
@@ -37,9 +37,10 @@ mod time;
 mod write_file;
 
 pub use builtin::built_in;
-pub use permission::{Missing, Permissions, Side};
+pub use permission::{Grantor, MissingPermission, Permissions};
 
-/// What `llmspell-flow` needs to bind tools to a flow. Not a part of the public interface: it may change in any version.
+/// The items that `llmspell-flow` needs to bind tools to a flow. Not part of the public API: they may change in any
+/// version.
 #[doc(hidden)]
 pub mod internal {
     pub use crate::builtin::{Make, gated, missing_feature, pure, repeatable, safe};

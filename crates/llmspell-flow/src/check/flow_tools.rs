@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use llmspell::suggest;
 use llmspell::tool::DynTool;
-use llmspell_tools::Missing;
+use llmspell_tools::MissingPermission;
 use llmspell_tools::internal as tools;
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ pub(super) struct Named {
 /// A tool of the flow's own.
 pub(super) struct Own {
     tool: DynTool,
-    missing: Option<Missing>,
+    missing: Option<MissingPermission>,
     essence: Value,
 }
 
@@ -187,7 +187,7 @@ impl Checker<'_> {
 
     /// A tool by its name: one of the flow's own, or of the toolbox; notes what is missing for it. `exactly` is what is
     /// missing for this very call, if that is known.
-    pub(super) fn named_tool(&mut self, name: &str, at: &Range<usize>, exactly: Option<Vec<Missing>>) -> Option<Named> {
+    pub(super) fn named_tool(&mut self, name: &str, at: &Range<usize>, exactly: Option<Vec<MissingPermission>>) -> Option<Named> {
         if let Some(own) = self.own.get(name) {
             let (tool, missing, essence) = (own.tool.clone(), own.missing.clone(), own.essence.clone());
             self.missing(&format!("the tool `{name}` is a program"), at, missing);
