@@ -112,3 +112,11 @@ pub use observe::usage::Usage;
 
 #[cfg(feature = "schema")]
 pub use schemars;
+
+/// What the crates of this workspace share beyond the public interface. It may change in any release.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::observe::fold::{CallState, LiveCall, StepTotals, Totals};
+    pub use crate::observe::histogram::Histogram;
+    pub use crate::observe::shared_fold::{FoldSnapshot, SharedFold};
+}

@@ -1,7 +1,6 @@
 //! What the events of a run add up to.
 
-mod histogram;
-mod spread;
+mod chain;
 mod stages;
 mod table;
 mod tally;
@@ -10,7 +9,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use histogram::Histogram;
 pub(crate) use tally::Tally;
 
 use crate::observe::event::millis;

@@ -6,7 +6,7 @@ use super::{PipelineReport, StageReport};
 use crate::path::Path;
 
 /// The stages of one pipeline over all its records.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Stages {
     stages: Vec<StageTally>,
     records: u64,
@@ -16,7 +16,7 @@ pub(super) struct Stages {
     longest: Duration,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct StageTally {
     name: String,
     limit: Option<usize>,
