@@ -280,8 +280,15 @@ impl Context {
 
     /// Records a fact about the nearest named call. Costs one look if nobody listens.
     pub(crate) fn fact(&self, fact: impl FnOnce() -> EventKind) {
+        if self.recorder().is_some() {
+            self.fact_at(Instant::now(), fact);
+        }
+    }
+
+    /// The same at a time that the caller has read from the clock already: a read costs as much as the rest of an event.
+    pub(crate) fn fact_at(&self, at: Instant, fact: impl FnOnce() -> EventKind) {
         if let Some(recorder) = self.recorder() {
-            recorder.record(self.call(), self.item(), self.scrubbed(fact()));
+            recorder.record(self.call(), self.item(), at, self.scrubbed(fact()));
         }
     }
 

@@ -1,9 +1,10 @@
-//! What a name costs: with nobody watching, and under a recording.
+//! What a name costs: without readers, under a recording, and under readers that follow a run.
 
-use llmspell::{Context, Step, step};
+use llmspell::internal::SharedFold;
+use llmspell::{Context, Event, Step, pipeline, step};
 
 use crate::measure::{Flavour, Row, head};
-use crate::work::{each, each_under, ready};
+use crate::work::{drain, each, each_under, ready};
 
 pub fn run() {
     head("report", "the same step without a name");
@@ -15,4 +16,24 @@ pub fn run() {
         async |operations| each_under(&Context::recording(), &named, operations).await,
         async |operations| each(&plain, operations).await,
     );
+    follow();
+}
+
+/// Records through three stages, of which each reports a start, an end and its passing: 11 events a record.
+fn follow() {
+    head("follow", "the same run without a reader of events");
+    let records = async |operations: u32, cx: &Context| {
+        let stage = || step(|x, _| ready(x));
+        let flow = pipeline("flow").stage("a", stage()).stage("b", stage()).stage("c", stage());
+        drain(flow.stream(0..u64::from(operations), cx).limit(64)).await;
+    };
+    for flavour in Flavour::BOTH {
+        let quiet = async |operations| records(operations, &Context::new()).await;
+        let events = Context::new().with_sink(|_: &Event| {});
+        Row { what: "three stages, events to a reader that drops them", flavour, operations: 20_000, target: None }
+            .compare(async |operations| records(operations, &events).await, quiet);
+        let folded = Context::new().with_sink(SharedFold::default());
+        Row { what: "three stages, followed", flavour, operations: 20_000, target: None }
+            .compare(async |operations| records(operations, &folded).await, quiet);
+    }
 }

@@ -1,4 +1,6 @@
-//! From facts to readers: stamps each event and hands it to whoever listens.
+//! The recorder: stamps each event and hands it to its readers.
+//!
+//! Owns the clock, the call numbers and the events kept by a recording. It must not interpret events; the folds do.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,35 +15,37 @@ use crate::observe::report::{Report, Tally};
 use crate::path::Path;
 use crate::runtime::sync::{Mutex, lock};
 
-/// How many events a recording keeps; the report counts on beyond it.
-const KEPT_EVENTS: usize = 65_536;
+/// A recording keeps at most this many events; the report goes on counting beyond it.
+const MAX_EVENTS: usize = 65_536;
 
 /// The clock, the call numbers and the readers of one root context.
 #[derive(Clone)]
 pub(crate) struct Recorder {
     origin: Instant,
-    calls: Arc<AtomicU64>,
+    last_call: Arc<AtomicU64>,
     recording: Option<Arc<Mutex<Recording>>>,
     sinks: Vec<Reader>,
 }
 
-/// What [`Context::recording`](crate::Context::recording) keeps.
-#[derive(Default)]
+/// The events and counts that [`Context::recording`](crate::Context::recording) keeps.
+#[derive(Debug, Default)]
 struct Recording {
     tally: Tally,
     events: Vec<Event>,
+    /// The time of the last event.
+    last: Duration,
 }
 
 #[derive(Clone)]
 struct Reader {
     sink: Arc<dyn EventSink>,
     /// A reader that has panicked is not called again.
-    broken: Arc<AtomicBool>,
+    has_panicked: Arc<AtomicBool>,
 }
 
 impl Recorder {
     pub(crate) fn new() -> Self {
-        Recorder { origin: Instant::now(), calls: Arc::default(), recording: None, sinks: Vec::new() }
+        Recorder { origin: Instant::now(), last_call: Arc::default(), recording: None, sinks: Vec::new() }
     }
 
     pub(crate) fn recording() -> Self {
@@ -50,44 +54,42 @@ impl Recorder {
 
     pub(crate) fn with_sink(&self, sink: Arc<dyn EventSink>) -> Self {
         let mut more = self.clone();
-        more.sinks.push(Reader { sink, broken: Arc::default() });
+        more.sinks.push(Reader { sink, has_panicked: Arc::default() });
         more
     }
 
     pub(crate) fn next_call(&self) -> u64 {
-        self.calls.fetch_add(1, Ordering::Relaxed) + 1
+        self.last_call.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    pub(crate) fn record(&self, call: Option<(&Call, &Path)>, item: Option<usize>, fact: EventKind) {
+    pub(crate) fn record(&self, call: Option<(&Call, &Path)>, item: Option<usize>, at: Instant, fact: EventKind) {
         let mut event = Event {
             v: Event::VERSION,
-            at: Duration::ZERO,
+            at: at.saturating_duration_since(self.origin),
             path: call.map_or_else(Path::root, |(_, path)| path.clone()),
             call: call.map_or(0, |(call, _)| call.id),
             parent: call.map_or(0, |(call, _)| call.parent),
             item,
             fact,
         };
-        match &self.recording {
-            None => event.at = self.origin.elapsed(),
-            Some(recording) => {
-                let mut recording = lock(recording);
-                // Stamped under the lock: the tally relies on events in the order of time.
-                event.at = self.origin.elapsed();
-                recording.tally.add(&event);
-                if recording.events.len() < KEPT_EVENTS {
-                    if self.sinks.is_empty() {
-                        return recording.events.push(event);
-                    }
-                    recording.events.push(event.clone());
+        if let Some(recording) = &self.recording {
+            let mut recording = lock(recording);
+            // The tally relies on events in the order of time: one whose thread came late to the lock counts as of now.
+            event.at = event.at.max(recording.last);
+            recording.last = event.at;
+            recording.tally.add(&event);
+            if recording.events.len() < MAX_EVENTS {
+                if self.sinks.is_empty() {
+                    return recording.events.push(event);
                 }
+                recording.events.push(event.clone());
             }
         }
         for reader in &self.sinks {
-            if !reader.broken.load(Ordering::Relaxed)
+            if !reader.has_panicked.load(Ordering::Relaxed)
                 && catch_unwind(AssertUnwindSafe(|| reader.sink.record(&event))).is_err()
             {
-                reader.broken.store(true, Ordering::Relaxed);
+                reader.has_panicked.store(true, Ordering::Relaxed);
             }
         }
     }

@@ -190,7 +190,8 @@ impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
     async fn enter(&self, record: C::Out, cx: &Context) -> Result<S::Out> {
         let arrived = Instant::now();
         let admitted = self.limit.admit(cx).await?;
-        let began = Instant::now();
+        // Without a limit there was no wait: a read of the clock costs as much as the rest of an event.
+        let began = if admitted.is_some() { Instant::now() } else { arrived };
         let result = match &admitted {
             Some(cx) => match self.limit.adapting() {
                 None => self.step.run(record, cx).await,
@@ -198,12 +199,13 @@ impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
             },
             None => self.step.run(record, cx).await,
         };
-        cx.fact(|| EventKind::PipelineStage {
+        let left = Instant::now();
+        cx.fact_at(left, || EventKind::PipelineStage {
             stage: self.place,
             name: self.label.name().to_owned(),
             limit: self.calls(),
             waited: began - arrived,
-            took: began.elapsed(),
+            took: left - began,
         });
         result
     }

@@ -58,14 +58,18 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     fn start(cx: &'a Context) -> Self {
-        cx.fact(|| EventKind::Started);
-        Watch { cx, started: cx.recorder().map(|_| Instant::now()) }
+        let started = cx.recorder().map(|_| Instant::now());
+        if let Some(started) = started {
+            cx.fact_at(started, || EventKind::Started);
+        }
+        Watch { cx, started }
     }
 
     fn end<T>(mut self, result: &Result<T>) {
         if let Some(started) = self.started.take() {
-            let (took, quality) = (started.elapsed(), self.cx.end_call());
-            self.cx.fact(|| match result {
+            let (now, quality) = (Instant::now(), self.cx.end_call());
+            let took = now - started;
+            self.cx.fact_at(now, || match result {
                 Ok(_) => EventKind::Finished { took, quality },
                 Err(error) => EventKind::Failed { took, error: error.into() },
             });
