@@ -77,6 +77,7 @@ pub use typed::{Typed, TypedAgent};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::model::{Model, Options, Reply, Request};
+use crate::observe::cost::Cost;
 use crate::step::{BoxStep, Step, StepInfo, step};
 use crate::tool::{Arguments, DynTool, ToolSpec};
 use answer_format::TextFormat;
@@ -96,7 +97,7 @@ struct Inner {
     tools: Arc<Tools>,
     max_turns: u32,
     max_tokens: Option<u64>,
-    max_cost: Option<f64>,
+    max_cost: Option<Cost>,
     deadline: Option<Duration>,
     partial: bool,
 }

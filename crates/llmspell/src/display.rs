@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::observe::cost::Cost;
+
 /// Three significant digits and a unit: `850 µs`, `1.35 s`, `2 min 5 s`.
 pub(crate) fn duration(time: Duration) -> String {
     let micros = time.as_secs_f64() * 1e6;
@@ -23,7 +25,8 @@ pub(crate) fn duration(time: Duration) -> String {
 
 /// Four significant digits, but never fewer than there are before the point, and two behind it: `0.00125`,
 /// `12.5`, `1234.57`.
-pub(crate) fn amount(amount: f64) -> String {
+pub(crate) fn amount(cost: Cost) -> String {
+    let amount = cost.as_f64();
     let before = amount.abs().log10().floor();
     let decimals = if before.is_finite() { (3.0 - before).clamp(2.0, 9.0) as usize } else { 2 };
     trimmed(&format!("{amount:.decimals$}"))
@@ -58,7 +61,7 @@ mod tests {
             (5000.0, "5000"),
         ];
         for (number, text) in cases {
-            assert_eq!(amount(number), text);
+            assert_eq!(amount(Cost::new(number)), text);
         }
     }
 

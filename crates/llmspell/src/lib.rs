@@ -108,6 +108,7 @@ pub use step::{
 #[doc(inline)]
 pub use tool::{FakeTool, Tool};
 
+pub use observe::cost::{Cost, InvalidCost};
 pub use observe::usage::Usage;
 
 #[cfg(feature = "schema")]

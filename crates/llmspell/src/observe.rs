@@ -4,6 +4,7 @@
 //! These modules hold facts. They must not decide how steps run.
 
 mod call_hasher;
+pub(crate) mod cost;
 pub(crate) mod event;
 pub(crate) mod fold;
 pub(crate) mod histogram;

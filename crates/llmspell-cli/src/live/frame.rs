@@ -68,7 +68,7 @@ fn detail(now: &Snapshot, width: usize) -> Line {
     if now.retrying() > 0 {
         line.fits(width, WAITS, &format!(" ({} retrying)", count(now.retrying())));
     }
-    let cost = if now.usage.cost > 0.0 { format!("cost {:.4}", now.usage.cost) } else { String::new() };
+    let cost = if now.usage.cost.is_zero() { String::new() } else { format!("cost {:.4}", now.usage.cost) };
     let parts = [
         (WAITS, some(now.degraded, "degraded")),
         (WAITS, some(now.overloaded, "× overloaded")),

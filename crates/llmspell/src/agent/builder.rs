@@ -11,6 +11,7 @@ use super::tools::Tools;
 use super::{Agent, Inner};
 use crate::error::{Error, Result};
 use crate::model::{Options, OutputFormat, Reply, Request, ToolChoice};
+use crate::observe::cost::Cost;
 use crate::step::{BoxStep, Step};
 use crate::suggest;
 use crate::tool::{Arguments, CallConcurrency, DynTool, Tool};
@@ -57,7 +58,7 @@ pub struct AgentBuilder {
     on_tool_failure: ToolFailure,
     max_turns: u32,
     max_tokens: Option<u64>,
-    max_cost: Option<f64>,
+    max_cost: Option<Cost>,
     deadline: Option<Duration>,
     partial: bool,
 }
@@ -156,8 +157,9 @@ impl AgentBuilder {
 
     /// The cost from which there is no further turn, in the unit of the model's
     /// [prices](crate::model::ModelStep::prices); as [`AgentBuilder::max_tokens`].
-    pub fn max_cost(mut self, cost: f64) -> Self {
-        self.max_cost = Some(cost);
+    pub fn max_cost(mut self, cost: impl TryInto<Cost>) -> Self {
+        // Zero stands for an invalid amount; the builder refuses both.
+        self.max_cost = Some(cost.try_into().unwrap_or(Cost::ZERO));
         self
     }
 
@@ -225,7 +227,7 @@ impl AgentBuilder {
         if self.max_tokens == Some(0) {
             complain("`max_tokens` is 0: there is nothing to begin with".into(), "");
         }
-        if self.max_cost.is_some_and(|cost| !cost.is_finite() || cost <= 0.0) {
+        if self.max_cost.is_some_and(Cost::is_zero) {
             complain("`max_cost` is not a number above 0".into(), "");
         }
         if self.deadline.is_some_and(|time| time.is_zero()) {

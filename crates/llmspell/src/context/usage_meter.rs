@@ -67,7 +67,6 @@ impl Context {
     /// # Ok::<(), llmspell::Error>(()) }).unwrap();
     /// ```
     pub fn record_usage(&self, usage: Usage) {
-        let usage = usage.sound();
         self.fact(|| EventKind::Used(usage));
         for (place, meter) in self.meters().enumerate() {
             let account = meter.account();

@@ -40,6 +40,7 @@ pub(crate) use stream_reservations::StreamReservations;
 
 use crate::context::{Context, MeterId};
 use crate::error::{Error, Result};
+use crate::observe::cost::Cost;
 use crate::observe::event::{EventKind, RejectedBy};
 use crate::observe::usage::Usage;
 use crate::pattern::stream::AdmissionGate;
@@ -66,11 +67,11 @@ use reservation::BudgetReservation;
 ///   that one: it reserves nothing of its own, and is refused only once everything is spent.
 ///
 /// ```
-/// use llmspell::{Budget, Step, Usage, step};
+/// use llmspell::{Budget, Cost, Step, Usage, step};
 ///
 /// let budget = Budget::cost(5.0).estimate(Usage::new(800, 400).with_cost(0.01));
 /// let ask = step(|question: String, _| async move { Ok(question) }).budget(budget.clone());
-/// assert_eq!(budget.remaining_cost(), Some(5.0));
+/// assert_eq!(budget.remaining_cost(), Some(Cost::new(5.0)));
 /// # let _ = ask;
 /// ```
 #[derive(Clone)]
@@ -102,7 +103,8 @@ impl Budget {
     ///
     /// # Panics
     /// If `cap` is negative or no number.
-    pub fn cost(cap: f64) -> Self {
+    #[track_caller]
+    pub fn cost(cap: impl TryInto<Cost>) -> Self {
         Budget::unlimited().or_cost(cap)
     }
 
@@ -126,8 +128,8 @@ impl Budget {
     /// # Panics
     /// If `cap` is negative or no number, or if it has been cloned: clones share their state.
     #[track_caller]
-    pub fn or_cost(self, cap: f64) -> Self {
-        assert!(cap.is_finite() && cap >= 0.0, "a budget must be a number, and not below 0");
+    pub fn or_cost(self, cap: impl TryInto<Cost>) -> Self {
+        let Ok(cap) = cap.try_into() else { panic!("a budget must be a number, and not below 0") };
         let caps = Caps { cost: Some(cap), ..self.caps };
         self.with(caps)
     }
@@ -145,7 +147,7 @@ impl Budget {
     /// Without an estimate the budget learns from the calls under it, as a moving average. Before the first of
     /// them has said what it used, calls go one at a time; each that ends without a word lets one more go.
     pub fn estimate(mut self, usage: Usage) -> Self {
-        self.estimate = Some(usage.sound());
+        self.estimate = Some(usage);
         self
     }
 
@@ -168,9 +170,9 @@ impl Budget {
     }
 
     /// How much of the cost is neither spent nor reserved; `None` if it has no cap.
-    pub fn remaining_cost(&self) -> Option<f64> {
+    pub fn remaining_cost(&self) -> Option<Cost> {
         let (cap, purse) = (self.caps.cost?, self.purse.as_ref()?);
-        Some((cap - purse.taken().cost).max(0.0))
+        Some(cap.saturating_sub(purse.taken().cost))
     }
 
     /// What a stream that runs under `cx` needs to have this budget for its items.
@@ -254,7 +256,7 @@ impl<S: Step> Step for WithBudget<S> {
             }
             return self.step.run(input, cx).await;
         }
-        let expected = self.estimate.as_ref().map(|estimate| estimate(&input).sound()).or(self.budget.estimate);
+        let expected = self.estimate.as_ref().map(|estimate| estimate(&input)).or(self.budget.estimate);
         let (mut ticket, waited) = purse.reserve(expected, cx, self.step.info().name).await?;
         if waited && cx.is_revoked() {
             ticket = Box::pin(self.reserve_again(purse, expected, ticket, cx)).await?;

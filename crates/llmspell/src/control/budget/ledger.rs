@@ -57,14 +57,14 @@ impl State {
     pub(super) fn learn(&mut self, used: Usage) {
         self.usual.input_tokens.learn(used.input_tokens as f64);
         self.usual.output_tokens.learn(used.output_tokens as f64);
-        self.usual.cost.learn(used.cost);
+        self.usual.cost.learn(used.cost.as_f64());
     }
 
     /// Takes a call off those that are outstanding, with what is left of its reservation.
     pub(super) fn release(&mut self, held: Usage, is_unestimated: bool) {
         self.outstanding -= 1;
         self.blind -= u64::from(is_unestimated);
-        // Of sums of costs, rounding may have left something.
+        // Sums saturate, so something may be left.
         self.reserved = if self.outstanding == 0 { Usage::default() } else { self.reserved.without(held) };
     }
 

@@ -38,7 +38,7 @@ fn write_usage(f: &mut fmt::Formatter<'_>, usage: &Usage) -> fmt::Result {
     if usage.tokens() > 0 {
         write!(f, " · {} tokens ({} in, {} out)", usage.tokens(), usage.input_tokens, usage.output_tokens)?;
     }
-    if usage.cost > 0.0 {
+    if !usage.cost.is_zero() {
         write!(f, " · cost {}", display::amount(usage.cost))?;
     }
     Ok(())
@@ -65,7 +65,7 @@ fn write_steps(f: &mut fmt::Formatter<'_>, steps: &[StepReport]) -> fmt::Result 
         ("wasted", |step| time(step.wasted)),
         ("waited", |step| time(step.waited)),
         ("tokens", |step| count(step.usage.tokens())),
-        ("cost", |step| if step.usage.cost > 0.0 { display::amount(step.usage.cost) } else { String::new() }),
+        ("cost", |step| if step.usage.cost.is_zero() { String::new() } else { display::amount(step.usage.cost) }),
     ];
     let mut table = Table::new("step", steps.iter().map(|step| step.path.to_string()).collect());
     for (title, cell) in columns {
