@@ -1,16 +1,15 @@
 //! The concurrency layer for LLM agents and tools.
 //!
-//! Everything that runs is a [`Step`]: an async function from an input to an output that can see a
-//! [`Context`]. A closure becomes one with [`step()`], a tool is one ([`tool`]), and each of five patterns
-//! makes a step out of steps, so they nest in any order.
+//! Everything that runs is a [`Step`]: an async function from an input and a [`Context`] to an output. [`step()`] makes one
+//! of a closure, and every [tool] is one. Each of five patterns makes a step of steps, so they nest in any order.
 //!
-//! | you want to | pattern | begin with |
+//! | task | pattern | start with |
 //! |---|---|---|
 //! | run several things at once | [concurrent](pattern::concurrent) | [`join`], [`try_join`], [`settle`], [`all`] |
-//! | run one thing over many inputs, so many at a time | [stream](pattern::stream) | [`Step::stream`] |
-//! | bound the time, try again, serve something else | [timeout](pattern::timeout) | [`Step::timeout`], [`Step::retry`], [`Step::fallback`] |
-//! | ask several and take the first | [race](pattern::race) | [`race`], [`Step::hedge`] |
-//! | send records through stages that overlap | [pipeline](pattern::pipeline) | [`pipeline`] |
+//! | run one step over many inputs, at most N at once | [stream](pattern::stream) | [`Step::stream`] |
+//! | bound the time, retry, fall back | [timeout](pattern::timeout) | [`Step::timeout`], [`Step::retry`], [`Step::fallback`] |
+//! | run several and take the first | [race](pattern::race) | [`race`], [`Step::hedge`] |
+//! | send records through overlapping stages | [pipeline](pattern::pipeline) | [`pipeline`] |
 //!
 //! ```
 //! use std::time::Duration;
@@ -38,22 +37,26 @@
 //! # Ok::<(), llmspell::Error>(()) }).unwrap();
 //! ```
 //!
-//! What keeps a crowd of calls in order goes around any step, alone or as one [`Policy`]: [`Limit`] (so many at
-//! once, or as many as [`Adaptive`] finds), [`Rate`] (so many in a time), [`Budget`] (so much in all), [`Breaker`]
-//! (none while the other side fails), [`RetryBudget`] (a share of them again).
+//! Flow control goes around any step, alone or as one [`Policy`]:
 //!
-//! On top of them stand [agents](agent): steps that let a [model] call [tools](tool) until it answers. Models
-//! of real providers are in the crate `llmspell-models`, tools of MCP servers in `llmspell-mcp`; a
-//! [`ScriptedModel`](model::ScriptedModel) and a [`SimulatedModel`](model::SimulatedModel) need neither. A
-//! [`Registry`] finds what [extensions](Extension) bring by its name.
+//! - [`Limit`]: at most N calls at once, fixed or [adaptive](Adaptive).
+//! - [`Rate`]: at most N calls or tokens in a period.
+//! - [`Budget`]: at most N tokens, or a cost, for a run.
+//! - [`Breaker`]: no calls while a server fails.
+//! - [`RetryBudget`]: retries for at most a share of the calls.
 //!
-//! # What holds everywhere
+//! [Agents](agent) build on these: an agent is a step that lets a [model] call [tools](tool) until it answers. The crate
+//! `llmspell-models` has the models of providers and `llmspell-mcp` the tools of MCP servers. A
+//! [`ScriptedModel`](model::ScriptedModel) and a [`SimulatedModel`](model::SimulatedModel) need neither. A [`Registry`] has
+//! tools, models and steps by name, and [extensions](Extension) add to it.
 //!
-//! - Dropping a future, a stream or a group stops what it started.
-//! - A panic is the error of the item, branch or contender it happened in.
+//! # Guarantees
+//!
+//! - Dropping a future, a stream or a group stops the work it started.
+//! - A panic is the error of the item, branch or contender that panicked.
 //! - Streams never run ahead of their consumer, retries have a budget, and everything else can be limited.
-//! - A result that is less than what was asked for says so ([`Outcome`]).
-//! - What happens is an [`Event`]; the library never prints.
+//! - A partial or substituted result says so ([`Outcome`]).
+//! - Everything observable is an [`Event`]; the library never prints.
 
 pub mod agent;
 mod context;

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::error::Result;
-use crate::observe::outcome::{Outcome, Spent};
+use crate::observe::outcome::{Expense, Outcome};
 
 impl Context {
     /// Makes an outcome of work *under this context* part of this work: its causes and choices are told with this work's
@@ -37,7 +37,7 @@ impl Context {
     /// That of the outcome.
     pub fn merge_outcome<T>(&self, outcome: Outcome<T>) -> Result<T> {
         let (result, entries) = outcome.into_parts();
-        self.note(|mine| mine.absorb(entries));
+        self.note(|mine| mine.merge(entries));
         result
     }
 
@@ -50,8 +50,8 @@ impl Context {
     /// # Errors
     /// That of the outcome.
     pub fn restore_outcome<T>(&self, outcome: Outcome<T>) -> Result<T> {
-        let spent = Spent::of(&outcome);
-        self.note_throughout(|mine| mine.spent(spent));
+        let spent = Expense::of(&outcome);
+        self.note_throughout(|mine| mine.add_expense(spent));
         self.merge_outcome(outcome)
     }
 }

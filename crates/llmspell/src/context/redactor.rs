@@ -44,7 +44,7 @@ impl Context {
     }
 
     pub(crate) fn scrubbed(&self, mut fact: EventKind) -> EventKind {
-        let failures = fact.failures_mut();
+        let failures = fact.errors_mut();
         if !failures.is_empty() {
             for scrub in self.scrubs() {
                 for failure in &mut *failures {

@@ -74,7 +74,7 @@ impl Context {
             let is_charged = self.meters().take(place).any(|inner| inner.account() == account);
             meter.used(if is_charged { Usage::default() } else { usage });
         }
-        self.note_throughout(|entries| entries.used(usage));
+        self.note_throughout(|entries| entries.add_usage(usage));
     }
 
     /// Hands on what a server has said about its limits, such as in the headers of an answer.

@@ -177,7 +177,7 @@ fn at_least_one(branches: usize) -> usize {
 /// The error of a group in which `failures` of `members` failed.
 fn group_error(failures: Vec<Error>, members: usize) -> Error {
     let message = format!("{} of {members} branches failed", failures.len());
-    Error::exhausted(message, failures)
+    Error::all_failed(message, failures)
 }
 
 /// The result of a branch that was stopped because a sibling had failed.

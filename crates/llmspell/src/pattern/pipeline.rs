@@ -134,7 +134,7 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
             let below = cx.named(&self.label);
             let result = call(&below, self.enter(record, &below)).await;
             if let Some(arrived) = arrived {
-                cx.note(|entries| entries.passed(below.path(), arrived.elapsed()));
+                cx.note(|entries| entries.add_stage_time(below.path(), arrived.elapsed()));
             }
             return result;
         }
@@ -161,7 +161,7 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
             }
         };
         if let Some(arrived) = arrived {
-            cx.note(|entries| entries.passed(path(), arrived.elapsed()));
+            cx.note(|entries| entries.add_stage_time(path(), arrived.elapsed()));
         }
         result.map_err(|error| error.at(path))
     }

@@ -1,4 +1,4 @@
-//! How a pipeline did, against the best that its stages allow.
+//! The figures of a pipeline, compared with the best time that its stages allow.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub(super) struct Stages {
     records: u64,
     first: Option<Duration>,
     last: Duration,
-    /// The longest that one record worked, over all stages.
+    /// The longest work on one record, over all stages.
     longest: Duration,
 }
 
@@ -30,7 +30,7 @@ struct StageTally {
 }
 
 impl Stages {
-    /// A record has passed a stage.
+    /// Adds a record that has passed a stage.
     pub(super) fn pass(&mut self, stage: usize, name: &str, limit: Option<usize>, waited: Duration, took: Duration) {
         if self.stages.len() <= stage {
             self.stages.resize_with(stage + 1, StageTally::default);
@@ -39,14 +39,14 @@ impl Stages {
         if tally.records == 0 {
             name.clone_into(&mut tally.name);
         }
-        // A limit that adapts counts for the most that it was.
+        // An adaptive limit counts with its maximum.
         tally.limit = tally.limit.max(limit);
         tally.records += 1;
         tally.work += took;
         tally.waited += waited;
     }
 
-    /// A record has left the pipeline after the given times in the stages it reached.
+    /// Adds a record that has left the pipeline after the given times in the stages it reached.
     pub(super) fn end_record(&mut self, times: &[Duration], began: Duration, ended: Duration) {
         self.records += 1;
         self.first = Some(self.first.map_or(began, |first| first.min(began)));
@@ -62,7 +62,7 @@ impl Stages {
         }
     }
 
-    /// The least time in which these records could have passed.
+    /// Returns the shortest time in which these records could have passed.
     ///
     /// No schedule can be faster than the longest record, nor than the work of a stage spread over its
     /// limit, after the least work that brings a first record to it and before the least that takes a last

@@ -1,4 +1,4 @@
-//! The report as people read it.
+//! The report as a table.
 
 use std::fmt;
 use std::time::Duration;
@@ -44,7 +44,7 @@ fn write_usage(f: &mut fmt::Formatter<'_>, usage: &Usage) -> fmt::Result {
     Ok(())
 }
 
-/// A column of the table of steps; one that is empty for all of them is left out.
+/// A column of the table of steps. A column that is empty for all steps is omitted.
 type Column = (&'static str, fn(&StepReport) -> String);
 
 fn write_steps(f: &mut fmt::Formatter<'_>, steps: &[StepReport]) -> fmt::Result {
@@ -125,7 +125,7 @@ fn time(time: Duration) -> String {
     if time < Duration::from_micros(1) { String::new() } else { display::duration(time) }
 }
 
-/// A table with names on the left and figures, aligned to the right, beside them.
+/// A table with names on the left and right-aligned figures.
 struct Table {
     lines: Vec<String>,
 }

@@ -53,13 +53,13 @@ pub(super) async fn decide(
     match winner {
         Some(winner) => {
             if failures.len() > 0 {
-                cx.note(|entries| entries.failed(failures));
+                cx.note(|entries| entries.add_failures(failures));
             }
             Ok(winner)
         }
         None => {
             let message = format!("none of {} contenders succeeded", branches.len());
-            Err(Error::exhausted(message, failures.collect()))
+            Err(Error::all_failed(message, failures.collect()))
         }
     }
 }
@@ -146,7 +146,7 @@ pub(super) fn merge_outcome(cx: &Context, winner: &Context, served_by: impl FnOn
     if cx.collects()
         && let Some(served_by) = served_by()
     {
-        cx.note(|entries| entries.chose(cx.path(), served_by));
+        cx.note(|entries| entries.add_choice(cx.path(), served_by));
     }
 }
 

@@ -88,7 +88,7 @@ where
                 cx.note(|entries| {
                     entries.degrade(Quality::Fallback, [cause]);
                     let name = self.other.info().name.map(str::to_owned);
-                    entries.chose(cx.path(), ServedBy::Fallback { name });
+                    entries.add_choice(cx.path(), ServedBy::Fallback { name });
                 });
                 Ok(output)
             }

@@ -320,7 +320,7 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
                         cx.take_over(trial);
                     }
                     if !failures.is_empty() {
-                        cx.note(|entries| entries.failed(failures));
+                        cx.note(|entries| entries.add_failures(failures));
                     }
                     return Ok(output);
                 }
@@ -341,7 +341,7 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
                         return Err(gave_up(&stop, failures).at(|| cx.path()));
                     }
                     cx.set_attempt(attempt + 1);
-                    cx.note_throughout(|entries| entries.retried());
+                    cx.note_throughout(|entries| entries.add_retry());
                     cx.restart(shown).await;
                     if let Some(taken) = taken {
                         taken.spend();
