@@ -1,10 +1,30 @@
-# What is not part of every CI run. `just --list` shows this.
+# Checks and measurements beside CI. `just --list` shows this.
 
-# Everything that CI does.
+# Run everything that CI runs.
 ci:
     bash .ci/run
 
-# The tables of crates/llmspell/benches/README.md.
+# Check names and prose; `just prose --list` shows the rules, a path limits the check.
+prose *args:
+    .ci/prose {{args}}
+
+# Check spelling; needs `cargo install typos-cli`.
+typos:
+    typos
+
+# Check licences, advisories and sources; needs `cargo install cargo-deny`.
+deny:
+    cargo deny check
+
+# Check that the public API of the libraries is compatible with a commit; needs `cargo install cargo-semver-checks`.
+semver baseline="origin/main":
+    cargo semver-checks --baseline-rev {{baseline}} -p llmspell -p llmspell-flow -p llmspell-models -p llmspell-mcp
+
+# Print the public API of a crate; needs `cargo install cargo-public-api` and a nightly toolchain.
+public-api crate="llmspell":
+    cargo public-api --simplified -p {{crate}}
+
+# Print the tables of crates/llmspell/benches/README.md.
 bench *groups:
     cargo bench -p llmspell --bench patterns -- {{groups}}
     cargo bench -p llmspell --bench scaling
@@ -12,53 +32,49 @@ bench *groups:
     cargo bench -p llmspell --bench adaptive -- {{groups}}
     cargo bench -p llmspell --bench agent
 
-# The same work in asyncio, LangChain and Effect: the tables of docs/performance.md, in half an hour.
+# Compare with asyncio, LangChain and Effect: the tables of docs/performance.md, in half an hour.
 peers-bench *tasks:
     bash bench/peers/run {{tasks}}
 
-# 2,000 agents at once, and a turn with eight tool calls, beside rig and adk-rust: see bench/agents/README.md.
+# Compare 2,000 agents, and a turn with eight tool calls, with rig and adk-rust: see bench/agents/README.md.
 agents-bench:
     bash bench/agents/run
 
-# Servers of others: a mock with faults, a real small model, MCP; or those that are named. Downloads 550 MB, takes 20 min.
+# Test against third-party servers: a mock with faults, a small real model, MCP; or the named ones. Downloads 550 MB, takes 20 min.
 peers *which:
     bash tests/peers/run.sh {{which}}
 
-# MCP's official servers, clients and conformance suite against ours: downloads 400 MB, writes tests/peers/mcp/RESULT.md.
+# Test against MCP's official servers, clients and conformance suite: downloads 400 MB, writes tests/peers/mcp/RESULT.md.
 peers-mcp:
     bash tests/peers/mcp/run.sh
 
-# The hazards by hand and with LLMSpell; words choose some, `--runtime current` the scheduler.
+# Measure hazards by hand and in LLMSpell; words select some, `--runtime current` selects the scheduler.
 hazards *args:
     cargo run --quiet -p hazards -- {{args}}
 
-# The tests twenty times in a row: a flaky test is a bug.
+# Run the tests twenty times in a row: a flaky test is a bug.
 soak times="20":
     for n in $(seq {{times}}); do echo "run $n of {{times}}"; cargo test --quiet --workspace || exit 1; done
 
-# The library's own synchronisation under many interleavings of threads; a failure prints the schedule to replay.
+# Test our own synchronisation under many interleavings of threads; a failure prints the schedule to replay.
 schedules:
     RUSTFLAGS="--cfg shuttle" cargo test -p llmspell --lib --target-dir target/shuttle schedules
 
-# What a first build of the example costs: CPU seconds and wall time, crates already downloaded.
+# Measure a first build of the example: CPU seconds and wall time, crates already downloaded.
 first-build:
     bash .ci/first-build
 
-# 200 kills at random instants of a run over 10,000 records, and what is left held against what must be.
+# Kill a run over 10,000 records at 200 random instants, and check the result of each resumed run.
 crash *args:
     cargo build --release -p llmspell-cli
     python3 tests/crash/run.py {{args}}
 
-# A million records with and without the journal, and how near three stages come to the best.
+# Measure a million records with and without the journal, and three stages relative to their optimum.
 runs-bench *records:
     cargo build --release -p llmspell-cli
     python3 bench/runs/run.py {{records}}
 
-# The pictures of the terminal in docs/pictures, from real runs.
+# Draw the terminal pictures in docs/pictures from real runs.
 pictures *which:
     cargo build --release -p llmspell-cli
     docs/pictures/make {{which}}
-
-# Licences, advisories, sources; needs `cargo install cargo-deny`.
-deny:
-    cargo deny check

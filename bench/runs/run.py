@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What a run itself costs: records a second, memory, CPU time, with and without the journal; and how near three
-stages come to the theoretical best.
+"""Measures the cost of a run: records a second, memory and CPU time, with and without the journal; and compares three
+stages with the theoretical optimum.
 
     cargo build --release -p llmspell-cli
     python3 bench/runs/run.py [RECORDS]        # 1,000,000 by default: two minutes on two cores
@@ -36,7 +36,7 @@ def run(flow, records, folder, *options):
 
 
 def check(output, count):
-    """Every record has its line, once, in order."""
+    """Checks that every record has one line, in order."""
     with output.open() as lines:
         for index, line in enumerate(lines):
             if not line.startswith(f'{{"index":{index},'):

@@ -1,7 +1,7 @@
-"""A terminal: runs a program on a pseudo-terminal and keeps what its screen shows, as text or as SVG.
+"""A terminal: runs a program on a pseudo-terminal and keeps its screen, as text or as SVG.
 
-Python 3.9 and its standard library; Linux and macOS. Knows the few commands that programs with a frame use: colours,
-moving up and down, clearing. What it does not know it leaves out.
+Python 3.9 and its standard library; Linux and macOS. Supports the few commands that programs with a frame use: colours,
+moving up and down, clearing. It ignores others.
 """
 
 import codecs
@@ -113,7 +113,7 @@ class Screen:
         self.style = (colour, bold, dim)
 
     def lines(self):
-        """Everything from the first line on, also what has scrolled away."""
+        """The whole text, including lines that have scrolled away."""
         return ["".join(char for char, _ in row).rstrip() for row in self.rows]
 
     def text(self):
@@ -121,7 +121,7 @@ class Screen:
 
 
 class Program:
-    """A program on a terminal of its own."""
+    """A program on its own terminal."""
 
     def __init__(self, argv, width=80, height=24, env=None, cwd=None):
         self.screen = Screen(width, height)
@@ -142,7 +142,7 @@ class Program:
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, size)
 
     def run(self, seconds, until=None):
-        """Lets it run for so long, or until something holds. Says whether it still runs."""
+        """Lets it run for a time, or until a condition holds. Returns whether it still runs."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and not (until and until(self)):
             ready, _, _ = select.select([self.fd], [], [], min(0.02, max(0, end - time.monotonic())))
@@ -160,7 +160,7 @@ class Program:
         return True
 
     def end(self, seconds=60):
-        """Waits for its end, and gives its exit code; ends it if it takes longer than that."""
+        """Waits for its end and returns its exit code; ends it after the given time."""
         if self.run(seconds):
             os.kill(self.pid, signal.SIGKILL)
             self.run(5)
@@ -212,7 +212,7 @@ def cells(text):
 
 
 def runs(row):
-    """The words of one style each, with the cell they begin at; blank cells are left out."""
+    """The runs of one style, with their first cells; blank cells are left out."""
     start, text, style = 0, "", None
     for place, (char, of) in enumerate(row + [(" ", None)]):
         if text and (of != style or (char == " " and text.endswith(" "))):

@@ -29,10 +29,10 @@ CATEGORIES = [
     "live_relevance",
 ]
 
-# Of this category every second task is taken: its tasks share few sets of functions, and it is as large as all others.
+# Every second task of this category is used: its tasks share few sets of functions, and it is as large as all others.
 HALVED = "live_multiple"
 
-# A description is cut here: enough to tell functions apart, and the file stays small.
+# Descriptions are cut at this length: enough to distinguish functions, and the file stays small.
 DESCRIPTION = 60
 
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Kills a run at random instants, again and again, and resumes it: nothing is lost, nothing is doubled, and no more is
-done again than was in flight.
+"""Kills a run repeatedly at random instants and resumes it. Checks that no record is lost or duplicated, and that no
+more calls are repeated than were in flight.
 
     cargo build --release -p llmspell-cli
     python3 tests/crash/run.py                      # 200 kills over 10,000 records, some minutes
     python3 tests/crash/run.py --kills 12 --records 1000 --binary target/debug/llmspell
 
-The flow calls a server in this script, which counts its calls, refuses some for ever (400) and some once (503). After
-the last kill the run is left to end, and the output must be what it would have been without any kill. Python 3.11, no
-packages. `--seed` repeats the instants.
+The flow calls a server in this script, which counts its calls, rejects some for ever (400) and some once (503). After
+the last kill the run finishes, and its output must be the same as without any kill. Python 3.11, no packages. `--seed`
+repeats the instants.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-# Records in flight at most.
+# The maximum number of records in flight.
 LIMIT = 32
 
 
@@ -81,7 +81,7 @@ class Server:
         return 200, f"word {record}" if step == "fetch" else f"stored {body}"
 
     def repeated(self, session):
-        """How many calls were made in this session or before and made again after it."""
+        """The number of calls that were made up to this session and repeated after it."""
         again = 0
         for sessions in self.calls.values():
             again += any(made <= session for made in sessions) and any(made > session for made in sessions)
@@ -93,7 +93,7 @@ def fail(text):
 
 
 def check(output, records):
-    """The output is what it would have been without any kill."""
+    """Checks that the output is the same as without any kill."""
     lines = output.read_text().splitlines()
     if len(lines) != records:
         fail(f"{len(lines)} lines for {records} records")
@@ -129,10 +129,10 @@ def main():
         first = [args.binary, "run", HERE / "flow.yaml", "--input", records, "--output", output, "--limit", LIMIT, *grant]
         again = [args.binary, "resume", "crash-1", "--limit", LIMIT, *grant]
         kills, worst = 0, 0
-        # Kills are spread over the whole run, and some come at once.
+        # Kills are spread over the whole run, and some come immediately.
         pace = 1.2 * args.records * 2 * 0.006 / 16 / args.kills
         while True:
-            # Killed before it began, there is nothing to go on with.
+            # The run was killed before it started, so it cannot be resumed.
             begun = any(folder.glob(".llmspell/runs/*.db"))
             command = [str(part) for part in (again if begun else first)]
             run = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, start_new_session=True)

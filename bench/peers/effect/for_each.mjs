@@ -12,7 +12,7 @@ const map = (items, step) =>
     Effect.map((results) => work.mapped(results.reduce((sum, n) => sum + n, 0), items))
   )
 
-// A fiber a record, which takes a permit of each stage.
+// One fiber per record; it takes a permit of each stage.
 const pipeline = (records) =>
   Effect.gen(function*() {
     const stages = new work.Stages(records)

@@ -1,4 +1,4 @@
-// The sizes of the tasks, the durations of their steps, and what the steps count about themselves.
+// The sizes of the tasks, the durations of their steps, and a probe that counts steps.
 //
 // The same figures are in ../rust/src/lib.rs, ../rust/src/stages.rs and ../python/work.py.
 
@@ -38,7 +38,7 @@ export const scattered = () => {
   return fixed().map((stages) => stages.map(draw))
 }
 
-// Counts work: how often it began and came to its end, how much of it there is, and the most there was.
+// Counts work: its starts and ends, the current number, and the maximum.
 export class Probe {
   started = 0
   finished = 0
@@ -51,7 +51,7 @@ export class Probe {
     this.most = Math.max(this.most, this.alive)
   }
 
-  // `work` under the eyes of this probe; what is interrupted has not finished.
+  // Runs `work` under this probe; interrupted work does not count as finished.
   around(work) {
     const begin = Effect.sync(() => this.enter())
     const finish = Effect.tap(work, () => Effect.sync(() => (this.finished += 1)))
@@ -69,7 +69,7 @@ export const mapped = (sum, items) => {
   return {}
 }
 
-// What the slow consumer waits for; says how long it took.
+// A step of the slow consumer; reports its duration.
 export const waitsTwice = (probe) =>
   Effect.gen(function*() {
     const began = performance.now()
@@ -80,7 +80,7 @@ export const waitsTwice = (probe) =>
 export const fallible = (probe, item) =>
   probe.around(Effect.andThen(Effect.sleep(FALLIBLE_STEP), item === FAILS ? Effect.fail("no") : Effect.succeed(item)))
 
-// A promise that pays no attention to its abort signal.
+// A promise that ignores its abort signal.
 export const stubborn = (probe) =>
   Effect.tryPromise(async () => {
     probe.enter()
@@ -89,7 +89,7 @@ export const stubborn = (probe) =>
     probe.finished += 1
   })
 
-// What happens to the records of the pipeline, and when they arrive in their order.
+// Counts the records of the pipeline, and records their arrival in order.
 export class Stages {
   probes = [new Probe(), new Probe(), new Probe()]
   began = performance.now()
@@ -117,7 +117,7 @@ export class Stages {
   }
 }
 
-// What still happens once the error of `work` is known.
+// Counts the work after the error of `work` is known.
 export const aftermath = (probe, work) =>
   Effect.gen(function*() {
     const began = performance.now()
@@ -127,7 +127,7 @@ export const aftermath = (probe, work) =>
     return { error_ms: known, started_after: probe.started - started, finished_after: probe.finished - finished }
   })
 
-// Runs the task that the command line names, and prints what it says as one line of JSON.
+// Runs the task that the command line names, and prints its result as one line of JSON.
 export const main = async (tasks) => {
   console.log(JSON.stringify(await Effect.runPromise(tasks[process.argv[2]]())))
 }

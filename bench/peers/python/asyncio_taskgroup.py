@@ -1,4 +1,4 @@
-"""asyncio, a task an item: `TaskGroup` with a `Semaphore`.
+"""asyncio, one task per item: `TaskGroup` with a `Semaphore`.
 
 https://docs.python.org/3/library/asyncio-task.html#task-groups
 https://docs.python.org/3/library/asyncio-sync.html#semaphore
@@ -53,7 +53,7 @@ async def timeout():
 
 
 async def timeout_swallowed():
-    """A coroutine that goes on when it is cancelled."""
+    """A coroutine that continues when it is cancelled."""
 
     async def ignores(probe):
         ends = time.monotonic() + work.STUBBORN
@@ -96,7 +96,7 @@ async def calls(call):
 
 
 async def slow_consumer():
-    """`asyncio.as_completed`, which is how asyncio hands out results as they come."""
+    """`asyncio.as_completed`: asyncio's results in order of completion."""
     probe, limit, began, longest = work.Probe(), asyncio.Semaphore(work.LIMIT), time.monotonic(), 0
 
     async def limited():

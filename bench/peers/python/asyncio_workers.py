@@ -10,7 +10,7 @@ import work
 
 
 async def pool(count, take, queue):
-    """Workers that end when the queue, filled before, is empty; the first failure cancels the others."""
+    """Workers that end when the filled queue is empty; the first failure cancels the others."""
 
     async def worker():
         while not queue.empty():
@@ -39,7 +39,7 @@ async def map_items(items, step):
 
 
 async def pipeline(records):
-    """Workers for each stage, with a queue before it that holds as many as there are workers."""
+    """Workers for each stage, behind a queue with as many places as workers."""
     stages = work.Stages(records)
     source = filled(len(records))
     first, second, done = (asyncio.Queue(maxsize=work.STAGE_LIMIT) for _ in range(3))
@@ -67,7 +67,7 @@ async def pipeline(records):
 
 
 async def slow_consumer():
-    """A queue of results that holds no more than are worked on at once."""
+    """A queue of results with as many places as workers."""
     probe, began, longest = work.Probe(), time.monotonic(), 0
     source, results = filled(work.SOURCE), asyncio.Queue(maxsize=work.LIMIT)
 

@@ -1,4 +1,4 @@
-"""LangChain, all results at once: `abatch` with `max_concurrency`.
+"""LangChain, all results together: `abatch` with `max_concurrency`.
 
 https://reference.langchain.com/python/langchain-core/runnables/base/Runnable/abatch
 https://reference.langchain.com/python/langchain-core/runnables/config/RunnableConfig/max_concurrency
@@ -30,7 +30,7 @@ def chain(stages):
 
 
 async def pipeline(records, limit):
-    """There is no limit for a stage; the limit of the call keeps that of the stages if it is the same."""
+    """A stage has no limit; the limit of the call bounds the stages if it is the same."""
     stages = work.Stages(records)
     for number in await chain(stages).abatch(list(range(len(records))), config={"max_concurrency": limit}):
         stages.arrive(number)
@@ -38,7 +38,7 @@ async def pipeline(records, limit):
 
 
 async def timeout():
-    """Runnables have no timeout, so Python's is inside one; a blocking function runs in a thread."""
+    """Runnables have no timeout, so Python's timeout is inside one; a blocking function runs in a thread."""
 
     def bounded(probe):
         async def run(_):

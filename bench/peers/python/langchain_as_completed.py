@@ -1,4 +1,4 @@
-"""LangChain, results as they come: `abatch_as_completed` with `max_concurrency`.
+"""LangChain, results in order of completion: `abatch_as_completed` with `max_concurrency`.
 
 https://reference.langchain.com/python/langchain-core/runnables/base/Runnable/abatch_as_completed
 """

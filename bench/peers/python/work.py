@@ -1,4 +1,4 @@
-"""The sizes of the tasks, the durations of their steps, and what the steps count about themselves.
+"""The sizes of the tasks, the durations of their steps, and a probe that counts steps.
 
 The same figures are in ../rust/src/lib.rs, ../rust/src/stages.rs and ../effect/work.mjs.
 """
@@ -34,11 +34,11 @@ def scattered():
 
 
 class Probe:
-    """Counts work: how often it began and came to its end, how much of it there is, and the most there was."""
+    """Counts work: its starts and ends, the current number, and the maximum."""
 
     def __init__(self):
         self.started = self.finished = self.alive = self.most = 0
-        self.lock = Lock()  # some of the work is in threads
+        self.lock = Lock()  # some work runs in threads
 
     def __enter__(self):
         with self.lock:
@@ -68,7 +68,7 @@ def mapped(results, items):
 
 
 async def waits_twice(probe):
-    """What the slow consumer waits for; says how long it took."""
+    """A step of the slow consumer; reports its duration."""
     began = time.monotonic()
     with probe:
         await asyncio.sleep(HALF_STEP)
@@ -91,7 +91,7 @@ def block(probe):
 
 
 class Stages:
-    """What happens to the records of the pipeline, and when they arrive in their order."""
+    """Counts the records of the pipeline, and records their arrival in order."""
 
     def __init__(self, records):
         self.records = records
@@ -138,7 +138,7 @@ async def stubborn(call, tried, limited):
 
 
 async def aftermath(probe, began):
-    """What still happens once the error is known."""
+    """Counts the work after the error is known."""
     known, started, finished = time.monotonic() - began, probe.started, probe.finished
     await asyncio.sleep(AFTERMATH)
     return {
@@ -149,5 +149,5 @@ async def aftermath(probe, began):
 
 
 def main(tasks):
-    """Runs the task that the command line names, and prints what it says as one line of JSON."""
+    """Runs the task that the command line names, and prints its result as one line of JSON."""
     print(json.dumps(asyncio.run(tasks[sys.argv[1]]())))

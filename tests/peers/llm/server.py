@@ -1,5 +1,5 @@
-"""llama.cpp's own server with a small model: server.py WEIGHTS SLOTS. Says `ready ADDRESS` once it answers, on a port
-that was free. One thread that does not spin: two collapse on a machine that has other work."""
+"""llama.cpp's own server with a small model: server.py WEIGHTS SLOTS. Prints `ready ADDRESS` once it answers, on a free
+port. It has one thread that does not spin: two collapse on a loaded machine."""
 
 import signal
 import sys

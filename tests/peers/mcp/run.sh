@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Client and server against what others have made of MCP: the official servers, a FastMCP server whose tools can be cancelled,
-# the inspector, and the conformance suite. Prints a table and writes it to RESULT.md beside this file; fails if a row does
+# Tests client and server against third-party MCP: the official servers, a FastMCP server with cancellable tools, the
+# inspector, and the conformance suite. Prints a table and writes it to RESULT.md beside this file. Fails if a row fails
 # that is not in expected-failures.yml.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -68,14 +68,14 @@ for scenario in $scenarios; do
     verdict server "$scenario" "$ok" "${text:-no result}"
 done
 
-# --- what came of it
+# --- results
 version() { sed -n 's/^  "version": "\(.*\)",*$/\1/p' "$modules/$1/package.json"; }
 pip() { "$cache/venv/bin/pip" show "$1" 2>/dev/null | sed -n 's/^Version: //p'; }
 count() { awk -F'\t' -v what="$1" '$3 == what' "$rows" | wc -l; }
 {
-    echo "# LLMSpell and the MCP of others"
+    echo "# LLMSpell with third-party MCP servers and clients"
     echo
-    echo "Written by \`just peers-mcp\` on $(date -u +%F). Times are those of one machine, and only say that nothing hangs."
+    echo "Written by \`just peers-mcp\` on $(date -u +%F). Times are those of one machine, and only show that nothing hangs."
     echo
     echo "Versions: server-everything $(version server-everything), server-filesystem $(version server-filesystem), server-memory $(version server-memory), inspector $(version inspector), conformance $(version conformance), FastMCP $(pip fastmcp), mcp (Python) $(pip mcp), rmcp $(sed -n '/^name = "rmcp"/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock), Node $("$node" --version)."
     echo

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Models and agents against aimock, an OpenAI-compatible server with faults that others have written; the scenarios are in
-# tests/peers/rust/src/bin/mock, what the server says in fixtures.json. Prints what was tried and what came of it, and
-# leaves it in tests/peers/.cache/mock/rows; fails if anything did.
+# Tests models and agents against aimock, a third-party OpenAI-compatible server with faults. The scenarios are in
+# tests/peers/rust/src/bin/mock, the replies of the server in fixtures.json. Prints the results, and stores them in
+# tests/peers/.cache/mock/rows. Fails if a test did.
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 cache=$PWD/tests/peers/.cache/mock
@@ -13,11 +13,12 @@ stop() {
     for child in "${children[@]}"; do kill "$child" 2>/dev/null || true; done
     wait
 }
-# Whatever ends this, Ctrl-C included, ends the server; in the background, for a signal waits for what is in front.
+# Any end of this script, Ctrl-C included, ends the server. It runs in the background, because a signal waits for a
+# foreground command.
 trap stop EXIT
 trap 'exit 130' INT TERM
 
-# Not a secret: the key that the server asks for, so that a wrong one can be tried.
+# Not a secret: the server requires this key, so that a wrong one can be tested.
 export AIMOCK_API_KEYS=sk-mock-0123456789abcdef
 : >"$cache/log"
 node "$cache/node_modules/@copilotkit/aimock/dist/cli.js" --port 0 --fixtures tests/peers/mock/fixtures.json --strict \
@@ -28,7 +29,7 @@ address() {
         if sed -n 's/.* listening on \(http:.*\)$/\1/p' "$cache/log" | grep .; then return; fi
         sleep 0.2
     done
-    echo "the server has not come up; its last words:" >&2
+    echo "the server did not start; its last output:" >&2
     tail -n 5 "$cache/log" >&2
     return 1
 }
