@@ -134,7 +134,7 @@ impl Context {
 
     pub(crate) fn degraded(&self, quality: Quality, causes: Vec<Error>) {
         self.fact(|| EventKind::Degraded { quality, causes: causes.iter().map(Into::into).collect() });
-        self.note(|entries| entries.degrade(quality, causes));
+        self.note(|entries| entries.lower_quality(quality, causes));
     }
 
     /// Runs `work` on a thread for blocking calls, under the permits of this context.

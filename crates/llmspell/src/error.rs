@@ -91,10 +91,10 @@ impl fmt::Display for ErrorKind {
 /// assert_eq!(format!("{busy:#}"), "503 Service Unavailable\nhint: lower the limit");
 /// ```
 #[derive(Clone)]
-pub struct Error(Arc<Inner>);
+pub struct Error(Arc<ErrorData>);
 
 #[derive(Clone)]
-struct Inner {
+struct ErrorData {
     kind: ErrorKind,
     message: Cow<'static, str>,
     path: Option<Path>,
@@ -111,7 +111,7 @@ struct Inner {
 impl Error {
     /// Returns an error of the given kind.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Error(Arc::new(Inner {
+        Error(Arc::new(ErrorData {
             kind,
             message: message.into(),
             path: None,
@@ -157,39 +157,39 @@ impl Error {
 
     /// Marks the error as transient: another attempt may help.
     pub fn transient(self) -> Self {
-        self.edit(|inner| inner.transient = Some(true))
+        self.edit(|data| data.transient = Some(true))
     }
 
     /// Marks the error as permanent: no retry will help.
     pub fn permanent(self) -> Self {
-        self.edit(|inner| inner.transient = Some(false))
+        self.edit(|data| data.transient = Some(false))
     }
 
     /// Sets the wait before another attempt, as a server does with `Retry-After`. Implies [`Error::transient`].
     pub fn with_retry_after(self, wait: Duration) -> Self {
-        self.edit(|inner| {
-            inner.retry_after = Some(wait);
-            inner.transient.get_or_insert(true);
+        self.edit(|data| {
+            data.retry_after = Some(wait);
+            data.transient.get_or_insert(true);
         })
     }
 
     /// Adds a hint: what the user can do about the error.
     pub fn with_hint(self, hint: impl Into<Cow<'static, str>>) -> Self {
-        self.edit(|inner| inner.hint = Some(hint.into()))
+        self.edit(|data| data.hint = Some(hint.into()))
     }
 
     /// Adds the error that this one came from.
     pub fn with_source(self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        self.edit(|inner| inner.source = Some(Arc::new(source)))
+        self.edit(|data| data.source = Some(Arc::new(source)))
     }
 
     /// Adds the failures that led to this one, in the order in which they happened.
     pub fn with_causes(self, causes: Vec<Error>) -> Self {
-        self.edit(|inner| inner.causes = causes)
+        self.edit(|data| data.causes = causes)
     }
 
     pub(crate) fn with_attempts(self, attempts: u32) -> Self {
-        self.edit(|inner| inner.attempts = attempts)
+        self.edit(|data| data.attempts = attempts)
     }
 
     /// Sets the path of the step that failed, unless a step further in has set it.
@@ -201,15 +201,15 @@ impl Error {
         if path.is_root() {
             return self;
         }
-        self.edit(|inner| inner.path = Some(path))
+        self.edit(|data| data.path = Some(path))
     }
 
     /// Returns the same error with another message, such as one that names the part of the work that failed.
     pub fn with_message(self, message: impl Into<Cow<'static, str>>) -> Self {
-        self.edit(|inner| inner.message = message.into())
+        self.edit(|data| data.message = message.into())
     }
 
-    fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+    fn edit(mut self, change: impl FnOnce(&mut ErrorData)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
     }
@@ -240,7 +240,7 @@ impl Error {
 
     /// Marks the call as never made: it ran out of time in a wait queue.
     pub(crate) fn not_started(self) -> Self {
-        self.edit(|inner| inner.not_started = true)
+        self.edit(|data| data.not_started = true)
     }
 
     /// Whether the error says anything about the health of the server. Not if the call was rejected, cancelled or out of time

@@ -117,7 +117,7 @@ pub use observe::usage::Usage;
 #[cfg(feature = "schema")]
 pub use schemars;
 
-/// What the crates of this workspace share beyond the public interface. It may change in any release.
+/// Items that the crates of this workspace share beyond the public interface. They may change in any release.
 #[doc(hidden)]
 pub mod internal {
     pub use crate::observe::fold::{CallState, LiveCall, StepTotals, Totals};

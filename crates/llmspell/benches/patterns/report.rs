@@ -1,4 +1,4 @@
-//! What a name costs: without readers, under a recording, and under readers that follow a run.
+//! The cost of a name: without sinks, under a recording, and under sinks that follow a run.
 
 use llmspell::internal::SharedFold;
 use llmspell::{Context, Event, Step, pipeline, step};
@@ -10,7 +10,7 @@ pub fn run() {
     head("report", "the same step without a name");
     let flavour = Flavour::CurrentThread;
     let (named, plain) = (step(|x, _| ready(x)).named("step"), step(|x, _| ready(x)));
-    Row { what: "named, nobody watches", flavour, operations: 200_000, target: None }
+    Row { what: "named, no subscriber", flavour, operations: 200_000, target: None }
         .compare(async |operations| each(&named, operations).await, async |operations| each(&plain, operations).await);
     Row { what: "named, recorded", flavour, operations: 50_000, target: None }.compare(
         async |operations| each_under(&Context::recording(), &named, operations).await,
@@ -21,7 +21,7 @@ pub fn run() {
 
 /// Records through three stages, of which each reports a start, an end and its passing: 11 events a record.
 fn follow() {
-    head("follow", "the same run without a reader of events");
+    head("follow", "the same run without a sink");
     let records = async |operations: u32, cx: &Context| {
         let stage = || step(|x, _| ready(x));
         let flow = pipeline("flow").stage("a", stage()).stage("b", stage()).stage("c", stage());
@@ -30,7 +30,7 @@ fn follow() {
     for flavour in Flavour::BOTH {
         let quiet = async |operations| records(operations, &Context::new()).await;
         let events = Context::new().with_sink(|_: &Event| {});
-        Row { what: "three stages, events to a reader that drops them", flavour, operations: 20_000, target: None }
+        Row { what: "three stages, events to a sink that drops them", flavour, operations: 20_000, target: None }
             .compare(async |operations| records(operations, &events).await, quiet);
         let folded = Context::new().with_sink(SharedFold::default());
         Row { what: "three stages, followed", flavour, operations: 20_000, target: None }

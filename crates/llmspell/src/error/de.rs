@@ -50,12 +50,12 @@ impl Error {
             *room -= more * size;
             causes.extend(std::iter::repeat_n(cause, 1 + more));
         }
-        error.edit(|inner| {
-            inner.path = def.path;
-            inner.causes = causes;
-            inner.hint = def.hint.map(Cow::Owned);
-            inner.retry_after = wait;
-            inner.transient = wait.map(|_| true);
+        error.edit(|data| {
+            data.path = def.path;
+            data.causes = causes;
+            data.hint = def.hint.map(Cow::Owned);
+            data.retry_after = wait;
+            data.transient = wait.map(|_| true);
         })
     }
 }

@@ -44,7 +44,7 @@ impl Cost {
         self.0 as f64 / PARTS as f64
     }
 
-    /// Whether nothing is to be paid.
+    /// Whether this is zero.
     pub fn is_zero(self) -> bool {
         self.0 == 0
     }

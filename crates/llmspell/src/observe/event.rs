@@ -58,7 +58,7 @@ pub enum EventKind {
         /// The named step that the call will start, if the wait comes before that start.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<Path>,
-        /// What it waits for.
+        /// The resource that it waits for.
         #[serde(default, skip_serializing_if = "WaitKind::is_limit")]
         queue: WaitKind,
     },
@@ -68,7 +68,7 @@ pub enum EventKind {
         /// The named step that the call will start, if the wait came before that start.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<Path>,
-        /// What it waited for.
+        /// The resource that it waited for.
         #[serde(default, skip_serializing_if = "WaitKind::is_limit")]
         queue: WaitKind,
         /// The time in the queue.
@@ -317,7 +317,7 @@ impl EventKind {
     }
 }
 
-/// What a queued call waits for.
+/// The resource that a queued call waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

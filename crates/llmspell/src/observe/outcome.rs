@@ -193,7 +193,7 @@ impl Expense {
     }
 }
 
-/// What a [`ProvenanceCollector`] has collected.
+/// The content of a [`ProvenanceCollector`].
 #[derive(Debug, Default)]
 pub(crate) struct Collected {
     quality: Quality,
@@ -203,7 +203,7 @@ pub(crate) struct Collected {
 
 impl Collected {
     /// Lowers the quality because of these failures.
-    pub(crate) fn degrade(&mut self, quality: Quality, causes: impl IntoIterator<Item = Error>) {
+    pub(crate) fn lower_quality(&mut self, quality: Quality, causes: impl IntoIterator<Item = Error>) {
         self.quality = self.quality.max(quality);
         self.causes.extend(causes);
     }

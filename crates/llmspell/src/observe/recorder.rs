@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::context::node::Call;
 use crate::observe::event::{Event, EventKind, EventSink};
-use crate::observe::report::{Report, Tally};
+use crate::observe::report::{Report, ReportBuilder};
 use crate::path::Path;
 use crate::runtime::sync::{Mutex, lock};
 
@@ -30,20 +30,20 @@ pub(crate) struct Recorder {
     origin: Instant,
     last_call: Arc<AtomicU64>,
     recording: Option<Arc<Mutex<Recording>>>,
-    sinks: Vec<Reader>,
+    sinks: Vec<SinkSlot>,
 }
 
 /// The events and counts that [`Context::recording`](crate::Context::recording) keeps.
 #[derive(Debug, Default)]
 struct Recording {
-    tally: Tally,
+    builder: ReportBuilder,
     events: Vec<Event>,
     /// The time of the last event.
     last: Duration,
 }
 
 #[derive(Clone)]
-struct Reader {
+struct SinkSlot {
     sink: Arc<dyn EventSink>,
     /// A reader that has panicked is not called again.
     has_panicked: Arc<AtomicBool>,
@@ -99,7 +99,7 @@ impl Recorder {
 
     pub(crate) fn with_sink(&self, sink: Arc<dyn EventSink>) -> Self {
         let mut more = self.clone();
-        more.sinks.push(Reader { sink, has_panicked: Arc::default() });
+        more.sinks.push(SinkSlot { sink, has_panicked: Arc::default() });
         more
     }
 
@@ -128,10 +128,10 @@ impl Recorder {
         };
         if let Some(recording) = &self.recording {
             let mut recording = lock(recording);
-            // The tally relies on events in the order of time: one whose thread came late to the lock counts as of now.
+            // The tally relies on events in the order of time. If a thread came late to the lock, its event gets the time of the last one.
             event.at = event.at.max(recording.last);
             recording.last = event.at;
-            recording.tally.add(&event);
+            recording.builder.add(&event);
             if recording.events.len() < MAX_EVENTS {
                 if self.sinks.is_empty() {
                     return recording.events.push(event);
@@ -139,18 +139,18 @@ impl Recorder {
                 recording.events.push(event.clone());
             }
         }
-        for reader in &self.sinks {
-            if !reader.has_panicked.load(Ordering::Relaxed)
-                && catch_unwind(AssertUnwindSafe(|| reader.sink.record(&event))).is_err()
+        for slot in &self.sinks {
+            if !slot.has_panicked.load(Ordering::Relaxed)
+                && catch_unwind(AssertUnwindSafe(|| slot.sink.record(&event))).is_err()
             {
-                reader.has_panicked.store(true, Ordering::Relaxed);
+                slot.has_panicked.store(true, Ordering::Relaxed);
             }
         }
         put_spare(event.path);
     }
 
     pub(crate) fn report(&self) -> Report {
-        self.recording.as_ref().map(|recording| lock(recording).tally.report()).unwrap_or_default()
+        self.recording.as_ref().map(|recording| lock(recording).builder.report()).unwrap_or_default()
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {

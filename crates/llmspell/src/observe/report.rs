@@ -2,16 +2,16 @@
 //!
 //! Owns the figures that need events in order. Counts of steps come from the [fold](crate::observe::fold).
 
+mod builder;
 mod chain;
 mod stages;
 mod table;
-mod tally;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use tally::Tally;
+pub(crate) use builder::ReportBuilder;
 
 use crate::observe::event::millis;
 use crate::observe::usage::Usage;

@@ -24,7 +24,7 @@ pub struct LiveCall<X = ()> {
     /// Wait queues that it stands in: branches of one call may wait at once.
     waits: u32,
     /// The wait that began last.
-    last_wait: Wait,
+    last_wait: CallWait,
     /// Whether `last_wait` has not been settled: when the call ends, it has waited since then.
     has_open_wait: bool,
     /// The wait for another attempt, until the next event shows that it is over.
@@ -42,7 +42,7 @@ pub struct LiveCall<X = ()> {
 
 /// A wait in a queue: for what, for which step, and since when.
 #[derive(Clone, Copy, Debug, Default)]
-struct Wait {
+struct CallWait {
     kind: WaitKind,
     step: usize,
     since: Duration,
@@ -55,7 +55,7 @@ struct Backoff {
     planned: Duration,
 }
 
-/// What a call does at one moment.
+/// The state of a call at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallState {
@@ -65,7 +65,7 @@ pub enum CallState {
     Retrying,
     /// It stands in a wait queue.
     Queued {
-        /// What it waits for.
+        /// The resource that it waits for.
         queue: WaitKind,
         /// How long it has waited.
         time: Duration,
@@ -87,7 +87,7 @@ impl<X: Default> LiveCall<X> {
             attempt: 1,
             waited: Duration::ZERO,
             waits: 0,
-            last_wait: Wait::default(),
+            last_wait: CallWait::default(),
             has_open_wait: false,
             backoff: None,
             next_attempt: Duration::ZERO,
@@ -103,7 +103,7 @@ impl<X> LiveCall<X> {
     /// Returns what the call does at `now`, a time on the clock of the events.
     pub fn state(&self, now: Duration) -> CallState {
         if self.waits > 0 {
-            let Wait { kind, since, .. } = self.last_wait;
+            let CallWait { kind, since, .. } = self.last_wait;
             CallState::Queued { queue: kind, time: now.saturating_sub(since) }
         } else if self.next_attempt > now {
             CallState::BackingOff { after: self.next_attempt - now }
@@ -118,7 +118,7 @@ impl<X> LiveCall<X> {
     /// wait is known if the call ends before that.
     pub(super) fn begin_wait(&mut self, kind: WaitKind, step: usize, at: Duration) {
         self.waits += 1;
-        self.last_wait = Wait { kind, step, since: at };
+        self.last_wait = CallWait { kind, step, since: at };
         self.has_open_wait = true;
     }
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 /// The time spent in each step along a chain of events in which each waited for the one before.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Chain(Vec<Link>);
+pub(super) struct Chain(Vec<ChainLink>);
 
 /// The part of one step in a chain.
 #[derive(Clone, Debug)]
-pub(super) struct Link {
+pub(super) struct ChainLink {
     pub(super) step: usize,
     pub(super) calls: u64,
     pub(super) time: Duration,
@@ -21,7 +21,7 @@ impl Chain {
                 link.calls += calls;
                 link.time += time;
             }
-            None => self.0.push(Link { step, calls, time }),
+            None => self.0.push(ChainLink { step, calls, time }),
         }
     }
 
@@ -29,7 +29,7 @@ impl Chain {
         self.0.is_empty()
     }
 
-    pub(super) fn links(&self) -> impl Iterator<Item = &Link> {
+    pub(super) fn links(&self) -> impl Iterator<Item = &ChainLink> {
         self.0.iter()
     }
 }

@@ -7,8 +7,8 @@ use crate::path::Path;
 
 /// The stages of one pipeline over all its records.
 #[derive(Debug, Default)]
-pub(super) struct Stages {
-    stages: Vec<StageTally>,
+pub(super) struct PipelineStages {
+    stages: Vec<StageTotals>,
     records: u64,
     first: Option<Duration>,
     last: Duration,
@@ -17,7 +17,7 @@ pub(super) struct Stages {
 }
 
 #[derive(Debug, Default)]
-struct StageTally {
+struct StageTotals {
     name: String,
     limit: Option<usize>,
     records: u64,
@@ -29,21 +29,21 @@ struct StageTally {
     tail: Option<Duration>,
 }
 
-impl Stages {
+impl PipelineStages {
     /// Adds a record that has passed a stage.
     pub(super) fn pass(&mut self, stage: usize, name: &str, limit: Option<usize>, waited: Duration, took: Duration) {
         if self.stages.len() <= stage {
-            self.stages.resize_with(stage + 1, StageTally::default);
+            self.stages.resize_with(stage + 1, StageTotals::default);
         }
-        let tally = &mut self.stages[stage];
-        if tally.records == 0 {
-            name.clone_into(&mut tally.name);
+        let totals = &mut self.stages[stage];
+        if totals.records == 0 {
+            name.clone_into(&mut totals.name);
         }
         // An adaptive limit counts with its maximum.
-        tally.limit = tally.limit.max(limit);
-        tally.records += 1;
-        tally.work += took;
-        tally.waited += waited;
+        totals.limit = totals.limit.max(limit);
+        totals.records += 1;
+        totals.work += took;
+        totals.waited += waited;
     }
 
     /// Adds a record that has left the pipeline after the given times in the stages it reached.
@@ -54,10 +54,10 @@ impl Stages {
         let total: Duration = times.iter().sum();
         self.longest = self.longest.max(total);
         let mut head = Duration::ZERO;
-        for (tally, took) in self.stages.iter_mut().zip(times) {
+        for (totals, took) in self.stages.iter_mut().zip(times) {
             let tail = total - head - *took;
-            tally.head = Some(tally.head.map_or(head, |least| least.min(head)));
-            tally.tail = Some(tally.tail.map_or(tail, |least| least.min(tail)));
+            totals.head = Some(totals.head.map_or(head, |least| least.min(head)));
+            totals.tail = Some(totals.tail.map_or(tail, |least| least.min(tail)));
             head += *took;
         }
     }
@@ -69,7 +69,7 @@ impl Stages {
     /// one from it. For stages with equal times the bound is exact; otherwise the best schedule may need a
     /// little more (the flow-shop bounds of Lageweg, Lenstra and Rinnooy Kan, 1978).
     fn best(&self) -> Duration {
-        let of_stage = |stage: &StageTally| {
+        let of_stage = |stage: &StageTotals| {
             let limit = u32::try_from(stage.limit?).ok()?;
             Some(stage.head.unwrap_or_default() + stage.work / limit + stage.tail.unwrap_or_default())
         };
@@ -79,7 +79,7 @@ impl Stages {
     pub(super) fn report(&self, path: Path) -> PipelineReport {
         let took = self.last - self.first.unwrap_or(self.last);
         let best = self.best();
-        let utilisation = |stage: &StageTally| {
+        let utilisation = |stage: &StageTotals| {
             let limit = stage.limit?;
             (!took.is_zero()).then(|| stage.work.as_secs_f64() / (took.as_secs_f64() * limit as f64))
         };
@@ -110,9 +110,9 @@ impl Stages {
 mod tests {
     use super::*;
 
-    fn stages(times: &[u64], limit: Option<usize>, records: usize) -> Stages {
+    fn stages(times: &[u64], limit: Option<usize>, records: usize) -> PipelineStages {
         let times: Vec<Duration> = times.iter().map(|ms| Duration::from_millis(*ms)).collect();
-        let mut stages = Stages::default();
+        let mut stages = PipelineStages::default();
         for _ in 0..records {
             for (place, took) in times.iter().enumerate() {
                 stages.pass(place, "stage", limit, Duration::ZERO, *took);

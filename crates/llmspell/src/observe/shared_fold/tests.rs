@@ -24,7 +24,7 @@ fn overloaded() -> Error {
 }
 
 /// One call of `outer` that calls `outer.inner` twice; the first call of `inner` is retried and queued.
-fn story() -> Vec<Event> {
+fn sample_events() -> Vec<Event> {
     let finished = |took| EventKind::Finished { took: ms(took), quality: Quality::Full };
     vec![
         event(0, "outer", 1, 0, EventKind::Started),
@@ -51,7 +51,7 @@ fn story() -> Vec<Event> {
     ]
 }
 
-fn assert_story(now: &FoldSnapshot) {
+fn assert_sample(now: &FoldSnapshot) {
     assert_eq!(now.steps.iter().map(|step| step.path.as_str()).collect::<Vec<_>>(), ["outer", "outer.inner"]);
     let [outer, inner] = &now.steps[..] else { unreachable!() };
     assert_eq!((outer.calls, outer.ok, outer.refused, outer.overloaded), (1, 1, 1, 0));
@@ -68,18 +68,18 @@ fn assert_story(now: &FoldSnapshot) {
 #[test]
 fn events_from_one_thread_are_counted() {
     let fold = SharedFold::default();
-    story().iter().for_each(|event| fold.record(event));
-    assert_story(&fold.snapshot());
+    sample_events().iter().for_each(|event| fold.record(event));
+    assert_sample(&fold.snapshot());
 }
 
 #[test]
 fn events_of_a_call_that_moves_between_threads_are_counted() {
     let fold = Arc::new(SharedFold::with_shards(4));
-    for event in story() {
+    for event in sample_events() {
         let fold = fold.clone();
         thread::spawn(move || fold.record(&event)).join().unwrap();
     }
-    assert_story(&fold.snapshot());
+    assert_sample(&fold.snapshot());
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_snapshot_says_what_each_call_does() {
     // The inner call after that many events, at a time.
     let seen = |events: usize, at: u64| {
         let fold = SharedFold::with_shards(2);
-        story().iter().take(events).for_each(|event| fold.record(event));
+        sample_events().iter().take(events).for_each(|event| fold.record(event));
         let now = fold.snapshot();
         let (_, inner) = now.calls.into_iter().find(|(call, _)| *call == 2).unwrap();
         assert_eq!(now.steps[inner.step].path.as_str(), "outer.inner");

@@ -86,7 +86,7 @@ where
         match self.other.run(input, cx).await {
             Ok(output) => {
                 cx.note(|entries| {
-                    entries.degrade(Quality::Fallback, [cause]);
+                    entries.lower_quality(Quality::Fallback, [cause]);
                     let name = self.other.info().name.map(str::to_owned);
                     entries.add_choice(cx.path(), ServedBy::Fallback { name });
                 });

@@ -1,4 +1,4 @@
-//! Adds to the [fold](crate::observe::fold) what only a report tells: work and waste, the critical path, pipelines.
+//! The builder of a report: adds work, waste, the critical path and pipelines to the [fold](crate::observe::fold).
 //!
 //! Events must come in the order of time. Memory depends on the number of distinct paths and of calls in progress, not on
 //! the number of calls.
@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::chain::Chain;
-use super::stages::Stages;
+use super::stages::PipelineStages;
 use super::{CriticalStep, PipelineReport, Report, StepReport};
 use crate::observe::event::{Event, EventKind, WaitKind};
 use crate::observe::fold::{Fold, LiveCall, StepTotals};
@@ -14,7 +14,7 @@ use crate::path::Path;
 
 /// The state that a [`Report`] is made from.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(crate) struct ReportBuilder {
     fold: Fold<CallTimes>,
     /// By the step numbers of the fold.
     steps: Vec<StepTimes>,
@@ -24,7 +24,7 @@ pub(crate) struct Tally {
     last: Duration,
 }
 
-/// What the report adds to the counts of a step.
+/// The figures that the report adds to the counts of a step.
 #[derive(Debug, Default)]
 struct StepTimes {
     busy: Duration,
@@ -32,10 +32,10 @@ struct StepTimes {
     /// The chain of events that led to the last end of a call.
     chain: Chain,
     /// Only if the step is a pipeline.
-    stages: Option<Stages>,
+    stages: Option<PipelineStages>,
 }
 
-/// What the report adds to the state of a call.
+/// The state that the report adds to a call.
 #[derive(Debug, Default)]
 struct CallTimes {
     /// Calls in progress inside of this one, and since when there has been one.
@@ -66,7 +66,7 @@ impl CallTimes {
 /// of the winner, and not the other way round.
 const TICK: Duration = Duration::from_millis(1);
 
-impl Tally {
+impl ReportBuilder {
     pub(crate) fn add(&mut self, event: &Event) {
         self.first.get_or_insert(event.at);
         self.last = event.at;
@@ -160,7 +160,7 @@ impl Tally {
         waited: Duration,
         took: Duration,
     ) {
-        // Waiting inside of the stage, for another attempt or under a limit there, is no work of it.
+        // Waiting inside of the stage, for another attempt or under a limit there, does not count as its work.
         let total = waited + took;
         let inside = self.fold.call_mut(event.call).map_or(Duration::ZERO, |call| call.waited);
         let waited = inside.clamp(waited, total);
