@@ -1,7 +1,8 @@
 //! From flags to permissions.
 
 use llmspell::{Registry, suggest};
-use llmspell_flow::{Permissions, Toolbox};
+use llmspell_flow::Toolbox;
+use llmspell_tools::Permissions;
 
 use crate::args::AllowArgs;
 use crate::exit::{Failure, story};
@@ -49,9 +50,10 @@ pub(crate) fn nothing(registry: &Registry) -> Result<Toolbox, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use llmspell::step;
     use llmspell::tool::{DynTool, Privilege};
+
+    use super::*;
     use serde_json::Value;
 
     #[test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::builder::BoolishValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use llmspell::ErrorKind;
-use llmspell_flow::{Again, parse_duration, parse_rate};
+use llmspell_flow::{parse_duration, parse_rate};
+use llmspell_run::Again;
 
 use crate::spending::Spending;
 

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use llmspell::{Context, Registry, suggest};
-use llmspell_flow::{Ending, Flow, Input, Output, Run, Source};
+use llmspell_flow::{Flow, Source};
+use llmspell_run::{Ending, Input, Output, Run};
 
 use crate::args::InitArgs;
 use crate::exit::{Exit, Failure};

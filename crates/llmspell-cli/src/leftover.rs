@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use llmspell::Error;
-use llmspell_flow::{RunInfo, RunStory};
+use llmspell_run::{RunInfo, RunStory};
 
 use crate::args::RunArgs;
 use crate::resume::latest;

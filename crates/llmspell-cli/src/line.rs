@@ -270,8 +270,9 @@ fn without_empty_variable(arg: Arg) -> Arg {
 /// The shape of the command is checked in tests instead of at every start.
 #[cfg(test)]
 mod tests {
-    use super::*;
     use llmspell_flow::RUN_OPTIONS;
+
+    use super::*;
 
     #[test]
     fn the_command_is_well_formed() {

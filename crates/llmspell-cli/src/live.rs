@@ -10,7 +10,7 @@ mod steps;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use llmspell_flow::Snapshot;
+use llmspell_run::Snapshot;
 use tokio::time::Instant;
 
 use crate::args::Progress;

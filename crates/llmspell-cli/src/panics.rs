@@ -28,7 +28,9 @@ fn told(
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use llmspell_flow::{Permissions, Source, Toolbox};
+    use llmspell_flow::{Source, Toolbox};
+
+    use llmspell_tools::Permissions;
 
     use super::*;
 

@@ -24,7 +24,7 @@ pub(crate) fn plan(args: &PlanArgs, registry: &Registry) -> Result<Exit, Failure
         Some(from) => {
             let input = records::open(&from, &flow)?;
             let runtime = crate::run::runtime()?;
-            let survey = runtime.block_on(flow.survey(input));
+            let survey = runtime.block_on(llmspell_run::survey(&flow, input));
             runtime.shutdown_background();
             Some(survey?)
         }

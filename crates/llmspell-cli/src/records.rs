@@ -1,6 +1,8 @@
 //! From flags to records.
 
-use llmspell_flow::{Flow, Input};
+use llmspell_flow::Flow;
+
+use llmspell_run::Input;
 
 use std::path::PathBuf;
 
@@ -35,13 +37,13 @@ impl<'a> From<'a> {
 /// work.
 pub(crate) fn open(args: &From<'_>, flow: &Flow) -> Result<Input, Failure> {
     let format = args.format.map(|format| match format {
-        Format::Jsonl => llmspell_flow::Format::Jsonl,
-        Format::Csv => llmspell_flow::Format::Csv,
-        Format::Tsv => llmspell_flow::Format::Tsv,
+        Format::Jsonl => llmspell_run::Format::Jsonl,
+        Format::Csv => llmspell_run::Format::Csv,
+        Format::Tsv => llmspell_run::Format::Tsv,
     });
     let mut input = match (args.input, format) {
         (None, _) => Input::files(args.files)?,
-        (Some(path), format) if is_dash(path) => Input::stdin(format.unwrap_or(llmspell_flow::Format::Jsonl)),
+        (Some(path), format) if is_dash(path) => Input::stdin(format.unwrap_or(llmspell_run::Format::Jsonl)),
         (Some(path), Some(format)) => Input::open_as(path, format)?,
         (Some(path), None) => Input::open(path)?,
     };

@@ -4,7 +4,7 @@ mod object;
 mod steps;
 
 use llmspell::Error;
-use llmspell_flow::{Account, Ending, FailureCount, NotAdmitted, Redo, Summary};
+use llmspell_run::{Account, Ending, FailureCount, NotAdmitted, Redo, Summary};
 pub(crate) use object::object;
 
 use crate::show::{count, counted, per_second, time};

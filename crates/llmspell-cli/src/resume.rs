@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use llmspell::Registry;
-use llmspell_flow::{Flow, Journal, Journals, RunInfo};
+use llmspell_flow::Flow;
+use llmspell_run::{Journal, Journals, RunInfo};
 
 use crate::args::{ResumeArgs, RunArgs};
 use crate::exit::{Exit, Failure};

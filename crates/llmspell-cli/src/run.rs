@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use llmspell::{Context, Rate, Registry};
-use llmspell_flow::{Brake, Ending, Flow, Input, Journal, Journals, Output, Retention, Run, Summary};
+use llmspell_flow::Flow;
+use llmspell_run::{Brake, Ending, Input, Journal, Journals, Output, Retention, Run, Summary};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -116,9 +117,9 @@ pub(crate) fn follow(
         run = run.errors(errors);
     }
     run = run.on_error(match args.pace.on_error {
-        OnError::Row => llmspell_flow::OnError::Row,
-        OnError::Drop => llmspell_flow::OnError::Drop,
-        OnError::Stop => llmspell_flow::OnError::Stop,
+        OnError::Row => llmspell_run::OnError::Row,
+        OnError::Drop => llmspell_run::OnError::Drop,
+        OnError::Stop => llmspell_run::OnError::Stop,
     });
     if let Some(journal) = journal {
         run = run.journal(journal);

@@ -4,7 +4,7 @@ mod table;
 
 use std::time::Duration;
 
-use llmspell_flow::{Journals, RunInfo};
+use llmspell_run::{Journals, RunInfo};
 use serde_json::{Map, Value, json};
 
 use crate::args::{ReportArgs, RunsArgs, RunsCommand};

@@ -2,41 +2,38 @@
 
 mod agent;
 mod allow;
+mod arguments;
+pub(crate) mod declared;
+mod flow_tools;
 mod kind;
+mod modifiers;
 mod names;
 mod nesting;
-mod numbers;
 mod output;
-mod own;
 mod prompt;
-mod repeats;
-mod sense;
-mod unused;
-
-pub(crate) use allow::asked;
-pub(crate) use names::every_step;
-pub(crate) use repeats::{Twice, unrepeatable};
-use sense::Warn;
+mod references;
+mod repeatability;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::file::{FlowFile, StepDef};
-use crate::fingerprint::Fingerprint;
-use crate::inputs::Inputs;
-use crate::located::Located;
-use crate::modifiers;
-use crate::parse::parse;
-use crate::permission::{Missing, Permissions, Side};
-use crate::plan::{Planned, StepKind};
-use crate::references::{References, Sight, Uses};
-use crate::shape::Shape;
-use crate::source::Source;
+use llmspell_tools::{Missing, Permissions, Side};
+
+use crate::ir::fields::Inputs;
+use crate::ir::fingerprint::Fingerprint;
+use crate::ir::shape::Shape;
+use crate::ir::step::{Planned, StepKind};
+use crate::lint;
+use crate::syntax::diagnostic::{Diagnostic, Diagnostics};
+use crate::syntax::file::{FlowFile, StepDef};
+use crate::syntax::located::Located;
+use crate::syntax::parse::parse;
+use crate::syntax::source::Source;
 use crate::template::{Compiler, Formula, Template, with_room};
 use crate::toolbox::Toolbox;
-use own::Own;
+use flow_tools::Own;
+use references::{References, Sight, Uses};
 
 /// A flow file that has been understood.
 pub(crate) struct Checked {
@@ -55,9 +52,6 @@ pub(crate) struct Checked {
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
-/// The name under which the output of the flow stands in paths.
-pub(crate) const OUTPUT: &str = "output";
-
 /// Reads a flow file and finds everything that is wrong with it.
 pub(crate) fn check(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics> {
     let checked = with_room(|| understand(source, toolbox));
@@ -74,7 +68,7 @@ fn understand(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics
     let ids = names::ids(&file.steps.value);
     let secrets = file.secrets.iter().map(|secret| secret.value.as_str()).collect();
     let references = References::new(&inputs, ids.iter().map(|id| id.value.as_str()), secrets);
-    let asked = asked(&file, source, &mut problems);
+    let asked = allow::asked(&file, source, &mut problems);
     let mut checker = Checker {
         toolbox,
         file: &file,
@@ -107,12 +101,9 @@ fn understand(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics
     warnings.append(&mut checker.compiler.warnings);
     nesting::times(&steps, &file.defaults, source, &mut problems);
     Diagnostics::none_of(problems)?;
-    sense::check(&steps, &file.defaults, source, &mut warnings);
-    repeats::retries(&steps, &file.defaults, source, &mut warnings);
-    unused::steps(&file, &steps, &references, source, &mut warnings);
-    unused::declared(&file, &references, source, &mut warnings);
+    let used = references.take_used();
+    lint::check(&lint::Subject { file: &file, steps: &steps, used: &used, source }, &mut warnings);
     let Checker { asked, refused, .. } = checker;
-    numbers::changed(&file, source, &mut warnings);
     warnings.sort_by_key(|warning| (warning.line(), warning.column()));
     let whole = steps.iter().map(|step| step.fingerprint.to_string()).collect::<Vec<_>>().join("\n");
     let output_text = file.output.as_ref().map(|output| output.value.to_json().to_string());
@@ -215,11 +206,11 @@ impl Checker<'_> {
         let kind = kind?;
         modifiers::check(def, &modifiers, &kind, &at, self.compiler.source, &mut self.compiler.problems);
         let uses = uses.into_text();
-        let itself = kind::fingerprint(def, &kind, &[], &uses);
-        sense::rungs(&id, &kind, itself, &fallback, self.compiler.source, &mut self.warnings);
-        let fingerprint = if fallback.is_empty() { itself } else { kind::fingerprint(def, &kind, &fallback, &uses) };
+        let without_fallback = kind::fingerprint(def, &kind, &[], &uses);
+        let fingerprint =
+            if fallback.is_empty() { without_fallback } else { kind::fingerprint(def, &kind, &fallback, &uses) };
         let shape = output::of_step(&kind, &inside, def.when.is_none(), &fallback);
-        Some(Planned { id, path, at, kind, when, modifiers, fallback, fingerprint, shape })
+        Some(Planned { id, path, at, kind, when, modifiers, fallback, fingerprint, without_fallback, shape })
     }
 }
 

@@ -4,26 +4,23 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use llmspell::pattern::pipeline::Stages;
 use llmspell::tool::DynTool;
-use llmspell::{BoxStep, Context, Error, Limit, Pipeline, Result, Step, StepInfo, step};
-use serde_json::{Map, Value};
+use llmspell::{BoxStep, Error, Result};
+use llmspell_tools::Permissions;
+use serde_json::Value;
 
-use crate::build::{Builder, Scrubbed};
-use crate::check::{Checked, OUTPUT, check};
-use crate::declared::{Declared, keys};
-use crate::diagnostic::{Diagnostic, Diagnostics};
-use crate::fingerprint::Fingerprint;
-use crate::inputs::Inputs;
-use crate::journal::StepKey;
-use crate::modifiers::Tunable;
-use crate::options::{self, RunOption};
-use crate::outline::Wanted;
-use crate::permission::Permissions;
-use crate::plan::Planned;
-use crate::scope::Scope;
-use crate::secret::Secrets;
-use crate::source::Source;
+use crate::check::declared::{Declared, keys};
+use crate::check::{Checked, check};
+use crate::exec::compiled::Compiled;
+use crate::exec::memo::StepKey;
+use crate::exec::secrets::Secrets;
+use crate::ir::fields::Inputs;
+use crate::ir::fingerprint::Fingerprint;
+use crate::ir::names::Wanted;
+use crate::ir::step::Planned;
+use crate::syntax::diagnostic::{Diagnostic, Diagnostics};
+use crate::syntax::options::{self, RunOption};
+use crate::syntax::source::Source;
 use crate::template::Template;
 use crate::toolbox::Toolbox;
 
@@ -31,7 +28,8 @@ use crate::toolbox::Toolbox;
 ///
 /// ```
 /// use llmspell::{Context, Step};
-/// use llmspell_flow::{Flow, Permissions, Source, Toolbox};
+/// use llmspell_flow::{Flow, Source, Toolbox};
+/// use llmspell_tools::Permissions;
 /// use serde_json::json;
 ///
 /// let text = "
@@ -151,7 +149,8 @@ impl Flow {
     }
 
     /// The steps whose outputs a journal keeps, in the order of the file.
-    pub(crate) fn kept_steps(&self) -> Vec<StepKey> {
+    #[doc(hidden)]
+    pub fn kept_steps(&self) -> Vec<StepKey> {
         let kept = self.steps.iter().flat_map(Planned::all).filter(|step| step.is_kept());
         kept.map(|step| StepKey { path: step.path.clone(), fingerprint: step.fingerprint }).collect()
     }
@@ -177,7 +176,8 @@ impl Flow {
     }
 
     /// The fields of a record.
-    pub(crate) fn inputs(&self) -> &Inputs {
+    #[doc(hidden)]
+    pub fn inputs(&self) -> &Inputs {
         &self.inputs
     }
 
@@ -185,7 +185,8 @@ impl Flow {
     /// it is JSON, and as text if it is not.
     ///
     /// ```
-    /// use llmspell_flow::{Flow, Permissions, Source, Toolbox};
+    /// use llmspell_flow::{Flow, Source, Toolbox};
+    /// use llmspell_tools::Permissions;
     ///
     /// let text = "flow: f\ninputs: { zip: { type: string } }\nsteps: [{ id: a, tool: slow }]";
     /// let flow = Flow::parse(&Source::new("f.yaml", text), &Toolbox::built_in(&Permissions::none()))?;
@@ -217,7 +218,8 @@ impl Flow {
     }
 
     /// What decides an outcome besides the record: the same as long as every step does the same.
-    pub(crate) fn fingerprint(&self) -> Fingerprint {
+    #[doc(hidden)]
+    pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
 
@@ -256,7 +258,8 @@ impl Flow {
     /// may.
     ///
     /// ```
-    /// use llmspell_flow::{Flow, Permissions, Source, Toolbox};
+    /// use llmspell_flow::{Flow, Source, Toolbox};
+    /// use llmspell_tools::Permissions;
     ///
     /// let text = "
     /// flow: greet
@@ -287,112 +290,13 @@ impl Flow {
     /// It is a [pipeline](llmspell::pattern::pipeline): streamed, records overlap across its steps, each step has its
     /// own limit, and the report tells how well that went.
     pub fn into_step(self) -> BoxStep<Value, Value> {
-        let compiled = Arc::new(self.compile());
-        let within = compiled.clone();
-        let run = step(move |record: Value, cx: Context| {
-            let scope = within.scope(record, cx.item().unwrap_or(0));
-            let steps = within.steps.clone();
-            async move { steps.run(scope?, &cx).await }
-        });
-        let step = Scrubbed::around(run.boxed(), &compiled.secrets);
-        Whole { compiled, step }.boxed()
+        self.compile().into_step()
     }
 
     /// The steps of the flow, made to run, and how records are made ready for them.
-    pub(crate) fn compile(self) -> Compiled {
+    #[doc(hidden)]
+    pub fn compile(self) -> Compiled {
         let Flow { name, inputs, returns, steps, output, secrets, .. } = self;
-        let mut builder = Builder::new(secrets.clone());
-        // The limit of a step is part of its policy, inside of the retry: a record that waits for its next attempt
-        // holds no place.
-        let mut stages: Vec<_> = steps
-            .into_iter()
-            .map(|step| {
-                let (id, part) = builder.part(step);
-                (id, part, Limit::unlimited())
-            })
-            .collect();
-        stages.extend(output.map(|output| (Arc::from(OUTPUT), rendered(output), Limit::unlimited())));
-        let steps = Checking { steps: Pipeline::of_stages(name, stages), returns }.boxed();
-        Compiled { inputs, view: secrets.view(), secrets, steps, tunables: builder.tunables }
-    }
-}
-
-/// A flow that is made to run.
-pub(crate) struct Compiled {
-    inputs: Inputs,
-    pub(crate) secrets: Arc<Secrets>,
-    /// The secrets as templates see them.
-    view: minijinja::Value,
-    pub(crate) steps: BoxStep<Scope, Value>,
-    /// What can be changed while the flow runs, by the paths of the steps within the flow.
-    pub(crate) tunables: Vec<(Arc<str>, Tunable)>,
-}
-
-impl Compiled {
-    /// A record on its way into the flow.
-    pub(crate) fn scope(&self, record: Value, index: usize) -> Result<Scope> {
-        let record = self.inputs.accept(object(record)?)?;
-        Ok(Scope::new(&record, index, self.view.clone()))
-    }
-}
-
-/// The whole flow: from outside, it is what its pipeline is.
-struct Whole {
-    compiled: Arc<Compiled>,
-    step: BoxStep<Value, Value>,
-}
-
-impl Step for Whole {
-    type In = Value;
-    type Out = Value;
-
-    fn run(&self, record: Value, cx: &Context) -> impl Future<Output = Result<Value>> + Send {
-        self.step.run(record, cx)
-    }
-
-    fn info(&self) -> StepInfo<'_> {
-        self.compiled.steps.info()
-    }
-}
-
-/// The pipeline of a flow, whose output must be what the flow declares.
-struct Checking {
-    steps: Pipeline<Stages<Scope>>,
-    returns: Inputs,
-}
-
-impl Step for Checking {
-    type In = Scope;
-    type Out = Value;
-
-    async fn run(&self, scope: Scope, cx: &Context) -> Result<Value> {
-        let output = self.steps.run(scope, cx).await?.into_last();
-        self.returns.check_output(&output)?;
-        Ok(output)
-    }
-
-    fn info(&self) -> StepInfo<'_> {
-        self.steps.info()
-    }
-}
-
-/// The `output` of the file as a last stage, so that its errors have a path too.
-fn rendered(output: Template) -> BoxStep<Scope, Scope> {
-    let (id, output) = (Arc::<str>::from(OUTPUT), Arc::new(output));
-    let work = step(move |scope: Scope, _| {
-        let (id, output) = (id.clone(), output.clone());
-        async move {
-            let made = output.render(&scope.value())?;
-            Ok(scope.with(&id, made))
-        }
-    });
-    work.boxed()
-}
-
-fn object(record: Value) -> Result<Map<String, Value>> {
-    match record {
-        Value::Object(fields) => Ok(fields),
-        _ => Err(Error::invalid("the record is not a JSON object")
-            .with_hint("write one object a line: {\"question\": \"…\"}")),
+        Compiled::new(name, steps, output, (inputs, returns), secrets)
     }
 }

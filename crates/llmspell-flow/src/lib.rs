@@ -1,7 +1,7 @@
-//! Flow files for LLMSpell: steps described in YAML, templates, built-in tools, and runs over records.
+//! Flow files for LLMSpell: steps described in YAML, with templates, checked and made to run.
 //!
-//! A [`Flow`] is a function of one record; it is a [`Step`](llmspell::Step) like any other. A [`Run`] maps it over a
-//! stream of records, with stages overlapping, and writes one line for each.
+//! A [`Flow`] is a function of one record; it is a [`Step`](llmspell::Step) like any other. `llmspell-run` maps it over
+//! a stream of records, with stages overlapping, and writes one line for each.
 //!
 //! # Flow files
 //!
@@ -57,51 +57,38 @@
 //!   nowhere, times that cannot be, tools that the user does not allow. See [`Diagnostics`].
 //! - YAML is read strictly: `yes` and `NO` are text, keys stand once, a duration has a unit.
 
-mod arguments;
-mod build;
 mod check;
-mod declared;
-mod diagnostic;
-mod duration;
-mod entries;
-mod file;
-mod fingerprint;
+mod exec;
 mod flow;
-mod inputs;
-mod journal;
-mod located;
-mod modifiers;
-mod node;
-mod options;
-mod outline;
-mod parse;
-mod permission;
+mod ir;
+mod lint;
 mod plan;
-mod references;
-mod run;
-mod schema;
-mod scope;
-mod secret;
-mod shape;
-mod source;
+mod syntax;
 mod template;
 mod toolbox;
-mod tools;
 
-pub use declared::{Declared, DeclaredModel, DeclaredServer, ServerWay};
-pub use diagnostic::{Diagnostic, Diagnostics};
-pub use duration::{parse_duration, parse_rate, written_duration};
+pub use check::declared::{Declared, DeclaredModel, DeclaredServer, ServerWay};
 pub use flow::{Flow, LoadError};
-pub use journal::{Again, Journal, Journals, Redo, Retention, RunCounts, RunInfo, RunStory, Why};
-pub use options::{RUN_OPTIONS, RunOption};
-pub use outline::{
-    AgentCalls, Count, Estimate, EstimatedUse, Outline, Step as OutlineStep, Survey, TimeBound, TokenPrices,
+pub use lint::{RULES as LINT_RULES, Rule as LintRule};
+pub use plan::{
+    AgentCalls, Count, Estimate, EstimatedUse, Outline, Step as OutlineStep, Survey, Surveyor, TimeBound, TokenPrices,
 };
-pub use permission::{Missing, Permissions, Side};
-pub use run::{
-    Account, Brake, Ending, FailureCount, FailureGroup, Failures, Format, InStep, Input, Lint, NotAdmitted, OnError,
-    Output, Progress, Run, Snapshot, StepNow, Summary, Total, Waiting, Written,
-};
-pub use schema::schema;
-pub use source::Source;
+pub use syntax::diagnostic::{Diagnostic, Diagnostics};
+pub use syntax::duration::{parse_duration, written_duration};
+pub use syntax::options::{RUN_OPTIONS, RunOption};
+pub use syntax::quota::parse_rate;
+pub use syntax::schema::schema;
+pub use syntax::source::Source;
 pub use toolbox::Toolbox;
+
+/// What `llmspell-run` needs to run a flow. Not a part of the public interface: it may change in any version.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::exec::compiled::{Compiled, Recorded};
+    pub use crate::exec::memo::{KeepFuture, Kept, Memo, StepKey};
+    pub use crate::exec::policy::Tunable;
+    pub use crate::ir::fields::Inputs;
+    pub use crate::ir::fingerprint::Fingerprint;
+    pub use crate::syntax::quota::Per;
+    pub use crate::syntax::{lossy_int, nonblocking};
+}

@@ -6,23 +6,23 @@
 mod bounded;
 mod compile;
 mod document;
+mod guarded_names;
 mod json;
+mod known_names;
 mod language;
+mod large_stack;
 mod operators;
 mod prompt;
 mod prompt_file;
-mod roomy;
 mod scan;
 mod size;
 mod tags;
-mod tested;
-mod words;
 
 pub(crate) use compile::{Compiler, Complaint};
 pub(crate) use document::document;
+pub(crate) use guarded_names::Tested;
+pub(crate) use large_stack::with_room;
 pub(crate) use prompt::Prompt;
-pub(crate) use roomy::with_room;
-pub(crate) use tested::Tested;
 
 use std::sync::Arc;
 
@@ -167,7 +167,7 @@ fn root(name: &str) -> &str {
 impl Formula {
     /// What it gives for one record.
     pub(crate) fn json(&self, scope: &minijinja::Value) -> Result<Value> {
-        roomy::roomy(self.links, || self.computed(scope)).map_err(|why| self.wrong(&why))?
+        large_stack::roomy(self.links, || self.computed(scope)).map_err(|why| self.wrong(&why))?
     }
 
     /// Whether it holds, if that is so for every record.
@@ -250,9 +250,9 @@ impl Formula {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::located::Located;
-    use crate::node::Node;
-    use crate::source::Source;
+    use crate::syntax::located::Located;
+    use crate::syntax::node::Node;
+    use crate::syntax::source::Source;
     use minijinja::context;
 
     fn render(text: &str) -> std::result::Result<Value, String> {
@@ -381,8 +381,8 @@ mod tests {
         ];
         for (first, link, last) in chains {
             let few = (40..).map(|most| fill(most, first, link, last));
-            let few = few.take_while(|text| roomy::links(text) <= roomy::FEW + 5).last().unwrap();
-            for text in [few, fill(roomy::LONGEST, first, link, last)] {
+            let few = few.take_while(|text| large_stack::links(text) <= large_stack::FEW + 5).last().unwrap();
+            for text in [few, fill(large_stack::LONGEST, first, link, last)] {
                 let named = std::thread::Builder::new().name(text[..40].to_owned());
                 named.stack_size(2 << 20).spawn(move || render(&text).is_ok()).unwrap().join().unwrap();
             }

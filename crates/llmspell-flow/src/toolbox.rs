@@ -6,10 +6,11 @@ use std::sync::Arc;
 use llmspell::model::{Model, ModelStream, Request};
 use llmspell::tool::{DynTool, Privilege, ToolSpec};
 use llmspell::{Context, Error, Registry, Result, step};
+use llmspell_tools::internal::{self as tools, Gate, PermissionKind};
+use llmspell_tools::{Missing, Permissions};
 use serde_json::{Value, json};
 
-use crate::permission::{Gate, Missing, PermissionKind, Permissions};
-use crate::tools;
+use crate::exec::template_tool::template;
 
 /// Tools by their names, and what the user lets them do; and models.
 ///
@@ -78,7 +79,8 @@ impl Toolbox {
     /// The tools that come with LLMSpell, each within what the user grants; `llmspell tools` lists them.
     pub fn built_in(granted: &Permissions) -> Self {
         let mut toolbox = Toolbox::granting(granted);
-        for tool in tools::pure() {
+        let template = tools::repeatable(template());
+        for tool in tools::pure().into_iter().chain([template]) {
             toolbox.insert(tool, Needs::Nothing, true);
         }
         for tool in tools::safe() {
@@ -101,7 +103,8 @@ impl Toolbox {
     ///
     /// ```
     /// use llmspell::model::ScriptedModel;
-    /// use llmspell_flow::{Flow, Permissions, Source, Toolbox};
+    /// use llmspell_flow::{Flow, Source, Toolbox};
+    /// use llmspell_tools::Permissions;
     ///
     /// let text = "
     /// flow: ask
@@ -283,8 +286,9 @@ impl Needs {
 
 #[cfg(test)]
 mod tests {
+    use llmspell_tools::Side;
+
     use super::*;
-    use crate::permission::Side;
 
     #[test]
     fn tools_are_bound_to_what_is_asked_for_and_granted() {

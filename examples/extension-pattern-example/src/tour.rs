@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use example_page::{Page, Section};
 use llmspell::{Agent, Context, Error, ErrorKind, Registry, Result, Step};
-use llmspell_flow::{Flow, Permissions, Toolbox};
+use llmspell_flow::{Flow, Toolbox};
+use llmspell_tools::Permissions;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 

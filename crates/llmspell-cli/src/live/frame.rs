@@ -1,6 +1,6 @@
 //! What a terminal shows of a run: from a snapshot and a size to lines.
 
-use llmspell_flow::Snapshot;
+use llmspell_run::Snapshot;
 
 use super::line::{BAD, BOLD, DIM, GOOD, Line, PLAIN, WAITS};
 use super::screen::Size;
@@ -94,7 +94,7 @@ mod tests {
     use std::time::Duration;
 
     use llmspell::{Usage, WaitKind};
-    use llmspell_flow::{InStep, StepNow, Total, Waiting};
+    use llmspell_run::{InStep, StepNow, Total, Waiting};
 
     use super::*;
 

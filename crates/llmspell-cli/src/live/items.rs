@@ -1,7 +1,7 @@
 //! The records that have been on their way for the longest time, and what holds them up.
 
 use llmspell::WaitKind;
-use llmspell_flow::{InStep, Snapshot, Waiting};
+use llmspell_run::{InStep, Snapshot, Waiting};
 
 use super::line::{DIM, Line, PLAIN, WAITS, padded};
 use crate::show::time;

@@ -1,6 +1,6 @@
 //! How far a run is, in sentences that are found again in a log.
 
-use llmspell_flow::{Snapshot, StepNow};
+use llmspell_run::{Snapshot, StepNow};
 
 use crate::show::{count, counted, left, per_second, time};
 
@@ -83,7 +83,7 @@ mod tests {
     fn sentences_tell_what_runs_and_what_waits() {
         let mut now = Snapshot::default();
         (now.ok, now.failed, now.in_flight, now.rate) = (1_201, 3, 48, 612.0);
-        (now.total, now.eta) = (Some(llmspell_flow::Total::Records(5_000)), Some(Duration::from_secs(125)));
+        (now.total, now.eta) = (Some(llmspell_run::Total::Records(5_000)), Some(Duration::from_secs(125)));
         let mut fetch = StepNow::default();
         (fetch.path, fetch.running, fetch.queued) = ("triage.fetch".to_owned(), 8, 12);
         (fetch.backing_off, fetch.next_attempt) = (2, Some(Duration::from_millis(1_200)));

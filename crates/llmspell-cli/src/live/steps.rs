@@ -1,7 +1,7 @@
 //! One line for each step.
 
 use console::measure_text_width;
-use llmspell_flow::{Snapshot, StepNow};
+use llmspell_run::{Snapshot, StepNow};
 
 use super::line::{BAD, DIM, Line, PLAIN, WAITS, padded};
 use crate::show::{count, time};

@@ -1,6 +1,6 @@
 //! What a run came to, for programs.
 
-use llmspell_flow::{Ending, Summary, Written};
+use llmspell_run::{Ending, Summary, Written};
 use serde_json::{Value, json};
 
 use super::Told;

@@ -1,7 +1,7 @@
 //! The table of a report: where the time went.
 
 use llmspell::{Report, StageReport, StepReport};
-use llmspell_flow::Account;
+use llmspell_run::Account;
 
 use crate::show::{count, counted, time};
 

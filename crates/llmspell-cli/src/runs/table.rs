@@ -1,6 +1,6 @@
 //! Runs, one line each: `triage-3  interrupted  2026-11-22 18:03:32  3,115 ok  2 failed  40 to do`.
 
-use llmspell_flow::{RunInfo, RunStory};
+use llmspell_run::{RunInfo, RunStory};
 
 use crate::show::count;
 

@@ -9,13 +9,15 @@ use llmspell::{Error, suggest};
 use serde_json::{Value, json};
 
 use super::Checker;
-use super::own::Named;
-use super::repeats::Twice;
-use crate::file::{AgentDef, ModelDef, StepDef};
-use crate::inputs::Inputs;
-use crate::located::Located;
-use crate::plan::{AgentPlan, Bounds, StepKind, TOOLS_AT_ONCE, TURNS};
-use crate::references::{Sight, Uses};
+use super::flow_tools::Named;
+use super::references::{Sight, Uses};
+use crate::ir::agent::{AgentPlan, Bounds, TOOLS_AT_ONCE, TURNS};
+use crate::ir::fields::Inputs;
+use crate::ir::repeatability::Repeatability;
+use crate::ir::step::StepKind;
+use crate::lint::{self, Warnings};
+use crate::syntax::file::{AgentDef, ModelDef, StepDef};
+use crate::syntax::located::Located;
 
 /// A model that an agent has found.
 struct Found {
@@ -44,8 +46,10 @@ impl Checker<'_> {
             Some(found) => found.map(|(system, told)| (Some(system), told))?,
             None => (None, Value::Null),
         };
-        self.unpriced(agent, settings.as_ref());
-        self.simulated(agent, opened.name(), def.modifiers().fallback.is_some());
+        let mut warnings = Warnings::new(self.compiler.source, &mut self.warnings);
+        lint::unpriced(agent, settings.as_ref(), &mut warnings);
+        let named = agent.model.as_ref().or(self.file.defaults.model.as_ref()).map(|model| &model.at);
+        lint::simulated(agent, named, opened.name(), def.modifiers().fallback.is_some(), &mut warnings);
         let essence = json!({
             "model": settings.as_ref().map_or(json!(&*name), essence_of),
             "system": told,
@@ -54,17 +58,17 @@ impl Checker<'_> {
             "answer": answer.as_ref().map(Inputs::schema),
             "bounds": format!("{:?}", bounds?),
         });
-        let calls: Vec<(&str, Twice)> = agent
+        let calls: Vec<(&str, Repeatability)> = agent
             .tools
             .iter()
             .zip(&tools)
-            .map(|(name, tool)| (name.value.as_str(), self.twice(&name.value, tool, &[])))
+            .map(|(name, tool)| (name.value.as_str(), self.repeatability(&name.value, tool, &[])))
             .collect();
-        let first = |will_do: fn(Twice) -> bool| {
-            calls.iter().find(|(_, twice)| will_do(*twice)).map(|(name, _)| (*name).to_owned())
+        let first = |will_do: fn(Repeatability) -> bool| {
+            calls.iter().find(|(_, repeatability)| will_do(*repeatability)).map(|(name, _)| (*name).to_owned())
         };
-        let unrepeatable = first(|twice| twice != Twice::Harmless);
-        let harmful = first(|twice| twice == Twice::Done);
+        let unrepeatable = first(|repeatability| repeatability != Repeatability::Safe);
+        let harmful = first(|repeatability| repeatability == Repeatability::Unsafe);
         let tools = tools.into_iter().map(|tool| tool.tool).collect();
         let at = at.start..at.start + 1;
         let plan = AgentPlan {
@@ -156,39 +160,6 @@ impl Checker<'_> {
             max_cost: agent.max_cost.as_ref().map(|cost| cost.value),
             partial: agent.partial,
         })
-    }
-
-    /// A bound on the cost of what has no price holds nothing.
-    fn unpriced(&mut self, agent: &AgentDef, settings: Option<&ModelDef>) {
-        let Some(cost) = &agent.max_cost else { return };
-        if settings.is_none_or(|settings| settings.prices.is_none()) {
-            let message = "the model has no prices in this file: unless it tells what it costs, this bounds nothing";
-            let problem = self.compiler.source.diagnose(Some(cost.at.clone()), message).warning();
-            let hint = "declare it under `models` with `prices: { input: 0.4, output: 1.6 }`, for a million tokens";
-            self.warnings.push(problem.with_hint(hint));
-        }
-    }
-
-    /// Warns of what the models that need no provider cannot do.
-    fn simulated(&mut self, agent: &AgentDef, model: &str, has_fallback: bool) {
-        if !model.starts_with("simulated/") {
-            return;
-        }
-        let place = agent.model.as_ref().or(self.file.defaults.model.as_ref()).map(|model| model.at.clone());
-        let mut warn = |message: String, hint: &str| {
-            let problem = self.compiler.source.diagnose(place.clone(), message).warning();
-            self.warnings.push(problem.with_hint(hint));
-        };
-        if agent.answer.is_some() {
-            // Somebody tries how the flow goes on without it.
-            if !has_fallback {
-                let message = format!("`{model}` says words only: it never gives an `answer` with fields");
-                warn(message, "name a model of a provider, or leave `answer` out while you try the flow");
-            }
-        } else if !agent.tools.is_empty() {
-            let message = format!("`{model}` says words only: it never calls a tool");
-            warn(message, "name a model of a provider, such as openai/gpt-5-mini, to see the tools at work");
-        }
     }
 
     fn error(&mut self, at: Range<usize>, error: &Error) {

@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use llmspell::{Error, Result};
+use llmspell_tools::Permissions;
 
-use crate::diagnostic::Diagnostic;
-use crate::file::FlowFile;
-use crate::located::Located;
-use crate::permission::Permissions;
-use crate::source::Source;
+use crate::syntax::diagnostic::Diagnostic;
+use crate::syntax::file::FlowFile;
+use crate::syntax::located::Located;
+use crate::syntax::source::Source;
 
 /// What the flow asks for under `allow`; without it, nothing. Notes what cannot be asked for.
 pub(crate) fn asked(file: &FlowFile, source: &Source, problems: &mut Vec<Diagnostic>) -> Permissions {

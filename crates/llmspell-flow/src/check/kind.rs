@@ -3,20 +3,19 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use llmspell_tools::Missing;
 use serde_json::{Value, json};
 
-use super::own::Named;
+use super::arguments;
+use super::flow_tools::Named;
+use super::references::{Sight, Uses};
 use super::{Checker, at_of, first};
-use crate::arguments;
-use crate::declared::host_missing;
-use crate::file::{Expression, FirstDef, OnErrorDef, RungsDef, Short, StepDef};
-use crate::fingerprint::Fingerprint;
-use crate::located::Located;
-use crate::node::Node;
-use crate::permission::Missing;
-use crate::plan::{ITEMS_AT_ONCE, Planned, StepKind};
-use crate::references::{Sight, Uses};
-use crate::shape::Shape;
+use crate::ir::fingerprint::Fingerprint;
+use crate::ir::shape::Shape;
+use crate::ir::step::{ITEMS_AT_ONCE, Planned, StepKind};
+use crate::syntax::file::{Expression, FirstDef, OnErrorDef, RungsDef, Short, StepDef};
+use crate::syntax::located::Located;
+use crate::syntax::node::Node;
 use crate::template::{Formula, Template};
 
 /// The kinds, by their keys.
@@ -107,11 +106,11 @@ impl Checker<'_> {
         let exactly = self.missing_for(name, &compiled);
         let named = self.named_tool(name, at, exactly)?;
         let shape = self.given(name, &named, &compiled);
-        let twice = self.twice(name, &named, &compiled);
+        let repeatability = self.repeatability(name, &named, &compiled);
         let Named { tool, is_pure, essence } = named;
         let compiler = &mut self.compiler;
         arguments::check(at, with, &compiled, tool.spec(), compiler.source, &mut compiler.problems);
-        Some(StepKind::Tool { tool, essence, arguments: compiled, is_pure, twice, shape })
+        Some(StepKind::Tool { tool, essence, arguments: compiled, is_pure, repeatability, shape })
     }
 
     /// What is missing for a call of a built-in tool, if its arguments say what it touches.
@@ -120,7 +119,7 @@ impl Checker<'_> {
         let gate = self.toolbox.gate(&self.asked);
         let missing = match tool {
             "command" => gate.missing_program(argument("argv")?.first()?.as_str()?),
-            "http_get" | "http_request" => host_missing(argument("url")?.literal()?.as_str()?, &gate),
+            "http_get" | "http_request" => gate.missing_url(argument("url")?.literal()?.as_str()?),
             _ => return None,
         };
         Some(missing.into_iter().collect())

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::OUTPUT;
-use crate::diagnostic::Diagnostic;
-use crate::file::{FlowFile, StepDef};
-use crate::located::Located;
-use crate::source::Source;
+use crate::ir::step::OUTPUT;
+use crate::syntax::diagnostic::Diagnostic;
+use crate::syntax::file::{FlowFile, StepDef, every_step};
+use crate::syntax::located::Located;
+use crate::syntax::source::Source;
 
 /// Notes what is wrong with them.
 pub(super) fn check(file: &FlowFile, source: &Source, problems: &mut Vec<Diagnostic>) {
@@ -61,16 +61,6 @@ fn deepest(steps: &[Located<StepDef>]) -> Option<(std::ops::Range<usize>, usize)
 /// The ids of all steps, wherever they stand, in the order of the file.
 pub(crate) fn ids(steps: &[Located<StepDef>]) -> Vec<&Located<String>> {
     every_step(steps).into_iter().filter_map(|step| step.id.as_ref()).collect()
-}
-
-/// All steps, wherever they stand, in the order of the file.
-pub(crate) fn every_step(steps: &[Located<StepDef>]) -> Vec<&StepDef> {
-    let mut found = Vec::new();
-    for step in steps {
-        found.push(&step.value);
-        found.extend(step.value.inner().into_iter().flat_map(every_step));
-    }
-    found
 }
 
 /// Whether a name can stand in a path, and without `dashes` in a template.

@@ -3,12 +3,11 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::diagnostic::Diagnostic;
-use crate::duration::written_duration;
-use crate::file::DefaultsDef;
-use crate::modifiers::longest;
-use crate::plan::Planned;
-use crate::source::Source;
+use crate::ir::step::Planned;
+use crate::syntax::diagnostic::Diagnostic;
+use crate::syntax::duration::written_duration;
+use crate::syntax::file::DefaultsDef;
+use crate::syntax::source::Source;
 
 /// Notes each time that can never be reached, because one further out is shorter.
 pub(super) fn times(steps: &[Planned], defaults: &DefaultsDef, source: &Source, problems: &mut Vec<Diagnostic>) {
@@ -32,7 +31,7 @@ fn walk<'a>(
     let modifiers = &step.modifiers;
     let deadline = modifiers.deadline.as_ref().map(|deadline| (&deadline.at, deadline.value.0, "deadline"));
     let timeout = modifiers.timeout.as_ref();
-    let attempt = timeout.and_then(|timeout| Some((&timeout.at, longest(modifiers)?, "timeout")));
+    let attempt = timeout.and_then(|timeout| Some((&timeout.at, modifiers.longest_attempt()?, "timeout")));
     if let Some((bound, whose, what)) = outer {
         let said = deadline.iter().chain(&attempt).find(|(at, time, _)| {
             // What stands under `defaults` is meant for most steps, not for each.

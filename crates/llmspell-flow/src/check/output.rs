@@ -1,14 +1,14 @@
 //! What comes out of a step, as far as it follows from the file.
 
 use super::Checker;
-use super::own::Named;
-use crate::diagnostic::Diagnostic;
-use crate::file::FlowFile;
-use crate::inputs::Inputs;
-use crate::plan::{Planned, StepKind};
-use crate::references::Sight;
-use crate::shape::Shape;
-use crate::source::Source;
+use super::flow_tools::Named;
+use super::references::Sight;
+use crate::ir::fields::Inputs;
+use crate::ir::shape::Shape;
+use crate::ir::step::{Planned, StepKind};
+use crate::syntax::diagnostic::Diagnostic;
+use crate::syntax::file::FlowFile;
+use crate::syntax::source::Source;
 use crate::template::Template;
 
 /// What the output of a kind looks like.

@@ -8,11 +8,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::Checker;
-use crate::file::{PromptDef, Short};
-use crate::located::Located;
-use crate::node::Node;
-use crate::references::{Sight, Uses};
-use crate::source::Source;
+use super::references::{Sight, Uses};
+use crate::syntax::file::{PromptDef, Short};
+use crate::syntax::located::Located;
+use crate::syntax::node::Node;
+use crate::syntax::source::Source;
 use crate::template::Prompt;
 
 /// No file of a prompt is larger than this.

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use minijinja::Expression;
 use serde_json::Value;
 
+use super::guarded_names::{Lack, Tested};
+use super::known_names::{Unknown, unknown};
 use super::language::LANGUAGE;
+use super::large_stack::{LONGEST, links, roomy};
 use super::operators::endless;
-use super::roomy::{LONGEST, links, roomy};
 use super::scan::{OPEN, Part, scan};
-use super::tested::{Lack, Tested};
-use super::words::{Unknown, unknown};
 use super::{Formula, Piece, Template};
-use crate::diagnostic::Diagnostic;
-use crate::located::Located;
-use crate::node::Node;
-use crate::source::Source;
+use crate::syntax::diagnostic::Diagnostic;
+use crate::syntax::located::Located;
+use crate::syntax::node::Node;
+use crate::syntax::source::Source;
 
 /// An expression that can be computed, and the names that it uses.
 type Read = std::result::Result<(Expression<'static, 'static>, Vec<String>), String>;

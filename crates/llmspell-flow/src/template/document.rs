@@ -13,7 +13,7 @@ use minijinja::{Expression, Value};
 use serde_json::{Map, Value as Json};
 
 use super::json::json;
-use super::roomy::roomy;
+use super::large_stack::roomy;
 
 /// The longest document, in bytes.
 const LONGEST: usize = 256 << 10;

@@ -8,14 +8,14 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, Output, State};
 
 use super::compile::{Check, Compiler, name_in};
+use super::guarded_names::Tested;
+use super::known_names::unknown;
 use super::language::LANGUAGE;
-use super::roomy::{LONGEST, links, roomy};
+use super::large_stack::{LONGEST, links, roomy};
 use super::size::is_unknown;
 use super::tags::{Tag, tags};
-use super::tested::Tested;
-use super::words::unknown;
 use super::{DEFAULT, json};
-use crate::source::Source;
+use crate::syntax::source::Source;
 
 /// A text with expressions and statements, ready to be rendered.
 pub(crate) struct PromptFile {

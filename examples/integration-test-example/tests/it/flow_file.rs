@@ -7,7 +7,8 @@ use std::path::Path;
 
 use llmspell::tool::DynTool;
 use llmspell::{BoxStep, Context, ErrorKind, FakeTool, Step, step};
-use llmspell_flow::{Flow, Permissions, Source, Toolbox};
+use llmspell_flow::{Flow, Source, Toolbox};
+use llmspell_tools::Permissions;
 use serde_json::{Value, json};
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/flows/triage.yaml");

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use llmspell::{Error, Result};
 
+use super::super::known_names::unknown;
 use super::super::language::LANGUAGE;
+use super::super::large_stack::{LONGEST, links, roomy};
 use super::super::operators::{Operators, operators as counted};
-use super::super::roomy::{LONGEST, links, roomy};
-use super::super::words::unknown;
 use super::{Formula, Part};
 
 /// How deep `if` and `for` may be nested: each takes stack.

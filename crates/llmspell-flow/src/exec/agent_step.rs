@@ -1,0 +1,65 @@
+//! An agent that is asked about a record.
+
+use std::sync::Arc;
+
+use llmspell::agent::{Conversation, SchemaAgent};
+use llmspell::{Agent, Context, Message, Result, Step, StepInfo};
+use serde_json::Value;
+
+use super::scope::Scope;
+use crate::ir::agent::answer_schema;
+use crate::ir::fields::Inputs;
+use crate::template::Prompt;
+
+pub(super) struct Asking {
+    pub(super) agent: Answers,
+    pub(super) system: Option<Prompt>,
+    pub(super) prompt: Prompt,
+}
+
+/// What it answers with.
+pub(super) enum Answers {
+    Text(Agent),
+    Fields(SchemaAgent, Arc<Inputs>),
+}
+
+impl Answers {
+    pub(super) fn of(agent: Agent, step: &str, fields: Option<Inputs>) -> Self {
+        let Some(fields) = fields else { return Answers::Text(agent) };
+        let fields = Arc::new(fields);
+        let checked = fields.clone();
+        let check = move |answer: &Value| checked.complaint(answer).map_or(Ok(()), Err);
+        Answers::Fields(agent.with_schema(step, answer_schema(&fields), check), fields)
+    }
+}
+
+impl Step for Asking {
+    type In = Scope;
+    type Out = Value;
+
+    async fn run(&self, scope: Scope, cx: &Context) -> Result<Value> {
+        let conversation = {
+            let seen = scope.value();
+            let mut conversation = Conversation::new();
+            if let Some(system) = &self.system {
+                conversation.push(Message::system(system.render(&seen)?));
+            }
+            conversation.user(self.prompt.render(&seen)?);
+            conversation
+        };
+        match &self.agent {
+            Answers::Text(agent) => agent.run(conversation, cx).await.map(|reply| Value::String(reply.text)),
+            Answers::Fields(agent, fields) => match agent.run(conversation, cx).await.map(|typed| typed.value) {
+                Ok(Value::Object(answer)) => fields.accept(answer).map(Value::Object),
+                other => other,
+            },
+        }
+    }
+
+    fn info(&self) -> StepInfo<'_> {
+        match &self.agent {
+            Answers::Text(agent) => agent.info(),
+            Answers::Fields(agent, _) => agent.info(),
+        }
+    }
+}

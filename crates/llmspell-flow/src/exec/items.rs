@@ -1,0 +1,65 @@
+//! Steps for each item of a list.
+
+use std::sync::Arc;
+
+use llmspell::{Context, Error, ErrorKind, Result, Step, StepInfo};
+use serde_json::Value;
+
+use super::scope::Scope;
+use super::scoped_step::Sequence;
+use crate::template::Formula;
+
+pub(super) struct Items {
+    pub(super) list: Formula,
+    pub(super) steps: Arc<Sequence>,
+    pub(super) limit: usize,
+    /// Whether items that fail are left out.
+    pub(super) skip: bool,
+}
+
+impl Step for Items {
+    type In = Scope;
+    type Out = Value;
+
+    async fn run(&self, scope: Scope, cx: &Context) -> Result<Value> {
+        let items = match self.list.json(&scope.value())? {
+            Value::Array(items) => items,
+            other => return Err(self.list.is_no_list(&other)),
+        };
+        let count = items.len();
+        let scopes: Vec<Scope> = items.iter().enumerate().map(|(index, item)| scope.of_item(item, index)).collect();
+        let mut stream = self.steps.clone().stream(scopes, cx).limit(self.limit).ordered();
+        let (mut outputs, mut failed) = (Vec::with_capacity(count), Vec::new());
+        while let Some(outcome) = stream.next().await {
+            let index = outcome.index;
+            match cx.merge_outcome(outcome) {
+                Ok(scope) => outputs.push(scope.into_last()),
+                Err(error) if self.skip && error.kind() != ErrorKind::Cancelled => failed.push(of_item(index, error)),
+                Err(error) => {
+                    stream.stop().await;
+                    return Err(of_item(index, error));
+                }
+            }
+        }
+        if outputs.len() + failed.len() < count {
+            // Cut short by whoever cancelled.
+            return Err(Error::new(ErrorKind::Cancelled, "cancelled before every item was done"));
+        }
+        if outputs.is_empty() && !failed.is_empty() {
+            let message = format!("all {count} items failed; {}", failed[0].message());
+            return Err(Error::new(failed[0].kind(), message).with_causes(failed));
+        }
+        failed.into_iter().for_each(|error| cx.mark_partial(error));
+        Ok(Value::Array(outputs))
+    }
+
+    fn info(&self) -> StepInfo<'_> {
+        self.steps.info()
+    }
+}
+
+/// The error with the item that it concerns.
+fn of_item(index: usize, error: Error) -> Error {
+    let message = format!("item {index}: {}", error.message());
+    error.with_message(message)
+}

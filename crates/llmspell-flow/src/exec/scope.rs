@@ -1,0 +1,143 @@
+//! A record on its way through a flow, and what the templates of a step can see of it.
+
+use std::sync::Arc;
+
+use minijinja::value::{Enumerator, Object, Serde};
+use serde_json::{Map, Value};
+
+use super::memo::Memo;
+
+/// The fields of a record and the outputs so far. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Scope {
+    view: View,
+    /// The output of the last step, which may be that of the flow.
+    last: Arc<Value>,
+    /// Which item of which list it is, and in which round, from the outside in, such as `3.0`.
+    place: Arc<str>,
+    /// Of the record, if the results of its steps are kept.
+    memo: Option<Arc<dyn Memo>>,
+}
+
+/// What templates see. Cheap to clone.
+#[derive(Clone, Debug)]
+struct View {
+    inputs: minijinja::Value,
+    outputs: Outputs,
+    record: minijinja::Value,
+    /// The item of a list, if the step is inside of one.
+    item: Option<minijinja::Value>,
+    /// The place of the item in its list, or that of the round.
+    index: Option<usize>,
+    /// The output of the round before.
+    round: Option<minijinja::Value>,
+    secrets: minijinja::Value,
+}
+
+/// The outputs of the steps so far, in order.
+#[derive(Clone, Debug, Default)]
+struct Outputs(Arc<Vec<(Arc<str>, minijinja::Value)>>);
+
+impl Scope {
+    /// A record that has passed no step yet; `index` is its place in the run.
+    pub(crate) fn new(inputs: &Map<String, Value>, index: usize, secrets: minijinja::Value) -> Self {
+        let view = View {
+            inputs: minijinja::Value::from(Serde(inputs)),
+            outputs: Outputs::default(),
+            record: minijinja::Value::from_pairs([("index", index)]),
+            item: None,
+            index: None,
+            round: None,
+            secrets,
+        };
+        Scope { view, last: Arc::default(), place: Arc::from(""), memo: None }
+    }
+
+    /// The same with the memo of the record.
+    pub(crate) fn with_memo(self, memo: Arc<dyn Memo>) -> Self {
+        Scope { memo: Some(memo), ..self }
+    }
+
+    /// What the steps of the record gave before, and where they keep what they give.
+    pub(crate) fn memo(&self) -> Option<&Arc<dyn Memo>> {
+        self.memo.as_ref()
+    }
+
+    /// Adds the output of a step.
+    pub(crate) fn with(mut self, step: &Arc<str>, output: Value) -> Self {
+        let seen = (step.clone(), minijinja::Value::from(Serde(&output)));
+        Arc::make_mut(&mut self.view.outputs.0).push(seen);
+        self.last = Arc::new(output);
+        self
+    }
+
+    /// For one item of a list.
+    pub(crate) fn of_item(&self, item: &Value, index: usize) -> Self {
+        let mut scope = self.at(index);
+        scope.view.item = Some(minijinja::Value::from(Serde(item)));
+        scope
+    }
+
+    /// For one round of a repetition, with the output of the one before.
+    pub(crate) fn of_round(&self, index: usize, last: &Value) -> Self {
+        let mut scope = self.at(index);
+        scope.view.round = Some(minijinja::Value::from(Serde(last)));
+        scope
+    }
+
+    fn at(&self, index: usize) -> Self {
+        let mut scope = self.clone();
+        scope.view.index = Some(index);
+        scope.place = match &*self.place {
+            "" => Arc::from(index.to_string()),
+            outer => Arc::from(format!("{outer}.{index}")),
+        };
+        scope
+    }
+
+    /// As templates see it.
+    pub(crate) fn value(&self) -> minijinja::Value {
+        minijinja::Value::from_object(self.view.clone())
+    }
+
+    /// Which item of which list it is, and in which round; empty for a record as a whole.
+    pub(crate) fn place_text(&self) -> Arc<str> {
+        self.place.clone()
+    }
+
+    /// The output of the last step.
+    pub(crate) fn into_last(self) -> Value {
+        Arc::unwrap_or_clone(self.last)
+    }
+}
+
+impl Object for View {
+    fn get_value(self: &Arc<Self>, key: &minijinja::Value) -> Option<minijinja::Value> {
+        match key.as_str()? {
+            "inputs" => Some(self.inputs.clone()),
+            "steps" => Some(minijinja::Value::from_object(self.outputs.clone())),
+            "record" => Some(self.record.clone()),
+            "item" => self.item.clone(),
+            "index" => self.index.map(minijinja::Value::from),
+            "last" => self.round.clone(),
+            "secrets" => Some(self.secrets.clone()),
+            _ => None,
+        }
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Str(&["inputs", "steps", "record"])
+    }
+}
+
+impl Object for Outputs {
+    fn get_value(self: &Arc<Self>, key: &minijinja::Value) -> Option<minijinja::Value> {
+        let key = key.as_str()?;
+        // The latest: in a repetition, a step gives an output each round.
+        self.0.iter().rev().find(|(step, _)| **step == *key).map(|(_, output)| output.clone())
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.0.iter().map(|(step, _)| minijinja::Value::from(step.clone())).collect())
+    }
+}

@@ -1,0 +1,101 @@
+//! Steps as parts of a record: their outputs become part of it.
+
+use std::sync::Arc;
+
+use llmspell::{BoxStep, Context, Error, ErrorKind, Result, Settle, Step, StepInfo};
+use serde_json::{Map, Value};
+
+use super::scope::Scope;
+use crate::template::{Formula, Template};
+
+/// A step whose output becomes part of the record; null, if it does not run.
+pub(super) struct Part {
+    pub(super) id: Arc<str>,
+    pub(super) when: Option<Arc<Formula>>,
+    pub(super) step: BoxStep<Scope, Value>,
+}
+
+impl Step for Part {
+    type In = Scope;
+    type Out = Scope;
+
+    async fn run(&self, scope: Scope, cx: &Context) -> Result<Scope> {
+        let runs = self.when.as_ref().map_or(Ok(true), |when| when.holds(&scope.value()))?;
+        let output = if runs { self.step.run(scope.clone(), cx).await? } else { Value::Null };
+        Ok(scope.with(&self.id, output))
+    }
+
+    fn info(&self) -> StepInfo<'_> {
+        self.step.info()
+    }
+}
+
+/// A value with templates.
+pub(super) struct Rendered(pub(super) Template);
+
+impl Step for Rendered {
+    type In = Scope;
+    type Out = Value;
+
+    async fn run(&self, scope: Scope, _: &Context) -> Result<Value> {
+        self.0.render(&scope.value())
+    }
+
+    fn info(&self) -> StepInfo<'_> {
+        StepInfo::default().idempotent()
+    }
+}
+
+/// Steps one after another.
+pub(super) struct Sequence(pub(super) Vec<llmspell::Named<BoxStep<Scope, Scope>>>);
+
+impl Step for Sequence {
+    type In = Scope;
+    type Out = Scope;
+
+    async fn run(&self, mut scope: Scope, cx: &Context) -> Result<Scope> {
+        for step in &self.0 {
+            scope = step.run(scope, cx).await?;
+        }
+        Ok(scope)
+    }
+
+    fn info(&self) -> StepInfo<'_> {
+        self.0.iter().map(Step::info).fold(StepInfo::default().idempotent(), StepInfo::and)
+    }
+}
+
+/// Steps at once, of which those that fail are left out.
+pub(super) struct Branches {
+    pub(super) ids: Vec<Arc<str>>,
+    pub(super) steps: Settle<Vec<BoxStep<Scope, Value>>>,
+}
+
+impl Step for Branches {
+    type In = Scope;
+    type Out = Value;
+
+    async fn run(&self, scope: Scope, cx: &Context) -> Result<Value> {
+        let mut table = Map::new();
+        let mut failed = Vec::new();
+        for (id, outcome) in self.ids.iter().zip(self.steps.run(scope, cx).await?) {
+            match cx.merge_outcome(outcome) {
+                Ok(output) => {
+                    table.insert(id.to_string(), output);
+                }
+                Err(error) if error.kind() == ErrorKind::Cancelled => return Err(error),
+                Err(error) => failed.push(error),
+            }
+        }
+        if table.is_empty() && !failed.is_empty() {
+            let message = format!("all {} branches failed: {}", failed.len(), failed[0].message());
+            return Err(Error::new(failed[0].kind(), message).with_causes(failed));
+        }
+        failed.into_iter().for_each(|error| cx.mark_partial(error));
+        Ok(Value::Object(table))
+    }
+
+    fn info(&self) -> StepInfo<'_> {
+        self.steps.info()
+    }
+}

@@ -1,0 +1,222 @@
+//! What is known of a value before it is there: which fields it can have.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use llmspell::suggest;
+
+use crate::ir::fields::Inputs;
+use crate::syntax::file::InputType;
+use crate::template::{Complaint, Template};
+
+/// What an output looks like, as far as it follows from the file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Shape {
+    /// It may be anything.
+    #[default]
+    Any,
+    /// A text, a number, true or false, or null; it has no fields.
+    Plain(&'static str),
+    /// What an agent says without an `answer`.
+    Words,
+    List(Shared<Shape>),
+    /// A table with these fields and no others; some of them may be missing.
+    Table(Shared<Vec<(String, Shape)>>),
+}
+
+/// What has parts. A step that names another has its shape in its own, and so have those behind it: they share it, and
+/// it stays small.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Shared<T> {
+    of: Arc<T>,
+    /// How many shapes it consists of, each counted wherever it stands.
+    size: usize,
+    depth: usize,
+}
+
+/// What is larger or deeper than this can be anything: `{ a: "${{ steps.x }}", b: "${{ steps.x }}" }` doubles it, and
+/// each look at a shape goes through all of it.
+const MOST: usize = 1000;
+const DEEPEST: usize = 16;
+
+impl<T> Shared<T> {
+    /// Of these parts, if that is neither too large nor too deep.
+    fn new(of: T, parts: impl FnOnce(&T) -> Vec<&Shape>) -> Option<Self> {
+        let (size, depth) = parts(&of).into_iter().fold((1, 1), |(size, depth), part| {
+            let (more, deep) = part.extent();
+            (size + more, depth.max(deep + 1))
+        });
+        (size <= MOST && depth <= DEEPEST).then(|| Shared { of: Arc::new(of), size, depth })
+    }
+}
+
+impl<T> Deref for Shared<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.of
+    }
+}
+
+impl Shape {
+    pub(crate) const TEXT: Shape = Shape::Plain("a text");
+
+    /// A table whose fields can be anything.
+    pub(crate) fn table<'a>(fields: impl IntoIterator<Item = &'a str>) -> Self {
+        Shape::fields(fields.into_iter().map(|field| (field.to_owned(), Shape::Any)))
+    }
+
+    /// A table with these fields.
+    pub(crate) fn fields(fields: impl IntoIterator<Item = (String, Shape)>) -> Self {
+        let fields: Vec<_> = fields.into_iter().collect();
+        Shared::new(fields, |fields| fields.iter().map(|(_, shape)| shape).collect()).map_or(Shape::Any, Shape::Table)
+    }
+
+    pub(crate) fn list(item: Shape) -> Self {
+        Shared::new(item, |item| vec![item]).map_or(Shape::Any, Shape::List)
+    }
+
+    /// How many shapes it consists of, and how deep.
+    fn extent(&self) -> (usize, usize) {
+        match self {
+            Shape::Any | Shape::Plain(_) | Shape::Words => (1, 1),
+            Shape::List(item) => (item.size, item.depth),
+            Shape::Table(fields) => (fields.size, fields.depth),
+        }
+    }
+
+    /// Of declared fields.
+    pub(crate) fn declared(fields: &Inputs) -> Self {
+        let of = |kind| match kind {
+            Some(InputType::String) => Shape::TEXT,
+            Some(InputType::Number | InputType::Integer) => Shape::Plain("a number"),
+            Some(InputType::Boolean) => Shape::Plain("true or false"),
+            Some(InputType::Array) => Shape::list(Shape::Any),
+            Some(InputType::Object) | None => Shape::Any,
+        };
+        let Some(types) = fields.types() else { return Shape::Any };
+        Shape::fields(types.map(|(name, kind)| (name.to_owned(), of(kind))))
+    }
+
+    /// Of what stands in the file; `named` tells that of a name, such as `steps.page.body`.
+    pub(crate) fn of(template: &Template, named: &dyn Fn(&str) -> Shape) -> Self {
+        match template {
+            Template::Plain(value) => Shape::of_json(value),
+            Template::Lone(formula) if is_name(formula.text()) => named(formula.text()),
+            Template::Lone(_) => Shape::Any,
+            Template::Text(_) => Shape::TEXT,
+            Template::List(_) => Shape::list(Shape::Any),
+            Template::Map(fields) => {
+                Shape::fields(fields.iter().map(|(name, value)| (name.clone(), Shape::of(value, named))))
+            }
+        }
+    }
+
+    fn of_json(value: &serde_json::Value) -> Self {
+        use serde_json::Value;
+        match value {
+            Value::Null => Shape::Plain("null"),
+            Value::Bool(_) => Shape::Plain("true or false"),
+            Value::Number(_) => Shape::Plain("a number"),
+            Value::String(_) => Shape::TEXT,
+            Value::Array(_) => Shape::list(Shape::Any),
+            Value::Object(fields) => {
+                Shape::fields(fields.iter().map(|(name, value)| (name.clone(), Shape::of_json(value))))
+            }
+        }
+    }
+
+    /// What it is, in a word.
+    pub(crate) fn described(&self) -> &'static str {
+        match self {
+            Shape::Any => "anything",
+            Shape::Plain(what) => what,
+            Shape::Words => "a text",
+            Shape::List(_) => "a list",
+            Shape::Table(_) => "a table",
+        }
+    }
+
+    /// The items, if it is a list.
+    pub(crate) fn item(self) -> Self {
+        match self {
+            Shape::List(item) => (*item).clone(),
+            _ => Shape::Any,
+        }
+    }
+
+    /// What a path of fields leads to, or why it leads nowhere. `name` is what the value is called.
+    pub(crate) fn follow<'a>(&self, name: &str, path: impl IntoIterator<Item = &'a str>) -> Result<Shape, Complaint> {
+        let (mut shape, mut name) = (self, name.to_owned());
+        for field in path {
+            let wrong = match shape {
+                Shape::Any => return Ok(Shape::Any),
+                Shape::Table(fields) => match fields.iter().find(|(known, _)| known == field) {
+                    Some((_, inner)) => {
+                        (shape, name) = (inner, format!("{name}.{field}"));
+                        continue;
+                    }
+                    None if fields.is_empty() => (format!("`{name}` is an empty table"), format!("use `{name}`")),
+                    None => {
+                        let known = fields.iter().map(|(known, _)| known.as_str());
+                        (format!("`{name}` has no field `{field}`"), suggest::hint(field, known, "its fields are"))
+                    }
+                },
+                Shape::List(_) => (
+                    format!("`{name}` is a list, and has no field `{field}`"),
+                    format!("of one item: `{name}[0].{field}`; of each: `{name} | map(attribute=\"{field}\")`"),
+                ),
+                Shape::Words => (
+                    format!("`{name}` is a text, and has no field `{field}`"),
+                    format!("use `{name}` itself, or give the agent an `answer` with that field"),
+                ),
+                Shape::Plain(what) => {
+                    (format!("`{name}` is {what}, and has no field `{field}`"), format!("use `{name}` itself"))
+                }
+            };
+            return Err(Complaint { message: wrong.0, hint: wrong.1, lacks: Some(format!("{name}.{field}")) });
+        }
+        Ok(shape.clone())
+    }
+}
+
+/// Whether an expression is nothing but a name, such as `steps.page.body`.
+fn is_name(text: &str) -> bool {
+    text.split('.').all(|part| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(of: &Shape) -> Shape {
+        Shape::fields(["a", "b"].map(|name| (name.to_owned(), of.clone())))
+    }
+
+    #[test]
+    fn what_doubles_or_goes_deep_stays_small() {
+        let (mut doubled, mut chain, mut list) = (Shape::TEXT, Shape::TEXT, Shape::TEXT);
+        for _ in 0..10_000 {
+            doubled = pair(&doubled);
+            chain = Shape::fields([("a".to_owned(), chain)]);
+            list = Shape::list(list);
+            for shape in [&doubled, &chain, &list] {
+                let (size, depth) = shape.extent();
+                assert!(size <= MOST && depth <= DEEPEST, "{size} {depth}");
+            }
+        }
+        assert!(doubled == doubled.clone() && chain == chain.clone());
+        let wide = Shape::fields((0..MOST).map(|field| (field.to_string(), Shape::Any)));
+        assert_eq!(wide, Shape::Any);
+    }
+
+    #[test]
+    fn what_is_small_is_known() {
+        let shape = pair(&pair(&Shape::TEXT));
+        assert_eq!(shape.follow("x", ["a", "b"]).ok(), Some(Shape::TEXT));
+        assert!(shape.follow("x", ["a", "c"]).is_err());
+    }
+}

@@ -1,0 +1,25 @@
+//! A key that is almost the name of an input.
+
+use llmspell::suggest;
+
+use super::{Rule, Subject, Warnings};
+
+pub(super) const RULE: Rule = Rule {
+    id: "misspelled-key",
+    explanation: "The `key` of the flow is not a declared input, but differs from one by a letter or two.",
+};
+
+pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
+    let file = subject.file;
+    // Records may have more fields than the flow declares: only a slip of the fingers is told.
+    if let (Some(key), Some(inputs)) = (&file.key, &file.inputs) {
+        let names = inputs.0.iter().map(|(name, _)| name.value.as_str());
+        // Most short words are like some other one.
+        let is_long = key.value.chars().count() >= 4;
+        let near = suggest::nearest(&key.value, names).filter(|near| is_long && *near != key.value);
+        if let Some(near) = near {
+            let message = format!("records are told apart by `{}`, which is no input", key.value);
+            warnings.push(&key.at, message, format!("did you mean `{near}`?"));
+        }
+    }
+}

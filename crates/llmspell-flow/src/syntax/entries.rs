@@ -1,0 +1,67 @@
+//! Tables whose keys remember where they stand.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+
+use crate::syntax::located::Located;
+
+/// A table in the order of the file.
+#[derive(Clone, Debug)]
+pub(crate) struct Entries<T>(pub(crate) Vec<Entry<T>>);
+
+/// A key and its value.
+pub(crate) type Entry<T> = (Located<String>, Located<T>);
+
+impl<T> Default for Entries<T> {
+    fn default() -> Self {
+        Entries(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Entries<T> {
+    pub(crate) fn read<A: MapAccess<'de>>(mut access: A) -> Result<Self, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = access.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Entries(entries))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Table<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Table<T> {
+            type Value = Entries<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table of names and values")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Entries<T>, A::Error> {
+                Entries::read(access)
+            }
+        }
+
+        deserializer.deserialize_map(Table(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Entries<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Table".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object", "additionalProperties": generator.subschema_for::<T>() })
+    }
+}

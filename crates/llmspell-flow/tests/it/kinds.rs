@@ -1,0 +1,15 @@
+//! What each kind of step and each modifier does. The clock is paused: times are exact.
+
+mod concurrent;
+mod defaults;
+mod each;
+mod fallback;
+mod load;
+mod nested;
+mod pipeline;
+mod probe;
+mod race;
+mod repeat;
+mod secrets;
+mod times;
+mod when;

@@ -1,0 +1,177 @@
+//! What the beginning of an input tells of all of it: that it is no such input, or lacks what the flow asks for. Said
+//! once, before any work, and not once for each record.
+
+use llmspell::{Error, Result, suggest};
+use serde_json::{Map, Value};
+
+use super::decode::Form;
+use super::reader::Format;
+
+/// What every record of a list of files has.
+const OF_FILES: [&str; 6] = ["path", "name", "extension", "bytes", "modified_ms", "text"];
+
+/// What the first line of an input shows that has no record in each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoLines {
+    /// It is one array; or its first item may be a record that is wrong by itself.
+    Array { is_sure: bool },
+    /// Its JSON goes over several lines; or the first record is torn.
+    Several,
+}
+
+impl NoLines {
+    /// Looks at the first line that is not blank.
+    pub(crate) fn at(text: &[u8]) -> Option<Self> {
+        let behind = |open: u8| text.strip_prefix(&[open]).map(<[u8]>::trim_ascii_start);
+        match (behind(b'['), behind(b'{')) {
+            (Some(b""), _) => Some(NoLines::Array { is_sure: true }),
+            (Some(rest), _) if rest.starts_with(b"{") => Some(NoLines::Array { is_sure: false }),
+            (_, Some(b"")) => Some(NoLines::Several),
+            _ => None,
+        }
+    }
+
+    /// Whether it is so, by the line after that: where there is a whole record, the first one is wrong alone.
+    pub(crate) fn is_confirmed(self, second: Option<&[u8]>) -> bool {
+        let is_record = |text| serde_json::from_slice::<Map<String, Value>>(text).is_ok();
+        self == NoLines::Array { is_sure: true } || !second.is_some_and(is_record)
+    }
+
+    pub(crate) fn told(self, input: &str) -> Error {
+        let (what, command) = match self {
+            NoLines::Array { .. } => ("is a JSON array", "each of its items on a line: jq -c '.[]'"),
+            NoLines::Several => ("has JSON over several lines", "each record on a line: jq -c ."),
+        };
+        let message = format!("{input} {what}, and not one record a line");
+        Error::invalid(message).with_hint(format!("write {command} FILE > records.jsonl"))
+    }
+}
+
+/// Looks at the names of the columns. `alone` is there if there is but one: the header as it was read, and the first row.
+pub(crate) fn columns(
+    names: &[String],
+    alone: Option<(&[u8], Option<&[u8]>)>,
+    format: Format,
+    form: &Form,
+    input: &str,
+) -> Result<()> {
+    let missing = present(names.iter().map(String::as_str), form, input, "column", "its columns are");
+    if let ([one], Some((header, first))) = (names, alone)
+        && !form.inputs.names().is_some_and(|declared| declared.contains(&one.as_str()))
+    {
+        // A single column that is called so may be meant.
+        let is_so = |sign: u8| {
+            let is_also = |first| signs(first, sign) == signs(header, sign);
+            missing.is_err() || signs(header, sign) > 0 && first.is_some_and(is_also)
+        };
+        apart(one, format, input, is_so)?;
+    }
+    missing
+}
+
+/// How often a sign stands in a row, outside of quotes.
+fn signs(row: &[u8], sign: u8) -> usize {
+    let mut is_quoted = false;
+    let is_one = |byte: &&u8| {
+        is_quoted ^= **byte == b'"';
+        !is_quoted && **byte == sign
+    };
+    row.iter().filter(is_one).count()
+}
+
+/// The fields of files.
+pub(crate) fn files(form: &Form, input: &str) -> Result<()> {
+    present(OF_FILES.into_iter(), form, input, "field", "the fields of files are")
+}
+
+/// A single name that has other separators in it, if these are some.
+fn apart(name: &str, format: Format, input: &str, is_so: impl Fn(u8) -> bool) -> Result<()> {
+    if name.starts_with('{') || name.starts_with("[{") {
+        let message = format!("{input} begins like JSON, and not with the names of columns");
+        return Err(Error::invalid(message).with_hint("read it as what it is: --format jsonl"));
+    }
+    let (sign, hint) = match format {
+        Format::Csv if name.contains('\t') && is_so(b'\t') => ("tabs", "read it as what it is: --format tsv"),
+        Format::Tsv if name.contains(',') && is_so(b',') => ("commas", "read it as what it is: --format csv"),
+        _ if name.contains(';') && is_so(b';') => ("semicolons", "write it with commas, or with tabs and --format tsv"),
+        _ => return Ok(()),
+    };
+    let message = format!("{input} has a single column, `{}`: its values seem to be apart by {sign}", shown(name));
+    Err(Error::invalid(message).with_hint(hint))
+}
+
+/// Headers may be long.
+fn shown(name: &str) -> String {
+    let short: String = name.chars().map(|c| if c == '\t' { ' ' } else { c }).take(60).collect();
+    if short.chars().count() < name.chars().count() { format!("{short}…") } else { short }
+}
+
+/// Whether there is all that each record must have.
+fn present<'a>(
+    names: impl Iterator<Item = &'a str> + Clone,
+    form: &'a Form,
+    input: &str,
+    what: &str,
+    are: &str,
+) -> Result<()> {
+    let there =
+        |field: &&str| names.clone().chain(form.set.iter().map(|(name, _)| name.as_str())).any(|name| name == *field);
+    let declared = form.inputs.names().unwrap_or_default();
+    let missing: Vec<&str> =
+        declared.into_iter().filter(|field| form.inputs.requires(field) && !there(field)).collect();
+    let Some(first) = missing.first() else { return Ok(()) };
+    let s = if missing.len() == 1 { "" } else { "s" };
+    let listed = missing.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", ");
+    let message = format!("{input} has no {what}{s} {listed}, which the flow asks for under `inputs`");
+    let hint = suggest::hint(first, names, are);
+    Err(Error::invalid(message).with_hint(format!("{hint}; `--set {first}=…` gives it to every record")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_line_that_is_wrong_alone_condemns_nothing() {
+        let is_none = |first: &str, second: Option<&str>| {
+            NoLines::at(first.as_bytes()).is_some_and(|found| found.is_confirmed(second.map(str::as_bytes)))
+        };
+        for (first, second) in [
+            ("[", Some("{\"a\": 1}")),
+            ("[{\"a\": 1},", Some("{\"a\": 2},")),
+            ("[{\"a\": 1}]", None),
+            ("{", Some("  \"a\": 1")),
+            ("{", None),
+        ] {
+            assert!(is_none(first, second), "{first}");
+        }
+        for (first, second) in
+            [("{", "{\"a\": 1}"), ("[{\"a\": 1}]", "{\"a\": 2}"), ("{}", "{"), ("[]", "[{"), ("{\"a\":", "1")]
+        {
+            assert!(!is_none(first, Some(second)), "{first}");
+        }
+    }
+
+    #[test]
+    fn a_single_column_is_refused_only_if_the_rows_are_apart_too() {
+        let looked = |header: &str, first: &str, format| {
+            let raw = Some((header.as_bytes(), Some(first.as_bytes()).filter(|first| !first.is_empty())));
+            columns(&[header.trim_matches('"').to_owned()], raw, format, &Form::default(), "in").is_ok()
+        };
+        for (header, first, format) in [
+            ("City, State", "Paris", Format::Tsv),
+            ("Question; answer shortly", "Why?", Format::Csv),
+            ("a;b", "", Format::Csv),
+            ("\"a;b\"", "1;2", Format::Csv),
+            ("a;b", "\"1;2\"", Format::Csv),
+            ("a;b", "1;2;3", Format::Csv),
+        ] {
+            assert!(looked(header, first, format), "{header}");
+        }
+        for (header, first, format) in
+            [("a,b", "1,2", Format::Tsv), ("a;b", "\";\";2", Format::Csv), ("a\tb", "1\t2", Format::Csv)]
+        {
+            assert!(!looked(header, first, format), "{header}");
+        }
+    }
+}

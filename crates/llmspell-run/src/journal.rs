@@ -1,0 +1,36 @@
+//! The journal of a run: what was done stays done, whatever happens.
+//!
+//! One SQLite file a run, `.llmspell/runs/NAME.db`, written by one thread. What a step gave to a record is on the disk
+//! before anything is made of it, and what came of the record before its line goes out; so a run that is killed, and
+//! [resumed](Journals::open), repeats at most what was in flight. Only a flow that merely computes does not wait for the
+//! disk: to compute again costs nothing. docs/journal.md explains the tables.
+
+mod claims;
+mod command;
+mod fault;
+mod folder;
+mod info;
+mod journals;
+mod keys;
+mod matching;
+mod memo;
+mod result_meta;
+mod resume_plan;
+mod retention;
+mod rows;
+mod schema;
+mod store;
+mod writer;
+
+pub(crate) use info::in_words;
+pub use info::{RunCounts, RunInfo, RunStory};
+pub use journals::Journals;
+pub(crate) use keys::keys_of;
+pub(crate) use matching::{Admission, Delivered, Matcher, Rerun, Told};
+pub(crate) use memo::Memory;
+pub(crate) use result_meta::Story;
+pub use resume_plan::{Redo, Why};
+pub use retention::Retention;
+pub(crate) use store::Session;
+pub use store::{Again, Journal};
+pub(crate) use writer::{Closing, Entry, Finished, Pen, Status, Thread};

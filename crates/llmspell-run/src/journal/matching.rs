@@ -1,0 +1,443 @@
+//! Which record of the journal a line of the input is.
+//!
+//! As long as the input is the one of the sessions before, the row with the number of the record has its key, and the
+//! rows are read one after the other. Where one has another key, the input has changed: from there on, rows are found
+//! by their keys, equal ones in the order in which they stand. No row serves twice.
+
+#[cfg(test)]
+mod properties;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use llmspell::{Error, ErrorKind, Result};
+use llmspell_flow::internal::{Fingerprint, StepKey};
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
+use serde::Deserialize;
+
+use super::claims::Claims;
+use super::fault::fault;
+use super::keys::{Keys, keys};
+use super::memo::{Past, Stored};
+use super::result_meta::Story;
+use super::schema;
+use super::store::Again;
+use super::writer::Entry;
+
+/// What the journal knows of a record.
+#[derive(Default)]
+pub(crate) enum Admission {
+    /// There is no journal.
+    #[default]
+    None,
+    /// Nothing: it gets this number.
+    New(u64),
+    /// It runs again, with what was kept of it.
+    Again(Rerun),
+    /// It has an outcome.
+    Done(Box<Delivered>),
+}
+
+/// A record that runs again.
+pub(crate) struct Rerun {
+    pub(crate) entry: Arc<Entry>,
+    pub(crate) past: Option<Past>,
+    /// Whether what the journal has under its number is of another record.
+    pub(crate) is_another: bool,
+}
+
+/// What came of a record in an earlier session.
+pub(crate) struct Delivered {
+    /// JSON, if it did not fail.
+    pub(crate) output: Option<String>,
+    pub(crate) error: Option<String>,
+    pub(crate) story: Option<String>,
+    pub(crate) took_ms: Option<f64>,
+}
+
+/// Rows that are read at once.
+const BATCH: usize = 256;
+
+/// So many rows behind one that is missing are looked through in memory; for more of them, the file gets an index.
+const TAIL: u64 = 1 << 16;
+
+/// What a key is, if nobody has written over it.
+const WHOLE_KEY: &str = "typeof(key) = 'blob' AND length(key) = 16";
+
+const ROW: &str = "SELECT id, key, content, session, status, output, error, story, took_ms, blob FROM record";
+
+struct Row {
+    id: u64,
+    /// `None` if it cannot be read: then nobody knows which record it was.
+    key: Option<[u8; 16]>,
+    content: Option<[u8; 16]>,
+    session: Option<i64>,
+    status: Option<String>,
+    /// Without a large output: those are read when their turn comes, and not ahead.
+    delivered: Delivered,
+    blob: Option<i64>,
+    /// Whether something in it cannot be read.
+    is_damaged: bool,
+}
+
+pub(crate) struct Matcher {
+    path: PathBuf,
+    /// `None` if no record has been here before.
+    db: Option<Connection>,
+    /// The declared field that is the key.
+    field: Option<Arc<str>>,
+    /// The sessions whose outcomes are those of this flow.
+    same: HashSet<i64>,
+    again: Again,
+    steps: Arc<HashMap<StepKey, i64>>,
+    /// How many lines came before.
+    position: u64,
+    /// The number that the next new record gets if it is not that of its position.
+    next_new: u64,
+    /// The largest number at the beginning, and one more.
+    end: u64,
+    ahead: VecDeque<Row>,
+    claims: Claims,
+    elsewhere: Elsewhere,
+    told: Arc<Told>,
+}
+
+/// What the run hears of it.
+#[derive(Default)]
+pub(crate) struct Told {
+    /// How many records of the journal have not been seen in the input so far.
+    pub(crate) gone: AtomicU64,
+    /// How many records run again because some of what the journal has of them cannot be read.
+    pub(crate) damaged: AtomicU64,
+    /// Why the journal cannot be read.
+    pub(crate) failure: OnceLock<Error>,
+}
+
+/// Where a row is looked for that does not stand at the position of the line.
+enum Elsewhere {
+    /// Nowhere yet: all lines have been at their places.
+    InPlace,
+    /// The same, but some rows are missing; those behind the first of them, by key.
+    Tail(HashMap<[u8; 16], VecDeque<u64>>),
+    /// By the index. For keys that several rows have, up to which row they have been claimed.
+    Indexed(HashMap<[u8; 16], u64>),
+}
+
+impl Matcher {
+    /// Reads the file at `path`, of which `db` is a connection already.
+    pub(super) fn new(
+        path: &Path,
+        db: &Connection,
+        flow: Fingerprint,
+        again: Again,
+        field: Option<&str>,
+        steps: Arc<HashMap<StepKey, i64>>,
+    ) -> Result<Self> {
+        let failed = |error| fault("reading", path, error);
+        let bounds = format!("SELECT coalesce(max(id) + 1, 0), count(*) FILTER (WHERE {WHOLE_KEY}) FROM record");
+        let (end, rows) = db.query_row(&bounds, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
+        let same = || {
+            let mut sessions = db.prepare("SELECT id FROM session WHERE flow = ?")?;
+            sessions.query_map([flow.0], |row| row.get(0))?.collect::<rusqlite::Result<_>>()
+        };
+        let last = "SELECT ending FROM session ORDER BY id DESC LIMIT 1";
+        let last = db.query_row(last, [], |row| row.get::<_, Option<String>>(0)).optional().map_err(failed)?;
+        let again = match again {
+            Again::None if last.flatten().as_deref() == Some("stopped") => Again::Kinds(vec![ErrorKind::Denied]),
+            again => again,
+        };
+        Ok(Matcher {
+            path: path.to_owned(),
+            db: if end > 0 { Some(schema::open(path)?) } else { None },
+            field: field.map(Arc::from),
+            same: same().map_err(failed)?,
+            again,
+            steps,
+            position: 0,
+            next_new: end,
+            end,
+            ahead: VecDeque::new(),
+            claims: Claims::default(),
+            elsewhere: Elsewhere::InPlace,
+            told: Arc::new(Told { gone: AtomicU64::new(rows), ..Told::default() }),
+        })
+    }
+
+    pub(crate) fn told(&self) -> Arc<Told> {
+        self.told.clone()
+    }
+
+    /// What is known of the next record of the input, whose line is given without its end.
+    ///
+    /// # Errors
+    /// If the journal cannot be read; [`Told::failure`] says so, too.
+    pub(crate) fn admit(&mut self, line: u64, text: Option<&[u8]>) -> Result<Admission> {
+        self.find_out(line, text).map_err(|error| {
+            let error = fault("reading", &self.path, error);
+            let _ = self.told.failure.set(error.clone());
+            error
+        })
+    }
+
+    fn find_out(&mut self, line: u64, text: Option<&[u8]>) -> rusqlite::Result<Admission> {
+        let position = self.position;
+        self.position += 1;
+        let in_place = !matches!(self.elsewhere, Elsewhere::Indexed(_));
+        if in_place && position >= self.end {
+            self.next_new = position + 1;
+            return Ok(Admission::New(position));
+        }
+        let keys = keys(text, self.field.as_deref());
+        let Some(row) = self.find(position, &keys)? else {
+            let id = if matches!(self.elsewhere, Elsewhere::Indexed(_)) {
+                self.next_new += 1;
+                self.next_new - 1
+            } else {
+                // Its row is missing: it was in flight.
+                self.claims.claim(position);
+                position
+            };
+            let entry = Arc::new(Entry { id, key: keys.key, content: keys.content, line });
+            return Ok(Admission::Again(Rerun { entry, past: None, is_another: false }));
+        };
+        self.claims.claim(row.id);
+        self.told.gone.fetch_sub(1, Ordering::Relaxed);
+        self.verdict(line, &keys, row)
+    }
+
+    /// The row of a record; none if it has no row.
+    fn find(&mut self, position: u64, keys: &Keys) -> rusqlite::Result<Option<Row>> {
+        let Some(db) = &self.db else { return Ok(None) };
+        if matches!(self.elsewhere, Elsewhere::InPlace | Elsewhere::Tail(_)) {
+            while self.ahead.front().is_some_and(|row| row.id < position) {
+                self.ahead.pop_front();
+            }
+            if self.ahead.is_empty() {
+                self.ahead = read_ahead(db, position, self.end)?;
+            }
+            let in_place = self.ahead.front().filter(|row| row.id == position).map(|row| row.key);
+            if in_place == Some(None) {
+                self.told.damaged.fetch_add(1, Ordering::Relaxed);
+            }
+            match in_place.flatten().map(|key| key == keys.key) {
+                Some(true) => return Ok(self.ahead.pop_front()),
+                None if self.is_nowhere(position, keys)? => return Ok(None),
+                _ => {}
+            }
+            self.ahead.clear();
+            self.index()?;
+        }
+        self.look_up(keys)
+    }
+
+    /// Whether no row behind a missing one has this key.
+    fn is_nowhere(&mut self, position: u64, keys: &Keys) -> rusqlite::Result<bool> {
+        let Some(db) = &self.db else { return Ok(true) };
+        if let Elsewhere::InPlace = self.elsewhere {
+            if self.end - position > TAIL {
+                return Ok(false);
+            }
+            let mut tail = HashMap::<_, VecDeque<u64>>::new();
+            let rows = format!("SELECT id, key FROM record WHERE id >= ? AND id < ? AND {WHOLE_KEY}");
+            let mut rows = db.prepare(&rows)?;
+            let mut rows = rows.query(params![position, self.end])?;
+            while let Some(row) = rows.next()? {
+                tail.entry(row.get(1)?).or_default().push_back(row.get(0)?);
+            }
+            self.elsewhere = Elsewhere::Tail(tail);
+        }
+        let Elsewhere::Tail(tail) = &mut self.elsewhere else { return Ok(false) };
+        let Some(rows) = tail.get_mut(&keys.key) else { return Ok(true) };
+        while rows.front().is_some_and(|row| *row < position) {
+            rows.pop_front();
+        }
+        Ok(rows.is_empty())
+    }
+
+    fn index(&mut self) -> rusqlite::Result<()> {
+        if let Some(db) = &self.db {
+            db.execute_batch("CREATE INDEX IF NOT EXISTS record_by_key ON record (key, id)")?;
+        }
+        self.next_new = self.next_new.max(self.position);
+        self.elsewhere = Elsewhere::Indexed(HashMap::new());
+        Ok(())
+    }
+
+    fn look_up(&mut self, keys: &Keys) -> rusqlite::Result<Option<Row>> {
+        let (Some(db), Elsewhere::Indexed(claimed)) = (&self.db, &mut self.elsewhere) else { return Ok(None) };
+        let mut after = claimed.get(&keys.key).map_or(-1, |id| id.cast_signed());
+        let next = "SELECT id FROM record WHERE key = ? AND id > ? AND id < ? ORDER BY id LIMIT 1";
+        let mut next = db.prepare_cached(next)?;
+        loop {
+            let id: Option<u64> = next.query_row(params![keys.key, after, self.end], |row| row.get(0)).optional()?;
+            match id {
+                None => return Ok(None),
+                Some(id) if self.claims.has(id) => {
+                    claimed.insert(keys.key, id);
+                    after = id.cast_signed();
+                }
+                Some(id) => {
+                    let row = format!("{ROW} WHERE id = ?");
+                    return db.prepare_cached(&row)?.query_row([id], read).map(Some);
+                }
+            }
+        }
+    }
+
+    /// Whether the record runs again.
+    fn verdict(&self, line: u64, keys: &Keys, row: Row) -> rusqlite::Result<Admission> {
+        let is_another = row.content != keys.content;
+        let entry = || Arc::new(Entry { id: row.id, key: keys.key, content: keys.content, line });
+        if is_another {
+            self.told.damaged.fetch_add(row.is_damaged.into(), Ordering::Relaxed);
+            return Ok(Admission::Again(Rerun { entry: entry(), past: None, is_another }));
+        }
+        let is_done = row.session.is_some_and(|session| self.same.contains(&session))
+            && match row.status.as_deref() {
+                Some("ok") => true,
+                Some("failed") => !self.again.holds(row.delivered.error.as_deref()),
+                _ => false,
+            };
+        let mut is_damaged = row.is_damaged;
+        if is_done {
+            let mut delivered = row.delivered;
+            if let Some(blob) = row.blob {
+                delivered.output = self.blob(blob)?;
+            }
+            // One that is damaged is as good as not there: the record runs again.
+            if !is_damaged && delivered.is_whole() {
+                return Ok(Admission::Done(Box::new(delivered)));
+            }
+            is_damaged = true;
+        }
+        let past = self.past(row.id, &mut is_damaged)?;
+        if is_damaged {
+            self.told.damaged.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(Admission::Again(Rerun { entry: entry(), past, is_another }))
+    }
+
+    /// A large output; `None` if it is missing, or is not what was written.
+    fn blob(&self, id: i64) -> rusqlite::Result<Option<String>> {
+        let Some(db) = &self.db else { return Ok(None) };
+        let mut large = db.prepare_cached("SELECT hash, data FROM blob WHERE id = ?")?;
+        let large = large.query_row([id], |row| Ok((row.get::<_, [u8; 16]>(0).ok(), text(row, 1)?))).optional()?;
+        Ok(large.and_then(|(hash, data)| {
+            let data = data.flatten()?;
+            (hash == Some(Fingerprint::of(data.as_bytes()).0)).then_some(data)
+        }))
+    }
+
+    /// What was kept of a record; what of it cannot be read is left out, and noted.
+    fn past(&self, id: u64, is_damaged: &mut bool) -> rusqlite::Result<Option<Past>> {
+        let Some(db) = &self.db else { return Ok(None) };
+        let mut kept = db.prepare_cached("SELECT step, item, output, story, blob FROM result WHERE record = ?")?;
+        let mut rows = kept.query([id])?;
+        let mut results = HashMap::new();
+        while let Some(row) = rows.next()? {
+            let (output, story) = (text(row, 2)?, text(row, 3)?);
+            let output = match soft::<Option<i64>>(row, 4)? {
+                Some(None) => output.flatten(),
+                Some(Some(blob)) => self.blob(blob)?,
+                None => None,
+            };
+            let stored = output.zip(story).map(|(output, story)| Stored { output, story });
+            let place = soft::<i64>(row, 0)?.zip(soft::<String>(row, 1)?);
+            match (place, stored.filter(Stored::is_whole)) {
+                (Some((step, item)), Some(stored)) => {
+                    results.insert((step, item.into()), stored);
+                }
+                _ => *is_damaged = true,
+            }
+        }
+        Ok((!results.is_empty()).then(|| Past { steps: self.steps.clone(), results }))
+    }
+}
+
+impl Again {
+    /// Whether a record with this error runs again.
+    fn holds(&self, error: Option<&str>) -> bool {
+        #[derive(Deserialize)]
+        struct Class {
+            kind: ErrorKind,
+            #[serde(default)]
+            causes: Vec<Class>,
+        }
+
+        impl Class {
+            /// Whoever asks for timeouts means those that were tried again in vain, too.
+            fn is_one_of(&self, kinds: &[ErrorKind]) -> bool {
+                let last = self.causes.last().filter(|_| self.kind == ErrorKind::AllFailed);
+                kinds.contains(&self.kind) || last.is_some_and(|last| last.is_one_of(kinds))
+            }
+        }
+
+        match self {
+            Again::None => false,
+            Again::Failed => true,
+            Again::Kinds(kinds) => {
+                let class = error.and_then(|error| serde_json::from_str::<Class>(error).ok());
+                class.is_none_or(|class| class.is_one_of(kinds))
+            }
+        }
+    }
+}
+
+impl Delivered {
+    /// Whether all that makes a line can be read.
+    fn is_whole(&self) -> bool {
+        let is_json = |text: &String| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+        let said = match (&self.error, &self.output) {
+            (Some(error), _) => serde_json::from_str::<Error>(error).is_ok(),
+            (None, output) => output.as_ref().is_some_and(is_json),
+        };
+        said && self.story.as_deref().is_none_or(|story| Story::read(Some(story)).is_ok())
+    }
+
+    pub(crate) fn error(&self) -> Option<Error> {
+        let text = self.error.as_deref()?;
+        let unreadable = |_| Error::failed("its error cannot be read in the journal");
+        Some(serde_json::from_str(text).unwrap_or_else(unreadable))
+    }
+}
+
+fn read_ahead(db: &Connection, from: u64, end: u64) -> rusqlite::Result<VecDeque<Row>> {
+    let rows = format!("{ROW} WHERE id >= ? AND id < ? ORDER BY id LIMIT {BATCH}");
+    db.prepare_cached(&rows)?.query_map([from, end], read)?.collect()
+}
+
+fn read(row: &SqlRow<'_>) -> rusqlite::Result<Row> {
+    let (session, status, output, error, story) =
+        (soft(row, 3)?, text(row, 4)?, text(row, 5)?, text(row, 6)?, text(row, 7)?);
+    let (content, took_ms, blob) = (soft(row, 2)?, soft(row, 8)?, soft(row, 9)?);
+    let is_damaged = session.is_none()
+        || [&status, &output, &error, &story].contains(&&None)
+        || content.is_none()
+        || took_ms.is_none()
+        || blob.is_none();
+    let (output, error) = (output.flatten(), error.flatten());
+    let delivered = Delivered { output, error, story: story.flatten(), took_ms: took_ms.flatten() };
+    Ok(Row {
+        id: row.get(0)?,
+        key: soft(row, 1)?,
+        content: content.flatten(),
+        session,
+        status: status.flatten(),
+        delivered,
+        blob: blob.flatten(),
+        is_damaged,
+    })
+}
+
+/// A value; `None` if it is of another type than what was written.
+fn soft<T: FromSql>(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<Option<T>> {
+    Ok(T::column_result(row.get_ref(column)?).ok())
+}
+
+/// A text, if there is one; `None` if what is there is none.
+fn text(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<Option<Option<String>>> {
+    soft(row, column)
+}

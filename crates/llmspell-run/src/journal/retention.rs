@@ -1,0 +1,68 @@
+//! How long journals stay.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use llmspell::Result;
+
+use super::{folder, info};
+
+/// What [`Journals::tidy`](super::Journals::tidy) leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Retention {
+    /// How many complete runs of each flow stay, the latest ones. The default is 20.
+    pub keep: usize,
+    /// How much room all runs may take together, in bytes, before further complete runs go. The default is 10 GiB.
+    pub max_size: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention { keep: 20, max_size: 10 << 30 }
+    }
+}
+
+/// Which is older is told by the numbers in the names within a flow, and by the time at which it began between flows.
+/// A clock that was wrong can thus change which complete run goes first, and nothing else.
+pub(super) fn tidy(folder: &Path, retention: &Retention) -> Result<Vec<String>> {
+    let names = folder::names(folder)?;
+    let mut total: u64 = names.iter().map(|name| folder::size(folder, name)).sum();
+    let runs: Vec<_> = names.into_iter().map(|name| info::glance(folder, name)).collect();
+    let mut surplus: Vec<_> = runs.iter().filter(|run| run.is_void()).map(|run| run.name.clone()).collect();
+    let mut complete: Vec<_> = runs.into_iter().filter(|run| run.is_complete()).collect();
+    complete.sort_by_cached_key(|run| {
+        let number = folder::number(&run.name).map_or(0, |(_, number)| number);
+        std::cmp::Reverse((run.story.as_ref().ok().and_then(|story| story.began.clone()), number))
+    });
+    let mut of_flow = HashMap::<String, usize>::new();
+    let mut others = Vec::new();
+    let mut by_number: Vec<_> = complete.iter().collect();
+    by_number.sort_by_key(|run| std::cmp::Reverse(folder::number(&run.name).map_or(0, |(_, number)| number)));
+    for run in by_number {
+        let flow = folder::number(&run.name).map_or(run.name.as_str(), |(flow, _)| flow);
+        let kept = of_flow.entry(flow.to_owned()).or_default();
+        *kept += 1;
+        if *kept > retention.keep { surplus.push(run.name.clone()) } else { others.push(run.name.clone()) }
+    }
+    let oldest_first = complete.iter().rev().map(|run| &run.name).filter(|name| others.contains(name));
+    let mut gone = Vec::new();
+    for (name, is_surplus) in surplus.iter().map(|name| (name, true)).chain(oldest_first.map(|name| (name, false))) {
+        if !is_surplus && total <= retention.max_size {
+            break;
+        }
+        // Somebody may have resumed it meanwhile.
+        let Some(lock) = folder::lock(folder, name)? else { continue };
+        total = total.saturating_sub(folder::size(folder, name));
+        folder::remove(folder, name, lock)?;
+        gone.push(name.clone());
+    }
+    for name in folder::remains(folder)? {
+        let Some(lock) = folder::lock(folder, &name)? else { continue };
+        // Somebody may have begun a run of this name meanwhile.
+        if !folder::db(folder, &name).exists() {
+            folder::remove(folder, &name, lock)?;
+        }
+    }
+    Ok(gone)
+}

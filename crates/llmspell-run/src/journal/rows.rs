@@ -1,0 +1,157 @@
+//! Jobs as rows.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use llmspell_flow::internal::{Fingerprint, StepKey};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::command::{self, Asked, pending};
+use super::writer::Job;
+
+/// Outputs from this size on are stored once, however many have them: 4 KiB.
+pub(super) const LARGE: usize = 4096;
+
+/// What the thread knows of the file.
+pub(crate) struct Rows {
+    path: PathBuf,
+    session: i64,
+    steps: HashMap<StepKey, i64>,
+    /// Changes when another program has written.
+    seen: Option<i64>,
+}
+
+impl Rows {
+    pub(super) fn new(path: PathBuf, session: i64, steps: HashMap<StepKey, i64>) -> Self {
+        Rows { path, session, steps, seen: None }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// After a commit that failed: those that were new in it are not there.
+    pub(super) fn forget_steps(&mut self) {
+        self.steps.clear();
+    }
+
+    /// The number of a step, which it gets here if it has none.
+    fn step(&mut self, db: &Connection, step: &StepKey) -> rusqlite::Result<i64> {
+        if let Some(id) = self.steps.get(step) {
+            return Ok(*id);
+        }
+        let known = "SELECT id FROM step WHERE path = ?1 AND fingerprint = ?2";
+        let new = "INSERT INTO step (path, fingerprint) VALUES (?1, ?2) RETURNING id";
+        let row = params![&*step.path, step.fingerprint.0];
+        let id = match db.prepare_cached(known)?.query_row(row, |row| row.get(0)).optional()? {
+            Some(id) => id,
+            None => db.prepare_cached(new)?.query_row(row, |row| row.get(0))?,
+        };
+        self.steps.insert(step.clone(), id);
+        Ok(id)
+    }
+}
+
+/// Writes what a job says.
+pub(super) fn write(db: &Connection, rows: &mut Rows, job: &mut Job) -> rusqlite::Result<()> {
+    match job {
+        Job::Result { record, step, item, output, story } => {
+            let begin = "INSERT OR IGNORE INTO record (id, key, content, line, session) VALUES (?, ?, ?, ?, ?)";
+            db.prepare_cached(begin)?.execute(params![
+                record.id,
+                record.key,
+                record.content,
+                record.line,
+                rows.session
+            ])?;
+            let step = rows.step(db, step)?;
+            let (output, blob) = place(db, Some(output))?;
+            let insert = "INSERT OR REPLACE INTO result (record, step, item, output, blob, story) \
+                          VALUES (?, ?, ?, ?, ?, ?)";
+            db.prepare_cached(insert)?.execute(params![record.id, step, &*item, output, blob, &*story])?;
+        }
+        Job::Record { record, finished } => {
+            let (output, blob) = place(db, finished.output.as_deref())?;
+            let insert = "INSERT OR REPLACE INTO record \
+                          (id, key, content, line, session, status, output, blob, error, story, took_ms) \
+                          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+            db.prepare_cached(insert)?.execute(params![
+                record.id,
+                record.key,
+                record.content,
+                record.line,
+                rows.session,
+                finished.status.as_str(),
+                output,
+                blob,
+                finished.error,
+                finished.story.as_deref(),
+                finished.took_ms,
+            ])?;
+        }
+        Job::Forget(record) => {
+            db.prepare_cached("DELETE FROM result WHERE record = ?")?.execute([*record])?;
+            db.prepare_cached("DELETE FROM record WHERE id = ?")?.execute([*record])?;
+        }
+        Job::Commands(sender) => {
+            let asked = commands(db, rows)?;
+            let sender = std::mem::replace(sender, tokio::sync::oneshot::channel().0);
+            let _ = sender.send(asked);
+        }
+        Job::Answer(command, answer) => {
+            db.prepare_cached("UPDATE command SET answer = ? WHERE id = ?")?.execute(params![&*answer, *command])?;
+        }
+        Job::Stopping => command::settle(db)?,
+        Job::Close(closing) => {
+            command::refuse(db)?;
+            let update = "UPDATE session SET ended = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ending = ?, ok = ?, \
+                          degraded = ?, failed = ?, replayed = ?, report = ? WHERE id = ?";
+            db.execute(
+                update,
+                params![
+                    closing.ending,
+                    closing.ok,
+                    closing.degraded,
+                    closing.failed,
+                    closing.replayed,
+                    closing.report,
+                    rows.session
+                ],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Where an output goes: into the row itself, or to the large ones.
+fn place<'a>(db: &Connection, output: Option<&'a str>) -> rusqlite::Result<(Option<&'a str>, Option<i64>)> {
+    let Some(large) = output.filter(|output| output.len() >= LARGE) else { return Ok((output, None)) };
+    let hash = Fingerprint::of(large.as_bytes());
+    let known = "SELECT id, data IS ?2 FROM blob WHERE hash = ?1";
+    let row = params![hash.0, large];
+    let known = db.prepare_cached(known)?.query_row(row, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let id: i64 = match known {
+        Some((id, true)) => id,
+        // It was damaged.
+        Some((id, false)) => {
+            db.prepare_cached("UPDATE blob SET data = ? WHERE id = ?")?.execute(params![large, id])?;
+            id
+        }
+        None => {
+            let insert = "INSERT INTO blob (hash, data) VALUES (?, ?) RETURNING id";
+            db.prepare_cached(insert)?.query_row(params![hash.0, large], |row| row.get(0))?
+        }
+    };
+    Ok((None, Some(id)))
+}
+
+/// What has been asked since the last time. That nobody else has written is one quick look.
+fn commands(db: &Connection, rows: &mut Rows) -> rusqlite::Result<Vec<Asked>> {
+    let version = db.pragma_query_value(None, "data_version", |row| row.get(0))?;
+    if rows.seen == Some(version) {
+        return Ok(Vec::new());
+    }
+    let asked = pending(db)?;
+    rows.seen = Some(version);
+    Ok(asked)
+}

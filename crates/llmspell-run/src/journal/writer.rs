@@ -1,0 +1,256 @@
+//! The one thread that writes a journal.
+//!
+//! It commits whatever waits, all at once: alone, a result is on the disk in the time that the disk takes; under load,
+//! the results that come in meanwhile share the next commit. No timer is involved.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use llmspell::{Context, Error, Result};
+use llmspell_flow::internal::StepKey;
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::command::Asked;
+use super::fault::fault;
+use super::folder::Lock;
+use super::rows::{Rows, write};
+use super::schema;
+
+/// So many jobs wait for the thread at most; beyond them, the run waits.
+const WAITING: usize = 1024;
+
+/// What is larger waits for its commit in any case, so that the queue stays small.
+const LARGE: usize = 1 << 16;
+
+/// A record, as the journal has to know it again.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// Its number in the journal.
+    pub(crate) id: u64,
+    pub(crate) key: [u8; 16],
+    /// Of its content, if the key is a declared field.
+    pub(crate) content: Option<[u8; 16]>,
+    /// Where it stands in the input.
+    pub(crate) line: u64,
+}
+
+/// What came of a record.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) status: Status,
+    /// JSON; none if it failed.
+    pub(crate) output: Option<Arc<str>>,
+    /// JSON; only if it failed.
+    pub(crate) error: Option<String>,
+    pub(crate) story: Option<Arc<str>>,
+    pub(crate) took_ms: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Ok,
+    Failed,
+    /// It failed because the run was ending, and would have been tried again.
+    Interrupted,
+}
+
+impl Status {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Status::Ok => "ok",
+            Status::Failed => "failed",
+            Status::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// How a session ended.
+#[derive(Debug, Default)]
+pub(crate) struct Closing {
+    pub(crate) ending: &'static str,
+    pub(crate) ok: u64,
+    pub(crate) degraded: u64,
+    pub(crate) failed: u64,
+    pub(crate) replayed: u64,
+    pub(crate) report: Option<String>,
+}
+
+/// What the thread is to do.
+pub(super) enum Job {
+    Result {
+        record: Arc<Entry>,
+        step: StepKey,
+        item: String,
+        output: String,
+        story: Option<String>,
+    },
+    Record {
+        record: Arc<Entry>,
+        finished: Finished,
+    },
+    /// Another record stands under the number: what was kept of it is no longer true.
+    Forget(u64),
+    Commands(oneshot::Sender<Vec<Asked>>),
+    Answer(i64, String),
+    /// The run goes to its end: that it was told to pause no longer holds.
+    Stopping,
+    Close(Closing),
+}
+
+struct Note {
+    job: Job,
+    /// Who waits for the commit.
+    done: Option<oneshot::Sender<()>>,
+}
+
+/// Where everybody puts what is to be written. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Pen(Arc<Ends>);
+
+struct Ends {
+    notes: mpsc::Sender<Note>,
+    failure: watch::Receiver<Option<Error>>,
+}
+
+/// The thread that holds the file.
+pub(crate) type Thread = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// Makes the thread that writes to `db`; it starts when the future is polled first, and ends after the last pen.
+pub(super) fn writer(db: Connection, rows: Rows, lock: Lock) -> (Pen, Thread) {
+    let (notes, jobs) = mpsc::channel(WAITING);
+    let (failed, failure) = watch::channel(None);
+    let thread = async move {
+        let work = move |_| {
+            run((db, lock), rows, jobs, &failed);
+            Ok(())
+        };
+        Context::new().blocking(work).await
+    };
+    (Pen(Arc::new(Ends { notes, failure })), Box::pin(thread))
+}
+
+impl Pen {
+    /// Writes a result; returns when it is on the disk.
+    pub(crate) async fn result(
+        &self,
+        record: &Arc<Entry>,
+        step: StepKey,
+        item: String,
+        output: String,
+        story: Option<String>,
+    ) -> Result<()> {
+        self.and_wait(Job::Result { record: record.clone(), step, item, output, story }).await
+    }
+
+    /// Writes what came of a record; returns when it is on the disk if `surely`, or else when it is in line.
+    pub(crate) async fn record(&self, record: &Arc<Entry>, finished: Finished, surely: bool) -> Result<()> {
+        let is_large = finished.output.as_ref().is_some_and(|output| output.len() > LARGE);
+        let job = Job::Record { record: record.clone(), finished };
+        if surely || is_large { self.and_wait(job).await } else { self.send(job, None).await }
+    }
+
+    /// Forgets what was kept of a record, before anything else is written of it.
+    pub(crate) async fn forget(&self, record: u64) -> Result<()> {
+        self.send(Job::Forget(record), None).await
+    }
+
+    /// What the run has been asked to do and has not answered yet.
+    pub(crate) async fn commands(&self) -> Result<Vec<Asked>> {
+        let (sender, asked) = oneshot::channel();
+        self.send(Job::Commands(sender), None).await?;
+        asked.await.map_err(|_| self.lost())
+    }
+
+    pub(crate) async fn answer(&self, command: i64, answer: String) -> Result<()> {
+        self.send(Job::Answer(command, answer), None).await
+    }
+
+    /// Notes that the run takes no more records for good.
+    pub(crate) async fn stopping(&self) -> Result<()> {
+        self.send(Job::Stopping, None).await
+    }
+
+    /// Notes how the session ended, and answers what it was asked and has not answered. Nothing is written after it.
+    pub(crate) async fn close(&self, closing: Closing) -> Result<()> {
+        self.and_wait(Job::Close(closing)).await
+    }
+
+    /// Why nothing can be written any more.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.0.failure.borrow().clone()
+    }
+
+    /// Returns once the journal cannot be written any more; never, if it ends well.
+    pub(crate) async fn failed(&self) -> Error {
+        let mut failure = self.0.failure.clone();
+        if failure.wait_for(Option::is_some).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        self.lost()
+    }
+
+    async fn and_wait(&self, job: Job) -> Result<()> {
+        let (done, written) = oneshot::channel();
+        self.send(job, Some(done)).await?;
+        written.await.map_err(|_| self.lost())
+    }
+
+    async fn send(&self, job: Job, done: Option<oneshot::Sender<()>>) -> Result<()> {
+        self.0.notes.send(Note { job, done }).await.map_err(|_| self.lost())
+    }
+
+    fn lost(&self) -> Error {
+        self.failure().unwrap_or_else(|| Error::failed("the journal is closed"))
+    }
+}
+
+/// Writes until it is closed, there is nobody left to write for, or it fails: those who wait then, and all who come
+/// after them, get the error. Whoever has closed it finds the file closed.
+fn run(
+    file: (Connection, Lock),
+    mut rows: Rows,
+    mut notes: mpsc::Receiver<Note>,
+    failed: &watch::Sender<Option<Error>>,
+) {
+    let mut batch = Vec::with_capacity(WAITING);
+    while notes.blocking_recv_many(&mut batch, WAITING) > 0 {
+        let committed = commit(&file.0, &mut rows, &mut batch);
+        if let Err(error) = committed {
+            drop(file);
+            failed.send_replace(Some(fault("writing", rows.path(), error)));
+            // What has not been committed is dropped, and with it the channels of those who wait.
+            return;
+        }
+        let is_closed = batch.iter().any(|note| matches!(note.job, Job::Close(_)));
+        let told = batch.drain(..).filter_map(|note| note.done);
+        if is_closed {
+            schema::lay_down(file.0);
+            drop(file.1);
+            told.for_each(tell);
+            return;
+        }
+        told.for_each(tell);
+    }
+}
+
+/// Nobody may be there any more.
+fn tell(waiting: oneshot::Sender<()>) {
+    let _ = waiting.send(());
+}
+
+fn commit(db: &Connection, rows: &mut Rows, batch: &mut [Note]) -> rusqlite::Result<()> {
+    let asked = batch.iter().all(|note| matches!(note.job, Job::Commands(_)));
+    if asked {
+        // Looking does not need a transaction, nor the disk.
+        return batch.iter_mut().try_for_each(|note| write(db, rows, &mut note.job));
+    }
+    db.execute_batch("BEGIN IMMEDIATE")?;
+    let written = batch.iter_mut().try_for_each(|note| write(db, rows, &mut note.job));
+    let ended = written.and_then(|()| db.execute_batch("COMMIT"));
+    if ended.is_err() {
+        let _ = db.execute_batch("ROLLBACK");
+        rows.forget_steps();
+    }
+    ended
+}

@@ -1,0 +1,176 @@
+//! Where a file of outcomes will be, and where it is until then.
+
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use llmspell::{Error, Result};
+
+use crate::file_id::{FileId, stands_at};
+
+/// `FILE`, and `FILE.partial`, which belongs to this run alone: it is locked until it takes its place.
+pub(super) struct Place {
+    path: PathBuf,
+    partial: PathBuf,
+    file: File,
+}
+
+/// A file that must stay as it is, and what it is to the run.
+pub(super) type Spared<'a> = (FileId, &'a str);
+
+/// As many links as systems follow.
+const LINKS: usize = 40;
+
+impl Place {
+    /// Begins `FILE.partial`; what stands there is taken away only if `force` says so and no run is writing it.
+    pub(super) fn claim(path: &Path, force: bool, spared: &[Spared<'_>]) -> Result<Self> {
+        let failed = |why: String| Error::invalid(format!("cannot write the output {}: {why}", path.display()));
+        let named = |path: &Path| path.file_name().map(OsStr::to_owned);
+        let path = followed(path).map_err(|error| failed(error.to_string()).with_hint("check where the link leads"))?;
+        let Some(mut name) = named(&path) else {
+            return Err(failed("it names no file".to_owned()).with_hint("give a name, such as out.jsonl"));
+        };
+        name.push(".partial");
+        let partial = path.with_file_name(name);
+        for (id, what) in spared {
+            let why = if FileId::at(&path).as_ref() == Some(id) {
+                format!("it is {what}")
+            } else if FileId::at(&partial).as_ref() == Some(id) {
+                format!("it is written as {} first, and that is {what}", partial.display())
+            } else {
+                continue;
+            };
+            return Err(failed(why).with_hint("give the output another name"));
+        }
+        let file = begin(&partial, force).map_err(|error| {
+            let partial = partial.display();
+            match error.kind() {
+                io::ErrorKind::WouldBlock => failed(format!("another run is writing {partial}"))
+                    .with_hint("wait until it has ended, or give the output another name"),
+                io::ErrorKind::AlreadyExists => failed(format!("{partial} is already there"))
+                    .with_hint(
+                        "an interrupted run left it: `llmspell resume` goes on with that run; --force overwrites it",
+                    )
+                    .with_source(error),
+                io::ErrorKind::NotFound => {
+                    failed("its folder does not exist".to_owned()).with_hint("create the folder first")
+                }
+                io::ErrorKind::NotADirectory => {
+                    failed("a part of its path is no folder".to_owned()).with_hint("check the path")
+                }
+                _ => failed(error.to_string()).with_hint("check the permissions of its folder"),
+            }
+        })?;
+        Ok(Place { path, partial, file })
+    }
+
+    /// What the lines are written to.
+    pub(super) fn writer(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// The complete file takes its place.
+    pub(super) fn complete(&self) -> io::Result<PathBuf> {
+        // The name must not reach the disk before what it names.
+        self.file.sync_all()?;
+        // Somebody may have taken the file away, and begun another one.
+        if !stands_at(&self.file, &self.partial) {
+            return Err(io::Error::other(format!("{} was taken away during the run", self.partial.display())));
+        }
+        std::fs::rename(&self.partial, &self.path)?;
+        // Nor must the journal say that all is done before the name is there to stay.
+        #[cfg(unix)]
+        if let Some(folder) = self.path.parent() {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            // Some file systems cannot, and then the name is as safe as they make it.
+            let _ = File::open(folder).and_then(|folder| folder.sync_all());
+        }
+        Ok(self.path.clone())
+    }
+
+    /// What is incomplete stays where it is, unless there is nothing to keep.
+    pub(super) fn leave(&self, lines: u64) -> io::Result<Option<PathBuf>> {
+        if !stands_at(&self.file, &self.partial) {
+            return Ok(None);
+        }
+        if lines == 0 {
+            std::fs::remove_file(&self.partial)?;
+            return Ok(None);
+        }
+        Ok(Some(self.partial.clone()))
+    }
+
+    /// How much has reached the file.
+    pub(super) fn bytes(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Takes away what comes after so many bytes.
+    pub(super) fn cut(&self, bytes: u64) -> io::Result<()> {
+        self.file.set_len(bytes)
+    }
+}
+
+/// Where links lead, also if nothing is there yet: the file is written beside its true place, and the link stays.
+fn followed(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        if !path.is_symlink() {
+            return Ok(path);
+        }
+        let target = path.read_link()?;
+        path = path.parent().map_or(target.clone(), |folder| folder.join(target));
+    }
+    Err(io::Error::other("its links lead in a circle"))
+}
+
+/// A new file, locked. Only who holds the lock of a file may take it away, so two runs never share one.
+fn begin(partial: &Path, force: bool) -> io::Result<File> {
+    // An empty one is nothing that anybody could miss: its run was killed before it had written a line.
+    let nothing = partial.symlink_metadata().is_ok_and(|about| about.is_file() && about.len() == 0);
+    // Held until the new file is locked.
+    let old = if force || nothing { make_way(partial)? } else { None };
+    let made = OpenOptions::new().write(true).create_new(true).open(partial);
+    let file = made.map_err(|error| match error.kind() {
+        // Whoever holds the lock of what is there has not been interrupted.
+        io::ErrorKind::AlreadyExists if is_locked(partial) => io::ErrorKind::WouldBlock.into(),
+        _ => error,
+    })?;
+    lock(&file)?;
+    drop(old);
+    if stands_at(&file, partial) { Ok(file) } else { Err(io::ErrorKind::WouldBlock.into()) }
+}
+
+/// Takes away what stands there: a link, not what it leads to; a file only under its lock.
+fn make_way(partial: &Path) -> io::Result<Option<File>> {
+    let about = match partial.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let old = if about.is_file() {
+        let old = OpenOptions::new().write(true).open(partial)?;
+        lock(&old)?;
+        if !stands_at(&old, partial) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Some(old)
+    } else {
+        None
+    };
+    std::fs::remove_file(partial)?;
+    Ok(old)
+}
+
+fn is_locked(partial: &Path) -> bool {
+    let is_file = partial.symlink_metadata().is_ok_and(|about| about.is_file());
+    is_file && File::open(partial).is_ok_and(|file| lock(&file).is_err())
+}
+
+/// Fails only if somebody else holds the lock: some file systems know no locks, and are written all the same.
+fn lock(file: &File) -> io::Result<()> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    }
+}

@@ -1,0 +1,131 @@
+//! The thread that writes, so that a slow disk or pipe holds up nothing but the output.
+
+use std::io;
+use std::pin::Pin;
+
+use llmspell::{Context, Error, Result};
+use tokio::sync::mpsc;
+
+use super::{Output, Written};
+
+/// Lines that wait to be written; beyond them, the run waits.
+const WAITING: usize = 256;
+
+/// What a thread does with the lines it is given.
+pub(crate) struct Writer {
+    lines: mpsc::Sender<Job>,
+    thread: Pin<Box<dyn Future<Output = Result<Ended>> + Send>>,
+    has_ended: bool,
+}
+
+enum Job {
+    Line(Vec<u8>),
+    /// There are no more lines; all have been written, or not.
+    Finish {
+        complete: bool,
+    },
+}
+
+/// How writing ended.
+pub(crate) enum Ended {
+    Written(Written),
+    /// Nobody reads the pipe any more.
+    NobodyReads,
+    /// It could not be written; so much of it is there, if that is known.
+    Failed(Error, Option<Written>),
+}
+
+impl Ended {
+    /// The thread itself was lost.
+    fn lost(error: Error) -> Self {
+        Ended::Failed(error, None)
+    }
+}
+
+impl Writer {
+    pub(crate) fn new(output: Output) -> Self {
+        let (lines, jobs) = mpsc::channel(WAITING);
+        let thread = Box::pin(async move { Context::new().blocking(move |_| Ok(write(output, jobs))).await });
+        Writer { lines, thread, has_ended: false }
+    }
+
+    /// Hands a line to the thread. `Err` tells that it has ended, and how.
+    pub(crate) async fn write(&mut self, line: Vec<u8>) -> std::result::Result<(), Ended> {
+        tokio::select! {
+            biased;
+            // Polled first: this is also what starts the thread.
+            ended = &mut self.thread => {
+                self.has_ended = true;
+                Err(ended.unwrap_or_else(Ended::lost))
+            }
+            // The thread keeps its end of the channel until it ends.
+            _ = self.lines.send(Job::Line(line)) => Ok(()),
+        }
+    }
+
+    /// Waits until the thread has ended, as it does by itself only if it cannot write.
+    pub(crate) async fn ended(&mut self) -> Ended {
+        let ended = (&mut self.thread).await;
+        self.has_ended = true;
+        ended.unwrap_or_else(Ended::lost)
+    }
+
+    /// Whether it has said how it ended; it must not be asked again.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
+    /// Writes what waits, and ends the output.
+    pub(crate) async fn finish(mut self, complete: bool) -> Ended {
+        tokio::select! {
+            biased;
+            ended = &mut self.thread => return ended.unwrap_or_else(Ended::lost),
+            _ = self.lines.send(Job::Finish { complete }) => {}
+        }
+        self.ended().await
+    }
+}
+
+fn write(mut output: Output, mut jobs: mpsc::Receiver<Job>) -> Ended {
+    let result = write_all(&mut output, &mut jobs).and_then(|complete| output.finish(complete));
+    match result {
+        Ok(written) => Ended::Written(written),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ended::NobodyReads,
+        Err(error) => failed(error, output.salvage()),
+    }
+}
+
+/// Says why, and what to do with what is left.
+fn failed(error: io::Error, left: io::Result<Option<Written>>) -> Ended {
+    let why = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on the disk",
+        io::ErrorKind::FileTooLarge => "allow larger files (ulimit -f), or take fewer records",
+        _ => "see to where it is written",
+    };
+    let mut message = format!("writing the output failed: {error}");
+    match &left {
+        Ok(Some(Written { path: Some(path), lines })) => {
+            message = format!("{message}; {} keeps its first whole lines, {lines} of them", path.display());
+        }
+        Ok(_) => {}
+        Err(_) => message = format!("{message}; what is left may end within a line"),
+    }
+    Ended::Failed(Error::failed(message).with_hint(why).with_source(error), left.ok().flatten())
+}
+
+/// Writes until told to finish; says whether the output is complete. It is not if the run was dropped.
+fn write_all(output: &mut Output, jobs: &mut mpsc::Receiver<Job>) -> io::Result<bool> {
+    let mut batch = Vec::new();
+    while jobs.blocking_recv_many(&mut batch, WAITING) > 0 {
+        for job in batch.drain(..) {
+            match job {
+                Job::Line(line) => output.write(&line)?,
+                Job::Finish { complete } => return Ok(complete),
+            }
+        }
+        if jobs.is_empty() {
+            output.flush()?;
+        }
+    }
+    Ok(false)
+}

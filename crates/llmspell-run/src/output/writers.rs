@@ -1,0 +1,71 @@
+//! Where the lines go: failed records may have a place of their own, or none.
+
+use super::writer::{Ended, Writer};
+use super::{OnError, Output, Written};
+
+pub(crate) struct Writers {
+    output: Writer,
+    errors: Option<Writer>,
+    pub(crate) on_error: OnError,
+}
+
+impl Writers {
+    pub(crate) fn new(output: Output, errors: Option<Output>, on_error: OnError) -> Self {
+        Writers { output: Writer::new(output), errors: errors.map(Writer::new), on_error }
+    }
+
+    /// Hands a line on. `Err` tells that its writer has ended, and how.
+    pub(crate) async fn write(&mut self, line: Vec<u8>, has_failed: bool) -> Result<(), Ended> {
+        match &mut self.errors {
+            _ if has_failed && self.on_error == OnError::Drop => Ok(()),
+            Some(errors) if has_failed => errors.write(line).await,
+            _ => self.output.write(line).await,
+        }
+    }
+
+    /// Waits until one of them has ended, as they do by themselves only if they cannot write.
+    pub(crate) async fn ended(&mut self) -> Ended {
+        let errors = async {
+            match &mut self.errors {
+                Some(errors) => errors.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ended = self.output.ended() => ended,
+            ended = errors => ended,
+        }
+    }
+
+    /// Writes what waits, and ends both. The failed records first: when the output is there, they are, too.
+    pub(crate) async fn finish(self, complete: bool) -> (Ended, Option<Written>) {
+        let errors = match self.errors {
+            None => None,
+            Some(errors) => match errors.finish(complete).await {
+                Ended::Written(written) => Some(written),
+                // An output without its errors is not complete.
+                ended => {
+                    self.output.finish(false).await;
+                    return (ended, None);
+                }
+            },
+        };
+        (self.output.finish(complete).await, errors)
+    }
+
+    /// One has ended by itself: ends the other one.
+    pub(crate) async fn after(self, ended: Ended) -> (Ended, Option<Written>) {
+        // The one that has ended says so once more.
+        if !self.output.has_ended() {
+            self.output.finish(false).await;
+        }
+        let errors = match self.errors.filter(|errors| !errors.has_ended()) {
+            Some(errors) => match errors.finish(false).await {
+                Ended::Written(written) => Some(written),
+                _ => None,
+            },
+            None => None,
+        };
+        (ended, errors)
+    }
+}

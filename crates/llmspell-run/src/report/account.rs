@@ -1,0 +1,122 @@
+//! What a run came to, as it is shown at its end, kept in its journal, and shown again later.
+
+use std::time::Duration;
+
+use llmspell::{ErrorKind, Report};
+use serde::{Deserialize, Serialize};
+
+use super::advice::{Lint, lints};
+use super::failures::Failures;
+
+/// What a run came to: how many records, why some failed, where the time went, and what might be done about it.
+///
+/// Serialises to JSON, with times in milliseconds, and can be read back; the fields of the [`Report`] stand beside its
+/// own. That one is empty unless the run was [recorded](llmspell::Context::recording).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Account {
+    /// The name of the flow.
+    pub flow: String,
+    /// How the run ended, such as `complete`.
+    pub ending: String,
+    /// From start to end.
+    #[serde(rename = "took_ms", with = "ms")]
+    pub took: Duration,
+    /// Records with an output.
+    pub ok: u64,
+    /// Those of them whose output is less than what was asked for.
+    pub degraded: u64,
+    /// Records without an output.
+    pub failed: u64,
+    /// Of all these, records whose outcome an earlier session has left; the others have run.
+    pub replayed: u64,
+    /// Records that were under way when the run was stopped: the steps tell of their calls, but they have no line.
+    pub dropped: u64,
+    /// Records that were not taken, if the run has counted them all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<u64>,
+    /// How long outcomes were there and the output took none.
+    #[serde(rename = "output_wait_ms", with = "ms")]
+    pub output_wait: Duration,
+    /// Why records failed, by step and kind, in the order of the first failures.
+    pub failures: Vec<FailureCount>,
+    /// Failures of further sorts.
+    pub other_failures: u64,
+    /// What seems wrong, and what might be done.
+    pub lints: Vec<Lint>,
+    /// Where the time went.
+    #[serde(flatten)]
+    pub report: Report,
+}
+
+/// Failures of one kind at one step.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FailureCount {
+    /// The path of the step; empty if the record itself was wrong.
+    pub path: String,
+    /// The class of the errors.
+    pub kind: ErrorKind,
+    /// How many attempts the first one had.
+    #[serde(default = "once")]
+    pub attempts: u32,
+    /// How many there were.
+    pub count: u64,
+    /// The line of the first one in the input, from 1.
+    pub first_line: u64,
+    /// What happened to the first one.
+    pub message: String,
+    /// What to do about it, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+fn once() -> u32 {
+    1
+}
+
+impl Account {
+    /// Of a run of the flow with this name, with what was recorded of it.
+    pub(crate) fn of(flow: &str, report: Report) -> Self {
+        Account { flow: flow.to_owned(), report, ..Account::default() }
+    }
+
+    /// The rest of it, when the run has ended.
+    pub(crate) fn closed(mut self, failures: &Failures) -> Self {
+        let counted = failures.groups().iter().map(|group| FailureCount {
+            path: group.path.clone(),
+            kind: group.kind,
+            attempts: group.attempts,
+            count: group.count,
+            first_line: group.first_line,
+            message: group.first.message().to_owned(),
+            hint: group.first.hint().map(str::to_owned),
+        });
+        self.failures = counted.collect();
+        self.other_failures = failures.others();
+        self.lints = lints(&self);
+        self
+    }
+
+    /// The name of a step as users give it: its path without the name of the flow.
+    pub fn within<'a>(&self, path: &'a str) -> &'a str {
+        path.strip_prefix(self.flow.as_str()).and_then(|rest| rest.strip_prefix('.')).unwrap_or(path)
+    }
+}
+
+/// Durations as fractional milliseconds.
+mod ms {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(time.as_micros() as f64 / 1e3)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let ms = f64::deserialize(deserializer)?;
+        Duration::try_from_secs_f64(ms / 1e3).map_err(serde::de::Error::custom)
+    }
+}
