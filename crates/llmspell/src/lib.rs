@@ -59,19 +59,19 @@
 //! - Everything observable is an [`Event`]; the library never prints.
 
 pub mod agent;
-mod context;
-mod control;
+pub mod context;
+pub mod control;
 mod display;
-mod error;
+pub mod error;
 pub mod model;
-mod observe;
-mod path;
+pub mod observe;
+pub mod path;
 pub mod pattern;
 #[cfg(feature = "process")]
-mod process;
-mod registry;
+pub mod process;
+pub mod registry;
 mod runtime;
-mod step;
+pub mod step;
 pub mod suggest;
 pub mod tool;
 
@@ -104,10 +104,10 @@ pub use pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeo
 #[cfg(feature = "process")]
 pub use process::{Command, Output, ProcessGroup};
 pub use registry::{Extension, RegisteredStep, Registry};
-pub use step::{
-    BoxStep, CatchUnwind, Constant, FnStep, Idempotent, Map, Named, Shared, Spawned, Step, StepInfo, Then, WithOutcome,
-    step, value,
+pub use step::adapters::{
+    CatchUnwind, Constant, FnStep, Idempotent, Map, Named, Shared, Spawned, Then, WithOutcome,
 };
+pub use step::{BoxStep, Step, StepInfo, step, value};
 #[doc(inline)]
 pub use tool::{FakeTool, Tool};
 
