@@ -270,7 +270,7 @@ impl Connect {
     }
 
     /// How long a call that was dropped or ran out of time counts as alive, as a
-    /// [runaway](llmspell::Context::tether), if nothing more is heard of it. The default is 1 s.
+    /// [runaway](llmspell::Context::detached_work), if nothing more is heard of it. The default is 1 s.
     ///
     /// MCP has no answer to a cancellation: a server that heeds it is silent, and so is one that works on. Until its
     /// late answer or the end of this time the permits of the call stay taken. A server that has answered a cancelled

@@ -8,7 +8,7 @@
 //! 2. **Panics.** A tool that panics answers with an error; rmcp would not answer at all.
 //! 3. **Cancellation.** A call that its client cancels is dropped, and its work with it; rmcp would let it go on.
 //! 4. **Deadlines.** Every call has one. A call that is dropped or late is cancelled at the server, and counts as a
-//!    [runaway](llmspell::Context::tether) until the server is done with it, or has been silent for a while.
+//!    [runaway](llmspell::Context::detached_work) until the server is done with it, or has been silent for a while.
 //! 5. **Reconnecting.** A lost connection comes back with the next call. A call that may have happened is never
 //!    repeated: its error says so, and is transient only if the tool is [idempotent](llmspell::Step::idempotent).
 //!

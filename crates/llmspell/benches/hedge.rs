@@ -1,7 +1,7 @@
-//! What second copies do to the tail of long-tailed calls, and what they cost.
+//! The effect of second copies on the tail of long-tailed calls, and their cost.
 //!
-//! `cargo bench -p llmspell --bench hedge` prints the tables of `benches/README.md`, and fails if what they claim
-//! does not hold. Clock and randomness are simulated: the figures are the same each time.
+//! `cargo bench -p llmspell --bench hedge` prints the tables of `benches/README.md`, and fails if an
+//! expectation does not hold. Clock and randomness are simulated, so the figures are always the same.
 
 use std::f64::consts::TAU;
 use std::process::ExitCode;
@@ -13,11 +13,11 @@ use fastrand::Rng;
 use llmspell::{Context, Hedge, Limit, Step, Stragglers, step};
 use tokio::time::{Instant, sleep};
 
-/// Calls of each row; they come from so many callers, each with one call after another.
+/// The number of calls of each row. Each of the callers makes one call after another.
 const CALLS: usize = 40_000;
 const CALLERS: usize = 16;
 
-/// One copy of a call: when it shows its output, and how long it then goes on, in milliseconds.
+/// One copy of a call: the time to its output, and the time after it, in milliseconds.
 #[derive(Clone, Copy)]
 struct Copy {
     first: f64,
@@ -28,33 +28,33 @@ fn whole(first: f64) -> Copy {
     Copy { first, rest: 0.0 }
 }
 
-/// A service, as its callers meet it.
+/// A service, as its callers see it.
 struct Service {
     name: &'static str,
-    /// A copy of the call at this place, which is between 0 and 1.
+    /// Returns a copy of the call at this position in the run, from 0 to 1.
     copy: fn(&mut Rng, f64) -> Copy,
-    /// How many calls it can work on at once.
-    room: Limit,
+    /// The calls that the service can handle concurrently.
+    capacity: Limit,
     hedge: Hedge,
     hedge_name: &'static str,
-    /// The calls that are looked at, by their place.
+    /// The first position that is measured.
     from: f64,
-    claim: Claim,
+    expected: Expectation,
 }
 
-enum Claim {
-    /// The p99 is at most this part of what it was.
+enum Expectation {
+    /// The p99 is at most this fraction of the p99 without a hedge.
     Tail(f64),
-    /// No percentile is more than this many times what it was.
+    /// No percentile is more than this many times the one without a hedge.
     Harmless(f64),
-    /// The p50 is not.
+    /// The p50 is not more than this many times the one without a hedge.
     Median(f64),
 }
 
-/// The largest share of calls that may be made twice, and how many more a quiet time may have left over: the
-/// defaults of `Hedge`.
+/// The defaults of `Hedge`: the largest share of hedged calls, and the unused copies carried over from quiet
+/// times.
 const SHARE: f64 = 0.1;
-const LEFT_OVER: f64 = 10.0;
+const CARRIED_OVER: f64 = 10.0;
 
 fn between(rng: &mut Rng, low: f64, high: f64) -> f64 {
     low + (high - low) * rng.f64()
@@ -67,14 +67,14 @@ fn log_normal(rng: &mut Rng, median: f64, sigma: f64) -> f64 {
 }
 
 fn services() -> Vec<Service> {
-    let service = |name, copy, claim| Service {
+    let service = |name, copy, expected| Service {
         name,
         copy,
-        room: Limit::unlimited(),
+        capacity: Limit::unlimited(),
         hedge: Hedge::at_percentile(95.0),
         hedge_name: "p95",
         from: 0.0,
-        claim,
+        expected,
     };
     let replica = |rng: &mut Rng, _| {
         let slow = rng.u32(0..20) == 0;
@@ -94,56 +94,64 @@ fn services() -> Vec<Service> {
         Copy { first, rest: between(rng, 1000.0, 15_000.0) }
     };
     vec![
-        service("one slow replica in 20", replica, Claim::Tail(0.4)),
+        service("one slow replica in 20", replica, Expectation::Tail(0.4)),
         Service {
             hedge: Hedge::after(Duration::from_millis(120)),
             hedge_name: "120 ms",
-            ..service("one slow replica in 20", replica, Claim::Tail(0.4))
+            ..service("one slow replica in 20", replica, Expectation::Tail(0.4))
         },
-        service("one call in 50 hangs for 10 s", hangs, Claim::Tail(0.4)),
-        service("log-normal, σ = 1.0", |rng, _| whole(log_normal(rng, 50.0, 1.0)), Claim::Harmless(1.0)),
-        service("log-normal, σ = 1.5", |rng, _| whole(log_normal(rng, 50.0, 1.5)), Claim::Tail(0.5)),
+        service("one call in 50 hangs for 10 s", hangs, Expectation::Tail(0.4)),
+        service("log-normal, σ = 1.0", |rng, _| whole(log_normal(rng, 50.0, 1.0)), Expectation::Harmless(1.0)),
+        service("log-normal, σ = 1.5", |rng, _| whole(log_normal(rng, 50.0, 1.5)), Expectation::Tail(0.5)),
         Service {
             hedge: Hedge::at_percentile(92.0),
             hedge_name: "p92",
-            ..service("log-normal, σ = 1.5", |rng, _| whole(log_normal(rng, 50.0, 1.5)), Claim::Tail(0.4))
+            ..service("log-normal, σ = 1.5", |rng, _| whole(log_normal(rng, 50.0, 1.5)), Expectation::Tail(0.4))
         },
         Service {
             hedge: Hedge::at_percentile(95.0).first_output(),
             hedge_name: "p95 of first output",
-            ..service("a model: 1 in 30 stalls, answers take 1 to 15 s; time to first output", talks, Claim::Tail(0.4))
+            ..service(
+                "a model: 1 in 30 stalls, answers take 1 to 15 s; time to first output",
+                talks,
+                Expectation::Tail(0.4),
+            )
         },
-        Service { from: 0.5, ..service("everything turns slow", slower, Claim::Harmless(1.0)) },
+        Service { from: 0.5, ..service("everything turns slow", slower, Expectation::Harmless(1.0)) },
         Service {
             hedge: Hedge::after(Duration::from_millis(120)),
             hedge_name: "120 ms",
             from: 0.5,
-            ..service("everything turns slow", slower, Claim::Harmless(1.0))
+            ..service("everything turns slow", slower, Expectation::Harmless(1.0))
         },
         Service {
             from: 0.5,
-            room: Limit::new(CALLERS),
-            ..service("everything turns slow, and there is no room for more", slower, Claim::Harmless(1.0 + SHARE))
+            capacity: Limit::new(CALLERS),
+            ..service(
+                "everything turns slow, and there is no room for more",
+                slower,
+                Expectation::Harmless(1.0 + SHARE),
+            )
         },
         Service {
             hedge: Hedge::after(Duration::from_millis(120)),
             hedge_name: "120 ms",
             from: 0.5,
-            room: Limit::new(CALLERS),
-            ..service("everything turns slow, and there is no room for more", slower, Claim::Median(1.0 + SHARE))
+            capacity: Limit::new(CALLERS),
+            ..service("everything turns slow, and there is no room for more", slower, Expectation::Median(1.0 + SHARE))
         },
     ]
 }
 
-/// The times of the calls that are looked at, sorted, and how many of them were made twice.
+/// Returns the sorted times of the measured calls, and the number of second copies.
 async fn measure(service: &Service, hedge: Hedge) -> (Vec<Duration>, u32) {
     let mut rng = Rng::with_seed(1);
     let place = |call: usize| call as f64 / CALLS as f64;
     // The first copies are the same with and without a hedge.
     let copies: Vec<[Copy; 2]> =
         (0..CALLS).map(|call| std::array::from_fn(|_| (service.copy)(&mut rng, place(call)))).collect();
-    let begun: Arc<Vec<AtomicU32>> = Arc::new((0..CALLS).map(|_| AtomicU32::new(0)).collect());
-    let counts = begun.clone();
+    let started_copies: Arc<Vec<AtomicU32>> = Arc::new((0..CALLS).map(|_| AtomicU32::new(0)).collect());
+    let counts = started_copies.clone();
     let work = step(move |call: usize, cx: Context| {
         let copy = counts[call].fetch_add(1, Ordering::Relaxed);
         let Copy { first, rest } = copies[call][copy as usize];
@@ -155,7 +163,7 @@ async fn measure(service: &Service, hedge: Hedge) -> (Vec<Duration>, u32) {
             Ok(shown)
         }
     });
-    let hedged = Arc::new(work.limit(service.room.clone()).idempotent().hedge(hedge));
+    let hedged = Arc::new(work.limit(service.capacity.clone()).idempotent().hedge(hedge));
     let timed = step(move |call: usize, cx: Context| {
         let (hedged, started) = (hedged.clone(), Instant::now());
         async move { Ok((call, hedged.run(call, &cx).await? - started)) }
@@ -164,8 +172,8 @@ async fn measure(service: &Service, hedge: Hedge) -> (Vec<Duration>, u32) {
     let mut times: Vec<Duration> =
         times.into_iter().filter(|(call, _)| place(*call) >= service.from).map(|(_, time)| time).collect();
     times.sort_unstable();
-    let looked_at = begun.iter().enumerate().filter(|(call, _)| place(*call) >= service.from);
-    let twice = looked_at.map(|(_, copies)| copies.load(Ordering::Relaxed) - 1).sum();
+    let measured = started_copies.iter().enumerate().filter(|(call, _)| place(*call) >= service.from);
+    let twice = measured.map(|(_, copies)| copies.load(Ordering::Relaxed) - 1).sum();
     (times, twice)
 }
 
@@ -173,7 +181,7 @@ fn percentile(sorted: &[Duration], percent: f64) -> Duration {
     sorted[((sorted.len() as f64 * percent / 100.0).ceil() as usize).max(1) - 1]
 }
 
-/// A row for each service; whether all claims hold.
+/// Prints a row for each service. Returns whether all expectations hold.
 async fn hedges() -> bool {
     println!("\n### hedge\n\nMilliseconds without → with a hedge, over {CALLS} calls from {CALLERS} callers.\n");
     println!("| service | hedge | p50 | p99 | p99.9 | p99 cut by | calls made twice |");
@@ -187,11 +195,11 @@ async fn hedges() -> bool {
         let cell = |percent| {
             format!("{} → {}", percentile(&plain, percent).as_millis(), percentile(&hedged, percent).as_millis())
         };
-        let kept = f64::from(twice) <= SHARE * hedged.len() as f64 + LEFT_OVER
-            && match service.claim {
-                Claim::Tail(part) => ratio(99.0) <= part,
-                Claim::Median(times) => ratio(50.0) <= times,
-                Claim::Harmless(times) => [50.0, 99.0, 99.9].into_iter().all(|percent| ratio(percent) <= times),
+        let as_expected = f64::from(twice) <= SHARE * hedged.len() as f64 + CARRIED_OVER
+            && match service.expected {
+                Expectation::Tail(part) => ratio(99.0) <= part,
+                Expectation::Median(times) => ratio(50.0) <= times,
+                Expectation::Harmless(times) => [50.0, 99.0, 99.9].into_iter().all(|percent| ratio(percent) <= times),
             };
         println!(
             "| {} | {} | {} | {} | {} | {:.0} % | {:.1} %{} |",
@@ -200,19 +208,19 @@ async fn hedges() -> bool {
             cell(50.0),
             cell(99.0),
             cell(99.9),
-            // Adding zero makes a minus before it go away.
+            // Adding zero turns a negative zero into zero.
             ((1.0 - ratio(99.0)) * 100.0).round() + 0.0,
             extra * 100.0,
-            if kept { "" } else { " **does not hold**" }
+            if as_expected { "" } else { " **does not hold**" }
         );
-        holds &= kept;
+        holds &= as_expected;
     }
     holds
 }
 
-/// How long each of some batches takes, sorted, and the copies that were made in all of them.
+/// Returns the sorted times of the batches, and the number of copies of all of them.
 async fn batches(stragglers: Option<Stragglers>) -> (Vec<Duration>, u32) {
-    let (mut times, mut begun) = (Vec::new(), 0);
+    let (mut times, mut started_copies) = (Vec::new(), 0);
     for batch in 0..BATCHES {
         let mut rng = Rng::with_seed(batch);
         let copies: Vec<[f64; 2]> = (0..ITEMS)
@@ -237,10 +245,10 @@ async fn batches(stragglers: Option<Stragglers>) -> (Vec<Duration>, u32) {
             None => stream.try_collect().await.expect("nothing fails"),
         };
         times.push(started.elapsed());
-        begun += counts.iter().map(|copies| copies.load(Ordering::Relaxed)).sum::<u32>();
+        started_copies += counts.iter().map(|copies| copies.load(Ordering::Relaxed)).sum::<u32>();
     }
     times.sort_unstable();
-    (times, begun)
+    (times, started_copies)
 }
 
 const BATCHES: u64 = 100;
@@ -260,15 +268,15 @@ async fn stragglers() -> bool {
         let (times, copies) = batches(policy).await;
         let extra = f64::from(copies) / (BATCHES as f64 * ITEMS as f64) - 1.0;
         let median = |times: &[Duration]| percentile(times, 50.0).as_secs_f64();
-        let kept = policy.is_none() || (median(&times) <= 0.6 * median(&plain) && extra <= 0.02);
+        let as_expected = policy.is_none() || (median(&times) <= 0.6 * median(&plain) && extra <= 0.02);
         println!(
             "| {name} | {:.2} | {:.2} | {:.2} %{} |",
             median(&times),
             percentile(&times, 95.0).as_secs_f64(),
             extra * 100.0,
-            if kept { "" } else { " **does not hold**" }
+            if as_expected { "" } else { " **does not hold**" }
         );
-        holds &= kept;
+        holds &= as_expected;
     }
     holds
 }
@@ -276,7 +284,7 @@ async fn stragglers() -> bool {
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).peekable();
     if words.peek().is_some() && !words.any(|word| word == "hedge") {
-        // `cargo bench -- stream` is about the other benches.
+        // `cargo bench -- stream` selects other benches.
         return ExitCode::SUCCESS;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();

@@ -1,5 +1,9 @@
-//! What a running step sees: deadline, cancellation, step path, event sink, budgets.
+//! The context of a running step: deadline, cancellation, step path, observers and meters.
+//!
+//! It owns the chain of nodes from a call up to the root. It must not decide admission: that belongs to flow
+//! control.
 
+mod admission_gate;
 mod chunk;
 mod deadline;
 mod deposit;
@@ -20,6 +24,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+pub(crate) use admission_gate::AdmissionGate;
 pub(crate) use chunk::ChunkObserver;
 pub use chunk::{Chunk, ChunkData, Chunks};
 pub(crate) use deadline::TimeLimit;
@@ -30,7 +35,7 @@ pub(crate) use lease::{AcquiredPermit, LeasedContext, Permits};
 pub(crate) use liveness::{Contender, FirstOutput, Heartbeat};
 pub(crate) use retries::Retries;
 pub use signal::Canceller;
-pub(crate) use usage_meter::{MeterId, UsageMeter};
+pub(crate) use usage_meter::{MeterId, Renewal, UsageMeter};
 
 use crate::error::{Error, Result};
 use crate::observe::event::{Event, EventKind, EventSink};
@@ -39,12 +44,12 @@ use crate::observe::recorder::Recorder;
 use crate::observe::report::Report;
 use crate::path::Path;
 use crate::runtime::executor;
-use node::{Call, Facet, Node, Scope};
+use node::{Node, NodeKind, RecordedCall, Scope};
 
-/// What a running step can see of the run around it.
+/// A running step's view of the run around it.
 ///
-/// Cloning costs a pointer. Deadlines only tighten on the way down. A plain context observes nothing and
-/// costs next to nothing; [`Context::recording`] keeps what a [`Report`] needs.
+/// Cloning costs one reference count. A deadline can only become earlier on the way down. A plain context
+/// observes nothing and costs next to nothing; [`Context::recording`] keeps the data of a [`Report`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -65,22 +70,22 @@ pub struct Context {
 }
 
 impl Context {
-    /// A context that nobody observes.
+    /// Returns a context without observers.
     pub fn new() -> Self {
         Context::default()
     }
 
-    /// A context that keeps what happens for [`Context::report`] and [`Context::events`].
+    /// Returns a context that records events for [`Context::report`] and [`Context::events`].
     ///
-    /// The report is folded as events come in, so its memory depends on the number of steps, not of
-    /// records. Of the events themselves the first 65,536 are kept.
+    /// The report is folded as events arrive, so its memory depends on the number of steps, not of records.
+    /// Only the first 65,536 events are kept.
     pub fn recording() -> Self {
         Context::new().observed_by(Recorder::recording())
     }
 
-    /// This context, with every event below it handed to `sink` as well.
+    /// Returns this context with `sink` receiving every event below it as well.
     ///
-    /// If it records already, the sink is added and both share one clock. Calls made under other contexts
+    /// If this context already records, the sink is added and both share one clock. Calls under other contexts
     /// are not affected.
     pub fn with_sink(&self, sink: impl EventSink) -> Self {
         let recorder = match self.recorder() {
@@ -92,19 +97,19 @@ impl Context {
 
     fn observed_by(&self, recorder: Recorder) -> Self {
         let path = self.node.as_ref().and_then(|node| node.path.clone());
-        let node = Node { recorder: Some(Arc::new(recorder)), ..self.node_with(Facet::Root, path) };
+        let node = Node { recorder: Some(Arc::new(recorder)), ..self.node_with(NodeKind::Root, path) };
         Context { node: Some(Arc::new(node)), ..*self }
     }
 
-    /// This context, with the time of each stage of a [pipeline](crate::pipeline) noted in the
-    /// [provenance](crate::Provenance::stages) of what passes it. Costs some 100 ns a stage.
+    /// Returns this context with stage times: the time of each stage of a [pipeline](crate::pipeline) goes into
+    /// the [provenance](crate::Provenance::stages) of its records. Costs about 100 ns per stage.
     pub fn with_stage_times(&self) -> Self {
         let path = self.node.as_ref().and_then(|node| node.path.clone());
-        let node = Node { timed: true, ..self.node_with(Facet::Root, path) };
+        let node = Node { timed: true, ..self.node_with(NodeKind::Root, path) };
         Context { node: Some(Arc::new(node)), ..*self }
     }
 
-    /// Which attempt this is of the nearest retry around, from 1.
+    /// Returns the attempt number of the nearest enclosing retry, from 1.
     pub fn attempt(&self) -> u32 {
         self.attempt + 1
     }
@@ -113,38 +118,40 @@ impl Context {
         self.attempt = attempt - 1;
     }
 
-    /// The index of the stream item or record that this work belongs to, from 0.
+    /// Returns the index of the stream item or record that this work belongs to, from 0.
     pub fn item(&self) -> Option<usize> {
-        self.chain().find_map(|node| match &node.facet {
-            Facet::Scope(scope) => scope.item,
+        self.chain().find_map(|node| match &node.kind {
+            NodeKind::Scope(scope) => scope.item,
             _ => None,
         })
     }
 
-    /// The names of the steps around this work, outermost first.
+    /// Returns the names of the steps around this work, outermost first.
     pub fn path(&self) -> Path {
         self.node.as_ref().and_then(|node| node.path.clone()).unwrap_or_else(Path::root)
     }
 
-    /// Marks the result of this work as partial: `cause` was left out. It is said to have happened at this step, unless it
-    /// names one already.
+    /// Marks the result of this work as partial because of `cause`.
+    ///
+    /// The path of `cause` is this step's, unless it has one.
     pub fn mark_partial(&self, cause: Error) {
-        self.degraded(Quality::Partial, vec![cause.at(|| self.path())]);
+        self.lower_quality(Quality::Partial, vec![cause.at(|| self.path())]);
     }
 
-    pub(crate) fn degraded(&self, quality: Quality, causes: Vec<Error>) {
-        self.fact(|| EventKind::Degraded { quality, causes: causes.iter().map(Into::into).collect() });
-        self.note(|entries| entries.lower_quality(quality, causes));
+    pub(crate) fn lower_quality(&self, quality: Quality, causes: Vec<Error>) {
+        self.record_event(|| EventKind::Degraded { quality, causes: causes.iter().map(Into::into).collect() });
+        self.record_provenance(|collected| collected.lower_quality(quality, causes));
     }
 
     /// Runs `work` on a thread for blocking calls, under the permits of this context.
     ///
-    /// A thread cannot be stopped. If the returned future is dropped, say by a timeout, its caller is free
-    /// at once, the context that `work` was given turns [cancelled](Context::is_cancelled), and the
-    /// permits stay taken until `work` really returns.
+    /// A thread cannot be stopped. If the returned future is dropped (by a timeout, for example), the caller
+    /// continues at once and the context of `work` becomes [cancelled](Context::is_cancelled). The permits stay
+    /// taken until `work` returns.
     ///
     /// # Errors
-    /// [`ErrorKind::Panicked`](crate::ErrorKind::Panicked) if `work` panics, and whatever `work` returns.
+    /// [`ErrorKind::Panicked`](crate::ErrorKind::Panicked) if `work` panics, and every error that `work`
+    /// returns.
     pub async fn blocking<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -155,120 +162,120 @@ impl Context {
         executor::blocking(cx, work).await
     }
 
-    /// The report of everything under this context's recording so far; empty if nothing records.
+    /// Returns the report of everything recorded under this context so far; empty without a recorder.
     pub fn report(&self) -> Report {
         self.recorder().map(|recorder| recorder.report()).unwrap_or_default()
     }
 
-    /// The events recorded so far, at most the first 65,536; empty if nothing records.
+    /// Returns the events recorded so far, at most the first 65,536; empty without a recorder.
     pub fn events(&self) -> Vec<Event> {
         self.recorder().map(|recorder| recorder.events()).unwrap_or_default()
     }
 
-    // ---- for combinators
+    // ---- For combinators.
 
     pub(crate) fn chain(&self) -> impl Iterator<Item = &Arc<Node>> {
         Node::chain(self.node.as_ref())
     }
 
-    /// A context with one more facet.
+    /// Returns a context with one more node, at the same path.
     #[inline(always)]
-    pub(crate) fn child(&self, facet: Facet) -> Context {
+    pub(crate) fn child(&self, kind: NodeKind) -> Context {
         let path = self.node.as_ref().and_then(|node| node.path.clone());
-        Context { node: Some(Arc::new(self.node_with(facet, path))), ..*self }
+        Context { node: Some(Arc::new(self.node_with(kind, path))), ..*self }
     }
 
-    /// A context with one more facet, at another path.
-    pub(crate) fn child_at(&self, facet: Facet, path: Path) -> Context {
-        Context { node: Some(Arc::new(self.node_with(facet, Some(path)))), ..*self }
+    /// Returns a context with one more node, at `path`.
+    pub(crate) fn child_at(&self, kind: NodeKind, path: Path) -> Context {
+        Context { node: Some(Arc::new(self.node_with(kind, Some(path)))), ..*self }
     }
 
-    // Inlined, as `child` is, for the facet is large: it is made where it stays, and not moved there.
+    // Inlined, as `child` is, because `NodeKind` is large: it is built in place and not moved.
     #[inline(always)]
-    fn node_with(&self, facet: Facet, path: Option<Path>) -> Node {
+    fn node_with(&self, kind: NodeKind, path: Option<Path>) -> Node {
         let (recorder, collects, metered, timed) = match &self.node {
             Some(node) => (node.recorder.clone(), node.collects, node.metered, node.timed),
             None => (None, false, false, false),
         };
-        let collects = collects || matches!(facet, Facet::Scope(_) | Facet::Call(_));
-        let metered = metered || matches!(facet, Facet::UsageMeter(_));
-        Node { parent: self.node.clone(), recorder, path, collects, metered, timed, facet }
+        let collects = collects || matches!(kind, NodeKind::Scope(_) | NodeKind::Call(_));
+        let metered = metered || matches!(kind, NodeKind::UsageMeter(_));
+        Node { parent: self.node.clone(), recorder, path, collects, metered, timed, kind }
     }
 
-    /// A context in which provenance is collected apart from that of the surroundings.
+    /// Returns a context that collects provenance separately from the work around it.
     pub(crate) fn scope(&self, item: Option<usize>) -> Context {
-        self.child(Facet::Scope(Scope { item, is_trial: false, ledger: ProvenanceCollector::default() }))
+        self.child(NodeKind::Scope(Scope { item, is_trial: false, collector: ProvenanceCollector::default() }))
     }
 
-    /// A context whose provenance counts only if it is [taken over](Context::take_over); `None` if nobody collects
-    /// any, for then this one will do.
-    pub(crate) fn apart(&self) -> Option<Context> {
-        let trial = || Scope { item: None, is_trial: true, ledger: ProvenanceCollector::default() };
-        self.collects().then(|| self.child(Facet::Scope(trial())))
+    /// Returns a trial context: its provenance counts only if it is [merged](Context::merge_provenance). `None`
+    /// if no scope above collects provenance; then this context serves as well.
+    pub(crate) fn trial_scope(&self) -> Option<Context> {
+        let trial = || Scope { item: None, is_trial: true, collector: ProvenanceCollector::default() };
+        self.collects_provenance().then(|| self.child(NodeKind::Scope(trial())))
     }
 
-    /// Whether anybody collects provenance above.
-    pub(crate) fn collects(&self) -> bool {
+    /// Returns whether a scope above collects provenance.
+    pub(crate) fn collects_provenance(&self) -> bool {
         self.node.as_ref().is_some_and(|node| node.collects)
     }
 
-    /// Writes into the nearest scope, if there is one.
-    pub(crate) fn note(&self, entry: impl FnOnce(&mut Collected)) {
-        if self.collects()
-            && let Some(ledger) = self.ledger()
+    /// Writes provenance into the nearest scope, if there is one.
+    pub(crate) fn record_provenance(&self, entry: impl FnOnce(&mut Collected)) {
+        if self.collects_provenance()
+            && let Some(collector) = self.collector()
         {
-            ledger.write(entry);
+            collector.write(entry);
         }
     }
 
-    /// Writes into every scope above that tells of it whatever becomes of this work: what was spent on a trial that fails
-    /// was spent.
-    pub(crate) fn note_throughout(&self, entry: impl Fn(&mut Collected)) {
-        if !self.collects() {
+    /// Writes a cost into every scope above that is not a trial: the cost of a failed trial counts as well.
+    pub(crate) fn record_cost(&self, entry: impl Fn(&mut Collected)) {
+        if !self.collects_provenance() {
             return;
         }
         for node in self.chain() {
-            if let Facet::Scope(scope) = &node.facet
+            if let NodeKind::Scope(scope) = &node.kind
                 && !scope.is_trial
             {
-                scope.ledger.write(&entry);
+                scope.collector.write(&entry);
             }
         }
     }
 
-    /// Whether the time of stages is to be noted, and somebody collects it.
+    /// Returns whether stage times are recorded and a scope collects them.
     pub(crate) fn times_stages(&self) -> bool {
         self.node.as_ref().is_some_and(|node| node.timed && node.collects)
     }
 
-    /// Takes over what the scope of a winner has collected.
-    pub(crate) fn take_over(&self, winner: &Context) {
-        if self.collects()
-            && let (Some(mine), Some(theirs)) = (self.ledger(), winner.ledger())
+    /// Merges the provenance of a trial that won.
+    pub(crate) fn merge_provenance(&self, winner: &Context) {
+        if self.collects_provenance()
+            && let (Some(mine), Some(theirs)) = (self.collector(), winner.collector())
         {
             mine.merge(theirs);
         }
     }
 
-    /// The ledger of the nearest scope or recorded call.
-    pub(crate) fn ledger(&self) -> Option<&ProvenanceCollector> {
-        self.ledgers().next()
+    /// Returns the collector of the nearest scope or recorded call.
+    pub(crate) fn collector(&self) -> Option<&ProvenanceCollector> {
+        self.collectors().next()
     }
 
-    fn ledgers(&self) -> impl Iterator<Item = &ProvenanceCollector> {
-        self.chain().filter_map(|node| match &node.facet {
-            Facet::Scope(scope) => Some(&scope.ledger),
-            Facet::Call(call) => Some(&call.ledger),
+    fn collectors(&self) -> impl Iterator<Item = &ProvenanceCollector> {
+        self.chain().filter_map(|node| match &node.kind {
+            NodeKind::Scope(scope) => Some(&scope.collector),
+            NodeKind::Call(call) => Some(&call.collector),
             _ => None,
         })
     }
 
-    /// Hands what a recorded call has collected to its surroundings; says how good its result is.
+    /// Merges what a recorded call has collected into the scope around it, and returns the quality of its
+    /// result.
     pub(crate) fn end_call(&self) -> Quality {
-        let mut ledgers = self.ledgers();
-        let Some(mine) = ledgers.next() else { return Quality::Full };
+        let mut collectors = self.collectors();
+        let Some(mine) = collectors.next() else { return Quality::Full };
         let quality = mine.quality();
-        if let Some(outer) = ledgers.next() {
+        if let Some(outer) = collectors.next() {
             outer.merge(mine);
         }
         quality
@@ -278,24 +285,25 @@ impl Context {
         self.node.as_ref()?.recorder.as_ref()
     }
 
-    /// Records a fact about the nearest named call. Costs one look if nobody listens.
-    pub(crate) fn fact(&self, fact: impl FnOnce() -> EventKind) {
+    /// Records an event of the nearest named call. Costs one branch without a recorder.
+    pub(crate) fn record_event(&self, event: impl FnOnce() -> EventKind) {
         if self.recorder().is_some() {
-            self.fact_at(Instant::now(), fact);
+            self.record_event_at(Instant::now(), event);
         }
     }
 
-    /// The same at a time that the caller has read from the clock already: a read costs as much as the rest of an event.
-    pub(crate) fn fact_at(&self, at: Instant, fact: impl FnOnce() -> EventKind) {
+    /// Records an event at a time that the caller has read from the clock already: a read costs as much as the rest of
+    /// an event.
+    pub(crate) fn record_event_at(&self, at: Instant, event: impl FnOnce() -> EventKind) {
         if let Some(recorder) = self.recorder() {
-            recorder.record(self.call(), self.item(), at, self.scrubbed(fact()));
+            recorder.record(self.call(), self.item(), at, self.redacted(event()));
         }
     }
 
-    /// The nearest call that the recorder knows, and its path.
-    fn call(&self) -> Option<(&Call, &Path)> {
-        self.chain().find_map(|node| match (&node.facet, &node.path) {
-            (Facet::Call(call), Some(path)) => Some((call, path)),
+    /// Returns the nearest call known to the recorder, and its path.
+    fn call(&self) -> Option<(&RecordedCall, &Path)> {
+        self.chain().find_map(|node| match (&node.kind, &node.path) {
+            (NodeKind::Call(call), Some(path)) => Some((call, path)),
             _ => None,
         })
     }

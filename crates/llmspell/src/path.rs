@@ -1,43 +1,43 @@
-//! The place of a step in the tree of steps that run.
+//! The path of a step in the tree of running steps.
 
 use std::fmt;
 use std::sync::Arc;
 
 /// A step path such as `triage.fetch`: the names of the steps around a call, outermost first.
 ///
-/// The same string stands in errors, in events and in the report. The path of work that no named step
-/// surrounds is empty and prints as `(root)`.
+/// The same string appears in errors, events and the report. Work outside any named step has the empty path,
+/// which prints as `(root)`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Path(Arc<str>);
 
 impl Path {
-    /// The empty path.
+    /// Returns the empty path.
     pub fn root() -> Self {
         Path(Arc::from(""))
     }
 
-    /// This path with one more name at its end.
+    /// Returns this path with one more name at its end.
     pub fn join(&self, name: &str) -> Self {
         if self.is_root() { Path(Arc::from(name)) } else { Path(Arc::from(format!("{self}.{name}"))) }
     }
 
-    /// Whether both are the same string in the same place, which is quick to tell.
+    /// Returns whether both share one allocation: a cheap check that may miss equal paths.
     pub(crate) fn is_same(&self, other: &Path) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Whether it is `outer`, or a path below it.
+    /// Returns whether this path is `outer` or below it.
     pub fn is_within(&self, outer: &Path) -> bool {
         let Some(rest) = self.0.strip_prefix(&*outer.0) else { return false };
         outer.is_root() || rest.is_empty() || rest.starts_with('.')
     }
 
-    /// Whether the path is empty.
+    /// Returns whether the path is empty.
     pub fn is_root(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The path as text, empty at the root.
+    /// Returns the path as text, empty at the root.
     pub fn as_str(&self) -> &str {
         &self.0
     }

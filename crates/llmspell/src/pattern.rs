@@ -8,8 +8,10 @@
 //! | [`race`] | the first to succeed, to complete, or to show output | every loser, at once | contenders, share of hedged calls | all failures, none swallowed |
 //! | [`pipeline`] | every stage of every record | what is behind a stopped record | calls in each stage, records in flight | per record, naming the stage |
 //!
-//! They nest in any order: a race of pipelines, a stream of races under one deadline, a retry around a
-//! group. Modules open with the same four headings.
+//! They nest in any order: a race of pipelines, a stream of races under one deadline, a retry around a group.
+//! Each module opens with the same four headings.
+//!
+//! The patterns must not know agents, models or tools.
 
 pub mod concurrent;
 pub mod pipeline;

@@ -164,7 +164,7 @@ impl Running {
         // Where there is no runtime left to reap it.
         process.kill_on_drop(true);
         // First, for nothing may fail once the program runs.
-        let (tether, custody) = cx.tether_for_task(grace.saturating_add(REAPED_WITHIN));
+        let (tether, custody) = cx.detached_task(grace.saturating_add(REAPED_WITHIN));
         let mut child = process
             .spawn()
             .map_err(|error| Error::failed(format!("cannot start {program}: {error}")).with_source(error))?;
@@ -275,7 +275,7 @@ async fn read(
 ) -> Result<()> {
     let Some(pipe) = pipe else { return Ok(()) };
     while pipe.read_buf(bytes).await? > 0 {
-        cx.beat(true);
+        cx.mark_alive(true);
         if bytes.len() > most {
             return Err(Error::failed(format!("the {what} is larger than {most} bytes")).with_hint("raise `max_bytes`"));
         }

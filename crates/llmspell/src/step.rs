@@ -1,4 +1,7 @@
-//! The one trait: an async function from an input to an output that can see a [`Context`].
+//! The trait `Step`: an async function from an input to an output, run under a [`Context`].
+//!
+//! This module owns the trait and the plain adapters. Adapters of flow control and of patterns live with their
+//! mechanism.
 
 mod boxed;
 mod catch_unwind;
@@ -54,15 +57,15 @@ use crate::pattern::race::{Hedge, Hedged};
 use crate::pattern::stream::{IntoSource, Streaming};
 use crate::pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeouts};
 
-/// Anything that runs: a closure, a tool, an agent, or a pattern made of steps.
+/// A unit of work: a closure, a tool, an agent, or a pattern made of steps.
 ///
-/// Implement it with `async fn run`, or make one of a closure with [`step`]. The provided methods wrap a
-/// step in another one, as the adapters of [`Iterator`] do, and nest as written: in
-/// `s.timeout(a).retry(r)` each attempt has the time `a`; in `s.retry(r).timeout(a)` all of them share it.
+/// Implement it with `async fn run`, or make one from a closure with [`step`]. The provided methods wrap a step
+/// in another step, as the adapters of [`Iterator`] do. They nest as written: in `s.timeout(a).retry(r)` each
+/// attempt has the time `a`; in `s.retry(r).timeout(a)` all attempts share it.
 ///
-/// Very long chains (some twenty nested adapters) exhaust the compiler; [`Step::boxed`] every dozen or so
-/// keeps it happy. It also helps where rustc cannot see that the future of a step over `&'static str` is
-/// `Send`; owned inputs such as `String` never have that trouble.
+/// Very long chains (about twenty nested adapters) exceed the compiler's limits; call [`Step::boxed`] every
+/// dozen or so. Boxing also helps where rustc cannot prove that the future of a step over `&'static str` is
+/// `Send`. Owned inputs such as `String` do not have this problem.
 ///
 /// ```
 /// use std::time::Duration;
@@ -80,28 +83,29 @@ use crate::pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Ti
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `Step`",
     label = "expected a step here",
-    note = "make a step of a closure: `step(|input, cx| async move {{ Ok(input) }})`",
-    note = "a model becomes a step by `.step()`",
+    note = "make a step from a closure: `step(|input, cx| async move {{ Ok(input) }})`",
+    note = "call `.step()` on a model to make it a step",
     note = "in a chain, use `.then_fn(|input, cx| async move {{ … }})` or `.map(|output| …)`"
 )]
 pub trait Step: Send + Sync + 'static {
-    /// What it takes.
+    /// The input of the step.
     type In: Send + 'static;
-    /// What it gives.
+    /// The output of the step.
     type Out: Send + 'static;
 
     /// Runs the step once.
     ///
-    /// Dropping the returned future cancels the work; a step must be able to bear that at every `await`.
+    /// Dropping the returned future cancels the work. A step must tolerate that at every `await`.
     fn run(&self, input: Self::In, cx: &Context) -> impl Future<Output = Result<Self::Out>> + Send;
 
-    /// What the combinators around it should know before it runs. A step of your own needs none of this,
-    /// unless it wraps another one: then it hands on what that one says.
+    /// Returns the static properties of the step, which the combinators around it use before it runs.
+    ///
+    /// The default suits most steps. A step that wraps another one returns the properties of the inner step.
     fn info(&self) -> StepInfo<'_> {
         StepInfo::default()
     }
 
-    /// Gives the step a name: it appears in the path of errors and events, and gets a row in the report.
+    /// Names the step: the name appears in the path of errors and events, and has a row in the report.
     fn named(self, name: impl Into<Arc<str>>) -> Named<Self>
     where
         Self: Sized,
@@ -109,9 +113,11 @@ pub trait Step: Send + Sync + 'static {
         Named::new(self, name.into())
     }
 
-    /// Declares that running the step twice on one input does no harm beyond its cost. Only such a step can
-    /// be [hedged](Step::hedge), gets a second copy as a [straggler](crate::Streaming::stragglers), or is
-    /// retried while an earlier attempt that could not be dropped is still alive.
+    /// Declares that running the step twice on one input does no harm beyond its cost.
+    ///
+    /// Only an idempotent step can be [hedged](Step::hedge) or have a second copy as a
+    /// [straggler](crate::Streaming::stragglers). Only an idempotent step is retried while an earlier attempt
+    /// that could not be dropped is still running.
     fn idempotent(self) -> Idempotent<Self>
     where
         Self: Sized,
@@ -139,7 +145,7 @@ pub trait Step: Send + Sync + 'static {
         Then::new(self, step(next))
     }
 
-    /// Changes the output with a plain function.
+    /// Transforms the output with a synchronous function.
     fn map<F, T>(self, change: F) -> Map<Self, F>
     where
         Self: Sized,
@@ -149,7 +155,7 @@ pub trait Step: Send + Sync + 'static {
         Map::new(self, change)
     }
 
-    /// Stops the step after some time: one [`Duration`], or one for each attempt of the retry around it,
+    /// Cancels the step after a time limit: one [`Duration`], or one for each attempt of the retry around it,
     /// such as `[secs(1), secs(3)]`. See [the timeout pattern](crate::pattern::timeout).
     fn timeout(self, limits: impl Into<Timeouts>) -> Timeout<Self>
     where
@@ -158,8 +164,9 @@ pub trait Step: Send + Sync + 'static {
         Timeout::new(self, limits.into())
     }
 
-    /// Stops the step, with all retries and waiting inside it, `within` from its start. The same as
-    /// [`Step::timeout`] with one duration; the name says that it stands outside of a retry.
+    /// Cancels the step, with all retries and waits inside it, `within` from its start.
+    ///
+    /// The same as [`Step::timeout`] with one duration; the name says that it stands outside a retry.
     fn deadline(self, within: Duration) -> Timeout<Self>
     where
         Self: Sized,
@@ -167,8 +174,9 @@ pub trait Step: Send + Sync + 'static {
         Timeout::new(self, within.into())
     }
 
-    /// Stops a step that shows no output within `first`, or then no sign of life for `idle`. See
-    /// [`Context::emit`] and [`Context::heartbeat`].
+    /// Cancels a step that emits no output within `first`, or later gives no sign of life for `idle`.
+    ///
+    /// See [`Context::emit`] and [`Context::heartbeat`].
     fn idle_timeout(self, first: Duration, idle: Duration) -> IdleTimeout<Self>
     where
         Self: Sized,
@@ -176,7 +184,7 @@ pub trait Step: Send + Sync + 'static {
         IdleTimeout::new(self, first, idle)
     }
 
-    /// Runs the step again when it fails with a transient error. See [`Retry`].
+    /// Retries the step when it fails with a transient error. See [`Retry`].
     fn retry(self, policy: Retry) -> Retried<Self>
     where
         Self: Sized,
@@ -185,7 +193,7 @@ pub trait Step: Send + Sync + 'static {
         Retried::new(self, policy)
     }
 
-    /// Runs `other` on the same input when this step fails, and marks the result as a fallback.
+    /// Runs `other` on the same input if this step fails, and marks the result as a fallback.
     fn fallback<F>(self, other: F) -> Fallback<Self, F>
     where
         Self: Sized,
@@ -195,10 +203,10 @@ pub trait Step: Send + Sync + 'static {
         Fallback::new(self, other)
     }
 
-    /// Starts a second copy of the step when the first is slow; the faster one serves. See [`Hedge`].
+    /// Starts a second copy of the step when the first is slow; the first to succeed wins. See [`Hedge`].
     ///
     /// # Panics
-    /// If the step is not declared [idempotent](Step::idempotent): it would be run twice.
+    /// If the step is not declared [idempotent](Step::idempotent), because a hedge runs it twice.
     fn hedge(self, policy: Hedge) -> Hedged<Self>
     where
         Self: Sized,
@@ -207,7 +215,7 @@ pub trait Step: Send + Sync + 'static {
         Hedged::new(self, policy)
     }
 
-    /// Refuses calls of the step while most of them fail. A [`Breaker`] can be shared between steps.
+    /// Rejects calls of the step while most of them fail. A [`Breaker`] can be shared between steps.
     fn breaker(self, breaker: Breaker) -> WithBreaker<Self>
     where
         Self: Sized,
@@ -215,8 +223,9 @@ pub trait Step: Send + Sync + 'static {
         WithBreaker::new(self, Some(breaker))
     }
 
-    /// Lets at most so many calls of the step run at once; the others wait in line. A [`Limit`] can be
-    /// shared between steps, and can [find itself](Limit::adaptive).
+    /// Caps concurrent calls of the step; further calls wait (FIFO).
+    ///
+    /// A [`Limit`] can be shared between steps, and can [adapt itself](Limit::adaptive).
     ///
     /// # Panics
     /// If the limit is 0.
@@ -227,8 +236,9 @@ pub trait Step: Send + Sync + 'static {
         Limited::new(self, limit.into())
     }
 
-    /// Lets calls of the step start at a rate, and use tokens at one; the others wait for their turn. A
-    /// [`Rate`] can be shared between steps.
+    /// Limits the rate at which calls of the step start and use tokens; further calls wait.
+    ///
+    /// A [`Rate`] can be shared between steps.
     fn rate(self, rate: Rate) -> RateLimited<Self>
     where
         Self: Sized,
@@ -236,8 +246,10 @@ pub trait Step: Send + Sync + 'static {
         RateLimited::new(self, rate)
     }
 
-    /// Lets calls of the step run only while there is enough in `budget`. A [`Budget`] can be shared between
-    /// steps; for a cap on all items of a stream, see [`Streaming::budget`].
+    /// Runs calls of the step only while `budget` covers them.
+    ///
+    /// A [`Budget`] can be shared between steps. To cap all items of a stream together, see
+    /// [`Streaming::budget`].
     fn budget(self, budget: Budget) -> WithBudget<Self>
     where
         Self: Sized,
@@ -257,7 +269,7 @@ pub trait Step: Send + Sync + 'static {
         policy.apply(self)
     }
 
-    /// Runs the step on a task of its own, so that it can use another core. It dies with its caller.
+    /// Runs the step on its own task, so that it can use another core. Dropping the call stops the task.
     fn spawned(self) -> Spawned<Self>
     where
         Self: Sized,
@@ -265,10 +277,10 @@ pub trait Step: Send + Sync + 'static {
         Spawned::new(self)
     }
 
-    /// Makes a panic of this step an error of [`ErrorKind::Panicked`](crate::ErrorKind::Panicked).
+    /// Turns a panic of this step into an error of [`ErrorKind::Panicked`](crate::ErrorKind::Panicked).
     ///
-    /// Streams, groups, races and [spawned](Step::spawned) steps contain the panics of what they run; this is for whoever
-    /// runs a step by himself and goes on after it.
+    /// Streams, groups, races and [spawned](Step::spawned) steps already catch the panics of the steps in them.
+    /// Use this for a step that is run directly.
     ///
     /// ```
     /// use llmspell::{Context, Error, ErrorKind, Step, step};
@@ -285,7 +297,7 @@ pub trait Step: Send + Sync + 'static {
         CatchUnwind::new(self)
     }
 
-    /// Returns an [`Outcome`](crate::Outcome) instead of failing: the result with its quality and its history.
+    /// Returns an [`Outcome`](crate::Outcome) instead of failing: the result with its quality and provenance.
     fn with_outcome(self) -> WithOutcome<Self>
     where
         Self: Sized,
@@ -293,7 +305,8 @@ pub trait Step: Send + Sync + 'static {
         WithOutcome::new(self)
     }
 
-    /// Makes a step over `Arc<T>` one over `T`, for patterns that need copies of an input that has none.
+    /// Turns a step over `Arc<T>` into one over `T`, for patterns that clone their input when `T` is not
+    /// `Clone`.
     fn shared<T>(self) -> Shared<Self, T>
     where
         Self: Sized + Step<In = Arc<T>>,
@@ -302,7 +315,7 @@ pub trait Step: Send + Sync + 'static {
         Shared::new(self)
     }
 
-    /// Hides the type of the step behind a pointer. Costs one allocation a call.
+    /// Erases the type of the step. Costs one allocation per call.
     fn boxed(self) -> BoxStep<Self::In, Self::Out>
     where
         Self: Sized,
@@ -310,8 +323,10 @@ pub trait Step: Send + Sync + 'static {
         BoxStep::new(self)
     }
 
-    /// Runs the step on every input of `source`, an iterator or a `Stream`, several at once. See
-    /// [`Streaming`]. To use the step again, clone it or put it into an [`Arc`], which is a step, too.
+    /// Runs the step on every input of `source`, an iterator or a `Stream`, several at a time. See
+    /// [`Streaming`].
+    ///
+    /// To use the step again, clone it or put it into an [`Arc`], which is a step as well.
     fn stream<M, S>(self, source: S, cx: &Context) -> Streaming<Self>
     where
         Self: Sized,
@@ -321,7 +336,7 @@ pub trait Step: Send + Sync + 'static {
     }
 }
 
-/// A shared step is a step, so that one can be used in several places.
+/// A step behind an [`Arc`], so that one step can be used in several places.
 impl<S: Step> Step for Arc<S> {
     type In = S::In;
     type Out = S::Out;

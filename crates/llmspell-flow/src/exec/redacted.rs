@@ -33,7 +33,7 @@ impl<In: Send + 'static> Step for Scrubbed<In> {
 
     async fn run(&self, input: In, cx: &Context) -> Result<Value> {
         let secrets = self.secrets.clone();
-        let quiet = cx.scrubbing(move |text| secrets.told(text));
+        let quiet = cx.with_redactor(move |text| secrets.told(text));
         let mut outcome = self.step.run(input, &quiet).await?;
         self.secrets.scrub_outcome(&mut outcome);
         cx.merge_outcome(outcome)

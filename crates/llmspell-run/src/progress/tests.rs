@@ -26,7 +26,7 @@ fn fetch() -> impl Step<In = usize, Out = usize> {
 async fn watched(after: &[u64]) -> Vec<Snapshot> {
     let progress = Arc::<Progress>::default();
     let cx = Context::new().with_sink(Follow(progress.clone()));
-    let policy = Policy::new().retry(Retry::waits([ms(500)])).limit(2);
+    let policy = Policy::new().retry(Retry::delays([ms(500)])).limit(2);
     let store = step(|n: usize, _| async move {
         sleep(ms(1000)).await;
         if n == 8 { Err(Error::failed("no")) } else { Ok(n) }

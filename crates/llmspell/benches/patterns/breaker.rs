@@ -1,4 +1,4 @@
-//! A closed breaker, beside one by hand.
+//! A closed breaker, compared with one written by hand.
 
 use std::hint::black_box;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::measure::{Flavour, Row, head};
 use crate::work::{each, ready};
 
-/// The least that a breaker by hand does: asks whether it is open, and counts what became of the call.
+/// The minimum of a breaker written by hand: a check whether it is open, and a count of results.
 #[derive(Default)]
 struct ByHand(Mutex<Counts>);
 

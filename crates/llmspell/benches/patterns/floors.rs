@@ -1,4 +1,4 @@
-//! What tokio's own primitives cost: no pattern that stands on one can be cheaper than it.
+//! The cost of tokio's own primitives: a lower bound for every pattern that uses one.
 
 #![expect(clippy::disallowed_methods, reason = "the floors are written by hand")]
 
@@ -13,7 +13,7 @@ use crate::work::{join_set, ready};
 const OPERATIONS: u32 = 100_000;
 
 pub fn run() {
-    println!("\n### floors\n\nWhat the primitives cost by themselves, each once, over work that is ready.\n");
+    println!("\n### floors\n\nThe cost of each primitive alone, over work that is ready.\n");
     println!("| primitive | one thread, ns | two workers, ns |\n|---|---|---|");
     row("`JoinSet` loop, at most 64 tasks", async |operations| join_set(operations, 64, ready).await);
     row("`select!` of 3", async |operations| {

@@ -1,4 +1,4 @@
-//! What the patterns cost, each beside the hand-written tokio that gives the same guarantee.
+//! The cost of the patterns, compared with hand-written tokio code that gives the same guarantee.
 //!
 //! `cargo bench -p llmspell --bench patterns` prints the tables of `benches/README.md`; `-- stream race` only some of them.
 //! The figures are CPU time, medians of 15 samples taken in turns.

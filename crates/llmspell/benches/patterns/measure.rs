@@ -5,10 +5,10 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Runtime};
 
-/// Samples of each side; the table shows their medians.
+/// The number of samples of each side; the table shows their medians.
 const SAMPLES: usize = 15;
 
-/// Which scheduler the work runs on.
+/// The scheduler of the work.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Flavour {
     /// One thread; its own CPU clock.
@@ -44,21 +44,21 @@ impl Flavour {
         }
     }
 
-    /// The CPU time of one operation in nanoseconds.
+    /// Returns the CPU time of one operation in nanoseconds.
     fn sample(self, runtime: &Runtime, operations: u32, work: &impl AsyncFn(u32)) -> f64 {
         let before = self.cpu_time();
         runtime.block_on(work(operations));
         (self.cpu_time() - before).as_secs_f64() * 1e9 / f64::from(operations)
     }
 
-    /// The CPU time of one operation in nanoseconds, the median of some samples.
+    /// Returns the CPU time of one operation in nanoseconds, the median of several samples.
     pub fn cost(self, operations: u32, work: impl AsyncFn(u32)) -> f64 {
         let runtime = self.runtime();
         self.sample(&runtime, operations, &work);
         median((0..SAMPLES).map(|_| self.sample(&runtime, operations, &work)).collect())
     }
 
-    /// The same of two ways to do it, in turns, so that a change of the machine's mood meets both.
+    /// Returns the same for two ways, interleaved, so that a change of the machine's load affects both.
     pub fn costs(
         self,
         operations: u32,
@@ -91,9 +91,9 @@ impl Flavour {
 pub struct Row {
     pub what: &'static str,
     pub flavour: Flavour,
-    /// Operations in a sample.
+    /// The number of operations in a sample.
     pub operations: u32,
-    /// The ratio that the project wants, if it has named one.
+    /// The target ratio, if there is one.
     pub target: Option<f64>,
 }
 
@@ -111,7 +111,7 @@ impl Row {
     }
 }
 
-/// The head of a table of rows.
+/// Prints the head of a table of rows.
 pub fn head(group: &str, theirs: &str) {
     println!("\n### {group}\n\nAgainst {theirs}.\n");
     println!("| work | runtime | llmspell, ns | by hand, ns | ratio | target |");

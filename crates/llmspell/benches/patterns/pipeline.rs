@@ -13,7 +13,7 @@ use crate::work::{drain, ready};
 
 const CAPACITY: usize = 64;
 
-/// Three tasks, one a stage, with channels between them; the error of a record goes on with it.
+/// Runs three tasks, one per stage, with channels between them; the error of a record passes through.
 async fn stages(operations: u32) {
     let (source, mut inputs) = mpsc::channel(CAPACITY);
     tokio::spawn(async move {
@@ -43,7 +43,7 @@ async fn stages(operations: u32) {
     }
 }
 
-/// The same with up to `limit` records at once in each stage, and panics told apart.
+/// Runs the same with up to `limit` concurrent records in each stage, and panics distinguished from errors.
 async fn wide_stages(operations: u32, limit: usize) {
     let (source, mut inputs) = mpsc::channel(CAPACITY);
     tokio::spawn(async move {

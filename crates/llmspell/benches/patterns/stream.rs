@@ -1,4 +1,4 @@
-//! `stream` beside a loop over a bounded `JoinSet`, and a step on a task of its own beside a spawned one.
+//! `stream` compared with a loop over a bounded `JoinSet`, and a spawned step compared with a spawned task.
 
 #![expect(clippy::disallowed_methods, reason = "the side that is written by hand spawns by hand")]
 
@@ -13,7 +13,8 @@ use crate::work::{drain, each, join_set, ready, yields};
 
 const LIMIT: usize = 64;
 
-/// The loop over a `JoinSet` with outputs in the order of the inputs; what waits its turn counts against the limit.
+/// Runs the loop over a `JoinSet` with outputs in the order of the inputs. Outputs that wait count against the
+/// limit.
 async fn join_set_in_order(operations: u32) {
     let mut tasks = JoinSet::new();
     let mut waiting: VecDeque<Option<u64>> = VecDeque::new();

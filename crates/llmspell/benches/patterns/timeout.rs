@@ -1,4 +1,4 @@
-//! `timeout`, `limit`, and the nest of retry, limit and timeout, beside tokio's functions.
+//! `timeout`, `limit`, and the nest of retry, limit and timeout, compared with tokio's functions.
 
 use std::hint::black_box;
 use std::sync::Arc;

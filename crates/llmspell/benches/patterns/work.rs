@@ -1,4 +1,4 @@
-//! The work that both sides of a row do, and how each side repeats it.
+//! The work of both sides of a row, and how each side repeats it.
 
 use std::hint::black_box;
 
@@ -10,12 +10,12 @@ pub async fn ready(input: u64) -> llmspell::Result<u64> {
     Ok(black_box(input) + 1)
 }
 
-/// Work that gives way to the scheduler once.
+/// Work that yields to the scheduler once.
 pub async fn yields(input: u64) -> llmspell::Result<u64> {
     yields_times(1, input).await
 }
 
-/// Work that gives way to the scheduler so many times.
+/// Work that yields to the scheduler `times` times.
 pub async fn yields_times(times: u32, input: u64) -> llmspell::Result<u64> {
     for _ in 0..times {
         tokio::task::yield_now().await;
@@ -23,26 +23,26 @@ pub async fn yields_times(times: u32, input: u64) -> llmspell::Result<u64> {
     Ok(black_box(input) + 1)
 }
 
-/// Calls the step so many times, one after another, with nobody watching.
+/// Calls the step `operations` times in sequence, without an observer.
 pub async fn each(step: &impl Step<In = u64>, operations: u32) {
     each_under(&Context::new(), step, operations).await;
 }
 
-/// The same under a context.
+/// Does the same under a context.
 pub async fn each_under(cx: &Context, step: &impl Step<In = u64>, operations: u32) {
     for n in 0..operations {
         black_box(step.run(n.into(), cx).await.expect("nothing fails"));
     }
 }
 
-/// Takes all outcomes of a stream.
+/// Receives all outcomes of a stream.
 pub async fn drain<S: Step>(mut outcomes: Streaming<S>) {
     while let Some(outcome) = outcomes.next().await {
         black_box(outcome.result.expect("nothing fails"));
     }
 }
 
-/// The loop that people write: at most `limit` tasks, panics and results told apart.
+/// Runs the usual loop: at most `limit` tasks, with panics distinguished from errors.
 pub async fn join_set<T, F>(operations: u32, limit: usize, work: impl Fn(u64) -> F)
 where
     F: Future<Output = llmspell::Result<T>> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Whether the cost and the memory of an item depend on how many there are.
+//! The cost and the memory of an item by the number of items.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use crate::work::{drain, join_set, ready};
 
 const FLAVOUR: Flavour = Flavour::CurrentThread;
 
-/// Fewer than elsewhere, for they take long.
+/// Fewer than elsewhere, because each takes long.
 const SAMPLES: usize = 3;
 
-/// Items of a sample at least.
-const LEAST: u32 = 100_000;
+/// The fewest items of a sample.
+const MIN_ITEMS: u32 = 100_000;
 
 pub fn run() {
     println!(
@@ -27,7 +27,7 @@ pub fn run() {
     for items in [1_000, 10_000, 100_000, 1_000_000, 10_000_000] {
         row(
             ("ready at once", items, 64),
-            // Few items many times, so that the clock can tell.
+            // A few items many times, so that the clock can measure them.
             async |operations| {
                 for _ in 0..operations / items {
                     drain(step(|x, _| ready(x)).stream(0..u64::from(items), &Context::new()).limit(64)).await;
@@ -41,9 +41,9 @@ pub fn run() {
         );
     }
     for in_flight in [1, 100, 10_000, 1_000_000] {
-        // Nobody goes on before all places are taken.
+        // No item continues before all of them are in flight.
         let gate = Arc::new(Barrier::new(in_flight));
-        let meet = move |_: u64| {
+        let wait_for_all = move |_: u64| {
             let gate = gate.clone();
             async move {
                 gate.wait().await;
@@ -51,17 +51,18 @@ pub fn run() {
             }
         };
         row(
-            ("all places taken", LEAST.max(in_flight as u32), in_flight),
+            ("all places taken", MIN_ITEMS.max(in_flight as u32), in_flight),
             async |items| {
-                let meet = meet.clone();
-                drain(step(move |x, _| meet(x)).stream(0..u64::from(items), &Context::new()).limit(in_flight)).await;
+                let wait_for_all = wait_for_all.clone();
+                drain(step(move |x, _| wait_for_all(x)).stream(0..u64::from(items), &Context::new()).limit(in_flight))
+                    .await;
             },
-            async |items| join_set(items, in_flight, &meet).await,
+            async |items| join_set(items, in_flight, &wait_for_all).await,
         );
     }
     for timers in [20_000, 40_000, 80_000, 160_000] {
         let asleep = |items: u32| {
-            // All of them are asleep before the first wakes.
+            // All items are asleep before the first wakes.
             let end = Instant::now() + Duration::from_millis(100) + Duration::from_micros(4) * items;
             move |_: u64| async move {
                 sleep_until(end).await;
@@ -81,8 +82,8 @@ pub fn run() {
 }
 
 fn row((what, items, in_flight): (&str, u32, usize), ours: impl AsyncFn(u32), theirs: impl AsyncFn(u32)) {
-    // Timers take their time, others are done many times over.
-    let operations = if in_flight == items as usize { items } else { items.max(LEAST) };
+    // Timers run once; the others are repeated.
+    let operations = if in_flight == items as usize { items } else { items.max(MIN_ITEMS) };
     let runtime = FLAVOUR.runtime();
     let peak = allocation_counter::measure(|| runtime.block_on(ours(operations))).bytes_max;
     let (ours, theirs) = FLAVOUR.costs(operations, SAMPLES, ours, theirs);

@@ -1,7 +1,7 @@
-//! Whether items cost the same among a million as among a thousand, and what they weigh.
+//! The cost of an item among a thousand and among a million, and its memory.
 //!
-//! `cargo bench -p llmspell --bench scaling` prints tables of `benches/README.md`. It stands apart from `patterns`
-//! because it counts allocations, which slows down every one of them.
+//! `cargo bench -p llmspell --bench scaling` prints tables of `benches/README.md`. It is separate from
+//! `patterns` because it counts allocations, which slows down each of them.
 
 #![allow(unreachable_pub, reason = "a benchmark exports nothing")]
 
@@ -15,7 +15,7 @@ mod memory;
 mod work;
 
 fn main() {
-    // Memory first: what the process has got from the system it keeps.
+    // Memory first, because the process keeps memory that it has obtained from the system.
     memory::run();
     items::run();
 }

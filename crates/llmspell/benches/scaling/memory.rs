@@ -42,7 +42,7 @@ pub fn run() {
     );
 }
 
-/// The resident memory of the process in bytes.
+/// Returns the resident memory of the process in bytes.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");

@@ -38,7 +38,7 @@ impl PartialReply {
 }
 
 impl ChunkObserver for PartialReply {
-    fn see(&self, chunk: &Chunk) {
+    fn on_chunk(&self, chunk: &Chunk) {
         if !chunk.path.is_within(&self.model) {
             return;
         }

@@ -69,14 +69,14 @@ impl<'a> Run<'a> {
         self.messages = Arc::new(system.chain(conversation.into_messages()).collect());
         self.began = self.messages.len();
         self.call_ids = self.messages.iter().flat_map(Message::tool_calls).map(|call| call.id.clone()).collect();
-        let mut cx = cx.metered(self.tally.clone());
-        let stretch = self.agent.deadline.map(|time| cx.stretch(time));
+        let mut cx = cx.with_meter(self.tally.clone());
+        let stretch = self.agent.deadline.map(|time| cx.time_limit(time));
         if let Some(stretch) = &stretch {
             cx = cx.within(stretch);
         }
         let draft = self.agent.partial.then(|| PartialReply::of(cx.path().join(MODEL)));
         if let Some(draft) = &draft {
-            cx = cx.watched_by(draft.clone());
+            cx = cx.with_chunk_observer(draft.clone());
         }
         let error = match self.take_turns(form, draft.as_deref(), &cx).await {
             Ok((value, text)) => return Ok((value, self.into_reply(text, &cx))),
@@ -293,7 +293,7 @@ fn is_of_the_clock(error: &Error) -> bool {
 fn interruption(cx: &Context, stretch: Option<TimeLimit>) -> Error {
     match stretch {
         _ if !cx.is_past_deadline() => Error::new(ErrorKind::Cancelled, "the agent was cancelled"),
-        Some(stretch) => cx.timed_out(&stretch),
+        Some(stretch) => cx.timeout_error(&stretch),
         None => Error::new(ErrorKind::Timeout, "its time is up: that of its step, or of a step around it"),
     }
 }

@@ -17,11 +17,11 @@ impl UsageTotal {
 }
 
 impl UsageMeter for UsageTotal {
-    fn account(&self) -> MeterId {
+    fn id(&self) -> MeterId {
         MeterId::of(&self.0)
     }
 
-    fn used(&self, usage: Usage) {
+    fn on_usage(&self, usage: Usage) {
         *lock(&self.0) += usage;
     }
 }

@@ -1,4 +1,4 @@
-//! Partial output: what a step shows before it is done.
+//! Partial output: what a step emits before it returns.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::Context;
 use super::liveness::Heartbeat;
-use super::node::Facet;
+use super::node::NodeKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::Path;
 use crate::runtime::executor;
@@ -21,42 +21,44 @@ use crate::runtime::executor;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Chunk {
-    /// The step that showed it.
+    /// The step that emitted the piece.
     pub path: Path,
-    /// The index of the stream item it belongs to, if there is one.
+    /// The index of the stream item that the piece belongs to, if there is one.
     pub item: Option<usize>,
-    /// The attempt that showed it, from 1.
+    /// The attempt that emitted it, from 1.
     pub attempt: u32,
-    /// The piece.
+    /// The content.
     pub data: ChunkData,
 }
 
-/// What a [`Chunk`] brings.
+/// The content of a [`Chunk`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ChunkData {
     /// A piece of output, such as a token.
     Output(Value),
-    /// What this step, and those inside of it, have shown so far no longer counts: it failed, and a new attempt
-    /// begins, or a [fallback](crate::Step::fallback).
+    /// The earlier output of this step and of the steps inside it no longer counts, because it failed and a new
+    /// attempt or a [fallback](crate::Step::fallback) begins.
     Restarted,
 }
 
-/// The receiving end of partial output; a `Stream` of [`Chunk`]s. Made by [`Context::with_chunks`].
+/// The receiver of partial output, a `Stream` of [`Chunk`]s; made by [`Context::with_chunks`].
 #[derive(Debug)]
 pub struct Chunks(Reader<Chunk>);
 
 impl Chunks {
-    /// The next chunk; `None` once every context that could show one is gone, the one it was made with
-    /// included.
+    /// Returns the next chunk, or `None` once every context that can emit one is dropped, including the one
+    /// made with this receiver.
     pub async fn next(&mut self) -> Option<Chunk> {
         self.0.recv().await
     }
 
-    /// Takes no more chunks. Those that wait can still be read, and then they have ended, whoever has a context still:
-    /// work that outlives its caller, say on a thread of its own, holds no reader up. What is
-    /// [emitted](Context::emit) from here on is seen by nobody, and is no error.
+    /// Closes the receiver: chunks that wait can still be read, then the stream ends, even if a context still
+    /// exists.
+    ///
+    /// Work that outlives its caller, for example on a thread, therefore never blocks the reader. Output
+    /// [emitted](Context::emit) after this call is discarded without an error.
     ///
     /// ```
     /// use llmspell::Context;
@@ -67,14 +69,14 @@ impl Chunks {
     /// chunks.close();
     /// cx.emit("late").await?;
     /// assert!(chunks.next().await.is_some());
-    /// assert!(chunks.next().await.is_none()); // although `cx` is still here
+    /// assert!(chunks.next().await.is_none()); // although `cx` still exists
     /// # Ok::<(), llmspell::Error>(()) }).unwrap();
     /// ```
     pub fn close(&mut self) {
         self.0.close();
     }
 
-    /// Whether no more chunks can come.
+    /// Returns whether no more chunks can arrive.
     pub fn is_closed(&self) -> bool {
         self.0.is_closed()
     }
@@ -90,47 +92,47 @@ impl Stream for Chunks {
 
 pub(crate) type ChunkSender = Writer<Chunk>;
 
-/// Somebody who looks at chunks on their way to the reader, and holds nothing up.
+/// An observer of chunks on their way to the reader. It must not block.
 pub(crate) trait ChunkObserver: Send + Sync {
-    fn see(&self, chunk: &Chunk);
+    fn on_chunk(&self, chunk: &Chunk);
 }
 
-/// A context made by [`Context::noting_output`].
+/// A context made by [`Context::with_output_tracking`].
 pub(crate) struct OutputTracking {
     pub(crate) cx: Context,
     shown: Arc<AtomicBool>,
 }
 
 impl OutputTracking {
-    /// Whether anything was shown.
-    pub(crate) fn any(&self) -> bool {
+    /// Returns whether any output was emitted.
+    pub(crate) fn has_output(&self) -> bool {
         self.shown.load(Ordering::Relaxed)
     }
 }
 
-/// Work that waits for its reader and not the other way round.
+/// A guard of work that waits for its reader. It pauses the idle timeouts above.
 struct ReaderWait<'a>(&'a Context);
 
 impl<'a> ReaderWait<'a> {
     fn new(cx: &'a Context) -> Self {
-        cx.pulses().for_each(Heartbeat::pause);
+        cx.heartbeats().for_each(Heartbeat::pause);
         ReaderWait(cx)
     }
 }
 
 impl Drop for ReaderWait<'_> {
     fn drop(&mut self) {
-        self.0.pulses().for_each(Heartbeat::resume);
+        self.0.heartbeats().for_each(Heartbeat::resume);
     }
 }
 
 impl Context {
-    /// A context whose steps can show partial output, and where it arrives.
+    /// Returns a context whose steps can emit partial output, and the receiver of that output.
     ///
-    /// At most `capacity` chunks wait to be read; after that, [`Context::emit`] waits, so read while the work
-    /// runs and not after it. The chunks end when the last context that could show one is dropped: give the
-    /// context away with the work, or drop it, or the reader waits for ever. Dropping [`Chunks`] is fine: the
-    /// work goes on unseen.
+    /// At most `capacity` chunks wait to be read; after that [`Context::emit`] waits, so read while the work
+    /// runs. The chunks end when the last context that can emit one is dropped: move the context into the work
+    /// or drop it, or the reader waits for ever. Dropping [`Chunks`] is allowed: the work continues without a
+    /// reader.
     ///
     /// ```
     /// use llmspell::{ChunkData, Context, Step, step};
@@ -162,121 +164,124 @@ impl Context {
     /// If `capacity` is 0.
     pub fn with_chunks(&self, capacity: usize) -> (Context, Chunks) {
         let (sender, receiver) = queue(capacity);
-        (self.child(Facet::Chunks(sender)), Chunks(receiver))
+        (self.child(NodeKind::Chunks(sender)), Chunks(receiver))
     }
 
-    /// Shows a piece of partial output, and waits while the reader is behind.
+    /// Emits a piece of partial output, and waits while the reader is behind.
     ///
-    /// This is also what decides a [first-output race](crate::Race::first_output) and what first-output
-    /// and idle timeouts listen to, with or without a reader.
+    /// Output also decides a [first-output race](crate::Race::first_output) and resets first-output and idle
+    /// timeouts, with or without a reader.
     ///
     /// # Errors
-    /// [`ErrorKind::Cancelled`] if another contender of a first-output race was faster: nothing was shown, and
-    /// the step should end.
+    /// [`ErrorKind::Cancelled`] if another contender of a first-output race was faster. Nothing was emitted,
+    /// and the step should return.
     pub async fn emit(&self, data: impl Into<Value>) -> Result<()> {
-        // Without a reader nothing else in here ever waits.
+        // Without a reader, no other `await` in this function ever waits.
         executor::yield_if_due().await;
-        // Innermost gate first: output that loses any race around it is seen by nobody.
+        // The innermost race is claimed first: output that loses any race around it must not be seen.
         for node in self.chain() {
-            if let Facet::Contender(contender) = &node.facet
+            if let NodeKind::Contender(contender) = &node.kind
                 && !contender.claim()
             {
-                return Err(Error::new(ErrorKind::Cancelled, "another contender was the first to show output"));
+                return Err(Error::new(ErrorKind::Cancelled, "another contender was the first to emit output"));
             }
         }
-        self.beat(true);
-        // A reader that is behind is no fault of the work: the idle clocks stand still meanwhile.
+        self.mark_alive(true);
+        // A slow reader is not the fault of the work, so the idle timeouts pause meanwhile.
         let _waiting = ReaderWait::new(self);
-        self.show(|| ChunkData::Output(data.into())).await;
+        self.send_chunk(|| ChunkData::Output(data.into())).await;
         Ok(())
     }
 
-    /// Says that the work is still alive although it has nothing to show. Resets idle timeouts.
+    /// Reports a sign of life without output. Resets idle timeouts.
     pub fn heartbeat(&self) {
-        self.beat(false);
+        self.mark_alive(false);
     }
 
-    /// Tells idle timeouts of a sign of life; of output if it is that.
-    pub(crate) fn beat(&self, output: bool) {
-        self.pulses().for_each(|pulse| pulse.beat(output));
+    /// Resets the idle timeouts above; `output` says whether the sign of life is output.
+    pub(crate) fn mark_alive(&self, output: bool) {
+        self.heartbeats().for_each(|heartbeat| heartbeat.mark_alive(output));
     }
 
-    fn pulses(&self) -> impl Iterator<Item = &Heartbeat> {
-        self.chain().filter_map(|node| match &node.facet {
-            Facet::Heartbeat(pulse) => Some(pulse.as_ref()),
+    fn heartbeats(&self) -> impl Iterator<Item = &Heartbeat> {
+        self.chain().filter_map(|node| match &node.kind {
+            NodeKind::Heartbeat(heartbeat) => Some(heartbeat.as_ref()),
             _ => None,
         })
     }
 
-    /// Sends to the nearest reader, if there is one, and shows it to those on the way; only then is there anything
-    /// to make.
-    pub(crate) async fn show(&self, data: impl FnOnce() -> ChunkData) {
-        let (mut sender, mut is_watched) = (None, false);
+    /// Sends a chunk to the nearest reader and to the observers below it. Calls `data` only if there is one of
+    /// them.
+    pub(crate) async fn send_chunk(&self, data: impl FnOnce() -> ChunkData) {
+        let (mut sender, mut is_observed) = (None, false);
         for node in self.chain() {
-            match &node.facet {
-                Facet::ChunkObserver(_) => is_watched = true,
-                Facet::Chunks(reader) => {
+            match &node.kind {
+                NodeKind::ChunkObserver(_) => is_observed = true,
+                NodeKind::Chunks(reader) => {
                     sender = Some(reader);
                     break;
                 }
                 _ => {}
             }
         }
-        if sender.is_none() && !is_watched {
+        if sender.is_none() && !is_observed {
             return;
         }
         let mut data = data();
         if let ChunkData::Output(output) = &mut data {
-            self.scrub_value(output);
+            self.redact_value(output);
         }
         let chunk = Chunk { path: self.path(), item: self.item(), attempt: self.attempt(), data };
-        for node in self.chain().take_while(|node| !matches!(node.facet, Facet::Chunks(_))) {
-            match &node.facet {
-                Facet::ChunkObserver(onlooker) => onlooker.see(&chunk),
-                Facet::Shown(shown) if matches!(chunk.data, ChunkData::Output(_)) => {
+        for node in self.chain().take_while(|node| !matches!(node.kind, NodeKind::Chunks(_))) {
+            match &node.kind {
+                NodeKind::ChunkObserver(observer) => observer.on_chunk(&chunk),
+                NodeKind::OutputShown(shown) if matches!(chunk.data, ChunkData::Output(_)) => {
                     shown.store(true, Ordering::Relaxed);
                 }
-                Facet::Retries(retries) if sender.is_some() && matches!(chunk.data, ChunkData::Output(_)) => {
-                    retries.show();
+                NodeKind::Retries(retries) if sender.is_some() && matches!(chunk.data, ChunkData::Output(_)) => {
+                    retries.mark_output_seen();
                 }
                 _ => {}
             }
         }
         if let Some(sender) = sender {
-            // A reader that has gone away does not concern the work.
+            // A dropped reader is not an error of the work.
             let _ = sender.send(chunk).await;
         }
     }
 
-    /// Says that what was shown of this work no longer counts: to its reader if there is anything that it has `seen`,
-    /// and in any case to those on the way, who may have looked at it without a reader.
-    pub(crate) async fn restart(&self, seen: bool) {
+    /// Announces that the earlier output of this work no longer counts.
+    ///
+    /// The reader is told if it has seen output (`seen`). Observers on the way are told in any case, because
+    /// they may have seen output without a reader.
+    pub(crate) async fn send_restarted(&self, seen: bool) {
         if seen {
-            return self.show(|| ChunkData::Restarted).await;
+            return self.send_chunk(|| ChunkData::Restarted).await;
         }
-        let on_the_way = || self.chain().take_while(|node| !matches!(node.facet, Facet::Chunks(_)));
-        if on_the_way().any(|node| matches!(node.facet, Facet::ChunkObserver(_))) {
+        let on_the_way = || self.chain().take_while(|node| !matches!(node.kind, NodeKind::Chunks(_)));
+        if on_the_way().any(|node| matches!(node.kind, NodeKind::ChunkObserver(_))) {
             let (path, item, attempt) = (self.path(), self.item(), self.attempt());
             let chunk = Chunk { path, item, attempt, data: ChunkData::Restarted };
             for node in on_the_way() {
-                if let Facet::ChunkObserver(onlooker) = &node.facet {
-                    onlooker.see(&chunk);
+                if let NodeKind::ChunkObserver(observer) = &node.kind {
+                    observer.on_chunk(&chunk);
                 }
             }
         }
     }
 
-    /// A context that remembers whether anything was shown below it; `None` if nobody would see it.
-    pub(crate) fn noting_output(&self) -> Option<OutputTracking> {
-        let is_watched = self.chain().any(|node| matches!(node.facet, Facet::Chunks(_) | Facet::ChunkObserver(_)));
-        is_watched.then(|| {
+    /// Returns a context that tracks whether output is emitted below it; `None` without a reader or observer.
+    pub(crate) fn with_output_tracking(&self) -> Option<OutputTracking> {
+        let is_observed =
+            self.chain().any(|node| matches!(node.kind, NodeKind::Chunks(_) | NodeKind::ChunkObserver(_)));
+        is_observed.then(|| {
             let shown = Arc::<AtomicBool>::default();
-            OutputTracking { cx: self.child(Facet::Shown(shown.clone())), shown }
+            OutputTracking { cx: self.child(NodeKind::OutputShown(shown.clone())), shown }
         })
     }
 
-    /// A context whose partial output is also shown to `onlooker`.
-    pub(crate) fn watched_by(&self, onlooker: Arc<dyn ChunkObserver>) -> Context {
-        self.child(Facet::ChunkObserver(onlooker))
+    /// Returns a context whose partial output is also passed to `observer`.
+    pub(crate) fn with_chunk_observer(&self, observer: Arc<dyn ChunkObserver>) -> Context {
+        self.child(NodeKind::ChunkObserver(observer))
     }
 }

@@ -1,7 +1,8 @@
-//! Deadlines: all of their arithmetic.
+//! Deadlines and their arithmetic.
 //!
-//! A deadline is a point in time that only tightens on the way down: from the run to the record, the step and
-//! the attempt. Whoever plans ahead, a wait before a retry or a second copy, asks whether the plan fits.
+//! A deadline is a point in time that can only become earlier on the way down: from the run to the record, the
+//! step and the attempt. A plan for later, such as a wait before a retry or a second copy, first checks that it
+//! fits.
 
 use std::time::Duration;
 
@@ -13,16 +14,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::observe::event::EventKind;
 use crate::runtime::executor::after;
 
-/// The time that work has; see [`Context::stretch`].
+/// The time limit of work; see [`Context::time_limit`].
 pub(crate) struct TimeLimit {
     from: Instant,
     pub(crate) until: Instant,
-    /// Whether it ends with that of a step further out.
+    /// Whether the limit is the earlier deadline of a step further out.
     is_outer: bool,
 }
 
 impl TimeLimit {
-    /// Whether the time was up before it began.
+    /// Returns whether the limit had already passed at its start.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.until <= self.from
@@ -30,22 +31,22 @@ impl TimeLimit {
 }
 
 impl Context {
-    /// When this work must be done, if there is a deadline.
+    /// Returns the deadline of this work, if there is one.
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 
-    /// How much time is left; `None` without a deadline, zero once it has passed.
+    /// Returns the time left: `None` without a deadline, zero once it has passed.
     pub fn remaining(&self) -> Option<Duration> {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// This context with a deadline. One that is later than the deadline it has changes nothing.
+    /// Returns this context with a deadline. A later deadline than the present one changes nothing.
     ///
-    /// Steps see it, retries and hedges plan with it; to have it enforced from outside, use
+    /// Steps can read the deadline, and retries and hedges plan with it. To enforce it from outside, use
     /// [`Step::deadline`](crate::Step::deadline).
     pub fn with_deadline(&self, deadline: Instant) -> Self {
-        let earliest = self.deadline.map_or(deadline, |known| known.min(deadline));
+        let earliest = self.deadline.map_or(deadline, |present| present.min(deadline));
         self.with_exact_deadline(earliest)
     }
 
@@ -54,13 +55,13 @@ impl Context {
         Context { node: self.node.clone(), deadline: Some(deadline), attempt: self.attempt }
     }
 
-    /// This context with the deadline of a [`Context::stretch`] of it.
+    /// Returns this context with the deadline of a [`Context::time_limit`].
     #[inline(always)]
-    pub(crate) fn within(&self, stretch: &TimeLimit) -> Self {
-        self.with_exact_deadline(stretch.until)
+    pub(crate) fn within(&self, limit: &TimeLimit) -> Self {
+        self.with_exact_deadline(limit.until)
     }
 
-    /// Whether a plan that begins `wait` from now leaves any time before the deadline.
+    /// Returns whether a plan that begins `wait` from now starts before the deadline.
     pub(crate) fn fits(&self, wait: Duration) -> bool {
         self.deadline.is_none_or(|deadline| after(Instant::now(), wait) < deadline)
     }
@@ -69,31 +70,31 @@ impl Context {
         !self.fits(Duration::ZERO)
     }
 
-    /// Fails if the time is already up, before any work is spent.
+    /// Fails if the deadline has already passed, before any work starts.
     pub(crate) fn check_deadline(&self) -> Result<()> {
-        if self.is_past_deadline() { Err(Context::too_late()) } else { Ok(()) }
+        if self.is_past_deadline() { Err(Context::deadline_error()) } else { Ok(()) }
     }
 
-    pub(super) fn too_late() -> Error {
+    pub(super) fn deadline_error() -> Error {
         Error::new(ErrorKind::Timeout, "the deadline had passed before the step began").not_started()
     }
 
-    /// A stretch of `time` from now, or of what is left if that is less, for work to run in.
+    /// Returns a limit of `time` from now, or of the time left if that is less.
     #[inline]
-    pub(crate) fn stretch(&self, time: Duration) -> TimeLimit {
+    pub(crate) fn time_limit(&self, time: Duration) -> TimeLimit {
         let from = Instant::now();
         let own = after(from, time);
         let outer = self.deadline.filter(|outer| *outer < own);
         TimeLimit { from, until: outer.unwrap_or(own), is_outer: outer.is_some() }
     }
 
-    /// The error of work that has not ended within its time.
+    /// Records a timeout and returns its error.
     #[cold]
-    pub(crate) fn timed_out(&self, stretch: &TimeLimit) -> Error {
-        let after = stretch.until.saturating_duration_since(stretch.from);
-        self.fact(|| EventKind::TimedOut { after });
-        let message = if stretch.is_outer {
-            "stopped by the deadline of a step around it".to_owned()
+    pub(crate) fn timeout_error(&self, limit: &TimeLimit) -> Error {
+        let after = limit.until.saturating_duration_since(limit.from);
+        self.record_event(|| EventKind::TimedOut { after });
+        let message = if limit.is_outer {
+            "cancelled by the deadline of an outer step".to_owned()
         } else {
             format!("timed out after {}", display::duration(after))
         };

@@ -1,29 +1,32 @@
-//! Permits that last as long as the work, not as long as the caller.
+//! Permits that last as long as the work, even when its caller is gone.
 
 #[cfg(all(test, not(shuttle)))]
 mod properties;
 #[cfg(all(test, shuttle))]
 mod schedules;
 
+use std::fmt;
 use std::sync::{Arc, Weak};
 
 use super::Context;
-use super::node::{Facet, Node};
+use super::node::{Node, NodeKind};
 use crate::control::limit::{Permit, Semaphore};
 use crate::path::Path;
 use crate::runtime::sync::atomic::{AtomicU32, Ordering};
 
-/// The permits of a limit. Their spares are nodes of the context that nobody else has: a call admitted in the
-/// place of another one uses the node of that one, and allocates nothing.
+/// The permits of a limit.
+///
+/// A spare is a context node that a finished call left behind. A call admitted in its place reuses the node and
+/// allocates nothing.
 pub(crate) type Permits = Semaphore<Arc<Node>>;
 
-/// A permit with a count of those who keep it. It goes back when the last of them lets go.
+/// A permit with a count of its holders. The last holder releases it.
 ///
-/// A context that somebody stores does not keep a permit; only [`Context::hold`] and the caller do.
+/// A stored context does not hold a permit; only the caller and a [`Context::hold`] do.
 pub(crate) struct Lease {
-    /// Weak, for the permits keep the nodes that leases are in.
+    /// Weak, because the permits keep the nodes that contain leases.
     permits: Weak<Permits>,
-    /// [`CALLER`] while the caller is there, and 1 for each hold.
+    /// [`CALLER`] while the caller exists, plus 1 for each hold.
     holders: AtomicU32,
 }
 
@@ -43,8 +46,8 @@ impl Lease {
         self.holders.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok()
     }
 
-    /// The end of a hold. The last one after the caller gives the permit back.
-    fn let_go(&self) {
+    /// Releases a hold. The last hold after the caller returns the permit.
+    fn release_hold(&self) {
         if self.holders.fetch_sub(1, Ordering::AcqRel) == 1
             && let Some(permits) = self.permits.upgrade()
         {
@@ -52,13 +55,13 @@ impl Lease {
         }
     }
 
-    /// The caller goes; says whether somebody still holds the permit.
-    fn lose_caller(&self) -> bool {
+    /// Releases the caller's share, and returns whether a hold remains.
+    fn release_caller(&self) -> bool {
         self.holders.fetch_sub(CALLER, Ordering::AcqRel) != CALLER
     }
 }
 
-/// A permit that nobody runs under yet, and a node that the last call has left.
+/// A permit acquired for a call that has not started, and the spare node of an earlier call.
 pub(crate) struct AcquiredPermit<'a> {
     permits: &'a Arc<Permits>,
     permit: Permit<'a, Arc<Node>>,
@@ -66,21 +69,20 @@ pub(crate) struct AcquiredPermit<'a> {
 }
 
 impl<'a> AcquiredPermit<'a> {
-    /// A permit, if one is free.
+    /// Returns a permit if one is free.
     #[inline(always)]
-    pub(crate) fn now(permits: &'a Arc<Permits>) -> Option<Self> {
+    pub(crate) fn try_acquire(permits: &'a Arc<Permits>) -> Option<Self> {
         permits.try_acquire().map(|(permit, spare)| AcquiredPermit { permits, permit, spare })
     }
 
-    /// A permit, once one is free.
-    pub(crate) async fn wait(permits: &'a Arc<Permits>) -> Self {
+    /// Waits until a permit is free.
+    pub(crate) async fn acquire(permits: &'a Arc<Permits>) -> Self {
         let (permit, spare) = permits.acquire().await;
         AcquiredPermit { permits, permit, spare }
     }
 }
 
-/// The context of work that runs under a permit. Dropping it gives the permit back, unless somebody else
-/// holds it too.
+/// The context of work that runs under a permit. Dropping it returns the permit, unless a hold remains.
 pub(crate) struct LeasedContext<'a> {
     cx: Context,
     permit: Option<Permit<'a, Arc<Node>>>,
@@ -98,44 +100,50 @@ impl Drop for LeasedContext<'_> {
     fn drop(&mut self) {
         let (Some(mut node), Some(permit)) = (self.cx.node.take(), self.permit.take()) else { return };
         if let Some(unshared) = Arc::get_mut(&mut node) {
-            // Nobody holds the permit, and nobody has stored the context: the next call can have the node.
-            unshared.leave_place();
+            // No hold remains and no context is stored, so the next call can reuse the node.
+            unshared.detach();
             permit.give_back(node);
-        } else if let Facet::Lease(lease) = &node.facet
-            && lease.lose_caller()
+        } else if let NodeKind::Lease(lease) = &node.kind
+            && lease.release_caller()
         {
             permit.stray();
         }
     }
 }
 
-/// One more holder of a lease.
-struct Held(Arc<Node>);
+/// A hold of one lease.
+struct LeaseHold(Arc<Node>);
 
-impl Drop for Held {
+impl Drop for LeaseHold {
     fn drop(&mut self) {
-        if let Facet::Lease(lease) = &self.0.facet {
-            lease.let_go();
+        if let NodeKind::Lease(lease) = &self.0.kind {
+            lease.release_hold();
         }
     }
 }
 
-/// Keeps every permit that the work runs under, until it is dropped. See [`Context::hold`].
-#[must_use = "permits go back when this is dropped"]
+/// A hold on every permit of the work, until it is dropped. See [`Context::hold`].
+#[must_use = "dropping this returns the permits"]
 pub struct PermitHold {
-    // Dropped for its effect.
-    _held: Vec<Held>,
+    // Dropping them releases the permits.
+    leases: Vec<LeaseHold>,
+}
+
+impl fmt::Debug for PermitHold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PermitHold").field("permits", &self.leases.len()).finish()
+    }
 }
 
 impl Context {
-    /// A context whose work runs under `permit`, at another path if one is given.
+    /// Returns the context of work that runs under `permit`, at another path if one is given.
     #[inline]
-    pub(crate) fn under_permit<'a>(&self, grant: AcquiredPermit<'a>, path: Option<Path>) -> LeasedContext<'a> {
-        let AcquiredPermit { permits, permit, mut spare } = grant;
+    pub(crate) fn under_permit<'a>(&self, permit: AcquiredPermit<'a>, path: Option<Path>) -> LeasedContext<'a> {
+        let AcquiredPermit { permits, permit, mut spare } = permit;
         let path = path.or_else(|| self.node.as_ref()?.path.clone());
         let node = match spare.as_mut().and_then(Arc::get_mut) {
             Some(unshared) => {
-                unshared.take_place(self.node.as_ref(), path);
+                unshared.attach(self.node.as_ref(), path);
                 spare
             }
             None => Some(self.leased(permits, path)),
@@ -145,21 +153,20 @@ impl Context {
 
     #[cold]
     fn leased(&self, permits: &Arc<Permits>, path: Option<Path>) -> Arc<Node> {
-        Arc::new(self.node_with(Facet::Lease(Lease::new(permits)), path))
+        Arc::new(self.node_with(NodeKind::Lease(Lease::new(permits)), path))
     }
 
-    /// Whether this work runs under one of `permits`.
+    /// Returns whether this work runs under one of `permits`.
     pub(crate) fn is_under(&self, permits: &Arc<Permits>) -> bool {
-        self.chain().any(|node| matches!(&node.facet, Facet::Lease(lease) if lease.is_of(permits)))
+        self.chain().any(|node| matches!(&node.kind, NodeKind::Lease(lease) if lease.is_of(permits)))
     }
 
-    /// Keeps every permit that this work runs under until the returned value is dropped.
+    /// Holds every permit of this work until the returned value is dropped.
     ///
-    /// For work that goes on after its caller has gone away, such as a thread that cannot be stopped: as
-    /// long as it lives it must count against the limits it was admitted under. [`Context::blocking`]
-    /// does this by itself.
+    /// For work that outlives its caller, such as a thread: it must count against its limits until it ends.
+    /// [`Context::blocking`] does this itself.
     pub fn hold(&self) -> PermitHold {
-        let leased = |node: &&Arc<Node>| matches!(&node.facet, Facet::Lease(lease) if lease.try_hold());
-        PermitHold { _held: self.chain().filter(leased).map(|node| Held(node.clone())).collect() }
+        let leased = |node: &&Arc<Node>| matches!(&node.kind, NodeKind::Lease(lease) if lease.try_hold());
+        PermitHold { leases: self.chain().filter(leased).map(|node| LeaseHold(node.clone())).collect() }
     }
 }

@@ -1,4 +1,4 @@
-//! Signs of life: what decides first-output races and idle timeouts.
+//! Liveness: first output and hearttimes, for first-output races and idle timeouts.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -7,85 +7,85 @@ use tokio::time::Instant;
 
 use crate::runtime::sync::{Mutex, lock};
 
-/// A race that the first output decides.
-#[derive(Default)]
+/// The state of a race that the first output decides.
+#[derive(Debug, Default)]
 pub(crate) struct FirstOutput {
     state: Mutex<FirstOutputState>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct FirstOutputState {
     winner: Option<usize>,
-    /// When it won.
-    decided: Option<Instant>,
-    race: Option<Waker>,
+    /// When the race was decided.
+    decided_at: Option<Instant>,
+    waker: Option<Waker>,
 }
 
 impl FirstOutput {
-    /// Claims the race for `contender`; false if another one has it.
+    /// Claims the race for `contender`; false if another contender has it.
     pub(crate) fn claim(&self, contender: usize) -> bool {
         let mut state = lock(&self.state);
         let winner = *state.winner.get_or_insert(contender);
-        state.decided.get_or_insert_with(Instant::now);
-        let race = state.race.take();
+        state.decided_at.get_or_insert_with(Instant::now);
+        let waker = state.waker.take();
         drop(state);
-        // The contender may run on a task of its own; the race has to hear of it.
-        if let Some(race) = race {
-            race.wake();
+        // The contender may run on another task, so the race must be woken.
+        if let Some(waker) = waker {
+            waker.wake();
         }
         winner == contender
     }
 
-    /// The contender that has the race; if none has, `race` is woken once one does.
-    pub(crate) fn winner(&self, race: &Waker) -> Option<usize> {
+    /// Returns the contender that has claimed the race; if there is none, `waker` is woken once there is.
+    pub(crate) fn winner(&self, waker: &Waker) -> Option<usize> {
         let mut state = lock(&self.state);
         if state.winner.is_none() {
-            state.race = Some(race.clone());
+            state.waker = Some(waker.clone());
         }
         state.winner
     }
 
-    /// When the race was decided, if it has been.
-    pub(crate) fn decided(&self) -> Option<Instant> {
-        lock(&self.state).decided
+    /// Returns when the race was decided, if it was.
+    pub(crate) fn decided_at(&self) -> Option<Instant> {
+        lock(&self.state).decided_at
     }
 }
 
 /// One contender of a race that the first output decides.
 pub(crate) struct Contender {
-    pub(crate) gate: Arc<FirstOutput>,
+    pub(crate) race: Arc<FirstOutput>,
     pub(crate) index: usize,
 }
 
 impl Contender {
-    /// Whether this contender may show output: it is the first to try, or has been.
+    /// Returns whether this contender may emit output: it is the first to claim the race, or already has it.
     pub(crate) fn claim(&self) -> bool {
-        self.gate.claim(self.index)
+        self.race.claim(self.index)
     }
 }
 
-/// When the work below last showed that it is alive.
+/// The times of the latest signs of life of the work below.
 #[derive(Default)]
-pub(crate) struct Heartbeat(Mutex<HeartbeatWaiter>);
+pub(crate) struct Heartbeat(Mutex<HeartbeatTimes>);
 
 #[derive(Clone, Copy, Default)]
-pub(crate) struct HeartbeatWaiter {
-    /// The first output; mere life does not count.
+pub(crate) struct HeartbeatTimes {
+    /// The first output; other signs of life do not count.
     pub(crate) first: Option<Instant>,
-    /// The last sign of any kind.
+    /// The last sign of life of any kind.
     pub(crate) last: Option<Instant>,
-    /// How many parts of the work wait for a reader.
+    /// The number of parts of the work that wait for a reader.
     pub(crate) paused: u32,
 }
 
 impl Heartbeat {
-    pub(crate) fn beat(&self, output: bool) {
-        let mut beats = lock(&self.0);
+    pub(crate) fn mark_alive(&self, output: bool) {
+        let mut times = lock(&self.0);
         let now = Instant::now();
         if output {
-            beats.first.get_or_insert(now);
+            times.first.get_or_insert(now);
         }
-        beats.last = Some(now);
+        times.last = Some(now);
     }
 
     pub(crate) fn pause(&self) {
@@ -93,12 +93,12 @@ impl Heartbeat {
     }
 
     pub(crate) fn resume(&self) {
-        let mut beats = lock(&self.0);
-        beats.paused -= 1;
-        beats.last = Some(Instant::now());
+        let mut times = lock(&self.0);
+        times.paused -= 1;
+        times.last = Some(Instant::now());
     }
 
-    pub(crate) fn beats(&self) -> HeartbeatWaiter {
+    pub(crate) fn times(&self) -> HeartbeatTimes {
         *lock(&self.0)
     }
 }

@@ -1,16 +1,18 @@
-//! Outcomes that become part of the work that has asked for them.
+//! Outcomes that become part of the work that requested them.
 
 use super::Context;
 use crate::error::Result;
-use crate::observe::outcome::{Expense, Outcome};
+use crate::observe::outcome::{Outcome, Expense};
 
 impl Context {
-    /// Makes an outcome of work *under this context* part of this work: its causes and choices are told with this work's
-    /// own outcome, whose quality is no better than its.
+    /// Merges an outcome of work *under this context* into this work, and returns its result.
     ///
-    /// For steps that run others as a [stream](crate::Step::stream), or [observed](crate::Step::observed), and hand on
-    /// their results. Its retries, and what it has used, were counted when they were made and when it [was
-    /// used](Context::record_usage), and are not counted again.
+    /// This work's own outcome then includes the causes and choices of the merged one. Its quality is no better
+    /// than that of the merged one.
+    ///
+    /// For steps that run others as a [stream](crate::Step::stream) or [with
+    /// outcomes](crate::Step::with_outcome) and pass on the results. Retries and [usage](Context::record_usage)
+    /// were counted when they happened, and are not counted again.
     ///
     /// ```
     /// use llmspell::{Context, Error, Quality, Step, step, value};
@@ -34,24 +36,24 @@ impl Context {
     /// ```
     ///
     /// # Errors
-    /// That of the outcome.
+    /// The error of the outcome.
     pub fn merge_outcome<T>(&self, outcome: Outcome<T>) -> Result<T> {
-        let (result, entries) = outcome.into_parts();
-        self.note(|mine| mine.merge(entries));
+        let (result, collected) = outcome.into_parts();
+        self.record_provenance(|mine| mine.merge(collected));
         result
     }
 
-    /// Makes an outcome *of an earlier run* part of this work, as [`merge_outcome`](Context::merge_outcome) does.
+    /// Merges an outcome *of an earlier run* into this work, as [`merge_outcome`](Context::merge_outcome) does.
     ///
-    /// Its retries and what it had used count in the outcomes of the work around, for they are part of what the result has cost. But no
-    /// [budget](crate::Budget) and no [rate](crate::Rate) is charged with it, and the [report](Context::report) says
-    /// nothing of it: it was paid for then.
+    /// Its retries and usage count in the outcomes of the work around, because they are part of the cost of the
+    /// result. No [budget](crate::Budget) or [rate](crate::Rate) is charged and the [report](Context::report)
+    /// does not include it, because the earlier run has already paid for it.
     ///
     /// # Errors
     /// That of the outcome.
     pub fn restore_outcome<T>(&self, outcome: Outcome<T>) -> Result<T> {
         let spent = Expense::of(&outcome);
-        self.note_throughout(|mine| mine.add_expense(spent));
+        self.record_cost(|mine| mine.add_expense(spent));
         self.merge_outcome(outcome)
     }
 }

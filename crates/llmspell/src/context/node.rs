@@ -1,7 +1,7 @@
-//! What a [`Context`](crate::Context) is made of: a chain of facets from a call up to the root.
+//! The nodes of a [`Context`](crate::Context): a chain from a call up to the root.
 //!
-//! Each combinator that has something to tell the steps below it adds one node. A plain context has
-//! none, so work that nobody observes pays for nothing.
+//! Each combinator with information for the steps below it adds one node. A plain context has none, so
+//! unobserved work pays nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,76 +18,79 @@ use crate::observe::outcome::ProvenanceCollector;
 use crate::observe::recorder::Recorder;
 use crate::path::Path;
 
+/// One link of the chain, with data of the links above copied down for quick checks.
 pub(crate) struct Node {
     pub(crate) parent: Option<Arc<Node>>,
-    /// The recorder of the root, copied down so that "is anybody watching" is one look.
+    /// The recorder of the root, copied down so that checking for one is a single load.
     pub(crate) recorder: Option<Arc<Recorder>>,
-    /// The names of the steps around; `None` if there are none.
+    /// The names of the steps around the work; `None` if there are none.
     pub(crate) path: Option<Path>,
-    /// Whether this node or one above it is a [`Facet::Scope`].
+    /// Whether this node or one above it collects provenance ([`NodeKind::Scope`] or [`NodeKind::Call`]).
     pub(crate) collects: bool,
-    /// Whether this node or one above it is a [`Facet::UsageMeter`].
+    /// Whether this node or one above it is a [`NodeKind::UsageMeter`].
     pub(crate) metered: bool,
-    /// Whether pipelines below note how long each stage took.
+    /// Whether pipelines below record stage times.
     pub(crate) timed: bool,
-    pub(crate) facet: Facet,
+    pub(crate) kind: NodeKind,
 }
 
-pub(crate) enum Facet {
+/// The information that one combinator gives the work below it.
+pub(crate) enum NodeKind {
     /// The root of a recording.
     Root,
-    /// A named step that nobody watches.
+    /// A named step without a recorder.
     Name,
     /// A call of a named step, as the recorder knows it.
-    Call(Call),
-    /// One item, branch or contender: provenance is collected here.
+    Call(RecordedCall),
+    /// One item, branch or contender, which collects provenance.
     Scope(Scope),
-    /// A permit that the work below runs under.
+    /// A permit of the work below.
     Lease(Lease),
-    /// A call under a rate or a budget: it hears what the work below has used.
+    /// A call under a rate or a budget, which receives the usage of the work below.
     UsageMeter(Arc<dyn UsageMeter>),
     /// The retries of one logical call.
     Retries(Retries),
-    /// A budget that the call has put its share into.
+    /// A retry budget that the call has deposited into.
     Deposit(RetryBudget),
-    /// A contender of a race that the first output decides.
+    /// A contender of a first-output race.
     Contender(Contender),
-    /// The last sign of life, for idle timeouts.
+    /// The signs of life of the work below, for idle timeouts.
     Heartbeat(Arc<Heartbeat>),
-    /// Where chunks of output go.
+    /// The sender of partial output.
     Chunks(ChunkSender),
-    /// Whether any were shown below.
-    Shown(Arc<AtomicBool>),
-    /// Who else looks at them on the way.
+    /// Whether any output was emitted below.
+    OutputShown(Arc<AtomicBool>),
+    /// An observer of partial output.
     ChunkObserver(Arc<dyn ChunkObserver>),
-    /// A call that tries whether the other side of a breaker is well again; the breaker, by its address.
+    /// A call that probes a half-open breaker; the breaker is identified by its address.
     Probe(usize),
-    /// What changes texts before anybody hears them.
+    /// A function that redacts texts before any observer sees them.
     Redactor(Redactor),
     /// Cooperative cancellation.
     Signal(Arc<Signal>),
 }
 
 /// A call of a named step as the recorder knows it.
-pub(crate) struct Call {
+pub(crate) struct RecordedCall {
     pub(crate) id: u64,
     pub(crate) parent: u64,
-    /// What the call has collected so far; it goes to the surroundings when the call ends.
-    pub(crate) ledger: ProvenanceCollector,
+    /// The provenance collected so far; it merges into the outer scope when the call ends.
+    pub(crate) collector: ProvenanceCollector,
 }
 
+/// A part of the work that collects provenance separately.
 pub(crate) struct Scope {
-    /// The index of a stream item; a branch or a contender has none.
+    /// The index of a stream item; `None` for a branch or a contender.
     pub(crate) item: Option<usize>,
-    /// Whether it counts only if it is taken over: an attempt, a contender, a step that has a fallback. What is
-    /// used in it counts in any case.
+    /// Whether the provenance counts only if it is merged: an attempt, a contender, a step with a fallback. Its
+    /// usage counts in any case.
     pub(crate) is_trial: bool,
-    pub(crate) ledger: ProvenanceCollector,
+    pub(crate) collector: ProvenanceCollector,
 }
 
 impl Node {
-    /// Puts a node that was used before below `parent`, at `path`.
-    pub(super) fn take_place(&mut self, parent: Option<&Arc<Node>>, path: Option<Path>) {
+    /// Attaches a spare node below `parent`, at `path`.
+    pub(super) fn attach(&mut self, parent: Option<&Arc<Node>>, path: Option<Path>) {
         if let Some(parent) = parent {
             self.recorder = parent.recorder.clone();
             self.collects = parent.collects;
@@ -98,8 +101,8 @@ impl Node {
         self.path = path;
     }
 
-    /// Forgets everything about the call that used the node, so that nothing of it lives on.
-    pub(super) fn leave_place(&mut self) {
+    /// Clears all data of the previous call, so that nothing of it is kept alive.
+    pub(super) fn detach(&mut self) {
         self.parent = None;
         self.recorder = None;
         self.collects = false;
@@ -108,7 +111,7 @@ impl Node {
         self.path = None;
     }
 
-    /// This node and those above it, innermost first.
+    /// Returns this node and those above it, innermost first.
     pub(crate) fn chain(node: Option<&Arc<Node>>) -> impl Iterator<Item = &Arc<Node>> {
         std::iter::successors(node, |node| node.parent.as_ref())
     }

@@ -7,9 +7,10 @@ use std::task::Poll;
 use tokio::sync::Notify;
 
 use super::Context;
-use super::node::Facet;
+use super::node::NodeKind;
 use crate::runtime::sync::atomic::{AtomicBool, Ordering};
 
+/// A flag that is raised once, with its waiters.
 #[derive(Debug, Default)]
 pub(crate) struct Signal {
     raised: AtomicBool,
@@ -27,22 +28,22 @@ impl Signal {
     }
 }
 
-/// Cancels the work under one context; made by [`Context::cancellable`].
+/// A handle that cancels the work under one context; made by [`Context::cancellable`].
 ///
-/// It asks, and the work answers: [`Context::is_cancelled`] turns true, streams stop pulling from their
-/// source, retries make no further attempt. Work that is only awaited needs none of this: dropping its
-/// future stops it.
+/// Cancellation is cooperative: [`Context::is_cancelled`] becomes true, streams stop pulling from their source,
+/// and retries make no further attempt. Work that is only awaited does not need it: dropping its future stops
+/// it.
 #[derive(Clone, Debug)]
 pub struct Canceller(Arc<Signal>);
 
 impl Canceller {
-    /// Asks everything under the context to stop.
+    /// Asks all work under the context to stop.
     pub fn cancel(&self) {
         self.0.raise();
     }
 }
 
-/// Raises the signal when dropped: the caller of spawned work has gone away.
+/// A guard that raises the signal when dropped, because the caller of spawned work is gone.
 pub(crate) struct CancelOnDrop(Canceller);
 
 impl Drop for CancelOnDrop {
@@ -58,20 +59,20 @@ impl Canceller {
 }
 
 impl Context {
-    /// A context below this one that can be cancelled, and the means to do it.
+    /// Returns a context below this one that can be cancelled, and its canceller.
     pub fn cancellable(&self) -> (Context, Canceller) {
         let signal = Arc::new(Signal::default());
-        (self.child(Facet::Signal(signal.clone())), Canceller(signal))
+        (self.child(NodeKind::Signal(signal.clone())), Canceller(signal))
     }
 
-    /// Whether the work should stop: somebody cancelled it, or its deadline has passed.
+    /// Returns whether the work should stop: it was cancelled, or its deadline has passed.
     pub fn is_cancelled(&self) -> bool {
         self.signals().any(|signal| signal.is_raised()) || self.is_past_deadline()
     }
 
-    /// Completes when the work is cancelled or its deadline passes; never if neither can happen.
+    /// Waits until the work is cancelled or its deadline passes; never returns if neither can happen.
     pub async fn cancelled(&self) {
-        // A timer lets a millisecond pass before it says that its time is over.
+        // A timer fires up to a millisecond late, so check first.
         if self.is_cancelled() {
             return;
         }
@@ -86,7 +87,7 @@ impl Context {
         self.signals().any(|signal| signal.is_raised())
     }
 
-    /// Completes when a signal above is raised.
+    /// Waits until a signal above is raised.
     pub(crate) fn signalled(&self) -> impl Future<Output = ()> + Send + 'static {
         let signals: Vec<Arc<Signal>> = self.signals().cloned().collect();
         async move {
@@ -98,7 +99,7 @@ impl Context {
             }
             std::future::poll_fn(|task| {
                 let raised = signals.iter().any(|signal| signal.is_raised());
-                // Every wait is polled, so that every one of them can wake.
+                // Every wait is polled, so that each of them can wake this task.
                 let woken =
                     waits.iter_mut().filter_map(|wait| wait.as_mut().poll(task).is_ready().then_some(())).count() > 0;
                 if raised || woken { Poll::Ready(()) } else { Poll::Pending }
@@ -111,14 +112,14 @@ impl Context {
         self.signals().next().is_some()
     }
 
-    /// Whether [`Context::cancelled`] can ever complete.
+    /// Returns whether [`Context::cancelled`] can ever complete.
     pub(crate) fn can_be_cancelled(&self) -> bool {
         self.has_signals() || self.deadline().is_some()
     }
 
     fn signals(&self) -> impl Iterator<Item = &Arc<Signal>> {
-        self.chain().filter_map(|node| match &node.facet {
-            Facet::Signal(signal) => Some(signal),
+        self.chain().filter_map(|node| match &node.kind {
+            NodeKind::Signal(signal) => Some(signal),
             _ => None,
         })
     }

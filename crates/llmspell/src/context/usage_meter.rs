@@ -1,41 +1,60 @@
-//! Consumption: what a step says that it has used, and who above it wants to know.
+//! Usage reports of the work below a rate or a budget.
+//!
+//! Flow control implements [`UsageMeter`]; this module must not know its reservations.
 
+use std::future::ready;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use super::Context;
-use super::node::Facet;
-use crate::control::rate::{RateLimits, RateReservation};
+use super::node::NodeKind;
+use crate::control::rate::RateLimits;
 use crate::error::Result;
 use crate::observe::event::EventKind;
 use crate::observe::usage::Usage;
 
-/// One call of a step under a rate or a budget, as the work inside of it sees it.
+/// The meter of one call under a rate or a budget, as the work inside the call sees it.
 pub(crate) trait UsageMeter: Send + Sync {
-    /// Whose meter it is: what is used counts once for each account.
-    fn account(&self) -> MeterId;
+    /// Returns the rate or budget of this meter: usage counts once for each of them.
+    fn id(&self) -> MeterId;
 
-    /// Something was used, maybe after the call has ended.
-    fn used(&self, usage: Usage);
+    /// Records usage, perhaps after the call has ended.
+    fn on_usage(&self, usage: Usage);
 
-    /// The call goes out: nothing further in holds it up or refuses it any more. True if that was known, and so to
-    /// every meter further out, too.
-    fn begun(&self) -> bool {
+    /// Records that the call has started: no inner limit can delay or reject it any more.
+    ///
+    /// Returns whether this was known. If so, every meter further out knows it as well.
+    fn on_start(&self) -> bool {
         false
     }
 
-    /// The turn of the call, if it had to have one.
-    fn turn(&self) -> Option<&RateReservation> {
-        None
+    /// Hands the reservation of this call over to an inner call under the same meter. Returns false if there is none.
+    fn hand_over(&self) -> bool {
+        false
     }
 
-    /// A server has said what it has left. False if that is no concern of this meter.
-    fn told(&self, limits: &RateLimits) -> bool {
+    /// Returns whether the reservation of this call was revoked by a pause before the call started.
+    fn is_revoked(&self) -> bool {
+        false
+    }
+
+    /// Waits for a new reservation after the present one was revoked. `name` is that of the step whose call waits.
+    fn renew<'a>(&'a self, cx: &'a Context, name: Option<&'a str>) -> Renewal<'a> {
+        let _ = (cx, name);
+        Box::pin(ready(Ok(())))
+    }
+
+    /// Takes over the limits that a server reported. Returns false if they do not concern this meter.
+    fn on_rate_limits(&self, limits: &RateLimits) -> bool {
         let _ = limits;
         false
     }
 }
 
-/// A rate or a budget, whichever of its clones: the address of what they share.
+/// The wait for a new reservation; boxed, because it is rare and its meter is a trait object.
+pub(crate) type Renewal<'a> = Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>;
+
+/// The identity of a rate or a budget: the address that its clones share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MeterId(usize);
 
@@ -46,20 +65,20 @@ impl MeterId {
 }
 
 impl Context {
-    /// Says that this work has consumed something.
+    /// Records usage of this work.
     ///
-    /// Say it as soon as it is known, if need be several times, each time what came on top: every rate and
-    /// budget around the work is charged at once, also if the work has outlived its caller. It is part of the
-    /// [outcome](crate::Provenance::usage) of every item and [observed](crate::Step::observed) step around it,
-    /// whether or not the attempt it was spent on is the one that served: it was paid for. And it is an
-    /// [event](crate::Fact::Used), which the [report](Context::report) adds up.
+    /// Report usage as soon as it is known, in increments if necessary. Every rate and budget around the work
+    /// is charged at once, also if the work has outlived its caller. The usage is part of the
+    /// [outcome](crate::Provenance::usage) of every enclosing item and step [with an
+    /// outcome](crate::Step::with_outcome), even if the attempt failed, because it was paid for. An
+    /// [event](crate::EventKind::Used) carries it to the [report](Context::report).
     ///
     /// ```
     /// use llmspell::{Context, Step, Usage, step};
     ///
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
     /// let ask = step(|question: &'static str, cx: Context| async move {
-    ///     cx.record_usage(Usage::new(question.len() as u64, 1).with_cost(0.001)); // as the answer tells
+    ///     cx.record_usage(Usage::new(question.len() as u64, 1).with_cost(0.001)); // from the response
     ///     Ok("yes")
     /// });
     /// let outcome = ask.with_outcome().run("Is it?", &Context::new()).await?;
@@ -67,82 +86,80 @@ impl Context {
     /// # Ok::<(), llmspell::Error>(()) }).unwrap();
     /// ```
     pub fn record_usage(&self, usage: Usage) {
-        self.fact(|| EventKind::Used(usage));
-        for (place, meter) in self.meters().enumerate() {
-            let account = meter.account();
-            // A call inside of a call of the same account: the inner one is charged, the outer one hears of it.
-            let is_charged = self.meters().take(place).any(|inner| inner.account() == account);
-            meter.used(if is_charged { Usage::default() } else { usage });
+        self.record_event(|| EventKind::Used(usage));
+        for (depth, meter) in self.meters().enumerate() {
+            let id = meter.id();
+            // If an inner call has the same meter, the inner call is charged. The outer one only learns that
+            // there was usage.
+            let is_charged = self.meters().take(depth).any(|inner| inner.id() == id);
+            meter.on_usage(if is_charged { Usage::default() } else { usage });
         }
-        self.note_throughout(|entries| entries.add_usage(usage));
+        self.record_cost(|collected| collected.add_usage(usage));
     }
 
-    /// Hands on what a server has said about its limits, such as in the headers of an answer.
+    /// Reports the limits that a server has stated, for example in response headers.
     ///
-    /// The nearest [rate](crate::Rate) around this work takes it over: at once where it is tighter, and never
-    /// beyond what was configured.
+    /// The nearest [rate](crate::Rate) around this work applies them: at once where they are tighter, and never
+    /// beyond its configuration.
     pub fn rate_limits(&self, limits: RateLimits) {
-        self.fact(|| EventKind::RateLimits(limits));
-        self.meters().find(|meter| meter.told(&limits));
+        self.record_event(|| EventKind::RateLimits(limits));
+        self.meters().find(|meter| meter.on_rate_limits(&limits));
     }
 
     fn meters(&self) -> impl Iterator<Item = &Arc<dyn UsageMeter>> {
-        self.chain().filter_map(|node| match &node.facet {
-            Facet::UsageMeter(meter) => Some(meter),
+        self.chain().filter_map(|node| match &node.kind {
+            NodeKind::UsageMeter(meter) => Some(meter),
             _ => None,
         })
     }
 
-    /// A context whose work is metered.
-    pub(crate) fn metered(&self, meter: Arc<dyn UsageMeter>) -> Context {
-        self.child(Facet::UsageMeter(meter))
+    /// Returns a context whose usage `meter` receives.
+    pub(crate) fn with_meter(&self, meter: Arc<dyn UsageMeter>) -> Context {
+        self.child(NodeKind::UsageMeter(meter))
     }
 
-    /// Whether this work is metered for `account` already.
-    pub(crate) fn is_metered_for(&self, account: MeterId) -> bool {
-        self.is_metered() && self.meters().any(|meter| meter.account() == account)
+    /// Returns whether the meter `id` already covers this work.
+    pub(crate) fn is_metered_for(&self, id: MeterId) -> bool {
+        self.is_metered() && self.meters().any(|meter| meter.id() == id)
     }
 
     pub(crate) fn is_metered(&self) -> bool {
         self.node.as_ref().is_some_and(|node| node.metered)
     }
 
-    /// Tells every meter that the call goes out. It is for the innermost of the modifiers that may hold a call up or
-    /// refuse it to say, once it has let the call in: until then nothing has been used.
+    /// Reports to every meter that the call has started.
+    ///
+    /// Called by the innermost adapter that can delay or reject the call, once it has admitted the call.
+    /// Nothing has been used until then.
     #[inline]
-    pub(crate) fn begun(&self) {
+    pub(crate) fn report_start(&self) {
         if self.is_metered() {
-            self.tell_begun();
+            self.report_start_to_meters();
         }
     }
 
-    fn tell_begun(&self) {
-        self.meters().find(|meter| meter.begun());
+    fn report_start_to_meters(&self) {
+        self.meters().find(|meter| meter.on_start());
     }
 
-    /// Takes over the turn that a call further out has had at the rate of `account`; false if there is none to have.
-    pub(crate) fn takes_turn_over(&self, account: MeterId) -> bool {
-        self.is_metered()
-            && self
-                .meters()
-                .any(|meter| meter.account() == account && meter.turn().is_some_and(RateReservation::hand_over))
+    /// Takes over the reservation of an outer call at the rate `id`. Returns false if there is none.
+    pub(crate) fn take_over_reservation(&self, id: MeterId) -> bool {
+        self.is_metered() && self.meters().any(|meter| meter.id() == id && meter.hand_over())
     }
 
-    /// Whether a pause has begun at a rate further out since this call, which has not begun, had its turn there.
+    /// Returns whether a pause at an outer rate has revoked the reservation of this call, which has not
+    /// started.
     pub(crate) fn is_revoked(&self) -> bool {
-        self.is_metered() && self.turns().any(RateReservation::is_revoked)
+        self.is_metered() && self.meters().any(|meter| meter.is_revoked())
     }
 
-    /// Waits for every turn that was lost, at the end of its line. `name` is that of the step, if its call has not
-    /// begun.
-    pub(crate) async fn wait_for_turns(&self, name: Option<&str>) -> Result<()> {
-        while let Some(turn) = self.turns().find(|turn| turn.is_revoked()) {
-            turn.wait_again(self, name).await?;
+    /// Waits for a new reservation in place of each revoked one, at the end of its queue.
+    ///
+    /// `name` is that of the step if its call has not started.
+    pub(crate) async fn renew_reservations(&self, name: Option<&str>) -> Result<()> {
+        while let Some(meter) = self.meters().find(|meter| meter.is_revoked()) {
+            meter.renew(self, name).await?;
         }
         Ok(())
-    }
-
-    fn turns(&self) -> impl Iterator<Item = &RateReservation> {
-        self.meters().filter_map(|meter| meter.turn())
     }
 }

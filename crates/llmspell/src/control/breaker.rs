@@ -16,10 +16,9 @@ use tokio::time::Instant;
 pub(crate) use recheck::BreakerRecheck;
 pub use with_breaker::WithBreaker;
 
-use crate::context::Context;
-use crate::context::node::Facet;
+use crate::context::node::NodeKind;
+use crate::context::{AdmissionGate, Context};
 use crate::error::{Error, ErrorKind, Result};
-use crate::pattern::stream::AdmissionGate;
 use circuit::{Cause, LONGEST, Phase, Rules, Verdict};
 use shared_circuit::SharedCircuit;
 
@@ -114,7 +113,7 @@ impl Breaker {
 
     /// Whether this work is one of its probes.
     fn is_probing(&self, cx: &Context) -> bool {
-        cx.chain().any(|node| matches!(node.facet, Facet::Probe(address) if address == self.address()))
+        cx.chain().any(|node| matches!(node.kind, NodeKind::Probe(address) if address == self.address()))
     }
 
     /// Changes a setting. Were it done on one of several clones, that one would part from the others unseen.
@@ -283,7 +282,7 @@ impl Default for Breaker {
 
 /// A stream asks it before each input, and does not wait until it half-opens.
 impl AdmissionGate for Breaker {
-    fn closed(&self) -> Option<Error> {
+    fn close_reason(&self) -> Option<Error> {
         if self.is_closed() {
             return None;
         }

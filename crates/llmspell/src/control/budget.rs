@@ -38,12 +38,11 @@ use std::sync::Arc;
 pub(crate) use reservation::BudgetGuard;
 pub(crate) use stream_reservations::StreamReservations;
 
-use crate::context::{Context, MeterId};
+use crate::context::{AdmissionGate, Context, MeterId};
 use crate::error::{Error, Result};
 use crate::observe::cost::Cost;
 use crate::observe::event::{EventKind, RejectedBy};
 use crate::observe::usage::Usage;
-use crate::pattern::stream::AdmissionGate;
 use crate::step::{Step, StepInfo};
 use caps::Caps;
 use ledger::BudgetLedger;
@@ -199,7 +198,7 @@ pub(crate) enum StreamBudget {
 struct ExhaustedGate(Arc<BudgetLedger>);
 
 impl AdmissionGate for ExhaustedGate {
-    fn closed(&self) -> Option<Error> {
+    fn close_reason(&self) -> Option<Error> {
         self.0.exhausted()
     }
 }
@@ -248,11 +247,11 @@ impl<S: Step> Step for WithBudget<S> {
         let Some(purse) = &self.budget.purse else { return self.step.run(input, cx).await };
         if cx.is_metered_for(MeterId::of(purse)) {
             if let Some(error) = purse.exhausted() {
-                cx.fact(|| EventKind::Refused { step: None, by: RejectedBy::Budget, error: (&error).into() });
+                cx.record_event(|| EventKind::Refused { step: None, by: RejectedBy::Budget, error: (&error).into() });
                 return Err(error.at(|| cx.path()));
             }
             if self.reports_start {
-                cx.begun();
+                cx.report_start();
             }
             return self.step.run(input, cx).await;
         }
@@ -262,17 +261,17 @@ impl<S: Step> Step for WithBudget<S> {
             ticket = Box::pin(self.reserve_again(purse, expected, ticket, cx)).await?;
         }
         if self.reports_start {
-            cx.begun();
+            cx.report_start();
         }
         let call = BudgetGuard::new(ticket, self.reports_start);
-        let result = self.step.run(input, &cx.metered(call.meter())).await;
+        let result = self.step.run(input, &cx.with_meter(call.meter())).await;
         call.end(result.as_ref().err());
         result
     }
 
     fn info(&self) -> StepInfo<'_> {
         let about = self.step.info();
-        if self.budget.purse.is_some() { about.begins() } else { about }
+        if self.budget.purse.is_some() { about.reporting_start() } else { about }
     }
 }
 
@@ -288,7 +287,7 @@ impl<S: Step> WithBudget<S> {
         let name = self.step.info().name;
         loop {
             drop(lost);
-            cx.wait_for_turns(name).await?;
+            cx.renew_reservations(name).await?;
             (lost, _) = purse.reserve(expected, cx, name).await?;
             if !cx.is_revoked() {
                 return Ok(lost);

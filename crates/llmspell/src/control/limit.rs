@@ -135,7 +135,7 @@ impl Limit {
         self.load().map_or(0, |load| load.waiting)
     }
 
-    /// What [`AcquiredPermit::now`] and [`Limit::wait`] take; `None` if there is no limit.
+    /// What [`AcquiredPermit::try_acquire`] and [`Limit::wait`] take; `None` if there is no limit.
     pub(crate) fn permits(&self) -> Option<&Arc<Permits>> {
         self.permits.as_ref()
     }
@@ -170,7 +170,7 @@ impl Limit {
     ) -> Result<Option<LeasedContext<'a>>> {
         let Some(permits) = &self.permits else { return Ok(None) };
         executor::yield_if_due().await;
-        let grant = match AcquiredPermit::now(permits) {
+        let grant = match AcquiredPermit::try_acquire(permits) {
             Some(grant) => grant,
             None => Limit::wait(permits, cx, name).await.map_err(|error| error.at(|| cx.path()))?,
         };
@@ -191,7 +191,7 @@ impl Limit {
             return Err(Error::invalid(message).with_hint(hint));
         }
         if cx.recorder().is_none() && !cx.can_be_cancelled() && !cx.is_metered() {
-            return Ok(AcquiredPermit::wait(permits).await);
+            return Ok(AcquiredPermit::acquire(permits).await);
         }
         // Boxed, so that calls which need not wait do not carry what it takes to.
         Box::pin(Limit::wait_watched(permits, cx, name)).await
@@ -206,14 +206,16 @@ impl Limit {
         loop {
             let since = Instant::now();
             let step = || name.map(|name| cx.path().join(name));
-            cx.fact(|| EventKind::Queued { step: step(), queue: WaitKind::Limit });
-            let grant = cx.wait_or_cancelled(cx.deadline(), AcquiredPermit::wait(permits)).await;
+            cx.record_event(|| EventKind::Queued { step: step(), queue: WaitKind::Limit });
+            let grant = cx.wait_or_cancelled(cx.deadline(), AcquiredPermit::acquire(permits)).await;
             match &grant {
-                Ok(_) => {
-                    cx.fact(|| EventKind::Admitted { step: step(), queue: WaitKind::Limit, waited: since.elapsed() })
-                }
+                Ok(_) => cx.record_event(|| EventKind::Admitted {
+                    step: step(),
+                    queue: WaitKind::Limit,
+                    waited: since.elapsed(),
+                }),
                 Err(error) => {
-                    cx.fact(|| EventKind::Refused { step: step(), by: RejectedBy::Limit, error: error.into() })
+                    cx.record_event(|| EventKind::Refused { step: step(), by: RejectedBy::Limit, error: error.into() })
                 }
             }
             let grant = grant?;
@@ -222,8 +224,8 @@ impl Limit {
             }
             // A pause has begun at a rate further out, and others may have use for the permit meanwhile.
             drop(grant);
-            cx.wait_for_turns(name).await?;
-            if let Some(grant) = AcquiredPermit::now(permits) {
+            cx.renew_reservations(name).await?;
+            if let Some(grant) = AcquiredPermit::try_acquire(permits) {
                 return Ok(grant);
             }
         }
@@ -272,7 +274,7 @@ impl<S: Step> Step for Limited<S> {
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
         let Some(permits) = &self.limit.permits else { return self.step.run(input, cx).await };
         executor::yield_if_due().await;
-        let grant = match AcquiredPermit::now(permits) {
+        let grant = match AcquiredPermit::try_acquire(permits) {
             Some(grant) => grant,
             None => {
                 let wait = Limit::wait(permits, cx, self.step.info().name);
@@ -281,7 +283,7 @@ impl<S: Step> Step for Limited<S> {
         };
         let cx = cx.under_permit(grant, None);
         if self.reports_start {
-            cx.begun();
+            cx.report_start();
         }
         match &self.limit.adapting {
             None => self.step.run(input, &cx).await,
@@ -291,7 +293,7 @@ impl<S: Step> Step for Limited<S> {
 
     fn info(&self) -> StepInfo<'_> {
         let Some(most) = self.limit.most() else { return self.step.info() };
-        let about = self.step.info().limited(most).begins();
+        let about = self.step.info().limited(most).reporting_start();
         match &self.limit.adapting {
             // It grows only while all of it is in use, so somebody should be in line.
             Some(adapting) => about.in_flight(about.default_in_flight.max(adapting.most().min(MANY) + 1)),

@@ -319,9 +319,9 @@ impl<S: Step> Step for RateLimited<S> {
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
         let Some(door) = &self.rate.door else { return self.step.run(input, cx).await };
         let tokens = self.expected(&input);
-        if cx.takes_turn_over(MeterId::of(door)) {
+        if cx.take_over_reservation(MeterId::of(door)) {
             if self.reports_start {
-                cx.begun();
+                cx.report_start();
             }
             let result = self.step.run(input, cx).await;
             self.listen(door, &result, tokens, cx);
@@ -332,10 +332,10 @@ impl<S: Step> Step for RateLimited<S> {
             admission = Box::pin(self.enter_again(door, tokens, admission, cx)).await?;
         }
         if self.reports_start {
-            cx.begun();
+            cx.report_start();
         }
         let call = RateGuard::new(RateReservation::new(door, &self.average, admission, tokens, self.reports_start));
-        let result = self.step.run(input, &cx.metered(call.meter())).await;
+        let result = self.step.run(input, &cx.with_meter(call.meter())).await;
         self.listen(door, &result, tokens, cx);
         call.end(&result);
         result
@@ -343,7 +343,7 @@ impl<S: Step> Step for RateLimited<S> {
 
     fn info(&self) -> StepInfo<'_> {
         let about = self.step.info();
-        if self.rate.door.is_some() { about.begins() } else { about }
+        if self.rate.door.is_some() { about.reporting_start() } else { about }
     }
 }
 
@@ -359,7 +359,7 @@ impl<S: Step> RateLimited<S> {
         let name = self.step.info().name;
         loop {
             door.give_turn(tokens, lost.pauses);
-            cx.wait_for_turns(name).await?;
+            cx.renew_reservations(name).await?;
             lost = door.enter(tokens, cx, name).await?;
             if !cx.is_revoked() {
                 return Ok(lost);
@@ -373,7 +373,7 @@ impl<S: Step> RateLimited<S> {
             && let Some(pause) = asked_pause(error)
             && door.pause(pause, tokens)
         {
-            cx.fact(|| EventKind::RatePaused { pause });
+            cx.record_event(|| EventKind::RatePaused { pause });
         }
     }
 }

@@ -145,7 +145,7 @@ impl RetryBudget {
     }
 
     /// Puts in the share of a call. Callers make sure that a call does so once; see
-    /// [`Context::paid_into`](crate::Context::paid_into).
+    /// [`Context::deposit_into`](crate::Context::deposit_into).
     pub(crate) fn deposit(&self) {
         self.add(self.0.terms.share);
     }

@@ -139,7 +139,7 @@ pub struct Outcome<T> {
 impl<T> Outcome<T> {
     /// Returns the outcome of work in `scope`.
     pub(crate) fn new(index: usize, result: Result<T>, scope: &Context) -> Self {
-        match scope.ledger().and_then(ProvenanceCollector::take) {
+        match scope.collector().and_then(ProvenanceCollector::take) {
             None => Outcome::plain(index, result),
             Some(collected) => {
                 let Collected { quality, causes, provenance } = *collected;

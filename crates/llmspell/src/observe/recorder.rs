@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::context::node::Call;
+use crate::context::node::RecordedCall;
 use crate::observe::event::{Event, EventKind, EventSink};
 use crate::observe::report::{Report, ReportBuilder};
 use crate::path::Path;
@@ -64,7 +64,7 @@ impl Recorder {
         self.last_call.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    pub(crate) fn record(&self, call: Option<(&Call, &Path)>, item: Option<usize>, at: Instant, fact: EventKind) {
+    pub(crate) fn record(&self, call: Option<(&RecordedCall, &Path)>, item: Option<usize>, at: Instant, fact: EventKind) {
         let mut event = Event {
             v: Event::VERSION,
             at: at.saturating_duration_since(self.origin),

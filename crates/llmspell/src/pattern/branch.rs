@@ -1,8 +1,8 @@
-//! Branches that run in the task of their caller: what tuples of steps have in common.
+//! Branches that run in the task of their caller: the common part of tuples in groups and races.
 //!
-//! Nothing is spawned and nothing is boxed, so a branch may be dropped at any instant and is gone by then.
-//! A panic in one branch is that branch's error. Every wake polls all branches that are not done, which
-//! suits the few that a tuple or a race has; for many, see [`WorkerPool`](crate::runtime::executor::WorkerPool).
+//! Nothing is spawned and nothing is boxed, so a branch can be dropped at any time and is gone at once. A panic
+//! in one branch is the error of that branch. Every wake polls all unfinished branches, which suits the few of
+//! a tuple or a race; for many, see [`WorkerPool`](crate::runtime::executor::WorkerPool).
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -13,15 +13,16 @@ use crate::error::{Error, Result};
 use crate::runtime::executor::catch_panic;
 use crate::step::Step;
 
-/// One branch: its future until it is done or stopped, then its result.
+/// A branch: its future until it completes or is stopped, then its result.
 pub(crate) struct Branch<'a, F, T> {
     work: Pin<&'a mut Option<F>>,
     result: Option<Result<T>>,
 }
 
-/// The work of a branch, which begins when it is first polled: then a closure that panics before it has a
-/// future is met where one that panics in its future is.
-pub(crate) fn later<'a, S: Step>(
+/// Returns the work of a branch as a future that calls the step when first polled.
+///
+/// So a panic while the step creates its future is caught in the same place as a panic in the future.
+pub(crate) fn lazy<'a, S: Step>(
     step: &'a S,
     input: S::In,
     cx: &'a Context,
@@ -34,32 +35,32 @@ impl<'a, F, T> Branch<'a, F, T> {
         Branch { work, result: None }
     }
 
-    /// The result; `None` if the branch was stopped before it had one.
+    /// Returns the result, or `None` if the branch was stopped before it had one.
     pub(crate) fn take(&mut self) -> Option<Result<T>> {
         self.result.take()
     }
 }
 
-/// A branch whose output type does not matter.
-pub(crate) trait Advance: Send {
-    /// Goes on with the work. Ready once, with the error if it failed; pending for ever after that.
-    fn advance(&mut self, task: &mut task::Context<'_>) -> Poll<Option<Error>>;
+/// A branch with its output type erased.
+pub(crate) trait DynBranch: Send {
+    /// Polls the work. Ready once, with the error if it failed; pending for ever after that.
+    fn poll_branch(&mut self, task: &mut task::Context<'_>) -> Poll<Option<Error>>;
 
-    /// Drops the work. The branch keeps its result if it has one.
+    /// Drops the work. A branch that has a result keeps it.
     fn stop(&mut self);
 }
 
-impl<F, T> Advance for Branch<'_, F, T>
+impl<F, T> DynBranch for Branch<'_, F, T>
 where
     F: Future<Output = Result<T>> + Send,
     T: Send,
 {
-    fn advance(&mut self, task: &mut task::Context<'_>) -> Poll<Option<Error>> {
+    fn poll_branch(&mut self, task: &mut task::Context<'_>) -> Poll<Option<Error>> {
         if self.work.is_none() {
             return Poll::Pending;
         }
         let work = &mut self.work;
-        // A panic on the way out, in a destructor, is an error like one in the work itself.
+        // A panic in a destructor is an error like one in the work itself.
         let poll = catch_panic(|| {
             let poll = work.as_mut().as_pin_mut().map_or(Poll::Pending, |work| work.poll(task));
             if poll.is_ready() {
@@ -81,22 +82,22 @@ where
     }
 
     fn stop(&mut self) {
-        // Nobody is left to hear of a panic in a destructor of work that does not count any more.
+        // The work no longer counts, so a panic in its destructor has no receiver.
         let _ = catch_panic(|| self.work.set(None));
     }
 }
 
-/// Runs branches until all of them are done, or with `fail_fast` one of them has failed; at most `limit` at
-/// once, started in order.
-pub(crate) async fn run_all(branches: &mut [&mut dyn Advance], limit: usize, fail_fast: bool) {
+/// Runs branches until all are done, or with `fail_fast` until one fails; at most `limit` at a time, started in
+/// order.
+pub(crate) async fn run_all(branches: &mut [&mut dyn DynBranch], limit: usize, fail_fast: bool) {
     let total = branches.len();
     let (mut done, mut first) = (0, 0);
     poll_fn(|task| {
         let started = total.min(limit.saturating_add(done));
-        // Starting with another one each time: a branch that is always busy starves none of the others.
-        for turn in 0..started {
-            let index = if first + turn < started { first + turn } else { first + turn - started };
-            let Poll::Ready(error) = branches[index].advance(task) else { continue };
+        // Starts with another branch at each poll, so that a branch that is always ready starves no other.
+        for offset in 0..started {
+            let index = if first + offset < started { first + offset } else { first + offset - started };
+            let Poll::Ready(error) = branches[index].poll_branch(task) else { continue };
             done += 1;
             if done == total || (fail_fast && error.is_some()) {
                 return Poll::Ready(());
@@ -104,7 +105,7 @@ pub(crate) async fn run_all(branches: &mut [&mut dyn Advance], limit: usize, fai
         }
         first = if first + 1 < started { first + 1 } else { 0 };
         if started < total.min(limit.saturating_add(done)) {
-            // A branch that has ended made room for another.
+            // A finished branch has made room for another one.
             task.waker().wake_by_ref();
         }
         Poll::Pending

@@ -1,16 +1,16 @@
-//! Several steps at once, on the same input.
+//! Concurrent steps on the same input.
 //!
-//! *Waits for* all branches ([`join`], [`all`]), for the first failure ([`try_join`], [`try_all`]), or for
-//! everything to settle one way or the other ([`settle`]).
-//! *Cancels* the siblings of a branch that fails, with `try_` only: whether one failure decides is the
-//! choice of each group.
-//! *Bounds* how many branches run at once, by [`Join::limit`].
-//! *Fails with* the error of the branch that failed; if several did, with
-//! [`ErrorKind::AllFailed`] and all of them as causes.
+//! *Waits for* all branches ([`join`], [`all`]), for the first failure ([`try_join`], [`try_all`]), or until
+//! every branch has succeeded or failed ([`settle`]).
+//! *Cancels* the siblings of a failed branch, in the `try_` forms only: each group chooses whether one failure
+//! decides.
+//! *Bounds* the number of concurrent branches, by [`Join::limit`].
+//! *Fails with* the error of the failed branch; if several failed, with [`ErrorKind::AllFailed`] and all of
+//! them as causes.
 //!
-//! A tuple has branches of different types; they run in the task of the caller, and nothing is spawned. A
-//! vector has any number of branches of one type (see [`Step::boxed`]); they run on tasks of their own and
-//! can use all cores. In both, a panic is the error of its branch.
+//! A tuple has branches of different types, which run in the task of the caller; nothing is spawned. A vector
+//! has any number of branches of one type (see [`Step::boxed`]), which run on their own tasks and can use all
+//! cores. In both, a panic is the error of its branch.
 //!
 //! ```
 //! use llmspell::{Context, Step, join, step};
@@ -37,17 +37,19 @@ mod sealed {
 }
 use sealed::Sealed;
 
-/// Steps over the same input that can run at once: a tuple of two to eight, or a vector.
+/// Steps over the same input that can run concurrently: a tuple of two to eight steps, or a vector.
+///
+/// This trait is sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a group of steps",
     label = "expected a tuple or a vector of steps",
     note = "for an array or any other iterator of steps: `all(…)` and `try_all(…)`",
-    note = "all members take the same input type, and it must be `Clone`; `.shared()` lends an `Arc` of one that is not"
+    note = "all members take the same input type, and it must be `Clone`; use `.shared()` to pass an `Arc` of one that is not"
 )]
 pub trait Group: Sealed + Send + Sync + 'static {
-    /// What every member takes.
+    /// The input of every member.
     type In: Send + 'static;
-    /// What the members give, together.
+    /// The outputs of all members.
     type Outs: Send + 'static;
     /// The outcomes of the members, together.
     type Outcomes: Send + 'static;
@@ -60,7 +62,7 @@ pub trait Group: Sealed + Send + Sync + 'static {
         self: &Arc<Self>,
         input: Self::In,
         cx: &Context,
-        how: JoinOptions,
+        options: JoinOptions,
     ) -> impl Future<Output = Result<Self::Outs>> + Send;
 
     #[doc(hidden)]
@@ -68,58 +70,67 @@ pub trait Group: Sealed + Send + Sync + 'static {
         self: &Arc<Self>,
         input: Self::In,
         cx: &Context,
-        how: JoinOptions,
+        options: JoinOptions,
     ) -> impl Future<Output = Self::Outcomes> + Send;
 }
 
-/// How a group runs.
+/// The options of a group.
 #[doc(hidden)]
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct JoinOptions {
     limit: usize,
     fail_fast: bool,
 }
 
-/// Runs all members to their end, and gives all outputs if none failed.
+/// Returns a step that runs all members to completion, and returns all outputs if none failed.
 pub fn join<G: Group>(group: G) -> Join<G> {
-    Join { group: Arc::new(group), how: JoinOptions { limit: usize::MAX, fail_fast: false } }
+    Join { group: Arc::new(group), options: JoinOptions { limit: usize::MAX, fail_fast: false } }
 }
 
-/// Runs all members; the first failure cancels the others.
+/// Returns a step that runs all members; the first failure cancels the others.
 pub fn try_join<G: Group>(group: G) -> Join<G> {
-    Join { group: Arc::new(group), how: JoinOptions { limit: usize::MAX, fail_fast: true } }
+    Join { group: Arc::new(group), options: JoinOptions { limit: usize::MAX, fail_fast: true } }
 }
 
-/// [`join`] over any number of steps.
+/// Returns a step like [`join`] over any number of steps.
 pub fn all<S: Step<In: Clone>>(steps: impl IntoIterator<Item = S>) -> Join<Vec<S>> {
     join(steps.into_iter().collect::<Vec<_>>())
 }
 
-/// [`try_join`] over any number of steps.
+/// Returns a step like [`try_join`] over any number of steps.
 pub fn try_all<S: Step<In: Clone>>(steps: impl IntoIterator<Item = S>) -> Join<Vec<S>> {
     try_join(steps.into_iter().collect::<Vec<_>>())
 }
 
-/// Runs all members to their end and gives an [`Outcome`](crate::Outcome) for each; never fails.
+/// Returns a step that runs all members to completion and returns an [`Outcome`](crate::Outcome) for each. It
+/// never fails.
 pub fn settle<G: Group>(group: G) -> Settle<G> {
-    Settle { group: Arc::new(group), how: JoinOptions { limit: usize::MAX, fail_fast: false } }
+    Settle { group: Arc::new(group), options: JoinOptions { limit: usize::MAX, fail_fast: false } }
 }
 
-/// A group that fails if a member does; made by [`join`], [`try_join`], [`all`] and [`try_all`].
+/// A group that fails if a member fails; made by [`join`], [`try_join`], [`all`] and [`try_all`].
+#[derive(Debug)]
 #[must_use = "a step does nothing until it runs"]
 pub struct Join<G> {
     group: Arc<G>,
-    how: JoinOptions,
+    options: JoinOptions,
+}
+
+impl<G> Clone for Join<G> {
+    fn clone(&self) -> Self {
+        Join { group: self.group.clone(), options: self.options }
+    }
 }
 
 impl<G: Group> Join<G> {
-    /// Lets at most `branches` of one call run at once; the others start as these end, in order. (To limit
-    /// how many calls of the group run at once, use [`Step::limit`] on it: `Step::limit(group, n)`.)
+    /// Runs at most `branches` of one call at a time; the others start in order as these end.
+    ///
+    /// To limit concurrent calls of the group, use [`Step::limit`] on it: `Step::limit(group, n)`.
     ///
     /// # Panics
     /// If `branches` is 0.
     pub fn limit(mut self, branches: usize) -> Self {
-        self.how.limit = at_least_one(branches);
+        self.options.limit = at_least_one(branches);
         self
     }
 }
@@ -129,7 +140,7 @@ impl<G: Group> Step for Join<G> {
     type Out = G::Outs;
 
     fn run(&self, input: G::In, cx: &Context) -> impl Future<Output = Result<G::Outs>> + Send {
-        self.group.join(input, cx, self.how)
+        self.group.join(input, cx, self.options)
     }
 
     fn info(&self) -> StepInfo<'_> {
@@ -137,21 +148,29 @@ impl<G: Group> Step for Join<G> {
     }
 }
 
-/// A group that gives every outcome; made by [`settle`].
+/// A group that returns every outcome; made by [`settle`].
+#[derive(Debug)]
 #[must_use = "a step does nothing until it runs"]
 pub struct Settle<G> {
     group: Arc<G>,
-    how: JoinOptions,
+    options: JoinOptions,
+}
+
+impl<G> Clone for Settle<G> {
+    fn clone(&self) -> Self {
+        Settle { group: self.group.clone(), options: self.options }
+    }
 }
 
 impl<G: Group> Settle<G> {
-    /// Lets at most `branches` of one call run at once; the others start as these end, in order. (To limit
-    /// how many calls of the group run at once, use [`Step::limit`] on it: `Step::limit(group, n)`.)
+    /// Runs at most `branches` of one call at a time; the others start in order as these end.
+    ///
+    /// To limit concurrent calls of the group, use [`Step::limit`] on it: `Step::limit(group, n)`.
     ///
     /// # Panics
     /// If `branches` is 0.
     pub fn limit(mut self, branches: usize) -> Self {
-        self.how.limit = at_least_one(branches);
+        self.options.limit = at_least_one(branches);
         self
     }
 }
@@ -161,7 +180,7 @@ impl<G: Group> Step for Settle<G> {
     type Out = G::Outcomes;
 
     async fn run(&self, input: G::In, cx: &Context) -> Result<G::Outcomes> {
-        Ok(self.group.settle(input, cx, self.how).await)
+        Ok(self.group.settle(input, cx, self.options).await)
     }
 
     fn info(&self) -> StepInfo<'_> {
@@ -174,13 +193,13 @@ fn at_least_one(branches: usize) -> usize {
     branches
 }
 
-/// The error of a group in which `failures` of `members` failed.
+/// Returns the error of a group in which `failures` of `members` failed.
 fn group_error(failures: Vec<Error>, members: usize) -> Error {
     let message = format!("{} of {members} branches failed", failures.len());
     Error::all_failed(message, failures)
 }
 
-/// The result of a branch that was stopped because a sibling had failed.
+/// Returns the error of a branch that was stopped because a sibling failed.
 fn stopped() -> Error {
     Error::new(ErrorKind::Cancelled, "cancelled because a sibling failed")
 }

@@ -1,15 +1,15 @@
 //! Stages in sequence, each with its own limit; records overlap across them.
 //!
 //! *Waits for* every stage of every record.
-//! *Cancels* what is behind a record that is stopped: it goes through no further stage.
-//! *Bounds* the calls in each stage ([`Pipeline::limit`]) and, streamed, the records in flight
-//! ([`Streaming::limit`](crate::Streaming::limit)). There are no queues between stages beyond that: a
-//! record that waits for a stage is one of those in flight.
+//! *Cancels* the remaining stages of a record that is stopped.
+//! *Bounds* the calls in each stage ([`Pipeline::limit`]) and, when streamed, the records in flight
+//! ([`Streaming::limit`](crate::Streaming::limit)). There are no other queues between stages: a record that
+//! waits for a stage is one of those in flight.
 //! *Fails with* the error of the stage, per record; its path names the stage.
 //!
-//! One record passes through its stages one after another. Overlap comes from [streaming] many: while one
-//! record is in the second stage, another is in the first. Waiting records enter a stage in the order in
-//! which they came to it; a permit is given back before the next stage begins.
+//! One record passes through its stages one after another. Overlap comes from [streaming] many records: while
+//! one is in the second stage, another is in the first. Waiting records enter a stage in order of arrival. A
+//! permit is released before the next stage begins.
 //!
 //! [streaming]: crate::Step::stream
 //!
@@ -28,12 +28,13 @@
 //! # Ok::<(), llmspell::Error>(()) }).unwrap();
 //! ```
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::context::node::Facet;
+use crate::context::node::NodeKind;
 use crate::context::{AcquiredPermit, Context, Label};
 use crate::control::limit::Limit;
 use crate::error::Result;
@@ -41,13 +42,15 @@ use crate::observe::event::EventKind;
 use crate::runtime::executor::yield_if_due;
 use crate::step::{BoxStep, Step, StepInfo, call};
 
-/// Begins a pipeline; add stages with [`Pipeline::stage`]. The name stands in paths and in the report.
+/// Returns a pipeline without stages; add some with [`Pipeline::stage`].
+///
+/// The name appears in paths and in the report.
 pub fn pipeline<In: Send + 'static>(name: impl Into<Arc<str>>) -> Pipeline<Start<In>> {
     Pipeline { label: Label::new(name.into()), stages: Start(PhantomData) }
 }
 
 /// Stages in sequence; made by [`pipeline`].
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 #[must_use = "a step does nothing until it runs"]
 pub struct Pipeline<C> {
     label: Label,
@@ -57,18 +60,24 @@ pub struct Pipeline<C> {
 /// A pipeline without stages.
 pub struct Start<In>(PhantomData<fn(In)>);
 
+impl<In> fmt::Debug for Start<In> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Start")
+    }
+}
+
 impl<In> Clone for Start<In> {
     fn clone(&self) -> Self {
         Start(PhantomData)
     }
 }
 
-/// The last stage of a pipeline and everything before it.
-#[derive(Clone)]
+/// The last stage of a pipeline, and all stages before it.
+#[derive(Clone, Debug)]
 #[must_use = "a step does nothing until it runs"]
 pub struct Stage<C, S> {
     before: C,
-    place: usize,
+    index: usize,
     label: Label,
     step: S,
     limit: Limit,
@@ -82,19 +91,25 @@ mod sealed {
         type In: Send + 'static;
         type Out: Send + 'static;
 
-        /// Takes a record through the stages; `cx` is that of the pipeline, or if nobody watches, that around
-        /// it, for then `outer`, the name of the pipeline, has no node.
-        fn pass(&self, record: Self::In, cx: &Context, outer: &Label)
-        -> impl Future<Output = Result<Self::Out>> + Send;
+        /// Runs a record through the stages.
+        ///
+        /// With a recorder, `cx` is the context of the pipeline. Without one it is the context around the
+        /// pipeline, because then the name of the pipeline (`outer`) has no node.
+        fn run_stages(
+            &self,
+            record: Self::In,
+            cx: &Context,
+            outer: &Label,
+        ) -> impl Future<Output = Result<Self::Out>> + Send;
 
-        /// How many stages there are.
+        /// Returns the number of stages.
         fn len(&self) -> usize;
 
-        /// What is known of the stages together; in flight: how many records keep all of them busy.
+        /// Returns the properties of all stages together. Its number in flight keeps all stages busy.
         fn info(&self) -> StepInfo<'_>;
     }
 
-    /// A chain that can run: one that has a stage, or a number of them that only the running program knows.
+    /// A chain that can run: one with at least one stage, or with a number of stages known only at run time.
     pub trait Staged: Chain {}
 }
 use sealed::{Chain, Staged};
@@ -103,7 +118,7 @@ impl<In: Send + 'static> Chain for Start<In> {
     type In = In;
     type Out = In;
 
-    async fn pass(&self, record: In, _: &Context, _: &Label) -> Result<In> {
+    async fn run_stages(&self, record: In, _: &Context, _: &Label) -> Result<In> {
         Ok(record)
     }
 
@@ -120,37 +135,37 @@ impl<C: Chain, S: Step<In = C::Out>> Staged for Stage<C, S> {}
 
 impl<T: Send + 'static> Staged for Stages<T> {}
 
-/// What an unlimited stage counts for in the default number of records in flight.
+/// The share of an unlimited stage in the default number of records in flight.
 const UNLIMITED_STAGE: usize = 16;
 
 impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
     type In = C::In;
     type Out = S::Out;
 
-    async fn pass(&self, record: C::In, cx: &Context, outer: &Label) -> Result<S::Out> {
-        let record = self.before.pass(record, cx, outer).await?;
+    async fn run_stages(&self, record: C::In, cx: &Context, outer: &Label) -> Result<S::Out> {
+        let record = self.before.run_stages(record, cx, outer).await?;
         let arrived = cx.times_stages().then(Instant::now);
         if cx.recorder().is_some() {
             let below = cx.named(&self.label);
-            let result = call(&below, self.enter(record, &below)).await;
+            let result = call(&below, self.run_recorded(record, &below)).await;
             if let Some(arrived) = arrived {
-                cx.note(|entries| entries.add_stage_time(below.path(), arrived.elapsed()));
+                cx.record_provenance(|collected| collected.add_stage_time(below.path(), arrived.elapsed()));
             }
             return result;
         }
-        // Nobody watches: one node can hold both names and the permit.
+        // Without a recorder, one node can hold both names and the permit.
         let path = || cx.path_below(outer, &self.label);
         let result = match self.limit.permits() {
-            None => self.step.run(record, &cx.child_at(Facet::Name, path())).await,
+            None => self.step.run(record, &cx.child_at(NodeKind::Name, path())).await,
             Some(permits) => {
                 yield_if_due().await;
-                let grant = match AcquiredPermit::now(permits) {
-                    Some(grant) => Ok(grant),
+                let permit = match AcquiredPermit::try_acquire(permits) {
+                    Some(permit) => Ok(permit),
                     None => Limit::wait(permits, cx, None).await,
                 };
-                match grant {
-                    Ok(grant) => {
-                        let cx = cx.under_permit(grant, Some(path()));
+                match permit {
+                    Ok(permit) => {
+                        let cx = cx.under_permit(permit, Some(path()));
                         match self.limit.adapting() {
                             None => self.step.run(record, &cx).await,
                             Some(adapting) => adapting.run(&self.step, record, &cx).await,
@@ -161,17 +176,17 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
             }
         };
         if let Some(arrived) = arrived {
-            cx.note(|entries| entries.add_stage_time(path(), arrived.elapsed()));
+            cx.record_provenance(|collected| collected.add_stage_time(path(), arrived.elapsed()));
         }
         result.map_err(|error| error.at(path))
     }
 
     fn len(&self) -> usize {
-        self.place + 1
+        self.index + 1
     }
 
     fn info(&self) -> StepInfo<'_> {
-        // One more than the limit: a record waits at the door, and the stage never runs dry.
+        // One more than the limit: one record waits for a permit, so that the stage never runs dry.
         let step = self.step.info();
         let calls = step.limited_if(self.limit.most()).limit;
         let here = calls.map_or(UNLIMITED_STAGE, |calls| calls.saturating_add(1));
@@ -181,17 +196,18 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
 }
 
 impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
-    /// How many records may be at work in it now: its own limit, or that of its step, whichever is smaller.
+    /// Returns the number of records that the stage can run now: the smaller of its own limit and that of its
+    /// step.
     fn calls(&self) -> Option<usize> {
         self.step.info().limited_if(self.limit.calls()).limit
     }
 
-    /// Passes the stage under the eyes of a recorder.
-    async fn enter(&self, record: C::Out, cx: &Context) -> Result<S::Out> {
+    /// Runs the stage with a recorder.
+    async fn run_recorded(&self, record: C::Out, cx: &Context) -> Result<S::Out> {
         let arrived = Instant::now();
         let admitted = self.limit.admit(cx).await?;
-        // Without a limit there was no wait: a read of the clock costs as much as the rest of an event.
-        let began = if admitted.is_some() { Instant::now() } else { arrived };
+        // Without a limit there was no wait, and a read of the clock costs as much as the rest of an event.
+        let started = if admitted.is_some() { Instant::now() } else { arrived };
         let result = match &admitted {
             Some(cx) => match self.limit.adapting() {
                 None => self.step.run(record, cx).await,
@@ -200,35 +216,39 @@ impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
             None => self.step.run(record, cx).await,
         };
         let left = Instant::now();
-        cx.fact_at(left, || EventKind::PipelineStage {
-            stage: self.place,
+        cx.record_event_at(left, || EventKind::PipelineStage {
+            stage: self.index,
             name: self.label.name().to_owned(),
             limit: self.calls(),
-            waited: began - arrived,
-            took: left - began,
+            waited: started - arrived,
+            took: left - started,
         });
         result
     }
 }
 
 impl<C: Chain> Pipeline<C> {
-    /// Adds a stage after those there are. The name stands in paths; a step that has one itself, such as a
-    /// tool, gets a row of its own below it in the report.
+    /// Adds a stage at the end.
+    ///
+    /// The name appears in paths. A step with its own name, such as a tool, has a row of its own below it in
+    /// the report.
     pub fn stage<S>(self, name: impl Into<Arc<str>>, step: S) -> Pipeline<Stage<C, S>>
     where
         S: Step<In = C::Out>,
     {
-        let place = self.stages.len();
+        let index = self.stages.len();
         let stages =
-            Stage { before: self.stages, place, label: Label::new(name.into()), step, limit: Limit::unlimited() };
+            Stage { before: self.stages, index, label: Label::new(name.into()), step, limit: Limit::unlimited() };
         Pipeline { label: self.label, stages }
     }
 }
 
 impl<C, S> Pipeline<Stage<C, S>> {
-    /// Lets at most so many records be in the stage added last; a [`Limit`] can be shared. The default is
-    /// no limit, or what the step itself is [limited](Step::limit) to. (To limit how many records are in the pipeline, limit the stream of it, or use
-    /// [`Step::limit`] on it: `Step::limit(pipeline, n)`.)
+    /// Caps the records in the stage added last; a [`Limit`] can be shared.
+    ///
+    /// By default a stage has no limit of its own; the [limit](Step::limit) of its step still applies. To limit
+    /// the records in the whole pipeline, limit its stream, or use [`Step::limit`] on it:
+    /// `Step::limit(pipeline, n)`.
     ///
     /// # Panics
     /// If the limit is 0.
@@ -238,12 +258,14 @@ impl<C, S> Pipeline<Stage<C, S>> {
     }
 }
 
-/// Stages in a number that only the running program knows, all over one type; see [`Pipeline::of_stages`].
+/// A number of stages known only at run time, all over one type; see [`Pipeline::of_stages`].
+#[derive(Debug)]
 pub struct Stages<T>(Vec<Stage<Start<T>, BoxStep<T, T>>>);
 
 impl<T: Send + 'static> Pipeline<Stages<T>> {
-    /// A pipeline of stages that are read from somewhere, such as a file: each with its name, its step and
-    /// its limit. What one stage gives is what the next one takes, so all of them share one type.
+    /// Returns a pipeline of stages that are known only at run time, each with its name, step and limit.
+    ///
+    /// The output of one stage is the input of the next, so all stages share one type.
     ///
     /// ```
     /// use llmspell::{Context, Limit, Pipeline, Step, step};
@@ -261,9 +283,9 @@ impl<T: Send + 'static> Pipeline<Stages<T>> {
         name: impl Into<Arc<str>>,
         stages: impl IntoIterator<Item = (N, BoxStep<T, T>, Limit)>,
     ) -> Self {
-        let stage = |(place, (name, step, limit)): (usize, (N, BoxStep<T, T>, Limit))| Stage {
+        let stage = |(index, (name, step, limit)): (usize, (N, BoxStep<T, T>, Limit))| Stage {
             before: Start(PhantomData),
-            place,
+            index,
             label: Label::new(name.into()),
             step,
             limit,
@@ -277,9 +299,9 @@ impl<T: Send + 'static> Chain for Stages<T> {
     type In = T;
     type Out = T;
 
-    async fn pass(&self, mut record: T, cx: &Context, outer: &Label) -> Result<T> {
+    async fn run_stages(&self, mut record: T, cx: &Context, outer: &Label) -> Result<T> {
         for stage in &self.0 {
-            record = stage.pass(record, cx, outer).await?;
+            record = stage.run_stages(record, cx, outer).await?;
         }
         Ok(record)
     }
@@ -303,13 +325,14 @@ impl<C: Staged> Step for Pipeline<C> {
 
     async fn run(&self, record: C::In, cx: &Context) -> Result<C::Out> {
         if cx.recorder().is_none() {
-            return self.stages.pass(record, cx, &self.label).await;
+            return self.stages.run_stages(record, cx, &self.label).await;
         }
         let cx = cx.named(&self.label);
-        call(&cx, self.stages.pass(record, &cx, &self.label)).await
+        call(&cx, self.stages.run_stages(record, &cx, &self.label)).await
     }
 
-    /// In flight: the sum of the limits, one more for each stage; 16 for a stage without one.
+    /// The number in flight is the sum of the limits plus one for each stage, and 16 for a stage without a
+    /// limit.
     fn info(&self) -> StepInfo<'_> {
         self.stages.info().named(self.label.name())
     }

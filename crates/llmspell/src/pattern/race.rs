@@ -1,15 +1,14 @@
-//! Several ways to the same result; one of them decides.
+//! Contenders for one result, of which the first decides.
 //!
-//! *Waits for* the first contender to succeed; or to complete, an error included
-//! ([`Race::first_complete`]); or to show output ([`Race::first_output`]).
-//! *Cancels* every loser, at once: it is dropped before the race returns.
-//! *Bounds* itself by its contenders; a [`Hedge`] by the share of calls it may double, or by the budget that it
-//! shares with retries ([`RetryBudget`](crate::RetryBudget)).
-//! *Fails with* all failures, none swallowed: they are the causes of one
-//! [`ErrorKind::AllFailed`](crate::ErrorKind::AllFailed).
+//! *Waits for* the first contender to succeed; or to complete, an error included ([`Race::first_complete`]); or
+//! to emit output ([`Race::first_output`]).
+//! *Cancels* every loser at once: it is dropped before the race returns.
+//! *Bounds* nothing beyond the number of contenders. A [`Hedge`] is bounded by the share of calls that it can
+//! double, or by the budget that it shares with retries ([`RetryBudget`](crate::RetryBudget)).
+//! *Fails with* [`ErrorKind::AllFailed`](crate::ErrorKind::AllFailed), with all failures as causes.
 //!
-//! Contenders run in the task of the caller; a panic is that contender's failure. Only the winner leaves a
-//! trace in the quality and the provenance of the result.
+//! Contenders run in the task of the caller. A panic is the failure of its contender. Only the winner
+//! contributes to the quality and the provenance of the result.
 //!
 //! ```
 //! use llmspell::{Context, Error, Step, race, step};
@@ -18,7 +17,7 @@
 //! let broken = step(|_: &str, _| async move { Err::<&str, _>(Error::failed("down")) });
 //! let mirror = step(|page: &'static str, _| async move { Ok(page) });
 //! let page = race((broken, mirror)).run("index.html", &Context::new()).await?;
-//! assert_eq!(page, "index.html"); // the error came first, but does not win
+//! assert_eq!(page, "index.html"); // the error came first, but an error does not win
 //! # Ok::<(), llmspell::Error>(()) }).unwrap();
 //! ```
 
@@ -30,7 +29,7 @@ mod latency;
 
 use std::sync::Arc;
 
-pub(in crate::pattern) use copy::seconded;
+pub(in crate::pattern) use copy::run_with_copy;
 pub use hedge::{Hedge, Hedged};
 
 use crate::context::{Context, FirstOutput};
@@ -43,16 +42,19 @@ mod sealed {
 }
 use sealed::Sealed;
 
-/// Steps of one type of input and output that can race: a tuple of two to eight, a vector, or an array.
+/// Steps with one input type and one output type that can race: a tuple of two to eight steps, a vector, or an
+/// array.
+///
+/// This trait is sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot race",
     label = "expected a tuple, a vector or an array of steps",
     note = "all contenders have the same input and output type, and the input must be `Clone`"
 )]
 pub trait Contenders: Sealed + Send + Sync + 'static {
-    /// What every contender takes.
+    /// The input of every contender.
     type In: Send + 'static;
-    /// What every contender gives.
+    /// The output of every contender.
     type Out: Send + 'static;
 
     #[doc(hidden)]
@@ -63,44 +65,47 @@ pub trait Contenders: Sealed + Send + Sync + 'static {
         &self,
         input: Self::In,
         cx: &Context,
-        how: &RaceOptions,
+        options: &RaceOptions,
     ) -> impl Future<Output = Result<Self::Out>> + Send;
 }
 
-/// How a race runs.
+/// The options of a race.
 #[doc(hidden)]
+#[derive(Debug)]
 pub struct RaceOptions {
     rule: Rule,
-    gate: Option<Arc<FirstOutput>>,
+    first_output: Option<Arc<FirstOutput>>,
 }
 
-/// Runs all contenders at once; the first to succeed wins.
+/// Returns a step that runs all contenders concurrently; the first to succeed wins.
+///
 /// An empty vector of contenders fails with [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when it runs.
 pub fn race<G: Contenders>(contenders: G) -> Race<G> {
-    Race { contenders, rule: Rule::FirstSuccess, gated: false }
+    Race { contenders, rule: Rule::FirstSuccess, first_output: false }
 }
 
 /// A race; made by [`race`].
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 #[must_use = "a step does nothing until it runs"]
 pub struct Race<G> {
     contenders: G,
     rule: Rule,
     /// Whether the first output decides.
-    gated: bool,
+    first_output: bool,
 }
 
 impl<G: Contenders> Race<G> {
-    /// Lets the first contender to complete decide, be it with an error.
+    /// Makes the first contender to complete win, even with an error.
     pub fn first_complete(mut self) -> Self {
         self.rule = Rule::FirstComplete;
         self
     }
 
-    /// Lets the first contender to show output with [`Context::emit`] decide, and then waits for its
-    /// result. No output of a loser is ever seen. A contender that succeeds without any output wins too.
+    /// Makes the first contender to emit output ([`Context::emit`]) win; the race then waits for its result.
+    ///
+    /// Output of a loser is never seen. A contender that succeeds without output wins as well.
     pub fn first_output(mut self) -> Self {
-        self.gated = true;
+        self.first_output = true;
         self
     }
 }
@@ -110,8 +115,8 @@ impl<G: Contenders> Step for Race<G> {
     type Out = G::Out;
 
     async fn run(&self, input: G::In, cx: &Context) -> Result<G::Out> {
-        let how = RaceOptions { rule: self.rule, gate: self.gated.then(Arc::default) };
-        self.contenders.contend(input, cx, &how).await
+        let options = RaceOptions { rule: self.rule, first_output: self.first_output.then(Arc::default) };
+        self.contenders.contend(input, cx, &options).await
     }
 
     fn info(&self) -> StepInfo<'_> {

@@ -1,17 +1,16 @@
-//! Deadlines, attempts, and what to do when they run out.
+//! Deadlines, retries and fallbacks.
 //!
-//! *Waits for* the step or the clock, whichever is first: for the whole of it ([`Step::timeout`],
+//! *Waits for* the step or the clock, whichever is first: for the whole result ([`Step::timeout`],
 //! [`Step::deadline`]), for the first output, or for any sign of life ([`Step::idle_timeout`]).
-//! *Cancels* the step, really: its future is dropped before the caller goes on.
-//! *Bounds* time; attempts and the retries of one logical call ([`Retry`]), and those of many calls together
-//! ([`RetryBudget`](crate::RetryBudget)).
-//! *Fails with* [`ErrorKind::Timeout`](crate::ErrorKind::Timeout); a retry that gives up, with all attempts as causes. A
-//! [`Fallback`] turns the failure into a result that is marked as one.
+//! *Cancels* the step, really: its future is dropped before the caller continues.
+//! *Bounds* time; the attempts and retries of one logical call ([`Retry`]), and the retries of many calls
+//! together ([`RetryBudget`](crate::RetryBudget)).
+//! *Fails with* [`ErrorKind::Timeout`](crate::ErrorKind::Timeout); a retry that gives up, with all attempts as
+//! causes. A [`Fallback`] turns the failure into a result that is marked as a fallback.
 //!
-//! Deadlines only tighten on the way down, and whoever waits plans with them: a retry that cannot fit is
-//! not started. Timers have a granularity of one millisecond and never fire early. A step that spins
-//! without ever reaching an `await` cannot be interrupted by anyone; put such work under
-//! [`Context::blocking`].
+//! A deadline can only become earlier on the way down, and every wait is planned with it: a retry that cannot
+//! fit is not started. Timers have a resolution of one millisecond and never fire early. A step that computes
+//! without reaching an `await` cannot be interrupted; put such work under [`Context::blocking`].
 //!
 //! ```
 //! use std::time::Duration;
@@ -30,7 +29,7 @@
 //!     .retry(Retry::immediately().max_attempts(2));
 //! assert_eq!(patient.run((), &Context::new()).await?, "fresh");
 //!
-//! // A fallback serves, and says so.
+//! // A fallback provides the result, which is marked as one.
 //! let hasty = slow.timeout(Duration::from_secs(1)).fallback(value("cached")).with_outcome();
 //! let outcome = hasty.run((), &Context::new()).await?;
 //! assert_eq!(outcome.result?, "cached");
@@ -56,7 +55,7 @@ use crate::error::Result;
 use crate::runtime::executor::poll_within;
 use crate::step::{Step, StepInfo};
 
-/// How long a step may take: always the same, or more with each attempt.
+/// The time limits of a step: one for all attempts, or one for each attempt.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Timeouts(Option<Schedule>);
 
@@ -67,12 +66,12 @@ enum Schedule {
 }
 
 impl Timeouts {
-    /// No timeout.
+    /// Returns time limits that never apply.
     pub fn never() -> Self {
         Timeouts(None)
     }
 
-    /// The time of an attempt, from 1; the last one counts for all that follow.
+    /// Returns the time limit of an attempt, from 1. The last of a list counts for all that follow.
     pub fn of_attempt(&self, attempt: u32) -> Option<Duration> {
         match self.0.as_ref()? {
             Schedule::Same(time) => Some(*time),
@@ -99,15 +98,15 @@ impl<const N: usize> From<[Duration; N]> for Timeouts {
 /// If the list is empty.
 impl From<Vec<Duration>> for Timeouts {
     fn from(times: Vec<Duration>) -> Self {
-        assert!(!times.is_empty(), "a list of timeouts needs at least one");
+        assert!(!times.is_empty(), "a list of timeouts needs at least one entry");
         Timeouts(Some(Schedule::Each(times.into())))
     }
 }
 
 /// A step with a timeout; made by [`Step::timeout`] and [`Step::deadline`].
 ///
-/// The step sees the deadline in its [`Context`]. If one further out is earlier, that one counts.
-#[derive(Clone)]
+/// The step sees the deadline in its [`Context`]. An earlier deadline further out wins.
+#[derive(Clone, Debug)]
 #[must_use = "a step does nothing until it runs"]
 pub struct Timeout<S> {
     step: S,
@@ -128,16 +127,16 @@ impl<S: Step> Step for Timeout<S> {
         let Some(after) = self.limits.of_attempt(cx.attempt()) else {
             return self.step.run(input, cx).await;
         };
-        let stretch = cx.stretch(after);
-        if stretch.is_empty() {
-            return Err(cx.timed_out(&stretch));
+        let limit = cx.time_limit(after);
+        if limit.is_empty() {
+            return Err(cx.timeout_error(&limit));
         }
-        let below = cx.within(&stretch);
-        // Not by way of `within`: to move the work costs more than to run it, if it is ready.
+        let below = cx.within(&limit);
+        // Not through `within`, because moving the work costs more than running it if it is ready.
         let mut work = pin!(self.step.run(input, &below));
-        let mut alarm = pin!(None);
-        let result = poll_fn(|task| poll_within(&stretch.until, work.as_mut(), alarm.as_mut(), task)).await;
-        result.unwrap_or_else(|| Err(cx.timed_out(&stretch)))
+        let mut timer = pin!(None);
+        let result = poll_fn(|task| poll_within(&limit.until, work.as_mut(), timer.as_mut(), task)).await;
+        result.unwrap_or_else(|| Err(cx.timeout_error(&limit)))
     }
 
     fn info(&self) -> StepInfo<'_> {

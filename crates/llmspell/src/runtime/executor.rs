@@ -26,7 +26,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::sync::AbortHandle;
 
 /// How long a task that was aborted may take to go away before it counts as a runaway.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(5);
+pub(crate) const ABORT_GRACE: Duration = Duration::from_millis(5);
 
 /// Starts a task that nobody waits for or stops; false, and nothing starts, where there is no runtime.
 pub(crate) fn spawn_detached(work: impl Future<Output = ()> + Send + 'static) -> bool {
@@ -60,7 +60,7 @@ where
     Fut: Future<Output = Result<T>> + Send + 'static,
 {
     let (cx, canceller) = cx.cancellable();
-    let (tether, custody) = cx.tether_for_task(grace);
+    let (tether, custody) = cx.detached_task(grace);
     let work = work(cx);
     #[expect(clippy::disallowed_methods, reason = "this is the executor")]
     let task = tokio::spawn(async move {
@@ -115,12 +115,12 @@ pub(crate) async fn blocking<T: Send + 'static>(
     cx: Context,
     work: impl FnOnce(Context) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let (_tether, custody) = cx.tether_for_later();
+    let (_tether, custody) = cx.pending_work();
     #[expect(clippy::disallowed_methods, reason = "this is the executor")]
     let thread = tokio::task::spawn_blocking(move || {
         // Work that is called off before it gets a thread is dropped without the custody having begun.
         let custody = custody;
-        if !custody.begin() {
+        if !custody.start() {
             return Err(Error::new(ErrorKind::Cancelled, "called off before it began"));
         }
         work(cx)

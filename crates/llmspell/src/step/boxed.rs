@@ -1,5 +1,6 @@
-//! Steps behind a pointer.
+//! Type-erased steps.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -7,8 +8,9 @@ use super::{Step, StepInfo};
 use crate::context::Context;
 use crate::error::Result;
 
-/// A step whose type is hidden: steps of different types in one vector, or a type short enough to name.
-/// Made by [`Step::boxed`]; cheap to clone.
+/// A type-erased step, for a vector of different steps or a short type name; made by [`Step::boxed`].
+///
+/// Cloning is cheap: clones share one step.
 #[must_use = "a step does nothing until it runs"]
 pub struct BoxStep<In, Out> {
     step: Arc<dyn DynStep<In, Out>>,
@@ -38,6 +40,12 @@ impl<In: Send + 'static, Out: Send + 'static> BoxStep<In, Out> {
 impl<In, Out> Clone for BoxStep<In, Out> {
     fn clone(&self) -> Self {
         BoxStep { step: self.step.clone() }
+    }
+}
+
+impl<In, Out> fmt::Debug for BoxStep<In, Out> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoxStep").field("name", &self.step.info().name).finish_non_exhaustive()
     }
 }
 

@@ -1,16 +1,22 @@
 //! A constant as a step.
 
-use std::marker::PhantomData;
-
 use super::{Step, StepInfo};
 use crate::context::Context;
 use crate::error::Result;
+use std::fmt;
+use std::marker::PhantomData;
 
-/// A step that always gives the same value; made by [`value`].
+/// A step that always returns the same value; made by [`value`].
 #[must_use = "a step does nothing until it runs"]
 pub struct Constant<In, T> {
     value: T,
     input: PhantomData<fn(In)>,
+}
+
+impl<In, T: fmt::Debug> fmt::Debug for Constant<In, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Constant").field("value", &self.value).finish()
+    }
 }
 
 impl<In, T: Clone> Clone for Constant<In, T> {
@@ -19,7 +25,7 @@ impl<In, T: Clone> Clone for Constant<In, T> {
     }
 }
 
-/// Makes a step that gives `value` whatever comes in: the last rung of a fallback.
+/// Returns a step that ignores its input and returns `value`: the last resort of a fallback.
 pub fn value<In, T>(value: impl Into<T>) -> Constant<In, T>
 where
     In: Send + 'static,

@@ -1,10 +1,10 @@
 //! Closures as steps.
 
-use std::marker::PhantomData;
-
 use super::Step;
 use crate::context::Context;
 use crate::error::Result;
+use std::fmt;
+use std::marker::PhantomData;
 
 /// An async closure as a step; made by [`step`].
 #[must_use = "a step does nothing until it runs"]
@@ -13,14 +13,22 @@ pub struct FnStep<F, In, Fut> {
     signature: PhantomData<fn(In) -> Fut>,
 }
 
+// By hand, because closures are not `Debug`.
+impl<F, In, Fut> fmt::Debug for FnStep<F, In, Fut> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FnStep").field("function", &std::any::type_name::<F>()).finish()
+    }
+}
+
 impl<F: Clone, In, Fut> Clone for FnStep<F, In, Fut> {
     fn clone(&self) -> Self {
         FnStep { function: self.function.clone(), signature: PhantomData }
     }
 }
 
-/// Makes a step of an async closure over two arguments: an input, and a [`Context`] by value (`_` if the
-/// closure has no use for it).
+/// Returns a step that runs an async closure over an input and a [`Context`].
+///
+/// The context is passed by value; name it `_` if the closure does not use it.
 ///
 /// ```
 /// use llmspell::{Context, Step, step};

@@ -1,11 +1,11 @@
-//! The declaration that a step may be run twice.
+//! The declaration that a step is idempotent.
 
 use super::{Step, StepInfo};
 use crate::context::Context;
 use crate::error::Result;
 
-/// A step that may be run twice; made by [`Step::idempotent`].
-#[derive(Clone)]
+/// A step declared idempotent; made by [`Step::idempotent`].
+#[derive(Clone, Debug)]
 #[must_use = "a step does nothing until it runs"]
 pub struct Idempotent<S> {
     step: S,

@@ -1,15 +1,24 @@
-//! A plain function on the output of a step.
+//! A synchronous function on the output of a step.
+
+use std::fmt;
 
 use super::{Step, StepInfo};
 use crate::context::Context;
 use crate::error::Result;
 
-/// A step with its output changed; made by [`Step::map`].
+/// A step with its output transformed; made by [`Step::map`].
 #[derive(Clone)]
 #[must_use = "a step does nothing until it runs"]
 pub struct Map<S, F> {
     step: S,
     change: F,
+}
+
+// By hand, because closures are not `Debug`.
+impl<S: fmt::Debug, F> fmt::Debug for Map<S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Map").field("step", &self.step).finish_non_exhaustive()
+    }
 }
 
 impl<S, F> Map<S, F> {

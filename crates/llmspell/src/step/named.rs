@@ -1,4 +1,4 @@
-//! Names: where paths, events and rows of the report come from.
+//! Named steps: the source of paths, call events and report rows.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::observe::event::EventKind;
 
 /// A step with a name; made by [`Step::named`].
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 #[must_use = "a step does nothing until it runs"]
 pub struct Named<S> {
     step: S,
@@ -41,35 +41,36 @@ impl<S: Step> Step for Named<S> {
     }
 }
 
-/// Runs the work of a named step under its own context: stamps its errors, reports its start and its end.
+/// Runs the work of a named step under its own context: adds the path to its errors, records its start and its
+/// end.
 pub(crate) async fn call<T>(cx: &Context, work: impl Future<Output = Result<T>>) -> Result<T> {
-    let watch = Watch::start(cx);
+    let record = CallRecord::start(cx);
     let result = work.await.map_err(|error| error.at(|| cx.path()));
-    watch.end(&result);
+    record.end(&result);
     result
 }
 
-/// Reports how a call ends, also if it is dropped.
-struct Watch<'a> {
+/// Records how a call ends, also if the call is dropped.
+struct CallRecord<'a> {
     cx: &'a Context,
-    /// Only where a recorder listens, and until the end is reported.
+    /// `None` without a recorder, and once the end is recorded.
     started: Option<Instant>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> CallRecord<'a> {
     fn start(cx: &'a Context) -> Self {
         let started = cx.recorder().map(|_| Instant::now());
         if let Some(started) = started {
-            cx.fact_at(started, || EventKind::Started);
+            cx.record_event_at(started, || EventKind::Started);
         }
-        Watch { cx, started }
+        CallRecord { cx, started }
     }
 
     fn end<T>(mut self, result: &Result<T>) {
         if let Some(started) = self.started.take() {
             let (now, quality) = (Instant::now(), self.cx.end_call());
             let took = now - started;
-            self.cx.fact_at(now, || match result {
+            self.cx.record_event_at(now, || match result {
                 Ok(_) => EventKind::Finished { took, quality },
                 Err(error) => EventKind::Failed { took, error: error.into() },
             });
@@ -77,11 +78,11 @@ impl<'a> Watch<'a> {
     }
 }
 
-impl Drop for Watch<'_> {
+impl Drop for CallRecord<'_> {
     fn drop(&mut self) {
         if let Some(started) = self.started.take() {
             let took = started.elapsed();
-            self.cx.fact(|| EventKind::Cancelled { took });
+            self.cx.record_event(|| EventKind::Cancelled { took });
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Inputs that cannot be cloned, behind a pointer that can.
+//! Inputs that are not `Clone`, shared through an [`Arc`].
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -12,6 +13,12 @@ use crate::error::Result;
 pub struct Shared<S, T> {
     step: S,
     input: PhantomData<fn(T)>,
+}
+
+impl<S: fmt::Debug, T> fmt::Debug for Shared<S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("step", &self.step).finish_non_exhaustive()
+    }
 }
 
 impl<S: Clone, T> Clone for Shared<S, T> {

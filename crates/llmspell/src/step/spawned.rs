@@ -1,4 +1,4 @@
-//! A step on a task of its own.
+//! A step on its own task.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +8,12 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::runtime::executor;
 
-/// A step that runs on a task of its own; made by [`Step::spawned`].
+/// A step that runs on its own task; made by [`Step::spawned`].
 ///
-/// Its panic is its error. Dropping the call tells the task to stop ([`Context::is_cancelled`]) and stops it at
-/// its next `await`, after the [grace](Spawned::grace) if there is one. A task that does not get to an `await`
-/// is a runaway: it keeps its permits, and the events tell of it.
+/// A panic of the task becomes the error of the step. Dropping the call asks the task to stop
+/// ([`Context::is_cancelled`]), and aborts it at its next `await` after the [grace period](Spawned::grace). A
+/// task that reaches no `await` is a runaway: it keeps its permits, and an event records it.
+#[derive(Debug)]
 #[must_use = "a step does nothing until it runs"]
 pub struct Spawned<S> {
     step: Arc<S>,
@@ -30,8 +31,8 @@ impl<S> Spawned<S> {
         Spawned { step: Arc::new(step), grace: Duration::ZERO }
     }
 
-    /// How long the task may go on after its caller has gone, to end in good order once
-    /// [`Context::cancelled`] tells it to. The default is no time at all.
+    /// Sets how long the task may run after its caller is gone, to clean up once [`Context::cancelled`]
+    /// completes. The default is zero.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self

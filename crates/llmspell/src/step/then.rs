@@ -1,11 +1,11 @@
-//! One step after another.
+//! Two steps in sequence.
 
 use super::{Step, StepInfo};
 use crate::context::Context;
 use crate::error::Result;
 
 /// Two steps in sequence; made by [`Step::then`] and [`Step::then_fn`].
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 #[must_use = "a step does nothing until it runs"]
 pub struct Then<A, B> {
     first: A,
@@ -23,8 +23,8 @@ impl<A: Step, B: Step<In = A::Out>> Step for Then<A, B> {
     type Out = B::Out;
 
     async fn run(&self, input: A::In, cx: &Context) -> Result<B::Out> {
-        let between = self.first.run(input, cx).await?;
-        self.next.run(between, cx).await
+        let output = self.first.run(input, cx).await?;
+        self.next.run(output, cx).await
     }
 
     fn info(&self) -> StepInfo<'_> {

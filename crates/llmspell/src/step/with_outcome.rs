@@ -1,4 +1,4 @@
-//! Results with their history.
+//! Results with their quality and provenance.
 
 use super::{Step, StepInfo};
 use crate::context::Context;
@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::observe::outcome::Outcome;
 
 /// A step that returns an [`Outcome`] instead of failing; made by [`Step::with_outcome`].
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 #[must_use = "a step does nothing until it runs"]
 pub struct WithOutcome<S> {
     step: S,

@@ -6,10 +6,11 @@ use llmspell::tool::DynTool;
 use llmspell::{BoxStep, Context, Message, Step, step};
 use serde_json::{Value, json};
 
-/// Calls the tool twice in one turn with what the user said, and then says what the tool has answered.
-struct Obedient;
+/// A model that calls the tool twice in one turn with the user's message, and then replies with the tool's
+/// result.
+struct ToolCallingModel;
 
-impl Model for Obedient {
+impl Model for ToolCallingModel {
     fn name(&self) -> &str {
         "obedient"
     }
@@ -30,7 +31,7 @@ impl Model for Obedient {
     }
 }
 
-/// An agent whose tool is `inner`, and who fails with it; its output is its input.
+/// Returns an agent whose tool is `inner`. It fails if its tool fails, and its output is its input.
 pub fn agent(inner: BoxStep<usize, usize>) -> BoxStep<usize, usize> {
     let work = step(move |arguments: Value, cx: Context| {
         let inner = inner.clone();
@@ -40,7 +41,7 @@ pub fn agent(inner: BoxStep<usize, usize>) -> BoxStep<usize, usize> {
         }
     });
     let work = DynTool::from_schema("work", "Works.", json!({ "type": "object" }), work);
-    let agent = Agent::builder(Obedient).tools([work]).on_tool_failure(ToolFailure::Fail).build().unwrap();
+    let agent = Agent::builder(ToolCallingModel).tools([work]).on_tool_failure(ToolFailure::Fail).build().unwrap();
     step(|n: usize, _| async move { Ok(Conversation::from(n.to_string())) })
         .then(agent)
         .then_fn(|reply, _| async move { Ok(reply.text.parse()?) })

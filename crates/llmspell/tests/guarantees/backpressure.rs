@@ -1,17 +1,17 @@
-//! **Backpressure**: pulled from the source minus delivered never exceeds the limit plus the reorder window, which is 0
-//! unless asked for. Between the stages of a pipeline there is nothing but records in flight.
+//! **Backpressure**: pulled minus delivered never exceeds the limit plus the reorder window, which is 0 by
+//! default. Between the stages of a pipeline there are only records in flight.
 //!
-//! *Hazard*: a source that is faster than its consumer fills the memory: with finished results, if not with work.
+//! *Hazard*: a source faster than its consumer fills the memory, if not with work then with finished results.
 //!
 //! *Reports*: <https://github.com/bitcoin-dev-project/sim-ln/pull/221>,
 //! <https://github.com/hickory-dns/hickory-dns/pull/1818>, <https://github.com/langchain-ai/langgraph/issues/7094>;
 //! stages that share a limit: <https://github.com/MystenLabs/sui/pull/26728>.
 //!
-//! *Common alternative*: a `JoinSet` that everything is spawned into keeps every output until somebody joins it
+//! *Common alternative*: a `JoinSet` into which everything is spawned keeps every output until it is joined
 //! (`cargo run -p hazards -- run_ahead`).
 //!
-//! *Here* (G10, and H14 of stages that share a limit): in flight plus finished plus waiting is at most limit plus window,
-//! counted at every instant; memory over a million items is that over ten thousand.
+//! *Here* (G10, and H14 for stages that share a limit): in flight plus finished plus waiting is at most limit
+//! plus window at any time. Memory for a million items equals that for ten thousand.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,15 +22,15 @@ use tokio::time::{sleep, timeout};
 use crate::probe::{Probe, Watch, ms};
 
 on_both_runtimes!(
-    the_source_is_never_pulled_beyond_limit_and_window,
-    streams_in_a_row_are_bounded_together,
+    source_is_never_pulled_beyond_limit_plus_window,
+    chained_streams_are_bounded_by_the_sum_of_limits,
     records_between_stages_are_records_in_flight,
-    a_stage_gives_its_permit_back_before_the_next_one_begins,
-    nothing_piles_up,
-    output_that_nobody_reads_holds_up_the_work,
+    stage_releases_its_permit_before_the_next_stage,
+    inputs_items_and_outcomes_are_bounded_together,
+    unread_output_blocks_the_work,
 );
 
-/// `count` inputs, and how many of them have been pulled.
+/// Returns `count` inputs, and the number pulled so far.
 fn inputs(count: usize) -> (impl Iterator<Item = usize> + Send, Arc<AtomicUsize>) {
     let pulled = Arc::new(AtomicUsize::new(0));
     let counter = pulled.clone();
@@ -42,7 +42,7 @@ fn inputs(count: usize) -> (impl Iterator<Item = usize> + Send, Arc<AtomicUsize>
 
 type Shape = fn(Streaming<BoxStep<usize, usize>>) -> Streaming<BoxStep<usize, usize>>;
 
-/// Each with how many run at once, and how far the source is pulled ahead.
+/// Each with the maximum of running and of pulled items.
 const SHAPES: [(Shape, usize, usize); 5] = [
     (|stream| stream.limit(5), 5, 5),
     (|stream| stream.limit(5).ordered(), 5, 5),
@@ -51,7 +51,7 @@ const SHAPES: [(Shape, usize, usize); 5] = [
     (|stream| stream, 16, 16),
 ];
 
-async fn the_source_is_never_pulled_beyond_limit_and_window() {
+async fn source_is_never_pulled_beyond_limit_plus_window() {
     for (shape, limit, bound) in SHAPES {
         let (source, pulled) = inputs(100);
         let watch = Watch::default();
@@ -81,8 +81,8 @@ async fn the_source_is_never_pulled_beyond_limit_and_window() {
     }
 }
 
-/// Chained buffers add up; what must not happen is that one of them runs ahead by itself.
-async fn streams_in_a_row_are_bounded_together() {
+/// Chained buffers add up, but none of them may run ahead by itself.
+async fn chained_streams_are_bounded_by_the_sum_of_limits() {
     let (source, pulled) = inputs(60);
     let cx = Context::new();
     let first = Probe::ok(1).stream(source, &cx).limit(3).ordered();
@@ -102,7 +102,7 @@ async fn streams_in_a_row_are_bounded_together() {
     assert_eq!(delivered, 60);
 }
 
-/// A fast stage before a slow one: nothing waits between them that is not one of the records in flight.
+/// A fast stage before a slow one: only records in flight wait between them.
 async fn records_between_stages_are_records_in_flight() {
     let (fast, slow) = (Watch::default(), Watch::default());
     let flow = pipeline("funnel")
@@ -112,13 +112,13 @@ async fn records_between_stages_are_records_in_flight() {
     let mut stream = flow.stream(0..200, &Context::new()).limit(6);
     while stream.next().await.is_some() {
         let between = fast.completed() - slow.completed();
-        assert!(between <= 6, "{between} records have passed the fast stage and not the slow one");
+        assert!(between <= 6, "{between} records wait between the stages");
     }
     assert_eq!((slow.most_at_once(), slow.completed()), (1, 200));
 }
 
-/// Otherwise stages that share a limit wait for each other for ever.
-async fn a_stage_gives_its_permit_back_before_the_next_one_begins() {
+/// Otherwise stages that share a limit would deadlock.
+async fn stage_releases_its_permit_before_the_next_stage() {
     let (watch, one) = (Watch::default(), Limit::new(1));
     let stage = || Probe::ok(1).watched(&watch);
     let flow = pipeline("shared").stage("a", stage()).limit(one.clone()).stage("b", stage()).limit(one.clone());
@@ -127,12 +127,12 @@ async fn a_stage_gives_its_permit_back_before_the_next_one_begins() {
     assert_eq!((watch.most_at_once(), watch.completed(), one.available()), (1, 100, Some(1)));
 }
 
-/// Inputs, items and outcomes together, counted as long as any of them is there.
-async fn nothing_piles_up() {
+/// Inputs, items and outcomes together, each counted while it exists.
+async fn inputs_items_and_outcomes_are_bounded_together() {
     const ITEMS: usize = 100_000;
     let watch = Watch::default();
-    let there = watch.clone();
-    let source = (0..ITEMS).map(move |n| (n, there.enter()));
+    let counted = watch.clone();
+    let source = (0..ITEMS).map(move |n| (n, counted.enter()));
     let work = step(|(n, alive): (usize, crate::probe::Alive), _| async move {
         if n.is_multiple_of(16) {
             tokio::task::yield_now().await;
@@ -151,18 +151,18 @@ async fn nothing_piles_up() {
     assert!(watch.most_at_once() <= 48 + 16 + 1, "{} at once", watch.most_at_once());
 }
 
-/// The largest number of bytes allocated at a time while a stream runs, counted for this thread alone: so one runtime
-/// has to do.
+/// Returns the peak of allocated bytes while a stream runs. Only this thread is counted, so the runtime has one
+/// thread.
 fn most_bytes(items: usize) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let page = step(|n: usize, _| async move {
+    let work = step(|n: usize, _| async move {
         if n.is_multiple_of(16) {
             tokio::task::yield_now().await;
         }
         Ok(vec![n; 100])
     });
     let run = async {
-        let mut stream = page.stream(0..items, &Context::new()).limit(64).window(16);
+        let mut stream = work.stream(0..items, &Context::new()).limit(64).window(16);
         while stream.next().await.is_some() {}
     };
     allocation_counter::measure(|| runtime.block_on(run)).bytes_max
@@ -174,7 +174,7 @@ fn memory_is_flat_over_a_million_items() {
     assert!(many <= few + few / 10, "{few} bytes for ten thousand items, {many} for a million");
 }
 
-async fn output_that_nobody_reads_holds_up_the_work() {
+async fn unread_output_blocks_the_work() {
     let (cx, mut chunks) = Context::new().with_chunks(4);
     let shown = Arc::new(AtomicUsize::new(0));
     let counter = shown.clone();
@@ -190,7 +190,7 @@ async fn output_that_nobody_reads_holds_up_the_work() {
     });
     {
         let mut run = Box::pin(talker.run((), &cx));
-        assert!(timeout(ms(20), &mut run).await.is_err(), "it waits for its reader");
+        assert!(timeout(ms(20), &mut run).await.is_err(), "the work waits for its reader");
         assert_eq!(shown.load(Ordering::SeqCst), 4);
         let read = async {
             for _ in 0..100 {

@@ -1,8 +1,8 @@
-//! **Cancellation is bounded in time**: what runs in the caller's task is dropped at once; tasks and threads are told to
-//! stop, have their grace, and then are dropped or counted as runaways.
+//! **Cancellation is bounded in time**: work in the caller's task is dropped at once. Tasks and threads are
+//! asked to stop, get their grace period, and are then dropped or counted as runaways.
 //!
-//! *Hazard*: "cancelled" is what the screen says, and the work goes on, or is begun after all; or else the caller waits
-//! for ever for work that does not listen.
+//! *Hazard*: work reported as cancelled continues, or starts after all; or the caller waits for ever for work
+//! that ignores cancellation.
 //!
 //! *Reports*: <https://github.com/mastra-ai/mastra/issues/15990>,
 //! <https://github.com/pydantic/pydantic-ai/issues/3960>, <https://github.com/OpenHands/OpenHands-CLI/issues/142>.
@@ -10,7 +10,7 @@
 //! *Common alternative*: the first error of `try_join_all` over spawned tasks leaves the others running
 //! (`cargo run -p hazards -- first_failure`).
 //!
-//! *Here*: nothing begins after the end, and an end takes no longer than the grace of 50 ms, also beside items that
+//! *Here*: nothing starts after the end, and an end takes at most the grace of 50 ms, also beside items that
 //! compute. Every wait of the library ends with its context.
 
 use std::pin::Pin;
@@ -22,39 +22,39 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::control::at_most;
-use crate::every_pattern::every_pattern;
+use crate::baseline::at_most;
+use crate::pattern_cases::every_pattern;
 use crate::probe::{Probe, Watch, ms};
 
 on_both_runtimes!(
-    what_runs_in_the_callers_task_is_gone_as_it_is_dropped,
+    in_task_work_ends_when_dropped,
     nothing_starts_after_the_end,
-    stopping_a_stream_waits_until_its_items_have_gone,
-    an_end_waits_for_items_that_compute_no_longer_than_the_grace,
-    a_thread_learns_that_its_caller_has_gone,
-    a_task_is_told_and_then_dropped_after_its_grace,
-    cancelling_ends_every_wait_of_the_library,
+    stopping_a_stream_waits_for_its_items,
+    stop_waits_for_computing_items_at_most_the_grace,
+    thread_sees_that_its_caller_is_gone,
+    task_is_cancelled_then_dropped_after_its_grace,
+    cancellation_ends_every_wait_of_the_library,
 );
 
-async fn what_runs_in_the_callers_task_is_gone_as_it_is_dropped() {
+async fn in_task_work_ends_when_dropped() {
     let watch = Watch::default();
-    for nest in every_pattern(|| Probe::ok(3_600_000).watched(&watch).boxed()).into_iter().filter(|nest| nest.in_place)
+    for case in every_pattern(|| Probe::ok(3_600_000).watched(&watch).boxed()).into_iter().filter(|case| case.in_place)
     {
         let before = watch.begun();
         let cx = Context::new();
-        let mut run = Box::pin(nest.step.run(0, &cx));
+        let mut run = Box::pin(case.step.run(0, &cx));
         assert!(timeout(ms(5), &mut run).await.is_err());
-        assert!(watch.begun() > before && watch.alive() > 0, "{}", nest.name);
+        assert!(watch.begun() > before && watch.alive() > 0, "{}", case.name);
         drop(run);
-        assert_eq!(watch.alive(), 0, "{}", nest.name);
+        assert_eq!(watch.alive(), 0, "{}", case.name);
     }
 }
 
 async fn nothing_starts_after_the_end() {
-    for nest in every_pattern(|| Probe::ok(3).boxed()) {
+    for case in every_pattern(|| Probe::ok(3).boxed()) {
         let watch = Watch::default();
         let seen = watch.clone();
-        let inner = Arc::new(nest.step);
+        let inner = Arc::new(case.step);
         let work = step(move |n: usize, cx: Context| {
             let (alive, inner) = (seen.enter(), inner.clone());
             async move {
@@ -63,16 +63,16 @@ async fn nothing_starts_after_the_end() {
             }
         });
         let error = work.stream(0..1000, &Context::new()).limit(10).try_collect().await.unwrap_err();
-        assert_eq!(error.message(), "twenty", "{}", nest.name);
-        assert_eq!(watch.alive(), 0, "{}", nest.name);
+        assert_eq!(error.message(), "twenty", "{}", case.name);
+        assert_eq!(watch.alive(), 0, "{}", case.name);
         let begun = watch.begun();
-        assert!(begun <= 40, "{}: {begun} begun", nest.name);
+        assert!(begun <= 40, "{}: {begun} begun", case.name);
         sleep(ms(20)).await;
-        assert_eq!(watch.begun(), begun, "{}", nest.name);
+        assert_eq!(watch.begun(), begun, "{}", case.name);
     }
 }
 
-async fn stopping_a_stream_waits_until_its_items_have_gone() {
+async fn stopping_a_stream_waits_for_its_items() {
     let watch = Watch::default();
     let mut stream = Probe::ok(3).watched(&watch).stream(0.., &Context::new()).limit(16);
     stream.next().await.unwrap();
@@ -80,7 +80,7 @@ async fn stopping_a_stream_waits_until_its_items_have_gone() {
     assert_eq!(watch.alive(), 0);
 }
 
-/// Computes for longer than anybody waits, without an `await`.
+/// Returns a step that computes for longer than any test waits, without an `await`.
 fn computing(watch: &Watch) -> impl Step<In = usize, Out = usize> {
     let watch = watch.clone();
     step(move |n: usize, _| {
@@ -96,8 +96,8 @@ fn computing(watch: &Watch) -> impl Step<In = usize, Out = usize> {
     })
 }
 
-/// With one thread, whoever computes on it holds up everybody, and there is no end before its own.
-async fn an_end_waits_for_items_that_compute_no_longer_than_the_grace() {
+/// On one thread, a computation blocks everything else, and nothing can end before it does.
+async fn stop_waits_for_computing_items_at_most_the_grace() {
     if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
         return;
     }
@@ -129,43 +129,43 @@ async fn an_end_waits_for_items_that_compute_no_longer_than_the_grace() {
     .await;
 }
 
-async fn a_thread_learns_that_its_caller_has_gone() {
+async fn thread_sees_that_its_caller_is_gone() {
     at_most(ms(20), "a thread", || async {
-        let (begun, told) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (begins, hears) = (begun.clone(), told.clone());
-        let stubborn = step(move |(), cx: Context| {
-            let (begins, hears) = (begins.clone(), hears.clone());
+        let (begun, notified) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (notify_start, notify_end) = (begun.clone(), notified.clone());
+        let blocking_work = step(move |(), cx: Context| {
+            let (notify_start, notify_end) = (notify_start.clone(), notify_end.clone());
             async move {
                 cx.blocking(move |cx| {
-                    begins.notify_one();
+                    notify_start.notify_one();
                     while !cx.is_cancelled() {
-                        #[expect(clippy::disallowed_methods, reason = "a thread may")]
+                        #[expect(clippy::disallowed_methods, reason = "a thread may block")]
                         std::thread::sleep(ms(1));
                     }
-                    hears.notify_one();
+                    notify_end.notify_one();
                     Ok(())
                 })
                 .await
             }
         });
         let cx = Context::new();
-        // Dropped from outside: there is no deadline that it could see by itself.
+        // Dropped from outside: it has no deadline of its own.
         tokio::select! {
-            _ = stubborn.run((), &cx) => panic!("it ends only when it is told to"),
+            _ = blocking_work.run((), &cx) => panic!("the thread ends only when it is cancelled"),
             () = begun.notified() => {}
         }
         let dropped = Instant::now();
-        told.notified().await;
+        notified.notified().await;
         dropped.elapsed()
     })
     .await;
 }
 
-async fn a_task_is_told_and_then_dropped_after_its_grace() {
+async fn task_is_cancelled_then_dropped_after_its_grace() {
     const GRACE: Duration = ms(30);
     at_most(ms(20), "a task", || async {
-        let (sender, mut said) = mpsc::channel(1);
-        let tidy = step(move |(), cx: Context| {
+        let (sender, mut messages) = mpsc::channel(1);
+        let cleanup = step(move |(), cx: Context| {
             let sender = sender.clone();
             async move {
                 cx.cancelled().await;
@@ -174,35 +174,35 @@ async fn a_task_is_told_and_then_dropped_after_its_grace() {
                 Ok(())
             }
         });
-        let call = tidy.spawned().grace(GRACE);
+        let call = cleanup.spawned().grace(GRACE);
         assert!(timeout(ms(10), call.run((), &Context::new())).await.is_err());
         drop(call);
         let dropped = Instant::now();
-        let Some(told) = said.recv().await else {
-            // On a very busy machine it may have ended before it began.
+        let Some(notified) = messages.recv().await else {
+            // On a very busy machine the task may have ended before it started.
             return Duration::MAX;
         };
         // The end of the grace drops the task, and with it the last sender.
-        assert!(said.recv().await.is_none());
-        told.saturating_duration_since(dropped).max(dropped.elapsed().saturating_sub(GRACE))
+        assert!(messages.recv().await.is_none());
+        notified.saturating_duration_since(dropped).max(dropped.elapsed().saturating_sub(GRACE))
     })
     .await;
 }
 
-/// Waits that end with the context, although nobody drops them.
-async fn cancelling_ends_every_wait_of_the_library() {
+/// Waits that end with their context, although their future is not dropped.
+async fn cancellation_ends_every_wait_of_the_library() {
     type Wait = fn(Context) -> Pin<Box<dyn Future<Output = ()> + Send>>;
     let waits: [(&str, Wait); 3] = [
         ("for the source", |cx| {
             Box::pin(async move {
-                let silent = futures_core_pending();
+                let silent = pending_source();
                 assert!(Probe::ok(1).stream(silent, &cx).next().await.is_none());
             })
         }),
         ("before a retry", |cx| {
             Box::pin(async move {
                 let busy = step(|(), _| async move { Err::<(), _>(Error::failed("busy").transient()) });
-                let error = busy.retry(Retry::waits([ms(3_600_000)])).run((), &cx).await.unwrap_err();
+                let error = busy.retry(Retry::delays([ms(3_600_000)])).run((), &cx).await.unwrap_err();
                 assert!(error.message().starts_with("cancelled after 1 attempt"), "{error}");
             })
         }),
@@ -223,8 +223,8 @@ async fn cancelling_ends_every_wait_of_the_library() {
     }
 }
 
-/// A source that never has anything.
-fn futures_core_pending() -> impl futures_core::Stream<Item = usize> + Send + 'static {
+/// Returns a source that never yields an item.
+fn pending_source() -> impl futures_core::Stream<Item = usize> + Send + 'static {
     struct Silent;
     impl futures_core::Stream for Silent {
         type Item = usize;

@@ -1,14 +1,14 @@
-//! Deadlines are **punctual**: never early, hardly late, and nothing begins after them.
+//! Deadlines are **punctual**: never early, hardly late, and nothing starts after them.
 //!
-//! *Hazard*: timers are rounded up to a millisecond, layers of them add up, and work whose time is already up is begun
-//! all the same, because a timeout first polls what it bounds.
+//! *Hazard*: timers are rounded up to a millisecond, and layers of them add up. Work past its deadline still
+//! starts, because a timeout first polls its future.
 //!
 //! *Reports*: <https://github.com/tokio-rs/tokio/issues/6866>, <https://github.com/openai/openai-python/issues/3828>.
 //!
-//! *Common alternative*: `timeout` polls its future before it looks at the clock, also when its time has passed already.
+//! *Common alternative*: `timeout` polls its future before it checks the clock, even past its deadline.
 //!
-//! *Here* (G4): every wait of the library ends at most 3 ms after it is due, and never before; with a deadline that has
-//! passed, no step is polled.
+//! *Here* (G4): every wait of the library ends at most 3 ms after it is due, and never before. Past a deadline,
+//! no step is polled.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -17,48 +17,48 @@ use llmspell::{Context, Error, ErrorKind, Hedge, Retry, Step, race, step};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use crate::control::at_most;
+use crate::baseline::at_most;
 use crate::probe::{Probe, Watch, ms};
 
 on_both_runtimes!(
     no_deadline_is_early_or_3_ms_late,
-    work_whose_time_is_up_is_not_begun,
-    no_second_copy_begins_when_the_time_is_up,
+    work_past_its_deadline_does_not_start,
+    no_second_copy_starts_past_the_deadline,
 );
 
 const BOUND: Duration = ms(3);
 
 type Wait = fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Runs `step`, which has to fail.
+/// Runs `step`, which must fail.
 async fn fails<T>(step: impl Step<In = usize, Out = T>, kind: ErrorKind) {
-    let error = step.run(0, &Context::new()).await.err().expect("the time is up");
+    let error = step.run(0, &Context::new()).await.err().expect("the step must fail");
     assert_eq!(error.kind(), kind, "{error}");
 }
 
 const NEVER: u64 = 3_600_000;
 
-/// Each ends when the time that it is given is up.
+/// Waits that each end after the given time.
 const WAITS: [(&str, Wait); 8] = [
     ("timeout", |time| Box::pin(fails(Probe::ok(NEVER).timeout(time), ErrorKind::Timeout))),
     ("deadline", |time| {
         Box::pin(fails(Probe::ok(NEVER).retry(Retry::exponential()).deadline(time), ErrorKind::Timeout))
     }),
-    ("silence before the first output", |time| {
+    ("idle before the first output", |time| {
         Box::pin(fails(Probe::ok(NEVER).idle_timeout(time, ms(NEVER)), ErrorKind::Timeout))
     }),
-    ("silence after it", |time| {
-        let talks_once = step(|_: usize, cx: Context| async move {
+    ("idle after the first output", |time| {
+        let emits_once = step(|_: usize, cx: Context| async move {
             cx.emit("word").await?;
             std::future::pending::<()>().await;
             Ok(())
         });
-        Box::pin(fails(talks_once.idle_timeout(ms(NEVER), time), ErrorKind::Timeout))
+        Box::pin(fails(emits_once.idle_timeout(ms(NEVER), time), ErrorKind::Timeout))
     }),
     ("a race", |time| Box::pin(fails(race((Probe::ok(NEVER), Probe::ok(NEVER))).timeout(time), ErrorKind::Timeout))),
     ("the wait before a retry", |time| {
         let busy = step(|_: usize, _| async move { Err::<(), _>(Error::failed("busy").transient()) });
-        Box::pin(fails(busy.retry(Retry::waits([time])), ErrorKind::AllFailed))
+        Box::pin(fails(busy.retry(Retry::delays([time])), ErrorKind::AllFailed))
     }),
     ("the delay of a hedge", |time| {
         let second = std::sync::atomic::AtomicBool::new(false);
@@ -90,7 +90,7 @@ async fn no_deadline_is_early_or_3_ms_late() {
                     let started = Instant::now();
                     wait(time).await;
                     let took = started.elapsed();
-                    assert!(took >= time, "{name}: {time:?} were over after {took:?}");
+                    assert!(took >= time, "{name}: a wait of {time:?} ended after {took:?}");
                     took - time
                 });
             }
@@ -100,7 +100,7 @@ async fn no_deadline_is_early_or_3_ms_late() {
     }
 }
 
-async fn work_whose_time_is_up_is_not_begun() {
+async fn work_past_its_deadline_does_not_start() {
     let (watch, cx) = (Watch::default(), Context::new().with_deadline(Instant::now()));
     let probe = || Probe::ok(1).watched(&watch);
     let late = [
@@ -118,13 +118,13 @@ async fn work_whose_time_is_up_is_not_begun() {
     assert_eq!((outcomes.len(), watch.begun()), (0, 0));
 }
 
-/// The delay and the time are over at the same moment: the task has been held up meanwhile.
-async fn no_second_copy_begins_when_the_time_is_up() {
+/// The delay and the deadline expire in the same poll, because the task was blocked meanwhile.
+async fn no_second_copy_starts_past_the_deadline() {
     let (watch, cx) = (Watch::default(), Context::new());
     let call = Probe::ok(NEVER).watched(&watch).idempotent().hedge(Hedge::after(ms(10))).deadline(ms(20));
     let (result, ()) = tokio::join!(call.run(0, &cx), async {
         sleep(ms(2)).await;
-        #[expect(clippy::disallowed_methods, reason = "this is what a busy machine does")]
+        #[expect(clippy::disallowed_methods, reason = "stands for a busy machine")]
         std::thread::sleep(ms(40));
     });
     assert_eq!((result.unwrap_err().kind(), watch.begun()), (ErrorKind::Timeout, 1));

@@ -1,7 +1,8 @@
-//! **Many timers** are cheap: a group or a stream of a hundred thousand waits costs what they cost one by one.
+//! **Many timers** are cheap: a group or a stream of a hundred thousand waits costs as much per wait as a
+//! single one.
 //!
-//! *Hazard*: futures in one task are polled by one task, and when its share of time is used up, all that are left are
-//! polled again in each of its turns. Twice as many cost four times as much.
+//! *Hazard*: futures in one task are polled by one task. When its cooperative budget is used up, all remaining
+//! futures are polled again at its next turn. Twice as many cost four times as much.
 //!
 //! *Reports*: <https://github.com/rust-lang/futures-rs/issues/2526>, <https://github.com/rust-lang/futures-rs/pull/2551>,
 //! <https://github.com/tokio-rs/tokio/pull/7185>.
@@ -9,8 +10,8 @@
 //! *Common alternative*: `join_all` and `FuturesUnordered` over some ten thousand timers
 //! (`cargo run -p hazards -- timers`).
 //!
-//! *Here* (G5): draining 100,000 timers that are due at once costs less than 2 µs of CPU time each when optimised, and
-//! no more than twice as much each as an eighth of them.
+//! *Here* (G5): draining 100,000 timers that are due at the same time costs less than 2 µs of CPU time each
+//! when optimised. It costs at most twice as much per timer as an eighth of them.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,14 +24,14 @@ use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use crate::control::cpu_time;
+use crate::baseline::cpu_time;
 use crate::probe::ms;
 
-on_both_runtimes!(a_timer_is_polled_only_when_there_is_news);
+on_both_runtimes!(timer_is_polled_only_when_woken);
 
 const MANY: usize = 100_000;
 
-/// A timer that counts how often it is polled.
+/// A timer that counts its polls.
 struct Counted {
     timer: Pin<Box<Sleep>>,
     polls: Arc<AtomicUsize>,
@@ -45,8 +46,8 @@ impl Future for Counted {
     }
 }
 
-/// `FuturesUnordered` polls all that are left in every turn of its task.
-async fn a_timer_is_polled_only_when_there_is_news() {
+/// `FuturesUnordered` polls all remaining futures at every turn of its task.
+async fn timer_is_polled_only_when_woken() {
     const TIMERS: usize = 20_000;
     for group in [false, true] {
         let polls = Arc::new(AtomicUsize::new(0));
@@ -64,22 +65,22 @@ async fn a_timer_is_polled_only_when_there_is_news() {
         } else {
             wait.stream(0..TIMERS, &Context::new()).limit(TIMERS).collect().await;
         }
-        // Two, and one more where the task had used up its share of time.
+        // Two polls, and a third where the task had used up its cooperative budget.
         let polls = polls.load(Ordering::Relaxed);
         assert!(polls <= 3 * TIMERS, "{polls} polls for {TIMERS} timers");
     }
 }
 
-/// What it costs to drain timers that have gone off all at once.
+/// The ways to drain timers that have all fired.
 #[derive(Clone, Copy, Debug)]
-enum Way {
+enum Runner {
     Stream,
     Group,
-    /// A task for each, the best alternative.
+    /// A task for each timer, the best alternative.
     JoinSet,
 }
 
-fn work(way: Way, at: Instant, count: usize) -> Pin<Box<dyn Future<Output = usize>>> {
+fn work(runner: Runner, at: Instant, count: usize) -> Pin<Box<dyn Future<Output = usize>>> {
     let wait = move || {
         step(move |n: usize, _| async move {
             sleep_until(at).await;
@@ -87,29 +88,29 @@ fn work(way: Way, at: Instant, count: usize) -> Pin<Box<dyn Future<Output = usiz
         })
     };
     let cx = Context::new();
-    match way {
-        Way::Stream => {
+    match runner {
+        Runner::Stream => {
             Box::pin(async move { wait().stream(0..count, &cx).limit(count).ordered().collect().await.len() })
         }
-        Way::Group => Box::pin(async move { all((0..count).map(|_| wait())).run(0, &cx).await.unwrap().len() }),
-        Way::JoinSet => {
+        Runner::Group => Box::pin(async move { all((0..count).map(|_| wait())).run(0, &cx).await.unwrap().len() }),
+        Runner::JoinSet => {
             Box::pin(async move { (0..count).map(|_| sleep_until(at)).collect::<JoinSet<()>>().join_all().await.len() })
         }
     }
 }
 
-/// CPU time in microseconds for each of `count` timers that have gone off.
-async fn drain(way: Way, count: usize) -> f64 {
+/// Returns the CPU time in microseconds per timer, for `count` timers that have fired.
+async fn drain(runner: Runner, count: usize) -> f64 {
     let mut lead = ms(20) + Duration::from_micros(3) * u32::try_from(count).unwrap();
     loop {
         let at = Instant::now() + lead;
-        let mut work = work(way, at, count);
-        // All of it is admitted and waits.
+        let mut work = work(runner, at, count);
+        // All timers are admitted and wait.
         if timeout(ms(1), &mut work).await.is_ok() || Instant::now() + ms(5) > at {
             lead *= 2;
             continue;
         }
-        #[expect(clippy::disallowed_methods, reason = "nothing may run before all of it is due")]
+        #[expect(clippy::disallowed_methods, reason = "nothing may run before all timers are due")]
         std::thread::sleep(at + ms(2) - Instant::now());
         let before = cpu_time();
         assert_eq!(work.await, count);
@@ -117,13 +118,13 @@ async fn drain(way: Way, count: usize) -> f64 {
     }
 }
 
-/// The best of three, in turns, so that a busy machine meets all alike.
-fn costs<const N: usize>(cases: [(Way, usize); N]) -> [f64; N] {
+/// Returns the best of three, interleaved, so that a busy machine affects all alike.
+fn costs<const N: usize>(cases: [(Runner, usize); N]) -> [f64; N] {
     let mut best = [f64::MAX; N];
     for _ in 0..3 {
-        for (best, (way, count)) in best.iter_mut().zip(cases) {
+        for (best, (runner, count)) in best.iter_mut().zip(cases) {
             let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-            *best = best.min(runtime.block_on(drain(way, count)));
+            *best = best.min(runtime.block_on(drain(runner, count)));
         }
     }
     best
@@ -132,14 +133,14 @@ fn costs<const N: usize>(cases: [(Way, usize); N]) -> [f64; N] {
 /// On one thread, whose CPU time is that of the work alone.
 #[test]
 fn draining_timers_is_cheap_and_linear() {
-    let [tasks] = costs([(Way::JoinSet, MANY)]);
-    for way in [Way::Stream, Way::Group] {
-        let [few, many] = costs([(way, MANY / 8), (way, MANY)]);
-        assert!(many <= 2.0 * few, "{way:?}: {few} µs for each of an eighth, {many} µs for each of all");
+    let [tasks] = costs([(Runner::JoinSet, MANY)]);
+    for runner in [Runner::Stream, Runner::Group] {
+        let [few, many] = costs([(runner, MANY / 8), (runner, MANY)]);
+        assert!(many <= 2.0 * few, "{runner:?}: {few} µs for each of an eighth, {many} µs for each of all");
         if cfg!(debug_assertions) {
-            assert!(many <= 2.5 * tasks, "{way:?}: {many} µs each, and {tasks} µs as tasks");
+            assert!(many <= 2.5 * tasks, "{runner:?}: {many} µs each, and {tasks} µs as tasks");
         } else {
-            assert!(many <= 2.0, "{way:?}: {many} µs each");
+            assert!(many <= 2.0, "{runner:?}: {many} µs each");
         }
     }
 }

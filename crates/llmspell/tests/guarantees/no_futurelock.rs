@@ -1,18 +1,18 @@
-//! **No futurelock**: items, branches and consumer may share any lock or semaphore.
+//! **No futurelock**: items, branches and consumer can share any lock or semaphore.
 //!
-//! *Hazard*: a future has the lock, or the next turn at it, and is not polled any more; what is polled waits for the lock.
-//! Nothing computes, nothing fails, nothing goes on.
+//! *Hazard*: a future that holds the lock, or is next in its queue, is no longer polled, while the polled work
+//! waits for the lock. The program makes no progress and reports no error.
 //!
 //! *Reports*: <https://rfd.shared.oxide.computer/rfd/0609>, <https://github.com/oxidecomputer/omicron/issues/9259>,
 //! <https://blog.polybdenum.com/2022/07/24/fixing-the-next-thousand-deadlocks-why-buffered-streams-are-broken-and-how-to-make-them-safer.html>,
 //! <https://github.com/restatedev/sdk-rust/issues/89>.
 //!
-//! *Common alternative*: `buffer_unordered` whose items share a mutex with the loop body, and `select!` on a `&mut`
-//! future with a lock in another arm (`cargo run -p hazards -- lock`).
+//! *Common alternative*: `buffer_unordered` whose items share a mutex with the loop body, and `select!` on a
+//! `&mut` future with a lock in another arm (`cargo run -p hazards -- lock`).
 //!
-//! *Here* (G2): a thousand items share one permit with their consumer, and finish. (G2b): no combinator waits for
-//! anything while it keeps a future that it has started and does not poll. (G2c): whoever stands in a line of ours, for a
-//! permit, a turn or what is left of a budget, and is not polled any more, holds up nobody behind it.
+//! *Here* (G2): a thousand items share one permit with their consumer, and finish. (G2b): no combinator waits
+//! while it duration a started future that it does not poll. (G2c): a waiter for a permit, a rate or a budget that
+//! is no longer polled does not block the waiters behind it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,15 +33,15 @@ on_both_runtimes!(
     items_and_consumer_may_share_a_limit,
     branches_may_share_a_lock,
     second_copies_of_the_last_items_may_share_their_lock,
-    what_comes_next_may_take_the_lock_of_what_came_before,
-    an_item_may_take_the_lock_that_the_source_needs,
-    an_end_frees_the_lock_of_what_it_stops,
-    a_place_in_line_that_is_not_polled_holds_up_nobody,
+    next_attempt_can_take_the_lock_of_the_last,
+    item_can_take_the_lock_of_the_source,
+    stopping_work_releases_its_lock,
+    unpolled_waiter_blocks_no_other,
 );
 
 const ITEMS: usize = 1000;
 
-/// Ample time for what takes none, unless it hangs.
+/// Fails instead of hanging, after ample time.
 async fn in_time<T>(what: &str, work: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(30), work).await.unwrap_or_else(|_| panic!("{what}: deadlock"))
 }
@@ -73,7 +73,7 @@ async fn items_and_consumer_may_share_a_lock() {
     }
 }
 
-/// As with the connections of a pool: fewer permits than items in flight.
+/// As with a connection pool: fewer permits than items in flight.
 async fn items_and_consumer_may_share_a_semaphore() {
     for permits in [1, 2] {
         let pool = Arc::new(Semaphore::new(permits));
@@ -89,7 +89,7 @@ async fn items_and_consumer_may_share_a_semaphore() {
                 }
             })
         };
-        // Two stages and the consumer: all of them need a connection.
+        // Both stages and the consumer need a connection.
         let flow = pipeline("queries").stage("read", query()).limit(4).stage("write", query()).limit(4);
         let work = async {
             let mut stream = flow.stream(0..ITEMS, &Context::new()).ordered();
@@ -128,14 +128,14 @@ async fn items_and_consumer_may_share_a_limit() {
     assert_eq!(one.available(), Some(1));
 }
 
-/// Takes the lock, and keeps it for a while.
-fn locking(lock: &Arc<Mutex<usize>>, keeps: Duration) -> BoxStep<usize, usize> {
+/// Returns a step that takes the lock and holds it for a while.
+fn locking(lock: &Arc<Mutex<usize>>, duration: Duration) -> BoxStep<usize, usize> {
     let lock = lock.clone();
     let hold = move |n: usize, _| {
         let lock = lock.clone();
         async move {
             let mut guard = lock.lock().await;
-            sleep(keeps).await;
+            sleep(duration).await;
             *guard += 1;
             Ok(n)
         }
@@ -143,7 +143,7 @@ fn locking(lock: &Arc<Mutex<usize>>, keeps: Duration) -> BoxStep<usize, usize> {
     step(hold).boxed()
 }
 
-/// Branches that run at the same time, all of which need the lock.
+/// Concurrent branches that all need the lock.
 async fn branches_may_share_a_lock() {
     let lock = Arc::new(Mutex::new(0));
     let branch = || locking(&lock, ms(5));
@@ -154,7 +154,7 @@ async fn branches_may_share_a_lock() {
         ("settle", settle((branch(), branch())).then_fn(|outs, _| async move { outs.1.result }).boxed()),
         ("race", race((branch(), branch(), branch())).boxed()),
         ("race, first output", race((branch(), branch())).first_output().boxed()),
-        // The second copy starts while the first has the lock.
+        // The second copy starts while the first holds the lock.
         ("hedge", branch().idempotent().hedge(Hedge::after(ms(1)).max_share(1.0)).boxed()),
     ];
     for (name, group) in groups {
@@ -172,8 +172,8 @@ async fn second_copies_of_the_last_items_may_share_their_lock() {
     assert_eq!(in_time("a stream", items).await.unwrap(), (0..20).collect::<Vec<_>>());
 }
 
-/// An attempt that is over must not be kept, lock and all, while the next one waits for that lock.
-async fn what_comes_next_may_take_the_lock_of_what_came_before() {
+/// A finished attempt must not be kept with its lock while the next one waits for that lock.
+async fn next_attempt_can_take_the_lock_of_the_last() {
     let lock = Arc::new(Mutex::new(0));
     let hangs = || locking(&lock, Duration::from_secs(3600)).timeout(ms(5));
     let fails = || {
@@ -207,8 +207,8 @@ async fn what_comes_next_may_take_the_lock_of_what_came_before() {
     }
 }
 
-/// The source is polled by the consumer, between two outcomes.
-async fn an_item_may_take_the_lock_that_the_source_needs() {
+/// The consumer polls the source between two outcomes.
+async fn item_can_take_the_lock_of_the_source() {
     let lock = Arc::new(std::sync::Mutex::new(0));
     let (source, shared) = (lock.clone(), lock.clone());
     let inputs = (0..ITEMS).inspect(move |_| *source.lock().unwrap() += 1);
@@ -224,7 +224,7 @@ async fn an_item_may_take_the_lock_that_the_source_needs() {
     assert_eq!(*lock.lock().unwrap(), 2 * ITEMS);
 }
 
-async fn an_end_frees_the_lock_of_what_it_stops() {
+async fn stopping_work_releases_its_lock() {
     let lock = Arc::new(Mutex::new(0));
     for ordered in [false, true] {
         let mut stream = locking(&lock, Duration::from_secs(3600)).stream(0..10, &Context::new()).limit(4);
@@ -238,12 +238,12 @@ async fn an_end_frees_the_lock_of_what_it_stops() {
         let quick = step(|n: usize, _| async move { Ok(n) });
         let either = all([locking(&lock, Duration::from_secs(3600)), quick.boxed()]).timeout(ms(5));
         assert!(either.run(0, &Context::new()).await.is_err());
-        *in_time("a group whose time is up", lock.lock()).await += 1;
+        *in_time("a group past its deadline", lock.lock()).await += 1;
     }
 }
 
-/// What a `select!` on `&mut first` leaves in line while another branch runs.
-async fn a_place_in_line_that_is_not_polled_holds_up_nobody() {
+/// The state that a `select!` on `&mut first` leaves: a waiter in the queue while another branch runs.
+async fn unpolled_waiter_blocks_no_other() {
     let limit = Limit::new(1);
     let rate = Rate::per(1, ms(5)).burst(Duration::ZERO);
     let budget = Budget::tokens(100).estimate(Usage::new(100, 0));
@@ -254,13 +254,13 @@ async fn a_place_in_line_that_is_not_polled_holds_up_nobody() {
             Ok(n)
         })
     };
-    let lines: [(&str, BoxStep<usize, usize>); 4] = [
+    let queues: [(&str, BoxStep<usize, usize>); 4] = [
         ("a limit", work().limit(limit.clone()).boxed()),
         ("a rate", work().rate(rate.clone()).boxed()),
         ("a budget", work().budget(budget.clone()).boxed()),
         ("all of them", work().limit(limit).rate(rate).budget(budget).boxed()),
     ];
-    for (name, step) in lines {
+    for (name, step) in queues {
         let cx = Context::new();
         let holds = step.run(0, &cx);
         let others = async {
@@ -269,16 +269,17 @@ async fn a_place_in_line_that_is_not_polled_holds_up_nobody() {
             let mut second = Box::pin(step.run(2, &cx));
             tokio::select! {
                 biased;
-                _ = &mut first => panic!("{name}: somebody else has it"),
-                _ = &mut second => panic!("{name}: somebody else has it"),
+                _ = &mut first => panic!("{name}: the permit is taken"),
+                _ = &mut second => panic!("{name}: the permit is taken"),
                 () = std::future::ready(()) => {}
             }
-            // Both have a place, and neither is polled while these wait behind them.
+            // Both are queued, and neither is polled while the next ones wait behind them.
             drop(second);
             if name == "a rate" {
                 assert_eq!(step.run(3, &cx).await.unwrap(), 3, "{name}");
             }
-            // A permit or a reservation is theirs once it is free, and stays theirs until they go.
+            // A permit or a reservation that becomes free is assigned to them, and stays so until they are
+            // dropped.
             let (last, ()) = tokio::join!(step.run(4, &cx), async {
                 sleep(ms(20)).await;
                 drop(first);

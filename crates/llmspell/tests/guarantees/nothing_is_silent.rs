@@ -1,12 +1,13 @@
-//! **Nothing is silent**: what is not an event did not happen, and a reader of events that fails fails no run.
+//! **Nothing is silent**: every decision is an event, and a failing event sink does not fail the run.
 //!
-//! *Hazard*: a retry that nobody sees, a fallback that looks like an answer, a thread that nobody knows of any more.
+//! *Hazard*: a retry that is not logged, a fallback that looks like a full answer, a thread that is no longer
+//! tracked.
 //!
-//! *Reports*: <https://github.com/livekit/agents/pull/5335>, where two retries in three were in no log.
+//! *Reports*: <https://github.com/livekit/agents/pull/5335>, where two of three retries were in no log.
 //!
-//! *Common alternative*: a line of log here and there.
+//! *Common alternative*: single log lines at some places.
 //!
-//! *Here*: every call has one start and one end, however it ends; whatever decides a result is an event.
+//! *Here*: every call has one start and one end, however it ends; every decision about a result is an event.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -17,26 +18,26 @@ use llmspell::{
 };
 use tokio::time::timeout;
 
-use crate::control::{tasks, until};
-use crate::every_pattern::every_pattern;
+use crate::baseline::{tasks, until};
+use crate::pattern_cases::every_pattern;
 use crate::probe::{Probe, ms};
 
 on_both_runtimes!(
-    every_call_that_starts_ends_once,
-    calls_of_a_stream_that_is_dropped_end_too,
-    what_decides_a_result_is_an_event,
-    work_that_outlives_its_caller_is_an_event,
-    a_reader_that_fails_fails_no_run,
+    every_started_call_ends_once,
+    calls_of_a_dropped_stream_end,
+    every_decision_is_an_event,
+    runaway_is_an_event,
+    failing_event_sink_does_not_fail_the_run,
 );
 
-/// A context, and all events under it.
-fn watched() -> (Context, Arc<Mutex<Vec<Event>>>) {
+/// Returns a context, and all events under it.
+fn recording() -> (Context, Arc<Mutex<Vec<Event>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = seen.clone();
     (Context::new().with_sink(move |event: &Event| log.lock().unwrap().push(event.clone())), seen)
 }
 
-/// Checks that each call has one start and one end. Gives the number of calls.
+/// Checks that each call has one start and one end. Returns the number of calls.
 fn calls(events: &[Event]) -> usize {
     let mut open = BTreeMap::<u64, (usize, usize)>::new();
     for event in events {
@@ -52,28 +53,28 @@ fn calls(events: &[Event]) -> usize {
     open.len()
 }
 
-async fn every_call_that_starts_ends_once() {
+async fn every_started_call_ends_once() {
     let flaky = || {
         let tool = FakeTool::<usize>::new("flaky").jitter(ms(2)).failure_rate(0.2).panic_rate(0.1).hang_rate(0.05);
         tool.seed(5).timeout(ms(20)).boxed()
     };
-    for nest in every_pattern(flaky) {
-        let (cx, seen) = watched();
+    for case in every_pattern(flaky) {
+        let (cx, seen) = recording();
         let before = tasks();
-        let (attempts, name) = (nest.step.timeout(ms(40)).retry(Retry::immediately()), nest.name);
+        let (attempts, name) = (case.step.timeout(ms(40)).retry(Retry::immediately()), case.name);
         attempts.named("call").stream(0..40, &cx).limit(10).take(30).collect().await;
-        // Tasks that were told to stop say so when they do.
+        // Cancelled tasks record their end when they stop.
         until(|| tasks() <= before).await;
         let count = calls(&seen.lock().unwrap());
         assert!(count >= 40, "{name}: {count} calls");
     }
 }
 
-async fn calls_of_a_stream_that_is_dropped_end_too() {
-    for nest in every_pattern(|| Probe::ok(3_600_000).named("inner").boxed()) {
-        let (cx, seen) = watched();
+async fn calls_of_a_dropped_stream_end() {
+    for case in every_pattern(|| Probe::ok(3_600_000).named("inner").boxed()) {
+        let (cx, seen) = recording();
         let before = tasks();
-        let mut stream = nest.step.named("outer").stream(0..100, &cx).limit(10);
+        let mut stream = case.step.named("outer").stream(0..100, &cx).limit(10);
         while seen.lock().unwrap().iter().filter(|event| event.fact == EventKind::Started).count() < 12 {
             assert!(timeout(ms(5), stream.next()).await.is_err());
         }
@@ -81,7 +82,7 @@ async fn calls_of_a_stream_that_is_dropped_end_too() {
         until(|| tasks() <= before).await;
         let events = seen.lock().unwrap();
         calls(&events);
-        // The model that asked for the work had no more to say; nothing else was done.
+        // The model that requested the work had already finished; no other call did.
         let done = events.iter().filter(|event| matches!(event.fact, EventKind::Finished { .. }));
         assert_eq!(done.filter(|event| !event.path.as_str().ends_with(".model")).count(), 0);
     }
@@ -92,7 +93,7 @@ fn names(events: &[Event]) -> Vec<String> {
     events.iter().map(name).collect()
 }
 
-/// Each of these has an outcome that is not the plain run of a step, and each says why.
+/// Steps whose outcome is not a plain run, with the events that say why.
 fn decisions() -> Vec<(BoxStep<usize, usize>, &'static [&'static str])> {
     let slow = || Probe::ok(3_600_000).named("slow");
     let fails = || step(|_: usize, _| async move { Err::<usize, _>(Error::failed("busy").transient()) }).named("fails");
@@ -119,7 +120,7 @@ fn decisions() -> Vec<(BoxStep<usize, usize>, &'static [&'static str])> {
         (slow().timeout(ms(5)).boxed(), &["timed_out", "cancelled", "failed"]),
         (slow().idle_timeout(ms(5), ms(5)).boxed(), &["timed_out", "cancelled", "failed"]),
         (fails().retry(Retry::immediately()).boxed(), &["attempt_failed", "retrying", "retry_refused", "failed"]),
-        (fails().retry(Retry::waits([ms(500)])).deadline(ms(20)).boxed(), &["attempt_failed", "retry_refused"]),
+        (fails().retry(Retry::delays([ms(500)])).deadline(ms(20)).boxed(), &["attempt_failed", "retry_refused"]),
         (asked(3_600_000).retry(Retry::exponential()).boxed(), &["attempt_failed", "retry_refused"]),
         (shows.retry(Retry::immediately()).boxed(), &["attempt_failed", "retry_refused"]),
         (
@@ -138,9 +139,9 @@ fn decisions() -> Vec<(BoxStep<usize, usize>, &'static [&'static str])> {
     ]
 }
 
-async fn what_decides_a_result_is_an_event() {
+async fn every_decision_is_an_event() {
     for (number, (step, expected)) in decisions().into_iter().enumerate() {
-        let (cx, seen) = watched();
+        let (cx, seen) = recording();
         let (cx, _chunks) = cx.with_chunks(8);
         // A stream contains the panic.
         let call = llmspell::all([step]).map(|outs| outs[0]).named("call");
@@ -153,15 +154,15 @@ async fn what_decides_a_result_is_an_event() {
     }
 }
 
-async fn work_that_outlives_its_caller_is_an_event() {
-    let (cx, seen) = watched();
+async fn runaway_is_an_event() {
+    let (cx, seen) = recording();
     let (release, wait) = std::sync::mpsc::sync_channel::<()>(0);
     let wait = Arc::new(Mutex::new(wait));
-    let stubborn = step(move |(), cx: Context| {
+    let blocking_work = step(move |(), cx: Context| {
         let wait = wait.clone();
         async move { cx.blocking(move |_| Ok(wait.lock().unwrap().recv()?)).await }
     });
-    let error = stubborn.timeout(ms(200)).named("call").run((), &cx).await.unwrap_err();
+    let error = blocking_work.timeout(ms(200)).named("call").run((), &cx).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     let count = |wanted: &str| names(&seen.lock().unwrap()).iter().filter(|name| *name == wanted).count();
     assert_eq!((count("runaway"), count("runaway_ended")), (1, 0));
@@ -170,16 +171,16 @@ async fn work_that_outlives_its_caller_is_an_event() {
     assert_eq!((count("runaway"), count("runaway_ended")), (1, 1));
 }
 
-async fn a_reader_that_fails_fails_no_run() {
+async fn failing_event_sink_does_not_fail_the_run() {
     let calls = Arc::new(Mutex::new(0));
     let counter = calls.clone();
     let cx = Context::recording().with_sink(move |_: &Event| {
         *counter.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
-        panic!("viewer closed");
+        panic!("sink closed");
     });
     Probe::ok(1).named("a").stream(0..100, &cx).limit(10).try_collect().await.unwrap();
     let calls = *calls.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    // It is not called again, except by those who were on their way to it.
+    // It is not called again, except by threads that were already calling it.
     assert!((1..=10).contains(&calls), "called {calls} times");
     assert_eq!((cx.report().steps[0].ok, cx.events().len()), (100, 200));
 }

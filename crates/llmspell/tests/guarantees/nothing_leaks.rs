@@ -1,17 +1,18 @@
-//! **Nothing leaks**: once work is done, dropped, timed out or raced away, nothing it started is alive.
+//! **Nothing leaks**: once work has completed, was dropped, timed out or lost a race, nothing that it started
+//! is running.
 //!
-//! *Hazard*: the caller is told that the work has ended, and the work goes on: it costs money, holds connections, and
-//! writes where nobody expects it any more.
+//! *Hazard*: the caller learns that the work has ended, but it continues: it costs money, holds connections,
+//! and writes unexpectedly.
 //!
 //! *Reports*: <https://github.com/tokio-rs/tokio/issues/1830>,
 //! <https://github.com/run-llama/llama_index/issues/22312>, <https://github.com/langchain-ai/langchain/pull/35479>.
 //!
-//! *Common alternative*: dropping a `JoinHandle` detaches its task: `timeout(join_all(handles))` leaves all of them
-//! running, a dropped `map(spawn).buffer_unordered(n)` leaves n (`cargo run -p hazards -- tasks`).
+//! *Common alternative*: dropping a `JoinHandle` detaches its task. `timeout(join_all(handles))` leaves all of
+//! them running; a dropped `map(spawn).buffer_unordered(n)` leaves n (`cargo run -p hazards -- tasks`).
 //!
-//! *Here* (G6): after any end of any pattern, items and tasks are back to what they were within 50 ms; what runs in the
-//! caller's task is gone when the caller goes on. A loser of a race that has a task of its own is told to stop, and the
-//! race does not wait for its destructor; the 50 ms hold for it, too.
+//! *Here* (G6): after any end of any pattern, the numbers of items and tasks are back within 50 ms. Work in the
+//! caller's task is dropped before the caller continues. A loser of a race on its own task is cancelled, and
+//! the race does not wait for its destructor; the 50 ms apply to it as well.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,22 +21,22 @@ use llmspell::{BoxStep, Context, Retry, Step, race, step, try_all, try_join, val
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::control::{at_most, tasks, until};
-use crate::every_pattern::every_pattern;
+use crate::baseline::{at_most, tasks, until};
+use crate::pattern_cases::every_pattern;
 use crate::probe::{Probe, Watch, ms, settled_tasks};
 
 on_both_runtimes!(
-    nothing_is_alive_50_ms_after_the_end_of_anything,
-    what_runs_in_the_callers_task_is_gone_when_the_caller_goes_on,
-    a_race_returns_after_its_losers_have_gone,
-    a_group_that_fails_returns_after_its_members_have_gone,
-    streams_dropped_at_random_leave_nothing_running,
-    an_end_by_count_leaves_nothing_running,
+    nothing_runs_50_ms_after_any_end,
+    in_task_work_is_dropped_before_the_caller_continues,
+    race_returns_after_its_losers_are_dropped,
+    failed_group_returns_after_its_members_are_dropped,
+    randomly_dropped_streams_leave_nothing_running,
+    take_leaves_nothing_running,
 );
 
 const BOUND: Duration = ms(50);
 
-/// Takes an hour, unless it is stopped.
+/// Returns a step that takes an hour, unless it is cancelled.
 fn endless(watch: &Watch) -> BoxStep<usize, usize> {
     Probe::ok(3_600_000).watched(watch).boxed()
 }
@@ -44,7 +45,7 @@ fn fails_soon() -> BoxStep<usize, usize> {
     Probe::fails(5, "no").boxed()
 }
 
-/// Ways in which work ends before it is done.
+/// The ways in which work ends before it completes.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Timeout,
@@ -71,8 +72,8 @@ const ENDS: [End; 9] = [
 ];
 
 impl End {
-    /// Lets `work` begin, and ends it.
-    async fn come(self, work: BoxStep<usize, usize>) {
+    /// Starts `work`, and ends it.
+    async fn run(self, work: BoxStep<usize, usize>) {
         let cx = Context::new();
         match self {
             End::Timeout => drop(work.timeout(ms(5)).run(0, &cx).await),
@@ -97,21 +98,21 @@ impl End {
     }
 }
 
-async fn nothing_is_alive_50_ms_after_the_end_of_anything() {
+async fn nothing_runs_50_ms_after_any_end() {
     for end in ENDS {
         let patterns = every_pattern(|| endless(&Watch::default())).len();
         for pattern in 0..patterns {
             at_most(BOUND, &format!("pattern {pattern}, {end:?}"), move || async move {
                 let (watch, before) = (Watch::default(), tasks());
-                let nest = every_pattern(|| endless(&watch)).swap_remove(pattern);
-                end.come(nest.step).await;
+                let case = every_pattern(|| endless(&watch)).swap_remove(pattern);
+                end.run(case.step).await;
                 let ended = Instant::now();
                 if watch.begun() == 0 {
-                    // On a very busy machine a task may have ended before it began.
+                    // On a very busy machine a task may have ended before it started.
                     return Duration::MAX;
                 }
                 while watch.alive() > 0 || tasks() > before {
-                    assert!(ended.elapsed() < ms(10_000), "{}, {end:?}: leaks", nest.name);
+                    assert!(ended.elapsed() < ms(10_000), "{}, {end:?}: leaks", case.name);
                     yield_now().await;
                 }
                 ended.elapsed()
@@ -121,30 +122,30 @@ async fn nothing_is_alive_50_ms_after_the_end_of_anything() {
     }
 }
 
-async fn what_runs_in_the_callers_task_is_gone_when_the_caller_goes_on() {
+async fn in_task_work_is_dropped_before_the_caller_continues() {
     for end in ENDS {
         let watch = Watch::default();
-        for nest in every_pattern(|| endless(&watch)).into_iter().filter(|nest| nest.in_place) {
-            // On a task of its own there is nothing in the caller's any more.
+        for case in every_pattern(|| endless(&watch)).into_iter().filter(|case| case.in_place) {
+            // These run on their own tasks, not in the task of the caller.
             if matches!(end, End::SiblingOfVectorFailed | End::StreamDropped) {
                 continue;
             }
-            end.come(nest.step).await;
-            assert_eq!(watch.alive(), 0, "{}, {end:?}", nest.name);
+            end.run(case.step).await;
+            assert_eq!(watch.alive(), 0, "{}, {end:?}", case.name);
         }
     }
 }
 
-async fn a_race_returns_after_its_losers_have_gone() {
+async fn race_returns_after_its_losers_are_dropped() {
     let watch = Watch::default();
-    for nest in every_pattern(|| endless(&watch)).into_iter().filter(|nest| nest.in_place) {
-        let contest = race((nest.step, Probe::ok(2))).map(|n| n + 1);
-        assert_eq!(contest.run(1, &Context::new()).await.unwrap(), 2);
-        assert_eq!(watch.alive(), 0, "{}", nest.name);
+    for case in every_pattern(|| endless(&watch)).into_iter().filter(|case| case.in_place) {
+        let raced = race((case.step, Probe::ok(2))).map(|n| n + 1);
+        assert_eq!(raced.run(1, &Context::new()).await.unwrap(), 2);
+        assert_eq!(watch.alive(), 0, "{}", case.name);
     }
 }
 
-async fn a_group_that_fails_returns_after_its_members_have_gone() {
+async fn failed_group_returns_after_its_members_are_dropped() {
     for _ in 0..20 {
         let watch = Watch::default();
         let members =
@@ -154,7 +155,7 @@ async fn a_group_that_fails_returns_after_its_members_have_gone() {
     }
 }
 
-async fn streams_dropped_at_random_leave_nothing_running() {
+async fn randomly_dropped_streams_leave_nothing_running() {
     let (watch, before) = (Watch::default(), tasks());
     for round in 0..200 {
         let seen = watch.clone();
@@ -177,7 +178,7 @@ async fn streams_dropped_at_random_leave_nothing_running() {
     assert_eq!(watch.alive(), 0);
 }
 
-async fn an_end_by_count_leaves_nothing_running() {
+async fn take_leaves_nothing_running() {
     let watch = Watch::default();
     let work = Arc::new(Probe::ok(2).watched(&watch));
     for ordered in [false, true] {
@@ -187,14 +188,14 @@ async fn an_end_by_count_leaves_nothing_running() {
         while stream.next().await.is_some() {
             taken += 1;
         }
-        assert_eq!((taken, watch.alive()), (5, 0), "gone by the time the stream says that it has ended");
+        assert_eq!((taken, watch.alive()), (5, 0), "items are dropped before the stream ends");
         assert!(stream.next().await.is_none());
     }
 }
 
-/// The same on a clock that stands still, for nothing is late there.
+/// The same on a paused clock, where nothing is late.
 #[tokio::test(start_paused = true)]
-async fn a_destructor_that_panics_does_not_keep_the_workers_alive() {
+async fn panicking_destructor_does_not_keep_workers_alive() {
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {

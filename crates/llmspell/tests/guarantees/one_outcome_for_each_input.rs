@@ -1,15 +1,14 @@
-//! **One outcome for each input**, in order if asked: whatever fails, panics, hangs, or ends early.
+//! **One outcome for each input**, in order if requested, whatever fails, panics, hangs or ends early.
 //!
-//! *Hazard*: rows that are missing from the output, or there twice, with nothing to show for it.
+//! *Hazard*: rows that are missing from the output, or duplicated, without a trace.
 //!
 //! *Reports*: <https://github.com/Eventual-Inc/Daft/issues/5678>,
 //! <https://github.com/langchain-ai/langgraph/issues/8834>.
 //!
-//! *Common alternative*: the first error or panic ends the loop, and what was in flight is lost
-//! (`cargo run -p hazards -- panic`).
+//! *Common alternative*: the first error or panic ends the loop, and everything in flight is lost (`cargo run
+//! -p hazards -- panic`).
 //!
-//! *Here*: so many inputs, so many outcomes, each with its index once. What cancellation does to it:
-//! `random_cancellation.rs`.
+//! *Here*: N inputs have N outcomes, each index once. Cancellation: `random_cancellation.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,32 +18,32 @@ use proptest::prelude::*;
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 
-use crate::every_pattern::every_pattern;
+use crate::pattern_cases::every_pattern;
 use crate::probe::{Watch, ms, settled_tasks};
 
-on_both_runtimes!(every_input_of_every_pattern_gets_one_outcome, a_failure_is_one_outcome_and_the_stream_goes_on);
+on_both_runtimes!(every_input_of_every_pattern_has_one_outcome, failure_is_one_outcome_and_the_stream_continues);
 
-async fn every_input_of_every_pattern_gets_one_outcome() {
+async fn every_input_of_every_pattern_has_one_outcome() {
     const ITEMS: usize = 200;
     let unreliable = || {
         let tool = FakeTool::<usize>::new("tool").jitter(ms(2)).failure_rate(0.1).panic_rate(0.1).hang_rate(0.02);
         tool.seed(3).timeout(ms(20)).boxed()
     };
-    for (number, nest) in every_pattern(unreliable).into_iter().enumerate() {
-        let stream = nest.step.stream(0..ITEMS, &Context::new()).limit(40);
+    for (number, case) in every_pattern(unreliable).into_iter().enumerate() {
+        let stream = case.step.stream(0..ITEMS, &Context::new()).limit(40);
         let ordered = number % 2 == 0;
         let outcomes = if ordered { stream.window(10) } else { stream }.collect().await;
         let mut indices: Vec<usize> = outcomes.iter().map(|outcome| outcome.index).collect();
-        assert!(!ordered || indices.is_sorted(), "{}", nest.name);
+        assert!(!ordered || indices.is_sorted(), "{}", case.name);
         indices.sort_unstable();
-        assert_eq!(indices, (0..ITEMS).collect::<Vec<_>>(), "{}", nest.name);
+        assert_eq!(indices, (0..ITEMS).collect::<Vec<_>>(), "{}", case.name);
         for outcome in outcomes {
             assert!(outcome.result.is_err() || outcome.result.is_ok_and(|n| n == outcome.index));
         }
     }
 }
 
-async fn a_failure_is_one_outcome_and_the_stream_goes_on() {
+async fn failure_is_one_outcome_and_the_stream_continues() {
     let picky = step(|n: usize, _| async move {
         if n.is_multiple_of(2) { Ok(n) } else { Err(Error::failed("odd").transient()) }
     });
@@ -54,7 +53,7 @@ async fn a_failure_is_one_outcome_and_the_stream_goes_on() {
 }
 
 #[test]
-fn a_runtime_that_shuts_down_leaves_no_item_without_an_outcome() {
+fn items_of_a_runtime_that_shuts_down_have_outcomes() {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let other = Builder::new_current_thread().enable_all().build().unwrap();
     let mut stream = step(|n: usize, _| async move {
@@ -62,7 +61,7 @@ fn a_runtime_that_shuts_down_leaves_no_item_without_an_outcome() {
         Ok(n)
     })
     .stream(0..5, &Context::new());
-    // The items are started on one runtime, which then goes away.
+    // The items start on one runtime, which is then shut down.
     runtime.block_on(async { assert!(timeout(ms(20), stream.next()).await.is_err()) });
     runtime.shutdown_timeout(ms(1000));
     let outcomes = other.block_on(async { timeout(ms(5000), stream.collect()).await.expect("no hang") });
@@ -74,7 +73,7 @@ fn a_runtime_that_shuts_down_leaves_no_item_without_an_outcome() {
 
 #[derive(Clone, Debug)]
 struct Case {
-    /// Delay of each item in milliseconds; every seventh item panics, every fifth fails.
+    /// The delay of each item in milliseconds; every seventh item panics, every fifth fails.
     delays: Vec<u64>,
     limit: usize,
     window: Option<usize>,
@@ -88,7 +87,7 @@ fn cases() -> impl Strategy<Value = Case> {
         .prop_map(|(delays, limit, window, take, consumer_delay)| Case { delays, limit, window, take, consumer_delay })
 }
 
-/// With a paused clock, so that two hundred cases take no time.
+/// Runs `work` on a paused clock, so that two hundred cases take no time.
 fn paused(work: impl Future<Output = ()>) {
     Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(work);
 }
@@ -97,7 +96,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_the_delays_limits_and_ends(case in cases()) {
+    fn holds_for_any_delays_limits_and_ends(case in cases()) {
         paused(async move {
             let watch = Watch::default();
             let (seen, pulled) = (watch.clone(), Arc::new(AtomicUsize::new(0)));
@@ -133,7 +132,7 @@ proptest! {
                 indices.push(outcome.index);
                 sleep(ms(case.consumer_delay)).await;
             }
-            assert_eq!(watch.alive(), 0, "nothing is alive after the end");
+            assert_eq!(watch.alive(), 0, "nothing runs after the end");
             assert!(watch.most_at_once() <= case.limit);
             assert_eq!(indices.len(), case.delays.len().min(case.take.unwrap_or(usize::MAX)));
             if case.window.is_some() {
@@ -141,7 +140,7 @@ proptest! {
             }
             indices.sort_unstable();
             indices.dedup();
-            assert_eq!(indices.len(), case.delays.len().min(case.take.unwrap_or(usize::MAX)), "none came twice");
+            assert_eq!(indices.len(), case.delays.len().min(case.take.unwrap_or(usize::MAX)), "no index is duplicated");
             drop(stream);
             assert_eq!(settled_tasks().await, 0);
         });

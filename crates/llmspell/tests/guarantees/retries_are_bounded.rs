@@ -1,18 +1,18 @@
-//! **Retries are bounded**: one budget for a logical call however they nest, full jitter, no attempt past the deadline;
-//! a short `Retry-After` is waited for, a long one ends the attempts.
+//! **Retries are bounded**: one budget for a logical call however retries nest, full jitter, and no attempt
+//! past the deadline. A short `Retry-After` is honoured; a long one ends the attempts.
 //!
-//! *Hazard*: each layer retries by itself, so three layers of three make twenty-seven calls of a service that is down;
-//! callers that failed together come back together.
+//! *Hazard*: each layer retries by itself, so three layers of three make twenty-seven calls of a failing
+//! service. Callers that failed together retry together.
 //!
 //! *Reports*: <https://github.com/HKUDS/nanobot/issues/2760>, <https://github.com/livekit/agents/pull/5335>,
 //! <https://github.com/MemTensor/MemOS/pull/1899>,
 //! <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>.
 //!
-//! *Common alternative*: nested loops with an exponential wait (`cargo run -p hazards -- retries herd`).
+//! *Common alternative*: nested loops with exponential delays (`cargo run -p hazards -- retries herd`).
 //!
-//! *Here* (G11 within one call, the jitter of G12): three calls instead of twenty-seven, on one thread or several; a
-//! thousand callers that failed at once come back with less than 5 % in any fiftieth of the window. The budget that calls
-//! share: `tests/it/retry_budget.rs`; second copies: `tests/it/hedge.rs`.
+//! *Here* (G11 within one call, the jitter of G12): three calls instead of twenty-seven, on one thread or
+//! several. Of a thousand callers that failed together, less than 5 % retry in any fiftieth of the window. The
+//! budget that calls share: `tests/it/retry_budget.rs`; second copies: `tests/it/hedge.rs`.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,20 +20,20 @@ use std::time::Duration;
 use llmspell::{Context, Event, EventKind, Retry, Step, step, value};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::control::at_most;
+use crate::baseline::at_most;
 use crate::probe::{busy, failing, ms, waits};
 
 on_both_runtimes!(
     nested_retries_share_one_budget,
-    the_most_generous_retry_of_a_nest_sets_the_budget,
+    largest_nested_retry_sets_the_budget,
     no_attempt_starts_past_the_deadline,
-    a_herd_is_spread_over_the_whole_window,
-    a_retry_after_is_honoured,
+    retries_of_many_callers_are_spread_over_the_window,
+    retry_after_is_honoured,
 );
 
 const ITEMS: usize = 1000;
 
-/// Three layers of three attempts: twenty-seven calls, if each layer counts for itself.
+/// Three layers of three attempts would make twenty-seven calls if each layer counted for itself.
 async fn nested_retries_share_one_budget() {
     let (step, calls) = failing(busy());
     let policy = || Retry::immediately().max_attempts(3);
@@ -41,14 +41,14 @@ async fn nested_retries_share_one_budget() {
     nested.run(0, &Context::new()).await.unwrap_err();
     assert_eq!(calls.lock().unwrap().len(), 3);
 
-    // Each item of a stream is a logical call of its own, on whichever thread it runs.
+    // Each item of a stream is a logical call of its own, on any thread.
     let (step, calls) = failing(busy());
     let nested = step.retry(policy()).spawned().retry(policy()).retry(policy());
     nested.stream(0..1000u32, &Context::new()).limit(64).collect().await;
     assert_eq!(calls.lock().unwrap().len(), 3 * ITEMS);
 }
 
-async fn the_most_generous_retry_of_a_nest_sets_the_budget() {
+async fn largest_nested_retry_sets_the_budget() {
     for (inner, outer) in [(5, 2), (2, 5)] {
         let (step, calls) = failing(busy());
         let policy = |attempts| Retry::immediately().max_attempts(attempts);
@@ -57,7 +57,8 @@ async fn the_most_generous_retry_of_a_nest_sets_the_budget() {
     }
 }
 
-/// Fails at once, and notes how long after its deadline each call began; zero for those that began in time.
+/// Returns a step that fails at once and records how long after its deadline each call started; zero if in
+/// time.
 fn late() -> (impl Step<In = usize, Out = ()>, Arc<Mutex<Vec<Duration>>>) {
     let calls = Arc::new(Mutex::new(Vec::new()));
     let log = calls.clone();
@@ -69,7 +70,7 @@ fn late() -> (impl Step<In = usize, Out = ()>, Arc<Mutex<Vec<Duration>>>) {
 }
 
 async fn no_attempt_starts_past_the_deadline() {
-    // What lies between a look at the clock and the start of an attempt is the machine's.
+    // The time between reading the clock and starting an attempt is up to the machine.
     at_most(Duration::from_micros(200), "an attempt", || async {
         let (step, calls) = late();
         let policy = Retry::exponential().base(ms(1)).max_wait(ms(8)).max_attempts(u32::MAX);
@@ -80,20 +81,20 @@ async fn no_attempt_starts_past_the_deadline() {
     })
     .await;
 
-    // The wait and the time are over at the same moment: the task has been held up meanwhile.
+    // The delay and the deadline expire in the same poll, because the task was blocked meanwhile.
     let (step, calls) = late();
-    let call = step.retry(Retry::waits([ms(10)])).deadline(ms(20));
+    let call = step.retry(Retry::delays([ms(10)])).deadline(ms(20));
     let cx = Context::new();
     let (result, ()) = tokio::join!(call.run(0, &cx), async {
         sleep(ms(2)).await;
-        #[expect(clippy::disallowed_methods, reason = "this is what a busy machine does")]
+        #[expect(clippy::disallowed_methods, reason = "stands for a busy machine")]
         std::thread::sleep(ms(40));
     });
     assert!(result.is_err());
     assert_eq!(calls.lock().unwrap().len(), 1);
 }
 
-/// The largest share of `waits` in any fiftieth of `window`.
+/// Returns the largest share of `waits` in any fiftieth of `window`.
 fn largest_share(mut waits: Vec<Duration>, window: Duration) -> f64 {
     waits.sort_unstable();
     let in_one = |first: usize| waits[first..].iter().take_while(|wait| **wait - waits[first] <= window / 50).count();
@@ -101,8 +102,8 @@ fn largest_share(mut waits: Vec<Duration>, window: Duration) -> f64 {
     most as f64 / waits.len() as f64
 }
 
-/// A thousand callers that have failed together. The waits are read from the events: nobody sits them out.
-async fn a_herd_is_spread_over_the_whole_window() {
+/// A thousand callers that failed together. The delays are read from the events, without waiting for them.
+async fn retries_of_many_callers_are_spread_over_the_window() {
     let window = Duration::from_secs(50);
     let (sender, mut delays) = tokio::sync::mpsc::channel(ITEMS);
     let cx = Context::new().with_sink(move |event: &Event| {
@@ -111,39 +112,40 @@ async fn a_herd_is_spread_over_the_whole_window() {
         }
     });
     let (step, _) = failing(busy());
-    let mut herd = step.retry(Retry::exponential().base(window).max_wait(window)).stream(0..1000u32, &cx).limit(ITEMS);
+    let mut callers =
+        step.retry(Retry::exponential().base(window).max_wait(window)).stream(0..1000u32, &cx).limit(ITEMS);
     let mut waits = Vec::new();
     while waits.len() < ITEMS {
         tokio::select! {
             delay = delays.recv() => waits.push(delay.unwrap()),
-            // Some wait for no time at all, and for a longer one after their second attempt.
-            outcome = herd.next() => assert!(outcome.is_some()),
+            // Some have no delay, and a longer one after their second attempt.
+            outcome = callers.next() => assert!(outcome.is_some()),
         }
     }
     assert!(waits.iter().all(|wait| *wait <= window));
     let share = largest_share(waits, window);
-    assert!(share < 0.05, "{share} of the herd comes back in one fiftieth of the window");
+    assert!(share < 0.05, "{share} of the callers retry in one fiftieth of the window");
 }
 
-async fn a_retry_after_is_honoured() {
-    let asked = |wait| failing(busy().with_retry_after(wait));
-    let (step, calls) = asked(ms(30));
+async fn retry_after_is_honoured() {
+    let rejecting = |wait| failing(busy().with_retry_after(wait));
+    let (step, calls) = rejecting(ms(30));
     step.retry(Retry::exponential().base(ms(1))).run(0, &Context::new()).await.unwrap_err();
     assert!(waits(&calls).iter().all(|wait| *wait >= ms(30)) && calls.lock().unwrap().len() == 3);
 
-    // Nobody waits for so long: a fallback serves.
-    let (step, calls) = asked(Duration::from_secs(600));
+    // That is too long: the fallback serves instead.
+    let (step, calls) = rejecting(Duration::from_secs(600));
     let call = step.retry(Retry::exponential()).retry(Retry::exponential()).fallback(value(1u32)).with_outcome();
     let outcome = timeout(ms(10_000), call.run(0, &Context::new())).await.expect("at once").unwrap();
     assert_eq!(outcome.result.unwrap(), 1);
-    assert!(outcome.causes[0].message().contains("asked to wait 10 min"), "{}", outcome.causes[0]);
+    assert!(outcome.causes[0].message().contains("the server asked to wait 10 min"), "{}", outcome.causes[0]);
     assert_eq!(calls.lock().unwrap().len(), 1);
 }
 
-/// The same of the calls themselves, on a clock that leaps from one to the next.
+/// The same for the calls themselves, on a paused clock.
 #[tokio::test(start_paused = true)]
-async fn full_jitter_spreads_the_herd() {
-    // The clock has steps of 1 ms, so a window of 50 s has 50,000 places.
+async fn full_jitter_spreads_retries() {
+    // The clock has a resolution of 1 ms, so a window of 50 s has 50,000 slots.
     const WINDOW: Duration = Duration::from_secs(50);
     fastrand::seed(12);
     let (step, calls) = failing(busy());
@@ -153,7 +155,7 @@ async fn full_jitter_spreads_the_herd() {
     let mut retries: Vec<_> = calls.lock().unwrap().iter().skip(1000).map(|call| *call - started).collect();
     retries.sort_unstable();
     assert_eq!(retries.len(), 1000);
-    assert!(retries[0] < WINDOW / 50 && retries[999] > WINDOW * 49 / 50, "all of the window is used");
+    assert!(retries[0] < WINDOW / 50 && retries[999] > WINDOW * 49 / 50, "the whole window is used");
     let most = retries
         .iter()
         .enumerate()

@@ -1,15 +1,17 @@
-//! **Runaways are accounted for**: work that cannot be dropped and outlives its caller keeps its permits until it ends, is
-//! told in events and report, and is not done again while it lives, unless it is declared idempotent.
+//! **Runaways are accounted for**: work that cannot be dropped and outlives its caller keeps its permits until
+//! it ends. It appears in events and report, and is not retried while it runs, unless it is declared
+//! idempotent.
 //!
-//! *Hazard*: three attempts of one call alive at once, more connections in use than the limit allows, and nobody who knows.
+//! *Hazard*: three attempts of one call run at the same time and use more connections than the limit allows,
+//! unnoticed.
 //!
 //! *Reports*: <https://github.com/pydantic/pydantic-ai/issues/264>, <https://github.com/run-llama/llama_index/issues/22312>.
 //!
-//! *Common alternative*: a retry around a timeout around `spawn_blocking` (`cargo run -p hazards -- thread`); LangGraph and
-//! Effect do the same (`docs/performance.md`, "A step of 600 ms that ignores its timeout").
+//! *Common alternative*: a retry around a timeout around `spawn_blocking` (`cargo run -p hazards -- thread`);
+//! LangGraph and Effect do the same (`docs/performance.md`, "A step of 600 ms that ignores its timeout").
 //!
-//! *Here*: one alive, counted from both ends; a retry waits its wait and a moment, then gives up and says why. Child
-//! processes: `tests/it/process.rs`.
+//! *Here*: one running attempt, tracked from both ends. A retry waits for its delay and a moment, then gives up
+//! with the reason. Child processes: `tests/it/process.rs`.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -25,34 +27,34 @@ use crate::probe::ms;
 use crate::runtime::Flavour;
 
 on_both_runtimes!(
-    a_runaway_is_not_retried_while_it_lives,
-    a_retry_goes_on_if_the_runaway_ends_during_the_wait,
-    idempotent_work_may_be_retried_beside_its_runaway,
-    a_retry_further_out_knows_of_a_runaway_deep_inside,
-    never_more_than_the_limit_is_alive_runaways_included,
-    a_task_that_gives_way_is_retried_and_nobodys_runaway,
-    a_task_can_have_a_grace_to_end_in_good_order,
-    a_peer_is_accounted_for_like_a_thread,
-    a_reader_of_events_may_end_the_work,
-    a_retry_does_not_wait_for_a_runaway_that_is_called_off,
+    runaway_is_not_retried_while_it_runs,
+    retry_continues_if_the_runaway_ends_during_the_delay,
+    idempotent_work_is_retried_beside_its_runaway,
+    outer_retry_sees_a_nested_runaway,
+    runaways_count_against_the_limit,
+    task_that_yields_is_retried_and_no_runaway,
+    task_can_clean_up_within_its_grace,
+    remote_peer_counts_like_a_thread,
+    event_sink_can_end_the_work,
+    cancelled_retry_does_not_wait_for_a_runaway,
 );
 
-/// One thread has nobody to see that a task does not give way.
+/// Multi-thread only: on one thread, no other task can see that a task does not yield.
 #[test]
-fn a_task_that_does_not_give_way_is_a_runaway_multi_thread() {
-    Flavour::MultiThread.run(a_task_that_does_not_give_way_is_a_runaway());
+fn task_that_never_yields_is_a_runaway_multi_thread() {
+    Flavour::MultiThread.run(task_that_never_yields_is_a_runaway());
 }
 
-/// Counts calls, and how many are alive at once.
+/// Counts calls, and how many run at the same time.
 #[derive(Clone, Default)]
-struct Census(Arc<[AtomicUsize; 3]>);
+struct CallCounts(Arc<[AtomicUsize; 3]>);
 
-impl Census {
-    fn enter(&self) -> Present {
+impl CallCounts {
+    fn enter(&self) -> RunningCall {
         let [begun, alive, most] = &*self.0;
         begun.fetch_add(1, Ordering::SeqCst);
         most.fetch_max(alive.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-        Present(self.clone())
+        RunningCall(self.clone())
     }
 
     fn begun(&self) -> usize {
@@ -68,23 +70,23 @@ impl Census {
     }
 }
 
-struct Present(Census);
+struct RunningCall(CallCounts);
 
-impl Drop for Present {
+impl Drop for RunningCall {
     fn drop(&mut self) {
         self.0.0[1].fetch_sub(1, Ordering::SeqCst);
     }
 }
 
-/// A thread that does not care whether anybody waits for it, and works until it is let go.
-fn stubborn(census: &Census, let_go: &Arc<AtomicBool>) -> BoxStep<(), ()> {
-    let (census, let_go) = (census.clone(), let_go.clone());
+/// Returns a step that runs on a thread and ignores its caller until it is released.
+fn blocking_work(counts: &CallCounts, release: &Arc<AtomicBool>) -> BoxStep<(), ()> {
+    let (counts, release) = (counts.clone(), release.clone());
     step(move |(), cx: Context| {
-        let (census, let_go) = (census.clone(), let_go.clone());
+        let (counts, release) = (counts.clone(), release.clone());
         async move {
             cx.blocking(move |_| {
-                let _present = census.enter();
-                while !let_go.load(Ordering::SeqCst) {
+                let _present = counts.enter();
+                while !release.load(Ordering::SeqCst) {
                     std::thread::yield_now();
                 }
                 Ok(())
@@ -109,11 +111,11 @@ fn count(events: &[Event], wanted: impl Fn(&EventKind) -> bool) -> usize {
     events.iter().filter(|event| wanted(&event.fact)).count()
 }
 
-async fn a_runaway_is_not_retried_while_it_lives() {
-    let (census, let_go, cx) = (Census::default(), Arc::default(), Context::recording());
-    let call = stubborn(&census, &let_go).timeout(ms(300)).retry(Retry::immediately()).named("call");
+async fn runaway_is_not_retried_while_it_runs() {
+    let (counts, release, cx) = (CallCounts::default(), Arc::default(), Context::recording());
+    let call = blocking_work(&counts, &release).timeout(ms(300)).retry(Retry::immediately()).named("call");
     let error = call.run((), &cx).await.unwrap_err();
-    assert_eq!((error.kind(), error.attempts(), census.begun()), (ErrorKind::AllFailed, 1, 1), "{error:#}");
+    assert_eq!((error.kind(), error.attempts(), counts.begun()), (ErrorKind::AllFailed, 1, 1), "{error:#}");
     assert!(error.message().contains("still running") && error.hint().is_some(), "{error:#}");
     assert_eq!(
         count(&cx.events(), |fact| matches!(fact, EventKind::RetryRefused { reason: RetryStop::Runaway, .. })),
@@ -122,68 +124,68 @@ async fn a_runaway_is_not_retried_while_it_lives() {
     let row = cx.report().steps[0].clone();
     assert_eq!((row.runaways, row.runaways_alive), (1, 1));
 
-    let_go.store(true, Ordering::SeqCst);
+    release.store(true, Ordering::SeqCst);
     until(|| cx.report().steps[0].runaways_alive == 0).await;
     assert_eq!(count(&cx.events(), |fact| matches!(fact, EventKind::RunawayEnded { .. })), 1);
-    assert_eq!(census.alive(), 0);
+    assert_eq!(counts.alive(), 0);
 }
 
-async fn a_retry_goes_on_if_the_runaway_ends_during_the_wait() {
-    let (census, let_go) = (Census::default(), Arc::<AtomicBool>::default());
-    let call = stubborn(&census, &let_go).timeout(ms(300)).retry(Retry::waits([ms(1000)]));
+async fn retry_continues_if_the_runaway_ends_during_the_delay() {
+    let (counts, release) = (CallCounts::default(), Arc::<AtomicBool>::default());
+    let call = blocking_work(&counts, &release).timeout(ms(300)).retry(Retry::delays([ms(1000)]));
     let free = async {
         sleep(ms(600)).await;
-        let_go.store(true, Ordering::SeqCst);
+        release.store(true, Ordering::SeqCst);
     };
     let cx = Context::new();
     let (result, ()) = tokio::join!(call.run((), &cx), free);
     result.unwrap();
-    assert_eq!((census.begun(), census.most()), (2, 1));
+    assert_eq!((counts.begun(), counts.most()), (2, 1));
 }
 
-async fn idempotent_work_may_be_retried_beside_its_runaway() {
-    let (census, let_go) = (Census::default(), Arc::<AtomicBool>::default());
-    let call = stubborn(&census, &let_go).idempotent().timeout(ms(300)).retry(Retry::immediately());
+async fn idempotent_work_is_retried_beside_its_runaway() {
+    let (counts, release) = (CallCounts::default(), Arc::<AtomicBool>::default());
+    let call = blocking_work(&counts, &release).idempotent().timeout(ms(300)).retry(Retry::immediately());
     let error = call.run((), &Context::new()).await.unwrap_err();
-    assert_eq!((error.attempts(), census.begun()), (3, 3));
-    let_go.store(true, Ordering::SeqCst);
-    until(|| census.alive() == 0).await;
+    assert_eq!((error.attempts(), counts.begun()), (3, 3));
+    release.store(true, Ordering::SeqCst);
+    until(|| counts.alive() == 0).await;
 }
 
-async fn a_retry_further_out_knows_of_a_runaway_deep_inside() {
-    let (census, let_go) = (Census::default(), Arc::<AtomicBool>::default());
-    // The thread belongs to an item of a stream inside of the call.
-    let inner = stubborn(&census, &let_go);
+async fn outer_retry_sees_a_nested_runaway() {
+    let (counts, release) = (CallCounts::default(), Arc::<AtomicBool>::default());
+    // The thread belongs to an item of a stream inside the call.
+    let inner = blocking_work(&counts, &release);
     let call = step(move |(), cx: Context| {
         let inner = inner.clone();
         async move { inner.stream([()], &cx).try_collect().await.map(drop) }
     });
     let call = call.timeout(ms(300)).retry(Retry::immediately());
     let error = call.run((), &Context::new()).await.unwrap_err();
-    assert_eq!((error.attempts(), census.begun()), (1, 1), "{error:#}");
-    let_go.store(true, Ordering::SeqCst);
-    until(|| census.alive() == 0).await;
+    assert_eq!((error.attempts(), counts.begun()), (1, 1), "{error:#}");
+    release.store(true, Ordering::SeqCst);
+    until(|| counts.alive() == 0).await;
 }
 
-async fn never_more_than_the_limit_is_alive_runaways_included() {
-    let (census, let_go) = (Census::default(), Arc::<AtomicBool>::default());
+async fn runaways_count_against_the_limit() {
+    let (counts, release) = (CallCounts::default(), Arc::<AtomicBool>::default());
     let limit = Limit::new(2);
-    let call = stubborn(&census, &let_go).limit(limit.clone()).timeout(ms(300));
+    let call = blocking_work(&counts, &release).limit(limit.clone()).timeout(ms(300));
     let outcomes = call.stream(vec![(); 6], &Context::new()).limit(6).collect().await;
     assert!(outcomes.iter().all(|outcome| outcome.result.is_err()));
-    assert_eq!((census.begun(), census.most(), limit.available()), (2, 2, Some(0)));
-    let_go.store(true, Ordering::SeqCst);
+    assert_eq!((counts.begun(), counts.most(), limit.available()), (2, 2, Some(0)));
+    release.store(true, Ordering::SeqCst);
     until(|| limit.available() == Some(2)).await;
 }
 
-/// Computes on its task, without an `await`, until it is let go; the first call only.
-fn spinning(census: &Census, let_go: &Arc<AtomicBool>) -> BoxStep<(), ()> {
-    let (census, let_go) = (census.clone(), let_go.clone());
+/// Returns a step that computes on its task, without an `await`, until it is released; the first call only.
+fn spinning(counts: &CallCounts, release: &Arc<AtomicBool>) -> BoxStep<(), ()> {
+    let (counts, release) = (counts.clone(), release.clone());
     step(move |(), _| {
-        let (census, let_go) = (census.clone(), let_go.clone());
+        let (counts, release) = (counts.clone(), release.clone());
         async move {
-            let _present = census.enter();
-            while !let_go.load(Ordering::SeqCst) {
+            let _present = counts.enter();
+            while !release.load(Ordering::SeqCst) {
                 std::thread::yield_now();
             }
             Ok(())
@@ -192,66 +194,66 @@ fn spinning(census: &Census, let_go: &Arc<AtomicBool>) -> BoxStep<(), ()> {
     .boxed()
 }
 
-async fn a_task_that_does_not_give_way_is_a_runaway() {
-    let (census, let_go, cx) = (Census::default(), Arc::<AtomicBool>::default(), Context::recording());
+async fn task_that_never_yields_is_a_runaway() {
+    let (counts, release, cx) = (CallCounts::default(), Arc::<AtomicBool>::default(), Context::recording());
     let limit = Limit::new(1);
-    let call = spinning(&census, &let_go).spawned().limit(limit.clone()).timeout(ms(300));
+    let call = spinning(&counts, &release).spawned().limit(limit.clone()).timeout(ms(300));
     let call = call.retry(Retry::immediately()).named("call");
     let error = call.run((), &cx).await.unwrap_err();
-    assert_eq!((error.attempts(), census.begun(), limit.available()), (1, 1, Some(0)), "{error:#}");
+    assert_eq!((error.attempts(), counts.begun(), limit.available()), (1, 1, Some(0)), "{error:#}");
     until(|| cx.report().steps[0].runaways_alive == 1).await;
-    let_go.store(true, Ordering::SeqCst);
+    release.store(true, Ordering::SeqCst);
     until(|| limit.available() == Some(1) && cx.report().steps[0].runaways_alive == 0).await;
 }
 
-async fn a_task_that_gives_way_is_retried_and_nobodys_runaway() {
+async fn task_that_yields_is_retried_and_no_runaway() {
     for _ in 0..20 {
-        let (census, cx) = (Census::default(), Context::recording());
-        let counted = census.clone();
+        let (counts, cx) = (CallCounts::default(), Context::recording());
+        let counted = counts.clone();
         let call = step(move |(), _| {
-            let present = counted.enter();
+            let running = counted.enter();
             async move {
                 sleep(Duration::from_secs(60)).await;
-                drop(present);
+                drop(running);
                 Ok(())
             }
         });
         let call = call.spawned().timeout(ms(2)).retry(Retry::immediately()).named("call");
         let error = call.run((), &cx).await.unwrap_err();
-        assert_eq!((error.attempts(), census.begun(), census.most()), (3, 3, 1));
+        assert_eq!((error.attempts(), counts.begun(), counts.most()), (3, 3, 1));
         sleep(ms(10)).await;
-        assert_eq!((cx.report().steps[0].runaways, census.alive()), (0, 0));
+        assert_eq!((cx.report().steps[0].runaways, counts.alive()), (0, 0));
     }
 }
 
-async fn a_task_can_have_a_grace_to_end_in_good_order() {
-    let (sender, mut said) = mpsc::channel(1);
-    let tidy = step(move |(), cx: Context| {
+async fn task_can_clean_up_within_its_grace() {
+    let (sender, mut messages) = mpsc::channel(1);
+    let cleanup = step(move |(), cx: Context| {
         let sender = sender.clone();
         async move {
             cx.cancelled().await;
             sleep(ms(30)).await;
-            sender.send("tidied up".to_owned()).await?;
+            sender.send("cleaned up".to_owned()).await?;
             std::future::pending::<()>().await;
             Ok(())
         }
     });
-    let call = tidy.spawned().grace(ms(50)).timeout(ms(10));
+    let call = cleanup.spawned().grace(ms(50)).timeout(ms(10));
     assert_eq!(call.run((), &Context::new()).await.unwrap_err().kind(), ErrorKind::Timeout);
-    assert_eq!(said.recv().await.as_deref(), Some("tidied up"));
+    assert_eq!(messages.recv().await.as_deref(), Some("cleaned up"));
     drop(call);
     // The end of the grace drops the task, and with it the last sender.
-    assert_eq!(said.recv().await, None);
+    assert_eq!(messages.recv().await, None);
 }
 
-async fn a_peer_is_accounted_for_like_a_thread() {
+async fn remote_peer_counts_like_a_thread() {
     let (sender, mut peer) = mpsc::channel::<WorkGuard>(1);
     let (limit, cx) = (Limit::new(1), Context::recording());
     let call = step(move |(), cx: Context| {
         let sender = sender.clone();
         async move {
-            let (_tether, custody) = cx.detached_work();
-            sender.send(custody).await.map_err(|_| llmspell::Error::failed("the peer is gone"))?;
+            let (_caller, work_guard) = cx.detached_work();
+            sender.send(work_guard).await.map_err(|_| llmspell::Error::failed("the peer is gone"))?;
             std::future::pending::<llmspell::Result<()>>().await
         }
     });
@@ -262,11 +264,11 @@ async fn a_peer_is_accounted_for_like_a_thread() {
     assert_eq!((limit.available(), cx.report().steps[0].runaways_alive), (Some(1), 0));
 }
 
-/// Ends the work as soon as it hears that it is a runaway, as one who kills a peer would.
+/// Ends the work as soon as it is reported as a runaway, as a sink that kills a remote peer would.
 #[derive(Clone, Default)]
-struct Killer(Arc<Mutex<Option<WorkGuard>>>);
+struct EndOnRunaway(Arc<Mutex<Option<WorkGuard>>>);
 
-impl EventSink for Killer {
+impl EventSink for EndOnRunaway {
     fn record(&self, event: &Event) {
         if event.fact == EventKind::Runaway {
             drop(self.0.lock().unwrap().take());
@@ -274,23 +276,23 @@ impl EventSink for Killer {
     }
 }
 
-async fn a_reader_of_events_may_end_the_work() {
-    let killer = Killer::default();
-    let peer = killer.clone();
+async fn event_sink_can_end_the_work() {
+    let sink = EndOnRunaway::default();
+    let peer = sink.clone();
     let call = step(move |(), cx: Context| {
         let peer = peer.clone();
         async move {
-            let (_tether, custody) = cx.detached_work();
-            *peer.0.lock().unwrap() = Some(custody);
+            let (_caller, work_guard) = cx.detached_work();
+            *peer.0.lock().unwrap() = Some(work_guard);
             std::future::pending::<llmspell::Result<()>>().await
         }
     });
-    let cx = Context::recording().with_sink(killer);
+    let cx = Context::recording().with_sink(sink);
     assert!(call.timeout(ms(10)).named("call").run((), &cx).await.is_err());
     assert_eq!(cx.report().steps[0].runaways_alive, 0);
 }
 
-async fn a_retry_does_not_wait_for_a_runaway_that_is_called_off() {
+async fn cancelled_retry_does_not_wait_for_a_runaway() {
     let slow = step(|(), _| async move {
         sleep(Duration::from_secs(60)).await;
         Ok(())

@@ -9,19 +9,19 @@ use tokio::task::JoinSet;
 
 use crate::probe::ms;
 
-/// How long a test may take on a busy machine. One that takes longer hangs.
-const PATIENCE: std::time::Duration = ms(100_000);
+/// The longest time of a test on a busy machine. A test that takes longer hangs.
+const TEST_TIMEOUT: std::time::Duration = ms(100_000);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Flavour {
     /// One thread for everything.
     CurrentThread,
-    /// Two workers, and the test is a task on one of them, as the handler of a server is.
+    /// Two workers; the test is a task on one of them, like a handler of a server.
     MultiThread,
 }
 
 impl Flavour {
-    /// Runs a test to its end, and fails if there is none, even if the test never gives way to a timer.
+    /// Runs a test to its end, and fails if it hangs, even if it never yields to a timer.
     pub fn run(self, test: impl Future<Output = ()> + Send + 'static) {
         let (ended, end) = sync_channel(1);
         #[expect(clippy::disallowed_methods, reason = "a thread that waits for the test would hang with it")]
@@ -45,18 +45,18 @@ impl Flavour {
                 }
             });
             runtime.shutdown_timeout(ms(1000));
-            // Nobody listens if the test has failed for taking too long.
+            // The receiver is gone if the test took too long.
             let _ = ended.send(());
             result.map_err(|error| resume_unwind(error.into_panic())).unwrap();
         });
-        assert!(end.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Timeout), "hangs under {self:?}");
+        assert!(end.recv_timeout(TEST_TIMEOUT) != Err(RecvTimeoutError::Timeout), "the test hangs under {self:?}");
         if let Err(panic) = thread.join() {
             resume_unwind(panic);
         }
     }
 }
 
-/// Makes two tests of each function: one for each [`Flavour`].
+/// Defines two tests for each function: one for each [`Flavour`].
 macro_rules! on_both_runtimes {
     ($($test:ident),+ $(,)?) => {
         $(mod $test {

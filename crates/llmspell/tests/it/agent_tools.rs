@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::agent::{assert_answered, tool, unfinished};
-use crate::patience::ends;
 use crate::probe::{Watch, busy, ms, settled_tasks};
+use crate::wait::completes;
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
@@ -123,7 +123,7 @@ async fn exclusive_calls_run_alone_and_keyed_ones_one_after_another() {
 /// What the model is told of one call.
 async fn told(builder: AgentBuilder) -> ToolResult {
     let agent = builder.tool(weather()).build().unwrap();
-    let reply = ends(agent.run("?".into(), &Context::new())).await.unwrap();
+    let reply = completes(agent.run("?".into(), &Context::new())).await.unwrap();
     assert_eq!(reply.text, "Done.", "the model can try otherwise");
     assert_answered(&reply.conversation);
     answers(&reply.conversation)[0].clone()
@@ -212,7 +212,7 @@ async fn failures_and_panics_of_tools_are_told_to_the_model() {
     let names = ["panics", "early", "arguments", "output", "slow", "fails"];
     let calls: Vec<_> = names.iter().map(|name| (*name, json!({}))).collect();
     let agent = turn(&calls).tools([panics, early, arguments, output, slow, fails]).build().unwrap();
-    let reply = ends(agent.run("?".into(), &Context::new())).await.unwrap();
+    let reply = completes(agent.run("?".into(), &Context::new())).await.unwrap();
     let told: Vec<_> = answers(&reply.conversation).iter().map(|answer| answer.text.as_str()).collect();
     assert_eq!(
         told,
@@ -268,7 +268,7 @@ async fn what_becomes_of_siblings_is_a_choice() {
         let started = Instant::now();
         let mut events = agent.events("?", &Context::new());
         let (mut told, mut result) = (0, None);
-        while let Some(event) = ends(events.next()).await {
+        while let Some(event) = completes(events.next()).await {
             match event {
                 Ok(AgentEvent::ToolAnswered(_)) => told += 1,
                 Ok(AgentEvent::Done(reply)) => result = Some(Ok(reply)),
@@ -333,7 +333,7 @@ async fn what_is_done_while_a_slow_reader_is_shown_a_failure_is_not_called_cance
         let agent = turn(&calls).tools(tools).on_tool_failure(policy).build().unwrap();
         let mut events = agent.events("?", &Context::new());
         let conversation = loop {
-            match ends(events.next()).await.unwrap() {
+            match completes(events.next()).await.unwrap() {
                 Ok(AgentEvent::Done(reply)) => break reply.conversation,
                 Ok(_) => sleep(ms(100)).await,
                 Err(error) => break unfinished(&error).conversation.clone(),

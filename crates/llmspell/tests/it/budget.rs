@@ -13,8 +13,8 @@ use llmspell::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::patience::{alone, calls, ends, until};
 use crate::probe::{Probe, ms};
+use crate::wait::{completes, spawn_call, spawn_task, until};
 
 /// What one call does.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,7 +47,7 @@ fn work() -> impl Step<In = Call, Out = ()> + Clone {
 async fn run_all(step: impl Step<In = Call, Out = ()>, calls: impl IntoIterator<Item = Call>) -> Vec<Outcome<()>> {
     let calls: Vec<Call> = calls.into_iter().collect();
     let all = calls.len().max(1);
-    ends(step.stream(calls, &Context::new()).limit(all).ordered().collect()).await
+    completes(step.stream(calls, &Context::new()).limit(all).ordered().collect()).await
 }
 
 fn admitted(outcomes: &[Outcome<()>]) -> usize {
@@ -123,11 +123,11 @@ async fn what_no_settlement_could_make_possible_is_refused_at_once() {
         (work().budget(budget.clone().estimate(tokens(400))), work().budget(budget.estimate(tokens(1100))));
     let cx = Context::new();
     let started = Instant::now();
-    let first = calls(&small, uses(1), &cx);
+    let first = spawn_call(&small, uses(1), &cx);
     sleep(ms(1)).await;
-    let kind = ends(large.run(uses(1), &cx)).await.unwrap_err().kind();
+    let kind = completes(large.run(uses(1), &cx)).await.unwrap_err().kind();
     assert_eq!((kind, started.elapsed()), (ErrorKind::Rejected, ms(1)), "although a call was in flight");
-    assert!(ends(first).await.is_ok());
+    assert!(completes(first).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,10 +138,11 @@ async fn whoever_leaves_the_line_makes_room() {
     let free = Call { used: Some(0), takes: 100, error: None };
     let impatient = |after| {
         let (step, cx) = (step.clone(), cx.clone());
-        alone(async move { tokio::time::timeout(ms(after), step.run(free, &cx)).await })
+        spawn_task(async move { tokio::time::timeout(ms(after), step.run(free, &cx)).await })
     };
-    let all = (calls(&step, free, &cx), impatient(50), impatient(60), calls(&step, Call { takes: 1, ..free }, &cx));
-    let (a, b, c, d) = ends(async { tokio::join!(all.0, all.1, all.2, all.3) }).await;
+    let all =
+        (spawn_call(&step, free, &cx), impatient(50), impatient(60), spawn_call(&step, Call { takes: 1, ..free }, &cx));
+    let (a, b, c, d) = completes(async { tokio::join!(all.0, all.1, all.2, all.3) }).await;
     assert!(a.is_ok() && b.is_err() && c.is_err() && d.is_ok());
     assert_eq!((budget.spent().tokens(), budget.remaining_tokens()), (0, Some(100)));
 }

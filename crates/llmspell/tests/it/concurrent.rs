@@ -1,4 +1,4 @@
-//! Groups: all, the first failure, or everything settled.
+//! Groups: all members, the first failure, or every outcome.
 
 use llmspell::{Context, Error, ErrorKind, Step, all, join, settle, step, try_all, try_join};
 use tokio::time::Instant;
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use crate::probe::{Probe, Watch, ms, settled_tasks};
 
 #[tokio::test(start_paused = true)]
-async fn a_tuple_takes_as_long_as_its_slowest_member() {
+async fn tuple_takes_as_long_as_its_slowest_member() {
     let started = Instant::now();
     let group = join((Probe::ok(100), Probe::ok(300), Probe::ok(200)));
     assert_eq!(group.run(7, &Context::new()).await.unwrap(), (7, 7, 7));
@@ -14,7 +14,7 @@ async fn a_tuple_takes_as_long_as_its_slowest_member() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_vector_takes_as_long_as_its_slowest_member_and_keeps_its_order() {
+async fn vector_takes_as_long_as_its_slowest_member_and_keeps_its_order() {
     let started = Instant::now();
     let group = all((0..100).map(|k| Probe::ok(100 - k).map(move |x| x + k as usize)));
     assert_eq!(group.run(0, &Context::new()).await.unwrap(), (0..100).collect::<Vec<_>>());
@@ -34,14 +34,14 @@ async fn join_lets_siblings_finish_and_keeps_all_failures() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_single_failure_stays_itself() {
+async fn single_failure_is_returned_unchanged() {
     let group = join((Probe::ok(10), Probe::fails(20, "alone")));
     let error = group.run(0, &Context::new()).await.unwrap_err();
     assert_eq!((error.kind(), error.message()), (ErrorKind::Failed, "alone"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_failure_cancels_the_siblings_of_try_join() {
+async fn first_failure_cancels_siblings_of_try_join() {
     let (watch, started) = (Watch::default(), Instant::now());
     let group = try_join((Probe::ok(500).watched(&watch), Probe::fails(10, "early"), Probe::ok(300).watched(&watch)));
     let error = group.run(0, &Context::new()).await.unwrap_err();
@@ -51,7 +51,7 @@ async fn the_first_failure_cancels_the_siblings_of_try_join() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_failure_cancels_the_siblings_of_try_all() {
+async fn first_failure_cancels_siblings_of_try_all() {
     let (watch, started) = (Watch::default(), Instant::now());
     let members = (0..50).map(|k| match k {
         20 => Probe::fails(10, "early"),
@@ -65,7 +65,7 @@ async fn the_first_failure_cancels_the_siblings_of_try_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn settle_gives_every_outcome() {
+async fn settle_returns_every_outcome() {
     let (a, b) = settle((Probe::ok(20), Probe::fails(10, "no"))).run(5, &Context::new()).await.unwrap();
     assert_eq!((a.index, a.result.unwrap()), (0, 5));
     assert_eq!((b.index, b.result.unwrap_err().message()), (1, "no"));
@@ -78,7 +78,7 @@ async fn settle_gives_every_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_bounds_the_branches_at_once() {
+async fn limit_bounds_concurrent_branches() {
     let watch = Watch::default();
     let started = Instant::now();
     let members = (0..10).map(|_| Probe::ok(100).watched(&watch));
@@ -96,12 +96,12 @@ async fn a_limit_bounds_the_branches_at_once() {
 
 #[test]
 #[should_panic(expected = "a limit must be at least 1")]
-fn a_limit_of_zero_is_refused_at_once() {
+fn limit_of_zero_panics() {
     let _ = join((Probe::ok(1), Probe::ok(1))).limit(0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_is_the_error_of_its_branch() {
+async fn panic_is_the_error_of_its_branch() {
     let bomb = || {
         step(|_: usize, _| async move {
             tokio::task::yield_now().await;
@@ -121,13 +121,13 @@ async fn a_panic_is_the_error_of_its_branch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_vector_is_done_at_once() {
-    let nobody = Vec::<Probe>::new();
-    assert!(join(nobody).run(0, &Context::new()).await.unwrap().is_empty());
+async fn empty_vector_completes_at_once() {
+    let no_members = Vec::<Probe>::new();
+    assert!(join(no_members).run(0, &Context::new()).await.unwrap().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_a_group_stops_its_members() {
+async fn dropping_a_group_cancels_its_members() {
     let watch = Watch::default();
     let group = all((0..10).map(|_| Probe::ok(1000).watched(&watch)));
     let run = tokio::time::timeout(ms(100), group.run(0, &Context::new())).await;
@@ -146,7 +146,7 @@ async fn inputs_that_cannot_be_cloned_are_shared() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_the_closure_itself_is_contained_too() {
+async fn panic_in_the_closure_is_caught() {
     let bomb = || {
         step(|n: usize, _| {
             assert!(n != 1, "boom");

@@ -1,4 +1,4 @@
-//! Events: complete, typed, and harmless to the run.
+//! Events are complete and typed, and sinks do not affect the run.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,39 +13,39 @@ fn collect() -> (Context, Arc<Mutex<Vec<Event>>>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_tell_the_story_of_a_race() {
+async fn race_has_all_its_events() {
     let (cx, seen) = collect();
-    let contest = race((Probe::fails(10, "down").named("a"), Probe::ok(20).named("b"), Probe::ok(30).named("c")));
-    contest.named("contest").run(0, &cx).await.unwrap();
-    let story: Vec<String> = seen
+    let race_step = race((Probe::fails(10, "down").named("a"), Probe::ok(20).named("b"), Probe::ok(30).named("c")));
+    race_step.named("race").run(0, &cx).await.unwrap();
+    let events: Vec<String> = seen
         .lock()
         .unwrap()
         .iter()
         .map(|event| {
-            let fact = serde_json::to_value(&event.fact).unwrap();
-            format!("{} {} {}", event.at.as_millis(), event.path, fact["event"].as_str().unwrap())
+            let value = serde_json::to_value(&event.fact).unwrap();
+            format!("{} {} {}", event.at.as_millis(), event.path, value["event"].as_str().unwrap())
         })
         .collect();
     assert_eq!(
-        story,
+        events,
         [
-            "0 contest started",
-            "0 contest.a started",
-            "0 contest.b started",
-            "0 contest.c started",
-            "10 contest.a failed",
-            "10 contest race_failed",
-            "20 contest.b finished",
-            "20 contest.c cancelled",
-            "20 contest race_won",
-            "20 contest race_lost",
-            "20 contest finished",
+            "0 race started",
+            "0 race.a started",
+            "0 race.b started",
+            "0 race.c started",
+            "10 race.a failed",
+            "10 race race_failed",
+            "20 race.b finished",
+            "20 race.c cancelled",
+            "20 race race_won",
+            "20 race race_lost",
+            "20 race finished",
         ]
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_survive_json() {
+async fn events_round_trip_through_json() {
     let cx = Context::recording();
     let flaky = FakeTool::<usize>::new("flaky").delay(ms(10)).fails_first(2).limit(1);
     flaky.retry(Retry::exponential().max_attempts(2)).stream(0..3, &cx).collect().await;
@@ -61,7 +61,7 @@ async fn events_survive_json() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sink_can_be_added_anywhere() {
+async fn sink_can_be_added_at_any_level() {
     let (cx, canceller) = Context::recording().cancellable();
     let (cx, mut chunks) = cx.with_chunks(1);
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -69,9 +69,9 @@ async fn a_sink_can_be_added_anywhere() {
     let cx = cx.with_sink(move |event: &Event| log.lock().unwrap().push(event.clone()));
     let step = llmspell::step(|(), cx: Context| async move { cx.emit("word").await });
     step.named("inner").run((), &cx).await.unwrap();
-    assert!(chunks.next().await.is_some(), "the reader of chunks is still there");
+    assert!(chunks.next().await.is_some(), "the reader of chunks is kept");
     canceller.cancel();
-    assert!(cx.is_cancelled(), "and so is the means to cancel");
+    assert!(cx.is_cancelled(), "the canceller is kept");
     assert_eq!(seen.lock().unwrap().len(), 2);
-    assert_eq!(cx.report().steps[0].ok, 1, "and the recording");
+    assert_eq!(cx.report().steps[0].ok, 1, "the recorder is kept");
 }

@@ -1,4 +1,4 @@
-//! Second copies of slow calls: when they start, who serves, how many there may be.
+//! Second copies of slow calls: when they start, which copy wins, and how many there may be.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::probe::{Probe, Watch, ms};
 
-/// Slow on the first call of each pair, fast on the second.
+/// Returns a step that is slow on the first call of each pair, and fast on the second.
 fn uneven(watch: &Watch) -> impl Step<In = usize, Out = usize> {
     let (watch, calls) = (watch.clone(), Arc::new(AtomicUsize::new(0)));
     step(move |n: usize, _| {
@@ -23,7 +23,7 @@ fn uneven(watch: &Watch) -> impl Step<In = usize, Out = usize> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hedge_serves_when_the_first_copy_is_slow() {
+async fn hedge_wins_if_the_first_copy_is_slow() {
     let (watch, started) = (Watch::default(), Instant::now());
     let hedged = uneven(&watch).idempotent().hedge(Hedge::after(ms(100))).with_outcome();
     let outcome = hedged.run(1, &Context::new()).await.unwrap();
@@ -33,7 +33,7 @@ async fn a_hedge_serves_when_the_first_copy_is_slow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fast_call_is_not_hedged() {
+async fn fast_call_is_not_hedged() {
     let probe = Probe::ok(50);
     let watch = probe.watch.clone();
     probe.idempotent().hedge(Hedge::after(ms(100))).run(1, &Context::new()).await.unwrap();
@@ -41,7 +41,7 @@ async fn a_fast_call_is_not_hedged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn hedges_keep_to_their_share_even_if_every_call_is_slow() {
+async fn hedges_keep_their_share_if_every_call_is_slow() {
     for (share, most) in [(0.1, 10), (0.5, 50), (1.0, 100), (0.0, 0)] {
         let probe = Probe::ok(500);
         let watch = probe.watch.clone();
@@ -54,7 +54,7 @@ async fn hedges_keep_to_their_share_even_if_every_call_is_slow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_percentile_is_learned_from_the_calls_before() {
+async fn percentile_is_taken_from_recent_calls() {
     let calls = AtomicUsize::new(0);
     let watch = Watch::default();
     let seen = watch.clone();
@@ -62,7 +62,7 @@ async fn a_percentile_is_learned_from_the_calls_before() {
         let alive = seen.enter();
         let call = calls.fetch_add(1, Ordering::SeqCst);
         async move {
-            // 100 ms, and once a minute's silence.
+            // 100 ms each, except for one of a minute.
             sleep(ms(if call == 60 { 60_000 } else { 100 })).await;
             alive.complete();
             Ok(n)
@@ -79,14 +79,14 @@ async fn a_percentile_is_learned_from_the_calls_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn if_both_copies_fail_both_errors_are_kept() {
+async fn both_errors_are_kept_if_both_copies_fail() {
     let error =
         Probe::fails(200, "no").idempotent().hedge(Hedge::after(ms(100))).run(0, &Context::new()).await.unwrap_err();
     assert_eq!(error.causes().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hedge_that_could_only_start_after_the_deadline_is_not_started() {
+async fn hedge_past_the_deadline_is_not_started() {
     let probe = Probe::ok(1000);
     let watch = probe.watch.clone();
     let step = probe.idempotent().hedge(Hedge::after(ms(500))).deadline(ms(400));
@@ -94,9 +94,9 @@ async fn a_hedge_that_could_only_start_after_the_deadline_is_not_started() {
     assert_eq!(watch.begun(), 1);
 }
 
-/// A quiet time must not save up a flood of second copies for the moment when a service turns slow.
+/// A quiet time must not accumulate many second copies for the moment when a service becomes slow.
 #[tokio::test(start_paused = true)]
-async fn hedges_come_in_small_bursts_after_a_quiet_time() {
+async fn hedge_bursts_are_small_after_a_quiet_time() {
     let watch = Watch::default();
     let seen = watch.clone();
     let step = step(move |slow: bool, _| {
@@ -112,19 +112,20 @@ async fn hedges_come_in_small_bursts_after_a_quiet_time() {
         hedged.run(false, &Context::new()).await.unwrap();
     }
     hedged.clone().stream(std::iter::repeat_n(true, 50), &Context::new()).limit(50).collect().await;
-    assert!(watch.begun() - 1050 <= 10, "{} hedges at once", watch.begun() - 1050);
+    assert!(watch.begun() - 1050 <= 10, "{} concurrent hedges", watch.begun() - 1050);
 }
 
 #[test]
 #[should_panic(expected = "declare it with `.idempotent()`")]
-fn a_step_that_must_not_run_twice_cannot_be_hedged() {
+fn step_that_is_not_idempotent_cannot_be_hedged() {
     let _ = Probe::ok(1).hedge(Hedge::after(ms(1)));
 }
 
-/// Shows output after the first time of a call and ends after the second; each call takes the next pair.
-fn talker(calls: &[(u64, u64)], watch: &Watch) -> impl Step<In = (), Out = usize> + use<> {
+/// Returns a step that emits output after the first time of a call and returns after the second. Each call
+/// takes the next pair.
+fn emitting(calls: &[(u64, u64)], watch: &Watch) -> impl Step<In = (), Out = usize> + use<> {
     let (watch, calls, next) = (watch.clone(), calls.to_vec(), AtomicUsize::new(0));
-    let talk = step(move |(), cx: Context| {
+    let emits = step(move |(), cx: Context| {
         let alive = watch.enter();
         let call = next.fetch_add(1, Ordering::SeqCst);
         let (first, rest) = calls[call.min(calls.len() - 1)];
@@ -137,11 +138,11 @@ fn talker(calls: &[(u64, u64)], watch: &Watch) -> impl Step<In = (), Out = usize
             Ok(call)
         }
     });
-    talk.idempotent()
+    emits.idempotent()
 }
 
-/// Runs the step, and gives what it returned and everything that it has shown.
-async fn listen<S: Step<In = ()>>(step: S) -> (llmspell::Result<S::Out>, Vec<String>) {
+/// Runs the step, and returns its result and all its output.
+async fn run_with_output<S: Step<In = ()>>(step: S) -> (llmspell::Result<S::Out>, Vec<String>) {
     let (cx, mut chunks) = Context::new().with_chunks(64);
     let run = async move { step.run((), &cx).await };
     let read = async {
@@ -157,42 +158,42 @@ async fn listen<S: Step<In = ()>>(step: S) -> (llmspell::Result<S::Out>, Vec<Str
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_copy_that_shows_output_in_time_is_not_hedged_however_long_it_takes() {
+async fn copy_with_timely_first_output_is_not_hedged() {
     let watch = Watch::default();
-    let hedged = talker(&[(50, 10_000)], &watch).hedge(Hedge::after(ms(100)).first_output());
-    let (result, words) = listen(hedged).await;
+    let hedged = emitting(&[(50, 10_000)], &watch).hedge(Hedge::after(ms(100)).first_output());
+    let (result, words) = run_with_output(hedged).await;
     assert_eq!((result.unwrap(), watch.begun()), (0, 1));
     assert_eq!(words, ["first of 0", "last of 0"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_copy_that_shows_output_first_goes_on_alone() {
-    // The second copy speaks at 150 ms and is done at 650 ms; the first would be done at 301 ms.
+async fn copy_with_first_output_continues_alone() {
+    // The second copy emits at 150 ms and returns at 650 ms; the first would return at 301 ms.
     let (watch, started) = (Watch::default(), Instant::now());
-    let hedged = talker(&[(300, 1), (50, 500)], &watch).hedge(Hedge::after(ms(100)).first_output());
-    let (result, words) = listen(hedged).await;
+    let hedged = emitting(&[(300, 1), (50, 500)], &watch).hedge(Hedge::after(ms(100)).first_output());
+    let (result, words) = run_with_output(hedged).await;
     assert_eq!((result.unwrap(), started.elapsed()), (1, ms(650)));
     assert_eq!((watch.begun(), watch.completed(), watch.alive()), (2, 1, 0));
-    assert_eq!(words, ["first of 1", "last of 1"], "nothing of the loser is seen");
+    assert_eq!(words, ["first of 1", "last of 1"], "no output of the loser is seen");
 
-    // Here the first speaks at 120 ms, before the second does.
+    // Here the first copy emits at 120 ms, before the second.
     let (watch, started) = (Watch::default(), Instant::now());
-    let hedged = talker(&[(120, 500), (50, 1)], &watch).hedge(Hedge::after(ms(100)).first_output());
-    let (result, words) = listen(hedged).await;
+    let hedged = emitting(&[(120, 500), (50, 1)], &watch).hedge(Hedge::after(ms(100)).first_output());
+    let (result, words) = run_with_output(hedged).await;
     assert_eq!((result.unwrap(), started.elapsed()), (0, ms(620)));
     assert_eq!((watch.begun(), watch.completed(), watch.alive()), (2, 1, 0));
     assert_eq!(words, ["first of 0", "last of 0"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_loser_is_gone_as_soon_as_the_winner_speaks() {
+async fn loser_is_dropped_at_the_first_output_of_the_winner() {
     let watch = Watch::default();
-    let hedged = talker(&[(300, 1), (50, 500)], &watch).hedge(Hedge::after(ms(100)).first_output());
-    let (cx, look) = (Context::new(), async {
+    let hedged = emitting(&[(300, 1), (50, 500)], &watch).hedge(Hedge::after(ms(100)).first_output());
+    let (cx, check) = (Context::new(), async {
         sleep(ms(200)).await;
         assert_eq!((watch.begun(), watch.alive()), (2, 1));
     });
-    let (result, ()) = tokio::join!(hedged.run((), &cx), look);
+    let (result, ()) = tokio::join!(hedged.run((), &cx), check);
     assert_eq!(result.unwrap(), 1);
 }
 
@@ -200,29 +201,29 @@ async fn the_loser_is_gone_as_soon_as_the_winner_speaks() {
 async fn output_of_a_spawned_copy_counts() {
     let (watch, started) = (Watch::default(), Instant::now());
     let hedged =
-        talker(&[(50, 500), (1, 1)], &watch).spawned().idempotent().hedge(Hedge::after(ms(100)).first_output());
-    let (result, words) = listen(hedged).await;
+        emitting(&[(50, 500), (1, 1)], &watch).spawned().idempotent().hedge(Hedge::after(ms(100)).first_output());
+    let (result, words) = run_with_output(hedged).await;
     assert_eq!((result.unwrap(), watch.begun(), started.elapsed()), (0, 1, ms(550)));
     assert_eq!(words.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_copy_that_fails_after_its_output_takes_the_call_with_it() {
+async fn failure_after_output_fails_the_hedged_call() {
     let broken = step(|(), cx: Context| async move {
         sleep(ms(150)).await;
-        cx.emit("a promise").await?;
+        cx.emit("a word").await?;
         sleep(ms(100)).await;
         Err::<(), _>(Error::failed("broken").transient())
     });
     let hedged = broken.idempotent().hedge(Hedge::after(ms(100)).first_output()).retry(Retry::immediately());
-    let (result, words) = listen(hedged).await;
+    let (result, words) = run_with_output(hedged).await;
     let error = result.unwrap_err();
-    assert!(error.message().contains("its output has been seen"), "{error}");
-    assert_eq!(words, ["a promise"]);
+    assert!(error.message().contains("a reader has already seen its output"), "{error}");
+    assert_eq!(words, ["a word"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_copy_without_any_output_may_serve() {
+async fn copy_without_output_can_win() {
     let (watch, started) = (Watch::default(), Instant::now());
     let hedged = uneven(&watch).idempotent().hedge(Hedge::after(ms(100)).first_output());
     assert_eq!(hedged.run(3, &Context::new()).await.unwrap(), 3);
@@ -230,12 +231,12 @@ async fn a_copy_without_any_output_may_serve() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_percentile_of_the_first_output_is_not_one_of_the_whole() {
-    // Speaks after 20 ms, and goes on for 5 s; the sixty-first call is silent for a minute.
+async fn first_output_percentile_ignores_total_time() {
+    // Emits after 20 ms, and runs for 5 s; the sixty-first call emits nothing for a minute.
     let mut calls = [(20, 5000); 62];
     calls[60] = (60_000, 0);
     let watch = Watch::default();
-    let hedged = talker(&calls, &watch).hedge(Hedge::at_percentile(95.0).first_output());
+    let hedged = emitting(&calls, &watch).hedge(Hedge::at_percentile(95.0).first_output());
     for _ in 0..60 {
         hedged.run((), &Context::new()).await.unwrap();
     }
@@ -248,7 +249,7 @@ async fn a_percentile_of_the_first_output_is_not_one_of_the_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_copy_that_fails_before_it_is_slow_is_a_failure_and_no_reason_for_a_second() {
+async fn early_failure_starts_no_second_copy() {
     let probe = Probe::fails(50, "no");
     let watch = probe.watch.clone();
     let error = probe.idempotent().hedge(Hedge::after(ms(100))).run(0, &Context::new()).await.unwrap_err();
@@ -256,7 +257,7 @@ async fn a_copy_that_fails_before_it_is_slow_is_a_failure_and_no_reason_for_a_se
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_a_copy_is_the_failure_of_that_copy() {
+async fn panic_in_a_copy_is_the_failure_of_that_copy() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = calls.clone();
     let bomb = step(move |n: usize, _| {
@@ -274,7 +275,7 @@ async fn a_panic_in_a_copy_is_the_failure_of_that_copy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_copy_is_an_event() {
+async fn second_copy_is_an_event() {
     let cx = Context::recording();
     let hedged = uneven(&Watch::default()).idempotent().hedge(Hedge::after(ms(100))).named("ask");
     hedged.run(1, &cx).await.unwrap();

@@ -9,25 +9,25 @@ use tokio::time::{Instant, sleep};
 use crate::probe::{Probe, Watch, ms};
 
 #[tokio::test(start_paused = true)]
-async fn a_larger_limit_counts_at_once() {
+async fn larger_limit_applies_immediately() {
     let watch = Watch::default();
     let mut stream = Probe::ok(1000).watched(&watch).stream(0..40, &Context::new()).limit(2);
     let limit = stream.limit_handle();
-    let began = Instant::now();
+    let started = Instant::now();
     let growing = async {
         sleep(ms(500)).await;
         assert_eq!(watch.alive(), 2);
         limit.resize(38);
         sleep(ms(10)).await;
-        assert_eq!(watch.alive(), 38, "in the middle of the first two");
+        assert_eq!(watch.alive(), 38, "while the first two are running");
     };
     let (outcomes, ()) = tokio::join!(stream.collect(), growing);
     assert_eq!((outcomes.len(), watch.most_at_once()), (40, 38));
-    assert_eq!(began.elapsed(), ms(2000), "the last two follow the first two");
+    assert_eq!(started.elapsed(), ms(2000), "the last two follow the first two");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_smaller_limit_stops_nothing_and_takes_nothing() {
+async fn smaller_limit_stops_no_item_and_pulls_none() {
     let watch = Watch::default();
     let mut stream = Probe::ok(100).watched(&watch).stream(0..30, &Context::new()).limit(10);
     let limit = stream.limit_handle();
@@ -43,7 +43,7 @@ async fn a_smaller_limit_stops_nothing_and_takes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn behind_a_slow_item_a_larger_limit_makes_room_too() {
+async fn larger_limit_admits_items_behind_a_slow_one() {
     let watch = Watch::default();
     let slow_head = {
         let watch = watch.clone();
@@ -60,7 +60,7 @@ async fn behind_a_slow_item_a_larger_limit_makes_room_too() {
     let limit = stream.limit_handle();
     let growing = async {
         sleep(ms(100)).await;
-        assert_eq!(watch.begun(), 4, "the head holds the others up");
+        assert_eq!(watch.begun(), 4, "the first item blocks the others");
         limit.resize(100);
         sleep(ms(100)).await;
         assert_eq!(watch.begun(), 100);
@@ -70,28 +70,28 @@ async fn behind_a_slow_item_a_larger_limit_makes_room_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handle_outlives_its_stream() {
+async fn handle_outlives_its_stream() {
     let mut stream = Probe::ok(10).stream(0..2, &Context::new());
     let limit = stream.limit_handle();
     assert_eq!((limit.items(), format!("{limit:?}").as_str()), (16, "LimitHandle { items: 16 }"));
     assert_eq!(stream.limit(3).collect().await.len(), 2);
-    assert_eq!(limit.items(), 3, "what is said afterwards counts for the handle as well");
+    assert_eq!(limit.items(), 3, "later settings apply to the handle as well");
     limit.resize(9);
     assert_eq!(limit.clone().items(), 9);
 }
 
 #[tokio::test]
 #[should_panic(expected = "with 0, nothing would ever run")]
-async fn a_limit_of_nothing_is_no_limit() {
+async fn limit_of_zero_panics() {
     Probe::ok(1).stream(0..2, &Context::new()).limit_handle().resize(0);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Whatever it is set to and when: every item has its outcome, and none begins above the limit of that time.
+    /// For any limit set at any time, every item has its outcome, and none starts above the current limit.
     #[test]
-    fn no_item_begins_above_the_limit(
+    fn no_item_starts_above_the_limit(
         first in 1_usize..8,
         changes in prop::collection::vec((1_u64..60, 1_usize..12), 0..8),
         is_ordered in any::<bool>(),
@@ -99,19 +99,19 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let watch = Watch::default();
-            // What it was until when, and what it is.
+            // When the limit changed, its former value, and its current value.
             let limits = Arc::new(Mutex::new((Instant::now(), first, first)));
-            let (alive, known) = (watch.clone(), limits.clone());
+            let (counted, current) = (watch.clone(), limits.clone());
             let step = llmspell::step(move |n: usize, _| {
-                let before = alive.alive();
-                let one = alive.enter();
-                let (changed, former, limit) = *known.lock().unwrap();
-                // Taken in the instant of the change, it begins in the same.
+                let before = counted.alive();
+                let running = counted.enter();
+                let (changed, former, limit) = *current.lock().unwrap();
+                // An item pulled in the instant of the change may start under the former limit.
                 let limit = if changed == Instant::now() { limit.max(former) } else { limit };
                 async move {
-                    assert!(before < limit, "{before} were alive, of {limit}");
+                    assert!(before < limit, "{before} items were running, of at most {limit}");
                     sleep(ms(5 + (n as u64 * 7) % 20)).await;
-                    one.complete();
+                    running.complete();
                     Ok(n)
                 }
             });

@@ -16,8 +16,8 @@ use llmspell::{ChunkData, Context, Cost, Error, ErrorKind, Result, Step, Usage, 
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::patience::ends;
 use crate::probe::{Watch, ms};
+use crate::wait::completes;
 
 /// A model that plays what a closure sends.
 pub struct Plays<F>(pub F);
@@ -64,9 +64,9 @@ async fn a_producer_that_fails_once_its_sender_is_gone_has_failed() {
         sleep(ms(10)).await;
         Err(Error::failed("then this"))
     });
-    assert_eq!(ends(stream.next()).await.unwrap().unwrap(), text("so far"));
-    assert_eq!(ends(stream.next()).await.unwrap().unwrap_err().message(), "then this");
-    assert!(ends(stream.next()).await.is_none());
+    assert_eq!(completes(stream.next()).await.unwrap().unwrap(), text("so far"));
+    assert_eq!(completes(stream.next()).await.unwrap().unwrap_err().message(), "then this");
+    assert!(completes(stream.next()).await.is_none());
 }
 
 #[tokio::test]
@@ -211,9 +211,9 @@ async fn the_failure_of_a_producer_is_the_last_item_also_if_somebody_could_still
         events.send(text("Hel")).await?;
         Err(Error::failed("broken"))
     });
-    assert_eq!(ends(stream.next()).await.unwrap().unwrap(), text("Hel"));
-    assert_eq!(ends(stream.next()).await.unwrap().unwrap_err().message(), "broken");
-    assert!(ends(stream.next()).await.is_none());
+    assert_eq!(completes(stream.next()).await.unwrap().unwrap(), text("Hel"));
+    assert_eq!(completes(stream.next()).await.unwrap().unwrap_err().message(), "broken");
+    assert!(completes(stream.next()).await.is_none());
     let late = kept.recv().unwrap().send(STOP).await.unwrap_err();
     assert_eq!(late.kind(), ErrorKind::Cancelled);
     let mut failed = ModelStream::failed(Error::failed("at once"));
@@ -329,7 +329,7 @@ async fn a_hanging_model_is_ended_by_an_idle_timeout() {
     let model = SimulatedModel::new("sim").tokens_per_second(100.0).hanging(1.0);
     let started = Instant::now();
     let ask = model.step().idle_timeout(ms(1000), ms(500));
-    let error = ends(ask.run(Request::new("?"), &Context::new())).await.unwrap_err();
+    let error = completes(ask.run(Request::new("?"), &Context::new())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     // Ten tokens, each after 10 ms, and then silence.
     assert!((ms(590)..ms(620)).contains(&started.elapsed()), "{:?}", started.elapsed());
@@ -352,7 +352,7 @@ fn heartbeats(before: bool) -> impl Model {
 async fn heartbeats_are_life_but_no_output() {
     let started = Instant::now();
     let ask = heartbeats(true).step().idle_timeout(ms(1000), ms(300));
-    let error = ends(ask.run(Request::new("?"), &Context::new())).await.unwrap_err();
+    let error = completes(ask.run(Request::new("?"), &Context::new())).await.unwrap_err();
     assert_eq!(
         (error.kind(), started.elapsed().as_millis() / 10),
         (ErrorKind::Timeout, 100),
@@ -361,7 +361,7 @@ async fn heartbeats_are_life_but_no_output() {
 
     let started = Instant::now();
     let ask = heartbeats(false).step().idle_timeout(ms(1000), ms(300)).deadline(ms(10_000));
-    let error = ends(ask.run(Request::new("?"), &Context::new())).await.unwrap_err();
+    let error = completes(ask.run(Request::new("?"), &Context::new())).await.unwrap_err();
     assert_eq!((error.kind(), started.elapsed().as_secs()), (ErrorKind::Timeout, 10), "life for as long as it may");
 }
 

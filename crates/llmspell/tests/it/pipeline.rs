@@ -1,4 +1,4 @@
-//! Pipelines: overlap, limits, order, and where a record failed.
+//! Pipelines: overlap, limits, order, and the stage of a failure.
 
 use std::sync::Arc;
 
@@ -23,12 +23,12 @@ async fn records_overlap_across_stages() {
         let started = Instant::now();
         let outs = flow(|| Limit::new(limit)).stream(0..3, &Context::new()).limit(in_flight).ordered();
         assert_eq!(outs.try_collect().await.unwrap(), [0, 1, 2]);
-        assert_eq!(started.elapsed(), ms(time), "{in_flight} in flight, {limit} a stage");
+        assert_eq!(started.elapsed(), ms(time), "{in_flight} in flight, limit {limit} per stage");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_stage_keeps_its_own_limit() {
+async fn each_stage_has_its_own_limit() {
     let watches = [Watch::default(), Watch::default()];
     let flow = pipeline("two")
         .stage("wide", Probe::ok(10).watched(&watches[0]))
@@ -40,17 +40,17 @@ async fn each_stage_keeps_its_own_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_default_keeps_the_stages_busy() {
+async fn default_keeps_all_stages_busy() {
     let flow = pipeline("wide").stage("a", Probe::ok(10)).limit(40).stage("b", Probe::ok(10)).limit(20);
     assert_eq!(flow.info().default_in_flight, 62);
     let started = Instant::now();
     flow.stream(0..400, &Context::new()).collect().await;
-    // The second stage sets the pace: 400 records, 20 at a time, after the first has had its 10 ms.
+    // The second stage is the bottleneck: 400 records, 20 at a time, after the first 10 ms of the first stage.
     assert_eq!(started.elapsed(), ms(10 + 400 / 20 * 10));
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_theoretical_best_is_reached_in_order() {
+async fn ordered_stream_reaches_the_theoretical_best() {
     let started = Instant::now();
     let cx = Context::recording();
     flow(|| Limit::new(10)).stream(0..300, &cx).ordered().try_collect().await.unwrap();
@@ -61,7 +61,7 @@ async fn the_theoretical_best_is_reached_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_names_its_stage_and_stops_its_record_alone() {
+async fn failure_names_its_stage_and_stops_only_its_record() {
     let watch = Watch::default();
     let picky =
         llmspell::step(
@@ -78,13 +78,13 @@ async fn a_failure_names_its_stage_and_stops_its_record_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pipeline_is_a_step_like_any_other() {
+async fn pipeline_composes_like_any_step() {
     let flow = Arc::new(flow(Limit::unlimited).deadline(ms(300)).fallback(llmspell::value(99usize)));
     assert_eq!(flow.run(1, &Context::new()).await.unwrap(), 99);
 }
 
 #[test]
-fn every_combinator_passes_on_what_a_pipeline_needs() {
+fn every_combinator_keeps_default_in_flight() {
     let flow = || pipeline("wide").stage("a", Probe::ok(10)).limit(40);
     let cases = [
         flow().named("n").info().default_in_flight,
@@ -110,17 +110,17 @@ fn every_combinator_passes_on_what_a_pipeline_needs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_time_in_each_stage_is_told_to_whoever_wants_it() {
+async fn stage_times_are_recorded_on_request() {
     let flaky = step(|n: usize, cx: Context| async move {
         tokio::time::sleep(ms(20)).await;
         if cx.attempt() == 1 || n == 1 { Err(Error::failed("no").transient()) } else { Ok(n) }
     });
-    let flaky = flaky.retry(Retry::waits([ms(5)]));
+    let flaky = flaky.retry(Retry::delays([ms(5)]));
     let flow = || pipeline("f").stage("a", Probe::ok(10)).stage("b", flaky.clone()).limit(1).stage("c", Probe::ok(30));
 
     for cx in [Context::new(), Context::recording()] {
         let outcomes = flow().stream(0..2, &cx.with_stage_times()).ordered().collect().await;
-        let told = |outcome: &Outcome<usize>| {
+        let times = |outcome: &Outcome<usize>| {
             let stages = outcome.provenance.stages().iter();
             stages.map(|stage| (stage.path.to_string(), stage.took)).collect::<Vec<_>>()
         };
@@ -128,13 +128,13 @@ async fn the_time_in_each_stage_is_told_to_whoever_wants_it() {
             let all = [("f.a", 10)].iter().chain(rest);
             all.map(|(path, took)| ((*path).to_owned(), ms(*took))).collect::<Vec<_>>()
         };
-        assert_eq!(told(&outcomes[0]), expected(&[("f.b", 45), ("f.c", 30)]));
-        // It waited for the other one, and then failed twice.
-        assert_eq!(told(&outcomes[1]), expected(&[("f.b", 90)]));
+        assert_eq!(times(&outcomes[0]), expected(&[("f.b", 45), ("f.c", 30)]));
+        // The record waited for the other one, and then failed twice.
+        assert_eq!(times(&outcomes[1]), expected(&[("f.b", 90)]));
         assert_eq!(outcomes[0].provenance.retries, 1);
 
-        let silent = flow().stream(0..2, &cx).ordered().collect().await;
-        assert!(silent[0].provenance.stages().is_empty());
+        let untimed = flow().stream(0..2, &cx).ordered().collect().await;
+        assert!(untimed[0].provenance.stages().is_empty());
         let text = serde_json::to_string(&outcomes[0].provenance).unwrap();
         assert_eq!(serde_json::from_str::<Provenance>(&text).unwrap(), outcomes[0].provenance);
     }

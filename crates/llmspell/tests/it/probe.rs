@@ -1,4 +1,4 @@
-//! A step that can be watched from outside.
+//! A step that counts its calls.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use llmspell::{Context, Error, Result, Step, step};
 use tokio::time::Instant;
 
-/// How many calls have begun, ended, and were alive at once.
+/// The numbers of started, completed and running calls, and the maximum of running calls.
 #[derive(Clone, Default)]
 pub struct Watch(Arc<Counts>);
 
@@ -36,7 +36,7 @@ impl Watch {
         self.0.most.load(Ordering::SeqCst)
     }
 
-    /// Counts a call for as long as the returned value lives.
+    /// Counts a call as running while the returned value lives.
     pub fn enter(&self) -> Alive {
         self.0.begun.fetch_add(1, Ordering::SeqCst);
         let alive = self.0.alive.fetch_add(1, Ordering::SeqCst) + 1;
@@ -59,7 +59,7 @@ impl Drop for Alive {
     }
 }
 
-/// Takes `delay`, then gives back its input or fails.
+/// Takes `delay`, then returns its input or fails.
 pub struct Probe {
     pub watch: Watch,
     pub delay: Duration,
@@ -95,7 +95,7 @@ impl Step for Probe {
     }
 }
 
-/// Fails with a copy of `error` each time, and notes when it was called.
+/// Returns a step that always fails with a copy of `error`, and the times of its calls.
 pub fn failing(error: Error) -> (impl Step<In = u32, Out = u32>, Arc<Mutex<Vec<Instant>>>) {
     let calls = Arc::new(Mutex::new(Vec::new()));
     let log = calls.clone();
@@ -107,12 +107,12 @@ pub fn failing(error: Error) -> (impl Step<In = u32, Out = u32>, Arc<Mutex<Vec<I
     (step, calls)
 }
 
-/// An error that is worth another attempt.
+/// Returns a transient error.
 pub fn busy() -> Error {
     Error::failed("busy").transient()
 }
 
-/// The times between calls.
+/// Returns the times between calls.
 pub fn waits(calls: &Mutex<Vec<Instant>>) -> Vec<Duration> {
     calls.lock().unwrap().windows(2).map(|pair| pair[1] - pair[0]).collect()
 }
@@ -121,7 +121,7 @@ pub const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// The tasks of the runtime that are alive, once those that are on their way out have gone.
+/// Returns the number of running tasks of the runtime, after 50 ms for those that are ending.
 pub async fn settled_tasks() -> usize {
     tokio::time::sleep(ms(50)).await;
     tokio::runtime::Handle::current().metrics().num_alive_tasks()

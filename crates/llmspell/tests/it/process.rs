@@ -1,4 +1,4 @@
-//! Child processes: they end with their call, all of them, and count until they have.
+//! Child processes: all of them end with their call, and count until they have ended.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::probe::ms;
 
-/// A shell that runs a script with the name of a file as `$1`.
+/// Returns a shell command that runs a script with the name of a file as `$1`.
 fn shell(script: &str, file: &Path) -> Command {
     let mut shell = Command::new("sh");
     shell.args(["-c", script, "sh"]).arg(file);
@@ -34,8 +34,8 @@ async fn line(file: &Path) -> String {
     }
 }
 
-/// Whether a process runs; one that is dead and waits to be reaped does not.
-fn runs(pid: &str) -> bool {
+/// Returns whether a process runs; a zombie does not.
+fn is_running(pid: &str) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().trim_start().starts_with('Z'))
 }
@@ -49,27 +49,27 @@ async fn until(mut holds: impl FnMut() -> bool) {
 }
 
 #[tokio::test]
-async fn a_permit_is_taken_until_the_program_is_reaped() {
+async fn permit_is_held_until_the_process_is_reaped() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pid");
     let limit = Limit::new(1);
-    // It asks for time, and takes it.
+    // The process ignores the signal to end.
     let call = script("trap '' TERM; echo $$ > $1; sleep 60 & wait; sleep 60", &file, ms(200));
     let call = call.limit(limit.clone()).timeout(ms(300));
     let cx = Context::new();
     let (error, pid) = tokio::join!(call.run((), &cx), line(&file));
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Timeout);
-    assert_eq!((limit.available(), runs(&pid)), (Some(0), true));
+    assert_eq!((limit.available(), is_running(&pid)), (Some(0), true));
     until(|| limit.available() == Some(1)).await;
-    // Reaped before the permit went back.
+    // The process was reaped before the permit was released.
     assert!(!Path::new(&format!("/proc/{pid}")).exists());
 }
 
 #[tokio::test]
-async fn with_a_grace_a_program_can_end_in_good_order() {
+async fn process_can_clean_up_within_its_grace() {
     let folder = tempfile::tempdir().unwrap();
-    let (file, begun) = (folder.path().join("said"), folder.path().join("begun"));
-    let script = "trap 'echo tidied up > $1; exit' TERM; echo > ${1%said}begun; while :; do sleep 0.01; done";
+    let (file, started) = (folder.path().join("output"), folder.path().join("started"));
+    let script = "trap 'echo cleaned up > $1; exit' TERM; echo > ${1%output}started; while :; do sleep 0.01; done";
     let call = self::script(script, &file, Duration::from_secs(5));
     let call = step(move |(), cx: Context| {
         let call = call.clone();
@@ -77,14 +77,14 @@ async fn with_a_grace_a_program_can_end_in_good_order() {
     });
     let cx = Context::new();
     tokio::select! {
-        _ = call.run((), &cx) => unreachable!("it never ends by itself"),
-        _ = line(&begun) => {}
+        _ = call.run((), &cx) => unreachable!("the script never ends by itself"),
+        _ = line(&started) => {}
     }
-    assert_eq!(line(&file).await, "tidied up");
+    assert_eq!(line(&file).await, "cleaned up");
 }
 
 #[tokio::test]
-async fn a_killed_program_can_be_tried_again() {
+async fn killed_process_can_be_retried() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pids");
     let call = script("echo $$ >> $1; sleep 60", &file, Duration::ZERO);
@@ -93,25 +93,25 @@ async fn a_killed_program_can_be_tried_again() {
     let pids = std::fs::read_to_string(&file).unwrap();
     assert_eq!(pids.lines().count(), 3);
     for pid in pids.lines() {
-        until(|| !runs(pid)).await;
+        until(|| !is_running(pid)).await;
     }
 }
 
 #[tokio::test]
-async fn what_a_program_writes_counts_for_idle_timeouts() {
+async fn process_output_resets_the_idle_timeout() {
     let script = "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.05; done";
-    let call = script_alone(script).idle_timeout(Duration::from_secs(10), ms(300));
+    let call = script_without_file(script).idle_timeout(Duration::from_secs(10), ms(300));
     assert_eq!(call.run((), &Context::new()).await.unwrap().len(), 16);
-    let error = script_alone("echo 1; sleep 60").idle_timeout(Duration::from_secs(10), ms(50));
+    let error = script_without_file("echo 1; sleep 60").idle_timeout(Duration::from_secs(10), ms(50));
     assert_eq!(error.run((), &Context::new()).await.unwrap_err().kind(), ErrorKind::Timeout);
 }
 
-fn script_alone(script: &'static str) -> impl Step<In = (), Out = Vec<u8>> {
+fn script_without_file(script: &'static str) -> impl Step<In = (), Out = Vec<u8>> {
     self::script(script, Path::new(""), Duration::ZERO)
 }
 
 #[tokio::test]
-async fn nothing_is_started_once_the_time_is_up() {
+async fn no_process_starts_past_the_deadline() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pid");
     let call = script("echo $$ > $1", &file, Duration::ZERO);
@@ -121,19 +121,19 @@ async fn nothing_is_started_once_the_time_is_up() {
 }
 
 #[tokio::test]
-async fn what_programs_leave_behind_ends_with_them_however_many_end_at_once() {
+async fn orphaned_children_are_killed_with_their_process() {
     let folder = tempfile::tempdir().unwrap();
     let calls = script("sleep 60 & echo $!", folder.path(), Duration::ZERO);
     let outputs = calls.stream([(); 100], &Context::new()).limit(50).try_collect().await.unwrap();
     assert_eq!(outputs.len(), 100);
     for pid in outputs {
         let pid = String::from_utf8(pid).unwrap();
-        until(|| !runs(pid.trim())).await;
+        until(|| !is_running(pid.trim())).await;
     }
 }
 
 #[tokio::test]
-async fn a_group_whose_leader_is_reaped_is_not_signalled() {
+async fn group_with_a_reaped_leader_is_not_signalled() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pid");
     let mut process = shell("sleep 60 & echo $! > $1", &file);
@@ -141,12 +141,12 @@ async fn a_group_whose_leader_is_reaped_is_not_signalled() {
     let mut child = tokio::process::Command::from(process).spawn().unwrap();
     let group = ProcessGroup::of(&child);
     assert!(child.wait().await.unwrap().success());
-    // What is left of it shows whether a signal is sent, to whomever has that number.
+    // The remaining child shows whether a signal is sent to the number of the group.
     let left = line(&file).await;
     group.ask_to_end(&child);
     group.kill(&child);
     group.ended(&mut child).await.unwrap();
     sleep(ms(20)).await;
-    assert!(runs(&left));
+    assert!(is_running(&left));
     assert!(Command::new("kill").arg(&left).status().unwrap().success());
 }

@@ -16,8 +16,8 @@ use llmspell::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::patience::{alone, calls, ends, until};
 use crate::probe::{Probe, ms};
+use crate::wait::{completes, spawn_call, spawn_task, until};
 
 const ZERO: Duration = Duration::ZERO;
 
@@ -78,7 +78,7 @@ fn rated(rate: Rate, clock: &Clock) -> impl Step<In = Call, Out = ()> + Clone {
 async fn run_all(step: impl Step<In = Call, Out = ()>, calls: impl IntoIterator<Item = Call>) -> Vec<Outcome<()>> {
     let calls: Vec<Call> = calls.into_iter().collect();
     let all = calls.len().max(1);
-    ends(step.stream(calls, &Context::new()).limit(all).ordered().collect()).await
+    completes(step.stream(calls, &Context::new()).limit(all).ordered().collect()).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +103,7 @@ async fn by_default_a_tenth_of_the_period_may_go_at_once() {
 async fn a_rate_is_shared_by_the_steps_that_use_it() {
     let (rate, clock) = (Rate::per_second(10).burst(ZERO), Clock::start());
     let (a, b) = (rated(rate.clone(), &clock), rated(rate.clone(), &clock));
-    ends(join((a, b)).stream([Call::default(); 3], &Context::new()).limit(3).collect()).await;
+    completes(join((a, b)).stream([Call::default(); 3], &Context::new()).limit(3).collect()).await;
     assert_eq!(clock.times(), [0, 100, 200, 300, 400, 500].map(ms));
     assert_eq!(rate.waiting(), 0);
 }
@@ -232,14 +232,14 @@ async fn whoever_leaves_the_line_makes_room() {
     let (rate, clock) = (Rate::per_second(10).burst(ZERO), Clock::start());
     let step = Arc::new(rated(rate.clone(), &clock));
     let cx = Context::new();
-    let waiter = || calls(&step, Call::default(), &cx);
+    let waiter = || spawn_call(&step, Call::default(), &cx);
     let impatient = |after| {
         let (step, cx) = (step.clone(), cx.clone());
-        alone(async move { tokio::time::timeout(ms(after), step.run(Call::default(), &cx)).await })
+        spawn_task(async move { tokio::time::timeout(ms(after), step.run(Call::default(), &cx)).await })
     };
     // The second leaves at the head of the line, the third before it gets there.
     let all = (waiter(), impatient(50), impatient(60), waiter(), waiter());
-    let (a, b, c, d, e) = ends(async { tokio::join!(all.0, all.1, all.2, all.3, all.4) }).await;
+    let (a, b, c, d, e) = completes(async { tokio::join!(all.0, all.1, all.2, all.3, all.4) }).await;
     assert!(a.is_ok() && b.is_err() && c.is_err() && d.is_ok() && e.is_ok());
     assert_eq!(clock.times(), [0, 100, 200].map(ms));
     assert_eq!(rate.waiting(), 0);

@@ -69,7 +69,7 @@ async fn losers_of_a_race_count_as_waste() {
 async fn attempts_degraded_results_and_waits_are_counted() {
     let cx = Context::recording();
     let flaky = FakeTool::<usize>::new("flaky").delay(ms(10)).fails_first(2);
-    let step = flaky.retry(Retry::waits([ms(100), ms(100)])).named("retried").limit(1).named("limited");
+    let step = flaky.retry(Retry::delays([ms(100), ms(100)])).named("retried").limit(1).named("limited");
     step.stream([1, 2], &cx).collect().await;
     let report = cx.report();
     let of = |name: &str| report.steps.iter().find(|step| step.path.as_str() == name).unwrap();
@@ -180,7 +180,7 @@ async fn interrupted_waits_count_with_their_real_length() {
 
     // A planned wait of 30 s that ended after 10 ms.
     let cx = Context::recording();
-    let retried_step = Probe::fails(10, "no").retry(Retry::waits([ms(30_000)]).when(|_| true)).named("retried_step");
+    let retried_step = Probe::fails(10, "no").retry(Retry::delays([ms(30_000)]).when(|_| true)).named("retried_step");
     assert!(tokio::time::timeout(ms(20), retried_step.run(0, &cx)).await.is_err());
     assert_eq!(cx.report().steps[0].waited, ms(10));
 }

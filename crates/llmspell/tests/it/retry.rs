@@ -1,4 +1,4 @@
-//! Retries: which errors, how often, after what wait, and never more than the budget.
+//! Retries: which errors, how often, after what delay, and within which budget.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::probe::{busy, failing, ms, waits};
 
 #[tokio::test(start_paused = true)]
-async fn a_transient_error_is_retried_until_it_passes() {
+async fn transient_error_is_retried_until_success() {
     let flaky = FakeTool::<u32>::new("flaky").fails_first(2).retry(Retry::exponential()).with_outcome();
     let outcome = flaky.run(5, &Context::new()).await.unwrap();
     assert_eq!(outcome.result.unwrap(), 5);
@@ -19,7 +19,7 @@ async fn a_transient_error_is_retried_until_it_passes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_that_gives_up_keeps_all_attempts() {
+async fn exhausted_retry_keeps_all_attempts() {
     let (step, calls) = failing(busy());
     let error = step.retry(Retry::exponential().max_attempts(4)).run(0, &Context::new()).await.unwrap_err();
     assert_eq!((error.kind(), error.attempts(), error.causes().len()), (ErrorKind::AllFailed, 4, 4));
@@ -28,7 +28,7 @@ async fn a_retry_that_gives_up_keeps_all_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_nobody_classified_is_not_retried() {
+async fn unclassified_error_is_not_retried() {
     let parse = step(|text: String, _| async move { Ok(text.parse::<u32>()?) });
     let error = parse.retry(Retry::exponential()).run("x".into(), &Context::new()).await.unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Failed, 1));
@@ -41,15 +41,15 @@ async fn an_error_nobody_classified_is_not_retried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_schedule_is_kept_exactly() {
+async fn schedule_is_followed_exactly() {
     let (step, calls) = failing(busy());
-    let error = step.retry(Retry::waits([ms(1000), ms(3000)])).run(0, &Context::new()).await.unwrap_err();
+    let error = step.retry(Retry::delays([ms(1000), ms(3000)])).run(0, &Context::new()).await.unwrap_err();
     assert_eq!(error.attempts(), 3);
     assert_eq!(waits(&calls), [ms(1000), ms(3000)]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn exponential_waits_double_up_to_the_longest() {
+async fn exponential_delays_double_up_to_the_maximum() {
     let (step, calls) = failing(busy());
     let policy = Retry::exponential().base(ms(100)).max_wait(ms(500)).without_jitter().max_attempts(6);
     step.retry(policy).run(0, &Context::new()).await.unwrap_err();
@@ -57,7 +57,7 @@ async fn exponential_waits_double_up_to_the_longest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_short_retry_after_is_waited_for() {
+async fn short_retry_after_is_honoured() {
     let (step, calls) = failing(Error::failed("429").with_retry_after(ms(7000)));
     let policy = Retry::exponential().base(ms(1)).max_attempts(2);
     step.retry(policy).run(0, &Context::new()).await.unwrap_err();
@@ -66,35 +66,35 @@ async fn a_short_retry_after_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_retry_after_ends_the_attempts_so_that_a_fallback_can_serve() {
+async fn long_retry_after_ends_the_attempts_and_the_fallback_serves() {
     let (step, calls) = failing(Error::failed("429").with_retry_after(Duration::from_secs(600)));
     let started = Instant::now();
     let step = step.retry(Retry::exponential()).fallback(value(1u32)).with_outcome();
     let outcome = step.run(0, &Context::new()).await.unwrap();
     assert_eq!(outcome.result.unwrap(), 1);
-    assert!(outcome.causes[0].message().contains("asked to wait 10 min"), "{}", outcome.causes[0]);
+    assert!(outcome.causes[0].message().contains("the server asked to wait 10 min"), "{}", outcome.causes[0]);
     assert_eq!((calls.lock().unwrap().len(), started.elapsed()), (1, ms(0)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_that_cannot_fit_is_not_started() {
+async fn retry_past_the_deadline_is_not_started() {
     let (step, calls) = failing(busy());
     let started = Instant::now();
-    let step = step.retry(Retry::waits([ms(1000), ms(1000)])).deadline(ms(1500));
+    let step = step.retry(Retry::delays([ms(1000), ms(1000)])).deadline(ms(1500));
     let error = step.run(0, &Context::new()).await.unwrap_err();
-    assert!(error.message().contains("would not fit before the deadline"), "{error}");
+    assert!(error.message().contains("does not fit before the deadline"), "{error}");
     assert_eq!((calls.lock().unwrap().len(), started.elapsed()), (2, ms(1000)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_item_of_a_stream_has_a_budget_of_its_own() {
+async fn each_stream_item_has_its_own_retry_budget() {
     let (step, calls) = failing(busy());
     step.retry(Retry::immediately().max_attempts(3)).stream(0..10, &Context::new()).collect().await;
     assert_eq!(calls.lock().unwrap().len(), 30);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_knows_its_attempt() {
+async fn step_sees_its_attempt_number() {
     let attempts = Arc::new(AtomicU32::new(0));
     let seen = attempts.clone();
     let step = step(move |(), cx: Context| {
@@ -114,7 +114,7 @@ async fn cancelled_work_is_not_retried() {
     assert_eq!(calls.lock().unwrap().len(), 1);
 }
 
-fn talks_then_fails() -> impl Step<In = (), Out = ()> {
+fn emits_then_fails() -> impl Step<In = (), Out = ()> {
     step(|(), cx: Context| async move {
         cx.emit(format!("attempt {}", cx.attempt())).await?;
         if cx.attempt() < 3 { Err(busy()) } else { Ok(()) }
@@ -122,24 +122,24 @@ fn talks_then_fails() -> impl Step<In = (), Out = ()> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn output_that_was_seen_is_not_taken_back() {
+async fn failure_after_seen_output_is_final() {
     let (cx, mut chunks) = Context::new().with_chunks(8);
-    let error = talks_then_fails().retry(Retry::immediately()).run((), &cx).await.unwrap_err();
-    assert!(error.message().contains("its output has been seen"), "{error}");
+    let error = emits_then_fails().retry(Retry::immediately()).run((), &cx).await.unwrap_err();
+    assert!(error.message().contains("a reader has already seen its output"), "{error}");
     drop(cx);
     assert_eq!(chunks.next().await.unwrap().data, ChunkData::Output("attempt 1".into()));
     assert!(chunks.next().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
-async fn output_that_was_seen_by_nobody_can_be_retried() {
-    talks_then_fails().retry(Retry::immediately()).run((), &Context::new()).await.unwrap();
+async fn unseen_output_does_not_prevent_a_retry() {
+    emits_then_fails().retry(Retry::immediately()).run((), &Context::new()).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_after_output_is_announced() {
+async fn retry_after_output_sends_restarted() {
     let (cx, mut chunks) = Context::new().with_chunks(8);
-    talks_then_fails().retry(Retry::immediately().after_output()).run((), &cx).await.unwrap();
+    emits_then_fails().retry(Retry::immediately().after_output()).run((), &cx).await.unwrap();
     drop(cx);
     let mut seen = Vec::new();
     while let Some(chunk) = chunks.next().await {
@@ -150,7 +150,7 @@ async fn a_retry_after_output_is_announced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_after_counts_for_the_retries_further_out() {
+async fn retry_after_applies_to_outer_retries() {
     let (step, calls) = failing(Error::failed("429").with_retry_after(Duration::from_secs(60)));
     let started = Instant::now();
     let error = step.retry(Retry::exponential()).retry(Retry::exponential()).run(0, &Context::new()).await;
@@ -159,7 +159,7 @@ async fn a_retry_after_counts_for_the_retries_further_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retries_in_vain_are_counted_too() {
+async fn failed_retries_are_counted() {
     let (step, _) = failing(busy());
     let outcome = step.retry(Retry::immediately()).with_outcome().run(0, &Context::new()).await.unwrap();
     assert_eq!((outcome.is_ok(), outcome.provenance.retries), (false, 2));

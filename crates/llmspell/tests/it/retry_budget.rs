@@ -127,7 +127,7 @@ async fn a_call_puts_in_its_share_once() {
 async fn an_attempt_that_is_not_made_goes_back() {
     let budget = RetryBudget::share(0.0).burst(3);
     let (step, calls) = failing();
-    let step = step.retry(Retry::waits([ms(1000)]).retry_budget(budget.clone())).deadline(ms(1500));
+    let step = step.retry(Retry::delays([ms(1000)]).retry_budget(budget.clone())).deadline(ms(1500));
     let (cx, canceller) = Context::new().cancellable();
     let cancel = async {
         sleep(ms(10)).await;

@@ -1,4 +1,4 @@
-//! The last slow items of a stream, and their second copies.
+//! Second copies of the last slow items of a stream.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::probe::{Probe, Watch, ms, settled_tasks};
 
-/// Takes as long as its input says, but a second time on the same index never longer than 100 ms.
+/// Returns a step that takes as long as its input says, but at most 100 ms when an index runs again.
 fn uneven(watch: &Watch) -> impl Step<In = (usize, u64), Out = usize> + use<> {
     let (watch, seen) = (watch.clone(), Arc::new(std::sync::Mutex::new(std::collections::HashSet::new())));
     let uneven = step(move |(index, time): (usize, u64), _| {
@@ -24,7 +24,7 @@ fn uneven(watch: &Watch) -> impl Step<In = (usize, u64), Out = usize> + use<> {
     uneven.idempotent()
 }
 
-/// So many items of 100 ms, but for one that is stuck for a minute.
+/// Returns `items` items of 100 ms, one of which is stuck for a minute.
 fn batch(items: usize, stuck: usize) -> impl Iterator<Item = (usize, u64)> + Clone {
     (0..items).map(move |index| (index, if index == stuck { 60_000 } else { 100 }))
 }
@@ -37,12 +37,13 @@ fn second_copies(outcomes: &[Outcome<usize>]) -> Vec<usize> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stuck_item_does_not_hold_up_the_batch() {
+async fn stuck_item_does_not_delay_the_batch() {
     for ordered in [false, true] {
         let (watch, started) = (Watch::default(), Instant::now());
         let stream = uneven(&watch).stream(batch(100, 93), &Context::new()).limit(10).stragglers(Stragglers::last(3));
         let outcomes = if ordered { stream.ordered().collect().await } else { stream.collect().await };
-        // Ten rounds of 100 ms; the stuck one began at 900 ms, was late at 1100 ms, and its copy took 100 ms.
+        // Ten rounds of 100 ms. The stuck item started at 900 ms, was late at 1100 ms, and its copy took 100
+        // ms.
         assert_eq!((started.elapsed(), outcomes.len()), (ms(1200), 100));
         assert!(outcomes.iter().all(Outcome::is_ok));
         assert_eq!(second_copies(&outcomes), [93]);
@@ -53,16 +54,16 @@ async fn a_stuck_item_does_not_hold_up_the_batch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_the_policy_the_batch_waits() {
+async fn without_stragglers_the_batch_waits() {
     let started = Instant::now();
     uneven(&Watch::default()).stream(batch(100, 93), &Context::new()).limit(10).collect().await;
     assert_eq!(started.elapsed(), ms(60_900));
 }
 
-/// In order and without a window, the stuck item keeps the bounds shut: nothing more could be pulled. A source
-/// that knows its length tells its end all the same.
+/// In order and without a window, the stuck item prevents further pulls. A source that knows its length reports
+/// its end all the same.
 #[tokio::test(start_paused = true)]
-async fn the_head_of_the_line_may_be_the_straggler() {
+async fn first_undelivered_item_can_be_the_straggler() {
     let started = Instant::now();
     let stream = uneven(&Watch::default()).stream(batch(100, 90), &Context::new()).limit(10);
     let outcomes = stream.ordered().stragglers(Stragglers::last(1)).collect().await;
@@ -71,7 +72,7 @@ async fn the_head_of_the_line_may_be_the_straggler() {
 
 #[tokio::test(start_paused = true)]
 async fn no_copy_starts_before_the_source_has_ended() {
-    // Everything but the first item is done by 1000 ms, and the source ends at 5000 ms.
+    // All items but the first are done at 1000 ms, and the source ends at 5000 ms.
     struct Slow(usize, std::pin::Pin<Box<tokio::time::Sleep>>);
     impl futures_core::Stream for Slow {
         type Item = (usize, u64);
@@ -99,7 +100,7 @@ async fn no_copy_starts_before_the_source_has_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn only_the_last_items_get_a_copy() {
-    // Five are stuck, of which three may be copied: that waits until two of them are done.
+    // Five items are stuck, three of which can be copied once the other two are done.
     let watch = Watch::default();
     let stuck = |index: usize| (index, if index >= 20 { 1000 * (index as u64 - 19) } else { 100 });
     let stream = uneven(&watch).stream((0..25).map(stuck), &Context::new()).limit(25);
@@ -110,10 +111,10 @@ async fn only_the_last_items_get_a_copy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_share_is_of_all_items_and_never_nothing() {
+async fn share_is_of_all_items_and_at_least_one() {
     for (share, items, most) in [(0.1, 50, 5), (0.001, 50, 1), (1.0, 8, 7)] {
         let watch = Watch::default();
-        // All stuck but the first.
+        // All items are stuck except the first.
         let source = (0..items).map(|index| (index, if index == 0 { 100 } else { 10_000 }));
         let stream = uneven(&watch).stream(source, &Context::new()).limit(50);
         stream.stragglers(Stragglers::last_share(share)).collect().await;
@@ -122,7 +123,7 @@ async fn a_share_is_of_all_items_and_never_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_factor_says_how_late_is_late() {
+async fn factor_sets_the_threshold() {
     let started = Instant::now();
     let stream = uneven(&Watch::default()).stream(batch(20, 19), &Context::new()).limit(20);
     stream.stragglers(Stragglers::last(1).slower_than(7.5)).collect().await;
@@ -130,18 +131,18 @@ async fn the_factor_says_how_late_is_late() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_anything_to_compare_with_nothing_is_late() {
+async fn no_item_is_late_without_a_median() {
     let watch = Watch::default();
     let stream = uneven(&watch).stream([(0, 500)], &Context::new()).stragglers(Stragglers::last(1));
     assert_eq!((stream.collect().await.len(), watch.begun()), (1, 1));
 
     let down = Probe::fails(100, "down").watched(&watch).idempotent();
     let outcomes = down.stream(0..5, &Context::new()).limit(1).stragglers(Stragglers::last(5)).collect().await;
-    assert_eq!((outcomes.len(), watch.begun()), (5, 6), "failures say nothing about how long success takes");
+    assert_eq!((outcomes.len(), watch.begun()), (5, 6), "failures do not count for the median");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_copy_does_not_fail_the_item() {
+async fn failed_copy_does_not_fail_the_item() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = calls.clone();
     let step = step(move |(index, time): (usize, u64), _| {
@@ -196,7 +197,7 @@ async fn cancelled_work_gets_no_copies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_is_the_outcome_of_its_item() {
+async fn panic_is_the_outcome_of_its_item() {
     let bomb = step(|n: usize, _| async move { if n == 3 { panic!("boom") } else { Ok(n) } });
     let outcomes = bomb.idempotent().stream(0..5, &Context::new()).stragglers(Stragglers::last(2)).ordered();
     let outcomes = outcomes.collect().await;
@@ -206,13 +207,13 @@ async fn a_panic_is_the_outcome_of_its_item() {
 
 #[test]
 #[should_panic(expected = "declare the step with `.idempotent()`")]
-fn a_step_that_must_not_run_twice_has_no_stragglers() {
+fn step_that_is_not_idempotent_has_no_stragglers() {
     let _ = Probe::ok(1).stream(0..5, &Context::new()).stragglers(Stragglers::last(1));
 }
 
 #[tokio::test(start_paused = true)]
 #[should_panic(expected = "before the first poll")]
-async fn stragglers_are_asked_for_before_the_first_poll() {
+async fn stragglers_must_be_set_before_the_first_poll() {
     let mut stream = Probe::ok(1).idempotent().stream(0..5, &Context::new());
     stream.next().await;
     let _ = stream.stragglers(Stragglers::last(1));
@@ -222,7 +223,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_input_gets_one_outcome_and_copies_are_few(
+    fn every_input_has_one_outcome_and_copies_are_bounded(
         delays in prop::collection::vec((0..40u64, 0..400u64), 0..50),
         limit in 1..12usize,
         window in prop::option::of(0..10usize),
@@ -237,7 +238,7 @@ proptest! {
             let (watch, items, ended) = (Watch::default(), delays.len(), Arc::new(AtomicBool::new(false)));
             let runs: Arc<Vec<AtomicUsize>> = Arc::new((0..items).map(|_| AtomicUsize::new(0)).collect());
             let (seen, over) = (watch.clone(), ended.clone());
-            // Every third is slow the first time, every seventh panics, every fifth fails.
+            // Every third item is slow at first, every seventh panics, every fifth fails.
             let work = step(move |(index, (fast, slow)): (usize, (u64, u64)), _| {
                 let alive = seen.enter();
                 let run = runs[index].fetch_add(1, Ordering::SeqCst);
@@ -250,7 +251,7 @@ proptest! {
                 }
             });
             let mut left = delays.into_iter().enumerate();
-            // In order, nothing is pulled beyond what is taken: that is an end, too.
+            // In order, nothing is pulled beyond the number taken: that is an end as well.
             let wanted = take.filter(|_| window.is_some()).unwrap_or(usize::MAX);
             let source = std::iter::from_fn(move || {
                 let next = left.next();
@@ -287,13 +288,13 @@ proptest! {
                 indices.push(outcome.index);
                 sleep(ms(consumer_delay)).await;
             }
-            assert_eq!(watch.alive(), 0, "nothing is alive after the end");
+            assert_eq!(watch.alive(), 0, "nothing runs after the end");
             assert!(watch.begun() <= items + last, "{} copies", watch.begun() - items);
             assert_eq!(indices.len(), items.min(take.unwrap_or(usize::MAX)));
             assert!(window.is_none() || indices.is_sorted(), "{indices:?}");
             indices.sort_unstable();
             indices.dedup();
-            assert_eq!(indices.len(), items.min(take.unwrap_or(usize::MAX)), "none came twice");
+            assert_eq!(indices.len(), items.min(take.unwrap_or(usize::MAX)), "no index is duplicated");
             drop(stream);
             assert_eq!(settled_tasks().await, 0);
         });

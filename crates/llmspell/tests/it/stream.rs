@@ -1,4 +1,4 @@
-//! Streams: order, early ends, sources, other runtimes. What they guarantee is in `tests/guarantees`.
+//! Streams: order, early ends, sources and other runtimes. Their guarantees are in `tests/guarantees`.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::probe::{Probe, Watch, ms};
 
 #[tokio::test(start_paused = true)]
-async fn outcomes_come_as_they_finish() {
+async fn outcomes_arrive_as_they_complete() {
     let delays = step(|delay: u64, _| async move {
         sleep(ms(delay)).await;
         Ok(delay)
@@ -19,7 +19,7 @@ async fn outcomes_come_as_they_finish() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ordered_outcomes_come_in_the_order_of_their_inputs() {
+async fn ordered_outcomes_arrive_in_input_order() {
     let delays = step(|delay: u64, _| async move {
         sleep(ms(delay)).await;
         Ok(delay)
@@ -29,7 +29,7 @@ async fn ordered_outcomes_come_in_the_order_of_their_inputs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_window_keeps_a_slow_head_from_stalling_the_rest() {
+async fn window_lets_items_pass_a_slow_one() {
     let delays = |k: usize| if k == 0 { 1000 } else { 10 };
     let slow_head = move || {
         step(move |k: usize, _| async move {
@@ -43,11 +43,11 @@ async fn a_window_keeps_a_slow_head_from_stalling_the_rest() {
 
     let started = Instant::now();
     slow_head().stream(0..100, &Context::new()).limit(4).ordered().try_collect().await.unwrap();
-    assert!(started.elapsed() > ms(1200), "without one, the head holds the others up");
+    assert!(started.elapsed() > ms(1200), "without a window, the first item blocks the others");
 }
 
 #[tokio::test(start_paused = true)]
-async fn ending_by_predicate_delivers_the_last_and_stops_the_rest() {
+async fn until_delivers_the_last_and_cancels_the_rest() {
     let watch = Watch::default();
     let probe = Probe::ok(10).watched(&watch);
     let stream = probe.stream(0.., &Context::new()).limit(4).ordered();
@@ -57,14 +57,14 @@ async fn ending_by_predicate_delivers_the_last_and_stops_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn taking_nothing_starts_nothing() {
+async fn take_zero_starts_nothing() {
     let watch = Watch::default();
     assert!(Probe::ok(1).watched(&watch).stream(0.., &Context::new()).take(0).collect().await.is_empty());
     assert_eq!(watch.begun(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_failure_stops_try_collect() {
+async fn first_failure_stops_try_collect() {
     let watch = Watch::default();
     let probe = Arc::new(Probe::ok(100).watched(&watch));
     let picky = step(move |n: usize, cx| {
@@ -77,7 +77,7 @@ async fn the_first_failure_stops_try_collect() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_can_be_fed_from_a_stream() {
+async fn stream_can_be_the_source_of_a_stream() {
     let doubled = Probe::ok(10).stream(0..10, &Context::new()).limit(3).ordered();
     let sum = step(|outcome: llmspell::Outcome<usize>, _| async move { Ok(outcome.result? + 100) });
     let outs = sum.stream(doubled, &Context::new()).ordered().try_collect().await.unwrap();
@@ -85,23 +85,23 @@ async fn a_stream_can_be_fed_from_a_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_trickles_is_followed() {
+async fn slow_source_is_polled_to_its_end() {
     let (sender, receiver) = mpsc::channel::<usize>(1);
-    let trickle = Trickle(receiver);
+    let slow_source = SlowSource(receiver);
     let feed = async move {
         for n in 0..5 {
             sleep(ms(100)).await;
             sender.send(n).await.unwrap();
         }
     };
-    let collect = Probe::ok(10).stream(trickle, &Context::new()).collect();
+    let collect = Probe::ok(10).stream(slow_source, &Context::new()).collect();
     let ((), outcomes) = tokio::join!(feed, collect);
     assert_eq!(outcomes.len(), 5);
 }
 
-struct Trickle(mpsc::Receiver<usize>);
+struct SlowSource(mpsc::Receiver<usize>);
 
-impl futures_core::Stream for Trickle {
+impl futures_core::Stream for SlowSource {
     type Item = usize;
 
     fn poll_next(
@@ -113,7 +113,7 @@ impl futures_core::Stream for Trickle {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cancelling_the_context_stops_the_source_and_drains_what_is_in_flight() {
+async fn cancelling_the_context_stops_the_source_and_drains_items_in_flight() {
     let (cx, canceller) = Context::new().cancellable();
     let watch = Watch::default();
     let mut stream = Probe::ok(100).watched(&watch).stream(0.., &cx).limit(4);
@@ -128,7 +128,7 @@ async fn cancelling_the_context_stops_the_source_and_drains_what_is_in_flight() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_in_the_context_bounds_the_stream() {
+async fn deadline_of_the_context_bounds_the_stream() {
     let cx = Context::new().with_deadline(Instant::now() + ms(55));
     let watch = Watch::default();
     let outcomes = Probe::ok(10).watched(&watch).stream(0..200, &cx).limit(1).collect().await;
@@ -136,21 +136,21 @@ async fn a_deadline_in_the_context_bounds_the_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_ordered_take_starts_nothing_that_it_will_not_deliver() {
+async fn ordered_take_starts_only_items_it_delivers() {
     let watch = Watch::default();
     let outcomes = Probe::ok(10).watched(&watch).stream(0.., &Context::new()).ordered().take(3).collect().await;
     assert_eq!((outcomes.len(), watch.begun()), (3, 3));
 }
 
 #[test]
-fn a_stream_without_leftovers_needs_no_timers() {
+fn stream_without_early_end_needs_no_timers() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let numbers = step(|n: usize, _| async move { Ok(n) }).stream(0..100, &Context::new());
     assert_eq!(runtime.block_on(numbers.collect()).len(), 100);
 }
 
 #[test]
-fn a_stream_can_move_to_another_runtime() {
+fn stream_can_move_to_another_runtime() {
     let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (first, second) = (runtime(), runtime());
     let mut stream = Probe::ok(5).stream(0..50, &Context::new()).limit(4);
@@ -159,5 +159,5 @@ fn a_stream_can_move_to_another_runtime() {
     let outcomes = second.block_on(async { timeout(ms(20_000), stream.collect()).await.expect("no hang") });
     assert_eq!(outcomes.len(), 49);
     let lost = outcomes.iter().filter(|outcome| !outcome.is_ok()).count();
-    assert!(lost <= 8, "{lost} lost, when at most four were in flight and four admitted");
+    assert!(lost <= 8, "{lost} lost, but at most four were in flight and four admitted");
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::probe::{Probe, Watch, ms};
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_stops_the_work() {
+async fn timeout_cancels_the_work() {
     let (watch, started) = (Watch::default(), Instant::now());
     let error = Probe::ok(2000).watched(&watch).timeout(ms(1000)).run(0, &Context::new()).await.unwrap_err();
     assert_eq!((error.kind(), error.message()), (ErrorKind::Timeout, "timed out after 1 s"));
@@ -21,9 +21,9 @@ async fn a_timeout_stops_the_work() {
 #[tokio::test(start_paused = true)]
 async fn each_attempt_can_have_its_own_timeout() {
     let started = Instant::now();
-    let patient =
+    let retried =
         Probe::ok(2000).timeout([ms(1000), ms(3000)]).retry(Retry::immediately().max_attempts(5)).with_outcome();
-    let outcome = patient.run(9, &Context::new()).await.unwrap();
+    let outcome = retried.run(9, &Context::new()).await.unwrap();
     assert_eq!(outcome.result.unwrap(), 9);
     assert_eq!(outcome.quality, Quality::Full);
     assert_eq!(outcome.provenance.retries, 1);
@@ -32,17 +32,17 @@ async fn each_attempt_can_have_its_own_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deadline_covers_all_attempts() {
+async fn deadline_covers_all_attempts() {
     let started = Instant::now();
     let step = Probe::ok(2000).timeout(ms(400)).retry(Retry::immediately().max_attempts(100)).deadline(ms(1000));
     let error = step.run(0, &Context::new()).await.unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::AllFailed, 3));
-    assert_eq!(error.causes()[2].message(), "stopped by the deadline of a step around it");
+    assert_eq!(error.causes()[2].message(), "cancelled by the deadline of an outer step");
     assert_eq!(started.elapsed(), ms(1000));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_inner_timeout_only_tightens() {
+async fn inner_timeout_only_tightens() {
     let seen = step(|(), cx: Context| async move { Ok(cx.remaining()) });
     let loose = seen.timeout(ms(5000)).timeout(ms(1000));
     assert_eq!(loose.run((), &Context::new()).await.unwrap(), Some(ms(1000)));
@@ -54,17 +54,17 @@ async fn an_inner_timeout_only_tightens() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_time_beyond_all_clocks_never_comes() {
+async fn timeout_of_duration_max_never_fires() {
     let forever = Probe::ok(10).timeout(std::time::Duration::MAX);
     assert_eq!(forever.run(1, &Context::new()).await.unwrap(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_before_the_first_output_is_a_timeout() {
+async fn missing_first_output_is_a_timeout() {
     let silent = step(|(), cx: Context| async move {
         for _ in 0..100 {
             sleep(ms(10)).await;
-            cx.heartbeat(); // life, but no output
+            cx.heartbeat(); // a sign of life, but no output
         }
         Ok(())
     });
@@ -75,10 +75,10 @@ async fn silence_before_the_first_output_is_a_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn signs_of_life_keep_work_going_and_silence_ends_it() {
-    let talker = |talks: u64| {
+async fn heartbeats_reset_the_idle_timeout() {
+    let emitting = |count: u64| {
         step(move |(), cx: Context| async move {
-            for n in 0..talks {
+            for n in 0..count {
                 sleep(ms(80)).await;
                 if n % 2 == 0 { cx.emit("word").await? } else { cx.heartbeat() }
             }
@@ -87,14 +87,14 @@ async fn signs_of_life_keep_work_going_and_silence_ends_it() {
         })
     };
     let started = Instant::now();
-    let error = talker(10).idle_timeout(ms(100), ms(100)).run((), &Context::new()).await.unwrap_err();
+    let error = emitting(10).idle_timeout(ms(100), ms(100)).run((), &Context::new()).await.unwrap_err();
     assert_eq!(error.message(), "no sign of life for 100 ms");
     assert_eq!(started.elapsed(), ms(900));
-    assert!(talker(10).idle_timeout(ms(100), ms(400)).run((), &Context::new()).await.is_ok());
+    assert!(emitting(10).idle_timeout(ms(100), ms(400)).run((), &Context::new()).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fallback_serves_and_says_so() {
+async fn fallback_result_is_marked() {
     let degrading = Probe::fails(10, "down").fallback(value(42usize)).named("answer").with_outcome();
     let outcome = degrading.run(0, &Context::new()).await.unwrap();
     assert_eq!(outcome.quality, Quality::Fallback);
@@ -106,14 +106,14 @@ async fn a_fallback_serves_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fallback_that_is_not_needed_leaves_no_trace() {
+async fn unused_fallback_leaves_no_provenance() {
     let outcome = Probe::ok(10).fallback(value(42usize)).with_outcome().run(1, &Context::new()).await.unwrap();
     assert_eq!((outcome.quality, outcome.causes.len()), (Quality::Full, 0));
     assert_eq!(outcome.result.unwrap(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn if_the_fallback_fails_too_both_errors_are_kept() {
+async fn failed_fallback_keeps_both_errors() {
     let error = Probe::fails(10, "down").fallback(Probe::fails(10, "also down")).run(0, &Context::new()).await;
     let error = error.unwrap_err();
     assert_eq!(error.message(), "also down");
@@ -128,7 +128,7 @@ async fn cancelled_work_gets_no_fallback() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_partial_result_is_marked() {
+async fn partial_result_is_marked() {
     let partial = step(|(), cx: Context| async move {
         cx.mark_partial(Error::failed("page 3 is missing"));
         Ok("pages 1 and 2")
@@ -153,32 +153,32 @@ async fn errors_name_the_step_they_happened_in() {
     assert_eq!(slow.run(0, &Context::new()).await.unwrap_err().path().unwrap().as_str(), "triage");
 }
 
-/// The usual setting: patient with the first output, impatient with silence after it.
+/// The usual setting: a long timeout for the first output, and a short idle timeout.
 #[tokio::test(start_paused = true)]
-async fn silence_is_noticed_long_before_the_time_for_the_first_output_is_up() {
-    let talks_once = step(|(), cx: Context| async move {
+async fn idle_timeout_fires_before_a_longer_first_output_timeout() {
+    let emits_once = step(|(), cx: Context| async move {
         cx.emit("word").await?;
         std::future::pending::<()>().await;
         Ok(())
     });
     let started = Instant::now();
-    let error = talks_once.idle_timeout(ms(30_000), ms(1000)).run((), &Context::new()).await.unwrap_err();
+    let error = emits_once.idle_timeout(ms(30_000), ms(1000)).run((), &Context::new()).await.unwrap_err();
     assert_eq!(error.message(), "no sign of life for 1 s");
     assert_eq!(started.elapsed(), ms(1000));
 }
 
 #[tokio::test(start_paused = true)]
-async fn times_beyond_all_clocks_are_borne_everywhere() {
+async fn duration_max_is_accepted_everywhere() {
     let forever = std::time::Duration::MAX;
     let cx = Context::new();
     assert!(Probe::ok(10).idle_timeout(forever, forever).run(1, &cx).await.is_ok());
     assert!(Probe::ok(10).idempotent().hedge(llmspell::Hedge::after(forever)).run(1, &cx).await.is_ok());
-    let retry = Probe::fails(10, "no").retry(Retry::waits([forever]).when(|_| true)).deadline(ms(1000));
+    let retry = Probe::fails(10, "no").retry(Retry::delays([forever]).when(|_| true)).deadline(ms(1000));
     assert!(retry.run(1, &cx).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_failed_attempt_collected_does_not_count() {
+async fn provenance_of_a_failed_attempt_does_not_count() {
     let calls = AtomicUsize::new(0);
     let twice = step(move |n: usize, _| {
         let first = calls.fetch_add(1, Ordering::SeqCst) == 0;
@@ -189,7 +189,7 @@ async fn what_a_failed_attempt_collected_does_not_count() {
         let first = first_calls.fetch_add(1, Ordering::SeqCst) == 0;
         async move { if first { Err(Error::failed("down")) } else { Ok(n) } }
     });
-    // The first attempt is served by a fallback and then fails; the second one is flawless.
+    // The first attempt uses a fallback and then fails; the second attempt succeeds without one.
     let step = degrading.fallback(value(9usize)).then(twice).retry(Retry::immediately()).with_outcome();
     let outcome = step.run(1, &Context::new()).await.unwrap();
     assert_eq!((outcome.result.unwrap(), outcome.quality), (1, Quality::Full));
@@ -198,15 +198,15 @@ async fn what_a_failed_attempt_collected_does_not_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_reader_is_not_the_silence_of_the_work() {
+async fn slow_reader_does_not_trigger_the_idle_timeout() {
     let (cx, mut chunks) = Context::new().with_chunks(1);
-    let talker = step(|(), cx: Context| async move {
+    let emitting = step(|(), cx: Context| async move {
         for n in 0..5 {
             cx.emit(n).await?;
         }
         Ok(())
     });
-    let step = talker.idle_timeout(ms(100), ms(100));
+    let step = emitting.idle_timeout(ms(100), ms(100));
     let read = async {
         let mut read = 0;
         while read < 5 && chunks.next().await.is_some() {
@@ -219,13 +219,13 @@ async fn a_slow_reader_is_not_the_silence_of_the_work() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_several_fallbacks_it_is_told_which_has_served_and_what_was_tried_before() {
-    let patient = || Retry::immediately().max_attempts(3).when(|_| true);
-    let step = Probe::fails(10, "down").retry(patient());
-    let step = step.fallback(Probe::fails(10, "down, too").retry(patient()).named("second"));
+async fn outcome_names_the_fallback_that_served_and_prior_attempts() {
+    let retried = || Retry::immediately().max_attempts(3).when(|_| true);
+    let step = Probe::fails(10, "down").retry(retried());
+    let step = step.fallback(Probe::fails(10, "down, too").retry(retried()).named("second"));
     let outcome = step.fallback(value(3usize).named("third")).with_outcome().run(0, &Context::new()).await.unwrap();
     assert_eq!((outcome.result.unwrap(), outcome.quality), (3, Quality::Fallback));
-    assert_eq!(outcome.provenance.retries, 4, "two of the step, and two of its first fallback");
+    assert_eq!(outcome.provenance.retries, 4, "two retries of the step, and two of its first fallback");
     let [choice] = outcome.provenance.choices.as_slice() else { panic!("{:?}", outcome.provenance.choices) };
     assert_eq!(choice.served_by, ServedBy::Fallback { name: Some("third".to_owned()) });
 }

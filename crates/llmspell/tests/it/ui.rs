@@ -1,12 +1,13 @@
-//! What the compiler says to the mistakes that newcomers make.
+//! Compiler messages for the mistakes of newcomers.
 
-/// The messages are those of Rust 1.95; other compilers word them otherwise, and the test passes them over.
+/// The snapshots are those of Rust 1.95. Other compilers word the messages differently, and the test skips
+/// them.
 #[test]
-fn mistakes_are_explained() {
+fn compile_errors_match_the_snapshots() {
     let rustc = std::process::Command::new("rustc").arg("--version").output().expect("rustc");
     let version = String::from_utf8_lossy(&rustc.stdout).into_owned();
     if !version.starts_with("rustc 1.95.") {
-        println!("passed over: the snapshots are of 1.95, and this is {version}");
+        println!("skipped: the snapshots are of 1.95, and this is {version}");
         return;
     }
     let tests = trybuild::TestCases::new();

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use llmspell::{Context, Cost, Error, EventKind, Hedge, Retry, Step, Usage, join, race, settle, step, value};
 use tokio::time::sleep;
 
-use crate::patience::until;
 use crate::probe::ms;
+use crate::wait::until;
 
 /// Says that it has used `tokens`, and then ends, well or not, after a while.
 fn spends(tokens: u64, delay_ms: u64, succeeds: bool) -> impl Step<In = usize, Out = usize> {

@@ -1,4 +1,5 @@
-//! Callers, holds and stored contexts in any order: who is alive counts, and nobody sees another one's data.
+//! Callers, holds and stored contexts in any order: the permits in use match the running work, and no call sees
+//! the data of another.
 
 use std::pin::pin;
 use std::task::{self, Poll, Waker};
@@ -9,30 +10,30 @@ use super::{Context, LeasedContext, PermitHold};
 use crate::control::limit::Limit;
 
 #[derive(Clone, Debug)]
-enum Act {
+enum Action {
     Call,
-    PermitHold(usize),
-    /// Keeps the context of a call, in which nobody must ever see another call.
+    Hold(usize),
+    /// Stores the context of a call, in which no other call may ever be visible.
     Store(usize),
     HoldStored(usize),
     Return(usize),
-    LetGo(usize),
+    Release(usize),
     Forget(usize),
 }
 
-fn acts() -> impl Strategy<Value = Act> {
+fn actions() -> impl Strategy<Value = Action> {
     prop_oneof![
-        4 => Just(Act::Call),
-        2 => any::<usize>().prop_map(Act::PermitHold),
-        2 => any::<usize>().prop_map(Act::Store),
-        1 => any::<usize>().prop_map(Act::HoldStored),
-        3 => any::<usize>().prop_map(Act::Return),
-        2 => any::<usize>().prop_map(Act::LetGo),
-        1 => any::<usize>().prop_map(Act::Forget),
+        4 => Just(Action::Call),
+        2 => any::<usize>().prop_map(Action::Hold),
+        2 => any::<usize>().prop_map(Action::Store),
+        1 => any::<usize>().prop_map(Action::HoldStored),
+        3 => any::<usize>().prop_map(Action::Return),
+        2 => any::<usize>().prop_map(Action::Release),
+        1 => any::<usize>().prop_map(Action::Forget),
     ]
 }
 
-struct World<'a> {
+struct Model<'a> {
     limit: &'a Limit,
     root: Context,
     callers: Vec<(usize, LeasedContext<'a>)>,
@@ -41,7 +42,7 @@ struct World<'a> {
     calls: usize,
 }
 
-impl World<'_> {
+impl Model<'_> {
     fn is_called(&self, call: usize) -> bool {
         self.callers.iter().any(|(caller, _)| *caller == call)
     }
@@ -50,10 +51,10 @@ impl World<'_> {
         self.holds.iter().any(|(held, _)| *held == call)
     }
 
-    fn act(&mut self, act: Act) {
+    fn apply(&mut self, action: Action) {
         let some = |number: usize, of: usize| (of > 0).then(|| number % of);
-        match act {
-            Act::Call => {
+        match action {
+            Action::Call => {
                 let cx = self.root.scope(Some(self.calls));
                 let polled = pin!(self.limit.admit(&cx)).poll(&mut task::Context::from_waker(Waker::noop()));
                 if let Poll::Ready(admitted) = polled {
@@ -62,56 +63,56 @@ impl World<'_> {
                 }
                 self.calls += 1;
             }
-            Act::PermitHold(number) => {
-                if let Some(place) = some(number, self.callers.len()) {
-                    let (call, leased) = &self.callers[place];
+            Action::Hold(number) => {
+                if let Some(index) = some(number, self.callers.len()) {
+                    let (call, leased) = &self.callers[index];
                     self.holds.push((*call, leased.hold()));
                 }
             }
-            Act::Store(number) => {
-                if let Some(place) = some(number, self.callers.len()) {
-                    let (call, leased) = &self.callers[place];
+            Action::Store(number) => {
+                if let Some(index) = some(number, self.callers.len()) {
+                    let (call, leased) = &self.callers[index];
                     self.stored.push((*call, Context::clone(leased)));
                 }
             }
-            Act::HoldStored(number) => {
-                if let Some(place) = some(number, self.stored.len()) {
-                    let (call, hold) = (self.stored[place].0, self.stored[place].1.hold());
-                    // What has been given back cannot be held any more.
+            Action::HoldStored(number) => {
+                if let Some(index) = some(number, self.stored.len()) {
+                    let (call, hold) = (self.stored[index].0, self.stored[index].1.hold());
+                    // A returned permit cannot be held again.
                     if self.is_called(call) || self.is_held(call) {
                         self.holds.push((call, hold));
                     } else {
-                        assert!(hold._held.is_empty());
+                        assert!(hold.leases.is_empty());
                     }
                 }
             }
-            Act::Return(number) => {
-                if let Some(place) = some(number, self.callers.len()) {
-                    drop(self.callers.swap_remove(place));
+            Action::Return(number) => {
+                if let Some(index) = some(number, self.callers.len()) {
+                    drop(self.callers.swap_remove(index));
                 }
             }
-            Act::LetGo(number) => {
-                if let Some(place) = some(number, self.holds.len()) {
-                    drop(self.holds.swap_remove(place));
+            Action::Release(number) => {
+                if let Some(index) = some(number, self.holds.len()) {
+                    drop(self.holds.swap_remove(index));
                 }
             }
-            Act::Forget(number) => {
-                if let Some(place) = some(number, self.stored.len()) {
-                    drop(self.stored.swap_remove(place));
+            Action::Forget(number) => {
+                if let Some(index) = some(number, self.stored.len()) {
+                    drop(self.stored.swap_remove(index));
                 }
             }
         }
     }
 
     fn check(&self, (limit, overdraft): (usize, usize)) {
-        let mut strays: Vec<usize> = self.holds.iter().map(|(call, _)| *call).collect();
-        strays.sort_unstable();
-        strays.dedup();
-        strays.retain(|call| !self.is_called(*call));
+        let mut orphans: Vec<usize> = self.holds.iter().map(|(call, _)| *call).collect();
+        orphans.sort_unstable();
+        orphans.dedup();
+        orphans.retain(|call| !self.is_called(*call));
         let load = self.limit.load().expect("there is a limit");
-        let in_use = self.callers.len() + strays.len();
-        assert_eq!((load.in_use, load.strays, load.waiting), (in_use, strays.len(), 0));
-        assert!(in_use <= limit + overdraft.min(strays.len()));
+        let in_use = self.callers.len() + orphans.len();
+        assert_eq!((load.in_use, load.strays, load.waiting), (in_use, orphans.len(), 0));
+        assert!(in_use <= limit + overdraft.min(orphans.len()));
         for (call, cx) in &self.stored {
             assert_eq!(cx.item(), Some(*call), "a stored context shows another call");
         }
@@ -125,27 +126,27 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_permit_is_in_use_as_long_as_anybody_keeps_it(
+    fn permit_is_in_use_while_it_has_a_holder(
         limit in 1..5usize,
         overdraft in 0..3usize,
-        acts in prop::collection::vec(acts(), 0..120),
+        actions in prop::collection::vec(actions(), 0..120),
     ) {
         let shared = Limit::new(limit).overdraft(overdraft);
         let (root, callers, holds, stored) = (Context::new(), vec![], vec![], vec![]);
-        let mut world = World { limit: &shared, root, callers, holds, stored, calls: 0 };
-        for act in acts {
-            world.act(act);
-            world.check((limit, overdraft));
+        let mut model = Model { limit: &shared, root, callers, holds, stored, calls: 0 };
+        for action in actions {
+            model.apply(action);
+            model.check((limit, overdraft));
         }
-        drop(world);
+        drop(model);
         let load = shared.load().expect("there is a limit");
         prop_assert_eq!((load.in_use, load.strays, load.available), (0, 0, limit));
     }
 }
 
-/// The node of the last call serves the next one, and remembers nothing of it meanwhile.
+/// The node of one call is reused by the next, and keeps nothing of the first alive meanwhile.
 #[test]
-fn a_node_is_used_again_and_keeps_nothing_alive() {
+fn reused_node_keeps_nothing_alive() {
     let limit = Limit::new(1);
     let mut task = task::Context::from_waker(Waker::noop());
     let mut node_of_call = |item: usize| {
@@ -155,7 +156,7 @@ fn a_node_is_used_again_and_keeps_nothing_alive() {
         assert_eq!(leased.item(), Some(item));
         let node = leased.node.as_ref().map(std::sync::Arc::as_ptr);
         drop((leased, cx));
-        assert_eq!(scope.strong_count(), 0, "the node that waits for its next call keeps the last one alive");
+        assert_eq!(scope.strong_count(), 0, "a spare node keeps the previous call alive");
         node
     };
     assert_eq!(node_of_call(1), node_of_call(2));

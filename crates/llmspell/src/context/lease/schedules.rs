@@ -16,21 +16,21 @@ fn explore(test: impl Fn() + Send + Sync + Copy + 'static) {
     shuttle::check_pct(test, SCHEDULES, 3);
 }
 
-/// A call whose work is held by another thread, and may outlive it.
-fn call(limit: &Limit, alive: &Arc<AtomicUsize>, most: usize, item: usize) {
+/// A call whose work is held by another thread, and may outlive its caller.
+fn call(limit: &Limit, running: &Arc<AtomicUsize>, most: usize, item: usize) {
     let cx = Context::new().scope(Some(item));
     let leased = block_on(limit.admit(&cx)).expect("no permit above").expect("there is a limit");
-    assert!(alive.fetch_add(1, Ordering::SeqCst) < most, "more than {most} are alive");
-    let (below, counted) = (Context::clone(&leased), alive.clone());
+    assert!(running.fetch_add(1, Ordering::SeqCst) < most, "more than {most} are running");
+    let (below, counted) = (Context::clone(&leased), running.clone());
     let hold = leased.hold();
     let work = thread::spawn(move || {
         assert_eq!(below.item(), Some(item));
-        // A hold of a hold, as of a thread that starts another one.
+        // A hold taken from held work, as by a thread that starts another one.
         let further = below.hold();
         drop(hold);
         counted.fetch_sub(1, Ordering::SeqCst);
         drop(further);
-        // The permit may have gone on to another call, but not with this node.
+        // The permit may belong to another call by now, but not with this node.
         assert_eq!(below.item(), Some(item));
         drop(below.hold());
     });
@@ -40,10 +40,10 @@ fn call(limit: &Limit, alive: &Arc<AtomicUsize>, most: usize, item: usize) {
 
 fn calls(most: usize, overdraft: usize) {
     let limit = Limit::new(1).overdraft(overdraft);
-    let alive = Arc::new(AtomicUsize::new(0));
+    let running = Arc::new(AtomicUsize::new(0));
     let callers = [0, 1, 2].map(|item| {
-        let (limit, alive) = (limit.clone(), alive.clone());
-        thread::spawn(move || call(&limit, &alive, most, item))
+        let (limit, running) = (limit.clone(), running.clone());
+        thread::spawn(move || call(&limit, &running, most, item))
     });
     callers.into_iter().for_each(|caller| caller.join().expect("it does not panic"));
     let load = limit.load().expect("there is a limit");
@@ -51,11 +51,11 @@ fn calls(most: usize, overdraft: usize) {
 }
 
 #[test]
-fn a_permit_goes_back_with_the_last_who_keeps_it() {
+fn last_holder_returns_the_permit() {
     explore(|| calls(1, 0));
 }
 
 #[test]
-fn what_runaways_keep_is_lent_as_far_as_the_overdraft_goes() {
+fn overdraft_replaces_permits_of_runaways() {
     explore(|| calls(2, 1));
 }

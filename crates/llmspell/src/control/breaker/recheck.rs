@@ -37,13 +37,13 @@ impl<S: Step> Step for BreakerRecheck<S> {
             return Err(CallSite { cx, step: &self.step }.refused(&refusal));
         }
         if self.reports_start {
-            cx.begun();
+            cx.report_start();
         }
         self.step.run(input, cx).await
     }
 
     fn info(&self) -> StepInfo<'_> {
         let about = self.step.info();
-        if self.breaker.is_some() { about.begins() } else { about }
+        if self.breaker.is_some() { about.reporting_start() } else { about }
     }
 }

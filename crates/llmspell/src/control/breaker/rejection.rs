@@ -55,7 +55,7 @@ impl TripReason {
 /// Reports a change of state, in front of the named step if there is one.
 pub(super) fn report(change: Option<Change>, cx: &Context, step: impl FnOnce() -> Option<Path>) {
     let Some(change) = change else { return };
-    cx.fact(|| match change {
+    cx.record_event(|| match change {
         Change::Opened(why, wait) => {
             let (failures, calls, error) = (why.failures, why.calls, (&why.last).into());
             EventKind::BreakerOpened { step: step(), failures, calls, wait, error }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::circuit::{CallPermit, Phase, Refusal, Verdict};
 use super::{Breaker, rejection};
 use crate::context::Context;
-use crate::context::node::Facet;
+use crate::context::node::NodeKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::event::{EventKind, RejectedBy};
 use crate::path::Path;
@@ -44,16 +44,16 @@ impl<S: Step> Step for WithBreaker<S> {
         if breaker.0.switch.phase() == Phase::HalfOpen && breaker.is_probing(cx) {
             // Part of a probe: asked for one of its own, it would stand in its own way.
             if self.reports_start {
-                cx.begun();
+                cx.report_start();
             }
             return self.step.run(input, cx).await;
         }
         let mut call = CallGuard::admit(breaker, CallSite { cx, step: &self.step })?;
         if self.reports_start {
-            cx.begun();
+            cx.report_start();
         }
         // Whoever looks at the breaker again further in must know it.
-        let probing = call.is_probe().then(|| cx.child(Facet::Probe(breaker.address())));
+        let probing = call.is_probe().then(|| cx.child(NodeKind::Probe(breaker.address())));
         let cx = probing.as_ref().unwrap_or(cx);
         let result = {
             // Begun when it is first polled, so that a closure that panics before it has a future is seen, too.
@@ -72,7 +72,7 @@ impl<S: Step> Step for WithBreaker<S> {
 
     fn info(&self) -> StepInfo<'_> {
         let about = self.step.info();
-        if self.breaker.is_some() { about.begins() } else { about }
+        if self.breaker.is_some() { about.reporting_start() } else { about }
     }
 }
 
@@ -91,7 +91,11 @@ impl<S: Step> CallSite<'_, S> {
     /// Says that a call is not made, and why.
     pub(super) fn refused(&self, rejection: &Refusal) -> Error {
         let error = rejection.error();
-        self.cx.fact(|| EventKind::Refused { step: self.named(), by: RejectedBy::Breaker, error: (&error).into() });
+        self.cx.record_event(|| EventKind::Refused {
+            step: self.named(),
+            by: RejectedBy::Breaker,
+            error: (&error).into(),
+        });
         error.at(|| self.named().unwrap_or_else(|| self.cx.path()))
     }
 }

@@ -179,17 +179,23 @@ impl BudgetLedger {
             Ok(Admit::Admitted(reservation)) => return Ok((BudgetReservation::new(self, reservation), false)),
             Ok(Admit::InLine(place)) => place,
             Err(error) => {
-                cx.fact(|| EventKind::Refused { step: step(), by: RejectedBy::Budget, error: (&error).into() });
+                cx.record_event(|| EventKind::Refused { step: step(), by: RejectedBy::Budget, error: (&error).into() });
                 return Err(error.at(|| cx.path()));
             }
         };
         let since = Instant::now();
-        cx.fact(|| EventKind::Queued { step: step(), queue: WaitKind::Budget });
+        cx.record_event(|| EventKind::Queued { step: step(), queue: WaitKind::Budget });
         // Boxed, so that calls which need not wait do not carry what it takes to.
         let reserved = Box::pin(cx.wait_or_cancelled(cx.deadline(), place.wait())).await.and_then(|reserved| reserved);
         match &reserved {
-            Ok(_) => cx.fact(|| EventKind::Admitted { step: step(), queue: WaitKind::Budget, waited: since.elapsed() }),
-            Err(error) => cx.fact(|| EventKind::Refused { step: step(), by: RejectedBy::Budget, error: error.into() }),
+            Ok(_) => cx.record_event(|| EventKind::Admitted {
+                step: step(),
+                queue: WaitKind::Budget,
+                waited: since.elapsed(),
+            }),
+            Err(error) => {
+                cx.record_event(|| EventKind::Refused { step: step(), by: RejectedBy::Budget, error: error.into() })
+            }
         }
         let reservation = reserved.map_err(|error| error.at(|| cx.path()))?;
         Ok((BudgetReservation::new(self, reservation), true))

@@ -85,11 +85,11 @@ enum AssumedCost {
 }
 
 impl UsageMeter for BudgetReservation {
-    fn account(&self) -> MeterId {
+    fn id(&self) -> MeterId {
         MeterId::of(&self.purse)
     }
 
-    fn begun(&self) -> bool {
+    fn on_start(&self) -> bool {
         // Who says it twice at once says it twice to those further out, too.
         self.begun.load(Ordering::Acquire) || {
             self.begun.store(true, Ordering::Release);
@@ -97,7 +97,7 @@ impl UsageMeter for BudgetReservation {
         }
     }
 
-    fn used(&self, usage: Usage) {
+    fn on_usage(&self, usage: Usage) {
         let mut course = self.lock();
         course.told = true;
         course.used += usage;

@@ -73,18 +73,22 @@ impl RateLimiter {
             Ok(Admit::Admitted(admission)) => return Ok(admission),
             Ok(Admit::InLine(place)) => place,
             Err(error) => {
-                cx.fact(|| EventKind::Refused { step: step(), by: RejectedBy::Rate, error: (&error).into() });
+                cx.record_event(|| EventKind::Refused { step: step(), by: RejectedBy::Rate, error: (&error).into() });
                 return Err(error.at(|| cx.path()));
             }
         };
         let since = Instant::now();
-        cx.fact(|| EventKind::Queued { step: step(), queue: WaitKind::Rate });
+        cx.record_event(|| EventKind::Queued { step: step(), queue: WaitKind::Rate });
         // Boxed, so that calls which need not wait do not carry what it takes to. Of a deadline the place itself
         // takes care: it is not kept if it is for nothing.
         let entered = Box::pin(cx.wait_or_cancelled(None, place.turn())).await.and_then(|turn| turn);
         match &entered {
-            Ok(_) => cx.fact(|| EventKind::Admitted { step: step(), queue: WaitKind::Rate, waited: since.elapsed() }),
-            Err(error) => cx.fact(|| EventKind::Refused { step: step(), by: RejectedBy::Rate, error: error.into() }),
+            Ok(_) => {
+                cx.record_event(|| EventKind::Admitted { step: step(), queue: WaitKind::Rate, waited: since.elapsed() })
+            }
+            Err(error) => {
+                cx.record_event(|| EventKind::Refused { step: step(), by: RejectedBy::Rate, error: error.into() })
+            }
         }
         entered.map_err(|error| error.at(|| cx.path()))
     }

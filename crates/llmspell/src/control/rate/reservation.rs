@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::RateLimits;
 use super::limiter::{Admission, RateLimiter};
-use crate::context::{Context, MeterId, UsageMeter};
+use crate::context::{Context, MeterId, Renewal, UsageMeter};
 use crate::control::ewma::Average;
 use crate::error::Result;
 use crate::observe::usage::Usage;
@@ -71,18 +71,8 @@ impl RateReservation {
         lock(&self.state)
     }
 
-    /// Gives the turn to a call further in that would have to wait for one of its own; once.
-    pub(crate) fn hand_over(&self) -> bool {
-        !self.handed_over.swap(true, Ordering::AcqRel)
-    }
-
-    /// Whether a pause has begun since, and the call has not.
-    pub(crate) fn is_revoked(&self) -> bool {
-        !self.begun.load(Ordering::Acquire) && self.lock().pauses.is_some_and(|pauses| pauses != self.door.pauses())
-    }
-
-    /// Gives the turn back, and waits for another one.
-    pub(crate) async fn wait_again(&self, cx: &Context, name: Option<&str>) -> Result<()> {
+    /// Returns the reservation, and waits for another one.
+    async fn reserve_again(&self, cx: &Context, name: Option<&str>) -> Result<()> {
         let (pauses, taken) = {
             let mut state = self.lock();
             (state.pauses.take(), std::mem::take(&mut state.taken))
@@ -117,11 +107,11 @@ impl RateReservation {
 }
 
 impl UsageMeter for RateReservation {
-    fn account(&self) -> MeterId {
+    fn id(&self) -> MeterId {
         MeterId::of(&self.door)
     }
 
-    fn used(&self, usage: Usage) {
+    fn on_usage(&self, usage: Usage) {
         let mut state = self.lock();
         state.told = true;
         state.used = state.used.saturating_add(usage.tokens());
@@ -132,7 +122,7 @@ impl UsageMeter for RateReservation {
         }
     }
 
-    fn begun(&self) -> bool {
+    fn on_start(&self) -> bool {
         // Who says it twice at once says it twice to those further out, too.
         self.begun.load(Ordering::Acquire) || {
             self.begun.store(true, Ordering::Release);
@@ -140,11 +130,20 @@ impl UsageMeter for RateReservation {
         }
     }
 
-    fn turn(&self) -> Option<&RateReservation> {
-        Some(self)
+    fn hand_over(&self) -> bool {
+        !self.handed_over.swap(true, Ordering::AcqRel)
     }
 
-    fn told(&self, limits: &RateLimits) -> bool {
+    /// A pause has begun since the reservation, and the call has not.
+    fn is_revoked(&self) -> bool {
+        !self.begun.load(Ordering::Acquire) && self.lock().pauses.is_some_and(|pauses| pauses != self.door.pauses())
+    }
+
+    fn renew<'a>(&'a self, cx: &'a Context, name: Option<&'a str>) -> Renewal<'a> {
+        Box::pin(self.reserve_again(cx, name))
+    }
+
+    fn on_rate_limits(&self, limits: &RateLimits) -> bool {
         self.door.tighten(limits, self.reserved);
         true
     }

@@ -7,7 +7,7 @@ use super::{Group, JoinOptions, Sealed, group_error, stopped};
 use crate::context::Context;
 use crate::error::Result;
 use crate::observe::outcome::Outcome;
-use crate::pattern::branch::{Advance, Branch, later, run_all};
+use crate::pattern::branch::{Branch, DynBranch, lazy, run_all};
 use crate::step::{Step, StepInfo};
 
 macro_rules! group {
@@ -19,11 +19,11 @@ macro_rules! group {
             type Outs = ($($step::Out,)+);
             type Outcomes = ($(Outcome<$step::Out>,)+);
 
-            async fn join(self: &Arc<Self>, input: In, cx: &Context, how: JoinOptions) -> Result<Self::Outs> {
-                $(let $branch = pin!(later(&self.$index, input.clone(), cx));)+
+            async fn join(self: &Arc<Self>, input: In, cx: &Context, options: JoinOptions) -> Result<Self::Outs> {
+                $(let $branch = pin!(lazy(&self.$index, input.clone(), cx));)+
                 drop(input);
                 $(let mut $branch = Branch::new($branch);)+
-                run_all(&mut [$(&mut $branch as &mut dyn Advance),+], how.limit, how.fail_fast).await;
+                run_all(&mut [$(&mut $branch as &mut dyn DynBranch),+], options.limit, options.fail_fast).await;
                 match ($($branch.take(),)+) {
                     ($(Some(Ok($branch)),)+) => Ok(($($branch,)+)),
                     ($($branch,)+) => {
@@ -38,12 +38,12 @@ macro_rules! group {
                 StepInfo::all([$(self.$index.info()),+])
             }
 
-            async fn settle(self: &Arc<Self>, input: In, cx: &Context, how: JoinOptions) -> Self::Outcomes {
+            async fn settle(self: &Arc<Self>, input: In, cx: &Context, options: JoinOptions) -> Self::Outcomes {
                 $(let $cx = cx.scope(None);)+
-                $(let $branch = pin!(later(&self.$index, input.clone(), &$cx));)+
+                $(let $branch = pin!(lazy(&self.$index, input.clone(), &$cx));)+
                 drop(input);
                 $(let mut $branch = Branch::new($branch);)+
-                run_all(&mut [$(&mut $branch as &mut dyn Advance),+], how.limit, how.fail_fast).await;
+                run_all(&mut [$(&mut $branch as &mut dyn DynBranch),+], options.limit, options.fail_fast).await;
                 ($(Outcome::new($index, $branch.take().unwrap_or_else(|| Err(stopped())), &$cx),)+)
             }
         }

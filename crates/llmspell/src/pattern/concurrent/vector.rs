@@ -17,10 +17,10 @@ impl<S: Step<In: Clone>> Group for Vec<S> {
     type Outs = Vec<S::Out>;
     type Outcomes = Vec<Outcome<S::Out>>;
 
-    async fn join(self: &Arc<Self>, input: S::In, cx: &Context, how: JoinOptions) -> Result<Vec<S::Out>> {
+    async fn join(self: &Arc<Self>, input: S::In, cx: &Context, options: JoinOptions) -> Result<Vec<S::Out>> {
         let mut outs = Vec::with_capacity(self.len());
         let mut failures = Vec::new();
-        for outcome in run_members(self, input, cx, how, false).await {
+        for outcome in run_members(self, input, cx, options, false).await {
             match outcome.map(|outcome| outcome.result) {
                 Some(Ok(out)) => outs.push(out),
                 Some(Err(error)) => failures.push(error),
@@ -34,18 +34,18 @@ impl<S: Step<In: Clone>> Group for Vec<S> {
         StepInfo::all(self.iter().map(Step::info))
     }
 
-    async fn settle(self: &Arc<Self>, input: S::In, cx: &Context, how: JoinOptions) -> Vec<Outcome<S::Out>> {
-        let outcomes = run_members(self, input, cx, how, true).await.into_iter().enumerate();
+    async fn settle(self: &Arc<Self>, input: S::In, cx: &Context, options: JoinOptions) -> Vec<Outcome<S::Out>> {
+        let outcomes = run_members(self, input, cx, options, true).await.into_iter().enumerate();
         outcomes.map(|(index, outcome)| outcome.unwrap_or_else(|| Outcome::plain(index, Err(stopped())))).collect()
     }
 }
 
-/// What one member of the group does.
+/// The work of the worker pool: one job for each member of the group.
 struct Members<S> {
     steps: Arc<Vec<S>>,
     cx: Context,
-    /// Whether each member has a scope of its own for provenance.
-    apart: bool,
+    /// Whether each member collects provenance in its own scope.
+    scoped: bool,
 }
 
 impl<S: Step> PoolTask for Members<S> {
@@ -54,7 +54,7 @@ impl<S: Step> PoolTask for Members<S> {
 
     async fn run(&self, index: usize, input: S::In) -> Outcome<S::Out> {
         let step = &self.steps[index];
-        if self.apart {
+        if self.scoped {
             let cx = self.cx.scope(None);
             let result = step.run(input, &cx).await;
             Outcome::new(index, result, &cx)
@@ -68,18 +68,18 @@ impl<S: Step> PoolTask for Members<S> {
     }
 }
 
-/// The outcomes in the order of the members; `None` for those that were stopped or never started.
+/// Returns the outcomes in the order of the members; `None` for members that were stopped or never started.
 async fn run_members<S: Step<In: Clone>>(
     steps: &Arc<Vec<S>>,
     input: S::In,
     cx: &Context,
-    how: JoinOptions,
-    apart: bool,
+    options: JoinOptions,
+    scoped: bool,
 ) -> Vec<Option<Outcome<S::Out>>> {
     let total = steps.len();
     let mut outcomes: Vec<Option<Outcome<S::Out>>> = std::iter::repeat_with(|| None).take(total).collect();
-    let mut pool = WorkerPool::new(cx, Members { steps: steps.clone(), cx: cx.clone(), apart });
-    let mut jobs: VecDeque<_> = (0..total.min(how.limit)).map(|index| (index, input.clone())).collect();
+    let mut pool = WorkerPool::new(cx, Members { steps: steps.clone(), cx: cx.clone(), scoped });
+    let mut jobs: VecDeque<_> = (0..total.min(options.limit)).map(|index| (index, input.clone())).collect();
     let mut started = jobs.len();
     pool.submit(&mut jobs);
     for _ in 0..total {
@@ -87,7 +87,7 @@ async fn run_members<S: Step<In: Clone>>(
         let failed = !outcome.is_ok();
         let index = outcome.index;
         outcomes[index] = Some(outcome);
-        if failed && how.fail_fast {
+        if failed && options.fail_fast {
             pool.stop().await;
             break;
         }

@@ -1,4 +1,4 @@
-//! A second copy of a call, started in place once the first has been found slow.
+//! The second copy of a slow call.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -8,38 +8,41 @@ use std::task::Poll;
 use tokio::task::coop::unconstrained;
 
 use super::RaceOptions;
-use super::decide::{Rule, decide, lane, merge_outcome};
+use super::decide::{Rule, contender_context, decide, merge_winner};
 use crate::context::{Context, FirstOutput};
 use crate::error::Result;
 use crate::observe::event::EventKind;
 use crate::observe::outcome::ServedBy;
-use crate::pattern::branch::{Advance, Branch, later};
+use crate::pattern::branch::{Branch, DynBranch, lazy};
 use crate::step::Step;
 
-/// Runs the step, and a second copy of it from when `slow` completes; the first to succeed serves, and the
-/// other is dropped before this returns. The fact is recorded as the second copy starts.
+/// Runs the step, and a second copy of it once `slow` completes. The first to succeed wins, and the other is
+/// dropped before this function returns. The event that `slow` returns is recorded when the second copy starts.
 ///
-/// With a gate, the first copy to show output goes on alone, be it before `slow` completes.
-pub(in crate::pattern) async fn seconded<S: Step<In: Clone>>(
+/// With `first_output`, the first copy to emit output continues alone, even before `slow` completes.
+pub(in crate::pattern) async fn run_with_copy<S: Step<In: Clone>>(
     step: &S,
     input: S::In,
     cx: &Context,
-    gate: Option<Arc<FirstOutput>>,
+    first_output: Option<Arc<FirstOutput>>,
     slow: impl Future<Output = EventKind> + Send,
     served_by: ServedBy,
 ) -> Result<S::Out> {
-    let how = RaceOptions { rule: Rule::FirstSuccess, gate };
-    let first_cx = lane(cx, &how, 0);
-    let first = pin!(later(step, input.clone(), &first_cx));
+    let options = RaceOptions { rule: Rule::FirstSuccess, first_output };
+    let first_cx = contender_context(cx, &options, 0);
+    let first = pin!(lazy(step, input.clone(), &first_cx));
     let mut first = Branch::new(first);
-    let fact = {
-        // Unconstrained: work that has used up the task's share of time must not stop the clock.
+    let event = {
+        // Unconstrained, because work that has used up the cooperative budget of the task must not stop the
+        // timer.
         let mut slow = pin!(Some(unconstrained(slow)));
         poll_fn(|task| {
-            if first.advance(task).is_ready() {
+            if first.poll_branch(task).is_ready() {
                 return Poll::Ready(None);
             }
-            if slow.is_some() && how.gate.as_ref().is_some_and(|gate| gate.winner(task.waker()).is_some()) {
+            if slow.is_some()
+                && options.first_output.as_ref().is_some_and(|first_output| first_output.winner(task.waker()).is_some())
+            {
                 slow.set(None);
             }
             match slow.as_mut().as_pin_mut() {
@@ -49,22 +52,22 @@ pub(in crate::pattern) async fn seconded<S: Step<In: Clone>>(
         })
         .await
     };
-    let Some(fact) = fact else {
-        merge_outcome(cx, &first_cx, || None);
+    let Some(event) = event else {
+        merge_winner(cx, &first_cx, || None);
         return first.take().expect("the first copy has completed");
     };
 
-    cx.fact(|| fact);
-    let second_cx = lane(cx, &how, 1);
-    let second = pin!(later(step, input, &second_cx));
+    cx.record_event(|| event);
+    let second_cx = contender_context(cx, &options, 1);
+    let second = pin!(lazy(step, input, &second_cx));
     let mut second = Branch::new(second);
     let names = [step.info().name; 2];
-    let winner = decide(&mut [&mut first as &mut dyn Advance, &mut second], &names, cx, &how).await?;
+    let winner = decide(&mut [&mut first as &mut dyn DynBranch, &mut second], &names, cx, &options).await?;
     let result = if winner == 0 {
-        merge_outcome(cx, &first_cx, || None);
+        merge_winner(cx, &first_cx, || None);
         first.take()
     } else {
-        merge_outcome(cx, &second_cx, || Some(served_by));
+        merge_winner(cx, &second_cx, || Some(served_by));
         second.take()
     };
     result.expect("the winner has completed")

@@ -1,16 +1,16 @@
-//! Tuples and vectors of contenders.
+//! Contenders in tuples, vectors and arrays.
 
 use std::pin::{Pin, pin};
 
-use super::decide::{contender, decide, lane, merge_outcome};
+use super::decide::{contender_context, decide, merge_winner, served_by_contender};
 use super::{Contenders, RaceOptions, Sealed};
 use crate::context::Context;
 use crate::error::Result;
-use crate::pattern::branch::{Advance, Branch, later};
+use crate::pattern::branch::{Branch, DynBranch, lazy};
 use crate::step::{Step, StepInfo};
 
 macro_rules! contenders {
-    ($($step:ident $branch:ident $lane:ident $index:tt),+) => {
+    ($($step:ident $branch:ident $below:ident $index:tt),+) => {
         impl<In, Out, $($step),+> Sealed for ($($step,)+)
         where
             In: Clone + Send + 'static,
@@ -32,18 +32,18 @@ macro_rules! contenders {
                 StepInfo::all([$(self.$index.info()),+])
             }
 
-            async fn contend(&self, input: In, cx: &Context, how: &RaceOptions) -> Result<Out> {
-                $(let $lane = lane(cx, how, $index);)+
-                $(let $branch = pin!(later(&self.$index, input.clone(), &$lane));)+
+            async fn contend(&self, input: In, cx: &Context, options: &RaceOptions) -> Result<Out> {
+                $(let $below = contender_context(cx, options, $index);)+
+                $(let $branch = pin!(lazy(&self.$index, input.clone(), &$below));)+
                 drop(input);
                 $(let mut $branch = Branch::new($branch);)+
                 let names = [$(self.$index.info().name),+];
-                let winner = decide(&mut [$(&mut $branch as &mut dyn Advance),+], &names, cx, how).await?;
-                let (result, lane) = match winner {
-                    $($index => ($branch.take(), &$lane),)+
+                let winner = decide(&mut [$(&mut $branch as &mut dyn DynBranch),+], &names, cx, options).await?;
+                let (result, below) = match winner {
+                    $($index => ($branch.take(), &$below),)+
                     _ => unreachable!("the winner is one of the contenders"),
                 };
-                merge_outcome(cx, lane, || contender(winner, names[winner]));
+                merge_winner(cx, below, || served_by_contender(winner, names[winner]));
                 result.expect("the winner has completed")
             }
         }
@@ -70,8 +70,8 @@ macro_rules! list {
                 StepInfo::all(self.iter().map(Step::info))
             }
 
-            fn contend(&self, input: S::In, cx: &Context, how: &RaceOptions) -> impl Future<Output = Result<S::Out>> + Send {
-                contend(self, input, cx, how)
+            fn contend(&self, input: S::In, cx: &Context, options: &RaceOptions) -> impl Future<Output = Result<S::Out>> + Send {
+                contend(self, input, cx, options)
             }
         }
     };
@@ -80,16 +80,16 @@ macro_rules! list {
 list!(Vec<S>);
 list!([S; N], N);
 
-/// A race of any number of contenders.
-async fn contend<S: Step<In: Clone>>(steps: &[S], input: S::In, cx: &Context, how: &RaceOptions) -> Result<S::Out> {
-    let lanes: Vec<Context> = (0..steps.len()).map(|index| lane(cx, how, index)).collect();
+/// Runs a race of any number of contenders.
+async fn contend<S: Step<In: Clone>>(steps: &[S], input: S::In, cx: &Context, options: &RaceOptions) -> Result<S::Out> {
+    let contexts: Vec<Context> = (0..steps.len()).map(|index| contender_context(cx, options, index)).collect();
     let names: Vec<Option<&str>> = steps.iter().map(|step| step.info().name).collect();
-    let runs = steps.iter().zip(&lanes).map(|(step, lane)| later(step, input.clone(), lane));
+    let runs = steps.iter().zip(&contexts).map(|(step, below)| lazy(step, input.clone(), below));
     let mut work: Vec<Pin<Box<Option<_>>>> = runs.map(Box::pin).collect();
     drop(input);
     let mut branches: Vec<_> = work.iter_mut().map(|work| Branch::new(work.as_mut())).collect();
-    let mut contenders: Vec<_> = branches.iter_mut().map(|branch| branch as &mut dyn Advance).collect();
-    let winner = decide(&mut contenders, &names, cx, how).await?;
-    merge_outcome(cx, &lanes[winner], || contender(winner, names[winner]));
+    let mut contenders: Vec<_> = branches.iter_mut().map(|branch| branch as &mut dyn DynBranch).collect();
+    let winner = decide(&mut contenders, &names, cx, options).await?;
+    merge_winner(cx, &contexts[winner], || served_by_contender(winner, names[winner]));
     branches[winner].take().expect("the winner has completed")
 }

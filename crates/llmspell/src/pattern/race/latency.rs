@@ -1,4 +1,4 @@
-//! How slow is slow: a percentile of what was seen lately.
+//! A percentile of recent latencies.
 
 use std::time::Duration;
 
@@ -6,41 +6,43 @@ use crate::observe::histogram::Histogram;
 use crate::runtime::sync::atomic::{AtomicU64, Ordering};
 use crate::runtime::sync::{Mutex, lock};
 
-/// Times seen before a percentile means anything, and between two looks at it.
+/// The number of latencies before a percentile is available, and the fewest between two updates of it.
 const WARM_UP: u64 = 20;
 
-/// Times that count: the last so many to twice as many. A service that has been fast for a month must not be
-/// taken for slow for another.
-const REMEMBERED: u64 = 2048;
+/// The number of recent latencies that count: at least this many, at most twice as many. A service that was
+/// fast for a month must not count as slow for another month.
+const WINDOW: u64 = 2048;
 
-/// A percentile of the last few thousand times. Reading it is one load; it is worked out anew, which takes a
-/// walk through a histogram, as times come in, and less and less often.
+/// A percentile over the last few thousand latencies.
+///
+/// Reading it is one load. It is updated from a histogram as latencies arrive, at growing intervals.
+#[derive(Debug)]
 pub(super) struct LatencyWindow {
     percent: f64,
-    /// In microseconds; `UNKNOWN` until there are enough of them.
-    known: AtomicU64,
+    /// In microseconds; `UNKNOWN` until there are enough latencies.
+    cached: AtomicU64,
     times: Mutex<Times>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Times {
     recent: Histogram,
     before: Histogram,
-    /// How many times there are to be when the percentile is next worked out.
-    next_look: u64,
+    /// The number of latencies at which the percentile is next updated.
+    next_update: u64,
 }
 
 const UNKNOWN: u64 = u64::MAX;
 
 impl LatencyWindow {
     pub(super) fn new(percent: f64) -> Self {
-        let times = Times { next_look: WARM_UP, ..Times::default() };
-        LatencyWindow { percent, known: AtomicU64::new(UNKNOWN), times: Mutex::new(times) }
+        let times = Times { next_update: WARM_UP, ..Times::default() };
+        LatencyWindow { percent, cached: AtomicU64::new(UNKNOWN), times: Mutex::new(times) }
     }
 
-    /// The percentile, if enough has been seen.
+    /// Returns the percentile, if there are enough latencies.
     pub(super) fn get(&self) -> Option<Duration> {
-        match self.known.load(Ordering::Relaxed) {
+        match self.cached.load(Ordering::Relaxed) {
             UNKNOWN => None,
             micros => Some(Duration::from_micros(micros)),
         }
@@ -50,17 +52,17 @@ impl LatencyWindow {
         let mut times = lock(&self.times);
         times.recent.record(time);
         let count = times.recent.count();
-        if count < times.next_look {
+        if count < times.next_update {
             return;
         }
-        times.next_look = count + WARM_UP.max(count / 16);
+        times.next_update = count + WARM_UP.max(count / 16);
         let mut all = times.before.clone();
         all.merge(&times.recent);
         let micros = u64::try_from(all.percentile(self.percent).as_micros()).unwrap_or(UNKNOWN);
-        self.known.store(micros, Ordering::Relaxed);
-        if count >= REMEMBERED {
+        self.cached.store(micros, Ordering::Relaxed);
+        if count >= WINDOW {
             times.before = std::mem::take(&mut times.recent);
-            times.next_look = WARM_UP;
+            times.next_update = WARM_UP;
         }
     }
 }
@@ -70,24 +72,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_long_ago_does_not_count() {
-        let learned = LatencyWindow::new(95.0);
+    fn old_latencies_do_not_count() {
+        let latencies = LatencyWindow::new(95.0);
         let ms = Duration::from_millis;
-        (0..WARM_UP - 1).for_each(|_| learned.record(ms(100)));
-        assert_eq!(learned.get(), None);
-        (0..100_000).for_each(|_| learned.record(ms(100)));
-        assert_eq!(learned.get(), Some(ms(100)));
-        (0..3 * REMEMBERED).for_each(|_| learned.record(ms(900)));
-        assert_eq!(learned.get(), Some(ms(900)));
+        (0..WARM_UP - 1).for_each(|_| latencies.record(ms(100)));
+        assert_eq!(latencies.get(), None);
+        (0..100_000).for_each(|_| latencies.record(ms(100)));
+        assert_eq!(latencies.get(), Some(ms(100)));
+        (0..3 * WINDOW).for_each(|_| latencies.record(ms(900)));
+        assert_eq!(latencies.get(), Some(ms(900)));
     }
 
     #[test]
-    fn it_is_the_percentile() {
-        let learned = LatencyWindow::new(95.0);
+    fn returns_the_percentile() {
+        let latencies = LatencyWindow::new(95.0);
         for _ in 0..5 {
-            (1..=1000).for_each(|micros| learned.record(Duration::from_micros(micros)));
+            (1..=1000).for_each(|micros| latencies.record(Duration::from_micros(micros)));
         }
-        let micros = learned.get().unwrap().as_micros();
+        let micros = latencies.get().unwrap().as_micros();
         assert!((930..=960).contains(&micros), "{micros}");
     }
 }

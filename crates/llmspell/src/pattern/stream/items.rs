@@ -1,4 +1,4 @@
-//! The work on the items of a stream.
+//! The work on the items of a stream, as jobs of the worker pool.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,49 +10,51 @@ use crate::runtime::executor::PoolTask;
 use crate::runtime::sync::{Mutex, lock};
 use crate::step::Step;
 
+/// The step, the context and the budgets of all items of a stream.
 pub(super) struct Items<S> {
     pub(super) step: Arc<S>,
     pub(super) cx: Context,
-    /// The budgets of the items, if they have any.
-    seats: OnceLock<Arc<Mutex<Vec<Arc<StreamReservations>>>>>,
+    /// The budgets of the items; unset without a budget.
+    reservations: OnceLock<Arc<Mutex<Vec<Arc<StreamReservations>>>>>,
 }
 
-/// An item as its budgets see it. Behind a pointer, because most items have none.
-struct Calls(Vec<BudgetGuard>);
+/// The budget guards of one item. Boxed, because most items have none.
+struct ItemBudgets(Vec<BudgetGuard>);
 
-impl Calls {
+impl ItemBudgets {
     fn end<T>(self, result: &Result<T>) {
-        self.0.into_iter().for_each(|call| call.end(result.as_ref().err()));
+        self.0.into_iter().for_each(|guard| guard.end(result.as_ref().err()));
     }
 }
 
 impl<S> Items<S> {
     pub(super) fn new(step: Arc<S>, cx: Context) -> Self {
-        Items { step, cx, seats: OnceLock::new() }
+        Items { step, cx, reservations: OnceLock::new() }
     }
 
-    /// The same with another step.
+    /// Returns the same work with another step.
     pub(super) fn with<T>(&self, step: Arc<T>) -> Items<T> {
-        Items { step, cx: self.cx.clone(), seats: self.seats.clone() }
+        Items { step, cx: self.cx.clone(), reservations: self.reservations.clone() }
     }
 
-    /// Lets each item run under one of `seats`.
-    pub(super) fn seat(&self, seats: Arc<StreamReservations>) {
-        lock(self.seats.get_or_init(Arc::default)).push(seats);
+    /// Adds a budget: each item runs under one of `reservations`.
+    pub(super) fn add_reservations(&self, reservations: Arc<StreamReservations>) {
+        lock(self.reservations.get_or_init(Arc::default)).push(reservations);
     }
 }
 
 impl<S: Step> Items<S> {
-    /// The scope of an item, and the reservations that it runs under.
-    fn begin(&self, index: usize) -> (Option<Box<Calls>>, Context) {
-        let Some(seats) = self.seats.get() else { return (None, self.cx.scope(Some(index))) };
-        let has_begun = !self.step.info().reports_start;
-        if has_begun {
-            self.cx.begun();
+    /// Returns the budget guards of an item and its scope.
+    fn start(&self, index: usize) -> (Option<Box<ItemBudgets>>, Context) {
+        let Some(reservations) = self.reservations.get() else { return (None, self.cx.scope(Some(index))) };
+        let has_started = !self.step.info().reports_start;
+        if has_started {
+            self.cx.report_start();
         }
-        let calls: Vec<BudgetGuard> = lock(seats).iter().map(|seats| seats.begin(has_begun)).collect();
-        let cx = calls.iter().fold(self.cx.clone(), |cx, call| cx.metered(call.meter()));
-        (Some(Box::new(Calls(calls))), cx.scope(Some(index)))
+        let guards: Vec<BudgetGuard> =
+            lock(reservations).iter().map(|reservations| reservations.begin(has_started)).collect();
+        let cx = guards.iter().fold(self.cx.clone(), |cx, guard| cx.with_meter(guard.meter()));
+        (Some(Box::new(ItemBudgets(guards))), cx.scope(Some(index)))
     }
 }
 
@@ -61,11 +63,11 @@ impl<S: Step> PoolTask for Items<S> {
     type Out = Outcome<S::Out>;
 
     fn run(&self, index: usize, input: S::In) -> impl Future<Output = Outcome<S::Out>> + Send {
-        let (calls, cx) = self.begin(index);
+        let (budgets, cx) = self.start(index);
         async move {
             let result = self.step.run(input, &cx).await;
-            if let Some(calls) = calls {
-                calls.end(&result);
+            if let Some(budgets) = budgets {
+                budgets.end(&result);
             }
             Outcome::new(index, result, &cx)
         }

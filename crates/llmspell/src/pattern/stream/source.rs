@@ -1,19 +1,19 @@
-//! What a stream can be fed from.
+//! The sources of a stream.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-/// A source of inputs, whatever it was before.
+/// A source of inputs with its type erased.
 pub(crate) type Source<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
 
-/// An iterator or a `Stream` of inputs. `M` tells the two apart and is always inferred.
+/// An iterator or a `Stream` of inputs. `M` distinguishes the two and is always inferred. This trait is sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a source of `{T}`",
     label = "expected an iterator or a `Stream` over `{T}`",
-    note = "the source must own its data (it is to be Send + 'static): try `.into_iter()` or clone what it borrows",
-    note = "items of another type, such as strings for an agent, are turned into it by `.into_iter().map(Into::into)`"
+    note = "the source must own its data (`Send + 'static`): call `.into_iter()` or clone the borrowed data",
+    note = "convert items of another type, such as strings for an agent, with `.into_iter().map(Into::into)`"
 )]
 pub trait IntoSource<T, M>: sealed::Sealed<T, M> {
     #[doc(hidden)]
@@ -24,10 +24,12 @@ mod sealed {
     pub trait Sealed<T, M> {}
 }
 
-/// Marks sources that are iterators.
+/// The marker of sources that are iterators.
+#[derive(Debug)]
 pub struct IsIterator;
 
-/// Marks sources that are streams.
+/// The marker of sources that are streams.
+#[derive(Debug)]
 pub struct IsStream;
 
 impl<T, I> sealed::Sealed<T, IsIterator> for I where I: IntoIterator<Item = T> {}

@@ -1,5 +1,6 @@
-//! A second copy for the last slow items of a stream.
+//! Stragglers: a second copy of the last slow items of a stream.
 
+use std::fmt;
 use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,112 +12,112 @@ use tokio::time::Instant;
 use crate::context::Context;
 use crate::error::{ErrorKind, Result};
 use crate::observe::event::EventKind;
-use crate::observe::histogram::Histogram;
 use crate::observe::outcome::ServedBy;
-use crate::pattern::race::seconded;
+use crate::observe::histogram::Histogram;
+use crate::pattern::race::run_with_copy;
 use crate::runtime::executor::{after, within};
 use crate::runtime::sync::{Mutex, MutexGuard, lock};
 use crate::step::{Step, StepInfo};
 
-/// Which items of a stream get a second copy, see [`Streaming::stragglers`](crate::Streaming::stragglers).
+/// The settings for stragglers: which items of a stream get a second copy. See
+/// [`Streaming::stragglers`](crate::Streaming::stragglers).
 ///
-/// A batch is as slow as its slowest item. Once the source has ended and only a few items are left, those that
-/// take much longer than the others did are run a second time beside the first; the first of the two to
-/// succeed serves, and the other is dropped. So there are never more second copies than items were left,
-/// however slow they are.
+/// A batch is as slow as its slowest item. Once the source has ended and few items are left, an item that is
+/// much slower than the others is run a second time. The first of the two copies to succeed wins, and the other
+/// is dropped. The number of second copies never exceeds the number of items that were left.
 ///
-/// After the backup tasks of Dean and Ghemawat, "MapReduce" (OSDI 2004), section 3.6; to compare with the
-/// median of what has finished is how Spark does it.
+/// After the backup tasks of Dean and Ghemawat, "MapReduce" (OSDI 2004), section 3.6. Comparing with the median
+/// of finished items follows Spark.
 #[derive(Clone, Copy, Debug)]
-#[must_use = "it does nothing until a step, a stream or a policy has it"]
+#[must_use = "this does nothing until a stream uses it"]
 pub struct Stragglers {
-    most: Most,
+    size: TailSize,
     factor: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Most {
+enum TailSize {
     Items(usize),
     Share(f64),
 }
 
 impl Stragglers {
-    /// The last `items` of a stream.
+    /// Returns settings for the last `items` of a stream.
     ///
     /// # Panics
     /// If `items` is 0.
     pub fn last(items: usize) -> Self {
-        assert!(items > 0, "of the last 0 items, none is a straggler: leave it out");
-        Stragglers { most: Most::Items(items), factor: 2.0 }
+        assert!(items > 0, "the number of last items must be at least 1: to have no stragglers, leave the setting out");
+        Stragglers { size: TailSize::Items(items), factor: 2.0 }
     }
 
-    /// The last `share` of the items of a stream, from 0 to 1; at least one.
+    /// Returns settings for the last `share` of the items of a stream, from 0 to 1; at least one item.
     ///
     /// # Panics
     /// If `share` is not between 0 and 1.
     pub fn last_share(share: f64) -> Self {
-        assert!((0.0..=1.0).contains(&share), "a share lies between 0 and 1");
-        Stragglers { most: Most::Share(share), factor: 2.0 }
+        assert!((0.0..=1.0).contains(&share), "a share must be between 0 and 1");
+        Stragglers { size: TailSize::Share(share), factor: 2.0 }
     }
 
-    /// Waits until the item has taken `factor` times as long as half of those that have succeeded, their
-    /// median. The default is 2.
+    /// Starts a second copy once an item has taken `factor` times the median of the items that succeeded. The
+    /// default is 2.
     ///
     /// # Panics
-    /// If `factor` is less than 1: half of the items would be stragglers.
+    /// If `factor` is less than 1, because half of the items would be stragglers.
     pub fn slower_than(mut self, factor: f64) -> Self {
-        assert!((1.0..=1e6).contains(&factor), "a straggler takes at least as long as the median");
+        assert!((1.0..=1e6).contains(&factor), "the factor must be at least 1: a straggler is slower than the median");
         self.factor = factor;
         self
     }
 
-    fn most_of(&self, items: usize) -> usize {
-        match self.most {
-            Most::Items(most) => most,
-            Most::Share(share) => ((items as f64 * share) as usize).max(1),
+    fn tail_size(&self, items: usize) -> usize {
+        match self.size {
+            TailSize::Items(size) => size,
+            TailSize::Share(share) => ((items as f64 * share) as usize).max(1),
         }
     }
 }
 
-/// What timers can tell apart: the least time that an item has, if the others are done at once.
-const TICK: Duration = Duration::from_millis(1);
+/// The resolution of timers: the shortest time that an item is given, even if the others finish at once.
+const TIMER_RESOLUTION: Duration = Duration::from_millis(1);
 
-/// How far the items of a stream have come, as each of them sees it.
+/// The progress of the items of a stream, shared by all of them.
 pub(super) struct TailTracker {
     policy: Stragglers,
-    state: Mutex<State>,
-    /// Raised when the last items are known, and then whenever there is one less.
+    state: Mutex<TailState>,
+    /// Notified when the last items are known, and whenever one of them ends.
     changed: Notify,
 }
 
 #[derive(Default)]
-struct State {
-    /// How long items have taken that succeeded.
+struct TailState {
+    /// The durations of items that succeeded.
     times: Histogram,
     ended: usize,
-    /// How many of the items are the last, once the source has ended; and how many there are in all.
+    /// The number of last items and of all items, once the source has ended.
     last: Option<(usize, usize)>,
-    /// Second copies that were started.
+    /// The number of second copies started.
     copies: usize,
 }
 
-impl State {
-    /// Whether only the last items are left.
+impl TailState {
+    /// Returns whether only the last items are left.
     fn is_tail(&self) -> bool {
         self.last.is_some_and(|(last, items)| items.saturating_sub(self.ended) <= last)
     }
 }
 
-/// What an item is told that asks whether it is late.
-enum Verdict {
-    /// There is nothing to go by.
+/// Whether an item is late.
+enum Lateness {
+    /// Not known: no item has finished, or the last items are not known.
     Unknown,
-    /// Not before it has run for so long.
-    Not(Duration),
-    /// A second copy is to be started.
-    Late,
-    /// There are as many second copies as there may be.
-    Full,
+    /// Not before it has run for this long.
+    After(Duration),
+    /// Late: the second copy should start.
+    Now,
+    /// Never: the number of second copies has reached its limit.
+    Never,
 }
 
 impl TailTracker {
@@ -124,17 +125,17 @@ impl TailTracker {
         TailTracker { policy, state: Mutex::default(), changed: Notify::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, TailState> {
         lock(&self.state)
     }
 
-    /// The source has ended after so many items.
+    /// Records that the source has ended after `items`.
     pub(super) fn source_ended(&self, items: usize) {
-        self.change(|state| state.last = Some((self.policy.most_of(items), items)));
+        self.change(|state| state.last = Some((self.policy.tail_size(items), items)));
     }
 
-    /// Changes the state, and wakes the items that are left if they are the last.
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    /// Changes the state, and wakes the remaining items if they are the last.
+    fn change(&self, change: impl FnOnce(&mut TailState)) {
         let is_tail = {
             let mut state = self.state();
             change(&mut state);
@@ -145,52 +146,52 @@ impl TailTracker {
         }
     }
 
-    /// What is to be done about an item that has run for this long.
-    fn judge(&self, age: Duration) -> Verdict {
+    /// Returns whether an item of age `age` is late. If it is, counts its second copy.
+    fn lateness(&self, age: Duration) -> Lateness {
         let mut state = self.state();
         if !state.is_tail() || state.times.count() == 0 {
-            return Verdict::Unknown;
+            return Lateness::Unknown;
         }
-        let allowed = state.times.percentile(50.0).mul_f64(self.policy.factor).max(TICK);
+        let allowed = state.times.percentile(50.0).mul_f64(self.policy.factor).max(TIMER_RESOLUTION);
         if age < allowed {
-            return Verdict::Not(allowed);
+            return Lateness::After(allowed);
         }
-        // A source that has misjudged its length may have more items after the last.
+        // A source that has misreported its length may have more items after the last.
         if state.last.is_none_or(|(last, _)| state.copies >= last) {
-            return Verdict::Full;
+            return Lateness::Never;
         }
         state.copies += 1;
-        Verdict::Late
+        Lateness::Now
     }
 
-    /// Completes when an item that began at `started` is one of the last and has taken too long.
+    /// Waits until an item that started at `started` is one of the last and has taken too long.
     async fn is_late(&self, started: Instant, cx: &Context) -> EventKind {
         loop {
-            // Listening begins before the look, so that no change is missed.
+            // Registered before the state is read, so that no change is missed.
             let mut changed = pin!(self.changed.notified());
             changed.as_mut().enable();
-            // What is in flight is delivered then, and nothing more is begun.
+            // Items in flight are still delivered after cancellation, but nothing new starts.
             if cx.is_cancelled() {
                 return pending().await;
             }
             let age = started.elapsed();
-            match self.judge(age) {
-                Verdict::Unknown => changed.await,
-                Verdict::Not(allowed) => drop(within(after(started, allowed), changed).await),
-                Verdict::Late => return EventKind::Straggler { after: age },
-                Verdict::Full => return pending().await,
+            match self.lateness(age) {
+                Lateness::Unknown => changed.await,
+                Lateness::After(allowed) => drop(within(after(started, allowed), changed).await),
+                Lateness::Now => return EventKind::Straggler { after: age },
+                Lateness::Never => return pending().await,
             }
         }
     }
 }
 
-/// An item that runs. Whatever becomes of it, it is not left in the end.
-struct Running<'a> {
+/// A running item. Dropping it counts the item as ended in any case.
+struct RunningItem<'a> {
     tail: &'a TailTracker,
     took: Option<Duration>,
 }
 
-impl Drop for Running<'_> {
+impl Drop for RunningItem<'_> {
     fn drop(&mut self) {
         self.tail.change(|state| {
             state.ended += 1;
@@ -201,7 +202,7 @@ impl Drop for Running<'_> {
     }
 }
 
-/// A step whose last runs over a stream get a second copy if they are slow; made by
+/// A step whose slow last items in a stream get a second copy; made by
 /// [`Streaming::stragglers`](crate::Streaming::stragglers).
 #[must_use = "a step does nothing until it runs"]
 pub struct WithStragglers<S> {
@@ -209,11 +210,23 @@ pub struct WithStragglers<S> {
     tail: Arc<TailTracker>,
 }
 
+impl<S> Clone for WithStragglers<S> {
+    fn clone(&self) -> Self {
+        WithStragglers { step: self.step.clone(), tail: self.tail.clone() }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for WithStragglers<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WithStragglers").field("step", &self.step).finish_non_exhaustive()
+    }
+}
+
 impl<S: Step> WithStragglers<S> {
     pub(super) fn new(step: Arc<S>, tail: Arc<TailTracker>) -> Self {
         assert!(
             step.info().idempotent,
-            "a straggler is run twice: declare the step with `.idempotent()` if that does no harm"
+            "a straggler runs twice: declare the step with `.idempotent()` if that does no harm"
         );
         WithStragglers { step, tail }
     }
@@ -224,12 +237,12 @@ impl<S: Step<In: Clone>> Step for WithStragglers<S> {
     type Out = S::Out;
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
-        let mut item = Running { tail: &self.tail, took: None };
+        let mut item = RunningItem { tail: &self.tail, took: None };
         let started = Instant::now();
         let is_late = self.tail.is_late(started, cx);
-        let result = seconded(&*self.step, input, cx, None, is_late, ServedBy::Straggler).await;
+        let result = run_with_copy(&*self.step, input, cx, None, is_late, ServedBy::Straggler).await;
         item.took = result.is_ok().then(|| started.elapsed());
-        // A panic is told as it is without second copies.
+        // A panic has the same path as without second copies.
         result.map_err(|error| if error.kind() == ErrorKind::Panicked { error.at(|| cx.path()) } else { error })
     }
 

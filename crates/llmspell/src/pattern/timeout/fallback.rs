@@ -1,5 +1,6 @@
-//! A substitute for a step that failed.
+//! A substitute for a failed step.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::context::Context;
@@ -10,23 +11,30 @@ use crate::step::{Step, StepInfo};
 
 /// A step with a substitute; made by [`Step::fallback`].
 ///
-/// The result of the substitute is marked as [`Quality::Fallback`], with the failure it stands in for among
-/// the causes. If both fail, the error of the substitute comes out, with that of the step among its causes. A reader
-/// who has seen partial output of the step is told that it no longer counts ([`ChunkData::Restarted`](crate::ChunkData::Restarted)).
-/// Work that was cancelled gets no substitute, and neither does work whose time is up: put a
-/// [deadline](Step::deadline) inside of the fallback if it should be covered.
+/// The result of the substitute is marked as [`Quality::Fallback`], with the failure of the step among its
+/// causes. If both fail, the error of the substitute is returned, with that of the step among its causes. A
+/// reader of partial output of the step receives [`ChunkData::Restarted`](crate::ChunkData::Restarted).
+///
+/// Cancelled work gets no substitute, and neither does work past its deadline. To cover a deadline, put
+/// [it](Step::deadline) inside the fallback.
 #[must_use = "a step does nothing until it runs"]
 pub struct Fallback<S: Step, F> {
     step: S,
     other: F,
-    when: Option<Arc<Serves<S::In>>>,
+    when: Option<Arc<InputFilter<S::In>>>,
 }
 
-type Serves<In> = dyn Fn(&In) -> bool + Send + Sync;
+type InputFilter<In> = dyn Fn(&In) -> bool + Send + Sync;
 
 impl<S: Step + Clone, F: Clone> Clone for Fallback<S, F> {
     fn clone(&self) -> Self {
         Fallback { step: self.step.clone(), other: self.other.clone(), when: self.when.clone() }
+    }
+}
+
+impl<S: Step + fmt::Debug, F: fmt::Debug> fmt::Debug for Fallback<S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fallback").field("step", &self.step).field("other", &self.other).finish_non_exhaustive()
     }
 }
 
@@ -35,7 +43,7 @@ impl<S: Step, F> Fallback<S, F> {
         Fallback { step, other, when: None }
     }
 
-    /// Takes the substitute only for inputs for which `serves` holds; for others the failure stays as it is.
+    /// Uses the substitute only for inputs for which `accepts` holds; for others the failure is returned.
     ///
     /// ```
     /// use llmspell::{Context, Error, Step, step, value};
@@ -47,8 +55,8 @@ impl<S: Step, F> Fallback<S, F> {
     /// assert_eq!(price.run("car", &Context::new()).await?, 9_999);
     /// # Ok::<(), llmspell::Error>(()) }).unwrap();
     /// ```
-    pub fn when(mut self, serves: impl Fn(&S::In) -> bool + Send + Sync + 'static) -> Self {
-        self.when = Some(Arc::new(serves));
+    pub fn when(mut self, accepts: impl Fn(&S::In) -> bool + Send + Sync + 'static) -> Self {
+        self.when = Some(Arc::new(accepts));
         self
     }
 }
@@ -62,33 +70,33 @@ where
     type Out = S::Out;
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
-        // If the step fails, what it has collected on the way does not count.
-        let trial = cx.apart();
+        // If the step fails, the provenance it has collected does not count.
+        let trial = cx.trial_scope();
         let below = trial.as_ref().unwrap_or(cx);
-        let noted = below.noting_output();
-        let cause = match self.step.run(input.clone(), noted.as_ref().map_or(below, |noted| &noted.cx)).await {
+        let tracked = below.with_output_tracking();
+        let cause = match self.step.run(input.clone(), tracked.as_ref().map_or(below, |tracked| &tracked.cx)).await {
             Ok(output) => {
                 if let Some(trial) = &trial {
-                    cx.take_over(trial);
+                    cx.merge_provenance(trial);
                 }
                 return Ok(output);
             }
             Err(error) if error.kind() == ErrorKind::Cancelled || cx.is_past_deadline() => return Err(error),
             Err(error) => error.at(|| cx.path()),
         };
-        if self.when.as_ref().is_some_and(|serves| !serves(&input)) {
+        if self.when.as_ref().is_some_and(|accepts| !accepts(&input)) {
             return Err(cause);
         }
-        cx.fact(|| EventKind::FellBack { cause: (&cause).into() });
-        if noted.is_some_and(|noted| noted.any()) {
-            cx.restart(true).await;
+        cx.record_event(|| EventKind::FellBack { cause: (&cause).into() });
+        if tracked.is_some_and(|tracked| tracked.has_output()) {
+            cx.send_restarted(true).await;
         }
         match self.other.run(input, cx).await {
             Ok(output) => {
-                cx.note(|entries| {
-                    entries.lower_quality(Quality::Fallback, [cause]);
+                cx.record_provenance(|collected| {
+                    collected.lower_quality(Quality::Fallback, [cause]);
                     let name = self.other.info().name.map(str::to_owned);
-                    entries.add_choice(cx.path(), ServedBy::Fallback { name });
+                    collected.add_choice(cx.path(), ServedBy::Fallback { name });
                 });
                 Ok(output)
             }
@@ -101,7 +109,7 @@ where
     }
 
     fn info(&self) -> StepInfo<'_> {
-        // Asked once: twice on every level of a nest is twice to the power of its depth.
+        // Called once: two calls on every level of a nest would be two to the power of its depth.
         let step = self.step.info();
         StepInfo { name: step.name, ..step.and(self.other.info()) }
     }

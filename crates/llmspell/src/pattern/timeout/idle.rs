@@ -1,4 +1,4 @@
-//! Timeouts that listen for signs of life.
+//! Idle timeouts.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, sleep_until};
 
-use crate::context::node::Facet;
+use crate::context::node::NodeKind;
 use crate::context::{Context, Heartbeat};
 use crate::display;
 use crate::error::{Error, ErrorKind, Result};
@@ -17,12 +17,12 @@ use crate::observe::event::EventKind;
 use crate::runtime::executor::after;
 use crate::step::{Step, StepInfo};
 
-/// A step that is stopped when it goes silent; made by [`Step::idle_timeout`].
+/// A step that is cancelled when it gives no sign of life; made by [`Step::idle_timeout`].
 ///
-/// For work that takes as long as it takes, such as a model that streams its answer: a total timeout would
-/// kill healthy calls. [`Context::emit`] ends the wait for the first output; from then on it and
-/// [`Context::heartbeat`] both restart the idle clock.
-#[derive(Clone)]
+/// For work of unknown length, such as a model that streams its reply, where a total timeout would cancel
+/// healthy calls. [`Context::emit`] ends the wait for the first output. From then on it and
+/// [`Context::heartbeat`] both restart the idle time.
+#[derive(Clone, Debug)]
 #[must_use = "a step does nothing until it runs"]
 pub struct IdleTimeout<S> {
     step: S,
@@ -43,35 +43,35 @@ impl<S: Step> Step for IdleTimeout<S> {
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
         cx.check_deadline()?;
         let started = Instant::now();
-        let pulse = Arc::new(Heartbeat::default());
-        let cx = cx.child(Facet::Heartbeat(pulse.clone()));
+        let heartbeat = Arc::new(Heartbeat::default());
+        let cx = cx.child(NodeKind::Heartbeat(heartbeat.clone()));
 
         let mut work = pin!(self.step.run(input, &cx));
-        // Signs of life may come from other tasks and wake nobody here. So the alarm goes off at least once
-        // in each idle time, and only then are they looked at.
-        let mut alarm = pin!(unconstrained(sleep_until(after(started, self.first.min(self.idle)))));
+        // Signs of life can come from other tasks, which do not wake this one. So the timer fires at least once
+        // per idle time, and only then are they read.
+        let mut timer = pin!(unconstrained(sleep_until(after(started, self.first.min(self.idle)))));
         let silence = poll_fn(|task| {
             if let Poll::Ready(result) = work.as_mut().poll(task) {
                 return Poll::Ready(Ok(result));
             }
-            while alarm.as_mut().poll(task).is_ready() {
-                let beats = pulse.beats();
-                let (since, allowed) = match beats.last {
-                    _ if beats.paused > 0 => (Instant::now(), self.idle),
-                    Some(last) if beats.first.is_some() => (last, self.idle),
+            while timer.as_mut().poll(task).is_ready() {
+                let signs = heartbeat.times();
+                let (since, allowed) = match signs.last {
+                    _ if signs.paused > 0 => (Instant::now(), self.idle),
+                    Some(last) if signs.first.is_some() => (last, self.idle),
                     _ => (started, self.first),
                 };
                 let (now, end) = (Instant::now(), after(since, allowed));
                 if end <= now {
-                    return Poll::Ready(Err((allowed, beats.first.is_some())));
+                    return Poll::Ready(Err((allowed, signs.first.is_some())));
                 }
-                alarm.set(unconstrained(sleep_until(end.min(after(now, self.idle)))));
+                timer.set(unconstrained(sleep_until(end.min(after(now, self.idle)))));
             }
             Poll::Pending
         })
         .await;
         silence.unwrap_or_else(|(after, any_output)| {
-            cx.fact(|| EventKind::TimedOut { after });
+            cx.record_event(|| EventKind::TimedOut { after });
             let time = display::duration(after);
             let message =
                 if any_output { format!("no sign of life for {time}") } else { format!("no output within {time}") };

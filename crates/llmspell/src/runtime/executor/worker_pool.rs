@@ -104,7 +104,7 @@ impl<W: PoolTask> WorkerPool<W> {
     /// A crew that runs under the permits of `cx`: they go back when it is done, or once the last job that
     /// outlives it has ended.
     pub(crate) fn new(cx: &Context, work: W) -> Self {
-        let (tether, custody) = cx.tether_for_task(Duration::ZERO);
+        let (tether, custody) = cx.detached_task(Duration::ZERO);
         let state = State {
             jobs: VecDeque::new(),
             done: VecDeque::new(),

@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep};
 
 use super::{tool, unfinished};
 use crate::model::Plays;
-use crate::patience::ends;
 use crate::probe::{ms, settled_tasks};
+use crate::wait::completes;
 
 fn says(text: &str, delay: u64) -> Agent {
     Agent::builder(ScriptedModel::new("test").says(text).delay(ms(delay))).build().unwrap()
@@ -130,7 +130,7 @@ async fn models_race_inside_of_an_agent_and_the_draft_is_that_of_the_winner() {
     let agent = Agent::of(both.first_output()).deadline(ms(250)).partial().build().unwrap();
     let mut events = agent.events("?", &Context::new());
     let mut words = String::new();
-    while let Some(event) = ends(events.next()).await {
+    while let Some(event) = completes(events.next()).await {
         match event.unwrap() {
             AgentEvent::Text(word) => words.push_str(&word),
             AgentEvent::Done(reply) => {
@@ -171,7 +171,7 @@ async fn unreliable_models_are_mended_by_what_is_around_them() {
     };
     let agent = Agent::of(ask(1)).build().unwrap().fallback(Agent::of(ask(2)).build().unwrap());
     let inputs = (0..200).map(|n| Conversation::from(format!("{n}")));
-    let outcomes = ends(agent.stream(inputs, &Context::new()).limit(20).collect()).await;
+    let outcomes = completes(agent.stream(inputs, &Context::new()).limit(20).collect()).await;
     for outcome in &outcomes {
         assert_eq!(outcome.result.as_ref().unwrap().text.split_whitespace().count(), 20);
     }
@@ -186,7 +186,7 @@ async fn agents_call_agents_call_agents() {
         let model = ScriptedModel::new("test").calls("down", json!({ "prompt": "Go." })).says("Up.");
         agent = Agent::builder(model).tools([agent.into_tool("down", "Goes down.")]).build().unwrap();
     }
-    let reply = ends(agent.run("?".into(), &Context::new())).await.unwrap();
+    let reply = completes(agent.run("?".into(), &Context::new())).await.unwrap();
     assert_eq!((reply.text.as_str(), reply.tool_calls), ("Up.", 1));
     assert_eq!(reply.usage.output_tokens, u64::from(2 * DEPTH + 1));
     assert_eq!(settled_tasks().await, 0);

@@ -13,13 +13,13 @@ use tokio::time::{sleep, timeout};
 use super::limits::breaks_off;
 use super::{tool, unfinished};
 use crate::model::Plays;
-use crate::patience::{ends, until};
 use crate::probe::{Watch, busy, ms, settled_tasks};
+use crate::wait::{completes, until};
 
 /// All events in short, and the last one in full.
 async fn told(mut events: AgentEvents) -> (Vec<String>, Result<AgentEvent>) {
     let mut told = Vec::new();
-    while let Some(event) = ends(events.next()).await {
+    while let Some(event) = completes(events.next()).await {
         let text = match event {
             Ok(AgentEvent::Text(text)) => text,
             Ok(AgentEvent::Reasoning(text)) => format!("({text})"),
@@ -171,7 +171,7 @@ async fn events_that_are_dropped_stop_the_agent_its_model_and_its_tools() {
         let agent = Agent::builder(model).tools([never_ends(slow.clone())]).build().unwrap();
         let mut events = agent.events("?", &Context::new());
         for _ in 0..count {
-            ends(events.next()).await.unwrap().unwrap();
+            completes(events.next()).await.unwrap().unwrap();
         }
         drop(events);
         assert_eq!((settled_tasks().await, watch.alive()), (0, 0), "after {count}");
@@ -185,7 +185,7 @@ async fn a_reader_that_is_slow_holds_the_agent_up_and_loses_nothing() {
     let agent = Agent::builder(model).tools(tools).build().unwrap();
     let mut events = agent.events("?", &Context::new());
     let (mut shown, mut done) = ([0, 0], false);
-    while let Some(event) = ends(events.next()).await {
+    while let Some(event) = completes(events.next()).await {
         sleep(ms(1)).await;
         match event.unwrap() {
             AgentEvent::ToolOutput { path, output } => {
@@ -206,7 +206,7 @@ async fn a_reader_that_stops_reading_stops_the_agent_and_nobody_else() {
     let agent = Agent::builder(model).tools([shows("a", 1000, 0)]).build().unwrap();
     let mut events = agent.events("?", &Context::new());
     for _ in 0..5 {
-        ends(events.next()).await.unwrap().unwrap();
+        completes(events.next()).await.unwrap().unwrap();
     }
     sleep(ms(60_000)).await;
     // It is still there, a few events ahead, and goes on when it is read again.

@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep};
 
 use super::{assert_answered, tool, unfinished};
 use crate::model::Plays;
-use crate::patience::ends;
 use crate::probe::ms;
+use crate::wait::completes;
 
 /// Calls its tool again and again.
 fn tireless() -> ScriptedModel {
@@ -189,7 +189,7 @@ async fn a_budget_around_the_model_ends_the_run_in_the_middle() {
 async fn a_model_that_hangs_in_the_middle_leaves_what_it_has_said() {
     let hangs = SimulatedModel::new("sim").tokens_per_second(100.0).hanging(1.0);
     let agent = Agent::of(hangs.step().idle_timeout(ms(500), ms(500))).partial().build().unwrap();
-    let outcome = ends(agent.with_outcome().run("?".into(), &Context::new())).await.unwrap();
+    let outcome = completes(agent.with_outcome().run("?".into(), &Context::new())).await.unwrap();
     assert_eq!(outcome.causes[0].kind(), ErrorKind::Timeout);
     assert_eq!(outcome.result.unwrap().text, "1 2 3 4 5 6 7 8 9 10 ");
 }
@@ -223,7 +223,7 @@ async fn a_draft_has_nothing_of_attempts_that_failed() {
     let served = served.clone().fallback(served.clone()).fallback(served).boxed();
     for (round, step) in [plain, nested, served].into_iter().enumerate() {
         let agent = Agent::of(step).deadline(ms(500)).partial().build().unwrap();
-        let reply = ends(agent.run("?".into(), &Context::new())).await.unwrap();
+        let reply = completes(agent.run("?".into(), &Context::new())).await.unwrap();
         assert_eq!(reply.text, "one two three ", "round {round}");
     }
 }

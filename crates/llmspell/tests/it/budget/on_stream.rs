@@ -9,8 +9,8 @@ use llmspell::{Budget, Context, ErrorKind, EventKind, Step, Usage, step};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Call, tokens, uses, work};
-use crate::patience::{alone, calls, ends};
 use crate::probe::ms;
+use crate::wait::{completes, spawn_call, spawn_task};
 
 #[tokio::test(start_paused = true)]
 async fn the_source_is_left_alone_once_the_budget_is_used_up() {
@@ -48,7 +48,7 @@ async fn a_stream_that_gets_through_was_not_stopped() {
 async fn inputs_wait_for_what_those_in_flight_may_leave() {
     let (budget, started) = (Budget::tokens(1000).estimate(tokens(400)), Instant::now());
     let stream = work().stream([uses(10); 10], &Context::new()).limit(10).budget(budget);
-    let outcomes = ends(stream.collect()).await;
+    let outcomes = completes(stream.collect()).await;
     assert_eq!((outcomes.len(), started.elapsed()), (10, ms(50)), "two at a time");
 }
 
@@ -65,9 +65,9 @@ async fn the_items_share_with_whoever_has_a_clone() {
         async move { Ok((stream.collect().await.len(), started.elapsed())) }
     });
     let cx = Context::new();
-    let (other, stream) = (calls(&other, slow, &cx), calls(&stream, (), &cx));
-    assert!(ends(other).await.is_ok());
-    assert_eq!((ends(stream).await.unwrap(), budget.spent().tokens()), ((3, ms(510)), 1000));
+    let (other, stream) = (spawn_call(&other, slow, &cx), spawn_call(&stream, (), &cx));
+    assert!(completes(other).await.is_ok());
+    assert_eq!((completes(stream).await.unwrap(), budget.spent().tokens()), ((3, ms(510)), 1000));
 }
 
 /// The stream is not polled while its consumer waits in line, so it must not stand in that line itself.
@@ -210,12 +210,12 @@ async fn a_stream_does_not_starve_those_who_stand_in_line() {
     let budget = Budget::tokens(1000);
     let (large, stream, cx) =
         (work().budget(budget.clone().estimate(tokens(900))), three_hundred_each(30, &budget), Context::new());
-    let took = calls(&stream, (), &cx);
+    let took = spawn_call(&stream, (), &cx);
     sleep(ms(1)).await;
     let started = Instant::now();
-    ends(calls(&large, uses(0), &cx)).await.unwrap();
+    completes(spawn_call(&large, uses(0), &cx)).await.unwrap();
     assert_eq!(started.elapsed(), ms(19), "the next to have room");
-    assert_eq!(ends(took).await.unwrap(), ms(110));
+    assert_eq!(completes(took).await.unwrap(), ms(110));
 }
 
 #[tokio::test(start_paused = true)]
@@ -224,10 +224,10 @@ async fn a_stream_goes_on_when_somebody_gives_up_the_line() {
     let slow = work().budget(budget.clone().estimate(tokens(500)));
     let (large, stream, cx) =
         (work().budget(budget.clone().estimate(tokens(800))), three_hundred_each(1, &budget), Context::new());
-    let slow = calls(&slow, Call { takes: 1000, ..uses(0) }, &cx);
+    let slow = spawn_call(&slow, Call { takes: 1000, ..uses(0) }, &cx);
     let given_up = cx.clone();
-    let given_up = alone(async move { timeout(ms(50), large.run(uses(0), &given_up)).await });
+    let given_up = spawn_task(async move { timeout(ms(50), large.run(uses(0), &given_up)).await });
     sleep(ms(1)).await;
-    assert_eq!(ends(calls(&stream, (), &cx)).await.unwrap(), ms(59));
-    assert!(ends(given_up).await.is_err() && ends(slow).await.is_ok());
+    assert_eq!(completes(spawn_call(&stream, (), &cx)).await.unwrap(), ms(59));
+    assert!(completes(given_up).await.is_err() && completes(slow).await.is_ok());
 }

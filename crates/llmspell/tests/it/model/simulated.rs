@@ -4,8 +4,8 @@ use llmspell::model::{Model, ModelError, ModelErrorClass, Request, SimulatedMode
 use llmspell::{Context, Retry, Step};
 use tokio::time::Instant;
 
-use crate::patience::ends;
 use crate::probe::ms;
+use crate::wait::completes;
 
 /// What became of so many requests, one after another: how long each took, and how it failed if it did.
 async fn fates(model: SimulatedModel, requests: usize) -> Vec<(u128, Option<ModelErrorClass>)> {
@@ -76,7 +76,7 @@ async fn a_refusal_says_when_to_come_back() {
     assert_eq!(error.downcast_ref::<ModelError>().unwrap().status, Some(429));
     let started = Instant::now();
     let retried = model.clone().step().retry(Retry::immediately().max_attempts(3));
-    ends(retried.run(Request::new("?"), &Context::new())).await.unwrap_err();
+    completes(retried.run(Request::new("?"), &Context::new())).await.unwrap_err();
     assert!(started.elapsed() >= ms(1400));
     assert_eq!(model.requests(), 4);
 }
@@ -93,5 +93,5 @@ async fn it_says_what_it_was_told_to_and_what_it_used() {
     // A reply without tokens can break off and hang all the same.
     let error = silent.clone().truncated(1.0).step().run(Request::new("?"), &cx).await.unwrap_err();
     assert_eq!(error.downcast_ref::<ModelError>().unwrap().class, ModelErrorClass::Truncated);
-    assert!(ends(silent.hanging(1.0).step().timeout(ms(50)).run(Request::new("?"), &cx)).await.is_err());
+    assert!(completes(silent.hanging(1.0).step().timeout(ms(50)).run(Request::new("?"), &cx)).await.is_err());
 }

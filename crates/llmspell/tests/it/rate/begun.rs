@@ -6,8 +6,8 @@ use llmspell::{
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Clock, ZERO, failing, rated};
-use crate::patience::{alone, calls, ends};
 use crate::probe::{Probe, Watch, ms};
+use crate::wait::{completes, spawn_call, spawn_task};
 
 /// A rate that gives one turn in an hour, so that any other one was given back.
 fn hourly() -> Rate {
@@ -102,14 +102,14 @@ async fn a_pause_holds_calls_that_have_had_their_turn_and_wait_for_a_permit() {
         async move { if n.is_multiple_of(2) { policed.run(n, &cx).await } else { by_hand.run(n, &cx).await } }
     });
     let cx = Context::new();
-    let all: Vec<_> = (0..50).map(|n| calls(&both, n, &cx)).collect();
+    let all: Vec<_> = (0..50).map(|n| spawn_call(&both, n, &cx)).collect();
     sleep(ms(50)).await;
     assert_eq!((rate.waiting(), limit.waiting()), (0, 49), "all have had their turn");
     sleep(ms(100)).await;
     assert_eq!((rate.waiting(), limit.waiting()), (49, 0), "and have lost it");
     let mut succeeded = 0;
     for call in all {
-        succeeded += usize::from(ends(call).await.is_ok());
+        succeeded += usize::from(completes(call).await.is_ok());
     }
     assert_eq!(succeeded, 49);
     let times = clock.times();
@@ -125,9 +125,9 @@ async fn a_call_that_is_called_back_and_dropped_leaves_nothing_behind() {
     });
     let work = work.limit(limit.clone()).rate(rate.clone());
     let cx = Context::new();
-    let first = calls(&work, 0, &cx);
+    let first = spawn_call(&work, 0, &cx);
     sleep(ms(20)).await;
-    let second = alone(async move { timeout(ms(500), work.run(1, &cx)).await });
+    let second = spawn_task(async move { timeout(ms(500), work.run(1, &cx)).await });
     assert!(first.await.is_err() && second.await.is_err());
     assert_eq!((rate.waiting(), limit.waiting(), limit.available()), (0, 0, Some(1)));
 }

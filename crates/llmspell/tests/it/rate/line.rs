@@ -10,8 +10,8 @@ use llmspell::{Context, ErrorKind, Rate, RateLimits, RateWindow, Step, step};
 use tokio::time::{Instant, sleep};
 
 use super::{Call, Clock, ZERO, call, rated};
-use crate::patience::{calls, ends};
 use crate::probe::{Probe, ms};
+use crate::wait::{completes, spawn_call};
 
 /// Lets a future get into line, and leaves it there.
 async fn poll_once<F: Future + Unpin>(mut future: F) {
@@ -30,14 +30,14 @@ async fn those_who_are_not_polled_hold_up_nobody_and_keep_their_turn() {
     let (mut first, mut second) = (Box::pin(step.run(Call::default(), &cx)), Box::pin(step.run(Call::default(), &cx)));
     poll_once(&mut first).await;
     poll_once(&mut second).await;
-    ends(step.run(Call::default(), &cx)).await.unwrap();
+    completes(step.run(Call::default(), &cx)).await.unwrap();
     assert_eq!(clock.times(), [0, 300].map(ms), "in its own time");
-    ends(step.run(Call::default(), &cx)).await.unwrap();
+    completes(step.run(Call::default(), &cx)).await.unwrap();
     assert_eq!(clock.times()[2], ms(400));
-    ends(first).await.unwrap();
+    completes(first).await.unwrap();
     assert_eq!(clock.times()[3], ms(400), "the turn has waited for it");
     drop(second);
-    ends(step.run(Call::default(), &cx)).await.unwrap();
+    completes(step.run(Call::default(), &cx)).await.unwrap();
     assert_eq!(clock.times()[4], ms(400), "and was given back");
     assert_eq!(rate.waiting(), 0);
 }
@@ -66,7 +66,7 @@ async fn what_comes_back_brings_everybody_forward() {
     // The first takes all, and gives half of it back after 300 ms: 800 are there then.
     let calls = [call(1000, 500, 300), call(900, 900, 0), call(100, 100, 0), call(100, 100, 0)];
     let outcomes = step.stream(calls, &Context::new()).limit(4).collect();
-    ends(outcomes).await;
+    completes(outcomes).await;
     assert_eq!(clock.times(), [0, 400, 500, 600].map(ms));
 }
 
@@ -76,10 +76,10 @@ async fn nobody_stays_in_line_who_is_cancelled() {
     let (cx, canceller) = Context::new().cancellable();
     Probe::ok(0).rate(rate.clone()).run(0, &cx).await.unwrap();
     let started = Instant::now();
-    let waits = calls(&Arc::new(Probe::ok(0).rate(rate.clone())), 0, &cx);
+    let waits = spawn_call(&Arc::new(Probe::ok(0).rate(rate.clone())), 0, &cx);
     sleep(ms(5)).await;
     canceller.cancel();
-    assert_eq!((ends(waits).await.unwrap_err().kind(), started.elapsed()), (ErrorKind::Cancelled, ms(5)));
+    assert_eq!((completes(waits).await.unwrap_err().kind(), started.elapsed()), (ErrorKind::Cancelled, ms(5)));
     assert_eq!(rate.waiting(), 0);
 }
 
@@ -114,7 +114,7 @@ async fn a_server_that_has_nothing_left_for_too_long_is_for_the_fallback() {
     });
     told.run((), &Context::new()).await.unwrap();
     assert_eq!(rate.paused(), Some(ms(24 * 720_000)), "a fifth of a day until there is one");
-    let error = ends(&mut waits).await.unwrap_err();
+    let error = completes(&mut waits).await.unwrap_err();
     assert_eq!((error.kind(), error.retry_after()), (ErrorKind::Rejected, Some(ms(24 * 720_000 - 1))));
     assert!(error.hint().unwrap().contains("max_pause"));
 }
@@ -150,7 +150,7 @@ async fn no_herd_wakes_up_for_each_turn() {
             .await
         }
     });
-    ends(counting.stream([Call::default(); 200], &Context::new()).limit(200).collect()).await;
+    completes(counting.stream([Call::default(); 200], &Context::new()).limit(200).collect()).await;
     assert_eq!(clock.times().last(), Some(&ms(19_900)));
     // Each is polled when it comes, when its turn is due, and once more in its work.
     let polls = polls.load(Ordering::SeqCst);

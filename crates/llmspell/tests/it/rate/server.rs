@@ -8,8 +8,8 @@ use llmspell::{Context, Error, ErrorKind, EventKind, Rate, RateLimits, RateWindo
 use tokio::time::{Instant, sleep};
 
 use super::{Call, Clock, ZERO, failing, rated};
-use crate::patience::{alone, calls, ends};
 use crate::probe::ms;
+use crate::wait::{completes, spawn_call, spawn_task};
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_asks_for_a_pause_gets_one_and_no_herd_after_it() {
@@ -18,14 +18,14 @@ async fn a_server_that_asks_for_a_pause_gets_one_and_no_herd_after_it() {
     let cx = Context::recording();
     // Five ask at once, and all of them hear that it is too much. The others come meanwhile.
     let step = Arc::new(rated(rate.clone(), &clock));
-    let storm = alone(step.clone().stream([busy; 5], &cx).limit(5).collect());
-    ends(sleep(ms(2))).await;
+    let storm = spawn_task(step.clone().stream([busy; 5], &cx).limit(5).collect());
+    completes(sleep(ms(2))).await;
     assert_eq!(rate.paused(), Some(ms(4999)));
-    let later: Vec<_> = (0..20).map(|_| calls(&step, Call::default(), &cx)).collect();
+    let later: Vec<_> = (0..20).map(|_| spawn_call(&step, Call::default(), &cx)).collect();
     for call in later {
-        ends(call).await.unwrap();
+        completes(call).await.unwrap();
     }
-    ends(storm).await;
+    completes(storm).await;
     let times = clock.times();
     assert_eq!(times[..5], [ms(0); 5]);
     let file: Vec<Duration> = (0..20).map(|place| ms(5001 + place * 100)).collect();
@@ -43,14 +43,14 @@ async fn whoever_has_no_chance_in_a_pause_hears_it_when_it_begins() {
     let cx = Context::new();
     let hurried = |deadline_ms: u64| {
         let (cx, step) = (cx.with_deadline(Instant::now() + ms(deadline_ms)), step.clone());
-        alone(async move {
+        spawn_task(async move {
             let result = step.run(Call::default(), &cx).await;
             (result.map_err(|error| error.kind()), clock_now(&cx, deadline_ms))
         })
     };
     // The first in line, and the one behind somebody who has time: both would have had a turn in time.
-    let all = (calls(&step, busy, &cx), hurried(5000), hurried(60_000), hurried(6000));
-    let (_, first, patient, second) = ends(async { tokio::join!(all.0, all.1, all.2, all.3) }).await;
+    let all = (spawn_call(&step, busy, &cx), hurried(5000), hurried(60_000), hurried(6000));
+    let (_, first, patient, second) = completes(async { tokio::join!(all.0, all.1, all.2, all.3) }).await;
     assert_eq!((first, second), ((Err(ErrorKind::Rejected), ms(500)), (Err(ErrorKind::Rejected), ms(500))));
     assert_eq!(patient, (Ok(()), ms(10_500)));
 }
@@ -70,11 +70,11 @@ async fn those_whom_a_pause_leaves_no_chance_take_their_wants_with_them() {
     let busy = Call { expected: 100, takes: 500, ..failing(|| Error::overloaded("429").with_retry_after(ms(30_000))) };
     let hurried = cx.with_deadline(Instant::now() + ms(25_000));
     let all = (
-        calls(&step, busy, &cx),
-        calls(&step, Call { expected: 10_000, ..Call::default() }, &hurried),
-        calls(&step, Call { expected: 1, ..Call::default() }, &cx),
+        spawn_call(&step, busy, &cx),
+        spawn_call(&step, Call { expected: 10_000, ..Call::default() }, &hurried),
+        spawn_call(&step, Call { expected: 1, ..Call::default() }, &cx),
     );
-    let (_, large, small) = ends(async { tokio::join!(all.0, all.1, all.2) }).await;
+    let (_, large, small) = completes(async { tokio::join!(all.0, all.1, all.2) }).await;
     assert_eq!((large.map_err(|error| error.kind()), small.is_ok()), (Err(ErrorKind::Rejected), true));
     assert_eq!(clock.times(), [0, 30_500].map(ms));
     assert_eq!(rate.waiting(), 0);
@@ -95,11 +95,11 @@ async fn those_whom_figures_leave_no_chance_take_their_wants_with_them() {
     let cx = Context::new();
     let hurried = cx.with_deadline(Instant::now() + ms(25_000));
     let all = (
-        calls(&told, (), &cx),
-        calls(&step, Call { expected: 10_000, ..Call::default() }, &hurried),
-        calls(&step, Call { expected: 1, ..Call::default() }, &cx),
+        spawn_call(&told, (), &cx),
+        spawn_call(&step, Call { expected: 10_000, ..Call::default() }, &hurried),
+        spawn_call(&step, Call { expected: 1, ..Call::default() }, &cx),
     );
-    let (_, large, small) = ends(async { tokio::join!(all.0, all.1, all.2) }).await;
+    let (_, large, small) = completes(async { tokio::join!(all.0, all.1, all.2) }).await;
     assert_eq!((large.map_err(|error| error.kind()), small.is_ok()), (Err(ErrorKind::Rejected), true));
     assert_eq!(clock.times(), [ms(30_500)]);
 }

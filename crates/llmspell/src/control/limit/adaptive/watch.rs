@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::aimd::Aimd;
 use super::gradient::Gradient;
 use super::{Adaptive, Begun, Overload};
-use crate::context::node::Facet;
+use crate::context::node::NodeKind;
 use crate::context::{Context, Heartbeat, Permits};
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::event::EventKind;
@@ -98,7 +98,7 @@ impl Adapting {
         let begun = self.lock().search().begin(in_use);
         let first = self.settings.tolerance.map(|_| {
             let pulse = Arc::new(Heartbeat::default());
-            (cx.child(Facet::Heartbeat(pulse.clone())), pulse)
+            (cx.child(NodeKind::Heartbeat(pulse.clone())), pulse)
         });
         Watched { adapting: self, begun, at: Instant::now(), first }
     }
@@ -138,7 +138,7 @@ impl Watched<'_> {
             (Algorithm::Aimd(aimd), None) => aimd.succeeded(now, self.begun),
             (Algorithm::Aimd(aimd), Some(overload)) => aimd.overloaded(now, self.begun, overload),
             (Algorithm::Gradient(gradient), None) => {
-                let first = self.first.as_ref().and_then(|(_, pulse)| pulse.beats().first);
+                let first = self.first.as_ref().and_then(|(_, pulse)| pulse.times().first);
                 gradient.succeeded(now, self.begun, first.unwrap_or(now) - self.at)
             }
             (Algorithm::Gradient(gradient), Some(overload)) => gradient.overloaded(now, self.begun, overload),
@@ -150,7 +150,7 @@ impl Watched<'_> {
         let called = self.adapting.permits.resize(to);
         drop(state);
         called.wake();
-        cx.fact(|| EventKind::LimitChanged { from, to, reason });
+        cx.record_event(|| EventKind::LimitChanged { from, to, reason });
     }
 
     /// What the error says of the load of the other side; `None` if nothing.

@@ -1,25 +1,18 @@
-//! What can end the admission of inputs while the source still has some.
+//! The admission gates of a stream, which can end it while its source still has inputs.
 
 use std::sync::Arc;
 use std::task::{self, Poll, ready};
 
+use crate::context::AdmissionGate;
 use crate::control::budget::StreamReservations;
 use crate::error::Error;
-
-/// Something that watches over a whole run and can put an end to it: what is in flight is drained, and no
-/// further input is pulled from the source.
-pub(crate) trait AdmissionGate: Send + Sync {
-    /// Why no further input may come in; `None` while inputs may. A stream asks before it pulls each input,
-    /// and a gate that was closed once has ended it.
-    fn closed(&self) -> Option<Error>;
-}
 
 /// The gates of one stream.
 #[derive(Default)]
 pub(super) struct AdmissionGates {
     gates: Vec<Arc<dyn AdmissionGate>>,
-    /// Where each input needs a reservation.
-    seats: Vec<Arc<StreamReservations>>,
+    /// The budgets in which each input needs a reservation.
+    reservations: Vec<Arc<StreamReservations>>,
     reason: Option<Error>,
 }
 
@@ -28,16 +21,16 @@ impl AdmissionGates {
         self.gates.push(gate);
     }
 
-    /// Lets each input in only if there is one of `seats` for it.
-    pub(super) fn seat(&mut self, seats: Arc<StreamReservations>) {
-        self.seats.push(seats);
+    /// Admits an input only with one of `reservations`.
+    pub(super) fn add_reservations(&mut self, reservations: Arc<StreamReservations>) {
+        self.reservations.push(reservations);
     }
 
-    /// Whether one more input may come in, or has to wait until that is known. Once it may not,
-    /// [`AdmissionGates::reason`] says why.
+    /// Ready once it is known whether one more input may start. If it may not, [`AdmissionGates::reason`] says
+    /// why.
     #[inline]
     pub(super) fn poll_open(&mut self, task: &task::Context<'_>) -> Poll<bool> {
-        if self.gates.is_empty() && self.seats.is_empty() {
+        if self.gates.is_empty() && self.reservations.is_empty() {
             return Poll::Ready(true);
         }
         self.poll_all(task)
@@ -45,27 +38,27 @@ impl AdmissionGates {
 
     fn poll_all(&mut self, task: &task::Context<'_>) -> Poll<bool> {
         if self.reason.is_none() {
-            self.reason = self.gates.iter().find_map(|gate| gate.closed());
+            self.reason = self.gates.iter().find_map(|gate| gate.close_reason());
         }
-        for seats in &self.seats {
+        for reservations in &self.reservations {
             if self.reason.is_none() {
-                self.reason = ready!(seats.poll_next(task)).err();
+                self.reason = ready!(reservations.poll_next(task)).err();
             }
         }
         Poll::Ready(self.reason.is_none())
     }
 
-    /// The input has come in.
+    /// Records that the input was pulled.
     pub(super) fn enter(&self) {
-        self.seats.iter().for_each(|seats| seats.enter());
+        self.reservations.iter().for_each(|reservations| reservations.enter());
     }
 
-    /// No input comes in for now.
+    /// Records that no input is pulled for now.
     pub(super) fn leave(&self) {
-        self.seats.iter().for_each(|seats| seats.leave());
+        self.reservations.iter().for_each(|reservations| reservations.leave());
     }
 
-    /// Which gate ended the stream, and why.
+    /// Returns the reason of the gate that ended the stream.
     pub(super) fn reason(&self) -> Option<&Error> {
         self.reason.as_ref()
     }
@@ -79,14 +72,14 @@ mod tests {
     use super::*;
     use crate::{Context, ErrorKind, EventKind, Step, step};
 
-    /// Lets so many inputs in.
+    /// A gate that admits a number of inputs.
     struct PassCount(AtomicUsize);
 
     impl AdmissionGate for PassCount {
-        fn closed(&self) -> Option<Error> {
+        fn close_reason(&self) -> Option<Error> {
             let left = |left: usize| left.checked_sub(1);
             let refused = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left).is_err();
-            refused.then(|| Error::new(ErrorKind::Rejected, "that is all"))
+            refused.then(|| Error::new(ErrorKind::Rejected, "pass count reached"))
         }
     }
 
@@ -95,31 +88,31 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_closed_gate_ends_the_source_and_what_is_in_flight_is_delivered() {
+    async fn closed_gate_ends_the_source_and_drains_items_in_flight() {
         let slow = step(|n: usize, _| async move {
             tokio::time::sleep(Duration::from_millis(100)).await;
             Ok(n)
         });
         let cx = Context::recording();
-        let mut stream = slow.stream(0.., &cx).limit(4).ordered().behind(pass_count(100)).behind(pass_count(6));
+        let mut stream = slow.stream(0.., &cx).limit(4).ordered().with_gate(pass_count(100)).with_gate(pass_count(6));
         let mut delivered = Vec::new();
         while let Some(outcome) = stream.next().await {
             delivered.push(outcome.result.unwrap());
         }
         assert_eq!(delivered, [0, 1, 2, 3, 4, 5]);
-        assert_eq!((stream.pulled(), stream.stopped().unwrap().message()), (6, "that is all"));
+        assert_eq!((stream.pulled(), stream.stopped().unwrap().message()), (6, "pass count reached"));
         assert!(stream.next().await.is_none());
-        let told =
+        let stops =
             cx.events().into_iter().filter(|event| matches!(event.fact, EventKind::StreamStopped { .. })).count();
-        assert_eq!(told, 1);
+        assert_eq!(stops, 1);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn all_or_the_reason_why_not() {
+    async fn try_collect_returns_all_or_the_close_reason() {
         let echo = || step(|n: usize, _| async move { Ok(n) });
-        let all = echo().stream(0..3, &Context::new()).behind(pass_count(4)).try_collect().await.unwrap();
+        let all = echo().stream(0..3, &Context::new()).with_gate(pass_count(4)).try_collect().await.unwrap();
         assert_eq!(all.len(), 3);
-        let error = echo().stream(0..3, &Context::new()).behind(pass_count(2)).try_collect().await.unwrap_err();
+        let error = echo().stream(0..3, &Context::new()).with_gate(pass_count(2)).try_collect().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Rejected);
     }
 }

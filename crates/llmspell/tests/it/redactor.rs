@@ -1,4 +1,4 @@
-//! What a context tells of the work below it can be scrubbed, wherever it is told.
+//! A redactor applies to everything that is observed below its context.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,35 +8,35 @@ use serde_json::json;
 
 const SECRET: &str = "hunter2";
 
-fn scrub(text: &str) -> Option<String> {
+fn redact(text: &str) -> Option<String> {
     text.contains(SECRET).then(|| text.replace(SECRET, "***"))
 }
 
-fn told(message: &str) -> Error {
+fn secret_error(message: &str) -> Error {
     Error::failed(format!("{message}: {SECRET}")).transient()
 }
 
 fn fails() -> impl Step<In = (), Out = ()> {
-    step(|(), _| async { Err::<(), _>(told("no")) }).named("fails")
+    step(|(), _| async { Err::<(), _>(secret_error("no")) }).named("fails")
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_event_has_what_is_scrubbed() {
+async fn events_are_redacted() {
     let seen = Arc::<Mutex<Vec<Event>>>::default();
     let cx = Context::recording();
-    let quiet = cx.scrubbing(scrub);
-    // Who listens from within hears no more than who listens from without.
+    let redacting = cx.with_redactor(redact);
+    // A sink added below the redactor sees redacted events as well.
     let sink = seen.clone();
-    let quiet = quiet.with_sink(move |event: &Event| sink.lock().unwrap().push(event.clone()));
-    let tried = fails().retry(Retry::immediately().max_attempts(2)).breaker(Breaker::new().consecutive_failures(1));
+    let redacting = redacting.with_sink(move |event: &Event| sink.lock().unwrap().push(event.clone()));
+    let retried = fails().retry(Retry::immediately().max_attempts(2)).breaker(Breaker::new().consecutive_failures(1));
     let degrades = step(|(), cx: Context| async move {
-        cx.mark_partial(told("less"));
-        Err(told("in vain"))
+        cx.mark_partial(secret_error("less"));
+        Err(secret_error("failed"))
     });
     let panics = step(|(), _| async { panic!("panic: {SECRET}") }).catch_panic();
-    let all = race(vec![tried.boxed(), degrades.boxed(), panics.boxed()]).fallback(step(|(), _| async { Ok(()) }));
-    all.timeout(Duration::from_secs(1)).run((), &quiet).await.unwrap();
-    let mut stream = fails().stream(vec![(); 9], &quiet).limit(1).breaker(Breaker::new().consecutive_failures(2));
+    let all = race(vec![retried.boxed(), degrades.boxed(), panics.boxed()]).fallback(step(|(), _| async { Ok(()) }));
+    all.timeout(Duration::from_secs(1)).run((), &redacting).await.unwrap();
+    let mut stream = fails().stream(vec![(); 9], &redacting).limit(1).breaker(Breaker::new().consecutive_failures(2));
     while stream.next().await.is_some() {}
     for events in [cx.events(), seen.lock().unwrap().clone()] {
         let text = serde_json::to_string(&events).unwrap();
@@ -49,12 +49,12 @@ async fn no_event_has_what_is_scrubbed() {
 }
 
 #[tokio::test]
-async fn no_chunk_has_what_is_scrubbed() {
+async fn chunks_are_redacted() {
     let (cx, mut chunks) = Context::new().with_chunks(8);
-    let shows = step(|(), cx: Context| async move {
+    let emits = step(|(), cx: Context| async move {
         cx.emit(json!({ SECRET: ["a hunter2", 5, null] })).await?;
         Ok(())
     });
-    shows.run((), &cx.scrubbing(scrub)).await.unwrap();
+    emits.run((), &cx.with_redactor(redact)).await.unwrap();
     assert_eq!(chunks.next().await.unwrap().data, ChunkData::Output(json!({ "***": ["a ***", 5, null] })));
 }

@@ -1,4 +1,4 @@
-//! A contained step lets no panic out, wherever in its life it panics.
+//! `catch_panic` catches every panic of a step, whenever it happens.
 
 use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +16,7 @@ impl Drop for Bomb {
 }
 
 #[tokio::test]
-async fn a_panic_before_there_is_a_future_is_an_error() {
+async fn panic_before_the_future_exists_is_an_error() {
     let early = step(|by: i32, _| {
         let quotient = 1 / by;
         async move { Ok::<_, Error>(quotient) }
@@ -27,7 +27,7 @@ async fn a_panic_before_there_is_a_future_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_panic_in_dropping_what_has_ended_is_an_error() {
+async fn panic_when_a_finished_future_is_dropped_is_an_error() {
     let late = step(|(), _| {
         let mut bomb = Some(Bomb);
         poll_fn(move |_| {
@@ -39,7 +39,7 @@ async fn a_panic_in_dropping_what_has_ended_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_panic_in_dropping_what_is_given_up_stays_inside() {
+async fn panic_when_a_pending_future_is_dropped_is_caught() {
     let endless = step(|(), _| {
         let bomb = Bomb;
         async move {

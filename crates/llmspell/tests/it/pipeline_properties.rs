@@ -1,4 +1,4 @@
-//! What holds for every pipeline, whatever its delays and limits.
+//! Properties of every pipeline, for any delays and limits.
 
 use llmspell::{Context, Step, pipeline, step};
 use proptest::prelude::*;
@@ -14,9 +14,9 @@ fn paused(work: impl Future<Output = ()>) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// No schedule beats the bound of the report, and ours comes close to it.
+    /// No schedule beats the bound in the report, and ours comes close to it.
     #[test]
-    fn a_pipeline_never_beats_its_theoretical_best(
+    fn pipeline_never_beats_its_theoretical_best(
         delays in prop::collection::vec((1..30u64, 1..30u64, 1..30u64), 1..30),
         limits in (1..4usize, 1..4usize, 1..4usize),
     ) {

@@ -1,4 +1,4 @@
-//! What steps say of themselves costs as much as there are steps, however they nest.
+//! The cost of `Step::info` is linear in the number of steps, however they nest.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,17 +10,17 @@ use llmspell::{
 
 type Boxed = llmspell::BoxStep<u32, u32>;
 
-/// Counts how often it is asked about.
+/// A step that counts the calls of its `info`.
 #[derive(Clone, Default)]
-struct Asked(Arc<AtomicUsize>);
+struct InfoCounter(Arc<AtomicUsize>);
 
-impl Asked {
-    fn so_often(&self) -> usize {
+impl InfoCounter {
+    fn take_count(&self) -> usize {
         self.0.swap(0, Ordering::Relaxed)
     }
 }
 
-impl Step for Asked {
+impl Step for InfoCounter {
     type In = u32;
     type Out = u32;
 
@@ -36,7 +36,7 @@ impl Step for Asked {
 
 const DEPTH: usize = 16;
 
-fn nested(inner: Asked, around: impl Fn(Boxed) -> Boxed) -> Boxed {
+fn nested(inner: InfoCounter, around: impl Fn(Boxed) -> Boxed) -> Boxed {
     (0..DEPTH).fold(inner.boxed(), |step, _| around(step))
 }
 
@@ -47,7 +47,7 @@ fn of_stages(inner: Boxed) -> Boxed {
 }
 
 #[test]
-fn each_step_is_asked_once() {
+fn info_is_called_once_per_step() {
     type Around = fn(Boxed) -> Boxed;
     let combinators: [(&str, Around); 13] = [
         ("fallback", |step| step.fallback(value(1u32)).boxed()),
@@ -65,22 +65,24 @@ fn each_step_is_asked_once() {
         ("timeout", |step| step.timeout(Duration::from_secs(1)).with_outcome().map(|_| 1u32).named("n").boxed()),
     ];
     for (name, around) in combinators {
-        let asked = Asked::default();
-        let step = nested(asked.clone(), around);
-        asked.so_often();
+        let counter = InfoCounter::default();
+        let step = nested(counter.clone(), around);
+        counter.take_count();
         assert!(step.info().default_in_flight > 0);
-        assert_eq!(asked.so_often(), 1, "{name}");
+        assert_eq!(counter.take_count(), 1, "{name}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_through_nested_fallbacks_asks_each_level_once_at_most() {
-    let asked = Asked::default();
-    let step = nested(asked.clone(), |step| {
-        race(vec![step.limit(Limit::new(1)).boxed(), Asked::default().boxed()]).fallback(Asked::default()).boxed()
+async fn nested_fallbacks_call_info_at_most_twice_per_level() {
+    let counter = InfoCounter::default();
+    let step = nested(counter.clone(), |step| {
+        race(vec![step.limit(Limit::new(1)).boxed(), InfoCounter::default().boxed()])
+            .fallback(InfoCounter::default())
+            .boxed()
     });
-    asked.so_often();
+    counter.take_count();
     assert!(step.run(0, &Context::recording()).await.is_err());
-    // A race asks for the names of its contenders, and a limit for that of its step.
-    assert!(asked.so_often() <= 2 * DEPTH);
+    // A race reads the names of its contenders, and a limit that of its step.
+    assert!(counter.take_count() <= 2 * DEPTH);
 }

@@ -1,16 +1,16 @@
-//! **Ready work starves nobody**: timers, cancellation and other tasks get their turn beside steps that never wait.
+//! **Ready work starves no task**: timers, cancellation and other tasks run beside steps that never wait.
 //!
-//! *Hazard*: a loop over work that is always ready never gives way. The timeout around it does not go off, the task
+//! *Hazard*: a loop over work that is always ready never yields. The timeout around it does not fire, the task
 //! cannot be aborted, and on one thread nothing else runs.
 //!
 //! *Reports*: <https://github.com/rust-lang/futures-rs/issues/2047>, <https://github.com/tokio-rs/tokio/issues/4291>.
 //!
-//! *Common alternative*: `timeout` around a loop over `buffer_unordered`: it goes off when the loop has ended
+//! *Common alternative*: `timeout` around a loop over `buffer_unordered` fires only when the loop has ended
 //! (`cargo run -p hazards -- ready`).
 //!
-//! *Here* (G8): a timeout of 20 ms around any loop of the library goes off within 50 ms. On one thread that is its CPU
-//! time, which stands still while the machine does something else; on several it is the clock. (A future that computes
-//! without an `await` cannot be interrupted by anyone.)
+//! *Here* (G8): a timeout of 20 ms around any loop of the library fires within 50 ms. On one thread that is CPU
+//! time, which stops while the machine runs something else; on several threads it is wall-clock time. (A future
+//! that computes without an `await` cannot be interrupted.)
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -22,14 +22,14 @@ use llmspell::{
 use tokio::task::{JoinSet, consume_budget};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::control::Stopwatch;
+use crate::baseline::Stopwatch;
 use crate::probe::ms;
 
 on_both_runtimes!(
-    work_that_is_always_ready_can_be_timed_out,
-    work_that_is_always_ready_lets_others_have_their_turn,
-    work_that_is_always_ready_can_be_cancelled,
-    a_busy_branch_starves_none_of_its_siblings,
+    always_ready_work_can_be_timed_out,
+    always_ready_work_yields_to_other_tasks,
+    always_ready_work_can_be_cancelled,
+    busy_branch_starves_no_sibling,
 );
 
 type Endless = fn() -> Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -42,7 +42,7 @@ async fn drain<S: Step>(mut stream: Streaming<S>) {
     while stream.next().await.is_some() {}
 }
 
-/// Ready whenever it is polled, but spends its share of the task's time.
+/// Returns a step that never waits but uses up the cooperative budget of its task.
 fn busy() -> impl Step<In = u64, Out = u64> {
     step(|_: u64, _| async move {
         loop {
@@ -63,7 +63,7 @@ fn talker() -> impl Step<In = (), Out = ()> {
     })
 }
 
-/// Loops that never have to wait for anything, each in the caller's task.
+/// Loops that never wait, each in the caller's task.
 const ENDLESS: [(&str, Endless); 14] = [
     ("stream", || Box::pin(drain(ready().stream(0.., &Context::new())))),
     ("stream in order", || Box::pin(drain(ready().stream(0.., &Context::new()).ordered()))),
@@ -86,8 +86,8 @@ const ENDLESS: [(&str, Endless); 14] = [
     }),
     ("retry", || {
         let fails = step(|_: u64, _| async move { Err::<u64, _>(Error::failed("busy").transient()) });
-        let stubborn = fails.retry(Retry::immediately().max_attempts(u32::MAX));
-        Box::pin(async move { drop(stubborn.run(0, &Context::new()).await) })
+        let blocking_work = fails.retry(Retry::immediately().max_attempts(u32::MAX));
+        Box::pin(async move { drop(blocking_work.run(0, &Context::new()).await) })
     }),
     ("limit", || {
         let limited = ready().limit(Limit::new(1));
@@ -105,8 +105,8 @@ const ENDLESS: [(&str, Endless); 14] = [
             }
         })
     }),
-    ("output that nobody reads", || Box::pin(async { talker().run((), &Context::new()).await.unwrap() })),
-    ("output whose reader has gone", || {
+    ("output without a reader", || Box::pin(async { talker().run((), &Context::new()).await.unwrap() })),
+    ("output whose reader was dropped", || {
         Box::pin(async { talker().run((), &Context::new().with_chunks(1).0).await.unwrap() })
     }),
     ("output that is read at once", || {
@@ -118,7 +118,7 @@ const ENDLESS: [(&str, Endless); 14] = [
     }),
 ];
 
-/// Five times at most, as anything that a busy machine can hold up.
+/// Measures at most five times, because a busy machine can delay anything.
 async fn within<F: Future<Output = Duration>>(bound: Duration, name: &str, measure: impl Fn() -> F) {
     let mut seen = Vec::new();
     while seen.len() < 5 {
@@ -131,10 +131,10 @@ async fn within<F: Future<Output = Duration>>(bound: Duration, name: &str, measu
     panic!("{name}: more than {bound:?}: {seen:?}");
 }
 
-/// When a timeout of 20 ms must have gone off, and what any other task may have to wait.
+/// The time by which a timeout of 20 ms must have fired, and the longest wait of any other task.
 const BOUND: Duration = ms(50);
 
-async fn work_that_is_always_ready_can_be_timed_out() {
+async fn always_ready_work_can_be_timed_out() {
     for (name, endless) in ENDLESS {
         within(BOUND, name, move || async move {
             let clock = Stopwatch::start();
@@ -159,8 +159,8 @@ fn as_step(endless: Endless) -> BoxStep<(), ()> {
     step(run).boxed()
 }
 
-/// Another task, which nothing but the work keeps from its turn.
-async fn work_that_is_always_ready_lets_others_have_their_turn() {
+/// Another task, which only this work could delay.
+async fn always_ready_work_yields_to_other_tasks() {
     for (name, endless) in ENDLESS {
         within(BOUND, name, move || async move {
             let mut work = JoinSet::new();
@@ -179,7 +179,7 @@ async fn work_that_is_always_ready_lets_others_have_their_turn() {
     }
 }
 
-async fn work_that_is_always_ready_can_be_cancelled() {
+async fn always_ready_work_can_be_cancelled() {
     let (cx, canceller) = Context::new().cancellable();
     let mut stream = ready().stream(0.., &cx);
     let mut delivered = 0;
@@ -192,7 +192,7 @@ async fn work_that_is_always_ready_can_be_cancelled() {
     assert!(delivered <= 1000 + 16, "{delivered}");
 }
 
-async fn a_busy_branch_starves_none_of_its_siblings() {
+async fn busy_branch_starves_no_sibling() {
     let quick = |n: u64| {
         step(move |_: u64, _| async move {
             sleep(ms(5)).await;
