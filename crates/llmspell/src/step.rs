@@ -80,6 +80,8 @@ use crate::pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Ti
 /// assert_eq!(length.run("four".into(), &Context::new()).await?, 8);
 /// # Ok::<(), llmspell::Error>(()) }).unwrap();
 /// ```
+///
+/// This trait is open: implement it for your own types.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `Step`",
     label = "expected a step here",
