@@ -136,7 +136,7 @@ impl Checker<'_> {
             let problem = problem.with_hint(missing.hint());
             match missing.side() {
                 Side::Flow => self.compiler.problems.push(problem),
-                Side::User => self.refused.push(problem),
+                _ => self.refused.push(problem),
             }
         }
     }

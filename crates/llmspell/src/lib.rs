@@ -104,9 +104,7 @@ pub use pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeo
 #[cfg(feature = "process")]
 pub use process::{Command, Output, ProcessGroup};
 pub use registry::{Extension, RegisteredStep, Registry};
-pub use step::adapters::{
-    CatchUnwind, Constant, FnStep, Idempotent, Map, Named, Shared, Spawned, Then, WithOutcome,
-};
+pub use step::adapters::{CatchUnwind, Constant, FnStep, Idempotent, Map, Named, Shared, Spawned, Then, WithOutcome};
 pub use step::{BoxStep, Step, StepInfo, step, value};
 #[doc(inline)]
 pub use tool::{FakeTool, Tool};

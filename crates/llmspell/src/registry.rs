@@ -114,6 +114,12 @@ pub struct RegisteredStep {
     pub step: Arc<BoxStep<Value, Value>>,
 }
 
+impl fmt::Debug for RegisteredStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegisteredStep").field("description", &self.description).finish_non_exhaustive()
+    }
+}
+
 impl Registry {
     /// Returns an empty registry.
     pub fn new() -> Self {

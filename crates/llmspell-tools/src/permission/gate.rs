@@ -10,6 +10,7 @@ use super::{Missing, Permissions, Side};
 
 /// What can be granted with values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PermissionKind {
     /// Reading files.
     Read,

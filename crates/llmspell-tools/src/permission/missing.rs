@@ -4,6 +4,7 @@ use std::fmt;
 
 /// Who has to allow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Side {
     /// The flow does not ask for it.
     Flow,

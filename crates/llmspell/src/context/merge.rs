@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::error::Result;
-use crate::observe::outcome::{Outcome, Expense};
+use crate::observe::outcome::{Expense, Outcome};
 
 impl Context {
     /// Merges an outcome of work *under this context* into this work, and returns its result.

@@ -64,7 +64,13 @@ impl Recorder {
         self.last_call.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    pub(crate) fn record(&self, call: Option<(&RecordedCall, &Path)>, item: Option<usize>, at: Instant, fact: EventKind) {
+    pub(crate) fn record(
+        &self,
+        call: Option<(&RecordedCall, &Path)>,
+        item: Option<usize>,
+        at: Instant,
+        fact: EventKind,
+    ) {
         let mut event = Event {
             v: Event::VERSION,
             at: at.saturating_duration_since(self.origin),
