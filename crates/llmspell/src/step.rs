@@ -44,7 +44,7 @@ pub use function::step;
 pub use info::StepInfo;
 pub(crate) use named::call;
 
-pub(crate) use adapters::{CatchUnwind, Constant, FnStep, Idempotent, Map, Named, Shared, Spawned, Then, WithOutcome};
+pub(crate) use adapters::{CatchUnwind, FnStep, Idempotent, Map, Named, Shared, Spawned, Then, WithOutcome};
 
 use crate::context::Context;
 use crate::control::breaker::{Breaker, WithBreaker};
