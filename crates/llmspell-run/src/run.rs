@@ -245,8 +245,11 @@ impl Run {
             // What goes to its end is not paused.
             gate.set_shut(false);
         });
-        let stream =
-            if keep_going { stream } else { stream.breaker(Breaker::on_denied().consecutive_failures(DENIED)) };
+        let stream = if keep_going {
+            stream
+        } else {
+            stream.breaker(Breaker::builder().on_denied().consecutive_failures(DENIED).build())
+        };
         // Room for the outcomes behind a slow record, so that it does not hold up those after it.
         let stream = if ordered { stream.window((8 * limit).clamp(64, 4096)) } else { stream };
         let writers = Writers::new(output, errors, on_error);

@@ -62,7 +62,7 @@ impl Controls {
         stop: watch::Sender<Stop>,
     ) -> Self {
         let step = |(path, tunable): (_, Tunable)| {
-            let limit = tunable.limit.as_ref().and_then(llmspell::Limit::most).unwrap_or(0);
+            let limit = tunable.limit.as_ref().and_then(llmspell::Limit::max_permits).unwrap_or(0);
             TunableStep { path, tunable, limit }
         };
         Controls { steps: tunables.into_iter().map(step).collect(), in_flight, rate, gate, stop }
@@ -126,7 +126,7 @@ impl Controls {
 
     fn limit(&self, step: &str, calls: usize) -> Result<String, String> {
         let limit = self.of_step(step, "limit", |tunable| tunable.limit.as_ref())?;
-        let before = limit.most().unwrap_or(calls);
+        let before = limit.max_permits().unwrap_or(calls);
         limit.resize(calls);
         let told = format!("limit.{step} = {calls}, was {before}");
         let (in_flight, wanted) = (self.in_flight.handle.items(), self.wanted());
@@ -144,7 +144,7 @@ impl Controls {
     /// what they were given since.
     fn wanted(&self) -> usize {
         let given = |step: &TunableStep| {
-            let most = step.tunable.limit.as_ref().and_then(llmspell::Limit::most)?;
+            let most = step.tunable.limit.as_ref().and_then(llmspell::Limit::max_permits)?;
             Some(most.saturating_sub(step.limit))
         };
         let given: usize = self.steps.iter().filter_map(given).sum();
