@@ -11,9 +11,9 @@ pub(crate) mod policy;
 pub(crate) mod rate;
 pub(crate) mod retry_budget;
 
-pub use breaker::Breaker;
-pub use budget::Budget;
+pub use breaker::{Breaker, BreakerBuilder};
+pub use budget::{Budget, BudgetBuilder};
 pub use limit::{Adaptive, Limit};
 pub use policy::Policy;
-pub use rate::Rate;
-pub use retry_budget::RetryBudget;
+pub use rate::{Rate, RateBuilder};
+pub use retry_budget::{RetryBudget, RetryBudgetBuilder};
