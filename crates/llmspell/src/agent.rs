@@ -85,6 +85,7 @@ pub use typed::{Typed, TypedAgent};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::model::{Model, Options, Reply, Request};
+use crate::observe::cost::Cost;
 use crate::step::{BoxStep, Step, StepInfo, step};
 use crate::tool::{Arguments, DynTool, ToolSpec};
 use answer_format::TextFormat;
@@ -104,7 +105,7 @@ struct AgentConfig {
     tools: Arc<Tools>,
     max_turns: u32,
     max_tokens: Option<u64>,
-    max_cost: Option<f64>,
+    max_cost: Option<Cost>,
     deadline: Option<Duration>,
     partial: bool,
 }

@@ -81,6 +81,13 @@ use crate::context::Context;
 /// assert_eq!(reply.text, "So it goes.");
 /// # Ok::<(), llmspell::Error>(()) }).unwrap();
 /// ```
+///
+/// This trait is open: implement it for your own types.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `Model`",
+    label = "expected a model here",
+    note = "to build an agent from a step, such as a model with a retry, use `Agent::of(step)`"
+)]
 pub trait Model: Send + Sync + 'static {
     /// Returns the name, as `provider/model`. It appears in events and errors.
     fn name(&self) -> &str;

@@ -13,6 +13,7 @@ use super::validate::problems;
 use super::{Agent, AgentConfig};
 use crate::error::{Error, Result};
 use crate::model::{Options, Reply, Request};
+use crate::observe::cost::Cost;
 use crate::step::{BoxStep, Step};
 use crate::tool::{Arguments, DynTool, Tool};
 
@@ -59,7 +60,7 @@ pub struct AgentBuilder {
     on_tool_failure: ToolFailure,
     pub(super) max_turns: u32,
     pub(super) max_tokens: Option<u64>,
-    pub(super) max_cost: Option<f64>,
+    pub(super) max_cost: Option<Cost>,
     pub(super) deadline: Option<Duration>,
     partial: bool,
 }
@@ -160,8 +161,9 @@ impl AgentBuilder {
 
     /// Sets the cost from which no further turn starts, in the unit of the model's
     /// [prices](crate::model::ModelStep::prices); like [`AgentBuilder::max_tokens`].
-    pub fn max_cost(mut self, cost: f64) -> Self {
-        self.max_cost = Some(cost);
+    pub fn max_cost(mut self, cost: impl TryInto<Cost>) -> Self {
+        // Zero stands for an invalid amount; the builder refuses both.
+        self.max_cost = Some(cost.try_into().unwrap_or(Cost::ZERO));
         self
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::AgentBuilder;
+use crate::observe::cost::Cost;
 use crate::error::Error;
 use crate::model::{OutputFormat, ToolChoice};
 use crate::suggest;
@@ -51,7 +52,7 @@ impl Problems {
         if builder.max_tokens == Some(0) {
             self.add("`max_tokens` is 0: there are no tokens for the first turn".into(), "");
         }
-        if builder.max_cost.is_some_and(|cost| !cost.is_finite() || cost <= 0.0) {
+        if builder.max_cost.is_some_and(Cost::is_zero) {
             self.add("`max_cost` is not a number above 0".into(), "");
         }
         if builder.deadline.is_some_and(|time| time.is_zero()) {

@@ -30,7 +30,7 @@ impl<'a> UsageCharge<'a> {
     pub(super) fn on_event(&mut self, event: &mut ModelEvent) {
         match event {
             ModelEvent::Usage(usage) => {
-                *usage = self.prices.of(*usage).sound();
+                *usage = self.prices.of(*usage);
                 let more = usage.without(self.charged);
                 self.cx.record_usage(more);
                 self.charged += more;

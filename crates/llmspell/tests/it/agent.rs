@@ -10,7 +10,7 @@ use llmspell::model::{
     Effort, EventSender, Finish, ModelError, ModelErrorClass, ModelEvent, Options, OutputFormat, Request, ToolChoice,
 };
 use llmspell::tool::DynTool;
-use llmspell::{Context, Error, ErrorKind, Message, Quality, Step, Usage, step};
+use llmspell::{Context, Cost, Error, ErrorKind, Message, Quality, Step, Usage, step};
 use llmspell_test::ScriptedModel;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -265,7 +265,7 @@ async fn usage_covers_all_turns_attempts_and_tools() {
     let cx = Context::recording();
     let outcome = agent.with_outcome().run("?".into(), &cx).await.unwrap();
     let reply: AgentReply = outcome.result.unwrap();
-    assert_eq!((reply.usage.tokens(), reply.usage.cost), (1111, 0.5));
+    assert_eq!((reply.usage.tokens(), reply.usage.cost), (1111, Cost::new(0.5)));
     assert_eq!(outcome.provenance.usage(), reply.usage);
     assert_eq!((outcome.provenance.retries, reply.turns), (1, 2));
     assert_eq!(cx.report().usage.tokens(), 1111);

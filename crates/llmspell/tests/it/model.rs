@@ -12,7 +12,7 @@ use llmspell::model::{
     EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ModelStream, Options, Prices, Reply, Request,
     ToolCallDelta,
 };
-use llmspell::{ChunkData, Context, Error, ErrorKind, Result, Step, Usage, race};
+use llmspell::{ChunkData, Context, Cost, Error, ErrorKind, Result, Step, Usage, race};
 use llmspell_test::{ScriptedModel, SimulatedModel};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -135,18 +135,18 @@ async fn usage_reported_twice_counts_once() {
     let ask = model.step().prices(Prices::per_million(1e6, 2e6));
     let outcome = ask.with_outcome().run(Request::new("?"), &Context::new()).await.unwrap();
     let reply = outcome.result.unwrap();
-    assert_eq!((reply.usage.tokens(), reply.usage.cost), (110, 120.0));
+    assert_eq!((reply.usage.tokens(), reply.usage.cost), (110, Cost::new(120.0)));
     assert_eq!(outcome.provenance.usage(), reply.usage);
 }
 
 #[tokio::test]
 async fn non_finite_cost_does_not_spoil_the_sum() {
     let mut usage = Usage::new(1, 1);
-    usage.cost = f64::NAN;
+    usage.cost = Cost::new(f64::NAN);
     let reply = reply_of([ModelEvent::Usage(usage), STOP]).await.unwrap();
-    assert_eq!(reply.usage.cost, 0.0);
-    usage.cost = f64::INFINITY;
-    assert_eq!(reply_of([ModelEvent::Usage(usage), STOP]).await.unwrap().usage.cost, 0.0);
+    assert_eq!(reply.usage.cost, Cost::ZERO);
+    usage.cost = Cost::new(f64::INFINITY);
+    assert_eq!(reply_of([ModelEvent::Usage(usage), STOP]).await.unwrap().usage.cost, Cost::ZERO);
 }
 
 #[tokio::test]

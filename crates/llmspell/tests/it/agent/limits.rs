@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use llmspell::agent::Agent;
 use llmspell::model::{EventSender, Finish, Model, ModelEvent, Prices};
-use llmspell::{Budget, Context, ErrorKind, Quality, Retry, Step, Usage};
+use llmspell::{Budget, Context, Cost, ErrorKind, Quality, Retry, Step, Usage};
 use llmspell_test::{ScriptedModel, SimulatedModel};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -46,7 +46,7 @@ async fn turns_tokens_and_cost_are_limited() {
         assert!(error.hint().unwrap().contains("partial"));
         let so_far = unfinished(&error);
         assert_eq!((model.requests().len(), so_far.turns, so_far.tool_calls), (3, 3, 3));
-        assert_eq!((so_far.usage.tokens(), so_far.usage.cost), (300, 300.0));
+        assert_eq!((so_far.usage.tokens(), so_far.usage.cost), (300, Cost::new(300.0)));
         assert_answered(&so_far.conversation);
     }
     let agent = Agent::builder(endless_tool_caller()).tools([tool("t", 0)]).build().unwrap();
