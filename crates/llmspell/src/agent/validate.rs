@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::AgentBuilder;
-use crate::observe::cost::Cost;
 use crate::error::Error;
 use crate::model::{OutputFormat, ToolChoice};
+use crate::observe::cost::Cost;
 use crate::suggest;
 use crate::tool::{CallConcurrency, ToolSpec};
 
