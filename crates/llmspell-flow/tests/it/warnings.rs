@@ -286,7 +286,7 @@ fn retries_that_may_repeat_an_effect() {
 fn simulated_models_give_text_only() {
     let flow = |rest: &str| {
         let toolbox = Toolbox::built_in(&Permissions::none())
-            .with_model("simulated/m", llmspell::model::SimulatedModel::new("simulated/m"));
+            .with_model("simulated/m", llmspell_test::SimulatedModel::new("simulated/m"));
         let text = format!(
             "flow: f\nmodels: {{ m: simulated/m }}\nsteps: [{{ id: a, agent: {{ model: m, prompt: x{rest} }} }}]\n"
         );

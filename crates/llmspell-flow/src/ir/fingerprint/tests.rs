@@ -1,6 +1,6 @@
 //! Changes that alter the fingerprint of a flow or a step, and changes that do not.
 
-use llmspell::model::ScriptedModel;
+use llmspell_test::ScriptedModel;
 use llmspell_tools::Permissions;
 
 use super::Fingerprint;
