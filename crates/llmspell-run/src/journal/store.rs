@@ -38,7 +38,7 @@ pub struct Journal {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Again {
-    /// None of them, unless the run ended because records were [denied](Kind::Denied): then those that were.
+    /// None of them, unless the run ended because records were [denied](llmspell::ErrorKind::Denied): then those that were.
     #[default]
     None,
     /// All of them.
