@@ -57,7 +57,7 @@ impl FileId {
 }
 
 /// Whether it is still this file that stands at the path, and not one that has taken its place.
-pub(crate) fn stands_at(file: &File, path: &Path) -> bool {
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
     let Ok(about) = path.symlink_metadata() else { return false };
     #[cfg(unix)]
     return FileId::of(&about).is_some_and(|there| FileId::open(file) == Some(there));

@@ -19,28 +19,28 @@ use serde_json::Value;
 
 pub(crate) use lines::Line;
 pub use reader::Format;
-pub(crate) use records::{Intake, Records, parse};
+pub(crate) use records::{InputTracker, Records, parse};
 pub use survey::survey;
 
 use crate::file_id::FileId;
-use csv::Rows;
-use decode::Form;
+use csv::CsvRows;
+use decode::RecordDecoder;
 use files::Files;
 use lines::{LONGEST, Lines};
-use reader::{Broken, Reader};
+use reader::{ReadError, Reader};
 
 /// Records to be read, one by one: JSON lines, CSV, or files.
 ///
 /// ```
 /// use llmspell_run::{Format, Input};
 ///
-/// let csv = "id,question\n1,\"Why, then?\"\n";
+/// let csv = "id,question\n1,\"RedoReason, then?\"\n";
 /// let input = Input::from_reader_as("records", csv.as_bytes(), Format::Csv).set("lang", "en").sample(100);
 /// assert_eq!(input.name(), "records");
 /// ```
 pub struct Input {
     pub(crate) reader: Reader,
-    pub(crate) form: Form,
+    pub(crate) decoder: RecordDecoder,
     pub(crate) sample: Option<usize>,
     /// Which file it is, if it is one: the output must be another one.
     pub(crate) file: Option<FileId>,
@@ -96,10 +96,10 @@ impl Input {
         let is_untyped = format != Format::Jsonl;
         let reader = match format {
             Format::Jsonl => Reader::Lines(Box::new(Lines::new(reader, LONGEST))),
-            Format::Csv => Reader::Rows(Box::new(Rows::new(reader, b',', LONGEST))),
-            Format::Tsv => Reader::Rows(Box::new(Rows::new(reader, b'\t', LONGEST))),
+            Format::Csv => Reader::Rows(Box::new(CsvRows::new(reader, b',', LONGEST))),
+            Format::Tsv => Reader::Rows(Box::new(CsvRows::new(reader, b'\t', LONGEST))),
         };
-        Input::of(reader, Form { is_untyped, ..Form::default() }, name.into())
+        Input::of(reader, RecordDecoder { is_untyped, ..RecordDecoder::default() }, name.into())
     }
 
     /// Files, one record each: `path`, `name`, `extension`, `bytes`, `modified_ms`, and `text`, which is read when the
@@ -118,12 +118,12 @@ impl Input {
             let message = format!("--files: nothing matches {}", patterns.join(" "));
             return Err(Error::invalid(message).with_hint("'*.md' is in this folder alone, '**/*.md' in all below it"));
         }
-        let form = Form { is_file: true, ..Form::default() };
-        Ok(Input::of(Reader::Files(files), form, "the list of files".to_owned()))
+        let decoder = RecordDecoder { is_file: true, ..RecordDecoder::default() };
+        Ok(Input::of(Reader::Files(files), decoder, "the list of files".to_owned()))
     }
 
-    fn of(reader: Reader, form: Form, name: String) -> Self {
-        Input { reader, form, sample: None, file: None, name, size: None }
+    fn of(reader: Reader, decoder: RecordDecoder, name: String) -> Self {
+        Input { reader, decoder, sample: None, file: None, name, size: None }
     }
 
     /// Looks at its beginning, if it is a file: whether it can be the input of this flow. Otherwise that is found when
@@ -133,14 +133,14 @@ impl Input {
     /// If it cannot be read; if it is of another [`Format`]; if a header names a column twice; if what the flow asks
     /// for under `inputs` has no column, and is not [set](Input::set).
     pub fn checked_for(mut self, flow: &Flow) -> Result<Self> {
-        self.form.fit(flow);
-        if self.size.is_none() && !self.form.is_file {
+        self.decoder.configure(flow);
+        if self.size.is_none() && !self.decoder.is_file {
             return Ok(self);
         }
-        match self.reader.begin(&self.form, &self.name) {
+        match self.reader.begin(&self.decoder, &self.name) {
             Ok(()) => Ok(self),
-            Err(Broken::Wrong(error)) => Err(error),
-            Err(Broken::Io(error)) => {
+            Err(ReadError::Invalid(error)) => Err(error),
+            Err(ReadError::Io(error)) => {
                 let message = format!("cannot read the input {}: {error}", self.name);
                 Err(Error::invalid(message).with_hint("try another file").with_source(error))
             }
@@ -156,14 +156,14 @@ impl Input {
 
     /// Gives every record this field, whatever it says itself.
     pub fn set(mut self, field: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.form.set.push((field.into(), value.into()));
+        self.decoder.set.push((field.into(), value.into()));
         self
     }
 
     /// Makes no record of this file, whatever patterns match it: one that the run writes.
-    pub fn leave_out(mut self, path: &Path) -> Self {
+    pub fn exclude(mut self, path: &Path) -> Self {
         if let Reader::Files(files) = &mut self.reader {
-            files.leave_out(path);
+            files.exclude(path);
         }
         self
     }

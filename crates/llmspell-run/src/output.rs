@@ -16,10 +16,10 @@ use crate::file_id::FileId;
 use crate::input::Input;
 pub use on_error::OnError;
 pub(crate) use outcome_line::OutcomeLine;
-pub(crate) use writer::Ended;
+pub(crate) use writer::WriteEnd;
 pub(crate) use writers::Writers;
 
-use atomic_output::{Place, Spared};
+use atomic_output::{AtomicOutput, Protected};
 use llmspell_flow::internal::nonblocking::{is_pipe, open_at_once};
 
 /// Outcomes to be written, one JSON object a line.
@@ -29,18 +29,18 @@ use llmspell_flow::internal::nonblocking::{is_pipe, open_at_once};
 /// holds for where it leads.
 pub struct Output {
     writer: Box<dyn Write + Send>,
-    place: Option<Place>,
+    file: Option<AtomicOutput>,
     /// Lines that have not been handed on. They are kept here, and not in a `BufWriter`, to tell after an error how
     /// far whole lines go.
     buffer: Vec<u8>,
     lines: u64,
     /// How many lines and bytes have been handed on.
-    out: (u64, u64),
+    handed_on: (u64, u64),
 }
 
 /// What became of the output.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
+pub struct OutputStats {
     /// How many lines were written.
     pub lines: u64,
     /// The file they are in; `None` for a pipe, or if there is nothing to keep.
@@ -66,14 +66,14 @@ impl Output {
     ///
     /// # Errors
     /// As [`create`](Output::create), and if `FILE` or `FILE.partial` is the input or the flow file.
-    pub fn create_sparing(path: &Path, force: bool, input: &Input, flow: &Path) -> Result<Self> {
+    pub fn create_protecting(path: &Path, force: bool, input: &Input, flow: &Path) -> Result<Self> {
         let input = input.file.clone().map(|id| (id, "the input"));
         let flow = FileId::at(flow).map(|id| (id, "the flow file"));
-        let spared: Vec<_> = input.into_iter().chain(flow).collect();
-        Output::create_over(path, force, &spared)
+        let protected: Vec<_> = input.into_iter().chain(flow).collect();
+        Output::create_over(path, force, &protected)
     }
 
-    fn create_over(path: &Path, force: bool, spared: &[Spared<'_>]) -> Result<Self> {
+    fn create_over(path: &Path, force: bool, protected: &[Protected<'_>]) -> Result<Self> {
         let shown = path.display();
         let failed = |why: String| Error::invalid(format!("cannot write the output {shown}: {why}"));
         match path.metadata() {
@@ -97,9 +97,9 @@ impl Output {
             }
             _ => {}
         }
-        let place = Place::claim(path, force, spared)?;
-        let writer = place.writer().map_err(|error| failed(error.to_string()).with_hint("close other files"))?;
-        Ok(Output { place: Some(place), ..Output::from_writer(writer) })
+        let file = AtomicOutput::claim(path, force, protected)?;
+        let writer = file.writer().map_err(|error| failed(error.to_string()).with_hint("close other files"))?;
+        Ok(Output { file: Some(file), ..Output::from_writer(writer) })
     }
 
     /// Standard output.
@@ -111,7 +111,7 @@ impl Output {
     ///
     /// # Errors
     /// If that is so.
-    pub fn stdout_sparing(input: &Input) -> Result<Self> {
+    pub fn stdout_protecting(input: &Input) -> Result<Self> {
         if input.file.is_some() && input.file == FileId::stdout() {
             let message = format!("standard output goes into the input, {}", input.name());
             return Err(Error::invalid(message).with_hint("send it to another file"));
@@ -121,7 +121,7 @@ impl Output {
 
     /// Anything that can be written.
     pub fn from_writer(writer: impl Write + Send + 'static) -> Self {
-        Output { writer: Box::new(writer), place: None, buffer: Vec::with_capacity(BUFFER), lines: 0, out: (0, 0) }
+        Output { writer: Box::new(writer), file: None, buffer: Vec::with_capacity(BUFFER), lines: 0, handed_on: (0, 0) }
     }
 
     /// Takes back a file that nothing was written to.
@@ -133,7 +133,7 @@ impl Output {
     /// Writes one line.
     pub(crate) fn write(&mut self, line: &[u8]) -> io::Result<()> {
         if self.buffer.len() + line.len() > BUFFER {
-            self.hand_on()?;
+            self.write_buffer()?;
         }
         self.buffer.extend_from_slice(line);
         self.lines += 1;
@@ -142,41 +142,41 @@ impl Output {
 
     /// Hands on what is buffered, so that whoever reads along sees it.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
-        self.hand_on()?;
+        self.write_buffer()?;
         self.writer.flush()
     }
 
-    fn hand_on(&mut self) -> io::Result<()> {
+    fn write_buffer(&mut self) -> io::Result<()> {
         self.writer.write_all(&self.buffer)?;
-        self.out = (self.lines, self.out.1 + self.buffer.len() as u64);
+        self.handed_on = (self.lines, self.handed_on.1 + self.buffer.len() as u64);
         self.buffer.clear();
         Ok(())
     }
 
     /// Ends the output: a complete file takes its place, an incomplete one stays where it is, an empty one goes.
-    pub(crate) fn finish(&mut self, complete: bool) -> io::Result<Written> {
+    pub(crate) fn finish(&mut self, complete: bool) -> io::Result<OutputStats> {
         self.flush()?;
         let lines = self.lines;
-        let path = match &self.place {
+        let path = match &self.file {
             None => None,
-            Some(place) if complete => Some(place.complete()?),
-            Some(place) => place.leave(lines)?,
+            Some(file) if complete => Some(file.complete()?),
+            Some(file) => file.leave(lines)?,
         };
-        Ok(Written { lines, path })
+        Ok(OutputStats { lines, path })
     }
 
     /// After an error: cuts the file after its last whole line, and says what is left. `None` for a pipe, of which
     /// nobody knows what its reader has got.
-    pub(crate) fn salvage(self) -> io::Result<Option<Written>> {
-        let Some(place) = &self.place else { return Ok(None) };
-        let (lines, bytes) = self.out;
+    pub(crate) fn salvage(self) -> io::Result<Option<OutputStats>> {
+        let Some(file) = &self.file else { return Ok(None) };
+        let (lines, bytes) = self.handed_on;
         // What was being handed on when it failed may have arrived in part.
-        let arrived = usize::try_from(place.bytes()?.saturating_sub(bytes)).unwrap_or(usize::MAX);
+        let arrived = usize::try_from(file.bytes()?.saturating_sub(bytes)).unwrap_or(usize::MAX);
         let arrived = &self.buffer[..arrived.min(self.buffer.len())];
         let whole = arrived.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        place.cut(bytes + whole as u64)?;
+        file.cut(bytes + whole as u64)?;
         let lines = lines + arrived.iter().filter(|byte| **byte == b'\n').count() as u64;
-        Ok(Some(Written { lines, path: place.leave(lines)? }))
+        Ok(Some(OutputStats { lines, path: file.leave(lines)? }))
     }
 }
 
@@ -193,7 +193,7 @@ mod tests {
         output.write(b"new\n").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
         let written = output.finish(true).unwrap();
-        assert_eq!(written, Written { lines: 1, path: Some(path.clone()) });
+        assert_eq!(written, OutputStats { lines: 1, path: Some(path.clone()) });
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "new\n");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -211,7 +211,7 @@ mod tests {
         assert!(!path.exists());
         assert!(Output::create(&path, false).err().unwrap().hint().unwrap().contains("--force"));
         let empty = Output::create(&path, true).unwrap().finish(false).unwrap();
-        assert_eq!(empty, Written { lines: 0, path: None });
+        assert_eq!(empty, OutputStats { lines: 0, path: None });
         assert!(!partial.exists());
         // Left by a run that was killed before its first line.
         std::fs::write(&partial, "").unwrap();
@@ -228,7 +228,7 @@ mod tests {
         let mut second = Output::create(&path, false).unwrap();
         second.write(b"second\n").unwrap();
         assert!(first.finish(true).unwrap_err().to_string().contains("was taken away"));
-        assert_eq!(first.salvage().unwrap(), Some(Written { lines: 1, path: None }));
+        assert_eq!(first.salvage().unwrap(), Some(OutputStats { lines: 1, path: None }));
         second.finish(true).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "second\n");
     }

@@ -97,24 +97,24 @@ impl Progress {
     }
 
     /// Counts a record as in flight until the returned value is dropped.
-    pub(crate) fn enter(self: &Arc<Self>) -> InFlight {
+    pub(crate) fn enter(self: &Arc<Self>) -> InFlightGuard {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(self.clone())
+        InFlightGuard(self.clone())
     }
 }
 
-pub(crate) struct InFlight(Arc<Progress>);
+pub(crate) struct InFlightGuard(Arc<Progress>);
 
-impl Drop for InFlight {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// Follows the events of a run for what its steps do.
-pub(crate) struct Follow(pub(crate) Arc<Progress>);
+pub(crate) struct ProgressSink(pub(crate) Arc<Progress>);
 
-impl EventSink for Follow {
+impl EventSink for ProgressSink {
     fn record(&self, event: &Event) {
         self.0.steps.add(event);
     }

@@ -1,9 +1,9 @@
 //! What a run came to, for readers: an account of where the time went, failures by their causes, and advice.
 
-mod account;
 mod advice;
 mod failures;
+mod run_report;
 
-pub use account::{Account, FailureCount};
-pub use advice::Lint;
+pub use advice::Advice;
 pub use failures::{FailureGroup, Failures};
+pub use run_report::{FailureCount, RunReport};

@@ -11,10 +11,10 @@ use llmspell::{Error, Result};
 use serde_json::{Map, Value};
 
 use super::lines::Line;
-use super::reader::{Broken, Format};
+use super::reader::{Format, ReadError};
 
 /// Reads rows one by one; blank lines between them are skipped but counted.
-pub(crate) struct Rows<R> {
+pub(crate) struct CsvRows<R> {
     reader: BufReader<R>,
     separator: u8,
     /// Line ends so far.
@@ -25,12 +25,12 @@ pub(crate) struct Rows<R> {
     /// The header as it was read.
     raw_header: Vec<u8>,
     /// A row that has been looked at already.
-    ahead: Option<Row>,
+    ahead: Option<CsvRow>,
 }
 
 /// Where in a row the next byte stands.
 #[derive(Clone, Copy, PartialEq)]
-enum At {
+enum Position {
     Start,
     Plain,
     Quoted,
@@ -40,19 +40,19 @@ enum At {
 
 /// A row as it was read.
 #[derive(Default)]
-struct Row {
+struct CsvRow {
     /// The line it begins at, from 1.
     number: u64,
     raw: Vec<u8>,
     values: Vec<Vec<u8>>,
     /// What is wrong with it, and what to do.
-    wrong: Option<(String, &'static str)>,
+    problem: Option<(String, &'static str)>,
 }
 
-impl<R: Read> Rows<R> {
+impl<R: Read> CsvRows<R> {
     pub(crate) fn new(reader: R, separator: u8, longest: usize) -> Self {
         let reader = BufReader::with_capacity(1 << 16, reader);
-        Rows { reader, separator, lines: 0, bytes: 0, longest, header: None, raw_header: Vec::new(), ahead: None }
+        CsvRows { reader, separator, lines: 0, bytes: 0, longest, header: None, raw_header: Vec::new(), ahead: None }
     }
 
     /// How many bytes have been read.
@@ -73,17 +73,17 @@ impl<R: Read> Rows<R> {
     }
 
     /// The names of the columns; nothing, if there are none.
-    pub(crate) fn header(&mut self) -> std::result::Result<Option<Arc<[String]>>, Broken> {
+    pub(crate) fn header(&mut self) -> std::result::Result<Option<Arc<[String]>>, ReadError> {
         if self.header.is_none() {
             let Some(row) = self.read_row()? else { return Ok(None) };
             self.raw_header.clone_from(&row.raw);
-            self.header = Some(named(row).map_err(Broken::Wrong)?.into());
+            self.header = Some(column_names(row).map_err(ReadError::Invalid)?.into());
         }
         Ok(self.header.clone())
     }
 
     /// The header and the first row below it, as they were read; the row is still to come.
-    pub(crate) fn beginning(&mut self) -> std::result::Result<(&[u8], Option<&[u8]>), Broken> {
+    pub(crate) fn beginning(&mut self) -> std::result::Result<(&[u8], Option<&[u8]>), ReadError> {
         self.header()?;
         if self.ahead.is_none() {
             self.ahead = self.read_row()?;
@@ -92,7 +92,7 @@ impl<R: Read> Rows<R> {
     }
 
     /// The next row, as a record in JSON.
-    pub(crate) fn next(&mut self) -> std::result::Result<Option<Line>, Broken> {
+    pub(crate) fn next(&mut self) -> std::result::Result<Option<Line>, ReadError> {
         let Some(header) = self.header()? else { return Ok(None) };
         let row = match self.ahead.take() {
             Some(row) => row,
@@ -109,19 +109,19 @@ impl<R: Read> Rows<R> {
         Ok(Some(Line { number, end: self.bytes, text: Some(text), problem, ..Line::default() }))
     }
 
-    fn read_row(&mut self) -> io::Result<Option<Row>> {
+    fn read_row(&mut self) -> io::Result<Option<CsvRow>> {
         loop {
             let Some(row) = self.read_one()? else { return Ok(None) };
-            if !row.raw.is_empty() || row.wrong.is_some() {
+            if !row.raw.is_empty() || row.problem.is_some() {
                 return Ok(Some(row));
             }
         }
     }
 
     /// Reads up to the end of a row, which may be blank.
-    fn read_one(&mut self) -> io::Result<Option<Row>> {
-        let mut row = Row { number: self.lines + 1, ..Row::default() };
-        let (mut value, mut at, mut column) = (Vec::new(), At::Start, 0_u64);
+    fn read_one(&mut self) -> io::Result<Option<CsvRow>> {
+        let mut row = CsvRow { number: self.lines + 1, ..CsvRow::default() };
+        let (mut value, mut at, mut column) = (Vec::new(), Position::Start, 0_u64);
         let (mut opened, mut size, mut any) = ((0, 0), 0_usize, false);
         loop {
             let buffer = match self.reader.fill_buf() {
@@ -132,12 +132,12 @@ impl<R: Read> Rows<R> {
                 if !any {
                     return Ok(None);
                 }
-                if at == At::Quoted {
+                if at == Position::Quoted {
                     let (line, column) = opened;
                     let message = format!("the quote that opens in line {line}, column {column} is never closed");
-                    row.wrong = Some((message, "close it, or write a quote within a value twice"));
+                    row.problem = Some((message, "close it, or write a quote within a value twice"));
                 }
-                return Ok(Some(self.ended(row, value, size)));
+                return Ok(Some(self.finish_row(row, value, size)));
             }
             any = true;
             let mut taken = 0;
@@ -145,23 +145,23 @@ impl<R: Read> Rows<R> {
             for &byte in buffer {
                 taken += 1;
                 column += 1;
-                if size <= self.longest && !(at != At::Quoted && byte == b'\n') {
+                if size <= self.longest && !(at != Position::Quoted && byte == b'\n') {
                     row.raw.push(byte);
                 }
                 size += 1;
                 at = match (at, byte) {
-                    (At::Quoted, b'"') => At::Quote,
-                    (At::Quote, b'"') => {
+                    (Position::Quoted, b'"') => Position::Quote,
+                    (Position::Quote, b'"') => {
                         value.push(b'"');
-                        At::Quoted
+                        Position::Quoted
                     }
-                    (At::Quoted, byte) => {
+                    (Position::Quoted, byte) => {
                         if byte == b'\n' {
                             self.lines += 1;
                             column = 0;
                         }
                         value.push(byte);
-                        At::Quoted
+                        Position::Quoted
                     }
                     (_, b'\n') => {
                         self.lines += 1;
@@ -170,17 +170,17 @@ impl<R: Read> Rows<R> {
                     }
                     (_, byte) if byte == self.separator => {
                         row.values.push(std::mem::take(&mut value));
-                        At::Start
+                        Position::Start
                     }
-                    (At::Start, b'"') => {
+                    (Position::Start, b'"') => {
                         opened = (self.lines + 1, column);
-                        At::Quoted
+                        Position::Quoted
                     }
-                    (At::Quote, b'\r') => At::Quote,
-                    (At::Quote, _) => {
+                    (Position::Quote, b'\r') => Position::Quote,
+                    (Position::Quote, _) => {
                         let message = format!("line {}, column {column}: text behind a closing quote", self.lines + 1);
-                        row.wrong.get_or_insert((message, "write a quote within a value twice"));
-                        At::Plain
+                        row.problem.get_or_insert((message, "write a quote within a value twice"));
+                        Position::Plain
                     }
                     (_, byte) => {
                         value.push(byte);
@@ -188,9 +188,9 @@ impl<R: Read> Rows<R> {
                         if self.bytes + (taken as u64) == 3 && value == b"\xEF\xBB\xBF" {
                             value.clear();
                             row.raw.clear();
-                            At::Start
+                            Position::Start
                         } else {
-                            At::Plain
+                            Position::Plain
                         }
                     }
                 };
@@ -202,15 +202,15 @@ impl<R: Read> Rows<R> {
             self.reader.consume(taken);
             self.bytes += taken as u64;
             if has_ended {
-                if at != At::Quote && value.last() == Some(&b'\r') {
+                if at != Position::Quote && value.last() == Some(&b'\r') {
                     value.pop();
                 }
-                return Ok(Some(self.ended(row, value, size)));
+                return Ok(Some(self.finish_row(row, value, size)));
             }
         }
     }
 
-    fn ended(&self, mut row: Row, value: Vec<u8>, size: usize) -> Row {
+    fn finish_row(&self, mut row: CsvRow, value: Vec<u8>, size: usize) -> CsvRow {
         row.values.push(value);
         if row.raw.last() == Some(&b'\r') {
             row.raw.pop();
@@ -220,15 +220,15 @@ impl<R: Read> Rows<R> {
         }
         if size > self.longest {
             let message = format!("the row from line {} on is longer than {} MiB", row.number, self.longest >> 20);
-            row.wrong = Some((message, "look for a quote that is never closed"));
+            row.problem = Some((message, "look for a quote that is never closed"));
         }
         row
     }
 }
 
 /// The fields that a header names.
-fn named(row: Row) -> Result<Vec<String>> {
-    if let Some((message, hint)) = row.wrong {
+fn column_names(row: CsvRow) -> Result<Vec<String>> {
+    if let Some((message, hint)) = row.problem {
         return Err(Error::invalid(format!("the header cannot be used: {message}")).with_hint(hint));
     }
     let mut names: Vec<String> = Vec::with_capacity(row.values.len());
@@ -250,8 +250,8 @@ fn named(row: Row) -> Result<Vec<String>> {
 }
 
 /// The record of a row: every value is text.
-fn record(row: &Row, header: &[String]) -> Result<Map<String, Value>> {
-    if let Some((message, hint)) = &row.wrong {
+fn record(row: &CsvRow, header: &[String]) -> Result<Map<String, Value>> {
+    if let Some((message, hint)) = &row.problem {
         return Err(Error::invalid(message.clone()).with_hint(*hint));
     }
     let (number, values) = (row.number, row.values.len());
@@ -277,7 +277,7 @@ mod tests {
 
     /// Each row as its line, and its record or what is wrong with it.
     fn rows(text: &[u8], longest: usize) -> Vec<(u64, String)> {
-        let mut rows = Rows::new(text, b',', longest);
+        let mut rows = CsvRows::new(text, b',', longest);
         let mut all = Vec::new();
         while let Some(line) = rows.next().ok().unwrap() {
             let text = line
@@ -320,8 +320,8 @@ mod tests {
 
     #[test]
     fn a_wrong_header_is_an_error_of_the_input() {
-        for wrong in [&b"a,a\n1,2\n"[..], b"\xFF\n", b"\"a\n1"] {
-            assert!(Rows::new(wrong, b',', 100).next().is_err());
+        for problem in [&b"a,a\n1,2\n"[..], b"\xFF\n", b"\"a\n1"] {
+            assert!(CsvRows::new(problem, b',', 100).next().is_err());
         }
     }
 
@@ -331,7 +331,7 @@ mod tests {
             let quoted = |value: &String| format!("\"{}\"", value.replace('"', "\"\""));
             let line = |row: &Vec<String>| row.iter().map(quoted).collect::<Vec<_>>().join(",") + "\r\n";
             let text = format!("a,b,c\n{}", rows.iter().map(line).collect::<String>());
-            let mut read = Rows::new(text.as_bytes(), b',', 1 << 20);
+            let mut read = CsvRows::new(text.as_bytes(), b',', 1 << 20);
             for row in &rows {
                 let line = read.next().ok().unwrap().unwrap();
                 let record: Value = serde_json::from_slice(&line.text.unwrap()).unwrap();
@@ -343,7 +343,7 @@ mod tests {
 
         #[test]
         fn nothing_makes_it_panic(text in prop::collection::vec(prop::sample::select(b"a\",\r\n\xFF".to_vec()), 0..64)) {
-            let mut rows = Rows::new(&text[..], b',', 20);
+            let mut rows = CsvRows::new(&text[..], b',', 20);
             while let Ok(Some(_)) = rows.next() {}
         }
     }

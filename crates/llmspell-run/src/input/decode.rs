@@ -9,7 +9,7 @@ use super::files;
 
 /// The same for all records of a run.
 #[derive(Default)]
-pub(crate) struct Form {
+pub(crate) struct RecordDecoder {
     /// Whether values are text only because the format knows nothing else.
     pub(crate) is_untyped: bool,
     /// Whether a record is a file, whose text is still to be read.
@@ -22,9 +22,9 @@ pub(crate) struct Form {
     pub(crate) key: Option<Box<str>>,
 }
 
-impl Form {
+impl RecordDecoder {
     /// Takes over what the flow asks for.
-    pub(crate) fn fit(&mut self, flow: &Flow) {
+    pub(crate) fn configure(&mut self, flow: &Flow) {
         self.inputs = flow.inputs().clone();
         self.key = flow.key().map(Box::from);
     }
@@ -36,7 +36,7 @@ impl Form {
         is_key || !is_set && self.inputs.names().is_none_or(|names| names.contains(&field))
     }
 
-    pub(crate) async fn record(&self, record: Value, cx: &Context) -> Result<Value> {
+    pub(crate) async fn decode(&self, record: Value, cx: &Context) -> Result<Value> {
         if !self.is_untyped && !self.is_file && self.set.is_empty() {
             return Ok(record);
         }

@@ -15,12 +15,12 @@ use super::lines::{LONGEST, Line};
 pub(crate) struct Files {
     patterns: Vec<Pattern>,
     /// Which pattern is at work, and what of it is still to be looked at, the next one last.
-    turn: usize,
+    next_pattern: usize,
     open: Vec<PathBuf>,
     /// What is looked at already.
-    first: VecDeque<Line>,
+    peeked: VecDeque<Line>,
     /// Files that are written by the run.
-    without: Vec<PathBuf>,
+    excluded: Vec<PathBuf>,
     number: u64,
     bytes: u64,
 }
@@ -78,34 +78,34 @@ impl Pattern {
 
     /// Whether files below this folder may match.
     fn leads_through(&self, folder: &Path) -> bool {
-        let below = folder.components().count().saturating_sub(self.from.components().count());
-        below <= self.depth
+        let sorted_entries = folder.components().count().saturating_sub(self.from.components().count());
+        sorted_entries <= self.depth
     }
 }
 
 impl Files {
     pub(crate) fn matching(patterns: &[String]) -> Result<Self> {
         let patterns = patterns.iter().map(|text| Pattern::read(text)).collect::<Result<Vec<_>>>()?;
-        let first = VecDeque::new();
-        Ok(Files { patterns, turn: 0, open: Vec::new(), first, without: Vec::new(), number: 0, bytes: 0 })
+        let peeked = VecDeque::new();
+        Ok(Files { patterns, next_pattern: 0, open: Vec::new(), peeked, excluded: Vec::new(), number: 0, bytes: 0 })
     }
 
     /// Leaves out a file that the run writes, and what it is written as first. Begins anew.
-    pub(crate) fn leave_out(&mut self, path: &Path) {
+    pub(crate) fn exclude(&mut self, path: &Path) {
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
-        let without = [path, Path::new(&partial)].into_iter().filter_map(|path| path.canonicalize().ok());
-        self.without.extend(without);
-        (self.turn, self.number, self.bytes) = (0, 0, 0);
+        let excluded = [path, Path::new(&partial)].into_iter().filter_map(|path| path.canonicalize().ok());
+        self.excluded.extend(excluded);
+        (self.next_pattern, self.number, self.bytes) = (0, 0, 0);
         self.open.clear();
-        self.first.clear();
+        self.peeked.clear();
     }
 
     /// Whether there is any file; looks for the first one.
     pub(crate) fn is_empty(&mut self) -> io::Result<bool> {
-        let first = self.next()?;
-        self.first.extend(first);
-        Ok(self.first.is_empty())
+        let peeked = self.next()?;
+        self.peeked.extend(peeked);
+        Ok(self.peeked.is_empty())
     }
 
     /// How many bytes the files have so far.
@@ -115,13 +115,13 @@ impl Files {
 
     /// The next file, as a record without its text.
     pub(crate) fn next(&mut self) -> io::Result<Option<Line>> {
-        if let Some(line) = self.first.pop_front() {
+        if let Some(line) = self.peeked.pop_front() {
             return Ok(Some(line));
         }
         loop {
             let Some(path) = self.open.pop() else {
-                let Some(pattern) = self.patterns.get(self.turn) else { return Ok(None) };
-                self.turn += 1;
+                let Some(pattern) = self.patterns.get(self.next_pattern) else { return Ok(None) };
+                self.next_pattern += 1;
                 self.open.push(pattern.from.clone());
                 continue;
             };
@@ -131,46 +131,46 @@ impl Files {
                 Ok(about) => about,
                 // Taken away since, or a link that leads nowhere.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(told(at, error)),
+                Err(error) => return Err(with_path(at, error)),
             };
-            let pattern = &self.patterns[self.turn - 1];
+            let pattern = &self.patterns[self.next_pattern - 1];
             if about.is_dir() {
                 // Links between folders may lead in circles.
                 let is_link = at != Path::new(".") && path != pattern.from && at.is_symlink();
                 if pattern.leads_through(&path) && !is_link {
-                    self.open.extend(below(at, &path, pattern.hidden).map_err(|error| told(at, error))?);
+                    self.open.extend(sorted_entries(at, &path, pattern.hidden).map_err(|error| with_path(at, error))?);
                 }
                 continue;
             }
-            let seen = self.patterns[..self.turn - 1].iter().any(|earlier| earlier.matches(&path));
-            if !about.is_file() || seen || !pattern.matches(&path) || self.is_left_out(&path) {
+            let seen = self.patterns[..self.next_pattern - 1].iter().any(|earlier| earlier.matches(&path));
+            if !about.is_file() || seen || !pattern.matches(&path) || self.is_excluded(&path) {
                 continue;
             }
             self.number += 1;
             self.bytes += about.len();
-            let text = serde_json::to_vec(&described(&path, &about))?;
+            let text = serde_json::to_vec(&file_record(&path, &about))?;
             return Ok(Some(Line { number: self.number, end: self.bytes, text: Some(text), ..Line::default() }));
         }
     }
 
-    fn is_left_out(&self, path: &Path) -> bool {
-        !self.without.is_empty() && path.canonicalize().is_ok_and(|path| self.without.contains(&path))
+    fn is_excluded(&self, path: &Path) -> bool {
+        !self.excluded.is_empty() && path.canonicalize().is_ok_and(|path| self.excluded.contains(&path))
     }
 }
 
-fn told(path: &Path, error: io::Error) -> io::Error {
+fn with_path(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// What is in a folder, the first name last.
-fn below(at: &Path, path: &Path, hidden: bool) -> io::Result<Vec<PathBuf>> {
+fn sorted_entries(at: &Path, path: &Path, hidden: bool) -> io::Result<Vec<PathBuf>> {
     let mut names = std::fs::read_dir(at)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
     names.retain(|name| hidden || !name.to_string_lossy().starts_with('.'));
     names.sort_unstable();
     Ok(names.into_iter().rev().map(|name| path.join(name)).collect())
 }
 
-fn described(path: &Path, about: &std::fs::Metadata) -> Value {
+fn file_record(path: &Path, about: &std::fs::Metadata) -> Value {
     let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
     let modified = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     json!({

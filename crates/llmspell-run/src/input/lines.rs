@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use llmspell::Error;
 
-use super::decode::Form;
-use crate::journal::Admission;
+use super::decode::RecordDecoder;
+use crate::journal::Match;
 
 /// A line of input, without its end; or what stands for a line in other formats.
 #[derive(Default)]
@@ -21,9 +21,9 @@ pub(crate) struct Line {
     /// Why there is no record in it; the text is then what was read.
     pub(crate) problem: Option<Error>,
     /// How a record is made of it.
-    pub(crate) form: Arc<Form>,
+    pub(crate) decoder: Arc<RecordDecoder>,
     /// What the journal knows of its record.
-    pub(crate) admission: Admission,
+    pub(crate) matched: Match,
 }
 
 /// A line longer than this is an error of its record: 64 MiB.

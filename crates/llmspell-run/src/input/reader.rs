@@ -4,11 +4,11 @@ use std::io::{self, Read};
 
 use llmspell::Error;
 
-use super::csv::Rows;
-use super::decode::Form;
+use super::csv::CsvRows;
+use super::decode::RecordDecoder;
 use super::files::Files;
 use super::lines::{Line, Lines};
-use super::sniff::{self, NoLines};
+use super::sniff::{self, NotLineBased};
 
 /// What records are written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,15 +36,15 @@ impl Format {
 }
 
 /// Why reading broke off.
-pub(crate) enum Broken {
+pub(crate) enum ReadError {
     Io(io::Error),
     /// What was read can be no input at all.
-    Wrong(Error),
+    Invalid(Error),
 }
 
-impl From<io::Error> for Broken {
+impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
-        Broken::Io(error)
+        ReadError::Io(error)
     }
 }
 
@@ -52,33 +52,33 @@ type Bytes = Box<dyn Read + Send>;
 
 pub(crate) enum Reader {
     Lines(Box<Lines<Bytes>>),
-    Rows(Box<Rows<Bytes>>),
+    Rows(Box<CsvRows<Bytes>>),
     Files(Files),
 }
 
 impl Reader {
     /// Reads as far as it takes to tell whether all of it can be no input, or not one of this flow. What is read is not
     /// lost.
-    pub(crate) fn begin(&mut self, form: &Form, name: &str) -> Result<(), Broken> {
+    pub(crate) fn begin(&mut self, decoder: &RecordDecoder, name: &str) -> Result<(), ReadError> {
         let begun = match self {
-            Reader::Lines(lines) => match lines.peek(0)?.and_then(NoLines::at) {
-                Some(wrong) if wrong.is_confirmed(lines.peek(1)?) => Err(wrong.told(name)),
+            Reader::Lines(lines) => match lines.peek(0)?.and_then(NotLineBased::at) {
+                Some(wrong) if wrong.is_confirmed(lines.peek(1)?) => Err(wrong.into_error(name)),
                 _ => Ok(()),
             },
             Reader::Rows(rows) => match rows.header()? {
                 Some(names) => {
                     let format = rows.format();
                     let raw = if names.len() == 1 { Some(rows.beginning()?) } else { None };
-                    sniff::columns(&names, raw, format, form, name)
+                    sniff::columns(&names, raw, format, decoder, name)
                 }
                 None => Ok(()),
             },
-            Reader::Files(_) => sniff::files(form, name),
+            Reader::Files(_) => sniff::files(decoder, name),
         };
-        begun.map_err(Broken::Wrong)
+        begun.map_err(ReadError::Invalid)
     }
 
-    pub(crate) fn next(&mut self) -> Result<Option<Line>, Broken> {
+    pub(crate) fn next(&mut self) -> Result<Option<Line>, ReadError> {
         match self {
             Reader::Lines(lines) => Ok(lines.next()?),
             Reader::Rows(rows) => rows.next(),

@@ -13,10 +13,10 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::Input;
-use super::decode::Form;
+use super::decode::RecordDecoder;
 use super::lines::{LONGEST, Line};
-use super::reader::{Broken, Reader};
-use crate::journal::Matcher;
+use super::reader::{ReadError, Reader};
+use crate::journal::RecordMatcher;
 
 /// How many lines go from the thread to the stream at once, and how many such batches wait.
 const BATCH: usize = 32;
@@ -28,7 +28,7 @@ pub(crate) struct Records {
     batches: mpsc::Receiver<Vec<Line>>,
     /// The thread that reads; `None` once it has ended.
     reader: Option<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
-    intake: Arc<Intake>,
+    tracker: Arc<InputTracker>,
     pulled: usize,
     last_line: u64,
     is_at_end: bool,
@@ -36,15 +36,15 @@ pub(crate) struct Records {
 
 /// What else there is to know of what was read.
 #[derive(Default)]
-pub(crate) struct Intake {
+pub(crate) struct InputTracker {
     /// The lines whose records are on their way, by index.
-    lines: Mutex<HashMap<usize, Taken>>,
+    lines: Mutex<HashMap<usize, LineInfo>>,
     failure: OnceLock<Error>,
 }
 
 /// A line whose record was taken.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Taken {
+pub(crate) struct LineInfo {
     /// Its number, from 1.
     pub(crate) number: u64,
     /// How many bytes of input there are up to its end.
@@ -53,14 +53,14 @@ pub(crate) struct Taken {
     pub(crate) took: Option<Duration>,
 }
 
-impl Intake {
+impl InputTracker {
     /// The line of a record, which is then done with.
-    pub(crate) fn line(&self, index: usize) -> Taken {
+    pub(crate) fn line(&self, index: usize) -> LineInfo {
         self.lines().remove(&index).unwrap_or_default()
     }
 
     /// How many records have been taken and are not done with.
-    pub(crate) fn under_way(&self) -> u64 {
+    pub(crate) fn in_flight(&self) -> u64 {
         self.lines().len() as u64
     }
 
@@ -71,7 +71,7 @@ impl Intake {
         }
     }
 
-    fn lines(&self) -> MutexGuard<'_, HashMap<usize, Taken>> {
+    fn lines(&self) -> MutexGuard<'_, HashMap<usize, LineInfo>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -82,9 +82,9 @@ impl Intake {
 }
 
 impl Records {
-    pub(crate) fn new(input: Input, matcher: Option<Matcher>) -> (Self, Arc<Intake>) {
+    pub(crate) fn new(input: Input, matcher: Option<RecordMatcher>) -> (Self, Arc<InputTracker>) {
         let (sender, batches) = mpsc::channel(BATCHES);
-        let intake = Arc::<Intake>::default();
+        let tracker = Arc::<InputTracker>::default();
         let reader = Box::pin(async move {
             // A context of its own: that reading waits for a terminal is nobody's runaway.
             Context::new().blocking(move |_| read(input, matcher, &sender)).await
@@ -95,12 +95,12 @@ impl Records {
                 batch,
                 batches,
                 reader: Some(reader),
-                intake: intake.clone(),
+                tracker: tracker.clone(),
                 pulled: 0,
                 last_line: 0,
                 is_at_end: false,
             },
-            intake,
+            tracker,
         )
     }
 
@@ -116,7 +116,7 @@ impl Records {
 
     /// Whether reading broke off.
     pub(crate) fn is_broken(&self) -> bool {
-        self.intake.failure().is_some()
+        self.tracker.failure().is_some()
     }
 
     /// The next line, as if no record were made of it.
@@ -143,7 +143,7 @@ impl Records {
     fn poll_reader(&mut self, task: &mut task::Context<'_>) -> Poll<()> {
         if let Some(reader) = &mut self.reader {
             if let Err(error) = ready!(reader.as_mut().poll(task)) {
-                let _ = self.intake.failure.set(error);
+                let _ = self.tracker.failure.set(error);
             }
             self.reader = None;
         }
@@ -159,7 +159,7 @@ impl Stream for Records {
         let line = ready!(me.poll_line(task));
         if let Some(line) = &line {
             me.last_line = line.number;
-            me.intake.lines().insert(me.pulled, Taken { number: line.number, end: line.end, took: None });
+            me.tracker.lines().insert(me.pulled, LineInfo { number: line.number, end: line.end, took: None });
             me.pulled += 1;
         }
         Poll::Ready(line)
@@ -167,42 +167,42 @@ impl Stream for Records {
 }
 
 /// Reads to the end, or until nobody listens any more.
-fn read(input: Input, mut matcher: Option<Matcher>, sender: &mpsc::Sender<Vec<Line>>) -> Result<()> {
+fn read(input: Input, mut matcher: Option<RecordMatcher>, sender: &mpsc::Sender<Vec<Line>>) -> Result<()> {
     let name = input.name().to_owned();
-    let (form, mut lines) = (Arc::new(input.form), input.reader);
-    lines.begin(&form, &name).map_err(|error| told(error, &name, lines.bytes()))?;
+    let (decoder, mut lines) = (Arc::new(input.decoder), input.reader);
+    lines.begin(&decoder, &name).map_err(|error| error_of(error, &name, lines.bytes()))?;
     if let Some(records) = input.sample {
-        return sample(&mut lines, records, &form, &name, matcher, sender);
+        return sample(&mut lines, records, &decoder, &name, matcher, sender);
     }
     loop {
         let mut batch = Vec::new();
-        let ended = fill(&mut lines, &form, &mut batch);
-        admit(&mut matcher, &mut batch)?;
+        let ended = fill(&mut lines, &decoder, &mut batch);
+        match_batch(&mut matcher, &mut batch)?;
         if !batch.is_empty() && sender.blocking_send(batch).is_err() {
             return Ok(());
         }
         match ended {
             Ok(false) => {}
             Ok(true) => return Ok(()),
-            Err(error) => return Err(told(error, &name, lines.bytes())),
+            Err(error) => return Err(error_of(error, &name, lines.bytes())),
         }
     }
 }
 
 /// Notes what the journal knows of each record.
-fn admit(matcher: &mut Option<Matcher>, batch: &mut [Line]) -> Result<()> {
+fn match_batch(matcher: &mut Option<RecordMatcher>, batch: &mut [Line]) -> Result<()> {
     if let Some(matcher) = matcher {
         for line in batch {
-            line.admission = matcher.admit(line.number, line.text.as_deref())?;
+            line.matched = matcher.match_record(line.number, line.text.as_deref())?;
         }
     }
     Ok(())
 }
 
-fn told(broken: Broken, name: &str, bytes: u64) -> Error {
+fn error_of(broken: ReadError, name: &str, bytes: u64) -> Error {
     match broken {
-        Broken::Wrong(error) => error,
-        Broken::Io(error) => {
+        ReadError::Invalid(error) => error,
+        ReadError::Io(error) => {
             let message = format!("reading {name} failed after {bytes} bytes: {error}");
             Error::failed(message).with_source(error).with_hint("the records before that have been run")
         }
@@ -210,11 +210,11 @@ fn told(broken: Broken, name: &str, bytes: u64) -> Error {
 }
 
 /// Takes what is there, but waits for no more once it has something. Says whether the input is at its end.
-fn fill(lines: &mut Reader, form: &Arc<Form>, batch: &mut Vec<Line>) -> Result<bool, Broken> {
+fn fill(lines: &mut Reader, decoder: &Arc<RecordDecoder>, batch: &mut Vec<Line>) -> Result<bool, ReadError> {
     loop {
         match lines.next()? {
             None => return Ok(true),
-            Some(line) => batch.push(Line { form: form.clone(), ..line }),
+            Some(line) => batch.push(Line { decoder: decoder.clone(), ..line }),
         }
         if batch.len() == BATCH || !lines.has_line() {
             return Ok(false);
@@ -226,14 +226,14 @@ fn fill(lines: &mut Reader, form: &Arc<Form>, batch: &mut Vec<Line>) -> Result<b
 fn sample(
     lines: &mut Reader,
     records: usize,
-    form: &Arc<Form>,
+    decoder: &Arc<RecordDecoder>,
     name: &str,
-    mut matcher: Option<Matcher>,
+    mut matcher: Option<RecordMatcher>,
     sender: &mpsc::Sender<Vec<Line>>,
 ) -> Result<()> {
     let (mut random, mut seen) = (fastrand::Rng::with_seed(SEED), 0_usize);
     let mut kept: Vec<Line> = Vec::new();
-    while let Some(line) = lines.next().map_err(|error| told(error, name, lines.bytes()))? {
+    while let Some(line) = lines.next().map_err(|error| error_of(error, name, lines.bytes()))? {
         // The reservoir of Waterman (Knuth, The Art of Computer Programming 2, 3.4.2, algorithm R).
         if kept.len() < records {
             kept.push(line);
@@ -249,10 +249,10 @@ fn sample(
         }
     }
     kept.sort_unstable_by_key(|line| line.number);
-    let mut kept = kept.into_iter().map(|line| Line { form: form.clone(), ..line }).peekable();
+    let mut kept = kept.into_iter().map(|line| Line { decoder: decoder.clone(), ..line }).peekable();
     while kept.peek().is_some() {
         let mut batch: Vec<Line> = kept.by_ref().take(BATCH).collect();
-        admit(&mut matcher, &mut batch)?;
+        match_batch(&mut matcher, &mut batch)?;
         if sender.blocking_send(batch).is_err() {
             return Ok(());
         }
@@ -263,7 +263,7 @@ fn sample(
 /// What a sample is drawn with.
 const SEED: u64 = 0x5EED;
 
-/// What a line says; the record is made of it by its [form](Form).
+/// What a line says; the record is made of it by its [decoder](RecordDecoder).
 pub(crate) fn parse(line: &Line) -> Result<Value> {
     let number = line.number;
     if let Some(problem) = &line.problem {
@@ -283,7 +283,7 @@ pub(crate) fn parse(line: &Line) -> Result<Value> {
         let message = format!("line {number} is not JSON: {reason} at column {}", error.column());
         Error::invalid(message).with_hint("write one JSON object a line")
     })?;
-    match lossy_int::changed(text, |field| line.form.wants(field)) {
+    match lossy_int::changed(text, |field| line.decoder.wants(field)) {
         None => Ok(record),
         Some((at, digits)) => {
             let message = format!("line {number}: {digits} at column {} does not fit into 64 bits", at + 1);

@@ -4,7 +4,7 @@
 use llmspell::{Error, Result, suggest};
 use serde_json::{Map, Value};
 
-use super::decode::Form;
+use super::decode::RecordDecoder;
 use super::reader::Format;
 
 /// What every record of a list of files has.
@@ -12,21 +12,21 @@ const OF_FILES: [&str; 6] = ["path", "name", "extension", "bytes", "modified_ms"
 
 /// What the first line of an input shows that has no record in each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoLines {
+pub(crate) enum NotLineBased {
     /// It is one array; or its first item may be a record that is wrong by itself.
     Array { is_sure: bool },
     /// Its JSON goes over several lines; or the first record is torn.
     Several,
 }
 
-impl NoLines {
+impl NotLineBased {
     /// Looks at the first line that is not blank.
     pub(crate) fn at(text: &[u8]) -> Option<Self> {
         let behind = |open: u8| text.strip_prefix(&[open]).map(<[u8]>::trim_ascii_start);
         match (behind(b'['), behind(b'{')) {
-            (Some(b""), _) => Some(NoLines::Array { is_sure: true }),
-            (Some(rest), _) if rest.starts_with(b"{") => Some(NoLines::Array { is_sure: false }),
-            (_, Some(b"")) => Some(NoLines::Several),
+            (Some(b""), _) => Some(NotLineBased::Array { is_sure: true }),
+            (Some(rest), _) if rest.starts_with(b"{") => Some(NotLineBased::Array { is_sure: false }),
+            (_, Some(b"")) => Some(NotLineBased::Several),
             _ => None,
         }
     }
@@ -34,13 +34,13 @@ impl NoLines {
     /// Whether it is so, by the line after that: where there is a whole record, the first one is wrong alone.
     pub(crate) fn is_confirmed(self, second: Option<&[u8]>) -> bool {
         let is_record = |text| serde_json::from_slice::<Map<String, Value>>(text).is_ok();
-        self == NoLines::Array { is_sure: true } || !second.is_some_and(is_record)
+        self == NotLineBased::Array { is_sure: true } || !second.is_some_and(is_record)
     }
 
-    pub(crate) fn told(self, input: &str) -> Error {
+    pub(crate) fn into_error(self, input: &str) -> Error {
         let (what, command) = match self {
-            NoLines::Array { .. } => ("is a JSON array", "each of its items on a line: jq -c '.[]'"),
-            NoLines::Several => ("has JSON over several lines", "each record on a line: jq -c ."),
+            NotLineBased::Array { .. } => ("is a JSON array", "each of its items on a line: jq -c '.[]'"),
+            NotLineBased::Several => ("has JSON over several lines", "each record on a line: jq -c ."),
         };
         let message = format!("{input} {what}, and not one record a line");
         Error::invalid(message).with_hint(format!("write {command} FILE > records.jsonl"))
@@ -52,12 +52,12 @@ pub(crate) fn columns(
     names: &[String],
     alone: Option<(&[u8], Option<&[u8]>)>,
     format: Format,
-    form: &Form,
+    decoder: &RecordDecoder,
     input: &str,
 ) -> Result<()> {
-    let missing = present(names.iter().map(String::as_str), form, input, "column", "its columns are");
+    let missing = present(names.iter().map(String::as_str), decoder, input, "column", "its columns are");
     if let ([one], Some((header, first))) = (names, alone)
-        && !form.inputs.names().is_some_and(|declared| declared.contains(&one.as_str()))
+        && !decoder.inputs.names().is_some_and(|declared| declared.contains(&one.as_str()))
     {
         // A single column that is called so may be meant.
         let is_so = |sign: u8| {
@@ -80,8 +80,8 @@ fn signs(row: &[u8], sign: u8) -> usize {
 }
 
 /// The fields of files.
-pub(crate) fn files(form: &Form, input: &str) -> Result<()> {
-    present(OF_FILES.into_iter(), form, input, "field", "the fields of files are")
+pub(crate) fn files(decoder: &RecordDecoder, input: &str) -> Result<()> {
+    present(OF_FILES.into_iter(), decoder, input, "field", "the fields of files are")
 }
 
 /// A single name that has other separators in it, if these are some.
@@ -109,16 +109,17 @@ fn shown(name: &str) -> String {
 /// Whether there is all that each record must have.
 fn present<'a>(
     names: impl Iterator<Item = &'a str> + Clone,
-    form: &'a Form,
+    decoder: &'a RecordDecoder,
     input: &str,
     what: &str,
     are: &str,
 ) -> Result<()> {
-    let there =
-        |field: &&str| names.clone().chain(form.set.iter().map(|(name, _)| name.as_str())).any(|name| name == *field);
-    let declared = form.inputs.names().unwrap_or_default();
+    let there = |field: &&str| {
+        names.clone().chain(decoder.set.iter().map(|(name, _)| name.as_str())).any(|name| name == *field)
+    };
+    let declared = decoder.inputs.names().unwrap_or_default();
     let missing: Vec<&str> =
-        declared.into_iter().filter(|field| form.inputs.requires(field) && !there(field)).collect();
+        declared.into_iter().filter(|field| decoder.inputs.requires(field) && !there(field)).collect();
     let Some(first) = missing.first() else { return Ok(()) };
     let s = if missing.len() == 1 { "" } else { "s" };
     let listed = missing.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", ");
@@ -134,7 +135,7 @@ mod tests {
     #[test]
     fn a_first_line_that_is_wrong_alone_condemns_nothing() {
         let is_none = |first: &str, second: Option<&str>| {
-            NoLines::at(first.as_bytes()).is_some_and(|found| found.is_confirmed(second.map(str::as_bytes)))
+            NotLineBased::at(first.as_bytes()).is_some_and(|found| found.is_confirmed(second.map(str::as_bytes)))
         };
         for (first, second) in [
             ("[", Some("{\"a\": 1}")),
@@ -156,7 +157,7 @@ mod tests {
     fn a_single_column_is_refused_only_if_the_rows_are_apart_too() {
         let looked = |header: &str, first: &str, format| {
             let raw = Some((header.as_bytes(), Some(first.as_bytes()).filter(|first| !first.is_empty())));
-            columns(&[header.trim_matches('"').to_owned()], raw, format, &Form::default(), "in").is_ok()
+            columns(&[header.trim_matches('"').to_owned()], raw, format, &RecordDecoder::default(), "in").is_ok()
         };
         for (header, first, format) in [
             ("City, State", "Paris", Format::Tsv),

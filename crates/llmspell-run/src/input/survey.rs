@@ -22,15 +22,15 @@ pub async fn survey(flow: &Flow, input: Input) -> Result<Survey> {
 
 /// Reads an input to its end, and shows each record.
 async fn read_all(mut input: Input, flow: &Flow, cx: &Context, mut see: impl FnMut(Result<Value>)) -> Result<()> {
-    input.form.fit(flow);
-    let (mut records, intake) = Records::new(input, None);
+    input.decoder.configure(flow);
+    let (mut records, tracker) = Records::new(input, None);
     while let Some(line) = std::future::poll_fn(|task| records.poll_line(task)).await {
         see(match parse(&line) {
-            Ok(record) => Arc::clone(&line.form).record(record, cx).await,
+            Ok(record) => Arc::clone(&line.decoder).decode(record, cx).await,
             Err(error) => Err(error),
         });
     }
-    match intake.failure() {
+    match tracker.failure() {
         Some(error) => Err(Error::clone(error)),
         None => Ok(()),
     }

@@ -2,11 +2,11 @@
 
 /// Grows as far as it has to, and takes 125 KB for a million rows.
 #[derive(Debug, Default)]
-pub(super) struct Claims {
+pub(super) struct ClaimedRows {
     bits: Vec<u64>,
 }
 
-impl Claims {
+impl ClaimedRows {
     pub(super) fn has(&self, id: u64) -> bool {
         self.bits.get((id / 64) as usize).is_some_and(|word| word & (1 << (id % 64)) != 0)
     }

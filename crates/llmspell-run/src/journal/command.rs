@@ -10,28 +10,28 @@ use super::schema;
 
 /// A question that waits for its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Asked {
+pub(crate) struct ControlCommand {
     pub(crate) id: i64,
     pub(crate) text: String,
 }
 
 /// All that have no answer, the oldest first.
-pub(super) fn pending(db: &Connection) -> rusqlite::Result<Vec<Asked>> {
+pub(super) fn pending(db: &Connection) -> rusqlite::Result<Vec<ControlCommand>> {
     let mut waiting = db.prepare_cached("SELECT id, text FROM command WHERE answer IS NULL ORDER BY id")?;
-    let rows = waiting.query_map([], |row| Ok(Asked { id: row.get(0)?, text: row.get(1)? }))?;
+    let rows = waiting.query_map([], |row| Ok(ControlCommand { id: row.get(0)?, text: row.get(1)? }))?;
     rows.collect()
 }
 
 /// What a run says that can do nothing any more.
-pub(super) const TOO_LATE: &str = "error: the run had ended";
+pub(super) const RUN_ENDED: &str = "error: the run had ended";
 
 /// Answers all that wait: the session that was asked does nothing more, nor does the next one for it.
-pub(super) fn refuse(db: &Connection) -> rusqlite::Result<()> {
-    db.execute("UPDATE command SET answer = ? WHERE answer IS NULL", [TOO_LATE]).map(|_| ())
+pub(super) fn reject_pending(db: &Connection) -> rusqlite::Result<()> {
+    db.execute("UPDATE command SET answer = ? WHERE answer IS NULL", [RUN_ENDED]).map(|_| ())
 }
 
 /// What the run was told so far no longer holds.
-pub(super) fn settle(db: &Connection) -> rusqlite::Result<()> {
+pub(super) fn mark_settled(db: &Connection) -> rusqlite::Result<()> {
     let settled =
         "INSERT OR REPLACE INTO run (fact, value) SELECT 'commands_settled', coalesce(max(id), 0) FROM command";
     db.execute(settled, []).map(|_| ())
@@ -47,7 +47,7 @@ pub(super) fn is_paused(db: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// Puts a question into the mailbox; returns its number.
-pub(super) fn ask(path: &Path, text: &str) -> Result<i64> {
+pub(super) fn send(path: &Path, text: &str) -> Result<i64> {
     let db = schema::open(path)?;
     let insert = "INSERT INTO command (text, asked) VALUES (?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))";
     db.execute(insert, [text.trim()]).map_err(|error| fault("writing", path, error))?;
@@ -56,7 +56,7 @@ pub(super) fn ask(path: &Path, text: &str) -> Result<i64> {
 
 /// The answer to a question, once there is one.
 pub(super) fn answer(path: &Path, command: i64) -> Result<Option<String>> {
-    let db = schema::look_into(path)?;
+    let db = schema::open_read_only(path)?;
     let answer = db.query_row("SELECT answer FROM command WHERE id = ?", [command], |row| row.get(0));
     answer.optional().map(Option::flatten).map_err(|error| fault("reading", path, error))
 }

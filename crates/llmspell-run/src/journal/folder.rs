@@ -8,7 +8,7 @@ use std::time::Duration;
 use llmspell::{Error, Result};
 
 use super::fault::io_fault;
-use crate::file_id::stands_at;
+use crate::file_id::is_at;
 
 /// The right to write a journal: while a process has it, no other one gets it, and when it ends, however it ends, the
 /// system takes it back.
@@ -20,9 +20,9 @@ pub(super) fn is_name(name: &str) -> bool {
 }
 
 /// The name of a flow as part of the name of a run.
-pub(super) fn plain(flow: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
-    let name: String = flow.chars().map(plain).take(64).collect();
+pub(super) fn sanitized(flow: &str) -> String {
+    let sanitized = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+    let name: String = flow.chars().map(sanitized).take(64).collect();
     if name.is_empty() { "flow".to_owned() } else { name }
 }
 
@@ -32,7 +32,7 @@ pub(super) fn number(name: &str) -> Option<(&str, u64)> {
     Some((flow, number.parse().ok()?))
 }
 
-pub(super) fn db(folder: &Path, name: &str) -> PathBuf {
+pub(super) fn db_path(folder: &Path, name: &str) -> PathBuf {
     folder.join(format!("{name}.db"))
 }
 
@@ -42,7 +42,7 @@ fn lock_file(folder: &Path, name: &str) -> PathBuf {
 
 /// Makes the folder, for this user alone, and keeps what is in it out of version control; not if it was there and holds
 /// nothing, or other things than runs, for then it is somebody else's.
-pub(super) fn make(folder: &Path) -> Result<()> {
+pub(super) fn create(folder: &Path) -> Result<()> {
     let failed = |error| io_fault("making the folder for journals,", folder, error);
     let kept_out = folder.join(".gitignore");
     if kept_out.exists() {
@@ -52,7 +52,7 @@ pub(super) fn make(folder: &Path) -> Result<()> {
         let mut holds_a_run = false;
         for entry in folder.read_dir().map_err(failed)? {
             let name = entry.ok().and_then(|entry| entry.file_name().into_string().ok());
-            if !name.is_some_and(|name| is_of_run(&name)) {
+            if !name.is_some_and(|name| is_run_file(&name)) {
                 return Ok(());
             }
             holds_a_run = true;
@@ -71,13 +71,13 @@ pub(super) fn make(folder: &Path) -> Result<()> {
     made.and_then(|mut file| file.write_all(b"*\n")).map_err(failed)
 }
 
-/// Whether a file belongs to a run, by its name: `NAME-N.db` and its like.
-fn is_of_run(file: &str) -> bool {
+/// Whether a file belongs to a run, by its name: `NAME-N.db_path` and its like.
+fn is_run_file(file: &str) -> bool {
     ENDINGS.iter().filter_map(|ending| file.strip_suffix(ending)).any(|name| is_name(name) && number(name).is_some())
 }
 
 /// Takes the lock of a run; `None` if another process has it.
-pub(super) fn lock(folder: &Path, name: &str) -> Result<Option<Lock>> {
+pub(super) fn try_lock(folder: &Path, name: &str) -> Result<Option<Lock>> {
     let path = lock_file(folder, name);
     let opened = || private().create(true).truncate(false).open(&path);
     for wait in WAITS {
@@ -85,7 +85,7 @@ pub(super) fn lock(folder: &Path, name: &str) -> Result<Option<Lock>> {
         let file = opened().map_err(|error| io_fault("locking", &path, error))?;
         match file.try_lock() {
             // Not if it was removed meanwhile: the next one would lock another file.
-            Ok(()) if stands_at(&file, &path) => return Ok(Some(Lock(file))),
+            Ok(()) if is_at(&file, &path) => return Ok(Some(Lock(file))),
             Ok(()) | Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => {
                 let message = format!("locking {} failed: {error}", path.display());
@@ -112,9 +112,9 @@ pub(super) fn is_locked(folder: &Path, name: &str) -> bool {
 }
 
 /// A new run: its name, its lock, and an empty file that nobody else can read.
-pub(super) fn claim(folder: &Path, flow: &str) -> Result<(String, Lock, PathBuf)> {
-    make(folder)?;
-    let flow = plain(flow);
+pub(super) fn create_run(folder: &Path, flow: &str) -> Result<(String, Lock, PathBuf)> {
+    create(folder)?;
+    let flow = sanitized(flow);
     let last =
         names(folder)?.iter().filter_map(|name| number(name)).filter(|(of, _)| *of == flow).map(|(_, n)| n).max();
     let mut n = last.unwrap_or(0);
@@ -122,8 +122,8 @@ pub(super) fn claim(folder: &Path, flow: &str) -> Result<(String, Lock, PathBuf)
         n += 1;
         let name = format!("{flow}-{n}");
         // Whoever makes the file first has the name; the other one takes the next.
-        let Some(lock) = lock(folder, &name)? else { continue };
-        let path = db(folder, &name);
+        let Some(lock) = try_lock(folder, &name)? else { continue };
+        let path = db_path(folder, &name);
         match private().create_new(true).open(&path) {
             Ok(_) => return Ok((name, lock, path)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -153,7 +153,7 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
 
 /// What is left of runs whose journals are gone, because somebody was killed while removing them, or removed only
 /// those: their names, in no order. Their locks tell, which are empty; what others keep here is not touched.
-pub(super) fn remains(folder: &Path) -> Result<Vec<String>> {
+pub(super) fn orphaned_locks(folder: &Path) -> Result<Vec<String>> {
     let failed = |error| io_fault("reading the folder", folder, error);
     let entries = match folder.read_dir() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -165,7 +165,7 @@ pub(super) fn remains(folder: &Path) -> Result<Vec<String>> {
         let file = entry.file_name();
         let Some(name) = file.to_str().and_then(|file| file.strip_suffix(".lock")) else { continue };
         let is_lock = number(name).is_some() && entry.metadata().is_ok_and(|about| about.is_file() && about.len() == 0);
-        if is_name(name) && is_lock && !db(folder, name).exists() {
+        if is_name(name) && is_lock && !db_path(folder, name).exists() {
             names.push(name.to_owned());
         }
     }
@@ -174,12 +174,12 @@ pub(super) fn remains(folder: &Path) -> Result<Vec<String>> {
 
 /// How much room a run takes.
 pub(super) fn size(folder: &Path, name: &str) -> u64 {
-    files(folder, name).iter().filter_map(|path| path.metadata().ok()).map(|about| about.len()).sum()
+    run_files(folder, name).iter().filter_map(|path| path.metadata().ok()).map(|about| about.len()).sum()
 }
 
 /// Takes a run away, whose lock is held by the caller.
 pub(super) fn remove(folder: &Path, name: &str, lock: Lock) -> Result<()> {
-    for path in files(folder, name) {
+    for path in run_files(folder, name) {
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_fault("removing", &path, error)),
             _ => {}
@@ -190,7 +190,7 @@ pub(super) fn remove(folder: &Path, name: &str, lock: Lock) -> Result<()> {
 }
 
 /// The lock comes last: while it is there, so is everything else or what is left of it.
-fn files(folder: &Path, name: &str) -> [PathBuf; 4] {
+fn run_files(folder: &Path, name: &str) -> [PathBuf; 4] {
     ENDINGS.map(|ending| folder.join(format!("{name}{ending}")))
 }
 

@@ -16,7 +16,7 @@ use crate::journal::retention::Retention;
 /// ```
 /// use llmspell::Context;
 /// use llmspell_flow::{Flow, Source, Toolbox};
-/// use llmspell_run::{Ending, Input, Journals, Output, Run};
+/// use llmspell_run::{RunEnd, Input, Journals, Output, Run};
 /// use llmspell_tools::Permissions;
 ///
 /// let text = "flow: count\nsteps: [{ id: size, tool: text, with: { value: \"${{ inputs.q }}\", count: true } }]";
@@ -57,7 +57,7 @@ impl Journals {
     /// # Errors
     /// If it cannot be written; the hint says what to do.
     pub fn begin(&self, flow: &Flow) -> Result<Journal> {
-        let claimed = folder::claim(&self.folder, flow.name())?;
+        let claimed = folder::create_run(&self.folder, flow.name())?;
         store::begin(&self.folder, claimed, flow)
     }
 
@@ -67,7 +67,7 @@ impl Journals {
     /// If there is none, if another process runs it, or if it cannot be read.
     pub fn open(&self, name: &str) -> Result<Journal> {
         let path = self.find(name)?;
-        let Some(lock) = folder::lock(&self.folder, name)? else {
+        let Some(lock) = folder::try_lock(&self.folder, name)? else {
             let message = format!("the run {name} is running");
             return Err(Error::invalid(message).with_hint("wait until it has ended, or end that process"));
         };
@@ -76,15 +76,15 @@ impl Journals {
     }
 
     /// All runs, the one that began last first. One that cannot be read is there, too, and says why. No records are
-    /// counted, so that a list of many and large runs is quick: [`RunStory::counts`](super::RunStory::counts).
+    /// counted, so that a list of many and large runs is quick: [`RunRecord::counts`](super::RunRecord::counts).
     ///
     /// # Errors
     /// If the folder cannot be read; that there is none is no error.
     pub fn list(&self) -> Result<Vec<RunInfo>> {
         let names = folder::names(&self.folder)?;
-        let mut all: Vec<_> = names.into_iter().map(|name| info::glance(&self.folder, name)).collect();
+        let mut all: Vec<_> = names.into_iter().map(|name| info::read_summary(&self.folder, name)).collect();
         all.sort_by_cached_key(|run| {
-            let began = run.story.as_ref().ok().and_then(|story| story.began.clone());
+            let began = run.record.as_ref().ok().and_then(|record| record.began.clone());
             let number = folder::number(&run.name).map_or(0, |(_, number)| number);
             std::cmp::Reverse((began, number, run.name.clone()))
         });
@@ -97,7 +97,7 @@ impl Journals {
     /// If there is none of this name.
     pub fn info(&self, name: &str) -> Result<RunInfo> {
         self.find(name)?;
-        Ok(info::look(&self.folder, name.to_owned()))
+        Ok(info::read_full(&self.folder, name.to_owned()))
     }
 
     /// Asks a run that is running to do something, as [`Run::journal`](crate::Run::journal) lists; returns the number
@@ -105,18 +105,18 @@ impl Journals {
     ///
     /// # Errors
     /// If there is no such run, or it is not running, or its journal cannot be written.
-    pub fn ask(&self, name: &str, command: &str) -> Result<i64> {
+    pub fn send_command(&self, name: &str, command: &str) -> Result<i64> {
         let path = self.find(name)?;
         if !folder::is_locked(&self.folder, name) {
-            let run = info::glance(&self.folder, name.to_owned());
-            let message = format!("the run {name} is not running ({})", run.state_in_words());
+            let run = info::read_summary(&self.folder, name.to_owned());
+            let message = format!("the run {name} is not running ({})", run.state_label());
             let hint = match run.is_complete() {
                 true => format!("there is nothing left to do in it; `llmspell report {name}` shows what it came to"),
                 false => format!("go on with it: llmspell resume {name}"),
             };
             return Err(Error::invalid(message).with_hint(hint));
         }
-        command::ask(&path, command)
+        command::send(&path, command)
     }
 
     /// What the run has answered; `None` as long as it has not. It looks five times a second. One that has ended, however
@@ -130,7 +130,7 @@ impl Journals {
         match answer()? {
             None if !folder::is_locked(&self.folder, name) => {
                 // It may have come just before the end.
-                Ok(answer()?.or_else(|| Some(command::TOO_LATE.to_owned())))
+                Ok(answer()?.or_else(|| Some(command::RUN_ENDED.to_owned())))
             }
             given => Ok(given),
         }
@@ -142,7 +142,7 @@ impl Journals {
     /// If there is none, if it is running, or if a file cannot be removed.
     pub fn remove(&self, name: &str) -> Result<()> {
         self.find(name)?;
-        match folder::lock(&self.folder, name)? {
+        match folder::try_lock(&self.folder, name)? {
             Some(lock) => folder::remove(&self.folder, name, lock),
             None => Err(Error::invalid(format!("the run {name} is running")).with_hint("end it first")),
         }
@@ -153,12 +153,12 @@ impl Journals {
     ///
     /// # Errors
     /// If the folder cannot be read, or a file cannot be removed.
-    pub fn tidy(&self, retention: &Retention) -> Result<Vec<String>> {
-        retention::tidy(&self.folder, retention)
+    pub fn prune(&self, retention: &Retention) -> Result<Vec<String>> {
+        retention::prune(&self.folder, retention)
     }
 
     fn find(&self, name: &str) -> Result<PathBuf> {
-        let path = folder::db(&self.folder, name);
+        let path = folder::db_path(&self.folder, name);
         if folder::is_name(name) && path.is_file() {
             return Ok(path);
         }
@@ -177,7 +177,7 @@ impl Journals {
             let of_flow = names.iter().filter(|name| folder::number(name).is_some_and(|(of, _)| of == flow));
             of_flow.max_by_key(|name| folder::number(name).map(|(_, number)| number)).cloned()
         };
-        let flow = folder::plain(folder::number(name).map_or(name, |(flow, _)| flow));
+        let flow = folder::sanitized(folder::number(name).map_or(name, |(flow, _)| flow));
         let flows = || names.iter().filter_map(|name| folder::number(name)).map(|(flow, _)| flow);
         let alike = || nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
         latest(&flow).or_else(alike).or_else(|| latest(nearest(&flow, flows())?))

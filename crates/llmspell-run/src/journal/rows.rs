@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use llmspell_flow::internal::{Fingerprint, StepKey};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::command::{self, Asked, pending};
-use super::writer::Job;
+use super::command::{self, ControlCommand, pending};
+use super::writer::WriteCommand;
 
 /// Outputs from this size on are stored once, however many have them: 4 KiB.
 pub(super) const LARGE: usize = 4096;
 
 /// What the thread knows of the file.
-pub(crate) struct Rows {
+pub(crate) struct RowWriter {
     path: PathBuf,
     session: i64,
     steps: HashMap<StepKey, i64>,
@@ -21,9 +21,9 @@ pub(crate) struct Rows {
     seen: Option<i64>,
 }
 
-impl Rows {
+impl RowWriter {
     pub(super) fn new(path: PathBuf, session: i64, steps: HashMap<StepKey, i64>) -> Self {
-        Rows { path, session, steps, seen: None }
+        RowWriter { path, session, steps, seen: None }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -53,9 +53,9 @@ impl Rows {
 }
 
 /// Writes what a job says.
-pub(super) fn write(db: &Connection, rows: &mut Rows, job: &mut Job) -> rusqlite::Result<()> {
-    match job {
-        Job::Result { record, step, item, output, story } => {
+pub(super) fn write(db: &Connection, rows: &mut RowWriter, command: &mut WriteCommand) -> rusqlite::Result<()> {
+    match command {
+        WriteCommand::Result { record, step, item, output, meta } => {
             let begin = "INSERT OR IGNORE INTO record (id, key, content, line, session) VALUES (?, ?, ?, ?, ?)";
             db.prepare_cached(begin)?.execute(params![
                 record.id,
@@ -65,13 +65,13 @@ pub(super) fn write(db: &Connection, rows: &mut Rows, job: &mut Job) -> rusqlite
                 rows.session
             ])?;
             let step = rows.step(db, step)?;
-            let (output, blob) = place(db, Some(output))?;
+            let (output, blob) = store_output(db, Some(output))?;
             let insert = "INSERT OR REPLACE INTO result (record, step, item, output, blob, story) \
                           VALUES (?, ?, ?, ?, ?, ?)";
-            db.prepare_cached(insert)?.execute(params![record.id, step, &*item, output, blob, &*story])?;
+            db.prepare_cached(insert)?.execute(params![record.id, step, &*item, output, blob, &*meta])?;
         }
-        Job::Record { record, finished } => {
-            let (output, blob) = place(db, finished.output.as_deref())?;
+        WriteCommand::Record { record, finished } => {
+            let (output, blob) = store_output(db, finished.output.as_deref())?;
             let insert = "INSERT OR REPLACE INTO record \
                           (id, key, content, line, session, status, output, blob, error, story, took_ms) \
                           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
@@ -85,25 +85,25 @@ pub(super) fn write(db: &Connection, rows: &mut Rows, job: &mut Job) -> rusqlite
                 output,
                 blob,
                 finished.error,
-                finished.story.as_deref(),
+                finished.meta.as_deref(),
                 finished.took_ms,
             ])?;
         }
-        Job::Forget(record) => {
+        WriteCommand::Forget(record) => {
             db.prepare_cached("DELETE FROM result WHERE record = ?")?.execute([*record])?;
             db.prepare_cached("DELETE FROM record WHERE id = ?")?.execute([*record])?;
         }
-        Job::Commands(sender) => {
-            let asked = commands(db, rows)?;
+        WriteCommand::Commands(sender) => {
+            let found = commands(db, rows)?;
             let sender = std::mem::replace(sender, tokio::sync::oneshot::channel().0);
-            let _ = sender.send(asked);
+            let _ = sender.send(found);
         }
-        Job::Answer(command, answer) => {
+        WriteCommand::Answer(command, answer) => {
             db.prepare_cached("UPDATE command SET answer = ? WHERE id = ?")?.execute(params![&*answer, *command])?;
         }
-        Job::Stopping => command::settle(db)?,
-        Job::Close(closing) => {
-            command::refuse(db)?;
+        WriteCommand::Stopping => command::mark_settled(db)?,
+        WriteCommand::Close(closing) => {
+            command::reject_pending(db)?;
             let update = "UPDATE session SET ended = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ending = ?, ok = ?, \
                           degraded = ?, failed = ?, replayed = ?, report = ? WHERE id = ?";
             db.execute(
@@ -124,7 +124,7 @@ pub(super) fn write(db: &Connection, rows: &mut Rows, job: &mut Job) -> rusqlite
 }
 
 /// Where an output goes: into the row itself, or to the large ones.
-fn place<'a>(db: &Connection, output: Option<&'a str>) -> rusqlite::Result<(Option<&'a str>, Option<i64>)> {
+fn store_output<'a>(db: &Connection, output: Option<&'a str>) -> rusqlite::Result<(Option<&'a str>, Option<i64>)> {
     let Some(large) = output.filter(|output| output.len() >= LARGE) else { return Ok((output, None)) };
     let hash = Fingerprint::of(large.as_bytes());
     let known = "SELECT id, data IS ?2 FROM blob WHERE hash = ?1";
@@ -146,12 +146,12 @@ fn place<'a>(db: &Connection, output: Option<&'a str>) -> rusqlite::Result<(Opti
 }
 
 /// What has been asked since the last time. That nobody else has written is one quick look.
-fn commands(db: &Connection, rows: &mut Rows) -> rusqlite::Result<Vec<Asked>> {
+fn commands(db: &Connection, rows: &mut RowWriter) -> rusqlite::Result<Vec<ControlCommand>> {
     let version = db.pragma_query_value(None, "data_version", |row| row.get(0))?;
     if rows.seen == Some(version) {
         return Ok(Vec::new());
     }
-    let asked = pending(db)?;
+    let found = pending(db)?;
     rows.seen = Some(version);
-    Ok(asked)
+    Ok(found)
 }

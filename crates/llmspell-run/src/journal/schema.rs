@@ -17,14 +17,14 @@ const APPLICATION: i64 = 0x4c53_706c;
 const TABLES: &str = include_str!("schema.sql");
 
 /// How long a commit waits for another program that has the file locked.
-const PATIENCE: Duration = Duration::from_secs(60);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Opens a file that is there and empty, makes the tables, and writes what comes first.
 pub(super) fn create(path: &Path, first: impl Fn(&Connection) -> rusqlite::Result<()>) -> Result<Connection> {
     let db = open_as(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let make = || {
-        settle(&db)?;
-        log(&db)?;
+        configure(&db)?;
+        enable_wal(&db)?;
         let made =
             format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; PRAGMA application_id = {APPLICATION}; COMMIT");
         db.execute_batch(&made)?;
@@ -38,18 +38,18 @@ pub(super) fn create(path: &Path, first: impl Fn(&Connection) -> rusqlite::Resul
 pub(super) fn open(path: &Path) -> Result<Connection> {
     let db = open_as(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     check(&db, path)?;
-    settle(&db).map_err(|error| fault("opening", path, error))?;
+    configure(&db).map_err(|error| fault("opening", path, error))?;
     Ok(db)
 }
 
 /// Folds in what is in the log, as far as nobody else is looking. Done when a session begins: were the log lost after
 /// that, what the run is would still be in the file, and only what has been done since would be done again.
-pub(super) fn fold_in(db: &Connection) -> rusqlite::Result<()> {
+pub(super) fn checkpoint(db: &Connection) -> rusqlite::Result<()> {
     db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
 
 /// Opens a journal to look at it, also while a run is writing it.
-pub(super) fn look_into(path: &Path) -> Result<Connection> {
+pub(super) fn open_read_only(path: &Path) -> Result<Connection> {
     let db = open_as(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     check(&db, path)?;
     Ok(db)
@@ -59,9 +59,9 @@ pub(super) fn look_into(path: &Path) -> Result<Connection> {
 /// says that there is a log beside it, whoever looks into it makes one, and leaves it there.
 ///
 /// A neighbour that is looking is waited for, but not for long: then the next session does it.
-pub(super) fn lay_down(db: Connection) {
+pub(super) fn close(db: Connection) {
     let _ = db.busy_timeout(Duration::ZERO);
-    for wait in [Duration::ZERO, A_MOMENT, A_MOMENT, 4 * A_MOMENT, 4 * A_MOMENT] {
+    for wait in [Duration::ZERO, CLOSE_RETRY_DELAY, CLOSE_RETRY_DELAY, 4 * CLOSE_RETRY_DELAY, 4 * CLOSE_RETRY_DELAY] {
         std::thread::park_timeout(wait);
         let mode = db.pragma_update_and_check(None, "journal_mode", "DELETE", |row| row.get::<_, String>(0));
         if mode.is_ok_and(|mode| mode == "delete") {
@@ -73,11 +73,11 @@ pub(super) fn lay_down(db: Connection) {
 }
 
 /// Who looks at a list of runs is done with one in less.
-const A_MOMENT: Duration = Duration::from_millis(50);
+const CLOSE_RETRY_DELAY: Duration = Duration::from_millis(50);
 
 fn open_as(path: &Path, flags: OpenFlags) -> Result<Connection> {
     let opened = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX);
-    let set = |db: Connection| db.busy_timeout(PATIENCE).map(|()| db);
+    let set = |db: Connection| db.busy_timeout(BUSY_TIMEOUT).map(|()| db);
     opened.and_then(set).map_err(|error| fault("opening", path, error))
 }
 
@@ -86,7 +86,7 @@ fn check(db: &Connection, path: &Path) -> Result<()> {
     let failed = |error| fault("opening", path, error);
     let version = number("user_version").map_err(failed)?;
     if number("application_id").map_err(failed)? != APPLICATION {
-        if has_nothing(db) {
+        if has_no_tables(db) {
             let message = format!("the run was killed before it began: there is nothing in {}", path.display());
             return Err(Error::invalid(message).with_hint("start it anew: `llmspell run`"));
         }
@@ -101,24 +101,24 @@ fn check(db: &Connection, path: &Path) -> Result<()> {
 }
 
 /// Whether it has no table yet: what began it was killed before it could make them.
-fn has_nothing(db: &Connection) -> bool {
+fn has_no_tables(db: &Connection) -> bool {
     db.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0)).unwrap_or(false)
 }
 
 /// The same of a file.
 pub(super) fn is_empty(path: &Path) -> bool {
-    open_as(path, OpenFlags::SQLITE_OPEN_READ_ONLY).is_ok_and(|db| has_nothing(&db))
+    open_as(path, OpenFlags::SQLITE_OPEN_READ_ONLY).is_ok_and(|db| has_no_tables(&db))
 }
 
 /// A commit is on the disk before anybody hears of it.
-fn settle(db: &Connection) -> rusqlite::Result<()> {
+fn configure(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update_and_check(None, "journal_size_limit", 16 << 20, |_| Ok(()))?;
     db.pragma_update(None, "temp_store", "MEMORY")
 }
 
 /// From here on, readers never stop the writer. What is appended to the log is folded in now and then, and the file beside
-/// the journal stays small; until the journal is [laid down](lay_down).
-pub(super) fn log(db: &Connection) -> rusqlite::Result<()> {
+/// the journal stays small; until the journal is [laid down](close).
+pub(super) fn enable_wal(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
 }

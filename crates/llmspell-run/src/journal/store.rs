@@ -13,11 +13,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::command;
 use super::fault::fault;
 use super::folder::Lock;
-use super::matching::Matcher;
-use super::resume_plan::{Redo, Why};
-use super::rows::Rows;
+use super::matching::RecordMatcher;
+use super::resume_plan::{RedoReason, ResumePlan};
+use super::rows::RowWriter;
 use super::schema;
-use super::writer::{Pen, Thread, writer};
+use super::writer::{JournalWriter, WriterThread, start_writer};
 
 /// The fact that says by which field the records were last known; empty, if by their content.
 const KEY: &str = "key";
@@ -29,7 +29,7 @@ pub struct Journal {
     name: String,
     path: PathBuf,
     db: Connection,
-    again: Again,
+    retry: RetryFilter,
     lock: Lock,
 }
 
@@ -37,7 +37,7 @@ pub struct Journal {
 /// flight, or failed because the run was ending, are run again in any case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Again {
+pub enum RetryFilter {
     /// None of them, unless the run ended because records were [denied](Kind::Denied): then those that were.
     #[default]
     None,
@@ -49,7 +49,7 @@ pub enum Again {
 
 impl Journal {
     pub(super) fn new(name: String, path: PathBuf, db: Connection, lock: Lock) -> Self {
-        Journal { name, path, db, again: Again::None, lock }
+        Journal { name, path, db, retry: RetryFilter::None, lock }
     }
 
     /// The name of the run, such as `triage-3`.
@@ -64,26 +64,26 @@ impl Journal {
 
     /// Runs these records again that have failed.
     #[must_use]
-    pub fn again(mut self, again: Again) -> Self {
-        self.again = again;
+    pub fn retry(mut self, retry: RetryFilter) -> Self {
+        self.retry = retry;
         self
     }
 
-    /// Notes something about the run, such as where its input is; see [`fact`](Journal::fact). Neither secrets nor
+    /// Notes something about the run, such as where its input is; see [`meta`](Journal::meta). Neither secrets nor
     /// what holds any belongs here.
     ///
     /// # Errors
     /// If the journal cannot be written.
-    pub fn note(&self, fact: &str, value: &str) -> Result<()> {
-        note(&self.db, fact, value).map_err(|error| fault("writing", &self.path, error))
+    pub fn set_meta(&self, name: &str, value: &str) -> Result<()> {
+        set_meta(&self.db, name, value).map_err(|error| fault("writing", &self.path, error))
     }
 
     /// What was noted about the run: `flow`, its name, is there from the beginning.
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub fn fact(&self, fact: &str) -> Result<Option<String>> {
-        let value = self.db.query_row("SELECT value FROM run WHERE fact = ?", [fact], |row| row.get(0));
+    pub fn meta(&self, name: &str) -> Result<Option<String>> {
+        let value = self.db.query_row("SELECT value FROM run WHERE fact = ?", [name], |row| row.get(0));
         value.optional().map_err(|error| fault("reading", &self.path, error))
     }
 
@@ -91,29 +91,29 @@ impl Journal {
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub fn redo(&self, flow: &Flow) -> Result<Redo> {
-        self.find_redo(flow).map_err(|error| fault("reading", &self.path, error))
+    pub fn resume_plan(&self, flow: &Flow) -> Result<ResumePlan> {
+        self.read_resume_plan(flow).map_err(|error| fault("reading", &self.path, error))
     }
 
-    fn find_redo(&self, flow: &Flow) -> rusqlite::Result<Redo> {
+    fn read_resume_plan(&self, flow: &Flow) -> rusqlite::Result<ResumePlan> {
         let steps = self.steps()?;
-        let mut redo = Redo::default();
+        let mut resume_plan = ResumePlan::default();
         for key in flow.kept_steps() {
             if steps.contains_key(&key) {
-                redo.kept.push(key.path.to_string());
+                resume_plan.kept.push(key.path.to_string());
             } else if steps.keys().any(|known| known.path == key.path) {
-                redo.redone.push((key.path.to_string(), Why::Changed));
+                resume_plan.redone.push((key.path.to_string(), RedoReason::Changed));
             } else {
-                redo.redone.push((key.path.to_string(), Why::New));
+                resume_plan.redone.push((key.path.to_string(), RedoReason::New));
             }
         }
         let others = "SELECT count(*) FROM record JOIN session ON session.id = record.session \
                       WHERE record.status IS NOT NULL AND session.flow <> ?";
-        redo.records = self.db.query_row(others, [flow.fingerprint().0], |row| row.get(0))?;
+        resume_plan.records = self.db.query_row(others, [flow.fingerprint().0], |row| row.get(0))?;
         let key: Option<String> =
             self.db.query_row("SELECT value FROM run WHERE fact = ?", [KEY], |row| row.get(0)).optional()?;
-        redo.rekeyed = key.is_some_and(|key| key != flow.key().unwrap_or_default());
-        Ok(redo)
+        resume_plan.rekeyed = key.is_some_and(|key| key != flow.key().unwrap_or_default());
+        Ok(resume_plan)
     }
 
     fn steps(&self) -> rusqlite::Result<HashMap<StepKey, i64>> {
@@ -127,29 +127,29 @@ impl Journal {
     }
 
     /// Begins a session: what writes, and what knows the records of earlier ones.
-    pub(crate) fn start(self, flow: Fingerprint, key: Option<&str>) -> Result<Session> {
+    pub(crate) fn start(self, flow: Fingerprint, key: Option<&str>) -> Result<JournalSession> {
         let path = self.path.clone();
         let failed = |error| fault("writing", &path, error);
-        schema::log(&self.db).map_err(failed)?;
+        schema::enable_wal(&self.db).map_err(failed)?;
         let steps = self.steps().map_err(failed)?;
-        let matcher = Matcher::new(&self.path, &self.db, flow, self.again.clone(), key, Arc::new(steps.clone()))?;
+        let matcher = RecordMatcher::new(&self.path, &self.db, flow, self.retry.clone(), key, Arc::new(steps.clone()))?;
         let begin = "INSERT INTO session (flow, pid, began) VALUES (?, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))";
         self.db.execute(begin, params![flow.0, std::process::id()]).map_err(failed)?;
         let session = self.db.last_insert_rowid();
-        command::refuse(&self.db).and_then(|()| command::settle(&self.db)).map_err(failed)?;
-        note(&self.db, KEY, key.unwrap_or_default()).map_err(failed)?;
-        schema::fold_in(&self.db).map_err(failed)?;
+        command::reject_pending(&self.db).and_then(|()| command::mark_settled(&self.db)).map_err(failed)?;
+        set_meta(&self.db, KEY, key.unwrap_or_default()).map_err(failed)?;
+        schema::checkpoint(&self.db).map_err(failed)?;
         let Journal { db, lock, .. } = self;
-        let (pen, thread) = writer(db, Rows::new(path, session, steps), lock);
-        Ok(Session { pen, thread, matcher })
+        let (writer, thread) = start_writer(db, RowWriter::new(path, session, steps), lock);
+        Ok(JournalSession { writer, thread, matcher })
     }
 }
 
 /// A session of a run, on its way.
-pub(crate) struct Session {
-    pub(crate) pen: Pen,
-    pub(crate) thread: Thread,
-    pub(crate) matcher: Matcher,
+pub(crate) struct JournalSession {
+    pub(crate) writer: JournalWriter,
+    pub(crate) thread: WriterThread,
+    pub(crate) matcher: RecordMatcher,
 }
 
 impl fmt::Debug for Journal {
@@ -158,14 +158,14 @@ impl fmt::Debug for Journal {
     }
 }
 
-fn note(db: &Connection, fact: &str, value: &str) -> rusqlite::Result<()> {
-    db.execute("INSERT OR REPLACE INTO run (fact, value) VALUES (?, ?)", [fact, value]).map(|_| ())
+fn set_meta(db: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
+    db.execute("INSERT OR REPLACE INTO run (fact, value) VALUES (?, ?)", [name, value]).map(|_| ())
 }
 
 /// Fills a file that has just been claimed; if that cannot be done, nothing is left of it.
 pub(super) fn begin(folder: &Path, claimed: (String, Lock, PathBuf), flow: &Flow) -> Result<Journal> {
     let (name, lock, path) = claimed;
-    match schema::create(&path, |db| note(db, "flow", flow.name())) {
+    match schema::create(&path, |db| set_meta(db, "flow", flow.name())) {
         Ok(db) => Ok(Journal::new(name, path, db, lock)),
         Err(error) => {
             // What cannot be removed either is taken away when a later run is complete.

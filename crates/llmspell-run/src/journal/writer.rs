@@ -11,10 +11,10 @@ use llmspell_flow::internal::StepKey;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::command::Asked;
+use super::command::ControlCommand;
 use super::fault::fault;
 use super::folder::Lock;
-use super::rows::{Rows, write};
+use super::rows::{RowWriter, write};
 use super::schema;
 
 /// So many jobs wait for the thread at most; beyond them, the run waits.
@@ -25,7 +25,7 @@ const LARGE: usize = 1 << 16;
 
 /// A record, as the journal has to know it again.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct RecordId {
     /// Its number in the journal.
     pub(crate) id: u64,
     pub(crate) key: [u8; 16],
@@ -37,13 +37,13 @@ pub(crate) struct Entry {
 
 /// What came of a record.
 #[derive(Debug)]
-pub(crate) struct Finished {
+pub(crate) struct RecordResult {
     pub(crate) status: Status,
     /// JSON; none if it failed.
     pub(crate) output: Option<Arc<str>>,
     /// JSON; only if it failed.
     pub(crate) error: Option<String>,
-    pub(crate) story: Option<Arc<str>>,
+    pub(crate) meta: Option<Arc<str>>,
     pub(crate) took_ms: Option<f64>,
 }
 
@@ -67,7 +67,7 @@ impl Status {
 
 /// How a session ended.
 #[derive(Debug, Default)]
-pub(crate) struct Closing {
+pub(crate) struct SessionEnd {
     pub(crate) ending: &'static str,
     pub(crate) ok: u64,
     pub(crate) degraded: u64,
@@ -77,103 +77,108 @@ pub(crate) struct Closing {
 }
 
 /// What the thread is to do.
-pub(super) enum Job {
+pub(super) enum WriteCommand {
     Result {
-        record: Arc<Entry>,
+        record: Arc<RecordId>,
         step: StepKey,
         item: String,
         output: String,
-        story: Option<String>,
+        meta: Option<String>,
     },
     Record {
-        record: Arc<Entry>,
-        finished: Finished,
+        record: Arc<RecordId>,
+        finished: RecordResult,
     },
     /// Another record stands under the number: what was kept of it is no longer true.
     Forget(u64),
-    Commands(oneshot::Sender<Vec<Asked>>),
+    Commands(oneshot::Sender<Vec<ControlCommand>>),
     Answer(i64, String),
     /// The run goes to its end: that it was told to pause no longer holds.
     Stopping,
-    Close(Closing),
+    Close(SessionEnd),
 }
 
-struct Note {
-    job: Job,
+struct QueuedWrite {
+    job: WriteCommand,
     /// Who waits for the commit.
     done: Option<oneshot::Sender<()>>,
 }
 
 /// Where everybody puts what is to be written. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Pen(Arc<Ends>);
+pub(crate) struct JournalWriter(Arc<WriterShared>);
 
-struct Ends {
-    notes: mpsc::Sender<Note>,
+struct WriterShared {
+    notes: mpsc::Sender<QueuedWrite>,
     failure: watch::Receiver<Option<Error>>,
 }
 
 /// The thread that holds the file.
-pub(crate) type Thread = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+pub(crate) type WriterThread = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
 /// Makes the thread that writes to `db`; it starts when the future is polled first, and ends after the last pen.
-pub(super) fn writer(db: Connection, rows: Rows, lock: Lock) -> (Pen, Thread) {
-    let (notes, jobs) = mpsc::channel(WAITING);
+pub(super) fn start_writer(db: Connection, rows: RowWriter, lock: Lock) -> (JournalWriter, WriterThread) {
+    let (notes, receiver) = mpsc::channel(WAITING);
     let (failed, failure) = watch::channel(None);
     let thread = async move {
         let work = move |_| {
-            run((db, lock), rows, jobs, &failed);
+            run((db, lock), rows, receiver, &failed);
             Ok(())
         };
         Context::new().blocking(work).await
     };
-    (Pen(Arc::new(Ends { notes, failure })), Box::pin(thread))
+    (JournalWriter(Arc::new(WriterShared { notes, failure })), Box::pin(thread))
 }
 
-impl Pen {
+impl JournalWriter {
     /// Writes a result; returns when it is on the disk.
-    pub(crate) async fn result(
+    pub(crate) async fn write_result(
         &self,
-        record: &Arc<Entry>,
+        record: &Arc<RecordId>,
         step: StepKey,
         item: String,
         output: String,
-        story: Option<String>,
+        meta: Option<String>,
     ) -> Result<()> {
-        self.and_wait(Job::Result { record: record.clone(), step, item, output, story }).await
+        self.send_and_wait(WriteCommand::Result { record: record.clone(), step, item, output, meta }).await
     }
 
-    /// Writes what came of a record; returns when it is on the disk if `surely`, or else when it is in line.
-    pub(crate) async fn record(&self, record: &Arc<Entry>, finished: Finished, surely: bool) -> Result<()> {
+    /// Writes what came of a record; returns when it is on the disk if `durable`, or else when it is in line.
+    pub(crate) async fn write_record(
+        &self,
+        record: &Arc<RecordId>,
+        finished: RecordResult,
+        durable: bool,
+    ) -> Result<()> {
         let is_large = finished.output.as_ref().is_some_and(|output| output.len() > LARGE);
-        let job = Job::Record { record: record.clone(), finished };
-        if surely || is_large { self.and_wait(job).await } else { self.send(job, None).await }
+        let job = WriteCommand::Record { record: record.clone(), finished };
+        if durable || is_large { self.send_and_wait(job).await } else { self.send(job, None).await }
     }
 
     /// Forgets what was kept of a record, before anything else is written of it.
     pub(crate) async fn forget(&self, record: u64) -> Result<()> {
-        self.send(Job::Forget(record), None).await
+        self.send(WriteCommand::Forget(record), None).await
     }
 
     /// What the run has been asked to do and has not answered yet.
-    pub(crate) async fn commands(&self) -> Result<Vec<Asked>> {
-        let (sender, asked) = oneshot::channel();
-        self.send(Job::Commands(sender), None).await?;
-        asked.await.map_err(|_| self.lost())
+    pub(crate) async fn commands(&self) -> Result<Vec<ControlCommand>> {
+        let (sender, only_polls) = oneshot::channel();
+        self.send(WriteCommand::Commands(sender), None).await?;
+        only_polls.await.map_err(|_| self.closed_error())
     }
 
     pub(crate) async fn answer(&self, command: i64, answer: String) -> Result<()> {
-        self.send(Job::Answer(command, answer), None).await
+        self.send(WriteCommand::Answer(command, answer), None).await
     }
 
     /// Notes that the run takes no more records for good.
-    pub(crate) async fn stopping(&self) -> Result<()> {
-        self.send(Job::Stopping, None).await
+    pub(crate) async fn mark_stopping(&self) -> Result<()> {
+        self.send(WriteCommand::Stopping, None).await
     }
 
     /// Notes how the session ended, and answers what it was asked and has not answered. Nothing is written after it.
-    pub(crate) async fn close(&self, closing: Closing) -> Result<()> {
-        self.and_wait(Job::Close(closing)).await
+    pub(crate) async fn close(&self, closing: SessionEnd) -> Result<()> {
+        self.send_and_wait(WriteCommand::Close(closing)).await
     }
 
     /// Why nothing can be written any more.
@@ -187,20 +192,20 @@ impl Pen {
         if failure.wait_for(Option::is_some).await.is_err() {
             std::future::pending::<()>().await;
         }
-        self.lost()
+        self.closed_error()
     }
 
-    async fn and_wait(&self, job: Job) -> Result<()> {
+    async fn send_and_wait(&self, job: WriteCommand) -> Result<()> {
         let (done, written) = oneshot::channel();
         self.send(job, Some(done)).await?;
-        written.await.map_err(|_| self.lost())
+        written.await.map_err(|_| self.closed_error())
     }
 
-    async fn send(&self, job: Job, done: Option<oneshot::Sender<()>>) -> Result<()> {
-        self.0.notes.send(Note { job, done }).await.map_err(|_| self.lost())
+    async fn send(&self, job: WriteCommand, done: Option<oneshot::Sender<()>>) -> Result<()> {
+        self.0.notes.send(QueuedWrite { job, done }).await.map_err(|_| self.closed_error())
     }
 
-    fn lost(&self) -> Error {
+    fn closed_error(&self) -> Error {
         self.failure().unwrap_or_else(|| Error::failed("the journal is closed"))
     }
 }
@@ -209,8 +214,8 @@ impl Pen {
 /// after them, get the error. Whoever has closed it finds the file closed.
 fn run(
     file: (Connection, Lock),
-    mut rows: Rows,
-    mut notes: mpsc::Receiver<Note>,
+    mut rows: RowWriter,
+    mut notes: mpsc::Receiver<QueuedWrite>,
     failed: &watch::Sender<Option<Error>>,
 ) {
     let mut batch = Vec::with_capacity(WAITING);
@@ -222,26 +227,26 @@ fn run(
             // What has not been committed is dropped, and with it the channels of those who wait.
             return;
         }
-        let is_closed = batch.iter().any(|note| matches!(note.job, Job::Close(_)));
-        let told = batch.drain(..).filter_map(|note| note.done);
+        let is_closed = batch.iter().any(|note| matches!(note.job, WriteCommand::Close(_)));
+        let waiting = batch.drain(..).filter_map(|note| note.done);
         if is_closed {
-            schema::lay_down(file.0);
+            schema::close(file.0);
             drop(file.1);
-            told.for_each(tell);
+            waiting.for_each(notify);
             return;
         }
-        told.for_each(tell);
+        waiting.for_each(notify);
     }
 }
 
 /// Nobody may be there any more.
-fn tell(waiting: oneshot::Sender<()>) {
+fn notify(waiting: oneshot::Sender<()>) {
     let _ = waiting.send(());
 }
 
-fn commit(db: &Connection, rows: &mut Rows, batch: &mut [Note]) -> rusqlite::Result<()> {
-    let asked = batch.iter().all(|note| matches!(note.job, Job::Commands(_)));
-    if asked {
+fn commit(db: &Connection, rows: &mut RowWriter, batch: &mut [QueuedWrite]) -> rusqlite::Result<()> {
+    let only_polls = batch.iter().all(|note| matches!(note.job, WriteCommand::Commands(_)));
+    if only_polls {
         // Looking does not need a transaction, nor the disk.
         return batch.iter_mut().try_for_each(|note| write(db, rows, &mut note.job));
     }

@@ -7,33 +7,34 @@ use std::path::{Path, PathBuf};
 
 use llmspell::{Error, Result};
 
-use crate::file_id::{FileId, stands_at};
+use crate::file_id::{FileId, is_at};
 
 /// `FILE`, and `FILE.partial`, which belongs to this run alone: it is locked until it takes its place.
-pub(super) struct Place {
+pub(super) struct AtomicOutput {
     path: PathBuf,
     partial: PathBuf,
     file: File,
 }
 
 /// A file that must stay as it is, and what it is to the run.
-pub(super) type Spared<'a> = (FileId, &'a str);
+pub(super) type Protected<'a> = (FileId, &'a str);
 
 /// As many links as systems follow.
 const LINKS: usize = 40;
 
-impl Place {
+impl AtomicOutput {
     /// Begins `FILE.partial`; what stands there is taken away only if `force` says so and no run is writing it.
-    pub(super) fn claim(path: &Path, force: bool, spared: &[Spared<'_>]) -> Result<Self> {
+    pub(super) fn claim(path: &Path, force: bool, protected: &[Protected<'_>]) -> Result<Self> {
         let failed = |why: String| Error::invalid(format!("cannot write the output {}: {why}", path.display()));
         let named = |path: &Path| path.file_name().map(OsStr::to_owned);
-        let path = followed(path).map_err(|error| failed(error.to_string()).with_hint("check where the link leads"))?;
+        let path =
+            resolve_links(path).map_err(|error| failed(error.to_string()).with_hint("check where the link leads"))?;
         let Some(mut name) = named(&path) else {
             return Err(failed("it names no file".to_owned()).with_hint("give a name, such as out.jsonl"));
         };
         name.push(".partial");
         let partial = path.with_file_name(name);
-        for (id, what) in spared {
+        for (id, what) in protected {
             let why = if FileId::at(&path).as_ref() == Some(id) {
                 format!("it is {what}")
             } else if FileId::at(&partial).as_ref() == Some(id) {
@@ -43,7 +44,7 @@ impl Place {
             };
             return Err(failed(why).with_hint("give the output another name"));
         }
-        let file = begin(&partial, force).map_err(|error| {
+        let file = create_partial(&partial, force).map_err(|error| {
             let partial = partial.display();
             match error.kind() {
                 io::ErrorKind::WouldBlock => failed(format!("another run is writing {partial}"))
@@ -62,7 +63,7 @@ impl Place {
                 _ => failed(error.to_string()).with_hint("check the permissions of its folder"),
             }
         })?;
-        Ok(Place { path, partial, file })
+        Ok(AtomicOutput { path, partial, file })
     }
 
     /// What the lines are written to.
@@ -75,7 +76,7 @@ impl Place {
         // The name must not reach the disk before what it names.
         self.file.sync_all()?;
         // Somebody may have taken the file away, and begun another one.
-        if !stands_at(&self.file, &self.partial) {
+        if !is_at(&self.file, &self.partial) {
             return Err(io::Error::other(format!("{} was taken away during the run", self.partial.display())));
         }
         std::fs::rename(&self.partial, &self.path)?;
@@ -91,7 +92,7 @@ impl Place {
 
     /// What is incomplete stays where it is, unless there is nothing to keep.
     pub(super) fn leave(&self, lines: u64) -> io::Result<Option<PathBuf>> {
-        if !stands_at(&self.file, &self.partial) {
+        if !is_at(&self.file, &self.partial) {
             return Ok(None);
         }
         if lines == 0 {
@@ -113,7 +114,7 @@ impl Place {
 }
 
 /// Where links lead, also if nothing is there yet: the file is written beside its true place, and the link stays.
-fn followed(path: &Path) -> io::Result<PathBuf> {
+fn resolve_links(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..LINKS {
         if !path.is_symlink() {
@@ -126,11 +127,11 @@ fn followed(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// A new file, locked. Only who holds the lock of a file may take it away, so two runs never share one.
-fn begin(partial: &Path, force: bool) -> io::Result<File> {
+fn create_partial(partial: &Path, force: bool) -> io::Result<File> {
     // An empty one is nothing that anybody could miss: its run was killed before it had written a line.
     let nothing = partial.symlink_metadata().is_ok_and(|about| about.is_file() && about.len() == 0);
     // Held until the new file is locked.
-    let old = if force || nothing { make_way(partial)? } else { None };
+    let old = if force || nothing { remove_old(partial)? } else { None };
     let made = OpenOptions::new().write(true).create_new(true).open(partial);
     let file = made.map_err(|error| match error.kind() {
         // Whoever holds the lock of what is there has not been interrupted.
@@ -139,11 +140,11 @@ fn begin(partial: &Path, force: bool) -> io::Result<File> {
     })?;
     lock(&file)?;
     drop(old);
-    if stands_at(&file, partial) { Ok(file) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    if is_at(&file, partial) { Ok(file) } else { Err(io::ErrorKind::WouldBlock.into()) }
 }
 
 /// Takes away what stands there: a link, not what it leads to; a file only under its lock.
-fn make_way(partial: &Path) -> io::Result<Option<File>> {
+fn remove_old(partial: &Path) -> io::Result<Option<File>> {
     let about = match partial.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
@@ -151,7 +152,7 @@ fn make_way(partial: &Path) -> io::Result<Option<File>> {
     let old = if about.is_file() {
         let old = OpenOptions::new().write(true).open(partial)?;
         lock(&old)?;
-        if !stands_at(&old, partial) {
+        if !is_at(&old, partial) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         Some(old)

@@ -6,19 +6,19 @@ use std::pin::Pin;
 use llmspell::{Context, Error, Result};
 use tokio::sync::mpsc;
 
-use super::{Output, Written};
+use super::{Output, OutputStats};
 
 /// Lines that wait to be written; beyond them, the run waits.
 const WAITING: usize = 256;
 
 /// What a thread does with the lines it is given.
 pub(crate) struct Writer {
-    lines: mpsc::Sender<Job>,
-    thread: Pin<Box<dyn Future<Output = Result<Ended>> + Send>>,
+    lines: mpsc::Sender<WriterMessage>,
+    thread: Pin<Box<dyn Future<Output = Result<WriteEnd>> + Send>>,
     has_ended: bool,
 }
 
-enum Job {
+enum WriterMessage {
     Line(Vec<u8>),
     /// There are no more lines; all have been written, or not.
     Finish {
@@ -27,47 +27,47 @@ enum Job {
 }
 
 /// How writing ended.
-pub(crate) enum Ended {
-    Written(Written),
+pub(crate) enum WriteEnd {
+    Written(OutputStats),
     /// Nobody reads the pipe any more.
-    NobodyReads,
+    OutputClosed,
     /// It could not be written; so much of it is there, if that is known.
-    Failed(Error, Option<Written>),
+    Failed(Error, Option<OutputStats>),
 }
 
-impl Ended {
+impl WriteEnd {
     /// The thread itself was lost.
     fn lost(error: Error) -> Self {
-        Ended::Failed(error, None)
+        WriteEnd::Failed(error, None)
     }
 }
 
 impl Writer {
     pub(crate) fn new(output: Output) -> Self {
-        let (lines, jobs) = mpsc::channel(WAITING);
-        let thread = Box::pin(async move { Context::new().blocking(move |_| Ok(write(output, jobs))).await });
+        let (lines, messages) = mpsc::channel(WAITING);
+        let thread = Box::pin(async move { Context::new().blocking(move |_| Ok(write(output, messages))).await });
         Writer { lines, thread, has_ended: false }
     }
 
     /// Hands a line to the thread. `Err` tells that it has ended, and how.
-    pub(crate) async fn write(&mut self, line: Vec<u8>) -> std::result::Result<(), Ended> {
+    pub(crate) async fn write(&mut self, line: Vec<u8>) -> std::result::Result<(), WriteEnd> {
         tokio::select! {
             biased;
             // Polled first: this is also what starts the thread.
             ended = &mut self.thread => {
                 self.has_ended = true;
-                Err(ended.unwrap_or_else(Ended::lost))
+                Err(ended.unwrap_or_else(WriteEnd::lost))
             }
             // The thread keeps its end of the channel until it ends.
-            _ = self.lines.send(Job::Line(line)) => Ok(()),
+            _ = self.lines.send(WriterMessage::Line(line)) => Ok(()),
         }
     }
 
     /// Waits until the thread has ended, as it does by itself only if it cannot write.
-    pub(crate) async fn ended(&mut self) -> Ended {
+    pub(crate) async fn ended(&mut self) -> WriteEnd {
         let ended = (&mut self.thread).await;
         self.has_ended = true;
-        ended.unwrap_or_else(Ended::lost)
+        ended.unwrap_or_else(WriteEnd::lost)
     }
 
     /// Whether it has said how it ended; it must not be asked again.
@@ -76,27 +76,27 @@ impl Writer {
     }
 
     /// Writes what waits, and ends the output.
-    pub(crate) async fn finish(mut self, complete: bool) -> Ended {
+    pub(crate) async fn finish(mut self, complete: bool) -> WriteEnd {
         tokio::select! {
             biased;
-            ended = &mut self.thread => return ended.unwrap_or_else(Ended::lost),
-            _ = self.lines.send(Job::Finish { complete }) => {}
+            ended = &mut self.thread => return ended.unwrap_or_else(WriteEnd::lost),
+            _ = self.lines.send(WriterMessage::Finish { complete }) => {}
         }
         self.ended().await
     }
 }
 
-fn write(mut output: Output, mut jobs: mpsc::Receiver<Job>) -> Ended {
-    let result = write_all(&mut output, &mut jobs).and_then(|complete| output.finish(complete));
+fn write(mut output: Output, mut messages: mpsc::Receiver<WriterMessage>) -> WriteEnd {
+    let result = write_all(&mut output, &mut messages).and_then(|complete| output.finish(complete));
     match result {
-        Ok(written) => Ended::Written(written),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ended::NobodyReads,
+        Ok(written) => WriteEnd::Written(written),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => WriteEnd::OutputClosed,
         Err(error) => failed(error, output.salvage()),
     }
 }
 
 /// Says why, and what to do with what is left.
-fn failed(error: io::Error, left: io::Result<Option<Written>>) -> Ended {
+fn failed(error: io::Error, left: io::Result<Option<OutputStats>>) -> WriteEnd {
     let why = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on the disk",
         io::ErrorKind::FileTooLarge => "allow larger files (ulimit -f), or take fewer records",
@@ -104,26 +104,26 @@ fn failed(error: io::Error, left: io::Result<Option<Written>>) -> Ended {
     };
     let mut message = format!("writing the output failed: {error}");
     match &left {
-        Ok(Some(Written { path: Some(path), lines })) => {
+        Ok(Some(OutputStats { path: Some(path), lines })) => {
             message = format!("{message}; {} keeps its first whole lines, {lines} of them", path.display());
         }
         Ok(_) => {}
         Err(_) => message = format!("{message}; what is left may end within a line"),
     }
-    Ended::Failed(Error::failed(message).with_hint(why).with_source(error), left.ok().flatten())
+    WriteEnd::Failed(Error::failed(message).with_hint(why).with_source(error), left.ok().flatten())
 }
 
 /// Writes until told to finish; says whether the output is complete. It is not if the run was dropped.
-fn write_all(output: &mut Output, jobs: &mut mpsc::Receiver<Job>) -> io::Result<bool> {
+fn write_all(output: &mut Output, messages: &mut mpsc::Receiver<WriterMessage>) -> io::Result<bool> {
     let mut batch = Vec::new();
-    while jobs.blocking_recv_many(&mut batch, WAITING) > 0 {
-        for job in batch.drain(..) {
-            match job {
-                Job::Line(line) => output.write(&line)?,
-                Job::Finish { complete } => return Ok(complete),
+    while messages.blocking_recv_many(&mut batch, WAITING) > 0 {
+        for message in batch.drain(..) {
+            match message {
+                WriterMessage::Line(line) => output.write(&line)?,
+                WriterMessage::Finish { complete } => return Ok(complete),
             }
         }
-        if jobs.is_empty() {
+        if messages.is_empty() {
             output.flush()?;
         }
     }

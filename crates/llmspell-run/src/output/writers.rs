@@ -1,7 +1,7 @@
 //! Where the lines go: failed records may have a place of their own, or none.
 
-use super::writer::{Ended, Writer};
-use super::{OnError, Output, Written};
+use super::writer::{WriteEnd, Writer};
+use super::{OnError, Output, OutputStats};
 
 pub(crate) struct Writers {
     output: Writer,
@@ -15,7 +15,7 @@ impl Writers {
     }
 
     /// Hands a line on. `Err` tells that its writer has ended, and how.
-    pub(crate) async fn write(&mut self, line: Vec<u8>, has_failed: bool) -> Result<(), Ended> {
+    pub(crate) async fn write(&mut self, line: Vec<u8>, has_failed: bool) -> Result<(), WriteEnd> {
         match &mut self.errors {
             _ if has_failed && self.on_error == OnError::Drop => Ok(()),
             Some(errors) if has_failed => errors.write(line).await,
@@ -24,7 +24,7 @@ impl Writers {
     }
 
     /// Waits until one of them has ended, as they do by themselves only if they cannot write.
-    pub(crate) async fn ended(&mut self) -> Ended {
+    pub(crate) async fn ended(&mut self) -> WriteEnd {
         let errors = async {
             match &mut self.errors {
                 Some(errors) => errors.ended().await,
@@ -38,11 +38,11 @@ impl Writers {
     }
 
     /// Writes what waits, and ends both. The failed records first: when the output is there, they are, too.
-    pub(crate) async fn finish(self, complete: bool) -> (Ended, Option<Written>) {
+    pub(crate) async fn finish(self, complete: bool) -> (WriteEnd, Option<OutputStats>) {
         let errors = match self.errors {
             None => None,
             Some(errors) => match errors.finish(complete).await {
-                Ended::Written(written) => Some(written),
+                WriteEnd::Written(written) => Some(written),
                 // An output without its errors is not complete.
                 ended => {
                     self.output.finish(false).await;
@@ -54,14 +54,14 @@ impl Writers {
     }
 
     /// One has ended by itself: ends the other one.
-    pub(crate) async fn after(self, ended: Ended) -> (Ended, Option<Written>) {
+    pub(crate) async fn after(self, ended: WriteEnd) -> (WriteEnd, Option<OutputStats>) {
         // The one that has ended says so once more.
         if !self.output.has_ended() {
             self.output.finish(false).await;
         }
         let errors = match self.errors.filter(|errors| !errors.has_ended()) {
             Some(errors) => match errors.finish(false).await {
-                Ended::Written(written) => Some(written),
+                WriteEnd::Written(written) => Some(written),
                 _ => None,
             },
             None => None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use llmspell::{Context, Error, ErrorKind, Limit, Policy, Retry, Step, Usage, WaitKind, pipeline, step};
 use tokio::time::sleep;
 
-use super::{Follow, InStep, Progress, Snapshot, StepNow, Waiting};
+use super::{InStep, Progress, ProgressSink, Snapshot, StepNow, Waiting};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -25,7 +25,7 @@ fn fetch() -> impl Step<In = usize, Out = usize> {
 /// Runs 9 records over two stages; tells how it stands after each time.
 async fn watched(after: &[u64]) -> Vec<Snapshot> {
     let progress = Arc::<Progress>::default();
-    let cx = Context::new().with_sink(Follow(progress.clone()));
+    let cx = Context::new().with_sink(ProgressSink(progress.clone()));
     let policy = Policy::new().retry(Retry::delays([ms(500)])).limit(2);
     let store = step(|n: usize, _| async move {
         sleep(ms(1000)).await;
@@ -91,7 +91,7 @@ async fn the_oldest_records_say_what_they_wait_for() {
 #[tokio::test(start_paused = true)]
 async fn a_stopped_run_leaves_nothing_behind() {
     let progress = Arc::<Progress>::default();
-    let cx = Context::new().with_sink(Follow(progress.clone()));
+    let cx = Context::new().with_sink(ProgressSink(progress.clone()));
     let flow = pipeline("f").stage("fetch", fetch().policy(Policy::new().limit(2)));
     let mut stream = flow.stream(0..9, &cx).limit(9);
     assert!(tokio::time::timeout(ms(50), stream.next()).await.is_err());

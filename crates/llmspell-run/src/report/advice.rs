@@ -5,12 +5,12 @@ use std::time::Duration;
 use llmspell::{Report, StepReport};
 use serde::{Deserialize, Serialize};
 
-use super::account::Account;
+use super::run_report::RunReport;
 
 /// Something about a run that seems wrong, and what might be done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Lint {
+pub struct Advice {
     /// The sort of it: `limit_full`, `hedge_never_won`, `timeout_too_short`, `output_slow`, `overloaded` or
     /// `mostly_degraded`.
     pub kind: String,
@@ -36,7 +36,7 @@ const FEW: u64 = 10;
 /// A wait for the output that nobody would notice.
 const SHORT: Duration = Duration::from_secs(1);
 
-pub(crate) fn lints(account: &Account) -> Vec<Lint> {
+pub(crate) fn advice(account: &RunReport) -> Vec<Advice> {
     let report = &account.report;
     let mut found = Vec::new();
     for step in &report.steps {
@@ -47,7 +47,7 @@ pub(crate) fn lints(account: &Account) -> Vec<Lint> {
         }
         let name = account.within(path);
         let mut add = |kind: &str, message: String, hint: String| {
-            found.push(Lint { kind: kind.to_owned(), step: name.to_owned(), message, hint });
+            found.push(Advice { kind: kind.to_owned(), step: name.to_owned(), message, hint });
         };
         if let Some(message) = limit_full(step, report) {
             let hint = format!("raise limit.{name}, if what it calls can take more");
@@ -87,7 +87,7 @@ pub(crate) fn lints(account: &Account) -> Vec<Lint> {
     }
     let waited = if account.took.is_zero() { 0.0 } else { account.output_wait.div_duration_f64(account.took) };
     if waited >= OUTPUT && account.output_wait >= SHORT {
-        found.push(Lint {
+        found.push(Advice {
             kind: "output_slow".to_owned(),
             step: String::new(),
             message: format!(
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     /// A run with one step, as its JSON is, with some of it changed.
-    fn account(step: serde_json::Value, stage: serde_json::Value, run: serde_json::Value) -> Account {
+    fn account(step: serde_json::Value, stage: serde_json::Value, run: serde_json::Value) -> RunReport {
         let mut whole = serde_json::json!({
             "flow": "f", "took_ms": 10_000.0, "wall_ms": 10_000.0, "sequential_ms": 0.0, "speedup": 1.0,
             "bottleneck": null, "critical_path": [], "in_progress": 0,
@@ -164,7 +164,7 @@ mod tests {
     }
 
     fn kinds(step: serde_json::Value, stage: serde_json::Value, run: serde_json::Value) -> Vec<String> {
-        lints(&account(step, stage, run)).into_iter().map(|lint| lint.kind).collect()
+        advice(&account(step, stage, run)).into_iter().map(|lint| lint.kind).collect()
     }
 
     use serde_json::json;
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn a_full_limit_is_told_with_the_name_to_set() {
         let full = account(json!({}), json!({ "utilisation": 0.97 }), json!({}));
-        let lint = &lints(&full)[0];
+        let lint = &advice(&full)[0];
         assert_eq!((lint.kind.as_str(), lint.step.as_str()), ("limit_full", "a"));
         assert_eq!(lint.message, "its limit of 8 was full 97 % of the time");
         assert_eq!(lint.hint, "raise limit.a, if what it calls can take more");
@@ -200,7 +200,7 @@ mod tests {
         let cut = |times: u64| json!({ "timed_out": times, "timeout_ms": 200.0 });
         let short = account(cut(50), json!({}), json!({}));
         assert_eq!(
-            lints(&short)[0].message,
+            advice(&short)[0].message,
             "its timeout of 200ms is shorter than its median: it cut off 50 % of the attempts"
         );
         assert!(kinds(cut(49), json!({}), json!({})).is_empty());
@@ -229,7 +229,7 @@ mod tests {
     fn an_account_can_be_read_back() {
         let account = account(json!({ "hedged": 10 }), json!({}), json!({ "ok": 7, "failed": 2 }));
         let text = serde_json::to_string(&account).unwrap();
-        let read: Account = serde_json::from_str(&text).unwrap();
+        let read: RunReport = serde_json::from_str(&text).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), text);
         assert_eq!((read.ok, read.report.steps.len()), (7, 1));
     }

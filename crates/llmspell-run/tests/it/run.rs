@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use llmspell::Context;
 use llmspell_flow::{Flow, Source, Toolbox};
-use llmspell_run::{Ending, Input, Output, Run, Summary};
+use llmspell_run::{Input, Output, Run, RunEnd, Summary};
 use llmspell_tools::Permissions;
 use serde_json::Value;
 
@@ -51,7 +51,7 @@ async fn every_record_has_one_line_in_its_order() {
         let input = Input::from_reader("records", io::Cursor::new(records.clone()));
         let run = Run::new(flow(steps), input, Output::from_writer(page.clone())).limit(32);
         let summary = in_time(if ordered { run } else { run.unordered() }).await;
-        assert!(matches!(summary.ending, Ending::Complete));
+        assert!(matches!(summary.ending, RunEnd::Complete));
         let lines = page.lines();
         assert_eq!(lines.len(), 500);
         let mut indices: Vec<u64> = lines.iter().map(|line| line["index"].as_u64().unwrap()).collect();
@@ -114,7 +114,7 @@ async fn a_drained_run_finishes_what_it_has_taken() {
         brake.drain();
     };
     let (summary, ()) = tokio::join!(in_time(run), stop);
-    assert!(matches!(summary.ending, Ending::Drained));
+    assert!(matches!(summary.ending, RunEnd::Drained));
     let lines = page.lines();
     assert_eq!(lines.len() as u64, summary.ok);
     assert!((9..=64).contains(&lines.len()), "{} lines", lines.len());
@@ -136,7 +136,7 @@ async fn a_run_that_is_told_to_drain_with_its_last_records_in_flight_is_complete
             brake.drain();
         };
         let (summary, ()) = tokio::join!(in_time(run), stop);
-        assert_eq!(matches!(summary.ending, Ending::Complete), is_complete, "{:?}", summary.ending);
+        assert_eq!(matches!(summary.ending, RunEnd::Complete), is_complete, "{:?}", summary.ending);
         assert_eq!((page.lines().len(), summary.not_admitted.is_none()), (limit, is_complete));
     }
 }
@@ -155,7 +155,7 @@ async fn an_aborted_run_ends_at_once_whatever_hangs() {
     };
     let began = tokio::time::Instant::now();
     let (summary, ()) = tokio::join!(in_time(run), stop);
-    assert!(matches!(summary.ending, Ending::Aborted));
+    assert!(matches!(summary.ending, RunEnd::Aborted));
     assert!(began.elapsed() < Duration::from_secs(5));
     assert_eq!(summary.ok + summary.failed, 0);
 }
@@ -180,8 +180,8 @@ async fn a_run_ends_when_its_output_does() {
         let output = Output::from_writer(Closed(kind));
         let summary = in_time(Run::new(flow(steps), Input::from_reader("records", Endless), output)).await;
         match summary.ending {
-            Ending::NobodyReads => assert!(quiet),
-            Ending::OutputFailed(error) => {
+            RunEnd::OutputClosed => assert!(quiet),
+            RunEnd::OutputFailed(error) => {
                 assert!(!quiet && error.message().contains("writing the output failed"));
                 assert!(error.hint().unwrap().contains("make room on the disk"));
             }
@@ -211,7 +211,7 @@ async fn an_input_that_breaks_off_is_said_to() {
     let summary = in_time(Run::new(flow(steps), input, Output::from_writer(page.clone()))).await;
     assert_eq!(page.lines().len(), 2);
     match summary.ending {
-        Ending::InputFailed(error) => assert!(error.message().contains("the disk is gone"), "{error}"),
+        RunEnd::InputFailed(error) => assert!(error.message().contains("the disk is gone"), "{error}"),
         other => panic!("{other:?}"),
     }
 }
@@ -252,7 +252,7 @@ async fn a_run_whose_context_is_cancelled_is_not_complete() {
     };
     let running = tokio::time::timeout(Duration::from_secs(20), run.start(&cx));
     let (summary, ()) = tokio::join!(running, cancelled);
-    assert!(matches!(summary.unwrap().ending, Ending::Aborted));
+    assert!(matches!(summary.unwrap().ending, RunEnd::Aborted));
     assert!(!path.exists(), "what is not complete does not take its place");
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -10,10 +10,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use rusqlite::{Connection, params};
 
-use super::{Admission, Matcher};
+use super::{Match, RecordMatcher};
 use crate::journal::keys::keys;
 use crate::journal::schema;
-use crate::journal::store::Again;
+use crate::journal::store::RetryFilter;
 
 const FLOW: Fingerprint = Fingerprint([7; 16]);
 
@@ -43,18 +43,18 @@ impl Case {
     /// A session over these records: for each its number, and whether it has an outcome.
     fn session(&self, records: &[u8]) -> (Vec<(u64, bool)>, u64) {
         let mut matcher =
-            Matcher::new(&self.path, &self.db, FLOW, Again::None, None, Arc::new(HashMap::new())).unwrap();
+            RecordMatcher::new(&self.path, &self.db, FLOW, RetryFilter::None, None, Arc::new(HashMap::new())).unwrap();
         let admit = |(line, record): (usize, &u8)| match matcher
-            .admit(line as u64, Some(record.to_string().as_bytes()))
+            .match_record(line as u64, Some(record.to_string().as_bytes()))
             .unwrap()
         {
-            Admission::New(id) => (id, false),
-            Admission::Again(again) => (again.entry.id, false),
-            Admission::Done(delivered) => (delivered.output.unwrap().parse().unwrap(), true),
-            Admission::None => unreachable!(),
+            Match::New(id) => (id, false),
+            Match::Retry(retry) => (retry.record.id, false),
+            Match::Finished(delivered) => (delivered.output.unwrap().parse().unwrap(), true),
+            Match::NoJournal => unreachable!(),
         };
         let admitted = records.iter().enumerate().map(admit).collect();
-        (admitted, matcher.told().gone.load(Ordering::Relaxed))
+        (admitted, matcher.stats().gone.load(Ordering::Relaxed))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Inputs and flows that are not what they were.
 
-use llmspell_run::Why;
+use llmspell_run::RedoReason;
 use serde_json::Value;
 
 use crate::journal::world::{TWO_STEPS, World, records};
@@ -67,7 +67,7 @@ async fn a_changed_flow_does_again_what_has_changed() {
     assert_eq!((same.kept.as_slice(), same.redone.len(), same.records), (&["a".into(), "b".into()][..], 0, 0));
     let redo = journal.redo(&flow()).unwrap();
     assert_eq!(redo.kept, ["a"]);
-    assert_eq!(redo.redone, [("b".to_owned(), Why::Changed)]);
+    assert_eq!(redo.redone, [("b".to_owned(), RedoReason::Changed)]);
     assert_eq!(redo.records, 30);
     let (summary, _) = world.through_flow(flow(), journal, &records(0..30)).await;
     assert_eq!((summary.ok, summary.replayed), (30, 0));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use llmspell::Context;
-use llmspell_run::{Ending, Input, Output, Run};
+use llmspell_run::{Input, Output, Run, RunEnd};
 
 use crate::journal::world::{World, records};
 
@@ -60,7 +60,7 @@ async fn a_run_does_what_it_is_asked() {
     let running = tokio::time::timeout(Duration::from_secs(30), run.start(&cx));
     let (summary, ()) = tokio::join!(running, ask);
     let summary = summary.unwrap();
-    assert!(matches!(summary.ending, Ending::Drained));
+    assert!(matches!(summary.ending, RunEnd::Drained));
     let info = world.journals().info("f-1").unwrap();
     let story = info.story.as_ref().unwrap();
     assert!(!info.is_running && !info.is_complete());
@@ -107,7 +107,7 @@ async fn steered(told_limit: Option<usize>, asked: &[(&str, &str, usize)]) {
     };
     let running = tokio::time::timeout(Duration::from_secs(30), run.start(&cx));
     let (summary, ()) = tokio::join!(running, asking);
-    assert!(matches!(summary.unwrap().ending, Ending::Aborted));
+    assert!(matches!(summary.unwrap().ending, RunEnd::Aborted));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,7 +146,7 @@ async fn rates_are_changed_while_it_runs() {
     };
     let running = tokio::time::timeout(Duration::from_secs(30), run.start(&cx));
     let (summary, ()) = tokio::join!(running, asking);
-    assert!(matches!(summary.unwrap().ending, Ending::Complete));
+    assert!(matches!(summary.unwrap().ending, RunEnd::Complete));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,7 +164,7 @@ async fn a_paused_run_can_drain() {
     };
     let running = tokio::time::timeout(Duration::from_secs(30), run.start(&cx));
     let (summary, ()) = tokio::join!(running, ask);
-    assert!(matches!(summary.unwrap().ending, Ending::Drained));
+    assert!(matches!(summary.unwrap().ending, RunEnd::Drained));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,7 +178,7 @@ async fn what_an_earlier_session_was_asked_is_not_done_by_the_next() {
     drop(db);
     world.plays(|_, _| "slow");
     let (summary, _) = world.through(world.resume(), &records(0..100)).await;
-    assert!(matches!(summary.ending, Ending::Complete), "{:?}", summary.ending);
+    assert!(matches!(summary.ending, RunEnd::Complete), "{:?}", summary.ending);
     assert!(!world.journals().info("f-1").unwrap().story.unwrap().is_paused);
     for command in 1..=2 {
         assert_eq!(world.journals().answer("f-1", command).unwrap().unwrap(), "error: the run had ended");
@@ -214,7 +214,7 @@ async fn what_drains_is_not_paused() {
     };
     let running = tokio::time::timeout(Duration::from_secs(30), run.start(&cx));
     let (summary, ()) = tokio::join!(running, ask);
-    assert!(matches!(summary.unwrap().ending, Ending::Aborted));
+    assert!(matches!(summary.unwrap().ending, RunEnd::Aborted));
 }
 
 #[tokio::test(flavor = "multi_thread")]

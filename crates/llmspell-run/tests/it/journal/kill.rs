@@ -12,7 +12,7 @@ use std::time::Duration;
 use llmspell::tool::DynTool;
 use llmspell::{Context, Error, step};
 use llmspell_flow::{Flow, Source, Toolbox};
-use llmspell_run::{Ending, Input, Journals, Output, Run};
+use llmspell_run::{Input, Journals, Output, Run, RunEnd};
 use llmspell_tools::Permissions;
 use serde_json::{Value, json};
 
@@ -62,7 +62,7 @@ async fn one_session() {
     let input = Input::open(&folder.join("in.jsonl")).unwrap();
     let output = Output::create(&folder.join("out.jsonl"), true).unwrap();
     let summary = Run::new(flow, input, output).limit(LIMIT).journal(journal).start(&Context::new()).await;
-    assert!(matches!(summary.ending, Ending::Complete), "{:?}", summary.ending);
+    assert!(matches!(summary.ending, RunEnd::Complete), "{:?}", summary.ending);
 }
 
 fn session(folder: &Path) -> std::process::Child {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use llmspell::{Context, ErrorKind};
-use llmspell_run::{Again, Ending};
+use llmspell_run::{RetryFilter, RunEnd};
 use serde_json::{Value, json};
 
 use crate::journal::world::{World, records};
@@ -14,7 +14,7 @@ async fn what_is_done_is_not_done_twice() {
     let world = World::new();
     world.plays(|step, n| if step == "b" && n.as_u64().unwrap() % 3 == 0 { "failed" } else { "fine" });
     let (first, before) = world.through(world.begin(), &records(0..50)).await;
-    assert!(matches!(first.ending, Ending::Complete));
+    assert!(matches!(first.ending, RunEnd::Complete));
     assert_eq!((first.ok, first.failed, first.replayed), (33, 17, 0));
     assert_eq!(world.calls().len(), 100);
 
@@ -42,7 +42,7 @@ async fn what_was_in_flight_runs_again_and_nothing_else() {
         brake.abort();
     };
     let (summary, ()) = tokio::join!(run.start(&cx), stop);
-    assert!(matches!(summary.ending, Ending::Aborted));
+    assert!(matches!(summary.ending, RunEnd::Aborted));
     assert_eq!(page.lines().len(), 10);
     let before = world.calls();
     assert!(before.len() > 22, "those behind it went on");
@@ -79,13 +79,13 @@ async fn failures_run_again_if_they_are_asked_for() {
 
     let (second, _) = world.through(world.resume(), &records(0..40)).await;
     assert_eq!((second.failed, world.calls().len()), (12, 0), "failures stay, panics too");
-    let timeouts = world.resume().again(Again::Kinds(vec![ErrorKind::Timeout]));
+    let timeouts = world.resume().again(RetryFilter::Kinds(vec![ErrorKind::Timeout]));
     let (third, _) = world.through(timeouts, &records(0..40)).await;
     assert_eq!((third.ok, third.failed, third.replayed), (32, 8, 36));
     let calls = world.calls();
     assert_eq!(calls.len(), 4);
     assert!(calls.iter().all(|(step, n)| step == "b" && n.as_u64().unwrap() % 10 == 7), "the first step was kept");
-    let (last, page) = world.through(world.resume().again(Again::Failed), &records(0..40)).await;
+    let (last, page) = world.through(world.resume().again(RetryFilter::Failed), &records(0..40)).await;
     assert_eq!((last.ok, last.failed, last.replayed), (40, 0, 32));
     assert!(page.outputs().into_iter().eq((0..40).map(Value::from)));
 }
@@ -95,10 +95,10 @@ async fn a_run_that_was_denied_goes_on_with_those_that_were() {
     let world = World::new();
     world.plays(|_, n| if n.as_u64().unwrap() >= 20 { "denied" } else { "fine" });
     let (first, _) = world.through(world.begin(), &records(0..100)).await;
-    assert!(matches!(first.ending, Ending::Stopped(_)));
+    assert!(matches!(first.ending, RunEnd::Stopped(_)));
     world.plays(|_, _| "fine");
     let (second, page) = world.through(world.resume(), &records(0..100)).await;
-    assert!(matches!(second.ending, Ending::Complete), "{:?}", second.ending);
+    assert!(matches!(second.ending, RunEnd::Complete), "{:?}", second.ending);
     assert_eq!((second.ok, second.failed), (100, 0));
     assert_eq!(page.lines().len(), 100);
 }
@@ -123,7 +123,7 @@ async fn a_failure_because_the_run_was_called_off_is_none() {
     let running = tokio::time::timeout(Duration::from_secs(20), run.start(&cx));
     let (summary, ()) = tokio::join!(running, stop);
     let summary = summary.unwrap();
-    assert!(matches!(summary.ending, Ending::Aborted), "{:?}", summary.ending);
+    assert!(matches!(summary.ending, RunEnd::Aborted), "{:?}", summary.ending);
     assert_eq!((summary.failed, page.lines()[3]["status"].as_str()), (1, Some("failed")));
     world.plays(|_, _| "fine");
     let (summary, _) = world.through_flow(flow(), world.resume(), &records(0..20)).await;
@@ -196,10 +196,10 @@ async fn what_was_tried_in_vain_runs_again_by_what_it_came_down_to() {
     let group = &first.failures.groups()[0];
     assert_eq!((group.kind, group.attempts, group.count), (ErrorKind::Timeout, 2, 3));
     world.plays(|_, _| "fine");
-    let denied = world.resume().again(Again::Kinds(vec![ErrorKind::Denied]));
+    let denied = world.resume().again(RetryFilter::Kinds(vec![ErrorKind::Denied]));
     let (second, _) = world.through_flow(flow(), denied, &records(0..10)).await;
     assert_eq!((second.failed, second.replayed), (3, 10));
-    let timeouts = world.resume().again(Again::Kinds(vec![ErrorKind::Timeout]));
+    let timeouts = world.resume().again(RetryFilter::Kinds(vec![ErrorKind::Timeout]));
     let (third, _) = world.through_flow(flow(), timeouts, &records(0..10)).await;
     assert_eq!((third.ok, third.replayed), (10, 7));
 }

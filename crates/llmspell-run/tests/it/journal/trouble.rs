@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use llmspell_run::{Ending, Journals, Retention};
+use llmspell_run::{Journals, Retention, RunEnd};
 use serde_json::Value;
 
 use crate::journal::world::{World, records};
@@ -16,7 +16,7 @@ async fn a_journal_that_cannot_be_written_ends_the_run_and_loses_nothing() {
                 BEGIN SELECT RAISE(ABORT, 'the disk is full'); END";
     world.db("f-1").execute_batch(full).unwrap();
     let (summary, page) = world.through(journal, &records(0..10_000)).await;
-    let Ending::JournalFailed(error) = &summary.ending else { panic!("{:?}", summary.ending) };
+    let RunEnd::JournalFailed(error) = &summary.ending else { panic!("{:?}", summary.ending) };
     assert!(error.message().contains("the disk is full"), "{error}");
     assert!(error.hint().is_some());
     assert!(page.lines().len() <= 60, "no line goes out whose outcome is not safe");
@@ -25,7 +25,7 @@ async fn a_journal_that_cannot_be_written_ends_the_run_and_loses_nothing() {
 
     world.db("f-1").execute_batch("DROP TRIGGER full").unwrap();
     let (summary, page) = world.through(world.resume(), &records(0..100)).await;
-    assert!(matches!(summary.ending, Ending::Complete));
+    assert!(matches!(summary.ending, RunEnd::Complete));
     assert!(page.outputs().into_iter().eq((0..100).map(Value::from)));
 }
 
@@ -82,7 +82,7 @@ async fn a_torn_tail_costs_what_it_held_and_no_more() {
         fs::write(folder.join("f-2.db-wal"), &log).unwrap();
         let torn = world.journals().open("f-2").unwrap();
         let (summary, page) = world.through(torn, &records(0..200)).await;
-        assert!(matches!(summary.ending, Ending::Complete), "{:?}", summary.ending);
+        assert!(matches!(summary.ending, RunEnd::Complete), "{:?}", summary.ending);
         assert!(page.outputs().into_iter().eq((0..200).map(Value::from)));
         assert!((1..200).contains(&summary.replayed), "{}", summary.replayed);
         assert!((1..400).contains(&world.calls().len()));
@@ -115,7 +115,7 @@ async fn a_lost_log_costs_what_was_done_and_not_the_run() {
         let lost = world.journals().open("f-2").unwrap();
         assert_eq!(lost.fact("options").unwrap().as_deref(), Some("[]"));
         let (summary, page) = world.through(lost, &records(0..100)).await;
-        assert!(matches!(summary.ending, Ending::Complete), "{:?}", summary.ending);
+        assert!(matches!(summary.ending, RunEnd::Complete), "{:?}", summary.ending);
         assert!(page.outputs().into_iter().eq((0..100).map(Value::from)));
     }
 }
@@ -295,7 +295,7 @@ async fn a_large_output_that_is_missing_or_damaged_is_done_again() {
         damaged_by(&world, damage);
         for session in 0..2 {
             let (summary, page) = world.through(world.resume(), &records(0..9)).await;
-            assert!(matches!(summary.ending, Ending::Complete), "{damage}: {:?}", summary.ending);
+            assert!(matches!(summary.ending, RunEnd::Complete), "{damage}: {:?}", summary.ending);
             assert_eq!((summary.ok, summary.gone), (9, 0), "{damage}");
             let outputs = page.outputs();
             let right = |n: usize| outputs[n].as_str().is_some_and(|text| text.starts_with(&format!("b {n} xx")));
@@ -403,7 +403,7 @@ async fn a_session_that_ran_nothing_does_not_replace_the_report() {
     let story = world.journals().list().unwrap().remove(0).story.unwrap();
     assert_eq!(story.counts.map(|counts| (counts.ok, counts.degraded, counts.failed)), Some((8, 0, 1)));
     assert!(story.last_began > story.began && story.report.is_none());
-    world.through(world.resume().again(llmspell_run::Again::Failed), &records(0..9)).await;
+    world.through(world.resume().again(llmspell_run::RetryFilter::Failed), &records(0..9)).await;
     assert_ne!(report(), first);
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use llmspell::{ErrorKind, Report};
 use serde::{Deserialize, Serialize};
 
-use super::advice::{Lint, lints};
+use super::advice::{Advice, advice};
 use super::failures::Failures;
 
 /// What a run came to: how many records, why some failed, where the time went, and what might be done about it.
@@ -15,7 +15,7 @@ use super::failures::Failures;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct Account {
+pub struct RunReport {
     /// The name of the flow.
     pub flow: String,
     /// How the run ended, such as `complete`.
@@ -44,7 +44,7 @@ pub struct Account {
     /// Failures of further sorts.
     pub other_failures: u64,
     /// What seems wrong, and what might be done.
-    pub lints: Vec<Lint>,
+    pub advice: Vec<Advice>,
     /// Where the time went.
     #[serde(flatten)]
     pub report: Report,
@@ -76,10 +76,10 @@ fn once() -> u32 {
     1
 }
 
-impl Account {
+impl RunReport {
     /// Of a run of the flow with this name, with what was recorded of it.
     pub(crate) fn of(flow: &str, report: Report) -> Self {
-        Account { flow: flow.to_owned(), report, ..Account::default() }
+        RunReport { flow: flow.to_owned(), report, ..RunReport::default() }
     }
 
     /// The rest of it, when the run has ended.
@@ -95,7 +95,7 @@ impl Account {
         });
         self.failures = counted.collect();
         self.other_failures = failures.others();
-        self.lints = lints(&self);
+        self.advice = advice(&self);
         self
     }
 
