@@ -60,9 +60,9 @@ soak times="20":
 schedules:
     RUSTFLAGS="--cfg shuttle" cargo test -p llmspell --lib --target-dir target/shuttle schedules
 
-# Measure a first build of the example: CPU seconds and wall time, crates already downloaded.
-first-build:
-    bash .ci/first-build
+# Measure a first build of the example, of another one, or of the first command of the README (`command`).
+first-build *what:
+    bash .ci/first-build {{what}}
 
 # Kill a run over 10,000 records at 200 random instants, and check the result of each resumed run.
 crash *args:

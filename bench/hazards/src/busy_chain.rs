@@ -12,7 +12,7 @@ use llmspell::{Context, Step, pipeline, step};
 use tokio::time::sleep;
 
 use crate::hazard::{Clock, Guarantee, Hazard};
-use crate::pulse::{Pulse, longest_gap};
+use crate::heartbeat::{Heartbeat, longest_gap};
 
 pub const HAZARD: Hazard = Hazard {
     name: "busy_chain",
@@ -27,14 +27,14 @@ pub const HAZARD: Hazard = Hazard {
 const BUSY: Duration = Duration::from_millis(200);
 const WORK: Duration = Duration::from_millis(150);
 
-async fn work(pulse: Pulse, n: u32) -> u32 {
-    pulse.beat_for(WORK).await;
+async fn work(heartbeat: Heartbeat, n: u32) -> u32 {
+    heartbeat.beat_for(WORK).await;
     n
 }
 
 async fn by_hand() -> f64 {
-    longest_gap(|pulse| async move {
-        let (fetch, parse) = (pulse.clone(), pulse);
+    longest_gap(|heartbeat| async move {
+        let (fetch, parse) = (heartbeat.clone(), heartbeat);
         stream::iter(0..6)
             .map(|n| work(fetch.clone(), n))
             .buffered(4)
@@ -48,11 +48,11 @@ async fn by_hand() -> f64 {
 }
 
 async fn llmspell() -> f64 {
-    longest_gap(|pulse| async move {
+    longest_gap(|heartbeat| async move {
         let stage = || {
-            let pulse = pulse.clone();
+            let heartbeat = heartbeat.clone();
             step(move |n: u32, _| {
-                let work = work(pulse.clone(), n);
+                let work = work(heartbeat.clone(), n);
                 async move { Ok(work.await) }
             })
         };

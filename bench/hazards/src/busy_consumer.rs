@@ -13,7 +13,7 @@ use llmspell::{Context, Step, step};
 use tokio::time::sleep;
 
 use crate::hazard::{Clock, Guarantee, Hazard};
-use crate::pulse::longest_gap;
+use crate::heartbeat::longest_gap;
 
 pub const HAZARD: Hazard = Hazard {
     name: "busy_consumer",
@@ -29,11 +29,11 @@ const BUSY: Duration = Duration::from_millis(200);
 const WORK: Duration = Duration::from_millis(300);
 
 async fn by_hand() -> f64 {
-    longest_gap(|pulse| async move {
+    longest_gap(|heartbeat| async move {
         let call = |n: u32| {
-            let pulse = pulse.clone();
+            let heartbeat = heartbeat.clone();
             async move {
-                pulse.beat_for(WORK).await;
+                heartbeat.beat_for(WORK).await;
                 n
             }
         };
@@ -47,11 +47,11 @@ async fn by_hand() -> f64 {
 }
 
 async fn llmspell() -> f64 {
-    longest_gap(|pulse| async move {
+    longest_gap(|heartbeat| async move {
         let call = step(move |n: u32, _| {
-            let pulse = pulse.clone();
+            let heartbeat = heartbeat.clone();
             async move {
-                pulse.beat_for(WORK).await;
+                heartbeat.beat_for(WORK).await;
                 Ok(n)
             }
         });

@@ -1,7 +1,7 @@
 //! A task that drives the futures stands still while it waits to hand over a result.
 //!
 //! The usual cure for a busy consumer is a task of its own with a channel. It works until the channel is full: then the
-//! task waits in `send`, and nobody polls the futures.
+//! task waits in `send`, and no task polls the futures.
 //!
 //! <https://github.com/spiceai/spiceai/pull/11160>, <https://github.com/sevki/jetstream/issues/713>
 
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::hazard::{Clock, Guarantee, Hazard};
-use crate::pulse::longest_gap;
+use crate::heartbeat::longest_gap;
 
 pub const HAZARD: Hazard = Hazard {
     name: "busy_driver",
@@ -33,12 +33,12 @@ const fn work(n: u64) -> Duration {
 }
 
 async fn by_hand() -> f64 {
-    longest_gap(|pulse| async move {
+    longest_gap(|heartbeat| async move {
         let (sender, mut results) = mpsc::channel(1);
         tokio::spawn(async move {
             let call = |n| {
-                let pulse = pulse.clone();
-                async move { pulse.beat_for(work(n)).await }
+                let heartbeat = heartbeat.clone();
+                async move { heartbeat.beat_for(work(n)).await }
             };
             let mut calls = stream::iter(0..).map(call).buffer_unordered(4);
             while let Some(result) = calls.next().await {
@@ -56,11 +56,11 @@ async fn by_hand() -> f64 {
 }
 
 async fn llmspell() -> f64 {
-    longest_gap(|pulse| async move {
+    longest_gap(|heartbeat| async move {
         let call = step(move |n: u64, _| {
-            let pulse = pulse.clone();
+            let heartbeat = heartbeat.clone();
             async move {
-                pulse.beat_for(work(n)).await;
+                heartbeat.beat_for(work(n)).await;
                 Ok(n)
             }
         });

@@ -1,4 +1,4 @@
-//! What a hazard is: two ways to do the same thing, and one figure that tells them apart.
+//! A hazard: two ways to do the same thing, and one figure that tells them apart.
 
 use std::pin::Pin;
 
@@ -8,10 +8,10 @@ pub type Measure = fn() -> Pin<Box<dyn Future<Output = f64>>>;
 pub struct Hazard {
     /// The name of its file.
     pub name: &'static str,
-    /// What the figure is.
+    /// A description of the figure.
     pub measured: &'static str,
     pub unit: &'static str,
-    /// What LLMSpell guarantees.
+    /// The bound that LLMSpell keeps.
     pub guarantee: Guarantee,
     pub clock: Clock,
     /// As it is commonly written.

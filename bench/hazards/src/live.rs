@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use crate::heartbeat::beats;
+
 #[derive(Clone, Default)]
 pub struct Live(Arc<[AtomicUsize; 2]>);
 
@@ -23,9 +25,9 @@ impl Live {
         sleep(Duration::from_secs(3600)).await;
     }
 
-    /// How many are alive 50 ms from now.
+    /// Returns how many are alive after 50 ms, counted in beats, because the machine may stand still.
     pub async fn left(&self) -> f64 {
-        sleep(Duration::from_millis(50)).await;
+        beats(Duration::from_millis(50)).await;
         self.0[0].load(Ordering::SeqCst) as f64
     }
 

@@ -9,8 +9,9 @@
 #![allow(clippy::disallowed_methods, reason = "hazards are what people write")]
 
 mod hazard;
+mod heartbeat;
 mod live;
-mod pulse;
+mod stopwatch;
 mod table;
 
 mod busy_chain;
@@ -133,7 +134,7 @@ fn main() -> ExitCode {
             eprintln!("error: a figure of LLMSpell breaks its guarantee");
             ExitCode::FAILURE
         }
-        // Whoever reads along may leave.
+        // The reader of the output may close it early.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

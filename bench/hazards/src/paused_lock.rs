@@ -1,4 +1,4 @@
-//! Futurelock: a future is next in line for a lock, and nobody polls it.
+//! Futurelock: a future is next in line for a lock, and no task polls it.
 //!
 //! The first copy of a call waits for the lock. `select!` turns to another arm, which does the call a second time and
 //! gets in line behind the first: that one is given the lock, but it is not polled any more, and not dropped either.
@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use llmspell::{Context, Hedge, Step, step};
 use tokio::sync::Mutex;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::hazard::{Clock, Guarantee, Hazard};
+use crate::heartbeat::within;
 
 pub const HAZARD: Hazard = Hazard {
     name: "paused_lock",
@@ -26,7 +27,7 @@ pub const HAZARD: Hazard = Hazard {
 };
 
 const CALLS: u32 = 20;
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIME_LIMIT: Duration = Duration::from_secs(1);
 const SLOW: Duration = Duration::from_millis(3);
 
 async fn call(lock: Arc<Mutex<u32>>) {
@@ -54,7 +55,7 @@ async fn by_hand() -> f64 {
                 () = sleep(SLOW) => call(lock.clone()).await,
             }
         };
-        if timeout(PATIENCE / CALLS, twice).await.is_ok() {
+        if within(TIME_LIMIT / CALLS, twice).await.is_some() {
             done += 1;
         }
     }
@@ -75,7 +76,7 @@ async fn llmspell() -> f64 {
     let mut done = 0;
     for _ in 0..CALLS {
         occupy(&lock).await;
-        if timeout(PATIENCE / CALLS, twice.run((), &Context::new())).await.is_ok() {
+        if within(TIME_LIMIT / CALLS, twice.run((), &Context::new())).await.is_some() {
             done += 1;
         }
     }

@@ -12,6 +12,7 @@ use llmspell::{Context, Step, step};
 use tokio::time::{Instant, timeout};
 
 use crate::hazard::{Clock, Guarantee, Hazard};
+use crate::stopwatch::Stopwatch;
 
 pub const HAZARD: Hazard = Hazard {
     name: "ready_items",
@@ -32,21 +33,21 @@ fn inputs() -> impl Iterator<Item = u64> + Send {
 }
 
 async fn by_hand() -> f64 {
-    let started = Instant::now();
+    let clock = Stopwatch::start();
     let all = async {
         let mut items = stream::iter(inputs()).map(|n| async move { n }).buffer_unordered(8);
         while items.next().await.is_some() {}
     };
     let _ = timeout(TIME, all).await;
-    (started.elapsed() - TIME).as_secs_f64() * 1e3
+    clock.elapsed().saturating_sub(TIME).as_secs_f64() * 1e3
 }
 
 async fn llmspell() -> f64 {
-    let started = Instant::now();
+    let clock = Stopwatch::start();
     let all = async {
         let mut items = step(|n: u64, _| async move { Ok(n) }).stream(inputs(), &Context::new()).limit(8);
         while items.next().await.is_some() {}
     };
     let _ = timeout(TIME, all).await;
-    (started.elapsed() - TIME).as_secs_f64() * 1e3
+    clock.elapsed().saturating_sub(TIME).as_secs_f64() * 1e3
 }

@@ -1,6 +1,6 @@
 //! Work that runs ahead of its consumer piles up.
 //!
-//! A `JoinSet` bounds nothing by itself: everything is started, and every output is kept until somebody joins it.
+//! A `JoinSet` bounds nothing by itself: everything is started, and every output is kept until it is joined.
 //!
 //! <https://github.com/bitcoin-dev-project/sim-ln/pull/221>, <https://github.com/hickory-dns/hickory-dns/pull/1818>
 

@@ -14,9 +14,9 @@ use futures::stream::{self, StreamExt};
 use llmspell::{Context, Step, step};
 use tokio::sync::Mutex;
 use tokio::task::yield_now;
-use tokio::time::timeout;
 
 use crate::hazard::{Clock, Guarantee, Hazard};
+use crate::heartbeat::within;
 
 pub const HAZARD: Hazard = Hazard {
     name: "shared_lock",
@@ -28,7 +28,7 @@ pub const HAZARD: Hazard = Hazard {
     llmspell: || Box::pin(llmspell()),
 };
 
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIME_LIMIT: Duration = Duration::from_secs(1);
 
 async fn work(lock: Arc<Mutex<u32>>) {
     let mut count = lock.lock().await;
@@ -45,7 +45,7 @@ async fn by_hand() -> f64 {
             done.fetch_add(1, Ordering::Relaxed);
         }
     };
-    let _ = timeout(PATIENCE, all).await;
+    within(TIME_LIMIT, all).await;
     done.load(Ordering::Relaxed).into()
 }
 
@@ -66,6 +66,6 @@ async fn llmspell() -> f64 {
             done.fetch_add(1, Ordering::Relaxed);
         }
     };
-    let _ = timeout(PATIENCE, all).await;
+    within(TIME_LIMIT, all).await;
     done.load(Ordering::Relaxed).into()
 }

@@ -1,6 +1,6 @@
 //! A stream of tasks that is dropped leaves its tasks running.
 //!
-//! To give items a task each is the cure for items that stand still, and the next hazard: whoever leaves the loop early
+//! To give items a task each is the cure for items that stand still, and the next hazard: a loop that ends early
 //! leaves the tasks behind.
 //!
 //! <https://github.com/tokio-rs/tokio/issues/1830>, <https://github.com/langchain-ai/langchain/pull/35479>

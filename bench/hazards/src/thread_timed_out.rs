@@ -1,4 +1,4 @@
-//! A thread outlives its timeout, and nobody counts it any more.
+//! A thread outlives its timeout, and is no longer counted.
 //!
 //! Nothing can stop a thread. The timeout frees the caller, the caller gives back its permit and tries again: three
 //! attempts, three threads at work, where the semaphore allows one.

@@ -1,4 +1,4 @@
-//! How the program ends.
+//! Exit codes, and the error that ends a command.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ pub(crate) enum Exit {
     Bug = 1,
     Invalid = 2,
     RecordsFailed = 3,
-    /// By the user, or by whoever the run talks to.
+    /// Not allowed by the user, or denied by a server.
     NotAllowed = 4,
     Degraded = 5,
     Deadline = 124,
@@ -24,34 +24,40 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Why a command could not do its work: what is shown, unless it was said already, and the exit code.
+/// The error of a command that could not do its work: an exit code and the text to print.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub(crate) struct CommandError {
     pub(crate) exit: Exit,
+    /// Empty if the problem was printed before.
     pub(crate) text: String,
 }
 
-impl Failure {
-    /// What the user gave cannot be used.
+impl CommandError {
+    /// Returns the failure of an invalid command line, file or option.
     pub(crate) fn invalid(text: impl ToString) -> Self {
-        Failure { exit: Exit::Invalid, text: text.to_string() }
+        CommandError { exit: Exit::Invalid, text: text.to_string() }
     }
 
-    /// Standard output cannot be written, for another reason than that nobody reads it.
+    /// Returns the failure of something that cannot fail unless llmspell or the system is broken.
+    pub(crate) fn bug(message: &str) -> Self {
+        CommandError { exit: Exit::Bug, text: format!("error: {message}\n\nhint: report this bug of llmspell") }
+    }
+
+    /// Returns the failure of a write to standard output that did not fail because the reader closed it.
     pub(crate) fn output(error: std::io::Error) -> Self {
-        Failure::invalid(format!("error: cannot write to standard output: {error}\n\nhint: is the disk full?"))
+        let hint = "check that the disk is not full";
+        CommandError::invalid(format!("error: cannot write to standard output: {error}\n\nhint: {hint}"))
     }
 }
 
-/// An error of the library, in the form in which all errors are shown.
-impl From<llmspell::Error> for Failure {
+impl From<llmspell::Error> for CommandError {
     fn from(error: llmspell::Error) -> Self {
-        Failure::invalid(format!("error: {}", story(&error)))
+        CommandError::invalid(format!("error: {}", render_error(&error)))
     }
 }
 
-/// The error with its hint apart.
-pub(crate) fn story(error: &llmspell::Error) -> String {
+/// Returns the message of the error, and its hint in a paragraph of its own.
+pub(crate) fn render_error(error: &llmspell::Error) -> String {
     match error.hint() {
         Some(hint) => format!("{error}\n\nhint: {hint}"),
         None => error.to_string(),

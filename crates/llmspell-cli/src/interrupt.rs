@@ -1,32 +1,31 @@
-//! The signals that ask the program to end.
+//! The signals that ask the program to stop.
 
 use std::io;
 
 use tokio::runtime::Runtime;
 
-use crate::exit::{Exit, Failure};
-use crate::run::bug;
+use crate::exit::{CommandError, Exit};
 
-/// Who asks the program to end, and how.
+/// A request to stop, from a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// Ctrl-C, or the polite signal to end: the first time, what is in flight may be finished.
-    Politely,
-    /// At once, with this exit code: the terminal was closed, or Ctrl-\ was pressed.
-    AtOnce(Exit),
+pub(crate) enum StopRequest {
+    /// Ctrl-C or SIGTERM: the first one lets records in flight finish.
+    Graceful,
+    /// A closed terminal or Ctrl-\: stop now, with this exit code.
+    Immediate(Exit),
 }
 
-impl Asked {
-    /// How a program ends that has nothing in flight which could be finished.
+impl StopRequest {
+    /// Returns the exit code of a program that has nothing in flight to finish.
     pub(crate) fn exit(self) -> Exit {
         match self {
-            Asked::Politely => Exit::Interrupted,
-            Asked::AtOnce(exit) => exit,
+            StopRequest::Graceful => Exit::Interrupted,
+            StopRequest::Immediate(exit) => exit,
         }
     }
 }
 
-/// Completes each time somebody asks the program to end.
+/// A listener for the signals that ask the program to stop.
 pub(crate) struct Interrupts {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
@@ -36,29 +35,29 @@ pub(crate) struct Interrupts {
     hangup: Option<tokio::signal::unix::Signal>,
     #[cfg(unix)]
     quit: Option<tokio::signal::unix::Signal>,
-    /// Nobody waits for it: as long as it is listened to, a write beyond `ulimit -f` fails instead of ending the
-    /// process without a word.
+    /// Never awaited. While a listener exists, a write beyond `ulimit -f` returns an error; without one, SIGXFSZ ends
+    /// the process silently.
     #[cfg(unix)]
-    _too_large: Option<tokio::signal::unix::Signal>,
+    _file_too_large: Option<tokio::signal::unix::Signal>,
 }
 
-/// SIGXFSZ, by the same number on Linux, macOS and the BSDs.
+/// SIGXFSZ, which has this number on Linux, macOS and the BSDs.
 #[cfg(unix)]
 const FILE_TOO_LARGE: i32 = 25;
 
 impl Interrupts {
-    /// Listens on this runtime.
-    pub(crate) fn on(runtime: &Runtime) -> Result<Self, Failure> {
+    /// Starts to listen on this runtime.
+    pub(crate) fn listen(runtime: &Runtime) -> Result<Self, CommandError> {
         let _entered = runtime.enter();
-        Self::listen().map_err(|error| bug(format!("cannot listen to signals: {error}")))
+        Self::register().map_err(|error| CommandError::bug(&format!("cannot listen for signals: {error}")))
     }
 
-    /// From here on, these signals no longer end the process by themselves: the programs that a flow has started would
-    /// be left behind.
+    /// Takes the signals over. From here on they no longer end the process by themselves, which would leave the
+    /// programs that a flow has started running.
     #[cfg(unix)]
-    fn listen() -> io::Result<Self> {
+    fn register() -> io::Result<Self> {
         use tokio::signal::unix::{Signal, SignalKind, signal};
-        // Who starts a program with `nohup` wants it to outlive the terminal.
+        // A program started with `nohup` must outlive its terminal.
         let unless_ignored = |kind: SignalKind| -> io::Result<Option<Signal>> {
             if is_ignored(kind.as_raw_value()) { Ok(None) } else { signal(kind).map(Some) }
         };
@@ -67,34 +66,37 @@ impl Interrupts {
             terminate: signal(SignalKind::terminate())?,
             hangup: unless_ignored(SignalKind::hangup())?,
             quit: unless_ignored(SignalKind::quit())?,
-            _too_large: unless_ignored(SignalKind::from_raw(FILE_TOO_LARGE))?,
+            _file_too_large: unless_ignored(SignalKind::from_raw(FILE_TOO_LARGE))?,
         })
     }
 
+    /// Waits for the next request to stop.
     #[cfg(unix)]
-    pub(crate) async fn next(&mut self) -> Asked {
+    pub(crate) async fn next(&mut self) -> StopRequest {
         tokio::select! {
-            _ = self.interrupt.recv() => Asked::Politely,
-            _ = self.terminate.recv() => Asked::Politely,
-            () = received(&mut self.hangup) => Asked::AtOnce(Exit::HungUp),
-            () = received(&mut self.quit) => Asked::AtOnce(Exit::Quit),
+            _ = self.interrupt.recv() => StopRequest::Graceful,
+            _ = self.terminate.recv() => StopRequest::Graceful,
+            () = received(&mut self.hangup) => StopRequest::Immediate(Exit::HungUp),
+            () = received(&mut self.quit) => StopRequest::Immediate(Exit::Quit),
         }
     }
 
     #[cfg(not(unix))]
-    fn listen() -> io::Result<Self> {
+    fn register() -> io::Result<Self> {
         Ok(Interrupts {})
     }
 
+    /// Waits for the next request to stop.
     #[cfg(not(unix))]
-    pub(crate) async fn next(&mut self) -> Asked {
+    pub(crate) async fn next(&mut self) -> StopRequest {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
-        Asked::Politely
+        StopRequest::Graceful
     }
 }
 
+/// Waits for the signal; forever if the program does not listen for it.
 #[cfg(unix)]
 async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
     match signal {
@@ -105,8 +107,8 @@ async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
     }
 }
 
-/// Whether the program was started with this signal ignored. Only Linux tells without `unsafe`; elsewhere the answer
-/// is no.
+/// Returns whether the program was started with this signal ignored. Only Linux shows it without `unsafe`; other
+/// systems return `false`.
 #[cfg(unix)]
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

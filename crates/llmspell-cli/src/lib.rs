@@ -1,7 +1,7 @@
-//! The `llmspell` command as a library, for a command of your own that has more tools.
+//! The `llmspell` command as a library, for programs that add their own tools to it.
 //!
-//! The tools and steps of a [`Registry`] can be called in flow files and are listed by `tools`; its readers of events
-//! see every run.
+//! Flows can call the tools and steps of a [`Registry`], and the command `tools` lists them. The event subscribers of
+//! the registry see every run.
 //!
 //! ```no_run
 //! use llmspell::{Extension, Registry, Result};
@@ -16,79 +16,39 @@
 //! }
 //! ```
 
-mod allow;
-mod args;
-mod check;
-mod completions;
-mod config;
-mod config_show;
+mod commands;
 mod exit;
-mod help;
-mod init;
 mod interrupt;
-mod leftover;
-mod line;
-mod live;
-mod open;
-mod panics;
-mod plan;
-mod records;
-mod report;
-mod resume;
-mod run;
-mod runs;
-mod settings;
-mod show;
-mod spending;
-mod tools;
-mod usage;
+mod load;
+mod options;
+mod session;
+mod templates;
+mod ui;
 
 use std::process::ExitCode;
 
-use args::{Args, Command, Progress};
-use exit::{Exit, Failure};
-use line::Line;
+use exit::CommandError;
 use llmspell::Registry;
+use options::resolved::ResolvedOptions;
+use ui::terminal;
 
-/// Does what the command line asks for, with the tools of the registry besides the built-in ones. A registry that
-/// cannot be had is an error like wrong usage (exit code 2); `--help` does not ask for it.
+/// Runs the command line with the built-in tools and those of the registry, and returns the exit code.
+///
+/// If the registry cannot be made, the exit code is 2. `--help` does not make it.
 pub fn main(registry: impl FnOnce() -> llmspell::Result<Registry>) -> ExitCode {
-    let ended = match Line::read() {
-        Ok((args, line)) => registry().map_err(Failure::from).and_then(|registry| follow(args, line, &registry)),
-        Err(ended) => ended,
+    let end = match ResolvedOptions::read() {
+        Ok((args, options)) => {
+            registry().map_err(CommandError::from).and_then(|registry| commands::dispatch(args, options, &registry))
+        }
+        Err(end) => end,
     };
-    match ended {
+    match end {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            // What was told already is not told again.
             if !failure.text.is_empty() {
-                show::problem(&failure.text);
+                terminal::problem(&failure.text);
             }
             failure.exit.into()
         }
-    }
-}
-
-fn follow(args: Args, line: Line, registry: &Registry) -> Result<Exit, Failure> {
-    let shown = match &args.command {
-        Command::Run(args) => Some(&args.show),
-        Command::Resume(args) => Some(&args.show),
-        _ => None,
-    };
-    show::speak_json(shown.is_some_and(|shown| shown.progress == Progress::Json && !shown.quiet));
-    match args.command {
-        Command::Run(args) => run::run(*args, line, registry),
-        Command::Resume(args) => resume::resume(&args, &line, registry),
-        Command::Runs(args) => runs::runs(&args),
-        Command::Report(args) => runs::report(&args),
-        Command::Init(args) => init::init(&args),
-        Command::Demo => init::demo(registry),
-        Command::Schema => help::schema(),
-        Command::Completions(args) => completions::completions(&args),
-        Command::Config(args) => config_show::config(&args, &line),
-        Command::Check(args) => check::check(&args, registry),
-        Command::Plan(args) => plan::plan(&args, registry),
-        Command::Tools(args) => tools::tools(&args, registry),
-        Command::Help(args) => help::help(&args),
     }
 }

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use llmspell_tools::{Missing, Permissions, Side};
+use llmspell_tools::{MissingPermission, Permissions, Grantor};
 
 use crate::ir::fields::Inputs;
 use crate::ir::fingerprint::Fingerprint;
@@ -130,13 +130,13 @@ struct Checker<'a> {
 impl Checker<'_> {
     /// Notes what is missing for `what`: what the flow does not ask for is wrong with the flow, what the user does not
     /// grant is not.
-    fn missing(&mut self, what: &str, at: &Range<usize>, missing: impl IntoIterator<Item = Missing>) {
+    fn missing(&mut self, what: &str, at: &Range<usize>, missing: impl IntoIterator<Item = MissingPermission>) {
         for missing in missing {
             let problem = self.compiler.source.diagnose(Some(at.clone()), format!("{what}: {missing}"));
             let problem = problem.with_hint(missing.hint());
             match missing.side() {
-                Side::Flow => self.compiler.problems.push(problem),
-                Side::User => self.refused.push(problem),
+                Grantor::Flow => self.compiler.problems.push(problem),
+                Grantor::User => self.refused.push(problem),
             }
         }
     }

@@ -7,7 +7,7 @@ use llmspell::model::{Model, ModelStream, Request};
 use llmspell::tool::{DynTool, Privilege, ToolSpec};
 use llmspell::{Context, Error, Registry, Result, step};
 use llmspell_tools::internal::{self as tools, Gate, PermissionKind};
-use llmspell_tools::{Missing, Permissions};
+use llmspell_tools::{MissingPermission, Permissions};
 use serde_json::{Value, json};
 
 use crate::exec::template_tool::template;
@@ -57,7 +57,7 @@ pub(crate) struct Bound {
     /// allowed to do fails with [`ErrorKind::Rejected`](llmspell::ErrorKind::Rejected).
     pub(crate) tool: DynTool,
     /// What has to be allowed before it can run; empty, if it can.
-    pub(crate) missing: Vec<Missing>,
+    pub(crate) missing: Vec<MissingPermission>,
 }
 
 impl Toolbox {
@@ -174,7 +174,7 @@ impl Toolbox {
 
     fn insert(&mut self, tool: DynTool, needs: Needs, pure: bool) {
         let missing = needs.missing(&tool, &Gate::of_user(&self.granted));
-        let refused = missing.first().map(Missing::remedy);
+        let refused = missing.first().map(MissingPermission::remedy);
         self.tools.insert(tool.spec().name.clone(), Entry { tool, refused, needs, pure });
     }
 
@@ -275,7 +275,7 @@ impl Model for Unopened {
 }
 
 impl Needs {
-    fn missing(&self, tool: &DynTool, gate: &Gate) -> Vec<Missing> {
+    fn missing(&self, tool: &DynTool, gate: &Gate) -> Vec<MissingPermission> {
         match self {
             Needs::Nothing => Vec::new(),
             Needs::Some(kind, _) => gate.missing(*kind),
@@ -286,7 +286,7 @@ impl Needs {
 
 #[cfg(test)]
 mod tests {
-    use llmspell_tools::Side;
+    use llmspell_tools::Grantor;
 
     use super::*;
 
@@ -296,7 +296,7 @@ mod tests {
         let bind = |name: &str, asked: &str| toolbox.bind(name, &Permissions::none().allow(asked).unwrap()).unwrap();
         assert_eq!(bind("http_get", "net").missing, []);
         assert_eq!(bind("http_get", "net=b.org").missing[0].remedy(), "--allow net=b.org");
-        assert_eq!(bind("http_get", "read").missing[0].side(), Side::Flow);
+        assert_eq!(bind("http_get", "read").missing[0].side(), Grantor::Flow);
         assert_eq!(bind("json", "read").missing, []);
         assert!(toolbox.bind("nothing", &Permissions::everything()).is_none());
         use llmspell::Step;
@@ -321,7 +321,7 @@ mod tests {
         let asked = Permissions::none().allow_tool("a b");
         assert_eq!(toolbox.bind("a b", &asked).unwrap().missing[0].remedy(), "--allow 'tool=a b'");
         let missing = toolbox.bind("a b", &Permissions::none()).unwrap().missing;
-        assert_eq!(missing[0].hint(), "the flow file has to ask for it: allow: { tool: [\"a b\"] }");
+        assert_eq!(missing[0].hint(), "add to the flow file: allow: { tool: [\"a b\"] }");
         // What is granted is said once, for all tools.
         let toolbox = Toolbox::built_in(&Permissions::none().allow_tool("a b")).with_registry(&registry).unwrap();
         assert_eq!(toolbox.bind("a b", &asked).unwrap().missing, []);

@@ -1,17 +1,17 @@
-//! The client as MCP's conformance suite wants it: connects to the URL that is the last argument, lists the tools,
-//! and calls each with arguments that its schema allows.
+//! The client for MCP's conformance suite. It connects to the URL in the last argument, lists the tools, and calls each
+//! with arguments that its schema allows.
 
 use llmspell::{Context, Error, Result, Step};
 use llmspell_mcp::Client;
 use serde_json::{Map, Value, json};
 
-/// Something that fits a schema, as far as it takes to call the tools of the suite.
-fn fitting(schema: &Value) -> Value {
+/// Returns a value that matches a schema, as far as the tools of the suite require.
+fn example_value(schema: &Value) -> Value {
     match schema["type"].as_str() {
         Some("object") => {
             let properties = schema["properties"].as_object().cloned().unwrap_or_default();
             Value::Object(
-                properties.iter().map(|(name, schema)| (name.clone(), fitting(schema))).collect::<Map<_, _>>(),
+                properties.iter().map(|(name, schema)| (name.clone(), example_value(schema))).collect::<Map<_, _>>(),
             )
         }
         Some("number" | "integer") => json!(2),
@@ -27,7 +27,7 @@ async fn main() -> Result<()> {
     let cx = Context::new();
     let client = Client::http(url).connect(&cx).await?;
     for tool in client.tools(&cx).await? {
-        let arguments = fitting(&tool.spec().parameters);
+        let arguments = example_value(&tool.spec().parameters);
         println!("{} {arguments}", tool.spec().name);
         println!("{}", tool.run(arguments, &cx).await?);
     }

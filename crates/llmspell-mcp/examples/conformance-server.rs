@@ -1,5 +1,5 @@
-//! The server with the tools that MCP's conformance suite calls: `conformance-server [ADDRESS | stdio]`,
-//! `127.0.0.1:0` unless told.
+//! The server for MCP's conformance suite, with the tools that the suite calls: `conformance-server [ADDRESS | stdio]`.
+//! The default address is `127.0.0.1:0`.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z
 /// Silence.
 const WAV: &str = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA=";
 
-fn giving(name: &str, description: &str, value: Value) -> DynTool {
-    let give = step(move |_: Value, _| {
+fn returning(name: &str, description: &str, value: Value) -> DynTool {
+    let constant = step(move |_: Value, _| {
         let value = value.clone();
         async move { Ok(value) }
     });
-    DynTool::from_schema(name, description, json!({ "type": "object" }), give)
+    DynTool::from_schema(name, description, json!({ "type": "object" }), constant)
 }
 
 fn tools() -> Vec<DynTool> {
@@ -48,11 +48,11 @@ fn tools() -> Vec<DynTool> {
     });
     let echo = step(|arguments: Value, _| async move { Ok(arguments) });
     vec![
-        giving("test_simple_text", "Gives text.", json!("This is a simple text response for testing.")),
-        giving("test_image_content", "Gives an image.", json!({ "content": [image] })),
-        giving("test_audio_content", "Gives sound.", json!({ "content": [audio] })),
-        giving("test_embedded_resource", "Gives a resource.", json!({ "content": [plain] })),
-        giving("test_multiple_content_types", "Gives a mixture.", json!({ "content": [text, image, mixed] })),
+        returning("test_simple_text", "Gives text.", json!("This is a simple text response for testing.")),
+        returning("test_image_content", "Gives an image.", json!({ "content": [image] })),
+        returning("test_audio_content", "Gives sound.", json!({ "content": [audio] })),
+        returning("test_embedded_resource", "Gives a resource.", json!({ "content": [plain] })),
+        returning("test_multiple_content_types", "Gives a mixture.", json!({ "content": [text, image, mixed] })),
         DynTool::from_schema("test_error_handling", "Fails.", json!({ "type": "object" }), failing),
         DynTool::from_schema("test_tool_with_progress", "Shows progress.", json!({ "type": "object" }), progress),
         DynTool::from_schema("json_schema_2020_12_tool", "Has a schema of 2020-12.", schema, echo),
@@ -69,7 +69,7 @@ async fn main() -> Result<()> {
     if address == "stdio" {
         return server.stdio(interrupted).await;
     }
-    let listening = server.http(address).bind().await?;
-    println!("{}", listening.url());
-    listening.serve(interrupted).await
+    let bound = server.http(address).bind().await?;
+    println!("{}", bound.url());
+    bound.serve(interrupted).await
 }

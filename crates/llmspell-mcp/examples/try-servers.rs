@@ -1,7 +1,7 @@
-//! Tries the client on a server that somebody else has made, for `tests/peers/mcp`.
+//! Runs trials of the client with a third-party server, for `tests/peers/mcp`.
 //!
-//! `try-servers everything|filesystem|memory|fastmcp PROGRAM ARGUMENTS…` (or a URL in the place of the program)
-//! prints a line for each trial: what was tried, `ok` or `FAILED`, and what came of it.
+//! `try-servers everything|filesystem|memory|fastmcp PROGRAM ARGUMENTS…` (or a URL in place of the program) prints a
+//! line for each trial: its name, `ok` or `FAILED`, and its result.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use llmspell::tool::DynTool;
 use llmspell::{ChunkData, Context, Error, ErrorKind, Limit, Result, Step};
-use llmspell_mcp::{Client, Connect};
+use llmspell_mcp::{Client, ClientBuilder};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -21,26 +21,26 @@ struct Trials {
 }
 
 impl Trials {
-    fn say(&mut self, what: &str, result: Result<String>) {
+    fn report(&mut self, trial: &str, result: Result<String>) {
         self.failed |= result.is_err();
-        let (verdict, text) = match result {
+        let (status, text) = match result {
             Ok(text) => ("ok", text),
             Err(error) => ("FAILED", format!("{error:#}").replace('\n', " ")),
         };
-        println!("{}\t{what}\t{verdict}\t{text}", self.server);
+        println!("{}\t{trial}\t{status}\t{text}", self.server);
     }
 }
 
-fn check(holds: bool, what: impl Into<String>) -> Result<()> {
-    if holds { Ok(()) } else { Err(Error::failed(what.into())) }
+fn check(holds: bool, message: impl Into<String>) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::failed(message.into())) }
 }
 
 async fn call(tools: &Tools, name: &str, arguments: Value) -> Result<Value> {
-    call_under(tools, name, arguments, &Context::new()).await
+    call_with(tools, name, arguments, &Context::new()).await
 }
 
-async fn call_under(tools: &Tools, name: &str, arguments: Value, cx: &Context) -> Result<Value> {
-    let tool = tools.get(name).ok_or_else(|| Error::failed(format!("there is no tool `{name}`")))?;
+async fn call_with(tools: &Tools, name: &str, arguments: Value, cx: &Context) -> Result<Value> {
+    let tool = tools.get(name).ok_or_else(|| Error::failed(format!("unknown tool `{name}`")))?;
     tool.run(arguments, cx).await
 }
 
@@ -52,7 +52,7 @@ fn short(value: &Value) -> String {
     text(value).chars().take(60).collect::<String>().replace('\n', " ")
 }
 
-async fn listed(client: &Client) -> Result<Tools> {
+async fn tools_by_name(client: &Client) -> Result<Tools> {
     let tools = client.tools(&Context::new()).await?;
     Ok(tools.into_iter().map(|tool| (tool.spec().name.clone(), tool)).collect())
 }
@@ -63,26 +63,26 @@ async fn everything(trials: &mut Trials, tools: &Tools) {
         check(text(&sum).contains("42"), text(&sum))?;
         Ok(short(&sum))
     };
-    trials.say("a call", sum.await);
+    trials.report("a call", sum.await);
     let structured = async {
         let weather = call(tools, "get-structured-content", json!({ "location": "Chicago" })).await?;
         check(weather.get("temperature").is_some(), text(&weather))?;
         Ok(weather.to_string())
     };
-    trials.say("structured content", structured.await);
+    trials.report("structured content", structured.await);
     let image = async {
         let image = call(tools, "get-tiny-image", json!({})).await?;
         let has = image["content"].as_array().is_some_and(|blocks| blocks.iter().any(|block| block["type"] == "image"));
         check(has, text(&image))?;
         Ok("an image".to_owned())
     };
-    trials.say("other content", image.await);
+    trials.report("other content", image.await);
     let environment = async {
         let shown = text(&call(tools, "get-env", json!({})).await?);
         check(!shown.contains("CARGO") && !shown.contains("SECRET"), "the environment leaks")?;
-        Ok("nothing of ours".to_owned())
+        Ok("no variable of this process".to_owned())
     };
-    trials.say("a clean environment", environment.await);
+    trials.report("a clean environment", environment.await);
     let progress = async {
         let tool = tools["trigger-long-running-operation"].clone();
         let (cx, mut chunks) = Context::new().with_chunks(8);
@@ -101,9 +101,9 @@ async fn everything(trials: &mut Trials, tools: &Tools) {
         check(seen == [1.0, 2.0, 3.0, 4.0], format!("{seen:?}"))?;
         Ok(format!("{seen:?}"))
     };
-    trials.say("progress", progress.await);
+    trials.report("progress", progress.await);
     let overlap = async {
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut calls = tokio::task::JoinSet::new();
         for _ in 0..20 {
             let tool = tools["trigger-long-running-operation"].clone();
@@ -112,11 +112,11 @@ async fn everything(trials: &mut Trials, tools: &Tools) {
         while let Some(call) = calls.join_next().await {
             call??;
         }
-        check(begun.elapsed() < Duration::from_secs(6), format!("{:?}", begun.elapsed()))?;
-        Ok(format!("20 calls of 1 s in {} ms", begun.elapsed().as_millis()))
+        check(started.elapsed() < Duration::from_secs(6), format!("{:?}", started.elapsed()))?;
+        Ok(format!("20 calls of 1 s in {} ms", started.elapsed().as_millis()))
     };
-    trials.say("calls overlap", overlap.await);
-    trials.say("it ignores cancellation", ignored(tools).await);
+    trials.report("calls overlap", overlap.await);
+    trials.report("it ignores cancellation", cancellation_ignored(tools).await);
     let task = async {
         let Some(tool) = tools.get("simulate-research-query") else { return Ok("not listed".to_owned()) };
         match tool.run(json!({ "topic": "rust" }), &Context::new()).await {
@@ -124,32 +124,32 @@ async fn everything(trials: &mut Trials, tools: &Tools) {
             Err(error) => Ok(error.message().to_owned()),
         }
     };
-    trials.say("a tool that must be a task", task.await);
+    trials.report("a tool that must be a task", task.await);
     let invalid = match call(tools, "get-sum", json!({ "a": "two" })).await {
         Ok(value) => Err(Error::failed(format!("it answered: {}", short(&value)))),
         Err(error) => Ok(short(&json!(error.message()))),
     };
-    trials.say("wrong arguments", invalid);
+    trials.report("wrong arguments", invalid);
 }
 
-/// The caller is free at its deadline, the permit stays taken meanwhile, and the session goes on.
-async fn ignored(tools: &Tools) -> Result<String> {
-    let seat = Limit::new(1);
+/// Checks that the caller returns at its deadline, that the permit stays acquired, and that the session continues.
+async fn cancellation_ignored(tools: &Tools) -> Result<String> {
+    let limit = Limit::new(1);
     let tool = tools["trigger-long-running-operation"].clone();
-    let tool = tool.timeout(Duration::from_millis(500)).limit(seat.clone());
-    let begun = Instant::now();
+    let tool = tool.timeout(Duration::from_millis(500)).limit(limit.clone());
+    let started = Instant::now();
     let error = tool.run(json!({ "duration": 3, "steps": 1 }), &Context::new()).await.err();
-    let free = begun.elapsed();
+    let free = started.elapsed();
     check(error.is_some_and(|error| error.kind() == ErrorKind::Timeout), "no timeout")?;
     check(free < Duration::from_millis(900), format!("free only after {free:?}"))?;
-    check(seat.available() == Some(0), "the permit is free while the server works on")?;
+    check(limit.available() == Some(0), "the permit is free while the server still works")?;
     call(tools, "get-sum", json!({ "a": 1, "b": 1 })).await?;
-    while seat.available() == Some(0) {
-        check(begun.elapsed() < Duration::from_secs(10), "the permit does not come back")?;
+    while limit.available() == Some(0) {
+        check(started.elapsed() < Duration::from_secs(10), "the permit is not released")?;
         sleep(Duration::from_millis(10)).await;
     }
-    let held = begun.elapsed();
-    sleep(Duration::from_secs(3).saturating_sub(begun.elapsed())).await;
+    let held = started.elapsed();
+    sleep(Duration::from_secs(3).saturating_sub(started.elapsed())).await;
     call(tools, "get-sum", json!({ "a": 1, "b": 1 })).await?;
     Ok(format!("caller free after {} ms, permit after {} ms, session usable", free.as_millis(), held.as_millis()))
 }
@@ -162,46 +162,46 @@ async fn filesystem(trials: &mut Trials, tools: &Tools, folder: &str) {
         check(text(&read).contains("two"), text(&read))?;
         Ok(short(&read))
     };
-    trials.say("write and read", written.await);
+    trials.report("write and read", written.await);
     let outside = match call(tools, "read_text_file", json!({ "path": "/etc/hostname" })).await {
         Ok(value) => Err(Error::failed(format!("it answered: {}", short(&value)))),
         Err(error) => Ok(short(&json!(error.message()))),
     };
-    trials.say("a refusal is readable", outside);
+    trials.report("a refusal is readable", outside);
     let hints = check(
         tools["read_text_file"].info().idempotent && !tools["edit_file"].info().idempotent,
         "reading is not idempotent, or editing is",
     );
-    trials.say("hints", hints.map(|()| "reading may be repeated, editing not".to_owned()));
+    trials.report("hints", hints.map(|()| "reading is idempotent, editing is not".to_owned()));
 }
 
 async fn memory(trials: &mut Trials, tools: &Tools) {
-    let kept = async {
+    let found = async {
         let ada = json!({ "name": "Ada", "entityType": "person", "observations": ["writes programs"] });
         call(tools, "create_entities", json!({ "entities": [ada] })).await?;
         let found = call(tools, "search_nodes", json!({ "query": "Ada" })).await?;
         check(found.to_string().contains("writes programs"), text(&found))?;
         Ok(short(&found))
     };
-    trials.say("keep and find", kept.await);
+    trials.report("store and find", found.await);
 }
 
 async fn fastmcp(trials: &mut Trials, tools: &Tools) {
     let cancelled = async {
         let cx = Context::new().with_deadline(Instant::now() + Duration::from_millis(500));
-        let error = call_under(tools, "nap", json!({ "seconds": 600 }), &cx).await.err();
+        let error = call_with(tools, "nap", json!({ "seconds": 600 }), &cx).await.err();
         check(error.is_some_and(|error| error.kind() == ErrorKind::Timeout), "no timeout")?;
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             let state = text(&call(tools, "state", json!({})).await?);
             if state.contains("stopped 1") {
-                return Ok(format!("stopped {} ms after the timeout", begun.elapsed().as_millis()));
+                return Ok(format!("stopped {} ms after the timeout", started.elapsed().as_millis()));
             }
-            check(begun.elapsed() < Duration::from_secs(10), format!("still at work: {state}"))?;
+            check(started.elapsed() < Duration::from_secs(10), format!("still running: {state}"))?;
             sleep(Duration::from_millis(20)).await;
         }
     };
-    trials.say("a timeout stops the tool", cancelled.await);
+    trials.report("a timeout stops the tool", cancelled.await);
     let dropped = async {
         let tool = tools["nap"].clone();
         let cx = Context::new();
@@ -209,39 +209,39 @@ async fn fastmcp(trials: &mut Trials, tools: &Tools) {
             _ = tool.run(json!({ "seconds": 600 }), &cx) => {}
             () = sleep(Duration::from_millis(500)) => {}
         }
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             let state = text(&call(tools, "state", json!({})).await?);
             if state.contains("stopped 2") {
-                return Ok(format!("stopped {} ms after the drop", begun.elapsed().as_millis()));
+                return Ok(format!("stopped {} ms after the drop", started.elapsed().as_millis()));
             }
-            check(begun.elapsed() < Duration::from_secs(10), format!("still at work: {state}"))?;
+            check(started.elapsed() < Duration::from_secs(10), format!("still running: {state}"))?;
             sleep(Duration::from_millis(20)).await;
         }
     };
-    trials.say("a drop stops the tool", dropped.await);
+    trials.report("a drop stops the tool", dropped.await);
     let structured = async {
         let sum = call(tools, "add", json!({ "a": 2, "b": 40 })).await?;
         check(sum == json!({ "result": 42 }), text(&sum))?;
         Ok(sum.to_string())
     };
-    trials.say("structured content", structured.await);
+    trials.report("structured content", structured.await);
     let failed = match call(tools, "fail", json!({})).await {
         Ok(value) => Err(Error::failed(format!("it answered: {}", short(&value)))),
         Err(error) => Ok(short(&json!(error.message()))),
     };
-    trials.say("an error is readable", failed);
+    trials.report("an error is readable", failed);
 }
 
-/// Killed in the middle, the server is there again for the next call.
+/// Kills the server, and checks that the next call restarts it.
 async fn killed(client: &Client, tools: &Tools, name: &str, arguments: Value) -> Result<String> {
-    let Some(process) = client.process_id().await else { return Ok("not ours to kill".to_owned()) };
+    let Some(process) = client.process_id().await else { return Ok("not started by this client".to_owned()) };
     std::process::Command::new("kill").args(["-9", &process.to_string()]).status()?;
     sleep(Duration::from_millis(100)).await;
     call(tools, name, arguments).await?;
     let second = client.process_id().await;
     check(second.is_some_and(|second| second != process), "the same process")?;
-    Ok("killed, started again, called".to_owned())
+    Ok("killed, restarted, called".to_owned())
 }
 
 #[tokio::main]
@@ -250,37 +250,37 @@ async fn main() -> Result<()> {
     let server = arguments.next().unwrap_or_default();
     let program = arguments.next().ok_or_else(|| Error::invalid("`try-servers SERVER PROGRAM ARGUMENTS…`"))?;
     let arguments: Vec<String> = arguments.collect();
-    let mut connect: Connect =
+    let mut builder: ClientBuilder =
         if program.starts_with("http") { Client::http(&program) } else { Client::stdio(&program).args(&arguments) };
     if let Ok(file) = std::env::var("TRY_MEMORY_FILE") {
-        connect = connect.env("MEMORY_FILE_PATH", file);
+        builder = builder.env("MEMORY_FILE_PATH", file);
     }
     let mut trials = Trials { server: server.clone(), failed: false };
-    let begun = Instant::now();
-    let client = connect.connect(&Context::new()).await?;
-    let tools = listed(&client).await?;
-    trials.say("connect and list", Ok(format!("{} tools after {} ms", tools.len(), begun.elapsed().as_millis())));
+    let started = Instant::now();
+    let client = builder.connect(&Context::new()).await?;
+    let tools = tools_by_name(&client).await?;
+    trials.report("connect and list", Ok(format!("{} tools after {} ms", tools.len(), started.elapsed().as_millis())));
     match server.split(' ').next().unwrap_or_default() {
         "everything" => {
             everything(&mut trials, &tools).await;
-            let again = killed(&client, &tools, "get-sum", json!({ "a": 1, "b": 1 })).await;
-            trials.say("kill -9", again);
+            let restarted = killed(&client, &tools, "get-sum", json!({ "a": 1, "b": 1 })).await;
+            trials.report("kill -9", restarted);
         }
         "filesystem" => filesystem(&mut trials, &tools, arguments.last().map_or(".", String::as_str)).await,
         "memory" => memory(&mut trials, &tools).await,
         "fastmcp" => {
             fastmcp(&mut trials, &tools).await;
-            let again = killed(&client, &tools, "add", json!({ "a": 1, "b": 1 })).await;
-            trials.say("kill -9", again);
+            let restarted = killed(&client, &tools, "add", json!({ "a": 1, "b": 1 })).await;
+            trials.report("kill -9", restarted);
         }
-        other => return Err(Error::invalid(format!("nothing is known of `{other}`"))),
+        other => return Err(Error::invalid(format!("unknown server `{other}`"))),
     }
     let process = client.process_id().await;
-    let begun = Instant::now();
+    let started = Instant::now();
     client.close().await;
-    let gone = process.is_none_or(|process| !Path::new(&format!("/proc/{process}")).exists());
-    let ended =
-        check(gone, "its process is still there").map(|()| format!("ended in {} ms", begun.elapsed().as_millis()));
-    trials.say("close", ended);
+    let has_ended = process.is_none_or(|process| !Path::new(&format!("/proc/{process}")).exists());
+    let ended = check(has_ended, "its process is still running")
+        .map(|()| format!("ended in {} ms", started.elapsed().as_millis()));
+    trials.report("close", ended);
     if trials.failed { Err(Error::failed("some trials failed")) } else { Ok(()) }
 }

@@ -1,17 +1,17 @@
-//! The one place of this crate that spawns.
+//! The only place in this crate that spawns tasks.
 //!
-//! What the other side of a connection does goes on when a caller drops its call: a cancellation has to be sent, a
-//! process has to be ended and reaped. Each connection has one task that sees to it; it ends with the connection. So does
-//! an attempt to connect, which outlives the caller who began it, but not the client.
+//! The remote side of a connection keeps working when a caller drops its call: a cancellation must be sent, a process
+//! must be ended and reaped. Each connection has one task for this, which ends with the connection. Each attempt to
+//! connect has one, too: it may outlive the caller who began it, but not the client.
 
 use tokio::runtime::Handle;
 
-/// Starts a task that nobody waits for; nothing starts where there is no runtime.
+/// Starts a detached task. Does nothing outside a runtime.
 pub(crate) fn spawn(work: impl Future<Output = ()> + Send + 'static) {
     if let Ok(runtime) = Handle::try_current() {
         #[expect(
             clippy::disallowed_methods,
-            reason = "one task a connection and one an attempt to connect, which end with them"
+            reason = "one task per connection and one per attempt to connect, which end with them"
         )]
         runtime.spawn(work);
     }

@@ -1,60 +1,40 @@
-//! The client: what a server offers as tools of ours.
+//! The client: the tools of an MCP server as [tools](llmspell::Tool).
+//!
+//! It owns the public types and their settings; the modules below connect, call and list.
 
 mod answer;
 mod attempt;
-mod bounded;
+mod builder;
 mod child;
+mod client_info;
 mod connection;
-mod link;
+mod connector;
+mod endpoint;
+mod limited_lines;
+mod limited_transport;
+mod line_ends;
 mod listing;
 mod names;
-mod ticket;
-mod watched;
-mod way;
+mod observed_transport;
+mod pending_calls;
+mod reconnecting_client;
+mod sent_requests;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use llmspell::tool::DynTool;
 use llmspell::{Context, Extension, Registry, Result};
-use rmcp::ClientHandler;
-use rmcp::model::{ClientCapabilities, ClientConfig, Implementation, ProtocolVersion};
 
-use child::Program;
-use link::Link;
-use way::{Place, Rules};
+pub use builder::ClientBuilder;
+use reconnecting_client::ReconnectingClient;
 
-/// What this client tells servers of itself: its name, and that it offers them nothing. A server that would like to
-/// ask a model (sampling), a user (elicitation) or for folders (roots) is not given the chance.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Me;
-
-impl ClientHandler for Me {
-    fn get_info(&self) -> ClientConfig {
-        let me = Implementation::new("llmspell", env!("CARGO_PKG_VERSION"));
-        // The last version that begins with a handshake, which is what servers expect whose version is not known.
-        let version = ProtocolVersion::V_2025_11_25;
-        ClientConfig::new(ClientCapabilities::default(), me).with_protocol_version(version)
-    }
-}
-
-/// How to reach a server; made by [`Client::stdio`] and [`Client::http`].
-#[derive(Clone)]
-#[must_use = "nothing is connected until `connect` is awaited"]
-pub struct Connect {
-    place: Place,
-    rules: Rules,
-}
-
-/// A connection to an MCP server that comes back when it is lost.
+/// A client of an MCP server that reconnects when the connection is lost.
 ///
-/// Clones and the tools that it lists share the connection; when the last of them is dropped, the connection ends, and
-/// with it the process of a server that was started for it.
+/// Its clones and its tools share the connection. When the last of them is dropped, the connection ends, and with it
+/// the process of a server that was started for it.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -77,62 +57,62 @@ pub struct Connect {
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    link: Arc<Link>,
-    /// How many changes of the tools had been announced when they were last listed.
+    inner: Arc<ReconnectingClient>,
+    /// The number of changes that the server had announced when its tools were last listed.
     listed: Arc<AtomicU64>,
 }
 
 impl Client {
-    /// A server that is started as a child process and talks over its standard streams.
-    ///
-    /// It gets a clean environment: what is [named](Connect::env), and of ours only what programs can hardly do without
-    /// (`PATH`, `HOME`, `USER`, `LANG` and a few more). It leads a process group of its own, which ends with it.
-    pub fn stdio(program: impl Into<OsString>) -> Connect {
-        Connect {
-            place: Place::Stdio(Program {
-                program: program.into(),
-                arguments: Vec::new(),
-                environment: BTreeMap::new(),
-                inherited: Vec::new(),
-                folder: None,
-                grace: Duration::from_secs(2),
-            }),
-            rules: Rules::default(),
-        }
+    fn new(inner: Arc<ReconnectingClient>) -> Self {
+        Client { inner, listed: Arc::default() }
     }
 
-    /// A server that is there already and talks over streamable HTTP, such as `http://127.0.0.1:8000/mcp`. Redirects
-    /// are not followed, and proxies of the environment not used.
-    pub fn http(url: impl Into<String>) -> Connect {
-        Connect { place: Place::Http { url: url.into(), token: None }, rules: Rules::default() }
+    /// Returns the settings for a server that is started as a child process and speaks over its standard streams.
+    ///
+    /// The server gets a clean environment: the variables set with [`env`](ClientBuilder::env), and a few that programs
+    /// usually require (`PATH`, `HOME`, `USER`, `LANG` and similar). It leads its own process group, which ends with
+    /// it.
+    pub fn stdio(program: impl Into<OsString>) -> ClientBuilder {
+        ClientBuilder::stdio(program.into())
     }
 
-    /// What the server offers, all pages of it, as tools from JSON to JSON.
+    /// Returns the settings for a running server that speaks streamable HTTP, such as `http://127.0.0.1:8000/mcp`.
+    /// The client follows no redirects and uses no proxies from the environment.
+    pub fn http(url: impl Into<String>) -> ClientBuilder {
+        ClientBuilder::http(url.into())
+    }
+
+    /// Lists all tools of the server, as tools from JSON to JSON.
     ///
-    /// A tool gives the structured content of the server's answer if there is some, its text otherwise, and where
-    /// there is more than text (images, resources) the content as MCP describes it. Its
-    /// [security](llmspell::tool::Security) is `restricted` if the server says that it only reads, `privileged`
-    /// otherwise; one that is said to read only, or to be idempotent, is [idempotent](llmspell::Step::idempotent).
-    /// One that is said to destroy runs [alone](llmspell::tool::Concurrency::Exclusive) in a turn of an agent. See
-    /// [`Connect::ignore_hints`] for servers whose word is not to be taken.
+    /// A tool returns the structured content of the server's answer if there is any, else its text. If the answer has
+    /// other content (images, resources), the tool returns it as MCP describes it.
     ///
-    /// Their names are such that models can call them: what is no ASCII letter, digit, `_` or `-` becomes `_`, what is
-    /// longer than 64 is cut, and of names that become the same so the later ones get a number (`files.read` is
-    /// `files_read`, or `files_read_2` beside a tool of that name). The server is asked by its own name.
+    /// The server's hints set the properties of a tool (see [`ClientBuilder::ignore_hints`] for untrusted servers):
     ///
-    /// Tools stay usable when the connection is lost and comes back. A tool that runs only as a task of MCP is
-    /// listed, and the server refuses calls of it.
+    /// - A read-only tool has [`Privilege::Restricted`](llmspell::tool::Privilege::Restricted); all others are
+    ///   privileged.
+    /// - A read-only or idempotent tool is [idempotent](llmspell::Step::idempotent).
+    /// - A destructive tool runs [alone](llmspell::tool::CallConcurrency::Exclusive) in a turn of an agent.
+    ///
+    /// The names are changed so that models can call them. Each character other than an ASCII letter, digit, `_` or `-`
+    /// becomes `_`, and names are cut to 64 characters. If names become equal, the later ones get a number:
+    /// `files.read` becomes `files_read`, or `files_read_2` beside a tool of that name. Calls to the server use the
+    /// original name.
+    ///
+    /// Tools stay usable when the connection is lost and restored. A tool that runs only as an MCP task is listed, but
+    /// the server rejects calls of it.
     ///
     /// # Errors
-    /// Those of connecting, and [`ErrorKind::Failed`](llmspell::ErrorKind::Failed) if the list has no end.
+    /// The errors of [connecting](ClientBuilder::connect), and [`ErrorKind::Failed`](llmspell::ErrorKind::Failed) if
+    /// the list has too many pages.
     pub async fn tools(&self, cx: &Context) -> Result<Vec<DynTool>> {
-        let changes = self.link.changes();
-        let tools = listing::list(&self.link, cx).await?;
+        let changes = self.inner.changes();
+        let tools = listing::list(&self.inner, cx).await?;
         self.listed.store(changes, Ordering::Release);
         Ok(tools)
     }
 
-    /// The tools that the server offers, to be added to a [`Registry`]: an extension in a process of its own.
+    /// Returns the tools of the server as an [`Extension`] for a [`Registry`]: an extension in its own process.
     ///
     /// ```no_run
     /// use llmspell::{Context, Registry};
@@ -145,31 +125,31 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// Those of [`Client::tools`].
+    /// The errors of [`Client::tools`].
     pub async fn extension(&self, cx: &Context) -> Result<ServerTools> {
-        Ok(ServerTools { name: self.link.place().to_owned(), tools: self.tools(cx).await? })
+        Ok(ServerTools { name: self.inner.server().to_owned(), tools: self.tools(cx).await? })
     }
 
-    /// Completes when the server has said that its tools are not those that were last [listed](Client::tools).
+    /// Waits until the server announces that its tools have changed since they were last [listed](Client::tools).
     pub async fn changed(&self) {
         let listed = self.listed.load(Ordering::Acquire);
-        self.link.changed_since(listed).await;
+        self.inner.changed_since(listed).await;
     }
 
-    /// Ends the connection and waits until it has ended: a child process is given its
-    /// [grace](Connect::grace). Calls that wait for a connection fail as
-    /// [cancelled](llmspell::ErrorKind::Cancelled); a later one connects again.
+    /// Closes the connection and waits until it has ended. A child process has its [grace](ClientBuilder::grace) to
+    /// exit. Calls that wait for a connection fail with [`ErrorKind::Cancelled`](llmspell::ErrorKind::Cancelled). A
+    /// later call reconnects.
     pub async fn close(&self) {
-        self.link.close().await;
+        self.inner.close().await;
     }
 
-    /// The number of the server's process, if it was started for this client and runs.
+    /// Returns the process id of the server if this client started it and it is running.
     pub async fn process_id(&self) -> Option<u32> {
-        self.link.process_id()
+        self.inner.process_id()
     }
 }
 
-/// The tools of a server as an extension; made by [`Client::extension`].
+/// The tools of a server as an extension, returned by [`Client::extension`].
 #[derive(Clone, Debug)]
 pub struct ServerTools {
     name: String,
@@ -188,121 +168,6 @@ impl Extension for ServerTools {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("server", &self.link.place()).finish_non_exhaustive()
-    }
-}
-
-/// Shows where the server is, and none of the secrets that it is given.
-impl fmt::Debug for Connect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connect").field("server", &self.place.shown()).finish_non_exhaustive()
-    }
-}
-
-impl Connect {
-    fn program(mut self, change: impl FnOnce(&mut Program)) -> Self {
-        match &mut self.place {
-            Place::Stdio(program) => change(program),
-            Place::Http { .. } => panic!("a server behind HTTP is not started from here: use `Client::stdio`"),
-        }
-        self
-    }
-
-    /// One more argument of the server's program.
-    ///
-    /// # Panics
-    /// If the server is reached over HTTP, as all settings of the program do.
-    pub fn arg(self, argument: impl Into<OsString>) -> Self {
-        self.program(|program| program.arguments.push(argument.into()))
-    }
-
-    /// More arguments of the server's program.
-    pub fn args(self, arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
-        self.program(|program| program.arguments.extend(arguments.into_iter().map(Into::into)))
-    }
-
-    /// A variable of the server's environment. Its value appears in no error and no event.
-    pub fn env(self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
-        self.program(|program| drop(program.environment.insert(name.into(), value.into())))
-    }
-
-    /// A variable that the server inherits, beside the usual few.
-    pub fn inherit(self, name: impl Into<OsString>) -> Self {
-        self.program(|program| program.inherited.push(name.into()))
-    }
-
-    /// The folder the server starts in. The default is ours.
-    pub fn folder(self, folder: impl Into<PathBuf>) -> Self {
-        self.program(|program| program.folder = Some(folder.into()))
-    }
-
-    /// How long the server's process may take to end once its input has ended, and again once it is asked to (SIGTERM),
-    /// before it is killed. The default is 2 s.
-    pub fn grace(self, grace: Duration) -> Self {
-        self.program(|program| program.grace = grace)
-    }
-
-    /// The bearer token to show to the server. It appears in no error and no event.
-    ///
-    /// # Panics
-    /// If the server is not reached over HTTP.
-    pub fn token(mut self, token: impl Into<String>) -> Self {
-        match &mut self.place {
-            Place::Http { token: known, .. } => *known = Some(token.into()),
-            Place::Stdio(_) => {
-                panic!("a child process needs no token: use `Client::http`, or `env` to hand it a secret")
-            }
-        }
-        self
-    }
-
-    /// The longest that a call may take, retries of the connection included. The default is 60 s. There always is a
-    /// limit: this one or the deadline of the context, whichever is nearer.
-    pub fn call_timeout(mut self, timeout: Duration) -> Self {
-        self.rules.call_timeout = timeout;
-        self
-    }
-
-    /// The longest that connecting may take, the start of a program included. The default is 30 s.
-    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
-        self.rules.connect_timeout = timeout;
-        self
-    }
-
-    /// How long a call that was dropped or ran out of time counts as alive, as a
-    /// [runaway](llmspell::Context::detached_work), if nothing more is heard of it. The default is 1 s.
-    ///
-    /// MCP has no answer to a cancellation: a server that heeds it is silent, and so is one that works on. Until its
-    /// late answer or the end of this time the permits of the call stay taken. A server that has answered a cancelled
-    /// call once is known not to heed cancellations; from then on its calls count as alive until they are answered,
-    /// for as long as [a call may take](Connect::call_timeout).
-    pub fn runaway_grace(mut self, grace: Duration) -> Self {
-        self.rules.runaway_grace = grace;
-        self
-    }
-
-    /// What the names of the tools begin with here, to tell those of several servers apart. Is made
-    /// [callable](Client::tools), as the rest of the name is.
-    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.rules.prefix = prefix.into();
-        self
-    }
-
-    /// Does not take the server's word for what its tools do: all are privileged, and none is idempotent.
-    pub fn ignore_hints(mut self) -> Self {
-        self.rules.ignore_hints = true;
-        self
-    }
-
-    /// Connects, so that mistakes show at once.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Failed`](llmspell::ErrorKind::Failed) if the server cannot be started or reached, or does not speak MCP,
-    /// [`ErrorKind::Denied`](llmspell::ErrorKind::Denied) if it wants other credentials, and
-    /// [`ErrorKind::Timeout`](llmspell::ErrorKind::Timeout).
-    pub async fn connect(self, cx: &Context) -> Result<Client> {
-        let link = Arc::new(Link::new(self.place, self.rules)?);
-        link.connection(cx).await?;
-        Ok(Client { link, listed: Arc::default() })
+        f.debug_struct("Client").field("server", &self.inner.server()).finish_non_exhaustive()
     }
 }

@@ -1,10 +1,15 @@
-//! The server: our tools for whoever speaks MCP.
+//! The server: our tools for MCP clients.
+//!
+//! It owns the settings and the shutdown. Admission, the handler and the transports are in the modules below.
 
 mod admission;
+mod backpressured_transport;
+mod call_result;
 mod handler;
 mod http;
-mod paced;
-mod punctual;
+mod request_guard;
+mod session;
+mod timeout_body;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,16 +25,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use admission::Admission;
-use handler::{Handler, Shared};
-pub use http::{Http, Listening};
-use paced::Paced;
+use backpressured_transport::BackpressuredTransport;
+use handler::{Handler, ServerState};
+pub use http::{BoundServer, Http};
 
-/// Tools, and anything else that is made into one, as an MCP server.
+/// An MCP server for tools, and for steps and agents that were made into tools.
 ///
-/// What holds for all of its connections together: so many calls run at once, so many more wait, and whoever comes on
-/// top is told at once that there is too much to do (JSON-RPC error -32029, with `retryAfterMs`). A tool that fails
-/// or panics answers with an error that a model can read. A call that its client cancels is dropped, which stops its
-/// work. What a tool [emits](Context::emit) goes out as progress if the client asked for it.
+/// Its limits apply to all connections together. At most [`limit`](Server::limit) calls run at a time, at most
+/// [`queue`](Server::queue) wait, and further ones are rejected at once (JSON-RPC error -32029 with `retryAfterMs`). A
+/// tool that fails or panics answers with an error that a model can read. When a client cancels a call, the server
+/// drops it and its work. Chunks that a tool [emits](Context::emit) are sent as progress if the client asked for it.
 ///
 /// ```no_run
 /// use llmspell::tool::DynTool;
@@ -43,15 +48,15 @@ use paced::Paced;
 ///     Ok(json!(arguments["text"].as_str().unwrap_or_default().to_uppercase()))
 /// });
 /// let server = Server::new("shouts", "1.0")
-///     .tool(DynTool::from_schema("shout", "Says it louder.", parameters, shout))
+///     .tool(DynTool::from_schema("shout", "Returns the text in capitals.", parameters, shout))
 ///     .limit(8)
 ///     .queue(16);
-/// let listening = server.http("127.0.0.1:8000").bind().await?;
-/// listening.serve(std::future::pending()).await
+/// let bound = server.http("127.0.0.1:8000").bind().await?;
+/// bound.serve(std::future::pending()).await
 /// # }
 /// ```
 #[derive(Clone)]
-#[must_use = "nobody is served until `stdio` or `http` is awaited"]
+#[must_use = "the server accepts no client until `stdio` or `http` is awaited"]
 pub struct Server {
     name: String,
     version: String,
@@ -65,7 +70,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server without tools, as clients are told of it.
+    /// Returns a server without tools. Clients see its name and version.
     pub fn new(name: impl Into<String>, version: impl Into<String>) -> Self {
         Server {
             name: name.into(),
@@ -80,70 +85,70 @@ impl Server {
         }
     }
 
-    /// Offers a tool.
+    /// Adds a tool.
     ///
     /// # Panics
-    /// If there is one of that name already.
+    /// If a tool of that name was added already.
     pub fn tool<S: Step<In: Arguments, Out: Serialize>>(self, tool: Tool<S>) -> Self {
         self.tools([tool.erase()])
     }
 
-    /// Offers several.
+    /// Adds several tools.
     ///
     /// # Panics
-    /// As [`Server::tool`].
+    /// If a tool of the same name was added already.
     pub fn tools(mut self, tools: impl IntoIterator<Item = DynTool>) -> Self {
         for tool in tools {
             let name = tool.spec().name.clone();
-            assert!(!self.tools.contains_key(&name), "there are two tools `{name}`: clients could not tell them apart");
+            assert!(!self.tools.contains_key(&name), "duplicate tool `{name}`: clients could not distinguish the two");
             self.tools.insert(name, tool);
         }
         self
     }
 
-    /// What clients may tell their models about this server.
+    /// Sets the description of this server that clients may give to their models.
     pub fn instructions(mut self, text: impl Into<String>) -> Self {
         self.instructions = Some(text.into());
         self
     }
 
-    /// How many calls run at once, over all connections. The default is 16.
+    /// Sets the most calls that run at a time, over all connections. The default is 16.
     ///
     /// # Panics
-    /// If it is 0, for nothing would ever run.
+    /// If `calls` is 0, because then nothing would ever run.
     pub fn limit(mut self, calls: usize) -> Self {
         assert!(calls > 0, "a limit must be at least 1: with 0, nothing would ever run");
         self.limit = calls;
         self
     }
 
-    /// How many calls wait for their turn, over all connections. The default is 64.
+    /// Sets the most calls that wait to run, over all connections. The default is 64.
     pub fn queue(mut self, calls: usize) -> Self {
         self.queue = calls;
         self
     }
 
-    /// The longest that a call may take, its waiting included. The default is five minutes.
+    /// Sets the time limit of a call, including its wait. The default is five minutes.
     pub fn call_timeout(mut self, timeout: Duration) -> Self {
         self.call_timeout = timeout;
         self
     }
 
-    /// How long calls under way may take to end when the server is shut down, or its input ends. What is not done by
-    /// then is dropped, and answered with an error. The default is 10 s.
-    pub fn drain(mut self, longest: Duration) -> Self {
-        self.drain = longest;
+    /// Sets how long calls in flight may take to finish when the server is shut down or its input ends. Calls that have
+    /// not finished by then are dropped and answered with an error. The default is 10 s.
+    pub fn drain(mut self, limit: Duration) -> Self {
+        self.drain = limit;
         self
     }
 
-    /// The context that the tools run in: its events tell what they do. The default is one that nobody observes.
+    /// Sets the context in which the tools run; its observers receive their events. The default has no observers.
     pub fn context(mut self, cx: &Context) -> Self {
         self.cx = cx.clone();
         self
     }
 
-    fn shared(self) -> Shared {
-        Shared {
+    fn into_state(self) -> ServerState {
+        ServerState {
             name: self.name,
             version: self.version,
             instructions: self.instructions,
@@ -154,63 +159,64 @@ impl Server {
         }
     }
 
-    /// Serves over the standard streams until the client closes them or `shutdown` completes. Calls that are under
-    /// way then have the [time to drain](Server::drain), and are answered. Nothing else may write to the standard output of the
+    /// Serves over the standard streams until the client closes them or `shutdown` completes. Calls in flight then have
+    /// the [time to drain](Server::drain), and are answered. Nothing else may write to the standard output of the
     /// process.
     ///
     /// # Errors
     /// [`ErrorKind::Failed`](llmspell::ErrorKind::Failed) if the client does not speak MCP.
     pub async fn stdio(self, shutdown: impl Future<Output = ()>) -> Result<()> {
         let (input, output) = stdio_pipes();
-        self.over(input, output, shutdown).await
+        self.serve_streams(input, output, shutdown).await
     }
 
-    /// Serves over streamable HTTP, at the path `/mcp` of `address`, such as `127.0.0.1:8000`; the port 0 takes any
-    /// that is free. To be reached from other machines it takes an address such as `0.0.0.0:8000`, a
-    /// [token](Http::token) and the [name](Http::allow_host) that clients use. There is no TLS here: put a proxy in
-    /// front that has it.
+    /// Returns the settings for streamable HTTP, at the path `/mcp` of `address`, such as `127.0.0.1:8000`. The port 0
+    /// chooses a free one.
+    ///
+    /// To serve other machines, pass an address such as `0.0.0.0:8000`, and set a [token](Http::token) and the
+    /// [host name](Http::allow_host) that clients use. The server has no TLS: put a TLS proxy in front.
     pub fn http(self, address: impl Into<String>) -> Http {
         Http::new(self, address.into())
     }
 
-    /// Serves one client over any two streams, as [`Server::stdio`] does.
+    /// Serves one client over any two streams, like [`Server::stdio`].
     ///
     /// # Errors
-    /// As [`Server::stdio`].
-    pub async fn over(
+    /// [`ErrorKind::Failed`](llmspell::ErrorKind::Failed) if the client does not speak MCP.
+    pub async fn serve_streams(
         self,
         input: impl AsyncRead + Send + Unpin + 'static,
         output: impl AsyncWrite + Send + Unpin + 'static,
         shutdown: impl Future<Output = ()>,
     ) -> Result<()> {
         let drain = self.drain;
-        let shared = Arc::new(self.shared());
+        let state = Arc::new(self.into_state());
         let transport = AsyncRwTransport::<RoleServer, _, _>::new_server(input, output);
-        let transport = Paced::new(transport, shared.clone(), drain);
+        let transport = BackpressuredTransport::new(transport, state.clone(), drain);
         let end = CancellationToken::new();
         let mut shutdown = std::pin::pin!(shutdown);
-        let begin = serve_server_with_ct(Handler(shared.clone()), transport, end.clone());
+        let handshake = serve_server_with_ct(Handler(state.clone()), transport, end.clone());
         let running = tokio::select! {
-            begun = begin => match begun {
+            result = handshake => match result {
                 Ok(running) => running,
-                // A client that was started and stopped without a word.
+                // A client that connects and leaves without a message is not an error.
                 Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
                 Err(error) => return Err(Error::failed(format!("the client does not speak MCP: {error}"))),
             },
             () = &mut shutdown => return Ok(()),
         };
-        let is_over = running.cancellation_token();
-        let mut over = std::pin::pin!(running.waiting());
+        let cancel = running.cancellation_token();
+        let mut session = std::pin::pin!(running.waiting());
         tokio::select! {
-            _ = &mut over => return Ok(()),
+            _ = &mut session => return Ok(()),
             () = &mut shutdown => {}
         }
         tokio::select! {
-            _ = &mut over => return Ok(()),
-            () = shared.admission.drain(drain) => {}
+            _ = &mut session => return Ok(()),
+            () = state.admission.drain(drain) => {}
         }
-        is_over.cancel();
-        let _ = over.await;
+        cancel.cancel();
+        let _ = session.await;
         Ok(())
     }
 }

@@ -1,22 +1,23 @@
-//! The built-in tools by what they need: nothing, or permissions.
+//! The built-in tools, grouped by the permissions that they need.
 
 use llmspell::Step;
 use llmspell::tool::DynTool;
 
 use super::{
-    calculator, command, csv, hash, html_to_text, http_get, http_request, json, list_files, read_file, regex, slow,
-    text, time, write_file,
+    calculator, command, csv, hash, html_to_text, json, list_files, read_file, regex, slow, text, time, write_file,
 };
+#[cfg(feature = "http")]
+use super::{http_get, http_request};
 use crate::permission::{Gate, PermissionKind, Permissions};
 
-/// Returns the built-in tools, each within what is granted.
+/// Returns the built-in tools, each within the granted permissions.
 pub fn built_in(granted: &Permissions) -> Vec<DynTool> {
     let gate = Gate::of_user(granted);
     let gated = gated().into_iter().map(|(_, make)| make(&gate));
     pure().into_iter().chain(safe()).chain(gated).collect()
 }
 
-/// Those that only compute from their arguments.
+/// Returns the tools that only compute from their arguments.
 pub fn pure() -> Vec<DynTool> {
     let tools = [
         calculator::calculator(),
@@ -30,19 +31,21 @@ pub fn pure() -> Vec<DynTool> {
     tools.into_iter().map(repeatable).collect()
 }
 
-/// Those that touch nothing, but do not always give the same.
+/// Returns the tools that touch nothing outside but whose results vary.
 pub fn safe() -> Vec<DynTool> {
     [slow::slow(), time::time()].into_iter().map(repeatable).collect()
 }
 
-/// Makes a tool for the permissions of one caller.
+/// A function that makes a tool for the permissions of one caller.
 pub type Make = fn(&Gate) -> DynTool;
 
-/// Those that need permissions, with the kind without which they can do nothing.
+/// Returns the tools that need permissions, each with the kind without which it can do nothing.
 pub fn gated() -> Vec<(PermissionKind, Make)> {
     vec![
         (PermissionKind::Command, command::command),
+        #[cfg(feature = "http")]
         (PermissionKind::Net, |gate| repeatable(http_get::http_get(gate))),
+        #[cfg(feature = "http")]
         (PermissionKind::Net, http_request::http_request),
         (PermissionKind::Read, |gate| repeatable(list_files::list_files(gate))),
         (PermissionKind::Read, |gate| repeatable(read_file::read_file(gate))),
@@ -50,7 +53,13 @@ pub fn gated() -> Vec<(PermissionKind, Make)> {
     ]
 }
 
-/// A tool that does no harm if it runs twice, as a hedge does; its step says so.
+/// Returns the cargo feature that a tool needs, if this build lacks it.
+pub fn missing_feature(name: &str) -> Option<&'static str> {
+    let http = !cfg!(feature = "http") && matches!(name, "http_get" | "http_request");
+    http.then_some("http")
+}
+
+/// Marks a tool as safe to run twice, as a hedge does.
 pub fn repeatable(tool: DynTool) -> DynTool {
     let spec = tool.spec().clone();
     let step = tool.into_step().idempotent();

@@ -1,4 +1,4 @@
-//! `calculator`: the value of a formula.
+//! `calculator`: evaluates a formula.
 
 mod formula;
 mod number;
@@ -15,18 +15,18 @@ use serde_json::Number as Json;
 #[schemars(crate = "llmspell::schemars")]
 #[serde(deny_unknown_fields)]
 struct Calculator {
-    /// The formula, such as `(1 + x) ^ 2 / 3`. Operators, those that bind most loosely first: `+ -`, `* / %`, a sign,
-    /// `^` (from the right: `2^3^2` is 512, `-2^2` is -4). `%` is the remainder, with the sign of its left side.
+    /// The formula, such as `(1 + x) ^ 2 / 3`. Operators from lowest to highest precedence: `+ -`, `* / %`, a sign,
+    /// `^` (right-associative: `2^3^2` is 512, `-2^2` is -4). `%` is the remainder, with the sign of its left operand.
     /// Functions: abs, sqrt, exp, ln, log2, log10, sin, cos, tan, asin, acos, atan (in radians), floor, ceil, trunc,
     /// round(x) or round(x, digits), min, max and sum of any number of values. Constants: pi, e.
     formula: String,
-    /// The values of names in the formula.
+    /// The values of the formula's variables.
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, f64>")]
     values: BTreeMap<String, Json>,
 }
 
-/// The tool.
+/// Returns the tool.
 pub(crate) fn calculator() -> DynTool {
     let description = "Computes a formula. Whole numbers are exact up to 19 digits, others have about 15; what has no value, \
                        such as a division by zero, is an error.";
@@ -90,19 +90,19 @@ mod tests {
             ("1 / 0", "division by zero"),
             ("1 % 0", "division by zero"),
             ("1.0 / (1 - 1)", "division by zero"),
-            ("9223372036854775807 + 1", "too large"),
-            ("-9223372036854775808 - 1", "too large"),
-            ("10^19", "too large"),
-            ("9223372036854775808", "too large"),
-            ("1e308 * 10", "too large"),
-            ("1e999", "too large"),
-            ("sqrt(-1)", "has no value"),
-            ("(-8) ^ 0.5", "has no value"),
+            ("9223372036854775807 + 1", "out of range"),
+            ("-9223372036854775808 - 1", "out of range"),
+            ("10^19", "out of range"),
+            ("9223372036854775808", "out of range"),
+            ("1e308 * 10", "out of range"),
+            ("1e999", "out of range"),
+            ("sqrt(-1)", "undefined result"),
+            ("(-8) ^ 0.5", "undefined result"),
             ("0 ^ -1", "division by zero"),
-            ("ln(0)", "has no value"),
-            ("1 +", "ends too early"),
-            ("", "ends too early"),
-            ("(1", "ends too early"),
+            ("ln(0)", "undefined result"),
+            ("1 +", "unexpected end"),
+            ("", "unexpected end"),
+            ("(1", "unexpected end"),
             ("1 2", "character 3"),
             ("1)", "character 2"),
             ("2x", "character 2"),
@@ -119,11 +119,11 @@ mod tests {
         ] {
             let error = call(json!({ "formula": formula })).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Invalid, "{formula}: {error}");
-            let told = format!("{error} {}", error.hint().unwrap_or_default());
-            assert!(told.contains(why), "{formula}: {told}");
+            let formatted = format!("{error} {}", error.hint().unwrap_or_default());
+            assert!(formatted.contains(why), "{formula}: {formatted}");
         }
         let error = call(json!({ "formula": "pi", "values": { "pi": 3 } })).await.unwrap_err();
-        assert!(error.message().contains("has a meaning already"), "{error}");
+        assert!(error.message().contains("is already defined"), "{error}");
     }
 
     proptest! {

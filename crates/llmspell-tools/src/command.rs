@@ -1,4 +1,4 @@
-//! `command`: a program and its arguments; never a line for a shell.
+//! `command`: runs a program with its arguments, never through a shell.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,14 +17,14 @@ use crate::permission::{Gate, found};
 struct Command {
     /// The program and its arguments. No shell reads them: spaces, quotes and `$` mean themselves.
     argv: Vec<String>,
-    /// What the program reads from its standard input; nothing by default.
+    /// The standard input of the program. The default is empty.
     stdin: Option<String>,
     /// The folder it runs in.
     cwd: Option<PathBuf>,
-    /// Environment variables on top of PATH, HOME, USER, LANG, TZ and TMPDIR; no others are passed on.
+    /// Environment variables in addition to PATH, HOME, USER, LANG, TZ and TMPDIR. No other variables are passed on.
     #[serde(default)]
     env: BTreeMap<String, String>,
-    /// More output than this is an error. The default is 1 MiB.
+    /// The largest output in bytes; more is an error. The default is 1 MiB.
     #[serde(default = "one_mebibyte")]
     max_bytes: usize,
 }
@@ -33,19 +33,19 @@ fn one_mebibyte() -> usize {
     1 << 20
 }
 
-/// What comes out.
+/// The output of the program.
 #[derive(Serialize)]
 struct Output {
-    /// Without the line break at its end.
+    /// Without the trailing line break.
     stdout: String,
     stderr: String,
 }
 
-/// Runs a program and its arguments within the permissions of `gate`, as the tool does, and gives `{ stdout, stderr }`.
-/// More than `max_bytes` of output is an error; the default is 1 MiB.
+/// Runs a program with its arguments within the permissions of `gate`, as the tool does, and returns `{ stdout, stderr
+/// }`. More than `max_bytes` of output is an error; the default is 1 MiB.
 ///
 /// # Errors
-/// If the program may not be run, cannot be started, or fails.
+/// Fails if the program is not allowed, cannot be started, or ends with a failure.
 pub async fn run_command(
     argv: Vec<String>,
     max_bytes: Option<usize>,
@@ -58,16 +58,16 @@ pub async fn run_command(
     serde_json::to_value(output).map_err(|error| Error::failed("the output is not JSON").with_source(error))
 }
 
-/// What a program may see of the environment; keys and tokens stay here.
+/// Environment variables that a program may see. Keys and tokens are not passed on.
 const PASSED_ON: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR"];
 
-/// Beginnings of the variables with which loaders bring code into a program.
+/// Prefixes of the variables through which loaders inject code into a program.
 const LOADERS: [&str; 2] = ["LD_", "DYLD_"];
 
-/// How much of the error output stands in an error.
+/// The longest part of the error output that is quoted in an error, in bytes.
 const TAIL: usize = 400;
 
-/// The tool.
+/// Returns the tool.
 pub(crate) fn command(gate: &Gate) -> DynTool {
     let gate = gate.clone();
     let description = "Runs a program and gives { stdout, stderr }. An exit code other than 0 is an error. The program \
@@ -82,7 +82,7 @@ pub(crate) fn command(gate: &Gate) -> DynTool {
 impl Command {
     async fn run(self, gate: &Gate, cx: &Context) -> Result<Output> {
         let Some(program) = self.argv.first().filter(|program| !program.is_empty()).cloned() else {
-            return Err(Error::invalid("`argv` names no program").with_hint("write argv: [program, argument, …]"));
+            return Err(Error::invalid("`argv` is empty").with_hint("write argv: [program, argument, …]"));
         };
         gate.start(&program)?;
         if gate.both().picks_programs() {
@@ -100,20 +100,20 @@ impl Command {
         Err(Error::failed(format!("{program} {}{reason}", how(output.status))))
     }
 
-    /// A program that is allowed by name must not be made another one by variables.
+    /// Refuses variables that would make an allowed program run other code.
     fn leaves_the_program_as_it_is(&self) -> Result<()> {
         let decides = |name: &&String| *name == "PATH" || LOADERS.iter().any(|prefix| name.starts_with(prefix));
         let Some(name) = self.env.keys().find(decides) else { return Ok(()) };
-        let message = format!("setting `{name}` would run something else than the program that is allowed");
+        let message = format!("setting `{name}` would make the allowed program run other code");
         Err(Error::new(llmspell::ErrorKind::Rejected, message)
             .with_hint("leave it out, or allow any program: --allow command"))
     }
 
     fn process(&self, program: &str) -> Result<Process> {
-        // Looked up by us: the system would look into the PATH that the call may set.
+        // Looked up here: the system would use the PATH that the call may set.
         let path = found(program).ok_or_else(|| {
-            let error = Error::failed(format!("cannot start {program}: there is no such program")).permanent();
-            error.with_hint("name it as it is found in PATH, or by its whole path")
+            let error = Error::failed(format!("cannot start {program}: program not found")).permanent();
+            error.with_hint("name it as in PATH, or by its absolute path")
         })?;
         let mut process = Process::new(path);
         #[cfg(unix)]
@@ -128,7 +128,7 @@ impl Command {
     }
 }
 
-/// Output as text, without the line break at its end.
+/// Returns output as text, without the trailing line break.
 fn text(bytes: Vec<u8>, what: &str) -> Result<String> {
     let text = String::from_utf8(bytes).map_err(|error| {
         Error::failed(format!("the {what} is not UTF-8 text"))
@@ -138,7 +138,8 @@ fn text(bytes: Vec<u8>, what: &str) -> Result<String> {
     Ok(without_break(text))
 }
 
-/// The rest of a text that was cut, without the word that was cut: of a secret, the end alone would not be recognised.
+/// Returns the rest of a text that was cut, without its first partial word. If a secret were cut, redaction would not
+/// recognise its end.
 fn from_a_word_on(text: &str) -> &str {
     let between = |character: char| character.is_whitespace() || "\"'`,;()<>[]{}".contains(character);
     text.find(between).map_or("", |end| text[end..].trim_start())
@@ -157,7 +158,7 @@ fn without_break(mut text: String) -> String {
 fn how(status: ExitStatus) -> String {
     match status.code() {
         Some(code) => format!("ended with exit code {code}"),
-        None => format!("was ended: {status}"),
+        None => format!("was terminated: {status}"),
     }
 }
 

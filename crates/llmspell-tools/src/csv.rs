@@ -1,4 +1,4 @@
-//! `csv`: from CSV text to rows, and back.
+//! `csv`: converts CSV text to rows and rows to CSV text.
 
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::DynTool;
@@ -10,18 +10,18 @@ use serde_json::{Map, Value};
 #[schemars(crate = "llmspell::schemars")]
 #[serde(deny_unknown_fields)]
 struct Csv {
-    /// CSV text to read. Gives a list of rows: objects by column, or lists if there is no header. Every value is text.
+    /// CSV text to read. Returns a list of rows: objects keyed by column, or lists if there is no header. Every value
+    /// is a string.
     parse: Option<String>,
-    /// Rows to write: a list of objects or of lists. Gives CSV text. Null is written as nothing, lists and objects as
-    /// JSON.
+    /// Rows to write: a list of objects or of lists. Returns CSV text. Null is written as an empty value, lists and
+    /// objects as JSON.
     format: Option<Vec<Value>>,
-    /// Whether the first line has the names of the columns (the default).
+    /// Whether the first line names the columns. The default is true.
     #[serde(default = "yes")]
     header: bool,
-    /// The names of the columns. In what is read, they replace those in the text; in what is written, only these
-    /// columns are.
+    /// The names of the columns. On reading, they replace those in the text; on writing, they select the columns.
     columns: Option<Vec<String>>,
-    /// What stands between the values, such as `;`, or a tab. The default is `,`.
+    /// The delimiter between values, such as `;` or a tab. The default is `,`.
     #[serde(default = "comma")]
     delimiter: char,
 }
@@ -34,13 +34,13 @@ fn comma() -> char {
     ','
 }
 
-/// What the rows may take in all. Each has the names of its columns, which may be long.
+/// The most memory that the rows may take. Each row repeats the names of its columns, which may be long.
 const LARGEST: usize = 64 << 20;
 
-/// About what a value takes besides its text.
+/// The approximate memory of a value apart from its text.
 const VALUE: usize = 64;
 
-/// The tool.
+/// Returns the tool.
 pub(crate) fn csv() -> DynTool {
     let description = "Reads CSV text into rows, or writes rows as CSV text, quoted where that is needed.";
     let run = |csv: Csv, _: Context| async move {
@@ -58,14 +58,14 @@ impl Csv {
         let delimiter = u8::try_from(self.delimiter).ok().filter(|byte| byte.is_ascii() && !b"\"\r\n".contains(byte));
         delimiter.ok_or_else(|| {
             let error = Error::invalid(format!("`{}` cannot be the delimiter", self.delimiter.escape_default()));
-            error.with_hint("it is one ASCII character, such as , or ; or a tab")
+            error.with_hint("use one ASCII character, such as , or ; or a tab")
         })
     }
 
     fn rows(&self, text: &str) -> Result<Value> {
-        // Spreadsheets begin their files with a mark.
+        // Spreadsheets begin their files with a byte order mark.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let wrong = |error: ::csv::Error| Error::invalid(format!("this is no CSV: {error}")).with_source(error);
+        let wrong = |error: ::csv::Error| Error::invalid(format!("invalid CSV: {error}")).with_source(error);
         let mut reader = ::csv::ReaderBuilder::new()
             .has_headers(self.header)
             .delimiter(self.delimiter()?)
@@ -118,7 +118,7 @@ impl Csv {
         for (place, row) in rows.iter().enumerate() {
             let wrong = |what: &str| {
                 let error = Error::invalid(format!("row {place} (from 0) {what}"));
-                error.with_hint("rows are all objects, or all lists of one length")
+                error.with_hint("make all rows objects, or all rows lists of one length")
             };
             match row {
                 Value::Object(fields) => {
@@ -137,7 +137,7 @@ impl Csv {
     }
 }
 
-/// The names in the rows, as they come.
+/// Returns the names in the rows, in order of appearance.
 fn columns(rows: &[Value]) -> Vec<String> {
     let mut known = std::collections::HashSet::new();
     let names = rows.iter().filter_map(Value::as_object).flat_map(Map::keys);

@@ -1,8 +1,8 @@
-//! Files inside of what is allowed, from the check to the last byte.
+//! Access to files within the permissions, safe against races from the check to the last byte.
 //!
-//! A path is resolved, checked, and then opened from the root down, refusing every symbolic link: what has been checked
-//! has none left, so one that is met was put there in between. Everything else happens relative to the folder that is
-//! open then. Nobody can make a tool leave what is allowed by changing links while it works.
+//! A path is resolved, checked, and then opened from the root down, refusing every symbolic link. The checked path has
+//! no links left, so a link on the way was put there in between. Everything else happens relative to the open folder.
+//! Changing links while a tool works cannot lead it outside its permissions.
 
 #[cfg(unix)]
 mod dirfd;
@@ -21,7 +21,7 @@ use crate::permission::resolved_in_part;
 
 pub(super) use dirfd::Folder;
 
-/// What stands under a name in a folder; links are not followed.
+/// The kind of a directory entry. Links are not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileKind {
     File {
@@ -29,32 +29,32 @@ pub(super) enum FileKind {
     },
     Folder,
     Link,
-    /// A pipe, a socket, a device.
+    /// A pipe, socket or device.
     Other,
 }
 
-/// How a file is opened.
+/// How to open a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
+pub(super) enum OpenMode {
     Read,
-    /// At its end, made if there is none.
+    /// For appending; created if missing.
     Append,
-    /// Only if there is none.
+    /// For writing; must not exist.
     New,
 }
 
 impl Folder {
-    /// The folder of a file, and the name of the file in it.
+    /// Returns the folder of a file, and the file's name in it.
     pub(super) fn of(resolved: &Path) -> io::Result<(Folder, &OsStr)> {
         let (Some(folder), Some(name)) = (resolved.parent(), resolved.file_name()) else {
-            return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder"));
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder"));
         };
         Ok((Folder::open(folder)?, name))
     }
 }
 
-/// A path without symbolic links, if `allows` has no objection. What lies outside of what is allowed is refused in the
-/// same way whether it exists or not.
+/// Returns a path without symbolic links if `allows` accepts it. A path outside the permissions is refused in the same
+/// way whether it exists or not.
 pub(super) fn resolved(path: &Path, doing: &str, allows: impl Fn(&Path) -> Result<()>) -> Result<PathBuf> {
     let failure = match path.canonicalize() {
         Ok(resolved) => return allows(&resolved).map(|()| resolved),
@@ -64,27 +64,27 @@ pub(super) fn resolved(path: &Path, doing: &str, allows: impl Fn(&Path) -> Resul
     Err(failed(path, doing, failure))
 }
 
-/// What the system says, with what may help.
+/// Turns a system error into ours, with a hint where one helps.
 pub(super) fn failed(path: &Path, doing: &str, error: io::Error) -> Error {
     let kind = error.kind();
     let made = Error::failed(format!("cannot {doing} {}: {error}", path.display())).with_source(error).permanent();
     match kind {
         io::ErrorKind::NotFound if path.is_relative() => {
-            made.with_hint("relative paths begin at the folder that the run was started in")
+            made.with_hint("relative paths start at the working directory of the run")
         }
         io::ErrorKind::NotADirectory => {
-            made.with_hint("a folder on the way to it was replaced by a link meanwhile, or is none")
+            made.with_hint("make every part of the path a folder; links that appear during the call are refused")
         }
         _ => made,
     }
 }
 
-/// Opens what has been resolved, if it is a file: a pipe would wait for a writer, a device may never end.
+/// Opens a resolved path if it is a regular file. A pipe would wait for a writer, and a device may never end.
 pub(super) fn open(resolved: &Path) -> io::Result<File> {
     let (folder, name) = Folder::of(resolved)?;
-    let file = folder.file(name, How::Read)?;
+    let file = folder.file(name, OpenMode::Read)?;
     if file.metadata()?.is_file() {
         return Ok(file);
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file"))
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file"))
 }

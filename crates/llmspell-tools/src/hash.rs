@@ -1,4 +1,4 @@
-//! `hash`: the checksum of a text or of bytes.
+//! `hash`: computes the checksum of text or bytes.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,16 +14,16 @@ use sha2::{Digest, Sha256};
 #[schemars(crate = "llmspell::schemars")]
 #[serde(deny_unknown_fields)]
 struct Hash {
-    /// What is hashed: text as UTF-8, anything else as JSON without spaces, its fields in their order.
+    /// The value to hash: text as UTF-8, other values as compact JSON with fields in their order.
     value: Value,
-    /// The algorithm. The default is `sha256`; `md5` is there to compare with checksums that exist, and proves nothing
-    /// against anybody who wants to deceive.
+    /// The algorithm. The default is `sha256`. `md5` serves to compare with existing checksums; it is not secure
+    /// against forgery.
     #[serde(default)]
     algorithm: Algorithm,
-    /// What the text of `value` holds: itself (the default), or bytes.
+    /// The encoding of the text in `value`: plain text (the default), or bytes.
     #[serde(default)]
     input: Input,
-    /// How the checksum is written. The default is `hex`, in small letters.
+    /// The encoding of the checksum. The default is `hex`, in lower case.
     #[serde(default)]
     encoding: Encoding,
 }
@@ -57,7 +57,7 @@ enum Encoding {
     Base64,
 }
 
-/// The tool.
+/// Returns the tool.
 pub(crate) fn hash() -> DynTool {
     let description = "Computes a checksum by SHA-256, BLAKE3 or MD5, in hex or base64.";
     Tool::new("hash", description, |hash: Hash, _: Context| async move { hash.sum() }).erase()

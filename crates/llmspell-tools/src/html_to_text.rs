@@ -1,51 +1,51 @@
-//! `html_to_text`: what there is to read in a page.
+//! `html_to_text`: extracts the readable text of a page.
 
 mod page;
 
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::DynTool;
 use llmspell::{Context, Error, Result, Tool};
-use reqwest::Url;
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
 #[serde(deny_unknown_fields)]
 struct HtmlToText {
-    /// The page, or a part of one. Whatever it is, there is a text: browsers are as patient.
+    /// The page or a part of it. Invalid HTML is accepted, as browsers do.
     html: String,
-    /// Gives the links of the page, too.
+    /// Whether to return the links of the page as well.
     #[serde(default)]
     links: bool,
-    /// The address of the page, from which its links begin.
+    /// The address of the page, against which its links are resolved.
     base: Option<String>,
-    /// Keeps at most so many characters of the text.
+    /// Keeps at most this many characters of the text.
     max_chars: Option<usize>,
 }
 
-/// What comes out.
+/// The extracted text.
 #[derive(Serialize)]
 struct Read {
-    /// Empty, if the page has none.
+    /// Empty if the page has no title.
     title: String,
     text: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    links: Option<Vec<Link>>,
+    links: Option<Vec<PageLink>>,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
-struct Link {
+struct PageLink {
     text: String,
     url: String,
 }
 
-/// The largest page.
+/// The largest page, in bytes.
 const LARGEST: usize = 16 << 20;
 
-/// The longest address that links may begin from: each of them has it.
+/// The longest base address, in bytes: each resolved link repeats it.
 const LONGEST_BASE: usize = 2 << 10;
 
-/// The tool.
+/// Returns the tool.
 pub(crate) fn html_to_text() -> DynTool {
     let description = "Takes the text out of HTML: paragraphs, lists, tables (cells by tabs), no scripts, no styles. Gives \
                        { title, text }, and a list of { text, url } if `links` are wanted.";
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn links_are_told_with_whole_addresses() {
+    async fn links_have_absolute_addresses() {
         let html = "<p>See <a href='/a?b&amp;c'> the <b>page</b></a>, <a href=#top>top</a>, <a name=x>no</a>,
             <a href='mailto:a@b.c'>mail</a><a href='javascript:x()'>no</a><a href=other><img alt=pic></a></p>";
         let arguments = json!({ "html": html, "links": true, "base": "https://example.org/dir/page?q" });

@@ -1,5 +1,4 @@
-//! HTTP as all tools speak it: to hosts that are allowed, within bounds, and with errors that say whether another
-//! attempt may help.
+//! HTTP for all tools: to allowed hosts, within bounds, with errors that say whether another attempt may help.
 
 mod charset;
 mod client;
@@ -21,29 +20,29 @@ pub(crate) use client::Http;
 use failure::Request;
 use secrets::Secrets;
 
-/// How a body is read.
+/// How to read a body.
 #[derive(Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Format {
+pub(super) enum BodyFormat {
     #[default]
     Auto,
     Text,
     Json,
 }
 
-/// What is sent.
-pub(super) struct Call {
+/// A request to send.
+pub(super) struct HttpCall {
     pub(super) method: Method,
     pub(super) url: String,
-    /// Added to the query of the address.
+    /// Appended to the query of the address.
     pub(super) query: BTreeMap<String, Value>,
     pub(super) headers: BTreeMap<String, String>,
     pub(super) body: Option<Body>,
-    pub(super) format: Format,
-    /// A larger answer is an error.
+    pub(super) format: BodyFormat,
+    /// The largest response body in bytes; more is an error.
     pub(super) max_bytes: usize,
-    /// Whether it may be sent again when nobody knows if it has arrived.
+    /// Whether the request may be sent again if its delivery is unknown.
     pub(super) repeatable: bool,
 }
 
@@ -52,7 +51,7 @@ pub(super) struct Body {
     pub(super) content_type: &'static str,
 }
 
-/// What comes out.
+/// The response.
 #[derive(Serialize)]
 struct Reply {
     status: u16,
@@ -60,21 +59,16 @@ struct Reply {
     body: Value,
 }
 
-/// Whether a text is an address of the web, with a host.
-pub fn is_http_url(text: &str) -> bool {
-    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some())
-}
-
 /// The default of `max_bytes`.
 pub(super) fn four_mebibytes() -> usize {
     4 << 20
 }
 
-/// How many redirects are followed.
+/// The most redirects that are followed.
 const REDIRECTS: usize = 5;
 
 impl Http {
-    pub(super) async fn send(&self, call: Call) -> Result<Value> {
+    pub(super) async fn send(&self, call: HttpCall) -> Result<Value> {
         let url = address(&call)?;
         let secrets = Secrets::of(&url, &call.headers);
         let request = Request { shown: format!("{} {}", call.method, shown(&url)), repeatable: call.repeatable };
@@ -92,14 +86,14 @@ impl Http {
         let mut headers = BTreeMap::<String, String>::new();
         for (name, value) in response.headers() {
             let value = charset::header(value.as_bytes());
-            // A header that is repeated is a list; so says HTTP.
+            // HTTP treats a repeated header as a list.
             headers.entry(name.to_string()).and_modify(|all| *all = format!("{all}, {value}")).or_insert(value);
         }
         let kind = headers.get("content-type").map_or("", String::as_str);
         let json = match call.format {
-            Format::Json => true,
-            Format::Text => false,
-            Format::Auto => is_json(kind) && !body.is_empty(),
+            BodyFormat::Json => true,
+            BodyFormat::Text => false,
+            BodyFormat::Auto => is_json(kind) && !body.is_empty(),
         };
         let body = if json {
             serde_json::from_slice(&body)
@@ -113,9 +107,9 @@ impl Http {
         Ok(serde_json::to_value(Reply { status: status.as_u16(), headers, body })?)
     }
 
-    /// The first answer that is no redirect. The headers are for the host that the user named, and for no other: they
-    /// are left out for good once a redirect leads to another origin, and a body is not taken there at all.
-    async fn followed(&self, mut url: Url, call: &Call, request: &Request) -> Result<Response> {
+    /// Returns the first response that is not a redirect. Headers are sent only to the host that the caller named: a
+    /// redirect to another origin drops them for good, and a body is not sent there at all.
+    async fn followed(&self, mut url: Url, call: &HttpCall, request: &Request) -> Result<Response> {
         let (mut method, mut body, mut headers) = (call.method.clone(), call.body.as_ref(), Some(&call.headers));
         let shown = &request.shown;
         for hop in 0..=REDIRECTS {
@@ -140,10 +134,10 @@ impl Http {
             let Some(location) = location else { return Ok(response) };
             let next = location.to_str().ok().and_then(|location| url.join(location).ok());
             let Some(next) = next else {
-                let message = format!("{shown} leads on, but to something that is not an address");
+                let message = format!("{shown} redirects to an invalid address");
                 return Err(Error::failed(message).permanent());
             };
-            // As browsers do: 303 asks for another page, and so did 301 and 302 in answer to a form.
+            // As browsers do: 303 asks for another page, and so do 301 and 302 in response to a form.
             let to_get = status == StatusCode::SEE_OTHER && method != Method::HEAD;
             if to_get || (matches!(status.as_u16(), 301 | 302) && method == Method::POST) {
                 (method, body) = (Method::GET, None);
@@ -162,7 +156,7 @@ impl Http {
     }
 }
 
-fn address(call: &Call) -> Result<Url> {
+fn address(call: &HttpCall) -> Result<Url> {
     let mut url = Url::parse(&call.url).map_err(|error| {
         let message = format!("`{}` is not an address: {error}", secrets::scheme(&call.url));
         Error::invalid(message).with_source(error).with_hint("write it as https://host/path")
@@ -182,18 +176,18 @@ fn add(url: &mut Url, name: &str, value: &Value) {
     url.query_pairs_mut().append_pair(name, &text);
 }
 
-/// The answers that name another address; 304 and 300 do not.
+/// Statuses that name another address; 304 and 300 do not.
 fn redirects(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// The address without what may be secret: user, password, query.
+/// Returns the address without user, password and query, which may be secret.
 fn shown(url: &Url) -> String {
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     format!("{}://{}{port}{}", url.scheme(), url.host_str().unwrap_or_default(), url.path())
 }
 
-/// Whether a `Content-Type` says JSON: `application/json; charset=utf-8`, `application/ld+json`.
+/// Returns whether a `Content-Type` denotes JSON: `application/json; charset=utf-8`, `application/ld+json`.
 fn is_json(content_type: &str) -> bool {
     let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     kind == "application/json" || kind.ends_with("+json")

@@ -1,4 +1,4 @@
-//! `http_request`: a request with any method, to a host that is allowed.
+//! `http_request`: sends a request with any method to an allowed host.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use llmspell::{Context, Error, Result, Tool};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::http::{Body, Call, Format, Http, four_mebibytes};
+use super::http::{Body, BodyFormat, Http, HttpCall, four_mebibytes};
 use crate::permission::Gate;
 
 #[derive(Deserialize, JsonSchema)]
@@ -19,25 +19,24 @@ struct HttpRequest {
     method: Method,
     /// The address, beginning with http:// or https://.
     url: String,
-    /// What is added to the query of the address; of a list, each item.
+    /// Parameters to append to the query of the address; a list appends each item.
     #[serde(default)]
     query: BTreeMap<String, Value>,
     /// Request headers.
     #[serde(default)]
     headers: BTreeMap<String, String>,
-    /// A body of JSON.
+    /// A JSON body.
     #[serde(default, deserialize_with = "super::json::given")]
     json: Option<Value>,
-    /// A body of text, as `text/plain` unless the headers have a `content-type`.
+    /// A text body, sent as `text/plain` unless the headers set a `content-type`.
     body: Option<String>,
-    /// Whether sending it twice does no more than sending it once, so that it may be sent again when nobody knows
-    /// whether it has arrived. By default, of all methods but POST and PATCH, and of those with a header
-    /// `idempotency-key`.
+    /// Whether sending the request twice has the same effect as sending it once, so that it may be sent again if its
+    /// delivery is unknown. The default is true, except for POST and PATCH without an `idempotency-key` header.
     idempotent: Option<bool>,
-    /// How the body of the answer is read: `auto` takes it for JSON if the server says so.
+    /// How to read the response body: `auto` parses JSON if the server declares it.
     #[serde(default)]
-    format: Format,
-    /// A larger answer is an error. The default is 4 MiB.
+    format: BodyFormat,
+    /// The largest response body in bytes; more is an error. The default is 4 MiB.
     #[serde(default = "four_mebibytes")]
     max_bytes: usize,
 }
@@ -55,7 +54,7 @@ enum Method {
     Patch,
 }
 
-/// The tool.
+/// Returns the tool.
 pub(crate) fn http_request(gate: &Gate) -> DynTool {
     let http = Http::new(gate);
     let send = move |request: HttpRequest, _: Context| {
@@ -68,12 +67,10 @@ pub(crate) fn http_request(gate: &Gate) -> DynTool {
 }
 
 impl HttpRequest {
-    fn call(self) -> Result<Call> {
+    fn call(self) -> Result<HttpCall> {
         let body = match (self.json, self.body) {
             (Some(_), Some(_)) => {
-                return Err(
-                    Error::invalid("`json` and `body` both say what is sent").with_hint("leave one of them out")
-                );
+                return Err(Error::invalid("`json` and `body` exclude each other").with_hint("leave one of them out"));
             }
             (Some(json), None) => Some(Body { bytes: json.to_string().into_bytes(), content_type: "application/json" }),
             (None, Some(text)) => Some(Body { bytes: text.into_bytes(), content_type: "text/plain; charset=utf-8" }),
@@ -81,7 +78,7 @@ impl HttpRequest {
         };
         let keyed = self.headers.keys().any(|name| name.eq_ignore_ascii_case("idempotency-key"));
         let once = matches!(self.method, Method::Post | Method::Patch);
-        Ok(Call {
+        Ok(HttpCall {
             method: match self.method {
                 Method::Get => reqwest::Method::GET,
                 Method::Head => reqwest::Method::HEAD,

@@ -1,4 +1,4 @@
-//! `json`: takes JSON apart and puts it together.
+//! `json`: takes JSON values apart and puts them together.
 
 use std::collections::BTreeMap;
 
@@ -14,36 +14,37 @@ use serde_json::{Map, Value};
 struct Json {
     /// The value; any JSON.
     value: Value,
-    /// Takes the value for JSON text and reads it.
+    /// Parses the value as JSON text.
     #[serde(default)]
     parse: bool,
-    /// Goes to a part of the value, by JSON Pointer, such as `/functions/0/name`.
+    /// Selects a part of the value by JSON Pointer, such as `/functions/0/name`.
     pointer: Option<String>,
-    /// Serves if there is nothing at `pointer`, and may be null; without it, that is an error.
+    /// The value if nothing is at `pointer`; may be null. Without it, a missing value is an error.
     #[serde(default, deserialize_with = "given")]
     default: Option<Value>,
     /// Keeps only these fields.
     keep: Option<Vec<String>>,
-    /// Leaves out these fields.
+    /// Removes these fields.
     #[serde(default)]
     drop: Vec<String>,
-    /// Replaces texts by key, however deep: `{ type: { dict: object } }` makes `"type": "dict"` to `"type": "object"`.
+    /// Replaces string values by key at any depth: `{ type: { dict: object } }` turns `"type": "dict"` into `"type":
+    /// "object"`.
     #[serde(default)]
     translate: BTreeMap<String, BTreeMap<String, Value>>,
-    /// Adds these fields; tables are merged, anything else is replaced.
+    /// Adds these fields. Objects are merged; other values are replaced.
     #[serde(default)]
     merge: Map<String, Value>,
-    /// Gives JSON text instead of a value.
+    /// Returns JSON text instead of a value.
     #[serde(default)]
     stringify: bool,
 }
 
-/// Tells a null that is given from nothing at all.
+/// Distinguishes an explicit null from a missing field.
 pub(super) fn given<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
 
-/// The tool.
+/// Returns the tool.
 pub(crate) fn json() -> DynTool {
     Tool::new(
         "json",
@@ -60,7 +61,7 @@ async fn run(json: Json, _: Context) -> Result<Value> {
             return Err(Error::invalid(format!("`parse` needs text, not {}", kind(&value))));
         };
         value = serde_json::from_str(text)
-            .map_err(|error| Error::invalid(format!("this is no JSON: {error}")).with_source(error))?;
+            .map_err(|error| Error::invalid(format!("invalid JSON: {error}")).with_source(error))?;
     }
     if let Some(pointer) = &json.pointer {
         if !pointer.is_empty() && !pointer.starts_with('/') {
@@ -71,8 +72,8 @@ async fn run(json: Json, _: Context) -> Result<Value> {
             (Some(part), _) => part.take(),
             (None, Some(default)) => default,
             (None, None) => {
-                let message = format!("there is nothing at `{pointer}`");
-                return Err(Error::invalid(message).with_hint("give a `default` if that is no mistake"));
+                let message = format!("nothing found at `{pointer}`");
+                return Err(Error::invalid(message).with_hint("give a `default` if the value is optional"));
             }
         };
     }
@@ -97,7 +98,7 @@ fn fields<'a>(value: &'a mut Value, why: &str) -> Result<&'a mut Map<String, Val
     value.as_object_mut().ok_or_else(|| Error::invalid(format!("`{why}` needs an object, not {found}")))
 }
 
-/// JSON cannot be nested deeper than the parser goes, so neither can this.
+/// The parser bounds the depth of JSON, so this recursion is bounded, too.
 fn translate(value: &mut Value, tables: &BTreeMap<String, BTreeMap<String, Value>>) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| translate(item, tables)),

@@ -1,4 +1,4 @@
-//! `list_files`: what is in the folders that are allowed.
+//! `list_files`: lists the files in allowed folders.
 
 use std::ffi::OsString;
 use std::io;
@@ -17,20 +17,20 @@ use crate::permission::Gate;
 #[schemars(crate = "llmspell::schemars")]
 #[serde(deny_unknown_fields)]
 struct ListFiles {
-    /// The folder; a relative one begins at the folder that the run was started in, which is the default.
+    /// The folder. The default, and the start of a relative path, is the working directory of the run.
     #[serde(default = "here")]
     path: String,
-    /// Which files, by their path from the folder on: `*.md`, `**/*.{yaml,yml}`, `reports/20??/*`. The default is `*`:
-    /// all that are in the folder itself.
+    /// A glob pattern for paths relative to the folder: `*.md`, `**/*.{yaml,yml}`, `reports/20??/*`. The default is
+    /// `*`: all entries of the folder itself.
     #[serde(default = "all")]
     glob: String,
-    /// Lists folders, too.
+    /// Whether to list folders as well.
     #[serde(default)]
     folders: bool,
-    /// Lists names that begin with a dot, too, and what is in such folders.
+    /// Whether to include names that begin with a dot, and the contents of such folders.
     #[serde(default)]
     hidden: bool,
-    /// More than this is an error. The default is 10,000.
+    /// The most entries; more is an error. The default is 10,000.
     #[serde(default = "ten_thousand")]
     max_entries: usize,
 }
@@ -47,25 +47,25 @@ fn ten_thousand() -> usize {
     10_000
 }
 
-/// What is told of each.
+/// A listed file or folder.
 #[derive(Serialize)]
-struct Entry {
-    /// As `read_file` takes it.
+struct ListedFile {
+    /// The path in the form that `read_file` takes.
     path: String,
     name: String,
     kind: &'static str,
-    /// Of files.
+    /// The size, for files only.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
 }
 
-/// How many names are looked at, whatever the pattern: a disk has more than anybody wants to wait for.
+/// The most names that are examined, whatever the pattern: a whole disk would take too long.
 const LOOKED_AT: usize = 1_000_000;
 
-/// No folder lies deeper than that, except to make trouble.
+/// The deepest nesting of folders. Deeper trees only occur as attacks.
 const DEEPEST: usize = 64;
 
-/// The tool.
+/// Returns the tool.
 pub(crate) fn list_files(gate: &Gate) -> DynTool {
     let gate = gate.clone();
     let list = move |arguments: ListFiles, cx: Context| {
@@ -77,7 +77,7 @@ pub(crate) fn list_files(gate: &Gate) -> DynTool {
     Tool::new("list_files", description, list).security(Privilege::Restricted).erase()
 }
 
-fn list(arguments: &ListFiles, gate: &Gate, cx: &Context) -> Result<Vec<Entry>> {
+fn list(arguments: &ListFiles, gate: &Gate, cx: &Context) -> Result<Vec<ListedFile>> {
     let path = Path::new(&arguments.path);
     let matcher = matcher(&arguments.glob)?;
     let top = resolved(path, "list", |resolved| gate.read(resolved, path))?;
@@ -88,7 +88,7 @@ fn list(arguments: &ListFiles, gate: &Gate, cx: &Context) -> Result<Vec<Entry>> 
     let mut folders = vec![PathBuf::new()];
     while let Some(within) = folders.pop() {
         if cx.is_cancelled() {
-            return Err(Error::new(llmspell::ErrorKind::Cancelled, "called off"));
+            return Err(Error::new(llmspell::ErrorKind::Cancelled, "cancelled"));
         }
         let Some((folder, names)) =
             opened(&top, &within).map_err(|error| failed(&path.join(&within), "list", error))?
@@ -106,7 +106,7 @@ fn list(arguments: &ListFiles, gate: &Gate, cx: &Context) -> Result<Vec<Entry>> 
             if shown.starts_with('.') && !arguments.hidden {
                 continue;
             }
-            // What is gone meanwhile was there by chance.
+            // An entry that has disappeared meanwhile is skipped.
             let Ok(kind) = folder.kind(&name) else { continue };
             let (word, bytes) = match kind {
                 FileKind::File { bytes } => ("file", Some(bytes)),
@@ -123,7 +123,7 @@ fn list(arguments: &ListFiles, gate: &Gate, cx: &Context) -> Result<Vec<Entry>> 
                 }
                 let path = if arguments.path == "." { below.clone() } else { path.join(&below) };
                 let path = path.to_string_lossy().into_owned();
-                found.push(Entry { path, name: shown.into_owned(), kind: word, bytes });
+                found.push(ListedFile { path, name: shown.into_owned(), kind: word, bytes });
             }
         }
     }
@@ -131,7 +131,7 @@ fn list(arguments: &ListFiles, gate: &Gate, cx: &Context) -> Result<Vec<Entry>> 
     Ok(found)
 }
 
-/// A folder below, and the names in it; nothing if it is gone or closed to us.
+/// Opens a subfolder and reads its names. `None` if it has disappeared or is not readable.
 fn opened(top: &Folder, within: &Path) -> io::Result<Option<(Folder, Vec<OsString>)>> {
     let open = || -> io::Result<_> {
         let mut folder = top.sub(".".as_ref())?;
@@ -143,7 +143,7 @@ fn opened(top: &Folder, within: &Path) -> io::Result<Option<(Folder, Vec<OsStrin
     };
     match open() {
         Ok(opened) => Ok(Some(opened)),
-        // The folder that was asked for has to be there.
+        // The requested folder itself must exist.
         Err(error) if within.as_os_str().is_empty() => Err(error),
         Err(_) => Ok(None),
     }
@@ -218,7 +218,7 @@ mod tests {
         ] {
             assert!(list(path, more.clone()).await.is_err(), "{path} {more}");
         }
-        // Nobody learns what there is where they may not look.
+        // A refusal must not reveal what exists outside the permissions.
         let [there, none] =
             [list("out", json!({})).await, list("none", json!({})).await].map(|error| error.unwrap_err());
         assert_eq!((there.kind(), none.kind()), (llmspell::ErrorKind::Rejected, llmspell::ErrorKind::Rejected));

@@ -1,4 +1,4 @@
-//! Regular expressions, compiled once.
+//! A cache of compiled regular expressions.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,16 +7,17 @@ use llmspell::{Error, Result};
 use regex::{Captures, Regex};
 use serde_json::Value;
 
-/// Flows name a handful of patterns; one that makes them of its records starts again now and then.
+/// The size of the cache. Flows name a handful of patterns; a flow that builds patterns from its records empties the
+/// cache from time to time.
 const KEPT: usize = 256;
 
-/// How many matches may be listed. Each takes room, even an empty one.
+/// The most matches in a list. Each takes memory, even an empty one.
 pub(super) const MATCHES: usize = 1_000_000;
 
-/// What replacing may make of a text. Without a bound, one record could take all the memory there is.
+/// The largest text after replacing, in bytes. Without a bound, one record could exhaust the memory.
 const LARGEST: usize = 64 << 20;
 
-/// The patterns that were used last.
+/// The recently used patterns.
 #[derive(Default)]
 pub(super) struct Patterns(Mutex<HashMap<String, Regex>>);
 
@@ -36,7 +37,7 @@ impl Patterns {
         Ok(regex)
     }
 
-    /// Replaces at most `most` matches, as `Regex::replacen` does, but stops at [`LARGEST`].
+    /// Replaces at most `most` matches, like `Regex::replacen`, but stops at [`LARGEST`].
     pub(super) fn replace(&self, pattern: &str, text: &str, with: &str, most: usize) -> Result<String> {
         let regex = self.get(pattern)?;
         let mut out = String::new();
@@ -44,7 +45,7 @@ impl Patterns {
         for found in regex.captures_iter(text).take(most) {
             let whole = found.get_match();
             out.push_str(&text[copied..whole.start()]);
-            // A short replacement may name a large group many times.
+            // A short replacement may repeat a large group many times.
             if out.len().saturating_add(expanded(&found, with)) > LARGEST {
                 return Err(too_large());
             }
@@ -55,7 +56,7 @@ impl Patterns {
         if out.len() > LARGEST && out.len() > text.len() { Err(too_large()) } else { Ok(out) }
     }
 
-    /// At most `most` matches: the first group of each, or the whole of it.
+    /// Returns at most `most` matches: the first group of each, or the whole match.
     pub(super) fn matches(&self, pattern: &str, text: &str, most: usize) -> Result<Vec<Value>> {
         let regex = self.get(pattern)?;
         let group = usize::from(regex.captures_len() > 1);
@@ -66,7 +67,7 @@ impl Patterns {
     }
 }
 
-/// No less than a replacement takes: its own length, and the longest group for each `$`.
+/// Returns an upper bound for the size of a replacement: its own length, and the longest group for each `$`.
 fn expanded(found: &Captures<'_>, with: &str) -> usize {
     let longest = found.iter().flatten().map(|group| group.len()).max().unwrap_or(0);
     with.len().saturating_add(with.matches('$').count().saturating_mul(longest))
@@ -84,7 +85,7 @@ fn too_large() -> Error {
         .permanent()
 }
 
-/// The last line of the error says what is wrong; the others draw the pattern.
+/// The last line of the error holds the reason; the other lines draw the pattern.
 fn reason(error: &regex::Error) -> String {
     let text = error.to_string();
     text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()

@@ -1,10 +1,10 @@
-//! What the tools of a flow may touch beyond their arguments: what the flow asks for *and* its user grants.
+//! The permissions of tools: a tool may touch what the flow requests *and* its user grants.
 
-mod allowed;
+mod allow_list;
 mod dir_rule;
 mod gate;
 mod host;
-mod missing;
+mod missing_permission;
 mod program;
 mod public_address;
 
@@ -16,16 +16,18 @@ use llmspell::{Error, Result, suggest};
 
 pub(crate) use dir_rule::resolved_in_part;
 pub use gate::{Gate, PermissionKind};
-pub use missing::{Missing, Side};
+pub use host::is_http_url;
+pub use missing_permission::{Grantor, MissingPermission};
 pub(crate) use program::found;
+#[cfg(feature = "http")]
 pub(crate) use public_address::is_public;
 
-use allowed::Allowed;
-use dir_rule::Place;
+use allow_list::AllowList;
+use dir_rule::DirRule;
 use host::Host;
 use program::Program;
 
-/// One side of what tools may do: what a user grants, or what a flow asks for. Nothing, unless allowed.
+/// One side of the permissions: the user's grants or the flow's requests. Empty unless something is allowed.
 ///
 /// ```
 /// use llmspell_tools::Permissions;
@@ -38,18 +40,18 @@ use program::Program;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Permissions {
-    read: Allowed<Place>,
-    write: Allowed<Place>,
-    net: Allowed<Host>,
-    /// Whether names may lead to private addresses.
+    read: AllowList<DirRule>,
+    write: AllowList<DirRule>,
+    net: AllowList<Host>,
+    /// Whether host names may resolve to private addresses.
     private: bool,
-    command: Allowed<Program>,
-    tool: Allowed<String>,
-    /// The folder of the flow that asks.
+    command: AllowList<Program>,
+    tool: AllowList<String>,
+    /// The folder of the flow file that makes the request.
     folder: Option<Arc<Path>>,
 }
 
-/// What [`Permissions::allow`] understands, with an example of each.
+/// The kinds that [`Permissions::allow`] accepts, with an example of each.
 const KINDS: [(&str, &str); 6] = [
     ("read", "read=DIR"),
     ("write", "write=DIR"),
@@ -60,41 +62,42 @@ const KINDS: [(&str, &str); 6] = [
 ];
 
 impl Permissions {
-    /// Nothing but computing.
+    /// Returns permissions that allow nothing but computation.
     pub fn none() -> Self {
         Permissions::default()
     }
 
-    /// Whatever there is: for a flow that does not say what it asks for.
+    /// Returns permissions that allow everything, for a flow that states no requests.
     pub fn everything() -> Self {
         Permissions {
-            read: Allowed::any(),
-            write: Allowed::any(),
-            net: Allowed::any(),
+            read: AllowList::any(),
+            write: AllowList::any(),
+            net: AllowList::any(),
             private: true,
-            command: Allowed::any(),
-            tool: Allowed::any(),
+            command: AllowList::any(),
+            tool: AllowList::any(),
             folder: None,
         }
     }
 
-    /// Nothing yet, of what a flow file in this folder asks for: relative paths begin there, and need not exist.
+    /// Returns empty permissions for the requests of a flow file in this folder. Relative paths start there and need
+    /// not exist.
     pub fn asked_in(folder: impl AsRef<Path>) -> Self {
         Permissions { folder: Some(Arc::from(folder.as_ref())), ..Permissions::default() }
     }
 
-    /// Allows `KIND=VALUE`, or with `KIND` alone any value: `read=DIR`, `write=DIR`, `net=HOST`, `net=HOST:PORT`,
+    /// Allows `KIND=VALUE`, or any value with `KIND` alone: `read=DIR`, `write=DIR`, `net=HOST`, `net=HOST:PORT`,
     /// `command=PROGRAM`, `tool=NAME`; and `net-private`.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if there is no such kind, or its value cannot be.
+    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) for an unknown kind or an invalid value.
     pub fn allow(mut self, what: &str) -> Result<Self> {
         let (kind, value) = match what.split_once('=') {
             Some((kind, value)) => (kind.trim(), Some(value)),
             None => (what.trim(), None),
         };
         if value.is_some_and(|value| value.trim().is_empty()) {
-            let message = format!("`{what}` names nothing");
+            let message = format!("`{what}` has no value");
             return Err(Error::invalid(message).with_hint(format!("write `{kind}` alone to allow any")));
         }
         match (kind, value) {
@@ -104,11 +107,11 @@ impl Permissions {
             ("command", Some(program)) => return self.allow_command(program),
             ("tool", Some(name)) => return Ok(self.allow_tool(name)),
             ("net-private", None) => self.private = true,
-            ("read", None) => self.read = Allowed::any(),
-            ("write", None) => self.write = Allowed::any(),
+            ("read", None) => self.read = AllowList::any(),
+            ("write", None) => self.write = AllowList::any(),
             ("net", None) => self.net = self.net.with_any(),
-            ("command", None) => self.command = Allowed::any(),
-            ("tool", None) => self.tool = Allowed::any(),
+            ("command", None) => self.command = AllowList::any(),
+            ("tool", None) => self.tool = AllowList::any(),
             ("net-private", Some(_)) => {
                 let error = Error::invalid("`net-private` takes no value");
                 return Err(error.with_hint("name one private host as in `net=192.168.0.7`"));
@@ -116,38 +119,39 @@ impl Permissions {
             _ => {
                 let kinds = KINDS.iter().map(|(kind, _)| *kind);
                 let hint = suggest::hint(kind, kinds, "the kinds are");
-                return Err(Error::invalid(format!("`{kind}` is nothing that could be allowed")).with_hint(hint));
+                return Err(Error::invalid(format!("unknown permission `{kind}`")).with_hint(hint));
             }
         }
         Ok(self)
     }
 
-    /// Lets files be read that lie in a folder, or one file. Symbolic links are resolved, now for the folder and later
-    /// for what is read.
+    /// Allows reading the files in a folder, or one file. Symbolic links are resolved: now for the folder, at each
+    /// read for the file.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if there is no such folder.
+    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if the folder does not exist.
     pub fn allow_read(mut self, folder: impl AsRef<Path>) -> Result<Self> {
-        self.read = self.read.with(Place::new(folder.as_ref(), self.folder.as_deref(), "reading")?);
+        self.read = self.read.with(DirRule::new(folder.as_ref(), self.folder.as_deref(), "reading")?);
         Ok(self)
     }
 
-    /// Lets files be written that lie in a folder, or one file. Reading them is another permission.
+    /// Allows writing the files in a folder, or one file. Reading them is a separate permission.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if there is no such folder.
+    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if the folder does not exist.
     pub fn allow_write(mut self, folder: impl AsRef<Path>) -> Result<Self> {
-        self.write = self.write.with(Place::new(folder.as_ref(), self.folder.as_deref(), "writing")?);
+        self.write = self.write.with(DirRule::new(folder.as_ref(), self.folder.as_deref(), "writing")?);
         Ok(self)
     }
 
-    /// Lets a host be talked to: `example.org`, `localhost:8080`, `[::1]:8080`, or `*` for any.
+    /// Allows connections to a host: `example.org`, `localhost:8080`, `[::1]:8080`, or `*` for any.
     ///
-    /// A private address is talked to if it is named like that itself, as `10.0.0.7` and `localhost` are, or with
+    /// A private address is allowed if the host itself names it, as `10.0.0.7` and `localhost` do, or with
     /// [`allow_private`](Permissions::allow_private).
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if that is no host: such a permission would never serve.
+    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if the text is not a host: such a permission would never
+    /// match.
     pub fn allow_net(mut self, host: impl AsRef<str>) -> Result<Self> {
         self.net = match host.as_ref() {
             "*" => self.net.with_any(),
@@ -156,18 +160,18 @@ impl Permissions {
         Ok(self)
     }
 
-    /// Lets hosts be talked to whose names lead to private addresses: those of this machine, of the network it is in,
-    /// and of services that tell machines in a cloud their credentials.
+    /// Allows hosts whose names resolve to private addresses: this machine, its network, and the metadata services
+    /// that hand credentials to machines in a cloud.
     pub fn allow_private(mut self) -> Self {
         self.private = true;
         self
     }
 
-    /// Lets a program be run, with all the rights of the user: by a name that is looked up in `PATH`, by its whole
+    /// Allows running a program with all rights of the user: by a name that is looked up in `PATH`, by its absolute
     /// path, or `*` for any.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if it is neither a name nor a whole path.
+    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if the text is neither a name nor an absolute path.
     pub fn allow_command(mut self, program: impl AsRef<str>) -> Result<Self> {
         self.command = match program.as_ref() {
             "*" => self.command.with_any(),
@@ -176,14 +180,14 @@ impl Permissions {
         Ok(self)
     }
 
-    /// Lets a tool of an extension run that is not [safe](llmspell::tool::Security::Safe).
+    /// Allows a tool of an extension that is not [safe](llmspell::tool::Privilege::Safe).
     pub fn allow_tool(mut self, name: impl Into<String>) -> Self {
         self.tool = self.tool.with(name.into());
         self
     }
 
-    /// What these permissions allow of what is asked for: each value as the narrower of the two has it. Whether private
-    /// addresses may be talked to is for these permissions alone to say; a flow that asks for it is only refused sooner.
+    /// Returns the intersection of these grants with a flow's requests; of each pair of values, the narrower one. Only
+    /// the grants decide about private addresses; checking the request merely refuses a flow sooner.
     #[must_use]
     pub fn within(&self, asked: &Permissions) -> Permissions {
         Permissions {
@@ -197,7 +201,7 @@ impl Permissions {
         }
     }
 
-    /// All of it, in the form in which it is granted: `net=example.org`, or `net` for any.
+    /// Returns the list of permissions in the form in which they are granted: `net=example.org`, or `net` for any.
     pub fn list(&self) -> Vec<String> {
         let mut list = Vec::new();
         for (kind, _) in KINDS {
@@ -213,22 +217,23 @@ impl Permissions {
         tool.security == Privilege::Safe || self.tool.allows(|name| *name == tool.name)
     }
 
-    /// Whether a path without symbolic links lies in what may be read.
+    /// Returns whether a path without symbolic links may be read.
     pub(crate) fn may_read(&self, resolved: &Path) -> bool {
         self.read.allows(|place| place.holds(resolved))
     }
 
-    /// Whether a path without symbolic links lies in what may be written.
+    /// Returns whether a path without symbolic links may be written.
     pub(crate) fn may_write(&self, resolved: &Path) -> bool {
         self.write.allows(|place| place.holds(resolved))
     }
 
-    /// Whether a host may be talked to; the port counts if the permission names one.
+    /// Returns whether connections to a host are allowed. The port counts if the permission names one.
     pub(crate) fn may_talk_to(&self, host: &str, port: Option<u16>) -> bool {
         self.net.allows(|allowed| allowed.is(host, port))
     }
 
-    /// Whether this host may be talked to under a private address.
+    /// Returns whether this host is allowed at a private address.
+    #[cfg(any(feature = "http", test))]
     pub(crate) fn may_be_private(&self, host: &str, port: Option<u16>) -> bool {
         self.private || self.net.names(|allowed| allowed.private && allowed.is(host, port))
     }
@@ -237,12 +242,12 @@ impl Permissions {
         self.command.allows(|allowed| allowed.is(program))
     }
 
-    /// Whether programs are allowed by name only.
+    /// Returns whether programs are allowed by name only.
     pub(crate) fn picks_programs(&self) -> bool {
         !self.command.is_any()
     }
 
-    /// Whether anything of this kind is allowed.
+    /// Returns whether anything of this kind is allowed.
     pub(crate) fn has(&self, kind: PermissionKind) -> bool {
         match kind {
             PermissionKind::Read => !self.read.is_empty(),
@@ -265,7 +270,7 @@ impl Permissions {
         values.into_iter().map(|value| value.map_or(word.to_owned(), |value| format!("{word}={value}"))).collect()
     }
 
-    /// What of this kind is asked for, and not granted, not even in part; in the form in which it is granted.
+    /// Returns the requests of this kind that are not granted even in part, in the form in which they are granted.
     pub(crate) fn ungranted(&self, asked: &Permissions, kind: PermissionKind) -> Vec<String> {
         let values = match kind {
             PermissionKind::Read => self.read.ungranted(&asked.read),

@@ -1,4 +1,4 @@
-//! `read_file`: a file out of the folders that the user allows.
+//! `read_file`: reads a file in allowed folders.
 
 use std::io::Read;
 use std::path::Path;
@@ -16,12 +16,12 @@ use crate::permission::Gate;
 #[schemars(crate = "llmspell::schemars")]
 #[serde(deny_unknown_fields)]
 struct ReadFile {
-    /// The path of the file; a relative one begins at the folder that the run was started in.
+    /// The path of the file. A relative path starts at the working directory of the run.
     path: String,
-    /// What the file holds. The default is text.
+    /// The format of the file. The default is text.
     #[serde(default)]
-    format: Format,
-    /// A larger file is an error. The default is 1 MiB.
+    format: FileFormat,
+    /// The largest file in bytes; more is an error. The default is 1 MiB.
     #[serde(default = "one_mebibyte")]
     max_bytes: u64,
 }
@@ -29,7 +29,7 @@ struct ReadFile {
 #[derive(Clone, Copy, Default, Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
 #[serde(rename_all = "lowercase")]
-enum Format {
+enum FileFormat {
     #[default]
     Text,
     Json,
@@ -39,7 +39,7 @@ fn one_mebibyte() -> u64 {
     1 << 20
 }
 
-/// The tool.
+/// Returns the tool.
 pub(crate) fn read_file(gate: &Gate) -> DynTool {
     let gate = gate.clone();
     let read = move |arguments: ReadFile, cx: Context| {
@@ -63,10 +63,10 @@ fn read(arguments: &ReadFile, gate: &Gate) -> Result<Value> {
         return Err(Error::failed(message).with_hint("raise `max_bytes`"));
     }
     match arguments.format {
-        Format::Text => String::from_utf8(bytes).map(Value::String).map_err(|error| {
+        FileFormat::Text => String::from_utf8(bytes).map(Value::String).map_err(|error| {
             Error::failed(format!("{} is not UTF-8 text", path.display())).with_source(error.utf8_error())
         }),
-        Format::Json => serde_json::from_slice(&bytes)
+        FileFormat::Json => serde_json::from_slice(&bytes)
             .map_err(|error| Error::failed(format!("{} is not JSON: {error}", path.display())).with_source(error)),
     }
 }

@@ -1,4 +1,4 @@
-//! `regex`: what a regular expression finds in a text.
+//! `regex`: finds and replaces matches of a regular expression.
 
 use std::sync::Arc;
 
@@ -17,22 +17,22 @@ struct RegexArguments {
     /// The text.
     value: String,
     /// The regular expression, in the syntax of Rust's `regex`: `(?i)` ignores case, `(?m)` lets `^` and `$` match at
-    /// each line, `(?s)` lets `.` match line breaks, `(?<year>\d{4})` names a group. No look-around, no back-references:
-    /// matching takes time in proportion to the text, whatever the pattern.
+    /// each line, `(?s)` lets `.` match line breaks, `(?<year>\d{4})` names a group. Look-around and back-references
+    /// are not supported, so matching takes linear time in the text.
     pattern: String,
-    /// What comes out. The default is `find`.
+    /// The kind of result. The default is `find`.
     #[serde(default)]
-    action: Action,
-    /// What stands in place of each match, if they are replaced: `$1` and `${year}` are groups, `$$` is a `$`.
+    action: RegexAction,
+    /// The replacement for each match if the action replaces: `$1` and `${year}` are groups, `$$` is a `$`.
     with: Option<String>,
-    /// How many matches count at most, from the first one on. The default is all.
+    /// The most matches to use, from the first one on. The default is all.
     max: Option<usize>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
 #[serde(rename_all = "snake_case")]
-enum Action {
+enum RegexAction {
     /// The first match, or null.
     #[default]
     Find,
@@ -46,11 +46,11 @@ enum Action {
     Replace,
     /// The parts of the text between the matches.
     Split,
-    /// Whether it matches.
+    /// Whether the text matches.
     Test,
 }
 
-/// The tool.
+/// Returns the tool.
 pub(crate) fn regex() -> DynTool {
     let patterns = Arc::new(Patterns::default());
     let description = "Finds, captures, replaces or splits by a regular expression.";
@@ -63,7 +63,7 @@ pub(crate) fn regex() -> DynTool {
 
 impl RegexArguments {
     fn apply(self, patterns: &Patterns) -> Result<Value> {
-        if self.with.is_some() != (self.action == Action::Replace) {
+        if self.with.is_some() != (self.action == RegexAction::Replace) {
             let error = Error::invalid("`with` and `action: replace` belong together");
             return Err(error.with_hint("give both, or neither"));
         }
@@ -79,19 +79,21 @@ impl RegexArguments {
             let groups = found.iter().map(|group| group.map_or(Value::Null, |group| group.as_str().into()));
             Value::Object(names.iter().cloned().zip(groups).collect::<Map<_, _>>())
         };
-        // Groups take room even where they are empty.
+        // Groups take memory even where they are empty.
         let bound = MATCHES / names.len().max(1);
         Ok(match self.action {
-            Action::Find => regex.find(text).map_or(Value::Null, |found| found.as_str().into()),
-            Action::FindAll => listed(regex.find_iter(text).take(most).map(|found| found.as_str().into()), MATCHES)?,
-            Action::Captures => regex.captures(text).map_or(Value::Null, groups),
-            Action::CapturesAll => listed(regex.captures_iter(text).take(most).map(groups), bound)?,
-            Action::Replace => {
+            RegexAction::Find => regex.find(text).map_or(Value::Null, |found| found.as_str().into()),
+            RegexAction::FindAll => {
+                listed(regex.find_iter(text).take(most).map(|found| found.as_str().into()), MATCHES)?
+            }
+            RegexAction::Captures => regex.captures(text).map_or(Value::Null, groups),
+            RegexAction::CapturesAll => listed(regex.captures_iter(text).take(most).map(groups), bound)?,
+            RegexAction::Replace => {
                 let with = self.with.as_deref().unwrap_or_default();
                 Value::String(patterns.replace(&self.pattern, text, with, most)?)
             }
-            Action::Split => listed(regex.splitn(text, most.saturating_add(1)).map(Value::from), MATCHES)?,
-            Action::Test => regex.is_match(text).into(),
+            RegexAction::Split => listed(regex.splitn(text, most.saturating_add(1)).map(Value::from), MATCHES)?,
+            RegexAction::Test => regex.is_match(text).into(),
         })
     }
 }
@@ -160,7 +162,7 @@ mod tests {
             let error = call(json!({ "value": value, "pattern": "", "action": action })).await.unwrap_err();
             assert!(error.message().contains("more than") && error.hint().is_some(), "{action}: {error}");
         }
-        // What would take other engines longer than anybody waits.
+        // Backtracking engines would take exponential time here.
         let slow = json!({ "value": "a".repeat(50_000), "pattern": "(a*)*b" });
         assert_eq!(call(slow).await.unwrap(), Value::Null);
     }

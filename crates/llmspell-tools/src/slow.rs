@@ -1,4 +1,4 @@
-//! `slow`: takes its time, and fails as often as it is told; for trying out a flow.
+//! `slow`: simulates a slow and failing tool, for trying out a flow.
 
 use std::time::Duration;
 
@@ -12,35 +12,35 @@ use serde_json::Value;
 #[schemars(crate = "llmspell::schemars")]
 #[serde(deny_unknown_fields)]
 struct Slow {
-    /// What comes out again.
+    /// The value to return.
     #[serde(default)]
     value: Value,
-    /// How long each call takes, in milliseconds.
+    /// The duration of each call, in milliseconds.
     #[serde(default)]
     delay_ms: u32,
-    /// How much longer a call may take, in milliseconds, evenly distributed.
+    /// The most that is added to the duration, in milliseconds, evenly distributed.
     #[serde(default)]
     jitter_ms: u32,
     /// The share of calls that fail with a transient error after their delay, from 0 to 1.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1.0))]
     failure_rate: f64,
-    /// The share of calls that never end, from 0 to 1.
+    /// The share of calls that never finish, from 0 to 1.
     #[serde(default)]
     #[schemars(range(min = 0.0, max = 1.0))]
     hang_rate: f64,
-    /// What jitter and failures are drawn from.
+    /// The seed of the random numbers for jitter and failures.
     #[serde(default)]
     seed: u64,
 }
 
-/// The tool.
+/// Returns the tool.
 pub(crate) fn slow() -> DynTool {
     Tool::new("slow", "Waits, then gives back its value; or fails or hangs, as often as told. For trials.", run).erase()
 }
 
-/// Like [`llmspell::FakeTool`], but what a call does depends on the seed, the record and the attempt alone, so a run
-/// has the same failures whatever the order in which its calls begin.
+/// Like [`llmspell::FakeTool`], but each call depends only on the seed, the record and the attempt. A run then has the
+/// same failures in whatever order its calls start.
 async fn run(slow: Slow, cx: Context) -> Result<Value> {
     for (name, rate) in [("failure_rate", slow.failure_rate), ("hang_rate", slow.hang_rate)] {
         if !(0.0..=1.0).contains(&rate) {
@@ -48,7 +48,7 @@ async fn run(slow: Slow, cx: Context) -> Result<Value> {
         }
     }
     let (record, attempt) = (cx.item().unwrap_or(0) as u64, u64::from(cx.attempt()));
-    // Streams of neighbouring seeds are alike at their start; the multiplier sets them apart.
+    // Generators with adjacent seeds start alike; the multiplier separates them.
     let seed = (slow.seed ^ record.rotate_left(32) ^ attempt.rotate_left(48)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mut dice = fastrand::Rng::with_seed(seed);
     let jitter = Duration::from_millis(slow.jitter_ms.into()).mul_f64(dice.f64());

@@ -1,4 +1,4 @@
-//! `text`: the everyday operations on a text.
+//! `text`: everyday operations on text.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,28 +17,28 @@ use super::patterns::Patterns;
 struct Text {
     /// The text.
     value: String,
-    /// Takes away white space at both ends.
+    /// Removes white space at both ends.
     #[serde(default)]
     trim: bool,
-    /// Makes every run of white space, line breaks included, one space.
+    /// Collapses each run of white space, including line breaks, to one space.
     #[serde(default)]
     collapse: bool,
-    /// Writes everything in small or in capital letters.
+    /// Converts the text to lower or upper case.
     case: Option<Case>,
-    /// Replacements, one after another.
+    /// Replacements, applied in order.
     #[serde(default)]
     replace: Vec<Replace>,
-    /// Keeps at most so many characters.
+    /// Keeps at most this many characters.
     truncate: Option<usize>,
-    /// Gives the list of parts between these separators.
+    /// Returns the list of parts between these separators.
     split: Option<String>,
-    /// Gives the first match of a regular expression, or null; its first group, if it has one.
+    /// Returns the first match of a regular expression, or null. If it has a group, returns the first group.
     extract: Option<String>,
-    /// Gives the list of all matches of a regular expression; their first groups, if it has one.
+    /// Returns the list of all matches of a regular expression. If it has a group, returns the first groups.
     extract_all: Option<String>,
-    /// Gives a table that says for each name whether its regular expression matches.
+    /// Returns an object that says for each name whether its regular expression matches.
     matches: Option<BTreeMap<String, String>>,
-    /// Gives the numbers of `chars`, `words` and `lines`.
+    /// Returns the numbers of `chars`, `words` and `lines`.
     #[serde(default)]
     count: bool,
 }
@@ -55,13 +55,13 @@ enum Case {
 #[schemars(crate = "llmspell::schemars")]
 #[serde(deny_unknown_fields)]
 struct Replace {
-    /// What is looked for, as a regular expression.
+    /// The text to look for, as a regular expression.
     find: String,
-    /// What stands there instead; `$1` is the first group.
+    /// The replacement; `$1` is the first group.
     with: String,
 }
 
-/// The tool.
+/// Returns the tool.
 pub(crate) fn text() -> DynTool {
     let patterns = Arc::new(Patterns::default());
     Tool::new(
@@ -87,8 +87,8 @@ impl Text {
         ];
         let asked: Vec<&str> = asked.into_iter().filter_map(|(name, asked)| asked.then_some(name)).collect();
         if let [first, second, ..] = asked[..] {
-            let message = format!("`{first}` and `{second}` both say what comes out");
-            return Err(Error::invalid(message).with_hint("make two steps of it"));
+            let message = format!("`{first}` and `{second}` exclude each other");
+            return Err(Error::invalid(message).with_hint("use two steps"));
         }
         let text = self.edited(patterns)?;
         if let Some(separator) = self.split.as_deref() {

@@ -1,4 +1,4 @@
-//! `time`: the clock, and arithmetic with times.
+//! `time`: the clock and date arithmetic.
 
 use jiff::fmt::{rfc2822, strtime};
 use jiff::tz::{Offset, TimeZone};
@@ -13,58 +13,57 @@ use serde_json::{Value, json};
 #[schemars(crate = "llmspell::schemars")]
 #[serde(deny_unknown_fields)]
 struct Time {
-    /// What is done. The default is `now`.
+    /// The action. The default is `now`.
     #[serde(default)]
-    action: Action,
-    /// The time to begin with; now, if it is left out. Text such as `2024-05-01T12:00:00+02:00`, `2024-05-01 12:00`,
+    action: TimeAction,
+    /// The time to start from; the default is now. Text such as `2024-05-01T12:00:00+02:00`, `2024-05-01 12:00`,
     /// `2024-05-01` or `Wed, 1 May 2024 12:00:00 GMT`, or a number of seconds since 1970.
     at: Option<Value>,
-    /// How the text of `at` is to be read, if not in one of these forms: `%d.%m.%Y %H:%M`, as strptime has it.
+    /// The strptime format of the text in `at`, if it has none of these forms: `%d.%m.%Y %H:%M`.
     pattern: Option<String>,
-    /// The zone in which times are told, and in which those without an offset are read: `Europe/Berlin`, `+02:00`. The
-    /// default is UTC.
+    /// The time zone of results, and of times without an offset: `Europe/Berlin`, `+02:00`. The default is UTC.
     zone: Option<String>,
-    /// How the time is written, if the action is `format`: `%A, %-d %B %Y`, as strftime has it.
+    /// The strftime format of the result, for the action `format`: `%A, %-d %B %Y`.
     format: Option<String>,
-    /// What is added, if the action is `add`: `1 month`, `-2 days 3 hours`, or `P1M` as ISO 8601 has it. Months and days
-    /// are those of the calendar of the zone.
+    /// The duration to add, for the action `add`: `1 month`, `-2 days 3 hours`, or ISO 8601 such as `P1M`. Months and
+    /// days are calendar units of the zone.
     add: Option<String>,
-    /// The time at the other end, if the action is `difference`; now, if it is left out.
+    /// The end time, for the action `difference`; the default is now.
     to: Option<Value>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
 #[serde(rename_all = "lowercase")]
-enum Action {
-    /// The time now.
+enum TimeAction {
+    /// The current time.
     #[default]
     Now,
     /// The time `at`.
     Parse,
     /// The time `at` as text.
     Format,
-    /// The time `at`, later or earlier.
+    /// The time `at` plus a duration.
     Add,
-    /// From `at` to `to`.
+    /// The duration from `at` to `to`.
     Difference,
 }
 
-/// The tool.
+/// Returns the tool.
 pub(crate) fn time() -> DynTool {
     let description = "Tells the time, reads and writes times, adds to them and takes differences. Gives { iso, unix, date, \
                        time, weekday, zone }, text (format), or { seconds, iso, text } (difference).";
-    Tool::new("time", description, |time: Time, _: Context| async move { time.told(Timestamp::now()) }).erase()
+    Tool::new("time", description, |time: Time, _: Context| async move { time.run(Timestamp::now()) }).erase()
 }
 
 impl Time {
-    fn told(&self, now: Timestamp) -> Result<Value> {
+    fn run(&self, now: Timestamp) -> Result<Value> {
         self.fits()?;
         let zone = self.zone.as_deref().map_or(Ok(TimeZone::UTC), zone)?;
         let at = self.read(self.at.as_ref(), now, &zone)?;
         match self.action {
-            Action::Now | Action::Parse => Ok(described(&at)),
-            Action::Format => {
+            TimeAction::Now | TimeAction::Parse => Ok(parts_of(&at)),
+            TimeAction::Format => {
                 let format = self.format.as_deref().unwrap_or_default();
                 let text = strtime::format(format, &at).map_err(|error| {
                     let error = Error::invalid(format!("`{format}` cannot be written: {error}")).with_source(error);
@@ -72,15 +71,15 @@ impl Time {
                 });
                 text.map(Value::String)
             }
-            Action::Add => {
+            TimeAction::Add => {
                 let add = self.add.as_deref().unwrap_or_default();
                 let span: Span = add.parse().map_err(|error: jiff::Error| {
-                    let error = Error::invalid(format!("`{add}` is no span of time: {error}")).with_source(error);
+                    let error = Error::invalid(format!("`{add}` is not a duration: {error}")).with_source(error);
                     error.with_hint("write it as `1 month`, `-2 days 3 hours` or `P1M`")
                 })?;
-                Ok(described(&at.checked_add(span).map_err(out_of_range)?))
+                Ok(parts_of(&at.checked_add(span).map_err(out_of_range)?))
             }
-            Action::Difference => {
+            TimeAction::Difference => {
                 let to = self.read(self.to.as_ref(), now, &zone)?;
                 let seconds = to.timestamp().duration_since(at.timestamp()).as_secs_f64();
                 let span = at.until((Unit::Year, &to)).map_err(out_of_range)?;
@@ -89,14 +88,14 @@ impl Time {
         }
     }
 
-    /// Whether what is given belongs to what is done.
+    /// Checks that the given arguments belong to the action.
     fn fits(&self) -> Result<()> {
         let given = [
-            ("at", self.at.is_some(), self.action != Action::Now, self.action == Action::Parse),
-            ("format", self.format.is_some(), self.action == Action::Format, true),
-            ("add", self.add.is_some(), self.action == Action::Add, true),
-            ("to", self.to.is_some(), self.action == Action::Difference, false),
-            ("pattern", self.pattern.is_some(), self.action != Action::Now, false),
+            ("at", self.at.is_some(), self.action != TimeAction::Now, self.action == TimeAction::Parse),
+            ("format", self.format.is_some(), self.action == TimeAction::Format, true),
+            ("add", self.add.is_some(), self.action == TimeAction::Add, true),
+            ("to", self.to.is_some(), self.action == TimeAction::Difference, false),
+            ("pattern", self.pattern.is_some(), self.action != TimeAction::Now, false),
         ];
         for (name, given, belongs, needed) in given {
             if given && !belongs {
@@ -113,7 +112,7 @@ impl Time {
     fn read(&self, at: Option<&Value>, now: Timestamp, zone: &TimeZone) -> Result<Zoned> {
         let wrong = || {
             let error = Error::invalid(format!("{} is not a time", at.unwrap_or(&Value::Null)));
-            error.with_hint("write it as `2024-05-01T12:00:00Z`, or say by `pattern` how it is to be read")
+            error.with_hint("write it as `2024-05-01T12:00:00Z`, or give its format in `pattern`")
         };
         match at {
             None => Ok(now.to_zoned(zone.clone())),
@@ -134,7 +133,7 @@ impl Time {
     }
 }
 
-/// The forms that say what they are.
+/// The formats that need no pattern.
 fn known_form(text: &str, zone: &TimeZone) -> Option<Zoned> {
     let zoned = || text.parse::<Zoned>().ok().map(|time| time.with_time_zone(zone.clone()));
     let stamp = || text.parse::<Timestamp>().ok().map(|time| time.to_zoned(zone.clone()));
@@ -145,8 +144,8 @@ fn known_form(text: &str, zone: &TimeZone) -> Option<Zoned> {
 
 fn by_pattern(text: &str, pattern: &str, zone: &TimeZone) -> Result<Zoned> {
     let wrong = |error: jiff::Error| {
-        let error = Error::invalid(format!("`{text}` does not fit `{pattern}`: {error}")).with_source(error);
-        error.with_hint("patterns are those of strptime, such as `%d.%m.%Y %H:%M`")
+        let error = Error::invalid(format!("`{text}` does not match `{pattern}`: {error}")).with_source(error);
+        error.with_hint("write the pattern for strptime, such as `%d.%m.%Y %H:%M`")
     };
     let parts = strtime::parse(pattern, text).map_err(wrong)?;
     if let Ok(stamp) = parts.to_timestamp() {
@@ -176,12 +175,12 @@ fn zone(name: &str) -> Result<TimeZone> {
         return Ok(TimeZone::UTC);
     }
     offset().or_else(|| TimeZone::get(name).ok()).ok_or_else(|| {
-        let error = Error::invalid(format!("there is no time zone `{name}`"));
+        let error = Error::invalid(format!("unknown time zone `{name}`"));
         error.with_hint("name it as `Europe/Berlin`, or by its offset, as in `+02:00`")
     })
 }
 
-fn described(time: &Zoned) -> Value {
+fn parts_of(time: &Zoned) -> Value {
     let iso = time.timestamp().display_with_offset(time.offset()).to_string();
     let zone = time.time_zone().iana_name().map_or_else(|| time.offset().to_string(), str::to_owned);
     let stamp = time.timestamp();
@@ -191,7 +190,7 @@ fn described(time: &Zoned) -> Value {
         json!(stamp.as_duration().as_secs_f64())
     };
     json!({
-        // Without the name of the zone, which few others read.
+        // Without the name of the zone, which few other parsers accept.
         "iso": iso,
         "unix": unix,
         "date": time.date().to_string(),
@@ -202,7 +201,7 @@ fn described(time: &Zoned) -> Value {
 }
 
 fn out_of_range(error: jiff::Error) -> Error {
-    Error::invalid(format!("this time cannot be: {error}")).with_source(error)
+    Error::invalid(format!("time out of range: {error}")).with_source(error)
 }
 
 #[cfg(test)]
@@ -228,8 +227,8 @@ mod tests {
             json!(1_714_557_600),
             json!(1_714_557_600.0),
         ] {
-            let told = call(json!({ "action": "parse", "at": at, "zone": "Europe/Berlin" })).await;
-            assert_eq!(told.as_ref().ok(), Some(&wanted), "{at}: {told:?}");
+            let parsed = call(json!({ "action": "parse", "at": at, "zone": "Europe/Berlin" })).await;
+            assert_eq!(parsed.as_ref().ok(), Some(&wanted), "{at}: {parsed:?}");
         }
         let german = json!({ "action": "parse", "at": "01.05.2024", "pattern": "%d.%m.%Y", "zone": "+02:00" });
         assert_eq!(call(german).await.unwrap()["iso"], "2024-05-01T00:00:00+02:00");
@@ -245,15 +244,15 @@ mod tests {
         let format =
             json!({ "action": "format", "at": at, "format": "%A, %-d %B %Y, %H:%M %Z", "zone": "America/New_York" });
         assert_eq!(call(format).await.unwrap(), "Saturday, 30 March 2024, 07:00 EDT");
-        // The night in which clocks go forward has 23 hours.
+        // The day on which clocks go forward has 23 hours.
         let add = |span: &str| json!({ "action": "add", "at": at, "add": span, "zone": "Europe/Berlin" });
         assert_eq!(call(add("1 day")).await.unwrap()["iso"], "2024-03-31T12:00:00+02:00");
         assert_eq!(call(add("24 hours")).await.unwrap()["iso"], "2024-03-31T13:00:00+02:00");
         assert_eq!(call(add("-P1M")).await.unwrap()["date"], "2024-02-29");
         let difference = json!({ "action": "difference", "at": "2024-01-31", "to": "2024-03-01T00:00:01Z" });
-        let told = call(difference).await.unwrap();
-        assert_eq!((&told["seconds"], &told["iso"]), (&json!(2_592_001.0), &json!("P1M1DT1S")));
-        assert_eq!(told["text"], "1mo 1d 1s");
+        let duration = call(difference).await.unwrap();
+        assert_eq!((&duration["seconds"], &duration["iso"]), (&json!(2_592_001.0), &json!("P1M1DT1S")));
+        assert_eq!(duration["text"], "1mo 1d 1s");
         let back = json!({ "action": "difference", "at": "2024-01-02", "to": "2024-01-01" });
         assert_eq!(call(back).await.unwrap()["seconds"], -86_400.0);
     }

@@ -1,4 +1,4 @@
-//! `write_file`: a file in the folders that are allowed, whole or not at all.
+//! `write_file`: writes a file in allowed folders, completely or not at all.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -11,22 +11,21 @@ use llmspell::{Context, Error, Result, Tool};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::dir::{FileKind, Folder, How, failed};
+use super::dir::{FileKind, Folder, OpenMode, failed};
 use crate::permission::{Gate, resolved_in_part};
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
 #[serde(deny_unknown_fields)]
 struct WriteFile {
-    /// The path of the file; a relative one begins at the folder that the run was started in.
+    /// The path of the file. A relative path starts at the working directory of the run.
     path: String,
-    /// What is written: text as it is, anything else as JSON.
+    /// The content: text as it is, other values as JSON.
     content: Value,
-    /// What becomes of a file that is there: it is replaced at once (the default), that is an error, or the content is
-    /// added at its end.
+    /// The action if the file exists: replace it atomically (the default), fail, or append the content.
     #[serde(default)]
     mode: Mode,
-    /// Makes the folders that are missing on the way.
+    /// Whether to create missing folders on the way.
     #[serde(default)]
     parents: bool,
 }
@@ -41,15 +40,15 @@ enum Mode {
     Append,
 }
 
-/// What comes out.
+/// The result of the call.
 #[derive(Serialize)]
-struct Written {
+struct WriteResult {
     path: String,
-    /// How many bytes were written by this call.
+    /// The bytes written by this call.
     bytes: usize,
 }
 
-/// The tool.
+/// Returns the tool.
 pub(crate) fn write_file(gate: &Gate) -> DynTool {
     let gate = gate.clone();
     let write = move |arguments: WriteFile, cx: Context| {
@@ -61,11 +60,11 @@ pub(crate) fn write_file(gate: &Gate) -> DynTool {
     Tool::new("write_file", description, write).keyed("path").security(Privilege::Privileged).erase()
 }
 
-fn write(arguments: WriteFile, gate: &Gate, cx: &Context) -> Result<Written> {
+fn write(arguments: WriteFile, gate: &Gate, cx: &Context) -> Result<WriteResult> {
     let WriteFile { path, content, mode, parents } = arguments;
     let shown = Path::new(&path);
     let failed = |error: io::Error| failed(shown, "write", error);
-    // Through links, to the file that is meant: it is replaced, and the links stay.
+    // Through links, to the target file: the file is replaced and the links stay.
     let resolved = resolved_in_part(shown);
     gate.write(resolved.as_deref().unwrap_or(shown), shown)?;
     let resolved = resolved.map_err(failed)?;
@@ -73,11 +72,11 @@ fn write(arguments: WriteFile, gate: &Gate, cx: &Context) -> Result<Written> {
         return Err(Error::invalid(format!("{path} names a folder")).with_hint("name a file in it"));
     }
     let (Some(parent), Some(name)) = (resolved.parent(), resolved.file_name()) else {
-        return Err(failed(io::Error::new(io::ErrorKind::IsADirectory, "it is a folder")));
+        return Err(failed(io::Error::new(io::ErrorKind::IsADirectory, "is a folder")));
     };
     let folder = if parents { made(parent) } else { Folder::open(parent) };
     let folder = folder.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => failed(error).with_hint("`parents: true` makes the folders that are missing"),
+        io::ErrorKind::NotFound => failed(error).with_hint("`parents: true` creates the missing folders"),
         _ => failed(error),
     })?;
     let bytes = match content {
@@ -90,7 +89,7 @@ fn write(arguments: WriteFile, gate: &Gate, cx: &Context) -> Result<Written> {
         }
         Ok(FileKind::File { .. }) => {}
         Ok(_) => {
-            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "something is there that is not a file")));
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "exists and is not a file")));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
@@ -98,17 +97,17 @@ fn write(arguments: WriteFile, gate: &Gate, cx: &Context) -> Result<Written> {
     if mode == Mode::Append {
         append(&folder, name, &bytes).map_err(failed)?;
     } else {
-        let draft = Draft::of(&folder, name, &bytes).map_err(failed)?;
-        // Nobody waits for it any more.
+        let draft = TempFile::of(&folder, name, &bytes).map_err(failed)?;
+        // The caller no longer waits for the result.
         if cx.is_cancelled() {
-            return Err(Error::new(llmspell::ErrorKind::Cancelled, "called off before the file was in its place"));
+            return Err(Error::new(llmspell::ErrorKind::Cancelled, "cancelled before the file was in place"));
         }
         draft.put(name, mode == Mode::CreateNew).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => exists(shown),
             _ => failed(error),
         })?;
     }
-    Ok(Written { bytes: bytes.len(), path })
+    Ok(WriteResult { bytes: bytes.len(), path })
 }
 
 fn exists(shown: &Path) -> Error {
@@ -116,7 +115,7 @@ fn exists(shown: &Path) -> Error {
     error.with_hint("`mode: overwrite` replaces it, `mode: append` adds to it")
 }
 
-/// Opens a folder, and makes what is missing on the way.
+/// Opens a folder and creates the missing folders on the way.
 fn made(path: &Path) -> io::Result<Folder> {
     let mut missing = Vec::new();
     let mut there: PathBuf = path.to_owned();
@@ -136,24 +135,24 @@ fn made(path: &Path) -> io::Result<Folder> {
 }
 
 fn append(folder: &Folder, name: &OsStr, bytes: &[u8]) -> io::Result<()> {
-    let mut file = folder.file(name, How::Append)?;
+    let mut file = folder.file(name, OpenMode::Append)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
-/// A file that is written beside its place, and gone again unless it is put there.
-struct Draft<'a> {
+/// A temporary file beside the target, removed on drop unless it was moved into place.
+struct TempFile<'a> {
     folder: &'a Folder,
     name: OsString,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> TempFile<'a> {
     fn of(folder: &'a Folder, name: &OsStr, bytes: &[u8]) -> io::Result<Self> {
         let draft = OsString::from(format!(".llmspell-{:016x}.tmp", fastrand::u64(..)));
-        let mut file = folder.file(&draft, How::New)?;
-        let draft = Draft { folder, name: draft };
-        // The rights of the file that it replaces, if there is one.
-        if let Ok(old) = folder.file(name, How::Read).and_then(|old| old.metadata()) {
+        let mut file = folder.file(&draft, OpenMode::New)?;
+        let draft = TempFile { folder, name: draft };
+        // The permission bits of the file that it replaces, if there is one.
+        if let Ok(old) = folder.file(name, OpenMode::Read).and_then(|old| old.metadata()) {
             file.set_permissions(old.permissions())?;
         }
         Write::write_all(&mut file, bytes)?;
@@ -171,9 +170,9 @@ impl<'a> Draft<'a> {
     }
 }
 
-impl Drop for Draft<'_> {
+impl Drop for TempFile<'_> {
     fn drop(&mut self) {
-        // It is not there any more if all went well.
+        // After a successful move, the file no longer exists under this name.
         let _ = self.folder.remove(&self.name);
     }
 }

@@ -4,6 +4,7 @@
 //! control.
 
 mod admission_gate;
+mod admit;
 mod chunk;
 mod deadline;
 mod deposit;

@@ -75,12 +75,12 @@ pub mod tool;
 #[doc(inline)]
 pub use agent::Agent;
 pub use context::{CallerGuard, Canceller, Chunk, ChunkData, Chunks, Context, PermitHold, WorkGuard};
-pub use control::breaker::{Breaker, WithBreaker};
-pub use control::budget::{Budget, WithBudget};
+pub use control::breaker::{Breaker, BreakerBuilder, WithBreaker};
+pub use control::budget::{Budget, BudgetBuilder, WithBudget};
 pub use control::limit::{Adaptive, Limit, Limited};
 pub use control::policy::{Policy, WithPolicy};
-pub use control::rate::{Rate, RateLimited, RateLimits, RateWindow};
-pub use control::retry_budget::RetryBudget;
+pub use control::rate::{Rate, RateBuilder, RateLimited, RateLimits, RateWindow};
+pub use control::retry_budget::{RetryBudget, RetryBudgetBuilder};
 pub use error::{Error, ErrorKind, Result, StdError};
 #[doc(inline)]
 pub use model::{Message, Model};

@@ -4,6 +4,7 @@
 //! does not hold. Read the pattern you came for: one file each, `concurrent.rs` to `pipeline.rs`.
 
 mod concurrent;
+mod lag;
 mod page;
 mod pipeline;
 mod race;
@@ -53,6 +54,8 @@ async fn run(json: bool) -> llmspell::Result<bool> {
         step(|(), _| race::run()).boxed(),
         step(|(), _| pipeline::run()).boxed(),
     ];
+    let mut delays = tokio::task::JoinSet::new();
+    delays.spawn(lag::watch());
     let page = Page::new(json);
     page.open();
     let mut shown = Vec::new();

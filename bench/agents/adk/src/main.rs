@@ -1,4 +1,4 @@
-//! adk-rust: a runner with sessions in memory, each run in a task of its own.
+//! adk-rust: a runner with sessions in memory, each run in its own task.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const APP: &str = "bench";
 const USER: &str = "user";
 
 #[derive(serde::Deserialize, serde::Serialize, JsonSchema)]
-struct Work {
+struct WorkArguments {
     number: u64,
 }
 
@@ -33,16 +33,16 @@ async fn main() -> AnyhowResult<()> {
     let model = Arc::new(OpenAIClient::new(OpenAIConfig::compatible("none", &order.url, MODEL))?);
     let agent = LlmAgentBuilder::new("storyteller").instruction(SYSTEM).model(model);
     if order.task == "tools" {
-        return tools(agent, order.agents, &order.way).await;
+        return tools(agent, order.agents, &order.variant).await;
     }
     let sessions: Arc<dyn SessionService> = Arc::new(InMemorySessionService::new());
     let runner = Arc::new(runner(agent, sessions.clone())?);
-    let score = Score::begin();
+    let score = Score::start();
     let mut tasks = JoinSet::new();
     for index in 0..order.agents {
         let (runner, sessions, score) = (runner.clone(), sessions.clone(), score.clone());
         tasks.spawn(async move {
-            match tell(&runner, &sessions, &format!("session-{index}"), &score).await {
+            match run_one(&runner, &sessions, &format!("session-{index}"), &score).await {
                 Ok(()) => score.finished(),
                 Err(error) => score.failed(error),
             }
@@ -65,7 +65,7 @@ async fn open(sessions: &Arc<dyn SessionService>, session: &str) -> adk_rust::Re
     sessions.create(request).await.map(drop)
 }
 
-async fn tell(
+async fn run_one(
     runner: &Runner,
     sessions: &Arc<dyn SessionService>,
     session: &str,
@@ -76,23 +76,23 @@ async fn tell(
     let mut is_first = true;
     while let Some(event) = events.next().await {
         let event = event?;
-        // The last event has no text of its own: it repeats what has been shown, or says that all is said.
+        // The last event has no new text: it repeats the text so far, or marks the end.
         if !event.llm_response.partial {
             continue;
         }
         for part in event.content().map(|content| &*content.parts).unwrap_or_default() {
             if let Part::Text { text } = part {
-                score.shown(text, std::mem::take(&mut is_first));
+                score.received(text, std::mem::take(&mut is_first));
             }
         }
     }
     Ok(())
 }
 
-async fn tools(agent: LlmAgentBuilder, runs: usize, way: &str) -> AnyhowResult<()> {
-    let tool = FunctionTool::new("work", "Does a piece of work.", work).with_parameters_schema::<Work>();
+async fn tools(agent: LlmAgentBuilder, runs: usize, variant: &str) -> AnyhowResult<()> {
+    let tool = FunctionTool::new("work", "Does a piece of work.", work).with_parameters_schema::<WorkArguments>();
     let mut agent = agent.tool(Arc::new(tool));
-    if way == "parallel" {
+    if variant == "parallel" {
         agent = agent.tool_execution_strategy(ToolExecutionStrategy::Parallel);
     }
     let sessions: Arc<dyn SessionService> = Arc::new(InMemorySessionService::new());
@@ -101,7 +101,7 @@ async fn tools(agent: LlmAgentBuilder, runs: usize, way: &str) -> AnyhowResult<(
     for run in 0..runs {
         let session = format!("session-{run}");
         open(&sessions, &session).await?;
-        let begun = Instant::now();
+        let started = Instant::now();
         let mut events = runner.run_str(USER, &session, Content::new("user").with_text(PROMPT)).await?;
         let (mut text, mut results) = (String::new(), 0);
         while let Some(event) = events.next().await {
@@ -115,7 +115,7 @@ async fn tools(agent: LlmAgentBuilder, runs: usize, way: &str) -> AnyhowResult<(
                 }
             }
         }
-        times.push(begun.elapsed());
+        times.push(started.elapsed());
         assert_eq!((text.as_str(), results), ("Done.", TOOL_CALLS));
     }
     report_times(&times);

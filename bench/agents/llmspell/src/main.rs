@@ -1,4 +1,4 @@
-//! LLMSpell: agents as a step over a stream of prompts, read event by event.
+//! LLMSpell: an agent as a step over a stream of prompts, read event by event.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use llmspell_models::{Models, Wire};
 
 #[derive(serde::Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
-struct Work {
+struct WorkArguments {
     number: u64,
 }
 
@@ -25,16 +25,16 @@ async fn main() -> Result<()> {
 }
 
 async fn stream(agent: Agent, agents: usize) -> Result<()> {
-    let score = Score::begin();
+    let score = Score::start();
     let counts = score.clone();
-    let tell = step(move |prompt: &'static str, cx: Context| {
+    let run_one = step(move |prompt: &'static str, cx: Context| {
         let (agent, score) = (agent.clone(), counts.clone());
         async move {
             let mut events = agent.events(prompt, &cx);
             let mut is_first = true;
             while let Some(event) = events.next().await {
                 match event? {
-                    AgentEvent::Text(text) => score.shown(&text, std::mem::take(&mut is_first)),
+                    AgentEvent::Text(text) => score.received(&text, std::mem::take(&mut is_first)),
                     AgentEvent::Done(_) => return Ok(()),
                     _ => {}
                 }
@@ -42,7 +42,7 @@ async fn stream(agent: Agent, agents: usize) -> Result<()> {
             Err(Error::failed("the events ended without an answer"))
         }
     });
-    let mut outcomes = tell.stream(std::iter::repeat_n(PROMPT, agents), &Context::new()).limit(agents);
+    let mut outcomes = run_one.stream(std::iter::repeat_n(PROMPT, agents), &Context::new()).limit(agents);
     while let Some(outcome) = outcomes.next().await {
         match outcome.result {
             Ok(()) => score.finished(),
@@ -54,16 +54,16 @@ async fn stream(agent: Agent, agents: usize) -> Result<()> {
 }
 
 async fn tools(agent: llmspell::agent::AgentBuilder, runs: usize) -> Result<()> {
-    let work = step(|work: Work, _cx: Context| async move {
+    let work = step(|arguments: WorkArguments, _cx: Context| async move {
         tokio::time::sleep(TOOL_TIME).await;
-        Ok(work.number)
+        Ok(arguments.number)
     });
     let agent = agent.tool(Tool::of("work", "Does a piece of work.", work)).build()?;
     let mut times = Vec::new();
     for _ in 0..runs {
-        let begun = Instant::now();
+        let started = Instant::now();
         let reply = agent.run(PROMPT.into(), &Context::new()).await?;
-        times.push(begun.elapsed());
+        times.push(started.elapsed());
         assert_eq!((reply.text.as_str(), reply.tool_calls), ("Done.", 8));
     }
     report_times(&times);

@@ -1,4 +1,4 @@
-//! What all contenders are told, and what they report.
+//! The orders to all contenders, and their reports.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -7,47 +7,47 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-/// How long one call of the tool takes.
+/// The duration of one call of the tool.
 pub const TOOL_TIME: Duration = Duration::from_millis(100);
 
-/// How many calls the model makes in the turn with tools.
+/// The number of calls that the model makes in the turn with tools.
 pub const TOOL_CALLS: usize = 8;
 
-/// What every agent is told to be, and asked.
+/// The system prompt of every agent.
 pub const SYSTEM: &str = "You tell long stories.";
-/// See [`SYSTEM`].
+/// The prompt for every agent.
 pub const PROMPT: &str = "Tell me a story.";
-/// The model that all of them ask for.
+/// The model that every agent requests.
 pub const MODEL: &str = "storyteller";
 
-/// What a contender is to do: `CONTENDER URL TASK AGENTS [WAY]`.
+/// The order to a contender: `CONTENDER URL TASK AGENTS [VARIANT]`.
 pub struct Order {
-    /// Where the server is, up to `/v1`.
+    /// The URL of the server, up to `/v1`.
     pub url: String,
-    /// `stream`, or `tools`.
+    /// `stream` or `tools`.
     pub task: String,
-    /// How many agents at once for `stream`; how many runs, one after another, for `tools`.
+    /// The number of concurrent agents for `stream`; the number of runs, one after another, for `tools`.
     pub agents: usize,
-    /// Which of several ways a contender has.
-    pub way: String,
+    /// The variant of the contender, if it has several.
+    pub variant: String,
 }
 
 impl Order {
-    /// From the command line.
+    /// Reads the order from the command line.
     pub fn read() -> Self {
         let mut arguments = std::env::args().skip(1);
-        let mut next = || arguments.next().expect("usage: CONTENDER URL TASK AGENTS [WAY]");
+        let mut next = || arguments.next().expect("usage: CONTENDER URL TASK AGENTS [VARIANT]");
         let (url, task, agents) = (next(), next(), next().parse().expect("AGENTS is a number"));
-        Order { url, task, agents, way: arguments.next().unwrap_or_default() }
+        Order { url, task, agents, variant: arguments.next().unwrap_or_default() }
     }
 }
 
-/// Counts what the agents of one process do.
+/// The counters of the agents of one process.
 #[derive(Clone)]
 pub struct Score(Arc<Counts>);
 
 struct Counts {
-    begun: Instant,
+    started: Instant,
     memory_before: u64,
     tokens: AtomicU64,
     bytes: AtomicU64,
@@ -57,10 +57,10 @@ struct Counts {
 }
 
 impl Score {
-    /// Begins now: what was built before counts as start-up.
-    pub fn begin() -> Self {
+    /// Starts the clock. Work before this counts as start-up.
+    pub fn start() -> Self {
         Score(Arc::new(Counts {
-            begun: Instant::now(),
+            started: Instant::now(),
             memory_before: resident(),
             tokens: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -70,35 +70,35 @@ impl Score {
         }))
     }
 
-    /// An agent has shown a piece of text, its first one or a later one.
-    pub fn shown(&self, text: &str, is_first: bool) {
+    /// Counts a piece of text of an agent, its first one or a later one.
+    pub fn received(&self, text: &str, is_first: bool) {
         if is_first {
-            self.0.last_to_begin.fetch_max(self.0.begun.elapsed().as_millis() as u64, Ordering::Relaxed);
+            self.0.last_to_begin.fetch_max(self.0.started.elapsed().as_millis() as u64, Ordering::Relaxed);
         }
         self.0.tokens.fetch_add(1, Ordering::Relaxed);
         self.0.bytes.fetch_add(text.len() as u64, Ordering::Relaxed);
     }
 
-    /// An agent has come to its end.
+    /// Counts an agent that has finished.
     pub fn finished(&self) {
         self.0.finished.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An agent has failed; what the first one says goes to stderr.
+    /// Counts an agent that has failed. The first error goes to standard error.
     pub fn failed(&self, error: impl Display) {
         if self.0.failed.fetch_add(1, Ordering::Relaxed) == 0 {
-            eprintln!("the first agent that failed: {error}");
+            eprintln!("the first failure: {error}");
         }
     }
 
-    /// Says so, on stdout.
+    /// Prints the counters to standard output.
     pub fn report(&self) {
         let counts = &*self.0;
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         println!(
             "{}",
             json!({
-                "wall_ms": counts.begun.elapsed().as_millis() as u64,
+                "wall_ms": counts.started.elapsed().as_millis() as u64,
                 "memory_before": counts.memory_before,
                 "tokens": of(&counts.tokens),
                 "bytes": of(&counts.bytes),
@@ -110,13 +110,13 @@ impl Score {
     }
 }
 
-/// Reports how long each run with tools took, in microseconds.
+/// Prints the duration of each run with tools, in microseconds.
 pub fn report_times(times: &[Duration]) {
     let micros: Vec<_> = times.iter().map(|time| time.as_micros() as u64).collect();
     println!("{}", json!({ "times_us": micros, "finished": times.len() }));
 }
 
-/// The memory of this process, in bytes; 0 where there is no /proc.
+/// Returns the memory of this process in bytes, or 0 without `/proc`.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! rig: the agent's stream, each in a task of its own.
+//! rig: one stream per agent, each in its own task.
 
 use std::time::Instant;
 
@@ -23,17 +23,17 @@ async fn main() {
     let openai = OpenAIConfig::new("none").with_base_url(&order.url).client();
     let agent = || AgentBuilder::new(openai.chat(MODEL)).preamble(SYSTEM);
     if order.task == "tools" {
-        return tools(agent().tool(Work).build(), order.agents, &order.way).await;
+        return tools(agent().tool(Work).build(), order.agents, &order.variant).await;
     }
-    let score = Score::begin();
-    // One agent for all prompts, or one for each: a run of an agent wakes the others, for they share a bus.
-    let shared = (order.way == "shared").then(|| agent().build());
+    let score = Score::start();
+    // One agent for all prompts, or one for each. The runs of one agent wake each other because they share a bus.
+    let shared = (order.variant == "shared").then(|| agent().build());
     let mut tasks = JoinSet::new();
     for _ in 0..order.agents {
         let agent = shared.clone().unwrap_or_else(|| agent().build());
         let score = score.clone();
         tasks.spawn(async move {
-            match tell(agent, &score).await {
+            match run_one(agent, &score).await {
                 Ok(()) => score.finished(),
                 Err(error) => score.failed(error),
             }
@@ -43,14 +43,14 @@ async fn main() {
     score.report();
 }
 
-async fn tell(agent: Agent, score: &Score) -> Result<(), String> {
+async fn run_one(agent: Agent, score: &Score) -> Result<(), String> {
     let mut stream = agent.prompt(PROMPT).stream();
     let mut is_first = true;
     let mut is_done = false;
     while let Some(item) = stream.next().await {
         match item.map_err(|error| error.to_string())? {
             MultiTurnStreamItem::StreamAssistantItem(Item::Event(StreamEvent::Text { text, .. })) => {
-                score.shown(&text, std::mem::take(&mut is_first));
+                score.received(&text, std::mem::take(&mut is_first));
             }
             MultiTurnStreamItem::FinalResponse(_) => is_done = true,
             _ => {}
@@ -59,13 +59,13 @@ async fn tell(agent: Agent, score: &Score) -> Result<(), String> {
     if is_done { Ok(()) } else { Err("the stream ended without an answer".into()) }
 }
 
-async fn tools(agent: Agent, runs: usize, way: &str) {
+async fn tools(agent: Agent, runs: usize, variant: &str) {
     let mut times = Vec::new();
     for _ in 0..runs {
-        let begun = Instant::now();
-        // Without this it stops after one turn, before the answer.
+        let started = Instant::now();
+        // The default is one turn, which ends before the answer.
         let runner = agent.prompt(PROMPT).max_turns(4);
-        let mut stream = match way {
+        let mut stream = match variant {
             "concurrent" => runner.tool_concurrency(TOOL_CALLS).stream(),
             _ => runner.stream(),
         };
@@ -78,7 +78,7 @@ async fn tools(agent: Agent, runs: usize, way: &str) {
                 _ => {}
             }
         }
-        times.push(begun.elapsed());
+        times.push(started.elapsed());
         assert_eq!((answer.as_deref(), results), (Some("Done."), TOOL_CALLS));
     }
     report_times(&times);

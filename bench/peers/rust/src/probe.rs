@@ -1,9 +1,9 @@
-//! What steps count about themselves.
+//! Counters of running work.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Counts for one kind of work; clones share them.
+/// Counters for one kind of work. Clones share them.
 #[derive(Clone, Default)]
 pub struct Probe(Arc<Counts>);
 
@@ -11,53 +11,53 @@ pub struct Probe(Arc<Counts>);
 struct Counts {
     started: AtomicUsize,
     finished: AtomicUsize,
-    alive: AtomicUsize,
-    most: AtomicUsize,
+    running: AtomicUsize,
+    peak: AtomicUsize,
 }
 
 impl Probe {
-    /// Work begins; it is alive until the returned value is dropped.
-    pub fn enter(&self) -> Alive {
+    /// Counts work as started, and as running until the returned guard is dropped.
+    pub fn start(&self) -> Running {
         self.0.started.fetch_add(1, Ordering::SeqCst);
-        let alive = self.0.alive.fetch_add(1, Ordering::SeqCst) + 1;
-        self.0.most.fetch_max(alive, Ordering::SeqCst);
-        Alive(self.0.clone())
+        let running = self.0.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.0.peak.fetch_max(running, Ordering::SeqCst);
+        Running(self.0.clone())
     }
 
-    /// How often work began.
+    /// Returns how much work was started.
     pub fn started(&self) -> usize {
         self.0.started.load(Ordering::SeqCst)
     }
 
-    /// How often it came to its end.
+    /// Returns how much work was finished.
     pub fn finished(&self) -> usize {
         self.0.finished.load(Ordering::SeqCst)
     }
 
-    /// How much of it there is now.
-    pub fn alive(&self) -> usize {
-        self.0.alive.load(Ordering::SeqCst)
+    /// Returns how much work is running.
+    pub fn running(&self) -> usize {
+        self.0.running.load(Ordering::SeqCst)
     }
 
-    /// The most there was at once.
-    pub fn most(&self) -> usize {
-        self.0.most.load(Ordering::SeqCst)
+    /// Returns the most work that ran at a time.
+    pub fn peak(&self) -> usize {
+        self.0.peak.load(Ordering::SeqCst)
     }
 }
 
-/// Work that has begun. Dropped without [`Alive::finish`], it has stopped short of its end.
-#[must_use = "work is alive as long as this"]
-pub struct Alive(Arc<Counts>);
+/// A guard for running work. Work whose guard is dropped without [`Running::finish`] was stopped early.
+#[must_use = "work counts as running as long as this guard lives"]
+pub struct Running(Arc<Counts>);
 
-impl Alive {
-    /// The work has come to its end.
+impl Running {
+    /// Counts the work as finished.
     pub fn finish(self) {
         self.0.finished.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-impl Drop for Alive {
+impl Drop for Running {
     fn drop(&mut self) {
-        self.0.alive.fetch_sub(1, Ordering::SeqCst);
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -1,4 +1,4 @@
-//! Agents of flows against real peers: a model behind HTTP, and a server of MCP in a process of its own.
+//! Agents of flows against real peers: a model behind HTTP, and an MCP server in a process of its own.
 
 use llmspell::{step, tool::DynTool};
 use llmspell_mcp::Server;
@@ -6,18 +6,18 @@ use llmspell_models::Wire;
 use llmspell_models::fault_server::{Answer, FaultServer};
 use serde_json::{Value, json};
 
-use crate::program::{Ended, Folder, ended, lines};
+use crate::program::{Folder, Output, lines, wait};
 
 const ASK: &str = "flow: ask\nmodels:\n  m: { model: openai/gpt-x, prices: { input: 1.0, output: 2.0 } }\nsteps:\n  \
                    - id: a\n    agent: { model: m, prompt: { file: ask.j2 }, answer: { capital: { type: string } } }\n    \
                    retry: { max: 3, base: 1ms }\n";
 
-async fn run(folder: &Folder, args: &[&str], vars: &[(&str, &str)]) -> Ended {
+async fn run(folder: &Folder, args: &[&str], vars: &[(&str, &str)]) -> Output {
     let mut command = folder.command(args);
     for name in ["OPENAI_API_KEY", "OPENAI_API_KEY_FILE", "OPENAI_BASE_URL"] {
         command.env_remove(name);
     }
-    ended(command.envs(vars.iter().copied()).spawn().unwrap()).await
+    wait(command.envs(vars.iter().copied()).spawn().unwrap()).await
 }
 
 fn folder(flow: &str) -> Folder {
@@ -47,7 +47,7 @@ async fn a_model_of_a_provider_answers_with_fields() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_missing_is_told_where_it_is_needed() {
+async fn a_missing_key_is_reported_at_its_model() {
     let folder = folder(ASK);
     let ended = run(&folder, &["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl"], &[]).await;
     assert_eq!(ended.code, Some(4), "{ended:?}");
@@ -64,7 +64,7 @@ async fn a_key_that_is_missing_is_told_where_it_is_needed() {
 }
 
 #[tokio::test]
-async fn a_model_elsewhere_is_asked_if_its_host_is_allowed_and_gets_no_key_of_the_environment() {
+async fn a_model_with_an_endpoint_needs_permission_for_its_host_and_gets_no_key_of_the_environment() {
     let server = FaultServer::start().await.unwrap();
     server.otherwise(Answer::says(Wire::OpenAi, "{\"capital\":\"Paris\"}"));
     let elsewhere = |model: &str| {
@@ -96,7 +96,7 @@ async fn simulated_models_need_no_key() {
 }
 
 #[tokio::test]
-async fn mistakes_in_models_and_prompts_are_told_with_their_place() {
+async fn errors_in_models_and_prompts_are_reported_with_their_position() {
     let folder = folder(&ASK.replace("openai/gpt-x", "opnai/gpt-x"));
     let ended = run(&folder, &["check", "f.yaml"], &[]).await;
     assert_eq!(ended.code, Some(2));
@@ -106,12 +106,12 @@ async fn mistakes_in_models_and_prompts_are_told_with_their_place() {
     assert!(ended.err.contains("ask.j2:2:4") && ended.err.contains("`input` is not known"), "{}", ended.err);
 }
 
-/// The variable that makes a server of this very program.
+/// The variable that turns this test program into a server.
 const SERVE: &str = "LLMSPELL_CLI_TEST_SERVE";
 
 #[test]
-#[ignore = "no test, but the server of another one"]
-fn a_server_that_another_test_starts() {
+#[ignore = "the server of another test"]
+fn serves_tools_for_another_test() {
     if std::env::var(SERVE).is_err() {
         return;
     }
@@ -124,9 +124,9 @@ fn a_server_that_another_test_starts() {
 }
 
 #[tokio::test]
-async fn tools_of_servers_are_called_by_steps_and_by_models() {
+async fn steps_and_models_call_tools_of_servers() {
     let program = std::env::current_exe().unwrap().display().to_string();
-    let command = json!([program, "--exact", "agents::a_server_that_another_test_starts", "--ignored", "--nocapture"]);
+    let command = json!([program, "--exact", "agents::serves_tools_for_another_test", "--ignored", "--nocapture"]);
     let flow = format!(
         "flow: greet\nallow: {{ command: [{program:?}], tool: [greetings.say_hello], net: [127.0.0.1] }}\n\
          tools: {{ greetings: {{ mcp: {{ command: {command}, env: [{SERVE}] }} }} }}\n\
@@ -157,13 +157,13 @@ async fn tools_of_servers_are_called_by_steps_and_by_models() {
     let answer = &server.requests()[1].body["messages"];
     assert!(answer.to_string().contains("Bo"), "{answer}");
 
-    // What is wrong with a call is known once the server has said what it offers.
+    // The arguments of a call are checked once the server has listed its tools.
     let wrong = flow.replace("URL", &server.url("/v1")).replace("name: Ada", "nam: Ada");
     let folder = folder.with("f.yaml", wrong);
     let check = run(&folder, &["check", "f.yaml"], &[(SERVE, "1")]).await;
     assert_eq!(check.code, Some(0), "{check:?}");
     assert!(
-        check.out.contains("it asks for") && check.out.contains("--allow tool=greetings.say_hello"),
+        check.out.contains("it requests") && check.out.contains("--allow tool=greetings.say_hello"),
         "{}",
         check.out
     );
@@ -172,10 +172,10 @@ async fn tools_of_servers_are_called_by_steps_and_by_models() {
     assert!(check.err.contains("needs the argument `name`"), "{}", check.err);
 }
 
-/// What a server makes of the file while it starts is not what its user has allowed.
+/// A server can replace the flow file while it starts. The user has not granted the permissions of that file.
 #[cfg(unix)]
 #[tokio::test]
-async fn the_flow_that_runs_is_the_one_that_was_allowed() {
+async fn a_flow_file_replaced_during_start_does_not_run() {
     let program = std::env::current_exe().unwrap().display().to_string();
     let flow = |shell: &str, output: &str| {
         let command = json!([
@@ -184,7 +184,7 @@ async fn the_flow_that_runs_is_the_one_that_was_allowed() {
             shell,
             program,
             "--exact",
-            "agents::a_server_that_another_test_starts",
+            "agents::serves_tools_for_another_test",
             "--ignored",
             "--nocapture"
         ]);
@@ -204,7 +204,7 @@ async fn the_flow_that_runs_is_the_one_that_was_allowed() {
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_be_reached_ends_the_run_before_it_begins() {
+async fn an_unreachable_server_fails_the_run_before_it_begins() {
     let flow = "flow: f\nallow: { command: ['false'], tool: [x.y] }\ntools:\n  x: { mcp: { command: ['false'] } }\n\
                 steps: [{ id: a, tool: x.y }]\n";
     let folder = folder(flow);

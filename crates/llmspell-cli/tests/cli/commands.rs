@@ -1,6 +1,6 @@
-//! The commands that run nothing.
+//! The commands that run no record.
 
-use crate::program::Folder;
+use crate::program::{Folder, assert_output};
 
 #[tokio::test]
 async fn tools_are_listed_within_80_columns() {
@@ -47,41 +47,81 @@ async fn a_tool_is_shown_with_its_arguments() {
         }
     }
     let one = folder.run(&["tools", "read_file"]).await;
-    assert!(one.out.starts_with("read_file · restricted, runs with --allow read=DIR\n"), "{}", one.out);
+    assert!(one.out.starts_with("read_file · restricted, needs --allow read=DIR\n"), "{}", one.out);
     let one = folder.run(&["tools", "regex"]).await;
     assert!(one.out.contains("  action: find | find_all | "), "{}", one.out);
     assert!(folder.run(&["tools", "regx"]).await.err.contains("did you mean `regex`?"));
 }
 
 #[tokio::test]
-async fn check_says_what_a_flow_is_and_what_it_needs() {
+async fn check_shows_the_steps_of_a_flow_and_what_it_needs() {
     let folder = Folder::new()
         .with("a.yaml", "flow: a\nallow: { command: [ls] }\nsteps: [{ id: x, tool: slow }, { id: y, tool: command, with: { argv: [ls] } }]\n")
         .with("b.yaml", "flow: b\nsteps: []\n");
     let ended = folder.run(&["check", "a.yaml"]).await;
     assert_eq!(ended.code, Some(0));
-    assert_eq!(
-        ended.out,
-        "a.yaml: the flow `a` is right; 2 steps: x → y; it asks for command=ls; to run it, give --allow command=ls\n"
-    );
+    assert_output("check", &ended.out);
     let ended = folder.run(&["check", "a.yaml", "b.yaml"]).await;
     assert_eq!(ended.code, Some(2));
     assert!(ended.err.contains("b.yaml:2:8"), "{}", ended.err);
 }
 
 #[tokio::test]
-async fn help_is_there() {
+async fn check_explains_its_rules() {
     let folder = Folder::new();
-    for (args, wanted) in [
-        (&["help"][..], "Usage: llmspell"),
-        (&["--help"], "help exit-codes"),
-        (&["help", "run"], "LLMSPELL_ALLOW"),
-        (&["help", "exit-codes"], "130"),
-        (&["help", "exit-codes"], "SIGKILL cannot be caught"),
-        (&["help", "output"], "took_ms"),
-    ] {
-        let ended = folder.run(args).await;
-        assert_eq!(ended.code, Some(0), "{args:?}");
-        assert!(ended.out.contains(wanted), "{args:?}: {}", ended.out);
+    for rule in llmspell_flow::LINT_RULES {
+        let ended = folder.run(&["check", "--explain", rule.id]).await;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let (id, explanation) = ended.out.split_once("\n\n").unwrap();
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!((id, words(explanation)), (rule.id, words(rule.explanation)));
+        fits_into_80_columns(&ended.out);
     }
+    let json = folder.run(&["check", "--explain", "unused-step", "--json"]).await.out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["id"], "unused-step");
+    let ended = folder.run(&["check", "--explain", "unused-stp"]).await;
+    assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""));
+    assert_eq!(ended.err, "error: unknown rule `unused-stp`\n\nhint: did you mean `unused-step`?\n");
+    let all = folder.run(&["check", "--explain", "all"]).await.err;
+    assert!(llmspell_flow::LINT_RULES.iter().all(|rule| all.contains(rule.id)), "{all}");
+}
+
+#[tokio::test]
+async fn help_explains_commands_and_topics_within_80_columns() {
+    let folder = Folder::new();
+    let commands = [
+        "run",
+        "check",
+        "plan",
+        "tools",
+        "resume",
+        "runs",
+        "report",
+        "config",
+        "init",
+        "demo",
+        "schema",
+        "completions",
+    ];
+    let topics = ["exit-codes", "output", "progress", "flow", "config"];
+    for topic in commands.into_iter().chain(topics).chain(["help"]) {
+        let ended = folder.run(&["help", topic]).await;
+        assert_eq!(ended.code, Some(0), "{topic}");
+        fits_into_80_columns(&ended.out);
+        assert_output(&format!("help_{topic}"), &ended.out);
+    }
+    for command in commands {
+        let ended = folder.run(&[command, "--help"]).await;
+        assert_eq!(ended.code, Some(0), "{command}");
+        fits_into_80_columns(&ended.out);
+    }
+    let all = folder.run(&["--help"]).await;
+    assert_eq!((all.code, &all.out), (Some(0), &folder.run(&["help"]).await.out));
+    assert_output("help", &all.out);
+}
+
+fn fits_into_80_columns(text: &str) {
+    let long = text.lines().find(|line| line.chars().count() > 80);
+    assert_eq!(long, None, "{text}");
 }

@@ -1,8 +1,8 @@
-//! Options in files: where they are found, which one counts, and what is wrong with them.
+//! Options in files: where they are found, which one wins, and how errors are reported.
 
 use serde_json::Value;
 
-use crate::program::{Folder, ended, lines};
+use crate::program::{Folder, lines, wait};
 
 const FLOW: &str = "flow: f\nsteps: [{ id: a, tool: json, with: { value: 1 } }]\n";
 
@@ -14,12 +14,12 @@ fn folder(project: &str, user: &str) -> Folder {
 }
 
 #[tokio::test]
-async fn each_option_says_where_it_comes_from() {
+async fn config_show_names_the_source_of_each_option() {
     let folder =
         folder("limit = 8\nkeep_going = true\n", "limit = 2\ndeadline = '10m'\nallow = ['net=a.org', 'read=.']\n");
     let mut command = folder.command(&["config", "show", "--json"]);
     command.current_dir(folder.path("deep/er")).env("LLMSPELL_RATE", "5/s");
-    let shown: Value = serde_json::from_str(&ended(command.spawn().unwrap()).await.out).unwrap();
+    let shown: Value = serde_json::from_str(&wait(command.spawn().unwrap()).await.out).unwrap();
     let of = |key: &str| (shown[key]["value"].clone(), shown[key]["from"].as_str().unwrap().to_owned());
     assert_eq!((of("limit").0, of("keep_going").0), ("8".into(), "true".into()));
     assert!(of("limit").1.ends_with("llmspell.toml") && !of("limit").1.contains("config.toml"), "{shown}");
@@ -34,13 +34,13 @@ async fn each_option_says_where_it_comes_from() {
 }
 
 #[tokio::test]
-async fn the_nearest_word_counts() {
-    // Each is louder than the one before: the user, the project, the flow, the variable, the flag.
+async fn the_nearest_setting_wins() {
+    // Each wins over the one before: the user's file, the project's file, the flow, the variable, the flag.
     let folder = folder("strict = true\nsample = 1\n", "quiet = true\nsample = 2\n");
     let args = ["run", "f.yaml", "-i", "in.jsonl"];
     let ended_with = async |args: &[&str], variable: &str| {
         let mut command = folder.command(args);
-        let ended = ended(command.env("LLMSPELL_SAMPLE", variable).spawn().unwrap()).await;
+        let ended = wait(command.env("LLMSPELL_SAMPLE", variable).spawn().unwrap()).await;
         assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{ended:?}");
         lines(&ended.out).len()
     };
@@ -56,19 +56,19 @@ async fn the_nearest_word_counts() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_in_a_file_is_shown_with_its_line() {
+async fn errors_in_configuration_files_are_reported_with_their_line() {
     for (project, user, wanted) in [
         ("limt = 8\n", "", "unknown option `limt`\n  --> llmspell.toml:1:1"),
         ("limt = 8\n", "", "hint: did you mean `limit`?"),
         ("\nlimit = 0\n", "", "--> llmspell.toml:2:1"),
-        ("limit = 0\n", "", "`limit` cannot be `0`: 0 is not in 1..=1000000"),
+        ("limit = 0\n", "", "invalid value `0` for `limit`: 0 is not in 1..=1000000"),
         ("deadline = 5\n", "", "write 5s or 5ms"),
-        ("on_error = 'rows'\n", "", "hint: it is one of: row, drop, stop"),
-        ("limit = [8]\n", "", "a list of texts, not integer"),
+        ("on_error = 'rows'\n", "", "hint: use one of: row, drop, stop"),
+        ("limit = [8]\n", "", "a list of strings, found integer"),
         ("limit = ['8', '9']\n", "", "takes one value, not a list"),
         ("limit = \n", "", "--> llmspell.toml:1:"),
         ("input = 'x'\n", "", "unknown option `input`"),
-        ("allow = ['command']\n", "", "`allow` cannot stand in the file of a project"),
+        ("allow = ['command']\n", "", "`allow` is not permitted in the configuration of a project"),
         ("", "[journal]\nkeepp = 1\n", "unknown option `journal_keepp`"),
     ] {
         let folder = folder(project, user);
@@ -78,7 +78,7 @@ async fn what_is_wrong_in_a_file_is_shown_with_its_line() {
             assert!(ended.err.contains(wanted), "{project}{user}: {}", ended.err);
             assert!(ended.err.lines().last().unwrap().starts_with("hint: "), "{}", ended.err);
         }
-        // What reads no options minds no file.
+        // A command without options of files ignores them.
         assert_eq!(folder.run(&["schema"]).await.code, Some(0));
         assert_eq!(folder.run(&["help", "run"]).await.code, Some(0));
     }
@@ -87,9 +87,9 @@ async fn what_is_wrong_in_a_file_is_shown_with_its_line() {
 }
 
 #[tokio::test]
-async fn a_flow_sets_what_is_its_own_and_nothing_else() {
+async fn a_flow_can_set_only_options_of_flows() {
     for (run, wanted) in [
-        ("{ limit: 0 }", "`limit` cannot be `0`"),
+        ("{ limit: 0 }", "invalid value `0` for `limit`"),
         ("{ limit: [1] }", "must be a text, a number"),
         ("{ limti: 1 }", "did you mean `limit`?"),
         ("{ allow: command }", "unknown option `allow` of a run"),
@@ -103,7 +103,7 @@ async fn a_flow_sets_what_is_its_own_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn keys_are_not_shown() {
+async fn keys_are_redacted() {
     let folder = folder("", "allow = ['net=https://me:secret@a.org']\n");
     let shown = folder.run(&["config", "show"]).await;
     assert!(shown.out.contains("***") && !shown.out.contains("secret"), "{}", shown.out);

@@ -1,4 +1,4 @@
-//! Runs that are denied: by a server that wants credentials or money.
+//! Runs against a server that asks for credentials or money.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,7 +50,7 @@ fn folder(server: &Server, records: usize) -> Folder {
 }
 
 #[tokio::test]
-async fn a_run_ends_when_the_money_does() {
+async fn a_run_stops_when_credentials_or_money_are_missing() {
     for (status, flags) in [("402 Payment Required", &[][..]), ("401 Unauthorized", &["--unordered", "--quiet"])] {
         let server = Server::start(50, status).await;
         let folder = folder(&server, 10_000);
@@ -63,8 +63,8 @@ async fn a_run_ends_when_the_money_does() {
         let ok = out.iter().filter(|line| line["status"] == "ok").count();
         let denied = out.iter().filter(|line| line["error"]["kind"] == "denied").count();
         assert_eq!((ok, ok + denied), (50, out.len()), "what was delivered stays, nothing else is in there");
-        // Ten in a row, those in flight when it was ten, and on a busy machine those that were done before anybody looked
-        // at the tenth: outcomes wait in a window of 64.
+        // Ten in a row, and those in flight at that time. On a busy machine also those that finished before the tenth was
+        // read, because outcomes wait in a window of 64.
         assert!((10..=10 + 8 + 64).contains(&denied), "{denied}");
         assert_eq!(server.requests.load(Ordering::SeqCst), out.len(), "and nothing else was asked for");
         assert!(!folder.path("out.jsonl").exists());
@@ -77,8 +77,9 @@ async fn a_run_ends_when_the_money_does() {
             server.address
         );
         assert!(ended.err.contains(&reason), "{}", ended.err);
-        let hint =
-            format!("hint: see to them, then go on: llmspell resume f-1 --allow {net}; --keep-going takes every");
+        let hint = format!(
+            "hint: provide them, then resume the run: llmspell resume f-1 --allow {net}; --keep-going admits every"
+        );
         assert!(ended.err.contains(&hint), "{}", ended.err);
         assert!(ended.err.contains(&format!("{} records in ", out.len())), "{}", ended.err);
         assert!(
@@ -90,7 +91,7 @@ async fn a_run_ends_when_the_money_does() {
 }
 
 #[tokio::test]
-async fn a_run_may_be_told_to_keep_going() {
+async fn keep_going_admits_every_record() {
     let server = Server::start(5, "402 Payment Required").await;
     let folder = folder(&server, 100);
     let net = format!("net={}", server.address);
@@ -98,13 +99,13 @@ async fn a_run_may_be_told_to_keep_going() {
     let ended = folder.run(&[&args[..], &["--keep-going"]].concat()).await;
     assert_eq!((ended.code, lines(&ended.out).len()), (Some(3), 100));
     let mut command = folder.command(&args);
-    let ended = crate::program::ended(command.env("LLMSPELL_KEEP_GOING", "1").spawn().unwrap()).await;
+    let ended = crate::program::wait(command.env("LLMSPELL_KEEP_GOING", "1").spawn().unwrap()).await;
     assert_eq!((ended.code, lines(&ended.out).len()), (Some(3), 100));
 }
 
-/// Nobody is left to be spared.
+/// No record remains that the stop could spare.
 #[tokio::test]
-async fn a_run_whose_last_record_was_taken_is_complete() {
+async fn a_denied_run_without_remaining_records_is_complete() {
     let server = Server::start(0, "402 Payment Required").await;
     let folder = folder(&server, 9);
     let net = format!("net={}", server.address);
@@ -112,9 +113,9 @@ async fn a_run_whose_last_record_was_taken_is_complete() {
     assert_eq!((ended.code, lines(&ended.out).len()), (Some(3), 9), "{}", ended.err);
 }
 
-/// Some pages of a list want a password: that is no storm.
+/// Some pages of a list ask for a password, which does not concern the others.
 #[tokio::test]
-async fn a_few_denials_among_many_records_do_not_stop_a_run() {
+async fn scattered_denials_do_not_stop_a_run() {
     let (open, private) = (Server::start(usize::MAX, "").await, Server::start(0, "401 Unauthorized").await);
     let record = |server: &Server, times| format!("{{\"host\":\"{}\"}}\n", server.address).repeat(times);
     let records = format!("{}{}", record(&open, 12), record(&private, 5)).repeat(10);
@@ -125,9 +126,9 @@ async fn a_few_denials_among_many_records_do_not_stop_a_run() {
     assert_eq!((ended.code, lines(&ended.out).len()), (Some(3), 170), "{}", ended.err);
 }
 
-/// A pipe that stays open: what comes later cannot be counted, and is not waited for very long.
+/// The records of a pipe that stays open cannot all be counted, and the wait for them is bounded.
 #[tokio::test]
-async fn an_input_without_end_is_not_read_to_its_end() {
+async fn counting_the_remaining_records_does_not_wait_for_an_endless_input() {
     let server = Server::start(0, "402 Payment Required").await;
     let folder = folder(&server, 1);
     let net = format!("net={}", server.address);
@@ -136,7 +137,7 @@ async fn an_input_without_end_is_not_read_to_its_end() {
     let mut stdin = child.stdin.take().unwrap();
     let record = format!("{{\"host\":\"{}\"}}\n", server.address);
     stdin.write_all(record.repeat(100).as_bytes()).await.unwrap();
-    let ended = crate::program::ended(child).await;
+    let ended = crate::program::wait(child).await;
     drop(stdin);
     assert_eq!(ended.code, Some(4), "{}", ended.err);
     let out = lines(&ended.out).len();

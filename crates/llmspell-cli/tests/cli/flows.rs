@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::program::{Folder, lines};
 
-/// Each flow with its records, and how many of them are taken.
+/// Each flow with its records, and the size of the sample.
 const SAMPLES: [(&str, &str, usize); 7] = [
     ("brief.yaml", "tool-tasks.jsonl", 20),
     ("concurrent.yaml", "seattle-weather.csv", 50),
@@ -45,7 +45,7 @@ async fn every_flow_runs_over_its_sample_data() {
 }
 
 #[tokio::test]
-async fn the_triage_makes_json_schema_of_the_specs() {
+async fn the_triage_flow_converts_specs_to_json_schema() {
     let record = r#"{"id":"x","category":"c","prompt":" Book a\n table, and also  a taxi if it rains tomorrow? ",
         "functions":[{"name":"f","parameters":{"type":"dict","properties":{"n":{"type":"float"},"t":{"type":"tuple"}}}}]}"#;
     let folder = Folder::new().with("in.jsonl", record.replace('\n', ""));

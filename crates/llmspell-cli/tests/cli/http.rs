@@ -21,7 +21,7 @@ async fn flaky(listener: TcpListener) {
 }
 
 #[tokio::test]
-async fn overload_is_retried_and_a_host_must_be_allowed() {
+async fn overload_is_retried_and_a_host_needs_permission() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let mut server = JoinSet::new();

@@ -2,11 +2,11 @@
 
 use crate::program::{Folder, lines};
 
-/// The whole record as output.
+/// A flow that outputs the whole record.
 const ECHO: &str = "flow: f\nsteps: [{ id: a, tool: json, with: { value: \"${{ inputs }}\" } }]\n";
 
 #[tokio::test]
-async fn rows_of_csv_are_records_and_wrong_ones_fail_alone() {
+async fn an_invalid_csv_row_fails_alone() {
     let csv = "id,text\r\n1,\"a, \"\"b\"\"\nc\"\r\n2\r\n3,\r\n";
     let folder = Folder::new().with("f.yaml", ECHO).with("in.csv", csv).with("in.dat", "id\ttext\n1\tx,y\n");
     let ended = folder.run(&["run", "f.yaml", "-i", "in.csv"]).await;
@@ -19,7 +19,7 @@ async fn rows_of_csv_are_records_and_wrong_ones_fail_alone() {
     assert_eq!(lines(&ended.out)[0]["output"]["text"], "x,y");
     let mut command = folder.command(&["run", "f.yaml", "-i", "-", "--format", "csv"]);
     command.stdin(std::fs::File::open(folder.path("in.csv")).unwrap());
-    assert_eq!(lines(&crate::program::ended(command.spawn().unwrap()).await.out).len(), 3);
+    assert_eq!(lines(&crate::program::wait(command.spawn().unwrap()).await.out).len(), 3);
 }
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn values_of_csv_have_the_types_that_the_flow_declares() {
 }
 
 #[tokio::test]
-async fn a_header_that_cannot_be_is_said_with_2() {
+async fn an_invalid_header_ends_with_exit_code_2() {
     let folder = Folder::new().with("f.yaml", ECHO).with("in.csv", "a,a\n1,2\n");
     let ended = folder.run(&["run", "f.yaml", "-i", "in.csv"]).await;
     assert_eq!(ended.code, Some(2), "{ended:?}");
@@ -43,7 +43,7 @@ async fn a_header_that_cannot_be_is_said_with_2() {
 }
 
 #[tokio::test]
-async fn files_are_records_whose_text_is_read_if_it_is_wanted() {
+async fn files_are_records_and_their_text_is_read_on_demand() {
     let folder = Folder::new().with("f.yaml", ECHO).with("a.md", "# A\n").with("b.md", b"\xFF").with("c.txt", "");
     let ended = folder.run(&["run", "f.yaml", "--files", "*.md", "c.txt", "-o", "out.md"]).await;
     assert_eq!(ended.code, Some(3), "{ended:?}");
@@ -56,7 +56,7 @@ async fn files_are_records_whose_text_is_read_if_it_is_wanted() {
     let folder = folder.with("names.yaml", format!("inputs: {{ name: {{ type: string }} }}\n{ECHO}"));
     let ended = folder.run(&["run", "names.yaml", "--files", "b.*", "-q"]).await;
     assert_eq!(lines(&ended.out)[0]["output"]["name"], "b.md");
-    // Its own output is not among the files, though it is there while they are listed.
+    // Its own output is not among the files, although it exists while they are listed.
     let ended = folder.run(&["run", "names.yaml", "--files", "*", "-o", "out.md", "--force"]).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let names: Vec<_> = lines(&folder.read("out.md")).iter().map(|line| line["output"]["name"].clone()).collect();
@@ -64,7 +64,7 @@ async fn files_are_records_whose_text_is_read_if_it_is_wanted() {
 }
 
 #[tokio::test]
-async fn a_sample_is_the_same_each_time_and_fields_can_be_set() {
+async fn a_sample_is_repeatable_and_fields_can_be_set() {
     let records: String = (0..100).map(|n| format!("{{\"n\":{n}}}\n")).collect();
     let folder = Folder::new().with("f.yaml", ECHO).with("in.jsonl", records);
     let args = ["run", "f.yaml", "-i", "in.jsonl", "--sample", "5", "-q", "--set", "lang=en", "--set", "k=[1]"];
@@ -76,7 +76,7 @@ async fn a_sample_is_the_same_each_time_and_fields_can_be_set() {
     assert!(out.iter().zip(&again).all(|(one, other)| one["output"] == other["output"]));
 }
 
-/// Refused with 2 before anything is there: no output, no journal.
+/// Asserts a refusal with exit code 2 that leaves neither an output nor a journal.
 async fn refused(folder: &Folder, args: &[&str], message: &str, hint: &str) {
     let ended = folder.run(&[&["run", "f.yaml", "-o", "out.jsonl"], args].concat()).await;
     assert_eq!(ended.code, Some(2), "{args:?}: {ended:?}");
@@ -91,7 +91,7 @@ async fn refused(folder: &Folder, args: &[&str], message: &str, hint: &str) {
 }
 
 #[tokio::test]
-async fn an_input_that_cannot_be_that_of_the_flow_is_refused_once_and_before_any_work() {
+async fn an_input_that_does_not_fit_the_flow_is_refused_before_any_work() {
     let flow = format!("inputs: {{ question: {{ type: string }}, lang: {{ default: en }} }}\n{ECHO}");
     let folder = Folder::new()
         .with("f.yaml", flow)
@@ -122,7 +122,7 @@ async fn an_input_that_cannot_be_that_of_the_flow_is_refused_once_and_before_any
     }
     refused(&folder, &["--files", "*.md"], "the list of files has no field `question`", "the fields of files are")
         .await;
-    // What is set need not be there; a pipe is told the same, when it is read.
+    // A field that is set may be absent. For a pipe, the same error follows when it is read.
     let ended = folder.run(&["run", "f.yaml", "-i", "other.csv", "--set", "question=why"]).await;
     assert_eq!((ended.code, lines(&ended.out).len()), (Some(0), 2), "{ended:?}");
     for (input, format, message) in
@@ -130,7 +130,7 @@ async fn an_input_that_cannot_be_that_of_the_flow_is_refused_once_and_before_any
     {
         let mut command = folder.command(&["run", "f.yaml", "-i", "-", "--format", format, "--no-journal"]);
         command.stdin(std::fs::File::open(folder.path(input)).unwrap());
-        let ended = crate::program::ended(command.spawn().unwrap()).await;
+        let ended = crate::program::wait(command.spawn().unwrap()).await;
         assert!(ended.code == Some(2) && ended.err.contains(message) && ended.out.is_empty(), "{ended:?}");
     }
     let plan = folder.run(&["plan", "f.yaml", "-i", "array.json"]).await;
@@ -138,7 +138,7 @@ async fn an_input_that_cannot_be_that_of_the_flow_is_refused_once_and_before_any
 }
 
 #[tokio::test]
-async fn what_begins_oddly_is_read_if_it_goes_on_well() {
+async fn an_input_with_an_odd_beginning_and_valid_records_is_read() {
     let folder = Folder::new()
         .with("f.yaml", ECHO)
         .with("torn.jsonl", "{\n{\"q\": 1}\n")
@@ -156,7 +156,7 @@ async fn what_begins_oddly_is_read_if_it_goes_on_well() {
 }
 
 #[tokio::test]
-async fn a_mark_at_the_beginning_is_no_part_of_the_first_name() {
+async fn a_byte_order_mark_is_not_part_of_the_first_name() {
     let flow = format!("inputs: {{ id: {{}} }}\n{ECHO}");
     let folder = Folder::new().with("f.yaml", flow).with("in.csv", "\u{feff}\"id\",b\n1,2\n");
     let ended = folder.run(&["run", "f.yaml", "-i", "in.csv", "-q"]).await;
@@ -179,7 +179,7 @@ async fn integers_beyond_64_bits_are_refused_and_not_rounded() {
     let ended = folder.run(&["run", "f.yaml", "-i", "in.csv", "-q"]).await;
     let error = &lines(&ended.out)[0]["error"];
     assert_eq!(error["message"], "the field `m` does not fit into 64 bits: 99999999999999999999");
-    // What comes back as it was, or is used by nobody, may be as large as it likes.
+    // A number that no step uses, or that passes unchanged, may have any size.
     let fine = "{\"n\":100000000000000000000,\"hash\":340282366920938463463374607431768211455}\n";
     std::fs::write(folder.path("fine.jsonl"), fine).unwrap();
     std::fs::write(folder.path("fine.csv"), "n,m\n1,100000000000000000000\n").unwrap();
@@ -194,8 +194,8 @@ async fn integers_beyond_64_bits_are_refused_and_not_rounded() {
 }
 
 #[tokio::test]
-async fn fractions_come_out_as_they_went_in() {
-    // Without care, one in six of these would end in another digit.
+async fn fractions_keep_their_digits() {
+    // An ordinary parser would change the last digit of one in six of these.
     let mut dice = 0x2545_F491_4F6C_DD1D_u64;
     let numbers: Vec<f64> = std::iter::repeat_with(|| {
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

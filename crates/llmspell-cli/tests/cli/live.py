@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), *[".
 from terminal import Program  # noqa: E402
 
 RUN = ["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "--report", "none"]
-# What would have to be taken back: modes of the terminal, the other screen, a hidden cursor.
+# Changes that the program would have to undo: modes of the terminal, the other screen, a hidden cursor.
 CHANGES = [b"\x1b[?25l", b"\x1b[?1049h", b"\x1b[?7l", b"\x1b[r", b"\x1b[?1000h"]
 
 
@@ -21,7 +21,7 @@ def start(*more, width=80, height=24, **env):
 
 def need(holds, what, program):
     if not holds:
-        sys.exit(f"{what}; the screen:\n{program.screen.text()}\nall that was written:\n{program.raw!r}")
+        sys.exit(f"{what}; the screen:\n{program.screen.text()}\neverything written:\n{program.raw!r}")
 
 
 def until_shown(program, *words):
@@ -74,7 +74,7 @@ def interrupt():
     program = start()
     until_shown(program, "fetch", " in flight")
     program.type("\x03")
-    until_shown(program, "stopping: ", "in flight will be finished")
+    until_shown(program, "stopping: ", "in flight will finish")
     code = program.end()
     need(code == 130, f"exit code {code}", program)
     left = program.screen.text()
@@ -88,7 +88,7 @@ def interrupt():
     program.type("\x03")
     code = program.end()
     need(code == 130, f"exit code {code}", program)
-    need("stopping at once" in program.screen.text(), "not told", program)
+    need("stopping immediately" in program.screen.text(), "not printed", program)
 
 
 def suspend():
@@ -111,10 +111,10 @@ def suspend():
 def json_lines():
     program = start("--progress", "json")
     program.end()
-    # Every line is one, to the end.
-    told = [json.loads(line) for line in program.screen_free_lines() if line]
-    need(any("summary" in line for line in told), "no summary", program)
-    objects = [line for line in told if "elapsed_ms" in line]
+    # Every line is an object.
+    lines = [json.loads(line) for line in program.screen_free_lines() if line]
+    need(any("summary" in line for line in lines), "no summary", program)
+    objects = [line for line in lines if "elapsed_ms" in line]
     need(len(objects) >= 3, f"{len(objects)} objects", program)
     need(objects[0]["steps"][0]["path"] == "demo.fetch", "no steps", program)
     last = objects[-1]

@@ -25,7 +25,7 @@ fn play(scene: &str) {
 }
 
 #[test]
-fn a_frame_shows_steps_and_records_and_is_taken_away() {
+fn a_frame_shows_steps_and_records_and_is_removed() {
     play("frame");
 }
 
@@ -50,11 +50,11 @@ fn ctrl_c_leaves_the_terminal_as_it_was() {
 }
 
 #[test]
-fn a_stopped_program_goes_on_below_what_others_wrote() {
+fn a_continued_program_draws_below_the_output_of_others() {
     play("suspend");
 }
 
 #[test]
-fn progress_as_json_is_one_object_a_line() {
+fn progress_as_json_is_one_object_per_line() {
     play("json");
 }

@@ -1,8 +1,8 @@
-//! What can be said of a run: what becomes of failures, how fast it goes, what it may use.
+//! Options of a run: handling of failures, rate and budget.
 
 use crate::program::{Folder, lines};
 
-/// Fails where `n` is odd.
+/// A flow that fails for odd `n`.
 const ODD: &str = "flow: f\nsteps:\n  - { id: a, tool: slow, with: { value: \"${{ inputs.n }}\", \
                    failure_rate: \"${{ inputs.n % 2 }}\" } }\n";
 
@@ -12,7 +12,7 @@ fn folder(records: u32) -> Folder {
 }
 
 #[tokio::test]
-async fn failed_records_can_have_a_file_of_their_own_or_no_line() {
+async fn failed_records_can_go_to_another_file_or_have_no_line() {
     let folder = folder(10);
     let args = ["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl"];
     let ended = folder.run(&[&args[..], &["--errors", "bad.jsonl"]].concat()).await;
@@ -29,7 +29,7 @@ async fn failed_records_can_have_a_file_of_their_own_or_no_line() {
 }
 
 #[tokio::test]
-async fn neither_place_is_the_other_nor_the_input() {
+async fn the_errors_file_must_differ_from_input_and_output() {
     let folder = folder(1);
     for (errors, wanted) in [("in.jsonl", "it is the input"), ("out.jsonl", "--output and --errors are the same file")]
     {
@@ -61,7 +61,7 @@ async fn records_start_at_a_rate() {
 }
 
 #[tokio::test]
-async fn degraded_results_can_end_a_run_with_5() {
+async fn with_strict_degraded_results_end_with_exit_code_5() {
     let flow = "flow: f\nsteps:\n  - id: a\n    tool: slow\n    with: { failure_rate: 1 }\n    fallback:\n      - { value: 1 }\n";
     let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", "{}\n");
     assert_eq!(folder.run(&["run", "f.yaml", "-i", "in.jsonl"]).await.code, Some(0));
@@ -71,7 +71,7 @@ async fn degraded_results_can_end_a_run_with_5() {
 
 #[cfg(feature = "models")]
 #[tokio::test]
-async fn a_budget_that_can_hold_nothing_back_is_told() {
+async fn a_budget_in_usd_warns_about_models_without_prices() {
     let flow = |prices: &str| {
         let model = "model: openai/gpt-5-mini, endpoint: \"http://127.0.0.1:9/v1/\", key: SOME_KEY";
         let models = format!("models: {{ small: {{ {model}{prices} }} }}");
@@ -81,11 +81,11 @@ async fn a_budget_that_can_hold_nothing_back_is_told() {
     };
     let folder = Folder::new().with("in.jsonl", "{}\n").with("f.yaml", flow(""));
     let folder = folder.with("priced.yaml", flow(", prices: { input: 1, output: 1 }"));
-    for (name, budget, is_blind) in [("f", "5usd", true), ("f", "5 tokens", false), ("priced", "5usd", false)] {
+    for (name, budget, warns) in [("f", "5usd", true), ("f", "5 tokens", false), ("priced", "5usd", false)] {
         let file = format!("{name}.yaml");
         let words = ["run", &file, "-i", "in.jsonl", "--budget", budget, "--allow", "net=127.0.0.1"];
         let mut command = folder.command(&words);
-        let ended = crate::program::ended(command.env("SOME_KEY", "sk-0123456789").spawn().unwrap()).await;
-        assert_eq!(ended.err.contains("nobody has said what `small` costs"), is_blind, "{ended:?}");
+        let ended = crate::program::wait(command.env("SOME_KEY", "sk-0123456789").spawn().unwrap()).await;
+        assert_eq!(ended.err.contains("`small` has no prices"), warns, "{ended:?}");
     }
 }

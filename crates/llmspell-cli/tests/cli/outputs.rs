@@ -1,4 +1,4 @@
-//! What must never be lost or mixed: inputs, flows, and the outputs of other runs.
+//! Files that must never be lost or mixed: inputs, flows, and the outputs of other runs.
 
 use std::os::unix::fs::symlink;
 use std::process::Stdio;
@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 
-use crate::program::{Ended, Folder, ended, lines, until};
+use crate::program::{Folder, Output, lines, until, wait};
 
 const FLOW: &str = "flow: f\nsteps: [{ id: a, tool: json, with: { value: \"${{ inputs.n }}\" } }]\n";
 const SLOW: &str = "flow: f\nsteps: [{ id: a, tool: slow, with: { delay_ms: 300 } }]\n";
 
-fn refused(ended: &Ended, wanted: &str) {
+fn refused(ended: &Output, wanted: &str) {
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.err.contains(wanted) && ended.err.contains("\nhint: "), "{}", ended.err);
 }
@@ -22,7 +22,7 @@ fn fifo(folder: &Folder, name: &str) {
 }
 
 #[tokio::test]
-async fn neither_input_nor_flow_is_written_over() {
+async fn neither_input_nor_flow_is_overwritten() {
     let folder = Folder::new().with("f.yaml", FLOW).with("d.jsonl.partial", "{\"n\":1}\n").with("in.jsonl", "{}\n");
     let begun = ["run", "f.yaml", "-i", "d.jsonl.partial", "-o", "d.jsonl", "--force"];
     refused(&folder.run(&begun).await, "that is the input");
@@ -34,14 +34,14 @@ async fn neither_input_nor_flow_is_written_over() {
     }
     let mut command = folder.command(&["run", "f.yaml", "-i", "-", "-o", "d.jsonl", "--force"]);
     command.stdin(std::fs::File::open(folder.path("d.jsonl.partial")).unwrap());
-    refused(&ended(command.spawn().unwrap()).await, "that is the input");
+    refused(&wait(command.spawn().unwrap()).await, "that is the input");
     assert_eq!(folder.read("d.jsonl.partial"), "{\"n\":1}\n");
     assert_eq!(folder.read("f.yaml"), FLOW);
     assert_eq!(folder.read("in.jsonl"), "{}\n");
 }
 
 #[tokio::test]
-async fn a_link_at_the_place_of_the_partial_file_is_not_followed() {
+async fn a_link_in_place_of_the_partial_file_is_not_followed() {
     let folder = Folder::new().with("f.yaml", FLOW).with("in.jsonl", "{\"n\":1}\n").with("precious", "precious\n");
     symlink("precious", folder.path("out.jsonl.partial")).unwrap();
     let args = ["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl"];
@@ -61,18 +61,18 @@ async fn two_runs_never_share_an_output() {
         let second = [&["run", "f.yaml", "-i", "two.jsonl", "-o", "out.jsonl"], force].concat();
         refused(&folder.run(&second).await, "another run is writing out.jsonl.partial");
     }
-    let first = ended(first).await;
+    let first = wait(first).await;
     assert_eq!(first.code, Some(0), "{first:?}");
     assert_eq!(lines(&folder.read("out.jsonl")).len(), 12);
 }
 
 #[tokio::test]
-async fn a_pipe_with_a_name_that_nobody_reads_is_refused() {
+async fn a_named_pipe_without_a_reader_is_refused() {
     let folder = Folder::new().with("f.yaml", FLOW).with("in.jsonl", "{\"n\":1}\n");
     fifo(&folder, "pipe");
     let args = ["run", "f.yaml", "-i", "in.jsonl", "-o", "pipe"];
     refused(&folder.run(&args).await, "nobody reads this pipe");
-    // Opened for both, so that nobody waits for anybody.
+    // Opened for reading and writing, so that neither end waits for the other.
     let mut options = tokio::net::unix::pipe::OpenOptions::new();
     #[cfg(target_os = "linux")]
     options.read_write(true);
@@ -85,23 +85,23 @@ async fn a_pipe_with_a_name_that_nobody_reads_is_refused() {
 }
 
 #[tokio::test]
-async fn a_run_does_not_feed_on_itself() {
+async fn a_run_does_not_read_its_own_output() {
     let folder = Folder::new().with("f.yaml", FLOW).with("loop.jsonl", "{\"n\":1}\n");
     let appended = || std::fs::OpenOptions::new().append(true).open(folder.path("loop.jsonl")).unwrap();
     for input in ["loop.jsonl", "-"] {
         let mut command = folder.command(&["run", "f.yaml", "-i", input]);
         command.stdin(std::fs::File::open(folder.path("loop.jsonl")).unwrap()).stdout(appended());
-        refused(&ended(command.spawn().unwrap()).await, "standard output goes into the input");
+        refused(&wait(command.spawn().unwrap()).await, "standard output goes into the input");
     }
     assert_eq!(folder.read("loop.jsonl"), "{\"n\":1}\n");
-    // A device is no file: whatever goes into it does not come back.
+    // A device is not a file: data written to it cannot be read back.
     let mut command = folder.command(&["run", "f.yaml", "-i", "-"]);
-    let ended = ended(command.stdout(Stdio::null()).spawn().unwrap()).await;
+    let ended = wait(command.stdout(Stdio::null()).spawn().unwrap()).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
 }
 
 #[tokio::test]
-async fn a_link_stays_and_the_file_it_leads_to_is_replaced() {
+async fn a_link_stays_and_its_target_is_replaced() {
     let folder = Folder::new().with("f.yaml", FLOW).with("in.jsonl", "{\"n\":1}\n");
     std::fs::create_dir(folder.path("there")).unwrap();
     let folder = folder.with("there/old.jsonl", "old\n");
@@ -117,40 +117,40 @@ async fn a_link_stays_and_the_file_it_leads_to_is_replaced() {
 }
 
 #[tokio::test]
-async fn what_is_left_when_nothing_more_can_be_written_is_whole_and_named() {
+async fn after_a_failed_write_the_partial_file_holds_whole_lines() {
     let records = format!("{{\"n\":\"{}\"}}\n", "x".repeat(900)).repeat(200);
     let folder = Folder::new().with("f.yaml", FLOW).with("in.jsonl", records);
     let bin = env!("CARGO_BIN_EXE_llmspell");
-    // Whether the signal is ignored or not.
+    // With the signal ignored, and without.
     for ignored in ["trap '' XFSZ; ", ""] {
         let mut command = tokio::process::Command::new("sh");
         let limited =
             format!("{ignored}ulimit -f 70; exec \"$0\" run f.yaml -i in.jsonl -o out.jsonl --no-journal --force");
         command.args(["-c", &limited, bin]).current_dir(folder.path("")).kill_on_drop(true);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let ended = ended(command.spawn().unwrap()).await;
+        let ended = wait(command.spawn().unwrap()).await;
         let text = folder.read("out.jsonl.partial");
         let kept = lines(&text).len();
         assert!(text.ends_with('\n') && kept > 0 && kept < 200, "{kept}");
         refused(&ended, &format!("out.jsonl.partial keeps its first whole lines, {kept} of them"));
         assert!(ended.err.contains(&format!("incomplete: {kept} lines written in out.jsonl.partial")), "{}", ended.err);
         assert!(ended.err.contains("hint: allow larger files (ulimit -f)"), "{}", ended.err);
-        assert!(ended.err.contains("--force overwrites what is left"), "{}", ended.err);
+        assert!(ended.err.contains("--force overwrites the partial file"), "{}", ended.err);
     }
 }
 
 #[tokio::test]
-async fn only_what_can_be_a_flow_is_read_as_one() {
+async fn only_regular_files_of_limited_size_and_pipes_are_read_as_flows() {
     let folder = Folder::new().with("f.yaml", FLOW).with("big.yaml", vec![b' '; (4 << 20) + 1]);
     fifo(&folder, "pipe");
     refused(&folder.run(&["check", "/dev/zero"]).await, "it is no file");
     refused(&folder.run(&["check", "big.yaml"]).await, "it is larger than 4 MiB");
     refused(&folder.run(&["check", "pipe"]).await, "error: ");
-    // As a shell writes `<(…)`.
+    // A pipe, like the `<(…)` of a shell.
     let mut command = folder.command(&["check", "/dev/stdin"]);
     let (reader, mut writer) = std::io::pipe().unwrap();
     std::io::Write::write_all(&mut writer, FLOW.as_bytes()).unwrap();
     drop(writer);
-    let ended = ended(command.stdin(reader).spawn().unwrap()).await;
+    let ended = wait(command.stdin(reader).spawn().unwrap()).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
 }

@@ -4,12 +4,12 @@ use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
-use crate::program::{Folder, ended, lines};
+use crate::program::{Folder, lines, wait};
 
 const FLOW: &str = "flow: f\nsteps: [{ id: a, tool: json, with: { value: \"${{ inputs.n }}\" } }]\n";
 
 #[tokio::test]
-async fn records_come_and_outcomes_go_through_pipes_one_by_one() {
+async fn records_and_outcomes_are_streamed_one_by_one() {
     let folder = Folder::new().with("f.yaml", FLOW);
     let mut command = folder.command(&["run", "f.yaml", "-i", "-"]);
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
@@ -23,23 +23,23 @@ async fn records_come_and_outcomes_go_through_pipes_one_by_one() {
         assert_eq!(lines(&line)[0]["output"], n);
     }
     drop(stdin);
-    assert_eq!(ended(child).await.code, Some(0));
+    assert_eq!(wait(child).await.code, Some(0));
 }
 
 #[tokio::test]
-async fn a_reader_that_has_had_enough_is_no_error() {
+async fn a_reader_that_closes_the_pipe_is_not_an_error() {
     let folder = Folder::new().with("f.yaml", FLOW).with("in.jsonl", "{\"n\":1}\n".repeat(200_000));
     let mut child = folder.start(&["run", "f.yaml", "-i", "in.jsonl"]);
     let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(stdout.next_line().await.unwrap().is_some());
     drop(stdout);
-    let ended = ended(child).await;
+    let ended = wait(child).await;
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn devices_are_written_as_they_are() {
+async fn devices_are_written_directly() {
     let folder = Folder::new().with("f.yaml", FLOW).with("in.jsonl", "{\"n\":1}\n");
     let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "-o", "/dev/null"]).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");

@@ -1,12 +1,12 @@
-//! Runs over records: what stands in the output, and what on standard error.
+//! Runs over records: their output, and their messages on standard error.
 
-use crate::program::{Folder, lines};
+use crate::program::{Folder, assert_output, lines};
 
 const COUNT: &str = "flow: f\nsteps:\n  - { id: size, tool: text, with: { value: \"${{ inputs.q }}\", count: true } }\n\
                      output: ${{ steps.size.words }}\n";
 
 #[tokio::test]
-async fn outcomes_are_written_to_a_file_that_appears_when_complete() {
+async fn the_output_file_appears_when_the_run_is_complete() {
     let folder = Folder::new().with("f.yaml", COUNT).with("in.jsonl", "{\"q\":\"one two\"}\n{\"q\":\"\"}\n");
     let folder = folder.with("out.jsonl", "old\n");
     let ended = folder.run(&["run", "f.yaml", "--input", "in.jsonl", "--output", "out.jsonl"]).await;
@@ -19,7 +19,7 @@ async fn outcomes_are_written_to_a_file_that_appears_when_complete() {
 }
 
 #[tokio::test]
-async fn a_line_of_output_has_exactly_what_is_documented() {
+async fn an_output_line_has_exactly_the_documented_keys() {
     let folder = Folder::new().with("f.yaml", COUNT).with("in.jsonl", "{\"q\":\"x\"}\nnonsense\n{\"q\":1}\n");
     let ended = folder.run(&["run", "f.yaml", "--input", "in.jsonl"]).await;
     assert_eq!(ended.code, Some(3));
@@ -36,7 +36,16 @@ async fn a_line_of_output_has_exactly_what_is_documented() {
 }
 
 #[tokio::test]
-async fn any_ends_of_lines_marks_and_long_lines_will_do() {
+async fn the_summary_counts_outcomes_and_names_files() {
+    let folder = Folder::new().with("f.yaml", COUNT).with("in.jsonl", "{\"q\":\"x\"}\nnonsense\n{\"q\":1}\n");
+    let files = ["-i", "in.jsonl", "-o", "out.jsonl", "--errors", "bad.jsonl", "--report", "none"];
+    let ended = folder.run(&[&["run", "f.yaml"][..], &files].concat()).await;
+    assert_eq!(ended.code, Some(3), "{ended:?}");
+    assert_output("summary", &ended.err);
+}
+
+#[tokio::test]
+async fn line_endings_byte_order_marks_and_long_lines_are_accepted() {
     let long = format!("{{\"q\":\"{}\"}}", "word ".repeat(400_000));
     let text = format!("\u{feff}{{\"q\":\"a\"}}\r\n\r\n  \n{long}\n{{\"q\":\"b c\"}}");
     let folder = Folder::new().with("f.yaml", COUNT).with("in.jsonl", text);
@@ -56,7 +65,7 @@ async fn an_empty_input_gives_an_empty_output() {
 }
 
 #[tokio::test]
-async fn the_report_can_be_had_as_json() {
+async fn the_report_can_be_json() {
     let folder = Folder::new().with("f.yaml", COUNT).with("in.jsonl", "{\"q\":\"a\"}\n");
     let ended = folder.run(&["run", "f.yaml", "--input", "in.jsonl", "--report", "json"]).await;
     let report: serde_json::Value = serde_json::from_str(ended.err.lines().last().unwrap()).unwrap();
@@ -65,17 +74,17 @@ async fn the_report_can_be_had_as_json() {
 }
 
 #[tokio::test]
-async fn every_flag_has_a_twin_in_the_environment() {
+async fn flags_can_be_set_in_the_environment() {
     let folder = Folder::new().with("f.yaml", COUNT).with("in.jsonl", "{\"q\":\"a\"}\n");
     let mut command = folder.command(&["run", "f.yaml"]);
     command.env("LLMSPELL_INPUT", "in.jsonl").env("LLMSPELL_OUTPUT", "out.jsonl").env("LLMSPELL_QUIET", "true");
-    let ended = crate::program::ended(command.spawn().unwrap()).await;
+    let ended = crate::program::wait(command.spawn().unwrap()).await;
     assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
     assert_eq!(lines(&folder.read("out.jsonl")).len(), 1);
 }
 
 #[tokio::test]
-async fn variables_may_be_empty_and_say_no() {
+async fn variables_can_be_empty_or_false() {
     let folder = Folder::new().with("f.yaml", COUNT).with("in.jsonl", "{\"q\":\"a\"}\n");
     for (name, value, quiet) in [
         ("LLMSPELL_QUIET", "0", false),
@@ -90,26 +99,26 @@ async fn variables_may_be_empty_and_say_no() {
         ("LLMSPELL_ALLOW", "net=example.org, command ", false),
     ] {
         let mut command = folder.command(&["run", "f.yaml", "-i", "in.jsonl"]);
-        let ended = crate::program::ended(command.env(name, value).spawn().unwrap()).await;
+        let ended = crate::program::wait(command.env(name, value).spawn().unwrap()).await;
         assert_eq!((ended.code, ended.err.is_empty()), (Some(0), quiet), "{name}={value}: {ended:?}");
         assert_eq!(lines(&ended.out).len(), 1);
     }
 }
 
 #[tokio::test]
-async fn an_empty_list_of_hosts_allows_no_host() {
+async fn an_empty_list_of_permissions_grants_none() {
     let flow =
         "flow: f\nallow: { net: ['*'] }\nsteps: [{ id: a, tool: http_get, with: { url: \"${{ inputs.u }}\" } }]\n";
     let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", "{\"u\":\"http://127.0.0.1:9/\"}\n");
     for value in ["", ",", " , "] {
         let mut command = folder.command(&["run", "f.yaml", "-i", "in.jsonl"]);
-        let ended = crate::program::ended(command.env("LLMSPELL_ALLOW", value).spawn().unwrap()).await;
+        let ended = crate::program::wait(command.env("LLMSPELL_ALLOW", value).spawn().unwrap()).await;
         assert_eq!(ended.code, Some(4), "`{value}`: {ended:?}");
     }
 }
 
 #[tokio::test]
-async fn plain_progress_tells_running_from_retrying() {
+async fn plain_progress_counts_retrying_records() {
     let flow = "flow: f\nsteps:\n  - id: a\n    tool: slow\n    with: { failure_rate: 1 }\n    retry: { max: 2, base: 100ms }\n";
     let records = "{}\n".repeat(200);
     let slow = flow.replace("failure_rate: 1", "failure_rate: 1, delay_ms: 250");

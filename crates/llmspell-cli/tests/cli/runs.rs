@@ -1,8 +1,8 @@
-//! Runs that go on: what is said when one ends, how it is resumed, and how runs are listed and steered.
+//! Resumed runs: the messages at the end, resuming, and listing and steering runs.
 
 use serde_json::Value;
 
-use crate::program::{Folder, ended, lines, until};
+use crate::program::{Folder, lines, until, wait};
 
 const SLOW: &str =
     "flow: f\nsteps:\n  - { id: a, tool: slow, limit: 2, with: { delay_ms: 40, value: \"${{ inputs.n }}\" } }\n";
@@ -21,24 +21,24 @@ async fn begun(folder: &Folder) {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn an_interrupted_run_says_how_it_goes_on_and_does() {
+async fn an_interrupted_run_prints_how_to_resume_it() {
     let folder = folder(60);
     let child =
         folder.start(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl", "--allow", "net=a.org", "-l", "4"]);
     begun(&folder).await;
     let pid = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let first = ended(child).await;
+    let first = wait(child).await;
     assert_eq!(first.code, Some(130), "{first:?}");
     assert!(
-        first.err.contains("\nrun: f-1, interrupted\nhint: go on: llmspell resume f-1 --allow net=a.org\n"),
+        first.err.contains("\nrun: f-1, interrupted\nhint: resume the run: llmspell resume f-1 --allow net=a.org\n"),
         "{}",
         first.err
     );
     assert!(folder.run(&["runs"]).await.out.starts_with("f-1  interrupted  "));
     let again = folder.run(&["resume"]).await;
     assert_eq!(again.code, Some(0), "{again:?}");
-    assert!(again.err.contains("of them from before"), "{}", again.err);
+    assert!(again.err.contains("replayed from the journal"), "{}", again.err);
     let outputs: Vec<_> =
         lines(&folder.read("out.jsonl")).iter().map(|line| line["output"].as_u64().unwrap()).collect();
     assert!(outputs.into_iter().eq(0..60));
@@ -47,7 +47,7 @@ async fn an_interrupted_run_says_how_it_goes_on_and_does() {
     assert_eq!((&runs[0]["run"], &runs[0]["state"], &runs[0]["ok"]), (&"f-1".into(), &"complete".into(), &60.into()));
     assert_eq!(runs[0]["sessions"], 2);
     let shown = folder.run(&["runs", "show", "f-1"]).await.out;
-    // What it was allowed is not kept.
+    // Its permissions are not recorded.
     assert!(shown.contains("--limit=4") && !shown.contains("a.org"), "{shown}");
     let report = folder.run(&["report", "f-1"]).await;
     assert!(report.code == Some(0) && report.out.contains("\na ") || report.out.contains("a  "), "{report:?}");
@@ -56,7 +56,7 @@ async fn an_interrupted_run_says_how_it_goes_on_and_does() {
 }
 
 #[tokio::test]
-async fn a_run_that_was_killed_is_resumed_with_what_was_said_then() {
+async fn a_killed_run_is_resumed_with_its_recorded_options() {
     let folder = folder(40);
     let mut command = folder.command(&["run", "f.yaml", "-o", "out.jsonl"]);
     let mut child = command.env("LLMSPELL_INPUT", "in.jsonl").env("LLMSPELL_UNORDERED", "1").spawn().unwrap();
@@ -74,7 +74,7 @@ async fn a_run_that_was_killed_is_resumed_with_what_was_said_then() {
 }
 
 #[tokio::test]
-async fn failed_records_are_run_again_if_that_is_asked() {
+async fn resume_only_failed_runs_failed_records_again() {
     let flow = "flow: f\nsteps:\n  - { id: a, tool: slow, with: { failure_rate: 1 } }\n";
     let folder = Folder::new().with("f.yaml", flow).with("in.jsonl", "{}\n{\"a\":1}\n");
     let args = ["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl"];
@@ -88,7 +88,7 @@ async fn failed_records_are_run_again_if_that_is_asked() {
 }
 
 #[tokio::test]
-async fn run_can_be_told_to_do_again_what_has_failed_before() {
+async fn run_only_failed_continues_the_latest_run() {
     let flow = "flow: f\nsteps:\n  - { id: a, tool: slow, with: { failure_rate: \"${{ inputs.rate }}\", value: \"${{ inputs.n }}\" } }\n";
     let records = |rate: u32| format!("{{\"n\":1,\"rate\":0}}\n{{\"n\":2,\"rate\":{rate}}}\n");
     let flow = flow.replace("flow: f\n", "flow: f\nkey: n\n");
@@ -100,8 +100,8 @@ async fn run_can_be_told_to_do_again_what_has_failed_before() {
     assert_eq!(folder.run(&run).await.code, Some(3));
     std::fs::write(folder.path("in.jsonl"), records(0)).unwrap();
     let ended = folder.run(&again).await;
-    assert!(ended.code == Some(0) && ended.err.contains("going on with f-1"), "{ended:?}");
-    assert!(ended.err.contains("2 ok") && ended.err.contains("1 of them from before"), "{}", ended.err);
+    assert!(ended.code == Some(0) && ended.err.contains("resuming f-1"), "{ended:?}");
+    assert!(ended.err.contains("2 ok") && ended.err.contains("1 replayed from the journal"), "{}", ended.err);
     assert_eq!(lines(&folder.read("out.jsonl")).len(), 2);
     assert_eq!(folder.run(&["runs", "--json"]).await.out.matches("f-1").count(), 1, "it is the same run");
     let wrong = folder.run(&[&again[..], &["--no-journal"]].concat()).await;
@@ -109,20 +109,20 @@ async fn run_can_be_told_to_do_again_what_has_failed_before() {
 }
 
 #[tokio::test]
-async fn run_goes_on_with_an_earlier_one_only_over_the_same_records() {
+async fn run_only_failed_requires_the_same_records() {
     let folder = folder(2).with("my other.jsonl", "{\"n\":7}\n").with("a.md", "x");
     assert_eq!(folder.run(&["run", "f.yaml", "-i", "in.jsonl", "-q"]).await.code, Some(0));
     for (records, hint) in [
         (
             &["-i", "my other.jsonl"][..],
-            "llmspell resume f-1 --only-failed --input 'my other.jsonl'; for a run of its own",
+            "llmspell resume f-1 --only-failed --input 'my other.jsonl'; to start a new run",
         ),
-        (&["--files", "*.md"], "as it was started: llmspell resume f-1 --only-failed; for a run of its own"),
+        (&["--files", "*.md"], "to use its own records: llmspell resume f-1 --only-failed; to start a new run"),
     ] {
         let ended = folder.run(&[&["run", "f.yaml", "--only-failed"][..], records].concat()).await;
         assert!(
             ended.code == Some(2)
-                && ended.err.contains("f-1, the latest run of the flow, has its records from in.jsonl"),
+                && ended.err.contains("the records of f-1, the latest run of the flow, are those of in.jsonl"),
             "{ended:?}"
         );
         assert!(ended.err.contains(hint), "{}", ended.err);
@@ -130,28 +130,28 @@ async fn run_goes_on_with_an_earlier_one_only_over_the_same_records() {
     let absolute = folder.path("in.jsonl");
     for same in ["./in.jsonl", absolute.to_str().unwrap()] {
         let ended = folder.run(&["run", "f.yaml", "-i", same, "--retry", "timeout"]).await;
-        assert!(ended.code == Some(0) && ended.err.contains("going on with f-1"), "{ended:?}");
+        assert!(ended.code == Some(0) && ended.err.contains("resuming f-1"), "{ended:?}");
     }
-    // A variable takes no run over, nor is it in the way.
+    // A variable neither continues a run nor fails one.
     let mut command = folder.command(&["run", "f.yaml", "-i", "in.jsonl", "--no-journal"]);
-    let ended = ended(command.env("LLMSPELL_ONLY_FAILED", "1").env("LLMSPELL_RETRY", "timeout").spawn().unwrap()).await;
-    assert!(ended.code == Some(0) && !ended.err.contains("going on"), "{ended:?}");
+    let ended = wait(command.env("LLMSPELL_ONLY_FAILED", "1").env("LLMSPELL_RETRY", "timeout").spawn().unwrap()).await;
+    assert!(ended.code == Some(0) && !ended.err.contains("resuming"), "{ended:?}");
 }
 
 #[tokio::test]
-async fn records_of_standard_input_are_asked_for_again() {
+async fn records_of_standard_input_must_be_provided_again() {
     let folder = folder(3);
     let mut command = folder.command(&["run", "f.yaml", "-i", "-", "-o", "out.jsonl"]);
     command.stdin(std::fs::File::open(folder.path("in.jsonl")).unwrap());
-    assert_eq!(ended(command.spawn().unwrap()).await.code, Some(0));
+    assert_eq!(wait(command.spawn().unwrap()).await.code, Some(0));
     let again = folder.run(&["resume", "f-1"]).await;
-    assert!(again.code == Some(2) && again.err.contains("hint: give them again: --input FILE"), "{again:?}");
+    assert!(again.code == Some(2) && again.err.contains("hint: provide them again: --input FILE"), "{again:?}");
     let again = folder.run(&["resume", "f-1", "--input", "in.jsonl"]).await;
-    assert!(again.code == Some(0) && again.err.contains("3 of them from before"), "{again:?}");
+    assert!(again.code == Some(0) && again.err.contains("3 replayed from the journal"), "{again:?}");
 }
 
 #[tokio::test]
-async fn a_run_can_be_steered_while_it_runs() {
+async fn a_running_run_can_be_steered() {
     let folder = folder(20_000);
     let child = folder.start(&["run", "f.yaml", "-i", "in.jsonl", "-o", "out.jsonl"]);
     begun(&folder).await;
@@ -166,12 +166,12 @@ async fn a_run_can_be_steered_while_it_runs() {
     assert!(folder.run(&["runs", "continue", "f-1"]).await.out.starts_with("going on"));
     assert_eq!(folder.run(&["runs", "rm", "f-1"]).await.code, Some(2));
     assert!(folder.run(&["runs", "drain", "f-1"]).await.out.starts_with("stopping"));
-    let run = ended(child).await;
+    let run = wait(child).await;
     assert!(matches!(run.code, Some(0 | 130)), "{run:?}");
 }
 
 #[tokio::test]
-async fn runs_go_when_they_are_told_to() {
+async fn runs_are_removed_by_name_and_by_retention() {
     let folder = folder(1);
     let args = ["run", "f.yaml", "-i", "in.jsonl", "-q"];
     assert_eq!(folder.run(&["runs"]).await.out, "no runs in .llmspell/runs\n");
@@ -182,7 +182,7 @@ async fn runs_go_when_they_are_told_to() {
     assert_eq!(folder.run(&[&args[..], &["--no-journal"]].concat()).await.code, Some(0));
     assert_eq!(folder.run(&["runs", "rm", "f-2"]).await.out, "removed: f-2\n");
     assert_eq!(folder.run(&["runs", "prune", "--keep", "1"]).await.out, "removed: f-1\n");
-    // The retention holds after each run that is complete.
+    // The retention is applied after each complete run.
     assert_eq!(folder.run(&[&args[..], &["--journal-keep", "1"]].concat()).await.code, Some(0));
     assert_eq!(folder.run(&["runs"]).await.out.lines().count(), 1);
     for args in
@@ -195,7 +195,7 @@ async fn runs_go_when_they_are_told_to() {
 }
 
 #[tokio::test]
-async fn a_large_output_that_is_damaged_is_done_again_and_told_of() {
+async fn records_with_damaged_outputs_run_again_and_are_reported() {
     let text = |n: u32| format!("marker-{n}-{}", "x".repeat(5000));
     let records: String = (0..9).map(|n| serde_json::json!({ "n": text(n) }).to_string() + "\n").collect();
     let folder = Folder::new().with("f.yaml", SLOW).with("in.jsonl", records);
@@ -212,8 +212,8 @@ async fn a_large_output_that_is_damaged_is_done_again_and_told_of() {
     std::fs::remove_file(folder.path("out.jsonl")).unwrap();
     let again = folder.run(&["resume", "f-1"]).await;
     assert_eq!(again.code, Some(0), "{again:?}");
-    let told = "some of the journal cannot be read: 2 records went through the flow again for it\n";
-    assert_eq!(again.err.matches(told).count(), 1, "{}", again.err);
+    let reported = "the journal is damaged: 2 records went through the flow again\n";
+    assert_eq!(again.err.matches(reported).count(), 1, "{}", again.err);
     let outputs: Vec<_> = lines(&folder.read("out.jsonl")).iter().map(|line| line["output"].clone()).collect();
     assert!(outputs.into_iter().eq((0..9).map(text)));
 }

@@ -1,15 +1,15 @@
-//! A secret that servers and programs repeat in every way they know is in nothing that a run leaves.
+//! A secret that servers and programs repeat in many encodings appears in no output of a run.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::program::{Ended, Folder, ended};
+use crate::program::{Folder, Output, wait};
 
 const SECRET: &str = "s3cr/t+\"tok\u{f6}n\"?&>7";
 
-/// The same as others write it: as it is, within addresses, within JSON, twice within JSON, in base64 by itself and as
-/// Basic auth has it, and the latter in the alphabet of addresses.
+/// The secret in other encodings: plain, in URLs, in JSON, in JSON within JSON, in base64, in Basic auth, in Basic auth
+/// with the alphabet of URLs, and in HTML.
 const WAYS: [&str; 9] = [
     SECRET,
     "s3cr%2Ft%2B%22tok%C3%B6n%22%3F%26%3E7",
@@ -22,7 +22,7 @@ const WAYS: [&str; 9] = [
     "s3cr/t+&quot;tok\u{f6}n&quot;?&amp;&gt;7",
 ];
 
-/// Answers with what it was sent, in all ways: some paths fail the first time, some always.
+/// Answers with the request and the secret in all encodings. Some paths fail the first time, some always.
 async fn repeats(listener: TcpListener) {
     let mut seen = std::collections::HashSet::new();
     while let Ok((mut socket, _)) = listener.accept().await {
@@ -36,7 +36,7 @@ async fn repeats(listener: TcpListener) {
             (1, _) => "401 Unauthorized",
             _ => "200 OK",
         };
-        // So that the secret stands at every place of the answer, that of the cut included.
+        // The padding moves the secret to every position of the answer, including the one where it is truncated.
         let body = format!("{}{}\n{request}", "x".repeat(n), WAYS.join(" "));
         let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
         let _ = socket.write_all((head + &body).as_bytes()).await;
@@ -75,7 +75,7 @@ steps:
 
 #[cfg(unix)]
 #[tokio::test]
-async fn nothing_that_a_run_leaves_has_a_secret() {
+async fn no_output_of_a_run_contains_a_secret() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let mut server = JoinSet::new();
@@ -85,33 +85,33 @@ async fn nothing_that_a_run_leaves_has_a_secret() {
         format!("{record}\n")
     });
     let folder = Folder::new().with("f.yaml", FLOW).with("in.jsonl", records.collect::<String>());
-    // What a program does with what it is given.
+    // The encodings that the program of the flow prints.
     let folder = folder.with("ways.txt", WAYS.join(" "));
     let grants = ["--allow", &format!("net={address}"), "--allow", "net-private", "--allow", "command=sh"];
-    let start = async |args: &[&str]| -> Ended {
+    let start = async |args: &[&str]| -> Output {
         let args: Vec<&str> = args.iter().chain(&grants).copied().collect();
-        ended(folder.command(&args).env("S_KEY", SECRET).spawn().unwrap()).await
+        wait(folder.command(&args).env("S_KEY", SECRET).spawn().unwrap()).await
     };
     let first =
         start(&["run", "f.yaml", "-o", "out.jsonl", "-i", "in.jsonl", "--progress", "json", "--report", "json"]).await;
     assert_eq!(first.code, Some(3), "{}", first.err);
     let output = folder.read("out.jsonl");
     let second = start(&["resume", "f-1", "--only-failed"]).await;
-    let mut told = vec![first.out, first.err, output, second.out, second.err, folder.read("out.jsonl")];
+    let mut reported = vec![first.out, first.err, output, second.out, second.err, folder.read("out.jsonl")];
     for args in [&["report", "f-1"][..], &["report", "f-1", "--json"], &["runs", "show", "f-1"], &["runs", "--json"]] {
         let ended = folder.run(args).await;
-        told.extend([ended.out, ended.err]);
+        reported.extend([ended.out, ended.err]);
     }
     for entry in std::fs::read_dir(folder.path(".llmspell/runs")).unwrap() {
-        told.push(String::from_utf8_lossy(&std::fs::read(entry.unwrap().path()).unwrap()).into_owned());
+        reported.push(String::from_utf8_lossy(&std::fs::read(entry.unwrap().path()).unwrap()).into_owned());
     }
-    let all = told.join("\n");
+    let all = reported.join("\n");
     for word in ["503", "401", "exit code 1", "\"degraded\"", "***"] {
-        assert!(all.contains(word), "{word}: {}", told[0].clone() + &told[1] + &told[2]);
+        assert!(all.contains(word), "{word}: {}", reported[0].clone() + &reported[1] + &reported[2]);
     }
     for way in WAYS {
         assert!(!all.contains(way), "{way}: {}", around(&all, way));
-        // Nor the beginning of one that was cut.
+        // The start of a truncated one must not appear either.
         let part: String = way.chars().take(12).collect();
         assert!(way.contains(['%', '\\', ';']) || !all.contains(&part), "{part}: {}", around(&all, &part));
     }

@@ -1,4 +1,4 @@
-"""A small MCP server over stdio, and a process beside it. `silent` never answers; `stubborn` heeds no polite end."""
+"""A small MCP server over stdio, which starts another process. `silent` never answers; `stubborn` ignores SIGTERM."""
 
 import json
 import os
@@ -6,9 +6,9 @@ import signal
 import subprocess
 import sys
 
-beside = subprocess.Popen(["sleep", "60"])
+child = subprocess.Popen(["sleep", "60"])
 with open("pids", "a") as pids:
-    pids.write(f"{os.getpid()}\n{beside.pid}\n")
+    pids.write(f"{os.getpid()}\n{child.pid}\n")
 if "stubborn" in sys.argv:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
@@ -35,4 +35,4 @@ for line in sys.stdin:
             pass
 if "stubborn" in sys.argv:
     signal.pause()
-beside.terminate()
+child.terminate()

@@ -1,9 +1,9 @@
-//! What a newcomer does first.
+//! The first commands of a newcomer.
 
 use crate::program::{Folder, lines};
 
 #[tokio::test]
-async fn a_first_flow_is_written_once_and_works() {
+async fn init_writes_a_working_flow_once() {
     let folder = Folder::new();
     let ended = folder.run(&["init", "my"]).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
@@ -12,7 +12,7 @@ async fn a_first_flow_is_written_once_and_works() {
     let run = folder.run(&["run", "my/flow.yaml", "--input", "my/records.jsonl"]).await;
     assert_eq!((run.code, lines(&run.out).len()), (Some(0), 12), "{run:?}");
     let again = folder.run(&["init", "my"]).await;
-    assert!(again.code == Some(2) && again.err.contains("my/flow.yaml is already there"), "{again:?}");
+    assert!(again.code == Some(2) && again.err.contains("my/flow.yaml exists already"), "{again:?}");
     assert!(folder.run(&["init", "--list"]).await.out.starts_with("first "));
     let wrong = folder.run(&["init", "--template", "frist"]).await;
     assert!(wrong.code == Some(2) && wrong.err.contains("hint: did you mean `first`?"), "{wrong:?}");
@@ -20,7 +20,7 @@ async fn a_first_flow_is_written_once_and_works() {
 }
 
 #[tokio::test]
-async fn every_template_is_a_flow_that_editors_know() {
+async fn every_template_is_a_valid_flow_with_its_schema() {
     let folder = Folder::new();
     let list = folder.run(&["init", "--list"]).await.out;
     let names: Vec<&str> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
@@ -84,8 +84,8 @@ async fn bash_completes_the_names_of_runs_and_flow_files() {
             "{script}\nCOMP_WORDS=(llmspell {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}}-1)); \
              _llmspell_named llmspell \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"; echo \"${{COMPREPLY[*]}}\""
         );
-        let told = std::process::Command::new("bash").args(["-c", &ask]).current_dir(folder.path("")).output();
-        String::from_utf8(told.unwrap().stdout).unwrap().trim().to_owned()
+        let reported = std::process::Command::new("bash").args(["-c", &ask]).current_dir(folder.path("")).output();
+        String::from_utf8(reported.unwrap().stdout).unwrap().trim().to_owned()
     };
     for (words, wanted) in [
         ("resume ''", "triage-1"),

@@ -1,12 +1,12 @@
-//! How it stands with runs: the words for it, which run is meant if none is named, and what is told once one has ended.
+//! States of runs: their names, the run that a command works on by default, and the messages about ended runs.
 
 use std::path::Path;
 
 use serde_json::Value;
 
-use crate::program::{Folder, ended, lines, until};
+use crate::program::{Folder, lines, until, wait};
 
-/// Records that say so fail, and the others take a moment.
+/// A flow whose records fail if `bad` is 1, and otherwise take `ms` milliseconds.
 const FLOW: &str = "flow: f\nsteps:\n  - { id: a, tool: slow, limit: 2, with: { delay_ms: \"${{ inputs.ms }}\", \
                     failure_rate: \"${{ inputs.bad }}\" } }\n";
 
@@ -28,15 +28,15 @@ async fn begun(folder: &Folder) {
 }
 
 #[tokio::test]
-async fn a_paused_run_is_seen_to_be_paused() {
-    // Long enough to be seen to, however slowly.
+async fn a_paused_run_is_shown_as_paused() {
+    // Long enough for the commands below on a slow machine.
     let folder = folder(0, 0).with("in.jsonl", "{\"ms\":20,\"bad\":0}\n".repeat(2000));
     let child = folder.start(&[&RUN[..], &["--progress", "json"]].concat());
     begun(&folder).await;
     assert!(folder.run(&["runs"]).await.out.starts_with("f-1  running  "));
     assert!(folder.run(&["runs", "pause", "f-1"]).await.out.starts_with("paused"));
     let listed = folder.run(&["runs"]).await.out;
-    assert!(listed.starts_with("f-1  paused  ") && listed.ends_with(" taken\n"), "{listed}");
+    assert!(listed.starts_with("f-1  paused  ") && listed.ends_with(" admitted\n"), "{listed}");
     assert!(folder.run(&["runs", "show", "f-1"]).await.out.contains("\nstate       paused\n"));
     let shown: Value = serde_json::from_str(&folder.run(&["runs", "show", "f-1", "--json"]).await.out).unwrap();
     assert_eq!(shown["state"], "paused");
@@ -44,14 +44,14 @@ async fn a_paused_run_is_seen_to_be_paused() {
     folder.run(&["runs", "continue", "f-1"]).await;
     assert!(folder.run(&["runs"]).await.out.starts_with("f-1  running  "));
     folder.run(&["runs", "drain", "f-1"]).await;
-    let run = ended(child).await;
-    // Each line is an object, to the end.
-    let told = lines(&run.err);
-    assert!(told.iter().any(|line| line["paused"] == true) && told.iter().any(|line| line["paused"] == false));
-    let summary = &told.iter().find(|line| line["summary"].is_object()).unwrap()["summary"];
+    let run = wait(child).await;
+    // Every line is an object.
+    let reported = lines(&run.err);
+    assert!(reported.iter().any(|line| line["paused"] == true) && reported.iter().any(|line| line["paused"] == false));
+    let summary = &reported.iter().find(|line| line["summary"].is_object()).unwrap()["summary"];
     assert_eq!((&summary["run"], &summary["ending"]), (&"f-1".into(), &"drained".into()));
     assert_eq!(summary["resume"], "llmspell resume f-1");
-    assert_eq!(told.last().unwrap()["ending"], "drained");
+    assert_eq!(reported.last().unwrap()["ending"], "drained");
     let listed = folder.run(&["runs"]).await.out;
     let to_do = summary["not_admitted"]["records"].as_u64().unwrap();
     let to_do = if to_do > 999 { format!("  1,{:03} to do\n", to_do % 1000) } else { format!("  {to_do} to do\n") };
@@ -60,7 +60,7 @@ async fn a_paused_run_is_seen_to_be_paused() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn runs_are_listed_in_columns_the_latest_first() {
+async fn runs_are_listed_in_columns_latest_first() {
     let folder = folder(3, 2).with("g-slow.yaml", FLOW.replace("flow: f", "flow: g-slow"));
     assert_eq!(folder.run(&RUN).await.code, Some(3));
     let slow = "{\"ms\":20,\"bad\":0}\n".repeat(200);
@@ -68,7 +68,7 @@ async fn runs_are_listed_in_columns_the_latest_first() {
     let child = folder.start(&["run", "g-slow.yaml", "-i", "slow.jsonl", "-o", "out.jsonl"]);
     begun(&folder).await;
     interrupt(&child);
-    ended(child).await;
+    wait(child).await;
     std::fs::write(folder.path("good.jsonl"), "{\"ms\":1,\"bad\":0}\n".repeat(12)).unwrap();
     assert_eq!(folder.run(&["run", "f.yaml", "-i", "good.jsonl", "-q"]).await.code, Some(0));
     let listed = folder.run(&["runs"]).await.out;
@@ -77,26 +77,26 @@ async fn runs_are_listed_in_columns_the_latest_first() {
     assert!(rows[0].starts_with("f-2       complete     20") && rows[0].ends_with("  12 ok"), "{listed}");
     assert!(rows[1].starts_with("g-slow-1  interrupted  20") && rows[1].ends_with(" to do"), "{listed}");
     assert!(rows[2].starts_with("f-1       complete     20") && rows[2].ends_with("   3 ok  2 failed"), "{listed}");
-    // The latest is the one that was started last, resumed or not.
+    // The latest run is the one whose last session began last, even if that resumed it.
     assert!(folder.run(&["report"]).await.out.starts_with("f-2  complete  "));
     assert_eq!(folder.run(&["resume", "f-1"]).await.code, Some(3));
     let report = folder.run(&["report"]).await.out;
     assert!(report.starts_with("f-1  complete  "), "{report}");
-    // Nothing ran in that session: what is told is what did.
+    // No record ran in that session, so the report is that of the session before.
     assert!(report.contains("\nstep  ") && report.contains("2 × f.a: failed"), "{report}");
     let resumed = folder.run(&["resume"]).await;
-    let said = "going on with g-slow-1: f-1, which was started later, is complete\n";
+    let said = "resuming g-slow-1; f-1, which started later, is complete\n";
     assert!(resumed.code == Some(0) && resumed.err.contains(said), "{resumed:?}");
 }
 
 #[tokio::test]
-async fn a_run_that_is_complete_is_not_resumed_but_for_what_failed() {
+async fn a_complete_run_is_resumed_only_for_its_failed_records() {
     let folder = folder(3, 2);
     let ended = folder.run(&RUN).await;
     assert!(ended.err.contains("output: out.jsonl\nrun: f-1, complete\n"), "{}", ended.err);
     let ended = folder.run(&["resume"]).await;
-    let told = "error: f-1 is complete: 3 ok, 2 failed\n\nhint: run those that failed again: llmspell resume f-1 --only-failed\n";
-    assert_eq!((ended.code, ended.err.as_str()), (Some(2), told));
+    let reported = "error: f-1 is complete: 3 ok, 2 failed\n\nhint: run the failed records again: llmspell resume f-1 --only-failed\n";
+    assert_eq!((ended.code, ended.err.as_str()), (Some(2), reported));
     for what in ["pause", "continue", "drain"] {
         let ended = folder.run(&["runs", what, "f-1"]).await;
         assert_eq!(ended.code, Some(2));
@@ -107,12 +107,12 @@ async fn a_run_that_is_complete_is_not_resumed_but_for_what_failed() {
     let ended = folder.run(&["resume", "--only-failed"]).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let ended = folder.run(&["resume", "--only-failed"]).await;
-    let told = "error: f-1 is complete: 5 ok\n\nhint: `llmspell report f-1` shows what it came to\n";
-    assert_eq!((ended.code, ended.err.as_str()), (Some(2), told));
+    let reported = "error: f-1 is complete: 5 ok\n\nhint: see its report with `llmspell report f-1`\n";
+    assert_eq!((ended.code, ended.err.as_str()), (Some(2), reported));
 }
 
 #[tokio::test]
-async fn names_that_are_none_are_told_what_may_be_meant() {
+async fn unknown_run_names_have_a_suggestion() {
     let folder = folder(1, 0);
     for _ in 0..2 {
         folder.run(&["run", "f.yaml", "-i", "in.jsonl", "-q"]).await;
@@ -133,32 +133,32 @@ async fn names_that_are_none_are_told_what_may_be_meant() {
 }
 
 #[tokio::test]
-async fn a_quiet_run_has_a_report_of_what_is_known() {
+async fn a_quiet_run_has_a_report_without_steps() {
     let folder = folder(3, 2);
     for quiet in [&["-q"][..], &["--report", "none"]] {
         assert_eq!(folder.run(&[&RUN[..], quiet].concat()).await.code, Some(3));
         let report = folder.run(&["report"]).await.out;
         assert!(report.contains("\n5 records in ") && report.contains("3 ok, 2 failed\n"), "{report}");
-        assert!(report.contains("with -q or --report none, nobody records"), "{report}");
+        assert!(report.contains("a run with -q or --report none does not record"), "{report}");
         assert!(report.contains("failed:\n  2 × f.a: failed\n      first at line 4: "), "{report}");
     }
 }
 
 #[tokio::test]
-async fn what_fails_again_and_again_is_told_once() {
+async fn repeated_causes_are_listed_once() {
     let flow = FLOW.replace(" } }\n", " }, retry: { max: 3, base: 1ms } }\n");
     let folder = folder(0, 1).with("f.yaml", flow);
     assert_eq!(folder.run(&RUN).await.code, Some(3));
     let first = folder.read("out.jsonl");
     let causes = &lines(&first)[0]["error"]["causes"];
     assert!(causes.as_array().unwrap().len() == 1 && causes[0]["times"] == 3, "{first}");
-    // Also if it comes from the journal.
+    // Also if they come from the journal.
     assert_eq!(folder.run(&["resume", "f-1"]).await.code, Some(3));
     assert_eq!(folder.read("out.jsonl"), first);
 }
 
 #[tokio::test]
-async fn prune_minds_the_configuration() {
+async fn prune_reads_the_configuration() {
     let folder = folder(1, 0).with("llmspell.toml", "[journal]\nkeep = 2\n");
     let args = ["run", "f.yaml", "-i", "in.jsonl", "-q", "--journal-keep", "9"];
     for _ in 0..4 {
@@ -167,49 +167,53 @@ async fn prune_minds_the_configuration() {
     assert_eq!(folder.run(&["runs", "prune", "--journal-keep", "3"]).await.out, "removed: f-1\n");
     let mut command = folder.command(&["runs", "prune"]);
     command.env("LLMSPELL_JOURNAL_KEEP", "");
-    assert_eq!(ended(command.spawn().unwrap()).await.out, "removed: f-2\n");
-    let told = folder.run(&["runs", "prune"]).await.out;
-    assert!(told.starts_with("nothing to remove: the last 2 complete runs"), "{told}");
+    assert_eq!(wait(command.spawn().unwrap()).await.out, "removed: f-2\n");
+    let reported = folder.run(&["runs", "prune"]).await.out;
+    assert!(reported.starts_with("nothing to remove: the last 2 complete runs"), "{reported}");
 }
 
 #[tokio::test]
-async fn what_an_interrupted_run_has_left_says_whose_it_is() {
+async fn the_error_about_a_partial_file_names_its_run() {
     let folder = folder(3000, 0);
     std::fs::create_dir(folder.path("deep")).unwrap();
     let mut child = folder.start(&RUN);
     begun(&folder).await;
     child.kill().await.unwrap();
-    let hint = "hint: the run f-1 left it, and goes on with: llmspell resume f-1 --allow net=a.org\nhint: --force ";
+    let hint = "hint: the run f-1 left it; resume that run: llmspell resume f-1 --allow net=a.org\nhint: --force ";
     let ended = folder.run(&[&RUN[..], &["--allow", "net=a.org"]].concat()).await;
     assert!(ended.code == Some(2) && ended.err.contains(hint), "{}", ended.err);
-    // By another name of the same file.
+    // With another path of the same file.
     let absolute = folder.path("out.jsonl");
     for output in ["deep/../out.jsonl", absolute.to_str().unwrap()] {
         let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "-o", output]).await;
         assert!(ended.err.contains("hint: the run f-1 left it"), "{}", ended.err);
     }
-    // And not if nobody knows.
+    // And not if the run is unknown.
     std::fs::write(folder.path("x.partial"), "x").unwrap();
     let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "-o", "x"]).await;
     assert!(ended.err.contains("hint: an interrupted run left it"), "{}", ended.err);
 }
 
 #[tokio::test]
-async fn what_goes_wrong_is_an_object_under_progress_json() {
+async fn with_progress_json_errors_are_objects() {
     let folder = folder(1, 0).with("wrong.yaml", "flow: w\nsteps: [{ id: a, tool: txt }]\n");
     for (flow, more, code) in [("wrong.yaml", &[][..], 2), ("f.yaml", &["--state", "in.jsonl"], 2)] {
         let args = [&["run", flow, "-i", "in.jsonl", "--progress", "json"][..], more].concat();
         let ended = folder.run(&args).await;
-        let told = lines(&ended.err);
+        let reported = lines(&ended.err);
         assert_eq!(ended.code, Some(code));
-        assert!(told.len() == 1 && told[0]["error"].is_string() && told[0]["hint"].is_string(), "{}", ended.err);
+        assert!(
+            reported.len() == 1 && reported[0]["error"].is_string() && reported[0]["hint"].is_string(),
+            "{}",
+            ended.err
+        );
     }
     let ended = folder.run(&["run", "f.yaml", "-i", "in.jsonl", "--progress", "json", "--report", "none"]).await;
     assert!(lines(&ended.err).last().unwrap()["summary"]["ok"] == 1, "{}", ended.err);
 }
 
 #[tokio::test]
-async fn a_run_that_has_ended_leaves_one_file_whoever_looks() {
+async fn reading_an_ended_run_leaves_one_file() {
     let folder = folder(5, 1);
     let beside = || {
         let names = std::fs::read_dir(folder.path(".llmspell/runs")).unwrap().map(|entry| entry.unwrap().path());
@@ -221,10 +225,10 @@ async fn a_run_that_has_ended_leaves_one_file_whoever_looks() {
         folder.run(args).await;
         assert_eq!(beside(), 0, "{args:?}");
     }
-    // A session that does not come about, either.
+    // Nor does a session that cannot begin.
     let mut elsewhere = folder.command(&["resume", "f-1", "--state", "../.llmspell"]);
     std::fs::create_dir(folder.path("deep")).unwrap();
-    let ended = ended(elsewhere.current_dir(folder.path("deep")).spawn().unwrap()).await;
+    let ended = wait(elsewhere.current_dir(folder.path("deep")).spawn().unwrap()).await;
     assert!(ended.code == Some(2) && ended.err.contains("was started in another folder"), "{ended:?}");
     folder.run(&["runs"]).await;
     assert_eq!(beside(), 0);
@@ -234,9 +238,9 @@ fn is_log(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending != "db" && ending != "lock")
 }
 
-/// Between two commits of its beginning.
+/// The run was killed between two commits of its beginning.
 #[tokio::test]
-async fn a_run_that_was_killed_before_it_began_is_started_anew() {
+async fn a_run_killed_before_it_began_cannot_be_resumed() {
     let folder = folder(1, 0);
     std::fs::create_dir_all(folder.path(".llmspell/runs")).unwrap();
     std::fs::write(folder.path(".llmspell/runs/f-1.db"), "").unwrap();
@@ -245,7 +249,7 @@ async fn a_run_that_was_killed_before_it_began_is_started_anew() {
     assert!(ended.code == Some(2) && ended.err.contains("killed before it began"), "{ended:?}");
     assert!(ended.err.ends_with("hint: start it anew: `llmspell run`\n"), "{ended:?}");
     assert_eq!(folder.run(&RUN).await.code, Some(0));
-    // It goes with the next run that is complete.
+    // The next complete run removes it.
     assert!(folder.run(&["runs"]).await.out.starts_with("f-2  complete"));
     assert_eq!(folder.run(&["runs"]).await.out.lines().count(), 1);
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use llmspell::suggest;
 use llmspell::tool::DynTool;
-use llmspell_tools::Missing;
+use llmspell_tools::MissingPermission;
 use llmspell_tools::internal as tools;
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ pub(super) struct Named {
 /// A tool of the flow's own.
 pub(super) struct Own {
     tool: DynTool,
-    missing: Option<Missing>,
+    missing: Option<MissingPermission>,
     essence: Value,
 }
 
@@ -187,13 +187,18 @@ impl Checker<'_> {
 
     /// A tool by its name: one of the flow's own, or of the toolbox; notes what is missing for it. `exactly` is what is
     /// missing for this very call, if that is known.
-    pub(super) fn named_tool(&mut self, name: &str, at: &Range<usize>, exactly: Option<Vec<Missing>>) -> Option<Named> {
+    pub(super) fn named_tool(&mut self, name: &str, at: &Range<usize>, exactly: Option<Vec<MissingPermission>>) -> Option<Named> {
         if let Some(own) = self.own.get(name) {
             let (tool, missing, essence) = (own.tool.clone(), own.missing.clone(), own.essence.clone());
             self.missing(&format!("the tool `{name}` is a program"), at, missing);
             return Some(Named { tool, is_pure: false, essence });
         }
         let Some(bound) = self.toolbox.bind(name, &self.asked) else {
+            if let Some(feature) = tools::missing_feature(name) {
+                let message = format!("`{name}`: this program was built without `{feature}`");
+                self.problem(at.clone(), message, format!("build it with the cargo feature `{feature}`"));
+                return None;
+            }
             let server = self.file.tools.0.iter().any(|(known, def)| known.value == name && def.value.mcp.is_some());
             let own: Vec<String> = self.own.keys().cloned().collect();
             let names = self.toolbox.names().chain(own.iter().map(String::as_str));

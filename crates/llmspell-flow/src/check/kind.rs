@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use llmspell_tools::Missing;
+use llmspell_tools::MissingPermission;
 use serde_json::{Value, json};
 
 use super::arguments;
@@ -114,7 +114,7 @@ impl Checker<'_> {
     }
 
     /// What is missing for a call of a built-in tool, if its arguments say what it touches.
-    fn missing_for(&self, tool: &str, arguments: &[(String, Template)]) -> Option<Vec<Missing>> {
+    fn missing_for(&self, tool: &str, arguments: &[(String, Template)]) -> Option<Vec<MissingPermission>> {
         let argument = |name: &str| arguments.iter().find(|(given, _)| given == name).map(|(_, value)| value);
         let gate = self.toolbox.gate(&self.asked);
         let missing = match tool {

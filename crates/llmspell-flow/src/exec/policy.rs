@@ -73,7 +73,7 @@ fn hedge(def: &HedgeDef) -> Hedge {
 }
 
 pub(crate) fn breaker(def: &BreakerDef) -> Breaker {
-    let mut breaker = Breaker::new();
+    let mut breaker = Breaker::builder();
     if let Some(share) = def.share {
         breaker = breaker.failure_rate(share);
     }
@@ -86,20 +86,27 @@ pub(crate) fn breaker(def: &BreakerDef) -> Breaker {
     if let Some(open) = def.open {
         breaker = breaker.open_for(open.0);
     }
-    breaker
+    breaker.build()
 }
 
 pub(crate) fn rate(def: &RateDef) -> Rate {
-    let mut rate = def.requests.map_or_else(Rate::unlimited, |per| Rate::per(per.count, per.period));
+    let mut rate = Rate::builder();
+    if let Some(per) = def.requests {
+        rate = rate.per(per.count, per.period);
+    }
     if let Some(tokens) = def.tokens {
-        rate = rate.tokens_per(tokens.count, tokens.period).estimate_with(|request: &Request| {
-            request.estimated_tokens() + u64::from(request.options.max_tokens.unwrap_or(0))
-        });
+        rate = rate.tokens_per(tokens.count, tokens.period);
     }
     if let Some(burst) = def.burst {
         rate = rate.burst(burst.0);
     }
-    rate
+    let rate = rate.build();
+    if def.tokens.is_none() {
+        return rate;
+    }
+    rate.estimate_with(|request: &Request| {
+        request.estimated_tokens() + u64::from(request.options.max_tokens.unwrap_or(0))
+    })
 }
 
 pub(crate) fn adaptive(def: &AdaptiveDef) -> Adaptive {

@@ -96,7 +96,7 @@ async fn tools_are_called_within_what_is_allowed() {
     let refused = parsed(&text, &with(&granted)).permitted().unwrap_err().to_string();
     assert!(refused.contains("f.yaml:4:") && refused.contains("--allow tool=notes.search"), "{refused}");
     let unasked = wrong(&text.replace("tool: [notes.search], ", ""), &with(&granted));
-    assert!(unasked.contains("has to ask for it: allow: { tool: [\"notes.search\"] }"), "{unasked}");
+    assert!(unasked.contains("add to the flow file: allow: { tool: [\"notes.search\"] }"), "{unasked}");
 
     let flow = parsed(&text, &with(&granted.allow_tool("notes.search")));
     assert!(flow.permitted().is_ok());
@@ -214,7 +214,7 @@ fn what_is_wrong_with_agents_is_found_before_a_record_is_there() {
         (agent("prompt: '${{ secrets.K }}', model: m/m"), "secrets cannot be used here"),
         (agent("prompt: Go, model: m/m, tools: [jsno]"), "did you mean `json`?"),
         (agent("prompt: Go, model: m/m, tools: [json, json]"), "stands here twice"),
-        (agent("prompt: Go, model: m/m, tools: [http_get]"), "the flow file has to ask for it: allow: { net: "),
+        (agent("prompt: Go, model: m/m, tools: [http_get]"), "add to the flow file: allow: { net: "),
         (agent("prompt: Go, model: m/m, max_turns: 0"), "0 is not from 1 to 1000"),
         (agent("prompt: Go, model: m/m, max_cost: -1.0"), "`max_cost` is not a number above 0"),
         (agent("prompt: Go, model: m/m, answer: {}"), "an answer without fields"),

@@ -1,4 +1,7 @@
-//! What servers answer, as values and errors of ours.
+//! Converts the answers of servers to values and errors.
+//!
+//! The errors of calls without an answer are here as well. Each says whether the call may have happened, because that
+//! decides whether a retry may repeat it.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,29 +13,28 @@ use rmcp::transport::DynamicTransportError;
 use rmcp::transport::streamable_http_client::StreamableHttpError;
 use serde_json::{Value, json};
 
-use super::child::LastWords;
-use super::link::may_have_happened;
-use crate::chunk::{OVERLOADED, TOO_LARGE};
+use super::child::ExitInfo;
+use crate::protocol::{OVERLOADED, TOO_LARGE};
 
-/// The value that a tool gives: structured content, or text, or whatever it is.
+/// Returns the output of a tool: structured content, else text, else the content as MCP describes it.
 pub(crate) fn value(result: ServerResult, tool: &str) -> Result<Value> {
     let result = match result {
         ServerResult::CallToolResult(result) => result,
         ServerResult::CreateTaskResult(_) => {
             return Err(Error::failed(format!(
-                "the tool `{tool}` runs only as a task of MCP, which this client does not offer"
+                "the tool `{tool}` runs only as an MCP task, which this client does not support"
             )));
         }
         ServerResult::InputRequiredResult(_) => {
             return Err(Error::failed(format!(
-                "the tool `{tool}` asks for more input, which this client does not offer"
+                "the tool `{tool}` asks for more input, which this client does not support"
             )));
         }
-        _ => return Err(Error::failed(format!("the answer to `{tool}` is none to a call of a tool"))),
+        _ => return Err(Error::failed(format!("expected the result of the tool `{tool}`, found another answer"))),
     };
     if result.is_error == Some(true) {
         let text = text(&result).or_else(|| result.structured_content.map(|value| value.to_string()));
-        return Err(Error::failed(text.unwrap_or_else(|| format!("the tool `{tool}` failed and did not say why"))));
+        return Err(Error::failed(text.unwrap_or_else(|| format!("the tool `{tool}` failed and gave no reason"))));
     }
     if let Some(structured) = result.structured_content {
         return Ok(structured);
@@ -43,9 +45,9 @@ pub(crate) fn value(result: ServerResult, tool: &str) -> Result<Value> {
     Ok(json!({ "content": result.content }))
 }
 
-/// The text of an answer; `None` if it has anything else. Several pieces stand in lines of their own.
+/// Returns the text of an answer, its blocks joined by line breaks; `None` if it has other content.
 fn text(result: &CallToolResult) -> Option<String> {
-    let pieces: Option<Vec<&str>> = result
+    let blocks: Option<Vec<&str>> = result
         .content
         .iter()
         .map(|block| match block {
@@ -53,61 +55,79 @@ fn text(result: &CallToolResult) -> Option<String> {
             _ => None,
         })
         .collect();
-    pieces.filter(|pieces| !pieces.is_empty()).map(|pieces| pieces.join("\n"))
+    blocks.filter(|blocks| !blocks.is_empty()).map(|blocks| blocks.join("\n"))
 }
 
-/// The error of a call that the server, or the way to it, answered with one.
-pub(crate) fn failure(error: &ServiceError, place: &str, idempotent: bool) -> Error {
+/// Returns the error of a call that the server or the transport answered with an error.
+pub(crate) fn failure(error: &ServiceError, server: &str, idempotent: bool) -> Error {
     match error {
-        ServiceError::McpError(error) => refused(error),
+        ServiceError::McpError(error) => protocol_error(error),
         ServiceError::TransportSend(error) => {
-            transport(error, place, idempotent).unwrap_or_else(|| may_have_happened(place, idempotent))
+            transport_error(error, server, idempotent).unwrap_or_else(|| may_have_happened(server, idempotent))
         }
-        ServiceError::TransportClosed => may_have_happened(place, idempotent),
-        other => Error::failed(format!("the MCP server `{place}` answered what was not asked: {other}")),
+        ServiceError::TransportClosed => may_have_happened(server, idempotent),
+        other => Error::failed(format!("the MCP server `{server}` sent an unexpected answer: {other}")),
     }
 }
 
-/// What a server answers by an error of the protocol, and not of the tool.
-fn refused(error: &ErrorData) -> Error {
+/// Returns the error of a call during which the connection was lost.
+pub(crate) fn may_have_happened(server: &str, idempotent: bool) -> Error {
+    let error = Error::failed(format!(
+        "the connection to the MCP server `{server}` was lost during the call, which may have happened"
+    ));
+    if idempotent { error.transient() } else { error.permanent().with_hint(CHECK_FIRST) }
+}
+
+/// Returns the error of a call that was not answered in time.
+pub(crate) fn timed_out(server: &str, idempotent: bool, is_sent: bool) -> Error {
+    let state = if is_sent { "cancelled, and may have happened" } else { "not made" };
+    let message = format!("the MCP server `{server}` did not answer in time; the call was {state}");
+    let error = Error::new(ErrorKind::Timeout, message);
+    if idempotent || !is_sent { error } else { error.permanent().with_hint(CHECK_FIRST) }
+}
+
+const CHECK_FIRST: &str =
+    "check whether the call has happened before you repeat it; only idempotent tools are safe to repeat";
+
+/// Converts an error of the protocol, as opposed to an error of the tool.
+fn protocol_error(error: &ErrorData) -> Error {
     let message = error.message.to_string();
     match error.code {
         ErrorCode::INVALID_PARAMS => Error::bad_arguments(message),
         ErrorCode::METHOD_NOT_FOUND | ErrorCode::INVALID_REQUEST => Error::invalid(message),
         ErrorCode(OVERLOADED) => {
-            let wait = error.data.as_ref().and_then(|data| data["retryAfterMs"].as_u64());
+            let delay = error.data.as_ref().and_then(|data| data["retryAfterMs"].as_u64());
             let overloaded = Error::overloaded(message);
-            match wait {
-                Some(wait) => overloaded.with_retry_after(Duration::from_millis(wait)),
+            match delay {
+                Some(delay) => overloaded.with_retry_after(Duration::from_millis(delay)),
                 None => overloaded,
             }
         }
-        ErrorCode(TOO_LARGE) => Error::failed(message).permanent().with_hint(LESS),
+        ErrorCode(TOO_LARGE) => Error::failed(message).permanent().with_hint(ASK_FOR_LESS),
         _ => Error::failed(message),
     }
 }
 
-/// What helps against answers that are too large.
-const LESS: &str = "ask for less of it: a page, a part, or a file that the server writes";
+const ASK_FOR_LESS: &str = "ask for less: a page, a part, or a file that the server writes";
 
 type HttpError = StreamableHttpError<reqwest::Error>;
 
-fn http(error: &DynamicTransportError) -> Option<&HttpError> {
+fn http_error(error: &DynamicTransportError) -> Option<&HttpError> {
     error.error.downcast_ref()
 }
 
-/// Whether the request never left, because nobody was there to take it.
+/// Returns whether no connection to the server could be made, so that the request was never sent.
 pub(crate) fn is_unreachable(error: &ServiceError) -> bool {
     let ServiceError::TransportSend(error) = error else { return false };
-    matches!(http(error), Some(StreamableHttpError::Client(error)) if error.is_connect())
+    matches!(http_error(error), Some(StreamableHttpError::Client(error)) if error.is_connect())
 }
 
-/// Whether the connection has had its day.
-pub(crate) fn is_of_transport(error: &ServiceError) -> bool {
+/// Returns whether the connection is unusable after this error.
+pub(crate) fn is_connection_lost(error: &ServiceError) -> bool {
     match error {
         ServiceError::TransportClosed => true,
         ServiceError::TransportSend(error) => !matches!(
-            http(error),
+            http_error(error),
             Some(
                 StreamableHttpError::HttpStatus(_)
                     | StreamableHttpError::ResponseBodyTooLarge { .. }
@@ -119,49 +139,49 @@ pub(crate) fn is_of_transport(error: &ServiceError) -> bool {
     }
 }
 
-/// The error that a server of HTTP has given for certain; `None` if nobody knows what became of the call. Addresses
-/// are not shown, for they may hold secrets.
-fn transport(error: &DynamicTransportError, place: &str, idempotent: bool) -> Option<Error> {
-    Some(match http(error)? {
+/// Converts an error that an HTTP server gave explicitly; `None` if the result of the call is unknown. URLs are left
+/// out because they may hold secrets.
+fn transport_error(error: &DynamicTransportError, server: &str, idempotent: bool) -> Option<Error> {
+    Some(match http_error(error)? {
         StreamableHttpError::HttpStatus(status) => {
-            let message = format!("the MCP server `{place}` answered HTTP {}", status.status);
+            let message = format!("the MCP server `{server}` answered HTTP {}", status.status);
             let error = match status.status {
                 429 | 503 | 529 => Error::overloaded(message),
-                // The server or a gateway before it broke off: the call may have happened.
+                // The server, or a gateway in front of it, broke off: the call may have happened.
                 _ if idempotent => Error::failed(message).transient(),
                 _ => Error::failed(format!("{message}; the call may have happened")),
             };
-            match status.retry_after.as_deref().and_then(|text| wait(text, SystemTime::now())) {
-                Some(wait) if error.kind() == ErrorKind::Overloaded => error.with_retry_after(wait),
+            match status.retry_after.as_deref().and_then(|text| retry_after(text, SystemTime::now())) {
+                Some(delay) if error.kind() == ErrorKind::Overloaded => error.with_retry_after(delay),
                 _ => error,
             }
         }
         StreamableHttpError::ResponseBodyTooLarge { max_size } => {
             let message = format!("the answer is larger than {} MiB", max_size >> 20);
-            Error::failed(message).permanent().with_hint(LESS)
+            Error::failed(message).permanent().with_hint(ASK_FOR_LESS)
         }
-        StreamableHttpError::AuthRequired(_) => denied(place, "HTTP 401"),
-        StreamableHttpError::InsufficientScope(_) => denied(place, "HTTP 403"),
-        // `HTTP 403 Forbidden: …`; what follows may be anything.
+        StreamableHttpError::AuthRequired(_) => denied(server, "HTTP 401"),
+        StreamableHttpError::InsufficientScope(_) => denied(server, "HTTP 403"),
+        // `HTTP 403 Forbidden: …`; the text after the colon is arbitrary.
         StreamableHttpError::UnexpectedServerResponse(response) if response.starts_with("HTTP 4") => {
             let status = response.split(':').next().unwrap_or_default();
             match status.get(5..8) {
-                Some("401" | "402" | "403" | "407") => denied(place, status),
-                _ => Error::failed(format!("the MCP server `{place}` refused the request: {status}")),
+                Some("401" | "402" | "403" | "407") => denied(server, status),
+                _ => Error::failed(format!("the MCP server `{server}` rejected the request: {status}")),
             }
         }
         _ => return None,
     })
 }
 
-fn denied(place: &str, status: &str) -> Error {
-    Error::denied(format!("the MCP server `{place}` wants other credentials ({status})"))
+fn denied(server: &str, status: &str) -> Error {
+    Error::denied(format!("the MCP server `{server}` wants other credentials ({status})"))
         .with_hint("set the bearer token with `token`")
 }
 
-/// The time that `Retry-After` names, in seconds, which may have a fraction, or as a date. rmcp hands on no other header:
-/// what a server says in `retry-after-ms` alone is not known here.
-fn wait(text: &str, now: SystemTime) -> Option<Duration> {
+/// Parses `Retry-After`: seconds, possibly with a fraction, or a date. rmcp passes on no other header, so that
+/// `retry-after-ms` alone is not seen here.
+fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     let text = text.trim();
     match text.parse() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
@@ -169,47 +189,47 @@ fn wait(text: &str, now: SystemTime) -> Option<Duration> {
     }
 }
 
-/// The error of a connection over HTTP that did not come about.
-pub(crate) fn handshake(error: &ClientInitializeError, place: &str) -> Error {
+/// Returns the error of a failed handshake over HTTP.
+pub(crate) fn http_handshake_error(error: &ClientInitializeError, server: &str) -> Error {
     match error {
-        ClientInitializeError::TransportError { error, .. } => match http(error) {
+        ClientInitializeError::TransportError { error, .. } => match http_error(error) {
             Some(StreamableHttpError::Client(_)) => {
-                Error::failed(format!("the MCP server `{place}` cannot be reached")).transient()
+                Error::failed(format!("cannot reach the MCP server `{server}`")).transient()
             }
-            _ => transport(error, place, true)
-                .unwrap_or_else(|| Error::failed(format!("the MCP server `{place}` does not speak streamable HTTP"))),
+            _ => transport_error(error, server, true)
+                .unwrap_or_else(|| Error::failed(format!("the MCP server `{server}` does not speak streamable HTTP"))),
         },
         ClientInitializeError::ConnectionClosed(_) => {
-            Error::failed(format!("the MCP server `{place}` ended before the handshake was over"))
+            Error::failed(format!("the MCP server `{server}` ended before the handshake was complete"))
         }
-        other => unshaken(other, place, ""),
+        other => handshake_error(other, server, ""),
     }
 }
 
-/// The error of a child process with which no connection came about.
-pub(crate) fn hung_up(error: &ClientInitializeError, last: &LastWords, place: &str) -> Error {
-    let said = last.said.as_ref().map(|said| format!("; it said: {said}")).unwrap_or_default();
-    match (error, last.status) {
+/// Returns the error of a failed handshake with a child process.
+pub(crate) fn child_handshake_error(error: &ClientInitializeError, exit: &ExitInfo, server: &str) -> Error {
+    let stderr = exit.stderr.as_ref().map(|text| format!("; its standard error: {text}")).unwrap_or_default();
+    match (error, exit.status) {
         (ClientInitializeError::TransportError { .. } | ClientInitializeError::ConnectionClosed(_), status) => {
-            let how = match status {
-                Some(status) => format!("ended before the handshake was over ({status})"),
-                None => "closed its standard streams before the handshake was over".to_owned(),
+            let end = match status {
+                Some(status) => format!("ended before the handshake was complete ({status})"),
+                None => "closed its standard streams before the handshake was complete".to_owned(),
             };
-            Error::failed(format!("the MCP server `{place}` {how}{said}")).with_hint(
-                "does it speak MCP over its standard streams, and need arguments, or variables that are not handed on \
-                 unless they are named with `env` or `inherit`?",
+            Error::failed(format!("the MCP server `{server}` {end}{stderr}")).with_hint(
+                "check that the program speaks MCP over its standard streams and has its arguments; pass the variables \
+                 it needs with `env` or `inherit`",
             )
         }
-        (other, _) => unshaken(other, place, &said),
+        (other, _) => handshake_error(other, server, &stderr),
     }
 }
 
-fn unshaken(error: &ClientInitializeError, place: &str, said: &str) -> Error {
+fn handshake_error(error: &ClientInitializeError, server: &str, stderr: &str) -> Error {
     match error {
         ClientInitializeError::JsonRpcError(error) => {
-            Error::failed(format!("the MCP server `{place}` refused the handshake: {}{said}", error.message))
+            Error::failed(format!("the MCP server `{server}` rejected the handshake: {}{stderr}", error.message))
         }
-        other => Error::failed(format!("the handshake with the MCP server `{place}` failed: {other}{said}")),
+        other => Error::failed(format!("the handshake with the MCP server `{server}` failed: {other}{stderr}")),
     }
 }
 
@@ -218,14 +238,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retry_after_has_seconds_with_and_without_a_fraction_or_a_date() {
+    fn retry_after_is_parsed_as_seconds_fraction_or_date() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-        assert_eq!(wait("2", now), Some(Duration::from_secs(2)));
-        assert_eq!(wait(" 0.25 ", now), Some(Duration::from_millis(250)));
-        assert_eq!(wait("Sun, 06 Nov 1994 08:49:47 GMT", now), Some(Duration::from_secs(10)));
-        assert_eq!(wait("Sun, 06 Nov 1994 08:49:27 GMT", now), Some(Duration::ZERO));
-        for nonsense in ["", "-1", "soon", "nan", "inf"] {
-            assert_eq!(wait(nonsense, now), None, "{nonsense}");
+        assert_eq!(retry_after("2", now), Some(Duration::from_secs(2)));
+        assert_eq!(retry_after(" 0.25 ", now), Some(Duration::from_millis(250)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:47 GMT", now), Some(Duration::from_secs(10)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:27 GMT", now), Some(Duration::ZERO));
+        for invalid in ["", "-1", "soon", "nan", "inf"] {
+            assert_eq!(retry_after(invalid, now), None, "{invalid}");
         }
     }
 }

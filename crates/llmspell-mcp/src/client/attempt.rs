@@ -1,7 +1,7 @@
-//! One attempt to connect, for all who wait for it.
+//! One attempt to connect, shared by all callers that need the connection.
 //!
-//! It goes on in the background: a caller whose time is up leaves it alone, and whoever comes next finds it further on.
-//! Would it end with its callers, a server that takes longer to start than they have would never come up.
+//! The attempt runs in the background. A caller whose deadline passes leaves it running, and the next caller joins it.
+//! If it ended with its callers, a server that starts more slowly than their deadlines allow would never come up.
 
 use std::sync::Arc;
 
@@ -11,73 +11,83 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::connection::Connection;
-use super::way::Way;
+use super::connector::Connector;
 use crate::background;
 
-pub(crate) type Outcome = Result<Arc<Connection>>;
+pub(crate) type ConnectResult = Result<Arc<Connection>>;
 
-/// An attempt; dropping it ends it.
+/// A running attempt to connect. Dropping it cancels the attempt.
 pub(crate) struct Attempt {
-    /// When it begins: not before the server was left alone for a while.
-    pub(crate) begins: Instant,
-    outcome: watch::Receiver<Option<Outcome>>,
-    end: CancellationToken,
-    _end: DropGuard,
+    /// The start of the attempt, after the backoff.
+    pub(crate) starts_at: Instant,
+    result: watch::Receiver<Option<ConnectResult>>,
+    cancel: CancellationToken,
+    _cancel_on_drop: DropGuard,
 }
 
-/// What a caller has of an attempt.
-pub(crate) struct Waiting {
-    outcome: watch::Receiver<Option<Outcome>>,
-    end: CancellationToken,
+/// A caller's handle to an attempt.
+pub(crate) struct AttemptWaiter {
+    result: watch::Receiver<Option<ConnectResult>>,
+    cancel: CancellationToken,
+}
+
+/// The state of an attempt.
+pub(crate) enum AttemptState {
+    Running,
+    Finished(ConnectResult),
+    /// The attempt was cancelled or its runtime ended: no result.
+    Aborted,
 }
 
 impl Attempt {
-    pub(crate) fn begin(way: Arc<Way>, begins: Instant) -> Self {
-        let (sender, outcome) = watch::channel(None);
-        let end = CancellationToken::new();
-        let ended = end.clone();
+    pub(crate) fn start(connector: Arc<Connector>, starts_at: Instant) -> Self {
+        let (sender, result) = watch::channel(None);
+        let cancel = CancellationToken::new();
+        let cancelled = cancel.clone();
         background::spawn(async move {
             let connect = async {
-                sleep_until(begins).await;
-                way.connect().await.map(Arc::new)
+                sleep_until(starts_at).await;
+                connector.connect().await.map(Arc::new)
             };
-            // Whoever waits for the end of the sender finds the server gone, too.
-            let outcome = ended.run_until_cancelled(connect).await;
-            if let Some(outcome) = outcome {
-                sender.send_replace(Some(outcome));
+            // A waiter that sees the sender dropped can rely on the server being gone: `connect` is dropped first.
+            let result = cancelled.run_until_cancelled(connect).await;
+            if let Some(result) = result {
+                sender.send_replace(Some(result));
             }
         });
-        Attempt { begins, outcome, _end: end.clone().drop_guard(), end }
+        Attempt { starts_at, result, _cancel_on_drop: cancel.clone().drop_guard(), cancel }
     }
 
-    /// What came of it; `None` while it is under way. What was ended before it came to anything is lost.
-    pub(crate) fn outcome(&self) -> Option<Option<Outcome>> {
-        // In this order: the outcome is sent before the sender goes.
-        let is_over = self.outcome.has_changed().is_err();
-        let outcome = self.outcome.borrow().clone();
-        (is_over || outcome.is_some()).then_some(outcome)
+    pub(crate) fn state(&self) -> AttemptState {
+        // In this order: the result is sent before the sender is dropped.
+        let is_over = self.result.has_changed().is_err();
+        match self.result.borrow().clone() {
+            Some(result) => AttemptState::Finished(result),
+            None if is_over => AttemptState::Aborted,
+            None => AttemptState::Running,
+        }
     }
 
-    pub(crate) fn waiting(&self) -> Waiting {
-        Waiting { outcome: self.outcome.clone(), end: self.end.clone() }
+    pub(crate) fn waiter(&self) -> AttemptWaiter {
+        AttemptWaiter { result: self.result.clone(), cancel: self.cancel.clone() }
     }
 
-    /// Ends it, and waits until it has ended; gives the connection if there is one already.
+    /// Cancels the attempt and waits until it has ended. Returns the connection if it was established already.
     pub(crate) async fn close(self) -> Option<Arc<Connection>> {
-        self.end.cancel();
-        self.waiting().outcome().await?.ok()
+        self.cancel.cancel();
+        self.waiter().result().await?.ok()
     }
 }
 
-impl Waiting {
-    /// What comes of the attempt; `None` if it ends before anything does.
-    pub(crate) async fn outcome(mut self) -> Option<Outcome> {
-        let outcome = self.outcome.wait_for(Option::is_some).await;
-        outcome.ok().and_then(|outcome| outcome.clone())
+impl AttemptWaiter {
+    /// Waits for the result of the attempt; `None` if the attempt was aborted.
+    pub(crate) async fn result(mut self) -> Option<ConnectResult> {
+        let result = self.result.wait_for(Option::is_some).await;
+        result.ok().and_then(|result| result.clone())
     }
 
-    /// Whether it was ended on purpose.
-    pub(crate) fn ending(&self) -> CancellationToken {
-        self.end.clone()
+    /// Returns the token that is cancelled when the attempt is closed on purpose.
+    pub(crate) fn cancellation(&self) -> CancellationToken {
+        self.cancel.clone()
     }
 }

@@ -1,4 +1,4 @@
-//! A server that runs as a child process: started with a clean environment, ended with everything it started.
+//! A server that runs as a child process. It starts with a clean environment and ends with its whole process group.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -13,8 +13,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// What a program can hardly do without; nothing else is handed on. The list of the SDKs of MCP, and where temporary
-/// files and locales are.
+/// The variables that every server inherits: those that programs usually require. The list is that of the MCP SDKs, and
+/// adds the variables for temporary files and locales.
 const INHERITED: &[&str] = &[
     "HOME",
     "LANG",
@@ -34,24 +34,24 @@ const INHERITED: &[&str] = &[
     "USERPROFILE",
 ];
 
-/// How much of what a server last wrote to its standard error is kept.
-const TAIL: usize = 2048;
+/// The number of bytes kept from the end of a server's standard error.
+const STDERR_BYTES: usize = 2048;
 
-/// How long standard error is still read after a server has ended.
-const LEFT_OPEN: Duration = Duration::from_millis(100);
+/// How long standard error is read after a server has ended.
+const STDERR_GRACE: Duration = Duration::from_millis(100);
 
-/// How long a server that has hung up may take to end by itself.
-const HUNG_UP: Duration = Duration::from_millis(200);
+/// How long a server that has closed its streams may take to exit by itself.
+const EXIT_GRACE: Duration = Duration::from_millis(200);
 
-/// What is left of a server.
-pub(crate) struct LastWords {
-    /// How it ended; `None` if it did not by itself.
+/// The exit of a server.
+pub(crate) struct ExitInfo {
+    /// The exit status; `None` if the server did not exit by itself.
     pub(crate) status: Option<ExitStatus>,
-    /// The end of what it wrote to its standard error.
-    pub(crate) said: Option<String>,
+    /// The end of its standard error.
+    pub(crate) stderr: Option<String>,
 }
 
-/// How to start a server.
+/// The command that starts a server.
 #[derive(Clone)]
 pub(crate) struct Program {
     pub(crate) program: OsString,
@@ -59,18 +59,18 @@ pub(crate) struct Program {
     pub(crate) environment: BTreeMap<OsString, OsString>,
     pub(crate) inherited: Vec<OsString>,
     pub(crate) folder: Option<PathBuf>,
-    /// How long it may take to end in good order, after its input has ended and again after SIGTERM.
+    /// How long the server may take to exit after its input has ended, and again after SIGTERM.
     pub(crate) grace: Duration,
 }
 
-/// A server that runs. Dropping it kills its whole group.
-pub(crate) struct Process {
+/// A running server. Dropping it kills its whole process group.
+pub(crate) struct ServerProcess {
     child: Child,
     group: ProcessGroup,
     grace: Duration,
-    said: Said,
-    /// Reads its standard error for as long as this is here, so that a chatty server is not stopped by a full pipe.
-    listener: JoinSet<()>,
+    stderr: StderrTail,
+    /// Reads standard error as long as the process is held: otherwise a full pipe would block a server that logs much.
+    stderr_reader: JoinSet<()>,
 }
 
 impl Program {
@@ -78,7 +78,7 @@ impl Program {
         self.program.to_string_lossy().into_owned()
     }
 
-    pub(crate) fn start(&self) -> Result<(Process, ChildStdout, ChildStdin)> {
+    pub(crate) fn start(&self) -> Result<(ServerProcess, ChildStdout, ChildStdin)> {
         let mut command = std::process::Command::new(&self.program);
         command.args(&self.arguments).env_clear();
         let inherited = INHERITED.iter().map(OsStr::new).chain(self.inherited.iter().map(OsString::as_os_str));
@@ -95,40 +95,40 @@ impl Program {
         let mut child = command.spawn().map_err(|error| {
             Error::failed(format!("cannot start the MCP server `{name}`: {error}"))
                 .with_source(error)
-                .with_hint("is it installed, and in the PATH?")
+                .with_hint("install the program, or add its folder to `PATH`")
         })?;
         let group = ProcessGroup::of(&child);
-        let missing = || Error::failed("the child has no pipes");
+        let missing = || Error::failed("the child process has no pipes");
         let output = child.stdout.take().ok_or_else(missing)?;
         let input = child.stdin.take().ok_or_else(missing)?;
         let errors = child.stderr.take().ok_or_else(missing)?;
         let secrets = self.environment.values().map(|value| value.to_string_lossy().into_owned());
-        let said = Said { tail: Arc::default(), secrets: secrets.filter(|value| value.len() >= 4).collect() };
-        let mut listener = JoinSet::new();
-        listener.spawn(listen(errors, said.tail.clone()));
-        Ok((Process { child, group, grace: self.grace, said, listener }, output, input))
+        let stderr = StderrTail { bytes: Arc::default(), secrets: secrets.filter(|value| value.len() >= 4).collect() };
+        let mut stderr_reader = JoinSet::new();
+        stderr_reader.spawn(read_stderr(errors, stderr.bytes.clone()));
+        Ok((ServerProcess { child, group, grace: self.grace, stderr, stderr_reader }, output, input))
     }
 }
 
-async fn listen(mut errors: impl AsyncRead + Unpin, tail: Arc<Mutex<Vec<u8>>>) {
+async fn read_stderr(mut errors: impl AsyncRead + Unpin, tail: Arc<Mutex<Vec<u8>>>) {
     let mut bytes = [0; 1024];
     while let Ok(read @ 1..) = errors.read(&mut bytes).await {
         let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
         tail.extend_from_slice(&bytes[..read]);
-        let surplus = tail.len().saturating_sub(TAIL);
+        let surplus = tail.len().saturating_sub(STDERR_BYTES);
         tail.drain(..surplus);
     }
 }
 
-/// The end of what a server wrote to its standard error, without the values that it was given in its environment.
-struct Said {
-    tail: Arc<Mutex<Vec<u8>>>,
+/// The end of a server's standard error. The values of its environment are redacted.
+struct StderrTail {
+    bytes: Arc<Mutex<Vec<u8>>>,
     secrets: Vec<String>,
 }
 
-impl Said {
+impl StderrTail {
     fn text(&self) -> String {
-        let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        let tail = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::from_utf8_lossy(&tail).trim().to_owned();
         for secret in &self.secrets {
             text = text.replace(secret, "***");
@@ -137,13 +137,13 @@ impl Said {
     }
 }
 
-impl Process {
-    /// The number of the process, while it runs.
+impl ServerProcess {
+    /// Returns the process id while the server runs.
     pub(crate) fn id(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Waits for the end of a server whose input has ended, then helps; what it has started ends with it.
+    /// Waits for the exit of a server whose input has ended, then sends SIGTERM, then kills the whole group.
     pub(crate) async fn end(mut self) {
         if timeout(self.grace, self.group.ended(&mut self.child)).await.is_err() {
             self.group.ask_to_end(&self.child);
@@ -152,28 +152,29 @@ impl Process {
         self.kill().await;
     }
 
-    /// Kills it, and waits until it is gone.
+    /// Kills the process group, and waits until the server is gone.
     pub(crate) async fn kill(mut self) {
         self.group.kill(&self.child);
         let _ = self.child.start_kill();
         let _ = self.child.wait().await;
     }
 
-    /// How it ended and what it said last, once it is gone; it is killed if need be.
-    pub(crate) async fn last_words(mut self) -> LastWords {
-        // Whoever hangs up is about to end, and how is worth to be told.
-        let has_ended = timeout(HUNG_UP, self.group.ended(&mut self.child)).await.is_ok_and(|ended| ended.is_ok());
+    /// Returns the exit of a server that has closed its streams; kills the server if it does not exit soon.
+    pub(crate) async fn exit_info(mut self) -> ExitInfo {
+        // A server that closes its streams is about to exit, and its exit status explains why.
+        let has_ended = timeout(EXIT_GRACE, self.group.ended(&mut self.child)).await.is_ok_and(|ended| ended.is_ok());
         self.group.kill(&self.child);
-        // What it wrote is there already; a descendant that left the group may hold the pipe open for ever.
-        let _ = timeout(LEFT_OPEN, self.listener.join_next()).await;
-        let said = Some(self.said.text()).filter(|said| !said.is_empty());
+        // Its output is in the pipe already. The time limit is for a descendant that left the group: it may hold the
+        // pipe open for ever.
+        let _ = timeout(STDERR_GRACE, self.stderr_reader.join_next()).await;
+        let stderr = Some(self.stderr.text()).filter(|text| !text.is_empty());
         let _ = self.child.start_kill();
         let status = self.child.wait().await.ok();
-        LastWords { status: status.filter(|_| has_ended), said }
+        ExitInfo { status: status.filter(|_| has_ended), stderr }
     }
 }
 
-impl Drop for Process {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         self.group.kill(&self.child);
     }

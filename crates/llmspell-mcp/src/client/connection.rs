@@ -1,4 +1,7 @@
 //! One connection to a server, from its handshake to its end.
+//!
+//! A connection makes calls and cancels those whose callers leave. Its background task ends the server's process. It
+//! does not reconnect.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,243 +21,272 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::Me;
 use super::answer;
-use super::child::{LastWords, Process};
-use super::ticket::{Desk, Progress, Ticket};
-use super::watched::Watched;
+use super::child::{ExitInfo, ServerProcess};
+use super::client_info::ClientInfo;
+use super::observed_transport::ObservedTransport;
+use super::pending_calls::{CallProgress, PendingCall, PendingCalls};
 use crate::background;
 
-/// Progress that waits for a caller who is busy; more than that is left out.
-const PROGRESS: usize = 16;
+/// The most progress notifications that wait for a busy caller; further ones are dropped.
+const PROGRESS_CAPACITY: usize = 16;
 
-/// How long the transport may take to close, and to take a cancellation.
-const CLOSE: Duration = Duration::from_secs(2);
+/// The time limit for closing the transport, and for sending a cancellation.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A connection. Dropping it ends it, in good order and in the background.
+/// A connection. Dropping it closes it in the background, in good order.
 pub(crate) struct Connection {
     peer: Peer<RoleClient>,
-    desk: Arc<Desk>,
-    pub(crate) process: Option<u32>,
+    calls: Arc<PendingCalls>,
+    pub(crate) process_id: Option<u32>,
     end: CancellationToken,
-    _end: DropGuard,
-    over: watch::Receiver<bool>,
+    _end_on_drop: DropGuard,
+    is_over: watch::Receiver<bool>,
 }
 
-/// How long calls are held whose callers have left.
+/// How long an abandoned call is held.
 #[derive(Clone, Copy)]
-pub(crate) struct Patience {
-    /// While nothing is known of the server.
-    pub(crate) grace: Duration,
-    /// Once it has answered calls that had been cancelled.
-    pub(crate) heedless: Duration,
+pub(crate) struct CancelGrace {
+    /// While it is unknown whether the server honours cancellations.
+    pub(crate) unknown: Duration,
+    /// Once the server has answered cancelled calls.
+    pub(crate) ignores_cancel: Duration,
 }
 
-/// How a call ended that has no answer.
-pub(crate) enum Unanswered {
-    /// It never got to the peer.
+/// The failure of a call without an answer.
+pub(crate) enum CallFailure {
+    /// The call never reached the peer.
     NotSent,
-    /// It may have happened.
+    /// The call may have happened.
     Unknown,
-    /// There is an error to show.
+    /// The error to report.
     Failed(ServiceError),
 }
 
 impl Connection {
-    /// Shakes hands over `transport`.
+    /// Performs the handshake over `transport`.
     pub(crate) async fn open<T>(
         transport: T,
-        process: Option<Process>,
+        process: Option<ServerProcess>,
         changes: watch::Sender<u64>,
-        patience: Patience,
-    ) -> Result<Connection, (ClientInitializeError, Option<LastWords>)>
+        grace: CancelGrace,
+    ) -> Result<Connection, (ClientInitializeError, Option<ExitInfo>)>
     where
         T: Transport<RoleClient> + 'static,
     {
-        let desk = Arc::new(Desk::default());
-        let watched = Watched { transport, desk: desk.clone(), changes };
-        let running = match serve_client(Me, watched).await {
+        let calls = Arc::new(PendingCalls::default());
+        let observed = ObservedTransport { transport, calls: calls.clone(), changes };
+        let running = match serve_client(ClientInfo, observed).await {
             Ok(running) => running,
             Err(error) => {
-                let last = match process {
-                    Some(process) => Some(process.last_words().await),
+                let exit = match process {
+                    Some(process) => Some(process.exit_info().await),
                     None => None,
                 };
-                return Err((error, last));
+                return Err((error, exit));
             }
         };
         let peer = running.peer().clone();
-        let id = process.as_ref().and_then(Process::id);
+        let process_id = process.as_ref().and_then(ServerProcess::id);
         let end = CancellationToken::new();
         let (over, is_over) = watch::channel(false);
-        background::spawn(attend(running, process, desk.clone(), patience, end.clone(), over));
-        Ok(Connection { peer, desk, process: id, _end: end.clone().drop_guard(), end, over: is_over })
+        let maintenance =
+            Maintenance { has_process: process.is_some(), calls: calls.clone(), grace, held: VecDeque::new() };
+        background::spawn(maintenance.run(running, process, end.clone(), over));
+        Ok(Connection { peer, calls, process_id, _end_on_drop: end.clone().drop_guard(), end, is_over })
     }
 
-    /// Whether new calls may go this way.
+    /// Returns whether the connection takes new calls.
     pub(crate) fn is_open(&self) -> bool {
-        !self.desk.is_closed() && !self.peer.is_transport_closed()
+        !self.calls.is_closed() && !self.peer.is_transport_closed()
     }
 
-    /// New calls go another way; those under way go on.
+    /// Closes the connection to new calls; calls in flight continue.
     pub(crate) fn retire(&self) {
-        self.desk.close();
+        self.calls.close();
     }
 
-    /// Whether anything has been heard here since the handshake.
+    /// Returns whether the server has answered a call since the handshake.
     pub(crate) fn has_answered(&self) -> bool {
-        self.desk.has_answered()
+        self.calls.has_answered()
     }
 
     pub(crate) fn peer(&self) -> &Peer<RoleClient> {
         &self.peer
     }
 
-    /// Ends the connection and waits until it has ended.
+    /// Closes the connection and waits until it has ended.
     pub(crate) async fn close(self: Arc<Self>) {
-        let mut over = self.over.clone();
+        let mut is_over = self.is_over.clone();
         self.end.cancel();
         drop(self);
-        let _ = over.wait_for(|over| *over).await;
+        let _ = is_over.wait_for(|over| *over).await;
     }
 
-    /// Calls a tool and waits for the answer. Dropping the future tells the peer. `sent` tells whether the peer may
-    /// have seen the call.
+    /// Calls a tool and waits for the answer. Dropping the future cancels the call at the peer. `is_sent` says whether
+    /// the peer may have seen the call.
     pub(crate) async fn call(
         &self,
         params: CallToolRequestParams,
-        sent: &Arc<AtomicBool>,
+        is_sent: &Arc<AtomicBool>,
         cx: &Context,
-    ) -> Result<ServerResult, Unanswered> {
-        let (tether, custody) = cx.detached_work();
-        let (sender, mut progress) = mpsc::channel(PROGRESS);
-        let ticket = Ticket::new(custody, sender, sent.clone());
-        let mut call = Call { ticket: ticket.clone(), desk: &self.desk, id: None, _tether: tether };
+    ) -> Result<ServerResult, CallFailure> {
+        let (caller_guard, work_guard) = cx.detached_work();
+        let (sender, mut progress) = mpsc::channel(PROGRESS_CAPACITY);
+        let call = PendingCall::new(work_guard, sender, is_sent.clone());
+        let mut guard =
+            PendingCallGuard { call: call.clone(), calls: &self.calls, id: None, _caller_guard: caller_guard };
         let mut request = CallToolRequest::new(params);
-        request.extensions.insert(ticket.clone());
+        request.extensions.insert(call.clone());
         let request = ClientRequest::CallToolRequest(request);
         let sending = self.peer.send_request_with_option(request, PeerRequestOptions::no_options());
         let handle = match sending.await {
             Ok(handle) => handle,
-            Err(ServiceError::TransportClosed) => return Err(Unanswered::NotSent),
-            Err(error) => return Err(Unanswered::Failed(error)),
+            Err(ServiceError::TransportClosed) => return Err(CallFailure::NotSent),
+            Err(error) => return Err(CallFailure::Failed(error)),
         };
-        call.id = Some(handle.id.clone());
+        guard.id = Some(handle.id.clone());
         let mut answer = handle.rx;
-        let mut shown = f64::NEG_INFINITY;
+        let mut last = f64::NEG_INFINITY;
         let result = loop {
             tokio::select! {
                 biased;
-                Some(step) = progress.recv() => show(cx, step, &mut shown).await,
+                Some(progress) = progress.recv() => emit(cx, progress, &mut last).await,
                 answer = &mut answer => break answer,
             }
         };
-        while let Ok(step) = progress.try_recv() {
-            show(cx, step, &mut shown).await;
+        while let Ok(progress) = progress.try_recv() {
+            emit(cx, progress, &mut last).await;
         }
         match result.unwrap_or(Err(ServiceError::TransportClosed)) {
             Ok(result) => Ok(result),
-            Err(ServiceError::TransportClosed) if !ticket.is_sent() => Err(Unanswered::NotSent),
-            Err(ServiceError::TransportClosed | ServiceError::Cancelled { .. }) => Err(Unanswered::Unknown),
+            Err(ServiceError::TransportClosed) if !call.is_sent() => Err(CallFailure::NotSent),
+            Err(ServiceError::TransportClosed | ServiceError::Cancelled { .. }) => Err(CallFailure::Unknown),
             Err(error @ ServiceError::TransportSend(_)) if answer::is_unreachable(&error) => {
-                ticket.set_sent(false);
-                self.desk.forget(&handle.id);
+                call.set_sent(false);
+                self.calls.forget(&handle.id);
                 drop(error);
-                Err(Unanswered::NotSent)
+                Err(CallFailure::NotSent)
             }
-            Err(error) => Err(Unanswered::Failed(error)),
+            Err(error) => Err(CallFailure::Failed(error)),
         }
     }
 }
 
-/// Shows progress as partial output. What comes twice, or too late, is left out.
-async fn show(cx: &Context, step: Progress, shown: &mut f64) {
+/// Emits progress as partial output. A repeated or late notification is dropped.
+async fn emit(cx: &Context, progress: CallProgress, last: &mut f64) {
     cx.heartbeat();
-    if step.progress > *shown {
-        *shown = step.progress;
-        // A race that is lost ends this call from outside.
-        let _ = cx.emit(step.chunk).await;
+    if progress.value > *last {
+        *last = progress.value;
+        // An error means that a race was lost; the race drops this call.
+        let _ = cx.emit(progress.chunk).await;
     }
 }
 
-/// The caller's end of a call.
-struct Call<'a> {
-    ticket: Arc<Ticket>,
-    desk: &'a Desk,
-    /// `None` until the request is on its way.
+/// The caller's side of a call: cancels the call at the peer if the caller drops it.
+struct PendingCallGuard<'a> {
+    call: Arc<PendingCall>,
+    calls: &'a PendingCalls,
+    /// `None` until the request is handed to the transport.
     id: Option<RequestId>,
-    _tether: llmspell::CallerGuard,
+    _caller_guard: llmspell::CallerGuard,
 }
 
-impl Drop for Call<'_> {
+impl Drop for PendingCallGuard<'_> {
     fn drop(&mut self) {
         match &self.id {
-            // Ended already, or to be told to the peer.
-            Some(id) => self.desk.leave(id, &self.ticket),
-            None => self.ticket.release(),
+            // The call has ended already, or its cancellation must be sent.
+            Some(id) => self.calls.abandon(id, &self.call),
+            None => self.call.release(),
         }
     }
 }
 
-/// Looks after a connection: tells the peer of callers who left, gives up on calls of which nothing more is heard, and
+/// The background task of a connection: cancels abandoned calls at the peer, releases those that get no answer, and
 /// cleans up at the end.
-async fn attend(
-    mut running: RunningService<RoleClient, Me>,
-    process: Option<Process>,
-    desk: Arc<Desk>,
-    patience: Patience,
-    end: CancellationToken,
-    over: watch::Sender<bool>,
-) {
-    let peer = running.peer().clone();
-    let has_process = process.is_some();
-    let mut sends = JoinSet::new();
-    let mut held: VecDeque<(Instant, RequestId)> = VecDeque::new();
-    let is_broken = loop {
-        let alarm = held.iter().map(|(until, _)| *until).min();
-        tokio::select! {
-            biased;
-            () = end.cancelled() => break false,
-            () = desk.changed.notified() => {
-                for id in desk.take_leaving() {
-                    let patience = if desk.is_heedless() { patience.heedless } else { patience.grace };
-                    held.push_back((Instant::now() + patience, id.clone()));
-                    // A peer that does not read keeps nobody else from being heard.
-                    sends.spawn(cancel(peer.clone(), id));
-                }
-                while sends.try_join_next().is_some() {}
-                if peer.is_transport_closed() || (desk.is_closed() && has_process) {
-                    break true;
-                }
-            }
-            () = sleep_until(alarm.unwrap_or_else(Instant::now)), if alarm.is_some() => {
-                let now = Instant::now();
-                held.retain(|(until, id)| {
-                    if *until <= now {
-                        desk.forget(id);
-                    }
-                    *until > now
-                });
-            }
-        }
-    };
-    desk.close();
-    if !is_broken {
-        for id in desk.take_leaving() {
-            sends.spawn(cancel(peer.clone(), id));
-        }
-        while sends.join_next().await.is_some() {}
-    }
-    let _ = running.close_with_timeout(CLOSE).await;
-    if let Some(process) = process {
-        if is_broken { process.kill().await } else { process.end().await }
-    }
-    desk.release_all();
-    let _ = over.send(true);
+struct Maintenance {
+    has_process: bool,
+    calls: Arc<PendingCalls>,
+    grace: CancelGrace,
+    /// Abandoned calls, and when each is released.
+    held: VecDeque<(Instant, RequestId)>,
 }
 
-/// Tells the peer that nobody waits for its answer any more.
-async fn cancel(peer: Peer<RoleClient>, id: RequestId) {
-    let param = CancelledNotificationParam::new(Some(id), Some("the caller has gone".to_owned()));
-    let _ = timeout(CLOSE, peer.send_notification(CancelledNotification::new(param).into())).await;
+impl Maintenance {
+    async fn run(
+        mut self,
+        mut running: RunningService<RoleClient, ClientInfo>,
+        process: Option<ServerProcess>,
+        end: CancellationToken,
+        over: watch::Sender<bool>,
+    ) {
+        let peer = running.peer().clone();
+        let mut cancellations = JoinSet::new();
+        let is_broken = self.run_until_end(&peer, &mut cancellations, &end).await;
+        self.calls.close();
+        if !is_broken {
+            for id in self.calls.take_abandoned() {
+                cancellations.spawn(send_cancellation(peer.clone(), id));
+            }
+            while cancellations.join_next().await.is_some() {}
+        }
+        let _ = running.close_with_timeout(CLOSE_TIMEOUT).await;
+        if let Some(process) = process {
+            if is_broken { process.kill().await } else { process.end().await }
+        }
+        self.calls.release_all();
+        let _ = over.send(true);
+    }
+
+    /// Runs until the connection is closed (returns false) or broken (returns true).
+    async fn run_until_end(
+        &mut self,
+        peer: &Peer<RoleClient>,
+        cancellations: &mut JoinSet<()>,
+        end: &CancellationToken,
+    ) -> bool {
+        loop {
+            let next_release = self.held.iter().map(|(until, _)| *until).min();
+            tokio::select! {
+                biased;
+                () = end.cancelled() => return false,
+                () = self.calls.changed.notified() => {
+                    self.cancel_abandoned(peer, cancellations);
+                    if peer.is_transport_closed() || (self.calls.is_closed() && self.has_process) {
+                        return true;
+                    }
+                }
+                () = sleep_until(next_release.unwrap_or_else(Instant::now)), if next_release.is_some() => {
+                    self.release_due();
+                }
+            }
+        }
+    }
+
+    fn cancel_abandoned(&mut self, peer: &Peer<RoleClient>, cancellations: &mut JoinSet<()>) {
+        for id in self.calls.take_abandoned() {
+            let grace = if self.calls.ignores_cancel() { self.grace.ignores_cancel } else { self.grace.unknown };
+            self.held.push_back((Instant::now() + grace, id.clone()));
+            // Sent by a task of its own: a peer that does not read must not delay this one.
+            cancellations.spawn(send_cancellation(peer.clone(), id));
+        }
+        while cancellations.try_join_next().is_some() {}
+    }
+
+    fn release_due(&mut self) {
+        let now = Instant::now();
+        let calls = &self.calls;
+        self.held.retain(|(until, id)| {
+            if *until <= now {
+                calls.forget(id);
+            }
+            *until > now
+        });
+    }
+}
+
+/// Tells the peer that the caller has left.
+async fn send_cancellation(peer: Peer<RoleClient>, id: RequestId) {
+    let param = CancelledNotificationParam::new(Some(id), Some("the caller has left".to_owned()));
+    let _ = timeout(CLOSE_TIMEOUT, peer.send_notification(CancelledNotification::new(param).into())).await;
 }

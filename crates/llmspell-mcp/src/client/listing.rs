@@ -1,4 +1,4 @@
-//! What a server offers.
+//! Lists the tools of a server as [`DynTool`]s.
 
 use std::sync::Arc;
 
@@ -9,21 +9,21 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer;
-use super::link::Link;
 use super::names;
+use super::reconnecting_client::ReconnectingClient;
 
-/// Lists are read to their end, but not for ever.
-const PAGES: usize = 1000;
+/// The most pages of a list. The limit stops a server whose list has no end.
+const MAX_PAGES: usize = 1000;
 
 /// One tool of a server.
-struct Remote {
-    link: Arc<Link>,
-    /// What the server calls it.
+struct RemoteTool {
+    client: Arc<ReconnectingClient>,
+    /// The tool's name on the server.
     name: String,
     idempotent: bool,
 }
 
-impl Step for Remote {
+impl Step for RemoteTool {
     type In = Value;
     type Out = Value;
 
@@ -31,36 +31,36 @@ impl Step for Remote {
         let arguments = match input {
             Value::Object(arguments) => arguments,
             Value::Null => Default::default(),
-            _ => return Err(Error::invalid("the arguments of an MCP tool are an object")),
+            _ => return Err(Error::invalid("the arguments of an MCP tool must be an object")),
         };
-        self.link.call(&self.name, arguments, self.idempotent, cx).await
+        self.client.call(&self.name, arguments, self.idempotent, cx).await
     }
 
     fn info(&self) -> StepInfo<'_> {
-        let about = StepInfo::default();
-        if self.idempotent { about.idempotent() } else { about }
+        let info = StepInfo::default();
+        if self.idempotent { info.idempotent() } else { info }
     }
 }
 
-pub(crate) async fn list(link: &Arc<Link>, cx: &Context) -> Result<Vec<DynTool>> {
-    let deadline = Instant::now() + link.rules().call_timeout;
+pub(crate) async fn list(client: &Arc<ReconnectingClient>, cx: &Context) -> Result<Vec<DynTool>> {
+    let deadline = Instant::now() + client.options().call_timeout;
     let deadline = cx.deadline().map_or(deadline, |known| known.min(deadline));
-    let tools = timeout_at(deadline, pages(link, cx)).await.map_err(|_| {
-        Error::new(ErrorKind::Timeout, format!("the MCP server `{}` did not list its tools in time", link.place()))
+    let tools = timeout_at(deadline, list_pages(client, cx)).await.map_err(|_| {
+        Error::new(ErrorKind::Timeout, format!("the MCP server `{}` did not list its tools in time", client.server()))
     })??;
-    let names: Vec<_> = tools.iter().map(|tool| format!("{}{}", link.rules().prefix, tool.name)).collect();
+    let names: Vec<_> = tools.iter().map(|tool| format!("{}{}", client.options().prefix, tool.name)).collect();
     let named = tools.into_iter().zip(names::callable(&names));
-    Ok(named.map(|(tool, name)| erased(link, tool, &name)).collect())
+    Ok(named.map(|(tool, name)| dyn_tool(client, tool, &name)).collect())
 }
 
-async fn pages(link: &Arc<Link>, cx: &Context) -> Result<Vec<Tool>> {
+async fn list_pages(client: &Arc<ReconnectingClient>, cx: &Context) -> Result<Vec<Tool>> {
     let mut is_second = false;
     loop {
-        let connection = link.connection(cx).await?;
+        let connection = client.connection(cx).await?;
         let mut tools = Vec::new();
         let mut cursor = None;
-        let failed = 'pages: {
-            for _ in 0..PAGES {
+        let failure = 'pages: {
+            for _ in 0..MAX_PAGES {
                 let page = PaginatedRequestParams::default().with_cursor(cursor.take());
                 match connection.peer().list_tools(Some(page)).await {
                     Ok(page) => {
@@ -73,28 +73,30 @@ async fn pages(link: &Arc<Link>, cx: &Context) -> Result<Vec<Tool>> {
                     Err(error) => break 'pages error,
                 }
             }
-            return Err(Error::failed(format!("the list of the tools of `{}` has no end", link.place())));
+            let message = format!("the MCP server `{}` listed its tools on over {MAX_PAGES} pages", client.server());
+            return Err(Error::failed(message));
         };
-        // Listing twice does no harm.
-        let is_lost = answer::is_of_transport(&failed);
+        // A repeated listing is harmless.
+        let is_lost = answer::is_connection_lost(&failure);
         if is_lost {
             connection.retire();
         }
         if !is_lost || is_second {
-            return Err(answer::failure(&failed, link.place(), true));
+            return Err(answer::failure(&failure, client.server(), true));
         }
         is_second = true;
     }
 }
 
-fn erased(link: &Arc<Link>, tool: Tool, name: &str) -> DynTool {
-    let hints = tool.annotations.clone().filter(|_| !link.rules().ignore_hints).unwrap_or_default();
+fn dyn_tool(client: &Arc<ReconnectingClient>, tool: Tool, name: &str) -> DynTool {
+    let hints = tool.annotations.clone().filter(|_| !client.options().ignore_hints).unwrap_or_default();
     let only_reads = hints.read_only_hint == Some(true);
-    let remote =
-        Remote { link: link.clone(), name: tool.name.to_string(), idempotent: only_reads || hints.is_idempotent() };
+    let idempotent = only_reads || hints.is_idempotent();
+    let remote = RemoteTool { client: client.clone(), name: tool.name.to_string(), idempotent };
     let description = tool.description.as_deref().or(tool.title.as_deref()).unwrap_or_default();
     let security = if only_reads { Privilege::Restricted } else { Privilege::Privileged };
-    let erased = DynTool::from_schema(name, description, tool.schema_as_json_value(), remote).security(security);
-    // Only if the server says so: taking silence for it would run the calls of most servers one by one.
-    if !only_reads && hints.destructive_hint == Some(true) { erased.exclusive() } else { erased }
+    let dyn_tool = DynTool::from_schema(name, description, tool.schema_as_json_value(), remote).security(security);
+    // Only if the server says so explicitly: MCP's default is destructive, which would make most servers' calls run one
+    // at a time.
+    if !only_reads && hints.destructive_hint == Some(true) { dyn_tool.exclusive() } else { dyn_tool }
 }

@@ -1,39 +1,39 @@
-//! Names of tools that models can call.
+//! Converts names of tools to names that models can call.
 //!
-//! MCP lets servers name their tools almost as they like (`files.read`); the providers of models take ASCII letters,
-//! digits, `_` and `-`, and 64 of them, and refuse the whole request otherwise.
+//! MCP allows almost any name (`files.read`). Model providers accept ASCII letters, digits, `_` and `-`, at most 64 of
+//! them, and reject the whole request otherwise.
 
 use std::collections::{HashMap, HashSet};
 
-/// The longest name that all providers take.
-const LONGEST: usize = 64;
+/// The longest name that all providers accept.
+const MAX_LEN: usize = 64;
 
-/// What of a name stays in any case, before its number.
-const STEM: usize = 40;
+/// The length of the prefix that names share to share a counter. A number never shortens a name below it.
+const STEM_LEN: usize = 40;
 
-/// Names in the order of `wanted`, each of which a model can call, and no two of which are the same. One that can be
-/// called as it is stays so; of several that would become the same the later ones get a number.
+/// Returns distinct callable names, in the order of `wanted`. A name that is callable already is kept. If several names
+/// become equal, the later ones get a number.
 pub(crate) fn callable(wanted: &[String]) -> Vec<String> {
-    let mut taken: HashSet<String> = wanted.iter().filter(|name| fits(name)).cloned().collect();
+    let mut taken: HashSet<String> = wanted.iter().filter(|name| is_callable(name)).cloned().collect();
     let mut kept = HashSet::new();
     let mut numbers = HashMap::new();
     let name = |name: &String| {
-        if fits(name) && kept.insert(name.clone()) {
+        if is_callable(name) && kept.insert(name.clone()) {
             return name.clone();
         }
-        let plain: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
-        let base = plain.get(..LONGEST).unwrap_or(&plain).to_owned();
-        if fits(&base) && taken.insert(base.clone()) {
+        let replaced: String = name.chars().map(|c| if is_allowed(c) { c } else { '_' }).collect();
+        let base = replaced.get(..MAX_LEN).unwrap_or(&replaced).to_owned();
+        if is_callable(&base) && taken.insert(base.clone()) {
             return base;
         }
-        // A number is tried once: a server may list very many tools of one name.
-        let stem = base.get(..STEM).unwrap_or(&base).to_owned();
+        // Each number is tried once, because a server may list very many tools of one name.
+        let stem = base.get(..STEM_LEN).unwrap_or(&base).to_owned();
         let number = numbers.entry(stem).or_insert(1_usize);
         loop {
             *number += 1;
-            let tail = format!("_{number}");
-            let room = base.len().min(LONGEST - tail.len());
-            let candidate = format!("{}{tail}", &base[..room]);
+            let suffix = format!("_{number}");
+            let len = base.len().min(MAX_LEN - suffix.len());
+            let candidate = format!("{}{suffix}", &base[..len]);
             if taken.insert(candidate.clone()) {
                 return candidate;
             }
@@ -42,12 +42,12 @@ pub(crate) fn callable(wanted: &[String]) -> Vec<String> {
     wanted.iter().map(name).collect()
 }
 
-fn is_plain(c: char) -> bool {
+fn is_allowed(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
 }
 
-fn fits(name: &str) -> bool {
-    (1..=LONGEST).contains(&name.len()) && name.chars().all(is_plain)
+fn is_callable(name: &str) -> bool {
+    (1..=MAX_LEN).contains(&name.len()) && name.chars().all(is_allowed)
 }
 
 #[cfg(test)]
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_become_callable_and_stay_apart() {
+    fn names_become_callable_and_distinct() {
         let wanted = ["files.read", "files_read", "files/read", "look-up", "größe", "", "twice", "twice"];
         let names = callable(&wanted.map(String::from));
         assert_eq!(names, ["files_read_2", "files_read", "files_read_3", "look-up", "gr__e", "_2", "twice", "twice_2"]);

@@ -1,8 +1,8 @@
-//! How many calls a server takes on.
+//! Limits the calls of a server.
 //!
-//! Two limits of the library, one inside of the other: `running` calls run, and `running + waiting` are there at all.
-//! Whoever finds no place in the outer one is turned away at once. Work that outlives its call keeps its places in
-//! both.
+//! Two [`Limit`]s are nested. The inner one caps the running calls at `running`; the outer one caps all calls at
+//! `running + waiting`. A call that finds no free permit in the outer one is rejected at once. Work that outlives its
+//! call keeps its permits in both.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -15,114 +15,118 @@ use llmspell::{Context, Error, Limit, Result, Step, step};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// Permits for the calls of one server, whatever connections they come over.
+/// Permits for the calls of one server, shared by all its connections.
 pub(crate) struct Admission {
-    inside: Limit,
+    /// Permits for all calls, running and waiting.
+    total: Limit,
     running: Limit,
-    /// Looking for a place and taking it are one.
-    door: Mutex<()>,
-    closed: AtomicBool,
-    /// Cancelled once calls have had their time to drain, and some are left.
+    /// Makes the check for a free permit and its acquisition one atomic step.
+    acquire: Mutex<()>,
+    is_closed: AtomicBool,
+    /// Cancelled when calls are left after the time to drain.
     end: CancellationToken,
-    refusal: String,
+    overload_message: String,
 }
 
-/// A call that was not taken on. An error of the work is none of these, of whatever kind it is.
+/// The rejection of a call. An error of the work is never one of these, whatever its kind.
 #[derive(Debug)]
-pub(crate) struct Refusal(pub(crate) Error);
+pub(crate) struct Overloaded(pub(crate) Error);
 
 impl Admission {
     pub(crate) fn new(running: usize, waiting: usize) -> Self {
         Admission {
-            inside: Limit::new(running.saturating_add(waiting)),
+            total: Limit::new(running.saturating_add(waiting)),
             running: Limit::new(running),
-            door: Mutex::new(()),
-            closed: AtomicBool::new(false),
+            acquire: Mutex::new(()),
+            is_closed: AtomicBool::new(false),
             end: CancellationToken::new(),
-            refusal: format!("overloaded: {running} calls run and {waiting} wait already"),
+            overload_message: format!("overloaded: {running} calls run and {waiting} wait already"),
         }
     }
 
-    /// Takes on no more calls.
+    /// Rejects all further calls.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.is_closed.store(true, Ordering::Release);
     }
 
-    /// How many calls there are, runaways included.
+    /// Returns the number of calls, including runaways.
     pub(crate) fn calls(&self) -> usize {
-        self.inside.calls().unwrap_or_default() - self.inside.available().unwrap_or_default()
+        self.total.permits().unwrap_or_default() - self.total.available().unwrap_or_default()
     }
 
-    /// Takes on no more calls, and waits for those under way, but not for ever: then they are [ended](Admission::ended).
-    pub(crate) async fn drain(&self, longest: Duration) {
+    /// Rejects all further calls, and waits for those in flight, at most `limit`. Then they are
+    /// [ended](Admission::ended).
+    pub(crate) async fn drain(&self, limit: Duration) {
         self.close();
         let drained = async {
-            // Looked at time and again, for a limit tells nobody that the last runaway has ended.
+            // Polled, because a limit does not notify when the last runaway has ended.
             while self.calls() > 0 {
-                sleep(LOOK).await;
+                sleep(DRAIN_POLL).await;
             }
         };
-        if timeout(longest, drained).await.is_err() {
+        if timeout(limit, drained).await.is_err() {
             self.end();
         }
     }
 
-    /// Waits for no call any more.
+    /// Ends the wait for all calls.
     pub(crate) fn end(&self) {
         self.end.cancel();
     }
 
-    /// Completes when what is left of the calls is not waited for any more.
+    /// Waits until the remaining calls must be dropped.
     pub(crate) async fn ended(&self) {
         self.end.cancelled().await;
     }
 
-    /// Runs `work` when its turn comes, and gives what comes of it.
+    /// Runs `work` when a permit is free, and returns its result.
     ///
     /// # Errors
-    /// A [`Refusal`], at once, if there is no place.
-    pub(crate) async fn run<T, F, Fut>(&self, cx: &Context, work: F) -> Result<Result<T>, Refusal>
+    /// [`Overloaded`], at once, if the queue is full or the server is closed.
+    pub(crate) async fn run<T, F, Fut>(&self, cx: &Context, work: F) -> Result<Result<T>, Overloaded>
     where
         T: Send + 'static,
         F: FnOnce(Context) -> Fut + Send + 'static,
         Fut: Future<Output = Result<T>> + Send + 'static,
     {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Refusal(Error::overloaded("the server is shutting down")));
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(Overloaded(Error::overloaded("the server is shutting down")));
         }
         let inner = step(move |work: F, cx: Context| work(cx)).limit(self.running.clone());
         let inner = Arc::new(inner);
         let outer = step(move |work: F, cx: Context| {
             let inner = inner.clone();
             async move {
-                // The place is taken: the door opens here, and not only once the work has begun.
+                // The permit is acquired: return from the first poll, so that the lock is not held while the work
+                // begins.
                 tokio::task::yield_now().await;
                 inner.run(work, &cx).await
             }
         });
-        let outer = outer.limit(self.inside.clone());
+        let outer = outer.limit(self.total.clone());
         let mut call = pin!(outer.run(work, cx));
-        let first = poll_fn(|task| {
-            let _door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
-            if self.inside.available() == Some(0) {
+        let first_poll = poll_fn(|task| {
+            let _guard = self.acquire.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.total.available() == Some(0) {
                 return Poll::Ready(None);
             }
             Poll::Ready(Some(call.as_mut().poll(task)))
         })
         .await;
-        match first {
-            None => Err(Refusal(Error::overloaded(self.refusal.clone()).with_retry_after(RETRY_AFTER))),
+        match first_poll {
+            None => Err(Overloaded(Error::overloaded(self.overload_message.clone()).with_retry_after(RETRY_AFTER))),
             Some(Poll::Ready(result)) => Ok(result),
             Some(Poll::Pending) => Ok(call.await),
         }
     }
 }
 
-/// When those who were turned away may come back: there is no telling, and at once would be too soon.
+/// The delay that rejected clients are given. The server cannot know when a permit will be free; an immediate retry
+/// would be too soon.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether calls are left while the server drains.
-const LOOK: Duration = Duration::from_millis(10);
+/// The interval at which a draining server checks whether calls are left.
+const DRAIN_POLL: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
 mod tests {
@@ -131,7 +135,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     #[tokio::test(start_paused = true)]
-    async fn who_finds_no_place_is_turned_away_at_once_and_places_come_back() {
+    async fn call_beyond_the_queue_is_rejected_at_once_and_permits_return() {
         let admission = Arc::new(Admission::new(2, 1));
         let gate = Arc::new(Semaphore::new(0));
         let mut calls = tokio::task::JoinSet::new();
@@ -146,9 +150,9 @@ mod tests {
             });
         }
         for _ in 0..7 {
-            let Refusal(refused) = calls.join_next().await.unwrap().unwrap().unwrap_err();
-            assert_eq!(refused.kind(), ErrorKind::Overloaded);
-            assert!(refused.retry_after().is_some());
+            let Overloaded(rejected) = calls.join_next().await.unwrap().unwrap().unwrap_err();
+            assert_eq!(rejected.kind(), ErrorKind::Overloaded);
+            assert!(rejected.retry_after().is_some());
         }
         assert_eq!(admission.calls(), 3);
         gate.add_permits(3);
@@ -162,12 +166,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_outlives_its_call_keeps_its_place() {
+    async fn work_that_outlives_its_call_keeps_its_permit() {
         let admission = Admission::new(1, 0);
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let work = |cx: Context| async move {
-            let (_tether, custody) = cx.detached_work();
-            let _ = sender.send(custody);
+            let (_caller_guard, work_guard) = cx.detached_work();
+            let _ = sender.send(work_guard);
             std::future::pending::<Result<()>>().await
         };
         let cx = Context::new();

@@ -1,56 +1,39 @@
-//! The server over HTTP.
+//! The server over streamable HTTP: binds the address, accepts connections and shuts down.
 
-use std::convert::Infallible;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
-use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use llmspell::{Error, Result};
-use rmcp::ServerHandler;
-use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, ListToolsResult, PaginatedRequestParams, ServerConfig, Tool,
-};
-use rmcp::service::{RequestContext, RoleServer};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
-use subtle::ConstantTimeEq;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Server;
-use super::handler::Handler;
-use super::punctual::Punctual;
+use super::handler::{Handler, ServerState};
+use super::request_guard::{McpService, RequestGuard};
+use super::session::Session;
 
-/// Connections at once; more wait to be accepted.
-const CONNECTIONS: usize = 512;
+/// The most open connections; more wait to be accepted.
+const MAX_CONNECTIONS: usize = 512;
 
-/// Sessions at once. One that is not used ends after five minutes.
-const SESSIONS: usize = 1024;
+/// The delay after which a client may resume a stream that broke off.
+const RESUME_DELAY: Duration = Duration::from_millis(500);
 
-/// When a client whose stream broke off is to come back for the rest.
-const RESUME: Duration = Duration::from_millis(500);
+/// The time for the last answers to reach their connections.
+const FLUSH_TIME: Duration = Duration::from_millis(100);
 
-/// How long the head of a request may take to arrive.
-const HEAD: Duration = Duration::from_secs(10);
+/// How long connections may take to end by themselves at the end.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How long its body may take: 4 MiB, the most that is read, over a slow line.
-const BODY: Duration = Duration::from_secs(30);
-
-/// Where and for whom a server listens; made by [`Server::http`].
+/// The settings of an HTTP server, returned by [`Server::http`].
 #[derive(Clone)]
 #[must_use = "nothing listens until `bind` is awaited"]
 pub struct Http {
@@ -66,249 +49,167 @@ impl Http {
         Http { server, address, token: None, hosts: Vec::new(), origins: Vec::new() }
     }
 
-    /// The bearer token that clients must show. Beyond loopback there must be one.
+    /// Sets the bearer token that clients must send. It is required beyond loopback.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(token.into());
         self
     }
 
-    /// A name that clients may call this server by, with a port or without one. `localhost`, the loopback addresses
-    /// and the address that is listened on are known already; whatever else the `Host` header says is refused, so
-    /// that no page of the web can reach the server under a name of its own.
+    /// Allows a host name, with or without a port, in the `Host` header.
+    ///
+    /// `localhost`, the loopback addresses and the address of the listener are allowed already. All other hosts are
+    /// rejected, so that no web page can reach the server under a name of its own (DNS rebinding).
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
         self.hosts.push(host.into());
         self
     }
 
-    /// A web origin, such as `https://app.example.com:443`, whose pages may use this server. But for its own on this
-    /// machine (`http://localhost` with its port) none may unless they are named; clients that are no browsers send
-    /// no `Origin` and are not concerned.
+    /// Allows a web origin, such as `https://app.example.com:443`, whose pages may use this server.
+    ///
+    /// The server's own local origin (`http://localhost` with its port) is allowed already, and no other. Clients other
+    /// than browsers send no `Origin` and are not affected.
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         self.origins.push(origin.into());
         self
     }
 
-    /// Listens, at the path `/mcp`.
+    /// Binds the address. The endpoint is at the path `/mcp`.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) for an address beyond loopback without a token, and
-    /// [`ErrorKind::Failed`](llmspell::ErrorKind::Failed) if the address is taken or none.
-    pub async fn bind(self) -> Result<Listening> {
-        let cannot =
+    /// [`ErrorKind::Failed`](llmspell::ErrorKind::Failed) if the address is in use or invalid.
+    pub async fn bind(self) -> Result<BoundServer> {
+        let bind_error =
             |error: io::Error| Error::failed(format!("cannot listen on {}: {error}", self.address)).with_source(error);
-        let addresses: Vec<SocketAddr> = tokio::net::lookup_host(&self.address).await.map_err(cannot)?.collect();
-        // Looked at before anything listens.
+        let addresses: Vec<SocketAddr> = tokio::net::lookup_host(&self.address).await.map_err(bind_error)?.collect();
+        // Checked before anything listens.
         if self.token.is_none() && addresses.iter().any(|address| !address.ip().is_loopback()) {
-            let message =
-                format!("{} can be reached from other machines, and anybody there could call the tools", self.address);
+            let message = format!("{} is reachable from other machines, which could then call the tools", self.address);
             return Err(Error::invalid(message).with_hint("set a token with `token`, or listen on 127.0.0.1"));
         }
         if self.token.as_ref().is_some_and(String::is_empty) {
             return Err(Error::invalid("an empty token protects nothing"));
         }
-        let listener = TcpListener::bind(&addresses[..]).await.map_err(cannot)?;
-        let address = listener.local_addr().map_err(cannot)?;
-        Ok(Listening { listener, address, http: self })
+        let listener = TcpListener::bind(&addresses[..]).await.map_err(bind_error)?;
+        let address = listener.local_addr().map_err(bind_error)?;
+        Ok(BoundServer { listener, address, http: self })
     }
 }
 
-/// A server that listens; made by [`Http::bind`].
-#[must_use = "nobody is served until `serve` is awaited"]
-pub struct Listening {
+/// Shows whether there is a token, but not the token.
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http")
+            .field("server", &self.server)
+            .field("address", &self.address)
+            .field("has_token", &self.token.is_some())
+            .field("hosts", &self.hosts)
+            .field("origins", &self.origins)
+            .finish()
+    }
+}
+
+/// A server that listens, returned by [`Http::bind`].
+#[derive(Debug)]
+#[must_use = "the server accepts no connections until `serve` is awaited"]
+pub struct BoundServer {
     listener: TcpListener,
     address: SocketAddr,
     http: Http,
 }
 
-impl Listening {
-    /// Where it listens: with the port that was found if the port was 0.
+impl BoundServer {
+    /// Returns the address of the listener. If the requested port was 0, this is the port that was chosen.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The address for clients, such as `http://127.0.0.1:8000/mcp`.
+    /// Returns the URL for clients, such as `http://127.0.0.1:8000/mcp`.
     pub fn url(&self) -> String {
         format!("http://{}/mcp", self.address)
     }
 
-    /// Serves until `shutdown` completes. Then no more calls are taken on, those under way have the
-    /// [time to drain](Server::drain), and what is left is cancelled. Dropping the future ends everything at once.
+    /// Serves until `shutdown` completes. Then new calls are rejected, calls in flight have the
+    /// [time to drain](Server::drain), and the rest is cancelled. Dropping the future ends everything at once.
     ///
     /// # Errors
-    /// [`ErrorKind::Failed`](llmspell::ErrorKind::Failed) if nobody can be accepted any more.
+    /// None at present: failures to accept a connection are retried.
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let Listening { listener, address, http } = self;
+        let BoundServer { listener, address, http } = self;
         let drain = http.server.drain;
-        let shared = Arc::new(http.server.shared());
         let end = CancellationToken::new();
-        // Ends the sessions, also if this future is dropped.
-        let _end = end.clone().drop_guard();
-        let mut hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-        if !address.ip().is_unspecified() {
-            hosts.push(address.ip().to_string());
-        }
-        hosts.extend(http.hosts);
-        // Its own origin cannot be that of a stranger, and the conformance suite of MCP wants it let in.
-        let port = address.port();
-        let mut origins = http.origins;
-        origins.extend(["localhost", "127.0.0.1", "[::1]"].map(|host| format!("http://{host}:{port}")));
-        let config = StreamableHttpServerConfig::default()
-            .with_allowed_hosts(hosts)
-            .with_allowed_origins(origins)
-            .enforce_origin_validation()
-            .with_sse_retry(Some(RESUME))
-            .with_cancellation_token(end.clone());
-        let sessions = Arc::new(AtomicUsize::new(0));
-        let factory = {
-            let shared = shared.clone();
-            move || Session::begin(Handler(shared.clone()), sessions.clone())
-        };
-        let mut manager = LocalSessionManager::default();
-        manager.session_config.sse_retry = Some(RESUME);
-        let service = StreamableHttpService::new(factory, Arc::new(manager), config);
-        let door = Door { service, token: http.token.map(Arc::from) };
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        // Ends the sessions even if this future is dropped.
+        let _end_on_drop = end.clone().drop_guard();
+        let token = http.token.clone();
+        let (service, state) = http.service(address, end.clone());
+        let guard = RequestGuard::new(service, token);
+        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
-                accepted = accept(&listener, &room) => {
-                    let (stream, place) = accepted;
-                    let door = door.clone();
+                accepted = accept(&listener, &permits) => {
+                    let (stream, permit) = accepted;
+                    let guard = guard.clone();
                     connections.spawn(async move {
-                        door.serve(stream).await;
-                        drop(place);
+                        guard.serve(stream).await;
+                        drop(permit);
                     });
                 }
                 Some(_) = connections.join_next() => {}
             }
         }
         drop(listener);
-        shared.admission.drain(drain).await;
-        // The last answers are written by the tasks of their connections, which the end would overtake.
-        tokio::time::sleep(LAST_WORDS).await;
+        state.admission.drain(drain).await;
+        // The tasks of the connections write the last answers; `end` would overtake them.
+        tokio::time::sleep(FLUSH_TIME).await;
         end.cancel();
-        let _ = tokio::time::timeout(LAST, async { while connections.join_next().await.is_some() {} }).await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, async { while connections.join_next().await.is_some() {} }).await;
         Ok(())
     }
 }
 
-/// How long the answers to the last calls have to reach their connections.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+impl Http {
+    /// Returns rmcp's service with the allowed hosts and origins, and the state that its sessions share.
+    fn service(self, address: SocketAddr, end: CancellationToken) -> (McpService, Arc<ServerState>) {
+        let mut hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+        if !address.ip().is_unspecified() {
+            hosts.push(address.ip().to_string());
+        }
+        hosts.extend(self.hosts);
+        // The server's own origin cannot be a foreign page, and MCP's conformance suite requires it to be allowed.
+        let port = address.port();
+        let mut origins = self.origins;
+        origins.extend(["localhost", "127.0.0.1", "[::1]"].map(|host| format!("http://{host}:{port}")));
+        let config = StreamableHttpServerConfig::default()
+            .with_allowed_hosts(hosts)
+            .with_allowed_origins(origins)
+            .enforce_origin_validation()
+            .with_sse_retry(Some(RESUME_DELAY))
+            .with_cancellation_token(end);
+        let state = Arc::new(self.server.into_state());
+        let factory = {
+            let (state, open_sessions) = (state.clone(), Arc::new(AtomicUsize::new(0)));
+            move || Session::open(Handler(state.clone()), open_sessions.clone())
+        };
+        let mut manager = LocalSessionManager::default();
+        manager.session_config.sse_retry = Some(RESUME_DELAY);
+        (StreamableHttpService::new(factory, Arc::new(manager), config), state)
+    }
+}
 
-/// How long connections may take to end by themselves at the end.
-const LAST: Duration = Duration::from_millis(500);
-
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, tokio::sync::OwnedSemaphorePermit) {
+async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
     loop {
-        let Ok(place) = room.clone().acquire_owned().await else {
-            // Nobody closes it.
+        let Ok(permit) = permits.clone().acquire_owned().await else {
+            // Unreachable: the semaphore is never closed.
             std::future::pending::<()>().await;
             continue;
         };
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
-            // Too many open files, or a client that has gone again: both pass.
+            Ok((stream, _)) => return (stream, permit),
+            // Too many open files, or a client that has left already: both are temporary.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
-    }
-}
-
-/// What a request goes through before rmcp sees it, which looks at `Host` and `Origin`.
-#[derive(Clone)]
-struct Door {
-    service: StreamableHttpService<Session, LocalSessionManager>,
-    token: Option<Arc<str>>,
-}
-
-type Answer = Response<BoxBody<Bytes, Infallible>>;
-
-impl Door {
-    async fn serve(self, stream: TcpStream) {
-        let _ = stream.set_nodelay(true);
-        let service = service_fn(move |request: Request<Incoming>| {
-            let door = self.clone();
-            async move { door.answer(request).await }
-        });
-        let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(HEAD);
-        // A connection that breaks off is no matter of anybody else.
-        let _ = http.serve_connection(TokioIo::new(stream), service).await;
-    }
-
-    async fn answer(&self, request: Request<Incoming>) -> Result<Answer, Infallible> {
-        if let Some(token) = &self.token
-            && !shows(&request, token)
-        {
-            let mut answer = plain(StatusCode::UNAUTHORIZED, "a bearer token is needed");
-            answer.headers_mut().insert(WWW_AUTHENTICATE, hyper::header::HeaderValue::from_static("Bearer"));
-            return Ok(answer);
-        }
-        if request.uri().path() != "/mcp" {
-            return Ok(plain(StatusCode::NOT_FOUND, "MCP is spoken at /mcp"));
-        }
-        let request = request.map(|body| Punctual::new(body, BODY));
-        TowerToHyperService::new(self.service.clone()).call(request).await
-    }
-}
-
-/// Compared in constant time, for whoever asks could learn the token from how long the answer takes.
-fn shows(request: &Request<Incoming>, token: &str) -> bool {
-    let shown = request.headers().get(AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
-    let Some((scheme, shown)) = shown.split_at_checked("Bearer ".len()) else { return false };
-    scheme.eq_ignore_ascii_case(b"Bearer ") && bool::from(shown.ct_eq(token.as_bytes()))
-}
-
-fn plain(status: StatusCode, text: &'static str) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from_static(text.as_bytes())).boxed());
-    *answer.status_mut() = status;
-    answer
-}
-
-/// A handler that counts as a session while it lives.
-struct Session {
-    handler: Handler,
-    sessions: Arc<AtomicUsize>,
-}
-
-impl Session {
-    fn begin(handler: Handler, sessions: Arc<AtomicUsize>) -> io::Result<Session> {
-        // The count goes down with the session, also with this one if it is one too many.
-        let many = sessions.fetch_add(1, Ordering::AcqRel);
-        let session = Session { handler, sessions };
-        if many < SESSIONS { Ok(session) } else { Err(io::Error::other("too many sessions")) }
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.sessions.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-impl ServerHandler for Session {
-    fn get_info(&self) -> ServerConfig {
-        self.handler.get_info()
-    }
-
-    fn get_tool(&self, name: &str) -> Option<Tool> {
-        self.handler.get_tool(name)
-    }
-
-    fn list_tools(
-        &self,
-        request: Option<PaginatedRequestParams>,
-        context: RequestContext<RoleServer>,
-    ) -> impl Future<Output = Result<ListToolsResult, rmcp::ErrorData>> + Send {
-        self.handler.list_tools(request, context)
-    }
-
-    fn call_tool(
-        &self,
-        request: CallToolRequestParams,
-        context: RequestContext<RoleServer>,
-    ) -> impl Future<Output = Result<CallToolResponse, rmcp::ErrorData>> + Send {
-        self.handler.call_tool(request, context)
     }
 }

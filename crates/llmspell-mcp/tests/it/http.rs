@@ -1,4 +1,4 @@
-//! Who may talk to a server over HTTP.
+//! Access control of the server over HTTP: hosts, origins and tokens.
 
 use llmspell::{Context, ErrorKind};
 use llmspell_mcp::{Client, Server};
@@ -6,11 +6,11 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::peer::{Web, connected, in_time};
+use crate::harness::{HttpPeer, connected, in_time};
 
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"test","version":"0"}}}"#;
 
-/// Sends a request as it is written here, and gives the status of the answer.
+/// Sends a raw `initialize` request, and returns the status of the response.
 async fn status(address: &str, path: &str, headers: &[(&str, &str)]) -> u16 {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let mut request = format!(
@@ -23,16 +23,16 @@ async fn status(address: &str, path: &str, headers: &[(&str, &str)]) -> u16 {
     request.push_str("\r\n");
     request.push_str(INITIALIZE);
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer).await.unwrap();
-    std::str::from_utf8(&answer[9..]).unwrap().parse().unwrap()
+    let mut response = [0; 12];
+    stream.read_exact(&mut response).await.unwrap();
+    std::str::from_utf8(&response[9..]).unwrap().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn foreign_hosts_and_origins_are_refused() {
+async fn foreign_hosts_and_origins_are_rejected() {
     in_time(async {
-        let web = Web::start(&[("PEER_HOST", "tools.example.com")]).await;
-        let address = web.address();
+        let peer = HttpPeer::start(&[("PEER_HOST", "tools.example.com")]).await;
+        let address = peer.address();
         let own = [("host", address.as_str())];
         assert_eq!(status(&address, "/mcp", &own).await, 200);
         assert_eq!(status(&address, "/mcp", &[("host", "tools.example.com")]).await, 200);
@@ -53,7 +53,7 @@ async fn foreign_hosts_and_origins_are_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn beyond_loopback_there_is_a_token_or_no_server() {
+async fn address_beyond_loopback_requires_a_token() {
     in_time(async {
         let server = Server::new("test", "0");
         for address in ["0.0.0.0:0", "[::]:0"] {
@@ -61,9 +61,11 @@ async fn beyond_loopback_there_is_a_token_or_no_server() {
             assert!(error.kind() == ErrorKind::Invalid && error.hint().is_some(), "{error:?}");
         }
         assert!(server.clone().http("0.0.0.0:0").token("").bind().await.is_err());
+        let secret = format!("{:?}", server.clone().http("0.0.0.0:0").token("s3cr3t-token"));
+        assert!(!secret.contains("s3cr3t"), "{secret}");
 
-        let web = Web::start_at("0.0.0.0:0", &[("PEER_TOKEN", "s3cr3t-token")]).await;
-        let port = web.address().rsplit(':').next().unwrap().to_owned();
+        let peer = HttpPeer::start_at("0.0.0.0:0", &[("PEER_TOKEN", "s3cr3t-token")]).await;
+        let port = peer.address().rsplit(':').next().unwrap().to_owned();
         let address = format!("127.0.0.1:{port}");
         let host = ("host", address.as_str());
         assert_eq!(status(&address, "/mcp", &[host]).await, 401);

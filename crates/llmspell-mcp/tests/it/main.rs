@@ -1,13 +1,14 @@
-//! The client and the server against each other and against servers that misbehave: real processes, real sockets.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
-#![expect(clippy::disallowed_methods, reason = "tests have callers that come and go")]
+//! Integration tests of the client and the server: against each other, and against servers and clients that misbehave.
+//! They use real processes and real sockets.
+#![expect(clippy::unwrap_used, reason = "a failed step must fail the test")]
+#![expect(clippy::disallowed_methods, reason = "tests spawn concurrent callers")]
 
 mod client;
 mod guards;
+mod harness;
 mod http;
-mod large;
-mod peer;
+mod integration;
+mod large_answers;
 mod reconnect;
-mod seams;
-mod serve;
 mod server;
+mod test_servers;

@@ -62,7 +62,7 @@ impl Controls {
         stop: watch::Sender<Stop>,
     ) -> Self {
         let step = |(path, tunable): (_, Tunable)| {
-            let initial_limit = tunable.limit.as_ref().and_then(llmspell::Limit::most).unwrap_or(0);
+            let initial_limit = tunable.limit.as_ref().and_then(llmspell::Limit::max_permits).unwrap_or(0);
             TunableStep { path, tunable, initial_limit }
         };
         Controls { steps: tunables.into_iter().map(step).collect(), in_flight, rate, gate, stop }
@@ -126,7 +126,7 @@ impl Controls {
 
     fn limit(&self, step: &str, calls: usize) -> Result<String, String> {
         let limit = self.find(step, "limit", |tunable| tunable.limit.as_ref())?;
-        let before = limit.most().unwrap_or(calls);
+        let before = limit.max_permits().unwrap_or(calls);
         limit.resize(calls);
         let message = format!("limit.{step} = {calls}, was {before}");
         let (in_flight, wanted) = (self.in_flight.handle.items(), self.wanted());
@@ -144,7 +144,7 @@ impl Controls {
     /// limits since.
     fn wanted(&self) -> usize {
         let increase = |step: &TunableStep| {
-            let most = step.tunable.limit.as_ref().and_then(llmspell::Limit::most)?;
+            let most = step.tunable.limit.as_ref().and_then(llmspell::Limit::max_permits)?;
             Some(most.saturating_sub(step.initial_limit))
         };
         let increases: usize = self.steps.iter().filter_map(increase).sum();

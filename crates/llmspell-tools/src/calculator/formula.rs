@@ -1,4 +1,4 @@
-//! From the text of a formula to its value, by precedence climbing.
+//! Evaluates the text of a formula by precedence climbing.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::number::{Computed, Number, Undefined, finite};
 /// The longest formula, in bytes.
 const LONGEST: usize = 4 << 10;
 
-/// How deep parentheses, signs and powers may be nested: each takes stack.
+/// The deepest nesting of parentheses, signs and powers. Each level takes stack.
 const DEEPEST: u32 = 64;
 
 const FUNCTIONS: [&str; 19] = [
@@ -20,14 +20,14 @@ const FUNCTIONS: [&str; 19] = [
 
 const CONSTANTS: [(&str, f64); 2] = [("pi", std::f64::consts::PI), ("e", std::f64::consts::E)];
 
-/// The value of a formula.
+/// Evaluates a formula.
 pub(super) fn compute(formula: &str, values: &BTreeMap<String, Json>) -> Result<Json> {
     if formula.len() > LONGEST {
         let error = Error::invalid(format!("the formula is longer than {LONGEST} bytes"));
         return Err(error.with_hint("compute it in several steps"));
     }
     if let Some(name) = values.keys().find(|name| CONSTANTS.iter().any(|(known, _)| known == name)) {
-        return Err(Error::invalid(format!("`{name}` has a meaning already")).with_hint("give the value another name"));
+        return Err(Error::invalid(format!("`{name}` is already defined")).with_hint("rename the value"));
     }
     let mut reader = Reader { text: formula, at: 0, depth: 0, values };
     let value = reader.sum()?;
@@ -39,7 +39,7 @@ pub(super) fn compute(formula: &str, values: &BTreeMap<String, Json>) -> Result<
 
 struct Reader<'a> {
     text: &'a str,
-    /// The byte to be read next.
+    /// The position of the next byte.
     at: usize,
     depth: u32,
     values: &'a BTreeMap<String, Json>,
@@ -54,7 +54,7 @@ impl Reader<'_> {
         self.chain("*/%", Self::signed)
     }
 
-    /// Operands of one level, from the left.
+    /// Parses operators of one precedence level, left-associative.
     fn chain(&mut self, operators: &str, operand: fn(&mut Self) -> Result<Number>) -> Result<Number> {
         let mut value = operand(self)?;
         while let Some(operator) = self.peek().filter(|found| operators.contains(*found)) {
@@ -77,7 +77,7 @@ impl Reader<'_> {
         let Some(sign @ ('-' | '+')) = self.peek() else { return self.power() };
         let at = self.at;
         self.at += 1;
-        // The least whole number has no opposite: its sign belongs to it.
+        // The smallest integer has no positive counterpart, so its sign is parsed with it.
         let rest = self.text[self.at..].trim_start();
         if sign == '-'
             && rest.starts_with("9223372036854775808")
@@ -85,7 +85,7 @@ impl Reader<'_> {
         {
             self.at = self.text.len() - rest.len() + 19;
             if self.peek() != Some('^') {
-                return Ok(Number::Whole(i64::MIN));
+                return Ok(Number::Integer(i64::MIN));
             }
             return self.checked(at, Err(Undefined::TooLarge));
         }
@@ -139,7 +139,7 @@ impl Reader<'_> {
         let text = &rest[..end];
         self.at += end;
         let computed = if whole {
-            text.parse().map(Number::Whole).map_err(|_| Undefined::TooLarge)
+            text.parse().map(Number::Integer).map_err(|_| Undefined::TooLarge)
         } else {
             match text.parse::<f64>() {
                 Ok(number) => finite(number),
@@ -149,7 +149,7 @@ impl Reader<'_> {
                 }
             }
         };
-        // `2x` is no product, and `1..2` no number.
+        // `2x` is not a product, and `1..2` is not a number.
         if let Some(next) = self.text[self.at..].chars().next().filter(|c| c.is_alphanumeric() || "._".contains(*c)) {
             return Err(self.unexpected(next));
         }
@@ -175,7 +175,7 @@ impl Reader<'_> {
             return Err(error.with_hint(suggest::hint(name, known, "give it one under `values`; known are")));
         };
         let value = match (value.as_i64(), value.as_f64()) {
-            (Some(whole), _) => Ok(Number::Whole(whole)),
+            (Some(whole), _) => Ok(Number::Integer(whole)),
             (None, Some(real)) if !value.is_u64() => finite(real),
             _ => Err(Undefined::TooLarge),
         };
@@ -199,7 +199,7 @@ impl Reader<'_> {
         let wrong = |what: &str| Error::invalid(format!("`{name}`, at {}, {what}", self.place(at)));
         if !FUNCTIONS.contains(&name) {
             let hint = suggest::hint(name, FUNCTIONS.iter().copied(), "the functions are");
-            return Err(wrong("is no function").with_hint(hint));
+            return Err(wrong("is not a function").with_hint(hint));
         }
         let all = |of: fn(Number, Number) -> Computed| -> Result<Number> {
             let (first, rest) = values.split_first().ok_or_else(|| wrong("takes at least one value"))?;
@@ -212,7 +212,7 @@ impl Reader<'_> {
             "round" => {
                 let digits = match values {
                     [_] => 0,
-                    [_, Number::Whole(digits @ -300..=300)] => i32::try_from(*digits).unwrap_or(0),
+                    [_, Number::Integer(digits @ -300..=300)] => i32::try_from(*digits).unwrap_or(0),
                     [_, _] => return Err(wrong("takes a whole number of digits from -300 to 300")),
                     _ => return Err(wrong("takes one value, or a value and a number of digits")),
                 };
@@ -256,7 +256,7 @@ impl Reader<'_> {
         read
     }
 
-    /// The next character that is no white space, which is passed over.
+    /// Returns the next character after white space, which is skipped.
     fn peek(&mut self) -> Option<char> {
         let rest = self.text[self.at..].trim_start();
         self.at = self.text.len() - rest.len();
@@ -279,12 +279,12 @@ impl Reader<'_> {
     }
 
     fn unexpected(&self, found: char) -> Error {
-        let error = Error::invalid(format!("`{}` is not expected at {}", found.escape_debug(), self.place(self.at)));
-        error.with_hint("write formulas as `(1 + x) ^ 2 / 3`; `*` is not left out")
+        let error = Error::invalid(format!("`{}` is unexpected at {}", found.escape_debug(), self.place(self.at)));
+        error.with_hint("write formulas as `(1 + x) ^ 2 / 3`; write every `*`")
     }
 
     fn early(&self) -> Error {
-        Error::invalid("the formula ends too early").with_hint("is a number or a `)` missing at its end?")
+        Error::invalid("unexpected end of the formula").with_hint("add the missing number or `)` at the end")
     }
 
     fn checked<T>(&self, at: usize, computed: std::result::Result<T, Undefined>) -> Result<T> {
@@ -292,9 +292,9 @@ impl Reader<'_> {
             let place = self.place(at);
             match undefined {
                 Undefined::ByZero => Error::invalid(format!("division by zero at {place}")),
-                Undefined::NoValue => Error::invalid(format!("this has no value, at {place}")),
-                Undefined::TooLarge => Error::invalid(format!("the number is too large, at {place}")).with_hint(
-                    "whole numbers go to 9223372036854775807; those with a point, such as 1.0, to about 1e308",
+                Undefined::NoValue => Error::invalid(format!("undefined result at {place}")),
+                Undefined::TooLarge => Error::invalid(format!("number out of range at {place}")).with_hint(
+                    "integers go up to 9223372036854775807; numbers with a point, such as 1.0, up to about 1e308",
                 ),
             }
         })

@@ -1,17 +1,17 @@
-//! Numbers that say when they are no longer right.
+//! Numbers that detect overflow instead of losing precision.
 
 use serde_json::Number as Json;
 
-/// A whole number, exact; or one with a fraction, as near as 64 bits come.
+/// An exact integer, or a 64-bit float.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Number {
-    Whole(i64),
+    Integer(i64),
     Real(f64),
 }
 
-use Number::{Real, Whole};
+use Number::{Integer, Real};
 
-/// Why there is no number.
+/// The reason why a result is undefined.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Undefined {
     ByZero,
@@ -24,7 +24,7 @@ pub(super) type Computed = Result<Number, Undefined>;
 impl Number {
     pub(super) fn real(self) -> f64 {
         match self {
-            Whole(number) => number as f64,
+            Integer(number) => number as f64,
             Real(number) => number,
         }
     }
@@ -44,9 +44,9 @@ impl Number {
     pub(super) fn divide(self, other: Self) -> Computed {
         match (self, other) {
             (_, divisor) if divisor.real() == 0.0 => Err(Undefined::ByZero),
-            (Whole(a), Whole(b)) if a.checked_rem(b) == Some(0) => Ok(Whole(a / b)),
-            // The least of all, divided by -1.
-            (Whole(_), Whole(-1)) => Err(Undefined::TooLarge),
+            (Integer(a), Integer(b)) if a.checked_rem(b) == Some(0) => Ok(Integer(a / b)),
+            // The smallest integer divided by -1 overflows.
+            (Integer(_), Integer(-1)) => Err(Undefined::TooLarge),
             (a, b) => finite(a.real() / b.real()),
         }
     }
@@ -54,7 +54,7 @@ impl Number {
     pub(super) fn remainder(self, other: Self) -> Computed {
         match (self, other) {
             (_, divisor) if divisor.real() == 0.0 => Err(Undefined::ByZero),
-            (Whole(a), Whole(b)) => Ok(Whole(a.wrapping_rem(b))),
+            (Integer(a), Integer(b)) => Ok(Integer(a.wrapping_rem(b))),
             (a, b) => finite(a.real() % b.real()),
         }
     }
@@ -62,17 +62,17 @@ impl Number {
     pub(super) fn power(self, other: Self) -> Computed {
         match (self, other) {
             (base, exponent) if base.real() == 0.0 && exponent.real() < 0.0 => Err(Undefined::ByZero),
-            // Of 0, 1 and -1, any power is small.
-            (Whole(base @ -1..=1), Whole(exponent)) if exponent >= 0 => Ok(Whole(if exponent == 0 {
+            // Powers of 0, 1 and -1 stay small for any exponent.
+            (Integer(base @ -1..=1), Integer(exponent)) if exponent >= 0 => Ok(Integer(if exponent == 0 {
                 1
             } else if exponent % 2 == 0 {
                 base * base
             } else {
                 base
             })),
-            (Whole(base), Whole(exponent)) if exponent >= 0 => {
+            (Integer(base), Integer(exponent)) if exponent >= 0 => {
                 let exponent = u32::try_from(exponent).map_err(|_| Undefined::TooLarge)?;
-                base.checked_pow(exponent).map(Whole).ok_or(Undefined::TooLarge)
+                base.checked_pow(exponent).map(Integer).ok_or(Undefined::TooLarge)
             }
             (base, exponent) => finite(base.real().powf(exponent.real())),
         }
@@ -80,31 +80,32 @@ impl Number {
 
     pub(super) fn negate(self) -> Computed {
         match self {
-            Whole(number) => number.checked_neg().map(Whole).ok_or(Undefined::TooLarge),
+            Integer(number) => number.checked_neg().map(Integer).ok_or(Undefined::TooLarge),
             Real(number) => Ok(Real(-number)),
         }
     }
 
-    /// Whole, by a function that makes it so; a number that is too large for that stays as it is.
+    /// Converts to an integer by a rounding function. A number too large for an integer stays a float.
     pub(super) fn whole(self, by: impl FnOnce(f64) -> f64) -> Computed {
         let Real(number) = self else { return Ok(self) };
         let number = by(number);
         // 2^63, the first number that does not fit.
         let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&number);
-        Ok(if fits { Whole(number as i64) } else { Real(number) })
+        Ok(if fits { Integer(number as i64) } else { Real(number) })
     }
 
-    /// Rounded to so many digits behind the point, halves away from zero; in front of it, if negative.
+    /// Rounds to this many digits after the decimal point, halves away from zero. Negative digits round before the
+    /// point.
     pub(super) fn rounded(self, digits: i32) -> Computed {
         match self {
-            Whole(_) if digits >= 0 => Ok(self),
-            Whole(number) => {
-                let Some(unit) = 10_i128.checked_pow(digits.unsigned_abs()) else { return Ok(Whole(0)) };
+            Integer(_) if digits >= 0 => Ok(self),
+            Integer(number) => {
+                let Some(unit) = 10_i128.checked_pow(digits.unsigned_abs()) else { return Ok(Integer(0)) };
                 let number = i128::from(number);
                 let rounded = (number + number.signum() * unit / 2) / unit * unit;
-                i64::try_from(rounded).map(Whole).map_err(|_| Undefined::TooLarge)
+                i64::try_from(rounded).map(Integer).map_err(|_| Undefined::TooLarge)
             }
-            // By its decimal digits: 2.345 times 100 is not 234.5.
+            // By the decimal digits: in binary, 2.345 times 100 is not 234.5.
             Real(number) if digits > 0 => finite(decimal(number, digits.unsigned_abs() as usize)),
             Real(_) => self.whole(f64::round)?.rounded(digits),
         }
@@ -112,20 +113,20 @@ impl Number {
 
     pub(super) fn json(self) -> Option<Json> {
         match self {
-            Whole(number) => Some(number.into()),
+            Integer(number) => Some(number.into()),
             Real(number) => Json::from_f64(number),
         }
     }
 
     fn with(self, other: Self, whole: fn(i64, i64) -> Option<i64>, real: fn(f64, f64) -> f64) -> Computed {
         match (self, other) {
-            (Whole(a), Whole(b)) => whole(a, b).map(Whole).ok_or(Undefined::TooLarge),
+            (Integer(a), Integer(b)) => whole(a, b).map(Integer).ok_or(Undefined::TooLarge),
             (a, b) => finite(real(a.real(), b.real())),
         }
     }
 }
 
-/// A number that is one.
+/// Returns the number if it is finite.
 pub(super) fn finite(number: f64) -> Computed {
     match number {
         number if number.is_nan() => Err(Undefined::NoValue),
@@ -134,7 +135,7 @@ pub(super) fn finite(number: f64) -> Computed {
     }
 }
 
-/// Rounds the shortest decimal that stands for a number, halves away from zero.
+/// Rounds the shortest decimal representation of a number, halves away from zero.
 fn decimal(number: f64, digits: usize) -> f64 {
     let text = format!("{}", number.abs());
     let Some((whole, fraction)) = text.split_once('.').filter(|(_, fraction)| fraction.len() > digits) else {

@@ -75,7 +75,7 @@ async fn pids(file: &std::path::Path, count: usize) -> Vec<u32> {
     }
 }
 
-/// Whether a process runs. A killed orphan may stay a zombie where nobody takes care of orphans, as in some
+/// Whether a process runs. A killed orphan may stay a zombie where no process reaps orphans, as in some
 /// containers; it runs no more.
 fn runs(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat"))
@@ -172,5 +172,5 @@ async fn only_programs_that_are_allowed_run() {
     assert_eq!(call("command=echo", own.clone()).await.unwrap_err().kind(), ErrorKind::Rejected);
     assert_eq!(call(&format!("command={}", fake.display()), own).await.unwrap()["stdout"], "fake");
     let relative = call("command", json!({ "argv": ["./echo"], "cwd": folder.path() })).await.unwrap_err();
-    assert!(relative.hint().is_some_and(|hint| hint.contains("whole path")), "{relative}");
+    assert!(relative.hint().is_some_and(|hint| hint.contains("absolute path")), "{relative}");
 }

@@ -1,4 +1,4 @@
-//! A folder that is held open, whatever becomes of its name.
+//! A folder behind an open handle, which stays the same folder when its name changes.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -9,19 +9,19 @@ use std::path::{Component, Path};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 
-use super::{FileKind, How};
+use super::{FileKind, OpenMode};
 
-/// What it takes to go through a folder: not to read it.
+/// Flags that open a folder for traversal without reading it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const PASS: OFlags = OFlags::PATH;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const PASS: OFlags = OFlags::RDONLY;
 
-/// A folder.
+/// A folder, held open by its handle.
 pub(crate) struct Folder(OwnedFd);
 
 impl Folder {
-    /// Opens a folder by its whole path; a symbolic link on the way is an error.
+    /// Opens a folder by its absolute path. A symbolic link on the way is an error.
     pub(crate) fn open(resolved: &Path) -> io::Result<Self> {
         let mut folder = Folder(rustix::fs::openat(CWD, "/", flags(PASS | OFlags::DIRECTORY), Mode::empty())?);
         for part in resolved.components() {
@@ -34,17 +34,17 @@ impl Folder {
         Ok(folder)
     }
 
-    /// A folder in this one.
+    /// Opens a folder in this one.
     pub(crate) fn sub(&self, name: &OsStr) -> io::Result<Self> {
         Ok(Folder(rustix::fs::openat(&self.0, name, flags(PASS | OFlags::DIRECTORY), Mode::empty())?))
     }
 
-    /// Opens a file without waiting for anybody at the other end of a pipe.
-    pub(crate) fn file(&self, name: &OsStr, how: How) -> io::Result<File> {
+    /// Opens a file without blocking on the other end of a pipe.
+    pub(crate) fn file(&self, name: &OsStr, how: OpenMode) -> io::Result<File> {
         let how = match how {
-            How::Read => OFlags::RDONLY,
-            How::Append => OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE,
-            How::New => OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL,
+            OpenMode::Read => OFlags::RDONLY,
+            OpenMode::Append => OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE,
+            OpenMode::New => OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL,
         };
         let opened = rustix::fs::openat(&self.0, name, flags(how | OFlags::NONBLOCK), Mode::from_raw_mode(0o666))?;
         Ok(File::from(opened))
@@ -60,7 +60,7 @@ impl Folder {
         })
     }
 
-    /// The names in it, in no order.
+    /// Returns the names in the folder, in no order.
     pub(crate) fn names(&self) -> io::Result<impl Iterator<Item = io::Result<OsString>>> {
         let readable = rustix::fs::openat(&self.0, ".", flags(OFlags::RDONLY | OFlags::DIRECTORY), Mode::empty())?;
         let entries = Dir::new(readable)?.map(|entry| {
@@ -70,7 +70,7 @@ impl Folder {
         Ok(entries.filter(|name| !name.as_ref().is_ok_and(|name| name == "." || name == "..")))
     }
 
-    /// Makes a folder in it, unless there is one.
+    /// Creates a folder in this one unless it exists.
     pub(crate) fn make(&self, name: &OsStr) -> io::Result<()> {
         match rustix::fs::mkdirat(&self.0, name, Mode::from_raw_mode(0o777)) {
             Err(rustix::io::Errno::EXIST) => Ok(()),
@@ -78,12 +78,12 @@ impl Folder {
         }
     }
 
-    /// Gives a file another name, in the place of whatever has it.
+    /// Renames a file, replacing any file of that name.
     pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.0, from, &self.0, to)?)
     }
 
-    /// Gives a file another name that nothing has yet.
+    /// Gives a file another name, which must be free.
     pub(crate) fn rename_new(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         rustix::fs::linkat(&self.0, from, &self.0, to, AtFlags::empty())?;
         self.remove(from)
@@ -93,7 +93,7 @@ impl Folder {
         Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())?)
     }
 
-    /// Waits until its names are on the disk.
+    /// Waits until the names in the folder are on disk.
     pub(crate) fn sync(&self) -> io::Result<()> {
         let readable = rustix::fs::openat(&self.0, ".", flags(OFlags::RDONLY | OFlags::DIRECTORY), Mode::empty())?;
         Ok(rustix::fs::fsync(readable)?)

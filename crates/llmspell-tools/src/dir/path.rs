@@ -1,18 +1,18 @@
-//! A folder by its name, where the system has no other way. Someone who can change links while a tool works can win a
-//! race against it.
+//! A folder by its path, for systems without directory handles. A process that can change links while a tool works can
+//! win a race against it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{FileKind, How};
+use super::{FileKind, OpenMode};
 
-/// A folder.
+/// A folder, identified by its path.
 pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    /// Opens a folder by its whole path; a symbolic link on the way is an error.
+    /// Opens a folder by its absolute path. A symbolic link on the way is an error.
     pub(crate) fn open(resolved: &Path) -> io::Result<Self> {
         if resolved.canonicalize()? == resolved && resolved.is_dir() {
             return Ok(Folder(resolved.to_owned()));
@@ -20,21 +20,21 @@ impl Folder {
         Err(io::ErrorKind::NotADirectory.into())
     }
 
-    /// A folder in this one.
+    /// Opens a folder in this one.
     pub(crate) fn sub(&self, name: &OsStr) -> io::Result<Self> {
         Folder::open(&self.0.join(name))
     }
 
     /// Opens a file.
-    pub(crate) fn file(&self, name: &OsStr, how: How) -> io::Result<File> {
+    pub(crate) fn file(&self, name: &OsStr, how: OpenMode) -> io::Result<File> {
         let path = self.0.join(name);
         if path.is_symlink() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a link"));
         }
         match how {
-            How::Read => File::open(path),
-            How::Append => OpenOptions::new().append(true).create(true).open(path),
-            How::New => OpenOptions::new().write(true).create_new(true).open(path),
+            OpenMode::Read => File::open(path),
+            OpenMode::Append => OpenOptions::new().append(true).create(true).open(path),
+            OpenMode::New => OpenOptions::new().write(true).create_new(true).open(path),
         }
     }
 
@@ -48,12 +48,12 @@ impl Folder {
         })
     }
 
-    /// The names in it, in no order.
+    /// Returns the names in the folder, in no order.
     pub(crate) fn names(&self) -> io::Result<impl Iterator<Item = io::Result<OsString>>> {
         Ok(self.0.read_dir()?.map(|entry| Ok(entry?.file_name())))
     }
 
-    /// Makes a folder in it, unless there is one.
+    /// Creates a folder in this one unless it exists.
     pub(crate) fn make(&self, name: &OsStr) -> io::Result<()> {
         match fs::create_dir(self.0.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -61,12 +61,12 @@ impl Folder {
         }
     }
 
-    /// Gives a file another name, in the place of whatever has it.
+    /// Renames a file, replacing any file of that name.
     pub(crate) fn rename(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         fs::rename(self.0.join(from), self.0.join(to))
     }
 
-    /// Gives a file another name that nothing has yet.
+    /// Gives a file another name, which must be free.
     pub(crate) fn rename_new(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         fs::hard_link(self.0.join(from), self.0.join(to))?;
         self.remove(from)
@@ -76,7 +76,7 @@ impl Folder {
         fs::remove_file(self.0.join(name))
     }
 
-    /// Waits until its names are on the disk.
+    /// Waits until the names in the folder are on disk.
     pub(crate) fn sync(&self) -> io::Result<()> {
         Ok(())
     }

@@ -1,12 +1,12 @@
-//! From the tags of a page to its text, in one pass and without a tree.
+//! Turns the tags of a page into text, in one pass and without a tree.
 
 use html5gum::{DefaultEmitter, EndTag, StartTag, Token, Tokenizer};
 use llmspell::{Error, Result};
-use reqwest::Url;
+use url::Url;
 
-use super::Link;
+use super::PageLink;
 
-/// What is not there to be read.
+/// Elements whose content is not meant for readers.
 const UNREAD: [&[u8]; 15] = [
     b"script",
     b"style",
@@ -25,7 +25,7 @@ const UNREAD: [&[u8]; 15] = [
     b"noframes",
 ];
 
-/// An empty line before and after.
+/// Elements with an empty line before and after.
 const PARAGRAPHS: [&[u8]; 15] = [
     b"p",
     b"h1",
@@ -44,7 +44,7 @@ const PARAGRAPHS: [&[u8]; 15] = [
     b"hr",
 ];
 
-/// A line of its own.
+/// Elements on a line of their own.
 const LINES: [&[u8]; 23] = [
     b"div",
     b"section",
@@ -71,31 +71,31 @@ const LINES: [&[u8]; 23] = [
     b"legend",
 ];
 
-/// Lists in lists beyond this are read as one.
+/// Lists nested deeper than this are read as one.
 const DEEPEST: usize = 32;
 
-/// What the links may take in all, with what they begin from.
+/// The most bytes that all links may take, including the base address of each.
 const LARGEST_LINKS: usize = 16 << 20;
 
 #[derive(Default)]
 pub(super) struct Page {
     pub(super) title: String,
     pub(super) text: String,
-    pub(super) links: Vec<Link>,
-    /// How many line breaks come before what is read next.
+    pub(super) links: Vec<PageLink>,
+    /// The number of line breaks before the next text.
     breaks: usize,
-    /// Whether a space does.
+    /// Whether a space comes before the next text.
     space: bool,
-    /// How many `pre` are open.
+    /// The number of open `pre` elements.
     kept: usize,
     in_title: bool,
-    /// What is left out until its end, and how many of it are open.
+    /// The element that is being skipped, and how many of it are open.
     unread: Option<(Vec<u8>, usize)>,
-    /// The lists that are open; numbered ones with the last number.
+    /// The open lists; numbered ones with their last number.
     lists: Vec<Option<u32>>,
-    /// The mark of an item that has no text yet.
+    /// The marker of an item that has no text yet.
     mark: Option<String>,
-    /// Where a link begins in the text, and where it leads.
+    /// The start of the open link in the text, and its address.
     link: Option<(usize, String)>,
     taken: usize,
 }
@@ -148,7 +148,7 @@ impl Page {
                     }
                     _ => "- ".to_owned(),
                 };
-                // An empty item is none: its mark waits for its text.
+                // An empty item is dropped: its marker waits for text.
                 self.mark = Some(mark);
             }
             b"td" | b"th" => self.cell(),
@@ -216,7 +216,7 @@ impl Page {
             return;
         }
         if self.kept > 0 {
-            // The first line break of a `pre` is for its author.
+            // HTML ignores the first line break of a `pre`.
             let text = if self.breaks > 0 { text.strip_prefix('\n').unwrap_or(text) } else { text };
             if !text.is_empty() {
                 self.go_on();
@@ -234,7 +234,7 @@ impl Page {
         }
     }
 
-    /// What comes between what was read and what is read next.
+    /// Writes the white space between the last text and the next.
     fn go_on(&mut self) {
         let begins = self.text.is_empty() || self.text.ends_with(['\n', '\t']);
         if self.breaks > 0 {
@@ -266,12 +266,12 @@ impl Page {
         };
         let Some(url) = url.filter(|url| !runs(url)) else { return Ok(()) };
         let text = self.text.get(start..).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
-        self.taken += text.len() + url.len() + size_of::<Link>();
+        self.taken += text.len() + url.len() + size_of::<PageLink>();
         if self.taken > LARGEST_LINKS {
             let error = Error::failed(format!("the links take more than {} MiB", LARGEST_LINKS >> 20)).permanent();
             return Err(error.with_hint("leave out `links`, or take a part of the page"));
         }
-        self.links.push(Link { text, url });
+        self.links.push(PageLink { text, url });
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
-//! Bytes as text, as the server says they are to be read.
+//! Decodes bodies by the character set that the server declares.
 
-/// The text of a body, or what it is instead.
+/// Returns the text of a body, or the reason why it is not text.
 pub(super) fn text(body: Vec<u8>, content_type: &str) -> Result<String, String> {
     let named = charset(content_type);
     match named.as_deref().unwrap_or("utf-8") {
@@ -8,18 +8,18 @@ pub(super) fn text(body: Vec<u8>, content_type: &str) -> Result<String, String> 
         "utf-8" | "utf8" | "us-ascii" | "ascii" => {
             String::from_utf8(body).map_err(|error| format!("not UTF-8 text: {}", error.utf8_error()))
         }
-        // Many charsets have the letters of ASCII, and texts that need no others.
+        // ASCII text is valid in many character sets.
         _ if body.is_ascii() => String::from_utf8(body).map_err(|error| error.to_string()),
         other => Err(format!("text in `{other}`, which is not supported")),
     }
 }
 
-/// The value of a header; what is not UTF-8 is Latin-1, as HTTP once said.
+/// Returns the value of a header. Values that are not UTF-8 are read as Latin-1, as early HTTP specified.
 pub(super) fn header(value: &[u8]) -> String {
     std::str::from_utf8(value).map_or_else(|_| latin_1(value), str::to_owned)
 }
 
-/// Each byte is the number of its character.
+/// In Latin-1, each byte is the code point of its character.
 fn latin_1(bytes: &[u8]) -> String {
     bytes.iter().copied().map(char::from).collect()
 }

@@ -1,4 +1,4 @@
-//! Connections to what may be talked to, under addresses that may be talked to.
+//! HTTP clients that connect only to allowed hosts at allowed addresses.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -10,14 +10,14 @@ use reqwest::{Client, Url, redirect};
 
 use crate::permission::{Gate, is_public};
 
-/// A server that accepts no connection, or falls silent, is given up; the timeout of the step is usually shorter.
+/// Time limit for a server that does not accept a connection or stops sending. The step's timeout is usually shorter.
 const CONNECT: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Clients, made when they are first needed: they read the certificates of the system.
+/// Clients, created on first use because each reads the system's certificates.
 pub(crate) struct Http {
     gate: Gate,
-    /// For names that have to lead to public addresses.
+    /// For names that must resolve to public addresses.
     public: OnceLock<Client>,
     /// For hosts that may be private.
     any: OnceLock<Client>,
@@ -28,14 +28,14 @@ impl Http {
         Arc::new(Http { gate: gate.clone(), public: OnceLock::new(), any: OnceLock::new() })
     }
 
-    /// The client to ask an address with, if it may be asked. `say` puts the reason why not into a sentence.
+    /// Returns the client for an address that the gate allows. `say` wraps a refusal into a full sentence.
     pub(super) fn client(&self, url: &Url, say: impl Fn(String) -> String) -> Result<&Client> {
         let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default());
         self.gate.talk(host, port, &say)?;
         if self.gate.both().may_be_private(host, port) {
             return made(&self.any, |builder| builder);
         }
-        // What is an address already is not looked up.
+        // An IP address needs no lookup.
         let address = host.trim_start_matches('[').trim_end_matches(']').parse();
         if address.is_ok_and(|address| !is_public(address)) {
             return Err(self.gate.private(host, &say));
@@ -51,22 +51,22 @@ fn made(
     if let Some(client) = place.get() {
         return Ok(client);
     }
-    // Whoever embeds this crate may have chosen a provider already: that one is fine.
+    // A program that embeds this crate may have installed a provider already; that provider is kept.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let builder = Client::builder()
         .user_agent(concat!("llmspell/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT)
         .read_timeout(SILENCE)
-        // The library would send the headers on to whoever a redirect leads to.
+        // reqwest would forward the headers to the target of any redirect.
         .redirect(redirect::Policy::none())
-        // A proxy from the environment would be a host that nobody has allowed.
+        // A proxy from the environment would be a host outside the permissions.
         .no_proxy();
     let client = with(builder).build()?;
     Ok(place.get_or_init(|| client))
 }
 
-/// Looks up names, and leaves out private addresses. A connection goes to what was found here: a server of names that
-/// gives another answer the next time is not asked again.
+/// A resolver that drops private addresses. The connection goes to an address from this lookup, so a DNS server that
+/// answers differently the next time (DNS rebinding) has no effect.
 struct PublicOnly;
 
 impl Resolve for PublicOnly {
@@ -83,7 +83,7 @@ impl Resolve for PublicOnly {
     }
 }
 
-/// A name leads to private addresses only.
+/// The name resolves to private addresses only.
 #[derive(Debug)]
 pub(super) struct OnlyPrivate;
 

@@ -1,4 +1,4 @@
-//! What went wrong, and whether another attempt may help.
+//! Errors of HTTP calls, classified by whether another attempt may help.
 
 use llmspell::Error;
 use reqwest::{Response, StatusCode};
@@ -7,19 +7,19 @@ use super::client::OnlyPrivate;
 use super::retry_after;
 use super::secrets::Secrets;
 
-/// How much of the body of an error is shown.
+/// The longest part of an error body that is quoted, in bytes.
 const SHOWN: usize = 200;
 
-/// What is known of a request when it fails.
+/// The facts about a request that its error reports.
 pub(super) struct Request {
     /// Method and address, without secrets.
     pub(super) shown: String,
-    /// Whether it may be sent again when nobody knows if it has arrived.
+    /// Whether the request may be sent again if its delivery is unknown.
     pub(super) repeatable: bool,
 }
 
 impl Request {
-    /// No answer, or not all of it: the connection failed or broke.
+    /// An incomplete or missing response: the connection failed or broke.
     pub(super) fn failed(&self, error: reqwest::Error) -> Error {
         let error = error.without_url();
         let shown = &self.shown;
@@ -34,8 +34,7 @@ impl Request {
             source = inner.source();
         }
         if private {
-            let error =
-                Error::new(llmspell::ErrorKind::Rejected, format!("{shown}: {reason}, and that is not allowed"));
+            let error = Error::new(llmspell::ErrorKind::Rejected, format!("{shown}: {reason}, which is not allowed"));
             return error.with_hint("allow it with --allow net-private");
         }
         if error.is_builder() {
@@ -44,18 +43,18 @@ impl Request {
         let unsent = error.is_connect();
         let error = Error::failed(format!("{shown}: {reason}")).with_source(error);
         if refused {
-            return error.transient().with_hint("nobody listens there: is the server running, and the port right?");
+            return error.transient().with_hint("check that the server is running and that the port is right");
         }
         if unsent || self.repeatable { error.transient() } else { may_have_arrived(error) }
     }
 
-    /// An answer that is an error. Overload and failures of the server may pass; anything else is final.
+    /// A response with an error status. Overload and server failures are transient; other statuses are final.
     pub(super) async fn refused_by_server(&self, mut response: Response, secrets: &Secrets) -> Error {
         let status = response.status();
         let wait = response.headers().get("retry-after").and_then(|value| retry_after::wait(value.to_str().ok()?));
         let mut message = format!("{}: {status}", self.shown);
         if let Ok(Some(body)) = response.chunk().await {
-            // Servers repeat what they were sent; a part of a secret at the cut would not be recognised.
+            // Servers repeat what they receive; redaction would not recognise a secret that is cut in two.
             let text = secrets.masked(&String::from_utf8_lossy(&body));
             let text: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(SHOWN).collect();
             if !text.is_empty() {
@@ -67,7 +66,7 @@ impl Request {
             401 | 402 | 407 => Error::denied(message),
             _ => Error::failed(message),
         };
-        // The server has turned it away without having begun.
+        // The server rejected the request before it began to process it.
         let turned_away =
             matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY)
                 || matches!(status.as_u16(), 503 | 529);
@@ -81,5 +80,5 @@ impl Request {
 }
 
 fn may_have_arrived(error: Error) -> Error {
-    error.permanent().with_hint("it may have been done all the same; `idempotent: true` lets it be sent again")
+    error.permanent().with_hint("the request may have arrived; set `idempotent: true` to allow sending it again")
 }

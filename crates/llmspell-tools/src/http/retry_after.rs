@@ -1,11 +1,11 @@
-//! The `Retry-After` header: seconds, which may have a fraction, or a date.
+//! The `Retry-After` header: seconds, which may have a fraction, or an HTTP date.
 //!
-//! What reads answers of models and of MCP servers has the same few lines. All that the three share is the core, which
-//! knows no HTTP; so the parser of dates is shared, and nothing else.
+//! The crates for models and MCP repeat these few lines. The only crate that all three share is the core, which must
+//! not know HTTP, so only the date parser is shared.
 
 use std::time::{Duration, SystemTime};
 
-/// How long the server asks to be left alone.
+/// Returns how long the server asks clients to wait.
 pub(super) fn wait(value: &str) -> Option<Duration> {
     let value = value.trim();
     match value.parse() {
@@ -14,7 +14,7 @@ pub(super) fn wait(value: &str) -> Option<Duration> {
     }
 }
 
-/// A date that has passed asks for no wait.
+/// A date in the past asks for no wait.
 fn until(date: &str, now: SystemTime) -> Option<Duration> {
     let date = httpdate::parse_http_date(date).ok()?;
     Some(date.duration_since(now).unwrap_or_default())

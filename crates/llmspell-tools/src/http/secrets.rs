@@ -1,18 +1,18 @@
-//! What was sent and must not be shown: servers like to repeat it in their errors.
+//! Redacts the secrets of a request, which servers often repeat in their errors.
 
 use std::collections::BTreeMap;
 
 use reqwest::Url;
 
-/// Shorter values are no secrets, and would take the sense out of any text.
+/// Shorter values are not treated as secrets: redacting them would make any text unreadable.
 const SHORTEST: usize = 4;
 
-/// The values of headers and of the query, user and password.
+/// The values of headers, query, user and password.
 pub(super) struct Secrets(Vec<String>);
 
 impl Secrets {
     pub(super) fn of(url: &Url, headers: &BTreeMap<String, String>) -> Self {
-        // `Bearer 1234` is known by `1234` too.
+        // `Bearer 1234` is recognised by `1234` as well.
         let mut all: Vec<String> = headers
             .values()
             .flat_map(|value| std::iter::once(value.as_str()).chain(value.split_whitespace()))
@@ -24,7 +24,7 @@ impl Secrets {
             )
             .filter(|value| value.len() >= SHORTEST)
             .collect();
-        // The longest first: a part of one must not break up the whole.
+        // Longest first, so that a part of a secret does not break up the whole.
         all.sort_by_key(|value| std::cmp::Reverse(value.len()));
         Secrets(all)
     }
@@ -34,7 +34,7 @@ impl Secrets {
     }
 }
 
-/// The beginning of something that is not an address, as far as it can be shown.
+/// Returns the part of an invalid address that is safe to show.
 pub(super) fn scheme(text: &str) -> String {
     match text.split_once("://") {
         Some((scheme, _)) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => format!("{scheme}://…"),

@@ -1,4 +1,4 @@
-//! A folder, or one file.
+//! A rule for one folder or one file.
 
 use std::fmt;
 use std::io;
@@ -6,14 +6,15 @@ use std::path::{Component, Path, PathBuf};
 
 use llmspell::{Error, Result};
 
-use super::allowed::Rule;
+use super::allow_list::Rule;
 
-/// Its path, without symbolic links as far as it exists.
+/// The path, without symbolic links as far as it exists.
 #[derive(Clone, Debug)]
-pub(super) struct Place(PathBuf);
+pub(super) struct DirRule(PathBuf);
 
-impl Place {
-    /// What a flow in `folder` asks for may not exist yet; what a user grants has to: else it is misspelled.
+impl DirRule {
+    /// A path that a flow in `folder` requests need not exist yet. A path that a user grants must exist, or it is
+    /// misspelled.
     pub(super) fn new(path: &Path, folder: Option<&Path>, what: &str) -> Result<Self> {
         let wrong = |error: io::Error| {
             let message = format!("cannot allow {what} {}: {error}", path.display());
@@ -23,7 +24,7 @@ impl Place {
             None => path.canonicalize(),
             Some(folder) => resolved_in_part(&folder.join(path)),
         };
-        Ok(Place(resolved.map_err(wrong)?))
+        Ok(DirRule(resolved.map_err(wrong)?))
     }
 
     pub(super) fn holds(&self, resolved: &Path) -> bool {
@@ -31,7 +32,7 @@ impl Place {
     }
 }
 
-impl Rule for Place {
+impl Rule for DirRule {
     fn narrowed(&self, asked: &Self) -> Option<Self> {
         if asked.0.starts_with(&self.0) {
             return Some(asked.clone());
@@ -40,8 +41,8 @@ impl Rule for Place {
     }
 }
 
-/// From the folder that the program runs in, if it lies there: what people paste should be short.
-impl fmt::Display for Place {
+/// Shown relative to the working directory if the path is below it, because people paste it into a shell.
+impl fmt::Display for DirRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let here = std::env::current_dir().and_then(|here| here.canonicalize());
         match here.ok().and_then(|here| Some(self.0.strip_prefix(here).ok()?.to_owned())) {
@@ -52,11 +53,11 @@ impl fmt::Display for Place {
     }
 }
 
-/// What exists of a path without symbolic links, and the rest as it is.
+/// Resolves the existing part of a path; the rest stays as it is.
 pub(crate) fn resolved_in_part(path: &Path) -> io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
     for ancestor in path.ancestors() {
-        // A link that leads nowhere is not a name that is free.
+        // A dangling link is not a free name.
         if ancestor.symlink_metadata().is_err() {
             continue;
         }

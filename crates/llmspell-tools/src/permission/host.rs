@@ -1,26 +1,26 @@
-//! A host, with a port or without.
+//! A host, with or without a port.
 
 use std::fmt;
 
 use llmspell::{Error, Result};
-use reqwest::Url;
+use url::Url;
 
-use super::allowed::Rule;
+use super::allow_list::Rule;
 use super::public_address::is_public;
 
-/// A host in the form that addresses have it in, and the port if only that one is meant.
+/// A host in the normal form of URLs, and its port if only that port is meant.
 #[derive(Clone, Debug)]
 pub(super) struct Host {
     name: String,
     port: Option<u16>,
-    /// Whether it is named as something private, and so allowed as that.
+    /// Whether the name itself denotes a private host, which allows the private address.
     pub(super) private: bool,
 }
 
 impl Host {
     pub(super) fn new(host: &str) -> Result<Self> {
         let (name, port) = normal(host).ok_or_else(|| {
-            let message = format!("cannot allow talking to `{host}`: that is no host");
+            let message = format!("cannot allow connections to `{host}`: not a host");
             Error::invalid(message)
                 .with_hint("name it as in `example.org`, `localhost:8080`, `[::1]:8080`, or `*` for any")
         })?;
@@ -29,7 +29,7 @@ impl Host {
         Ok(Host { name, port, private })
     }
 
-    /// Hosts are compared whole.
+    /// Hosts are compared as a whole.
     pub(super) fn is(&self, host: &str, port: Option<u16>) -> bool {
         self.name.eq_ignore_ascii_case(host) && (self.port.is_none() || self.port == port)
     }
@@ -44,7 +44,7 @@ impl Rule for Host {
         (self.name == asked.name).then(|| Host { name: self.name.clone(), port, private: self.private })
     }
 
-    /// To allow any host is not to allow what is private.
+    /// Allowing any host does not allow private addresses.
     fn of_any(&self) -> Self {
         Host { private: false, ..self.clone() }
     }
@@ -57,12 +57,12 @@ impl fmt::Display for Host {
     }
 }
 
-/// A host, with its port if it names one, as addresses write it: in small letters, numbers in full.
+/// Returns a host in the normal form of URLs, in lower case with numbers in full, and its port if given.
 fn normal(host: &str) -> Option<(String, Option<u16>)> {
     if host.contains(|c: char| "/?#@*%\\".contains(c) || c.is_whitespace()) {
         return None;
     }
-    // Not what the library makes of the port: it leaves out the 80 of http.
+    // The port as written: the URL parser drops the default port 80 of http.
     let port = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')).map(|(_, port)| port);
     let port = port.map(|port| port.parse::<u16>().ok().filter(|port| *port > 0));
     let url = Url::parse(&format!("http://{host}/")).ok()?;
@@ -71,4 +71,9 @@ fn normal(host: &str) -> Option<(String, Option<u16>)> {
         None => Some((name, None)),
         Some(port) => Some((name, Some(port?))),
     }
+}
+
+/// Returns whether a text is an address of the web, with a host.
+pub fn is_http_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host_str().is_some())
 }

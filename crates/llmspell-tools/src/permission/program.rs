@@ -1,13 +1,13 @@
-//! A program, by its name or its path.
+//! A program, by name or path.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use llmspell::{Error, Result};
 
-use super::allowed::Rule;
+use super::allow_list::Rule;
 
-/// As it was named.
+/// The name or path as written.
 #[derive(Clone, Debug)]
 pub(super) struct Program(String);
 
@@ -17,12 +17,12 @@ impl Program {
         if is_name || Path::new(name).is_absolute() {
             return Ok(Program(name.to_owned()));
         }
-        let message = format!("cannot allow running `{name}`: it is neither a name nor a whole path");
+        let message = format!("cannot allow running `{name}`: neither a name nor an absolute path");
         Err(Error::invalid(message).with_hint("name it as in `git` or `/usr/bin/git`"))
     }
 
-    /// Whether it is this one, however each of them is named. Links are not followed: one file with many names may do
-    /// something else under each.
+    /// Returns whether both are the same program, however each is named. Links are not followed: a program such as
+    /// busybox acts by the name it is called under.
     pub(super) fn is(&self, program: &str) -> bool {
         self.0 == program || found(&self.0).is_some_and(|path| Some(path) == found(program))
     }
@@ -40,7 +40,7 @@ impl fmt::Display for Program {
     }
 }
 
-/// Where a program lies: names are looked up in our `PATH`, whatever a call sets it to.
+/// Returns the path of a program. Names are looked up in this process's `PATH`, whatever a call sets it to.
 pub(crate) fn found(program: &str) -> Option<PathBuf> {
     let path = Path::new(program);
     if path.is_absolute() {

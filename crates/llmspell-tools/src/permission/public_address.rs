@@ -1,12 +1,13 @@
-//! Which addresses belong to the public network.
+//! The addresses that belong to the public network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether anybody on the internet would reach the same machine under this address. Not so: this machine, the network it
-/// is in, and the services that tell machines in a cloud their credentials.
+/// Returns whether this address reaches the same machine from anywhere on the internet. False for this machine, its
+/// network, and the metadata services of clouds.
 ///
-/// By the IANA registries of special-purpose addresses for [IPv4](https://www.iana.org/assignments/iana-ipv4-special-registry)
-/// and [IPv6](https://www.iana.org/assignments/iana-ipv6-special-registry).
+/// Source: the IANA registries of special-purpose addresses for
+/// [IPv4](https://www.iana.org/assignments/iana-ipv4-special-registry) and
+/// [IPv6](https://www.iana.org/assignments/iana-ipv6-special-registry).
 pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_4(address),
@@ -17,9 +18,9 @@ pub(crate) fn is_public(address: IpAddr) -> bool {
 fn is_public_4(address: Ipv4Addr) -> bool {
     let [a, b, c, d] = address.octets();
     let special = match a {
-        // This network, private use, loopback; multicast and what is reserved.
+        // This network, private use, loopback; multicast and reserved addresses.
         0 | 10 | 127 | 224.. => true,
-        // Shared by the customers of a carrier.
+        // Carrier-grade NAT.
         100 => b & 0xc0 == 64,
         // Link-local: the metadata of most clouds.
         169 => b == 254,
@@ -29,7 +30,7 @@ fn is_public_4(address: Ipv4Addr) -> bool {
         // Benchmarks, documentation.
         198 => b & 0xfe == 18 || (b == 51 && c == 100),
         203 => b == 0 && c == 113,
-        // The metadata of Azure, which no registry knows.
+        // The metadata service of Azure, which no registry lists.
         168 => (b, c, d) == (63, 129, 16),
         _ => false,
     };
@@ -40,13 +41,13 @@ fn is_public_6(address: Ipv6Addr) -> bool {
     let [a, b, c, d, e, f, g, h] = address.segments();
     let v4 = |high: u16, low: u16| is_public_4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
     match (a, b) {
-        // An IPv4 address behind a translator is where it leads to.
+        // An IPv4 address behind a translator counts as that IPv4 address.
         (0x64, 0xff9b) => [c, d, e, f] == [0; 4] && v4(g, h),
         (0x2002, high) => v4(high, c),
-        // Teredo, and other addresses for protocols; documentation.
+        // Teredo and other protocol addresses; documentation.
         (0x2001, ..0x200 | 0xdb8) => false,
         (0x3fff, ..0x1000) => false,
-        // The rest is not handed out: loopback, mapped, unique local, link-local and multicast addresses.
+        // The rest is not allocated: loopback, mapped, unique local, link-local and multicast addresses.
         _ => a & 0xe000 == 0x2000,
     }
 }

@@ -45,7 +45,7 @@ fn hosts_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn what_cannot_be_allowed_is_told_with_what_can() {
+fn invalid_permissions_are_refused_with_the_valid_kinds() {
     for (wrong, hint) in [
         ("raed=x", "did you mean `read`?"),
         ("all", "the kinds are"),
@@ -57,7 +57,7 @@ fn what_cannot_be_allowed_is_told_with_what_can() {
         ("command=a/b", "/usr/bin/git"),
     ] {
         let error = Permissions::none().allow(wrong).unwrap_err();
-        assert!(error.hint().is_some_and(|told| told.contains(hint)), "{wrong}: {:?}", error.hint());
+        assert!(error.hint().is_some_and(|text| text.contains(hint)), "{wrong}: {:?}", error.hint());
     }
 }
 
@@ -119,30 +119,30 @@ fn a_flow_asks_for_folders_beside_it() {
 }
 
 #[test]
-fn what_is_missing_is_told_by_side() {
+fn missing_permissions_name_their_grantor() {
     let missing = |granted: &[&str], asked: &[&str]| -> Vec<String> {
         let gate = Gate::new(&some(granted), &some(asked));
-        gate.missing(PermissionKind::Net).iter().map(Missing::hint).collect()
+        gate.missing(PermissionKind::Net).iter().map(MissingPermission::hint).collect()
     };
     assert_eq!(missing(&[], &["net=a.org"]), ["allow it with --allow net=a.org"]);
     assert_eq!(missing(&["net=a.org"], &["net=a.org", "net=b.org"]), ["allow it with --allow net=b.org"]);
     assert_eq!(missing(&[], &["net"]), ["allow it with --allow net=HOST"]);
     assert_eq!(missing(&["net=a.org"], &["net"]), [""; 0]);
-    assert_eq!(missing(&["net"], &["read"]), ["the flow file has to ask for it: allow: { net: [\"HOST\"] }"]);
+    assert_eq!(missing(&["net"], &["read"]), ["add to the flow file: allow: { net: [\"HOST\"] }"]);
     let gate = Gate::new(&some(&["net=a.org"]), &some(&["net=b.org"]));
     let hint = |host: &str| gate.talk(host, None, |why| why).unwrap_err().hint().unwrap_or_default().to_owned();
     assert_eq!(hint("b.org"), "allow it with --allow net=b.org");
-    assert_eq!(hint("a.org"), "the flow file has to ask for it: allow: { net: [\"a.org\"] }");
+    assert_eq!(hint("a.org"), "add to the flow file: allow: { net: [\"a.org\"] }");
     let error = Gate::of_user(&Permissions::none()).read(Path::new("/usr"), Path::new("../usr")).unwrap_err();
     assert_eq!(error.hint(), Some("allow it with --allow read=/usr"));
 }
 
 #[test]
 fn names_do_not_break_out_of_the_hint() {
-    let remedy = |name: &str| Missing::new(Side::User, format!("tool={name}")).remedy();
+    let remedy = |name: &str| MissingPermission::new(Grantor::User, format!("tool={name}")).remedy();
     assert_eq!(remedy("files_read-all.v2"), "--allow tool=files_read-all.v2");
     assert_eq!(remedy("x --allow command"), "--allow 'tool=x --allow command'");
     assert_eq!(remedy("it's; rm"), r"--allow 'tool=it'\''s; rm'");
     assert_eq!(remedy("a,command"), "--allow 'tool=a,command'");
-    assert_eq!(missing::pasteable(""), "''");
+    assert_eq!(missing_permission::shell_quoted(""), "''");
 }

@@ -100,10 +100,10 @@ async fn links_lead_to_where_they_lead() {
     assert_eq!(at("out/real").metadata().unwrap().permissions().mode() & 0o777, 0o640);
 }
 
-/// Somebody swaps a folder for a link while files are written, as fast as they can.
+/// Another thread swaps a folder for a link as fast as it can while files are written.
 #[cfg(unix)]
 #[test]
-fn nobody_wins_a_race_with_links() {
+fn racing_links_cannot_escape_the_permissions() {
     use std::os::unix::fs::symlink;
     use std::sync::atomic::{AtomicBool, Ordering};
     let files = fixture();

@@ -143,7 +143,7 @@ async fn errors_say_whether_another_attempt_may_help() {
 
     let granted = Permissions::none().allow_net("*").unwrap().allow_private();
     let get = tool_of(&granted, "http_get");
-    // The port was free a moment ago, and nobody listens on it.
+    // The port was free a moment ago, and no server listens on it.
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let error = get.run(json!({ "url": format!("http://{free}/") }), &Context::new()).await.unwrap_err();
     assert!(error.is_transient() && error.message().contains("refused") && error.hint().is_some(), "{error}");

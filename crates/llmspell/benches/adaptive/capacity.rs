@@ -1,4 +1,4 @@
-//! How many calls a server can take, over time.
+//! The capacity of a server over time.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use fastrand::Rng;
 
 #[derive(Clone, Copy)]
 pub enum Capacity {
-    /// Always so many.
+    /// Always this many calls.
     Constant(usize),
-    /// One number after another, each for so many seconds, and again from the first.
+    /// One number after another, each for `secs` seconds, and again from the first.
     Steps { numbers: &'static [usize], secs: u64 },
-    /// Every so many seconds another number, `middle` give or take `spread`.
+    /// Every `secs` seconds another number, `middle` plus or minus `spread`.
     Jitters { middle: usize, spread: usize, secs: u64 },
 }
 
@@ -25,7 +25,7 @@ impl Capacity {
         }
     }
 
-    /// The mean over some time.
+    /// Returns the mean over `time`.
     pub fn mean(&self, from: Duration, time: Duration) -> f64 {
         let seconds = from.as_secs()..(from + time).as_secs();
         seconds.map(|second| self.at(Duration::from_secs(second)) as f64).sum::<f64>() / time.as_secs_f64()

@@ -1,6 +1,6 @@
 //! The client of the simulation: an endless batch under one limit.
 //!
-//! Each item is tried until it succeeds. Between two attempts it waits for up to two seconds, outside of the limit; it
+//! Each item is retried until it succeeds. Between two attempts it waits for up to two seconds, outside the limit. It
 //! counts once, when it is done.
 
 use std::sync::Arc;
@@ -12,27 +12,27 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::server::Server;
 
-/// Items under way at once; more than any limit, so that there is always somebody in line.
+/// Items in flight; more than any limit, so that calls always wait.
 const IN_FLIGHT: usize = 320;
-/// The time that a call has.
+/// The timeout of a call.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest wait between two attempts; it is drawn from zero to this.
+/// The longest wait between two attempts; each wait is random, from zero to this.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// What some runs have come to after their warm-up.
+/// The results of some runs after their warm-up.
 #[derive(Default)]
 pub struct Score {
     pub done: u64,
     pub calls: u64,
-    /// Calls that were refused, or that ran into their timeout.
-    pub refused: u64,
-    /// How long the successful calls took, in seconds.
+    /// Calls that were rejected or timed out.
+    pub rejected: u64,
+    /// The times of successful calls, in seconds.
     pub times: Vec<f64>,
 }
 
 impl Score {
-    pub fn refused_share(&self) -> f64 {
-        self.refused as f64 / self.calls.max(1) as f64
+    pub fn rejected_share(&self) -> f64 {
+        self.rejected as f64 / self.calls.max(1) as f64
     }
 
     pub fn median_time(mut self) -> f64 {
@@ -46,10 +46,10 @@ struct Counts {
     /// Whether the warm-up is over.
     counting: AtomicBool,
     calls: AtomicU64,
-    refused: AtomicU64,
+    rejected: AtomicU64,
 }
 
-/// A call that counts as refused unless it says otherwise: a timeout just drops it.
+/// A call that counts as rejected unless it is marked as good, because a timeout just drops it.
 struct Counted<'a> {
     counts: &'a Counts,
     good: bool,
@@ -59,12 +59,12 @@ impl Drop for Counted<'_> {
     fn drop(&mut self) {
         if self.counts.counting.load(Ordering::Relaxed) {
             self.counts.calls.fetch_add(1, Ordering::Relaxed);
-            self.counts.refused.fetch_add(u64::from(!self.good), Ordering::Relaxed);
+            self.counts.rejected.fetch_add(u64::from(!self.good), Ordering::Relaxed);
         }
     }
 }
 
-/// Runs the batch for `warm_up` and `time`, and adds to `score` what has happened in `time`.
+/// Runs the batch for `warm_up` and `time`, and adds the results of `time` to `score`.
 pub async fn run(server: Arc<Server>, limit: Limit, warm_up: Duration, time: Duration, score: &mut Score) {
     let from = Instant::now() + warm_up;
     let until = from + time;
@@ -94,8 +94,8 @@ pub async fn run(server: Arc<Server>, limit: Limit, warm_up: Duration, time: Dur
             score.times.push(took.as_secs_f64());
         }
     }
-    // What is under way when the time is up does not count.
+    // Calls in flight at the end do not count.
     counts.counting.store(false, Ordering::Relaxed);
     score.calls += counts.calls.load(Ordering::Relaxed);
-    score.refused += counts.refused.load(Ordering::Relaxed);
+    score.rejected += counts.rejected.load(Ordering::Relaxed);
 }

@@ -11,53 +11,53 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::capacity::Capacity;
 
-/// What it does with more calls than it can take.
+/// The behaviour of a server with more calls than its capacity.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Manner {
+pub enum Overload {
     /// It answers 429 at once.
     Refuses,
-    /// It keeps them in line, and answers 503 to those that have waited for five seconds.
+    /// It queues them, and answers 503 to calls that have waited for five seconds.
     Queues,
-    /// It works on all of them, each more slowly. It does not notice that a client has given up, and works on.
+    /// It works on all of them, each more slowly. It does not notice that a client has gone, and works on.
     Slows,
 }
 
-/// The way of a refusal to the client.
+/// The time that a rejection takes to reach the client.
 const REFUSAL: Duration = Duration::from_millis(50);
-/// How long a call stays in line.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How often a call in a server that slows down looks at what has been done for it.
+/// How long a call stays in the queue.
+const MAX_QUEUE_TIME: Duration = Duration::from_secs(5);
+/// How often a call in a server that slows down checks its progress.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The median seconds until the first output, and after it, of a call that has the server to itself; and how far
-/// they spread. One call in a hundred takes more than three seconds.
+/// The median and the spread of the seconds until the first output, and after it, of a call that is alone on the
+/// server. One call in a hundred takes more than three seconds.
 const FIRST: (f64, f64) = (0.3, 0.3);
 const REST: (f64, f64) = (0.6, 0.7);
 
 pub struct Server {
-    manner: Manner,
+    overload: Overload,
     capacity: Capacity,
-    began: Instant,
+    started: Instant,
     state: Mutex<State>,
 }
 
 struct State {
     rng: Rng,
     active: usize,
-    line: VecDeque<oneshot::Sender<()>>,
-    /// The seconds of work that have been done for a call that was there from the beginning.
+    queue: VecDeque<oneshot::Sender<()>>,
+    /// The seconds of work that were done for a call which was there from the start.
     done: f64,
     at: Instant,
-    /// Calls that nobody waits for, by when they will be over in the measure of `done`.
+    /// Calls whose clients have gone, by the value of `done` at which they end.
     abandoned: Vec<f64>,
 }
 
 impl Server {
-    pub fn new(manner: Manner, capacity: Capacity, seed: u64) -> Self {
-        let (began, rng) = (Instant::now(), Rng::with_seed(seed));
-        let line = VecDeque::new();
-        let state = State { rng, active: 0, line, done: 0.0, at: began, abandoned: Vec::new() };
-        Server { manner, capacity, began, state: Mutex::new(state) }
+    pub fn new(overload: Overload, capacity: Capacity, seed: u64) -> Self {
+        let (started, rng) = (Instant::now(), Rng::with_seed(seed));
+        let queue = VecDeque::new();
+        let state = State { rng, active: 0, queue, done: 0.0, at: started, abandoned: Vec::new() };
+        Server { overload, capacity, started, state: Mutex::new(state) }
     }
 
     /// Serves one call: its first output, then the rest.
@@ -66,8 +66,8 @@ impl Server {
             let rng = &mut self.lock().rng;
             (log_normal(rng, FIRST), log_normal(rng, REST))
         };
-        if self.manner == Manner::Slows {
-            let call = Shared::enter(self, first + rest);
+        if self.overload == Overload::Slows {
+            let call = SharedCall::enter(self, first + rest);
             call.until(first).await;
             cx.emit("first").await?;
             call.until(first + rest).await;
@@ -85,38 +85,38 @@ impl Server {
     }
 
     fn capacity(&self) -> usize {
-        self.capacity.at(self.began.elapsed())
+        self.capacity.at(self.started.elapsed())
     }
 
     async fn slot(&self) -> Result<Slot<'_>> {
-        match self.knock() {
-            Door::Open => Ok(Slot(self)),
-            Door::Closed => {
+        match self.arrive() {
+            Arrival::Admitted => Ok(Slot(self)),
+            Arrival::Rejected => {
                 sleep(REFUSAL).await;
                 Err(Error::overloaded("429 Too Many Requests"))
             }
-            Door::Line(turn) => match timeout(PATIENCE, turn).await {
+            Arrival::Queued(slot) => match timeout(MAX_QUEUE_TIME, slot).await {
                 Ok(_) => Ok(Slot(self)),
                 Err(_) => Err(Error::overloaded("503 Service Unavailable")),
             },
         }
     }
 
-    fn knock(&self) -> Door {
+    fn arrive(&self) -> Arrival {
         let mut state = self.lock();
         if state.active < self.capacity() {
             state.active += 1;
-            return Door::Open;
+            return Arrival::Admitted;
         }
-        if self.manner == Manner::Refuses {
-            return Door::Closed;
+        if self.overload == Overload::Refuses {
+            return Arrival::Rejected;
         }
-        let (sender, turn) = oneshot::channel();
-        state.line.push_back(sender);
-        Door::Line(turn)
+        let (sender, slot) = oneshot::channel();
+        state.queue.push_back(sender);
+        Arrival::Queued(slot)
     }
 
-    /// Works until now on everything there is; says how fast it goes on, where 1 is full speed.
+    /// Works on all calls until now, and returns the current speed, where 1 is full speed.
     fn advance(&self, state: &mut State) -> f64 {
         let speed = |state: &State| (self.capacity() as f64 / state.active.max(1) as f64).min(1.0);
         let now = Instant::now();
@@ -129,14 +129,14 @@ impl Server {
     }
 }
 
-/// What a call finds when it comes.
-enum Door {
-    Open,
-    Closed,
-    Line(oneshot::Receiver<()>),
+/// The reaction of the server to a new call.
+enum Arrival {
+    Admitted,
+    Rejected,
+    Queued(oneshot::Receiver<()>),
 }
 
-/// The place of a call in a server that refuses or queues.
+/// The slot of a call in a server that rejects or queues.
 struct Slot<'a>(&'a Server);
 
 impl Drop for Slot<'_> {
@@ -144,36 +144,36 @@ impl Drop for Slot<'_> {
         let mut state = self.0.lock();
         state.active -= 1;
         while state.active < self.0.capacity()
-            && let Some(next) = state.line.pop_front()
+            && let Some(next) = state.queue.pop_front()
         {
-            // Who has left the line needs no place.
+            // A call that has left the queue needs no slot.
             state.active += usize::from(next.send(()).is_ok());
         }
     }
 }
 
 /// A call in a server that slows down.
-struct Shared<'a> {
+struct SharedCall<'a> {
     server: &'a Server,
-    began: f64,
+    started: f64,
     end: f64,
 }
 
-impl<'a> Shared<'a> {
+impl<'a> SharedCall<'a> {
     fn enter(server: &'a Server, work: f64) -> Self {
         let mut state = server.lock();
         server.advance(&mut state);
         state.active += 1;
-        Shared { server, began: state.done, end: state.done + work }
+        SharedCall { server, started: state.done, end: state.done + work }
     }
 
-    /// Waits until so many seconds of work have been done for this call.
+    /// Waits until `work` seconds of work have been done for this call.
     async fn until(&self, work: f64) {
         loop {
             let (left, speed) = {
                 let mut state = self.server.lock();
                 let speed = self.server.advance(&mut state);
-                (self.began + work - state.done, speed)
+                (self.started + work - state.done, speed)
             };
             if left <= 1e-6 {
                 return;
@@ -183,7 +183,7 @@ impl<'a> Shared<'a> {
     }
 }
 
-impl Drop for Shared<'_> {
+impl Drop for SharedCall<'_> {
     fn drop(&mut self) {
         let mut state = self.server.lock();
         state.abandoned.push(self.end);
@@ -196,7 +196,7 @@ fn log_normal(rng: &mut Rng, (median, sigma): (f64, f64)) -> f64 {
     median * ((-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos() * sigma).exp()
 }
 
-/// The mean seconds of a call that has the server to itself.
+/// Returns the mean seconds of a call that is alone on the server.
 pub fn mean_time() -> f64 {
     [FIRST, REST].into_iter().map(|(median, sigma)| median * (sigma * sigma / 2.0).exp()).sum()
 }

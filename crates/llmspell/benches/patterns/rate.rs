@@ -17,10 +17,10 @@ pub fn run() {
     head("rate", "the same step, whose usage has no meter");
     // More than any machine can start in a day.
     let (many, second) = (u64::from(u32::MAX), Duration::from_secs(1));
-    let requests = || Rate::per(many, second).burst(Duration::from_secs(86_400));
-    let both = requests().tokens_per(many, second);
-    let budget = Budget::tokens(u64::MAX).or_cost(1e9).estimate(Usage::new(100, 1));
-    compare("rate of requests", &step(records_usage).rate(requests()));
+    let requests = || Rate::builder().per(many, second).burst(Duration::from_secs(86_400));
+    let both = requests().tokens_per(many, second).build();
+    let budget = Budget::builder().tokens(u64::MAX).cost(1e9).build().estimate(Usage::new(100, 1));
+    compare("rate of requests", &step(records_usage).rate(requests().build()));
     compare("rate of requests and tokens, settled", &step(records_usage).rate(both));
     compare("budget, settled", &step(records_usage).budget(budget));
 }

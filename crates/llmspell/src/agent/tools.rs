@@ -247,7 +247,7 @@ struct Calls {
 }
 
 impl PoolTask for Calls {
-    type Job = Value;
+    type Input = Value;
     type Out = (usize, Result<Value>);
 
     async fn run(&self, place: usize, arguments: Value) -> Self::Out {

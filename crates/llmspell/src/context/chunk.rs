@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{self, Poll};
 
-use crate::runtime::channel::{Reader, Writer, queue};
+use crate::runtime::channel::{Receiver, Sender, channel};
 use futures_core::Stream;
 use serde::Serialize;
 use serde_json::Value;
@@ -45,7 +45,7 @@ pub enum ChunkData {
 
 /// The receiver of partial output, a `Stream` of [`Chunk`]s; made by [`Context::with_chunks`].
 #[derive(Debug)]
-pub struct Chunks(Reader<Chunk>);
+pub struct Chunks(Receiver<Chunk>);
 
 impl Chunks {
     /// Returns the next chunk, or `None` once every context that can emit one is dropped, including the one
@@ -90,7 +90,7 @@ impl Stream for Chunks {
     }
 }
 
-pub(crate) type ChunkSender = Writer<Chunk>;
+pub(crate) type ChunkSender = Sender<Chunk>;
 
 /// An observer of chunks on their way to the reader. It must not block.
 pub(crate) trait ChunkObserver: Send + Sync {
@@ -163,7 +163,7 @@ impl Context {
     /// # Panics
     /// If `capacity` is 0.
     pub fn with_chunks(&self, capacity: usize) -> (Context, Chunks) {
-        let (sender, receiver) = queue(capacity);
+        let (sender, receiver) = channel(capacity);
         (self.child(NodeKind::Chunks(sender)), Chunks(receiver))
     }
 

@@ -51,7 +51,7 @@ impl Lease {
         if self.holders.fetch_sub(1, Ordering::AcqRel) == 1
             && let Some(permits) = self.permits.upgrade()
         {
-            permits.end_stray();
+            permits.end_orphaned();
         }
     }
 
@@ -102,11 +102,11 @@ impl Drop for LeasedContext<'_> {
         if let Some(unshared) = Arc::get_mut(&mut node) {
             // No hold remains and no context is stored, so the next call can reuse the node.
             unshared.detach();
-            permit.give_back(node);
+            permit.release_with(node);
         } else if let NodeKind::Lease(lease) = &node.kind
             && lease.release_caller()
         {
-            permit.stray();
+            permit.orphan();
         }
     }
 }

@@ -1,265 +1,138 @@
-//! A breaker: stops calls to a side that fails, and tries it again with care.
+//! A circuit breaker: it stops calls to a side that fails, and probes it before it lets calls through again.
 
+mod builder;
 mod circuit;
 mod recheck;
 mod rejection;
+mod settings;
 mod shared_circuit;
 mod window;
 mod with_breaker;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use builder::BreakerBuilder;
 pub(crate) use recheck::BreakerRecheck;
 pub use with_breaker::WithBreaker;
 
 use crate::context::node::NodeKind;
 use crate::context::{AdmissionGate, Context};
 use crate::error::{Error, ErrorKind, Result};
-use circuit::{Cause, LONGEST, Phase, Rules, Verdict};
+use circuit::{CallVerdict, Phase};
+use settings::BreakerSettings;
 use shared_circuit::SharedCircuit;
 
-/// Refuses calls while the other side fails.
+/// A circuit breaker: rejects calls while the other side fails.
 ///
-/// - *Closed*, it lets every call through and counts. It opens when, within [`Breaker::window`] (30 s), at least
-///   [`Breaker::failure_rate`] (half) of at least [`Breaker::min_calls`] (20) calls have failed.
-/// - *Open*, it refuses every call with [`ErrorKind::Rejected`], for [`Breaker::open_for`] (5 s) or as long as the other side
-///   asked for ([`Error::retry_after`]), whichever is longer, and up to a quarter of its own time more, so that many
-///   processes do not come back in step.
-/// - *Half-open*, it lets through at most [`Breaker::probes`] (1) calls at a time. As many that succeed close it; one
-///   that fails opens it again, for twice as long each time, up to [`Breaker::max_open`] (1 min).
+/// - *Closed*, it lets every call through and counts. It opens when, within the [window](BreakerBuilder::window) (30 s),
+///   at least the [failure rate](BreakerBuilder::failure_rate) (half) of at least
+///   [`min_calls`](BreakerBuilder::min_calls) (20) calls have failed.
+/// - *Open*, it rejects every call with [`ErrorKind::Rejected`], for [`open_for`](BreakerBuilder::open_for) (5 s) or as
+///   long as the other side asked for ([`Error::retry_after`]), whichever is longer. Up to a quarter of its own time is
+///   added, so that many processes do not come back in step.
+/// - *Half-open*, it lets at most [`probes`](BreakerBuilder::probes) (1) calls through at a time. When as many have
+///   succeeded, it closes. When one fails, it opens again, for twice as long each time, up to
+///   [`max_open`](BreakerBuilder::max_open) (1 min).
 ///
-/// *What counts*: a result is a success. Timeouts, overload, panics, [`ErrorKind::Denied`] and whatever else is
-/// [transient](Error::is_transient) are failures; any other error is an answer, so it counts as a success
-/// ([`Breaker::when`] decides otherwise). [`ErrorKind::AllFailed`] counts as the last of its causes. Errors that are not
-/// the other side's doing count as neither: [`ErrorKind::Rejected`] (so breakers further in do not trip those further out),
-/// [`ErrorKind::Cancelled`] and [`ErrorKind::Invalid`]. A call that is dropped before it ends, because time was up further out, it
-/// lost a race or its caller went away, counts as neither, too, unless [`Breaker::counting_dropped`] is chosen; if it
-/// was a probe, its place is free at once. Calls that were let in before the breaker opened have no say when they end.
+/// *Successes and failures*: a result is a success. Timeouts, overload, panics, [`ErrorKind::Denied`] and all
+/// [transient](Error::is_transient) errors are failures. Any other error is an answer, and counts as a success;
+/// [`BreakerBuilder::when`] changes that. [`ErrorKind::AllFailed`] counts as the last of its causes. Errors that the
+/// other side did not cause count as neither: [`ErrorKind::Rejected`] (so that breakers further in do not trip those
+/// further out), [`ErrorKind::Cancelled`] and [`ErrorKind::Invalid`]. A call that is dropped before it ends also counts
+/// as neither, unless [`BreakerBuilder::counting_dropped`] is chosen; if it was a probe, another probe can start at
+/// once. Calls that started before the breaker opened have no effect when they end.
 ///
-/// *Retries* around a breaker wait for it: a refusal says when to come back, so a [`Retry`](crate::Retry) whose
-/// `max_wait` is long enough makes its next attempt then, and any other gives up at once, for a fallback to serve.
+/// *Retries* around a breaker wait for it: a rejection says when to come back. A [`Retry`](crate::Retry) whose
+/// `max_wait` is long enough makes its next attempt then, and any other gives up at once, so that a fallback can serve.
 ///
-/// Put a timeout *inside* of it, as [`Policy`](crate::Policy) does: calls that hang are then seen to fail, and a
-/// probe that hangs does not keep its place for ever.
+/// Put a timeout *inside* the breaker, as [`Policy`](crate::Policy) does. Then calls that hang count as failures, and a
+/// probe that hangs does not block other probes for ever.
 ///
-/// Clones share their state, so one breaker can stand for one server that several steps use. Choose the settings first,
-/// then clone.
+/// Clones share their state, so one breaker can stand for one server that several steps use.
 ///
-/// The states are those of Nygard, "Release It!" (2007). With nothing to refuse, a call costs one short lock.
+/// The states are those of Nygard, "Release It!" (2007). While it is closed, a call costs one short lock.
 ///
 /// ```
 /// use std::time::Duration;
 /// use llmspell::{Breaker, Context, Error, ErrorKind, Step, step};
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
-/// let server = Breaker::new().consecutive_failures(3);
+/// let server = Breaker::builder().consecutive_failures(3).build();
 /// let ask = step(|_: u32, _| async move { Err::<u32, _>(Error::overloaded("503")) }).breaker(server.clone());
 /// for n in 0..3 {
 ///     assert_eq!(ask.run(n, &Context::new()).await.unwrap_err().kind(), ErrorKind::Overloaded);
 /// }
-/// let refused = ask.run(3, &Context::new()).await.unwrap_err();
-/// assert_eq!(refused.kind(), ErrorKind::Rejected);
-/// assert!(refused.retry_after() >= Some(Duration::from_secs(5)));
+/// let rejected = ask.run(3, &Context::new()).await.unwrap_err();
+/// assert_eq!(rejected.kind(), ErrorKind::Rejected);
+/// assert!(rejected.retry_after() >= Some(Duration::from_secs(5)));
 /// assert!(!server.is_closed());
 /// # });
 /// ```
 #[derive(Clone)]
-#[must_use = "it does nothing until a step, a stream or a policy has it"]
-pub struct Breaker(Arc<Shared>);
+#[must_use = "a breaker does nothing until a step, a stream or a policy has it"]
+pub struct Breaker(Arc<BreakerInner>);
 
-struct Shared {
-    rules: Rules,
+struct BreakerInner {
+    settings: BreakerSettings,
     when: Option<Arc<Classify>>,
-    dropped: bool,
-    switch: SharedCircuit,
+    counts_dropped: bool,
+    circuit: SharedCircuit,
 }
 
 type Classify = dyn Fn(&Error) -> bool + Send + Sync;
 
 impl Breaker {
-    /// A closed breaker with the defaults above.
+    /// Creates a closed breaker with the defaults above.
     pub fn new() -> Self {
-        let rules = Rules {
-            open_at: 0.5,
-            window: Duration::from_secs(30),
-            min_calls: 20,
-            in_a_row: None,
-            open_for: Some(Duration::from_secs(5)),
-            max_open: Duration::from_secs(60),
-            probes: 1,
-            jitter: true,
-        };
-        let switch = SharedCircuit::new(rules.clone());
-        Breaker(Arc::new(Shared { rules, when: None, dropped: false, switch }))
+        Breaker::builder().build()
     }
 
-    /// A breaker for whole runs: it opens when calls are [denied](Kind::Denied), three in a row or at the usual share,
-    /// and stays open until it is [reset](Breaker::reset). Nothing else counts as a failure.
-    ///
-    /// When credentials or money are missing, no other call will fare better, and those before it in a flow may cost
-    /// money. Give it to [`Streaming::breaker`](crate::Streaming::breaker).
+    /// Returns a builder for a breaker with other settings.
+    pub fn builder() -> BreakerBuilder {
+        BreakerBuilder::new()
+    }
+
+    /// Creates a breaker for whole runs, which stops them when calls are denied; see [`BreakerBuilder::on_denied`].
     pub fn on_denied() -> Self {
-        Breaker::new().when(|error| error.kind() == ErrorKind::Denied).consecutive_failures(3).until_reset()
+        Breaker::builder().on_denied().build()
     }
 
-    /// What tells it from other breakers.
+    /// Returns the identity of the shared state.
     fn address(&self) -> usize {
         Arc::as_ptr(&self.0) as usize
     }
 
-    /// Whether this work is one of its probes.
+    /// Whether this work is part of a probe of this breaker.
     fn is_probing(&self, cx: &Context) -> bool {
         cx.chain().any(|node| matches!(node.kind, NodeKind::Probe(address) if address == self.address()))
     }
 
-    /// Changes a setting. Were it done on one of several clones, that one would part from the others unseen.
-    #[track_caller]
-    fn edit(mut self, change: impl FnOnce(&mut Shared)) -> Self {
-        let shared = Arc::get_mut(&mut self.0);
-        let shared = shared.expect("configure a `Breaker` before it is cloned: clones share its state");
-        change(shared);
-        shared.switch = SharedCircuit::new(shared.rules.clone());
-        self
-    }
-
-    /// The share of calls that must fail for it to open, above 0 and up to 1. The default is 0.5.
-    ///
-    /// # Panics
-    /// If the share is not above 0 and up to 1, or if it has been cloned: clones share their state.
-    #[track_caller]
-    pub fn failure_rate(self, share: f64) -> Self {
-        assert!(share > 0.0 && share <= 1.0, "the share of failures lies above 0 and up to 1, not at {share}");
-        self.edit(|shared| shared.rules.open_at = share)
-    }
-
-    /// How long a call counts. Kept in ten parts, of which the oldest is forgotten as a whole, so it is a tenth less at
-    /// times. The default is 30 s.
-    ///
-    /// # Panics
-    /// If it is zero, or if it has been cloned: clones share their state.
-    #[track_caller]
-    pub fn window(self, time: Duration) -> Self {
-        assert!(!time.is_zero(), "a breaker that remembers nothing would never open");
-        self.edit(|shared| shared.rules.window = time)
-    }
-
-    /// How many calls there must be in the window before their share of failures means anything. The default is 20.
-    ///
-    /// # Panics
-    /// If it is 0, or if it has been cloned: clones share their state.
-    #[track_caller]
-    pub fn min_calls(self, calls: u64) -> Self {
-        assert!(calls > 0, "a share takes at least one call");
-        self.edit(|shared| shared.rules.min_calls = calls)
-    }
-
-    /// Opens also after so many failures in a row, however few calls there were and however long they took. By default
-    /// it does not.
-    ///
-    /// # Panics
-    /// If it is 0, or if it has been cloned: clones share their state.
-    #[track_caller]
-    pub fn consecutive_failures(self, failures: u64) -> Self {
-        assert!(failures > 0, "a row of failures takes at least one");
-        self.edit(|shared| shared.rules.in_a_row = Some(failures))
-    }
-
-    /// How long it stays open at first. The default is 5 s.
-    ///
-    /// # Panics
-    /// If it has been cloned: clones share their state.
-    #[track_caller]
-    pub fn open_for(self, time: Duration) -> Self {
-        self.edit(|shared| shared.rules.open_for = Some(time.min(LONGEST)))
-    }
-
-    /// The longest time it stays open, however many probes have failed; a server that asks for more gets more. The
-    /// default is 1 min, or [`Breaker::open_for`] if that is longer.
-    ///
-    /// # Panics
-    /// If it has been cloned: clones share their state.
-    #[track_caller]
-    pub fn max_open(self, time: Duration) -> Self {
-        self.edit(|shared| shared.rules.max_open = time)
-    }
-
-    /// Stays open until [`Breaker::reset`]: there are no probes.
-    ///
-    /// # Panics
-    /// If it has been cloned: clones share their state.
-    #[track_caller]
-    pub fn until_reset(self) -> Self {
-        self.edit(|shared| shared.rules.open_for = None)
-    }
-
-    /// How many probes may be on their way at a time, and how many must succeed to close it. The default is 1.
-    ///
-    /// # Panics
-    /// If it is 0, for it would never close, or if it has been cloned: clones share their state.
-    #[track_caller]
-    pub fn probes(self, calls: u32) -> Self {
-        assert!(calls > 0, "without a probe it would never close; `until_reset` says that it should not");
-        self.edit(|shared| shared.rules.probes = calls)
-    }
-
-    /// Stays open for exactly the time it should. Many processes that opened together then probe together.
-    ///
-    /// # Panics
-    /// If it has been cloned: clones share their state.
-    #[track_caller]
-    pub fn without_jitter(self) -> Self {
-        self.edit(|shared| shared.rules.jitter = false)
-    }
-
-    /// Takes the errors for which `failure` holds as failures, instead of the default ones. Of an
-    /// [exhausted](Kind::AllFailed) error it is shown the last cause; it is not asked about [`ErrorKind::Rejected`],
-    /// [`ErrorKind::Cancelled`] and [`ErrorKind::Invalid`], which never are. Errors that `?` has converted are not transient and
-    /// so no failures by default: `when(|_| true)` makes them so.
-    ///
-    /// # Panics
-    /// If it has been cloned: clones share their state.
-    #[track_caller]
-    pub fn when(self, failure: impl Fn(&Error) -> bool + Send + Sync + 'static) -> Self {
-        self.edit(|shared| shared.when = Some(Arc::new(failure)))
-    }
-
-    /// Counts calls that are dropped before they end as failures, probes included: for calls that nothing but a
-    /// deadline further out ever ends.
-    ///
-    /// # Panics
-    /// If it has been cloned: clones share their state.
-    #[track_caller]
-    pub fn counting_dropped(self) -> Self {
-        self.edit(|shared| shared.dropped = true)
-    }
-
-    /// Whether it lets every call through.
+    /// Whether the breaker lets every call through.
     pub fn is_closed(&self) -> bool {
-        self.0.switch.phase() == Phase::Closed
+        self.0.circuit.phase() == Phase::Closed
     }
 
-    /// Closes it and forgets what it has counted. If it was not closed, those who listen to `cx` hear that it is.
+    /// Closes the breaker and forgets what it has counted. If it was not closed, this is an event of `cx`.
     pub fn reset(&self, cx: &Context) {
-        rejection::report(self.0.switch.reset(), cx, || None);
+        rejection::report(self.0.circuit.reset(), cx, || None);
     }
 
-    /// Counts an outcome of something that it was not asked about.
-    pub(crate) fn hear<T>(&self, result: &Result<T>, cx: &Context) {
-        let change = self.0.switch.hear(self.verdict(result), Instant::now);
+    /// Counts the outcome of a call that did not go through the breaker.
+    pub(crate) fn record_outcome<T>(&self, result: &Result<T>, cx: &Context) {
+        let change = self.0.circuit.record_outcome(self.verdict(result), Instant::now);
         rejection::report(change, cx, || None);
     }
 
-    fn verdict<'a, T>(&self, result: &'a Result<T>) -> Verdict<'a> {
-        let Err(error) = result else { return Verdict::Success };
+    fn verdict<'a, T>(&self, result: &'a Result<T>) -> CallVerdict<'a> {
+        let Err(error) = result else { return CallVerdict::Success };
         let error = error.root_cause();
         match error.is_upstream() {
-            false => Verdict::Neither,
-            true if self.is_failure(error) => Verdict::Failure(error),
-            true => Verdict::Success,
+            false => CallVerdict::Neither,
+            true if self.is_failure(error) => CallVerdict::Failure(error),
+            true => CallVerdict::Success,
         }
     }
 
@@ -280,15 +153,15 @@ impl Default for Breaker {
     }
 }
 
-/// A stream asks it before each input, and does not wait until it half-opens.
+/// A stream asks the breaker before each input, and ends if it is not closed.
 impl AdmissionGate for Breaker {
     fn close_reason(&self) -> Option<Error> {
         if self.is_closed() {
             return None;
         }
-        self.0.switch.refusal(Instant::now).map(|refusal| {
-            let error = refusal.error();
-            error.with_causes(vec![refusal.why.last])
+        self.0.circuit.rejection(Instant::now).map(|rejection| {
+            let error = rejection.error();
+            error.with_causes(vec![rejection.reason.last])
         })
     }
 }
@@ -296,10 +169,10 @@ impl AdmissionGate for Breaker {
 impl fmt::Debug for Breaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Breaker")
-            .field("phase", &self.0.switch.phase())
-            .field("rules", &self.0.rules)
-            .field("when", &if self.0.when.is_some() { "chosen errors" } else { "the default" })
-            .field("dropped", &self.0.dropped)
+            .field("phase", &self.0.circuit.phase())
+            .field("settings", &self.0.settings)
+            .field("when", &if self.0.when.is_some() { "custom" } else { "default" })
+            .field("counts_dropped", &self.0.counts_dropped)
             .finish()
     }
 }

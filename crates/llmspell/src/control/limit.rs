@@ -1,30 +1,30 @@
-//! A limit on how many calls run at once.
+//! A limit on how many calls run at once, and the adapter that puts it around a step.
 
 mod adaptive;
+mod limited;
 mod semaphore;
 
 use std::fmt;
 use std::sync::Arc;
 
-use tokio::time::Instant;
-
-use adaptive::Adapting;
 pub use adaptive::Adaptive;
+use adaptive::AdaptiveLimit;
+pub use limited::Limited;
 pub(crate) use semaphore::{Load, Permit, Semaphore};
 
 use crate::context::{AcquiredPermit, Context, LeasedContext, Permits};
 use crate::error::{Error, Result};
-use crate::observe::event::{EventKind, RejectedBy, WaitKind};
+use crate::observe::event::WaitKind;
 use crate::path::Path;
 use crate::runtime::executor;
-use crate::step::{Step, StepInfo};
 
-/// Permits for calls that run at the same time; whoever finds none waits in line.
+/// A concurrency limit: a number of permits, of which each running call holds one.
 ///
-/// Clones share their permits, so one limit can stand for one scarce thing that several steps use. A step
-/// that runs under a limit must not need another permit of it: where it would have to wait, it fails.
+/// A call that finds no free permit waits, first come, first served. Clones share their permits, so one limit can
+/// stand for one scarce resource that several steps use. A step that runs under a limit must not need a second permit
+/// of it: where it would have to wait, it fails.
 ///
-/// If nobody knows how many calls the other side can take, [`Limit::adaptive`] finds out.
+/// If the capacity of the other side is not known, [`Limit::adaptive`] finds it.
 ///
 /// ```
 /// use llmspell::{Limit, Step, step};
@@ -35,201 +35,192 @@ use crate::step::{Step, StepInfo};
 /// # let _ = (read, write);
 /// ```
 #[derive(Clone)]
-#[must_use = "it does nothing until a step, a stream or a policy has it"]
+#[must_use = "a limit does nothing until a step, a stream or a policy has it"]
 pub struct Limit {
     /// `None` means that there is no limit.
-    permits: Option<Arc<Permits>>,
+    semaphore: Option<Arc<Permits>>,
     /// `None` means that the limit is fixed.
-    adapting: Option<Arc<Adapting>>,
+    adaptive: Option<Arc<AdaptiveLimit>>,
 }
 
 impl Limit {
-    /// At most `calls` at once.
+    /// Creates a limit of `permits`.
     ///
     /// # Panics
-    /// If `calls` is 0, for nothing would ever run.
-    pub fn new(calls: usize) -> Self {
-        assert!(calls > 0, "a limit must be at least 1: with 0, nothing would ever run");
-        Limit { permits: Some(Arc::new(Semaphore::new(calls))), adapting: None }
+    /// If `permits` is 0, because nothing would ever run.
+    pub fn new(permits: usize) -> Self {
+        assert_positive(permits);
+        Limit { semaphore: Some(Arc::new(Semaphore::new(permits))), adaptive: None }
     }
 
-    /// A limit that finds itself, as `how` says; its clones find it together.
+    /// Creates a limit that adapts to the other side; its clones learn together.
     ///
     /// # Panics
     /// If the lower bound of the limit is above the upper one.
-    pub fn adaptive(how: Adaptive) -> Self {
-        let adapting = Adapting::new(how);
-        Limit { permits: Some(adapting.permits().clone()), adapting: Some(Arc::new(adapting)) }
+    pub fn adaptive(settings: Adaptive) -> Self {
+        let adaptive = AdaptiveLimit::new(settings);
+        Limit { semaphore: Some(adaptive.semaphore().clone()), adaptive: Some(Arc::new(adaptive)) }
     }
 
-    /// No limit.
+    /// Creates a limit that limits nothing.
     pub fn unlimited() -> Self {
-        Limit { permits: None, adapting: None }
+        Limit { semaphore: None, adaptive: None }
     }
 
-    /// Lends out up to `calls` permits in the place of those that runaways keep. The default is 0.
+    /// Lends up to `permits` beyond the limit, in place of those that runaways hold. The default is 0.
     ///
-    /// Work that cannot be dropped, such as a thread, keeps its permit when its caller goes away, say because of
-    /// a timeout, for it still uses what the limit stands for. Enough of such runaways bring everything behind
-    /// the limit to a halt. With an overdraft, as many calls as there are runaways are admitted beyond the limit,
-    /// up to this number; a runaway that ends at last repays the loan, and its permit goes to nobody. So never
-    /// more calls are alive than the limit and the overdraft together, runaways included; without one, never
-    /// more than the limit.
+    /// Work that cannot be dropped, such as a thread, keeps its permit when its caller goes away, for example because
+    /// of a timeout: it still uses the limited resource. Enough of such runaways block everything behind the limit.
+    /// With an overdraft, as many calls as there are runaways are admitted beyond the limit, up to this number. A
+    /// runaway that ends repays the loan: its permit does not go to a waiting call. So the number of running calls,
+    /// runaways included, never exceeds the limit plus the overdraft.
     ///
-    /// Unlike the setters of other policies this may be called at any time: it counts for all clones of this limit.
-    pub fn overdraft(self, calls: usize) -> Self {
-        if let Some(permits) = &self.permits {
-            permits.set_overdraft(calls);
+    /// Unlike the settings of other policies, this one can be changed at any time. It applies to all clones.
+    pub fn overdraft(self, permits: usize) -> Self {
+        if let Some(semaphore) = &self.semaphore {
+            semaphore.set_overdraft(permits);
         }
         self
     }
 
-    /// Changes how many calls may run at once, for all clones of this limit and at any time. Says whether there is a
-    /// limit to change.
+    /// Changes the number of permits, for all clones and at any time. Returns whether there is a limit to change.
     ///
-    /// When it grows, calls that wait are let in at once. When it shrinks, calls that run stay, and nobody is let in
-    /// until enough of them have ended.
+    /// When the limit grows, waiting calls are admitted at once. When it shrinks, running calls continue, and no call
+    /// is admitted until enough of them have ended.
     ///
-    /// Of a limit that adapts this is the most that it may be, whatever [`Adaptive::max`] said: if it is above, it falls
-    /// to that at once, and goes on finding itself from there. Its lower bound gives way where it has to.
+    /// For an adaptive limit this sets the upper bound, in place of [`Adaptive::max`]. A limit above the new bound
+    /// falls to it at once, and adapts from there. The lower bound is lowered if necessary.
     ///
-    /// How many items a [stream](Step::stream) keeps in flight was settled by the limit when the stream was made. For a
-    /// larger one to be used up, resize that as well, with [`Streaming::limit_handle`](crate::Streaming::limit_handle).
+    /// A [stream](crate::Step::stream) takes the number of its items in flight from the limit when it is created. To use a
+    /// larger limit fully, resize the stream as well, with
+    /// [`Streaming::limit_handle`](crate::Streaming::limit_handle).
     ///
     /// ```
     /// let limit = llmspell::Limit::new(8);
     /// let clone = limit.clone();
     /// assert!(limit.resize(2));
-    /// assert_eq!(clone.calls(), Some(2));
+    /// assert_eq!(clone.permits(), Some(2));
     /// ```
     ///
     /// # Panics
-    /// If `calls` is 0, for nothing would ever run.
-    pub fn resize(&self, calls: usize) -> bool {
-        assert!(calls > 0, "a limit must be at least 1: with 0, nothing would ever run");
-        match (&self.permits, &self.adapting) {
-            (_, Some(adapting)) => adapting.bound(calls),
-            (Some(permits), None) => permits.resize(calls).wake(),
+    /// If `permits` is 0, because nothing would ever run.
+    pub fn resize(&self, permits: usize) -> bool {
+        assert_positive(permits);
+        match (&self.semaphore, &self.adaptive) {
+            (_, Some(adaptive)) => adaptive.set_max(permits),
+            (Some(semaphore), None) => semaphore.resize(permits).wake(),
             (None, None) => return false,
         }
         true
     }
 
-    /// How many calls may run at once, for the present if the limit adapts; `None` if there is no limit.
-    pub fn calls(&self) -> Option<usize> {
+    /// Returns how many calls can run at once, at present if the limit adapts; `None` if there is no limit.
+    pub fn permits(&self) -> Option<usize> {
         self.load().map(|load| load.capacity)
     }
 
-    /// How many calls may ever run at once, also if the limit adapts; `None` if there is no limit.
-    pub fn most(&self) -> Option<usize> {
-        self.adapting.as_ref().map(|adapting| adapting.most()).or_else(|| self.calls())
+    /// Returns the largest number of calls that can ever run at once; `None` if there is no limit.
+    pub fn max_permits(&self) -> Option<usize> {
+        self.adaptive.as_ref().map(|adaptive| adaptive.max()).or_else(|| self.permits())
     }
 
-    /// How many permits are free now; `None` if there is no limit.
+    /// Returns how many permits are free now; `None` if there is no limit.
     pub fn available(&self) -> Option<usize> {
         self.load().map(|load| load.available)
     }
 
-    /// How many calls wait for a permit.
+    /// Returns how many calls wait for a permit.
     pub fn waiting(&self) -> usize {
         self.load().map_or(0, |load| load.waiting)
     }
 
-    /// What [`AcquiredPermit::try_acquire`] and [`Limit::wait`] take; `None` if there is no limit.
-    pub(crate) fn permits(&self) -> Option<&Arc<Permits>> {
-        self.permits.as_ref()
+    /// Returns the argument of [`AcquiredPermit::try_acquire`] and [`Limit::wait`]; `None` if there is no limit.
+    pub(crate) fn semaphore(&self) -> Option<&Arc<Permits>> {
+        self.semaphore.as_ref()
     }
 
-    /// How busy it is; `None` if there is no limit.
+    /// Returns how busy the limit is; `None` if there is no limit.
     pub(crate) fn load(&self) -> Option<Load> {
-        self.permits.as_ref().map(|permits| permits.load())
+        self.semaphore.as_ref().map(|semaphore| semaphore.load())
     }
 
-    /// What the calls under it are to run by; `None` if the limit is fixed, or none.
-    pub(crate) fn adapting(&self) -> Option<&Adapting> {
-        self.adapting.as_deref()
+    /// Returns the adaptive limit that must observe each call; `None` if the limit is fixed, or there is none.
+    pub(crate) fn adaptive_limit(&self) -> Option<&AdaptiveLimit> {
+        self.adaptive.as_deref()
     }
 
-    /// Waits for a permit and gives the context to run under; `None` if there is no limit. The permit goes
-    /// back once the context, and everything that has kept it with [`Context::hold`], is gone.
+    /// Waits for a permit, and returns the context to run under; `None` if there is no limit. The permit is released
+    /// once the context, and everything that has kept it with [`Context::hold`], is dropped.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) instead of a wait for a permit that only the waiting work
-    /// itself might give back.
+    /// itself could release.
     pub(crate) async fn admit(&self, cx: &Context) -> Result<Option<LeasedContext<'_>>> {
         self.admit_at(cx, None, || None).await
     }
 
-    /// The same, with the name of the step that waits, unless its call has begun already, and the path for
-    /// the context to run under.
+    /// Like [`Limit::admit`]. `name` is that of the waiting step, unless its call has begun already; `path` is that of
+    /// the returned context.
     pub(crate) async fn admit_at<'a>(
         &'a self,
         cx: &Context,
         name: Option<&str>,
         path: impl FnOnce() -> Option<Path>,
     ) -> Result<Option<LeasedContext<'a>>> {
-        let Some(permits) = &self.permits else { return Ok(None) };
+        let Some(semaphore) = &self.semaphore else { return Ok(None) };
         executor::yield_if_due().await;
-        let grant = match AcquiredPermit::try_acquire(permits) {
-            Some(grant) => grant,
-            None => Limit::wait(permits, cx, name).await.map_err(|error| error.at(|| cx.path()))?,
+        let permit = match AcquiredPermit::try_acquire(semaphore) {
+            Some(permit) => permit,
+            None => Limit::wait(semaphore, cx, name).await.map_err(|error| error.at(|| cx.path()))?,
         };
-        Ok(Some(cx.under_permit(grant, path())))
+        Ok(Some(cx.under_permit(permit, path())))
     }
 
-    /// Waits in line for a permit, for as long as the call is wanted. Apart from the case that one is free, which
-    /// must be cheap.
+    /// Waits for a permit, until the call is cancelled or its deadline passes. Separate from the case that a permit is
+    /// free, which must be cheap.
     #[cold]
     pub(crate) async fn wait<'a>(
-        permits: &'a Arc<Permits>,
+        semaphore: &'a Arc<Permits>,
         cx: &Context,
         name: Option<&str>,
     ) -> Result<AcquiredPermit<'a>> {
-        if cx.is_under(permits) {
-            let message = "waits for a permit of a limit that it runs under itself, and may wait for ever";
-            let hint = "give the inner step a limit of its own";
+        if cx.is_under(semaphore) {
+            let message = "waits for a permit of a limit that it runs under itself, and could wait for ever";
+            let hint = "give the inner step its own limit";
             return Err(Error::invalid(message).with_hint(hint));
         }
         if cx.recorder().is_none() && !cx.can_be_cancelled() && !cx.is_metered() {
-            return Ok(AcquiredPermit::acquire(permits).await);
+            return Ok(AcquiredPermit::acquire(semaphore).await);
         }
-        // Boxed, so that calls which need not wait do not carry what it takes to.
-        Box::pin(Limit::wait_watched(permits, cx, name)).await
+        // Boxed, so that calls which do not wait do not carry the state of a wait.
+        Box::pin(Limit::wait_observed(semaphore, cx, name)).await
     }
 
-    /// The same where somebody may have something to say while the call waits, or wants to hear of it.
-    async fn wait_watched<'a>(
-        permits: &'a Arc<Permits>,
+    /// Like [`Limit::wait`], where the wait can be cancelled, is recorded, or is metered by a rate further out.
+    async fn wait_observed<'a>(
+        semaphore: &'a Arc<Permits>,
         cx: &Context,
         name: Option<&str>,
     ) -> Result<AcquiredPermit<'a>> {
         loop {
-            let since = Instant::now();
-            let step = || name.map(|name| cx.path().join(name));
-            cx.record_event(|| EventKind::Queued { step: step(), queue: WaitKind::Limit });
-            let grant = cx.wait_or_cancelled(cx.deadline(), AcquiredPermit::acquire(permits)).await;
-            match &grant {
-                Ok(_) => cx.record_event(|| EventKind::Admitted {
-                    step: step(),
-                    queue: WaitKind::Limit,
-                    waited: since.elapsed(),
-                }),
-                Err(error) => {
-                    cx.record_event(|| EventKind::Refused { step: step(), by: RejectedBy::Limit, error: error.into() })
-                }
-            }
-            let grant = grant?;
+            let permit = async { Ok(AcquiredPermit::acquire(semaphore).await) };
+            let permit = cx.admit(WaitKind::Limit, name, cx.deadline(), permit).await?;
             if !cx.is_revoked() {
-                return Ok(grant);
+                return Ok(permit);
             }
-            // A pause has begun at a rate further out, and others may have use for the permit meanwhile.
-            drop(grant);
+            // A pause has begun at a rate further out. Other calls can use the permit meanwhile.
+            drop(permit);
             cx.renew_reservations(name).await?;
-            if let Some(grant) = AcquiredPermit::try_acquire(permits) {
-                return Ok(grant);
+            if let Some(permit) = AcquiredPermit::try_acquire(semaphore) {
+                return Ok(permit);
             }
         }
     }
+}
+
+#[track_caller]
+fn assert_positive(permits: usize) {
+    assert!(permits > 0, "a limit must be at least 1: with 0, nothing would ever run");
 }
 
 impl fmt::Debug for Limit {
@@ -242,62 +233,7 @@ impl fmt::Debug for Limit {
 }
 
 impl From<usize> for Limit {
-    fn from(calls: usize) -> Self {
-        Limit::new(calls)
-    }
-}
-
-/// What a stream keeps in flight, at the most, because of a limit that adapts.
-const MANY: usize = 1024;
-
-/// A step under a limit; made by [`Step::limit`].
-#[derive(Clone)]
-#[must_use = "a step does nothing until it runs"]
-pub struct Limited<S> {
-    step: S,
-    limit: Limit,
-    /// Whether it is for this one to say that a call has begun.
-    reports_start: bool,
-}
-
-impl<S: Step> Limited<S> {
-    pub(crate) fn new(step: S, limit: Limit) -> Self {
-        let reports_start = limit.permits.is_some() && !step.info().reports_start;
-        Limited { step, limit, reports_start }
-    }
-}
-
-impl<S: Step> Step for Limited<S> {
-    type In = S::In;
-    type Out = S::Out;
-
-    async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
-        let Some(permits) = &self.limit.permits else { return self.step.run(input, cx).await };
-        executor::yield_if_due().await;
-        let grant = match AcquiredPermit::try_acquire(permits) {
-            Some(grant) => grant,
-            None => {
-                let wait = Limit::wait(permits, cx, self.step.info().name);
-                wait.await.map_err(|error| error.at(|| cx.path()))?
-            }
-        };
-        let cx = cx.under_permit(grant, None);
-        if self.reports_start {
-            cx.report_start();
-        }
-        match &self.limit.adapting {
-            None => self.step.run(input, &cx).await,
-            Some(adapting) => adapting.run(&self.step, input, &cx).await,
-        }
-    }
-
-    fn info(&self) -> StepInfo<'_> {
-        let Some(most) = self.limit.most() else { return self.step.info() };
-        let about = self.step.info().limited(most).reporting_start();
-        match &self.limit.adapting {
-            // It grows only while all of it is in use, so somebody should be in line.
-            Some(adapting) => about.in_flight(about.default_in_flight.max(adapting.most().min(MANY) + 1)),
-            None => about,
-        }
+    fn from(permits: usize) -> Self {
+        Limit::new(permits)
     }
 }

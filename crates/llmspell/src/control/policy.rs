@@ -1,4 +1,4 @@
-//! Everything about one call in one place.
+//! A policy: all modifiers of a step as one value, applied in the canonical order.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ use crate::pattern::race::{Hedge, Hedged};
 use crate::pattern::timeout::{Retried, Retry, Timeout, Timeouts};
 use crate::step::{Step, StepInfo};
 
-/// Modifiers of a step as one value, without its types; what flow files compile to.
+/// The modifiers of a step as one value, independent of its types. Flow files compile to policies.
 ///
-/// They apply in the canonical order, however they are set. From the outside in:
+/// The modifiers apply in the canonical order, whatever the order of the setters. From the outside in:
 ///
 /// deadline → retry → hedge → breaker → budget → rate → limit → timeout of an attempt → the step
 ///
-/// So the deadline covers all attempts and all waiting; each attempt is paid for and takes its turn; a permit is
-/// given back while a retry waits; time in line does not count against the timeout of an attempt; a breaker that
-/// opens while calls wait in line calls them off. A [`fallback`](Step::fallback) has a type and stays a combinator:
-/// around the policy it serves when everything else has failed, the deadline included.
+/// So the deadline covers all attempts and all waiting. Each attempt counts for the budget and the rate. A permit is
+/// released while a retry waits. Waiting in a queue does not count against the timeout of an attempt. A breaker that
+/// opens while calls wait rejects them. A [`fallback`](Step::fallback) has a type, so it stays a combinator: around the
+/// policy, it serves when everything else has failed, the deadline included.
 ///
-/// A chain of combinators nests as it is written instead, so another order means something else:
+/// A chain of combinators nests in the order in which it is written, so another order means something else:
 ///
 /// | written | means |
 /// |---|---|
@@ -32,12 +32,12 @@ use crate::step::{Step, StepInfo};
 /// | `s.retry(r).limit(n)` | one permit for all attempts, held through every wait between them |
 /// | `s.timeout(t).retry(r)` | `t` for each attempt |
 /// | `s.retry(r).timeout(t)` | `t` for all attempts and the waits between them: a deadline |
-/// | `s.timeout(t).limit(n)` | time in line for a permit does not count |
-/// | `s.limit(n).timeout(t)` | time in line counts; under load calls time out before they begin |
-/// | `s.retry(r).breaker(b)` | the breaker sees calls, not attempts, and opens that much later |
-/// | `s.rate(a).limit(n)` | a call that waits for its turn holds a permit, and fewer than `n` are at work |
-/// | `s.deadline(t).fallback(f)` | the fallback serves when time is up |
-/// | `s.fallback(f).deadline(t)` | nothing serves when time is up: the fallback is within the deadline |
+/// | `s.timeout(t).limit(n)` | waiting for a permit does not count against the timeout |
+/// | `s.limit(n).timeout(t)` | waiting counts; under load calls time out before they start |
+/// | `s.retry(r).breaker(b)` | the breaker counts calls, not attempts, and opens later |
+/// | `s.rate(a).limit(n)` | a call that waits for the rate holds a permit, so fewer than `n` calls run |
+/// | `s.deadline(t).fallback(f)` | the fallback serves when the deadline passes |
+/// | `s.fallback(f).deadline(t)` | nothing serves when the deadline passes: it covers the fallback |
 ///
 /// ```
 /// use std::time::Duration;
@@ -46,10 +46,10 @@ use crate::step::{Step, StepInfo};
 /// let policy = Policy::new()
 ///     .deadline(Duration::from_secs(20))
 ///     .retry(Retry::exponential())
-///     .retry_budget(RetryBudget::share(0.2).reserve(1.0))
+///     .retry_budget(RetryBudget::builder(0.2).reserve(1.0).build())
 ///     .breaker(Breaker::new())
 ///     .budget(Budget::tokens(5_000_000))
-///     .rate(Rate::per_minute(500).tokens_per_minute(200_000))
+///     .rate(Rate::builder().per_minute(500).tokens_per_minute(200_000).build())
 ///     .limit(Limit::adaptive(Adaptive::aimd().max(64)))
 ///     .timeout(Duration::from_secs(5));
 /// let fetch = step(|url: String, _| async move { Ok(url) }).policy(policy);
@@ -76,7 +76,7 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// No modifiers.
+    /// Creates a policy without modifiers.
     pub fn new() -> Self {
         Policy {
             deadline: Timeouts::never(),
@@ -91,51 +91,50 @@ impl Policy {
         }
     }
 
-    /// The time for everything, from the start of the call.
+    /// Sets the time limit of the whole call, with all attempts and all waiting.
     pub fn deadline(mut self, within: Duration) -> Self {
         self.deadline = within.into();
         self
     }
 
-    /// How to retry.
+    /// Sets how failed attempts are retried.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
     }
 
-    /// When to start a second copy.
+    /// Sets when a second copy of an attempt starts.
     pub fn hedge(mut self, hedge: Hedge) -> Self {
         self.hedge = hedge;
         self
     }
 
-    /// What the retries and the second copies draw on together, instead of whatever budgets they have been
-    /// given themselves.
+    /// Sets the budget that retries and second copies share, instead of budgets of their own.
     pub fn retry_budget(mut self, budget: RetryBudget) -> Self {
         self.retry_budget = Some(budget);
         self
     }
 
-    /// When to stop calling.
+    /// Sets the breaker, which rejects calls while the other side fails.
     pub fn breaker(mut self, breaker: Breaker) -> Self {
         self.breaker = Some(breaker);
         self
     }
 
-    /// How much all calls may use.
+    /// Sets the cap on the usage of all calls.
     pub fn budget(mut self, budget: Budget) -> Self {
         self.budget = budget;
         self
     }
 
-    /// How many calls may start in a time, and how many tokens they may use.
+    /// Sets how many calls can start per period, and how many tokens they can use.
     pub fn rate(mut self, rate: Rate) -> Self {
         self.rate = rate;
         self
     }
 
-    /// How many calls may run at once: a number, or a [`Limit`], which can be shared and can
-    /// [find itself](Limit::adaptive).
+    /// Sets how many calls can run at once: a number, or a [`Limit`], which can be shared and can
+    /// [adapt](Limit::adaptive).
     ///
     /// # Panics
     /// If the limit is 0.
@@ -144,7 +143,7 @@ impl Policy {
         self
     }
 
-    /// The time of an attempt, or of each attempt.
+    /// Sets the time limit of an attempt: one for all attempts, or one for each.
     pub fn timeout(mut self, limits: impl Into<Timeouts>) -> Self {
         self.timeout = limits.into();
         self
@@ -166,7 +165,7 @@ impl Policy {
 /// One attempt of a step under a policy.
 type Attempt<S> = WithBreaker<WithBudget<RateLimited<Limited<BreakerRecheck<Timeout<S>>>>>>;
 
-/// A step under a [`Policy`]; made by [`Step::policy`].
+/// A step under a [`Policy`]; created by [`Step::policy`].
 #[must_use = "a step does nothing until it runs"]
 pub struct WithPolicy<S: Step> {
     step: Timeout<Retried<Hedged<Attempt<S>>>>,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{self, Poll};
 
-use crate::runtime::channel::{Reader, Writer, queue};
+use crate::runtime::channel::{Receiver, Sender, channel};
 use futures_core::Stream;
 
 use super::event::ModelEvent;
@@ -39,7 +39,7 @@ impl ModelStream {
         F: FnOnce(EventSender) -> Fut,
         Fut: Future<Output = Result<()>> + Send + 'static,
     {
-        let (sender, events) = queue(1);
+        let (sender, events) = channel(1);
         let work = producer(EventSender(sender));
         ModelStream::new(Produced { work: Some(Box::pin(work)), failure: None, events })
     }
@@ -71,7 +71,7 @@ impl fmt::Debug for ModelStream {
 
 /// Where the producer of a [`ModelStream`] sends its events.
 #[derive(Clone, Debug)]
-pub struct EventSender(Writer<ModelEvent>);
+pub struct EventSender(Sender<ModelEvent>);
 
 impl EventSender {
     /// Sends one event, and waits while the reader is behind.
@@ -86,7 +86,7 @@ impl EventSender {
 struct Produced {
     work: Option<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
     failure: Option<Error>,
-    events: Reader<ModelEvent>,
+    events: Receiver<ModelEvent>,
 }
 
 impl Stream for Produced {

@@ -155,7 +155,7 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
         }
         // Without a recorder, one node can hold both names and the permit.
         let path = || cx.path_below(outer, &self.label);
-        let result = match self.limit.permits() {
+        let result = match self.limit.semaphore() {
             None => self.step.run(record, &cx.child_at(NodeKind::Name, path())).await,
             Some(permits) => {
                 yield_if_due().await;
@@ -166,7 +166,7 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
                 match permit {
                     Ok(permit) => {
                         let cx = cx.under_permit(permit, Some(path()));
-                        match self.limit.adapting() {
+                        match self.limit.adaptive_limit() {
                             None => self.step.run(record, &cx).await,
                             Some(adapting) => adapting.run(&self.step, record, &cx).await,
                         }
@@ -188,7 +188,7 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
     fn info(&self) -> StepInfo<'_> {
         // One more than the limit: one record waits for a permit, so that the stage never runs dry.
         let step = self.step.info();
-        let calls = step.limited_if(self.limit.most()).limit;
+        let calls = step.limited_if(self.limit.max_permits()).limit;
         let here = calls.map_or(UNLIMITED_STAGE, |calls| calls.saturating_add(1));
         let before = self.before.info();
         before.and(step).in_flight(before.default_in_flight.saturating_add(here))
@@ -199,7 +199,7 @@ impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
     /// Returns the number of records that the stage can run now: the smaller of its own limit and that of its
     /// step.
     fn calls(&self) -> Option<usize> {
-        self.step.info().limited_if(self.limit.calls()).limit
+        self.step.info().limited_if(self.limit.permits()).limit
     }
 
     /// Runs the stage with a recorder.
@@ -208,7 +208,7 @@ impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
         let admitted = self.limit.admit(cx).await?;
         let started = Instant::now();
         let result = match &admitted {
-            Some(cx) => match self.limit.adapting() {
+            Some(cx) => match self.limit.adaptive_limit() {
                 None => self.step.run(record, cx).await,
                 Some(adapting) => adapting.run(&self.step, record, cx).await,
             },

@@ -1,7 +1,8 @@
-//! A short queue between a reader and those who write to it, which takes memory for what is in it and for nothing else.
+//! A bounded channel that uses memory only for the items in it.
 //!
-//! tokio's channel takes room for 32 items as soon as the first one is sent. Every agent that is watched has two such
-//! queues, mostly empty, and there may be thousands of them. As in that channel, a fair semaphore says whose turn it is.
+//! tokio's channel allocates room for 32 items as soon as the first one is sent. Every observed agent has two such
+//! channels, mostly empty, and there may be thousands of agents. As in tokio's channel, a fair semaphore decides which
+//! sender is next.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -13,95 +14,95 @@ use tokio::task::coop::poll_proceed;
 
 use crate::runtime::sync::{Mutex, lock};
 
-/// A queue in which at most `capacity` items wait.
-pub(crate) fn queue<T>(capacity: usize) -> (Writer<T>, Reader<T>) {
-    assert!(capacity > 0, "a queue without room passes nothing on: give it room for one item at least");
-    let state = Mutex::new(State { items: VecDeque::new(), writers: 1, reader: None });
-    let shared = Arc::new(Shared { room: Semaphore::new(capacity), state });
-    (Writer(shared.clone()), Reader(shared))
+/// Returns a channel that holds at most `capacity` items.
+pub(crate) fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+    assert!(capacity > 0, "the capacity of a channel must be at least 1");
+    let state = Mutex::new(ChannelState { items: VecDeque::new(), senders: 1, receiver: None });
+    let shared = Arc::new(ChannelShared { slots: Semaphore::new(capacity), state });
+    (Sender(shared.clone()), Receiver(shared))
 }
 
 #[derive(Debug)]
-struct Shared<T> {
-    /// A permit for each item that still fits in; closed once nobody reads any more.
-    room: Semaphore,
-    state: Mutex<State<T>>,
+struct ChannelShared<T> {
+    /// One permit for each free slot; closed once the receiver is closed or dropped.
+    slots: Semaphore,
+    state: Mutex<ChannelState<T>>,
 }
 
 #[derive(Debug)]
-struct State<T> {
+struct ChannelState<T> {
     items: VecDeque<T>,
-    writers: usize,
-    reader: Option<Waker>,
+    senders: usize,
+    receiver: Option<Waker>,
 }
 
-/// Where items go in; clones write to the same queue.
+/// The sending half of a [`channel`]; clones send to the same channel.
 #[derive(Debug)]
-pub(crate) struct Writer<T>(Arc<Shared<T>>);
+pub(crate) struct Sender<T>(Arc<ChannelShared<T>>);
 
-impl<T> Writer<T> {
-    /// Waits for room; gives the item back if nobody reads any more.
+impl<T> Sender<T> {
+    /// Waits for a free slot. Returns the item if the receiver is closed or dropped.
     pub(crate) async fn send(&self, item: T) -> Result<(), T> {
-        let Ok(room) = self.0.room.acquire().await else { return Err(item) };
-        // The reader gives it back, with the item.
-        room.forget();
+        let Ok(slot) = self.0.slots.acquire().await else { return Err(item) };
+        // The receiver returns the permit when it takes the item.
+        slot.forget();
         let mut state = lock(&self.0.state);
         state.items.push_back(item);
-        let reader = state.reader.take();
+        let receiver = state.receiver.take();
         drop(state);
-        reader.into_iter().for_each(Waker::wake);
+        receiver.into_iter().for_each(Waker::wake);
         Ok(())
     }
 }
 
-impl<T> Clone for Writer<T> {
+impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        lock(&self.0.state).writers += 1;
-        Writer(self.0.clone())
+        lock(&self.0.state).senders += 1;
+        Sender(self.0.clone())
     }
 }
 
-impl<T> Drop for Writer<T> {
+impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         let mut state = lock(&self.0.state);
-        state.writers -= 1;
-        let reader = if state.writers == 0 { state.reader.take() } else { None };
+        state.senders -= 1;
+        let receiver = if state.senders == 0 { state.receiver.take() } else { None };
         drop(state);
-        reader.into_iter().for_each(Waker::wake);
+        receiver.into_iter().for_each(Waker::wake);
     }
 }
 
-/// Where items come out, in the order in which they went in.
+/// The receiving half of a [`channel`]: items come out in the order in which they went in.
 #[derive(Debug)]
-pub(crate) struct Reader<T>(Arc<Shared<T>>);
+pub(crate) struct Receiver<T>(Arc<ChannelShared<T>>);
 
-impl<T> Reader<T> {
-    /// Nothing more is let in; what is there can still be read.
+impl<T> Receiver<T> {
+    /// Accepts no further items; those already in the channel can still be received.
     pub(crate) fn close(&mut self) {
-        self.0.room.close();
+        self.0.slots.close();
     }
 
-    /// Whether nothing more will come in: it is closed, or all writers are gone.
+    /// Whether no further items can come: the channel is closed, or all senders are dropped.
     pub(crate) fn is_closed(&self) -> bool {
-        self.0.room.is_closed() || lock(&self.0.state).writers == 0
+        self.0.slots.is_closed() || lock(&self.0.state).senders == 0
     }
 
-    /// The next item; `None` once everything has been read, and all writers are gone or the queue is
-    /// [closed](Reader::close).
+    /// Polls for the next item; `None` once the channel is empty, and all senders are dropped or it is
+    /// [closed](Receiver::close).
     pub(crate) fn poll_recv(&mut self, task: &mut task::Context<'_>) -> Poll<Option<T>> {
-        let turn = ready!(poll_proceed(task));
+        let coop = ready!(poll_proceed(task));
         let mut state = lock(&self.0.state);
         let Some(item) = state.items.pop_front() else {
-            if state.writers == 0 || self.0.room.is_closed() {
-                turn.made_progress();
+            if state.senders == 0 || self.0.slots.is_closed() {
+                coop.made_progress();
                 return Poll::Ready(None);
             }
-            state.reader = Some(task.waker().clone());
+            state.receiver = Some(task.waker().clone());
             return Poll::Pending;
         };
-        turn.made_progress();
+        coop.made_progress();
         drop(state);
-        self.0.room.add_permits(1);
+        self.0.slots.add_permits(1);
         Poll::Ready(Some(item))
     }
 
@@ -110,10 +111,10 @@ impl<T> Reader<T> {
     }
 }
 
-impl<T> Drop for Reader<T> {
+impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         self.close();
-        // A writer that has room already may still put its item in: it goes with the last writer.
+        // A sender that already has a slot may still add its item, which is dropped with the last sender.
         let items = std::mem::take(&mut lock(&self.0.state).items);
         drop(items);
     }
@@ -131,84 +132,84 @@ mod tests {
     const SOON: Duration = Duration::from_millis(10);
 
     #[tokio::test(start_paused = true)]
-    async fn a_writer_waits_for_room_and_everything_arrives_in_order() {
-        let (writer, mut reader) = queue(2);
+    async fn senders_wait_for_a_free_slot_and_items_arrive_in_order() {
+        let (sender, mut receiver) = channel(2);
         for item in 0..2 {
-            writer.send(item).await.unwrap();
+            sender.send(item).await.unwrap();
         }
-        assert!(timeout(SOON, writer.send(9)).await.is_err());
-        let more = tokio::join!(
+        assert!(timeout(SOON, sender.send(9)).await.is_err());
+        let all = tokio::join!(
             async {
                 for item in 2..100 {
-                    writer.send(item).await.unwrap();
+                    sender.send(item).await.unwrap();
                 }
-                drop(writer);
+                drop(sender);
             },
             async {
                 let mut items = Vec::new();
-                while let Some(item) = reader.recv().await {
+                while let Some(item) = receiver.recv().await {
                     items.push(item);
                 }
                 items
             }
         );
-        assert_eq!(more.1, (0..100).collect::<Vec<_>>());
+        assert_eq!(all.1, (0..100).collect::<Vec<_>>());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_who_gives_up_takes_no_place_from_those_who_wait() {
-        let (writer, mut reader) = queue(1);
-        writer.send(0).await.unwrap();
-        let gives_up = async { assert!(timeout(SOON, writer.send(1)).await.is_err()) };
-        let patient = async { writer.send(2).await.unwrap() };
-        let reads = async {
+    async fn an_abandoned_send_does_not_take_the_slot_of_a_waiting_one() {
+        let (sender, mut receiver) = channel(1);
+        sender.send(0).await.unwrap();
+        let abandons = async { assert!(timeout(SOON, sender.send(1)).await.is_err()) };
+        let waits = async { sender.send(2).await.unwrap() };
+        let receives = async {
             sleep(2 * SOON).await;
-            assert_eq!(reader.recv().await, Some(0));
-            assert_eq!(timeout(SOON, reader.recv()).await.unwrap(), Some(2));
+            assert_eq!(receiver.recv().await, Some(0));
+            assert_eq!(timeout(SOON, receiver.recv()).await.unwrap(), Some(2));
         };
-        tokio::join!(gives_up, patient, reads);
+        tokio::join!(abandons, waits, receives);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_a_reader_writers_get_their_items_back() {
-        let (writer, reader) = queue(1);
-        writer.send(0).await.unwrap();
-        let leaves = async {
+    async fn senders_get_their_items_back_without_a_receiver() {
+        let (sender, receiver) = channel(1);
+        sender.send(0).await.unwrap();
+        let drops_receiver = async {
             sleep(SOON).await;
-            drop(reader);
+            drop(receiver);
         };
-        let (sent, ()) = tokio::join!(writer.send(1), leaves);
+        let (sent, ()) = tokio::join!(sender.send(1), drops_receiver);
         assert_eq!(sent, Err(1));
-        assert_eq!(writer.send(2).await, Err(2));
+        assert_eq!(sender.send(2).await, Err(2));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reader_hears_of_the_last_writer() {
-        let (writer, mut reader) = queue::<u8>(1);
-        let other = writer.clone();
-        let leave = async {
-            drop(writer);
+    async fn the_receiver_ends_when_the_last_sender_is_dropped() {
+        let (sender, mut receiver) = channel::<u8>(1);
+        let other = sender.clone();
+        let drop_senders = async {
+            drop(sender);
             sleep(SOON).await;
             drop(other);
         };
-        let (item, ()) = tokio::join!(timeout(2 * SOON, reader.recv()), leave);
+        let (item, ()) = tokio::join!(timeout(2 * SOON, receiver.recv()), drop_senders);
         assert_eq!(item.unwrap(), None);
     }
 
     #[tokio::test]
-    async fn a_reader_that_always_finds_something_gives_way() {
-        let (writer, mut reader) = queue(1000);
+    async fn a_receiver_that_is_never_empty_yields() {
+        let (sender, mut receiver) = channel(1000);
         for item in 0..1000 {
-            writer.send(item).await.unwrap();
+            sender.send(item).await.unwrap();
         }
-        let read = AtomicUsize::new(0);
-        let reads = async {
-            while reader.recv().await.is_some_and(|item| item < 999) {
-                read.fetch_add(1, Ordering::Relaxed);
+        let received = AtomicUsize::new(0);
+        let receives = async {
+            while receiver.recv().await.is_some_and(|item| item < 999) {
+                received.fetch_add(1, Ordering::Relaxed);
             }
         };
-        let looks = async { read.load(Ordering::Relaxed) };
-        let ((), seen) = tokio::join!(reads, looks);
-        assert!(seen < 999, "it has read {seen} in one go");
+        let observes = async { received.load(Ordering::Relaxed) };
+        let ((), seen) = tokio::join!(receives, observes);
+        assert!(seen < 999, "it received {seen} items without yielding");
     }
 }

@@ -1,8 +1,7 @@
-//! The one place that spawns.
+//! The executor: the only module that spawns tasks and threads.
 //!
-//! Everything that runs on a task or a thread of its own is started here, so that everything can be
-//! stopped from here: a [`WorkerPool`] of workers under streams and groups, one task under
-//! [`spawned`](crate::Step::spawned), one thread under [`Context::blocking`].
+//! Everything that runs on its own task or thread starts here, so that it can be stopped from here: a [`WorkerPool`]
+//! under streams and groups, one task under [`spawned`](crate::Step::spawned), one thread under [`Context::blocking`].
 
 mod worker_pool;
 mod yield_policy;
@@ -25,10 +24,10 @@ use crate::context::{CallerGuard, Canceller, Context};
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::sync::AbortHandle;
 
-/// How long a task that was aborted may take to go away before it counts as a runaway.
+/// How long an aborted task may take to end before it counts as a runaway.
 pub(crate) const ABORT_GRACE: Duration = Duration::from_millis(5);
 
-/// Starts a task that nobody waits for or stops; false, and nothing starts, where there is no runtime.
+/// Spawns a task that is neither awaited nor stopped. Returns false, and spawns nothing, where there is no runtime.
 pub(crate) fn spawn_detached(work: impl Future<Output = ()> + Send + 'static) -> bool {
     let Ok(runtime) = Handle::try_current() else { return false };
     #[expect(clippy::disallowed_methods, reason = "this is the executor")]
@@ -36,7 +35,7 @@ pub(crate) fn spawn_detached(work: impl Future<Output = ()> + Send + 'static) ->
     true
 }
 
-/// Starts a task that nobody waits for; the caller keeps the means to stop it.
+/// Spawns a task that is not awaited, and returns a handle that aborts it.
 #[cfg(not(shuttle))]
 fn spawn_abortable(work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
     #[expect(clippy::disallowed_methods, reason = "this is the executor")]
@@ -48,8 +47,8 @@ fn spawn_abortable(work: impl Future<Output = ()> + Send + 'static) -> AbortHand
     shuttle::future::spawn(work).abort_handle()
 }
 
-/// Runs `work` on a task of its own. If the returned future is dropped, the work is told to stop through its
-/// context, and aborted after `grace`.
+/// Runs `work` on its own task. If the returned future is dropped, the context of the work is cancelled, and the task
+/// is aborted after `grace`.
 pub(crate) fn spawned<T, Fut>(
     cx: &Context,
     grace: Duration,
@@ -60,25 +59,25 @@ where
     Fut: Future<Output = Result<T>> + Send + 'static,
 {
     let (cx, canceller) = cx.cancellable();
-    let (tether, custody) = cx.detached_task(grace);
+    let (caller_guard, work_guard) = cx.detached_task(grace);
     let work = work(cx);
     #[expect(clippy::disallowed_methods, reason = "this is the executor")]
     let task = tokio::spawn(async move {
-        // Dropped last: what the work leaves behind belongs to it.
-        let _custody = custody;
+        // Dropped last: everything that the work leaves behind counts as part of it.
+        let _work_guard = work_guard;
         work.await
     });
-    let mut task = Task { handle: Some(task), canceller, grace, _tether: tether };
+    let mut task = Task { handle: Some(task), canceller, grace, _caller_guard: caller_guard };
     async move { task.join().await.unwrap_or_else(|error| Err(ended(error))) }
 }
 
-/// A task as its caller holds it.
+/// A spawned task as its caller holds it; dropping it stops the task.
 struct Task<T: Send + 'static> {
     /// `None` once it has ended.
     handle: Option<JoinHandle<T>>,
     canceller: Canceller,
     grace: Duration,
-    _tether: CallerGuard,
+    _caller_guard: CallerGuard,
 }
 
 impl<T: Send + 'static> Task<T> {
@@ -110,18 +109,18 @@ impl<T: Send + 'static> Drop for Task<T> {
     }
 }
 
-/// Runs `work` on a thread, holding the permits of `cx` until it returns.
+/// Runs `work` on a thread, and holds the permits of `cx` until it returns.
 pub(crate) async fn blocking<T: Send + 'static>(
     cx: Context,
     work: impl FnOnce(Context) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let (_tether, custody) = cx.pending_work();
+    let (_caller_guard, work_guard) = cx.pending_work();
     #[expect(clippy::disallowed_methods, reason = "this is the executor")]
     let thread = tokio::task::spawn_blocking(move || {
-        // Work that is called off before it gets a thread is dropped without the custody having begun.
-        let custody = custody;
-        if !custody.start() {
-            return Err(Error::new(ErrorKind::Cancelled, "called off before it began"));
+        // Work that is cancelled before it gets a thread is dropped, and its guard has not begun.
+        let work_guard = work_guard;
+        if !work_guard.start() {
+            return Err(Error::new(ErrorKind::Cancelled, "cancelled before it began"));
         }
         work(cx)
     });
@@ -129,7 +128,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
     poll_fn(|task| Pin::new(&mut thread.0).poll(task)).await.unwrap_or_else(|error| Err(ended(error)))
 }
 
-/// A thread as its caller holds it: aborting it calls off work that still waits for one, and only that.
+/// A blocking thread as its caller holds it. Aborting it cancels work that still waits for a thread, and only that.
 struct AbortOnDrop<T>(JoinHandle<T>);
 
 impl<T> Drop for AbortOnDrop<T> {
@@ -145,7 +144,7 @@ fn ended(error: JoinError) -> Error {
     }
 }
 
-/// The error of a step that panicked.
+/// Returns the error of a step that panicked.
 fn panicked(payload: &(dyn Any + Send)) -> Error {
     let text = payload
         .downcast_ref::<&str>()
@@ -155,31 +154,31 @@ fn panicked(payload: &(dyn Any + Send)) -> Error {
     Error::new(ErrorKind::Panicked, format!("panicked: {text}"))
 }
 
-/// Runs `work`; a panic in it becomes an error. What it panicked in must not be used again.
+/// Runs `work`, and turns a panic in it into an error. The value that panicked must not be used again.
 #[inline]
 pub(crate) fn catch_panic<T>(work: impl FnOnce() -> T) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| panicked(payload.as_ref()))
 }
 
-/// `time` after `start`; a time too long to be told is a very long one.
+/// Returns the instant `time` after `start`. A time that does not fit into an instant becomes a century.
 pub(crate) fn after(start: Instant, time: Duration) -> Instant {
     const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
     start.checked_add(time).unwrap_or_else(|| start + CENTURY)
 }
 
-/// Polls `work` until `deadline`; `None` if the time is up first.
+/// Waits for `work` until `deadline`; `None` if the deadline passes first.
 ///
-/// The timer is made when `work` first has to wait, so work that is ready pays for none.
+/// The timer is created when `work` first has to wait, so work that is ready does not pay for one.
 pub(crate) async fn within<F: Future>(deadline: Instant, work: F) -> Option<F::Output> {
     let mut work = pin!(work);
     let mut alarm = pin!(None);
     poll_fn(|task| poll_within(&deadline, work.as_mut(), alarm.as_mut(), task)).await
 }
 
-/// What wakes work whose time is up; `None` until it is needed.
+/// The timer of [`within`]; `None` until it is needed.
 pub(crate) type Alarm = Option<Unconstrained<Sleep>>;
 
-/// One poll of [`within`].
+/// Polls `work` once; see [`within`].
 #[inline]
 pub(crate) fn poll_within<F: Future>(
     deadline: &Instant,
@@ -191,7 +190,7 @@ pub(crate) fn poll_within<F: Future>(
         return Poll::Ready(Some(output));
     }
     if alarm.is_none() {
-        // Unconstrained: work that has used up the task's share of time must not stop the clock.
+        // Unconstrained: work that has used up the cooperative budget of the task must not stop the clock.
         alarm.set(Some(unconstrained(sleep_until(*deadline))));
     }
     match alarm.as_pin_mut() {
@@ -200,8 +199,8 @@ pub(crate) fn poll_within<F: Future>(
     }
 }
 
-/// Gives the scheduler its turn if this task has had its share, so that a loop over work that is always
+/// Yields to the scheduler if this task has used up its cooperative budget, so that a loop over work that is always
 /// ready starves neither timers nor cancellation.
 pub(crate) async fn yield_if_due() {
-    poll_fn(|task| poll_proceed(task).map(|turn| turn.made_progress())).await;
+    poll_fn(|task| poll_proceed(task).map(|coop| coop.made_progress())).await;
 }

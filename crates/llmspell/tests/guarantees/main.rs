@@ -14,7 +14,7 @@
 //! | `random_cancellation` | none of 100,000 inputs is lost or duplicated | G3 |
 //! | `no_futurelock` | 1,000 items and their consumer share one permit | G2 |
 //! | `ready_work_starves_no_task` | a timeout of 20 ms fires within 50 ms | G8 |
-//! | `many_timers` | less than 2 µs for each of 100,000 timers, and linear | G5 |
+//! | `many_timers` | at most 2.5 times the cost of a task for each of 100,000 timers, and linear | G5 |
 //! | `retries_are_bounded` | one budget per call; less than 5 % of retries in any fiftieth of the window | G11, G12 |
 //! | `cancellation_is_bounded_in_time` | at once, or within the grace of 50 ms | |
 //! | `nothing_is_silent` | one start and one end for each call | |

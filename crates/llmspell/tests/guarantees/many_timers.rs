@@ -10,8 +10,8 @@
 //! *Common alternative*: `join_all` and `FuturesUnordered` over some ten thousand timers
 //! (`cargo run -p hazards -- timers`).
 //!
-//! *Here* (G5): draining 100,000 timers that are due at the same time costs less than 2 µs of CPU time each
-//! when optimised. It costs at most twice as much per timer as an eighth of them.
+//! *Here* (G5): draining 100,000 timers that are due at the same time costs at most 2.5 times the CPU time of a
+//! task for each, measured in the same run. It costs at most twice as much per timer as an eighth of them.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -137,10 +137,6 @@ fn draining_timers_is_cheap_and_linear() {
     for runner in [Runner::Stream, Runner::Group] {
         let [few, many] = costs([(runner, MANY / 8), (runner, MANY)]);
         assert!(many <= 2.0 * few, "{runner:?}: {few} µs for each of an eighth, {many} µs for each of all");
-        if cfg!(debug_assertions) {
-            assert!(many <= 2.5 * tasks, "{runner:?}: {many} µs each, and {tasks} µs as tasks");
-        } else {
-            assert!(many <= 2.0, "{runner:?}: {many} µs each");
-        }
+        assert!(many <= 2.5 * tasks, "{runner:?}: {many} µs each, and {tasks} µs as tasks");
     }
 }

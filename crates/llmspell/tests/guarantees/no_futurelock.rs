@@ -245,7 +245,7 @@ async fn stopping_work_releases_its_lock() {
 /// The state that a `select!` on `&mut first` leaves: a waiter in the queue while another branch runs.
 async fn unpolled_waiter_blocks_no_other() {
     let limit = Limit::new(1);
-    let rate = Rate::per(1, ms(5)).burst(Duration::ZERO);
+    let rate = Rate::builder().per(1, ms(5)).burst(Duration::ZERO).build();
     let budget = Budget::tokens(100).estimate(Usage::new(100, 0));
     let work = || {
         step(|n: usize, cx: Context| async move {

@@ -124,7 +124,7 @@ fn decisions() -> Vec<(BoxStep<usize, usize>, &'static [&'static str])> {
         (asked(3_600_000).retry(Retry::exponential()).boxed(), &["attempt_failed", "retry_refused"]),
         (shows.retry(Retry::immediately()).boxed(), &["attempt_failed", "retry_refused"]),
         (
-            fails().breaker(Breaker::new().consecutive_failures(1)).retry(Retry::immediately()).boxed(),
+            fails().breaker(Breaker::builder().consecutive_failures(1).build()).retry(Retry::immediately()).boxed(),
             &["breaker_opened", "attempt_failed", "retrying", "refused"],
         ),
         (fails().fallback(value(1usize)).boxed(), &["failed", "fell_back", "finished"]),

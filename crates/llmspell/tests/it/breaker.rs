@@ -1,9 +1,9 @@
-//! Breakers: when they open, whom they let through, and what the refused are told.
+//! Breakers: when they open, which calls they admit, and how they reject the others.
 
-mod again;
 mod hammer;
 mod model;
-mod storm;
+mod on_denied;
+mod recovery;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,16 +11,16 @@ use std::task::Poll;
 use std::time::Duration;
 
 use llmspell::{
-    Breaker, Context, Error, ErrorKind, Event, EventKind, Hedge, Policy, RejectedBy, Retry, Step, WithBreaker, race,
-    step, value,
+    Breaker, BreakerBuilder, Context, Error, ErrorKind, Event, EventKind, Hedge, Policy, RejectedBy, Retry, Step,
+    WithBreaker, race, step, value,
 };
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::probe::{Probe, Watch, ms};
 
-/// A step that takes a millisecond and gives what it is told to.
-fn told() -> impl Step<In = Result<u32, Error>, Out = u32> {
+/// A step that takes a millisecond and returns its input.
+fn echo() -> impl Step<In = Result<u32, Error>, Out = u32> {
     step(|result: Result<u32, Error>, _| async move {
         sleep(ms(1)).await;
         result
@@ -32,8 +32,8 @@ fn busy() -> Error {
 }
 
 /// Opens after two failures in a row, for a second.
-fn touchy() -> Breaker {
-    Breaker::new().consecutive_failures(2).open_for(ms(1000)).without_jitter()
+fn touchy() -> BreakerBuilder {
+    Breaker::builder().consecutive_failures(2).open_for(ms(1000)).without_jitter()
 }
 
 async fn fail<S: Step<In = Result<u32, Error>>>(step: &S, times: u32) {
@@ -46,7 +46,7 @@ async fn opened<S>(step: S) -> (WithBreaker<S>, Breaker)
 where
     S: Step<In = Result<u32, Error>, Out = u32>,
 {
-    let breaker = touchy();
+    let breaker = touchy().build();
     let step = step.breaker(breaker.clone());
     fail(&step, 2).await;
     assert!(!breaker.is_closed());
@@ -54,7 +54,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_opens_at_a_share_of_failures_and_refuses_without_running() {
+async fn it_opens_at_the_failure_rate_and_rejects_without_running() {
     let watch = Watch::default();
     let seen = watch.clone();
     let step = step(move |n: u32, _| {
@@ -69,22 +69,22 @@ async fn it_opens_at_a_share_of_failures_and_refuses_without_running() {
     for n in 0..20 {
         assert_eq!(step.run(n, &cx).await.is_ok(), n % 2 == 0, "{n}");
     }
-    let refused = step.run(20, &cx).await.unwrap_err();
-    assert_eq!((refused.kind(), watch.begun()), (ErrorKind::Rejected, 20));
+    let rejected = step.run(20, &cx).await.unwrap_err();
+    assert_eq!((rejected.kind(), watch.begun()), (ErrorKind::Rejected, 20));
     assert_eq!(
-        refused.to_string(),
-        "ask: not tried: the breaker is open, because 10 of 20 calls failed within 30 s (50 %), the last: ask: no"
+        rejected.to_string(),
+        "ask: not called: the breaker is open because 10 of 20 calls failed within 30 s (50 %), most recently: ask: no"
     );
-    let wait = refused.retry_after().unwrap();
+    let wait = rejected.retry_after().unwrap();
     assert!((ms(5000)..ms(6250)).contains(&wait), "{wait:?}");
-    assert!(refused.hint().unwrap().starts_with("come back in "), "{refused:#}");
-    assert!(refused.is_transient());
+    assert!(rejected.hint().unwrap().starts_with("retry in "), "{rejected:#}");
+    assert!(rejected.is_transient());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_few_calls_prove_nothing() {
+async fn a_few_calls_do_not_open_it() {
     let breaker = Breaker::new();
-    let step = told().breaker(breaker.clone());
+    let step = echo().breaker(breaker.clone());
     fail(&step, 19).await;
     assert!(breaker.is_closed());
     fail(&step, 1).await;
@@ -92,9 +92,9 @@ async fn a_few_calls_prove_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_the_doing_of_the_other_side_does_not_count() {
-    let breaker = Breaker::new().consecutive_failures(1).when(|_| true);
-    let step = told().breaker(breaker.clone());
+async fn errors_that_the_other_side_did_not_cause_do_not_count() {
+    let breaker = Breaker::builder().consecutive_failures(1).when(|_| true).build();
+    let step = echo().breaker(breaker.clone());
     for kind in [ErrorKind::Rejected, ErrorKind::Cancelled, ErrorKind::Invalid] {
         step.run(Err(Error::new(kind, "x").transient()), &Context::new()).await.unwrap_err();
         assert!(breaker.is_closed(), "{kind}");
@@ -105,19 +105,19 @@ async fn what_is_not_the_doing_of_the_other_side_does_not_count() {
 async fn by_default_timeouts_overload_panics_denials_and_transient_errors_count() {
     for kind in [ErrorKind::Timeout, ErrorKind::Overloaded, ErrorKind::Panicked, ErrorKind::Denied, ErrorKind::Failed] {
         for transient in [true, false] {
-            let breaker = Breaker::new().consecutive_failures(1);
+            let breaker = Breaker::builder().consecutive_failures(1).build();
             let error = Error::new(kind, "x");
             let error = if transient { error.transient() } else { error.permanent() };
-            told().breaker(breaker.clone()).run(Err(error), &Context::new()).await.unwrap_err();
+            echo().breaker(breaker.clone()).run(Err(error), &Context::new()).await.unwrap_err();
             assert_eq!(breaker.is_closed(), kind == ErrorKind::Failed && !transient, "{kind} {transient}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_an_error_ends_a_row_of_failures() {
-    let breaker = touchy();
-    let step = told().breaker(breaker.clone());
+async fn an_error_that_is_an_answer_ends_consecutive_failures() {
+    let breaker = touchy().build();
+    let step = echo().breaker(breaker.clone());
     for _ in 0..5 {
         fail(&step, 1).await;
         step.run(Err(Error::failed("404").permanent()), &Context::new()).await.unwrap_err();
@@ -126,7 +126,7 @@ async fn an_answer_that_is_an_error_ends_a_row_of_failures() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_tried_in_vain_counts_as_its_last_attempt() {
+async fn an_exhausted_retry_counts_as_its_last_attempt() {
     let tried = |last: Error| {
         let attempts = Arc::new(AtomicUsize::new(0));
         step(move |_: Result<u32, Error>, _| {
@@ -136,7 +136,8 @@ async fn what_was_tried_in_vain_counts_as_its_last_attempt() {
         .retry(Retry::immediately().max_attempts(2))
     };
     for (last, counts) in [(Error::denied("402"), true), (Error::new(ErrorKind::Rejected, "x"), false)] {
-        let breaker = Breaker::new().consecutive_failures(1).when(|error| error.kind() == ErrorKind::Denied);
+        let breaker =
+            Breaker::builder().consecutive_failures(1).when(|error| error.kind() == ErrorKind::Denied).build();
         let error = tried(last).breaker(breaker.clone()).run(Ok(0), &Context::new()).await.unwrap_err();
         assert_eq!((error.kind(), breaker.is_closed()), (ErrorKind::AllFailed, !counts));
     }
@@ -145,7 +146,7 @@ async fn what_was_tried_in_vain_counts_as_its_last_attempt() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_is_a_failure_wherever_it_is_caught() {
     for early in [true, false] {
-        let breaker = Breaker::new().consecutive_failures(2);
+        let breaker = Breaker::builder().consecutive_failures(2).build();
         let panics = step(move |_: u32, _| {
             assert!(!early, "before there is a future");
             async move { if early { Ok(0) } else { panic!("in the future") } }
@@ -160,8 +161,8 @@ async fn a_panic_is_a_failure_wherever_it_is_caught() {
 /// A panic elsewhere that drops a call in flight says nothing about the other side.
 #[tokio::test(start_paused = true)]
 async fn a_call_that_another_panic_drops_has_not_failed() {
-    let breaker = Breaker::new().consecutive_failures(1);
-    let guarded = Arc::new(told().breaker(breaker.clone()));
+    let breaker = Breaker::builder().consecutive_failures(1).build();
+    let guarded = Arc::new(echo().breaker(breaker.clone()));
     let consumer = step(move |(), _| {
         let guarded = guarded.clone();
         async move {
@@ -179,37 +180,37 @@ async fn a_call_that_another_panic_drops_has_not_failed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_succeeds_closes_it() {
-    let (step, breaker) = opened(told()).await;
+    let (step, breaker) = opened(echo()).await;
     sleep(ms(999)).await;
     assert_eq!(step.run(Ok(1), &Context::new()).await.unwrap_err().kind(), ErrorKind::Rejected);
     sleep(ms(1)).await;
     assert_eq!(step.run(Ok(1), &Context::new()).await.unwrap(), 1);
     assert!(breaker.is_closed());
     fail(&step, 1).await;
-    assert!(breaker.is_closed(), "what was before is forgotten");
+    assert!(breaker.is_closed(), "earlier failures are forgotten");
 }
 
 #[tokio::test(start_paused = true)]
-async fn half_open_lets_one_through_and_tells_the_others_to_come_back() {
-    let (step, breaker) = opened(told()).await;
+async fn half_open_admits_one_call_and_tells_the_others_when_to_retry() {
+    let (step, breaker) = opened(echo()).await;
     sleep(ms(1000)).await;
     let cx = Context::new();
     let calls = (0..50).map(|_| Ok(1));
     let outcomes = Arc::new(step).stream(calls, &cx).limit(50).collect().await;
-    let refused: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err()).collect();
-    assert_eq!(refused.len(), 49);
-    assert!(refused.iter().all(|error| error.retry_after() == Some(ms(1000))));
+    let rejected: Vec<_> = outcomes.iter().filter_map(|outcome| outcome.result.as_ref().err()).collect();
+    assert_eq!(rejected.len(), 49);
+    assert!(rejected.iter().all(|error| error.retry_after() == Some(ms(1000))));
     assert_eq!(
-        refused[0].to_string(),
-        "not tried: the breaker waits for its probes; it opened because 2 calls in a row failed, the last: 503"
+        rejected[0].to_string(),
+        "not called: the breaker waits for its probes; it opened because 2 calls in a row failed, most recently: 503"
     );
     assert!(breaker.is_closed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn several_probes_must_all_succeed() {
-    let breaker = touchy().probes(3);
-    let step = Arc::new(told().breaker(breaker.clone()));
+    let breaker = touchy().probes(3).build();
+    let step = Arc::new(echo().breaker(breaker.clone()));
     fail(&step, 2).await;
     sleep(ms(1000)).await;
     let cx = Context::new();
@@ -229,29 +230,29 @@ async fn several_probes_must_all_succeed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_fails_opens_it_for_longer_up_to_a_bound() {
-    let breaker = touchy().max_open(ms(5000));
-    let step = told().breaker(breaker.clone());
+    let breaker = touchy().max_open(ms(5000)).build();
+    let step = echo().breaker(breaker.clone());
     fail(&step, 2).await;
     for (round, open) in [1000, 2000, 4000, 5000, 5000].into_iter().enumerate() {
-        let refused = step.run(Ok(1), &Context::new()).await.unwrap_err();
-        assert_eq!(refused.retry_after(), Some(ms(open)), "round {round}");
-        assert_eq!(refused.message().contains("a probe failed: 503"), round > 0, "{refused}");
+        let rejected = step.run(Ok(1), &Context::new()).await.unwrap_err();
+        assert_eq!(rejected.retry_after(), Some(ms(open)), "round {round}");
+        assert_eq!(rejected.message().contains("a probe failed: 503"), round > 0, "{rejected}");
         sleep(ms(open)).await;
         assert_eq!(step.run(Err(busy()), &Context::new()).await.unwrap_err().kind(), ErrorKind::Overloaded);
     }
     sleep(ms(5000)).await;
     step.run(Ok(1), &Context::new()).await.unwrap();
     fail(&step, 2).await;
-    let refused = step.run(Ok(1), &Context::new()).await.unwrap_err();
-    assert_eq!(refused.retry_after(), Some(ms(1000)), "once closed, it begins anew");
+    let rejected = step.run(Ok(1), &Context::new()).await.unwrap_err();
+    assert_eq!(rejected.retry_after(), Some(ms(1000)), "once closed, it starts anew");
 }
 
-/// Many processes open together; no tenth of the time they spread over gets much more than its share.
+/// Many breakers open together. No tenth of the time over which they spread gets much more than its share.
 #[tokio::test(start_paused = true)]
 async fn breakers_that_open_together_do_not_probe_together() {
     let mut slots = [0; 10];
     for _ in 0..1000 {
-        let step = told().breaker(Breaker::new().consecutive_failures(1).open_for(ms(4000)));
+        let step = echo().breaker(Breaker::builder().consecutive_failures(1).open_for(ms(4000)).build());
         step.run(Err(busy()), &Context::new()).await.unwrap_err();
         let wait = step.run(Ok(1), &Context::new()).await.unwrap_err().retry_after().unwrap();
         slots[((wait - ms(4000)).as_millis() / 100) as usize] += 1;
@@ -260,17 +261,17 @@ async fn breakers_that_open_together_do_not_probe_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_leaves_the_other_side_alone_as_long_as_it_asked() {
-    let breaker = touchy();
-    let step = told().breaker(breaker.clone());
+async fn it_stays_open_as_long_as_the_other_side_asked() {
+    let breaker = touchy().build();
+    let step = echo().breaker(breaker.clone());
     let asked = busy().with_retry_after(Duration::from_secs(90));
     step.run(Err(asked), &Context::new()).await.unwrap_err();
     fail(&step, 1).await;
-    let refused = step.run(Ok(1), &Context::new()).await.unwrap_err();
-    assert_eq!(refused.retry_after(), Some(ms(89_999)), "also if it was not the last failure that asked");
+    let rejected = step.run(Ok(1), &Context::new()).await.unwrap_err();
+    assert_eq!(rejected.retry_after(), Some(ms(89_999)), "also if it was not the last failure that asked");
 }
 
-/// Gives what it is told to, but hangs instead of succeeding while the flag is up.
+/// A step that returns its input, but hangs instead of succeeding while the flag is set.
 fn hanging(flag: &Arc<AtomicBool>) -> impl Step<In = Result<u32, Error>, Out = u32> {
     let flag = flag.clone();
     step(move |result: Result<u32, Error>, _| {
@@ -285,9 +286,9 @@ fn hanging(flag: &Arc<AtomicBool>) -> impl Step<In = Result<u32, Error>, Out = u
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_probe_frees_its_place_and_decides_nothing() {
+async fn a_dropped_probe_allows_another_and_decides_nothing() {
     let hangs = Arc::new(AtomicBool::new(true));
-    let breaker = touchy();
+    let breaker = touchy().build();
     let step = Arc::new(hanging(&hangs).idempotent().breaker(breaker.clone()));
     fail(&step, 2).await;
     sleep(ms(1000)).await;
@@ -298,18 +299,18 @@ async fn a_dropped_probe_frees_its_place_and_decides_nothing() {
         assert_eq!(race((step.clone(), value(2u32))).run(Ok(1), &cx).await.unwrap(), 2);
         drop(step.clone().stream([Ok(1)], &cx).next());
     }
-    // A hedge of a probe is refused, and takes no place.
+    // A hedge of a probe is rejected, and does not count as a probe.
     let hedged = step.clone().hedge(Hedge::after(ms(5))).timeout(ms(20));
     assert_eq!(hedged.run(Ok(1), &cx).await.unwrap_err().kind(), ErrorKind::Timeout);
     hangs.store(false, Ordering::SeqCst);
-    assert_eq!(step.run(Ok(1), &cx).await.unwrap(), 1, "the place is free");
+    assert_eq!(step.run(Ok(1), &cx).await.unwrap(), 1, "another probe is admitted");
     assert!(breaker.is_closed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropped_calls_can_be_made_to_count() {
+async fn dropped_calls_can_count() {
     let hangs = Arc::new(AtomicBool::new(true));
-    let breaker = touchy().counting_dropped();
+    let breaker = touchy().counting_dropped().build();
     let step = hanging(&hangs).breaker(breaker.clone()).timeout(ms(10));
     for closed in [true, false] {
         step.run(Ok(1), &Context::new()).await.unwrap_err();
@@ -317,14 +318,14 @@ async fn dropped_calls_can_be_made_to_count() {
     }
     sleep(ms(1000)).await;
     step.run(Ok(1), &Context::new()).await.unwrap_err();
-    let refused = step.run(Ok(1), &Context::new()).await.unwrap_err();
-    assert!(refused.message().contains("a probe failed: dropped before it ended"), "{refused}");
+    let rejected = step.run(Ok(1), &Context::new()).await.unwrap_err();
+    assert!(rejected.message().contains("a probe failed: dropped before it ended"), "{rejected}");
 }
 
-/// Three calls are under way when it opens. What becomes of them changes nothing any more.
+/// Calls are running when it opens. Their outcomes have no effect any more.
 #[tokio::test(start_paused = true)]
-async fn calls_from_before_it_opened_have_no_say() {
-    let breaker = touchy();
+async fn calls_from_before_it_opened_have_no_effect() {
+    let breaker = touchy().build();
     let late = step(|(delay, result): (u64, Result<u32, Error>), _| async move {
         sleep(ms(delay)).await;
         result
@@ -338,16 +339,16 @@ async fn calls_from_before_it_opened_have_no_say() {
     }
     assert!(!breaker.is_closed());
     sleep(ms(1050)).await;
-    // Half-open, while the probe is on its way, an old call fails and another succeeds.
+    // Half-open: while the probe runs, an old call fails and another succeeds.
     let mut probe = step.clone().stream([(500, Ok(1))], &cx);
     let both = async { (old.next().await, old.next().await) };
     let ((failed, succeeded), probed) = tokio::join!(both, async {
-        let refused = async {
+        let rejected = async {
             sleep(ms(400)).await;
             step.run((0, Ok(1)), &cx).await.unwrap_err()
         };
-        let (probed, refused) = tokio::join!(probe.next(), refused);
-        assert!(refused.message().contains("waits for its probes"), "{refused}");
+        let (probed, rejected) = tokio::join!(probe.next(), rejected);
+        assert!(rejected.message().contains("waits for its probes"), "{rejected}");
         probed
     });
     assert!(!failed.unwrap().is_ok() && succeeded.unwrap().is_ok() && probed.unwrap().is_ok());
@@ -355,13 +356,13 @@ async fn calls_from_before_it_opened_have_no_say() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_older_than_the_window_is_forgotten() {
-    let breaker = Breaker::new().min_calls(4).window(ms(10_000));
-    let step = told().breaker(breaker.clone());
+async fn calls_older_than_the_window_are_forgotten() {
+    let breaker = Breaker::builder().min_calls(4).window(ms(10_000)).build();
+    let step = echo().breaker(breaker.clone());
     fail(&step, 3).await;
     sleep(ms(10_000)).await;
     fail(&step, 3).await;
-    assert!(breaker.is_closed(), "a long idle time empties it");
+    assert!(breaker.is_closed(), "a long idle time empties the window");
     sleep(ms(4000)).await;
     for _ in 0..4 {
         step.run(Ok(1), &Context::new()).await.unwrap();
@@ -373,8 +374,8 @@ async fn what_is_older_than_the_window_is_forgotten() {
 
 #[tokio::test(start_paused = true)]
 async fn clones_share_their_state() {
-    let breaker = touchy();
-    let (read, write) = (told().breaker(breaker.clone()), told().breaker(breaker.clone()));
+    let breaker = touchy().build();
+    let (read, write) = (echo().breaker(breaker.clone()), echo().breaker(breaker.clone()));
     fail(&read, 1).await;
     fail(&write, 1).await;
     assert!(!breaker.is_closed());
@@ -382,18 +383,19 @@ async fn clones_share_their_state() {
     assert_eq!(read.run(Ok(1), &Context::new()).await.unwrap(), 1);
 }
 
-#[test]
-#[should_panic(expected = "configure a `Breaker` before it is cloned")]
-fn a_clone_cannot_have_settings_of_its_own() {
-    let breaker = touchy();
-    let _step = told().breaker(breaker.clone());
-    let _ = breaker.probes(2);
+#[tokio::test(start_paused = true)]
+async fn clones_share_their_state_and_breakers_of_one_builder_do_not() {
+    let settings = touchy();
+    let (breaker, other) = (settings.clone().build(), settings.build());
+    let clone = breaker.clone();
+    fail(&echo().breaker(breaker.clone()), 2).await;
+    assert_eq!((breaker.is_closed(), clone.is_closed(), other.is_closed()), (false, false, true));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reset_is_told_to_whoever_asks_for_it() {
-    let breaker = touchy();
-    let (step, cx) = (told().breaker(breaker.clone()), Context::recording());
+async fn a_reset_is_reported_to_its_context() {
+    let breaker = touchy().build();
+    let (step, cx) = (echo().breaker(breaker.clone()), Context::recording());
     breaker.reset(&cx);
     assert_eq!(cx.events(), [], "it was closed");
     fail(&step, 2).await;
@@ -403,7 +405,7 @@ async fn a_reset_is_told_to_whoever_asks_for_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_retry_around_it_waits_for_the_probe_instead_of_wasting_its_attempts() {
-    let (step, _) = opened(told()).await;
+    let (step, _) = opened(echo()).await;
     let (started, cx) = (Instant::now(), Context::new());
     let patient = Arc::new(step).retry(Retry::exponential().base(ms(1)).max_attempts(2));
     let outcome = patient.with_outcome().run(Ok(1), &cx).await.unwrap();
@@ -412,8 +414,8 @@ async fn a_retry_around_it_waits_for_the_probe_instead_of_wasting_its_attempts()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_that_will_not_wait_so_long_gives_up_at_once() {
-    let (step, _) = opened(told()).await;
+async fn a_retry_that_cannot_wait_that_long_gives_up_at_once() {
+    let (step, _) = opened(echo()).await;
     let step = Arc::new(step);
     for impatient in [
         step.clone().retry(Retry::exponential().max_wait(ms(500))).boxed(),
@@ -426,9 +428,9 @@ async fn a_retry_that_will_not_wait_so_long_gives_up_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_stays_open_is_not_waited_for() {
-    let breaker = Breaker::new().consecutive_failures(1).until_reset();
-    let step = Arc::new(told().breaker(breaker.clone()));
+async fn a_retry_does_not_wait_for_a_breaker_that_stays_open() {
+    let breaker = Breaker::builder().consecutive_failures(1).until_reset().build();
+    let step = Arc::new(echo().breaker(breaker.clone()));
     fail(&step, 1).await;
     sleep(Duration::from_secs(1_000_000)).await;
     let started = Instant::now();
@@ -440,9 +442,10 @@ async fn one_that_stays_open_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_of_a_breaker_inside_do_not_trip_one_outside() {
-    let (inner, outer) = (touchy().until_reset(), Breaker::new().consecutive_failures(3).when(|_| true));
-    let step = told().breaker(inner).retry(Retry::immediately().max_attempts(2)).breaker(outer.clone());
+async fn rejections_of_an_inner_breaker_do_not_trip_an_outer_one() {
+    let (inner, outer) =
+        (touchy().until_reset().build(), Breaker::builder().consecutive_failures(3).when(|_| true).build());
+    let step = echo().breaker(inner).retry(Retry::immediately().max_attempts(2)).breaker(outer.clone());
     for _ in 0..20 {
         step.run(Err(busy()), &Context::new()).await.unwrap_err();
     }
@@ -450,13 +453,13 @@ async fn refusals_of_a_breaker_inside_do_not_trip_one_outside() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_tell_every_change_and_the_report_counts_the_refused() {
+async fn events_report_every_change_and_the_report_counts_rejections() {
     for in_front in [true, false] {
-        let breaker = touchy();
+        let breaker = touchy().build();
         let step = if in_front {
-            told().named("ask").breaker(breaker).boxed()
+            echo().named("ask").breaker(breaker).boxed()
         } else {
-            told().breaker(breaker).named("ask").boxed()
+            echo().breaker(breaker).named("ask").boxed()
         };
         let cx = Context::recording();
         for wait in [0, 0, 0, 0, 1000, 2000] {
@@ -485,12 +488,12 @@ async fn events_tell_every_change_and_the_report_counts_the_refused() {
             })
         };
         let last = if in_front { "ask: 503" } else { "503" };
-        let message = format!("not tried: the breaker is open, because 2 calls in a row failed, the last: {last}");
+        let message = format!("not called: the breaker is open because 2 calls in a row failed, most recently: {last}");
         let error = json!({ "kind": "rejected", "message": message });
-        let refused = json!({ "event": "refused", "by": "breaker", "error": error });
+        let rejected = json!({ "event": "refused", "by": "breaker", "error": error });
         let [half_open, closed] = ["half_open", "closed"].map(|name| json!({ "event": format!("breaker_{name}") }));
         let wanted =
-            [opened(2, 1000.0), refused.clone(), refused, half_open.clone(), opened(1, 2000.0), half_open, closed];
+            [opened(2, 1000.0), rejected.clone(), rejected, half_open.clone(), opened(1, 2000.0), half_open, closed];
         assert_eq!(seen, wanted);
         let report = cx.report();
         assert_eq!((report.steps[0].path.as_str(), report.steps[0].refused), ("ask", 2));
@@ -500,25 +503,25 @@ async fn events_tell_every_change_and_the_report_counts_the_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_in_line_are_called_off_when_it_opens() {
+async fn waiting_calls_are_rejected_when_it_opens() {
     let watch = Watch::default();
     let probe = Probe { error: Some(busy()), ..Probe::ok(10).watched(&watch) };
-    let breaker = touchy();
+    let breaker = touchy().build();
     let policy = Policy::new().breaker(breaker.clone()).limit(2);
     let outcomes = probe.policy(policy).stream(0..100, &Context::new()).limit(100).collect().await;
-    assert_eq!(watch.begun(), 2, "not one of those that stood in line");
-    let refused = |error: &Error| error.kind() == ErrorKind::Rejected && error.retry_after().is_some();
-    assert_eq!(outcomes.iter().filter(|outcome| refused(outcome.result.as_ref().unwrap_err())).count(), 98);
+    assert_eq!(watch.begun(), 2, "none of the waiting calls");
+    let rejected = |error: &Error| error.kind() == ErrorKind::Rejected && error.retry_after().is_some();
+    assert_eq!(outcomes.iter().filter(|outcome| rejected(outcome.result.as_ref().unwrap_err())).count(), 98);
 
     sleep(ms(1000)).await;
     let again = Policy::new().breaker(breaker.clone()).limit(2);
-    assert_eq!(Probe::ok(1).policy(again).run(1, &Context::new()).await.unwrap(), 1, "a probe passes");
+    assert_eq!(Probe::ok(1).policy(again).run(1, &Context::new()).await.unwrap(), 1, "a probe is admitted");
     assert!(breaker.is_closed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn in_a_policy_it_sees_each_attempt_with_its_timeout() {
-    let breaker = touchy();
+    let breaker = touchy().build();
     let policy = Policy::new()
         .timeout(ms(10))
         .breaker(breaker.clone())
@@ -534,44 +537,48 @@ async fn in_a_policy_it_sees_each_attempt_with_its_timeout() {
 }
 
 #[test]
-#[should_panic(expected = "without a probe it would never close")]
-fn no_probes_are_refused_at_once() {
-    let _ = Breaker::new().probes(0);
+#[should_panic(expected = "without a probe a breaker would never close")]
+fn zero_probes_are_rejected_at_once() {
+    let _ = Breaker::builder().probes(0).build();
 }
 
 #[test]
-#[should_panic(expected = "above 0 and up to 1, not at 0")]
-fn a_share_of_nothing_is_refused_at_once() {
-    let _ = Breaker::new().failure_rate(0.0);
+#[should_panic(expected = "above 0 and at most 1, found 0")]
+fn a_failure_rate_of_zero_is_rejected_at_once() {
+    let _ = Breaker::builder().failure_rate(0.0).build();
 }
 
 #[tokio::test(start_paused = true)]
-async fn times_may_be_as_long_as_one_likes() {
-    let breaker =
-        Breaker::new().consecutive_failures(1).open_for(Duration::MAX).max_open(Duration::MAX).window(Duration::MAX);
-    let step = told().breaker(breaker.clone());
+async fn times_can_have_any_length() {
+    let breaker = Breaker::builder()
+        .consecutive_failures(1)
+        .open_for(Duration::MAX)
+        .max_open(Duration::MAX)
+        .window(Duration::MAX)
+        .build();
+    let step = echo().breaker(breaker.clone());
     step.run(Err(busy().with_retry_after(Duration::MAX)), &Context::new()).await.unwrap_err();
     assert!(step.run(Ok(1), &Context::new()).await.unwrap_err().retry_after() > Some(Duration::from_secs(1 << 31)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_in_line_from_before_it_opened_are_no_probes() {
+async fn waiting_calls_from_before_it_opened_are_not_probes() {
     let (begun, kept) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(None)));
     let (count, keep) = (begun.clone(), kept.clone());
-    // The first call fails, and what it leaves behind keeps the only permit.
+    // The first call fails, and its remaining work keeps the only permit.
     let ask = step(move |(): (), cx: Context| {
         let first = count.fetch_add(1, Ordering::SeqCst) == 0;
         let keep = keep.clone();
         async move {
             if first {
-                let (_tether, custody) = cx.detached_work();
-                *keep.lock().unwrap() = Some(custody);
+                let (_caller_guard, work_guard) = cx.detached_work();
+                *keep.lock().unwrap() = Some(work_guard);
                 return Err(Error::overloaded("503"));
             }
             Ok(())
         }
     });
-    let breaker = Breaker::new().consecutive_failures(1).open_for(ms(5_000)).without_jitter();
+    let breaker = Breaker::builder().consecutive_failures(1).open_for(ms(5_000)).without_jitter().build();
     let ask = Arc::new(ask.policy(Policy::new().breaker(breaker).limit(1)));
     let cx = Context::new();
     let early = async {

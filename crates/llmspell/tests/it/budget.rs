@@ -1,8 +1,8 @@
-//! Budgets: reserved before, settled after, and never exceeded by more than the estimates are off.
+//! Budgets: reservations before calls, settlement after them, and a cap that holds as far as the estimates are right.
 
-mod line;
-mod on_stream;
 mod properties;
+mod queue;
+mod stream;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,26 +15,26 @@ use tokio::time::{Instant, sleep};
 use crate::probe::{Probe, ms};
 use crate::wait::{completes, spawn_call, spawn_task, until};
 
-/// What one call does.
+/// The behaviour of one call.
 #[derive(Clone, Copy, Debug, Default)]
-struct Call {
-    /// What it says that it has used; nothing if `None`.
+struct TestCall {
+    /// The tokens that it reports; `None` if it reports nothing.
     used: Option<u64>,
     takes: u64,
     error: Option<fn() -> Error>,
 }
 
-fn uses(tokens: u64) -> Call {
-    Call { used: Some(tokens), takes: 10, error: None }
+fn uses(tokens: u64) -> TestCall {
+    TestCall { used: Some(tokens), takes: 10, error: None }
 }
 
 fn tokens(tokens: u64) -> Usage {
     Usage::new(tokens, 0)
 }
 
-/// A step that does what its input says; each token costs a hundredth.
-fn work() -> impl Step<In = Call, Out = ()> + Clone {
-    step(|call: Call, cx: Context| async move {
+/// A step that behaves as its input says; each token costs a hundredth.
+fn work() -> impl Step<In = TestCall, Out = ()> + Clone {
+    step(|call: TestCall, cx: Context| async move {
         sleep(ms(call.takes)).await;
         if let Some(used) = call.used {
             cx.record_usage(tokens(used).with_cost(used as f64 / 100.0));
@@ -43,8 +43,11 @@ fn work() -> impl Step<In = Call, Out = ()> + Clone {
     })
 }
 
-async fn run_all(step: impl Step<In = Call, Out = ()>, calls: impl IntoIterator<Item = Call>) -> Vec<Outcome<()>> {
-    let calls: Vec<Call> = calls.into_iter().collect();
+async fn run_all(
+    step: impl Step<In = TestCall, Out = ()>,
+    calls: impl IntoIterator<Item = TestCall>,
+) -> Vec<Outcome<()>> {
+    let calls: Vec<TestCall> = calls.into_iter().collect();
     let all = calls.len().max(1);
     completes(step.stream(calls, &Context::new()).limit(all).ordered().collect()).await
 }
@@ -54,7 +57,7 @@ fn admitted(outcomes: &[Outcome<()>]) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_are_refused_once_there_is_not_enough_for_another() {
+async fn calls_are_rejected_once_there_is_not_enough_for_another() {
     let budget = Budget::tokens(1000).estimate(tokens(300));
     let outcomes = run_all(work().budget(budget.clone()).named("ask"), [uses(300); 5]).await;
     assert_eq!(
@@ -63,38 +66,40 @@ async fn calls_are_refused_once_there_is_not_enough_for_another() {
     );
     let error = outcomes[4].result.as_ref().unwrap_err();
     assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Rejected, false));
-    let told = "ask: the budget is used up: 900 of 1000 tokens are spent, and a call needs about 300 tokens";
-    assert_eq!(error.to_string(), told);
+    let reported = "ask: budget exhausted: 900 of 1000 tokens are spent, and a call needs about 300 tokens";
+    assert_eq!(error.to_string(), reported);
     assert!(error.hint().is_some());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cap_on_cost_is_exact_to_the_last_cent() {
+async fn a_cap_on_cost_is_exact() {
     let budget = Budget::cost(1.0).estimate(Usage::default().with_cost(0.1));
-    // Ten times a tenth is not one for a machine.
+    // In floating point, ten times a tenth is not one.
     let outcomes = run_all(work().budget(budget.clone()), [uses(10); 12]).await;
     assert_eq!(admitted(&outcomes), 10);
-    let told = outcomes[11].result.as_ref().unwrap_err().message().to_owned();
-    assert_eq!(told, "the budget is used up: 1 of 1 in cost are spent");
+    let reported = outcomes[11].result.as_ref().unwrap_err().message().to_owned();
+    assert_eq!(reported, "budget exhausted: 1 of 1 in cost are spent");
     assert!(budget.remaining_cost().unwrap() < 1e-9);
     assert_eq!(budget.remaining_tokens(), None);
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_caps_the_first_to_be_reached_counts() {
+async fn the_first_cap_to_be_reached_counts() {
     let estimate = tokens(100).with_cost(1.0);
-    for (budget, calls) in [(Budget::tokens(500).or_cost(3.0), 3), (Budget::cost(30.0).or_tokens(500), 5)] {
+    for (budget, calls) in
+        [(Budget::builder().tokens(500).cost(3.0).build(), 3), (Budget::builder().cost(30.0).tokens(500).build(), 5)]
+    {
         let outcomes = run_all(work().budget(budget.estimate(estimate)), [uses(100); 9]).await;
         assert_eq!(admitted(&outcomes), calls);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_reserved_and_not_used_serves_those_who_wait_for_it() {
+async fn unused_reservations_serve_the_waiters() {
     let (budget, started) = (Budget::tokens(1000), Instant::now());
     let step = work().budget(budget.clone().estimate(tokens(500)));
     let cx = Context::recording();
-    // Two go at once; what they leave is enough for two more, and then for one.
+    // Two calls run at once; what they leave is enough for one more.
     let outcomes = step.named("ask").stream([uses(200); 6], &cx).limit(6).ordered().collect().await;
     assert_eq!((admitted(&outcomes), budget.spent().tokens()), (3, 600));
     assert_eq!(started.elapsed(), ms(20));
@@ -117,7 +122,7 @@ async fn what_is_reserved_and_not_used_serves_those_who_wait_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_no_settlement_could_make_possible_is_refused_at_once() {
+async fn a_call_that_can_never_fit_is_rejected_at_once() {
     let budget = Budget::tokens(1000);
     let (small, large) =
         (work().budget(budget.clone().estimate(tokens(400))), work().budget(budget.estimate(tokens(1100))));
@@ -131,25 +136,29 @@ async fn what_no_settlement_could_make_possible_is_refused_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_leaves_the_line_makes_room() {
+async fn an_abandoned_wait_makes_room() {
     let budget = Budget::tokens(100).estimate(tokens(100));
     let step = work().budget(budget.clone());
     let cx = Context::new();
-    let free = Call { used: Some(0), takes: 100, error: None };
+    let free = TestCall { used: Some(0), takes: 100, error: None };
     let impatient = |after| {
         let (step, cx) = (step.clone(), cx.clone());
         spawn_task(async move { tokio::time::timeout(ms(after), step.run(free, &cx)).await })
     };
-    let all =
-        (spawn_call(&step, free, &cx), impatient(50), impatient(60), spawn_call(&step, Call { takes: 1, ..free }, &cx));
+    let all = (
+        spawn_call(&step, free, &cx),
+        impatient(50),
+        impatient(60),
+        spawn_call(&step, TestCall { takes: 1, ..free }, &cx),
+    );
     let (a, b, c, d) = completes(async { tokio::join!(all.0, all.1, all.2, all.3) }).await;
     assert!(a.is_ok() && b.is_err() && c.is_err() && d.is_ok());
     assert_eq!((budget.spent().tokens(), budget.remaining_tokens()), (0, Some(100)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn how_a_call_ends_without_a_word_decides_what_it_counts_for() {
-    let ended = async |call: Call, leaves: Option<u64>| {
+async fn the_end_of_a_call_without_a_report_decides_its_assumed_cost() {
+    let ended = async |call: TestCall, leaves: Option<u64>| {
         let budget = Budget::tokens(1000).estimate(tokens(100));
         let step = work().budget(budget.clone());
         let cx = Context::new();
@@ -160,58 +169,58 @@ async fn how_a_call_ends_without_a_word_decides_what_it_counts_for() {
         assert_eq!(budget.remaining_tokens(), Some(1000 - budget.spent().tokens()), "nothing stays reserved");
         budget.spent().tokens()
     };
-    let silent = Call { used: None, takes: 10, error: None };
-    let fails = |error| Call { error: Some(error), ..silent };
+    let silent = TestCall { used: None, takes: 10, error: None };
+    let fails = |error| TestCall { error: Some(error), ..silent };
     assert_eq!(ended(silent, None).await, 100, "it succeeded");
-    assert_eq!(ended(silent, Some(5)).await, 100, "it was dropped, and may be paid for");
+    assert_eq!(ended(silent, Some(5)).await, 100, "it was dropped, and may have to be paid for");
     assert_eq!(ended(fails(|| Error::new(ErrorKind::Timeout, "late")), None).await, 100);
     let timeouts = || {
         Error::new(ErrorKind::AllFailed, "all")
             .with_causes(vec![Error::failed("no"), Error::new(ErrorKind::Timeout, "late")])
     };
     assert_eq!(ended(fails(timeouts), None).await, 100);
-    assert_eq!(ended(fails(|| Error::overloaded("429")), None).await, 0, "the server refused it");
+    assert_eq!(ended(fails(|| Error::overloaded("429")), None).await, 0, "the server rejected it");
     assert_eq!(ended(fails(|| Error::denied("402")), None).await, 0);
     assert_eq!(ended(fails(|| Error::failed("no answer")), None).await, 0);
-    assert_eq!(ended(fails(|| Error::new(ErrorKind::Rejected, "open")), None).await, 0, "it never was a call");
-    let told = |call| Call { used: Some(30), ..call };
-    assert_eq!(ended(told(silent), None).await, 30, "whatever it says");
-    assert_eq!(ended(told(fails(|| Error::failed("cut off"))), None).await, 30);
+    assert_eq!(ended(fails(|| Error::new(ErrorKind::Rejected, "open")), None).await, 0, "it does not count as a call");
+    let reported = |call| TestCall { used: Some(30), ..call };
+    assert_eq!(ended(reported(silent), None).await, 30, "whatever it reports");
+    assert_eq!(ended(reported(fails(|| Error::failed("cut off"))), None).await, 30);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_knows_what_to_expect_of_the_first_call() {
+async fn the_first_call_without_an_estimate_runs_alone() {
     let (budget, started) = (Budget::tokens(1000), Instant::now());
     let outcomes = run_all(work().budget(budget.clone()), [uses(300); 9]).await;
-    // The first goes alone; then two more fit.
+    // The first call runs alone; then two more fit.
     assert_eq!((admitted(&outcomes), budget.spent().tokens()), (3, 900));
     assert_eq!(started.elapsed(), ms(20));
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_that_never_say_anything_are_let_in_one_more_each_time() {
+async fn each_call_that_reports_nothing_admits_one_more() {
     let started = Instant::now();
-    let silent = Call { used: None, takes: 10, error: None };
+    let silent = TestCall { used: None, takes: 10, error: None };
     let outcomes = run_all(work().budget(Budget::tokens(1000)), [silent; 15]).await;
     assert_eq!(admitted(&outcomes), 15);
     assert_eq!(started.elapsed(), ms(40), "1 + 2 + 4 + 8");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_input_can_tell_what_to_expect() {
+async fn an_estimate_can_come_from_the_input() {
     let budget = Budget::tokens(1000).estimate(tokens(1000));
-    let step = work().budget(budget.clone()).estimate(|call: &Call| tokens(call.used.unwrap_or(1)));
+    let step = work().budget(budget.clone()).estimate(|call: &TestCall| tokens(call.used.unwrap_or(1)));
     let outcomes = run_all(step, [uses(600), uses(300), uses(200), uses(100)]).await;
     let done: Vec<bool> = outcomes.iter().map(Outcome::is_ok).collect();
     assert_eq!((done, budget.spent().tokens()), (vec![true, true, false, true], 1000));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_inside_of_a_call_is_part_of_it() {
+async fn a_call_inside_a_call_is_part_of_it() {
     let budget = Budget::tokens(1000).estimate(tokens(600));
     let inner = work().budget(budget.clone());
     let twice = join((inner.clone(), inner)).map(|_| ()).budget(budget.clone());
-    // Neither does the inner call wait for what the outer one has reserved, nor is anything charged twice.
+    // The inner call does not wait for the reservation of the outer one, and nothing is charged twice.
     twice.run(uses(300), &Context::new()).await.unwrap();
     assert_eq!(budget.spent().tokens(), 600);
     let again = work().then_fn(|(), _| async { Ok(uses(1)) }).then(work().budget(budget.clone()));
@@ -222,10 +231,10 @@ async fn a_call_inside_of_a_call_is_part_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_attempt_is_paid_for_and_a_refusal_ends_them() {
+async fn every_attempt_counts_and_a_rejection_ends_the_retries() {
     let budget = Budget::tokens(250).estimate(tokens(100));
     let policy = Policy::new().budget(budget.clone()).retry(Retry::immediately().max_attempts(10));
-    let failing = Call { error: Some(|| Error::failed("again").transient()), ..uses(100) };
+    let failing = TestCall { error: Some(|| Error::failed("again").transient()), ..uses(100) };
     let outcome = work().policy(policy).with_outcome().run(failing, &Context::new()).await.unwrap();
     assert_eq!((outcome.provenance.usage().tokens(), budget.spent().tokens()), (200, 200));
     let error = outcome.result.unwrap_err();
@@ -233,9 +242,9 @@ async fn every_attempt_is_paid_for_and_a_refusal_ends_them() {
     assert_eq!(error.attempts(), 3);
 }
 
-/// Charged at once, although its caller has gone; and no more than what it said, although more was expected.
+/// Usage is charged at once, although the caller has gone, and as reported, although the estimate was higher.
 #[tokio::test]
-async fn usage_that_comes_late_is_settled_all_the_same() {
+async fn late_usage_is_settled_as_well() {
     let release = Arc::new(AtomicBool::new(false));
     let flag = release.clone();
     let stubborn = step(move |used: u64, cx: Context| {
@@ -256,13 +265,13 @@ async fn usage_that_comes_late_is_settled_all_the_same() {
     let cx = Context::new();
     let (more, less) = tokio::join!(late.run(1500, &cx), late.run(10, &cx));
     assert!(more.is_err() && less.is_err());
-    assert_eq!(budget.spent().tokens(), 2000, "for all that anybody knows");
+    assert_eq!(budget.spent().tokens(), 2000, "as estimated");
     release.store(true, Ordering::SeqCst);
     until(async || budget.spent().tokens() == 1510).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_budget_of_nothing_lets_nothing_through() {
+async fn a_budget_of_zero_admits_nothing() {
     for budget in [Budget::tokens(0), Budget::cost(0.0)] {
         let outcomes = run_all(work().budget(budget), [uses(0); 3]).await;
         assert_eq!(admitted(&outcomes), 0);
@@ -283,7 +292,7 @@ async fn the_report_shows_the_wait() {
 }
 
 #[test]
-#[should_panic(expected = "a budget must be a number, and not below 0")]
-fn a_cost_that_is_no_number_is_no_cap() {
+#[should_panic(expected = "a budget must be a finite number of at least 0")]
+fn a_cap_must_be_a_finite_number() {
     let _ = Budget::cost(f64::NAN);
 }

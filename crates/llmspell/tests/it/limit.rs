@@ -1,4 +1,4 @@
-//! Limits: permits that last as long as the work, not as long as its caller.
+//! Limits: a permit lasts as long as the work, not as long as its caller.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +27,7 @@ async fn a_limit_can_be_shared_between_steps() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_call_gives_its_permit_back() {
+async fn a_dropped_call_releases_its_permit() {
     let limit = Limit::new(1);
     let slow = Probe::ok(1000).limit(limit.clone()).timeout(ms(10));
     assert!(slow.run(0, &Context::new()).await.is_err());
@@ -35,7 +35,7 @@ async fn a_dropped_call_gives_its_permit_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stored_context_keeps_no_permit_but_a_hold_does() {
+async fn a_stored_context_releases_its_permit_and_a_hold_keeps_it() {
     let limit = Limit::new(1);
     let keep = step(|hold: bool, cx: Context| async move { Ok((hold.then(|| cx.hold()), cx)) }).limit(limit.clone());
     let stored = keep.run(false, &Context::new()).await.unwrap();
@@ -44,12 +44,12 @@ async fn a_stored_context_keeps_no_permit_but_a_hold_does() {
     assert_eq!(limit.available(), Some(0));
     drop(held);
     assert_eq!(limit.available(), Some(1));
-    // Too late to hold what has been given back.
+    // Too late to hold a permit that was released.
     let _hold = stored.1.hold();
     assert_eq!(limit.available(), Some(1));
 }
 
-/// One that ignores its timeout until it is released; several may stand at once.
+/// A step that ignores its timeout until it is released; several calls can run at once.
 fn stubborn(release: &Arc<AtomicBool>) -> impl Step<In = (), Out = ()> {
     let release = release.clone();
     step(move |(), cx: Context| {
@@ -67,16 +67,16 @@ fn stubborn(release: &Arc<AtomicBool>) -> impl Step<In = (), Out = ()> {
 }
 
 #[tokio::test]
-async fn an_overdraft_lends_what_runaways_keep_and_takes_back_what_they_return() {
+async fn an_overdraft_lends_permits_for_runaways_and_takes_them_back() {
     let (limit, release) = (Limit::new(2).overdraft(1), Arc::new(AtomicBool::new(false)));
     let runaways = stubborn(&release).limit(limit.clone()).timeout(ms(300));
     let cx = Context::new();
     assert!(runaways.run((), &cx).await.is_err());
-    assert_eq!(limit.available(), Some(2), "one runs away, one is lent in its place");
+    assert_eq!(limit.available(), Some(2), "one runaway, and one permit lent in its place");
     assert!(runaways.run((), &cx).await.is_err());
-    assert_eq!(limit.available(), Some(1), "two run away, and no more than one is ever lent");
+    assert_eq!(limit.available(), Some(1), "two runaways, and at most one permit lent");
     assert!(runaways.run((), &cx).await.is_err());
-    assert_eq!(limit.available(), Some(0), "as many are alive as the limit and the overdraft allow");
+    assert_eq!(limit.available(), Some(0), "as many run as the limit and the overdraft allow");
     let late = step(|(), _| async { Ok(()) }).limit(limit.clone());
     assert!(late.clone().timeout(ms(300)).run((), &cx).await.is_err());
     release.store(true, Ordering::SeqCst);
@@ -87,7 +87,7 @@ async fn an_overdraft_lends_what_runaways_keep_and_takes_back_what_they_return()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_leaves_the_line_holds_up_nobody() {
+async fn an_abandoned_wait_does_not_block_the_queue() {
     let (limit, watch) = (Limit::new(1), Watch::default());
     let cx = Context::new();
     let first = Probe::ok(100).watched(&watch).limit(limit.clone());
@@ -101,7 +101,7 @@ async fn a_call_that_leaves_the_line_holds_up_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_in_line_is_first_come_first_served() {
+async fn waiting_calls_are_served_in_order() {
     let order = Arc::new(std::sync::Mutex::new(Vec::new()));
     let log = order.clone();
     let step = step(move |n: usize, _| {
@@ -117,7 +117,7 @@ async fn waiting_in_line_is_first_come_first_served() {
 
 #[test]
 #[should_panic(expected = "a limit must be at least 1")]
-fn a_limit_of_zero_is_refused_at_once() {
+fn a_limit_of_zero_is_rejected_at_once() {
     let _ = Limit::new(0);
 }
 
@@ -136,16 +136,16 @@ async fn a_member_that_cannot_be_dropped_keeps_the_permit_of_its_group() {
     });
     let group = Step::limit(llmspell::all([spinning]), limit.clone()).timeout(ms(20));
     assert!(group.run((), &Context::new()).await.is_err());
-    assert_eq!(limit.available(), Some(0), "it still runs, and counts");
+    assert_eq!(limit.available(), Some(0), "it still runs and counts");
     release.store(true, Ordering::SeqCst);
     while limit.available() == Some(0) {
         sleep(ms(1)).await;
     }
 }
 
-/// It would wait for itself, for ever.
+/// The call would wait for itself, for ever.
 #[tokio::test(start_paused = true)]
-async fn needing_a_second_permit_of_the_same_limit_is_an_error_and_no_deadlock() {
+async fn a_second_permit_of_the_same_limit_is_an_error_instead_of_a_deadlock() {
     let one = Limit::new(1);
     let twice = Probe::ok(10).limit(one.clone()).named("inner").limit(one.clone()).named("outer");
     let error = twice.run(0, &Context::new()).await.unwrap_err();
@@ -155,12 +155,12 @@ async fn needing_a_second_permit_of_the_same_limit_is_an_error_and_no_deadlock()
 }
 
 #[test]
-fn a_limit_may_be_as_large_as_one_likes() {
-    assert_eq!(Limit::new(usize::MAX).calls(), Some(usize::MAX));
+fn a_limit_can_have_any_size() {
+    assert_eq!(Limit::new(usize::MAX).permits(), Some(usize::MAX));
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_stays_in_line_who_is_cancelled_or_out_of_time() {
+async fn a_cancelled_or_late_call_leaves_the_queue() {
     let limit = Limit::new(1);
     let (cx, canceller) = Context::recording().cancellable();
     let step = Probe::ok(1000).limit(limit.clone());
@@ -182,17 +182,17 @@ async fn nobody_stays_in_line_who_is_cancelled_or_out_of_time() {
         canceller.cancel();
     };
     let (first, cancelled, late, ()) = tokio::join!(step.run(0, &cx), waits, times_out, cancels);
-    assert!(first.is_ok(), "it has its permit, and nobody stops it");
+    assert!(first.is_ok(), "it has its permit and is not stopped");
     assert_eq!(cancelled, (Err(ErrorKind::Cancelled), ms(50)));
     assert_eq!(late, (ErrorKind::Timeout, ms(21)));
     assert_eq!((limit.waiting(), limit.available()), (0, Some(1)));
-    let refused = cx.events().iter().filter(|event| matches!(event.fact, EventKind::Refused { .. })).count();
-    assert_eq!(refused, 2, "what was queued is told to wait no more");
+    let rejected = cx.events().iter().filter(|event| matches!(event.fact, EventKind::Refused { .. })).count();
+    assert_eq!(rejected, 2, "each queued call is reported as rejected");
 }
 
-/// A timeout around it is told in its own words.
+/// A timeout around the wait keeps its own message.
 #[tokio::test(start_paused = true)]
-async fn a_timeout_that_ends_a_wait_says_so_itself() {
+async fn a_timeout_that_ends_a_wait_reports_itself() {
     let limit = Limit::new(1);
     let step = Probe::ok(1000).limit(limit.clone()).timeout(ms(20));
     let cx = Context::new();
@@ -201,10 +201,10 @@ async fn a_timeout_that_ends_a_wait_says_so_itself() {
     assert_eq!(second.unwrap_err().message(), "timed out after 20 ms");
 }
 
-/// Whose time is up in our own line says nothing of the other side.
+/// A call whose deadline passes in the queue says nothing about the other side.
 #[tokio::test(start_paused = true)]
-async fn a_wait_in_vain_is_no_failure_of_what_it_waited_for() {
-    let breaker = Breaker::new().consecutive_failures(1);
+async fn a_wait_that_ends_without_a_permit_is_not_a_failure_of_the_step() {
+    let breaker = Breaker::builder().consecutive_failures(1).build();
     let step = Probe::ok(1000).limit(1).breaker(breaker.clone());
     let cx = Context::new();
     let late = cx.with_deadline(Instant::now() + ms(20));
@@ -220,11 +220,11 @@ async fn a_limit_can_be_changed_while_calls_run_and_wait() {
     let started = Instant::now();
     let change = async {
         sleep(ms(50)).await;
-        // Three of those that wait are let in at once.
+        // Three waiting calls are admitted at once.
         assert!(limit.resize(5));
         sleep(ms(1)).await;
-        assert_eq!((limit.calls(), limit.available()), (Some(5), Some(0)));
-        // And nobody after them, until only one is left.
+        assert_eq!((limit.permits(), limit.available()), (Some(5), Some(0)));
+        // No other call is admitted until only one is left.
         assert!(limit.resize(1));
     };
     let cx = Context::new();
@@ -237,13 +237,13 @@ async fn a_limit_can_be_changed_while_calls_run_and_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_that_adapts_gets_another_bound() {
+async fn an_adaptive_limit_can_get_another_bound() {
     let limit = Limit::adaptive(llmspell::Adaptive::aimd().min(4).initial(8).max(64));
     assert!(limit.resize(2));
-    assert_eq!(limit.calls(), Some(2));
-    // It grows again as soon as it may, and no further.
+    assert_eq!(limit.permits(), Some(2));
+    // It grows again as soon as it can, and no further.
     assert!(limit.resize(6));
     let limited = Probe::ok(10).limit(limit.clone());
     limited.stream(0..500, &Context::new()).limit(32).collect().await;
-    assert_eq!(limit.calls(), Some(6));
+    assert_eq!(limit.permits(), Some(6));
 }

@@ -28,7 +28,8 @@ async fn events_are_redacted() {
     // A sink added below the redactor sees redacted events as well.
     let sink = seen.clone();
     let redacting = redacting.with_sink(move |event: &Event| sink.lock().unwrap().push(event.clone()));
-    let retried = fails().retry(Retry::immediately().max_attempts(2)).breaker(Breaker::new().consecutive_failures(1));
+    let retried =
+        fails().retry(Retry::immediately().max_attempts(2)).breaker(Breaker::builder().consecutive_failures(1).build());
     let degrades = step(|(), cx: Context| async move {
         cx.mark_partial(secret_error("less"));
         Err(secret_error("failed"))
@@ -36,7 +37,8 @@ async fn events_are_redacted() {
     let panics = step(|(), _| async { panic!("panic: {SECRET}") }).catch_panic();
     let all = race(vec![retried.boxed(), degrades.boxed(), panics.boxed()]).fallback(step(|(), _| async { Ok(()) }));
     all.timeout(Duration::from_secs(1)).run((), &redacting).await.unwrap();
-    let mut stream = fails().stream(vec![(); 9], &redacting).limit(1).breaker(Breaker::new().consecutive_failures(2));
+    let mut stream =
+        fails().stream(vec![(); 9], &redacting).limit(1).breaker(Breaker::builder().consecutive_failures(2).build());
     while stream.next().await.is_some() {}
     for events in [cx.events(), seen.lock().unwrap().clone()] {
         let text = serde_json::to_string(&events).unwrap();

@@ -1,4 +1,4 @@
-//! One budget for the retries and the second copies of many calls.
+//! A budget that the retries and hedges of many calls share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::probe::{Probe, ms};
 
-/// Fails at once, and counts how often.
+/// Returns a step that fails at once, and the number of its calls.
 fn failing() -> (impl Step<In = usize, Out = usize> + Clone, Arc<AtomicUsize>) {
     let calls = Arc::new(AtomicUsize::new(0));
     let counter = calls.clone();
@@ -30,19 +30,19 @@ fn stubborn() -> Retry {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_calls_retry_their_share_and_no_more() {
+async fn many_calls_retry_at_most_their_share() {
     let (step, calls) = failing();
-    let step = step.retry(stubborn().retry_budget(RetryBudget::share(0.2).burst(1)));
+    let step = step.retry(stubborn().retry_budget(RetryBudget::builder(0.2).burst(1).build()));
     for n in 0..1000 {
         step.run(n, &Context::new()).await.unwrap_err();
     }
-    // One to begin with, and the share of each call but the first, for which there was no room.
+    // One at the start, and the share of each call except the first, whose share did not fit into the bucket.
     assert_eq!(count(&calls), 1000 + 1 + 199);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_quiet_time_saves_up_is_bounded() {
-    let budget = RetryBudget::share(0.5).burst(7);
+async fn saved_up_attempts_are_bounded() {
+    let budget = RetryBudget::builder(0.5).burst(7).build();
     let fine = Arc::new(Probe::ok(0).retry(Retry::immediately().retry_budget(budget.clone())));
     for n in 0..1000 {
         fine.run(n, &Context::new()).await.unwrap();
@@ -54,9 +54,9 @@ async fn what_a_quiet_time_saves_up_is_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quiet_service_may_spend_its_reserve() {
+async fn an_idle_service_can_spend_its_reserve() {
     let (step, calls) = failing();
-    let step = step.retry(stubborn().retry_budget(RetryBudget::share(0.0).reserve(0.5).burst(1)));
+    let step = step.retry(stubborn().retry_budget(RetryBudget::builder(0.0).reserve(0.5).burst(1).build()));
     for n in 0..10 {
         step.run(n, &Context::new()).await.unwrap_err();
         sleep(Duration::from_secs(2)).await;
@@ -65,14 +65,14 @@ async fn a_quiet_service_may_spend_its_reserve() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_says_which_budget_it_was() {
+async fn a_refused_retry_names_the_budget() {
     let refusals = |cx: &Context| -> Vec<RetryStop> {
         let reason =
             |fact: EventKind| if let EventKind::RetryRefused { reason, .. } = fact { Some(reason) } else { None };
         cx.events().into_iter().filter_map(|event| reason(event.fact)).collect()
     };
     let (step, _) = failing();
-    let (cx, budget) = (Context::recording(), RetryBudget::share(0.0).burst(1));
+    let (cx, budget) = (Context::recording(), RetryBudget::builder(0.0).burst(1).build());
     let shared = step.clone().retry(Retry::immediately().max_attempts(5).retry_budget(budget.clone()));
     let error = shared.run(0, &cx).await.unwrap_err();
     assert_eq!(error.message(), "gave up after 2 attempts: the retry budget that calls share is used up: down");
@@ -85,18 +85,20 @@ async fn a_refusal_says_which_budget_it_was() {
     assert_eq!(refusals(&cx), [RetryStop::Attempts, RetryStop::NestedRetries]);
 }
 
-#[tokio::test]
-#[should_panic(expected = "configure a `RetryBudget` before it is cloned")]
-async fn a_clone_cannot_have_terms_of_its_own() {
-    let budget = RetryBudget::share(0.1);
-    let _retry = Retry::exponential().retry_budget(budget.clone());
-    let _ = budget.reserve(1.0);
+#[tokio::test(start_paused = true)]
+async fn clones_share_the_bucket_and_budgets_of_one_builder_do_not() {
+    let terms = RetryBudget::builder(0.0).burst(2);
+    let (budget, other) = (terms.clone().build(), terms.build());
+    let clone = budget.clone();
+    let (step, _) = failing();
+    step.retry(stubborn().retry_budget(budget.clone())).run(0, &Context::new()).await.unwrap_err();
+    assert_eq!([budget, clone, other].map(|budget| budget.available()), [0, 0, 2]);
 }
 
-/// However retries and hedges are nested, a call is one call.
+/// However retries and hedges are nested, a call counts once.
 #[tokio::test(start_paused = true)]
-async fn a_call_puts_in_its_share_once() {
-    let budget = RetryBudget::share(0.25).burst(10);
+async fn a_call_deposits_its_share_once() {
+    let budget = RetryBudget::builder(0.25).burst(10).build();
     let (drain, _) = failing();
     drain.retry(stubborn().retry_budget(budget.clone())).run(0, &Context::new()).await.unwrap_err();
     assert_eq!(budget.available(), 0);
@@ -113,7 +115,7 @@ async fn a_call_puts_in_its_share_once() {
     }
     assert_eq!(budget.available(), 1, "four calls, a quarter each");
 
-    // An item of a stream is a call of its own, also inside of another call.
+    // An item of a stream is a call of its own, even inside another call.
     let nest = nest.clone();
     let batch = step(move |items: usize, cx: Context| {
         let nest = nest.clone();
@@ -124,8 +126,8 @@ async fn a_call_puts_in_its_share_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_is_not_made_goes_back() {
-    let budget = RetryBudget::share(0.0).burst(3);
+async fn an_attempt_that_is_not_made_is_returned() {
+    let budget = RetryBudget::builder(0.0).burst(3).build();
     let (step, calls) = failing();
     let step = step.retry(Retry::delays([ms(1000)]).retry_budget(budget.clone())).deadline(ms(1500));
     let (cx, canceller) = Context::new().cancellable();
@@ -137,14 +139,14 @@ async fn an_attempt_that_is_not_made_goes_back() {
     let (result, ()) = tokio::join!(step.run(0, &cx), cancel);
     assert!(result.unwrap_err().message().starts_with("cancelled"));
     assert_eq!(budget.available(), 3);
-    // The same if it is dropped.
+    // The same if the call is dropped.
     assert!(tokio::time::timeout(ms(10), step.run(0, &Context::new())).await.is_err());
     assert_eq!((count(&calls), budget.available()), (2, 3));
 }
 
 #[tokio::test(start_paused = true)]
 async fn retries_and_hedges_draw_on_one_budget() {
-    let budget = RetryBudget::share(0.0).burst(4);
+    let budget = RetryBudget::builder(0.0).burst(4).build();
     let slow = Probe::fails(200, "down");
     let watch = slow.watch.clone();
     let when = |error: &Error| error.kind() != llmspell::ErrorKind::Invalid;
@@ -153,10 +155,10 @@ async fn retries_and_hedges_draw_on_one_budget() {
     assert_eq!((watch.begun(), watch.alive(), budget.available()), (1 + 4, 0, 0));
 }
 
-/// G13: also if every call is slow, and with many at once.
+/// G13: also if every call is slow, and many run at once.
 #[tokio::test(start_paused = true)]
 async fn hedges_keep_to_the_budget_even_if_every_call_is_slow() {
-    let budget = RetryBudget::share(0.05).burst(3);
+    let budget = RetryBudget::builder(0.05).burst(3).build();
     let slow = Probe::ok(500);
     let watch = slow.watch.clone();
     let hedged = slow.idempotent().hedge(Hedge::after(ms(100)).retry_budget(budget.clone()));
@@ -168,8 +170,7 @@ async fn hedges_keep_to_the_budget_even_if_every_call_is_slow() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// G11: attempts ≤ (1 + share) · calls + reserve · t + burst, at any time, against a service that always
-    /// fails; and they come close to it, if the calls want them.
+    /// G11: attempts ≤ (1 + share) · calls + reserve · t + burst, at any time, against a service that always fails.
     #[test]
     fn attempts_are_bounded(
         share in 0..=100u32,
@@ -182,7 +183,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
         runtime.unwrap().block_on(async move {
             let (share, reserve) = (f64::from(share) / 100.0, f64::from(reserve) / 10.0);
-            let budget = RetryBudget::share(share).reserve(reserve).burst(burst);
+            let budget = RetryBudget::builder(share).reserve(reserve).burst(burst).build();
             let down = Probe::fails(20, "down");
             let watch = down.watch.clone();
             let hedge = if hedges { Hedge::after(ms(10)) } else { Hedge::never() };
@@ -203,12 +204,12 @@ proptest! {
     }
 }
 
-/// G11 on four threads: they look at the budget at the same time.
+/// G11 on four threads that draw on the budget at the same time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn attempts_are_bounded_on_four_threads() {
     const CALLS: usize = 20_000;
     let (step, calls) = failing();
-    let step = step.retry(stubborn().retry_budget(RetryBudget::share(0.3).burst(10)));
+    let step = step.retry(stubborn().retry_budget(RetryBudget::builder(0.3).burst(10).build()));
     step.stream(0..CALLS, &Context::new()).limit(64).collect().await;
     let retries = count(&calls) - CALLS;
     assert!((5_990..=6_010).contains(&retries), "{retries}");

@@ -1,4 +1,4 @@
-//! What calls say that they have used: in outcomes, events and the report.
+//! Reported usage: in outcomes, events and the report.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use crate::probe::ms;
 use crate::wait::until;
 
-/// Says that it has used `tokens`, and then ends, well or not, after a while.
+/// A step that reports `tokens`, and then succeeds or fails after a while.
 fn spends(tokens: u64, delay_ms: u64, succeeds: bool) -> impl Step<In = usize, Out = usize> {
     step(move |n: usize, cx: Context| async move {
         cx.record_usage(Usage::new(tokens, 0).with_cost(tokens as f64 / 1000.0));
@@ -20,7 +20,7 @@ fn spends(tokens: u64, delay_ms: u64, succeeds: bool) -> impl Step<In = usize, O
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outcome_says_what_it_took() {
+async fn an_outcome_reports_its_usage() {
     let twice = spends(100, 1, true).then(spends(20, 1, true)).with_outcome();
     let outcome = twice.run(0, &Context::new()).await.unwrap();
     let usage = outcome.provenance.usage();
@@ -29,16 +29,16 @@ async fn an_outcome_says_what_it_took() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_paid_for_counts_whether_it_served_or_not() {
+async fn usage_counts_whether_it_served_or_not() {
     let tokens = async |step: llmspell::BoxStep<usize, usize>| {
         step.with_outcome().run(0, &Context::new()).await.unwrap().provenance.usage().tokens()
     };
     let retried = spends(100, 1, false).retry(Retry::immediately().max_attempts(3));
-    assert_eq!(tokens(retried.boxed()).await, 300, "three attempts, none of which served");
+    assert_eq!(tokens(retried.boxed()).await, 300, "three attempts, all of which failed");
     let replaced = spends(100, 1, false).fallback(spends(20, 1, true));
     assert_eq!(tokens(replaced.boxed()).await, 120);
     let contest = race((spends(100, 50, true), spends(20, 10, true), spends(3, 1, false)));
-    assert_eq!(tokens(contest.boxed()).await, 123, "the losers, too");
+    assert_eq!(tokens(contest.boxed()).await, 123, "losers count, too");
     let hedged = spends(100, 50, true).hedge(Hedge::after(ms(10)));
     assert_eq!(tokens(hedged.boxed()).await, 200);
     let timed_out = spends(100, 50, true).timeout(ms(10)).fallback(value(1usize));
@@ -48,7 +48,7 @@ async fn what_was_paid_for_counts_whether_it_served_or_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_says_what_it_took_too_and_so_does_each_part() {
+async fn a_failure_and_each_part_report_their_usage() {
     let both = settle((spends(100, 1, false), spends(20, 1, true))).with_outcome();
     let outcome = both.run(0, &Context::new()).await.unwrap();
     assert_eq!(outcome.provenance.usage().tokens(), 120);
@@ -57,7 +57,7 @@ async fn a_failure_says_what_it_took_too_and_so_does_each_part() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_item_of_a_stream_has_its_own() {
+async fn each_item_of_a_stream_has_its_own_usage() {
     let work = step(|n: u64, cx: Context| async move {
         cx.record_usage(Usage::new(n, 0));
         Ok(n)
@@ -68,7 +68,7 @@ async fn each_item_of_a_stream_has_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_report_adds_it_up_for_each_step_and_in_all() {
+async fn the_report_adds_usage_up_by_step_and_in_all() {
     let cx = Context::recording();
     let flow = spends(100, 10, true).named("plan").then(spends(20, 10, true).named("write"));
     flow.named("flow").stream(0..3, &cx).collect().await;
@@ -90,7 +90,7 @@ flow.write      3   3  10 ms  10 ms  10 ms  30 ms      60  0.06
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_uses_nothing_is_not_bothered_with_it() {
+async fn a_report_without_usage_does_not_mention_it() {
     let cx = Context::recording();
     spends(0, 10, true).named("free").run(0, &cx).await.unwrap();
     let table = cx.report().to_string();
@@ -99,7 +99,7 @@ async fn who_uses_nothing_is_not_bothered_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_tells_of_each_use() {
+async fn each_use_is_an_event() {
     let cx = Context::recording();
     spends(100, 1, true).named("ask").run(0, &cx).await.unwrap();
     let event = cx.events().into_iter().find(|event| matches!(event.fact, EventKind::Used(_))).unwrap();
@@ -111,7 +111,7 @@ async fn an_event_tells_of_each_use() {
 }
 
 #[tokio::test]
-async fn work_that_outlives_its_caller_is_reported_when_it_speaks() {
+async fn late_usage_of_work_that_outlives_its_caller_is_reported() {
     let release = Arc::new(AtomicBool::new(false));
     let flag = release.clone();
     let stubborn = step(move |(), cx: Context| {
@@ -136,7 +136,7 @@ async fn work_that_outlives_its_caller_is_reported_when_it_speaks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cost_that_is_no_number_spoils_nothing() {
+async fn an_invalid_cost_is_ignored() {
     let odd = step(|cost: f64, cx: Context| async move {
         let mut usage = Usage::new(1, 0);
         usage.cost = cost;

@@ -1,8 +1,8 @@
-//! What both sets of peers need: rows of what was tried, and a look at the servers from outside.
+//! Shared by both sets of peers: a report of trials, and probes of the servers.
 
-mod look;
-mod rows;
+mod report;
+mod slots;
 pub mod tasks;
 
-pub use look::{idle, last_work, when_idle};
-pub use rows::{Rows, ensure};
+pub use report::{TrialReport, ensure};
+pub use slots::{idle, last_task, when_idle};

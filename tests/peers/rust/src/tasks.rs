@@ -7,37 +7,37 @@ use llmspell::Result;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// What a user asks, and the functions on offer.
+/// A question of a user, and the functions that the model may call.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Task {
-    /// The name of the task in the source.
+    /// The id of the task in the source.
     pub id: String,
-    /// Its category there.
+    /// The category of the task in the source.
     pub category: String,
-    /// What the user asks.
+    /// The user's question.
     pub prompt: String,
     /// The functions that may be called.
     pub functions: Vec<Function>,
 }
 
-/// A function on offer.
+/// A function that the model may call.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Function {
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// What it does.
+    /// The description.
     pub description: String,
-    /// Its parameters, in the types of the source's language.
+    /// The parameters, with the types of Python.
     parameters: Value,
 }
 
 impl Function {
-    /// The name as models may say it.
+    /// Returns the name in the characters that models may use.
     pub fn callable(&self) -> String {
         self.name.replace('.', "_")
     }
 
-    /// The JSON Schema of its arguments.
+    /// Returns the JSON Schema of the arguments.
     pub fn schema(&self) -> Value {
         schema(&self.parameters)
     }
@@ -46,18 +46,18 @@ impl Function {
 /// Reads all tasks.
 ///
 /// # Errors
-/// The file is not there, or something else.
+/// If the file cannot be read or parsed.
 pub fn read(path: &str) -> Result<Vec<Task>> {
     read_to_string(path)?.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
-/// For every argument of one call the values that are accepted.
+/// The accepted values of each argument of one call.
 pub type Accepted = BTreeMap<String, Vec<Value>>;
 
 /// Reads the accepted arguments of the first call of every task, by the id of the task.
 ///
 /// # Errors
-/// The file is not there, or something else.
+/// If the file cannot be read or parsed.
 pub fn read_answers(path: &str) -> Result<BTreeMap<String, Accepted>> {
     #[derive(Deserialize)]
     struct Answer {
@@ -72,7 +72,7 @@ pub fn read_answers(path: &str) -> Result<BTreeMap<String, Accepted>> {
     read_to_string(path)?.lines().filter_map(|line| answer(line).transpose()).collect()
 }
 
-/// The types of Python as those of JSON Schema.
+/// Converts the types of Python to those of JSON Schema.
 fn schema(parameters: &Value) -> Value {
     let Some(fields) = parameters.as_object() else { return json!({}) };
     let mut out = Map::new();
@@ -96,7 +96,7 @@ fn schema(parameters: &Value) -> Value {
     Value::Object(out)
 }
 
-/// Whether a value is of the type that a schema says, with all that is required in it and nothing that is not there.
+/// Returns whether a value matches a schema: its type, all required properties, and no unknown property.
 pub fn fits(value: &Value, schema: &Value) -> bool {
     match schema["type"].as_str() {
         Some("object") => value.as_object().is_some_and(|object| {
@@ -119,25 +119,25 @@ pub fn fits(value: &Value, schema: &Value) -> bool {
     }
 }
 
-/// Whether every argument has a value that is accepted, and none is missing that has to be there.
+/// Returns whether every argument has an accepted value, and no required argument is missing.
 pub fn is_right(arguments: &Value, accepted: &Accepted) -> bool {
     let Some(arguments) = arguments.as_object() else { return false };
     let may_be_missing = |values: &[Value]| values.iter().any(|value| value == "");
-    let no_stranger = arguments.keys().all(|name| accepted.contains_key(name));
-    no_stranger
+    let all_known = arguments.keys().all(|name| accepted.contains_key(name));
+    all_known
         && accepted.iter().all(|(name, values)| match arguments.get(name) {
             Some(value) => values.iter().any(|accepted| is_same(value, accepted)),
             None => may_be_missing(values),
         })
 }
 
-/// Numbers by value, words without regard to case, spaces and punctuation, as the source compares them. In an object
-/// every field has a list of what is accepted.
+/// Compares values like the source does: numbers by value, strings without case, spaces and punctuation. In an object,
+/// every field has a list of accepted values.
 fn is_same(value: &Value, accepted: &Value) -> bool {
-    let plain = |text: &str| text.to_lowercase().replace([' ', ',', '.', '/', '-', '_', '*', '^', '\'', '"'], "");
+    let normalized = |text: &str| text.to_lowercase().replace([' ', ',', '.', '/', '-', '_', '*', '^', '\'', '"'], "");
     match (value, accepted) {
         (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
-        (Value::String(one), Value::String(other)) => plain(one) == plain(other),
+        (Value::String(one), Value::String(other)) => normalized(one) == normalized(other),
         (Value::Array(one), Value::Array(other)) => {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
         }
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_of_python_become_those_of_json_schema() {
+    fn python_types_become_json_schema_types() {
         let parameters =
             json!({ "type": "dict", "properties": { "at": { "type": "tuple", "items": { "type": "float" } } } });
         let expected =
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_right_as_its_source_says() {
+    fn answers_are_compared_like_in_the_source() {
         let accepted: Accepted =
             serde_json::from_value(json!({ "base": [10], "unit": ["units", ""] })).unwrap_or_default();
         assert!(is_right(&json!({ "base": 10.0 }), &accepted));

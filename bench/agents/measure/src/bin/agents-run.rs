@@ -1,7 +1,7 @@
-//! Runs every contender in turns, each a process of its own beside the server in another one, and prints a table.
+//! Runs the contenders in turn, each in its own process with the server in another, and prints a table.
 //!
-//! `agents-run AGENTS ROUNDS` expects the contenders beside itself. It is smaller than any of them: a child begins with
-//! the memory of its parent, which would be its peak.
+//! `agents-run AGENTS ROUNDS` expects the contenders in its own folder. This process is smaller than any of them: a
+//! child begins with the memory of its parent, so that a larger parent would set the peak.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -11,11 +11,11 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 use wait4::Wait4;
 
-/// How many words an answer has, and how many milliseconds lie between two.
+/// The number of words of an answer, and the milliseconds between two.
 const TOKENS: u64 = 50;
 const EVERY_MS: u64 = 100;
 
-/// How often the turn with tools is run in one process; the first run opens the connection.
+/// The number of runs of the turn with tools in one process. The first run opens the connection.
 const RUNS: usize = 11;
 
 const CONTENDERS: [(&str, &str, &str, &str); 9] = [
@@ -34,20 +34,20 @@ fn main() -> io::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let agents = arguments.next().unwrap_or_else(|| "2000".into());
     let rounds: usize = arguments.next().map_or(5, |rounds| rounds.parse().expect("usage: agents-run AGENTS ROUNDS"));
-    let beside = std::env::current_exe()?;
-    let beside = beside.parent().expect("a program is in a folder");
-    let (server, address) = start(beside)?;
+    let program = std::env::current_exe()?;
+    let folder = program.parent().expect("a program is in a folder");
+    let (server, address) = start(folder)?;
     let mut lines = vec![Vec::new(); CONTENDERS.len()];
     for round in 1..=rounds {
-        for (lines, (task, peer, program, way)) in lines.iter_mut().zip(CONTENDERS) {
+        for (lines, (task, peer, program, variant)) in lines.iter_mut().zip(CONTENDERS) {
             eprintln!("round {round} of {rounds}: {task}, {peer}");
             let runs = RUNS.to_string();
             let times = if task == "tools" { &runs } else { &agents };
-            ask(&address)?; // forgets what was before
-            let mut command = Command::new(beside.join(program));
-            let line = measure(command.args([&format!("http://{address}/v1"), task, times, way]));
+            take_stats(&address)?; // resets the counts
+            let mut command = Command::new(folder.join(program));
+            let line = measure(command.args([&format!("http://{address}/v1"), task, times, variant]));
             let mut line = line.unwrap_or_else(|error| json!({ "broken": error.to_string() }));
-            line["served"] = ask(&address)?;
+            line["served"] = take_stats(&address)?;
             eprintln!("  {line}");
             lines.push(line);
         }
@@ -56,8 +56,8 @@ fn main() -> io::Result<()> {
     print_streams(&agents, &lines);
     print_tools(&lines);
     for (lines, (task, peer, ..)) in lines.iter().zip(CONTENDERS) {
-        for why in lines.iter().filter_map(|line| line["broken"].as_str()) {
-            println!("\nA run of {peer} ({task}) is not in the tables: {why}");
+        for error in lines.iter().filter_map(|line| line["broken"].as_str()) {
+            println!("\nA run of {peer} ({task}) is not in the tables: {error}");
         }
     }
     Ok(())
@@ -72,17 +72,17 @@ impl Drop for Server {
     }
 }
 
-fn start(beside: &Path) -> io::Result<(Server, String)> {
-    let mut command = Command::new(beside.join("agents-server"));
+fn start(folder: &Path) -> io::Result<(Server, String)> {
+    let mut command = Command::new(folder.join("agents-server"));
     command.args([TOKENS.to_string(), EVERY_MS.to_string()]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
     let mut address = String::new();
-    BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut address)?;
+    BufReader::new(child.stdout.take().expect("the output is piped")).read_line(&mut address)?;
     Ok((Server(child), address.trim().to_owned()))
 }
 
-/// What the server has seen since it was asked last.
-fn ask(address: &str) -> io::Result<Value> {
+/// Returns the counts of the server, and resets them.
+fn take_stats(address: &str) -> io::Result<Value> {
     let mut stream = TcpStream::connect(address)?;
     stream.write_all(b"GET /stats HTTP/1.1\r\n\r\n")?;
     let mut answer = String::new();
@@ -92,20 +92,20 @@ fn ask(address: &str) -> io::Result<Value> {
 
 fn measure(command: &mut Command) -> io::Result<Value> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-    let mut said = String::new();
-    child.stdout.take().expect("it is piped").read_to_string(&mut said)?;
+    let mut output = String::new();
+    child.stdout.take().expect("the output is piped").read_to_string(&mut output)?;
     let end = child.wait4()?;
     if !end.status.success() {
         return Err(io::Error::other(end.status.to_string()));
     }
     let used = end.rusage;
-    let mut line: Value = serde_json::from_str(&said)?;
+    let mut line: Value = serde_json::from_str(&output)?;
     line["cpu_ms"] = ((used.utime + used.stime).as_secs_f64() * 1e3).into();
     line["peak"] = used.maxrss.into();
     Ok(line)
 }
 
-/// The middle one of this number in all runs that have it.
+/// Returns the median of a number over all runs that have it.
 fn median(lines: &[Value], number: impl Fn(&Value) -> Option<f64>) -> f64 {
     let mut numbers: Vec<_> = lines.iter().filter_map(number).collect();
     numbers.sort_by(f64::total_cmp);
@@ -124,7 +124,7 @@ fn print_streams(agents: &str, lines: &[Vec<Value>]) {
             continue;
         }
         let of = |name: &str| median(lines, |line| line[name].as_f64());
-        let an_agent = median(lines, |line| Some((line["peak"].as_f64()? - line["memory_before"].as_f64()?) / count));
+        let memory = median(lines, |line| Some((line["peak"].as_f64()? - line["memory_before"].as_f64()?) / count));
         println!(
             "| {peer} | {:.0} | {:.0} | {:.0} | {:.0} | {:.1} | {:.1} | {:.1} | {:.0} | {:.0} | {:.0} |",
             of("wall_ms"),
@@ -133,7 +133,7 @@ fn print_streams(agents: &str, lines: &[Vec<Value>]) {
             of("cpu_ms"),
             of("cpu_ms") * 1e3 / of("tokens"),
             of("peak") / 1e6,
-            an_agent / 1e3,
+            memory / 1e3,
             of("finished"),
             of("failed"),
             of("tokens"),
@@ -149,7 +149,7 @@ fn print_tools(lines: &[Vec<Value>]) {
         if task != "tools" {
             continue;
         }
-        // Without the first run of each process, which connects.
+        // The first run of each process is left out because it connects.
         let times = lines.iter().filter_map(|line| line["times_us"].as_array()).flat_map(|times| times.iter().skip(1));
         let mut times: Vec<_> = times.filter_map(|time| time.as_f64().map(|time| time / 1e3)).collect();
         times.sort_by(f64::total_cmp);

@@ -1,7 +1,8 @@
-//! A model that speaks the wire of OpenAI: it streams words at a steady pace, and calls a tool if it is offered one.
+//! A model server with the API of OpenAI. It streams words at a steady rate, and calls a tool if the request offers
+//! one.
 //!
-//! `agents-server TOKENS EVERY_MS` prints its address, and serves until it is killed. `GET /stats` says how many answers
-//! were on their way at once at most since it was asked last.
+//! `agents-server TOKENS EVERY_MS` prints its address, and serves until it is killed. `GET /stats` returns the peak of
+//! concurrent answers since the last such request.
 
 use std::io;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ async fn main() -> io::Result<()> {
     });
     let socket = TcpSocket::new_v4()?;
     socket.bind(([127, 0, 0, 1], 0).into())?;
-    // Thousands connect at once; whoever finds the queue full tries again a second later.
+    // Thousands of clients connect at the same time. A client that finds the queue full retries only after a second.
     let listener = socket.listen(8192)?;
     println!("{}", listener.local_addr()?);
     loop {
@@ -44,7 +45,7 @@ async fn main() -> io::Result<()> {
     }
 }
 
-/// One request after another, as long as the client stays.
+/// Serves the requests of one connection until the client closes it.
 async fn serve(mut stream: TcpStream, server: Arc<Server>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut received = Vec::new();
@@ -109,32 +110,32 @@ async fn answer(stream: &mut TcpStream, server: &Server, path: &str, body: &Valu
                 let function = json!({ "name": name, "arguments": "" });
                 let delta =
                     json!({ "tool_calls": [{ "index": call, "id": id, "type": "function", "function": function }] });
-                say(stream, &chunk(delta, Value::Null)).await?;
+                send(stream, &chunk(delta, Value::Null)).await?;
                 let function = json!({ "arguments": format!("{{\"number\":{call}}}") });
                 let delta = json!({ "tool_calls": [{ "index": call, "function": function }] });
-                say(stream, &chunk(delta, Value::Null)).await?;
+                send(stream, &chunk(delta, Value::Null)).await?;
             }
-            say(stream, &chunk(json!({}), json!("tool_calls"))).await?;
+            send(stream, &chunk(json!({}), json!("tool_calls"))).await?;
         }
         Some(_) => {
-            say(stream, &chunk(json!({ "role": "assistant", "content": "Done." }), Value::Null)).await?;
-            say(stream, &chunk(json!({}), json!("stop"))).await?;
+            send(stream, &chunk(json!({ "role": "assistant", "content": "Done." }), Value::Null)).await?;
+            send(stream, &chunk(json!({}), json!("stop"))).await?;
         }
         None => {
-            let begun = Instant::now();
+            let started = Instant::now();
             for token in 0..server.tokens {
-                sleep_until(begun + server.every * (token + 1)).await;
-                say(stream, &chunk(json!({ "role": "assistant", "content": format!("word{token} ") }), Value::Null))
+                sleep_until(started + server.every * (token + 1)).await;
+                send(stream, &chunk(json!({ "role": "assistant", "content": format!("word{token} ") }), Value::Null))
                     .await?;
             }
-            say(stream, &chunk(json!({}), json!("stop"))).await?;
+            send(stream, &chunk(json!({}), json!("stop"))).await?;
         }
     }
     let mut last = chunk(json!({}), Value::Null);
     last["choices"] = json!([]);
     last["usage"] =
         json!({ "prompt_tokens": 20, "completion_tokens": server.tokens, "total_tokens": 20 + server.tokens });
-    say(stream, &last).await?;
+    send(stream, &last).await?;
     stream.write_all(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n").await
 }
 
@@ -148,7 +149,7 @@ fn chunk(delta: Value, finish: Value) -> Value {
     })
 }
 
-async fn say(stream: &mut TcpStream, chunk: &Value) -> io::Result<()> {
+async fn send(stream: &mut TcpStream, chunk: &Value) -> io::Result<()> {
     let event = format!("data: {chunk}\n\n");
     stream.write_all(format!("{:x}\r\n{event}\r\n", event.len()).as_bytes()).await
 }

@@ -111,7 +111,7 @@ impl Model<'_> {
         orphans.retain(|call| !self.is_called(*call));
         let load = self.limit.load().expect("there is a limit");
         let in_use = self.callers.len() + orphans.len();
-        assert_eq!((load.in_use, load.strays, load.waiting), (in_use, orphans.len(), 0));
+        assert_eq!((load.in_use, load.orphaned, load.waiting), (in_use, orphans.len(), 0));
         assert!(in_use <= limit + overdraft.min(orphans.len()));
         for (call, cx) in &self.stored {
             assert_eq!(cx.item(), Some(*call), "a stored context shows another call");
@@ -140,7 +140,7 @@ proptest! {
         }
         drop(model);
         let load = shared.load().expect("there is a limit");
-        prop_assert_eq!((load.in_use, load.strays, load.available), (0, 0, limit));
+        prop_assert_eq!((load.in_use, load.orphaned, load.available), (0, 0, limit));
     }
 }
 

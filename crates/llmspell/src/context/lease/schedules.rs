@@ -47,7 +47,7 @@ fn calls(most: usize, overdraft: usize) {
     });
     callers.into_iter().for_each(|caller| caller.join().expect("it does not panic"));
     let load = limit.load().expect("there is a limit");
-    assert_eq!((load.in_use, load.strays, load.available, load.waiting), (0, 0, 1, 0));
+    assert_eq!((load.in_use, load.orphaned, load.available, load.waiting), (0, 0, 1, 0));
 }
 
 #[test]

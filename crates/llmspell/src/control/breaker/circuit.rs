@@ -1,75 +1,43 @@
-//! The states of a breaker and how one leads to another. Plain values: no lock, no clock, no step.
+//! The state machine of a breaker. It is plain data, without a lock, a clock or a step.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::settings::{BreakerSettings, JITTER_DIVISOR};
 use super::window::Window;
 use crate::error::Error;
 use crate::runtime::executor::after;
 
-/// When to open, for how long, and how to try again.
-#[derive(Clone, Debug)]
-pub(super) struct Rules {
-    pub(super) open_at: f64,
-    pub(super) window: Duration,
-    pub(super) min_calls: u64,
-    pub(super) in_a_row: Option<u64>,
-    /// `None`: until it is reset.
-    pub(super) open_for: Option<Duration>,
-    pub(super) max_open: Duration,
-    pub(super) probes: u32,
-    pub(super) jitter: bool,
-}
-
-/// A breaker may half-open later than said, by up to this part of the time it is open: a quarter.
-const LATER: u32 = 4;
-
-/// Longer than this is for ever, and would not fit into an instant.
-pub(super) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-
-impl Rules {
-    /// How long to stay open after so many probes have failed in a row.
-    fn open_time(&self, failed_probes: u32) -> Option<Duration> {
-        let first = self.open_for?;
-        Some(first.saturating_mul(1 << failed_probes.min(31)).min(self.max_open.max(first)).min(LONGEST))
-    }
-
-    /// Anything from nothing to all of `time`; nothing without jitter.
-    fn part_of(&self, time: Duration) -> Duration {
-        if self.jitter { time.mul_f64(fastrand::f64()) } else { Duration::ZERO }
-    }
-}
-
-/// The state machine of one breaker.
+/// The state of one breaker.
 pub(super) struct Circuit {
-    rules: Rules,
-    state: State,
-    /// Grows with each change of state: what was admitted before one has no say after it.
+    settings: BreakerSettings,
+    state: CircuitState,
+    /// Grows with each change of state: a call that was admitted before a change has no effect after it.
     generation: u64,
     window: Window,
     /// Failures since the last success.
-    row: u64,
-    /// Probes that are alive, whichever half-open state let them in.
+    consecutive: u64,
+    /// Probes that run, whichever half-open state admitted them.
     probing: u32,
-    /// Probes that have failed since it was last closed.
+    /// Probes that have failed since the breaker was last closed.
     failed_probes: u32,
 }
 
-enum State {
+enum CircuitState {
     Closed,
-    /// Without a time: until it is reset.
+    /// `until` is `None` if the breaker stays open until it is reset.
     Open {
         until: Option<Instant>,
-        why: TripReason,
+        reason: TripReason,
     },
     HalfOpen {
         successes: u32,
-        why: TripReason,
+        reason: TripReason,
     },
 }
 
-/// What state it is in.
+/// A state without its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Closed,
@@ -77,26 +45,26 @@ pub(super) enum Phase {
     HalfOpen,
 }
 
-/// What opened it.
+/// Why a breaker opened.
 #[derive(Clone, Debug)]
 pub(super) struct TripReason {
-    pub(super) cause: Cause,
+    pub(super) cause: TripCause,
     pub(super) failures: u64,
     pub(super) calls: u64,
     pub(super) last: Error,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// Too many of the calls within this time.
-    Share(Duration),
-    /// Too many in a row.
-    Row,
-    /// A probe.
+pub(super) enum TripCause {
+    /// Too many calls failed within this time.
+    FailureRate(Duration),
+    /// Too many calls in a row failed.
+    Consecutive,
+    /// A probe failed.
     Probe,
 }
 
-/// The right to make one call. It must be [settled](Circuit::settle), exactly once.
+/// The permission for one call. It must be [settled](Circuit::settle) exactly once.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CallPermit {
     generation: u64,
@@ -104,7 +72,7 @@ pub(super) struct CallPermit {
 }
 
 impl CallPermit {
-    /// That of a call which was admitted while the breaker was closed.
+    /// Returns the permission of a call that was admitted while the breaker was closed.
     pub(super) fn closed(generation: u64) -> Self {
         CallPermit { generation, probe: false }
     }
@@ -114,37 +82,45 @@ impl CallPermit {
     }
 }
 
-/// What a call says about the other side.
+/// The outcome of a call, as far as it concerns the other side.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Verdict<'a> {
+pub(super) enum CallVerdict<'a> {
     Success,
     Failure(&'a Error),
-    /// It was never asked, or had no time to answer.
+    /// The other side was not called, or had no time to answer.
     Neither,
 }
 
-/// A change of state, for whoever reports it.
+/// A change of state, to be reported.
 #[derive(Debug)]
-pub(super) enum Change {
-    /// For so long; without a time, until it is reset.
+pub(super) enum CircuitChange {
+    /// Opened for this time; `None` means until it is reset.
     Opened(TripReason, Option<Duration>),
     HalfOpened,
     Closed,
 }
 
-/// Why a call is not made.
+/// Why a call was rejected.
 #[derive(Debug)]
-pub(super) struct Refusal {
-    pub(super) why: TripReason,
+pub(super) struct BreakerRejection {
+    pub(super) reason: TripReason,
     pub(super) phase: Phase,
-    /// When to come back; `None` if waiting alone will not help.
+    /// The time until a call may be admitted; `None` if waiting alone does not help.
     pub(super) wait: Option<Duration>,
 }
 
 impl Circuit {
-    pub(super) fn new(rules: Rules) -> Self {
-        let window = Window::new(rules.window);
-        Circuit { rules, state: State::Closed, generation: 0, window, row: 0, probing: 0, failed_probes: 0 }
+    pub(super) fn new(settings: BreakerSettings) -> Self {
+        let window = Window::new(settings.window);
+        Circuit {
+            settings,
+            state: CircuitState::Closed,
+            generation: 0,
+            window,
+            consecutive: 0,
+            probing: 0,
+            failed_probes: 0,
+        }
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -153,158 +129,171 @@ impl Circuit {
 
     pub(super) fn phase(&self) -> Phase {
         match self.state {
-            State::Closed => Phase::Closed,
-            State::Open { .. } => Phase::Open,
-            State::HalfOpen { .. } => Phase::HalfOpen,
+            CircuitState::Closed => Phase::Closed,
+            CircuitState::Open { .. } => Phase::Open,
+            CircuitState::HalfOpen { .. } => Phase::HalfOpen,
         }
     }
 
-    /// Lets a call in, or not. The open time ends with the first call that comes after it.
-    pub(super) fn admit(&mut self, now: Instant) -> Result<(CallPermit, Option<Change>), Refusal> {
+    /// Admits or rejects a call. The first call after the open time makes the breaker half-open.
+    pub(super) fn admit(&mut self, now: Instant) -> Result<(CallPermit, Option<CircuitChange>), BreakerRejection> {
         let mut change = None;
-        if let State::Open { until: Some(until), why } = &self.state
+        if let CircuitState::Open { until: Some(until), reason } = &self.state
             && *until <= now
         {
-            let why = why.clone();
-            self.enter(State::HalfOpen { successes: 0, why });
-            change = Some(Change::HalfOpened);
+            let reason = reason.clone();
+            self.enter(CircuitState::HalfOpen { successes: 0, reason });
+            change = Some(CircuitChange::HalfOpened);
         }
-        if let Some(refusal) = self.refusal(now) {
-            // Half-open with all places taken, by probes that were let in before it opened again.
-            return Err(refusal);
+        if let Some(rejection) = self.rejection(now) {
+            // Half-open, but as many probes as allowed still run, admitted before the breaker opened again.
+            return Err(rejection);
         }
-        let probe = matches!(self.state, State::HalfOpen { .. });
+        let probe = matches!(self.state, CircuitState::HalfOpen { .. });
         self.probing += u32::from(probe);
         Ok((CallPermit { generation: self.generation, probe }, change))
     }
 
-    /// What a call that comes now is told; `None` if it would be let in.
-    pub(super) fn refusal(&self, now: Instant) -> Option<Refusal> {
+    /// Returns the rejection of a call that came now; `None` if it would be admitted.
+    pub(super) fn rejection(&self, now: Instant) -> Option<BreakerRejection> {
         match &self.state {
-            State::Closed => None,
-            State::Open { until: Some(until), .. } if *until <= now => None,
-            State::Open { until, why } => {
+            CircuitState::Closed => None,
+            CircuitState::Open { until: Some(until), .. } if *until <= now => None,
+            CircuitState::Open { until, reason } => {
                 let wait = until.map(|until| until.saturating_duration_since(now));
-                Some(Refusal { why: why.clone(), phase: Phase::Open, wait })
+                Some(BreakerRejection { reason: reason.clone(), phase: Phase::Open, wait })
             }
-            State::HalfOpen { .. } if self.probing < self.rules.probes => None,
-            State::HalfOpen { .. } => self.recall(now),
+            CircuitState::HalfOpen { .. } if self.probing < self.settings.probes => None,
+            CircuitState::HalfOpen { .. } => self.recheck(now),
         }
     }
 
-    /// What a call that was let in before, and has not begun, is told: it has no say any more, and is no probe.
-    pub(super) fn recall(&self, now: Instant) -> Option<Refusal> {
+    /// Returns the rejection of a call that was admitted before, has not started, and is not a probe: it would have no
+    /// effect any more.
+    pub(super) fn recheck(&self, now: Instant) -> Option<BreakerRejection> {
         match &self.state {
-            State::Closed => None,
-            State::Open { .. } => self.refusal(now),
-            State::HalfOpen { why, .. } => {
-                // As long as it would be open if the probe failed, more or less: those who came back for the probe
-                // must not come back together once more.
-                let open = self.rules.open_time(self.failed_probes);
-                let wait = open.map(|open| if self.rules.jitter { open / 2 + self.rules.part_of(open) } else { open });
-                Some(Refusal { why: why.clone(), phase: Phase::HalfOpen, wait })
+            CircuitState::Closed => None,
+            CircuitState::Open { .. } => self.rejection(now),
+            CircuitState::HalfOpen { reason, .. } => {
+                // About as long as it would be open if the probe failed. Calls that came back for the probe must not
+                // come back together again.
+                let open = self.settings.open_time(self.failed_probes);
+                let wait = open
+                    .map(|open| if self.settings.jitter { open / 2 + self.settings.jitter_up_to(open) } else { open });
+                Some(BreakerRejection { reason: reason.clone(), phase: Phase::HalfOpen, wait })
             }
         }
     }
 
-    /// Ends a call that was let in.
-    pub(super) fn settle(&mut self, ticket: CallPermit, verdict: Verdict<'_>, now: Instant) -> Option<Change> {
-        self.probing -= u32::from(ticket.probe);
-        if ticket.generation != self.generation {
+    /// Ends a call that was admitted.
+    pub(super) fn settle(
+        &mut self,
+        permit: CallPermit,
+        verdict: CallVerdict<'_>,
+        now: Instant,
+    ) -> Option<CircuitChange> {
+        self.probing -= u32::from(permit.probe);
+        if permit.generation != self.generation {
             return None;
         }
         match (&mut self.state, verdict) {
-            // Nothing is let in while it is open, so no ticket is of such a generation.
-            (_, Verdict::Neither) | (State::Open { .. }, _) => None,
-            (State::Closed, Verdict::Success) => {
+            // No call is admitted while the breaker is open, so no permit is of such a generation.
+            (_, CallVerdict::Neither) | (CircuitState::Open { .. }, _) => None,
+            (CircuitState::Closed, CallVerdict::Success) => {
                 self.window.succeeded(now);
-                self.row = 0;
+                self.consecutive = 0;
                 None
             }
-            (State::Closed, Verdict::Failure(error)) => {
-                self.window.failed(now, quiet(error, now));
-                self.row += 1;
-                self.judge(error, now)
+            (CircuitState::Closed, CallVerdict::Failure(error)) => {
+                self.window.failed(now, not_before(error, now));
+                self.consecutive += 1;
+                self.trip_if_failing(error, now)
             }
-            (State::HalfOpen { successes, .. }, Verdict::Success) => {
+            (CircuitState::HalfOpen { successes, .. }, CallVerdict::Success) => {
                 *successes += 1;
-                if *successes < self.rules.probes {
+                if *successes < self.settings.probes {
                     return None;
                 }
                 self.close();
-                Some(Change::Closed)
+                Some(CircuitChange::Closed)
             }
-            (State::HalfOpen { successes, .. }, Verdict::Failure(error)) => {
-                let why = TripReason {
-                    cause: Cause::Probe,
+            (CircuitState::HalfOpen { successes, .. }, CallVerdict::Failure(error)) => {
+                let reason = TripReason {
+                    cause: TripCause::Probe,
                     failures: 1,
                     calls: u64::from(*successes) + 1,
                     last: error.clone(),
                 };
                 self.failed_probes = self.failed_probes.saturating_add(1);
-                Some(self.open(why, quiet(error, now), now))
+                Some(self.open(reason, not_before(error, now), now))
             }
         }
     }
 
-    /// Counts what has become of something that nobody asked this breaker about. Only a closed one listens.
-    pub(super) fn hear(&mut self, verdict: Verdict<'_>, now: Instant) -> Option<Change> {
+    /// Counts the outcome of a call that was not admitted by this breaker.
+    pub(super) fn record_outcome(&mut self, verdict: CallVerdict<'_>, now: Instant) -> Option<CircuitChange> {
         match self.state {
-            State::Closed => self.settle(CallPermit::closed(self.generation), verdict, now),
-            // A stream that nobody else asks the breaker for has no other probes than its items.
+            CircuitState::Closed => self.settle(CallPermit::closed(self.generation), verdict, now),
+            // If only streams use the breaker, their items are the only probes.
             _ => {
-                let (ticket, change) = self.admit(now).ok()?;
-                self.settle(ticket, verdict, now).or(change)
+                let (permit, change) = self.admit(now).ok()?;
+                self.settle(permit, verdict, now).or(change)
             }
         }
     }
 
-    /// Closes it and forgets everything; says whether it was not closed before.
-    pub(super) fn reset(&mut self) -> Option<Change> {
-        let was_closed = matches!(self.state, State::Closed);
+    /// Closes the breaker and forgets everything. Returns the change if it was not closed before.
+    pub(super) fn reset(&mut self) -> Option<CircuitChange> {
+        let was_closed = matches!(self.state, CircuitState::Closed);
         self.close();
-        (!was_closed).then_some(Change::Closed)
+        (!was_closed).then_some(CircuitChange::Closed)
     }
 
-    /// Opens if enough has failed.
-    fn judge(&mut self, error: &Error, now: Instant) -> Option<Change> {
+    /// Opens the breaker if enough calls have failed.
+    fn trip_if_failing(&mut self, error: &Error, now: Instant) -> Option<CircuitChange> {
         let (calls, failures) = self.window.sums();
-        // A product of a share such as 0.55 may exceed the whole number that is meant by a rounding error.
-        let many = calls >= self.rules.min_calls && failures as f64 + 1e-9 >= self.rules.open_at * calls as f64;
-        let why = if many {
-            TripReason { cause: Cause::Share(self.rules.window), failures, calls, last: error.clone() }
-        } else if self.rules.in_a_row.is_some_and(|most| self.row >= most) {
-            TripReason { cause: Cause::Row, failures: self.row, calls: self.row, last: error.clone() }
+        // The product of a share such as 0.55 may exceed the intended whole number by a rounding error.
+        let is_rate_reached =
+            calls >= self.settings.min_calls && failures as f64 + 1e-9 >= self.settings.failure_rate * calls as f64;
+        let reason = if is_rate_reached {
+            TripReason { cause: TripCause::FailureRate(self.settings.window), failures, calls, last: error.clone() }
+        } else if self.settings.consecutive_failures.is_some_and(|max| self.consecutive >= max) {
+            TripReason {
+                cause: TripCause::Consecutive,
+                failures: self.consecutive,
+                calls: self.consecutive,
+                last: error.clone(),
+            }
         } else {
             return None;
         };
-        Some(self.open(why, self.window.quiet(), now))
+        Some(self.open(reason, self.window.not_before(), now))
     }
 
-    fn open(&mut self, why: TripReason, quiet: Option<Instant>, now: Instant) -> Change {
-        let wait = self.rules.open_time(self.failed_probes).map(|open| {
-            let asked = quiet.map_or(Duration::ZERO, |quiet| quiet.saturating_duration_since(now));
-            // Later, never earlier than the server has asked for.
-            open.max(asked).saturating_add(self.rules.part_of(open / LATER))
+    fn open(&mut self, reason: TripReason, not_before: Option<Instant>, now: Instant) -> CircuitChange {
+        let wait = self.settings.open_time(self.failed_probes).map(|open| {
+            let asked = not_before.map_or(Duration::ZERO, |not_before| not_before.saturating_duration_since(now));
+            // Jitter may lengthen the time that the server has asked for, but never shortens it.
+            open.max(asked).saturating_add(self.settings.jitter_up_to(open / JITTER_DIVISOR))
         });
-        self.enter(State::Open { until: wait.map(|wait| after(now, wait)), why: why.clone() });
-        Change::Opened(why, wait)
+        self.enter(CircuitState::Open { until: wait.map(|wait| after(now, wait)), reason: reason.clone() });
+        CircuitChange::Opened(reason, wait)
     }
 
     fn close(&mut self) {
         self.window.clear();
-        self.row = 0;
+        self.consecutive = 0;
         self.failed_probes = 0;
-        self.enter(State::Closed);
+        self.enter(CircuitState::Closed);
     }
 
-    fn enter(&mut self, state: State) {
+    fn enter(&mut self, state: CircuitState) {
         self.state = state;
         self.generation += 1;
     }
 }
 
-/// Until when the other side wants to be left alone.
-fn quiet(error: &Error, now: Instant) -> Option<Instant> {
+/// Returns until when the other side asked callers to wait.
+fn not_before(error: &Error, now: Instant) -> Option<Instant> {
     error.retry_after().map(|wait| after(now, wait))
 }

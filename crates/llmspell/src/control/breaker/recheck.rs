@@ -1,4 +1,4 @@
-//! A second look at the breaker, behind the line.
+//! A second check of a breaker, after a call has waited in a queue.
 
 use tokio::time::Instant;
 
@@ -8,14 +8,15 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::step::{Step, StepInfo};
 
-/// A step whose call is not made if the breaker has opened while it stood in line, and it is no probe.
+/// A step that is not called if the breaker has opened while the call waited, unless the call is a probe.
 ///
-/// In the canonical order the breaker stands in front of the limit. A thousand calls that wait for a permit have
-/// been let in already when the first of them fail; without a second look, all of them would be made.
+/// In the canonical order the breaker stands in front of the limit. A thousand calls that wait for a permit have been
+/// admitted already when the first of them fail. Without a second check, all of them would run.
+#[derive(Clone, Debug)]
 pub(crate) struct BreakerRecheck<S> {
     step: S,
     breaker: Option<Breaker>,
-    /// Whether it is for this one to say that a call has begun.
+    /// Whether this adapter reports the start of a call, because no adapter further in does.
     reports_start: bool,
 }
 
@@ -32,9 +33,9 @@ impl<S: Step> Step for BreakerRecheck<S> {
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
         if let Some(breaker) = &self.breaker
-            && let Some(refusal) = breaker.0.switch.recall(|| breaker.is_probing(cx), Instant::now)
+            && let Some(rejection) = breaker.0.circuit.recheck(|| breaker.is_probing(cx), Instant::now)
         {
-            return Err(CallSite { cx, step: &self.step }.refused(&refusal));
+            return Err(CallSite { cx, step: &self.step }.reject(&rejection));
         }
         if self.reports_start {
             cx.report_start();
@@ -43,7 +44,7 @@ impl<S: Step> Step for BreakerRecheck<S> {
     }
 
     fn info(&self) -> StepInfo<'_> {
-        let about = self.step.info();
-        if self.breaker.is_some() { about.reporting_start() } else { about }
+        let info = self.step.info();
+        if self.breaker.is_some() { info.reporting_start() } else { info }
     }
 }

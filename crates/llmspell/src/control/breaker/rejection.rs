@@ -1,36 +1,35 @@
-//! What is said when a breaker refuses a call or changes its state.
+//! The error of a call that a breaker rejects, and the events of its state changes.
 
-use super::circuit::{Change, Refusal, TripReason};
-use super::{Cause, Phase};
+use super::circuit::{BreakerRejection, CircuitChange, Phase, TripCause, TripReason};
 use crate::context::Context;
 use crate::display;
 use crate::error::{Error, ErrorKind};
 use crate::observe::event::EventKind;
 use crate::path::Path;
 
-/// How much of the last error stands in a refusal, in characters.
-const SHOWN: usize = 200;
+/// How much of the last error a rejection quotes, in characters.
+const MAX_QUOTED: usize = 200;
 
-impl Refusal {
-    /// The error of the refused call.
+impl BreakerRejection {
+    /// Returns the error of the rejected call.
     pub(super) fn error(&self) -> Error {
-        let opened = self.why.explain();
+        let opened = self.reason.explain();
         let message = match self.phase {
-            Phase::HalfOpen => format!("not tried: the breaker waits for its probes; it opened because {opened}"),
-            Phase::Open | Phase::Closed => format!("not tried: the breaker is open, because {opened}"),
+            Phase::HalfOpen => format!("not called: the breaker waits for its probes; it opened because {opened}"),
+            Phase::Open | Phase::Closed => format!("not called: the breaker is open because {opened}"),
         };
         let error = Error::new(ErrorKind::Rejected, message);
         match self.wait {
             Some(wait) => {
-                let hint = format!("come back in {}, or let a fallback serve meanwhile", display::duration(wait));
-                error.with_retry_after(wait).with_hint(self.why.last.hint().map_or(hint, str::to_owned))
+                let hint = format!("retry in {}, or serve a fallback meanwhile", display::duration(wait));
+                error.with_retry_after(wait).with_hint(self.reason.last.hint().map_or(hint, str::to_owned))
             }
             None => {
-                let hint = match self.why.last.kind() {
-                    ErrorKind::Denied => "see to the credentials or the money first; `Breaker::reset` closes it again",
-                    _ => "see to what failed first; `Breaker::reset` closes it again",
+                let hint = match self.reason.last.kind() {
+                    ErrorKind::Denied => "check the credentials and the account balance, then call `Breaker::reset`",
+                    _ => "fix what failed, then call `Breaker::reset`",
                 };
-                error.permanent().with_hint(self.why.last.hint().unwrap_or(hint).to_owned())
+                error.permanent().with_hint(self.reason.last.hint().unwrap_or(hint).to_owned())
             }
         }
     }
@@ -38,29 +37,29 @@ impl Refusal {
 
 impl TripReason {
     fn explain(&self) -> String {
-        let last: String = self.last.to_string().chars().take(SHOWN).collect();
+        let last: String = self.last.to_string().chars().take(MAX_QUOTED).collect();
         let (failures, calls) = (self.failures, self.calls);
         match self.cause {
-            Cause::Share(window) => {
+            TripCause::FailureRate(window) => {
                 let (share, window) = (100.0 * failures as f64 / calls as f64, display::duration(window));
-                format!("{failures} of {calls} calls failed within {window} ({share:.0} %), the last: {last}")
+                format!("{failures} of {calls} calls failed within {window} ({share:.0} %), most recently: {last}")
             }
-            Cause::Row if failures == 1 => format!("a call failed: {last}"),
-            Cause::Row => format!("{failures} calls in a row failed, the last: {last}"),
-            Cause::Probe => format!("a probe failed: {last}"),
+            TripCause::Consecutive if failures == 1 => format!("a call failed: {last}"),
+            TripCause::Consecutive => format!("{failures} calls in a row failed, most recently: {last}"),
+            TripCause::Probe => format!("a probe failed: {last}"),
         }
     }
 }
 
-/// Reports a change of state, in front of the named step if there is one.
-pub(super) fn report(change: Option<Change>, cx: &Context, step: impl FnOnce() -> Option<Path>) {
+/// Records a change of state, before the named step if there is one.
+pub(super) fn report(change: Option<CircuitChange>, cx: &Context, step: impl FnOnce() -> Option<Path>) {
     let Some(change) = change else { return };
     cx.record_event(|| match change {
-        Change::Opened(why, wait) => {
-            let (failures, calls, error) = (why.failures, why.calls, (&why.last).into());
+        CircuitChange::Opened(reason, wait) => {
+            let (failures, calls, error) = (reason.failures, reason.calls, (&reason.last).into());
             EventKind::BreakerOpened { step: step(), failures, calls, wait, error }
         }
-        Change::HalfOpened => EventKind::BreakerHalfOpen { step: step() },
-        Change::Closed => EventKind::BreakerClosed { step: step() },
+        CircuitChange::HalfOpened => EventKind::BreakerHalfOpen { step: step() },
+        CircuitChange::Closed => EventKind::BreakerClosed { step: step() },
     });
 }

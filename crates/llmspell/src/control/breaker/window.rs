@@ -1,36 +1,36 @@
-//! Calls and failures of the recent past.
+//! A sliding window of calls and failures.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many parts the window has; the oldest is forgotten as a whole.
-const BUCKETS: u32 = 10;
+/// The number of parts of the window; the oldest is forgotten as a whole.
+const SLOTS: u32 = 10;
 
-/// A ring of buckets, so that a call costs the same however many came before it.
+/// A ring of time slots, so that a call costs the same however many came before it.
 pub(super) struct Window {
     width: Duration,
-    ring: [Bucket; BUCKETS as usize],
+    ring: [TimeSlot; SLOTS as usize],
     current: usize,
-    /// When the current bucket began; `None` before the first call.
-    began: Option<Instant>,
-    /// What the ring adds up to.
+    /// The start of the current slot; `None` before the first call.
+    slot_start: Option<Instant>,
+    /// The sums of the ring.
     calls: u64,
     failures: u64,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Bucket {
+struct TimeSlot {
     calls: u64,
     failures: u64,
-    /// Until when a failure asked for quiet.
-    quiet: Option<Instant>,
+    /// The latest time until which a failure asked callers to wait.
+    not_before: Option<Instant>,
 }
 
 impl Window {
     pub(super) fn new(length: Duration) -> Self {
-        let width = (length / BUCKETS).max(Duration::from_nanos(1));
-        Window { width, ring: Default::default(), current: 0, began: None, calls: 0, failures: 0 }
+        let width = (length / SLOTS).max(Duration::from_nanos(1));
+        Window { width, ring: Default::default(), current: 0, slot_start: None, calls: 0, failures: 0 }
     }
 
     pub(super) fn clear(&mut self) {
@@ -41,15 +41,15 @@ impl Window {
         self.count(now);
     }
 
-    /// Counts a failure that asked to be left alone until `quiet`.
-    pub(super) fn failed(&mut self, now: Instant, quiet: Option<Instant>) {
+    /// Counts a failure that asked callers to wait until `not_before`.
+    pub(super) fn failed(&mut self, now: Instant, not_before: Option<Instant>) {
         let bucket = self.count(now);
         bucket.failures += 1;
-        bucket.quiet = bucket.quiet.max(quiet);
+        bucket.not_before = bucket.not_before.max(not_before);
         self.failures += 1;
     }
 
-    fn count(&mut self, now: Instant) -> &mut Bucket {
+    fn count(&mut self, now: Instant) -> &mut TimeSlot {
         self.forget(now);
         self.calls += 1;
         let bucket = &mut self.ring[self.current];
@@ -57,35 +57,35 @@ impl Window {
         bucket
     }
 
-    /// Calls and failures, as of the last one that was counted.
+    /// Returns the calls and failures in the window, as of the last counted call.
     pub(super) fn sums(&self) -> (u64, u64) {
         (self.calls, self.failures)
     }
 
-    /// Until when any of the failures asked for quiet.
-    pub(super) fn quiet(&self) -> Option<Instant> {
-        self.ring.iter().filter_map(|bucket| bucket.quiet).max()
+    /// Returns the latest time until which a failure asked callers to wait.
+    pub(super) fn not_before(&self) -> Option<Instant> {
+        self.ring.iter().filter_map(|bucket| bucket.not_before).max()
     }
 
-    /// Leaves behind what is older than the window. A clock that seems to run backwards, because two threads have
-    /// read it and then come in the other order, moves nothing.
+    /// Forgets what is older than the window. A clock that seems to run backwards, because two threads have read it and
+    /// then come in the other order, changes nothing.
     fn forget(&mut self, now: Instant) {
-        let began = *self.began.get_or_insert(now);
-        let age = now.saturating_duration_since(began);
+        let slot_start = *self.slot_start.get_or_insert(now);
+        let age = now.saturating_duration_since(slot_start);
         if age < self.width {
             return;
         }
         let (age, width) = (age.as_nanos(), self.width.as_nanos());
         let passed = age / width;
-        for _ in 0..passed.min(u128::from(BUCKETS)) {
+        for _ in 0..passed.min(u128::from(SLOTS)) {
             self.current = (self.current + 1) % self.ring.len();
             let old = std::mem::take(&mut self.ring[self.current]);
             self.calls -= old.calls;
             self.failures -= old.failures;
         }
-        // Less than the width of a bucket, which is a tenth of a duration: there is no overflow.
+        // Less than the width of a slot, which is a tenth of a duration: there is no overflow.
         let into = Duration::from_nanos_u128(age % width);
-        self.began = Some(now - into);
+        self.slot_start = Some(now - into);
     }
 }
 
@@ -96,30 +96,30 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Against a list of all calls, of which the last ten tenths count.
+        /// Compares the window with a list of all calls, of which the last ten tenths count.
         #[test]
-        fn it_adds_up_what_is_not_too_old(calls in prop::collection::vec((0..25u64, any::<bool>()), 1..200)) {
+        fn the_sums_are_those_of_recent_calls(calls in prop::collection::vec((0..25u64, any::<bool>()), 1..200)) {
             let start = Instant::now();
             let mut window = Window::new(Duration::from_millis(100));
             let (mut at, mut all) = (0, Vec::new());
-            for (pass, failed) in calls {
-                at += pass;
+            for (admit_if_closed, failed) in calls {
+                at += admit_if_closed;
                 let now = start + Duration::from_millis(at);
-                let quiet = now + Duration::from_secs(1);
-                if failed { window.failed(now, Some(quiet)) } else { window.succeeded(now) }
+                let not_before = now + Duration::from_secs(1);
+                if failed { window.failed(now, Some(not_before)) } else { window.succeeded(now) }
                 all.push((at, failed));
                 let tenth = |at: u64| (at - all[0].0) / 10;
                 let recent: Vec<_> = all.iter().filter(|(then, _)| tenth(*then) + 10 > tenth(at)).collect();
                 let mut failures = recent.iter().filter(|(_, failed)| *failed);
                 prop_assert_eq!(window.sums(), (recent.len() as u64, failures.clone().count() as u64));
-                let quiet = failures.next_back().map(|(then, _)| start + Duration::from_millis(then + 1000));
-                prop_assert_eq!(window.quiet(), quiet);
+                let not_before = failures.next_back().map(|(then, _)| start + Duration::from_millis(then + 1000));
+                prop_assert_eq!(window.not_before(), not_before);
             }
         }
     }
 
     #[test]
-    fn a_clock_that_seems_to_run_backwards_moves_nothing() {
+    fn a_clock_that_seems_to_run_backwards_changes_nothing() {
         let mut window = Window::new(Duration::from_secs(1));
         let now = Instant::now() + Duration::from_secs(100);
         window.failed(now, None);

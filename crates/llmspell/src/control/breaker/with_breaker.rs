@@ -5,7 +5,7 @@ use std::pin::pin;
 
 use tokio::time::Instant;
 
-use super::circuit::{CallPermit, Phase, Refusal, Verdict};
+use super::circuit::{BreakerRejection, CallPermit, CallVerdict, Phase};
 use super::{Breaker, rejection};
 use crate::context::Context;
 use crate::context::node::NodeKind;
@@ -15,14 +15,14 @@ use crate::path::Path;
 use crate::runtime::executor::catch_panic;
 use crate::step::{Step, StepInfo};
 
-/// A step behind a [`Breaker`]; made by [`Step::breaker`].
-#[derive(Clone)]
+/// A step behind a [`Breaker`]; created by [`Step::breaker`].
+#[derive(Clone, Debug)]
 #[must_use = "a step does nothing until it runs"]
 pub struct WithBreaker<S> {
     step: S,
     /// `None` means that there is no breaker.
     breaker: Option<Breaker>,
-    /// Whether it is for this one to say that a call has begun.
+    /// Whether this adapter reports the start of a call, because no adapter further in does.
     reports_start: bool,
 }
 
@@ -41,8 +41,8 @@ impl<S: Step> Step for WithBreaker<S> {
         let Some(breaker) = &self.breaker else {
             return self.step.run(input, cx).await;
         };
-        if breaker.0.switch.phase() == Phase::HalfOpen && breaker.is_probing(cx) {
-            // Part of a probe: asked for one of its own, it would stand in its own way.
+        if breaker.0.circuit.phase() == Phase::HalfOpen && breaker.is_probing(cx) {
+            // Part of a probe. If this call needed a probe of its own, it would block itself.
             if self.reports_start {
                 cx.report_start();
             }
@@ -52,16 +52,16 @@ impl<S: Step> Step for WithBreaker<S> {
         if self.reports_start {
             cx.report_start();
         }
-        // Whoever looks at the breaker again further in must know it.
+        // The recheck of the breaker further in must know it.
         let probing = call.is_probe().then(|| cx.child(NodeKind::Probe(breaker.address())));
         let cx = probing.as_ref().unwrap_or(cx);
         let result = {
-            // Begun when it is first polled, so that a closure that panics before it has a future is seen, too.
+            // Started when it is first polled, so that a closure that panics before it returns a future counts, too.
             let mut work = pin!(async { self.step.run(input, cx).await });
             poll_fn(|task| {
-                call.inside = true;
+                call.is_polled = true;
                 let poll = work.as_mut().poll(task);
-                call.inside = false;
+                call.is_polled = false;
                 poll
             })
             .await
@@ -71,25 +71,25 @@ impl<S: Step> Step for WithBreaker<S> {
     }
 
     fn info(&self) -> StepInfo<'_> {
-        let about = self.step.info();
-        if self.breaker.is_some() { about.reporting_start() } else { about }
+        let info = self.step.info();
+        if self.breaker.is_some() { info.reporting_start() } else { info }
     }
 }
 
-/// Where calls are let in: under a context, in front of a step.
+/// The place of a call: a context and the step that would run.
 pub(super) struct CallSite<'a, S> {
     pub(super) cx: &'a Context,
     pub(super) step: &'a S,
 }
 
 impl<S: Step> CallSite<'_, S> {
-    /// The path of the step if it has a name, for then its call has not begun.
+    /// Returns the path of the step if it has a name, because then its call has not begun.
     fn named(&self) -> Option<Path> {
         self.step.info().name.map(|name| self.cx.path().join(name))
     }
 
-    /// Says that a call is not made, and why.
-    pub(super) fn refused(&self, rejection: &Refusal) -> Error {
+    /// Records that a call is rejected, and returns its error.
+    pub(super) fn reject(&self, rejection: &BreakerRejection) -> Error {
         let error = rejection.error();
         self.cx.record_event(|| EventKind::Refused {
             step: self.named(),
@@ -100,35 +100,35 @@ impl<S: Step> CallSite<'_, S> {
     }
 }
 
-/// A call that was let in. However it ends, the breaker hears of it.
+/// A call that was admitted. However it ends, the breaker counts it.
 struct CallGuard<'a, S: Step> {
     breaker: &'a Breaker,
-    place: CallSite<'a, S>,
-    /// `None` once it has been handed back.
-    ticket: Option<CallPermit>,
-    /// Whether the step itself is running: if it is dropped then, it has panicked.
-    inside: bool,
+    site: CallSite<'a, S>,
+    /// `None` once the call is settled.
+    permit: Option<CallPermit>,
+    /// Whether the step is being polled: if the guard is dropped then, the step has panicked.
+    is_polled: bool,
 }
 
 impl<'a, S: Step> CallGuard<'a, S> {
     #[inline]
-    fn admit(breaker: &'a Breaker, place: CallSite<'a, S>) -> Result<Self> {
-        match breaker.0.switch.pass() {
-            Some(ticket) => Ok(CallGuard { breaker, place, ticket: Some(ticket), inside: false }),
-            None => CallGuard::ask(breaker, place),
+    fn admit(breaker: &'a Breaker, site: CallSite<'a, S>) -> Result<Self> {
+        match breaker.0.circuit.admit_if_closed() {
+            Some(permit) => Ok(CallGuard { breaker, site, permit: Some(permit), is_polled: false }),
+            None => CallGuard::admit_slowly(breaker, site),
         }
     }
 
     #[cold]
-    fn ask(breaker: &'a Breaker, place: CallSite<'a, S>) -> Result<Self> {
-        let (ticket, change) = breaker.0.switch.admit(Instant::now).map_err(|rejection| place.refused(&rejection))?;
-        let call = CallGuard { breaker, place, ticket: Some(ticket), inside: false };
-        rejection::report(change, call.place.cx, || call.place.named());
+    fn admit_slowly(breaker: &'a Breaker, site: CallSite<'a, S>) -> Result<Self> {
+        let (permit, change) = breaker.0.circuit.admit(Instant::now).map_err(|rejection| site.reject(&rejection))?;
+        let call = CallGuard { breaker, site, permit: Some(permit), is_polled: false };
+        rejection::report(change, call.site.cx, || call.site.named());
         Ok(call)
     }
 
     fn is_probe(&self) -> bool {
-        self.ticket.as_ref().is_some_and(CallPermit::is_probe)
+        self.permit.as_ref().is_some_and(CallPermit::is_probe)
     }
 
     fn end<T>(mut self, result: &Result<T>) {
@@ -136,28 +136,28 @@ impl<'a, S: Step> CallGuard<'a, S> {
         self.settle(verdict);
     }
 
-    fn settle(&mut self, verdict: Verdict<'_>) {
-        if let Some(ticket) = self.ticket.take() {
-            let change = self.breaker.0.switch.settle(ticket, verdict, Instant::now);
-            rejection::report(change, self.place.cx, || self.place.named());
+    fn settle(&mut self, verdict: CallVerdict<'_>) {
+        if let Some(permit) = self.permit.take() {
+            let change = self.breaker.0.circuit.settle(permit, verdict, Instant::now);
+            rejection::report(change, self.site.cx, || self.site.named());
         }
     }
 }
 
 impl<S: Step> Drop for CallGuard<'_, S> {
     fn drop(&mut self) {
-        if self.ticket.is_none() {
+        if self.permit.is_none() {
             return;
         }
-        if self.inside {
+        if self.is_polled {
             let result: Result<()> = Err(Error::new(ErrorKind::Panicked, "panicked"));
-            // While one panic unwinds, another one in the closure of the user would end the process.
+            // While one panic unwinds, another one in the user's closure would abort the process.
             let verdict = catch_panic(|| self.breaker.verdict(&result));
-            self.settle(verdict.unwrap_or(Verdict::Neither));
-        } else if self.breaker.0.dropped {
-            self.settle(Verdict::Failure(&Error::new(ErrorKind::Cancelled, "dropped before it ended")));
+            self.settle(verdict.unwrap_or(CallVerdict::Neither));
+        } else if self.breaker.0.counts_dropped {
+            self.settle(CallVerdict::Failure(&Error::new(ErrorKind::Cancelled, "dropped before it ended")));
         } else {
-            self.settle(Verdict::Neither);
+            self.settle(CallVerdict::Neither);
         }
     }
 }

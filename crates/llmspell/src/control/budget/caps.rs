@@ -1,4 +1,4 @@
-//! How much may be spent.
+//! The caps of a budget, and the error of a call that does not fit.
 
 use crate::display;
 use crate::error::{Error, ErrorKind};
@@ -10,35 +10,35 @@ pub(super) struct Caps {
     pub(super) cost: Option<f64>,
 }
 
-/// How far a sum of costs may be off by rounding, as a share of the cap.
+/// The rounding error that a sum of costs may have, as a share of the cap.
 const ROUNDING: f64 = 1e-9;
 
 impl Caps {
-    /// Whether there is nothing left after `used`.
+    /// Whether nothing is left after `used`.
     pub(super) fn are_reached(&self, used: Usage) -> bool {
         self.tokens.is_some_and(|cap| used.tokens() >= cap)
             || self.cost.is_some_and(|cap| used.cost >= cap * (1.0 - ROUNDING))
     }
 
-    /// Whether `used` is not too much.
-    pub(super) fn hold(&self, used: Usage) -> bool {
+    /// Whether `used` is within the caps.
+    pub(super) fn allow(&self, used: Usage) -> bool {
         self.tokens.is_none_or(|cap| used.tokens() <= cap)
             && self.cost.is_none_or(|cap| used.cost <= cap * (1.0 + ROUNDING))
     }
 
-    /// The error of a call that was to use about `wanted`.
-    pub(super) fn refusal(&self, spent: Usage, wanted: Option<Usage>) -> Error {
+    /// Returns the error of a call that was expected to use `expected`.
+    pub(super) fn rejection(&self, spent: Usage, expected: Option<Usage>) -> Error {
         let tokens = self.tokens.map(|cap| format!("{} of {cap} tokens", spent.tokens()));
         let cost = self.cost.map(|cap| format!("{} of {} in cost", display::amount(spent.cost), display::amount(cap)));
         let spent_so_far: Vec<String> = tokens.into_iter().chain(cost).collect();
-        let mut message = format!("the budget is used up: {} are spent", spent_so_far.join(" and "));
-        if let Some(wanted) = wanted.filter(|_| !self.are_reached(spent)) {
-            let tokens = self.tokens.map(|_| format!("{} tokens", wanted.tokens()));
-            let cost = self.cost.map(|_| display::amount(wanted.cost));
-            let wants: Vec<String> = tokens.into_iter().chain(cost).collect();
-            message = format!("{message}, and a call needs about {}", wants.join(" and "));
+        let mut message = format!("budget exhausted: {} are spent", spent_so_far.join(" and "));
+        if let Some(expected) = expected.filter(|_| !self.are_reached(spent)) {
+            let tokens = self.tokens.map(|_| format!("{} tokens", expected.tokens()));
+            let cost = self.cost.map(|_| display::amount(expected.cost));
+            let needs: Vec<String> = tokens.into_iter().chain(cost).collect();
+            message = format!("{message}, and a call needs about {}", needs.join(" and "));
         }
-        let hint = "raise the budget; what is refused can be run again later";
+        let hint = "raise the budget; rejected work can be run again later";
         Error::new(ErrorKind::Rejected, message).with_hint(hint)
     }
 }

@@ -1,90 +1,90 @@
-//! What the clones of a budget share: what is spent, what is reserved, and who waits for it.
+//! The ledger of a budget: what is spent, what is reserved, and the calls that wait for it.
 //!
-//! Those who wait reserve nothing for themselves: whoever settles something reserves for the first in line as long
-//! as there is enough, and so a call that is not polled any more, though it stands in line, holds up nobody.
+//! A waiter reserves nothing for itself. The task that settles something reserves for the first waiter, and for those
+//! after it, as long as there is enough. So a waiter that is not polled does not block the queue.
 
 #[cfg(all(test, shuttle))]
 mod schedules;
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{self, Poll, Waker};
-
-use tokio::time::Instant;
 
 use super::caps::Caps;
 use super::reservation::BudgetReservation;
 use crate::context::Context;
-use crate::control::ewma::Average;
+use crate::control::ewma::Ewma;
 use crate::error::{Error, Result};
-use crate::observe::event::{EventKind, RejectedBy, WaitKind};
+use crate::observe::event::WaitKind;
 use crate::observe::usage::Usage;
 use crate::runtime::executor::yield_if_due;
 use crate::runtime::sync::{Mutex, MutexGuard, lock};
-use crate::runtime::wait_queue::{Removed, WaitQueue, WakeList};
+use crate::runtime::wait_queue::{Admit, QueueOwner, Removed, WaitQueue, WaiterPoll, Waiting, WakeList};
 
+/// The shared state of the clones of a budget.
 pub(crate) struct BudgetLedger {
     caps: Caps,
-    state: Mutex<State>,
+    state: Mutex<LedgerState>,
 }
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct LedgerState {
     pub(super) spent: Usage,
     pub(super) reserved: Usage,
     /// Calls that have a reservation and have not ended.
-    pub(super) outstanding: u64,
-    /// Those of them of which nobody knew what to expect, and how many such calls have ended without a word.
-    pub(super) blind: u64,
-    pub(super) blind_ended: u64,
-    usual: TypicalUsage,
-    /// Calls in line, with what is expected of them.
-    line: WaitQueue<Option<Usage>, Result<Reservation>>,
-    /// Streams that look again when something is settled. They stand in no line: a stream is only polled
-    /// while its consumer waits for it, and must not hold up others, that very consumer among them.
-    watchers: Vec<Waker>,
+    pub(super) in_flight: u64,
+    /// Calls in flight without any estimate.
+    pub(super) unestimated: u64,
+    /// Calls without any estimate that have ended without reporting their usage.
+    pub(super) unestimated_ended: u64,
+    typical: TypicalUsage,
+    /// Waiting calls, each with its expected usage.
+    queue: WaitQueue<Option<Usage>, Result<Reserved>>,
+    /// The wakers of streams, which try again when something is settled. They do not wait in the queue: a stream is
+    /// polled only while its consumer waits for it, and must not block others, that very consumer among them.
+    streams: Vec<Waker>,
 }
 
-/// What calls usually use.
+/// A moving average of the usage of calls.
 #[derive(Debug, Default)]
 struct TypicalUsage {
-    input_tokens: Average,
-    output_tokens: Average,
-    cost: Average,
+    input_tokens: Ewma,
+    output_tokens: Ewma,
+    cost: Ewma,
 }
 
-impl State {
+impl LedgerState {
+    /// Learns from the usage of a call.
     pub(super) fn learn(&mut self, used: Usage) {
-        self.usual.input_tokens.learn(used.input_tokens as f64);
-        self.usual.output_tokens.learn(used.output_tokens as f64);
-        self.usual.cost.learn(used.cost);
+        self.typical.input_tokens.add(used.input_tokens as f64);
+        self.typical.output_tokens.add(used.output_tokens as f64);
+        self.typical.cost.add(used.cost);
     }
 
-    /// Takes a call off those that are outstanding, with what is left of its reservation.
+    /// Releases what is left of the reservation of a call, which is no longer in flight.
     pub(super) fn release(&mut self, held: Usage, is_unestimated: bool) {
-        self.outstanding -= 1;
-        self.blind -= u64::from(is_unestimated);
-        // Of sums of costs, rounding may have left something.
-        self.reserved = if self.outstanding == 0 { Usage::default() } else { self.reserved.without(held) };
+        self.in_flight -= 1;
+        self.unestimated -= u64::from(is_unestimated);
+        // Rounding may have left something of sums of costs.
+        self.reserved = if self.in_flight == 0 { Usage::default() } else { self.reserved.without(held) };
     }
 
-    fn usual(&self) -> Option<Usage> {
-        let tokens = Usage::new(self.usual.input_tokens.whole()?, self.usual.output_tokens.whole()?);
-        Some(tokens.with_cost(self.usual.cost.value()?))
+    fn typical(&self) -> Option<Usage> {
+        let tokens = Usage::new(self.typical.input_tokens.rounded_up()?, self.typical.output_tokens.rounded_up()?);
+        Some(tokens.with_cost(self.typical.cost.value()?))
     }
 }
 
-/// What is set aside for a call.
-pub(super) struct Reservation {
+/// The amount that is reserved for a call.
+pub(crate) struct Reserved {
     pub(super) usage: Usage,
-    /// Whether nobody knew what to expect of the call.
+    /// Whether there was no estimate for the call.
     pub(super) is_unestimated: bool,
 }
 
-/// What comes of asking for a reservation.
+/// The result of an attempt to reserve.
 enum Reserve {
-    Granted(Reservation),
-    /// Not before something is settled.
+    Granted(Reserved),
+    /// Not possible before something is settled.
     Later,
     Never(Error),
 }
@@ -94,79 +94,78 @@ impl BudgetLedger {
         BudgetLedger { caps, state: Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LedgerState> {
         lock(&self.state)
     }
 
-    /// Changes what is spent or reserved, and reserves for those in line what there is for them.
-    pub(super) fn settle(&self, change: impl FnOnce(&mut State)) -> WakeList {
+    /// Changes what is spent or reserved, and reserves for the waiters what there is for them.
+    pub(super) fn settle(&self, change: impl FnOnce(&mut LedgerState)) -> WakeList {
         let mut state = self.lock();
         change(&mut state);
-        let mut called = WakeList::default();
-        self.serve(&mut state, &mut called);
-        called
+        let mut wake_list = WakeList::default();
+        self.serve(&mut state, &mut wake_list);
+        wake_list
     }
 
-    /// Answers those in line, in order, as far as there is an answer.
-    fn serve(&self, state: &mut State, called: &mut WakeList) {
-        while let Some((number, first)) = state.line.line_mut().first() {
-            let expected = first.wants;
-            let answer = match self.claim(state, expected) {
-                Reserve::Granted(reservation) => Ok(reservation),
+    /// Ends the waits of the first waiters, in order, until one must wait on.
+    fn serve(&self, state: &mut LedgerState, wake_list: &mut WakeList) {
+        while let Some((number, first)) = state.queue.first() {
+            let expected = first.request;
+            let result = match self.try_reserve(state, expected) {
+                Reserve::Granted(reserved) => Ok(reserved),
                 Reserve::Never(error) => Err(error),
                 Reserve::Later => return,
             };
-            called.extend(state.line.answer(number, answer).map(|(_, waker)| waker));
+            wake_list.extend(state.queue.complete(number, result).map(|waiter| waiter.waker));
         }
-        // Streams look once nobody is in line any more.
-        called.extend(std::mem::take(&mut state.watchers));
+        // Streams try again once no call waits.
+        wake_list.extend(std::mem::take(&mut state.streams));
     }
 
-    /// Why a call that runs under a reservation already must not go on; see [`Budget`](super::Budget).
+    /// Returns why a call under an existing reservation must not continue; see [`Budget`](super::Budget).
     pub(super) fn exhausted(&self) -> Option<Error> {
         let state = self.lock();
-        self.caps.are_reached(state.spent).then(|| self.caps.refusal(state.spent, None))
+        self.caps.are_reached(state.spent).then(|| self.caps.rejection(state.spent, None))
     }
 
     pub(super) fn spent(&self) -> Usage {
         self.lock().spent
     }
 
-    /// What is neither spent nor reserved.
-    pub(super) fn taken(&self) -> Usage {
+    /// Returns what is spent or reserved.
+    pub(super) fn committed(&self) -> Usage {
         let state = self.lock();
         state.spent + state.reserved
     }
 
-    /// Reserves what a call is expected to use, if `expected` tells, or else what calls usually do.
+    /// Reserves the expected usage of a call, or the typical usage if there is no estimate.
     ///
-    /// As long as nobody knows what that is, calls go one at a time, and one more for each that has ended
-    /// without a word.
-    fn claim(&self, state: &mut State, expected: Option<Usage>) -> Reserve {
-        let known = expected.or_else(|| state.usual());
+    /// Without either, calls run one at a time, and one more for each that has ended without reporting its usage.
+    fn try_reserve(&self, state: &mut LedgerState, expected: Option<Usage>) -> Reserve {
+        let known = expected.or_else(|| state.typical());
         let usage = known.unwrap_or_default();
-        if self.caps.are_reached(state.spent) || !self.caps.hold(state.spent + usage) {
-            return Reserve::Never(self.caps.refusal(state.spent, known));
+        if self.caps.are_reached(state.spent) || !self.caps.allow(state.spent + usage) {
+            return Reserve::Never(self.caps.rejection(state.spent, known));
         }
-        let taken = state.spent + state.reserved;
+        let committed = state.spent + state.reserved;
         let is_unestimated = known.is_none();
-        let may_go = !is_unestimated || state.blind <= state.blind_ended;
-        if may_go && !self.caps.are_reached(taken) && self.caps.hold(taken + usage) {
+        let may_start = !is_unestimated || state.unestimated <= state.unestimated_ended;
+        if may_start && !self.caps.are_reached(committed) && self.caps.allow(committed + usage) {
             state.reserved += usage;
-            state.outstanding += 1;
-            state.blind += u64::from(is_unestimated);
-            return Reserve::Granted(Reservation { usage, is_unestimated });
+            state.in_flight += 1;
+            state.unestimated += u64::from(is_unestimated);
+            return Reserve::Granted(Reserved { usage, is_unestimated });
         }
         Reserve::Later
     }
 
-    /// The same for one who comes, and goes to the end of the line if there is one.
-    fn ask(&self, state: &mut State, expected: Option<Usage>) -> Reserve {
-        if state.line.line().is_empty() { self.claim(state, expected) } else { Reserve::Later }
+    /// Reserves for a new call, which must wait if others do.
+    fn try_reserve_fairly(&self, state: &mut LedgerState, expected: Option<Usage>) -> Reserve {
+        if state.queue.is_empty() { self.try_reserve(state, expected) } else { Reserve::Later }
     }
 
-    /// Reserves for a call; waits as long as calls in flight may leave enough of what they have reserved. If the
-    /// call begins before its name is in the path, `name` says who it is. Says whether it had to wait.
+    /// Reserves for a call, and waits while calls in flight may leave enough of their reservations. `name` is that of
+    /// the step, if the call begins before the name is in the path. Also returns whether the call had to wait.
     pub(super) async fn reserve(
         self: &Arc<Self>,
         expected: Option<Usage>,
@@ -174,63 +173,51 @@ impl BudgetLedger {
         name: Option<&str>,
     ) -> Result<(BudgetReservation, bool)> {
         yield_if_due().await;
-        let step = || name.map(|name| cx.path().join(name));
-        let place = match self.enter(expected) {
-            Ok(Admit::Admitted(reservation)) => return Ok((BudgetReservation::new(self, reservation), false)),
-            Ok(Admit::InLine(place)) => place,
+        let result = match self.reserve_or_enqueue(expected) {
+            Ok(Admit::Admitted(reserved)) => return Ok((BudgetReservation::new(self, reserved), false)),
+            // Boxed, so that calls which do not wait do not carry the state of a wait.
+            Ok(Admit::Queued(waiting)) => {
+                Box::pin(cx.admit(WaitKind::Budget, name, cx.deadline(), waiting.result())).await
+            }
             Err(error) => {
-                cx.record_event(|| EventKind::Refused { step: step(), by: RejectedBy::Budget, error: (&error).into() });
-                return Err(error.at(|| cx.path()));
+                cx.rejected(WaitKind::Budget, name, &error);
+                Err(error)
             }
         };
-        let since = Instant::now();
-        cx.record_event(|| EventKind::Queued { step: step(), queue: WaitKind::Budget });
-        // Boxed, so that calls which need not wait do not carry what it takes to.
-        let reserved = Box::pin(cx.wait_or_cancelled(cx.deadline(), place.wait())).await.and_then(|reserved| reserved);
-        match &reserved {
-            Ok(_) => cx.record_event(|| EventKind::Admitted {
-                step: step(),
-                queue: WaitKind::Budget,
-                waited: since.elapsed(),
-            }),
-            Err(error) => {
-                cx.record_event(|| EventKind::Refused { step: step(), by: RejectedBy::Budget, error: error.into() })
-            }
-        }
-        let reservation = reserved.map_err(|error| error.at(|| cx.path()))?;
-        Ok((BudgetReservation::new(self, reservation), true))
+        let reserved = result.map_err(|error| error.at(|| cx.path()))?;
+        Ok((BudgetReservation::new(self, reserved), true))
     }
 
-    fn enter(&self, expected: Option<Usage>) -> Result<Admit<'_>> {
+    fn reserve_or_enqueue(&self, expected: Option<Usage>) -> Result<Admit<'_, Self, Reserved>> {
         let mut state = self.lock();
-        match self.ask(&mut state, expected) {
-            Reserve::Granted(reservation) => Ok(Admit::Admitted(reservation)),
+        match self.try_reserve_fairly(&mut state, expected) {
+            Reserve::Granted(reserved) => Ok(Admit::Admitted(reserved)),
             Reserve::Never(error) => Err(error),
             Reserve::Later => {
-                let number = state.line.line_mut().join(Waker::noop().clone(), expected);
-                Ok(Admit::InLine(WaitSlot { purse: self, number: Some(number) }))
+                let number = state.queue.push(Waker::noop().clone(), expected);
+                Ok(Admit::Queued(Waiting::new(self, number)))
             }
         }
     }
 
-    /// How many calls wait in line.
+    /// Returns how many calls wait.
     pub(super) fn waiting(&self) -> usize {
-        self.lock().line.line().len()
+        self.lock().queue.len()
     }
 
-    /// The same for a stream, which is not to wait in line.
+    /// Reserves for an item of a stream, which must not wait in the queue.
     pub(super) fn poll_reserve(
         self: &Arc<Self>,
         expected: Option<Usage>,
         task: &task::Context<'_>,
     ) -> Poll<Result<BudgetReservation>> {
         let mut state = self.lock();
-        match self.ask(&mut state, expected) {
-            Reserve::Granted(reservation) => Poll::Ready(Ok(BudgetReservation::new(self, reservation))),
+        match self.try_reserve_fairly(&mut state, expected) {
+            Reserve::Granted(reserved) => Poll::Ready(Ok(BudgetReservation::new(self, reserved))),
             Reserve::Never(error) => Poll::Ready(Err(error)),
             Reserve::Later => {
-                if !state.watchers.iter().any(|watcher| watcher.will_wake(task.waker())) {
-                    state.watchers.push(task.waker().clone());
+                if !state.streams.iter().any(|stream| stream.will_wake(task.waker())) {
+                    state.streams.push(task.waker().clone());
                 }
                 Poll::Pending
             }
@@ -238,49 +225,30 @@ impl BudgetLedger {
     }
 }
 
-enum Admit<'a> {
-    Admitted(Reservation),
-    InLine(WaitSlot<'a>),
-}
+impl QueueOwner for BudgetLedger {
+    type Output = Result<Reserved>;
 
-/// A place in line. Dropping it gives it up, or the reservation that was made for it.
-struct WaitSlot<'a> {
-    purse: &'a BudgetLedger,
-    /// `None` once the answer is fetched.
-    number: Option<u64>,
-}
-
-impl WaitSlot<'_> {
-    async fn wait(mut self) -> Result<Reservation> {
-        poll_fn(|task| self.poll_answer(task.waker())).await
-    }
-
-    fn poll_answer(&mut self, waker: &Waker) -> Poll<Result<Reservation>> {
-        let Some(number) = self.number else { return Poll::Pending };
-        let mut state = self.purse.lock();
-        if let Some(answer) = state.line.fetch(number) {
-            self.number = None;
-            return Poll::Ready(answer);
+    fn poll_waiter(&self, number: u64, waker: &Waker) -> WaiterPoll<Result<Reserved>> {
+        let mut state = self.lock();
+        if let Some(result) = state.queue.take_result(number) {
+            return WaiterPoll::Ready(result);
         }
-        let former = state.line.line_mut().update(number, waker);
+        let former = state.queue.update_waker(number, waker);
         drop(state);
         drop(former);
-        Poll::Pending
+        WaiterPoll::Pending
     }
-}
 
-impl Drop for WaitSlot<'_> {
-    fn drop(&mut self) {
-        let Some(number) = self.number else { return };
-        let mut called = WakeList::default();
-        let mut state = self.purse.lock();
-        match state.line.leave(number) {
-            Some(Removed::Answer(Ok(reservation))) => state.release(reservation.usage, reservation.is_unestimated),
-            Some(Removed::Answer(Err(_))) | None => {}
-            Some(Removed::Place(_, waker)) => called.drop_later(Some(waker)),
+    fn abandon(&self, number: u64) {
+        let mut wake_list = WakeList::default();
+        let mut state = self.lock();
+        match state.queue.remove(number) {
+            Some(Removed::Result(Ok(reserved))) => state.release(reserved.usage, reserved.is_unestimated),
+            Some(Removed::Result(Err(_))) | None => {}
+            Some(Removed::Waiter(waiter)) => wake_list.drop_later(Some(waiter.waker)),
         }
-        self.purse.serve(&mut state, &mut called);
+        self.serve(&mut state, &mut wake_list);
         drop(state);
-        called.wake();
+        wake_list.wake();
     }
 }

@@ -1,96 +1,98 @@
-//! One call under a budget: what it has reserved, and what it came to.
+//! The reservation of one call under a budget, and its settlement.
 
 use std::sync::Arc;
 
-use super::ledger::{BudgetLedger, Reservation};
+use super::ledger::{BudgetLedger, Reserved};
 use crate::context::{MeterId, UsageMeter};
 use crate::error::{Error, ErrorKind};
 use crate::observe::usage::Usage;
 use crate::runtime::sync::atomic::{AtomicBool, Ordering};
-use crate::runtime::sync::{Mutex, MutexGuard, lock, unlocked};
+use crate::runtime::sync::{Mutex, MutexGuard, get_mut, lock};
 
-/// A reservation, and what became of it. Dropped before the call has begun, it goes back.
+/// A reservation, and the usage that the call has reported. If it is dropped before the call has started, it is
+/// released.
 pub(super) struct BudgetReservation {
-    purse: Arc<BudgetLedger>,
-    /// Whether the call has gone out.
+    ledger: Arc<BudgetLedger>,
+    /// Whether the call has started.
     begun: AtomicBool,
-    course: Mutex<ReservationState>,
+    state: Mutex<ReservationState>,
 }
 
 struct ReservationState {
-    /// What is reserved and not used yet; after the end, what counts as spent although nobody has said so.
+    /// The amount that is reserved and not used yet. After the end of the call, the amount that counts as spent
+    /// although it was not reported.
     held: Usage,
     used: Usage,
-    /// Whether the call has said anything about what it used.
-    told: bool,
+    /// Whether the call has reported any usage.
+    is_reported: bool,
     ended: bool,
-    /// Whether nobody knew what to expect of the call.
+    /// Whether there was no estimate for the call.
     is_unestimated: bool,
 }
 
 impl BudgetReservation {
-    pub(super) fn new(purse: &Arc<BudgetLedger>, reservation: Reservation) -> Self {
-        let Reservation { usage: held, is_unestimated } = reservation;
-        let course = ReservationState { held, used: Usage::default(), told: false, ended: false, is_unestimated };
-        BudgetReservation { purse: purse.clone(), begun: AtomicBool::new(false), course: Mutex::new(course) }
+    pub(super) fn new(ledger: &Arc<BudgetLedger>, reserved: Reserved) -> Self {
+        let Reserved { usage: held, is_unestimated } = reserved;
+        let state = ReservationState { held, used: Usage::default(), is_reported: false, ended: false, is_unestimated };
+        BudgetReservation { ledger: ledger.clone(), begun: AtomicBool::new(false), state: Mutex::new(state) }
     }
 
     fn lock(&self) -> MutexGuard<'_, ReservationState> {
-        lock(&self.course)
+        lock(&self.state)
     }
 
-    /// A ticket for a call that nobody has reserved anything for.
-    pub(super) fn without_reservation(purse: &Arc<BudgetLedger>) -> Self {
-        purse.settle(|state| state.outstanding += 1).wake();
-        BudgetReservation::new(purse, Reservation { usage: Usage::default(), is_unestimated: false })
+    /// Creates a reservation of nothing, for a call that is admitted in any case.
+    pub(super) fn empty(ledger: &Arc<BudgetLedger>) -> Self {
+        ledger.settle(|state| state.in_flight += 1).wake();
+        BudgetReservation::new(ledger, Reserved { usage: Usage::default(), is_unestimated: false })
     }
 
-    /// The call has ended. If it has not said what it used, it counts as what was expected, in case that it
-    /// may have `cost` that.
-    fn end(&self, cost: AssumedCost) {
+    /// Ends the call. If it has not reported its usage, it counts as the expected usage, unless `assumed` rules out that
+    /// it cost anything.
+    fn end(&self, assumed: AssumedCost) {
         let begun = self.begun.load(Ordering::Acquire);
-        let mut course = self.lock();
-        if course.ended {
+        let mut call = self.lock();
+        if call.ended {
             return;
         }
-        course.ended = true;
-        let may_cost = match cost {
+        call.ended = true;
+        let may_have_cost = match assumed {
             AssumedCost::Nothing => false,
-            AssumedCost::IfBegun => begun,
-            AssumedCost::Something => true,
+            AssumedCost::ExpectedIfBegun => begun,
+            AssumedCost::Expected => true,
         };
-        let held = course.held;
-        if course.told || !may_cost {
-            course.held = Usage::default();
+        let held = call.held;
+        if call.is_reported || !may_have_cost {
+            call.held = Usage::default();
         }
-        let woken = self.purse.settle(|state| {
-            state.release(held, course.is_unestimated);
-            state.spent += course.held;
-            if course.told {
-                state.learn(course.used);
-            } else if course.is_unestimated && begun {
-                state.blind_ended += 1;
+        let wake_list = self.ledger.settle(|state| {
+            state.release(held, call.is_unestimated);
+            state.spent += call.held;
+            if call.is_reported {
+                state.learn(call.used);
+            } else if call.is_unestimated && begun {
+                state.unestimated_ended += 1;
             }
         });
-        drop(course);
-        woken.wake();
+        drop(call);
+        wake_list.wake();
     }
 }
 
-/// What a call may have cost that has not said so.
+/// The assumed cost of a call that has not reported its usage.
 enum AssumedCost {
     Nothing,
-    IfBegun,
-    Something,
+    ExpectedIfBegun,
+    Expected,
 }
 
 impl UsageMeter for BudgetReservation {
     fn id(&self) -> MeterId {
-        MeterId::of(&self.purse)
+        MeterId::of(&self.ledger)
     }
 
     fn on_start(&self) -> bool {
-        // Who says it twice at once says it twice to those further out, too.
+        // Two threads that report it at the same time both report it to the meters further out.
         self.begun.load(Ordering::Acquire) || {
             self.begun.store(true, Ordering::Release);
             false
@@ -98,43 +100,43 @@ impl UsageMeter for BudgetReservation {
     }
 
     fn on_usage(&self, usage: Usage) {
-        let mut course = self.lock();
-        course.told = true;
-        course.used += usage;
-        let covered = course.held.common(usage);
-        course.held = course.held.without(usage);
-        let woken = self.purse.settle(|state| {
-            if course.ended {
-                // Up to what was expected it counts already.
+        let mut call = self.lock();
+        call.is_reported = true;
+        call.used += usage;
+        let covered = call.held.common(usage);
+        call.held = call.held.without(usage);
+        let wake_list = self.ledger.settle(|state| {
+            if call.ended {
+                // Up to the expected usage, it counts already.
                 state.spent += usage.without(covered);
             } else {
                 state.reserved = state.reserved.without(covered);
                 state.spent += usage;
             }
         });
-        drop(course);
-        woken.wake();
+        drop(call);
+        wake_list.wake();
     }
 }
 
 impl Drop for BudgetReservation {
-    /// Nothing more will be said. What was kept for work that then told less goes back.
+    /// No further usage can be reported. If work reported less than was kept for it, the rest is released.
     fn drop(&mut self) {
         self.end(AssumedCost::Nothing);
-        let course = unlocked(&mut self.course);
-        if course.told && !course.held.is_zero() {
-            self.purse.settle(|state| state.spent = state.spent.without(course.held)).wake();
+        let call = get_mut(&mut self.state);
+        if call.is_reported && !call.held.is_zero() {
+            self.ledger.settle(|state| state.spent = state.spent.without(call.held)).wake();
         }
     }
 }
 
-/// A call that is on its way. Dropping it ends the call.
+/// A running call under a budget. Dropping it ends the call.
 pub(crate) struct BudgetGuard(Arc<BudgetReservation>);
 
 impl BudgetGuard {
-    pub(super) fn new(mut ticket: BudgetReservation, begun: bool) -> Self {
-        *ticket.begun.get_mut() = begun;
-        BudgetGuard(Arc::new(ticket))
+    pub(super) fn new(mut reservation: BudgetReservation, begun: bool) -> Self {
+        *reservation.begun.get_mut() = begun;
+        BudgetGuard(Arc::new(reservation))
     }
 
     pub(crate) fn meter(&self) -> Arc<dyn UsageMeter> {
@@ -143,17 +145,17 @@ impl BudgetGuard {
 
     pub(crate) fn end(self, error: Option<&Error>) {
         self.0.end(match error {
-            None => AssumedCost::Something,
-            Some(error) if may_have_cost(error) => AssumedCost::IfBegun,
+            None => AssumedCost::Expected,
+            Some(error) if may_have_cost(error) => AssumedCost::ExpectedIfBegun,
             Some(_) => AssumedCost::Nothing,
         });
     }
 }
 
 impl Drop for BudgetGuard {
-    /// The caller has left; for all that anybody knows, a call that has gone out is answered and paid for.
+    /// The caller has gone. A call that has started may still be answered, and so have to be paid for.
     fn drop(&mut self) {
-        self.0.end(AssumedCost::IfBegun);
+        self.0.end(AssumedCost::ExpectedIfBegun);
     }
 }
 

@@ -1,24 +1,30 @@
-//! Permits, given to those who ask in the order in which they ask.
+//! A fair semaphore whose capacity can change, and which can lend permits in place of orphaned ones.
 //!
-//! Taking a permit, waiting for one and giving one back are one short critical section each. Wakers are woken
-//! and dropped outside of it, for either may run anybody's code.
+//! Taking a permit, waiting for one and releasing one are one short critical section each. Wakers are woken and
+//! dropped outside of it, because either may run arbitrary code.
 //!
-//! Whenever the lock is free, either there is no room or nobody waits. So whoever comes while others wait
-//! finds no room and goes to the end of the line, and a permit that comes back goes straight to the first in
-//! it: nobody can snatch it before that one is awake. One who was called and is dropped before it has looked
-//! passes its permit on.
+//! Whenever the lock is free, either there is no room or no task waits. So a task that comes while others wait finds
+//! no room and joins the end of the queue, and a released permit goes straight to the first waiter: no other task can
+//! take it before that waiter is awake. A waiter that was given a permit and is dropped before it is polled passes the
+//! permit on.
 //!
-//! # How much room there is
+//! # Room
 //!
-//! There is room while `in_use < capacity + min(strays, overdraft)`. A *stray* is a permit whose caller has gone
-//! while work that cannot be stopped still runs under it. It stays in use, but up to `overdraft` of them are
-//! made up for by permits beyond the capacity. When a stray ends, both sides of the comparison fall by one: it
-//! repays the loan, and nobody is called. The capacity may change at any time: when it grows, those in line
-//! are called at once; when it shrinks, permits that come back find no room until enough of them have.
+//! There is room while `in_use < capacity + min(orphaned, overdraft)`. An *orphaned* permit is one whose caller has
+//! gone while work that cannot be stopped still runs under it. It stays in use, but up to `overdraft` orphaned permits
+//! are compensated by permits beyond the capacity. When an orphaned permit ends, both sides of the comparison fall by
+//! one: it repays the loan, and no waiter is served. The capacity can change at any time. When it grows, waiters are
+//! served at once. When it shrinks, released permits find no room until enough of them have come back.
 //!
 //! # Spares
 //!
-//! A permit can come back with something that the next to hold one can use instead of making it anew.
+//! A permit can be released with a spare: a value that the next holder reuses instead of allocating a new one.
+//!
+//! # A separate future for permits
+//!
+//! [`Acquire`] is not a [`Waiting`](crate::runtime::wait_queue::Waiting): a permit needs neither a stored result nor a
+//! timer, and waiting for one is on the path of every busy limit. So [`Acquire`] enters the queue in its first poll,
+//! under the same lock with which it looks for room.
 
 #[cfg(all(test, not(shuttle)))]
 mod properties;
@@ -29,24 +35,23 @@ use std::pin::Pin;
 use std::task::{self, Poll, Waker};
 
 use crate::runtime::sync::{Mutex, MutexGuard, lock};
-use crate::runtime::wait_list::WaitList;
-use crate::runtime::wait_queue::WakeList;
+use crate::runtime::wait_queue::{WaitQueue, WakeList};
 
 /// The most spares that are kept.
-const SPARES: usize = 1024;
+const MAX_SPARES: usize = 1024;
 
 pub(crate) struct Semaphore<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<SemaphoreState<T>>,
 }
 
-struct State<T> {
+struct SemaphoreState<T> {
     capacity: usize,
     overdraft: usize,
-    /// Permits that somebody has, strays among them.
+    /// Permits that are held, orphaned ones among them.
     in_use: usize,
-    /// Signed, because the end of a stray may be noted before its beginning. The sum is never too large.
-    strays: isize,
-    line: WaitList,
+    /// Signed, because the end of an orphaned permit may be noted before its beginning. The sum is never too large.
+    orphaned: isize,
+    queue: WaitQueue,
     spares: Vec<T>,
 }
 
@@ -57,14 +62,15 @@ pub(crate) struct Load {
     pub(crate) available: usize,
     pub(crate) in_use: usize,
     pub(crate) waiting: usize,
-    /// Of those in use, the permits whose callers have gone.
-    pub(crate) strays: usize,
+    /// Permits in use whose callers have gone.
+    pub(crate) orphaned: usize,
 }
 
 impl<T> Semaphore<T> {
     pub(crate) fn new(capacity: usize) -> Self {
-        let (line, spares) = (WaitList::default(), Vec::new());
-        Semaphore { state: Mutex::new(State { capacity, overdraft: 0, in_use: 0, strays: 0, line, spares }) }
+        let (queue, spares) = (WaitQueue::default(), Vec::new());
+        let state = SemaphoreState { capacity, overdraft: 0, in_use: 0, orphaned: 0, queue, spares };
+        Semaphore { state: Mutex::new(state) }
     }
 
     pub(crate) fn load(&self) -> Load {
@@ -73,12 +79,12 @@ impl<T> Semaphore<T> {
             capacity: state.capacity,
             available: state.room(),
             in_use: state.in_use,
-            waiting: state.line.len(),
-            strays: state.strays(),
+            waiting: state.queue.len(),
+            orphaned: state.orphaned(),
         }
     }
 
-    /// A permit and what a former holder has left, if nobody has to be waited for.
+    /// Returns a permit and a spare, if that needs no wait.
     #[inline(always)]
     pub(crate) fn try_acquire(&self) -> Option<(Permit<'_, T>, Option<T>)> {
         let mut state = self.lock();
@@ -91,104 +97,104 @@ impl<T> Semaphore<T> {
         Some((Permit { semaphore: self }, spare))
     }
 
-    /// Waits in line for the same. Dropping the future leaves the line.
+    /// Waits for a permit and a spare. Dropping the future leaves the queue.
     pub(crate) fn acquire(&self) -> Acquire<'_, T> {
         Acquire { semaphore: self, number: None }
     }
 
-    /// Changes how many permits there are. Those in use beyond them stay until they come back. Whoever gets one
-    /// by it is to be woken once no lock is held.
+    /// Changes the number of permits. Permits in use beyond it stay until they are released. Wake the tasks that get a
+    /// permit by this once no lock is held.
     pub(crate) fn resize(&self, capacity: usize) -> WakeList {
         self.change(|state| state.capacity = capacity)
     }
 
-    /// Changes how many strays are made up for.
+    /// Changes how many orphaned permits are compensated.
     pub(crate) fn set_overdraft(&self, overdraft: usize) {
         self.change(|state| state.overdraft = overdraft).wake();
     }
 
-    fn change(&self, change: impl FnOnce(&mut State<T>)) -> WakeList {
+    fn change(&self, change: impl FnOnce(&mut SemaphoreState<T>)) -> WakeList {
         let mut state = self.lock();
         change(&mut state);
-        let mut called = WakeList::default();
-        called.extend(std::iter::from_fn(|| state.call()));
-        called
+        let mut wake_list = WakeList::default();
+        wake_list.extend(std::iter::from_fn(|| state.serve_one()));
+        wake_list
     }
 
-    /// Takes back the permit of a stray.
-    pub(crate) fn end_stray(&self) {
+    /// Releases an orphaned permit.
+    pub(crate) fn end_orphaned(&self) {
         let mut state = self.lock();
-        state.strays -= 1;
+        state.orphaned -= 1;
         state.in_use -= 1;
-        wake(state);
+        serve_and_unlock(state);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
+    fn lock(&self) -> MutexGuard<'_, SemaphoreState<T>> {
         lock(&self.state)
     }
 }
 
-impl<T> State<T> {
-    fn strays(&self) -> usize {
-        usize::try_from(self.strays).unwrap_or(0)
+impl<T> SemaphoreState<T> {
+    fn orphaned(&self) -> usize {
+        usize::try_from(self.orphaned).unwrap_or(0)
     }
 
     fn room(&self) -> usize {
-        let lent = self.strays().min(self.overdraft);
+        let lent = self.orphaned().min(self.overdraft);
         self.capacity.saturating_add(lent).saturating_sub(self.in_use)
     }
 
-    /// Gives a permit to the first in line, if there is room; to be woken once the lock is free.
-    fn call(&mut self) -> Option<Waker> {
+    /// Gives a permit to the first waiter, if there is room. Wake it after the lock is released.
+    fn serve_one(&mut self) -> Option<Waker> {
         if self.room() == 0 {
             return None;
         }
-        let called = self.line.call()?;
+        let served = self.queue.pop_front()?;
         self.in_use += 1;
-        Some(called.waker)
+        Some(served.waker)
     }
 }
 
-/// Calls the next in line after one permit came back, frees the lock, and wakes whom it called.
-fn wake<T>(mut state: MutexGuard<'_, State<T>>) {
-    let called = state.call();
+/// Serves the next waiter after one permit came back, releases the lock, and then wakes the waiter.
+fn serve_and_unlock<T>(mut state: MutexGuard<'_, SemaphoreState<T>>) {
+    let served = state.serve_one();
     drop(state);
-    if let Some(waker) = called {
+    if let Some(waker) = served {
         waker.wake();
     }
 }
 
-/// The right to run; it goes back when this is dropped.
-#[must_use = "a permit goes back when it is dropped"]
+/// A permit to run, which is released when it is dropped.
+#[must_use = "a permit is released when it is dropped"]
 pub(crate) struct Permit<'a, T> {
     semaphore: &'a Semaphore<T>,
 }
 
 impl<T> Permit<'_, T> {
-    /// Gives it back, with something for the next holder.
+    /// Releases the permit, and leaves a spare for the next holder.
     #[inline]
-    pub(crate) fn give_back(self, spare: T) {
+    pub(crate) fn release_with(self, spare: T) {
         let semaphore = self.semaphore;
         std::mem::forget(self);
         let mut state = semaphore.lock();
         state.in_use -= 1;
-        let surplus = if state.spares.len() < SPARES {
+        let surplus = if state.spares.len() < MAX_SPARES {
             state.spares.push(spare);
             None
         } else {
             Some(spare)
         };
-        wake(state);
+        serve_and_unlock(state);
         drop(surplus);
     }
 
-    /// The caller goes, the work stays: the permit comes back with [`Semaphore::end_stray`].
-    pub(crate) fn stray(self) {
+    /// Marks the permit as orphaned: the caller goes, the work stays. [`Semaphore::end_orphaned`] releases it.
+    pub(crate) fn orphan(self) {
         let semaphore = self.semaphore;
         std::mem::forget(self);
         let mut state = semaphore.lock();
-        state.strays += 1;
-        wake(state);
+        state.orphaned += 1;
+        serve_and_unlock(state);
     }
 }
 
@@ -196,14 +202,14 @@ impl<T> Drop for Permit<'_, T> {
     fn drop(&mut self) {
         let mut state = self.semaphore.lock();
         state.in_use -= 1;
-        wake(state);
+        serve_and_unlock(state);
     }
 }
 
-/// A place in the line; made by [`Semaphore::acquire`].
+/// A wait for a permit; created by [`Semaphore::acquire`].
 pub(crate) struct Acquire<'a, T> {
     semaphore: &'a Semaphore<T>,
-    /// The number drawn, while it stands for something.
+    /// The number in the queue; `None` before it is entered, and once the permit is returned.
     number: Option<u64>,
 }
 
@@ -216,12 +222,12 @@ impl<'a, T> Future for Acquire<'a, T> {
         match self.number {
             None if state.room() > 0 => state.in_use += 1,
             None => {
-                self.number = Some(state.line.join(task.waker().clone(), ()));
+                self.number = Some(state.queue.push(task.waker().clone(), ()));
                 return Poll::Pending;
             }
-            Some(number) if state.line.has_called(number) => self.number = None,
+            Some(number) if state.queue.was_popped(number) => self.number = None,
             Some(number) => {
-                let former = state.line.update(number, task.waker());
+                let former = state.queue.update_waker(number, task.waker());
                 drop(state);
                 drop(former);
                 return Poll::Pending;
@@ -235,13 +241,13 @@ impl<T> Drop for Acquire<'_, T> {
     fn drop(&mut self) {
         let Some(number) = self.number else { return };
         let mut state = self.semaphore.lock();
-        if state.line.has_called(number) {
+        if state.queue.was_popped(number) {
             state.in_use -= 1;
-            wake(state);
+            serve_and_unlock(state);
         } else {
-            let waiter = state.line.leave(number);
+            let removed = state.queue.remove(number);
             drop(state);
-            drop(waiter);
+            drop(removed);
         }
     }
 }

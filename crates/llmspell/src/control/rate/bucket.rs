@@ -1,4 +1,4 @@
-//! A bucket that fills at a steady rate: how much may go, and when there will be enough.
+//! A token bucket: how many units can be taken, and when there will be enough.
 
 use std::time::Duration;
 
@@ -10,37 +10,37 @@ use crate::runtime::executor::after;
 /// A token bucket, which is the "continuous-state leaky bucket" form of the generic cell rate algorithm
 /// (ITU-T I.371; ATM Forum, Traffic Management 4.0, 1996, section 4.4.2).
 ///
-/// It counts in whole parts, so nothing is ever rounded in favour of the caller: a unit has as many parts as
-/// the period has nanoseconds, and in each nanosecond as many parts flow in as units in the period.
+/// It counts in whole parts, so nothing is ever rounded in favour of the caller. A unit has as many parts as the period
+/// has nanoseconds. In each nanosecond, as many parts flow in as there are units per period.
 #[derive(Debug)]
 pub(super) struct Bucket {
     inflow: i128,
     unit: i128,
     capacity: i128,
-    /// Below zero if more was used than there was.
+    /// Negative if more was used than the bucket held.
     level: i128,
-    /// When the level was `level`. In the future while nothing may go.
-    at: Instant,
+    /// The time up to which `level` is right: in the future during a pause.
+    filled_until: Instant,
 }
 
 impl Bucket {
-    /// A full bucket for `units` in each `period`, that holds what flows in during `burst`, and at least one.
+    /// Creates a full bucket for `units` per `period`. It holds the inflow of `burst`, and at least one unit.
     pub(super) fn new(units: u64, period: Duration, burst: Duration) -> Self {
         let (inflow, unit) = (i128::from(units), nanos(period));
         let capacity = inflow.saturating_mul(nanos(burst)).max(unit);
-        Bucket { inflow, unit, capacity, level: capacity, at: Instant::now() }
+        Bucket { inflow, unit, capacity, level: capacity, filled_until: Instant::now() }
     }
 
-    /// How many units it gives in what time.
-    pub(super) fn flow(&self) -> (u64, Duration) {
+    /// Returns how many units flow in per period.
+    pub(super) fn quota(&self) -> (u64, Duration) {
         let nanos = u64::try_from(self.unit).unwrap_or(u64::MAX);
         (u64::try_from(self.inflow).unwrap_or(u64::MAX), Duration::from_nanos(nanos))
     }
 
-    /// What is there, or owed, at another rate.
-    pub(super) fn retuned(&self, mut to: Bucket) -> Bucket {
+    /// Returns the bucket `to`, with the level of this one in units, or its debt.
+    pub(super) fn at_rate_of(&self, mut to: Bucket) -> Bucket {
         to.level = self.level.saturating_mul(to.unit).div_euclid(self.unit).min(to.capacity);
-        to.at = self.at;
+        to.filled_until = self.filled_until;
         to
     }
 
@@ -48,69 +48,68 @@ impl Bucket {
         i128::from(units).saturating_mul(self.unit)
     }
 
-    /// Lets flow in what has come up to `now`.
+    /// Adds the inflow up to `now`.
     pub(super) fn fill(&mut self, now: Instant) {
-        if now > self.at {
-            let inflow = self.inflow.saturating_mul(nanos(now - self.at));
+        if now > self.filled_until {
+            let inflow = self.inflow.saturating_mul(nanos(now - self.filled_until));
             self.level = self.level.saturating_add(inflow).min(self.capacity);
-            self.at = now;
+            self.filled_until = now;
         }
     }
 
-    /// When `units` may go, if `ahead` go before: at the latest time it was filled at, or later. What is more
-    /// than the bucket holds goes once it is full, and leaves a debt.
+    /// Returns when `units` can be taken after `ahead` others: not before the time up to which the bucket is filled.
+    /// More units than the bucket holds can be taken once it is full, and leave a debt.
     pub(super) fn due(&self, units: u64, ahead: u64) -> Instant {
-        let wanted = self.parts(units).min(self.capacity).saturating_add(self.parts(ahead));
-        let missing = wanted.saturating_sub(self.level);
-        if missing <= 0 {
-            return self.at;
+        let needed = self.parts(units).min(self.capacity).saturating_add(self.parts(ahead));
+        let lacking = needed.saturating_sub(self.level);
+        if lacking <= 0 {
+            return self.filled_until;
         }
-        let wait = missing.saturating_add(self.inflow - 1) / self.inflow;
-        after(self.at, Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX)))
+        let wait = lacking.saturating_add(self.inflow - 1) / self.inflow;
+        after(self.filled_until, Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX)))
     }
 
     pub(super) fn take(&mut self, units: u64) {
         self.level = self.level.saturating_sub(self.parts(units));
     }
 
-    pub(super) fn give(&mut self, units: u64) {
+    pub(super) fn refund(&mut self, units: u64) {
         self.level = self.level.saturating_add(self.parts(units)).min(self.capacity);
     }
 
-    /// The same, but to no more than there is or `most`, whichever is more.
-    pub(super) fn give_up_to(&mut self, units: u64, most: u64) {
-        let level = self.level.saturating_add(self.parts(units)).min(self.parts(most)).min(self.capacity);
+    /// Refunds `units`, but not above `max` units, unless the level is higher already.
+    pub(super) fn refund_up_to(&mut self, units: u64, max: u64) {
+        let level = self.level.saturating_add(self.parts(units)).min(self.parts(max)).min(self.capacity);
         self.level = self.level.max(level);
     }
 
-    /// The time up to which it is filled: in the future if nothing may go before.
-    pub(super) fn at(&self) -> Instant {
-        self.at
+    /// Returns the time up to which the bucket is filled: in the future during a pause.
+    pub(super) fn filled_until(&self) -> Instant {
+        self.filled_until
     }
 
-    /// Lets nothing go until `until`, and then no more than `units` at once: the rest at the rate.
+    /// Starts a pause until `until`. After it, at most `units` can be taken at once, and the others at the rate.
     pub(super) fn pause(&mut self, until: Instant, units: u64) {
         self.fill(until);
         self.level = self.level.min(self.parts(units));
     }
 
-    /// Takes over what the server has left, if it is less. If that is not enough for `units`, nothing goes
-    /// before it is, at the rate at which the server's own bucket fills.
-    /// Heard again while that lasts, it adds nothing.
+    /// Lowers the level to what the server has left. If that is not enough for `units`, this starts a pause until it
+    /// is, at the rate at which the server's own bucket fills. The same report during that pause changes nothing.
     pub(super) fn tighten(&mut self, now: Instant, window: &RateWindow, units: u64) {
-        if self.at <= now {
+        if self.filled_until <= now {
             self.level = self.level.min(self.parts(window.remaining));
         }
-        let wanted = units.min(window.limit);
-        if window.remaining < wanted {
-            let share = (wanted - window.remaining) as f64 / (window.limit - window.remaining) as f64;
-            self.pause(after(now, window.reset.min(LONGEST).mul_f64(share)), units);
+        let needed = units.min(window.limit);
+        if window.remaining < needed {
+            let share = (needed - window.remaining) as f64 / (window.limit - window.remaining) as f64;
+            self.pause(after(now, window.reset.min(MAX_RESET).mul_f64(share)), units);
         }
     }
 }
 
-/// No server means to be left alone for longer.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The longest reset time that is taken seriously.
+const MAX_RESET: Duration = Duration::from_secs(365 * 24 * 3600);
 
 fn nanos(time: Duration) -> i128 {
     i128::try_from(time.as_nanos()).unwrap_or(i128::MAX)
@@ -122,15 +121,15 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Ten in a second, three at once.
+    /// Ten units per second, three at once.
     fn bucket() -> (Bucket, Instant) {
         let bucket = Bucket::new(10, Duration::from_secs(1), 300 * MS);
-        let start = bucket.at;
+        let start = bucket.filled_until;
         (bucket, start)
     }
 
     #[test]
-    fn what_it_holds_goes_at_once_and_the_rest_at_the_rate() {
+    fn a_burst_is_available_at_once_and_the_rest_at_the_rate() {
         let (mut bucket, start) = bucket();
         let times: Vec<Duration> = (0..6)
             .map(|_| {
@@ -145,85 +144,89 @@ mod tests {
     }
 
     #[test]
-    fn it_holds_no_more_than_the_burst_and_at_least_one() {
+    fn the_bucket_holds_at_most_the_burst_and_at_least_one_unit() {
         let (mut bucket, start) = bucket();
         bucket.fill(start + Duration::from_secs(3600));
         bucket.take(3);
-        assert!(bucket.due(1, 0) > bucket.at);
+        assert!(bucket.due(1, 0) > bucket.filled_until);
         let mut strict = Bucket::new(10, Duration::from_secs(1), Duration::ZERO);
-        assert_eq!(strict.due(1, 0), strict.at);
+        assert_eq!(strict.due(1, 0), strict.filled_until);
         strict.take(1);
-        assert_eq!(strict.due(1, 0), strict.at + 100 * MS);
+        assert_eq!(strict.due(1, 0), strict.filled_until + 100 * MS);
     }
 
     #[test]
-    fn more_than_it_holds_leaves_a_debt() {
+    fn taking_more_than_the_bucket_holds_leaves_a_debt() {
         let (mut bucket, start) = bucket();
-        assert_eq!(bucket.due(10, 0), start, "it is full");
+        assert_eq!(bucket.due(10, 0), start, "the bucket is full");
         bucket.take(10);
-        assert_eq!(bucket.due(1, 0) - start, 800 * MS, "seven owed, and one wanted");
-        bucket.give(7);
+        assert_eq!(bucket.due(1, 0) - start, 800 * MS, "a debt of seven, and one needed");
+        bucket.refund(7);
         assert_eq!(bucket.due(1, 0) - start, 100 * MS);
     }
 
     #[test]
     fn a_rate_that_does_not_divide_evenly_is_never_exceeded() {
         let mut bucket = Bucket::new(7, Duration::from_secs(1), Duration::ZERO);
-        let start = bucket.at;
+        let start = bucket.filled_until;
         for _ in 0..700 {
             bucket.fill(bucket.due(1, 0));
             bucket.take(1);
         }
-        let took = bucket.at - start;
-        // The first goes at once, so 699 turns had to come.
+        let took = bucket.filled_until - start;
+        // The first unit is there at once, so 699 had to flow in.
         let exact = Duration::from_nanos(699 * 1_000_000_000 / 7);
         assert!(took >= exact && took < exact + MS, "{took:?}");
     }
 
     #[test]
-    fn another_rate_finds_what_is_there_or_owed() {
+    fn another_rate_keeps_the_level_or_the_debt() {
         let (mut bucket, start) = bucket();
         let faster = || Bucket::new(1000, Duration::from_secs(10), 5_000 * MS);
-        assert_eq!(bucket.retuned(faster()).due(1, 2), start, "three are there");
-        assert_eq!(bucket.retuned(faster()).due(1, 3) - start, 10 * MS);
+        assert_eq!(bucket.at_rate_of(faster()).due(1, 2), start, "the bucket holds three");
+        assert_eq!(bucket.at_rate_of(faster()).due(1, 3) - start, 10 * MS);
         bucket.take(10);
-        assert_eq!(bucket.retuned(faster()).due(1, 0) - start, 80 * MS, "seven owed, and one wanted");
+        assert_eq!(bucket.at_rate_of(faster()).due(1, 0) - start, 80 * MS, "a debt of seven, and one needed");
         bucket.pause(start + 5_000 * MS, 1);
-        assert_eq!(bucket.retuned(faster()).due(1, 0), bucket.due(1, 0).min(bucket.at + 80 * MS), "a pause stays");
+        assert_eq!(
+            bucket.at_rate_of(faster()).due(1, 0),
+            bucket.due(1, 0).min(bucket.filled_until + 80 * MS),
+            "a pause stays"
+        );
         let mut slow = Bucket::new(1, Duration::from_secs(60), Duration::ZERO);
-        let start = slow.at;
+        let start = slow.filled_until;
         slow.take(1);
         slow.fill(start + 45_000 * MS);
-        let twice = slow.retuned(Bucket::new(2, Duration::from_secs(60), Duration::ZERO));
+        let twice = slow.at_rate_of(Bucket::new(2, Duration::from_secs(60), Duration::ZERO));
         assert_eq!(
             twice.due(1, 0) - start,
             52_500 * MS,
-            "three quarters had come, and the last one comes in half the time"
+            "three quarters had flowed in, and the last quarter takes half the time"
         );
     }
 
     #[test]
-    fn a_pause_ends_in_single_file() {
+    fn after_a_pause_units_come_one_by_one() {
         let (mut bucket, start) = bucket();
         bucket.pause(start + 5_000 * MS, 1);
         assert_eq!(bucket.due(1, 0) - start, 5_000 * MS);
         assert_eq!(bucket.due(1, 1) - start, 5_100 * MS);
         bucket.pause(start + 100 * MS, 1);
-        assert_eq!(bucket.due(1, 0) - start, 5_000 * MS, "a shorter one changes nothing");
+        assert_eq!(bucket.due(1, 0) - start, 5_000 * MS, "a shorter pause changes nothing");
     }
 
     #[test]
-    fn what_the_server_has_left_only_tightens() {
+    fn a_report_of_the_server_only_tightens() {
         let window = |limit, remaining, ms| RateWindow { limit, remaining, reset: ms * MS };
         let (mut bucket, start) = bucket();
         bucket.tighten(start, &window(100, 50, 0), 1);
         assert_eq!(bucket.due(1, 2), start, "three as before");
         bucket.tighten(start, &window(100, 1, 99_000), 1);
         assert_eq!((bucket.due(1, 0), bucket.due(1, 1)), (start, start + 100 * MS));
-        // Nothing left, and the server's bucket of 60 fills in a minute: one a second.
+        // Nothing is left, and the server's bucket of 60 fills in a minute: one per second.
         bucket.tighten(start, &window(60, 0, 60_000), 1);
         assert_eq!(bucket.due(1, 0) - start, 1_000 * MS);
-        // Ten calls that were under way hear the same.
+        // Ten running calls report the same.
         for _ in 0..10 {
             bucket.tighten(start, &window(60, 0, 60_000), 1);
         }

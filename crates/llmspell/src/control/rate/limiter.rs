@@ -1,376 +1,275 @@
-//! Who goes, who waits, and who has no chance in time.
+//! The rate limiter: decides whether a call may start now, must wait, or cannot meet its deadline.
 //!
-//! Turns are given, in order, by whoever finds that the first in line is due: a call that comes by or gives
-//! something back, or one in line whose own time has come. Each of them expects its turn at a time of its own, by
-//! what those ahead of it want, and looks then. So nobody overtakes, no herd wakes up, and a call that is not polled
-//! any more, though it stands in line, holds up nobody.
+//! Waiters are served in order, by the task that finds that the first of them is due: a new call, a call that gives
+//! something back, or a waiter whose own time has come. Every waiter computes its own due time from the requests ahead
+//! of it, and polls then. So no call overtakes another, no herd wakes up, and a waiter that is not polled does not
+//! block the queue.
 //!
-//! The times change while calls wait. What goes later finds out when it looks, and expects its turn anew. What goes
-//! earlier, because somebody has left or has given something back, is told once it is the first.
+//! Due times change while calls wait. A waiter whose time has become later finds out when it polls, and computes it
+//! anew. A waiter whose time has become earlier, because a call has left or has given something back, is woken once it
+//! is the first.
 
+mod adjust;
 #[cfg(all(test, shuttle))]
 mod schedules;
 mod state;
-mod wait_slot;
 
 use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::RateLimits;
 use super::bucket::Bucket;
-use super::config::Config;
+use super::settings::RateSettings;
 use crate::context::Context;
 use crate::display;
 use crate::error::{Error, ErrorKind, Result};
-use crate::observe::event::{EventKind, RejectedBy, WaitKind};
-use crate::runtime::executor::{after, yield_if_due};
+use crate::observe::event::WaitKind;
+use crate::runtime::executor::yield_if_due;
 use crate::runtime::sync::atomic::{AtomicU64, Ordering};
 use crate::runtime::sync::{Mutex, MutexGuard, lock};
-use crate::runtime::wait_queue::{Removed, WaitQueue, WakeList};
+use crate::runtime::wait_queue::{Admit, QueueOwner, Removed, WaiterPoll, Waiting, WakeList};
 pub(super) use state::Admission;
-use state::{State, WaitRequest};
-use wait_slot::{Admit, PollResult, WaitSlot};
+use state::{RateRequest, RateState};
 
-/// What the clones of a rate share.
+/// The shared state of the clones of a rate.
 pub(super) struct RateLimiter {
-    state: Mutex<State>,
+    state: Mutex<RateState>,
     /// Counts the pauses. Changed under the lock.
     pauses: AtomicU64,
-    longest_pause: Duration,
+    max_pause: Duration,
 }
 
 impl RateLimiter {
-    pub(super) fn new(config: &Config) -> Self {
-        let (requests, tokens) = config.buckets();
-        let state = State { requests, tokens, line: WaitQueue::default(), wanted: 0, ever_wanted: 0 };
-        RateLimiter { state: Mutex::new(state), pauses: AtomicU64::new(0), longest_pause: config.longest_pause }
+    pub(super) fn new(settings: &RateSettings) -> Self {
+        let (requests, tokens) = settings.buckets();
+        let state = Mutex::new(RateState::new(requests, tokens));
+        RateLimiter { state, pauses: AtomicU64::new(0), max_pause: settings.max_pause }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, RateState> {
         lock(&self.state)
     }
 
-    /// With the time, which is read under the lock: read before, it may be one at which somebody else has looked later
-    /// already, and what is there then seems to come only in the future.
-    fn lock_now(&self) -> (MutexGuard<'_, State>, Instant) {
+    /// Locks the state and then reads the clock. Read before the lock, the time could be earlier than one at which
+    /// another task has already filled the buckets, and what is there then would seem to come only in the future.
+    fn lock_now(&self) -> (MutexGuard<'_, RateState>, Instant) {
         let state = self.lock();
         (state, Instant::now())
     }
 
-    /// How many pauses have begun.
+    /// Returns how many pauses have begun.
     pub(super) fn pauses(&self) -> u64 {
         self.pauses.load(Ordering::Acquire)
     }
 
-    /// Waits until a call may go, and takes its request and its tokens. If the call begins before its name is
-    /// in the path, `name` says who it is.
-    pub(super) async fn enter(&self, tokens: u64, cx: &Context, name: Option<&str>) -> Result<Admission> {
+    /// Waits until a call may start, and takes its request and its tokens. `name` is that of the step, if the call
+    /// begins before the name is in the path.
+    pub(super) async fn acquire(&self, tokens: u64, cx: &Context, name: Option<&str>) -> Result<Admission> {
         yield_if_due().await;
-        let step = || name.map(|name| cx.path().join(name));
-        let place = match self.try_enter(tokens, cx.deadline()) {
+        let result = match self.try_acquire(tokens, cx.deadline()) {
             Ok(Admit::Admitted(admission)) => return Ok(admission),
-            Ok(Admit::InLine(place)) => place,
+            // Boxed, so that calls which do not wait do not carry the state of a wait. Without a deadline: the queue
+            // itself rejects a call that cannot meet its own.
+            Ok(Admit::Queued(waiting)) => Box::pin(cx.admit(WaitKind::Rate, name, None, waiting.result())).await,
             Err(error) => {
-                cx.record_event(|| EventKind::Refused { step: step(), by: RejectedBy::Rate, error: (&error).into() });
-                return Err(error.at(|| cx.path()));
+                cx.rejected(WaitKind::Rate, name, &error);
+                Err(error)
             }
         };
-        let since = Instant::now();
-        cx.record_event(|| EventKind::Queued { step: step(), queue: WaitKind::Rate });
-        // Boxed, so that calls which need not wait do not carry what it takes to. Of a deadline the place itself
-        // takes care: it is not kept if it is for nothing.
-        let entered = Box::pin(cx.wait_or_cancelled(None, place.turn())).await.and_then(|turn| turn);
-        match &entered {
-            Ok(_) => {
-                cx.record_event(|| EventKind::Admitted { step: step(), queue: WaitKind::Rate, waited: since.elapsed() })
-            }
-            Err(error) => {
-                cx.record_event(|| EventKind::Refused { step: step(), by: RejectedBy::Rate, error: error.into() })
-            }
-        }
-        entered.map_err(|error| error.at(|| cx.path()))
+        result.map_err(|error| error.at(|| cx.path()))
     }
 
-    fn try_enter(&self, tokens: u64, deadline: Option<Instant>) -> Result<Admit<'_>> {
+    fn try_acquire(&self, tokens: u64, deadline: Option<Instant>) -> Result<Admit<'_, Self, Admission>> {
         let (mut state, now) = self.lock_now();
-        if state.line.line().is_empty() && state.due(now, tokens, (0, 0)) <= now {
+        if state.queue.is_empty() && state.due(now, tokens, (0, 0)) <= now {
             state.take(tokens);
-            return Ok(Admit::Admitted(Admission { pauses: self.pauses(), waited: false }));
+            return Ok(Admit::Admitted(Admission { tokens, pauses: self.pauses(), waited: false }));
         }
-        self.line_up(state, now, tokens, deadline)
+        self.serve_and_enqueue(state, now, tokens, deadline)
     }
 
-    /// Serves those in line, and goes to its end if there still is one.
+    /// Serves the waiters, and joins the end of the queue if there still is one.
     #[cold]
-    fn line_up(
+    fn serve_and_enqueue(
         &self,
-        mut state: MutexGuard<'_, State>,
+        mut state: MutexGuard<'_, RateState>,
         now: Instant,
         tokens: u64,
         deadline: Option<Instant>,
-    ) -> Result<Admit<'_>> {
-        let mut called = WakeList::default();
-        self.serve(&mut state, now, None, &mut called);
-        let entry = self.admit(&mut state, now, tokens, deadline);
+    ) -> Result<Admit<'_, Self, Admission>> {
+        let mut wake_list = WakeList::default();
+        self.serve(&mut state, now, None, &mut wake_list);
+        let entry = self.admit_or_enqueue(&mut state, now, tokens, deadline);
         drop(state);
-        called.wake();
+        wake_list.wake();
         entry
     }
 
-    fn admit(&self, state: &mut State, now: Instant, tokens: u64, deadline: Option<Instant>) -> Result<Admit<'_>> {
-        let ahead = (state.line.line().len() as u64, state.wanted);
+    fn admit_or_enqueue(
+        &self,
+        state: &mut RateState,
+        now: Instant,
+        tokens: u64,
+        deadline: Option<Instant>,
+    ) -> Result<Admit<'_, Self, Admission>> {
+        let ahead = (state.queue.len() as u64, state.queued_tokens);
         let due = state.due(now, tokens, ahead);
         if ahead.0 == 0 && due <= now {
             state.take(tokens);
-            return Ok(Admit::Admitted(Admission { pauses: self.pauses(), waited: false }));
+            return Ok(Admit::Admitted(Admission { tokens, pauses: self.pauses(), waited: false }));
         }
         self.check(state, now, due, deadline)?;
-        let before = state.ever_wanted;
-        state.wanted = state.wanted.saturating_add(tokens);
-        state.ever_wanted = before.wrapping_add(tokens);
-        let wants = WaitRequest { tokens, deadline, before, looks: due };
-        let number = state.line.line_mut().join(Waker::noop().clone(), wants);
-        Ok(Admit::InLine(WaitSlot { door: self, number: Some(number), tokens }))
+        let number = state.enqueue(tokens, deadline, due);
+        Ok(Admit::Queued(Waiting::new(self, number)))
     }
 
-    /// Gives everybody a turn who is due, in order. `own` is the number of whoever calls, if it stands in line; it is
-    /// called, as they are, if others stood before it, so that they begin first: true if it was.
-    fn serve(&self, state: &mut State, now: Instant, own: Option<u64>, called: &mut WakeList) -> bool {
-        let mut is_called = false;
-        while let Some((number, first)) = state.line.line_mut().first() {
-            let tokens = first.wants.tokens;
+    /// Admits every waiter that is due, in order. `own` is the number of the calling task, if it waits. If others are
+    /// served before it, the calling task is woken like them, so that they start first. Returns whether it is.
+    fn serve(&self, state: &mut RateState, now: Instant, own: Option<u64>, wake_list: &mut WakeList) -> bool {
+        let mut own_is_woken = false;
+        while let Some((number, first)) = state.queue.first() {
+            let tokens = first.request.tokens;
             let due = state.due(now, tokens, (0, 0));
             if due > now {
-                if let Some((_, first)) = state.line.line_mut().first()
-                    && due < first.wants.looks
+                if let Some((_, first)) = state.queue.first()
+                    && due < first.request.polls_at
                     && own != Some(number)
                 {
-                    // It expects to go later, and must look at the clock anew.
-                    first.wants.looks = due;
-                    called.extend([first.waker.clone()]);
+                    // It expects to start later, and must compute its time anew.
+                    first.request.polls_at = due;
+                    wake_list.extend([first.waker.clone()]);
                 }
-                return is_called;
+                return own_is_woken;
             }
             state.take(tokens);
-            let admission = Admission { pauses: self.pauses(), waited: true };
-            let waker = state.answer(number, Ok(admission));
+            let admission = Admission { tokens, pauses: self.pauses(), waited: true };
+            let waker = state.complete(number, Ok(admission));
             if own != Some(number) {
-                called.extend(waker);
-            } else if called.is_empty() {
-                called.drop_later(waker);
+                wake_list.extend(waker);
+            } else if wake_list.is_empty() {
+                wake_list.drop_later(waker);
             } else {
-                called.extend(waker);
-                is_called = true;
+                wake_list.extend(waker);
+                own_is_woken = true;
             }
         }
-        is_called
+        own_is_woken
     }
 
-    /// What one in line learns when it looks: how it went, or when it is to look again.
-    fn look(&self, number: u64, tokens: u64, waker: &Waker) -> PollResult {
-        let (mut state, now) = self.lock_now();
-        if let Some(answer) = state.line.fetch(number) {
-            return PollResult::Answer(answer);
-        }
-        let former = state.line.line_mut().update(number, waker);
-        let mut called = WakeList::default();
-        let is_called = self.serve(&mut state, now, Some(number), &mut called);
-        let look = match state.line.line_mut().get(number) {
-            _ if is_called => PollResult::Called,
-            None => state.line.fetch(number).map_or(PollResult::Called, PollResult::Answer),
-            Some(_) => match self.expect(&mut state, now, number) {
-                Ok(due) => {
-                    if let Some(waiter) = state.line.line_mut().get(number) {
-                        waiter.wants.looks = due;
-                    }
-                    PollResult::Again(due)
-                }
-                Err(error) => {
-                    self.leave(&mut state, now, (number, tokens), &mut called);
-                    PollResult::Answer(Err(error))
-                }
-            },
-        };
-        drop(state);
-        drop(former);
-        called.wake();
-        look
-    }
-
-    /// When one in line will have its turn.
+    /// Returns when a waiter will be admitted.
     ///
     /// # Errors
-    /// If it has no chance.
-    fn expect(&self, state: &mut State, now: Instant, number: u64) -> Result<Instant> {
-        let Some((first, head)) = state.line.line_mut().first() else { return Ok(now) };
-        let (first_tokens, first_before) = (head.wants.tokens, head.wants.before);
-        let Some(waiter) = state.line.line_mut().get(number) else { return Ok(now) };
-        let WaitRequest { tokens, deadline, before, .. } = waiter.wants;
-        // As if nobody had left between the first and this one: it need not be counted, and is told if it is wrong.
-        let ahead = (number - first, before.wrapping_sub(first_before));
+    /// If it cannot be admitted in time.
+    fn expected_due(&self, state: &mut RateState, now: Instant, number: u64) -> Result<Instant> {
+        let Some((first, head)) = state.queue.first() else { return Ok(now) };
+        let (first_tokens, first_requested_before) = (head.request.tokens, head.request.requested_before);
+        let Some(waiter) = state.queue.get(number) else { return Ok(now) };
+        let RateRequest { tokens, deadline, requested_before, .. } = waiter.request;
+        // As if no waiter had left between the first and this one. That needs no count, and the waiter is woken if it
+        // is wrong.
+        let ahead = (number - first, requested_before.wrapping_sub(first_requested_before));
         let earliest = state.due(now, first_tokens, (0, 0));
         let mut due = state.due(now, tokens, ahead).max(earliest);
         if deadline.is_some_and(|deadline| due >= deadline) {
-            let counted = state.line.line().ahead_of(number);
-            let ahead =
-                counted.fold((0, 0), |(calls, sum): (u64, u64), wants| (calls + 1, sum.saturating_add(wants.tokens)));
+            let ahead = state
+                .queue
+                .ahead_of(number)
+                .fold((0, 0), |(calls, sum): (u64, u64), request| (calls + 1, sum.saturating_add(request.tokens)));
             due = state.due(now, tokens, ahead).max(earliest);
         }
         self.check(state, now, due, deadline)?;
         Ok(due)
     }
 
-    /// Fails if a call that is due at `due` has no chance: no time, or not the patience.
-    fn check(&self, state: &State, now: Instant, due: Instant, deadline: Option<Instant>) -> Result<()> {
+    /// Rejects a call that is due at `due`, if its deadline is earlier or a pause is too long.
+    fn check(&self, state: &RateState, now: Instant, due: Instant, deadline: Option<Instant>) -> Result<()> {
         let pause = state.pause_left(now);
-        if pause > self.longest_pause {
+        if pause > self.max_pause {
             let message = format!("the server asked for a pause, {} of which are left", display::duration(pause));
-            let hint = "serve a fallback, or wait longer with `Rate::max_pause`";
+            let hint = "serve a fallback, or wait longer with `RateBuilder::max_pause`";
             return Err(Error::new(ErrorKind::Rejected, message).with_hint(hint).with_retry_after(pause));
         }
         if let Some(deadline) = deadline.filter(|deadline| due >= *deadline && due > now) {
-            return Err(too_late(due - now, deadline.saturating_duration_since(now)));
+            return Err(misses_deadline(due - now, deadline.saturating_duration_since(now)));
         }
         Ok(())
     }
 
-    /// Whoever has `number` and wanted `tokens` goes away; what it had goes to the next.
-    fn leave(&self, state: &mut State, now: Instant, (number, tokens): (u64, u64), called: &mut WakeList) {
-        match state.line.leave(number) {
-            Some(Removed::Place(_, waker)) => {
-                state.wanted = state.wanted.saturating_sub(tokens);
-                called.drop_later(Some(waker));
+    /// Removes a waiter that goes away. Its share goes to the next one.
+    fn remove(&self, state: &mut RateState, now: Instant, number: u64, wake_list: &mut WakeList) {
+        match state.queue.remove(number) {
+            Some(Removed::Waiter(waiter)) => {
+                state.queued_tokens = state.queued_tokens.saturating_sub(waiter.request.tokens);
+                wake_list.drop_later(Some(waiter.waker));
             }
-            Some(Removed::Answer(Ok(admission))) => self.give_turn_to(state, now, tokens, admission.pauses),
-            Some(Removed::Answer(Err(_))) | None => {}
+            Some(Removed::Result(Ok(admission))) => self.refund_to(state, now, admission.tokens, admission.pauses),
+            Some(Removed::Result(Err(_))) | None => {}
         }
-        self.serve(state, now, None, called);
+        self.serve(state, now, None, wake_list);
     }
 
-    /// Lets calls go at the rate of `to`; false if they go at any. Who now goes earlier hears of it when it is the first.
-    pub(super) fn set_rate(&self, to: Bucket) -> bool {
-        let (mut state, now) = self.lock_now();
-        let Some(requests) = &mut state.requests else { return false };
-        requests.fill(now);
-        *requests = requests.retuned(to);
-        self.go_on(state, now);
-        true
-    }
-
-    /// Takes more tokens than were reserved, whether there are any or not.
-    pub(super) fn take_more(&self, tokens: u64) {
-        let (mut state, now) = self.lock_now();
-        if let Some(bucket) = &mut state.tokens {
-            bucket.fill(now);
-            bucket.take(tokens);
-        }
-    }
-
-    /// Gives back tokens that were reserved and not used.
-    pub(super) fn give(&self, tokens: u64) {
-        let (mut state, now) = self.lock_now();
-        state.buckets().for_each(|bucket| bucket.fill(now));
-        state.tokens.iter_mut().for_each(|bucket| bucket.give(tokens));
-        self.go_on(state, now);
-    }
-
-    /// Gives back a turn that was not made use of, with the tokens that were taken for it. `pauses` is how many there
-    /// were when it was had.
-    pub(super) fn give_turn(&self, tokens: u64, pauses: u64) {
-        let (mut state, now) = self.lock_now();
-        self.give_turn_to(&mut state, now, tokens, pauses);
-        self.go_on(state, now);
-    }
-
-    fn give_turn_to(&self, state: &mut State, now: Instant, tokens: u64, pauses: u64) {
-        state.buckets().for_each(|bucket| bucket.fill(now));
-        if pauses == self.pauses() {
-            state.requests.iter_mut().for_each(|bucket| bucket.give(1));
-            state.tokens.iter_mut().for_each(|bucket| bucket.give(tokens));
-        } else {
-            // A pause leaves no more than one call may go with: many such turns are not to add up to a herd.
-            state.requests.iter_mut().for_each(|bucket| bucket.give_up_to(1, 1));
-            state.tokens.iter_mut().for_each(|bucket| bucket.give_up_to(tokens, tokens));
-        }
-    }
-
-    fn go_on(&self, mut state: MutexGuard<'_, State>, now: Instant) {
-        let mut called = WakeList::default();
-        self.serve(&mut state, now, None, &mut called);
-        drop(state);
-        called.wake();
-    }
-
-    /// Takes over what the server says it has left, for a call of `tokens`.
-    pub(super) fn tighten(&self, limits: &RateLimits, tokens: u64) {
-        let (mut state, now) = self.lock_now();
-        let known = state.paused_until();
-        state.buckets().for_each(|bucket| bucket.fill(now));
-        if let (Some(bucket), Some(window)) = (&mut state.requests, &limits.requests) {
-            bucket.tighten(now, window, 1);
-        }
-        if let (Some(bucket), Some(window)) = (&mut state.tokens, &limits.tokens) {
-            bucket.tighten(now, window, tokens);
-        }
-        let until = state.paused_until();
-        if until > known && until > Some(now) {
-            self.paused(state, now);
-        }
-    }
-
-    /// Lets nobody go for `pause`, and then calls of some `tokens` one by one. False if it is paused for that
-    /// long already.
-    pub(super) fn pause(&self, pause: Duration, tokens: u64) -> bool {
-        let (mut state, now) = self.lock_now();
-        let until = after(now, pause);
-        if until <= now || state.paused_until() >= Some(until) {
-            return false;
-        }
-        state.buckets().for_each(|bucket| bucket.fill(now));
-        state.requests.iter_mut().for_each(|bucket| bucket.pause(until, 1));
-        state.tokens.iter_mut().for_each(|bucket| bucket.pause(until, tokens));
-        self.paused(state, now);
-        true
-    }
-
-    /// A pause has begun, or goes on for longer: turns that have not been made use of are lost, and those in line
-    /// who have no chance any more hear it now.
-    fn paused(&self, mut state: MutexGuard<'_, State>, now: Instant) {
-        self.pauses.fetch_add(1, Ordering::Release);
-        let until = after(now, state.pause_left(now));
-        let has_no_chance = |wants: &WaitRequest| self.check(&state, now, until, wants.deadline).err();
-        let refused: Vec<(u64, Error)> =
-            state.line.line().all().filter_map(|(number, wants)| Some((number, has_no_chance(wants)?))).collect();
-        let mut called = WakeList::default();
-        for (number, error) in refused {
-            called.extend(state.answer(number, Err(error)));
-        }
-        // Whoever is the first in their stead may expect to go much later, behind what they wanted.
-        self.serve(&mut state, now, None, &mut called);
-        drop(state);
-        called.wake();
-    }
-
-    pub(super) fn calls(&self) -> Option<(u64, Duration)> {
-        self.lock().requests.as_ref().map(Bucket::flow)
+    /// Returns the quota of requests, if they are limited.
+    pub(super) fn quota(&self) -> Option<(u64, Duration)> {
+        self.lock().requests.as_ref().map(Bucket::quota)
     }
 
     pub(super) fn waiting(&self) -> usize {
-        self.lock().line.line().len()
+        self.lock().queue.len()
     }
 
-    /// How much is left of a pause, if there is one.
+    /// Returns the rest of the current pause, if there is one.
     pub(super) fn pause_left(&self) -> Option<Duration> {
         let left = self.lock().pause_left(Instant::now());
         (!left.is_zero()).then_some(left)
     }
 }
 
-fn too_late(wait: Duration, left: Duration) -> Error {
+impl QueueOwner for RateLimiter {
+    type Output = Result<Admission>;
+
+    fn poll_waiter(&self, number: u64, waker: &Waker) -> WaiterPoll<Result<Admission>> {
+        let (mut state, now) = self.lock_now();
+        if let Some(result) = state.queue.take_result(number) {
+            return WaiterPoll::Ready(result);
+        }
+        let former = state.queue.update_waker(number, waker);
+        let mut wake_list = WakeList::default();
+        let own_is_woken = self.serve(&mut state, now, Some(number), &mut wake_list);
+        let poll = match state.queue.get(number) {
+            _ if own_is_woken => WaiterPoll::Pending,
+            None => state.queue.take_result(number).map_or(WaiterPoll::Pending, WaiterPoll::Ready),
+            Some(_) => match self.expected_due(&mut state, now, number) {
+                Ok(due) => {
+                    if let Some(waiter) = state.queue.get(number) {
+                        waiter.request.polls_at = due;
+                    }
+                    WaiterPoll::PendingUntil(due)
+                }
+                Err(error) => {
+                    self.remove(&mut state, now, number, &mut wake_list);
+                    WaiterPoll::Ready(Err(error))
+                }
+            },
+        };
+        drop(state);
+        drop(former);
+        wake_list.wake();
+        poll
+    }
+
+    fn abandon(&self, number: u64) {
+        let mut wake_list = WakeList::default();
+        let (mut state, now) = self.lock_now();
+        self.remove(&mut state, now, number, &mut wake_list);
+        drop(state);
+        wake_list.wake();
+    }
+}
+
+fn misses_deadline(wait: Duration, left: Duration) -> Error {
     let message = format!(
-        "the rate leaves no turn before the deadline: the next one is in {}, and {} are left",
+        "the rate admits no call before the deadline: the next one starts in {}, and {} are left",
         display::duration(wait),
         display::duration(left)
     );

@@ -1,44 +1,44 @@
-//! One call under a rate: the turn that it has had, and what it came to.
+//! The reservation of one call under a rate, and its settlement.
 
 use std::sync::Arc;
 
 use super::RateLimits;
 use super::limiter::{Admission, RateLimiter};
 use crate::context::{Context, MeterId, Renewal, UsageMeter};
-use crate::control::ewma::Average;
+use crate::control::ewma::Ewma;
 use crate::error::Result;
 use crate::observe::usage::Usage;
 use crate::runtime::sync::atomic::{AtomicBool, Ordering};
-use crate::runtime::sync::{Mutex, MutexGuard, lock, unlocked};
+use crate::runtime::sync::{Mutex, MutexGuard, get_mut, lock};
 
-/// What a call has taken out of the buckets, as the work inside of it sees it: for as long as any of that is
-/// left, also after the call.
-pub(crate) struct RateReservation {
-    door: Arc<RateLimiter>,
-    /// What calls of this step usually use.
-    average: Arc<Mutex<Average>>,
+/// The request and the tokens that a call has taken. It lives as long as any work of the call, which may outlive the
+/// call.
+pub(super) struct RateReservation {
+    limiter: Arc<RateLimiter>,
+    /// The usual tokens of a call of this step.
+    usual_tokens: Arc<Mutex<Ewma>>,
     reserved: u64,
-    /// Whether the call has gone out.
+    /// Whether the call has started.
     begun: AtomicBool,
-    /// Whether a call further in goes with this turn.
+    /// Whether a call further in shares this admission.
     handed_over: AtomicBool,
-    state: Mutex<State>,
+    usage: Mutex<ReservedUsage>,
 }
 
-struct State {
-    /// `None` while the turn is lost; how many pauses there had been when it was had.
+struct ReservedUsage {
+    /// The number of pauses when the admission was granted; `None` once the admission is refunded.
     pauses: Option<u64>,
-    /// Tokens out of the bucket on behalf of this call.
+    /// Tokens that were taken out of the bucket for this call.
     taken: u64,
     used: u64,
-    /// Whether the call has said anything about what it used.
-    told: bool,
+    /// Whether the call has reported any usage.
+    is_reported: bool,
 }
 
-impl State {
-    /// What was taken and not used, if anything is known of what was.
+impl ReservedUsage {
+    /// Returns the tokens that were taken and not used, if the call has reported its usage.
     fn settle(&mut self) -> u64 {
-        if !self.told {
+        if !self.is_reported {
             return 0;
         }
         let unused = self.taken.saturating_sub(self.used);
@@ -48,142 +48,143 @@ impl State {
 }
 
 impl RateReservation {
-    /// The turn of a call that has taken its request and `reserved` tokens, and perhaps has begun.
+    /// Creates the reservation of an admitted call, which may have started already.
     pub(super) fn new(
-        door: &Arc<RateLimiter>,
-        average: &Arc<Mutex<Average>>,
+        limiter: &Arc<RateLimiter>,
+        usual_tokens: &Arc<Mutex<Ewma>>,
         admission: Admission,
-        reserved: u64,
         begun: bool,
     ) -> Self {
-        let state = State { pauses: Some(admission.pauses), taken: reserved, used: 0, told: false };
+        let Admission { tokens, pauses, .. } = admission;
+        let usage = ReservedUsage { pauses: Some(pauses), taken: tokens, used: 0, is_reported: false };
         RateReservation {
-            door: door.clone(),
-            average: average.clone(),
-            reserved,
+            limiter: limiter.clone(),
+            usual_tokens: usual_tokens.clone(),
+            reserved: tokens,
             begun: AtomicBool::new(begun),
             handed_over: AtomicBool::new(false),
-            state: Mutex::new(state),
+            usage: Mutex::new(usage),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        lock(&self.state)
+    fn lock(&self) -> MutexGuard<'_, ReservedUsage> {
+        lock(&self.usage)
     }
 
-    /// Returns the reservation, and waits for another one.
-    async fn reserve_again(&self, cx: &Context, name: Option<&str>) -> Result<()> {
+    /// Refunds the admission, and waits for another one.
+    async fn acquire_again(&self, cx: &Context, name: Option<&str>) -> Result<()> {
         let (pauses, taken) = {
-            let mut state = self.lock();
-            (state.pauses.take(), std::mem::take(&mut state.taken))
+            let mut usage = self.lock();
+            (usage.pauses.take(), std::mem::take(&mut usage.taken))
         };
         if let Some(pauses) = pauses {
-            self.door.give_turn(taken, pauses);
+            self.limiter.refund(taken, pauses);
         }
-        let admission = self.door.enter(self.reserved, cx, name).await?;
-        let mut state = self.lock();
-        state.pauses = Some(admission.pauses);
-        state.taken = state.taken.saturating_add(self.reserved);
+        let admission = self.limiter.acquire(self.reserved, cx, name).await?;
+        let mut usage = self.lock();
+        usage.pauses = Some(admission.pauses);
+        usage.taken = usage.taken.saturating_add(self.reserved);
         Ok(())
     }
 
-    /// The call has ended: what it did not use goes back, if it has said anything. One that ended in vain before it
-    /// went out never was a call.
-    fn end(&self, in_vain: bool) {
-        let never_was = in_vain && !self.begun.load(Ordering::Acquire);
-        let mut state = self.lock();
-        if state.told {
-            let used = state.used;
-            let unused = state.settle();
-            drop(state);
-            lock(&self.average).learn(used as f64);
-            self.door.give(unused);
-        } else if never_was && let Some(pauses) = state.pauses.take() {
-            let taken = std::mem::take(&mut state.taken);
-            drop(state);
-            self.door.give_turn(taken, pauses);
+    /// Ends the call. If it has reported its usage, unused tokens are refunded. A call that failed before it started
+    /// does not count as a call, and is refunded as a whole.
+    fn end(&self, has_failed: bool) {
+        let never_started = has_failed && !self.begun.load(Ordering::Acquire);
+        let mut usage = self.lock();
+        if usage.is_reported {
+            let used = usage.used;
+            let unused = usage.settle();
+            drop(usage);
+            lock(&self.usual_tokens).add(used as f64);
+            self.limiter.refund_tokens(unused);
+        } else if never_started && let Some(pauses) = usage.pauses.take() {
+            let taken = std::mem::take(&mut usage.taken);
+            drop(usage);
+            self.limiter.refund(taken, pauses);
         }
     }
 }
 
 impl UsageMeter for RateReservation {
     fn id(&self) -> MeterId {
-        MeterId::of(&self.door)
+        MeterId::of(&self.limiter)
     }
 
-    fn on_usage(&self, usage: Usage) {
-        let mut state = self.lock();
-        state.told = true;
-        state.used = state.used.saturating_add(usage.tokens());
-        let more = state.used.saturating_sub(state.taken);
-        if more > 0 {
-            state.taken = state.used;
-            self.door.take_more(more);
+    fn on_usage(&self, used: Usage) {
+        let mut usage = self.lock();
+        usage.is_reported = true;
+        usage.used = usage.used.saturating_add(used.tokens());
+        let excess = usage.used.saturating_sub(usage.taken);
+        if excess > 0 {
+            usage.taken = usage.used;
+            self.limiter.charge_tokens(excess);
         }
     }
 
     fn on_start(&self) -> bool {
-        // Who says it twice at once says it twice to those further out, too.
+        // Two threads that report it at the same time both report it to the meters further out.
         self.begun.load(Ordering::Acquire) || {
             self.begun.store(true, Ordering::Release);
             false
         }
     }
 
+    /// Shares the admission with a call further in, which would otherwise need its own. Returns true once.
     fn hand_over(&self) -> bool {
         !self.handed_over.swap(true, Ordering::AcqRel)
     }
 
-    /// A pause has begun since the reservation, and the call has not.
+    /// Whether a pause has begun since the admission, and the call has not started.
     fn is_revoked(&self) -> bool {
-        !self.begun.load(Ordering::Acquire) && self.lock().pauses.is_some_and(|pauses| pauses != self.door.pauses())
+        !self.begun.load(Ordering::Acquire) && self.lock().pauses.is_some_and(|pauses| pauses != self.limiter.pauses())
     }
 
     fn renew<'a>(&'a self, cx: &'a Context, name: Option<&'a str>) -> Renewal<'a> {
-        Box::pin(self.reserve_again(cx, name))
+        Box::pin(self.acquire_again(cx, name))
     }
 
     fn on_rate_limits(&self, limits: &RateLimits) -> bool {
-        self.door.tighten(limits, self.reserved);
+        self.limiter.tighten(limits, self.reserved);
         true
     }
 }
 
 impl Drop for RateReservation {
-    /// Nothing more will be said: work that spoke only after the call had ended is settled, too.
+    /// No further usage can be reported. This also settles work that reported its usage only after the call had ended.
     fn drop(&mut self) {
-        let unused = unlocked(&mut self.state).settle();
+        let unused = get_mut(&mut self.usage).settle();
         if unused > 0 {
-            self.door.give(unused);
+            self.limiter.refund_tokens(unused);
         }
     }
 }
 
-/// A call as the rate sees it. Dropping it ends the call.
+/// A running call under a rate. Dropping it ends the call.
 pub(super) struct RateGuard {
-    turn: Arc<RateReservation>,
+    reservation: Arc<RateReservation>,
     has_ended: bool,
 }
 
 impl RateGuard {
-    pub(super) fn new(turn: RateReservation) -> Self {
-        RateGuard { turn: Arc::new(turn), has_ended: false }
+    pub(super) fn new(reservation: RateReservation) -> Self {
+        RateGuard { reservation: Arc::new(reservation), has_ended: false }
     }
 
     pub(super) fn meter(&self) -> Arc<dyn UsageMeter> {
-        self.turn.clone()
+        self.reservation.clone()
     }
 
     pub(super) fn end<T>(mut self, result: &Result<T>) {
         self.has_ended = true;
-        self.turn.end(result.is_err());
+        self.reservation.end(result.is_err());
     }
 }
 
 impl Drop for RateGuard {
     fn drop(&mut self) {
         if !self.has_ended {
-            self.turn.end(true);
+            self.reservation.end(true);
         }
     }
 }

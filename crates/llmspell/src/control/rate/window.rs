@@ -1,4 +1,4 @@
-//! What a server says about its own limits.
+//! The rate limits that a server reports.
 
 use std::time::Duration;
 
@@ -6,54 +6,55 @@ use serde::{Deserialize, Serialize};
 
 use crate::observe::event::millis;
 
-/// What a server's answer says about its limits, such as the headers `x-ratelimit-remaining-requests` and
-/// `x-ratelimit-remaining-tokens`. Say it with [`Context::rate_limits`](crate::Context::rate_limits).
+/// The rate limits that a server reports in a reply, such as in the headers `x-ratelimit-remaining-requests` and
+/// `x-ratelimit-remaining-tokens`. A step reports them with [`Context::rate_limits`](crate::Context::rate_limits).
 ///
 /// ```
 /// use std::time::Duration;
 /// use llmspell::{RateLimits, RateWindow};
 ///
-/// let told = RateLimits::default().requests(RateWindow::new(500, 12, Duration::from_secs(58)));
-/// assert_eq!(told.requests.map(|window| window.remaining), Some(12));
+/// let limits = RateLimits::default().requests(RateWindow::new(500, 12, Duration::from_secs(58)));
+/// assert_eq!(limits.requests.map(|window| window.remaining), Some(12));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RateLimits {
-    /// How many requests it takes.
+    /// The limit on requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<RateWindow>,
-    /// How many tokens it takes.
+    /// The limit on tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<RateWindow>,
 }
 
 impl RateLimits {
-    /// The same with a limit on requests.
+    /// Returns the limits with one on requests.
     pub fn requests(self, window: RateWindow) -> Self {
         RateLimits { requests: Some(window), ..self }
     }
 
-    /// The same with a limit on tokens.
+    /// Returns the limits with one on tokens.
     pub fn tokens(self, window: RateWindow) -> Self {
         RateLimits { tokens: Some(window), ..self }
     }
 }
 
-/// One limit of a server.
+/// The state of one limit of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RateWindow {
-    /// How much it takes in all.
+    /// The full quota.
     pub limit: u64,
-    /// How much of that is left now.
+    /// The rest of the quota now.
     pub remaining: u64,
-    /// In which time all of it will be there again.
+    /// The time until the full quota is available again.
     #[serde(rename = "reset_ms", with = "millis")]
     pub reset: Duration,
 }
 
 impl RateWindow {
-    /// `remaining` of `limit` are left, and all of them again after `reset`.
+    /// Creates a window of which `remaining` of `limit` are left, and the full `limit` is available again after
+    /// `reset`.
     pub fn new(limit: u64, remaining: u64, reset: Duration) -> Self {
         RateWindow { limit, remaining, reset }
     }

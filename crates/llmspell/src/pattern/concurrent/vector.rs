@@ -49,7 +49,7 @@ struct Members<S> {
 }
 
 impl<S: Step> PoolTask for Members<S> {
-    type Job = S::In;
+    type Input = S::In;
     type Out = Outcome<S::Out>;
 
     async fn run(&self, index: usize, input: S::In) -> Outcome<S::Out> {

@@ -59,7 +59,7 @@ impl<S: Step> Items<S> {
 }
 
 impl<S: Step> PoolTask for Items<S> {
-    type Job = S::In;
+    type Input = S::In;
     type Out = Outcome<S::Out>;
 
     fn run(&self, index: usize, input: S::In) -> impl Future<Output = Outcome<S::Out>> + Send {

@@ -206,8 +206,8 @@ impl<S: Step> Streaming<S> {
         let items = self.pool.work();
         match budget.for_stream(&items.cx) {
             StreamBudget::Unlimited => self,
-            StreamBudget::AdmissionGate(gate) => self.with_gate(gate),
-            StreamBudget::StreamReservations(reservations) => {
+            StreamBudget::Gate(gate) => self.with_gate(gate),
+            StreamBudget::PerItem(reservations) => {
                 items.add_reservations(reservations.clone());
                 self.gates.add_reservations(reservations);
                 self

@@ -118,7 +118,7 @@ impl<S: Step> Streaming<S> {
             let outcome = ready!(self.pool.poll_next(task));
             self.finished += 1;
             for breaker in &self.breakers {
-                breaker.hear(&outcome.result, &self.pool.work().cx);
+                breaker.record_outcome(&outcome.result, &self.pool.work().cx);
             }
             let Some(waiting) = &mut self.reorder else {
                 return Poll::Ready(outcome);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::context::{Context, Retries};
-use crate::control::retry_budget::{RetryBudget, Taken};
+use crate::control::retry_budget::{RetryBudget, RetryPermit};
 use crate::error::{Error, ErrorKind, Result};
 
 pub use retried::Retried;
@@ -219,5 +219,5 @@ struct NextAttempt<'a> {
     /// Whether a reader has seen output that no longer counts.
     output_seen: bool,
     /// The retry taken from the budget that is shared with other calls.
-    taken: Option<Taken<'a>>,
+    taken: Option<RetryPermit<'a>>,
 }

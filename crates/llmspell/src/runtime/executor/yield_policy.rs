@@ -1,96 +1,96 @@
-//! How long the jobs of a crew take, and so how careful its workers must be.
+//! The yield policy of workers: how many jobs a worker runs before it lets other tasks run.
 //!
-//! tokio runs a task that was woken by another one on the same thread, after it, and no other thread can
-//! take it over. A worker that delivers an output wakes the owner; if it then began a job that computes for
-//! long, the owner would sit behind it, and nothing new would be admitted. So workers begin with care: one
-//! job, then others have their turn. Once jobs have proved to be short, several are done in one go, which
-//! halves the cost of work that is ready at once; and one of eight is still timed.
+//! tokio runs a task that was woken by another one on the same thread, after it, and no other thread can take it over.
+//! A worker that delivers an output wakes the owner. If the worker then began a job that computes for a long time, the
+//! owner would wait behind it, and nothing new would be admitted. So workers start carefully: they run one job, then
+//! yield. Once jobs have proved to be short, a worker runs several without a break, which halves the cost of work that
+//! is ready at once. One in eight of them is still timed.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A job that works for longer than this without a break is long: a few times what it costs to move a task to
-/// another thread.
-#[cfg_attr(shuttle, expect(dead_code, reason = "chance decides"))]
-const LONG: Duration = Duration::from_micros(100);
+/// A job that runs for longer than this without a break is long: a few times what it costs to move a task to another
+/// thread.
+#[cfg_attr(shuttle, expect(dead_code, reason = "a random choice decides"))]
+const LONG_JOB: Duration = Duration::from_micros(100);
 
-/// Short jobs in a row after which a crew trusts its jobs.
-const TRUST: u32 = if cfg!(shuttle) { 2 } else { 8 };
+/// Consecutive short jobs after which a pool takes its jobs for short.
+const SHORT_JOBS_NEEDED: u32 = if cfg!(shuttle) { 2 } else { 8 };
 
-/// Jobs that a worker does in one go once they are trusted.
-const BURST: u8 = if cfg!(shuttle) { 2 } else { 16 };
+/// Short jobs that a worker runs without a break.
+const MAX_JOBS_BEFORE_YIELD: u8 = if cfg!(shuttle) { 2 } else { 16 };
 
-/// How many trusted jobs there are to one that is timed.
-const TIMED: u8 = if cfg!(shuttle) { 2 } else { 8 };
+/// While jobs are short, one in this many is timed.
+const TIMED_EVERY: u8 = if cfg!(shuttle) { 2 } else { 8 };
 
-/// What a crew knows of its jobs.
+/// An estimate of whether the jobs of a pool are short.
 #[derive(Default)]
 pub(super) struct JobLengthEstimate {
-    short_in_a_row: u32,
+    consecutive_short: u32,
 }
 
 impl JobLengthEstimate {
-    pub(super) fn learn(&mut self, pace: &mut YieldBudget) {
-        match pace.was_long.take() {
-            Some(true) => self.short_in_a_row = 0,
-            Some(false) => self.short_in_a_row = self.short_in_a_row.saturating_add(1),
+    pub(super) fn record(&mut self, budget: &mut YieldBudget) {
+        match budget.was_long.take() {
+            Some(true) => self.consecutive_short = 0,
+            Some(false) => self.consecutive_short = self.consecutive_short.saturating_add(1),
             None => {}
         }
     }
 
     /// Whether jobs have proved to be short.
-    pub(super) fn is_earned(&self) -> bool {
-        self.short_in_a_row >= TRUST
+    pub(super) fn are_short(&self) -> bool {
+        self.consecutive_short >= SHORT_JOBS_NEEDED
     }
 }
 
-/// What one worker has done lately.
+/// The jobs that one worker has run since it last yielded.
 #[derive(Default)]
 pub(super) struct YieldBudget {
-    /// Jobs since the worker has last given way.
-    in_one_go: u8,
-    untimed: u8,
-    clock: Option<Instant>,
+    jobs_since_yield: u8,
+    jobs_since_timed: u8,
+    /// When the running job started, if it is timed.
+    timer: Option<Instant>,
     was_long: Option<bool>,
 }
 
 impl YieldBudget {
-    /// A job begins.
-    pub(super) fn begin(&mut self, trusted: bool) {
-        self.in_one_go = self.in_one_go.saturating_add(1);
-        self.untimed += 1;
-        if !trusted || self.untimed >= TIMED {
-            self.untimed = 0;
-            self.clock = Some(Instant::now());
+    /// Notes that a job starts.
+    pub(super) fn start_job(&mut self, jobs_are_short: bool) {
+        self.jobs_since_yield = self.jobs_since_yield.saturating_add(1);
+        self.jobs_since_timed += 1;
+        if !jobs_are_short || self.jobs_since_timed >= TIMED_EVERY {
+            self.jobs_since_timed = 0;
+            self.timer = Some(Instant::now());
         }
     }
 
-    /// The job has ended, or waits for something: either way it works no more.
-    pub(super) fn end(&mut self) {
-        if let Some(clock) = self.clock.take() {
-            self.was_long = Some(is_long(clock));
+    /// Notes that the job has ended, or waits for something: either way it computes no more.
+    pub(super) fn stop_timer(&mut self) {
+        if let Some(timer) = self.timer.take() {
+            self.was_long = Some(is_long(timer));
         }
     }
 
-    /// The worker gives way, whatever the reason.
-    pub(super) fn give_way(&mut self) {
-        self.end();
-        self.in_one_go = 0;
+    /// Notes that the worker yields, for whatever reason.
+    pub(super) fn yielded(&mut self) {
+        self.stop_timer();
+        self.jobs_since_yield = 0;
     }
 
-    /// Whether it should, before it begins another of its trusted jobs.
-    pub(super) fn is_over(&self) -> bool {
-        self.in_one_go >= BURST
+    /// Whether the worker should yield before it starts another short job.
+    pub(super) fn is_used_up(&self) -> bool {
+        self.jobs_since_yield >= MAX_JOBS_BEFORE_YIELD
     }
 }
 
 #[cfg(not(shuttle))]
-fn is_long(begun: Instant) -> bool {
-    begun.elapsed() > LONG
+fn is_long(started: Instant) -> bool {
+    started.elapsed() > LONG_JOB
 }
 
-/// Chance decides, so that a schedule can be replayed.
+/// A random choice, so that a schedule can be replayed.
 #[cfg(shuttle)]
 fn is_long(_: Instant) -> bool {
     shuttle::rand::Rng::gen_ratio(&mut shuttle::rand::thread_rng(), 1, 4)

@@ -1,4 +1,4 @@
-//! Half-open under fire from several threads.
+//! A half-open breaker under load from several threads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,16 +9,16 @@ use tokio::sync::Barrier;
 
 use crate::probe::{Watch, ms};
 
-/// How many calls are let in before it is enough.
+/// How many calls are admitted before the test ends.
 const PROBES: usize = 2000;
 
-/// Calls without end from four threads at a breaker that half-opens every few microseconds. None of them succeeds,
-/// so each that is let in is a probe; they fail, say nothing, panic, or are dropped on the way.
+/// Runs endless calls from four threads through a breaker that half-opens every few microseconds. None of them
+/// succeeds, so each admitted call is a probe. Probes fail, do not count, panic, or are dropped while they run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn never_more_probes_than_allowed() {
     for most in [1, 2, 5] {
         let open = Duration::from_micros(20);
-        let breaker = Breaker::new().consecutive_failures(1).open_for(open).max_open(open).probes(most);
+        let breaker = Breaker::builder().consecutive_failures(1).open_for(open).max_open(open).probes(most).build();
         let opens = step(|_: usize, _| async { Err::<(), _>(Error::overloaded("first")) }).breaker(breaker.clone());
         opens.run(0, &Context::new()).await.unwrap_err();
 
@@ -32,17 +32,17 @@ async fn never_more_probes_than_allowed() {
                     tokio::task::yield_now().await;
                 }
                 match n % 11 {
-                    0 => Err::<(), _>(Error::invalid("says nothing")),
+                    0 => Err::<(), _>(Error::invalid("does not count")),
                     1 => panic!("a probe"),
                     2 => std::future::pending().await,
                     _ => Err(Error::overloaded("again")),
                 }
             }
         });
-        // Dropped while they run, at the second poll.
+        // Some are dropped while they run, at the second poll.
         let guarded = Arc::new(probe.breaker(breaker.clone()));
-        let refused = Arc::new(AtomicUsize::new(0));
-        let count = refused.clone();
+        let rejected = Arc::new(AtomicUsize::new(0));
+        let count = rejected.clone();
         let call = step(move |n: usize, cx: Context| {
             let (guarded, count) = (guarded.clone(), count.clone());
             async move {
@@ -64,12 +64,12 @@ async fn never_more_probes_than_allowed() {
         });
         let (begun, calls) = (watch.clone(), Context::new());
         let calls = call.stream((0..).take_while(move |_| begun.begun() < PROBES), &calls).limit(16).collect();
-        tokio::time::timeout(Duration::from_secs(60), calls).await.expect("a place was lost");
+        tokio::time::timeout(Duration::from_secs(60), calls).await.expect("a probe was lost");
         assert_eq!(watch.most_at_once(), most as usize);
         assert_eq!(watch.alive(), 0);
-        assert!(refused.load(Ordering::Relaxed) > 0);
+        assert!(rejected.load(Ordering::Relaxed) > 0);
 
-        // No place was lost on the way: all of them can be taken at once.
+        // No probe was lost: all of them can be admitted at once.
         tokio::time::sleep(ms(5)).await;
         let all = Arc::new(Barrier::new(most as usize));
         let meets = step(move |_: usize, _| {
@@ -80,7 +80,7 @@ async fn never_more_probes_than_allowed() {
             }
         });
         let probes = meets.breaker(breaker.clone()).stream(0..most as usize, &Context::new()).try_collect();
-        tokio::time::timeout(Duration::from_secs(10), probes).await.expect("a place was lost").unwrap();
+        tokio::time::timeout(Duration::from_secs(10), probes).await.expect("a probe was lost").unwrap();
         assert!(breaker.is_closed());
     }
 }

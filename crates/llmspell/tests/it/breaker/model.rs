@@ -1,4 +1,4 @@
-//! A breaker against a model of it that is as simple as can be: it keeps everything and counts anew each time.
+//! A breaker against the simplest model of it, which keeps every call and counts anew each time.
 
 use std::pin::Pin;
 use std::task::{Context as Task, Poll, Waker};
@@ -13,7 +13,7 @@ use crate::probe::ms;
 enum Op {
     /// A call begins.
     Begin,
-    /// One of the calls under way, by its place among them, ends.
+    /// One of the running calls ends; the index is taken modulo their number.
     End(usize, End),
     /// Time passes, in milliseconds.
     Pass(u64),
@@ -32,7 +32,7 @@ enum End {
 struct Case {
     share: f64,
     min_calls: u64,
-    in_a_row: Option<u64>,
+    consecutive_failures: Option<u64>,
     probes: u32,
     counting_dropped: bool,
     ops: Vec<Op>,
@@ -47,7 +47,7 @@ fn cases() -> impl Strategy<Value = Case> {
     let end = prop_oneof![3 => Just(End::Succeed), 5 => Just(End::Fail), 1 => Just(End::Ignore), 2 => Just(End::Drop)];
     let op = prop_oneof![
         12 => Just(Op::Begin),
-        10 => (any::<usize>(), end).prop_map(|(place, end)| Op::End(place, end)),
+        10 => (any::<usize>(), end).prop_map(|(index, end)| Op::End(index, end)),
         5 => (0..15u64).prop_map(Op::Pass),
         2 => (0..250u64).prop_map(Op::Pass),
         1 => prop::bool::weighted(0.1).prop_map(|reset| if reset { Op::Reset } else { Op::Begin }),
@@ -55,22 +55,22 @@ fn cases() -> impl Strategy<Value = Case> {
     let shares = prop_oneof![Just(0.1), Just(0.5), Just(0.55), Just(1.0)];
     let settings = (shares, 1..6u64, prop::option::of(1..4u64), 1..4u32, any::<bool>());
     (settings, prop::collection::vec(op, 0..200)).prop_map(|(settings, ops)| {
-        let (share, min_calls, in_a_row, probes, counting_dropped) = settings;
-        Case { share, min_calls, in_a_row, probes, counting_dropped, ops }
+        let (share, min_calls, consecutive_failures, probes, counting_dropped) = settings;
+        Case { share, min_calls, consecutive_failures, probes, counting_dropped, ops }
     })
 }
 
-/// What the breaker should be like.
+/// The expected state of the breaker.
 struct Model {
     case: Case,
     now: u64,
     state: State,
     /// Changes of state so far.
     era: u64,
-    /// When calls ended that count, and whether they failed.
+    /// The ends of calls that count, and whether they failed.
     log: Vec<(u64, bool)>,
     failed_probes: u32,
-    /// Calls under way: when they were let in, and whether as probes.
+    /// Running calls: the era in which they were admitted, and whether as probes.
     calls: Vec<(u64, bool)>,
 }
 
@@ -87,7 +87,7 @@ impl Model {
         self.era += 1;
     }
 
-    /// How long a caller is told to wait if it is refused.
+    /// Starts a call, or returns how long a rejected caller must wait.
     fn begin(&mut self) -> Result<(), u64> {
         if let State::Open { until } = self.state {
             if self.now < until {
@@ -104,8 +104,8 @@ impl Model {
         Ok(())
     }
 
-    fn end(&mut self, place: usize, end: End) {
-        let (era, _) = self.calls.remove(place);
+    fn end(&mut self, index: usize, end: End) {
+        let (era, _) = self.calls.remove(index);
         let failed = match end {
             End::Succeed => false,
             End::Fail => true,
@@ -128,7 +128,7 @@ impl Model {
             }
             State::HalfOpen { successes } if successes + 1 == self.case.probes => self.close(),
             State::HalfOpen { successes } => self.state = State::HalfOpen { successes: successes + 1 },
-            State::Open { .. } => unreachable!("nothing is let in"),
+            State::Open { .. } => unreachable!("no call is admitted"),
         }
     }
 
@@ -137,10 +137,10 @@ impl Model {
         let bucket = |at: u64| (at - origin) / BUCKET;
         let recent = || self.log.iter().filter(|(at, _)| bucket(*at) + WINDOW / BUCKET > bucket(self.now));
         let (calls, failures) = (recent().count(), recent().filter(|(_, failed)| *failed).count());
-        let row = self.log.iter().rev().take_while(|(_, failed)| *failed).count() as u64;
+        let consecutive = self.log.iter().rev().take_while(|(_, failed)| *failed).count() as u64;
         let share =
             calls as u64 >= self.case.min_calls && 100 * failures >= (100.0 * self.case.share).round() as usize * calls;
-        share || self.case.in_a_row.is_some_and(|most| row >= most)
+        share || self.case.consecutive_failures.is_some_and(|most| consecutive >= most)
     }
 
     fn open(&mut self) {
@@ -155,15 +155,15 @@ impl Model {
     }
 }
 
-type Answer = Result<(), Error>;
-type Call<'a> = (Pin<Box<dyn Future<Output = Answer> + Send + 'a>>, oneshot::Sender<Answer>);
+type CallResult = Result<(), Error>;
+type RunningCall<'a> = (Pin<Box<dyn Future<Output = CallResult> + Send + 'a>>, oneshot::Sender<CallResult>);
 
 fn poll<F: Future + ?Sized>(work: &mut Pin<Box<F>>) -> Poll<F::Output> {
     work.as_mut().poll(&mut Task::from_waker(Waker::noop()))
 }
 
 async fn compare(case: Case) {
-    let breaker = Breaker::new()
+    let settings = Breaker::builder()
         .failure_rate(case.share)
         .min_calls(case.min_calls)
         .window(ms(WINDOW))
@@ -171,14 +171,15 @@ async fn compare(case: Case) {
         .max_open(ms(MAX_OPEN))
         .probes(case.probes)
         .without_jitter();
-    let breaker = match case.in_a_row {
-        Some(failures) => breaker.consecutive_failures(failures),
-        None => breaker,
+    let settings = match case.consecutive_failures {
+        Some(failures) => settings.consecutive_failures(failures),
+        None => settings,
     };
-    let breaker = if case.counting_dropped { breaker.counting_dropped() } else { breaker };
-    let waits = step(|answer: oneshot::Receiver<Answer>, _| async move { answer.await? });
+    let settings = if case.counting_dropped { settings.counting_dropped() } else { settings };
+    let breaker = settings.build();
+    let waits = step(|result: oneshot::Receiver<CallResult>, _| async move { result.await? });
     let (guarded, cx) = (waits.breaker(breaker.clone()), Context::new());
-    let mut calls: Vec<Call<'_>> = Vec::new();
+    let mut calls: Vec<RunningCall<'_>> = Vec::new();
     let ops = case.ops.clone();
     let mut model =
         Model { case, now: 0, state: State::Closed, era: 0, log: Vec::new(), failed_probes: 0, calls: Vec::new() };
@@ -187,7 +188,7 @@ async fn compare(case: Case) {
         match &op {
             Op::Begin => {
                 let (sender, receiver) = oneshot::channel();
-                let mut call: Pin<Box<dyn Future<Output = Answer> + Send>> = Box::pin(guarded.run(receiver, &cx));
+                let mut call: Pin<Box<dyn Future<Output = CallResult> + Send>> = Box::pin(guarded.run(receiver, &cx));
                 match (poll(&mut call), model.begin()) {
                     (Poll::Pending, Ok(())) => calls.push((call, sender)),
                     (Poll::Ready(Err(error)), Err(wait)) => {
@@ -200,17 +201,17 @@ async fn compare(case: Case) {
                     (is, should) => panic!("{number}: {is:?}, but {should:?}"),
                 }
             }
-            Op::End(place, end) if !calls.is_empty() => {
-                let place = place % calls.len();
-                model.end(place, *end);
-                let (mut call, sender) = calls.remove(place);
-                let answer = match end {
+            Op::End(index, end) if !calls.is_empty() => {
+                let index = index % calls.len();
+                model.end(index, *end);
+                let (mut call, sender) = calls.remove(index);
+                let result = match end {
                     End::Succeed => Ok(()),
                     End::Fail => Err(Error::overloaded("503")),
                     End::Ignore => Err(Error::invalid("400")),
                     End::Drop => continue,
                 };
-                sender.send(answer).unwrap();
+                sender.send(result).unwrap();
                 assert!(poll(&mut call).is_ready());
             }
             Op::End(..) => {}
@@ -231,7 +232,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn it_does_what_the_model_does(case in cases()) {
+    fn it_agrees_with_the_model(case in cases()) {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         builder.enable_all().start_paused(true).build().unwrap().block_on(compare(case));
     }

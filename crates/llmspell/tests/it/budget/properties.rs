@@ -1,4 +1,4 @@
-//! What holds for every budget, whatever the traffic.
+//! Properties of every budget, under random traffic.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,37 +11,37 @@ use crate::probe::ms;
 
 #[derive(Clone, Copy, Debug)]
 struct Caller {
-    comes: u64,
+    arrives: u64,
     takes: u64,
-    /// When it is dropped, from when it came; wherever it is then.
-    leaves: Option<u64>,
+    /// The time from its arrival until it is dropped, whether it waits or runs.
+    dropped_after: Option<u64>,
     expected: u64,
     used: u64,
-    /// Whether it says so in one go, at the end, or as it comes.
-    bit_by_bit: bool,
+    /// Whether it reports its usage in two parts, or only at the end.
+    in_two_reports: bool,
     fails: bool,
 }
 
 fn callers(exact: bool) -> impl Strategy<Value = Vec<Caller>> {
     let times = (0..200u64, 0..50u64, prop::option::weighted(0.3, 0..80u64));
     let caller = (times, 1..100u64, 0..100u64, any::<bool>(), prop::bool::weighted(0.2)).prop_map(
-        move |((comes, takes, leaves), expected, used, bit_by_bit, fails)| {
+        move |((arrives, takes, dropped_after), expected, used, in_two_reports, fails)| {
             let used = if exact { used.min(expected) } else { used };
-            Caller { comes, takes, leaves, expected, used, bit_by_bit, fails }
+            Caller { arrives, takes, dropped_after, expected, used, in_two_reports, fails }
         },
     );
     prop::collection::vec(caller, 1..60)
 }
 
 #[derive(Clone, Copy)]
-struct Spends;
+struct SpendingStep;
 
-impl Step for Spends {
+impl Step for SpendingStep {
     type In = Caller;
     type Out = ();
 
     async fn run(&self, caller: Caller, cx: &Context) -> llmspell::Result<()> {
-        let first = if caller.bit_by_bit { caller.used / 2 } else { 0 };
+        let first = if caller.in_two_reports { caller.used / 2 } else { 0 };
         if first > 0 {
             cx.record_usage(tokens(first));
         }
@@ -54,26 +54,26 @@ impl Step for Spends {
 fn paused<T>(work: impl Future<Output = T>) -> T {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_all().start_paused(true).build().unwrap();
-    runtime.block_on(async { timeout(Duration::from_secs(3600), work).await.expect("nobody waits for ever") })
+    runtime.block_on(async { timeout(Duration::from_secs(3600), work).await.expect("no call waits for ever") })
 }
 
-/// Lets all callers come, each in its time; gives what was refused.
-async fn come_and_go(callers: Vec<Caller>, budget: &Budget, cap: u64) -> Vec<Caller> {
-    let refused = Arc::new(Mutex::new(Vec::new()));
-    let (seen, watched) = (refused.clone(), budget.clone());
-    let spends = Spends.budget(budget.clone()).estimate(|caller| tokens(caller.expected));
+/// Runs all callers, each from its arrival, and returns the rejected ones.
+async fn run_callers(callers: Vec<Caller>, budget: &Budget, cap: u64) -> Vec<Caller> {
+    let rejected = Arc::new(Mutex::new(Vec::new()));
+    let (seen, watched) = (rejected.clone(), budget.clone());
+    let spending = SpendingStep.budget(budget.clone()).estimate(|caller| tokens(caller.expected));
     let one = step(move |caller: Caller, cx: Context| {
-        let (spends, seen, watched) = (spends.clone(), seen.clone(), watched.clone());
+        let (spending, seen, watched) = (spending.clone(), seen.clone(), watched.clone());
         async move {
-            sleep(ms(caller.comes)).await;
-            let run = spends.run(caller, &cx);
-            let result = match caller.leaves {
+            sleep(ms(caller.arrives)).await;
+            let run = spending.run(caller, &cx);
+            let result = match caller.dropped_after {
                 Some(after) => timeout(ms(after), run).await.unwrap_or(Ok(())),
                 None => run.await,
             };
             if result.is_err_and(|error| error.kind() == ErrorKind::Rejected) {
                 let spent = watched.spent().tokens();
-                assert!(spent + caller.expected > cap || spent >= cap, "refused although it fits: {caller:?}");
+                assert!(spent + caller.expected > cap || spent >= cap, "rejected although it fits: {caller:?}");
                 seen.lock().unwrap().push(caller);
             }
             Ok(())
@@ -82,7 +82,7 @@ async fn come_and_go(callers: Vec<Caller>, budget: &Budget, cap: u64) -> Vec<Cal
     let all = callers.len();
     let outcomes = one.stream(callers, &Context::new()).limit(all).collect().await;
     outcomes.into_iter().for_each(|outcome| outcome.result.unwrap());
-    Arc::into_inner(refused).map(|refused| refused.into_inner().unwrap()).unwrap_or_default()
+    Arc::into_inner(rejected).map(|rejected| rejected.into_inner().unwrap()).unwrap_or_default()
 }
 
 proptest! {
@@ -92,24 +92,24 @@ proptest! {
     fn calls_that_use_no_more_than_expected_never_exceed_the_cap(callers in callers(true), cap in 0..1500u64) {
         paused(async {
             let budget = Budget::tokens(cap);
-            come_and_go(callers, &budget, cap).await;
+            run_callers(callers, &budget, cap).await;
             assert!(budget.spent().tokens() <= cap, "{} of {cap}", budget.spent().tokens());
             assert_eq!(budget.remaining_tokens(), Some(cap - budget.spent().tokens()), "nothing stays reserved");
         });
     }
 
     #[test]
-    fn nor_do_others_by_more_than_the_estimates_were_off(callers in callers(false), cap in 0..1500u64) {
+    fn calls_exceed_the_cap_at_most_by_the_error_of_the_estimates(callers in callers(false), cap in 0..1500u64) {
         let off: u64 = callers.iter().map(|caller| caller.used.saturating_sub(caller.expected)).sum();
         paused(async {
             let budget = Budget::tokens(cap);
-            come_and_go(callers, &budget, cap).await;
+            run_callers(callers, &budget, cap).await;
             assert!(budget.spent().tokens() <= cap + off, "{} of {cap} + {off}", budget.spent().tokens());
         });
     }
 
     #[test]
-    fn a_stream_pulls_no_input_in_vain(
+    fn a_stream_pulls_no_input_that_it_cannot_run(
         callers in callers(true), cap in 0..1500u64, limit in 1..20usize, estimate in prop::option::of(100..150u64),
     ) {
         paused(async {
@@ -118,7 +118,7 @@ proptest! {
                 budget = budget.estimate(tokens(estimate));
             }
             let total = callers.len();
-            let mut stream = Spends.stream(callers, &Context::new()).limit(limit).budget(budget.clone());
+            let mut stream = SpendingStep.stream(callers, &Context::new()).limit(limit).budget(budget.clone());
             let (mut delivered, mut used) = (0, 0);
             while let Some(outcome) = stream.next().await {
                 assert!(outcome.result.err().is_none_or(|error| error.kind() == ErrorKind::Failed));
@@ -134,10 +134,10 @@ proptest! {
     }
 }
 
-/// On threads and a real clock: half of the callers leave at any moment, wherever they are.
+/// On threads and a real clock: half of the callers are dropped at any moment, whether they wait or run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crowd_that_comes_and_goes_on_two_threads_leaves_nothing_reserved() {
-    // Four at a time, none of which uses what it may.
+async fn abandoned_calls_on_two_threads_leave_nothing_reserved() {
+    // Four calls at a time, none of which uses its reservation.
     let budget = Budget::tokens(100).estimate(tokens(25));
     let work = step(|n: u64, cx: Context| async move {
         cx.record_usage(tokens(0));
@@ -153,7 +153,7 @@ async fn a_crowd_that_comes_and_goes_on_two_threads_leaves_nothing_reserved() {
         }
     });
     let all = one.stream(0..4000, &Context::new()).limit(300).try_collect();
-    let served = timeout(Duration::from_secs(60), all).await.expect("nobody waits for ever").unwrap();
-    assert!(served.iter().filter(|served| **served).count() >= 2000, "all who stayed");
+    let served = timeout(Duration::from_secs(60), all).await.expect("no call waits for ever").unwrap();
+    assert!(served.iter().filter(|served| **served).count() >= 2000, "every call that was not dropped");
     assert_eq!((budget.spent().tokens(), budget.remaining_tokens()), (0, Some(100)));
 }

@@ -72,7 +72,7 @@ async fn a_budget_ends_a_stream_of_replies_that_are_all_cut() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rate_of_tokens_holds_the_first_calls_back_if_it_can_tell_what_they_take() {
-    let rate = Rate::unlimited().tokens_per_minute(600).burst(ms(6000));
+    let rate = Rate::builder().tokens_per_minute(600).burst(ms(6000)).build();
     let rate = rate.estimate_with(|request: &Request| request.estimated_tokens() + 20);
     let began = Instant::now();
     let ask = slow().step().rate(rate);

@@ -1,4 +1,4 @@
-//! Work that is of no use any more, because some of it has failed.
+//! Work that becomes useless because an item has failed.
 
 use llmspell::{Context, Error, Result, Step, step};
 use peers::probe::Probe;
@@ -12,20 +12,20 @@ pub(crate) async fn run() -> Result<Value> {
     let work = step(move |item: usize, _| {
         let probe = counts.clone();
         async move {
-            let alive = probe.enter();
+            let running = probe.start();
             sleep(FALLIBLE_STEP).await;
             if item == FAILS {
                 return Err(Error::failed("no"));
             }
-            alive.finish();
+            running.finish();
             Ok(item)
         }
     });
 
-    let began = Instant::now();
+    let start = Instant::now();
     let results = work.stream(0..FALLIBLE, &Context::new()).limit(LIMIT).try_collect().await;
-    let known = began.elapsed();
-    assert!(results.is_err(), "the error comes out");
+    let known = start.elapsed();
+    assert!(results.is_err(), "the error must be returned");
     let (started, finished) = (probe.started(), probe.finished());
     sleep(AFTERMATH).await;
     Ok(json!({

@@ -1,4 +1,4 @@
-//! A step over many inputs, so many in flight.
+//! A step over many inputs, with a limit on those in flight.
 
 use llmspell::{Context, Result, Step, step};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ pub(crate) fn ready() -> impl Step<In = u64, Out = u64> {
     step(|n: u64, _| async move { Ok(n + 1) })
 }
 
-pub(crate) fn gives_way() -> impl Step<In = u64, Out = u64> {
+pub(crate) fn yielding() -> impl Step<In = u64, Out = u64> {
     step(|n: u64, _| async move {
         tokio::task::yield_now().await;
         Ok(n + 1)

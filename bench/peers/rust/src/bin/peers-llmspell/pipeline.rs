@@ -9,23 +9,23 @@ use peers::{STAGE_LIMIT, millis};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-/// A record on its way: its number, and what its stages take.
+/// A record in the pipeline: its number, and the durations of its stages.
 type Record = (usize, Stages);
 
-fn stage(place: usize, probe: &Probe) -> impl Step<In = Record, Out = Record> {
+fn stage(index: usize, probe: &Probe) -> impl Step<In = Record, Out = Record> {
     let probe = probe.clone();
     step(move |(number, stages): Record, _| {
         let probe = probe.clone();
         async move {
-            let here = probe.enter();
-            sleep(stages[place]).await;
-            here.finish();
+            let running = probe.start();
+            sleep(stages[index]).await;
+            running.finish();
             Ok((number, stages))
         }
     })
 }
 
-/// With a window, so many outcomes may wait for an earlier one without keeping others from being admitted.
+/// Runs the pipeline. Up to `window` outcomes may wait for an earlier one without delaying the admission of others.
 pub(crate) async fn run(records: Vec<Stages>, window: usize) -> Result<Value> {
     let probes: [Probe; 3] = Default::default();
     let flow = pipeline("work")
@@ -36,18 +36,18 @@ pub(crate) async fn run(records: Vec<Stages>, window: usize) -> Result<Value> {
         .stage("c", stage(2, &probes[2]))
         .limit(STAGE_LIMIT);
 
-    let (began, mut first, mut next) = (Instant::now(), Duration::ZERO, 0);
+    let (started, mut first, mut next) = (Instant::now(), Duration::ZERO, 0);
     let mut outcomes = flow.stream(records.into_iter().enumerate(), &Context::new()).window(window);
     while let Some(outcome) = outcomes.next().await {
         let (number, _) = outcome.result?;
-        assert_eq!(number, next, "in the order of the inputs");
+        assert_eq!(number, next, "results must be in the order of the inputs");
         if number == 0 {
-            first = began.elapsed();
+            first = started.elapsed();
         }
         next += 1;
     }
-    let elapsed = began.elapsed();
+    let elapsed = started.elapsed();
     assert_eq!(next, peers::RECORDS);
-    let most = probes.iter().map(Probe::most).max();
-    Ok(json!({ "elapsed_ms": millis(elapsed), "first_ms": millis(first), "most_in_stage": most }))
+    let peak = probes.iter().map(Probe::peak).max();
+    Ok(json!({ "elapsed_ms": millis(elapsed), "first_ms": millis(first), "most_in_stage": peak }))
 }

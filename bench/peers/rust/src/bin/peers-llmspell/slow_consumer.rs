@@ -1,4 +1,4 @@
-//! A consumer that is slower than the steps whose outcomes it takes.
+//! A consumer that is slower than the steps before it.
 
 use llmspell::{Context, Result, Step, step};
 use peers::probe::Probe;
@@ -12,15 +12,15 @@ pub(crate) async fn run() -> Result<Value> {
     let work = step(move |_: usize, _| {
         let probe = counts.clone();
         async move {
-            let (alive, began) = (probe.enter(), Instant::now());
+            let (running, started) = (probe.start(), Instant::now());
             sleep(HALF_STEP).await;
             sleep(HALF_STEP).await;
-            alive.finish();
-            Ok(began.elapsed())
+            running.finish();
+            Ok(started.elapsed())
         }
     });
 
-    let (began, mut longest) = (Instant::now(), HALF_STEP);
+    let (started, mut longest) = (Instant::now(), HALF_STEP);
     let mut outcomes = work.stream(0..SOURCE, &Context::new()).limit(LIMIT);
     for _ in 0..CONSUMED {
         let outcome = outcomes.next().await.expect("the source has more");
@@ -28,5 +28,5 @@ pub(crate) async fn run() -> Result<Value> {
         sleep(CONSUMER).await;
     }
     let ahead = probe.started() - CONSUMED;
-    Ok(json!({ "ahead": ahead, "longest_ms": millis(longest), "elapsed_ms": millis(began.elapsed()) }))
+    Ok(json!({ "ahead": ahead, "longest_ms": millis(longest), "elapsed_ms": millis(started.elapsed()) }))
 }

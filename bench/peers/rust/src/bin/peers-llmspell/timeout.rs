@@ -1,21 +1,21 @@
-//! A call that blocks its thread and cannot be stopped: alone, tried again, and under a limit.
+//! A call that blocks its thread and cannot be cancelled: alone, with retries, and under a limit.
 
 use std::time::Duration;
 
 use llmspell::{Context, Result, Retry, Step, step};
 use peers::probe::Probe;
-use peers::{ATTEMPTS, STUBBORN, STUBBORN_CALLS, STUBBORN_LIMIT, TIMEOUT, millis};
+use peers::{ATTEMPTS, TIMEOUT, UNCANCELLABLE_CALLS, UNCANCELLABLE_LIMIT, UNCANCELLABLE_TIME, millis};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-#[expect(clippy::disallowed_methods, reason = "it is the point of this work that it blocks its thread")]
+#[expect(clippy::disallowed_methods, reason = "this work must block its thread")]
 fn block(probe: &Probe) {
-    let alive = probe.enter();
-    std::thread::sleep(STUBBORN);
-    alive.finish();
+    let running = probe.start();
+    std::thread::sleep(UNCANCELLABLE_TIME);
+    running.finish();
 }
 
-fn stubborn(probe: &Probe) -> impl Step<In = (), Out = ()> {
+fn uncancellable(probe: &Probe) -> impl Step<In = (), Out = ()> {
     let probe = probe.clone();
     step(move |(), cx: Context| {
         let probe = probe.clone();
@@ -30,39 +30,39 @@ fn stubborn(probe: &Probe) -> impl Step<In = (), Out = ()> {
 }
 
 pub(crate) async fn run() -> Result<Value> {
-    let (probe, cx, began) = (Probe::default(), Context::recording(), Instant::now());
-    let call = stubborn(&probe).timeout(TIMEOUT).named("stubborn");
+    let (probe, cx, started) = (Probe::default(), Context::recording(), Instant::now());
+    let call = uncancellable(&probe).timeout(TIMEOUT).named("uncancellable");
     let result = call.run((), &cx).await;
-    let (free, running_then) = (began.elapsed(), probe.alive());
-    assert!(result.is_err(), "it timed out");
+    let (free, running_then) = (started.elapsed(), probe.running());
+    assert!(result.is_err(), "the call must time out");
     let counted: u64 = cx.report().steps.iter().map(|step| step.runaways).sum();
     ended(&probe).await;
 
-    let (retried, began) = (Probe::default(), Instant::now());
-    let call = stubborn(&retried).timeout(TIMEOUT).retry(Retry::immediately().max_attempts(ATTEMPTS));
+    let (retried, started) = (Probe::default(), Instant::now());
+    let call = uncancellable(&retried).timeout(TIMEOUT).retry(Retry::immediately().max_attempts(ATTEMPTS));
     let result = call.run((), &Context::new()).await;
-    let retry_free = began.elapsed();
-    assert!(result.is_err(), "no attempt was in time");
+    let retry_free = started.elapsed();
+    assert!(result.is_err(), "every attempt must time out");
     ended(&retried).await;
 
-    let (limited, began) = (Probe::default(), Instant::now());
-    let calls = stubborn(&limited).timeout(TIMEOUT).limit(STUBBORN_LIMIT);
-    let calls = calls.stream((0..STUBBORN_CALLS).map(|_| ()), &Context::new()).limit(STUBBORN_CALLS);
+    let (limited, started) = (Probe::default(), Instant::now());
+    let calls = uncancellable(&limited).timeout(TIMEOUT).limit(UNCANCELLABLE_LIMIT);
+    let calls = calls.stream((0..UNCANCELLABLE_CALLS).map(|_| ()), &Context::new()).limit(UNCANCELLABLE_CALLS);
     let outcomes = calls.collect().await;
-    let limit_free = began.elapsed();
-    assert!(outcomes.iter().all(|outcome| outcome.result.is_err()), "all of them timed out");
+    let limit_free = started.elapsed();
+    assert!(outcomes.iter().all(|outcome| outcome.result.is_err()), "every call must time out");
     ended(&limited).await;
 
     Ok(json!({
         "free_ms": millis(free), "running_then": running_then, "counted": counted,
-        "retry_free_ms": millis(retry_free), "retry_made": retried.started(), "retry_most": retried.most(),
-        "limit_free_ms": millis(limit_free), "limit_most": limited.most(),
+        "retry_free_ms": millis(retry_free), "retry_made": retried.started(), "retry_most": retried.peak(),
+        "limit_free_ms": millis(limit_free), "limit_most": limited.peak(),
     }))
 }
 
-/// Waits until no thread is at work any more.
+/// Waits until no thread is running.
 async fn ended(probe: &Probe) {
-    while probe.alive() > 0 {
+    while probe.running() > 0 {
         sleep(Duration::from_millis(10)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Work that is of no use any more, because some of it has failed.
+//! Work that becomes useless because an item has failed.
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 async fn work(item: usize, probe: Probe) -> Result<usize, &'static str> {
-    let alive = probe.enter();
+    let running = probe.start();
     sleep(FALLIBLE_STEP).await;
     if item == FAILS {
         return Err("no");
     }
-    alive.finish();
+    running.finish();
     Ok(item)
 }
 
 pub(crate) async fn join_set() -> Value {
-    let (probe, began) = (Probe::default(), Instant::now());
+    let (probe, start) = (Probe::default(), Instant::now());
     let result = limited(&probe).await;
-    assert!(result.is_err(), "the error comes out");
-    aftermath(&probe, began.elapsed()).await
+    assert!(result.is_err(), "the error must be returned");
+    aftermath(&probe, start.elapsed()).await
 }
 
-/// At most [`LIMIT`] tasks; the first error drops the set, which aborts them.
+/// Runs at most [`LIMIT`] tasks. The first error drops the set, which aborts them.
 async fn limited(probe: &Probe) -> Result<Vec<usize>, &'static str> {
     let (mut tasks, mut inputs, mut results) = (JoinSet::new(), 0..FALLIBLE, Vec::new());
     loop {
@@ -43,11 +43,11 @@ async fn limited(probe: &Probe) -> Result<Vec<usize>, &'static str> {
 }
 
 pub(crate) async fn buffered() -> Value {
-    let (probe, began) = (Probe::default(), Instant::now());
+    let (probe, start) = (Probe::default(), Instant::now());
     let items = stream::iter(0..FALLIBLE).map(|item| work(item, probe.clone()));
     let result: Result<Vec<usize>, _> = items.buffer_unordered(LIMIT).try_collect().await;
-    assert!(result.is_err(), "the error comes out");
-    aftermath(&probe, began.elapsed()).await
+    assert!(result.is_err(), "the error must be returned");
+    aftermath(&probe, start.elapsed()).await
 }
 
 async fn aftermath(probe: &Probe, known: Duration) -> Value {

@@ -1,4 +1,4 @@
-//! A function over many inputs, so many in flight.
+//! A function over many inputs, with a limit on those in flight.
 
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -10,7 +10,7 @@ pub(crate) async fn ready(n: u64) -> u64 {
     n + 1
 }
 
-pub(crate) async fn gives_way(n: u64) -> u64 {
+pub(crate) async fn yielding(n: u64) -> u64 {
     tokio::task::yield_now().await;
     n + 1
 }

@@ -1,4 +1,4 @@
-//! Three stages with so many records in each, results in the order of the inputs.
+//! Three stages with a limit each, results in the order of the inputs.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,39 +15,39 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 async fn work(probe: &Probe, stage: Duration) {
-    let here = probe.enter();
+    let running = probe.start();
     sleep(stage).await;
-    here.finish();
+    running.finish();
 }
 
-/// Checks the order and takes the times.
+/// Checks the order of the results and records their times.
 struct Arrivals {
-    began: Instant,
+    started: Instant,
     first: Duration,
     next: usize,
 }
 
 impl Arrivals {
     fn new() -> Self {
-        Arrivals { began: Instant::now(), first: Duration::ZERO, next: 0 }
+        Arrivals { started: Instant::now(), first: Duration::ZERO, next: 0 }
     }
 
     fn take(&mut self, record: usize) {
-        assert_eq!(record, self.next, "in the order of the inputs");
+        assert_eq!(record, self.next, "results must be in the order of the inputs");
         if record == 0 {
-            self.first = self.began.elapsed();
+            self.first = self.started.elapsed();
         }
         self.next += 1;
     }
 
-    fn said(&self, probes: &[Probe; 3]) -> Value {
+    fn report(&self, probes: &[Probe; 3]) -> Value {
         assert_eq!(self.next, RECORDS);
-        let most = probes.iter().map(Probe::most).max();
-        json!({ "elapsed_ms": millis(self.began.elapsed()), "first_ms": millis(self.first), "most_in_stage": most })
+        let peak = probes.iter().map(Probe::peak).max();
+        json!({ "elapsed_ms": millis(self.started.elapsed()), "first_ms": millis(self.first), "most_in_stage": peak })
     }
 }
 
-/// A task a record, which takes a permit of each stage; what is done early waits in a queue for its turn.
+/// Spawns one task per record, which acquires a permit of each stage. Early results wait in a queue.
 pub(crate) async fn join_set(records: Vec<Stages>) -> Value {
     let probes: Arc<[Probe; 3]> = Arc::default();
     let permits: Arc<[Semaphore; 3]> = Arc::new(std::array::from_fn(|_| Semaphore::new(STAGE_LIMIT)));
@@ -55,9 +55,9 @@ pub(crate) async fn join_set(records: Vec<Stages>) -> Value {
     for (number, stages) in records.into_iter().enumerate() {
         let (probes, permits) = (probes.clone(), permits.clone());
         tasks.spawn(async move {
-            for (place, stage) in stages.into_iter().enumerate() {
-                let _permit = permits[place].acquire().await.expect("never closed");
-                work(&probes[place], stage).await;
+            for (index, stage) in stages.into_iter().enumerate() {
+                let _permit = permits[index].acquire().await.expect("never closed");
+                work(&probes[index], stage).await;
             }
             number
         });
@@ -65,26 +65,26 @@ pub(crate) async fn join_set(records: Vec<Stages>) -> Value {
     let mut waiting: VecDeque<Option<usize>> = VecDeque::new();
     while let Some(number) = tasks.join_next().await {
         let number = number.expect("no panic");
-        let place = number - arrivals.next;
-        if waiting.len() <= place {
-            waiting.resize(place + 1, None);
+        let index = number - arrivals.next;
+        if waiting.len() <= index {
+            waiting.resize(index + 1, None);
         }
-        waiting[place] = Some(number);
+        waiting[index] = Some(number);
         while let Some(Some(number)) = waiting.front() {
             arrivals.take(*number);
             waiting.pop_front();
         }
     }
-    arrivals.said(&probes)
+    arrivals.report(&probes)
 }
 
-/// Three adapters in a row, each with its own limit.
+/// Chains three adapters, each with its own limit.
 pub(crate) async fn buffered(records: Vec<Stages>) -> Value {
     let (mut arrivals, probes) = (Arrivals::new(), <[Probe; 3]>::default());
-    let stage = |place: usize| {
-        let probe = &probes[place];
+    let stage = |index: usize| {
+        let probe = &probes[index];
         move |(number, stages): (usize, Stages)| async move {
-            work(probe, stages[place]).await;
+            work(probe, stages[index]).await;
             (number, stages)
         }
     };
@@ -99,5 +99,5 @@ pub(crate) async fn buffered(records: Vec<Stages>) -> Value {
         arrivals.take(number);
     }
     drop(results);
-    arrivals.said(&probes)
+    arrivals.report(&probes)
 }

@@ -7,7 +7,8 @@ use shuttle::thread;
 use tokio::time::Instant;
 
 use super::SharedCircuit;
-use crate::control::breaker::circuit::{Phase, Rules, Verdict};
+use crate::control::breaker::circuit::{CallVerdict, Phase};
+use crate::control::breaker::settings::BreakerSettings;
 use crate::error::Error;
 use crate::runtime::sync::atomic::{AtomicUsize, Ordering};
 
@@ -18,111 +19,116 @@ fn explore(test: impl Fn() + Send + Sync + Copy + 'static) {
     shuttle::check_pct(test, SCHEDULES, 3);
 }
 
-/// A switch whose open time is over as soon as it begins, and how many probes are on their way.
+/// A circuit whose open time is zero, and the number of running probes.
 #[derive(Clone)]
-struct Watched {
-    switch: Arc<SharedCircuit>,
+struct TestCircuit {
+    circuit: Arc<SharedCircuit>,
     now: Instant,
-    inside: Arc<AtomicUsize>,
+    probing: Arc<AtomicUsize>,
 }
 
 const PROBES: u32 = 2;
 
-impl Watched {
+impl TestCircuit {
     fn new() -> Self {
-        let rules = Rules {
-            open_at: 1.0,
+        let settings = BreakerSettings {
+            failure_rate: 1.0,
             window: Duration::from_secs(1),
             min_calls: 1,
-            in_a_row: Some(1),
+            consecutive_failures: Some(1),
             open_for: Some(Duration::ZERO),
             max_open: Duration::ZERO,
             probes: PROBES,
             jitter: false,
         };
-        let it = Watched { switch: Arc::new(SharedCircuit::new(rules)), now: Instant::now(), inside: Arc::default() };
-        it.trip();
-        it
+        let breaker = TestCircuit {
+            circuit: Arc::new(SharedCircuit::new(settings)),
+            now: Instant::now(),
+            probing: Arc::default(),
+        };
+        breaker.trip();
+        breaker
     }
 
     fn trip(&self) {
-        self.switch.hear(Verdict::Failure(&Error::failed("x")), || self.now);
-        assert_eq!(self.switch.phase(), Phase::Open);
+        self.circuit.record_outcome(CallVerdict::Failure(&Error::failed("x")), || self.now);
+        assert_eq!(self.circuit.phase(), Phase::Open);
     }
 
-    /// Makes a call, if it is let in, that ends as it is told to.
-    fn call(&self, verdict: Verdict<'_>) {
-        let ticket = match self.switch.pass() {
-            Some(ticket) => ticket,
-            None => match self.switch.admit(|| self.now) {
-                Ok((ticket, _)) => ticket,
+    /// Makes a call with this outcome, if it is admitted.
+    fn call(&self, verdict: CallVerdict<'_>) {
+        let permit = match self.circuit.admit_if_closed() {
+            Some(permit) => permit,
+            None => match self.circuit.admit(|| self.now) {
+                Ok((permit, _)) => permit,
                 Err(_) => return,
             },
         };
-        if ticket.is_probe() {
-            assert!(self.inside.fetch_add(1, Ordering::SeqCst) < PROBES as usize, "too many probes");
+        if permit.is_probe() {
+            assert!(self.probing.fetch_add(1, Ordering::SeqCst) < PROBES as usize, "too many probes");
             thread::yield_now();
-            self.inside.fetch_sub(1, Ordering::SeqCst);
+            self.probing.fetch_sub(1, Ordering::SeqCst);
         }
-        self.switch.settle(ticket, verdict, || self.now);
+        self.circuit.settle(permit, verdict, || self.now);
     }
 
-    /// As many places as ever are free.
+    /// Checks that as many probes as ever are admitted.
     fn check(&self) {
-        if self.switch.phase() == Phase::Closed {
+        if self.circuit.phase() == Phase::Closed {
             self.trip();
         }
-        let tickets: Vec<_> = (0..PROBES).map(|_| self.switch.admit(|| self.now).expect("a free place").0).collect();
-        assert!(self.switch.admit(|| self.now).is_err());
-        for ticket in tickets {
-            self.switch.settle(ticket, Verdict::Success, || self.now);
+        let tickets: Vec<_> =
+            (0..PROBES).map(|_| self.circuit.admit(|| self.now).expect("a probe is admitted").0).collect();
+        assert!(self.circuit.admit(|| self.now).is_err());
+        for permit in tickets {
+            self.circuit.settle(permit, CallVerdict::Success, || self.now);
         }
-        assert_eq!(self.switch.phase(), Phase::Closed);
+        assert_eq!(self.circuit.phase(), Phase::Closed);
     }
 }
 
-/// Each on a thread of its own; then everything must be as it was.
-fn together<const N: usize>(work: [fn(Watched); N]) {
-    let it = Watched::new();
+/// Runs each function on its own thread, and then checks the circuit.
+fn run_threads<const N: usize>(work: [fn(TestCircuit); N]) {
+    let breaker = TestCircuit::new();
     let threads = work.map(|work| {
-        let it = it.clone();
-        thread::spawn(move || work(it))
+        let breaker = breaker.clone();
+        thread::spawn(move || work(breaker))
     });
     threads.into_iter().for_each(|thread| thread.join().expect("no thread panics"));
-    it.check();
+    breaker.check();
 }
 
-fn fails(it: Watched) {
+fn fail_twice(breaker: TestCircuit) {
     let error = Error::failed("x");
-    it.call(Verdict::Failure(&error));
-    it.call(Verdict::Failure(&error));
+    breaker.call(CallVerdict::Failure(&error));
+    breaker.call(CallVerdict::Failure(&error));
 }
 
-fn succeeds(it: Watched) {
-    it.call(Verdict::Success);
-    it.call(Verdict::Success);
+fn succeed_twice(breaker: TestCircuit) {
+    breaker.call(CallVerdict::Success);
+    breaker.call(CallVerdict::Success);
 }
 
-fn is_dropped(it: Watched) {
-    it.call(Verdict::Neither);
-    it.call(Verdict::Neither);
+fn drop_twice(breaker: TestCircuit) {
+    breaker.call(CallVerdict::Neither);
+    breaker.call(CallVerdict::Neither);
 }
 
-fn resets(it: Watched) {
-    it.switch.reset();
-}
-
-#[test]
-fn never_more_probes_than_allowed_and_no_place_is_lost() {
-    explore(|| together([fails, fails, is_dropped, is_dropped]));
+fn reset(breaker: TestCircuit) {
+    breaker.circuit.reset();
 }
 
 #[test]
-fn closing_and_opening_again_lets_nobody_slip_through() {
-    explore(|| together([fails, succeeds, succeeds, is_dropped]));
+fn probes_never_exceed_their_number_and_none_is_lost() {
+    explore(|| run_threads([fail_twice, fail_twice, drop_twice, drop_twice]));
 }
 
 #[test]
-fn a_reset_in_the_middle_loses_no_place() {
-    explore(|| together([resets, fails, succeeds, is_dropped]));
+fn closing_and_opening_again_admits_no_extra_probe() {
+    explore(|| run_threads([fail_twice, succeed_twice, succeed_twice, drop_twice]));
+}
+
+#[test]
+fn a_reset_between_probes_loses_none() {
+    explore(|| run_threads([reset, fail_twice, succeed_twice, drop_twice]));
 }

@@ -1,5 +1,5 @@
-//! The line before a budget under many interleavings of threads. A wake-up that is lost shows as a deadlock, which the
-//! scheduler reports with the schedule that leads to it.
+//! The queue of a budget under many interleavings of threads. A lost wake-up shows as a deadlock, which the scheduler
+//! reports with the schedule that leads to it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,59 +21,64 @@ fn explore(test: impl Fn() + Send + Sync + Copy + 'static) {
     shuttle::check_pct(test, SCHEDULES, 3);
 }
 
-/// A budget for so many calls of one token each, and how many are under it.
+/// A budget for `max` calls of one token each, and the number of calls that hold a reservation.
 #[derive(Clone)]
-struct Watched {
-    purse: Arc<BudgetLedger>,
+struct TestBudget {
+    ledger: Arc<BudgetLedger>,
     inside: Arc<AtomicUsize>,
-    most: usize,
+    max: usize,
 }
 
 const ONE: Option<Usage> = Some(Usage { input_tokens: 1, output_tokens: 0, cost: 0.0 });
 
-impl Watched {
-    fn new(most: usize) -> Self {
-        let caps = Caps { tokens: Some(most as u64), cost: None };
-        Watched { purse: Arc::new(BudgetLedger::new(caps)), inside: Arc::default(), most }
+impl TestBudget {
+    fn new(max: usize) -> Self {
+        let caps = Caps { tokens: Some(max as u64), cost: None };
+        TestBudget { ledger: Arc::new(BudgetLedger::new(caps)), inside: Arc::default(), max }
     }
 
-    /// Waits, works, and uses nothing.
-    fn work(&self) {
-        let (ticket, _) = block_on(self.purse.reserve(ONE, &Context::new(), None)).expect("nothing is ever spent");
-        assert!(self.inside.fetch_add(1, Ordering::SeqCst) < self.most, "more than {} at once", self.most);
+    /// Waits for a reservation, and releases it unused.
+    fn reserve_and_release(&self) {
+        let (reservation, _) =
+            block_on(self.ledger.reserve(ONE, &Context::new(), None)).expect("nothing is ever spent");
+        assert!(self.inside.fetch_add(1, Ordering::SeqCst) < self.max, "more than {} at once", self.max);
         self.inside.fetch_sub(1, Ordering::SeqCst);
-        drop(ticket);
+        drop(reservation);
     }
 
-    /// Asks, looks once, and goes away with whatever it has.
-    fn give_up(&self) {
+    /// Polls once for a reservation, and drops the future or the reservation.
+    fn abandon(&self) {
         let cx = Context::new();
-        let mut reserves = Box::pin(self.purse.reserve(ONE, &cx, None));
+        let mut reserves = Box::pin(self.ledger.reserve(ONE, &cx, None));
         let ready = pin!(&mut reserves).poll(&mut task::Context::from_waker(Waker::noop())).is_ready();
         thread::yield_now();
         drop((reserves, ready));
     }
 }
 
-fn together(threads: impl IntoIterator<Item = Box<dyn FnOnce() + Send>>) {
+fn run_threads(threads: impl IntoIterator<Item = Box<dyn FnOnce() + Send>>) {
     let threads: Vec<_> = threads.into_iter().map(thread::spawn).collect();
     threads.into_iter().for_each(|thread| thread.join().expect("no thread panics"));
 }
 
-fn run(most: usize, workers: usize, quitters: usize) {
-    let it = Watched::new(most);
-    let works = (0..workers).map(|_| it.clone()).map(|it| Box::new(move || it.work()) as Box<dyn FnOnce() + Send>);
-    let quits = (0..quitters).map(|_| it.clone()).map(|it| Box::new(move || it.give_up()) as Box<dyn FnOnce() + Send>);
-    together(works.chain(quits));
-    assert_eq!((it.purse.taken(), it.purse.waiting()), (Usage::default(), 0));
+fn run(max: usize, workers: usize, quitters: usize) {
+    let budget = TestBudget::new(max);
+    let workers = (0..workers)
+        .map(|_| budget.clone())
+        .map(|budget| Box::new(move || budget.reserve_and_release()) as Box<dyn FnOnce() + Send>);
+    let quitters = (0..quitters)
+        .map(|_| budget.clone())
+        .map(|budget| Box::new(move || budget.abandon()) as Box<dyn FnOnce() + Send>);
+    run_threads(workers.chain(quitters));
+    assert_eq!((budget.ledger.committed(), budget.ledger.waiting()), (Usage::default(), 0));
 }
 
 #[test]
-fn everybody_gets_a_reservation_and_nobody_too_many() {
+fn every_call_gets_a_reservation_and_the_cap_is_kept() {
     explore(|| run(2, 4, 0));
 }
 
 #[test]
-fn whoever_goes_away_holds_up_nobody() {
+fn an_abandoned_wait_does_not_block_the_queue() {
     explore(|| run(1, 2, 2));
 }

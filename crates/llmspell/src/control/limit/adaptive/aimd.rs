@@ -1,95 +1,98 @@
-//! The limit that overloads teach: additive increase, multiplicative decrease, and a memory.
+//! A limit that learns from overload: additive increase, multiplicative decrease, and a remembered ceiling.
 //!
-//! A pure state machine: it is told of the beginning and the end of calls, and says the limit.
+//! [`Aimd`] is a pure state machine, without permits and without a clock. It takes the starts and ends of calls, and
+//! yields the limit.
 //!
-//! # Up
+//! # Increase
 //!
-//! The limit grows after a *round*: an eighth of its number of calls that began since it last changed, while
-//! all of it was in use, and succeeded. (What is not in use proves nothing: RFC 7661.) Where nothing is known
-//! it doubles, as TCP's slow start does. Where a *ceiling* is known, the smallest limit that was too much, it goes
-//! half of the way, as BIC does (Xu, Harfoush, Rhee, INFOCOM 2004), and stays below.
+//! The limit grows after a *round*: successes of calls that began since its last change, while all of it was in use, as
+//! many as an eighth of the limit. (Unused capacity proves nothing: RFC 7661.) Without a known ceiling the limit
+//! doubles, as in TCP's slow start. The *ceiling* is the smallest limit that was too large. Below a known ceiling the
+//! limit goes half of the way, as BIC does (Xu, Harfoush, Rhee, INFOCOM 2004), and stays below it.
 //!
-//! The ceiling may rise, and only a *probe* can tell: one call more, for as good as certain a refusal as long as it
-//! has not risen. So probes are paid for from a credit that successes earn, one in [`CALLS`] calls and in
-//! [`ROUNDS`] times the limit. That bounds what probing costs, whatever the capacity and the latency. A probe
-//! that carries a round refutes the ceiling: the next step is 2, then 4, 8 …
+//! The ceiling can rise, and only a *probe* finds out: a limit one call larger, which costs an almost certain rejection
+//! while the ceiling has not risen. So probes are paid for from a credit that successes earn: one in
+//! [`CALLS_PER_PROBE`] calls, and one in [`ROUNDS_PER_PROBE`] times the limit. That bounds the cost of probing,
+//! whatever the capacity and the latency. A probe that completes a round disproves the ceiling: the next step is 2,
+//! then 4, 8 …
 //!
-//! # Down
+//! # Decrease
 //!
-//! Overloads of calls that were under way together are one *burst*. In a burst the limit falls by as many as were
-//! refused, for each of them was one too many, and none of them is replaced. If a step up was under way that is
-//! all, for it explains them; otherwise the capacity has fallen, and the limit falls by a tenth at least. It
-//! falls by the back-off factor at most, and by all of it if the burst follows another one without a round between
+//! Overloads of calls that ran together are one *congestion event*. In such an event the limit falls by the number of
+//! rejected calls: each of them was one too many, and none of them is replaced. If the limit was growing, that is all,
+//! because the growth explains them. Otherwise the capacity has fallen, and the limit falls by at least a tenth. It
+//! falls by the back-off factor at most, and by all of it if the event follows another one without a round between
 //! them.
 //!
-//! A probe that is refused also gives way, by a sixteenth, for a round or two. That is what lets a second client of
-//! the same server in: next to one that always took all there is, every call of the other one would be refused.
+//! A rejected probe also lowers the limit, by a sixteenth, for a round or two. That lets a second client of the same
+//! server in: beside a client that always took the whole capacity, every call of the other one would be rejected.
 //!
-//! A timeout that is alone in [`ALONE`] calls is no burst: a long-tailed latency has such calls without any
-//! overload. A 429 is always believed.
+//! A single timeout among [`LONE_TIMEOUT_SUCCESSES`] calls is not congestion: a long-tailed latency has such calls
+//! without any overload. A 429 always counts.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Begun, Bounds, Overload};
+use super::{Bounds, CallStart, Overload};
 use crate::observe::event::LimitChange;
 
-/// The longest that a word of the other side stops growth: it may be a mistake.
-const LONGEST_QUIET: Duration = Duration::from_secs(600);
+/// The longest time for which a `Retry-After` stops growth: a longer one may be a mistake.
+const MAX_HOLD: Duration = Duration::from_secs(600);
 
-/// One probe in so many calls at the most.
-const CALLS: f64 = 64.0;
-/// One probe in so many times the limit calls at the most.
-const ROUNDS: f64 = 5.0;
-/// What can be saved up for probes, and what they can owe.
-const CREDIT: std::ops::RangeInclusive<f64> = -1.0..=2.0;
-/// The part of the limit that makes a round.
-const ROUND: usize = 8;
-/// The part of the limit by which it falls at least when the capacity has.
-const FALL: usize = 10;
-/// The part of the limit that is given way to others when a probe was refused.
-const WAY: usize = 16;
-/// How many successes after another a timeout is alone.
-const ALONE: usize = 20;
+/// At most one probe in this many calls.
+const CALLS_PER_PROBE: f64 = 64.0;
+/// At most one probe in this many times the limit.
+const ROUNDS_PER_PROBE: f64 = 5.0;
+/// The range of the credit for probes: how much they can owe, and how much can be saved.
+const PROBE_CREDIT: std::ops::RangeInclusive<f64> = -1.0..=2.0;
+/// A round is the limit divided by this.
+const ROUND_DIVISOR: usize = 8;
+/// When the capacity has fallen, the limit falls by at least itself divided by this.
+const MIN_DECREASE_DIVISOR: usize = 10;
+/// After a rejected probe, the limit falls by itself divided by this.
+const PROBE_DECREASE_DIVISOR: usize = 16;
+/// A timeout is alone if this many calls have succeeded since the last one.
+const LONE_TIMEOUT_SUCCESSES: usize = 20;
 
+/// The limit, and what its calls have shown so far.
 #[derive(Clone, Debug)]
 pub(super) struct Aimd {
     bounds: Bounds,
     limit: usize,
     /// Counts the changes of the limit.
     epoch: u64,
-    /// Calls of this epoch that have succeeded while all of the limit was in use.
-    clean: usize,
-    /// The largest limit that has carried a round since it was last too much; a larger one is a step up under way.
-    base: usize,
-    /// The smallest limit that was too much, until a round proves that it no longer is.
+    /// Calls of this epoch that succeeded while all of the limit was in use.
+    saturated_successes: usize,
+    /// The largest limit that has completed a round since it was last too large. A larger limit is still growing.
+    proven: usize,
+    /// The smallest limit that was too large, until a round disproves it.
     ceiling: Option<usize>,
-    /// How far the next step up goes at most.
-    stride: usize,
-    /// How many refusals probes may cost.
-    credit: f64,
-    burst: Option<Burst>,
-    /// Bursts since the last round.
-    bursts: u32,
+    /// The largest next increase.
+    max_step: usize,
+    /// How many rejections probes may cost.
+    probe_credit: f64,
+    congestion: Option<CongestionEvent>,
+    /// Congestion events since the last round.
+    congestion_count: u32,
     /// Successes since the last timeout.
     since_timeout: usize,
-    /// Until when the other side wants no more than it gets.
-    quiet: Option<Instant>,
+    /// Until when the other side asked to get no more calls than now.
+    hold_until: Option<Instant>,
 }
 
-/// Overloads of calls that were under way together.
+/// Overloads of calls that ran together.
 #[derive(Clone, Debug)]
-struct Burst {
-    /// The epoch that began with the fall of the limit; calls from before belong to the burst.
+struct CongestionEvent {
+    /// The epoch that began with the last decrease. Calls from before it belong to this event.
     epoch: u64,
     from: usize,
-    /// Whether a step up was under way.
-    climbing: bool,
-    refused: usize,
-    /// The limit falls at least to here, and no further than to the floor.
-    least: usize,
-    floor: usize,
+    /// Whether the limit was growing.
+    was_growing: bool,
+    overloads: usize,
+    /// The limit falls to this or below, but not below `at_least`.
+    at_most: usize,
+    at_least: usize,
 }
 
 impl Aimd {
@@ -97,15 +100,15 @@ impl Aimd {
         Aimd {
             limit: bounds.initial,
             epoch: 0,
-            clean: 0,
-            base: 0,
+            saturated_successes: 0,
+            proven: 0,
             ceiling: None,
-            stride: bounds.initial,
-            credit: 0.0,
-            burst: None,
-            bursts: 0,
-            since_timeout: ALONE,
-            quiet: None,
+            max_step: bounds.initial,
+            probe_credit: 0.0,
+            congestion: None,
+            congestion_count: 0,
+            since_timeout: LONE_TIMEOUT_SUCCESSES,
+            hold_until: None,
             bounds,
         }
     }
@@ -114,150 +117,153 @@ impl Aimd {
         self.limit
     }
 
-    pub(super) fn most(&self) -> usize {
+    pub(super) fn max(&self) -> usize {
         self.bounds.max
     }
 
-    /// Moves the upper bound: falls to it, but takes it for no sign of what the other side can bear.
-    pub(super) fn bound(&mut self, most: usize) {
-        self.bounds.max = most;
-        self.bounds.min = self.bounds.min.min(most);
-        self.lower(most);
+    /// Changes the upper bound. The limit falls to it, which says nothing about the capacity of the other side.
+    pub(super) fn set_max(&mut self, max: usize) {
+        self.bounds.max = max;
+        self.bounds.min = self.bounds.min.min(max);
+        self.lower(max);
     }
 
     pub(super) fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    pub(super) fn is_lowest(&self) -> bool {
+    pub(super) fn is_at_min(&self) -> bool {
         self.limit == self.bounds.min
     }
 
-    /// A call begins; with it, `in_use` are under way.
-    pub(super) fn begin(&self, in_use: usize) -> Begun {
-        Begun { epoch: self.epoch, saturated: in_use >= self.limit }
+    /// Notes the start of a call; `in_use` calls run, including this one.
+    pub(super) fn start_call(&self, in_use: usize) -> CallStart {
+        CallStart { epoch: self.epoch, saturated: in_use >= self.limit }
     }
 
-    /// A call has succeeded.
-    pub(super) fn succeeded(&mut self, now: Instant, call: Begun) -> Option<LimitChange> {
-        if self.note(call) { self.grow(now) } else { None }
+    /// Learns from a successful call.
+    pub(super) fn succeeded(&mut self, now: Instant, call: CallStart) -> Option<LimitChange> {
+        if self.record_success(call) { self.grow(now) } else { None }
     }
 
-    /// Takes note of a success; says whether it completes a round.
-    pub(super) fn note(&mut self, call: Begun) -> bool {
-        let earned = 1.0 / CALLS.max(ROUNDS * self.limit as f64);
-        self.credit = (self.credit + earned).min(*CREDIT.end());
+    /// Counts a success, and returns whether it completes a round.
+    pub(super) fn record_success(&mut self, call: CallStart) -> bool {
+        let earned_credit = 1.0 / CALLS_PER_PROBE.max(ROUNDS_PER_PROBE * self.limit as f64);
+        self.probe_credit = (self.probe_credit + earned_credit).min(*PROBE_CREDIT.end());
         self.since_timeout = self.since_timeout.saturating_add(1);
         if call.saturated && call.epoch == self.epoch {
-            self.clean += 1;
+            self.saturated_successes += 1;
         }
-        self.clean >= self.limit.div_ceil(ROUND)
+        self.saturated_successes >= self.limit.div_ceil(ROUND_DIVISOR)
     }
 
-    /// A round is complete: the limit is good, and another one may be better.
+    /// Grows after a complete round: the limit is good, and a larger one may be better.
     pub(super) fn grow(&mut self, now: Instant) -> Option<LimitChange> {
-        self.clean = 0;
-        self.bursts = 0;
-        self.base = self.limit;
+        self.saturated_successes = 0;
+        self.congestion_count = 0;
+        self.proven = self.limit;
         if self.ceiling.is_some_and(|ceiling| ceiling <= self.limit) {
             self.ceiling = None;
         }
-        if self.limit >= self.bounds.max || self.quiet.is_some_and(|until| now < until) {
+        if self.limit >= self.bounds.max || self.hold_until.is_some_and(|until| now < until) {
             return None;
         }
-        let furthest = self.limit.saturating_add(self.stride);
+        let candidate = self.limit.saturating_add(self.max_step);
         let (to, reason) = match self.ceiling {
-            None => (furthest, LimitChange::Growth),
+            None => (candidate, LimitChange::Growth),
             Some(ceiling) if ceiling > self.limit + 1 => {
-                (furthest.min(self.limit.midpoint(ceiling)), LimitChange::Growth)
+                (candidate.min(self.limit.midpoint(ceiling)), LimitChange::Growth)
             }
-            Some(_) if self.credit >= 1.0 => {
-                self.stride = 1;
+            Some(_) if self.probe_credit >= 1.0 => {
+                self.max_step = 1;
                 (self.limit + 1, LimitChange::Probe)
             }
             Some(_) => return None,
         };
         self.set(to.min(self.bounds.max));
-        // After the first overload, never more than half as much again.
-        let boldest = if self.burst.is_some() { self.limit / 2 } else { self.limit };
-        self.stride = self.stride.saturating_mul(2).min(boldest).max(1);
+        // After the first overload, a step is never more than half of the limit.
+        let largest_step = if self.congestion.is_some() { self.limit / 2 } else { self.limit };
+        self.max_step = self.max_step.saturating_mul(2).min(largest_step).max(1);
         Some(reason)
     }
 
-    /// A call has failed in a way that says "too much".
-    pub(super) fn overloaded(&mut self, now: Instant, call: Begun, overload: Overload) -> Option<LimitChange> {
-        if let Overload::Refused { quiet: Some(quiet) } = overload {
-            self.quiet = self.quiet.max(now.checked_add(quiet.min(LONGEST_QUIET)));
+    /// Learns from a call that failed because of overload.
+    pub(super) fn overloaded(&mut self, now: Instant, call: CallStart, overload: Overload) -> Option<LimitChange> {
+        if let Overload::Rejected { retry_after: Some(wait) } = overload {
+            self.hold_until = self.hold_until.max(now.checked_add(wait.min(MAX_HOLD)));
         }
-        let lone = overload == Overload::TimedOut && std::mem::take(&mut self.since_timeout) >= ALONE;
-        match &mut self.burst {
-            Some(burst) if call.epoch < burst.epoch => {
-                if burst.epoch != self.epoch {
-                    // Of a burst that is over.
+        let is_lone =
+            overload == Overload::TimedOut && std::mem::take(&mut self.since_timeout) >= LONE_TIMEOUT_SUCCESSES;
+        match &mut self.congestion {
+            Some(congestion) if call.epoch < congestion.epoch => {
+                if congestion.epoch != self.epoch {
+                    // It belongs to an earlier event.
                     return None;
                 }
-                burst.refused += 1;
+                congestion.overloads += 1;
             }
-            _ if lone => return None,
-            _ => self.begin_burst(),
+            _ if is_lone => return None,
+            _ => self.start_congestion(),
         }
-        self.fall()
+        self.decrease()
     }
 
-    fn begin_burst(&mut self) {
+    fn start_congestion(&mut self) {
         let from = self.limit;
-        self.bursts = self.bursts.saturating_add(1);
-        let climbing = from > self.base;
-        let floor = ((from as f64 * self.bounds.back_off) as usize).max(self.bounds.min);
-        let least = match self.bursts {
-            1 if from == self.base + 1 => self.base - self.base / WAY,
-            1 if climbing => from,
-            1 => from - from.div_ceil(FALL),
-            _ => floor,
+        self.congestion_count = self.congestion_count.saturating_add(1);
+        let was_growing = from > self.proven;
+        let at_least = ((from as f64 * self.bounds.back_off) as usize).max(self.bounds.min);
+        let at_most = match self.congestion_count {
+            1 if from == self.proven + 1 => self.proven - self.proven / PROBE_DECREASE_DIVISOR,
+            1 if was_growing => from,
+            1 => from - from.div_ceil(MIN_DECREASE_DIVISOR),
+            _ => at_least,
         };
-        // What came before it is over. Whatever begins from here on does not belong to it.
+        // Calls that start from here on do not belong to this event.
         self.epoch += 1;
-        self.clean = 0;
-        self.burst = Some(Burst { epoch: self.epoch, from, climbing, refused: 1, floor, least });
+        self.saturated_successes = 0;
+        self.congestion =
+            Some(CongestionEvent { epoch: self.epoch, from, was_growing, overloads: 1, at_least, at_most });
     }
 
-    /// Follows a burst down by one overload more.
-    fn fall(&mut self) -> Option<LimitChange> {
-        let burst = self.burst.as_ref()?;
-        if burst.climbing {
-            self.credit = (self.credit - 1.0).max(*CREDIT.start());
+    /// Lowers the limit for one more overload of the event.
+    fn decrease(&mut self) -> Option<LimitChange> {
+        let congestion = self.congestion.as_ref()?;
+        if congestion.was_growing {
+            self.probe_credit = (self.probe_credit - 1.0).max(*PROBE_CREDIT.start());
         }
-        let bearable = burst.from.saturating_sub(burst.refused);
-        let to = bearable.min(burst.least).max(burst.floor);
-        if self.bursts == 1 {
+        let bearable = congestion.from.saturating_sub(congestion.overloads);
+        let to = bearable.min(congestion.at_most).max(congestion.at_least);
+        if self.congestion_count == 1 {
             self.ceiling = Some(bearable.max(to) + 1);
         }
         self.lower(to).then_some(LimitChange::Overload)
     }
 
-    /// Calls have become slow: goes down to `share` of the limit, or to where a step up began.
-    pub(super) fn brake(&mut self, share: f64) -> Option<LimitChange> {
+    /// Lowers the limit because calls have become slow: to `share` of it, or to where its growth began.
+    pub(super) fn decrease_for_latency(&mut self, share: f64) -> Option<LimitChange> {
         let from = self.limit;
         let to = ((from as f64 * share.max(self.bounds.back_off)) as usize).max(self.bounds.min);
-        let to = if from > self.base { to.max(self.base) } else { to };
-        self.clean = 0;
+        let to = if from > self.proven { to.max(self.proven) } else { to };
+        self.saturated_successes = 0;
         if to >= from {
             return None;
         }
         self.ceiling = Some(from);
-        // Overloads of calls from before are explained.
-        self.burst = Some(Burst { epoch: 0, from, climbing: false, refused: 0, floor: to, least: to });
+        // This explains overloads of calls that started before.
+        self.congestion =
+            Some(CongestionEvent { epoch: 0, from, was_growing: false, overloads: 0, at_least: to, at_most: to });
         self.lower(to).then_some(LimitChange::Slow)
     }
 
     fn lower(&mut self, to: usize) -> bool {
         let falls = to < self.limit;
         if falls {
-            self.base = self.base.min(to);
-            self.stride = (to / 2).max(1);
+            self.proven = self.proven.min(to);
+            self.max_step = (to / 2).max(1);
             self.set(to);
-            if let Some(burst) = &mut self.burst {
-                burst.epoch = self.epoch;
+            if let Some(congestion) = &mut self.congestion {
+                congestion.epoch = self.epoch;
             }
         }
         falls
@@ -265,7 +271,7 @@ impl Aimd {
 
     fn set(&mut self, limit: usize) {
         self.limit = limit;
-        self.clean = 0;
+        self.saturated_successes = 0;
         self.epoch += 1;
     }
 }

@@ -1,107 +1,108 @@
-//! The limit that slowness teaches, before overloads do.
+//! A limit that learns from latency, before calls are rejected.
 //!
-//! A pure state machine around that of [`Aimd`], which it may tell to brake.
+//! [`Gradient`] is a pure state machine around [`Aimd`], whose limit it can lower.
 //!
-//! It compares the *short* time, the mean time to the first output over a window of the last calls, with the *long*
-//! one, which is usual. If `tolerance × long / short` is below 1 the limit falls to that share of itself, but no
-//! further than it may at once, as Gradient2 of Netflix's concurrency-limits does; otherwise it may grow as the other
-//! one does. Three things differ, each because of what it did in the simulation (`benches/adaptive`):
+//! It compares the *short* time, the mean time to the first output in a window of recent calls, with the *long* time,
+//! which is the usual one. If `tolerance × long / short` is below 1, the limit is multiplied by it, but it falls no
+//! further than the back-off factor allows, as in Gradient2 of Netflix's concurrency-limits. Otherwise it can grow as
+//! [`Aimd`] does. Three things differ, each because of its effect in the simulation (`benches/adaptive`):
 //!
-//! - The limit does not grow by a constant in each window, which makes a server that refuses refuse all the time.
-//! - The long time follows shorter ones fast. An average takes a queue for usual if it was there from the beginning.
-//! - At the lowest limit it follows longer ones fast, too: there is nobody else in line, so whatever it takes is
-//!   what it takes. Otherwise it follows them as slowly as Gradient2's, over 600 windows, for a service may
-//!   really become slower.
+//! - The limit does not grow by a constant in each window, because that makes a server reject calls all the time.
+//! - The long time follows shorter times fast. An average would take a queue for usual if it was there from the start.
+//! - At the minimum limit the long time follows longer times fast, too: no other call competes, so the latency is that
+//!   of the server. Otherwise it follows them as slowly as in Gradient2, over 600 windows, because a service may really
+//!   become slower.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::aimd::Aimd;
-use super::{Begun, Bounds, Overload};
+use super::{Bounds, CallStart, Overload};
 use crate::observe::event::LimitChange;
 
-/// A window is a quarter of the limit, but at least so many calls: the mean of fewer says little.
-const WINDOW: usize = 4;
-const LEAST: usize = 8;
-/// Windows whose mean is the long time to begin with.
+/// A window has a quarter of the limit, but at least `MIN_WINDOW` calls: the mean of fewer says little.
+const WINDOW_DIVISOR: usize = 4;
+const MIN_WINDOW: usize = 8;
+/// The number of windows whose mean is the first long time.
 const WARM_UP: u32 = 3;
-/// The weight of a window in the long time, if it was shorter, longer, or longer at the lowest limit.
-const SHORTER: f64 = 1.0 / 8.0;
-const LONGER: f64 = 2.0 / 601.0;
-const ALONE: f64 = 1.0 / 2.0;
+/// The weight of a window in the long time, if it was shorter, longer, or longer at the minimum limit.
+const WEIGHT_SHORTER: f64 = 1.0 / 8.0;
+const WEIGHT_LONGER: f64 = 2.0 / 601.0;
+const WEIGHT_AT_MIN: f64 = 1.0 / 2.0;
 
+/// An [`Aimd`] limit, and the latencies of its calls.
 #[derive(Clone, Debug)]
 pub(super) struct Gradient {
-    search: Aimd,
+    aimd: Aimd,
     tolerance: f64,
-    /// The usual time in seconds.
+    /// The usual time, in seconds.
     long: f64,
     windows: u32,
-    /// The times of this window, in seconds.
+    /// The sum of the times in this window, in seconds.
     sum: f64,
     count: usize,
     /// The epoch in which this window began.
-    since: u64,
+    window_epoch: u64,
 }
 
 impl Gradient {
     pub(super) fn new(bounds: Bounds, tolerance: f64) -> Self {
-        let search = Aimd::new(bounds);
-        Gradient { search, tolerance, long: 0.0, windows: 0, sum: 0.0, count: 0, since: 0 }
+        let aimd = Aimd::new(bounds);
+        Gradient { aimd, tolerance, long: 0.0, windows: 0, sum: 0.0, count: 0, window_epoch: 0 }
     }
 
-    pub(super) fn search(&self) -> &Aimd {
-        &self.search
+    pub(super) fn aimd(&self) -> &Aimd {
+        &self.aimd
     }
 
-    pub(super) fn bound(&mut self, most: usize) {
-        self.search.bound(most);
-        self.since = self.search.epoch();
+    pub(super) fn set_max(&mut self, max: usize) {
+        self.aimd.set_max(max);
+        self.window_epoch = self.aimd.epoch();
     }
 
-    /// A call that began in `call` has succeeded, and showed its first output after `first`.
-    pub(super) fn succeeded(&mut self, now: Instant, call: Begun, first: Duration) -> Option<LimitChange> {
-        let round = self.search.note(call);
-        // Calls from before the last change tell of the limit as it was.
-        if call.epoch >= self.since {
+    /// Learns from a successful call that produced its first output after `first`.
+    pub(super) fn succeeded(&mut self, now: Instant, call: CallStart, first: Duration) -> Option<LimitChange> {
+        let completes_round = self.aimd.record_success(call);
+        // Calls from before the last change tell about the former limit.
+        if call.epoch >= self.window_epoch {
             self.sum += first.as_secs_f64();
             self.count += 1;
         }
-        if self.count < LEAST.max(self.search.limit() / WINDOW) {
+        if self.count < MIN_WINDOW.max(self.aimd.limit() / WINDOW_DIVISOR) {
             return None;
         }
         let short = self.sum / self.count as f64;
         (self.sum, self.count) = (0.0, 0);
-        let share = self.compare(short);
-        let reason = if share < 1.0 {
-            self.search.brake(share)
-        } else if round {
-            self.search.grow(now)
+        let factor = self.add_window(short);
+        let reason = if factor < 1.0 {
+            self.aimd.decrease_for_latency(factor)
+        } else if completes_round {
+            self.aimd.grow(now)
         } else {
             None
         };
         if reason.is_some() {
-            self.since = self.search.epoch();
+            self.window_epoch = self.aimd.epoch();
         }
         reason
     }
 
-    pub(super) fn overloaded(&mut self, now: Instant, call: Begun, overload: Overload) -> Option<LimitChange> {
-        self.search.overloaded(now, call, overload)
+    pub(super) fn overloaded(&mut self, now: Instant, call: CallStart, overload: Overload) -> Option<LimitChange> {
+        self.aimd.overloaded(now, call, overload)
     }
 
-    /// Learns from a window; says what share of the limit is bearable.
-    fn compare(&mut self, short: f64) -> f64 {
+    /// Learns from a window, and returns the factor by which the limit can be multiplied.
+    fn add_window(&mut self, short: f64) -> f64 {
         self.windows = self.windows.saturating_add(1);
         let weight = match self.windows {
             windows if windows <= WARM_UP => 1.0 / f64::from(windows),
-            _ if short < self.long => SHORTER,
-            _ if self.search.is_lowest() => ALONE,
-            _ => LONGER,
+            _ if short < self.long => WEIGHT_SHORTER,
+            _ if self.aimd.is_at_min() => WEIGHT_AT_MIN,
+            _ => WEIGHT_LONGER,
         };
         self.long += (short - self.long) * weight;
-        // Nothing at all may take no time: then there is nothing to compare.
+        // Calls can take no time at all: then there is nothing to compare.
         if short > 0.0 { self.tolerance * self.long / short } else { 1.0 }
     }
 }

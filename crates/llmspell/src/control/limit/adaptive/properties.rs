@@ -1,4 +1,4 @@
-//! Whatever becomes of calls, in whatever order, the limit stays within its bounds, and is never stuck.
+//! The algorithms under random calls: the limit stays within its bounds, and never gets stuck.
 
 use std::time::Duration;
 
@@ -7,78 +7,81 @@ use tokio::time::Instant;
 
 use super::aimd::Aimd;
 use super::gradient::Gradient;
-use super::{Begun, Bounds, Overload};
+use super::{Bounds, CallStart, Overload};
 use crate::observe::event::LimitChange;
 
 #[derive(Clone, Debug)]
-enum Act {
+enum Action {
     Begin,
     Succeed(usize, u64),
-    Refuse(usize, Option<u64>),
+    Reject(usize, Option<u64>),
     TimeOut(usize),
     Drop(usize),
     Wait(u64),
 }
 
-fn acts() -> impl Strategy<Value = Vec<Act>> {
-    let act = prop_oneof![
-        8 => Just(Act::Begin),
-        6 => (any::<usize>(), 1..1000_u64).prop_map(|(call, first)| Act::Succeed(call, first)),
-        1 => (any::<usize>(), prop::option::of(1..1000_u64)).prop_map(|(call, quiet)| Act::Refuse(call, quiet)),
-        1 => any::<usize>().prop_map(Act::TimeOut),
-        1 => any::<usize>().prop_map(Act::Drop),
-        1 => (1..1000_u64).prop_map(Act::Wait),
+fn actions() -> impl Strategy<Value = Vec<Action>> {
+    let action = prop_oneof![
+        8 => Just(Action::Begin),
+        6 => (any::<usize>(), 1..1000_u64).prop_map(|(call, first)| Action::Succeed(call, first)),
+        1 => (any::<usize>(), prop::option::of(1..1000_u64)).prop_map(|(call, wait)| Action::Reject(call, wait)),
+        1 => any::<usize>().prop_map(Action::TimeOut),
+        1 => any::<usize>().prop_map(Action::Drop),
+        1 => (1..1000_u64).prop_map(Action::Wait),
     ];
-    prop::collection::vec(act, 0..400)
+    prop::collection::vec(action, 0..400)
 }
 
-/// Both algorithms behind one face, and the calls under way.
+/// Either algorithm, and the running calls.
 struct Model {
-    algorithm: Either,
+    algorithm: Algorithm,
     bounds: Bounds,
     now: Instant,
-    under_way: Vec<Begun>,
+    running: Vec<CallStart>,
 }
 
-enum Either {
+enum Algorithm {
     Aimd(Aimd),
     Gradient(Gradient),
 }
 
 impl Model {
-    fn new(slowness: bool, bounds: Bounds) -> Self {
-        let algorithm =
-            if slowness { Either::Gradient(Gradient::new(bounds, 1.5)) } else { Either::Aimd(Aimd::new(bounds)) };
-        Model { algorithm, bounds, now: Instant::now(), under_way: Vec::new() }
+    fn new(latency_counts: bool, bounds: Bounds) -> Self {
+        let algorithm = if latency_counts {
+            Algorithm::Gradient(Gradient::new(bounds, 1.5))
+        } else {
+            Algorithm::Aimd(Aimd::new(bounds))
+        };
+        Model { algorithm, bounds, now: Instant::now(), running: Vec::new() }
     }
 
-    fn search(&self) -> &Aimd {
+    fn aimd(&self) -> &Aimd {
         match &self.algorithm {
-            Either::Aimd(aimd) => aimd,
-            Either::Gradient(gradient) => gradient.search(),
+            Algorithm::Aimd(aimd) => aimd,
+            Algorithm::Gradient(gradient) => gradient.aimd(),
         }
     }
 
     fn limit(&self) -> usize {
-        self.search().limit()
+        self.aimd().limit()
     }
 
     fn begin(&mut self) {
-        if self.under_way.len() < self.limit() {
-            self.under_way.push(self.search().begin(self.under_way.len() + 1));
+        if self.running.len() < self.limit() {
+            self.running.push(self.aimd().start_call(self.running.len() + 1));
         }
     }
 
-    fn take(&mut self, call: usize) -> Option<Begun> {
-        (!self.under_way.is_empty()).then(|| self.under_way.remove(call % self.under_way.len()))
+    fn take(&mut self, call: usize) -> Option<CallStart> {
+        (!self.running.is_empty()).then(|| self.running.remove(call % self.running.len()))
     }
 
     fn succeed(&mut self, call: usize, first: u64) {
         let Some(begun) = self.take(call) else { return };
         let before = self.limit();
         let reason = match &mut self.algorithm {
-            Either::Aimd(aimd) => aimd.succeeded(self.now, begun),
-            Either::Gradient(gradient) => gradient.succeeded(self.now, begun, Duration::from_millis(first)),
+            Algorithm::Aimd(aimd) => aimd.succeeded(self.now, begun),
+            Algorithm::Gradient(gradient) => gradient.succeeded(self.now, begun, Duration::from_millis(first)),
         };
         self.check(before, reason);
     }
@@ -87,14 +90,14 @@ impl Model {
         let Some(begun) = self.take(call) else { return };
         let before = self.limit();
         let reason = match &mut self.algorithm {
-            Either::Aimd(aimd) => aimd.overloaded(self.now, begun, overload),
-            Either::Gradient(gradient) => gradient.overloaded(self.now, begun, overload),
+            Algorithm::Aimd(aimd) => aimd.overloaded(self.now, begun, overload),
+            Algorithm::Gradient(gradient) => gradient.overloaded(self.now, begun, overload),
         };
         assert!(reason.is_none_or(|reason| reason == LimitChange::Overload));
         self.check(before, reason);
     }
 
-    /// A change has a reason, and the reason a direction.
+    /// Checks that a change has a reason, and the direction of that reason.
     fn check(&self, before: usize, reason: Option<LimitChange>) {
         let after = self.limit();
         assert!((self.bounds.min..=self.bounds.max).contains(&after));
@@ -109,22 +112,22 @@ impl Model {
         }
     }
 
-    fn act(&mut self, act: Act) {
-        match act {
-            Act::Begin => self.begin(),
-            Act::Succeed(call, first) => self.succeed(call, first),
-            Act::Refuse(call, quiet) => {
-                self.overload(call, Overload::Refused { quiet: quiet.map(Duration::from_millis) });
+    fn apply(&mut self, action: Action) {
+        match action {
+            Action::Begin => self.begin(),
+            Action::Succeed(call, first) => self.succeed(call, first),
+            Action::Reject(call, wait) => {
+                self.overload(call, Overload::Rejected { retry_after: wait.map(Duration::from_millis) });
             }
-            Act::TimeOut(call) => self.overload(call, Overload::TimedOut),
-            Act::Drop(call) => drop(self.take(call)),
-            Act::Wait(ms) => self.now += Duration::from_millis(ms),
+            Action::TimeOut(call) => self.overload(call, Overload::TimedOut),
+            Action::Drop(call) => drop(self.take(call)),
+            Action::Wait(ms) => self.now += Duration::from_millis(ms),
         }
     }
 
-    /// Lets everything that is under way end without a word.
+    /// Ends all running calls without a result.
     fn calm_down(&mut self) {
-        self.under_way.clear();
+        self.running.clear();
         self.now += Duration::from_secs(2);
     }
 }
@@ -133,57 +136,57 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn a_limit_keeps_its_bounds_and_finds_both_ends_of_them(
-        slowness in any::<bool>(),
+    fn a_limit_keeps_its_bounds_and_reaches_both(
+        latency_counts in any::<bool>(),
         (min, range, initial) in (1..5_usize, 1..60_usize, 0..60_usize),
         back_off in 0.1..0.9,
-        acts in acts(),
+        actions in actions(),
     ) {
         let max = min + range;
         let bounds = Bounds { min, max, initial: initial.clamp(min, max), back_off };
-        let mut model = Model::new(slowness, bounds);
-        acts.into_iter().for_each(|act| model.act(act));
+        let mut model = Model::new(latency_counts, bounds);
+        actions.into_iter().for_each(|action| model.apply(action));
 
-        // A server that takes everything: each probe needs 64 successes or five times the limit, and the credit of
-        // one refusal can be owed; after it, steps double.
+        // A server that accepts everything: each probe needs 64 successes or five times the limit, and the credit of
+        // one rejection can be owed. After a probe, steps double.
         model.calm_down();
         for _ in 0..20_000 {
-            while model.under_way.len() < model.limit() {
+            while model.running.len() < model.limit() {
                 model.begin();
             }
             model.succeed(0, 100);
         }
         prop_assert_eq!(model.limit(), max);
 
-        // One that refuses everything.
+        // A server that rejects everything.
         model.calm_down();
         for _ in 0..2_000 {
             model.begin();
-            model.overload(0, Overload::Refused { quiet: None });
+            model.overload(0, Overload::Rejected { retry_after: None });
         }
         prop_assert_eq!(model.limit(), min);
     }
 
-    /// The refusals that probes of a server with one fixed capacity cost in the long run.
+    /// The rejections that probing a server with a fixed capacity costs in the long run.
     #[test]
-    fn probes_cost_one_call_in_64_at_the_most(capacity in 1..50_usize, slowness in any::<bool>()) {
-        let mut model = Model::new(slowness, Bounds { min: 1, max: 64, initial: 4, back_off: 0.5 });
-        let mut refused = 0;
+    fn probes_cost_at_most_one_call_in_64(capacity in 1..50_usize, latency_counts in any::<bool>()) {
+        let mut model = Model::new(latency_counts, Bounds { min: 1, max: 64, initial: 4, back_off: 0.5 });
+        let mut rejected = 0;
         let calls = 20_000;
         for _ in 0..calls {
-            while model.under_way.len() < model.limit() {
+            while model.running.len() < model.limit() {
                 model.begin();
             }
-            if model.under_way.len() > capacity {
-                refused += 1;
-                let last = model.under_way.len() - 1;
-                model.overload(last, Overload::Refused { quiet: None });
+            if model.running.len() > capacity {
+                rejected += 1;
+                let last = model.running.len() - 1;
+                model.overload(last, Overload::Rejected { retry_after: None });
             } else {
                 model.succeed(0, 100);
             }
         }
         prop_assert!((capacity - capacity / 16..=capacity + 1).contains(&model.limit()));
-        // What slow start takes to find the capacity comes once.
-        prop_assert!(refused <= calls / 64 + capacity + 10, "{} refused at {}", refused, capacity);
+        // Slow start costs rejections once, to find the capacity.
+        prop_assert!(rejected <= calls / 64 + capacity + 10, "{} rejected at {}", rejected, capacity);
     }
 }

@@ -1,4 +1,4 @@
-//! Whatever is done to a semaphore, in whatever order, it does what a model of it does that a glance can check.
+//! The semaphore against a simple model, under random sequences of actions.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -11,72 +11,72 @@ use proptest::prelude::*;
 use super::{Acquire, Load, Permit, Semaphore};
 
 #[derive(Clone, Debug)]
-enum Act {
+enum Action {
     TryAcquire,
-    /// Somebody new asks, and waits if there is no room.
-    Ask,
-    /// One who waits or was called looks again, from another task or the same.
-    Look(usize, bool),
-    /// One who waits or was called goes away.
-    GoAway(usize),
+    /// A new task acquires, and waits if there is no room.
+    Acquire,
+    /// A task that waits or was served polls again, with another waker or the same.
+    Poll(usize, bool),
+    /// A task that waits or was served drops its future.
+    Abandon(usize),
     Release(usize),
-    /// As a call that leaves something for the next one.
-    GiveBack(usize),
-    Stray(usize),
-    EndStray,
+    /// Releases a permit with a spare for the next call.
+    ReleaseWith(usize),
+    Orphan(usize),
+    EndOrphaned,
     Resize(usize),
     Overdraft(usize),
 }
 
-fn acts() -> impl Strategy<Value = Act> {
+fn actions() -> impl Strategy<Value = Action> {
     prop_oneof![
-        2 => Just(Act::TryAcquire),
-        6 => Just(Act::Ask),
-        3 => (any::<usize>(), any::<bool>()).prop_map(|(who, moved)| Act::Look(who, moved)),
-        3 => any::<usize>().prop_map(Act::GoAway),
-        3 => any::<usize>().prop_map(Act::Release),
-        3 => any::<usize>().prop_map(Act::GiveBack),
-        2 => any::<usize>().prop_map(Act::Stray),
-        2 => Just(Act::EndStray),
-        2 => (0..6usize).prop_map(Act::Resize),
-        1 => (0..4usize).prop_map(Act::Overdraft),
+        2 => Just(Action::TryAcquire),
+        6 => Just(Action::Acquire),
+        3 => (any::<usize>(), any::<bool>()).prop_map(|(id, new_waker)| Action::Poll(id, new_waker)),
+        3 => any::<usize>().prop_map(Action::Abandon),
+        3 => any::<usize>().prop_map(Action::Release),
+        3 => any::<usize>().prop_map(Action::ReleaseWith),
+        2 => any::<usize>().prop_map(Action::Orphan),
+        2 => Just(Action::EndOrphaned),
+        2 => (0..6usize).prop_map(Action::Resize),
+        1 => (0..4usize).prop_map(Action::Overdraft),
     ]
 }
 
 #[derive(Default)]
-struct Bell(AtomicUsize);
+struct WakeCounter(AtomicUsize);
 
-impl Wake for Bell {
+impl Wake for WakeCounter {
     fn wake(self: Arc<Self>) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 }
 
-/// What ought to be: who waits, who was called and has not looked, and three counters.
+/// The expected state: the waiters, the tasks that were served and have not polled, and the counters.
 #[derive(Default)]
 struct Model {
     capacity: usize,
     overdraft: usize,
     held: usize,
-    strays: usize,
+    orphaned: usize,
     waiting: VecDeque<u32>,
-    called: Vec<u32>,
+    served: Vec<u32>,
 }
 
 impl Model {
     fn in_use(&self) -> usize {
-        self.held + self.strays + self.called.len()
+        self.held + self.orphaned + self.served.len()
     }
 
     fn room(&self) -> usize {
-        (self.capacity + self.strays.min(self.overdraft)).saturating_sub(self.in_use())
+        (self.capacity + self.orphaned.min(self.overdraft)).saturating_sub(self.in_use())
     }
 
-    fn call(&mut self) {
+    fn serve(&mut self) {
         while self.room() > 0
             && let Some(next) = self.waiting.pop_front()
         {
-            self.called.push(next);
+            self.served.push(next);
         }
     }
 
@@ -86,130 +86,130 @@ impl Model {
             available: self.room(),
             in_use: self.in_use(),
             waiting: self.waiting.len(),
-            strays: self.strays,
+            orphaned: self.orphaned,
         }
     }
 }
 
-/// One who has asked and has no permit in hand.
-struct Asking<'a> {
-    who: u32,
+/// A task that has asked for a permit and does not hold it yet.
+struct Acquiring<'a> {
+    id: u32,
     acquire: Acquire<'a, u32>,
-    bell: Arc<Bell>,
+    wakes: Arc<WakeCounter>,
 }
 
-struct World<'a> {
+struct Harness<'a> {
     semaphore: &'a Semaphore<u32>,
     model: Model,
-    asking: Vec<Asking<'a>>,
+    acquiring: Vec<Acquiring<'a>>,
     held: Vec<Permit<'a, u32>>,
-    /// How many have asked so far; spares are numbered alike.
-    asked: u32,
-    /// The spares that the semaphore ought to have.
+    /// The identifier of the next task, or of the next spare.
+    next_id: u32,
+    /// The spares that the semaphore should have.
     spares: Vec<u32>,
 }
 
-impl<'a> World<'a> {
-    fn took(&mut self, (permit, spare): (Permit<'a, u32>, Option<u32>)) {
+impl<'a> Harness<'a> {
+    fn acquired(&mut self, (permit, spare): (Permit<'a, u32>, Option<u32>)) {
         assert_eq!(spare, self.spares.pop());
         self.held.push(permit);
         self.model.held += 1;
     }
 
-    /// Lets one who asks look; whether there is a permit must be known beforehand.
-    fn look(&mut self, place: usize) {
-        let Asking { who, mut acquire, bell } = self.asking.swap_remove(place);
-        let waker = Waker::from(bell.clone());
+    /// Polls a task; the model must know whether it gets a permit.
+    fn poll(&mut self, index: usize) {
+        let Acquiring { id, mut acquire, wakes } = self.acquiring.swap_remove(index);
+        let waker = Waker::from(wakes.clone());
         match pin!(&mut acquire).poll(&mut Context::from_waker(&waker)) {
             Poll::Pending => {
-                assert!(self.model.waiting.contains(&who), "{who} was called and finds nothing");
-                self.asking.push(Asking { who, acquire, bell });
+                assert!(self.model.waiting.contains(&id), "{id} was served and finds no permit");
+                self.acquiring.push(Acquiring { id, acquire, wakes });
             }
             Poll::Ready(taken) => {
-                self.model.called.retain(|called| *called != who);
-                self.took(taken);
+                self.model.served.retain(|served| *served != id);
+                self.acquired(taken);
             }
         }
     }
 
-    fn act(&mut self, act: Act) {
-        let some = |number: usize, of: usize| (of > 0).then(|| number % of);
-        match act {
-            Act::TryAcquire => match self.semaphore.try_acquire() {
+    fn apply(&mut self, action: Action) {
+        let pick = |number: usize, of: usize| (of > 0).then(|| number % of);
+        match action {
+            Action::TryAcquire => match self.semaphore.try_acquire() {
                 Some(taken) => {
                     assert!(self.model.room() > 0);
-                    self.took(taken);
+                    self.acquired(taken);
                 }
                 None => assert_eq!(self.model.room(), 0),
             },
-            Act::Ask => {
-                let (who, room) = (self.asked, self.model.room());
-                self.asked += 1;
-                let asking = Asking { who, acquire: self.semaphore.acquire(), bell: Arc::default() };
-                self.asking.push(asking);
+            Action::Acquire => {
+                let (id, room) = (self.next_id, self.model.room());
+                self.next_id += 1;
+                let acquiring = Acquiring { id, acquire: self.semaphore.acquire(), wakes: Arc::default() };
+                self.acquiring.push(acquiring);
                 if room == 0 {
-                    self.model.waiting.push_back(who);
+                    self.model.waiting.push_back(id);
                 }
-                self.look(self.asking.len() - 1);
-                assert_eq!(self.asking.iter().any(|asking| asking.who == who), room == 0);
+                self.poll(self.acquiring.len() - 1);
+                assert_eq!(self.acquiring.iter().any(|acquiring| acquiring.id == id), room == 0);
             }
-            Act::Look(number, moved) => {
-                if let Some(place) = some(number, self.asking.len()) {
-                    if moved && self.model.waiting.contains(&self.asking[place].who) {
-                        self.asking[place].bell = Arc::default();
+            Action::Poll(number, new_waker) => {
+                if let Some(index) = pick(number, self.acquiring.len()) {
+                    if new_waker && self.model.waiting.contains(&self.acquiring[index].id) {
+                        self.acquiring[index].wakes = Arc::default();
                     }
-                    self.look(place);
+                    self.poll(index);
                 }
             }
-            Act::GoAway(number) => {
-                if let Some(place) = some(number, self.asking.len()) {
-                    let Asking { who, acquire, .. } = self.asking.swap_remove(place);
-                    self.model.waiting.retain(|waiting| *waiting != who);
-                    self.model.called.retain(|called| *called != who);
+            Action::Abandon(number) => {
+                if let Some(index) = pick(number, self.acquiring.len()) {
+                    let Acquiring { id, acquire, .. } = self.acquiring.swap_remove(index);
+                    self.model.waiting.retain(|waiting| *waiting != id);
+                    self.model.served.retain(|served| *served != id);
                     drop(acquire);
                 }
             }
-            Act::Release(number) | Act::GiveBack(number) | Act::Stray(number) => {
-                if let Some(place) = some(number, self.held.len()) {
-                    let permit = self.held.swap_remove(place);
+            Action::Release(number) | Action::ReleaseWith(number) | Action::Orphan(number) => {
+                if let Some(index) = pick(number, self.held.len()) {
+                    let permit = self.held.swap_remove(index);
                     self.model.held -= 1;
-                    match act {
-                        Act::Release(_) => drop(permit),
-                        Act::GiveBack(_) => {
-                            self.asked += 1;
-                            self.spares.push(self.asked);
-                            permit.give_back(self.asked);
+                    match action {
+                        Action::Release(_) => drop(permit),
+                        Action::ReleaseWith(_) => {
+                            self.next_id += 1;
+                            self.spares.push(self.next_id);
+                            permit.release_with(self.next_id);
                         }
                         _ => {
-                            self.model.strays += 1;
-                            permit.stray();
+                            self.model.orphaned += 1;
+                            permit.orphan();
                         }
                     }
                 }
             }
-            Act::EndStray => {
-                if self.model.strays > 0 {
-                    self.model.strays -= 1;
-                    self.semaphore.end_stray();
+            Action::EndOrphaned => {
+                if self.model.orphaned > 0 {
+                    self.model.orphaned -= 1;
+                    self.semaphore.end_orphaned();
                 }
             }
-            Act::Resize(capacity) => {
+            Action::Resize(capacity) => {
                 self.model.capacity = capacity;
                 self.semaphore.resize(capacity).wake();
             }
-            Act::Overdraft(overdraft) => {
+            Action::Overdraft(overdraft) => {
                 self.model.overdraft = overdraft;
                 self.semaphore.set_overdraft(overdraft);
             }
         }
-        self.model.call();
+        self.model.serve();
     }
 
     fn check(&self) {
         assert_eq!(self.semaphore.load(), self.model.load());
-        for Asking { who, bell, .. } in &self.asking {
-            let rung = bell.0.load(Ordering::SeqCst);
-            assert_eq!(rung, usize::from(self.model.called.contains(who)), "{who} was woken {rung} times");
+        for Acquiring { id, wakes, .. } in &self.acquiring {
+            let woken = wakes.0.load(Ordering::SeqCst);
+            assert_eq!(woken, usize::from(self.model.served.contains(id)), "{id} was woken {woken} times");
         }
     }
 }
@@ -218,50 +218,50 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn it_does_what_its_model_does(
+    fn it_agrees_with_its_model(
         capacity in 0..5usize,
-        acts in prop::collection::vec(acts(), 0..120),
+        actions in prop::collection::vec(actions(), 0..120),
     ) {
         let semaphore = Semaphore::new(capacity);
         let model = Model { capacity, ..Model::default() };
-        let mut world =
-            World { semaphore: &semaphore, model, asking: vec![], held: vec![], asked: 0, spares: vec![] };
-        for act in acts {
-            world.act(act);
-            world.check();
+        let mut harness =
+            Harness { semaphore: &semaphore, model, acquiring: vec![], held: vec![], next_id: 0, spares: vec![] };
+        for action in actions {
+            harness.apply(action);
+            harness.check();
         }
-        // In the end everything comes back.
-        let strays = world.model.strays;
-        drop(world);
-        (0..strays).for_each(|_| semaphore.end_stray());
+        // In the end every permit comes back.
+        let orphaned = harness.model.orphaned;
+        drop(harness);
+        (0..orphaned).for_each(|_| semaphore.end_orphaned());
         semaphore.resize(3).wake();
-        prop_assert_eq!(semaphore.load(), Load { capacity: 3, available: 3, in_use: 0, waiting: 0, strays: 0 });
+        prop_assert_eq!(semaphore.load(), Load { capacity: 3, available: 3, in_use: 0, waiting: 0, orphaned: 0 });
     }
 
-    /// Without changes of the capacity, no more are in use than the capacity and the overdraft together.
+    /// Without changes of the capacity, at most the capacity plus the overdraft is in use.
     #[test]
-    fn there_are_never_more_than_the_limit_and_the_overdraft(
+    fn permits_in_use_never_exceed_the_limit_and_the_overdraft(
         capacity in 1..5usize,
         overdraft in 0..4usize,
-        acts in prop::collection::vec(acts(), 0..200),
+        actions in prop::collection::vec(actions(), 0..200),
     ) {
         let semaphore = Semaphore::new(capacity);
         semaphore.set_overdraft(overdraft);
         let model = Model { capacity, overdraft, ..Model::default() };
-        let mut world =
-            World { semaphore: &semaphore, model, asking: vec![], held: vec![], asked: 0, spares: vec![] };
-        for act in acts {
-            if !matches!(act, Act::Resize(_) | Act::Overdraft(_)) {
-                world.act(act);
+        let mut harness =
+            Harness { semaphore: &semaphore, model, acquiring: vec![], held: vec![], next_id: 0, spares: vec![] };
+        for action in actions {
+            if !matches!(action, Action::Resize(_) | Action::Overdraft(_)) {
+                harness.apply(action);
                 prop_assert!(semaphore.load().in_use <= capacity + overdraft);
             }
         }
     }
 }
 
-/// A line that people leave in its middle, while its first stays, does not grow for ever.
+/// A queue that waiters leave in its middle, while its first stays, does not grow without bound.
 #[test]
-fn places_of_those_who_have_left_are_given_up() {
+fn gaps_of_abandoned_waiters_are_closed() {
     let semaphore = Semaphore::<()>::new(0);
     let mut task = Context::from_waker(Waker::noop());
     let mut first = pin!(semaphore.acquire());
@@ -270,11 +270,11 @@ fn places_of_those_who_have_left_are_given_up() {
     for _ in 0..10_000 {
         let mut next = semaphore.acquire();
         assert!(pin!(&mut next).poll(&mut task).is_pending());
-        // The former last one leaves once another stands behind it.
+        // The former last waiter leaves once another is behind it.
         last = Some(next);
     }
     drop(last);
-    assert!(semaphore.lock().line.places() < 8);
+    assert!(semaphore.lock().queue.entries() < 8);
     semaphore.resize(1).wake();
     assert!(first.as_mut().poll(&mut task).is_ready());
 }

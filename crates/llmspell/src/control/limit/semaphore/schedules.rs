@@ -1,5 +1,5 @@
-//! The semaphore under many interleavings of threads. A wake-up that is lost shows as a deadlock, which the
-//! scheduler reports with the schedule that leads to it.
+//! The semaphore under many interleavings of threads. A lost wake-up shows as a deadlock, which the scheduler reports
+//! with the schedule that leads to it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,105 +13,105 @@ use crate::runtime::sync::atomic::{AtomicUsize, Ordering};
 
 const SCHEDULES: usize = 3000;
 
-/// Threads at random, and threads of which one is held up at a few points at most: each finds what the other
-/// hardly does.
+/// Explores random schedules, and schedules with few preemptions: each finds errors that the other hardly finds.
 fn explore(test: impl Fn() + Send + Sync + Copy + 'static) {
     shuttle::check_random(test, SCHEDULES);
     shuttle::check_pct(test, SCHEDULES, 3);
 }
 
-/// A semaphore, and how many are under it.
+/// A semaphore, and the number of permits that are held.
 #[derive(Clone)]
-struct Watched {
+struct TestSemaphore {
     semaphore: Arc<Semaphore<usize>>,
     inside: Arc<AtomicUsize>,
-    most: usize,
+    max: usize,
 }
 
-impl Watched {
-    fn new(capacity: usize, most: usize) -> Self {
-        Watched { semaphore: Arc::new(Semaphore::new(capacity)), inside: Arc::default(), most }
+impl TestSemaphore {
+    fn new(capacity: usize, max: usize) -> Self {
+        TestSemaphore { semaphore: Arc::new(Semaphore::new(capacity)), inside: Arc::default(), max }
     }
 
     fn enter(&self) {
-        assert!(self.inside.fetch_add(1, Ordering::SeqCst) < self.most, "more than {} at once", self.most);
+        assert!(self.inside.fetch_add(1, Ordering::SeqCst) < self.max, "more than {} at once", self.max);
     }
 
     fn exit(&self) {
         self.inside.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Asks, waits, works, and gives the permit back.
-    fn work(&self, number: usize) {
+    /// Waits for a permit, and releases it.
+    fn acquire_and_release(&self, number: usize) {
         let (permit, _) = block_on(self.semaphore.acquire());
         self.enter();
         self.exit();
-        if number == 0 { drop(permit) } else { permit.give_back(number) }
+        if number == 0 { drop(permit) } else { permit.release_with(number) }
     }
 
-    /// Asks, looks once, and goes away.
-    fn give_up(&self) {
+    /// Polls once for a permit, and drops the future.
+    fn abandon(&self) {
         let mut acquire = self.semaphore.acquire();
         let ready = pin!(&mut acquire).poll(&mut Context::from_waker(Waker::noop())).is_ready();
         thread::yield_now();
         drop((acquire, ready));
     }
 
-    fn stray(&self) {
+    fn orphan(&self) {
         let (permit, _) = block_on(self.semaphore.acquire());
         self.enter();
-        permit.stray();
+        permit.orphan();
         thread::yield_now();
         self.exit();
-        self.semaphore.end_stray();
+        self.semaphore.end_orphaned();
     }
 }
 
-fn together(threads: impl IntoIterator<Item = Box<dyn FnOnce() + Send>>) {
+fn run_threads(threads: impl IntoIterator<Item = Box<dyn FnOnce() + Send>>) {
     let threads: Vec<_> = threads.into_iter().map(thread::spawn).collect();
     threads.into_iter().for_each(|thread| thread.join().expect("no thread panics"));
 }
 
 macro_rules! threads {
     ($shared:ident: $($work:expr),+ $(,)?) => {
-        together([$({ let $shared = $shared.clone(); Box::new(move || $work) as Box<dyn FnOnce() + Send> }),+])
+        run_threads([$({ let $shared = $shared.clone(); Box::new(move || $work) as Box<dyn FnOnce() + Send> }),+])
     };
 }
 
 #[test]
-fn everybody_gets_a_permit_and_nobody_too_many() {
+fn every_thread_gets_a_permit_and_the_capacity_is_kept() {
     explore(|| {
-        let it = Watched::new(2, 2);
-        threads!(it: it.work(0), it.work(1), it.work(2), it.work(3));
-        assert_eq!(it.semaphore.load(), Load { capacity: 2, available: 2, in_use: 0, waiting: 0, strays: 0 });
+        let sem = TestSemaphore::new(2, 2);
+        threads!(sem: sem.acquire_and_release(0), sem.acquire_and_release(1), sem.acquire_and_release(2), sem.acquire_and_release(3));
+        assert_eq!(sem.semaphore.load(), Load { capacity: 2, available: 2, in_use: 0, waiting: 0, orphaned: 0 });
     });
 }
 
 #[test]
-fn whoever_goes_away_holds_up_nobody() {
+fn an_abandoned_wait_does_not_block_the_queue() {
     explore(|| {
-        let it = Watched::new(1, 1);
-        threads!(it: it.work(0), it.give_up(), it.work(1), it.give_up());
-        assert_eq!(it.semaphore.load(), Load { capacity: 1, available: 1, in_use: 0, waiting: 0, strays: 0 });
+        let sem = TestSemaphore::new(1, 1);
+        threads!(sem: sem.acquire_and_release(0), sem.abandon(), sem.acquire_and_release(1), sem.abandon());
+        assert_eq!(sem.semaphore.load(), Load { capacity: 1, available: 1, in_use: 0, waiting: 0, orphaned: 0 });
     });
 }
 
 #[test]
-fn a_capacity_that_changes_forgets_nobody() {
+fn a_changing_capacity_loses_no_waiter() {
     explore(|| {
-        let it = Watched::new(1, 3);
-        let resize = |it: &Watched| [0, 3, 0, 2].iter().for_each(|capacity| it.semaphore.resize(*capacity).wake());
-        threads!(it: it.work(0), it.work(1), it.work(2), it.give_up(), resize(&it));
-        assert_eq!(it.semaphore.load(), Load { capacity: 2, available: 2, in_use: 0, waiting: 0, strays: 0 });
+        let sem = TestSemaphore::new(1, 3);
+        let resize =
+            |sem: &TestSemaphore| [0, 3, 0, 2].iter().for_each(|capacity| sem.semaphore.resize(*capacity).wake());
+        threads!(sem: sem.acquire_and_release(0), sem.acquire_and_release(1), sem.acquire_and_release(2), sem.abandon(), resize(&sem));
+        assert_eq!(sem.semaphore.load(), Load { capacity: 2, available: 2, in_use: 0, waiting: 0, orphaned: 0 });
     });
 }
 
 #[test]
-fn strays_are_made_up_for_as_far_as_the_overdraft_goes() {
+fn orphaned_permits_are_compensated_up_to_the_overdraft() {
     explore(|| {
-        let it = Watched::new(1, 2);
-        it.semaphore.set_overdraft(1);
-        threads!(it: it.stray(), it.stray(), it.work(0), it.work(1));
-        assert_eq!(it.semaphore.load(), Load { capacity: 1, available: 1, in_use: 0, waiting: 0, strays: 0 });
+        let sem = TestSemaphore::new(1, 2);
+        sem.semaphore.set_overdraft(1);
+        threads!(sem: sem.orphan(), sem.orphan(), sem.acquire_and_release(0), sem.acquire_and_release(1));
+        assert_eq!(sem.semaphore.load(), Load { capacity: 1, available: 1, in_use: 0, waiting: 0, orphaned: 0 });
     });
 }

@@ -1,5 +1,5 @@
-//! The line before a rate under many interleavings of threads, while time stands still: all there is, is what others
-//! give back. A wake-up that is lost shows as a deadlock, which the scheduler reports with the schedule that leads to it.
+//! The queue of a rate under many interleavings of threads, while time stands still: calls can only get what others
+//! refund. A lost wake-up shows as a deadlock, which the scheduler reports with the schedule that leads to it.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use std::time::Duration;
 use shuttle::future::block_on;
 use shuttle::thread;
 
-use super::super::config::{Config, Quota};
-use super::{Admission, Admit, PollResult, RateLimiter, Waker};
+use super::super::settings::{Quota, RateSettings};
+use super::{Admission, Admit, RateLimiter, WaiterPoll, Waker};
 use crate::error::Result;
 use crate::runtime::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,48 +21,48 @@ fn explore(test: impl Fn() + Send + Sync + Copy + 'static) {
     shuttle::check_pct(test, SCHEDULES, 3);
 }
 
-/// A rate with one turn in a century, and how many have one.
+/// A rate of one call per century, and the number of calls that are admitted.
 #[derive(Clone)]
-struct Watched {
-    door: Arc<RateLimiter>,
+struct TestRate {
+    limiter: Arc<RateLimiter>,
     inside: Arc<AtomicUsize>,
 }
 
 const CENTURY: Duration = Duration::from_secs(3_000_000_000);
 
-impl Watched {
-    fn new(longest_pause: Duration) -> Self {
+impl TestRate {
+    fn new(max_pause: Duration) -> Self {
         let requests = Some(Quota::new(1, CENTURY));
-        let config = Config { requests, tokens: None, burst: Some(Duration::ZERO), longest_pause };
-        Watched { door: Arc::new(RateLimiter::new(&config)), inside: Arc::default() }
+        let settings = RateSettings { requests, tokens: None, burst: Some(Duration::ZERO), max_pause };
+        TestRate { limiter: Arc::new(RateLimiter::new(&settings)), inside: Arc::default() }
     }
 
-    fn turn(&self) -> Result<Admission> {
-        let mut place = match self.door.try_enter(0, None)? {
+    fn acquire(&self) -> Result<Admission> {
+        let mut waiting = match self.limiter.try_acquire(0, None)? {
             Admit::Admitted(admission) => return Ok(admission),
-            Admit::InLine(place) => place,
+            Admit::Queued(waiting) => waiting,
         };
-        block_on(poll_fn(|task| match place.poll_look(task.waker()) {
-            PollResult::Answer(answer) => Poll::Ready(answer),
-            PollResult::Called | PollResult::Again(_) => Poll::Pending,
+        block_on(poll_fn(|task| match waiting.poll_once(task.waker()) {
+            WaiterPoll::Ready(result) => Poll::Ready(result),
+            WaiterPoll::Pending | WaiterPoll::PendingUntil(_) => Poll::Pending,
         }))
     }
 
-    /// Waits, and gives its turn back.
-    fn work(&self) {
-        let Ok(admission) = self.turn() else { return };
-        assert_eq!(self.inside.fetch_add(1, Ordering::SeqCst), 0, "there is one turn");
+    /// Waits for an admission, and refunds it.
+    fn acquire_and_refund(&self) {
+        let Ok(admission) = self.acquire() else { return };
+        assert_eq!(self.inside.fetch_add(1, Ordering::SeqCst), 0, "there is one admission");
         self.inside.fetch_sub(1, Ordering::SeqCst);
-        self.door.give_turn(0, admission.pauses);
+        self.limiter.refund(0, admission.pauses);
     }
 
-    /// Asks, looks once, and goes away with whatever it has.
-    fn give_up(&self) {
-        match self.door.try_enter(0, None) {
-            Ok(Admit::Admitted(admission)) => self.door.give_turn(0, admission.pauses),
-            Ok(Admit::InLine(mut place)) => {
-                if let PollResult::Answer(Ok(admission)) = place.poll_look(Waker::noop()) {
-                    self.door.give_turn(0, admission.pauses);
+    /// Polls once for an admission, and drops the future or the admission.
+    fn abandon(&self) {
+        match self.limiter.try_acquire(0, None) {
+            Ok(Admit::Admitted(admission)) => self.limiter.refund(0, admission.pauses),
+            Ok(Admit::Queued(mut waiting)) => {
+                if let WaiterPoll::Ready(Ok(admission)) = waiting.poll_once(Waker::noop()) {
+                    self.limiter.refund(0, admission.pauses);
                 }
                 thread::yield_now();
             }
@@ -73,35 +73,40 @@ impl Watched {
 
 type Thread = Box<dyn FnOnce() + Send>;
 
-fn together(threads: impl IntoIterator<Item = Thread>) {
+fn run_threads(threads: impl IntoIterator<Item = Thread>) {
     let threads: Vec<_> = threads.into_iter().map(thread::spawn).collect();
     threads.into_iter().for_each(|thread| thread.join().expect("no thread panics"));
 }
 
-fn threads(it: &Watched, count: usize, run: fn(&Watched)) -> impl Iterator<Item = Thread> {
-    (0..count).map(move |_| it.clone()).map(move |it| Box::new(move || run(&it)) as Thread)
+fn threads(rate: &TestRate, count: usize, run: fn(&TestRate)) -> impl Iterator<Item = Thread> {
+    (0..count).map(move |_| rate.clone()).map(move |rate| Box::new(move || run(&rate)) as Thread)
 }
 
 #[test]
-fn everybody_gets_a_turn_and_whoever_goes_away_holds_up_nobody() {
+fn every_call_is_admitted_and_an_abandoned_wait_does_not_block_the_queue() {
     explore(|| {
-        let it = Watched::new(CENTURY * 10);
-        together(threads(&it, 3, Watched::work).chain(threads(&it, 2, Watched::give_up)));
-        assert_eq!(it.door.waiting(), 0);
-        assert!(matches!(it.door.try_enter(0, None), Ok(Admit::Admitted(_))), "the turn is there again");
+        let rate = TestRate::new(CENTURY * 10);
+        run_threads(threads(&rate, 3, TestRate::acquire_and_refund).chain(threads(&rate, 2, TestRate::abandon)));
+        assert_eq!(rate.limiter.waiting(), 0);
+        assert!(
+            matches!(rate.limiter.try_acquire(0, None), Ok(Admit::Admitted(_))),
+            "the admission is available again"
+        );
     });
 }
 
 #[test]
-fn a_pause_that_nobody_sits_out_leaves_nobody_behind() {
+fn a_pause_that_is_too_long_rejects_every_waiter() {
     explore(|| {
-        let it = Watched::new(Duration::ZERO);
+        let rate = TestRate::new(Duration::ZERO);
         let pause: Thread = {
-            let it = it.clone();
-            Box::new(move || assert!(it.door.pause(CENTURY, 0)))
+            let rate = rate.clone();
+            Box::new(move || assert!(rate.limiter.pause(CENTURY, 0)))
         };
-        together(threads(&it, 3, Watched::work).chain(threads(&it, 1, Watched::give_up)).chain([pause]));
-        assert_eq!(it.door.waiting(), 0);
-        assert!(it.door.try_enter(0, None).is_err());
+        run_threads(
+            threads(&rate, 3, TestRate::acquire_and_refund).chain(threads(&rate, 1, TestRate::abandon)).chain([pause]),
+        );
+        assert_eq!(rate.limiter.waiting(), 0);
+        assert!(rate.limiter.try_acquire(0, None).is_err());
     });
 }

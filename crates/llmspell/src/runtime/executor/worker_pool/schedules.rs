@@ -1,5 +1,5 @@
-//! The crew under many interleavings of its owner and its workers. A wake-up or a job that is lost shows as a
-//! deadlock, which the scheduler reports with the schedule that leads to it.
+//! The pool under many interleavings of its owner and its workers. A lost wake-up or a lost job shows as a deadlock,
+//! which the scheduler reports with the schedule that leads to it.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -21,12 +21,12 @@ fn explore(test: impl Fn() + Send + Sync + Copy + 'static) {
     shuttle::check_pct(test, SCHEDULES, 3);
 }
 
-/// What a job does before it gives its number.
+/// How a job behaves before it returns its index.
 #[derive(Clone, Copy)]
-enum Job {
+enum TestJob {
     Ready,
     Waits(usize),
-    /// Ends only while so many of its kind are under way.
+    /// Ends only while this many of its kind are running.
     Needs(usize),
 }
 
@@ -36,7 +36,7 @@ struct Jobs {
     meeting: AtomicUsize,
 }
 
-/// Counts as alive until it is dropped, however that comes about.
+/// Counts as alive until it is dropped.
 struct Alive(Arc<AtomicUsize>);
 
 impl Drop for Alive {
@@ -46,20 +46,20 @@ impl Drop for Alive {
 }
 
 impl PoolTask for Jobs {
-    type Job = Job;
+    type Input = TestJob;
     type Out = usize;
 
-    async fn run(&self, index: usize, job: Job) -> usize {
+    async fn run(&self, index: usize, job: TestJob) -> usize {
         self.alive.fetch_add(1, Ordering::SeqCst);
         let _alive = Alive(self.alive.clone());
         match job {
-            Job::Ready => {}
-            Job::Waits(times) => {
+            TestJob::Ready => {}
+            TestJob::Waits(times) => {
                 for _ in 0..times {
                     yield_now().await;
                 }
             }
-            Job::Needs(others) => {
+            TestJob::Needs(others) => {
                 if self.meeting.fetch_add(1, Ordering::SeqCst) + 1 == others {
                     self.met.resize(others).wake();
                 }
@@ -80,9 +80,9 @@ fn pool() -> (WorkerPool<Jobs>, Arc<AtomicUsize>) {
     (WorkerPool::new(&Context::new(), jobs), alive)
 }
 
-/// Runs `jobs`, at most `limit` of them at once, as a stream does; each must give its number once.
-async fn run(pool: &mut WorkerPool<Jobs>, jobs: &[Job], limit: usize) {
-    let mut jobs: VecDeque<(usize, Job)> = jobs.iter().copied().enumerate().collect();
+/// Runs `jobs`, at most `limit` at once, as a stream does; each must return its index once.
+async fn run(pool: &mut WorkerPool<Jobs>, jobs: &[TestJob], limit: usize) {
+    let mut jobs: VecDeque<(usize, TestJob)> = jobs.iter().copied().enumerate().collect();
     let (total, mut running, mut seen) = (jobs.len(), 0, Vec::new());
     while seen.len() < total {
         let mut admitted: VecDeque<_> = jobs.drain(..jobs.len().min(limit - running)).collect();
@@ -97,7 +97,7 @@ async fn run(pool: &mut WorkerPool<Jobs>, jobs: &[Job], limit: usize) {
     assert_eq!(seen, (0..total).collect::<Vec<_>>());
 }
 
-async fn ended(pool: &mut WorkerPool<Jobs>, alive: &AtomicUsize) {
+async fn assert_pool_ends(pool: &mut WorkerPool<Jobs>, alive: &AtomicUsize) {
     pool.abort();
     poll_fn(|task| pool.poll_ended(task)).await;
     assert_eq!(alive.load(Ordering::SeqCst), 0, "a job outlives the last worker");
@@ -108,9 +108,10 @@ fn every_job_gives_its_output_once() {
     explore(|| {
         block_on(async {
             let (mut pool, alive) = pool();
-            let jobs = [Job::Ready, Job::Waits(1), Job::Ready, Job::Waits(2), Job::Ready, Job::Ready];
+            let jobs =
+                [TestJob::Ready, TestJob::Waits(1), TestJob::Ready, TestJob::Waits(2), TestJob::Ready, TestJob::Ready];
             run(&mut pool, &jobs, 3).await;
-            ended(&mut pool, &alive).await;
+            assert_pool_ends(&mut pool, &alive).await;
         });
     });
 }
@@ -120,45 +121,45 @@ fn jobs_in_flight_all_run_at_the_same_time() {
     explore(|| {
         block_on(async {
             let (mut pool, alive) = pool();
-            // Once trust is earned, workers do several jobs in one go: not so if one of them waits.
-            run(&mut pool, &[Job::Ready, Job::Ready, Job::Ready, Job::Ready], 2).await;
-            pool.submit(&mut VecDeque::from([(0, Job::Needs(3))]));
+            // Once jobs are known to be short, workers run several without a break, but not if one of them waits.
+            run(&mut pool, &[TestJob::Ready, TestJob::Ready, TestJob::Ready, TestJob::Ready], 2).await;
+            pool.submit(&mut VecDeque::from([(0, TestJob::Needs(3))]));
             yield_now().await;
-            pool.submit(&mut VecDeque::from([(1, Job::Needs(3)), (2, Job::Needs(3))]));
+            pool.submit(&mut VecDeque::from([(1, TestJob::Needs(3)), (2, TestJob::Needs(3))]));
             for _ in 0..3 {
                 pool.next().await;
             }
-            ended(&mut pool, &alive).await;
+            assert_pool_ends(&mut pool, &alive).await;
         });
     });
 }
 
 #[test]
-fn a_crew_that_is_stopped_leaves_nothing() {
+fn a_stopped_pool_leaves_nothing() {
     explore(|| {
         block_on(async {
             let (mut pool, alive) = pool();
-            let jobs = [Job::Ready, Job::Waits(3), Job::Needs(2), Job::Waits(1)];
+            let jobs = [TestJob::Ready, TestJob::Waits(3), TestJob::Needs(2), TestJob::Waits(1)];
             pool.submit(&mut jobs.into_iter().enumerate().collect());
             pool.next().await;
-            ended(&mut pool, &alive).await;
+            assert_pool_ends(&mut pool, &alive).await;
         });
     });
 }
 
-/// The owner of a stream looks from time to time, and may be a new task each time.
+/// The owner of a stream polls from time to time, and may be a new task each time.
 #[test]
-fn an_owner_that_only_looks_now_and_then_misses_nothing() {
+fn an_owner_that_polls_rarely_misses_nothing() {
     explore(|| {
         let (mut pool, alive) = pool();
-        pool.submit(&mut [Job::Ready, Job::Waits(1), Job::Ready].into_iter().enumerate().collect());
+        pool.submit(&mut [TestJob::Ready, TestJob::Waits(1), TestJob::Ready].into_iter().enumerate().collect());
         let mut seen = 0;
-        let looked = block_on(poll_fn(|task| Poll::Ready(pool.poll_next(task).is_ready())));
-        seen += usize::from(looked);
+        let is_ready = block_on(poll_fn(|task| Poll::Ready(pool.poll_next(task).is_ready())));
+        seen += usize::from(is_ready);
         while seen < 3 {
             block_on(pool.next());
             seen += 1;
         }
-        block_on(ended(&mut pool, &alive));
+        block_on(assert_pool_ends(&mut pool, &alive));
     });
 }

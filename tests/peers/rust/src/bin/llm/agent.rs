@@ -32,17 +32,17 @@ struct Sum {
     right: f64,
 }
 
-/// What is asked, which call that takes, and the number that it gives.
+/// A question, the call that answers it, and the resulting number.
 struct Question {
     text: String,
     call: (&'static str, Value),
     number: f64,
 }
 
-/// The calls that tools have got.
+/// The calls that the tools received.
 type Calls = Arc<Mutex<Vec<(&'static str, Value)>>>;
 
-fn note(calls: &Calls, tool: &'static str, arguments: &impl Serialize) -> Result<()> {
+fn record(calls: &Calls, tool: &'static str, arguments: &impl Serialize) -> Result<()> {
     calls.lock().unwrap_or_else(PoisonError::into_inner).push((tool, serde_json::to_value(arguments)?));
     Ok(())
 }
@@ -50,9 +50,9 @@ fn note(calls: &Calls, tool: &'static str, arguments: &impl Serialize) -> Result
 fn agent(url: &str, table: Arc<BTreeMap<String, u64>>, calls: &Calls) -> Result<Agent> {
     let (sums, lookups) = (calls.clone(), calls.clone());
     let calculate = Tool::new("calculate", "Adds, subtracts or multiplies two numbers.", move |sum: Sum, _| {
-        let noted = note(&sums, "calculate", &sum);
+        let recorded = record(&sums, "calculate", &sum);
         async move {
-            noted?;
+            recorded?;
             Ok(match sum.operation {
                 Operation::Add => sum.left + sum.right,
                 Operation::Subtract => sum.left - sum.right,
@@ -60,7 +60,7 @@ fn agent(url: &str, table: Arc<BTreeMap<String, u64>>, calls: &Calls) -> Result<
             })
         }
     });
-    // Its schema is made of the table, so the model cannot make categories up.
+    // The schema lists the categories of the table, so that the model cannot invent one.
     let categories: Vec<_> = table.keys().collect();
     let parameters = json!({
         "type": "object",
@@ -68,11 +68,11 @@ fn agent(url: &str, table: Arc<BTreeMap<String, u64>>, calls: &Calls) -> Result<
         "required": ["category"],
     });
     let count = step(move |lookup: Value, _| {
-        let noted = note(&lookups, "count_tasks", &lookup);
+        let recorded = record(&lookups, "count_tasks", &lookup);
         let found = lookup["category"].as_str().and_then(|category| table.get(category)).copied();
         async move {
-            noted?;
-            found.map(Value::from).ok_or_else(|| Error::invalid(format!("no category {}", lookup["category"])))
+            recorded?;
+            found.map(Value::from).ok_or_else(|| Error::invalid(format!("unknown category {}", lookup["category"])))
         }
     });
     let count = DynTool::from_schema("count_tasks", "How many tasks a category has.", parameters, count);
@@ -103,14 +103,15 @@ fn questions(table: &BTreeMap<String, u64>) -> Vec<Question> {
     lookups.into_iter().chain(sums).collect()
 }
 
-/// Every question: a call that fits, the tool ran, the model got its answer back and replied to the end.
+/// Checks for every question that the call matches the schema, the tool ran, its result went back, and the model
+/// completed its reply.
 pub(crate) async fn answers_with_tools(url: &str, tasks: &str) -> Result<String> {
     let mut table = BTreeMap::new();
     for task in tasks::read(tasks)? {
         *table.entry(task.category).or_insert(0) += 1;
     }
     let table = Arc::new(table);
-    let (mut called_right, mut said_right, mut tokens) = (0, 0, 0);
+    let (mut right_calls, mut right_answers, mut tokens) = (0, 0, 0);
     let questions = questions(&table);
     for question in &questions {
         let calls = Calls::default();
@@ -118,30 +119,30 @@ pub(crate) async fn answers_with_tools(url: &str, tasks: &str) -> Result<String>
         let failed = |error: Error| Error::failed(format!("{}: {error:?}", question.text));
         let reply = agent.run(question.text.as_str().into(), &Context::new()).await.map_err(failed)?;
         let ran = calls.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        is_whole(&reply, &ran).map_err(failed)?;
-        called_right += usize::from(ran[0] == question.call);
-        said_right += usize::from(reply.text.replace(',', "").contains(&question.number.to_string()));
+        check_reply(&reply, &ran).map_err(failed)?;
+        right_calls += usize::from(ran[0] == question.call);
+        right_answers += usize::from(reply.text.replace(',', "").contains(&question.number.to_string()));
         tokens += reply.usage.tokens();
     }
     let all = questions.len();
     Ok(format!(
         "{all} of {all} questions: a call that fits, its tool ran, its answer went back, a reply with usage ({tokens} \
-         tokens); not asserted: {called_right} called the right tool with the right arguments, {said_right} said the \
+         tokens); not asserted: {right_calls} called the right tool with the right arguments, {right_answers} said the \
          right number"
     ))
 }
 
-fn is_whole(reply: &AgentReply, ran: &[(&str, Value)]) -> Result<()> {
+fn check_reply(reply: &AgentReply, ran: &[(&str, Value)]) -> Result<()> {
     ensure((reply.turns, reply.tool_calls) == (2, 1), || "not a call and an answer".into())?;
     ensure(ran.len() == 1, || format!("{} tools ran for one call: {:?}", ran.len(), reply.conversation.messages()))?;
-    ensure(matches!(reply.finish, Some(Finish::Stop | Finish::Length)), || "no end".into())?;
+    ensure(matches!(reply.finish, Some(Finish::Stop | Finish::Length)), || "no finish reason".into())?;
     ensure(reply.usage.input_tokens > 0 && reply.usage.output_tokens > 0, || "no usage".into())?;
-    ensure(!reply.text.trim().is_empty(), || "no words".into())?;
+    ensure(!reply.text.trim().is_empty(), || "an empty reply".into())?;
     let messages = reply.conversation.messages();
     let [Message::User { .. }, Message::Assistant { tool_calls, .. }, Message::Tool(answer), Message::Assistant { .. }] =
         messages
     else {
         return Err(Error::failed("the conversation is not question, call, result, answer"));
     };
-    ensure(tool_calls[0].id == answer.call_id && tool_calls[0].name == ran[0].0, || "another call".into())
+    ensure(tool_calls[0].id == answer.call_id && tool_calls[0].name == ran[0].0, || "the result of another call".into())
 }

@@ -1,4 +1,4 @@
-//! Single answers.
+//! Single replies of a model.
 
 use llmspell::model::{Finish, Model, Options, OutputFormat, Request};
 use llmspell::{Context, Result, Step};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::model;
 
-pub(crate) async fn says_how_much_it_was(url: &str) -> Result<String> {
+pub(crate) async fn reply_has_usage(url: &str) -> Result<String> {
     let (cx, mut chunks) = Context::new().with_chunks(64);
     let request =
         Request::new("What is the capital of France?").with_options(Options::new().max_tokens(24).temperature(0.0));
@@ -26,7 +26,7 @@ pub(crate) async fn says_how_much_it_was(url: &str) -> Result<String> {
     ))
 }
 
-pub(crate) async fn keeps_to_a_schema(url: &str) -> Result<String> {
+pub(crate) async fn reply_matches_a_schema(url: &str) -> Result<String> {
     let schema = json!({
         "type": "object",
         "properties": { "label": { "enum": ["spam", "ham"] }, "sure": { "type": "boolean" } },

@@ -1,4 +1,4 @@
-//! Makes a model that does not know when to call a tool do so.
+//! Forces tool calls of a model that does not decide by itself when to call a tool.
 
 use std::sync::Arc;
 
@@ -6,14 +6,15 @@ use llmspell::model::{Message, Model, Options, Reply, Request, ToolChoice};
 use llmspell::{Context, Step, step};
 use llmspell_models::RemoteModel;
 
-/// Whether the model is to answer what its tools have said.
+/// Returns whether the last message is the result of a tool.
 pub(crate) fn has_called(request: &Request) -> bool {
     matches!(request.messages.last(), Some(Message::Tool(_)))
 }
 
-/// The first turn has to call a tool and the next must not, as a larger model would decide by itself.
+/// Returns a step whose first turn must call a tool and whose next turn must not, as a larger model would decide by
+/// itself.
 ///
-/// Of the two, the first is enforced by a grammar: whatever is called is there, and its arguments fit.
+/// In the first turn the server's grammar ensures that the called tool exists and that its arguments match.
 pub(crate) fn forced(model: RemoteModel, tokens: u32) -> impl Step<In = Request, Out = Reply> {
     let ask = Arc::new(model.step());
     step(move |request: Request, cx: Context| {

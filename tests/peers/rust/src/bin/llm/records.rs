@@ -1,4 +1,4 @@
-//! Real records through an agent, so many at a time, one outcome each.
+//! Real records through an agent with a concurrency limit, one outcome each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -21,29 +21,29 @@ use super::force::{forced, has_called};
 use super::model;
 
 const RECORDS: usize = 200;
-const AT_ONCE: usize = 4;
+const LIMIT: usize = 4;
 
-/// How many tokens a call may take; few take more than half of it.
+/// The most tokens of a call. Few calls take more than half.
 const TOKENS: u32 = 96;
 
-/// How many of the records have to get as far as a call of their tool. What does not: calls that this model does not
-/// bring to an end, and that are cut off at their tokens.
+/// The number of records that must reach a call of their tool. In the others this model does not complete the call,
+/// which is cut off at its token limit.
 const ENOUGH: usize = RECORDS * 3 / 4;
 
-/// How many questions are with the model.
+/// Counts the concurrent requests to the models.
 #[derive(Default)]
 struct Gauge {
     running: AtomicUsize,
-    most: AtomicUsize,
+    peak: AtomicUsize,
 }
 
-/// Counts down however the question ends.
+/// Counts as running until it is dropped.
 struct Running<'a>(&'a Gauge);
 
 impl Gauge {
-    fn enter(&self) -> Running<'_> {
+    fn start(&self) -> Running<'_> {
         let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
-        self.most.fetch_max(running, Ordering::SeqCst);
+        self.peak.fetch_max(running, Ordering::SeqCst);
         Running(self)
     }
 }
@@ -54,8 +54,8 @@ impl Drop for Running<'_> {
     }
 }
 
-/// Asks the model for the call, and answers for it after that: its words are not worth half of the time.
-fn once(model: RemoteModel, gauge: Arc<Gauge>) -> impl Step<In = Request, Out = Reply> {
+/// Asks the model only for the call, and replies for it afterwards: its final words would take half of the time.
+fn call_only(model: RemoteModel, gauge: Arc<Gauge>) -> impl Step<In = Request, Out = Reply> {
     let ask = Arc::new(forced(model, TOKENS));
     step(move |request: Request, cx: Context| {
         let (ask, gauge) = (ask.clone(), gauge.clone());
@@ -63,42 +63,47 @@ fn once(model: RemoteModel, gauge: Arc<Gauge>) -> impl Step<In = Request, Out = 
             if has_called(&request) {
                 return Ok(Reply::new(request.last_text()));
             }
-            let _running = gauge.enter();
+            let _running = gauge.start();
             ask.run(request, &cx).await
         }
     })
 }
 
-/// The agent for one task: its tools give back what they are called with.
+/// Returns the agent for one task. Its tools return their arguments.
 fn agent(task: &Task, model: RemoteModel, gauge: Arc<Gauge>) -> Result<Agent> {
     let tools = task.functions.iter().map(|function| {
         let echo = step(|arguments: Value, _| async move { Ok(arguments) });
         DynTool::from_schema(&function.callable(), &function.description, function.schema(), echo)
     });
-    Agent::of(once(model, gauge)).tools(tools).max_turns(2).build()
+    Agent::of(call_only(model, gauge)).tools(tools).max_turns(2).build()
 }
 
-/// Why a record failed, in a word.
-fn sort(error: &Error) -> String {
+/// Returns the class of a failure.
+fn class(error: &Error) -> String {
     match error.downcast_ref::<ModelError>() {
         Some(cause) => cause.class.to_string(),
         None => error.kind().to_string(),
     }
 }
 
-/// How many requests wait for a slot of a server.
+/// Returns how many requests wait for a slot of a server.
 async fn waiting(url: &str) -> Result<u32> {
     let text = reqwest::get(format!("{url}/metrics")).await?.text().await?;
     let value = text.lines().find_map(|line| line.strip_prefix("llamacpp:requests_deferred ")?.trim().parse().ok());
-    value.ok_or_else(|| Error::failed("/metrics does not say how many requests wait"))
+    value.ok_or_else(|| Error::failed("no `requests_deferred` in /metrics"))
 }
 
-/// Every record has one outcome, in a line of its own; never more than the limit are with the servers, which take turns:
-/// each computes with one thread.
-pub(crate) async fn all_of_them(urls: [&str; 2], tasks: &str, answers: &str, outcomes: &str) -> Result<String> {
+/// Checks that every record has one outcome, in its own line, and that no more requests than the limit are at the
+/// servers. The records alternate between the servers, because each computes with one thread.
+pub(crate) async fn each_has_one_outcome(
+    urls: [&str; 2],
+    tasks: &str,
+    answers: &str,
+    outcomes: &str,
+) -> Result<String> {
     let answers = tasks::read_answers(answers)?;
     let tasks: Vec<Task> = tasks::read(tasks)?.into_iter().take(RECORDS).collect();
-    ensure(tasks.len() == RECORDS, || format!("there are only {} records", tasks.len()))?;
+    ensure(tasks.len() == RECORDS, || format!("expected {RECORDS} records, found {}", tasks.len()))?;
     let gauge = Arc::new(Gauge::default());
     let (models, counted) = ([model(urls[0])?, model(urls[1])?], gauge.clone());
     let solve = step(move |task: Task, cx: Context| {
@@ -106,14 +111,14 @@ pub(crate) async fn all_of_them(urls: [&str; 2], tasks: &str, answers: &str, out
         let agent = agent(&task, model, counted.clone());
         async move { agent?.run(task.prompt.as_str().into(), &cx).await }
     });
-    let begun = Instant::now();
+    let started = Instant::now();
     let cx = Context::new();
-    let mut stream = solve.stream(tasks.clone(), &cx).limit(AT_ONCE);
+    let mut stream = solve.stream(tasks.clone(), &cx).limit(LIMIT);
     let mut out = LineWriter::new(File::create(outcomes)?);
     let (mut valid, mut right, mut tokens, mut most_waiting) = (0, 0, 0, 0);
     let mut seen = BTreeSet::new();
     let mut failures = BTreeMap::<String, usize>::new();
-    let mut looked = Instant::now();
+    let mut polled = Instant::now();
     while let Some(outcome) = stream.next().await {
         let task = &tasks[outcome.index];
         ensure(seen.insert(outcome.index), || format!("two outcomes of {}", task.id))?;
@@ -132,32 +137,32 @@ pub(crate) async fn all_of_them(urls: [&str; 2], tasks: &str, answers: &str, out
                 line["right"] = is_right.into();
             }
             Err(error) => {
-                *failures.entry(sort(error)).or_default() += 1;
+                *failures.entry(class(error)).or_default() += 1;
                 line["error"] = serde_json::to_value(error)?;
             }
         }
         writeln!(out, "{line}")?;
-        if looked.elapsed() > Duration::from_secs(1) {
+        if polled.elapsed() > Duration::from_secs(1) {
             for url in urls {
                 most_waiting = most_waiting.max(waiting(url).await?);
             }
-            looked = Instant::now();
+            polled = Instant::now();
         }
     }
-    let took = begun.elapsed();
+    let duration = started.elapsed();
     let failed: usize = failures.values().sum();
-    ensure(seen.len() == RECORDS, || format!("only {} outcomes", seen.len()))?;
-    let most = gauge.most.load(Ordering::SeqCst);
-    ensure(most == AT_ONCE, || format!("{most} at once, and {AT_ONCE} were allowed"))?;
+    ensure(seen.len() == RECORDS, || format!("expected {RECORDS} outcomes, found {}", seen.len()))?;
+    let peak = gauge.peak.load(Ordering::SeqCst);
+    ensure(peak == LIMIT, || format!("{peak} requests ran at a time, expected {LIMIT}"))?;
     ensure(most_waiting == 0, || format!("{most_waiting} requests waited for a slot: more than the limit"))?;
     ensure(RECORDS - failed >= ENOUGH, || format!("too many failed: {failures:?}"))?;
     ensure(valid == RECORDS - failed, || format!("{valid} calls of {} fit", RECORDS - failed))?;
-    let failures: Vec<_> = failures.iter().map(|(sort, times)| format!("{times} {sort}")).collect();
+    let failures: Vec<_> = failures.iter().map(|(class, times)| format!("{times} {class}")).collect();
     Ok(format!(
-        "{RECORDS} outcomes in {:.0} s, {:.1} rows/min, {AT_ONCE} at once and none waiting at the servers; {valid} valid \
+        "{RECORDS} outcomes in {:.0} s, {:.1} rows/min, {LIMIT} at once and none waiting at the servers; {valid} valid \
          calls, failed: {}; {tokens} tokens; not asserted: {right} right",
-        took.as_secs_f64(),
-        RECORDS as f64 * 60.0 / took.as_secs_f64(),
+        duration.as_secs_f64(),
+        RECORDS as f64 * 60.0 / duration.as_secs_f64(),
         if failures.is_empty() { "none".to_owned() } else { failures.join(", ") },
     ))
 }

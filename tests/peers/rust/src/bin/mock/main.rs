@@ -1,12 +1,12 @@
-//! aimock, a server with faults that others have written: `tests/peers/mock/run.sh` starts it and this.
+//! Trials with aimock, a third-party mock server with faults. `tests/peers/mock/run.sh` starts both.
 //!
-//! `mock URL KEY`: where it is, and the key that it asks for. What it says to which question is in
+//! `mock URL KEY`: the URL of the server, and the key that it requires. The answers to the questions are in
 //! `tests/peers/mock/fixtures.json`.
 
+mod answers;
 mod faults;
 mod journal;
 mod keys;
-mod talk;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use llmspell::model::{Model, ModelError, Reply};
 use llmspell::{Context, Error, Result, Step};
 use llmspell_models::{Models, RemoteModel, Wire};
-use model_peers::Rows;
+use model_peers::TrialReport;
 
 /// The server under test.
 struct Mock {
@@ -37,15 +37,15 @@ impl Mock {
     }
 }
 
-/// Asks once.
+/// Asks a question without retries.
 async fn ask(model: RemoteModel, question: &str) -> Result<Reply> {
     model.step().run(question.into(), &Context::new()).await
 }
 
-/// The failure that a question is to end with, and its cause.
+/// Asks a question that must fail, and returns the error and its cause.
 async fn failure(model: RemoteModel, question: &str) -> Result<(Error, ModelError)> {
     match ask(model, question).await {
-        Ok(reply) => Err(Error::failed(format!("it was answered: {}", reply.text))),
+        Ok(reply) => Err(Error::failed(format!("expected an error, found an answer: {}", reply.text))),
         Err(error) => match error.downcast_ref::<ModelError>().cloned() {
             Some(cause) => Ok((error, cause)),
             None => Err(error),
@@ -55,32 +55,32 @@ async fn failure(model: RemoteModel, question: &str) -> Result<(Error, ModelErro
 
 const WIRES: [Wire; 4] = [Wire::OpenAi, Wire::Anthropic, Wire::Gemini, Wire::Ollama];
 
-/// How long a model may be silent, where that is what is tried.
+/// The timeout in the trials of silent servers.
 const SILENCE: Duration = Duration::from_millis(400);
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let Some((url, key)) = std::env::args().nth(1).zip(std::env::args().nth(2)) else {
-        eprintln!("mock URL KEY");
+        eprintln!("usage: mock URL KEY");
         return ExitCode::FAILURE;
     };
     let mock = Mock { url, key };
-    let mut rows = Rows::info("aimock");
-    rows.check("words, piece by piece, on four wires", talk::comes_in_pieces(&mock)).await;
-    rows.check("an agent calls two tools in one turn, on four wires", talk::agents_call_tools(&mock)).await;
-    rows.check("50 questions, 4 at a time", talk::questions_keep_to_their_limit(&mock)).await;
-    rows.check("a consumer that is slow", talk::nothing_is_lost_on_the_slow(&mock)).await;
-    rows.check("429 with Retry-After", faults::too_many_requests_say_when(&mock)).await;
-    rows.check("429, waited for and tried again", faults::a_retry_waits_as_long_as_it_is_told(&mock)).await;
-    rows.check("503", faults::overload_is_told_from_failure(&mock)).await;
-    rows.check("500, three attempts", faults::retries_are_as_many_as_were_asked_for(&mock)).await;
-    rows.check("connection cut before the answer", faults::a_connection_that_breaks(&mock)).await;
-    rows.check("connection cut in the answer, on four wires", faults::an_answer_cut_short(&mock)).await;
-    rows.check("an end without a finish reason", faults::an_end_that_is_none(&mock)).await;
-    rows.check("no JSON in a 200", faults::nonsense(&mock)).await;
-    rows.check("headers that do not come", faults::a_server_that_does_not_begin(&mock)).await;
-    rows.check("a stream that stalls", faults::a_stream_that_stalls(&mock)).await;
-    rows.check("a wrong key", keys::a_wrong_key_is_denied(&mock)).await;
-    rows.check("where the key went, and how many requests", keys::the_key_is_where_it_belongs(&mock)).await;
-    rows.exit()
+    let mut report = TrialReport::new("aimock");
+    report.check("words, piece by piece, on four wires", answers::text_arrives_in_pieces(&mock)).await;
+    report.check("an agent calls two tools in one turn, on four wires", answers::agents_call_tools(&mock)).await;
+    report.check("50 questions, 4 at a time", answers::stream_of_questions_asks_each_once(&mock)).await;
+    report.check("a consumer that is slow", answers::slow_consumer_loses_nothing(&mock)).await;
+    report.check("429 with Retry-After", faults::rate_limit_has_its_delay(&mock)).await;
+    report.check("429, waited for and tried again", faults::retry_waits_for_the_delay_of_the_server(&mock)).await;
+    report.check("503", faults::overload_differs_from_failure(&mock)).await;
+    report.check("500, three attempts", faults::retries_are_as_many_as_configured(&mock)).await;
+    report.check("connection cut before the answer", faults::connection_broken_before_the_answer(&mock)).await;
+    report.check("connection cut in the answer, on four wires", faults::connection_broken_in_the_answer(&mock)).await;
+    report.check("an end without a finish reason", faults::end_without_a_finish_reason(&mock)).await;
+    report.check("no JSON in a 200", faults::invalid_json(&mock)).await;
+    report.check("headers that do not come", faults::headers_that_do_not_arrive(&mock)).await;
+    report.check("a stream that stalls", faults::stalled_stream(&mock)).await;
+    report.check("a wrong key", keys::wrong_key_is_denied(&mock)).await;
+    report.check("where the key went, and how many requests", keys::key_is_only_in_its_header(&mock)).await;
+    report.exit()
 }
