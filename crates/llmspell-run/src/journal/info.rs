@@ -44,7 +44,7 @@ pub struct RunRecord {
     /// [`Journals::info`](super::Journals::info) does.
     pub counts: Option<RunCounts>,
     /// So many records of its input have an outcome or results, or come before one that has.
-    pub wait_for_stop: u64,
+    pub reached: u64,
     /// Records that are still to be done: those that it had not taken when it last ended, or had dropped. `None` if it
     /// did not count them.
     pub to_do: Option<u64>,
@@ -180,7 +180,7 @@ fn summary_of(db: &Connection) -> rusqlite::Result<RunRecord> {
         });
         record.counts = counts.optional()?;
     }
-    record.wait_for_stop = db.query_row("SELECT coalesce(max(id) + 1, 0) FROM record", [], |row| row.get(0))?;
+    record.reached = db.query_row("SELECT coalesce(max(id) + 1, 0) FROM record", [], |row| row.get(0))?;
     record.is_paused = command::is_paused(db)?;
     Ok(record)
 }

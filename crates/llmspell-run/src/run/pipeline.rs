@@ -53,7 +53,9 @@ impl<'a> Pipeline<'a> {
         let stream = stop_on_drain(stream, &run.stop, run.progress.clone(), gate.clone());
         let stream = match run.keep_going {
             true => stream,
-            false => stream.breaker(Breaker::builder().on_denied().consecutive_failures(MAX_CONSECUTIVE_DENIED).build()),
+            false => {
+                stream.breaker(Breaker::builder().on_denied().consecutive_failures(MAX_CONSECUTIVE_DENIED).build())
+            }
         };
         // Outcomes wait here behind a slow record, so that it does not block the records after it.
         let stream = if run.ordered { stream.window((8 * limit).clamp(64, 4096)) } else { stream };

@@ -107,11 +107,11 @@ async fn a_drained_run_finishes_what_it_has_taken() {
     let page = Page::default();
     let steps = "  - { id: a, tool: slow, with: { delay_ms: 300 } }\n";
     let run = Run::new(flow(steps), Input::from_reader("records", Endless), Output::from_writer(page.clone())).limit(8);
-    let (brake, progress) = (run.brake(), run.progress());
+    let (stop, progress) = (run.stop_handle(), run.progress());
     let stop = async {
         tokio::time::sleep(Duration::from_millis(450)).await;
         assert!((1..=8).contains(&progress.snapshot().in_flight));
-        brake.drain();
+        stop.drain();
     };
     let (summary, ()) = tokio::join!(in_time(run), stop);
     assert!(matches!(summary.ending, RunEnd::Drained));
@@ -128,16 +128,16 @@ async fn a_run_that_is_told_to_drain_with_its_last_records_in_flight_is_complete
         let steps = "  - { id: a, tool: slow, with: { delay_ms: 300 } }\n";
         let records = Input::from_reader("records", "{}\n{}\n{}\n{}\n".as_bytes());
         let run = Run::new(flow(steps), records, Output::from_writer(page.clone())).limit(limit);
-        let (brake, progress) = (run.brake(), run.progress());
+        let (stop, progress) = (run.stop_handle(), run.progress());
         let stop = async {
             while progress.snapshot().in_flight < limit {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            brake.drain();
+            stop.drain();
         };
         let (summary, ()) = tokio::join!(in_time(run), stop);
         assert_eq!(matches!(summary.ending, RunEnd::Complete), is_complete, "{:?}", summary.ending);
-        assert_eq!((page.lines().len(), summary.not_admitted.is_none()), (limit, is_complete));
+        assert_eq!((page.lines().len(), summary.unread.is_none()), (limit, is_complete));
     }
 }
 
@@ -146,12 +146,12 @@ async fn an_aborted_run_ends_at_once_whatever_hangs() {
     let steps = "  - { id: a, tool: slow, with: { hang_rate: 1 } }\n";
     let run =
         Run::new(flow(steps), Input::from_reader("records", Endless), Output::from_writer(Page::default())).limit(8);
-    let brake = run.brake();
+    let stop = run.stop_handle();
     let stop = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        brake.drain();
+        stop.drain();
         tokio::time::sleep(Duration::from_millis(50)).await;
-        brake.abort();
+        stop.abort();
     };
     let began = tokio::time::Instant::now();
     let (summary, ()) = tokio::join!(in_time(run), stop);

@@ -63,12 +63,12 @@ async fn a_changed_flow_does_again_what_has_changed() {
     let steps = TWO_STEPS.replace("step: b,", "step: b, version: 2,");
     let flow = || world.flow("", &steps);
     let journal = world.resume();
-    let same = journal.redo(&world.two_steps()).unwrap();
+    let same = journal.resume_plan(&world.two_steps()).unwrap();
     assert_eq!((same.kept.as_slice(), same.redone.len(), same.records), (&["a".into(), "b".into()][..], 0, 0));
-    let redo = journal.redo(&flow()).unwrap();
-    assert_eq!(redo.kept, ["a"]);
-    assert_eq!(redo.redone, [("b".to_owned(), RedoReason::Changed)]);
-    assert_eq!(redo.records, 30);
+    let plan = journal.resume_plan(&flow()).unwrap();
+    assert_eq!(plan.kept, ["a"]);
+    assert_eq!(plan.redone, [("b".to_owned(), RedoReason::Changed)]);
+    assert_eq!(plan.records, 30);
     let (summary, _) = world.through_flow(flow(), journal, &records(0..30)).await;
     assert_eq!((summary.ok, summary.replayed), (30, 0));
     let calls = world.calls();

@@ -8,7 +8,7 @@ use llmspell_run::{Input, Output, Run, RunEnd};
 use crate::journal::world::{World, records};
 
 async fn told(world: &World, command: &str) -> String {
-    let id = world.journals().ask("f-1", command).unwrap();
+    let id = world.journals().send_command("f-1", command).unwrap();
     for _ in 0..200 {
         tokio::time::sleep(Duration::from_millis(20)).await;
         if let Some(answer) = world.journals().answer("f-1", id).unwrap() {
@@ -37,7 +37,7 @@ async fn a_run_does_what_it_is_asked() {
         assert!(world.journals().remove("f-1").is_err());
 
         assert_eq!(told(&world, "limit.a=5").await, "limit.a = 5, was 2");
-        assert!(told(&world, "limit.b=5").await.contains("there are: a"));
+        assert!(told(&world, "limit.b=5").await.contains("steps with a limit: a"));
         assert!(told(&world, "limit.a=0").await.starts_with("error:"));
         assert!(told(&world, "dance").await.contains("pause, continue, drain"));
         assert!(told(&world, "pause").await.starts_with("paused"));
@@ -62,14 +62,14 @@ async fn a_run_does_what_it_is_asked() {
     let summary = summary.unwrap();
     assert!(matches!(summary.ending, RunEnd::Drained));
     let info = world.journals().info("f-1").unwrap();
-    let story = info.story.as_ref().unwrap();
+    let run_record = info.record.as_ref().unwrap();
     assert!(!info.is_running && !info.is_complete());
-    assert_eq!((story.ending.as_deref(), story.sessions), (Some("drained"), 1));
-    assert_eq!((info.state(), info.state_in_words()), ("drained", "interrupted"));
-    assert_eq!(story.counts.unwrap().ok, summary.ok);
-    assert_eq!((story.reached, story.to_do), (summary.ok, Some(10_000 - summary.ok)));
-    assert_eq!(story.fact("flow"), Some("f"));
-    let error = world.journals().ask("f-1", "pause").unwrap_err();
+    assert_eq!((run_record.ending.as_deref(), run_record.sessions), (Some("drained"), 1));
+    assert_eq!((info.state(), info.state_label()), ("drained", "interrupted"));
+    assert_eq!(run_record.counts.unwrap().ok, summary.ok);
+    assert_eq!((run_record.reached, run_record.to_do), (summary.ok, Some(10_000 - summary.ok)));
+    assert_eq!(run_record.meta("flow"), Some("f"));
+    let error = world.journals().send_command("f-1", "pause").unwrap_err();
     assert_eq!(error.message(), "the run f-1 is not running (interrupted)");
     assert_eq!(error.hint(), Some("go on with it: llmspell resume f-1"));
 }
@@ -84,7 +84,7 @@ async fn steered(told_limit: Option<usize>, asked: &[(&str, &str, usize)]) {
     let run = Run::new(flow(), input, Output::from_writer(std::io::sink()));
     let run = run.journal(world.journals().begin(&flow()).unwrap());
     let run = if let Some(limit) = told_limit { run.limit(limit) } else { run };
-    let (brake, progress, cx) = (run.brake(), run.progress(), Context::new());
+    let (stop, progress, cx) = (run.stop_handle(), run.progress(), Context::new());
     let asking = async {
         let mut begun = 0;
         for (command, answer, calls) in asked {
@@ -103,7 +103,7 @@ async fn steered(told_limit: Option<usize>, asked: &[(&str, &str, usize)]) {
             begun += world.calls().len();
             assert_eq!(begun, *calls, "after {command}: {} in flight", progress.snapshot().in_flight);
         }
-        brake.abort();
+        stop.abort();
     };
     let running = tokio::time::timeout(Duration::from_secs(30), run.start(&cx));
     let (summary, ()) = tokio::join!(running, asking);
@@ -137,9 +137,9 @@ async fn rates_are_changed_while_it_runs() {
         while world.calls().is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        assert!(told(&world, "rate.b=1/s").await.ends_with("there are: a"));
+        assert!(told(&world, "rate.b=1/s").await.ends_with("steps with a rate: a"));
         assert!(told(&world, "rate=fast").await.starts_with("error: `fast` is not so many in a time"));
-        assert!(told(&world, "limit.a=3").await.ends_with("there are: none has one"));
+        assert!(told(&world, "limit.a=3").await.ends_with("steps with a limit: no step has one"));
         assert_eq!(told(&world, "rate.a=100000/s").await, "rate.a = 100000/s, was 1/h");
         // The last one, for with it the run may end at once.
         assert_eq!(told(&world, "rate=100000/s").await, "rate = 100000/s, was 4/h");
@@ -179,7 +179,7 @@ async fn what_an_earlier_session_was_asked_is_not_done_by_the_next() {
     world.plays(|_, _| "slow");
     let (summary, _) = world.through(world.resume(), &records(0..100)).await;
     assert!(matches!(summary.ending, RunEnd::Complete), "{:?}", summary.ending);
-    assert!(!world.journals().info("f-1").unwrap().story.unwrap().is_paused);
+    assert!(!world.journals().info("f-1").unwrap().record.unwrap().is_paused);
     for command in 1..=2 {
         assert_eq!(world.journals().answer("f-1", command).unwrap().unwrap(), "error: the run had ended");
     }
@@ -190,7 +190,7 @@ async fn what_drains_is_not_paused() {
     let world = World::new();
     world.plays(|_, _| "hangs");
     let (run, _) = world.run(world.begin(), &records(0..100));
-    let (brake, progress, cx) = (run.brake(), run.progress(), Context::new());
+    let (stop, progress, cx) = (run.stop_handle(), run.progress(), Context::new());
     let ask = async {
         while world.calls().is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -199,7 +199,7 @@ async fn what_drains_is_not_paused() {
         told(&world, "pause ").await;
         let state = || world.journals().info("f-1").unwrap().state().to_owned();
         assert!(progress.snapshot().paused && state() == "paused");
-        brake.drain();
+        stop.drain();
         for _ in 0..200 {
             tokio::time::sleep(Duration::from_millis(10)).await;
             if state() == "running" {
@@ -208,9 +208,9 @@ async fn what_drains_is_not_paused() {
         }
         let now = progress.snapshot();
         assert!(now.stopping && !now.paused && state() == "running", "{}", state());
-        assert_eq!(told(&world, "pause").await, "error: the run is stopping already");
+        assert_eq!(told(&world, "pause").await, "error: the run is already stopping");
         assert!(!progress.snapshot().paused && state() == "running");
-        brake.abort();
+        stop.abort();
     };
     let running = tokio::time::timeout(Duration::from_secs(30), run.start(&cx));
     let (summary, ()) = tokio::join!(running, ask);
@@ -222,21 +222,21 @@ async fn what_is_asked_at_the_end_is_answered_by_it() {
     let world = World::new();
     world.plays(|_, _| "hangs");
     let (run, _) = world.run(world.begin(), &records(0..10));
-    let (brake, cx) = (run.brake(), Context::new());
+    let (stop, cx) = (run.stop_handle(), Context::new());
     let ask = async {
         while world.calls().is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         told(&world, "continue").await;
-        let asked = world.journals().ask("f-1", "continue").unwrap();
-        brake.abort();
+        let asked = world.journals().send_command("f-1", "continue").unwrap();
+        stop.abort();
         asked
     };
     let running = tokio::time::timeout(Duration::from_secs(30), run.start(&cx));
     let (_, asked) = tokio::join!(running, ask);
     let written: String =
         world.db("f-1").query_row("SELECT answer FROM command WHERE id = ?", [asked], |row| row.get(0)).unwrap();
-    assert!(["error: the run had ended", "going on"].contains(&written.as_str()), "{written}");
+    assert!(["error: the run had ended", "continued"].contains(&written.as_str()), "{written}");
     // Nor is a process waited for that is no longer there.
     world.db("f-1").execute("UPDATE command SET answer = NULL", []).unwrap();
     assert_eq!(world.journals().answer("f-1", asked).unwrap().unwrap(), "error: the run had ended");

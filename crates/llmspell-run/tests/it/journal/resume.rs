@@ -32,14 +32,14 @@ async fn what_was_in_flight_runs_again_and_nothing_else() {
     // The tenth hangs in its second step until the run is aborted, and holds up those behind it.
     world.plays(|step, n| if step == "b" && n == 10 { "hangs" } else { "fine" });
     let (run, page) = world.run(world.begin(), &records(0..500));
-    let (brake, progress) = (run.brake(), run.progress());
+    let (stop, progress) = (run.stop_handle(), run.progress());
     let cx = Context::new();
     let stop = async {
         while progress.snapshot().done() < 10 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
-        brake.abort();
+        stop.abort();
     };
     let (summary, ()) = tokio::join!(run.start(&cx), stop);
     assert!(matches!(summary.ending, RunEnd::Aborted));
@@ -79,13 +79,13 @@ async fn failures_run_again_if_they_are_asked_for() {
 
     let (second, _) = world.through(world.resume(), &records(0..40)).await;
     assert_eq!((second.failed, world.calls().len()), (12, 0), "failures stay, panics too");
-    let timeouts = world.resume().again(RetryFilter::Kinds(vec![ErrorKind::Timeout]));
+    let timeouts = world.resume().retry(RetryFilter::Kinds(vec![ErrorKind::Timeout]));
     let (third, _) = world.through(timeouts, &records(0..40)).await;
     assert_eq!((third.ok, third.failed, third.replayed), (32, 8, 36));
     let calls = world.calls();
     assert_eq!(calls.len(), 4);
     assert!(calls.iter().all(|(step, n)| step == "b" && n.as_u64().unwrap() % 10 == 7), "the first step was kept");
-    let (last, page) = world.through(world.resume().again(RetryFilter::Failed), &records(0..40)).await;
+    let (last, page) = world.through(world.resume().retry(RetryFilter::Failed), &records(0..40)).await;
     assert_eq!((last.ok, last.failed, last.replayed), (40, 0, 32));
     assert!(page.outputs().into_iter().eq((0..40).map(Value::from)));
 }
@@ -196,10 +196,10 @@ async fn what_was_tried_in_vain_runs_again_by_what_it_came_down_to() {
     let group = &first.failures.groups()[0];
     assert_eq!((group.kind, group.attempts, group.count), (ErrorKind::Timeout, 2, 3));
     world.plays(|_, _| "fine");
-    let denied = world.resume().again(RetryFilter::Kinds(vec![ErrorKind::Denied]));
+    let denied = world.resume().retry(RetryFilter::Kinds(vec![ErrorKind::Denied]));
     let (second, _) = world.through_flow(flow(), denied, &records(0..10)).await;
     assert_eq!((second.failed, second.replayed), (3, 10));
-    let timeouts = world.resume().again(RetryFilter::Kinds(vec![ErrorKind::Timeout]));
+    let timeouts = world.resume().retry(RetryFilter::Kinds(vec![ErrorKind::Timeout]));
     let (third, _) = world.through_flow(flow(), timeouts, &records(0..10)).await;
     assert_eq!((third.ok, third.replayed), (10, 7));
 }

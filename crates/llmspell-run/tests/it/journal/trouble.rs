@@ -49,8 +49,8 @@ async fn damaged_files_are_told_apart() {
     fs::write(folder.join("f-3.db"), "").unwrap();
     let error = world.journals().open("f-3").unwrap_err();
     assert!(error.message().contains("killed before it began"), "{error}");
-    assert_eq!(world.journals().info("f-3").unwrap().state_in_words(), "cut short");
-    assert_eq!(world.journals().tidy(&Retention::default()).unwrap(), ["f-3"]);
+    assert_eq!(world.journals().info("f-3").unwrap().state_label(), "cut short");
+    assert_eq!(world.journals().prune(&Retention::default()).unwrap(), ["f-3"]);
     world.db("f-1").execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA user_version = 99").unwrap();
     let error = world.journals().open("f-1").unwrap_err();
     assert!(error.message().contains("newer version"), "{error}");
@@ -96,7 +96,7 @@ async fn a_lost_log_costs_what_was_done_and_not_the_run() {
         let world = World::new();
         world.plays(|_, n| if n.as_u64() < Some(50) { "fine" } else { "hangs" });
         let journal = world.begin();
-        journal.note("options", "[]").unwrap();
+        journal.set_meta("options", "[]").unwrap();
         let (run, page) = world.run(journal, &records(0..100));
         let mut running = tokio::task::JoinSet::new();
         running.spawn(async move { run.start(&llmspell::Context::new()).await });
@@ -111,9 +111,9 @@ async fn a_lost_log_costs_what_was_done_and_not_the_run() {
         running.shutdown().await;
         world.plays(|_, _| "fine");
         // It can be resumed, so it stays.
-        assert!(!world.journals().tidy(&Retention::default()).unwrap().contains(&"f-2".to_owned()));
+        assert!(!world.journals().prune(&Retention::default()).unwrap().contains(&"f-2".to_owned()));
         let lost = world.journals().open("f-2").unwrap();
-        assert_eq!(lost.fact("options").unwrap().as_deref(), Some("[]"));
+        assert_eq!(lost.meta("options").unwrap().as_deref(), Some("[]"));
         let (summary, page) = world.through(lost, &records(0..100)).await;
         assert!(matches!(summary.ending, RunEnd::Complete), "{:?}", summary.ending);
         assert!(page.outputs().into_iter().eq((0..100).map(Value::from)));
@@ -132,7 +132,7 @@ async fn what_is_left_of_a_journal_that_is_gone_goes_too() {
     fs::write(folder.join("other-1.lock"), "1234").unwrap();
     fs::write(folder.join("other.lock"), "").unwrap();
     let running = world.begin();
-    assert!(world.journals().tidy(&Retention::default()).unwrap().is_empty());
+    assert!(world.journals().prune(&Retention::default()).unwrap().is_empty());
     let mut left: Vec<_> =
         fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     left.retain(|name| !name.starts_with("f-3"));
@@ -147,9 +147,9 @@ fn names_count_up_and_belong_to_one_process() {
     let (first, second) = (world.begin(), world.begin());
     assert_eq!((first.name(), second.name()), ("f-1", "f-2"));
     assert!(world.journals().open("f-2").is_err());
-    first.note("input", "in.jsonl").unwrap();
+    first.set_meta("input", "in.jsonl").unwrap();
     drop(first);
-    assert_eq!(world.resume().fact("input").unwrap().as_deref(), Some("in.jsonl"));
+    assert_eq!(world.resume().meta("input").unwrap().as_deref(), Some("in.jsonl"));
     let state = world.path("state");
     assert_eq!(fs::read_to_string(state.join("runs/.gitignore")).unwrap(), "*\n");
     let mode = |path: std::path::PathBuf| path.metadata().unwrap().permissions().mode() & 0o777;
@@ -178,11 +178,11 @@ async fn old_runs_go_and_those_that_can_be_resumed_stay() {
     }
     let unfinished = world.begin();
     let mut retention = Retention::default();
-    assert!(world.journals().tidy(&retention).unwrap().is_empty());
+    assert!(world.journals().prune(&retention).unwrap().is_empty());
     retention.keep = 2;
-    assert_eq!(world.journals().tidy(&retention).unwrap().len(), 3);
+    assert_eq!(world.journals().prune(&retention).unwrap().len(), 3);
     retention.max_size = 0;
-    assert_eq!(world.journals().tidy(&retention).unwrap(), ["f-4", "f-5"]);
+    assert_eq!(world.journals().prune(&retention).unwrap(), ["f-4", "f-5"]);
     let left: Vec<_> = world.journals().list().unwrap().into_iter().map(|run| run.name).collect();
     assert_eq!(left, ["f-6"]);
     drop(unfinished);
@@ -213,7 +213,7 @@ async fn no_secret_is_in_the_rows_or_in_the_journal() {
     let (summary, page) = world.through_flow(flow(), world.journals().begin(&flow()).unwrap(), &records(0..9)).await;
     assert_eq!((summary.ok, summary.degraded, summary.failed), (3, 3, 6));
     assert!(!page.text().contains(secret) && page.text().contains("***"), "{}", page.text());
-    assert!(!serde_json::to_string(&summary.account).unwrap().contains(secret));
+    assert!(!serde_json::to_string(&summary.report).unwrap().contains(secret));
     for entry in fs::read_dir(world.journals().folder()).unwrap() {
         let bytes = fs::read(entry.unwrap().path()).unwrap();
         assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));
@@ -344,7 +344,7 @@ async fn records_are_counted_by_their_stories_however_these_are_written() {
     {
         db.execute("UPDATE record SET story = ? WHERE id = ?", rusqlite::params![story, id]).unwrap();
     }
-    let counts = world.journals().info("f-1").unwrap().story.unwrap().counts.unwrap();
+    let counts = world.journals().info("f-1").unwrap().record.unwrap().counts.unwrap();
     assert_eq!((counts.ok, counts.degraded, counts.failed), (4, 1, 0));
 }
 
@@ -372,7 +372,7 @@ async fn a_journal_that_is_closed_is_one_file() {
         tokio::join!(closed, read);
         assert_eq!(files(), [".gitignore", "f-1.db", "f-1.lock"], "after session {session}");
         let told = world.journals().list().unwrap();
-        assert_eq!(told[0].story.as_ref().unwrap().sessions, session + 1);
+        assert_eq!(told[0].record.as_ref().unwrap().sessions, session + 1);
         world.journals().info("f-1").unwrap();
         assert_eq!(files(), [".gitignore", "f-1.db", "f-1.lock"], "after a look at session {session}");
     }
@@ -396,14 +396,14 @@ async fn a_session_that_ran_nothing_does_not_replace_the_report() {
     let world = World::new();
     world.plays(|step, n| if step == "b" && n == 3 { "failed" } else { "fine" });
     world.through(world.begin(), &records(0..9)).await;
-    let report = || world.journals().info("f-1").unwrap().story.unwrap().report.unwrap();
+    let report = || world.journals().info("f-1").unwrap().record.unwrap().report.unwrap();
     let first = report();
     world.through(world.resume(), &records(0..9)).await;
     assert_eq!(report(), first);
-    let story = world.journals().list().unwrap().remove(0).story.unwrap();
-    assert_eq!(story.counts.map(|counts| (counts.ok, counts.degraded, counts.failed)), Some((8, 0, 1)));
-    assert!(story.last_began > story.began && story.report.is_none());
-    world.through(world.resume().again(llmspell_run::RetryFilter::Failed), &records(0..9)).await;
+    let run_record = world.journals().list().unwrap().remove(0).record.unwrap();
+    assert_eq!(run_record.counts.map(|counts| (counts.ok, counts.degraded, counts.failed)), Some((8, 0, 1)));
+    assert!(run_record.last_began > run_record.began && run_record.report.is_none());
+    world.through(world.resume().retry(llmspell_run::RetryFilter::Failed), &records(0..9)).await;
     assert_ne!(report(), first);
 }
 
