@@ -2,7 +2,9 @@
 
 mod csv;
 mod decode;
+mod file_text;
 mod files;
+mod format;
 mod lines;
 mod reader;
 mod records;
@@ -17,8 +19,8 @@ use llmspell::{Error, Result};
 use llmspell_flow::Flow;
 use serde_json::Value;
 
+pub use format::Format;
 pub(crate) use lines::Line;
-pub use reader::Format;
 pub(crate) use records::{InputTracker, Records, parse};
 pub use survey::survey;
 
@@ -26,8 +28,9 @@ use crate::file_id::FileId;
 use csv::CsvRows;
 use decode::RecordDecoder;
 use files::Files;
-use lines::{LONGEST, Lines};
-use reader::{ReadError, Reader};
+use format::{MAX_RECORD, ReadError};
+use lines::Lines;
+use reader::Reader;
 
 /// Records to be read, one by one: JSON lines, CSV, or files.
 ///
@@ -95,9 +98,9 @@ impl Input {
         let reader: Box<dyn Read + Send> = Box::new(reader);
         let is_untyped = format != Format::Jsonl;
         let reader = match format {
-            Format::Jsonl => Reader::Lines(Box::new(Lines::new(reader, LONGEST))),
-            Format::Csv => Reader::Rows(Box::new(CsvRows::new(reader, b',', LONGEST))),
-            Format::Tsv => Reader::Rows(Box::new(CsvRows::new(reader, b'\t', LONGEST))),
+            Format::Jsonl => Reader::Lines(Box::new(Lines::new(reader, MAX_RECORD))),
+            Format::Csv => Reader::Rows(Box::new(CsvRows::new(reader, b',', MAX_RECORD))),
+            Format::Tsv => Reader::Rows(Box::new(CsvRows::new(reader, b'\t', MAX_RECORD))),
         };
         Input::of(reader, RecordDecoder { is_untyped, ..RecordDecoder::default() }, name.into())
     }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use llmspell::{Error, Result};
 use serde_json::{Map, Value};
 
+use super::format::{Format, ReadError};
 use super::lines::Line;
-use super::reader::{Format, ReadError};
 
 /// Reads rows one by one; blank lines between them are skipped but counted.
 pub(crate) struct CsvRows<R> {
@@ -120,97 +120,145 @@ impl<R: Read> CsvRows<R> {
 
     /// Reads up to the end of a row, which may be blank.
     fn read_one(&mut self) -> io::Result<Option<CsvRow>> {
-        let mut row = CsvRow { number: self.lines + 1, ..CsvRow::default() };
-        let (mut value, mut at, mut column) = (Vec::new(), Position::Start, 0_u64);
-        let (mut opened, mut size, mut any) = ((0, 0), 0_usize, false);
+        let mut parser = RowParser::new(self.separator, self.longest, self.lines + 1, self.bytes == 0);
+        let mut is_empty = true;
         loop {
             let buffer = match self.reader.fill_buf() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 other => other?,
             };
             if buffer.is_empty() {
-                if !any {
-                    return Ok(None);
-                }
-                if at == Position::Quoted {
-                    let (line, column) = opened;
-                    let message = format!("the quote that opens in line {line}, column {column} is never closed");
-                    row.problem = Some((message, "close it, or write a quote within a value twice"));
-                }
-                return Ok(Some(self.finish_row(row, value, size)));
+                return Ok((!is_empty).then(|| parser.finish_input()));
             }
-            any = true;
-            let mut taken = 0;
-            let mut has_ended = false;
-            for &byte in buffer {
-                taken += 1;
-                column += 1;
-                if size <= self.longest && !(at != Position::Quoted && byte == b'\n') {
-                    row.raw.push(byte);
-                }
-                size += 1;
-                at = match (at, byte) {
-                    (Position::Quoted, b'"') => Position::Quote,
-                    (Position::Quote, b'"') => {
-                        value.push(b'"');
-                        Position::Quoted
-                    }
-                    (Position::Quoted, byte) => {
-                        if byte == b'\n' {
-                            self.lines += 1;
-                            column = 0;
-                        }
-                        value.push(byte);
-                        Position::Quoted
-                    }
-                    (_, b'\n') => {
-                        self.lines += 1;
-                        has_ended = true;
-                        break;
-                    }
-                    (_, byte) if byte == self.separator => {
-                        row.values.push(std::mem::take(&mut value));
-                        Position::Start
-                    }
-                    (Position::Start, b'"') => {
-                        opened = (self.lines + 1, column);
-                        Position::Quoted
-                    }
-                    (Position::Quote, b'\r') => Position::Quote,
-                    (Position::Quote, _) => {
-                        let message = format!("line {}, column {column}: text behind a closing quote", self.lines + 1);
-                        row.problem.get_or_insert((message, "write a quote within a value twice"));
-                        Position::Plain
-                    }
-                    (_, byte) => {
-                        value.push(byte);
-                        // Editors on some systems begin a file with a mark of its byte order.
-                        if self.bytes + (taken as u64) == 3 && value == b"\xEF\xBB\xBF" {
-                            value.clear();
-                            row.raw.clear();
-                            Position::Start
-                        } else {
-                            Position::Plain
-                        }
-                    }
-                };
-                if size > self.longest {
-                    // Its end is looked for, but nothing of it is kept.
-                    (row.raw, row.values, value) = (Vec::new(), Vec::new(), Vec::new());
-                }
-            }
+            is_empty = false;
+            let end = buffer.iter().position(|byte| parser.push(*byte));
+            let taken = end.map_or(buffer.len(), |end| end + 1);
             self.reader.consume(taken);
             self.bytes += taken as u64;
-            if has_ended {
-                if at != Position::Quote && value.last() == Some(&b'\r') {
-                    value.pop();
-                }
-                return Ok(Some(self.finish_row(row, value, size)));
+            self.lines = parser.line - 1;
+            if end.is_some() {
+                self.lines += 1;
+                return Ok(Some(parser.finish_line()));
             }
         }
     }
+}
 
-    fn finish_row(&self, mut row: CsvRow, value: Vec<u8>, size: usize) -> CsvRow {
+/// Parses one row, byte by byte.
+struct RowParser {
+    row: CsvRow,
+    value: Vec<u8>,
+    position: Position,
+    separator: u8,
+    longest: usize,
+    /// The current line, from 1.
+    line: u64,
+    column: u64,
+    /// The line and column of the last opening quote.
+    opened: (u64, u64),
+    size: usize,
+    /// Whether a byte order mark may come: only at the start of the input.
+    may_have_mark: bool,
+}
+
+impl RowParser {
+    fn new(separator: u8, longest: usize, line: u64, may_have_mark: bool) -> Self {
+        RowParser {
+            row: CsvRow { number: line, ..CsvRow::default() },
+            value: Vec::new(),
+            position: Position::Start,
+            separator,
+            longest,
+            line,
+            column: 0,
+            opened: (0, 0),
+            size: 0,
+            may_have_mark,
+        }
+    }
+
+    /// Takes the next byte; returns whether it ends the row.
+    fn push(&mut self, byte: u8) -> bool {
+        self.column += 1;
+        if self.size <= self.longest && !(self.position != Position::Quoted && byte == b'\n') {
+            self.row.raw.push(byte);
+        }
+        self.size += 1;
+        if self.position != Position::Quoted && byte == b'\n' {
+            return true;
+        }
+        self.position = self.next_position(byte);
+        if self.size > self.longest {
+            // The parser looks for the end of the row, but keeps nothing of it.
+            (self.row.raw, self.row.values, self.value) = (Vec::new(), Vec::new(), Vec::new());
+        }
+        false
+    }
+
+    fn next_position(&mut self, byte: u8) -> Position {
+        match (self.position, byte) {
+            (Position::Quoted, b'"') => Position::Quote,
+            (Position::Quote, b'"') => {
+                self.value.push(b'"');
+                Position::Quoted
+            }
+            (Position::Quoted, byte) => {
+                if byte == b'\n' {
+                    self.line += 1;
+                    self.column = 0;
+                }
+                self.value.push(byte);
+                Position::Quoted
+            }
+            (_, byte) if byte == self.separator => {
+                self.row.values.push(std::mem::take(&mut self.value));
+                Position::Start
+            }
+            (Position::Start, b'"') => {
+                self.opened = (self.line, self.column);
+                Position::Quoted
+            }
+            (Position::Quote, b'\r') => Position::Quote,
+            (Position::Quote, _) => {
+                let message = format!("line {}, column {}: text behind a closing quote", self.line, self.column);
+                self.row.problem.get_or_insert((message, "write a quote within a value twice"));
+                Position::Plain
+            }
+            (_, byte) => self.push_plain(byte),
+        }
+    }
+
+    fn push_plain(&mut self, byte: u8) -> Position {
+        self.value.push(byte);
+        // Editors on some systems begin a file with a byte order mark.
+        if self.may_have_mark && self.size == 3 && self.value == b"\xEF\xBB\xBF" {
+            self.value.clear();
+            self.row.raw.clear();
+            return Position::Start;
+        }
+        Position::Plain
+    }
+
+    /// Ends the row at the end of a line.
+    fn finish_line(mut self) -> CsvRow {
+        if self.position != Position::Quote && self.value.last() == Some(&b'\r') {
+            self.value.pop();
+        }
+        self.finish()
+    }
+
+    /// Ends the row at the end of the input.
+    fn finish_input(mut self) -> CsvRow {
+        if self.position == Position::Quoted {
+            let (line, column) = self.opened;
+            let message = format!("the quote that opens in line {line}, column {column} is never closed");
+            self.row.problem = Some((message, "close it, or write a quote within a value twice"));
+        }
+        self.finish()
+    }
+
+    fn finish(self) -> CsvRow {
+        let RowParser { mut row, value, size, longest, .. } = self;
         row.values.push(value);
         if row.raw.last() == Some(&b'\r') {
             row.raw.pop();
@@ -218,8 +266,8 @@ impl<R: Read> CsvRows<R> {
         if row.raw.iter().all(u8::is_ascii_whitespace) {
             row.raw.clear();
         }
-        if size > self.longest {
-            let message = format!("the row from line {} on is longer than {} MiB", row.number, self.longest >> 20);
+        if size > longest {
+            let message = format!("the row from line {} on is longer than {} MiB", row.number, longest >> 20);
             row.problem = Some((message, "look for a quote that is never closed"));
         }
         row

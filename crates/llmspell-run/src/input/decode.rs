@@ -5,7 +5,7 @@ use llmspell_flow::Flow;
 use llmspell_flow::internal::Inputs;
 use serde_json::{Map, Value};
 
-use super::files;
+use super::file_text;
 
 /// The same for all records of a run.
 #[derive(Default)]
@@ -48,7 +48,7 @@ impl RecordDecoder {
         for (name, value) in &self.set {
             fields.insert(name.clone(), value.clone());
         }
-        if self.wants_text(&fields) { files::with_text(fields, cx).await } else { Ok(Value::Object(fields)) }
+        if self.wants_text(&fields) { file_text::with_text(fields, cx).await } else { Ok(Value::Object(fields)) }
     }
 
     /// Files may be anything: only a flow that may look at their text has them read.

@@ -1,15 +1,15 @@
 //! A list of files as records: one for each, its text read when the record is taken.
 
 use std::collections::VecDeque;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use globset::{GlobBuilder, GlobMatcher};
-use llmspell::{Context, Error, Result};
-use serde_json::{Map, Value, json};
+use llmspell::{Error, Result};
+use serde_json::{Value, json};
 
-use super::lines::{LONGEST, Line};
+use super::lines::Line;
 
 /// Files that match patterns, in the order of the patterns and of their paths; folders are read as they are come to.
 pub(crate) struct Files {
@@ -179,33 +179,6 @@ fn file_record(path: &Path, about: &std::fs::Metadata) -> Value {
         "extension": part(path.extension()),
         "bytes": about.len(),
         "modified_ms": modified.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
-    })
-}
-
-/// Adds its text to the record of a file.
-pub(crate) async fn with_text(mut record: Map<String, Value>, cx: &Context) -> Result<Value> {
-    let path = record.get("path").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let text = cx.blocking(move |_| read(Path::new(&path))).await?;
-    record.insert("text".to_owned(), text.into());
-    Ok(Value::Object(record))
-}
-
-fn read(path: &Path) -> Result<String> {
-    let shown = path.display();
-    let unreadable = |error: io::Error| {
-        Error::invalid(format!("cannot read {shown}: {error}")).with_hint("check its permissions").with_source(error)
-    };
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(LONGEST as u64 + 1).read_to_end(&mut bytes))
-        .map_err(unreadable)?;
-    if bytes.len() > LONGEST {
-        return Err(Error::invalid(format!("{shown} is larger than {} MiB", LONGEST >> 20)).with_hint("split it"));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let message = format!("{shown} is not UTF-8, from byte {} on", error.utf8_error().valid_up_to() + 1);
-        Error::invalid(message)
-            .with_hint("write it as UTF-8; a flow that declares its `inputs` without `text` takes any file")
     })
 }
 

@@ -26,9 +26,6 @@ pub(crate) struct Line {
     pub(crate) matched: Match,
 }
 
-/// A line longer than this is an error of its record: 64 MiB.
-pub(crate) const LONGEST: usize = 64 << 20;
-
 /// Reads lines one by one; blank ones are skipped but counted.
 pub(crate) struct Lines<R> {
     reader: BufReader<R>,

@@ -1,52 +1,13 @@
 //! Where lines come from, whatever the format.
 
-use std::io::{self, Read};
-
-use llmspell::Error;
+use std::io::Read;
 
 use super::csv::CsvRows;
 use super::decode::RecordDecoder;
 use super::files::Files;
+use super::format::ReadError;
 use super::lines::{Line, Lines};
 use super::sniff::{self, NotLineBased};
-
-/// What records are written as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Format {
-    /// One JSON object a line.
-    Jsonl,
-    /// Rows of values apart by commas, as [RFC 4180](https://www.rfc-editor.org/rfc/rfc4180) has them. The first row
-    /// names the fields. Values are text, and empty ones are empty text.
-    Csv,
-    /// The same, apart by tabs.
-    Tsv,
-}
-
-impl Format {
-    /// The format of a file by its ending: `.csv`, `.tsv`, and JSON lines for all else.
-    pub fn of(path: &std::path::Path) -> Self {
-        let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
-        match ending.to_str() {
-            Some("csv") => Format::Csv,
-            Some("tsv" | "tab") => Format::Tsv,
-            _ => Format::Jsonl,
-        }
-    }
-}
-
-/// Why reading broke off.
-pub(crate) enum ReadError {
-    Io(io::Error),
-    /// What was read can be no input at all.
-    Invalid(Error),
-}
-
-impl From<io::Error> for ReadError {
-    fn from(error: io::Error) -> Self {
-        ReadError::Io(error)
-    }
-}
 
 type Bytes = Box<dyn Read + Send>;
 

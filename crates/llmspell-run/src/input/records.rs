@@ -14,8 +14,9 @@ use tokio::sync::mpsc;
 
 use super::Input;
 use super::decode::RecordDecoder;
-use super::lines::{LONGEST, Line};
-use super::reader::{ReadError, Reader};
+use super::format::{MAX_RECORD, ReadError};
+use super::lines::Line;
+use super::reader::Reader;
 use crate::journal::RecordMatcher;
 
 /// How many lines go from the thread to the stream at once, and how many such batches wait.
@@ -170,7 +171,7 @@ impl Stream for Records {
 fn read(input: Input, mut matcher: Option<RecordMatcher>, sender: &mpsc::Sender<Vec<Line>>) -> Result<()> {
     let name = input.name().to_owned();
     let (decoder, mut lines) = (Arc::new(input.decoder), input.reader);
-    lines.begin(&decoder, &name).map_err(|error| error_of(error, &name, lines.bytes()))?;
+    lines.begin(&decoder, &name).map_err(|error| read_error(error, &name, lines.bytes()))?;
     if let Some(records) = input.sample {
         return sample(&mut lines, records, &decoder, &name, matcher, sender);
     }
@@ -184,7 +185,7 @@ fn read(input: Input, mut matcher: Option<RecordMatcher>, sender: &mpsc::Sender<
         match ended {
             Ok(false) => {}
             Ok(true) => return Ok(()),
-            Err(error) => return Err(error_of(error, &name, lines.bytes())),
+            Err(error) => return Err(read_error(error, &name, lines.bytes())),
         }
     }
 }
@@ -199,7 +200,7 @@ fn match_batch(matcher: &mut Option<RecordMatcher>, batch: &mut [Line]) -> Resul
     Ok(())
 }
 
-fn error_of(broken: ReadError, name: &str, bytes: u64) -> Error {
+fn read_error(broken: ReadError, name: &str, bytes: u64) -> Error {
     match broken {
         ReadError::Invalid(error) => error,
         ReadError::Io(error) => {
@@ -233,7 +234,7 @@ fn sample(
 ) -> Result<()> {
     let (mut random, mut seen) = (fastrand::Rng::with_seed(SEED), 0_usize);
     let mut kept: Vec<Line> = Vec::new();
-    while let Some(line) = lines.next().map_err(|error| error_of(error, name, lines.bytes()))? {
+    while let Some(line) = lines.next().map_err(|error| read_error(error, name, lines.bytes()))? {
         // The reservoir of Waterman (Knuth, The Art of Computer Programming 2, 3.4.2, algorithm R).
         if kept.len() < records {
             kept.push(line);
@@ -270,7 +271,7 @@ pub(crate) fn parse(line: &Line) -> Result<Value> {
         return Err(problem.clone());
     }
     let Some(text) = &line.text else {
-        let message = format!("line {number} is longer than {} MiB", LONGEST >> 20);
+        let message = format!("line {number} is longer than {} MiB", MAX_RECORD >> 20);
         return Err(Error::invalid(message).with_hint("write one record a line"));
     };
     if let Err(error) = std::str::from_utf8(text) {

@@ -5,7 +5,7 @@ use llmspell::{Error, Result, suggest};
 use serde_json::{Map, Value};
 
 use super::decode::RecordDecoder;
-use super::reader::Format;
+use super::format::Format;
 
 /// What every record of a list of files has.
 const OF_FILES: [&str; 6] = ["path", "name", "extension", "bytes", "modified_ms", "text"];

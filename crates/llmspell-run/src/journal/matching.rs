@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod properties;
+mod record_row;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -14,18 +15,17 @@ use std::sync::{Arc, OnceLock};
 
 use llmspell::{Error, ErrorKind, Result};
 use llmspell_flow::internal::{Fingerprint, StepKey};
-use rusqlite::types::FromSql;
-use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
-use serde::Deserialize;
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::claims::ClaimedRows;
 use super::fault::fault;
 use super::keys::{Keys, keys};
 use super::memo::{PriorResults, StoredResult};
-use super::result_meta::ResultMeta;
+use super::retry_filter::RetryFilter;
 use super::schema;
-use super::store::RetryFilter;
-use super::writer::RecordId;
+use super::write_command::RecordId;
+pub(crate) use record_row::FinishedRecord;
+use record_row::{RecordRow, lenient, lenient_text, read_ahead, read_by_id};
 
 /// What the journal knows of a record.
 #[derive(Default)]
@@ -49,39 +49,11 @@ pub(crate) struct RetryRecord {
     pub(crate) is_other_record: bool,
 }
 
-/// What came of a record in an earlier session.
-pub(crate) struct FinishedRecord {
-    /// JSON, if it did not fail.
-    pub(crate) output: Option<String>,
-    pub(crate) error: Option<String>,
-    pub(crate) meta: Option<String>,
-    pub(crate) took_ms: Option<f64>,
-}
-
-/// Rows that are read at once.
-const BATCH: usize = 256;
-
 /// So many rows behind one that is missing are looked through in memory; for more of them, the file gets an index.
 const TAIL: u64 = 1 << 16;
 
 /// What a key is, if nobody has written over it.
 const WHOLE_KEY: &str = "typeof(key) = 'blob' AND length(key) = 16";
-
-const ROW: &str = "SELECT id, key, content, session, status, output, error, story, took_ms, blob FROM record";
-
-struct RecordRow {
-    id: u64,
-    /// `None` if it cannot be read: then nobody knows which record it was.
-    key: Option<[u8; 16]>,
-    content: Option<[u8; 16]>,
-    session: Option<i64>,
-    status: Option<String>,
-    /// Without a large output: those are read when their turn comes, and not ahead.
-    delivered: FinishedRecord,
-    blob: Option<i64>,
-    /// Whether something in it cannot be read.
-    is_damaged: bool,
-}
 
 pub(crate) struct RecordMatcher {
     path: PathBuf,
@@ -282,8 +254,7 @@ impl RecordMatcher {
                     after = id.cast_signed();
                 }
                 Some(id) => {
-                    let row = format!("{ROW} WHERE id = ?");
-                    return db.prepare_cached(&row)?.query_row([id], read).map(Some);
+                    return read_by_id(db, id).map(Some);
                 }
             }
         }
@@ -300,18 +271,18 @@ impl RecordMatcher {
         let is_done = row.session.is_some_and(|session| self.same_flow.contains(&session))
             && match row.status.as_deref() {
                 Some("ok") => true,
-                Some("failed") => !self.retry.selects(row.delivered.error.as_deref()),
+                Some("failed") => !self.retry.selects(row.finished.error.as_deref()),
                 _ => false,
             };
         let mut is_damaged = row.is_damaged;
         if is_done {
-            let mut delivered = row.delivered;
+            let mut finished = row.finished;
             if let Some(blob) = row.blob {
-                delivered.output = self.blob(blob)?;
+                finished.output = self.blob(blob)?;
             }
             // One that is damaged is as good as not there: the record runs again.
-            if !is_damaged && delivered.is_readable() {
-                return Ok(Match::Finished(Box::new(delivered)));
+            if !is_damaged && finished.is_readable() {
+                return Ok(Match::Finished(Box::new(finished)));
             }
             is_damaged = true;
         }
@@ -358,89 +329,4 @@ impl RecordMatcher {
         }
         Ok((!results.is_empty()).then(|| PriorResults { steps: self.steps.clone(), results }))
     }
-}
-
-impl RetryFilter {
-    /// Whether a record with this error runs again.
-    fn selects(&self, error: Option<&str>) -> bool {
-        #[derive(Deserialize)]
-        struct Class {
-            kind: ErrorKind,
-            #[serde(default)]
-            causes: Vec<Class>,
-        }
-
-        impl Class {
-            /// Whoever asks for timeouts means those that were tried again in vain, too.
-            fn is_one_of(&self, kinds: &[ErrorKind]) -> bool {
-                let last = self.causes.last().filter(|_| self.kind == ErrorKind::AllFailed);
-                kinds.contains(&self.kind) || last.is_some_and(|last| last.is_one_of(kinds))
-            }
-        }
-
-        match self {
-            RetryFilter::None => false,
-            RetryFilter::Failed => true,
-            RetryFilter::Kinds(kinds) => {
-                let class = error.and_then(|error| serde_json::from_str::<Class>(error).ok());
-                class.is_none_or(|class| class.is_one_of(kinds))
-            }
-        }
-    }
-}
-
-impl FinishedRecord {
-    /// Whether all that makes a line can be read.
-    fn is_readable(&self) -> bool {
-        let is_json = |text: &String| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
-        let said = match (&self.error, &self.output) {
-            (Some(error), _) => serde_json::from_str::<Error>(error).is_ok(),
-            (None, output) => output.as_ref().is_some_and(is_json),
-        };
-        said && self.meta.as_deref().is_none_or(|meta| ResultMeta::from_json(Some(meta)).is_ok())
-    }
-
-    pub(crate) fn error(&self) -> Option<Error> {
-        let text = self.error.as_deref()?;
-        let unreadable = |_| Error::failed("its error cannot be read in the journal");
-        Some(serde_json::from_str(text).unwrap_or_else(unreadable))
-    }
-}
-
-fn read_ahead(db: &Connection, from: u64, end: u64) -> rusqlite::Result<VecDeque<RecordRow>> {
-    let rows = format!("{ROW} WHERE id >= ? AND id < ? ORDER BY id LIMIT {BATCH}");
-    db.prepare_cached(&rows)?.query_map([from, end], read)?.collect()
-}
-
-fn read(row: &SqlRow<'_>) -> rusqlite::Result<RecordRow> {
-    let (session, status, output, error, meta) =
-        (lenient(row, 3)?, lenient_text(row, 4)?, lenient_text(row, 5)?, lenient_text(row, 6)?, lenient_text(row, 7)?);
-    let (content, took_ms, blob) = (lenient(row, 2)?, lenient(row, 8)?, lenient(row, 9)?);
-    let is_damaged = session.is_none()
-        || [&status, &output, &error, &meta].contains(&&None)
-        || content.is_none()
-        || took_ms.is_none()
-        || blob.is_none();
-    let (output, error) = (output.flatten(), error.flatten());
-    let delivered = FinishedRecord { output, error, meta: meta.flatten(), took_ms: took_ms.flatten() };
-    Ok(RecordRow {
-        id: row.get(0)?,
-        key: lenient(row, 1)?,
-        content: content.flatten(),
-        session,
-        status: status.flatten(),
-        delivered,
-        blob: blob.flatten(),
-        is_damaged,
-    })
-}
-
-/// A value; `None` if it is of another type than what was written.
-fn lenient<T: FromSql>(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<Option<T>> {
-    Ok(T::column_result(row.get_ref(column)?).ok())
-}
-
-/// A text, if there is one; `None` if what is there is none.
-fn lenient_text(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<Option<Option<String>>> {
-    lenient(row, column)
 }

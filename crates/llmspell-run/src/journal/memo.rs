@@ -8,7 +8,8 @@ use llmspell::Error;
 use llmspell_flow::internal::{KeepFuture, Kept, Memo, StepKey};
 
 use super::result_meta::ResultMeta;
-use super::writer::{JournalWriter, RecordId};
+use super::write_command::RecordId;
+use super::writer::JournalWriter;
 
 /// The memory of one record.
 pub(crate) struct StepCache {

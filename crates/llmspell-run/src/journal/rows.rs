@@ -7,7 +7,7 @@ use llmspell_flow::internal::{Fingerprint, StepKey};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::command::{self, ControlCommand, pending};
-use super::writer::WriteCommand;
+use super::write_command::{RecordId, RecordResult, SessionEnd, WriteCommand};
 
 /// Outputs from this size on are stored once, however many have them: 4 KiB.
 pub(super) const LARGE: usize = 4096;
@@ -50,77 +50,96 @@ impl RowWriter {
         self.steps.insert(step.clone(), id);
         Ok(id)
     }
-}
 
-/// Writes what a job says.
-pub(super) fn write(db: &Connection, rows: &mut RowWriter, command: &mut WriteCommand) -> rusqlite::Result<()> {
-    match command {
-        WriteCommand::Result { record, step, item, output, meta } => {
-            let begin = "INSERT OR IGNORE INTO record (id, key, content, line, session) VALUES (?, ?, ?, ?, ?)";
-            db.prepare_cached(begin)?.execute(params![
-                record.id,
-                record.key,
-                record.content,
-                record.line,
-                rows.session
-            ])?;
-            let step = rows.step(db, step)?;
-            let (output, blob) = store_output(db, Some(output))?;
-            let insert = "INSERT OR REPLACE INTO result (record, step, item, output, blob, story) \
-                          VALUES (?, ?, ?, ?, ?, ?)";
-            db.prepare_cached(insert)?.execute(params![record.id, step, &*item, output, blob, &*meta])?;
-        }
-        WriteCommand::Record { record, finished } => {
-            let (output, blob) = store_output(db, finished.output.as_deref())?;
-            let insert = "INSERT OR REPLACE INTO record \
-                          (id, key, content, line, session, status, output, blob, error, story, took_ms) \
-                          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-            db.prepare_cached(insert)?.execute(params![
-                record.id,
-                record.key,
-                record.content,
-                record.line,
-                rows.session,
-                finished.status.as_str(),
-                output,
-                blob,
-                finished.error,
-                finished.meta.as_deref(),
-                finished.took_ms,
-            ])?;
-        }
-        WriteCommand::Forget(record) => {
-            db.prepare_cached("DELETE FROM result WHERE record = ?")?.execute([*record])?;
-            db.prepare_cached("DELETE FROM record WHERE id = ?")?.execute([*record])?;
-        }
-        WriteCommand::Commands(sender) => {
-            let found = commands(db, rows)?;
-            let sender = std::mem::replace(sender, tokio::sync::oneshot::channel().0);
-            let _ = sender.send(found);
-        }
-        WriteCommand::Answer(command, answer) => {
-            db.prepare_cached("UPDATE command SET answer = ? WHERE id = ?")?.execute(params![&*answer, *command])?;
-        }
-        WriteCommand::Stopping => command::mark_settled(db)?,
-        WriteCommand::Close(closing) => {
-            command::reject_pending(db)?;
-            let update = "UPDATE session SET ended = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ending = ?, ok = ?, \
-                          degraded = ?, failed = ?, replayed = ?, report = ? WHERE id = ?";
-            db.execute(
-                update,
-                params![
-                    closing.ending,
-                    closing.ok,
-                    closing.degraded,
-                    closing.failed,
-                    closing.replayed,
-                    closing.report,
-                    rows.session
-                ],
-            )?;
+    /// Executes a command.
+    pub(super) fn write(&mut self, db: &Connection, command: &mut WriteCommand) -> rusqlite::Result<()> {
+        match command {
+            WriteCommand::Result { record, step, item, output, meta } => {
+                self.write_result(db, record, step, item, output, meta.as_deref())
+            }
+            WriteCommand::Record { record, finished } => self.write_record(db, record, finished),
+            WriteCommand::Forget(record) => {
+                db.prepare_cached("DELETE FROM result WHERE record = ?")?.execute([*record])?;
+                db.prepare_cached("DELETE FROM record WHERE id = ?")?.execute([*record])?;
+                Ok(())
+            }
+            WriteCommand::Commands(sender) => {
+                let found = self.new_commands(db)?;
+                let sender = std::mem::replace(sender, tokio::sync::oneshot::channel().0);
+                let _ = sender.send(found);
+                Ok(())
+            }
+            WriteCommand::Answer(command, answer) => {
+                let update = "UPDATE command SET answer = ? WHERE id = ?";
+                db.prepare_cached(update)?.execute(params![&*answer, *command])?;
+                Ok(())
+            }
+            WriteCommand::Stopping => command::mark_settled(db),
+            WriteCommand::Close(end) => self.close_session(db, end),
         }
     }
-    Ok(())
+
+    fn write_result(
+        &mut self,
+        db: &Connection,
+        record: &RecordId,
+        step: &StepKey,
+        item: &str,
+        output: &str,
+        meta: Option<&str>,
+    ) -> rusqlite::Result<()> {
+        let begin = "INSERT OR IGNORE INTO record (id, key, content, line, session) VALUES (?, ?, ?, ?, ?)";
+        let row = params![record.id, record.key, record.content, record.line, self.session];
+        db.prepare_cached(begin)?.execute(row)?;
+        let step = self.step(db, step)?;
+        let (output, blob) = store_output(db, Some(output))?;
+        let insert = "INSERT OR REPLACE INTO result (record, step, item, output, blob, story) \
+                      VALUES (?, ?, ?, ?, ?, ?)";
+        db.prepare_cached(insert)?.execute(params![record.id, step, item, output, blob, meta])?;
+        Ok(())
+    }
+
+    fn write_record(&self, db: &Connection, record: &RecordId, result: &RecordResult) -> rusqlite::Result<()> {
+        let (output, blob) = store_output(db, result.output.as_deref())?;
+        let insert = "INSERT OR REPLACE INTO record \
+                      (id, key, content, line, session, status, output, blob, error, story, took_ms) \
+                      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        db.prepare_cached(insert)?.execute(params![
+            record.id,
+            record.key,
+            record.content,
+            record.line,
+            self.session,
+            result.status.as_str(),
+            output,
+            blob,
+            result.error,
+            result.meta.as_deref(),
+            result.took_ms,
+        ])?;
+        Ok(())
+    }
+
+    fn close_session(&self, db: &Connection, end: &SessionEnd) -> rusqlite::Result<()> {
+        command::reject_pending(db)?;
+        let update = "UPDATE session SET ended = strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), ending = ?, ok = ?, \
+                      degraded = ?, failed = ?, replayed = ?, report = ? WHERE id = ?";
+        let row = params![end.ending, end.ok, end.degraded, end.failed, end.replayed, end.report, self.session];
+        db.execute(update, row)?;
+        Ok(())
+    }
+
+    /// Returns the commands that were sent since the last call. If no other process has written, that is one quick
+    /// query.
+    fn new_commands(&mut self, db: &Connection) -> rusqlite::Result<Vec<ControlCommand>> {
+        let version = db.pragma_query_value(None, "data_version", |row| row.get(0))?;
+        if self.seen == Some(version) {
+            return Ok(Vec::new());
+        }
+        let found = pending(db)?;
+        self.seen = Some(version);
+        Ok(found)
+    }
 }
 
 /// Where an output goes: into the row itself, or to the large ones.
@@ -143,15 +162,4 @@ fn store_output<'a>(db: &Connection, output: Option<&'a str>) -> rusqlite::Resul
         }
     };
     Ok((None, Some(id)))
-}
-
-/// What has been asked since the last time. That nobody else has written is one quick look.
-fn commands(db: &Connection, rows: &mut RowWriter) -> rusqlite::Result<Vec<ControlCommand>> {
-    let version = db.pragma_query_value(None, "data_version", |row| row.get(0))?;
-    if rows.seen == Some(version) {
-        return Ok(Vec::new());
-    }
-    let found = pending(db)?;
-    rows.seen = Some(version);
-    Ok(found)
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use llmspell::{ErrorKind, Result};
+use llmspell::Result;
 use llmspell_flow::Flow;
 use llmspell_flow::internal::{Fingerprint, StepKey};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -15,6 +15,7 @@ use super::fault::fault;
 use super::folder::Lock;
 use super::matching::RecordMatcher;
 use super::resume_plan::{RedoReason, ResumePlan};
+use super::retry_filter::RetryFilter;
 use super::rows::RowWriter;
 use super::schema;
 use super::writer::{JournalWriter, WriterThread, start_writer};
@@ -31,20 +32,6 @@ pub struct Journal {
     db: Connection,
     retry: RetryFilter,
     lock: Lock,
-}
-
-/// Which of the records that have failed are run again when a run is resumed. The default is none; records that were in
-/// flight, or failed because the run was ending, are run again in any case.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RetryFilter {
-    /// None of them, unless the run ended because records were [denied](Kind::Denied): then those that were.
-    #[default]
-    None,
-    /// All of them.
-    Failed,
-    /// Those whose errors are of one of these kinds.
-    Kinds(Vec<ErrorKind>),
 }
 
 impl Journal {

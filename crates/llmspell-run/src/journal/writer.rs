@@ -14,89 +14,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::command::ControlCommand;
 use super::fault::fault;
 use super::folder::Lock;
-use super::rows::{RowWriter, write};
+use super::rows::RowWriter;
 use super::schema;
+use super::write_command::{RecordId, RecordResult, SessionEnd, WriteCommand};
 
 /// So many jobs wait for the thread at most; beyond them, the run waits.
 const WAITING: usize = 1024;
 
 /// What is larger waits for its commit in any case, so that the queue stays small.
 const LARGE: usize = 1 << 16;
-
-/// A record, as the journal has to know it again.
-#[derive(Clone, Debug)]
-pub(crate) struct RecordId {
-    /// Its number in the journal.
-    pub(crate) id: u64,
-    pub(crate) key: [u8; 16],
-    /// Of its content, if the key is a declared field.
-    pub(crate) content: Option<[u8; 16]>,
-    /// Where it stands in the input.
-    pub(crate) line: u64,
-}
-
-/// What came of a record.
-#[derive(Debug)]
-pub(crate) struct RecordResult {
-    pub(crate) status: Status,
-    /// JSON; none if it failed.
-    pub(crate) output: Option<Arc<str>>,
-    /// JSON; only if it failed.
-    pub(crate) error: Option<String>,
-    pub(crate) meta: Option<Arc<str>>,
-    pub(crate) took_ms: Option<f64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
-    Ok,
-    Failed,
-    /// It failed because the run was ending, and would have been tried again.
-    Interrupted,
-}
-
-impl Status {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Status::Ok => "ok",
-            Status::Failed => "failed",
-            Status::Interrupted => "interrupted",
-        }
-    }
-}
-
-/// How a session ended.
-#[derive(Debug, Default)]
-pub(crate) struct SessionEnd {
-    pub(crate) ending: &'static str,
-    pub(crate) ok: u64,
-    pub(crate) degraded: u64,
-    pub(crate) failed: u64,
-    pub(crate) replayed: u64,
-    pub(crate) report: Option<String>,
-}
-
-/// What the thread is to do.
-pub(super) enum WriteCommand {
-    Result {
-        record: Arc<RecordId>,
-        step: StepKey,
-        item: String,
-        output: String,
-        meta: Option<String>,
-    },
-    Record {
-        record: Arc<RecordId>,
-        finished: RecordResult,
-    },
-    /// Another record stands under the number: what was kept of it is no longer true.
-    Forget(u64),
-    Commands(oneshot::Sender<Vec<ControlCommand>>),
-    Answer(i64, String),
-    /// The run goes to its end: that it was told to pause no longer holds.
-    Stopping,
-    Close(SessionEnd),
-}
 
 struct QueuedWrite {
     job: WriteCommand,
@@ -248,10 +174,10 @@ fn commit(db: &Connection, rows: &mut RowWriter, batch: &mut [QueuedWrite]) -> r
     let only_polls = batch.iter().all(|note| matches!(note.job, WriteCommand::Commands(_)));
     if only_polls {
         // Looking does not need a transaction, nor the disk.
-        return batch.iter_mut().try_for_each(|note| write(db, rows, &mut note.job));
+        return batch.iter_mut().try_for_each(|note| rows.write(db, &mut note.job));
     }
     db.execute_batch("BEGIN IMMEDIATE")?;
-    let written = batch.iter_mut().try_for_each(|note| write(db, rows, &mut note.job));
+    let written = batch.iter_mut().try_for_each(|note| rows.write(db, &mut note.job));
     let ended = written.and_then(|()| db.execute_batch("COMMIT"));
     if ended.is_err() {
         let _ = db.execute_batch("ROLLBACK");

@@ -5,7 +5,6 @@ use std::time::Duration;
 use llmspell::{ErrorKind, Report};
 use serde::{Deserialize, Serialize};
 
-use super::advice::{Advice, advice};
 use super::failures::Failures;
 
 /// What a run came to: how many records, why some failed, where the time went, and what might be done about it.
@@ -44,10 +43,26 @@ pub struct RunReport {
     /// Failures of further sorts.
     pub other_failures: u64,
     /// What seems wrong, and what might be done.
+    #[serde(rename = "lints")]
     pub advice: Vec<Advice>,
     /// Where the time went.
     #[serde(flatten)]
     pub report: Report,
+}
+
+/// A likely problem of a run, and a remedy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Advice {
+    /// The rule: `limit_full`, `hedge_never_won`, `timeout_too_short`, `output_slow`, `overloaded` or
+    /// `mostly_degraded`.
+    pub kind: String,
+    /// The step, without the name of the flow; empty if the advice is about the run.
+    pub step: String,
+    /// The observation.
+    pub message: String,
+    /// The remedy.
+    pub hint: String,
 }
 
 /// Failures of one kind at one step.
@@ -83,7 +98,7 @@ impl RunReport {
     }
 
     /// The rest of it, when the run has ended.
-    pub(crate) fn closed(mut self, failures: &Failures) -> Self {
+    pub(crate) fn with_failures(mut self, failures: &Failures) -> Self {
         let counted = failures.groups().iter().map(|group| FailureCount {
             path: group.path.clone(),
             kind: group.kind,
@@ -95,7 +110,6 @@ impl RunReport {
         });
         self.failures = counted.collect();
         self.other_failures = failures.others();
-        self.advice = advice(&self);
         self
     }
 

@@ -13,7 +13,7 @@ use super::session::JournalCloser;
 use crate::journal::SessionEnd;
 use crate::output::{OutputStats, WriteEnd, Writers};
 use crate::progress::Snapshot;
-use crate::report::RunReport;
+use crate::report::{RunReport, advise};
 
 /// How long an aborted run waits for lines to reach the output, and for its journal to close.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -179,7 +179,8 @@ impl LoopState {
             output_wait: counted.output_wait,
             ..report()
         };
-        let mut report = report.closed(&self.failures);
+        let mut report = report.with_failures(&self.failures);
+        report.advice = advise(&report);
         let damaged = self.journal.as_ref().map_or(0, JournalCloser::damaged);
         // Drops the reader of the journal with it; only then can the journal be closed.
         drop(self.remaining);

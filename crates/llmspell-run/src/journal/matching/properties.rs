@@ -12,8 +12,8 @@ use rusqlite::{Connection, params};
 
 use super::{Match, RecordMatcher};
 use crate::journal::keys::keys;
+use crate::journal::retry_filter::RetryFilter;
 use crate::journal::schema;
-use crate::journal::store::RetryFilter;
 
 const FLOW: Fingerprint = Fingerprint([7; 16]);
 
@@ -50,7 +50,7 @@ impl Case {
         {
             Match::New(id) => (id, false),
             Match::Retry(retry) => (retry.record.id, false),
-            Match::Finished(delivered) => (delivered.output.unwrap().parse().unwrap(), true),
+            Match::Finished(finished) => (finished.output.unwrap().parse().unwrap(), true),
             Match::NoJournal => unreachable!(),
         };
         let admitted = records.iter().enumerate().map(admit).collect();
