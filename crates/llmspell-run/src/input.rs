@@ -1,4 +1,4 @@
-//! Where records come from.
+//! The records of a run: their sources, formats, and decoding.
 
 mod csv;
 mod decode;
@@ -32,12 +32,12 @@ use format::{MAX_RECORD, ReadError};
 use lines::Lines;
 use reader::Reader;
 
-/// Records to be read, one by one: JSON lines, CSV, or files.
+/// The records of a run: JSON lines, CSV, or files.
 ///
 /// ```
 /// use llmspell_run::{Format, Input};
 ///
-/// let csv = "id,question\n1,\"RedoReason, then?\"\n";
+/// let csv = "id,question\n1,\"Why, then?\"\n";
 /// let input = Input::from_reader_as("records", csv.as_bytes(), Format::Csv).set("lang", "en").sample(100);
 /// assert_eq!(input.name(), "records");
 /// ```
@@ -45,25 +45,25 @@ pub struct Input {
     pub(crate) reader: Reader,
     pub(crate) decoder: RecordDecoder,
     pub(crate) sample: Option<usize>,
-    /// Which file it is, if it is one: the output must be another one.
+    /// The identity of the input, if it is a file: the output must be another file.
     pub(crate) file: Option<FileId>,
     name: String,
     size: Option<u64>,
 }
 
 impl Input {
-    /// A file; its ending tells the [format](Format::of).
+    /// Opens a file; its extension determines the [format](Format::of).
     ///
     /// # Errors
-    /// If it cannot be opened, or is a folder.
+    /// If the file cannot be opened, or is a folder.
     pub fn open(path: &Path) -> Result<Self> {
         Input::open_as(path, Format::of(path))
     }
 
-    /// A file, whatever its ending.
+    /// Opens a file of this format, whatever its extension.
     ///
     /// # Errors
-    /// If it cannot be opened, or is a folder.
+    /// If the file cannot be opened, or is a folder.
     pub fn open_as(path: &Path, format: Format) -> Result<Self> {
         let name = path.display().to_string();
         let failed = |why: String| Error::invalid(format!("cannot read the input {name}: {why}"));
@@ -83,17 +83,17 @@ impl Input {
         Ok(Input { file: FileId::at(path), size, ..Input::from_reader_as(name, file, format) })
     }
 
-    /// Standard input.
+    /// Reads standard input.
     pub fn stdin(format: Format) -> Self {
         Input { file: FileId::stdin(), ..Input::from_reader_as("standard input", io::stdin(), format) }
     }
 
-    /// JSON lines from anything that can be read; the name is for messages.
+    /// Reads JSON lines from any reader; the name is for messages.
     pub fn from_reader(name: impl Into<String>, reader: impl Read + Send + 'static) -> Self {
         Input::from_reader_as(name, reader, Format::Jsonl)
     }
 
-    /// Records from anything that can be read; the name is for messages.
+    /// Reads records from any reader; the name is for messages.
     pub fn from_reader_as(name: impl Into<String>, reader: impl Read + Send + 'static, format: Format) -> Self {
         let reader: Box<dyn Read + Send> = Box::new(reader);
         let is_untyped = format != Format::Jsonl;
@@ -105,15 +105,15 @@ impl Input {
         Input::of(reader, RecordDecoder { is_untyped, ..RecordDecoder::default() }, name.into())
     }
 
-    /// Files, one record each: `path`, `name`, `extension`, `bytes`, `modified_ms`, and `text`, which is read when the
-    /// record is taken, unless the flow declares its inputs without it. At most 64 MiB of UTF-8 are read; all else is
-    /// an error of that record.
+    /// Makes a record of each file, with `path`, `name`, `extension`, `bytes`, `modified_ms`, and `text`. The text is
+    /// read when the record starts, unless the flow declares its inputs without it. It must be UTF-8 of at most 64
+    /// MiB; everything else is an error of that record.
     ///
-    /// In a pattern, `*` is any name, `**` any folders, `{a,b}` either, `[abc]` one of these. Names that begin with a
-    /// dot match only if the pattern says so. A file that several patterns match comes once.
+    /// In a pattern, `*` matches any name, `**` any folders, `{a,b}` either, and `[abc]` one of these. Names that
+    /// begin with a dot match only if the pattern begins with one. A file that several patterns match comes once.
     ///
     /// # Errors
-    /// If a pattern cannot be used, or nothing matches.
+    /// If a pattern is invalid, or no file matches.
     pub fn files(patterns: &[String]) -> Result<Self> {
         let mut files = Files::matching(patterns)?;
         let unreadable = |error| Error::invalid(format!("--files: {error}")).with_hint("check the permissions");
@@ -129,12 +129,12 @@ impl Input {
         Input { reader, decoder, sample: None, file: None, name, size: None }
     }
 
-    /// Looks at its beginning, if it is a file: whether it can be the input of this flow. Otherwise that is found when
-    /// the run begins to read, for a pipe may have nothing to read for a long time.
+    /// Checks the beginning of a file: whether it can be the input of this flow. Every other input is checked when the
+    /// run begins to read, because a pipe may stay empty for a long time.
     ///
     /// # Errors
-    /// If it cannot be read; if it is of another [`Format`]; if a header names a column twice; if what the flow asks
-    /// for under `inputs` has no column, and is not [set](Input::set).
+    /// If the file cannot be read; if it has another [`Format`]; if a header names a column twice; if the flow
+    /// requires an input that has no column and is not [set](Input::set).
     pub fn checked_for(mut self, flow: &Flow) -> Result<Self> {
         self.decoder.configure(flow);
         if self.size.is_none() && !self.decoder.is_file {
@@ -150,20 +150,20 @@ impl Input {
         }
     }
 
-    /// Takes only so many records, each with the same chance. The same input gives the same ones each time. All of it
-    /// is read before the first record is taken; the sample is kept in memory.
+    /// Samples at most this many records, each with the same chance. The same input gives the same sample. The whole
+    /// input is read before the first record starts; the sample is kept in memory.
     pub fn sample(mut self, records: usize) -> Self {
         self.sample = Some(records);
         self
     }
 
-    /// Gives every record this field, whatever it says itself.
+    /// Sets this field in every record, and overrides the value of the record.
     pub fn set(mut self, field: impl Into<String>, value: impl Into<Value>) -> Self {
         self.decoder.set.push((field.into(), value.into()));
         self
     }
 
-    /// Makes no record of this file, whatever patterns match it: one that the run writes.
+    /// Excludes a file from the patterns, such as an output of the run.
     pub fn exclude(mut self, path: &Path) -> Self {
         if let Reader::Files(files) = &mut self.reader {
             files.exclude(path);
@@ -171,12 +171,12 @@ impl Input {
         self
     }
 
-    /// What it is called in messages.
+    /// Returns the name in messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// How many bytes there are, if that is known.
+    /// Returns the number of bytes, if it is known.
     pub fn size(&self) -> Option<u64> {
         self.size
     }

@@ -1,9 +1,10 @@
-//! The journal of a run: what was done stays done, whatever happens.
+//! The journal of a run: finished work is never lost or repeated.
 //!
-//! One SQLite file a run, `.llmspell/runs/NAME.db`, written by one thread. What a step gave to a record is on the disk
-//! before anything is made of it, and what came of the record before its line goes out; so a run that is killed, and
-//! [resumed](Journals::open), repeats at most what was in flight. Only a flow that merely computes does not wait for the
-//! disk: to compute again costs nothing. docs/journal.md explains the tables.
+//! One SQLite file per run, `.llmspell/runs/NAME.db`, written by one thread. A step's output is on disk before any
+//! later step uses it, and a record's outcome is on disk before its line is written. So a run that is killed and
+//! [resumed](Journals::open) repeats at most the work that was in flight. Only a flow of pure computation does not
+//! wait for the disk, because repeating it costs nothing. docs/journal.md explains the tables. This module must not
+//! import `run`.
 
 mod claims;
 mod command;

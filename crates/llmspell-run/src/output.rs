@@ -1,4 +1,4 @@
-//! Where outcomes go: a file that appears when it is complete, or a pipe.
+//! The outputs of a run: a file that appears when it is complete, or a pipe.
 
 mod atomic_output;
 mod on_error;
@@ -22,47 +22,46 @@ pub(crate) use writers::Writers;
 use atomic_output::{AtomicOutput, Protected};
 use llmspell_flow::internal::nonblocking::{is_pipe, open_at_once};
 
-/// Outcomes to be written, one JSON object a line.
+/// An output for outcomes, one JSON object per line.
 ///
-/// A file is written beside its place, as `FILE.partial`, and takes its place when the run is complete: what stands
-/// under `FILE` is always whole, and an older `FILE` stays until then. Where `FILE` is a link, the link stays and this
-/// holds for where it leads.
+/// A file is written as `FILE.partial` and renamed when the run is complete: `FILE` is always whole, and an older
+/// `FILE` stays until then. If `FILE` is a link, the link stays, and this applies to its target.
 pub struct Output {
     writer: Box<dyn Write + Send>,
     file: Option<AtomicOutput>,
-    /// Lines that have not been handed on. They are kept here, and not in a `BufWriter`, to tell after an error how
-    /// far whole lines go.
+    /// Lines that have not been written. They are kept here, and not in a `BufWriter`, to find the last whole line
+    /// after an error.
     buffer: Vec<u8>,
     lines: u64,
-    /// How many lines and bytes have been handed on.
+    /// The number of lines and bytes that have been written.
     handed_on: (u64, u64),
 }
 
-/// What became of the output.
+/// The lines that were written, and their file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputStats {
-    /// How many lines were written.
+    /// The number of lines written.
     pub lines: u64,
-    /// The file they are in; `None` for a pipe, or if there is nothing to keep.
+    /// The file that has the lines; `None` for a pipe, or if there are no lines.
     pub path: Option<PathBuf>,
 }
 
-/// So much is handed on at once.
+/// The size of a write.
 const BUFFER: usize = 1 << 16;
 
 impl Output {
-    /// A file. What stands there is replaced when the run is complete.
+    /// Creates a file that replaces an existing one when the run is complete.
     ///
-    /// A `FILE.partial` that is already there may be all that is left of an earlier run: it is overwritten only if
-    /// `force` says so. One that a run is still writing is never overwritten.
+    /// An existing `FILE.partial` may be all that is left of an earlier run: it is overwritten only with `force`. A
+    /// partial file that a run is still writing is never overwritten.
     ///
     /// # Errors
-    /// If the file cannot be written, so that no work is done in vain.
+    /// If the file cannot be written: reported before any work.
     pub fn create(path: &Path, force: bool) -> Result<Self> {
         Output::create_over(path, force, &[])
     }
 
-    /// A file that is neither the input nor the flow file, whatever they are called.
+    /// Creates a file that is neither the input nor the flow file, whatever their names.
     ///
     /// # Errors
     /// As [`create`](Output::create), and if `FILE` or `FILE.partial` is the input or the flow file.
@@ -84,7 +83,7 @@ impl Output {
                 let hint = "name a file in it, and create the folder first";
                 return Err(failed("it names a folder".to_owned()).with_hint(hint));
             }
-            // A device or a pipe with a name: there is nothing to take its place later.
+            // A device or a named pipe cannot be replaced later.
             Ok(about) if !about.is_file() => {
                 let file = open_at_once(OpenOptions::new().write(true), path).map_err(|error| {
                     if is_pipe(&about) && error.kind() != io::ErrorKind::PermissionDenied {
@@ -102,15 +101,16 @@ impl Output {
         Ok(Output { file: Some(file), ..Output::from_writer(writer) })
     }
 
-    /// Standard output.
+    /// Writes to standard output.
     pub fn stdout() -> Self {
         Output::from_writer(io::stdout())
     }
 
-    /// Standard output, unless it goes into the file that is the input: such a run would feed on itself, without end.
+    /// Writes to standard output, unless it is redirected to the input file: such a run would read its own output
+    /// forever.
     ///
     /// # Errors
-    /// If that is so.
+    /// If standard output is the input.
     pub fn stdout_protecting(input: &Input) -> Result<Self> {
         if input.file.is_some() && input.file == FileId::stdout() {
             let message = format!("standard output goes into the input, {}", input.name());
@@ -119,14 +119,14 @@ impl Output {
         Ok(Output::stdout())
     }
 
-    /// Anything that can be written.
+    /// Writes to any writer.
     pub fn from_writer(writer: impl Write + Send + 'static) -> Self {
         Output { writer: Box::new(writer), file: None, buffer: Vec::with_capacity(BUFFER), lines: 0, handed_on: (0, 0) }
     }
 
-    /// Takes back a file that nothing was written to.
+    /// Removes a file that has no lines.
     pub fn discard(mut self) {
-        // One that cannot be removed is found by the next run.
+        // If it cannot be removed, the next run finds it.
         let _ = self.finish(false);
     }
 
@@ -140,7 +140,7 @@ impl Output {
         Ok(())
     }
 
-    /// Hands on what is buffered, so that whoever reads along sees it.
+    /// Writes the buffer, so that readers see its lines.
     pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.write_buffer()?;
         self.writer.flush()
@@ -153,7 +153,7 @@ impl Output {
         Ok(())
     }
 
-    /// Ends the output: a complete file takes its place, an incomplete one stays where it is, an empty one goes.
+    /// Ends the output: a complete file gets its name, an incomplete one stays partial, an empty one is removed.
     pub(crate) fn finish(&mut self, complete: bool) -> io::Result<OutputStats> {
         self.flush()?;
         let lines = self.lines;
@@ -165,12 +165,12 @@ impl Output {
         Ok(OutputStats { lines, path })
     }
 
-    /// After an error: cuts the file after its last whole line, and says what is left. `None` for a pipe, of which
-    /// nobody knows what its reader has got.
+    /// After an error: truncates the file after its last whole line; returns what is left. `None` for a pipe, because
+    /// it is unknown how much its reader received.
     pub(crate) fn salvage(self) -> io::Result<Option<OutputStats>> {
         let Some(file) = &self.file else { return Ok(None) };
         let (lines, bytes) = self.handed_on;
-        // What was being handed on when it failed may have arrived in part.
+        // A part of the failed write may have reached the file.
         let arrived = usize::try_from(file.bytes()?.saturating_sub(bytes)).unwrap_or(usize::MAX);
         let arrived = &self.buffer[..arrived.min(self.buffer.len())];
         let whole = arrived.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
@@ -242,7 +242,7 @@ mod tests {
             for line in ["a\n", "b\n", "cc\n", "d\n"] {
                 output.write(line.as_bytes()).unwrap();
             }
-            // As if handing on had failed here.
+            // As if writing the buffer had failed here.
             output.writer.write_all(arrived.as_bytes()).unwrap();
             let written = output.salvage().unwrap().unwrap();
             assert_eq!((written.lines, written.path.is_some()), (lines, lines > 0));

@@ -1,8 +1,7 @@
-//! Rows of CSV and TSV as records: a header names the fields, values may be quoted and span lines.
+//! Rows of CSV and TSV as records: a header names the fields; values may be quoted and span lines.
 //!
-//! Not by the crate `csv`: it reads a quote that is never closed into memory to the end of the input, and takes what
-//! stands behind a closed one for a part of the value. Here both are errors of one row, and the size of a row is
-//! bounded.
+//! Not by the crate `csv`: it reads from an unclosed quote to the end of the input into memory, and takes text behind
+//! a closing quote as part of the value. Here both are errors of one row, and the size of a row is bounded.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
@@ -13,28 +12,28 @@ use serde_json::{Map, Value};
 use super::format::{Format, ReadError};
 use super::lines::Line;
 
-/// Reads rows one by one; blank lines between them are skipped but counted.
+/// A reader of rows; blank lines between them are skipped but counted.
 pub(crate) struct CsvRows<R> {
     reader: BufReader<R>,
     separator: u8,
-    /// Line ends so far.
+    /// The number of line ends so far.
     lines: u64,
     bytes: u64,
     longest: usize,
     header: Option<Arc<[String]>>,
-    /// The header as it was read.
+    /// The raw text of the header.
     raw_header: Vec<u8>,
-    /// A row that has been looked at already.
+    /// A row that has been read ahead.
     ahead: Option<CsvRow>,
 }
 
-/// Where in a row the next byte stands.
+/// The position of the next byte in a row.
 #[derive(Clone, Copy, PartialEq)]
 enum Position {
     Start,
     Plain,
     Quoted,
-    /// Behind a quote in a quoted value: it ends the value, or is half of a quote in it.
+    /// After a quote in a quoted value: the quote ends the value, or is half of an escaped quote.
     Quote,
 }
 
@@ -45,7 +44,7 @@ struct CsvRow {
     number: u64,
     raw: Vec<u8>,
     values: Vec<Vec<u8>>,
-    /// What is wrong with it, and what to do.
+    /// The problem of the row, and a remedy.
     problem: Option<(String, &'static str)>,
 }
 
@@ -55,24 +54,24 @@ impl<R: Read> CsvRows<R> {
         CsvRows { reader, separator, lines: 0, bytes: 0, longest, header: None, raw_header: Vec::new(), ahead: None }
     }
 
-    /// How many bytes have been read.
+    /// Returns the number of bytes read.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Whether the next row can be had without waiting for more input.
+    /// Whether the next row is available without waiting for more input.
     pub(crate) fn has_row(&self) -> bool {
         let buffer = self.reader.buffer();
         let end = buffer.iter().position(|byte| *byte == b'\n');
         self.ahead.is_some() || end.is_some_and(|end| !buffer[..end].contains(&b'"'))
     }
 
-    /// What the rows are read as.
+    /// Returns the format of the rows.
     pub(crate) fn format(&self) -> Format {
         if self.separator == b'\t' { Format::Tsv } else { Format::Csv }
     }
 
-    /// The names of the columns; nothing, if there are none.
+    /// Returns the names of the columns, unless the input is empty.
     pub(crate) fn header(&mut self) -> std::result::Result<Option<Arc<[String]>>, ReadError> {
         if self.header.is_none() {
             let Some(row) = self.read_row()? else { return Ok(None) };
@@ -82,7 +81,7 @@ impl<R: Read> CsvRows<R> {
         Ok(self.header.clone())
     }
 
-    /// The header and the first row below it, as they were read; the row is still to come.
+    /// Returns the raw header and the raw first row; `next` still returns that row.
     pub(crate) fn beginning(&mut self) -> std::result::Result<(&[u8], Option<&[u8]>), ReadError> {
         self.header()?;
         if self.ahead.is_none() {
@@ -91,7 +90,7 @@ impl<R: Read> CsvRows<R> {
         Ok((&self.raw_header, self.ahead.as_ref().map(|row| row.raw.as_slice())))
     }
 
-    /// The next row, as a record in JSON.
+    /// Returns the next row as a record in JSON.
     pub(crate) fn next(&mut self) -> std::result::Result<Option<Line>, ReadError> {
         let Some(header) = self.header()? else { return Ok(None) };
         let row = match self.ahead.take() {
@@ -274,7 +273,7 @@ impl RowParser {
     }
 }
 
-/// The fields that a header names.
+/// Returns the field names of a header.
 fn column_names(row: CsvRow) -> Result<Vec<String>> {
     if let Some((message, hint)) = row.problem {
         return Err(Error::invalid(format!("the header cannot be used: {message}")).with_hint(hint));
@@ -285,7 +284,7 @@ fn column_names(row: CsvRow) -> Result<Vec<String>> {
             let message = format!("the header cannot be used: the name of column {} is not UTF-8", place + 1);
             Error::invalid(message).with_hint("write the file as UTF-8")
         })?;
-        // Tables are often written with a first column that has no name.
+        // The first column of a table often has no name.
         let name = if name.trim().is_empty() { format!("column_{}", place + 1) } else { name.trim().to_owned() };
         if let Some(other) = names.iter().position(|known| *known == name) {
             let places = format!("{} and {}", other + 1, place + 1);
@@ -297,7 +296,7 @@ fn column_names(row: CsvRow) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The record of a row: every value is text.
+/// Returns the record of a row; every value is text.
 fn record(row: &CsvRow, header: &[String]) -> Result<Map<String, Value>> {
     if let Some((message, hint)) = &row.problem {
         return Err(Error::invalid(message.clone()).with_hint(*hint));
@@ -323,7 +322,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Each row as its line, and its record or what is wrong with it.
+    /// Each row as its line, and its record or its problem.
     fn rows(text: &[u8], longest: usize) -> Vec<(u64, String)> {
         let mut rows = CsvRows::new(text, b',', longest);
         let mut all = Vec::new();

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::format::MAX_RECORD;
 
-/// Adds its text to the record of a file.
+/// Adds the text of a file to its record.
 pub(crate) async fn with_text(mut record: Map<String, Value>, cx: &Context) -> Result<Value> {
     let path = record.get("path").and_then(Value::as_str).unwrap_or_default().to_owned();
     let text = cx.blocking(move |_| read(Path::new(&path))).await?;

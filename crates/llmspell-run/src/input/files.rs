@@ -1,4 +1,4 @@
-//! A list of files as records: one for each, its text read when the record is taken.
+//! Files as records: one record per file, without its text.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,27 +11,28 @@ use serde_json::{Value, json};
 
 use super::lines::Line;
 
-/// Files that match patterns, in the order of the patterns and of their paths; folders are read as they are come to.
+/// The files that match patterns, in the order of the patterns and of their paths. Folders are read on demand.
 pub(crate) struct Files {
     patterns: Vec<Pattern>,
-    /// Which pattern is at work, and what of it is still to be looked at, the next one last.
+    /// The index of the next pattern, and the paths of the current one that are still to be visited, the next one
+    /// last.
     next_pattern: usize,
     open: Vec<PathBuf>,
-    /// What is looked at already.
+    /// Files that have been read ahead.
     peeked: VecDeque<Line>,
-    /// Files that are written by the run.
+    /// Files that the run writes.
     excluded: Vec<PathBuf>,
     number: u64,
     bytes: u64,
 }
 
-/// One pattern: where to begin, and what must match.
+/// A pattern: the start of the search, and the glob.
 struct Pattern {
-    /// The folder that all matches are in, or the file itself.
+    /// The folder that contains all matches, or the file itself.
     from: PathBuf,
-    /// `None` if it names one file.
+    /// `None` if the pattern names one file.
     matcher: Option<GlobMatcher>,
-    /// How many folders there are between the two at most.
+    /// The maximum number of folders between `from` and a match.
     depth: usize,
     hidden: bool,
 }
@@ -41,7 +42,7 @@ const WILD: [char; 4] = ['*', '?', '[', '{'];
 impl Pattern {
     fn read(text: &str) -> Result<Self> {
         let path = Path::new(text);
-        // A file may be called like a pattern.
+        // A file may have a name that looks like a pattern.
         if !text.contains(WILD) || path.is_file() {
             return match path.metadata() {
                 Ok(about) if about.is_dir() => {
@@ -90,7 +91,7 @@ impl Files {
         Ok(Files { patterns, next_pattern: 0, open: Vec::new(), peeked, excluded: Vec::new(), number: 0, bytes: 0 })
     }
 
-    /// Leaves out a file that the run writes, and what it is written as first. Begins anew.
+    /// Excludes a file that the run writes, and its partial file. Restarts the search.
     pub(crate) fn exclude(&mut self, path: &Path) {
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
@@ -101,19 +102,19 @@ impl Files {
         self.peeked.clear();
     }
 
-    /// Whether there is any file; looks for the first one.
+    /// Whether no file matches; reads the first one ahead.
     pub(crate) fn is_empty(&mut self) -> io::Result<bool> {
         let peeked = self.next()?;
         self.peeked.extend(peeked);
         Ok(self.peeked.is_empty())
     }
 
-    /// How many bytes the files have so far.
+    /// Returns the number of bytes in the files so far.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The next file, as a record without its text.
+    /// Returns the next file as a record without its text.
     pub(crate) fn next(&mut self) -> io::Result<Option<Line>> {
         if let Some(line) = self.peeked.pop_front() {
             return Ok(Some(line));
@@ -125,17 +126,17 @@ impl Files {
                 self.open.push(pattern.from.clone());
                 continue;
             };
-            // The folder that we are in has an empty path.
+            // The path of the current folder is empty.
             let at = if path.as_os_str().is_empty() { Path::new(".") } else { &path };
             let about = match at.metadata() {
                 Ok(about) => about,
-                // Taken away since, or a link that leads nowhere.
+                // Removed since, or a broken link.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(with_path(at, error)),
             };
             let pattern = &self.patterns[self.next_pattern - 1];
             if about.is_dir() {
-                // Links between folders may lead in circles.
+                // Links between folders may form circles.
                 let is_link = at != Path::new(".") && path != pattern.from && at.is_symlink();
                 if pattern.leads_through(&path) && !is_link {
                     self.open.extend(sorted_entries(at, &path, pattern.hidden).map_err(|error| with_path(at, error))?);
@@ -162,7 +163,7 @@ fn with_path(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// What is in a folder, the first name last.
+/// Returns the entries of a folder, the first name last.
 fn sorted_entries(at: &Path, path: &Path, hidden: bool) -> io::Result<Vec<PathBuf>> {
     let mut names = std::fs::read_dir(at)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
     names.retain(|name| hidden || !name.to_string_lossy().starts_with('.'));

@@ -32,7 +32,7 @@ impl Format {
     }
 }
 
-/// The reason why reading broke off.
+/// The reason why reading failed.
 pub(crate) enum ReadError {
     Io(io::Error),
     /// The input as a whole is not valid.

@@ -1,4 +1,4 @@
-//! Lines out of a reader, however it is cut and however long they are.
+//! Reads lines, whatever their length and however the reader splits them.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
@@ -9,30 +9,30 @@ use llmspell::Error;
 use super::decode::RecordDecoder;
 use crate::journal::Match;
 
-/// A line of input, without its end; or what stands for a line in other formats.
+/// A line of input without its end; in other formats, a row or a file.
 #[derive(Default)]
 pub(crate) struct Line {
-    /// The number of the line, from 1; of files, the number of the file.
+    /// The number of the line, from 1; for files, the number of the file.
     pub(crate) number: u64,
-    /// How many bytes of input there are up to its end.
+    /// The number of input bytes up to its end.
     pub(crate) end: u64,
-    /// What it says, as JSON; `None` if it was too long to be kept.
+    /// Its content as JSON; `None` if it was too long to be kept.
     pub(crate) text: Option<Vec<u8>>,
-    /// Why there is no record in it; the text is then what was read.
+    /// The reason why it has no record; `text` is then the raw input.
     pub(crate) problem: Option<Error>,
-    /// How a record is made of it.
+    /// The decoder of its record.
     pub(crate) decoder: Arc<RecordDecoder>,
-    /// What the journal knows of its record.
+    /// The match of its record in the journal.
     pub(crate) matched: Match,
 }
 
-/// Reads lines one by one; blank ones are skipped but counted.
+/// A reader of lines; blank lines are skipped but counted.
 pub(crate) struct Lines<R> {
     reader: BufReader<R>,
     number: u64,
     bytes: u64,
     longest: usize,
-    /// Those that have been looked at already.
+    /// Lines that have been read ahead.
     ahead: VecDeque<Line>,
 }
 
@@ -47,17 +47,17 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// How many bytes have been read.
+    /// Returns the number of bytes read.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Whether the next line can be had without waiting for more input.
+    /// Whether the next line is available without waiting for more input.
     pub(crate) fn has_line(&self) -> bool {
         !self.ahead.is_empty() || self.reader.buffer().contains(&b'\n')
     }
 
-    /// The text of a line that is not blank, counted from the next one as 0; it is still to come.
+    /// Returns the text of a line ahead, counted from 0 without blank lines; `next` still returns it.
     pub(crate) fn peek(&mut self, line: usize) -> io::Result<Option<&[u8]>> {
         while self.ahead.len() <= line {
             match self.read()? {
@@ -68,7 +68,7 @@ impl<R: Read> Lines<R> {
         Ok(self.ahead[line].text.as_deref())
     }
 
-    /// The next line that is not blank.
+    /// Returns the next line that is not blank.
     pub(crate) fn next(&mut self) -> io::Result<Option<Line>> {
         match self.ahead.pop_front() {
             Some(line) => Ok(Some(line)),
@@ -88,7 +88,7 @@ impl<R: Read> Lines<R> {
             if read > self.longest as u64 && text.is_empty() {
                 return Ok(Some(Line { number: self.number, end: self.bytes, ..Line::default() }));
             }
-            // Editors on some systems begin a file with a mark of its byte order.
+            // Editors on some systems begin a file with a byte order mark.
             if self.number == 1 && text.starts_with(b"\xEF\xBB\xBF") {
                 text.drain(..3);
             }
@@ -100,7 +100,7 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Reads to the end of the line and says how many bytes that were; a line that is too long leaves nothing.
+    /// Reads to the end of the line; returns the number of bytes. A line that is too long leaves `text` empty.
     fn read_line(&mut self, text: &mut Vec<u8>) -> io::Result<u64> {
         let mut read = 0;
         loop {

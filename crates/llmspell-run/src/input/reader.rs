@@ -1,4 +1,4 @@
-//! Where lines come from, whatever the format.
+//! The reader of a format.
 
 use std::io::Read;
 
@@ -18,8 +18,8 @@ pub(crate) enum Reader {
 }
 
 impl Reader {
-    /// Reads as far as it takes to tell whether all of it can be no input, or not one of this flow. What is read is not
-    /// lost.
+    /// Reads enough to check whether the whole input is valid, and valid for this flow. `next` still returns the
+    /// records read here.
     pub(crate) fn begin(&mut self, decoder: &RecordDecoder, name: &str) -> Result<(), ReadError> {
         let begun = match self {
             Reader::Lines(lines) => match lines.peek(0)?.and_then(NotLineBased::at) {
@@ -47,7 +47,7 @@ impl Reader {
         }
     }
 
-    /// Whether the next line can be had without waiting.
+    /// Whether the next line is available without waiting.
     pub(crate) fn has_line(&self) -> bool {
         match self {
             Reader::Lines(lines) => lines.has_line(),
@@ -56,7 +56,7 @@ impl Reader {
         }
     }
 
-    /// How many bytes have been read.
+    /// Returns the number of bytes read.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
             Reader::Lines(lines) => lines.bytes(),

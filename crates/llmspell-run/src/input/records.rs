@@ -1,4 +1,4 @@
-//! Records as a stream, read ahead by a thread as far as a small buffer goes.
+//! Records as a stream, read ahead by a thread into a small buffer.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use super::lines::Line;
 use super::reader::Reader;
 use crate::journal::RecordMatcher;
 
-/// How many lines go from the thread to the stream at once, and how many such batches wait.
+/// The number of lines in a batch from the thread to the stream, and the number of batches that wait.
 const BATCH: usize = 32;
 const BATCHES: usize = 4;
 
@@ -35,37 +35,37 @@ pub(crate) struct Records {
     is_at_end: bool,
 }
 
-/// What else there is to know of what was read.
+/// The lines of records in flight, and the failure of the input.
 #[derive(Default)]
 pub(crate) struct InputTracker {
-    /// The lines whose records are on their way, by index.
+    /// The lines of records in flight, by index.
     lines: Mutex<HashMap<usize, LineInfo>>,
     failure: OnceLock<Error>,
 }
 
-/// A line whose record was taken.
+/// The line of a record in flight.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct LineInfo {
     /// Its number, from 1.
     pub(crate) number: u64,
-    /// How many bytes of input there are up to its end.
+    /// The number of input bytes up to its end.
     pub(crate) end: u64,
-    /// How long its record took; `None` as long as it has not come to its end.
+    /// How long its record took; `None` until the record ends.
     pub(crate) took: Option<Duration>,
 }
 
 impl InputTracker {
-    /// The line of a record, which is then done with.
+    /// Returns the line of a record that has ended, and stops tracking it.
     pub(crate) fn line(&self, index: usize) -> LineInfo {
         self.lines().remove(&index).unwrap_or_default()
     }
 
-    /// How many records have been taken and are not done with.
+    /// Returns the number of records that have started and not ended.
     pub(crate) fn in_flight(&self) -> u64 {
         self.lines().len() as u64
     }
 
-    /// Notes how long a record took.
+    /// Records how long a record took.
     pub(crate) fn took(&self, index: usize, took: Duration) {
         if let Some(line) = self.lines().get_mut(&index) {
             line.took = Some(took);
@@ -76,7 +76,7 @@ impl InputTracker {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why reading ended before the end of the input.
+    /// Returns the error because of which reading ended early.
     pub(crate) fn failure(&self) -> Option<&Error> {
         self.failure.get()
     }
@@ -87,7 +87,7 @@ impl Records {
         let (sender, batches) = mpsc::channel(BATCHES);
         let tracker = Arc::<InputTracker>::default();
         let reader = Box::pin(async move {
-            // A context of its own: that reading waits for a terminal is nobody's runaway.
+            // A context of its own: a read that waits for a terminal must not count as orphaned work.
             Context::new().blocking(move |_| read(input, matcher, &sender)).await
         });
         let batch = Vec::new().into_iter();
@@ -105,22 +105,22 @@ impl Records {
         )
     }
 
-    /// The number of the last line of which a record was made; 0 before the first.
+    /// Returns the number of the last line that became a record; 0 before the first.
     pub(crate) fn last_line(&self) -> u64 {
         self.last_line
     }
 
-    /// Whether all of the input has been read and handed on.
+    /// Whether the whole input has been read and passed on.
     pub(crate) fn is_at_end(&self) -> bool {
         self.is_at_end && !self.is_broken()
     }
 
-    /// Whether reading broke off.
+    /// Whether reading failed.
     pub(crate) fn is_broken(&self) -> bool {
         self.tracker.failure().is_some()
     }
 
-    /// The next line, as if no record were made of it.
+    /// Returns the next line without tracking it as a record.
     pub(crate) fn poll_line(&mut self, task: &mut task::Context<'_>) -> Poll<Option<Line>> {
         loop {
             if let Some(line) = self.batch.next() {
@@ -129,7 +129,7 @@ impl Records {
             let reader = self.poll_reader(task);
             match self.batches.poll_recv(task) {
                 Poll::Ready(Some(batch)) => self.batch = batch.into_iter(),
-                // The sender is gone, so the thread is as good as done.
+                // The sender is dropped, so the thread is about to end.
                 Poll::Ready(None) => {
                     ready!(reader);
                     self.is_at_end = true;
@@ -140,7 +140,7 @@ impl Records {
         }
     }
 
-    /// Lets the thread start, and takes its result once it has ended.
+    /// Starts the thread, and takes its result once it has ended.
     fn poll_reader(&mut self, task: &mut task::Context<'_>) -> Poll<()> {
         if let Some(reader) = &mut self.reader {
             if let Err(error) = ready!(reader.as_mut().poll(task)) {
@@ -167,7 +167,7 @@ impl Stream for Records {
     }
 }
 
-/// Reads to the end, or until nobody listens any more.
+/// Reads to the end, or until the receiver is dropped.
 fn read(input: Input, mut matcher: Option<RecordMatcher>, sender: &mpsc::Sender<Vec<Line>>) -> Result<()> {
     let name = input.name().to_owned();
     let (decoder, mut lines) = (Arc::new(input.decoder), input.reader);
@@ -190,7 +190,7 @@ fn read(input: Input, mut matcher: Option<RecordMatcher>, sender: &mpsc::Sender<
     }
 }
 
-/// Notes what the journal knows of each record.
+/// Matches each record with the journal.
 fn match_batch(matcher: &mut Option<RecordMatcher>, batch: &mut [Line]) -> Result<()> {
     if let Some(matcher) = matcher {
         for line in batch {
@@ -210,7 +210,7 @@ fn read_error(broken: ReadError, name: &str, bytes: u64) -> Error {
     }
 }
 
-/// Takes what is there, but waits for no more once it has something. Says whether the input is at its end.
+/// Reads available lines, and waits only for the first one. Returns whether the input is at its end.
 fn fill(lines: &mut Reader, decoder: &Arc<RecordDecoder>, batch: &mut Vec<Line>) -> Result<bool, ReadError> {
     loop {
         match lines.next()? {
@@ -223,7 +223,7 @@ fn fill(lines: &mut Reader, decoder: &Arc<RecordDecoder>, batch: &mut Vec<Line>)
     }
 }
 
-/// Reads to the end, and passes on some of the records: each with the same chance, and the same ones each time.
+/// Reads to the end, and passes on a sample: each record has the same chance, and the sample is always the same.
 fn sample(
     lines: &mut Reader,
     records: usize,
@@ -235,7 +235,7 @@ fn sample(
     let (mut random, mut seen) = (fastrand::Rng::with_seed(SEED), 0_usize);
     let mut kept: Vec<Line> = Vec::new();
     while let Some(line) = lines.next().map_err(|error| read_error(error, name, lines.bytes()))? {
-        // The reservoir of Waterman (Knuth, The Art of Computer Programming 2, 3.4.2, algorithm R).
+        // Waterman's reservoir (Knuth, The Art of Computer Programming 2, 3.4.2, algorithm R).
         if kept.len() < records {
             kept.push(line);
         } else {
@@ -261,10 +261,10 @@ fn sample(
     Ok(())
 }
 
-/// What a sample is drawn with.
+/// The seed of samples.
 const SEED: u64 = 0x5EED;
 
-/// What a line says; the record is made of it by its [decoder](RecordDecoder).
+/// Parses a line; the [decoder](RecordDecoder) makes the record of it.
 pub(crate) fn parse(line: &Line) -> Result<Value> {
     let number = line.number;
     if let Some(problem) = &line.problem {

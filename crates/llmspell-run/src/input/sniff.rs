@@ -1,5 +1,5 @@
-//! What the beginning of an input tells of all of it: that it is no such input, or lacks what the flow asks for. Said
-//! once, before any work, and not once for each record.
+//! Checks the beginning of an input: whether it has another format, or lacks a field that the flow requires. The error
+//! is reported once, before any work, and not once per record.
 
 use llmspell::{Error, Result, suggest};
 use serde_json::{Map, Value};
@@ -7,20 +7,20 @@ use serde_json::{Map, Value};
 use super::decode::RecordDecoder;
 use super::format::Format;
 
-/// What every record of a list of files has.
+/// The fields of a file's record.
 const OF_FILES: [&str; 6] = ["path", "name", "extension", "bytes", "modified_ms", "text"];
 
-/// What the first line of an input shows that has no record in each.
+/// The structure of an input that does not have one record per line, as its first line shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotLineBased {
-    /// It is one array; or its first item may be a record that is wrong by itself.
+    /// The input is one array; or its first line may be a record that is invalid by itself.
     Array { is_sure: bool },
-    /// Its JSON goes over several lines; or the first record is torn.
+    /// The JSON spans several lines; or the first record is cut off.
     Several,
 }
 
 impl NotLineBased {
-    /// Looks at the first line that is not blank.
+    /// Checks the first line that is not blank.
     pub(crate) fn at(text: &[u8]) -> Option<Self> {
         let behind = |open: u8| text.strip_prefix(&[open]).map(<[u8]>::trim_ascii_start);
         match (behind(b'['), behind(b'{')) {
@@ -31,7 +31,7 @@ impl NotLineBased {
         }
     }
 
-    /// Whether it is so, by the line after that: where there is a whole record, the first one is wrong alone.
+    /// Whether the second line confirms it: if that is a whole record, only the first line is invalid.
     pub(crate) fn is_confirmed(self, second: Option<&[u8]>) -> bool {
         let is_record = |text| serde_json::from_slice::<Map<String, Value>>(text).is_ok();
         self == NotLineBased::Array { is_sure: true } || !second.is_some_and(is_record)
@@ -47,7 +47,7 @@ impl NotLineBased {
     }
 }
 
-/// Looks at the names of the columns. `alone` is there if there is but one: the header as it was read, and the first row.
+/// Checks the names of the columns. `alone` has the raw header and the raw first row if there is only one column.
 pub(crate) fn columns(
     names: &[String],
     alone: Option<(&[u8], Option<&[u8]>)>,
@@ -59,7 +59,7 @@ pub(crate) fn columns(
     if let ([one], Some((header, first))) = (names, alone)
         && !decoder.inputs.names().is_some_and(|declared| declared.contains(&one.as_str()))
     {
-        // A single column that is called so may be meant.
+        // A single column may really have a name with a separator.
         let is_so = |sign: u8| {
             let is_also = |first| signs(first, sign) == signs(header, sign);
             missing.is_err() || signs(header, sign) > 0 && first.is_some_and(is_also)
@@ -69,7 +69,7 @@ pub(crate) fn columns(
     missing
 }
 
-/// How often a sign stands in a row, outside of quotes.
+/// Counts a separator in a row, outside of quotes.
 fn signs(row: &[u8], sign: u8) -> usize {
     let mut is_quoted = false;
     let is_one = |byte: &&u8| {
@@ -79,12 +79,12 @@ fn signs(row: &[u8], sign: u8) -> usize {
     row.iter().filter(is_one).count()
 }
 
-/// The fields of files.
+/// Checks the fields of files.
 pub(crate) fn files(decoder: &RecordDecoder, input: &str) -> Result<()> {
     present(OF_FILES.into_iter(), decoder, input, "field", "the fields of files are")
 }
 
-/// A single name that has other separators in it, if these are some.
+/// Rejects a single name that contains another separator, if the rows do, too.
 fn apart(name: &str, format: Format, input: &str, is_so: impl Fn(u8) -> bool) -> Result<()> {
     if name.starts_with('{') || name.starts_with("[{") {
         let message = format!("{input} begins like JSON, and not with the names of columns");
@@ -100,13 +100,13 @@ fn apart(name: &str, format: Format, input: &str, is_so: impl Fn(u8) -> bool) ->
     Err(Error::invalid(message).with_hint(hint))
 }
 
-/// Headers may be long.
+/// Shortens a header, which may be long.
 fn shown(name: &str) -> String {
     let short: String = name.chars().map(|c| if c == '\t' { ' ' } else { c }).take(60).collect();
     if short.chars().count() < name.chars().count() { format!("{short}…") } else { short }
 }
 
-/// Whether there is all that each record must have.
+/// Checks that all required inputs exist.
 fn present<'a>(
     names: impl Iterator<Item = &'a str> + Clone,
     decoder: &'a RecordDecoder,

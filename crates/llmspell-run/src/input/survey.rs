@@ -1,4 +1,4 @@
-//! What a flow would do with the records of an input, without a run.
+//! The survey of an input: the effect of a flow on its records, without a run.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use serde_json::Value;
 use super::Input;
 use super::records::{Records, parse};
 
-/// Reads an input, record by record, and tells what a flow would do with it. No tool and no model is called, and memory
-/// does not grow with the records.
+/// Reads an input record by record, and predicts the effect of a flow. No tool and no model is called, and memory does
+/// not grow with the number of records.
 ///
 /// # Errors
-/// If it cannot be read to its end.
+/// If the input cannot be read to its end.
 pub async fn survey(flow: &Flow, input: Input) -> Result<Survey> {
     let mut surveyor = flow.surveyor();
     read_all(input, flow, &Context::new(), |record| surveyor.record(record)).await?;
     Ok(surveyor.finish())
 }
 
-/// Reads an input to its end, and shows each record.
+/// Reads an input to its end, and passes each record to `see`.
 async fn read_all(mut input: Input, flow: &Flow, cx: &Context, mut see: impl FnMut(Result<Value>)) -> Result<()> {
     input.decoder.configure(flow);
     let (mut records, tracker) = Records::new(input, None);

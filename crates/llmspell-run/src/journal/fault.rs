@@ -1,14 +1,14 @@
-//! What can go wrong with a journal, and what to do about it.
+//! Errors of journals, with a hint for each cause.
 
 use std::path::Path;
 
 use llmspell::Error;
 use rusqlite::ErrorCode;
 
-/// How every hint about a journal that cannot be written ends.
+/// The end of every hint about a journal that cannot be written.
 pub(super) const WITHOUT: &str = "or run without a journal: --no-journal";
 
-/// The error of SQLite with what the user can do about it.
+/// Wraps an error of SQLite, with a hint for the user.
 pub(super) fn fault(doing: &str, path: &Path, error: rusqlite::Error) -> Error {
     let hint = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "make room on the disk, then resume the run: nothing that was finished is lost",
@@ -30,7 +30,7 @@ pub(super) fn fault(doing: &str, path: &Path, error: rusqlite::Error) -> Error {
     Error::failed(format!("{doing} the journal {} failed: {error}", path.display())).with_hint(hint).with_source(error)
 }
 
-/// The same for a journal that could not even be begun: there is nothing to resume.
+/// The same for a journal that could not be created: there is nothing to resume.
 pub(super) fn not_begun(path: &Path, error: rusqlite::Error) -> Error {
     let see_to = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => "make room on the disk",
@@ -40,7 +40,7 @@ pub(super) fn not_begun(path: &Path, error: rusqlite::Error) -> Error {
     fault("beginning", path, error).with_hint(format!("{see_to}, {WITHOUT}"))
 }
 
-/// The same for what is no database: folders and locks.
+/// The same for folders and locks.
 pub(super) fn io_fault(doing: &str, path: &Path, error: std::io::Error) -> Error {
     let why = match error.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => "make room on the disk",

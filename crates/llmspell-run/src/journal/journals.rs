@@ -1,4 +1,4 @@
-//! All journals of a folder.
+//! All journals of a folder: create, open, list, inspect, command, remove and prune.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use super::store::{self, Journal};
 use super::{command, folder, retention, schema};
 use crate::journal::retention::Retention;
 
-/// The journals of the runs in a folder, which is by default `.llmspell` where the run was started.
+/// The journals of the runs in a folder; by default `.llmspell` in the folder where the run was started.
 ///
 /// ```
 /// use llmspell::Context;
@@ -31,7 +31,7 @@ use crate::journal::retention::Retention;
 /// let summary = run(journals.begin(&flow())?).start(&Context::new()).await;
 /// assert_eq!((summary.ok, summary.replayed), (2, 0));
 ///
-/// // Nothing is done twice.
+/// No work is repeated.
 /// let summary = run(journals.open("count-1")?).start(&Context::new()).await;
 /// assert_eq!((summary.ok, summary.replayed), (2, 2));
 /// # Ok::<(), llmspell::Error>(()) }).unwrap();
@@ -42,29 +42,29 @@ pub struct Journals {
 }
 
 impl Journals {
-    /// Those in the folder `runs` of this one. It need not be there: it is made when a run begins.
+    /// The journals in the subfolder `runs` of `state`. The folder is created when the first run begins.
     pub fn in_state(state: &Path) -> Self {
         Journals { folder: state.join("runs") }
     }
 
-    /// The folder.
+    /// Returns the folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Begins the journal of a run. Its name is that of the flow and a number that counts up.
+    /// Begins the journal of a new run. Its name is the name of the flow and a counter.
     ///
     /// # Errors
-    /// If it cannot be written; the hint says what to do.
+    /// If the journal cannot be written; the hint names a remedy.
     pub fn begin(&self, flow: &Flow) -> Result<Journal> {
         let claimed = folder::create_run(&self.folder, flow.name())?;
         store::begin(&self.folder, claimed, flow)
     }
 
-    /// Opens the journal of a run to go on with it.
+    /// Opens the journal of a run to resume it.
     ///
     /// # Errors
-    /// If there is none, if another process runs it, or if it cannot be read.
+    /// If the run does not exist, if another process runs it, or if its journal cannot be read.
     pub fn open(&self, name: &str) -> Result<Journal> {
         let path = self.find(name)?;
         let Some(lock) = folder::try_lock(&self.folder, name)? else {
@@ -75,11 +75,11 @@ impl Journals {
         Ok(Journal::new(name.to_owned(), path, db, lock))
     }
 
-    /// All runs, the one that began last first. One that cannot be read is there, too, and says why. No records are
-    /// counted, so that a list of many and large runs is quick: [`RunRecord::counts`](super::RunRecord::counts).
+    /// Lists all runs, the latest first. A run whose journal cannot be read is listed with its error. Records are not
+    /// counted, so that a list of many large runs is quick: see [`RunRecord::counts`](super::RunRecord::counts).
     ///
     /// # Errors
-    /// If the folder cannot be read; that there is none is no error.
+    /// If the folder cannot be read; a missing folder is an empty list.
     pub fn list(&self) -> Result<Vec<RunInfo>> {
         let names = folder::names(&self.folder)?;
         let mut all: Vec<_> = names.into_iter().map(|name| info::read_summary(&self.folder, name)).collect();
@@ -91,20 +91,20 @@ impl Journals {
         Ok(all)
     }
 
-    /// One run, with all that its journal says.
+    /// Reads one run with everything in its journal.
     ///
     /// # Errors
-    /// If there is none of this name.
+    /// If there is no run of this name.
     pub fn info(&self, name: &str) -> Result<RunInfo> {
         self.find(name)?;
         Ok(info::read_full(&self.folder, name.to_owned()))
     }
 
-    /// Asks a run that is running to do something, as [`Run::journal`](crate::Run::journal) lists; returns the number
-    /// under which [`answer`](Journals::answer) tells what it says.
+    /// Sends a command to a running run; [`Run::journal`](crate::Run::journal) lists the commands. Returns the number
+    /// under which [`answer`](Journals::answer) returns the answer.
     ///
     /// # Errors
-    /// If there is no such run, or it is not running, or its journal cannot be written.
+    /// If the run does not exist or is not running, or if its journal cannot be written.
     pub fn send_command(&self, name: &str, command: &str) -> Result<i64> {
         let path = self.find(name)?;
         if !folder::is_locked(&self.folder, name) {
@@ -112,34 +112,34 @@ impl Journals {
             let message = format!("the run {name} is not running ({})", run.state_label());
             let hint = match run.is_complete() {
                 true => format!("there is nothing left to do in it; `llmspell report {name}` shows what it came to"),
-                false => format!("go on with it: llmspell resume {name}"),
+                false => format!("resume it: llmspell resume {name}"),
             };
             return Err(Error::invalid(message).with_hint(hint));
         }
         command::send(&path, command)
     }
 
-    /// What the run has answered; `None` as long as it has not. It looks five times a second. One that has ended, however
-    /// it did, has nothing to say: then the answer tells that.
+    /// Returns the answer of the run; `None` as long as there is none. The run polls five times per second. If the run
+    /// has ended, the answer says so.
     ///
     /// # Errors
-    /// If its journal cannot be read.
+    /// If the journal cannot be read.
     pub fn answer(&self, name: &str, command: i64) -> Result<Option<String>> {
         let path = self.find(name)?;
         let answer = || command::answer(&path, command);
         match answer()? {
             None if !folder::is_locked(&self.folder, name) => {
-                // It may have come just before the end.
+                // The answer may have come just before the end.
                 Ok(answer()?.or_else(|| Some(command::RUN_ENDED.to_owned())))
             }
             given => Ok(given),
         }
     }
 
-    /// Takes a run away for good.
+    /// Removes a run for good.
     ///
     /// # Errors
-    /// If there is none, if it is running, or if a file cannot be removed.
+    /// If the run does not exist or is running, or if a file cannot be removed.
     pub fn remove(&self, name: &str) -> Result<()> {
         self.find(name)?;
         match folder::try_lock(&self.folder, name)? {
@@ -148,8 +148,8 @@ impl Journals {
         }
     }
 
-    /// Takes old runs away, as far as they are complete, and such as never began; says which. Those that can be resumed
-    /// stay, also if they take more room than there should be: [`RunInfo::size`] tells.
+    /// Removes old runs that are complete, and runs that never began; returns their names. Runs that can be resumed
+    /// stay, even if they exceed the size limit: see [`RunInfo::size`].
     ///
     /// # Errors
     /// If the folder cannot be read, or a file cannot be removed.
@@ -170,7 +170,8 @@ impl Journals {
         Err(Error::invalid(message).with_hint(hint))
     }
 
-    /// The run that may have been meant: the latest of the flow of this name, or the one that is called most alike.
+    /// Returns the run that the user may have meant: the latest run of the flow of this name, or the run with the most
+    /// similar name.
     fn meant(&self, name: &str) -> Option<String> {
         let names = folder::names(&self.folder).ok()?;
         let latest = |flow: &str| {

@@ -1,8 +1,8 @@
-//! Which record of the journal a line of the input is.
+//! Matches the lines of the input with the records of the journal.
 //!
-//! As long as the input is the one of the sessions before, the row with the number of the record has its key, and the
-//! rows are read one after the other. Where one has another key, the input has changed: from there on, rows are found
-//! by their keys, equal ones in the order in which they stand. No row serves twice.
+//! As long as the input is the same as in earlier sessions, the row with the number of the record has its key, and the
+//! rows are read in sequence. A row with another key means that the input has changed. From there on, rows are found
+//! by their keys; rows with equal keys are taken in their order. No row serves twice.
 
 #[cfg(test)]
 mod properties;
@@ -27,17 +27,17 @@ use super::write_command::RecordId;
 pub(crate) use record_row::FinishedRecord;
 use record_row::{RecordRow, lenient, lenient_text, read_ahead, read_by_id};
 
-/// What the journal knows of a record.
+/// The match of a record in the journal.
 #[derive(Default)]
 pub(crate) enum Match {
-    /// There is no journal.
+    /// The run has no journal.
     #[default]
     NoJournal,
-    /// Nothing: it gets this number.
+    /// The record is new and gets this number.
     New(u64),
-    /// It runs again, with what was kept of it.
+    /// The record runs again, with its prior results.
     Retry(RetryRecord),
-    /// It has an outcome.
+    /// The record has an outcome.
     Finished(Box<FinishedRecord>),
 }
 
@@ -45,31 +45,31 @@ pub(crate) enum Match {
 pub(crate) struct RetryRecord {
     pub(crate) record: Arc<RecordId>,
     pub(crate) prior_results: Option<PriorResults>,
-    /// Whether what the journal has under its number is of another record.
+    /// Whether the row under its number is of another record.
     pub(crate) is_other_record: bool,
 }
 
-/// So many rows behind one that is missing are looked through in memory; for more of them, the file gets an index.
+/// The largest number of rows after a missing one that are searched in memory; for more, the file gets an index.
 const TAIL: u64 = 1 << 16;
 
-/// What a key is, if nobody has written over it.
+/// The condition for a key that is not damaged.
 const WHOLE_KEY: &str = "typeof(key) = 'blob' AND length(key) = 16";
 
 pub(crate) struct RecordMatcher {
     path: PathBuf,
-    /// `None` if no record has been here before.
+    /// `None` if the journal has no records.
     db: Option<Connection>,
     /// The declared field that is the key.
     field: Option<Arc<str>>,
-    /// The sessions whose outcomes are those of this flow.
+    /// The sessions whose outcomes are of this version of the flow.
     same_flow: HashSet<i64>,
     retry: RetryFilter,
     steps: Arc<HashMap<StepKey, i64>>,
-    /// How many lines came before.
+    /// The number of lines so far.
     position: u64,
-    /// The number that the next new record gets if it is not that of its position.
+    /// The number of the next new record, if it is not the number of its position.
     next_new: u64,
-    /// The largest number at the beginning, and one more.
+    /// The largest number at the beginning, plus one.
     end: u64,
     ahead: VecDeque<RecordRow>,
     claims: ClaimedRows,
@@ -77,29 +77,29 @@ pub(crate) struct RecordMatcher {
     stats: Arc<MatchStats>,
 }
 
-/// What the run hears of it.
+/// The statistics that the run reads.
 #[derive(Default)]
 pub(crate) struct MatchStats {
-    /// How many records of the journal have not been seen in the input so far.
+    /// The number of records in the journal that have not been found in the input so far.
     pub(crate) gone: AtomicU64,
-    /// How many records run again because some of what the journal has of them cannot be read.
+    /// The number of records that run again because their rows are damaged.
     pub(crate) damaged: AtomicU64,
-    /// Why the journal cannot be read.
+    /// The error because of which the journal cannot be read.
     pub(crate) failure: OnceLock<Error>,
 }
 
-/// Where a row is looked for that does not stand at the position of the line.
+/// The search for a row that is not at the position of the line.
 enum RelocatedRows {
-    /// Nowhere yet: all lines have been at their places.
+    /// No search so far: all lines were at their positions.
     InPlace,
-    /// The same, but some rows are missing; those behind the first of them, by key.
+    /// Some rows are missing; the rows after the first missing one, by key.
     Tail(HashMap<[u8; 16], VecDeque<u64>>),
-    /// By the index. For keys that several rows have, up to which row they have been claimed.
+    /// By the index. For keys of several rows: the last row that has been claimed.
     Indexed(HashMap<[u8; 16], u64>),
 }
 
 impl RecordMatcher {
-    /// Reads the file at `path`, of which `db` is a connection already.
+    /// Reads the file at `path`; `db` is already a connection to it.
     pub(super) fn new(
         path: &Path,
         db: &Connection,
@@ -144,10 +144,10 @@ impl RecordMatcher {
         self.stats.clone()
     }
 
-    /// What is known of the next record of the input, whose line is given without its end.
+    /// Matches the next record of the input; `text` is its line without the line end.
     ///
     /// # Errors
-    /// If the journal cannot be read; [`MatchStats::failure`] says so, too.
+    /// If the journal cannot be read; [`MatchStats::failure`] has the error, too.
     pub(crate) fn match_record(&mut self, line: u64, text: Option<&[u8]>) -> Result<Match> {
         self.match_position(line, text).map_err(|error| {
             let error = fault("reading", &self.path, error);
@@ -170,7 +170,7 @@ impl RecordMatcher {
                 self.next_new += 1;
                 self.next_new - 1
             } else {
-                // Its row is missing: it was in flight.
+                // Its row is missing: the record was in flight.
                 self.claims.claim(position);
                 position
             };
@@ -182,7 +182,7 @@ impl RecordMatcher {
         self.decide(line, &keys, row)
     }
 
-    /// The row of a record; none if it has no row.
+    /// Returns the row of a record, if there is one.
     fn find(&mut self, position: u64, keys: &Keys) -> rusqlite::Result<Option<RecordRow>> {
         let Some(db) = &self.db else { return Ok(None) };
         if matches!(self.relocated, RelocatedRows::InPlace | RelocatedRows::Tail(_)) {
@@ -207,7 +207,7 @@ impl RecordMatcher {
         self.find_by_key(keys)
     }
 
-    /// Whether no row behind a missing one has this key.
+    /// Whether no row after a missing one has this key: then the record was in flight.
     fn is_in_flight(&mut self, position: u64, keys: &Keys) -> rusqlite::Result<bool> {
         let Some(db) = &self.db else { return Ok(true) };
         if let RelocatedRows::InPlace = self.relocated {
@@ -260,7 +260,7 @@ impl RecordMatcher {
         }
     }
 
-    /// Whether the record runs again.
+    /// Decides whether the record runs again.
     fn decide(&self, line: u64, keys: &Keys, row: RecordRow) -> rusqlite::Result<Match> {
         let is_other_record = row.content != keys.content;
         let record = || Arc::new(RecordId { id: row.id, key: keys.key, content: keys.content, line });
@@ -280,7 +280,7 @@ impl RecordMatcher {
             if let Some(blob) = row.blob {
                 finished.output = self.blob(blob)?;
             }
-            // One that is damaged is as good as not there: the record runs again.
+            // A damaged outcome counts as missing: the record runs again.
             if !is_damaged && finished.is_readable() {
                 return Ok(Match::Finished(Box::new(finished)));
             }
@@ -293,7 +293,7 @@ impl RecordMatcher {
         Ok(Match::Retry(RetryRecord { record: record(), prior_results, is_other_record }))
     }
 
-    /// A large output; `None` if it is missing, or is not what was written.
+    /// Returns a large output; `None` if it is missing or its hash is wrong.
     fn blob(&self, id: i64) -> rusqlite::Result<Option<String>> {
         let Some(db) = &self.db else { return Ok(None) };
         let mut large = db.prepare_cached("SELECT hash, data FROM blob WHERE id = ?")?;
@@ -305,7 +305,7 @@ impl RecordMatcher {
         }))
     }
 
-    /// What was kept of a record; what of it cannot be read is left out, and noted.
+    /// Returns the prior results of a record; damaged ones are left out and reported in `is_damaged`.
     fn prior_results(&self, id: u64, is_damaged: &mut bool) -> rusqlite::Result<Option<PriorResults>> {
         let Some(db) = &self.db else { return Ok(None) };
         let mut kept = db.prepare_cached("SELECT step, item, output, story, blob FROM result WHERE record = ?")?;

@@ -1,4 +1,4 @@
-//! What one record's steps gave before, and where they put what they give.
+//! The cache of step results of one record, kept in the journal.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,28 +11,28 @@ use super::result_meta::ResultMeta;
 use super::write_command::RecordId;
 use super::writer::JournalWriter;
 
-/// The memory of one record.
+/// The step results of one record.
 pub(crate) struct StepCache {
     record: Arc<RecordId>,
     writer: JournalWriter,
     prior_results: Option<PriorResults>,
 }
 
-/// What was kept of a record in earlier sessions.
+/// The results of a record from earlier sessions.
 pub(crate) struct PriorResults {
     /// The numbers of the steps that the journal knew when the run began.
     pub(super) steps: Arc<HashMap<StepKey, i64>>,
     pub(super) results: HashMap<(i64, Box<str>), StoredResult>,
 }
 
-/// A result as it stands in the journal.
+/// A result as it is stored in the journal.
 pub(super) struct StoredResult {
     pub(super) output: String,
     pub(super) meta: Option<String>,
 }
 
 impl StoredResult {
-    /// Whether it can be read.
+    /// Whether the result can be parsed.
     pub(super) fn is_readable(&self) -> bool {
         let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&self.output).is_ok();
         is_json && ResultMeta::from_json(self.meta.as_deref()).is_ok()
@@ -50,16 +50,16 @@ impl Memo for StepCache {
         let prior_results = self.prior_results.as_ref()?;
         let step = prior_results.steps.get(step)?;
         let stored = prior_results.results.get(&(*step, Box::from(item)))?;
-        // What cannot be read is as good as not there: the step runs again.
+        // An unreadable result counts as missing: the step runs again.
         let output = serde_json::from_str(&stored.output).ok()?;
         let ResultMeta { quality, causes, provenance } = ResultMeta::from_json(stored.meta.as_deref()).ok()?;
         Some(Kept { output, quality, causes, provenance })
     }
 
-    /// Writes down what the step has given, and waits until that is safe on the disk.
+    /// Writes the result of a step, and waits until it is on disk.
     ///
-    /// Fails if the journal cannot be written. The run takes no more records then, and what could not be written is
-    /// done again when it is resumed.
+    /// Fails if the journal cannot be written. The run then reads no more records, and work that could not be
+    /// journaled runs again when the run is resumed.
     fn keep<'a>(&'a self, step: &'a StepKey, item: &'a str, kept: &'a Kept) -> KeepFuture<'a> {
         Box::pin(async move {
             let Kept { output, quality, causes, provenance } = kept;

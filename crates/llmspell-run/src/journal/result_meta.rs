@@ -1,9 +1,10 @@
-//! What a step gave, as it is written down.
+//! The metadata of a result as it is stored.
 
 use llmspell::{Error, Provenance, Quality};
 use serde::{Deserialize, Serialize};
 
-/// All but the output of a [result](llmspell_flow::internal::Kept). What is as usual is left out, and if everything is, nothing is written at all.
+/// Everything about a [result](llmspell_flow::internal::Kept) except its output. Default values are left out; if all
+/// are defaults, nothing is stored.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct ResultMeta {
@@ -24,7 +25,7 @@ fn is_plain(provenance: &Provenance) -> bool {
 }
 
 impl ResultMeta {
-    /// Its JSON; `None` if there is nothing to tell.
+    /// Returns the JSON; `None` if all values are defaults.
     pub(crate) fn to_json(&self) -> Option<String> {
         let is_plain = is_full(&self.quality) && self.causes.is_empty() && is_plain(&self.provenance);
         // Maps have text for keys and numbers are finite, so there is always JSON.

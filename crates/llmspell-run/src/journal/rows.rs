@@ -1,4 +1,4 @@
-//! Jobs as rows.
+//! Executes write commands as SQL.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,15 +9,15 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::command::{self, ControlCommand, pending};
 use super::write_command::{RecordId, RecordResult, SessionEnd, WriteCommand};
 
-/// Outputs from this size on are stored once, however many have them: 4 KiB.
+/// The size from which outputs are deduplicated in a table of their own: 4 KiB.
 pub(super) const LARGE: usize = 4096;
 
-/// What the thread knows of the file.
+/// The state of the writer's thread about its file.
 pub(crate) struct RowWriter {
     path: PathBuf,
     session: i64,
     steps: HashMap<StepKey, i64>,
-    /// Changes when another program has written.
+    /// The `data_version` at the last poll; it changes when another process writes.
     seen: Option<i64>,
 }
 
@@ -30,12 +30,12 @@ impl RowWriter {
         &self.path
     }
 
-    /// After a commit that failed: those that were new in it are not there.
+    /// Called after a failed commit: steps that were new in it are not in the file.
     pub(super) fn forget_steps(&mut self) {
         self.steps.clear();
     }
 
-    /// The number of a step, which it gets here if it has none.
+    /// Returns the number of a step; a new step gets one.
     fn step(&mut self, db: &Connection, step: &StepKey) -> rusqlite::Result<i64> {
         if let Some(id) = self.steps.get(step) {
             return Ok(*id);
@@ -142,7 +142,7 @@ impl RowWriter {
     }
 }
 
-/// Where an output goes: into the row itself, or to the large ones.
+/// Stores an output: a small one in the row itself, a large one as a blob.
 fn store_output<'a>(db: &Connection, output: Option<&'a str>) -> rusqlite::Result<(Option<&'a str>, Option<i64>)> {
     let Some(large) = output.filter(|output| output.len() >= LARGE) else { return Ok((output, None)) };
     let hash = Fingerprint::of(large.as_bytes());
@@ -151,7 +151,7 @@ fn store_output<'a>(db: &Connection, output: Option<&'a str>) -> rusqlite::Resul
     let known = db.prepare_cached(known)?.query_row(row, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
     let id: i64 = match known {
         Some((id, true)) => id,
-        // It was damaged.
+        // The stored blob was damaged.
         Some((id, false)) => {
             db.prepare_cached("UPDATE blob SET data = ? WHERE id = ?")?.execute(params![large, id])?;
             id

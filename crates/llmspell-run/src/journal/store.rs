@@ -20,10 +20,10 @@ use super::rows::RowWriter;
 use super::schema;
 use super::writer::{JournalWriter, WriterThread, start_writer};
 
-/// The fact that says by which field the records were last known; empty, if by their content.
+/// The name of the metadata for the declared key field; empty if records are recognized by their content.
 const KEY: &str = "key";
 
-/// The journal of one run. As long as it is there, no other process can go on with the run.
+/// The journal of one run. As long as the value exists, no other process can resume the run.
 ///
 /// [`Journals`](super::Journals) begins and opens them; give it to [`Run::journal`](crate::Run::journal).
 pub struct Journal {
@@ -39,25 +39,25 @@ impl Journal {
         Journal { name, path, db, retry: RetryFilter::None, lock }
     }
 
-    /// The name of the run, such as `triage-3`.
+    /// Returns the name of the run, such as `triage-3`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The file.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Runs these records again that have failed.
+    /// Runs the failed records again that the filter selects.
     #[must_use]
     pub fn retry(mut self, retry: RetryFilter) -> Self {
         self.retry = retry;
         self
     }
 
-    /// Notes something about the run, such as where its input is; see [`meta`](Journal::meta). Neither secrets nor
-    /// what holds any belongs here.
+    /// Sets metadata of the run, such as the path of its input; see [`meta`](Journal::meta). It must not contain
+    /// secrets.
     ///
     /// # Errors
     /// If the journal cannot be written.
@@ -65,7 +65,7 @@ impl Journal {
         set_meta(&self.db, name, value).map_err(|error| fault("writing", &self.path, error))
     }
 
-    /// What was noted about the run: `flow`, its name, is there from the beginning.
+    /// Returns metadata of the run; `flow`, its name, is always there.
     ///
     /// # Errors
     /// If the journal cannot be read.
@@ -74,7 +74,7 @@ impl Journal {
         value.optional().map_err(|error| fault("reading", &self.path, error))
     }
 
-    /// Which steps' results serve again if the run is resumed with this flow, and which steps are done again.
+    /// Returns which steps are reused and which run again if the run is resumed with this flow.
     ///
     /// # Errors
     /// If the journal cannot be read.
@@ -113,7 +113,7 @@ impl Journal {
         rows.collect()
     }
 
-    /// Begins a session: what writes, and what knows the records of earlier ones.
+    /// Begins a session: a writer, and a matcher for the records of earlier sessions.
     pub(crate) fn start(self, flow: Fingerprint, key: Option<&str>) -> Result<JournalSession> {
         let path = self.path.clone();
         let failed = |error| fault("writing", &path, error);
@@ -132,7 +132,7 @@ impl Journal {
     }
 }
 
-/// A session of a run, on its way.
+/// A session in progress.
 pub(crate) struct JournalSession {
     pub(crate) writer: JournalWriter,
     pub(crate) thread: WriterThread,
@@ -149,13 +149,13 @@ fn set_meta(db: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
     db.execute("INSERT OR REPLACE INTO run (fact, value) VALUES (?, ?)", [name, value]).map(|_| ())
 }
 
-/// Fills a file that has just been claimed; if that cannot be done, nothing is left of it.
+/// Initializes a file that was just created; removes it if that fails.
 pub(super) fn begin(folder: &Path, claimed: (String, Lock, PathBuf), flow: &Flow) -> Result<Journal> {
     let (name, lock, path) = claimed;
     match schema::create(&path, |db| set_meta(db, "flow", flow.name())) {
         Ok(db) => Ok(Journal::new(name, path, db, lock)),
         Err(error) => {
-            // What cannot be removed either is taken away when a later run is complete.
+            // If removing also fails, a later prune does it.
             let _ = super::folder::remove(folder, &name, lock);
             Err(error)
         }

@@ -7,23 +7,23 @@ use tokio::sync::oneshot;
 
 use super::command::ControlCommand;
 
-/// A record, as the journal has to know it again.
+/// A record as the journal recognizes it.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordId {
     /// Its number in the journal.
     pub(crate) id: u64,
     pub(crate) key: [u8; 16],
-    /// Of its content, if the key is a declared field.
+    /// The hash of its content, if the key is a declared field.
     pub(crate) content: Option<[u8; 16]>,
-    /// Where it stands in the input.
+    /// Its line in the input.
     pub(crate) line: u64,
 }
 
-/// What came of a record.
+/// The outcome of a record.
 #[derive(Debug)]
 pub(crate) struct RecordResult {
     pub(crate) status: Status,
-    /// JSON; none if it failed.
+    /// JSON; `None` if it failed.
     pub(crate) output: Option<Arc<str>>,
     /// JSON; only if it failed.
     pub(crate) error: Option<String>,
@@ -35,7 +35,7 @@ pub(crate) struct RecordResult {
 pub(crate) enum Status {
     Ok,
     Failed,
-    /// It failed because the run was ending, and would have been tried again.
+    /// The record failed because the run was ending; it runs again.
     Interrupted,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct SessionEnd {
     pub(crate) report: Option<String>,
 }
 
-/// What the thread is to do.
+/// A command for the writer's thread.
 pub(super) enum WriteCommand {
     Result {
         record: Arc<RecordId>,
@@ -73,11 +73,11 @@ pub(super) enum WriteCommand {
         record: Arc<RecordId>,
         finished: RecordResult,
     },
-    /// Another record stands under the number: what was kept of it is no longer true.
+    /// Removes the rows under this number: they are of another record.
     Forget(u64),
     Commands(oneshot::Sender<Vec<ControlCommand>>),
     Answer(i64, String),
-    /// The run goes to its end: that it was told to pause no longer holds.
+    /// The run is ending: an earlier pause no longer holds.
     Stopping,
     Close(SessionEnd),
 }

@@ -1,7 +1,7 @@
-//! The one thread that writes a journal.
+//! The thread that writes a journal.
 //!
-//! It commits whatever waits, all at once: alone, a result is on the disk in the time that the disk takes; under load,
-//! the results that come in meanwhile share the next commit. No timer is involved.
+//! Group commit: the thread commits all commands that wait, in one transaction. A single result is on disk as fast as
+//! the disk allows; under load, the results that arrive meanwhile share the next commit. There is no timer.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,19 +18,19 @@ use super::rows::RowWriter;
 use super::schema;
 use super::write_command::{RecordId, RecordResult, SessionEnd, WriteCommand};
 
-/// So many jobs wait for the thread at most; beyond them, the run waits.
+/// The maximum of commands that wait for the thread; beyond it, the run waits.
 const WAITING: usize = 1024;
 
-/// What is larger waits for its commit in any case, so that the queue stays small.
+/// A larger output always waits for its commit, so that the queue stays small.
 const LARGE: usize = 1 << 16;
 
 struct QueuedWrite {
     job: WriteCommand,
-    /// Who waits for the commit.
+    /// The channel of the caller that waits for the commit.
     done: Option<oneshot::Sender<()>>,
 }
 
-/// Where everybody puts what is to be written. Cheap to clone.
+/// The handle that sends commands to the thread. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct JournalWriter(Arc<WriterShared>);
 
@@ -42,7 +42,7 @@ struct WriterShared {
 /// The thread that holds the file.
 pub(crate) type WriterThread = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
-/// Makes the thread that writes to `db`; it starts when the future is polled first, and ends after the last pen.
+/// Creates the thread that writes to `db`. It starts when the future is first polled, and ends after the last handle.
 pub(super) fn start_writer(db: Connection, rows: RowWriter, lock: Lock) -> (JournalWriter, WriterThread) {
     let (notes, receiver) = mpsc::channel(WAITING);
     let (failed, failure) = watch::channel(None);
@@ -57,7 +57,7 @@ pub(super) fn start_writer(db: Connection, rows: RowWriter, lock: Lock) -> (Jour
 }
 
 impl JournalWriter {
-    /// Writes a result; returns when it is on the disk.
+    /// Writes a result; returns when it is on disk.
     pub(crate) async fn write_result(
         &self,
         record: &Arc<RecordId>,
@@ -69,7 +69,7 @@ impl JournalWriter {
         self.send_and_wait(WriteCommand::Result { record: record.clone(), step, item, output, meta }).await
     }
 
-    /// Writes what came of a record; returns when it is on the disk if `durable`, or else when it is in line.
+    /// Writes the outcome of a record; returns when it is on disk if `durable`, otherwise when it is queued.
     pub(crate) async fn write_record(
         &self,
         record: &Arc<RecordId>,
@@ -81,12 +81,12 @@ impl JournalWriter {
         if durable || is_large { self.send_and_wait(job).await } else { self.send(job, None).await }
     }
 
-    /// Forgets what was kept of a record, before anything else is written of it.
+    /// Removes the rows of a record, before anything else is written about it.
     pub(crate) async fn forget(&self, record: u64) -> Result<()> {
         self.send(WriteCommand::Forget(record), None).await
     }
 
-    /// What the run has been asked to do and has not answered yet.
+    /// Returns the commands that the run has not answered yet.
     pub(crate) async fn commands(&self) -> Result<Vec<ControlCommand>> {
         let (sender, only_polls) = oneshot::channel();
         self.send(WriteCommand::Commands(sender), None).await?;
@@ -97,22 +97,22 @@ impl JournalWriter {
         self.send(WriteCommand::Answer(command, answer), None).await
     }
 
-    /// Notes that the run takes no more records for good.
+    /// Writes that the run reads no more records for good.
     pub(crate) async fn mark_stopping(&self) -> Result<()> {
         self.send(WriteCommand::Stopping, None).await
     }
 
-    /// Notes how the session ended, and answers what it was asked and has not answered. Nothing is written after it.
+    /// Writes how the session ended, and rejects pending commands. Nothing is written after it.
     pub(crate) async fn close(&self, closing: SessionEnd) -> Result<()> {
         self.send_and_wait(WriteCommand::Close(closing)).await
     }
 
-    /// Why nothing can be written any more.
+    /// Returns the error because of which the journal cannot be written.
     pub(crate) fn failure(&self) -> Option<Error> {
         self.0.failure.borrow().clone()
     }
 
-    /// Returns once the journal cannot be written any more; never, if it ends well.
+    /// Waits until the journal cannot be written any more; never completes if it ends well.
     pub(crate) async fn failed(&self) -> Error {
         let mut failure = self.0.failure.clone();
         if failure.wait_for(Option::is_some).await.is_err() {
@@ -136,8 +136,8 @@ impl JournalWriter {
     }
 }
 
-/// Writes until it is closed, there is nobody left to write for, or it fails: those who wait then, and all who come
-/// after them, get the error. Whoever has closed it finds the file closed.
+/// Writes until the journal is closed, the last handle is dropped, or a write fails. After a failure, all waiting and
+/// later callers get the error. When `close` returns, the file is closed.
 fn run(
     file: (Connection, Lock),
     mut rows: RowWriter,
@@ -150,7 +150,7 @@ fn run(
         if let Err(error) = committed {
             drop(file);
             failed.send_replace(Some(fault("writing", rows.path(), error)));
-            // What has not been committed is dropped, and with it the channels of those who wait.
+            // Dropping the uncommitted commands drops the channels of their callers.
             return;
         }
         let is_closed = batch.iter().any(|note| matches!(note.job, WriteCommand::Close(_)));
@@ -165,7 +165,7 @@ fn run(
     }
 }
 
-/// Nobody may be there any more.
+/// The caller may be gone.
 fn notify(waiting: oneshot::Sender<()>) {
     let _ = waiting.send(());
 }
@@ -173,7 +173,7 @@ fn notify(waiting: oneshot::Sender<()>) {
 fn commit(db: &Connection, rows: &mut RowWriter, batch: &mut [QueuedWrite]) -> rusqlite::Result<()> {
     let only_polls = batch.iter().all(|note| matches!(note.job, WriteCommand::Commands(_)));
     if only_polls {
-        // Looking does not need a transaction, nor the disk.
+        // Polling needs neither a transaction nor the disk.
         return batch.iter_mut().try_for_each(|note| rows.write(db, &mut note.job));
     }
     db.execute_batch("BEGIN IMMEDIATE")?;

@@ -1,4 +1,4 @@
-//! The thread that writes, so that a slow disk or pipe holds up nothing but the output.
+//! The thread that writes an output, so that a slow disk or pipe blocks only the output.
 
 use std::io;
 use std::pin::Pin;
@@ -8,10 +8,10 @@ use tokio::sync::mpsc;
 
 use super::{Output, OutputStats};
 
-/// Lines that wait to be written; beyond them, the run waits.
+/// The maximum number of lines that wait to be written; beyond it, the run waits.
 const WAITING: usize = 256;
 
-/// What a thread does with the lines it is given.
+/// The handle of the thread that writes an output.
 pub(crate) struct Writer {
     lines: mpsc::Sender<WriterMessage>,
     thread: Pin<Box<dyn Future<Output = Result<WriteEnd>> + Send>>,
@@ -20,7 +20,7 @@ pub(crate) struct Writer {
 
 enum WriterMessage {
     Line(Vec<u8>),
-    /// There are no more lines; all have been written, or not.
+    /// The last message: ends the output.
     Finish {
         complete: bool,
     },
@@ -29,9 +29,9 @@ enum WriterMessage {
 /// How writing ended.
 pub(crate) enum WriteEnd {
     Written(OutputStats),
-    /// Nobody reads the pipe any more.
+    /// The reader of the pipe closed it.
     OutputClosed,
-    /// It could not be written; so much of it is there, if that is known.
+    /// Writing failed; the lines that are left, if they are known.
     Failed(Error, Option<OutputStats>),
 }
 
@@ -49,33 +49,33 @@ impl Writer {
         Writer { lines, thread, has_ended: false }
     }
 
-    /// Hands a line to the thread. `Err` tells that it has ended, and how.
+    /// Sends a line to the thread. An error means that the thread has ended, and how.
     pub(crate) async fn write(&mut self, line: Vec<u8>) -> std::result::Result<(), WriteEnd> {
         tokio::select! {
             biased;
-            // Polled first: this is also what starts the thread.
+            // Polled first, because this also starts the thread.
             ended = &mut self.thread => {
                 self.has_ended = true;
                 Err(ended.unwrap_or_else(WriteEnd::lost))
             }
-            // The thread keeps its end of the channel until it ends.
+            // The thread holds the receiver until it ends.
             _ = self.lines.send(WriterMessage::Line(line)) => Ok(()),
         }
     }
 
-    /// Waits until the thread has ended, as it does by itself only if it cannot write.
+    /// Waits until the thread has ended, which it does by itself only if it cannot write.
     pub(crate) async fn ended(&mut self) -> WriteEnd {
         let ended = (&mut self.thread).await;
         self.has_ended = true;
         ended.unwrap_or_else(WriteEnd::lost)
     }
 
-    /// Whether it has said how it ended; it must not be asked again.
+    /// Whether the end has been reported; the thread must not be polled again.
     pub(crate) fn has_ended(&self) -> bool {
         self.has_ended
     }
 
-    /// Writes what waits, and ends the output.
+    /// Writes all waiting lines, and ends the output.
     pub(crate) async fn finish(mut self, complete: bool) -> WriteEnd {
         tokio::select! {
             biased;
@@ -95,7 +95,7 @@ fn write(mut output: Output, mut messages: mpsc::Receiver<WriterMessage>) -> Wri
     }
 }
 
-/// Says why, and what to do with what is left.
+/// Returns the error, with a remedy and the lines that are left.
 fn failed(error: io::Error, left: io::Result<Option<OutputStats>>) -> WriteEnd {
     let why = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on the disk",
@@ -113,7 +113,7 @@ fn failed(error: io::Error, left: io::Result<Option<OutputStats>>) -> WriteEnd {
     WriteEnd::Failed(Error::failed(message).with_hint(why).with_source(error), left.ok().flatten())
 }
 
-/// Writes until told to finish; says whether the output is complete. It is not if the run was dropped.
+/// Writes until the last message; returns whether the output is complete. It is incomplete if the run was dropped.
 fn write_all(output: &mut Output, messages: &mut mpsc::Receiver<WriterMessage>) -> io::Result<bool> {
     let mut batch = Vec::new();
     while messages.blocking_recv_many(&mut batch, WAITING) > 0 {

@@ -1,4 +1,4 @@
-//! Where the lines go: failed records may have a place of their own, or none.
+//! The writers of a run: the output, and optionally another one for failed records.
 
 use super::writer::{WriteEnd, Writer};
 use super::{OnError, Output, OutputStats};
@@ -14,7 +14,7 @@ impl Writers {
         Writers { output: Writer::new(output), errors: errors.map(Writer::new), on_error }
     }
 
-    /// Hands a line on. `Err` tells that its writer has ended, and how.
+    /// Sends a line to its writer. An error means that the writer has ended, and how.
     pub(crate) async fn write(&mut self, line: Vec<u8>, has_failed: bool) -> Result<(), WriteEnd> {
         match &mut self.errors {
             _ if has_failed && self.on_error == OnError::Drop => Ok(()),
@@ -23,7 +23,7 @@ impl Writers {
         }
     }
 
-    /// Waits until one of them has ended, as they do by themselves only if they cannot write.
+    /// Waits until one writer has ended, which it does by itself only if it cannot write.
     pub(crate) async fn ended(&mut self) -> WriteEnd {
         let errors = async {
             match &mut self.errors {
@@ -37,7 +37,7 @@ impl Writers {
         }
     }
 
-    /// Writes what waits, and ends both. The failed records first: when the output is there, they are, too.
+    /// Ends both writers. The failed records are first: when the output appears, they are there.
     pub(crate) async fn finish(self, complete: bool) -> (WriteEnd, Option<OutputStats>) {
         let errors = match self.errors {
             None => None,
@@ -53,9 +53,9 @@ impl Writers {
         (self.output.finish(complete).await, errors)
     }
 
-    /// One has ended by itself: ends the other one.
+    /// Ends the other writer after one has ended by itself.
     pub(crate) async fn after(self, ended: WriteEnd) -> (WriteEnd, Option<OutputStats>) {
-        // The one that has ended says so once more.
+        // The writer that has ended must not be polled again.
         if !self.output.has_ended() {
             self.output.finish(false).await;
         }

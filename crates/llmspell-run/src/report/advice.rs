@@ -1,4 +1,4 @@
-//! What seems wrong with a run, by what was measured of it. `docs/report.md` tells of each, with its threshold.
+//! Advice about a run, derived from its measurements. `docs/report.md` describes each rule and its threshold.
 
 use std::time::Duration;
 
@@ -127,7 +127,7 @@ fn percent(share: f64) -> String {
 mod tests {
     use super::*;
 
-    /// A run with one step, as its JSON is, with some of it changed.
+    /// A run with one step, as JSON, with some values replaced.
     fn account(step: serde_json::Value, stage: serde_json::Value, run: serde_json::Value) -> RunReport {
         let mut whole = serde_json::json!({
             "flow": "f", "took_ms": 10_000.0, "wall_ms": 10_000.0, "sequential_ms": 0.0, "speedup": 1.0,

@@ -8,36 +8,36 @@ use rusqlite::{Connection, Row as SqlRow};
 
 use crate::journal::result_meta::ResultMeta;
 
-/// What came of a record in an earlier session.
+/// The outcome of a record from an earlier session.
 pub(crate) struct FinishedRecord {
-    /// JSON, if it did not fail.
+    /// JSON, if the record did not fail.
     pub(crate) output: Option<String>,
     pub(crate) error: Option<String>,
     pub(crate) meta: Option<String>,
     pub(crate) took_ms: Option<f64>,
 }
 
-/// Rows that are read at once.
+/// The number of rows in one read.
 const BATCH: usize = 256;
 
 const ROW: &str = "SELECT id, key, content, session, status, output, error, story, took_ms, blob FROM record";
 
 pub(super) struct RecordRow {
     pub(super) id: u64,
-    /// `None` if it cannot be read: then nobody knows which record it was.
+    /// `None` if it is damaged: then the record is unknown.
     pub(super) key: Option<[u8; 16]>,
     pub(super) content: Option<[u8; 16]>,
     pub(super) session: Option<i64>,
     pub(super) status: Option<String>,
-    /// Without a large output: those are read when their turn comes, and not ahead.
+    /// Without a large output: that is read only when its turn comes.
     pub(super) finished: FinishedRecord,
     pub(super) blob: Option<i64>,
-    /// Whether something in it cannot be read.
+    /// Whether a value in the row is damaged.
     pub(super) is_damaged: bool,
 }
 
 impl FinishedRecord {
-    /// Whether all that makes a line can be read.
+    /// Whether all parts of its line can be parsed.
     pub(super) fn is_readable(&self) -> bool {
         let is_json = |text: &String| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
         let said = match (&self.error, &self.output) {
@@ -86,12 +86,12 @@ fn read(row: &SqlRow<'_>) -> rusqlite::Result<RecordRow> {
     })
 }
 
-/// A value; `None` if it is of another type than what was written.
+/// Returns a value; `None` if its type is not the one that was written.
 pub(super) fn lenient<T: FromSql>(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<Option<T>> {
     Ok(T::column_result(row.get_ref(column)?).ok())
 }
 
-/// A text, if there is one; `None` if what is there is none.
+/// Returns a text or NULL; `None` if the value is of another type.
 pub(super) fn lenient_text(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<Option<Option<String>>> {
     lenient(row, column)
 }
