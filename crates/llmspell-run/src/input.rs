@@ -20,7 +20,7 @@ use llmspell_flow::Flow;
 use serde_json::Value;
 
 pub use format::Format;
-pub(crate) use lines::Line;
+pub(crate) use lines::InputLine;
 pub(crate) use records::{InputTracker, Records, parse};
 pub use survey::survey;
 
@@ -118,8 +118,10 @@ impl Input {
         let mut files = Files::matching(patterns)?;
         let unreadable = |error| Error::invalid(format!("--files: {error}")).with_hint("check the permissions");
         if files.is_empty().map_err(unreadable)? {
-            let message = format!("--files: nothing matches {}", patterns.join(" "));
-            return Err(Error::invalid(message).with_hint("'*.md' is in this folder alone, '**/*.md' in all below it"));
+            let message = format!("--files: no file matches {}", patterns.join(" "));
+            return Err(
+                Error::invalid(message).with_hint("'*.md' matches in this folder, '**/*.md' also in all folders below")
+            );
         }
         let decoder = RecordDecoder { is_file: true, ..RecordDecoder::default() };
         Ok(Input::of(Reader::Files(files), decoder, "the list of files".to_owned()))

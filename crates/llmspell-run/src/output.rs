@@ -87,7 +87,7 @@ impl Output {
             Ok(about) if !about.is_file() => {
                 let file = open_at_once(OpenOptions::new().write(true), path).map_err(|error| {
                     if is_pipe(&about) && error.kind() != io::ErrorKind::PermissionDenied {
-                        failed("nobody reads this pipe".to_owned()).with_hint("start its reader first")
+                        failed("this pipe has no reader".to_owned()).with_hint("start its reader first")
                     } else {
                         failed(error.to_string()).with_hint("check its permissions")
                     }
@@ -113,7 +113,7 @@ impl Output {
     /// If standard output is the input.
     pub fn stdout_protecting(input: &Input) -> Result<Self> {
         if input.file.is_some() && input.file == FileId::stdout() {
-            let message = format!("standard output goes into the input, {}", input.name());
+            let message = format!("standard output is the input, {}", input.name());
             return Err(Error::invalid(message).with_hint("send it to another file"));
         }
         Ok(Output::stdout())
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_incomplete_keeps_its_name_and_is_not_overwritten() {
+    fn a_partial_file_stays_and_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.jsonl");
         let mut output = Output::create(&path, false).unwrap();
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_taken_away_does_not_take_the_place_of_another() {
+    fn a_removed_file_does_not_replace_another() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.jsonl");
         let mut first = Output::create(&path, false).unwrap();
@@ -227,14 +227,14 @@ mod tests {
         std::fs::remove_file(folder.path().join("out.jsonl.partial")).unwrap();
         let mut second = Output::create(&path, false).unwrap();
         second.write(b"second\n").unwrap();
-        assert!(first.finish(true).unwrap_err().to_string().contains("was taken away"));
+        assert!(first.finish(true).unwrap_err().to_string().contains("was removed"));
         assert_eq!(first.salvage().unwrap(), Some(OutputStats { lines: 1, path: None }));
         second.finish(true).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "second\n");
     }
 
     #[test]
-    fn what_is_salvaged_ends_with_a_whole_line() {
+    fn a_salvaged_file_ends_with_a_whole_line() {
         for (arrived, lines, text) in [("a\nb\nc", 2, "a\nb\n"), ("a", 0, ""), ("a\nb\ncc\n", 3, "a\nb\ncc\n")] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("out.jsonl");
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn places_that_cannot_be_written_are_refused_at_once() {
+    fn unwritable_paths_are_rejected_at_once() {
         let folder = tempfile::tempdir().unwrap();
         for path in [folder.path().to_owned(), folder.path().join("no/such/folder.jsonl"), PathBuf::from("/")] {
             assert!(Output::create(&path, false).is_err(), "{}", path.display());

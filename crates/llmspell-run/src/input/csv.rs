@@ -10,7 +10,7 @@ use llmspell::{Error, Result};
 use serde_json::{Map, Value};
 
 use super::format::{Format, ReadError};
-use super::lines::Line;
+use super::lines::InputLine;
 
 /// A reader of rows; blank lines between them are skipped but counted.
 pub(crate) struct CsvRows<R> {
@@ -91,7 +91,7 @@ impl<R: Read> CsvRows<R> {
     }
 
     /// Returns the next row as a record in JSON.
-    pub(crate) fn next(&mut self) -> std::result::Result<Option<Line>, ReadError> {
+    pub(crate) fn next(&mut self) -> std::result::Result<Option<InputLine>, ReadError> {
         let Some(header) = self.header()? else { return Ok(None) };
         let row = match self.ahead.take() {
             Some(row) => row,
@@ -105,7 +105,7 @@ impl<R: Read> CsvRows<R> {
             Ok(record) => (serde_json::to_vec(&record).map_err(io::Error::from)?, None),
             Err(error) => (row.raw, Some(error)),
         };
-        Ok(Some(Line { number, end: self.bytes, text: Some(text), problem, ..Line::default() }))
+        Ok(Some(InputLine { number, end: self.bytes, text: Some(text), problem, ..InputLine::default() }))
     }
 
     fn read_row(&mut self) -> io::Result<Option<CsvRow>> {
@@ -219,7 +219,7 @@ impl RowParser {
             }
             (Position::Quote, b'\r') => Position::Quote,
             (Position::Quote, _) => {
-                let message = format!("line {}, column {}: text behind a closing quote", self.line, self.column);
+                let message = format!("line {}, column {}: text after a closing quote", self.line, self.column);
                 self.row.problem.get_or_insert((message, "write a quote within a value twice"));
                 Position::Plain
             }
@@ -289,7 +289,7 @@ fn column_names(row: CsvRow) -> Result<Vec<String>> {
         if let Some(other) = names.iter().position(|known| *known == name) {
             let places = format!("{} and {}", other + 1, place + 1);
             let message = format!("the header cannot be used: two columns are called `{name}`, {places}");
-            return Err(Error::invalid(message).with_hint("give each column a name of its own"));
+            return Err(Error::invalid(message).with_hint("give each column a unique name"));
         }
         names.push(name);
     }
@@ -349,12 +349,12 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_row_is_wrong_alone() {
+    fn an_invalid_row_does_not_affect_others() {
         let text = b"a,b\n1\n1,2,3\n\"x\"y,2\n\xFF,1\n1,2\n\"open,1\n1,2\n";
         let wanted = [
             (2, "line 2 has 1 value, but the header names 2"),
             (3, "line 3 has 3 values, but the header names 2"),
-            (4, "line 4, column 4: text behind a closing quote"),
+            (4, "line 4, column 4: text after a closing quote"),
             (5, "line 5: the value of `a` is not UTF-8"),
             (6, r#"{"a":"1","b":"2"}"#),
             (7, "the quote that opens in line 7, column 1 is never closed"),
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_header_is_an_error_of_the_input() {
+    fn an_invalid_header_is_an_error_of_the_input() {
         for problem in [&b"a,a\n1,2\n"[..], b"\xFF\n", b"\"a\n1"] {
             assert!(CsvRows::new(problem, b',', 100).next().is_err());
         }
@@ -374,7 +374,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_quoted_comes_back(rows in prop::collection::vec(prop::collection::vec("[a\",\r\n é]{0,6}", 3), 0..8)) {
+        fn quoted_values_round_trip(rows in prop::collection::vec(prop::collection::vec("[a\",\r\n é]{0,6}", 3), 0..8)) {
             let quoted = |value: &String| format!("\"{}\"", value.replace('"', "\"\""));
             let line = |row: &Vec<String>| row.iter().map(quoted).collect::<Vec<_>>().join(",") + "\r\n";
             let text = format!("a,b,c\n{}", rows.iter().map(line).collect::<String>());
@@ -389,7 +389,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_makes_it_panic(text in prop::collection::vec(prop::sample::select(b"a\",\r\n\xFF".to_vec()), 0..64)) {
+        fn no_input_panics(text in prop::collection::vec(prop::sample::select(b"a\",\r\n\xFF".to_vec()), 0..64)) {
             let mut rows = CsvRows::new(&text[..], b',', 20);
             while let Ok(Some(_)) = rows.next() {}
         }

@@ -9,7 +9,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use llmspell::{Error, Result};
 use serde_json::{Value, json};
 
-use super::lines::Line;
+use super::lines::InputLine;
 
 /// The files that match patterns, in the order of the patterns and of their paths. Folders are read on demand.
 pub(crate) struct Files {
@@ -19,7 +19,7 @@ pub(crate) struct Files {
     next_pattern: usize,
     open: Vec<PathBuf>,
     /// Files that have been read ahead.
-    peeked: VecDeque<Line>,
+    peeked: VecDeque<InputLine>,
     /// Files that the run writes.
     excluded: Vec<PathBuf>,
     number: u64,
@@ -115,7 +115,7 @@ impl Files {
     }
 
     /// Returns the next file as a record without its text.
-    pub(crate) fn next(&mut self) -> io::Result<Option<Line>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<InputLine>> {
         if let Some(line) = self.peeked.pop_front() {
             return Ok(Some(line));
         }
@@ -150,7 +150,12 @@ impl Files {
             self.number += 1;
             self.bytes += about.len();
             let text = serde_json::to_vec(&file_record(&path, &about))?;
-            return Ok(Some(Line { number: self.number, end: self.bytes, text: Some(text), ..Line::default() }));
+            return Ok(Some(InputLine {
+                number: self.number,
+                end: self.bytes,
+                text: Some(text),
+                ..InputLine::default()
+            }));
         }
     }
 
@@ -218,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_that_cannot_be_are_refused() {
+    fn invalid_patterns_are_rejected() {
         let folder = tempfile::tempdir().unwrap();
         for wrong in ["no/such", "a[", "{a", folder.path().to_str().unwrap()] {
             assert!(Files::matching(&[wrong.to_owned()]).is_err(), "{wrong}");

@@ -11,7 +11,7 @@ use crate::journal::Match;
 
 /// A line of input without its end; in other formats, a row or a file.
 #[derive(Default)]
-pub(crate) struct Line {
+pub(crate) struct InputLine {
     /// The number of the line, from 1; for files, the number of the file.
     pub(crate) number: u64,
     /// The number of input bytes up to its end.
@@ -33,7 +33,7 @@ pub(crate) struct Lines<R> {
     bytes: u64,
     longest: usize,
     /// Lines that have been read ahead.
-    ahead: VecDeque<Line>,
+    ahead: VecDeque<InputLine>,
 }
 
 impl<R: Read> Lines<R> {
@@ -69,14 +69,14 @@ impl<R: Read> Lines<R> {
     }
 
     /// Returns the next line that is not blank.
-    pub(crate) fn next(&mut self) -> io::Result<Option<Line>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<InputLine>> {
         match self.ahead.pop_front() {
             Some(line) => Ok(Some(line)),
             None => self.read(),
         }
     }
 
-    fn read(&mut self) -> io::Result<Option<Line>> {
+    fn read(&mut self) -> io::Result<Option<InputLine>> {
         loop {
             let mut text = Vec::new();
             let read = self.read_line(&mut text)?;
@@ -86,7 +86,7 @@ impl<R: Read> Lines<R> {
             self.bytes += read;
             self.number += 1;
             if read > self.longest as u64 && text.is_empty() {
-                return Ok(Some(Line { number: self.number, end: self.bytes, ..Line::default() }));
+                return Ok(Some(InputLine { number: self.number, end: self.bytes, ..InputLine::default() }));
             }
             // Editors on some systems begin a file with a byte order mark.
             if self.number == 1 && text.starts_with(b"\xEF\xBB\xBF") {
@@ -95,7 +95,12 @@ impl<R: Read> Lines<R> {
             let end = text.iter().rposition(|byte| !byte.is_ascii_whitespace()).map_or(0, |last| last + 1);
             text.truncate(end);
             if !text.is_empty() {
-                return Ok(Some(Line { number: self.number, end: self.bytes, text: Some(text), ..Line::default() }));
+                return Ok(Some(InputLine {
+                    number: self.number,
+                    end: self.bytes,
+                    text: Some(text),
+                    ..InputLine::default()
+                }));
             }
         }
     }
@@ -139,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_blank_lines_and_marks_are_taken_away() {
+    fn line_ends_blank_lines_and_marks_are_removed() {
         let text = b"\xEF\xBB\xBF{}\r\n\n  \r\n[1]\n{\"a\":1}";
         let wanted = [(1, "{}"), (4, "[1]"), (5, "{\"a\":1}")];
         let wanted: Vec<_> = wanted.map(|(number, text)| (number, Some(text.to_owned()))).into();
@@ -149,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn long_lines_are_passed_over() {
+    fn long_lines_are_skipped() {
         let text = format!("a\n{}\nb", "x".repeat(300_000));
         let wanted = vec![(1, Some("a".to_owned())), (2, None), (3, Some("b".to_owned()))];
         assert_eq!(lines(text.as_bytes(), 1000), wanted);

@@ -6,7 +6,7 @@ use super::csv::CsvRows;
 use super::decode::RecordDecoder;
 use super::files::Files;
 use super::format::ReadError;
-use super::lines::{Line, Lines};
+use super::lines::{InputLine, Lines};
 use super::sniff::{self, NotLineBased};
 
 type Bytes = Box<dyn Read + Send>;
@@ -34,12 +34,12 @@ impl Reader {
                 }
                 None => Ok(()),
             },
-            Reader::Files(_) => sniff::files(decoder, name),
+            Reader::Files(_) => sniff::file_fields(decoder, name),
         };
         begun.map_err(ReadError::Invalid)
     }
 
-    pub(crate) fn next(&mut self) -> Result<Option<Line>, ReadError> {
+    pub(crate) fn next(&mut self) -> Result<Option<InputLine>, ReadError> {
         match self {
             Reader::Lines(lines) => Ok(lines.next()?),
             Reader::Rows(rows) => rows.next(),

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::Input;
 use super::decode::RecordDecoder;
 use super::format::{MAX_RECORD, ReadError};
-use super::lines::Line;
+use super::lines::InputLine;
 use super::reader::Reader;
 use crate::journal::RecordMatcher;
 
@@ -25,8 +25,8 @@ const BATCHES: usize = 4;
 
 /// The records of a run.
 pub(crate) struct Records {
-    batch: std::vec::IntoIter<Line>,
-    batches: mpsc::Receiver<Vec<Line>>,
+    batch: std::vec::IntoIter<InputLine>,
+    batches: mpsc::Receiver<Vec<InputLine>>,
     /// The thread that reads; `None` once it has ended.
     reader: Option<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
     tracker: Arc<InputTracker>,
@@ -121,7 +121,7 @@ impl Records {
     }
 
     /// Returns the next line without tracking it as a record.
-    pub(crate) fn poll_line(&mut self, task: &mut task::Context<'_>) -> Poll<Option<Line>> {
+    pub(crate) fn poll_line(&mut self, task: &mut task::Context<'_>) -> Poll<Option<InputLine>> {
         loop {
             if let Some(line) = self.batch.next() {
                 return Poll::Ready(Some(line));
@@ -153,9 +153,9 @@ impl Records {
 }
 
 impl Stream for Records {
-    type Item = Line;
+    type Item = InputLine;
 
-    fn poll_next(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<Line>> {
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<InputLine>> {
         let me = &mut *self;
         let line = ready!(me.poll_line(task));
         if let Some(line) = &line {
@@ -168,7 +168,7 @@ impl Stream for Records {
 }
 
 /// Reads to the end, or until the receiver is dropped.
-fn read(input: Input, mut matcher: Option<RecordMatcher>, sender: &mpsc::Sender<Vec<Line>>) -> Result<()> {
+fn read(input: Input, mut matcher: Option<RecordMatcher>, sender: &mpsc::Sender<Vec<InputLine>>) -> Result<()> {
     let name = input.name().to_owned();
     let (decoder, mut lines) = (Arc::new(input.decoder), input.reader);
     lines.begin(&decoder, &name).map_err(|error| read_error(error, &name, lines.bytes()))?;
@@ -191,7 +191,7 @@ fn read(input: Input, mut matcher: Option<RecordMatcher>, sender: &mpsc::Sender<
 }
 
 /// Matches each record with the journal.
-fn match_batch(matcher: &mut Option<RecordMatcher>, batch: &mut [Line]) -> Result<()> {
+fn match_batch(matcher: &mut Option<RecordMatcher>, batch: &mut [InputLine]) -> Result<()> {
     if let Some(matcher) = matcher {
         for line in batch {
             line.matched = matcher.match_record(line.number, line.text.as_deref())?;
@@ -205,17 +205,17 @@ fn read_error(broken: ReadError, name: &str, bytes: u64) -> Error {
         ReadError::Invalid(error) => error,
         ReadError::Io(error) => {
             let message = format!("reading {name} failed after {bytes} bytes: {error}");
-            Error::failed(message).with_source(error).with_hint("the records before that have been run")
+            Error::failed(message).with_source(error).with_hint("the records before it have run")
         }
     }
 }
 
 /// Reads available lines, and waits only for the first one. Returns whether the input is at its end.
-fn fill(lines: &mut Reader, decoder: &Arc<RecordDecoder>, batch: &mut Vec<Line>) -> Result<bool, ReadError> {
+fn fill(lines: &mut Reader, decoder: &Arc<RecordDecoder>, batch: &mut Vec<InputLine>) -> Result<bool, ReadError> {
     loop {
         match lines.next()? {
             None => return Ok(true),
-            Some(line) => batch.push(Line { decoder: decoder.clone(), ..line }),
+            Some(line) => batch.push(InputLine { decoder: decoder.clone(), ..line }),
         }
         if batch.len() == BATCH || !lines.has_line() {
             return Ok(false);
@@ -230,10 +230,10 @@ fn sample(
     decoder: &Arc<RecordDecoder>,
     name: &str,
     mut matcher: Option<RecordMatcher>,
-    sender: &mpsc::Sender<Vec<Line>>,
+    sender: &mpsc::Sender<Vec<InputLine>>,
 ) -> Result<()> {
     let (mut random, mut seen) = (fastrand::Rng::with_seed(SEED), 0_usize);
-    let mut kept: Vec<Line> = Vec::new();
+    let mut kept: Vec<InputLine> = Vec::new();
     while let Some(line) = lines.next().map_err(|error| read_error(error, name, lines.bytes()))? {
         // Waterman's reservoir (Knuth, The Art of Computer Programming 2, 3.4.2, algorithm R).
         if kept.len() < records {
@@ -250,9 +250,9 @@ fn sample(
         }
     }
     kept.sort_unstable_by_key(|line| line.number);
-    let mut kept = kept.into_iter().map(|line| Line { decoder: decoder.clone(), ..line }).peekable();
+    let mut kept = kept.into_iter().map(|line| InputLine { decoder: decoder.clone(), ..line }).peekable();
     while kept.peek().is_some() {
-        let mut batch: Vec<Line> = kept.by_ref().take(BATCH).collect();
+        let mut batch: Vec<InputLine> = kept.by_ref().take(BATCH).collect();
         match_batch(&mut matcher, &mut batch)?;
         if sender.blocking_send(batch).is_err() {
             return Ok(());
@@ -265,14 +265,14 @@ fn sample(
 const SEED: u64 = 0x5EED;
 
 /// Parses a line; the [decoder](RecordDecoder) makes the record of it.
-pub(crate) fn parse(line: &Line) -> Result<Value> {
+pub(crate) fn parse(line: &InputLine) -> Result<Value> {
     let number = line.number;
     if let Some(problem) = &line.problem {
         return Err(problem.clone());
     }
     let Some(text) = &line.text else {
         let message = format!("line {number} is longer than {} MiB", MAX_RECORD >> 20);
-        return Err(Error::invalid(message).with_hint("write one record a line"));
+        return Err(Error::invalid(message).with_hint("write one record per line"));
     };
     if let Err(error) = std::str::from_utf8(text) {
         let message = format!("line {number} is not UTF-8, from byte {} on", error.valid_up_to() + 1);
@@ -282,7 +282,7 @@ pub(crate) fn parse(line: &Line) -> Result<Value> {
         let text = error.to_string();
         let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
         let message = format!("line {number} is not JSON: {reason} at column {}", error.column());
-        Error::invalid(message).with_hint("write one JSON object a line")
+        Error::invalid(message).with_hint("write one JSON object per line")
     })?;
     match lossy_int::changed(text, |field| line.decoder.wants(field)) {
         None => Ok(record),
@@ -298,13 +298,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrong_lines_say_what_is_wrong() {
-        let line = |text: &[u8]| Line { number: 7, text: Some(text.to_vec()), ..Line::default() };
+    fn invalid_lines_have_a_message() {
+        let line = |text: &[u8]| InputLine { number: 7, text: Some(text.to_vec()), ..InputLine::default() };
         let wrong = |text: &[u8]| parse(&line(text)).unwrap_err().to_string();
         assert_eq!(wrong(b"{\"a\": }"), "line 7 is not JSON: expected value at column 7");
         assert_eq!(wrong(b"{} {}"), "line 7 is not JSON: trailing characters at column 4");
         assert_eq!(wrong(b"\"\xFF\""), "line 7 is not UTF-8, from byte 2 on");
-        assert!(parse(&Line { number: 7, ..Line::default() }).is_err());
+        assert!(parse(&InputLine { number: 7, ..InputLine::default() }).is_err());
         // Nesting is bounded: no record can overflow the stack.
         assert!(wrong("[".repeat(100_000).as_bytes()).contains("recursion limit"));
     }

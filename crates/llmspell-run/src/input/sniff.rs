@@ -39,10 +39,10 @@ impl NotLineBased {
 
     pub(crate) fn into_error(self, input: &str) -> Error {
         let (what, command) = match self {
-            NotLineBased::Array { .. } => ("is a JSON array", "each of its items on a line: jq -c '.[]'"),
-            NotLineBased::Several => ("has JSON over several lines", "each record on a line: jq -c ."),
+            NotLineBased::Array { .. } => ("is a JSON array", "one item per line: jq -c '.[]'"),
+            NotLineBased::Several => ("has JSON that spans several lines", "one record per line: jq -c ."),
         };
-        let message = format!("{input} {what}, and not one record a line");
+        let message = format!("{input} {what}, not one record per line");
         Error::invalid(message).with_hint(format!("write {command} FILE > records.jsonl"))
     }
 }
@@ -55,22 +55,22 @@ pub(crate) fn columns(
     decoder: &RecordDecoder,
     input: &str,
 ) -> Result<()> {
-    let missing = present(names.iter().map(String::as_str), decoder, input, "column", "its columns are");
+    let missing = check_required(names.iter().map(String::as_str), decoder, input, "column", "its columns are");
     if let ([one], Some((header, first))) = (names, alone)
         && !decoder.inputs.names().is_some_and(|declared| declared.contains(&one.as_str()))
     {
         // A single column may really have a name with a separator.
         let is_so = |sign: u8| {
-            let is_also = |first| signs(first, sign) == signs(header, sign);
-            missing.is_err() || signs(header, sign) > 0 && first.is_some_and(is_also)
+            let is_also = |first| count_separators(first, sign) == count_separators(header, sign);
+            missing.is_err() || count_separators(header, sign) > 0 && first.is_some_and(is_also)
         };
-        apart(one, format, input, is_so)?;
+        check_separator(one, format, input, is_so)?;
     }
     missing
 }
 
 /// Counts a separator in a row, outside of quotes.
-fn signs(row: &[u8], sign: u8) -> usize {
+fn count_separators(row: &[u8], sign: u8) -> usize {
     let mut is_quoted = false;
     let is_one = |byte: &&u8| {
         is_quoted ^= **byte == b'"';
@@ -80,34 +80,35 @@ fn signs(row: &[u8], sign: u8) -> usize {
 }
 
 /// Checks the fields of files.
-pub(crate) fn files(decoder: &RecordDecoder, input: &str) -> Result<()> {
-    present(OF_FILES.into_iter(), decoder, input, "field", "the fields of files are")
+pub(crate) fn file_fields(decoder: &RecordDecoder, input: &str) -> Result<()> {
+    check_required(OF_FILES.into_iter(), decoder, input, "field", "the fields of files are")
 }
 
 /// Rejects a single name that contains another separator, if the rows do, too.
-fn apart(name: &str, format: Format, input: &str, is_so: impl Fn(u8) -> bool) -> Result<()> {
+fn check_separator(name: &str, format: Format, input: &str, is_so: impl Fn(u8) -> bool) -> Result<()> {
     if name.starts_with('{') || name.starts_with("[{") {
-        let message = format!("{input} begins like JSON, and not with the names of columns");
-        return Err(Error::invalid(message).with_hint("read it as what it is: --format jsonl"));
+        let message = format!("{input} begins like JSON, not with column names");
+        return Err(Error::invalid(message).with_hint("use --format jsonl"));
     }
     let (sign, hint) = match format {
-        Format::Csv if name.contains('\t') && is_so(b'\t') => ("tabs", "read it as what it is: --format tsv"),
-        Format::Tsv if name.contains(',') && is_so(b',') => ("commas", "read it as what it is: --format csv"),
+        Format::Csv if name.contains('\t') && is_so(b'\t') => ("tabs", "use --format tsv"),
+        Format::Tsv if name.contains(',') && is_so(b',') => ("commas", "use --format csv"),
         _ if name.contains(';') && is_so(b';') => ("semicolons", "write it with commas, or with tabs and --format tsv"),
         _ => return Ok(()),
     };
-    let message = format!("{input} has a single column, `{}`: its values seem to be apart by {sign}", shown(name));
+    let message =
+        format!("{input} has a single column, `{}`: its values seem to be separated by {sign}", shorten(name));
     Err(Error::invalid(message).with_hint(hint))
 }
 
 /// Shortens a header, which may be long.
-fn shown(name: &str) -> String {
+fn shorten(name: &str) -> String {
     let short: String = name.chars().map(|c| if c == '\t' { ' ' } else { c }).take(60).collect();
     if short.chars().count() < name.chars().count() { format!("{short}…") } else { short }
 }
 
 /// Checks that all required inputs exist.
-fn present<'a>(
+fn check_required<'a>(
     names: impl Iterator<Item = &'a str> + Clone,
     decoder: &'a RecordDecoder,
     input: &str,
@@ -123,9 +124,9 @@ fn present<'a>(
     let Some(first) = missing.first() else { return Ok(()) };
     let s = if missing.len() == 1 { "" } else { "s" };
     let listed = missing.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", ");
-    let message = format!("{input} has no {what}{s} {listed}, which the flow asks for under `inputs`");
+    let message = format!("{input} has no {what}{s} {listed}, which the flow requires under `inputs`");
     let hint = suggest::hint(first, names, are);
-    Err(Error::invalid(message).with_hint(format!("{hint}; `--set {first}=…` gives it to every record")))
+    Err(Error::invalid(message).with_hint(format!("{hint}; `--set {first}=…` sets it in every record")))
 }
 
 #[cfg(test)]
@@ -133,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_first_line_that_is_wrong_alone_condemns_nothing() {
+    fn one_invalid_first_line_does_not_reject_the_input() {
         let is_none = |first: &str, second: Option<&str>| {
             NotLineBased::at(first.as_bytes()).is_some_and(|found| found.is_confirmed(second.map(str::as_bytes)))
         };
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_single_column_is_refused_only_if_the_rows_are_apart_too() {
+    fn a_single_column_is_rejected_only_if_the_rows_have_the_separator() {
         let looked = |header: &str, first: &str, format| {
             let raw = Some((header.as_bytes(), Some(first.as_bytes()).filter(|first| !first.is_empty())));
             columns(&[header.trim_matches('"').to_owned()], raw, format, &RecordDecoder::default(), "in").is_ok()

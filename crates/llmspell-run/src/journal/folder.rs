@@ -12,7 +12,7 @@ use crate::file_id::is_at;
 
 /// The right to write a journal. Only one process can hold it, and the system releases it when that process ends,
 /// however it ends.
-pub(super) struct Lock(#[allow(dead_code, reason = "it is held, not looked at")] File);
+pub(super) struct Lock(#[allow(dead_code, reason = "held, never read")] File);
 
 /// Whether a text is valid as the name of a run, which is also a file name.
 pub(super) fn is_name(name: &str) -> bool {
@@ -43,7 +43,7 @@ fn lock_file(folder: &Path, name: &str) -> PathBuf {
 /// Creates the folder for this user alone, and excludes it from version control. An existing folder that is empty or
 /// holds other files than runs belongs to someone else, and is left alone.
 pub(super) fn create(folder: &Path) -> Result<()> {
-    let failed = |error| io_fault("making the folder for journals,", folder, error);
+    let failed = |error| io_fault("creating the folder for journals,", folder, error);
     let kept_out = folder.join(".gitignore");
     if kept_out.exists() {
         return Ok(());
@@ -89,7 +89,7 @@ pub(super) fn try_lock(folder: &Path, name: &str) -> Result<Option<Lock>> {
             Ok(()) | Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => {
                 let message = format!("locking {} failed: {error}", path.display());
-                let hint = "give --state a folder on a local disk: two processes must not write one journal";
+                let hint = "set --state to a folder on a local disk: two processes must not write one journal";
                 return Err(Error::failed(message).with_hint(hint));
             }
         }
@@ -127,7 +127,7 @@ pub(super) fn create_run(folder: &Path, flow: &str) -> Result<(String, Lock, Pat
         match private().create_new(true).open(&path) {
             Ok(_) => return Ok((name, lock, path)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(io_fault("making", &path, error)),
+            Err(error) => return Err(io_fault("creating", &path, error)),
         }
     }
 }

@@ -111,7 +111,7 @@ impl Journals {
             let run = info::read_summary(&self.folder, name.to_owned());
             let message = format!("the run {name} is not running ({})", run.state_label());
             let hint = match run.is_complete() {
-                true => format!("there is nothing left to do in it; `llmspell report {name}` shows what it came to"),
+                true => format!("the run is complete; `llmspell report {name}` shows its report"),
                 false => format!("resume it: llmspell resume {name}"),
             };
             return Err(Error::invalid(message).with_hint(hint));
@@ -165,7 +165,7 @@ impl Journals {
         let message = format!("there is no run {name:?} in {}", self.folder.display());
         let hint = match self.meant(name) {
             Some(meant) => format!("did you mean {meant}? `llmspell runs` lists all"),
-            None => "`llmspell runs` lists those there are; --state names another folder".to_owned(),
+            None => "`llmspell runs` lists all runs; --state names another folder".to_owned(),
         };
         Err(Error::invalid(message).with_hint(hint))
     }

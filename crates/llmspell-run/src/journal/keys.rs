@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_declared_field_is_the_key_wherever_it_stands() {
+    fn a_declared_field_is_the_key_at_any_position() {
         let one = keys(Some(b"{\"id\": 7, \"q\": 1}"), Some("id"));
         let two = keys(Some(b"{\"q\": 2, \"id\": 7}"), Some("id"));
         assert_eq!(one.key, two.key);

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ordinary_story_takes_no_room() {
+    fn default_metadata_is_not_stored() {
         assert_eq!(ResultMeta::default().to_json(), None);
         let meta =
             ResultMeta { quality: Quality::Fallback, causes: vec![Error::failed("no")], ..ResultMeta::default() };

@@ -87,8 +87,8 @@ fn check(db: &Connection, path: &Path) -> Result<()> {
     let version = number("user_version").map_err(failed)?;
     if number("application_id").map_err(failed)? != APPLICATION {
         if has_no_tables(db) {
-            let message = format!("the run was killed before it began: there is nothing in {}", path.display());
-            return Err(Error::invalid(message).with_hint("start it anew: `llmspell run`"));
+            let message = format!("the run was killed before it began: {} is empty", path.display());
+            return Err(Error::invalid(message).with_hint("start a new run: `llmspell run`"));
         }
         let message = format!("{} is not the journal of a run", path.display());
         return Err(Error::invalid(message).with_hint("name a run that `llmspell runs` lists"));

@@ -30,7 +30,7 @@ impl AtomicOutput {
         let path =
             resolve_links(path).map_err(|error| failed(error.to_string()).with_hint("check where the link leads"))?;
         let Some(mut name) = named(&path) else {
-            return Err(failed("it names no file".to_owned()).with_hint("give a name, such as out.jsonl"));
+            return Err(failed("its path has no file name".to_owned()).with_hint("give a name, such as out.jsonl"));
         };
         name.push(".partial");
         let partial = path.with_file_name(name);
@@ -51,14 +51,14 @@ impl AtomicOutput {
                     .with_hint("wait until it has ended, or give the output another name"),
                 io::ErrorKind::AlreadyExists => failed(format!("{partial} is already there"))
                     .with_hint(
-                        "an interrupted run left it: `llmspell resume` goes on with that run; --force overwrites it",
+                        "an interrupted run left it: resume that run with `llmspell resume`, or overwrite it with --force",
                     )
                     .with_source(error),
                 io::ErrorKind::NotFound => {
                     failed("its folder does not exist".to_owned()).with_hint("create the folder first")
                 }
                 io::ErrorKind::NotADirectory => {
-                    failed("a part of its path is no folder".to_owned()).with_hint("check the path")
+                    failed("a part of its path is not a folder".to_owned()).with_hint("check the path")
                 }
                 _ => failed(error.to_string()).with_hint("check the permissions of its folder"),
             }
@@ -77,7 +77,7 @@ impl AtomicOutput {
         self.file.sync_all()?;
         // Another process may have replaced the file.
         if !is_at(&self.file, &self.partial) {
-            return Err(io::Error::other(format!("{} was taken away during the run", self.partial.display())));
+            return Err(io::Error::other(format!("{} was removed during the run", self.partial.display())));
         }
         std::fs::rename(&self.partial, &self.path)?;
         // The journal must not say that the run is complete before the name is on disk.
@@ -124,7 +124,7 @@ fn resolve_links(path: &Path) -> io::Result<PathBuf> {
         let target = path.read_link()?;
         path = path.parent().map_or(target.clone(), |folder| folder.join(target));
     }
-    Err(io::Error::other("its links lead in a circle"))
+    Err(io::Error::other("its links form a cycle"))
 }
 
 /// Creates and locks the partial file. Only the holder of its lock may remove a file, so two runs never share one.

@@ -98,17 +98,17 @@ fn write(mut output: Output, mut messages: mpsc::Receiver<WriterMessage>) -> Wri
 /// Returns the error, with a remedy and the lines that are left.
 fn failed(error: io::Error, left: io::Result<Option<OutputStats>>) -> WriteEnd {
     let why = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on the disk",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space on the disk",
         io::ErrorKind::FileTooLarge => "allow larger files (ulimit -f), or take fewer records",
-        _ => "see to where it is written",
+        _ => "check the disk or pipe of the output",
     };
     let mut message = format!("writing the output failed: {error}");
     match &left {
         Ok(Some(OutputStats { path: Some(path), lines })) => {
-            message = format!("{message}; {} keeps its first whole lines, {lines} of them", path.display());
+            message = format!("{message}; {} keeps the first {lines} whole lines", path.display());
         }
         Ok(_) => {}
-        Err(_) => message = format!("{message}; what is left may end within a line"),
+        Err(_) => message = format!("{message}; the file may end within a line"),
     }
     WriteEnd::Failed(Error::failed(message).with_hint(why).with_source(error), left.ok().flatten())
 }

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     /// A run with one step, as JSON, with some values replaced.
-    fn account(step: serde_json::Value, stage: serde_json::Value, run: serde_json::Value) -> RunReport {
+    fn report(step: serde_json::Value, stage: serde_json::Value, run: serde_json::Value) -> RunReport {
         let mut whole = serde_json::json!({
             "flow": "f", "took_ms": 10_000.0, "wall_ms": 10_000.0, "sequential_ms": 0.0, "speedup": 1.0,
             "bottleneck": null, "critical_path": [], "in_progress": 0,
@@ -155,41 +155,41 @@ mod tests {
     }
 
     fn kinds(step: serde_json::Value, stage: serde_json::Value, run: serde_json::Value) -> Vec<String> {
-        advise(&account(step, stage, run)).into_iter().map(|lint| lint.kind).collect()
+        advise(&report(step, stage, run)).into_iter().map(|advice| advice.kind).collect()
     }
 
     use serde_json::json;
 
     #[test]
-    fn an_ordinary_run_has_nothing_to_tell() {
+    fn an_ordinary_run_has_no_advice() {
         assert!(kinds(json!({}), json!({}), json!({})).is_empty());
     }
 
     #[test]
-    fn a_full_limit_is_told_with_the_name_to_set() {
-        let full = account(json!({}), json!({ "utilisation": 0.97 }), json!({}));
-        let lint = &advise(&full)[0];
-        assert_eq!((lint.kind.as_str(), lint.step.as_str()), ("limit_full", "a"));
-        assert_eq!(lint.message, "its limit of 8 was full 97 % of the time");
-        assert_eq!(lint.hint, "raise limit.a, if the service it calls can take more");
+    fn a_full_limit_names_the_limit_to_set() {
+        let full = report(json!({}), json!({ "utilisation": 0.97 }), json!({}));
+        let advice = &advise(&full)[0];
+        assert_eq!((advice.kind.as_str(), advice.step.as_str()), ("limit_full", "a"));
+        assert_eq!(advice.message, "its limit of 8 was full 97 % of the time");
+        assert_eq!(advice.hint, "raise limit.a, if the service it calls can take more");
         assert!(kinds(json!({}), json!({ "utilisation": 0.89 }), json!({})).is_empty());
-        let in_line = json!({ "waited_ms": 45_000.0, "backed_off_ms": 5_000.0, "busy_ms": 4_000.0 });
-        assert_eq!(kinds(in_line, json!({}), json!({})), ["limit_full"]);
+        let queued = json!({ "waited_ms": 45_000.0, "backed_off_ms": 5_000.0, "busy_ms": 4_000.0 });
+        assert_eq!(kinds(queued, json!({}), json!({})), ["limit_full"]);
         let between_attempts = json!({ "waited_ms": 45_000.0, "backed_off_ms": 15_000.0, "busy_ms": 4_000.0 });
         assert!(kinds(between_attempts, json!({}), json!({})).is_empty());
     }
 
     #[test]
-    fn a_hedge_that_never_wins_is_told() {
+    fn a_hedge_that_never_wins_is_reported() {
         assert_eq!(kinds(json!({ "hedged": 10 }), json!({}), json!({})), ["hedge_never_won"]);
         assert!(kinds(json!({ "hedged": 10, "hedges_won": 1 }), json!({}), json!({})).is_empty());
         assert!(kinds(json!({ "hedged": 9 }), json!({}), json!({})).is_empty());
     }
 
     #[test]
-    fn a_timeout_below_the_median_is_told() {
+    fn a_timeout_below_the_median_is_reported() {
         let cut = |times: u64| json!({ "timed_out": times, "timeout_ms": 200.0 });
-        let short = account(cut(50), json!({}), json!({}));
+        let short = report(cut(50), json!({}), json!({}));
         assert_eq!(
             advise(&short)[0].message,
             "its timeout of 200ms is shorter than its median: it cut off 50 % of the attempts"
@@ -198,28 +198,28 @@ mod tests {
     }
 
     #[test]
-    fn an_overloaded_server_is_told() {
+    fn an_overloaded_server_is_reported() {
         assert_eq!(kinds(json!({ "overloaded": 10 }), json!({}), json!({})), ["overloaded"]);
         assert!(kinds(json!({ "overloaded": 10, "attempts": 200 }), json!({}), json!({})).is_empty());
     }
 
     #[test]
-    fn results_that_are_mostly_substitutes_are_told() {
+    fn mostly_degraded_results_are_reported() {
         assert_eq!(kinds(json!({ "degraded": 50 }), json!({}), json!({})), ["mostly_degraded"]);
         assert!(kinds(json!({ "degraded": 49 }), json!({}), json!({})).is_empty());
     }
 
     #[test]
-    fn a_slow_reader_of_the_output_is_told() {
+    fn a_slow_reader_of_the_output_is_reported() {
         assert_eq!(kinds(json!({}), json!({}), json!({ "output_wait_ms": 2_000.0 })), ["output_slow"]);
         assert!(kinds(json!({}), json!({}), json!({ "output_wait_ms": 1_900.0 })).is_empty());
         assert!(kinds(json!({}), json!({}), json!({ "took_ms": 900.0, "output_wait_ms": 800.0 })).is_empty());
     }
 
     #[test]
-    fn an_account_can_be_read_back() {
-        let account = account(json!({ "hedged": 10 }), json!({}), json!({ "ok": 7, "failed": 2 }));
-        let text = serde_json::to_string(&account).unwrap();
+    fn a_report_can_be_parsed_back() {
+        let report = report(json!({ "hedged": 10 }), json!({}), json!({ "ok": 7, "failed": 2 }));
+        let text = serde_json::to_string(&report).unwrap();
         let read: RunReport = serde_json::from_str(&text).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), text);
         assert_eq!((read.ok, read.report.steps.len()), (7, 1));

@@ -8,7 +8,7 @@ use llmspell_flow::internal::{Compiled, Memo, Recorded};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::input::{InputTracker, Line, parse};
+use crate::input::{InputLine, InputTracker, parse};
 use crate::journal::{
     FinishedRecord, JournalWriter, Match, RecordId, RecordResult, ResultMeta, RetryRecord, Status, StepCache, keys_of,
 };
@@ -18,7 +18,7 @@ use crate::progress::Progress;
 pub(super) enum Processed {
     /// The record has a result; the outcome around it has the rest.
     Finished {
-        /// The output as JSON. An error is here only if it comes from an earlier session: it is no reason to stop.
+        /// The output as JSON. An error is here only if it comes from an earlier session, which must not stop the run.
         result: Result<Arc<str>>,
         took: Option<Duration>,
         replayed: bool,
@@ -27,7 +27,7 @@ pub(super) enum Processed {
     NotJournaled,
 }
 
-/// What records are journaled with.
+/// The journal as the processor of records uses it.
 #[derive(Clone)]
 pub(super) struct JournalHandle {
     pub(super) writer: JournalWriter,
@@ -50,13 +50,13 @@ pub(super) struct RecordProcessor {
 }
 
 impl Step for RecordProcessor {
-    type In = Line;
+    type In = InputLine;
     type Out = Processed;
 
-    async fn run(&self, mut line: Line, cx: &Context) -> Result<Processed> {
+    async fn run(&self, mut line: InputLine, cx: &Context) -> Result<Processed> {
         let matched = std::mem::take(&mut line.matched);
         if let Match::Finished(finished) = matched {
-            return replay(*finished, cx);
+            return restore(*finished, cx);
         }
         if let Some(rate_limiter) = &self.rate_limiter {
             rate_limiter.run((), cx).await?;
@@ -102,7 +102,7 @@ impl RecordProcessor {
     /// Runs the flow over a record, and journals its outcome.
     async fn run_journaled(
         &self,
-        line: Line,
+        line: InputLine,
         matched: Match,
         journal: &JournalHandle,
         began: Instant,
@@ -170,12 +170,12 @@ impl RecordProcessor {
     }
 }
 
-async fn decode(parsed: Result<Value>, line: &Line, cx: &Context) -> Result<Value> {
+async fn decode(parsed: Result<Value>, line: &InputLine, cx: &Context) -> Result<Value> {
     line.decoder.decode(parsed?, cx).await
 }
 
 /// Restores the outcome of a record from the journal.
-fn replay(finished: FinishedRecord, cx: &Context) -> Result<Processed> {
+fn restore(finished: FinishedRecord, cx: &Context) -> Result<Processed> {
     let ResultMeta { quality, causes, provenance } =
         ResultMeta::from_json(finished.meta.as_deref()).unwrap_or_default();
     let result = match finished.error() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use tokio::time::timeout;
 
-use crate::input::{Line, Records};
+use crate::input::{InputLine, Records};
 use crate::progress::Progress;
 
 /// Records that a run did not read: they have no line in the output, and did not fail.
@@ -85,9 +85,9 @@ fn locked(records: &Mutex<Records>) -> MutexGuard<'_, Records> {
 }
 
 impl Stream for ReclaimableSource {
-    type Item = Line;
+    type Item = InputLine;
 
-    fn poll_next(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<Line>> {
+    fn poll_next(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<InputLine>> {
         ready!(self.gate.poll_running(task));
         Pin::new(&mut *locked(&self.records)).poll_next(task)
     }

@@ -73,7 +73,7 @@ async fn every_record_has_one_line_in_its_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_records_are_outcomes_of_theirs() {
+async fn invalid_records_have_failed_outcomes() {
     let steps = "  - { id: a, tool: text, with: { value: \"${{ inputs.q }}\" } }\n";
     let records = b"\xEF\xBB\xBF{\"q\":\"a\"}\r\n\n{\"q\":\n[1]\n\"\xFF\"\n{}\n{\"q\":\"b\"}";
     let page = Page::default();
@@ -103,7 +103,7 @@ impl Read for Endless {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drained_run_finishes_what_it_has_taken() {
+async fn a_drained_run_finishes_records_in_flight() {
     let page = Page::default();
     let steps = "  - { id: a, tool: slow, with: { delay_ms: 300 } }\n";
     let run = Run::new(flow(steps), Input::from_reader("records", Endless), Output::from_writer(page.clone())).limit(8);
@@ -122,7 +122,7 @@ async fn a_drained_run_finishes_what_it_has_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_is_told_to_drain_with_its_last_records_in_flight_is_complete() {
+async fn a_run_that_drains_with_its_last_records_in_flight_is_complete() {
     for (limit, is_complete) in [(4, true), (3, false)] {
         let page = Page::default();
         let steps = "  - { id: a, tool: slow, with: { delay_ms: 300 } }\n";
@@ -142,7 +142,7 @@ async fn a_run_that_is_told_to_drain_with_its_last_records_in_flight_is_complete
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_aborted_run_ends_at_once_whatever_hangs() {
+async fn an_aborted_run_ends_at_once() {
     let steps = "  - { id: a, tool: slow, with: { hang_rate: 1 } }\n";
     let run =
         Run::new(flow(steps), Input::from_reader("records", Endless), Output::from_writer(Page::default())).limit(8);
@@ -160,7 +160,7 @@ async fn an_aborted_run_ends_at_once_whatever_hangs() {
     assert_eq!(summary.ok + summary.failed, 0);
 }
 
-/// A pipe that nobody empties any more.
+/// A pipe whose reader stops reading.
 struct Closed(io::ErrorKind);
 
 impl Write for Closed {
@@ -174,7 +174,7 @@ impl Write for Closed {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_ends_when_its_output_does() {
+async fn a_run_ends_with_its_output() {
     let steps = "  - { id: a, tool: slow }\n";
     for (kind, quiet) in [(io::ErrorKind::BrokenPipe, true), (io::ErrorKind::StorageFull, false)] {
         let output = Output::from_writer(Closed(kind));
@@ -183,14 +183,14 @@ async fn a_run_ends_when_its_output_does() {
             RunEnd::OutputClosed => assert!(quiet),
             RunEnd::OutputFailed(error) => {
                 assert!(!quiet && error.message().contains("writing the output failed"));
-                assert!(error.hint().unwrap().contains("make room on the disk"));
+                assert!(error.hint().unwrap().contains("free space on the disk"));
             }
             other => panic!("{other:?}"),
         }
     }
 }
 
-/// An input that breaks off.
+/// An input that cannot be read to its end.
 struct Broken(bool);
 
 impl Read for Broken {
@@ -204,7 +204,7 @@ impl Read for Broken {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_input_that_breaks_off_is_said_to() {
+async fn a_broken_input_ends_the_run() {
     let page = Page::default();
     let steps = "  - { id: a, tool: slow }\n";
     let input = Input::from_reader("records", Broken(false));

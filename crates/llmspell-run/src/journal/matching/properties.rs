@@ -1,4 +1,4 @@
-//! Whatever the input has become: no row serves twice, and none is left that would have served.
+//! Properties of matching for any input: no row serves twice, and no row that matches is left over.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -40,7 +40,7 @@ impl Case {
         self.db.execute(row, params![id, key, id.to_string()]).unwrap();
     }
 
-    /// A session over these records: for each its number, and whether it has an outcome.
+    /// Runs a session over these records; returns for each its number, and whether it has an outcome.
     fn session(&self, records: &[u8]) -> (Vec<(u64, bool)>, u64) {
         let mut matcher =
             RecordMatcher::new(&self.path, &self.db, FLOW, RetryFilter::None, None, Arc::new(HashMap::new())).unwrap();
@@ -88,7 +88,7 @@ fn check(before: &[(u8, bool)], now: &[u8]) -> Result<(), TestCaseError> {
     }
     let done = admitted.iter().filter(|(_, done)| *done).count();
     prop_assert_eq!(gone as usize, rows.values().sum::<usize>() - done);
-    // What is new does not stand in the way of what is there.
+    // A new record does not displace an existing one.
     for ((id, _), record) in admitted.iter().zip(now).filter(|((_, done), _)| !done) {
         case.finish(*id, *record);
     }
