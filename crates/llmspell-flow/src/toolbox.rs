@@ -102,7 +102,7 @@ impl Toolbox {
     /// Adds a model under a name that flows know it by: one of their `models`, or its own, such as `openai/gpt-5-mini`.
     ///
     /// ```
-    /// use llmspell::model::ScriptedModel;
+    /// use llmspell_test::ScriptedModel;
     /// use llmspell_flow::{Flow, Source, Toolbox};
     /// use llmspell_tools::Permissions;
     ///

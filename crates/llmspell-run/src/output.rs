@@ -20,7 +20,7 @@ pub(crate) use writer::WriteEnd;
 pub(crate) use writers::Writers;
 
 use atomic_output::{AtomicOutput, Protected};
-use llmspell_flow::internal::nonblocking::{is_pipe, open_at_once};
+use llmspell_flow::internal::nonblocking::{is_pipe, open_nonblocking};
 
 /// An output for outcomes, one JSON object per line.
 ///
@@ -85,7 +85,7 @@ impl Output {
             }
             // A device or a named pipe cannot be replaced later.
             Ok(about) if !about.is_file() => {
-                let file = open_at_once(OpenOptions::new().write(true), path).map_err(|error| {
+                let file = open_nonblocking(OpenOptions::new().write(true), path).map_err(|error| {
                     if is_pipe(&about) && error.kind() != io::ErrorKind::PermissionDenied {
                         failed("this pipe has no reader".to_owned()).with_hint("start its reader first")
                     } else {

@@ -1,42 +1,41 @@
-//! How far a run is, for whoever watches it.
+//! The progress of a run, for live views.
 
-mod fold;
-mod pace;
+mod rate_estimator;
 mod snapshot;
+mod steps;
 #[cfg(test)]
 mod tests;
-mod times;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use llmspell::internal::SharedFold;
 use llmspell::{Event, EventSink};
 use tokio::time::Instant;
 
-use fold::Fold;
-use pace::{Mark, Pace};
+use rate_estimator::{ProgressSample, RateEstimator};
 pub use snapshot::{InStep, Snapshot, StepNow, Total, Waiting};
 
-/// What the run keeps count of, and anybody may read at any time.
+/// The counters of a run, which can be read at any time.
 #[derive(Debug)]
 pub struct Progress {
     pub(crate) bytes_done: AtomicU64,
     pub(crate) ok: AtomicU64,
     pub(crate) degraded: AtomicU64,
     pub(crate) failed: AtomicU64,
-    /// Of those that are done: delivered from an earlier session instead of run.
+    /// Of the finished records: replayed from an earlier session.
     pub(crate) replayed: AtomicU64,
     pub(crate) in_flight: AtomicUsize,
-    /// Microseconds in which an outcome was there and the output took none.
+    /// Microseconds that outcomes waited for the output.
     output_wait: AtomicU64,
-    /// Whether records are still taken; a run that stops has no time left to foretell.
+    /// Whether the run is ending; a run that is ending has no estimated end.
     pub(crate) stopping: AtomicBool,
-    /// Whether no records are taken for now.
+    /// Whether the run is paused.
     pub(crate) paused: AtomicBool,
     total: Mutex<Option<Total>>,
-    pace: Mutex<Pace>,
-    steps: Fold,
+    rate_estimator: Mutex<RateEstimator>,
+    steps: SharedFold,
 }
 
 impl Default for Progress {
@@ -52,15 +51,14 @@ impl Default for Progress {
             stopping: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             total: Mutex::default(),
-            pace: Mutex::new(Pace::new(Instant::now())),
-            steps: Fold::default(),
+            rate_estimator: Mutex::new(RateEstimator::new(Instant::now())),
+            steps: SharedFold::default(),
         }
     }
 }
 
 impl Progress {
-    /// Everything as it is now. What the steps do is in it only if the run [is told to follow
-    /// them](crate::Run::follow_steps).
+    /// Returns the current state. The steps are in it only if the run [follows them](crate::Run::follow_steps).
     pub fn snapshot(&self) -> Snapshot {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let mut now = Snapshot {
@@ -76,21 +74,23 @@ impl Progress {
             total: *self.total.lock().unwrap_or_else(PoisonError::into_inner),
             ..Snapshot::default()
         };
-        self.steps.tell(&mut now);
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        let mark = Mark { at: Instant::now(), done: now.done(), replayed: now.replayed, amount: now.amount_done() };
-        now.elapsed = pace.note(mark);
-        now.rate = pace.rate();
-        now.eta = if now.stopping || now.paused { None } else { now.amount_left().and_then(|left| pace.eta(left)) };
+        steps::add_steps(&mut now, &self.steps.snapshot());
+        let mut rate_estimator = self.rate_estimator.lock().unwrap_or_else(PoisonError::into_inner);
+        let sample =
+            ProgressSample { at: Instant::now(), done: now.done(), replayed: now.replayed, amount: now.amount_done() };
+        now.elapsed = rate_estimator.add(sample);
+        now.rate = rate_estimator.rate();
+        now.eta =
+            if now.stopping || now.paused { None } else { now.amount_left().and_then(|left| rate_estimator.eta(left)) };
         now
     }
 
-    /// Says how much there is to do, if it is known.
+    /// Sets the total amount of work, if it is known.
     pub(crate) fn expect(&self, total: Option<Total>) {
         *self.total.lock().unwrap_or_else(PoisonError::into_inner) = total;
     }
 
-    /// An outcome was there, and for so long the output took none.
+    /// Adds the time that an outcome waited for the output.
     pub(crate) fn waited_for_output(&self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.output_wait.fetch_add(micros, Ordering::Relaxed);
@@ -111,11 +111,11 @@ impl Drop for InFlightGuard {
     }
 }
 
-/// Follows the events of a run for what its steps do.
+/// Records the events of a run in its progress.
 pub(crate) struct ProgressSink(pub(crate) Arc<Progress>);
 
 impl EventSink for ProgressSink {
     fn record(&self, event: &Event) {
-        self.0.steps.add(event);
+        self.0.steps.record(event);
     }
 }

@@ -85,7 +85,7 @@ impl Journal {
     fn read_resume_plan(&self, flow: &Flow) -> rusqlite::Result<ResumePlan> {
         let steps = self.steps()?;
         let mut resume_plan = ResumePlan::default();
-        for key in flow.kept_steps() {
+        for key in flow.journaled_steps() {
             if steps.contains_key(&key) {
                 resume_plan.kept.push(key.path.to_string());
             } else if steps.keys().any(|known| known.path == key.path) {
@@ -107,7 +107,7 @@ impl Journal {
         let mut known = self.db.prepare("SELECT id, path, fingerprint FROM step")?;
         let rows = known.query_map([], |row| {
             let path = row.get::<_, String>(1)?.into();
-            let fingerprint = Fingerprint::stored(&row.get::<_, Vec<u8>>(2)?).unwrap_or(Fingerprint([0; 16]));
+            let fingerprint = Fingerprint::from_slice(&row.get::<_, Vec<u8>>(2)?).unwrap_or(Fingerprint([0; 16]));
             Ok((StepKey { path, fingerprint }, row.get(0)?))
         })?;
         rows.collect()

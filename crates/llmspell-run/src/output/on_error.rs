@@ -2,6 +2,7 @@
 
 /// How a failed record is handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OnError {
     /// Writes a line for it, like for any other record.
     #[default]

@@ -1,4 +1,4 @@
-//! What a snapshot tells of real steps, on the paused clock.
+//! Snapshots of real steps, on the paused clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// A stage that takes so long; the first attempt of every third record fails.
+/// A stage that takes this long; the first attempt of every third record fails.
 fn fetch() -> impl Step<In = usize, Out = usize> {
     step(|n: usize, cx: Context| async move {
         sleep(ms(100)).await;
@@ -22,7 +22,7 @@ fn fetch() -> impl Step<In = usize, Out = usize> {
     })
 }
 
-/// Runs 9 records over two stages; tells how it stands after each time.
+/// Runs 9 records over two stages; returns a snapshot after each time.
 async fn watched(after: &[u64]) -> Vec<Snapshot> {
     let progress = Arc::<Progress>::default();
     let cx = Context::new().with_sink(ProgressSink(progress.clone()));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use llmspell::{LimitHandle, Rate};
-use llmspell_flow::internal::{Per, Tunable};
+use llmspell_flow::internal::{Quota, Tunable};
 use tokio::sync::watch;
 
 use super::remaining::PauseGate;
@@ -174,9 +174,9 @@ fn parse_limit(text: &str) -> Result<usize, String> {
 }
 
 fn set_rate(name: &str, rate: &Rate, text: &str) -> Result<String, String> {
-    let to: Per = text.parse()?;
+    let to: Quota = text.parse()?;
     match rate.calls() {
-        Some(before) if rate.set_rate(to.count, to.period) => Ok(format!("{name} = {to}, was {}", Per::from(before))),
+        Some(before) if rate.set_rate(to.count, to.period) => Ok(format!("{name} = {to}, was {}", Quota::from(before))),
         _ => Err(format!("`{name}` limits only tokens, and cannot be changed during a run")),
     }
 }

@@ -38,7 +38,7 @@ impl Session {
     pub(super) async fn open(journal: Option<Journal>, flow: &Flow) -> Result<Self> {
         let Some(journal) = journal else { return Ok(Session::Unjournaled) };
         let (fingerprint, field): (_, Option<Arc<str>>) = (flow.fingerprint(), flow.key().map(Arc::from));
-        let durable = !flow.kept_steps().is_empty();
+        let durable = !flow.journaled_steps().is_empty();
         let key = field.clone();
         // Opening a long journal takes a while, so it must not block the runtime.
         let opening = move |_| journal.start(fingerprint, key.as_deref());

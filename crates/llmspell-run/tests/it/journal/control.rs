@@ -141,7 +141,7 @@ async fn rates_change_during_a_run() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert!(answer_to(&world, "rate.b=1/s").await.ends_with("steps with a rate: a"));
-        assert!(answer_to(&world, "rate=fast").await.starts_with("error: `fast` is not so many in a time"));
+        assert!(answer_to(&world, "rate=fast").await.starts_with("error: `fast` is not a number per period"));
         assert!(answer_to(&world, "limit.a=3").await.ends_with("steps with a limit: no step has one"));
         assert_eq!(answer_to(&world, "rate.a=100000/s").await, "rate.a = 100000/s, was 1/h");
         // The last command, because the run may end at once after it.
