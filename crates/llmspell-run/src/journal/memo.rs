@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use llmspell::Error;
-use llmspell_flow::internal::{KeepFuture, Kept, Memo, StepKey};
+use llmspell_flow::internal::{CachedResult, KeepFuture, Memo, StepKey};
 
 use super::result_meta::ResultMeta;
 use super::write_command::RecordId;
@@ -46,23 +46,23 @@ impl StepCache {
 }
 
 impl Memo for StepCache {
-    fn recall(&self, step: &StepKey, item: &str) -> Option<Kept> {
+    fn recall(&self, step: &StepKey, item: &str) -> Option<CachedResult> {
         let prior_results = self.prior_results.as_ref()?;
         let step = prior_results.steps.get(step)?;
         let stored = prior_results.results.get(&(*step, Box::from(item)))?;
         // An unreadable result counts as missing: the step runs again.
         let output = serde_json::from_str(&stored.output).ok()?;
         let ResultMeta { quality, causes, provenance } = ResultMeta::from_json(stored.meta.as_deref()).ok()?;
-        Some(Kept { output, quality, causes, provenance })
+        Some(CachedResult { output, quality, causes, provenance })
     }
 
     /// Writes the result of a step, and waits until it is on disk.
     ///
     /// Fails if the journal cannot be written. The run then reads no more records, and work that could not be
     /// journaled runs again when the run is resumed.
-    fn keep<'a>(&'a self, step: &'a StepKey, item: &'a str, kept: &'a Kept) -> KeepFuture<'a> {
+    fn keep<'a>(&'a self, step: &'a StepKey, item: &'a str, kept: &'a CachedResult) -> KeepFuture<'a> {
         Box::pin(async move {
-            let Kept { output, quality, causes, provenance } = kept;
+            let CachedResult { output, quality, causes, provenance } = kept;
             let output = serde_json::to_string(output).map_err(Error::from)?;
             let meta = ResultMeta { quality: *quality, causes: causes.clone(), provenance: provenance.clone() };
             self.writer.write_result(&self.record, step.clone(), item.to_owned(), output, meta.to_json()).await

@@ -3,7 +3,7 @@
 use llmspell::{Error, Provenance, Quality};
 use serde::{Deserialize, Serialize};
 
-/// Everything about a [result](llmspell_flow::internal::Kept) except its output. Default values are left out; if all
+/// Everything about a [result](llmspell_flow::internal::CachedResult) except its output. Default values are left out; if all
 /// are defaults, nothing is stored.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]

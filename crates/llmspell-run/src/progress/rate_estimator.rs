@@ -114,7 +114,7 @@ mod tests {
         let stalled = after(160, |look| (u64::from(look.min(100)), 0));
         assert_eq!(stalled.rate(), 0.0);
         let for_good = after(450, |look| (u64::from(look.min(100)), 0));
-        assert_eq!(for_good.eta(5_000), None, "nothing moves: nobody knows");
+        assert_eq!(for_good.eta(5_000), None, "nothing moves: no basis");
     }
 
     #[test]

@@ -55,7 +55,7 @@ async fn running_hides_neither_retrying_nor_waiting() {
     let seen = watched(&[50, 150, 650, 60_000]).await;
     let [begin, early, later, end] = &seen[..] else { panic!("four looks") };
 
-    assert_eq!(begin.steps.len(), 1, "the flow itself is told of by the whole: {begin:?}");
+    assert_eq!(begin.steps.len(), 1, "the flow itself is not a step: {begin:?}");
     assert_eq!(states(&begin.steps[0]), [2, 7, 0, 0, 0]);
     // Record 0 has failed and waits until 600; record 1 is stored; 2 and 3 are fetched.
     assert_eq!(early.steps.iter().map(|step| step.path.as_str()).collect::<Vec<_>>(), ["f.fetch", "f.store"]);
@@ -81,11 +81,11 @@ async fn the_oldest_records_say_what_they_wait_for() {
     let seen = watched(&[150]).await;
     let oldest = &seen[0].oldest;
     assert_eq!(oldest.len(), 8, "nine are in flight");
-    let told = |item: &InStep| (item.record, item.path.clone(), item.attempt, item.waiting);
-    assert_eq!(told(&oldest[0]), (Some(0), "f.fetch".to_owned(), 2, Some(Waiting::Attempt { after: ms(450) })));
-    assert_eq!(told(&oldest[1]), (Some(1), "f.store".to_owned(), 1, None));
-    let in_line = Waiting::InLine { queue: WaitKind::Limit, time: ms(150) };
-    assert_eq!(told(&oldest[4]), (Some(4), "f.fetch".to_owned(), 1, Some(in_line)));
+    let position = |item: &InStep| (item.record, item.path.clone(), item.attempt, item.waiting);
+    assert_eq!(position(&oldest[0]), (Some(0), "f.fetch".to_owned(), 2, Some(Waiting::Attempt { after: ms(450) })));
+    assert_eq!(position(&oldest[1]), (Some(1), "f.store".to_owned(), 1, None));
+    let queued = Waiting::InLine { queue: WaitKind::Limit, time: ms(150) };
+    assert_eq!(position(&oldest[4]), (Some(4), "f.fetch".to_owned(), 1, Some(queued)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,5 +130,5 @@ async fn a_snapshot_is_json_with_the_documented_names() {
     }
     assert_eq!(json["steps"][0]["next_attempt_ms"], 450.0);
     assert_eq!(json["oldest"][0]["waiting"]["attempt"]["in_ms"], 450.0);
-    assert_eq!(json["oldest"][4]["waiting"]["in_line"]["queue"], "limit");
+    assert_eq!(json["oldest"][4]["waiting"]["queued"]["queue"], "limit");
 }

@@ -40,11 +40,11 @@ impl FinishedRecord {
     /// Whether all parts of its line can be parsed.
     pub(super) fn is_readable(&self) -> bool {
         let is_json = |text: &String| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
-        let said = match (&self.error, &self.output) {
+        let is_result_readable = match (&self.error, &self.output) {
             (Some(error), _) => serde_json::from_str::<Error>(error).is_ok(),
             (None, output) => output.as_ref().is_some_and(is_json),
         };
-        said && self.meta.as_deref().is_none_or(|meta| ResultMeta::from_json(Some(meta)).is_ok())
+        is_result_readable && self.meta.as_deref().is_none_or(|meta| ResultMeta::from_json(Some(meta)).is_ok())
     }
 
     pub(crate) fn error(&self) -> Option<Error> {
