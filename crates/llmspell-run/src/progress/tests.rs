@@ -130,5 +130,5 @@ async fn a_snapshot_is_json_with_the_documented_names() {
     }
     assert_eq!(json["steps"][0]["next_attempt_ms"], 450.0);
     assert_eq!(json["oldest"][0]["waiting"]["attempt"]["in_ms"], 450.0);
-    assert_eq!(json["oldest"][4]["waiting"]["queued"]["queue"], "limit");
+    assert_eq!(json["oldest"][4]["waiting"]["in_line"]["queue"], "limit");
 }
