@@ -1,23 +1,23 @@
-//! Which file it is, whatever its name.
+//! The identity of a file, independent of its name.
 
 use std::fs::File;
 use std::path::Path;
 
-/// Tells regular files apart. Names do not: links lead elsewhere, and one file can have several.
+/// The identity of a regular file. Names are not enough: links lead elsewhere, and one file can have several names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileId(Id);
 
-/// The device, and the number of the file on it.
+/// The device and the inode number.
 #[cfg(unix)]
 type Id = (u64, u64);
 
-/// The name without links, the best there is elsewhere.
+/// The path without links, the best there is elsewhere.
 #[cfg(not(unix))]
 type Id = std::path::PathBuf;
 
 #[cfg(unix)]
 impl FileId {
-    /// The regular file at a path, links followed.
+    /// Returns the identity of the regular file at a path; follows links.
     pub(crate) fn at(path: &Path) -> Option<Self> {
         FileId::of(&path.metadata().ok()?)
     }
@@ -56,8 +56,8 @@ impl FileId {
     }
 }
 
-/// Whether it is still this file that stands at the path, and not one that has taken its place.
-pub(crate) fn stands_at(file: &File, path: &Path) -> bool {
+/// Whether the path still names this file, and not another one that has replaced it.
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
     let Ok(about) = path.symlink_metadata() else { return false };
     #[cfg(unix)]
     return FileId::of(&about).is_some_and(|there| FileId::open(file) == Some(there));

@@ -1,8 +1,10 @@
-//! Where records come from.
+//! The records of a run: their sources, formats, and decoding.
 
 mod csv;
 mod decode;
+mod file_text;
 mod files;
+mod format;
 mod lines;
 mod reader;
 mod records;
@@ -17,19 +19,20 @@ use llmspell::{Error, Result};
 use llmspell_flow::Flow;
 use serde_json::Value;
 
-pub(crate) use lines::Line;
-pub use reader::Format;
-pub(crate) use records::{Intake, Records, parse};
+pub use format::Format;
+pub(crate) use lines::InputLine;
+pub(crate) use records::{InputTracker, Records, parse};
 pub use survey::survey;
 
 use crate::file_id::FileId;
-use csv::Rows;
-use decode::Form;
+use csv::CsvRows;
+use decode::RecordDecoder;
 use files::Files;
-use lines::{LONGEST, Lines};
-use reader::{Broken, Reader};
+use format::{MAX_RECORD, ReadError};
+use lines::Lines;
+use reader::Reader;
 
-/// Records to be read, one by one: JSON lines, CSV, or files.
+/// The records of a run: JSON lines, CSV, or files.
 ///
 /// ```
 /// use llmspell_run::{Format, Input};
@@ -40,27 +43,27 @@ use reader::{Broken, Reader};
 /// ```
 pub struct Input {
     pub(crate) reader: Reader,
-    pub(crate) form: Form,
+    pub(crate) decoder: RecordDecoder,
     pub(crate) sample: Option<usize>,
-    /// Which file it is, if it is one: the output must be another one.
+    /// The identity of the input, if it is a file: the output must be another file.
     pub(crate) file: Option<FileId>,
     name: String,
     size: Option<u64>,
 }
 
 impl Input {
-    /// A file; its ending tells the [format](Format::of).
+    /// Opens a file; its extension determines the [format](Format::of).
     ///
     /// # Errors
-    /// If it cannot be opened, or is a folder.
+    /// If the file cannot be opened, or is a folder.
     pub fn open(path: &Path) -> Result<Self> {
         Input::open_as(path, Format::of(path))
     }
 
-    /// A file, whatever its ending.
+    /// Opens a file of this format, whatever its extension.
     ///
     /// # Errors
-    /// If it cannot be opened, or is a folder.
+    /// If the file cannot be opened, or is a folder.
     pub fn open_as(path: &Path, format: Format) -> Result<Self> {
         let name = path.display().to_string();
         let failed = |why: String| Error::invalid(format!("cannot read the input {name}: {why}"));
@@ -80,100 +83,102 @@ impl Input {
         Ok(Input { file: FileId::at(path), size, ..Input::from_reader_as(name, file, format) })
     }
 
-    /// Standard input.
+    /// Reads standard input.
     pub fn stdin(format: Format) -> Self {
         Input { file: FileId::stdin(), ..Input::from_reader_as("standard input", io::stdin(), format) }
     }
 
-    /// JSON lines from anything that can be read; the name is for messages.
+    /// Reads JSON lines from any reader; the name is for messages.
     pub fn from_reader(name: impl Into<String>, reader: impl Read + Send + 'static) -> Self {
         Input::from_reader_as(name, reader, Format::Jsonl)
     }
 
-    /// Records from anything that can be read; the name is for messages.
+    /// Reads records from any reader; the name is for messages.
     pub fn from_reader_as(name: impl Into<String>, reader: impl Read + Send + 'static, format: Format) -> Self {
         let reader: Box<dyn Read + Send> = Box::new(reader);
         let is_untyped = format != Format::Jsonl;
         let reader = match format {
-            Format::Jsonl => Reader::Lines(Box::new(Lines::new(reader, LONGEST))),
-            Format::Csv => Reader::Rows(Box::new(Rows::new(reader, b',', LONGEST))),
-            Format::Tsv => Reader::Rows(Box::new(Rows::new(reader, b'\t', LONGEST))),
+            Format::Jsonl => Reader::Lines(Box::new(Lines::new(reader, MAX_RECORD))),
+            Format::Csv => Reader::Rows(Box::new(CsvRows::new(reader, b',', MAX_RECORD))),
+            Format::Tsv => Reader::Rows(Box::new(CsvRows::new(reader, b'\t', MAX_RECORD))),
         };
-        Input::of(reader, Form { is_untyped, ..Form::default() }, name.into())
+        Input::of(reader, RecordDecoder { is_untyped, ..RecordDecoder::default() }, name.into())
     }
 
-    /// Files, one record each: `path`, `name`, `extension`, `bytes`, `modified_ms`, and `text`, which is read when the
-    /// record is taken, unless the flow declares its inputs without it. At most 64 MiB of UTF-8 are read; all else is
-    /// an error of that record.
+    /// Makes a record of each file, with `path`, `name`, `extension`, `bytes`, `modified_ms`, and `text`. The text is
+    /// read when the record starts, unless the flow declares its inputs without it. It must be UTF-8 of at most 64
+    /// MiB; everything else is an error of that record.
     ///
-    /// In a pattern, `*` is any name, `**` any folders, `{a,b}` either, `[abc]` one of these. Names that begin with a
-    /// dot match only if the pattern says so. A file that several patterns match comes once.
+    /// In a pattern, `*` matches any name, `**` any folders, `{a,b}` either, and `[abc]` one of these. Names that
+    /// begin with a dot match only if the pattern begins with one. A file that several patterns match comes once.
     ///
     /// # Errors
-    /// If a pattern cannot be used, or nothing matches.
+    /// If a pattern is invalid, or no file matches.
     pub fn files(patterns: &[String]) -> Result<Self> {
         let mut files = Files::matching(patterns)?;
         let unreadable = |error| Error::invalid(format!("--files: {error}")).with_hint("check the permissions");
         if files.is_empty().map_err(unreadable)? {
-            let message = format!("--files: nothing matches {}", patterns.join(" "));
-            return Err(Error::invalid(message).with_hint("'*.md' is in this folder alone, '**/*.md' in all below it"));
+            let message = format!("--files: no file matches {}", patterns.join(" "));
+            return Err(
+                Error::invalid(message).with_hint("'*.md' matches in this folder, '**/*.md' also in all folders below")
+            );
         }
-        let form = Form { is_file: true, ..Form::default() };
-        Ok(Input::of(Reader::Files(files), form, "the list of files".to_owned()))
+        let decoder = RecordDecoder { is_file: true, ..RecordDecoder::default() };
+        Ok(Input::of(Reader::Files(files), decoder, "the list of files".to_owned()))
     }
 
-    fn of(reader: Reader, form: Form, name: String) -> Self {
-        Input { reader, form, sample: None, file: None, name, size: None }
+    fn of(reader: Reader, decoder: RecordDecoder, name: String) -> Self {
+        Input { reader, decoder, sample: None, file: None, name, size: None }
     }
 
-    /// Looks at its beginning, if it is a file: whether it can be the input of this flow. Otherwise that is found when
-    /// the run begins to read, for a pipe may have nothing to read for a long time.
+    /// Checks the beginning of a file: whether it can be the input of this flow. Every other input is checked when the
+    /// run begins to read, because a pipe may stay empty for a long time.
     ///
     /// # Errors
-    /// If it cannot be read; if it is of another [`Format`]; if a header names a column twice; if what the flow asks
-    /// for under `inputs` has no column, and is not [set](Input::set).
+    /// If the file cannot be read; if it has another [`Format`]; if a header names a column twice; if the flow
+    /// requires an input that has no column and is not [set](Input::set).
     pub fn checked_for(mut self, flow: &Flow) -> Result<Self> {
-        self.form.fit(flow);
-        if self.size.is_none() && !self.form.is_file {
+        self.decoder.configure(flow);
+        if self.size.is_none() && !self.decoder.is_file {
             return Ok(self);
         }
-        match self.reader.begin(&self.form, &self.name) {
+        match self.reader.begin(&self.decoder, &self.name) {
             Ok(()) => Ok(self),
-            Err(Broken::Wrong(error)) => Err(error),
-            Err(Broken::Io(error)) => {
+            Err(ReadError::Invalid(error)) => Err(error),
+            Err(ReadError::Io(error)) => {
                 let message = format!("cannot read the input {}: {error}", self.name);
                 Err(Error::invalid(message).with_hint("try another file").with_source(error))
             }
         }
     }
 
-    /// Takes only so many records, each with the same chance. The same input gives the same ones each time. All of it
-    /// is read before the first record is taken; the sample is kept in memory.
+    /// Samples at most this many records, each with the same chance. The same input gives the same sample. The whole
+    /// input is read before the first record starts; the sample is kept in memory.
     pub fn sample(mut self, records: usize) -> Self {
         self.sample = Some(records);
         self
     }
 
-    /// Gives every record this field, whatever it says itself.
+    /// Sets this field in every record, and overrides the value of the record.
     pub fn set(mut self, field: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.form.set.push((field.into(), value.into()));
+        self.decoder.set.push((field.into(), value.into()));
         self
     }
 
-    /// Makes no record of this file, whatever patterns match it: one that the run writes.
-    pub fn leave_out(mut self, path: &Path) -> Self {
+    /// Excludes a file from the patterns, such as an output of the run.
+    pub fn exclude(mut self, path: &Path) -> Self {
         if let Reader::Files(files) = &mut self.reader {
-            files.leave_out(path);
+            files.exclude(path);
         }
         self
     }
 
-    /// What it is called in messages.
+    /// Returns the name in messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// How many bytes there are, if that is known.
+    /// Returns the number of bytes, if it is known.
     pub fn size(&self) -> Option<u64> {
         self.size
     }

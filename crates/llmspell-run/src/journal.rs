@@ -1,9 +1,10 @@
-//! The journal of a run: what was done stays done, whatever happens.
+//! The journal of a run: finished work is never lost or repeated.
 //!
-//! One SQLite file a run, `.llmspell/runs/NAME.db`, written by one thread. What a step gave to a record is on the disk
-//! before anything is made of it, and what came of the record before its line goes out; so a run that is killed, and
-//! [resumed](Journals::open), repeats at most what was in flight. Only a flow that merely computes does not wait for the
-//! disk: to compute again costs nothing. docs/journal.md explains the tables.
+//! One SQLite file per run, `.llmspell/runs/NAME.db`, written by one thread. A step's output is on disk before any
+//! later step uses it, and a record's outcome is on disk before its line is written. So a run that is killed and
+//! [resumed](Journals::open) repeats at most the work that was in flight. Only a flow of pure computation does not
+//! wait for the disk, because repeating it costs nothing. docs/journal.md explains the tables. This module must not
+//! import `run`.
 
 mod claims;
 mod command;
@@ -17,20 +18,24 @@ mod memo;
 mod result_meta;
 mod resume_plan;
 mod retention;
+mod retry_filter;
 mod rows;
 mod schema;
 mod store;
+mod write_command;
 mod writer;
 
-pub(crate) use info::in_words;
-pub use info::{RunCounts, RunInfo, RunStory};
+pub(crate) use info::label;
+pub use info::{RunCounts, RunInfo, RunRecord};
 pub use journals::Journals;
 pub(crate) use keys::keys_of;
-pub(crate) use matching::{Admission, Delivered, Matcher, Rerun, Told};
-pub(crate) use memo::Memory;
-pub(crate) use result_meta::Story;
-pub use resume_plan::{Redo, Why};
+pub(crate) use matching::{FinishedRecord, Match, MatchStats, RecordMatcher, RetryRecord};
+pub(crate) use memo::StepCache;
+pub(crate) use result_meta::ResultMeta;
+pub use resume_plan::{RedoReason, ResumePlan};
 pub use retention::Retention;
-pub(crate) use store::Session;
-pub use store::{Again, Journal};
-pub(crate) use writer::{Closing, Entry, Finished, Pen, Status, Thread};
+pub use retry_filter::RetryFilter;
+pub use store::Journal;
+pub(crate) use store::JournalSession;
+pub(crate) use write_command::{RecordId, RecordResult, SessionEnd, Status};
+pub(crate) use writer::{JournalWriter, WriterThread};

@@ -1,10 +1,10 @@
 //! Runs of LLMSpell flows: records in, rows out, nothing lost.
 //!
 //! A [`Run`] maps a [`Flow`](llmspell_flow::Flow) over the records of an [`Input`], and writes one line for each to an
-//! [`Output`]. Its [`Journal`] keeps what was done, so that a run which was killed goes on where it was. [`Progress`]
-//! tells how far it is, and the [`Account`] what it came to.
+//! [`Output`]. Its [`Journal`] records finished work, so that a killed run resumes where it stopped. [`Progress`] shows
+//! how far a run is, and the [`RunReport`] sums it up.
 //!
-//! This crate prints nothing, and knows nothing of terminals.
+//! This crate must not print, and must not depend on terminals.
 
 mod file_id;
 mod input;
@@ -15,8 +15,8 @@ mod report;
 mod run;
 
 pub use input::{Format, Input, survey};
-pub use journal::{Again, Journal, Journals, Redo, Retention, RunCounts, RunInfo, RunStory, Why};
-pub use output::{OnError, Output, Written};
+pub use journal::{Journal, Journals, RedoReason, ResumePlan, Retention, RetryFilter, RunCounts, RunInfo, RunRecord};
+pub use output::{OnError, Output, OutputStats};
 pub use progress::{InStep, Progress, Snapshot, StepNow, Total, Waiting};
-pub use report::{Account, FailureCount, FailureGroup, Failures, Lint};
-pub use run::{Brake, Ending, NotAdmitted, Run, Summary};
+pub use report::{Advice, FailureCount, FailureGroup, Failures, RunReport};
+pub use run::{Run, RunEnd, StopHandle, Summary, Unread};

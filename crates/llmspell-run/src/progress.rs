@@ -1,6 +1,6 @@
-//! How far a run is, for whoever watches it.
+//! The progress of a run, for live views.
 
-mod pace;
+mod rate_estimator;
 mod snapshot;
 mod steps;
 #[cfg(test)]
@@ -14,27 +14,27 @@ use llmspell::internal::SharedFold;
 use llmspell::{Event, EventSink};
 use tokio::time::Instant;
 
-use pace::{Mark, Pace};
+use rate_estimator::{ProgressSample, RateEstimator};
 pub use snapshot::{InStep, Snapshot, StepNow, Total, Waiting};
 
-/// What the run keeps count of, and anybody may read at any time.
+/// The counters of a run, which can be read at any time.
 #[derive(Debug)]
 pub struct Progress {
     pub(crate) bytes_done: AtomicU64,
     pub(crate) ok: AtomicU64,
     pub(crate) degraded: AtomicU64,
     pub(crate) failed: AtomicU64,
-    /// Of those that are done: delivered from an earlier session instead of run.
+    /// Of the finished records: replayed from an earlier session.
     pub(crate) replayed: AtomicU64,
     pub(crate) in_flight: AtomicUsize,
-    /// Microseconds in which an outcome was there and the output took none.
+    /// Microseconds that outcomes waited for the output.
     output_wait: AtomicU64,
-    /// Whether records are still taken; a run that stops has no time left to foretell.
+    /// Whether the run is ending; a run that is ending has no estimated end.
     pub(crate) stopping: AtomicBool,
-    /// Whether no records are taken for now.
+    /// Whether the run is paused.
     pub(crate) paused: AtomicBool,
     total: Mutex<Option<Total>>,
-    pace: Mutex<Pace>,
+    rate_estimator: Mutex<RateEstimator>,
     steps: SharedFold,
 }
 
@@ -51,15 +51,14 @@ impl Default for Progress {
             stopping: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             total: Mutex::default(),
-            pace: Mutex::new(Pace::new(Instant::now())),
+            rate_estimator: Mutex::new(RateEstimator::new(Instant::now())),
             steps: SharedFold::default(),
         }
     }
 }
 
 impl Progress {
-    /// Everything as it is now. What the steps do is in it only if the run [is told to follow
-    /// them](crate::Run::follow_steps).
+    /// Returns the current state. The steps are in it only if the run [follows them](crate::Run::follow_steps).
     pub fn snapshot(&self) -> Snapshot {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let mut now = Snapshot {
@@ -76,44 +75,46 @@ impl Progress {
             ..Snapshot::default()
         };
         steps::add_steps(&mut now, &self.steps.snapshot());
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        let mark = Mark { at: Instant::now(), done: now.done(), replayed: now.replayed, amount: now.amount_done() };
-        now.elapsed = pace.note(mark);
-        now.rate = pace.rate();
-        now.eta = if now.stopping || now.paused { None } else { now.amount_left().and_then(|left| pace.eta(left)) };
+        let mut rate_estimator = self.rate_estimator.lock().unwrap_or_else(PoisonError::into_inner);
+        let sample =
+            ProgressSample { at: Instant::now(), done: now.done(), replayed: now.replayed, amount: now.amount_done() };
+        now.elapsed = rate_estimator.add(sample);
+        now.rate = rate_estimator.rate();
+        now.eta =
+            if now.stopping || now.paused { None } else { now.amount_left().and_then(|left| rate_estimator.eta(left)) };
         now
     }
 
-    /// Says how much there is to do, if it is known.
+    /// Sets the total amount of work, if it is known.
     pub(crate) fn expect(&self, total: Option<Total>) {
         *self.total.lock().unwrap_or_else(PoisonError::into_inner) = total;
     }
 
-    /// An outcome was there, and for so long the output took none.
+    /// Adds the time that an outcome waited for the output.
     pub(crate) fn waited_for_output(&self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         self.output_wait.fetch_add(micros, Ordering::Relaxed);
     }
 
     /// Counts a record as in flight until the returned value is dropped.
-    pub(crate) fn enter(self: &Arc<Self>) -> InFlight {
+    pub(crate) fn enter(self: &Arc<Self>) -> InFlightGuard {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(self.clone())
+        InFlightGuard(self.clone())
     }
 }
 
-pub(crate) struct InFlight(Arc<Progress>);
+pub(crate) struct InFlightGuard(Arc<Progress>);
 
-impl Drop for InFlight {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Follows the events of a run for what its steps do.
-pub(crate) struct Follow(pub(crate) Arc<Progress>);
+/// Records the events of a run in its progress.
+pub(crate) struct ProgressSink(pub(crate) Arc<Progress>);
 
-impl EventSink for Follow {
+impl EventSink for ProgressSink {
     fn record(&self, event: &Event) {
         self.0.steps.record(event);
     }

@@ -1,9 +1,9 @@
-//! What a run came to, for readers: an account of where the time went, failures by their causes, and advice.
+//! The report of a run for people: counts, times, failures grouped by cause, and advice.
 
-mod account;
 mod advice;
 mod failures;
+mod run_report;
 
-pub use account::{Account, FailureCount};
-pub use advice::Lint;
+pub(crate) use advice::advise;
 pub use failures::{FailureGroup, Failures};
+pub use run_report::{Advice, FailureCount, RunReport};

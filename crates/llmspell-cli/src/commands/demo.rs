@@ -2,7 +2,7 @@
 
 use llmspell::{Context, Registry};
 use llmspell_flow::{Flow, Source};
-use llmspell_run::{Ending, Input, Output, Run};
+use llmspell_run::{Input, Output, Run, RunEnd};
 
 use crate::exit::{CommandError, Exit};
 use crate::load;
@@ -19,11 +19,11 @@ pub(super) fn demo(registry: &Registry) -> Result<Exit, CommandError> {
     let context = Context::recording();
     let input = Input::from_reader("the records of the demo", FIRST.records.as_bytes());
     let summary = runtime.block_on(Run::new(flow, input, Output::stdout()).start(&context));
-    if matches!(summary.ending, Ending::NobodyReads) {
+    if matches!(summary.ending, RunEnd::OutputClosed) {
         return Ok(Exit::Ok);
     }
     terminal::note(&report::summary(&ReportHeader { flow: "demo", run: None, resume: None }, &summary));
-    terminal::note(&format!("\n{}", report::full_report(&summary.account, terminal::terminal_width())));
+    terminal::note(&format!("\n{}", report::full_report(&summary.report, terminal::terminal_width())));
     terminal::note("\nnext: llmspell init my-flow");
     Ok(if summary.failed == 0 { Exit::Ok } else { Exit::RecordsFailed })
 }

@@ -10,16 +10,16 @@ pub(super) fn report(args: &ReportArgs) -> Result<Exit, CommandError> {
     let journals = session::journals(&args.state);
     let name = match &args.run {
         Some(name) => name.clone(),
-        None => match session::latest(&journals.list()?, |run| run.story.is_ok()) {
+        None => match session::latest(&journals.list()?, |run| run.record.is_ok()) {
             Some(run) => run.name.clone(),
             None => return Err(session::no_run(&journals, "report on")),
         },
     };
     let info = journals.info(&name)?;
-    let run_record = info.story.clone()?;
+    let run_record = info.record.clone()?;
     let Some(json) = run_record.report else {
         let message =
-            format!("error: the run {name} has no report ({}): a session writes it at its end", info.state_in_words());
+            format!("error: the run {name} has no report ({}): a session writes it at its end", info.state_label());
         let hint = format!("count its records with `llmspell runs show {name}`");
         return Err(CommandError::invalid(format!("{message}\n\nhint: {hint}")));
     };

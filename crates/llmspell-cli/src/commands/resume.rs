@@ -21,7 +21,7 @@ pub(super) fn resume(args: &ResumeArgs, options: &ResolvedOptions, registry: &Re
     // Locked first, so that no other process changes what is read below.
     let journal = journals.open(&name)?;
     let Some(recorded) = session::recorded_words(&journal)? else {
-        let (message, hint) = match journals.info(&name)?.story {
+        let (message, hint) = match journals.info(&name)?.record {
             Ok(run_record) if run_record.sessions == 0 => {
                 ("was killed before it began", "start a new run with `llmspell run`")
             }
@@ -37,7 +37,7 @@ pub(super) fn resume(args: &ResumeArgs, options: &ResolvedOptions, registry: &Re
             "{message}\n\nhint: provide them again: --input FILE, or --input -"
         )));
     }
-    let journal = Some(journal.again(args.retry.filter()));
+    let journal = Some(journal.retry(args.retry.filter()));
     session::run(Request { args: run_args, options, journal }, registry)
 }
 
@@ -45,14 +45,14 @@ pub(super) fn resume(args: &ResumeArgs, options: &ResolvedOptions, registry: &Re
 fn latest_resumable(journals: &Journals, args: &ResumeArgs) -> Result<String, CommandError> {
     let all = journals.list()?;
     let failed = |run: &RunInfo| {
-        run.story.as_ref().ok().and_then(|run_record| run_record.counts).map_or(0, |counts| counts.failed)
+        run.record.as_ref().ok().and_then(|run_record| run_record.counts).map_or(0, |counts| counts.failed)
     };
     let wants_failed = args.retry.is_set();
     let has_work = |run: &RunInfo| !run.is_complete() || (wants_failed && failed(run) > 0);
-    let last = session::latest(&all, |run| run.story.is_ok());
-    if let Some(run) = session::latest(&all, |run| run.story.is_ok() && !run.is_running && has_work(run)) {
+    let last = session::latest(&all, |run| run.record.is_ok());
+    if let Some(run) = session::latest(&all, |run| run.record.is_ok() && !run.is_running && has_work(run)) {
         if let Some(last) = last.filter(|last| last.name != run.name) {
-            let state = last.state_in_words();
+            let state = last.state_label();
             terminal::note(&format!("resuming {}; {}, which started later, is {state}", run.name, last.name));
         }
         return Ok(run.name.clone());
@@ -64,7 +64,7 @@ fn latest_resumable(journals: &Journals, args: &ResumeArgs) -> Result<String, Co
 fn not_resumable(last: &RunInfo, args: &ResumeArgs) -> CommandError {
     let name = &last.name;
     let (state, hint) = if last.is_complete() {
-        let counts = last.story.as_ref().ok().and_then(|run_record| run_record.counts).unwrap_or_default();
+        let counts = last.record.as_ref().ok().and_then(|run_record| run_record.counts).unwrap_or_default();
         let state = format!("complete: {} ok", count(counts.ok));
         if counts.failed > 0 {
             let resume = session::resume_command(name, &args.journal.state);

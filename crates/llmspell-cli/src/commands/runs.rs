@@ -60,7 +60,7 @@ fn show(run: &RunInfo, as_json: bool) -> String {
 }
 
 fn prune(journals: &Journals, retention: &RetentionArgs) -> Result<String, CommandError> {
-    let removed = journals.tidy(&session::retention(retention))?;
+    let removed = journals.prune(&session::retention(retention))?;
     Ok(match removed.as_slice() {
         [] => format!(
             "nothing to remove: the last {} complete runs of each flow are kept (--journal-keep N), and so are \
@@ -73,7 +73,7 @@ fn prune(journals: &Journals, retention: &RetentionArgs) -> Result<String, Comma
 
 /// Sends a command to a running run and returns its reply.
 fn steer(journals: &Journals, run: &str, command: &str) -> Result<String, CommandError> {
-    let id = journals.ask(run, command)?;
+    let id = journals.send_command(run, command)?;
     let reply = load::runtime()?.block_on(async {
         let reply = async {
             loop {

@@ -13,7 +13,7 @@ use crate::ui::text::shell_word;
 
 /// Returns the run whose last session began last, among those that the filter accepts.
 pub(crate) fn latest(runs: &[RunInfo], accepts: impl Fn(&RunInfo) -> bool) -> Option<&RunInfo> {
-    let began = |run: &&RunInfo| run.story.as_ref().ok().and_then(|run_record| run_record.last_began.clone());
+    let began = |run: &&RunInfo| run.record.as_ref().ok().and_then(|run_record| run_record.last_began.clone());
     runs.iter().filter(|run| accepts(run)).max_by_key(began)
 }
 
@@ -22,14 +22,14 @@ pub(super) fn latest_of_flow(flow: &Flow, args: &RunArgs) -> Result<Journal, Com
     let journals = journals(&args.journal.state);
     let all = journals.list()?;
     let is_of_flow =
-        |run: &RunInfo| run.story.as_ref().is_ok_and(|run_record| run_record.fact("flow") == Some(flow.name()));
+        |run: &RunInfo| run.record.as_ref().is_ok_and(|run_record| run_record.meta("flow") == Some(flow.name()));
     let Some(RunInfo { name, .. }) = latest(&all, is_of_flow) else {
         let message = format!("error: no run of the flow `{}` in {}", flow.name(), journals.folder().display());
         return Err(CommandError::invalid(format!(
             "{message}\n\nhint: leave out --only-failed and --retry in the first run"
         )));
     };
-    let journal = journals.open(name)?.again(args.retry.filter());
+    let journal = journals.open(name)?.retry(args.retry.filter());
     check_folder(&journal)?;
     check_records(&journal, args)?;
     terminal::note(&format!("resuming {name}"));
@@ -38,12 +38,12 @@ pub(super) fn latest_of_flow(flow: &Flow, args: &RunArgs) -> Result<Journal, Com
 
 /// Returns the recorded command line of a run; `None` if its journal has none.
 pub(crate) fn recorded_words(journal: &Journal) -> Result<Option<Vec<String>>, CommandError> {
-    Ok(journal.fact("options")?.and_then(|words| serde_json::from_str(&words).ok()))
+    Ok(journal.meta("options")?.and_then(|words| serde_json::from_str(&words).ok()))
 }
 
 /// Checks that the run was started in this folder, because its relative paths are resolved against it.
 pub(crate) fn check_folder(journal: &Journal) -> Result<(), CommandError> {
-    let folder = journal.fact("folder")?.unwrap_or_default();
+    let folder = journal.meta("folder")?.unwrap_or_default();
     if std::env::current_dir().is_ok_and(|here| !folder.is_empty() && here.to_string_lossy() != folder) {
         let message = format!("error: the run {} was started in another folder, {folder}", journal.name());
         return Err(CommandError::invalid(format!(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use llmspell::Context;
-use llmspell_run::{Brake, Run, Summary};
+use llmspell_run::{Run, StopHandle, Summary};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::prepare::Prepared;
@@ -35,7 +35,7 @@ async fn supervise(
     mut interrupts: Interrupts,
     deadline: Option<Duration>,
 ) -> (Summary, Option<Exit>) {
-    let (progress, stop) = (run.progress(), run.brake());
+    let (progress, stop) = (run.progress(), run.stop_handle());
     let (mut interruptions, mut stopped_by) = (0, None);
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -71,7 +71,7 @@ async fn supervise(
 }
 
 /// The first Ctrl-C drains the run, the second one aborts it.
-fn interrupt(interruptions: u32, stop: &Brake, live: &mut Live, in_flight: usize) {
+fn interrupt(interruptions: u32, stop: &StopHandle, live: &mut Live, in_flight: usize) {
     if interruptions == 1 {
         stop.drain();
         let records = count_of(in_flight as u64, "record");

@@ -28,9 +28,9 @@ impl Files {
             }
         };
         // With --files, the outputs may match the pattern, but they are not records.
-        let mut input = input.leave_out(&args.output);
+        let mut input = input.exclude(&args.output);
         if let Some(errors) = &args.errors {
-            input = input.leave_out(errors);
+            input = input.exclude(errors);
         }
         Ok(Files { input, output, errors })
     }
@@ -48,18 +48,18 @@ fn open_output(args: &RunArgs, input: &Input) -> Result<Output> {
             .with_hint("leave out --errors to write failed records to the output"));
     }
     if is_dash(&args.output) {
-        return Output::stdout_sparing(input);
+        return Output::stdout_protecting(input);
     }
-    Output::create_sparing(&args.output, args.force, input, &args.flow)
+    Output::create_protecting(&args.output, args.force, input, &args.flow)
         .map_err(|error| partial_file::explain(error, &args.output, args))
 }
 
 fn open_errors(args: &RunArgs, input: &Input) -> std::result::Result<Option<Output>, CommandError> {
     let Some(path) = &args.errors else { return Ok(None) };
     if is_dash(path) {
-        return Ok(Some(Output::stdout_sparing(input)?));
+        return Ok(Some(Output::stdout_protecting(input)?));
     }
-    let output = Output::create_sparing(path, args.force, input, &args.flow);
+    let output = Output::create_protecting(path, args.force, input, &args.flow);
     let output = output.map_err(|error| partial_file::explain(error, path, args));
     output.map(Some).map_err(|error| CommandError::invalid(format!("error: --errors: {}", render_error(&error))))
 }

@@ -29,7 +29,7 @@ pub(super) fn begin_or_continue(
     earlier: Option<Journal>,
 ) -> Result<Option<Journal>, CommandError> {
     if let Some(journal) = earlier {
-        let redo = journal.redo(flow)?;
+        let redo = journal.resume_plan(flow)?;
         if redo.records > 0 || redo.rekeyed {
             terminal::note(&report::changed_flow(&redo));
         }
@@ -48,9 +48,9 @@ pub(super) fn begin_or_continue(
     }
     let journal = journals(&args.journal.state).begin(flow)?;
     let words = serde_json::to_string(&words).unwrap_or_default();
-    journal.note("options", &words)?;
+    journal.set_meta("options", &words)?;
     if let Ok(folder) = std::env::current_dir() {
-        journal.note("folder", &folder.to_string_lossy())?;
+        journal.set_meta("folder", &folder.to_string_lossy())?;
     }
     Ok(Some(journal))
 }

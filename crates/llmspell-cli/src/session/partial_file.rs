@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use llmspell::Error;
-use llmspell_run::{RunInfo, RunStory};
+use llmspell_run::{RunInfo, RunRecord};
 
 use super::earlier::latest;
 use super::journals::{journals, resume_command_of};
@@ -17,28 +17,28 @@ pub(super) fn explain(error: Error, path: &Path, args: &RunArgs) -> Error {
     let Some(location) = location(path).filter(|_| exists) else { return error };
     let runs = journals(&args.journal.state).list().unwrap_or_default();
     let wrote_it = |run: &RunInfo| {
-        let run_record = run.story.as_ref();
+        let run_record = run.record.as_ref();
         !run.is_running
             && !run.is_complete()
             && run_record.is_ok_and(|run_record| outputs(run_record).contains(&location))
     };
-    let Some(RunInfo { name, story: Ok(run_record), .. }) = latest(&runs, wrote_it) else { return error };
+    let Some(RunInfo { name, record: Ok(run_record), .. }) = latest(&runs, wrote_it) else { return error };
     let needs_input = words(run_record).iter().any(|word| word == "--input=-");
     let command = resume_command_of(name, needs_input, args);
     error.with_hint(format!("the run {name} left it; resume that run: {command}\nhint: --force overwrites it"))
 }
 
 /// Returns the locations of the files that a run writes.
-fn outputs(run_record: &RunStory) -> Vec<(PathBuf, OsString)> {
-    let folder = Path::new(run_record.fact("folder").unwrap_or_default());
+fn outputs(run_record: &RunRecord) -> Vec<(PathBuf, OsString)> {
+    let folder = Path::new(run_record.meta("folder").unwrap_or_default());
     let words = words(run_record);
     let paths = words.iter().filter_map(|word| word.strip_prefix("--output=").or(word.strip_prefix("--errors=")));
     paths.filter_map(|path| location(&folder.join(path))).collect()
 }
 
 /// Returns the recorded command line of a run.
-fn words(run_record: &RunStory) -> Vec<String> {
-    run_record.fact("options").and_then(|words| serde_json::from_str(words).ok()).unwrap_or_default()
+fn words(run_record: &RunRecord) -> Vec<String> {
+    run_record.meta("options").and_then(|words| serde_json::from_str(words).ok()).unwrap_or_default()
 }
 
 /// Returns the folder of a file, resolved, and the name of the file in it. Two paths of one file have one location.

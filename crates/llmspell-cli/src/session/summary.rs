@@ -1,6 +1,6 @@
 //! The end of a session: what is printed about it, and its exit code.
 
-use llmspell_run::{Ending, Summary};
+use llmspell_run::{RunEnd, Summary};
 
 use super::journals::{journals, resume_command_of, retention};
 use crate::exit::{CommandError, Exit, render_error};
@@ -27,20 +27,20 @@ impl SessionSummary {
         let needs_input = self.args.input.as_deref().is_some_and(is_dash);
         let resume = self.run_name.as_ref().map(|name| resume_command_of(name, needs_input, &self.args));
         self.print(resume.as_deref());
-        if matches!(self.summary.ending, Ending::Complete) && resume.is_some() {
+        if matches!(self.summary.ending, RunEnd::Complete) && resume.is_some() {
             // An old run that cannot be removed is not a failure of this one.
-            let _ = journals(&self.args.journal.state).tidy(&retention(&self.args.journal.retention));
+            let _ = journals(&self.args.journal.state).prune(&retention(&self.args.journal.retention));
         }
         self.exit(resume.as_deref())
     }
 
     fn print(&self, resume: Option<&str>) {
-        if matches!(self.summary.ending, Ending::NobodyReads) {
+        if matches!(self.summary.ending, RunEnd::OutputClosed) {
             return;
         }
         let show = &self.args.show;
         let as_json = show.progress() == Progress::Json;
-        let is_complete = matches!(self.summary.ending, Ending::Complete);
+        let is_complete = matches!(self.summary.ending, RunEnd::Complete);
         let header = ReportHeader { flow: &self.flow, run: self.run_name.as_deref(), resume };
         if as_json {
             terminal::object(&report::object(&header, &self.summary));
@@ -50,34 +50,36 @@ impl SessionSummary {
         match show.report() {
             Report::None => {}
             Report::Text if !as_json => {
-                let text = report::full_report(&self.summary.account, terminal::terminal_width());
+                let text = report::full_report(&self.summary.report, terminal::terminal_width());
                 if !text.is_empty() {
                     terminal::note(&format!("\n{text}"));
                 }
             }
-            Report::Text | Report::Json => terminal::object(&self.summary.account),
+            Report::Text | Report::Json => terminal::object(&self.summary.report),
         }
     }
 
     fn exit(&self, resume: Option<&str>) -> Result<Exit, CommandError> {
         let summary = &self.summary;
         match &summary.ending {
-            Ending::Aborted => Ok(self.stopped_by.unwrap_or(Exit::Interrupted)),
-            Ending::Complete if summary.failed > 0 => Ok(Exit::RecordsFailed),
-            Ending::Complete if self.args.pace.strict && summary.degraded > 0 => Ok(Exit::Degraded),
-            Ending::Complete | Ending::NobodyReads => Ok(Exit::Ok),
-            Ending::Drained => Ok(Exit::Interrupted),
-            Ending::Failed(_) => Ok(Exit::RecordsFailed),
-            Ending::OverBudget(why) => {
+            RunEnd::Aborted => Ok(self.stopped_by.unwrap_or(Exit::Interrupted)),
+            RunEnd::Complete if summary.failed > 0 => Ok(Exit::RecordsFailed),
+            RunEnd::Complete if self.args.pace.strict && summary.degraded > 0 => Ok(Exit::Degraded),
+            RunEnd::Complete | RunEnd::OutputClosed => Ok(Exit::Ok),
+            RunEnd::Drained => Ok(Exit::Interrupted),
+            RunEnd::Failed(_) => Ok(Exit::RecordsFailed),
+            RunEnd::OverBudget(why) => {
                 Err(CommandError { exit: Exit::RecordsFailed, text: report::over_budget(why, summary, resume) })
             }
-            Ending::Stopped(why) => {
+            RunEnd::Stopped(why) => {
                 Err(CommandError { exit: Exit::NotAllowed, text: report::stopped(why, summary, resume) })
             }
-            Ending::InputFailed(error) | Ending::OutputFailed(error) | Ending::JournalFailed(error) => {
+            RunEnd::InputFailed(error) | RunEnd::OutputFailed(error) | RunEnd::JournalFailed(error) => {
                 let hint = retry_hint(summary, resume);
                 Err(CommandError::invalid(format!("error: {}{hint}", render_error(error))))
             }
+            // An end that this program does not know is not a success.
+            _ => Ok(Exit::Interrupted),
         }
     }
 }
@@ -87,7 +89,7 @@ fn retry_hint(summary: &Summary, resume: Option<&str>) -> String {
     let has_file = summary.written.as_ref().is_some_and(|written| written.path.is_some());
     match (resume, &summary.ending) {
         (Some(resume), _) => format!("\nhint: then resume the run: {resume}"),
-        (None, Ending::OutputFailed(_)) if has_file => {
+        (None, RunEnd::OutputFailed(_)) if has_file => {
             "\nhint: then run again; --force overwrites the partial file".to_owned()
         }
         (None, _) => String::new(),

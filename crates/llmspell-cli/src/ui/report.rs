@@ -4,7 +4,7 @@ mod object;
 mod steps;
 
 use llmspell::Error;
-use llmspell_run::{Account, Ending, FailureCount, NotAdmitted, Redo, Summary};
+use llmspell_run::{FailureCount, ResumePlan, RunEnd, RunReport, Summary, Unread};
 pub(crate) use object::object;
 
 use crate::ui::text::{count, count_of, duration, per_second};
@@ -22,7 +22,7 @@ pub(crate) struct ReportHeader<'a> {
 
 /// Returns the first lines at the end of a run: how many records, their outcomes, and the files written.
 pub(crate) fn summary(header: &ReportHeader<'_>, summary: &Summary) -> String {
-    let mut text = format!("{}: {}", header.flow, totals(&summary.account));
+    let mut text = format!("{}: {}", header.flow, totals(&summary.report));
     if summary.damaged > 0 {
         let records = count_of(summary.damaged, "record");
         text = format!("{text}\nthe journal is damaged: {records} went through the flow again");
@@ -37,13 +37,13 @@ pub(crate) fn summary(header: &ReportHeader<'_>, summary: &Summary) -> String {
         text = format!("{text}\n{records} of earlier sessions {was} not found in the input, and {has} no line");
     }
     if let Some(run) = header.run {
-        text = format!("{text}\nrun: {run}, {}", summary.ending.in_words());
+        text = format!("{text}\nrun: {run}, {}", summary.ending.label());
     }
     match (&summary.ending, header.resume) {
-        (Ending::Drained | Ending::Aborted | Ending::Failed(_), Some(resume)) => {
+        (RunEnd::Drained | RunEnd::Aborted | RunEnd::Failed(_), Some(resume)) => {
             format!("{text}\nhint: resume the run: {resume}")
         }
-        (Ending::Complete, Some(resume)) if summary.failed > 0 => {
+        (RunEnd::Complete, Some(resume)) if summary.failed > 0 => {
             format!("{text}\nhint: run the failed records again: {resume} --only-failed")
         }
         _ => text,
@@ -57,13 +57,13 @@ fn output_lines(summary: &Summary) -> String {
     };
     let path = written.path.as_ref().map(|path| path.display());
     match (&summary.ending, path) {
-        (Ending::Complete, Some(path)) => format!("\noutput: {path}"),
-        (Ending::Complete, None) => String::new(),
+        (RunEnd::Complete, Some(path)) => format!("\noutput: {path}"),
+        (RunEnd::Complete, None) => String::new(),
         (ending, path) => {
             let place = path.map_or(String::new(), |path| format!(" in {path}"));
             let text = format!("\nincomplete: {} written{place}", count_of(written.lines, "line"));
-            match (ending, &summary.not_admitted) {
-                (Ending::Drained | Ending::Failed(_), Some(rest)) => format!("{text}\n{}", not_admitted(rest)),
+            match (ending, &summary.unread) {
+                (RunEnd::Drained | RunEnd::Failed(_), Some(rest)) => format!("{text}\n{}", unread(rest)),
                 _ => text,
             }
         }
@@ -71,7 +71,7 @@ fn output_lines(summary: &Summary) -> String {
 }
 
 /// Returns the counts of a run: `60 records in 1.2 s (50/s), 58 ok, 2 failed`.
-fn totals(account: &Account) -> String {
+fn totals(account: &RunReport) -> String {
     let (done, took) = (account.ok + account.failed, account.took);
     let mut text = format!("{} in {}", count_of(done, "record"), duration(took));
     if done > 0 {
@@ -94,7 +94,7 @@ fn totals(account: &Account) -> String {
 }
 
 /// Returns the report of an earlier run, which is printed below its line in the list of runs.
-pub(crate) fn stored_report(account: &Account, width: Option<usize>) -> String {
+pub(crate) fn stored_report(account: &RunReport, width: Option<usize>) -> String {
     let mut text = totals(account);
     let done = account.ok + account.failed;
     if account.report.steps.is_empty() && done + account.dropped > account.replayed {
@@ -116,8 +116,8 @@ pub(crate) fn stopped(why: &Error, summary: &Summary, resume: Option<&str>) -> S
     let denied = why.causes().last().unwrap_or(why);
     let mut text = format!("error: stopped, because credentials or money are missing: {denied}");
     let mut hint = "provide them".to_owned();
-    if let Some(rest) = &summary.not_admitted {
-        text = format!("{text}\n\n{}", not_admitted(rest));
+    if let Some(rest) = &summary.unread {
+        text = format!("{text}\n\n{}", unread(rest));
         hint = format!("{hint}, then {}", resume_hint(resume));
     }
     if let Some(own) = denied.hint() {
@@ -129,8 +129,8 @@ pub(crate) fn stopped(why: &Error, summary: &Summary, resume: Option<&str>) -> S
 /// Returns the error of a run that used up its budget.
 pub(crate) fn over_budget(why: &Error, summary: &Summary, resume: Option<&str>) -> String {
     let mut text = format!("error: stopped: {}", why.message());
-    if let Some(rest) = &summary.not_admitted {
-        text = format!("{text}\n\n{}", not_admitted(rest));
+    if let Some(rest) = &summary.unread {
+        text = format!("{text}\n\n{}", unread(rest));
     }
     format!("{text}\n\nhint: {} --budget AMOUNT", resume_hint(resume))
 }
@@ -140,7 +140,7 @@ fn resume_hint(resume: Option<&str>) -> String {
 }
 
 /// Returns what a resumed run does again because its flow has changed.
-pub(crate) fn changed_flow(redo: &Redo) -> String {
+pub(crate) fn changed_flow(redo: &ResumePlan) -> String {
     if redo.rekeyed {
         return "the key of the flow has changed: no record can be matched, and all run again".to_owned();
     }
@@ -155,7 +155,7 @@ pub(crate) fn changed_flow(redo: &Redo) -> String {
 }
 
 /// Returns how many records the run has not admitted.
-fn not_admitted(rest: &NotAdmitted) -> String {
+fn unread(rest: &Unread) -> String {
     let at_least = if rest.is_all { "" } else { "at least " };
     let verb = if rest.records == 1 { "was" } else { "were" };
     format!("{at_least}{} {verb} not admitted, from line {} on", count_of(rest.records, "record"), rest.from_line)
@@ -163,7 +163,7 @@ fn not_admitted(rest: &NotAdmitted) -> String {
 
 /// Returns the whole report of a run; empty if there is nothing to report. `width` is the width of the terminal, if
 /// there is one.
-pub(crate) fn full_report(account: &Account, width: Option<usize>) -> String {
+pub(crate) fn full_report(account: &RunReport, width: Option<usize>) -> String {
     let parts = [steps::table(account, width), failures(account), advice(account)];
     parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
 }
@@ -172,7 +172,7 @@ pub(crate) fn full_report(account: &Account, width: Option<usize>) -> String {
 const MAX_GROUPS: usize = 8;
 
 /// Returns the reasons why records failed: one entry per step and kind, the most frequent first.
-fn failures(account: &Account) -> Option<String> {
+fn failures(account: &RunReport) -> Option<String> {
     if account.failures.is_empty() {
         return None;
     }
@@ -196,8 +196,8 @@ fn failures(account: &Account) -> Option<String> {
 }
 
 /// Returns the suspicious facts about the run, with a hint for each.
-fn advice(account: &Account) -> Option<String> {
-    let lines = account.lints.iter().map(|advice| {
+fn advice(account: &RunReport) -> Option<String> {
+    let lines = account.advice.iter().map(|advice| {
         let step = if advice.step.is_empty() { String::new() } else { format!("{}: ", advice.step) };
         format!("  {step}{}\n      hint: {}", advice.message, advice.hint)
     });
@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     /// A run with failures, retries, tokens, a degraded record and advice.
-    fn account() -> Account {
+    fn account() -> RunReport {
         serde_json::from_str(include_str!("report/fixture.json")).unwrap()
     }
 

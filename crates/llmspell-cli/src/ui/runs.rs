@@ -1,6 +1,6 @@
 //! Runs as text and as JSON: the list of runs, and one run.
 
-use llmspell_run::{RunInfo, RunStory};
+use llmspell_run::{RunInfo, RunRecord};
 use serde_json::{Map, Value, json};
 
 use crate::ui::text::count;
@@ -35,8 +35,8 @@ pub(crate) fn table(runs: &[RunInfo]) -> String {
 }
 
 fn cells(run: &RunInfo) -> [String; COLUMNS] {
-    let [name, state] = [run.name.clone(), run.state_in_words().to_owned()];
-    let Ok(run_record) = &run.story else {
+    let [name, state] = [run.name.clone(), run.state_label().to_owned()];
+    let Ok(run_record) = &run.record else {
         return [name, state, String::new(), String::new(), String::new(), String::new(), String::new()];
     };
     let cell = |number: u64, what: &str| if number == 0 { String::new() } else { format!("{} {what}", count(number)) };
@@ -51,7 +51,7 @@ fn cells(run: &RunInfo) -> [String; COLUMNS] {
 }
 
 /// Returns the number of records still to run, if it is known.
-fn to_do(run: &RunInfo, run_record: &RunStory) -> Option<u64> {
+fn to_do(run: &RunInfo, run_record: &RunRecord) -> Option<u64> {
     match run.is_complete() {
         true => Some(0),
         false => run_record.to_do.filter(|_| !run.is_running),
@@ -59,7 +59,7 @@ fn to_do(run: &RunInfo, run_record: &RunStory) -> Option<u64> {
 }
 
 /// Returns when the run began: `2026-11-22 18:03:32`.
-fn began(run_record: &RunStory) -> String {
+fn began(run_record: &RunRecord) -> String {
     let began = run_record.began.as_deref().unwrap_or("").replace('T', " ");
     began.get(..19).unwrap_or(&began).to_owned()
 }
@@ -67,7 +67,7 @@ fn began(run_record: &RunStory) -> String {
 /// Returns the facts about one run, one per line.
 pub(crate) fn details(run: &RunInfo) -> String {
     let mut facts = facts(run);
-    facts["state"] = run.state_in_words().into();
+    facts["state"] = run.state_label().into();
     // Equal times mean that the run was started once.
     if facts["last_began"] == facts["began"] {
         facts["last_began"] = Value::Null;
@@ -83,14 +83,14 @@ pub(crate) fn facts(run: &RunInfo) -> Value {
     all.insert("run".to_owned(), run.name.clone().into());
     all.insert("state".to_owned(), run.state().into());
     all.insert("bytes".to_owned(), run.size.into());
-    match &run.story {
+    match &run.record {
         Err(error) => {
             all.insert("problem".to_owned(), error.to_string().into());
         }
         Ok(run_record) => {
-            let options = run_record.fact("options").and_then(|words| serde_json::from_str::<Value>(words).ok());
+            let options = run_record.meta("options").and_then(|words| serde_json::from_str::<Value>(words).ok());
             let rest = json!({
-                "flow": run_record.fact("flow"),
+                "flow": run_record.meta("flow"),
                 "began": run_record.began,
                 "last_began": run_record.last_began,
                 "ended": run_record.ended,
@@ -100,7 +100,7 @@ pub(crate) fn facts(run: &RunInfo) -> Value {
                 "degraded": run_record.counts.map(|counts| counts.degraded),
                 "failed": run_record.counts.map(|counts| counts.failed),
                 "to_do": to_do(run, run_record),
-                "folder": run_record.fact("folder"),
+                "folder": run_record.meta("folder"),
                 "options": options,
             });
             all.extend(rest.as_object().cloned().unwrap_or_default());

@@ -39,7 +39,7 @@ async fn an_invalid_header_ends_with_exit_code_2() {
     let ended = folder.run(&["run", "f.yaml", "-i", "in.csv"]).await;
     assert_eq!(ended.code, Some(2), "{ended:?}");
     assert!(ended.err.contains("two columns are called `a`"), "{}", ended.err);
-    assert!(ended.err.contains("\nhint: give each column a name of its own\n"), "{}", ended.err);
+    assert!(ended.err.contains("\nhint: give each column a unique name\n"), "{}", ended.err);
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn an_input_that_does_not_fit_the_flow_is_refused_before_any_work() {
     for (input, message, hint) in [
         ("other.csv", "other.csv has no column `question`, which the flow asks for", "did you mean `qestion`?"),
         ("twice.csv", "two columns are called `question`, 1 and 3", "a name of its own"),
-        ("semi.csv", "a single column, `question;id`: its values seem to be apart by semicolons", "--format tsv"),
+        ("semi.csv", "a single column, `question;id`: its values seem to be separated by semicolons", "--format tsv"),
         ("tabs.csv", "apart by tabs", "--format tsv"),
         ("commas.tsv", "apart by commas", "--format csv"),
         ("json.csv", "begins like JSON", "--format jsonl"),

@@ -45,7 +45,7 @@ async fn a_journal_that_cannot_be_created_leaves_no_file() {
     let folder = folder();
     let first = limited(&folder, 1).await;
     assert_eq!(first.code, Some(2), "{first:?}");
-    assert!(first.err.contains("error: beginning the journal"), "{}", first.err);
+    assert!(first.err.contains("error: creating the journal"), "{}", first.err);
     assert!(first.err.contains("or run without a journal: --no-journal"), "{}", first.err);
     assert!(!first.err.contains("resume"), "{}", first.err);
     let runs = folder.run(&["runs"]).await;

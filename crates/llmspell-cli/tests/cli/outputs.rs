@@ -71,7 +71,7 @@ async fn a_named_pipe_without_a_reader_is_refused() {
     let folder = Folder::new().with("f.yaml", FLOW).with("in.jsonl", "{\"n\":1}\n");
     fifo(&folder, "pipe");
     let args = ["run", "f.yaml", "-i", "in.jsonl", "-o", "pipe"];
-    refused(&folder.run(&args).await, "nobody reads this pipe");
+    refused(&folder.run(&args).await, "this pipe has no reader");
     // Opened for reading and writing, so that neither end waits for the other.
     let mut options = tokio::net::unix::pipe::OpenOptions::new();
     #[cfg(target_os = "linux")]
@@ -91,7 +91,7 @@ async fn a_run_does_not_read_its_own_output() {
     for input in ["loop.jsonl", "-"] {
         let mut command = folder.command(&["run", "f.yaml", "-i", input]);
         command.stdin(std::fs::File::open(folder.path("loop.jsonl")).unwrap()).stdout(appended());
-        refused(&wait(command.spawn().unwrap()).await, "standard output goes into the input");
+        refused(&wait(command.spawn().unwrap()).await, "standard output is the input");
     }
     assert_eq!(folder.read("loop.jsonl"), "{\"n\":1}\n");
     // A device is not a file: data written to it cannot be read back.
@@ -132,7 +132,7 @@ async fn after_a_failed_write_the_partial_file_holds_whole_lines() {
         let text = folder.read("out.jsonl.partial");
         let kept = lines(&text).len();
         assert!(text.ends_with('\n') && kept > 0 && kept < 200, "{kept}");
-        refused(&ended, &format!("out.jsonl.partial keeps its first whole lines, {kept} of them"));
+        refused(&ended, &format!("out.jsonl.partial keeps the first {kept} whole lines"));
         assert!(ended.err.contains(&format!("incomplete: {kept} lines written in out.jsonl.partial")), "{}", ended.err);
         assert!(ended.err.contains("hint: allow larger files (ulimit -f)"), "{}", ended.err);
         assert!(ended.err.contains("--force overwrites the partial file"), "{}", ended.err);

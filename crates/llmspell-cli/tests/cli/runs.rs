@@ -161,9 +161,9 @@ async fn a_running_run_can_be_steered() {
     let more = folder.run(&["runs", "set", "f-1", "limit=40"]).await;
     assert_eq!(more.out, "limit = 40 records in flight, was 51\n");
     let wrong = folder.run(&["runs", "set", "f-1", "limit.b=5"]).await;
-    assert!(wrong.code == Some(2) && wrong.err.contains("hint: there are: a"), "{wrong:?}");
+    assert!(wrong.code == Some(2) && wrong.err.contains("hint: steps with a limit: a"), "{wrong:?}");
     assert!(folder.run(&["runs", "pause", "f-1"]).await.out.starts_with("paused"));
-    assert!(folder.run(&["runs", "continue", "f-1"]).await.out.starts_with("going on"));
+    assert!(folder.run(&["runs", "continue", "f-1"]).await.out.starts_with("continued"));
     assert_eq!(folder.run(&["runs", "rm", "f-1"]).await.code, Some(2));
     assert!(folder.run(&["runs", "drain", "f-1"]).await.out.starts_with("stopping"));
     let run = wait(child).await;

@@ -247,7 +247,7 @@ async fn a_run_killed_before_it_began_cannot_be_resumed() {
     assert!(folder.run(&["runs"]).await.out.starts_with("f-1  cut short"));
     let ended = folder.run(&["resume", "f-1"]).await;
     assert!(ended.code == Some(2) && ended.err.contains("killed before it began"), "{ended:?}");
-    assert!(ended.err.ends_with("hint: start it anew: `llmspell run`\n"), "{ended:?}");
+    assert!(ended.err.ends_with("hint: start a new run: `llmspell run`\n"), "{ended:?}");
     assert_eq!(folder.run(&RUN).await.code, Some(0));
     // The next complete run removes it.
     assert!(folder.run(&["runs"]).await.out.starts_with("f-2  complete"));

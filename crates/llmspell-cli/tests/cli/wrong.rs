@@ -28,7 +28,7 @@ async fn wrong_usage_ends_with_exit_code_2_and_a_hint() {
         (&["run", "f.yaml", "-i", "in.jsonl", "-o", "no/out.jsonl"], "hint: create the folder first"),
         (&["run", "f.yaml", "-i", "in.jsonl", "-o", "."], "it is a folder"),
         (&["run", "f.yaml", "-i", "in.jsonl", "-o", "new/"], "it names a folder"),
-        (&["run", "f.yaml", "-i", "in.jsonl", "-o", "f.yaml/out.jsonl"], "a part of its path is no folder"),
+        (&["run", "f.yaml", "-i", "in.jsonl", "-o", "f.yaml/out.jsonl"], "a part of its path is not a folder"),
         (&["run", "f.yaml", "-i", "in.jsonl", "--errors", "no/bad.jsonl"], "error: --errors: cannot write"),
         (&["run", "f.yaml", "-i", "in.jsonl", "--errors", "no/bad.jsonl"], "hint: create the folder first"),
         (&["run", "f.yaml", "-i", "in.jsonl", "--errors", "new/"], "it names a folder"),

@@ -3,7 +3,7 @@
 use llmspell::{BoxStep, Context, Outcome, Result, Step, StepInfo, WithOutcome};
 use serde_json::Value;
 
-use super::memo::{Kept, StepKey};
+use super::memo::{CachedResult, StepKey};
 use super::scope::Scope;
 
 /// A step that does not run again for a record for which it has run, in this session or an earlier one.
@@ -21,13 +21,13 @@ impl Step for Keeping {
             return cx.merge_outcome(self.step.run(scope, cx).await?);
         };
         let place = scope.place_text();
-        if let Some(Kept { output, quality, causes, provenance }) = memo.recall(&self.key, &place) {
+        if let Some(CachedResult { output, quality, causes, provenance }) = memo.recall(&self.key, &place) {
             return cx.restore_outcome(Outcome::restored(Ok(output), quality, causes, provenance));
         }
         let outcome = self.step.run(scope, cx).await?;
         if let Ok(output) = &outcome.result {
             let (quality, causes, provenance) = (outcome.quality, outcome.causes.clone(), outcome.provenance.clone());
-            memo.keep(&self.key, &place, &Kept { output: output.clone(), quality, causes, provenance }).await?;
+            memo.keep(&self.key, &place, &CachedResult { output: output.clone(), quality, causes, provenance }).await?;
         }
         cx.merge_outcome(outcome)
     }

@@ -1,37 +1,38 @@
-//! A list of files as records: one for each, its text read when the record is taken.
+//! Files as records: one record per file, without its text.
 
 use std::collections::VecDeque;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use globset::{GlobBuilder, GlobMatcher};
-use llmspell::{Context, Error, Result};
-use serde_json::{Map, Value, json};
+use llmspell::{Error, Result};
+use serde_json::{Value, json};
 
-use super::lines::{LONGEST, Line};
+use super::lines::InputLine;
 
-/// Files that match patterns, in the order of the patterns and of their paths; folders are read as they are come to.
+/// The files that match patterns, in the order of the patterns and of their paths. Folders are read on demand.
 pub(crate) struct Files {
     patterns: Vec<Pattern>,
-    /// Which pattern is at work, and what of it is still to be looked at, the next one last.
-    turn: usize,
+    /// The index of the next pattern, and the paths of the current one that are still to be visited, the next one
+    /// last.
+    next_pattern: usize,
     open: Vec<PathBuf>,
-    /// What is looked at already.
-    first: VecDeque<Line>,
-    /// Files that are written by the run.
-    without: Vec<PathBuf>,
+    /// Files that have been read ahead.
+    peeked: VecDeque<InputLine>,
+    /// Files that the run writes.
+    excluded: Vec<PathBuf>,
     number: u64,
     bytes: u64,
 }
 
-/// One pattern: where to begin, and what must match.
+/// A pattern: the start of the search, and the glob.
 struct Pattern {
-    /// The folder that all matches are in, or the file itself.
+    /// The folder that contains all matches, or the file itself.
     from: PathBuf,
-    /// `None` if it names one file.
+    /// `None` if the pattern names one file.
     matcher: Option<GlobMatcher>,
-    /// How many folders there are between the two at most.
+    /// The maximum number of folders between `from` and a match.
     depth: usize,
     hidden: bool,
 }
@@ -41,7 +42,7 @@ const WILD: [char; 4] = ['*', '?', '[', '{'];
 impl Pattern {
     fn read(text: &str) -> Result<Self> {
         let path = Path::new(text);
-        // A file may be called like a pattern.
+        // A file may have a name that looks like a pattern.
         if !text.contains(WILD) || path.is_file() {
             return match path.metadata() {
                 Ok(about) if about.is_dir() => {
@@ -78,99 +79,104 @@ impl Pattern {
 
     /// Whether files below this folder may match.
     fn leads_through(&self, folder: &Path) -> bool {
-        let below = folder.components().count().saturating_sub(self.from.components().count());
-        below <= self.depth
+        let sorted_entries = folder.components().count().saturating_sub(self.from.components().count());
+        sorted_entries <= self.depth
     }
 }
 
 impl Files {
     pub(crate) fn matching(patterns: &[String]) -> Result<Self> {
         let patterns = patterns.iter().map(|text| Pattern::read(text)).collect::<Result<Vec<_>>>()?;
-        let first = VecDeque::new();
-        Ok(Files { patterns, turn: 0, open: Vec::new(), first, without: Vec::new(), number: 0, bytes: 0 })
+        let peeked = VecDeque::new();
+        Ok(Files { patterns, next_pattern: 0, open: Vec::new(), peeked, excluded: Vec::new(), number: 0, bytes: 0 })
     }
 
-    /// Leaves out a file that the run writes, and what it is written as first. Begins anew.
-    pub(crate) fn leave_out(&mut self, path: &Path) {
+    /// Excludes a file that the run writes, and its partial file. Restarts the search.
+    pub(crate) fn exclude(&mut self, path: &Path) {
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
-        let without = [path, Path::new(&partial)].into_iter().filter_map(|path| path.canonicalize().ok());
-        self.without.extend(without);
-        (self.turn, self.number, self.bytes) = (0, 0, 0);
+        let excluded = [path, Path::new(&partial)].into_iter().filter_map(|path| path.canonicalize().ok());
+        self.excluded.extend(excluded);
+        (self.next_pattern, self.number, self.bytes) = (0, 0, 0);
         self.open.clear();
-        self.first.clear();
+        self.peeked.clear();
     }
 
-    /// Whether there is any file; looks for the first one.
+    /// Whether no file matches; reads the first one ahead.
     pub(crate) fn is_empty(&mut self) -> io::Result<bool> {
-        let first = self.next()?;
-        self.first.extend(first);
-        Ok(self.first.is_empty())
+        let peeked = self.next()?;
+        self.peeked.extend(peeked);
+        Ok(self.peeked.is_empty())
     }
 
-    /// How many bytes the files have so far.
+    /// Returns the number of bytes in the files so far.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The next file, as a record without its text.
-    pub(crate) fn next(&mut self) -> io::Result<Option<Line>> {
-        if let Some(line) = self.first.pop_front() {
+    /// Returns the next file as a record without its text.
+    pub(crate) fn next(&mut self) -> io::Result<Option<InputLine>> {
+        if let Some(line) = self.peeked.pop_front() {
             return Ok(Some(line));
         }
         loop {
             let Some(path) = self.open.pop() else {
-                let Some(pattern) = self.patterns.get(self.turn) else { return Ok(None) };
-                self.turn += 1;
+                let Some(pattern) = self.patterns.get(self.next_pattern) else { return Ok(None) };
+                self.next_pattern += 1;
                 self.open.push(pattern.from.clone());
                 continue;
             };
-            // The folder that we are in has an empty path.
+            // The path of the current folder is empty.
             let at = if path.as_os_str().is_empty() { Path::new(".") } else { &path };
             let about = match at.metadata() {
                 Ok(about) => about,
-                // Taken away since, or a link that leads nowhere.
+                // Removed since, or a broken link.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(told(at, error)),
+                Err(error) => return Err(with_path(at, error)),
             };
-            let pattern = &self.patterns[self.turn - 1];
+            let pattern = &self.patterns[self.next_pattern - 1];
             if about.is_dir() {
-                // Links between folders may lead in circles.
+                // Links between folders may form circles.
                 let is_link = at != Path::new(".") && path != pattern.from && at.is_symlink();
                 if pattern.leads_through(&path) && !is_link {
-                    self.open.extend(below(at, &path, pattern.hidden).map_err(|error| told(at, error))?);
+                    self.open.extend(sorted_entries(at, &path, pattern.hidden).map_err(|error| with_path(at, error))?);
                 }
                 continue;
             }
-            let seen = self.patterns[..self.turn - 1].iter().any(|earlier| earlier.matches(&path));
-            if !about.is_file() || seen || !pattern.matches(&path) || self.is_left_out(&path) {
+            let seen = self.patterns[..self.next_pattern - 1].iter().any(|earlier| earlier.matches(&path));
+            if !about.is_file() || seen || !pattern.matches(&path) || self.is_excluded(&path) {
                 continue;
             }
             self.number += 1;
             self.bytes += about.len();
-            let text = serde_json::to_vec(&described(&path, &about))?;
-            return Ok(Some(Line { number: self.number, end: self.bytes, text: Some(text), ..Line::default() }));
+            let text = serde_json::to_vec(&file_record(&path, &about))?;
+            return Ok(Some(InputLine {
+                number: self.number,
+                end: self.bytes,
+                text: Some(text),
+                ..InputLine::default()
+            }));
         }
     }
 
-    fn is_left_out(&self, path: &Path) -> bool {
-        !self.without.is_empty() && path.canonicalize().is_ok_and(|path| self.without.contains(&path))
+    fn is_excluded(&self, path: &Path) -> bool {
+        !self.excluded.is_empty() && path.canonicalize().is_ok_and(|path| self.excluded.contains(&path))
     }
 }
 
-fn told(path: &Path, error: io::Error) -> io::Error {
+fn with_path(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// What is in a folder, the first name last.
-fn below(at: &Path, path: &Path, hidden: bool) -> io::Result<Vec<PathBuf>> {
+/// Returns the entries of a folder, the first name last.
+fn sorted_entries(at: &Path, path: &Path, hidden: bool) -> io::Result<Vec<PathBuf>> {
     let mut names = std::fs::read_dir(at)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
     names.retain(|name| hidden || !name.to_string_lossy().starts_with('.'));
     names.sort_unstable();
     Ok(names.into_iter().rev().map(|name| path.join(name)).collect())
 }
 
-fn described(path: &Path, about: &std::fs::Metadata) -> Value {
+fn file_record(path: &Path, about: &std::fs::Metadata) -> Value {
     let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
     let modified = about.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     json!({
@@ -179,33 +185,6 @@ fn described(path: &Path, about: &std::fs::Metadata) -> Value {
         "extension": part(path.extension()),
         "bytes": about.len(),
         "modified_ms": modified.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
-    })
-}
-
-/// Adds its text to the record of a file.
-pub(crate) async fn with_text(mut record: Map<String, Value>, cx: &Context) -> Result<Value> {
-    let path = record.get("path").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let text = cx.blocking(move |_| read(Path::new(&path))).await?;
-    record.insert("text".to_owned(), text.into());
-    Ok(Value::Object(record))
-}
-
-fn read(path: &Path) -> Result<String> {
-    let shown = path.display();
-    let unreadable = |error: io::Error| {
-        Error::invalid(format!("cannot read {shown}: {error}")).with_hint("check its permissions").with_source(error)
-    };
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|file| file.take(LONGEST as u64 + 1).read_to_end(&mut bytes))
-        .map_err(unreadable)?;
-    if bytes.len() > LONGEST {
-        return Err(Error::invalid(format!("{shown} is larger than {} MiB", LONGEST >> 20)).with_hint("split it"));
-    }
-    String::from_utf8(bytes).map_err(|error| {
-        let message = format!("{shown} is not UTF-8, from byte {} on", error.utf8_error().valid_up_to() + 1);
-        Error::invalid(message)
-            .with_hint("write it as UTF-8; a flow that declares its `inputs` without `text` takes any file")
     })
 }
 
@@ -244,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_that_cannot_be_are_refused() {
+    fn invalid_patterns_are_rejected() {
         let folder = tempfile::tempdir().unwrap();
         for wrong in ["no/such", "a[", "{a", folder.path().to_str().unwrap()] {
             assert!(Files::matching(&[wrong.to_owned()]).is_err(), "{wrong}");

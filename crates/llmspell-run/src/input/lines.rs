@@ -1,4 +1,4 @@
-//! Lines out of a reader, however it is cut and however long they are.
+//! Reads lines, whatever their length and however the reader splits them.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
@@ -6,37 +6,34 @@ use std::sync::Arc;
 
 use llmspell::Error;
 
-use super::decode::Form;
-use crate::journal::Admission;
+use super::decode::RecordDecoder;
+use crate::journal::Match;
 
-/// A line of input, without its end; or what stands for a line in other formats.
+/// A line of input without its end; in other formats, a row or a file.
 #[derive(Default)]
-pub(crate) struct Line {
-    /// The number of the line, from 1; of files, the number of the file.
+pub(crate) struct InputLine {
+    /// The number of the line, from 1; for files, the number of the file.
     pub(crate) number: u64,
-    /// How many bytes of input there are up to its end.
+    /// The number of input bytes up to its end.
     pub(crate) end: u64,
-    /// What it says, as JSON; `None` if it was too long to be kept.
+    /// Its content as JSON; `None` if it was too long to be kept.
     pub(crate) text: Option<Vec<u8>>,
-    /// Why there is no record in it; the text is then what was read.
+    /// The reason why it has no record; `text` is then the raw input.
     pub(crate) problem: Option<Error>,
-    /// How a record is made of it.
-    pub(crate) form: Arc<Form>,
-    /// What the journal knows of its record.
-    pub(crate) admission: Admission,
+    /// The decoder of its record.
+    pub(crate) decoder: Arc<RecordDecoder>,
+    /// The match of its record in the journal.
+    pub(crate) matched: Match,
 }
 
-/// A line longer than this is an error of its record: 64 MiB.
-pub(crate) const LONGEST: usize = 64 << 20;
-
-/// Reads lines one by one; blank ones are skipped but counted.
+/// A reader of lines; blank lines are skipped but counted.
 pub(crate) struct Lines<R> {
     reader: BufReader<R>,
     number: u64,
     bytes: u64,
     longest: usize,
-    /// Those that have been looked at already.
-    ahead: VecDeque<Line>,
+    /// Lines that have been read ahead.
+    ahead: VecDeque<InputLine>,
 }
 
 impl<R: Read> Lines<R> {
@@ -50,17 +47,17 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// How many bytes have been read.
+    /// Returns the number of bytes read.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Whether the next line can be had without waiting for more input.
+    /// Whether the next line is available without waiting for more input.
     pub(crate) fn has_line(&self) -> bool {
         !self.ahead.is_empty() || self.reader.buffer().contains(&b'\n')
     }
 
-    /// The text of a line that is not blank, counted from the next one as 0; it is still to come.
+    /// Returns the text of a line ahead, counted from 0 without blank lines; `next` still returns it.
     pub(crate) fn peek(&mut self, line: usize) -> io::Result<Option<&[u8]>> {
         while self.ahead.len() <= line {
             match self.read()? {
@@ -71,15 +68,15 @@ impl<R: Read> Lines<R> {
         Ok(self.ahead[line].text.as_deref())
     }
 
-    /// The next line that is not blank.
-    pub(crate) fn next(&mut self) -> io::Result<Option<Line>> {
+    /// Returns the next line that is not blank.
+    pub(crate) fn next(&mut self) -> io::Result<Option<InputLine>> {
         match self.ahead.pop_front() {
             Some(line) => Ok(Some(line)),
             None => self.read(),
         }
     }
 
-    fn read(&mut self) -> io::Result<Option<Line>> {
+    fn read(&mut self) -> io::Result<Option<InputLine>> {
         loop {
             let mut text = Vec::new();
             let read = self.read_line(&mut text)?;
@@ -89,21 +86,26 @@ impl<R: Read> Lines<R> {
             self.bytes += read;
             self.number += 1;
             if read > self.longest as u64 && text.is_empty() {
-                return Ok(Some(Line { number: self.number, end: self.bytes, ..Line::default() }));
+                return Ok(Some(InputLine { number: self.number, end: self.bytes, ..InputLine::default() }));
             }
-            // Editors on some systems begin a file with a mark of its byte order.
+            // Editors on some systems begin a file with a byte order mark.
             if self.number == 1 && text.starts_with(b"\xEF\xBB\xBF") {
                 text.drain(..3);
             }
             let end = text.iter().rposition(|byte| !byte.is_ascii_whitespace()).map_or(0, |last| last + 1);
             text.truncate(end);
             if !text.is_empty() {
-                return Ok(Some(Line { number: self.number, end: self.bytes, text: Some(text), ..Line::default() }));
+                return Ok(Some(InputLine {
+                    number: self.number,
+                    end: self.bytes,
+                    text: Some(text),
+                    ..InputLine::default()
+                }));
             }
         }
     }
 
-    /// Reads to the end of the line and says how many bytes that were; a line that is too long leaves nothing.
+    /// Reads to the end of the line; returns the number of bytes. A line that is too long leaves `text` empty.
     fn read_line(&mut self, text: &mut Vec<u8>) -> io::Result<u64> {
         let mut read = 0;
         loop {
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_blank_lines_and_marks_are_taken_away() {
+    fn line_ends_blank_lines_and_marks_are_removed() {
         let text = b"\xEF\xBB\xBF{}\r\n\n  \r\n[1]\n{\"a\":1}";
         let wanted = [(1, "{}"), (4, "[1]"), (5, "{\"a\":1}")];
         let wanted: Vec<_> = wanted.map(|(number, text)| (number, Some(text.to_owned()))).into();
@@ -152,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn long_lines_are_passed_over() {
+    fn long_lines_are_skipped() {
         let text = format!("a\n{}\nb", "x".repeat(300_000));
         let wanted = vec![(1, Some("a".to_owned())), (2, None), (3, Some("b".to_owned()))];
         assert_eq!(lines(text.as_bytes(), 1000), wanted);

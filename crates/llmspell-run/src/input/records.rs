@@ -1,4 +1,4 @@
-//! Records as a stream, read ahead by a thread as far as a small buffer goes.
+//! Records as a stream, read ahead by a thread into a small buffer.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -13,80 +13,81 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::Input;
-use super::decode::Form;
-use super::lines::{LONGEST, Line};
-use super::reader::{Broken, Reader};
-use crate::journal::Matcher;
+use super::decode::RecordDecoder;
+use super::format::{MAX_RECORD, ReadError};
+use super::lines::InputLine;
+use super::reader::Reader;
+use crate::journal::RecordMatcher;
 
-/// How many lines go from the thread to the stream at once, and how many such batches wait.
+/// The number of lines in a batch from the thread to the stream, and the number of batches that wait.
 const BATCH: usize = 32;
 const BATCHES: usize = 4;
 
 /// The records of a run.
 pub(crate) struct Records {
-    batch: std::vec::IntoIter<Line>,
-    batches: mpsc::Receiver<Vec<Line>>,
+    batch: std::vec::IntoIter<InputLine>,
+    batches: mpsc::Receiver<Vec<InputLine>>,
     /// The thread that reads; `None` once it has ended.
     reader: Option<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
-    intake: Arc<Intake>,
+    tracker: Arc<InputTracker>,
     pulled: usize,
     last_line: u64,
     is_at_end: bool,
 }
 
-/// What else there is to know of what was read.
+/// The lines of records in flight, and the failure of the input.
 #[derive(Default)]
-pub(crate) struct Intake {
-    /// The lines whose records are on their way, by index.
-    lines: Mutex<HashMap<usize, Taken>>,
+pub(crate) struct InputTracker {
+    /// The lines of records in flight, by index.
+    lines: Mutex<HashMap<usize, LineInfo>>,
     failure: OnceLock<Error>,
 }
 
-/// A line whose record was taken.
+/// The line of a record in flight.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Taken {
+pub(crate) struct LineInfo {
     /// Its number, from 1.
     pub(crate) number: u64,
-    /// How many bytes of input there are up to its end.
+    /// The number of input bytes up to its end.
     pub(crate) end: u64,
-    /// How long its record took; `None` as long as it has not come to its end.
+    /// How long its record took; `None` until the record ends.
     pub(crate) took: Option<Duration>,
 }
 
-impl Intake {
-    /// The line of a record, which is then done with.
-    pub(crate) fn line(&self, index: usize) -> Taken {
+impl InputTracker {
+    /// Returns the line of a record that has ended, and stops tracking it.
+    pub(crate) fn line(&self, index: usize) -> LineInfo {
         self.lines().remove(&index).unwrap_or_default()
     }
 
-    /// How many records have been taken and are not done with.
-    pub(crate) fn under_way(&self) -> u64 {
+    /// Returns the number of records that have started and not ended.
+    pub(crate) fn in_flight(&self) -> u64 {
         self.lines().len() as u64
     }
 
-    /// Notes how long a record took.
+    /// Records how long a record took.
     pub(crate) fn took(&self, index: usize, took: Duration) {
         if let Some(line) = self.lines().get_mut(&index) {
             line.took = Some(took);
         }
     }
 
-    fn lines(&self) -> MutexGuard<'_, HashMap<usize, Taken>> {
+    fn lines(&self) -> MutexGuard<'_, HashMap<usize, LineInfo>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why reading ended before the end of the input.
+    /// Returns the error because of which reading ended early.
     pub(crate) fn failure(&self) -> Option<&Error> {
         self.failure.get()
     }
 }
 
 impl Records {
-    pub(crate) fn new(input: Input, matcher: Option<Matcher>) -> (Self, Arc<Intake>) {
+    pub(crate) fn new(input: Input, matcher: Option<RecordMatcher>) -> (Self, Arc<InputTracker>) {
         let (sender, batches) = mpsc::channel(BATCHES);
-        let intake = Arc::<Intake>::default();
+        let tracker = Arc::<InputTracker>::default();
         let reader = Box::pin(async move {
-            // A context of its own: that reading waits for a terminal is nobody's runaway.
+            // A context of its own: a read that waits for a terminal must not count as orphaned work.
             Context::new().blocking(move |_| read(input, matcher, &sender)).await
         });
         let batch = Vec::new().into_iter();
@@ -95,32 +96,32 @@ impl Records {
                 batch,
                 batches,
                 reader: Some(reader),
-                intake: intake.clone(),
+                tracker: tracker.clone(),
                 pulled: 0,
                 last_line: 0,
                 is_at_end: false,
             },
-            intake,
+            tracker,
         )
     }
 
-    /// The number of the last line of which a record was made; 0 before the first.
+    /// Returns the number of the last line that became a record; 0 before the first.
     pub(crate) fn last_line(&self) -> u64 {
         self.last_line
     }
 
-    /// Whether all of the input has been read and handed on.
+    /// Whether the whole input has been read and passed on.
     pub(crate) fn is_at_end(&self) -> bool {
         self.is_at_end && !self.is_broken()
     }
 
-    /// Whether reading broke off.
+    /// Whether reading failed.
     pub(crate) fn is_broken(&self) -> bool {
-        self.intake.failure().is_some()
+        self.tracker.failure().is_some()
     }
 
-    /// The next line, as if no record were made of it.
-    pub(crate) fn poll_line(&mut self, task: &mut task::Context<'_>) -> Poll<Option<Line>> {
+    /// Returns the next line without tracking it as a record.
+    pub(crate) fn poll_line(&mut self, task: &mut task::Context<'_>) -> Poll<Option<InputLine>> {
         loop {
             if let Some(line) = self.batch.next() {
                 return Poll::Ready(Some(line));
@@ -128,7 +129,7 @@ impl Records {
             let reader = self.poll_reader(task);
             match self.batches.poll_recv(task) {
                 Poll::Ready(Some(batch)) => self.batch = batch.into_iter(),
-                // The sender is gone, so the thread is as good as done.
+                // The sender is dropped, so the thread is about to end.
                 Poll::Ready(None) => {
                     ready!(reader);
                     self.is_at_end = true;
@@ -139,11 +140,11 @@ impl Records {
         }
     }
 
-    /// Lets the thread start, and takes its result once it has ended.
+    /// Starts the thread, and takes its result once it has ended.
     fn poll_reader(&mut self, task: &mut task::Context<'_>) -> Poll<()> {
         if let Some(reader) = &mut self.reader {
             if let Err(error) = ready!(reader.as_mut().poll(task)) {
-                let _ = self.intake.failure.set(error);
+                let _ = self.tracker.failure.set(error);
             }
             self.reader = None;
         }
@@ -152,69 +153,69 @@ impl Records {
 }
 
 impl Stream for Records {
-    type Item = Line;
+    type Item = InputLine;
 
-    fn poll_next(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<Line>> {
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<InputLine>> {
         let me = &mut *self;
         let line = ready!(me.poll_line(task));
         if let Some(line) = &line {
             me.last_line = line.number;
-            me.intake.lines().insert(me.pulled, Taken { number: line.number, end: line.end, took: None });
+            me.tracker.lines().insert(me.pulled, LineInfo { number: line.number, end: line.end, took: None });
             me.pulled += 1;
         }
         Poll::Ready(line)
     }
 }
 
-/// Reads to the end, or until nobody listens any more.
-fn read(input: Input, mut matcher: Option<Matcher>, sender: &mpsc::Sender<Vec<Line>>) -> Result<()> {
+/// Reads to the end, or until the receiver is dropped.
+fn read(input: Input, mut matcher: Option<RecordMatcher>, sender: &mpsc::Sender<Vec<InputLine>>) -> Result<()> {
     let name = input.name().to_owned();
-    let (form, mut lines) = (Arc::new(input.form), input.reader);
-    lines.begin(&form, &name).map_err(|error| told(error, &name, lines.bytes()))?;
+    let (decoder, mut lines) = (Arc::new(input.decoder), input.reader);
+    lines.begin(&decoder, &name).map_err(|error| read_error(error, &name, lines.bytes()))?;
     if let Some(records) = input.sample {
-        return sample(&mut lines, records, &form, &name, matcher, sender);
+        return sample(&mut lines, records, &decoder, &name, matcher, sender);
     }
     loop {
         let mut batch = Vec::new();
-        let ended = fill(&mut lines, &form, &mut batch);
-        admit(&mut matcher, &mut batch)?;
+        let ended = fill(&mut lines, &decoder, &mut batch);
+        match_batch(&mut matcher, &mut batch)?;
         if !batch.is_empty() && sender.blocking_send(batch).is_err() {
             return Ok(());
         }
         match ended {
             Ok(false) => {}
             Ok(true) => return Ok(()),
-            Err(error) => return Err(told(error, &name, lines.bytes())),
+            Err(error) => return Err(read_error(error, &name, lines.bytes())),
         }
     }
 }
 
-/// Notes what the journal knows of each record.
-fn admit(matcher: &mut Option<Matcher>, batch: &mut [Line]) -> Result<()> {
+/// Matches each record with the journal.
+fn match_batch(matcher: &mut Option<RecordMatcher>, batch: &mut [InputLine]) -> Result<()> {
     if let Some(matcher) = matcher {
         for line in batch {
-            line.admission = matcher.admit(line.number, line.text.as_deref())?;
+            line.matched = matcher.match_record(line.number, line.text.as_deref())?;
         }
     }
     Ok(())
 }
 
-fn told(broken: Broken, name: &str, bytes: u64) -> Error {
+fn read_error(broken: ReadError, name: &str, bytes: u64) -> Error {
     match broken {
-        Broken::Wrong(error) => error,
-        Broken::Io(error) => {
+        ReadError::Invalid(error) => error,
+        ReadError::Io(error) => {
             let message = format!("reading {name} failed after {bytes} bytes: {error}");
-            Error::failed(message).with_source(error).with_hint("the records before that have been run")
+            Error::failed(message).with_source(error).with_hint("the records before it have run")
         }
     }
 }
 
-/// Takes what is there, but waits for no more once it has something. Says whether the input is at its end.
-fn fill(lines: &mut Reader, form: &Arc<Form>, batch: &mut Vec<Line>) -> Result<bool, Broken> {
+/// Reads available lines, and waits only for the first one. Returns whether the input is at its end.
+fn fill(lines: &mut Reader, decoder: &Arc<RecordDecoder>, batch: &mut Vec<InputLine>) -> Result<bool, ReadError> {
     loop {
         match lines.next()? {
             None => return Ok(true),
-            Some(line) => batch.push(Line { form: form.clone(), ..line }),
+            Some(line) => batch.push(InputLine { decoder: decoder.clone(), ..line }),
         }
         if batch.len() == BATCH || !lines.has_line() {
             return Ok(false);
@@ -222,19 +223,19 @@ fn fill(lines: &mut Reader, form: &Arc<Form>, batch: &mut Vec<Line>) -> Result<b
     }
 }
 
-/// Reads to the end, and passes on some of the records: each with the same chance, and the same ones each time.
+/// Reads to the end, and passes on a sample: each record has the same chance, and the sample is always the same.
 fn sample(
     lines: &mut Reader,
     records: usize,
-    form: &Arc<Form>,
+    decoder: &Arc<RecordDecoder>,
     name: &str,
-    mut matcher: Option<Matcher>,
-    sender: &mpsc::Sender<Vec<Line>>,
+    mut matcher: Option<RecordMatcher>,
+    sender: &mpsc::Sender<Vec<InputLine>>,
 ) -> Result<()> {
     let (mut random, mut seen) = (fastrand::Rng::with_seed(SEED), 0_usize);
-    let mut kept: Vec<Line> = Vec::new();
-    while let Some(line) = lines.next().map_err(|error| told(error, name, lines.bytes()))? {
-        // The reservoir of Waterman (Knuth, The Art of Computer Programming 2, 3.4.2, algorithm R).
+    let mut kept: Vec<InputLine> = Vec::new();
+    while let Some(line) = lines.next().map_err(|error| read_error(error, name, lines.bytes()))? {
+        // Waterman's reservoir (Knuth, The Art of Computer Programming 2, 3.4.2, algorithm R).
         if kept.len() < records {
             kept.push(line);
         } else {
@@ -249,10 +250,10 @@ fn sample(
         }
     }
     kept.sort_unstable_by_key(|line| line.number);
-    let mut kept = kept.into_iter().map(|line| Line { form: form.clone(), ..line }).peekable();
+    let mut kept = kept.into_iter().map(|line| InputLine { decoder: decoder.clone(), ..line }).peekable();
     while kept.peek().is_some() {
-        let mut batch: Vec<Line> = kept.by_ref().take(BATCH).collect();
-        admit(&mut matcher, &mut batch)?;
+        let mut batch: Vec<InputLine> = kept.by_ref().take(BATCH).collect();
+        match_batch(&mut matcher, &mut batch)?;
         if sender.blocking_send(batch).is_err() {
             return Ok(());
         }
@@ -260,18 +261,18 @@ fn sample(
     Ok(())
 }
 
-/// What a sample is drawn with.
+/// The seed of samples.
 const SEED: u64 = 0x5EED;
 
-/// What a line says; the record is made of it by its [form](Form).
-pub(crate) fn parse(line: &Line) -> Result<Value> {
+/// Parses a line; the [decoder](RecordDecoder) makes the record of it.
+pub(crate) fn parse(line: &InputLine) -> Result<Value> {
     let number = line.number;
     if let Some(problem) = &line.problem {
         return Err(problem.clone());
     }
     let Some(text) = &line.text else {
-        let message = format!("line {number} is longer than {} MiB", LONGEST >> 20);
-        return Err(Error::invalid(message).with_hint("write one record a line"));
+        let message = format!("line {number} is longer than {} MiB", MAX_RECORD >> 20);
+        return Err(Error::invalid(message).with_hint("write one record per line"));
     };
     if let Err(error) = std::str::from_utf8(text) {
         let message = format!("line {number} is not UTF-8, from byte {} on", error.valid_up_to() + 1);
@@ -281,9 +282,9 @@ pub(crate) fn parse(line: &Line) -> Result<Value> {
         let text = error.to_string();
         let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
         let message = format!("line {number} is not JSON: {reason} at column {}", error.column());
-        Error::invalid(message).with_hint("write one JSON object a line")
+        Error::invalid(message).with_hint("write one JSON object per line")
     })?;
-    match lossy_int::find_lossy(text, |field| line.form.wants(field)) {
+    match lossy_int::find_lossy(text, |field| line.decoder.wants(field)) {
         None => Ok(record),
         Some((at, digits)) => {
             let message = format!("line {number}: {digits} at column {} does not fit into 64 bits", at + 1);
@@ -297,13 +298,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrong_lines_say_what_is_wrong() {
-        let line = |text: &[u8]| Line { number: 7, text: Some(text.to_vec()), ..Line::default() };
+    fn invalid_lines_have_a_message() {
+        let line = |text: &[u8]| InputLine { number: 7, text: Some(text.to_vec()), ..InputLine::default() };
         let wrong = |text: &[u8]| parse(&line(text)).unwrap_err().to_string();
         assert_eq!(wrong(b"{\"a\": }"), "line 7 is not JSON: expected value at column 7");
         assert_eq!(wrong(b"{} {}"), "line 7 is not JSON: trailing characters at column 4");
         assert_eq!(wrong(b"\"\xFF\""), "line 7 is not UTF-8, from byte 2 on");
-        assert!(parse(&Line { number: 7, ..Line::default() }).is_err());
+        assert!(parse(&InputLine { number: 7, ..InputLine::default() }).is_err());
         // Nesting is bounded: no record can overflow the stack.
         assert!(wrong("[".repeat(100_000).as_bytes()).contains("recursion limit"));
     }

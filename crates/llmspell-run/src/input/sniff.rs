@@ -1,76 +1,76 @@
-//! What the beginning of an input tells of all of it: that it is no such input, or lacks what the flow asks for. Said
-//! once, before any work, and not once for each record.
+//! Checks the beginning of an input: whether it has another format, or lacks a field that the flow requires. The error
+//! is reported once, before any work, and not once per record.
 
 use llmspell::{Error, Result, suggest};
 use serde_json::{Map, Value};
 
-use super::decode::Form;
-use super::reader::Format;
+use super::decode::RecordDecoder;
+use super::format::Format;
 
-/// What every record of a list of files has.
+/// The fields of a file's record.
 const OF_FILES: [&str; 6] = ["path", "name", "extension", "bytes", "modified_ms", "text"];
 
-/// What the first line of an input shows that has no record in each.
+/// The structure of an input that does not have one record per line, as its first line shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum NoLines {
-    /// It is one array; or its first item may be a record that is wrong by itself.
+pub(crate) enum NotLineBased {
+    /// The input is one array; or its first line may be a record that is invalid by itself.
     Array { is_sure: bool },
-    /// Its JSON goes over several lines; or the first record is torn.
+    /// The JSON spans several lines; or the first record is cut off.
     Several,
 }
 
-impl NoLines {
-    /// Looks at the first line that is not blank.
+impl NotLineBased {
+    /// Checks the first line that is not blank.
     pub(crate) fn at(text: &[u8]) -> Option<Self> {
         let behind = |open: u8| text.strip_prefix(&[open]).map(<[u8]>::trim_ascii_start);
         match (behind(b'['), behind(b'{')) {
-            (Some(b""), _) => Some(NoLines::Array { is_sure: true }),
-            (Some(rest), _) if rest.starts_with(b"{") => Some(NoLines::Array { is_sure: false }),
-            (_, Some(b"")) => Some(NoLines::Several),
+            (Some(b""), _) => Some(NotLineBased::Array { is_sure: true }),
+            (Some(rest), _) if rest.starts_with(b"{") => Some(NotLineBased::Array { is_sure: false }),
+            (_, Some(b"")) => Some(NotLineBased::Several),
             _ => None,
         }
     }
 
-    /// Whether it is so, by the line after that: where there is a whole record, the first one is wrong alone.
+    /// Whether the second line confirms it: if that is a whole record, only the first line is invalid.
     pub(crate) fn is_confirmed(self, second: Option<&[u8]>) -> bool {
         let is_record = |text| serde_json::from_slice::<Map<String, Value>>(text).is_ok();
-        self == NoLines::Array { is_sure: true } || !second.is_some_and(is_record)
+        self == NotLineBased::Array { is_sure: true } || !second.is_some_and(is_record)
     }
 
-    pub(crate) fn told(self, input: &str) -> Error {
+    pub(crate) fn into_error(self, input: &str) -> Error {
         let (what, command) = match self {
-            NoLines::Array { .. } => ("is a JSON array", "each of its items on a line: jq -c '.[]'"),
-            NoLines::Several => ("has JSON over several lines", "each record on a line: jq -c ."),
+            NotLineBased::Array { .. } => ("is a JSON array", "one item per line: jq -c '.[]'"),
+            NotLineBased::Several => ("has JSON that spans several lines", "one record per line: jq -c ."),
         };
-        let message = format!("{input} {what}, and not one record a line");
+        let message = format!("{input} {what}, not one record per line");
         Error::invalid(message).with_hint(format!("write {command} FILE > records.jsonl"))
     }
 }
 
-/// Looks at the names of the columns. `alone` is there if there is but one: the header as it was read, and the first row.
+/// Checks the names of the columns. `alone` has the raw header and the raw first row if there is only one column.
 pub(crate) fn columns(
     names: &[String],
     alone: Option<(&[u8], Option<&[u8]>)>,
     format: Format,
-    form: &Form,
+    decoder: &RecordDecoder,
     input: &str,
 ) -> Result<()> {
-    let missing = present(names.iter().map(String::as_str), form, input, "column", "its columns are");
+    let missing = check_required(names.iter().map(String::as_str), decoder, input, "column", "its columns are");
     if let ([one], Some((header, first))) = (names, alone)
-        && !form.inputs.names().is_some_and(|declared| declared.contains(&one.as_str()))
+        && !decoder.inputs.names().is_some_and(|declared| declared.contains(&one.as_str()))
     {
-        // A single column that is called so may be meant.
+        // A single column may really have a name with a separator.
         let is_so = |sign: u8| {
-            let is_also = |first| signs(first, sign) == signs(header, sign);
-            missing.is_err() || signs(header, sign) > 0 && first.is_some_and(is_also)
+            let is_also = |first| count_separators(first, sign) == count_separators(header, sign);
+            missing.is_err() || count_separators(header, sign) > 0 && first.is_some_and(is_also)
         };
-        apart(one, format, input, is_so)?;
+        check_separator(one, format, input, is_so)?;
     }
     missing
 }
 
-/// How often a sign stands in a row, outside of quotes.
-fn signs(row: &[u8], sign: u8) -> usize {
+/// Counts a separator in a row, outside of quotes.
+fn count_separators(row: &[u8], sign: u8) -> usize {
     let mut is_quoted = false;
     let is_one = |byte: &&u8| {
         is_quoted ^= **byte == b'"';
@@ -79,52 +79,54 @@ fn signs(row: &[u8], sign: u8) -> usize {
     row.iter().filter(is_one).count()
 }
 
-/// The fields of files.
-pub(crate) fn files(form: &Form, input: &str) -> Result<()> {
-    present(OF_FILES.into_iter(), form, input, "field", "the fields of files are")
+/// Checks the fields of files.
+pub(crate) fn file_fields(decoder: &RecordDecoder, input: &str) -> Result<()> {
+    check_required(OF_FILES.into_iter(), decoder, input, "field", "the fields of files are")
 }
 
-/// A single name that has other separators in it, if these are some.
-fn apart(name: &str, format: Format, input: &str, is_so: impl Fn(u8) -> bool) -> Result<()> {
+/// Rejects a single name that contains another separator, if the rows do, too.
+fn check_separator(name: &str, format: Format, input: &str, is_so: impl Fn(u8) -> bool) -> Result<()> {
     if name.starts_with('{') || name.starts_with("[{") {
-        let message = format!("{input} begins like JSON, and not with the names of columns");
-        return Err(Error::invalid(message).with_hint("read it as what it is: --format jsonl"));
+        let message = format!("{input} begins like JSON, not with column names");
+        return Err(Error::invalid(message).with_hint("use --format jsonl"));
     }
     let (sign, hint) = match format {
-        Format::Csv if name.contains('\t') && is_so(b'\t') => ("tabs", "read it as what it is: --format tsv"),
-        Format::Tsv if name.contains(',') && is_so(b',') => ("commas", "read it as what it is: --format csv"),
+        Format::Csv if name.contains('\t') && is_so(b'\t') => ("tabs", "use --format tsv"),
+        Format::Tsv if name.contains(',') && is_so(b',') => ("commas", "use --format csv"),
         _ if name.contains(';') && is_so(b';') => ("semicolons", "write it with commas, or with tabs and --format tsv"),
         _ => return Ok(()),
     };
-    let message = format!("{input} has a single column, `{}`: its values seem to be apart by {sign}", shown(name));
+    let message =
+        format!("{input} has a single column, `{}`: its values seem to be separated by {sign}", shorten(name));
     Err(Error::invalid(message).with_hint(hint))
 }
 
-/// Headers may be long.
-fn shown(name: &str) -> String {
+/// Shortens a header, which may be long.
+fn shorten(name: &str) -> String {
     let short: String = name.chars().map(|c| if c == '\t' { ' ' } else { c }).take(60).collect();
     if short.chars().count() < name.chars().count() { format!("{short}…") } else { short }
 }
 
-/// Whether there is all that each record must have.
-fn present<'a>(
+/// Checks that all required inputs exist.
+fn check_required<'a>(
     names: impl Iterator<Item = &'a str> + Clone,
-    form: &'a Form,
+    decoder: &'a RecordDecoder,
     input: &str,
     what: &str,
     are: &str,
 ) -> Result<()> {
-    let there =
-        |field: &&str| names.clone().chain(form.set.iter().map(|(name, _)| name.as_str())).any(|name| name == *field);
-    let declared = form.inputs.names().unwrap_or_default();
+    let there = |field: &&str| {
+        names.clone().chain(decoder.set.iter().map(|(name, _)| name.as_str())).any(|name| name == *field)
+    };
+    let declared = decoder.inputs.names().unwrap_or_default();
     let missing: Vec<&str> =
-        declared.into_iter().filter(|field| form.inputs.requires(field) && !there(field)).collect();
+        declared.into_iter().filter(|field| decoder.inputs.requires(field) && !there(field)).collect();
     let Some(first) = missing.first() else { return Ok(()) };
     let s = if missing.len() == 1 { "" } else { "s" };
     let listed = missing.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", ");
-    let message = format!("{input} has no {what}{s} {listed}, which the flow asks for under `inputs`");
+    let message = format!("{input} has no {what}{s} {listed}, which the flow requires under `inputs`");
     let hint = suggest::hint(first, names, are);
-    Err(Error::invalid(message).with_hint(format!("{hint}; `--set {first}=…` gives it to every record")))
+    Err(Error::invalid(message).with_hint(format!("{hint}; `--set {first}=…` sets it in every record")))
 }
 
 #[cfg(test)]
@@ -132,9 +134,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_first_line_that_is_wrong_alone_condemns_nothing() {
+    fn one_invalid_first_line_does_not_reject_the_input() {
         let is_none = |first: &str, second: Option<&str>| {
-            NoLines::at(first.as_bytes()).is_some_and(|found| found.is_confirmed(second.map(str::as_bytes)))
+            NotLineBased::at(first.as_bytes()).is_some_and(|found| found.is_confirmed(second.map(str::as_bytes)))
         };
         for (first, second) in [
             ("[", Some("{\"a\": 1}")),
@@ -153,10 +155,10 @@ mod tests {
     }
 
     #[test]
-    fn a_single_column_is_refused_only_if_the_rows_are_apart_too() {
+    fn a_single_column_is_rejected_only_if_the_rows_have_the_separator() {
         let looked = |header: &str, first: &str, format| {
             let raw = Some((header.as_bytes(), Some(first.as_bytes()).filter(|first| !first.is_empty())));
-            columns(&[header.trim_matches('"').to_owned()], raw, format, &Form::default(), "in").is_ok()
+            columns(&[header.trim_matches('"').to_owned()], raw, format, &RecordDecoder::default(), "in").is_ok()
         };
         for (header, first, format) in [
             ("City, State", "Paris", Format::Tsv),

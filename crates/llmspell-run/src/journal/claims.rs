@@ -1,17 +1,17 @@
-//! Which rows have found their records: a bit for each.
+//! The set of journal rows that have been matched with a record: one bit each.
 
-/// Grows as far as it has to, and takes 125 KB for a million rows.
+/// Grows on demand; a million rows take 125 KB.
 #[derive(Debug, Default)]
-pub(super) struct Claims {
+pub(super) struct ClaimedRows {
     bits: Vec<u64>,
 }
 
-impl Claims {
+impl ClaimedRows {
     pub(super) fn has(&self, id: u64) -> bool {
         self.bits.get((id / 64) as usize).is_some_and(|word| word & (1 << (id % 64)) != 0)
     }
 
-    /// Each row once.
+    /// Marks a row as matched; a row serves only one record.
     pub(super) fn claim(&mut self, id: u64) {
         let word = (id / 64) as usize;
         if word >= self.bits.len() {

@@ -1,20 +1,20 @@
-//! What tells one record from another.
+//! The keys by which records are recognized.
 
 use serde_json::Value;
 
 use llmspell_flow::internal::Fingerprint;
 
-/// The key of a record, and what it says if the key is only a part of it.
+/// The key of a record, and a hash of its content if the key is only a part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Keys {
     pub(crate) key: [u8; 16],
     pub(crate) content: Option<[u8; 16]>,
 }
 
-/// The key of a line: the field that the flow declares, or else all that it says. A line that has no such field, or is
-/// no record, is its own key.
+/// Returns the key of a line: the field that the flow declares, or the whole content. A line without such a field, or
+/// a line that is invalid, is its own key.
 pub(crate) fn keys(text: Option<&[u8]>, field: Option<&str>) -> Keys {
-    // Lines that are too long to be kept are all alike: whichever it is, it fails.
+    // Lines that were too long to be kept share one key: each of them fails in the same way.
     let text = text.unwrap_or_default();
     let declared = field.and_then(|field| {
         let record: Value = serde_json::from_slice(text).ok()?;
@@ -23,7 +23,7 @@ pub(crate) fn keys(text: Option<&[u8]>, field: Option<&str>) -> Keys {
     of(text, declared)
 }
 
-/// The same of a record that has been read already.
+/// The same for a record that is already parsed.
 pub(crate) fn keys_of(text: Option<&[u8]>, record: Option<&Value>, field: Option<&str>) -> Keys {
     let declared = field.and_then(|field| key_of(record?, field));
     of(text.unwrap_or_default(), declared)
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_declared_field_is_the_key_wherever_it_stands() {
+    fn a_declared_field_is_the_key_at_any_position() {
         let one = keys(Some(b"{\"id\": 7, \"q\": 1}"), Some("id"));
         let two = keys(Some(b"{\"q\": 2, \"id\": 7}"), Some("id"));
         assert_eq!(one.key, two.key);

@@ -1,11 +1,12 @@
-//! Which record of the journal a line of the input is.
+//! Matches the lines of the input with the records of the journal.
 //!
-//! As long as the input is the one of the sessions before, the row with the number of the record has its key, and the
-//! rows are read one after the other. Where one has another key, the input has changed: from there on, rows are found
-//! by their keys, equal ones in the order in which they stand. No row serves twice.
+//! As long as the input is the same as in earlier sessions, the row with the number of the record has its key, and the
+//! rows are read in sequence. A row with another key means that the input has changed. From there on, rows are found
+//! by their keys; rows with equal keys are taken in their order. No row serves twice.
 
 #[cfg(test)]
 mod properties;
+mod record_row;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
@@ -14,204 +15,177 @@ use std::sync::{Arc, OnceLock};
 
 use llmspell::{Error, ErrorKind, Result};
 use llmspell_flow::internal::{Fingerprint, StepKey};
-use rusqlite::types::FromSql;
-use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
-use serde::Deserialize;
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::claims::Claims;
+use super::claims::ClaimedRows;
 use super::fault::fault;
 use super::keys::{Keys, keys};
-use super::memo::{Past, Stored};
-use super::result_meta::Story;
+use super::memo::{PriorResults, StoredResult};
+use super::retry_filter::RetryFilter;
 use super::schema;
-use super::store::Again;
-use super::writer::Entry;
+use super::write_command::RecordId;
+pub(crate) use record_row::FinishedRecord;
+use record_row::{RecordRow, lenient, lenient_text, read_ahead, read_by_id};
 
-/// What the journal knows of a record.
+/// The match of a record in the journal.
 #[derive(Default)]
-pub(crate) enum Admission {
-    /// There is no journal.
+pub(crate) enum Match {
+    /// The run has no journal.
     #[default]
-    None,
-    /// Nothing: it gets this number.
+    NoJournal,
+    /// The record is new and gets this number.
     New(u64),
-    /// It runs again, with what was kept of it.
-    Again(Rerun),
-    /// It has an outcome.
-    Done(Box<Delivered>),
+    /// The record runs again, with its prior results.
+    Retry(RetryRecord),
+    /// The record has an outcome.
+    Finished(Box<FinishedRecord>),
 }
 
 /// A record that runs again.
-pub(crate) struct Rerun {
-    pub(crate) entry: Arc<Entry>,
-    pub(crate) past: Option<Past>,
-    /// Whether what the journal has under its number is of another record.
-    pub(crate) is_another: bool,
+pub(crate) struct RetryRecord {
+    pub(crate) record: Arc<RecordId>,
+    pub(crate) prior_results: Option<PriorResults>,
+    /// Whether the row under its number is of another record.
+    pub(crate) is_other_record: bool,
 }
 
-/// What came of a record in an earlier session.
-pub(crate) struct Delivered {
-    /// JSON, if it did not fail.
-    pub(crate) output: Option<String>,
-    pub(crate) error: Option<String>,
-    pub(crate) story: Option<String>,
-    pub(crate) took_ms: Option<f64>,
-}
-
-/// Rows that are read at once.
-const BATCH: usize = 256;
-
-/// So many rows behind one that is missing are looked through in memory; for more of them, the file gets an index.
+/// The largest number of rows after a missing one that are searched in memory; for more, the file gets an index.
 const TAIL: u64 = 1 << 16;
 
-/// What a key is, if nobody has written over it.
+/// The condition for a key that is not damaged.
 const WHOLE_KEY: &str = "typeof(key) = 'blob' AND length(key) = 16";
 
-const ROW: &str = "SELECT id, key, content, session, status, output, error, story, took_ms, blob FROM record";
-
-struct Row {
-    id: u64,
-    /// `None` if it cannot be read: then nobody knows which record it was.
-    key: Option<[u8; 16]>,
-    content: Option<[u8; 16]>,
-    session: Option<i64>,
-    status: Option<String>,
-    /// Without a large output: those are read when their turn comes, and not ahead.
-    delivered: Delivered,
-    blob: Option<i64>,
-    /// Whether something in it cannot be read.
-    is_damaged: bool,
-}
-
-pub(crate) struct Matcher {
+pub(crate) struct RecordMatcher {
     path: PathBuf,
-    /// `None` if no record has been here before.
+    /// `None` if the journal has no records.
     db: Option<Connection>,
     /// The declared field that is the key.
     field: Option<Arc<str>>,
-    /// The sessions whose outcomes are those of this flow.
-    same: HashSet<i64>,
-    again: Again,
+    /// The sessions whose outcomes are of this version of the flow.
+    same_flow: HashSet<i64>,
+    retry: RetryFilter,
     steps: Arc<HashMap<StepKey, i64>>,
-    /// How many lines came before.
+    /// The number of lines so far.
     position: u64,
-    /// The number that the next new record gets if it is not that of its position.
+    /// The number of the next new record, if it is not the number of its position.
     next_new: u64,
-    /// The largest number at the beginning, and one more.
+    /// The largest number at the beginning, plus one.
     end: u64,
-    ahead: VecDeque<Row>,
-    claims: Claims,
-    elsewhere: Elsewhere,
-    told: Arc<Told>,
+    ahead: VecDeque<RecordRow>,
+    claims: ClaimedRows,
+    relocated: RelocatedRows,
+    stats: Arc<MatchStats>,
 }
 
-/// What the run hears of it.
+/// The statistics that the run reads.
 #[derive(Default)]
-pub(crate) struct Told {
-    /// How many records of the journal have not been seen in the input so far.
+pub(crate) struct MatchStats {
+    /// The number of records in the journal that have not been found in the input so far.
     pub(crate) gone: AtomicU64,
-    /// How many records run again because some of what the journal has of them cannot be read.
+    /// The number of records that run again because their rows are damaged.
     pub(crate) damaged: AtomicU64,
-    /// Why the journal cannot be read.
+    /// The error because of which the journal cannot be read.
     pub(crate) failure: OnceLock<Error>,
 }
 
-/// Where a row is looked for that does not stand at the position of the line.
-enum Elsewhere {
-    /// Nowhere yet: all lines have been at their places.
+/// The search for a row that is not at the position of the line.
+enum RelocatedRows {
+    /// No search so far: all lines were at their positions.
     InPlace,
-    /// The same, but some rows are missing; those behind the first of them, by key.
+    /// Some rows are missing; the rows after the first missing one, by key.
     Tail(HashMap<[u8; 16], VecDeque<u64>>),
-    /// By the index. For keys that several rows have, up to which row they have been claimed.
+    /// By the index. For keys of several rows: the last row that has been claimed.
     Indexed(HashMap<[u8; 16], u64>),
 }
 
-impl Matcher {
-    /// Reads the file at `path`, of which `db` is a connection already.
+impl RecordMatcher {
+    /// Reads the file at `path`; `db` is already a connection to it.
     pub(super) fn new(
         path: &Path,
         db: &Connection,
         flow: Fingerprint,
-        again: Again,
+        retry: RetryFilter,
         field: Option<&str>,
         steps: Arc<HashMap<StepKey, i64>>,
     ) -> Result<Self> {
         let failed = |error| fault("reading", path, error);
         let bounds = format!("SELECT coalesce(max(id) + 1, 0), count(*) FILTER (WHERE {WHOLE_KEY}) FROM record");
         let (end, rows) = db.query_row(&bounds, [], |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
-        let same = || {
+        let same_flow = || {
             let mut sessions = db.prepare("SELECT id FROM session WHERE flow = ?")?;
             sessions.query_map([flow.0], |row| row.get(0))?.collect::<rusqlite::Result<_>>()
         };
         let last = "SELECT ending FROM session ORDER BY id DESC LIMIT 1";
         let last = db.query_row(last, [], |row| row.get::<_, Option<String>>(0)).optional().map_err(failed)?;
-        let again = match again {
-            Again::None if last.flatten().as_deref() == Some("stopped") => Again::Kinds(vec![ErrorKind::Denied]),
-            again => again,
+        let retry = match retry {
+            RetryFilter::None if last.flatten().as_deref() == Some("stopped") => {
+                RetryFilter::Kinds(vec![ErrorKind::Denied])
+            }
+            retry => retry,
         };
-        Ok(Matcher {
+        Ok(RecordMatcher {
             path: path.to_owned(),
             db: if end > 0 { Some(schema::open(path)?) } else { None },
             field: field.map(Arc::from),
-            same: same().map_err(failed)?,
-            again,
+            same_flow: same_flow().map_err(failed)?,
+            retry,
             steps,
             position: 0,
             next_new: end,
             end,
             ahead: VecDeque::new(),
-            claims: Claims::default(),
-            elsewhere: Elsewhere::InPlace,
-            told: Arc::new(Told { gone: AtomicU64::new(rows), ..Told::default() }),
+            claims: ClaimedRows::default(),
+            relocated: RelocatedRows::InPlace,
+            stats: Arc::new(MatchStats { gone: AtomicU64::new(rows), ..MatchStats::default() }),
         })
     }
 
-    pub(crate) fn told(&self) -> Arc<Told> {
-        self.told.clone()
+    pub(crate) fn stats(&self) -> Arc<MatchStats> {
+        self.stats.clone()
     }
 
-    /// What is known of the next record of the input, whose line is given without its end.
+    /// Matches the next record of the input; `text` is its line without the line end.
     ///
     /// # Errors
-    /// If the journal cannot be read; [`Told::failure`] says so, too.
-    pub(crate) fn admit(&mut self, line: u64, text: Option<&[u8]>) -> Result<Admission> {
-        self.find_out(line, text).map_err(|error| {
+    /// If the journal cannot be read; [`MatchStats::failure`] has the error, too.
+    pub(crate) fn match_record(&mut self, line: u64, text: Option<&[u8]>) -> Result<Match> {
+        self.match_position(line, text).map_err(|error| {
             let error = fault("reading", &self.path, error);
-            let _ = self.told.failure.set(error.clone());
+            let _ = self.stats.failure.set(error.clone());
             error
         })
     }
 
-    fn find_out(&mut self, line: u64, text: Option<&[u8]>) -> rusqlite::Result<Admission> {
+    fn match_position(&mut self, line: u64, text: Option<&[u8]>) -> rusqlite::Result<Match> {
         let position = self.position;
         self.position += 1;
-        let in_place = !matches!(self.elsewhere, Elsewhere::Indexed(_));
+        let in_place = !matches!(self.relocated, RelocatedRows::Indexed(_));
         if in_place && position >= self.end {
             self.next_new = position + 1;
-            return Ok(Admission::New(position));
+            return Ok(Match::New(position));
         }
         let keys = keys(text, self.field.as_deref());
         let Some(row) = self.find(position, &keys)? else {
-            let id = if matches!(self.elsewhere, Elsewhere::Indexed(_)) {
+            let id = if matches!(self.relocated, RelocatedRows::Indexed(_)) {
                 self.next_new += 1;
                 self.next_new - 1
             } else {
-                // Its row is missing: it was in flight.
+                // Its row is missing: the record was in flight.
                 self.claims.claim(position);
                 position
             };
-            let entry = Arc::new(Entry { id, key: keys.key, content: keys.content, line });
-            return Ok(Admission::Again(Rerun { entry, past: None, is_another: false }));
+            let record = Arc::new(RecordId { id, key: keys.key, content: keys.content, line });
+            return Ok(Match::Retry(RetryRecord { record, prior_results: None, is_other_record: false }));
         };
         self.claims.claim(row.id);
-        self.told.gone.fetch_sub(1, Ordering::Relaxed);
-        self.verdict(line, &keys, row)
+        self.stats.gone.fetch_sub(1, Ordering::Relaxed);
+        self.decide(line, &keys, row)
     }
 
-    /// The row of a record; none if it has no row.
-    fn find(&mut self, position: u64, keys: &Keys) -> rusqlite::Result<Option<Row>> {
+    /// Returns the row of a record, if there is one.
+    fn find(&mut self, position: u64, keys: &Keys) -> rusqlite::Result<Option<RecordRow>> {
         let Some(db) = &self.db else { return Ok(None) };
-        if matches!(self.elsewhere, Elsewhere::InPlace | Elsewhere::Tail(_)) {
+        if matches!(self.relocated, RelocatedRows::InPlace | RelocatedRows::Tail(_)) {
             while self.ahead.front().is_some_and(|row| row.id < position) {
                 self.ahead.pop_front();
             }
@@ -220,23 +194,23 @@ impl Matcher {
             }
             let in_place = self.ahead.front().filter(|row| row.id == position).map(|row| row.key);
             if in_place == Some(None) {
-                self.told.damaged.fetch_add(1, Ordering::Relaxed);
+                self.stats.damaged.fetch_add(1, Ordering::Relaxed);
             }
             match in_place.flatten().map(|key| key == keys.key) {
                 Some(true) => return Ok(self.ahead.pop_front()),
-                None if self.is_nowhere(position, keys)? => return Ok(None),
+                None if self.is_in_flight(position, keys)? => return Ok(None),
                 _ => {}
             }
             self.ahead.clear();
-            self.index()?;
+            self.build_index()?;
         }
-        self.look_up(keys)
+        self.find_by_key(keys)
     }
 
-    /// Whether no row behind a missing one has this key.
-    fn is_nowhere(&mut self, position: u64, keys: &Keys) -> rusqlite::Result<bool> {
+    /// Whether no row after a missing one has this key: then the record was in flight.
+    fn is_in_flight(&mut self, position: u64, keys: &Keys) -> rusqlite::Result<bool> {
         let Some(db) = &self.db else { return Ok(true) };
-        if let Elsewhere::InPlace = self.elsewhere {
+        if let RelocatedRows::InPlace = self.relocated {
             if self.end - position > TAIL {
                 return Ok(false);
             }
@@ -247,9 +221,9 @@ impl Matcher {
             while let Some(row) = rows.next()? {
                 tail.entry(row.get(1)?).or_default().push_back(row.get(0)?);
             }
-            self.elsewhere = Elsewhere::Tail(tail);
+            self.relocated = RelocatedRows::Tail(tail);
         }
-        let Elsewhere::Tail(tail) = &mut self.elsewhere else { return Ok(false) };
+        let RelocatedRows::Tail(tail) = &mut self.relocated else { return Ok(false) };
         let Some(rows) = tail.get_mut(&keys.key) else { return Ok(true) };
         while rows.front().is_some_and(|row| *row < position) {
             rows.pop_front();
@@ -257,17 +231,17 @@ impl Matcher {
         Ok(rows.is_empty())
     }
 
-    fn index(&mut self) -> rusqlite::Result<()> {
+    fn build_index(&mut self) -> rusqlite::Result<()> {
         if let Some(db) = &self.db {
             db.execute_batch("CREATE INDEX IF NOT EXISTS record_by_key ON record (key, id)")?;
         }
         self.next_new = self.next_new.max(self.position);
-        self.elsewhere = Elsewhere::Indexed(HashMap::new());
+        self.relocated = RelocatedRows::Indexed(HashMap::new());
         Ok(())
     }
 
-    fn look_up(&mut self, keys: &Keys) -> rusqlite::Result<Option<Row>> {
-        let (Some(db), Elsewhere::Indexed(claimed)) = (&self.db, &mut self.elsewhere) else { return Ok(None) };
+    fn find_by_key(&mut self, keys: &Keys) -> rusqlite::Result<Option<RecordRow>> {
+        let (Some(db), RelocatedRows::Indexed(claimed)) = (&self.db, &mut self.relocated) else { return Ok(None) };
         let mut after = claimed.get(&keys.key).map_or(-1, |id| id.cast_signed());
         let next = "SELECT id FROM record WHERE key = ? AND id > ? AND id < ? ORDER BY id LIMIT 1";
         let mut next = db.prepare_cached(next)?;
@@ -280,164 +254,79 @@ impl Matcher {
                     after = id.cast_signed();
                 }
                 Some(id) => {
-                    let row = format!("{ROW} WHERE id = ?");
-                    return db.prepare_cached(&row)?.query_row([id], read).map(Some);
+                    return read_by_id(db, id).map(Some);
                 }
             }
         }
     }
 
-    /// Whether the record runs again.
-    fn verdict(&self, line: u64, keys: &Keys, row: Row) -> rusqlite::Result<Admission> {
-        let is_another = row.content != keys.content;
-        let entry = || Arc::new(Entry { id: row.id, key: keys.key, content: keys.content, line });
-        if is_another {
-            self.told.damaged.fetch_add(row.is_damaged.into(), Ordering::Relaxed);
-            return Ok(Admission::Again(Rerun { entry: entry(), past: None, is_another }));
+    /// Decides whether the record runs again.
+    fn decide(&self, line: u64, keys: &Keys, row: RecordRow) -> rusqlite::Result<Match> {
+        let is_other_record = row.content != keys.content;
+        let record = || Arc::new(RecordId { id: row.id, key: keys.key, content: keys.content, line });
+        if is_other_record {
+            self.stats.damaged.fetch_add(row.is_damaged.into(), Ordering::Relaxed);
+            return Ok(Match::Retry(RetryRecord { record: record(), prior_results: None, is_other_record }));
         }
-        let is_done = row.session.is_some_and(|session| self.same.contains(&session))
+        let is_done = row.session.is_some_and(|session| self.same_flow.contains(&session))
             && match row.status.as_deref() {
                 Some("ok") => true,
-                Some("failed") => !self.again.holds(row.delivered.error.as_deref()),
+                Some("failed") => !self.retry.selects(row.finished.error.as_deref()),
                 _ => false,
             };
         let mut is_damaged = row.is_damaged;
         if is_done {
-            let mut delivered = row.delivered;
+            let mut finished = row.finished;
             if let Some(blob) = row.blob {
-                delivered.output = self.blob(blob)?;
+                finished.output = self.blob(blob)?;
             }
-            // One that is damaged is as good as not there: the record runs again.
-            if !is_damaged && delivered.is_whole() {
-                return Ok(Admission::Done(Box::new(delivered)));
+            // A damaged outcome counts as missing: the record runs again.
+            if !is_damaged && finished.is_readable() {
+                return Ok(Match::Finished(Box::new(finished)));
             }
             is_damaged = true;
         }
-        let past = self.past(row.id, &mut is_damaged)?;
+        let prior_results = self.prior_results(row.id, &mut is_damaged)?;
         if is_damaged {
-            self.told.damaged.fetch_add(1, Ordering::Relaxed);
+            self.stats.damaged.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(Admission::Again(Rerun { entry: entry(), past, is_another }))
+        Ok(Match::Retry(RetryRecord { record: record(), prior_results, is_other_record }))
     }
 
-    /// A large output; `None` if it is missing, or is not what was written.
+    /// Returns a large output; `None` if it is missing or its hash is wrong.
     fn blob(&self, id: i64) -> rusqlite::Result<Option<String>> {
         let Some(db) = &self.db else { return Ok(None) };
         let mut large = db.prepare_cached("SELECT hash, data FROM blob WHERE id = ?")?;
-        let large = large.query_row([id], |row| Ok((row.get::<_, [u8; 16]>(0).ok(), text(row, 1)?))).optional()?;
+        let large =
+            large.query_row([id], |row| Ok((row.get::<_, [u8; 16]>(0).ok(), lenient_text(row, 1)?))).optional()?;
         Ok(large.and_then(|(hash, data)| {
             let data = data.flatten()?;
             (hash == Some(Fingerprint::of(data.as_bytes()).0)).then_some(data)
         }))
     }
 
-    /// What was kept of a record; what of it cannot be read is left out, and noted.
-    fn past(&self, id: u64, is_damaged: &mut bool) -> rusqlite::Result<Option<Past>> {
+    /// Returns the prior results of a record; damaged ones are left out and reported in `is_damaged`.
+    fn prior_results(&self, id: u64, is_damaged: &mut bool) -> rusqlite::Result<Option<PriorResults>> {
         let Some(db) = &self.db else { return Ok(None) };
         let mut kept = db.prepare_cached("SELECT step, item, output, story, blob FROM result WHERE record = ?")?;
         let mut rows = kept.query([id])?;
         let mut results = HashMap::new();
         while let Some(row) = rows.next()? {
-            let (output, story) = (text(row, 2)?, text(row, 3)?);
-            let output = match soft::<Option<i64>>(row, 4)? {
+            let (output, meta) = (lenient_text(row, 2)?, lenient_text(row, 3)?);
+            let output = match lenient::<Option<i64>>(row, 4)? {
                 Some(None) => output.flatten(),
                 Some(Some(blob)) => self.blob(blob)?,
                 None => None,
             };
-            let stored = output.zip(story).map(|(output, story)| Stored { output, story });
-            let place = soft::<i64>(row, 0)?.zip(soft::<String>(row, 1)?);
-            match (place, stored.filter(Stored::is_whole)) {
+            let stored = output.zip(meta).map(|(output, meta)| StoredResult { output, meta });
+            let place = lenient::<i64>(row, 0)?.zip(lenient::<String>(row, 1)?);
+            match (place, stored.filter(StoredResult::is_readable)) {
                 (Some((step, item)), Some(stored)) => {
                     results.insert((step, item.into()), stored);
                 }
                 _ => *is_damaged = true,
             }
         }
-        Ok((!results.is_empty()).then(|| Past { steps: self.steps.clone(), results }))
+        Ok((!results.is_empty()).then(|| PriorResults { steps: self.steps.clone(), results }))
     }
-}
-
-impl Again {
-    /// Whether a record with this error runs again.
-    fn holds(&self, error: Option<&str>) -> bool {
-        #[derive(Deserialize)]
-        struct Class {
-            kind: ErrorKind,
-            #[serde(default)]
-            causes: Vec<Class>,
-        }
-
-        impl Class {
-            /// Whoever asks for timeouts means those that were tried again in vain, too.
-            fn is_one_of(&self, kinds: &[ErrorKind]) -> bool {
-                let last = self.causes.last().filter(|_| self.kind == ErrorKind::AllFailed);
-                kinds.contains(&self.kind) || last.is_some_and(|last| last.is_one_of(kinds))
-            }
-        }
-
-        match self {
-            Again::None => false,
-            Again::Failed => true,
-            Again::Kinds(kinds) => {
-                let class = error.and_then(|error| serde_json::from_str::<Class>(error).ok());
-                class.is_none_or(|class| class.is_one_of(kinds))
-            }
-        }
-    }
-}
-
-impl Delivered {
-    /// Whether all that makes a line can be read.
-    fn is_whole(&self) -> bool {
-        let is_json = |text: &String| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
-        let said = match (&self.error, &self.output) {
-            (Some(error), _) => serde_json::from_str::<Error>(error).is_ok(),
-            (None, output) => output.as_ref().is_some_and(is_json),
-        };
-        said && self.story.as_deref().is_none_or(|story| Story::read(Some(story)).is_ok())
-    }
-
-    pub(crate) fn error(&self) -> Option<Error> {
-        let text = self.error.as_deref()?;
-        let unreadable = |_| Error::failed("its error cannot be read in the journal");
-        Some(serde_json::from_str(text).unwrap_or_else(unreadable))
-    }
-}
-
-fn read_ahead(db: &Connection, from: u64, end: u64) -> rusqlite::Result<VecDeque<Row>> {
-    let rows = format!("{ROW} WHERE id >= ? AND id < ? ORDER BY id LIMIT {BATCH}");
-    db.prepare_cached(&rows)?.query_map([from, end], read)?.collect()
-}
-
-fn read(row: &SqlRow<'_>) -> rusqlite::Result<Row> {
-    let (session, status, output, error, story) =
-        (soft(row, 3)?, text(row, 4)?, text(row, 5)?, text(row, 6)?, text(row, 7)?);
-    let (content, took_ms, blob) = (soft(row, 2)?, soft(row, 8)?, soft(row, 9)?);
-    let is_damaged = session.is_none()
-        || [&status, &output, &error, &story].contains(&&None)
-        || content.is_none()
-        || took_ms.is_none()
-        || blob.is_none();
-    let (output, error) = (output.flatten(), error.flatten());
-    let delivered = Delivered { output, error, story: story.flatten(), took_ms: took_ms.flatten() };
-    Ok(Row {
-        id: row.get(0)?,
-        key: soft(row, 1)?,
-        content: content.flatten(),
-        session,
-        status: status.flatten(),
-        delivered,
-        blob: blob.flatten(),
-        is_damaged,
-    })
-}
-
-/// A value; `None` if it is of another type than what was written.
-fn soft<T: FromSql>(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<Option<T>> {
-    Ok(T::column_result(row.get_ref(column)?).ok())
-}
-
-/// A text, if there is one; `None` if what is there is none.
-fn text(row: &SqlRow<'_>, column: usize) -> rusqlite::Result<Option<Option<String>>> {
-    soft(row, column)
 }

@@ -1,37 +1,37 @@
-//! What is done again when the flow of a run has changed.
+//! The plan of a resumed run whose flow may have changed.
 
-/// What a run that is resumed can use of its journal.
+/// The parts of its journal that a resumed run can use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Redo {
-    /// The paths of the steps whose results serve again.
+pub struct ResumePlan {
+    /// The paths of the steps whose results are reused.
     pub kept: Vec<String>,
-    /// The paths of the steps that are done again, for every record, and why.
-    pub redone: Vec<(String, Why)>,
-    /// Whether records are known by another field than before, or by their content instead of a field: then none is
-    /// found again, and all that is in the input is done anew.
+    /// The paths of the steps that run again for every record, with the reason.
+    pub redone: Vec<(String, RedoReason)>,
+    /// Whether records are recognized by another field than before, or by their content instead of a field. Then no
+    /// record is recognized, and the whole input runs again.
     pub rekeyed: bool,
-    /// How many records have an outcome of another version of the flow: they go through it again, with the results of
-    /// the steps that are kept.
+    /// The number of records with an outcome of another version of the flow. They run again with the results of the
+    /// kept steps.
     pub records: u64,
 }
 
-/// Why the results of a step do not serve.
+/// The reason why the results of a step cannot be reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Why {
-    /// The step, or something that it depends on, is another one than before.
+pub enum RedoReason {
+    /// The step, or a step it depends on, has changed.
     Changed,
-    /// There are none: it is new, or no record has come so far.
+    /// There are no results: the step is new, or no record has reached it.
     New,
 }
 
-impl Why {
-    /// For people.
+impl RedoReason {
+    /// Returns the reason for people.
     pub fn as_str(self) -> &'static str {
         match self {
-            Why::Changed => "it, or what it depends on, has changed",
-            Why::New => "it has not run before",
+            RedoReason::Changed => "it, or what it depends on, has changed",
+            RedoReason::New => "it has not run before",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How long journals stay.
+//! The retention of old journals.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,13 +7,14 @@ use llmspell::Result;
 
 use super::{folder, info};
 
-/// What [`Journals::tidy`](super::Journals::tidy) leaves.
+/// The runs that [`Journals::prune`](super::Journals::prune) keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
-    /// How many complete runs of each flow stay, the latest ones. The default is 20.
+    /// The number of complete runs kept for each flow, the latest first. The default is 20.
     pub keep: usize,
-    /// How much room all runs may take together, in bytes, before further complete runs go. The default is 10 GiB.
+    /// The maximum size of all runs together in bytes; beyond it, more complete runs are removed. The default is 10
+    /// GiB.
     pub max_size: u64,
 }
 
@@ -23,17 +24,17 @@ impl Default for Retention {
     }
 }
 
-/// Which is older is told by the numbers in the names within a flow, and by the time at which it began between flows.
-/// A clock that was wrong can thus change which complete run goes first, and nothing else.
-pub(super) fn tidy(folder: &Path, retention: &Retention) -> Result<Vec<String>> {
+/// Within a flow, the age of runs follows their numbers; between flows, the time at which they began. So a wrong clock
+/// can change which complete run is removed first, and nothing else.
+pub(super) fn prune(folder: &Path, retention: &Retention) -> Result<Vec<String>> {
     let names = folder::names(folder)?;
     let mut total: u64 = names.iter().map(|name| folder::size(folder, name)).sum();
-    let runs: Vec<_> = names.into_iter().map(|name| info::glance(folder, name)).collect();
-    let mut surplus: Vec<_> = runs.iter().filter(|run| run.is_void()).map(|run| run.name.clone()).collect();
+    let runs: Vec<_> = names.into_iter().map(|name| info::read_summary(folder, name)).collect();
+    let mut surplus: Vec<_> = runs.iter().filter(|run| run.is_unused()).map(|run| run.name.clone()).collect();
     let mut complete: Vec<_> = runs.into_iter().filter(|run| run.is_complete()).collect();
     complete.sort_by_cached_key(|run| {
         let number = folder::number(&run.name).map_or(0, |(_, number)| number);
-        std::cmp::Reverse((run.story.as_ref().ok().and_then(|story| story.began.clone()), number))
+        std::cmp::Reverse((run.record.as_ref().ok().and_then(|record| record.began.clone()), number))
     });
     let mut of_flow = HashMap::<String, usize>::new();
     let mut others = Vec::new();
@@ -51,16 +52,16 @@ pub(super) fn tidy(folder: &Path, retention: &Retention) -> Result<Vec<String>> 
         if !is_surplus && total <= retention.max_size {
             break;
         }
-        // Somebody may have resumed it meanwhile.
-        let Some(lock) = folder::lock(folder, name)? else { continue };
+        // Another process may have resumed it meanwhile.
+        let Some(lock) = folder::try_lock(folder, name)? else { continue };
         total = total.saturating_sub(folder::size(folder, name));
         folder::remove(folder, name, lock)?;
         gone.push(name.clone());
     }
-    for name in folder::remains(folder)? {
-        let Some(lock) = folder::lock(folder, &name)? else { continue };
-        // Somebody may have begun a run of this name meanwhile.
-        if !folder::db(folder, &name).exists() {
+    for name in folder::orphaned_locks(folder)? {
+        let Some(lock) = folder::try_lock(folder, &name)? else { continue };
+        // Another process may have begun a run of this name meanwhile.
+        if !folder::db_path(folder, &name).exists() {
             folder::remove(folder, &name, lock)?;
         }
     }

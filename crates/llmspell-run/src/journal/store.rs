@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use llmspell::{ErrorKind, Result};
+use llmspell::Result;
 use llmspell_flow::Flow;
 use llmspell_flow::internal::{Fingerprint, StepKey};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -13,107 +13,94 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::command;
 use super::fault::fault;
 use super::folder::Lock;
-use super::matching::Matcher;
-use super::resume_plan::{Redo, Why};
-use super::rows::Rows;
+use super::matching::RecordMatcher;
+use super::resume_plan::{RedoReason, ResumePlan};
+use super::retry_filter::RetryFilter;
+use super::rows::RowWriter;
 use super::schema;
-use super::writer::{Pen, Thread, writer};
+use super::writer::{JournalWriter, WriterThread, start_writer};
 
-/// The fact that says by which field the records were last known; empty, if by their content.
+/// The name of the metadata for the declared key field; empty if records are recognized by their content.
 const KEY: &str = "key";
 
-/// The journal of one run. As long as it is there, no other process can go on with the run.
+/// The journal of one run. As long as the value exists, no other process can resume the run.
 ///
 /// [`Journals`](super::Journals) begins and opens them; give it to [`Run::journal`](crate::Run::journal).
 pub struct Journal {
     name: String,
     path: PathBuf,
     db: Connection,
-    again: Again,
+    retry: RetryFilter,
     lock: Lock,
-}
-
-/// Which of the records that have failed are run again when a run is resumed. The default is none; records that were in
-/// flight, or failed because the run was ending, are run again in any case.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Again {
-    /// None of them, unless the run ended because records were [denied](llmspell::ErrorKind::Denied): then those that were.
-    #[default]
-    None,
-    /// All of them.
-    Failed,
-    /// Those whose errors are of one of these kinds.
-    Kinds(Vec<ErrorKind>),
 }
 
 impl Journal {
     pub(super) fn new(name: String, path: PathBuf, db: Connection, lock: Lock) -> Self {
-        Journal { name, path, db, again: Again::None, lock }
+        Journal { name, path, db, retry: RetryFilter::None, lock }
     }
 
-    /// The name of the run, such as `triage-3`.
+    /// Returns the name of the run, such as `triage-3`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The file.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Runs these records again that have failed.
+    /// Runs the failed records again that the filter selects.
     #[must_use]
-    pub fn again(mut self, again: Again) -> Self {
-        self.again = again;
+    pub fn retry(mut self, retry: RetryFilter) -> Self {
+        self.retry = retry;
         self
     }
 
-    /// Notes something about the run, such as where its input is; see [`fact`](Journal::fact). Neither secrets nor
-    /// what holds any belongs here.
+    /// Sets metadata of the run, such as the path of its input; see [`meta`](Journal::meta). It must not contain
+    /// secrets.
     ///
     /// # Errors
     /// If the journal cannot be written.
-    pub fn note(&self, fact: &str, value: &str) -> Result<()> {
-        note(&self.db, fact, value).map_err(|error| fault("writing", &self.path, error))
+    pub fn set_meta(&self, name: &str, value: &str) -> Result<()> {
+        set_meta(&self.db, name, value).map_err(|error| fault("writing", &self.path, error))
     }
 
-    /// What was noted about the run: `flow`, its name, is there from the beginning.
+    /// Returns metadata of the run; `flow`, its name, is always there.
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub fn fact(&self, fact: &str) -> Result<Option<String>> {
-        let value = self.db.query_row("SELECT value FROM run WHERE fact = ?", [fact], |row| row.get(0));
+    pub fn meta(&self, name: &str) -> Result<Option<String>> {
+        let value = self.db.query_row("SELECT value FROM run WHERE fact = ?", [name], |row| row.get(0));
         value.optional().map_err(|error| fault("reading", &self.path, error))
     }
 
-    /// Which steps' results serve again if the run is resumed with this flow, and which steps are done again.
+    /// Returns which steps are reused and which run again if the run is resumed with this flow.
     ///
     /// # Errors
     /// If the journal cannot be read.
-    pub fn redo(&self, flow: &Flow) -> Result<Redo> {
-        self.find_redo(flow).map_err(|error| fault("reading", &self.path, error))
+    pub fn resume_plan(&self, flow: &Flow) -> Result<ResumePlan> {
+        self.read_resume_plan(flow).map_err(|error| fault("reading", &self.path, error))
     }
 
-    fn find_redo(&self, flow: &Flow) -> rusqlite::Result<Redo> {
+    fn read_resume_plan(&self, flow: &Flow) -> rusqlite::Result<ResumePlan> {
         let steps = self.steps()?;
-        let mut redo = Redo::default();
+        let mut resume_plan = ResumePlan::default();
         for key in flow.journaled_steps() {
             if steps.contains_key(&key) {
-                redo.kept.push(key.path.to_string());
+                resume_plan.kept.push(key.path.to_string());
             } else if steps.keys().any(|known| known.path == key.path) {
-                redo.redone.push((key.path.to_string(), Why::Changed));
+                resume_plan.redone.push((key.path.to_string(), RedoReason::Changed));
             } else {
-                redo.redone.push((key.path.to_string(), Why::New));
+                resume_plan.redone.push((key.path.to_string(), RedoReason::New));
             }
         }
         let others = "SELECT count(*) FROM record JOIN session ON session.id = record.session \
                       WHERE record.status IS NOT NULL AND session.flow <> ?";
-        redo.records = self.db.query_row(others, [flow.fingerprint().0], |row| row.get(0))?;
+        resume_plan.records = self.db.query_row(others, [flow.fingerprint().0], |row| row.get(0))?;
         let key: Option<String> =
             self.db.query_row("SELECT value FROM run WHERE fact = ?", [KEY], |row| row.get(0)).optional()?;
-        redo.rekeyed = key.is_some_and(|key| key != flow.key().unwrap_or_default());
-        Ok(redo)
+        resume_plan.rekeyed = key.is_some_and(|key| key != flow.key().unwrap_or_default());
+        Ok(resume_plan)
     }
 
     fn steps(&self) -> rusqlite::Result<HashMap<StepKey, i64>> {
@@ -126,30 +113,30 @@ impl Journal {
         rows.collect()
     }
 
-    /// Begins a session: what writes, and what knows the records of earlier ones.
-    pub(crate) fn start(self, flow: Fingerprint, key: Option<&str>) -> Result<Session> {
+    /// Begins a session: a writer, and a matcher for the records of earlier sessions.
+    pub(crate) fn start(self, flow: Fingerprint, key: Option<&str>) -> Result<JournalSession> {
         let path = self.path.clone();
         let failed = |error| fault("writing", &path, error);
-        schema::log(&self.db).map_err(failed)?;
+        schema::enable_wal(&self.db).map_err(failed)?;
         let steps = self.steps().map_err(failed)?;
-        let matcher = Matcher::new(&self.path, &self.db, flow, self.again.clone(), key, Arc::new(steps.clone()))?;
+        let matcher = RecordMatcher::new(&self.path, &self.db, flow, self.retry.clone(), key, Arc::new(steps.clone()))?;
         let begin = "INSERT INTO session (flow, pid, began) VALUES (?, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))";
         self.db.execute(begin, params![flow.0, std::process::id()]).map_err(failed)?;
         let session = self.db.last_insert_rowid();
-        command::refuse(&self.db).and_then(|()| command::settle(&self.db)).map_err(failed)?;
-        note(&self.db, KEY, key.unwrap_or_default()).map_err(failed)?;
-        schema::fold_in(&self.db).map_err(failed)?;
+        command::reject_pending(&self.db).and_then(|()| command::mark_settled(&self.db)).map_err(failed)?;
+        set_meta(&self.db, KEY, key.unwrap_or_default()).map_err(failed)?;
+        schema::checkpoint(&self.db).map_err(failed)?;
         let Journal { db, lock, .. } = self;
-        let (pen, thread) = writer(db, Rows::new(path, session, steps), lock);
-        Ok(Session { pen, thread, matcher })
+        let (writer, thread) = start_writer(db, RowWriter::new(path, session, steps), lock);
+        Ok(JournalSession { writer, thread, matcher })
     }
 }
 
-/// A session of a run, on its way.
-pub(crate) struct Session {
-    pub(crate) pen: Pen,
-    pub(crate) thread: Thread,
-    pub(crate) matcher: Matcher,
+/// A session in progress.
+pub(crate) struct JournalSession {
+    pub(crate) writer: JournalWriter,
+    pub(crate) thread: WriterThread,
+    pub(crate) matcher: RecordMatcher,
 }
 
 impl fmt::Debug for Journal {
@@ -158,17 +145,17 @@ impl fmt::Debug for Journal {
     }
 }
 
-fn note(db: &Connection, fact: &str, value: &str) -> rusqlite::Result<()> {
-    db.execute("INSERT OR REPLACE INTO run (fact, value) VALUES (?, ?)", [fact, value]).map(|_| ())
+fn set_meta(db: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
+    db.execute("INSERT OR REPLACE INTO run (fact, value) VALUES (?, ?)", [name, value]).map(|_| ())
 }
 
-/// Fills a file that has just been claimed; if that cannot be done, nothing is left of it.
+/// Initializes a file that was just created; removes it if that fails.
 pub(super) fn begin(folder: &Path, claimed: (String, Lock, PathBuf), flow: &Flow) -> Result<Journal> {
     let (name, lock, path) = claimed;
-    match schema::create(&path, |db| note(db, "flow", flow.name())) {
+    match schema::create(&path, |db| set_meta(db, "flow", flow.name())) {
         Ok(db) => Ok(Journal::new(name, path, db, lock)),
         Err(error) => {
-            // What cannot be removed either is taken away when a later run is complete.
+            // If removing also fails, a later prune does it.
             let _ = super::folder::remove(folder, &name, lock);
             Err(error)
         }

@@ -1,7 +1,7 @@
-//! The one thread that writes a journal.
+//! The thread that writes a journal.
 //!
-//! It commits whatever waits, all at once: alone, a result is on the disk in the time that the disk takes; under load,
-//! the results that come in meanwhile share the next commit. No timer is involved.
+//! Group commit: the thread commits all commands that wait, in one transaction. A single result is on disk as fast as
+//! the disk allows; under load, the results that arrive meanwhile share the next commit. There is no timer.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,206 +11,137 @@ use llmspell_flow::internal::StepKey;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::command::Asked;
+use super::command::ControlCommand;
 use super::fault::fault;
 use super::folder::Lock;
-use super::rows::{Rows, write};
+use super::rows::RowWriter;
 use super::schema;
+use super::write_command::{RecordId, RecordResult, SessionEnd, WriteCommand};
 
-/// So many jobs wait for the thread at most; beyond them, the run waits.
+/// The maximum of commands that wait for the thread; beyond it, the run waits.
 const WAITING: usize = 1024;
 
-/// What is larger waits for its commit in any case, so that the queue stays small.
+/// A larger output always waits for its commit, so that the queue stays small.
 const LARGE: usize = 1 << 16;
 
-/// A record, as the journal has to know it again.
-#[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    /// Its number in the journal.
-    pub(crate) id: u64,
-    pub(crate) key: [u8; 16],
-    /// Of its content, if the key is a declared field.
-    pub(crate) content: Option<[u8; 16]>,
-    /// Where it stands in the input.
-    pub(crate) line: u64,
-}
-
-/// What came of a record.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    pub(crate) status: Status,
-    /// JSON; none if it failed.
-    pub(crate) output: Option<Arc<str>>,
-    /// JSON; only if it failed.
-    pub(crate) error: Option<String>,
-    pub(crate) story: Option<Arc<str>>,
-    pub(crate) took_ms: Option<f64>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
-    Ok,
-    Failed,
-    /// It failed because the run was ending, and would have been tried again.
-    Interrupted,
-}
-
-impl Status {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Status::Ok => "ok",
-            Status::Failed => "failed",
-            Status::Interrupted => "interrupted",
-        }
-    }
-}
-
-/// How a session ended.
-#[derive(Debug, Default)]
-pub(crate) struct Closing {
-    pub(crate) ending: &'static str,
-    pub(crate) ok: u64,
-    pub(crate) degraded: u64,
-    pub(crate) failed: u64,
-    pub(crate) replayed: u64,
-    pub(crate) report: Option<String>,
-}
-
-/// What the thread is to do.
-pub(super) enum Job {
-    Result {
-        record: Arc<Entry>,
-        step: StepKey,
-        item: String,
-        output: String,
-        story: Option<String>,
-    },
-    Record {
-        record: Arc<Entry>,
-        finished: Finished,
-    },
-    /// Another record stands under the number: what was kept of it is no longer true.
-    Forget(u64),
-    Commands(oneshot::Sender<Vec<Asked>>),
-    Answer(i64, String),
-    /// The run goes to its end: that it was told to pause no longer holds.
-    Stopping,
-    Close(Closing),
-}
-
-struct Note {
-    job: Job,
-    /// Who waits for the commit.
+struct QueuedWrite {
+    job: WriteCommand,
+    /// The channel of the caller that waits for the commit.
     done: Option<oneshot::Sender<()>>,
 }
 
-/// Where everybody puts what is to be written. Cheap to clone.
+/// The handle that sends commands to the thread. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Pen(Arc<Ends>);
+pub(crate) struct JournalWriter(Arc<WriterShared>);
 
-struct Ends {
-    notes: mpsc::Sender<Note>,
+struct WriterShared {
+    notes: mpsc::Sender<QueuedWrite>,
     failure: watch::Receiver<Option<Error>>,
 }
 
 /// The thread that holds the file.
-pub(crate) type Thread = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+pub(crate) type WriterThread = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
-/// Makes the thread that writes to `db`; it starts when the future is polled first, and ends after the last pen.
-pub(super) fn writer(db: Connection, rows: Rows, lock: Lock) -> (Pen, Thread) {
-    let (notes, jobs) = mpsc::channel(WAITING);
+/// Creates the thread that writes to `db`. It starts when the future is first polled, and ends after the last handle.
+pub(super) fn start_writer(db: Connection, rows: RowWriter, lock: Lock) -> (JournalWriter, WriterThread) {
+    let (notes, receiver) = mpsc::channel(WAITING);
     let (failed, failure) = watch::channel(None);
     let thread = async move {
         let work = move |_| {
-            run((db, lock), rows, jobs, &failed);
+            run((db, lock), rows, receiver, &failed);
             Ok(())
         };
         Context::new().blocking(work).await
     };
-    (Pen(Arc::new(Ends { notes, failure })), Box::pin(thread))
+    (JournalWriter(Arc::new(WriterShared { notes, failure })), Box::pin(thread))
 }
 
-impl Pen {
-    /// Writes a result; returns when it is on the disk.
-    pub(crate) async fn result(
+impl JournalWriter {
+    /// Writes a result; returns when it is on disk.
+    pub(crate) async fn write_result(
         &self,
-        record: &Arc<Entry>,
+        record: &Arc<RecordId>,
         step: StepKey,
         item: String,
         output: String,
-        story: Option<String>,
+        meta: Option<String>,
     ) -> Result<()> {
-        self.and_wait(Job::Result { record: record.clone(), step, item, output, story }).await
+        self.send_and_wait(WriteCommand::Result { record: record.clone(), step, item, output, meta }).await
     }
 
-    /// Writes what came of a record; returns when it is on the disk if `surely`, or else when it is in line.
-    pub(crate) async fn record(&self, record: &Arc<Entry>, finished: Finished, surely: bool) -> Result<()> {
+    /// Writes the outcome of a record; returns when it is on disk if `durable`, otherwise when it is queued.
+    pub(crate) async fn write_record(
+        &self,
+        record: &Arc<RecordId>,
+        finished: RecordResult,
+        durable: bool,
+    ) -> Result<()> {
         let is_large = finished.output.as_ref().is_some_and(|output| output.len() > LARGE);
-        let job = Job::Record { record: record.clone(), finished };
-        if surely || is_large { self.and_wait(job).await } else { self.send(job, None).await }
+        let job = WriteCommand::Record { record: record.clone(), finished };
+        if durable || is_large { self.send_and_wait(job).await } else { self.send(job, None).await }
     }
 
-    /// Forgets what was kept of a record, before anything else is written of it.
+    /// Removes the rows of a record, before anything else is written about it.
     pub(crate) async fn forget(&self, record: u64) -> Result<()> {
-        self.send(Job::Forget(record), None).await
+        self.send(WriteCommand::Forget(record), None).await
     }
 
-    /// What the run has been asked to do and has not answered yet.
-    pub(crate) async fn commands(&self) -> Result<Vec<Asked>> {
-        let (sender, asked) = oneshot::channel();
-        self.send(Job::Commands(sender), None).await?;
-        asked.await.map_err(|_| self.lost())
+    /// Returns the commands that the run has not answered yet.
+    pub(crate) async fn commands(&self) -> Result<Vec<ControlCommand>> {
+        let (sender, only_polls) = oneshot::channel();
+        self.send(WriteCommand::Commands(sender), None).await?;
+        only_polls.await.map_err(|_| self.closed_error())
     }
 
     pub(crate) async fn answer(&self, command: i64, answer: String) -> Result<()> {
-        self.send(Job::Answer(command, answer), None).await
+        self.send(WriteCommand::Answer(command, answer), None).await
     }
 
-    /// Notes that the run takes no more records for good.
-    pub(crate) async fn stopping(&self) -> Result<()> {
-        self.send(Job::Stopping, None).await
+    /// Writes that the run reads no more records for good.
+    pub(crate) async fn mark_stopping(&self) -> Result<()> {
+        self.send(WriteCommand::Stopping, None).await
     }
 
-    /// Notes how the session ended, and answers what it was asked and has not answered. Nothing is written after it.
-    pub(crate) async fn close(&self, closing: Closing) -> Result<()> {
-        self.and_wait(Job::Close(closing)).await
+    /// Writes how the session ended, and rejects pending commands. Nothing is written after it.
+    pub(crate) async fn close(&self, closing: SessionEnd) -> Result<()> {
+        self.send_and_wait(WriteCommand::Close(closing)).await
     }
 
-    /// Why nothing can be written any more.
+    /// Returns the error because of which the journal cannot be written.
     pub(crate) fn failure(&self) -> Option<Error> {
         self.0.failure.borrow().clone()
     }
 
-    /// Returns once the journal cannot be written any more; never, if it ends well.
+    /// Waits until the journal cannot be written any more; never completes if it ends well.
     pub(crate) async fn failed(&self) -> Error {
         let mut failure = self.0.failure.clone();
         if failure.wait_for(Option::is_some).await.is_err() {
             std::future::pending::<()>().await;
         }
-        self.lost()
+        self.closed_error()
     }
 
-    async fn and_wait(&self, job: Job) -> Result<()> {
+    async fn send_and_wait(&self, job: WriteCommand) -> Result<()> {
         let (done, written) = oneshot::channel();
         self.send(job, Some(done)).await?;
-        written.await.map_err(|_| self.lost())
+        written.await.map_err(|_| self.closed_error())
     }
 
-    async fn send(&self, job: Job, done: Option<oneshot::Sender<()>>) -> Result<()> {
-        self.0.notes.send(Note { job, done }).await.map_err(|_| self.lost())
+    async fn send(&self, job: WriteCommand, done: Option<oneshot::Sender<()>>) -> Result<()> {
+        self.0.notes.send(QueuedWrite { job, done }).await.map_err(|_| self.closed_error())
     }
 
-    fn lost(&self) -> Error {
+    fn closed_error(&self) -> Error {
         self.failure().unwrap_or_else(|| Error::failed("the journal is closed"))
     }
 }
 
-/// Writes until it is closed, there is nobody left to write for, or it fails: those who wait then, and all who come
-/// after them, get the error. Whoever has closed it finds the file closed.
+/// Writes until the journal is closed, the last handle is dropped, or a write fails. After a failure, all waiting and
+/// later callers get the error. When `close` returns, the file is closed.
 fn run(
     file: (Connection, Lock),
-    mut rows: Rows,
-    mut notes: mpsc::Receiver<Note>,
+    mut rows: RowWriter,
+    mut notes: mpsc::Receiver<QueuedWrite>,
     failed: &watch::Sender<Option<Error>>,
 ) {
     let mut batch = Vec::with_capacity(WAITING);
@@ -219,34 +150,34 @@ fn run(
         if let Err(error) = committed {
             drop(file);
             failed.send_replace(Some(fault("writing", rows.path(), error)));
-            // What has not been committed is dropped, and with it the channels of those who wait.
+            // Dropping the uncommitted commands drops the channels of their callers.
             return;
         }
-        let is_closed = batch.iter().any(|note| matches!(note.job, Job::Close(_)));
-        let told = batch.drain(..).filter_map(|note| note.done);
+        let is_closed = batch.iter().any(|note| matches!(note.job, WriteCommand::Close(_)));
+        let waiting = batch.drain(..).filter_map(|note| note.done);
         if is_closed {
-            schema::lay_down(file.0);
+            schema::close(file.0);
             drop(file.1);
-            told.for_each(tell);
+            waiting.for_each(notify);
             return;
         }
-        told.for_each(tell);
+        waiting.for_each(notify);
     }
 }
 
-/// Nobody may be there any more.
-fn tell(waiting: oneshot::Sender<()>) {
+/// The caller may be gone.
+fn notify(waiting: oneshot::Sender<()>) {
     let _ = waiting.send(());
 }
 
-fn commit(db: &Connection, rows: &mut Rows, batch: &mut [Note]) -> rusqlite::Result<()> {
-    let asked = batch.iter().all(|note| matches!(note.job, Job::Commands(_)));
-    if asked {
-        // Looking does not need a transaction, nor the disk.
-        return batch.iter_mut().try_for_each(|note| write(db, rows, &mut note.job));
+fn commit(db: &Connection, rows: &mut RowWriter, batch: &mut [QueuedWrite]) -> rusqlite::Result<()> {
+    let only_polls = batch.iter().all(|note| matches!(note.job, WriteCommand::Commands(_)));
+    if only_polls {
+        // Polling needs neither a transaction nor the disk.
+        return batch.iter_mut().try_for_each(|note| rows.write(db, &mut note.job));
     }
     db.execute_batch("BEGIN IMMEDIATE")?;
-    let written = batch.iter_mut().try_for_each(|note| write(db, rows, &mut note.job));
+    let written = batch.iter_mut().try_for_each(|note| rows.write(db, &mut note.job));
     let ended = written.and_then(|()| db.execute_batch("COMMIT"));
     if ended.is_err() {
         let _ = db.execute_batch("ROLLBACK");

@@ -1,4 +1,4 @@
-//! Where a file of outcomes will be, and where it is until then.
+//! A file that appears under its name only when it is complete.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -7,33 +7,34 @@ use std::path::{Path, PathBuf};
 
 use llmspell::{Error, Result};
 
-use crate::file_id::{FileId, stands_at};
+use crate::file_id::{FileId, is_at};
 
-/// `FILE`, and `FILE.partial`, which belongs to this run alone: it is locked until it takes its place.
-pub(super) struct Place {
+/// `FILE`, and `FILE.partial`, which belongs to this run alone: it is locked until it is renamed.
+pub(super) struct AtomicOutput {
     path: PathBuf,
     partial: PathBuf,
     file: File,
 }
 
-/// A file that must stay as it is, and what it is to the run.
-pub(super) type Spared<'a> = (FileId, &'a str);
+/// A file that must not be overwritten, and its role in the run.
+pub(super) type Protected<'a> = (FileId, &'a str);
 
-/// As many links as systems follow.
+/// The number of links that systems follow.
 const LINKS: usize = 40;
 
-impl Place {
-    /// Begins `FILE.partial`; what stands there is taken away only if `force` says so and no run is writing it.
-    pub(super) fn claim(path: &Path, force: bool, spared: &[Spared<'_>]) -> Result<Self> {
+impl AtomicOutput {
+    /// Creates `FILE.partial`; an existing one is removed only with `force`, and only if no run is writing it.
+    pub(super) fn claim(path: &Path, force: bool, protected: &[Protected<'_>]) -> Result<Self> {
         let failed = |why: String| Error::invalid(format!("cannot write the output {}: {why}", path.display()));
         let named = |path: &Path| path.file_name().map(OsStr::to_owned);
-        let path = followed(path).map_err(|error| failed(error.to_string()).with_hint("check where the link leads"))?;
+        let path =
+            resolve_links(path).map_err(|error| failed(error.to_string()).with_hint("check where the link leads"))?;
         let Some(mut name) = named(&path) else {
-            return Err(failed("it names no file".to_owned()).with_hint("give a name, such as out.jsonl"));
+            return Err(failed("its path has no file name".to_owned()).with_hint("give a name, such as out.jsonl"));
         };
         name.push(".partial");
         let partial = path.with_file_name(name);
-        for (id, what) in spared {
+        for (id, what) in protected {
             let why = if FileId::at(&path).as_ref() == Some(id) {
                 format!("it is {what}")
             } else if FileId::at(&partial).as_ref() == Some(id) {
@@ -43,55 +44,55 @@ impl Place {
             };
             return Err(failed(why).with_hint("give the output another name"));
         }
-        let file = begin(&partial, force).map_err(|error| {
+        let file = create_partial(&partial, force).map_err(|error| {
             let partial = partial.display();
             match error.kind() {
                 io::ErrorKind::WouldBlock => failed(format!("another run is writing {partial}"))
                     .with_hint("wait until it has ended, or give the output another name"),
                 io::ErrorKind::AlreadyExists => failed(format!("{partial} is already there"))
                     .with_hint(
-                        "an interrupted run left it: `llmspell resume` goes on with that run; --force overwrites it",
+                        "an interrupted run left it: resume that run with `llmspell resume`, or overwrite it with --force",
                     )
                     .with_source(error),
                 io::ErrorKind::NotFound => {
                     failed("its folder does not exist".to_owned()).with_hint("create the folder first")
                 }
                 io::ErrorKind::NotADirectory => {
-                    failed("a part of its path is no folder".to_owned()).with_hint("check the path")
+                    failed("a part of its path is not a folder".to_owned()).with_hint("check the path")
                 }
                 _ => failed(error.to_string()).with_hint("check the permissions of its folder"),
             }
         })?;
-        Ok(Place { path, partial, file })
+        Ok(AtomicOutput { path, partial, file })
     }
 
-    /// What the lines are written to.
+    /// Returns a writer to the partial file.
     pub(super) fn writer(&self) -> io::Result<File> {
         self.file.try_clone()
     }
 
-    /// The complete file takes its place.
+    /// Renames the complete file.
     pub(super) fn complete(&self) -> io::Result<PathBuf> {
-        // The name must not reach the disk before what it names.
+        // The name must not reach the disk before the content.
         self.file.sync_all()?;
-        // Somebody may have taken the file away, and begun another one.
-        if !stands_at(&self.file, &self.partial) {
-            return Err(io::Error::other(format!("{} was taken away during the run", self.partial.display())));
+        // Another process may have replaced the file.
+        if !is_at(&self.file, &self.partial) {
+            return Err(io::Error::other(format!("{} was removed during the run", self.partial.display())));
         }
         std::fs::rename(&self.partial, &self.path)?;
-        // Nor must the journal say that all is done before the name is there to stay.
+        // The journal must not say that the run is complete before the name is on disk.
         #[cfg(unix)]
         if let Some(folder) = self.path.parent() {
             let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            // Some file systems cannot, and then the name is as safe as they make it.
+            // Some file systems cannot sync a folder; then the name is as safe as they make it.
             let _ = File::open(folder).and_then(|folder| folder.sync_all());
         }
         Ok(self.path.clone())
     }
 
-    /// What is incomplete stays where it is, unless there is nothing to keep.
+    /// Keeps an incomplete file as it is, unless it is empty.
     pub(super) fn leave(&self, lines: u64) -> io::Result<Option<PathBuf>> {
-        if !stands_at(&self.file, &self.partial) {
+        if !is_at(&self.file, &self.partial) {
             return Ok(None);
         }
         if lines == 0 {
@@ -101,19 +102,20 @@ impl Place {
         Ok(Some(self.partial.clone()))
     }
 
-    /// How much has reached the file.
+    /// Returns the number of bytes in the file.
     pub(super) fn bytes(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
 
-    /// Takes away what comes after so many bytes.
+    /// Truncates the file.
     pub(super) fn cut(&self, bytes: u64) -> io::Result<()> {
         self.file.set_len(bytes)
     }
 }
 
-/// Where links lead, also if nothing is there yet: the file is written beside its true place, and the link stays.
-fn followed(path: &Path) -> io::Result<PathBuf> {
+/// Follows links, even to a file that does not exist: the partial file is written beside the target, and the link
+/// stays.
+fn resolve_links(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..LINKS {
         if !path.is_symlink() {
@@ -122,28 +124,28 @@ fn followed(path: &Path) -> io::Result<PathBuf> {
         let target = path.read_link()?;
         path = path.parent().map_or(target.clone(), |folder| folder.join(target));
     }
-    Err(io::Error::other("its links lead in a circle"))
+    Err(io::Error::other("its links form a cycle"))
 }
 
-/// A new file, locked. Only who holds the lock of a file may take it away, so two runs never share one.
-fn begin(partial: &Path, force: bool) -> io::Result<File> {
-    // An empty one is nothing that anybody could miss: its run was killed before it had written a line.
+/// Creates and locks the partial file. Only the holder of its lock may remove a file, so two runs never share one.
+fn create_partial(partial: &Path, force: bool) -> io::Result<File> {
+    // An empty file has nothing to lose: its run was killed before it had written a line.
     let nothing = partial.symlink_metadata().is_ok_and(|about| about.is_file() && about.len() == 0);
     // Held until the new file is locked.
-    let old = if force || nothing { make_way(partial)? } else { None };
+    let old = if force || nothing { remove_old(partial)? } else { None };
     let made = OpenOptions::new().write(true).create_new(true).open(partial);
     let file = made.map_err(|error| match error.kind() {
-        // Whoever holds the lock of what is there has not been interrupted.
+        // If the existing file is locked, its run was not interrupted.
         io::ErrorKind::AlreadyExists if is_locked(partial) => io::ErrorKind::WouldBlock.into(),
         _ => error,
     })?;
     lock(&file)?;
     drop(old);
-    if stands_at(&file, partial) { Ok(file) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    if is_at(&file, partial) { Ok(file) } else { Err(io::ErrorKind::WouldBlock.into()) }
 }
 
-/// Takes away what stands there: a link, not what it leads to; a file only under its lock.
-fn make_way(partial: &Path) -> io::Result<Option<File>> {
+/// Removes the existing file: a link but not its target; a regular file only under its lock.
+fn remove_old(partial: &Path) -> io::Result<Option<File>> {
     let about = match partial.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
@@ -151,7 +153,7 @@ fn make_way(partial: &Path) -> io::Result<Option<File>> {
     let old = if about.is_file() {
         let old = OpenOptions::new().write(true).open(partial)?;
         lock(&old)?;
-        if !stands_at(&old, partial) {
+        if !is_at(&old, partial) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         Some(old)
@@ -167,7 +169,7 @@ fn is_locked(partial: &Path) -> bool {
     is_file && File::open(partial).is_ok_and(|file| lock(&file).is_err())
 }
 
-/// Fails only if somebody else holds the lock: some file systems know no locks, and are written all the same.
+/// Fails only if another process holds the lock: a file system without locks is written all the same.
 fn lock(file: &File) -> io::Result<()> {
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),

@@ -1,14 +1,14 @@
-//! Failed records in the output.
+//! The handling of failed records in the output.
 
-/// What becomes of a record that fails.
+/// How a failed record is handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnError {
-    /// It has its line, like any other.
+    /// Writes a line for it, like for any other record.
     #[default]
     Row,
-    /// It has no line; it is counted, and the journal has it.
+    /// Writes no line; the record is counted, and the journal has it.
     Drop,
-    /// It has its line, and the run takes no more records.
+    /// Writes its line, and reads no more records.
     Stop,
 }

@@ -5,8 +5,8 @@
 //! {"index":1,"line":2,"status":"failed","error":{"kind":"timeout","message":"…","path":"triage.fetch"},"retries":2,"took_ms":3004.8}
 //! ```
 //!
-//! Only where there is something to tell: `causes`, what went wrong on the way; `choices`, who won a race and whether a
-//! second copy or a fallback served; `usage`, tokens and cost; `stages`, how long the record was in each step.
+//! Optional fields: `causes`, the errors on the way; `choices`, the winner of a race, a second copy or a fallback;
+//! `usage`, tokens and cost; `stages`, the time of the record in each step.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,22 +14,22 @@ use std::time::Duration;
 use llmspell::{Error, Provenance, Quality, Result, StageTime};
 use serde::{Serialize, Serializer};
 
-/// One record's outcome, with where it came from and how long it took.
+/// The outcome of a record, with its provenance and duration.
 pub(crate) struct OutcomeLine {
     pub(crate) index: usize,
     pub(crate) line: u64,
     /// The output as JSON.
     pub(crate) result: Result<Arc<str>>,
     pub(crate) quality: Quality,
-    /// What went wrong on the way without stopping the record.
+    /// The errors on the way that did not stop the record.
     pub(crate) causes: Vec<Error>,
     pub(crate) provenance: Provenance,
-    /// Unknown if the record's task was lost.
+    /// `None` if the task of the record was lost.
     pub(crate) took: Option<Duration>,
 }
 
 impl OutcomeLine {
-    /// The line, with its end. Written piece by piece, for the output is JSON already.
+    /// Returns the line with its end. Composed by hand because the output is already JSON.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         let room = self.result.as_ref().map_or(0, |output| output.len());
         let mut bytes = Vec::with_capacity(128 + room);

@@ -1,4 +1,4 @@
-//! The thread that writes, so that a slow disk or pipe holds up nothing but the output.
+//! The thread that writes an output, so that a slow disk or pipe blocks only the output.
 
 use std::io;
 use std::pin::Pin;
@@ -6,124 +6,124 @@ use std::pin::Pin;
 use llmspell::{Context, Error, Result};
 use tokio::sync::mpsc;
 
-use super::{Output, Written};
+use super::{Output, OutputStats};
 
-/// Lines that wait to be written; beyond them, the run waits.
+/// The maximum number of lines that wait to be written; beyond it, the run waits.
 const WAITING: usize = 256;
 
-/// What a thread does with the lines it is given.
+/// The handle of the thread that writes an output.
 pub(crate) struct Writer {
-    lines: mpsc::Sender<Job>,
-    thread: Pin<Box<dyn Future<Output = Result<Ended>> + Send>>,
+    lines: mpsc::Sender<WriterMessage>,
+    thread: Pin<Box<dyn Future<Output = Result<WriteEnd>> + Send>>,
     has_ended: bool,
 }
 
-enum Job {
+enum WriterMessage {
     Line(Vec<u8>),
-    /// There are no more lines; all have been written, or not.
+    /// The last message: ends the output.
     Finish {
         complete: bool,
     },
 }
 
 /// How writing ended.
-pub(crate) enum Ended {
-    Written(Written),
-    /// Nobody reads the pipe any more.
-    NobodyReads,
-    /// It could not be written; so much of it is there, if that is known.
-    Failed(Error, Option<Written>),
+pub(crate) enum WriteEnd {
+    Written(OutputStats),
+    /// The reader of the pipe closed it.
+    OutputClosed,
+    /// Writing failed; the lines that are left, if they are known.
+    Failed(Error, Option<OutputStats>),
 }
 
-impl Ended {
+impl WriteEnd {
     /// The thread itself was lost.
     fn lost(error: Error) -> Self {
-        Ended::Failed(error, None)
+        WriteEnd::Failed(error, None)
     }
 }
 
 impl Writer {
     pub(crate) fn new(output: Output) -> Self {
-        let (lines, jobs) = mpsc::channel(WAITING);
-        let thread = Box::pin(async move { Context::new().blocking(move |_| Ok(write(output, jobs))).await });
+        let (lines, messages) = mpsc::channel(WAITING);
+        let thread = Box::pin(async move { Context::new().blocking(move |_| Ok(write(output, messages))).await });
         Writer { lines, thread, has_ended: false }
     }
 
-    /// Hands a line to the thread. `Err` tells that it has ended, and how.
-    pub(crate) async fn write(&mut self, line: Vec<u8>) -> std::result::Result<(), Ended> {
+    /// Sends a line to the thread. An error means that the thread has ended, and how.
+    pub(crate) async fn write(&mut self, line: Vec<u8>) -> std::result::Result<(), WriteEnd> {
         tokio::select! {
             biased;
-            // Polled first: this is also what starts the thread.
+            // Polled first, because this also starts the thread.
             ended = &mut self.thread => {
                 self.has_ended = true;
-                Err(ended.unwrap_or_else(Ended::lost))
+                Err(ended.unwrap_or_else(WriteEnd::lost))
             }
-            // The thread keeps its end of the channel until it ends.
-            _ = self.lines.send(Job::Line(line)) => Ok(()),
+            // The thread holds the receiver until it ends.
+            _ = self.lines.send(WriterMessage::Line(line)) => Ok(()),
         }
     }
 
-    /// Waits until the thread has ended, as it does by itself only if it cannot write.
-    pub(crate) async fn ended(&mut self) -> Ended {
+    /// Waits until the thread has ended, which it does by itself only if it cannot write.
+    pub(crate) async fn ended(&mut self) -> WriteEnd {
         let ended = (&mut self.thread).await;
         self.has_ended = true;
-        ended.unwrap_or_else(Ended::lost)
+        ended.unwrap_or_else(WriteEnd::lost)
     }
 
-    /// Whether it has said how it ended; it must not be asked again.
+    /// Whether the end has been reported; the thread must not be polled again.
     pub(crate) fn has_ended(&self) -> bool {
         self.has_ended
     }
 
-    /// Writes what waits, and ends the output.
-    pub(crate) async fn finish(mut self, complete: bool) -> Ended {
+    /// Writes all waiting lines, and ends the output.
+    pub(crate) async fn finish(mut self, complete: bool) -> WriteEnd {
         tokio::select! {
             biased;
-            ended = &mut self.thread => return ended.unwrap_or_else(Ended::lost),
-            _ = self.lines.send(Job::Finish { complete }) => {}
+            ended = &mut self.thread => return ended.unwrap_or_else(WriteEnd::lost),
+            _ = self.lines.send(WriterMessage::Finish { complete }) => {}
         }
         self.ended().await
     }
 }
 
-fn write(mut output: Output, mut jobs: mpsc::Receiver<Job>) -> Ended {
-    let result = write_all(&mut output, &mut jobs).and_then(|complete| output.finish(complete));
+fn write(mut output: Output, mut messages: mpsc::Receiver<WriterMessage>) -> WriteEnd {
+    let result = write_all(&mut output, &mut messages).and_then(|complete| output.finish(complete));
     match result {
-        Ok(written) => Ended::Written(written),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ended::NobodyReads,
+        Ok(written) => WriteEnd::Written(written),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => WriteEnd::OutputClosed,
         Err(error) => failed(error, output.salvage()),
     }
 }
 
-/// Says why, and what to do with what is left.
-fn failed(error: io::Error, left: io::Result<Option<Written>>) -> Ended {
+/// Returns the error, with a remedy and the lines that are left.
+fn failed(error: io::Error, left: io::Result<Option<OutputStats>>) -> WriteEnd {
     let why = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room on the disk",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free space on the disk",
         io::ErrorKind::FileTooLarge => "allow larger files (ulimit -f), or take fewer records",
-        _ => "see to where it is written",
+        _ => "check the disk or pipe of the output",
     };
     let mut message = format!("writing the output failed: {error}");
     match &left {
-        Ok(Some(Written { path: Some(path), lines })) => {
-            message = format!("{message}; {} keeps its first whole lines, {lines} of them", path.display());
+        Ok(Some(OutputStats { path: Some(path), lines })) => {
+            message = format!("{message}; {} keeps the first {lines} whole lines", path.display());
         }
         Ok(_) => {}
-        Err(_) => message = format!("{message}; what is left may end within a line"),
+        Err(_) => message = format!("{message}; the file may end within a line"),
     }
-    Ended::Failed(Error::failed(message).with_hint(why).with_source(error), left.ok().flatten())
+    WriteEnd::Failed(Error::failed(message).with_hint(why).with_source(error), left.ok().flatten())
 }
 
-/// Writes until told to finish; says whether the output is complete. It is not if the run was dropped.
-fn write_all(output: &mut Output, jobs: &mut mpsc::Receiver<Job>) -> io::Result<bool> {
+/// Writes until the last message; returns whether the output is complete. It is incomplete if the run was dropped.
+fn write_all(output: &mut Output, messages: &mut mpsc::Receiver<WriterMessage>) -> io::Result<bool> {
     let mut batch = Vec::new();
-    while jobs.blocking_recv_many(&mut batch, WAITING) > 0 {
-        for job in batch.drain(..) {
-            match job {
-                Job::Line(line) => output.write(&line)?,
-                Job::Finish { complete } => return Ok(complete),
+    while messages.blocking_recv_many(&mut batch, WAITING) > 0 {
+        for message in batch.drain(..) {
+            match message {
+                WriterMessage::Line(line) => output.write(&line)?,
+                WriterMessage::Finish { complete } => return Ok(complete),
             }
         }
-        if jobs.is_empty() {
+        if messages.is_empty() {
             output.flush()?;
         }
     }

@@ -1,7 +1,7 @@
-//! Where the lines go: failed records may have a place of their own, or none.
+//! The writers of a run: the output, and optionally another one for failed records.
 
-use super::writer::{Ended, Writer};
-use super::{OnError, Output, Written};
+use super::writer::{WriteEnd, Writer};
+use super::{OnError, Output, OutputStats};
 
 pub(crate) struct Writers {
     output: Writer,
@@ -14,8 +14,8 @@ impl Writers {
         Writers { output: Writer::new(output), errors: errors.map(Writer::new), on_error }
     }
 
-    /// Hands a line on. `Err` tells that its writer has ended, and how.
-    pub(crate) async fn write(&mut self, line: Vec<u8>, has_failed: bool) -> Result<(), Ended> {
+    /// Sends a line to its writer. An error means that the writer has ended, and how.
+    pub(crate) async fn write(&mut self, line: Vec<u8>, has_failed: bool) -> Result<(), WriteEnd> {
         match &mut self.errors {
             _ if has_failed && self.on_error == OnError::Drop => Ok(()),
             Some(errors) if has_failed => errors.write(line).await,
@@ -23,8 +23,8 @@ impl Writers {
         }
     }
 
-    /// Waits until one of them has ended, as they do by themselves only if they cannot write.
-    pub(crate) async fn ended(&mut self) -> Ended {
+    /// Waits until one writer has ended, which it does by itself only if it cannot write.
+    pub(crate) async fn ended(&mut self) -> WriteEnd {
         let errors = async {
             match &mut self.errors {
                 Some(errors) => errors.ended().await,
@@ -37,12 +37,12 @@ impl Writers {
         }
     }
 
-    /// Writes what waits, and ends both. The failed records first: when the output is there, they are, too.
-    pub(crate) async fn finish(self, complete: bool) -> (Ended, Option<Written>) {
+    /// Ends both writers. The failed records are first: when the output appears, they are there.
+    pub(crate) async fn finish(self, complete: bool) -> (WriteEnd, Option<OutputStats>) {
         let errors = match self.errors {
             None => None,
             Some(errors) => match errors.finish(complete).await {
-                Ended::Written(written) => Some(written),
+                WriteEnd::Written(written) => Some(written),
                 // An output without its errors is not complete.
                 ended => {
                     self.output.finish(false).await;
@@ -53,15 +53,15 @@ impl Writers {
         (self.output.finish(complete).await, errors)
     }
 
-    /// One has ended by itself: ends the other one.
-    pub(crate) async fn after(self, ended: Ended) -> (Ended, Option<Written>) {
-        // The one that has ended says so once more.
+    /// Ends the other writer after one has ended by itself.
+    pub(crate) async fn after(self, ended: WriteEnd) -> (WriteEnd, Option<OutputStats>) {
+        // The writer that has ended must not be polled again.
         if !self.output.has_ended() {
             self.output.finish(false).await;
         }
         let errors = match self.errors.filter(|errors| !errors.has_ended()) {
             Some(errors) => match errors.finish(false).await {
-                Ended::Written(written) => Some(written),
+                WriteEnd::Written(written) => Some(written),
                 _ => None,
             },
             None => None,

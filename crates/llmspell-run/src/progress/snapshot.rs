@@ -1,105 +1,105 @@
-//! A run at one moment.
+//! The state of a run at one moment.
 
 use std::time::Duration;
 
 use llmspell::{Usage, WaitKind};
 use serde::{Serialize, Serializer};
 
-/// A run at one moment; made by [`Progress::snapshot`](crate::Progress::snapshot).
+/// The state of a run at one moment; made by [`Progress::snapshot`](crate::Progress::snapshot).
 ///
 /// Serialises to JSON, with times in milliseconds; the fields are those of `--progress json`.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Since the run began.
+    /// The time since the run began.
     #[serde(rename = "elapsed_ms", serialize_with = "millis")]
     pub elapsed: Duration,
-    /// How much there is to do, if it is known.
+    /// The total amount of work, if it is known.
     #[serde(flatten)]
     pub total: Option<Total>,
-    /// How much of the input is done with.
+    /// The number of input bytes that are finished.
     pub bytes_done: u64,
     /// Records with an output.
     pub ok: u64,
-    /// Those of them whose output is less than what was asked for.
+    /// Records whose output is partial or a substitute; they are among the `ok`.
     pub degraded: u64,
     /// Records without an output.
     pub failed: u64,
-    /// Of all that are done: taken over from an earlier session instead of run.
+    /// Of all finished records, those replayed from an earlier session.
     pub replayed: u64,
-    /// Records on their way through the flow.
+    /// Records in the flow.
     pub in_flight: usize,
-    /// Whether no more records are taken.
+    /// Whether the run is ending: it reads no more records.
     pub stopping: bool,
-    /// Whether no records are taken until somebody asks the run to go on.
+    /// Whether the run is paused.
     pub paused: bool,
-    /// Records run in a second, over the last five.
+    /// Records per second in the last five seconds.
     pub rate: f64,
-    /// When the run will be done at this pace; `None` as long as nobody can tell.
+    /// The estimated time to the end; `None` if there is no basis for an estimate.
     #[serde(rename = "eta_ms", serialize_with = "some_millis")]
     pub eta: Option<Duration>,
-    /// How long outcomes were there and the output took none.
+    /// How long outcomes waited for the output.
     #[serde(rename = "output_wait_ms", serialize_with = "millis")]
     pub output_wait: Duration,
-    /// Calls that a rate, a budget, a breaker or a limit has refused.
+    /// Calls that a rate, a budget, a breaker or a limit rejected.
     pub refused: u64,
-    /// Attempts that the other side has refused because it is overloaded (429, 503, 529).
+    /// Attempts that the service rejected because it is overloaded (429, 503, 529).
     pub overloaded: u64,
     /// Second copies of slow calls.
     pub hedges: u64,
-    /// Work that could not be dropped and is still alive.
+    /// Orphaned work: it could not be dropped and is still alive.
     pub runaways: u64,
-    /// Tokens and cost so far; those of failed attempts included.
+    /// Tokens and cost so far, including those of failed attempts.
     pub usage: Usage,
-    /// What is going on in each step, in the order of the flow.
+    /// The state of each step, in the order of the flow.
     pub steps: Vec<StepNow>,
-    /// Where the oldest records in flight are, at most eight, the oldest first.
+    /// The positions of the oldest records in flight, at most eight, the oldest first.
     pub oldest: Vec<InStep>,
 }
 
-/// How much there is to do.
+/// The total amount of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub enum Total {
-    /// So many bytes of input.
+    /// Bytes of input.
     #[serde(rename = "total_bytes")]
     Bytes(u64),
-    /// So many records.
+    /// Records.
     #[serde(rename = "total_records")]
     Records(u64),
 }
 
-/// One step at one moment. A call is counted in exactly one of `running`, `queued`, `paced`, `backing_off` and
+/// A step at one moment. A call is counted in exactly one of `running`, `queued`, `paced`, `backing_off` and
 /// `retrying`.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct StepNow {
-    /// Its path.
+    /// The path of the step.
     pub path: String,
-    /// How many may run at once; `None` as long as that is not known, or if there is no limit.
+    /// The maximum of concurrent calls; `None` if it is not known yet, or if there is no limit.
     pub limit: Option<usize>,
-    /// Calls at work on their first attempt.
+    /// Calls that run their first attempt.
     pub running: u64,
     /// Calls that wait for a permit of a limit.
     pub queued: u64,
-    /// Calls that wait for a turn at a rate, or for a budget.
+    /// Calls that wait for a rate or a budget.
     pub paced: u64,
     /// Calls that wait for their next attempt.
     pub backing_off: u64,
-    /// Calls at work on a second or later attempt.
+    /// Calls that run a second or later attempt.
     pub retrying: u64,
-    /// When the next attempt of those that wait for one begins.
+    /// The time until the first of the waiting attempts begins.
     #[serde(rename = "next_attempt_ms", serialize_with = "some_millis")]
     pub next_attempt: Option<Duration>,
-    /// Calls that gave a value.
+    /// Calls that returned a value.
     pub done: u64,
-    /// Calls that gave an error.
+    /// Calls that returned an error.
     pub failed: u64,
-    /// Calls that were dropped before their end: out of time, or the loser of a race.
+    /// Calls that were dropped before their end: timed out, or lost a race.
     pub cancelled: u64,
     /// Further attempts so far.
     pub retries: u64,
-    /// The median of the time of calls that came to an end, waiting included.
+    /// The median duration of finished calls, including waits.
     #[serde(rename = "p50_ms", serialize_with = "some_millis")]
     pub p50: Option<Duration>,
     /// The 95th percentile of the same.
@@ -107,51 +107,51 @@ pub struct StepNow {
     pub p95: Option<Duration>,
 }
 
-/// Where one record is.
+/// The position of one record.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct InStep {
     /// The index of the record, from 0.
     pub record: Option<usize>,
-    /// The step that it is in.
+    /// The step that the record is in.
     pub path: String,
-    /// For how long.
+    /// The time in that step.
     #[serde(rename = "time_ms", serialize_with = "millis")]
     pub time: Duration,
-    /// The attempt it is at, or waits for, from 1.
+    /// The number of the attempt that runs or waits, from 1.
     pub attempt: u32,
-    /// What it waits for, if it is not at work.
+    /// The reason for waiting, if it waits.
     pub waiting: Option<Waiting>,
 }
 
-/// What a call waits for.
+/// The reason why a call waits.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Waiting {
-    /// It stands in this line.
+    /// The call waits in a queue.
     InLine {
-        /// Which one.
+        /// The kind of the queue.
         queue: WaitKind,
-        /// For how long so far.
+        /// The time so far.
         #[serde(rename = "time_ms", serialize_with = "millis")]
         time: Duration,
     },
-    /// For its next attempt.
+    /// The call waits for its next attempt.
     Attempt {
-        /// How long that is off.
+        /// The time until that attempt.
         #[serde(rename = "in_ms", serialize_with = "millis")]
         after: Duration,
     },
 }
 
 impl Snapshot {
-    /// Records that are done, one way or the other.
+    /// Returns the number of finished records.
     pub fn done(&self) -> u64 {
         self.ok + self.failed
     }
 
-    /// The share of the whole that is done, from 0 to 1; `None` if nobody knows how much there is.
+    /// Returns the finished share of the total, from 0 to 1; `None` if the total is not known.
     pub fn share(&self) -> Option<f64> {
         let total = match self.total? {
             Total::Bytes(total) | Total::Records(total) => total,
@@ -159,12 +159,12 @@ impl Snapshot {
         Some(if total == 0 { 1.0 } else { (self.amount_done() as f64 / total as f64).min(1.0) })
     }
 
-    /// Calls that are at a second or later attempt, or wait for it.
+    /// Returns the number of calls that run or wait for a second or later attempt.
     pub fn retrying(&self) -> u64 {
         self.steps.iter().map(|step| step.retrying + step.backing_off).sum()
     }
 
-    /// In the unit of the whole.
+    /// Returns the finished amount, in the unit of the total.
     pub(super) fn amount_done(&self) -> u64 {
         match self.total {
             Some(Total::Records(_)) => self.done(),

@@ -1,4 +1,4 @@
-//! What a snapshot tells of real steps, on the paused clock.
+//! Snapshots of real steps, on the paused clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,13 +6,13 @@ use std::time::Duration;
 use llmspell::{Context, Error, ErrorKind, Limit, Policy, Retry, Step, Usage, WaitKind, pipeline, step};
 use tokio::time::sleep;
 
-use super::{Follow, InStep, Progress, Snapshot, StepNow, Waiting};
+use super::{InStep, Progress, ProgressSink, Snapshot, StepNow, Waiting};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// A stage that takes so long; the first attempt of every third record fails.
+/// A stage that takes this long; the first attempt of every third record fails.
 fn fetch() -> impl Step<In = usize, Out = usize> {
     step(|n: usize, cx: Context| async move {
         sleep(ms(100)).await;
@@ -22,10 +22,10 @@ fn fetch() -> impl Step<In = usize, Out = usize> {
     })
 }
 
-/// Runs 9 records over two stages; tells how it stands after each time.
+/// Runs 9 records over two stages; returns a snapshot after each time.
 async fn watched(after: &[u64]) -> Vec<Snapshot> {
     let progress = Arc::<Progress>::default();
-    let cx = Context::new().with_sink(Follow(progress.clone()));
+    let cx = Context::new().with_sink(ProgressSink(progress.clone()));
     let policy = Policy::new().retry(Retry::delays([ms(500)])).limit(2);
     let store = step(|n: usize, _| async move {
         sleep(ms(1000)).await;
@@ -55,7 +55,7 @@ async fn running_hides_neither_retrying_nor_waiting() {
     let seen = watched(&[50, 150, 650, 60_000]).await;
     let [begin, early, later, end] = &seen[..] else { panic!("four looks") };
 
-    assert_eq!(begin.steps.len(), 1, "the flow itself is told of by the whole: {begin:?}");
+    assert_eq!(begin.steps.len(), 1, "the flow itself is not a step: {begin:?}");
     assert_eq!(states(&begin.steps[0]), [2, 7, 0, 0, 0]);
     // Record 0 has failed and waits until 600; record 1 is stored; 2 and 3 are fetched.
     assert_eq!(early.steps.iter().map(|step| step.path.as_str()).collect::<Vec<_>>(), ["f.fetch", "f.store"]);
@@ -81,17 +81,17 @@ async fn the_oldest_records_say_what_they_wait_for() {
     let seen = watched(&[150]).await;
     let oldest = &seen[0].oldest;
     assert_eq!(oldest.len(), 8, "nine are in flight");
-    let told = |item: &InStep| (item.record, item.path.clone(), item.attempt, item.waiting);
-    assert_eq!(told(&oldest[0]), (Some(0), "f.fetch".to_owned(), 2, Some(Waiting::Attempt { after: ms(450) })));
-    assert_eq!(told(&oldest[1]), (Some(1), "f.store".to_owned(), 1, None));
-    let in_line = Waiting::InLine { queue: WaitKind::Limit, time: ms(150) };
-    assert_eq!(told(&oldest[4]), (Some(4), "f.fetch".to_owned(), 1, Some(in_line)));
+    let position = |item: &InStep| (item.record, item.path.clone(), item.attempt, item.waiting);
+    assert_eq!(position(&oldest[0]), (Some(0), "f.fetch".to_owned(), 2, Some(Waiting::Attempt { after: ms(450) })));
+    assert_eq!(position(&oldest[1]), (Some(1), "f.store".to_owned(), 1, None));
+    let queued = Waiting::InLine { queue: WaitKind::Limit, time: ms(150) };
+    assert_eq!(position(&oldest[4]), (Some(4), "f.fetch".to_owned(), 1, Some(queued)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stopped_run_leaves_nothing_behind() {
     let progress = Arc::<Progress>::default();
-    let cx = Context::new().with_sink(Follow(progress.clone()));
+    let cx = Context::new().with_sink(ProgressSink(progress.clone()));
     let flow = pipeline("f").stage("fetch", fetch().policy(Policy::new().limit(2)));
     let mut stream = flow.stream(0..9, &cx).limit(9);
     assert!(tokio::time::timeout(ms(50), stream.next()).await.is_err());

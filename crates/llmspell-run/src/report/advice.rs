@@ -1,108 +1,99 @@
-//! What seems wrong with a run, by what was measured of it. `docs/report.md` tells of each, with its threshold.
+//! Advice about a run, derived from its measurements. `docs/report.md` describes each rule and its threshold.
 
 use std::time::Duration;
 
+use super::run_report::{Advice, RunReport};
 use llmspell::{Report, StepReport};
-use serde::{Deserialize, Serialize};
 
-use super::account::Account;
-
-/// Something about a run that seems wrong, and what might be done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Lint {
-    /// The sort of it: `limit_full`, `hedge_never_won`, `timeout_too_short`, `output_slow`, `overloaded` or
-    /// `mostly_degraded`.
-    pub kind: String,
-    /// The step, without the name of the flow; empty if it is about the run.
-    pub step: String,
-    /// What was seen.
-    pub message: String,
-    /// What might be done.
-    pub hint: String,
-}
-
-/// A share that is told.
+/// The shares from which a rule applies.
 const FULL: f64 = 0.9;
-const IN_LINE: f64 = 0.8;
-const CUT_OFF: f64 = 0.5;
-const OUTPUT: f64 = 0.2;
-const REFUSED: f64 = 0.1;
+const QUEUED: f64 = 0.8;
+const TIMED_OUT: f64 = 0.5;
+const OUTPUT_WAIT: f64 = 0.2;
+const OVERLOADED: f64 = 0.1;
 const DEGRADED: f64 = 0.5;
 
-/// Below so many, anything may be chance.
-const FEW: u64 = 10;
+/// The minimum of calls for a rule; with fewer, anything may be chance.
+const MIN_CALLS: u64 = 10;
 
-/// A wait for the output that nobody would notice.
-const SHORT: Duration = Duration::from_secs(1);
+/// A shorter wait for the output goes unnoticed.
+const MIN_OUTPUT_WAIT: Duration = Duration::from_secs(1);
 
-pub(crate) fn lints(account: &Account) -> Vec<Lint> {
-    let report = &account.report;
-    let mut found = Vec::new();
-    for step in &report.steps {
-        let path = step.path.as_str();
-        // The flow itself has no modifiers.
-        if path == account.flow {
-            continue;
-        }
-        let name = account.within(path);
-        let mut add = |kind: &str, message: String, hint: String| {
-            found.push(Lint { kind: kind.to_owned(), step: name.to_owned(), message, hint });
-        };
-        if let Some(message) = limit_full(step, report) {
-            let hint = format!("raise limit.{name}, if what it calls can take more");
-            add("limit_full", message, hint);
-        }
-        if step.hedged >= FEW && step.hedges_won == 0 {
-            let message = format!("{} second copies were started, and none was first", step.hedged);
-            add("hedge_never_won", message, format!("start the hedge of {name} later, or leave it out"));
-        }
-        if let Some(timeout) = step.timeout
-            && step.attempts >= FEW
-            && share(step.timed_out, step.attempts) >= CUT_OFF
-        {
-            let percent = percent(share(step.timed_out, step.attempts));
-            let message =
-                format!("its timeout of {timeout:?} is shorter than its median: it cut off {percent} of the attempts");
-            add("timeout_too_short", message, format!("raise the timeout of {name}"));
-        }
-        if step.overloaded >= FEW && share(step.overloaded, step.attempts) >= REFUSED {
-            let percent = percent(share(step.overloaded, step.attempts));
-            let message = format!("the other side refused {percent} of the attempts, because they were too many");
-            add(
-                "overloaded",
-                message,
-                format!("lower the limit of {name}, give it a rate, or let it find its limit: adaptive"),
-            );
-        }
-        if step.ok >= FEW && share(step.degraded, step.ok) >= DEGRADED {
-            let percent = percent(share(step.degraded, step.ok));
-            let message = format!("{percent} of its results are partial, or come from a fallback");
-            add(
-                "mostly_degraded",
-                message,
-                format!("see the `causes` of the lines, and mend what {name} asks for first"),
-            );
-        }
-    }
-    let waited = if account.took.is_zero() { 0.0 } else { account.output_wait.div_duration_f64(account.took) };
-    if waited >= OUTPUT && account.output_wait >= SHORT {
-        found.push(Lint {
-            kind: "output_slow".to_owned(),
-            step: String::new(),
-            message: format!(
-                "outcomes waited for the output {} of the time: whoever reads it is slow",
-                percent(waited)
-            ),
-            hint: "write to a file with --output, and read that".to_owned(),
-        });
-    }
-    found
+/// Returns the advice about a run.
+pub(crate) fn advise(report: &RunReport) -> Vec<Advice> {
+    // The flow itself has no modifiers.
+    let steps = report.report.steps.iter().filter(|step| step.path.as_str() != report.flow);
+    let of_steps = steps.flat_map(|step| {
+        let name = report.within(step.path.as_str());
+        let found = [
+            limit_full(name, step, &report.report),
+            hedge_never_won(name, step),
+            timeout_too_short(name, step),
+            overloaded(name, step),
+            mostly_degraded(name, step),
+        ];
+        found.into_iter().flatten()
+    });
+    of_steps.chain(output_slow(report)).collect()
 }
 
-/// A stage whose limit was in use nearly all the time, if nothing else held the run up more; or a step whose calls spent
-/// most of their time in line.
-fn limit_full(step: &StepReport, report: &Report) -> Option<String> {
+fn advice(kind: &str, step: &str, message: String, hint: String) -> Advice {
+    Advice { kind: kind.to_owned(), step: step.to_owned(), message, hint }
+}
+
+fn limit_full(name: &str, step: &StepReport, report: &Report) -> Option<Advice> {
+    let message = limit_message(step, report)?;
+    Some(advice("limit_full", name, message, format!("raise limit.{name}, if the service it calls can take more")))
+}
+
+fn hedge_never_won(name: &str, step: &StepReport) -> Option<Advice> {
+    let applies = step.hedged >= MIN_CALLS && step.hedges_won == 0;
+    applies.then(|| {
+        let message = format!("{} second copies were started, and none finished first", step.hedged);
+        advice("hedge_never_won", name, message, format!("start the hedge of {name} later, or remove it"))
+    })
+}
+
+fn timeout_too_short(name: &str, step: &StepReport) -> Option<Advice> {
+    let timeout = step.timeout?;
+    let timed_out = share(step.timed_out, step.attempts);
+    (step.attempts >= MIN_CALLS && timed_out >= TIMED_OUT).then(|| {
+        let percent = percent(timed_out);
+        let message =
+            format!("its timeout of {timeout:?} is shorter than its median: it cut off {percent} of the attempts");
+        advice("timeout_too_short", name, message, format!("raise the timeout of {name}"))
+    })
+}
+
+fn overloaded(name: &str, step: &StepReport) -> Option<Advice> {
+    let rejected = share(step.overloaded, step.attempts);
+    (step.overloaded >= MIN_CALLS && rejected >= OVERLOADED).then(|| {
+        let message = format!("the service rejected {} of the attempts as too many", percent(rejected));
+        let hint = format!("lower the limit of {name}, set a rate, or let it find its limit: adaptive");
+        advice("overloaded", name, message, hint)
+    })
+}
+
+fn mostly_degraded(name: &str, step: &StepReport) -> Option<Advice> {
+    let degraded = share(step.degraded, step.ok);
+    (step.ok >= MIN_CALLS && degraded >= DEGRADED).then(|| {
+        let message = format!("{} of its results are partial, or come from a fallback", percent(degraded));
+        let hint = format!("see the `causes` of the lines, and fix the first choice of {name}");
+        advice("mostly_degraded", name, message, hint)
+    })
+}
+
+fn output_slow(report: &RunReport) -> Option<Advice> {
+    let waited = if report.took.is_zero() { 0.0 } else { report.output_wait.div_duration_f64(report.took) };
+    (waited >= OUTPUT_WAIT && report.output_wait >= MIN_OUTPUT_WAIT).then(|| {
+        let message = format!("outcomes waited for the output {} of the time: its reader is slow", percent(waited));
+        advice("output_slow", "", message, "write to a file with --output, and read that".to_owned())
+    })
+}
+
+/// Returns the message for a stage whose limit was in use nearly all the time, if it was the bottleneck of the run; or
+/// for a step whose calls spent most of their time in a queue.
+fn limit_message(step: &StepReport, report: &Report) -> Option<String> {
     let stages = report
         .pipelines
         .iter()
@@ -111,17 +102,17 @@ fn limit_full(step: &StepReport, report: &Report) -> Option<String> {
         .max_by(|(_, one), (_, other)| one.utilisation.unwrap_or(0.0).total_cmp(&other.utilisation.unwrap_or(0.0)));
     if let Some((path, stage)) = busiest
         && path == step.path
-        && stage.records >= FEW
+        && stage.records >= MIN_CALLS
         && let (Some(limit), Some(used)) = (stage.limit, stage.utilisation)
         && used >= FULL
     {
         return Some(format!("its limit of {limit} was full {} of the time", percent(used.min(1.0))));
     }
-    let in_line = step.waited.saturating_sub(step.backed_off);
+    let queued = step.waited.saturating_sub(step.backed_off);
     let all = step.busy + step.waited;
-    let waited = if all.is_zero() { 0.0 } else { in_line.div_duration_f64(all) };
-    (step.calls >= FEW && waited >= IN_LINE)
-        .then(|| format!("its calls stood in line {} of their time", percent(waited)))
+    let waited = if all.is_zero() { 0.0 } else { queued.div_duration_f64(all) };
+    (step.calls >= MIN_CALLS && waited >= QUEUED)
+        .then(|| format!("its calls waited in a queue {} of their time", percent(waited)))
 }
 
 fn share(part: u64, all: u64) -> f64 {
@@ -136,8 +127,8 @@ fn percent(share: f64) -> String {
 mod tests {
     use super::*;
 
-    /// A run with one step, as its JSON is, with some of it changed.
-    fn account(step: serde_json::Value, stage: serde_json::Value, run: serde_json::Value) -> Account {
+    /// A run with one step, as JSON, with some values replaced.
+    fn report(step: serde_json::Value, stage: serde_json::Value, run: serde_json::Value) -> RunReport {
         let mut whole = serde_json::json!({
             "flow": "f", "took_ms": 10_000.0, "wall_ms": 10_000.0, "sequential_ms": 0.0, "speedup": 1.0,
             "bottleneck": null, "critical_path": [], "in_progress": 0,
@@ -164,72 +155,72 @@ mod tests {
     }
 
     fn kinds(step: serde_json::Value, stage: serde_json::Value, run: serde_json::Value) -> Vec<String> {
-        lints(&account(step, stage, run)).into_iter().map(|lint| lint.kind).collect()
+        advise(&report(step, stage, run)).into_iter().map(|advice| advice.kind).collect()
     }
 
     use serde_json::json;
 
     #[test]
-    fn an_ordinary_run_has_nothing_to_tell() {
+    fn an_ordinary_run_has_no_advice() {
         assert!(kinds(json!({}), json!({}), json!({})).is_empty());
     }
 
     #[test]
-    fn a_full_limit_is_told_with_the_name_to_set() {
-        let full = account(json!({}), json!({ "utilisation": 0.97 }), json!({}));
-        let lint = &lints(&full)[0];
-        assert_eq!((lint.kind.as_str(), lint.step.as_str()), ("limit_full", "a"));
-        assert_eq!(lint.message, "its limit of 8 was full 97 % of the time");
-        assert_eq!(lint.hint, "raise limit.a, if what it calls can take more");
+    fn a_full_limit_names_the_limit_to_set() {
+        let full = report(json!({}), json!({ "utilisation": 0.97 }), json!({}));
+        let advice = &advise(&full)[0];
+        assert_eq!((advice.kind.as_str(), advice.step.as_str()), ("limit_full", "a"));
+        assert_eq!(advice.message, "its limit of 8 was full 97 % of the time");
+        assert_eq!(advice.hint, "raise limit.a, if the service it calls can take more");
         assert!(kinds(json!({}), json!({ "utilisation": 0.89 }), json!({})).is_empty());
-        let in_line = json!({ "waited_ms": 45_000.0, "backed_off_ms": 5_000.0, "busy_ms": 4_000.0 });
-        assert_eq!(kinds(in_line, json!({}), json!({})), ["limit_full"]);
+        let queued = json!({ "waited_ms": 45_000.0, "backed_off_ms": 5_000.0, "busy_ms": 4_000.0 });
+        assert_eq!(kinds(queued, json!({}), json!({})), ["limit_full"]);
         let between_attempts = json!({ "waited_ms": 45_000.0, "backed_off_ms": 15_000.0, "busy_ms": 4_000.0 });
         assert!(kinds(between_attempts, json!({}), json!({})).is_empty());
     }
 
     #[test]
-    fn a_hedge_that_never_wins_is_told() {
+    fn a_hedge_that_never_wins_is_reported() {
         assert_eq!(kinds(json!({ "hedged": 10 }), json!({}), json!({})), ["hedge_never_won"]);
         assert!(kinds(json!({ "hedged": 10, "hedges_won": 1 }), json!({}), json!({})).is_empty());
         assert!(kinds(json!({ "hedged": 9 }), json!({}), json!({})).is_empty());
     }
 
     #[test]
-    fn a_timeout_below_the_median_is_told() {
+    fn a_timeout_below_the_median_is_reported() {
         let cut = |times: u64| json!({ "timed_out": times, "timeout_ms": 200.0 });
-        let short = account(cut(50), json!({}), json!({}));
+        let short = report(cut(50), json!({}), json!({}));
         assert_eq!(
-            lints(&short)[0].message,
+            advise(&short)[0].message,
             "its timeout of 200ms is shorter than its median: it cut off 50 % of the attempts"
         );
         assert!(kinds(cut(49), json!({}), json!({})).is_empty());
     }
 
     #[test]
-    fn an_overloaded_server_is_told() {
+    fn an_overloaded_server_is_reported() {
         assert_eq!(kinds(json!({ "overloaded": 10 }), json!({}), json!({})), ["overloaded"]);
         assert!(kinds(json!({ "overloaded": 10, "attempts": 200 }), json!({}), json!({})).is_empty());
     }
 
     #[test]
-    fn results_that_are_mostly_substitutes_are_told() {
+    fn mostly_degraded_results_are_reported() {
         assert_eq!(kinds(json!({ "degraded": 50 }), json!({}), json!({})), ["mostly_degraded"]);
         assert!(kinds(json!({ "degraded": 49 }), json!({}), json!({})).is_empty());
     }
 
     #[test]
-    fn a_slow_reader_of_the_output_is_told() {
+    fn a_slow_reader_of_the_output_is_reported() {
         assert_eq!(kinds(json!({}), json!({}), json!({ "output_wait_ms": 2_000.0 })), ["output_slow"]);
         assert!(kinds(json!({}), json!({}), json!({ "output_wait_ms": 1_900.0 })).is_empty());
         assert!(kinds(json!({}), json!({}), json!({ "took_ms": 900.0, "output_wait_ms": 800.0 })).is_empty());
     }
 
     #[test]
-    fn an_account_can_be_read_back() {
-        let account = account(json!({ "hedged": 10 }), json!({}), json!({ "ok": 7, "failed": 2 }));
-        let text = serde_json::to_string(&account).unwrap();
-        let read: Account = serde_json::from_str(&text).unwrap();
+    fn a_report_can_be_parsed_back() {
+        let report = report(json!({ "hedged": 10 }), json!({}), json!({ "ok": 7, "failed": 2 }));
+        let text = serde_json::to_string(&report).unwrap();
+        let read: RunReport = serde_json::from_str(&text).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), text);
         assert_eq!((read.ok, read.report.steps.len()), (7, 1));
     }

@@ -1,12 +1,12 @@
-//! Why records failed, in few lines.
+//! The failures of a run, grouped by cause.
 
 use llmspell::{Error, ErrorKind};
 
-/// Failures by step and kind, the first of their sort first. Bounded, however many records fail.
+/// Failures by step and kind, in the order of their first occurrence. Bounded, however many records fail.
 #[derive(Clone, Debug, Default)]
 pub struct Failures {
     groups: Vec<FailureGroup>,
-    /// Failures that belong to none of the groups that are kept.
+    /// Failures beyond the groups.
     others: u64,
 }
 
@@ -14,21 +14,21 @@ pub struct Failures {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FailureGroup {
-    /// The path of the step; empty if the record itself was wrong.
+    /// The path of the step; empty if the record itself was invalid.
     pub path: String,
-    /// The class of the errors; of what was tried in vain, that of the last attempt.
+    /// The kind of the errors; if all attempts failed, the kind of the last one.
     pub kind: ErrorKind,
-    /// How many attempts the first one had.
+    /// The number of attempts of the first failure.
     pub attempts: u32,
-    /// How many there were.
+    /// The number of failures.
     pub count: u64,
-    /// The line of the first one.
+    /// The line of the first failure.
     pub first_line: u64,
-    /// What happened to the first one, at its last attempt.
+    /// The error of the first failure, at its last attempt.
     pub first: Error,
 }
 
-/// A flow has a handful of steps and errors a handful of kinds.
+/// The maximum number of groups: a flow has few steps, and errors have few kinds.
 const GROUPS: usize = 64;
 
 impl Failures {
@@ -36,7 +36,7 @@ impl Failures {
         let path = error.path().map_or("", |path| path.as_str());
         let (attempts, first) = (error.attempts(), error.root_cause());
         let kind = first.kind();
-        // What is wrong with records is told by messages alone; all but the numbers in them tells one from another.
+        // Invalid records differ only in their messages; two messages are alike if only their numbers differ.
         let alike = |group: &FailureGroup| {
             let words = |error: &Error| error.message().replace(|c: char| c.is_ascii_digit(), "");
             group.kind == kind && group.path == path && (!path.is_empty() || words(&group.first) == words(first))
@@ -51,12 +51,12 @@ impl Failures {
         }
     }
 
-    /// The groups, in the order of their first failures.
+    /// Returns the groups, in the order of their first failures.
     pub fn groups(&self) -> &[FailureGroup] {
         &self.groups
     }
 
-    /// Failures beyond the groups.
+    /// Returns the number of failures beyond the groups.
     pub fn others(&self) -> u64 {
         self.others
     }

@@ -1,4 +1,4 @@
-//! One record on its way: from its line to what came of it, written down.
+//! Processes one record: from its line to its journaled outcome.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,181 +8,192 @@ use llmspell_flow::internal::{Compiled, Memo, Recorded};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::input::{Intake, Line, parse};
-use crate::journal::{Admission, Delivered, Entry, Finished, Memory, Pen, Rerun, Status, Story, keys_of};
+use crate::input::{InputLine, InputTracker, parse};
+use crate::journal::{
+    FinishedRecord, JournalWriter, Match, RecordId, RecordResult, ResultMeta, RetryRecord, Status, StepCache, keys_of,
+};
 use crate::progress::Progress;
 
-/// What came of a record, as far as its line needs it.
-pub(super) enum Done {
-    /// This; the rest is told by the outcome around it.
-    Told {
-        /// The output as JSON. An error stands here only if it is of an earlier session: it is no reason to stop.
+/// The result of a record, as far as its line needs it.
+pub(super) enum Processed {
+    /// The record has a result; the outcome around it has the rest.
+    Finished {
+        /// The output as JSON. An error is here only if it comes from an earlier session, which must not stop the run.
         result: Result<Arc<str>>,
         took: Option<Duration>,
         replayed: bool,
     },
-    /// It could not be written down, so it has no line: it is done again when the run is resumed.
-    Unkept,
+    /// The result could not be journaled, so the record has no line: it runs again when the run is resumed.
+    NotJournaled,
 }
 
-/// What records are written down with.
+/// The journal as the processor of records uses it.
 #[derive(Clone)]
-pub(super) struct Desk {
-    pub(super) pen: Pen,
+pub(super) struct JournalHandle {
+    pub(super) writer: JournalWriter,
+    /// The declared field that is the key of a record.
     pub(super) field: Option<Arc<str>>,
-    /// Whether outcomes have to be on the disk before anybody hears of them. They need not if all of the flow can be
-    /// repeated at no cost.
-    pub(super) surely: bool,
+    /// Whether an outcome must be on disk before its line is written. Not needed if repeating the whole flow costs
+    /// nothing.
+    pub(super) durable: bool,
 }
 
-/// The flow over lines.
-pub(super) struct Passage {
-    way: Arc<BoxStep<Recorded, Value>>,
-    observed: BoxStep<Recorded, Outcome<Value>>,
+/// The flow as a step over input lines.
+pub(super) struct RecordProcessor {
+    flow: Arc<BoxStep<Recorded, Value>>,
+    flow_with_outcome: BoxStep<Recorded, Outcome<Value>>,
     progress: Arc<Progress>,
-    intake: Arc<Intake>,
-    desk: Option<Desk>,
-    /// Does nothing, at the pace of the run.
-    pace: Option<BoxStep<(), ()>>,
+    tracker: Arc<InputTracker>,
+    journal: Option<JournalHandle>,
+    /// Does nothing, at the rate of the run.
+    rate_limiter: Option<BoxStep<(), ()>>,
 }
 
-impl Step for Passage {
-    type In = Line;
-    type Out = Done;
+impl Step for RecordProcessor {
+    type In = InputLine;
+    type Out = Processed;
 
-    async fn run(&self, mut line: Line, cx: &Context) -> Result<Done> {
-        let admission = std::mem::take(&mut line.admission);
-        if let Admission::Done(delivered) = admission {
-            return deliver(*delivered, cx);
+    async fn run(&self, mut line: InputLine, cx: &Context) -> Result<Processed> {
+        let matched = std::mem::take(&mut line.matched);
+        if let Match::Finished(finished) = matched {
+            return restore(*finished, cx);
         }
-        if let Some(pace) = &self.pace {
-            pace.run((), cx).await?;
+        if let Some(rate_limiter) = &self.rate_limiter {
+            rate_limiter.run((), cx).await?;
         }
         let _in_flight = self.progress.enter();
         let began = Instant::now();
-        if let Some(desk) = &self.desk {
-            return self.write_down(line, admission, desk, began, cx).await;
+        if let Some(journal) = &self.journal {
+            return self.run_journaled(line, matched, journal, began, cx).await;
         }
-        let record = formed(parse(&line), &line, cx).await;
-        let output = self.way.run((record, None), cx).await;
+        let record = decode(parse(&line), &line, cx).await;
+        let output = self.flow.run((record, None), cx).await;
         let took = began.elapsed();
         match output {
-            Ok(output) => Ok(Done::told(json(&output), took)),
+            Ok(output) => Ok(Processed::new(to_json(&output), took)),
             Err(error) => Err(self.timed(error, took, cx)),
         }
     }
 
     fn info(&self) -> StepInfo<'_> {
-        self.way.info()
+        self.flow.info()
     }
 }
 
-impl Passage {
+impl RecordProcessor {
     pub(super) fn new(
         flow: Compiled,
         progress: Arc<Progress>,
-        intake: Arc<Intake>,
-        desk: Option<Desk>,
+        tracker: Arc<InputTracker>,
+        journal: Option<JournalHandle>,
         rate: Option<Rate>,
     ) -> Self {
-        let way = Arc::new(flow.into_recorded_step());
-        Passage {
-            observed: way.clone().with_outcome().boxed(),
-            way,
+        let flow = Arc::new(flow.into_recorded_step());
+        RecordProcessor {
+            flow_with_outcome: flow.clone().with_outcome().boxed(),
+            flow,
             progress,
-            intake,
-            desk,
-            pace: rate.map(|rate| step(|(), _| async { Ok(()) }).rate(rate).boxed()),
+            tracker,
+            journal,
+            rate_limiter: rate.map(|rate| step(|(), _| async { Ok(()) }).rate(rate).boxed()),
         }
     }
 
-    /// Sends a record through the flow, and writes down what comes of it.
-    async fn write_down(
+    /// Runs the flow over a record, and journals its outcome.
+    async fn run_journaled(
         &self,
-        line: Line,
-        admission: Admission,
-        desk: &Desk,
+        line: InputLine,
+        matched: Match,
+        journal: &JournalHandle,
         began: Instant,
         cx: &Context,
-    ) -> Result<Done> {
+    ) -> Result<Processed> {
         let parsed = parse(&line);
-        let (entry, past) = match admission {
-            Admission::New(id) => {
-                let keys = keys_of(line.text.as_deref(), parsed.as_ref().ok(), desk.field.as_deref());
-                (Arc::new(Entry { id, key: keys.key, content: keys.content, line: line.number }), None)
+        let (record_id, prior_results) = match matched {
+            Match::New(id) => {
+                let keys = keys_of(line.text.as_deref(), parsed.as_ref().ok(), journal.field.as_deref());
+                (Arc::new(RecordId { id, key: keys.key, content: keys.content, line: line.number }), None)
             }
-            Admission::Again(Rerun { entry, past, is_another }) => {
-                if is_another && desk.pen.forget(entry.id).await.is_err() {
-                    return Ok(Done::Unkept);
+            Match::Retry(RetryRecord { record, prior_results, is_other_record }) => {
+                if is_other_record && journal.writer.forget(record.id).await.is_err() {
+                    return Ok(Processed::NotJournaled);
                 }
-                (entry, past)
+                (record, prior_results)
             }
-            Admission::None | Admission::Done(_) => return Ok(Done::Unkept),
+            Match::NoJournal | Match::Finished(_) => return Ok(Processed::NotJournaled),
         };
-        let memory: Arc<dyn Memo> = Arc::new(Memory::new(entry.clone(), desk.pen.clone(), past));
-        let record = formed(parsed, &line, cx).await;
-        let outcome = self.observed.run((record, Some(memory)), cx).await?;
+        let cache: Arc<dyn Memo> = Arc::new(StepCache::new(record_id.clone(), journal.writer.clone(), prior_results));
+        let record = decode(parsed, &line, cx).await;
+        let outcome = self.flow_with_outcome.run((record, Some(cache)), cx).await?;
         let Outcome { result, quality, causes, provenance, .. } = outcome;
-        let story = Story { quality, causes, provenance };
-        let written = story.written().map(Arc::from);
-        let Story { quality, causes, provenance } = story;
+        let meta = ResultMeta { quality, causes, provenance };
+        let meta_json = meta.to_json().map(Arc::from);
         let took = began.elapsed();
         let took_ms = Some(took.as_micros() as f64 / 1e3);
-        let (result, finished) = match result {
+        let (result, row) = match result {
             Ok(output) => {
-                let output: Arc<str> = json(&output);
-                let kept = Some(output.clone());
-                (Ok(output), Finished { status: Status::Ok, output: kept, error: None, story: written, took_ms })
+                let output = to_json(&output);
+                let row = RecordResult {
+                    status: Status::Ok,
+                    output: Some(output.clone()),
+                    error: None,
+                    meta: meta_json,
+                    took_ms,
+                };
+                (Ok(output), row)
             }
             Err(error) => {
                 let status = if cx.is_cancelled() { Status::Interrupted } else { Status::Failed };
                 let text = serde_json::to_string(&error).unwrap_or_default();
-                (Err(error), Finished { status, output: None, error: Some(text), story: written, took_ms })
+                (Err(error), RecordResult { status, output: None, error: Some(text), meta: meta_json, took_ms })
             }
         };
-        // Whatever went wrong with the journal is told by its thread; here it only means that nothing is certain.
-        if desk.pen.failure().is_some() || desk.pen.record(&entry, finished, desk.surely).await.is_err() {
-            return Ok(Done::Unkept);
+        // The writer's thread reports the failure of a journal; here it only means that nothing is certain.
+        if journal.writer.failure().is_some()
+            || journal.writer.write_record(&record_id, row, journal.durable).await.is_err()
+        {
+            return Ok(Processed::NotJournaled);
         }
+        let ResultMeta { quality, causes, provenance } = meta;
         match cx.merge_outcome(Outcome::restored(result, quality, causes, provenance)) {
-            Ok(output) => Ok(Done::told(output, took)),
+            Ok(output) => Ok(Processed::new(output, took)),
             Err(error) => Err(self.timed(error, took, cx)),
         }
     }
 
-    /// Notes how long a record took that has failed, for an error does not tell.
+    /// Records how long a failed record took, because its error does not say so.
     fn timed(&self, error: Error, took: Duration, cx: &Context) -> Error {
         if let Some(index) = cx.item() {
-            self.intake.took(index, took);
+            self.tracker.took(index, took);
         }
         error
     }
 }
 
-/// The record that is made of what was read.
-async fn formed(parsed: Result<Value>, line: &Line, cx: &Context) -> Result<Value> {
-    line.form.record(parsed?, cx).await
+async fn decode(parsed: Result<Value>, line: &InputLine, cx: &Context) -> Result<Value> {
+    line.decoder.decode(parsed?, cx).await
 }
 
-/// What is known of a record already.
-fn deliver(delivered: Delivered, cx: &Context) -> Result<Done> {
-    let Story { quality, causes, provenance } = Story::read(delivered.story.as_deref()).unwrap_or_default();
-    let result = match delivered.error() {
+/// Restores the outcome of a record from the journal.
+fn restore(finished: FinishedRecord, cx: &Context) -> Result<Processed> {
+    let ResultMeta { quality, causes, provenance } =
+        ResultMeta::from_json(finished.meta.as_deref()).unwrap_or_default();
+    let result = match finished.error() {
         Some(error) => Err(error),
-        None => Ok(delivered.output.unwrap_or_default().into()),
+        None => Ok(finished.output.unwrap_or_default().into()),
     };
-    let took = delivered.took_ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
+    let took = finished.took_ms.and_then(|ms| Duration::try_from_secs_f64(ms / 1e3).ok());
     cx.restore_outcome(Outcome::restored(Ok(()), quality, causes, provenance))?;
-    Ok(Done::Told { result, took, replayed: true })
+    Ok(Processed::Finished { result, took, replayed: true })
 }
 
-impl Done {
-    fn told(output: Arc<str>, took: Duration) -> Self {
-        Done::Told { result: Ok(output), took: Some(took), replayed: false }
+impl Processed {
+    fn new(output: Arc<str>, took: Duration) -> Self {
+        Processed::Finished { result: Ok(output), took: Some(took), replayed: false }
     }
 }
 
 /// Maps have text for keys and numbers are finite, so there is always JSON.
-fn json(value: &Value) -> Arc<str> {
+fn to_json(value: &Value) -> Arc<str> {
     serde_json::to_string(value).unwrap_or_default().into()
 }

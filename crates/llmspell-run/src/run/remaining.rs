@@ -1,4 +1,4 @@
-//! What is left of the input when a run takes no more of it.
+//! The remaining input of a run that reads no more records.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -10,94 +10,97 @@ use std::time::Duration;
 use futures_core::Stream;
 use tokio::time::timeout;
 
-use crate::input::{Line, Records};
+use crate::input::{InputLine, Records};
 use crate::progress::Progress;
 
-/// Records that a run has not taken: they have no line in the output, and have not failed.
+/// Records that a run did not read: they have no line in the output, and did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct NotAdmitted {
-    /// How many there are.
+pub struct Unread {
+    /// The number of records counted.
     pub records: u64,
-    /// Whether that is all of them; otherwise counting took too long, and there are more.
+    /// Whether all of them were counted; if not, counting took too long and there are more.
     pub is_all: bool,
-    /// The line of the first one, from 1.
+    /// The line of the first record, from 1.
     pub from_line: u64,
 }
 
-/// Records that are lent to a stream: what it does not take can still be counted.
-pub(crate) struct Lent {
+/// A source of records that is shared with [`RemainingInput`]: records that the stream does not read can still be
+/// counted.
+pub(crate) struct ReclaimableSource {
     records: Arc<Mutex<Records>>,
-    gate: Arc<Gate>,
+    gate: Arc<PauseGate>,
 }
 
-/// While it is shut, no record is taken; the progress tells.
-pub(crate) struct Gate {
-    waiting: Mutex<Waiting>,
+/// A gate that stops the source while the run is paused; it marks the run as paused in the progress.
+pub(crate) struct PauseGate {
+    state: Mutex<GateState>,
     progress: Arc<Progress>,
 }
 
 #[derive(Default)]
-struct Waiting {
-    is_shut: bool,
+struct GateState {
+    is_paused: bool,
     waker: Option<Waker>,
 }
 
-impl Gate {
+impl PauseGate {
     pub(crate) fn new(progress: Arc<Progress>) -> Self {
-        Gate { waiting: Mutex::default(), progress }
+        PauseGate { state: Mutex::default(), progress }
     }
 
-    pub(crate) fn set_shut(&self, is_shut: bool) {
-        self.progress.paused.store(is_shut, Ordering::Relaxed);
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.is_shut = is_shut;
-        let waker = if is_shut { None } else { waiting.waker.take() };
-        drop(waiting);
+    pub(crate) fn set_paused(&self, is_paused: bool) {
+        self.progress.paused.store(is_paused, Ordering::Relaxed);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.is_paused = is_paused;
+        let waker = if is_paused { None } else { state.waker.take() };
+        drop(state);
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
-    fn poll_open(&self, task: &mut task::Context<'_>) -> Poll<()> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.is_shut {
-            waiting.waker = Some(task.waker().clone());
+    fn poll_running(&self, task: &mut task::Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.is_paused {
+            state.waker = Some(task.waker().clone());
             return Poll::Pending;
         }
         Poll::Ready(())
     }
 }
 
-pub(crate) struct Rest(Arc<Mutex<Records>>);
+/// The part of the input that the stream has not read.
+pub(crate) struct RemainingInput(Arc<Mutex<Records>>);
 
-pub(crate) fn lend(records: Records, gate: Arc<Gate>) -> (Lent, Rest) {
+/// Splits records into a source for a stream, and the remaining input behind it.
+pub(crate) fn reclaimable(records: Records, gate: Arc<PauseGate>) -> (ReclaimableSource, RemainingInput) {
     let shared = Arc::new(Mutex::new(records));
-    (Lent { records: shared.clone(), gate }, Rest(shared))
+    (ReclaimableSource { records: shared.clone(), gate }, RemainingInput(shared))
 }
 
-/// Never waited for: the rest is asked for when the stream has ended.
+/// Never contended: the remaining input is read only after the stream has ended.
 fn locked(records: &Mutex<Records>) -> MutexGuard<'_, Records> {
     records.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Stream for Lent {
-    type Item = Line;
+impl Stream for ReclaimableSource {
+    type Item = InputLine;
 
-    fn poll_next(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<Line>> {
-        ready!(self.gate.poll_open(task));
+    fn poll_next(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<InputLine>> {
+        ready!(self.gate.poll_running(task));
         Pin::new(&mut *locked(&self.records)).poll_next(task)
     }
 }
 
-impl Rest {
-    /// Whether the input has come to its end, and every record of it was taken.
+impl RemainingInput {
+    /// Whether the input is at its end and every record was read.
     pub(crate) fn is_empty(&self) -> bool {
         locked(&self.0).is_at_end()
     }
 
-    /// Counts what was not taken, for this time at most; `None` if nothing is left.
-    pub(crate) async fn count(&self, within: Duration) -> Option<NotAdmitted> {
+    /// Counts the records that were not read, for at most `within`; returns `None` if there are none.
+    pub(crate) async fn count(&self, within: Duration) -> Option<Unread> {
         let (mut records, mut from_line) = (0, None);
         let counting = async {
             while let Some(line) = poll_fn(|task| locked(&self.0).poll_line(task)).await {
@@ -111,6 +114,6 @@ impl Rest {
             return None;
         }
         let from_line = from_line.unwrap_or_else(|| locked(&self.0).last_line() + 1);
-        Some(NotAdmitted { records, is_all, from_line })
+        Some(Unread { records, is_all, from_line })
     }
 }

@@ -1,4 +1,4 @@
-//! Journals: what was done stays done, and the output is exact, whatever happened before.
+//! Journals: finished work is not repeated, and the output is exact, whatever happened before.
 
 mod changes;
 mod control;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use llmspell::Context;
 use llmspell_flow::{Flow, Source, Toolbox};
-use llmspell_run::{Ending, Input, Output, Run, Summary};
+use llmspell_run::{Input, Output, Run, RunEnd, Summary};
 use llmspell_tools::Permissions;
 use serde_json::Value;
 
@@ -51,7 +51,7 @@ async fn every_record_has_one_line_in_its_order() {
         let input = Input::from_reader("records", io::Cursor::new(records.clone()));
         let run = Run::new(flow(steps), input, Output::from_writer(page.clone())).limit(32);
         let summary = in_time(if ordered { run } else { run.unordered() }).await;
-        assert!(matches!(summary.ending, Ending::Complete));
+        assert!(matches!(summary.ending, RunEnd::Complete));
         let lines = page.lines();
         assert_eq!(lines.len(), 500);
         let mut indices: Vec<u64> = lines.iter().map(|line| line["index"].as_u64().unwrap()).collect();
@@ -73,7 +73,7 @@ async fn every_record_has_one_line_in_its_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_records_are_outcomes_of_theirs() {
+async fn invalid_records_have_failed_outcomes() {
     let steps = "  - { id: a, tool: text, with: { value: \"${{ inputs.q }}\" } }\n";
     let records = b"\xEF\xBB\xBF{\"q\":\"a\"}\r\n\n{\"q\":\n[1]\n\"\xFF\"\n{}\n{\"q\":\"b\"}";
     let page = Page::default();
@@ -103,18 +103,18 @@ impl Read for Endless {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drained_run_finishes_what_it_has_taken() {
+async fn a_drained_run_finishes_records_in_flight() {
     let page = Page::default();
     let steps = "  - { id: a, tool: slow, with: { delay_ms: 300 } }\n";
     let run = Run::new(flow(steps), Input::from_reader("records", Endless), Output::from_writer(page.clone())).limit(8);
-    let (brake, progress) = (run.brake(), run.progress());
+    let (stop, progress) = (run.stop_handle(), run.progress());
     let stop = async {
         tokio::time::sleep(Duration::from_millis(450)).await;
         assert!((1..=8).contains(&progress.snapshot().in_flight));
-        brake.drain();
+        stop.drain();
     };
     let (summary, ()) = tokio::join!(in_time(run), stop);
-    assert!(matches!(summary.ending, Ending::Drained));
+    assert!(matches!(summary.ending, RunEnd::Drained));
     let lines = page.lines();
     assert_eq!(lines.len() as u64, summary.ok);
     assert!((9..=64).contains(&lines.len()), "{} lines", lines.len());
@@ -122,45 +122,45 @@ async fn a_drained_run_finishes_what_it_has_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_is_told_to_drain_with_its_last_records_in_flight_is_complete() {
+async fn a_run_that_drains_with_its_last_records_in_flight_is_complete() {
     for (limit, is_complete) in [(4, true), (3, false)] {
         let page = Page::default();
         let steps = "  - { id: a, tool: slow, with: { delay_ms: 300 } }\n";
         let records = Input::from_reader("records", "{}\n{}\n{}\n{}\n".as_bytes());
         let run = Run::new(flow(steps), records, Output::from_writer(page.clone())).limit(limit);
-        let (brake, progress) = (run.brake(), run.progress());
+        let (stop, progress) = (run.stop_handle(), run.progress());
         let stop = async {
             while progress.snapshot().in_flight < limit {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            brake.drain();
+            stop.drain();
         };
         let (summary, ()) = tokio::join!(in_time(run), stop);
-        assert_eq!(matches!(summary.ending, Ending::Complete), is_complete, "{:?}", summary.ending);
-        assert_eq!((page.lines().len(), summary.not_admitted.is_none()), (limit, is_complete));
+        assert_eq!(matches!(summary.ending, RunEnd::Complete), is_complete, "{:?}", summary.ending);
+        assert_eq!((page.lines().len(), summary.unread.is_none()), (limit, is_complete));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_aborted_run_ends_at_once_whatever_hangs() {
+async fn an_aborted_run_ends_at_once() {
     let steps = "  - { id: a, tool: slow, with: { hang_rate: 1 } }\n";
     let run =
         Run::new(flow(steps), Input::from_reader("records", Endless), Output::from_writer(Page::default())).limit(8);
-    let brake = run.brake();
+    let stop = run.stop_handle();
     let stop = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        brake.drain();
+        stop.drain();
         tokio::time::sleep(Duration::from_millis(50)).await;
-        brake.abort();
+        stop.abort();
     };
     let began = tokio::time::Instant::now();
     let (summary, ()) = tokio::join!(in_time(run), stop);
-    assert!(matches!(summary.ending, Ending::Aborted));
+    assert!(matches!(summary.ending, RunEnd::Aborted));
     assert!(began.elapsed() < Duration::from_secs(5));
     assert_eq!(summary.ok + summary.failed, 0);
 }
 
-/// A pipe that nobody empties any more.
+/// A pipe whose reader stops reading.
 struct Closed(io::ErrorKind);
 
 impl Write for Closed {
@@ -174,23 +174,23 @@ impl Write for Closed {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_ends_when_its_output_does() {
+async fn a_run_ends_with_its_output() {
     let steps = "  - { id: a, tool: slow }\n";
     for (kind, quiet) in [(io::ErrorKind::BrokenPipe, true), (io::ErrorKind::StorageFull, false)] {
         let output = Output::from_writer(Closed(kind));
         let summary = in_time(Run::new(flow(steps), Input::from_reader("records", Endless), output)).await;
         match summary.ending {
-            Ending::NobodyReads => assert!(quiet),
-            Ending::OutputFailed(error) => {
+            RunEnd::OutputClosed => assert!(quiet),
+            RunEnd::OutputFailed(error) => {
                 assert!(!quiet && error.message().contains("writing the output failed"));
-                assert!(error.hint().unwrap().contains("make room on the disk"));
+                assert!(error.hint().unwrap().contains("free space on the disk"));
             }
             other => panic!("{other:?}"),
         }
     }
 }
 
-/// An input that breaks off.
+/// An input that cannot be read to its end.
 struct Broken(bool);
 
 impl Read for Broken {
@@ -204,14 +204,14 @@ impl Read for Broken {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_input_that_breaks_off_is_said_to() {
+async fn a_broken_input_ends_the_run() {
     let page = Page::default();
     let steps = "  - { id: a, tool: slow }\n";
     let input = Input::from_reader("records", Broken(false));
     let summary = in_time(Run::new(flow(steps), input, Output::from_writer(page.clone()))).await;
     assert_eq!(page.lines().len(), 2);
     match summary.ending {
-        Ending::InputFailed(error) => assert!(error.message().contains("the disk is gone"), "{error}"),
+        RunEnd::InputFailed(error) => assert!(error.message().contains("the disk is gone"), "{error}"),
         other => panic!("{other:?}"),
     }
 }
@@ -252,7 +252,7 @@ async fn a_run_whose_context_is_cancelled_is_not_complete() {
     };
     let running = tokio::time::timeout(Duration::from_secs(20), run.start(&cx));
     let (summary, ()) = tokio::join!(running, cancelled);
-    assert!(matches!(summary.unwrap().ending, Ending::Aborted));
+    assert!(matches!(summary.unwrap().ending, RunEnd::Aborted));
     assert!(!path.exists(), "what is not complete does not take its place");
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -1,4 +1,4 @@
-//! What a flow would do with the records of an input.
+//! The survey of the records of an input.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn an_input_is_counted_record_by_record() {
     let survey = llmspell_run::survey(&flow, input).await.unwrap();
     assert_eq!((survey.records, survey.wrong), (4, 1));
     assert!(survey.first_wrong.unwrap().contains("line 3 is not JSON"));
-    // What is no list stays unknown.
+    // A value that is not a list stays unknown.
     assert!(survey.calls["slow"].to_string().starts_with("6 + "), "{}", survey.calls["slow"]);
 
     let flow = self::flow("  - { id: e, each: inputs.x, limit: 2, do: { tool: slow, timeout: 2s } }\n");
@@ -31,7 +31,7 @@ async fn an_input_is_counted_record_by_record() {
     assert_eq!(survey.slowest.max(), Some(Duration::from_secs(4)));
     assert_eq!(survey.all.max(), Some(Duration::from_secs(6)));
 
-    // What a record can wait for, all of them can wait for: it is said once.
+    // A remark that applies to every record is reported once.
     let flow = self::flow("  - { id: a, tool: slow }\n  - { id: b, tool: slow }\n");
     let survey = llmspell_run::survey(&flow, Input::from_reader("in", &b"{}\n{}\n{}\n"[..])).await.unwrap();
     assert_eq!(survey.all.reasons(), ["`a` has no timeout", "`b` has no timeout"]);

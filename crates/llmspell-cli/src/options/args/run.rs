@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use clap::builder::BoolishValueParser;
 use llmspell::ErrorKind;
 use llmspell_flow::{parse_duration, parse_rate};
-use llmspell_run::Again;
+use llmspell_run::RetryFilter;
 
 use super::ConfigFile;
 use crate::options::budget::BudgetArg;
@@ -128,11 +128,11 @@ impl RetryArgs {
     }
 
     /// Returns the filter for the journal.
-    pub(crate) fn filter(&self) -> Again {
+    pub(crate) fn filter(&self) -> RetryFilter {
         match (self.only_failed, self.retry.as_slice()) {
-            (true, _) => Again::Failed,
-            (false, []) => Again::None,
-            (false, kinds) => Again::Kinds(kinds.to_vec()),
+            (true, _) => RetryFilter::Failed,
+            (false, []) => RetryFilter::None,
+            (false, kinds) => RetryFilter::Kinds(kinds.to_vec()),
         }
     }
 }

@@ -1,14 +1,14 @@
 //! The summary of a run for programs.
 
-use llmspell_run::{Ending, Summary, Written};
+use llmspell_run::{OutputStats, RunEnd, Summary};
 use serde_json::{Value, json};
 
 use super::ReportHeader;
 
 /// Returns the summary as an object: `{"summary": …}`.
 pub(crate) fn object(header: &ReportHeader<'_>, summary: &Summary) -> Value {
-    let rest = summary.not_admitted.as_ref();
-    let path = |written: Option<&Written>| written.and_then(|written| written.path.clone());
+    let rest = summary.unread.as_ref();
+    let path = |written: Option<&OutputStats>| written.and_then(|written| written.path.clone());
     json!({ "summary": {
         "flow": header.flow,
         "run": header.run,
@@ -26,6 +26,6 @@ pub(crate) fn object(header: &ReportHeader<'_>, summary: &Summary) -> Value {
         "lines": summary.written.as_ref().map(|written| written.lines),
         "output": path(summary.written.as_ref()),
         "errors": path(summary.errors.as_ref()),
-        "resume": header.resume.filter(|_| !matches!(summary.ending, Ending::Complete)),
+        "resume": header.resume.filter(|_| !matches!(summary.ending, RunEnd::Complete)),
     } })
 }

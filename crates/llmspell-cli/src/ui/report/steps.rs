@@ -1,7 +1,7 @@
 //! The table of steps in a report: where the time went.
 
 use llmspell::{Report, StageReport, StepReport};
-use llmspell_run::Account;
+use llmspell_run::RunReport;
 
 use crate::ui::text::{count, count_of, duration};
 
@@ -46,7 +46,7 @@ fn percent(share: f64) -> String {
 }
 
 /// Returns one line per step, and remarks about the times below; `None` if no step was recorded.
-pub(super) fn table(account: &Account, width: Option<usize>) -> Option<String> {
+pub(super) fn table(account: &RunReport, width: Option<usize>) -> Option<String> {
     let report = &account.report;
     let rows: Vec<Row<'_>> = report
         .steps
@@ -93,7 +93,7 @@ fn columns(rows: &[Row<'_>], room: usize) -> Vec<Vec<String>> {
 }
 
 /// Returns the conclusions from the times of the steps.
-fn remarks(account: &Account) -> Vec<String> {
+fn remarks(account: &RunReport) -> Vec<String> {
     let report = &account.report;
     let mut remarks = Vec::new();
     if let Some(bottleneck) = &report.bottleneck {

@@ -1,4 +1,4 @@
-//! Whatever the input has become: no row serves twice, and none is left that would have served.
+//! Properties of matching for any input: no row serves twice, and no row that matches is left over.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -10,10 +10,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use rusqlite::{Connection, params};
 
-use super::{Admission, Matcher};
+use super::{Match, RecordMatcher};
 use crate::journal::keys::keys;
+use crate::journal::retry_filter::RetryFilter;
 use crate::journal::schema;
-use crate::journal::store::Again;
 
 const FLOW: Fingerprint = Fingerprint([7; 16]);
 
@@ -40,21 +40,21 @@ impl Case {
         self.db.execute(row, params![id, key, id.to_string()]).unwrap();
     }
 
-    /// A session over these records: for each its number, and whether it has an outcome.
+    /// Runs a session over these records; returns for each its number, and whether it has an outcome.
     fn session(&self, records: &[u8]) -> (Vec<(u64, bool)>, u64) {
         let mut matcher =
-            Matcher::new(&self.path, &self.db, FLOW, Again::None, None, Arc::new(HashMap::new())).unwrap();
+            RecordMatcher::new(&self.path, &self.db, FLOW, RetryFilter::None, None, Arc::new(HashMap::new())).unwrap();
         let admit = |(line, record): (usize, &u8)| match matcher
-            .admit(line as u64, Some(record.to_string().as_bytes()))
+            .match_record(line as u64, Some(record.to_string().as_bytes()))
             .unwrap()
         {
-            Admission::New(id) => (id, false),
-            Admission::Again(again) => (again.entry.id, false),
-            Admission::Done(delivered) => (delivered.output.unwrap().parse().unwrap(), true),
-            Admission::None => unreachable!(),
+            Match::New(id) => (id, false),
+            Match::Retry(retry) => (retry.record.id, false),
+            Match::Finished(finished) => (finished.output.unwrap().parse().unwrap(), true),
+            Match::NoJournal => unreachable!(),
         };
         let admitted = records.iter().enumerate().map(admit).collect();
-        (admitted, matcher.told().gone.load(Ordering::Relaxed))
+        (admitted, matcher.stats().gone.load(Ordering::Relaxed))
     }
 }
 
@@ -88,7 +88,7 @@ fn check(before: &[(u8, bool)], now: &[u8]) -> Result<(), TestCaseError> {
     }
     let done = admitted.iter().filter(|(_, done)| *done).count();
     prop_assert_eq!(gone as usize, rows.values().sum::<usize>() - done);
-    // What is new does not stand in the way of what is there.
+    // A new record does not displace an existing one.
     for ((id, _), record) in admitted.iter().zip(now).filter(|((_, done), _)| !done) {
         case.finish(*id, *record);
     }

@@ -1,17 +1,17 @@
-//! Inputs and flows that are not what they were.
+//! Inputs and flows that have changed since the last session.
 
-use llmspell_run::Why;
+use llmspell_run::RedoReason;
 use serde_json::Value;
 
 use crate::journal::world::{TWO_STEPS, World, records};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_are_found_wherever_they_stand() {
+async fn records_are_matched_at_any_position() {
     let world = World::new();
     let lines: Vec<String> = records(0..200).lines().map(str::to_owned).collect();
     world.through(world.begin(), &(lines.join("\n") + "\n")).await;
     world.calls();
-    // Two go, some are new, all stand elsewhere.
+    // Two are gone, some are new, and all are at other positions.
     let mut changed: Vec<_> = lines.iter().filter(|line| !line.contains("7}")).cloned().collect();
     changed.reverse();
     changed.insert(5, "{\"n\":1000}".to_owned());
@@ -21,13 +21,13 @@ async fn records_are_found_wherever_they_stand() {
     let wanted: Vec<Value> =
         changed.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()["n"].clone()).collect();
     assert_eq!(page.outputs(), wanted);
-    // The new one has got a number of its own.
+    // The new record has a number of its own.
     let (summary, _) = world.through(world.resume(), &changed.join("\n")).await;
     assert_eq!((summary.replayed, world.calls().len()), (181, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn equal_records_are_taken_in_turn() {
+async fn equal_records_are_matched_in_order() {
     let world = World::new();
     let (summary, _) = world.through(world.begin(), &"{\"n\":1}\n".repeat(10)).await;
     assert_eq!(summary.ok, 10);
@@ -56,30 +56,30 @@ async fn a_declared_key_with_other_content_is_another_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_flow_does_again_what_has_changed() {
+async fn a_changed_flow_reruns_only_changed_steps() {
     let world = World::new();
     world.through(world.begin(), &records(0..30)).await;
     world.calls();
     let steps = TWO_STEPS.replace("step: b,", "step: b, version: 2,");
     let flow = || world.flow("", &steps);
     let journal = world.resume();
-    let same = journal.redo(&world.two_steps()).unwrap();
+    let same = journal.resume_plan(&world.two_steps()).unwrap();
     assert_eq!((same.kept.as_slice(), same.redone.len(), same.records), (&["a".into(), "b".into()][..], 0, 0));
-    let redo = journal.redo(&flow()).unwrap();
-    assert_eq!(redo.kept, ["a"]);
-    assert_eq!(redo.redone, [("b".to_owned(), Why::Changed)]);
-    assert_eq!(redo.records, 30);
+    let plan = journal.resume_plan(&flow()).unwrap();
+    assert_eq!(plan.kept, ["a"]);
+    assert_eq!(plan.redone, [("b".to_owned(), RedoReason::Changed)]);
+    assert_eq!(plan.records, 30);
     let (summary, _) = world.through_flow(flow(), journal, &records(0..30)).await;
     assert_eq!((summary.ok, summary.replayed), (30, 0));
     let calls = world.calls();
     assert_eq!((calls.len(), calls.iter().all(|(step, _)| step == "b")), (30, true));
-    // And back again: what the first version gave is still there.
+    // And back again: the results of the first version are still there.
     let (summary, _) = world.through(world.resume(), &records(0..30)).await;
     assert_eq!((summary.ok, world.calls().len()), (30, 0));
 }
 
-/// How many records serve again, and which steps run again, when the second flow goes on after the first one.
-async fn after(head: &str, then: &str) -> (u64, Vec<String>) {
+/// Returns how many records are matched, and which steps run again, when the second flow resumes the run of the first.
+async fn plan_of_change(head: &str, then: &str) -> (u64, Vec<String>) {
     let world = World::new();
     let flow = |head: &str| world.flow(head, TWO_STEPS);
     world.through_flow(flow(head), world.journals().begin(&flow(head)).unwrap(), "{\"n\":1}\n{}\n").await;
@@ -89,22 +89,22 @@ async fn after(head: &str, then: &str) -> (u64, Vec<String>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_declared_decides_outcomes_and_what_is_described_does_not() {
+async fn declarations_change_outcomes_and_descriptions_do_not() {
     let head = "inputs: { n: { default: 1, description: old } }\nreturns: { x: { required: false, description: old } }";
     let head = format!("{head}\noutput: {{ x: \"${{{{ steps.b }}}}\" }}");
-    let (replayed, calls) = after(&head, &head.replace("old", "new")).await;
+    let (replayed, calls) = plan_of_change(&head, &head.replace("old", "new")).await;
     assert_eq!((replayed, calls.len()), (2, 0));
-    // The outcomes are other ones, of the same results.
+    // The outcomes differ, but the step results are the same.
     for (old, new) in
         [("x: { required: false", "x: { type: integer"), ("n: { default: 1", "n: { default: 1, type: integer")]
     {
-        let (replayed, calls) = after(&head, &head.replace(old, new)).await;
+        let (replayed, calls) = plan_of_change(&head, &head.replace(old, new)).await;
         assert_eq!((replayed, calls.len()), (0, if old.starts_with('x') { 0 } else { 4 }), "{new}");
     }
-    let (replayed, calls) = after(&head, &head.replace("default: 1", "default: 2")).await;
+    let (replayed, calls) = plan_of_change(&head, &head.replace("default: 1", "default: 2")).await;
     assert_eq!((replayed, calls.len()), (0, 4), "whatever names the input runs again");
     // A field that no step names.
     let more = |default: u8| format!("inputs: {{ n: {{ default: 1 }}, more: {{ default: {default} }} }}");
-    let (replayed, calls) = after(&more(1), &more(2)).await;
+    let (replayed, calls) = plan_of_change(&more(1), &more(2)).await;
     assert_eq!((replayed, calls.len()), (0, 0));
 }

@@ -1,6 +1,6 @@
-//! A process that is killed, and goes on as if nothing had been.
+//! A process that is killed, and resumes to the same output.
 //!
-//! The child is this test program itself, told by its environment to be one run and nothing else.
+//! The child is this test program itself; its environment tells it to run one session and nothing else.
 
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
@@ -12,7 +12,7 @@ use std::time::Duration;
 use llmspell::tool::DynTool;
 use llmspell::{Context, Error, step};
 use llmspell_flow::{Flow, Source, Toolbox};
-use llmspell_run::{Ending, Input, Journals, Output, Run};
+use llmspell_run::{Input, Journals, Output, Run, RunEnd};
 use llmspell_tools::Permissions;
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ const STEPS: &str = "
   - { id: b, tool: work, with: { step: b, n: \"${{ steps.a }}\" } }
 ";
 
-/// Notes each call in a file before it answers; a thirteenth of them fail.
+/// Records each call in a file before it answers; a thirteenth of the calls fail.
 fn flow(folder: &Path) -> Flow {
     let calls = folder.join("calls");
     let work = step(move |arguments: Value, _| {
@@ -35,7 +35,7 @@ fn flow(folder: &Path) -> Flow {
         async move {
             let n = arguments["n"].as_u64().unwrap();
             let call = format!("{} {n}\n", arguments["step"].as_str().unwrap());
-            // One short write to the end of a file is whole or not at all.
+            // One short append to a file is written as a whole or not at all.
             let mut file = OpenOptions::new().append(true).create(true).open(calls).unwrap();
             file.write_all(call.as_bytes()).unwrap();
             tokio::time::sleep(Duration::from_millis(n % 4)).await;
@@ -48,21 +48,21 @@ fn flow(folder: &Path) -> Flow {
     Flow::parse(&Source::new("f.yaml", format!("flow: f\nsteps:{STEPS}")), &toolbox).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// Not a test: one session of the run, if the environment asks for it.
+/// Not a test: one session of the run, if the environment requests it.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_session() {
     let Some(folder) = std::env::var_os(CHILD).map(PathBuf::from) else { return };
     let journals = Journals::in_state(&folder.join("state"));
     let flow = flow(&folder);
     let journal = match journals.list().unwrap().first() {
-        // Killed before it had a single table, it holds nothing that could be lost.
+        // Killed before it had a single table, the journal holds nothing that could be lost.
         Some(run) if run.problem().is_none() => journals.open(&run.name).unwrap(),
         _ => journals.begin(&flow).unwrap(),
     };
     let input = Input::open(&folder.join("in.jsonl")).unwrap();
     let output = Output::create(&folder.join("out.jsonl"), true).unwrap();
     let summary = Run::new(flow, input, output).limit(LIMIT).journal(journal).start(&Context::new()).await;
-    assert!(matches!(summary.ending, Ending::Complete), "{:?}", summary.ending);
+    assert!(matches!(summary.ending, RunEnd::Complete), "{:?}", summary.ending);
 }
 
 fn session(folder: &Path) -> std::process::Child {
@@ -72,7 +72,7 @@ fn session(folder: &Path) -> std::process::Child {
 }
 
 #[test]
-fn a_run_that_is_killed_ends_as_if_it_had_not_been() {
+fn a_killed_run_resumes_to_the_same_output() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     fs::write(folder.join("in.jsonl"), records(0..RECORDS)).unwrap();

@@ -1,48 +1,48 @@
-//! Going on where a run ended.
+//! Resuming runs.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use llmspell::{Context, ErrorKind};
-use llmspell_run::{Again, Ending};
+use llmspell_run::{RetryFilter, RunEnd};
 use serde_json::{Value, json};
 
 use crate::journal::world::{World, records};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_done_is_not_done_twice() {
+async fn finished_work_is_not_repeated() {
     let world = World::new();
     world.plays(|step, n| if step == "b" && n.as_u64().unwrap() % 3 == 0 { "failed" } else { "fine" });
     let (first, before) = world.through(world.begin(), &records(0..50)).await;
-    assert!(matches!(first.ending, Ending::Complete));
+    assert!(matches!(first.ending, RunEnd::Complete));
     assert_eq!((first.ok, first.failed, first.replayed), (33, 17, 0));
     assert_eq!(world.calls().len(), 100);
 
-    let (second, after) = world.through(world.resume(), &records(0..50)).await;
+    let (second, plan_of_change) = world.through(world.resume(), &records(0..50)).await;
     assert_eq!((second.ok, second.failed, second.replayed, second.gone), (33, 17, 50, 0));
     assert_eq!(world.calls(), vec![]);
-    assert_eq!(after.text(), before.text(), "byte by byte, times included");
+    assert_eq!(plan_of_change.text(), before.text(), "byte by byte, times included");
     assert_eq!(second.failures.groups()[0].count, 17);
     assert_eq!(second.failures.groups()[0].path, "f.b");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_in_flight_runs_again_and_nothing_else() {
+async fn only_work_in_flight_runs_again() {
     let world = World::new();
-    // The tenth hangs in its second step until the run is aborted, and holds up those behind it.
+    // The tenth record hangs in its second step until the run is aborted, and blocks the records after it.
     world.plays(|step, n| if step == "b" && n == 10 { "hangs" } else { "fine" });
     let (run, page) = world.run(world.begin(), &records(0..500));
-    let (brake, progress) = (run.brake(), run.progress());
+    let (stop, progress) = (run.stop_handle(), run.progress());
     let cx = Context::new();
     let stop = async {
         while progress.snapshot().done() < 10 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
-        brake.abort();
+        stop.abort();
     };
     let (summary, ()) = tokio::join!(run.start(&cx), stop);
-    assert!(matches!(summary.ending, Ending::Aborted));
+    assert!(matches!(summary.ending, RunEnd::Aborted));
     assert_eq!(page.lines().len(), 10);
     let before = world.calls();
     assert!(before.len() > 22, "those behind it went on");
@@ -56,14 +56,14 @@ async fn what_was_in_flight_runs_again_and_nothing_else() {
         *times.entry((step, n.as_u64().unwrap())).or_insert(0) += 1;
     }
     assert_eq!(times.len(), 1000);
-    // Its first step was kept, so only the second one is repeated.
+    // The result of its first step was kept, so only the second step is repeated.
     assert_eq!(times[&("a".to_owned(), 10)], 1);
     assert_eq!(times[&("b".to_owned(), 10)], 2);
     assert!(times.values().filter(|times| **times > 1).count() <= 8, "no more than were in flight");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failures_run_again_if_they_are_asked_for() {
+async fn failures_run_again_if_the_filter_selects_them() {
     let world = World::new();
     let n = |n: &Value| n.as_u64().unwrap();
     world.plays(move |step, record| match (step, n(record) % 10) {
@@ -79,32 +79,32 @@ async fn failures_run_again_if_they_are_asked_for() {
 
     let (second, _) = world.through(world.resume(), &records(0..40)).await;
     assert_eq!((second.failed, world.calls().len()), (12, 0), "failures stay, panics too");
-    let timeouts = world.resume().again(Again::Kinds(vec![ErrorKind::Timeout]));
+    let timeouts = world.resume().retry(RetryFilter::Kinds(vec![ErrorKind::Timeout]));
     let (third, _) = world.through(timeouts, &records(0..40)).await;
     assert_eq!((third.ok, third.failed, third.replayed), (32, 8, 36));
     let calls = world.calls();
     assert_eq!(calls.len(), 4);
     assert!(calls.iter().all(|(step, n)| step == "b" && n.as_u64().unwrap() % 10 == 7), "the first step was kept");
-    let (last, page) = world.through(world.resume().again(Again::Failed), &records(0..40)).await;
+    let (last, page) = world.through(world.resume().retry(RetryFilter::Failed), &records(0..40)).await;
     assert_eq!((last.ok, last.failed, last.replayed), (40, 0, 32));
     assert!(page.outputs().into_iter().eq((0..40).map(Value::from)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_was_denied_goes_on_with_those_that_were() {
+async fn a_denied_run_resumes_with_the_denied_records() {
     let world = World::new();
     world.plays(|_, n| if n.as_u64().unwrap() >= 20 { "denied" } else { "fine" });
     let (first, _) = world.through(world.begin(), &records(0..100)).await;
-    assert!(matches!(first.ending, Ending::Stopped(_)));
+    assert!(matches!(first.ending, RunEnd::Stopped(_)));
     world.plays(|_, _| "fine");
     let (second, page) = world.through(world.resume(), &records(0..100)).await;
-    assert!(matches!(second.ending, Ending::Complete), "{:?}", second.ending);
+    assert!(matches!(second.ending, RunEnd::Complete), "{:?}", second.ending);
     assert_eq!((second.ok, second.failed), (100, 0));
     assert_eq!(page.lines().len(), 100);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failure_because_the_run_was_called_off_is_none() {
+async fn a_failure_because_of_cancellation_does_not_count() {
     let world = World::new();
     let steps =
         "\n  - { id: a, tool: work, with: { step: a, n: \"${{ inputs.n }}\" }, retry: { max: 5, base: 60s } }\n";
@@ -123,7 +123,7 @@ async fn a_failure_because_the_run_was_called_off_is_none() {
     let running = tokio::time::timeout(Duration::from_secs(20), run.start(&cx));
     let (summary, ()) = tokio::join!(running, stop);
     let summary = summary.unwrap();
-    assert!(matches!(summary.ending, Ending::Aborted), "{:?}", summary.ending);
+    assert!(matches!(summary.ending, RunEnd::Aborted), "{:?}", summary.ending);
     assert_eq!((summary.failed, page.lines()[3]["status"].as_str()), (1, Some("failed")));
     world.plays(|_, _| "fine");
     let (summary, _) = world.through_flow(flow(), world.resume(), &records(0..20)).await;
@@ -131,7 +131,7 @@ async fn a_failure_because_the_run_was_called_off_is_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_costs_nothing_is_not_kept_but_the_outcome_is() {
+async fn free_results_are_not_kept_but_the_outcome_is() {
     let world = World::new();
     let flow = || world.flow("", "\n  - { id: a, tool: text, with: { value: \"${{ inputs.n }}\" } }\n");
     let journal = world.journals().begin(&flow()).unwrap();
@@ -141,8 +141,8 @@ async fn what_costs_nothing_is_not_kept_but_the_outcome_is() {
         world.db("f-1").query_row(&count, [], |row| row.get::<_, u64>(0)).unwrap()
     };
     assert_eq!((count("record"), count("result")), (300, 0));
-    let (summary, after) = world.through_flow(flow(), world.resume(), &records(0..300)).await;
-    assert_eq!((summary.replayed, after.text() == before.text()), (300, true));
+    let (summary, plan_of_change) = world.through_flow(flow(), world.resume(), &records(0..300)).await;
+    assert_eq!((summary.replayed, plan_of_change.text() == before.text()), (300, true));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,12 +156,12 @@ async fn large_outputs_are_stored_once() {
         .unwrap();
     assert_eq!(blobs, (1, 10_002));
     world.calls();
-    let (_, after) = world.through(world.resume(), &records(0..30)).await;
-    assert_eq!((after.text() == before.text(), world.calls().len()), (true, 0));
+    let (_, plan_of_change) = world.through(world.resume(), &records(0..30)).await;
+    assert_eq!((plan_of_change.text() == before.text(), world.calls().len()), (true, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_row_of_a_record_tells_what_its_line_tells() {
+async fn a_journal_row_agrees_with_its_output_line() {
     let world = World::new();
     let steps =
         "\n  - { id: a, tool: work, with: { step: a, n: 1 }, fallback: { value: { none: \"${{ inputs.n }}\" } } }\n";
@@ -180,12 +180,12 @@ async fn the_row_of_a_record_tells_what_its_line_tells() {
         })
         .unwrap();
     assert_eq!(row, ("ok".to_owned(), "fallback".to_owned(), line["output"].to_string()));
-    let (_, after) = world.through_flow(flow(), world.resume(), &records(0..2)).await;
-    assert_eq!(after.text(), page.text());
+    let (_, plan_of_change) = world.through_flow(flow(), world.resume(), &records(0..2)).await;
+    assert_eq!(plan_of_change.text(), page.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_tried_in_vain_runs_again_by_what_it_came_down_to() {
+async fn exhausted_retries_are_selected_by_their_last_error() {
     let world = World::new();
     let steps =
         "\n  - { id: a, tool: work, with: { step: a, n: \"${{ inputs.n }}\" }, retry: { max: 2, base: 1ms } }\n";
@@ -196,10 +196,10 @@ async fn what_was_tried_in_vain_runs_again_by_what_it_came_down_to() {
     let group = &first.failures.groups()[0];
     assert_eq!((group.kind, group.attempts, group.count), (ErrorKind::Timeout, 2, 3));
     world.plays(|_, _| "fine");
-    let denied = world.resume().again(Again::Kinds(vec![ErrorKind::Denied]));
+    let denied = world.resume().retry(RetryFilter::Kinds(vec![ErrorKind::Denied]));
     let (second, _) = world.through_flow(flow(), denied, &records(0..10)).await;
     assert_eq!((second.failed, second.replayed), (3, 10));
-    let timeouts = world.resume().again(Again::Kinds(vec![ErrorKind::Timeout]));
+    let timeouts = world.resume().retry(RetryFilter::Kinds(vec![ErrorKind::Timeout]));
     let (third, _) = world.through_flow(flow(), timeouts, &records(0..10)).await;
     assert_eq!((third.ok, third.replayed), (10, 7));
 }

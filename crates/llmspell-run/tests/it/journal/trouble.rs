@@ -1,9 +1,9 @@
-//! Disks, files and neighbours that are not what they should be.
+//! Failing disks, damaged files, and other processes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use llmspell_run::{Ending, Journals, Retention};
+use llmspell_run::{Journals, Retention, RunEnd};
 use serde_json::Value;
 
 use crate::journal::world::{World, records};
@@ -16,7 +16,7 @@ async fn a_journal_that_cannot_be_written_ends_the_run_and_loses_nothing() {
                 BEGIN SELECT RAISE(ABORT, 'the disk is full'); END";
     world.db("f-1").execute_batch(full).unwrap();
     let (summary, page) = world.through(journal, &records(0..10_000)).await;
-    let Ending::JournalFailed(error) = &summary.ending else { panic!("{:?}", summary.ending) };
+    let RunEnd::JournalFailed(error) = &summary.ending else { panic!("{:?}", summary.ending) };
     assert!(error.message().contains("the disk is full"), "{error}");
     assert!(error.hint().is_some());
     assert!(page.lines().len() <= 60, "no line goes out whose outcome is not safe");
@@ -25,12 +25,12 @@ async fn a_journal_that_cannot_be_written_ends_the_run_and_loses_nothing() {
 
     world.db("f-1").execute_batch("DROP TRIGGER full").unwrap();
     let (summary, page) = world.through(world.resume(), &records(0..100)).await;
-    assert!(matches!(summary.ending, Ending::Complete));
+    assert!(matches!(summary.ending, RunEnd::Complete));
     assert!(page.outputs().into_iter().eq((0..100).map(Value::from)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn damaged_files_are_told_apart() {
+async fn damaged_files_have_different_errors() {
     let world = World::new();
     world.through(world.begin(), &records(0..20)).await;
     let folder = world.journals().folder().to_owned();
@@ -45,12 +45,12 @@ async fn damaged_files_are_told_apart() {
     let other = rusqlite::Connection::open(folder.join("f-4.db")).unwrap();
     other.execute_batch("CREATE TABLE cat (name TEXT)").unwrap();
     assert!(world.journals().open("f-4").unwrap_err().message().contains("is no journal"));
-    // What began it was killed at once: nobody can go on with it, and it goes when runs are tidied.
+    // The process that began it was killed at once: it cannot be resumed, and is removed when runs are pruned.
     fs::write(folder.join("f-3.db"), "").unwrap();
     let error = world.journals().open("f-3").unwrap_err();
     assert!(error.message().contains("killed before it began"), "{error}");
-    assert_eq!(world.journals().info("f-3").unwrap().state_in_words(), "cut short");
-    assert_eq!(world.journals().tidy(&Retention::default()).unwrap(), ["f-3"]);
+    assert_eq!(world.journals().info("f-3").unwrap().state_label(), "cut short");
+    assert_eq!(world.journals().prune(&Retention::default()).unwrap(), ["f-3"]);
     world.db("f-1").execute_batch("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA user_version = 99").unwrap();
     let error = world.journals().open("f-1").unwrap_err();
     assert!(error.message().contains("newer version"), "{error}");
@@ -58,13 +58,13 @@ async fn damaged_files_are_told_apart() {
     assert!(world.journals().open("../f-1").is_err());
 }
 
-/// What a crash of the machine may leave of the end of the log: its last commits cut off, or overwritten.
+/// The effects of a machine crash on the end of the log: its last commits are cut off or overwritten.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_torn_tail_costs_what_it_held_and_no_more() {
+async fn a_torn_log_loses_only_its_tail() {
     for cut in [true, false] {
         let world = World::new();
         let journal = world.begin();
-        // Who reads keeps the log from being folded in, as a crash does.
+        // A reader prevents a checkpoint of the log, as a crash does.
         let reader = world.db("f-1");
         reader.execute_batch("BEGIN; SELECT * FROM record").unwrap();
         world.through(journal, &records(0..200)).await;
@@ -82,21 +82,21 @@ async fn a_torn_tail_costs_what_it_held_and_no_more() {
         fs::write(folder.join("f-2.db-wal"), &log).unwrap();
         let torn = world.journals().open("f-2").unwrap();
         let (summary, page) = world.through(torn, &records(0..200)).await;
-        assert!(matches!(summary.ending, Ending::Complete), "{:?}", summary.ending);
+        assert!(matches!(summary.ending, RunEnd::Complete), "{:?}", summary.ending);
         assert!(page.outputs().into_iter().eq((0..200).map(Value::from)));
         assert!((1..200).contains(&summary.replayed), "{}", summary.replayed);
         assert!((1..400).contains(&world.calls().len()));
     }
 }
 
-/// Who copies a journal without the log, or finds its beginning overwritten, has lost what was done; not the run.
+/// A journal copied without its log, or with an overwritten beginning, has lost results, but not the run.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_log_costs_what_was_done_and_not_the_run() {
+async fn a_lost_log_loses_results_but_not_the_run() {
     for garbage in [None, Some(b"garbage ".repeat(1000))] {
         let world = World::new();
         world.plays(|_, n| if n.as_u64() < Some(50) { "fine" } else { "hangs" });
         let journal = world.begin();
-        journal.note("options", "[]").unwrap();
+        journal.set_meta("options", "[]").unwrap();
         let (run, page) = world.run(journal, &records(0..100));
         let mut running = tokio::task::JoinSet::new();
         running.spawn(async move { run.start(&llmspell::Context::new()).await });
@@ -111,28 +111,28 @@ async fn a_lost_log_costs_what_was_done_and_not_the_run() {
         running.shutdown().await;
         world.plays(|_, _| "fine");
         // It can be resumed, so it stays.
-        assert!(!world.journals().tidy(&Retention::default()).unwrap().contains(&"f-2".to_owned()));
+        assert!(!world.journals().prune(&Retention::default()).unwrap().contains(&"f-2".to_owned()));
         let lost = world.journals().open("f-2").unwrap();
-        assert_eq!(lost.fact("options").unwrap().as_deref(), Some("[]"));
+        assert_eq!(lost.meta("options").unwrap().as_deref(), Some("[]"));
         let (summary, page) = world.through(lost, &records(0..100)).await;
-        assert!(matches!(summary.ending, Ending::Complete), "{:?}", summary.ending);
+        assert!(matches!(summary.ending, RunEnd::Complete), "{:?}", summary.ending);
         assert!(page.outputs().into_iter().eq((0..100).map(Value::from)));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_left_of_a_journal_that_is_gone_goes_too() {
+async fn companions_of_a_deleted_journal_are_removed() {
     let world = World::new();
     world.through(world.begin(), &records(0..3)).await;
     world.through(world.begin(), &records(0..3)).await;
     let folder = world.journals().folder().to_owned();
     fs::remove_file(folder.join("f-1.db")).unwrap();
     fs::write(folder.join("f-1.db-wal"), "of nothing").unwrap();
-    // None of ours.
+    // A third-party file.
     fs::write(folder.join("other-1.lock"), "1234").unwrap();
     fs::write(folder.join("other.lock"), "").unwrap();
     let running = world.begin();
-    assert!(world.journals().tidy(&Retention::default()).unwrap().is_empty());
+    assert!(world.journals().prune(&Retention::default()).unwrap().is_empty());
     let mut left: Vec<_> =
         fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     left.retain(|name| !name.starts_with("f-3"));
@@ -142,14 +142,14 @@ async fn what_is_left_of_a_journal_that_is_gone_goes_too() {
 }
 
 #[test]
-fn names_count_up_and_belong_to_one_process() {
+fn run_names_count_up_and_belong_to_one_process() {
     let world = World::new();
     let (first, second) = (world.begin(), world.begin());
     assert_eq!((first.name(), second.name()), ("f-1", "f-2"));
     assert!(world.journals().open("f-2").is_err());
-    first.note("input", "in.jsonl").unwrap();
+    first.set_meta("input", "in.jsonl").unwrap();
     drop(first);
-    assert_eq!(world.resume().fact("input").unwrap().as_deref(), Some("in.jsonl"));
+    assert_eq!(world.resume().meta("input").unwrap().as_deref(), Some("in.jsonl"));
     let state = world.path("state");
     assert_eq!(fs::read_to_string(state.join("runs/.gitignore")).unwrap(), "*\n");
     let mode = |path: std::path::PathBuf| path.metadata().unwrap().permissions().mode() & 0o777;
@@ -162,7 +162,7 @@ fn names_count_up_and_belong_to_one_process() {
 }
 
 #[test]
-fn a_place_that_cannot_be_written_says_what_to_do() {
+fn an_unwritable_folder_has_a_hint() {
     let world = World::new();
     fs::write(world.path("file"), "").unwrap();
     let error = Journals::in_state(&world.path("file")).begin(&world.two_steps()).unwrap_err();
@@ -171,18 +171,18 @@ fn a_place_that_cannot_be_written_says_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn old_runs_go_and_those_that_can_be_resumed_stay() {
+async fn old_runs_are_pruned_and_resumable_ones_stay() {
     let world = World::new();
     for _ in 0..5 {
         world.through(world.begin(), &records(0..3)).await;
     }
     let unfinished = world.begin();
     let mut retention = Retention::default();
-    assert!(world.journals().tidy(&retention).unwrap().is_empty());
+    assert!(world.journals().prune(&retention).unwrap().is_empty());
     retention.keep = 2;
-    assert_eq!(world.journals().tidy(&retention).unwrap().len(), 3);
+    assert_eq!(world.journals().prune(&retention).unwrap().len(), 3);
     retention.max_size = 0;
-    assert_eq!(world.journals().tidy(&retention).unwrap(), ["f-4", "f-5"]);
+    assert_eq!(world.journals().prune(&retention).unwrap(), ["f-4", "f-5"]);
     let left: Vec<_> = world.journals().list().unwrap().into_iter().map(|run| run.name).collect();
     assert_eq!(left, ["f-6"]);
     drop(unfinished);
@@ -193,7 +193,7 @@ async fn old_runs_go_and_those_that_can_be_resumed_stay() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_in_the_rows_or_in_the_journal() {
-    // Cargo sets it for every test; its value is long and stands nowhere else.
+    // Cargo sets the variable for every test; its value is long and appears nowhere else.
     let secret = env!("CARGO_MANIFEST_DIR");
     let world = World::new();
     let step = |id: &str| {
@@ -213,15 +213,15 @@ async fn no_secret_is_in_the_rows_or_in_the_journal() {
     let (summary, page) = world.through_flow(flow(), world.journals().begin(&flow()).unwrap(), &records(0..9)).await;
     assert_eq!((summary.ok, summary.degraded, summary.failed), (3, 3, 6));
     assert!(!page.text().contains(secret) && page.text().contains("***"), "{}", page.text());
-    assert!(!serde_json::to_string(&summary.account).unwrap().contains(secret));
+    assert!(!serde_json::to_string(&summary.report).unwrap().contains(secret));
     for entry in fs::read_dir(world.journals().folder()).unwrap() {
         let bytes = fs::read(entry.unwrap().path()).unwrap();
         assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()));
     }
 }
 
-/// Whoever does damage does not look at what refers to what.
-fn damaged_by(world: &World, sql: &str) {
+/// Damages the tables without regard to references between them.
+fn execute_sql(world: &World, sql: &str) {
     world
         .db("f-1")
         .execute_batch(&format!("PRAGMA foreign_keys = OFF; {sql}"))
@@ -229,7 +229,7 @@ fn damaged_by(world: &World, sql: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_is_damaged_is_as_good_as_none() {
+async fn a_damaged_row_counts_as_missing() {
     for damage in [
         "UPDATE record SET output = '{' WHERE id % 3 = 0; UPDATE record SET story = 'no' WHERE id % 3 = 1;",
         "UPDATE record SET output = x'ff' WHERE id % 3 = 0; UPDATE record SET output = cast(x'ff' AS TEXT) WHERE id % 3 = 1",
@@ -241,13 +241,13 @@ async fn a_row_that_is_damaged_is_as_good_as_none() {
         let world = World::new();
         world.through(world.begin(), &records(0..9)).await;
         world.calls();
-        damaged_by(&world, damage);
+        execute_sql(&world, damage);
         let (summary, page) = world.through(world.resume(), &records(0..9)).await;
         assert_eq!((summary.ok, summary.replayed, summary.gone), (9, 3, 0), "{damage}");
         let unknown = if damage.contains("what?") { 3 } else { 0 };
         assert_eq!(summary.damaged + unknown, 6, "{damage}");
         assert!(page.outputs().into_iter().eq((0..9).map(Value::from)), "{damage}");
-        // What was kept of them is not done again, if it is known whose it is.
+        // Results of known records are not recomputed.
         assert_eq!(world.calls().len(), if damage.contains("key") { 12 } else { 0 }, "{damage}");
         let (summary, _) = world.through(world.resume(), &records(0..9)).await;
         assert_eq!((summary.replayed, summary.damaged, world.calls().len()), (9, 0, 0), "{damage}");
@@ -255,7 +255,7 @@ async fn a_row_that_is_damaged_is_as_good_as_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_result_that_is_damaged_is_done_again() {
+async fn a_damaged_result_is_recomputed() {
     for (damage, damaged) in [
         ("UPDATE result SET output = '{' WHERE record % 2 = 0", 5),
         ("UPDATE result SET output = NULL WHERE record % 2 = 0", 5),
@@ -267,7 +267,7 @@ async fn a_result_that_is_damaged_is_done_again() {
         world.through(world.begin(), &records(0..9)).await;
         world.calls();
         // As if the run had been killed before their ends.
-        damaged_by(&world, &format!("UPDATE record SET status = NULL; {damage}"));
+        execute_sql(&world, &format!("UPDATE record SET status = NULL; {damage}"));
         let (summary, page) = world.through(world.resume(), &records(0..9)).await;
         assert_eq!((summary.ok, summary.replayed, summary.damaged), (9, 0, damaged), "{damage}");
         assert!(page.outputs().into_iter().eq((0..9).map(Value::from)), "{damage}");
@@ -276,7 +276,7 @@ async fn a_result_that_is_damaged_is_done_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_output_that_is_missing_or_damaged_is_done_again() {
+async fn a_missing_or_damaged_large_output_is_recomputed() {
     for damage in [
         "DELETE FROM blob",
         "DELETE FROM blob WHERE id > 5",
@@ -292,10 +292,10 @@ async fn a_large_output_that_is_missing_or_damaged_is_done_again() {
         world.calls();
         let kept: u64 = world.db("f-1").query_row("SELECT max(id) FROM blob", [], |row| row.get(0)).unwrap();
         assert_eq!(kept, 18, "each step gives another output");
-        damaged_by(&world, damage);
+        execute_sql(&world, damage);
         for session in 0..2 {
             let (summary, page) = world.through(world.resume(), &records(0..9)).await;
-            assert!(matches!(summary.ending, Ending::Complete), "{damage}: {:?}", summary.ending);
+            assert!(matches!(summary.ending, RunEnd::Complete), "{damage}: {:?}", summary.ending);
             assert_eq!((summary.ok, summary.gone), (9, 0), "{damage}");
             let outputs = page.outputs();
             let right = |n: usize| outputs[n].as_str().is_some_and(|text| text.starts_with(&format!("b {n} xx")));
@@ -310,7 +310,7 @@ async fn a_large_output_that_is_missing_or_damaged_is_done_again() {
 }
 
 #[test]
-fn a_folder_for_journals_is_kept_out_of_version_control_and_one_with_other_things_left_alone() {
+fn only_a_folder_of_journals_is_excluded_from_version_control() {
     let world = World::new();
     drop(world.begin());
     let kept_out = world.journals().folder().join(".gitignore");
@@ -322,7 +322,7 @@ fn a_folder_for_journals_is_kept_out_of_version_control_and_one_with_other_thing
     drop(world.begin());
     assert!(!kept_out.exists());
     assert!(!world.path("state").join(".gitignore").exists());
-    // Somebody else has made it, with nothing or a database of his own in it.
+    // Another program created the folder, empty or with a database of its own.
     for theirs in ["", "people.db"] {
         let world = World::new();
         fs::create_dir_all(world.journals().folder()).unwrap();
@@ -335,22 +335,22 @@ fn a_folder_for_journals_is_kept_out_of_version_control_and_one_with_other_thing
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn records_are_counted_by_their_stories_however_these_are_written() {
+async fn records_are_counted_by_their_metadata_in_any_json() {
     let world = World::new();
     world.through(world.begin(), &records(0..4)).await;
     let db = world.db("f-1");
     db.execute("UPDATE session SET ended = NULL, ending = NULL", []).unwrap();
-    for (id, story) in [(0, r#"{"causes": [], "quality": "partial"}"#), (1, r#"{"causes": []}"#), (2, r#"{"quality":"#)]
+    for (id, meta) in [(0, r#"{"causes": [], "quality": "partial"}"#), (1, r#"{"causes": []}"#), (2, r#"{"quality":"#)]
     {
-        db.execute("UPDATE record SET story = ? WHERE id = ?", rusqlite::params![story, id]).unwrap();
+        db.execute("UPDATE record SET story = ? WHERE id = ?", rusqlite::params![meta, id]).unwrap();
     }
-    let counts = world.journals().info("f-1").unwrap().story.unwrap().counts.unwrap();
+    let counts = world.journals().info("f-1").unwrap().record.unwrap().counts.unwrap();
     assert_eq!((counts.ok, counts.degraded, counts.failed), (4, 1, 0));
 }
 
-/// Also while others look, and after it was resumed.
+/// Even while readers look at it, and after it was resumed.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_journal_that_is_closed_is_one_file() {
+async fn a_closed_journal_is_one_file() {
     let world = World::new();
     let files = || {
         let names = fs::read_dir(world.journals().folder()).unwrap().map(|entry| entry.unwrap().file_name());
@@ -360,7 +360,7 @@ async fn a_journal_that_is_closed_is_one_file() {
     };
     for session in 0..3 {
         let journal = if session == 0 { world.begin() } else { world.resume() };
-        // Who reads when it begins to be written is waited for; here he reads until after its end.
+        // Closing waits for a reader; here the reader reads until after the end.
         let reader = (session == 0).then(|| world.db("f-1"));
         reader.iter().for_each(|reader| reader.execute_batch("BEGIN; SELECT * FROM record").unwrap());
         let records = records(0..20 + session);
@@ -371,15 +371,15 @@ async fn a_journal_that_is_closed_is_one_file() {
         };
         tokio::join!(closed, read);
         assert_eq!(files(), [".gitignore", "f-1.db", "f-1.lock"], "after session {session}");
-        let told = world.journals().list().unwrap();
-        assert_eq!(told[0].story.as_ref().unwrap().sessions, session + 1);
+        let listed = world.journals().list().unwrap();
+        assert_eq!(listed[0].record.as_ref().unwrap().sessions, session + 1);
         world.journals().info("f-1").unwrap();
         assert_eq!(files(), [".gitignore", "f-1.db", "f-1.lock"], "after a look at session {session}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_no_run_is_told_which_may_be_meant() {
+async fn an_unknown_name_has_a_suggestion() {
     let world = World::new();
     for _ in 0..2 {
         drop(world.begin());
@@ -396,20 +396,20 @@ async fn a_session_that_ran_nothing_does_not_replace_the_report() {
     let world = World::new();
     world.plays(|step, n| if step == "b" && n == 3 { "failed" } else { "fine" });
     world.through(world.begin(), &records(0..9)).await;
-    let report = || world.journals().info("f-1").unwrap().story.unwrap().report.unwrap();
+    let report = || world.journals().info("f-1").unwrap().record.unwrap().report.unwrap();
     let first = report();
     world.through(world.resume(), &records(0..9)).await;
     assert_eq!(report(), first);
-    let story = world.journals().list().unwrap().remove(0).story.unwrap();
-    assert_eq!(story.counts.map(|counts| (counts.ok, counts.degraded, counts.failed)), Some((8, 0, 1)));
-    assert!(story.last_began > story.began && story.report.is_none());
-    world.through(world.resume().again(llmspell_run::Again::Failed), &records(0..9)).await;
+    let run_record = world.journals().list().unwrap().remove(0).record.unwrap();
+    assert_eq!(run_record.counts.map(|counts| (counts.ok, counts.degraded, counts.failed)), Some((8, 0, 1)));
+    assert!(run_record.last_began > run_record.began && run_record.report.is_none());
+    world.through(world.resume().retry(llmspell_run::RetryFilter::Failed), &records(0..9)).await;
     assert_ne!(report(), first);
 }
 
-/// Somebody else keeps the file locked, and will not let go of it before the runtime has gone round a few times.
+/// Another process locks the file, and releases it only after the runtime has polled a few times.
 #[tokio::test]
-async fn a_journal_that_takes_its_time_holds_up_nobody_else() {
+async fn a_slow_journal_does_not_block_the_runtime() {
     let world = World::new();
     let journal = world.begin();
     let other = world.db("f-1");

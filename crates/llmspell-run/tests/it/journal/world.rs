@@ -1,4 +1,4 @@
-//! A folder with journals, and a tool that counts who calls it.
+//! A folder with journals, and a tool that counts its calls.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -13,9 +13,8 @@ use llmspell_tools::Permissions;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-/// What the tool does for a record at a step: `fine`, `failed`, `timeout`, `denied`, `panics`, `hangs`, `slow`, `large`, `own` (a large
-/// output of each step and record); `tells` and
-/// `degrades` tell the argument `secret`.
+/// The behaviour of the tool for a record at a step: `fine`, `failed`, `timeout`, `denied`, `panics`, `hangs`, `slow`,
+/// `large`, or `own` (a large output for each step and record). `tells` and `degrades` reveal the argument `secret`.
 type Script = Arc<dyn Fn(&str, &Value) -> &'static str + Send + Sync>;
 
 #[derive(Clone)]
@@ -44,7 +43,7 @@ impl World {
         *self.script.lock().unwrap() = Arc::new(script);
     }
 
-    /// The calls since the last time it was asked.
+    /// Returns the calls since the last time.
     pub(crate) fn calls(&self) -> Vec<(String, Value)> {
         std::mem::take(&mut *self.calls.lock().unwrap())
     }
@@ -125,7 +124,7 @@ impl World {
         self.journals().open("f-1").unwrap()
     }
 
-    /// A run over two steps, and what it writes.
+    /// Returns a run over two steps, and its output.
     pub(crate) fn run(&self, journal: Journal, records: &str) -> (Run, Page) {
         self.run_of(self.two_steps(), journal, records)
     }
@@ -136,7 +135,7 @@ impl World {
         (Run::new(flow, input, Output::from_writer(page.clone())).limit(8).journal(journal), page)
     }
 
-    /// To the end.
+    /// Runs to the end.
     pub(crate) async fn through(&self, journal: Journal, records: &str) -> (Summary, Page) {
         let (run, page) = self.run(journal, records);
         (in_time(run).await, page)
@@ -152,7 +151,7 @@ pub(crate) async fn in_time(run: Run) -> Summary {
     tokio::time::timeout(Duration::from_secs(20), Box::pin(run.start(&Context::new()))).await.expect("the run hangs")
 }
 
-/// `{"n":0}` and so on.
+/// Returns `{"n":0}` and so on.
 pub(crate) fn records(range: std::ops::Range<u64>) -> String {
     range.map(|n| format!("{{\"n\":{n}}}\n")).collect()
 }

@@ -1,73 +1,88 @@
-//! What a run came to, as it is shown at its end, kept in its journal, and shown again later.
+//! The report of a run: shown at its end, kept in its journal, and shown again later.
 
 use std::time::Duration;
 
 use llmspell::{ErrorKind, Report};
 use serde::{Deserialize, Serialize};
 
-use super::advice::{Lint, lints};
 use super::failures::Failures;
 
-/// What a run came to: how many records, why some failed, where the time went, and what might be done about it.
+/// The report of a run: counts, failures, times, and advice.
 ///
-/// Serialises to JSON, with times in milliseconds, and can be read back; the fields of the [`Report`] stand beside its
-/// own. That one is empty unless the run was [recorded](llmspell::Context::recording).
+/// Serialises to JSON, with times in milliseconds, and can be parsed back; the fields of the [`Report`] stand beside
+/// its own. The [`Report`] is empty unless the run was [recorded](llmspell::Context::recording).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
-pub struct Account {
+pub struct RunReport {
     /// The name of the flow.
     pub flow: String,
     /// How the run ended, such as `complete`.
     pub ending: String,
-    /// From start to end.
+    /// The time from start to end.
     #[serde(rename = "took_ms", with = "ms")]
     pub took: Duration,
     /// Records with an output.
     pub ok: u64,
-    /// Those of them whose output is less than what was asked for.
+    /// Records whose output is partial or a substitute; they are among the `ok`.
     pub degraded: u64,
     /// Records without an output.
     pub failed: u64,
-    /// Of all these, records whose outcome an earlier session has left; the others have run.
+    /// Of all these, records whose outcome was restored from an earlier session; the others ran.
     pub replayed: u64,
-    /// Records that were under way when the run was stopped: the steps tell of their calls, but they have no line.
+    /// Records that were in flight when the run was stopped: the steps count their calls, but they have no line.
     pub dropped: u64,
-    /// Records that were not taken, if the run has counted them all.
+    /// Records that were not read, if all of them were counted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub left: Option<u64>,
-    /// How long outcomes were there and the output took none.
+    /// How long outcomes waited for the output.
     #[serde(rename = "output_wait_ms", with = "ms")]
     pub output_wait: Duration,
-    /// Why records failed, by step and kind, in the order of the first failures.
+    /// The failures by step and kind, in the order of the first failures.
     pub failures: Vec<FailureCount>,
-    /// Failures of further sorts.
+    /// Failures beyond the groups.
     pub other_failures: u64,
-    /// What seems wrong, and what might be done.
-    pub lints: Vec<Lint>,
-    /// Where the time went.
+    /// Likely problems, and remedies.
+    #[serde(rename = "lints")]
+    pub advice: Vec<Advice>,
+    /// The times of the steps.
     #[serde(flatten)]
     pub report: Report,
+}
+
+/// A likely problem of a run, and a remedy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Advice {
+    /// The rule: `limit_full`, `hedge_never_won`, `timeout_too_short`, `output_slow`, `overloaded` or
+    /// `mostly_degraded`.
+    pub kind: String,
+    /// The step, without the name of the flow; empty if the advice is about the run.
+    pub step: String,
+    /// The observation.
+    pub message: String,
+    /// The remedy.
+    pub hint: String,
 }
 
 /// Failures of one kind at one step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FailureCount {
-    /// The path of the step; empty if the record itself was wrong.
+    /// The path of the step; empty if the record itself was invalid.
     pub path: String,
-    /// The class of the errors.
+    /// The kind of the errors.
     pub kind: ErrorKind,
-    /// How many attempts the first one had.
+    /// The number of attempts of the first failure.
     #[serde(default = "once")]
     pub attempts: u32,
-    /// How many there were.
+    /// The number of failures.
     pub count: u64,
-    /// The line of the first one in the input, from 1.
+    /// The line of the first failure in the input, from 1.
     pub first_line: u64,
-    /// What happened to the first one.
+    /// The message of the first failure.
     pub message: String,
-    /// What to do about it, if it is known.
+    /// The remedy, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
@@ -76,14 +91,14 @@ fn once() -> u32 {
     1
 }
 
-impl Account {
-    /// Of a run of the flow with this name, with what was recorded of it.
+impl RunReport {
+    /// Returns the report of a run of the flow with this name, as far as it was recorded.
     pub(crate) fn of(flow: &str, report: Report) -> Self {
-        Account { flow: flow.to_owned(), report, ..Account::default() }
+        RunReport { flow: flow.to_owned(), report, ..RunReport::default() }
     }
 
-    /// The rest of it, when the run has ended.
-    pub(crate) fn closed(mut self, failures: &Failures) -> Self {
+    /// Adds the failures.
+    pub(crate) fn with_failures(mut self, failures: &Failures) -> Self {
         let counted = failures.groups().iter().map(|group| FailureCount {
             path: group.path.clone(),
             kind: group.kind,
@@ -95,11 +110,10 @@ impl Account {
         });
         self.failures = counted.collect();
         self.other_failures = failures.others();
-        self.lints = lints(&self);
         self
     }
 
-    /// The name of a step as users give it: its path without the name of the flow.
+    /// Returns the name of a step as users give it: its path without the name of the flow.
     pub fn within<'a>(&self, path: &'a str) -> &'a str {
         path.strip_prefix(self.flow.as_str()).and_then(|rest| rest.strip_prefix('.')).unwrap_or(path)
     }
