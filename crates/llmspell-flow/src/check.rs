@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use llmspell_tools::{MissingPermission, Permissions, Grantor};
+use llmspell_tools::{Grantor, MissingPermission, Permissions};
 
 use crate::ir::fields::Inputs;
 use crate::ir::fingerprint::Fingerprint;
@@ -30,7 +30,7 @@ use crate::syntax::file::{FlowFile, StepDef};
 use crate::syntax::located::Located;
 use crate::syntax::parse::parse;
 use crate::syntax::source::Source;
-use crate::template::{Compiler, Formula, Template, with_room};
+use crate::template::{Compiler, Expr, Template, with_large_stack};
 use crate::toolbox::Toolbox;
 use flow_tools::Own;
 use references::{References, Sight, Uses};
@@ -54,7 +54,7 @@ pub(crate) struct Checked {
 
 /// Reads a flow file and finds everything that is wrong with it.
 pub(crate) fn check(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics> {
-    let checked = with_room(|| understand(source, toolbox));
+    let checked = with_large_stack(|| understand(source, toolbox));
     checked
         .unwrap_or_else(|why| Err(source.diagnose(None, why).with_hint("try again when there is more memory").into()))
 }
@@ -190,7 +190,7 @@ impl Checker<'_> {
         let mut inside = sight.within(&id);
         let uses = Uses::default();
         let when = def.when.as_ref().and_then(|when| self.bare(when, &inside, &uses));
-        inside.asked.extend(when.as_ref().map(Formula::tested).unwrap_or_default());
+        inside.asked.extend(when.as_ref().map(Expr::guarded).unwrap_or_default());
         let kind = self.kind(step, &inside, &path, &uses);
         let mut modifiers = def.modifiers();
         if let Some(StepKind::Tool { .. } | StepKind::Agent(_)) = &kind {

@@ -136,7 +136,7 @@ impl Flow {
     /// what the flow declares as such, and what its `key` of models and `token` of servers name, if that is of 8
     /// characters or more: less is what servers get that want no key.
     pub fn secret_in(&self, text: &str) -> Option<&str> {
-        self.secrets.found_in(text)
+        self.secrets.find(text)
     }
 
     /// What takes the values of the flow's secrets out of a text; it gives `None` for a text without any. `None` if the
@@ -145,7 +145,7 @@ impl Flow {
     /// What the flow gives, fails with and tells of itself needs none of it: secrets are not in there.
     pub fn scrub(&self) -> Option<impl Fn(&str) -> Option<String> + Send + Sync + 'static> {
         let secrets = self.secrets.clone();
-        (!secrets.are_none()).then_some(move |text: &str| secrets.told(text))
+        (!secrets.is_empty()).then_some(move |text: &str| secrets.redact_message(text))
     }
 
     /// The steps whose outputs a journal keeps, in the order of the file.

@@ -85,7 +85,7 @@ pub use toolbox::Toolbox;
 #[doc(hidden)]
 pub mod internal {
     pub use crate::exec::compiled::{Compiled, Recorded};
-    pub use crate::exec::memo::{KeepFuture, Kept, Memo, StepKey};
+    pub use crate::exec::memo::{CachedResult, KeepFuture, Memo, StepKey};
     pub use crate::exec::policy::Tunable;
     pub use crate::ir::fields::Inputs;
     pub use crate::ir::fingerprint::Fingerprint;

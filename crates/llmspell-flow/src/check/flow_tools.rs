@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use super::Checker;
 use super::modifiers;
 use super::names::is_name;
-use crate::exec::command_tool::{OwnCommand, own_command};
+use crate::exec::command_tool::{FlowCommand, flow_command};
 use crate::ir::fields::Inputs;
 use crate::syntax::entries::Entries;
 use crate::syntax::file::{ServerDef, ToolDef};
 use crate::syntax::located::Located;
 use crate::syntax::node::Node;
-use crate::template::{Complaint, Template};
+use crate::template::{NameProblem, Template};
 
 /// A tool by the name that the flow has for it.
 pub(super) struct Named {
@@ -126,7 +126,7 @@ impl Checker<'_> {
             self.problem(bytes.at.clone(), message, "give a number of bytes; 1 MiB is the default".to_owned());
         }
         let max_bytes = def.max_bytes.as_ref().map(|bytes| bytes.value);
-        let tool = own_command(&name.value, &description, OwnCommand { args, argv, max_bytes }, &gate);
+        let tool = flow_command(&name.value, &description, FlowCommand { args, argv, max_bytes }, &gate);
         let tool = if def.idempotent { tools::repeatable(tool) } else { tool };
         Some(Own { tool, missing: gate.missing_program(&program), essence })
     }
@@ -187,7 +187,12 @@ impl Checker<'_> {
 
     /// A tool by its name: one of the flow's own, or of the toolbox; notes what is missing for it. `exactly` is what is
     /// missing for this very call, if that is known.
-    pub(super) fn named_tool(&mut self, name: &str, at: &Range<usize>, exactly: Option<Vec<MissingPermission>>) -> Option<Named> {
+    pub(super) fn named_tool(
+        &mut self,
+        name: &str,
+        at: &Range<usize>,
+        exactly: Option<Vec<MissingPermission>>,
+    ) -> Option<Named> {
         if let Some(own) = self.own.get(name) {
             let (tool, missing, essence) = (own.tool.clone(), own.missing.clone(), own.essence.clone());
             self.missing(&format!("the tool `{name}` is a program"), at, missing);
@@ -216,8 +221,8 @@ impl Checker<'_> {
 }
 
 /// What is wrong with a name in the command of a tool.
-fn argument(name: &str, known: &[String]) -> Option<Complaint> {
-    let complaint = |message: String, hint: String| Some(Complaint::new(message, hint));
+fn argument(name: &str, known: &[String]) -> Option<NameProblem> {
+    let complaint = |message: String, hint: String| Some(NameProblem::new(message, hint));
     match name.split_once('.') {
         Some(("args", rest)) => {
             let field = rest.split('.').next().unwrap_or_default();

@@ -16,7 +16,7 @@ use crate::ir::step::{ITEMS_AT_ONCE, Planned, StepKind};
 use crate::syntax::file::{Expression, FirstDef, OnErrorDef, RungsDef, Short, StepDef};
 use crate::syntax::located::Located;
 use crate::syntax::node::Node;
-use crate::template::{Formula, Template};
+use crate::template::{Expr, Template};
 
 /// The kinds, by their keys.
 pub(crate) const KINDS: [&str; 8] = ["tool", "value", "agent", "concurrent", "race", "pipeline", "each", "repeat"];
@@ -229,7 +229,7 @@ impl Checker<'_> {
     }
 
     /// A bare expression.
-    pub(super) fn bare(&mut self, bare: &Located<Expression>, sight: &Sight, uses: &Uses) -> Option<Formula> {
+    pub(super) fn bare(&mut self, bare: &Located<Expression>, sight: &Sight, uses: &Uses) -> Option<Expr> {
         let references = self.references;
         self.compiler.bare(&bare.value.0, bare.at.clone(), &|name| references.check(name, sight, uses))
     }

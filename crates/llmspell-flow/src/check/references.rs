@@ -10,7 +10,7 @@ use crate::ir::fields::Inputs;
 use crate::ir::fingerprint::Fingerprint;
 use crate::ir::names::UsedNames;
 use crate::ir::shape::Shape;
-use crate::template::{Complaint, Tested};
+use crate::template::{GuardedNames, NameProblem};
 
 /// Every name that a template of the flow may use, and those that are used.
 pub(crate) struct References<'a> {
@@ -37,7 +37,7 @@ pub(crate) struct Sight {
     /// Whether secrets may be used here.
     pub(crate) secrets: bool,
     /// What the conditions of the steps around have asked for.
-    pub(crate) asked: Tested,
+    pub(crate) asked: GuardedNames,
 }
 
 impl Sight {
@@ -50,7 +50,7 @@ impl Sight {
             item: None,
             round: false,
             secrets: false,
-            asked: Tested::default(),
+            asked: GuardedNames::default(),
         }
     }
 
@@ -65,7 +65,7 @@ impl Sight {
     }
 
     /// The same, or why the name leads nowhere.
-    fn follow(&self, name: &str) -> Result<Shape, Complaint> {
+    fn follow(&self, name: &str) -> Result<Shape, NameProblem> {
         let mut parts = name.split('.');
         let (whole, shape) = match (parts.next(), &self.item) {
             (Some("item"), Some(item)) => ("item".to_owned(), item),
@@ -79,7 +79,7 @@ impl Sight {
         };
         match shape.follow(&whole, parts) {
             // Here it is there, or nothing is computed.
-            Err(wrong) if wrong.lacks.as_deref().is_some_and(|lacks| self.asked.asks(lacks)) => Ok(Shape::Any),
+            Err(wrong) if wrong.lacks.as_deref().is_some_and(|lacks| self.asked.guards(lacks)) => Ok(Shape::Any),
             other => other,
         }
     }
@@ -118,7 +118,7 @@ impl<'a> References<'a> {
     }
 
     /// Notes that a name is used, and says what is wrong with that.
-    pub(crate) fn check(&self, name: &str, sight: &Sight, uses: &Uses) -> Option<Complaint> {
+    pub(crate) fn check(&self, name: &str, sight: &Sight, uses: &Uses) -> Option<NameProblem> {
         let mut parts = name.split('.');
         let (root, next) = (parts.next()?, parts.next());
         match (root, next) {
@@ -181,7 +181,7 @@ impl<'a> References<'a> {
         }
     }
 
-    fn input(&self, field: &str) -> Option<Complaint> {
+    fn input(&self, field: &str) -> Option<NameProblem> {
         let known = self.inputs.names()?;
         if known.contains(&field) {
             return None;
@@ -190,7 +190,7 @@ impl<'a> References<'a> {
         complaint(format!("the flow has no input `{field}`"), hint)
     }
 
-    fn secret(&self, secret: &str) -> Option<Complaint> {
+    fn secret(&self, secret: &str) -> Option<NameProblem> {
         if self.secrets.contains(&secret) {
             self.used.borrow_mut().add(format!("secrets.{secret}"));
             return None;
@@ -202,7 +202,7 @@ impl<'a> References<'a> {
         complaint(format!("the flow has no secret `{secret}`"), hint)
     }
 
-    fn step(&self, id: &str, sight: &Sight) -> Option<Complaint> {
+    fn step(&self, id: &str, sight: &Sight) -> Option<NameProblem> {
         if sight.steps.contains_key(id) {
             return None;
         }
@@ -233,6 +233,6 @@ impl<'a> References<'a> {
     }
 }
 
-fn complaint(message: String, hint: impl Into<String>) -> Option<Complaint> {
-    Some(Complaint::new(message, hint))
+fn complaint(message: String, hint: impl Into<String>) -> Option<NameProblem> {
+    Some(NameProblem::new(message, hint))
 }

@@ -7,21 +7,21 @@ use llmspell::model::{Model, Prices, Reply, Request};
 use llmspell::{BoxStep, Error, Step, race, settle, step, try_all};
 use serde_json::{Map, Value};
 
-use super::agent_step::{Answers, Asking};
-use super::conditional_race::{Admitted, Contender, decided};
+use super::agent_step::{AgentStep, Answers};
+use super::conditional_race::{ConditionalRace, Contender, decided_by};
 use super::items::Items;
 use super::memo::StepKey;
-use super::memoized::Keeping;
+use super::memoized::Memoized;
 use super::policy::{Tunable, policy};
-use super::redacted::Scrubbed;
+use super::redacted::Redacted;
 use super::repeat::Repeat;
 use super::scope::Scope;
-use super::scoped_step::{Branches, Part, Rendered, Sequence};
+use super::scoped_step::{Branches, Rendered, ScopedStep, Sequence};
 use super::secrets::Secrets;
-use super::tool_call::Call;
+use super::tool_call::ToolCallStep;
 use crate::ir::agent::AgentPlan;
 use crate::ir::step::{Planned, StepKind};
-use crate::template::Formula;
+use crate::template::Expr;
 
 /// Makes steps of a plan, and keeps what can be changed while they run.
 pub(crate) struct Builder {
@@ -38,9 +38,9 @@ impl Builder {
     }
 
     /// A step that adds its output to the record, without its name.
-    pub(crate) fn part(&mut self, planned: Planned) -> (Arc<str>, BoxStep<Scope, Scope>) {
-        let (id, when, value) = self.parts(planned);
-        (id.clone(), Part { id, when, step: value }.boxed())
+    pub(crate) fn step_into_scope(&mut self, planned: Planned) -> (Arc<str>, BoxStep<Scope, Scope>) {
+        let (id, when, value) = self.unnamed(planned);
+        (id.clone(), ScopedStep { id, when, step: value }.boxed())
     }
 
     /// A step that gives its output alone, with its name.
@@ -49,21 +49,21 @@ impl Builder {
     }
 
     /// The same, for whoever is not to ask it at all unless its condition holds.
-    fn conditional(&mut self, planned: Planned) -> (Option<Arc<Formula>>, BoxStep<Scope, Value>) {
-        let (id, when, value) = self.parts(planned);
+    fn conditional(&mut self, planned: Planned) -> (Option<Arc<Expr>>, BoxStep<Scope, Value>) {
+        let (id, when, value) = self.unnamed(planned);
         let step = match when.clone() {
             None => value.named(id).boxed(),
-            when => Part { id: id.clone(), when, step: value }.map(Scope::into_last).named(id).boxed(),
+            when => ScopedStep { id: id.clone(), when, step: value }.map(Scope::into_last).named(id).boxed(),
         };
         (when, step)
     }
 
-    fn parts(&mut self, planned: Planned) -> (Arc<str>, Option<Arc<Formula>>, BoxStep<Scope, Value>) {
+    fn unnamed(&mut self, planned: Planned) -> (Arc<str>, Option<Arc<Expr>>, BoxStep<Scope, Value>) {
         let key = planned.is_kept().then(|| StepKey { path: planned.path.clone(), fingerprint: planned.fingerprint });
         let Planned { id, path, kind, when, modifiers, fallback, .. } = planned;
         let (policy, tunable) = policy(&modifiers);
         self.tunables.push((path, tunable));
-        let silence = modifiers.timeout.as_ref().and_then(|timeout| {
+        let idle_timeout = modifiers.timeout.as_ref().and_then(|timeout| {
             let never = std::time::Duration::MAX;
             let (first, idle) = (timeout.value.0.first, timeout.value.0.idle);
             (first.is_some() || idle.is_some())
@@ -73,25 +73,25 @@ impl Builder {
         // A stream would contain a panic as well, but then nobody would know of which step it was.
         let step = self.kind(kind, &id).catch_panic().boxed();
         // A panic may tell them, too.
-        let step = if may_meet_secrets { Scrubbed::around(step, &self.secrets) } else { step };
-        let step = match silence {
+        let step = if may_meet_secrets { Redacted::around(step, &self.secrets) } else { step };
+        let step = match idle_timeout {
             Some((first, idle)) => step.idle_timeout(first, idle).boxed(),
             None => step,
         };
         // The check has seen to it that a second call does no harm.
         let step = if modifiers.hedge.is_some() || modifiers.idempotent { step.idempotent().boxed() } else { step };
         let mut step = step.policy(policy).boxed();
-        for rung in fallback {
-            let (when, rung) = self.conditional(rung);
-            let substitute = step.fallback(rung);
+        for substitute in fallback {
+            let (when, substitute) = self.conditional(substitute);
+            let with_fallback = step.fallback(substitute);
             step = match when {
-                None => substitute.boxed(),
+                None => with_fallback.boxed(),
                 // What cannot be told is told by the rung itself.
-                Some(when) => substitute.when(move |scope| when.holds(&scope.value()).unwrap_or(true)).boxed(),
+                Some(when) => with_fallback.when(move |scope| when.holds(&scope.value()).unwrap_or(true)).boxed(),
             };
         }
         if let Some(key) = key {
-            step = Keeping { key, step: step.with_outcome() }.boxed();
+            step = Memoized { key, step: step.with_outcome() }.boxed();
         }
         (id, when.map(Arc::new), step)
     }
@@ -99,7 +99,7 @@ impl Builder {
     fn kind(&mut self, kind: StepKind, id: &str) -> BoxStep<Scope, Value> {
         match kind {
             StepKind::Tool { tool, arguments, is_pure, .. } => {
-                Call { arguments, tool: tool.into_step(), is_pure }.boxed()
+                ToolCallStep { arguments, tool: tool.into_step(), is_pure }.boxed()
             }
             StepKind::Value(template) => Rendered(template).boxed(),
             StepKind::Agent(plan) => self.agent(*plan, id),
@@ -121,10 +121,10 @@ impl Builder {
                 let contenders: Vec<_> = contenders.into_iter().map(|contender| self.conditional(contender)).collect();
                 if contenders.iter().all(|(when, _)| when.is_none()) {
                     let contenders: Vec<_> = contenders.into_iter().map(|(_, contender)| contender).collect();
-                    return decided(race(contenders), first).boxed();
+                    return decided_by(race(contenders), first).boxed();
                 }
                 let contender = |(when, step)| Contender { when, step: Arc::new(step) };
-                Admitted { contenders: contenders.into_iter().map(contender).collect(), first }.boxed()
+                ConditionalRace { contenders: contenders.into_iter().map(contender).collect(), first }.boxed()
             }
             StepKind::Pipeline(steps) => self.sequence(steps).map(Scope::into_last).boxed(),
             StepKind::Items { list, steps, limit, skip } => {
@@ -139,8 +139,8 @@ impl Builder {
         let AgentPlan { system, prompt, answer, .. } = plan;
         match assembled {
             Ok(agent) => {
-                let agent = Answers::of(agent, id, answer);
-                Asking { agent, system, prompt }.boxed()
+                let agent = Answers::new(agent, id, answer);
+                AgentStep { agent, system, prompt }.boxed()
             }
             // It has been assembled before, when the file was checked.
             Err(error) => {
@@ -174,10 +174,10 @@ impl Builder {
     }
 
     fn sequence(&mut self, steps: Vec<Planned>) -> Sequence {
-        let part = |planned| {
-            let (id, step) = self.part(planned);
+        let named_step = |planned| {
+            let (id, step) = self.step_into_scope(planned);
             step.named(id)
         };
-        Sequence(steps.into_iter().map(part).collect())
+        Sequence(steps.into_iter().map(named_step).collect())
     }
 }

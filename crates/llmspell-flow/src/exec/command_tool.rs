@@ -12,7 +12,7 @@ use crate::ir::fields::Inputs;
 use crate::template::Template;
 
 /// A program as a flow declares it.
-pub(crate) struct OwnCommand {
+pub(crate) struct FlowCommand {
     pub(crate) args: Inputs,
     /// Its words, which see the arguments of the call as `args`.
     pub(crate) argv: Vec<Template>,
@@ -21,15 +21,15 @@ pub(crate) struct OwnCommand {
 }
 
 /// The tool that runs it.
-pub(crate) fn own_command(name: &str, description: &str, own: OwnCommand, gate: &Gate) -> DynTool {
-    let OwnCommand { args, argv, max_bytes } = own;
+pub(crate) fn flow_command(name: &str, description: &str, own: FlowCommand, gate: &Gate) -> DynTool {
+    let FlowCommand { args, argv, max_bytes } = own;
     let mut parameters = args.schema();
     parameters["additionalProperties"] = json!(false);
     let (args, argv, gate) = (Arc::new(args), Arc::new(argv), gate.clone());
     let run = step(move |given: Value, cx: Context| {
         let (args, argv, gate) = (args.clone(), argv.clone(), gate.clone());
         async move {
-            let argv = words(&argv, &args, given)?;
+            let argv = render_argv(&argv, &args, given)?;
             run_command(argv, max_bytes, &gate, &cx).await
         }
     });
@@ -37,7 +37,7 @@ pub(crate) fn own_command(name: &str, description: &str, own: OwnCommand, gate: 
 }
 
 /// The words of the command for one call.
-fn words(argv: &[Template], args: &Inputs, given: Value) -> Result<Vec<String>> {
+fn render_argv(argv: &[Template], args: &Inputs, given: Value) -> Result<Vec<String>> {
     if let Some(complaint) = args.complaint(&given) {
         return Err(Error::bad_arguments(complaint));
     }

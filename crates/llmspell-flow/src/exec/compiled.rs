@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::builder::Builder;
 use super::memo::Memo;
 use super::policy::Tunable;
-use super::redacted::Scrubbed;
+use super::redacted::Redacted;
 use super::scope::Scope;
 use super::secrets::Secrets;
 use crate::ir::fields::Inputs;
@@ -43,26 +43,26 @@ impl Compiled {
         let mut stages: Vec<_> = steps
             .into_iter()
             .map(|step| {
-                let (id, part) = builder.part(step);
-                (id, part, Limit::unlimited())
+                let (id, step) = builder.step_into_scope(step);
+                (id, step, Limit::unlimited())
             })
             .collect();
         stages.extend(output.map(|output| (Arc::from(OUTPUT), rendered(output), Limit::unlimited())));
-        let steps = Checking { steps: Pipeline::of_stages(name, stages), returns }.boxed();
+        let steps = OutputCheck { steps: Pipeline::of_stages(name, stages), returns }.boxed();
         Compiled { inputs, view: secrets.view(), secrets, steps, tunables: builder.tunables }
     }
 
     /// The flow as a step from a record to its output.
     pub(crate) fn into_step(self) -> BoxStep<Value, Value> {
         let compiled = Arc::new(self);
-        let within = compiled.clone();
+        let running = compiled.clone();
         let run = step(move |record: Value, cx: Context| {
-            let scope = within.scope(record, cx.item().unwrap_or(0));
-            let steps = within.steps.clone();
+            let scope = running.scope(record, cx.item().unwrap_or(0));
+            let steps = running.steps.clone();
             async move { steps.run(scope?, &cx).await }
         });
-        let step = Scrubbed::around(run.boxed(), &compiled.secrets);
-        Whole { compiled, step }.boxed()
+        let step = Redacted::around(run.boxed(), &compiled.secrets);
+        FlowStep { compiled, step }.boxed()
     }
 
     /// What can be changed while the flow runs, by the paths of the steps within the flow.
@@ -78,7 +78,7 @@ impl Compiled {
     /// The flow as a step from a record to its output, whose results are kept by the memo that comes with the record.
     pub fn into_recorded_step(self) -> BoxStep<Recorded, Value> {
         let secrets = self.secrets.clone();
-        Scrubbed::around(RecordedFlow(self).boxed(), &secrets)
+        Redacted::around(RecordedFlow(self).boxed(), &secrets)
     }
 
     /// A record on its way into the flow.
@@ -116,12 +116,12 @@ impl fmt::Debug for Compiled {
 }
 
 /// The whole flow: from outside, it is what its pipeline is.
-struct Whole {
+struct FlowStep {
     compiled: Arc<Compiled>,
     step: BoxStep<Value, Value>,
 }
 
-impl Step for Whole {
+impl Step for FlowStep {
     type In = Value;
     type Out = Value;
 
@@ -135,12 +135,12 @@ impl Step for Whole {
 }
 
 /// The pipeline of a flow, whose output must be what the flow declares.
-struct Checking {
+struct OutputCheck {
     steps: Pipeline<Stages<Scope>>,
     returns: Inputs,
 }
 
-impl Step for Checking {
+impl Step for OutputCheck {
     type In = Scope;
     type Out = Value;
 

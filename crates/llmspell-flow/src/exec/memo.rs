@@ -19,7 +19,7 @@ pub struct StepKey {
 
 /// What a step gave: what [`Step::with_outcome`](llmspell::Step::with_outcome) tells of a success.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct CachedResult {
     /// The output.
     pub output: Value,
     /// How good it is.
@@ -36,10 +36,10 @@ pub struct Kept {
 pub trait Memo: Send + Sync {
     /// Returns what this step gave before, if it is the same step at the same place: `item` is empty, or the number of
     /// an item such as `3`, or `3.0` within it.
-    fn recall(&self, step: &StepKey, item: &str) -> Option<Kept>;
+    fn recall(&self, step: &StepKey, item: &str) -> Option<CachedResult>;
 
     /// Keeps what the step has given, and completes when that is safe. An error of it fails the step.
-    fn keep<'a>(&'a self, step: &'a StepKey, item: &'a str, kept: &'a Kept) -> KeepFuture<'a>;
+    fn keep<'a>(&'a self, step: &'a StepKey, item: &'a str, result: &'a CachedResult) -> KeepFuture<'a>;
 }
 
 /// The future of [`Memo::keep`].

@@ -12,30 +12,30 @@ use super::secrets::Secrets;
 ///
 /// It stands around each tool and agent, so that no result is kept with a secret in it, and around the whole flow, so
 /// that nobody hears of one whatever it has passed through.
-pub(crate) struct Scrubbed<In> {
+pub(crate) struct Redacted<In> {
     step: WithOutcome<BoxStep<In, Value>>,
     secrets: Arc<Secrets>,
 }
 
-impl<In: Send + 'static> Scrubbed<In> {
+impl<In: Send + 'static> Redacted<In> {
     /// The step itself if there are no secrets.
     pub(crate) fn around(step: BoxStep<In, Value>, secrets: &Arc<Secrets>) -> BoxStep<In, Value> {
-        if secrets.are_none() {
+        if secrets.is_empty() {
             return step;
         }
-        Scrubbed { step: step.with_outcome(), secrets: secrets.clone() }.boxed()
+        Redacted { step: step.with_outcome(), secrets: secrets.clone() }.boxed()
     }
 }
 
-impl<In: Send + 'static> Step for Scrubbed<In> {
+impl<In: Send + 'static> Step for Redacted<In> {
     type In = In;
     type Out = Value;
 
     async fn run(&self, input: In, cx: &Context) -> Result<Value> {
         let secrets = self.secrets.clone();
-        let quiet = cx.with_redactor(move |text| secrets.told(text));
-        let mut outcome = self.step.run(input, &quiet).await?;
-        self.secrets.scrub_outcome(&mut outcome);
+        let redacting = cx.with_redactor(move |text| secrets.redact_message(text));
+        let mut outcome = self.step.run(input, &redacting).await?;
+        self.secrets.redact_outcome(&mut outcome);
         cx.merge_outcome(outcome)
     }
 

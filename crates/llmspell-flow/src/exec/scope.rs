@@ -14,7 +14,7 @@ pub(crate) struct Scope {
     /// The output of the last step, which may be that of the flow.
     last: Arc<Value>,
     /// Which item of which list it is, and in which round, from the outside in, such as `3.0`.
-    place: Arc<str>,
+    item_path: Arc<str>,
     /// Of the record, if the results of its steps are kept.
     memo: Option<Arc<dyn Memo>>,
 }
@@ -50,7 +50,7 @@ impl Scope {
             round: None,
             secrets,
         };
-        Scope { view, last: Arc::default(), place: Arc::from(""), memo: None }
+        Scope { view, last: Arc::default(), item_path: Arc::from(""), memo: None }
     }
 
     /// The same with the memo of the record.
@@ -65,21 +65,21 @@ impl Scope {
 
     /// Adds the output of a step.
     pub(crate) fn with(mut self, step: &Arc<str>, output: Value) -> Self {
-        let seen = (step.clone(), minijinja::Value::from(Serde(&output)));
-        Arc::make_mut(&mut self.view.outputs.0).push(seen);
+        let entry = (step.clone(), minijinja::Value::from(Serde(&output)));
+        Arc::make_mut(&mut self.view.outputs.0).push(entry);
         self.last = Arc::new(output);
         self
     }
 
     /// For one item of a list.
-    pub(crate) fn of_item(&self, item: &Value, index: usize) -> Self {
+    pub(crate) fn for_item(&self, item: &Value, index: usize) -> Self {
         let mut scope = self.at(index);
         scope.view.item = Some(minijinja::Value::from(Serde(item)));
         scope
     }
 
     /// For one round of a repetition, with the output of the one before.
-    pub(crate) fn of_round(&self, index: usize, last: &Value) -> Self {
+    pub(crate) fn for_round(&self, index: usize, last: &Value) -> Self {
         let mut scope = self.at(index);
         scope.view.round = Some(minijinja::Value::from(Serde(last)));
         scope
@@ -88,7 +88,7 @@ impl Scope {
     fn at(&self, index: usize) -> Self {
         let mut scope = self.clone();
         scope.view.index = Some(index);
-        scope.place = match &*self.place {
+        scope.item_path = match &*self.item_path {
             "" => Arc::from(index.to_string()),
             outer => Arc::from(format!("{outer}.{index}")),
         };
@@ -101,8 +101,8 @@ impl Scope {
     }
 
     /// Which item of which list it is, and in which round; empty for a record as a whole.
-    pub(crate) fn place_text(&self) -> Arc<str> {
-        self.place.clone()
+    pub(crate) fn item_path(&self) -> Arc<str> {
+        self.item_path.clone()
     }
 
     /// The output of the last step.

@@ -6,16 +6,16 @@ use llmspell::{BoxStep, Context, Error, ErrorKind, Result, Settle, Step, StepInf
 use serde_json::{Map, Value};
 
 use super::scope::Scope;
-use crate::template::{Formula, Template};
+use crate::template::{Expr, Template};
 
 /// A step whose output becomes part of the record; null, if it does not run.
-pub(super) struct Part {
+pub(super) struct ScopedStep {
     pub(super) id: Arc<str>,
-    pub(super) when: Option<Arc<Formula>>,
+    pub(super) when: Option<Arc<Expr>>,
     pub(super) step: BoxStep<Scope, Value>,
 }
 
-impl Step for Part {
+impl Step for ScopedStep {
     type In = Scope;
     type Out = Scope;
 

@@ -11,7 +11,7 @@ use crate::template::document;
 #[derive(Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
 #[serde(deny_unknown_fields)]
-struct Template {
+struct TemplateArguments {
     /// The text, with `{{ expression }}`, `{% if condition %} … {% elif … %} … {% else %} … {% endif %}`,
     /// `{% for item in list %} … {% else %} … {% endfor %}` (`key, value in table`; `loop.index`, `loop.first`,
     /// `loop.last`), and `{# comments #}`, as Jinja has them; `-` inside of the braces takes away white space. What is
@@ -25,7 +25,7 @@ struct Template {
 /// The tool.
 pub(crate) fn template() -> DynTool {
     let description = "Puts values into a text: a Jinja template with expressions, `if` and `for`.";
-    let write = |arguments: Template, cx: Context| async move {
+    let write = |arguments: TemplateArguments, cx: Context| async move {
         cx.blocking(move |cx| document(&arguments.template, &arguments.values, &|| cx.is_cancelled())).await
     };
     Tool::new("template", description, write).erase()

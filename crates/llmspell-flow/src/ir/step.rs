@@ -11,7 +11,7 @@ use super::repeatability::Repeatability;
 use crate::ir::fingerprint::Fingerprint;
 use crate::ir::shape::Shape;
 use crate::syntax::file::{FirstDef, Modifiers};
-use crate::template::{Formula, Template};
+use crate::template::{Expr, Template};
 
 /// The name under which the output of the flow stands in paths.
 pub(crate) const OUTPUT: &str = "output";
@@ -26,7 +26,7 @@ pub(crate) struct Planned {
     pub(crate) at: Range<usize>,
     pub(crate) kind: StepKind,
     /// Whether it runs at all.
-    pub(crate) when: Option<Formula>,
+    pub(crate) when: Option<Expr>,
     pub(crate) modifiers: Modifiers,
     /// What stands in for it, one for the other.
     pub(crate) fallback: Vec<Planned>,
@@ -66,14 +66,14 @@ pub(crate) enum StepKind {
     Pipeline(Vec<Planned>),
     /// `each`, and `pipeline` with `from`.
     Items {
-        list: Formula,
+        list: Expr,
         steps: Vec<Planned>,
         limit: usize,
         skip: bool,
     },
     Repeat {
         steps: Vec<Planned>,
-        until: Formula,
+        until: Expr,
         max: u32,
     },
 }

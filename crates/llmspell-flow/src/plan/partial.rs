@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::exec::scope::Scope;
-use crate::template::{Formula, Template};
+use crate::template::{Expr, Template};
 
 /// How many bytes and values of an output are looked at.
 const LARGEST: usize = 256 * 1024;
@@ -52,7 +52,7 @@ impl Known {
 
     /// Inside of a list, with an item of it.
     pub(super) fn of_item(&self, item: &Value, index: usize) -> Self {
-        let scope = self.scope.of_item(item, index);
+        let scope = self.scope.for_item(item, index);
         Known { scope, record: self.record, item: true, index: true, steps: self.steps.clone() }
     }
 
@@ -95,12 +95,12 @@ impl Known {
     }
 
     /// Whether a condition holds; `None` if that is not known, and an error is one that the record would have.
-    pub(super) fn holds(&self, condition: &Formula) -> Option<llmspell::Result<bool>> {
+    pub(super) fn holds(&self, condition: &Expr) -> Option<llmspell::Result<bool>> {
         condition.names().all(|name| self.knows(name)).then(|| condition.holds(&self.seen()))
     }
 
     /// The items of a list, if they are known.
-    pub(super) fn items(&self, list: &Formula) -> Option<Vec<Value>> {
+    pub(super) fn items(&self, list: &Expr) -> Option<Vec<Value>> {
         if !list.names().all(|name| self.knows(name)) {
             return None;
         }
@@ -112,7 +112,7 @@ impl Known {
 
     /// What a template gives, if that is known.
     pub(super) fn value(&self, template: &Template) -> Option<Value> {
-        let known = template.formulas().iter().all(|formula| formula.names().all(|name| self.knows(name)));
+        let known = template.exprs().iter().all(|formula| formula.names().all(|name| self.knows(name)));
         known.then(|| template.render(&self.seen()).ok()).flatten()
     }
 }

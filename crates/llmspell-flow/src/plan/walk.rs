@@ -12,7 +12,7 @@ use super::partial::Known;
 use super::tokens::{Fixed, asked, most_output};
 use crate::ir::agent::AgentPlan;
 use crate::ir::step::{Planned, StepKind};
-use crate::template::Formula;
+use crate::template::Expr;
 
 /// Calls of a tool that a model may make, or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -92,10 +92,10 @@ impl<'a> Walk<'a> {
         let mut used = BTreeSet::new();
         let mut fixed = BTreeMap::new();
         for step in steps.iter().flat_map(Planned::all) {
-            let mut names: Vec<&str> = step.when.iter().flat_map(Formula::names).collect();
+            let mut names: Vec<&str> = step.when.iter().flat_map(Expr::names).collect();
             match &step.kind {
                 StepKind::Items { list, .. } => names.extend(list.names()),
-                StepKind::Value(value) => names.extend(value.formulas().into_iter().flat_map(Formula::names)),
+                StepKind::Value(value) => names.extend(value.exprs().into_iter().flat_map(Expr::names)),
                 StepKind::Agent(agent) => {
                     fixed.insert(step.path.clone(), Fixed::of(agent));
                     names.extend(agent.system.iter().chain([&agent.prompt]).flat_map(|prompt| prompt.names()));
@@ -158,7 +158,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    fn items(&mut self, path: &Arc<str>, steps: &[Planned], list: &Formula, known: &Known, times: &Times) {
+    fn items(&mut self, path: &Arc<str>, steps: &[Planned], list: &Expr, known: &Known, times: &Times) {
         let Some(items) = known.items(list) else {
             let mut times = times.clone();
             times.lists.push(List { path: path.clone(), text: Arc::from(list.text()) });

@@ -13,10 +13,10 @@ use minijinja::{Expression, Value};
 use serde_json::{Map, Value as Json};
 
 use super::json::json;
-use super::large_stack::roomy;
+use super::large_stack::with_stack_for;
 
 /// The longest document, in bytes.
-const LONGEST: usize = 256 << 10;
+const MAX_EXPR_BYTES: usize = 256 << 10;
 
 /// What may come out, and what a value in it may take.
 const LARGEST: usize = 16 << 20;
@@ -27,29 +27,29 @@ const MOST: u32 = 100_000;
 /// A part of a document.
 enum Part {
     Text(String),
-    Value(Formula),
+    Value(Expr),
     /// The first branch whose condition holds, or that has none.
-    If(Vec<(Option<Formula>, Vec<Part>)>),
+    If(Vec<(Option<Expr>, Vec<Part>)>),
     For {
         /// One for the item, or two for key and value.
         names: Vec<Arc<str>>,
-        over: Formula,
+        over: Expr,
         body: Vec<Part>,
         otherwise: Vec<Part>,
     },
 }
 
-struct Formula {
+struct Expr {
     text: String,
-    links: usize,
+    depth_estimate: usize,
     line: usize,
     expression: Expression<'static, 'static>,
 }
 
 /// The text of a document with these values; given up once `stop` says so.
 pub(crate) fn document(text: &str, values: &Map<String, Json>, stop: &dyn Fn() -> bool) -> Result<String> {
-    if text.len() > LONGEST {
-        let error = Error::invalid(format!("the template is longer than {} KiB", LONGEST >> 10));
+    if text.len() > MAX_EXPR_BYTES {
+        let error = Error::invalid(format!("the template is longer than {} KiB", MAX_EXPR_BYTES >> 10));
         return Err(error.with_hint("write what is always the same around it in another step"));
     }
     let taken = values.iter().map(|(name, value)| name.len() + size(value)).sum::<usize>();
@@ -128,7 +128,7 @@ impl Writer<'_> {
     fn repeat(
         &mut self,
         names: &[Arc<str>],
-        over: &Formula,
+        over: &Expr,
         body: &[Part],
         otherwise: &[Part],
         scope: &Scope,
@@ -168,9 +168,9 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn compute(&mut self, formula: &Formula, scope: &Scope) -> Result<Json> {
+    fn compute(&mut self, formula: &Expr, scope: &Scope) -> Result<Json> {
         self.count()?;
-        let value = roomy(formula.links, || {
+        let value = with_stack_for(formula.depth_estimate, || {
             let value = formula.expression.eval(Value::from_object(scope.clone())).map_err(|error| {
                 let why =
                     error.detail().map_or_else(|| error.kind().to_string(), |why| format!("{}: {why}", error.kind()));
@@ -210,7 +210,7 @@ impl Writer<'_> {
     }
 }
 
-impl Formula {
+impl Expr {
     fn wrong(&self, why: &str) -> Error {
         Error::invalid(format!("line {}: `{}` {why}", self.line, self.text))
     }

@@ -1,20 +1,20 @@
-//! Finds the tags in a document: `{{ … }}` and `{% … %}`.
+//! Finds the tags of a text: `{{ … }}` and `{% … %}`.
 
-/// A tag, with what stands in it and where that begins.
+/// A tag with its content.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Tag<'a> {
-    /// The word that makes a statement of it, such as `if`; none with `{{ }}`.
+    /// The keyword of a statement, such as `if`; `None` for `{{ }}`.
     pub(super) word: Option<&'a str>,
-    /// What follows.
+    /// The text behind the keyword.
     pub(super) text: &'a str,
     pub(super) at: usize,
 }
 
-/// The words after which an expression stands. What others there are has none.
+/// The keywords that an expression follows. All others have none.
 const WORDS: [&str; 7] = ["if", "elif", "for", "set", "with", "filter", "autoescape"];
 
-/// The tags in the order of the text; comments and what is raw left out. A tag without end is the last: the library says
-/// what is wrong with it.
+/// Returns the tags in the order of the text, without comments and raw text. An unclosed tag ends the list: the
+/// library reports it.
 pub(super) fn tags(text: &str) -> Vec<Tag<'_>> {
     let mut tags = Vec::new();
     let mut at = 0;
@@ -58,7 +58,7 @@ fn statement(text: &str, at: usize) -> Tag<'_> {
     Tag { word: Some(word), text: rest, at: at + begin + len }
 }
 
-/// Where a tag ends: not in a string, and not at the end of a table in it.
+/// Returns the position where a tag ends: not in a string, and not at the end of a table.
 fn end(text: &str, close: &str) -> Option<usize> {
     let (mut quote, mut escaped, mut depth) = (None, false, 0usize);
     for (place, c) in text.char_indices() {

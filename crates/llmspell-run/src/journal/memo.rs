@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use llmspell::Error;
-use llmspell_flow::internal::{KeepFuture, Kept, Memo, StepKey};
+use llmspell_flow::internal::{KeepFuture, CachedResult, Memo, StepKey};
 
 use super::result_meta::Story;
 use super::writer::{Entry, Pen};
@@ -45,23 +45,23 @@ impl Memory {
 }
 
 impl Memo for Memory {
-    fn recall(&self, step: &StepKey, item: &str) -> Option<Kept> {
+    fn recall(&self, step: &StepKey, item: &str) -> Option<CachedResult> {
         let past = self.past.as_ref()?;
         let step = past.steps.get(step)?;
         let stored = past.results.get(&(*step, Box::from(item)))?;
         // What cannot be read is as good as not there: the step runs again.
         let output = serde_json::from_str(&stored.output).ok()?;
         let Story { quality, causes, provenance } = Story::read(stored.story.as_deref()).ok()?;
-        Some(Kept { output, quality, causes, provenance })
+        Some(CachedResult { output, quality, causes, provenance })
     }
 
     /// Writes down what the step has given, and waits until that is safe on the disk.
     ///
     /// Fails if the journal cannot be written. The run takes no more records then, and what could not be written is
     /// done again when it is resumed.
-    fn keep<'a>(&'a self, step: &'a StepKey, item: &'a str, kept: &'a Kept) -> KeepFuture<'a> {
+    fn keep<'a>(&'a self, step: &'a StepKey, item: &'a str, kept: &'a CachedResult) -> KeepFuture<'a> {
         Box::pin(async move {
-            let Kept { output, quality, causes, provenance } = kept;
+            let CachedResult { output, quality, causes, provenance } = kept;
             let output = serde_json::to_string(output).map_err(Error::from)?;
             let story = Story { quality: *quality, causes: causes.clone(), provenance: provenance.clone() };
             self.pen.result(&self.record, step.clone(), item.to_owned(), output, story.written()).await

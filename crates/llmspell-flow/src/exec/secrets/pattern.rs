@@ -5,38 +5,38 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use regex::{Regex, RegexBuilder};
 
 /// Shorter ones are found in any text by chance.
-pub(super) const SHORTEST: usize = 4;
+pub(super) const MIN_SECRET_LEN: usize = 4;
 
 /// So much of a secret at the end of a text that was cut is taken for it.
-const PART: usize = 4;
+const MIN_CUT_LEN: usize = 4;
 
 /// A digit of base64, of either of its alphabets, perhaps within an address; and what fills up its last group.
 const DIGIT: &str = "(?:[A-Za-z0-9+/_-]|%(?:25){0,2}2[BbFf])";
 const FILLER: &str = "(?:=|%(?:25){0,2}3[Dd])";
 
 /// One secret, in all ways in which it may be written.
-pub(super) struct Written {
+pub(super) struct SecretPattern {
     pattern: Regex,
     /// As far as they have but one form: those that can be recognised by their beginnings.
     plain: Vec<String>,
 }
 
-impl Written {
+impl SecretPattern {
     /// `None` if it is too short to be told from other text.
     pub(super) fn new(secret: &str) -> Option<Self> {
         // White space at the ends does not survive headers and shells.
         let secret = secret.trim();
-        if secret.len() < SHORTEST {
+        if secret.len() < MIN_SECRET_LEN {
             return None;
         }
-        let encoded: Vec<Base64> = (0..3).filter_map(|before| Base64::of(secret, before)).collect();
+        let encoded: Vec<Base64> = (0..3).filter_map(|before| Base64::new(secret, before)).collect();
         let mut ways = vec![secret.chars().map(escaped).collect::<String>()];
         ways.extend(encoded.iter().map(Base64::pattern));
         // It is made of single characters, so no bound but memory is in its way; those of the builder are for patterns
         // that come from outside.
         let pattern = RegexBuilder::new(&ways.join("|")).size_limit(usize::MAX).build().ok()?;
         let plain = std::iter::once(secret.to_owned()).chain(encoded.into_iter().map(|base64| base64.digits)).collect();
-        Some(Written { pattern, plain })
+        Some(SecretPattern { pattern, plain })
     }
 
     pub(super) fn is_in(&self, text: &str) -> bool {
@@ -50,7 +50,7 @@ impl Written {
     /// Where the beginning of it stands at the end of a text that was cut.
     pub(super) fn cut_at(&self, text: &str) -> Option<usize> {
         let beginning = |way: &String| {
-            let lengths = (PART..way.len()).rev().filter(|length| way.is_char_boundary(*length));
+            let lengths = (MIN_CUT_LEN..way.len()).rev().filter(|length| way.is_char_boundary(*length));
             lengths.map(|length| &way[..length]).find(|part| text.ends_with(part)).map(|part| text.len() - part.len())
         };
         // Whoever cuts a text may say so.
@@ -107,13 +107,13 @@ struct Base64 {
 
 impl Base64 {
     /// With `before` bytes before it, counted from the last whole group of three.
-    fn of(secret: &str, before: usize) -> Option<Self> {
+    fn new(secret: &str, before: usize) -> Option<Self> {
         let bytes: Vec<u8> = std::iter::repeat_n(0, before).chain(secret.bytes()).collect();
         let digits = STANDARD_NO_PAD.encode(&bytes);
         let last_is_mixed = !bytes.len().is_multiple_of(3);
         let first = [0, 2, 3][before];
         let end = digits.len() - usize::from(last_is_mixed);
-        let digits = digits.get(first..end).filter(|digits| digits.len() >= SHORTEST)?.to_owned();
+        let digits = digits.get(first..end).filter(|digits| digits.len() >= MIN_SECRET_LEN)?.to_owned();
         Some(Base64 { digits, ends_mixed: last_is_mixed })
     }
 

@@ -6,9 +6,9 @@ use llmspell::{Error, Result};
 
 use super::super::known_names::unknown;
 use super::super::language::LANGUAGE;
-use super::super::large_stack::{LONGEST, links, roomy};
+use super::super::large_stack::{MAX_EXPR_BYTES, depth_estimate, with_stack_for};
 use super::super::operators::{Operators, operators as counted};
-use super::{Formula, Part};
+use super::{Expr, Part};
 
 /// How deep `if` and `for` may be nested: each takes stack.
 const DEEPEST: usize = 16;
@@ -164,23 +164,23 @@ impl<'a> Reader<'a> {
             .with_hint(format!("end it with {close}")))
     }
 
-    fn formula(&self, text: &str) -> Result<Formula> {
+    fn formula(&self, text: &str) -> Result<Expr> {
         let wrong = |why: &str| self.wrong(&format!("`{text}` {why}"));
-        if text.len() > LONGEST {
-            return Err(self.wrong(&format!("an expression is longer than {LONGEST} bytes")));
+        if text.len() > MAX_EXPR_BYTES {
+            return Err(self.wrong(&format!("an expression is longer than {MAX_EXPR_BYTES} bytes")));
         }
         operators(text).map_err(|(why, hint)| wrong(why).with_hint(hint))?;
         let read = || {
             let read = LANGUAGE.compile_expression_owned(text.to_owned());
             read.map_err(|error| error.detail().map_or_else(|| error.kind().to_string(), str::to_owned))
         };
-        let expression = roomy(links(text), read).flatten().map_err(|why| {
+        let expression = with_stack_for(depth_estimate(text), read).flatten().map_err(|why| {
             wrong(&format!("cannot be read: {why}")).with_hint("expressions are those of Jinja, such as `name | upper`")
         })?;
         if let Some(unknown) = unknown(text).into_iter().next() {
-            return Err(self.wrong(&unknown.complaint.message).with_hint(unknown.complaint.hint));
+            return Err(self.wrong(&unknown.name_problem.message).with_hint(unknown.name_problem.hint));
         }
-        Ok(Formula { text: text.to_owned(), links: links(text), line: self.line(), expression })
+        Ok(Expr { text: text.to_owned(), depth_estimate: depth_estimate(text), line: self.line(), expression })
     }
 
     fn line(&self) -> usize {
