@@ -210,7 +210,7 @@ impl Expr {
             Value::String(_) => "a text",
             Value::Array(_) | Value::Object(_) => "a table",
         };
-        self.error(&format!("is no list, but {what}")).with_hint("a list such as `inputs.urls` is needed here")
+        self.error(&format!("must be a list, but is {what}")).with_hint("a list such as `inputs.urls` is needed here")
     }
 
     /// Returns whether the expression is true for one record: false, 0, null and empty values are not.
@@ -243,10 +243,10 @@ impl Expr {
     fn evaluation_error(&self, error: &minijinja::Error) -> Error {
         let detail =
             error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()));
-        let made = self.error(&format!("cannot be computed: {detail}"));
+        let failure = self.error(&format!("cannot be computed: {detail}"));
         match error.kind() {
-            minijinja::ErrorKind::UndefinedError => made.with_hint(DEFAULT),
-            _ => made,
+            minijinja::ErrorKind::UndefinedError => failure.with_hint(DEFAULT),
+            _ => failure,
         }
     }
 }
@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_expression_keeps_its_type() {
+    fn a_single_expression_keeps_its_type() {
         assert_eq!(render("${{ list }}"), Ok(serde_json::json!([1, 2])));
         assert_eq!(render(" ${{ n * 2 }}\n"), Ok(serde_json::json!(5.0)));
         assert_eq!(render("${{ none }}"), Ok(Value::Null));
@@ -296,20 +296,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_expression_is_refused() {
+    fn invalid_expressions_are_rejected() {
         for error in ["${{ a b }}", "${{ }}", "${{ a", "{% if x %}"] {
             assert!(render(error).unwrap_err().contains("hint: "), "{error}");
         }
     }
 
     #[test]
-    fn an_expression_cannot_compute_for_ever() {
+    fn expressions_have_a_time_bound() {
         assert!(render("${{ range(100000) | map('string') | join | length }}").is_ok());
         assert!(render("${{ 'x' * 100000000000 }}").is_err());
     }
 
     #[test]
-    fn no_record_can_take_all_the_memory() {
+    fn expressions_have_a_memory_bound() {
         let large = "('x' * 1000000)";
         for error in [
             "${{ 'x\ny' | indent(40000000000) }}".to_owned(),
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_does_not_have_is_an_error() {
+    fn values_without_json_form_are_errors() {
         for (error, why) in [
             ("range", "is a function"),
             ("[range]", "is a function"),
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn long_expressions_are_read_within_a_small_stack() {
+    fn long_expressions_compile_on_a_small_stack() {
         let fill = |most: usize, first: &str, link: &str, last: &str| {
             let depth_estimate = (most - first.len() - last.len()) / link.len();
             format!("${{{{ {first}{}{last} }}}}", link.repeat(depth_estimate))

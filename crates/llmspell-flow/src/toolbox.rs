@@ -295,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tools_are_bound_to_what_is_asked_for_and_granted() {
+    fn tools_are_bound_to_requested_and_granted_permissions() {
         let toolbox = Toolbox::built_in(&Permissions::none().allow("net=a.org").unwrap());
         let bind = |name: &str, asked: &str| toolbox.bind(name, &Permissions::none().allow(asked).unwrap()).unwrap();
         assert_eq!(bind("http_get", "net").missing, []);
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_of_extensions_are_asked_for_by_name() {
+    fn tools_of_extensions_are_requested_by_name() {
         let tool = |name: &str| {
             let step = llmspell::step(|value, _| async move { Ok(value) });
             DynTool::from_schema(name, "", json!({}), step)

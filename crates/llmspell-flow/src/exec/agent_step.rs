@@ -1,4 +1,4 @@
-//! An agent that is asked about a record.
+//! A step that calls an agent with a prompt for each record.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(super) struct AgentStep {
     pub(super) prompt: Prompt,
 }
 
-/// What it answers with.
+/// The agent with the kind of answer that it gives.
 pub(super) enum Answers {
     Text(Agent),
     Fields(SchemaAgent, Arc<Inputs>),

@@ -1,4 +1,4 @@
-//! From checked steps to steps that run.
+//! Builds runnable steps from checked ones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,12 +23,12 @@ use crate::ir::agent::AgentPlan;
 use crate::ir::step::{Planned, StepKind};
 use crate::template::Expr;
 
-/// Makes steps of a plan, and keeps what can be changed while they run.
+/// Builds the steps of a flow, and collects the settings that can change while they run.
 pub(crate) struct Builder {
     pub(crate) secrets: Arc<Secrets>,
-    /// What can be changed while they run, by the paths of the steps; of models, by `models.NAME`.
+    /// The settings that can change while the steps run, by the paths of the steps; those of models by `models.NAME`.
     pub(crate) tunables: Vec<(Arc<str>, Tunable)>,
-    /// The models by what the flow calls them: what they are limited by is all agents' together.
+    /// The models by their names in the flow. The limits of a model are shared by all agents that use it.
     models: BTreeMap<Arc<str>, Arc<BoxStep<Request, Reply>>>,
 }
 
@@ -37,18 +37,19 @@ impl Builder {
         Builder { secrets, tunables: Vec::new(), models: BTreeMap::new() }
     }
 
-    /// A step that adds its output to the record, without its name.
+    /// Builds a step that adds its output to the scope of the record, and returns it unnamed, with its name.
     pub(crate) fn step_into_scope(&mut self, planned: Planned) -> (Arc<str>, BoxStep<Scope, Scope>) {
         let (id, when, value) = self.unnamed(planned);
         (id.clone(), ScopedStep { id, when, step: value }.boxed())
     }
 
-    /// A step that gives its output alone, with its name.
+    /// Builds a step that returns its output alone, with its name.
     fn value(&mut self, planned: Planned) -> BoxStep<Scope, Value> {
         self.conditional(planned).1
     }
 
-    /// The same, for whoever is not to ask it at all unless its condition holds.
+    /// Builds the same step together with its condition, for a caller that must not start it unless the condition
+    /// holds.
     fn conditional(&mut self, planned: Planned) -> (Option<Arc<Expr>>, BoxStep<Scope, Value>) {
         let (id, when, value) = self.unnamed(planned);
         let step = match when.clone() {
@@ -70,15 +71,15 @@ impl Builder {
                 .then(|| (first.map_or(never, |time| time.0), idle.map_or(never, |time| time.0)))
         });
         let may_meet_secrets = matches!(kind, StepKind::Tool { .. } | StepKind::Agent(_));
-        // A stream would contain a panic as well, but then nobody would know of which step it was.
+        // A stream would also contain a panic, but would not know in which step it happened.
         let step = self.kind(kind, &id).catch_panic().boxed();
-        // A panic may tell them, too.
+        // The message of a panic may also contain secrets, so redaction stands outside of `catch_panic`.
         let step = if may_meet_secrets { Redacted::around(step, &self.secrets) } else { step };
         let step = match idle_timeout {
             Some((first, idle)) => step.idle_timeout(first, idle).boxed(),
             None => step,
         };
-        // The check has seen to it that a second call does no harm.
+        // The check has ensured that a second call does no harm.
         let step = if modifiers.hedge.is_some() || modifiers.idempotent { step.idempotent().boxed() } else { step };
         let mut step = step.policy(policy).boxed();
         for substitute in fallback {
@@ -86,7 +87,7 @@ impl Builder {
             let with_fallback = step.fallback(substitute);
             step = match when {
                 None => with_fallback.boxed(),
-                // What cannot be told is told by the rung itself.
+                // If the condition fails to compute, the substitute runs and reports the error itself.
                 Some(when) => with_fallback.when(move |scope| when.holds(&scope.value()).unwrap_or(true)).boxed(),
             };
         }
@@ -142,7 +143,7 @@ impl Builder {
                 let agent = Answers::new(agent, id, answer);
                 AgentStep { agent, system, prompt }.boxed()
             }
-            // It has been assembled before, when the file was checked.
+            // Unreachable in practice: the check of the file has already assembled it.
             Err(error) => {
                 let message = error.message().to_owned();
                 step(move |_: Scope, _| {

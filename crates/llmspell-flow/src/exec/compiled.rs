@@ -1,4 +1,4 @@
-//! A flow that is made to run, and its output.
+//! A flow that is ready to run, and the check of its output.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,19 +17,19 @@ use crate::ir::fields::Inputs;
 use crate::ir::step::{OUTPUT, Planned};
 use crate::template::Template;
 
-/// A flow that is made to run.
+/// A flow that is ready to run.
 pub struct Compiled {
     inputs: Inputs,
     secrets: Arc<Secrets>,
     /// The secrets as templates see them.
     view: minijinja::Value,
     steps: BoxStep<Scope, Value>,
-    /// What can be changed while the flow runs, by the paths of the steps within the flow.
+    /// The settings that can change while the flow runs, by the paths of the steps within the flow.
     tunables: Vec<(Arc<str>, Tunable)>,
 }
 
 impl Compiled {
-    /// Makes a flow of checked steps; `fields` are those of its records and of its output.
+    /// Builds a flow from checked steps; the pair holds the fields of its records and of its output.
     pub(crate) fn new(
         name: Arc<str>,
         steps: Vec<Planned>,
@@ -38,8 +38,8 @@ impl Compiled {
         secrets: Arc<Secrets>,
     ) -> Self {
         let mut builder = Builder::new(secrets.clone());
-        // The limit of a step is part of its policy, inside of the retry: a record that waits for its next attempt
-        // holds no place.
+        // The limit of a step is part of its policy, inside of the retry, so that a record waiting for its next
+        // attempt holds no permit.
         let mut stages: Vec<_> = steps
             .into_iter()
             .map(|step| {
@@ -52,7 +52,7 @@ impl Compiled {
         Compiled { inputs, view: secrets.view(), secrets, steps, tunables: builder.tunables }
     }
 
-    /// The flow as a step from a record to its output.
+    /// Returns the flow as a step from a record to its output.
     pub(crate) fn into_step(self) -> BoxStep<Value, Value> {
         let compiled = Arc::new(self);
         let running = compiled.clone();
@@ -65,33 +65,33 @@ impl Compiled {
         FlowStep { compiled, step }.boxed()
     }
 
-    /// What can be changed while the flow runs, by the paths of the steps within the flow.
+    /// Returns the settings that can change while the flow runs, by the paths of the steps within the flow.
     pub fn tunables(&self) -> &[(Arc<str>, Tunable)] {
         &self.tunables
     }
 
-    /// How many records in flight keep the steps busy.
+    /// Returns the number of records in flight that keeps the steps busy.
     pub fn default_in_flight(&self) -> usize {
         self.steps.info().default_in_flight
     }
 
-    /// The flow as a step from a record to its output, whose results are kept by the memo that comes with the record.
+    /// Returns the flow as a step from a record to its output, whose results are kept by the memo of the record.
     pub fn into_recorded_step(self) -> BoxStep<Recorded, Value> {
         let secrets = self.secrets.clone();
         Redacted::around(RecordedFlow(self).boxed(), &secrets)
     }
 
-    /// A record on its way into the flow.
+    /// Checks a record and returns its scope.
     fn scope(&self, record: Value, index: usize) -> Result<Scope> {
         let record = self.inputs.accept(object(record)?)?;
         Ok(Scope::new(&record, index, self.view.clone()))
     }
 }
 
-/// A record, if it is one, and the memo of its steps.
+/// A record or the error of reading it, and the memo of its steps.
 pub type Recorded = (Result<Value>, Option<Arc<dyn Memo>>);
 
-/// A record through the flow.
+/// A flow as a step over records with their memos.
 struct RecordedFlow(Compiled);
 
 impl Step for RecordedFlow {
@@ -115,7 +115,7 @@ impl fmt::Debug for Compiled {
     }
 }
 
-/// The whole flow: from outside, it is what its pipeline is.
+/// The whole flow. To its caller it has the properties of its pipeline.
 struct FlowStep {
     compiled: Arc<Compiled>,
     step: BoxStep<Value, Value>,
@@ -134,7 +134,7 @@ impl Step for FlowStep {
     }
 }
 
-/// The pipeline of a flow, whose output must be what the flow declares.
+/// The pipeline of a flow, with a check of its output against the declared fields.
 struct OutputCheck {
     steps: Pipeline<Stages<Scope>>,
     returns: Inputs,
@@ -155,7 +155,7 @@ impl Step for OutputCheck {
     }
 }
 
-/// The `output` of the file as a last stage, so that its errors have a path too.
+/// Returns the `output` of the file as a last stage, so that its errors also have a path.
 fn rendered(output: Template) -> BoxStep<Scope, Scope> {
     let (id, output) = (Arc::<str>::from(OUTPUT), Arc::new(output));
     let work = step(move |scope: Scope, _| {

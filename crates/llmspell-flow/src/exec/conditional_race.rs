@@ -1,4 +1,4 @@
-//! A race in which not everybody takes part.
+//! A race whose contenders can have conditions.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::scope::Scope;
 use crate::syntax::file::FirstDef;
 use crate::template::Expr;
 
-/// Races those contenders whose `when` holds of the record; null, if there is none.
+/// A race between the contenders whose `when` holds for the record; null if there are none.
 pub(super) struct ConditionalRace {
     pub(super) contenders: Vec<Contender>,
     pub(super) first: FirstDef,
@@ -22,7 +22,8 @@ pub(super) struct Contender {
 }
 
 impl Contender {
-    /// What cannot be told is told by the step itself.
+    /// Returns whether the contender takes part. If the condition fails to compute, it does, and reports the error
+    /// itself.
     fn is_eligible(&self, view: &minijinja::Value) -> bool {
         self.when.as_ref().is_none_or(|when| when.holds(view).unwrap_or(true))
     }
@@ -50,7 +51,7 @@ impl Step for ConditionalRace {
     }
 }
 
-/// A race with what decides it.
+/// Sets the result by which the race is decided.
 pub(super) fn decided_by<C: Contenders>(race: Race<C>, first: FirstDef) -> Race<C> {
     match first {
         FirstDef::Success => race,

@@ -1,4 +1,4 @@
-//! Steps for each item of a list.
+//! A step that runs other steps for each item of a list.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ impl Step for Items {
             }
         }
         if outputs.len() + failed.len() < count {
-            // Cut short by whoever cancelled.
+            // The stream ended early because the run was cancelled.
             return Err(Error::new(ErrorKind::Cancelled, "cancelled before every item was done"));
         }
         if outputs.is_empty() && !failed.is_empty() {
@@ -58,7 +58,7 @@ impl Step for Items {
     }
 }
 
-/// The error with the item that it concerns.
+/// Adds the index of the item to the error.
 fn with_item(index: usize, error: Error) -> Error {
     let message = format!("item {index}: {}", error.message());
     error.with_message(message)

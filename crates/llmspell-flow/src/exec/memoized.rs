@@ -1,4 +1,4 @@
-//! A step whose outputs a run remembers.
+//! A step whose results are memoized for each record.
 
 use llmspell::{BoxStep, Context, Outcome, Result, Step, StepInfo, WithOutcome};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::memo::{CachedResult, StepKey};
 use super::scope::Scope;
 
-/// A step that does not run again for a record for which it has run, in this session or an earlier one.
+/// A step that does not repeat its work for a record that has a result from this session or an earlier one.
 pub(super) struct Memoized {
     pub(super) key: StepKey,
     pub(super) step: WithOutcome<BoxStep<Scope, Value>>,

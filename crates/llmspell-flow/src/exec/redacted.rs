@@ -1,4 +1,4 @@
-//! A step that may meet secrets: nothing that it tells has them.
+//! A step that may meet secrets and never reveals them.
 
 use std::sync::Arc;
 
@@ -7,18 +7,18 @@ use serde_json::Value;
 
 use super::secrets::Secrets;
 
-/// Takes them out of its output, of its error, of what it says failed on the way, and of every event and partial output
-/// below it: whoever writes down what comes of a step, be it as a row, in a journal or in a report, gets it from here.
+/// Redacts the secrets in the output, the error, the causes, and in every event and partial output below the step.
+/// Rows, journals and reports take their data from here.
 ///
-/// It stands around each tool and agent, so that no result is kept with a secret in it, and around the whole flow, so
-/// that nobody hears of one whatever it has passed through.
+/// It wraps each tool and agent, so that no kept result contains a secret, and the whole flow, so that no secret
+/// leaves it through other steps.
 pub(crate) struct Redacted<In> {
     step: WithOutcome<BoxStep<In, Value>>,
     secrets: Arc<Secrets>,
 }
 
 impl<In: Send + 'static> Redacted<In> {
-    /// The step itself if there are no secrets.
+    /// Wraps a step; returns the step itself if there are no secrets.
     pub(crate) fn around(step: BoxStep<In, Value>, secrets: &Arc<Secrets>) -> BoxStep<In, Value> {
         if secrets.is_empty() {
             return step;

@@ -1,4 +1,4 @@
-//! Steps again and again, until an expression holds.
+//! A step that repeats other steps until an expression holds.
 
 use llmspell::{Context, Error, Result, Step, StepInfo};
 use serde_json::Value;

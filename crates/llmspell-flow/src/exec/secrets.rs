@@ -1,5 +1,5 @@
-//! Secrets: read from the environment, used in the arguments of tools or shown to models and servers, and taken out of
-//! everything that comes back.
+//! Secrets: read from the environment, used in the arguments of tools or shown to models and servers, and redacted
+//! from everything that they return.
 
 mod pattern;
 
@@ -11,27 +11,27 @@ use llmspell::{Error, Outcome};
 use pattern::SecretPattern;
 use serde_json::Value;
 
-/// What is shorter among the keys and tokens is a placeholder, such as local servers ask for, and no secret.
+/// The shortest key or token that is secret. Shorter ones are placeholders, as local servers accept them.
 const MIN_KEY_LEN: usize = 8;
 
-/// The secrets of a flow: those that it declares, and the keys and tokens that its models and servers are shown.
+/// The secrets of a flow: its declared ones, and the keys and tokens of its models and servers.
 #[derive(Default)]
 pub(crate) struct Secrets {
-    /// Those that it declares.
+    /// The declared secrets, by name.
     values: BTreeMap<String, String>,
-    /// How all they may be patterns, with their names. The longest goes first: of one that contains another, what is left
-    /// would stay.
+    /// The pattern of each secret with its name, longest first. If one secret contains another, replacing the shorter
+    /// first would leave the rest in the text.
     patterns: Vec<(String, SecretPattern)>,
-    /// Whether one of them may come back as a number.
+    /// Whether one of them may appear as a JSON number.
     has_number: bool,
 }
 
-/// What stands in for a secret.
+/// The replacement for a secret.
 const MASK: &str = "***";
 
 impl Secrets {
-    /// The environment variables of the names that a flow declares; also those that are not there. The others are those
-    /// of keys and tokens, which whoever opens the models and servers looks after.
+    /// Reads the environment variables that a flow declares, and returns the names of those that are missing. `keys`
+    /// are the variables of keys and tokens; the code that opens models and servers checks those.
     pub(crate) fn read<'a>(
         declared: impl IntoIterator<Item = &'a str>,
         keys: impl IntoIterator<Item = &'a str>,
@@ -59,22 +59,22 @@ impl Secrets {
         Secrets { values, patterns, has_number }
     }
 
-    /// As templates see them.
+    /// Returns the declared secrets as templates see them.
     pub(crate) fn view(&self) -> minijinja::Value {
         minijinja::Value::from(self.values.clone())
     }
 
-    /// Whether there are none to be taken out of anything.
+    /// Returns whether there is nothing to redact.
     pub(crate) fn is_empty(&self) -> bool {
         self.patterns.is_empty()
     }
 
-    /// The name of one that stands in a text.
+    /// Returns the name of a secret that a text contains.
     pub(crate) fn find(&self, text: &str) -> Option<&str> {
         self.patterns.iter().find(|(_, secret)| secret.is_in(text)).map(|(name, _)| name.as_str())
     }
 
-    /// Takes them out of an outcome: servers repeat in their answers what they were sent.
+    /// Redacts an outcome: servers repeat in their answers what they were sent.
     pub(crate) fn redact_outcome(&self, outcome: &mut Outcome<Value>) {
         match &mut outcome.result {
             Ok(value) => self.redact(value),
@@ -83,7 +83,7 @@ impl Secrets {
         outcome.causes.iter_mut().for_each(|cause| self.redact_error(cause));
     }
 
-    /// The rest of it stays: where it happened, how often it was tried, and whether it may be tried again.
+    /// Redacts an error. Its path, its attempts, and whether it may be retried stay.
     fn redact_error(&self, error: &mut Error) {
         let (message, hint) =
             (self.redact_message(error.message()), error.hint().and_then(|hint| self.redact_message(hint)));
@@ -103,7 +103,7 @@ impl Secrets {
         if let Some(source) = error.source()
             && (is_secret || self.is_in_source(source))
         {
-            // What else it holds may be the secret, too.
+            // The rest of the source may also be the secret.
             let masked = Masked(redacted.message().to_owned());
             redacted = redacted.with_source(masked);
         }
@@ -145,7 +145,7 @@ impl Secrets {
         }
     }
 
-    /// The text without secrets; `None` if there are none in it.
+    /// Returns the text without secrets; `None` if it has none.
     pub(crate) fn redact_text(&self, text: &str) -> Option<String> {
         let mut redacted = None::<String>;
         for (_, secret) in &self.patterns {
@@ -157,7 +157,8 @@ impl Secrets {
         redacted
     }
 
-    /// The same of an error, which may show the beginning of a longer text: what it was cut in is no secret to `text`.
+    /// Redacts the text of an error, which may show the beginning of a longer text. `redact_text` does not recognise a
+    /// secret that was cut off.
     pub(crate) fn redact_message(&self, text: &str) -> Option<String> {
         let redacted = self.redact_text(text);
         let so_far = redacted.as_deref().unwrap_or(text);
@@ -167,7 +168,7 @@ impl Secrets {
     }
 }
 
-/// Stands for the source of an error that told a secret.
+/// The source of an error in place of one that contained a secret.
 #[derive(Debug)]
 struct Masked(String);
 
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_taken_out_and_not_handed_to_templates_unless_they_are_placeholders() {
+    fn keys_are_redacted_and_hidden_from_templates_unless_they_are_placeholders() {
         let named = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let keys = [named("KEY", "key-of-mine-1"), named("LOCAL", "ollama"), named("BOTH", "twice-said")];
         let secrets = Secrets::new([named("BOTH", "twice-said")].into(), keys.into());
@@ -206,13 +207,13 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_goes_first() {
+    fn longer_secrets_are_redacted_first() {
         assert_eq!(secrets(&["pass", "password1"]).redact_text("my password1, my pass").unwrap(), "my ***, my ***");
         assert_eq!(secrets(&["abc"]).redact_text("abc"), None);
     }
 
     #[test]
-    fn servers_repeat_what_they_were_sent_in_their_own_way() {
+    fn quoted_and_percent_encoded_secrets_are_redacted() {
         let secrets = secrets(&["s3cr\"t/t\u{f6}ken+9"]);
         for text in ["s3cr\\\"t/t\u{f6}ken+9", "s3cr%22t/t%C3%B6ken+9", "s3cr%22t%2Ft%C3%B6ken%2B9"] {
             assert_eq!(secrets.redact_text(&format!("/p/{text}?")).as_deref(), Some("/p/***?"), "{text}");
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_of_all_kinds_are_known() {
+    fn every_escape_is_recognized() {
         let secrets = secrets(&["a b&\"\u{e4}/\u{1f600}\nz9"]);
         for text in [
             "a+b%26%22%c3%a4%2f%F0%9F%98%80%0Az9",
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_known_whatever_stands_beside_the_secret() {
+    fn base64_is_recognized_whatever_its_neighbours() {
         use base64::Engine;
         use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
@@ -249,7 +250,7 @@ mod tests {
                     let percent = standard.replace('+', "%2B").replace('/', "%2F");
                     for text in [&standard, &safe, &percent] {
                         let redacted = secrets.redact_text(&format!("Basic {text}")).unwrap_or_default();
-                        // What is left has nothing but what stood beside it.
+                        // Only encoded neighbours of the secret may be left.
                         let left = redacted.replace("%2F", "/").replace("%2B", "+").len() - "Basic ***".len();
                         assert!(left <= (before.len() + after.len()) * 4 / 3 + 4, "{text}: {redacted}");
                     }
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_was_cut_is_known_at_the_end_of_an_error() {
+    fn a_truncated_secret_is_redacted_at_the_end_of_an_error() {
         let secrets = secrets(&["s3cret-token-1234"]);
         assert_eq!(secrets.redact_message("401: wrong token s3cret-tok").as_deref(), Some("401: wrong token ***"));
         assert_eq!(
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_white_space_hide_nothing() {
+    fn numbers_and_trimmed_secrets_are_redacted() {
         let secrets = secrets(&["12345678", "  line \n"]);
         let mut value = json!({ "pin": 12345678, "n": 12, "said": "a line" });
         secrets.redact(&mut value);
@@ -280,14 +281,14 @@ mod tests {
     }
 
     #[test]
-    fn long_secrets_are_patterns_too() {
+    fn long_secrets_have_patterns() {
         let secret = "-----BEGIN KEY-----\n".to_owned() + &"MIIEvQIBADANBgkqhkiG9w0BAQEF/AAS+\n".repeat(200);
         let text = serde_json::to_string(&format!("the key is {secret}")).unwrap();
         assert_eq!(secrets(&[&secret]).redact_text(&text).unwrap(), "\"the key is ***\\n\"");
     }
 
     #[test]
-    fn errors_lose_their_secrets_and_nothing_else() {
+    fn errors_lose_only_their_secrets() {
         let read: Error = serde_json::from_value(json!({
             "kind": "overloaded", "message": "key-1234", "path": "f.a", "attempts": 3, "retry_after_ms": 1500.0,
             "hint": "not key-1234", "causes": [{ "kind": "failed", "message": "no", "causes": [
@@ -303,7 +304,7 @@ mod tests {
         assert_eq!(error.path().unwrap().to_string(), "f.a");
         let inner = &error.causes()[0].causes()[0];
         assert_eq!((inner.to_string().as_str(), inner.kind()), ("f.a.b: *** is late", ErrorKind::Timeout));
-        // What tells only in its source.
+        // The secret is only in the source.
         let mut error = Error::failed("no").permanent().with_source(std::io::Error::other("key-1234"));
         secrets(&["key-1234"]).redact_error(&mut error);
         assert!(!format!("{error:#}").contains("1234"));

@@ -1,4 +1,4 @@
-//! `template`: a text with values in it.
+//! The tool `template`: renders a text with values.
 
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::DynTool;
@@ -22,7 +22,7 @@ struct TemplateArguments {
     values: Map<String, Value>,
 }
 
-/// The tool.
+/// Creates the tool.
 pub(crate) fn template() -> DynTool {
     let description = "Puts values into a text: a Jinja template with expressions, `if` and `for`.";
     let write = |arguments: TemplateArguments, cx: Context| async move {
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn mistakes_are_told_with_their_line() {
+    async fn errors_have_their_line() {
         let deep = "{% if 1 %}".repeat(40);
         for (text, why) in [
             ("a\n{{ missing }}", "line 2: `missing` is undefined"),
@@ -122,7 +122,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_makes_it_panic(text in "([{}%#]|\\{\\{|\\}\\}|\\{%|%\\}|if |for |in |else|endif|endfor|[a-z1'\"ä+*~|. -]){0,30}") {
+        fn no_template_panics(text in "([{}%#]|\\{\\{|\\}\\}|\\{%|%\\}|if |for |in |else|endif|endfor|[a-z1'\"ä+*~|. -]){0,30}") {
             let _ = document(&text, &Map::new(), &|| false);
         }
     }

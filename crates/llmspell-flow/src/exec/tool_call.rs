@@ -1,4 +1,4 @@
-//! A call of a tool with arguments from the record so far.
+//! A step that calls a tool with arguments from the record so far.
 
 use llmspell::{BoxStep, Context, Result, Step, StepInfo};
 use serde_json::{Map, Value};
@@ -9,7 +9,7 @@ use crate::template::Template;
 pub(super) struct ToolCallStep {
     pub(super) arguments: Vec<(String, Template)>,
     pub(super) tool: BoxStep<Value, Value>,
-    /// Whether it only computes from its arguments.
+    /// Whether the tool only computes from its arguments.
     pub(super) is_pure: bool,
 }
 

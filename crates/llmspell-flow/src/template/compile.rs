@@ -174,7 +174,7 @@ impl<'a> Compiler<'a> {
         match name_problem.lacks.map_or(MissingField::Fails, |lacks| guarded.missing_field(&lacks, name)) {
             MissingField::Fails => self.problems.push(diagnostic),
             MissingField::Tested => self.warnings.push(diagnostic.warning()),
-            MissingField::Guarded => {}
+            MissingField::Avoided => {}
         }
     }
 

@@ -49,7 +49,7 @@ pub(super) enum MissingField {
     /// The expression tests the field, and does without it.
     Tested,
     /// A test keeps the expression from reaching the field.
-    Guarded,
+    Avoided,
 }
 
 impl GuardedNames {
@@ -96,7 +96,7 @@ impl GuardedNames {
         let is_given = name == lacks && uses.clone().next().is_some();
         if self.guards(lacks) {
             let is_tested = |(used, name_use): &(String, NameUse)| used == lacks && *name_use != NameUse::Bare;
-            if name == lacks && self.0.iter().any(is_tested) { MissingField::Tested } else { MissingField::Guarded }
+            if name == lacks && self.0.iter().any(is_tested) { MissingField::Tested } else { MissingField::Avoided }
         } else if is_given && uses.all(|(_, name_use)| *name_use == NameUse::Default) {
             MissingField::Tested
         } else {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_tested_does_not_fail() {
+    fn tested_fields_do_not_fail() {
         for text in [
             "steps.a.n is defined",
             "not (steps.a.n is not defined)",
@@ -167,12 +167,12 @@ mod tests {
             ("steps.a.n if steps.a is mapping else steps.a", "steps.a.n"),
             ("'n' in steps.a and steps.a.n > 1", "steps.a.n"),
         ] {
-            assert_eq!(missing_field(text, name), MissingField::Guarded, "{text}");
+            assert_eq!(missing_field(text, name), MissingField::Avoided, "{text}");
         }
     }
 
     #[test]
-    fn what_is_not_fails() {
+    fn untested_fields_fail() {
         for (text, name) in [
             ("steps.a.n", "steps.a.n"),
             ("steps.a.n ~ (steps.a.n | default(''))", "steps.a.n"),

@@ -47,7 +47,7 @@ impl JsonWriter {
                 };
                 keys.map(entry).collect::<Result<serde_json::Map<_, _>, String>>().map(Into::into)
             }
-            _ => serde_json::to_value(value).map_err(|error| format!("is no JSON value: {error}")),
+            _ => serde_json::to_value(value).map_err(|error| format!("is not a JSON value: {error}")),
         }
     }
 
@@ -59,5 +59,5 @@ impl JsonWriter {
 }
 
 fn not_json(error: &minijinja::Error) -> String {
-    format!("is no JSON value: {error}")
+    format!("is not a JSON value: {error}")
 }

@@ -99,7 +99,7 @@ fn name_problem(what: &str, word: &str, known: &[&str]) -> Option<NameProblem> {
     (!known.contains(&word)).then(|| NameProblem::new(format!("there is no {what} `{word}`"), hint()))
 }
 
-/// Values have no methods. Those that Python has are often filters here.
+/// Values have no methods. Methods that Python has are often filters here.
 fn method(word: &str) -> Option<NameProblem> {
     let hint = match FILTERS.contains(&word) {
         true => format!("it is a filter: `… | {word}`"),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_do_not_exist_are_found() {
+    fn unknown_names_are_found() {
         assert_eq!(words("a|nope"), ["nope"]);
         assert_eq!(words("a | upper | tojson(indent=2)"), ["tojson"]);
         assert_eq!(words("1 is nope or 2 is not neither"), ["nope", "neither"]);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_left_alone() {
+    fn other_words_are_ignored() {
         for fine in [
             "not (a in (b, 'x|nope')) and (c if (d) else (e))",
             "a.is.nope",

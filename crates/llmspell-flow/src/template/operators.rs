@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn repetition_within_repetition_is_refused() {
+    fn nested_repetition_is_rejected() {
         for wrong in [
             "(([['x'] * 1000000] * 1000000) ~ '') | length",
             "[[1] * 9] * 9 == [[1] * 9] * 9",

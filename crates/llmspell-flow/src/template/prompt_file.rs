@@ -170,8 +170,9 @@ impl PromptFile {
             return Err(Error::invalid(format!("{name} makes a text of more than {} MiB", MAX_OUTPUT >> 20)));
         }
         match rendered {
-            Ok(Ok(())) => String::from_utf8(output.bytes)
-                .map_err(|error| Error::invalid(format!("{name} makes no text")).with_source(error.utf8_error())),
+            Ok(Ok(())) => String::from_utf8(output.bytes).map_err(|error| {
+                Error::invalid(format!("{name} does not produce UTF-8 text")).with_source(error.utf8_error())
+            }),
             Ok(Err(error)) => Err(self.evaluation_error(&error)),
             Err(why) => Err(Error::invalid(format!("{name} {why}"))),
         }
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn statements_are_those_of_jinja_and_values_are_json() {
+    fn statements_follow_jinja_and_values_are_json() {
         let text = "{% for x in inputs.list %}\n- {{ loop.index }} {{ x | upper }}\n{% endfor %}\n{{ inputs.table }} {{ inputs.none }}\n";
         assert_eq!(rendered(text).unwrap(), "- 1 A\n- 2 B\n{\"x\":1.5} null");
         let text = "{% if inputs.list %}{% set y = 'yes' %}{{ y }}{% else %}no{% endif %}";
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_found_before_a_record_is_there() {
+    fn errors_are_found_before_the_first_record() {
         for (text, wanted) in [
             ("a\n{{ steps.x }}", "p.j2:2:4"),
             ("a\n{{ inputs.x | uper }}", "did you mean `upper`?"),
@@ -265,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_undefined_or_without_end_is_an_error() {
+    fn undefined_values_and_unbounded_output_are_errors() {
         assert!(rendered("a\n{{ inputs.nope }}").unwrap_err().contains("p.j2:2 cannot be computed"));
         let error = rendered("{% for a in range(90000) %}{{ 'x' * 1000 }}{% endfor %}").unwrap_err();
         assert!(error.contains("more than 4 MiB") || error.contains("fuel"), "{error}");

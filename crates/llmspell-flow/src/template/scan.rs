@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings_and_tables_may_hold_braces() {
+    fn strings_and_tables_may_contain_braces() {
         use RawSegment::{Expression, Text};
         let segments = |text| scan(text).map_err(|wrong| wrong.message);
         assert_eq!(segments("a ${{ b }} c"), Ok(vec![Text("a "), Expression(" b "), Text(" c")]));

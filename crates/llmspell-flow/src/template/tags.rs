@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_found_and_what_is_raw_is_not() {
+    fn tags_are_found_except_in_raw_text() {
         assert_eq!(found("a {{ b }} {# {{ c }} #} {d}"), [(None, "b")]);
         assert_eq!(
             found("{%- for x in y -%}{{ '}}' }}{% endfor %}"),

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_makes_it_panic() {
+    fn no_template_panics() {
         for text in ["ä: ö", "{[\"", "}}]]: x", "a: '\n b: \"\n", "\u{feff}a:"] {
             for at in 0..=text.len() + 1 {
                 let _ = Spot::of(text, at);
