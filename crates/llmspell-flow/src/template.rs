@@ -8,8 +8,8 @@
 //! keeps its type. Within other text, a value that is not text is written as JSON.
 
 mod bounded;
+mod bounded_writer;
 mod compile;
-mod document;
 mod guarded_names;
 mod json;
 mod known_names;
@@ -18,15 +18,16 @@ mod large_stack;
 mod operators;
 mod prompt;
 mod prompt_file;
+mod restricted;
 mod scan;
 mod size;
 mod tags;
 
 pub(crate) use compile::{Compiler, NameProblem};
-pub(crate) use document::document;
 pub(crate) use guarded_names::GuardedNames;
 pub(crate) use large_stack::with_large_stack;
 pub(crate) use prompt::Prompt;
+pub(crate) use restricted::render_restricted;
 
 use std::sync::Arc;
 
@@ -158,6 +159,11 @@ impl Template {
     }
 }
 
+/// Returns the kind of an error with its detail.
+fn describe(error: &minijinja::Error) -> String {
+    error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()))
+}
+
 /// Returns the names that are not functions.
 fn names(all: &[String]) -> impl Iterator<Item = &str> {
     all.iter().map(String::as_str).filter(|name| !FUNCTIONS.contains(&root(name)))
@@ -241,8 +247,7 @@ impl Expr {
     }
 
     fn evaluation_error(&self, error: &minijinja::Error) -> Error {
-        let detail =
-            error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()));
+        let detail = describe(error);
         let failure = self.error(&format!("cannot be computed: {detail}"));
         match error.kind() {
             minijinja::ErrorKind::UndefinedError => failure.with_hint(DEFAULT),

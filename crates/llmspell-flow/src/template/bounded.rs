@@ -52,6 +52,11 @@ pub(super) fn bounded(
     }
 }
 
+/// Starts to count anew, for the next expression of a text.
+pub(super) fn reset_produced(state: &mut State<'_, '_>) {
+    state.get_or_insert_extension(ProducedBytes(0)).0 = 0;
+}
+
 fn invalid_operation(message: String) -> Error {
     Error::new(ErrorKind::InvalidOperation, message)
 }

@@ -1,12 +1,12 @@
 //! Prompts in files of their own, with the statements of Jinja.
 
-use std::io;
 use std::sync::{Arc, LazyLock};
 
 use llmspell::{Error, Result};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, Output, State};
 
+use super::bounded_writer::BoundedWriter;
 use super::compile::{Check, Compiler, name_in};
 use super::guarded_names::GuardedNames;
 use super::known_names::unknown;
@@ -14,7 +14,7 @@ use super::language::LANGUAGE;
 use super::large_stack::{MAX_EXPR_BYTES, depth_estimate, with_stack_for};
 use super::size::is_unknown;
 use super::tags::{Tag, tags};
-use super::{DEFAULT, json};
+use super::{DEFAULT, describe, json};
 use crate::syntax::source::Source;
 
 /// A text with expressions and statements, ready to be rendered.
@@ -37,7 +37,7 @@ const MAX_TAGS: usize = 4096;
 const MAX_OUTPUT: usize = 4 << 20;
 
 /// The language of expressions with statements around them. Lines with only a statement leave no empty line.
-static STATEMENTS: LazyLock<Environment<'static>> = LazyLock::new(|| {
+pub(super) static STATEMENTS: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut language = LANGUAGE.clone();
     if let Ok(syntax) = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build() {
         language.set_syntax(syntax);
@@ -160,7 +160,7 @@ impl PromptFile {
 
     /// Renders the text for one record.
     pub(crate) fn render(&self, scope: &minijinja::Value) -> Result<String> {
-        let mut output = BoundedWriter { bytes: Vec::new(), is_full: false };
+        let mut output = BoundedWriter::new(MAX_OUTPUT);
         let rendered = with_stack_for(self.depth_estimate, || {
             let template = self.language.get_template(TEMPLATE_NAME)?;
             template.render_captured_to(scope.clone(), &mut output).map(drop)
@@ -179,35 +179,13 @@ impl PromptFile {
     }
 
     fn evaluation_error(&self, error: &minijinja::Error) -> Error {
-        let detail =
-            error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()));
+        let detail = describe(error);
         let line = error.line().map_or(String::new(), |line| format!(":{line}"));
         let output = Error::invalid(format!("{}{line} cannot be computed: {detail}", self.name));
         match error.kind() {
             ErrorKind::UndefinedError => output.with_hint(DEFAULT.replace("${{", "{{")),
             _ => output,
         }
-    }
-}
-
-/// A writer with a bound on its bytes.
-struct BoundedWriter {
-    bytes: Vec<u8>,
-    is_full: bool,
-}
-
-impl io::Write for &mut BoundedWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > MAX_OUTPUT {
-            self.is_full = true;
-            return Err(io::Error::other("too much"));
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
