@@ -136,7 +136,7 @@ impl Checker<'_> {
             let problem = problem.with_hint(missing.hint());
             match missing.side() {
                 Grantor::Flow => self.compiler.problems.push(problem),
-                Grantor::User => self.refused.push(problem),
+                _ => self.refused.push(problem),
             }
         }
     }

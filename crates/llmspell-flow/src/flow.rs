@@ -68,6 +68,7 @@ pub struct Flow {
 
 /// Why a flow file could not be used.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum LoadError {
     /// It could not be read.
     Read(Error),

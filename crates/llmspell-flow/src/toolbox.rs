@@ -103,7 +103,7 @@ impl Toolbox {
     /// Adds a model under a name of the flow: one of its `models`, or the model's own, such as `openai/gpt-5-mini`.
     ///
     /// ```
-    /// use llmspell::model::ScriptedModel;
+    /// use llmspell_test::ScriptedModel;
     /// use llmspell_flow::{Flow, Source, Toolbox};
     /// use llmspell_tools::Permissions;
     ///

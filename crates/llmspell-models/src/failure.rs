@@ -23,12 +23,12 @@ pub(crate) struct Failure {
     pub(crate) hint: Option<&'static str>,
 }
 
-/// What there is to know besides the error.
-pub(crate) struct Circumstances<'a> {
+/// The context of a failure, besides the error itself.
+pub(crate) struct FailureContext<'a> {
     pub(crate) model: &'a str,
     pub(crate) secrets: Vec<&'a Key>,
-    pub(crate) headers_within: Duration,
-    pub(crate) silence: Duration,
+    pub(crate) header_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
 }
 
 impl Failure {
@@ -37,7 +37,7 @@ impl Failure {
     }
 
     /// The failure that genai reports.
-    pub(crate) fn from_genai(error: genai::Error, about: &Circumstances<'_>) -> Self {
+    pub(crate) fn from_genai(error: genai::Error, about: &FailureContext<'_>) -> Self {
         let mut failure = match error {
             // In a stream the answer's status and headers are wrapped in an error without either.
             genai::Error::WebStream { error, .. } => match error.downcast::<genai::Error>() {
@@ -64,8 +64,8 @@ impl Failure {
         failure
     }
 
-    /// A failure that a frame of the reply tells of.
-    pub(crate) fn told(body: &Value, about: &Circumstances<'_>) -> Self {
+    /// Creates the failure that a frame of the reply reports.
+    pub(crate) fn told(body: &Value, about: &FailureContext<'_>) -> Self {
         let mut failure = Failure::from_frame(body);
         failure.finish(about);
         failure
@@ -86,8 +86,8 @@ impl Failure {
         };
         let status = status.unwrap_or_default();
         let now = SystemTime::now();
-        let said = Said::by(body);
-        let class = said.class(ModelErrorClass::of_status(status).unwrap_or(ModelErrorClass::Protocol));
+        let said = ErrorBody::by(body);
+        let class = said.class(ModelErrorClass::from_status(status).unwrap_or(ModelErrorClass::Protocol));
         let message = if said.text.is_empty() { format!("answered with status {status}") } else { said.text };
         let mut failure = Failure::of(class, message);
         failure.error.status = Some(status);
@@ -102,9 +102,9 @@ impl Failure {
 
     /// An error in the middle of an answer that began well.
     fn from_frame(body: &Value) -> Self {
-        let said = Said::in_json(body);
+        let said = ErrorBody::in_json(body);
         let status = said.code.parse().ok().filter(|status| (400..600).contains(status));
-        let fallback = status.and_then(ModelErrorClass::of_status).unwrap_or(ModelErrorClass::Server);
+        let fallback = status.and_then(ModelErrorClass::from_status).unwrap_or(ModelErrorClass::Server);
         let class = said.class(fallback);
         let message = if said.text.is_empty() { "the reply broke off with an error".to_owned() } else { said.text };
         let mut failure = Failure::of(class, message);
@@ -113,15 +113,15 @@ impl Failure {
         failure
     }
 
-    fn from_transport(error: &(dyn StdError + Send + Sync + 'static), about: &Circumstances<'_>) -> Self {
+    fn from_transport(error: &(dyn StdError + Send + Sync + 'static), about: &FailureContext<'_>) -> Self {
         let waited = |time: Duration| format!("{} s", (time.as_secs_f64() * 1e3).round() / 1e3);
         match error.downcast_ref() {
             Some(StreamTimeout::Headers) => {
-                let message = format!("no answer within {}", waited(about.headers_within));
+                let message = format!("no answer within {}", waited(about.header_timeout));
                 return Failure::of(ModelErrorClass::Timeout, message);
             }
             Some(StreamTimeout::Read) => {
-                let message = format!("the reply stalled: nothing came for {}", waited(about.silence));
+                let message = format!("the reply stalled: nothing came for {}", waited(about.idle_timeout));
                 return Failure::of(ModelErrorClass::Timeout, message);
             }
             None => {}
@@ -137,7 +137,7 @@ impl Failure {
         let Some(http) = error.downcast_ref::<reqwest::Error>() else {
             return Failure::of(ModelErrorClass::Protocol, format!("the reply cannot be read: {innermost}"));
         };
-        // Of the address only what is no secret.
+        // Only the parts of the address that are not secret.
         let host = http.url().and_then(|url| {
             Some(format!(" to {}:{}", url.host_str()?, url.port_or_known_default().unwrap_or_default()))
         });
@@ -155,13 +155,13 @@ impl Failure {
         let message = if is_leaf { format!("{what}{host}") } else { format!("{what}{host}: {innermost}") };
         let mut failure = Failure::of(class, message);
         if is_refused {
-            failure.hint = Some("nobody listens there: is the server running, and the address right?");
+            failure.hint = Some("start the server, or correct its address");
         }
         failure
     }
 
     /// Takes keys out, cuts what is long, and says who it was.
-    fn finish(&mut self, about: &Circumstances<'_>) {
+    fn finish(&mut self, about: &FailureContext<'_>) {
         let scrub = |text: String| about.secrets.iter().fold(text, |text, secret| secret.scrub(text));
         let said = scrub(std::mem::take(&mut self.error.message));
         let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -174,9 +174,9 @@ impl Failure {
     }
 }
 
-/// What the body of an error says.
+/// The body of an error response.
 #[derive(Debug, Default)]
-struct Said {
+struct ErrorBody {
     text: String,
     /// Its type, code and status, whichever there are.
     names: String,
@@ -184,12 +184,12 @@ struct Said {
     retry_after: Option<Duration>,
 }
 
-impl Said {
+impl ErrorBody {
     fn by(body: &str) -> Self {
         match serde_json::from_str::<Value>(body) {
-            Ok(json) if json.is_object() || json.is_array() => Said::in_json(&json),
-            _ if body.trim_start().starts_with('<') => Said { text: words_of_html(body), ..Said::default() },
-            _ => Said { text: body.to_owned(), ..Said::default() },
+            Ok(json) if json.is_object() || json.is_array() => ErrorBody::in_json(&json),
+            _ if body.trim_start().starts_with('<') => ErrorBody { text: words_of_html(body), ..ErrorBody::default() },
+            _ => ErrorBody { text: body.to_owned(), ..ErrorBody::default() },
         }
     }
 
@@ -207,7 +207,7 @@ impl Said {
         // Gemini says in the body when to come back: google.rpc.RetryInfo.
         let details = error.get("details").and_then(Value::as_array).into_iter().flatten();
         let delay = details.filter_map(|detail| detail.get("retryDelay")?.as_str()?.strip_suffix('s')?.parse().ok());
-        Said {
+        ErrorBody {
             text: text.unwrap_or_else(|| error.to_string()),
             names: format!("{kind} {code} {status}").to_ascii_lowercase(),
             code,
@@ -280,7 +280,8 @@ mod tests {
 
     #[test]
     fn what_is_said_is_more_than_the_status() {
-        let class = |status, body: Value| Said::in_json(&body).class(ModelErrorClass::of_status(status).unwrap());
+        let class =
+            |status, body: Value| ErrorBody::in_json(&body).class(ModelErrorClass::from_status(status).unwrap());
         let error = |kind: &str, message: &str| json!({ "error": { "type": kind, "message": message } });
         assert_eq!(class(429, error("insufficient_quota", "no money")), ModelErrorClass::QuotaExhausted);
         assert_eq!(class(429, error("requests", "slow down")), ModelErrorClass::RateLimited);
@@ -309,7 +310,7 @@ mod tests {
     fn gemini_says_in_the_body_when_to_come_back() {
         let body = json!({ "error": { "code": 429, "status": "RESOURCE_EXHAUSTED", "message": "quota",
             "details": [{ "@type": "x" }, { "@type": "google.rpc.RetryInfo", "retryDelay": "32.5s" }] } });
-        assert_eq!(Said::in_json(&body).retry_after, Some(Duration::from_millis(32_500)));
+        assert_eq!(ErrorBody::in_json(&body).retry_after, Some(Duration::from_millis(32_500)));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the headers of an answer tell: when to come back, what is left, and the name of the request.
+//! The headers of a response: the time to retry, the remaining quota, and the request id.
 
 use std::time::{Duration, SystemTime};
 
@@ -18,7 +18,7 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     }
 }
 
-/// What the server says that it has left, in the words of OpenAI and those who follow it
+/// The remaining quota, in the headers of OpenAI and compatible servers
 /// (`x-ratelimit-remaining-requests`) or of Anthropic (`anthropic-ratelimit-requests-remaining`).
 pub(crate) fn rate_limits(headers: &HeaderMap, now: SystemTime) -> Option<RateLimits> {
     let window = |limit: String, remaining: String, reset: String| {

@@ -1,4 +1,4 @@
-//! Keys: where they come from, and that nobody sees them.
+//! API keys: their sources, and their redaction.
 
 use std::fmt;
 use std::path::Path;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use llmspell::{Error, Result};
 
-/// What stands where a key was.
+/// The text in place of a key.
 const REDACTED: &str = "[key]";
 
-/// What is shorter is a placeholder, such as local servers ask for, and no secret: taking it out of messages would
-/// only make them unreadable.
+/// The minimum length of a secret. A shorter key is a placeholder, such as local servers ask for. Redacting it would
+/// only make messages unreadable.
 const SHORTEST: usize = 8;
 
 /// A key for a provider. It cannot be printed, and takes itself out of what servers say.
@@ -42,7 +42,7 @@ impl Key {
         Ok(Key(text.into()))
     }
 
-    /// The key in a file that nobody but its owner and group may read.
+    /// Reads the key from a file that only its owner and group may read.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let whence = path.display().to_string();
         let failed = |error: std::io::Error| {
@@ -77,7 +77,7 @@ fn refuse_if_open(path: &Path, whence: &str) -> Result<()> {
     if about.permissions().mode() & open_to_others == 0 {
         return Ok(());
     }
-    Err(Error::denied(format!("the key file {whence} is open to everybody on this machine"))
+    Err(Error::denied(format!("the key file {whence} is open to every user on this machine"))
         .with_hint(format!("chmod o= {whence}")))
 }
 

@@ -1,4 +1,4 @@
-//! Real chat models for [LLMSpell](llmspell): OpenAI and whoever speaks like it, Anthropic, Gemini and Ollama,
+//! Chat models of providers for [LLMSpell](llmspell): OpenAI and compatible servers, Anthropic, Gemini and Ollama,
 //! behind [`llmspell::model::Model`].
 //!
 //! ```no_run
@@ -14,38 +14,32 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A model here sends one request for each stream that is polled, and nothing else: no retries, no tasks left
-//! behind, no buffers that grow. Dropping the stream closes the connection; a consumer that stalls stalls the server.
-//! What patience there is to be is said with the combinators of the core.
+//! A model sends one request for each polled stream. It does not retry, leaves no tasks behind, and has no unbounded
+//! buffers. Dropping the stream closes the connection; a slow consumer slows the server down. Use the combinators of
+//! the core for timeouts and retries.
 //!
-//! What servers do wrong comes as a [`ModelError`](llmspell::model::ModelError) with its class, whatever the
-//! wire: too many requests with the time after which to come back, an answer that ends without a finish reason, an
-//! error in the middle of one, a page of HTML where JSON should be. What they say about their limits on such an
-//! occasion is handed to [`Context::rate_limits`](llmspell::Context::rate_limits).
+//! Faults of servers are a [`ModelError`](llmspell::model::ModelError) with the same class on every wire. Examples are
+//! too many requests with their `Retry-After`, a reply without a finish reason, an error within a reply, or HTML in
+//! place of JSON. Rate limits in error responses go to [`Context::rate_limits`](llmspell::Context::rate_limits).
 //!
-//! Options that a wire cannot express are refused, not dropped, with one exception: a
-//! [seed](llmspell::model::Options::seed) is a wish, and Anthropic does not know it.
+//! Options that a wire cannot express are rejected, not dropped. The exception is the
+//! [seed](llmspell::model::Options::seed), which is best-effort, and which Anthropic does not support.
 //!
 //! Keys come from the environment or from files, and appear in no event, error or log.
 //!
-//! A [`Cassette`] records what a model says and plays it back, so that agents can be tested without a network; the
-//! `fault_server` module (feature `fault-server`) is a server that fails in all of these ways on demand.
+//! The crate `llmspell-test` has a cassette, which records and replays models, and a server with these failures.
 
-mod cassette;
 mod failure;
-#[cfg(feature = "fault-server")]
-pub mod fault_server;
 mod headers;
-mod kept;
 mod key;
-mod listen;
 mod models;
+mod opaque;
 mod provider;
-mod quiet;
 mod remote;
+mod stream;
+mod suppress_logs;
 mod translate;
 
-pub use cassette::Cassette;
 pub use models::Models;
 pub use provider::Wire;
 pub use remote::RemoteModel;

@@ -1,4 +1,4 @@
-//! Who is asked, by name.
+//! The registry of providers: from a name such as `openai/gpt-5-mini` to a model, with its address and key.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -46,8 +46,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 pub struct Models {
     vars: Option<Vars>,
     settings: BTreeMap<String, Settings>,
-    headers_within: Duration,
-    silence: Duration,
+    header_timeout: Duration,
+    idle_timeout: Duration,
     client: Arc<OnceLock<Client>>,
 }
 
@@ -79,16 +79,16 @@ impl Models {
         Models {
             vars: None,
             settings: BTreeMap::new(),
-            headers_within: PATIENCE,
-            silence: PATIENCE,
+            header_timeout: PATIENCE,
+            idle_timeout: PATIENCE,
             client: Arc::default(),
         }
     }
 
     /// The known providers as the environment has them: `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`, `GEMINI_API_KEY`, or
     /// the file that the same name with `_FILE` at its end names; `OPENAI_BASE_URL`, `ANTHROPIC_BASE_URL` and
-    /// `OLLAMA_HOST`. An [endpoint](Models::endpoint) `groq` has its key in `GROQ_API_KEY`. What is set by a method
-    /// comes before what the environment says. The environment is read by [`Models::get`].
+    /// `OLLAMA_HOST`. An [endpoint](Models::endpoint) `groq` has its key in `GROQ_API_KEY`. Values set by a method
+    /// override the environment. The environment is read by [`Models::get`].
     pub fn from_env() -> Self {
         Models::from_vars(|name| std::env::var(name).ok())
     }
@@ -104,20 +104,20 @@ impl Models {
         self
     }
 
-    /// The file that the key for a provider is in, alone. It is read by [`Models::get`], which refuses a file that
-    /// everybody may read or write (on Unix: `chmod o= FILE`).
+    /// Sets the file with the key of a provider. It is read by [`Models::get`], which refuses a file that
+    /// every user may read or write (on Unix: `chmod o= FILE`).
     pub fn key_file(mut self, provider: &str, path: impl Into<PathBuf>) -> Self {
         self.of(provider).key = Some(Source::File(path.into()));
         self
     }
 
-    /// A header for every request to a provider, such as a gateway wants. Its value is kept as secret as a key.
+    /// Adds a header to every request to a provider, such as a gateway needs. Its value is treated as a secret.
     pub fn header(mut self, provider: &str, name: impl Into<String>, value: impl Into<Arc<str>>) -> Self {
         self.of(provider).headers.push((name.into(), value.into()));
         self
     }
 
-    /// Another address for a provider: a gateway, or a server in its place. Whoever is elsewhere needs no key.
+    /// Sets another address for a provider: a gateway, or a server in its place. Another address needs no key.
     pub fn base_url(mut self, provider: &str, url: impl Into<String>) -> Self {
         self.of(provider).base_url = Some(url.into());
         self
@@ -139,14 +139,14 @@ impl Models {
     /// How long a server may take until it begins to answer: 120 s unless set. The
     /// [deadline](llmspell::Context::deadline) of a call shortens it.
     pub fn header_timeout(mut self, timeout: Duration) -> Self {
-        self.headers_within = timeout;
+        self.header_timeout = timeout;
         self
     }
 
     /// How long nothing may come in the middle of an answer: 120 s unless set, for models that think are silent for
     /// long. The [deadline](llmspell::Context::deadline) of a call shortens it.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.silence = timeout;
+        self.idle_timeout = timeout;
         self
     }
 
@@ -154,7 +154,7 @@ impl Models {
     /// checked here.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if the provider is not known, or its address is none;
+    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if the provider is unknown, or its address is invalid;
     /// [`ErrorKind::Denied`](llmspell::ErrorKind::Denied) if its key is missing or unusable. The hint says what to do.
     pub fn get(&self, name: &str) -> Result<RemoteModel> {
         let Some((provider, model)) =
@@ -185,7 +185,7 @@ impl Models {
         let mut headers = Vec::new();
         for (name, value) in &settings.headers {
             if reqwest::header::HeaderName::from_bytes(name.as_bytes()).is_err() {
-                return Err(Error::invalid(format!("`{name}` is no name of a header")));
+                return Err(Error::invalid(format!("invalid header name `{name}`")));
             }
             headers.push((name.clone(), Key::header(value, name)?));
         }
@@ -201,8 +201,8 @@ impl Models {
             base_url,
             key,
             headers,
-            headers_within: self.headers_within,
-            silence: self.silence,
+            header_timeout: self.header_timeout,
+            idle_timeout: self.idle_timeout,
             client: self.client()?,
         }))
     }
@@ -285,14 +285,14 @@ impl Models {
         if let Some(client) = self.client.get() {
             return Ok(client.clone());
         }
-        // Whoever embeds this crate may have chosen a provider already: that one is fine.
+        // The program may have installed a provider already, which is fine.
         #[cfg(feature = "tls")]
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .user_agent(concat!("llmspell/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
             .tcp_nodelay(true)
-            // The library would send the key on to whoever a redirect leads to.
+            // The library would send the key to the target of a redirect.
             .redirect(reqwest::redirect::Policy::none());
         // Without the feature `tls` another crate of the build may have turned on reqwest's, which then panics for want
         // of a provider.

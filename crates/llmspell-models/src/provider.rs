@@ -1,4 +1,4 @@
-//! Who offers models, and how they are spoken to.
+//! Providers of models, and their wire formats.
 
 use genai::adapter::AdapterKind;
 
@@ -8,11 +8,11 @@ use genai::adapter::AdapterKind;
 pub enum Wire {
     /// Chat Completions, as OpenAI, llama.cpp, vLLM, LM Studio, Ollama (at `/v1`) and most gateways have it.
     OpenAi,
-    /// Messages, as Anthropic has it.
+    /// Messages, the format of Anthropic.
     Anthropic,
-    /// `streamGenerateContent`, as Gemini has it.
+    /// `streamGenerateContent`, the format of Gemini.
     Gemini,
-    /// `/api/chat`, as Ollama has it. Knows no schemas, no [`extra`](llmspell::model::Options::extra) and no choice
+    /// `/api/chat`, the format of Ollama. Supports no schemas, no [`extra`](llmspell::model::Options::extra) and no choice
     /// of tools: for those use [`Wire::OpenAi`] and Ollama's `/v1`.
     Ollama,
 }

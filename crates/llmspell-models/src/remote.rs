@@ -12,18 +12,18 @@ use genai::{Client, Headers, ModelIden, ServiceTarget};
 use llmspell::model::{EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ModelStream, Request};
 use llmspell::{Context, Result, Step, step};
 
-use crate::failure::{Circumstances, Failure};
+use crate::failure::{Failure, FailureContext};
 use crate::key::Key;
-use crate::listen::{Frames, Listener};
 use crate::provider::Wire;
-use crate::quiet::quietly;
-use crate::translate::{self, Addressee};
+use crate::stream::{RawFrames, ReplyDecoder};
+use crate::suppress_logs::without_logs;
+use crate::translate::{self, Target};
 
 /// A model of a provider; made by [`Models::get`](crate::Models::get). Clones share their connections.
 ///
-/// What a server says about its limits is handed on to a [`Rate`](llmspell::Rate) from answers that are errors only:
-/// genai does not show the headers of those that succeed. So a rate is not tightened by `x-ratelimit-remaining-*` while
-/// all goes well; it hears of a limit by the first 429, and then pauses as that says.
+/// A server's limits are passed on to a [`Rate`](llmspell::Rate) only from error responses:
+/// genai does not expose the headers of successful ones. So `x-ratelimit-remaining-*` does not tighten a rate while
+/// requests succeed. The first 429 reports the limit, and the rate then pauses accordingly.
 #[derive(Clone)]
 pub struct RemoteModel(Arc<Inner>);
 
@@ -38,8 +38,8 @@ pub(crate) struct Inner {
     pub(crate) key: Option<Key>,
     /// Headers besides those of the wire; their values are as secret as keys.
     pub(crate) headers: Vec<(String, Key)>,
-    pub(crate) headers_within: Duration,
-    pub(crate) silence: Duration,
+    pub(crate) header_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
     pub(crate) client: Client,
 }
 
@@ -72,8 +72,8 @@ impl Model for RemoteModel {
             let model = model.clone();
             async move { model.reply(request, &cx, &events).await }
         });
-        // In a task of its own: as long as a server sends a frame without an end, genai does not give way, and whoever has
-        // asked is to be free in time all the same.
+        // In a task of its own: while a server sends a frame without an end, genai does not yield, and the
+        // caller must still be released in time.
         let reply = reply.spawned();
         ModelStream::produce(async move |events| reply.run((request, events), &cx).await)
     }
@@ -81,37 +81,37 @@ impl Model for RemoteModel {
 
 impl Inner {
     async fn reply(&self, request: Request, cx: &Context, events: &EventSender) -> Result<()> {
-        let to = Addressee { provider: &self.provider, wire: self.wire };
+        let to = Target { provider: &self.provider, wire: self.wire };
         let (chat, mut options) = translate::request(&request, to)?;
         drop(request);
         // The deadline ends the call in any case; told to the transport, it also ends what the transport waits for.
         let most = cx.remaining().unwrap_or(Duration::MAX);
-        let about = Circumstances {
+        let about = FailureContext {
             model: &self.name,
             secrets: self.key.iter().chain(self.headers.iter().map(|(_, value)| value)).collect(),
-            headers_within: self.headers_within.min(most),
-            silence: self.silence.min(most),
+            header_timeout: self.header_timeout.min(most),
+            idle_timeout: self.idle_timeout.min(most),
         };
         if most.is_zero() {
             let message = format!("{}: the deadline has passed before the request was sent", self.name);
             return Err(ModelError::new(ModelErrorClass::Timeout, message).into_error());
         }
-        options.stream_header_timeout = Some(about.headers_within);
-        options.stream_read_timeout = Some(about.silence);
-        let frames = Frames::new(self.wire);
+        options.stream_header_timeout = Some(about.header_timeout);
+        options.stream_read_timeout = Some(about.idle_timeout);
+        let frames = RawFrames::new(self.wire);
         options.raw_frame_sink = Some(frames.clone());
         options.extra_headers = Some(self.extra_headers());
         let failed = |error| self.failed(Failure::from_genai(error, &about), cx);
-        let opened = quietly(self.client.exec_chat_stream(self.target(), chat, Some(&options))).await;
+        let opened = without_logs(self.client.exec_chat_stream(self.target(), chat, Some(&options))).await;
         let mut stream = opened.map_err(failed)?.stream;
-        let mut listener = Listener::new(self.wire, &self.provider, frames.clone());
+        let mut decoder = ReplyDecoder::new(self.wire, &self.provider, frames.clone());
         // Whatever comes after an error or the end is not listened to: the stream is gone by then.
         loop {
-            let heard = next(&mut stream).await;
+            let tool_call_states = next(&mut stream).await;
             if let Some(body) = frames.failure() {
                 return Err(self.failed(Failure::told(&body, &about), cx));
             }
-            let heard = match heard {
+            let tool_call_states = match tool_call_states {
                 Some(Ok(event)) => event,
                 // Gemini refuses prompts with an answer that has nothing in it.
                 Some(Err(_)) if frames.block_reason().is_some() => {
@@ -120,20 +120,20 @@ impl Inner {
                 Some(Err(error)) => return Err(failed(error)),
                 None => match frames.end() {
                     Some(end) => ChatStreamEvent::End(end),
-                    None => return Err(self.incomplete(&listener, &frames)),
+                    None => return Err(self.incomplete(&decoder, &frames)),
                 },
             };
-            if let Some(started) = listener.started() {
+            if let Some(started) = decoder.started() {
                 events.send(started).await?;
             }
-            if let ChatStreamEvent::End(end) = heard {
-                let Some(last) = listener.end(end) else { return Err(self.incomplete(&listener, &frames)) };
+            if let ChatStreamEvent::End(end) = tool_call_states {
+                let Some(last) = decoder.end(end) else { return Err(self.incomplete(&decoder, &frames)) };
                 for event in last {
                     events.send(event).await?;
                 }
                 return Ok(());
             }
-            if let Some(event) = listener.hear(heard) {
+            if let Some(event) = decoder.on_event(tool_call_states) {
                 events.send(event).await?;
             }
         }
@@ -153,7 +153,7 @@ impl Inner {
         let model = if self.model.contains("::") { format!("model::{}", self.model) } else { self.model.clone() };
         let auth = match (&self.key, self.wire) {
             (Some(key), _) => AuthData::from_single(key.reveal()),
-            // Without a key there is to be no header for one either.
+            // Without a key, the header for it must be absent too.
             (None, Wire::OpenAi) => AuthData::RequestOverride {
                 url: format!("{}chat/completions", self.base_url),
                 headers: self.extra_headers(),
@@ -178,16 +178,16 @@ impl Inner {
         }
     }
 
-    /// What has ended without being a whole reply.
-    fn incomplete(&self, listener: &Listener, frames: &Frames) -> llmspell::Error {
+    /// Returns the error of a reply that ended before it was complete.
+    fn incomplete(&self, decoder: &ReplyDecoder, frames: &RawFrames) -> llmspell::Error {
         if frames.is_no_stream() {
-            let message = format!("{}: the answer is no stream of events", self.name);
-            let hint = "is its base URL right, and does whatever stands before it let streams through?";
+            let message = format!("{}: the answer is not a stream of events", self.name);
+            let hint = "check its base URL, and that proxies before it pass streams through";
             return ModelError::new(ModelErrorClass::Protocol, message).into_error().with_hint(hint);
         }
         let message = format!("the reply of {} ended without a finish reason", self.name);
         let error = ModelError::new(ModelErrorClass::Truncated, message);
-        match listener.request_id() {
+        match decoder.request_id() {
             Some(id) => error.with_request_id(id),
             None => error,
         }
@@ -197,5 +197,5 @@ impl Inner {
 
 async fn next(stream: &mut ChatStream) -> Option<genai::Result<ChatStreamEvent>> {
     let next = std::future::poll_fn(|task| -> Poll<_> { std::pin::Pin::new(&mut *stream).poll_next(task) });
-    quietly(next).await
+    without_logs(next).await
 }

@@ -10,18 +10,18 @@ use llmspell::model::{
 use llmspell::{Error, Result};
 use serde_json::{Value, json};
 
-use crate::kept::Kept;
+use crate::opaque::OpaquePart;
 use crate::provider::Wire;
 
-/// Who is asked.
+/// The target of a request.
 #[derive(Clone, Copy)]
-pub(crate) struct Addressee<'a> {
+pub(crate) struct Target<'a> {
     pub(crate) provider: &'a str,
     pub(crate) wire: Wire,
 }
 
 /// The request in the words of genai.
-pub(crate) fn request(request: &Request, to: Addressee<'_>) -> Result<(ChatRequest, ChatOptions)> {
+pub(crate) fn request(request: &Request, to: Target<'_>) -> Result<(ChatRequest, ChatOptions)> {
     let mut messages: Vec<ChatMessage> = Vec::with_capacity(request.messages.len());
     for (at, message) in request.messages.iter().enumerate() {
         let translated = self::message(message, to)?;
@@ -53,7 +53,7 @@ pub(crate) fn request(request: &Request, to: Addressee<'_>) -> Result<(ChatReque
     Ok((chat, options(&request.options, to)?))
 }
 
-fn options(asked: &Options, to: Addressee<'_>) -> Result<ChatOptions> {
+fn options(asked: &Options, to: Target<'_>) -> Result<ChatOptions> {
     let mut options = ChatOptions {
         temperature: asked.temperature,
         top_p: asked.top_p,
@@ -74,8 +74,8 @@ fn options(asked: &Options, to: Addressee<'_>) -> Result<ChatOptions> {
         None if to.wire == Wire::OpenAi => Some(ReasoningEffort::Budget(0)),
         None => None,
     };
-    // What is to be kept of thoughts is kept only if they are captured. Gemini would be asked for them by this, which
-    // models that do not think refuse.
+    // Reasoning must be captured to be kept. For Gemini this would request reasoning, which
+    // models without reasoning refuse.
     options.capture_reasoning_content = Some(match to.wire {
         Wire::Anthropic => true,
         Wire::Gemini => asked.effort.is_some(),
@@ -128,7 +128,7 @@ fn has_generation_config(asked: &Options) -> bool {
         || *output != OutputFormat::Text
 }
 
-fn unknown(to: Addressee<'_>, what: &str) -> Error {
+fn unknown(to: Target<'_>, what: &str) -> Error {
     let error = Error::invalid(format!("{}: this interface knows no such thing as {what}", to.provider));
     match to.wire {
         Wire::Ollama => error.with_hint(
@@ -138,7 +138,7 @@ fn unknown(to: Addressee<'_>, what: &str) -> Error {
     }
 }
 
-fn message(message: &Message, to: Addressee<'_>) -> Result<ChatMessage> {
+fn message(message: &Message, to: Target<'_>) -> Result<ChatMessage> {
     Ok(match message {
         Message::System { text, .. } => ChatMessage::system(text.as_str()),
         Message::User { content, .. } => {
@@ -154,7 +154,7 @@ fn message(message: &Message, to: Addressee<'_>) -> Result<ChatMessage> {
     })
 }
 
-fn content(content: &Content, to: Addressee<'_>) -> Result<ContentPart> {
+fn content(content: &Content, to: Target<'_>) -> Result<ContentPart> {
     Ok(match content {
         Content::Text(text) => ContentPart::from_text(text.as_str()),
         Content::Image(Image::Data { media_type, base64, .. }) => {
@@ -195,20 +195,20 @@ fn assistant(
     reasoning: &str,
     tool_calls: &[ToolCall],
     opaque: &[Value],
-    to: Addressee<'_>,
+    to: Target<'_>,
 ) -> Vec<ContentPart> {
     let mut parts = Vec::new();
     let mut signatures: Vec<Option<String>> = vec![None; tool_calls.len()];
-    for kept in Kept::among(opaque) {
-        match kept {
-            Kept::Anthropic { thinking, signature, block } if to.wire == Wire::Anthropic => {
+    for part in OpaquePart::among(opaque) {
+        match part {
+            OpaquePart::Anthropic { thinking, signature, block } if to.wire == Wire::Anthropic => {
                 parts.extend(block.map(custom));
                 if let (Some(thinking), Some(signature)) = (thinking, signature) {
                     parts.push(ContentPart::ThoughtSignature(signature));
                     parts.push(ContentPart::ReasoningContent(thinking));
                 }
             }
-            Kept::Gemini { signature, call } if to.wire == Wire::Gemini => match call {
+            OpaquePart::Gemini { signature, call } if to.wire == Wire::Gemini => match call {
                 Some(call) => {
                     if let Some(place) = signatures.get_mut(call) {
                         *place = Some(signature);
@@ -217,7 +217,7 @@ fn assistant(
                 None => parts.push(ContentPart::ThoughtSignature(signature)),
             },
             // Without a call after them, thoughts are over, and some providers refuse them.
-            Kept::OpenAi { provider }
+            OpaquePart::OpenAi { provider }
                 if to.wire == Wire::OpenAi
                     && provider == to.provider
                     && !tool_calls.is_empty()
@@ -242,8 +242,8 @@ fn assistant(
     parts
 }
 
-/// The arguments of a call as an object, which is all that providers take back. What the model wrote badly is wrapped,
-/// so that it can read in the next turn what it wrote.
+/// Returns the arguments of a call as an object, because providers accept nothing else back. Invalid JSON is wrapped,
+/// so that the model can read it in the next turn.
 fn arguments(text: &str) -> Value {
     if text.trim().is_empty() {
         return json!({});
@@ -255,7 +255,7 @@ fn arguments(text: &str) -> Value {
     }
 }
 
-fn tool_answer(answer: &ToolResult, to: Addressee<'_>) -> ContentPart {
+fn tool_answer(answer: &ToolResult, to: Target<'_>) -> ContentPart {
     match to.wire {
         // The one wire that can say so.
         Wire::Anthropic if answer.is_error => custom(json!({
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn what_a_wire_cannot_say_is_refused() {
         let refused = |wire, options: Options| {
-            let to = Addressee { provider: "p", wire };
+            let to = Target { provider: "p", wire };
             super::request(&Request::new("x").with_options(options), to).unwrap_err().message().to_owned()
         };
         let schema = OutputFormat::schema("s", json!({}));

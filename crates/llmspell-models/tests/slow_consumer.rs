@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use llmspell::Context;
 use llmspell::model::{Finish, Model, ModelEvent, Request};
-use llmspell_models::fault_server::{Answer, FaultServer};
 use llmspell_models::{Models, Wire};
+use llmspell_test::fault_server::{Answer, FaultServer};
 use serde_json::json;
 use tokio::time::timeout;
 
 /// Nothing here takes that long.
 const LONG: Duration = Duration::from_secs(60);
 
-/// What this process has in memory, in bytes.
+/// Returns the resident memory of this process in bytes.
 fn resident() -> u64 {
     let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
     pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096

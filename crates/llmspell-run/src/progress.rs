@@ -1,20 +1,19 @@
 //! How far a run is, for whoever watches it.
 
-mod fold;
 mod pace;
 mod snapshot;
+mod steps;
 #[cfg(test)]
 mod tests;
-mod times;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use llmspell::internal::SharedFold;
 use llmspell::{Event, EventSink};
 use tokio::time::Instant;
 
-use fold::Fold;
 use pace::{Mark, Pace};
 pub use snapshot::{InStep, Snapshot, StepNow, Total, Waiting};
 
@@ -36,7 +35,7 @@ pub struct Progress {
     pub(crate) paused: AtomicBool,
     total: Mutex<Option<Total>>,
     pace: Mutex<Pace>,
-    steps: Fold,
+    steps: SharedFold,
 }
 
 impl Default for Progress {
@@ -53,7 +52,7 @@ impl Default for Progress {
             paused: AtomicBool::new(false),
             total: Mutex::default(),
             pace: Mutex::new(Pace::new(Instant::now())),
-            steps: Fold::default(),
+            steps: SharedFold::default(),
         }
     }
 }
@@ -76,7 +75,7 @@ impl Progress {
             total: *self.total.lock().unwrap_or_else(PoisonError::into_inner),
             ..Snapshot::default()
         };
-        self.steps.tell(&mut now);
+        steps::add_steps(&mut now, &self.steps.snapshot());
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
         let mark = Mark { at: Instant::now(), done: now.done(), replayed: now.replayed, amount: now.amount_done() };
         now.elapsed = pace.note(mark);
@@ -116,6 +115,6 @@ pub(crate) struct Follow(pub(crate) Arc<Progress>);
 
 impl EventSink for Follow {
     fn record(&self, event: &Event) {
-        self.0.steps.add(event);
+        self.0.steps.record(event);
     }
 }

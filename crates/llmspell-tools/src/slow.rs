@@ -39,7 +39,7 @@ pub(crate) fn slow() -> DynTool {
     Tool::new("slow", "Waits, then gives back its value; or fails or hangs, as often as told. For trials.", run).erase()
 }
 
-/// Like [`llmspell::FakeTool`], but each call depends only on the seed, the record and the attempt. A run then has the
+/// Like `llmspell_test::FakeTool`, but each call depends only on the seed, the record and the attempt. A run then has the
 /// same failures in whatever order its calls start.
 async fn run(slow: Slow, cx: Context) -> Result<Value> {
     for (name, rate) in [("failure_rate", slow.failure_rate), ("hang_rate", slow.hang_rate)] {

@@ -1,4 +1,4 @@
-//! What the loop of an agent costs over the model's own stream, and what calls of tools at the same time gain.
+//! The overhead of an agent's loop over its model's stream, and the gain of concurrent tool calls.
 //!
 //! `cargo bench -p llmspell --bench agent` prints the table of `benches/README.md`, and fails if a figure is above its
 //! target. The model is ready at once, so that nothing is measured but the loop. Costs are CPU time; the time of a turn
@@ -26,15 +26,15 @@ use tokio::time::{Instant, sleep};
 
 const SAMPLES: usize = 15;
 
-/// Calls its tool so many times in a turn, for so many turns, and then says so many words.
+/// A model that makes `calls` tool calls in each of `turns` turns, and then emits `words` words.
 #[derive(Clone, Copy)]
-struct Ready {
+struct ReadyModel {
     turns: usize,
     calls: usize,
     words: usize,
 }
 
-impl Model for Ready {
+impl Model for ReadyModel {
     fn name(&self) -> &str {
         "ready"
     }
@@ -45,21 +45,21 @@ impl Model for Ready {
     }
 }
 
-impl Ready {
+impl ReadyModel {
     fn turn(&self, turn: usize) -> ModelStream {
         let (calls, words) = if turn < self.turns { (self.calls, 0) } else { (0, self.words) };
-        ModelStream::new(Said { calls, words, ends: 2 })
+        ModelStream::new(TurnStream { calls, words, ends: 2 })
     }
 }
 
-/// What is still to be said in a turn.
-struct Said {
+/// The rest of a turn.
+struct TurnStream {
     calls: usize,
     words: usize,
     ends: usize,
 }
 
-impl Stream for Said {
+impl Stream for TurnStream {
     type Item = Result<ModelEvent>;
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
@@ -81,7 +81,7 @@ impl Stream for Said {
 }
 
 /// Reads the streams of all turns, and does nothing with them.
-async fn read(model: Ready) {
+async fn read(model: ReadyModel) {
     for turn in 0..=model.turns {
         let mut stream = model.turn(turn);
         while let Some(event) = stream.next().await {
@@ -92,7 +92,7 @@ async fn read(model: Ready) {
     }
 }
 
-fn agent(model: Ready, delay: Duration) -> Agent {
+fn agent(model: ReadyModel, delay: Duration) -> Agent {
     let wait = step(move |_: Value, _| async move {
         if !delay.is_zero() {
             sleep(delay).await;
@@ -103,8 +103,8 @@ fn agent(model: Ready, delay: Duration) -> Agent {
     Agent::builder(model).tools([tool]).max_turns(1_000).build().expect("an agent")
 }
 
-/// What an agent costs over its model's stream, in nanoseconds: by itself, and with its events read.
-fn overhead(model: Ready, operations: u32) -> [f64; 2] {
+/// The overhead of an agent over its model's stream, in nanoseconds: alone, and with its events read.
+fn overhead(model: ReadyModel, operations: u32) -> [f64; 2] {
     let agent = agent(model, Duration::ZERO);
     let by_hand = async |operations| {
         for _ in 0..operations {
@@ -124,14 +124,14 @@ fn overhead(model: Ready, operations: u32) -> [f64; 2] {
             }
         }
     };
-    let (silent, floor) = Flavour::CurrentThread.costs(operations, SAMPLES, run, by_hand);
-    let (told, second_floor) = Flavour::CurrentThread.costs(operations, SAMPLES, events, by_hand);
-    [silent - floor, told - second_floor]
+    let (unobserved, floor) = Flavour::CurrentThread.costs(operations, SAMPLES, run, by_hand);
+    let (observed, second_floor) = Flavour::CurrentThread.costs(operations, SAMPLES, events, by_hand);
+    [unobserved - floor, observed - second_floor]
 }
 
 /// How long a turn with 8 calls of 100 ms takes, in milliseconds: the median and the least of some.
 fn turn_with_tools(flavour: Flavour) -> (f64, f64) {
-    let agent = agent(Ready { turns: 1, calls: 8, words: 1 }, Duration::from_millis(100));
+    let agent = agent(ReadyModel { turns: 1, calls: 8, words: 1 }, Duration::from_millis(100));
     let runtime = flavour.runtime();
     let mut times: Vec<f64> = (0..7)
         .map(|_| {
@@ -162,14 +162,14 @@ fn main() -> ExitCode {
         let (median, least) = turn_with_tools(flavour);
         row(what, median, least, 110.0, "ms");
     }
-    let [silent, told] = overhead(Ready { turns: 0, calls: 0, words: 1 }, 2_000);
-    row("a turn that answers at once", silent / 1e3, silent / 1e3, 20.0, "µs");
-    row("the same, its events read", told / 1e3, told / 1e3, 20.0, "µs");
-    let [silent, told] = overhead(Ready { turns: 20, calls: 1, words: 1 }, 100);
-    row("a turn with one call of a tool that is ready", silent / 21e3, silent / 21e3, 20.0, "µs");
-    row("the same, its events read", told / 21e3, told / 21e3, 20.0, "µs");
-    let [silent, told] = overhead(Ready { turns: 0, calls: 0, words: 1_000 }, 20);
-    row("an event", silent / 1e6, silent / 1e6, 2.0, "µs");
-    row("the same, its events read", told / 1e6, told / 1e6, 2.0, "µs");
+    let [unobserved, observed] = overhead(ReadyModel { turns: 0, calls: 0, words: 1 }, 2_000);
+    row("a turn that answers at once", unobserved / 1e3, unobserved / 1e3, 20.0, "µs");
+    row("the same, its events read", observed / 1e3, observed / 1e3, 20.0, "µs");
+    let [unobserved, observed] = overhead(ReadyModel { turns: 20, calls: 1, words: 1 }, 100);
+    row("a turn with one call of a tool that is ready", unobserved / 21e3, unobserved / 21e3, 20.0, "µs");
+    row("the same, its events read", observed / 21e3, observed / 21e3, 20.0, "µs");
+    let [unobserved, observed] = overhead(ReadyModel { turns: 0, calls: 0, words: 1_000 }, 20);
+    row("an event", unobserved / 1e6, unobserved / 1e6, 2.0, "µs");
+    row("the same, its events read", observed / 1e6, observed / 1e6, 2.0, "µs");
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

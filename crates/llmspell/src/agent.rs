@@ -1,9 +1,12 @@
 //! Agents: steps that let a model call tools until it answers.
 //!
+//! The module owns the loop over turns, its limits, the conversation and the execution of tool calls. Timeouts, retries
+//! and limits belong to the steps that an agent is made of.
+//!
 //! ```
 //! use std::time::Duration;
 //! use llmspell::agent::Agent;
-//! use llmspell::model::ScriptedModel;
+//! use llmspell_test::ScriptedModel;
 //! use llmspell::{Context, Step, step, tool};
 //! # #[cfg(feature = "schema")] {
 //! use llmspell::{Tool, schemars::JsonSchema};
@@ -19,7 +22,7 @@
 //! #     .calls("weather", serde_json::json!({ "city": "Oslo" }))
 //! #     .calls("weather", serde_json::json!({ "city": "Rome" }))
 //! #     .says("Rome is warmer.");
-//! // Any model, of a crate of adapters or of your own.
+//! // `model` is any `Model`: from an adapter crate, or your own.
 //! let weather = step(|args: City, _cx: Context| async move { Ok(format!("{}: 20 °C", args.city)) })
 //!     .timeout(Duration::from_secs(5));
 //! let agent = Agent::builder(model)
@@ -29,39 +32,44 @@
 //!
 //! let reply = agent.run("Is it warmer in Oslo or in Rome?".into(), &Context::new()).await?;
 //! assert_eq!(reply.text, "Rome is warmer.");
-//! assert_eq!((reply.turns, reply.tool_calls), (2, 2)); // both calls at the same time
+//! assert_eq!((reply.turns, reply.tool_calls), (2, 2)); // both calls run concurrently
 //! # Ok::<(), llmspell::Error>(()) }).unwrap();
 //! # }
 //! ```
 //!
-//! # What a turn goes through
+//! # The stages of a turn
 //!
-//! The model is asked; what it says is shown as it comes. If it calls tools, all calls of the turn run at the same
-//! time, as far as [`AgentBuilder::tool_limit`] and the tools' [`CallConcurrency`](crate::tool::CallConcurrency) let
-//! them, and their answers go back in the order of the calls. Every call is answered, whatever becomes of it: a
-//! failure, a panic, an unknown name and arguments that do not fit are told to the model, which can try
-//! otherwise. Timeouts, retries and limits of a tool are those of the step it is made of; those of the model are
+//! The agent sends the conversation to the model and emits the reply as it arrives. If the model calls tools, all calls
+//! of the turn run concurrently, within [`AgentBuilder::tool_limit`] and the tools'
+//! [`CallConcurrency`](crate::tool::CallConcurrency). The results go back in the order of the calls.
+//!
+//! Every call gets a result. The model receives failures, panics, unknown names and invalid arguments as error
+//! results, and can try again. Timeouts, retries and limits of a tool are those of its step; those of the model are
 //! those of the step given to [`Agent::of`].
 //!
 //! # An agent is a step
 //!
-//! It takes a [`Conversation`], which a string is made into with `into()`, and gives an [`AgentReply`]. So agents
-//! run over a stream of inputs, race each other, are stages of a pipeline, serve as the fallback of one another,
-//! and are the tool of another one ([`Agent::into_tool`]).
+//! An agent takes a [`Conversation`] (a string converts with `into()`) and returns an [`AgentReply`]. So agents can run
+//! over a stream of inputs, race each other, form a pipeline, and be a fallback. They can also be the tool of another
+//! agent ([`Agent::into_tool`]).
 
 mod answer_format;
 mod builder;
 mod call_schedule;
 mod conversation;
 mod events;
+mod interrupt;
 mod partial_reply;
+mod progress;
 mod reply;
 mod run;
 mod schema_agent;
 mod tools;
 mod typed;
 mod usage_total;
+mod validate;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +85,7 @@ pub use typed::{Typed, TypedAgent};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::model::{Model, Options, Reply, Request};
+use crate::observe::cost::Cost;
 use crate::step::{BoxStep, Step, StepInfo, step};
 use crate::tool::{Arguments, DynTool, ToolSpec};
 use answer_format::TextFormat;
@@ -87,44 +96,46 @@ use tools::Tools;
 ///
 /// A clone shares everything.
 #[derive(Clone)]
-pub struct Agent(Arc<Inner>);
+pub struct Agent(Arc<AgentConfig>);
 
-struct Inner {
+struct AgentConfig {
     model: BoxStep<Request, Reply>,
     system: Option<String>,
     options: Arc<Options>,
     tools: Arc<Tools>,
     max_turns: u32,
     max_tokens: Option<u64>,
-    max_cost: Option<f64>,
+    max_cost: Option<Cost>,
     deadline: Option<Duration>,
     partial: bool,
 }
 
 impl Agent {
-    /// An agent that asks `model`.
+    /// Returns a builder for an agent that calls `model`.
     pub fn builder(model: impl Model) -> AgentBuilder {
         Agent::of(model.step())
     }
 
-    /// An agent that asks a step from a [`Request`] to a [`Reply`]: a [model as a step](Model::step) with retries,
-    /// a rate and a timeout around it, a race of two, or one with a fallback.
+    /// Returns a builder for an agent that calls a step from a [`Request`] to a [`Reply`].
+    ///
+    /// Use it for a [model as a step](Model::step) with retries, a rate limit and a timeout around it, for a race of two
+    /// models, or for a model with a fallback.
     pub fn of(step: impl Step<In = Request, Out = Reply>) -> AgentBuilder {
         AgentBuilder::new(step.named("model").boxed())
     }
 
-    /// Runs the agent, and hands on what happens as it happens. Dropping the events stops the agent.
+    /// Runs the agent and returns its events as a stream. Dropping the stream stops the agent.
     pub fn events(&self, conversation: impl Into<Conversation>, cx: &Context) -> AgentEvents {
         AgentEvents::new(self.clone(), conversation.into(), cx)
     }
 
-    /// The agent as a tool of another one: it is called with a `prompt`, and answers with its reply's text.
+    /// Returns the agent as a tool for another agent. The tool takes a `prompt` and returns the reply's text.
     ///
-    /// What it shows while it works is seen above it as output of the tool, and what it uses counts there.
+    /// The outer agent emits the partial output of this one as output of the tool, and counts its usage.
     pub fn into_tool(self, name: &str, description: &str) -> DynTool {
         let parameters = json!({
             "type": "object",
-            "properties": { "prompt": { "type": "string", "description": "What it is to do, with all it needs to know." } },
+            "properties": { "prompt": { "type": "string", "description": "The task, with all the information it needs." } },
             "required": ["prompt"],
         });
         let step = step(move |arguments: Value, cx: Context| {
@@ -139,13 +150,15 @@ impl Agent {
         DynTool::from_schema(name, description, parameters, step)
     }
 
-    /// The same agent, answering with a `T`: see [`TypedAgent`].
+    /// Returns an agent that answers with a `T`: see [`TypedAgent`].
     pub fn typed<T: Arguments>(self) -> TypedAgent<T> {
         TypedAgent::new(self)
     }
 
-    /// The same agent, answering with JSON of a schema that is known at run time only: `check` says what is wrong with
-    /// an answer, and the model has one more turn to mend it. Providers are told `name` as that of the schema.
+    /// Returns an agent that answers with JSON of a schema that is known only at run time.
+    ///
+    /// `check` returns what is wrong with an answer. The model gets one chance to correct an invalid answer. Providers
+    /// receive `name` as the name of the schema.
     pub fn with_schema(
         self,
         name: &str,
@@ -155,9 +168,16 @@ impl Agent {
         SchemaAgent::new(self, name, schema, Box::new(check))
     }
 
-    /// The tools that the model is told of.
+    /// Returns the tools that the model can call.
     pub fn tools(&self) -> impl Iterator<Item = &ToolSpec> {
         self.0.tools.specs().iter().map(AsRef::as_ref)
+    }
+}
+
+impl fmt::Debug for Agent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tools: Vec<_> = self.tools().map(|spec| &spec.name).collect();
+        f.debug_struct("Agent").field("tools", &tools).field("max_turns", &self.0.max_turns).finish_non_exhaustive()
     }
 }
 
@@ -167,11 +187,11 @@ impl Step for Agent {
 
     async fn run(&self, conversation: Conversation, cx: &Context) -> Result<AgentReply> {
         let run = Run::new(&self.0, self.0.options.clone());
-        Ok(run.converse(conversation, &TextFormat, cx).await?.1)
+        Ok(run.run_conversation(conversation, &TextFormat, cx).await?.1)
     }
 
     fn info(&self) -> StepInfo<'_> {
-        // A limit that adapts wants to be fed through the agent, too.
+        // An adaptive limit also needs the default concurrency through an agent.
         StepInfo::default().in_flight(self.0.model.info().default_in_flight)
     }
 }

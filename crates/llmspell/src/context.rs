@@ -141,7 +141,7 @@ impl Context {
 
     pub(crate) fn lower_quality(&self, quality: Quality, causes: Vec<Error>) {
         self.record_event(|| EventKind::Degraded { quality, causes: causes.iter().map(Into::into).collect() });
-        self.record_provenance(|collected| collected.degrade(quality, causes));
+        self.record_provenance(|collected| collected.lower_quality(quality, causes));
     }
 
     /// Runs `work` on a thread for blocking calls, under the permits of this context.
@@ -288,8 +288,16 @@ impl Context {
 
     /// Records an event of the nearest named call. Costs one branch without a recorder.
     pub(crate) fn record_event(&self, event: impl FnOnce() -> EventKind) {
+        if self.recorder().is_some() {
+            self.record_event_at(Instant::now(), event);
+        }
+    }
+
+    /// Records an event at a time that the caller has read from the clock already: a read costs as much as the rest of
+    /// an event.
+    pub(crate) fn record_event_at(&self, at: Instant, event: impl FnOnce() -> EventKind) {
         if let Some(recorder) = self.recorder() {
-            recorder.record(self.call(), self.item(), self.redacted(event()));
+            recorder.record(self.call(), self.item(), at, self.redacted(event()));
         }
     }
 

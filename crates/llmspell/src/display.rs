@@ -1,8 +1,10 @@
-//! Durations and amounts as people write them.
+//! Durations and costs as text.
 
 use std::time::Duration;
 
-/// Three significant digits and a unit: `850 µs`, `1.35 s`, `2 min 5 s`.
+use crate::observe::cost::Cost;
+
+/// Returns a duration with three significant digits and a unit: `850 µs`, `1.35 s`, `2 min 5 s`.
 pub(crate) fn duration(time: Duration) -> String {
     let micros = time.as_secs_f64() * 1e6;
     match micros {
@@ -21,9 +23,10 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
-/// Four significant digits, but never fewer than there are before the point, and two behind it: `0.00125`,
+/// Returns a cost with four significant digits, or more if there are more before the point and two behind it: `0.00125`,
 /// `12.5`, `1234.57`.
-pub(crate) fn amount(amount: f64) -> String {
+pub(crate) fn amount(cost: Cost) -> String {
+    let amount = cost.as_f64();
     let before = amount.abs().log10().floor();
     let decimals = if before.is_finite() { (3.0 - before).clamp(2.0, 9.0) as usize } else { 2 };
     trimmed(&format!("{amount:.decimals$}"))
@@ -47,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amounts_keep_the_digits_that_matter() {
+    fn amounts_keep_significant_digits() {
         let cases = [
             (0.0, "0"),
             (0.00125, "0.00125"),
@@ -58,12 +61,12 @@ mod tests {
             (5000.0, "5000"),
         ];
         for (number, text) in cases {
-            assert_eq!(amount(number), text);
+            assert_eq!(amount(Cost::new(number)), text);
         }
     }
 
     #[test]
-    fn durations_read_as_people_write_them() {
+    fn durations_have_three_digits_and_a_unit() {
         let cases = [
             (0, "0"),
             (1, "1 µs"),

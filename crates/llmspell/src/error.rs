@@ -1,8 +1,8 @@
-//! What went wrong, where, and what to do about it.
+//! The error type of the library: what failed, where, why, and what to do about it.
 //!
-//! [`Error`] is one concrete type for the whole library: a pointer to clone, with the step path it
-//! happened at, the error it came from, and every cause that was collected on the way (all attempts of
-//! a retry, all contenders of a race). `?` turns any standard error into one.
+//! [`Error`] is one concrete type for all steps, and cheap to clone. It has the path of the step that failed, the source
+//! error, and every cause collected on the way: all attempts of a retry, all contenders of a race. `?` converts any
+//! standard error into one.
 
 mod de;
 mod ser;
@@ -19,35 +19,34 @@ use crate::path::Path;
 /// `std::result::Result` with [`Error`] as its default error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// The class of an [`Error`]: what a caller decides on.
+/// The class of an [`Error`], for decisions of callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The step ran and failed.
     Failed,
-    /// The input or the configuration cannot be accepted; running again will not help.
+    /// The input or the configuration is invalid; another attempt will not help.
     Invalid,
-    /// A timeout or a deadline passed.
+    /// A timeout or a deadline was exceeded.
     Timeout,
     /// The work was stopped by its owner: a sibling failed, a race was lost, a run was interrupted.
     Cancelled,
-    /// The step panicked. The panic is contained: it is the error of this one call.
+    /// The step panicked. The panic affects only this call.
     Panicked,
-    /// Admission was refused before the step ran.
+    /// A rate, a budget, a breaker or a limit rejected the call before the step ran.
     Rejected,
-    /// The other side has more to do than it can: too many requests (429), out of capacity (503, 529). Slowing
-    /// down helps.
+    /// The server is overloaded: too many requests (429), out of capacity (503, 529). Slowing down helps.
     Overloaded,
-    /// The other side refuses whoever asks like this: no credentials, no money (401, 402). No
-    /// other call will fare better until somebody does something about it.
+    /// The server denies access: missing credentials or funds (401, 402). Every other call will fail as well until the user
+    /// acts.
     Denied,
-    /// Everything that was to be tried has failed; see [`Error::causes`].
+    /// All attempts, branches or contenders failed; see [`Error::causes`]. Its name in JSON is `exhausted`.
     AllFailed,
 }
 
 impl ErrorKind {
-    /// The name used in JSON and in messages, such as `timeout`.
+    /// Returns the name used in JSON and in messages, such as `timeout`.
     pub fn as_str(self) -> &'static str {
         match self {
             ErrorKind::Failed => "failed",
@@ -71,11 +70,11 @@ impl fmt::Display for ErrorKind {
 
 /// The error of every step. Cheap to clone, and one pointer wide.
 ///
-/// An error is *transient* if trying again may help: timeouts and overload are, and whatever was marked with
-/// [`Error::transient`] or carries a [`Error::retry_after`]. Errors that `?` converts are not, because
-/// nothing is known about them; see [`Retry::when`](crate::Retry::when) to classify them in one place.
+/// An error is *transient* if another attempt may help. Timeouts and overload are transient, and so are errors marked with
+/// [`Error::transient`] or with a [`Error::retry_after`]. Errors converted by `?` are not, because nothing is known about
+/// them; [`Retry::when`](crate::Retry::when) classifies them in one place.
 ///
-/// `{}` prints one line, `{:#}` the whole story: sources, causes and the hint.
+/// `{}` prints one line; `{:#}` adds sources, causes and the hint.
 ///
 /// ```
 /// use llmspell::{Error, ErrorKind};
@@ -92,10 +91,10 @@ impl fmt::Display for ErrorKind {
 /// assert_eq!(format!("{busy:#}"), "503 Service Unavailable\nhint: lower the limit");
 /// ```
 #[derive(Clone)]
-pub struct Error(Arc<Inner>);
+pub struct Error(Arc<ErrorData>);
 
 #[derive(Clone)]
-struct Inner {
+struct ErrorData {
     kind: ErrorKind,
     message: Cow<'static, str>,
     path: Option<Path>,
@@ -105,14 +104,14 @@ struct Inner {
     retry_after: Option<Duration>,
     attempts: u32,
     hint: Option<Cow<'static, str>>,
-    /// Whether the call that it stands for was never made.
+    /// Whether the call was never made.
     not_started: bool,
 }
 
 impl Error {
-    /// An error of the given kind.
+    /// Returns an error of the given kind.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Error(Arc::new(Inner {
+        Error(Arc::new(ErrorData {
             kind,
             message: message.into(),
             path: None,
@@ -126,75 +125,74 @@ impl Error {
         }))
     }
 
-    /// A step that ran and failed ([`ErrorKind::Failed`]).
+    /// Returns the error of a step that ran and failed ([`ErrorKind::Failed`]).
     pub fn failed(message: impl Into<Cow<'static, str>>) -> Self {
         Error::new(ErrorKind::Failed, message)
     }
 
-    /// Input or configuration that cannot be accepted ([`ErrorKind::Invalid`]).
+    /// Returns the error of invalid input or configuration ([`ErrorKind::Invalid`]).
     pub fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
         Error::new(ErrorKind::Invalid, message)
     }
 
-    /// The other side has too much to do ([`ErrorKind::Overloaded`]); say when to come back with
-    /// [`Error::with_retry_after`], if it is known. [Transient](Error::is_transient).
+    /// Returns the error of an overloaded server ([`ErrorKind::Overloaded`]). It is [transient](Error::is_transient). Add
+    /// [`Error::with_retry_after`] if the server says when to try again.
     pub fn overloaded(message: impl Into<Cow<'static, str>>) -> Self {
         Error::new(ErrorKind::Overloaded, message)
     }
 
-    /// The other side will have none of this caller ([`ErrorKind::Denied`]).
+    /// Returns the error of a server that denies access ([`ErrorKind::Denied`]).
     pub fn denied(message: impl Into<Cow<'static, str>>) -> Self {
         Error::new(ErrorKind::Denied, message)
     }
 
-    /// One error out of everything that failed. A single cause stays itself; of several, the kind is
-    /// [`ErrorKind::AllFailed`] and all of them are kept.
-    pub(crate) fn exhausted(message: impl Into<Cow<'static, str>>, mut causes: Vec<Error>) -> Self {
+    /// Returns one error for several failures. A single failure stays itself; for more, the kind is
+    /// [`ErrorKind::AllFailed`] and all of them are causes.
+    pub(crate) fn all_failed(message: impl Into<Cow<'static, str>>, mut causes: Vec<Error>) -> Self {
         if causes.len() == 1 {
             return causes.remove(0);
         }
         Error::new(ErrorKind::AllFailed, message).with_causes(causes)
     }
 
-    /// Marks the error as worth another attempt.
+    /// Marks the error as transient: another attempt may help.
     pub fn transient(self) -> Self {
-        self.edit(|inner| inner.transient = Some(true))
+        self.edit(|data| data.transient = Some(true))
     }
 
-    /// Marks the error as final: no retry will help.
+    /// Marks the error as permanent: no retry will help.
     pub fn permanent(self) -> Self {
-        self.edit(|inner| inner.transient = Some(false))
+        self.edit(|data| data.transient = Some(false))
     }
 
-    /// Says when another attempt may be made, as a server does with `Retry-After`. Implies
-    /// [`Error::transient`].
+    /// Sets the wait before another attempt, as a server does with `Retry-After`. Implies [`Error::transient`].
     pub fn with_retry_after(self, wait: Duration) -> Self {
-        self.edit(|inner| {
-            inner.retry_after = Some(wait);
-            inner.transient.get_or_insert(true);
+        self.edit(|data| {
+            data.retry_after = Some(wait);
+            data.transient.get_or_insert(true);
         })
     }
 
-    /// Says what the user can do about it.
+    /// Adds a hint: what the user can do about the error.
     pub fn with_hint(self, hint: impl Into<Cow<'static, str>>) -> Self {
-        self.edit(|inner| inner.hint = Some(hint.into()))
+        self.edit(|data| data.hint = Some(hint.into()))
     }
 
-    /// Keeps the error this one came from.
+    /// Adds the error that this one came from.
     pub fn with_source(self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        self.edit(|inner| inner.source = Some(Arc::new(source)))
+        self.edit(|data| data.source = Some(Arc::new(source)))
     }
 
-    /// Keeps the failures that led to this one, in the order in which they happened.
+    /// Adds the failures that led to this one, in the order in which they happened.
     pub fn with_causes(self, causes: Vec<Error>) -> Self {
-        self.edit(|inner| inner.causes = causes)
+        self.edit(|data| data.causes = causes)
     }
 
     pub(crate) fn with_attempts(self, attempts: u32) -> Self {
-        self.edit(|inner| inner.attempts = attempts)
+        self.edit(|data| data.attempts = attempts)
     }
 
-    /// Names the step this happened at, unless a step further in has done so.
+    /// Sets the path of the step that failed, unless a step further in has set it.
     pub(crate) fn at(self, path: impl FnOnce() -> Path) -> Self {
         if self.0.path.is_some() {
             return self;
@@ -203,35 +201,35 @@ impl Error {
         if path.is_root() {
             return self;
         }
-        self.edit(|inner| inner.path = Some(path))
+        self.edit(|data| data.path = Some(path))
     }
 
-    /// The same error with another message, such as one that says which part of the work it concerns.
+    /// Returns the same error with another message, such as one that names the part of the work that failed.
     pub fn with_message(self, message: impl Into<Cow<'static, str>>) -> Self {
-        self.edit(|inner| inner.message = message.into())
+        self.edit(|data| data.message = message.into())
     }
 
-    fn edit(mut self, change: impl FnOnce(&mut Inner)) -> Self {
+    fn edit(mut self, change: impl FnOnce(&mut ErrorData)) -> Self {
         change(Arc::make_mut(&mut self.0));
         self
     }
 
-    /// The class of the error.
+    /// Returns the class of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// What happened, without the path.
+    /// Returns the message, without the path.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// Where it happened; `None` if no step around it has a name.
+    /// Returns the path of the step that failed; `None` if no step around the failure has a name.
     pub fn path(&self) -> Option<&Path> {
         self.0.path.as_ref()
     }
 
-    /// The error that tells what this one comes down to: itself, or the last cause of what was tried in vain
+    /// Returns the error that decides how to handle this one: itself, or the last cause if all attempts failed
     /// ([`ErrorKind::AllFailed`]).
     pub fn root_cause(&self) -> &Error {
         match (self.kind(), self.causes().last()) {
@@ -240,34 +238,34 @@ impl Error {
         }
     }
 
-    /// The same of a call that was never made: its time was up while it stood in line.
+    /// Marks the call as never made: it ran out of time in a wait queue.
     pub(crate) fn not_started(self) -> Self {
-        self.edit(|inner| inner.not_started = true)
+        self.edit(|data| data.not_started = true)
     }
 
-    /// Whether it tells anything of the other side, one way or another: not if the call was refused, called off or
-    /// out of time before it got there, and not if it was the caller's mistake.
+    /// Whether the error says anything about the health of the server. Not if the call was rejected, cancelled or out of time
+    /// before it was sent, and not if the caller made a mistake.
     pub(crate) fn is_upstream(&self) -> bool {
         !self.0.not_started && !matches!(self.kind(), ErrorKind::Rejected | ErrorKind::Cancelled | ErrorKind::Invalid)
     }
 
-    /// The failures that led to this one: attempts of a retry, contenders of a race, members of a group.
+    /// Returns the failures that led to this one: attempts of a retry, contenders of a race, members of a group.
     pub fn causes(&self) -> &[Error] {
         &self.0.causes
     }
 
-    /// Errors as a list to be serialised, in which equal ones in a row stand once, with `times`: as an error's own causes
-    /// do.
+    /// Returns a list of errors for serialisation. Consecutive equal errors are written once, with `times`, like the causes of
+    /// an error.
     pub fn grouped(errors: &[Error]) -> impl Serialize + '_ {
-        ser::Many(errors)
+        ser::Grouped(errors)
     }
 
-    /// How many attempts were made; 1 unless a retry gave up.
+    /// Returns the number of attempts; 1 unless a retry gave up.
     pub fn attempts(&self) -> u32 {
         self.0.attempts
     }
 
-    /// Whether another attempt may help. An [`ErrorKind::AllFailed`] error is as transient as its last cause.
+    /// Whether another attempt may help. An error of kind [`ErrorKind::AllFailed`] is transient if its last cause is.
     pub fn is_transient(&self) -> bool {
         match (self.0.transient, self.0.kind) {
             (Some(known), _) => known,
@@ -277,27 +275,27 @@ impl Error {
         }
     }
 
-    /// How long the failing side asked to be left alone, if it did.
+    /// Returns the wait that the server requested before another attempt, if it did.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.0.kind {
-            // Several contenders or attempts: the longest that any of them asked for.
+            // Several contenders or attempts: the longest wait that any of them requested.
             ErrorKind::AllFailed => self.0.causes.iter().filter_map(Error::retry_after).max(),
             _ => None,
         }
         .max(self.0.retry_after)
     }
 
-    /// What the user can do about it, if something is known of it or of what it [comes down to](Error::root_cause).
+    /// Returns what the user can do about the error or its [root cause](Error::root_cause), if that is known.
     pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref().or(self.root_cause().0.hint.as_deref())
     }
 
-    /// The standard error this one was made from.
+    /// Returns the standard error that this one came from.
     pub fn source(&self) -> Option<&(dyn std::error::Error + Send + Sync + 'static)> {
         self.0.source.as_deref()
     }
 
-    /// The first `E` among the error this one was made from, the one that was made from, and so on.
+    /// Returns the first `E` in the chain of sources.
     pub fn downcast_ref<E: std::error::Error + 'static>(&self) -> Option<&E> {
         let mut source: &(dyn std::error::Error + 'static) = self.0.source.as_deref()?;
         while !source.is::<E>() {
@@ -306,7 +304,7 @@ impl Error {
         source.downcast_ref()
     }
 
-    /// The error as a standard one, for libraries that want one, such as `anyhow`.
+    /// Converts the error into a standard one, for libraries such as `anyhow`.
     pub fn into_std(self) -> StdError {
         StdError(self)
     }
@@ -315,7 +313,7 @@ impl Error {
         write!(f, "{self}")?;
         let mut source = self.source().map(|error| error as &(dyn std::error::Error + 'static));
         while let Some(error) = source {
-            // An error made by `?` has its source's text as its message: once is enough.
+            // An error made by `?` has the text of its source as its message, which is printed once.
             let text = error.to_string();
             if text != self.message() {
                 write!(f, ": {text}")?;
@@ -337,7 +335,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if f.alternate() {
-            // `{:#}`, without the flag, so that nested parts print their single line.
+            // Without the `#` flag, so that nested parts print one line each.
             return write!(f, "{}", Full(self));
         }
         match self.path() {
@@ -347,6 +345,7 @@ impl fmt::Display for Error {
     }
 }
 
+/// An error with its sources, causes and hint.
 struct Full<'a>(&'a Error);
 
 impl fmt::Display for Full<'_> {
@@ -355,7 +354,7 @@ impl fmt::Display for Full<'_> {
     }
 }
 
-/// The same as `{:#}`, so that a `main` that returns this error prints something readable.
+/// Prints the same as `{:#}`, so that a `main` that returns this error prints something readable.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self:#}")
@@ -380,8 +379,8 @@ impl From<Error> for Box<dyn std::error::Error> {
     }
 }
 
-/// [`Error`] as a standard error; made by [`Error::into_std`]. `Error` itself cannot be one, because it is
-/// made from any of them.
+/// [`Error`] as a standard error; made by [`Error::into_std`]. `Error` itself cannot implement [`std::error::Error`],
+/// because it converts from every type that does.
 pub struct StdError(Error);
 
 impl fmt::Debug for StdError {
@@ -402,8 +401,8 @@ impl std::error::Error for StdError {
     }
 }
 
-/// `{kind, message}` and, where known, `path`, `attempts`, `retry_after_ms`, `causes` and `hint`. Causes that say the same
-/// one after the other are written once, with `times`.
+/// `{kind, message}` and, where known, `path`, `attempts`, `retry_after_ms`, `causes` and `hint`. Consecutive equal causes
+/// are written once, with `times`.
 impl Serialize for Error {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         ser::one(self, 1, serializer)

@@ -1,16 +1,15 @@
 //! The concurrency layer for LLM agents and tools.
 //!
-//! Everything that runs is a [`Step`]: an async function from an input to an output that can see a
-//! [`Context`]. A closure becomes one with [`step()`], a tool is one ([`tool`]), and each of five patterns
-//! makes a step out of steps, so they nest in any order.
+//! Everything that runs is a [`Step`]: an async function from an input and a [`Context`] to an output. [`step()`] makes one
+//! of a closure, and every [tool] is one. Each of five patterns makes a step of steps, so they nest in any order.
 //!
-//! | you want to | pattern | begin with |
+//! | task | pattern | start with |
 //! |---|---|---|
 //! | run several things at once | [concurrent](pattern::concurrent) | [`join`], [`try_join`], [`settle`], [`all`] |
-//! | run one thing over many inputs, so many at a time | [stream](pattern::stream) | [`Step::stream`] |
-//! | bound the time, try again, serve something else | [timeout](pattern::timeout) | [`Step::timeout`], [`Step::retry`], [`Step::fallback`] |
-//! | ask several and take the first | [race](pattern::race) | [`race`], [`Step::hedge`] |
-//! | send records through stages that overlap | [pipeline](pattern::pipeline) | [`pipeline`] |
+//! | run one step over many inputs, at most N at once | [stream](pattern::stream) | [`Step::stream`] |
+//! | bound the time, retry, fall back | [timeout](pattern::timeout) | [`Step::timeout`], [`Step::retry`], [`Step::fallback`] |
+//! | run several and take the first | [race](pattern::race) | [`race`], [`Step::hedge`] |
+//! | send records through overlapping stages | [pipeline](pattern::pipeline) | [`pipeline`] |
 //!
 //! ```
 //! use std::time::Duration;
@@ -38,37 +37,40 @@
 //! # Ok::<(), llmspell::Error>(()) }).unwrap();
 //! ```
 //!
-//! What keeps a crowd of calls in order goes around any step, alone or as one [`Policy`]: [`Limit`] (so many at
-//! once, or as many as [`Adaptive`] finds), [`Rate`] (so many in a time), [`Budget`] (so much in all), [`Breaker`]
-//! (none while the other side fails), [`RetryBudget`] (a share of them again).
+//! Flow control goes around any step, alone or as one [`Policy`]:
 //!
-//! On top of them stand [agents](agent): steps that let a [model] call [tools](tool) until it answers. Models
-//! of real providers are in the crate `llmspell-models`, tools of MCP servers in `llmspell-mcp`; a
-//! [`ScriptedModel`](model::ScriptedModel) and a [`SimulatedModel`](model::SimulatedModel) need neither. A
-//! [`Registry`] finds what [extensions](Extension) bring by its name.
+//! - [`Limit`]: at most N calls at once, fixed or [adaptive](Adaptive).
+//! - [`Rate`]: at most N calls or tokens in a period.
+//! - [`Budget`]: at most N tokens, or a cost, for a run.
+//! - [`Breaker`]: no calls while a server fails.
+//! - [`RetryBudget`]: retries for at most a share of the calls.
 //!
-//! # What holds everywhere
+//! [Agents](agent) build on these: an agent is a step that lets a [model] call [tools](tool) until it answers. The crate
+//! `llmspell-models` has the models of providers, `llmspell-mcp` the tools of MCP servers, and `llmspell-test` scripted and
+//! simulated models. A [`Registry`] has tools, models and steps by name, and [extensions](Extension) add to it.
 //!
-//! - Dropping a future, a stream or a group stops what it started.
-//! - A panic is the error of the item, branch or contender it happened in.
+//! # Guarantees
+//!
+//! - Dropping a future, a stream or a group stops the work it started.
+//! - A panic is the error of the item, branch or contender that panicked.
 //! - Streams never run ahead of their consumer, retries have a budget, and everything else can be limited.
-//! - A result that is less than what was asked for says so ([`Outcome`]).
-//! - What happens is an [`Event`]; the library never prints.
+//! - A partial or substituted result says so ([`Outcome`]).
+//! - Everything observable is an [`Event`]; the library never prints.
 
 pub mod agent;
-mod context;
-mod control;
+pub mod context;
+pub mod control;
 mod display;
-mod error;
+pub mod error;
 pub mod model;
-mod observe;
-mod path;
+pub mod observe;
+pub mod path;
 pub mod pattern;
 #[cfg(feature = "process")]
-mod process;
-mod registry;
+pub mod process;
+pub mod registry;
 mod runtime;
-mod step;
+pub mod step;
 pub mod suggest;
 pub mod tool;
 
@@ -101,14 +103,21 @@ pub use pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeo
 #[cfg(feature = "process")]
 pub use process::{Command, Output, ProcessGroup};
 pub use registry::{Extension, RegisteredStep, Registry};
-pub use step::{
-    BoxStep, CatchUnwind, Constant, FnStep, Idempotent, Map, Named, Shared, Spawned, Step, StepInfo, Then, WithOutcome,
-    step, value,
-};
+pub use step::adapters::{CatchUnwind, Constant, FnStep, Idempotent, Map, Named, Shared, Spawned, Then, WithOutcome};
+pub use step::{BoxStep, Step, StepInfo, step, value};
 #[doc(inline)]
-pub use tool::{FakeTool, Tool};
+pub use tool::Tool;
 
+pub use observe::cost::{Cost, InvalidCost};
 pub use observe::usage::Usage;
 
 #[cfg(feature = "schema")]
 pub use schemars;
+
+/// Items that the crates of this workspace share beyond the public interface. They may change in any release.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::observe::fold::{CallState, LiveCall, StepTotals, Totals};
+    pub use crate::observe::histogram::Histogram;
+    pub use crate::observe::shared_fold::{FoldSnapshot, SharedFold};
+}

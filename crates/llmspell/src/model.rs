@@ -1,18 +1,18 @@
 //! Chat models: messages and tool specs in, a stream of typed events out.
 //!
-//! A [`Model`] has one method that matters, [`Model::stream`]. [`Model::step`] makes a [`Step`](crate::Step) of it, from a
-//! [`Request`] to a whole [`Reply`], and with that every pattern applies: two models in a
-//! [first-output race](crate::Race::first_output) race for the first token, a model with a
-//! [`Rate`](crate::Rate) keeps to its provider's limits, one with an
-//! [idle timeout](crate::Step::idle_timeout) does not hang on a stalled stream.
+//! A [`Model`] has one essential method, [`Model::stream`]. [`Model::step`] turns it into a [`Step`](crate::Step) from a
+//! [`Request`] to a complete [`Reply`], so every pattern applies. For example, a [first-output
+//! race](crate::Race::first_output) of two models is a race for the first token. A [`Rate`](crate::Rate) keeps a model
+//! within its provider's limits, and an [idle timeout](crate::Step::idle_timeout) ends a stalled stream.
 //!
-//! This crate knows no provider: adapters live in crates of their own. Two models need no network: a
-//! [`ScriptedModel`] answers what a test tells it to, a [`SimulatedModel`] takes its time, fails and refuses as
-//! real ones do.
+//! This crate contains no provider: adapters are in crates of their own, such as `llmspell-models`. Models without a
+//! network are in `llmspell-test`: a `ScriptedModel` replays scripted turns, and a `SimulatedModel` has the latencies
+//! and failures of real models.
 //!
 //! ```
 //! use std::time::Duration;
-//! use llmspell::model::{Model, Request, ScriptedModel};
+//! use llmspell::model::{Model, Request};
+//! use llmspell_test::ScriptedModel;
 //! use llmspell::{Context, Step, race};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -29,10 +29,9 @@ mod error;
 mod event;
 mod message;
 mod options;
+mod prices;
 mod reply;
 mod request;
-mod scripted;
-mod simulated;
 mod step;
 mod stream;
 mod usage_charge;
@@ -43,24 +42,23 @@ pub use error::{ModelError, ModelErrorClass};
 pub use event::{Finish, ModelEvent, ToolCallDelta};
 pub use message::{Content, Image, Message, ToolCall, ToolResult};
 pub use options::{Effort, Options, OutputFormat, ToolChoice};
+pub use prices::Prices;
 pub use reply::{LARGEST_REPLY, Reply};
 pub use request::{BYTES_PER_TOKEN, Request};
-pub use scripted::ScriptedModel;
-pub use simulated::SimulatedModel;
-pub use step::{ModelStep, Prices};
+pub use step::ModelStep;
 pub use stream::{EventSender, ModelStream};
 
 use crate::context::Context;
 
 /// A chat model.
 ///
-/// It can be used as a trait object: `Arc<dyn Model>` is a model, too.
+/// The trait is open for implementation, and object-safe: `Arc<dyn Model>` is a model, too.
 ///
 /// ```
 /// use llmspell::model::{Finish, Model, ModelEvent, ModelStream, Request};
 /// use llmspell::{Context, Step};
 ///
-/// /// Repeats what it is asked.
+/// /// Repeats the last message.
 /// struct Echo;
 ///
 /// impl Model for Echo {
@@ -83,23 +81,30 @@ use crate::context::Context;
 /// assert_eq!(reply.text, "So it goes.");
 /// # Ok::<(), llmspell::Error>(()) }).unwrap();
 /// ```
+///
+/// This trait is open: implement it for your own types.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a `Model`",
+    label = "expected a model here",
+    note = "to build an agent from a step, such as a model with a retry, use `Agent::of(step)`"
+)]
 pub trait Model: Send + Sync + 'static {
-    /// What it is called, as `provider/model`; shown in events and errors.
+    /// Returns the name, as `provider/model`. It appears in events and errors.
     fn name(&self) -> &str;
 
-    /// Begins a reply.
+    /// Starts a reply.
     ///
     /// Nothing happens until the stream is polled. Dropping it cancels the request. The last event of a
-    /// complete reply is a [`ModelEvent::Finish`]; a stream that ends without one is
-    /// [truncated](ModelErrorClass::Truncated), and what comes after an error is ignored.
+    /// complete reply is a [`ModelEvent::Finish`]. A stream that ends without one is
+    /// [truncated](ModelErrorClass::Truncated). Events after an error are ignored.
     ///
-    /// An implementation reads its deadline from `cx` where its transport wants one
-    /// ([`Context::remaining`]), hands on what a server says about its limits ([`Context::rate_limits`]) as
-    /// far as its transport shows it, with answers that succeed or only with errors, and leaves everything else to the step around it: it does not retry, and it does not report usage other
-    /// than by [`ModelEvent::Usage`].
+    /// An implementation reads its deadline from `cx` if its transport needs one ([`Context::remaining`]). It passes on
+    /// the server's rate limits ([`Context::rate_limits`]), of successful answers and of errors, if its transport exposes
+    /// them. Everything else belongs to the step around it: a model does not retry, and reports usage only with
+    /// [`ModelEvent::Usage`].
     fn stream(&self, request: Request, cx: &Context) -> ModelStream;
 
-    /// The model as a step, from a request to a whole reply. What the model says is shown on the way as
+    /// Returns the model as a step from a request to a complete reply. The step emits the model's events as
     /// [partial output](Context::emit).
     fn step(self) -> ModelStep<Self>
     where

@@ -1,9 +1,22 @@
-//! What is observed of a run: events, the recorder that keeps them, the report they add up to, outcomes and usage.
+//! Observation of a run: events, the recorder that stamps and keeps them, the folds and the report they add up to, and
+//! the outcome and usage of a call.
 //!
-//! These modules hold facts. They must not decide anything about how steps run.
+//! These modules hold facts. They must not decide how steps run.
 
+mod call_hasher;
+pub(crate) mod cost;
 pub(crate) mod event;
+pub(crate) mod fold;
+pub(crate) mod histogram;
 pub(crate) mod outcome;
 pub(crate) mod recorder;
 pub(crate) mod report;
+pub(crate) mod shared_fold;
 pub(crate) mod usage;
+
+pub use crate::control::rate::{RateLimits, RateWindow};
+pub use cost::{Cost, InvalidCost};
+pub use event::{Event, EventError, EventKind, EventSink, LimitChange, RejectedBy, RetryStop, WaitKind};
+pub use outcome::{Choice, Outcome, Provenance, Quality, ServedBy, StageTime};
+pub use report::{CriticalStep, PipelineReport, Report, StageReport, StepReport};
+pub use usage::Usage;

@@ -1,7 +1,10 @@
 //! Child processes that end with their call; behind the feature `process`.
+//!
+//! Owns the process from spawn to reaping: pipes, the process group, and the permits that stay taken until it is gone.
 
 mod group;
 
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::process::{ExitStatus, Stdio};
@@ -17,14 +20,14 @@ use crate::error::{Error, Result};
 use crate::runtime::executor::{after, spawn_detached, within};
 pub use group::ProcessGroup;
 
-/// How long a pipe is still read after the program has ended. What the program wrote is there already; a
-/// descendant that left its group may hold the pipe open for ever.
-const LEFT_OPEN: Duration = Duration::from_millis(100);
+/// The time for which a pipe is still read after the program has ended. The program's output is in the pipe already, but
+/// a descendant that left the group may hold it open for ever.
+const PIPE_DRAIN_LIMIT: Duration = Duration::from_millis(100);
 
-/// How long a killed process may take to be gone before it counts as a runaway.
+/// The time until a killed process must be reaped. After that it counts as a runaway.
 const REAPED_WITHIN: Duration = Duration::from_millis(100);
 
-/// A program about to run; made by [`Context::command`].
+/// A program to run; made by [`Context::command`].
 #[must_use = "a command does nothing until `output` is awaited"]
 pub struct Command<'a> {
     cx: &'a Context,
@@ -34,27 +37,27 @@ pub struct Command<'a> {
     grace: Duration,
 }
 
-/// What a program left; made by [`Command::output`].
+/// The output of a program; made by [`Command::output`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Output {
-    /// How it ended.
+    /// The exit status.
     pub status: ExitStatus,
-    /// What it wrote to its standard output.
+    /// The bytes of its standard output.
     pub stdout: Vec<u8>,
-    /// What it wrote to its standard error.
+    /// The bytes of its standard error.
     pub stderr: Vec<u8>,
 }
 
 impl Context {
-    /// A program that ends with this call, and everything that it started with it.
+    /// Returns a command for a program that ends with this call, together with all its descendants.
     ///
-    /// The program leads a process group of its own. However the call ends, by its own exit, a timeout, a lost
-    /// race, the whole group is ended and the program is reaped; until that has happened the permits of
-    /// this context stay taken, and no retry makes another attempt. What it writes counts as output for
-    /// [idle timeouts](crate::Step::idle_timeout). A descendant that leaves the group (`setsid`) is out of reach.
+    /// The program leads a process group of its own. However the call ends, whether by exit, timeout or a lost race, the
+    /// whole group is killed and the program is reaped. Until then, the permits of this context stay taken, and no retry
+    /// starts. A descendant that leaves the group (`setsid`) is out of reach.
     ///
-    /// Arguments, environment and folder are those of `process`; its streams are set here.
+    /// Its output counts as output for [idle timeouts](crate::Step::idle_timeout). Arguments, environment and working
+    /// directory come from `process`; its standard streams are set here.
     ///
     /// ```
     /// use std::process::Command;
@@ -77,62 +80,68 @@ impl Context {
     }
 }
 
+/// Without arguments and environment, which may contain secrets.
+impl fmt::Debug for Command<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Command").field("program", &self.process.get_program()).finish_non_exhaustive()
+    }
+}
+
 impl Command<'_> {
-    /// What the program reads from its standard input; nothing by default.
+    /// Sets the bytes of the program's standard input. By default, the input is empty.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();
         self
     }
 
-    /// More output than this, on either stream, is an error. The default is 1 MiB.
+    /// Sets the maximum size of each output stream. More output is an error. The default is 1 MiB.
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.max_bytes = bytes;
         self
     }
 
-    /// How long the program may take to end in good order (SIGTERM) when the call is dropped, before it is
-    /// killed. The default is no time at all.
+    /// Sets the time between SIGTERM and SIGKILL when the call is dropped. The default is zero: SIGKILL at once.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Runs the program to its end. An exit code other than 0 is not an error here: look at the status.
+    /// Runs the program until it exits. An exit code other than 0 is not an error: check the status.
     ///
     /// # Errors
-    /// [`ErrorKind::Failed`](crate::ErrorKind::Failed) if the program cannot be started or writes too much.
+    /// [`ErrorKind::Failed`](crate::ErrorKind::Failed) if the program cannot be started or its output is too large.
     ///
     /// # Panics
-    /// Outside of a tokio runtime with input, output and timers (`enable_all`).
+    /// Outside of a tokio runtime with I/O and timers (`enable_all`).
     pub async fn output(self) -> Result<Output> {
         self.cx.check_deadline()?;
         let Command { cx, process, stdin, max_bytes, grace } = self;
-        let mut running = Running::start(cx, process, grace)?;
-        let Running { child, group, custody, pipes: (input, output, errors), .. } = &mut running;
+        let mut running = RunningProgram::start(cx, process, grace)?;
+        let RunningProgram { child, group, work_guard, pipes: (input, output, errors), .. } = &mut running;
         let child = child.as_mut().expect("the child is there until it is dropped");
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let status = {
-            let mut talk = pin!(all(
+            let mut transfer = pin!(all(
                 feed(input.take(), &stdin),
                 read(cx, output, &mut out, "output", max_bytes),
                 read(cx, errors, &mut err, "error output", max_bytes),
             ));
-            let mut talked = None;
-            let mut ended = pin!(ended(child, *group, custody));
+            let mut transferred = None;
+            let mut ended = pin!(ended(child, *group, work_guard));
             let status = poll_fn(|task| {
-                if talked.is_none()
-                    && let Poll::Ready(result) = talk.as_mut().poll(task)
+                if transferred.is_none()
+                    && let Poll::Ready(result) = transfer.as_mut().poll(task)
                 {
-                    talked = Some(result);
+                    transferred = Some(result);
                 }
-                match &talked {
+                match &transferred {
                     Some(Err(error)) => Poll::Ready(Err(error.clone())),
                     _ => ended.as_mut().poll(task),
                 }
             })
             .await?;
-            if talked.is_none()
-                && let Some(result) = within(after(Instant::now(), LEFT_OPEN), talk).await
+            if transferred.is_none()
+                && let Some(result) = within(after(Instant::now(), PIPE_DRAIN_LIMIT), transfer).await
             {
                 result?;
             }
@@ -142,91 +151,97 @@ impl Command<'_> {
     }
 }
 
-/// A program that runs. Dropping it ends the whole group; the work's end of the tether stays behind until the
-/// program is reaped.
-struct Running {
-    /// `None` only while it is dropped.
+/// A running program. Dropping it ends the whole group; the work guard is held until the program is reaped.
+struct RunningProgram {
+    /// `None` only during drop.
     child: Option<Child>,
     group: ProcessGroup,
     pipes: (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>),
     grace: Duration,
     /// `None` once the program has ended.
-    custody: Option<WorkGuard>,
-    _tether: CallerGuard,
+    work_guard: Option<WorkGuard>,
+    _caller_guard: CallerGuard,
 }
 
-impl Running {
-    fn start(cx: &Context, mut process: std::process::Command, grace: Duration) -> Result<Running> {
+impl RunningProgram {
+    fn start(cx: &Context, mut process: std::process::Command, grace: Duration) -> Result<RunningProgram> {
         let program = process.get_program().to_string_lossy().into_owned();
         process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         ProcessGroup::lead(&mut process);
         let mut process = tokio::process::Command::from(process);
-        // Where there is no runtime left to reap it.
+        // For the case that no runtime is left to reap it.
         process.kill_on_drop(true);
-        // First, for nothing may fail once the program runs.
-        let (tether, custody) = cx.detached_task(grace.saturating_add(REAPED_WITHIN));
+        // Before the spawn, because nothing may fail once the program runs.
+        let (caller_guard, work_guard) = cx.detached_task(grace.saturating_add(REAPED_WITHIN));
         let mut child = process
             .spawn()
-            .map_err(|error| Error::failed(format!("cannot start {program}: {error}")).with_source(error))?;
+            .map_err(|error| Error::failed(format!("cannot start `{program}`: {error}")).with_source(error))?;
         let group = ProcessGroup::of(&child);
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        Ok(Running { child: Some(child), group, pipes, grace, custody: Some(custody), _tether: tether })
+        Ok(RunningProgram {
+            child: Some(child),
+            group,
+            pipes,
+            grace,
+            work_guard: Some(work_guard),
+            _caller_guard: caller_guard,
+        })
     }
 }
 
-/// Waits for the program, then ends what it has left behind: nothing outlives the call.
-async fn ended(child: &mut Child, group: ProcessGroup, custody: &mut Option<WorkGuard>) -> Result<ExitStatus> {
+/// Waits for the program, then kills its remaining descendants: none outlives the call.
+async fn ended(child: &mut Child, group: ProcessGroup, work_guard: &mut Option<WorkGuard>) -> Result<ExitStatus> {
     group.ended(child).await?;
     group.kill(child);
     let status = child.wait().await?;
-    *custody = None;
+    *work_guard = None;
     Ok(status)
 }
 
-impl Drop for Running {
+impl Drop for RunningProgram {
     fn drop(&mut self) {
-        let (Some(custody), Some(child)) = (self.custody.take(), self.child.take()) else { return };
+        let (Some(work_guard), Some(child)) = (self.work_guard.take(), self.child.take()) else { return };
         let (group, grace) = (self.group, self.grace);
         if grace.is_zero() {
             group.kill(&child);
         } else {
-            group.ask_to_end(&child);
+            group.terminate(&child);
         }
         let (_, output, errors) = std::mem::take(&mut self.pipes);
-        let rest = Rest { group, child };
+        let orphan = Orphan { group, child };
         spawn_detached(async move {
-            let _custody = custody;
-            let mut rest = rest;
+            let _work_guard = work_guard;
+            let mut orphan = orphan;
             {
-                // Whatever it says on the way is read: a pipe without a reader would kill it.
+                // Its output is still read: SIGPIPE would end a program whose pipe has no reader.
                 let (mut output, mut errors) = (pin!(drain(output)), pin!(drain(errors)));
-                let mut ended = pin!(group.ended(&mut rest.child));
-                let leave = poll_fn(|task| {
+                let mut ended = pin!(group.ended(&mut orphan.child));
+                let exit = poll_fn(|task| {
                     let _ = (output.as_mut().poll(task), errors.as_mut().poll(task));
                     ended.as_mut().poll(task)
                 });
-                within(after(Instant::now(), grace), leave).await;
+                within(after(Instant::now(), grace), exit).await;
             }
-            group.kill(&rest.child);
-            let _ = rest.child.wait().await;
+            group.kill(&orphan.child);
+            let _ = orphan.child.wait().await;
         });
     }
 }
 
-/// A program that nobody waits for any more. Wherever it is dropped, its group is ended first: the runtime may go away
-/// within the grace, or be gone already.
-struct Rest {
+/// A program without a caller. Its group is killed on drop, wherever that happens: the runtime may shut down during the
+/// grace period, or be gone already.
+struct Orphan {
     group: ProcessGroup,
     child: Child,
 }
 
-impl Drop for Rest {
+impl Drop for Orphan {
     fn drop(&mut self) {
         self.group.kill(&self.child);
     }
 }
 
-/// Completes when all three have, or with the first failure.
+/// Completes when all three futures have, or with the first failure.
 async fn all(
     a: impl Future<Output = Result<()>> + Send,
     b: impl Future<Output = Result<()>> + Send,
@@ -256,28 +271,29 @@ async fn feed(stdin: Option<ChildStdin>, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Reads a pipe and forgets what was in it. Never completes.
+/// Reads a pipe and discards its content. Never completes.
 async fn drain(pipe: Option<impl AsyncRead + Unpin>) {
     if let Some(mut pipe) = pipe {
-        let mut forgotten = [0; 1024];
-        while matches!(pipe.read(&mut forgotten).await, Ok(1..)) {}
+        let mut discarded = [0; 1024];
+        while matches!(pipe.read(&mut discarded).await, Ok(1..)) {}
     }
     std::future::pending::<()>().await;
 }
 
-/// Reads a pipe to its end; what has been read stays in `bytes` if the reading is given up.
+/// Reads a pipe to its end. If the future is dropped, the bytes read so far stay in `bytes`.
 async fn read(
     cx: &Context,
     pipe: &mut Option<impl AsyncRead + Unpin>,
     bytes: &mut Vec<u8>,
-    what: &str,
-    most: usize,
+    stream: &str,
+    max_bytes: usize,
 ) -> Result<()> {
     let Some(pipe) = pipe else { return Ok(()) };
     while pipe.read_buf(bytes).await? > 0 {
         cx.mark_alive(true);
-        if bytes.len() > most {
-            return Err(Error::failed(format!("the {what} is larger than {most} bytes")).with_hint("raise `max_bytes`"));
+        if bytes.len() > max_bytes {
+            let message = format!("the {stream} is larger than {max_bytes} bytes");
+            return Err(Error::failed(message).with_hint("raise `max_bytes`"));
         }
     }
     Ok(())

@@ -1,4 +1,6 @@
-//! What a program can name: tools, models and steps, and the extensions that bring them.
+//! The registry: tools, models and steps by name, and the extensions that add them.
+//!
+//! Owns names and their uniqueness. It must not call what it holds.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,11 +16,13 @@ use crate::step::{BoxStep, Step};
 use crate::suggest;
 use crate::tool::{DynTool, ToolSpec};
 
-/// Something that adds tools, models, steps and readers of events to a [`Registry`]: a crate of yours, or of
-/// somebody else's. It can be used as a trait object: a list of `Box<dyn Extension>` is one of extensions.
+/// A plug-in that adds tools, models, steps and event sinks to a [`Registry`]. It is usually a crate.
+///
+/// This trait is open: implement it for your own types. It can be used as a trait object, such as in a list of
+/// `Box<dyn Extension>`.
 ///
 /// ```
-/// use llmspell::model::SimulatedModel;
+/// use llmspell_test::SimulatedModel;
 /// use llmspell::tool::DynTool;
 /// use llmspell::{Extension, Registry, Result, step};
 /// use serde_json::{Value, json};
@@ -33,7 +37,7 @@ use crate::tool::{DynTool, ToolSpec};
 ///     fn register(&self, registry: &mut Registry) -> Result<()> {
 ///         let greet = step(|arguments: Value, _| async move { Ok(json!(format!("Hello, {}!", arguments["name"]))) });
 ///         let parameters = json!({ "type": "object", "properties": { "name": { "type": "string" } } });
-///         registry.tool(DynTool::from_schema("greet", "Greets somebody.", parameters, greet))?;
+///         registry.tool(DynTool::from_schema("greet", "Greets a person.", parameters, greet))?;
 ///         registry.model(SimulatedModel::new("greetings/small"))
 ///     }
 /// }
@@ -46,13 +50,13 @@ use crate::tool::{DynTool, ToolSpec};
 /// # Ok::<(), llmspell::Error>(())
 /// ```
 pub trait Extension {
-    /// What it is called where something is wrong with it.
+    /// Returns its name, for error messages.
     fn name(&self) -> &str;
 
-    /// Adds what it brings; what another extension brings, too, if it is made of several.
+    /// Adds its tools, models, steps and sinks. An extension may add others with [`Registry::with`].
     ///
     /// # Errors
-    /// Whatever keeps it from working, such as a file that it needs.
+    /// Every error that keeps the extension from working, such as a missing file.
     fn register(&self, registry: &mut Registry) -> Result<()>;
 }
 
@@ -76,57 +80,63 @@ impl<E: Extension + ?Sized> Extension for Box<E> {
     }
 }
 
-/// Tools, models and steps by their names.
+/// Tools, models and steps by name.
 ///
-/// Flow files and the command line see what is in it. It is filled when a program starts, and only read after
-/// that; a clone is cheap to make and has a life of its own.
+/// Flow files and the command line use its entries. A program fills it at the start and only reads it afterwards. A clone
+/// is cheap and independent.
 #[derive(Clone, Default)]
 pub struct Registry {
-    tools: BTreeMap<String, Entry<DynTool>>,
-    models: BTreeMap<String, Entry<Arc<dyn Model>>>,
-    providers: BTreeMap<String, Entry<Provider>>,
-    steps: BTreeMap<String, Entry<RegisteredStep>>,
+    tools: BTreeMap<String, Registered<DynTool>>,
+    models: BTreeMap<String, Registered<Arc<dyn Model>>>,
+    providers: BTreeMap<String, Registered<Provider>>,
+    steps: BTreeMap<String, Registered<RegisteredStep>>,
     sinks: Vec<Arc<dyn EventSink>>,
-    /// The extension that is adding, if one is.
+    /// The extension that is being added.
     owner: Option<Arc<str>>,
 }
 
 type Provider = Arc<dyn Fn(&str) -> Result<Arc<dyn Model>> + Send + Sync>;
 
+/// A registered value, and the extension that added it.
 #[derive(Clone)]
-struct Entry<T> {
+struct Registered<T> {
     value: T,
     owner: Option<Arc<str>>,
 }
 
-/// A step from JSON to JSON that has a name in a [`Registry`].
+/// A step from JSON to JSON with a name in a [`Registry`].
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct RegisteredStep {
-    /// What it does, in a sentence or two.
+    /// A description, in a sentence or two.
     pub description: String,
     /// The step.
     pub step: Arc<BoxStep<Value, Value>>,
 }
 
+impl fmt::Debug for RegisteredStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RegisteredStep").field("description", &self.description).finish_non_exhaustive()
+    }
+}
+
 impl Registry {
-    /// One with nothing in it.
+    /// Returns an empty registry.
     pub fn new() -> Self {
         Registry::default()
     }
 
-    /// This registry with everything that `extension` brings.
+    /// Returns this registry with everything that `extension` adds.
     ///
     /// # Errors
-    /// Of the kind that the extension fails with; [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if it brings a name that is
-    /// taken: the error says who has it.
+    /// An error of the kind that the extension fails with. [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if it adds a name
+    /// that is taken; the error names the owner.
     pub fn with(mut self, extension: impl Extension) -> Result<Self> {
         let name: Arc<str> = Arc::from(extension.name());
         // An extension may add others.
         let around = self.owner.replace(name.clone());
         if let Err(cause) = extension.register(&mut self) {
-            let error =
-                Error::new(cause.kind(), format!("the extension `{name}` cannot be added: {}", cause.message()));
+            let error = Error::new(cause.kind(), format!("cannot add extension `{name}`: {}", cause.message()));
             return Err(cause.hint().map(str::to_owned).into_iter().fold(error, Error::with_hint));
         }
         self.owner = around;
@@ -136,7 +146,7 @@ impl Registry {
     /// Adds a tool.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if there is a tool or a step of its name.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if a tool or a step has its name.
     pub fn tool(&mut self, tool: DynTool) -> Result<()> {
         let name = tool.spec().name.clone();
         check_free(&self.steps, "step", &name)?;
@@ -146,16 +156,16 @@ impl Registry {
     /// Adds a model under its own [name](Model::name), such as `mine/small`.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if there is a model of its name.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if a model has its name.
     pub fn model(&mut self, model: impl Model) -> Result<()> {
         let name = model.name().to_owned();
         insert(&mut self.models, "model", name, Arc::new(model) as Arc<dyn Model>, &self.owner)
     }
 
-    /// Adds a provider of models: `mine/anything` is what `make` makes of `anything`, if the provider is `mine`.
+    /// Adds a provider of models: with the provider `mine`, the model `mine/anything` is what `make` returns for `anything`.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if there is a provider of its name.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if a provider has this name.
     pub fn provider<M, F>(&mut self, name: impl Into<String>, make: F) -> Result<()>
     where
         M: Model,
@@ -165,10 +175,10 @@ impl Registry {
         insert(&mut self.providers, "provider", name.into(), make, &self.owner)
     }
 
-    /// Adds a step from JSON to JSON: flow files call it as they call tools, models do not.
+    /// Adds a step from JSON to JSON. Flow files call it as they call tools; models cannot.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if there is a step or a tool of this name.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if a step or a tool has this name.
     pub fn step<S>(&mut self, name: impl Into<String>, description: impl Into<String>, step: S) -> Result<()>
     where
         S: Step<In = Value, Out = Value>,
@@ -179,38 +189,38 @@ impl Registry {
         insert(&mut self.steps, "step", name, step, &self.owner)
     }
 
-    /// Adds a reader of events; see [`Registry::observe`].
+    /// Adds an event sink; see [`Registry::observe`].
     pub fn sink(&mut self, sink: impl EventSink) {
         self.sinks.push(Arc::new(sink));
     }
 
-    /// The context, with the events below it handed to every reader that was added.
+    /// Returns a context that passes the events below it to every sink of this registry.
     pub fn observe(&self, cx: &Context) -> Context {
         let sinks = self.sinks.iter().cloned();
         sinks.fold(cx.clone(), |cx, sink| cx.with_sink(move |event: &Event| sink.record(event)))
     }
 
-    /// A tool by its name.
+    /// Returns the tool with this name.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with the names there are, if there is none.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if there is none; the hint lists the known names.
     pub fn find_tool(&self, name: &str) -> Result<&DynTool> {
         self.tools.get(name).map(|entry| &entry.value).ok_or_else(|| missing("tool", name, self.tools.keys()))
     }
 
-    /// A step by its name.
+    /// Returns the step with this name.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with the names there are, if there is none.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if there is none; the hint lists the known names.
     pub fn find_step(&self, name: &str) -> Result<&RegisteredStep> {
         self.steps.get(name).map(|entry| &entry.value).ok_or_else(|| missing("step", name, self.steps.keys()))
     }
 
-    /// A model by its name, or one that its provider makes.
+    /// Returns the model with this name, or one from its provider.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) with what there is, if there is neither, and whatever keeps the
-    /// provider from making it, such as a missing key.
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if there is neither; the hint lists the known names. Every error of the
+    /// provider, such as a missing key.
     pub fn find_model(&self, name: &str) -> Result<Arc<dyn Model>> {
         if let Some(entry) = self.models.get(name) {
             return Ok(entry.value.clone());
@@ -224,22 +234,22 @@ impl Registry {
         Err(missing("model", name, self.models.keys().chain(&providers)))
     }
 
-    /// What there is to know of each tool, by name.
+    /// Returns the specifications of the tools, ordered by name.
     pub fn tools(&self) -> impl Iterator<Item = &ToolSpec> {
         self.tools.values().map(|entry| entry.value.spec())
     }
 
-    /// The names of the models.
+    /// Returns the names of the models.
     pub fn models(&self) -> impl Iterator<Item = &str> {
         self.models.keys().map(String::as_str)
     }
 
-    /// The names of the providers, without the `/` behind them.
+    /// Returns the names of the providers, without the trailing `/`.
     pub fn providers(&self) -> impl Iterator<Item = &str> {
         self.providers.keys().map(String::as_str)
     }
 
-    /// The steps by their names.
+    /// Returns the steps with their names.
     pub fn steps(&self) -> impl Iterator<Item = (&str, &RegisteredStep)> {
         self.steps.iter().map(|(name, entry)| (name.as_str(), &entry.value))
     }
@@ -258,27 +268,27 @@ impl fmt::Debug for Registry {
 }
 
 fn insert<T>(
-    entries: &mut BTreeMap<String, Entry<T>>,
+    entries: &mut BTreeMap<String, Registered<T>>,
     what: &str,
     name: String,
     value: T,
     owner: &Option<Arc<str>>,
 ) -> Result<()> {
     check_free(entries, what, &name)?;
-    entries.insert(name, Entry { value, owner: owner.clone() });
+    entries.insert(name, Registered { value, owner: owner.clone() });
     Ok(())
 }
 
-fn check_free<T>(entries: &BTreeMap<String, Entry<T>>, what: &str, name: &str) -> Result<()> {
+fn check_free<T>(entries: &BTreeMap<String, Registered<T>>, what: &str, name: &str) -> Result<()> {
     let Some(entry) = entries.get(name) else { return Ok(()) };
     let by = entry.owner.as_ref().map_or(String::new(), |owner| format!(", from the extension `{owner}`"));
-    let error = Error::invalid(format!("there is a {what} `{name}` already{by}"));
-    Err(error.with_hint("give one of them another name"))
+    let error = Error::invalid(format!("{what} `{name}` exists already{by}"));
+    Err(error.with_hint("rename one of them"))
 }
 
 fn missing<'a>(what: &str, name: &str, names: impl Iterator<Item = &'a String>) -> Error {
     let names: Vec<&str> = names.map(String::as_str).collect();
-    let error = Error::invalid(format!("there is no {what} `{name}`"));
+    let error = Error::invalid(format!("unknown {what} `{name}`"));
     if names.is_empty() {
         return error.with_hint(format!("no {what}s are registered"));
     }

@@ -16,22 +16,35 @@ mod spawned;
 mod then;
 mod with_outcome;
 
+/// The adapters: steps that the methods of [`Step`] return.
+pub mod adapters {
+    pub use super::catch_unwind::CatchUnwind;
+    pub use super::constant::Constant;
+    pub use super::function::FnStep;
+    pub use super::idempotent::Idempotent;
+    pub use super::map::Map;
+    pub use super::named::Named;
+    pub use super::shared::Shared;
+    pub use super::spawned::Spawned;
+    pub use super::then::Then;
+    pub use super::with_outcome::WithOutcome;
+    pub use crate::control::breaker::WithBreaker;
+    pub use crate::control::budget::WithBudget;
+    pub use crate::control::limit::Limited;
+    pub use crate::control::policy::WithPolicy;
+    pub use crate::control::rate::RateLimited;
+}
+
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use boxed::BoxStep;
-pub use catch_unwind::CatchUnwind;
-pub use constant::{Constant, value};
-pub use function::{FnStep, step};
-pub use idempotent::Idempotent;
+pub use constant::value;
+pub use function::step;
 pub use info::StepInfo;
-pub use map::Map;
-pub use named::Named;
 pub(crate) use named::call;
-pub use shared::Shared;
-pub use spawned::Spawned;
-pub use then::Then;
-pub use with_outcome::WithOutcome;
+
+pub(crate) use adapters::{CatchUnwind, FnStep, Idempotent, Map, Named, Shared, Spawned, Then, WithOutcome};
 
 use crate::context::Context;
 use crate::control::breaker::{Breaker, WithBreaker};
@@ -67,6 +80,8 @@ use crate::pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Ti
 /// assert_eq!(length.run("four".into(), &Context::new()).await?, 8);
 /// # Ok::<(), llmspell::Error>(()) }).unwrap();
 /// ```
+///
+/// This trait is open: implement it for your own types.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a `Step`",
     label = "expected a step here",

@@ -1,7 +1,7 @@
-//! "Did you mean …?": hints for names that do not exist.
+//! Suggestions for unknown names: "did you mean …?".
 
-/// The candidate that is most like `word`, if one is like enough for a slip of the fingers: of a single character, none
-/// is.
+/// Returns the candidate closest to `word`, if it is close enough for a typing error. No candidate is close to a word of one
+/// character.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = word.chars().count();
     let allowed = (length / 3).max(1).min(length.saturating_sub(1));
@@ -13,7 +13,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// A hint for a name that does not exist: the one that was meant, or all there are.
+/// Returns a hint for an unknown name: the closest candidate, or all of them.
 ///
 /// ```
 /// use llmspell::suggest::hint;
@@ -29,10 +29,10 @@ pub fn hint<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str> + Clon
     }
 }
 
-/// How many characters must be added, left out, changed or swapped with their neighbour.
+/// Returns the number of characters to add, remove, replace or swap with their neighbour.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    // Names are short; anything longer is no slip of the fingers.
+    // Names are short; longer texts are not typing errors.
     if a.len().max(b.len()) > 64 {
         return usize::MAX;
     }
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_of_the_fingers_are_recognised() {
+    fn typing_errors_are_recognised() {
         let tools = ["http_get", "read_file", "text"];
         assert_eq!(nearest("http_gte", tools), Some("http_get"));
         assert_eq!(nearest("txt", tools), Some("text"));

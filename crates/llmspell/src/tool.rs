@@ -1,4 +1,6 @@
-//! Steps that a model can call: a name, a description, and arguments with a schema.
+//! Tools: steps that a model can call, with a name, a description, and arguments with a schema.
+//!
+//! The module owns the types of a tool and its arguments. The execution of a model's calls is in [`agent`](crate::agent).
 //!
 //! ```
 //! # #[cfg(feature = "schema")] {
@@ -7,7 +9,7 @@
 //! #[derive(serde::Deserialize, JsonSchema)]
 //! #[schemars(crate = "llmspell::schemars")]
 //! struct Search {
-//!     /// What to look for.
+//!     /// The text to search for.
 //!     query: String,
 //! }
 //!
@@ -15,14 +17,14 @@
 //! let search = Tool::new("search", "Searches the notes.", |args: Search, _cx| async move {
 //!     Ok(format!("nothing on {}", args.query))
 //! });
-//! assert_eq!(search.spec().parameters["properties"]["query"]["description"], "What to look for.");
+//! assert_eq!(search.spec().parameters["properties"]["query"]["description"], "The text to search for.");
 //!
-//! // With modifiers it is a step like any other; to have a tool again, wrap the step:
-//! let patient = llmspell::step(|args: Search, _cx| async move { Ok(args.query) });
-//! let patient = Tool::of("search", "Searches the notes.", patient.timeout(std::time::Duration::from_secs(5)));
-//! assert_eq!(patient.spec().name, "search");
+//! // A modifier turns a tool into a plain step. To add modifiers, make the tool from the modified step:
+//! let limited = llmspell::step(|args: Search, _cx| async move { Ok(args.query) });
+//! let limited = Tool::of("search", "Searches the notes.", limited.timeout(std::time::Duration::from_secs(5)));
+//! assert_eq!(limited.spec().name, "search");
 //!
-//! // From JSON to JSON, as a model or a flow file calls it:
+//! // From JSON to JSON, as models and flow files call it:
 //! let search = search.erase();
 //! let found = search.run(serde_json::json!({ "query": "rust" }), &Context::new()).await?;
 //! assert_eq!(found, "nothing on rust");
@@ -31,7 +33,6 @@
 //! ```
 
 mod arguments;
-mod fake;
 
 use std::fmt;
 use std::sync::Arc;
@@ -40,29 +41,28 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use arguments::Arguments;
-pub(crate) use arguments::is_of_the_caller;
-pub use fake::FakeTool;
+pub(crate) use arguments::is_bad_arguments;
 
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::step::{BoxStep, FnStep, Named, Step, StepInfo, step};
 
-/// What a tool may do to the world outside of the process, and so who may let it run.
+/// The privilege that a tool needs: its possible effects outside of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Privilege {
-    /// Computes; touches nothing.
+    /// Only computes.
     #[default]
     Safe,
-    /// Reads files or talks to the network, within what its user allows.
+    /// Reads files or uses the network, within the permissions of the user.
     Restricted,
-    /// Runs programs or changes things.
+    /// Runs programs or makes changes.
     Privileged,
 }
 
 impl Privilege {
-    /// The name used in JSON, such as `restricted`.
+    /// Returns the name used in JSON, such as `restricted`.
     pub fn as_str(self) -> &'static str {
         match self {
             Privilege::Safe => "safe",
@@ -72,21 +72,21 @@ impl Privilege {
     }
 }
 
-/// Which calls of a tool may run at the same time, where a model makes several in one turn.
+/// The concurrency that a tool allows among the calls of one turn.
 ///
-/// It orders the calls of one turn, as the model made them. To bound a tool over all agents that use it, make it of
-/// a step with a [`limit`](Step::limit).
+/// It keeps conflicting calls of a turn in the model's order. To limit a tool across all agents that use it, make it of a
+/// step with a [`limit`](Step::limit).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CallConcurrency {
-    /// Any number of them, next to any other tools.
+    /// Calls run concurrently with each other and with other tools.
     #[default]
     Parallel,
-    /// One at a time, and nothing else meanwhile: for a tool that changes what other tools look at.
+    /// A call runs alone: for a tool that changes state that other tools read.
     Exclusive,
-    /// Calls with the same value of this argument one after another, such as edits of one `path`; different ones
-    /// at the same time.
+    /// Calls with the same value of this argument run one after another, such as edits of one `path`. Calls with
+    /// different values run concurrently.
     Keyed(String),
 }
 
@@ -96,31 +96,31 @@ impl CallConcurrency {
     }
 }
 
-/// What a caller needs to know of a tool, in the form in which models are told.
+/// The description of a tool for its callers, in the form that models receive.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ToolSpec {
-    /// The name it is called by.
+    /// The name.
     pub name: String,
-    /// What it does, in a sentence or two.
+    /// The description, in a sentence or two.
     pub description: String,
-    /// The JSON Schema of its arguments.
+    /// The JSON Schema of the arguments.
     pub parameters: Value,
-    /// What it may do.
+    /// The privilege that the tool needs.
     pub security: Privilege,
-    /// Which of its calls may run at the same time.
+    /// The concurrency among its calls.
     #[serde(skip_serializing_if = "CallConcurrency::is_parallel")]
     pub concurrency: CallConcurrency,
 }
 
-/// A named step with typed arguments, a description and a schema.
+/// A named step with typed arguments, a description and a schema. A clone shares the spec.
 #[derive(Clone)]
 pub struct Tool<S> {
     spec: Arc<ToolSpec>,
     step: Named<S>,
 }
 
-/// A tool from JSON to JSON; made by [`Tool::erase`], or by [`DynTool::from_schema`] where there are no types.
+/// A type-erased tool from JSON to JSON; made by [`Tool::erase`], or by [`DynTool::from_schema`] without Rust types.
 pub type DynTool = Tool<BoxStep<Value, Value>>;
 
 impl<A, F, Fut, O> Tool<FnStep<F, A, Fut>>
@@ -130,16 +130,15 @@ where
     Fut: Future<Output = Result<O>> + Send + 'static,
     O: Send + 'static,
 {
-    /// Makes a tool of an async closure over its arguments. It is [safe](Security::Safe) unless
-    /// [`Tool::security`] says otherwise.
+    /// Creates a tool from an async closure over its arguments. Its privilege is [`Privilege::Safe`] unless
+    /// [`Tool::security`] sets another.
     pub fn new(name: &str, description: &str, function: F) -> Self {
         Tool::of(name, description, step(function))
     }
 }
 
 impl<S: Step<In: Arguments>> Tool<S> {
-    /// Makes a tool of any step whose input can be described by a schema, such as one with a timeout and a
-    /// limit.
+    /// Creates a tool from any step whose input has a schema, such as a step with a timeout and a limit.
     pub fn of(name: &str, description: &str, step: S) -> Self {
         let spec = ToolSpec {
             name: name.to_owned(),
@@ -153,7 +152,7 @@ impl<S: Step<In: Arguments>> Tool<S> {
 }
 
 impl<S> Tool<S> {
-    /// The same tool under another name, such as one that two servers have, or that models cannot call.
+    /// Renames the tool, such as when two servers have a tool of the same name, or models cannot call the name.
     ///
     /// ```
     /// # #[cfg(feature = "schema")] {
@@ -168,31 +167,30 @@ impl<S> Tool<S> {
         Tool { spec: self.spec, step: Named::new(self.step.into_inner(), Arc::from(name)) }
     }
 
-    /// Says what the tool may do.
+    /// Sets the privilege that the tool needs.
     pub fn security(mut self, security: Privilege) -> Self {
         Arc::make_mut(&mut self.spec).security = security;
         self
     }
 
-    /// Runs its calls of one turn alone; see [`CallConcurrency::Exclusive`].
+    /// Runs each of its calls alone within a turn; see [`CallConcurrency::Exclusive`].
     pub fn exclusive(mut self) -> Self {
         Arc::make_mut(&mut self.spec).concurrency = CallConcurrency::Exclusive;
         self
     }
 
-    /// Runs its calls of one turn that have the same `argument` one after another; see [`CallConcurrency::Keyed`].
+    /// Runs calls of a turn with the same `argument` one after another; see [`CallConcurrency::Keyed`].
     pub fn keyed(mut self, argument: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.spec).concurrency = CallConcurrency::Keyed(argument.into());
         self
     }
 
-    /// What a caller needs to know.
+    /// Returns the description of the tool.
     pub fn spec(&self) -> &ToolSpec {
         &self.spec
     }
 
-    /// What the tool does, without its name: for a caller that names its calls itself, such as a step of a
-    /// flow file.
+    /// Returns the step without the tool's name: for a caller that names its calls itself, such as a flow step.
     pub fn into_step(self) -> S {
         self.step.into_inner()
     }
@@ -202,7 +200,7 @@ impl<S> Tool<S>
 where
     S: Step<In: Arguments, Out: Serialize>,
 {
-    /// The tool from JSON to JSON. Arguments that do not fit fail with
+    /// Returns the tool as one from JSON to JSON. Invalid arguments fail with
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) before the tool runs.
     pub fn erase(self) -> DynTool {
         Tool {
@@ -213,8 +211,9 @@ where
 }
 
 impl DynTool {
-    /// Makes a tool of a step from JSON to JSON whose arguments nobody has a type for: they are described by the
-    /// JSON Schema `parameters`, as somebody else wrote it down, such as a server. Checking them is up to the step; see
+    /// Creates a tool from a step from JSON to JSON, for arguments without a Rust type.
+    ///
+    /// The JSON Schema `parameters`, such as one of a server, describes the arguments. The step must check them; see
     /// [`Error::bad_arguments`].
     ///
     /// ```
@@ -223,7 +222,7 @@ impl DynTool {
     ///
     /// let parameters = json!({ "type": "object", "properties": { "text": { "type": "string" } } });
     /// let echo = step(|arguments: Value, _| async move { Ok(arguments["text"].clone()) });
-    /// let echo = DynTool::from_schema("echo", "Says it again.", parameters, echo);
+    /// let echo = DynTool::from_schema("echo", "Returns its text.", parameters, echo);
     /// assert_eq!(echo.spec().parameters["type"], "object");
     /// ```
     pub fn from_schema(
@@ -262,7 +261,7 @@ impl<S: Step> Step for Tool<S> {
     }
 }
 
-/// A step over types as one over JSON.
+/// A typed step as a step from JSON to JSON.
 struct Erased<S>(S);
 
 impl<S> Step for Erased<S>
@@ -275,7 +274,7 @@ where
     async fn run(&self, input: Value, cx: &Context) -> Result<Value> {
         let output = self.0.run(arguments::read(input)?, cx).await?;
         serde_json::to_value(output)
-            .map_err(|error| Error::failed(format!("the output is not JSON: {error}")).with_source(error))
+            .map_err(|error| Error::failed(format!("the output cannot be JSON: {error}")).with_source(error))
     }
 
     fn info(&self) -> StepInfo<'_> {

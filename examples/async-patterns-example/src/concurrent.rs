@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use llmspell::{Context, FakeTool, Step, join};
+use llmspell::{Context, Step, join};
+use llmspell_test::FakeTool;
 
 use crate::lag;
 use crate::section::Section;

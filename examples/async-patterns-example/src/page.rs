@@ -123,7 +123,7 @@ impl Page {
         format!("\x1b[{code}m{text}\x1b[0m")
     }
 
-    /// Prints, unless the reader has gone away: a page cut short by `head` is no error.
+    /// Prints unless the consumer is gone: a page cut short by `head` is not an error.
     fn print(&self, text: &str) {
         let mut out = io::stdout().lock();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use llmspell::{Context, FakeTool, Limit, PipelineReport, Step, pipeline};
+use llmspell::{Context, Limit, PipelineReport, Step, pipeline};
+use llmspell_test::FakeTool;
 
 use crate::section::{Section, close_to, ms};
 
 const RECORDS: u32 = 3;
 
-/// What each stage takes.
+/// The time of each stage.
 const STAGES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(200), Duration::from_millis(150)];
 
 /// The three stages, with a limit for each.
@@ -53,7 +54,7 @@ pub async fn run() -> llmspell::Result<Section> {
     Ok(section)
 }
 
-/// What the report says of the pipeline.
+/// Returns the pipeline's part of the report.
 fn analysis(cx: &Context) -> PipelineReport {
     cx.report().pipelines.swap_remove(0)
 }

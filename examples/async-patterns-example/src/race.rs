@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use llmspell::{Context, EventKind, FakeTool, Step, race};
+use llmspell::{Context, EventKind, Step, race};
+use llmspell_test::FakeTool;
 
 use crate::section::{Section, close_to};
 
@@ -42,7 +43,7 @@ pub async fn run() -> llmspell::Result<Section> {
     Ok(section)
 }
 
-/// Who won, as the events tell it.
+/// Returns the winner, from the events.
 fn winner(cx: &Context) -> String {
     let won = cx.events().into_iter().find_map(|event| match event.fact {
         EventKind::RaceWon { name, .. } => name,

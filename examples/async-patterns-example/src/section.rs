@@ -1,4 +1,4 @@
-//! What a pattern has to show for itself.
+//! The section of one pattern: its text and its checked claims.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub struct Section {
     pub pattern: &'static str,
     pub title: &'static str,
     pub runs: Vec<Run>,
-    pub claims: Vec<Claim>,
+    pub claims: Vec<CheckedClaim>,
 }
 
 /// One run of tools: its time, its timeline, and a remark.
@@ -28,7 +28,7 @@ pub struct Run {
 
 /// A promise and whether it was kept.
 #[derive(Serialize)]
-pub struct Claim {
+pub struct CheckedClaim {
     pub text: String,
     pub holds: bool,
 }
@@ -47,7 +47,7 @@ impl Section {
     }
 
     pub fn claim(&mut self, holds: bool, text: impl Into<String>) {
-        self.claims.push(Claim { text: text.into(), holds });
+        self.claims.push(CheckedClaim { text: text.into(), holds });
     }
 
     pub fn holds(&self) -> bool {

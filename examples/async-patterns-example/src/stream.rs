@@ -1,17 +1,18 @@
-//! Stream: a step over many inputs, so many at a time; the source waits for the consumer.
+//! Stream: a step over many inputs, at most N at a time; the source waits for the consumer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use llmspell::{Context, FakeTool, Step};
+use llmspell::{Context, Step};
+use llmspell_test::FakeTool;
 
 use crate::section::Section;
 
 const LIMIT: usize = 3;
 
 pub async fn run() -> llmspell::Result<Section> {
-    let mut section = Section::new("stream", "so many at a time, no further than the consumer can follow");
+    let mut section = Section::new("stream", "at most N at a time, at the pace of the consumer");
     slow_consumer(&mut section).await?;
     early_end(&mut section).await?;
     Ok(section)

@@ -1,12 +1,13 @@
-//! What is wrong with an agent is found when it is built: all of it at once, before a model is asked, each with what to
-//! do about it.
+//! `build` reports all mistakes of an agent at once, before any model is called, each with
+//! a hint.
 
 use std::time::Duration;
 
 use example_page::Section;
-use llmspell::model::{Options, ScriptedModel, ToolChoice};
+use llmspell::model::{Options, ToolChoice};
 use llmspell::schemars::JsonSchema;
 use llmspell::{Agent, ErrorKind, Result, Tool};
+use llmspell_test::ScriptedModel;
 use serde::Deserialize;
 
 #[derive(Deserialize, JsonSchema)]

@@ -1,11 +1,12 @@
-//! What is set later counts. A preset sets several things at once, and what differs for one agent is set after it; what
-//! is set inside of the options is changed with `edit_options`, where `options` would replace all of them.
+//! Later settings override earlier ones. A preset changes several settings, and the differences of one agent follow it.
+//! `edit_options` changes single options, and `options` would replace all of them.
 
 use std::time::Duration;
 
 use example_page::Section;
-use llmspell::model::{Model, ModelError, ModelErrorClass, Options, ScriptedModel};
+use llmspell::model::{Model, ModelError, ModelErrorClass, Options};
 use llmspell::{Agent, Context, ErrorKind, Policy, Result, Retry, Step};
+use llmspell_test::ScriptedModel;
 
 use crate::presets;
 

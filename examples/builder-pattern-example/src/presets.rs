@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use example_page::Section;
 use llmspell::agent::{AgentBuilder, AgentReply};
-use llmspell::model::{Model, SimulatedModel};
+use llmspell::model::Model;
 use llmspell::{Agent, Breaker, Context, Outcome, Policy, Result, Retry, Step};
+use llmspell_test::SimulatedModel;
 
 const fn millis(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -50,34 +51,34 @@ pub async fn run() -> Result<Section> {
 
     let model = troubled();
     let careful = Agent::of(model.clone().step().policy(patient())).apply(cautious).build()?;
-    let (told, whole_took) = ask_all(careful).await;
-    let whole = told.iter().filter(|outcome| words(outcome) == WORDS).count();
-    let retries: u32 = told.iter().map(|outcome| outcome.provenance.retries).sum();
-    section.say(format!("patient(), cautious: {} questions, {} requests", told.len(), model.requests()));
-    section.claim(whole == told.len(), format!("{whole} of {} answers are whole", told.len()));
+    let (answered, whole_took) = ask_all(careful).await;
+    let whole = answered.iter().filter(|outcome| words(outcome) == WORDS).count();
+    let retries: u32 = answered.iter().map(|outcome| outcome.provenance.retries).sum();
+    section.say(format!("patient(), cautious: {} questions, {} requests", answered.len(), model.requests()));
+    section.claim(whole == answered.len(), format!("{whole} of {} answers are whole", answered.len()));
     section.claim(
-        retries > 0 && model.requests() == told.len() as u64 + u64::from(retries),
-        format!("{retries} requests were told to come back later, and did"),
+        retries > 0 && model.requests() == answered.len() as u64 + u64::from(retries),
+        format!("{retries} requests were rate limited, and retried after the given time"),
     );
 
     let model = troubled().rate_limited(0.0, Duration::ZERO);
     let quick = Agent::of(model.step().policy(hasty())).apply(fast).build()?;
-    let (told, took) = ask_all(quick).await;
-    let cut = told.iter().filter(|outcome| outcome.is_ok() && words(outcome) < WORDS).count();
-    let marked = told.iter().filter(|outcome| outcome.quality.as_str() == "partial").count();
-    section.say(format!("hasty(), fast: {} of {WORDS} words, because {}", words(&told[0]), told[0].causes[0]));
+    let (answered, took) = ask_all(quick).await;
+    let cut = answered.iter().filter(|outcome| outcome.is_ok() && words(outcome) < WORDS).count();
+    let marked = answered.iter().filter(|outcome| outcome.quality.as_str() == "partial").count();
+    section.say(format!("hasty(), fast: {} of {WORDS} words, because {}", words(&answered[0]), answered[0].causes[0]));
     section.claim(
         2 * took < whole_took,
         format!(
             "all {} are answered after {} ms; whole ones took {}",
-            told.len(),
+            answered.len(),
             took.as_millis(),
             whole_took.as_millis()
         ),
     );
     section.claim(
-        cut == told.len() && marked == cut,
-        format!("{cut} answers are cut off, and {marked} of them say so: quality {}", told[0].quality.as_str()),
+        cut == answered.len() && marked == cut,
+        format!("{cut} answers are cut off, and {marked} of them say so: quality {}", answered[0].quality.as_str()),
     );
     Ok(section)
 }
@@ -87,11 +88,11 @@ async fn ask_all(agent: Agent) -> (Vec<Outcome<AgentReply>>, Duration) {
     let cx = Context::recording();
     let questions = (1..=6).map(|number| format!("Question {number}?").into());
     let mut answers = agent.named("agent").stream(questions, &cx).limit(6).ordered();
-    let mut told = Vec::new();
+    let mut answered = Vec::new();
     while let Some(outcome) = answers.next().await {
-        told.push(outcome);
+        answered.push(outcome);
     }
-    (told, cx.report().wall)
+    (answered, cx.report().wall)
 }
 
 fn words(outcome: &Outcome<AgentReply>) -> u64 {

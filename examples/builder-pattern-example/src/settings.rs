@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use example_page::Section;
 use llmspell::agent::AgentBuilder;
-use llmspell::model::{Options, ScriptedModel};
+use llmspell::model::Options;
 use llmspell::{Agent, Context, Error, Result, Step};
+use llmspell_test::ScriptedModel;
 use serde::Deserialize;
 
 use crate::presets;
 
-/// What a file may say of an agent. A field that nobody knows is a mistake, not a comment.
+/// The settings of an agent in a file. An unknown field is an error.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {

@@ -1,14 +1,13 @@
-//! A tool is a step with a name. What it may take, how often it is tried and how many of its calls run at once is said
-//! on the step, before it becomes a tool; what it may do to the world, and which calls of a turn are in each other's
-//! way, on the tool.
+//! A tool is a step with a name. Its timeout, retries and concurrency limit are set on the step, before it becomes a
+//! tool. Its privilege, and the concurrency among calls of a turn, are set on the tool.
 
 use std::time::Duration;
 
 use example_page::Section;
-use llmspell::model::ScriptedModel;
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::{DynTool, Privilege};
 use llmspell::{Agent, Context, Event, EventKind, Limit, Result, Retry, Step, Tool, step};
+use llmspell_test::ScriptedModel;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::sleep;
@@ -26,7 +25,7 @@ struct City {
 
 #[derive(Clone, Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
-struct Line {
+struct NoteLine {
     /// The note to be added to.
     path: String,
     text: String,
@@ -48,7 +47,7 @@ fn weather(server: &Limit) -> DynTool {
 
 /// Calls for the same path run one after another, in the model's order.
 fn note() -> DynTool {
-    let append = step(|line: Line, _| async move {
+    let append = step(|line: NoteLine, _| async move {
         sleep(millis(20)).await;
         Ok(format!("{}: {}", line.path, line.text))
     });
@@ -105,7 +104,7 @@ pub async fn run() -> Result<Section> {
     );
 
     let spec = weather(&Limit::new(2));
-    section.say("what a model is told of `weather`");
+    section.say("the spec of `weather`, as a model receives it");
     section.quote(serde_json::to_string(&spec.spec())?);
     section.claim(
         spec.spec().parameters["properties"]["city"]["description"] == "Its name, as on a map.",

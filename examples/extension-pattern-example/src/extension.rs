@@ -1,23 +1,23 @@
-//! The extension: one place where everything that it brings is added to a registry. What a program does with it (agents,
-//! flow files, the command line) is not its business.
+//! The extension: it adds all its parts to a registry. It must not know their use (agents,
+//! flow files, the command line).
 
 use llmspell::{Extension, Registry, Result, step};
 use serde_json::{Value, json};
 
+use crate::call_counter::CallCounter;
 use crate::model::Cook;
-use crate::tally::Tally;
 use crate::tools::{Pantry, convert, take};
 
-/// What a kitchen needs.
+/// The state that the tools of the kitchen share.
 #[derive(Clone)]
 pub struct Kitchen {
     pub pantry: Pantry,
-    pub tally: Tally,
+    pub call_counter: CallCounter,
 }
 
 impl Kitchen {
     pub fn new() -> Self {
-        Kitchen { pantry: Pantry::new(), tally: Tally::default() }
+        Kitchen { pantry: Pantry::new(), call_counter: CallCounter::default() }
     }
 }
 
@@ -30,12 +30,12 @@ impl Extension for Kitchen {
         registry.tool(convert())?;
         registry.tool(take(&self.pantry))?;
         registry.model(Cook)?;
-        registry.sink(self.tally.clone());
+        registry.sink(self.call_counter.clone());
         // For flow files, and not for models: from JSON to JSON, and without a schema.
         let rescale = step(|recipe: Value, _| async move {
             let number = |name: &str| recipe[name].as_f64().unwrap_or_default();
             Ok(json!((number("grams") * number("to") / number("from").max(1.0)).round()))
         });
-        registry.step("rescale", "From a recipe for so many people to one for others.", rescale)
+        registry.step("rescale", "Scales a recipe to another number of people.", rescale)
     }
 }

@@ -5,12 +5,12 @@
 //!   the MCP server in it.
 //! - `cargo run -- serve`: the MCP server.
 //!
-//! Begin with `extension.rs`, then what it brings: `tools.rs`, `model.rs`, `tally.rs`; `shop.rs` is the server.
+//! Begin with `extension.rs`, then what it brings: `tools.rs`, `model.rs`, `call_counter.rs`; `shop.rs` is the server.
 
+mod call_counter;
 mod extension;
 mod model;
 mod shop;
-mod tally;
 mod tools;
 mod tour;
 
@@ -49,7 +49,7 @@ fn show(arguments: &[String]) -> ExitCode {
 /// The command line of `llmspell`, with more in it: this is all that a command of your own needs.
 fn command() -> ExitCode {
     let kitchen = Kitchen::new();
-    let tally = kitchen.tally.clone();
+    let call_counter = kitchen.call_counter.clone();
     // The connection to the server lives here, so this outlives the run.
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
@@ -61,7 +61,7 @@ fn command() -> ExitCode {
         Registry::new().with(kitchen)?.with(shop)
     };
     let code = llmspell_cli::main(registry);
-    let counted = tally.to_string();
+    let counted = call_counter.to_string();
     if !counted.is_empty() {
         eprintln!("\n{counted}");
     }

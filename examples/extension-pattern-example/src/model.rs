@@ -1,5 +1,5 @@
-//! A model of our own. This one follows a rule instead of a network: asked about so many cups of something, it calls
-//! `convert`, and says what it was answered. An adapter of a real server has the same shape: a request in, events out.
+//! A custom model. This one follows a rule instead of a network: asked about cups of something, it calls
+//! `convert`, and returns the result. An adapter of a real server has the same shape: a request in, events out.
 
 use llmspell::model::{Finish, Message, Model, ModelEvent, ModelStream, Request, ToolCallDelta};
 use llmspell::{Context, Usage};
@@ -13,7 +13,7 @@ impl Model for Cook {
     }
 
     fn stream(&self, request: Request, _cx: &Context) -> ModelStream {
-        // Runs while somebody reads, and is dropped when nobody does.
+        // Runs while a consumer polls the stream, and is dropped with it.
         ModelStream::produce(async move |events| {
             let read = request.last_text().split_whitespace().count() as u64;
             let next = match request.messages.last() {

@@ -14,7 +14,7 @@ use llmspell_mcp::{Client, Server};
 use serde::Deserialize;
 use serde_json::json;
 
-/// What begins the names of the server's tools on our side.
+/// The prefix of the server's tools on the client side.
 const PREFIX: &str = "shop_";
 
 /// Starts the server. It ends when the last of its tools is dropped.
@@ -33,9 +33,9 @@ struct Goods {
 #[schemars(crate = "llmspell::schemars")]
 struct Nothing {}
 
-/// The other side: any tools of ours, for whoever speaks MCP. What they may do is told to clients.
+/// The server side: serves tools over MCP, and announces their privileges to clients.
 pub async fn serve() -> Result<()> {
-    let price = Tool::new("price", "What so much of something costs, in cents.", |goods: Goods, _| async move {
+    let price = Tool::new("price", "The price of an amount of goods, in cents.", |goods: Goods, _| async move {
         let kilo = match goods.what.as_str() {
             "flour" => 90.0,
             "sugar" => 120.0,

@@ -9,7 +9,7 @@ use llmspell::{Error, Result, Tool, suggest};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// What a cup of it weighs, in grams.
+/// The weight of a cup, in grams.
 const CUPS: [(&str, f64); 4] = [("butter", 226.0), ("flour", 120.0), ("sugar", 198.0), ("water", 237.0)];
 
 #[derive(Deserialize, JsonSchema)]
@@ -44,7 +44,7 @@ pub fn convert() -> DynTool {
         let cup = CUPS.iter().find(|(name, _)| *name == measure.of).map(|(_, grams)| *grams);
         let cup = cup.ok_or_else(|| {
             let hint = suggest::hint(&measure.of, known, "known are");
-            Error::invalid(format!("nobody has weighed `{}`", measure.of)).with_hint(hint)
+            Error::invalid(format!("unknown weight of `{}`", measure.of)).with_hint(hint)
         })?;
         let one = match measure.unit {
             Unit::Cup => cup,
@@ -68,7 +68,7 @@ pub fn take(pantry: &Pantry) -> DynTool {
     .erase()
 }
 
-/// What is there, in grams. Clones share it.
+/// The stock in grams. Clones share it.
 #[derive(Clone)]
 pub struct Pantry(Arc<Mutex<BTreeMap<String, f64>>>);
 

@@ -32,7 +32,7 @@ pub async fn run(mut page: Page) -> Result<ExitCode> {
 }
 
 fn brings(kitchen: &Kitchen) -> Result<Section> {
-    let mut section = Section::new("What it brings");
+    let mut section = Section::new("Parts of the extension");
     let registry = Registry::new().with(kitchen.clone())?;
     for tool in registry.tools() {
         section.say(format!("tool   {:<13} {:<11} {}", tool.name, tool.security.as_str(), tool.description));
@@ -75,13 +75,13 @@ async fn agent(kitchen: &Kitchen) -> Result<Section> {
     while let Some(outcome) = replies.next().await {
         let reply = outcome.result?;
         section.say(format!("{:<29} {}", questions[outcome.index], reply.text));
-        live.push(kitchen.tally.ended("agent"));
+        live.push(kitchen.call_counter.ended("agent"));
     }
     section.say("what the reader of events has counted:");
-    section.quote(&kitchen.tally);
+    section.quote(&kitchen.call_counter);
     section.claim(live == [1, 2, 3], format!("it counts while they run: {live:?} after each reply"));
     section.claim(
-        kitchen.tally.ended("agent.model") == 6 && kitchen.tally.ended("agent.tools.convert") == 2,
+        kitchen.call_counter.ended("agent.model") == 6 && kitchen.call_counter.ended("agent.tools.convert") == 2,
         "own model and own tool, under one path in events, errors and reports",
     );
     Ok(section)
@@ -150,7 +150,7 @@ async fn flow(kitchen: &Kitchen, registry: &Registry) -> Result<Section> {
     );
 
     let flow = load(&Permissions::none().allow_tool("shop_price"))?.into_step();
-    kitchen.tally.clear();
+    kitchen.call_counter.clear();
     let cx = registry.observe(&Context::new());
     let records = RECORDS.lines().map(serde_json::from_str).collect::<std::result::Result<Vec<Value>, _>>()?;
     let mut outcomes = flow.stream(records.clone(), &cx).ordered();
@@ -168,12 +168,13 @@ async fn flow(kitchen: &Kitchen, registry: &Registry) -> Result<Section> {
             }
         }
     }
-    section.quote(&kitchen.tally);
+    section.quote(&kitchen.call_counter);
     section.claim(seen == [Some(450.0), Some(198.0)], "two records have their weight for as many people as come");
     section.claim(
         failed.len() == 1 && failed[0].path().is_some_and(|path| path.to_string() == "shopping.weight"),
         format!("{} record failed, and says where", failed.len()),
     );
-    section.claim(kitchen.tally.ended("shopping.price") == 2, "the reader of events hears of flows as of agents");
+    section
+        .claim(kitchen.call_counter.ended("shopping.price") == 2, "the reader of events hears of flows as of agents");
     Ok(section)
 }

@@ -1,4 +1,4 @@
-//! What is tested here: a help desk, which looks up orders and refunds them.
+//! The subject of the tests: a help desk, which looks up orders and refunds them.
 //!
 //! Two things make it easy to test. The model is handed in, so a test can bring one that is scripted. And whatever the
 //! tools talk to is handed in as a step, so a test can bring one that is slow, fails, hangs or panics.
@@ -49,7 +49,7 @@ pub fn patient(model: impl Model) -> impl Step<In = Request, Out = Reply> {
 /// The desk.
 pub fn desk(model: impl Model, shop: Shop) -> Result<Agent> {
     let look_up = shop.orders.timeout(SHOP_TIMEOUT).retry(Retry::exponential().max_attempts(2));
-    let pay_back = shop.refunds.timeout(SHOP_TIMEOUT); // once: nobody is paid twice
+    let pay_back = shop.refunds.timeout(SHOP_TIMEOUT); // without retries, so that no refund is paid twice
     Agent::of(patient(model))
         .system("You are the help desk of a shop. Look an order up before you refund it.")
         .tool(Tool::of("order", "Looks an order up.", look_up).security(Privilege::Restricted))

@@ -6,8 +6,9 @@ use std::time::{Duration, SystemTime};
 use example_page::{Page, Section};
 use integration_test_example::{DEADLINE, Lookup, MODEL_TIMEOUT, Refund, Shop, desk};
 use llmspell::agent::Unfinished;
-use llmspell::model::{Message, ModelError, ModelErrorClass, ScriptedModel};
+use llmspell::model::{Message, ModelError, ModelErrorClass};
 use llmspell::{Context, Result, Step, step};
+use llmspell_test::ScriptedModel;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -47,8 +48,8 @@ fn script() -> Result<Section> {
     for message in reply.conversation.messages() {
         section.quote(serde_json::to_string(message)?);
     }
-    let told = model.requests()[1].last_text();
-    section.claim(told.contains("4200"), format!("the model was told what the shop said: {told}"));
+    let result_text = model.requests()[1].last_text();
+    section.claim(result_text.contains("4200"), format!("the model received the answer of the shop: {result_text}"));
     section
         .claim(model.turns_left() == 0, format!("it was asked {} times, as the script has it", model.requests().len()));
     Ok(section)

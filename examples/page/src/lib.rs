@@ -6,7 +6,7 @@ mod section;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-pub use section::{Entry, Section};
+pub use section::{Item, Section};
 use serde::Serialize;
 
 /// A page that is being shown.
@@ -56,14 +56,14 @@ impl Page {
         self.text(&format!("\n{}\n", self.ink(Ink::Bold, &section.title)));
         for entry in &section.entries {
             match entry {
-                Entry::Said(text) => self.text(&format!("  {text}\n")),
-                Entry::Quoted(text) => {
+                Item::Text(text) => self.text(&format!("  {text}\n")),
+                Item::Quoted(text) => {
                     for line in text.lines() {
                         self.text(&format!("  {}\n", self.ink(Ink::Dim, &format!("│ {line}"))));
                     }
                 }
-                Entry::Claim { text, holds: true } => self.text(&format!("  {} {text}\n", self.ink(Ink::Green, "✓"))),
-                Entry::Claim { text, holds: false } => self.text(&format!("  {} {text}\n", self.ink(Ink::Red, "✗"))),
+                Item::Claim { text, holds: true } => self.text(&format!("  {} {text}\n", self.ink(Ink::Green, "✓"))),
+                Item::Claim { text, holds: false } => self.text(&format!("  {} {text}\n", self.ink(Ink::Red, "✗"))),
             }
         }
         self.sections.push(section);
@@ -103,7 +103,7 @@ pub fn failed(error: llmspell::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Prints, unless the reader has gone away: a page cut short by `head` is no error.
+/// Prints unless the consumer is gone: a page cut short by `head` is not an error.
 fn print(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

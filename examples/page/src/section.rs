@@ -8,16 +8,16 @@ use serde::Serialize;
 #[derive(Serialize)]
 pub struct Section {
     pub title: String,
-    pub entries: Vec<Entry>,
+    pub entries: Vec<Item>,
 }
 
 /// One thing on a page.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Entry {
-    /// What the example says.
-    Said(String),
-    /// What the library says, as it was printed.
+pub enum Item {
+    /// Text of the example.
+    Text(String),
+    /// Output of the library, unchanged.
     Quoted(String),
     /// A promise and whether it was kept.
     Claim { text: String, holds: bool },
@@ -29,21 +29,21 @@ impl Section {
     }
 
     pub fn say(&mut self, text: impl Into<String>) {
-        self.entries.push(Entry::Said(text.into()));
+        self.entries.push(Item::Text(text.into()));
     }
 
     pub fn quote(&mut self, text: impl Display) {
-        self.entries.push(Entry::Quoted(text.to_string()));
+        self.entries.push(Item::Quoted(text.to_string()));
     }
 
     pub fn claim(&mut self, holds: bool, text: impl Into<String>) {
-        self.entries.push(Entry::Claim { text: text.into(), holds });
+        self.entries.push(Item::Claim { text: text.into(), holds });
     }
 
     /// Whether each claim holds.
     pub(crate) fn claims(&self) -> impl Iterator<Item = bool> {
         self.entries.iter().filter_map(|entry| match entry {
-            Entry::Claim { holds, .. } => Some(*holds),
+            Item::Claim { holds, .. } => Some(*holds),
             _ => None,
         })
     }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use llmspell::model::{Model, SimulatedModel};
+use llmspell::model::Model;
 use llmspell::{Registry, Result};
 use llmspell_flow::DeclaredModel;
+use llmspell_test::SimulatedModel;
 
 /// Opens a model that a flow declares. No request is sent.
 pub(super) fn open(declared: &DeclaredModel, registry: &Registry) -> Result<Arc<dyn Model>> {

@@ -3,7 +3,7 @@
 use llmspell::{step, tool::DynTool};
 use llmspell_mcp::Server;
 use llmspell_models::Wire;
-use llmspell_models::fault_server::{Answer, FaultServer};
+use llmspell_test::fault_server::{Answer, FaultServer};
 use serde_json::{Value, json};
 
 use crate::program::{Folder, Output, lines, wait};

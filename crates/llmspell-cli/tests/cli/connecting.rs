@@ -96,8 +96,8 @@ async fn hints_about_unreachable_servers_name_keys_of_flows() {
              tools: {{ s: {{ mcp: {server} }} }}\nsteps: [{{ id: a, tool: s.x }}]\n"
         )
     };
-    let asks = llmspell_models::fault_server::FaultServer::start().await.unwrap();
-    asks.otherwise(llmspell_models::fault_server::Answer::status(401).header("www-authenticate", "Bearer"));
+    let asks = llmspell_test::fault_server::FaultServer::start().await.unwrap();
+    asks.otherwise(llmspell_test::fault_server::Answer::status(401).header("www-authenticate", "Bearer"));
     let http = format!("{{ url: '{}' }}", asks.url("/mcp"));
     let with_token = format!("{{ url: '{}', token: PATH }}", asks.url("/mcp"));
     for (server, reported, hint) in [

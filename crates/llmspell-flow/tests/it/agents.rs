@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use llmspell::model::{
-    Finish, ModelError, ModelErrorClass, ModelEvent, Options, ScriptedModel, SimulatedModel, ToolCallDelta,
-};
+use llmspell::model::{Finish, ModelError, ModelErrorClass, ModelEvent, Options, ToolCallDelta};
 use llmspell::tool::{DynTool, Privilege};
 use llmspell::{BoxStep, Context, Error, ErrorKind, Message, Outcome, Quality, Step, step};
 use llmspell_flow::{Flow, Source, Toolbox};
+use llmspell_test::{ScriptedModel, SimulatedModel};
 use llmspell_tools::Permissions;
 use serde_json::{Value, json};
 use tokio::time::Instant;

@@ -1,8 +1,9 @@
 //! Tokens and cost of a flow before a model is asked.
 
-use llmspell::model::{OutputFormat, Request, ScriptedModel};
+use llmspell::model::{OutputFormat, Request};
 use llmspell::{Context, Error, Step};
 use llmspell_flow::{Estimate, EstimatedUse, Flow, Source, Survey, Toolbox};
+use llmspell_test::ScriptedModel;
 use llmspell_tools::Permissions;
 use serde_json::json;
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use llmspell::model::ScriptedModel;
 use llmspell::tool::Privilege;
 use llmspell::{Agent, Context, Error, ErrorKind, Message, Outcome, Step};
 use llmspell_flow::{Flow, Source, Toolbox};
+use llmspell_test::ScriptedModel;
 use llmspell_tools::Permissions;
 use serde_json::{Value, json};
 

@@ -265,7 +265,7 @@ fn retries_of_what_may_have_been_done() {
 fn simulated_models_say_words_only() {
     let flow = |rest: &str| {
         let toolbox = Toolbox::built_in(&Permissions::none())
-            .with_model("simulated/m", llmspell::model::SimulatedModel::new("simulated/m"));
+            .with_model("simulated/m", llmspell_test::SimulatedModel::new("simulated/m"));
         let text = format!(
             "flow: f\nmodels: {{ m: simulated/m }}\nsteps: [{{ id: a, agent: {{ model: m, prompt: x{rest} }} }}]\n"
         );

@@ -146,7 +146,7 @@ impl ServerProcess {
     /// Waits for the exit of a server whose input has ended, then sends SIGTERM, then kills the whole group.
     pub(crate) async fn end(mut self) {
         if timeout(self.grace, self.group.ended(&mut self.child)).await.is_err() {
-            self.group.ask_to_end(&self.child);
+            self.group.terminate(&self.child);
             let _ = timeout(self.grace, self.group.ended(&mut self.child)).await;
         }
         self.kill().await;

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use llmspell::agent::{Agent, AgentReply};
-use llmspell::model::{Message, ScriptedModel, ToolResult};
+use llmspell::model::{Message, ToolResult};
 use llmspell::tool::DynTool;
 use llmspell::{Context, Retry, Step, step};
+use llmspell_test::ScriptedModel;
 use serde_json::{Value, json};
 
 use crate::harness::{

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use llmspell::model::ScriptedModel;
 use llmspell::{Agent, Context, Error, ErrorKind, Step, Tool, step};
 use llmspell_mcp::{Client, Server};
+use llmspell_test::ScriptedModel;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 

@@ -3,8 +3,8 @@
 use llmspell::agent::Agent;
 use llmspell::model::Model;
 use llmspell::{Context, Step, Tool};
-use llmspell_models::Cassette;
-use llmspell_models::fault_server::Answer;
+use llmspell_test::Cassette;
+use llmspell_test::fault_server::Answer;
 use serde_json::json;
 
 use super::{WIRES, model, server, soon};

@@ -1,4 +1,4 @@
-//! What is recorded plays as it was said.
+//! Recordings replay as they were received.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use llmspell::model::{
-    Finish, Message, Model, ModelError, ModelErrorClass, ModelEvent, ModelStream, Options, Request, ScriptedModel,
-    SimulatedModel, ToolCallDelta,
+    Finish, Message, Model, ModelError, ModelErrorClass, ModelEvent, ModelStream, Options, Request, ToolCallDelta,
 };
 use llmspell::tool::Privilege;
 use llmspell::{Context, Error, ErrorKind, Result, Retry, Step, Tool, Usage};
-use llmspell_models::fault_server::Answer;
-use llmspell_models::{Cassette, Wire};
+use llmspell_models::Wire;
+use llmspell_test::Cassette;
+use llmspell_test::fault_server::Answer;
+use llmspell_test::{ScriptedModel, SimulatedModel};
 use proptest::prelude::*;
 use serde_json::json;
 use tokio::time::Instant;

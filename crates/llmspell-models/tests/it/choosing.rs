@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use llmspell::model::Model;
 use llmspell::{Error, ErrorKind};
-use llmspell_models::fault_server::Answer;
 use llmspell_models::{Models, Wire};
+use llmspell_test::fault_server::Answer;
 
 use super::{events, server};
 
@@ -50,7 +50,7 @@ fn a_missing_key_is_found_at_once_and_named() {
         let error = refused(&env(&[]), name);
         assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
         assert!(error.hint().is_some_and(|hint| hint.contains(variable)), "{error:?}");
-        // An empty variable is none.
+        // An empty variable counts as unset.
         assert_eq!(refused(&env(&[(variable, " ")]), name).kind(), ErrorKind::Denied);
         assert_eq!(env(&[(variable, "sk-0123456789")]).get(name).unwrap().name(), name);
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use llmspell::model::{Model, ModelErrorClass, ModelEvent, Request};
 use llmspell::{Context, ErrorKind, EventKind, Step};
 use llmspell_models::Wire;
-use llmspell_models::fault_server::{Answer, End};
+use llmspell_test::fault_server::{Answer, End};
 use serde_json::{Value, json};
 
 use super::{LONG, WIRES, events, failure, failure_in, model, models, server, soon};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use llmspell::model::Model;
 use llmspell::{Context, Step};
 use llmspell_models::Models;
-use llmspell_models::fault_server::Answer;
+use llmspell_test::fault_server::Answer;
 use serde_json::json;
 use tracing::field::{Field, Visit};
 use tracing::span;

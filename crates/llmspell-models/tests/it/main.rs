@@ -1,5 +1,5 @@
-//! What real models promise, against a local server that fails in every way that real ones do. They hold for the
-//! version of genai that is pinned: they are what to run when it changes.
+//! The guarantees of providers' models, against a local server with the faults of real ones. They hold for the
+//! pinned version of genai: run them when it changes.
 
 #![allow(unreachable_pub, clippy::unwrap_used, reason = "a test binary exports nothing, and may panic")]
 
@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use llmspell::model::{Model, ModelError, ModelEvent, Request};
 use llmspell::{Context, Error, Result, Step};
-use llmspell_models::fault_server::{Answer, FaultServer};
 use llmspell_models::{Models, RemoteModel, Wire};
+use llmspell_test::fault_server::{Answer, FaultServer};
 
 const WIRES: [Wire; 4] = [Wire::OpenAi, Wire::Anthropic, Wire::Gemini, Wire::Ollama];
 

@@ -1,11 +1,11 @@
-//! What is asked arrives, on every wire in its words.
+//! Requests arrive complete, in the format of each wire.
 
 use std::sync::Arc;
 
 use llmspell::Tool;
 use llmspell::model::{Content, Effort, Image, Message, Options, OutputFormat, Request, ToolChoice};
 use llmspell_models::Wire;
-use llmspell_models::fault_server::Answer;
+use llmspell_test::fault_server::Answer;
 use serde_json::{Value, json};
 
 use super::{WIRES, events, model, server};

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::model::{Model, Request, ScriptedModel};
+use llmspell::model::{Model, Request};
 use llmspell::{Budget, Context, Hedge, Policy, Retry, Step, Usage, race};
-use llmspell_models::fault_server::{Answer, End};
-use llmspell_models::{Cassette, Wire};
+use llmspell_models::Wire;
+use llmspell_test::Cassette;
+use llmspell_test::ScriptedModel;
+use llmspell_test::fault_server::{Answer, End};
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -98,7 +100,7 @@ async fn who_loses_hangs_up_and_what_is_used_is_counted_once() {
     let reply = soon(hedged.run(Request::new("Who?"), &Context::new())).await.unwrap();
     assert_eq!(reply.text, "Second.");
     assert_eq!(server.ended(0, super::LONG).await, Ok(End::Gone));
-    // Of the copy that was dropped nobody has told: it counts as what was asked, and what had come in by then.
+    // The dropped copy reported no usage: it counts as its request, and the output so far.
     let (spent, asked) = (budget.spent(), Request::new("Who?").estimated_tokens());
     assert_eq!(spent.input_tokens, reply.usage.input_tokens + asked);
     assert!(spent.output_tokens > reply.usage.output_tokens, "{spent:?}");

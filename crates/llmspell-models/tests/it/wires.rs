@@ -1,9 +1,9 @@
-//! What goes well, on every wire.
+//! Successful replies on every wire.
 
 use llmspell::model::{Finish, Message, Model, ModelEvent, Options, Request};
 use llmspell::{Context, Step, Usage};
 use llmspell_models::Wire;
-use llmspell_models::fault_server::Answer;
+use llmspell_test::fault_server::Answer;
 use serde_json::{Value, json};
 
 use super::{KEY, WIRES, events, model, server, soon};
@@ -115,7 +115,7 @@ async fn a_reply_with_a_reason_is_complete_even_if_its_server_never_says_done() 
     let reply = soon(model(&server, Wire::OpenAi).step().run(Request::new("?"), &Context::new())).await.unwrap();
     assert_eq!((reply.text.as_str(), reply.finish, reply.usage), ("Well.", Finish::Stop, Usage::new(3, 1)));
 
-    // Words that look like a reason are none.
+    // Text that looks like a finish reason is not one.
     let quoted = json!({ "choices": [{ "index": 0, "delta": { "content": "\"finish_reason\":\"stop\"" } }] });
     let server = super::server([Answer::events().data(quoted)]).await;
     let (_, error) = events(&model(&server, Wire::OpenAi), "?").await;

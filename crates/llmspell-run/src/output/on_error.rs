@@ -2,6 +2,7 @@
 
 /// What becomes of a record that fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OnError {
     /// It has its line, like any other.
     #[default]

@@ -99,7 +99,7 @@ pub struct StepNow {
     pub cancelled: u64,
     /// Further attempts so far.
     pub retries: u64,
-    /// The median of the time of calls that came to an end, waiting included; within 7 %.
+    /// The median of the time of calls that came to an end, waiting included.
     #[serde(rename = "p50_ms", serialize_with = "some_millis")]
     pub p50: Option<Duration>,
     /// The 95th percentile of the same.

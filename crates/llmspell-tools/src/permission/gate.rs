@@ -10,6 +10,7 @@ use super::{Grantor, MissingPermission, Permissions};
 
 /// The kinds of permission that take values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PermissionKind {
     /// Reading files.
     Read,

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// The side that must grant a permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Grantor {
     /// The flow must request it.
     Flow,

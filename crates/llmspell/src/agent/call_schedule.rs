@@ -1,4 +1,6 @@
-//! Which calls of a turn may run now, and which wait for others.
+//! The order of one turn's tool calls: which may start now, and which wait for others.
+//!
+//! The schedule only decides. It neither runs calls nor knows their results.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -6,56 +8,56 @@ use serde_json::Value;
 
 use crate::tool::CallConcurrency;
 
-/// The calls of one turn that are still to be run, in the order in which the model made them.
+/// The unfinished calls of one turn, in the order in which the model made them.
 ///
-/// A call waits for those before it that it must not run next to. So calls that are in each other's way run in
-/// the model's order, and no call overtakes one that it waits for.
+/// A call waits for all earlier calls that it must not run next to. So conflicting calls run in the model's order, and
+/// no call overtakes one that it waits for.
 ///
-/// An exclusive call parts the turn: all before it have ended when it begins, and all behind it begin when it has
-/// ended. So the turn is a line of parts, and only in the first of them may anything run.
+/// An exclusive call divides the turn: it starts when all earlier calls have finished, and later calls start when it
+/// has finished. So the turn is a queue of batches, and only calls of the first batch may run.
 #[derive(Debug, Default)]
 pub(super) struct CallSchedule {
-    parts: VecDeque<Batch>,
+    batches: VecDeque<Batch>,
     running: usize,
 }
 
-/// Calls that only wait for others with the same key, or one exclusive call.
+/// Calls that wait only for calls with the same key, or one exclusive call.
 #[derive(Debug, Default)]
 struct Batch {
     is_exclusive: bool,
-    /// The calls that may begin, by their places in the turn.
+    /// The calls that may start, by index in the turn.
     ready: BTreeSet<usize>,
-    /// Those that wait for one with the same key, which is ready or runs.
+    /// The calls that wait for one with the same key, which is ready or running.
     waiting: HashMap<Key, VecDeque<usize>>,
-    /// The key of each call that has one and has not ended.
+    /// The key of each unfinished call that has one.
     keys: HashMap<usize, Key>,
-    /// How many have not ended.
-    left: usize,
+    /// The number of unfinished calls.
+    unfinished: usize,
 }
 
-/// A tool, and the JSON of the argument that its calls are keyed by.
+/// A tool name, and the JSON of the argument that its calls are keyed by.
 type Key = (String, String);
 
 impl Batch {
-    fn add(&mut self, place: usize, key: Option<Key>) {
-        self.left += 1;
+    fn add(&mut self, index: usize, key: Option<Key>) {
+        self.unfinished += 1;
         let Some(key) = key else {
-            self.ready.insert(place);
+            self.ready.insert(index);
             return;
         };
         match self.waiting.get_mut(&key) {
-            Some(line) => line.push_back(place),
+            Some(queue) => queue.push_back(index),
             None => {
                 self.waiting.insert(key.clone(), VecDeque::new());
-                self.ready.insert(place);
+                self.ready.insert(index);
             }
         }
-        self.keys.insert(place, key);
+        self.keys.insert(index, key);
     }
 
-    fn end(&mut self, place: usize) {
-        self.left -= 1;
-        let Some(key) = self.keys.remove(&place) else { return };
+    fn finish(&mut self, index: usize) {
+        self.unfinished -= 1;
+        let Some(key) = self.keys.remove(&index) else { return };
         match self.waiting.get_mut(&key).and_then(VecDeque::pop_front) {
             Some(next) => drop(self.ready.insert(next)),
             None => drop(self.waiting.remove(&key)),
@@ -64,11 +66,11 @@ impl Batch {
 }
 
 impl CallSchedule {
-    /// Adds the call at `place`, after those before it.
-    pub(super) fn add(&mut self, place: usize, tool: &str, concurrency: &CallConcurrency, arguments: &Value) {
+    /// Adds the call at `index`. Calls are added in the order of their indices.
+    pub(super) fn add(&mut self, index: usize, tool: &str, concurrency: &CallConcurrency, arguments: &Value) {
         let is_exclusive = *concurrency == CallConcurrency::Exclusive;
-        if is_exclusive || self.parts.back().is_none_or(|last| last.is_exclusive) {
-            self.parts.push_back(Batch { is_exclusive, ..Batch::default() });
+        if is_exclusive || self.batches.back().is_none_or(|last| last.is_exclusive) {
+            self.batches.push_back(Batch { is_exclusive, ..Batch::default() });
         }
         let key = match concurrency {
             CallConcurrency::Keyed(argument) => {
@@ -77,25 +79,25 @@ impl CallSchedule {
             }
             _ => None,
         };
-        if let Some(last) = self.parts.back_mut() {
-            last.add(place, key);
+        if let Some(last) = self.batches.back_mut() {
+            last.add(index, key);
         }
     }
 
-    /// Takes the first call that may run now; it counts as running from here on.
+    /// Returns the first call that may start now, and counts it as running.
     pub(super) fn start_one(&mut self) -> Option<usize> {
-        let place = self.parts.front_mut()?.ready.pop_first()?;
+        let index = self.batches.front_mut()?.ready.pop_first()?;
         self.running += 1;
-        Some(place)
+        Some(index)
     }
 
-    /// The call at `place`, which ran, has ended.
-    pub(super) fn end(&mut self, place: usize) {
+    /// Records that the running call at `index` has finished.
+    pub(super) fn finish(&mut self, index: usize) {
         self.running -= 1;
-        if let Some(first) = self.parts.front_mut() {
-            first.end(place);
-            if first.left == 0 {
-                self.parts.pop_front();
+        if let Some(first) = self.batches.front_mut() {
+            first.finish(index);
+            if first.unfinished == 0 {
+                self.batches.pop_front();
             }
         }
     }
@@ -110,48 +112,48 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn plan(calls: &[(&str, CallConcurrency, Value)]) -> CallSchedule {
-        let mut plan = CallSchedule::default();
-        for (place, (tool, concurrency, arguments)) in calls.iter().enumerate() {
-            plan.add(place, tool, concurrency, arguments);
+    fn schedule(calls: &[(&str, CallConcurrency, Value)]) -> CallSchedule {
+        let mut schedule = CallSchedule::default();
+        for (index, (tool, concurrency, arguments)) in calls.iter().enumerate() {
+            schedule.add(index, tool, concurrency, arguments);
         }
-        plan
+        schedule
     }
 
-    fn startable(plan: &mut CallSchedule) -> Vec<usize> {
-        std::iter::from_fn(|| plan.start_one()).collect()
+    fn startable(schedule: &mut CallSchedule) -> Vec<usize> {
+        std::iter::from_fn(|| schedule.start_one()).collect()
     }
 
     #[test]
-    fn an_exclusive_call_waits_for_those_before_it_and_holds_those_behind_it() {
+    fn exclusive_call_waits_for_earlier_calls_and_delays_later_ones() {
         let reads = || ("read", CallConcurrency::Parallel, json!({}));
-        let mut plan = plan(&[reads(), reads(), ("write", CallConcurrency::Exclusive, json!({})), reads()]);
-        assert_eq!(startable(&mut plan), [0, 1]);
-        plan.end(0);
-        assert_eq!(startable(&mut plan), [0; 0]);
-        plan.end(1);
-        assert_eq!(startable(&mut plan), [2]);
-        plan.end(2);
-        assert_eq!(startable(&mut plan), [3]);
+        let mut schedule = schedule(&[reads(), reads(), ("write", CallConcurrency::Exclusive, json!({})), reads()]);
+        assert_eq!(startable(&mut schedule), [0, 1]);
+        schedule.finish(0);
+        assert_eq!(startable(&mut schedule), [0; 0]);
+        schedule.finish(1);
+        assert_eq!(startable(&mut schedule), [2]);
+        schedule.finish(2);
+        assert_eq!(startable(&mut schedule), [3]);
     }
 
     #[test]
-    fn calls_with_one_key_run_in_order_and_others_next_to_them() {
+    fn calls_with_the_same_key_run_in_order_and_others_concurrently() {
         let edit = |path: &str| ("edit", CallConcurrency::Keyed("path".into()), json!({ "path": path }));
-        let mut plan = plan(&[edit("a"), edit("a"), edit("b"), edit("a")]);
-        assert_eq!(startable(&mut plan), [0, 2]);
-        plan.end(0);
-        assert_eq!(startable(&mut plan), [1]);
-        plan.end(2);
-        assert_eq!(startable(&mut plan), [0; 0]);
-        plan.end(1);
-        assert_eq!(startable(&mut plan), [3]);
+        let mut schedule = schedule(&[edit("a"), edit("a"), edit("b"), edit("a")]);
+        assert_eq!(startable(&mut schedule), [0, 2]);
+        schedule.finish(0);
+        assert_eq!(startable(&mut schedule), [1]);
+        schedule.finish(2);
+        assert_eq!(startable(&mut schedule), [0; 0]);
+        schedule.finish(1);
+        assert_eq!(startable(&mut schedule), [3]);
     }
 
     #[test]
-    fn calls_without_the_argument_share_a_key_and_tools_do_not() {
+    fn calls_without_the_argument_share_a_key_within_a_tool_only() {
         let keyed = |tool| (tool, CallConcurrency::Keyed("path".into()), json!({}));
-        let mut plan = plan(&[keyed("edit"), keyed("edit"), keyed("move")]);
-        assert_eq!(startable(&mut plan), [0, 2]);
+        let mut schedule = schedule(&[keyed("edit"), keyed("edit"), keyed("move")]);
+        assert_eq!(startable(&mut schedule), [0, 2]);
     }
 }

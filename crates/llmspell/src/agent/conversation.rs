@@ -1,4 +1,6 @@
-//! What has been said: a value that its owner keeps, stores and continues.
+//! The conversation of an agent: plain data that the caller keeps, stores and continues.
+//!
+//! It owns the messages, how to trim them, and the check that a model can continue them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::model::{Content, Image, Message};
 
-/// A conversation: what goes into an [`Agent`](super::Agent), and comes back longer.
+/// A conversation: the input of an [`Agent`](super::Agent), and, with the new messages, part of its reply.
 ///
-/// It is plain data, so it can be stored as JSON and continued another day, by another agent or model. A clone
-/// shares its messages until one of the two is changed. The system prompt of an agent is not part of it.
+/// It is plain data: it can be stored as JSON and continued later, by another agent or model. A clone shares its
+/// messages until one of the two is changed. The system prompt of an agent is not part of it.
 ///
 /// ```
 /// use llmspell::agent::Conversation;
@@ -29,48 +31,48 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// One in which nothing has been said yet.
+    /// Creates an empty conversation.
     pub fn new() -> Self {
         Conversation::default()
     }
 
-    /// What has been said, oldest first.
+    /// Returns the messages, oldest first.
     pub fn messages(&self) -> &[Message] {
         &self.messages
     }
 
-    /// Adds words of the user.
+    /// Adds a text message of the user.
     pub fn user(&mut self, text: impl Into<String>) -> &mut Self {
         self.push(Message::user(text))
     }
 
-    /// Adds a picture of the user's, with words to it.
+    /// Adds a message of the user with text and an image.
     pub fn image(&mut self, text: impl Into<String>, image: Image) -> &mut Self {
         self.push(Message::User { content: vec![Content::Text(text.into()), Content::Image(image)] })
     }
 
-    /// Adds a message of any kind.
+    /// Adds a message.
     pub fn push(&mut self, message: Message) -> &mut Self {
         Arc::make_mut(&mut self.messages).push(message);
         self
     }
 
-    /// Whether nothing has been said.
+    /// Returns whether there are no messages.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
-    /// Roughly how many tokens a model reads it as: a token for four bytes of text, and 1,000 for a picture.
-    /// For an exact count ask the provider's own tokenizer, and see [`Conversation::trim_by`].
+    /// Returns an estimate of its tokens: one for every four bytes of text, and 1,000 for an image.
+    /// For an exact count, use the provider's tokenizer with [`Conversation::trim_by`].
     pub fn estimated_tokens(&self) -> u64 {
         self.messages.iter().map(estimate).sum()
     }
 
-    /// Forgets the oldest exchanges until the rest is [estimated](Conversation::estimated_tokens) to have at
-    /// most so many tokens; says how many messages that were.
+    /// Removes the oldest exchanges until the rest is [estimated](Conversation::estimated_tokens) to have at
+    /// most `max_tokens` tokens. Returns the number of removed messages.
     ///
-    /// An exchange is what the user said, in one message or several, and everything up to where they speak again, so
-    /// a call of a tool is never parted from its answer. System messages and the last exchange stay, also if they alone are longer.
+    /// An exchange is one or more messages of the user and all messages up to the user's next one. So a tool call is never
+    /// separated from its result. System messages and the last exchange stay, even if they alone are longer.
     ///
     /// ```
     /// use llmspell::agent::Conversation;
@@ -85,69 +87,69 @@ impl Conversation {
         self.trim_by(max_tokens, estimate)
     }
 
-    /// As [`Conversation::trim`], with a counter of your own for the tokens of a message.
+    /// Like [`Conversation::trim`], with a custom token counter.
     pub fn trim_by(&mut self, max_tokens: u64, tokens_of: impl Fn(&Message) -> u64) -> usize {
         let tokens: Vec<u64> = self.messages.iter().map(tokens_of).collect();
         let mut total: u128 = tokens.iter().map(|tokens| u128::from(*tokens)).sum();
         let is_system = |index: usize| matches!(self.messages[index], Message::System { .. });
-        let mut forget = vec![false; self.messages.len()];
+        let mut is_removed = vec![false; self.messages.len()];
         let mut at = 0;
         for start in self.exchanges() {
             if total <= u128::from(max_tokens) {
                 break;
             }
-            // All before it; at the last start, that is all but the last exchange.
+            // Everything before `start`. At the last start, that is everything except the last exchange.
             for index in (at..start).filter(|index| !is_system(*index)) {
-                forget[index] = true;
+                is_removed[index] = true;
                 total -= u128::from(tokens[index]);
             }
             at = start;
         }
         let before = self.messages.len();
-        if forget.contains(&true) {
-            let mut forget = forget.into_iter();
-            Arc::make_mut(&mut self.messages).retain(|_| !forget.next().unwrap_or_default());
+        if is_removed.contains(&true) {
+            let mut is_removed = is_removed.into_iter();
+            Arc::make_mut(&mut self.messages).retain(|_| !is_removed.next().unwrap_or_default());
         }
         before - self.messages.len()
     }
 
-    /// Where the user begins to speak.
+    /// Returns the index of each exchange's first message.
     fn exchanges(&self) -> Vec<usize> {
         let mut starts = Vec::new();
-        let mut users_turn = false;
+        let mut is_users_turn = false;
         for (index, message) in self.messages.iter().enumerate() {
             match message {
                 Message::System { .. } => {}
-                Message::User { .. } if users_turn => {}
+                Message::User { .. } if is_users_turn => {}
                 Message::User { .. } => {
-                    users_turn = true;
+                    is_users_turn = true;
                     starts.push(index);
                 }
-                _ => users_turn = false,
+                _ => is_users_turn = false,
             }
         }
         starts
     }
 
-    /// Why no model can go on with this, if none can: nobody has said anything, it is not the model's turn, or a
-    /// call of a tool and its answer have been parted.
-    pub(super) fn complaint(&self) -> Option<Error> {
-        let complaint = |what: String, hint: &'static str| Some(Error::invalid(what).with_hint(hint));
+    /// Returns the reason why no model can continue the conversation, if there is one: it is empty, it is not the
+    /// model's turn, or a tool call and its result have been separated.
+    pub(super) fn problem(&self) -> Option<Error> {
+        let problem = |message: String, hint: &'static str| Some(Error::invalid(message).with_hint(hint));
         match self.messages.iter().rfind(|message| !matches!(message, Message::System { .. })) {
-            None => return complaint("the conversation is empty".into(), "say something with `user`"),
+            None => return problem("the conversation is empty".into(), "add a message with `user`"),
             Some(Message::Assistant { tool_calls, .. }) if tool_calls.is_empty() => {
-                let what = "the last word of the conversation is the model's own";
-                return complaint(what.into(), "add what the user says to it with `user`");
+                let message = "the last message of the conversation is an answer of the model";
+                return problem(message.into(), "add the user's next message with `user`");
             }
             Some(_) => {}
         }
-        const PARTED: &str = "every call of a tool is followed by its answer before anybody speaks again";
+        const HINT: &str = "add the result of every tool call before the next message";
         let mut open: VecDeque<&str> = VecDeque::new();
         for message in self.messages.iter() {
             if let Message::Tool(answer) = message {
                 match open.iter().position(|id| *id == answer.call_id) {
-                    Some(place) => drop(open.remove(place)),
-                    None => return complaint(format!("nobody has made the call `{}`", answer.call_id), PARTED),
+                    Some(index) => drop(open.remove(index)),
+                    None => return problem(format!("result of the unknown tool call `{}`", answer.call_id), HINT),
                 }
             } else if !open.is_empty() {
                 break;
@@ -155,7 +157,7 @@ impl Conversation {
             open.extend(message.tool_calls().iter().map(|call| call.id.as_str()));
         }
         let id = open.front()?;
-        complaint(format!("the call `{id}` has no answer"), PARTED)
+        problem(format!("the tool call `{id}` has no result"), HINT)
     }
 
     pub(super) fn into_messages(self) -> Vec<Message> {
@@ -165,7 +167,7 @@ impl Conversation {
 
 fn estimate(message: &Message) -> u64 {
     let bytes = |text: &str| text.len();
-    let (bytes, pictures) = match message {
+    let (bytes, images) = match message {
         Message::System { text } => (bytes(text), 0),
         Message::User { content } => {
             let text = content.iter().filter_map(Content::as_text).map(str::len).sum();
@@ -177,7 +179,7 @@ fn estimate(message: &Message) -> u64 {
         }
         Message::Tool(answer) => (answer.name.len() + answer.text.len(), 0),
     };
-    bytes.div_ceil(4) as u64 + 1_000 * pictures
+    bytes.div_ceil(4) as u64 + 1_000 * images
 }
 
 impl From<&str> for Conversation {

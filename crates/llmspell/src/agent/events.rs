@@ -1,14 +1,17 @@
-//! What an agent does, as it does it.
+//! The event stream of a running agent.
+//!
+//! Translates the chunks of an agent's context into [`AgentEvent`]s. It must not influence the run, apart from
+//! backpressure.
 
 use std::fmt;
 use std::pin::Pin;
 use std::task::{self, Poll};
 
 use futures_core::Stream;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
-use super::run::MODEL;
+use super::progress::{MODEL, Progress};
 use super::{Agent, AgentReply, Conversation};
 use crate::context::{Chunk, ChunkData, Chunks, Context};
 use crate::error::Result;
@@ -16,73 +19,50 @@ use crate::model::{ModelEvent, ToolCall, ToolResult};
 use crate::path::Path;
 use crate::step::Step;
 
-/// How many events wait for their reader before the agent does.
+/// The number of unread events from which the agent waits for the consumer.
 const AHEAD: usize = 16;
 
-/// One thing that an agent does.
+/// An event of a running agent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AgentEvent {
-    /// The model says something.
+    /// A piece of the model's answer.
     Text(String),
-    /// The model thinks something.
+    /// A piece of the model's reasoning.
     Reasoning(String),
-    /// What was said in this turn no longer counts: it failed, and the model is asked again, or another one is.
+    /// The text and reasoning of this turn so far are void: the request failed, and a retry or fallback follows.
     Restarted,
-    /// The model calls a tool; the call begins as soon as it may.
+    /// The model calls a tool; the call starts as soon as limits allow.
     ToolCalled(ToolCall),
-    /// A tool shows something while it works.
+    /// A tool emits partial output.
     ToolOutput {
-        /// The tool, or the step inside of it that shows it.
+        /// The tool, or the step inside of it that emits the output.
         path: Path,
-        /// What it shows.
+        /// The output.
         output: Value,
     },
-    /// What a tool, or a step inside of it, has shown no longer counts: it failed, and is tried again.
+    /// The partial output of a tool, or of a step inside of it, is void: it failed, and is tried again.
     ToolRestarted {
-        /// Whose output it was, with all below it.
+        /// The step whose output is void, together with that of all steps below it.
         path: Path,
     },
-    /// A call of a tool has been answered; in the order in which they are done. Of calls that are cut off by the end
-    /// of the agent, only the conversation tells.
+    /// A tool call has a result; in order of completion. Results of calls that the end of the agent cancelled
+    /// appear only in the conversation.
     ToolAnswered(ToolResult),
-    /// The agent is done. The last event.
+    /// The agent has finished. The last event.
     Done(AgentReply),
 }
 
-/// What an agent shows of itself as partial output, in the JSON form of [`AgentEvent`].
-#[derive(Serialize)]
-pub(super) enum Progress<'a> {
-    #[serde(rename = "tool_called")]
-    Called(&'a ToolCall),
-    #[serde(rename = "tool_answered")]
-    Answered(&'a ToolResult),
-}
-
-impl From<Progress<'_>> for Value {
-    fn from(progress: Progress<'_>) -> Value {
-        serde_json::to_value(progress).unwrap_or_default()
-    }
-}
-
-/// The same, as it is read again.
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Shown {
-    ToolCalled(ToolCall),
-    ToolAnswered(ToolResult),
-}
-
-/// What an agent does, as it does it: a `Stream` of [`AgentEvent`]s; made by [`Agent::events`].
+/// The `Stream` of a running agent's [`AgentEvent`]s; made by [`Agent::events`].
 ///
-/// The agent runs while the events are read, and gets no more than a few of them ahead. Dropping them stops it,
-/// its model and its tools. A failure is the last item.
+/// The agent runs while its events are read, and is at most a few events ahead of the consumer. Dropping the stream
+/// stops the agent, its model and its tools. A failure is the last item.
 ///
 /// ```
 /// use llmspell::Context;
 /// use llmspell::agent::{Agent, AgentEvent};
-/// use llmspell::model::ScriptedModel;
+/// use llmspell_test::ScriptedModel;
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// let agent = Agent::builder(ScriptedModel::new("demo").says("All is well.")).build()?;
@@ -114,13 +94,13 @@ impl AgentEvents {
         AgentEvents { work: Some(work), result: None, chunks, agent: path, model }
     }
 
-    /// The next event; `None` after the last.
+    /// Returns the next event, or `None` after the last.
     pub async fn next(&mut self) -> Option<Result<AgentEvent>> {
         std::future::poll_fn(|task| Pin::new(&mut *self).poll_next(task)).await
     }
 
-    /// What a chunk tells; `None` if it is a detail that is told otherwise.
-    fn read(&self, chunk: Chunk) -> Option<AgentEvent> {
+    /// Returns the event of a chunk, or `None` for a detail that another event covers.
+    fn event(&self, chunk: Chunk) -> Option<AgentEvent> {
         let is_model = chunk.path.is_within(&self.model);
         let data = match chunk.data {
             ChunkData::Restarted if is_model => return Some(AgentEvent::Restarted),
@@ -136,8 +116,8 @@ impl AgentEvents {
         }
         if chunk.path == self.agent {
             return match serde_json::from_value(data).ok()? {
-                Shown::ToolCalled(call) => Some(AgentEvent::ToolCalled(call)),
-                Shown::ToolAnswered(answer) => Some(AgentEvent::ToolAnswered(answer)),
+                Progress::ToolCalled(call) => Some(AgentEvent::ToolCalled(call)),
+                Progress::ToolAnswered(answer) => Some(AgentEvent::ToolAnswered(answer)),
             };
         }
         Some(AgentEvent::ToolOutput { path: chunk.path, output: data })
@@ -154,14 +134,14 @@ impl Stream for AgentEvents {
         {
             this.work = None;
             this.result = Some(result);
-            // A runaway of a tool may hold a context for long: it has nothing to add.
+            // A runaway tool may hold a context for a long time. Its output no longer counts.
             this.chunks.close();
         }
         loop {
             match Pin::new(&mut this.chunks).poll_next(task) {
                 Poll::Pending if this.work.is_some() => return Poll::Pending,
                 Poll::Ready(Some(chunk)) => {
-                    if let Some(event) = this.read(chunk) {
+                    if let Some(event) = this.event(chunk) {
                         return Poll::Ready(Some(Ok(event)));
                     }
                 }

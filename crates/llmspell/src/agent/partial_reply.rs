@@ -1,4 +1,4 @@
-//! The reply of a turn that has not ended, for an agent that may have to answer with it.
+//! The unfinished reply of the current turn, for agents that answer with it when a limit is reached.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use crate::context::{Chunk, ChunkData, ChunkObserver};
 use crate::path::Path;
 use crate::runtime::sync::{Mutex, MutexGuard, lock};
 
-/// What the model has said so far in this turn.
+/// The text that the model has emitted so far in this turn.
 pub(super) struct PartialReply {
-    /// The step that asks the model.
+    /// The path of the step that calls the model.
     model: Path,
-    /// By the steps inside of it, for it may be a race of several: the attempt, and what it has said.
+    /// The attempt and its text, by path: the step may be a race of several models.
     texts: Mutex<HashMap<Path, (u32, String)>>,
 }
 
@@ -20,12 +20,12 @@ impl PartialReply {
         Arc::new(PartialReply { model, texts: Mutex::default() })
     }
 
-    /// The turn has ended: the next one begins with nothing.
+    /// Discards the text when the turn has ended.
     pub(super) fn clear(&self) {
         self.texts().clear();
     }
 
-    /// The longest of what was said, if anything was.
+    /// Takes the longest text, if there is any.
     pub(super) fn take(&self) -> Option<String> {
         let texts = std::mem::take(&mut *self.texts());
         let text = texts.into_values().map(|(_, text)| text).max_by_key(String::len)?;
@@ -45,7 +45,7 @@ impl ChunkObserver for PartialReply {
         let mut texts = self.texts();
         let data = match &chunk.data {
             ChunkData::Output(data) => data,
-            // A retry or a fallback around them.
+            // A retry or a fallback around these paths.
             ChunkData::Restarted => return texts.retain(|path, _| !path.is_within(&chunk.path)),
         };
         let Some(more) = data["text"].as_str() else { return };

@@ -1,4 +1,4 @@
-//! What an agent gives back: its reply, or how far it came.
+//! The results of an agent: its reply, or the state in which it failed.
 
 use std::fmt;
 
@@ -9,52 +9,53 @@ use crate::error::Error;
 use crate::model::Finish;
 use crate::observe::usage::Usage;
 
-/// What an agent has replied.
+/// The reply of an agent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct AgentReply {
-    /// The answer: the words of the last turn.
+    /// The answer: the text of the last turn.
     pub text: String,
-    /// The whole conversation, this reply included: keep it to go on.
+    /// The whole conversation, including this reply. Keep it to continue.
     pub conversation: Conversation,
-    /// What was used: all turns, with attempts that failed and contenders that lost, and what tools used.
+    /// The usage of all turns, including failed attempts, losing contenders and tools.
     pub usage: Usage,
-    /// How often the model was asked.
+    /// The number of requests to the model, not counting retries.
     pub turns: u32,
-    /// How many calls of tools were answered.
+    /// The number of tool calls that finished.
     pub tool_calls: u32,
     /// Why the last turn ended; `None` if it was stopped ([`AgentBuilder::partial`](super::AgentBuilder::partial)).
     pub finish: Option<Finish>,
-    /// The model that gave the last turn, in its own words.
+    /// The model of the last turn, as the provider names it.
     pub model: Option<String>,
 }
 
-/// How far an agent had come when it failed, so that nothing that was paid for is lost.
+/// The state of an agent when it failed, so that no paid work is lost.
 ///
-/// It is the source of the agent's error: `error.downcast_ref::<Unfinished>()`; the error's own source, such as a
-/// [`ModelError`](crate::model::ModelError), is still found behind it. In the conversation every call of
-/// a tool has its answer, if only the one that it was cancelled: it can be continued. Where the model has had the last
-/// word, as with an answer that is not of the [type](super::TypedAgent) that was asked for, continue it with a message
-/// of the user.
+/// It is the source of the agent's error: `error.downcast_ref::<Unfinished>()`. The error's own source, such as a
+/// [`ModelError`](crate::model::ModelError), is the source of this.
+///
+/// The conversation can be continued: every tool call in it has a result, even if only that it was cancelled. If the
+/// last message is the model's, such as an answer of the wrong [type](super::TypedAgent), add a message of the user
+/// first.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Unfinished {
-    /// What was said up to there.
+    /// The conversation up to the failure.
     pub conversation: Conversation,
-    /// What was used up to there.
+    /// The usage up to the failure.
     pub usage: Usage,
-    /// How often the model was asked.
+    /// The number of requests to the model, not counting retries.
     pub turns: u32,
-    /// How many calls of tools were answered.
+    /// The number of tool calls that finished.
     pub tool_calls: u32,
-    /// Why it went no further.
+    /// The cause of the failure.
     pub cause: Error,
 }
 
 impl fmt::Display for Unfinished {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (turns, calls) = (self.turns, self.tool_calls);
-        write!(f, "in turn {turns}, after {calls} call{} of tools", if calls == 1 { "" } else { "s" })
+        write!(f, "in turn {turns}, after {calls} tool call{}", if calls == 1 { "" } else { "s" })
     }
 }
 
@@ -65,7 +66,7 @@ impl std::error::Error for Unfinished {
 }
 
 impl Unfinished {
-    /// The cause, with everything that was done until it happened as its source.
+    /// Returns the cause, with this state as its source.
     pub(super) fn into_error(self) -> Error {
         self.cause.clone().with_source(self)
     }

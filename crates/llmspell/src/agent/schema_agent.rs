@@ -1,27 +1,25 @@
-//! Agents that answer with JSON whose schema is known at run time only.
+//! Agents that answer with JSON whose schema is known only at run time.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::answer_format::SchemaFormat;
+use super::answer_format::{Check, SchemaFormat, short_name};
 use super::run::Run;
-use super::typed::short_name;
 use super::{Agent, Conversation, Typed};
 use crate::context::Context;
 use crate::error::Result;
 use crate::model::{Options, OutputFormat};
 use crate::step::{Step, StepInfo};
 
-/// What is wrong with an answer; made by [`Agent::with_schema`].
-pub(super) type Check = dyn Fn(&Value) -> std::result::Result<(), String> + Send + Sync;
-
-/// An agent that answers with JSON of a schema; made by [`Agent::with_schema`]. It is a [`TypedAgent`](super::TypedAgent)
-/// where there is no type, and fails as that does.
+/// An agent that answers with JSON of a schema; made by [`Agent::with_schema`].
+///
+/// It is a [`TypedAgent`](super::TypedAgent) without a Rust type, and has the same errors.
 ///
 /// ```
 /// use llmspell::agent::Agent;
-/// use llmspell::model::ScriptedModel;
+/// use llmspell_test::ScriptedModel;
 /// use llmspell::{Context, Step};
 /// use serde_json::json;
 ///
@@ -30,7 +28,7 @@ pub(super) type Check = dyn Fn(&Value) -> std::result::Result<(), String> + Send
 /// let model = ScriptedModel::new("demo").says(r#"{ "spam": "yes" }"#).says(r#"{ "spam": true }"#);
 /// let judge = Agent::builder(model).build()?.with_schema("verdict", schema, |answer| match answer["spam"].is_boolean() {
 ///     true => Ok(()),
-///     false => Err("`spam` is not true or false".to_owned()),
+///     false => Err("`spam` must be true or false".to_owned()),
 /// });
 /// let verdict = judge.run("You have won a prize!".into(), &Context::new()).await?;
 /// assert_eq!((verdict.value, verdict.reply.turns), (json!({ "spam": true }), 2));
@@ -40,7 +38,7 @@ pub(super) type Check = dyn Fn(&Value) -> std::result::Result<(), String> + Send
 pub struct SchemaAgent {
     agent: Agent,
     options: Arc<Options>,
-    shape: Arc<SchemaFormat>,
+    format: Arc<SchemaFormat>,
 }
 
 impl SchemaAgent {
@@ -48,7 +46,16 @@ impl SchemaAgent {
         let name = short_name(name);
         let output = OutputFormat::Schema { name: name.clone(), schema: schema.clone() };
         let options = Options { output, ..Options::clone(&agent.0.options) };
-        SchemaAgent { agent, options: Arc::new(options), shape: Arc::new(SchemaFormat { name, schema, check }) }
+        SchemaAgent { agent, options: Arc::new(options), format: Arc::new(SchemaFormat { name, schema, check }) }
+    }
+}
+
+impl fmt::Debug for SchemaAgent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SchemaAgent")
+            .field("agent", &self.agent)
+            .field("name", &self.format.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -58,7 +65,7 @@ impl Step for SchemaAgent {
 
     async fn run(&self, conversation: Conversation, cx: &Context) -> Result<Typed<Value>> {
         let run = Run::new(&self.agent.0, self.options.clone());
-        let (value, reply) = run.converse(conversation, &*self.shape, cx).await?;
+        let (value, reply) = run.run_conversation(conversation, &*self.format, cx).await?;
         Ok(Typed { value, reply })
     }
 

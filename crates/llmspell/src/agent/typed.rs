@@ -1,9 +1,10 @@
-//! Agents that answer with a Rust type.
+//! Agents that answer with a value of a Rust type.
 
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::answer_format::Json;
+use super::answer_format::{Json, short_name};
 use super::run::Run;
 use super::{Agent, AgentReply, Conversation};
 use crate::context::Context;
@@ -14,13 +15,13 @@ use crate::tool::Arguments;
 
 /// An agent that answers with a `T`; made by [`Agent::typed`].
 ///
-/// The model is asked for JSON of the type's schema. If what it says is not a `T`, it is told what is wrong, and
-/// has one more turn to mend it, in the same run: the agent's limits are those of both.
+/// The model is asked for JSON of the type's schema. If the answer is not a `T`, the model gets one chance to correct
+/// it, in the same run: the agent's limits cover both turns.
 ///
 /// ```
 /// # #[cfg(feature = "schema")] {
 /// use llmspell::agent::Agent;
-/// use llmspell::model::ScriptedModel;
+/// use llmspell_test::ScriptedModel;
 /// use llmspell::{Context, Step, schemars::JsonSchema};
 ///
 /// #[derive(Debug, PartialEq, serde::Deserialize, JsonSchema)]
@@ -39,8 +40,9 @@ use crate::tool::Arguments;
 /// ```
 ///
 /// # Errors
-/// Those of the agent, and [`ErrorKind::Failed`](crate::ErrorKind::Failed) if the second answer is not a `T` either. A
-/// [partial](super::AgentBuilder::partial) answer that is no `T` is none: the limit that was met is the error.
+/// The errors of the agent, and [`ErrorKind::Failed`](crate::ErrorKind::Failed) if the second answer is not a `T`
+/// either. A [partial](super::AgentBuilder::partial) answer that is not a `T` does not count: the error is the limit
+/// that was reached.
 pub struct TypedAgent<T> {
     agent: Agent,
     options: Arc<Options>,
@@ -53,7 +55,13 @@ impl<T> Clone for TypedAgent<T> {
     }
 }
 
-/// What a [`TypedAgent`] has answered.
+impl<T> fmt::Debug for TypedAgent<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedAgent").field("agent", &self.agent).finish_non_exhaustive()
+    }
+}
+
+/// The answer of a [`TypedAgent`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Typed<T> {
@@ -71,21 +79,13 @@ impl<T: Arguments> TypedAgent<T> {
     }
 }
 
-/// What the type is called in its module, in letters that providers take as the name of a schema.
-pub(super) fn short_name(path: &str) -> String {
-    let name = path.split('<').next().and_then(|path| path.rsplit("::").next()).unwrap_or_default();
-    let name: String =
-        name.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '_').take(64).collect();
-    if name.is_empty() { "output".to_owned() } else { name }
-}
-
 impl<T: Arguments> Step for TypedAgent<T> {
     type In = Conversation;
     type Out = Typed<T>;
 
     async fn run(&self, conversation: Conversation, cx: &Context) -> Result<Typed<T>> {
         let run = Run::new(&self.agent.0, self.options.clone());
-        let (value, reply) = run.converse(conversation, &Json(PhantomData), cx).await?;
+        let (value, reply) = run.run_conversation(conversation, &Json(PhantomData), cx).await?;
         Ok(Typed { value, reply })
     }
 

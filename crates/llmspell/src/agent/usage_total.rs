@@ -1,4 +1,4 @@
-//! What a run of an agent has used so far.
+//! The usage of an agent's run so far.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::context::{MeterId, UsageMeter};
 use crate::observe::usage::Usage;
 use crate::runtime::sync::{Mutex, lock};
 
-/// Hears of everything that is used in a run: turns with all attempts, tools, agents that are tools.
+/// A meter that sums the usage of a run: turns with all attempts, tools, and agents that are tools.
 #[derive(Default)]
 pub(super) struct UsageTotal(Arc<Mutex<Usage>>);
 

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::error::Result;
-use crate::observe::outcome::{Outcome, Spent};
+use crate::observe::outcome::{Expense, Outcome};
 
 impl Context {
     /// Merges an outcome of work *under this context* into this work, and returns its result.
@@ -39,7 +39,7 @@ impl Context {
     /// The error of the outcome.
     pub fn merge_outcome<T>(&self, outcome: Outcome<T>) -> Result<T> {
         let (result, collected) = outcome.into_parts();
-        self.record_provenance(|mine| mine.absorb(collected));
+        self.record_provenance(|mine| mine.merge(collected));
         result
     }
 
@@ -52,8 +52,8 @@ impl Context {
     /// # Errors
     /// That of the outcome.
     pub fn restore_outcome<T>(&self, outcome: Outcome<T>) -> Result<T> {
-        let spent = Spent::of(&outcome);
-        self.record_cost(|mine| mine.spent(spent));
+        let spent = Expense::of(&outcome);
+        self.record_cost(|mine| mine.add_expense(spent));
         self.merge_outcome(outcome)
     }
 }

@@ -45,7 +45,7 @@ impl Context {
     }
 
     pub(crate) fn redacted(&self, mut event: EventKind) -> EventKind {
-        let failures = event.failures_mut();
+        let failures = event.errors_mut();
         if !failures.is_empty() {
             for redact in self.redactors() {
                 for failure in &mut *failures {

@@ -86,7 +86,6 @@ impl Context {
     /// # Ok::<(), llmspell::Error>(()) }).unwrap();
     /// ```
     pub fn record_usage(&self, usage: Usage) {
-        let usage = usage.sound();
         self.record_event(|| EventKind::Used(usage));
         for (depth, meter) in self.meters().enumerate() {
             let id = meter.id();
@@ -95,7 +94,7 @@ impl Context {
             let is_charged = self.meters().take(depth).any(|inner| inner.id() == id);
             meter.on_usage(if is_charged { Usage::default() } else { usage });
         }
-        self.record_cost(|collected| collected.used(usage));
+        self.record_cost(|collected| collected.add_usage(usage));
     }
 
     /// Reports the limits that a server has stated, for example in response headers.

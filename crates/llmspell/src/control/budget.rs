@@ -41,6 +41,7 @@ pub(crate) use reservation::BudgetGuard;
 pub(crate) use stream::{StreamBudget, StreamReservations};
 pub use with_budget::WithBudget;
 
+use crate::observe::cost::Cost;
 use crate::observe::usage::Usage;
 use caps::Caps;
 use ledger::BudgetLedger;
@@ -63,11 +64,11 @@ use ledger::BudgetLedger;
 ///   nothing itself, and is rejected only once everything is spent.
 ///
 /// ```
-/// use llmspell::{Budget, Step, Usage, step};
+/// use llmspell::{Budget, Cost, Step, Usage, step};
 ///
 /// let budget = Budget::cost(5.0).estimate(Usage::new(800, 400).with_cost(0.01));
 /// let ask = step(|question: String, _| async move { Ok(question) }).budget(budget.clone());
-/// assert_eq!(budget.remaining_cost(), Some(5.0));
+/// assert_eq!(budget.remaining_cost(), Some(Cost::new(5.0)));
 /// # let _ = ask;
 /// ```
 #[derive(Clone)]
@@ -90,7 +91,7 @@ impl Budget {
     /// # Panics
     /// If `cap` is negative or not finite.
     #[track_caller]
-    pub fn cost(cap: f64) -> Self {
+    pub fn cost(cap: impl TryInto<Cost>) -> Self {
         Budget::builder().cost(cap).build()
     }
 
@@ -110,7 +111,7 @@ impl Budget {
     /// Without an estimate, the budget learns a moving average from the calls under it. Before the first of them has
     /// reported its usage, calls run one at a time; each that ends without a report lets one more run.
     pub fn estimate(mut self, usage: Usage) -> Self {
-        self.estimate = Some(usage.sound());
+        self.estimate = Some(usage);
         self
     }
 
@@ -133,9 +134,9 @@ impl Budget {
     }
 
     /// Returns how much of the cost is neither spent nor reserved; `None` if cost has no cap.
-    pub fn remaining_cost(&self) -> Option<f64> {
+    pub fn remaining_cost(&self) -> Option<Cost> {
         let (cap, ledger) = (self.caps.cost?, self.ledger.as_ref()?);
-        Some((cap - ledger.committed().cost).max(0.0))
+        Some(cap.saturating_sub(ledger.committed().cost))
     }
 }
 
@@ -168,8 +169,8 @@ impl BudgetBuilder {
     /// # Panics
     /// If `cap` is negative or not finite.
     #[track_caller]
-    pub fn cost(mut self, cap: f64) -> Self {
-        assert!(cap.is_finite() && cap >= 0.0, "a budget must be a finite number of at least 0");
+    pub fn cost(mut self, cap: impl TryInto<Cost>) -> Self {
+        let Ok(cap) = cap.try_into() else { panic!("a budget must be a finite number of at least 0") };
         self.caps.cost = Some(cap);
         self
     }

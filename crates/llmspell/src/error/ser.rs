@@ -1,13 +1,13 @@
-//! Errors as JSON. Attempts tend to fail alike: what they say is said once.
+//! Errors as JSON. Attempts tend to fail alike, so consecutive equal errors are written once, with a count.
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::Error;
 
-/// Several of them.
-pub(super) struct Many<'a>(pub(super) &'a [Error]);
+/// A list of errors in which consecutive equal ones are written once.
+pub(super) struct Grouped<'a>(pub(super) &'a [Error]);
 
-impl Serialize for Many<'_> {
+impl Serialize for Grouped<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(grouped(self.0).into_iter().map(|(error, times)| Repeated { error, times }))
     }
@@ -38,7 +38,7 @@ pub(super) fn one<S: Serializer>(error: &Error, times: usize, serializer: S) -> 
         out.serialize_field("retry_after_ms", &(wait.as_secs_f64() * 1e3))?;
     }
     if !error.causes().is_empty() {
-        out.serialize_field("causes", &Many(error.causes()))?;
+        out.serialize_field("causes", &Grouped(error.causes()))?;
     }
     if let Some(hint) = error.hint() {
         out.serialize_field("hint", hint)?;
@@ -49,20 +49,20 @@ pub(super) fn one<S: Serializer>(error: &Error, times: usize, serializer: S) -> 
     out.end()
 }
 
-/// Each with how often it stands there in a row.
+/// Returns each error with the number of its consecutive repetitions.
 pub(super) fn grouped(errors: &[Error]) -> Vec<(&Error, usize)> {
     let mut all: Vec<(&Error, usize)> = Vec::new();
     for error in errors {
         match all.last_mut() {
-            Some((last, times)) if says_the_same(last, error) => *times += 1,
+            Some((last, times)) if is_equal(last, error) => *times += 1,
             _ => all.push((error, 1)),
         }
     }
     all
 }
 
-/// Whether the two are written alike, and come from what says the same.
-fn says_the_same(one: &Error, other: &Error) -> bool {
+/// Whether both are written alike, and their sources have the same text.
+fn is_equal(one: &Error, other: &Error) -> bool {
     let head = |error: &Error| (error.kind(), error.attempts(), error.retry_after());
     let (causes, others) = (one.causes(), other.causes());
     head(one) == head(other)
@@ -70,7 +70,7 @@ fn says_the_same(one: &Error, other: &Error) -> bool {
         && one.path() == other.path()
         && one.hint() == other.hint()
         && causes.len() == others.len()
-        && causes.iter().zip(others).all(|(one, other)| says_the_same(one, other))
+        && causes.iter().zip(others).all(|(one, other)| is_equal(one, other))
         && one.source().map(ToString::to_string) == other.source().map(ToString::to_string)
 }
 
@@ -80,7 +80,7 @@ mod tests {
     use crate::ErrorKind;
 
     #[test]
-    fn what_is_said_again_is_written_once() {
+    fn consecutive_equal_errors_are_written_once() {
         let no = || Error::failed("no");
         let error =
             Error::new(ErrorKind::AllFailed, "in vain").with_causes(vec![no(), no(), Error::denied("no"), no()]);

@@ -1,4 +1,4 @@
-//! What can go wrong with a model.
+//! Errors of models: their classes, and how a class becomes the error of a step.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,55 +8,55 @@ use serde::{Deserialize, Serialize};
 use super::reply::LARGEST_REPLY;
 use crate::error::{Error, ErrorKind};
 
-/// Why a model did not reply, or not to the end.
+/// The failure of a model: no reply, or an incomplete one.
 ///
 /// It is the [source](Error::source) of the step's error: `error.downcast_ref::<ModelError>()`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ModelError {
-    /// What sort of failure it is.
+    /// The class of the failure.
     pub class: ModelErrorClass,
-    /// What happened, in words.
+    /// The message.
     pub message: String,
-    /// The status of the HTTP answer, if there was one.
+    /// The status of the HTTP response, if there was one.
     pub status: Option<u16>,
-    /// How long the provider asks to be left alone.
+    /// The time after which the provider allows another request.
     pub retry_after: Option<Duration>,
-    /// The provider's name for the request, for asking them about it.
+    /// The provider's id of the request, for support questions.
     pub request_id: Option<String>,
 }
 
-/// The sorts of failure of a model.
+/// The classes of failures of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ModelErrorClass {
-    /// Too many requests or tokens in a time (429).
+    /// Too many requests or tokens in a period (429).
     RateLimited,
-    /// The provider has no room at the moment (503, 529).
+    /// The provider has no capacity at the moment (503, 529).
     Overloaded,
-    /// No or wrong credentials, or none for this model (401, 403).
+    /// Missing or invalid credentials, or no access to this model (401, 403).
     Unauthorized,
-    /// The account has run dry (402).
+    /// The account has no credit left (402).
     QuotaExhausted,
-    /// The request is not one that the provider takes (400, 404, 422).
+    /// The provider does not accept the request (400, 404, 422).
     InvalidRequest,
-    /// The conversation is longer than the model can read.
+    /// The conversation is longer than the model's context.
     ContextTooLong,
-    /// The provider failed by itself (5xx), or said so in the middle of a reply.
+    /// An internal error of the provider (5xx), or an error event within a reply.
     Server,
-    /// The connection could not be made, or broke.
+    /// The connection could not be opened, or broke.
     Connection,
-    /// The provider took too long.
+    /// The provider did not respond in time.
     Timeout,
-    /// The reply ended before it was complete: without a finish reason.
+    /// The reply ended without a finish reason, before it was complete.
     Truncated,
-    /// What the provider sent is not what it should send.
+    /// The provider violated its protocol.
     Protocol,
 }
 
 impl ModelErrorClass {
-    /// The name used in JSON and in messages, such as `rate_limited`.
+    /// Returns the name used in JSON and in messages, such as `rate_limited`.
     pub fn as_str(self) -> &'static str {
         match self {
             ModelErrorClass::RateLimited => "rate_limited",
@@ -73,8 +73,8 @@ impl ModelErrorClass {
         }
     }
 
-    /// The class that an HTTP status tells, if it is one of an error.
-    pub fn of_status(status: u16) -> Option<Self> {
+    /// Returns the class of an HTTP status, if it is an error status.
+    pub fn from_status(status: u16) -> Option<Self> {
         Some(match status {
             429 => ModelErrorClass::RateLimited,
             503 | 529 => ModelErrorClass::Overloaded,
@@ -101,7 +101,7 @@ impl ModelErrorClass {
         }
     }
 
-    /// Whether another attempt may help.
+    /// Returns whether a retry may help.
     pub fn is_transient(self) -> bool {
         match self {
             ModelErrorClass::RateLimited
@@ -122,7 +122,7 @@ impl ModelErrorClass {
         Some(match self {
             ModelErrorClass::RateLimited => "lower the limit or set a rate around the model",
             ModelErrorClass::Unauthorized => "check the key for this provider, and that it may use this model",
-            ModelErrorClass::QuotaExhausted => "the account has no credit left; add some, or use another provider",
+            ModelErrorClass::QuotaExhausted => "add credit to the account, or use another provider",
             ModelErrorClass::ContextTooLong => "trim the conversation, or use a model with a longer context",
             _ => return None,
         })
@@ -136,49 +136,49 @@ impl fmt::Display for ModelErrorClass {
 }
 
 impl ModelError {
-    /// A failure of this class.
+    /// Creates a failure of this class.
     pub fn new(class: ModelErrorClass, message: impl Into<String>) -> Self {
         ModelError { class, message: message.into(), status: None, retry_after: None, request_id: None }
     }
 
-    /// A stream that ended before its reply was complete.
+    /// Creates the error of a stream that ended before its reply was complete.
     pub(crate) fn truncated(model: &str) -> Self {
-        let message = format!("the reply of {model} ended without a finish reason");
+        let message = format!("the reply of `{model}` ended without a finish reason");
         ModelError::new(ModelErrorClass::Truncated, message)
     }
 
-    /// A reply that ended in the middle of a call of a tool.
+    /// Creates the error of a reply that was cut off within a tool call.
     pub(crate) fn cut_off(model: &str) -> Self {
-        let message = format!("the reply of {model} came to its `max_tokens` in the middle of a call of a tool");
+        let message = format!("the reply of `{model}` reached `max_tokens` within a tool call");
         ModelError::new(ModelErrorClass::Truncated, message)
     }
 
-    /// A reply that would not end.
+    /// Creates the error of a reply over the size limit.
     pub(crate) fn too_large(model: &str) -> Self {
-        let message = format!("the reply of {model} is larger than {} MiB, and was broken off", LARGEST_REPLY >> 20);
+        let message = format!("the reply of `{model}` is larger than {} MiB", LARGEST_REPLY >> 20);
         ModelError::new(ModelErrorClass::Protocol, message)
     }
 
-    /// Keeps the status of the HTTP answer.
+    /// Sets the status of the HTTP response.
     pub fn with_status(mut self, status: u16) -> Self {
         self.status = Some(status);
         self
     }
 
-    /// Keeps how long the provider asks to be left alone.
+    /// Sets the time after which the provider allows another request.
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
     }
 
-    /// Keeps the provider's name for the request.
+    /// Sets the provider's id of the request.
     pub fn with_request_id(mut self, id: impl Into<String>) -> Self {
         self.request_id = Some(id.into());
         self
     }
 
-    /// The error of a step: of the [kind](Error::kind), as [transient](Error::is_transient) and with the hint
-    /// that belong to the class.
+    /// Returns the error of a step, with the [kind](Error::kind), the [transience](Error::is_transient) and the hint of
+    /// the class.
     pub fn into_error(self) -> Error {
         let message = self.to_string();
         let mut error = Error::new(self.class.kind(), message);
@@ -193,8 +193,8 @@ impl ModelError {
     }
 }
 
-/// The message, with status and request if they are known: the same text as the [error](ModelError::into_error) that
-/// is made of it, so that a story tells it once.
+/// The message, with status and request id if they are known. The [error](ModelError::into_error) has the same text, so
+/// that the full report of an error prints it once.
 impl fmt::Display for ModelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(status) = self.status

@@ -1,76 +1,73 @@
-//! What a model says, piece by piece.
+//! The events of a streamed reply.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::observe::usage::Usage;
 
-/// One piece of a reply.
+/// An event of a streamed reply.
 ///
-/// The JSON form, `{"text": "…"}` for the first, is also what a step that asks a model shows as
-/// [partial output](crate::Chunk).
+/// Its JSON form, such as `{"text": "…"}`, is also the [partial output](crate::Chunk) of a step that calls a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ModelEvent {
-    /// The request was accepted, and by whom: the model's own name for itself, and the provider's name for the
-    /// request. Not output: a race for the first output is not decided by it.
+    /// The provider accepted the request. This is not output: it does not decide a first-output race.
     #[non_exhaustive]
     Started {
-        /// The model that answers, such as `gpt-5-2026-08-07`, where the provider says so.
+        /// The model that answers, such as `gpt-5-2026-08-07`, if the provider reports it.
         model: Option<String>,
-        /// The provider's name for the request, for asking them about it.
+        /// The provider's id of the request, for support questions.
         request_id: Option<String>,
     },
     /// A piece of the answer.
     Text(String),
-    /// A piece of what the model thinks before it answers.
+    /// A piece of the model's reasoning before the answer.
     Reasoning(String),
-    /// A piece of a call of a tool.
+    /// A piece of a tool call.
     ToolCall(ToolCallDelta),
-    /// Something that the provider wants back with the reply in the next request, such as the signature of what
-    /// was thought. Nobody else looks into it.
+    /// A value that the provider needs back with the reply in the next request, such as the signature of its
+    /// reasoning. It is not interpreted.
     Opaque(Value),
-    /// What the reply has used in all so far: the last one of a reply counts.
+    /// The total usage of the reply so far: the last one counts.
     Usage(Usage),
-    /// A sign of life with nothing in it, such as a heartbeat of the connection.
+    /// A heartbeat without content, such as a keep-alive of the connection.
     ///
-    /// It counts as life and not as output: it ends no wait for the first output, and after that it restarts the idle
-    /// clock of an [idle timeout](crate::Step::idle_timeout), as often as it comes. A model that shows nothing else
-    /// for ever is ended by a [timeout](crate::Step::timeout) of the whole, or by the agent's deadline.
+    /// It is not output: it does not end a wait for the first output. After the first output, it restarts the clock of an
+    /// [idle timeout](crate::Step::idle_timeout). To end a model that only sends heartbeats, use a
+    /// [timeout](crate::Step::timeout) or the agent's deadline.
     Alive,
-    /// The reply is complete, and why it ends here.
+    /// The reply is complete, with the reason for its end.
     Finish(Finish),
 }
 
-/// A piece of a call of a tool. The pieces of one call have one `index`; `arguments` of all of them, put
-/// together, are JSON.
+/// A piece of a tool call. The pieces of one call have the same `index`; their concatenated `arguments` are JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct ToolCallDelta {
-    /// Which call of the reply this belongs to, from 0.
+    /// The index of the call in the reply, from 0.
     pub index: usize,
-    /// The call's name for itself, in the first piece.
+    /// The id of the call, in the first piece.
     pub id: Option<String>,
-    /// The tool to be called, in the first piece.
+    /// The name of the tool, in the first piece.
     pub name: Option<String>,
     /// A piece of the arguments' JSON.
     pub arguments: String,
 }
 
 impl ToolCallDelta {
-    /// The first piece of a call, without arguments yet.
+    /// Creates the first piece of a call, without arguments.
     pub fn begin(index: usize, id: impl Into<String>, name: impl Into<String>) -> Self {
         ToolCallDelta { index, id: Some(id.into()), name: Some(name.into()), arguments: String::new() }
     }
 
-    /// A piece of the arguments of a call.
+    /// Creates a piece of the arguments of a call.
     pub fn more(index: usize, arguments: impl Into<String>) -> Self {
         ToolCallDelta { index, arguments: arguments.into(), ..ToolCallDelta::default() }
     }
 
-    /// The piece with these arguments in it.
+    /// Returns the piece with these arguments.
     pub fn with_arguments(mut self, arguments: impl Into<String>) -> Self {
         self.arguments = arguments.into();
         self
@@ -78,31 +75,31 @@ impl ToolCallDelta {
 }
 
 impl ModelEvent {
-    /// A [`ModelEvent::Started`] with what the provider says of itself.
+    /// Creates a [`ModelEvent::Started`].
     pub fn started(model: Option<String>, request_id: Option<String>) -> Self {
         ModelEvent::Started { model, request_id }
     }
 }
 
-/// Why a reply ends.
+/// The reason for the end of a reply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Finish {
-    /// The model had no more to say, or came to a stop sequence.
+    /// The answer is complete, or the model reached a stop sequence.
     Stop,
-    /// It waits for the answers to its calls of tools.
+    /// The model waits for the results of its tool calls.
     ToolCalls,
-    /// It came to the number of tokens it may answer with: the reply is cut off.
+    /// The reply is cut off at its maximum number of tokens.
     Length,
     /// The provider withheld the rest.
     ContentFilter,
-    /// Something else, in the provider's words.
+    /// Another reason, as the provider names it.
     Other(String),
 }
 
 impl Finish {
-    /// The name used in JSON and in messages, such as `tool_calls`.
+    /// Returns the name used in JSON and in messages, such as `tool_calls`.
     pub fn as_str(&self) -> &str {
         match self {
             Finish::Stop => "stop",
@@ -114,10 +111,10 @@ impl Finish {
     }
 }
 
-/// As partial output: in its JSON form.
+/// The JSON form, as partial output.
 impl From<ModelEvent> for Value {
     fn from(event: ModelEvent) -> Value {
-        // The two that come by the thousand skip the serialiser, which would copy their text.
+        // The two frequent events skip the serializer, which would copy their text.
         match event {
             ModelEvent::Text(text) => single("text", text),
             ModelEvent::Reasoning(text) => single("reasoning", text),

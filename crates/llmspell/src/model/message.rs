@@ -1,4 +1,4 @@
-//! What is said in a conversation with a model.
+//! The messages of a conversation with a model.
 
 use std::fmt;
 
@@ -10,60 +10,60 @@ use serde_json::Value;
 #[serde(tag = "role", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Message {
-    /// What the model is to be, and to heed.
+    /// A system prompt.
     #[non_exhaustive]
     System {
         /// The text.
         text: String,
     },
-    /// What the user says or shows.
+    /// A message of the user.
     #[non_exhaustive]
     User {
         /// Its parts, in order.
         content: Vec<Content>,
     },
-    /// What the model has replied; made by [`Message::assistant`] and [`Reply::into_message`](super::Reply::into_message).
+    /// A reply of the model; made by [`Message::assistant`] and [`Reply::into_message`](super::Reply::into_message).
     #[non_exhaustive]
     Assistant {
-        /// What it said; empty if it only called tools.
+        /// The answer; empty if the model only called tools.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         text: String,
-        /// What it thought.
+        /// The reasoning.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         reasoning: String,
-        /// The tools it called, in order.
+        /// The tool calls, in order.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         tool_calls: Vec<ToolCall>,
-        /// What the provider wants back; see [`ModelEvent::Opaque`](super::ModelEvent::Opaque).
+        /// Values that the provider needs back; see [`ModelEvent::Opaque`](super::ModelEvent::Opaque).
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         opaque: Vec<Value>,
     },
-    /// What one of the tools it called has answered.
+    /// The result of a tool call.
     Tool(ToolResult),
 }
 
 impl Message {
-    /// A message that tells the model what to be.
+    /// Creates a system prompt.
     pub fn system(text: impl Into<String>) -> Self {
         Message::System { text: text.into() }
     }
 
-    /// A message of the user in words.
+    /// Creates a text message of the user.
     pub fn user(text: impl Into<String>) -> Self {
         Message::User { content: vec![Content::Text(text.into())] }
     }
 
-    /// A message of the user in words and pictures.
+    /// Creates a message of the user with text and images.
     pub fn user_content(content: Vec<Content>) -> Self {
         Message::User { content }
     }
 
-    /// A reply of the model in words.
+    /// Creates a text reply of the model.
     pub fn assistant(text: impl Into<String>) -> Self {
         Message::Assistant { text: text.into(), reasoning: String::new(), tool_calls: Vec::new(), opaque: Vec::new() }
     }
 
-    /// Its words, without pictures, thoughts and calls.
+    /// Returns the text, without images, reasoning and tool calls.
     pub fn text(&self) -> String {
         match self {
             Message::System { text } | Message::Assistant { text, .. } => text.clone(),
@@ -72,7 +72,7 @@ impl Message {
         }
     }
 
-    /// The calls of tools in it; none, unless it is a reply of the model.
+    /// Returns the tool calls; only a reply of the model has any.
     pub fn tool_calls(&self) -> &[ToolCall] {
         match self {
             Message::Assistant { tool_calls, .. } => tool_calls,
@@ -81,19 +81,19 @@ impl Message {
     }
 }
 
-/// A part of what a user says or shows.
+/// A part of a user's message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Content {
-    /// Words.
+    /// Text.
     Text(String),
-    /// A picture.
+    /// An image.
     Image(Image),
 }
 
 impl Content {
-    /// The words, if it is words.
+    /// Returns the text, if this is text.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Content::Text(text) => Some(text),
@@ -102,25 +102,25 @@ impl Content {
     }
 }
 
-/// A picture for a model to see.
+/// An image in a message.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Image {
-    /// Where the provider can fetch it.
+    /// A URL from which the provider can fetch the image.
     Url(String),
-    /// The picture itself.
+    /// The image itself.
     #[non_exhaustive]
     Data {
-        /// Such as `image/png`.
+        /// The media type, such as `image/png`.
         media_type: String,
-        /// Its bytes in Base64.
+        /// The bytes in Base64.
         base64: String,
     },
 }
 
 impl Image {
-    /// A picture of a type such as `image/png`, whose bytes are in Base64.
+    /// Creates an image from its media type, such as `image/png`, and its bytes in Base64.
     pub fn data(media_type: impl Into<String>, base64: impl Into<String>) -> Self {
         Image::Data { media_type: media_type.into(), base64: base64.into() }
     }
@@ -135,52 +135,52 @@ impl fmt::Debug for Image {
     }
 }
 
-/// A tool that the model wants called.
+/// A tool call of the model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ToolCall {
-    /// The model's name for the call; its answer carries the same.
+    /// The id of the call; its result has the same.
     pub id: String,
     /// The name of the tool.
     pub name: String,
-    /// The arguments as the model wrote them: JSON, if it wrote well.
+    /// The arguments as the model wrote them. They should be JSON, but need not be valid.
     pub arguments: String,
 }
 
 impl ToolCall {
-    /// A call of `name` with these arguments.
+    /// Creates a call of the tool `name`.
     pub fn new(id: impl Into<String>, name: impl Into<String>, arguments: Value) -> Self {
         ToolCall::raw(id, name, arguments.to_string())
     }
 
-    /// A call of `name` with the arguments as the model wrote them.
+    /// Creates a call of the tool `name` with the arguments as the model wrote them.
     pub fn raw(id: impl Into<String>, name: impl Into<String>, arguments: impl Into<String>) -> Self {
         ToolCall { id: id.into(), name: name.into(), arguments: arguments.into() }
     }
 }
 
-/// What a tool has answered.
+/// The result of a tool call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ToolResult {
-    /// The [id](ToolCall::id) of the call it answers.
+    /// The [id](ToolCall::id) of the call.
     pub call_id: String,
     /// The name of the tool.
     pub name: String,
-    /// What it said: words as they are, anything else as JSON.
+    /// The output: a string as it is, any other value as JSON.
     pub text: String,
-    /// Whether it failed, and `text` says why.
+    /// Whether the call failed; `text` is then the error.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_error: bool,
 }
 
 impl ToolResult {
-    /// What the tool that `call` wants says to it.
+    /// Creates the result of a call.
     pub fn new(call: &ToolCall, text: impl Into<String>) -> Self {
         ToolResult { call_id: call.id.clone(), name: call.name.clone(), text: text.into(), is_error: false }
     }
 
-    /// The same as a failure, of which the text says why.
+    /// Marks the result as a failure, with the text as the error.
     pub fn failed(mut self) -> Self {
         self.is_error = true;
         self

@@ -1,12 +1,11 @@
-//! How a model is to answer.
+//! The options of a request: how the model should answer.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// How a model is to answer. What is not set is left to the provider.
+/// The options of a request. The provider decides about options that are not set.
 ///
-/// Read from a file, a name that is none of these is an error; what only one provider knows goes into
-/// [`Options::extra`].
+/// When read from a file, an unknown name is an error. Put options of a single provider into [`Options::extra`].
 ///
 /// ```
 /// use llmspell::model::{Options, ToolChoice};
@@ -18,37 +17,37 @@ use serde_json::{Map, Value};
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Options {
-    /// How freely it chooses its words, from 0; most providers take up to 1 or 2.
+    /// The sampling temperature, from 0; most providers accept up to 1 or 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub temperature: Option<f64>,
-    /// The share of likely words it chooses from, up to 1.
+    /// The probability mass that tokens are sampled from (nucleus sampling), up to 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_p: Option<f64>,
-    /// How many tokens it may answer with at most.
+    /// The maximum number of tokens of the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
-    /// Asks for the same answer to the same request, where the provider can.
+    /// The seed of sampling: requests the same answer to the same request, if the provider supports it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// Where it is to stop.
+    /// The sequences that end the answer.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stop: Vec<String>,
-    /// How long it thinks before it answers.
+    /// The amount of reasoning before the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effort: Option<Effort>,
-    /// Whether it calls tools.
+    /// Whether the model calls tools.
     #[serde(skip_serializing_if = "ToolChoice::is_auto")]
     pub tool_choice: ToolChoice,
-    /// The form of its answer.
+    /// The format of the answer.
     #[serde(skip_serializing_if = "OutputFormat::is_text")]
     pub output: OutputFormat,
-    /// What only one provider knows: sent along in the body of the request, on the top level.
+    /// Options of a single provider: sent at the top level of the request's body.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub extra: Map<String, Value>,
 }
 
 impl Options {
-    /// Everything as the provider has it.
+    /// Creates options with nothing set.
     pub fn new() -> Self {
         Options::default()
     }
@@ -77,7 +76,7 @@ impl Options {
         self
     }
 
-    /// Adds a sequence to stop at.
+    /// Adds a stop sequence.
     pub fn stop(mut self, sequence: impl Into<String>) -> Self {
         self.stop.push(sequence.into());
         self
@@ -107,34 +106,35 @@ impl Options {
         self
     }
 
-    /// What no provider would take: the complaint and a hint, if there is one.
-    pub(crate) fn complaint(&self) -> Option<(String, &'static str)> {
+    /// Returns the problem and a hint, if an option has a value that no provider accepts.
+    pub(crate) fn problem(&self) -> Option<(String, &'static str)> {
         let is_share = |share: f64| (0.0..=1.0).contains(&share);
         if let Some(temperature) = self.temperature.filter(|t| !t.is_finite() || *t < 0.0) {
-            let hint = "0 is the least free; most providers take up to 1 or 2";
-            return Some((format!("a temperature of {temperature} is not a number from 0"), hint));
+            let hint = "set a number from 0; most providers accept up to 1 or 2";
+            return Some((format!("invalid temperature `{temperature}`: expected a number from 0"), hint));
         }
         if let Some(top_p) = self.top_p.filter(|top_p| !is_share(*top_p)) {
-            return Some((format!("a top_p of {top_p} is not between 0 and 1"), "1 lets it choose from all words"));
+            let hint = "set a number up to 1; 1 samples from all tokens";
+            return Some((format!("invalid top_p `{top_p}`: expected a number from 0 to 1"), hint));
         }
-        let hint = "leave `max_tokens` unset for as many as the provider gives";
-        (self.max_tokens == Some(0)).then(|| ("with max_tokens 0 there is no answer".to_owned(), hint))
+        let hint = "leave `max_tokens` unset to use the provider's maximum";
+        (self.max_tokens == Some(0)).then(|| ("`max_tokens` is 0: no answer is possible".to_owned(), hint))
     }
 }
 
-/// Whether a model calls tools.
+/// Whether the model calls tools.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ToolChoice {
-    /// As it sees fit.
+    /// The model decides.
     #[default]
     Auto,
-    /// Not at all.
+    /// The model calls no tool.
     None,
-    /// At least one.
+    /// The model calls at least one tool.
     Required,
-    /// This one.
+    /// The model calls this tool.
     Tool(String),
 }
 
@@ -144,28 +144,28 @@ impl ToolChoice {
     }
 }
 
-/// The form of a model's answer.
+/// The format of a model's answer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OutputFormat {
-    /// Words.
+    /// Text.
     #[default]
     Text,
-    /// JSON of any shape.
+    /// JSON without a schema.
     Json,
-    /// JSON of this shape.
+    /// JSON of a schema.
     #[non_exhaustive]
     Schema {
-        /// What the shape is called.
+        /// The name of the schema.
         name: String,
-        /// Its JSON Schema.
+        /// The JSON Schema.
         schema: Value,
     },
 }
 
 impl OutputFormat {
-    /// JSON of this JSON Schema, and what the provider is to call it.
+    /// Creates the format of a JSON Schema. `name` is its name for the provider.
     pub fn schema(name: impl Into<String>, schema: Value) -> Self {
         OutputFormat::Schema { name: name.into(), schema }
     }
@@ -175,17 +175,17 @@ impl OutputFormat {
     }
 }
 
-/// How long a model thinks before it answers.
+/// The amount of reasoning before an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Effort {
-    /// As little as it can.
+    /// As little as possible.
     Minimal,
-    /// A little.
+    /// A small amount.
     Low,
-    /// Some.
+    /// A medium amount.
     Medium,
-    /// A lot.
+    /// A large amount.
     High,
 }

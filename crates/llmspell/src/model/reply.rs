@@ -1,4 +1,4 @@
-//! What a model has replied, once it is complete.
+//! The complete reply of a model, and how events build it.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -9,39 +9,39 @@ use super::event::{Finish, ModelEvent, ToolCallDelta};
 use super::message::{Message, ToolCall};
 use crate::observe::usage::Usage;
 
-/// The most bytes that a reply may have, all that it says, thinks and calls together: 64 MiB, some hundred times what
-/// models can say. A provider that sends more is broken, and would take all memory.
+/// The maximum size of a reply in bytes, with text, reasoning and tool calls: 64 MiB, about a hundred times the output
+/// limit of models. A provider that sends more is broken, and would exhaust the memory.
 pub const LARGEST_REPLY: usize = 64 << 20;
 
 /// A complete reply of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Reply {
-    /// What it said; empty if it only called tools.
+    /// The answer; empty if the model only called tools.
     pub text: String,
-    /// What it thought, as far as the provider shows it.
+    /// The reasoning, if the provider exposes it.
     pub reasoning: String,
-    /// The tools it wants called, in order.
+    /// The tool calls, in order.
     pub tool_calls: Vec<ToolCall>,
-    /// Why it ended.
+    /// The reason for the end of the reply.
     pub finish: Finish,
-    /// What it used; zero if the provider did not say.
+    /// The usage; zero if the provider did not report it.
     pub usage: Usage,
-    /// The model that answered, in its own words.
+    /// The model that answered, as the provider names it.
     pub model: Option<String>,
-    /// The provider's name for the request.
+    /// The provider's id of the request.
     pub request_id: Option<String>,
-    /// What the provider wants back; see [`ModelEvent::Opaque`].
+    /// Values that the provider needs back; see [`ModelEvent::Opaque`].
     pub opaque: Vec<Value>,
 }
 
 impl Reply {
-    /// A reply in words, such as a step of your own gives in place of a model.
+    /// Creates a text reply, for a step that stands in for a model.
     pub fn new(text: impl Into<String>) -> Self {
-        Reply { text: text.into(), ..Gathered::default().into_reply(Finish::Stop) }
+        Reply { text: text.into(), ..ReplyBuilder::default().into_reply(Finish::Stop) }
     }
 
-    /// The reply as a message of the conversation.
+    /// Returns the reply as a message of the conversation.
     pub fn into_message(self) -> Message {
         Message::Assistant {
             text: self.text,
@@ -52,31 +52,31 @@ impl Reply {
     }
 }
 
-/// A reply while it comes in.
+/// A reply while its events arrive.
 #[derive(Debug, Default)]
-pub(super) struct Gathered {
+pub(super) struct ReplyBuilder {
     text: String,
     reasoning: String,
-    /// By their indices.
+    /// By index.
     tool_calls: BTreeMap<usize, ToolCall>,
     usage: Usage,
     model: Option<String>,
     request_id: Option<String>,
     opaque: Vec<Value>,
-    /// How many bytes there are of text, thoughts and calls.
+    /// The size of text, reasoning and tool calls.
     bytes: usize,
 }
 
-impl Gathered {
-    /// Whether there is room for an event within [`LARGEST_REPLY`].
-    pub(super) fn has_room_for(&mut self, event: &ModelEvent) -> bool {
+impl ReplyBuilder {
+    /// Counts the size of an event. Returns whether the reply is still within [`LARGEST_REPLY`].
+    pub(super) fn try_reserve(&mut self, event: &ModelEvent) -> bool {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         self.bytes += match event {
             ModelEvent::Text(text) | ModelEvent::Reasoning(text) => text.len(),
             ModelEvent::ToolCall(delta) => {
-                // A call that says nothing takes room, too.
-                let is_begun = self.tool_calls.contains_key(&delta.index);
-                let own = if is_begun { 0 } else { size_of::<ToolCall>() };
+                // A call without content needs memory, too.
+                let is_started = self.tool_calls.contains_key(&delta.index);
+                let own = if is_started { 0 } else { size_of::<ToolCall>() };
                 own + delta.arguments.len() + text(&delta.id) + text(&delta.name)
             }
             _ => 0,
@@ -84,7 +84,7 @@ impl Gathered {
         self.bytes <= LARGEST_REPLY
     }
 
-    /// What is to be added to the reply, apart from its end.
+    /// Adds an event to the reply. The finish reason is not stored.
     pub(super) fn add(&mut self, event: &ModelEvent) {
         match event {
             ModelEvent::Text(text) => self.text.push_str(text),
@@ -120,7 +120,7 @@ impl Gathered {
         let mut tool_calls: Vec<_> = self.tool_calls.into_values().collect();
         let mut taken = HashSet::with_capacity(tool_calls.len());
         for (index, call) in tool_calls.iter_mut().enumerate() {
-            // Some providers leave calls without a name of their own, or give two the same; answers need one.
+            // Some providers send calls without an id, or with duplicate ids. Results need a unique one.
             let mut number = index;
             while call.id.is_empty() || !taken.insert(call.id.clone()) {
                 call.id = format!("call_{number}");

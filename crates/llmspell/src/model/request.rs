@@ -1,4 +1,4 @@
-//! What a model is asked.
+//! The request to a model.
 
 use std::sync::Arc;
 
@@ -8,17 +8,17 @@ use super::message::{Message, ToolCall};
 use super::options::{Options, OutputFormat};
 use crate::tool::ToolSpec;
 
-/// How many bytes of UTF-8 are taken for a token, where nobody has counted.
+/// The number of UTF-8 bytes that an estimate counts as one token.
 ///
 /// OpenAI's rule of thumb is that a token is about four characters of English ("What are tokens and how to count
-/// them?", help.openai.com, and platform.openai.com/tokenizer), and those have one byte each. Counted in bytes, writing
-/// that takes more of them for a character takes more tokens, too, as it does with models. Code, JSON and rare languages
-/// take more tokens than this, and each model has its own way to make them.
+/// them?", help.openai.com, and platform.openai.com/tokenizer), which have one byte each. Bytes rather than characters
+/// are counted because scripts with more bytes per character also need more tokens. Code, JSON and rare languages need
+/// more tokens than this estimate, and each model has its own tokenizer.
 pub const BYTES_PER_TOKEN: u64 = 4;
 
-/// What a model is asked: a conversation so far, the tools it may call, and how it is to answer.
+/// A request to a model: the conversation so far, the tools it may call, and options.
 ///
-/// A clone shares all three, so a request can be retried and raced at no cost.
+/// A clone shares all three, so retries and races copy nothing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Request {
@@ -27,7 +27,7 @@ pub struct Request {
     /// The tools that the model may call.
     #[serde(skip_serializing_if = "is_empty")]
     pub tools: Arc<Vec<Arc<ToolSpec>>>,
-    /// How it is to answer.
+    /// The options of the answer.
     pub options: Arc<Options>,
 }
 
@@ -36,37 +36,37 @@ fn is_empty(tools: &[Arc<ToolSpec>]) -> bool {
 }
 
 impl Request {
-    /// A request with one message of a user.
+    /// Creates a request with one message of the user.
     pub fn new(prompt: impl Into<String>) -> Self {
         Request::of(vec![Message::user(prompt)])
     }
 
-    /// A request with a conversation so far.
+    /// Creates a request with the conversation so far.
     pub fn of(messages: impl Into<Arc<Vec<Message>>>) -> Self {
         Request { messages: messages.into(), ..Request::default() }
     }
 
-    /// Says what tools the model may call.
+    /// Sets the tools that the model may call.
     pub fn with_tools(mut self, tools: impl Into<Arc<Vec<Arc<ToolSpec>>>>) -> Self {
         self.tools = tools.into();
         self
     }
 
-    /// Says how it is to answer.
+    /// Sets the options of the answer.
     pub fn with_options(mut self, options: impl Into<Arc<Options>>) -> Self {
         self.options = options.into();
         self
     }
 
-    /// About how many tokens go in, at [`BYTES_PER_TOKEN`] of what is said and of the JSON of tools and calls. Pictures
-    /// are left out: what they come to depends on the provider.
+    /// Returns an estimate of the input tokens, at [`BYTES_PER_TOKEN`], of the messages and of the JSON of tools and
+    /// calls. Images are not counted: their tokens depend on the provider.
     pub fn estimated_tokens(&self) -> u64 {
         let of_call = |call: &ToolCall| call.name.len() + call.arguments.len();
         let of_message =
             |message: &Message| message.text().len() + message.tool_calls().iter().map(of_call).sum::<usize>();
-        let said: usize = self.messages.iter().map(of_message).sum();
-        let mut json = Bytes(said as u64);
-        // Into a counter, which cannot fail; maps in them have text for keys.
+        let of_messages: usize = self.messages.iter().map(of_message).sum();
+        let mut json = ByteCounter(of_messages as u64);
+        // Writing to a counter cannot fail, and all maps have string keys.
         for tool in self.tools.iter() {
             let _ = serde_json::to_writer(&mut json, tool);
         }
@@ -76,19 +76,19 @@ impl Request {
         json.0.div_ceil(BYTES_PER_TOKEN)
     }
 
-    /// The words of the last message.
+    /// Returns the text of the last message.
     pub fn last_text(&self) -> String {
         self.messages.last().map(Message::text).unwrap_or_default()
     }
 }
 
-/// Counts what is written.
-struct Bytes(u64);
+/// A writer that counts bytes.
+struct ByteCounter(u64);
 
-impl std::io::Write for Bytes {
-    fn write(&mut self, written: &[u8]) -> std::io::Result<usize> {
-        self.0 += written.len() as u64;
-        Ok(written.len())
+impl std::io::Write for ByteCounter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len() as u64;
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

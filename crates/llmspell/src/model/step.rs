@@ -1,4 +1,4 @@
-//! A model as a step: from a request to a whole reply, shown on the way.
+//! A model as a step: from a request to a complete reply, with events as partial output.
 
 use std::sync::Arc;
 
@@ -8,27 +8,29 @@ use super::Model;
 use super::error::ModelError;
 use super::event::{Finish, ModelEvent};
 use super::message::ToolCall;
-use super::reply::{Gathered, Reply};
+use super::prices::Prices;
+use super::reply::{Reply, ReplyBuilder};
 use super::request::Request;
 use super::usage_charge::UsageCharge;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::observe::usage::Usage;
 use crate::runtime::executor::yield_if_due;
 use crate::step::Step;
 
 /// A model as a step from a [`Request`] to a [`Reply`]; made by [`Model::step`].
 ///
-/// What the model says is shown as it comes ([`Context::emit`], as [`ModelEvent`]s in their JSON form), so
-/// first-output races, idle timeouts and readers of [chunks](Context::with_chunks) see it. What it uses is
-/// [charged](Context::record_usage) as soon as it is known. Providers say so at the end of a reply: of one that is broken off,
-/// say by a timeout or because another one has won, what has come in is charged at [`BYTES_PER_TOKEN`](super::BYTES_PER_TOKEN).
+/// The step emits the model's output as it arrives ([`Context::emit`], [`ModelEvent`]s in their JSON form). So
+/// first-output races, idle timeouts and consumers of [chunks](Context::with_chunks) see it.
+///
+/// Usage is [recorded](Context::record_usage) as soon as it is known. Providers report usage at the end of a reply. For
+/// an interrupted reply, such as after a timeout or a lost race, the step charges the output so far at
+/// [`BYTES_PER_TOKEN`](super::BYTES_PER_TOKEN).
 ///
 /// # Errors
-/// Of the [kinds](crate::Error::kind) that belong to the [class](super::ModelErrorClass) of the [`ModelError`] in
-/// [`Error::source`](crate::Error::source). A reply that ends without a finish reason, and one whose calls of
-/// tools were cut off by `max_tokens`, is [truncated](super::ModelErrorClass::Truncated), not complete. One of more than
-/// [`LARGEST_REPLY`](super::LARGEST_REPLY) bytes is broken off, and no retry will help.
+/// The [kind](crate::Error::kind) follows from the [class](super::ModelErrorClass) of the [`ModelError`] in
+/// [`Error::source`](crate::Error::source). A reply without a finish reason, or with tool calls that `max_tokens` cut
+/// off, is [truncated](super::ModelErrorClass::Truncated). A reply of more than [`LARGEST_REPLY`](super::LARGEST_REPLY)
+/// bytes is interrupted, with a permanent error.
 #[derive(Clone, Debug)]
 #[must_use = "a step does nothing until it runs"]
 pub struct ModelStep<M: ?Sized> {
@@ -41,7 +43,7 @@ impl<M: Model> ModelStep<M> {
         ModelStep { prices: Prices::default(), model: Arc::new(model) }
     }
 
-    /// What the model's tokens cost, so that usage has a [cost](Usage::cost) and budgets can cap it.
+    /// Sets the prices of the model's tokens, so that usage has a [cost](Usage::cost) and budgets can limit it.
     pub fn prices(mut self, prices: Prices) -> Self {
         self.prices = prices;
         self
@@ -53,41 +55,41 @@ impl<M: Model + ?Sized> Step for ModelStep<M> {
     type Out = Reply;
 
     async fn run(&self, request: Request, cx: &Context) -> Result<Reply> {
-        if let Some((complaint, hint)) = request.options.complaint() {
-            return Err(Error::invalid(complaint).with_hint(hint));
+        if let Some((problem, hint)) = request.options.problem() {
+            return Err(Error::invalid(problem).with_hint(hint));
         }
-        let mut bill = UsageCharge::new(request.clone(), self.prices, cx);
+        let mut charge = UsageCharge::new(request.clone(), self.prices, cx);
         let mut stream = self.model.stream(request, cx);
-        let mut reply = Gathered::default();
+        let mut reply = ReplyBuilder::default();
         let finish = loop {
             let Some(event) = stream.next().await else {
                 return Err(self.truncated(&reply).into_error());
             };
             let mut event = event?;
-            bill.hear(&mut event);
-            if !reply.has_room_for(&event) {
-                let error = self.named(ModelError::too_large(self.model.name()), &reply).into_error();
-                return Err(error.with_hint("does it repeat itself? set `max_tokens`"));
+            charge.on_event(&mut event);
+            if !reply.try_reserve(&event) {
+                let error = self.with_request_id(ModelError::too_large(self.model.name()), &reply).into_error();
+                return Err(error.with_hint("set `max_tokens`: the model may be repeating itself"));
             }
             reply.add(&event);
             match event {
                 ModelEvent::Finish(finish) => {
-                    bill.complete();
+                    charge.complete();
                     break finish;
                 }
                 output @ (ModelEvent::Text(_) | ModelEvent::Reasoning(_) | ModelEvent::ToolCall(_)) => {
                     cx.emit(output).await?;
                 }
-                // Bookkeeping is no output: a race must not be won by it.
+                // Metadata is not output: it must not win a race.
                 _ => {
                     cx.heartbeat();
-                    // A stream that always has some must leave the clocks their turn.
+                    // Timers must run even while a stream always has an event ready.
                     yield_if_due().await;
                 }
             }
         };
         let reply = reply.into_reply(finish);
-        if reply.finish == Finish::Length && !reply.tool_calls.iter().all(is_whole) {
+        if reply.finish == Finish::Length && !reply.tool_calls.iter().all(has_complete_arguments) {
             let error = ModelError::cut_off(self.model.name());
             return Err(error.into_error().permanent().with_hint("raise `max_tokens`"));
         }
@@ -95,51 +97,20 @@ impl<M: Model + ?Sized> Step for ModelStep<M> {
     }
 }
 
-/// Whether the arguments of a call have come to their end.
-fn is_whole(call: &ToolCall) -> bool {
+/// Returns whether the arguments of a call are complete JSON.
+fn has_complete_arguments(call: &ToolCall) -> bool {
     serde_json::from_str::<IgnoredAny>(&call.arguments).is_ok()
 }
 
 impl<M: Model + ?Sized> ModelStep<M> {
-    fn truncated(&self, reply: &Gathered) -> ModelError {
-        self.named(ModelError::truncated(self.model.name()), reply)
+    fn truncated(&self, reply: &ReplyBuilder) -> ModelError {
+        self.with_request_id(ModelError::truncated(self.model.name()), reply)
     }
 
-    fn named(&self, error: ModelError, reply: &Gathered) -> ModelError {
+    fn with_request_id(&self, error: ModelError, reply: &ReplyBuilder) -> ModelError {
         match reply.request_id() {
             Some(id) => error.with_request_id(id),
             None => error,
         }
-    }
-}
-
-/// What tokens cost, per million, in whatever unit the caller prices in.
-///
-/// ```
-/// use llmspell::Usage;
-/// use llmspell::model::Prices;
-///
-/// let prices = Prices::per_million(0.25, 2.0);
-/// assert_eq!(prices.of(Usage::new(4_000, 1_000)).cost, 0.003);
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Prices {
-    input: f64,
-    output: f64,
-}
-
-impl Prices {
-    /// So much for a million tokens that go in, and that come out.
-    pub fn per_million(input: f64, output: f64) -> Self {
-        Prices { input, output }
-    }
-
-    /// The same usage with its cost; one that has a cost already keeps it.
-    pub fn of(self, usage: Usage) -> Usage {
-        if usage.cost > 0.0 {
-            return usage;
-        }
-        let cost = usage.input_tokens as f64 * self.input + usage.output_tokens as f64 * self.output;
-        usage.with_cost(cost / 1e6)
     }
 }

@@ -1,4 +1,4 @@
-//! Streams of model events, and how to make one.
+//! Streams of model events, and how to produce one.
 
 use std::fmt;
 use std::pin::Pin;
@@ -10,18 +10,20 @@ use futures_core::Stream;
 use super::event::ModelEvent;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What a model says, as it says it: a `Stream` of events. Dropping it cancels the request.
-#[must_use = "a model says nothing until its stream is polled"]
+/// A `Stream` of a model's events. Dropping it cancels the request.
+#[must_use = "a model does nothing until its stream is polled"]
 pub struct ModelStream(Pin<Box<dyn Stream<Item = Result<ModelEvent>> + Send>>);
 
 impl ModelStream {
-    /// Any stream of events.
+    /// Creates a model stream from any stream of events.
     pub fn new(stream: impl Stream<Item = Result<ModelEvent>> + Send + 'static) -> Self {
         ModelStream(Box::pin(stream))
     }
 
-    /// The events that an async closure sends. It runs in the task that polls the stream, and never gets more
-    /// than one event ahead of it; an error that it returns is the last item.
+    /// Creates a model stream from the events that an async closure sends.
+    ///
+    /// The closure runs in the task that polls the stream, at most one event ahead of the consumer. An error that it
+    /// returns is the last item.
     ///
     /// ```
     /// use llmspell::model::{Finish, ModelEvent, ModelStream};
@@ -41,15 +43,15 @@ impl ModelStream {
     {
         let (sender, events) = channel(1);
         let work = producer(EventSender(sender));
-        ModelStream::new(Produced { work: Some(Box::pin(work)), failure: None, events })
+        ModelStream::new(ProducedStream { work: Some(Box::pin(work)), failure: None, events })
     }
 
-    /// A stream that fails at once.
+    /// Creates a stream that fails immediately.
     pub fn failed(error: Error) -> Self {
         ModelStream::produce(|_| std::future::ready(Err(error)))
     }
 
-    /// The next event; `None` at the end.
+    /// Returns the next event, or `None` at the end.
     pub async fn next(&mut self) -> Option<Result<ModelEvent>> {
         std::future::poll_fn(|task| self.0.as_mut().poll_next(task)).await
     }
@@ -69,27 +71,28 @@ impl fmt::Debug for ModelStream {
     }
 }
 
-/// Where the producer of a [`ModelStream`] sends its events.
+/// The sender of a [`ModelStream`]'s events.
 #[derive(Clone, Debug)]
 pub struct EventSender(Sender<ModelEvent>);
 
 impl EventSender {
-    /// Sends one event, and waits while the reader is behind.
+    /// Sends an event, and waits while the consumer is behind.
     ///
     /// # Errors
-    /// [`ErrorKind::Cancelled`] if the stream has been dropped: the producer should end.
+    /// [`ErrorKind::Cancelled`] if the stream has been dropped: the producer should return.
     pub async fn send(&self, event: ModelEvent) -> Result<()> {
-        self.0.send(event).await.map_err(|_| Error::new(ErrorKind::Cancelled, "nobody reads the reply any more"))
+        self.0.send(event).await.map_err(|_| Error::new(ErrorKind::Cancelled, "the consumer of the reply is gone"))
     }
 }
 
-struct Produced {
+/// The stream of [`ModelStream::produce`].
+struct ProducedStream {
     work: Option<Pin<Box<dyn Future<Output = Result<()>> + Send>>>,
     failure: Option<Error>,
     events: Receiver<ModelEvent>,
 }
 
-impl Stream for Produced {
+impl Stream for ProducedStream {
     type Item = Result<ModelEvent>;
 
     fn poll_next(mut self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Option<Self::Item>> {
@@ -100,14 +103,14 @@ impl Stream for Produced {
             this.work = None;
             this.failure = result.err();
             if this.failure.is_some() {
-                // Whoever else may still send: the failure is the last item.
+                // Other clones of the sender may still exist. The failure must be the last item.
                 this.events.close();
             }
         }
         match this.events.poll_recv(task) {
-            // Whoever sends may be gone before the producer has ended, say in a task of its own, and the producer may fail.
+            // All senders may be dropped before the producer has returned, and the producer may still fail.
             Poll::Ready(None) if this.work.is_some() => Poll::Pending,
-            // What was sent before the producer ended comes first.
+            // Events that were sent before the producer returned come first.
             Poll::Ready(None) => Poll::Ready(this.failure.take().map(Err)),
             other => other.map(|event| event.map(Ok)),
         }

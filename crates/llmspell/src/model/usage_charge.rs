@@ -1,47 +1,47 @@
-//! What a call of a model is charged with.
+//! The usage that a model call is charged with.
 
 use super::event::ModelEvent;
+use super::prices::Prices;
 use super::request::{BYTES_PER_TOKEN, Request};
-use super::step::Prices;
 use crate::context::Context;
 use crate::observe::usage::Usage;
 
-/// Charges what the provider says that a call has used.
+/// Charges the usage of a call as the provider reports it.
 ///
-/// Providers say so with the last piece of a reply. Of one that is broken off they say nothing, by a timeout or because
-/// another contender has won, but what was made of it is paid for. So what has come in by then is counted at
+/// Providers report usage with the last event of a reply. For an interrupted reply, after a timeout or a lost race, they
+/// report nothing, but the caller still pays for the generated output. So this counts the output so far at
 /// [`BYTES_PER_TOKEN`].
 pub(super) struct UsageCharge<'a> {
     cx: &'a Context,
     prices: Prices,
     request: Request,
     charged: Usage,
-    /// How many bytes of output have come in.
-    heard: u64,
+    /// The number of output bytes so far.
+    output_bytes: u64,
     is_complete: bool,
 }
 
 impl<'a> UsageCharge<'a> {
     pub(super) fn new(request: Request, prices: Prices, cx: &'a Context) -> Self {
-        UsageCharge { cx, prices, request, charged: Usage::default(), heard: 0, is_complete: false }
+        UsageCharge { cx, prices, request, charged: Usage::default(), output_bytes: 0, is_complete: false }
     }
 
-    /// Charges what an event tells, and puts the cost into it.
-    pub(super) fn hear(&mut self, event: &mut ModelEvent) {
+    /// Charges the usage of an event, and adds the cost to it.
+    pub(super) fn on_event(&mut self, event: &mut ModelEvent) {
         match event {
             ModelEvent::Usage(usage) => {
-                *usage = self.prices.of(*usage).sound();
+                *usage = self.prices.of(*usage);
                 let more = usage.without(self.charged);
                 self.cx.record_usage(more);
                 self.charged += more;
             }
-            ModelEvent::Text(text) | ModelEvent::Reasoning(text) => self.heard += text.len() as u64,
-            ModelEvent::ToolCall(delta) => self.heard += delta.arguments.len() as u64,
+            ModelEvent::Text(text) | ModelEvent::Reasoning(text) => self.output_bytes += text.len() as u64,
+            ModelEvent::ToolCall(delta) => self.output_bytes += delta.arguments.len() as u64,
             _ => {}
         }
     }
 
-    /// The reply has come to its end: what its provider has said is all there is to say.
+    /// Records that the reply is complete: the usage that the provider has reported is final.
     pub(super) fn complete(&mut self) {
         self.is_complete = true;
     }
@@ -49,12 +49,12 @@ impl<'a> UsageCharge<'a> {
 
 impl Drop for UsageCharge<'_> {
     fn drop(&mut self) {
-        // Refused, or not begun, for all that anybody knows.
-        if self.is_complete || self.heard == 0 {
+        // The request was refused or has not started, as far as we know.
+        if self.is_complete || self.output_bytes == 0 {
             return;
         }
         let input = if self.charged.input_tokens > 0 { 0 } else { self.request.estimated_tokens() };
-        let output = self.heard.div_ceil(BYTES_PER_TOKEN).saturating_sub(self.charged.output_tokens);
+        let output = self.output_bytes.div_ceil(BYTES_PER_TOKEN).saturating_sub(self.charged.output_tokens);
         let usage = Usage::new(input, output);
         if !usage.is_zero() {
             self.cx.record_usage(self.prices.of(usage));

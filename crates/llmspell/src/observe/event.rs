@@ -1,4 +1,6 @@
-//! Observable facts: the one way in which anything about a run is seen.
+//! Events: everything that can be observed about a run.
+//!
+//! Owns the event format, which is an interface: its JSON must stay readable. It must not decide what is recorded.
 
 mod reason;
 
@@ -15,164 +17,164 @@ use crate::path::Path;
 
 /// One observable fact about a run.
 ///
-/// Events serialise to flat-enough JSON objects: `{"v":1,"at_ms":12.5,"path":"triage.fetch","call":7,
+/// Events serialise to nearly flat JSON objects: `{"v":1,"at_ms":12.5,"path":"triage.fetch","call":7,
 /// "fact":{"event":"retrying","attempt":2,"delay_ms":300.0}}`. Times are in milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Event {
     /// The version of this format, [`Event::VERSION`].
     pub v: u16,
-    /// Time since the recording began.
+    /// The time since the recorder was created.
     #[serde(rename = "at_ms", with = "millis")]
     pub at: Duration,
-    /// The step it is about.
+    /// The path of the step.
     pub path: Path,
-    /// The call of that step, unique in a recording; 0 is the root, which is never called.
+    /// The number of the call of that step, unique in a recording; 0 is the root, which is never called.
     pub call: u64,
-    /// The call inside which this call was made.
+    /// The number of the call inside which this call was made.
     pub parent: u64,
     /// The index of the stream item or record it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub item: Option<usize>,
-    /// What happened.
+    /// The kind of the event, with its details.
     pub fact: EventKind,
 }
 
 impl Event {
-    /// The version of the event format. It grows when a field changes its meaning or goes away.
+    /// The version of the event format. It grows when a field changes its meaning or is removed.
     pub const VERSION: u16 = 1;
 }
 
-/// What an [`Event`] says.
+/// The kind of an [`Event`], with its details.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EventKind {
     /// A named step was called.
     Started,
-    /// A call waits in line.
+    /// A call entered a wait queue.
     #[non_exhaustive]
     Queued {
-        /// The named step that is to be called, if the wait comes before its start.
+        /// The named step that the call will start, if the wait comes before that start.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<Path>,
-        /// What for.
+        /// The resource that it waits for.
         #[serde(default, skip_serializing_if = "WaitKind::is_limit")]
         queue: WaitKind,
     },
-    /// A call has waited long enough.
+    /// A call left a wait queue and may proceed.
     #[non_exhaustive]
     Admitted {
-        /// The named step that is to be called, if the wait came before its start.
+        /// The named step that the call will start, if the wait came before that start.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<Path>,
-        /// What it waited for.
+        /// The resource that it waited for.
         #[serde(default, skip_serializing_if = "WaitKind::is_limit")]
         queue: WaitKind,
-        /// How long it waited.
+        /// The time in the queue.
         #[serde(rename = "waited_ms", with = "millis")]
         waited: Duration,
     },
-    /// A call was refused before it began.
+    /// A call was rejected before it began.
     #[non_exhaustive]
     Refused {
-        /// The named step that was to be called, if the refusal comes before its start.
+        /// The named step that the call would have started, if the rejection comes before that start.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<Path>,
-        /// Who refused it.
+        /// The control that rejected it.
         by: RejectedBy,
-        /// Why.
+        /// The reason.
         error: EventError,
     },
     /// A call returned a value.
     #[non_exhaustive]
     Finished {
-        /// From start to end, waiting included.
+        /// The time from start to end, waits included.
         #[serde(rename = "took_ms", with = "millis")]
         took: Duration,
-        /// How good the value is.
+        /// The quality of the value.
         quality: Quality,
     },
     /// A call returned an error.
     #[non_exhaustive]
     Failed {
-        /// From start to end, waiting included.
+        /// The time from start to end, waits included.
         #[serde(rename = "took_ms", with = "millis")]
         took: Duration,
         /// The error.
         error: EventError,
     },
-    /// A call was dropped before it could end: it timed out, lost a race, or its caller went away.
+    /// A call was dropped before it returned: it timed out, lost a race, or its caller was dropped.
     #[non_exhaustive]
     Cancelled {
-        /// From start to end, waiting included.
+        /// The time from start to end, waits included.
         #[serde(rename = "took_ms", with = "millis")]
         took: Duration,
     },
-    /// The time of a step is up.
+    /// A step exceeded its time limit.
     #[non_exhaustive]
     TimedOut {
-        /// The time it had.
+        /// The limit.
         #[serde(rename = "after_ms", with = "millis")]
         after: Duration,
     },
     /// An attempt of a retried step failed.
     #[non_exhaustive]
     AttemptFailed {
-        /// The attempt, from 1.
+        /// The number of the attempt, from 1.
         attempt: u32,
         /// Its error.
         error: EventError,
     },
-    /// Another attempt follows.
+    /// Another attempt follows after a wait.
     #[non_exhaustive]
     Retrying {
-        /// The attempt that comes, from 2.
+        /// The number of the next attempt, from 2.
         attempt: u32,
         /// The wait before it.
         #[serde(rename = "delay_ms", with = "millis")]
         delay: Duration,
     },
-    /// No further attempt is made although the error is transient.
+    /// No further attempt is made, although the error is transient.
     #[non_exhaustive]
     RetryRefused {
-        /// Why not.
+        /// The reason.
         reason: RetryStop,
     },
-    /// A fallback stands in for a step that failed.
+    /// A fallback replaces a step that failed.
     #[non_exhaustive]
     FellBack {
-        /// What it stands in for.
+        /// The error of the step.
         cause: EventError,
     },
     /// A result is less than what was asked for.
     #[non_exhaustive]
     Degraded {
-        /// How good it is.
+        /// Its quality.
         quality: Quality,
-        /// What is missing, and why.
+        /// The reasons: one error for each part that is missing.
         causes: Vec<EventError>,
     },
     /// A contender of a race decided it.
     #[non_exhaustive]
     RaceWon {
-        /// Its place, from 0.
+        /// Its index, from 0.
         contender: usize,
         /// Its name, if it has one.
         name: Option<String>,
     },
-    /// A contender was dropped because another one had decided the race.
+    /// A contender was dropped because another one decided the race.
     #[non_exhaustive]
     RaceLost {
-        /// Its place, from 0.
+        /// Its index, from 0.
         contender: usize,
         /// Its name, if it has one.
         name: Option<String>,
     },
-    /// A contender failed while others went on.
+    /// A contender failed while others continued.
     #[non_exhaustive]
     RaceFailed {
-        /// Its place, from 0.
+        /// Its index, from 0.
         contender: usize,
         /// Its name, if it has one.
         name: Option<String>,
@@ -182,105 +184,105 @@ pub enum EventKind {
     /// A second copy of a slow call was started.
     #[non_exhaustive]
     Hedged {
-        /// How long the first copy had run.
+        /// The time that the first copy had run.
         #[serde(rename = "after_ms", with = "millis")]
         after: Duration,
     },
     /// A second copy of one of the last items of a stream was started.
     #[non_exhaustive]
     Straggler {
-        /// How long the item had run.
+        /// The time that the item had run.
         #[serde(rename = "after_ms", with = "millis")]
         after: Duration,
     },
-    /// A breaker opened: it refuses calls from here on.
+    /// A breaker opened: it rejects calls from now on.
     #[non_exhaustive]
     BreakerOpened {
         /// The named step behind it, if the breaker stands in front of its call.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<Path>,
-        /// The failures that opened it.
+        /// The number of failures that opened it.
         failures: u64,
-        /// The calls that these were among: those in its window, in a row, or the probes.
+        /// The number of calls among which they were counted: those in its window, in a row, or the probes.
         calls: u64,
-        /// How long it refuses calls; `None` until it is reset.
+        /// The time for which it rejects calls; `None` if it stays open until it is reset.
         #[serde(rename = "for_ms", with = "millis::optional", default, skip_serializing_if = "Option::is_none")]
         wait: Option<Duration>,
         /// The last of the failures.
         error: EventError,
     },
-    /// An open breaker lets a probe through.
+    /// An open breaker admits a probe.
     #[non_exhaustive]
     BreakerHalfOpen {
         /// The named step behind it, if the breaker stands in front of its call.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<Path>,
     },
-    /// The probes of a breaker have succeeded: it lets every call through again.
+    /// The probes of a breaker succeeded: it admits every call again.
     #[non_exhaustive]
     BreakerClosed {
         /// The named step behind it, if the breaker stands in front of its call.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         step: Option<Path>,
     },
-    /// The end of a call has changed a limit that adapts.
+    /// The end of a call changed an adaptive limit.
     #[non_exhaustive]
     LimitChanged {
-        /// How many calls could run at once.
+        /// The maximum of concurrent calls before.
         from: usize,
-        /// How many can from here on.
+        /// The maximum from now on.
         to: usize,
-        /// Why.
+        /// The reason.
         reason: LimitChange,
     },
-    /// A record has passed a stage of a pipeline.
+    /// A record passed a stage of a pipeline.
     #[non_exhaustive]
     PipelineStage {
-        /// The place of the stage, from 0.
+        /// The index of the stage, from 0.
         stage: usize,
         /// The name of the stage.
         name: String,
         /// The limit of the stage; `None` means no limit.
         limit: Option<usize>,
-        /// How long the record waited for the stage.
+        /// The time that the record waited for the stage.
         #[serde(rename = "waited_ms", with = "millis")]
         waited: Duration,
-        /// How long the stage worked on the record.
+        /// The time that the stage worked on the record.
         #[serde(rename = "took_ms", with = "millis")]
         took: Duration,
     },
-    /// A call has consumed something; see [`Context::record_usage`](crate::Context::record_usage).
+    /// A call reported consumption; see [`Context::record_usage`](crate::Context::record_usage).
     Used(Usage),
-    /// A server has said what it has left; see [`Context::rate_limits`](crate::Context::rate_limits).
+    /// A server reported its remaining quota; see [`Context::rate_limits`](crate::Context::rate_limits).
     RateLimits(RateLimits),
-    /// A server has asked to be left alone: no call of this rate starts before the pause is over.
+    /// A server requested a pause: no call of this rate starts before it is over.
     #[non_exhaustive]
     RatePaused {
-        /// How long that is.
+        /// The length of the pause.
         #[serde(rename = "pause_ms", with = "millis")]
         pause: Duration,
     },
-    /// A stream pulls no more from its source, which may have more: it delivers what is in flight and ends.
+    /// A stream stopped reading its source, which may have more items: it delivers those in flight and ends.
     #[non_exhaustive]
     StreamStopped {
-        /// Why.
+        /// The reason.
         error: EventError,
     },
-    /// Work that cannot be dropped outlived its caller: it holds its permits until it ends.
+    /// Orphaned work: it cannot be dropped and outlived its caller, and holds its permits until it ends.
     Runaway,
-    /// Such work has ended.
+    /// Orphaned work ended.
     #[non_exhaustive]
     RunawayEnded {
-        /// How long it outlived its caller.
+        /// The time by which it outlived its caller.
         #[serde(rename = "after_ms", with = "millis")]
         after: Duration,
     },
 }
 
 impl EventKind {
-    /// The errors that it tells of: all in it that a step may have put into words. Every variant is named here, so that
-    /// nobody adds one with a text that is not looked at.
-    pub(crate) fn failures_mut(&mut self) -> &mut [EventError] {
+    /// Returns the errors in it: every text that a step may have written, for the redactor. The match names every variant,
+    /// so that a new one with such a text cannot be forgotten here.
+    pub(crate) fn errors_mut(&mut self) -> &mut [EventError] {
         match self {
             EventKind::Refused { error, .. }
             | EventKind::Failed { error, .. }
@@ -315,22 +317,22 @@ impl EventKind {
     }
 }
 
-/// The lines that calls stand in.
+/// The resource that a queued call waits for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WaitKind {
-    /// For a permit of a [limit](crate::Limit); left out in JSON.
+    /// A permit of a [limit](crate::Limit); omitted in JSON.
     #[default]
     Limit,
-    /// For a turn at a [rate](crate::Rate).
+    /// A reservation of a [rate](crate::Rate).
     Rate,
-    /// For what other calls may leave of a [budget](crate::Budget).
+    /// The part of a [budget](crate::Budget) that other calls have reserved and may not use.
     Budget,
 }
 
 impl WaitKind {
-    /// Its name in events.
+    /// Returns its name in events.
     pub fn as_str(self) -> &'static str {
         match self {
             WaitKind::Limit => "limit",
@@ -344,13 +346,13 @@ impl WaitKind {
     }
 }
 
-/// An error as an event keeps it.
+/// An error in an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EventError {
     /// The class of the error.
     pub kind: ErrorKind,
-    /// What happened.
+    /// The message.
     pub message: String,
 }
 
@@ -360,12 +362,14 @@ impl From<&Error> for EventError {
     }
 }
 
-/// A reader of events: a live page, an exporter, a log.
+/// A consumer of events: a live view, an exporter, a log.
 ///
-/// `record` is called on the task that the event comes from, so it should only hand the event on. It
-/// cannot make a run fail: a panic in it is caught, and the reader is not called again.
+/// `record` is called on the task that emits the event, so it should only pass the event on. It cannot make a run fail: a
+/// panic in it is caught, and the sink is not called again.
+///
+/// This trait is open: implement it for your own types. Closures over `&Event` implement it.
 pub trait EventSink: Send + Sync + 'static {
-    /// Takes one event.
+    /// Receives one event.
     fn record(&self, event: &Event);
 }
 
@@ -392,7 +396,7 @@ pub(crate) mod millis {
         Duration::try_from_secs_f64(ms / 1e3).map_err(serde::de::Error::custom)
     }
 
-    /// The same, where there may be none.
+    /// The same for optional durations.
     pub(crate) mod optional {
         use super::{Deserialize, Deserializer, Duration, Serializer};
 

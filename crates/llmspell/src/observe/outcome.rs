@@ -1,4 +1,6 @@
-//! A result together with how it came about.
+//! Outcomes: a result with its quality and its provenance.
+//!
+//! Owns what a scope collects about the work in it. The context decides which scope that is.
 
 use std::time::Duration;
 
@@ -11,22 +13,22 @@ use crate::observe::usage::Usage;
 use crate::path::Path;
 use crate::runtime::sync::{Mutex, lock};
 
-/// How good a result is, best first.
+/// The quality of a result, best first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Quality {
-    /// What was asked for.
+    /// The complete result.
     #[default]
     Full,
-    /// Part of what was asked for: some of it failed and was left out.
+    /// Part of the result: some of it failed and was left out.
     Partial,
-    /// A substitute served instead.
+    /// A substitute: a fallback was used.
     Fallback,
 }
 
 impl Quality {
-    /// The name used in JSON and in reports, such as `fallback`.
+    /// Returns the name used in JSON and in reports, such as `fallback`.
     pub fn as_str(self) -> &'static str {
         match self {
             Quality::Full => "full",
@@ -36,26 +38,26 @@ impl Quality {
     }
 }
 
-/// Which of several ways led to a result.
+/// A choice between several ways to a result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Choice {
     /// The step that made the choice.
     pub path: Path,
-    /// What it chose.
+    /// The way that led to the result.
     pub served_by: ServedBy,
 }
 
-/// What a [`Choice`] came down to.
+/// The way that led to a result; see [`Choice`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ServedBy {
-    /// A contender of a race: its place, from 0, and its name if it has one.
+    /// A contender of a race.
     Contender {
-        /// The place of the contender in the race.
+        /// Its index in the race, from 0.
         index: usize,
-        /// The name of the contender.
+        /// Its name, if it has one.
         name: Option<String>,
     },
     /// The second copy that a hedge started.
@@ -64,88 +66,85 @@ pub enum ServedBy {
     Straggler,
     /// The fallback of a step that failed.
     Fallback {
-        /// The name of the fallback, if it has one: of several, it tells which.
+        /// Its name, if it has one.
         name: Option<String>,
     },
 }
 
-/// How a result came about.
+/// The history of a result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Provenance {
-    /// Attempts beyond the first, over all retries on the way to the result or to the final error, those of steps that a
-    /// fallback has stood in for and of losers of races included.
+    /// Attempts beyond the first, over all retries on the way to the result or to the final error. Includes those of steps
+    /// that a fallback replaced and of losers of races.
     pub retries: u32,
-    /// The choices made on the way: who won a race, whether a second copy or a fallback served.
+    /// The choices on the way: winners of races, second copies and fallbacks that served.
     pub choices: Vec<Choice>,
-    /// Behind a pointer, and seldom there: outcomes are moved a lot.
+    /// Behind a pointer and rarely present, because outcomes are moved often.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     usage: Option<Box<Usage>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     stages: Option<Box<StageTimes>>,
 }
 
-/// How long the stages of pipelines took.
+/// The times in the stages of pipelines.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct StageTimes(Vec<StageTime>);
 
-/// How long work has been in one stage of a pipeline; see [`Provenance::stages`].
+/// The time that work spent in one stage of a pipeline; see [`Provenance::stages`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StageTime {
     /// The path of the stage.
     pub path: Path,
-    /// From its arrival at the stage to its leaving, waiting and retries included; over all passes, if there were several.
+    /// The time from arriving at the stage to leaving it, waits and retries included; the sum over all passes.
     #[serde(rename = "took_ms", with = "millis")]
     pub took: Duration,
 }
 
 impl Provenance {
-    /// The stages on the way, in the order in which they were first left, the last one perhaps by an error. Only under
-    /// [`Context::with_stage_times`].
+    /// Returns the stages on the way, in the order in which they were first left; the last one may have been left by an
+    /// error. Empty without [`Context::with_stage_times`].
     pub fn stages(&self) -> &[StageTime] {
         self.stages.as_deref().map_or(&[], |stages| &stages.0)
     }
 
-    /// What was used on the way, by failed attempts and by losers of races too; see
-    /// [`Context::record_usage`](crate::Context::record_usage). What comes in after the end is not in here.
+    /// Returns the consumption on the way, that of failed attempts and losers of races included; see
+    /// [`Context::record_usage`](crate::Context::record_usage). Usage reported after the end is not included.
     pub fn usage(&self) -> Usage {
         self.usage.as_deref().copied().unwrap_or_default()
     }
 }
 
-/// One result with its index, its quality and its history.
+/// A result with its index, its quality and its provenance.
 ///
-/// [`Streaming`](crate::Streaming) yields one for each input, [`settle`](crate::settle) gives one for
-/// each branch, and [`Step::with_outcome`](crate::Step::with_outcome) makes any step return one.
+/// [`Streaming`](crate::Streaming) yields one for each input, [`settle`](crate::settle) returns one for each branch, and
+/// [`Step::with_outcome`](crate::Step::with_outcome) makes any step return one.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Outcome<T> {
-    /// The place of the input, from 0.
+    /// The index of the input, from 0.
     pub index: usize,
-    /// What came out.
+    /// The result.
     pub result: Result<T>,
-    /// Whether the result is what was asked for; says nothing if there is none.
+    /// The quality of the value; meaningless if the result is an error.
     pub quality: Quality,
-    /// What failed on the way to the result: attempts that were retried, what a fallback stood in for, contenders of a
+    /// The failures on the way to the result: attempts that were retried, steps that a fallback replaced, contenders of a
     /// race, parts that were left out.
     pub causes: Vec<Error>,
-    /// Attempts, winners, fallbacks.
+    /// The attempts, choices and usage on the way.
     pub provenance: Provenance,
 }
 
 impl<T> Outcome<T> {
-    /// The outcome of work in `scope`.
+    /// Returns the outcome of work in `scope`.
     pub(crate) fn new(index: usize, result: Result<T>, scope: &Context) -> Self {
         match scope.collector().and_then(ProvenanceCollector::take) {
             None => Outcome::plain(index, result),
-            Some(entries) => Outcome {
-                index,
-                result,
-                quality: entries.quality,
-                causes: entries.causes,
-                provenance: entries.provenance,
-            },
+            Some(collected) => {
+                let Collected { quality, causes, provenance } = *collected;
+                Outcome { index, result, quality, causes, provenance }
+            }
         }
     }
 
@@ -153,47 +152,49 @@ impl<T> Outcome<T> {
         Outcome { index, result, quality: Quality::Full, causes: Vec::new(), provenance: Provenance::default() }
     }
 
-    /// The outcome of work that was done before, from what was kept of it; see [`Context::restore_outcome`]. Its index is 0.
+    /// Returns the outcome of work of an earlier run, from its stored parts; see [`Context::restore_outcome`]. Its index is
+    /// 0.
     pub fn restored(result: Result<T>, quality: Quality, causes: Vec<Error>, provenance: Provenance) -> Self {
         Outcome { index: 0, result, quality, causes, provenance }
     }
 
-    /// What it tells, apart from the result and from what was spent.
+    /// Returns the result, and what was collected apart from retries and usage: those were counted when they happened.
     pub(crate) fn into_parts(self) -> (Result<T>, Collected) {
         let Outcome { result, quality, causes, mut provenance, .. } = self;
         (provenance.retries, provenance.usage) = (0, None);
         (result, Collected { quality, causes, provenance })
     }
 
-    /// Whether there is a result.
+    /// Whether the result is a value.
     pub fn is_ok(&self) -> bool {
         self.result.is_ok()
     }
 
-    /// Whether there is a result that is less than what was asked for.
+    /// Whether the result is a value of less than full quality.
     pub fn is_degraded(&self) -> bool {
         self.is_ok() && self.quality != Quality::Full
     }
 }
 
-/// Where a scope collects the provenance of what runs in it. Empty, and free, until something happens.
-#[derive(Default)]
+/// The provenance that a scope collects about the work in it. Empty, and free, until something happens.
+#[derive(Debug, Default)]
 pub(crate) struct ProvenanceCollector(Mutex<Option<Box<Collected>>>);
 
-/// What an outcome has cost, whatever came of it.
-#[derive(Clone, Copy)]
-pub(crate) struct Spent {
+/// The retries and usage of an outcome, which count even if the outcome does not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expense {
     retries: u32,
     usage: Usage,
 }
 
-impl Spent {
+impl Expense {
     pub(crate) fn of<T>(outcome: &Outcome<T>) -> Self {
-        Spent { retries: outcome.provenance.retries, usage: outcome.provenance.usage() }
+        Expense { retries: outcome.provenance.retries, usage: outcome.provenance.usage() }
     }
 }
 
-#[derive(Default)]
+/// The content of a [`ProvenanceCollector`].
+#[derive(Debug, Default)]
 pub(crate) struct Collected {
     quality: Quality,
     causes: Vec<Error>,
@@ -201,35 +202,35 @@ pub(crate) struct Collected {
 }
 
 impl Collected {
-    /// A result less good than asked for, and why.
-    pub(crate) fn degrade(&mut self, quality: Quality, causes: impl IntoIterator<Item = Error>) {
+    /// Lowers the quality because of these failures.
+    pub(crate) fn lower_quality(&mut self, quality: Quality, causes: impl IntoIterator<Item = Error>) {
         self.quality = self.quality.max(quality);
         self.causes.extend(causes);
     }
 
-    /// What failed before, or beside, what counts.
-    pub(crate) fn failed(&mut self, failures: impl IntoIterator<Item = Error>) {
+    /// Adds failures of attempts or branches other than the one that counts.
+    pub(crate) fn add_failures(&mut self, failures: impl IntoIterator<Item = Error>) {
         self.causes.extend(failures);
     }
 
-    /// There is another attempt.
-    pub(crate) fn retried(&mut self) {
+    /// Counts another attempt.
+    pub(crate) fn add_retry(&mut self) {
         self.provenance.retries += 1;
     }
 
-    pub(crate) fn used(&mut self, usage: Usage) {
+    pub(crate) fn add_usage(&mut self, usage: Usage) {
         **self.provenance.usage.get_or_insert_default() += usage;
     }
 
-    pub(crate) fn spent(&mut self, spent: Spent) {
-        self.provenance.retries += spent.retries;
-        if !spent.usage.is_zero() {
-            self.used(spent.usage);
+    pub(crate) fn add_expense(&mut self, expense: Expense) {
+        self.provenance.retries += expense.retries;
+        if !expense.usage.is_zero() {
+            self.add_usage(expense.usage);
         }
     }
 
-    /// Work has left a stage after this time there.
-    pub(crate) fn passed(&mut self, path: Path, took: Duration) {
+    /// Adds the time that work spent in a stage.
+    pub(crate) fn add_stage_time(&mut self, path: Path, took: Duration) {
         let StageTimes(stages) = &mut **self.provenance.stages.get_or_insert_default();
         match stages.iter_mut().find(|stage| stage.path == path) {
             Some(stage) => stage.took += took,
@@ -237,37 +238,37 @@ impl Collected {
         }
     }
 
-    pub(crate) fn chose(&mut self, path: Path, served_by: ServedBy) {
+    pub(crate) fn add_choice(&mut self, path: Path, served_by: ServedBy) {
         self.provenance.choices.push(Choice { path, served_by });
     }
 
-    /// But for what was spent: that was written down throughout.
-    pub(crate) fn absorb(&mut self, other: Collected) {
+    /// Adds everything of `other` except its expense, which every scope has counted already.
+    pub(crate) fn merge(&mut self, other: Collected) {
         self.quality = self.quality.max(other.quality);
         self.causes.extend(other.causes);
         self.provenance.choices.extend(other.provenance.choices);
         for stage in other.provenance.stages.map(|stages| stages.0).unwrap_or_default() {
-            self.passed(stage.path, stage.took);
+            self.add_stage_time(stage.path, stage.took);
         }
     }
 }
 
 impl ProvenanceCollector {
     pub(crate) fn write(&self, entry: impl FnOnce(&mut Collected)) {
-        let mut entries = lock(&self.0);
-        entry(entries.get_or_insert_default());
+        let mut collected = lock(&self.0);
+        entry(collected.get_or_insert_default());
     }
 
-    /// Moves everything that `winner` collected into this ledger.
+    /// Moves everything that `winner` collected into this collector.
     pub(crate) fn merge(&self, winner: &ProvenanceCollector) {
-        if let Some(entries) = winner.take() {
-            self.write(|mine| mine.absorb(*entries));
+        if let Some(collected) = winner.take() {
+            self.write(|mine| mine.merge(*collected));
         }
     }
 
     pub(crate) fn quality(&self) -> Quality {
-        let entries = lock(&self.0);
-        entries.as_ref().map_or(Quality::Full, |entries| entries.quality)
+        let collected = lock(&self.0);
+        collected.as_ref().map_or(Quality::Full, |collected| collected.quality)
     }
 
     fn take(&self) -> Option<Box<Collected>> {

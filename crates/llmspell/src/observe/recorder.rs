@@ -1,4 +1,6 @@
-//! From facts to readers: stamps each event and hands it to whoever listens.
+//! The recorder: stamps each event and passes it to the sinks.
+//!
+//! Owns the clock, the call numbers and the events kept by a recording. It must not interpret events; the folds do.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -9,39 +11,42 @@ use tokio::time::Instant;
 
 use crate::context::node::RecordedCall;
 use crate::observe::event::{Event, EventKind, EventSink};
-use crate::observe::report::{Report, Tally};
+use crate::observe::report::{Report, ReportBuilder};
 use crate::path::Path;
 use crate::runtime::sync::{Mutex, lock};
 
-/// How many events a recording keeps; the report counts on beyond it.
-const KEPT_EVENTS: usize = 65_536;
+/// A recording keeps at most this many events; the report goes on counting beyond it.
+const MAX_EVENTS: usize = 65_536;
 
-/// The clock, the call numbers and the readers of one root context.
+/// The clock, the call numbers and the sinks of one root context.
 #[derive(Clone)]
 pub(crate) struct Recorder {
     origin: Instant,
-    calls: Arc<AtomicU64>,
+    last_call: Arc<AtomicU64>,
     recording: Option<Arc<Mutex<Recording>>>,
-    sinks: Vec<Reader>,
+    sinks: Vec<SinkSlot>,
 }
 
-/// What [`Context::recording`](crate::Context::recording) keeps.
-#[derive(Default)]
+/// The events and counts that [`Context::recording`](crate::Context::recording) keeps.
+#[derive(Debug, Default)]
 struct Recording {
-    tally: Tally,
+    builder: ReportBuilder,
     events: Vec<Event>,
+    /// The time of the last event.
+    last: Duration,
 }
 
+/// A sink of a recorder.
 #[derive(Clone)]
-struct Reader {
+struct SinkSlot {
     sink: Arc<dyn EventSink>,
-    /// A reader that has panicked is not called again.
-    broken: Arc<AtomicBool>,
+    /// A sink that has panicked is not called again.
+    has_panicked: Arc<AtomicBool>,
 }
 
 impl Recorder {
     pub(crate) fn new() -> Self {
-        Recorder { origin: Instant::now(), calls: Arc::default(), recording: None, sinks: Vec::new() }
+        Recorder { origin: Instant::now(), last_call: Arc::default(), recording: None, sinks: Vec::new() }
     }
 
     pub(crate) fn recording() -> Self {
@@ -50,50 +55,56 @@ impl Recorder {
 
     pub(crate) fn with_sink(&self, sink: Arc<dyn EventSink>) -> Self {
         let mut more = self.clone();
-        more.sinks.push(Reader { sink, broken: Arc::default() });
+        more.sinks.push(SinkSlot { sink, has_panicked: Arc::default() });
         more
     }
 
+    /// Returns a number that no other call of this recorder has.
     pub(crate) fn next_call(&self) -> u64 {
-        self.calls.fetch_add(1, Ordering::Relaxed) + 1
+        self.last_call.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    pub(crate) fn record(&self, call: Option<(&RecordedCall, &Path)>, item: Option<usize>, fact: EventKind) {
+    pub(crate) fn record(
+        &self,
+        call: Option<(&RecordedCall, &Path)>,
+        item: Option<usize>,
+        at: Instant,
+        fact: EventKind,
+    ) {
         let mut event = Event {
             v: Event::VERSION,
-            at: Duration::ZERO,
+            at: at.saturating_duration_since(self.origin),
             path: call.map_or_else(Path::root, |(_, path)| path.clone()),
             call: call.map_or(0, |(call, _)| call.id),
             parent: call.map_or(0, |(call, _)| call.parent),
             item,
             fact,
         };
-        match &self.recording {
-            None => event.at = self.origin.elapsed(),
-            Some(recording) => {
-                let mut recording = lock(recording);
-                // Stamped under the lock: the tally relies on events in the order of time.
-                event.at = self.origin.elapsed();
-                recording.tally.add(&event);
-                if recording.events.len() < KEPT_EVENTS {
-                    if self.sinks.is_empty() {
-                        return recording.events.push(event);
-                    }
-                    recording.events.push(event.clone());
+        if let Some(recording) = &self.recording {
+            let mut recording = lock(recording);
+            // The report needs events in the order of time. If a thread came late to the lock, its event gets the time of
+            // the last one.
+            event.at = event.at.max(recording.last);
+            recording.last = event.at;
+            recording.builder.add(&event);
+            if recording.events.len() < MAX_EVENTS {
+                if self.sinks.is_empty() {
+                    return recording.events.push(event);
                 }
+                recording.events.push(event.clone());
             }
         }
-        for reader in &self.sinks {
-            if !reader.broken.load(Ordering::Relaxed)
-                && catch_unwind(AssertUnwindSafe(|| reader.sink.record(&event))).is_err()
+        for slot in &self.sinks {
+            if !slot.has_panicked.load(Ordering::Relaxed)
+                && catch_unwind(AssertUnwindSafe(|| slot.sink.record(&event))).is_err()
             {
-                reader.broken.store(true, Ordering::Relaxed);
+                slot.has_panicked.store(true, Ordering::Relaxed);
             }
         }
     }
 
     pub(crate) fn report(&self) -> Report {
-        self.recording.as_ref().map(|recording| lock(recording).tally.report()).unwrap_or_default()
+        self.recording.as_ref().map(|recording| lock(recording).builder.report()).unwrap_or_default()
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {

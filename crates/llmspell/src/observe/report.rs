@@ -1,100 +1,96 @@
-//! What the events of a run add up to.
+//! The report of a recording: times, percentiles, the critical path.
+//!
+//! Owns the figures that need events in order. Counts of steps come from the [fold](crate::observe::fold).
 
-mod histogram;
-mod spread;
+mod builder;
+mod chain;
 mod stages;
 mod table;
-mod tally;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use histogram::Histogram;
-pub(crate) use tally::Tally;
+pub(crate) use builder::ReportBuilder;
 
 use crate::observe::event::millis;
 use crate::observe::usage::Usage;
 use crate::path::Path;
 
-/// Time, percentiles, critical path: what a recording adds up to; made by
-/// [`Context::report`](crate::Context::report).
+/// A summary of a recording: times, percentiles, the critical path; made by [`Context::report`](crate::Context::report).
 ///
 /// Prints as an aligned table and serialises to JSON, with times in milliseconds. Steps without a
-/// [name](crate::Step::named) do not appear in it.
+/// [name](crate::Step::named) are not included.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// From the first event to the last.
+    /// The time from the first event to the last.
     #[serde(rename = "wall_ms", with = "millis")]
     pub wall: Duration,
-    /// How long the same calls would take one after another: the time in which each was at work itself, not
-    /// inside another named call, and its waits between attempts; but not its time in line. The
-    /// work of cancelled calls does not count.
+    /// The time that the same calls would take one after another: the own work of each, outside of named calls inside of it,
+    /// and its waits between attempts. Time in wait queues and the work of cancelled calls do not count.
     #[serde(rename = "sequential_ms", with = "millis")]
     pub sequential: Duration,
     /// `sequential` divided by `wall`.
     pub speedup: f64,
-    /// One entry for each path, in the order of their first calls.
+    /// One entry for each path, in the order of the first calls.
     pub steps: Vec<StepReport>,
     /// The step with the largest part of the critical path.
     pub bottleneck: Option<Path>,
-    /// The steps along the chain of calls, each waiting for the one before, that led to the last end of
-    /// all: only what is in here can make the run shorter. A call that waited for a permit is taken to have
-    /// waited for the call of the same step that ended last; for a limit that several steps share, that is
-    /// an approximation.
+    /// The steps along the chain of calls, each waiting for the one before, that led to the end of the run. Only a faster
+    /// step of this chain can make the run shorter. A call that waited for a permit counts as waiting for the call of the
+    /// same step that ended last; for a limit that several steps share, that is an approximation.
     pub critical_path: Vec<CriticalStep>,
-    /// Each pipeline against the best that its stages allow.
+    /// Each pipeline, compared with the best time that its stages allow.
     pub pipelines: Vec<PipelineReport>,
-    /// Calls that have not ended yet.
+    /// Calls in progress.
     pub in_progress: usize,
-    /// What all calls have [said](crate::Context::record_usage) that they used.
+    /// The consumption that all calls have [reported](crate::Context::record_usage).
     #[serde(default, skip_serializing_if = "Usage::is_zero")]
     pub usage: Usage,
 }
 
-/// All calls of one step path.
+/// The calls of one step path.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StepReport {
     /// The path.
     pub path: Path,
-    /// How often it was called.
+    /// Calls.
     pub calls: u64,
     /// Calls that returned a value.
     pub ok: u64,
     /// Calls that returned an error.
     pub failed: u64,
-    /// Calls that were dropped before they ended: timed out, or lost a race.
+    /// Calls that were dropped before they returned: they timed out or lost a race.
     pub cancelled: u64,
-    /// Calls whose value is less than what was asked for.
+    /// Calls whose value is partial or a fallback.
     pub degraded: u64,
-    /// Calls and the retries inside of them.
+    /// Calls, plus the retries inside of them.
     pub attempts: u64,
-    /// Work that could not be dropped and outlived its caller.
+    /// Orphaned work: it could not be dropped and outlived its caller.
     pub runaways: u64,
-    /// How many of the runaways are still alive.
+    /// Orphaned work that is still running.
     pub runaways_alive: u64,
-    /// How often a [breaker](crate::Breaker), a [rate](crate::Rate) or a [budget](crate::Budget) refused to let it
-    /// run. One in front of the name makes no call of these;
-    /// one behind the name makes each an attempt, or a failure.
+    /// Rejections by a [breaker](crate::Breaker), a [rate](crate::Rate) or a [budget](crate::Budget). A control outside of
+    /// the name rejects before there is a call; one inside of the name makes each rejection an attempt or a failure.
     pub refused: u64,
-    /// Attempts that the other side refused because it was [overloaded](crate::Kind::Overloaded).
+    /// Attempts that failed because the server was [overloaded](crate::ErrorKind::Overloaded).
     #[serde(default)]
     pub overloaded: u64,
-    /// Attempts whose time was up.
+    /// Attempts that exceeded a time limit.
     #[serde(default)]
     pub timed_out: u64,
-    /// The shortest of the times that were up.
+    /// The shortest time limit that was exceeded.
     #[serde(default, rename = "timeout_ms", with = "millis::optional", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// Second copies of slow calls.
     #[serde(default)]
     pub hedged: u64,
-    /// How many of the second copies were first.
+    /// Second copies that finished first.
     #[serde(default)]
     pub hedges_won: u64,
-    /// The median of the time from start to end, waiting included, of calls that returned.
+    /// The median time from start to end, waits included, of calls that returned.
     #[serde(rename = "p50_ms", with = "millis")]
     pub p50: Duration,
     /// The 95th percentile of the same.
@@ -103,19 +99,19 @@ pub struct StepReport {
     /// The 99th percentile of the same.
     #[serde(rename = "p99_ms", with = "millis")]
     pub p99: Duration,
-    /// Time at work, without waiting and without named steps inside, of calls that returned.
+    /// The own work of calls that returned: without waits and without named steps inside of them.
     #[serde(rename = "busy_ms", with = "millis")]
     pub busy: Duration,
-    /// The same of calls that were cancelled.
+    /// The own work of calls that were cancelled.
     #[serde(rename = "wasted_ms", with = "millis")]
     pub wasted: Duration,
-    /// Time in line, for a permit, a turn or a budget, and between attempts.
+    /// The time in wait queues of limits, rates and budgets, and between attempts.
     #[serde(rename = "waited_ms", with = "millis")]
     pub waited: Duration,
     /// The part of `waited` that was spent between attempts.
     #[serde(default, rename = "backed_off_ms", with = "millis")]
     pub backed_off: Duration,
-    /// What its calls used themselves, not in named steps inside of them.
+    /// The consumption of its calls, outside of named steps inside of them.
     #[serde(default, skip_serializing_if = "Usage::is_zero")]
     pub usage: Usage,
 }
@@ -126,14 +122,14 @@ pub struct StepReport {
 pub struct CriticalStep {
     /// The path of the step.
     pub path: Path,
-    /// How many of its calls are on the critical path.
+    /// Its calls on the critical path.
     pub calls: u64,
     /// Their time on it.
     #[serde(rename = "time_ms", with = "millis")]
     pub time: Duration,
 }
 
-/// A pipeline against the best that its stages allow.
+/// A pipeline, compared with the best time that its stages allow.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PipelineReport {
@@ -141,17 +137,17 @@ pub struct PipelineReport {
     pub path: Path,
     /// Records that entered it.
     pub records: u64,
-    /// From the first start to the last end.
+    /// The time from the first start to the last end.
     #[serde(rename = "took_ms", with = "millis")]
     pub took: Duration,
     /// The work of all stages, one after another.
     #[serde(rename = "sequential_ms", with = "millis")]
     pub sequential: Duration,
-    /// A lower bound for the time in which any schedule could do the measured work within the limits of the
-    /// stages. A limit on the records in flight is not part of it.
+    /// A lower bound of the time that any schedule needs for the measured work within the limits of the stages. A limit on
+    /// records in flight is not part of it.
     #[serde(rename = "best_ms", with = "millis")]
     pub best: Duration,
-    /// `best` divided by `took`: 1 means that it cannot be faster with these limits.
+    /// `best` divided by `took`; 1 means that the pipeline cannot be faster with these limits.
     pub efficiency: f64,
     /// The stages in order.
     pub stages: Vec<StageReport>,
@@ -163,16 +159,16 @@ pub struct PipelineReport {
 pub struct StageReport {
     /// The name of the stage.
     pub name: String,
-    /// Its limit; `None` means no limit.
+    /// Its limit on concurrent records; `None` means no limit.
     pub limit: Option<usize>,
-    /// Records that passed it, or failed in it; not those that were cancelled in it.
+    /// Records that passed it or failed in it, but not those that were cancelled in it.
     pub records: u64,
-    /// Time at work, over all records.
+    /// The work on all records.
     #[serde(rename = "work_ms", with = "millis")]
     pub work: Duration,
-    /// Time in line, over all records that got through it.
+    /// The time in wait queues of all records that passed it.
     #[serde(rename = "waited_ms", with = "millis")]
     pub waited: Duration,
-    /// The share of its limit that was at work, over the whole run; `None` without a limit.
+    /// The share of its limit that was in use over the whole run; `None` without a limit.
     pub utilisation: Option<f64>,
 }

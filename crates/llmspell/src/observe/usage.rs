@@ -1,61 +1,58 @@
-//! What calls consume: tokens and money.
+//! Consumption: tokens and money.
 
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
 
 use serde::{Deserialize, Serialize};
 
-/// What a call, an item or a run has consumed.
+use super::cost::Cost;
+
+/// The consumption of a call, an item or a run.
 ///
-/// A step says so with [`Context::record_usage`](crate::Context::record_usage); rates and budgets above it are charged, and the
-/// [outcome](crate::Provenance::usage) and the [report](crate::Report::usage) add it up.
+/// A step reports it with [`Context::record_usage`](crate::Context::record_usage). Rates and budgets above the step are
+/// charged; the [outcome](crate::Provenance::usage) and the [report](crate::Report::usage) add it up.
 ///
 /// ```
-/// use llmspell::Usage;
+/// use llmspell::{Cost, Usage};
 ///
 /// let one = Usage::new(1_200, 300).with_cost(0.0042);
 /// let two = one + Usage::new(0, 500);
-/// assert_eq!((two.tokens(), two.cost), (2_000, 0.0042));
+/// assert_eq!((two.tokens(), two.cost), (2_000, Cost::new(0.0042)));
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Usage {
-    /// Tokens that went in.
+    /// Input tokens.
     pub input_tokens: u64,
-    /// Tokens that came out.
+    /// Output tokens.
     pub output_tokens: u64,
-    /// What it cost, in whatever unit the caller prices in; 0 if that is not known.
-    pub cost: f64,
+    /// The cost; zero if it is not known.
+    pub cost: Cost,
 }
 
 impl Usage {
-    /// So many tokens, at no known cost.
-    pub fn new(input_tokens: u64, output_tokens: u64) -> Self {
-        Usage { input_tokens, output_tokens, cost: 0.0 }
+    /// Returns a usage of these tokens, at no known cost.
+    pub const fn new(input_tokens: u64, output_tokens: u64) -> Self {
+        Usage { input_tokens, output_tokens, cost: Cost::ZERO }
     }
 
-    /// The same at this cost. One that is negative, or no number, counts as 0.
-    pub fn with_cost(self, cost: f64) -> Self {
-        Usage { cost, ..self }.sound()
+    /// Returns the same usage at this cost: a [`Cost`] or an `f64`. An invalid amount counts as zero, as in [`Cost::new`].
+    pub fn with_cost(self, cost: impl TryInto<Cost>) -> Self {
+        Usage { cost: cost.try_into().unwrap_or(Cost::ZERO), ..self }
     }
 
-    /// Tokens in and out.
+    /// Returns the sum of input and output tokens.
     pub fn tokens(&self) -> u64 {
         self.input_tokens.saturating_add(self.output_tokens)
     }
 
     /// Whether nothing was consumed.
     pub fn is_zero(&self) -> bool {
-        self.tokens() == 0 && self.cost == 0.0
+        *self == Usage::default()
     }
 
-    /// The same with a cost that can be added up.
-    pub(crate) fn sound(self) -> Self {
-        Usage { cost: if self.cost.is_finite() { self.cost.max(0.0) } else { 0.0 }, ..self }
-    }
-
-    /// The part of each that both have.
+    /// Returns the part of each amount that both have.
     pub(crate) fn common(self, other: Self) -> Self {
         Usage {
             input_tokens: self.input_tokens.min(other.input_tokens),
@@ -64,12 +61,12 @@ impl Usage {
         }
     }
 
-    /// What is left of it after `other`.
+    /// Returns what is left of each amount after `other`.
     pub(crate) fn without(self, other: Self) -> Self {
         Usage {
             input_tokens: self.input_tokens.saturating_sub(other.input_tokens),
             output_tokens: self.output_tokens.saturating_sub(other.output_tokens),
-            cost: (self.cost - other.cost).max(0.0),
+            cost: self.cost.saturating_sub(other.cost),
         }
     }
 }

@@ -196,7 +196,7 @@ fn at_least_one(branches: usize) -> usize {
 /// Returns the error of a group in which `failures` of `members` failed.
 fn group_error(failures: Vec<Error>, members: usize) -> Error {
     let message = format!("{} of {members} branches failed", failures.len());
-    Error::exhausted(message, failures)
+    Error::all_failed(message, failures)
 }
 
 /// Returns the error of a branch that was stopped because a sibling failed.

@@ -149,7 +149,7 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
             let below = cx.named(&self.label);
             let result = call(&below, self.run_recorded(record, &below)).await;
             if let Some(arrived) = arrived {
-                cx.record_provenance(|collected| collected.passed(below.path(), arrived.elapsed()));
+                cx.record_provenance(|collected| collected.add_stage_time(below.path(), arrived.elapsed()));
             }
             return result;
         }
@@ -176,7 +176,7 @@ impl<C: Chain, S: Step<In = C::Out>> Chain for Stage<C, S> {
             }
         };
         if let Some(arrived) = arrived {
-            cx.record_provenance(|collected| collected.passed(path(), arrived.elapsed()));
+            cx.record_provenance(|collected| collected.add_stage_time(path(), arrived.elapsed()));
         }
         result.map_err(|error| error.at(path))
     }
@@ -206,7 +206,8 @@ impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
     async fn run_recorded(&self, record: C::Out, cx: &Context) -> Result<S::Out> {
         let arrived = Instant::now();
         let admitted = self.limit.admit(cx).await?;
-        let started = Instant::now();
+        // Without a limit there was no wait, and a read of the clock costs as much as the rest of an event.
+        let started = if admitted.is_some() { Instant::now() } else { arrived };
         let result = match &admitted {
             Some(cx) => match self.limit.adaptive_limit() {
                 None => self.step.run(record, cx).await,
@@ -214,12 +215,13 @@ impl<C: Chain, S: Step<In = C::Out>> Stage<C, S> {
             },
             None => self.step.run(record, cx).await,
         };
-        cx.record_event(|| EventKind::PipelineStage {
+        let left = Instant::now();
+        cx.record_event_at(left, || EventKind::PipelineStage {
             stage: self.index,
             name: self.label.name().to_owned(),
             limit: self.calls(),
             waited: started - arrived,
-            took: started.elapsed(),
+            took: left - started,
         });
         result
     }

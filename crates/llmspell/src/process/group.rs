@@ -1,4 +1,4 @@
-//! A program and everything that it started.
+//! Process groups: a program and all its descendants.
 
 use std::io;
 #[cfg(unix)]
@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use tokio::process::Child;
 
-/// The process group of a child process: the child and all that it has started.
+/// The process group of a child process: the child and all its descendants.
 ///
-/// [`Context::command`](crate::Context::command) ends programs in this way, and is what to use for those that run to
-/// their end. This is for whoever keeps one running, such as a server that talks over its pipes.
+/// [`Context::command`](crate::Context::command) uses a group for programs that run to their end. Use this type for a
+/// program that keeps running, such as a server that communicates over its pipes.
 ///
-/// It is known by the number of its leader, which is given away once the leader is reaped and no member is left. So it
-/// takes the child to signal a group, and nothing happens once that is reaped, which it is not by its death alone: what
-/// gets the signal is this group or nobody.
+/// A group is identified by the PID of its leader. The system can reuse that PID once the leader is reaped and no member
+/// is left. So the methods that send a signal take the child, and do nothing once it is reaped. Death alone does not
+/// reap a child. The signal therefore reaches this group or no process.
 ///
-/// A descendant that leaves the group (`setsid`) is out of reach, as it is for a shell. Where there are no
-/// groups, only the program itself is ended, by `kill_on_drop`.
+/// A descendant that leaves the group (`setsid`) is out of reach, as it is for a shell. On systems without process
+/// groups, only the program itself is killed, by `kill_on_drop`.
 #[derive(Clone, Copy, Debug)]
 pub struct ProcessGroup {
     #[cfg(unix)]
     leader: Option<rustix::process::Pid>,
 }
 
-/// How often a program is looked for if no signal tells of its end.
+/// The interval at which a program is polled if no signal reports its end.
 #[cfg(unix)]
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 #[cfg(unix)]
 impl ProcessGroup {
@@ -34,15 +34,15 @@ impl ProcessGroup {
         std::os::unix::process::CommandExt::process_group(process, 0);
     }
 
-    /// That of a child that was made to [lead](ProcessGroup::lead) one, and has not been waited for.
+    /// Returns the group of a child that [leads](ProcessGroup::lead) one, and has not been waited for.
     pub fn of(child: &Child) -> Self {
-        ProcessGroup { leader: number(child) }
+        ProcessGroup { leader: pid(child) }
     }
 
-    /// Completes when the leader has ended, and leaves it to be reaped: until then the group can be signalled.
+    /// Waits until the leader has ended, without reaping it: until it is reaped, the group can be signalled.
     ///
     /// # Errors
-    /// If the runtime cannot listen to signals.
+    /// If the runtime cannot listen for signals.
     #[cfg(not(any(target_os = "cygwin", target_os = "openbsd", target_os = "redox")))]
     pub async fn ended(self, child: &mut Child) -> io::Result<()> {
         use rustix::process::{WaitId, WaitIdOptions, waitid};
@@ -52,18 +52,18 @@ impl ProcessGroup {
         use crate::runtime::executor::{after, within};
 
         let Some(leader) = self.unreaped(child) else { return child.wait().await.map(drop) };
-        let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-        // Before the first look, so that no end is missed.
-        let mut ends = signal(SignalKind::child())?;
-        // An error says that somebody else has reaped it.
-        while matches!(waitid(WaitId::Pid(leader), look), Ok(None)) {
-            // Other code in this process may have taken the signal for itself.
-            within(after(Instant::now(), LOOK), ends.recv()).await;
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        // Before the first `waitid`, so that no exit is missed.
+        let mut exits = signal(SignalKind::child())?;
+        // An error means that other code has reaped the leader.
+        while matches!(waitid(WaitId::Pid(leader), options), Ok(None)) {
+            // Other code in this process may have consumed the signal, so this also polls.
+            within(after(Instant::now(), POLL_INTERVAL), exits.recv()).await;
         }
         Ok(())
     }
 
-    /// The same where an end cannot be seen without reaping.
+    /// Waits until the leader has ended, and reaps it: this system cannot observe the end otherwise.
     #[cfg(any(target_os = "cygwin", target_os = "openbsd", target_os = "redox"))]
     pub async fn ended(self, child: &mut Child) -> io::Result<()> {
         child.wait().await.map(drop)
@@ -74,42 +74,42 @@ impl ProcessGroup {
         self.signal(child, rustix::process::Signal::KILL);
     }
 
-    /// Asks every member to end. Nothing happens if the leader, which is `child`, has been waited for.
-    pub fn ask_to_end(self, child: &Child) {
+    /// Sends SIGTERM to every member. Nothing happens if the leader, which is `child`, has been waited for.
+    pub fn terminate(self, child: &Child) {
         self.signal(child, rustix::process::Signal::TERM);
     }
 
     fn signal(self, child: &Child, signal: rustix::process::Signal) {
         if let Some(leader) = self.unreaped(child) {
-            // The only failure is that nobody is left.
+            // The only possible failure is that no member is left.
             let _ = rustix::process::kill_process_group(leader, signal);
         }
     }
 
-    /// The number of the leader, for as long as it is the leader's.
+    /// Returns the PID of the leader, unless it has been reaped.
     fn unreaped(self, child: &Child) -> Option<rustix::process::Pid> {
-        self.leader.filter(|leader| number(child) == Some(*leader))
+        self.leader.filter(|leader| pid(child) == Some(*leader))
     }
 }
 
-/// `None` once the child is reaped.
+/// Returns the PID of the child, or `None` once it is reaped.
 #[cfg(unix)]
-fn number(child: &Child) -> Option<rustix::process::Pid> {
+fn pid(child: &Child) -> Option<rustix::process::Pid> {
     let id = child.id().and_then(|id| i32::try_from(id).ok());
     id.and_then(rustix::process::Pid::from_raw)
 }
 
 #[cfg(not(unix))]
 impl ProcessGroup {
-    /// Nothing: there are no groups.
+    /// Does nothing: this system has no process groups.
     pub fn lead(_: &mut std::process::Command) {}
 
-    /// The child alone.
+    /// Returns a group that stands for the child alone.
     pub fn of(_: &Child) -> Self {
         ProcessGroup {}
     }
 
-    /// Completes when the child has ended.
+    /// Waits until the child has ended.
     ///
     /// # Errors
     /// If it cannot be waited for.
@@ -117,9 +117,9 @@ impl ProcessGroup {
         child.wait().await.map(drop)
     }
 
-    /// Nothing: there are no groups.
+    /// Does nothing: this system has no process groups.
     pub fn kill(self, _: &Child) {}
 
-    /// Nothing: there are no groups.
-    pub fn ask_to_end(self, _: &Child) {}
+    /// Does nothing: this system has no process groups.
+    pub fn terminate(self, _: &Child) {}
 }

@@ -59,14 +59,18 @@ struct CallRecord<'a> {
 
 impl<'a> CallRecord<'a> {
     fn start(cx: &'a Context) -> Self {
-        cx.record_event(|| EventKind::Started);
-        CallRecord { cx, started: cx.recorder().map(|_| Instant::now()) }
+        let started = cx.recorder().map(|_| Instant::now());
+        if let Some(started) = started {
+            cx.record_event_at(started, || EventKind::Started);
+        }
+        CallRecord { cx, started }
     }
 
     fn end<T>(mut self, result: &Result<T>) {
         if let Some(started) = self.started.take() {
-            let (took, quality) = (started.elapsed(), self.cx.end_call());
-            self.cx.record_event(|| match result {
+            let (now, quality) = (Instant::now(), self.cx.end_call());
+            let took = now - started;
+            self.cx.record_event_at(now, || match result {
                 Ok(_) => EventKind::Finished { took, quality },
                 Err(error) => EventKind::Failed { took, error: error.into() },
             });

@@ -1,4 +1,4 @@
-//! Arguments of tools, and what JSON they are made of.
+//! Arguments of tools: their JSON Schema, and how to read them from JSON.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,12 +12,12 @@ use crate::error::{Error, Result};
 
 /// Arguments that come from JSON and can be described by a JSON Schema.
 ///
-/// With the feature `schema`, on by default, every type that derives `schemars::JsonSchema` has it. `()` stands for no
+/// With the default feature `schema`, every type that derives `schemars::JsonSchema` implements it. `()` stands for no
 /// arguments.
 ///
-/// Without the feature it takes three lines. An implementation by hand does not compile where another crate of the
-/// program turns the feature on (E0119: the type could derive `JsonSchema` one day): implement `JsonSchema` by hand in
-/// its place, or see to it that the whole program has `default-features = false`.
+/// Without the feature, a manual implementation takes three lines. It does not compile if another crate of the program
+/// enables the feature (E0119: the type could derive `JsonSchema` one day). In that case implement `JsonSchema`
+/// manually, or set `default-features = false` in the whole program.
 ///
 /// ```
 /// use llmspell::tool::Arguments;
@@ -43,18 +43,18 @@ use crate::error::{Error, Result};
     note = "or implement `Arguments` by hand"
 )]
 pub trait Arguments: DeserializeOwned + Send + 'static {
-    /// The JSON Schema of the arguments: an object with a property for each.
+    /// Returns the JSON Schema of the arguments: an object with a property for each.
     fn schema() -> Value;
 }
 
 #[cfg(feature = "schema")]
 impl<T: DeserializeOwned + schemars::JsonSchema + Send + 'static> Arguments for T {
     fn schema() -> Value {
-        // Types within types in their place, and not in `$defs`: servers that make a grammar of the schema do not all
-        // look there, and then let anything pass. Only types that contain themselves are still referred to.
+        // Nested types are inlined, not put into `$defs`: some servers that compile the schema into a grammar ignore
+        // `$defs`, and then accept anything. Only recursive types still use references.
         let settings = SchemaSettings::default().with(|settings| settings.inline_subschemas = true);
         let mut schema = settings.into_generator().into_root_schema_for::<T>();
-        // Models are told the tool's name and description already; the Rust name of the type is noise.
+        // Models have the tool's name and description already. The Rust name of the type adds nothing.
         schema.remove("$schema");
         schema.remove("title");
         if schema.get("type").is_none() && schema.as_bool() == Some(true) {
@@ -64,7 +64,7 @@ impl<T: DeserializeOwned + schemars::JsonSchema + Send + 'static> Arguments for 
     }
 }
 
-/// Any arguments at all.
+/// Any arguments.
 #[cfg(not(feature = "schema"))]
 impl Arguments for Value {
     fn schema() -> Value {
@@ -72,7 +72,7 @@ impl Arguments for Value {
     }
 }
 
-/// None at all.
+/// No arguments.
 #[cfg(not(feature = "schema"))]
 impl Arguments for () {
     fn schema() -> Value {
@@ -80,52 +80,53 @@ impl Arguments for () {
     }
 }
 
-/// The schema of a tool's arguments: for a type that holds nothing, that of an object with nothing in it, which is
-/// what models send.
+/// Returns the schema of a tool's arguments. For a unit type, this is an empty object, which is what models send.
 pub(super) fn parameters<T: Arguments>() -> Value {
     let schema = T::schema();
     if schema["type"] == "null" { json!({ "type": "object", "properties": {} }) } else { schema }
 }
 
-/// The arguments in what a model has sent.
+/// Reads the arguments that a model has sent.
 ///
 /// # Errors
-/// One that [is of the caller](is_of_the_caller).
+/// An error for which [`is_bad_arguments`] is true.
 pub(super) fn read<T: Arguments>(input: Value) -> Result<T> {
-    // `()` and its like are `null` in JSON, and `{}` for models.
-    let holds_nothing = size_of::<T>() == 0 && input.as_object().is_some_and(serde_json::Map::is_empty);
-    let nothing = || holds_nothing.then(|| serde_json::from_value(Value::Null).ok()).flatten();
+    // Unit types are `null` in JSON, but models send `{}`.
+    let is_unit = size_of::<T>() == 0 && input.as_object().is_some_and(serde_json::Map::is_empty);
+    let unit = || is_unit.then(|| serde_json::from_value(Value::Null).ok()).flatten();
     serde_json::from_value(input).or_else(|error| {
         let message = format!("invalid arguments: {error}");
-        nothing().ok_or_else(|| mistake(message.into(), Some(error)))
+        unit().ok_or_else(|| bad_arguments_error(message.into(), Some(error)))
     })
 }
 
 impl Error {
-    /// An error of the kind [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) that says that the arguments of a tool do not fit,
-    /// for tools that check them themselves: an agent takes it for a mistake of its model, which is told the schema and
-    /// can try again, whatever the agent does [when tools fail](crate::agent::ToolFailure).
+    /// Creates an error of the kind [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for invalid arguments of a tool.
     ///
-    /// Arguments that cannot be read as the tool's type fail like this by themselves.
+    /// An agent treats it as a mistake of its model. The model receives the schema and can try again, independently of
+    /// the agent's setting for [failed tools](crate::agent::ToolFailure).
+    ///
+    /// Tools that check their arguments themselves use it. Arguments that do not deserialize into the tool's type fail
+    /// like this by default.
     pub fn bad_arguments(message: impl Into<Cow<'static, str>>) -> Self {
-        mistake(message.into(), None)
+        bad_arguments_error(message.into(), None)
     }
 }
 
-fn mistake(message: Cow<'static, str>, source: Option<serde_json::Error>) -> Error {
+fn bad_arguments_error(message: Cow<'static, str>, source: Option<serde_json::Error>) -> Error {
     Error::invalid(message.clone()).with_source(BadArguments { message, source })
 }
 
-/// Whether the error says that the arguments of a tool do not fit.
-pub(crate) fn is_of_the_caller(error: &Error) -> bool {
+/// Returns whether the error reports invalid arguments of a tool.
+pub(crate) fn is_bad_arguments(error: &Error) -> bool {
     error.downcast_ref::<BadArguments>().is_some()
 }
 
-/// Tells arguments that do not fit from everything else that is invalid, such as a request that a model inside of the
-/// tool has made.
+/// The source that distinguishes invalid arguments from other invalid input, such as an invalid request of a model
+/// inside the tool.
 #[derive(Debug)]
 struct BadArguments {
-    /// That of the error, so that it is told once.
+    /// The message of the error itself, so that reports print it once.
     message: Cow<'static, str>,
     source: Option<serde_json::Error>,
 }

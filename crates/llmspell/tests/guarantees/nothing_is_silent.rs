@@ -13,9 +13,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use llmspell::{
-    BoxStep, Breaker, Context, Error, ErrorKind, Event, EventKind, FakeTool, Hedge, Limit, Retry, Step, join, pipeline,
-    race, step, try_join, value,
+    BoxStep, Breaker, Context, Error, ErrorKind, Event, EventKind, Hedge, Limit, Retry, Step, join, pipeline, race,
+    step, try_join, value,
 };
+use llmspell_test::FakeTool;
 use tokio::time::timeout;
 
 use crate::baseline::{tasks, until};

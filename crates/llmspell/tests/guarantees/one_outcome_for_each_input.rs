@@ -13,7 +13,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use llmspell::{Context, Error, ErrorKind, FakeTool, Retry, Step, step};
+use llmspell::{Context, Error, ErrorKind, Retry, Step, step};
+use llmspell_test::FakeTool;
 use proptest::prelude::*;
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};

@@ -1,4 +1,4 @@
-//! Agents: turns, limits, what is kept when they fail, partial and typed answers, events.
+//! Agents: turns, limits, state after failures, partial and typed answers, events.
 
 mod compositions;
 mod events;
@@ -7,18 +7,18 @@ mod typed;
 
 use llmspell::agent::{Agent, AgentReply, Conversation, Unfinished};
 use llmspell::model::{
-    Effort, EventSender, Finish, ModelError, ModelErrorClass, ModelEvent, Options, OutputFormat, Request,
-    ScriptedModel, ToolChoice,
+    Effort, EventSender, Finish, ModelError, ModelErrorClass, ModelEvent, Options, OutputFormat, Request, ToolChoice,
 };
 use llmspell::tool::DynTool;
-use llmspell::{Context, Error, ErrorKind, Message, Quality, Step, Usage, step};
+use llmspell::{Context, Cost, Error, ErrorKind, Message, Quality, Step, Usage, step};
+use llmspell_test::ScriptedModel;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::model::Plays;
+use crate::model::ClosureModel;
 use crate::probe::ms;
 
-/// A tool that takes anything, and answers after a while.
+/// A tool that accepts anything, and returns after a delay in milliseconds.
 pub fn tool(name: &str, delay: u64) -> DynTool {
     let echo = step(move |arguments: Value, _| async move {
         sleep(ms(delay)).await;
@@ -31,7 +31,7 @@ pub fn unfinished(error: &Error) -> &Unfinished {
     error.downcast_ref().expect("how far it came")
 }
 
-/// For each reply with calls of tools: the calls, and the answers that follow it.
+/// For each reply with tool calls: the calls, and the results that follow it.
 pub fn exchanges(conversation: &Conversation) -> Vec<(Vec<String>, Vec<String>)> {
     let mut exchanges: Vec<(Vec<String>, Vec<String>)> = Vec::new();
     for message in conversation.messages() {
@@ -46,7 +46,7 @@ pub fn exchanges(conversation: &Conversation) -> Vec<(Vec<String>, Vec<String>)>
     exchanges
 }
 
-/// Every call has exactly one answer, in the order of the calls, and no two calls have one name.
+/// Asserts that every call has exactly one result, in the order of the calls, and that ids are unique.
 pub fn assert_answered(conversation: &Conversation) {
     let mut all = Vec::new();
     for (calls, answers) in exchanges(conversation) {
@@ -60,9 +60,9 @@ pub fn assert_answered(conversation: &Conversation) {
 }
 
 #[tokio::test]
-async fn a_model_calls_tools_until_it_answers() {
+async fn agent_runs_tool_calls_until_the_model_answers() {
     let model = ScriptedModel::new("m-1").calls("a", json!({ "n": 1 })).calls("b", json!({})).calls("a", json!({}));
-    // The next thing said ends the turn with three calls; then one more call, and the answer.
+    // The scripted answer ends the turn with three calls; then one more call, and the answer.
     let model = model.sends([
         ModelEvent::Text("Let me look.".into()),
         ModelEvent::ToolCall(serde_json::from_value(json!({ "index": 0, "id": "call_0", "name": "b" })).unwrap()),
@@ -75,7 +75,7 @@ async fn a_model_calls_tools_until_it_answers() {
     assert_eq!((reply.finish, reply.model.as_deref()), (Some(Finish::Stop), Some("m-1")));
     assert_answered(&reply.conversation);
 
-    // The system prompt goes before the conversation and is not part of it; the tools go with every request.
+    // The system prompt precedes the conversation and is not part of it; the tools are in every request.
     assert!(!reply.conversation.messages().iter().any(|message| matches!(message, Message::System { .. })));
     assert_eq!(reply.conversation.messages().len(), 1 + 4 + 2 + 1);
     for request in model.requests() {
@@ -90,7 +90,7 @@ async fn a_model_calls_tools_until_it_answers() {
 }
 
 #[tokio::test]
-async fn a_conversation_goes_on_with_another_agent() {
+async fn conversation_continues_with_another_agent() {
     let first = Agent::builder(ScriptedModel::new("a").says("Paris.")).build().unwrap();
     let mut talk = first.run("The capital of France?".into(), &Context::new()).await.unwrap().conversation;
     talk.user("And of Italy?");
@@ -103,7 +103,7 @@ async fn a_conversation_goes_on_with_another_agent() {
 }
 
 #[tokio::test]
-async fn what_no_model_can_go_on_with_is_refused_before_any_request() {
+async fn invalid_conversation_is_rejected_before_any_request() {
     let model = ScriptedModel::new("test").says("Never.");
     let agent = Agent::builder(model.clone()).system("Be kind.").build().unwrap();
     let call: Message = serde_json::from_value(json!({
@@ -118,12 +118,12 @@ async fn what_no_model_can_go_on_with_is_refused_before_any_request() {
     for (messages, complaint) in [
         (vec![], "the conversation is empty"),
         (vec![Message::system("Be kind.")], "the conversation is empty"),
-        (vec![user(), Message::assistant("Hello.")], "the last word of the conversation is the model's own"),
-        (vec![user(), call.clone()], "the call `x` has no answer"),
-        (vec![user(), call.clone(), user()], "the call `x` has no answer"),
-        (vec![user(), call.clone(), user(), answer.clone()], "the call `x` has no answer"),
-        (vec![user(), answer.clone()], "nobody has made the call `x`"),
-        (vec![user(), call.clone(), answer.clone(), answer.clone(), user()], "nobody has made the call `x`"),
+        (vec![user(), Message::assistant("Hello.")], "the last message of the conversation is an answer of the model"),
+        (vec![user(), call.clone()], "the tool call `x` has no result"),
+        (vec![user(), call.clone(), user()], "the tool call `x` has no result"),
+        (vec![user(), call.clone(), user(), answer.clone()], "the tool call `x` has no result"),
+        (vec![user(), answer.clone()], "result of the unknown tool call `x`"),
+        (vec![user(), call.clone(), answer.clone(), answer.clone(), user()], "result of the unknown tool call `x`"),
     ] {
         let error = agent.run(messages.into(), &Context::new()).await.unwrap_err();
         assert_eq!((error.kind(), error.message()), (ErrorKind::Invalid, complaint));
@@ -134,7 +134,7 @@ async fn what_no_model_can_go_on_with_is_refused_before_any_request() {
 }
 
 #[tokio::test]
-async fn names_of_calls_are_unique_in_the_whole_conversation() {
+async fn call_ids_are_unique_in_the_whole_conversation() {
     let call = |id: &str, index| {
         let delta = json!({ "index": index, "id": id, "name": "t", "arguments": "{}" });
         ModelEvent::ToolCall(serde_json::from_value(delta).unwrap())
@@ -148,7 +148,7 @@ async fn names_of_calls_are_unique_in_the_whole_conversation() {
     let reply = agent.run("Go.".into(), &Context::new()).await.unwrap();
     assert_answered(&reply.conversation);
     assert_eq!(reply.tool_calls, 6);
-    // Also against those of an earlier run.
+    // Unique also against ids of an earlier run.
     let mut talk = reply.conversation;
     talk.user("Again.");
     let model = ScriptedModel::new("test").sends(turn(["x", "y", "z"])).says("Done.");
@@ -157,12 +157,12 @@ async fn names_of_calls_are_unique_in_the_whole_conversation() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_less_than_one_says_so() {
+async fn incomplete_answer_is_marked_partial() {
     let cases = [
         (vec![ModelEvent::Text("Once upon".into()), ModelEvent::Finish(Finish::Length)], "cut off"),
         (vec![ModelEvent::Text("I will".into()), ModelEvent::Finish(Finish::ContentFilter)], "withheld"),
-        (vec![ModelEvent::Finish(Finish::Stop)], "answered with nothing"),
-        (vec![ModelEvent::Text("So.".into()), ModelEvent::Finish(Finish::ToolCalls)], "called none"),
+        (vec![ModelEvent::Finish(Finish::Stop)], "answer is empty"),
+        (vec![ModelEvent::Text("So.".into()), ModelEvent::Finish(Finish::ToolCalls)], "made none"),
     ];
     for (events, why) in cases {
         let agent = Agent::builder(ScriptedModel::new("test").sends(events)).build().unwrap();
@@ -176,7 +176,7 @@ async fn an_answer_that_is_less_than_one_says_so() {
 }
 
 #[tokio::test]
-async fn a_failure_keeps_what_was_paid_for() {
+async fn failure_keeps_the_conversation_and_usage() {
     let down = ModelError::new(ModelErrorClass::Server, "internal error").with_status(500).with_request_id("req-1");
     let model = ScriptedModel::new("test").calls("t", json!({})).fails(down);
     let agent = Agent::builder(model).tools([tool("t", 0)]).build().unwrap().named("helper");
@@ -189,18 +189,18 @@ async fn a_failure_keeps_what_was_paid_for() {
     assert_eq!(so_far.usage, outcome.provenance.usage());
     assert!(so_far.usage.tokens() > 0);
     assert_answered(&so_far.conversation);
-    // What was behind it is still there, and the story tells all of it.
+    // The original source is still in the chain, and the full error text contains all of it.
     assert_eq!(error.downcast_ref::<ModelError>().unwrap().request_id.as_deref(), Some("req-1"));
-    assert!(format!("{error:#}").contains("in turn 2, after 1 call of tools"), "{error:#}");
+    assert!(format!("{error:#}").contains("in turn 2, after 1 tool call"), "{error:#}");
 
-    // And it can be continued.
+    // The conversation can be continued.
     let other = Agent::builder(ScriptedModel::new("other").says("There.")).build().unwrap();
     let reply = other.run(so_far.conversation.clone(), &Context::new()).await.unwrap();
     assert_eq!(reply.text, "There.");
 }
 
 #[tokio::test]
-async fn a_panic_of_the_model_is_an_error_that_keeps_the_conversation() {
+async fn panic_of_the_model_keeps_the_conversation() {
     let model = ScriptedModel::new("test").calls("t", json!({}));
     let scripted = model.clone().otherwise(|_| panic!("no such answer"));
     let agent = Agent::builder(scripted).tools([tool("t", 0)]).build().unwrap();
@@ -210,7 +210,7 @@ async fn a_panic_of_the_model_is_an_error_that_keeps_the_conversation() {
 }
 
 #[tokio::test]
-async fn options_go_with_every_request() {
+async fn options_are_in_every_request() {
     let options = Options::new().temperature(0.5).seed(3).effort(Effort::Low).stop("END").extra("tier", "flex");
     let model = ScriptedModel::new("test").calls("t", json!({})).says("Yes.");
     let agent = Agent::builder(model.clone()).options(options.clone()).tools([tool("t", 0)]).build().unwrap();
@@ -219,7 +219,7 @@ async fn options_go_with_every_request() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once() {
+fn build_reports_all_problems_at_once() {
     let model = || ScriptedModel::new("test");
     let builder = Agent::builder(model())
         .tools([tool("t", 0), tool("t", 0), tool("no spaces", 0), tool(&"x".repeat(65), 0)])
@@ -241,14 +241,14 @@ fn everything_that_is_wrong_is_told_at_once() {
         one(Agent::builder(model()).options(required.clone())),
         "`tool_choice` requires a tool, and the agent has none"
     );
-    assert!(one(Agent::builder(model()).tools([tool("t", 0)]).options(required)).contains("there is no answer"));
+    assert!(one(Agent::builder(model()).tools([tool("t", 0)]).options(required)).contains("never allows an answer"));
     let output = OutputFormat::schema("x", json!(true));
     one(Agent::builder(model()).options(Options::new().output(output)));
     one(Agent::builder(model()).max_cost(-1.0));
 }
 
 #[tokio::test]
-async fn usage_is_that_of_all_turns_attempts_and_tools() {
+async fn usage_covers_all_turns_attempts_and_tools() {
     let paid = step(|_: Value, cx: Context| async move {
         cx.record_usage(Usage::new(1000, 0).with_cost(0.5));
         Ok(Value::Null)
@@ -265,18 +265,18 @@ async fn usage_is_that_of_all_turns_attempts_and_tools() {
     let cx = Context::recording();
     let outcome = agent.with_outcome().run("?".into(), &cx).await.unwrap();
     let reply: AgentReply = outcome.result.unwrap();
-    assert_eq!((reply.usage.tokens(), reply.usage.cost), (1111, 0.5));
+    assert_eq!((reply.usage.tokens(), reply.usage.cost), (1111, Cost::new(0.5)));
     assert_eq!(outcome.provenance.usage(), reply.usage);
     assert_eq!((outcome.provenance.retries, reply.turns), (1, 2));
     assert_eq!(cx.report().usage.tokens(), 1111);
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropping_an_agent_stops_the_request_and_the_tools() {
+async fn dropping_an_agent_cancels_the_request_and_the_tools() {
     use crate::probe::{Watch, settled_tasks};
     let (asked, called) = (Watch::default(), Watch::default());
     let (seen, seen_tool) = (asked.clone(), called.clone());
-    let model = Plays(move |events: EventSender| {
+    let model = ClosureModel(move |events: EventSender| {
         let seen = seen.clone();
         async move {
             let number = seen.begun();
@@ -308,7 +308,7 @@ async fn dropping_an_agent_stops_the_request_and_the_tools() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_kept_by_somebody_does_not_change() {
+async fn kept_request_does_not_change() {
     let model = ScriptedModel::new("test").calls("t", json!({})).says("Done.");
     let agent = Agent::builder(model.clone()).tools([tool("t", 0)]).build().unwrap();
     agent.run("?".into(), &Context::new()).await.unwrap();

@@ -1,14 +1,15 @@
-//! The calls of one turn: how many run at once, in what order, and what becomes of those that fail.
+//! The calls of one turn: their concurrency, their order, and the effect of failures.
 
 mod properties;
 
 use std::sync::{Arc, Mutex};
 
 use llmspell::agent::{Agent, AgentBuilder, AgentEvent, Conversation, ToolFailure};
-use llmspell::model::{ModelError, ModelErrorClass, ScriptedModel, ToolResult};
+use llmspell::model::{ModelError, ModelErrorClass, ToolResult};
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::DynTool;
 use llmspell::{Context, Error, ErrorKind, Limit, Message, Result, Retry, Step, Tool, step};
+use llmspell_test::ScriptedModel;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -40,8 +41,8 @@ fn turn(calls: &[(&str, Value)]) -> AgentBuilder {
     Agent::builder(model.says("Done."))
 }
 
-/// A tool that notes when its calls begin and end.
-fn noted(name: &str, delay: u64, log: &Arc<Mutex<Vec<String>>>) -> DynTool {
+/// A tool that logs the start and the end of its calls.
+fn logging_tool(name: &str, delay: u64, log: &Arc<Mutex<Vec<String>>>) -> DynTool {
     let (log, label) = (log.clone(), name.to_owned());
     let note = step(move |arguments: Value, _| {
         let (log, call) = (log.clone(), format!("{label}{}", arguments["n"]));
@@ -56,7 +57,7 @@ fn noted(name: &str, delay: u64, log: &Arc<Mutex<Vec<String>>>) -> DynTool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_of_one_turn_run_at_once_up_to_the_limit() {
+async fn calls_of_one_turn_run_concurrently_up_to_the_limit() {
     for (limit, expected) in [(8, 100), (4, 200), (3, 300), (1, 800), (1000, 100)] {
         let watch = Watch::default();
         let seen = watch.clone();
@@ -78,7 +79,7 @@ async fn calls_of_one_turn_run_at_once_up_to_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_are_in_the_order_of_the_calls_whatever_the_order_in_which_they_end() {
+async fn results_are_in_call_order_not_completion_order() {
     let delay = step(|arguments: Value, _| async move {
         sleep(ms(arguments["ms"].as_u64().unwrap())).await;
         Ok(arguments["ms"].clone())
@@ -87,29 +88,33 @@ async fn answers_are_in_the_order_of_the_calls_whatever_the_order_in_which_they_
     let calls: Vec<_> = [50, 10, 40, 20, 30].iter().map(|ms| ("delay", json!({ "ms": ms }))).collect();
     let agent = turn(&calls).tools([delay]).build().unwrap();
     let mut events = agent.events("?", &Context::new());
-    let (mut told, mut kept) = (Vec::new(), Vec::new());
+    let (mut result_of_call, mut kept) = (Vec::new(), Vec::new());
     while let Some(event) = events.next().await {
         match event.unwrap() {
-            AgentEvent::ToolAnswered(answer) => told.push(answer.text),
+            AgentEvent::ToolAnswered(answer) => result_of_call.push(answer.text),
             AgentEvent::Done(reply) => {
                 kept = answers(&reply.conversation).iter().map(|answer| answer.text.clone()).collect();
             }
             _ => {}
         }
     }
-    assert_eq!(told, ["10", "20", "30", "40", "50"]);
+    assert_eq!(result_of_call, ["10", "20", "30", "40", "50"]);
     assert_eq!(kept, ["50", "10", "40", "20", "30"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn exclusive_calls_run_alone_and_keyed_ones_one_after_another() {
+async fn exclusive_calls_run_alone_and_keyed_calls_in_sequence() {
     let log = Arc::default();
     let calls: Vec<_> = ["read", "write", "edit", "edit", "edit", "read"]
         .iter()
         .enumerate()
         .map(|(n, tool)| (*tool, json!({ "n": n, "path": n / 4 })))
         .collect();
-    let tools = [noted("read", 20, &log), noted("write", 10, &log).exclusive(), noted("edit", 10, &log).keyed("path")];
+    let tools = [
+        logging_tool("read", 20, &log),
+        logging_tool("write", 10, &log).exclusive(),
+        logging_tool("edit", 10, &log).keyed("path"),
+    ];
     let agent = turn(&calls).tools(tools).build().unwrap();
     agent.run("?".into(), &Context::new()).await.unwrap();
     let log = log.lock().unwrap();
@@ -120,8 +125,8 @@ async fn exclusive_calls_run_alone_and_keyed_ones_one_after_another() {
     assert!(at("read5 begins") < at("edit2 ends"));
 }
 
-/// What the model is told of one call.
-async fn told(builder: AgentBuilder) -> ToolResult {
+/// The result of the only call, as the model receives it.
+async fn result_of_call(builder: AgentBuilder) -> ToolResult {
     let agent = builder.tool(weather()).build().unwrap();
     let reply = completes(agent.run("?".into(), &Context::new())).await.unwrap();
     assert_eq!(reply.text, "Done.", "the model can try otherwise");
@@ -130,44 +135,44 @@ async fn told(builder: AgentBuilder) -> ToolResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn mistakes_of_the_model_are_answered_with_what_would_be_right() {
-    // The order of its keys depends on what else is built: a feature of serde_json.
+async fn invalid_calls_get_a_result_that_explains_the_problem() {
+    // The order of the keys depends on a feature of serde_json, which other crates of the build may enable.
     let parameters = weather().spec().parameters.clone();
     assert_eq!(parameters["required"], json!(["city"]));
     let schema = format!("; the schema of the arguments is {parameters}");
-    let bad = |arguments: &str| Agent::builder(ScriptedModel::new("t").calls_badly("weather", arguments).says("Done."));
+    let bad = |arguments: &str| Agent::builder(ScriptedModel::new("t").calls_raw("weather", arguments).says("Done."));
     for (builder, complaint) in [
-        (turn(&[("wether", json!({}))]), "error: there is no tool `wether`; did you mean `weather`?".to_owned()),
-        (turn(&[("search", json!({}))]), "error: there is no tool `search`; the tools are: weather".to_owned()),
+        (turn(&[("wether", json!({}))]), "error: unknown tool `wether`; did you mean `weather`?".to_owned()),
+        (turn(&[("search", json!({}))]), "error: unknown tool `search`; the tools are: weather".to_owned()),
         (turn(&[("weather", json!({}))]), format!("error: invalid arguments: missing field `city`{schema}")),
         (turn(&[("weather", json!([1]))]), format!("error: the arguments must be a JSON object{schema}")),
         (bad(""), format!("error: invalid arguments: missing field `city`{schema}")),
         (
             bad("{\"city\": "),
-            format!("error: the arguments are not JSON: EOF while parsing a value at line 1 column 9{schema}"),
+            format!("error: the arguments are not valid JSON: EOF while parsing a value at line 1 column 9{schema}"),
         ),
     ] {
-        // They are nobody's failure, so no policy makes more of them.
-        let answer = told(builder.on_tool_failure(ToolFailure::Fail)).await;
+        // Invalid calls are not failures of a tool, so the policy does not matter.
+        let answer = result_of_call(builder.on_tool_failure(ToolFailure::Fail)).await;
         assert_eq!((answer.text, answer.is_error), (complaint, true));
     }
-    let fine = told(turn(&[("weather", json!({ "city": "Oslo" }))])).await;
+    let fine = result_of_call(turn(&[("weather", json!({ "city": "Oslo" }))])).await;
     assert_eq!((fine.text.as_str(), fine.is_error), ("Oslo: 20 °C", false), "words as they are");
     let none = turn(&[("weather", json!({}))]).build().unwrap();
     let reply = none.run("?".into(), &Context::new()).await.unwrap();
-    assert_eq!(answers(&reply.conversation)[0].text, "error: there is no tool `weather`; there are none");
+    assert_eq!(answers(&reply.conversation)[0].text, "error: unknown tool `weather`; there are none");
 }
 
-/// Arguments and an output whose own code panics.
-struct Bomb;
+/// Arguments and an output whose (de)serialization panics.
+struct PanickingValue;
 
-impl<'de> Deserialize<'de> for Bomb {
+impl<'de> Deserialize<'de> for PanickingValue {
     fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
         panic!("in the arguments")
     }
 }
 
-impl JsonSchema for Bomb {
+impl JsonSchema for PanickingValue {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Bomb".into()
     }
@@ -177,7 +182,7 @@ impl JsonSchema for Bomb {
     }
 }
 
-impl Serialize for Bomb {
+impl Serialize for PanickingValue {
     fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
         panic!("in the output")
     }
@@ -201,21 +206,21 @@ fn fails_after(delay: u64, error: Error) -> DynTool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_and_panics_of_tools_are_told_to_the_model() {
+async fn failures_and_panics_of_tools_are_results_for_the_model() {
     let panics = any("panics", step(|_: Value, _| async move { panic!("boom") }));
     let early =
         any("early", step(|_: Value, _: Context| -> std::future::Ready<Result<Value>> { panic!("early boom") }));
-    let arguments = Tool::new("arguments", "Panics.", |_: Bomb, _| async move { Ok(()) }).erase().keyed("x");
-    let output = Tool::new("output", "Panics.", |_: Value, _| async move { Ok(Bomb) }).exclusive().erase();
+    let arguments = Tool::new("arguments", "Panics.", |_: PanickingValue, _| async move { Ok(()) }).erase().keyed("x");
+    let output = Tool::new("output", "Panics.", |_: Value, _| async move { Ok(PanickingValue) }).exclusive().erase();
     let slow = any("slow", step(|_: Value, _| std::future::pending()).timeout(ms(50)));
     let fails = fails_after(0, Error::failed("no such file").with_hint("look elsewhere"));
     let names = ["panics", "early", "arguments", "output", "slow", "fails"];
     let calls: Vec<_> = names.iter().map(|name| (*name, json!({}))).collect();
     let agent = turn(&calls).tools([panics, early, arguments, output, slow, fails]).build().unwrap();
     let reply = completes(agent.run("?".into(), &Context::new())).await.unwrap();
-    let told: Vec<_> = answers(&reply.conversation).iter().map(|answer| answer.text.as_str()).collect();
+    let result_of_call: Vec<_> = answers(&reply.conversation).iter().map(|answer| answer.text.as_str()).collect();
     assert_eq!(
-        told,
+        result_of_call,
         [
             "error: panicked: boom",
             "error: panicked: early boom",
@@ -230,7 +235,7 @@ async fn failures_and_panics_of_tools_are_told_to_the_model() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tool_has_the_limit_the_deadline_and_the_retries_of_its_step() {
+async fn tool_has_the_limit_deadline_and_retries_of_its_step() {
     let tries = Arc::new(Mutex::new(0));
     let count = tries.clone();
     let flaky = step(move |_: Value, _| {
@@ -260,17 +265,17 @@ async fn a_tool_has_the_limit_the_deadline_and_the_retries_of_its_step() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_becomes_of_siblings_is_a_choice() {
+async fn failure_policy_decides_about_sibling_calls() {
     let calls = [("slow", json!({})), ("fails", json!({})), ("quick", json!({})), ("slow", json!({}))];
     for policy in [ToolFailure::Tell, ToolFailure::CancelSiblings, ToolFailure::Fail] {
         let tools = [tool("slow", 500), tool("quick", 100), fails_after(100, Error::failed("no"))];
         let agent = turn(&calls).tools(tools).on_tool_failure(policy).build().unwrap();
         let started = Instant::now();
         let mut events = agent.events("?", &Context::new());
-        let (mut told, mut result) = (0, None);
+        let (mut result_of_call, mut result) = (0, None);
         while let Some(event) = completes(events.next()).await {
             match event {
-                Ok(AgentEvent::ToolAnswered(_)) => told += 1,
+                Ok(AgentEvent::ToolAnswered(_)) => result_of_call += 1,
                 Ok(AgentEvent::Done(reply)) => result = Some(Ok(reply)),
                 Err(error) => result = Some(Err(error)),
                 _ => {}
@@ -279,7 +284,7 @@ async fn what_becomes_of_siblings_is_a_choice() {
         let conversation = match result.unwrap() {
             Ok(reply) => {
                 assert_ne!(policy, ToolFailure::Fail);
-                assert_eq!(told, 4, "every call that was told of is told to be answered");
+                assert_eq!(result_of_call, 4, "every call that was told of is told to be answered");
                 reply.conversation
             }
             Err(error) => {
@@ -290,7 +295,7 @@ async fn what_becomes_of_siblings_is_a_choice() {
         };
         assert_answered(&conversation);
         let texts: Vec<_> = answers(&conversation).iter().map(|answer| answer.text.clone()).collect();
-        // A sibling that was done in the same moment is done.
+        // A sibling that finished at the same moment has finished.
         assert_eq!((texts[1].as_str(), texts[2].as_str()), ("error: no", "{}"));
         let goes_on = policy == ToolFailure::Tell;
         assert_eq!([&texts[0], &texts[3]].map(|text| text.starts_with("cancelled")), [!goes_on; 2]);
@@ -299,8 +304,8 @@ async fn what_becomes_of_siblings_is_a_choice() {
     }
 }
 
-/// A tool that takes this long, and counts how often it was done.
-fn pays(delay: u64, paid: &Arc<Mutex<u32>>) -> DynTool {
+/// A tool that takes `delay` milliseconds, and counts its completed calls.
+fn paying_tool(delay: u64, paid: &Arc<Mutex<u32>>) -> DynTool {
     let paid = paid.clone();
     let pay = step(move |_: Value, _| {
         let paid = paid.clone();
@@ -313,13 +318,13 @@ fn pays(delay: u64, paid: &Arc<Mutex<u32>>) -> DynTool {
     any("pay", pay)
 }
 
-/// How many calls of `pay` the conversation says were done.
-fn said_to_be_paid(conversation: &Conversation) -> usize {
+/// The number of completed calls of `pay` in the conversation.
+fn reported_payments(conversation: &Conversation) -> usize {
     answers(conversation).iter().filter(|answer| answer.text == "paid").count()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_done_while_a_slow_reader_is_shown_a_failure_is_not_called_cancelled() {
+async fn call_finished_during_slow_event_delivery_is_not_reported_cancelled() {
     for policy in [ToolFailure::CancelSiblings, ToolFailure::Fail] {
         let paid = Arc::default();
         let chatty = step(|_: Value, cx: Context| async move {
@@ -328,7 +333,7 @@ async fn what_is_done_while_a_slow_reader_is_shown_a_failure_is_not_called_cance
             }
             Ok(Value::Null)
         });
-        let tools = [fails_after(10, Error::failed("no")), pays(150, &paid), any("chatty", chatty)];
+        let tools = [fails_after(10, Error::failed("no")), paying_tool(150, &paid), any("chatty", chatty)];
         let calls = [("fails", json!({})), ("pay", json!({})), ("chatty", json!({}))];
         let agent = turn(&calls).tools(tools).on_tool_failure(policy).build().unwrap();
         let mut events = agent.events("?", &Context::new());
@@ -340,13 +345,13 @@ async fn what_is_done_while_a_slow_reader_is_shown_a_failure_is_not_called_cance
             }
         };
         assert_answered(&conversation);
-        assert_eq!(said_to_be_paid(&conversation), *paid.lock().unwrap() as usize, "{policy:?}");
+        assert_eq!(reported_payments(&conversation), *paid.lock().unwrap() as usize, "{policy:?}");
     }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a tool that computes while its siblings are cancelled")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn what_ends_on_another_thread_as_its_siblings_are_cancelled_is_not_called_cancelled() {
+async fn call_finished_concurrently_with_cancellation_is_not_reported_cancelled() {
     for round in 0..50 {
         let policy = [ToolFailure::CancelSiblings, ToolFailure::Fail][round % 2];
         let paid = Arc::default();
@@ -370,12 +375,12 @@ async fn what_ends_on_another_thread_as_its_siblings_are_cancelled_is_not_called
             Ok(reply) => reply.conversation,
             Err(error) => unfinished(&error).conversation.clone(),
         };
-        assert_eq!(said_to_be_paid(&conversation), *paid.lock().unwrap() as usize, "{policy:?}");
+        assert_eq!(reported_payments(&conversation), *paid.lock().unwrap() as usize, "{policy:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tool_that_fails_with_something_invalid_of_its_own_has_failed() {
+async fn invalid_error_from_inside_a_tool_is_a_failure() {
     let refused = || ModelError::new(ModelErrorClass::InvalidRequest, "there is no such model");
     let inner = || Agent::builder(ScriptedModel::new("inner").fails(refused())).build().unwrap();
     let calls = [("slow", json!({})), ("ask", json!({ "prompt": "?" }))];
@@ -389,16 +394,17 @@ async fn a_tool_that_fails_with_something_invalid_of_its_own_has_failed() {
     assert!(texts[0].starts_with("cancelled"), "{texts:?}");
     assert!(texts[1].contains("there is no such model") && !texts[1].contains("schema"), "{texts:?}");
 
-    // Arguments that the tool checks itself are the model's, as are those of an agent.
+    // Arguments that the tool checks itself are mistakes of the model, as are those of an agent.
     let picky = any("picky", step(|_: Value, _| async { Err(Error::bad_arguments("`n` must be even")) }));
     for (tool, name) in [(picky, "picky"), (inner().into_tool("ask", "Asks."), "ask")] {
-        let answer = told(turn(&[(name, json!({ "n": 1 }))]).tools([tool]).on_tool_failure(ToolFailure::Fail)).await;
+        let answer =
+            result_of_call(turn(&[(name, json!({ "n": 1 }))]).tools([tool]).on_tool_failure(ToolFailure::Fail)).await;
         assert!(answer.text.contains("the schema of the arguments is"), "{answer:?}");
     }
 }
 
 #[tokio::test]
-async fn a_tool_without_arguments_can_be_called_and_one_of_no_object_is_not_built() {
+async fn tool_without_arguments_works_and_non_object_arguments_are_rejected() {
     let now = || Tool::new("clock.now", "The time.", |(): (), _| async { Ok("noon") });
     assert_eq!(now().spec().parameters, json!({ "type": "object", "properties": {} }));
     for arguments in [json!({}), Value::Null] {
@@ -419,7 +425,7 @@ async fn a_tool_without_arguments_can_be_called_and_one_of_no_object_is_not_buil
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_tool_cancels_nobody() {
+async fn unknown_tool_cancels_no_sibling() {
     let calls = [("slow", json!({})), ("unknown", json!({})), ("bad", json!({}))];
     for policy in [ToolFailure::CancelSiblings, ToolFailure::Fail] {
         let bad = Tool::new("bad", "Wants a city.", |_: City, _| async move { Ok(()) }).erase();
@@ -430,7 +436,7 @@ async fn an_unknown_tool_cancels_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_done_by_the_deadline_is_kept() {
+async fn results_before_the_deadline_are_kept() {
     let calls = [("quick", json!({ "n": 1 })), ("slow", json!({})), ("quick", json!({ "n": 2 })), ("slow", json!({}))];
     let agent = turn(&calls).tools([tool("quick", 100), tool("slow", 500)]).deadline(ms(300)).build().unwrap();
     let error = agent.run("?".into(), &Context::new()).await.unwrap_err();

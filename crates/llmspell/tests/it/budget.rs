@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use llmspell::{
-    Budget, Context, Error, ErrorKind, EventKind, Outcome, Policy, RejectedBy, Retry, Step, Usage, WaitKind, join, step,
+    Budget, Context, Cost, Error, ErrorKind, EventKind, Outcome, Policy, RejectedBy, Retry, Step, Usage, WaitKind,
+    join, step,
 };
 use tokio::time::{Instant, sleep};
 
@@ -74,12 +75,11 @@ async fn calls_are_rejected_once_there_is_not_enough_for_another() {
 #[tokio::test(start_paused = true)]
 async fn a_cap_on_cost_is_exact() {
     let budget = Budget::cost(1.0).estimate(Usage::default().with_cost(0.1));
-    // In floating point, ten times a tenth is not one.
     let outcomes = run_all(work().budget(budget.clone()), [uses(10); 12]).await;
     assert_eq!(admitted(&outcomes), 10);
     let reported = outcomes[11].result.as_ref().unwrap_err().message().to_owned();
     assert_eq!(reported, "budget exhausted: 1 of 1 in cost are spent");
-    assert!(budget.remaining_cost().unwrap() < 1e-9);
+    assert_eq!(budget.remaining_cost(), Some(Cost::ZERO));
     assert_eq!(budget.remaining_tokens(), None);
 }
 

@@ -1,4 +1,4 @@
-//! Conversations: values that are kept, stored, continued and trimmed.
+//! Conversations: values that callers keep, store, continue and trim.
 
 use llmspell::Message;
 use llmspell::agent::Conversation;
@@ -24,7 +24,7 @@ fn answer(id: usize, text: &str) -> Message {
 }
 
 #[test]
-fn a_conversation_is_data() {
+fn conversation_is_plain_data() {
     let mut talk = Conversation::new();
     assert!(talk.is_empty());
     talk.push(Message::system("Be kind.")).user("Hello.").push(calls(&[1, 2]));
@@ -33,7 +33,7 @@ fn a_conversation_is_data() {
     talk.image("And this?", image.clone()).image("", Image::Url("https://example.org/cat.png".into()));
     let stored = serde_json::to_value(&talk).unwrap();
     assert_eq!(serde_json::from_value::<Conversation>(stored.clone()).unwrap(), talk);
-    // The form in which it is stored stays readable: this is a promise to those who have stored some.
+    // The stored form is an interface: conversations that were stored earlier must stay readable.
     assert_eq!(
         stored,
         json!([
@@ -57,7 +57,7 @@ fn a_conversation_is_data() {
 }
 
 #[test]
-fn a_clone_is_another_conversation_once_one_of_them_changes() {
+fn clone_is_independent_after_a_change() {
     let mut talk = Conversation::from("One.");
     let copy = talk.clone();
     assert!(std::ptr::eq(talk.messages(), copy.messages()), "shared until then");
@@ -67,7 +67,7 @@ fn a_clone_is_another_conversation_once_one_of_them_changes() {
 }
 
 #[test]
-fn tokens_are_estimated_from_bytes_and_pictures() {
+fn tokens_are_estimated_from_bytes_and_images() {
     let mut talk = Conversation::from("12345678");
     assert_eq!(talk.estimated_tokens(), 2);
     talk.image("1", Image::Url("https://example.org/".into()));
@@ -75,15 +75,15 @@ fn tokens_are_estimated_from_bytes_and_pictures() {
 }
 
 #[test]
-fn trimming_forgets_the_oldest_exchanges_first() {
+fn trim_removes_the_oldest_exchanges_first() {
     let mut talk = Conversation::from("q1");
     talk.push(calls(&[1])).push(answer(1, "a")).push(Message::assistant("r1"));
     talk.push(Message::system("Be brief.")).user("q2").push(Message::assistant("r2")).user("q3");
     let whole = talk.clone();
-    // As it is, if there is room.
+    // Unchanged if it fits.
     assert_eq!(talk.trim(u64::MAX), 0);
     assert!(std::ptr::eq(talk.messages(), whole.messages()));
-    // With a counter of one's own: each message is one.
+    // With a custom counter that counts each message as one.
     assert_eq!(talk.clone().trim_by(8, |_| 1), 0);
     let mut one = whole.clone();
     assert_eq!(one.trim_by(7, |_| 1), 4, "a whole exchange, though one message would have done");
@@ -92,19 +92,19 @@ fn trimming_forgets_the_oldest_exchanges_first() {
     assert_eq!(all.trim(0), 6);
     assert_eq!(all.messages(), [Message::system("Be brief."), Message::user("q3")]);
     assert_eq!(all.trim(0), 0);
-    // Counters that count too much or never the same break nothing.
+    // Counters that overestimate or are inconsistent break nothing.
     assert_eq!(talk.clone().trim_by(10, |_| u64::MAX), 6);
     let count = std::cell::Cell::new(0);
     talk.trim_by(10, |_| count.replace(count.get() + 3));
     assert_eq!(Conversation::new().trim(0), 0);
-    // What the user says in several messages is one thing that they say.
+    // Consecutive messages of the user belong to one exchange.
     let mut talk = Conversation::from("q1");
     talk.push(Message::assistant("r1")).user("q2").push(Message::system("Be kind.")).user("In one sentence, please.");
     assert_eq!(talk.trim(0), 2);
     assert_eq!(talk.messages().len(), 3);
 }
 
-/// Exchanges of any shape: the words of the user, turns with calls, an answer.
+/// Exchanges of any shape: user messages, turns with calls, an answer.
 fn conversations() -> impl Strategy<Value = Conversation> {
     let exchange = (prop::collection::vec(0..4usize, 0..3), 0..200usize, any::<bool>(), any::<bool>());
     (any::<bool>(), prop::collection::vec(exchange, 0..8), any::<bool>()).prop_map(|(headless, exchanges, open)| {
@@ -141,13 +141,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn trimming_never_parts_what_belongs_together(talk in conversations(), room in 0..400u64) {
+    fn trim_never_separates_calls_from_results(talk in conversations(), room in 0..400u64) {
         let (before, mut after) = (talk.clone(), talk);
         let forgotten = after.trim(room);
         let (before, kept) = (before.messages(), after.messages());
         prop_assert_eq!(before.len() - kept.len(), forgotten);
 
-        // What is kept was there, in that order.
+        // The kept messages are a subsequence of the original.
         let mut rest = before.iter();
         for message in kept {
             prop_assert!(rest.any(|other| other == message));
@@ -156,14 +156,14 @@ proptest! {
         let is_system = |message: &&Message| matches!(message, Message::System { .. });
         prop_assert_eq!(before.iter().filter(is_system).count(), kept.iter().filter(is_system).count());
         let is_user = |message: &Message| matches!(message, Message::User { .. });
-        // The user speaks from here on: before it, apart from rules, stands something else.
+        // An exchange starts here: the message before it, ignoring system messages, is not the user's.
         let speaks = |at: &usize| {
             let mut earlier = before[..*at].iter().rev().filter(|message| !is_system(message));
             is_user(&before[*at]) && !earlier.next().is_some_and(is_user)
         };
         let last = (0..before.len()).rfind(speaks).unwrap_or(0);
         prop_assert!(kept.ends_with(&before[last..]));
-        // No call without its answer, no answer without its call.
+        // Every call keeps its result, and every result its call.
         let made: Vec<_> = kept.iter().flat_map(Message::tool_calls).map(|call| call.id.clone()).collect();
         let answered: Vec<_> = kept
             .iter()
@@ -173,24 +173,24 @@ proptest! {
             })
             .collect();
         prop_assert_eq!(made, answered);
-        // It fits, or there was nothing left to forget.
+        // It fits, or nothing more could be removed.
         let rest: Vec<_> = kept.iter().filter(|message| !is_system(message)).collect();
         prop_assert!(after.estimated_tokens() <= room || rest.len() == before[last..].iter().filter(|m| !is_system(m)).count());
-        // No more than was needed: with the exchange that was forgotten last, it would not have fitted.
+        // No more than necessary was removed: together with the last removed exchange it would not fit.
         if forgotten > 0 {
             prop_assert!(Conversation::from(before.to_vec()).estimated_tokens() > room);
         }
     }
 
     #[test]
-    fn what_is_stored_comes_back(talk in conversations()) {
+    fn stored_conversation_round_trips(talk in conversations()) {
         let stored = serde_json::to_string(&talk).unwrap();
         prop_assert_eq!(serde_json::from_str::<Conversation>(&stored).unwrap(), talk);
     }
 }
 
 #[test]
-fn the_words_of_a_message_are_without_pictures_and_calls() {
+fn message_text_excludes_images_and_calls() {
     let content = vec![Content::Text("a".into()), Content::Image(Image::Url("u".into())), Content::Text("b".into())];
     assert_eq!(Message::user_content(content).text(), "ab");
     assert_eq!(calls(&[1]).text(), "");

@@ -1,6 +1,6 @@
-//! Models: streams of events, whole replies, what counts as one; models for tests.
+//! Models: event streams, complete replies, usage, and models for tests.
 
-mod bill;
+mod interrupted;
 mod large;
 mod simulated;
 
@@ -10,19 +10,20 @@ use std::task::{self, Poll};
 
 use llmspell::model::{
     EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ModelStream, Options, Prices, Reply, Request,
-    ScriptedModel, SimulatedModel, ToolCallDelta,
+    ToolCallDelta,
 };
-use llmspell::{ChunkData, Context, Error, ErrorKind, Result, Step, Usage, race};
+use llmspell::{ChunkData, Context, Cost, Error, ErrorKind, Result, Step, Usage, race};
+use llmspell_test::{ScriptedModel, SimulatedModel};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::probe::{Watch, ms};
 use crate::wait::completes;
 
-/// A model that plays what a closure sends.
-pub struct Plays<F>(pub F);
+/// A model that sends the events of a closure.
+pub struct ClosureModel<F>(pub F);
 
-impl<F, Fut> Model for Plays<F>
+impl<F, Fut> Model for ClosureModel<F>
 where
     F: Fn(EventSender) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<()>> + Send + 'static,
@@ -57,7 +58,7 @@ fn class(error: &Error) -> Option<ModelErrorClass> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_producer_that_fails_once_its_sender_is_gone_has_failed() {
+async fn producer_error_after_its_sender_is_dropped_is_kept() {
     let mut stream = ModelStream::produce(async |events: EventSender| {
         events.send(text("so far")).await?;
         drop(events);
@@ -70,7 +71,7 @@ async fn a_producer_that_fails_once_its_sender_is_gone_has_failed() {
 }
 
 #[tokio::test]
-async fn a_stream_without_a_finish_reason_is_truncated_and_never_a_success() {
+async fn stream_without_finish_reason_is_truncated() {
     let started = ModelEvent::started(Some("m-1".into()), Some("req-7".into()));
     for events in [vec![], vec![text("Hello")], vec![started, text("Hel"), ModelEvent::Usage(Usage::new(1, 1))]] {
         let any_id = events.len() == 3;
@@ -82,14 +83,14 @@ async fn a_stream_without_a_finish_reason_is_truncated_and_never_a_success() {
 }
 
 #[tokio::test]
-async fn a_reply_is_put_together_from_its_pieces() {
+async fn reply_is_assembled_from_pieces() {
     let reply = reply_of([
         ModelEvent::started(Some("m-1".into()), Some("req-1".into())),
         ModelEvent::Reasoning("Let ".into()),
         ModelEvent::Reasoning("me".into()),
         text("It "),
         ModelEvent::Alive,
-        // The pieces of two calls, mixed; the second came first.
+        // The interleaved pieces of two calls; the second call arrives first.
         piece(1, Some("b"), Some("second"), "{\"x\""),
         piece(0, Some("a"), Some("first"), "{}"),
         piece(1, None, None, ":1}"),
@@ -111,7 +112,7 @@ async fn a_reply_is_put_together_from_its_pieces() {
 }
 
 #[tokio::test]
-async fn every_call_has_a_name_of_its_own_whatever_the_model_says() {
+async fn every_call_gets_a_unique_id() {
     for ids in [vec!["", "", ""], vec!["x", "x", "x"], vec!["call_1", "", "call_1"], vec!["", "call_0", ""]] {
         let calls = ids.iter().enumerate().map(|(index, id)| piece(index, Some(id), Some("t"), "{}"));
         let reply = reply_of(calls.chain([ModelEvent::Finish(Finish::ToolCalls)])).await.unwrap();
@@ -123,7 +124,7 @@ async fn every_call_has_a_name_of_its_own_whatever_the_model_says() {
 }
 
 #[tokio::test]
-async fn usage_that_is_reported_twice_counts_once() {
+async fn usage_reported_twice_counts_once() {
     let model = ScriptedModel::new("test").sends([
         ModelEvent::Usage(Usage::new(100, 0)),
         text("Yes."),
@@ -134,27 +135,27 @@ async fn usage_that_is_reported_twice_counts_once() {
     let ask = model.step().prices(Prices::per_million(1e6, 2e6));
     let outcome = ask.with_outcome().run(Request::new("?"), &Context::new()).await.unwrap();
     let reply = outcome.result.unwrap();
-    assert_eq!((reply.usage.tokens(), reply.usage.cost), (110, 120.0));
+    assert_eq!((reply.usage.tokens(), reply.usage.cost), (110, Cost::new(120.0)));
     assert_eq!(outcome.provenance.usage(), reply.usage);
 }
 
 #[tokio::test]
-async fn a_cost_that_is_no_number_spoils_no_sum() {
+async fn non_finite_cost_does_not_spoil_the_sum() {
     let mut usage = Usage::new(1, 1);
-    usage.cost = f64::NAN;
+    usage.cost = Cost::new(f64::NAN);
     let reply = reply_of([ModelEvent::Usage(usage), STOP]).await.unwrap();
-    assert_eq!(reply.usage.cost, 0.0);
-    usage.cost = f64::INFINITY;
-    assert_eq!(reply_of([ModelEvent::Usage(usage), STOP]).await.unwrap().usage.cost, 0.0);
+    assert_eq!(reply.usage.cost, Cost::ZERO);
+    usage.cost = Cost::new(f64::INFINITY);
+    assert_eq!(reply_of([ModelEvent::Usage(usage), STOP]).await.unwrap().usage.cost, Cost::ZERO);
 }
 
 #[tokio::test]
-async fn calls_that_were_cut_off_are_no_calls() {
+async fn truncated_calls_are_an_error() {
     let cut = [piece(0, Some("a"), Some("t"), "{\"path\": \"/et"), ModelEvent::Finish(Finish::Length)];
     let error = reply_of(cut).await.unwrap_err();
     assert_eq!((class(&error), error.is_transient()), (Some(ModelErrorClass::Truncated), false));
     assert_eq!(error.hint(), Some("raise `max_tokens`"));
-    // Words that were cut off are words; calls that were not are calls.
+    // Text that was cut off is still text, and complete calls are still calls.
     let words = reply_of([text("Once upon"), ModelEvent::Finish(Finish::Length)]).await.unwrap();
     assert_eq!((words.text.as_str(), words.finish), ("Once upon", Finish::Length));
     let whole = [text("I look."), piece(0, Some("a"), Some("t"), "{}"), ModelEvent::Finish(Finish::Length)];
@@ -162,10 +163,10 @@ async fn calls_that_were_cut_off_are_no_calls() {
 }
 
 #[tokio::test]
-async fn nothing_happens_until_a_stream_is_polled_and_nothing_after_it_is_dropped() {
+async fn stream_is_lazy_and_stops_when_dropped() {
     let watch = Watch::default();
     let seen = watch.clone();
-    let model = Plays(move |events: EventSender| {
+    let model = ClosureModel(move |events: EventSender| {
         let seen = seen.clone();
         async move {
             let _alive = seen.enter();
@@ -185,7 +186,7 @@ async fn nothing_happens_until_a_stream_is_polled_and_nothing_after_it_is_droppe
 }
 
 #[tokio::test]
-async fn a_producer_is_at_most_one_event_ahead() {
+async fn producer_is_at_most_one_event_ahead() {
     let sent = Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let count = sent.clone();
     let mut stream = ModelStream::produce(async move |events: EventSender| {
@@ -204,7 +205,7 @@ async fn a_producer_is_at_most_one_event_ahead() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_failure_of_a_producer_is_the_last_item_also_if_somebody_could_still_send() {
+async fn producer_error_is_the_last_item_even_with_live_senders() {
     let (keep, kept) = std::sync::mpsc::sync_channel(1);
     let mut stream = ModelStream::produce(async move |events: EventSender| {
         keep.send(events.clone()).unwrap();
@@ -221,7 +222,7 @@ async fn the_failure_of_a_producer_is_the_last_item_also_if_somebody_could_still
 }
 
 #[tokio::test]
-async fn a_model_is_a_trait_object() {
+async fn model_is_a_trait_object() {
     let models: Vec<Arc<dyn Model>> =
         vec![Arc::new(ScriptedModel::new("a").says("A.")), Arc::new(ScriptedModel::new("b").says("B."))];
     for (model, expected) in models.into_iter().zip(["A.", "B."]) {
@@ -233,7 +234,7 @@ async fn a_model_is_a_trait_object() {
 }
 
 #[test]
-fn errors_of_models_are_classed() {
+fn model_errors_have_classes() {
     use ModelErrorClass as C;
     let kinds = [
         (C::RateLimited, ErrorKind::Overloaded, true),
@@ -260,15 +261,15 @@ fn errors_of_models_are_classed() {
     let error = limited.into_error();
     assert_eq!((error.message(), error.retry_after()), ("429 Too Many Requests", Some(ms(1500))));
     assert!(error.hint().is_some());
-    assert_eq!(C::of_status(200), None);
+    assert_eq!(C::from_status(200), None);
     for (status, class) in [(402, C::QuotaExhausted), (404, C::InvalidRequest), (529, C::Overloaded), (502, C::Server)]
     {
-        assert_eq!(C::of_status(status), Some(class));
+        assert_eq!(C::from_status(status), Some(class));
     }
 }
 
 #[tokio::test]
-async fn options_that_no_model_knows_are_refused_before_the_request() {
+async fn invalid_options_are_rejected_before_the_request() {
     for options in [Options::new().temperature(f64::NAN), Options::new().top_p(1.5), Options::new().max_tokens(0)] {
         let model = ScriptedModel::new("test").says("Never.");
         let error =
@@ -278,7 +279,7 @@ async fn options_that_no_model_knows_are_refused_before_the_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_model_says_is_partial_output_and_bookkeeping_is_not() {
+async fn output_is_partial_output_and_metadata_is_not() {
     let (cx, mut chunks) = Context::new().with_chunks(64);
     let model = ScriptedModel::new("test").sends([
         ModelEvent::started(None, None),
@@ -299,12 +300,12 @@ async fn what_a_model_says_is_partial_output_and_bookkeeping_is_not() {
     assert_eq!(shown, [ModelEvent::Reasoning("Hm.".into()), text("Yes.")]);
 }
 
-/// Sends bookkeeping at once, words later.
-fn clerk(words_after: u64, words: &'static str) -> impl Model {
-    Plays(move |events: EventSender| async move {
+/// Sends metadata immediately, and text later.
+fn metadata_first(text_after: u64, words: &'static str) -> impl Model {
+    ClosureModel(move |events: EventSender| async move {
         events.send(ModelEvent::started(None, None)).await?;
         events.send(ModelEvent::Alive).await?;
-        sleep(ms(words_after)).await;
+        sleep(ms(text_after)).await;
         events.send(text(words)).await?;
         sleep(ms(50)).await;
         events.send(text(words)).await?;
@@ -313,8 +314,8 @@ fn clerk(words_after: u64, words: &'static str) -> impl Model {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_word_wins_a_race_and_bookkeeping_does_not() {
-    let busy = race((clerk(100, "slow ").step(), clerk(20, "fast ").step())).first_output();
+async fn first_output_wins_a_race_and_metadata_does_not() {
+    let busy = race((metadata_first(100, "slow ").step(), metadata_first(20, "fast ").step())).first_output();
     let (cx, mut chunks) = Context::new().with_chunks(64);
     let reply = busy.run(Request::new("?"), &cx).await.unwrap();
     assert_eq!(reply.text, "fast fast ");
@@ -325,19 +326,19 @@ async fn the_first_word_wins_a_race_and_bookkeeping_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hanging_model_is_ended_by_an_idle_timeout() {
+async fn idle_timeout_ends_a_hanging_model() {
     let model = SimulatedModel::new("sim").tokens_per_second(100.0).hanging(1.0);
     let started = Instant::now();
     let ask = model.step().idle_timeout(ms(1000), ms(500));
     let error = completes(ask.run(Request::new("?"), &Context::new())).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
-    // Ten tokens, each after 10 ms, and then silence.
+    // Ten tokens at intervals of 10 ms, then silence.
     assert!((ms(590)..ms(620)).contains(&started.elapsed()), "{:?}", started.elapsed());
 }
 
-/// One word, and then nothing but signs of life.
+/// One word, and then only heartbeats.
 fn heartbeats(before: bool) -> impl Model {
-    Plays(move |events: EventSender| async move {
+    ClosureModel(move |events: EventSender| async move {
         if !before {
             events.send(text("Well")).await?;
         }
@@ -349,7 +350,7 @@ fn heartbeats(before: bool) -> impl Model {
 }
 
 #[tokio::test(start_paused = true)]
-async fn heartbeats_are_life_but_no_output() {
+async fn heartbeats_are_activity_but_not_output() {
     let started = Instant::now();
     let ask = heartbeats(true).step().idle_timeout(ms(1000), ms(300));
     let error = completes(ask.run(Request::new("?"), &Context::new())).await.unwrap_err();
@@ -366,8 +367,8 @@ async fn heartbeats_are_life_but_no_output() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_model_that_always_has_a_sign_of_life_leaves_the_clock_its_turn() {
-    /// Never pending, and not by way of `produce`.
+async fn endless_heartbeats_do_not_starve_timers() {
+    /// Never pending, and not made with `produce`.
     struct Busy;
     impl futures_core::Stream for Busy {
         type Item = Result<ModelEvent>;
@@ -390,12 +391,12 @@ async fn a_model_that_always_has_a_sign_of_life_leaves_the_clock_its_turn() {
 }
 
 #[tokio::test]
-async fn a_script_is_played_turn_by_turn_and_what_was_asked_is_kept() {
+async fn script_is_replayed_turn_by_turn_and_requests_are_kept() {
     let model = ScriptedModel::new("test")
         .calls("a", json!({}))
         .calls("b", json!({ "n": 1 }))
         .says("One two.")
-        .calls_badly("c", "{no")
+        .calls_raw("c", "{no")
         .fails(ModelError::new(ModelErrorClass::Server, "down"));
     assert_eq!(model.turns_left(), 4);
     let ask = model.clone().step();

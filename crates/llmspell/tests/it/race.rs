@@ -1,4 +1,4 @@
-//! Races: which contender decides, which are cancelled, and what is kept.
+//! Races: who decides, who is cancelled, what is kept.
 
 use llmspell::{ChunkData, Context, Error, ErrorKind, Quality, Retry, ServedBy, Step, pipeline, race, step, value};
 use tokio::time::{Instant, sleep};
@@ -6,58 +6,58 @@ use tokio::time::{Instant, sleep};
 use crate::probe::{Probe, Watch, ms};
 
 #[tokio::test(start_paused = true)]
-async fn first_to_succeed_wins_and_losers_are_dropped() {
+async fn the_first_to_succeed_wins_and_the_others_are_gone() {
     let (watch, started) = (Watch::default(), Instant::now());
     let probe = |delay, out: usize| Probe::ok(delay).watched(&watch).map(move |_| out);
-    let race_step = race((probe(300, 1), probe(250, 2), probe(400, 3)));
-    assert_eq!(race_step.run(0, &Context::new()).await.unwrap(), 2);
+    let contest = race((probe(300, 1), probe(250, 2), probe(400, 3)));
+    assert_eq!(contest.run(0, &Context::new()).await.unwrap(), 2);
     assert_eq!(started.elapsed(), ms(250));
     assert_eq!((watch.begun(), watch.completed(), watch.alive()), (3, 1, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn error_does_not_win() {
+async fn an_error_does_not_win() {
     let started = Instant::now();
-    let race_step = race(vec![Probe::fails(100, "fast but broken"), Probe::ok(300), Probe::ok(250)]);
-    assert_eq!(race_step.run(4, &Context::new()).await.unwrap(), 4);
+    let contest = race(vec![Probe::fails(100, "fast but broken"), Probe::ok(300), Probe::ok(250)]);
+    assert_eq!(contest.run(4, &Context::new()).await.unwrap(), 4);
     assert_eq!(started.elapsed(), ms(250));
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_are_causes_and_retries_of_all_count() {
-    let policy = || Retry::immediately().max_attempts(3).when(|_| true);
-    let loses = Probe::fails(100, "loses").retry(policy());
-    let race_step = race((Probe::fails(10, "broken").retry(policy()), loses, Probe::ok(250)));
-    let outcome = race_step.with_outcome().run(4, &Context::new()).await.unwrap();
+async fn what_failed_beside_the_winner_is_told_and_what_all_have_tried_is_counted() {
+    let patient = || Retry::immediately().max_attempts(3).when(|_| true);
+    let loses = Probe::fails(100, "loses").retry(patient());
+    let contest = race((Probe::fails(10, "broken").retry(patient()), loses, Probe::ok(250)));
+    let outcome = contest.with_outcome().run(4, &Context::new()).await.unwrap();
     assert_eq!((outcome.result.unwrap(), outcome.quality), (4, Quality::Full));
     let causes: Vec<_> = outcome.causes.iter().map(Error::message).collect();
     assert_eq!(causes, ["gave up after 3 attempts: broken"]);
-    assert_eq!(outcome.provenance.retries, 2 + 2, "the loser had started its third attempt");
+    assert_eq!(outcome.provenance.retries, 2 + 2, "the loser had begun its third attempt");
 }
 
 #[tokio::test(start_paused = true)]
-async fn error_can_win_with_first_complete() {
-    let race_step = race((Probe::fails(100, "first"), Probe::ok(200))).first_complete();
-    assert_eq!(race_step.run(0, &Context::new()).await.unwrap_err().message(), "first");
+async fn an_error_may_win_if_the_first_to_complete_decides() {
+    let contest = race((Probe::fails(100, "first"), Probe::ok(200))).first_complete();
+    assert_eq!(contest.run(0, &Context::new()).await.unwrap_err().message(), "first");
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_failures_are_kept_in_order_of_occurrence() {
-    let race_step = race((Probe::fails(30, "c"), Probe::fails(10, "a"), Probe::fails(20, "b")));
-    let error = race_step.run(0, &Context::new()).await.unwrap_err();
+async fn if_all_fail_every_failure_is_kept_in_the_order_in_which_they_came() {
+    let contest = race((Probe::fails(30, "c"), Probe::fails(10, "a"), Probe::fails(20, "b")));
+    let error = contest.run(0, &Context::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AllFailed);
     assert_eq!(error.message(), "none of 3 contenders succeeded");
     assert_eq!(error.causes().iter().map(Error::message).collect::<Vec<_>>(), ["a", "b", "c"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_the_winner_contributes_provenance() {
+async fn only_the_winner_leaves_a_trace() {
     let degraded_loser = Probe::fails(10, "down").fallback(Probe::ok(500)).named("loser");
-    let race_step = race((degraded_loser, Probe::ok(100).named("winner"))).named("race").with_outcome();
-    let outcome = race_step.run(0, &Context::new()).await.unwrap();
+    let contest = race((degraded_loser, Probe::ok(100).named("winner"))).named("contest").with_outcome();
+    let outcome = contest.run(0, &Context::new()).await.unwrap();
     assert_eq!((outcome.quality, outcome.causes.len()), (Quality::Full, 0));
     let choice = &outcome.provenance.choices[0];
-    assert_eq!(choice.path.as_str(), "race");
+    assert_eq!(choice.path.as_str(), "contest");
     assert_eq!(choice.served_by, ServedBy::Contender { index: 1, name: Some("winner".into()) });
 
     let degraded_winner = Probe::fails(10, "down").fallback(Probe::ok(10)).named("winner");
@@ -66,13 +66,13 @@ async fn only_the_winner_contributes_provenance() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn contenders_retry_independently() {
-    let flaky = || llmspell::FakeTool::<usize>::new("flaky").fails_first(1).retry(Retry::immediately());
+async fn a_race_of_retries_runs_each_with_its_own_attempts() {
+    let flaky = || llmspell_test::FakeTool::<usize>::new("flaky").fails_first(1).retry(Retry::immediately());
     assert_eq!(race((flaky(), flaky())).run(1, &Context::new()).await.unwrap(), 1);
 }
 
-/// Returns a step that emits a word after `first`, and returns after another `rest`.
-fn emitting(name: &'static str, first: u64, rest: u64, watch: &Watch) -> impl Step<In = (), Out = &'static str> {
+/// Shows a word after `first`, and the answer after `rest` more.
+fn talker(name: &'static str, first: u64, rest: u64, watch: &Watch) -> impl Step<In = (), Out = &'static str> {
     let watch = watch.clone();
     step(move |(), cx: Context| {
         let alive = watch.enter();
@@ -87,36 +87,35 @@ fn emitting(name: &'static str, first: u64, rest: u64, watch: &Watch) -> impl St
 }
 
 #[tokio::test(start_paused = true)]
-async fn first_output_decides_and_hides_output_of_losers() {
+async fn the_first_output_decides_and_no_output_of_a_loser_is_seen() {
     let (watch, started) = (Watch::default(), Instant::now());
     let (cx, mut chunks) = Context::new().with_chunks(8);
-    // The early contender takes longer in total, and still wins.
-    let race_step = race((emitting("late", 50, 10, &watch), emitting("early", 10, 500, &watch))).first_output();
-    assert_eq!(race_step.run((), &cx).await.unwrap(), "early");
+    // The early talker takes longer in the end, and still wins.
+    let contest = race((talker("late", 50, 10, &watch), talker("early", 10, 500, &watch))).first_output();
+    assert_eq!(contest.run((), &cx).await.unwrap(), "early");
     assert_eq!(started.elapsed(), ms(510));
     assert_eq!((watch.completed(), watch.alive()), (1, 0));
-    drop((cx, race_step));
+    drop((cx, contest));
     assert_eq!(chunks.next().await.unwrap().data, ChunkData::Output("early".into()));
     assert!(chunks.next().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
-async fn spawned_contender_can_win_by_its_output() {
+async fn a_spawned_contender_can_win_by_its_output() {
     let watch = Watch::default();
-    let race_step =
-        race((emitting("late", 50, 10, &watch).boxed(), emitting("early", 10, 500, &watch).spawned().boxed()));
-    assert_eq!(race_step.first_output().run((), &Context::new()).await.unwrap(), "early");
+    let contest = race((talker("late", 50, 10, &watch).boxed(), talker("early", 10, 500, &watch).spawned().boxed()));
+    assert_eq!(contest.first_output().run((), &Context::new()).await.unwrap(), "early");
 }
 
 #[tokio::test(start_paused = true)]
-async fn failure_after_output_fails_the_race() {
+async fn a_contender_that_fails_after_its_output_takes_the_race_with_it() {
     let broken = step(|(), cx: Context| async move {
-        cx.emit("a word").await?;
+        cx.emit("a promise").await?;
         sleep(ms(10)).await;
         Err::<&str, _>(Error::failed("broken"))
     });
-    let race_step = race((broken, emitting("late", 5, 10, &Watch::default()))).first_output();
-    assert_eq!(race_step.run((), &Context::new()).await.unwrap_err().message(), "broken");
+    let contest = race((broken, talker("late", 5, 10, &Watch::default()))).first_output();
+    assert_eq!(contest.run((), &Context::new()).await.unwrap_err().message(), "broken");
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,17 +132,17 @@ async fn patterns_nest_in_any_order() {
     assert_eq!(outs, [0, 2, 4, 6, 8]);
 }
 
-/// The first contender emits output and continues; the second completes in the same poll, without output.
+/// The first contender shows output and goes on; the second is done in the same turn, without any.
 #[tokio::test(start_paused = true)]
-async fn result_without_output_does_not_beat_seen_output() {
+async fn a_result_without_output_does_not_beat_output_that_was_seen() {
     let (cx, mut chunks) = Context::new().with_chunks(8);
     let silent = step(|(), _| async move {
         tokio::task::yield_now().await;
         Ok("silent")
     });
-    let race_step = race((emitting("seen", 0, 50, &Watch::default()).boxed(), silent.boxed())).first_output();
-    let winner = race_step.run((), &cx).await.unwrap();
-    drop((cx, race_step));
+    let contest = race((talker("seen", 0, 50, &Watch::default()).boxed(), silent.boxed())).first_output();
+    let winner = contest.run((), &cx).await.unwrap();
+    drop((cx, contest));
     match chunks.next().await {
         Some(chunk) => assert_eq!((winner, chunk.data), ("seen", ChunkData::Output("seen".into()))),
         None => assert_eq!(winner, "silent"),
@@ -151,18 +150,18 @@ async fn result_without_output_does_not_beat_seen_output() {
 }
 
 #[tokio::test]
-async fn race_without_contenders_is_an_error() {
+async fn a_race_of_nobody_is_an_error() {
     let error = race(Vec::<Probe>::new()).run(0, &Context::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
 }
 
 #[tokio::test(start_paused = true)]
-async fn arrays_can_race() {
+async fn arrays_race_too() {
     assert_eq!(race([Probe::ok(20), Probe::ok(10)]).run(3, &Context::new()).await.unwrap(), 3);
 }
 
 #[test]
-fn composite_step_is_idempotent_if_all_parts_are() {
+fn steps_of_steps_may_run_twice_if_all_of_them_may() {
     let may = || value::<usize, usize>(1usize);
     let must_not = || Probe::ok(1);
     assert!(may().then(may()).timeout(ms(1)).boxed().info().idempotent);

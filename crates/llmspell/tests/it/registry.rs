@@ -1,19 +1,20 @@
-//! Registries: what extensions bring is found by its name, and nothing takes the place of something else.
+//! Registries: entries are found by name, and a name cannot be registered twice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use llmspell::model::{Model, ScriptedModel};
+use llmspell::model::Model;
 use llmspell::tool::DynTool;
 use llmspell::{Context, Error, ErrorKind, Event, Extension, Registry, Result, Step, step};
+use llmspell_test::ScriptedModel;
 use serde_json::{Value, json};
 
 fn tool(name: &str) -> DynTool {
     let echo = step(|arguments: Value, _| async move { Ok(arguments) });
-    DynTool::from_schema(name, "Gives it back.", json!({ "type": "object" }), echo)
+    DynTool::from_schema(name, "Returns its input.", json!({ "type": "object" }), echo)
 }
 
-/// Brings a tool, two models, a provider, a step and a counter of events.
+/// Adds a tool, a model, a provider, a step and a counter of events.
 struct Everything(Arc<AtomicUsize>);
 
 impl Extension for Everything {
@@ -43,7 +44,7 @@ impl Extension for Everything {
     }
 }
 
-/// Brings a tool of a name of its choice.
+/// Adds one tool with a given name.
 struct One(&'static str);
 
 impl Extension for One {
@@ -57,14 +58,14 @@ impl Extension for One {
 }
 
 #[tokio::test]
-async fn what_an_extension_brings_is_found_by_its_name() -> Result<()> {
+async fn entries_of_an_extension_are_found_by_name() -> Result<()> {
     let events = Arc::new(AtomicUsize::new(0));
     let registry = Registry::new().with(Everything(events.clone()))?;
     let cx = registry.observe(&Context::new());
 
     let found = registry.find_tool("search")?.run(json!({ "a": 1 }), &cx).await?;
     assert_eq!(found, json!({ "a": 1 }));
-    assert!(events.load(Ordering::Relaxed) >= 2, "the call's start and end are told");
+    assert!(events.load(Ordering::Relaxed) >= 2, "the start and the end of the call are events");
     assert_eq!(registry.find_step("double")?.step.run(json!(21), &cx).await?, 42);
     assert_eq!(registry.find_model("mine/small")?.name(), "mine/small");
     assert_eq!(registry.find_model("mine/large")?.name(), "mine/large", "made by the provider");
@@ -73,7 +74,7 @@ async fn what_an_extension_brings_is_found_by_its_name() -> Result<()> {
 }
 
 #[test]
-fn a_name_that_does_not_exist_is_an_error_that_helps() -> Result<()> {
+fn an_unknown_name_is_an_error_with_a_hint() -> Result<()> {
     let registry = Registry::new().with(Everything(Arc::default()))?;
     let error = registry.find_tool("saerch").expect_err("no such tool");
     assert_eq!((error.kind(), error.hint()), (ErrorKind::Invalid, Some("did you mean `search`?")));
@@ -85,7 +86,7 @@ fn a_name_that_does_not_exist_is_an_error_that_helps() -> Result<()> {
 }
 
 #[test]
-fn a_name_is_given_once_and_the_error_says_who_has_it() -> Result<()> {
+fn a_taken_name_is_an_error_that_names_its_owner() -> Result<()> {
     for name in ["search", "double"] {
         let registry = Registry::new().with(Everything(Arc::default()))?;
         let error = registry.with(One(name)).expect_err("the name is taken");
@@ -97,7 +98,7 @@ fn a_name_is_given_once_and_the_error_says_who_has_it() -> Result<()> {
     Ok(())
 }
 
-/// Is made of others, and brings a tool of its own after them.
+/// Adds other extensions, and then a tool of its own.
 struct Bundle(Vec<Box<dyn Extension>>);
 
 impl Extension for Bundle {
@@ -114,7 +115,7 @@ impl Extension for Bundle {
 }
 
 #[test]
-fn an_extension_can_be_made_of_others_and_of_objects() -> Result<()> {
+fn an_extension_can_add_others_and_be_a_trait_object() -> Result<()> {
     let bundle = Bundle(vec![Box::new(One("a")), Box::new(One("b"))]);
     let registry = Registry::new().with(&bundle as &dyn Extension)?;
     assert_eq!(registry.tools().map(|spec| spec.name.as_str()).collect::<Vec<_>>(), ["a", "b", "late"]);
@@ -122,7 +123,7 @@ fn an_extension_can_be_made_of_others_and_of_objects() -> Result<()> {
         let error = registry.clone().with(One(taken)).expect_err("two of one name");
         assert!(error.message().contains(&format!("from the extension `{owner}`")), "{error}");
     }
-    // What comes after the bundle is not of it.
+    // Entries added after the bundle do not belong to it.
     let mut registry = registry;
     registry.tool(tool("mine"))?;
     let error = registry.with(One("mine")).expect_err("two of one name");

@@ -1,6 +1,7 @@
-//! What a recording adds up to.
+//! The report of a recording.
 
-use llmspell::{Context, FakeTool, Hedge, Limit, Retry, Step, join, pipeline, race, value};
+use llmspell::{Context, Hedge, Limit, Retry, Step, join, pipeline, race, value};
+use llmspell_test::FakeTool;
 
 use crate::probe::{Probe, ms};
 
@@ -12,14 +13,14 @@ async fn speedup_is_work_divided_by_time() {
     let report = cx.report();
     assert_eq!((report.wall, report.sequential), (ms(500), ms(900)));
     assert!((report.speedup - 1.8).abs() < 1e-9);
-    // What the group itself does takes no time: its own work is what no member covers.
+    // The group itself takes no time: its own work is the time that no member covers.
     let all = &report.steps[0];
     assert_eq!((all.path.as_str(), all.calls, all.busy, all.p50), ("all", 1, ms(0), ms(500)));
     assert_eq!(report.steps[2].path.as_str(), "all.b");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_critical_path_leads_through_the_slowest() {
+async fn critical_path_goes_through_the_slowest_step() {
     let cx = Context::recording();
     let tool = |name: &'static str, delay| Probe::ok(delay).named(name);
     let first = join((tool("a", 100), tool("b", 300))).map(|(a, _)| a);
@@ -31,7 +32,7 @@ async fn the_critical_path_leads_through_the_slowest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_critical_path_follows_the_permits() {
+async fn critical_path_follows_permits() {
     let cx = Context::recording();
     let flow = pipeline("p")
         .stage("a", Probe::ok(100))
@@ -53,7 +54,7 @@ async fn the_critical_path_follows_the_permits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_losers_of_a_race_are_waste_and_not_work() {
+async fn losers_of_a_race_count_as_waste() {
     let cx = Context::recording();
     let tool = |name: &'static str, delay| Probe::ok(delay).named(name);
     race((tool("a", 300), tool("b", 250), tool("c", 400))).run(0, &cx).await.unwrap();
@@ -66,7 +67,7 @@ async fn the_losers_of_a_race_are_waste_and_not_work() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn attempts_degraded_results_and_waiting_are_counted() {
+async fn attempts_degraded_results_and_waits_are_counted() {
     let cx = Context::recording();
     let flaky = FakeTool::<usize>::new("flaky").delay(ms(10)).fails_first(2);
     let step = flaky.retry(Retry::delays([ms(100), ms(100)])).named("retried").limit(1).named("limited");
@@ -74,10 +75,10 @@ async fn attempts_degraded_results_and_waiting_are_counted() {
     let report = cx.report();
     let of = |name: &str| report.steps.iter().find(|step| step.path.as_str() == name).unwrap();
     assert_eq!((of("limited.retried").calls, of("limited.retried").attempts), (2, 4));
-    // Twice 100 ms between attempts, and 230 ms in which the second call waited for the first.
+    // 2 × 100 ms between attempts, and 230 ms in which the second call waited for the first.
     assert_eq!(of("limited.retried").waited, ms(200 + 230));
     assert_eq!((of("limited.retried.flaky").calls, of("limited.retried.flaky").failed), (4, 2));
-    // Four attempts of 10 ms and two waits between them; no one would stand in line.
+    // Four attempts of 10 ms and two waits between them. In sequence, no call would wait for a permit.
     assert_eq!(report.sequential, ms(40 + 200));
 
     let cx = Context::recording();
@@ -104,7 +105,7 @@ async fn a_plain_context_records_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_table_is_aligned() {
+async fn table_is_aligned() {
     let cx = Context::recording();
     let flow = pipeline("ingest").stage("fetch", Probe::ok(100)).limit(Limit::new(2)).stage("store", Probe::ok(50));
     flow.hedge(Hedge::never()).stream(0..4, &cx).collect().await;
@@ -127,7 +128,7 @@ bottleneck: ingest.fetch";
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_report_serialises_with_times_in_milliseconds() {
+async fn report_serialises_times_in_milliseconds() {
     let cx = Context::recording();
     Probe::ok(100).named("a").run(0, &cx).await.unwrap();
     let json = serde_json::to_value(cx.report()).unwrap();
@@ -138,7 +139,7 @@ async fn the_report_serialises_with_times_in_milliseconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_still_runs_is_shown_as_such() {
+async fn calls_in_progress_are_counted() {
     let cx = Context::recording();
     let mut stream = Probe::ok(100).named("a").stream(0..3, &cx).limit(3);
     let _ = tokio::time::timeout(ms(10), stream.next()).await;
@@ -150,7 +151,7 @@ async fn what_still_runs_is_shown_as_such() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_counts_for_a_step_whose_limit_stands_outside_of_its_name() {
+async fn waits_count_for_a_step_whose_limit_is_outside_of_its_name() {
     let cx = Context::recording();
     Probe::ok(10).named("a").limit(1).stream(0..5, &cx).collect().await;
     let report = cx.report();
@@ -159,7 +160,7 @@ async fn waiting_counts_for_a_step_whose_limit_stands_outside_of_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_degraded_loser_without_a_name_degrades_nothing_either() {
+async fn a_degraded_loser_without_a_name_degrades_nothing() {
     let cx = Context::recording();
     let loser = Probe::fails(10, "no").fallback(Probe::ok(500));
     race((loser, Probe::ok(100))).named("contest").run(0, &cx).await.unwrap();
@@ -167,8 +168,8 @@ async fn a_degraded_loser_without_a_name_degrades_nothing_either() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waits_that_are_cut_short_count_as_what_they_were() {
-    // In line for 190 ms, and then out of time.
+async fn interrupted_waits_count_with_their_real_length() {
+    // In the wait queue for 190 ms, and then out of time.
     let (cx, limit) = (Context::recording(), Limit::new(1));
     let (holder, waiter) = (Probe::ok(1000).limit(limit.clone()), Probe::ok(10).limit(limit).named("waiter"));
     let waiter = waiter.timeout(ms(190));
@@ -178,9 +179,9 @@ async fn waits_that_are_cut_short_count_as_what_they_were() {
     let report = cx.report();
     assert_eq!((report.steps[0].waited, report.steps[0].wasted), (ms(190), ms(0)));
 
-    // Thirty seconds were planned, ten milliseconds it was.
+    // A planned wait of 30 s that ended after 10 ms.
     let cx = Context::recording();
-    let patient = Probe::fails(10, "no").retry(Retry::delays([ms(30_000)]).when(|_| true)).named("patient");
-    assert!(tokio::time::timeout(ms(20), patient.run(0, &cx)).await.is_err());
+    let retried_step = Probe::fails(10, "no").retry(Retry::delays([ms(30_000)]).when(|_| true)).named("retried_step");
+    assert!(tokio::time::timeout(ms(20), retried_step.run(0, &cx)).await.is_err());
     assert_eq!(cx.report().steps[0].waited, ms(10));
 }

@@ -2,7 +2,8 @@
 
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::Privilege;
-use llmspell::{Context, ErrorKind, FakeTool, Step, Tool, all};
+use llmspell::{Context, ErrorKind, Step, Tool, all};
+use llmspell_test::FakeTool;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::time::Instant;
@@ -12,7 +13,7 @@ use crate::probe::ms;
 #[derive(Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
 struct Search {
-    /// What to look for.
+    /// The text to search for.
     query: String,
     #[serde(default)]
     limit: Option<u32>,
@@ -32,7 +33,7 @@ fn search() -> Tool<impl Step<In = Search, Out = Found>> {
 }
 
 #[test]
-fn the_schema_comes_from_the_type() {
+fn schema_is_derived_from_the_type() {
     let tool = search();
     let spec = serde_json::to_value(tool.spec()).unwrap();
     assert_eq!(
@@ -45,7 +46,7 @@ fn the_schema_comes_from_the_type() {
                 "type": "object",
                 "required": ["query"],
                 "properties": {
-                    "query": { "type": "string", "description": "What to look for." },
+                    "query": { "type": "string", "description": "The text to search for." },
                     "limit": { "type": ["integer", "null"], "format": "uint32", "minimum": 0, "default": null },
                 },
             },
@@ -54,7 +55,7 @@ fn the_schema_comes_from_the_type() {
 }
 
 #[test]
-fn types_within_types_stand_in_their_place() {
+fn nested_types_are_inlined() {
     #[derive(Deserialize, JsonSchema)]
     #[schemars(crate = "llmspell::schemars")]
     #[serde(rename_all = "snake_case")]
@@ -79,19 +80,19 @@ fn types_within_types_stand_in_their_place() {
     let schema = &tool.spec().parameters;
     let operation = json!({ "type": "string", "enum": ["add", "multiply"] });
     assert_eq!(schema["properties"]["operation"], operation, "{schema}");
-    // What contains itself has no end.
+    // A recursive type cannot be inlined.
     assert!(schema["$defs"]["Term"].is_object(), "{schema}");
 }
 
 #[tokio::test]
-async fn an_erased_tool_takes_and_gives_json() {
+async fn erased_tool_maps_json_to_json() {
     let tool = search().erase();
     let found = tool.run(json!({ "query": "rust", "limit": 2 }), &Context::new()).await.unwrap();
     assert_eq!(found, json!({ "titles": ["rust", "rust"] }));
 }
 
 #[tokio::test]
-async fn arguments_that_do_not_fit_are_refused_before_the_tool_runs() {
+async fn invalid_arguments_are_rejected_before_the_tool_runs() {
     let error = search().erase().run(json!({ "quary": "rust" }), &Context::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert_eq!(error.to_string(), "search: invalid arguments: missing field `query`");
@@ -99,7 +100,7 @@ async fn arguments_that_do_not_fit_are_refused_before_the_tool_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tools_of_different_types_run_in_one_group_once_erased() {
+async fn erased_tools_run_in_one_group() {
     let echo = Tool::new("echo", "Gives back what it gets.", |value: serde_json::Value, _| async move { Ok(value) });
     let group = all([search().erase(), echo.erase()]);
     let outs = group.run(json!({ "query": "x" }), &Context::new()).await.unwrap();
@@ -107,7 +108,7 @@ async fn tools_of_different_types_run_in_one_group_once_erased() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_tool_does_the_same_with_the_same_seed() {
+async fn fake_tool_is_deterministic_for_a_seed() {
     async fn outcomes(seed: u64, limit: usize) -> Vec<bool> {
         let tool = FakeTool::new("slow").delay(ms(5)).jitter(ms(20)).failure_rate(0.3).panic_rate(0.1).seed(seed);
         let outcomes = tool.stream(0..100, &Context::new()).limit(limit).ordered().collect().await;
@@ -121,7 +122,7 @@ async fn a_slow_tool_does_the_same_with_the_same_seed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_tool_takes_its_delay_and_some_jitter() {
+async fn fake_tool_takes_its_delay_plus_jitter() {
     let tool = FakeTool::new("slow").delay(ms(100)).jitter(ms(50));
     for n in 0..50 {
         let started = Instant::now();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use llmspell::{Context, Error, EventKind, Hedge, Retry, Step, Usage, join, race, settle, step, value};
+use llmspell::{Context, Cost, Error, EventKind, Hedge, Retry, Step, Usage, join, race, settle, step, value};
 use tokio::time::sleep;
 
 use crate::probe::ms;
@@ -25,7 +25,7 @@ async fn an_outcome_reports_its_usage() {
     let outcome = twice.run(0, &Context::new()).await.unwrap();
     let usage = outcome.provenance.usage();
     assert_eq!((usage.input_tokens, usage.output_tokens), (120, 0));
-    assert!((usage.cost - 0.12).abs() < 1e-12);
+    assert_eq!(usage.cost, Cost::new(0.12));
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,7 +139,7 @@ async fn late_usage_of_work_that_outlives_its_caller_is_reported() {
 async fn an_invalid_cost_is_ignored() {
     let odd = step(|cost: f64, cx: Context| async move {
         let mut usage = Usage::new(1, 0);
-        usage.cost = cost;
+        usage.cost = Cost::new(cost);
         cx.record_usage(usage);
         cx.record_usage(Usage::new(1, 0).with_cost(2.0));
         Ok(())

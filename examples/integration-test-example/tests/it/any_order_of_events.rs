@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use integration_test_example::{Lookup, Shop, desk};
 use llmspell::agent::{Conversation, Unfinished};
-use llmspell::model::{Message, ScriptedModel};
+use llmspell::model::Message;
 use llmspell::{Context, Error, Step, step};
+use llmspell_test::ScriptedModel;
 use proptest::prelude::*;
 use serde_json::json;
 use tokio::time::sleep;
 
 use crate::shop::shop;
 
-/// What becomes of one call of a tool.
+/// The outcome of a tool call.
 #[derive(Clone, Debug)]
 enum Fate {
     Answers { ms: u64 },
@@ -82,7 +83,7 @@ fn script(fates: &[Fate]) -> ScriptedModel {
         Fate::Fails { ms } => model.calls("order", json!({ "order": format!("fails {ms}") })),
         Fate::Panics { ms } => model.calls("order", json!({ "order": format!("panics {ms}") })),
         Fate::Hangs => model.calls("order", json!({ "order": "hangs 0" })),
-        Fate::IsNotJson => model.calls_badly("order", "{ order: A-17 }"),
+        Fate::IsNotJson => model.calls_raw("order", "{ order: A-17 }"),
         Fate::IsNoTool => model.calls("delivery", json!({})),
     });
     model.says("So it is.")

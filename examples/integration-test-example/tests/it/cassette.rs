@@ -10,8 +10,9 @@ use integration_test_example::desk;
 use llmspell::agent::AgentReply;
 use llmspell::model::Model;
 use llmspell::{Context, ErrorKind, Outcome, Result, Step};
-use llmspell_models::fault_server::{Answer, FaultServer};
-use llmspell_models::{Cassette, Models, Wire};
+use llmspell_models::{Models, Wire};
+use llmspell_test::Cassette;
+use llmspell_test::fault_server::{Answer, FaultServer};
 use serde_json::json;
 
 use crate::shop::shop;
@@ -50,7 +51,7 @@ async fn the_recorded_conversation_still_goes_as_it_went() {
     let reply = outcome.result.unwrap();
     assert_eq!((reply.text.as_str(), reply.tool_calls), ("You have your 42 € back.", 2));
     if cassette.is_replay() {
-        assert_eq!((cassette.left(), server.requests().len()), (0, 0)); // all of it was played, and nobody was asked
+        assert_eq!((cassette.left(), server.requests().len()), (0, 0)); // everything was replayed, without a request
     }
 }
 
@@ -69,6 +70,6 @@ async fn what_was_recorded_plays_without_the_server() {
     // A question that was not recorded is told from the nearest one that was.
     let desk = desk(Cassette::replay(&path).unwrap(), shop()).unwrap();
     let error = desk.run("I want my money back for B-20.".into(), &Context::new()).await.unwrap_err();
-    let story = format!("{error:#}");
-    assert!(story.contains("B-20") && story.contains("A-17"), "{story}");
+    let report = format!("{error:#}");
+    assert!(report.contains("B-20") && report.contains("A-17"), "{report}");
 }

@@ -7,8 +7,9 @@
 use std::time::Duration;
 
 use integration_test_example::{Lookup, desk, patient};
-use llmspell::model::{ModelError, ModelErrorClass, ModelEvent, Request, ScriptedModel, SimulatedModel};
+use llmspell::model::{ModelError, ModelErrorClass, ModelEvent, Request};
 use llmspell::{Context, ErrorKind, Step, step};
+use llmspell_test::{ScriptedModel, SimulatedModel};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -35,7 +36,7 @@ async fn half_a_reply_is_no_reply() {
 }
 
 #[tokio::test]
-async fn without_credit_nobody_asks_again() {
+async fn exhausted_quota_is_not_retried() {
     let model = ScriptedModel::new("scripted").fails(ModelError::new(ModelErrorClass::QuotaExhausted, "no credit"));
     let error = desk(model.clone(), shop()).unwrap().run("Hi.".into(), &Context::new()).await.unwrap_err();
     assert_eq!((error.kind(), model.requests().len()), (ErrorKind::Denied, 1));
@@ -56,9 +57,9 @@ async fn a_tool_that_panics_is_an_answer_to_its_call_and_to_no_other() {
     let reply = desk(model.clone(), shop).unwrap().run("A-12 and A-13?".into(), &Context::new()).await.unwrap();
 
     let asked = &model.requests()[1].messages;
-    let told: Vec<_> = asked.iter().rev().take(2).map(|message| message.text()).collect();
-    assert_eq!(told[1], "A-12");
-    assert!(told[0].contains("panicked: unlucky"), "{}", told[0]);
+    let results: Vec<_> = asked.iter().rev().take(2).map(|message| message.text()).collect();
+    assert_eq!(results[1], "A-12");
+    assert!(results[0].contains("panicked: unlucky"), "{}", results[0]);
     assert_eq!(reply.tool_calls, 2);
 }
 
@@ -93,7 +94,7 @@ async fn what_hangs_is_gone_when_the_agent_is() {
     let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
     let before = tasks();
     let cx = Context::recording();
-    // Whoever asked goes away after a second.
+    // The caller gives up after a second.
     let asked = tokio::time::timeout(Duration::from_secs(1), desk.run("Well?".into(), &cx)).await;
     assert!(asked.is_err());
     tokio::task::yield_now().await;

@@ -6,8 +6,9 @@
 use std::path::Path;
 
 use llmspell::tool::DynTool;
-use llmspell::{BoxStep, Context, ErrorKind, FakeTool, Step, step};
+use llmspell::{BoxStep, Context, ErrorKind, Step, step};
 use llmspell_flow::{Flow, Source, Toolbox};
+use llmspell_test::FakeTool;
 use llmspell_tools::Permissions;
 use serde_json::{Value, json};
 

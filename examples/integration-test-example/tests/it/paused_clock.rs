@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use integration_test_example::{DEADLINE, MODEL_TIMEOUT, SHOP_TIMEOUT, desk};
 use llmspell::agent::Unfinished;
-use llmspell::model::ScriptedModel;
-use llmspell::{Context, FakeTool, Step};
+use llmspell::{Context, Step};
+use llmspell_test::FakeTool;
+use llmspell_test::ScriptedModel;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -27,7 +28,7 @@ async fn a_model_that_hangs_is_asked_again_after_30_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_longer_than_the_deadline() {
+async fn deadline_limits_the_whole_conversation() {
     // Eight turns of 25 s each would take 200 s.
     let slow = ScriptedModel::new("scripted").delay(Duration::from_secs(25));
     let turns = (0..8).fold(slow, |model, turn| model.then_calls("order", json!({ "order": format!("A-{turn}") })));
@@ -36,7 +37,7 @@ async fn nobody_waits_longer_than_the_deadline() {
 
     assert_eq!(began.elapsed(), DEADLINE);
     assert!(format!("{error:#}").contains("deadline"), "{error:#}");
-    // What was paid for is not lost.
+    // The results of paid work are kept.
     let unfinished = error.downcast_ref::<Unfinished>().unwrap();
     assert_eq!((unfinished.turns, unfinished.tool_calls), (5, 4));
 }
@@ -53,6 +54,6 @@ async fn a_slow_shop_is_given_up_before_the_customer_gives_up() {
     desk(model.clone(), shop).unwrap().run("My money!".into(), &Context::new()).await.unwrap();
 
     assert_eq!(began.elapsed(), SHOP_TIMEOUT);
-    let told = model.requests()[1].last_text();
-    assert!(told.contains("timed out after 5 s"), "{told}");
+    let result_text = model.requests()[1].last_text();
+    assert!(result_text.contains("timed out after 5 s"), "{result_text}");
 }

@@ -4,8 +4,9 @@
 //! on `requests()` (what the model was told), and on `turns_left()` (whether the agent asked as often as you think).
 
 use integration_test_example::desk;
-use llmspell::model::{Message, ScriptedModel};
+use llmspell::model::Message;
 use llmspell::{Context, Step};
+use llmspell_test::ScriptedModel;
 use serde_json::json;
 
 use crate::shop::shop;
@@ -21,14 +22,14 @@ async fn an_order_is_looked_up_and_refunded() {
 
     assert_eq!(reply.text, "You have your 42 € back.");
     assert_eq!((reply.turns, model.turns_left()), (3, 0));
-    // What the tools answered is what the model was told.
+    // The model received the results of the tools.
     let requests = model.requests();
     assert_eq!(requests[1].last_text(), r#"{"order":"A-17","paid":4200}"#);
     assert_eq!(requests[2].last_text(), r#"{"refunded":4200}"#);
 }
 
 #[tokio::test]
-async fn the_model_is_told_of_both_tools_and_what_it_is_to_be() {
+async fn request_has_both_tools_and_the_system_prompt() {
     let model = ScriptedModel::new("scripted").says("Hello.");
     desk(model.clone(), shop()).unwrap().run("Hi.".into(), &Context::new()).await.unwrap();
 
@@ -40,18 +41,18 @@ async fn the_model_is_told_of_both_tools_and_what_it_is_to_be() {
 }
 
 #[tokio::test]
-async fn a_model_that_calls_wrongly_is_told_how_to_call() {
+async fn invalid_calls_get_an_explanation() {
     let model = ScriptedModel::new("scripted")
         .calls("refund", json!({ "order": "A-17", "amount": "all of it" })) // no number
-        .calls_badly("refund", r#"{ "order": "A-1"#) // no JSON; the same turn
+        .calls_raw("refund", r#"{ "order": "A-1"#) // no JSON; the same turn
         .calls("refnd", json!({})) // no such tool
         .says("I cannot.");
     let reply = desk(model.clone(), shop()).unwrap().run("All of it!".into(), &Context::new()).await.unwrap();
 
-    let told: Vec<_> = model.requests()[1].messages.iter().filter_map(answer).collect();
-    assert!(told[0].contains("invalid type: string") && told[0].contains(r#""amount""#), "{}", told[0]);
-    assert!(told[1].contains("not JSON"), "{}", told[1]);
-    assert!(told[2].contains("did you mean `refund`?"), "{}", told[2]);
+    let results: Vec<_> = model.requests()[1].messages.iter().filter_map(answer).collect();
+    assert!(results[0].contains("invalid type: string") && results[0].contains(r#""amount""#), "{}", results[0]);
+    assert!(results[1].contains("not valid JSON"), "{}", results[1]);
+    assert!(results[2].contains("did you mean `refund`?"), "{}", results[2]);
     assert_eq!(reply.text, "I cannot.");
 }
 

@@ -69,7 +69,7 @@ fn detail(now: &Snapshot, width: usize) -> StyledLine {
     if now.retrying() > 0 {
         line.push_if_fits(width, WAITING, &format!(" ({} retrying)", count(now.retrying())));
     }
-    let cost = if now.usage.cost > 0.0 { format!("cost {:.4}", now.usage.cost) } else { String::new() };
+    let cost = if now.usage.cost.is_zero() { String::new() } else { format!("cost {:.4}", now.usage.cost) };
     let parts = [
         (WAITING, non_zero(now.degraded, "degraded")),
         (WAITING, non_zero(now.overloaded, "× overloaded")),

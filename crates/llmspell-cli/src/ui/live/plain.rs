@@ -45,7 +45,7 @@ fn run_sentence(name: &str, now: &Snapshot) -> String {
     if !now.usage.is_zero() {
         add(format!("{} tokens", count(now.usage.tokens())));
     }
-    if now.usage.cost > 0.0 {
+    if !now.usage.cost.is_zero() {
         add(format!("cost {:.4}", now.usage.cost));
     }
     for (holds, word) in [(now.paused, "paused"), (now.stopping, "stopping")] {

@@ -27,7 +27,11 @@ const COLUMNS: [Column; 15] = [
     ("waited", 3, |(step, _)| duration(step.waited / u32::try_from(step.calls).unwrap_or(u32::MAX).max(1))),
     ("busy", 2, |(_, stage)| stage.and_then(|stage| stage.utilisation).map_or(NONE.to_owned(), percent)),
     ("tokens", 0, |(step, _)| non_zero(step.usage.tokens())),
-    ("cost", 0, |(step, _)| if step.usage.cost > 0.0 { format!("{:.4}", step.usage.cost) } else { NONE.to_owned() }),
+    (
+        "cost",
+        0,
+        |(step, _)| if step.usage.cost.is_zero() { NONE.to_owned() } else { format!("{:.4}", step.usage.cost) },
+    ),
 ];
 
 /// The cell of a value that is zero or unknown.
@@ -108,7 +112,7 @@ fn remarks(account: &Account) -> Vec<String> {
     }
     let usage = &report.usage;
     if !usage.is_zero() {
-        let cost = if usage.cost > 0.0 { format!(", cost {:.4}", usage.cost) } else { String::new() };
+        let cost = if usage.cost.is_zero() { String::new() } else { format!(", cost {:.4}", usage.cost) };
         let (input, output) = (count(usage.input_tokens), count(usage.output_tokens));
         remarks.push(format!("tokens: {input} in, {output} out{cost}"));
     }

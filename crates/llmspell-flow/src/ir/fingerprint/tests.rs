@@ -1,6 +1,6 @@
 //! What changes the fingerprint of a flow or a step, and what does not.
 
-use llmspell::model::ScriptedModel;
+use llmspell_test::ScriptedModel;
 use llmspell_tools::Permissions;
 
 use super::Fingerprint;

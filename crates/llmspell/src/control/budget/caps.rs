@@ -2,28 +2,24 @@
 
 use crate::display;
 use crate::error::{Error, ErrorKind};
+use crate::observe::cost::Cost;
 use crate::observe::usage::Usage;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Caps {
     pub(super) tokens: Option<u64>,
-    pub(super) cost: Option<f64>,
+    pub(super) cost: Option<Cost>,
 }
-
-/// The rounding error that a sum of costs may have, as a share of the cap.
-const ROUNDING: f64 = 1e-9;
 
 impl Caps {
     /// Whether nothing is left after `used`.
     pub(super) fn are_reached(&self, used: Usage) -> bool {
-        self.tokens.is_some_and(|cap| used.tokens() >= cap)
-            || self.cost.is_some_and(|cap| used.cost >= cap * (1.0 - ROUNDING))
+        self.tokens.is_some_and(|cap| used.tokens() >= cap) || self.cost.is_some_and(|cap| used.cost >= cap)
     }
 
     /// Whether `used` is within the caps.
     pub(super) fn allow(&self, used: Usage) -> bool {
-        self.tokens.is_none_or(|cap| used.tokens() <= cap)
-            && self.cost.is_none_or(|cap| used.cost <= cap * (1.0 + ROUNDING))
+        self.tokens.is_none_or(|cap| used.tokens() <= cap) && self.cost.is_none_or(|cap| used.cost <= cap)
     }
 
     /// Returns the error of a call that was expected to use `expected`.

@@ -57,14 +57,14 @@ impl LedgerState {
     pub(super) fn learn(&mut self, used: Usage) {
         self.typical.input_tokens.add(used.input_tokens as f64);
         self.typical.output_tokens.add(used.output_tokens as f64);
-        self.typical.cost.add(used.cost);
+        self.typical.cost.add(used.cost.as_f64());
     }
 
     /// Releases what is left of the reservation of a call, which is no longer in flight.
     pub(super) fn release(&mut self, held: Usage, is_unestimated: bool) {
         self.in_flight -= 1;
         self.unestimated -= u64::from(is_unestimated);
-        // Rounding may have left something of sums of costs.
+        // Sums saturate, so something may be left.
         self.reserved = if self.in_flight == 0 { Usage::default() } else { self.reserved.without(held) };
     }
 

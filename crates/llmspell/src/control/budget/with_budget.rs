@@ -72,7 +72,7 @@ impl<S: Step> Step for WithBudget<S> {
             }
             return self.step.run(input, cx).await;
         }
-        let expected = self.estimate.as_ref().map(|estimate| estimate(&input).sound()).or(self.budget.estimate);
+        let expected = self.estimate.as_ref().map(|estimate| estimate(&input)).or(self.budget.estimate);
         let (mut reservation, waited) = ledger.reserve(expected, cx, self.step.info().name).await?;
         if waited && cx.is_revoked() {
             reservation = Box::pin(self.reserve_again(ledger, expected, reservation, cx)).await?;

@@ -1,26 +1,26 @@
-//! Who refused a call, and why something was done or not: words for what an event says.
+//! Reasons that events give: what rejected a call, why retries stopped, why a limit changed.
 
 use serde::{Deserialize, Serialize};
 
-/// What refuses calls before they begin. One that was called off or out of time in a line is refused by what it stood in
-/// line for.
+/// The control that rejected a call before it began. A call that was cancelled or ran out of time in a wait queue is
+/// rejected by the control that owns the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RejectedBy {
-    /// A [rate](crate::Rate): no turn would come before the deadline, or the server wants to be left alone for longer
-    /// than calls sit out.
+    /// A [rate](crate::Rate): the call could not start before its deadline, or the pause that the server requested is longer
+    /// than calls may wait.
     Rate,
-    /// A [budget](crate::Budget): there is not enough left.
+    /// A [budget](crate::Budget): not enough is left.
     Budget,
-    /// A [breaker](crate::Breaker): the other side fails.
+    /// A [breaker](crate::Breaker): it is open.
     Breaker,
-    /// A [limit](crate::Limit): nobody wanted the call any more before a permit was free.
+    /// A [limit](crate::Limit): the call was cancelled or ran out of time before a permit was free.
     Limit,
 }
 
 impl RejectedBy {
-    /// Its name in events.
+    /// Returns its name in events.
     pub fn as_str(self) -> &'static str {
         match self {
             RejectedBy::Rate => "rate",
@@ -31,29 +31,29 @@ impl RejectedBy {
     }
 }
 
-/// Why no further attempt is made although the error is one that is retried.
+/// The reason why no further attempt is made, although the error is one that is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RetryStop {
-    /// There were as many as there [may be](crate::Retry::max_attempts).
+    /// The [maximum of attempts](crate::Retry::max_attempts) was reached.
     Attempts,
-    /// Retries that are nested in one another share what each call may make of them, and that is used up.
+    /// Nested retries share one allowance for each call, and it is used up.
     NestedRetries,
-    /// The [budget that many calls share](crate::RetryBudget) is used up.
+    /// The [retry budget](crate::RetryBudget) that calls share is used up.
     RetryBudget,
     /// Another attempt would not fit before the deadline.
     Deadline,
-    /// The other side asked for more time than [is waited](crate::Retry::max_wait).
+    /// The server requested a longer wait than [allowed](crate::Retry::max_wait).
     RetryAfter,
-    /// The attempt cannot be stopped and is still running.
+    /// The attempt cannot be cancelled and is still running.
     Runaway,
-    /// A reader has seen [output](crate::Retry::after_output) of the attempt.
+    /// A consumer has received [output](crate::Retry::after_output) of the attempt.
     VisibleOutput,
 }
 
 impl RetryStop {
-    /// Its name in events.
+    /// Returns its name in events.
     pub fn as_str(self) -> &'static str {
         match self {
             RetryStop::Attempts => "attempts",
@@ -67,23 +67,23 @@ impl RetryStop {
     }
 }
 
-/// Why a [limit that adapts](crate::Adaptive) has changed.
+/// The reason why an [adaptive limit](crate::Adaptive) changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LimitChange {
-    /// It grows towards what is thought to be possible.
+    /// It grows towards the estimated capacity.
     Growth,
-    /// It tries one call more than that.
+    /// It probes one call above the estimated capacity.
     Probe,
-    /// The other side has said that it is too much.
+    /// The server reported that it is overloaded.
     Overload,
-    /// Calls have become slow.
+    /// Calls became slow.
     Slow,
 }
 
 impl LimitChange {
-    /// Its name in events.
+    /// Returns its name in events.
     pub fn as_str(self) -> &'static str {
         match self {
             LimitChange::Growth => "growth",

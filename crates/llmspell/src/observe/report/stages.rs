@@ -1,4 +1,4 @@
-//! How a pipeline did, against the best that its stages allow.
+//! The figures of a pipeline, compared with the best time that its stages allow.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use super::{PipelineReport, StageReport};
 use crate::path::Path;
 
 /// The stages of one pipeline over all its records.
-#[derive(Default)]
-pub(super) struct Stages {
-    stages: Vec<StageTally>,
+#[derive(Debug, Default)]
+pub(super) struct PipelineStages {
+    stages: Vec<StageTotals>,
     records: u64,
     first: Option<Duration>,
     last: Duration,
-    /// The longest that one record worked, over all stages.
+    /// The longest work on one record, over all stages.
     longest: Duration,
 }
 
-#[derive(Default)]
-struct StageTally {
+#[derive(Debug, Default)]
+struct StageTotals {
     name: String,
     limit: Option<usize>,
     records: u64,
@@ -29,24 +29,24 @@ struct StageTally {
     tail: Option<Duration>,
 }
 
-impl Stages {
-    /// A record has passed a stage.
+impl PipelineStages {
+    /// Adds a record that has passed a stage.
     pub(super) fn pass(&mut self, stage: usize, name: &str, limit: Option<usize>, waited: Duration, took: Duration) {
         if self.stages.len() <= stage {
-            self.stages.resize_with(stage + 1, StageTally::default);
+            self.stages.resize_with(stage + 1, StageTotals::default);
         }
-        let tally = &mut self.stages[stage];
-        if tally.records == 0 {
-            name.clone_into(&mut tally.name);
+        let totals = &mut self.stages[stage];
+        if totals.records == 0 {
+            name.clone_into(&mut totals.name);
         }
-        // A limit that adapts counts for the most that it was.
-        tally.limit = tally.limit.max(limit);
-        tally.records += 1;
-        tally.work += took;
-        tally.waited += waited;
+        // An adaptive limit counts with its maximum.
+        totals.limit = totals.limit.max(limit);
+        totals.records += 1;
+        totals.work += took;
+        totals.waited += waited;
     }
 
-    /// A record has left the pipeline after the given times in the stages it reached.
+    /// Adds a record that has left the pipeline after the given times in the stages it reached.
     pub(super) fn end_record(&mut self, times: &[Duration], began: Duration, ended: Duration) {
         self.records += 1;
         self.first = Some(self.first.map_or(began, |first| first.min(began)));
@@ -54,22 +54,22 @@ impl Stages {
         let total: Duration = times.iter().sum();
         self.longest = self.longest.max(total);
         let mut head = Duration::ZERO;
-        for (tally, took) in self.stages.iter_mut().zip(times) {
+        for (totals, took) in self.stages.iter_mut().zip(times) {
             let tail = total - head - *took;
-            tally.head = Some(tally.head.map_or(head, |least| least.min(head)));
-            tally.tail = Some(tally.tail.map_or(tail, |least| least.min(tail)));
+            totals.head = Some(totals.head.map_or(head, |least| least.min(head)));
+            totals.tail = Some(totals.tail.map_or(tail, |least| least.min(tail)));
             head += *took;
         }
     }
 
-    /// The least time in which these records could have passed.
+    /// Returns the shortest time in which these records could have passed.
     ///
     /// No schedule can be faster than the longest record, nor than the work of a stage spread over its
     /// limit, after the least work that brings a first record to it and before the least that takes a last
     /// one from it. For stages with equal times the bound is exact; otherwise the best schedule may need a
     /// little more (the flow-shop bounds of Lageweg, Lenstra and Rinnooy Kan, 1978).
     fn best(&self) -> Duration {
-        let of_stage = |stage: &StageTally| {
+        let of_stage = |stage: &StageTotals| {
             let limit = u32::try_from(stage.limit?).ok()?;
             Some(stage.head.unwrap_or_default() + stage.work / limit + stage.tail.unwrap_or_default())
         };
@@ -79,7 +79,7 @@ impl Stages {
     pub(super) fn report(&self, path: Path) -> PipelineReport {
         let took = self.last - self.first.unwrap_or(self.last);
         let best = self.best();
-        let utilisation = |stage: &StageTally| {
+        let utilisation = |stage: &StageTotals| {
             let limit = stage.limit?;
             (!took.is_zero()).then(|| stage.work.as_secs_f64() / (took.as_secs_f64() * limit as f64))
         };
@@ -110,9 +110,9 @@ impl Stages {
 mod tests {
     use super::*;
 
-    fn stages(times: &[u64], limit: Option<usize>, records: usize) -> Stages {
+    fn stages(times: &[u64], limit: Option<usize>, records: usize) -> PipelineStages {
         let times: Vec<Duration> = times.iter().map(|ms| Duration::from_millis(*ms)).collect();
-        let mut stages = Stages::default();
+        let mut stages = PipelineStages::default();
         for _ in 0..records {
             for (place, took) in times.iter().enumerate() {
                 stages.pass(place, "stage", limit, Duration::ZERO, *took);

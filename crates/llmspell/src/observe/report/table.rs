@@ -1,4 +1,4 @@
-//! The report as people read it.
+//! The report as a table.
 
 use std::fmt;
 use std::time::Duration;
@@ -38,13 +38,13 @@ fn write_usage(f: &mut fmt::Formatter<'_>, usage: &Usage) -> fmt::Result {
     if usage.tokens() > 0 {
         write!(f, " · {} tokens ({} in, {} out)", usage.tokens(), usage.input_tokens, usage.output_tokens)?;
     }
-    if usage.cost > 0.0 {
+    if !usage.cost.is_zero() {
         write!(f, " · cost {}", display::amount(usage.cost))?;
     }
     Ok(())
 }
 
-/// A column of the table of steps; one that is empty for all of them is left out.
+/// A column of the table of steps. A column that is empty for all steps is omitted.
 type Column = (&'static str, fn(&StepReport) -> String);
 
 fn write_steps(f: &mut fmt::Formatter<'_>, steps: &[StepReport]) -> fmt::Result {
@@ -65,7 +65,7 @@ fn write_steps(f: &mut fmt::Formatter<'_>, steps: &[StepReport]) -> fmt::Result 
         ("wasted", |step| time(step.wasted)),
         ("waited", |step| time(step.waited)),
         ("tokens", |step| count(step.usage.tokens())),
-        ("cost", |step| if step.usage.cost > 0.0 { display::amount(step.usage.cost) } else { String::new() }),
+        ("cost", |step| if step.usage.cost.is_zero() { String::new() } else { display::amount(step.usage.cost) }),
     ];
     let mut table = Table::new("step", steps.iter().map(|step| step.path.to_string()).collect());
     for (title, cell) in columns {
@@ -125,7 +125,7 @@ fn time(time: Duration) -> String {
     if time < Duration::from_micros(1) { String::new() } else { display::duration(time) }
 }
 
-/// A table with names on the left and figures, aligned to the right, beside them.
+/// A table with names on the left and right-aligned figures.
 struct Table {
     lines: Vec<String>,
 }

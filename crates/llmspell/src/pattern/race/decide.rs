@@ -54,13 +54,13 @@ pub(super) async fn decide(
     match winner {
         Some(winner) => {
             if failures.len() > 0 {
-                cx.record_provenance(|collected| collected.failed(failures));
+                cx.record_provenance(|collected| collected.add_failures(failures));
             }
             Ok(winner)
         }
         None => {
             let message = format!("none of {} contenders succeeded", branches.len());
-            Err(Error::exhausted(message, failures.collect()))
+            Err(Error::all_failed(message, failures.collect()))
         }
     }
 }
@@ -153,7 +153,7 @@ pub(super) fn merge_winner(cx: &Context, winner: &Context, served_by: impl FnOnc
     if cx.collects_provenance()
         && let Some(served_by) = served_by()
     {
-        cx.record_provenance(|collected| collected.chose(cx.path(), served_by));
+        cx.record_provenance(|collected| collected.add_choice(cx.path(), served_by));
     }
 }
 

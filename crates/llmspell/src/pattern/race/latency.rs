@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::observe::report::Histogram;
+use crate::observe::histogram::Histogram;
 use crate::runtime::sync::atomic::{AtomicU64, Ordering};
 use crate::runtime::sync::{Mutex, lock};
 
@@ -57,7 +57,7 @@ impl LatencyWindow {
         }
         times.next_update = count + WARM_UP.max(count / 16);
         let mut all = times.before.clone();
-        all.absorb(&times.recent);
+        all.merge(&times.recent);
         let micros = u64::try_from(all.percentile(self.percent).as_micros()).unwrap_or(UNKNOWN);
         self.cached.store(micros, Ordering::Relaxed);
         if count >= WINDOW {

@@ -94,9 +94,9 @@ where
         match self.other.run(input, cx).await {
             Ok(output) => {
                 cx.record_provenance(|collected| {
-                    collected.degrade(Quality::Fallback, [cause]);
+                    collected.lower_quality(Quality::Fallback, [cause]);
                     let name = self.other.info().name.map(str::to_owned);
-                    collected.chose(cx.path(), ServedBy::Fallback { name });
+                    collected.add_choice(cx.path(), ServedBy::Fallback { name });
                 });
                 Ok(output)
             }

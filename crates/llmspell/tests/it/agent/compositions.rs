@@ -1,36 +1,35 @@
-//! Agents are steps: in races, streams, pipelines, behind retries, as each other's fallback and tool.
+//! Agents are steps: in races, streams and pipelines, behind retries, as fallback and as tool of each other.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use llmspell::agent::{Agent, AgentEvent, Conversation};
-use llmspell::model::{
-    EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ScriptedModel, SimulatedModel,
-};
+use llmspell::model::{EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent};
 use llmspell::tool::DynTool;
 use llmspell::{BoxStep, Budget, Context, ErrorKind, Quality, Rate, Retry, Step, Usage, pipeline, race, step};
+use llmspell_test::{ScriptedModel, SimulatedModel};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::{tool, unfinished};
-use crate::model::Plays;
+use crate::model::ClosureModel;
 use crate::probe::{ms, settled_tasks};
 use crate::wait::completes;
 
-fn says(text: &str, delay: u64) -> Agent {
+fn answering_agent(text: &str, delay: u64) -> Agent {
     Agent::builder(ScriptedModel::new("test").says(text).delay(ms(delay))).build().unwrap()
 }
 
-/// Calls a tool when a user has spoken, and answers with what they said when the tool has.
-fn diligent() -> Agent {
-    let model = Diligent;
+/// Calls a tool after a user message, and answers with that message after the tool's result.
+fn tool_calling_agent() -> Agent {
+    let model = ToolCallingModel;
     Agent::builder(model).tools([tool("t", 10)]).build().unwrap()
 }
 
-/// A model without a script: any number of conversations at once.
-struct Diligent;
+/// A model without a script, for any number of concurrent conversations.
+struct ToolCallingModel;
 
-impl Model for Diligent {
+impl Model for ToolCallingModel {
     fn name(&self) -> &str {
         "diligent"
     }
@@ -52,8 +51,8 @@ impl Model for Diligent {
 }
 
 #[tokio::test(start_paused = true)]
-async fn agents_race_for_the_first_word() {
-    let agents = race((says("Slow but sure.", 500), says("Quick.", 20))).first_output();
+async fn agents_race_for_the_first_output() {
+    let agents = race((answering_agent("Slow but sure.", 500), answering_agent("Quick.", 20))).first_output();
     let (cx, mut chunks) = Context::new().with_chunks(64);
     let started = Instant::now();
     assert_eq!(agents.run("?".into(), &cx).await.unwrap().text, "Quick.");
@@ -64,32 +63,33 @@ async fn agents_race_for_the_first_word() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_runs_over_a_stream() {
+async fn agent_runs_over_a_stream() {
     let inputs = (0..200).map(|n| Conversation::from(format!("input {n}")));
     let started = Instant::now();
-    let outcomes = diligent().stream(inputs, &Context::new()).limit(20).ordered().collect().await;
+    let outcomes = tool_calling_agent().stream(inputs, &Context::new()).limit(20).ordered().collect().await;
     assert_eq!(outcomes.len(), 200);
     for (index, outcome) in outcomes.into_iter().enumerate() {
         assert_eq!(outcome.provenance.usage().tokens(), 40);
         let reply = outcome.result.unwrap();
         assert_eq!((reply.text, reply.turns, reply.tool_calls), (format!("input {index}"), 2, 1));
-        assert_eq!(reply.usage.tokens(), 40, "its own, and nobody else's");
+        assert_eq!(reply.usage.tokens(), 40, "only its own usage");
     }
     assert!((ms(100)..ms(140)).contains(&started.elapsed()), "{:?}", started.elapsed());
     assert_eq!(settled_tasks().await, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_is_a_stage() {
+async fn agent_is_a_pipeline_stage() {
     let question = step(|n: usize, _| async move { Ok(Conversation::from(format!("{n}"))) });
     let answer = step(|reply: llmspell::agent::AgentReply, _| async move { Ok(reply.text.parse::<usize>()? + 1) });
-    let line = pipeline("line").stage("ask", question).stage("agent", diligent()).limit(4).stage("read", answer);
+    let line =
+        pipeline("line").stage("ask", question).stage("agent", tool_calling_agent()).limit(4).stage("read", answer);
     let outs = line.stream(0..20, &Context::new()).ordered().try_collect().await.unwrap();
     assert_eq!(outs, (1..=20).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_is_tried_again_from_the_beginning() {
+async fn agent_is_retried_from_the_beginning() {
     let down = ModelError::new(ModelErrorClass::Overloaded, "busy").with_retry_after(ms(300));
     let model = ScriptedModel::new("test").calls("t", json!({})).fails(down).says("Now.");
     let agent = Agent::builder(model.clone()).tools([tool("t", 0)]).build().unwrap();
@@ -100,24 +100,24 @@ async fn an_agent_is_tried_again_from_the_beginning() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ladder_of_agents_serves_what_it_can() {
+async fn fallback_chain_of_agents_serves_the_first_success() {
     let dear = Agent::builder(ScriptedModel::new("dear").hangs()).build().unwrap();
-    let slow = Plays(|events: EventSender| async move {
+    let slow = ClosureModel(|events: EventSender| async move {
         events.send(ModelEvent::Text("As far as I".into())).await?;
         std::future::pending().await
     });
     let partial = Agent::builder(slow).deadline(ms(200)).partial().build().unwrap();
-    let ladder = dear.deadline(ms(500)).fallback(partial.fallback(says("Sorry.", 0)));
+    let ladder = dear.deadline(ms(500)).fallback(partial.fallback(answering_agent("Sorry.", 0)));
     let outcome = ladder.with_outcome().run("?".into(), &Context::new()).await.unwrap();
     assert_eq!(outcome.result.unwrap().text, "As far as I");
-    // What stood in was itself less than asked for: both are among the causes.
+    // The fallback itself was partial: both reasons are among the causes.
     assert_eq!((outcome.quality, outcome.causes.len()), (Quality::Fallback, 2));
 }
 
 #[tokio::test(start_paused = true)]
-async fn models_race_inside_of_an_agent_and_the_draft_is_that_of_the_winner() {
+async fn models_race_inside_an_agent_and_the_winner_gives_the_partial_answer() {
     let chatty = |word: &'static str, first: u64| {
-        Plays(move |events: EventSender| async move {
+        ClosureModel(move |events: EventSender| async move {
             sleep(ms(first)).await;
             for _ in 0..100 {
                 events.send(ModelEvent::Text(word.into())).await?;
@@ -142,10 +142,10 @@ async fn models_race_inside_of_an_agent_and_the_draft_is_that_of_the_winner() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rate_and_a_budget_around_the_model_count_every_turn() {
+async fn rate_and_budget_around_the_model_count_every_turn() {
     let rate = Rate::per_second(10);
     let budget = Budget::tokens(1_000);
-    let asked = Diligent.step().rate(rate).budget(budget.clone());
+    let asked = ToolCallingModel.step().rate(rate).budget(budget.clone());
     let agent = Agent::of(asked).tools([tool("t", 0)]).build().unwrap();
     let started = Instant::now();
     let inputs = (0..5).map(|n| Conversation::from(format!("{n}")));
@@ -155,7 +155,7 @@ async fn a_rate_and_a_budget_around_the_model_count_every_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unreliable_models_are_mended_by_what_is_around_them() {
+async fn retries_make_unreliable_models_reliable() {
     let model = |seed| {
         SimulatedModel::new("sim")
             .first_token(ms(200), 0.4)
@@ -181,7 +181,7 @@ async fn unreliable_models_are_mended_by_what_is_around_them() {
 #[tokio::test(start_paused = true)]
 async fn agents_call_agents_call_agents() {
     const DEPTH: u32 = 60;
-    let mut agent = says("Bottom.", 0);
+    let mut agent = answering_agent("Bottom.", 0);
     for _ in 0..DEPTH {
         let model = ScriptedModel::new("test").calls("down", json!({ "prompt": "Go." })).says("Up.");
         agent = Agent::builder(model).tools([agent.into_tool("down", "Goes down.")]).build().unwrap();
@@ -193,14 +193,14 @@ async fn agents_call_agents_call_agents() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_that_calls_itself_for_ever_is_ended_by_its_deadline() {
+async fn agent_that_calls_itself_forever_ends_at_its_deadline() {
     let depth = Arc::new(AtomicU32::new(0));
-    fn digs(depth: Arc<AtomicU32>) -> BoxStep<Value, Value> {
+    fn recursive_step(depth: Arc<AtomicU32>) -> BoxStep<Value, Value> {
         step(move |_: Value, cx: Context| {
             let depth = depth.clone();
             async move {
                 depth.fetch_add(1, Ordering::SeqCst);
-                let dig = DynTool::from_schema("dig", "Digs.", json!({ "type": "object" }), digs(depth));
+                let dig = DynTool::from_schema("dig", "Digs.", json!({ "type": "object" }), recursive_step(depth));
                 let model = ScriptedModel::new("test").calls("dig", json!({})).says("Dug.");
                 let agent = Agent::builder(model.delay(ms(10))).tools([dig]).build()?;
                 Ok(Value::String(agent.run("Dig.".into(), &cx).await?.text))
@@ -209,7 +209,7 @@ async fn an_agent_that_calls_itself_for_ever_is_ended_by_its_deadline() {
         .boxed()
     }
     let started = Instant::now();
-    let error = digs(depth.clone()).deadline(ms(1000)).run(Value::Null, &Context::new()).await.unwrap_err();
+    let error = recursive_step(depth.clone()).deadline(ms(1000)).run(Value::Null, &Context::new()).await.unwrap_err();
     assert_eq!((error.kind(), started.elapsed() < ms(1010)), (ErrorKind::Timeout, true));
     assert!(depth.load(Ordering::SeqCst) > 50);
     assert_eq!(settled_tasks().await, 0);

@@ -1,24 +1,25 @@
-//! What an agent does, as it does it.
+//! The event stream of an agent.
 
 use std::sync::Arc;
 use std::sync::mpsc;
 
 use llmspell::agent::{Agent, AgentEvent, AgentEvents};
-use llmspell::model::{EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ScriptedModel};
+use llmspell::model::{EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent};
 use llmspell::tool::DynTool;
 use llmspell::{Context, ErrorKind, Limit, Result, Retry, Step, step};
+use llmspell_test::ScriptedModel;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use super::limits::breaks_off;
+use super::limits::truncating_model;
 use super::{tool, unfinished};
-use crate::model::Plays;
+use crate::model::ClosureModel;
 use crate::probe::{Watch, busy, ms, settled_tasks};
 use crate::wait::{completes, until};
 
-/// All events in short, and the last one in full.
-async fn told(mut events: AgentEvents) -> (Vec<String>, Result<AgentEvent>) {
-    let mut told = Vec::new();
+/// All events in short form, and the last one in full.
+async fn event_summary(mut events: AgentEvents) -> (Vec<String>, Result<AgentEvent>) {
+    let mut event_summary = Vec::new();
     while let Some(event) = completes(events.next()).await {
         let text = match event {
             Ok(AgentEvent::Text(text)) => text,
@@ -30,16 +31,16 @@ async fn told(mut events: AgentEvents) -> (Vec<String>, Result<AgentEvent>) {
             Ok(AgentEvent::ToolAnswered(answer)) => format!("{}!", answer.call_id),
             last => {
                 assert!(events.next().await.is_none(), "the last event");
-                return (told, last);
+                return (event_summary, last);
             }
         };
-        told.push(text);
+        event_summary.push(text);
     }
-    panic!("no end: {told:?}")
+    panic!("no end: {event_summary:?}")
 }
 
-/// Shows so many numbers, each after some time.
-fn shows(name: &str, count: usize, every: u64) -> DynTool {
+/// A tool that emits `count` numbers, at an interval in milliseconds.
+fn emitting_tool(name: &str, count: usize, every: u64) -> DynTool {
     let counts = step(move |_: Value, cx: Context| async move {
         for n in 0..count {
             sleep(ms(every)).await;
@@ -51,19 +52,19 @@ fn shows(name: &str, count: usize, every: u64) -> DynTool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everything_is_told_as_it_happens() {
+async fn events_arrive_as_they_happen() {
     let model = ScriptedModel::new("test").calls("shows", json!({})).calls("quick", json!({})).sends([
         ModelEvent::Reasoning("Hm".into()),
         ModelEvent::Text("So.".into()),
         ModelEvent::Finish(Finish::Stop),
     ]);
-    let agent = Agent::builder(model).tools([shows("shows", 2, 10), tool("quick", 5)]).build().unwrap();
+    let agent = Agent::builder(model).tools([emitting_tool("shows", 2, 10), tool("quick", 5)]).build().unwrap();
     for cx in [Context::new(), Context::recording()] {
-        let (told, last) = told(agent.events("?", &cx)).await;
+        let (event_summary, last) = event_summary(agent.events("?", &cx)).await;
         if cx.events().is_empty() {
             let expected =
                 ["call_0?", "call_1?", "call_1!", "tools.shows: 0", "tools.shows: 1", "call_0!", "(Hm)", "So."];
-            assert_eq!(told, expected);
+            assert_eq!(event_summary, expected);
             let AgentEvent::Done(reply) = last.unwrap() else { panic!() };
             assert_eq!((reply.text.as_str(), reply.turns), ("So.", 2));
         } else {
@@ -73,43 +74,43 @@ async fn everything_is_told_as_it_happens() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_the_last_event() {
+async fn failure_is_the_last_event() {
     let model = ScriptedModel::new("test").fails(ModelError::new(ModelErrorClass::Unauthorized, "no key"));
     let agent = Agent::builder(model).build().unwrap();
-    let (told, last) = told(agent.events("?", &Context::new())).await;
-    assert_eq!((told.len(), last.unwrap_err().kind()), (0, ErrorKind::Denied));
+    let (event_summary, last) = event_summary(agent.events("?", &Context::new())).await;
+    assert_eq!((event_summary.len(), last.unwrap_err().kind()), (0, ErrorKind::Denied));
 }
 
 #[tokio::test(start_paused = true)]
-async fn restarts_are_told_and_the_partial_reply_has_nothing_twice() {
+async fn restarts_are_reported_and_the_partial_reply_has_no_duplicates() {
     let retry = Retry::immediately().max_attempts(3).after_output();
-    let agent = Agent::of(breaks_off().step().retry(retry)).deadline(ms(500)).partial().build().unwrap();
-    let (events, last) = told(agent.events("?", &Context::new())).await;
+    let agent = Agent::of(truncating_model().step().retry(retry)).deadline(ms(500)).partial().build().unwrap();
+    let (events, last) = event_summary(agent.events("?", &Context::new())).await;
     assert_eq!(events, ["one ", "two ", "restarted", "one ", "two ", "restarted", "one ", "two ", "three "]);
     let AgentEvent::Done(reply) = last.unwrap() else { panic!() };
     assert_eq!(reply.text, "one two three ");
 
-    // By default there is no further attempt once something was seen.
-    let agent = Agent::of(breaks_off().step().retry(Retry::immediately())).build().unwrap();
-    let (events, last) = told(agent.events("?", &Context::new())).await;
+    // By default, no retry follows once output was emitted.
+    let agent = Agent::of(truncating_model().step().retry(Retry::immediately())).build().unwrap();
+    let (events, last) = event_summary(agent.events("?", &Context::new())).await;
     assert_eq!((events.len(), last.unwrap_err().kind()), (2, ErrorKind::AllFailed));
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_shown_before_a_fallback_is_taken_back() {
+async fn output_before_a_fallback_is_voided() {
     let other = ScriptedModel::new("other").says("Sorry.");
-    let agent = Agent::of(breaks_off().step().fallback(other.clone().step())).build().unwrap();
-    let (events, _) = told(agent.events("?", &Context::new())).await;
+    let agent = Agent::of(truncating_model().step().fallback(other.clone().step())).build().unwrap();
+    let (events, _) = event_summary(agent.events("?", &Context::new())).await;
     assert_eq!(events, ["one ", "two ", "restarted", "Sorry."]);
-    // Not if there was nothing.
+    // No restart event if there was no output.
     let down = ScriptedModel::new("down").fails(ModelError::new(ModelErrorClass::Server, "down"));
     let agent = Agent::of(down.step().fallback(other.says("Sorry.").step())).build().unwrap();
-    let (events, _) = told(agent.events("?", &Context::new())).await;
+    let (events, _) = event_summary(agent.events("?", &Context::new())).await;
     assert_eq!(events, ["Sorry."]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn restarts_of_tools_are_told_too() {
+async fn restarts_of_tools_are_reported() {
     let flaky = step(|_: Value, cx: Context| async move {
         cx.emit("half").await?;
         if cx.attempt() == 1 { Err(busy()) } else { Ok(Value::Null) }
@@ -118,13 +119,13 @@ async fn restarts_of_tools_are_told_too() {
     let flaky = DynTool::from_schema("flaky", "Fails first.", json!({ "type": "object" }), flaky);
     let model = ScriptedModel::new("test").calls("flaky", json!({})).says("So.");
     let agent = Agent::builder(model).tools([flaky]).build().unwrap();
-    let (events, _) = told(agent.events("?", &Context::new())).await;
+    let (events, _) = event_summary(agent.events("?", &Context::new())).await;
     let half = "tools.flaky: \"half\"";
     assert_eq!(events, ["call_0?", half, "tools.flaky restarted", half, "call_0!", "So."]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_is_told_of_as_a_tool_and_its_usage_counts_once() {
+async fn inner_agent_appears_as_a_tool_and_its_usage_counts_once() {
     let inner = ScriptedModel::new("inner").calls("quick", json!({})).says("Rome it is.");
     let inner = Agent::builder(inner).tools([tool("quick", 5)]).build().unwrap();
     let outer = ScriptedModel::new("outer").calls("helper", json!({ "prompt": "Where?" })).says("Rome.");
@@ -140,7 +141,7 @@ async fn an_agent_is_told_of_as_a_tool_and_its_usage_counts_once() {
     let inner = Agent::builder(inner).tools([tool("quick", 5)]).build().unwrap();
     let model = ScriptedModel::new("outer").calls("helper", json!({ "prompt": "Where?" })).says("Rome.");
     let outer = Agent::builder(model.clone()).tools([inner.into_tool("helper", "Helps.")]).build().unwrap();
-    let (events, last) = told(outer.events("?", &Context::new())).await;
+    let (events, last) = event_summary(outer.events("?", &Context::new())).await;
     let AgentEvent::Done(reply) = last.unwrap() else { panic!() };
     assert_eq!((reply.text.as_str(), reply.turns, reply.tool_calls, reply.usage), ("Rome.", 2, 1, usage));
     assert!(events.contains(&r#"tools.helper.model: {"text":"Rome "}"#.to_owned()), "{events:?}");
@@ -150,7 +151,7 @@ async fn an_agent_is_told_of_as_a_tool_and_its_usage_counts_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_that_are_dropped_stop_the_agent_its_model_and_its_tools() {
+async fn dropped_events_stop_the_agent_its_model_and_its_tools() {
     let watch = Watch::default();
     let seen = watch.clone();
     let slow = move |_: Value, cx: Context| {
@@ -164,7 +165,7 @@ async fn events_that_are_dropped_stop_the_agent_its_model_and_its_tools() {
             Ok(Value::Null)
         }
     };
-    // After so many events: before the tool, in the middle of it, never read at all.
+    // The stream is dropped before the tool, during the tool, or without any poll.
     for count in [0, 1, 2, 3, 10] {
         let model = (0..5).fold(ScriptedModel::new("test"), |model, _| model.calls("slow", json!({})));
         let never_ends = |slow| DynTool::from_schema("slow", "Never ends.", json!({ "type": "object" }), step(slow));
@@ -179,9 +180,9 @@ async fn events_that_are_dropped_stop_the_agent_its_model_and_its_tools() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_is_slow_holds_the_agent_up_and_loses_nothing() {
+async fn slow_consumer_delays_the_agent_and_loses_nothing() {
     let model = ScriptedModel::new("test").calls("a", json!({})).calls("b", json!({})).says("So.");
-    let tools = [shows("a", 1000, 0), shows("b", 1000, 0)];
+    let tools = [emitting_tool("a", 1000, 0), emitting_tool("b", 1000, 0)];
     let agent = Agent::builder(model).tools(tools).build().unwrap();
     let mut events = agent.events("?", &Context::new());
     let (mut shown, mut done) = ([0, 0], false);
@@ -201,21 +202,21 @@ async fn a_reader_that_is_slow_holds_the_agent_up_and_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_stops_reading_stops_the_agent_and_nobody_else() {
+async fn paused_consumer_pauses_only_its_agent() {
     let model = ScriptedModel::new("test").calls("a", json!({})).says("So.");
-    let agent = Agent::builder(model).tools([shows("a", 1000, 0)]).build().unwrap();
+    let agent = Agent::builder(model).tools([emitting_tool("a", 1000, 0)]).build().unwrap();
     let mut events = agent.events("?", &Context::new());
     for _ in 0..5 {
         completes(events.next()).await.unwrap().unwrap();
     }
     sleep(ms(60_000)).await;
-    // It is still there, a few events ahead, and goes on when it is read again.
-    let (events, last) = told(events).await;
+    // The agent is still there, a few events ahead, and continues when its events are read again.
+    let (events, last) = event_summary(events).await;
     assert_eq!((events.len(), last.is_ok()), (1000 + 3 - 5, true));
 }
 
 #[tokio::test]
-async fn a_runaway_of_a_tool_keeps_its_permit_and_says_nothing_after_the_end() {
+async fn runaway_tool_keeps_its_permit_and_emits_nothing_after_the_end() {
     let (release, wait) = mpsc::sync_channel::<()>(1);
     let wait = Arc::new(std::sync::Mutex::new(wait));
     let threads = Limit::new(1);
@@ -224,7 +225,7 @@ async fn a_runaway_of_a_tool_keeps_its_permit_and_says_nothing_after_the_end() {
         async move {
             cx.blocking(move |cx| {
                 let _ = wait.lock().unwrap().recv();
-                // Nobody reads any more.
+                // The consumer is gone by now.
                 let late = cx.emit("late");
                 drop(late);
                 Ok(Value::Null)
@@ -256,7 +257,7 @@ async fn a_runaway_of_a_tool_keeps_its_permit_and_says_nothing_after_the_end() {
 }
 
 #[tokio::test]
-async fn events_are_a_stream_and_data() {
+async fn events_are_a_stream_and_serializable() {
     fn is_stream(_: &impl futures_core::Stream<Item = Result<AgentEvent>>) {}
     let agent = Agent::builder(ScriptedModel::new("test").says("So.")).build().unwrap();
     let mut events = agent.events("?", &Context::new());
@@ -267,21 +268,21 @@ async fn events_are_a_stream_and_data() {
 }
 
 #[tokio::test]
-async fn chunks_of_another_make_are_not_told_as_words() {
-    // A step of one's own in place of a model, which shows something else.
+async fn foreign_chunks_are_not_text_events() {
+    // A custom step in place of a model, which emits output of another format.
     let own = step(|_, cx: Context| async move {
         cx.emit(json!({ "progress": 3 })).await?;
         cx.emit("plain").await?;
         Ok(llmspell::model::Reply::new("So."))
     });
     let agent = Agent::of(own).build().unwrap();
-    let (events, last) = told(agent.events("?", &Context::new())).await;
+    let (events, last) = event_summary(agent.events("?", &Context::new())).await;
     assert_eq!((events.len(), last.is_ok()), (0, true));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flood_of_words_leaves_the_deadline_its_turn() {
-    let flood = Plays(|events: EventSender| async move {
+async fn flood_of_text_does_not_starve_the_deadline() {
+    let flood = ClosureModel(|events: EventSender| async move {
         loop {
             events.send(ModelEvent::Text("more ".into())).await?;
         }

@@ -1,15 +1,16 @@
-//! Answers that are a Rust type.
+//! Answers of a Rust type.
 
 use llmspell::agent::Agent;
-use llmspell::model::{EventSender, Finish, ModelEvent, OutputFormat, ScriptedModel};
+use llmspell::model::{EventSender, Finish, ModelEvent, OutputFormat};
 use llmspell::schemars::JsonSchema;
 use llmspell::{Context, ErrorKind, Message, Quality, Step};
+use llmspell_test::ScriptedModel;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::{assert_answered, tool, unfinished};
-use crate::model::Plays;
+use crate::model::ClosureModel;
 use crate::probe::ms;
 
 #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
@@ -21,7 +22,7 @@ struct Verdict {
 const SPAM: Verdict = Verdict { spam: true };
 
 #[tokio::test]
-async fn the_schema_is_asked_for_and_the_answer_read() {
+async fn schema_is_requested_and_the_answer_parsed() {
     let model = ScriptedModel::new("test").calls("t", json!({})).says(r#"{"spam": true}"#);
     let agent = Agent::builder(model.clone()).tools([tool("t", 0)]).build().unwrap().typed::<Verdict>();
     let typed = agent.run("?".into(), &Context::new()).await.unwrap();
@@ -42,7 +43,7 @@ async fn the_schema_is_asked_for_and_the_answer_read() {
 }
 
 #[tokio::test]
-async fn json_between_words_and_in_blocks_of_code_is_found() {
+async fn json_between_text_and_in_code_blocks_is_found() {
     for answer in [
         "```json\n{ \"spam\": true }\n```",
         "Here it is:\n```\n{ \"spam\": true }\n```\nAnything else?",
@@ -56,7 +57,7 @@ async fn json_between_words_and_in_blocks_of_code_is_found() {
 }
 
 #[tokio::test]
-async fn one_turn_mends_what_is_wrong_and_no_more() {
+async fn model_gets_exactly_one_chance_to_correct_its_answer() {
     let model = ScriptedModel::new("test").says("It is {spam}!").says(r#"{"spam": true}"#);
     let agent = Agent::builder(model.clone()).build().unwrap().typed::<Verdict>();
     let outcome = agent.with_outcome().run("?".into(), &Context::new()).await.unwrap();
@@ -73,14 +74,14 @@ async fn one_turn_mends_what_is_wrong_and_no_more() {
     assert!(error.message().contains("Verdict"), "{error}");
     let so_far = unfinished(&error);
     assert_eq!((so_far.turns, so_far.conversation.messages().len()), (2, 4), "nothing that was paid for is lost");
-    // The model has had the last word: what the user says to it continues the conversation.
+    // The last message is the model's: a user message continues the conversation.
     let mut again = so_far.conversation.clone();
     again.user("Only JSON, please.");
     assert_eq!(agent.run(again, &Context::new()).await.unwrap().value, SPAM);
 }
 
 #[tokio::test]
-async fn tools_may_be_called_while_it_is_mended() {
+async fn repair_turn_may_call_tools() {
     let model = ScriptedModel::new("test").says("No.").calls("t", json!({})).says(r#"{"spam": true}"#);
     let agent = Agent::builder(model).tools([tool("t", 0)]).build().unwrap().typed::<Verdict>();
     let typed = agent.run("?".into(), &Context::new()).await.unwrap();
@@ -89,7 +90,7 @@ async fn tools_may_be_called_while_it_is_mended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn limits_are_those_of_both_turns() {
+async fn limits_cover_the_repair_turn() {
     let model = || ScriptedModel::new("test").says("No.").says(r#"{"spam": true}"#);
     let agent = Agent::builder(model()).max_turns(1).partial().build().unwrap().typed::<Verdict>();
     let error = agent.run("?".into(), &Context::new()).await.unwrap_err();
@@ -103,8 +104,8 @@ async fn limits_are_those_of_both_turns() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unfinished_reply_that_is_no_answer_is_not_in_the_conversation() {
-    let model = Plays(|events: EventSender| async move {
+async fn invalid_unfinished_reply_is_not_in_the_conversation() {
+    let model = ClosureModel(|events: EventSender| async move {
         events.send(ModelEvent::Text("Let me think about".into())).await?;
         std::future::pending().await
     });
@@ -118,7 +119,7 @@ async fn an_unfinished_reply_that_is_no_answer_is_not_in_the_conversation() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_partial_answer_counts_if_it_is_one() {
+async fn partial_answer_counts_if_it_is_valid() {
     let answer = ModelEvent::Text(r#"{"spam": true}"#.into());
     let late = ScriptedModel::new("test").sends([answer.clone(), ModelEvent::Finish(Finish::Length)]);
     let agent = Agent::builder(late).build().unwrap().typed::<Verdict>();

@@ -1,13 +1,13 @@
-//! What holds whatever the model calls, whatever becomes of the calls, and whenever somebody puts an end to it.
+//! Invariants of tool calls, for any calls, any failures, and any interruption.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use llmspell::agent::{Agent, Conversation, ToolFailure};
-use llmspell::model::ScriptedModel;
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::DynTool;
 use llmspell::{Context, Error, ErrorKind, Step, Tool};
+use llmspell_test::ScriptedModel;
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::json;
@@ -18,7 +18,7 @@ use crate::agent::{assert_answered, unfinished};
 use crate::probe::{Watch, ms, settled_tasks};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Fate {
+enum CallOutcome {
     Answers,
     Fails,
     Panics,
@@ -36,14 +36,14 @@ enum Rule {
 }
 
 #[derive(Clone, Debug)]
-struct Call {
+struct PlannedCall {
     rule: Rule,
     key: u8,
     delay: u64,
-    fate: Fate,
+    outcome: CallOutcome,
 }
 
-/// How somebody puts an end to it, and after how many milliseconds.
+/// The interruption of a run, with its delay in milliseconds.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Never,
@@ -55,7 +55,7 @@ enum End {
 
 #[derive(Clone, Debug)]
 struct Case {
-    turns: Vec<Vec<Call>>,
+    turns: Vec<Vec<PlannedCall>>,
     limit: usize,
     policy: ToolFailure,
     partial: bool,
@@ -63,17 +63,22 @@ struct Case {
 }
 
 fn cases() -> impl Strategy<Value = Case> {
-    let fate = prop_oneof![
-        8 => Just(Fate::Answers),
-        1 => Just(Fate::Fails),
-        1 => Just(Fate::Panics),
-        1 => Just(Fate::Hangs),
-        1 => Just(Fate::Unknown),
-        1 => Just(Fate::BadArguments),
-        1 => Just(Fate::NoJson),
+    let outcome = prop_oneof![
+        8 => Just(CallOutcome::Answers),
+        1 => Just(CallOutcome::Fails),
+        1 => Just(CallOutcome::Panics),
+        1 => Just(CallOutcome::Hangs),
+        1 => Just(CallOutcome::Unknown),
+        1 => Just(CallOutcome::BadArguments),
+        1 => Just(CallOutcome::NoJson),
     ];
     let rule = prop_oneof![2 => Just(Rule::Parallel), 1 => Just(Rule::Exclusive), 2 => Just(Rule::Keyed)];
-    let call = (rule, 0..3u8, 0..60u64, fate).prop_map(|(rule, key, delay, fate)| Call { rule, key, delay, fate });
+    let call = (rule, 0..3u8, 0..60u64, outcome).prop_map(|(rule, key, delay, outcome)| PlannedCall {
+        rule,
+        key,
+        delay,
+        outcome,
+    });
     let end = prop_oneof![
         Just(End::Never),
         (1..300u64).prop_map(End::OwnDeadline),
@@ -101,12 +106,12 @@ fn cases() -> impl Strategy<Value = Case> {
 struct Arguments {
     key: u8,
     delay: u64,
-    fate: String,
+    outcome: String,
 }
 
-/// Who runs at the moment, and every rule that was broken.
+/// The running calls, and every violated rule.
 #[derive(Clone, Default)]
-struct Floor(Arc<Mutex<State>>);
+struct Monitor(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
@@ -116,15 +121,15 @@ struct State {
     broken: Vec<String>,
 }
 
-/// A call while it runs.
-struct Place {
-    floor: Floor,
+/// A running call.
+struct RunningCall {
+    monitor: Monitor,
     name: &'static str,
     key: u8,
 }
 
-impl Floor {
-    fn enter(&self, name: &'static str, key: u8) -> Place {
+impl Monitor {
+    fn start(&self, name: &'static str, key: u8) -> RunningCall {
         let mut state = self.0.lock().unwrap();
         let in_the_way = state.alone > 0 || (name == "exclusive" && state.all > 0);
         if in_the_way {
@@ -139,13 +144,13 @@ impl Floor {
                 state.broken.push(format!("two calls with the key {key}"));
             }
         }
-        Place { floor: self.clone(), name, key }
+        RunningCall { monitor: self.clone(), name, key }
     }
 }
 
-impl Drop for Place {
+impl Drop for RunningCall {
     fn drop(&mut self) {
-        let mut state = self.floor.0.lock().unwrap();
+        let mut state = self.monitor.0.lock().unwrap();
         state.all -= 1;
         state.alone -= usize::from(self.name == "exclusive");
         if self.name == "keyed" {
@@ -154,15 +159,15 @@ impl Drop for Place {
     }
 }
 
-fn tool(name: &'static str, watch: &Watch, floor: &Floor) -> DynTool {
-    let (watch, floor) = (watch.clone(), floor.clone());
+fn tool(name: &'static str, watch: &Watch, monitor: &Monitor) -> DynTool {
+    let (watch, monitor) = (watch.clone(), monitor.clone());
     let work = Tool::new(name, "Works.", move |arguments: Arguments, cx: Context| {
-        let (alive, place) = (watch.enter(), floor.enter(name, arguments.key));
+        let (alive, place) = (watch.enter(), monitor.start(name, arguments.key));
         async move {
             let _place = place;
             sleep(ms(arguments.delay)).await;
             cx.emit(arguments.delay).await?;
-            match arguments.fate.as_str() {
+            match arguments.outcome.as_str() {
                 "Fails" => return Err(Error::failed("it failed")),
                 "Panics" => panic!("it panicked"),
                 "Hangs" => std::future::pending().await,
@@ -179,23 +184,23 @@ fn tool(name: &'static str, watch: &Watch, floor: &Floor) -> DynTool {
     }
 }
 
-fn script(turns: &[Vec<Call>]) -> ScriptedModel {
+fn script(turns: &[Vec<PlannedCall>]) -> ScriptedModel {
     let mut model = ScriptedModel::new("test").delay(ms(3));
     for turn in turns {
         let mut events = Vec::new();
         for (index, call) in turn.iter().enumerate() {
-            let name = match (call.fate, call.rule) {
-                (Fate::Unknown, _) => "unknown",
+            let name = match (call.outcome, call.rule) {
+                (CallOutcome::Unknown, _) => "unknown",
                 (_, Rule::Parallel) => "parallel",
                 (_, Rule::Exclusive) => "exclusive",
                 (_, Rule::Keyed) => "keyed",
             };
-            let arguments = match call.fate {
-                Fate::BadArguments => json!({ "key": call.key, "delay": "soon" }).to_string(),
-                Fate::NoJson => "{\"key\": ".to_owned(),
-                fate => json!({ "key": call.key, "delay": call.delay, "fate": format!("{fate:?}") }).to_string(),
+            let arguments = match call.outcome {
+                CallOutcome::BadArguments => json!({ "key": call.key, "delay": "soon" }).to_string(),
+                CallOutcome::NoJson => "{\"key\": ".to_owned(),
+                outcome => json!({ "key": call.key, "delay": call.delay, "fate": format!("{outcome:?}") }).to_string(),
             };
-            // Some calls have no name of their own, and turns repeat those of others.
+            // Some calls have no id, and turns repeat ids of other turns.
             let id = if index % 3 == 2 { String::new() } else { format!("c{index}") };
             let delta = json!({ "index": index, "id": id, "name": name, "arguments": arguments });
             events.push(llmspell::model::ModelEvent::ToolCall(serde_json::from_value(delta).unwrap()));
@@ -207,21 +212,21 @@ fn script(turns: &[Vec<Call>]) -> ScriptedModel {
     model.says("Done.")
 }
 
-/// What the model was asked, each time: also then every call has had its answer.
-fn assert_asked_well(model: &ScriptedModel) {
+/// Asserts that in every request, every call has a result.
+fn assert_requests_are_complete(model: &ScriptedModel) {
     for request in model.requests() {
         assert_answered(&Conversation::from(request.messages.to_vec()));
     }
 }
 
-async fn play(case: Case) {
-    let (watch, floor, model) = (Watch::default(), Floor::default(), script(&case.turns));
-    let tools = ["parallel", "exclusive", "keyed"].map(|name| tool(name, &watch, &floor));
+async fn run_case(case: Case) {
+    let (watch, monitor, model) = (Watch::default(), Monitor::default(), script(&case.turns));
+    let tools = ["parallel", "exclusive", "keyed"].map(|name| tool(name, &watch, &monitor));
     let mut builder = Agent::builder(model.clone()).tools(tools).tool_limit(case.limit).on_tool_failure(case.policy);
     if case.partial {
         builder = builder.partial();
     }
-    // Something hangs now and then: in the end, time is up.
+    // Some calls hang: the deadline ends the run.
     let deadline = if let End::OwnDeadline(after) = case.end { after } else { 2_000 };
     let agent = builder.deadline(ms(deadline)).build().unwrap();
     let (cx, canceller) = Context::new().cancellable();
@@ -261,19 +266,19 @@ async fn play(case: Case) {
         }
         None => {}
     }
-    assert_asked_well(&model);
+    assert_requests_are_complete(&model);
     assert_eq!(settled_tasks().await, 0);
     assert_eq!(watch.alive(), 0, "nothing is alive afterwards");
     assert!(watch.most_at_once() <= case.limit);
-    assert_eq!(floor.0.lock().unwrap().broken, [""; 0]);
+    assert_eq!(monitor.0.lock().unwrap().broken, [""; 0]);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_call_is_answered_once_and_no_rule_is_broken(case in cases()) {
+    fn every_call_has_one_result_and_no_rule_is_violated(case in cases()) {
         let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        runtime.block_on(play(case));
+        runtime.block_on(run_case(case));
     }
 }

@@ -1,4 +1,4 @@
-//! Replies that are larger than any should be.
+//! Replies over the size limit.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,13 +10,13 @@ use super::*;
 const MIB: usize = 1 << 20;
 
 #[tokio::test]
-async fn a_reply_without_an_end_is_broken_off_and_not_asked_for_again() {
+async fn endless_reply_is_interrupted_and_not_retried() {
     let said = Arc::<AtomicUsize>::default();
     let sent = said.clone();
-    let endless = Plays(move |events: EventSender| {
+    let endless = ClosureModel(move |events: EventSender| {
         let sent = sent.clone();
         async move {
-            // Text, thoughts and arguments count together.
+            // Text, reasoning and arguments count together.
             for number in 0.. {
                 sent.fetch_add(1, Ordering::Relaxed);
                 let words = "x".repeat(MIB);
@@ -36,16 +36,16 @@ async fn a_reply_without_an_end_is_broken_off_and_not_asked_for_again() {
         .run(Request::new("?"), &Context::new())
         .await
         .unwrap_err();
-    assert_eq!(error.message(), "the reply of plays is larger than 64 MiB, and was broken off");
+    assert_eq!(error.message(), "the reply of `plays` is larger than 64 MiB");
     assert!(!error.is_transient() && error.hint().is_some_and(|hint| hint.contains("max_tokens")), "{error:?}");
     let class = error.downcast_ref::<ModelError>().unwrap().class;
     assert_eq!(class, ModelErrorClass::Protocol);
-    // One that was too much, and one on its way.
+    // The event over the limit, and one in flight.
     assert!(said.load(Ordering::Relaxed) <= LARGEST_REPLY / MIB + 2);
 }
 
 #[tokio::test]
-async fn the_largest_reply_is_whole() {
+async fn reply_at_the_size_limit_is_complete() {
     let most = || std::iter::repeat_n(text(&"x".repeat(MIB)), LARGEST_REPLY / MIB);
     let reply = reply_of(most().chain([STOP])).await.unwrap();
     assert_eq!(reply.text.len(), LARGEST_REPLY);
@@ -53,8 +53,8 @@ async fn the_largest_reply_is_whole() {
 }
 
 #[tokio::test]
-async fn calls_that_say_nothing_come_to_an_end_too() {
-    let model = Plays(|events: EventSender| async move {
+async fn endless_empty_calls_are_interrupted() {
+    let model = ClosureModel(|events: EventSender| async move {
         for index in 0.. {
             events.send(ModelEvent::ToolCall(ToolCallDelta::more(index, ""))).await?;
         }

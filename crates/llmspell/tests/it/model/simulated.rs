@@ -1,23 +1,24 @@
-//! Models that behave as real ones do.
+//! Simulated models: latencies, failures, seeds.
 
-use llmspell::model::{Model, ModelError, ModelErrorClass, Request, SimulatedModel};
+use llmspell::model::{Model, ModelError, ModelErrorClass, Request};
 use llmspell::{Context, Retry, Step};
+use llmspell_test::SimulatedModel;
 use tokio::time::Instant;
 
 use crate::probe::ms;
 use crate::wait::completes;
 
-/// What became of so many requests, one after another: how long each took, and how it failed if it did.
-async fn fates(model: SimulatedModel, requests: usize) -> Vec<(u128, Option<ModelErrorClass>)> {
+/// The results of consecutive requests: how long each took, and its error class if it failed.
+async fn outcomes(model: SimulatedModel, requests: usize) -> Vec<(u128, Option<ModelErrorClass>)> {
     let ask = model.step().timeout(ms(60_000));
-    let mut fates = Vec::new();
+    let mut outcomes = Vec::new();
     for _ in 0..requests {
         let started = Instant::now();
         let error = ask.run(Request::new("?"), &Context::new()).await.err();
         let class = error.map(|error| error.downcast_ref::<ModelError>().map_or(ModelErrorClass::Timeout, |e| e.class));
-        fates.push((started.elapsed().as_millis(), class));
+        outcomes.push((started.elapsed().as_millis(), class));
     }
-    fates
+    outcomes
 }
 
 fn unreliable(seed: u64) -> SimulatedModel {
@@ -33,16 +34,16 @@ fn unreliable(seed: u64) -> SimulatedModel {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_seed_is_one_of_many_possible_runs() {
-    let first = fates(unreliable(1), 200).await;
-    assert_eq!(first, fates(unreliable(1), 200).await);
-    assert_ne!(first, fates(unreliable(2), 200).await);
+async fn seed_determines_the_run() {
+    let first = outcomes(unreliable(1), 200).await;
+    assert_eq!(first, outcomes(unreliable(1), 200).await);
+    assert_ne!(first, outcomes(unreliable(2), 200).await);
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_come_in_their_shares() {
-    let fates = fates(unreliable(3), 1000).await;
-    let share = |class: Option<ModelErrorClass>| fates.iter().filter(|(_, fate)| *fate == class).count();
+async fn failures_occur_at_their_rates() {
+    let outcomes = outcomes(unreliable(3), 1000).await;
+    let share = |class: Option<ModelErrorClass>| outcomes.iter().filter(|(_, fate)| *fate == class).count();
     for (class, expected) in [
         (ModelErrorClass::RateLimited, 100),
         (ModelErrorClass::Server, 100),
@@ -56,20 +57,20 @@ async fn failures_come_in_their_shares() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn times_spread_around_their_median() {
+async fn latencies_spread_around_their_median() {
     let one_token = SimulatedModel::new("sim").first_token(ms(300), 0.5).reply_tokens(1);
-    let mut times: Vec<_> = fates(one_token, 1001).await.into_iter().map(|(took, _)| took).collect();
+    let mut times: Vec<_> = outcomes(one_token, 1001).await.into_iter().map(|(took, _)| took).collect();
     times.sort_unstable();
     assert!((280..320).contains(&times[500]), "median {}", times[500]);
     // exp(0.5 × 2.33) times the median.
     assert!((800..1200).contains(&times[990]), "one in a hundred: {}", times[990]);
-    // Without a spread, always the median: one to begin with, and nineteen gaps.
+    // Without a spread, always the median: one time to the first token, and nineteen gaps.
     let steady = SimulatedModel::new("sim").first_token(ms(300), 0.0).tokens_per_second(100.0);
-    assert!(fates(steady, 3).await.iter().all(|(took, _)| (490..=510).contains(took)));
+    assert!(outcomes(steady, 3).await.iter().all(|(took, _)| (490..=510).contains(took)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_says_when_to_come_back() {
+async fn rate_limit_error_has_retry_after() {
     let model = SimulatedModel::new("sim").rate_limited(1.0, ms(700));
     let error = model.clone().step().run(Request::new("?"), &Context::new()).await.unwrap_err();
     assert_eq!(error.retry_after(), Some(ms(700)));
@@ -82,7 +83,7 @@ async fn a_refusal_says_when_to_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_says_what_it_was_told_to_and_what_it_used() {
+async fn reply_has_the_given_text_and_usage() {
     let cx = Context::new();
     let reply =
         SimulatedModel::new("sim").text("all is well").step().run(Request::new("how is it"), &cx).await.unwrap();
@@ -90,7 +91,7 @@ async fn it_says_what_it_was_told_to_and_what_it_used() {
     assert_eq!(reply.request_id.as_deref(), Some("simulated-0"));
     let silent = SimulatedModel::new("sim").reply_tokens(0);
     assert_eq!(silent.clone().step().run(Request::new("?"), &cx).await.unwrap().text, "");
-    // A reply without tokens can break off and hang all the same.
+    // A reply without tokens can also be truncated or hang.
     let error = silent.clone().truncated(1.0).step().run(Request::new("?"), &cx).await.unwrap_err();
     assert_eq!(error.downcast_ref::<ModelError>().unwrap().class, ModelErrorClass::Truncated);
     assert!(completes(silent.hanging(1.0).step().timeout(ms(50)).run(Request::new("?"), &cx)).await.is_err());

@@ -29,7 +29,7 @@ struct TestBudget {
     max: usize,
 }
 
-const ONE: Option<Usage> = Some(Usage { input_tokens: 1, output_tokens: 0, cost: 0.0 });
+const ONE: Option<Usage> = Some(Usage::new(1, 0));
 
 impl TestBudget {
     fn new(max: usize) -> Self {

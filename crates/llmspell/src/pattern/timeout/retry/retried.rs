@@ -37,7 +37,7 @@ impl<S: Step> Retried<S> {
         wait_before_retry(next.wait, cx).await?;
         self.recheck(cx).await?;
         cx.set_attempt(attempt);
-        cx.record_cost(|collected| collected.retried());
+        cx.record_cost(|collected| collected.add_retry());
         cx.send_restarted(next.output_seen).await;
         if let Some(taken) = next.taken {
             taken.spend();
@@ -84,7 +84,7 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
                         cx.merge_provenance(trial);
                     }
                     if !failures.is_empty() {
-                        cx.record_provenance(|collected| collected.failed(failures));
+                        cx.record_provenance(|collected| collected.add_failures(failures));
                     }
                     return Ok(output);
                 }
