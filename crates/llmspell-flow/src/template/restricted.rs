@@ -149,12 +149,11 @@ impl BoundExpr {
     }
 }
 
-/// Returns the error for statements that do not match.
+/// Returns the error for a template that the engine rejects.
 fn invalid_syntax(error: &minijinja::Error) -> Error {
     let line = error.line().unwrap_or(1);
     let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-    Error::invalid(format!("line {line} of the template: {detail}"))
-        .with_hint("end each `if` with {% endif %} and each `for` with {% endfor %}")
+    Error::invalid(format!("line {line} of the template: {detail}")).with_hint("correct the template at this line")
 }
 
 /// Returns the error of the engine with the expression at whose position it happened.
@@ -186,4 +185,53 @@ fn size(value: &Json) -> usize {
         _ => 0,
     };
     content + size_of::<Json>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(text: &str) -> Result<String> {
+        let values = serde_json::json!({ "a": 1, "pairs": [["x", 2]], "loop": "l", "text": "{{ a }}" });
+        render_restricted(text, values.as_object().unwrap(), || false)
+    }
+
+    #[test]
+    fn cancelled_templates_stop() {
+        let error = render_restricted("{{ 1 }}", &Map::new(), || true).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        assert!(render_restricted("text", &Map::new(), || true).is_ok());
+    }
+
+    #[test]
+    fn tags_keep_their_meaning_and_lines() {
+        for (text, wanted) in [
+            (" {{-a-}} {{ -a }} {{- -a -}} ", "1-1-1"),
+            ("{%- if a -%}\n x {%- endif -%}\n", "x"),
+            ("{%+ if a %} x{% endif %}\n", " x\n"),
+            ("{% for k, v in pairs %}{{ k }}{{ v }}{% endfor %}", "x2"),
+            ("{{ loop }}{{ text }}{{ ')|upper' }}", "l{{ a }})|upper"),
+            ("{#{{ a }}#}{ { a } }", "{ { a } }"),
+        ] {
+            assert_eq!(render(text).unwrap(), wanted, "{text}");
+        }
+        let error = render("{{\n\na }}\n{{ a.b.c }}").unwrap_err();
+        assert!(error.message().starts_with("line 4: `a.b.c`"), "{error}");
+    }
+
+    #[test]
+    fn tags_cannot_leave_their_expression() {
+        for text in [
+            "{{ a) }}{% set b = 1 %}{{ (a }}",
+            "{{ a)|__check(0 }}",
+            "{{ a | __check(0) }}",
+            "{%$ if a %}{% endif %}",
+            "{% raw %}{% set b = 1 %}{% endraw %}",
+            "{% filter upper %}x{% endfilter %}",
+            "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+            "{% with b = 1 %}{% endwith %}",
+        ] {
+            assert_eq!(render(text).unwrap_err().kind(), ErrorKind::Invalid, "{text}");
+        }
+    }
 }

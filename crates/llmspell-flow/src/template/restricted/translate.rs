@@ -31,37 +31,64 @@ pub(super) struct Translated {
 
 pub(super) fn translate(text: &str) -> Result<Translated> {
     let found = scan(text);
-    let mut translator =
-        Translator { text, source: String::with_capacity(text.len()), exprs: Vec::new(), positions: Vec::new() };
+    let source = String::with_capacity(text.len());
+    let mut translator = Translator { text, source, exprs: Vec::new(), positions: Vec::new() };
     if let Some(raw) = found.raw {
         return Err(unknown_statement(translator.error(raw, "unknown statement `raw`")));
     }
-    let (mut at, mut level, mut elifs, mut depth) = (0, 0usize, 0, 0);
+    let (mut at, mut elifs, mut depth) = (0, 0, 0);
+    let mut blocks = Blocks::default();
     for tag in &found.tags {
         translator.source.push_str(&text[at..tag.start]);
         translator.tag(tag)?;
         at = tag.end;
         depth = depth.max(depth_estimate(tag.text) + 2);
-        match tag.word {
-            Some("if" | "for") => level += 1,
-            Some("endif" | "endfor") => level = level.saturating_sub(1),
-            Some("elif") => elifs += 1,
-            _ => {}
-        }
-        if level > MAX_DEPTH {
-            let why = format!("`if` and `for` are nested more than {MAX_DEPTH} deep");
-            return Err(translator.error(tag.start, &why));
-        }
+        elifs += usize::from(tag.word == Some("elif"));
         if elifs > MAX_ELIFS {
             return Err(translator.error(tag.start, &format!("the template has more than {MAX_ELIFS} `elif`")));
         }
+        blocks.statement(tag.word.unwrap_or_default()).map_err(|why| translator.error(tag.start, &why))?;
     }
     if let Some(unclosed) = found.unclosed {
         return Err(translator.unclosed(unclosed));
     }
+    if let Some((word, _)) = blocks.open.last() {
+        let error = translator.error(text.len(), &format!("the `{word}` never ends"));
+        return Err(error.with_hint(format!("end it with {{% end{word} %}}")));
+    }
     translator.source.push_str(&text[at..]);
     let Translator { source, exprs, positions, .. } = translator;
     Ok(Translated { source, exprs, positions, depth: depth + elifs })
+}
+
+/// The `if` and `for` around a position, outermost first, each with whether its `else` has begun.
+#[derive(Default)]
+struct Blocks {
+    open: Vec<(&'static str, bool)>,
+}
+
+impl Blocks {
+    /// Opens, divides or closes a block. The engine would report a mismatch in terms of its parser.
+    fn statement(&mut self, word: &str) -> std::result::Result<(), String> {
+        match word {
+            "if" => self.open.push(("if", false)),
+            "for" => self.open.push(("for", false)),
+            "elif" | "else" | "endif" | "endfor" => {
+                let Some((block, in_else)) = self.open.last_mut() else { return Err(format!("`{word}` ends nothing")) };
+                match (word, *block) {
+                    ("endif", "if") | ("endfor", "for") => drop(self.open.pop()),
+                    ("elif", "if") if !*in_else => {}
+                    ("else", _) if !*in_else => *in_else = true,
+                    (_, block) => return Err(format!("`{word}` does not belong to this `{block}`")),
+                }
+            }
+            _ => {}
+        }
+        match self.open.len() > MAX_DEPTH {
+            true => Err(format!("`if` and `for` are nested more than {MAX_DEPTH} deep")),
+            false => Ok(()),
+        }
+    }
 }
 
 struct Translator<'a> {
@@ -72,13 +99,12 @@ struct Translator<'a> {
 }
 
 impl Translator<'_> {
-    /// Adds a tag with the marks of white space and the lines that it has in the text.
+    /// Adds a tag, with its marks for white space and its number of lines.
     fn tag(&mut self, tag: &Tag<'_>) -> Result<()> {
         let whole = &self.text[tag.start..tag.end];
         let inner = &whole[2..whole.len() - 2];
-        let trim = |is_trimmed| if is_trimmed { "-" } else { "" };
         let begin = inner.chars().next().filter(|sign| "-+".contains(*sign)).map_or(String::new(), String::from);
-        let end = trim(inner.len() > begin.len() && inner.ends_with('-'));
+        let end = if inner.len() > begin.len() && inner.ends_with('-') { "-" } else { "" };
         let expr = tag.text.strip_suffix('-').unwrap_or(tag.text);
         let written = match tag.word {
             None => {
