@@ -19,8 +19,9 @@ use super::scope::Scope;
 use super::scoped_step::{Branches, Rendered, ScopedStep, Sequence};
 use super::secrets::Secrets;
 use super::tool_call::ToolCallStep;
-use crate::ir::agent::AgentPlan;
-use crate::ir::step::{Planned, StepKind};
+use crate::ir;
+use crate::ir::agent::CheckedAgent;
+use crate::ir::step::StepKind;
 use crate::template::Expr;
 
 /// Builds the steps of a flow, and collects the settings that can change while they run.
@@ -38,20 +39,20 @@ impl Builder {
     }
 
     /// Builds a step that adds its output to the scope of the record, and returns it unnamed, with its name.
-    pub(crate) fn step_into_scope(&mut self, planned: Planned) -> (Arc<str>, BoxStep<Scope, Scope>) {
-        let (id, when, value) = self.unnamed(planned);
+    pub(crate) fn step_into_scope(&mut self, checked: ir::Step) -> (Arc<str>, BoxStep<Scope, Scope>) {
+        let (id, when, value) = self.unnamed(checked);
         (id.clone(), ScopedStep { id, when, step: value }.boxed())
     }
 
     /// Builds a step that returns its output alone, with its name.
-    fn value(&mut self, planned: Planned) -> BoxStep<Scope, Value> {
-        self.conditional(planned).1
+    fn value(&mut self, checked: ir::Step) -> BoxStep<Scope, Value> {
+        self.conditional(checked).1
     }
 
     /// Builds the same step together with its condition, for a caller that must not start it unless the condition
     /// holds.
-    fn conditional(&mut self, planned: Planned) -> (Option<Arc<Expr>>, BoxStep<Scope, Value>) {
-        let (id, when, value) = self.unnamed(planned);
+    fn conditional(&mut self, checked: ir::Step) -> (Option<Arc<Expr>>, BoxStep<Scope, Value>) {
+        let (id, when, value) = self.unnamed(checked);
         let step = match when.clone() {
             None => value.named(id).boxed(),
             when => ScopedStep { id: id.clone(), when, step: value }.map(Scope::into_last).named(id).boxed(),
@@ -59,9 +60,10 @@ impl Builder {
         (when, step)
     }
 
-    fn unnamed(&mut self, planned: Planned) -> (Arc<str>, Option<Arc<Expr>>, BoxStep<Scope, Value>) {
-        let key = planned.is_kept().then(|| StepKey { path: planned.path.clone(), fingerprint: planned.fingerprint });
-        let Planned { id, path, kind, when, modifiers, fallback, .. } = planned;
+    fn unnamed(&mut self, checked: ir::Step) -> (Arc<str>, Option<Arc<Expr>>, BoxStep<Scope, Value>) {
+        let key =
+            checked.is_journaled().then(|| StepKey { path: checked.path.clone(), fingerprint: checked.fingerprint });
+        let ir::Step { id, path, kind, when, modifiers, fallback, .. } = checked;
         let (policy, tunable) = policy(&modifiers);
         self.tunables.push((path, tunable));
         let idle_timeout = modifiers.timeout.as_ref().and_then(|timeout| {
@@ -103,7 +105,7 @@ impl Builder {
                 ToolCallStep { arguments, tool: tool.into_step(), is_pure }.boxed()
             }
             StepKind::Value(template) => Rendered(template).boxed(),
-            StepKind::Agent(plan) => self.agent(*plan, id),
+            StepKind::Agent(agent) => self.agent(*agent, id),
             StepKind::Concurrent { branches, limit, skip } => {
                 let ids: Vec<Arc<str>> = branches.iter().map(|branch| branch.id.clone()).collect();
                 let steps: Vec<_> = branches.into_iter().map(|branch| self.value(branch)).collect();
@@ -135,9 +137,9 @@ impl Builder {
         }
     }
 
-    fn agent(&mut self, plan: AgentPlan, id: &str) -> BoxStep<Scope, Value> {
-        let assembled = plan.assembled(self.model(&plan));
-        let AgentPlan { system, prompt, answer, .. } = plan;
+    fn agent(&mut self, agent_def: CheckedAgent, id: &str) -> BoxStep<Scope, Value> {
+        let assembled = agent_def.assemble(self.model(&agent_def));
+        let CheckedAgent { system, prompt, answer, .. } = agent_def;
         match assembled {
             Ok(agent) => {
                 let agent = Answers::new(agent, id, answer);
@@ -155,28 +157,28 @@ impl Builder {
         }
     }
 
-    fn model(&mut self, plan: &AgentPlan) -> Arc<BoxStep<Request, Reply>> {
-        if let Some(model) = self.models.get(&plan.model) {
+    fn model(&mut self, agent_def: &CheckedAgent) -> Arc<BoxStep<Request, Reply>> {
+        if let Some(model) = self.models.get(&agent_def.model) {
             return model.clone();
         }
-        let model = plan.opened.clone().step();
-        let model = match &plan.settings {
+        let model = agent_def.opened.clone().step();
+        let model = match &agent_def.settings {
             None => model.boxed(),
             Some(settings) => {
                 let prices = settings.prices.map(|prices| Prices::per_million(prices.input, prices.output));
                 let (policy, tunable) = policy(&settings.modifiers());
-                self.tunables.push((Arc::from(format!("models.{}", plan.model)), tunable));
+                self.tunables.push((Arc::from(format!("models.{}", agent_def.model)), tunable));
                 model.prices(prices.unwrap_or_default()).policy(policy).boxed()
             }
         };
         let model = Arc::new(model);
-        self.models.insert(plan.model.clone(), model.clone());
+        self.models.insert(agent_def.model.clone(), model.clone());
         model
     }
 
-    fn sequence(&mut self, steps: Vec<Planned>) -> Sequence {
-        let named_step = |planned| {
-            let (id, step) = self.step_into_scope(planned);
+    fn sequence(&mut self, steps: Vec<ir::Step>) -> Sequence {
+        let named_step = |checked| {
+            let (id, step) = self.step_into_scope(checked);
             step.named(id)
         };
         Sequence(steps.into_iter().map(named_step).collect())

@@ -38,8 +38,8 @@ pub(crate) fn flow_command(name: &str, description: &str, own: FlowCommand, gate
 
 /// Renders the words of the command line for one call.
 fn render_argv(argv: &[Template], args: &Inputs, given: Value) -> Result<Vec<String>> {
-    if let Some(complaint) = args.complaint(&given) {
-        return Err(Error::bad_arguments(complaint));
+    if let Some(mismatch) = args.mismatch(&given) {
+        return Err(Error::bad_arguments(mismatch));
     }
     let Value::Object(given) = given else { return Err(Error::bad_arguments("expected an object")) };
     let scope = minijinja::Value::from(Serde(json!({ "args": args.accept(given)? })));
