@@ -33,7 +33,7 @@ use crate::syntax::file::{FlowFile, StepDef};
 use crate::syntax::located::Located;
 use crate::syntax::parse::parse;
 use crate::syntax::source::Source;
-use crate::template::{Compiler, Formula, Template, with_room};
+use crate::template::{Compiler, Expr, Template, with_large_stack};
 use crate::toolbox::Toolbox;
 use flow_tools::FlowTool;
 use references::References;
@@ -61,7 +61,7 @@ pub(crate) struct CheckedFlow {
 /// # Errors
 /// All problems in it.
 pub(crate) fn check(source: &Source, toolbox: &Toolbox) -> Result<CheckedFlow, Diagnostics> {
-    let checked = with_room(|| understand(source, toolbox));
+    let checked = with_large_stack(|| understand(source, toolbox));
     checked.unwrap_or_else(|why| Err(source.diagnose(None, why).with_hint("free memory, then run it again").into()))
 }
 
@@ -197,7 +197,7 @@ impl Checker<'_> {
         let mut inside = scope.within(&id);
         let dependencies = Dependencies::default();
         let when = def.when.as_ref().and_then(|when| self.bare(when, &inside, &dependencies));
-        inside.tested.extend(when.as_ref().map(Formula::tested).unwrap_or_default());
+        inside.tested.extend(when.as_ref().map(Expr::guarded).unwrap_or_default());
         let kind = self.kind(step, &inside, &path, &dependencies);
         let mut modifiers = def.modifiers();
         if let Some(StepKind::Tool { .. } | StepKind::Agent(_)) = &kind {

@@ -1,7 +1,7 @@
-//! Execution: from a checked flow to steps of the core.
+//! Execution: turns a checked flow into steps of the core.
 //!
 //! Owns the scope of a record, the redaction of secrets, and [`Memo`](memo::Memo), the trait by which the results of
-//! steps are kept. It must not know who keeps them.
+//! steps are kept. It must not know where they are kept.
 
 mod agent_step;
 pub(crate) mod builder;

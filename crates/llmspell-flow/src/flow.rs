@@ -145,7 +145,7 @@ impl Flow {
     /// Secrets are the variables under `secrets`, and those that `key` of a model and `token` of a server name. The latter
     /// count from 8 characters on, because servers that need no key get a short placeholder.
     pub fn secret_in(&self, text: &str) -> Option<&str> {
-        self.secrets.found_in(text)
+        self.secrets.find(text)
     }
 
     /// Returns a function that redacts the flow's secrets in a text, and returns `None` for a text without any. Returns
@@ -154,7 +154,7 @@ impl Flow {
     /// The outputs, errors and events of the flow are already redacted.
     pub fn redactor(&self) -> Option<impl Fn(&str) -> Option<String> + Send + Sync + 'static> {
         let secrets = self.secrets.clone();
-        (!secrets.are_none()).then_some(move |text: &str| secrets.told(text))
+        (!secrets.is_empty()).then_some(move |text: &str| secrets.redact_message(text))
     }
 
     /// Returns the steps whose outputs a journal keeps, in the order of the file.

@@ -1,11 +1,15 @@
-//! Templates: `${{ inputs.question }}` in the values of a flow file.
+//! Templates: `${{ inputs.question }}` in the values of a flow file, prompt files, and the texts of the tool
+//! `template`.
 //!
-//! A value is rendered once, and what comes out is data: output that looks like a template stays text. A
-//! lone `${{ x }}` keeps its type; among other text, anything that is not text is written as JSON.
+//! Owns the language of expressions with its bounds on memory, time and stack. It must not know steps or the tools
+//! that use it.
+//!
+//! A value is rendered once, and the output is data: output that looks like a template stays text. A single `${{ x }}`
+//! keeps its type. Within other text, a value that is not text is written as JSON.
 
 mod bounded;
+mod bounded_writer;
 mod compile;
-mod document;
 mod guarded_names;
 mod json;
 mod known_names;
@@ -14,15 +18,16 @@ mod large_stack;
 mod operators;
 mod prompt;
 mod prompt_file;
+mod restricted;
 mod scan;
 mod size;
 mod tags;
 
-pub(crate) use compile::{Compiler, Complaint};
-pub(crate) use document::document;
-pub(crate) use guarded_names::Tested;
-pub(crate) use large_stack::with_room;
+pub(crate) use compile::{Compiler, NameProblem};
+pub(crate) use guarded_names::GuardedNames;
+pub(crate) use large_stack::with_large_stack;
 pub(crate) use prompt::Prompt;
+pub(crate) use restricted::render_restricted;
 
 use std::sync::Arc;
 
@@ -31,60 +36,60 @@ use llmspell::{Error, Result};
 use minijinja::Expression;
 use serde_json::{Map, Value};
 
-/// What to do about a value that is not there.
+/// The hint for a missing value.
 const DEFAULT: &str = "give it a default: `${{ x | default(\"\") }}`";
 
 /// A value of a flow file, ready to be rendered.
 pub(crate) enum Template {
-    /// No template in it.
+    /// A value without a template.
     Plain(Value),
-    /// A lone expression.
-    Lone(Formula),
+    /// A single expression.
+    Single(Expr),
     /// Text with expressions in it.
-    Text(Vec<Piece>),
+    Text(Vec<Segment>),
     List(Vec<Template>),
     Map(Vec<(String, Template)>),
 }
 
-pub(crate) enum Piece {
+pub(crate) enum Segment {
     Text(String),
-    Formula(Formula),
+    Expr(Expr),
 }
 
 /// A compiled expression.
-pub(crate) struct Formula {
+pub(crate) struct Expr {
     text: Arc<str>,
-    links: usize,
+    depth_estimate: usize,
     expression: Expression<'static, 'static>,
-    /// What it uses, such as `inputs.url` or `steps.fetch.body`.
+    /// The names that the expression uses, such as `inputs.url` or `steps.fetch.body`.
     names: Vec<String>,
-    /// Whether it stands in the file without the marks of a template.
+    /// Whether the file has the expression without the marks of a template.
     is_bare: bool,
 }
 
 impl Template {
-    /// A template without expressions is a plain value: nothing is left to do at run time.
-    fn settled(self) -> Self {
+    /// Folds a template without expressions into a plain value, so that nothing is left to do at run time.
+    fn fold_constants(self) -> Self {
         match self {
             Template::List(items) if items.iter().all(|item| matches!(item, Template::Plain(_))) => {
-                Template::Plain(items.into_iter().map(Template::unwrapped).collect())
+                Template::Plain(items.into_iter().map(Template::into_constant).collect())
             }
             Template::Map(entries) if entries.iter().all(|(_, value)| matches!(value, Template::Plain(_))) => {
-                let entries = entries.into_iter().map(|(key, value)| (key, value.unwrapped()));
+                let entries = entries.into_iter().map(|(key, value)| (key, value.into_constant()));
                 Template::Plain(Value::Object(entries.collect()))
             }
             other => other,
         }
     }
 
-    fn unwrapped(self) -> Value {
+    fn into_constant(self) -> Value {
         match self {
             Template::Plain(value) => value,
             _ => Value::Null,
         }
     }
 
-    /// The value as it stands in the file, if there is no template in it.
+    /// Returns the value as it stands in the file, if there is no template in it.
     pub(crate) fn literal(&self) -> Option<&Value> {
         match self {
             Template::Plain(value) => Some(value),
@@ -92,7 +97,7 @@ impl Template {
         }
     }
 
-    /// The first item of a list, if there is no template in it.
+    /// Returns the first item of a list, if there is no template in it.
     pub(crate) fn first(&self) -> Option<&Value> {
         match self {
             Template::Plain(list) => list.get(0),
@@ -101,7 +106,7 @@ impl Template {
         }
     }
 
-    /// Whether it is a table with this key, whatever the case of its letters.
+    /// Returns whether the value is a table with this key, ignoring ASCII case.
     pub(crate) fn has_key(&self, key: &str) -> bool {
         match self {
             Template::Plain(Value::Object(fields)) => fields.keys().any(|known| known.eq_ignore_ascii_case(key)),
@@ -110,20 +115,20 @@ impl Template {
         }
     }
 
-    /// The expressions in it.
-    pub(crate) fn formulas(&self) -> Vec<&Formula> {
+    /// Returns the expressions of the template.
+    pub(crate) fn exprs(&self) -> Vec<&Expr> {
         match self {
             Template::Plain(_) => Vec::new(),
-            Template::Lone(formula) => vec![formula],
-            Template::Text(pieces) => pieces
+            Template::Single(expr) => vec![expr],
+            Template::Text(segments) => segments
                 .iter()
-                .filter_map(|piece| match piece {
-                    Piece::Text(_) => None,
-                    Piece::Formula(formula) => Some(formula),
+                .filter_map(|segment| match segment {
+                    Segment::Text(_) => None,
+                    Segment::Expr(expr) => Some(expr),
                 })
                 .collect(),
-            Template::List(items) => items.iter().flat_map(Template::formulas).collect(),
-            Template::Map(entries) => entries.iter().flat_map(|(_, value)| value.formulas()).collect(),
+            Template::List(items) => items.iter().flat_map(Template::exprs).collect(),
+            Template::Map(entries) => entries.iter().flat_map(|(_, value)| value.exprs()).collect(),
         }
     }
 
@@ -131,13 +136,13 @@ impl Template {
     pub(crate) fn render(&self, scope: &minijinja::Value) -> Result<Value> {
         match self {
             Template::Plain(value) => Ok(value.clone()),
-            Template::Lone(formula) => formula.json(scope),
-            Template::Text(pieces) => {
+            Template::Single(expr) => expr.json(scope),
+            Template::Text(segments) => {
                 let mut text = String::new();
-                for piece in pieces {
-                    match piece {
-                        Piece::Text(piece) => text.push_str(piece),
-                        Piece::Formula(formula) => match formula.json(scope)? {
+                for segment in segments {
+                    match segment {
+                        Segment::Text(segment) => text.push_str(segment),
+                        Segment::Expr(expr) => match expr.json(scope)? {
                             Value::String(value) => text.push_str(&value),
                             other => text.push_str(&other.to_string()),
                         },
@@ -154,51 +159,56 @@ impl Template {
     }
 }
 
-/// Those of the names that are no functions.
+/// Returns the kind of an error with its detail.
+fn describe(error: &minijinja::Error) -> String {
+    error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()))
+}
+
+/// Returns the names that are not functions.
 fn names(all: &[String]) -> impl Iterator<Item = &str> {
     all.iter().map(String::as_str).filter(|name| !FUNCTIONS.contains(&root(name)))
 }
 
-/// What a name begins with: `steps` of `steps.fetch.body`.
+/// Returns the first part of a name: `steps` of `steps.fetch.body`.
 fn root(name: &str) -> &str {
     name.split('.').next().unwrap_or_default()
 }
 
-impl Formula {
-    /// What it gives for one record.
+impl Expr {
+    /// Returns the value of the expression for one record.
     pub(crate) fn json(&self, scope: &minijinja::Value) -> Result<Value> {
-        large_stack::roomy(self.links, || self.computed(scope)).map_err(|why| self.wrong(&why))?
+        large_stack::with_stack_for(self.depth_estimate, || self.evaluate(scope)).map_err(|why| self.error(&why))?
     }
 
-    /// Whether it holds, if that is so for every record.
+    /// Returns the truth value of the expression, if it is the same for every record.
     pub(crate) fn always(&self) -> Option<bool> {
         self.names().next().is_none().then(|| self.holds(&minijinja::Value::UNDEFINED).ok()).flatten()
     }
 
-    /// The names that it tests.
-    pub(crate) fn tested(&self) -> Tested {
-        let mut tested = Tested::default();
-        tested.add(&self.text);
-        tested
+    /// Returns the names that the expression tests.
+    pub(crate) fn guarded(&self) -> GuardedNames {
+        let mut guarded = GuardedNames::default();
+        guarded.add(&self.text);
+        guarded
     }
 
-    /// Whether it follows from the record alone, whatever the steps give.
+    /// Returns whether the expression depends on the record alone, whatever the outputs of the steps.
     pub(crate) fn is_of_record(&self) -> bool {
         self.names().all(|name| matches!(root(name), "inputs" | "record"))
     }
 
-    /// What it uses, such as `inputs.url` or `steps.fetch.body`.
+    /// Returns the names that the expression uses, such as `inputs.url` or `steps.fetch.body`.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         names(&self.names)
     }
 
-    /// The expression as it stands in the file.
+    /// Returns the expression as it stands in the file.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    /// What to say if it gives something else where a list is needed.
-    pub(crate) fn is_no_list(&self, value: &Value) -> Error {
+    /// Returns the error for a value that is not a list where one is needed.
+    pub(crate) fn not_a_list(&self, value: &Value) -> Error {
         let what = match value {
             Value::Null => "null",
             Value::Bool(_) => "true or false",
@@ -206,10 +216,10 @@ impl Formula {
             Value::String(_) => "a text",
             Value::Array(_) | Value::Object(_) => "a table",
         };
-        self.wrong(&format!("is no list, but {what}")).with_hint("a list such as `inputs.urls` is needed here")
+        self.error(&format!("must be a list, but is {what}")).with_hint("a list such as `inputs.urls` is needed here")
     }
 
-    /// Whether it holds for one record: false, 0, null, and what is empty do not.
+    /// Returns whether the expression is true for one record: false, 0, null and empty values are not.
     pub(crate) fn holds(&self, scope: &minijinja::Value) -> Result<bool> {
         Ok(match self.json(scope)? {
             Value::Null => false,
@@ -221,28 +231,27 @@ impl Formula {
         })
     }
 
-    fn computed(&self, scope: &minijinja::Value) -> Result<Value> {
-        let value = self.expression.eval(scope.clone()).map_err(|error| self.failed(&error))?;
+    fn evaluate(&self, scope: &minijinja::Value) -> Result<Value> {
+        let value = self.expression.eval(scope.clone()).map_err(|error| self.evaluation_error(&error))?;
         if value.is_undefined() {
-            return Err(self.wrong("is undefined for this record").with_hint(DEFAULT));
+            return Err(self.error("is undefined for this record").with_hint(DEFAULT));
         }
         json::json(&value).map_err(|why| {
-            self.wrong(&why).with_hint("an expression gives text, a finite number, a boolean, a list or a table")
+            self.error(&why).with_hint("an expression gives text, a finite number, a boolean, a list or a table")
         })
     }
 
-    fn wrong(&self, why: &str) -> Error {
+    fn error(&self, why: &str) -> Error {
         let text = if self.is_bare { self.text.to_string() } else { format!("${{{{ {} }}}}", self.text) };
         Error::invalid(format!("`{text}` {why}"))
     }
 
-    fn failed(&self, error: &minijinja::Error) -> Error {
-        let detail =
-            error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()));
-        let made = self.wrong(&format!("cannot be computed: {detail}"));
+    fn evaluation_error(&self, error: &minijinja::Error) -> Error {
+        let detail = describe(error);
+        let failure = self.error(&format!("cannot be computed: {detail}"));
         match error.kind() {
-            minijinja::ErrorKind::UndefinedError => made.with_hint(DEFAULT),
-            _ => made,
+            minijinja::ErrorKind::UndefinedError => failure.with_hint(DEFAULT),
+            _ => failure,
         }
     }
 }
@@ -268,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_expression_keeps_its_type() {
+    fn a_single_expression_keeps_its_type() {
         assert_eq!(render("${{ list }}"), Ok(serde_json::json!([1, 2])));
         assert_eq!(render(" ${{ n * 2 }}\n"), Ok(serde_json::json!(5.0)));
         assert_eq!(render("${{ none }}"), Ok(Value::Null));
@@ -292,22 +301,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_expression_is_refused() {
-        for wrong in ["${{ a b }}", "${{ }}", "${{ a", "{% if x %}"] {
-            assert!(render(wrong).unwrap_err().contains("hint: "), "{wrong}");
+    fn invalid_expressions_are_rejected() {
+        for error in ["${{ a b }}", "${{ }}", "${{ a", "{% if x %}"] {
+            assert!(render(error).unwrap_err().contains("hint: "), "{error}");
         }
     }
 
     #[test]
-    fn an_expression_cannot_compute_for_ever() {
+    fn expressions_have_a_time_bound() {
         assert!(render("${{ range(100000) | map('string') | join | length }}").is_ok());
         assert!(render("${{ 'x' * 100000000000 }}").is_err());
     }
 
     #[test]
-    fn no_record_can_take_all_the_memory() {
+    fn expressions_have_a_memory_bound() {
         let large = "('x' * 1000000)";
-        for wrong in [
+        for error in [
             "${{ 'x\ny' | indent(40000000000) }}".to_owned(),
             "${{ '%2000000000d' | format(1) }}".to_owned(),
             "${{ [1] | slice(1000000000) }}".to_owned(),
@@ -325,7 +334,7 @@ mod tests {
             format!("${{{{ ([{large}] * 100000) | string | length }}}}"),
             format!("${{{{ ([{large}] * 100000) | map('upper') | length }}}}"),
         ] {
-            assert!(render(&wrong).is_err(), "{wrong}");
+            assert!(render(&error).is_err(), "{error}");
         }
         assert_eq!(render("${{ 'a-b' | replace('-', '+') }}"), Ok("a+b".into()));
         assert_eq!(render("${{ list | join(', ') }}"), Ok("1, 2".into()));
@@ -335,24 +344,24 @@ mod tests {
     }
 
     #[test]
-    fn what_json_does_not_have_is_an_error() {
-        for (wrong, why) in [
+    fn values_without_json_form_are_errors() {
+        for (error, why) in [
             ("range", "is a function"),
             ("[range]", "is a function"),
             ("'inf' | float", "JSON does not have"),
             ("'nan' | float", "JSON does not have"),
             ("{'a': [text.nothing]}", "undefined"),
         ] {
-            let error = render(&format!("${{{{ {wrong} }}}}")).unwrap_err();
+            let error = render(&format!("${{{{ {error} }}}}")).unwrap_err();
             assert!(error.contains(why), "{error}");
         }
     }
 
     #[test]
-    fn long_expressions_are_read_within_a_small_stack() {
+    fn long_expressions_compile_on_a_small_stack() {
         let fill = |most: usize, first: &str, link: &str, last: &str| {
-            let links = (most - first.len() - last.len()) / link.len();
-            format!("${{{{ {first}{}{last} }}}}", link.repeat(links))
+            let depth_estimate = (most - first.len() - last.len()) / link.len();
+            format!("${{{{ {first}{}{last} }}}}", link.repeat(depth_estimate))
         };
         let chains = [
             ("1", "+1", ""),
@@ -380,9 +389,12 @@ mod tests {
             ("range(2)", "[:]", ""),
         ];
         for (first, link, last) in chains {
-            let few = (40..).map(|most| fill(most, first, link, last));
-            let few = few.take_while(|text| large_stack::links(text) <= large_stack::FEW + 5).last().unwrap();
-            for text in [few, fill(large_stack::LONGEST, first, link, last)] {
+            let shallow = (40..).map(|most| fill(most, first, link, last));
+            let shallow = shallow
+                .take_while(|text| large_stack::depth_estimate(text) <= large_stack::SHALLOW + 5)
+                .last()
+                .unwrap();
+            for text in [shallow, fill(large_stack::MAX_EXPR_BYTES, first, link, last)] {
                 let named = std::thread::Builder::new().name(text[..40].to_owned());
                 named.stack_size(2 << 20).spawn(move || render(&text).is_ok()).unwrap().join().unwrap();
             }

@@ -12,56 +12,56 @@ use serde_json::{Value, json};
 
 use crate::exec::template_tool::template;
 
-/// Tools by their names, and what the user lets them do; and models.
+/// A set of tools by their names with the permissions of the user, and of models.
 ///
-/// [Safe](llmspell::tool::Privilege::Safe) tools always run. What else there is runs within what the flow asks for *and*
-/// the user grants, and a flow that names a tool without either is refused before any record is touched.
+/// [Safe](llmspell::tool::Privilege::Safe) tools always run. Any other tool needs both: the flow's request and the
+/// user's grant. A flow that names a tool without either is rejected before the first record.
 #[derive(Clone)]
 pub struct Toolbox {
     granted: Permissions,
-    tools: BTreeMap<String, Entry>,
+    tools: BTreeMap<String, ToolEntry>,
     models: BTreeMap<String, Arc<dyn Model>>,
-    /// Where else models are found.
+    /// The source of further models.
     registry: Option<Arc<Registry>>,
     /// Servers whose tools are not known.
     unopened: BTreeSet<String>,
 }
 
 #[derive(Clone)]
-struct Entry {
-    /// As it is for a flow that asks for everything.
+struct ToolEntry {
+    /// The tool for a flow that requests every permission.
     tool: DynTool,
-    /// The option that would allow it, if it may not run.
+    /// The option that would allow the tool, if it may not run.
     refused: Option<String>,
-    needs: Needs,
+    requirement: Requirement,
     pure: bool,
 }
 
-/// What decides whether a tool may run.
+/// The requirement that a tool must meet to run.
 #[derive(Clone)]
-enum Needs {
-    /// It was added by whoever allows it, or it is safe.
-    Nothing,
-    /// Permissions of this kind; the tool is made for those there are.
-    Some(PermissionKind, Make),
-    /// A permission of its own.
-    Itself,
+enum Requirement {
+    /// None: the tool is safe, or the caller who added it allows it.
+    None,
+    /// Permissions of this kind. The tool is made for those granted.
+    Permissions(PermissionKind, MakeTool),
+    /// A permission for this tool by name.
+    ToolPermission,
 }
 
-type Make = Arc<dyn Fn(&Gate) -> DynTool + Send + Sync>;
+type MakeTool = Arc<dyn Fn(&Gate) -> DynTool + Send + Sync>;
 
 /// A tool within the permissions of one flow.
 #[derive(Clone, Debug)]
-pub(crate) struct Bound {
-    /// The tool; [`about`](llmspell::Step::info) it says whether it may be run twice, as a hedge does. What it is not
-    /// allowed to do fails with [`ErrorKind::Rejected`](llmspell::ErrorKind::Rejected).
+pub(crate) struct BoundTool {
+    /// The tool; its [info](llmspell::Step::info) says whether it may run twice, as in a hedge. An action that is not
+    /// allowed fails with [`ErrorKind::Rejected`](llmspell::ErrorKind::Rejected).
     pub(crate) tool: DynTool,
-    /// What has to be allowed before it can run; empty, if it can.
+    /// The permissions that it lacks; empty if it can run.
     pub(crate) missing: Vec<MissingPermission>,
 }
 
 impl Toolbox {
-    /// No tools.
+    /// Creates a toolbox without tools.
     pub fn empty() -> Self {
         Toolbox::granting(&Permissions::none())
     }
@@ -76,30 +76,31 @@ impl Toolbox {
         }
     }
 
-    /// The tools that come with LLMSpell, each within what the user grants; `llmspell tools` lists them.
+    /// Creates a toolbox with the built-in tools of LLMSpell, each within the user's grants; `llmspell tools` lists
+    /// them.
     pub fn built_in(granted: &Permissions) -> Self {
         let mut toolbox = Toolbox::granting(granted);
         let template = tools::repeatable(template());
         for tool in tools::pure().into_iter().chain([template]) {
-            toolbox.insert(tool, Needs::Nothing, true);
+            toolbox.insert(tool, Requirement::None, true);
         }
         for tool in tools::safe() {
-            toolbox.insert(tool, Needs::Nothing, false);
+            toolbox.insert(tool, Requirement::None, false);
         }
         for (kind, make) in tools::gated() {
-            let make: Make = Arc::new(make);
-            toolbox.insert(make(&Gate::of_user(granted)), Needs::Some(kind, make), false);
+            let make: MakeTool = Arc::new(make);
+            toolbox.insert(make(&Gate::of_user(granted)), Requirement::Permissions(kind, make), false);
         }
         toolbox
     }
 
-    /// Adds a tool, which may then run: whoever adds it allows it. One with the same name is replaced.
+    /// Adds a tool that may run: adding it allows it. A tool of the same name is replaced.
     pub fn with(mut self, tool: DynTool) -> Self {
-        self.insert(tool, Needs::Nothing, false);
+        self.insert(tool, Requirement::None, false);
         self
     }
 
-    /// Adds a model under a name that flows know it by: one of their `models`, or its own, such as `openai/gpt-5-mini`.
+    /// Adds a model under a name of the flow: one of its `models`, or the model's own, such as `openai/gpt-5-mini`.
     ///
     /// ```
     /// use llmspell_test::ScriptedModel;
@@ -122,37 +123,38 @@ impl Toolbox {
         self
     }
 
-    /// Adds the tools of an MCP server that a flow declares under `tools`: they are called `<name>.<tool>`, and each
+    /// Adds the tools of an MCP server that a flow declares under `tools`. They are called `<name>.<tool>`, and each
     /// needs a [permission](Permissions::allow_tool).
     pub fn with_server(mut self, name: &str, tools: impl IntoIterator<Item = DynTool>) -> Self {
         for tool in tools {
             let name = format!("{name}.{}", tool.spec().name);
             let tool = tool.renamed(&name);
-            self.insert(tool, Needs::Itself, false);
+            self.insert(tool, Requirement::ToolPermission, false);
         }
         self
     }
 
-    /// Lets flows name a model that has not been opened, such as one whose key is not there. Such a flow can be looked
-    /// at, and fails when it asks the model.
+    /// Lets flows name a model that has not been opened, such as one whose key is missing. Such a flow can be
+    /// inspected, and fails when it calls the model.
     pub fn with_unopened_model(self, name: impl Into<String>) -> Self {
         let name = name.into();
-        self.with_model(name.clone(), Unopened(name))
+        self.with_model(name.clone(), UnopenedModel(name))
     }
 
-    /// Lets flows name any tool of a server that has not been asked what it offers. Such a flow can be looked at, and
-    /// fails when it calls one.
+    /// Lets flows name any tool of a server that is not connected. Such a flow can be inspected, and fails when it
+    /// calls one.
     pub fn with_unopened_server(mut self, name: impl Into<String>) -> Self {
         self.unopened.insert(name.into());
         self
     }
 
-    /// Adds the tools, steps and models of a registry. A step is called as a tool is, with whatever arguments. Steps and safe
-    /// tools may run; other tools need a [permission](Permissions::allow_tool) among those that the toolbox was made with.
+    /// Adds the tools, steps and models of a registry. A step is called like a tool, with any arguments. Steps and
+    /// safe tools may run; other tools need a [permission](Permissions::allow_tool) among those that the toolbox was
+    /// created with.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if there is a tool of the same name already: no extension
-    /// takes the place of a built-in tool.
+    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if a tool has the same name: no extension replaces a
+    /// built-in tool.
     pub fn with_registry(mut self, registry: &Registry) -> Result<Self> {
         self.registry = Some(Arc::new(registry.clone()));
         let tools = registry.tools().map(|spec| registry.find_tool(&spec.name).cloned());
@@ -167,29 +169,29 @@ impl Toolbox {
                 let error = Error::invalid(format!("there is a built-in tool `{name}` already"));
                 return Err(error.with_hint("give the one of the extension another name"));
             }
-            self.insert(tool, Needs::Itself, false);
+            self.insert(tool, Requirement::ToolPermission, false);
         }
         Ok(self)
     }
 
-    fn insert(&mut self, tool: DynTool, needs: Needs, pure: bool) {
-        let missing = needs.missing(&tool, &Gate::of_user(&self.granted));
+    fn insert(&mut self, tool: DynTool, requirement: Requirement, pure: bool) {
+        let missing = requirement.missing(&tool, &Gate::of_user(&self.granted));
         let refused = missing.first().map(MissingPermission::remedy);
-        self.tools.insert(tool.spec().name.clone(), Entry { tool, refused, needs, pure });
+        self.tools.insert(tool.spec().name.clone(), ToolEntry { tool, refused, requirement, pure });
     }
 
-    /// A tool by its name, for a flow that asks for everything.
+    /// Returns a tool by its name, for a flow that requests every permission.
     pub fn get(&self, name: &str) -> Option<&DynTool> {
         self.tools.get(name).map(|entry| &entry.tool)
     }
 
-    /// A model by its name; `None` if there is none, or if its provider cannot make it.
+    /// Returns a model by its name; `None` if it is unknown or its provider cannot create it.
     pub fn model(&self, name: &str) -> Option<Arc<dyn Model>> {
         let registered = || self.registry.as_ref()?.find_model(name).ok();
         self.models.get(name).cloned().or_else(registered)
     }
 
-    /// The names of the models, sorted.
+    /// Returns the names of the models, sorted.
     pub fn models(&self) -> impl Iterator<Item = &str> + Clone {
         let registered: BTreeSet<&str> = self.registry.iter().flat_map(|registry| registry.models()).collect();
         let own = self.models.keys().map(String::as_str).filter(|name| !registered.contains(name));
@@ -198,13 +200,13 @@ impl Toolbox {
         names.into_iter()
     }
 
-    /// What is in both of what a flow asks for and what the user grants.
+    /// Returns the permissions that both the flow requests and the user grants.
     pub(crate) fn gate(&self, asked: &Permissions) -> Gate {
         Gate::new(&self.granted, asked)
     }
 
-    /// A tool of a server that is not open.
-    fn unopened(&self, name: &str, asked: &Permissions) -> Option<Bound> {
+    /// Returns a tool of a server that is not connected.
+    fn unopened_tool(&self, name: &str, asked: &Permissions) -> Option<BoundTool> {
         let (server, _) =
             name.split_once('.').filter(|(server, tool)| self.unopened.contains(*server) && !tool.is_empty())?;
         let message = format!("the server `{server}` is not connected");
@@ -213,57 +215,59 @@ impl Toolbox {
             async move { Err::<Value, _>(error) }
         });
         let tool = DynTool::from_schema(name, "", json!({ "type": "object" }), refuse).security(Privilege::Privileged);
-        let missing = Needs::Itself.missing(&tool, &self.gate(asked));
-        Some(Bound { tool, missing })
+        let missing = Requirement::ToolPermission.missing(&tool, &self.gate(asked));
+        Some(BoundTool { tool, missing })
     }
 
-    /// A tool by its name, within what a flow asks for and the user grants.
-    pub(crate) fn bind(&self, name: &str, asked: &Permissions) -> Option<Bound> {
-        let Some(entry) = self.tools.get(name) else { return self.unopened(name, asked) };
+    /// Returns a tool by its name, within the flow's requests and the user's grants.
+    pub(crate) fn bind(&self, name: &str, asked: &Permissions) -> Option<BoundTool> {
+        let Some(entry) = self.tools.get(name) else { return self.unopened_tool(name, asked) };
         let gate = self.gate(asked);
-        let tool = match &entry.needs {
-            Needs::Some(_, make) => make(&gate),
-            Needs::Nothing | Needs::Itself => entry.tool.clone(),
+        let tool = match &entry.requirement {
+            Requirement::Permissions(_, make) => make(&gate),
+            Requirement::None | Requirement::ToolPermission => entry.tool.clone(),
         };
-        let missing = entry.needs.missing(&tool, &gate);
-        Some(Bound { tool, missing })
+        let missing = entry.requirement.missing(&tool, &gate);
+        Some(BoundTool { tool, missing })
     }
 
-    /// The option that would allow a tool, if it may not run.
+    /// Returns the option that would allow a tool, if it may not run.
     pub fn refused(&self, name: &str) -> Option<&str> {
         self.tools.get(name)?.refused.as_deref()
     }
 
-    /// Whether a tool only computes from its arguments: called again with the same ones, it gives the same.
+    /// Returns whether a tool only computes from its arguments: equal arguments give equal results.
     pub fn is_pure(&self, name: &str) -> bool {
         self.tools.get(name).is_some_and(|entry| entry.pure)
     }
 
-    /// Whether a name is that of a tool which comes with LLMSpell, and which nobody has replaced.
+    /// Returns whether this is the name of a built-in tool that has not been replaced.
     pub(crate) fn is_built_in(&self, name: &str) -> bool {
-        self.tools.get(name).is_some_and(|entry| entry.pure || matches!(entry.needs, Needs::Some(..)))
+        self.tools
+            .get(name)
+            .is_some_and(|entry| entry.pure || matches!(entry.requirement, Requirement::Permissions(..)))
     }
 
-    /// What there is to know of a tool.
+    /// Returns the description of a tool.
     pub fn spec(&self, name: &str) -> Option<&ToolSpec> {
         self.get(name).map(DynTool::spec)
     }
 
-    /// What there is to know of each tool, by name.
+    /// Returns the descriptions of the tools, by name.
     pub fn specs(&self) -> impl Iterator<Item = &ToolSpec> {
         self.tools.values().map(|entry| entry.tool.spec())
     }
 
-    /// The names of the tools, sorted.
+    /// Returns the names of the tools, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.tools.keys().map(String::as_str)
     }
 }
 
-/// A model that cannot be asked.
-struct Unopened(String);
+/// A model that cannot be called.
+struct UnopenedModel(String);
 
-impl Model for Unopened {
+impl Model for UnopenedModel {
     fn name(&self) -> &str {
         &self.0
     }
@@ -274,12 +278,12 @@ impl Model for Unopened {
     }
 }
 
-impl Needs {
+impl Requirement {
     fn missing(&self, tool: &DynTool, gate: &Gate) -> Vec<MissingPermission> {
         match self {
-            Needs::Nothing => Vec::new(),
-            Needs::Some(kind, _) => gate.missing(*kind),
-            Needs::Itself => gate.missing_tool(tool.spec()).into_iter().collect(),
+            Requirement::None => Vec::new(),
+            Requirement::Permissions(kind, _) => gate.missing(*kind),
+            Requirement::ToolPermission => gate.missing_tool(tool.spec()).into_iter().collect(),
         }
     }
 }
@@ -291,7 +295,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tools_are_bound_to_what_is_asked_for_and_granted() {
+    fn tools_are_bound_to_requested_and_granted_permissions() {
         let toolbox = Toolbox::built_in(&Permissions::none().allow("net=a.org").unwrap());
         let bind = |name: &str, asked: &str| toolbox.bind(name, &Permissions::none().allow(asked).unwrap()).unwrap();
         assert_eq!(bind("http_get", "net").missing, []);
@@ -307,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn tools_of_extensions_are_asked_for_by_name() {
+    fn tools_of_extensions_are_requested_by_name() {
         let tool = |name: &str| {
             let step = llmspell::step(|value, _| async move { Ok(value) });
             DynTool::from_schema(name, "", json!({}), step)
@@ -322,7 +326,7 @@ mod tests {
         assert_eq!(toolbox.bind("a b", &asked).unwrap().missing[0].remedy(), "--allow 'tool=a b'");
         let missing = toolbox.bind("a b", &Permissions::none()).unwrap().missing;
         assert_eq!(missing[0].hint(), "add to the flow file: allow: { tool: [\"a b\"] }");
-        // What is granted is said once, for all tools.
+        // The grants of the user cover all tools.
         let toolbox = Toolbox::built_in(&Permissions::none().allow_tool("a b")).with_registry(&registry).unwrap();
         assert_eq!(toolbox.bind("a b", &asked).unwrap().missing, []);
         assert_eq!(

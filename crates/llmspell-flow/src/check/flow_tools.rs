@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use super::Checker;
 use super::modifiers;
 use super::names::is_name;
-use crate::exec::command_tool::{OwnCommand, own_command};
+use crate::exec::command_tool::{FlowCommand, flow_command};
 use crate::ir::fields::Inputs;
 use crate::syntax::file::{ServerDef, ToolDef};
 use crate::syntax::located::Located;
 use crate::syntax::mapping::Mapping;
 use crate::syntax::node::Node;
-use crate::template::{Complaint, Template};
+use crate::template::{NameProblem, Template};
 
 /// A tool that a step or an agent names.
 pub(super) struct ResolvedTool {
@@ -130,7 +130,7 @@ impl Checker<'_> {
             self.problem(bytes.at.clone(), message, "write a number of bytes; the default is 1 MiB".to_owned());
         }
         let max_bytes = def.max_bytes.as_ref().map(|bytes| bytes.value);
-        let tool = own_command(&name.value, &description, OwnCommand { args, argv, max_bytes }, &gate);
+        let tool = flow_command(&name.value, &description, FlowCommand { args, argv, max_bytes }, &gate);
         let tool = if def.idempotent { tools::repeatable(tool) } else { tool };
         Some(FlowTool { tool, missing: gate.missing_program(&program), definition })
     }
@@ -225,8 +225,8 @@ impl Checker<'_> {
 }
 
 /// Returns the problem with a name in the command of a tool, if there is one.
-fn argument(name: &str, known: &[String]) -> Option<Complaint> {
-    let complaint = |message: String, hint: String| Some(Complaint::new(message, hint));
+fn argument(name: &str, known: &[String]) -> Option<NameProblem> {
+    let complaint = |message: String, hint: String| Some(NameProblem::new(message, hint));
     match name.split_once('.') {
         Some(("args", rest)) => {
             let field = rest.split('.').next().unwrap_or_default();

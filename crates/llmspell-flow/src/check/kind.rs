@@ -16,7 +16,7 @@ use crate::ir::step::{DEFAULT_ITEM_LIMIT, Step, StepKind};
 use crate::syntax::file::{Expression, FirstDef, OnErrorDef, Short, StepDef, StepsDef};
 use crate::syntax::located::Located;
 use crate::syntax::node::Node;
-use crate::template::{Formula, Template};
+use crate::template::{Expr, Template};
 
 /// The keys of the kinds.
 pub(crate) const KINDS: [&str; 8] = ["tool", "value", "agent", "concurrent", "race", "pipeline", "each", "repeat"];
@@ -259,7 +259,7 @@ impl Checker<'_> {
         bare: &Located<Expression>,
         scope: &NameScope,
         dependencies: &Dependencies,
-    ) -> Option<Formula> {
+    ) -> Option<Expr> {
         let references = self.references;
         self.compiler.bare(&bare.value.0, bare.at.clone(), &|name| references.check(name, scope, dependencies))
     }

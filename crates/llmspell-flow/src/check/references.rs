@@ -9,7 +9,7 @@ use super::scope::{Dependencies, NameScope};
 use crate::ir::fields::Inputs;
 use crate::ir::names::UsedNames;
 use crate::ir::shape::Shape;
-use crate::template::Complaint;
+use crate::template::NameProblem;
 
 /// All names that the templates of a flow can use, and the names that they do use.
 pub(crate) struct References<'a> {
@@ -31,7 +31,7 @@ impl<'a> References<'a> {
     }
 
     /// Records that a name is used, and returns the problem with it, if there is one.
-    pub(crate) fn check(&self, name: &str, scope: &NameScope, dependencies: &Dependencies) -> Option<Complaint> {
+    pub(crate) fn check(&self, name: &str, scope: &NameScope, dependencies: &Dependencies) -> Option<NameProblem> {
         let mut parts = name.split('.');
         match (parts.next()?, parts.next()) {
             ("inputs", field) => {
@@ -70,7 +70,7 @@ impl<'a> References<'a> {
         }
     }
 
-    fn input(&self, field: &str) -> Option<Complaint> {
+    fn input(&self, field: &str) -> Option<NameProblem> {
         let known = self.inputs.names()?;
         if known.contains(&field) {
             return None;
@@ -79,7 +79,7 @@ impl<'a> References<'a> {
         complaint(format!("the flow has no input `{field}`"), hint)
     }
 
-    fn secret(&self, secret: &str) -> Option<Complaint> {
+    fn secret(&self, secret: &str) -> Option<NameProblem> {
         if self.secrets.contains(&secret) {
             self.used.borrow_mut().add(format!("secrets.{secret}"));
             return None;
@@ -91,7 +91,7 @@ impl<'a> References<'a> {
         complaint(format!("the flow has no secret `{secret}`"), hint)
     }
 
-    fn step(&self, id: &str, scope: &NameScope) -> Option<Complaint> {
+    fn step(&self, id: &str, scope: &NameScope) -> Option<NameProblem> {
         if scope.steps.contains_key(id) {
             return None;
         }
@@ -123,7 +123,7 @@ impl<'a> References<'a> {
 }
 
 /// Returns the problem with a name that does not exist at this position.
-fn unknown(root: &str, field: Option<&str>) -> Option<Complaint> {
+fn unknown(root: &str, field: Option<&str>) -> Option<NameProblem> {
     match (root, field) {
         ("record", Some(field)) => complaint(
             format!("`record` has no field `{field}`"),
@@ -151,6 +151,6 @@ fn unknown(root: &str, field: Option<&str>) -> Option<Complaint> {
     }
 }
 
-fn complaint(message: String, hint: impl Into<String>) -> Option<Complaint> {
-    Some(Complaint::new(message, hint))
+fn complaint(message: String, hint: impl Into<String>) -> Option<NameProblem> {
+    Some(NameProblem::new(message, hint))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::ir::fingerprint::Fingerprint;
 use crate::ir::shape::Shape;
-use crate::template::{Complaint, Tested};
+use crate::template::{GuardedNames, NameProblem};
 
 /// The names that the templates at one position can use.
 #[derive(Clone)]
@@ -24,7 +24,7 @@ pub(crate) struct NameScope {
     /// Whether secrets may be used here.
     pub(crate) secrets: bool,
     /// The names that the conditions of the steps around have tested.
-    pub(crate) tested: Tested,
+    pub(crate) tested: GuardedNames,
 }
 
 impl NameScope {
@@ -37,7 +37,7 @@ impl NameScope {
             item: None,
             round: false,
             secrets: false,
-            tested: Tested::default(),
+            tested: GuardedNames::default(),
         }
     }
 
@@ -52,7 +52,7 @@ impl NameScope {
     }
 
     /// Returns the shape of a name, or the reason why it does not exist.
-    pub(super) fn follow(&self, name: &str) -> Result<Shape, Complaint> {
+    pub(super) fn follow(&self, name: &str) -> Result<Shape, NameProblem> {
         let mut parts = name.split('.');
         let (whole, shape) = match (parts.next(), &self.item) {
             (Some("item"), Some(item)) => ("item".to_owned(), item),
@@ -66,7 +66,7 @@ impl NameScope {
         };
         match shape.follow(&whole, parts) {
             // A condition around has tested the field: nothing here runs without it.
-            Err(wrong) if wrong.lacks.as_deref().is_some_and(|lacks| self.tested.asks(lacks)) => Ok(Shape::Any),
+            Err(wrong) if wrong.lacks.as_deref().is_some_and(|lacks| self.tested.guards(lacks)) => Ok(Shape::Any),
             other => other,
         }
     }

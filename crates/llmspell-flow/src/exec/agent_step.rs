@@ -1,4 +1,4 @@
-//! An agent that is asked about a record.
+//! A step that calls an agent with a prompt for each record.
 
 use std::sync::Arc;
 
@@ -11,20 +11,20 @@ use crate::ir::agent::answer_schema;
 use crate::ir::fields::Inputs;
 use crate::template::Prompt;
 
-pub(super) struct Asking {
+pub(super) struct AgentStep {
     pub(super) agent: Answers,
     pub(super) system: Option<Prompt>,
     pub(super) prompt: Prompt,
 }
 
-/// What it answers with.
+/// The agent with the kind of answer that it gives.
 pub(super) enum Answers {
     Text(Agent),
     Fields(SchemaAgent, Arc<Inputs>),
 }
 
 impl Answers {
-    pub(super) fn of(agent: Agent, step: &str, fields: Option<Inputs>) -> Self {
+    pub(super) fn new(agent: Agent, step: &str, fields: Option<Inputs>) -> Self {
         let Some(fields) = fields else { return Answers::Text(agent) };
         let fields = Arc::new(fields);
         let checked = fields.clone();
@@ -33,18 +33,18 @@ impl Answers {
     }
 }
 
-impl Step for Asking {
+impl Step for AgentStep {
     type In = Scope;
     type Out = Value;
 
     async fn run(&self, scope: Scope, cx: &Context) -> Result<Value> {
         let conversation = {
-            let seen = scope.value();
+            let view = scope.value();
             let mut conversation = Conversation::new();
             if let Some(system) = &self.system {
-                conversation.push(Message::system(system.render(&seen)?));
+                conversation.push(Message::system(system.render(&view)?));
             }
-            conversation.user(self.prompt.render(&seen)?);
+            conversation.user(self.prompt.render(&view)?);
             conversation
         };
         match &self.agent {

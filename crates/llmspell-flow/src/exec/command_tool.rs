@@ -1,4 +1,4 @@
-//! Programs as tools of a flow's own, with arguments that are described.
+//! Programs that a flow declares as tools, with described arguments.
 
 use std::sync::Arc;
 
@@ -12,36 +12,36 @@ use crate::ir::fields::Inputs;
 use crate::template::Template;
 
 /// A program as a flow declares it.
-pub(crate) struct OwnCommand {
+pub(crate) struct FlowCommand {
     pub(crate) args: Inputs,
-    /// Its words, which see the arguments of the call as `args`.
+    /// The words of its command line. They see the arguments of the call as `args`.
     pub(crate) argv: Vec<Template>,
-    /// More output than this is an error; 1 MiB, if nothing is said.
+    /// The most bytes of output, above which the call fails; 1 MiB by default.
     pub(crate) max_bytes: Option<usize>,
 }
 
-/// The tool that runs it.
-pub(crate) fn own_command(name: &str, description: &str, own: OwnCommand, gate: &Gate) -> DynTool {
-    let OwnCommand { args, argv, max_bytes } = own;
+/// Creates the tool that runs the program.
+pub(crate) fn flow_command(name: &str, description: &str, own: FlowCommand, gate: &Gate) -> DynTool {
+    let FlowCommand { args, argv, max_bytes } = own;
     let mut parameters = args.schema();
     parameters["additionalProperties"] = json!(false);
     let (args, argv, gate) = (Arc::new(args), Arc::new(argv), gate.clone());
     let run = step(move |given: Value, cx: Context| {
         let (args, argv, gate) = (args.clone(), argv.clone(), gate.clone());
         async move {
-            let argv = words(&argv, &args, given)?;
+            let argv = render_argv(&argv, &args, given)?;
             run_command(argv, max_bytes, &gate, &cx).await
         }
     });
     DynTool::from_schema(name, description, parameters, run).security(Privilege::Privileged)
 }
 
-/// The words of the command for one call.
-fn words(argv: &[Template], args: &Inputs, given: Value) -> Result<Vec<String>> {
-    if let Some(complaint) = args.mismatch(&given) {
-        return Err(Error::bad_arguments(complaint));
+/// Renders the words of the command line for one call.
+fn render_argv(argv: &[Template], args: &Inputs, given: Value) -> Result<Vec<String>> {
+    if let Some(mismatch) = args.mismatch(&given) {
+        return Err(Error::bad_arguments(mismatch));
     }
-    let Value::Object(given) = given else { return Err(Error::bad_arguments("they are no table")) };
+    let Value::Object(given) = given else { return Err(Error::bad_arguments("expected an object")) };
     let scope = minijinja::Value::from(Serde(json!({ "args": args.accept(given)? })));
     let word = |template: &Template| {
         Ok(match template.render(&scope)? {

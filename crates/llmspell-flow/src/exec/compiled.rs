@@ -1,4 +1,4 @@
-//! A flow that is made to run, and its output.
+//! A flow that is ready to run, and the check of its output.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::builder::Builder;
 use super::memo::Memo;
 use super::policy::Tunable;
-use super::redacted::Scrubbed;
+use super::redacted::Redacted;
 use super::scope::Scope;
 use super::secrets::Secrets;
 use crate::ir;
@@ -18,19 +18,19 @@ use crate::ir::fields::Inputs;
 use crate::ir::step::OUTPUT;
 use crate::template::Template;
 
-/// A flow that is made to run.
+/// A flow that is ready to run.
 pub struct Compiled {
     inputs: Inputs,
     secrets: Arc<Secrets>,
     /// The secrets as templates see them.
     view: minijinja::Value,
     steps: BoxStep<Scope, Value>,
-    /// What can be changed while the flow runs, by the paths of the steps within the flow.
+    /// The settings that can change while the flow runs, by the paths of the steps within the flow.
     tunables: Vec<(Arc<str>, Tunable)>,
 }
 
 impl Compiled {
-    /// Makes a flow of checked steps; `fields` are those of its records and of its output.
+    /// Builds a flow from checked steps; the pair holds the fields of its records and of its output.
     pub(crate) fn new(
         name: Arc<str>,
         steps: Vec<ir::Step>,
@@ -39,60 +39,60 @@ impl Compiled {
         secrets: Arc<Secrets>,
     ) -> Self {
         let mut builder = Builder::new(secrets.clone());
-        // The limit of a step is part of its policy, inside of the retry: a record that waits for its next attempt
-        // holds no place.
+        // The limit of a step is part of its policy, inside of the retry, so that a record waiting for its next
+        // attempt holds no permit.
         let mut stages: Vec<_> = steps
             .into_iter()
             .map(|step| {
-                let (id, part) = builder.part(step);
-                (id, part, Limit::unlimited())
+                let (id, step) = builder.step_into_scope(step);
+                (id, step, Limit::unlimited())
             })
             .collect();
         stages.extend(output.map(|output| (Arc::from(OUTPUT), rendered(output), Limit::unlimited())));
-        let steps = Checking { steps: Pipeline::of_stages(name, stages), returns }.boxed();
+        let steps = OutputCheck { steps: Pipeline::of_stages(name, stages), returns }.boxed();
         Compiled { inputs, view: secrets.view(), secrets, steps, tunables: builder.tunables }
     }
 
-    /// The flow as a step from a record to its output.
+    /// Returns the flow as a step from a record to its output.
     pub(crate) fn into_step(self) -> BoxStep<Value, Value> {
         let compiled = Arc::new(self);
-        let within = compiled.clone();
+        let running = compiled.clone();
         let run = step(move |record: Value, cx: Context| {
-            let scope = within.scope(record, cx.item().unwrap_or(0));
-            let steps = within.steps.clone();
+            let scope = running.scope(record, cx.item().unwrap_or(0));
+            let steps = running.steps.clone();
             async move { steps.run(scope?, &cx).await }
         });
-        let step = Scrubbed::around(run.boxed(), &compiled.secrets);
-        Whole { compiled, step }.boxed()
+        let step = Redacted::around(run.boxed(), &compiled.secrets);
+        FlowStep { compiled, step }.boxed()
     }
 
-    /// What can be changed while the flow runs, by the paths of the steps within the flow.
+    /// Returns the settings that can change while the flow runs, by the paths of the steps within the flow.
     pub fn tunables(&self) -> &[(Arc<str>, Tunable)] {
         &self.tunables
     }
 
-    /// How many records in flight keep the steps busy.
+    /// Returns the number of records in flight that keeps the steps busy.
     pub fn default_in_flight(&self) -> usize {
         self.steps.info().default_in_flight
     }
 
-    /// The flow as a step from a record to its output, whose results are kept by the memo that comes with the record.
+    /// Returns the flow as a step from a record to its output, whose results are kept by the memo of the record.
     pub fn into_recorded_step(self) -> BoxStep<Recorded, Value> {
         let secrets = self.secrets.clone();
-        Scrubbed::around(RecordedFlow(self).boxed(), &secrets)
+        Redacted::around(RecordedFlow(self).boxed(), &secrets)
     }
 
-    /// A record on its way into the flow.
+    /// Checks a record and returns its scope.
     fn scope(&self, record: Value, index: usize) -> Result<Scope> {
         let record = self.inputs.accept(object(record)?)?;
         Ok(Scope::new(&record, index, self.view.clone()))
     }
 }
 
-/// A record, if it is one, and the memo of its steps.
+/// A record or the error of reading it, and the memo of its steps.
 pub type Recorded = (Result<Value>, Option<Arc<dyn Memo>>);
 
-/// A record through the flow.
+/// A flow as a step over records with their memos.
 struct RecordedFlow(Compiled);
 
 impl Step for RecordedFlow {
@@ -116,13 +116,13 @@ impl fmt::Debug for Compiled {
     }
 }
 
-/// The whole flow: from outside, it is what its pipeline is.
-struct Whole {
+/// The whole flow. To its caller it has the properties of its pipeline.
+struct FlowStep {
     compiled: Arc<Compiled>,
     step: BoxStep<Value, Value>,
 }
 
-impl Step for Whole {
+impl Step for FlowStep {
     type In = Value;
     type Out = Value;
 
@@ -135,13 +135,13 @@ impl Step for Whole {
     }
 }
 
-/// The pipeline of a flow, whose output must be what the flow declares.
-struct Checking {
+/// The pipeline of a flow, with a check of its output against the declared fields.
+struct OutputCheck {
     steps: Pipeline<Stages<Scope>>,
     returns: Inputs,
 }
 
-impl Step for Checking {
+impl Step for OutputCheck {
     type In = Scope;
     type Out = Value;
 
@@ -156,7 +156,7 @@ impl Step for Checking {
     }
 }
 
-/// The `output` of the file as a last stage, so that its errors have a path too.
+/// Returns the `output` of the file as a last stage, so that its errors also have a path.
 fn rendered(output: Template) -> BoxStep<Scope, Scope> {
     let (id, output) = (Arc::<str>::from(OUTPUT), Arc::new(output));
     let work = step(move |scope: Scope, _| {

@@ -1,4 +1,4 @@
-//! A race in which not everybody takes part.
+//! A race whose contenders can have conditions.
 
 use std::sync::Arc;
 
@@ -8,39 +8,40 @@ use serde_json::Value;
 
 use super::scope::Scope;
 use crate::syntax::file::FirstDef;
-use crate::template::Formula;
+use crate::template::Expr;
 
-/// Races those contenders whose `when` holds of the record; null, if there is none.
-pub(super) struct Admitted {
+/// A race between the contenders whose `when` holds for the record; null if there are none.
+pub(super) struct ConditionalRace {
     pub(super) contenders: Vec<Contender>,
     pub(super) first: FirstDef,
 }
 
 pub(super) struct Contender {
-    pub(super) when: Option<Arc<Formula>>,
+    pub(super) when: Option<Arc<Expr>>,
     pub(super) step: Arc<BoxStep<Scope, Value>>,
 }
 
 impl Contender {
-    /// What cannot be told is told by the step itself.
-    fn takes_part(&self, seen: &minijinja::Value) -> bool {
-        self.when.as_ref().is_none_or(|when| when.holds(seen).unwrap_or(true))
+    /// Returns whether the contender takes part. If the condition fails to compute, it does, and reports the error
+    /// itself.
+    fn is_eligible(&self, view: &minijinja::Value) -> bool {
+        self.when.as_ref().is_none_or(|when| when.holds(view).unwrap_or(true))
     }
 }
 
-impl Step for Admitted {
+impl Step for ConditionalRace {
     type In = Scope;
     type Out = Value;
 
     async fn run(&self, scope: Scope, cx: &Context) -> Result<Value> {
-        let admitted: Vec<_> = {
-            let seen = scope.value();
-            let admitted = self.contenders.iter().filter(|contender| contender.takes_part(&seen));
-            admitted.map(|contender| contender.step.clone()).collect()
+        let eligible: Vec<_> = {
+            let view = scope.value();
+            let eligible = self.contenders.iter().filter(|contender| contender.is_eligible(&view));
+            eligible.map(|contender| contender.step.clone()).collect()
         };
-        match admitted.is_empty() {
+        match eligible.is_empty() {
             true => Ok(Value::Null),
-            false => decided(race(admitted), self.first).run(scope, cx).await,
+            false => decided_by(race(eligible), self.first).run(scope, cx).await,
         }
     }
 
@@ -50,8 +51,8 @@ impl Step for Admitted {
     }
 }
 
-/// A race with what decides it.
-pub(super) fn decided<C: Contenders>(race: Race<C>, first: FirstDef) -> Race<C> {
+/// Sets the result by which the race is decided.
+pub(super) fn decided_by<C: Contenders>(race: Race<C>, first: FirstDef) -> Race<C> {
     match first {
         FirstDef::Success => race,
         FirstDef::Completion => race.first_complete(),

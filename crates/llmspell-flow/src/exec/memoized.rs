@@ -1,4 +1,4 @@
-//! A step whose outputs a run remembers.
+//! A step whose results are memoized for each record.
 
 use llmspell::{BoxStep, Context, Outcome, Result, Step, StepInfo, WithOutcome};
 use serde_json::Value;
@@ -6,13 +6,13 @@ use serde_json::Value;
 use super::memo::{CachedResult, StepKey};
 use super::scope::Scope;
 
-/// A step that does not run again for a record for which it has run, in this session or an earlier one.
-pub(super) struct Keeping {
+/// A step that does not repeat its work for a record that has a result from this session or an earlier one.
+pub(super) struct Memoized {
     pub(super) key: StepKey,
     pub(super) step: WithOutcome<BoxStep<Scope, Value>>,
 }
 
-impl Step for Keeping {
+impl Step for Memoized {
     type In = Scope;
     type Out = Value;
 
@@ -20,14 +20,14 @@ impl Step for Keeping {
         let Some(memo) = scope.memo().cloned() else {
             return cx.merge_outcome(self.step.run(scope, cx).await?);
         };
-        let place = scope.place_text();
-        if let Some(CachedResult { output, quality, causes, provenance }) = memo.recall(&self.key, &place) {
+        let item = scope.item_path();
+        if let Some(CachedResult { output, quality, causes, provenance }) = memo.recall(&self.key, &item) {
             return cx.restore_outcome(Outcome::restored(Ok(output), quality, causes, provenance));
         }
         let outcome = self.step.run(scope, cx).await?;
         if let Ok(output) = &outcome.result {
             let (quality, causes, provenance) = (outcome.quality, outcome.causes.clone(), outcome.provenance.clone());
-            memo.keep(&self.key, &place, &CachedResult { output: output.clone(), quality, causes, provenance }).await?;
+            memo.keep(&self.key, &item, &CachedResult { output: output.clone(), quality, causes, provenance }).await?;
         }
         cx.merge_outcome(outcome)
     }

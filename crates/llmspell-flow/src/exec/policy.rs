@@ -1,4 +1,4 @@
-//! The modifiers of a step, as the library's [`Policy`].
+//! Conversion of the modifiers of a step to the core's [`Policy`].
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::syntax::file::{
     AdaptiveBy, AdaptiveDef, After, BreakerDef, HedgeDef, Modifiers, RateDef, RetryDef, RetryOn,
 };
 
-/// What can be changed of a step or a model while the flow runs.
+/// The settings of a step or a model that can change while the flow runs.
 #[derive(Clone, Debug, Default)]
 pub struct Tunable {
     /// Its limit, if it has one.
@@ -18,7 +18,8 @@ pub struct Tunable {
     pub rate: Option<Rate>,
 }
 
-/// All of them but the fallback; the policy puts them in the canonical order, however the file has them.
+/// Converts all modifiers except the fallback. The policy applies them in the canonical order, whatever their order in
+/// the file.
 pub(crate) fn policy(modifiers: &Modifiers) -> (Policy, Tunable) {
     let mut policy = Policy::new();
     if let Some(timeout) = modifiers.timeout.as_ref().filter(|timeout| !timeout.value.0.attempt.is_empty()) {

@@ -1,4 +1,4 @@
-//! A step that may meet secrets: nothing that it tells has them.
+//! A step that may meet secrets and never reveals them.
 
 use std::sync::Arc;
 
@@ -7,35 +7,35 @@ use serde_json::Value;
 
 use super::secrets::Secrets;
 
-/// Takes them out of its output, of its error, of what it says failed on the way, and of every event and partial output
-/// below it: whoever writes down what comes of a step, be it as a row, in a journal or in a report, gets it from here.
+/// Redacts the secrets in the output, the error, the causes, and in every event and partial output below the step.
+/// Rows, journals and reports take their data from here.
 ///
-/// It stands around each tool and agent, so that no result is kept with a secret in it, and around the whole flow, so
-/// that nobody hears of one whatever it has passed through.
-pub(crate) struct Scrubbed<In> {
+/// It wraps each tool and agent, so that no kept result contains a secret, and the whole flow, so that no secret
+/// leaves it through other steps.
+pub(crate) struct Redacted<In> {
     step: WithOutcome<BoxStep<In, Value>>,
     secrets: Arc<Secrets>,
 }
 
-impl<In: Send + 'static> Scrubbed<In> {
-    /// The step itself if there are no secrets.
+impl<In: Send + 'static> Redacted<In> {
+    /// Wraps a step; returns the step itself if there are no secrets.
     pub(crate) fn around(step: BoxStep<In, Value>, secrets: &Arc<Secrets>) -> BoxStep<In, Value> {
-        if secrets.are_none() {
+        if secrets.is_empty() {
             return step;
         }
-        Scrubbed { step: step.with_outcome(), secrets: secrets.clone() }.boxed()
+        Redacted { step: step.with_outcome(), secrets: secrets.clone() }.boxed()
     }
 }
 
-impl<In: Send + 'static> Step for Scrubbed<In> {
+impl<In: Send + 'static> Step for Redacted<In> {
     type In = In;
     type Out = Value;
 
     async fn run(&self, input: In, cx: &Context) -> Result<Value> {
         let secrets = self.secrets.clone();
-        let quiet = cx.with_redactor(move |text| secrets.told(text));
-        let mut outcome = self.step.run(input, &quiet).await?;
-        self.secrets.scrub_outcome(&mut outcome);
+        let redacting = cx.with_redactor(move |text| secrets.redact_message(text));
+        let mut outcome = self.step.run(input, &redacting).await?;
+        self.secrets.redact_outcome(&mut outcome);
         cx.merge_outcome(outcome)
     }
 

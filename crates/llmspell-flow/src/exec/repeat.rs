@@ -1,15 +1,15 @@
-//! Steps again and again, until an expression holds.
+//! A step that repeats other steps until an expression holds.
 
 use llmspell::{Context, Error, Result, Step, StepInfo};
 use serde_json::Value;
 
 use super::scope::Scope;
 use super::scoped_step::Sequence;
-use crate::template::Formula;
+use crate::template::Expr;
 
 pub(super) struct Repeat {
     pub(super) steps: Sequence,
-    pub(super) until: Formula,
+    pub(super) until: Expr,
     pub(super) max: u32,
 }
 
@@ -20,7 +20,7 @@ impl Step for Repeat {
     async fn run(&self, scope: Scope, cx: &Context) -> Result<Value> {
         let mut last = Value::Null;
         for round in 0..self.max {
-            let done = self.steps.run(scope.of_round(round as usize, &last), cx).await?;
+            let done = self.steps.run(scope.for_round(round as usize, &last), cx).await?;
             let enough = self.until.holds(&done.value())?;
             last = done.into_last();
             if enough {

@@ -1,4 +1,4 @@
-//! A record on its way through a flow, and what the templates of a step can see of it.
+//! The scope of a record on its way through a flow: the values that templates can see.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ pub(crate) struct Scope {
     view: View,
     /// The output of the last step, which may be that of the flow.
     last: Arc<Value>,
-    /// Which item of which list it is, and in which round, from the outside in, such as `3.0`.
-    place: Arc<str>,
-    /// Of the record, if the results of its steps are kept.
+    /// The indexes of the items and rounds around the step, outermost first, such as `3.0`.
+    item_path: Arc<str>,
+    /// The memo of the record, if the results of its steps are kept.
     memo: Option<Arc<dyn Memo>>,
 }
 
-/// What templates see. Cheap to clone.
+/// The values that templates see. Cheap to clone.
 #[derive(Clone, Debug)]
 struct View {
     inputs: minijinja::Value,
@@ -27,9 +27,9 @@ struct View {
     record: minijinja::Value,
     /// The item of a list, if the step is inside of one.
     item: Option<minijinja::Value>,
-    /// The place of the item in its list, or that of the round.
+    /// The index of the item in its list, or of the round.
     index: Option<usize>,
-    /// The output of the round before.
+    /// The output of the previous round.
     round: Option<minijinja::Value>,
     secrets: minijinja::Value,
 }
@@ -39,7 +39,7 @@ struct View {
 struct Outputs(Arc<Vec<(Arc<str>, minijinja::Value)>>);
 
 impl Scope {
-    /// A record that has passed no step yet; `index` is its place in the run.
+    /// Creates the scope of a record that has passed no step yet; `index` is its position in the run.
     pub(crate) fn new(inputs: &Map<String, Value>, index: usize, secrets: minijinja::Value) -> Self {
         let view = View {
             inputs: minijinja::Value::from(Serde(inputs)),
@@ -50,36 +50,36 @@ impl Scope {
             round: None,
             secrets,
         };
-        Scope { view, last: Arc::default(), place: Arc::from(""), memo: None }
+        Scope { view, last: Arc::default(), item_path: Arc::from(""), memo: None }
     }
 
-    /// The same with the memo of the record.
+    /// Returns the scope with the memo of the record.
     pub(crate) fn with_memo(self, memo: Arc<dyn Memo>) -> Self {
         Scope { memo: Some(memo), ..self }
     }
 
-    /// What the steps of the record gave before, and where they keep what they give.
+    /// Returns the memo of the record, which recalls and keeps the results of its steps.
     pub(crate) fn memo(&self) -> Option<&Arc<dyn Memo>> {
         self.memo.as_ref()
     }
 
     /// Adds the output of a step.
     pub(crate) fn with(mut self, step: &Arc<str>, output: Value) -> Self {
-        let seen = (step.clone(), minijinja::Value::from(Serde(&output)));
-        Arc::make_mut(&mut self.view.outputs.0).push(seen);
+        let entry = (step.clone(), minijinja::Value::from(Serde(&output)));
+        Arc::make_mut(&mut self.view.outputs.0).push(entry);
         self.last = Arc::new(output);
         self
     }
 
-    /// For one item of a list.
-    pub(crate) fn of_item(&self, item: &Value, index: usize) -> Self {
+    /// Returns the scope for one item of a list.
+    pub(crate) fn for_item(&self, item: &Value, index: usize) -> Self {
         let mut scope = self.at(index);
         scope.view.item = Some(minijinja::Value::from(Serde(item)));
         scope
     }
 
-    /// For one round of a repetition, with the output of the one before.
-    pub(crate) fn of_round(&self, index: usize, last: &Value) -> Self {
+    /// Returns the scope for one round of a repetition, with the output of the previous one.
+    pub(crate) fn for_round(&self, index: usize, last: &Value) -> Self {
         let mut scope = self.at(index);
         scope.view.round = Some(minijinja::Value::from(Serde(last)));
         scope
@@ -88,24 +88,24 @@ impl Scope {
     fn at(&self, index: usize) -> Self {
         let mut scope = self.clone();
         scope.view.index = Some(index);
-        scope.place = match &*self.place {
+        scope.item_path = match &*self.item_path {
             "" => Arc::from(index.to_string()),
             outer => Arc::from(format!("{outer}.{index}")),
         };
         scope
     }
 
-    /// As templates see it.
+    /// Returns the value that templates see.
     pub(crate) fn value(&self) -> minijinja::Value {
         minijinja::Value::from_object(self.view.clone())
     }
 
-    /// Which item of which list it is, and in which round; empty for a record as a whole.
-    pub(crate) fn place_text(&self) -> Arc<str> {
-        self.place.clone()
+    /// Returns the indexes of the items and rounds around the step; empty for the record itself.
+    pub(crate) fn item_path(&self) -> Arc<str> {
+        self.item_path.clone()
     }
 
-    /// The output of the last step.
+    /// Returns the output of the last step.
     pub(crate) fn into_last(self) -> Value {
         Arc::unwrap_or_clone(self.last)
     }
@@ -133,7 +133,7 @@ impl Object for View {
 impl Object for Outputs {
     fn get_value(self: &Arc<Self>, key: &minijinja::Value) -> Option<minijinja::Value> {
         let key = key.as_str()?;
-        // The latest: in a repetition, a step gives an output each round.
+        // The latest: in a repetition, a step has an output for each round.
         self.0.iter().rev().find(|(step, _)| **step == *key).map(|(_, output)| output.clone())
     }
 

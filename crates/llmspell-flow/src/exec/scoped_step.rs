@@ -1,4 +1,4 @@
-//! Steps as parts of a record: their outputs become part of it.
+//! Steps that run on the scope of a record and add their outputs to it.
 
 use std::sync::Arc;
 
@@ -6,16 +6,16 @@ use llmspell::{BoxStep, Context, Error, ErrorKind, Result, Settle, Step, StepInf
 use serde_json::{Map, Value};
 
 use super::scope::Scope;
-use crate::template::{Formula, Template};
+use crate::template::{Expr, Template};
 
-/// A step whose output becomes part of the record; null, if it does not run.
-pub(super) struct Part {
+/// A step whose output is added to the scope of the record; null if its condition does not hold.
+pub(super) struct ScopedStep {
     pub(super) id: Arc<str>,
-    pub(super) when: Option<Arc<Formula>>,
+    pub(super) when: Option<Arc<Expr>>,
     pub(super) step: BoxStep<Scope, Value>,
 }
 
-impl Step for Part {
+impl Step for ScopedStep {
     type In = Scope;
     type Out = Scope;
 
@@ -30,7 +30,7 @@ impl Step for Part {
     }
 }
 
-/// A value with templates.
+/// A step that renders a value with templates.
 pub(super) struct Rendered(pub(super) Template);
 
 impl Step for Rendered {
@@ -46,7 +46,7 @@ impl Step for Rendered {
     }
 }
 
-/// Steps one after another.
+/// Steps that run one after another.
 pub(super) struct Sequence(pub(super) Vec<llmspell::Named<BoxStep<Scope, Scope>>>);
 
 impl Step for Sequence {
@@ -65,7 +65,7 @@ impl Step for Sequence {
     }
 }
 
-/// Steps at once, of which those that fail are left out.
+/// Concurrent steps whose failures are left out of the result.
 pub(super) struct Branches {
     pub(super) ids: Vec<Arc<str>>,
     pub(super) steps: Settle<Vec<BoxStep<Scope, Value>>>,

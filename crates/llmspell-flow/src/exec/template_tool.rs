@@ -1,4 +1,4 @@
-//! `template`: a text with values in it.
+//! The tool `template`: renders a text with values.
 
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::DynTool;
@@ -6,27 +6,28 @@ use llmspell::{Context, Tool};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::template::document;
+use crate::template::render_restricted;
 
 #[derive(Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
 #[serde(deny_unknown_fields)]
-struct Template {
-    /// The text, with `{{ expression }}`, `{% if condition %} … {% elif … %} … {% else %} … {% endif %}`,
+struct TemplateArguments {
+    /// A Jinja template with `{{ expression }}`, `{% if condition %} … {% elif … %} … {% else %} … {% endif %}`,
     /// `{% for item in list %} … {% else %} … {% endfor %}` (`key, value in table`; `loop.index`, `loop.first`,
-    /// `loop.last`), and `{# comments #}`, as Jinja has them; `-` inside of the braces takes away white space. What is
-    /// not text is written as JSON; what is undefined is an error.
+    /// `loop.last`), and `{# comments #}`; `-` inside of the braces removes white space. A value that is not text is
+    /// written as JSON; an undefined value is an error.
     template: String,
-    /// The values, by the names that the template has for them. They are data: braces in them mean nothing.
+    /// The values, by their names in the template. They are data: braces in them mean nothing.
     #[serde(default)]
     values: Map<String, Value>,
 }
 
-/// The tool.
+/// Creates the tool.
 pub(crate) fn template() -> DynTool {
-    let description = "Puts values into a text: a Jinja template with expressions, `if` and `for`.";
-    let write = |arguments: Template, cx: Context| async move {
-        cx.blocking(move |cx| document(&arguments.template, &arguments.values, &|| cx.is_cancelled())).await
+    let description = "Renders a text with values: a Jinja template with expressions, `if` and `for`.";
+    let write = |arguments: TemplateArguments, cx: Context| async move {
+        cx.blocking(move |cx| render_restricted(&arguments.template, &arguments.values, move || cx.is_cancelled()))
+            .await
     };
     Tool::new("template", description, write).erase()
 }
@@ -69,7 +70,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn mistakes_are_told_with_their_line() {
+    async fn errors_have_their_line() {
         let deep = "{% if 1 %}".repeat(40);
         for (text, why) in [
             ("a\n{{ missing }}", "line 2: `missing` is undefined"),
@@ -84,8 +85,8 @@ mod tests {
             ("{% for 1 in list %}{% endfor %}", "does not name"),
             ("{% for x in 1 %}{% endfor %}", "neither a list nor a table"),
             ("{% for a, b in list %}{% endfor %}", "lists of 2"),
-            ("{% set x = 1 %}", "`set` is no statement"),
-            ("{% include 'x' %}", "is no statement"),
+            ("{% set x = 1 %}", "unknown statement `set`"),
+            ("{% include 'x' %}", "unknown statement"),
             ("{{ 1 + }}", "cannot be read"),
             ("{{ }}", "cannot be read"),
             ("{{ name | uper }}", "uper"),
@@ -122,8 +123,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_makes_it_panic(text in "([{}%#]|\\{\\{|\\}\\}|\\{%|%\\}|if |for |in |else|endif|endfor|[a-z1'\"ä+*~|. -]){0,30}") {
-            let _ = document(&text, &Map::new(), &|| false);
+        fn no_template_panics(text in "([{}%#]|\\{\\{|\\}\\}|\\{%|%\\}|if |for |in |else|endif|endfor|[a-z1'\"ä+*~|. -]){0,30}") {
+            let _ = render_restricted(&text, &Map::new(), || false);
         }
     }
 }

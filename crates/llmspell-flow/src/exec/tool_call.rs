@@ -1,4 +1,4 @@
-//! A call of a tool with arguments from the record so far.
+//! A step that calls a tool with arguments from the record so far.
 
 use llmspell::{BoxStep, Context, Result, Step, StepInfo};
 use serde_json::{Map, Value};
@@ -6,21 +6,21 @@ use serde_json::{Map, Value};
 use super::scope::Scope;
 use crate::template::Template;
 
-pub(super) struct Call {
+pub(super) struct ToolCallStep {
     pub(super) arguments: Vec<(String, Template)>,
     pub(super) tool: BoxStep<Value, Value>,
-    /// Whether it only computes from its arguments.
+    /// Whether the tool only computes from its arguments.
     pub(super) is_pure: bool,
 }
 
-impl Step for Call {
+impl Step for ToolCallStep {
     type In = Scope;
     type Out = Value;
 
     async fn run(&self, scope: Scope, cx: &Context) -> Result<Value> {
         let arguments = {
-            let seen = scope.value();
-            let arguments = self.arguments.iter().map(|(name, value)| Ok((name.clone(), value.render(&seen)?)));
+            let view = scope.value();
+            let arguments = self.arguments.iter().map(|(name, value)| Ok((name.clone(), value.render(&view)?)));
             arguments.collect::<Result<Map<_, _>>>()?
         };
         self.tool.run(Value::Object(arguments), cx).await

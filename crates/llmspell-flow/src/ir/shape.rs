@@ -7,7 +7,7 @@ use llmspell::suggest;
 
 use crate::ir::fields::Inputs;
 use crate::syntax::file::InputType;
-use crate::template::{Complaint, Template};
+use crate::template::{NameProblem, Template};
 
 /// The shape of an output, as far as it follows from the file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -102,8 +102,8 @@ impl Shape {
     pub(crate) fn of(template: &Template, named: &dyn Fn(&str) -> Shape) -> Self {
         match template {
             Template::Plain(value) => Shape::of_json(value),
-            Template::Lone(formula) if is_name(formula.text()) => named(formula.text()),
-            Template::Lone(_) => Shape::Any,
+            Template::Single(formula) if is_name(formula.text()) => named(formula.text()),
+            Template::Single(_) => Shape::Any,
             Template::Text(_) => Shape::TEXT,
             Template::List(_) => Shape::list(Shape::Any),
             Template::Map(fields) => {
@@ -147,7 +147,7 @@ impl Shape {
 
     /// Follows a path of fields and returns the shape at its end, or the reason why there is none. `name` is the name
     /// of the value in messages.
-    pub(crate) fn follow<'a>(&self, name: &str, path: impl IntoIterator<Item = &'a str>) -> Result<Shape, Complaint> {
+    pub(crate) fn follow<'a>(&self, name: &str, path: impl IntoIterator<Item = &'a str>) -> Result<Shape, NameProblem> {
         let (mut shape, mut name) = (self, name.to_owned());
         for field in path {
             let wrong = match shape {
@@ -175,7 +175,7 @@ impl Shape {
                     (format!("`{name}` is {what}, and has no field `{field}`"), format!("use `{name}` itself"))
                 }
             };
-            return Err(Complaint { message: wrong.0, hint: wrong.1, lacks: Some(format!("{name}.{field}")) });
+            return Err(NameProblem { message: wrong.0, hint: wrong.1, lacks: Some(format!("{name}.{field}")) });
         }
         Ok(shape.clone())
     }

@@ -11,7 +11,7 @@ use super::repeatability::Repeatability;
 use crate::ir::fingerprint::Fingerprint;
 use crate::ir::shape::Shape;
 use crate::syntax::file::{FirstDef, Modifiers};
-use crate::template::{Formula, Template};
+use crate::template::{Expr, Template};
 
 /// The name of the flow's output in paths.
 pub(crate) const OUTPUT: &str = "output";
@@ -26,7 +26,7 @@ pub(crate) struct Step {
     pub(crate) at: Range<usize>,
     pub(crate) kind: StepKind,
     /// The condition under which the step runs.
-    pub(crate) when: Option<Formula>,
+    pub(crate) when: Option<Expr>,
     pub(crate) modifiers: Modifiers,
     /// The fallbacks, tried in this order.
     pub(crate) fallback: Vec<Step>,
@@ -66,14 +66,14 @@ pub(crate) enum StepKind {
     Pipeline(Vec<Step>),
     /// `each`, and `pipeline` with `from`.
     Items {
-        list: Formula,
+        list: Expr,
         steps: Vec<Step>,
         limit: usize,
         skip: bool,
     },
     Repeat {
         steps: Vec<Step>,
-        until: Formula,
+        until: Expr,
         max: u32,
     },
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::exec::scope::Scope;
-use crate::template::{Formula, Template};
+use crate::template::{Expr, Template};
 
 /// The maximum size of an output that is kept, in bytes and values.
 const MAX_SIZE: usize = 256 * 1024;
@@ -51,8 +51,8 @@ impl PartialRecord {
     }
 
     /// Returns the state within a list, with one of its items.
-    pub(super) fn of_item(&self, item: &Value, index: usize) -> Self {
-        let scope = self.scope.of_item(item, index);
+    pub(super) fn for_item(&self, item: &Value, index: usize) -> Self {
+        let scope = self.scope.for_item(item, index);
         PartialRecord { scope, record: self.record, item: true, index: true, steps: self.steps.clone() }
     }
 
@@ -62,7 +62,7 @@ impl PartialRecord {
     }
 
     /// Returns the state within a repetition, in an unknown round. The item of a list around it stays known.
-    pub(super) fn of_round(&self) -> Self {
+    pub(super) fn for_round(&self) -> Self {
         PartialRecord { index: false, ..self.clone() }
     }
 
@@ -95,12 +95,12 @@ impl PartialRecord {
     }
 
     /// Evaluates a condition; `None` if it depends on unknown values. The record would fail with the same error.
-    pub(super) fn holds(&self, condition: &Formula) -> Option<llmspell::Result<bool>> {
+    pub(super) fn holds(&self, condition: &Expr) -> Option<llmspell::Result<bool>> {
         condition.names().all(|name| self.knows(name)).then(|| condition.holds(&self.seen()))
     }
 
     /// Returns the items of a list, if they are known.
-    pub(super) fn items(&self, list: &Formula) -> Option<Vec<Value>> {
+    pub(super) fn items(&self, list: &Expr) -> Option<Vec<Value>> {
         if !list.names().all(|name| self.knows(name)) {
             return None;
         }
@@ -112,7 +112,7 @@ impl PartialRecord {
 
     /// Renders a template, if all values in it are known.
     pub(super) fn value(&self, template: &Template) -> Option<Value> {
-        let known = template.formulas().iter().all(|formula| formula.names().all(|name| self.knows(name)));
+        let known = template.exprs().iter().all(|formula| formula.names().all(|name| self.knows(name)));
         known.then(|| template.render(&self.seen()).ok()).flatten()
     }
 }

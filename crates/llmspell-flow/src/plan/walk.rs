@@ -12,7 +12,7 @@ use super::partial::PartialRecord;
 use super::tokens::{FixedTokens, agent_use, max_output};
 use crate::ir::agent::CheckedAgent;
 use crate::ir::step::{Step, StepKind};
-use crate::template::Formula;
+use crate::template::Expr;
 
 /// The calls of a tool that a model may make.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -92,10 +92,10 @@ impl<'a> Walk<'a> {
         let mut used = BTreeSet::new();
         let mut fixed = BTreeMap::new();
         for step in steps.iter().flat_map(Step::all) {
-            let mut names: Vec<&str> = step.when.iter().flat_map(Formula::names).collect();
+            let mut names: Vec<&str> = step.when.iter().flat_map(Expr::names).collect();
             match &step.kind {
                 StepKind::Items { list, .. } => names.extend(list.names()),
-                StepKind::Value(value) => names.extend(value.formulas().into_iter().flat_map(Formula::names)),
+                StepKind::Value(value) => names.extend(value.exprs().into_iter().flat_map(Expr::names)),
                 StepKind::Agent(agent) => {
                     fixed.insert(step.path.clone(), FixedTokens::of(agent));
                     names.extend(agent.system.iter().chain([&agent.prompt]).flat_map(|prompt| prompt.names()));
@@ -140,7 +140,7 @@ impl<'a> Walk<'a> {
             StepKind::Tool { tool, .. } => self.calls(&tool.spec().name, &own),
             StepKind::Agent(agent) => self.agent(&step.path, agent, known, &own),
             StepKind::Items { steps, list, .. } => self.items(&step.path, steps, list, known, &own),
-            StepKind::Repeat { steps, max, .. } => self.sequence(steps, known.of_round(), &own.times(u64::from(*max))),
+            StepKind::Repeat { steps, max, .. } => self.sequence(steps, known.for_round(), &own.times(u64::from(*max))),
             StepKind::Pipeline(steps) => self.sequence(steps, known.clone(), &own),
             StepKind::Concurrent { branches: steps, .. } | StepKind::Race { contenders: steps, .. } => {
                 for step in steps {
@@ -158,14 +158,14 @@ impl<'a> Walk<'a> {
         })
     }
 
-    fn items(&mut self, path: &Arc<str>, steps: &[Step], list: &Formula, known: &PartialRecord, times: &Multiplier) {
+    fn items(&mut self, path: &Arc<str>, steps: &[Step], list: &Expr, known: &PartialRecord, times: &Multiplier) {
         let Some(items) = known.items(list) else {
             let mut times = times.clone();
             times.lists.push(List { path: path.clone(), text: Arc::from(list.text()) });
             return self.sequence(steps, known.of_any(), &times);
         };
         for (index, item) in items.iter().enumerate() {
-            let known = known.of_item(item, index);
+            let known = known.for_item(item, index);
             if self.left == 0 {
                 return self.sequence(steps, known, &times.of_both((items.len() - index) as u64));
             }

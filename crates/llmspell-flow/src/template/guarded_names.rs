@@ -1,8 +1,9 @@
-//! Names that an expression tests before it uses them: `steps.page.title is defined`, `steps.page.title | default("")`.
+//! Names that an expression tests before it uses them: `steps.page.title is defined`, `steps.page.title |
+//! default("")`.
 
 use super::known_names::{Token, tokens};
 
-/// Tests that take what is not there.
+/// Tests that accept an undefined value.
 const TESTS: [&str; 14] = [
     "boolean",
     "defined",
@@ -20,45 +21,45 @@ const TESTS: [&str; 14] = [
     "undefined",
 ];
 
-/// Those that tell nothing of the fields of a value.
-const OF_PRESENCE: [&str; 3] = ["defined", "none", "undefined"];
+/// Tests that reveal nothing about the fields of a value.
+const PRESENCE_TESTS: [&str; 3] = ["defined", "none", "undefined"];
 
-/// What an expression does with a name where it stands.
+/// How an expression uses a name at one place.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Use {
+enum NameUse {
     /// It needs the value.
     Bare,
-    /// Something stands in for it.
+    /// It has a default for the value.
     Default,
-    /// Whether it is there.
+    /// It tests whether the value is there.
     Presence,
-    /// What it is, or which fields it has.
-    Sort,
+    /// It tests the type of the value, or its fields.
+    Kind,
 }
 
-/// The names of an expression, or of several that belong together, each with what is done with it.
+/// The names of one expression, or of several that belong together, each with its use.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tested(Vec<(String, Use)>);
+pub(crate) struct GuardedNames(Vec<(String, NameUse)>);
 
-/// What comes of a field that cannot be there.
+/// The effect of a field that cannot be there.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Lack {
+pub(super) enum MissingField {
     /// The expression fails.
     Fails,
-    /// It asks for the field, and goes on without.
-    IsAsked,
-    /// It never comes to that.
-    IsAvoided,
+    /// The expression tests the field, and does without it.
+    Tested,
+    /// A test keeps the expression from reaching the field.
+    Avoided,
 }
 
-impl Tested {
-    /// Adds those of an expression.
+impl GuardedNames {
+    /// Adds the names of an expression.
     pub(super) fn add(&mut self, expression: &str) {
         let tokens: Vec<Token<'_>> = tokens(expression).into_iter().map(|(_, token)| token).collect();
         let mut place = 0;
         while let Some(token) = tokens.get(place) {
             let before = place.checked_sub(1).map(|before| tokens[before]);
-            let begins = !matches!(before, Some(Token::Sign('.' | '|') | Token::Word("is")));
+            let starts_name = !matches!(before, Some(Token::Sign('.' | '|') | Token::Word("is")));
             let Token::Word(first) = *token else {
                 place += 1;
                 continue;
@@ -69,71 +70,72 @@ impl Tested {
                 name = format!("{name}.{field}");
                 place += 2;
             }
-            if begins && name.contains('.') {
-                self.0.push((name, used(&tokens, start, place)));
+            if starts_name && name.contains('.') {
+                self.0.push((name, name_use(&tokens, start, place)));
             }
         }
     }
 
-    pub(crate) fn extend(&mut self, other: Tested) {
+    pub(crate) fn extend(&mut self, other: GuardedNames) {
         self.0.extend(other.0);
     }
 
-    /// Whether a condition before has asked for this, or for what it is a field of.
-    pub(crate) fn asks(&self, lacks: &str) -> bool {
-        self.0.iter().any(|(name, how)| match how {
-            Use::Sort => lacks == name || is_below(lacks, name),
-            Use::Presence => lacks == name,
-            Use::Bare | Use::Default => false,
+    /// Returns whether an earlier condition tests this name, or the value whose field it is.
+    pub(crate) fn guards(&self, lacks: &str) -> bool {
+        self.0.iter().any(|(name, name_use)| match name_use {
+            NameUse::Kind => lacks == name || is_below(lacks, name),
+            NameUse::Presence => lacks == name,
+            NameUse::Bare | NameUse::Default => false,
         })
     }
 
-    /// What comes of it that `lacks` cannot be there, where the expression uses `name`: that, or a field of it.
-    pub(super) fn lack(&self, lacks: &str, name: &str) -> Lack {
+    /// Returns the effect of the missing field `lacks` where the expression uses `name`: the field itself or a field
+    /// of it.
+    pub(super) fn missing_field(&self, lacks: &str, name: &str) -> MissingField {
         let mut uses = self.0.iter().filter(|(used, _)| used == lacks || is_below(used, lacks));
         let is_given = name == lacks && uses.clone().next().is_some();
-        if self.asks(lacks) {
-            let itself = |(used, how): &(String, Use)| used == lacks && *how != Use::Bare;
-            if name == lacks && self.0.iter().any(itself) { Lack::IsAsked } else { Lack::IsAvoided }
-        } else if is_given && uses.all(|(_, how)| *how == Use::Default) {
-            Lack::IsAsked
+        if self.guards(lacks) {
+            let is_tested = |(used, name_use): &(String, NameUse)| used == lacks && *name_use != NameUse::Bare;
+            if name == lacks && self.0.iter().any(is_tested) { MissingField::Tested } else { MissingField::Avoided }
+        } else if is_given && uses.all(|(_, name_use)| *name_use == NameUse::Default) {
+            MissingField::Tested
         } else {
-            Lack::Fails
+            MissingField::Fails
         }
     }
 }
 
-/// Whether a name is that of a field, or of a field of a field, of `of`.
+/// Returns whether a name is below `of`: a field of it, or a field of a field.
 fn is_below(name: &str, of: &str) -> bool {
     name.strip_prefix(of).is_some_and(|rest| rest.starts_with('.'))
 }
 
-/// What is done with the name between these places.
-fn used(tokens: &[Token<'_>], mut start: usize, mut end: usize) -> Use {
+/// Returns the use of the name between these positions.
+fn name_use(tokens: &[Token<'_>], mut start: usize, mut end: usize) -> NameUse {
     // `'title' in steps.page`, `'title' not in steps.page`
     if let Some((Token::Word("in"), before)) = tokens[..start].split_last()
         && let [.., Token::Text(_)] | [.., Token::Text(_), Token::Word("not")] = before
     {
-        return Use::Sort;
+        return NameUse::Kind;
     }
-    // Parentheses around it, unless they are those of a call.
+    // Skips parentheses around the name, unless they are those of a call.
     while let ([before @ .., Token::Sign('(')], [Token::Sign(')'), ..]) = (&tokens[..start], &tokens[end..])
         && !matches!(before.last(), Some(Token::Word(word)) if !super::known_names::KEYWORDS.contains(word))
     {
         (start, end) = (start - 1, end + 1);
     }
     match tokens[end..] {
-        [Token::Sign('|'), Token::Word("default" | "d"), ..] => Use::Default,
+        [Token::Sign('|'), Token::Word("default" | "d"), ..] => NameUse::Default,
         [Token::Word("is"), Token::Word("not"), Token::Word(test), ..] | [Token::Word("is"), Token::Word(test), ..]
             if TESTS.contains(&test) =>
         {
-            if OF_PRESENCE.contains(&test) {
-                Use::Presence
+            if PRESENCE_TESTS.contains(&test) {
+                NameUse::Presence
             } else {
-                Use::Sort
+                NameUse::Kind
             }
         }
-        _ => Use::Bare,
+        _ => NameUse::Bare,
     }
 }
 
@@ -141,14 +143,14 @@ fn used(tokens: &[Token<'_>], mut start: usize, mut end: usize) -> Use {
 mod tests {
     use super::*;
 
-    fn lack(expression: &str, name: &str) -> Lack {
-        let mut tested = Tested::default();
-        tested.add(expression);
-        tested.lack("steps.a.n", name)
+    fn missing_field(expression: &str, name: &str) -> MissingField {
+        let mut guarded = GuardedNames::default();
+        guarded.add(expression);
+        guarded.missing_field("steps.a.n", name)
     }
 
     #[test]
-    fn what_is_tested_does_not_fail() {
+    fn tested_fields_do_not_fail() {
         for text in [
             "steps.a.n is defined",
             "not (steps.a.n is not defined)",
@@ -158,19 +160,19 @@ mod tests {
             "steps.a.n is mapping and steps.a.n.x == 1",
             "steps.a.n is none",
         ] {
-            assert_eq!(lack(text, "steps.a.n"), Lack::IsAsked, "{text}");
+            assert_eq!(missing_field(text, "steps.a.n"), MissingField::Tested, "{text}");
         }
         for (text, name) in [
             ("steps.a.n.x if steps.a.n is defined else 2", "steps.a.n.x"),
             ("steps.a.n if steps.a is mapping else steps.a", "steps.a.n"),
             ("'n' in steps.a and steps.a.n > 1", "steps.a.n"),
         ] {
-            assert_eq!(lack(text, name), Lack::IsAvoided, "{text}");
+            assert_eq!(missing_field(text, name), MissingField::Avoided, "{text}");
         }
     }
 
     #[test]
-    fn what_is_not_fails() {
+    fn untested_fields_fail() {
         for (text, name) in [
             ("steps.a.n", "steps.a.n"),
             ("steps.a.n ~ (steps.a.n | default(''))", "steps.a.n"),
@@ -182,7 +184,7 @@ mod tests {
             ("steps.a.n is odd", "steps.a.n"),
             ("'steps.a.n is defined' ~ steps.a.n", "steps.a.n"),
         ] {
-            assert_eq!(lack(text, name), Lack::Fails, "{text}");
+            assert_eq!(missing_field(text, name), MissingField::Fails, "{text}");
         }
     }
 }

@@ -1,28 +1,28 @@
-//! From what an expression gives to JSON.
+//! Conversion of the value of an expression to JSON.
 
 use minijinja::Value;
 use minijinja::value::ValueKind;
 
-use super::bounded::{ITEM, MOST};
+use super::bounded::{ITEM_BYTES, MAX_TOTAL_BYTES};
 
-/// Deeper than any record can be: those are read with a bound of 128.
-const DEEPEST: usize = 256;
+/// The most levels of nesting. It is above that of any record: reading one is bounded at 128.
+const MAX_DEPTH: usize = 256;
 
-/// The value as JSON, or why there is none. Bounded, since a hundred thousand references to one large text are small
-/// until they are written out.
+/// Returns the value as JSON, or why it cannot be JSON. Bounded, because a hundred thousand references to one large
+/// text are small until they are written out.
 pub(super) fn json(value: &Value) -> Result<serde_json::Value, String> {
-    Writing { left: MOST }.value(value, DEEPEST)
+    JsonWriter { remaining: MAX_TOTAL_BYTES }.value(value, MAX_DEPTH)
 }
 
-struct Writing {
-    /// How many bytes may follow.
-    left: usize,
+struct JsonWriter {
+    /// The bytes that may still follow.
+    remaining: usize,
 }
 
-impl Writing {
+impl JsonWriter {
     fn value(&mut self, value: &Value, depth: usize) -> Result<serde_json::Value, String> {
         let text = value.as_str();
-        self.spend(ITEM.saturating_add(text.map_or(0, str::len)))?;
+        self.reserve(ITEM_BYTES.saturating_add(text.map_or(0, str::len)))?;
         if let Some(text) = text {
             return Ok(text.into());
         }
@@ -34,29 +34,30 @@ impl Writing {
                 Err(format!("is {value}, which JSON does not have"))
             }
             ValueKind::Seq | ValueKind::Iterable => {
-                let items = value.try_iter().map_err(|error| plain(&error))?;
+                let items = value.try_iter().map_err(|error| not_json(&error))?;
                 items.map(|item| self.value(&item, depth)).collect()
             }
             ValueKind::Map => {
-                let keys = value.try_iter().map_err(|error| plain(&error))?;
+                let keys = value.try_iter().map_err(|error| not_json(&error))?;
                 let entry = |key: Value| {
                     let name = key.as_str().map_or_else(|| key.to_string(), str::to_owned);
-                    self.spend(name.len())?;
-                    let part = value.get_item(&key).map_err(|error| plain(&error))?;
-                    Ok((name, self.value(&part, depth)?))
+                    self.reserve(name.len())?;
+                    let entry_value = value.get_item(&key).map_err(|error| not_json(&error))?;
+                    Ok((name, self.value(&entry_value, depth)?))
                 };
                 keys.map(entry).collect::<Result<serde_json::Map<_, _>, String>>().map(Into::into)
             }
-            _ => serde_json::to_value(value).map_err(|error| format!("is no JSON value: {error}")),
+            _ => serde_json::to_value(value).map_err(|error| format!("is not a JSON value: {error}")),
         }
     }
 
-    fn spend(&mut self, bytes: usize) -> Result<(), String> {
-        self.left = self.left.checked_sub(bytes).ok_or_else(|| format!("is larger than {} MiB", MOST >> 20))?;
+    fn reserve(&mut self, bytes: usize) -> Result<(), String> {
+        self.remaining =
+            self.remaining.checked_sub(bytes).ok_or_else(|| format!("is larger than {} MiB", MAX_TOTAL_BYTES >> 20))?;
         Ok(())
     }
 }
 
-fn plain(error: &minijinja::Error) -> String {
-    format!("is no JSON value: {error}")
+fn not_json(error: &minijinja::Error) -> String {
+    format!("is not a JSON value: {error}")
 }

@@ -1,19 +1,19 @@
-//! The names of filters, tests and functions in an expression. The library looks them up when a record is there; a
-//! slip of the fingers should be found before.
+//! The names of filters, tests and functions in an expression. The library looks them up for a record; a typing error
+//! should be found before.
 
 use llmspell::suggest;
 
-use super::Complaint;
+use super::NameProblem;
 use super::language::{FILTERS, FUNCTIONS, TESTS};
 
-/// A name that does not exist, where it stands in the expression, and what to do.
-pub(super) struct Unknown<'a> {
+/// An unknown name, its position in the expression, and its problem.
+pub(super) struct UnknownName<'a> {
     pub(super) word: &'a str,
     pub(super) at: usize,
-    pub(super) complaint: Complaint,
+    pub(super) name_problem: NameProblem,
 }
 
-/// A part of an expression. White space is left out.
+/// A token of an expression. White space is left out.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Token<'a> {
     Word(&'a str),
@@ -22,15 +22,15 @@ pub(super) enum Token<'a> {
     Sign(char),
 }
 
-/// Words that are no names, and may stand before a parenthesis.
+/// Words that are not names, and may stand before a parenthesis.
 pub(super) const KEYWORDS: [&str; 6] = ["and", "or", "not", "in", "if", "else"];
 
-/// Filters that take the name of a filter, resp. of a test, and at which place.
+/// Filters that take the name of a filter or of a test, with the index of that argument.
 const OF_FILTERS: [(&str, usize); 1] = [("map", 0)];
 const OF_TESTS: [(&str, usize); 4] = [("select", 0), ("reject", 0), ("selectattr", 1), ("rejectattr", 1)];
 
-/// The names that do not exist, in an expression that can be read.
-pub(super) fn unknown(expression: &str) -> Vec<Unknown<'_>> {
+/// Returns the unknown names of an expression that can be parsed.
+pub(super) fn unknown(expression: &str) -> Vec<UnknownName<'_>> {
     let tokens = tokens(expression);
     let token = |place: usize| tokens.get(place).map(|(_, token)| *token);
     let mut found = Vec::new();
@@ -38,30 +38,30 @@ pub(super) fn unknown(expression: &str) -> Vec<Unknown<'_>> {
         let before = place.checked_sub(1).and_then(token);
         let earlier = place.checked_sub(2).and_then(token);
         let called = token(place + 1) == Some(Token::Sign('('));
-        let complaint = match (before, *current) {
+        let name_problem = match (before, *current) {
             (Some(Token::Sign('|')), Token::Word(word)) => {
                 found.extend(named(word, &tokens[place + 1..]));
                 filter(word)
             }
             (Some(Token::Word("is")), Token::Word(word)) if word != "not" => test(word),
             (Some(Token::Word("not")), Token::Word(word)) if earlier == Some(Token::Word("is")) => test(word),
-            // Of the loops of documents.
+            // These are methods of `loop`, inside of `for`.
             (Some(Token::Sign('.')), Token::Word("cycle" | "changed")) if earlier == Some(Token::Word("loop")) => None,
             (Some(Token::Sign('.')), Token::Word(word)) if called => method(word),
             (_, Token::Word("loop")) => None,
             (_, Token::Word(word)) if called && !KEYWORDS.contains(&word) => function(word),
             _ => None,
         };
-        if let (Some(complaint), Token::Word(word)) = (complaint, *current) {
-            found.push(Unknown { word, at: *at, complaint });
+        if let (Some(name_problem), Token::Word(word)) = (name_problem, *current) {
+            found.push(UnknownName { word, at: *at, name_problem });
         }
     }
     found.sort_by_key(|unknown| unknown.at);
     found
 }
 
-/// The filter or test that another filter is given by name, as in `map('upper')`.
-fn named<'a>(filter_name: &str, rest: &[(usize, Token<'a>)]) -> Option<Unknown<'a>> {
+/// Returns an unknown filter or test that is named in the arguments of another filter, as in `map('upper')`.
+fn named<'a>(filter_name: &str, rest: &[(usize, Token<'a>)]) -> Option<UnknownName<'a>> {
     let of = |table: &[(&str, usize)]| table.iter().find(|(name, _)| *name == filter_name).map(|(_, place)| *place);
     let (place, check): (_, fn(&str) -> _) = match (of(&OF_FILTERS), of(&OF_TESTS)) {
         (Some(place), _) => (place, filter),
@@ -72,40 +72,40 @@ fn named<'a>(filter_name: &str, rest: &[(usize, Token<'a>)]) -> Option<Unknown<'
     let (start, arguments) = rest.split_first()?;
     let (at, argument) = arguments.get(2 * place)?;
     let commas = arguments.iter().skip(1).step_by(2).take(place).all(|(_, token)| *token == Token::Sign(','));
-    // Text that goes on, as in `'up' ~ 'per'`, is a name that is not known yet.
+    // Text that continues, as in `'up' ~ 'per'`, is a name that is not known yet.
     let ends = matches!(arguments.get(2 * place + 1), Some((_, Token::Sign(',' | ')'))));
     match *argument {
         Token::Text(word) if start.1 == Token::Sign('(') && commas && ends => {
-            check(word).map(|complaint| Unknown { word, at: *at + 1, complaint })
+            check(word).map(|name_problem| UnknownName { word, at: *at + 1, name_problem })
         }
         _ => None,
     }
 }
 
-fn filter(word: &str) -> Option<Complaint> {
-    complaint("filter", word, FILTERS)
+fn filter(word: &str) -> Option<NameProblem> {
+    name_problem("filter", word, FILTERS)
 }
 
-fn test(word: &str) -> Option<Complaint> {
-    complaint("test", word, TESTS)
+fn test(word: &str) -> Option<NameProblem> {
+    name_problem("test", word, TESTS)
 }
 
-fn function(word: &str) -> Option<Complaint> {
-    complaint("function", word, FUNCTIONS)
+fn function(word: &str) -> Option<NameProblem> {
+    name_problem("function", word, FUNCTIONS)
 }
 
-fn complaint(what: &str, word: &str, known: &[&str]) -> Option<Complaint> {
+fn name_problem(what: &str, word: &str, known: &[&str]) -> Option<NameProblem> {
     let hint = || suggest::hint(word, known.iter().copied(), &format!("the {what}s are"));
-    (!known.contains(&word)).then(|| Complaint::new(format!("there is no {what} `{word}`"), hint()))
+    (!known.contains(&word)).then(|| NameProblem::new(format!("there is no {what} `{word}`"), hint()))
 }
 
-/// Values have no methods; those that Python has are often filters here.
-fn method(word: &str) -> Option<Complaint> {
+/// Values have no methods. Methods that Python has are often filters here.
+fn method(word: &str) -> Option<NameProblem> {
     let hint = match FILTERS.contains(&word) {
         true => format!("it is a filter: `… | {word}`"),
         false => "values have fields and filters only, such as `… | upper`".to_owned(),
     };
-    Some(Complaint::new(format!("there is no method `{word}`"), hint))
+    Some(NameProblem::new(format!("there is no method `{word}`"), hint))
 }
 
 pub(super) fn tokens(expression: &str) -> Vec<(usize, Token<'_>)> {
@@ -134,7 +134,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// The length of a text with its quotes.
+/// Returns the length of a text with its quotes.
 fn quoted(text: &str, quote: char) -> usize {
     let mut escaped = false;
     for (place, c) in text.char_indices().skip(1) {
@@ -157,18 +157,18 @@ mod tests {
     }
 
     #[test]
-    fn names_that_do_not_exist_are_found() {
+    fn unknown_names_are_found() {
         assert_eq!(words("a|nope"), ["nope"]);
         assert_eq!(words("a | upper | tojson(indent=2)"), ["tojson"]);
         assert_eq!(words("1 is nope or 2 is not neither"), ["nope", "neither"]);
         assert_eq!(words("inputs.items() ~ nope(1)"), ["items", "nope"]);
         assert_eq!(words("a|map('nope')|select(\"odd\")|rejectattr('x', 'nah', 1)"), ["nope", "nah"]);
         let at = unknown("a|nope");
-        assert_eq!((at[0].at, at[0].complaint.hint.contains("the filters are: abs,")), (2, true));
+        assert_eq!((at[0].at, at[0].name_problem.hint.contains("the filters are: abs,")), (2, true));
     }
 
     #[test]
-    fn everything_else_is_left_alone() {
+    fn other_words_are_ignored() {
         for fine in [
             "not (a in (b, 'x|nope')) and (c if (d) else (e))",
             "a.is.nope",

@@ -1,9 +1,9 @@
-//! The language of expressions: that of Jinja, less what one record could use to take all the memory.
+//! The language of expressions: a subset of Jinja without the parts with which one record could use all the memory.
 //!
-//! Listed here rather than taken from the library, so that unknown names are found before a record is there, and a
-//! new version of the library brings nothing in unseen. Left out are `indent`, `format`, `slice`, `batch` and `pprint`,
-//! whose output is as large as an argument says; `chain` and `zip`, which take stack for each link; `namespace`, which
-//! needs statements; `safe` and `escape`, which are for HTML.
+//! The names are listed here rather than taken from the library. Unknown names are then found before the first record,
+//! and a new version of the library adds nothing unnoticed. Left out are `indent`, `format`, `slice`, `batch` and
+//! `pprint`, whose output is as large as an argument says; `chain` and `zip`, which take stack for each link;
+//! `namespace`, which needs statements; `safe` and `escape`, which are for HTML.
 
 use std::sync::LazyLock;
 
@@ -11,10 +11,10 @@ use minijinja::{Environment, UndefinedBehavior, filters, functions, tests};
 
 use super::bounded::bounded;
 
-/// How much one expression may compute. A few hundred is usual; this stops loops over `range`.
+/// The most instructions of one expression. A few hundred are usual; the bound stops loops over `range`.
 const FUEL: u64 = 100_000;
 
-/// It has no state.
+/// Stateless, so that all flows share it.
 pub(super) static LANGUAGE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut language = Environment::empty();
     language.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -25,7 +25,7 @@ pub(super) static LANGUAGE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     language
 });
 
-/// Makes the list of names and the function that adds them from one table, so that neither can lack an entry.
+/// Makes the list of names and the function that adds them from one table, so that neither can miss an entry.
 macro_rules! names {
     (@ add_bounded, $language:ident, $name:literal, $what:expr) => {
         $language.add_filter($name, bounded($name, minijinja::Value::from_function($what)))

@@ -1,4 +1,4 @@
-//! What a model is told: a text of the flow file, or a file.
+//! The prompts of a model: a text of the flow file, or a file.
 
 use llmspell::Result;
 use serde_json::Value;
@@ -13,7 +13,7 @@ pub(crate) enum Prompt {
 }
 
 impl Prompt {
-    /// The text for one record.
+    /// Renders the text for one record.
     pub(crate) fn render(&self, scope: &minijinja::Value) -> Result<String> {
         match self {
             Prompt::Text(template) => Ok(match template.render(scope)? {

@@ -1,75 +1,75 @@
 //! Prompts in files of their own, with the statements of Jinja.
 
-use std::io;
 use std::sync::{Arc, LazyLock};
 
 use llmspell::{Error, Result};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, ErrorKind, Output, State};
 
+use super::bounded_writer::BoundedWriter;
 use super::compile::{Check, Compiler, name_in};
-use super::guarded_names::Tested;
+use super::guarded_names::GuardedNames;
 use super::known_names::unknown;
 use super::language::LANGUAGE;
-use super::large_stack::{LONGEST, links, roomy};
+use super::large_stack::{MAX_EXPR_BYTES, depth_estimate, with_stack_for};
 use super::size::is_unknown;
 use super::tags::{Tag, tags};
-use super::{DEFAULT, json};
+use super::{DEFAULT, describe, json};
 use crate::syntax::source::Source;
 
 /// A text with expressions and statements, ready to be rendered.
 pub(crate) struct PromptFile {
-    /// With the text as its only template.
+    /// The language, with the text as its only template.
     language: Environment<'static>,
     name: Arc<str>,
-    /// What it uses, such as `inputs.url`.
+    /// The names that the text uses, such as `inputs.url`.
     names: Vec<String>,
-    links: usize,
+    depth_estimate: usize,
 }
 
 /// The name of the text in its own environment.
-const ITSELF: &str = "prompt";
+const TEMPLATE_NAME: &str = "prompt";
 
-/// The most tags that a prompt may have: `elif` takes stack for each.
-const MOST_TAGS: usize = 4096;
+/// The most tags of a prompt: each `elif` takes stack.
+const MAX_TAGS: usize = 4096;
 
-/// The longest text that a prompt may make, in bytes.
-const LARGEST: usize = 4 << 20;
+/// The longest rendered text, in bytes.
+const MAX_OUTPUT: usize = 4 << 20;
 
-/// The language of expressions with statements around them. Lines with nothing but a statement leave no empty line.
-static STATEMENTS: LazyLock<Environment<'static>> = LazyLock::new(|| {
+/// The language of expressions with statements around them. Lines with only a statement leave no empty line.
+pub(super) static STATEMENTS: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut language = LANGUAGE.clone();
     if let Ok(syntax) = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build() {
         language.set_syntax(syntax);
     }
     language.set_debug(true);
-    language.set_formatter(written);
+    language.set_formatter(write_value);
     language
 });
 
-/// As in flow files: text as it is, anything else as JSON.
-fn written(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &minijinja::Value) -> Result<(), minijinja::Error> {
+/// Writes text as it is and any other value as JSON, as in flow files.
+fn write_value(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &minijinja::Value) -> Result<(), minijinja::Error> {
     if value.is_undefined() {
         return Err(minijinja::Error::from(ErrorKind::UndefinedError));
     }
     if is_unknown(value) {
         return Ok(());
     }
-    let wrong = |why: String| minijinja::Error::new(ErrorKind::InvalidOperation, format!("a value {why}"));
+    let error = |why: String| minijinja::Error::new(ErrorKind::InvalidOperation, format!("a value {why}"));
     match value.as_str() {
         Some(text) => out.write_str(text).map_err(minijinja::Error::from),
-        None => out.write_str(&json::json(value).map_err(wrong)?.to_string()).map_err(minijinja::Error::from),
+        None => out.write_str(&json::json(value).map_err(error)?.to_string()).map_err(minijinja::Error::from),
     }
 }
 
 impl Compiler<'_> {
-    /// Compiles a prompt and checks the names that it uses. What is wrong is noted in the text of the prompt.
+    /// Compiles a prompt and checks the names that it uses. Problems are positions in the text of the prompt.
     pub(crate) fn prompt_file(&mut self, source: &Source, check: Check<'_>) -> Option<PromptFile> {
         let tags = tags(source.text());
-        if tags.len() > MOST_TAGS {
-            let problem =
-                source.diagnose(None, format!("this text has {} tags, and the most is {MOST_TAGS}", tags.len()));
-            self.problems.push(problem.with_hint("make several prompts of it"));
+        if tags.len() > MAX_TAGS {
+            let diagnostic =
+                source.diagnose(None, format!("this text has {} tags, and the most is {MAX_TAGS}", tags.len()));
+            self.problems.push(diagnostic.with_hint("make several prompts of it"));
             return None;
         }
         let before = self.problems.len();
@@ -79,23 +79,24 @@ impl Compiler<'_> {
         if self.problems.len() > before {
             return None;
         }
-        let deepest = tags.iter().map(|tag| links(tag.text)).max().unwrap_or(0);
-        let links = deepest + tags.iter().filter(|tag| tag.word == Some("elif")).count();
-        let read = || {
+        let deepest = tags.iter().map(|tag| depth_estimate(tag.text)).max().unwrap_or(0);
+        let depth_estimate = deepest + tags.iter().filter(|tag| tag.word == Some("elif")).count();
+        let parse = || {
             let mut language = STATEMENTS.clone();
-            language.add_template_owned(ITSELF, source.text().to_owned())?;
-            let mut names: Vec<_> = language.get_template(ITSELF)?.undeclared_variables(true).into_iter().collect();
+            language.add_template_owned(TEMPLATE_NAME, source.text().to_owned())?;
+            let mut names: Vec<_> =
+                language.get_template(TEMPLATE_NAME)?.undeclared_variables(true).into_iter().collect();
             names.sort();
             Ok::<_, minijinja::Error>((language, names))
         };
-        let (language, names) = match roomy(links, read) {
-            Ok(Ok(read)) => read,
+        let (language, names) = match with_stack_for(depth_estimate, parse) {
+            Ok(Ok(parse)) => parse,
             Ok(Err(error)) => {
                 let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
                 let line = error.line().map(|line| line_at(source.text(), line));
-                let problem = source.diagnose(error.range().or(line), format!("this cannot be read: {detail}"));
+                let diagnostic = source.diagnose(error.range().or(line), format!("this cannot be read: {detail}"));
                 self.problems
-                    .push(problem.with_hint("prompts in files are templates of Jinja: `{{ inputs.question }}`"));
+                    .push(diagnostic.with_hint("prompts in files are templates of Jinja: `{{ inputs.question }}`"));
                 return None;
             }
             Err(why) => {
@@ -103,54 +104,55 @@ impl Compiler<'_> {
                 return None;
             }
         };
-        let mut tested = Tested::default();
-        tags.iter().for_each(|tag| tested.add(tag.text));
+        let mut guarded = GuardedNames::default();
+        tags.iter().for_each(|tag| guarded.add(tag.text));
         for name in super::names(&names) {
-            if let Some(complaint) = check(name) {
+            if let Some(name_problem) = check(name) {
                 let find =
                     |tag: &Tag<'_>| name_in(tag.text, name).map(|place| tag.at + place.start..tag.at + place.end);
-                let problem = source.diagnose(tags.iter().find_map(find), complaint.message.as_str());
-                self.complain(problem, name, complaint, &tested);
+                let diagnostic = source.diagnose(tags.iter().find_map(find), name_problem.message.as_str());
+                self.report_name(diagnostic, name, name_problem, &guarded);
             }
         }
-        Some(PromptFile { language, name: Arc::from(source.name()), names, links })
+        Some(PromptFile { language, name: Arc::from(source.name()), names, depth_estimate })
     }
 
     fn tag(&mut self, source: &Source, tag: &Tag<'_>) {
         let whole = tag.at..tag.at + tag.text.len();
-        if tag.text.len() > LONGEST {
-            let message = format!("this expression is too long: {} bytes, and the most is {LONGEST}", tag.text.len());
+        if tag.text.len() > MAX_EXPR_BYTES {
+            let message =
+                format!("this expression is too long: {} bytes, and the most is {MAX_EXPR_BYTES}", tag.text.len());
             self.problems.push(source.diagnose(Some(whole), message).with_hint("compute it in several steps"));
             return;
         }
-        // `{% filter upper %}` is to be read as what follows a value.
+        // `{% filter upper %}` is checked as a filter behind a value.
         let (text, before) = match tag.word {
             Some("filter") => (format!("x|{}", tag.text), 2),
             _ => (tag.text.to_owned(), 0),
         };
-        for wrong in unknown(&text) {
-            let at = (tag.at + wrong.at).saturating_sub(before);
-            let problem = source.diagnose(Some(at..at + wrong.word.len()), wrong.complaint.message);
-            self.problems.push(problem.with_hint(wrong.complaint.hint));
+        for error in unknown(&text) {
+            let at = (tag.at + error.at).saturating_sub(before);
+            let diagnostic = source.diagnose(Some(at..at + error.word.len()), error.name_problem.message);
+            self.problems.push(diagnostic.with_hint(error.name_problem.hint));
         }
     }
 }
 
-/// The bytes of a line, counted from 1.
+/// Returns the byte range of a line, counted from 1.
 fn line_at(text: &str, line: usize) -> std::ops::Range<usize> {
     let start = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     start..start + text[start..].lines().next().map_or(0, str::len)
 }
 
 impl PromptFile {
-    /// What it uses, such as `inputs.url`.
+    /// Returns the names that the text uses, such as `inputs.url`.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         super::names(&self.names)
     }
 
-    /// The bytes of the text without its tags.
+    /// Returns the bytes of the text without its tags.
     pub(super) fn plain_size(&self) -> usize {
-        let Ok(template) = self.language.get_template(ITSELF) else { return 0 };
+        let Ok(template) = self.language.get_template(TEMPLATE_NAME) else { return 0 };
         let text = template.source();
         let tags = tags(text).iter().map(|tag| tag.word.map_or(0, str::len) + tag.text.len() + "{{}}".len()).sum();
         text.len().saturating_sub(tags)
@@ -158,72 +160,51 @@ impl PromptFile {
 
     /// Renders the text for one record.
     pub(crate) fn render(&self, scope: &minijinja::Value) -> Result<String> {
-        let mut made = Bounded { bytes: Vec::new(), full: false };
-        let rendered = roomy(self.links, || {
-            let template = self.language.get_template(ITSELF)?;
-            template.render_captured_to(scope.clone(), &mut made).map(drop)
+        let mut output = BoundedWriter::new(MAX_OUTPUT);
+        let rendered = with_stack_for(self.depth_estimate, || {
+            let template = self.language.get_template(TEMPLATE_NAME)?;
+            template.render_captured_to(scope.clone(), &mut output).map(drop)
         });
         let name = &self.name;
-        if made.full {
-            return Err(Error::invalid(format!("{name} makes a text of more than {} MiB", LARGEST >> 20)));
+        if output.is_full {
+            return Err(Error::invalid(format!("{name} makes a text of more than {} MiB", MAX_OUTPUT >> 20)));
         }
         match rendered {
-            Ok(Ok(())) => String::from_utf8(made.bytes)
-                .map_err(|error| Error::invalid(format!("{name} makes no text")).with_source(error.utf8_error())),
-            Ok(Err(error)) => Err(self.failed(&error)),
+            Ok(Ok(())) => String::from_utf8(output.bytes).map_err(|error| {
+                Error::invalid(format!("{name} does not produce UTF-8 text")).with_source(error.utf8_error())
+            }),
+            Ok(Err(error)) => Err(self.evaluation_error(&error)),
             Err(why) => Err(Error::invalid(format!("{name} {why}"))),
         }
     }
 
-    fn failed(&self, error: &minijinja::Error) -> Error {
-        let detail =
-            error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()));
+    fn evaluation_error(&self, error: &minijinja::Error) -> Error {
+        let detail = describe(error);
         let line = error.line().map_or(String::new(), |line| format!(":{line}"));
-        let made = Error::invalid(format!("{}{line} cannot be computed: {detail}", self.name));
+        let output = Error::invalid(format!("{}{line} cannot be computed: {detail}", self.name));
         match error.kind() {
-            ErrorKind::UndefinedError => made.with_hint(DEFAULT.replace("${{", "{{")),
-            _ => made,
+            ErrorKind::UndefinedError => output.with_hint(DEFAULT.replace("${{", "{{")),
+            _ => output,
         }
-    }
-}
-
-/// What is written, up to a bound.
-struct Bounded {
-    bytes: Vec<u8>,
-    full: bool,
-}
-
-impl io::Write for &mut Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > LARGEST {
-            self.full = true;
-            return Err(io::Error::other("too much"));
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::template::Complaint;
+    use crate::template::NameProblem;
     use minijinja::context;
 
     fn prompt(text: &str) -> std::result::Result<PromptFile, String> {
         let flow = Source::new("f.yaml", "");
         let mut compiler = Compiler::new(&flow, Vec::new());
         let check = |name: &str| {
-            let complaint = || Complaint::new(format!("no `{name}`"), "none");
-            (super::super::root(name) != "inputs").then(complaint)
+            let name_problem = || NameProblem::new(format!("no `{name}`"), "none");
+            (super::super::root(name) != "inputs").then(name_problem)
         };
-        let made = compiler.prompt_file(&Source::new("p.j2", text), &check);
+        let output = compiler.prompt_file(&Source::new("p.j2", text), &check);
         let shown: Vec<String> = compiler.problems.iter().map(ToString::to_string).collect();
-        made.filter(|_| shown.is_empty()).ok_or_else(|| shown.join("\n"))
+        output.filter(|_| shown.is_empty()).ok_or_else(|| shown.join("\n"))
     }
 
     fn rendered(text: &str) -> std::result::Result<String, String> {
@@ -233,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn statements_are_those_of_jinja_and_values_are_json() {
+    fn statements_follow_jinja_and_values_are_json() {
         let text = "{% for x in inputs.list %}\n- {{ loop.index }} {{ x | upper }}\n{% endfor %}\n{{ inputs.table }} {{ inputs.none }}\n";
         assert_eq!(rendered(text).unwrap(), "- 1 A\n- 2 B\n{\"x\":1.5} null");
         let text = "{% if inputs.list %}{% set y = 'yes' %}{{ y }}{% else %}no{% endif %}";
@@ -242,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_found_before_a_record_is_there() {
+    fn errors_are_found_before_the_first_record() {
         for (text, wanted) in [
             ("a\n{{ steps.x }}", "p.j2:2:4"),
             ("a\n{{ inputs.x | uper }}", "did you mean `upper`?"),
@@ -251,8 +232,8 @@ mod tests {
             ("{% include 'x' %}", "this cannot be read"),
             ("{{ inputs.x.items() }}", "there is no method"),
         ] {
-            let wrong = prompt(text).err().unwrap_or_default();
-            assert!(wrong.contains(wanted), "{text}: {wrong}");
+            let error = prompt(text).err().unwrap_or_default();
+            assert!(error.contains(wanted), "{text}: {error}");
         }
         let long = format!("{{{{ {}1 }}}}", "1+".repeat(3000));
         assert!(prompt(&long).err().unwrap().contains("too long"));
@@ -263,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_undefined_or_without_end_is_an_error() {
+    fn undefined_values_and_unbounded_output_are_errors() {
         assert!(rendered("a\n{{ inputs.nope }}").unwrap_err().contains("p.j2:2 cannot be computed"));
         let error = rendered("{% for a in range(90000) %}{{ 'x' * 1000 }}{% endfor %}").unwrap_err();
         assert!(error.contains("more than 4 MiB") || error.contains("fuel"), "{error}");

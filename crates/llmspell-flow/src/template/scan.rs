@@ -1,69 +1,69 @@
-//! Finds the expressions in a text.
+//! Splits a text into plain text and expressions.
 
-/// A stretch of a text.
+/// A segment of a text.
 #[derive(Debug, PartialEq)]
-pub(super) enum Part<'a> {
+pub(super) enum RawSegment<'a> {
     Text(&'a str),
-    /// What stands between `${{` and `}}`.
+    /// The expression between `${{` and `}}`.
     Expression(&'a str),
 }
 
-/// Why a text is no template.
+/// The reason for which a text is not a template.
 #[derive(Debug)]
-pub(super) struct Wrong<'a> {
+pub(super) struct ScanError<'a> {
     pub(super) message: &'static str,
     pub(super) hint: &'static str,
-    /// The part of the text it is about.
+    /// The part of the text with the problem.
     pub(super) near: &'a str,
 }
 
-/// How an expression begins.
+/// The opening mark of an expression.
 pub(super) const OPEN: &str = "${{";
 
-/// Splits a text into what is copied and what is computed.
-pub(super) fn scan(mut text: &str) -> Result<Vec<Part<'_>>, Wrong<'_>> {
-    let mut parts = Vec::new();
+/// Splits a text into segments to copy and segments to compute.
+pub(super) fn scan(mut text: &str) -> Result<Vec<RawSegment<'_>>, ScanError<'_>> {
+    let mut segments = Vec::new();
     while let Some(start) = text.find(OPEN) {
         let (before, expression) = (&text[..start], &text[start + OPEN.len()..]);
-        copied(before, &mut parts)?;
+        push_text(before, &mut segments)?;
         let Some(end) = end_of(expression) else {
-            return Err(Wrong {
+            return Err(ScanError {
                 message: "this template does not end",
                 hint: "close it with `}}`; for the text itself, write `${{ \"${{\" }}`",
                 near: &text[start..],
             });
         };
         if expression[..end].trim().is_empty() {
-            return Err(Wrong {
+            return Err(ScanError {
                 message: "this template is empty",
                 hint: "name a value, such as `${{ inputs.question }}`",
                 near: &text[start..start + OPEN.len()],
             });
         }
-        parts.push(Part::Expression(&expression[..end]));
+        segments.push(RawSegment::Expression(&expression[..end]));
         text = &expression[end + 2..];
     }
-    copied(text, &mut parts)?;
-    Ok(parts)
+    push_text(text, &mut segments)?;
+    Ok(segments)
 }
 
-fn copied<'a>(text: &'a str, parts: &mut Vec<Part<'a>>) -> Result<(), Wrong<'a>> {
+fn push_text<'a>(text: &'a str, segments: &mut Vec<RawSegment<'a>>) -> Result<(), ScanError<'a>> {
     if let Some(start) = text.find("{%")
         && let Some(end) = text[start..].find("%}")
     {
-        return Err(Wrong {
+        return Err(ScanError {
             message: "statements such as `{% if %}` do not exist in flow files",
             hint: "use an expression: `${{ \"a\" if inputs.x else \"b\" }}`",
             near: &text[start..start + end + 2],
         });
     }
     if !text.is_empty() {
-        parts.push(Part::Text(text));
+        segments.push(RawSegment::Text(text));
     }
     Ok(())
 }
 
-/// Where the `}}` of an expression is: not in a string, not the end of a table in it.
+/// Returns the position of the `}}` that closes an expression: not in a string, and not the end of a table.
 fn end_of(expression: &str) -> Option<usize> {
     let mut quote = None;
     let mut depth = 0usize;
@@ -89,14 +89,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings_and_tables_may_hold_braces() {
-        use Part::{Expression, Text};
-        let parts = |text| scan(text).map_err(|wrong| wrong.message);
-        assert_eq!(parts("a ${{ b }} c"), Ok(vec![Text("a "), Expression(" b "), Text(" c")]));
-        assert_eq!(parts("${{ '}}' }}"), Ok(vec![Expression(" '}}' ")]));
-        assert_eq!(parts(r#"${{ "\"}}" }}"#), Ok(vec![Expression(r#" "\"}}" "#)]));
-        assert_eq!(parts("${{ {'a': {'b': 1}} }}"), Ok(vec![Expression(" {'a': {'b': 1}} ")]));
-        assert_eq!(parts("100% {x} $ {{ }}"), Ok(vec![Text("100% {x} $ {{ }}")]));
-        assert!(parts("${{ 'a }}").is_err());
+    fn strings_and_tables_may_contain_braces() {
+        use RawSegment::{Expression, Text};
+        let segments = |text| scan(text).map_err(|wrong| wrong.message);
+        assert_eq!(segments("a ${{ b }} c"), Ok(vec![Text("a "), Expression(" b "), Text(" c")]));
+        assert_eq!(segments("${{ '}}' }}"), Ok(vec![Expression(" '}}' ")]));
+        assert_eq!(segments(r#"${{ "\"}}" }}"#), Ok(vec![Expression(r#" "\"}}" "#)]));
+        assert_eq!(segments("${{ {'a': {'b': 1}} }}"), Ok(vec![Expression(" {'a': {'b': 1}} ")]));
+        assert_eq!(segments("100% {x} $ {{ }}"), Ok(vec![Text("100% {x} $ {{ }}")]));
+        assert!(segments("${{ 'a }}").is_err());
     }
 }

@@ -1,36 +1,36 @@
-//! How long a prompt will be, as far as what it uses is known.
+//! The length of a prompt, as far as the values that it uses are known.
 
 use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object};
 use serde_json::Value as Json;
 
-use super::{Formula, Piece, Prompt, Template};
+use super::{Expr, Prompt, Segment, Template};
 
 impl Prompt {
-    /// The bytes of its text for one record. What `is_known` does not know counts nothing, nor does what cannot be
-    /// computed.
+    /// Returns the bytes of its text for one record. Values unknown to `is_known` count nothing, and neither do
+    /// expressions that cannot be computed.
     pub(crate) fn size(&self, scope: &minijinja::Value, is_known: &mut dyn FnMut(&str) -> bool) -> usize {
         match self {
             Prompt::Text(template) => template.size(scope, is_known),
             Prompt::File(file) => {
-                // All of them are asked, so that all that is unknown can be told.
+                // Every name is asked for, so that all the unknown ones can be reported.
                 let unknown: Vec<&str> = file.names().filter(|name| !is_known(name)).collect();
                 if unknown.is_empty() {
                     return file.render(scope).map_or(0, |text| text.len());
                 }
                 let unknown = unknown.iter().map(|name| name.split('.').map(Arc::from).collect()).collect();
-                let partly = Partly { known: scope.clone(), unknown };
-                let rendered = file.render(&minijinja::Value::from_object(partly));
+                let partial = PartialScope { known: scope.clone(), unknown };
+                let rendered = file.render(&minijinja::Value::from_object(partial));
                 rendered.map_or_else(|_| file.plain_size(), |text| text.len())
             }
         }
     }
 
-    /// What it uses, such as `steps.fetch.body`.
+    /// Returns the names that it uses, such as `steps.fetch.body`.
     pub(crate) fn names(&self) -> Vec<&str> {
         match self {
-            Prompt::Text(template) => template.formulas().into_iter().flat_map(Formula::names).collect(),
+            Prompt::Text(template) => template.exprs().into_iter().flat_map(Expr::names).collect(),
             Prompt::File(file) => file.names().collect(),
         }
     }
@@ -38,22 +38,22 @@ impl Prompt {
 
 impl Template {
     fn size(&self, scope: &minijinja::Value, is_known: &mut dyn FnMut(&str) -> bool) -> usize {
-        let mut of = |formula: &Formula| {
-            let unknown = formula.names().filter(|name| !is_known(name)).count();
-            let value = (unknown == 0).then(|| formula.json(scope).ok()).flatten();
+        let mut of = |expr: &Expr| {
+            let unknown = expr.names().filter(|name| !is_known(name)).count();
+            let value = (unknown == 0).then(|| expr.json(scope).ok()).flatten();
             value.map_or(0, |value| size(&value))
         };
         match self {
             Template::Plain(value) => size(value),
-            Template::Lone(formula) => of(formula),
-            Template::Text(pieces) => {
-                let of = |piece: &Piece| match piece {
-                    Piece::Text(text) => text.len(),
-                    Piece::Formula(formula) => of(formula),
+            Template::Single(expr) => of(expr),
+            Template::Text(segments) => {
+                let of = |segment: &Segment| match segment {
+                    Segment::Text(text) => text.len(),
+                    Segment::Expr(expr) => of(expr),
                 };
-                pieces.iter().map(of).sum()
+                segments.iter().map(of).sum()
             }
-            // No prompt is one.
+            // A prompt is text, never a list or a table.
             Template::List(_) | Template::Map(_) => 0,
         }
     }
@@ -66,15 +66,15 @@ fn size(value: &Json) -> usize {
     }
 }
 
-/// What a template sees, of which some is not known.
+/// A scope of a template of which some values are unknown.
 #[derive(Debug)]
-struct Partly {
+struct PartialScope {
     known: minijinja::Value,
-    /// The names by their parts.
+    /// The unknown names, split at their dots.
     unknown: Vec<Vec<Arc<str>>>,
 }
 
-impl Object for Partly {
+impl Object for PartialScope {
     fn get_value(self: &Arc<Self>, key: &minijinja::Value) -> Option<minijinja::Value> {
         let name = key.as_str()?;
         let below: Vec<_> =
@@ -84,11 +84,11 @@ impl Object for Partly {
             return value();
         }
         if below.iter().any(|parts| parts.len() == 1) {
-            return Some(minijinja::Value::from_object(Unknown));
+            return Some(minijinja::Value::from_object(UnknownValue));
         }
         let unknown = below.iter().map(|parts| parts[1..].to_vec()).collect();
         let known = value().unwrap_or_default();
-        Some(minijinja::Value::from_object(Partly { known, unknown }))
+        Some(minijinja::Value::from_object(PartialScope { known, unknown }))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
@@ -96,18 +96,18 @@ impl Object for Partly {
     }
 }
 
-/// Holds nothing, whatever it is asked for.
+/// A value that is unknown, and so are all of its fields.
 #[derive(Debug)]
-struct Unknown;
+struct UnknownValue;
 
-/// Whether it stands for something that is not known.
+/// Returns whether the value stands for an unknown one.
 pub(super) fn is_unknown(value: &minijinja::Value) -> bool {
-    value.downcast_object_ref::<Unknown>().is_some()
+    value.downcast_object_ref::<UnknownValue>().is_some()
 }
 
-impl Object for Unknown {
+impl Object for UnknownValue {
     fn get_value(self: &Arc<Self>, _: &minijinja::Value) -> Option<minijinja::Value> {
-        Some(minijinja::Value::from_object(Unknown))
+        Some(minijinja::Value::from_object(UnknownValue))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {

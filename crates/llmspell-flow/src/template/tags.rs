@@ -1,52 +1,76 @@
-//! Finds the tags in a document: `{{ … }}` and `{% … %}`.
+//! Finds the tags of a text: `{{ … }}` and `{% … %}`.
 
-/// A tag, with what stands in it and where that begins.
+/// A tag with its content.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Tag<'a> {
-    /// The word that makes a statement of it, such as `if`; none with `{{ }}`.
+    /// The keyword of a statement, such as `if`; `None` for `{{ }}`.
     pub(super) word: Option<&'a str>,
-    /// What follows.
+    /// The text behind the keyword.
     pub(super) text: &'a str,
     pub(super) at: usize,
+    /// The range of the whole tag, with its braces.
+    pub(super) start: usize,
+    pub(super) end: usize,
 }
 
-/// The words after which an expression stands. What others there are has none.
+/// The tags of a text, in its order.
+#[derive(Debug, Default)]
+pub(super) struct TagScan<'a> {
+    pub(super) tags: Vec<Tag<'a>>,
+    /// The position of the first `{% raw %}`.
+    pub(super) raw: Option<usize>,
+    /// The position of a tag or comment that never ends. No tag is found behind it.
+    pub(super) unclosed: Option<usize>,
+}
+
+/// The keywords that an expression follows. All others have none.
 const WORDS: [&str; 7] = ["if", "elif", "for", "set", "with", "filter", "autoescape"];
 
-/// The tags in the order of the text; comments and what is raw left out. A tag without end is the last: the library says
-/// what is wrong with it.
+/// Returns the tags of a text, without comments and raw text. An unclosed tag ends the list: the library reports it.
 pub(super) fn tags(text: &str) -> Vec<Tag<'_>> {
-    let mut tags = Vec::new();
+    scan(text).tags
+}
+
+/// Returns the tags of a text, without comments and raw text.
+pub(super) fn scan(text: &str) -> TagScan<'_> {
+    let mut found = TagScan::default();
     let mut at = 0;
-    let mut raw = false;
+    let mut is_raw = false;
     while let Some(open) = text[at..].find('{').map(|open| at + open) {
-        let mark = text.as_bytes().get(open + 1);
         let inner = open + 2;
-        at = match mark {
-            Some(b'#') if !raw => match text[inner..].find("#}") {
-                Some(end) => inner + end + 2,
-                None => break,
-            },
-            Some(b'{') if !raw => {
-                let Some(end) = end(&text[inner..], "}}") else { break };
-                tags.push(Tag { word: None, text: &text[inner..inner + end], at: inner });
-                inner + end + 2
+        let close = match text.as_bytes().get(open + 1) {
+            Some(b'#') if !is_raw => text[inner..].find("#}"),
+            Some(b'{') if !is_raw => tag_end(&text[inner..], "}}"),
+            Some(b'%') => tag_end(&text[inner..], "%}"),
+            _ => {
+                at = open + 1;
+                continue;
             }
-            Some(b'%') => {
-                let Some(end) = end(&text[inner..], "%}") else { break };
-                let tag = statement(&text[inner..inner + end], inner);
-                match tag.word {
-                    Some("raw") => raw = true,
-                    Some("endraw") => raw = false,
-                    _ if raw => {}
-                    _ => tags.push(tag),
-                }
-                inner + end + 2
-            }
-            _ => open + 1,
         };
+        let Some(close) = close else {
+            found.unclosed = Some(open);
+            break;
+        };
+        let content = &text[inner..inner + close];
+        at = inner + close + 2;
+        match text.as_bytes()[open + 1] {
+            b'#' => {}
+            b'{' => found.tags.push(Tag { word: None, text: content, at: inner, start: open, end: at }),
+            _ => {
+                let tag = Tag { start: open, end: at, ..statement(content, inner) };
+                match tag.word {
+                    Some("raw") => {
+                        is_raw = true;
+                        found.raw.get_or_insert(open);
+                    }
+                    Some("endraw") => is_raw = false,
+                    _ if is_raw => {}
+                    _ => found.tags.push(tag),
+                }
+            }
+        }
     }
-    tags
+    found
 }
 
 fn statement(text: &str, at: usize) -> Tag<'_> {
@@ -55,11 +79,11 @@ fn statement(text: &str, at: usize) -> Tag<'_> {
     let len = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
     let (word, rest) = rest.split_at(len);
     let rest = if WORDS.contains(&word) { rest } else { "" };
-    Tag { word: Some(word), text: rest, at: at + begin + len }
+    Tag { word: Some(word), text: rest, at: at + begin + len, start: 0, end: 0 }
 }
 
-/// Where a tag ends: not in a string, and not at the end of a table in it.
-fn end(text: &str, close: &str) -> Option<usize> {
+/// Returns the position where a tag ends: not in a string, and not at the end of a table.
+fn tag_end(text: &str, close: &str) -> Option<usize> {
     let (mut quote, mut escaped, mut depth) = (None, false, 0usize);
     for (place, c) in text.char_indices() {
         match (quote, c) {
@@ -86,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_found_and_what_is_raw_is_not() {
+    fn tags_are_found_except_in_raw_text() {
         assert_eq!(found("a {{ b }} {# {{ c }} #} {d}"), [(None, "b")]);
         assert_eq!(
             found("{%- for x in y -%}{{ '}}' }}{% endfor %}"),

@@ -1,42 +1,42 @@
-//! The ways in which programs and servers repeat a secret that they were sent.
+//! The forms in which programs and servers repeat a secret that they were sent.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use regex::{Regex, RegexBuilder};
 
-/// Shorter ones are found in any text by chance.
-pub(super) const SHORTEST: usize = 4;
+/// The shortest secret to redact: shorter ones occur in any text by chance.
+pub(super) const MIN_SECRET_LEN: usize = 4;
 
-/// So much of a secret at the end of a text that was cut is taken for it.
-const PART: usize = 4;
+/// The fewest bytes of a secret at the end of a truncated text that count as the secret.
+const MIN_CUT_LEN: usize = 4;
 
-/// A digit of base64, of either of its alphabets, perhaps within an address; and what fills up its last group.
+/// A base64 digit of either alphabet, perhaps percent-encoded; and the padding of the last group.
 const DIGIT: &str = "(?:[A-Za-z0-9+/_-]|%(?:25){0,2}2[BbFf])";
 const FILLER: &str = "(?:=|%(?:25){0,2}3[Dd])";
 
-/// One secret, in all ways in which it may be written.
-pub(super) struct Written {
+/// A pattern for all the forms of one secret.
+pub(super) struct SecretPattern {
     pattern: Regex,
-    /// As far as they have but one form: those that can be recognised by their beginnings.
+    /// The forms without variants, which can be recognised by their beginnings.
     plain: Vec<String>,
 }
 
-impl Written {
-    /// `None` if it is too short to be told from other text.
+impl SecretPattern {
+    /// Returns the pattern; `None` if the secret is too short to be distinguished from other text.
     pub(super) fn new(secret: &str) -> Option<Self> {
         // White space at the ends does not survive headers and shells.
         let secret = secret.trim();
-        if secret.len() < SHORTEST {
+        if secret.len() < MIN_SECRET_LEN {
             return None;
         }
-        let encoded: Vec<Base64> = (0..3).filter_map(|before| Base64::of(secret, before)).collect();
+        let encoded: Vec<Base64> = (0..3).filter_map(|before| Base64::new(secret, before)).collect();
         let mut ways = vec![secret.chars().map(escaped).collect::<String>()];
         ways.extend(encoded.iter().map(Base64::pattern));
-        // It is made of single characters, so no bound but memory is in its way; those of the builder are for patterns
-        // that come from outside.
+        // The pattern consists of single characters, so that only memory bounds it. The limits of the builder are
+        // meant for patterns from outside.
         let pattern = RegexBuilder::new(&ways.join("|")).size_limit(usize::MAX).build().ok()?;
         let plain = std::iter::once(secret.to_owned()).chain(encoded.into_iter().map(|base64| base64.digits)).collect();
-        Some(Written { pattern, plain })
+        Some(SecretPattern { pattern, plain })
     }
 
     pub(super) fn is_in(&self, text: &str) -> bool {
@@ -47,19 +47,19 @@ impl Written {
         self.pattern.replace_all(text, regex::NoExpand(mask)).into_owned()
     }
 
-    /// Where the beginning of it stands at the end of a text that was cut.
+    /// Returns the position where a beginning of the secret stands at the end of a truncated text.
     pub(super) fn cut_at(&self, text: &str) -> Option<usize> {
         let beginning = |way: &String| {
-            let lengths = (PART..way.len()).rev().filter(|length| way.is_char_boundary(*length));
+            let lengths = (MIN_CUT_LEN..way.len()).rev().filter(|length| way.is_char_boundary(*length));
             lengths.map(|length| &way[..length]).find(|part| text.ends_with(part)).map(|part| text.len() - part.len())
         };
-        // Whoever cuts a text may say so.
+        // The text may end in a mark of truncation, which the caller has removed.
         self.plain.iter().filter_map(beginning).min()
     }
 }
 
-/// A character as it is, and as JSON, addresses, HTML and shells write it, also if they do so to what was written so
-/// already. Letters and digits are left as they are by all of them.
+/// Returns a pattern for a character as it is, and as JSON, URLs, HTML and shells escape it, also if they escape it
+/// twice. All of them leave letters and digits as they are.
 fn escaped(character: char) -> String {
     if character.is_ascii_alphanumeric() {
         return character.to_string();
@@ -95,25 +95,25 @@ fn escaped(character: char) -> String {
     format!("(?:{})", ways.join("|"))
 }
 
-/// A secret within base64, such as the `user:secret` of Basic auth. Three bytes are four digits, so how it is written
-/// depends on how many bytes come before it; its first and last digit may have bits of what stands beside it.
+/// A secret within base64, such as the `user:secret` of Basic auth. Three bytes are four digits, so its form depends
+/// on the number of bytes before it. Its first and last digits may share bits with their neighbours.
 struct Base64 {
-    /// Those that depend on it alone.
+    /// The digits that depend on the secret alone.
     digits: String,
-    /// Whether one more has the rest of it. The few bits in one before the first tell nothing, and a pattern that begins
-    /// with anything but letters is slow to look for.
+    /// Whether one more digit has the last bits of the secret. The few bits in the digit before the first reveal
+    /// nothing, and a pattern that does not begin with literal characters is slow to search.
     ends_mixed: bool,
 }
 
 impl Base64 {
-    /// With `before` bytes before it, counted from the last whole group of three.
-    fn of(secret: &str, before: usize) -> Option<Self> {
+    /// Encodes the secret with `before` bytes before it, counted from the last whole group of three.
+    fn new(secret: &str, before: usize) -> Option<Self> {
         let bytes: Vec<u8> = std::iter::repeat_n(0, before).chain(secret.bytes()).collect();
         let digits = STANDARD_NO_PAD.encode(&bytes);
         let last_is_mixed = !bytes.len().is_multiple_of(3);
         let first = [0, 2, 3][before];
         let end = digits.len() - usize::from(last_is_mixed);
-        let digits = digits.get(first..end).filter(|digits| digits.len() >= SHORTEST)?.to_owned();
+        let digits = digits.get(first..end).filter(|digits| digits.len() >= MIN_SECRET_LEN)?.to_owned();
         Some(Base64 { digits, ends_mixed: last_is_mixed })
     }
 

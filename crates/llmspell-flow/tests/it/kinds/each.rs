@@ -32,7 +32,7 @@ async fn an_empty_list_gives_an_empty_list_and_anything_else_is_an_error() {
     assert_eq!(Probe::default().run(&each(""), json!({ "list": [] })).await.output(), json!([]));
     let ran = Probe::default().run(&each(""), json!({ "list": "abc" })).await;
     assert_eq!(ran.error().kind(), ErrorKind::Invalid);
-    assert_eq!(ran.error().to_string(), "f.e: `inputs.list` is no list, but a text");
+    assert_eq!(ran.error().to_string(), "f.e: `inputs.list` must be a list, but is a text");
 }
 
 #[tokio::test(start_paused = true)]
