@@ -44,7 +44,7 @@ async fn damaged_files_have_different_errors() {
     assert!(message.contains("not a database") && hint.contains(".recover"), "{message} {hint}");
     let other = rusqlite::Connection::open(folder.join("f-4.db")).unwrap();
     other.execute_batch("CREATE TABLE cat (name TEXT)").unwrap();
-    assert!(world.journals().open("f-4").unwrap_err().message().contains("is no journal"));
+    assert!(world.journals().open("f-4").unwrap_err().message().contains("is not the journal"));
     // The process that began it was killed at once: it cannot be resumed, and is removed when runs are pruned.
     fs::write(folder.join("f-3.db"), "").unwrap();
     let error = world.journals().open("f-3").unwrap_err();
