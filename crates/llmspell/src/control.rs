@@ -7,13 +7,11 @@ pub(crate) mod breaker;
 pub(crate) mod budget;
 pub(crate) mod ewma;
 pub(crate) mod limit;
-pub(crate) mod policy;
 pub(crate) mod rate;
 pub(crate) mod retry_budget;
 
 pub use breaker::{Breaker, BreakerBuilder};
 pub use budget::{Budget, BudgetBuilder};
 pub use limit::{Adaptive, Limit};
-pub use policy::Policy;
 pub use rate::{Rate, RateBuilder};
 pub use retry_budget::{RetryBudget, RetryBudgetBuilder};

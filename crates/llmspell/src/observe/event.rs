@@ -9,9 +9,9 @@ use std::time::Duration;
 pub use reason::{LimitChange, RejectedBy, RetryStop};
 use serde::{Deserialize, Serialize};
 
-use crate::control::rate::RateLimits;
 use crate::error::{Error, ErrorKind};
 use crate::observe::outcome::Quality;
+use crate::observe::rate_limits::RateLimits;
 use crate::observe::usage::Usage;
 use crate::path::Path;
 
