@@ -43,10 +43,10 @@ pub(crate) use usage_meter::{MeterId, Renewal, UsageMeter};
 use crate::error::Error;
 use crate::observe::event::{Event, EventKind, EventSink};
 use crate::observe::outcome::{Collected, ProvenanceCollector, Quality};
-use crate::observe::recorder::Recorder;
+use crate::observe::recorder::{EventCall, Recorder};
 use crate::observe::report::Report;
 use crate::path::Path;
-use node::{Node, NodeKind, RecordedCall, Scope};
+use node::{Node, NodeKind, Scope};
 
 /// A running step's view of the run around it.
 ///
@@ -283,10 +283,10 @@ impl Context {
         }
     }
 
-    /// Returns the nearest call known to the recorder, and its path.
-    fn call(&self) -> Option<(&RecordedCall, &Path)> {
+    /// Returns the nearest call known to the recorder.
+    fn call(&self) -> Option<EventCall<'_>> {
         self.chain().find_map(|node| match (&node.kind, &node.path) {
-            (NodeKind::Call(call), Some(path)) => Some((call, path)),
+            (NodeKind::Call(call), Some(path)) => Some(EventCall { id: call.id, parent: call.parent, path }),
             _ => None,
         })
     }

@@ -8,6 +8,7 @@ pub(crate) mod cost;
 pub(crate) mod event;
 pub(crate) mod fold;
 pub(crate) mod histogram;
+mod millis;
 pub(crate) mod outcome;
 pub(crate) mod rate_limits;
 pub(crate) mod recorder;

@@ -59,7 +59,7 @@ impl<S: Step> PoolTask for Members<S> {
         if self.scoped {
             let cx = self.cx.scope(None);
             let result = step.run(input, &cx).await;
-            Outcome::new(index, result, &cx)
+            cx.outcome(index, result)
         } else {
             Outcome::plain(index, step.run(input, &self.cx).await)
         }

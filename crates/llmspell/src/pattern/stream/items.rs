@@ -71,7 +71,7 @@ impl<S: Step> PoolTask for Items<S> {
             if let Some(budgets) = budgets {
                 budgets.end(&result);
             }
-            Outcome::new(index, result, &cx)
+            cx.outcome(index, result)
         }
     }
 
