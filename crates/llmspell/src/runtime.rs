@@ -1,5 +1,5 @@
-//! The machinery under every pattern: the executor, which spawns every task, timers, a wait queue, a semaphore, a bounded
-//! channel, and locks.
+//! The machinery under every pattern: the executor (which spawns every task), timers, a wait queue, a semaphore, a
+//! bounded channel, and locks.
 //!
 //! The runtime must not know contexts, steps, patterns or flow control.
 
