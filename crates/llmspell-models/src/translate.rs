@@ -81,7 +81,14 @@ fn options(asked: &Options, to: Target<'_>) -> Result<ChatOptions> {
         Wire::Gemini => asked.effort.is_some(),
         Wire::OpenAi | Wire::Ollama => false,
     });
-    options.tool_choice = match &asked.tool_choice {
+    options.tool_choice = tool_choice(&asked.tool_choice, to)?;
+    options.response_format = response_format(&asked.output, to)?;
+    options.extra_body = extra_body(asked, to)?;
+    Ok(options)
+}
+
+fn tool_choice(asked: &ToolChoice, to: Target<'_>) -> Result<Option<Choice>> {
+    Ok(match asked {
         ToolChoice::Auto => None,
         ToolChoice::None => Some(Choice::None),
         ToolChoice::Required | ToolChoice::Tool(_) if to.wire == Wire::Ollama => {
@@ -90,8 +97,11 @@ fn options(asked: &Options, to: Target<'_>) -> Result<ChatOptions> {
         ToolChoice::Required => Some(Choice::Required),
         ToolChoice::Tool(name) => Some(Choice::tool(name)),
         other => return Err(unknown(to, &format!("tool choice {other:?}"))),
-    };
-    options.response_format = match &asked.output {
+    })
+}
+
+fn response_format(asked: &OutputFormat, to: Target<'_>) -> Result<Option<ChatResponseFormat>> {
+    Ok(match asked {
         OutputFormat::Text => None,
         OutputFormat::Json => Some(match to.wire {
             Wire::OpenAi | Wire::Ollama => ChatResponseFormat::JsonMode,
@@ -102,18 +112,21 @@ fn options(asked: &Options, to: Target<'_>) -> Result<ChatOptions> {
         OutputFormat::Schema { .. } if to.wire == Wire::Ollama => return Err(unknown(to, "a schema for the answer")),
         OutputFormat::Schema { name, schema, .. } => Some(JsonSpec::new(name.as_str(), schema.clone()).into()),
         other => return Err(unknown(to, &format!("output format {other:?}"))),
-    };
-    if !asked.extra.is_empty() {
-        if to.wire == Wire::Ollama {
-            return Err(unknown(to, "`extra` options"));
-        }
-        if to.wire == Wire::Gemini && asked.extra.contains_key("generationConfig") && has_generation_config(asked) {
-            let message = "`generationConfig` in `extra` would take the place of the other options";
-            return Err(Error::invalid(message).with_hint("put all of them into `generationConfig`"));
-        }
-        options.extra_body = Some(Value::Object(asked.extra.clone()));
+    })
+}
+
+fn extra_body(asked: &Options, to: Target<'_>) -> Result<Option<Value>> {
+    if asked.extra.is_empty() {
+        return Ok(None);
     }
-    Ok(options)
+    if to.wire == Wire::Ollama {
+        return Err(unknown(to, "`extra` options"));
+    }
+    if to.wire == Wire::Gemini && asked.extra.contains_key("generationConfig") && has_generation_config(asked) {
+        let message = "`generationConfig` in `extra` would take the place of the other options";
+        return Err(Error::invalid(message).with_hint("put all of them into `generationConfig`"));
+    }
+    Ok(Some(Value::Object(asked.extra.clone())))
 }
 
 /// Whether options are set that Gemini has in its `generationConfig`.

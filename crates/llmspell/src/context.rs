@@ -17,6 +17,7 @@ pub(crate) mod node;
 mod redactor;
 mod retries;
 mod signal;
+mod spawn;
 mod usage_meter;
 mod wait;
 
@@ -29,6 +30,7 @@ pub(crate) use admission_gate::AdmissionGate;
 pub(crate) use chunk::ChunkObserver;
 pub use chunk::{Chunk, ChunkData, Chunks};
 pub(crate) use deadline::TimeLimit;
+pub(crate) use deposit::RetryDeposit;
 pub use detached_work::{CallerGuard, WorkGuard};
 pub(crate) use label::Label;
 pub use lease::PermitHold;
@@ -38,14 +40,13 @@ pub(crate) use retries::Retries;
 pub use signal::Canceller;
 pub(crate) use usage_meter::{MeterId, Renewal, UsageMeter};
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::observe::event::{Event, EventKind, EventSink};
 use crate::observe::outcome::{Collected, ProvenanceCollector, Quality};
-use crate::observe::recorder::Recorder;
+use crate::observe::recorder::{EventCall, Recorder};
 use crate::observe::report::Report;
 use crate::path::Path;
-use crate::runtime::executor;
-use node::{Node, NodeKind, RecordedCall, Scope};
+use node::{Node, NodeKind, Scope};
 
 /// A running step's view of the run around it.
 ///
@@ -142,25 +143,6 @@ impl Context {
     pub(crate) fn lower_quality(&self, quality: Quality, causes: Vec<Error>) {
         self.record_event(|| EventKind::Degraded { quality, causes: causes.iter().map(Into::into).collect() });
         self.record_provenance(|collected| collected.lower_quality(quality, causes));
-    }
-
-    /// Runs `work` on a thread for blocking calls, under the permits of this context.
-    ///
-    /// A thread cannot be stopped. If the returned future is dropped (by a timeout, for example), the caller
-    /// continues at once and the context of `work` becomes [cancelled](Context::is_cancelled). The permits stay
-    /// taken until `work` returns.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Panicked`](crate::ErrorKind::Panicked) if `work` panics, and every error that `work`
-    /// returns.
-    pub async fn blocking<T, F>(&self, work: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(Context) -> Result<T> + Send + 'static,
-    {
-        let (cx, canceller) = self.cancellable();
-        let _cancel = canceller.on_drop();
-        executor::blocking(cx, work).await
     }
 
     /// Returns the report of everything recorded under this context so far; empty without a recorder.
@@ -301,10 +283,10 @@ impl Context {
         }
     }
 
-    /// Returns the nearest call known to the recorder, and its path.
-    fn call(&self) -> Option<(&RecordedCall, &Path)> {
+    /// Returns the nearest call known to the recorder.
+    fn call(&self) -> Option<EventCall<'_>> {
         self.chain().find_map(|node| match (&node.kind, &node.path) {
-            (NodeKind::Call(call), Some(path)) => Some((call, path)),
+            (NodeKind::Call(call), Some(path)) => Some(EventCall { id: call.id, parent: call.parent, path }),
             _ => None,
         })
     }

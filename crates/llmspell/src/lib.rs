@@ -66,6 +66,7 @@ pub mod model;
 pub mod observe;
 pub mod path;
 pub mod pattern;
+mod policy;
 #[cfg(feature = "process")]
 pub mod process;
 pub mod registry;
@@ -80,14 +81,14 @@ pub use context::{CallerGuard, Canceller, Chunk, ChunkData, Chunks, Context, Per
 pub use control::breaker::{Breaker, BreakerBuilder, WithBreaker};
 pub use control::budget::{Budget, BudgetBuilder, WithBudget};
 pub use control::limit::{Adaptive, Limit, Limited};
-pub use control::policy::{Policy, WithPolicy};
-pub use control::rate::{Rate, RateBuilder, RateLimited, RateLimits, RateWindow};
+pub use control::rate::{Rate, RateBuilder, RateLimited};
 pub use control::retry_budget::{RetryBudget, RetryBudgetBuilder};
 pub use error::{Error, ErrorKind, Result, StdError};
 #[doc(inline)]
 pub use model::{Message, Model};
 pub use observe::event::{Event, EventError, EventKind, EventSink, LimitChange, RejectedBy, RetryStop, WaitKind};
 pub use observe::outcome::{Choice, Outcome, Provenance, Quality, ServedBy, StageTime};
+pub use observe::rate_limits::{RateLimits, RateWindow};
 pub use observe::report::{CriticalStep, PipelineReport, Report, StageReport, StepReport};
 pub use path::Path;
 #[doc(inline)]
@@ -100,6 +101,7 @@ pub use pattern::race::{Contenders, Hedge, Hedged, Race, race};
 pub use pattern::stream::{IntoSource, LimitHandle, Stragglers, Streaming, WithStragglers};
 #[doc(inline)]
 pub use pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeouts};
+pub use policy::{Policy, WithPolicy};
 #[cfg(feature = "process")]
 pub use process::{Command, Output, ProcessGroup};
 pub use registry::{Extension, RegisteredStep, Registry};

@@ -8,15 +8,17 @@ pub(crate) mod cost;
 pub(crate) mod event;
 pub(crate) mod fold;
 pub(crate) mod histogram;
+mod millis;
 pub(crate) mod outcome;
+pub(crate) mod rate_limits;
 pub(crate) mod recorder;
 pub(crate) mod report;
 pub(crate) mod shared_fold;
 pub(crate) mod usage;
 
-pub use crate::control::rate::{RateLimits, RateWindow};
 pub use cost::{Cost, InvalidCost};
 pub use event::{Event, EventError, EventKind, EventSink, LimitChange, RejectedBy, RetryStop, WaitKind};
 pub use outcome::{Choice, Outcome, Provenance, Quality, ServedBy, StageTime};
+pub use rate_limits::{RateLimits, RateWindow};
 pub use report::{CriticalStep, PipelineReport, Report, StageReport, StepReport};
 pub use usage::Usage;

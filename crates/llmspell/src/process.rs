@@ -17,7 +17,8 @@ use tokio::time::Instant;
 
 use crate::context::{CallerGuard, Context, WorkGuard};
 use crate::error::{Error, Result};
-use crate::runtime::executor::{after, spawn_detached, within};
+use crate::runtime::executor::spawn_detached;
+use crate::runtime::timing::{after, within};
 pub use group::ProcessGroup;
 
 /// The time for which a pipe is still read after the program has ended. The program's output is in the pipe already, but

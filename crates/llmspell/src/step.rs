@@ -31,8 +31,8 @@ pub mod adapters {
     pub use crate::control::breaker::WithBreaker;
     pub use crate::control::budget::WithBudget;
     pub use crate::control::limit::Limited;
-    pub use crate::control::policy::WithPolicy;
     pub use crate::control::rate::RateLimited;
+    pub use crate::policy::WithPolicy;
 }
 
 use std::sync::Arc;
@@ -50,12 +50,12 @@ use crate::context::Context;
 use crate::control::breaker::{Breaker, WithBreaker};
 use crate::control::budget::{Budget, WithBudget};
 use crate::control::limit::{Limit, Limited};
-use crate::control::policy::{Policy, WithPolicy};
 use crate::control::rate::{Rate, RateLimited};
 use crate::error::Result;
 use crate::pattern::race::{Hedge, Hedged};
 use crate::pattern::stream::{IntoSource, Streaming};
 use crate::pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeouts};
+use crate::policy::{Policy, WithPolicy};
 
 /// A unit of work: a closure, a tool, an agent, or a pattern made of steps.
 ///

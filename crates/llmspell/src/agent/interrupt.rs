@@ -11,15 +11,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::executor::catch_panic;
 
 /// The reason why a run ends without an answer.
-pub(super) enum StopReason {
+pub(super) enum RunStop {
     Failed(Error),
     /// The deadline has passed, or the context was cancelled.
     Interrupted,
 }
 
-impl From<Error> for StopReason {
+impl From<Error> for RunStop {
     fn from(error: Error) -> Self {
-        StopReason::Failed(error)
+        RunStop::Failed(error)
     }
 }
 
@@ -39,22 +39,19 @@ pub(super) fn interruption(cx: &Context, time_limit: Option<TimeLimit>) -> Error
 
 /// Drops `work` when the context is cancelled or its deadline passes, so that the results before it are kept. A panic of
 /// `work` is an error here, for the same reason.
-pub(super) async fn unless_interrupted<T>(
-    cx: &Context,
-    work: impl Future<Output = Result<T>>,
-) -> Result<T, StopReason> {
+pub(super) async fn unless_interrupted<T>(cx: &Context, work: impl Future<Output = Result<T>>) -> Result<T, RunStop> {
     let (mut work, mut cancelled) = (pin!(work), pin!(cx.cancelled()));
     poll_fn(|task| {
         match catch_panic(|| work.as_mut().poll(task)) {
-            Ok(Poll::Ready(result)) => return Poll::Ready(result.map_err(StopReason::Failed)),
-            Err(panic) => return Poll::Ready(Err(StopReason::Failed(panic))),
+            Ok(Poll::Ready(result)) => return Poll::Ready(result.map_err(RunStop::Failed)),
+            Err(panic) => return Poll::Ready(Err(RunStop::Failed(panic))),
             Ok(Poll::Pending) => {}
         }
         // A step around this one may be woken by the same deadline, and drops this future unless it completes by then.
         if cx.is_past_deadline() {
-            return Poll::Ready(Err(StopReason::Interrupted));
+            return Poll::Ready(Err(RunStop::Interrupted));
         }
-        cancelled.as_mut().poll(task).map(|()| Err(StopReason::Interrupted))
+        cancelled.as_mut().poll(task).map(|()| Err(RunStop::Interrupted))
     })
     .await
 }

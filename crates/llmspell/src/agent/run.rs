@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::answer_format::AnswerFormat;
-use super::interrupt::{StopReason, interruption, is_interruption, unless_interrupted};
+use super::interrupt::{RunStop, interruption, is_interruption, unless_interrupted};
 use super::partial_reply::PartialReply;
 use super::progress::{MODEL, ProgressRef, TOOLS};
 use super::tools::TurnCalls;
@@ -75,11 +75,11 @@ impl<'a> Run<'a> {
         let error = match self.run_turns(format, partial_reply.as_deref(), &cx).await {
             Ok((value, text)) => return Ok((value, self.into_reply(text, &cx))),
             // The work noticed the interruption before the agent did.
-            Err(StopReason::Failed(error)) if is_interruption(&error) && cx.is_cancelled() => {
+            Err(RunStop::Failed(error)) if is_interruption(&error) && cx.is_cancelled() => {
                 interruption(&cx, time_limit)
             }
-            Err(StopReason::Failed(error)) => error,
-            Err(StopReason::Interrupted) => interruption(&cx, time_limit),
+            Err(RunStop::Failed(error)) => error,
+            Err(RunStop::Interrupted) => interruption(&cx, time_limit),
         };
         let error = error.at(|| cx.path());
         let partial = partial_reply.and_then(|partial_reply| self.partial_text(&error, &partial_reply));
@@ -102,7 +102,7 @@ impl<'a> Run<'a> {
         format: &F,
         partial_reply: Option<&PartialReply>,
         cx: &Context,
-    ) -> Result<(F::Value, String), StopReason> {
+    ) -> Result<(F::Value, String), RunStop> {
         let tools_cx = cx.below(TOOLS);
         let mut is_repaired = false;
         loop {
@@ -131,7 +131,7 @@ impl<'a> Run<'a> {
     }
 
     /// Runs the calls of a turn, and adds a result for every one of them, whatever happens.
-    async fn answer(&mut self, calls: &[ToolCall], cx: &Context, tools_cx: &Context) -> Result<(), StopReason> {
+    async fn answer(&mut self, calls: &[ToolCall], cx: &Context, tools_cx: &Context) -> Result<(), RunStop> {
         let mut turn = TurnCalls::new(calls, &self.agent.tools, tools_cx);
         let work = async {
             for call in calls {
@@ -141,7 +141,7 @@ impl<'a> Run<'a> {
         };
         let result = unless_interrupted(cx, work).await;
         // A step around this one may be woken by the same deadline, and would drop a future that waits.
-        let answers = turn.finish(matches!(result, Err(StopReason::Interrupted))).await;
+        let answers = turn.finish(matches!(result, Err(RunStop::Interrupted))).await;
         self.tool_calls += u32::try_from(turn.finished()).unwrap_or(u32::MAX);
         for answer in answers {
             self.push_message(Message::Tool(answer));
@@ -161,7 +161,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn call_model(&mut self, cx: &Context) -> Result<Reply, StopReason> {
+    async fn call_model(&mut self, cx: &Context) -> Result<Reply, RunStop> {
         self.turns += 1;
         let request = Request::of(self.messages.clone())
             .with_tools(self.agent.tools.specs().clone())
@@ -176,9 +176,9 @@ impl<'a> Run<'a> {
     }
 
     /// Returns an error if a limit forbids another turn.
-    fn check_limits(&self, cx: &Context) -> Result<(), StopReason> {
+    fn check_limits(&self, cx: &Context) -> Result<(), RunStop> {
         if cx.is_cancelled() {
-            return Err(StopReason::Interrupted);
+            return Err(RunStop::Interrupted);
         }
         let (agent, used) = (self.agent, self.usage_total.total());
         let rejected = |message: String, setter: &str| {

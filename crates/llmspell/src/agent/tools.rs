@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::ToolFailure;
 use super::call_schedule::CallSchedule;
 use super::progress::ProgressRef;
-use crate::context::Context;
+use crate::context::{CallerGuard, Context, WorkGuard};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ToolCall, ToolResult};
 use crate::runtime::executor::{PoolTask, WorkerPool};
@@ -94,7 +94,7 @@ impl TurnCalls {
             tools: tools.clone(),
             results: calls.iter().map(cancelled).collect(),
             is_final: vec![false; calls.len()],
-            pool: WorkerPool::new(cx, CallTask { tools: tools.clone(), names, cx: cx.clone() }),
+            pool: WorkerPool::new(cx.pool_guards(), CallTask { tools: tools.clone(), names, cx: cx.clone() }),
         }
     }
 
@@ -280,6 +280,8 @@ struct CallTask {
 impl PoolTask for CallTask {
     type Input = Value;
     type Out = (usize, Result<Value>);
+    type CallerGuard = CallerGuard;
+    type WorkGuard = WorkGuard;
 
     async fn run(&self, index: usize, arguments: Value) -> Self::Out {
         let tool = &self.tools.by_name[&self.names[index]];

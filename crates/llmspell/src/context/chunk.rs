@@ -15,7 +15,7 @@ use super::liveness::Heartbeat;
 use super::node::NodeKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::path::Path;
-use crate::runtime::executor;
+use crate::runtime::timing::yield_if_due;
 
 /// One piece of partial output.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -177,7 +177,7 @@ impl Context {
     /// and the step should return.
     pub async fn emit(&self, data: impl Into<Value>) -> Result<()> {
         // Without a reader, no other `await` in this function ever waits.
-        executor::yield_if_due().await;
+        yield_if_due().await;
         // The innermost race is claimed first: output that loses any race around it must not be seen.
         for node in self.chain() {
             if let NodeKind::Contender(contender) = &node.kind

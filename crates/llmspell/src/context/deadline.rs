@@ -12,7 +12,7 @@ use super::Context;
 use crate::display;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::event::EventKind;
-use crate::runtime::executor::after;
+use crate::runtime::timing::after;
 
 /// The time limit of work; see [`Context::time_limit`].
 pub(crate) struct TimeLimit {

@@ -15,8 +15,9 @@ use tokio::time::Instant;
 use super::node::NodeKind;
 use super::{Context, PermitHold, Retries};
 use crate::observe::event::EventKind;
-use crate::runtime::executor::{ABORT_GRACE, after, spawn_detached, within};
+use crate::runtime::executor::{ABORT_GRACE, spawn_detached};
 use crate::runtime::sync::{Mutex, MutexGuard, lock};
+use crate::runtime::timing::{after, within};
 
 /// The caller's guard of detached work; see [`Context::detached_work`].
 ///
@@ -187,6 +188,11 @@ impl Context {
     /// Returns the guards of work that waits for a thread: it can be cancelled until [`WorkGuard::start`].
     pub(crate) fn pending_work(&self) -> (CallerGuard, WorkGuard) {
         self.guards(false, Duration::ZERO)
+    }
+
+    /// Returns the guards of a worker pool, whose workers are aborted without grace.
+    pub(crate) fn pool_guards(&self) -> (CallerGuard, WorkGuard) {
+        self.detached_task(Duration::ZERO)
     }
 
     /// Returns the guards of a task.

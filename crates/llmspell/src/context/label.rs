@@ -77,7 +77,7 @@ impl Context {
         let kind = match self.recorder() {
             None => NodeKind::Name,
             Some(recorder) => {
-                let parent = self.call().map_or(0, |(call, _)| call.id);
+                let parent = self.call().map_or(0, |call| call.id);
                 NodeKind::Call(RecordedCall {
                     id: recorder.next_call(),
                     parent,

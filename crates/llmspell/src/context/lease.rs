@@ -10,8 +10,8 @@ use std::sync::{Arc, Weak};
 
 use super::Context;
 use super::node::{Node, NodeKind};
-use crate::control::limit::{Permit, Semaphore};
 use crate::path::Path;
+use crate::runtime::semaphore::{Permit, Semaphore};
 use crate::runtime::sync::atomic::{AtomicU32, Ordering};
 
 /// The permits of a limit.

@@ -5,6 +5,11 @@ use crate::error::Result;
 use crate::observe::outcome::{Expense, Outcome};
 
 impl Context {
+    /// Returns the outcome of the work in this scope.
+    pub(crate) fn outcome<T>(&self, index: usize, result: Result<T>) -> Outcome<T> {
+        Outcome::new(index, result, self.collector())
+    }
+
     /// Merges an outcome of work *under this context* into this work, and returns its result.
     ///
     /// This work's own outcome then includes the causes and choices of the merged one. Its quality is no better

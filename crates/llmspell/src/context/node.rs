@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::chunk::{ChunkObserver, ChunkSender};
+use super::deposit::RetryDeposit;
 use super::lease::Lease;
 use super::liveness::{Contender, Heartbeat};
 use super::redactor::Redactor;
 use super::retries::Retries;
 use super::signal::Signal;
 use super::usage_meter::UsageMeter;
-use crate::control::retry_budget::RetryBudget;
 use crate::observe::outcome::ProvenanceCollector;
 use crate::observe::recorder::Recorder;
 use crate::path::Path;
@@ -50,8 +50,8 @@ pub(crate) enum NodeKind {
     UsageMeter(Arc<dyn UsageMeter>),
     /// The retries of one logical call.
     Retries(Retries),
-    /// A retry budget that the call has deposited into.
-    Deposit(RetryBudget),
+    /// A bucket that the call has deposited into. It is kept alive, so that no other one gets its address.
+    Deposit(Arc<dyn RetryDeposit>),
     /// A contender of a first-output race.
     Contender(Contender),
     /// The signs of life of the work below, for idle timeouts.

@@ -11,8 +11,9 @@ use tokio::time::Instant;
 
 use super::Context;
 use super::node::{Node, NodeKind};
-use crate::runtime::executor::{ABORT_GRACE, after, within};
+use crate::runtime::executor::ABORT_GRACE;
 use crate::runtime::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::runtime::timing::{after, within};
 
 /// The state of one retry, as the steps below it see it.
 pub(crate) struct Retries {

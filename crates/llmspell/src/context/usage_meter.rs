@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::Context;
 use super::node::NodeKind;
-use crate::control::rate::RateLimits;
 use crate::error::Result;
 use crate::observe::event::EventKind;
+use crate::observe::rate_limits::RateLimits;
 use crate::observe::usage::Usage;
 
 /// The meter of one call under a rate or a budget, as the work inside the call sees it.

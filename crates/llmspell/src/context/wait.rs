@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::runtime::executor::after;
+use crate::runtime::timing::after;
 
 /// How long after its deadline a call leaves the queue. A timeout around the call ends it at the deadline, with
 /// a message of its own. Only a deadline that no timeout enforces ends here.

@@ -2,7 +2,6 @@
 
 mod adaptive;
 mod limited;
-mod semaphore;
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,13 +9,13 @@ use std::sync::Arc;
 pub use adaptive::Adaptive;
 use adaptive::AdaptiveLimit;
 pub use limited::Limited;
-pub(crate) use semaphore::{Load, Permit, Semaphore};
 
 use crate::context::{AcquiredPermit, Context, LeasedContext, Permits};
 use crate::error::{Error, Result};
 use crate::observe::event::WaitKind;
 use crate::path::Path;
-use crate::runtime::executor;
+use crate::runtime::semaphore::{Load, Semaphore};
+use crate::runtime::timing::yield_if_due;
 
 /// A concurrency limit: a number of permits, of which each running call holds one.
 ///
@@ -168,7 +167,7 @@ impl Limit {
         path: impl FnOnce() -> Option<Path>,
     ) -> Result<Option<LeasedContext<'a>>> {
         let Some(semaphore) = &self.semaphore else { return Ok(None) };
-        executor::yield_if_due().await;
+        yield_if_due().await;
         let permit = match AcquiredPermit::try_acquire(semaphore) {
             Some(permit) => permit,
             None => Limit::wait(semaphore, cx, name).await.map_err(|error| error.at(|| cx.path()))?,

@@ -30,7 +30,6 @@ mod limiter;
 mod rate_limited;
 mod reservation;
 mod settings;
-mod window;
 
 use std::any::Any;
 use std::fmt;
@@ -39,7 +38,6 @@ use std::time::Duration;
 
 pub use builder::RateBuilder;
 pub use rate_limited::RateLimited;
-pub use window::{RateLimits, RateWindow};
 
 use limiter::RateLimiter;
 use settings::{Quota, RateSettings};

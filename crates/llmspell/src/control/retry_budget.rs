@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::context::{Context, RetryDeposit};
 use crate::runtime::sync::atomic::{AtomicU64, Ordering};
 
 /// A retry budget: how many attempts a service gets beyond its calls. All retries and hedges of these calls draw on it.
@@ -119,15 +120,14 @@ impl RetryBudget {
         self.0.balance.load(Ordering::Relaxed) / PARTS
     }
 
-    /// Whether both are clones of the same budget.
-    pub(crate) fn is_same(&self, other: &RetryBudget) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+    /// Deposits the share of a call and returns its context; `None` if an enclosing call has already deposited.
+    pub(crate) fn deposit_once(&self, cx: &Context) -> Option<Context> {
+        cx.deposit_into(&self.0)
     }
 
-    /// Deposits the share of a call. The caller ensures that a call does so once; see
-    /// [`Context::deposit_into`](crate::Context::deposit_into).
+    /// Deposits the share of a call. The caller ensures that a call does so once; see [`RetryBudget::deposit_once`].
     pub(crate) fn deposit(&self) {
-        self.add(self.0.terms.share);
+        self.0.deposit();
     }
 
     /// Takes one attempt, if there is one left.
@@ -151,15 +151,23 @@ impl RetryBudget {
         if now > before {
             // The difference of two totals, so that nothing is lost to rounding.
             let total = |nanos: u64| u128::from(nanos) * reserve / 1_000_000_000;
-            self.add(u64::try_from(total(now) - total(before)).unwrap_or(u64::MAX));
+            self.0.add(u64::try_from(total(now) - total(before)).unwrap_or(u64::MAX));
         }
     }
+}
 
+impl RetryBucket {
     fn add(&self, parts: u64) {
-        let burst = self.0.terms.burst;
+        let burst = self.terms.burst;
         let added = |balance: u64| (balance < burst && parts > 0).then(|| balance.saturating_add(parts).min(burst));
         // An error only means that the bucket is full.
-        let _ = self.0.balance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, added);
+        let _ = self.balance.fetch_update(Ordering::Relaxed, Ordering::Relaxed, added);
+    }
+}
+
+impl RetryDeposit for RetryBucket {
+    fn deposit(&self) {
+        self.add(self.terms.share);
     }
 }
 
@@ -248,7 +256,7 @@ impl RetryPermit<'_> {
 impl Drop for RetryPermit<'_> {
     fn drop(&mut self) {
         if let Some(budget) = self.0 {
-            budget.add(PARTS);
+            budget.0.add(PARTS);
         }
     }
 }

@@ -14,7 +14,7 @@ use super::request::Request;
 use super::usage_charge::UsageCharge;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::runtime::executor::yield_if_due;
+use crate::runtime::timing::yield_if_due;
 use crate::step::Step;
 
 /// A model as a step from a [`Request`] to a [`Reply`]; made by [`Model::step`].

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::observe::event::millis;
+use crate::observe::millis;
 use crate::observe::usage::Usage;
 use crate::path::Path;
 use crate::runtime::sync::{Mutex, lock};
@@ -104,7 +103,7 @@ pub struct StageTime {
 
 impl Provenance {
     /// Returns the stages on the way, in the order in which they were first left; the last one may have been left by an
-    /// error. Empty without [`Context::with_stage_times`].
+    /// error. Empty without [`Context::with_stage_times`](crate::Context::with_stage_times).
     pub fn stages(&self) -> &[StageTime] {
         self.stages.as_deref().map_or(&[], |stages| &stages.0)
     }
@@ -137,9 +136,9 @@ pub struct Outcome<T> {
 }
 
 impl<T> Outcome<T> {
-    /// Returns the outcome of work in `scope`.
-    pub(crate) fn new(index: usize, result: Result<T>, scope: &Context) -> Self {
-        match scope.collector().and_then(ProvenanceCollector::take) {
+    /// Returns the outcome of work, with everything that its scope has collected.
+    pub(crate) fn new(index: usize, result: Result<T>, collector: Option<&ProvenanceCollector>) -> Self {
+        match collector.and_then(ProvenanceCollector::take) {
             None => Outcome::plain(index, result),
             Some(collected) => {
                 let Collected { quality, causes, provenance } = *collected;
@@ -152,7 +151,7 @@ impl<T> Outcome<T> {
         Outcome { index, result, quality: Quality::Full, causes: Vec::new(), provenance: Provenance::default() }
     }
 
-    /// Returns the outcome of work of an earlier run, from its stored parts; see [`Context::restore_outcome`]. Its index is
+    /// Returns the outcome of work of an earlier run, from its stored parts; see [`Context::restore_outcome`](crate::Context::restore_outcome). Its index is
     /// 0.
     pub fn restored(result: Result<T>, quality: Quality, causes: Vec<Error>, provenance: Provenance) -> Self {
         Outcome { index: 0, result, quality, causes, provenance }

@@ -9,11 +9,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::context::node::RecordedCall;
 use crate::observe::event::{Event, EventKind, EventSink};
 use crate::observe::report::{Report, ReportBuilder};
 use crate::path::Path;
 use crate::runtime::sync::{Mutex, lock};
+
+/// The call that an event belongs to.
+#[derive(Clone, Copy)]
+pub(crate) struct EventCall<'a> {
+    pub(crate) id: u64,
+    pub(crate) parent: u64,
+    pub(crate) path: &'a Path,
+}
 
 /// A recording keeps at most this many events; the report goes on counting beyond it.
 const MAX_EVENTS: usize = 65_536;
@@ -64,19 +71,13 @@ impl Recorder {
         self.last_call.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    pub(crate) fn record(
-        &self,
-        call: Option<(&RecordedCall, &Path)>,
-        item: Option<usize>,
-        at: Instant,
-        fact: EventKind,
-    ) {
+    pub(crate) fn record(&self, call: Option<EventCall<'_>>, item: Option<usize>, at: Instant, fact: EventKind) {
         let mut event = Event {
             v: Event::VERSION,
             at: at.saturating_duration_since(self.origin),
-            path: call.map_or_else(Path::root, |(_, path)| path.clone()),
-            call: call.map_or(0, |(call, _)| call.id),
-            parent: call.map_or(0, |(call, _)| call.parent),
+            path: call.map_or_else(Path::root, |call| call.path.clone()),
+            call: call.map_or(0, |call| call.id),
+            parent: call.map_or(0, |call| call.parent),
             item,
             fact,
         };

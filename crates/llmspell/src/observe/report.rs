@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use builder::ReportBuilder;
 
-use crate::observe::event::millis;
+use crate::observe::millis;
 use crate::observe::usage::Usage;
 use crate::path::Path;
 

@@ -39,7 +39,7 @@ use crate::context::{AcquiredPermit, Context, Label};
 use crate::control::limit::Limit;
 use crate::error::Result;
 use crate::observe::event::EventKind;
-use crate::runtime::executor::yield_if_due;
+use crate::runtime::timing::yield_if_due;
 use crate::step::{BoxStep, Step, StepInfo, call};
 
 /// Returns a pipeline without stages; add some with [`Pipeline::stage`].

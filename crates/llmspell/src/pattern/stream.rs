@@ -118,7 +118,7 @@ impl<S: Step> Streaming<S> {
             Box::pin(async move { cx.cancelled().await }) as _
         });
         Streaming {
-            pool: WorkerPool::new(&cx, Items::new(step, cx.clone())),
+            pool: WorkerPool::new(cx.pool_guards(), Items::new(step, cx.clone())),
             source: Some(source),
             cancelled,
             gates: AdmissionGates::default(),

@@ -52,7 +52,7 @@ pub use retry::{Retried, Retry};
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::runtime::executor::poll_within;
+use crate::runtime::timing::poll_within;
 use crate::step::{Step, StepInfo};
 
 /// The time limits of a step: one for all attempts, or one for each attempt.

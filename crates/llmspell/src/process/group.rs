@@ -49,7 +49,7 @@ impl ProcessGroup {
         use tokio::signal::unix::{SignalKind, signal};
         use tokio::time::Instant;
 
-        use crate::runtime::executor::{after, within};
+        use crate::runtime::timing::{after, within};
 
         let Some(leader) = self.unreaped(child) else { return child.wait().await.map(drop) };
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::{Step, StepInfo};
 use crate::context::Context;
 use crate::error::Result;
-use crate::runtime::executor;
 
 /// A step that runs on its own task; made by [`Step::spawned`].
 ///
@@ -45,7 +44,7 @@ impl<S: Step> Step for Spawned<S> {
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
         let step = self.step.clone();
-        executor::spawned(cx, self.grace, |cx| async move { step.run(input, &cx).await }).await
+        cx.spawned(self.grace, |cx| async move { step.run(input, &cx).await }).await
     }
 
     fn info(&self) -> StepInfo<'_> {

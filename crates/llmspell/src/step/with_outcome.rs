@@ -25,7 +25,7 @@ impl<S: Step> Step for WithOutcome<S> {
     async fn run(&self, input: S::In, cx: &Context) -> Result<Outcome<S::Out>> {
         let cx = cx.scope(None);
         let result = self.step.run(input, &cx).await;
-        Ok(Outcome::new(0, result, &cx))
+        Ok(cx.outcome(0, result))
     }
 
     fn info(&self) -> StepInfo<'_> {

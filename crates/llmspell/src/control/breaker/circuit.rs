@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::settings::{BreakerSettings, JITTER_DIVISOR};
 use super::window::Window;
 use crate::error::Error;
-use crate::runtime::executor::after;
+use crate::runtime::timing::after;
 
 /// The state of one breaker.
 pub(super) struct Circuit {

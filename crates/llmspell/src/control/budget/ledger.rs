@@ -6,17 +6,12 @@
 #[cfg(all(test, shuttle))]
 mod schedules;
 
-use std::sync::Arc;
 use std::task::{self, Poll, Waker};
 
 use super::caps::Caps;
-use super::reservation::BudgetReservation;
-use crate::context::Context;
 use crate::control::ewma::Ewma;
 use crate::error::{Error, Result};
-use crate::observe::event::WaitKind;
 use crate::observe::usage::Usage;
-use crate::runtime::executor::yield_if_due;
 use crate::runtime::sync::{Mutex, MutexGuard, lock};
 use crate::runtime::wait_queue::{Admit, QueueOwner, Removed, WaitQueue, WaiterPoll, Waiting, WakeList};
 
@@ -164,31 +159,8 @@ impl BudgetLedger {
         if state.queue.is_empty() { self.try_reserve(state, expected) } else { Reserve::Later }
     }
 
-    /// Reserves for a call, and waits while calls in flight may leave enough of their reservations. `name` is that of
-    /// the step, if the call begins before the name is in the path. Also returns whether the call had to wait.
-    pub(super) async fn reserve(
-        self: &Arc<Self>,
-        expected: Option<Usage>,
-        cx: &Context,
-        name: Option<&str>,
-    ) -> Result<(BudgetReservation, bool)> {
-        yield_if_due().await;
-        let result = match self.reserve_or_enqueue(expected) {
-            Ok(Admit::Admitted(reserved)) => return Ok((BudgetReservation::new(self, reserved), false)),
-            // Boxed, so that calls which do not wait do not carry the state of a wait.
-            Ok(Admit::Queued(waiting)) => {
-                Box::pin(cx.admit(WaitKind::Budget, name, cx.deadline(), waiting.result())).await
-            }
-            Err(error) => {
-                cx.rejected(WaitKind::Budget, name, &error);
-                Err(error)
-            }
-        };
-        let reserved = result.map_err(|error| error.at(|| cx.path()))?;
-        Ok((BudgetReservation::new(self, reserved), true))
-    }
-
-    fn reserve_or_enqueue(&self, expected: Option<Usage>) -> Result<Admit<'_, Self, Reserved>> {
+    /// Reserves for a new call, or lets it wait while calls in flight may leave enough of their reservations.
+    pub(super) fn reserve_or_enqueue(&self, expected: Option<Usage>) -> Result<Admit<'_, Self, Reserved>> {
         let mut state = self.lock();
         match self.try_reserve_fairly(&mut state, expected) {
             Reserve::Granted(reserved) => Ok(Admit::Admitted(reserved)),
@@ -206,14 +178,10 @@ impl BudgetLedger {
     }
 
     /// Reserves for an item of a stream, which must not wait in the queue.
-    pub(super) fn poll_reserve(
-        self: &Arc<Self>,
-        expected: Option<Usage>,
-        task: &task::Context<'_>,
-    ) -> Poll<Result<BudgetReservation>> {
+    pub(super) fn poll_reserve(&self, expected: Option<Usage>, task: &task::Context<'_>) -> Poll<Result<Reserved>> {
         let mut state = self.lock();
         match self.try_reserve_fairly(&mut state, expected) {
-            Reserve::Granted(reserved) => Poll::Ready(Ok(BudgetReservation::new(self, reserved))),
+            Reserve::Granted(reserved) => Poll::Ready(Ok(reserved)),
             Reserve::Never(error) => Poll::Ready(Err(error)),
             Reserve::Later => {
                 if !state.streams.iter().any(|stream| stream.will_wake(task.waker())) {

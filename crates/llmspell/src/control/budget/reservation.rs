@@ -1,13 +1,17 @@
 //! The reservation of one call under a budget, and its settlement.
 
 use std::sync::Arc;
+use std::task::{self, Poll};
 
 use super::ledger::{BudgetLedger, Reserved};
-use crate::context::{MeterId, UsageMeter};
-use crate::error::{Error, ErrorKind};
+use crate::context::{Context, MeterId, UsageMeter};
+use crate::error::{Error, ErrorKind, Result};
+use crate::observe::event::WaitKind;
 use crate::observe::usage::Usage;
 use crate::runtime::sync::atomic::{AtomicBool, Ordering};
 use crate::runtime::sync::{Mutex, MutexGuard, get_mut, lock};
+use crate::runtime::timing::yield_if_due;
+use crate::runtime::wait_queue::Admit;
 
 /// A reservation, and the usage that the call has reported. If it is dropped before the call has started, it is
 /// released.
@@ -35,6 +39,39 @@ impl BudgetReservation {
         let Reserved { usage: held, is_unestimated } = reserved;
         let state = ReservationState { held, used: Usage::default(), is_reported: false, ended: false, is_unestimated };
         BudgetReservation { ledger: ledger.clone(), begun: AtomicBool::new(false), state: Mutex::new(state) }
+    }
+
+    /// Reserves for a call, and waits while calls in flight may leave enough of their reservations. `name` is that of
+    /// the step, if the call begins before the name is in the path. Also returns whether the call had to wait.
+    pub(super) async fn reserve(
+        ledger: &Arc<BudgetLedger>,
+        expected: Option<Usage>,
+        cx: &Context,
+        name: Option<&str>,
+    ) -> Result<(BudgetReservation, bool)> {
+        yield_if_due().await;
+        let result = match ledger.reserve_or_enqueue(expected) {
+            Ok(Admit::Admitted(reserved)) => return Ok((BudgetReservation::new(ledger, reserved), false)),
+            // Boxed, so that calls which do not wait do not carry the state of a wait.
+            Ok(Admit::Queued(waiting)) => {
+                Box::pin(cx.admit(WaitKind::Budget, name, cx.deadline(), waiting.result())).await
+            }
+            Err(error) => {
+                cx.rejected(WaitKind::Budget, name, &error);
+                Err(error)
+            }
+        };
+        let reserved = result.map_err(|error| error.at(|| cx.path()))?;
+        Ok((BudgetReservation::new(ledger, reserved), true))
+    }
+
+    /// Reserves for an item of a stream, which must not wait in the queue.
+    pub(super) fn poll_reserve(
+        ledger: &Arc<BudgetLedger>,
+        expected: Option<Usage>,
+        task: &task::Context<'_>,
+    ) -> Poll<Result<BudgetReservation>> {
+        ledger.poll_reserve(expected, task).map_ok(|reserved| BudgetReservation::new(ledger, reserved))
     }
 
     fn lock(&self) -> MutexGuard<'_, ReservationState> {

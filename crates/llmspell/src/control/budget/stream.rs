@@ -76,7 +76,8 @@ impl StreamReservations {
         if pending.next.is_some() {
             return Poll::Ready(Ok(()));
         }
-        self.ledger.poll_reserve(self.budget.estimate, task).map_ok(|reservation| pending.next = Some(reservation))
+        BudgetReservation::poll_reserve(&self.ledger, self.budget.estimate, task)
+            .map_ok(|reservation| pending.next = Some(reservation))
     }
 
     /// Notes that the next input was pulled.

@@ -48,7 +48,7 @@ impl<S: Step> WithBudget<S> {
         loop {
             drop(revoked);
             cx.renew_reservations(name).await?;
-            (revoked, _) = ledger.reserve(expected, cx, name).await?;
+            (revoked, _) = BudgetReservation::reserve(ledger, expected, cx, name).await?;
             if !cx.is_revoked() {
                 return Ok(revoked);
             }
@@ -73,7 +73,7 @@ impl<S: Step> Step for WithBudget<S> {
             return self.step.run(input, cx).await;
         }
         let expected = self.estimate.as_ref().map(|estimate| estimate(&input)).or(self.budget.estimate);
-        let (mut reservation, waited) = ledger.reserve(expected, cx, self.step.info().name).await?;
+        let (mut reservation, waited) = BudgetReservation::reserve(ledger, expected, cx, self.step.info().name).await?;
         if waited && cx.is_revoked() {
             reservation = Box::pin(self.reserve_again(ledger, expected, reservation, cx)).await?;
         }

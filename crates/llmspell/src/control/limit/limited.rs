@@ -3,7 +3,7 @@
 use super::Limit;
 use crate::context::{AcquiredPermit, Context};
 use crate::error::Result;
-use crate::runtime::executor;
+use crate::runtime::timing::yield_if_due;
 use crate::step::{Step, StepInfo};
 
 /// The most items that a stream keeps in flight because of an adaptive limit.
@@ -32,7 +32,7 @@ impl<S: Step> Step for Limited<S> {
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
         let Some(semaphore) = &self.limit.semaphore else { return self.step.run(input, cx).await };
-        executor::yield_if_due().await;
+        yield_if_due().await;
         let permit = match AcquiredPermit::try_acquire(semaphore) {
             Some(permit) => permit,
             None => {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::RateWindow;
-use crate::runtime::executor::after;
+use crate::observe::rate_limits::RateWindow;
+use crate::runtime::timing::after;
 
 /// A token bucket, which is the "continuous-state leaky bucket" form of the generic cell rate algorithm
 /// (ITU-T I.371; ATM Forum, Traffic Management 4.0, 1996, section 4.4.2).

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::RateLimits;
 use super::limiter::{Admission, RateLimiter};
 use crate::context::{Context, MeterId, Renewal, UsageMeter};
 use crate::control::ewma::Ewma;
 use crate::error::Result;
+use crate::observe::rate_limits::RateLimits;
 use crate::observe::usage::Usage;
 use crate::runtime::sync::atomic::{AtomicBool, Ordering};
 use crate::runtime::sync::{Mutex, MutexGuard, get_mut, lock};

@@ -44,7 +44,7 @@ macro_rules! group {
                 drop(input);
                 $(let mut $branch = Branch::new($branch);)+
                 run_all(&mut [$(&mut $branch as &mut dyn DynBranch),+], options.limit, options.fail_fast).await;
-                ($(Outcome::new($index, $branch.take().unwrap_or_else(|| Err(stopped())), &$cx),)+)
+                ($($cx.outcome($index, $branch.take().unwrap_or_else(|| Err(stopped()))),)+)
             }
         }
     };

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{Group, JoinOptions, Sealed, group_error, stopped};
-use crate::context::Context;
+use crate::context::{CallerGuard, Context, WorkGuard};
 use crate::error::{Error, Result};
 use crate::observe::outcome::Outcome;
 use crate::runtime::executor::{PoolTask, WorkerPool};
@@ -51,13 +51,15 @@ struct Members<S> {
 impl<S: Step> PoolTask for Members<S> {
     type Input = S::In;
     type Out = Outcome<S::Out>;
+    type CallerGuard = CallerGuard;
+    type WorkGuard = WorkGuard;
 
     async fn run(&self, index: usize, input: S::In) -> Outcome<S::Out> {
         let step = &self.steps[index];
         if self.scoped {
             let cx = self.cx.scope(None);
             let result = step.run(input, &cx).await;
-            Outcome::new(index, result, &cx)
+            cx.outcome(index, result)
         } else {
             Outcome::plain(index, step.run(input, &self.cx).await)
         }
@@ -78,7 +80,7 @@ async fn run_members<S: Step<In: Clone>>(
 ) -> Vec<Option<Outcome<S::Out>>> {
     let total = steps.len();
     let mut outcomes: Vec<Option<Outcome<S::Out>>> = std::iter::repeat_with(|| None).take(total).collect();
-    let mut pool = WorkerPool::new(cx, Members { steps: steps.clone(), cx: cx.clone(), scoped });
+    let mut pool = WorkerPool::new(cx.pool_guards(), Members { steps: steps.clone(), cx: cx.clone(), scoped });
     let mut jobs: VecDeque<_> = (0..total.min(options.limit)).map(|index| (index, input.clone())).collect();
     let mut started = jobs.len();
     pool.submit(&mut jobs);

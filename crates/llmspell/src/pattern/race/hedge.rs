@@ -13,7 +13,7 @@ use crate::control::retry_budget::RetryBudget;
 use crate::error::Result;
 use crate::observe::event::EventKind;
 use crate::observe::outcome::ServedBy;
-use crate::runtime::executor::after;
+use crate::runtime::timing::after;
 use crate::step::{Step, StepInfo};
 
 /// The settings of a hedge: when to start a second copy of a call, and how often.
@@ -180,7 +180,7 @@ impl<S: Step<In: Clone>> Step for Hedged<S> {
             ActiveDelay::After(delay) => Some(*delay),
             ActiveDelay::Percentile(latencies) => latencies.get(),
         };
-        let deposited = if self.shared { cx.deposit_into(&self.budget) } else { None };
+        let deposited = if self.shared { self.budget.deposit_once(cx) } else { None };
         let cx = deposited.as_ref().unwrap_or(cx);
         if !self.shared {
             self.budget.deposit();

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::context::Context;
+use crate::context::{CallerGuard, Context, WorkGuard};
 use crate::control::budget::{BudgetGuard, StreamReservations};
 use crate::error::{Error, Result};
 use crate::observe::outcome::Outcome;
@@ -61,6 +61,8 @@ impl<S: Step> Items<S> {
 impl<S: Step> PoolTask for Items<S> {
     type Input = S::In;
     type Out = Outcome<S::Out>;
+    type CallerGuard = CallerGuard;
+    type WorkGuard = WorkGuard;
 
     fn run(&self, index: usize, input: S::In) -> impl Future<Output = Outcome<S::Out>> + Send {
         let (budgets, cx) = self.start(index);
@@ -69,7 +71,7 @@ impl<S: Step> PoolTask for Items<S> {
             if let Some(budgets) = budgets {
                 budgets.end(&result);
             }
-            Outcome::new(index, result, &cx)
+            cx.outcome(index, result)
         }
     }
 

@@ -145,7 +145,7 @@ impl<S: Step> Streaming<S> {
         let (items, tail) = (self.pool.work(), Arc::new(TailTracker::new(policy)));
         let step = Arc::new(WithStragglers::new(items.step.clone(), tail.clone()));
         Streaming {
-            pool: WorkerPool::new(&items.cx, items.with(step)),
+            pool: WorkerPool::new(items.cx.pool_guards(), items.with(step)),
             source: self.source,
             cancelled: self.cancelled,
             gates: self.gates,

@@ -15,8 +15,8 @@ use crate::observe::event::EventKind;
 use crate::observe::histogram::Histogram;
 use crate::observe::outcome::ServedBy;
 use crate::pattern::race::run_with_copy;
-use crate::runtime::executor::{after, within};
 use crate::runtime::sync::{Mutex, MutexGuard, lock};
+use crate::runtime::timing::{after, within};
 use crate::step::{Step, StepInfo};
 
 /// The settings for stragglers: which items of a stream get a second copy. See

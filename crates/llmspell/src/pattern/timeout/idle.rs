@@ -14,7 +14,7 @@ use crate::context::{Context, Heartbeat};
 use crate::display;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::event::EventKind;
-use crate::runtime::executor::after;
+use crate::runtime::timing::after;
 use crate::step::{Step, StepInfo};
 
 /// A step that is cancelled when it gives no sign of life; made by [`Step::idle_timeout`].

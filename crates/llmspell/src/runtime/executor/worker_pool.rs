@@ -29,18 +29,17 @@ mod worker;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-
 use std::sync::Arc;
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::spawn_abortable;
 use super::yield_policy::JobLengthEstimate;
-use super::{spawn_abortable, within};
-use crate::context::{CallerGuard, Context, WorkGuard};
 use crate::error::{Error, ErrorKind};
 use crate::runtime::sync::{AbortHandle, Mutex, MutexGuard, lock};
+use crate::runtime::timing::within;
 use worker::WorkerGuard;
 
 /// How long [`WorkerPool::stop`] waits for the workers to end.
@@ -50,6 +49,10 @@ pub(crate) const GRACE: Duration = Duration::from_millis(50);
 pub(crate) trait PoolTask: Send + Sync + 'static {
     type Input: Send + 'static;
     type Out: Send + 'static;
+    /// The guard that the owner holds. Dropping it while a job runs makes the job a runaway.
+    type CallerGuard: Send + Sync + 'static;
+    /// The guard that keeps the permits of the jobs until the pool is done.
+    type WorkGuard: Send + Sync + 'static;
 
     /// Runs one job.
     fn run(&self, index: usize, job: Self::Input) -> impl Future<Output = Self::Out> + Send;
@@ -65,7 +68,7 @@ pub(crate) struct WorkerPool<W: PoolTask> {
     /// Outputs taken out of the shared state, so that they are delivered without its lock.
     ready: VecDeque<W::Out>,
     /// Dropped after the workers are aborted: a job that still runs then is a runaway.
-    _caller_guard: CallerGuard,
+    _caller_guard: W::CallerGuard,
 }
 
 struct PoolShared<W: PoolTask> {
@@ -89,7 +92,7 @@ struct PoolState<W: PoolTask> {
     owner: Option<Waker>,
     job_length: JobLengthEstimate,
     /// Keeps the permits that the jobs run under, until the pool is done.
-    work_guard: Option<WorkGuard>,
+    work_guard: Option<W::WorkGuard>,
     /// Set once the owner wants no more outputs.
     closed: bool,
     /// Set when a worker was dropped before it could look for a job: its runtime is shutting down.
@@ -104,10 +107,10 @@ enum WorkerState {
 }
 
 impl<W: PoolTask> WorkerPool<W> {
-    /// Creates a pool that runs under the permits of `cx`. They are released when the pool is done, or once the last
-    /// job that outlives it has ended.
-    pub(crate) fn new(cx: &Context, work: W) -> Self {
-        let (caller_guard, work_guard) = cx.detached_task(Duration::ZERO);
+    /// Creates a pool that runs under `guards`. The work's guard is dropped when the pool is done, or once the last job
+    /// that outlives it has ended.
+    pub(crate) fn new(guards: (W::CallerGuard, W::WorkGuard), work: W) -> Self {
+        let (caller_guard, work_guard) = guards;
         let state = PoolState {
             jobs: VecDeque::new(),
             outputs: VecDeque::new(),
@@ -264,7 +267,7 @@ impl<W: PoolTask> PoolState<W> {
     }
 
     /// Returns the guard of the permits once no job can need them any more.
-    fn take_work_guard(&mut self) -> Option<WorkGuard> {
+    fn take_work_guard(&mut self) -> Option<W::WorkGuard> {
         if self.closed && self.running == 0 { self.work_guard.take() } else { None }
     }
 

@@ -9,6 +9,7 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use super::super::caps::Caps;
+use super::super::reservation::BudgetReservation;
 use super::{BudgetLedger, Waker};
 use crate::context::Context;
 use crate::observe::usage::Usage;
@@ -39,8 +40,8 @@ impl TestBudget {
 
     /// Waits for a reservation, and releases it unused.
     fn reserve_and_release(&self) {
-        let (reservation, _) =
-            block_on(self.ledger.reserve(ONE, &Context::new(), None)).expect("nothing is ever spent");
+        let (reservation, _) = block_on(BudgetReservation::reserve(&self.ledger, ONE, &Context::new(), None))
+            .expect("nothing is ever spent");
         assert!(self.inside.fetch_add(1, Ordering::SeqCst) < self.max, "more than {} at once", self.max);
         self.inside.fetch_sub(1, Ordering::SeqCst);
         drop(reservation);
@@ -49,7 +50,7 @@ impl TestBudget {
     /// Polls once for a reservation, and drops the future or the reservation.
     fn abandon(&self) {
         let cx = Context::new();
-        let mut reserves = Box::pin(self.ledger.reserve(ONE, &cx, None));
+        let mut reserves = Box::pin(BudgetReservation::reserve(&self.ledger, ONE, &cx, None));
         let ready = pin!(&mut reserves).poll(&mut task::Context::from_waker(Waker::noop())).is_ready();
         thread::yield_now();
         drop((reserves, ready));

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::RateLimits;
 use super::super::bucket::Bucket;
 use super::RateLimiter;
 use super::state::{RateRequest, RateState};
 use crate::error::Error;
-use crate::runtime::executor::after;
+use crate::observe::rate_limits::RateLimits;
 use crate::runtime::sync::MutexGuard;
 use crate::runtime::sync::atomic::Ordering;
+use crate::runtime::timing::after;
 use crate::runtime::wait_queue::WakeList;
 
 impl RateLimiter {

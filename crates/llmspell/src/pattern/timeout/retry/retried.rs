@@ -9,7 +9,7 @@ use super::{NextAttempt, Retry};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::observe::event::EventKind;
-use crate::runtime::executor::{after, within, yield_if_due};
+use crate::runtime::timing::{after, within, yield_if_due};
 use crate::step::{Step, StepInfo};
 
 /// A step that is retried; made by [`Step::retry`].
@@ -63,7 +63,7 @@ impl<S: Step<In: Clone>> Step for Retried<S> {
     type Out = S::Out;
 
     async fn run(&self, input: S::In, cx: &Context) -> Result<S::Out> {
-        let deposited = self.policy.retry_budget.as_ref().and_then(|budget| cx.deposit_into(budget));
+        let deposited = self.policy.retry_budget.as_ref().and_then(|budget| budget.deposit_once(cx));
         let cx = deposited.as_ref().unwrap_or(cx);
         if self.policy.attempts == 1 {
             return self.step.run(input, cx).await;

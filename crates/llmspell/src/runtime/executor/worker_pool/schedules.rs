@@ -9,9 +9,8 @@ use std::task::Poll;
 use shuttle::future::{block_on, yield_now};
 
 use super::{PoolTask, WorkerPool};
-use crate::context::Context;
-use crate::control::limit::Semaphore;
 use crate::error::Error;
+use crate::runtime::semaphore::Semaphore;
 use crate::runtime::sync::atomic::{AtomicUsize, Ordering};
 
 const SCHEDULES: usize = 3000;
@@ -48,6 +47,8 @@ impl Drop for Alive {
 impl PoolTask for Jobs {
     type Input = TestJob;
     type Out = usize;
+    type CallerGuard = ();
+    type WorkGuard = ();
 
     async fn run(&self, index: usize, job: TestJob) -> usize {
         self.alive.fetch_add(1, Ordering::SeqCst);
@@ -77,7 +78,7 @@ impl PoolTask for Jobs {
 fn pool() -> (WorkerPool<Jobs>, Arc<AtomicUsize>) {
     let alive = Arc::new(AtomicUsize::new(0));
     let jobs = Jobs { alive: alive.clone(), met: Semaphore::new(0), meeting: AtomicUsize::new(0) };
-    (WorkerPool::new(&Context::new(), jobs), alive)
+    (WorkerPool::new(((), ()), jobs), alive)
 }
 
 /// Runs `jobs`, at most `limit` at once, as a stream does; each must return its index once.

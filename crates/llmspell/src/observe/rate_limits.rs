@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::observe::event::millis;
+use crate::observe::millis;
 
 /// The rate limits that a server reports in a reply, such as in the headers `x-ratelimit-remaining-requests` and
 /// `x-ratelimit-remaining-tokens`. A step reports them with [`Context::rate_limits`](crate::Context::rate_limits).
