@@ -66,6 +66,12 @@ pub struct Flow {
     options: Vec<RunOption>,
 }
 
+impl fmt::Debug for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flow").field("name", &self.name).field("fingerprint", &self.fingerprint).finish_non_exhaustive()
+    }
+}
+
 /// Why a flow file could not be used.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -48,6 +48,12 @@ pub struct Input {
     size: Option<u64>,
 }
 
+impl std::fmt::Debug for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Input").field("name", &self.name).field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
 impl Input {
     /// A file; its ending tells the [format](Format::of).
     ///

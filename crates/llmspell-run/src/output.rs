@@ -38,6 +38,12 @@ pub struct Output {
     out: (u64, u64),
 }
 
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Output").field("lines", &self.lines).finish_non_exhaustive()
+    }
+}
+
 /// What became of the output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {

@@ -67,6 +67,12 @@ pub struct Run {
     stop: watch::Sender<Stop>,
 }
 
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("flow", &self.flow).field("input", &self.input).finish_non_exhaustive()
+    }
+}
+
 /// So many records in a row that were denied end a run. More than the breaker's own 3: of a list of addresses, a few
 /// neighbours may well want a password.
 const DENIED: u64 = 10;
