@@ -8,7 +8,7 @@ mod servers;
 use std::path::Path;
 
 use llmspell::{Error, ErrorKind, Registry};
-use llmspell_flow::{Declared, Diagnostic, Diagnostics, Flow, Source, Toolbox};
+use llmspell_flow::{Declarations, Diagnostic, Diagnostics, Flow, Source, Toolbox};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::exit::{CommandError, Exit};
@@ -59,7 +59,7 @@ fn not_allowed(problems: Diagnostics) -> LoadFailure {
 /// servers start.
 pub(crate) struct LoadedFlow {
     source: Source,
-    declared: Declared,
+    declared: Declarations,
     /// With the models of the flow, without its servers.
     toolbox: Toolbox,
     /// With no server connected.
@@ -70,7 +70,7 @@ impl LoadedFlow {
     /// Reads and checks a flow file. It starts no program, sends no request, and accepts missing keys.
     pub(crate) fn read(path: &Path, toolbox: Toolbox, registry: &Registry) -> Result<LoadedFlow, LoadFailure> {
         let source = Source::load(path).map_err(LoadFailure::Unreadable)?;
-        let declared = Flow::declared(&source)?;
+        let declared = Flow::declarations(&source)?;
         let (toolbox, missing_keys) = with_models(&declared, toolbox, registry)?;
         let all = toolbox.clone();
         let all = declared.servers.iter().fold(all, |toolbox, server| toolbox.with_unopened_server(&*server.name));
@@ -95,7 +95,7 @@ impl LoadedFlow {
 
     /// Checks permissions and keys before anything is opened.
     pub(crate) fn check_permissions(&self) -> Result<(), LoadFailure> {
-        self.ready.flow.permitted().map_err(not_allowed)?;
+        self.ready.flow.check_permissions().map_err(not_allowed)?;
         match self.ready.missing_keys.is_empty() {
             true => Ok(()),
             false => Err(not_allowed(self.ready.missing_keys.iter().cloned().collect())),
@@ -107,7 +107,7 @@ impl LoadedFlow {
         self.check_permissions()?;
         let ready = self.connect(runtime, interrupts)?;
         // Checked again: this flow was built with the tools that its servers offer.
-        if let Err(problems) = ready.flow.permitted() {
+        if let Err(problems) = ready.flow.check_permissions() {
             ready.servers.end(runtime, interrupts);
             return Err(not_allowed(problems));
         }
@@ -133,7 +133,7 @@ impl LoadedFlow {
 
 /// Adds the models of the flow to the toolbox. Returns also the models that lack a key.
 fn with_models(
-    declared: &Declared,
+    declared: &Declarations,
     mut toolbox: Toolbox,
     registry: &Registry,
 ) -> Result<(Toolbox, Vec<Diagnostic>), LoadFailure> {

@@ -1,4 +1,6 @@
-//! What a flow file means, and whether it can.
+//! The semantic checks: from a parsed flow file to the intermediate representation.
+//!
+//! Resolves names, checks values, and reports all problems at once. It must not run or open anything.
 
 mod agent;
 mod allow;
@@ -13,6 +15,7 @@ mod output;
 mod prompt;
 mod references;
 mod repeatability;
+mod scope;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,7 +26,7 @@ use llmspell_tools::{Grantor, MissingPermission, Permissions};
 use crate::ir::fields::Inputs;
 use crate::ir::fingerprint::Fingerprint;
 use crate::ir::shape::Shape;
-use crate::ir::step::{Planned, StepKind};
+use crate::ir::step::{Step, StepKind};
 use crate::lint;
 use crate::syntax::diagnostic::{Diagnostic, Diagnostics};
 use crate::syntax::file::{FlowFile, StepDef};
@@ -32,34 +35,37 @@ use crate::syntax::parse::parse;
 use crate::syntax::source::Source;
 use crate::template::{Compiler, Formula, Template, with_room};
 use crate::toolbox::Toolbox;
-use flow_tools::Own;
-use references::{References, Sight, Uses};
+use flow_tools::FlowTool;
+use references::References;
+use scope::{Dependencies, NameScope};
 
-/// A flow file that has been understood.
-pub(crate) struct Checked {
+/// A flow file that has passed all checks.
+pub(crate) struct CheckedFlow {
     pub(crate) file: FlowFile,
     pub(crate) inputs: Inputs,
-    pub(crate) steps: Vec<Planned>,
+    pub(crate) steps: Vec<Step>,
     pub(crate) output: Option<Template>,
-    /// What decides an outcome besides the record.
+    /// The fingerprint of everything that decides an outcome, except the record.
     pub(crate) fingerprint: Fingerprint,
     pub(crate) returns: Inputs,
-    /// What the flow asks for.
-    pub(crate) asked: Permissions,
-    /// What of that its user has to grant, and does not.
+    /// The permissions under `allow`.
+    pub(crate) requested: Permissions,
+    /// The permissions that the user must grant, and has not.
     pub(crate) refused: Vec<Diagnostic>,
-    /// What can run, but nobody can want.
+    /// The warnings of lint rules.
     pub(crate) warnings: Vec<Diagnostic>,
 }
 
-/// Reads a flow file and finds everything that is wrong with it.
-pub(crate) fn check(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics> {
+/// Parses and checks a flow file.
+///
+/// # Errors
+/// All problems in it.
+pub(crate) fn check(source: &Source, toolbox: &Toolbox) -> Result<CheckedFlow, Diagnostics> {
     let checked = with_room(|| understand(source, toolbox));
-    checked
-        .unwrap_or_else(|why| Err(source.diagnose(None, why).with_hint("try again when there is more memory").into()))
+    checked.unwrap_or_else(|why| Err(source.diagnose(None, why).with_hint("free memory, then run it again").into()))
 }
 
-fn understand(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics> {
+fn understand(source: &Source, toolbox: &Toolbox) -> Result<CheckedFlow, Diagnostics> {
     let file = parse(source)?;
     let mut problems = Vec::new();
     names::check(&file, source, &mut problems);
@@ -68,68 +74,69 @@ fn understand(source: &Source, toolbox: &Toolbox) -> Result<Checked, Diagnostics
     let ids = names::ids(&file.steps.value);
     let secrets = file.secrets.iter().map(|secret| secret.value.as_str()).collect();
     let references = References::new(&inputs, ids.iter().map(|id| id.value.as_str()), secrets);
-    let asked = allow::asked(&file, source, &mut problems);
+    let requested = allow::requested(&file, source, &mut problems);
     let mut checker = Checker {
         toolbox,
         file: &file,
         references: &references,
-        asked,
+        requested,
         own: BTreeMap::new(),
         refused: Vec::new(),
         warnings: Vec::new(),
         compiler: Compiler::new(source, problems),
     };
     if let Some(allow) = &file.allow {
-        let missing = checker.toolbox.gate(&checker.asked).missing_private();
+        let missing = checker.toolbox.gate(&checker.requested).missing_private();
         checker.missing("the flow asks for private addresses", &allow.at, missing);
     }
     modifiers::check_defaults(&file.defaults, source, &mut checker.compiler.problems);
     checker.models();
-    checker.own = checker.own_tools();
-    let mut sight = references.sight();
-    let steps = checker.list(&file.steps.value, &mut sight, "");
-    let uses = Uses::default();
-    let output = file.output.as_ref().map(|output| checker.value(output, &sight, &uses));
+    checker.own = checker.flow_tools();
+    let mut scope = references.first_scope();
+    let steps = checker.sequence(&file.steps.value, &mut scope, "");
+    let dependencies = Dependencies::default();
+    let output = file.output.as_ref().map(|output| checker.value(output, &scope, &dependencies));
     let given = match (&output, steps.last()) {
-        (Some(output), _) => Shape::of(output, &|name| sight.shape_of(name)),
+        (Some(output), _) => Shape::of(output, &|name| scope.shape_of(name)),
         (None, Some(last)) if steps.len() == file.steps.value.len() => last.shape.clone(),
         (None, _) => Shape::Any,
     };
     let mut problems = std::mem::take(&mut checker.compiler.problems);
     output::returned(&file, &given, &returns, source, &mut problems);
     let mut warnings = std::mem::take(&mut checker.warnings);
-    warnings.append(&mut checker.compiler.warnings);
+    let missing = std::mem::take(&mut checker.compiler.warnings);
+    warnings.extend(missing.into_iter().map(|warning| warning.with_rule(lint::missing_field::RULE.id)));
     nesting::times(&steps, &file.defaults, source, &mut problems);
     Diagnostics::none_of(problems)?;
     let used = references.take_used();
     lint::check(&lint::Subject { file: &file, steps: &steps, used: &used, source }, &mut warnings);
-    let Checker { asked, refused, .. } = checker;
+    let Checker { requested, refused, .. } = checker;
     warnings.sort_by_key(|warning| (warning.line(), warning.column()));
     let whole = steps.iter().map(|step| step.fingerprint.to_string()).collect::<Vec<_>>().join("\n");
     let output_text = file.output.as_ref().map(|output| output.value.to_json().to_string());
-    let (taken, given) = (inputs.essence(), returns.essence());
-    let whole = format!("{whole}\n{output_text:?}\n{}\n{taken}\n{given}", uses.into_text());
+    let (taken, given) = (inputs.definition(), returns.definition());
+    let whole = format!("{whole}\n{output_text:?}\n{}\n{taken}\n{given}", dependencies.into_text());
     let fingerprint = Fingerprint::of(whole.as_bytes());
-    Ok(Checked { inputs, steps, output, fingerprint, returns, asked, refused, warnings, file })
+    Ok(CheckedFlow { inputs, steps, output, fingerprint, returns, requested, refused, warnings, file })
 }
 
-/// What the steps of a file are checked with.
+/// The state of the checks of one file.
 struct Checker<'a> {
     toolbox: &'a Toolbox,
     file: &'a FlowFile,
     references: &'a References<'a>,
-    /// What the flow asks for.
-    asked: Permissions,
-    /// The tools of the flow's own.
-    own: BTreeMap<String, Own>,
+    /// The permissions under `allow`.
+    requested: Permissions,
+    /// The tools that the flow declares.
+    own: BTreeMap<String, FlowTool>,
     refused: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
     compiler: Compiler<'a>,
 }
 
 impl Checker<'_> {
-    /// Notes what is missing for `what`: what the flow does not ask for is wrong with the flow, what the user does not
-    /// grant is not.
+    /// Reports the permissions missing for `what`. A permission that the flow does not request is a problem of the flow;
+    /// one that the user does not grant is not.
     fn missing(&mut self, what: &str, at: &Range<usize>, missing: impl IntoIterator<Item = MissingPermission>) {
         for missing in missing {
             let problem = self.compiler.source.diagnose(Some(at.clone()), format!("{what}: {missing}"));
@@ -141,85 +148,95 @@ impl Checker<'_> {
         }
     }
 
-    /// Steps one after another: each sees those before it.
-    fn list(&mut self, steps: &[Located<StepDef>], sight: &mut Sight, path: &str) -> Vec<Planned> {
-        let mut planned = Vec::new();
+    /// Checks steps that run one after another: each can use the outputs of the steps before it.
+    fn sequence(&mut self, steps: &[Located<StepDef>], scope: &mut NameScope, path: &str) -> Vec<Step> {
+        let mut checked = Vec::new();
         for step in steps {
-            match self.step(step, sight, path, None) {
+            match self.step(step, scope, path, None) {
                 Some(step) => {
-                    sight.add(&step.id, step.fingerprint, step.shape.clone());
-                    planned.push(step);
+                    scope.add(&step.id, step.fingerprint, step.shape.clone());
+                    checked.push(step);
                 }
-                // Something is wrong with it, not with those that name it.
+                // The problem is in this step, not in the steps that name it.
                 None => {
                     if let Some(id) = &step.value.id {
-                        sight.add(&Arc::from(id.value.as_str()), Fingerprint::of(b""), Shape::Any);
+                        scope.add(&Arc::from(id.value.as_str()), Fingerprint::of(b""), Shape::Any);
                     }
                 }
             }
         }
-        planned
+        checked
     }
 
-    /// Steps beside each other: none sees another.
-    fn beside(&mut self, steps: &[Located<StepDef>], sight: &Sight, path: &str) -> Vec<Planned> {
-        steps.iter().filter_map(|step| self.step(step, sight, path, None)).collect()
+    /// Checks steps that run at the same time: none can use the output of another.
+    fn siblings(&mut self, steps: &[Located<StepDef>], scope: &NameScope, path: &str) -> Vec<Step> {
+        steps.iter().filter_map(|step| self.step(step, scope, path, None)).collect()
     }
 
-    /// One step. Without an id, it is called as `unnamed` says.
+    /// Checks one step. `default_id` is its id if it declares none.
     fn step(
         &mut self,
         step: &Located<StepDef>,
-        sight: &Sight,
+        scope: &NameScope,
         outer: &str,
-        unnamed: Option<String>,
-    ) -> Option<Planned> {
+        default_id: Option<String>,
+    ) -> Option<Step> {
         let def = &step.value;
-        let id: Arc<str> = match (&def.id, unnamed) {
+        let id: Arc<str> = match (&def.id, default_id) {
             (Some(id), _) => Arc::from(id.value.as_str()),
             (None, Some(name)) => Arc::from(name),
             (None, None) => {
-                let problem = self.compiler.source.diagnose(Some(first(step)), "the key `id` is missing");
+                let problem = self.compiler.source.diagnose(Some(start_of(step)), "missing key `id`");
                 let hint = "give every step an `id`; later steps use its output as `steps.<id>`";
                 self.compiler.problems.push(problem.with_hint(hint));
                 return None;
             }
         };
         let path: Arc<str> = if outer.is_empty() { id.clone() } else { Arc::from(format!("{outer}.{id}")) };
-        let at = def.id.as_ref().map_or_else(|| first(step), |id| id.at.clone());
-        let mut inside = sight.within(&id);
-        let uses = Uses::default();
-        let when = def.when.as_ref().and_then(|when| self.bare(when, &inside, &uses));
-        inside.asked.extend(when.as_ref().map(Formula::tested).unwrap_or_default());
-        let kind = self.kind(step, &inside, &path, &uses);
+        let at = def.id.as_ref().map_or_else(|| start_of(step), |id| id.at.clone());
+        let mut inside = scope.within(&id);
+        let dependencies = Dependencies::default();
+        let when = def.when.as_ref().and_then(|when| self.bare(when, &inside, &dependencies));
+        inside.tested.extend(when.as_ref().map(Formula::tested).unwrap_or_default());
+        let kind = self.kind(step, &inside, &path, &dependencies);
         let mut modifiers = def.modifiers();
         if let Some(StepKind::Tool { .. } | StepKind::Agent(_)) = &kind {
             modifiers.fill(&self.file.defaults);
         }
-        let fallback = modifiers.fallback.clone().map_or_else(Vec::new, |rungs| {
-            let rungs =
-                rungs.value.0.0.into_iter().map(|rung| Located { at: at_of(rung.at, &rungs.at), value: rung.value });
+        let fallback = modifiers.fallback.clone().map_or_else(Vec::new, |fallbacks| {
+            let fallbacks = fallbacks
+                .value
+                .0
+                .0
+                .into_iter()
+                .map(|fallback| Located { at: at_or(fallback.at, &fallbacks.at), value: fallback.value });
             let name =
-                |place: usize| if place == 0 { "fallback".to_owned() } else { format!("fallback_{}", place + 1) };
-            rungs.enumerate().filter_map(|(place, rung)| self.step(&rung, &inside, &path, Some(name(place)))).collect()
+                |index: usize| if index == 0 { "fallback".to_owned() } else { format!("fallback_{}", index + 1) };
+            fallbacks
+                .enumerate()
+                .filter_map(|(index, fallback)| self.step(&fallback, &inside, &path, Some(name(index))))
+                .collect()
         });
         let kind = kind?;
         modifiers::check(def, &modifiers, &kind, &at, self.compiler.source, &mut self.compiler.problems);
-        let uses = uses.into_text();
-        let without_fallback = kind::fingerprint(def, &kind, &[], &uses);
-        let fingerprint =
-            if fallback.is_empty() { without_fallback } else { kind::fingerprint(def, &kind, &fallback, &uses) };
+        let dependencies = dependencies.into_text();
+        let without_fallback = kind::fingerprint(def, &kind, &[], &dependencies);
+        let fingerprint = if fallback.is_empty() {
+            without_fallback
+        } else {
+            kind::fingerprint(def, &kind, &fallback, &dependencies)
+        };
         let shape = output::of_step(&kind, &inside, def.when.is_none(), &fallback);
-        Some(Planned { id, path, at, kind, when, modifiers, fallback, fingerprint, without_fallback, shape })
+        Some(Step { id, path, at, kind, when, modifiers, fallback, fingerprint, without_fallback, shape })
     }
 }
 
-/// A place, or that of what is around it, if it has none of its own.
-fn at_of(at: std::ops::Range<usize>, around: &std::ops::Range<usize>) -> std::ops::Range<usize> {
+/// Returns a position, or the position around it if it is empty.
+fn at_or(at: std::ops::Range<usize>, around: &std::ops::Range<usize>) -> std::ops::Range<usize> {
     if at.is_empty() { around.clone() } else { at }
 }
 
-/// The first line of a step, for what concerns all of it.
-fn first(step: &Located<StepDef>) -> std::ops::Range<usize> {
+/// Returns the start of a step, as the position of a problem with all of it.
+fn start_of(step: &Located<StepDef>) -> std::ops::Range<usize> {
     step.at.start..step.at.start + 1
 }

@@ -1,4 +1,4 @@
-//! A flow: steps described in a file, as a step of the library.
+//! A flow: a checked flow file, as a step of the library.
 
 use std::fmt;
 use std::path::Path;
@@ -9,22 +9,22 @@ use llmspell::{BoxStep, Error, Result};
 use llmspell_tools::Permissions;
 use serde_json::Value;
 
-use crate::check::declared::{Declared, keys};
-use crate::check::{Checked, check};
+use crate::check::declared::{Declarations, keys};
+use crate::check::{CheckedFlow, check};
 use crate::exec::compiled::Compiled;
 use crate::exec::memo::StepKey;
 use crate::exec::secrets::Secrets;
 use crate::ir::fields::Inputs;
 use crate::ir::fingerprint::Fingerprint;
-use crate::ir::names::Wanted;
-use crate::ir::step::Planned;
+use crate::ir::names::DeclaredNames;
+use crate::ir::step::Step;
 use crate::syntax::diagnostic::{Diagnostic, Diagnostics};
 use crate::syntax::options::{self, RunOption};
 use crate::syntax::source::Source;
 use crate::template::Template;
 use crate::toolbox::Toolbox;
 
-/// A flow that has been read and found right.
+/// A flow that has been parsed and checked.
 ///
 /// ```
 /// use llmspell::{Context, Step};
@@ -55,12 +55,12 @@ pub struct Flow {
     description: Option<String>,
     inputs: Inputs,
     returns: Inputs,
-    steps: Vec<Planned>,
+    steps: Vec<Step>,
     output: Option<Template>,
     fingerprint: Fingerprint,
     secrets: Arc<Secrets>,
-    asked: Permissions,
-    wanted: Wanted,
+    requested: Permissions,
+    wanted: DeclaredNames,
     refused: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
     options: Vec<RunOption>,
@@ -68,18 +68,19 @@ pub struct Flow {
 
 impl fmt::Debug for Flow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flow").field("name", &self.name).field("fingerprint", &self.fingerprint).finish_non_exhaustive()
+        let steps: Vec<&str> = self.steps().collect();
+        f.debug_struct("Flow").field("name", &self.name).field("steps", &steps).finish_non_exhaustive()
     }
 }
 
-/// Why a flow file could not be used.
+/// The error of loading a flow file.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// It could not be read.
+    /// The file cannot be read.
     Read(Error),
-    /// It says something that cannot be.
-    Wrong(Diagnostics),
+    /// The flow is invalid.
+    Invalid(Diagnostics),
 }
 
 impl fmt::Display for LoadError {
@@ -89,7 +90,7 @@ impl fmt::Display for LoadError {
                 write!(f, "error: {error}")?;
                 error.hint().map_or(Ok(()), |hint| write!(f, "\n\nhint: {hint}"))
             }
-            LoadError::Wrong(problems) => problems.fmt(f),
+            LoadError::Invalid(problems) => problems.fmt(f),
         }
     }
 }
@@ -97,21 +98,21 @@ impl fmt::Display for LoadError {
 impl std::error::Error for LoadError {}
 
 impl Flow {
-    /// Reads a flow file.
+    /// Loads a flow file.
     ///
     /// # Errors
-    /// If the file cannot be read, or with everything that is wrong in it.
+    /// If the file cannot be read, or all problems in it.
     pub fn load(path: &Path, toolbox: &Toolbox) -> std::result::Result<Self, LoadError> {
         let source = Source::load(path).map_err(LoadError::Read)?;
-        Flow::parse(&source, toolbox).map_err(LoadError::Wrong)
+        Flow::parse(&source, toolbox).map_err(LoadError::Invalid)
     }
 
-    /// Reads a flow from a text.
+    /// Parses and checks a flow.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All problems in it.
     pub fn parse(source: &Source, toolbox: &Toolbox) -> std::result::Result<Self, Diagnostics> {
-        let Checked { file, inputs, steps, output, fingerprint, returns, asked, mut refused, warnings } =
+        let CheckedFlow { file, inputs, steps, output, fingerprint, returns, requested, mut refused, warnings } =
             check(source, toolbox)?;
         let options = options::read(&file.run, source)?;
         let declared = file.secrets.iter().map(|secret| secret.value.as_str());
@@ -122,7 +123,7 @@ impl Flow {
             refused.push(problem.with_hint(format!("set the environment variable {}", name.value)));
         }
         Ok(Flow {
-            wanted: Wanted::of(&file),
+            wanted: DeclaredNames::of(&file),
             name: Arc::from(file.flow.value),
             key: file.key.map(|key| key.value),
             description: file.description,
@@ -132,64 +133,65 @@ impl Flow {
             output,
             fingerprint,
             secrets: Arc::new(secrets),
-            asked,
+            requested,
             refused,
             warnings,
             options,
         })
     }
 
-    /// The name of a secret of the flow whose value stands in a text. Such a text must not be written down. Secrets are
-    /// what the flow declares as such, and what its `key` of models and `token` of servers name, if that is of 8
-    /// characters or more: less is what servers get that want no key.
+    /// Returns the name of a secret whose value occurs in a text, which must then not be stored or shown.
+    ///
+    /// Secrets are the variables under `secrets`, and those that `key` of a model and `token` of a server name. The latter
+    /// count from 8 characters on, because servers that need no key get a short placeholder.
     pub fn secret_in(&self, text: &str) -> Option<&str> {
         self.secrets.found_in(text)
     }
 
-    /// What takes the values of the flow's secrets out of a text; it gives `None` for a text without any. `None` if the
-    /// flow has no secrets.
+    /// Returns a function that redacts the flow's secrets in a text, and returns `None` for a text without any. Returns
+    /// `None` if the flow has no secrets.
     ///
-    /// What the flow gives, fails with and tells of itself needs none of it: secrets are not in there.
-    pub fn scrub(&self) -> Option<impl Fn(&str) -> Option<String> + Send + Sync + 'static> {
+    /// The outputs, errors and events of the flow are already redacted.
+    pub fn redactor(&self) -> Option<impl Fn(&str) -> Option<String> + Send + Sync + 'static> {
         let secrets = self.secrets.clone();
         (!secrets.are_none()).then_some(move |text: &str| secrets.told(text))
     }
 
-    /// The steps whose outputs a journal keeps, in the order of the file.
+    /// Returns the steps whose outputs a journal keeps, in the order of the file.
     #[doc(hidden)]
-    pub fn kept_steps(&self) -> Vec<StepKey> {
-        let kept = self.steps.iter().flat_map(Planned::all).filter(|step| step.is_kept());
+    pub fn journaled_steps(&self) -> Vec<StepKey> {
+        let kept = self.steps.iter().flat_map(Step::all).filter(|step| step.is_journaled());
         kept.map(|step| StepKey { path: step.path.clone(), fingerprint: step.fingerprint }).collect()
     }
 
-    /// The field of a record that identifies it, if the flow declares one.
+    /// Returns the field that identifies a record, if the flow declares one.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
     }
 
-    /// How a run of it goes, if its user says nothing else.
+    /// Returns the defaults of a run, which the user can override.
     pub fn run_options(&self) -> &[RunOption] {
         &self.options
     }
 
-    /// The steps, with all that is known of them.
-    pub(crate) fn planned(&self) -> &[Planned] {
+    /// Returns the checked steps.
+    pub(crate) fn checked_steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// The names that it declares.
-    pub(crate) fn names(&self) -> &Wanted {
+    /// Returns the names that the flow declares.
+    pub(crate) fn names(&self) -> &DeclaredNames {
         &self.wanted
     }
 
-    /// The fields of a record.
+    /// Returns the fields of a record.
     #[doc(hidden)]
     pub fn inputs(&self) -> &Inputs {
         &self.inputs
     }
 
-    /// Reads the value of a field from a command line: as the type that the flow declares for it; or else as JSON if
-    /// it is JSON, and as text if it is not.
+    /// Parses the value of a field from a command line, as the declared type. The value of an undeclared field is parsed
+    /// as JSON if possible, and is a text otherwise.
     ///
     /// ```
     /// use llmspell_flow::{Flow, Source, Toolbox};
@@ -204,65 +206,65 @@ impl Flow {
     /// ```
     ///
     /// # Errors
-    /// If it does not fit the type.
+    /// If the value does not fit the type.
     pub fn value_of(&self, field: &str, text: &str) -> Result<Value> {
         self.inputs.read(field, text)
     }
 
-    /// The name of the flow.
+    /// Returns the name of the flow.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What the flow says it does.
+    /// Returns the description of the flow.
     pub fn description(&self) -> Option<&str> {
         self.description.as_deref()
     }
 
-    /// The ids of the steps, in order.
+    /// Returns the ids of the steps, in order.
     pub fn steps(&self) -> impl Iterator<Item = &str> {
         self.steps.iter().map(|step| &*step.id)
     }
 
-    /// What decides an outcome besides the record: the same as long as every step does the same.
+    /// Returns the fingerprint of everything that decides an outcome, except the record. It changes with the work of a
+    /// step.
     #[doc(hidden)]
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
 
-    /// What the flow does that nobody can want, such as a step whose output goes nowhere. It can run all the same.
+    /// Returns the warnings of [lint rules](crate::LINT_RULES), such as a step whose output is unused. The flow can still
+    /// run.
     pub fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
         self.warnings.iter()
     }
 
-    /// What a flow file names that has to be opened before the file can be [parsed](Flow::parse): models, and MCP
-    /// servers.
+    /// Returns the models and MCP servers that must be opened before the file can be [parsed](Flow::parse).
     ///
     /// # Errors
-    /// If the text is no flow file.
-    pub fn declared(source: &Source) -> std::result::Result<Declared, Diagnostics> {
-        Declared::read(source)
+    /// If the text is not a flow file.
+    pub fn declarations(source: &Source) -> std::result::Result<Declarations, Diagnostics> {
+        Declarations::read(source)
     }
 
-    /// What the flow asks for under `allow`.
-    pub fn asked(&self) -> &Permissions {
-        &self.asked
+    /// Returns the permissions that the flow requests under `allow`.
+    pub fn requested_permissions(&self) -> &Permissions {
+        &self.requested
     }
 
-    /// Whether the user allows every tool in it. Ask before running: a tool that is not allowed would fail with each
-    /// record.
+    /// Checks that the user grants the permissions of every tool. Call it before a run: a tool without its permission
+    /// fails for each record.
     ///
     /// # Errors
-    /// The steps whose tools are not allowed, each with the flag that would allow it.
-    pub fn permitted(&self) -> std::result::Result<(), Diagnostics> {
+    /// The missing permissions, each with the option that grants it as the hint.
+    pub fn check_permissions(&self) -> std::result::Result<(), Diagnostics> {
         Diagnostics::none_of(self.refused.clone())
     }
 
-    /// The flow as a tool that takes a record and gives its output: for agents, for other flows, and for clients of an
-    /// MCP server.
+    /// Turns the flow into a tool from a record to its output: for agents, for other flows, and for clients of an MCP
+    /// server.
     ///
-    /// Its arguments are what the flow declares under `inputs`; what it may do is what the most powerful of its tools
-    /// may.
+    /// Its arguments are the fields under `inputs`. It has the privilege of its most powerful tool.
     ///
     /// ```
     /// use llmspell_flow::{Flow, Source, Toolbox};
@@ -270,7 +272,7 @@ impl Flow {
     ///
     /// let text = "
     /// flow: greet
-    /// description: Greets somebody.
+    /// description: Greets a user.
     /// inputs:
     ///   name: { type: string }
     /// steps:
@@ -286,21 +288,21 @@ impl Flow {
     pub fn into_tool(self) -> DynTool {
         let name = self.name.clone();
         let description = self.description.clone().unwrap_or_else(|| format!("Runs the flow `{name}`."));
-        let security = self.steps.iter().flat_map(Planned::all).map(|step| step.kind.security());
+        let security = self.steps.iter().flat_map(Step::all).map(|step| step.kind.security());
         let security = security.max().unwrap_or_default();
         let parameters = self.inputs.schema();
         DynTool::from_schema(&name, &description, parameters, self.into_step()).security(security)
     }
 
-    /// The flow as a step from a record, a JSON object, to its output.
+    /// Turns the flow into a step from a record, a JSON object, to its output.
     ///
-    /// It is a [pipeline](llmspell::pattern::pipeline): streamed, records overlap across its steps, each step has its
-    /// own limit, and the report tells how well that went.
+    /// The step is a [pipeline](llmspell::pattern::pipeline): in a stream, records overlap across its steps, each step has
+    /// its own limit, and the report shows the efficiency.
     pub fn into_step(self) -> BoxStep<Value, Value> {
         self.compile().into_step()
     }
 
-    /// The steps of the flow, made to run, and how records are made ready for them.
+    /// Compiles the steps of the flow, and the preparation of records for them.
     #[doc(hidden)]
     pub fn compile(self) -> Compiled {
         let Flow { name, inputs, returns, steps, output, secrets, .. } = self;

@@ -1,7 +1,7 @@
-//! The intermediate representation: what a checked flow is.
+//! The intermediate representation of a checked flow.
 //!
-//! Steps with their kinds and modifiers, fields and their types, the shapes of outputs, and fingerprints. The checks
-//! make it, `exec` and `plan` read it; it imports neither of them.
+//! Owns the steps with their kinds and modifiers, the fields and their types, the shapes of outputs, and fingerprints.
+//! `check` creates it; `exec` and `plan` read it. It must import none of the three.
 
 pub(crate) mod agent;
 pub(crate) mod fields;
@@ -10,3 +10,5 @@ pub(crate) mod names;
 pub(crate) mod repeatability;
 pub(crate) mod shape;
 pub(crate) mod step;
+
+pub(crate) use step::Step;

@@ -1,18 +1,18 @@
-//! Flow files for LLMSpell: steps described in YAML, with templates, checked and made to run.
+//! Flow files for LLMSpell: workflows in YAML that are checked and compiled to a step.
 //!
-//! A [`Flow`] is a function of one record; it is a [`Step`](llmspell::Step) like any other. `llmspell-run` maps it over
-//! a stream of records, with stages overlapping, and writes one line for each.
+//! A [`Flow`] turns one record into one output, as a [`Step`](llmspell::Step) like any other. `llmspell-run` maps it over
+//! a stream of records with overlapping stages, and writes one line for each record.
 //!
 //! # Flow files
 //!
 //! ```yaml
 //! # yaml-language-server: $schema=../schema/flow.v1.json
-//! flow: triage                      # begins the path of every step: triage.fetch
+//! flow: triage                      # the first part of every path: triage.fetch
 //! version: 1
-//! allow: { net: [example.org] }     # what its tools may touch, if the user grants it, too
-//! models:                           # named by agents, which share what is said here
+//! allow: { net: [example.org] }     # the permissions of its tools, which the user must also grant
+//! models:                           # used by agents, which share the limits set here
 //!   quick: { model: openai/gpt-5-mini, rate: 60/min, prices: { input: 0.25, output: 2.0 } }
-//! inputs:                           # what a record must have; left out, any record will do
+//! inputs:                           # the fields of a record; by default, any record is accepted
 //!   url:  { type: string }
 //!   lang: { type: string, default: en }
 //! steps:
@@ -21,41 +21,41 @@
 //!     with: { url: "${{ inputs.url }}" }
 //!     timeout: [2s, 5s]             # of each attempt; or one for all: `timeout: 2s`
 //!     retry: { max: 3, base: 250ms, on: [timeout, transient] }    # or `retry: 3`
-//!     deadline: 10s                 # for all attempts and the waiting between them
-//!     limit: 8                      # records in this step at once
+//!     deadline: 10s                 # for all attempts and the delays between them
+//!     limit: 8                      # at most 8 calls at a time
 //!   - id: title
 //!     tool: text
 //!     with: { value: "${{ steps.fetch.body }}", extract: "<title>(.*?)</title>" }
 //!   - id: verdict
-//!     agent:                        # a model that may call `tools` until it answers
+//!     agent:                        # a model that can call `tools` before it answers
 //!       model: quick
 //!       prompt: { file: verdict.md.j2 }    # or a text with `${{ }}`
-//!       answer: { spam: { type: boolean } }    # left out: its words
-//! output:                           # left out: the output of the last step
+//!       answer: { spam: { type: boolean } }    # by default, a text
+//! output:                           # by default, the output of the last step
 //!   title: ${{ steps.title }}
 //!   spam: ${{ steps.verdict.spam }}
 //!   lang: ${{ inputs.lang }}
 //! ```
 //!
 //! - **Templates** are [Jinja expressions](https://docs.rs/minijinja/latest/minijinja/syntax/) over `inputs`,
-//!   `steps.<id>` and `record.index`. A lone `${{ x }}` keeps its type; among other text, anything that is not text is
-//!   written as JSON. Undefined is an error: `${{ x | default("") }}` says otherwise. Outputs are data and are never
-//!   rendered again; statements (`{% if %}`) do not exist, nor do the filters `indent`, `format`, `slice`, `batch`,
-//!   `chain` and `zip`, whose cost has no bound. An expression is at most 4 KiB long.
-//! - **Modifiers** apply in one order, however they are written: `limit` around `deadline` around `retry` around
-//!   `timeout`. A record that waits to retry stays in its step and counts against the limit; the deadline begins when
-//!   the record is let in. `max` counts the first attempt too.
-//! - **Agents** have prompts in the file, or in files in its folder: those are templates of Jinja with statements (`{% if
-//!   %}`, `{% for %}`, `{% set %}`), of at most 256 KiB, and lines with nothing but a statement leave no empty line.
-//!   Prompts see what templates see, without secrets. The program that loads a flow opens its models and MCP servers:
-//!   see [`Declared`].
-//! - **Tools of the flow's own** stand under `tools`: `jq: { command: [jq, "${{ args.filter }}"], args: { filter: {
-//!   type: string } } }`, or `notes: { mcp: { command: [mcp-notes] } }`, whose tools are called `notes.<tool>`.
-//! - **Permissions**: a flow asks under `allow`, and its user grants; tools work within both. What is asked for and not
-//!   granted is told by [`Flow::permitted`].
-//! - **What is wrong** is found before a record is touched: unknown keys, tools and arguments, references that lead
-//!   nowhere, times that cannot be, tools that the user does not allow. See [`Diagnostics`].
-//! - YAML is read strictly: `yes` and `NO` are text, keys stand once, a duration has a unit.
+//!   `steps.<id>` and `record.index`. A single `${{ x }}` keeps its type; within other text, a value that is not text is
+//!   written as JSON. An undefined value is an error, unless it has a default: `${{ x | default("") }}`. Outputs are data
+//!   and are never rendered again. There are no statements (`{% if %}`), and no filters of unbounded cost: `indent`,
+//!   `format`, `slice`, `batch`, `chain` and `zip`. An expression is at most 4 KiB long.
+//! - **Modifiers** apply in a fixed order, whatever their order in the file. From the outside in: `when`, `fallback`,
+//!   `deadline`, `retry`, `hedge`, `breaker`, `rate`, `limit` or `adaptive`, `timeout`. A record that waits for its next
+//!   attempt does not count against the limit. `max` includes the first attempt.
+//! - **Agents** have prompts in the flow file, or in files in its folder. Prompt files are Jinja templates with statements
+//!   (`{% if %}`, `{% for %}`, `{% set %}`) of at most 256 KiB; a line with only a statement leaves no empty line. Prompts
+//!   see the same names as templates, except secrets. The program that loads a flow opens its models and MCP servers: see
+//!   [`Declarations`].
+//! - **Tools** can be declared under `tools`: `jq: { command: [jq, "${{ args.filter }}"], args: { filter: { type: string
+//!   } } }`, or `notes: { mcp: { command: [mcp-notes] } }`, whose tools have the names `notes.<tool>`.
+//! - **Permissions**: a tool needs both, the flow's request under `allow` and the user's grant.
+//!   [`Flow::check_permissions`] reports the requests that are not granted.
+//! - **Problems** are found before the first record: unknown keys, tools, arguments and names, contradictory time limits,
+//!   missing permissions. See [`Diagnostics`].
+//! - **YAML** is read strictly: `yes` and `NO` are text, duplicate keys are errors, a duration has a unit.
 
 mod check;
 mod exec;
@@ -67,21 +67,21 @@ mod syntax;
 mod template;
 mod toolbox;
 
-pub use check::declared::{Declared, DeclaredModel, DeclaredServer, ServerWay};
+pub use check::declared::{Declarations, DeclaredModel, DeclaredServer, ServerTransport};
 pub use flow::{Flow, LoadError};
 pub use lint::{RULES as LINT_RULES, Rule as LintRule};
 pub use plan::{
-    AgentCalls, Count, Estimate, EstimatedUse, Outline, Step as OutlineStep, Survey, Surveyor, TimeBound, TokenPrices,
+    AgentCalls, Count, Estimate, EstimatedUse, InputSurvey, Plan, PlanStep, Surveyor, TimeBound, TokenPrices,
 };
 pub use syntax::diagnostic::{Diagnostic, Diagnostics};
-pub use syntax::duration::{parse_duration, written_duration};
+pub use syntax::duration::{format_duration, parse_duration};
 pub use syntax::options::{RUN_OPTIONS, RunOption};
 pub use syntax::quota::parse_rate;
 pub use syntax::schema::schema;
 pub use syntax::source::Source;
 pub use toolbox::Toolbox;
 
-/// What `llmspell-run` needs to run a flow. Not a part of the public interface: it may change in any version.
+/// The interface for `llmspell-run`. It is not public: it may change in any version.
 #[doc(hidden)]
 pub mod internal {
     pub use crate::exec::compiled::{Compiled, Recorded};
@@ -89,6 +89,6 @@ pub mod internal {
     pub use crate::exec::policy::Tunable;
     pub use crate::ir::fields::Inputs;
     pub use crate::ir::fingerprint::Fingerprint;
-    pub use crate::syntax::quota::Per;
+    pub use crate::syntax::quota::Quota;
     pub use crate::syntax::{lossy_int, nonblocking};
 }

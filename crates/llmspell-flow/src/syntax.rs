@@ -1,13 +1,13 @@
-//! Flow files as text: YAML, the places of its values, diagnostics, and the types of a file.
+//! The syntax of flow files: YAML, the positions of values, diagnostics, and the types of a file.
 //!
-//! This module reads a file and says where each value stands. It knows nothing of what a flow means or does.
+//! Parses a file and records the position of each value. It must not depend on the meaning of a flow.
 
 pub(crate) mod diagnostic;
 pub(crate) mod duration;
-pub(crate) mod entries;
 pub(crate) mod file;
 pub(crate) mod located;
 pub mod lossy_int;
+pub(crate) mod mapping;
 pub(crate) mod node;
 pub mod nonblocking;
 pub(crate) mod options;

@@ -14,7 +14,7 @@ use crate::exec::template_tool::template;
 
 /// Tools by their names, and what the user lets them do; and models.
 ///
-/// [Safe](llmspell::tool::Security::Safe) tools always run. What else there is runs within what the flow asks for *and*
+/// [Safe](llmspell::tool::Privilege::Safe) tools always run. What else there is runs within what the flow asks for *and*
 /// the user grants, and a flow that names a tool without either is refused before any record is touched.
 #[derive(Clone)]
 pub struct Toolbox {

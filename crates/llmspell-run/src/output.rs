@@ -20,7 +20,7 @@ pub(crate) use writer::Ended;
 pub(crate) use writers::Writers;
 
 use atomic_output::{Place, Spared};
-use llmspell_flow::internal::nonblocking::{is_pipe, open_at_once};
+use llmspell_flow::internal::nonblocking::{is_pipe, open_nonblocking};
 
 /// Outcomes to be written, one JSON object a line.
 ///
@@ -92,7 +92,7 @@ impl Output {
             }
             // A device or a pipe with a name: there is nothing to take its place later.
             Ok(about) if !about.is_file() => {
-                let file = open_at_once(OpenOptions::new().write(true), path).map_err(|error| {
+                let file = open_nonblocking(OpenOptions::new().write(true), path).map_err(|error| {
                     if is_pipe(&about) && error.kind() != io::ErrorKind::PermissionDenied {
                         failed("nobody reads this pipe".to_owned()).with_hint("start its reader first")
                     } else {

@@ -205,7 +205,7 @@ impl Run {
         let cx = if follow { cx.with_sink(Follow(progress.clone())) } else { cx };
         input.form.fit(&flow);
         let (fingerprint, field): (_, Option<Arc<str>>) = (flow.fingerprint(), flow.key().map(Arc::from));
-        let surely = !flow.kept_steps().is_empty();
+        let surely = !flow.journaled_steps().is_empty();
         let name = flow.name().to_owned();
         let compiled = flow.compile();
         let tunables = compiled.tunables().to_vec();

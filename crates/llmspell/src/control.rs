@@ -1,6 +1,6 @@
 //! Flow control: how many calls run at once, how often they start, how much they may cost, and when to stop calling.
 //!
-//! Each module owns one mechanism and the adapter that puts it around a step. [`policy`] applies them together in the
+//! Each module owns one mechanism and the adapter that puts it around a step. `policy` applies them together in the
 //! canonical order. Flow control must not know agents or models.
 
 pub(crate) mod breaker;

@@ -140,7 +140,7 @@ async fn flow(kitchen: &Kitchen, registry: &Registry) -> Result<Section> {
         let toolbox = Toolbox::built_in(permissions).with_registry(registry)?;
         Ok(Flow::load(Path::new(FLOW), &toolbox)?)
     };
-    let refused = load(&Permissions::none())?.permitted().err();
+    let refused = load(&Permissions::none())?.check_permissions().err();
     section.claim(refused.is_some(), "a tool that is not safe does not run unless its user allows it:");
     // Without the folder that this was built in.
     section.quote(

@@ -4,7 +4,7 @@ mod budget;
 
 use llmspell::model::BYTES_PER_TOKEN;
 use llmspell::{Registry, Step};
-use llmspell_flow::{Flow, Survey};
+use llmspell_flow::{Flow, InputSurvey};
 use serde_json::json;
 
 use crate::exit::{CommandError, Exit};
@@ -20,7 +20,7 @@ pub(super) fn plan(args: &PlanArgs, registry: &Registry) -> Result<Exit, Command
     let toolbox = allow::toolbox(&args.allow, registry)?;
     let ReadyFlow { flow, .. } = LoadedFlow::read(&args.flow, toolbox, registry)?.inspect();
     flow.warnings().for_each(|warning| terminal::problem(&warning.to_string()));
-    let flow_plan = flow.outline();
+    let flow_plan = flow.plan();
     let survey = RecordOptions::of_plan(args).map(|records| survey(&flow, &records)).transpose()?;
     let budget = budget::of_flow(&flow, survey.as_ref());
     let in_flight = args.limit.map_or_else(|| flow.into_step().info().default_in_flight, |limit| limit as usize);
@@ -39,7 +39,7 @@ pub(super) fn plan(args: &PlanArgs, registry: &Registry) -> Result<Exit, Command
 }
 
 /// Reads the records and counts what the flow would do for them.
-fn survey(flow: &Flow, records: &RecordOptions<'_>) -> Result<Survey, CommandError> {
+fn survey(flow: &Flow, records: &RecordOptions<'_>) -> Result<InputSurvey, CommandError> {
     let input = records.open(flow)?;
     let runtime = load::runtime()?;
     let survey = runtime.block_on(llmspell_run::survey(flow, input));

@@ -29,7 +29,7 @@ impl Servers {
 mod clients {
     use llmspell::tool::DynTool;
     use llmspell::{Context, Error, Result, Step, settle, step};
-    use llmspell_flow::{DeclaredServer, Diagnostic, Diagnostics, ServerWay, Toolbox};
+    use llmspell_flow::{DeclaredServer, Diagnostic, Diagnostics, ServerTransport, Toolbox};
     use llmspell_mcp::Client;
 
     use std::sync::{Arc, Mutex, PoisonError};
@@ -74,7 +74,7 @@ mod clients {
         toolbox = refused.iter().fold(toolbox, |toolbox, server| toolbox.with_unopened_server(&*server.name));
         let clients = ConnectedClients::default();
         let connect_one = |server: &&DeclaredServer| {
-            let (way, timeout, clients) = (server.way.clone(), server.connect, clients.clone());
+            let (way, timeout, clients) = (server.transport.clone(), server.connect, clients.clone());
             step(move |(), cx| offered_tools(way.clone(), timeout, clients.clone(), cx))
         };
         let all = settle(permitted.iter().map(connect_one).collect::<Vec<_>>());
@@ -93,7 +93,7 @@ mod clients {
         for (server, outcome) in permitted.into_iter().zip(connected) {
             match outcome.result {
                 Ok(tools) => toolbox = toolbox.with_server(&server.name, tools),
-                Err(error) => problems.push(server.diagnose(&with_flow_hint(error, &server.way))),
+                Err(error) => problems.push(server.diagnose(&with_flow_hint(error, &server.transport))),
             }
         }
         if problems.is_empty() {
@@ -114,19 +114,19 @@ mod clients {
     }
 
     /// Replaces a hint that names settings of the library by one that names keys of flow files.
-    fn with_flow_hint(error: Error, way: &ServerWay) -> Error {
+    fn with_flow_hint(error: Error, way: &ServerTransport) -> Error {
         let names = |setting: &str| error.hint().is_some_and(|hint| hint.contains(setting));
         let hint = match way {
             _ if names("`connect_timeout`") => {
                 "allow it more time with `connect: 2m`, or check that it is an MCP server".to_owned()
             }
-            ServerWay::Http { token: None, .. } if names("`token`") => {
+            ServerTransport::Http { token: None, .. } if names("`token`") => {
                 "name the variable that holds its token beside its `url`: `token: NAME`".to_owned()
             }
-            ServerWay::Http { token: Some(variable), .. } if names("`token`") => {
+            ServerTransport::Http { token: Some(variable), .. } if names("`token`") => {
                 format!("check that {variable} holds a token for this server")
             }
-            ServerWay::Program { .. } if names("`inherit`") => {
+            ServerTransport::Program { .. } if names("`inherit`") => {
                 "check that it speaks MCP over its standard streams, and its arguments; it sees only the variables that \
                  are named beside its `command`: `env: [NAME]`"
                     .to_owned()
@@ -138,18 +138,18 @@ mod clients {
 
     /// Connects one server and returns its tools.
     async fn offered_tools(
-        way: ServerWay,
+        way: ServerTransport,
         connect_timeout: Option<Duration>,
         clients: ConnectedClients,
         cx: Context,
     ) -> Result<Vec<DynTool>> {
         let connect = match way {
-            ServerWay::Program { command, env, .. } => {
+            ServerTransport::Program { command, env, .. } => {
                 let mut words = command.into_iter();
                 let client = Client::stdio(words.next().unwrap_or_default()).args(words);
                 env.into_iter().fold(client, |client, name| client.inherit(name))
             }
-            ServerWay::Http { url, token, .. } => match token {
+            ServerTransport::Http { url, token, .. } => match token {
                 None => Client::http(url),
                 Some(variable) => Client::http(url).token(self::token(&variable)?),
             },

@@ -26,7 +26,7 @@ impl BudgetArg {
     /// Returns a warning if the cap is on cost and a model has no prices: such a model counts as free.
     pub(crate) fn unpriced_warning(self, flow: &Flow) -> Option<String> {
         self.cost?;
-        let estimates = flow.outline().estimates;
+        let estimates = flow.plan().estimates;
         let unpriced: Vec<&str> =
             estimates.iter().filter(|estimate| estimate.prices.is_none()).map(|estimate| &*estimate.model).collect();
         let models = unpriced.join("`, `");

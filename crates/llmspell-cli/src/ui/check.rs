@@ -14,8 +14,8 @@ pub(crate) fn line(path: &Path, ready: &ReadyFlow) -> String {
     let steps: Vec<&str> = flow.steps().collect();
     let steps = format!("{}: {}", count_of(steps.len() as u64, "step"), steps.join(" → "));
     let mut text = format!("{}: the flow `{}` is valid; {steps}", path.display(), flow.name());
-    let flow_plan = flow.outline();
-    let requested = flow.asked().list();
+    let flow_plan = flow.plan();
+    let requested = flow.requested_permissions().list();
     let needs = [
         ("it requests", requested),
         ("secrets", flow_plan.secrets),
@@ -35,11 +35,11 @@ pub(crate) fn line(path: &Path, ready: &ReadyFlow) -> String {
 
 /// Returns a valid flow as an object. `is_ok` is false if its warnings count as errors.
 pub(crate) fn object(path: &Path, ready: &ReadyFlow, is_ok: bool) -> Value {
-    let flow_plan = ready.flow.outline();
+    let flow_plan = ready.flow.plan();
     let warnings: Vec<Value> = warnings(ready).map(|warning| problem(&warning)).collect();
     json!({
         "file": path.display().to_string(), "ok": is_ok, "flow": ready.flow.name(), "errors": [],
-        "warnings": warnings, "asks_for": ready.flow.asked().list(), "permissions": flow_plan.permissions,
+        "warnings": warnings, "asks_for": ready.flow.requested_permissions().list(), "permissions": flow_plan.permissions,
         "secrets": flow_plan.secrets, "models": flow_plan.models, "servers": flow_plan.servers,
     })
 }

@@ -9,7 +9,7 @@ use crate::ui::terminal;
 /// Redacts the secrets of the flow from the messages of all later panics. A panic of a tool also becomes the error of
 /// its record.
 pub(crate) fn redact_secrets(flow: &Flow) {
-    if let Some(redact) = flow.scrub() {
+    if let Some(redact) = flow.redactor() {
         std::panic::set_hook(hook(redact, terminal::note));
     }
 }
@@ -40,7 +40,7 @@ mod tests {
         let printed = Arc::<Mutex<String>>::default();
         let sink = printed.clone();
         let before = std::panic::take_hook();
-        std::panic::set_hook(hook(flow.scrub().unwrap(), move |text| sink.lock().unwrap().push_str(text)));
+        std::panic::set_hook(hook(flow.redactor().unwrap(), move |text| sink.lock().unwrap().push_str(text)));
         let secret = env!("CARGO_MANIFEST_DIR");
         let caught = std::panic::catch_unwind(|| panic!("the key is {secret}!"));
         std::panic::set_hook(before);

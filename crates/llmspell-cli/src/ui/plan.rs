@@ -2,16 +2,16 @@
 
 mod estimates;
 
-use llmspell_flow::{AgentCalls, Count, Outline, OutlineStep, Survey, written_duration};
+use llmspell_flow::{AgentCalls, Count, InputSurvey, Plan, PlanStep, format_duration};
 
 use crate::ui::text::{count, count_of, wrap};
 
 /// The facts that a plan shows.
 pub(crate) struct PlanView<'a> {
-    pub(crate) flow_plan: &'a Outline,
+    pub(crate) flow_plan: &'a Plan,
     pub(crate) in_flight: usize,
     /// The survey of the input, if the command line names one.
-    pub(crate) survey: Option<&'a Survey>,
+    pub(crate) survey: Option<&'a InputSurvey>,
     /// The amount of the flow's budget, if it may not suffice.
     pub(crate) tight_budget: Option<&'a str>,
 }
@@ -48,7 +48,7 @@ pub(crate) fn text(plan: &PlanView<'_>) -> String {
     text.trim_end().to_owned()
 }
 
-fn one_record(flow_plan: &Outline) -> String {
+fn one_record(flow_plan: &Plan) -> String {
     let calls = flow_plan.calls.iter().map(|(tool, count)| format!("  calls of {tool}: at most {count}\n"));
     let mut text: String = calls.collect();
     text.push_str(&calls_by_agents(&flow_plan.calls_by_agents));
@@ -58,7 +58,7 @@ fn one_record(flow_plan: &Outline) -> String {
     text + &wrapped(&format!("time: {}, {EXCLUDED_WAITS}", flow_plan.time))
 }
 
-fn whole_run(in_flight: usize, survey: &Survey) -> String {
+fn whole_run(in_flight: usize, survey: &InputSurvey) -> String {
     let mut text = format!("  {}\n", count_of(survey.records, "record"));
     if survey.wrong > 0 {
         let first = survey.first_wrong.as_deref().unwrap_or_default();
@@ -69,10 +69,10 @@ fn whole_run(in_flight: usize, survey: &Survey) -> String {
     }
     text.push_str(&calls_by_agents(&survey.calls_by_agents));
     // No slot is empty while records wait, so all slots share the work, except for that of the last record.
-    match (survey.all.most(), survey.slowest.most()) {
+    match (survey.all.max(), survey.slowest.max()) {
         (Some(all), Some(slowest)) if !all.is_zero() => {
             let shared = all / u32::try_from(in_flight.max(1)).unwrap_or(u32::MAX);
-            let most = written_duration(shared.saturating_add(slowest).min(all));
+            let most = format_duration(shared.saturating_add(slowest).min(all));
             text.push_str(&wrapped(&format!("time: {most} if every call takes its whole time, {EXCLUDED_WAITS}")));
         }
         (None, _) => text.push_str(&wrapped(&format!("time: {}", survey.slowest))),
@@ -82,7 +82,7 @@ fn whole_run(in_flight: usize, survey: &Survey) -> String {
 }
 
 /// Returns what the flow needs and which steps are journaled, one list per line.
-fn needs(flow_plan: &Outline) -> String {
+fn needs(flow_plan: &Plan) -> String {
     let lists = [
         ("permissions", &flow_plan.permissions),
         ("secrets", &flow_plan.secrets),
@@ -114,7 +114,7 @@ fn number(number: &Count) -> String {
 }
 
 /// Appends one line per step, nested steps indented.
-fn tree(steps: &[OutlineStep], depth: usize, prefix: Option<&str>, text: &mut String) {
+fn tree(steps: &[PlanStep], depth: usize, prefix: Option<&str>, text: &mut String) {
     for step in steps {
         let mut line = format!("{}{}{}", "  ".repeat(depth), prefix.unwrap_or_default(), step.id);
         line.push_str(&format!("  {}", step.kind));
@@ -125,7 +125,7 @@ fn tree(steps: &[OutlineStep], depth: usize, prefix: Option<&str>, text: &mut St
             line.push_str(&format!(" · {}", step.modifiers.join(" · ")));
         }
         let is_leaf = step.steps.is_empty();
-        if is_leaf && step.time.most().is_none() {
+        if is_leaf && step.time.max().is_none() {
             line.push_str(" · unbounded time");
         }
         text.push_str(&line);

@@ -34,16 +34,27 @@ pub(crate) fn object(value: &impl serde::Serialize) {
 /// Returns a problem as an object: `{"error": …, "hint": …}`.
 fn problem_object(text: &str) -> serde_json::Value {
     let (text, hint) = text.split_once("\nhint: ").map_or((text, None), |(text, hint)| (text, Some(hint)));
-    let (label, text) = [("error", "error:"), ("warning", "warning:")]
-        .into_iter()
-        .find_map(|(name, label)| Some((name, text.strip_prefix(label)?)))
-        .unwrap_or(("error", text));
+    let (label, rule, text) = split_label(text).unwrap_or(("error", None, text));
     let mut object = serde_json::Map::new();
-    object.insert(label.to_owned(), text.trim().into());
+    // The margin before the hint is a part of the drawing, not of the problem.
+    object.insert(label.to_owned(), text.trim_end_matches([' ', '|', '\n']).trim_start().into());
+    if let Some(rule) = rule {
+        object.insert("rule".to_owned(), rule.into());
+    }
     if let Some(hint) = hint {
         object.insert("hint".to_owned(), hint.replace("\nhint: ", "\n").trim().into());
     }
     object.into()
+}
+
+/// Splits a text such as `warning[unused-step]: …` into its label, the id of its lint rule, and the rest.
+fn split_label(text: &str) -> Option<(&'static str, Option<&str>, &str)> {
+    let label = ["error", "warning", "hint"].into_iter().find(|label| text.starts_with(label))?;
+    let rest = &text[label.len()..];
+    match rest.strip_prefix('[').and_then(|rest| rest.split_once("]:")) {
+        Some((rule, rest)) => Some((label, Some(rule), rest)),
+        None => Some((label, None, rest.strip_prefix(':')?)),
+    }
 }
 
 /// Prints an error or a warning. Colour only repeats what the words say.
@@ -59,10 +70,13 @@ pub(crate) fn problem(text: &str) {
 }
 
 fn coloured(line: &str) -> String {
-    for (label, style) in [("error:", ERROR), ("warning:", WARNING), ("hint:", HINT)] {
-        if let Some(rest) = line.strip_prefix(label) {
-            return format!("{style}{label}{style:#}{rest}");
-        }
+    if let Some((label, _, rest)) = split_label(line) {
+        let style = match label {
+            "error" => ERROR,
+            "warning" => WARNING,
+            _ => HINT,
+        };
+        return format!("{style}{}{style:#}{rest}", &line[..line.len() - rest.len()]);
     }
     match line.split_once('|') {
         Some((margin, mark)) if margin.trim().is_empty() && mark.trim_start().starts_with('^') => {

@@ -58,7 +58,7 @@ async fn the_nearest_setting_wins() {
 #[tokio::test]
 async fn errors_in_configuration_files_are_reported_with_their_line() {
     for (project, user, wanted) in [
-        ("limt = 8\n", "", "unknown option `limt`\n  --> llmspell.toml:1:1"),
+        ("limt = 8\n", "", "unknown option `limt`\n --> llmspell.toml:1:1"),
         ("limt = 8\n", "", "hint: did you mean `limit`?"),
         ("\nlimit = 0\n", "", "--> llmspell.toml:2:1"),
         ("limit = 0\n", "", "invalid value `0` for `limit`: 0 is not in 1..=1000000"),

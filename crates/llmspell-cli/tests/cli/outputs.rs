@@ -143,7 +143,7 @@ async fn after_a_failed_write_the_partial_file_holds_whole_lines() {
 async fn only_regular_files_of_limited_size_and_pipes_are_read_as_flows() {
     let folder = Folder::new().with("f.yaml", FLOW).with("big.yaml", vec![b' '; (4 << 20) + 1]);
     fifo(&folder, "pipe");
-    refused(&folder.run(&["check", "/dev/zero"]).await, "it is no file");
+    refused(&folder.run(&["check", "/dev/zero"]).await, "not a file");
     refused(&folder.run(&["check", "big.yaml"]).await, "it is larger than 4 MiB");
     refused(&folder.run(&["check", "pipe"]).await, "error: ");
     // A pipe, like the `<(…)` of a shell.

@@ -108,7 +108,7 @@ async fn check_can_be_strict_and_print_json() {
         .with("wrong.yaml", "flow: f\nsteps: [{ id: a, tool: slwo }]\n");
     let ended = folder.run(&["check", "warned.yaml", "right.yaml"]).await;
     assert_eq!((ended.code, ended.out.lines().count()), (Some(0), 2));
-    assert!(ended.err.contains("warning: the step `a` never runs"), "{}", ended.err);
+    assert!(ended.err.contains("warning[constant-when]: the step `a` never runs"), "{}", ended.err);
     let ended = folder.run(&["check", "--strict", "warned.yaml", "right.yaml"]).await;
     assert_eq!((ended.code, ended.out.lines().count()), (Some(2), 1));
     let ended = folder.run(&["check", "--json", "warned.yaml", "right.yaml", "wrong.yaml", "none.yaml"]).await;

@@ -125,7 +125,7 @@ async fn flows_and_records_cannot_control_the_terminal() {
         assert_eq!(ended.code, Some(code), "{args:?}: {ended:?}");
         assert!(!raw(&ended.err) && !raw(&ended.out), "{args:?}: {ended:?}");
     }
-    assert!(folder.run(&["check", "g.yaml"]).await.err.contains("te\\u001b[2Jxt"));
+    assert!(folder.run(&["check", "g.yaml"]).await.err.contains("te␛[2Jxt"));
 }
 
 #[tokio::test]

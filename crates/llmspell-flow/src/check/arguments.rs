@@ -1,4 +1,4 @@
-//! Whether the arguments under `with` are those that a tool takes, as far as the file can tell.
+//! Checks of the arguments under `with` against the schema of the tool, as far as their values are constant.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use llmspell::tool::ToolSpec;
 use serde_json::Value;
 
 use crate::syntax::diagnostic::Diagnostic;
-use crate::syntax::entries::Entry;
+use crate::syntax::mapping::MappingEntry;
 use crate::syntax::node::Node;
 use crate::syntax::source::Source;
 use crate::template::Template;
@@ -15,7 +15,7 @@ use crate::template::Template;
 /// Compares the arguments of a step with the schema of its tool.
 pub(crate) fn check(
     tool: &Range<usize>,
-    with: &[Entry<Node>],
+    with: &[MappingEntry<Node>],
     arguments: &[(String, Template)],
     spec: &ToolSpec,
     source: &Source,
@@ -55,14 +55,14 @@ pub(crate) fn check(
     }
 }
 
-/// The choice that a text is, but for the case of its letters.
+/// Returns the choice that equals a text when the case of letters is ignored.
 fn in_other_case<'a>(value: &Value, property: &'a Value) -> Option<&'a str> {
     let mut choices = property["enum"].as_array()?.iter().filter_map(Value::as_str);
     choices.find(|choice| value.as_str().is_some_and(|value| choice.eq_ignore_ascii_case(value)))
 }
 
-/// What a value should be, if it cannot be right. Says nothing where the schema says more than type and choice: the
-/// tool itself has the last word.
+/// Returns what the schema expects if a value cannot be valid. Only types and choices are checked: the tool itself
+/// decides about everything else.
 fn mismatch(value: &Value, property: &Value, schema: &Value) -> Option<String> {
     let property = resolved(property, schema);
     if let Some(choices) = property["enum"].as_array() {
@@ -85,7 +85,7 @@ fn mismatch(value: &Value, property: &Value, schema: &Value) -> Option<String> {
     if types.iter().any(|kind| fits(value, kind)) {
         return None;
     }
-    let named = types.into_iter().filter(|kind| *kind != "null").map(described).collect::<Vec<_>>();
+    let named = types.into_iter().filter(|kind| *kind != "null").map(display_name).collect::<Vec<_>>();
     Some(if named.is_empty() { "null".to_owned() } else { named.join(" or ") })
 }
 
@@ -107,7 +107,7 @@ fn fits(value: &Value, kind: &str) -> bool {
     }
 }
 
-fn described(kind: &str) -> &str {
+fn display_name(kind: &str) -> &str {
     match kind {
         "boolean" => "true or false",
         "integer" => "a whole number",

@@ -1,4 +1,4 @@
-//! What a flow file names that somebody has to open: models, and MCP servers.
+//! The models and MCP servers that a program must open before it loads a flow.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use llmspell::Error;
 use llmspell_tools::Permissions;
 
-use super::allow::asked;
+use super::allow::requested;
 use crate::syntax::diagnostic::{Diagnostic, Diagnostics};
 use crate::syntax::file::{FlowFile, ServerDef, every_step};
 use crate::syntax::located::Located;
@@ -15,8 +15,8 @@ use crate::syntax::parse::parse;
 use crate::syntax::source::Source;
 use crate::toolbox::Toolbox;
 
-/// The models and MCP servers of a flow file. Whoever loads it opens them, puts them into the [`Toolbox`], and then
-/// [parses](crate::Flow::parse) the file.
+/// The models and MCP servers of a flow file. A program that loads the flow opens them, puts them into the [`Toolbox`],
+/// and then [parses](crate::Flow::parse) the file.
 ///
 /// ```
 /// use llmspell_flow::{Flow, Source};
@@ -29,15 +29,15 @@ use crate::toolbox::Toolbox;
 ///   - id: answer
 ///     agent: { model: quick, prompt: \"${{ inputs.question }}\", tools: [notes.search] }
 /// ";
-/// let declared = Flow::declared(&Source::new("ask.yaml", text))?;
+/// let declared = Flow::declarations(&Source::new("ask.yaml", text))?;
 /// assert_eq!((declared.models[0].name.as_str(), declared.models[0].model.as_str()), ("quick", "openai/gpt-5-mini"));
 /// assert_eq!(declared.servers[0].name, "notes");
 /// # Ok::<(), llmspell_flow::Diagnostics>(())
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Declared {
-    /// The models, those of `models` first, then those that agents name in full.
+pub struct Declarations {
+    /// The models: first the entries of `models`, then the models that agents name in full.
     pub models: Vec<DeclaredModel>,
     /// The MCP servers.
     pub servers: Vec<DeclaredServer>,
@@ -47,61 +47,61 @@ pub struct Declared {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DeclaredModel {
-    /// What [`Toolbox::with_model`] is to call it.
+    /// The name for [`Toolbox::with_model`].
     pub name: String,
-    /// Its provider and its name there, such as `openai/gpt-5-mini`.
+    /// The provider and the name there, such as `openai/gpt-5-mini`.
     pub model: String,
-    /// Where it is served, if not at its provider's.
+    /// The address of the server, if it is not the provider's.
     pub endpoint: Option<String>,
-    /// The name of the environment variable that holds its key, if not the usual one.
+    /// The name of the environment variable with the key, if it is not the usual one.
     pub key: Option<String>,
-    place: Place,
+    declaration: Declaration,
 }
 
 /// An MCP server that a flow file declares.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DeclaredServer {
-    /// What [`Toolbox::with_server`] is to call it.
+    /// The name for [`Toolbox::with_server`].
     pub name: String,
-    /// How it is reached.
-    pub way: ServerWay,
-    /// How long connecting to it may take, if the flow says so.
+    /// The transport of the connection.
+    pub transport: ServerTransport,
+    /// The time limit for connecting, if the flow sets one.
     pub connect: Option<Duration>,
-    place: Place,
+    declaration: Declaration,
 }
 
-/// How an MCP server is reached.
+/// The transport of an MCP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ServerWay {
-    /// It is started.
+pub enum ServerTransport {
+    /// A program that is started, with MCP on its standard input and output.
     #[non_exhaustive]
     Program {
         /// The program and its arguments.
         command: Vec<String>,
-        /// The environment variables that it may see beside the usual few.
+        /// The environment variables passed to it in addition to the usual few.
         env: Vec<String>,
     },
-    /// It is there already.
+    /// A running server over HTTP.
     #[non_exhaustive]
     Http {
-        /// Its address.
+        /// The address.
         url: String,
-        /// The name of the environment variable that holds its token.
+        /// The name of the environment variable with the token.
         token: Option<String>,
     },
 }
 
-/// Where something stands, and what the flow asks for.
+/// The position of a declaration, and the permissions that the flow requests.
 #[derive(Clone, Debug)]
-struct Place {
+struct Declaration {
     source: Source,
     at: Range<usize>,
-    asked: Arc<Permissions>,
+    requested: Arc<Permissions>,
 }
 
-impl Place {
+impl Declaration {
     fn diagnose(&self, error: &Error) -> Diagnostic {
         let problem = self.source.diagnose(Some(self.at.clone()), error.message());
         match error.hint() {
@@ -111,45 +111,46 @@ impl Place {
     }
 }
 
-impl Declared {
-    /// What the file says; what is wrong with its meaning is found by [`Flow::parse`](crate::Flow::parse).
+impl Declarations {
+    /// Reads the declarations. Problems with their meaning are found by [`Flow::parse`](crate::Flow::parse).
     pub(crate) fn read(source: &Source) -> Result<Self, Diagnostics> {
         let file = parse(source)?;
-        let asked = Arc::new(asked(&file, source, &mut Vec::new()));
-        let place = |at: &Range<usize>| Place { source: source.clone(), at: at.clone(), asked: asked.clone() };
-        Ok(Declared { models: models(&file, place), servers: servers(&file, place) })
+        let requested = Arc::new(requested(&file, source, &mut Vec::new()));
+        let declaration =
+            |at: &Range<usize>| Declaration { source: source.clone(), at: at.clone(), requested: requested.clone() };
+        Ok(Declarations { models: models(&file, declaration), servers: servers(&file, declaration) })
     }
 }
 
 impl DeclaredModel {
-    /// Whether the flow asks for what it takes to talk to the model, and the user grants it. Only an endpoint of the
-    /// flow's own takes a permission; a model without it belongs into [`Toolbox::with_unopened_model`].
+    /// Returns whether the permission to contact the model is requested by the flow and granted by the user. Only a model
+    /// with an `endpoint` needs one. Pass a model without permission to [`Toolbox::with_unopened_model`].
     pub fn may_be_opened(&self, toolbox: &Toolbox) -> bool {
-        self.endpoint.as_deref().is_none_or(|url| toolbox.gate(&self.place.asked).missing_url(url).is_none())
+        self.endpoint.as_deref().is_none_or(|url| toolbox.gate(&self.declaration.requested).missing_url(url).is_none())
     }
 
-    /// Why it cannot be opened, at its place in the file.
+    /// Returns an error that occurred while opening it as a diagnostic at its position.
     pub fn diagnose(&self, error: &Error) -> Diagnostic {
-        self.place.diagnose(error)
+        self.declaration.diagnose(error)
     }
 }
 
 impl DeclaredServer {
-    /// Whether the flow asks for what it takes to reach the server, and the user grants it: to run the program, or to
-    /// talk to the host. One without it belongs into [`Toolbox::with_unopened_server`].
+    /// Returns whether the permission to run the program, or to contact the host, is requested by the flow and granted by
+    /// the user. Pass a server without permission to [`Toolbox::with_unopened_server`].
     pub fn may_be_opened(&self, toolbox: &Toolbox) -> bool {
-        let gate = toolbox.gate(&self.place.asked);
-        match &self.way {
-            ServerWay::Program { command, .. } => {
+        let gate = toolbox.gate(&self.declaration.requested);
+        match &self.transport {
+            ServerTransport::Program { command, .. } => {
                 command.first().is_none_or(|program| gate.missing_program(program).is_none())
             }
-            ServerWay::Http { url, .. } => gate.missing_url(url).is_none(),
+            ServerTransport::Http { url, .. } => gate.missing_url(url).is_none(),
         }
     }
 
-    /// Why it cannot be reached, at its place in the file.
+    /// Returns an error that occurred while connecting as a diagnostic at its position.
     pub fn diagnose(&self, error: &Error) -> Diagnostic {
-        self.place.diagnose(error)
+        self.declaration.diagnose(error)
     }
 }
 
@@ -160,7 +161,7 @@ pub(crate) fn keys(file: &FlowFile) -> impl Iterator<Item = &str> {
     keys.chain(tokens).map(|name| name.value.as_str())
 }
 
-fn models(file: &FlowFile, place: impl Fn(&Range<usize>) -> Place) -> Vec<DeclaredModel> {
+fn models(file: &FlowFile, declaration: impl Fn(&Range<usize>) -> Declaration) -> Vec<DeclaredModel> {
     let text = |value: &Option<Located<String>>| value.as_ref().map(|value| value.value.clone());
     let mut models = Vec::new();
     for (name, def) in &file.models.0 {
@@ -171,7 +172,7 @@ fn models(file: &FlowFile, place: impl Fn(&Range<usize>) -> Place) -> Vec<Declar
             model: def.value.0.model.value.clone(),
             endpoint: text(&def.value.0.endpoint),
             key: text(&def.value.0.key),
-            place: place(at),
+            declaration: declaration(at),
         });
     }
     let agents = every_step(&file.steps.value).into_iter().filter_map(|step| step.agent.as_ref());
@@ -183,35 +184,35 @@ fn models(file: &FlowFile, place: impl Fn(&Range<usize>) -> Place) -> Vec<Declar
                 model: name.value.clone(),
                 endpoint: None,
                 key: None,
-                place: place(&name.at),
+                declaration: declaration(&name.at),
             });
         }
     }
     models
 }
 
-fn servers(file: &FlowFile, place: impl Fn(&Range<usize>) -> Place) -> Vec<DeclaredServer> {
+fn servers(file: &FlowFile, declaration: impl Fn(&Range<usize>) -> Declaration) -> Vec<DeclaredServer> {
     let server = |(name, def): &(Located<String>, Located<crate::syntax::file::ToolDef>)| {
         let server = def.value.mcp.as_ref()?;
         Some(DeclaredServer {
             name: name.value.clone(),
-            way: way(&server.value)?,
+            transport: transport(&server.value)?,
             connect: server.value.connect.map(|span| span.0),
-            place: place(&server.at),
+            declaration: declaration(&server.at),
         })
     };
     file.tools.0.iter().filter_map(server).collect()
 }
 
-/// `None` if it says neither or both, which is wrong.
-fn way(server: &ServerDef) -> Option<ServerWay> {
+/// Returns `None` for neither or both, which [`Flow::parse`](crate::Flow::parse) reports.
+fn transport(server: &ServerDef) -> Option<ServerTransport> {
     match (&server.command, &server.url) {
         (Some(command), None) if !command.value.is_empty() => {
-            Some(ServerWay::Program { command: command.value.clone(), env: server.env.clone() })
+            Some(ServerTransport::Program { command: command.value.clone(), env: server.env.clone() })
         }
         (None, Some(url)) => {
             let token = server.token.as_ref().map(|token| token.value.clone());
-            Some(ServerWay::Http { url: url.value.clone(), token })
+            Some(ServerTransport::Http { url: url.value.clone(), token })
         }
         _ => None,
     }

@@ -1,23 +1,23 @@
-//! What comes out of a step, as far as it follows from the file.
+//! The shapes of outputs, as far as they follow from the file.
 
 use super::Checker;
-use super::flow_tools::Named;
-use super::references::Sight;
+use super::flow_tools::ResolvedTool;
+use super::scope::NameScope;
 use crate::ir::fields::Inputs;
 use crate::ir::shape::Shape;
-use crate::ir::step::{Planned, StepKind};
+use crate::ir::step::{Step, StepKind};
 use crate::syntax::diagnostic::Diagnostic;
 use crate::syntax::file::FlowFile;
 use crate::syntax::source::Source;
 use crate::template::Template;
 
-/// What the output of a kind looks like.
-pub(super) fn of_kind(kind: &StepKind, sight: &Sight) -> Shape {
-    let last = |steps: &[Planned]| steps.last().map_or(Shape::Any, |step| step.shape.clone());
+/// Returns the shape of a kind's output.
+pub(super) fn of_kind(kind: &StepKind, scope: &NameScope) -> Shape {
+    let last = |steps: &[Step]| steps.last().map_or(Shape::Any, |step| step.shape.clone());
     match kind {
         StepKind::Tool { shape, .. } => shape.clone(),
-        StepKind::Value(value) => Shape::of(value, &|name| sight.shape_of(name)),
-        StepKind::Agent(agent) => agent.answer.as_ref().map_or(Shape::Words, Shape::declared),
+        StepKind::Value(value) => Shape::of(value, &|name| scope.shape_of(name)),
+        StepKind::Agent(agent) => agent.answer.as_ref().map_or(Shape::Text, Shape::declared),
         StepKind::Concurrent { branches, .. } => {
             Shape::fields(branches.iter().map(|branch| (branch.id.to_string(), branch.shape.clone())))
         }
@@ -30,16 +30,16 @@ pub(super) fn of_kind(kind: &StepKind, sight: &Sight) -> Shape {
     }
 }
 
-/// That of the whole step: what stands in for it counts, and that it may not run.
-pub(super) fn of_step(kind: &StepKind, sight: &Sight, is_sure: bool, fallback: &[Planned]) -> Shape {
-    let itself = of_kind(kind, sight);
-    if is_sure && fallback.iter().all(|rung| rung.shape == itself) { itself } else { Shape::Any }
+/// Returns the shape of a step's output. Fallbacks, and a condition that may not hold, can make it unknown.
+pub(super) fn of_step(kind: &StepKind, scope: &NameScope, is_sure: bool, fallback: &[Step]) -> Shape {
+    let itself = of_kind(kind, scope);
+    if is_sure && fallback.iter().all(|fallback| fallback.shape == itself) { itself } else { Shape::Any }
 }
 
 impl Checker<'_> {
-    /// What a tool gives for these arguments; anything, unless it is built in, or a program of the flow's own.
-    pub(super) fn given(&self, name: &str, tool: &Named, arguments: &[(String, Template)]) -> Shape {
-        if !tool.essence.is_null() {
+    /// Returns the shape of a tool's output. It is known for built-in tools and for programs that the flow declares.
+    pub(super) fn given(&self, name: &str, tool: &ResolvedTool, arguments: &[(String, Template)]) -> Shape {
+        if !tool.definition.is_null() {
             return program();
         }
         if self.toolbox.is_built_in(name) { built_in(name, arguments) } else { Shape::Any }
@@ -82,7 +82,7 @@ fn built_in(name: &str, arguments: &[(String, Template)]) -> Shape {
     }
 }
 
-/// Notes each field that the flow declares under `returns`, and its output cannot have.
+/// Adds a problem for each field under `returns` that the output cannot have.
 pub(super) fn returned(
     file: &FlowFile,
     output: &Shape,
@@ -91,7 +91,7 @@ pub(super) fn returned(
     problems: &mut Vec<Diagnostic>,
 ) {
     let declared = file.returns.iter().flat_map(|returns| &returns.0);
-    // What may be left out may be missing in anything.
+    // An optional field may always be missing.
     let mut required = declared.filter(|(name, _)| returns.requires(&name.value));
     match output {
         Shape::Any => {}
@@ -107,9 +107,9 @@ pub(super) fn returned(
         }
         other => {
             if let Some((name, _)) = required.next() {
-                let what = other.described();
+                let what = other.display_name();
                 let message = format!("the output of the flow is {what}, and has no field `{}`", name.value);
-                let hint = format!("say what comes out: `output: {{ {}: … }}`, or leave `returns` out", name.value);
+                let hint = format!("write the output as `output: {{ {}: … }}`, or leave `returns` out", name.value);
                 problems.push(source.diagnose(Some(name.at.clone()), message).with_hint(hint));
             }
         }

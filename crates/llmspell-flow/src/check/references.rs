@@ -1,110 +1,23 @@
-//! The names in templates: where they lead, and which steps nobody names.
+//! Checks of the names in templates: each must exist at its position. Also collects the names that are used.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use llmspell::suggest;
 
+use super::scope::{Dependencies, NameScope};
 use crate::ir::fields::Inputs;
-use crate::ir::fingerprint::Fingerprint;
 use crate::ir::names::UsedNames;
 use crate::ir::shape::Shape;
-use crate::template::{Complaint, Tested};
+use crate::template::Complaint;
 
-/// Every name that a template of the flow may use, and those that are used.
+/// All names that the templates of a flow can use, and the names that they do use.
 pub(crate) struct References<'a> {
     inputs: &'a Inputs,
-    /// The ids of all steps, wherever they stand.
+    /// The ids of all steps, at every depth.
     ids: BTreeSet<&'a str>,
     secrets: Vec<&'a str>,
     used: RefCell<UsedNames>,
-}
-
-/// What the templates in one place can see.
-#[derive(Clone)]
-pub(crate) struct Sight {
-    /// What is known of the fields of the record.
-    inputs: Shape,
-    /// The steps before, what they depend on, and what they give.
-    steps: BTreeMap<Arc<str>, (Fingerprint, Shape)>,
-    /// Its own id, and those of the steps around it.
-    around: Vec<Arc<str>>,
-    /// What is known of the item of a list, if there is one.
-    pub(crate) item: Option<Shape>,
-    /// Whether there is an output of the round before.
-    pub(crate) round: bool,
-    /// Whether secrets may be used here.
-    pub(crate) secrets: bool,
-    /// What the conditions of the steps around have asked for.
-    pub(crate) asked: Tested,
-}
-
-impl Sight {
-    /// What the first step sees.
-    fn first(inputs: Shape) -> Self {
-        Sight {
-            inputs,
-            steps: BTreeMap::new(),
-            around: Vec::new(),
-            item: None,
-            round: false,
-            secrets: false,
-            asked: Tested::default(),
-        }
-    }
-
-    /// What a step sees behind another one.
-    pub(crate) fn add(&mut self, id: &Arc<str>, fingerprint: Fingerprint, shape: Shape) {
-        self.steps.insert(id.clone(), (fingerprint, shape));
-    }
-
-    /// What is known of a value by its name, such as `steps.page.body`.
-    pub(crate) fn shape_of(&self, name: &str) -> Shape {
-        self.follow(name).unwrap_or_default()
-    }
-
-    /// The same, or why the name leads nowhere.
-    fn follow(&self, name: &str) -> Result<Shape, Complaint> {
-        let mut parts = name.split('.');
-        let (whole, shape) = match (parts.next(), &self.item) {
-            (Some("item"), Some(item)) => ("item".to_owned(), item),
-            (Some("steps"), _) => match parts.next().and_then(|id| self.steps.get_key_value(id)) {
-                Some((id, (_, shape))) => (format!("steps.{id}"), shape),
-                None => return Ok(Shape::Any),
-            },
-            // As a whole, it has whatever else is in the record.
-            (Some("inputs"), _) if name != "inputs" => ("inputs".to_owned(), &self.inputs),
-            _ => return Ok(Shape::Any),
-        };
-        match shape.follow(&whole, parts) {
-            // Here it is there, or nothing is computed.
-            Err(wrong) if wrong.lacks.as_deref().is_some_and(|lacks| self.asked.asks(lacks)) => Ok(Shape::Any),
-            other => other,
-        }
-    }
-
-    /// What is seen inside of a step.
-    pub(crate) fn within(&self, id: &Arc<str>) -> Self {
-        let mut inside = self.clone();
-        inside.around.push(id.clone());
-        inside
-    }
-}
-
-/// What a step uses, for its fingerprint.
-#[derive(Default)]
-pub(crate) struct Uses(RefCell<BTreeSet<String>>);
-
-impl Uses {
-    fn note(&self, what: String) {
-        self.0.borrow_mut().insert(what);
-    }
-
-    /// All of it, in a fixed order.
-    pub(crate) fn into_text(self) -> String {
-        self.0.into_inner().into_iter().collect::<Vec<_>>().join("\n")
-    }
 }
 
 impl<'a> References<'a> {
@@ -112,72 +25,48 @@ impl<'a> References<'a> {
         References { inputs, ids: ids.into_iter().collect(), secrets, used: RefCell::default() }
     }
 
-    /// What the first step sees.
-    pub(crate) fn sight(&self) -> Sight {
-        Sight::first(Shape::declared(self.inputs))
+    /// Returns the scope of the first step.
+    pub(crate) fn first_scope(&self) -> NameScope {
+        NameScope::first(Shape::declared(self.inputs))
     }
 
-    /// Notes that a name is used, and says what is wrong with that.
-    pub(crate) fn check(&self, name: &str, sight: &Sight, uses: &Uses) -> Option<Complaint> {
+    /// Records that a name is used, and returns the problem with it, if there is one.
+    pub(crate) fn check(&self, name: &str, scope: &NameScope, dependencies: &Dependencies) -> Option<Complaint> {
         let mut parts = name.split('.');
-        let (root, next) = (parts.next()?, parts.next());
-        match (root, next) {
-            ("inputs", None) => {
-                self.used.borrow_mut().add("inputs".to_owned());
-                uses.note(format!("inputs {}", self.inputs.essence()));
-                None
+        match (parts.next()?, parts.next()) {
+            ("inputs", field) => {
+                self.used.borrow_mut().add(field.map_or("inputs".to_owned(), |field| format!("inputs.{field}")));
+                let Some(field) = field else {
+                    dependencies.add(format!("inputs {}", self.inputs.definition()));
+                    return None;
+                };
+                dependencies.add(format!("inputs.{field} {}", self.inputs.definition_of(field)));
+                self.input(field).or_else(|| scope.follow(name).err())
             }
-            ("inputs", Some(field)) => {
-                self.used.borrow_mut().add(format!("inputs.{field}"));
-                uses.note(format!("inputs.{field} {}", self.inputs.essence_of(field)));
-                self.input(field).or_else(|| sight.follow(name).err())
-            }
-            // Whoever takes `steps` as a whole takes every step.
+            // `steps` as a whole uses every step.
             ("steps", None) => {
-                for (id, (fingerprint, _)) in &sight.steps {
+                for (id, (fingerprint, _)) in &scope.steps {
                     self.used.borrow_mut().add(format!("steps.{id}"));
-                    uses.note(format!("steps.{id} {fingerprint}"));
+                    dependencies.add(format!("steps.{id} {fingerprint}"));
                 }
                 None
             }
             ("steps", Some(id)) => {
                 self.used.borrow_mut().add(format!("steps.{id}"));
-                if let Some((fingerprint, _)) = sight.steps.get(id) {
-                    uses.note(format!("steps.{id} {fingerprint}"));
+                if let Some((fingerprint, _)) = scope.steps.get(id) {
+                    dependencies.add(format!("steps.{id} {fingerprint}"));
                 }
-                self.step(id, sight).or_else(|| sight.follow(name).err())
+                self.step(id, scope).or_else(|| scope.follow(name).err())
             }
             ("record", None | Some("index")) => {
-                uses.note(name.to_owned());
+                dependencies.add(name.to_owned());
                 None
             }
-            ("record", Some(field)) => complaint(
-                format!("`record` has no `{field}`"),
-                "it has `index`, its place from 0; its fields are in `inputs`",
-            ),
-            ("item", _) if sight.item.is_some() => sight.follow(name).err(),
-            ("index", None) if sight.item.is_some() || sight.round => None,
-            ("last", _) if sight.round => None,
-            ("item", _) => complaint(
-                "there is no `item` here".to_owned(),
-                "only steps in `each`, and in a `pipeline` with `from`, see one; the place of the record is `record.index`",
-            ),
-            ("index", _) => complaint(
-                "there is no `index` here".to_owned(),
-                "only steps in `each`, `repeat`, and a `pipeline` with `from` see one; the place of the record is `record.index`",
-            ),
-            ("last", _) => {
-                complaint("there is no `last` here".to_owned(), "only steps in `repeat` see the output before")
-            }
-            ("secrets", Some(secret)) if sight.secrets => self.secret(secret),
-            ("secrets", _) => complaint(
-                "secrets cannot be used here".to_owned(),
-                "they can be named one by one in the arguments of tools: `${{ secrets.API_KEY }}`",
-            ),
-            (root, _) => complaint(
-                format!("`{root}` is not known"),
-                "there are `inputs`, `steps` and `record`; text stands in quotes",
-            ),
+            ("secrets", Some(secret)) if scope.secrets => self.secret(secret),
+            ("item", _) if scope.item.is_some() => scope.follow(name).err(),
+            ("index", None) if scope.item.is_some() || scope.round => None,
+            ("last", _) if scope.round => None,
+            (root, field) => unknown(root, field),
         }
     }
 
@@ -202,34 +91,63 @@ impl<'a> References<'a> {
         complaint(format!("the flow has no secret `{secret}`"), hint)
     }
 
-    fn step(&self, id: &str, sight: &Sight) -> Option<Complaint> {
-        if sight.steps.contains_key(id) {
+    fn step(&self, id: &str, scope: &NameScope) -> Option<Complaint> {
+        if scope.steps.contains_key(id) {
             return None;
         }
-        let here = sight.around.last().is_some_and(|own| **own == *id);
-        if here || sight.around.iter().any(|outer| **outer == *id) {
-            let message = if here { "refers to itself" } else { "is around this one, and has no output yet" };
+        let here = scope.around.last().is_some_and(|own| **own == *id);
+        if here || scope.around.iter().any(|outer| **outer == *id) {
+            let message = if here { "refers to itself" } else { "contains this one, and has no output yet" };
             return complaint(
                 format!("the step `{id}` {message}"),
-                "a step sees the outputs of those before it; in `repeat`, `last` is the output of the round before",
+                "use the output of an earlier step; in `repeat`, `last` is the output of the last round",
             );
         }
         if self.ids.contains(id) {
             return complaint(
                 format!("the step `{id}` runs later than this one, or inside of another step"),
-                "steps see those before them, in the same list or in a list around it",
+                "use the output of an earlier step, in the same list or in a list around it",
             );
         }
-        if sight.steps.is_empty() {
-            return complaint(format!("there is no step `{id}`"), "the first step can use `inputs` only");
+        if scope.steps.is_empty() {
+            return complaint(format!("there is no step `{id}`"), "use `inputs` in the first step");
         }
-        let hint = suggest::hint(id, sight.steps.keys().map(|id| &**id), "the steps before are");
+        let hint = suggest::hint(id, scope.steps.keys().map(|id| &**id), "the steps before are");
         complaint(format!("there is no step `{id}`"), hint)
     }
 
-    /// The names that were used since the beginning.
+    /// Returns the names that were used, and forgets them.
     pub(crate) fn take_used(&self) -> UsedNames {
         self.used.take()
+    }
+}
+
+/// Returns the problem with a name that does not exist at this position.
+fn unknown(root: &str, field: Option<&str>) -> Option<Complaint> {
+    match (root, field) {
+        ("record", Some(field)) => complaint(
+            format!("`record` has no field `{field}`"),
+            "use `record.index`, its position from 0; the fields of the record are in `inputs`",
+        ),
+        ("item", _) => complaint(
+            "there is no `item` here".to_owned(),
+            "use it in `each`, or in a `pipeline` with `from`; the position of the record is `record.index`",
+        ),
+        ("index", _) => complaint(
+            "there is no `index` here".to_owned(),
+            "use it in `each`, `repeat`, or a `pipeline` with `from`; the position of the record is `record.index`",
+        ),
+        ("last", _) => complaint(
+            "there is no `last` here".to_owned(),
+            "use it in `repeat`, where it is the output of the last round",
+        ),
+        ("secrets", _) => complaint(
+            "secrets cannot be used here".to_owned(),
+            "use one by name in the arguments of a tool: `${{ secrets.API_KEY }}`",
+        ),
+        (root, _) => {
+            complaint(format!("unknown name `{root}`"), "use `inputs`, `steps` or `record`; put text in quotes")
+        }
     }
 }
 

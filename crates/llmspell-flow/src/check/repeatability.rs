@@ -1,20 +1,25 @@
-//! What comes of calling a tool twice with its arguments.
+//! The effect of calling a tool twice, derived from the tool and its arguments.
 
 use llmspell::Step;
 use llmspell::tool::Privilege;
 
 use super::Checker;
-use super::flow_tools::Named;
+use super::flow_tools::ResolvedTool;
 use crate::ir::repeatability::Repeatability;
 use crate::template::Template;
 
 impl Checker<'_> {
-    /// What comes of calling a tool twice with these arguments.
-    pub(super) fn repeatability(&self, name: &str, tool: &Named, arguments: &[(String, Template)]) -> Repeatability {
+    /// Returns the effect of calling a tool twice with these arguments.
+    pub(super) fn repeatability(
+        &self,
+        name: &str,
+        tool: &ResolvedTool,
+        arguments: &[(String, Template)],
+    ) -> Repeatability {
         if tool.is_pure || tool.tool.clone().into_step().info().idempotent {
             return Repeatability::Safe;
         }
-        let is_own = !tool.essence.is_null();
+        let is_own = !tool.definition.is_null();
         if !is_own && self.toolbox.is_built_in(name) {
             return built_in(name, arguments);
         }
@@ -31,9 +36,9 @@ fn built_in(name: &str, arguments: &[(String, Template)]) -> Repeatability {
     let text = |name: &str| given(name).map(|value| value.literal().and_then(|value| value.as_str()));
     match name {
         "http_request" => {
-            let said = given("idempotent").map(|value| value.literal().and_then(|value| value.as_bool()));
+            let stated = given("idempotent").map(|value| value.literal().and_then(|value| value.as_bool()));
             let keyed = given("headers").is_some_and(|headers| headers.has_key("idempotency-key"));
-            match (said, text("method")) {
+            match (stated, text("method")) {
                 (Some(Some(true)), _) => Repeatability::Safe,
                 (Some(None), _) => Repeatability::Unknown,
                 (Some(Some(false)), _) => Repeatability::Unsafe,

@@ -28,7 +28,7 @@ impl Answers {
         let Some(fields) = fields else { return Answers::Text(agent) };
         let fields = Arc::new(fields);
         let checked = fields.clone();
-        let check = move |answer: &Value| checked.complaint(answer).map_or(Ok(()), Err);
+        let check = move |answer: &Value| checked.mismatch(answer).map_or(Ok(()), Err);
         Answers::Fields(agent.with_schema(step, answer_schema(&fields), check), fields)
     }
 }

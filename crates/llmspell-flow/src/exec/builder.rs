@@ -19,8 +19,9 @@ use super::scope::Scope;
 use super::scoped_step::{Branches, Part, Rendered, Sequence};
 use super::secrets::Secrets;
 use super::tool_call::Call;
-use crate::ir::agent::AgentPlan;
-use crate::ir::step::{Planned, StepKind};
+use crate::ir;
+use crate::ir::agent::CheckedAgent;
+use crate::ir::step::StepKind;
 use crate::template::Formula;
 
 /// Makes steps of a plan, and keeps what can be changed while they run.
@@ -38,18 +39,18 @@ impl Builder {
     }
 
     /// A step that adds its output to the record, without its name.
-    pub(crate) fn part(&mut self, planned: Planned) -> (Arc<str>, BoxStep<Scope, Scope>) {
+    pub(crate) fn part(&mut self, planned: ir::Step) -> (Arc<str>, BoxStep<Scope, Scope>) {
         let (id, when, value) = self.parts(planned);
         (id.clone(), Part { id, when, step: value }.boxed())
     }
 
     /// A step that gives its output alone, with its name.
-    fn value(&mut self, planned: Planned) -> BoxStep<Scope, Value> {
+    fn value(&mut self, planned: ir::Step) -> BoxStep<Scope, Value> {
         self.conditional(planned).1
     }
 
     /// The same, for whoever is not to ask it at all unless its condition holds.
-    fn conditional(&mut self, planned: Planned) -> (Option<Arc<Formula>>, BoxStep<Scope, Value>) {
+    fn conditional(&mut self, planned: ir::Step) -> (Option<Arc<Formula>>, BoxStep<Scope, Value>) {
         let (id, when, value) = self.parts(planned);
         let step = match when.clone() {
             None => value.named(id).boxed(),
@@ -58,9 +59,10 @@ impl Builder {
         (when, step)
     }
 
-    fn parts(&mut self, planned: Planned) -> (Arc<str>, Option<Arc<Formula>>, BoxStep<Scope, Value>) {
-        let key = planned.is_kept().then(|| StepKey { path: planned.path.clone(), fingerprint: planned.fingerprint });
-        let Planned { id, path, kind, when, modifiers, fallback, .. } = planned;
+    fn parts(&mut self, planned: ir::Step) -> (Arc<str>, Option<Arc<Formula>>, BoxStep<Scope, Value>) {
+        let key =
+            planned.is_journaled().then(|| StepKey { path: planned.path.clone(), fingerprint: planned.fingerprint });
+        let ir::Step { id, path, kind, when, modifiers, fallback, .. } = planned;
         let (policy, tunable) = policy(&modifiers);
         self.tunables.push((path, tunable));
         let silence = modifiers.timeout.as_ref().and_then(|timeout| {
@@ -134,15 +136,15 @@ impl Builder {
         }
     }
 
-    fn agent(&mut self, plan: AgentPlan, id: &str) -> BoxStep<Scope, Value> {
-        let assembled = plan.assembled(self.model(&plan));
-        let AgentPlan { system, prompt, answer, .. } = plan;
-        match assembled {
+    fn agent(&mut self, plan: CheckedAgent, id: &str) -> BoxStep<Scope, Value> {
+        let assemble = plan.assemble(self.model(&plan));
+        let CheckedAgent { system, prompt, answer, .. } = plan;
+        match assemble {
             Ok(agent) => {
                 let agent = Answers::of(agent, id, answer);
                 Asking { agent, system, prompt }.boxed()
             }
-            // It has been assembled before, when the file was checked.
+            // It has been assemble before, when the file was checked.
             Err(error) => {
                 let message = error.message().to_owned();
                 step(move |_: Scope, _| {
@@ -154,7 +156,7 @@ impl Builder {
         }
     }
 
-    fn model(&mut self, plan: &AgentPlan) -> Arc<BoxStep<Request, Reply>> {
+    fn model(&mut self, plan: &CheckedAgent) -> Arc<BoxStep<Request, Reply>> {
         if let Some(model) = self.models.get(&plan.model) {
             return model.clone();
         }
@@ -173,7 +175,7 @@ impl Builder {
         model
     }
 
-    fn sequence(&mut self, steps: Vec<Planned>) -> Sequence {
+    fn sequence(&mut self, steps: Vec<ir::Step>) -> Sequence {
         let part = |planned| {
             let (id, step) = self.part(planned);
             step.named(id)

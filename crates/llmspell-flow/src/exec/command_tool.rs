@@ -38,7 +38,7 @@ pub(crate) fn own_command(name: &str, description: &str, own: OwnCommand, gate: 
 
 /// The words of the command for one call.
 fn words(argv: &[Template], args: &Inputs, given: Value) -> Result<Vec<String>> {
-    if let Some(complaint) = args.complaint(&given) {
+    if let Some(complaint) = args.mismatch(&given) {
         return Err(Error::bad_arguments(complaint));
     }
     let Value::Object(given) = given else { return Err(Error::bad_arguments("they are no table")) };

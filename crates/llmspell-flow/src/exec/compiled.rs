@@ -13,8 +13,9 @@ use super::policy::Tunable;
 use super::redacted::Scrubbed;
 use super::scope::Scope;
 use super::secrets::Secrets;
+use crate::ir;
 use crate::ir::fields::Inputs;
-use crate::ir::step::{OUTPUT, Planned};
+use crate::ir::step::OUTPUT;
 use crate::template::Template;
 
 /// A flow that is made to run.
@@ -32,7 +33,7 @@ impl Compiled {
     /// Makes a flow of checked steps; `fields` are those of its records and of its output.
     pub(crate) fn new(
         name: Arc<str>,
-        steps: Vec<Planned>,
+        steps: Vec<ir::Step>,
         output: Option<Template>,
         (inputs, returns): (Inputs, Inputs),
         secrets: Arc<Secrets>,

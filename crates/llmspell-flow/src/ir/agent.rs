@@ -1,4 +1,4 @@
-//! An agent of a flow: what is known of it before a record is there.
+//! An agent of a flow, as known before the first record.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,30 +12,30 @@ use crate::ir::fields::Inputs;
 use crate::syntax::file::ModelDef;
 use crate::template::Prompt;
 
-/// An agent that has been understood.
-pub(crate) struct AgentPlan {
-    /// Where it stands in the file.
+/// An agent whose model, prompts, tools and bounds have been checked.
+pub(crate) struct CheckedAgent {
+    /// The position in the file.
     pub(crate) at: Range<usize>,
-    /// What the flow calls the model; agents that call it the same share its limits.
+    /// The flow's name for the model. Agents that use the same name share the model's limits.
     pub(crate) model: Arc<str>,
     pub(crate) opened: Arc<dyn Model>,
-    /// What `models` says of it.
+    /// The entry under `models`, if there is one.
     pub(crate) settings: Option<ModelDef>,
     pub(crate) system: Option<Prompt>,
     pub(crate) prompt: Prompt,
     pub(crate) tools: Vec<DynTool>,
-    /// One of them that must not be called twice for one record, if there is one.
-    pub(crate) unrepeatable: Option<String>,
-    /// One of them that is known to do its work twice if it is called twice, if there is one.
-    pub(crate) harmful: Option<String>,
-    /// The fields of its answer, if that is no text.
+    /// The first tool that is not known to be safe to call twice for one record.
+    pub(crate) unrepeatable_tool: Option<String>,
+    /// The first tool known to repeat its effect when it is called twice.
+    pub(crate) unsafe_tool: Option<String>,
+    /// The fields of the answer; `None` for a plain text.
     pub(crate) answer: Option<Inputs>,
     pub(crate) bounds: Bounds,
-    /// What its answer depends on, but for what its prompts name.
-    pub(crate) essence: Value,
+    /// Everything that decides the answer, apart from the values that the prompts name.
+    pub(crate) definition: Value,
 }
 
-/// How much an agent may do.
+/// The bounds on one run of an agent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     pub(crate) max_turns: u32,
@@ -45,35 +45,35 @@ pub(crate) struct Bounds {
     pub(crate) partial: bool,
 }
 
-/// The most turns, if the file does not say.
-pub(crate) const TURNS: u32 = 16;
+/// The default of `max_turns`.
+pub(crate) const DEFAULT_MAX_TURNS: u32 = 16;
 
-/// The most tool calls at once, if the file does not say.
-pub(crate) const TOOLS_AT_ONCE: u32 = 8;
+/// The default of `tool_limit`.
+pub(crate) const DEFAULT_TOOL_LIMIT: u32 = 8;
 
-impl AgentPlan {
-    /// How often it asks its model for one answer, at most.
-    pub(crate) fn most_turns(&self) -> u64 {
-        let most = u64::from(self.bounds.max_turns);
+impl CheckedAgent {
+    /// Returns the maximum number of model calls for one answer.
+    pub(crate) fn max_turns(&self) -> u64 {
+        let max = u64::from(self.bounds.max_turns);
         match (self.tools.is_empty(), &self.answer) {
-            (false, _) => most,
-            // One answer, and one turn to mend it.
-            (true, Some(_)) => most.min(2),
-            // Without tools to call and an answer to correct, the first word is the last.
+            (false, _) => max,
+            // One answer, and one turn to correct it.
+            (true, Some(_)) => max.min(2),
+            // Without tools to call or a schema to satisfy, the first reply is final.
             (true, None) => 1,
         }
     }
 
-    /// The JSON Schema of its answer, if that is no text.
+    /// Returns the JSON Schema of the answer; `None` for a plain text.
     pub(crate) fn answer_schema(&self) -> Option<Value> {
         self.answer.as_ref().map(answer_schema)
     }
 
-    /// The agent over a model.
+    /// Builds the agent on top of a model.
     ///
     /// # Errors
-    /// With everything that is wrong with it.
-    pub(crate) fn assembled(&self, model: impl Step<In = Request, Out = Reply>) -> Result<Agent> {
+    /// Every invalid setting, as the causes of one error.
+    pub(crate) fn assemble(&self, model: impl Step<In = Request, Out = Reply>) -> Result<Agent> {
         let Bounds { max_turns, tool_limit, max_tokens, max_cost, partial } = self.bounds;
         let mut agent = Agent::of(model).tools(self.tools.iter().cloned()).max_turns(max_turns).tool_limit(tool_limit);
         if let Some(settings) = &self.settings {
@@ -92,14 +92,15 @@ impl AgentPlan {
     }
 }
 
-/// The JSON Schema of an answer with these fields, and no others.
+/// Returns the JSON Schema of an answer with exactly these fields.
 pub(crate) fn answer_schema(fields: &Inputs) -> Value {
     let mut schema = fields.schema();
     schema["additionalProperties"] = false.into();
     schema
 }
 
-/// How the model is to answer. What all providers know is said to each in its own words, anything else as it stands.
+/// Returns the model options. Options that all providers support are translated for each of them; all others are passed
+/// through unchanged.
 fn options(settings: &ModelDef) -> Options {
     let mut options = Options::new();
     options.temperature = settings.temperature;

@@ -1,15 +1,15 @@
-//! The fields that a flow asks of its records.
+//! The declared fields of records, outputs and answers.
 
 use llmspell::{Error, Result};
 use serde_json::{Map, Value, json};
 
 use crate::syntax::diagnostic::Diagnostic;
-use crate::syntax::entries::{Entries, Entry};
 use crate::syntax::file::{InputDef, InputType};
-use crate::syntax::lossy_int::{HINT, changed};
+use crate::syntax::lossy_int::{HINT, find_lossy};
+use crate::syntax::mapping::{Mapping, MappingEntry};
 use crate::syntax::source::Source;
 
-/// The declared fields; `None` if a flow takes any record.
+/// The declared fields; `None` if any object is accepted.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs(Option<Vec<Input>>);
 
@@ -23,16 +23,16 @@ struct Input {
 }
 
 impl Inputs {
-    /// Takes over what the file says, and notes what is wrong with it.
-    pub(crate) fn declared(file: Option<&Entries<InputDef>>, source: &Source, problems: &mut Vec<Diagnostic>) -> Self {
+    /// Reads the fields from the file, and adds a problem for each invalid default.
+    pub(crate) fn declared(file: Option<&Mapping<InputDef>>, source: &Source, problems: &mut Vec<Diagnostic>) -> Self {
         let Some(entries) = file else { return Inputs(None) };
-        let input = |(name, def): &Entry<InputDef>| {
+        let input = |(name, def): &MappingEntry<InputDef>| {
             let given = def.value.default.as_ref();
             let default = given.map(|default| default.value.to_json());
             if let (Some(at), Some(value), Some(kind)) = (given, &default, def.value.kind)
                 && !kind.fits(value)
             {
-                let message = format!("the default of `{}` is not {}", name.value, kind.described());
+                let message = format!("the default of `{}` is not {}", name.value, kind.display_name());
                 problems.push(source.diagnose(Some(at.at.clone()), message).with_hint("make the default fit the type"));
             }
             Input {
@@ -46,22 +46,22 @@ impl Inputs {
         Inputs(Some(entries.0.iter().map(input).collect()))
     }
 
-    /// The names of the fields, if they are declared.
+    /// Returns the names of the fields; `None` if none are declared.
     pub fn names(&self) -> Option<Vec<&str>> {
         Some(self.0.as_ref()?.iter().map(|input| input.name.as_str()).collect())
     }
 
-    /// The fields and their types, if they are declared.
+    /// Returns the fields and their types; `None` if none are declared.
     pub(crate) fn types(&self) -> Option<impl Iterator<Item = (&str, Option<InputType>)>> {
         Some(self.0.as_ref()?.iter().map(|input| (input.name.as_str(), input.kind)))
     }
 
-    /// Whether a field is declared that must be there.
+    /// Returns whether a field is declared as required.
     pub fn requires(&self, field: &str) -> bool {
         self.0.iter().flatten().any(|input| input.name == field && input.required)
     }
 
-    /// The JSON Schema of a record: any object, if no fields are declared.
+    /// Returns the JSON Schema of a record: any object if no fields are declared.
     pub(crate) fn schema(&self) -> Value {
         let mut schema = json!({ "type": "object" });
         let Some(inputs) = &self.0 else { return schema };
@@ -83,19 +83,20 @@ impl Inputs {
         schema
     }
 
-    /// What of one of them a step that names it depends on; null, if it is not declared.
-    pub(crate) fn essence_of(&self, field: &str) -> Value {
+    /// Returns the part of a field's declaration that the steps which name it depend on; null if it is not declared.
+    pub(crate) fn definition_of(&self, field: &str) -> Value {
         let field = self.0.iter().flatten().find(|input| input.name == field);
         field.map_or(Value::Null, |input| json!([input.kind.map(InputType::as_str), input.default]))
     }
 
-    /// All of them that decides anything: descriptions do not. Null, if none are declared.
-    pub(crate) fn essence(&self) -> Value {
-        let essence = |input: &Input| json!([input.name, input.required, self.essence_of(&input.name)]);
-        self.0.as_ref().map_or(Value::Null, |inputs| inputs.iter().map(essence).collect())
+    /// Returns everything in the declarations that affects an output, which descriptions do not. Null if no fields are
+    /// declared.
+    pub(crate) fn definition(&self) -> Value {
+        let definition = |input: &Input| json!([input.name, input.required, self.definition_of(&input.name)]);
+        self.0.as_ref().map_or(Value::Null, |inputs| inputs.iter().map(definition).collect())
     }
 
-    /// Checks what a flow gives against what it declares under `returns`.
+    /// Checks the output of a flow against the fields declared under `returns`.
     pub(crate) fn check_output(&self, output: &Value) -> Result<()> {
         match self.wrong(output) {
             None => Ok(()),
@@ -104,51 +105,53 @@ impl Inputs {
         }
     }
 
-    /// What is wrong with a value that should have these fields, if something is.
-    pub(crate) fn complaint(&self, value: &Value) -> Option<String> {
+    /// Returns how a value differs from these fields; `None` if it fits.
+    pub(crate) fn mismatch(&self, value: &Value) -> Option<String> {
         if !value.is_object() {
-            return Some("it is no object".to_owned());
+            return Some("expected an object".to_owned());
         }
         self.wrong(value).map(|(field, wrong)| format!("`{field}` {wrong}"))
     }
 
-    /// The first field that is wrong, and in what way.
+    /// Returns the first field that does not fit, and the reason.
     fn wrong(&self, value: &Value) -> Option<(&str, String)> {
         self.0.iter().flatten().find_map(|field| {
             let wrong = match (value.get(&field.name), field.kind) {
                 (None | Some(Value::Null), _) if !field.required => None,
                 (None, _) => Some("is missing".to_owned()),
-                (Some(value), Some(kind)) if !kind.fits(value) => Some(format!("is not {}", kind.described())),
+                (Some(value), Some(kind)) if !kind.fits(value) => Some(format!("is not {}", kind.display_name())),
                 _ => None,
             };
             Some((field.name.as_str(), wrong?))
         })
     }
 
-    /// The value of a field that was written as text.
+    /// Parses the value of a field from text.
     pub(crate) fn read(&self, field: &str, text: &str) -> Result<Value> {
         let json = || serde_json::from_str::<Value>(text).ok();
         match self.kind(field) {
             kind if kind != Some(InputType::String)
                 && json().is_some()
-                && changed(text.as_bytes(), |_| true).is_some() =>
+                && find_lossy(text.as_bytes(), |_| true).is_some() =>
             {
                 Err(Error::invalid(format!("`{text}` does not fit into 64 bits")).with_hint(HINT))
             }
             None => Ok(json().unwrap_or_else(|| text.into())),
             Some(InputType::String) => Ok(text.into()),
             Some(kind) => json().filter(|value| kind.fits(value)).ok_or_else(|| {
-                Error::invalid(format!("`{text}` is not {}, as the field `{field}` must be", kind.described()))
+                Error::invalid(format!("`{text}` is not {}, as the field `{field}` must be", kind.display_name()))
                     .with_hint("the types are declared under `inputs` in the flow file")
             }),
         }
     }
 
-    /// Gives the values of a record that are text for want of types those that are declared. An empty value of a field
-    /// that is no text is left out. What does not fit stays as it is, for [`accept`](Inputs::accept) to tell.
+    /// Converts the text values of an untyped record, such as a row of CSV, to the declared types.
+    ///
+    /// An empty value is removed unless its field is a string. A value that does not fit stays unchanged, so that
+    /// [`accept`](Inputs::accept) reports it.
     ///
     /// # Errors
-    /// If a number would become another one.
+    /// If a number would lose digits.
     pub fn type_texts(&self, record: &mut Map<String, Value>) -> Result<()> {
         for input in self.0.iter().flatten() {
             let kind = input.kind.filter(|kind| *kind != InputType::String);
@@ -156,7 +159,7 @@ impl Inputs {
             if text.is_empty() {
                 record.shift_remove(&input.name);
             } else if let Some(value) = serde_json::from_str(text.trim()).ok().filter(|value| kind.fits(value)) {
-                if changed(text.as_bytes(), |_| true).is_some() {
+                if find_lossy(text.as_bytes(), |_| true).is_some() {
                     let message = format!("the field `{}` does not fit into 64 bits: {text}", input.name);
                     let hint = "declare it as `type: string`: as a text it keeps all of its digits";
                     return Err(Error::invalid(message).with_hint(hint));
@@ -171,7 +174,7 @@ impl Inputs {
         self.0.iter().flatten().find(|input| input.name == field)?.kind
     }
 
-    /// Checks a record and fills in what it may leave out: the default, or null. Other fields stay.
+    /// Checks a record and fills in the defaults of missing optional fields, or null. Other fields stay.
     pub(crate) fn accept(&self, mut record: Map<String, Value>) -> Result<Map<String, Value>> {
         for input in self.0.iter().flatten() {
             match (record.get(&input.name), input.kind) {
@@ -189,7 +192,7 @@ impl Inputs {
                     record.insert(input.name.clone(), input.default.clone());
                 }
                 (Some(value), Some(kind)) if !kind.fits(value) => {
-                    let message = format!("the field `{}` is not {}", input.name, kind.described());
+                    let message = format!("the field `{}` is not {}", input.name, kind.display_name());
                     return Err(
                         Error::invalid(message).with_hint("the types are declared under `inputs` in the flow file")
                     );
@@ -224,7 +227,7 @@ impl InputType {
         }
     }
 
-    fn described(self) -> &'static str {
+    fn display_name(self) -> &'static str {
         match self {
             InputType::String => "a string",
             InputType::Number => "a number",

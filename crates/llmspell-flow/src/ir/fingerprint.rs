@@ -1,21 +1,21 @@
-//! Short names for long things: what is alike has the same fingerprint.
+//! Fingerprints: equal definitions have equal fingerprints.
 
 use std::fmt;
 
-/// 128 bits of a BLAKE3 hash: nobody makes two things that share one.
+/// The first 128 bits of a BLAKE3 hash. Collisions are infeasible, even on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(pub [u8; 16]);
 
 impl Fingerprint {
-    /// Of these bytes.
+    /// Returns the fingerprint of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         let mut short = [0; 16];
         short.copy_from_slice(&blake3::hash(bytes).as_bytes()[..16]);
         Fingerprint(short)
     }
 
-    /// One that was stored; `None` if it has another length.
-    pub fn stored(bytes: &[u8]) -> Option<Self> {
+    /// Restores a stored fingerprint; `None` if the length is not 16 bytes.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Fingerprint)
     }
 }

@@ -1,4 +1,4 @@
-//! What is known of a value before it is there: which fields it can have.
+//! The shape of a value before it exists: the fields that it can have.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -9,44 +9,44 @@ use crate::ir::fields::Inputs;
 use crate::syntax::file::InputType;
 use crate::template::{Complaint, Template};
 
-/// What an output looks like, as far as it follows from the file.
+/// The shape of an output, as far as it follows from the file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Shape {
-    /// It may be anything.
+    /// Any value.
     #[default]
     Any,
-    /// A text, a number, true or false, or null; it has no fields.
+    /// A text, a number, a boolean or null: a value without fields. Contains its display name.
     Plain(&'static str),
-    /// What an agent says without an `answer`.
-    Words,
+    /// The text of an agent without an `answer`.
+    Text,
     List(Shared<Shape>),
-    /// A table with these fields and no others; some of them may be missing.
+    /// A table with these fields and no others. Some of them may be missing.
     Table(Shared<Vec<(String, Shape)>>),
 }
 
-/// What has parts. A step that names another has its shape in its own, and so have those behind it: they share it, and
-/// it stays small.
+/// The parts of a compound shape. The shape of a step contains the shapes of the steps that it names, and later steps
+/// contain both. Sharing them keeps memory small.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Shared<T> {
     of: Arc<T>,
-    /// How many shapes it consists of, each counted wherever it stands.
+    /// The number of shapes in it; a shared shape counts each time it occurs.
     size: usize,
     depth: usize,
 }
 
-/// What is larger or deeper than this can be anything: `{ a: "${{ steps.x }}", b: "${{ steps.x }}" }` doubles it, and
-/// each look at a shape goes through all of it.
-const MOST: usize = 1000;
-const DEEPEST: usize = 16;
+/// A shape that is larger or deeper becomes [`Shape::Any`]: `{ a: "${{ steps.x }}", b: "${{ steps.x }}" }` doubles the
+/// size with each step, and each use of a shape walks all of it.
+const MAX_SIZE: usize = 1000;
+const MAX_DEPTH: usize = 16;
 
 impl<T> Shared<T> {
-    /// Of these parts, if that is neither too large nor too deep.
+    /// Shares these parts; `None` if the shape would be too large or too deep.
     fn new(of: T, parts: impl FnOnce(&T) -> Vec<&Shape>) -> Option<Self> {
         let (size, depth) = parts(&of).into_iter().fold((1, 1), |(size, depth), part| {
             let (more, deep) = part.extent();
             (size + more, depth.max(deep + 1))
         });
-        (size <= MOST && depth <= DEEPEST).then(|| Shared { of: Arc::new(of), size, depth })
+        (size <= MAX_SIZE && depth <= MAX_DEPTH).then(|| Shared { of: Arc::new(of), size, depth })
     }
 }
 
@@ -61,12 +61,12 @@ impl<T> Deref for Shared<T> {
 impl Shape {
     pub(crate) const TEXT: Shape = Shape::Plain("a text");
 
-    /// A table whose fields can be anything.
+    /// Returns a table whose fields can be anything.
     pub(crate) fn table<'a>(fields: impl IntoIterator<Item = &'a str>) -> Self {
         Shape::fields(fields.into_iter().map(|field| (field.to_owned(), Shape::Any)))
     }
 
-    /// A table with these fields.
+    /// Returns a table with these fields.
     pub(crate) fn fields(fields: impl IntoIterator<Item = (String, Shape)>) -> Self {
         let fields: Vec<_> = fields.into_iter().collect();
         Shared::new(fields, |fields| fields.iter().map(|(_, shape)| shape).collect()).map_or(Shape::Any, Shape::Table)
@@ -76,16 +76,16 @@ impl Shape {
         Shared::new(item, |item| vec![item]).map_or(Shape::Any, Shape::List)
     }
 
-    /// How many shapes it consists of, and how deep.
+    /// Returns the number of shapes in it, and its depth.
     fn extent(&self) -> (usize, usize) {
         match self {
-            Shape::Any | Shape::Plain(_) | Shape::Words => (1, 1),
+            Shape::Any | Shape::Plain(_) | Shape::Text => (1, 1),
             Shape::List(item) => (item.size, item.depth),
             Shape::Table(fields) => (fields.size, fields.depth),
         }
     }
 
-    /// Of declared fields.
+    /// Returns the shape of declared fields.
     pub(crate) fn declared(fields: &Inputs) -> Self {
         let of = |kind| match kind {
             Some(InputType::String) => Shape::TEXT,
@@ -98,7 +98,7 @@ impl Shape {
         Shape::fields(types.map(|(name, kind)| (name.to_owned(), of(kind))))
     }
 
-    /// Of what stands in the file; `named` tells that of a name, such as `steps.page.body`.
+    /// Returns the shape of a template. `named` returns the shape of a name, such as `steps.page.body`.
     pub(crate) fn of(template: &Template, named: &dyn Fn(&str) -> Shape) -> Self {
         match template {
             Template::Plain(value) => Shape::of_json(value),
@@ -126,18 +126,18 @@ impl Shape {
         }
     }
 
-    /// What it is, in a word.
-    pub(crate) fn described(&self) -> &'static str {
+    /// Returns the name for messages, such as "a table".
+    pub(crate) fn display_name(&self) -> &'static str {
         match self {
             Shape::Any => "anything",
             Shape::Plain(what) => what,
-            Shape::Words => "a text",
+            Shape::Text => "a text",
             Shape::List(_) => "a list",
             Shape::Table(_) => "a table",
         }
     }
 
-    /// The items, if it is a list.
+    /// Returns the shape of an item, if this is a list.
     pub(crate) fn item(self) -> Self {
         match self {
             Shape::List(item) => (*item).clone(),
@@ -145,7 +145,8 @@ impl Shape {
         }
     }
 
-    /// What a path of fields leads to, or why it leads nowhere. `name` is what the value is called.
+    /// Follows a path of fields and returns the shape at its end, or the reason why there is none. `name` is the name
+    /// of the value in messages.
     pub(crate) fn follow<'a>(&self, name: &str, path: impl IntoIterator<Item = &'a str>) -> Result<Shape, Complaint> {
         let (mut shape, mut name) = (self, name.to_owned());
         for field in path {
@@ -166,7 +167,7 @@ impl Shape {
                     format!("`{name}` is a list, and has no field `{field}`"),
                     format!("of one item: `{name}[0].{field}`; of each: `{name} | map(attribute=\"{field}\")`"),
                 ),
-                Shape::Words => (
+                Shape::Text => (
                     format!("`{name}` is a text, and has no field `{field}`"),
                     format!("use `{name}` itself, or give the agent an `answer` with that field"),
                 ),
@@ -180,7 +181,7 @@ impl Shape {
     }
 }
 
-/// Whether an expression is nothing but a name, such as `steps.page.body`.
+/// Returns whether an expression is a plain name, such as `steps.page.body`.
 fn is_name(text: &str) -> bool {
     text.split('.').all(|part| {
         part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_doubles_or_goes_deep_stays_small() {
+    fn shapes_that_double_or_nest_stay_small() {
         let (mut doubled, mut chain, mut list) = (Shape::TEXT, Shape::TEXT, Shape::TEXT);
         for _ in 0..10_000 {
             doubled = pair(&doubled);
@@ -205,16 +206,16 @@ mod tests {
             list = Shape::list(list);
             for shape in [&doubled, &chain, &list] {
                 let (size, depth) = shape.extent();
-                assert!(size <= MOST && depth <= DEEPEST, "{size} {depth}");
+                assert!(size <= MAX_SIZE && depth <= MAX_DEPTH, "{size} {depth}");
             }
         }
         assert!(doubled == doubled.clone() && chain == chain.clone());
-        let wide = Shape::fields((0..MOST).map(|field| (field.to_string(), Shape::Any)));
+        let wide = Shape::fields((0..MAX_SIZE).map(|field| (field.to_string(), Shape::Any)));
         assert_eq!(wide, Shape::Any);
     }
 
     #[test]
-    fn what_is_small_is_known() {
+    fn small_shapes_keep_their_fields() {
         let shape = pair(&pair(&Shape::TEXT));
         assert_eq!(shape.follow("x", ["a", "b"]).ok(), Some(Shape::TEXT));
         assert!(shape.follow("x", ["a", "c"]).is_err());

@@ -1,4 +1,4 @@
-//! A flow that has been understood: what its steps do, how they are run, and what they depend on.
+//! The steps of a checked flow: their work, their modifiers, and their dependencies.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -6,84 +6,84 @@ use std::sync::Arc;
 use llmspell::tool::{DynTool, Privilege};
 use serde_json::Value;
 
-use super::agent::AgentPlan;
+use super::agent::CheckedAgent;
 use super::repeatability::Repeatability;
 use crate::ir::fingerprint::Fingerprint;
 use crate::ir::shape::Shape;
 use crate::syntax::file::{FirstDef, Modifiers};
 use crate::template::{Formula, Template};
 
-/// The name under which the output of the flow stands in paths.
+/// The name of the flow's output in paths.
 pub(crate) const OUTPUT: &str = "output";
 
-/// A step with everything that can be known of it before a record is there.
-pub(crate) struct Planned {
-    /// Its name among its neighbours.
+/// A checked step, with everything known about it before the first record.
+pub(crate) struct Step {
+    /// The name, unique among its siblings.
     pub(crate) id: Arc<str>,
-    /// Where it stands in the flow, such as `pages.fetch`.
+    /// The path in the flow, such as `pages.fetch`.
     pub(crate) path: Arc<str>,
-    /// Where it stands in the file.
+    /// The position in the file.
     pub(crate) at: Range<usize>,
     pub(crate) kind: StepKind,
-    /// Whether it runs at all.
+    /// The condition under which the step runs.
     pub(crate) when: Option<Formula>,
     pub(crate) modifiers: Modifiers,
-    /// What stands in for it, one for the other.
-    pub(crate) fallback: Vec<Planned>,
-    /// What its output depends on besides the record.
+    /// The fallbacks, tried in this order.
+    pub(crate) fallback: Vec<Step>,
+    /// The fingerprint of everything that the output depends on, except the record.
     pub(crate) fingerprint: Fingerprint,
-    /// The same without what stands in for it.
+    /// The fingerprint without the fallbacks.
     pub(crate) without_fallback: Fingerprint,
-    /// What its output looks like, as far as that is known.
+    /// The shape of the output, as far as it is known.
     pub(crate) shape: Shape,
 }
 
-/// What a step does.
+/// The work of a step.
 pub(crate) enum StepKind {
     Tool {
         tool: DynTool,
-        /// What it consists of, if it is the flow's own; null otherwise.
-        essence: Value,
+        /// The definition, if the flow declares the tool; otherwise null.
+        definition: Value,
         arguments: Vec<(String, Template)>,
-        /// Whether it only computes from its arguments.
+        /// Whether the tool only computes from its arguments.
         is_pure: bool,
-        /// What comes of calling it twice for one record.
+        /// The effect of calling the tool twice for one record.
         repeatability: Repeatability,
-        /// What it gives, as far as that is known.
+        /// The shape of the output, as far as it is known.
         shape: Shape,
     },
     Value(Template),
-    Agent(Box<AgentPlan>),
+    Agent(Box<CheckedAgent>),
     Concurrent {
-        branches: Vec<Planned>,
+        branches: Vec<Step>,
         limit: Option<usize>,
         skip: bool,
     },
     Race {
-        contenders: Vec<Planned>,
+        contenders: Vec<Step>,
         first: FirstDef,
     },
-    Pipeline(Vec<Planned>),
+    Pipeline(Vec<Step>),
     /// `each`, and `pipeline` with `from`.
     Items {
         list: Formula,
-        steps: Vec<Planned>,
+        steps: Vec<Step>,
         limit: usize,
         skip: bool,
     },
     Repeat {
-        steps: Vec<Planned>,
+        steps: Vec<Step>,
         until: Formula,
         max: u32,
     },
 }
 
-/// How many items of a list are on their way at once, if the file does not say.
-pub(crate) const ITEMS_AT_ONCE: usize = 16;
+/// The default limit on the items of one record in flight.
+pub(crate) const DEFAULT_ITEM_LIMIT: usize = 16;
 
 impl StepKind {
-    /// The steps inside.
-    pub(crate) fn inner(&self) -> &[Planned] {
+    /// Returns the inner steps, without fallbacks.
+    pub(crate) fn inner(&self) -> &[Step] {
         match self {
             StepKind::Tool { .. } | StepKind::Value(_) | StepKind::Agent(_) => &[],
             StepKind::Concurrent { branches: steps, .. }
@@ -94,7 +94,7 @@ impl StepKind {
         }
     }
 
-    /// What it may do itself. An agent talks to its model.
+    /// Returns the privilege that the step itself needs. An agent is at least restricted, because it calls its model.
     pub(crate) fn security(&self) -> Privilege {
         match self {
             StepKind::Tool { tool, .. } => tool.spec().security,
@@ -106,8 +106,35 @@ impl StepKind {
         }
     }
 
-    /// Its key in the file.
-    pub(crate) fn word(&self) -> &'static str {
+    /// Returns the first tool in it that is not known to be safe to call twice at the same time for one record.
+    pub(crate) fn unrepeatable_tool(&self) -> Option<&str> {
+        match self {
+            StepKind::Tool { tool, repeatability, .. } => {
+                (*repeatability != Repeatability::Safe).then_some(tool.spec().name.as_str())
+            }
+            StepKind::Agent(agent) => agent.unrepeatable_tool.as_deref(),
+            _ => self.find_in_steps(StepKind::unrepeatable_tool),
+        }
+    }
+
+    /// Returns the first tool in it that is known to repeat its effect when it is called again for one record.
+    pub(crate) fn unsafe_tool(&self) -> Option<&str> {
+        match self {
+            StepKind::Tool { tool, repeatability, .. } => {
+                (*repeatability == Repeatability::Unsafe).then_some(tool.spec().name.as_str())
+            }
+            StepKind::Agent(agent) => agent.unsafe_tool.as_deref(),
+            _ => self.find_in_steps(StepKind::unsafe_tool),
+        }
+    }
+
+    /// Searches the inner steps and their fallbacks, except those marked as idempotent.
+    fn find_in_steps(&self, find: fn(&StepKind) -> Option<&str>) -> Option<&str> {
+        self.inner().iter().find_map(|step| step.find(find))
+    }
+
+    /// Returns the key in the file.
+    pub(crate) fn key(&self) -> &'static str {
         match self {
             StepKind::Tool { .. } => "tool",
             StepKind::Value(_) => "value",
@@ -121,9 +148,16 @@ impl StepKind {
     }
 }
 
-impl Planned {
-    /// This step and all inside of it, its fallbacks included, outermost first.
-    pub(crate) fn all(&self) -> Vec<&Planned> {
+impl Step {
+    fn find(&self, find: fn(&StepKind) -> Option<&str>) -> Option<&str> {
+        if self.modifiers.idempotent {
+            return None;
+        }
+        find(&self.kind).or_else(|| self.fallback.iter().find_map(|fallback| fallback.find(find)))
+    }
+
+    /// Returns this step, all steps in it, and their fallbacks, outermost first.
+    pub(crate) fn all(&self) -> Vec<&Step> {
         let mut all = vec![self];
         for step in self.kind.inner().iter().chain(&self.fallback) {
             all.extend(step.all());
@@ -131,18 +165,18 @@ impl Planned {
         all
     }
 
-    /// Whether its output follows from the record alone, and costs nothing to have again.
+    /// Returns whether the output follows from the record alone and is free to recompute.
     pub(crate) fn is_pure(&self) -> bool {
         let itself = match &self.kind {
             StepKind::Tool { is_pure, .. } => *is_pure,
             StepKind::Agent(_) => false,
             _ => true,
         };
-        itself && self.kind.inner().iter().chain(&self.fallback).all(Planned::is_pure)
+        itself && self.kind.inner().iter().chain(&self.fallback).all(Step::is_pure)
     }
 
-    /// Whether a run has to remember its output: it is not free to have again, or would not come out the same.
-    pub(crate) fn is_kept(&self) -> bool {
+    /// Returns whether a run must journal the output: recomputing it is not free, or could give another result.
+    pub(crate) fn is_journaled(&self) -> bool {
         let decides = match &self.kind {
             StepKind::Tool { .. } | StepKind::Agent(_) | StepKind::Race { .. } => true,
             StepKind::Concurrent { skip, .. } | StepKind::Items { skip, .. } => *skip,

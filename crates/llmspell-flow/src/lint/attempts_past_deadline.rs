@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Rule, Subject, Warnings};
-use crate::syntax::duration::written_duration;
+use crate::syntax::duration::format_duration;
 
 pub(super) const RULE: Rule = Rule {
     id: "attempts-past-deadline",
@@ -17,9 +17,10 @@ pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
         let (Some(deadline), Some(last)) = (&step.modifiers.deadline, times.last()) else { continue };
         let all: Duration = (0..attempts as usize).map(|attempt| *times.get(attempt).unwrap_or(last)).sum();
         if attempts > 1 && all > deadline.value.0 {
-            let (all, deadline) = (written_duration(all), written_duration(deadline.value.0));
+            let (all, deadline) = (format_duration(all), format_duration(deadline.value.0));
             let message = format!("{attempts} attempts may take {all}, but the deadline comes after {deadline}");
-            let hint = "the last attempts are then cut short: give them less time, make fewer, or raise `deadline`";
+            let hint =
+                "shorten the timeouts, reduce the attempts, or raise `deadline`: the last attempts are cut short";
             warnings.push(at, message, hint);
         }
     }

@@ -1,20 +1,20 @@
-//! Numbers that YAML has changed: `1.10` is `1.1` to it, and `0x10` is 16.
+//! Numbers that YAML changes: it reads `1.10` as `1.1`, and `0x10` as 16.
 
 use super::{Rule, Subject, Warnings};
-use crate::syntax::entries::Entries;
 use crate::syntax::file::{InputDef, InputType, StepDef};
 use crate::syntax::located::Located;
+use crate::syntax::mapping::Mapping;
 use crate::syntax::node::Node;
 use crate::syntax::source::Source;
 
 pub(super) const RULE: Rule = Rule {
     id: "changed-number",
-    explanation: "YAML reads a number as another text than the one that was written: `1.10` as `1.1`, and `0x10` as 16.",
+    explanation: "YAML changes the text of a number: it reads `1.10` as `1.1`, and `0x10` as 16.",
 };
 
 pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
     let file = subject.file;
-    let mut found = Found::default();
+    let mut found = NumberSites::default();
     steps(&file.steps.value, &mut found);
     let own = file.tools.0.iter().filter_map(|(_, tool)| tool.value.args.as_ref());
     let fields = file.inputs.iter().chain(&file.returns).chain(own);
@@ -27,18 +27,18 @@ pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
     }
 }
 
-/// Where numbers stand.
+/// The values in which numbers are searched.
 #[derive(Default)]
-struct Found<'a> {
-    /// What may be meant as a text, such as a version.
+struct NumberSites<'a> {
+    /// Values that may be meant as texts, such as a version.
     values: Vec<&'a Located<Node>>,
-    /// What a number is wanted for, such as `budget: 2.50`.
+    /// Values that must be numbers, such as `budget: 2.50`.
     numbers: Vec<&'a Located<Node>>,
 }
 
-impl<'a> Found<'a> {
-    /// What stands in for fields that are missing.
-    fn defaults(&mut self, fields: &'a Entries<InputDef>) {
+impl<'a> NumberSites<'a> {
+    /// Adds the defaults of fields.
+    fn defaults(&mut self, fields: &'a Mapping<InputDef>) {
         for (_, field) in &fields.0 {
             let to = match field.value.kind {
                 Some(InputType::Number | InputType::Integer) => &mut self.numbers,
@@ -49,7 +49,7 @@ impl<'a> Found<'a> {
     }
 }
 
-fn steps<'a>(list: &'a [Located<StepDef>], found: &mut Found<'a>) {
+fn steps<'a>(list: &'a [Located<StepDef>], found: &mut NumberSites<'a>) {
     for step in list {
         let step = &step.value;
         found.values.extend(step.with.iter().flat_map(|with| with.value.0.iter().map(|(_, value)| value)));
@@ -59,19 +59,19 @@ fn steps<'a>(list: &'a [Located<StepDef>], found: &mut Found<'a>) {
     }
 }
 
-/// `is_number` where a text cannot be meant: there `2.50` is as good as `2.5`.
+/// `is_number` is true for values that cannot be meant as texts: there `2.50` equals `2.5`.
 fn walk(node: &Located<Node>, is_number: bool, source: &Source, warnings: &mut Warnings<'_>) {
     match &node.value {
         Node::Plain(serde_json::Value::Number(number)) => {
             let written = source.text().get(node.at.clone()).unwrap_or_default().trim();
-            // The place may reach further than the number.
+            // The range may be longer than the number.
             let written = written.split(|c: char| c.is_whitespace() || ",]}#".contains(c)).next().unwrap_or_default();
             if !written.is_empty() && written.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) {
                 let read = number.to_string();
-                let is_told = !is_number || has_another_base(written) || written.contains('_');
-                if is_told && written != read && format!("{written}.0") != read {
-                    let message = format!("`{written}` is the number {read}");
-                    let hint = format!("write \"{written}\" if a text is meant, or {read} if it is the number");
+                let is_reported = !is_number || has_another_base(written) || written.contains('_');
+                if is_reported && written != read && format!("{written}.0") != read {
+                    let message = format!("YAML reads `{written}` as the number {read}");
+                    let hint = format!("write \"{written}\" for the text, or {read} for the number");
                     warnings.push(&node.at, message, hint);
                 }
             }
@@ -82,7 +82,7 @@ fn walk(node: &Located<Node>, is_number: bool, source: &Source, warnings: &mut W
     }
 }
 
-/// Whether a number is octal, hexadecimal or binary, or looks like it: `010` is 8 to some, and 10 to YAML.
+/// Returns whether a number is octal, hexadecimal or binary, or looks like it: `010` is 8 in C, and 10 in YAML.
 fn has_another_base(written: &str) -> bool {
     let digits = written.trim_start_matches(['+', '-']);
     let mut rest = digits.chars();

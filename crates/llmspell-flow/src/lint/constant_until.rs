@@ -1,4 +1,4 @@
-//! Repetitions whose end does not depend on their steps.
+//! Repetitions whose `until` is constant.
 
 use super::{Rule, Subject, Warnings};
 use crate::ir::step::StepKind;
@@ -13,12 +13,12 @@ pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
         let StepKind::Repeat { until, max, .. } = &step.kind else { continue };
         match until.always() {
             Some(true) => {
-                let message = format!("`{}` is done after its first round, always", step.id);
-                warnings.push(&step.at, message, "let `until` ask something of the steps: `steps.review.ok`");
+                let message = format!("`{}` always ends after its first round", step.id);
+                warnings.push(&step.at, message, "use the output of a step in `until`: `steps.review.ok`");
             }
             Some(false) if *max > 1 => {
                 let message = format!("`{}` always takes all {max} rounds, and is then marked as partial", step.id);
-                warnings.push(&step.at, message, "let `until` ask something of the steps: `steps.review.ok`");
+                warnings.push(&step.at, message, "use the output of a step in `until`: `steps.review.ok`");
             }
             _ => {}
         }

@@ -11,7 +11,7 @@ pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
     for step in subject.steps() {
         let Some((at, times)) = subject.own_timeouts(step) else { continue };
         if times.windows(2).any(|pair| pair[1] < pair[0]) {
-            let hint = "what was too short for one attempt is too short for the next; let the times grow";
+            let hint = "give each attempt at least the time of the one before";
             warnings.push(at, "a later attempt has less time than an earlier one".to_owned(), hint);
         }
     }

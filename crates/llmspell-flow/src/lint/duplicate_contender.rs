@@ -5,16 +5,16 @@ use crate::ir::step::StepKind;
 
 pub(super) const RULE: Rule = Rule {
     id: "duplicate-contender",
-    explanation: "Two contenders of a race do the same, so each record pays for both and gains nothing that `hedge` would not give.",
+    explanation: "Two contenders of a race do the same. Each record pays for both, where `hedge` would start a second call only if the first is slow.",
 };
 
 pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
     for step in subject.steps() {
         let StepKind::Race { contenders, .. } = &step.kind else { continue };
-        for (place, one) in contenders.iter().enumerate() {
-            if let Some(same) = contenders[..place].iter().find(|other| other.fingerprint == one.fingerprint) {
+        for (index, one) in contenders.iter().enumerate() {
+            if let Some(same) = contenders[..index].iter().find(|other| other.fingerprint == one.fingerprint) {
                 let message = format!("`{}` does the same as `{}`", one.id, same.id);
-                let hint = "for a second call of a slow step, use `hedge`: it costs only where it is needed";
+                let hint = "use `hedge` for a second call of a slow step: it costs only where it is needed";
                 warnings.push(&one.at, message, hint);
             }
         }

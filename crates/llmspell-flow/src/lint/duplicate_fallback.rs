@@ -1,4 +1,4 @@
-//! Fallbacks that do the same as what they stand in for.
+//! Fallbacks that repeat their step.
 
 use super::{Rule, Subject, Warnings};
 use crate::ir::step::StepKind;
@@ -11,15 +11,15 @@ pub(super) const RULE: Rule = Rule {
 pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
     for step in subject.steps() {
         let mut before = vec![(&step.kind, step.without_fallback)];
-        for rung in &step.fallback {
-            // A fallback behind a value that cannot fail has a warning of its own.
+        for fallback in &step.fallback {
+            // `unreachable-fallback` reports a fallback behind a value that cannot fail.
             let is_reached =
                 !before.iter().any(|(kind, _)| matches!(kind, StepKind::Value(value) if value.literal().is_some()));
-            if is_reached && before.iter().any(|(_, same)| *same == rung.fingerprint) {
-                let hint = "to try the same again, use `retry`; let a fallback do something else";
-                warnings.push(&rung.at, "this does the same as what it stands in for".to_owned(), hint);
+            if is_reached && before.iter().any(|(_, same)| *same == fallback.fingerprint) {
+                let hint = "use `retry` to try the same again; let a fallback do something else";
+                warnings.push(&fallback.at, "this fallback does the same as its step".to_owned(), hint);
             }
-            before.push((&rung.kind, rung.fingerprint));
+            before.push((&fallback.kind, fallback.fingerprint));
         }
     }
 }

@@ -3,21 +3,21 @@
 use super::{Rule, Subject, Warnings};
 use crate::ir::step::StepKind;
 
-/// More items of one record at once are a mistake.
-const MANY_AT_ONCE: usize = 1000;
+/// A higher limit on the items of one record is probably a mistake.
+const MAX_ITEMS: usize = 1000;
 
 pub(super) const RULE: Rule = Rule {
     id: "many-items",
-    explanation: "A step may work on more than 1000 items of one record at once, and on as many again for each other record in flight.",
+    explanation: "A step may process more than 1000 items of one record at a time, and as many for each other record in flight.",
 };
 
 pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {
     for step in subject.steps() {
         if let StepKind::Items { limit, .. } = &step.kind
-            && *limit > MANY_AT_ONCE
+            && *limit > MAX_ITEMS
         {
-            let message = format!("{limit} items of one record at once");
-            warnings.push(&step.at, message, "as many again for each record in flight; a limit up to 1000 is plenty");
+            let message = format!("up to {limit} items of one record at a time");
+            warnings.push(&step.at, message, "set `limit` to at most 1000: it applies to each record in flight");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Limits that no number of branches can reach.
+//! Limits that are larger than the number of branches.
 
 use super::{Rule, Subject, Warnings};
 use crate::ir::step::StepKind;
 
 pub(super) const RULE: Rule = Rule {
     id: "oversized-limit",
-    explanation: "The `limit` of concurrent branches is larger than their number, so it limits nothing.",
+    explanation: "The `limit` of concurrent branches is larger than their number, so it has no effect.",
 };
 
 pub(super) fn check(subject: &Subject<'_>, warnings: &mut Warnings<'_>) {

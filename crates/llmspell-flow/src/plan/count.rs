@@ -1,4 +1,4 @@
-//! Numbers of calls, as far as they can be known: `3 + 2 × items of inputs.urls`.
+//! Upper bounds on calls, symbolic in the lengths of unknown lists: `3 + 2 × items of inputs.urls`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,21 +6,21 @@ use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
-/// How often something happens at most: a number, and for each list whose length is not known a number for each of its items.
+/// An upper bound on a number of calls: a number, plus a number for each item of each list of unknown length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Count(BTreeMap<Vec<List>, u64>);
 
-/// A list of which nobody knows how long it is.
+/// A list of unknown length.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct List {
-    /// The step that goes through it.
+    /// The path of the step that processes it.
     pub(super) path: Arc<str>,
-    /// The expression that gives it.
+    /// The expression of the list.
     pub(super) text: Arc<str>,
 }
 
 impl Count {
-    /// Adds a number, for each item of these lists.
+    /// Adds a number for each item of these nested lists.
     pub(super) fn add(&mut self, lists: &[List], number: u64) {
         match self.0.get_mut(lists) {
             Some(sum) => *sum = sum.saturating_add(number),
@@ -29,7 +29,7 @@ impl Count {
         }
     }
 
-    /// The number, if no list has to be known for it.
+    /// Returns the number if it does not depend on a list of unknown length.
     pub fn fixed(&self) -> Option<u64> {
         self.0.keys().all(Vec::is_empty).then(|| self.0.values().sum())
     }
@@ -40,8 +40,8 @@ impl fmt::Display for Count {
         if self.0.is_empty() {
             return f.write_str("0");
         }
-        for (place, (lists, number)) in self.0.iter().enumerate() {
-            if place > 0 {
+        for (index, (lists, number)) in self.0.iter().enumerate() {
+            if index > 0 {
                 f.write_str(" + ")?;
             }
             number.fmt(f)?;
@@ -51,7 +51,7 @@ impl fmt::Display for Count {
     }
 }
 
-/// A number if it is known, and otherwise a text.
+/// Serializes a known number as a number, and any other as text.
 impl Serialize for Count {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.fixed() {
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_numbers_where_no_list_has_to_be_known() {
+    fn counts_without_lists_are_numbers() {
         let list = [List { path: Arc::from("pages"), text: Arc::from("inputs.urls") }];
         let mut count = Count::default();
         assert_eq!((count.to_string().as_str(), count.fixed()), ("0", Some(0)));

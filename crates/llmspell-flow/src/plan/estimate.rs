@@ -1,4 +1,4 @@
-//! How many tokens the agents of a flow use, and what that costs, as far as it can be known before a model is asked.
+//! Estimates of the tokens and the cost of a flow's agents, made without calling a model.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,13 +6,13 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::count::List;
-use crate::ir::agent::AgentPlan;
+use crate::ir::agent::CheckedAgent;
 
-/// What agents would use of one model: an estimate, made without asking it. Written as JSON by `llmspell plan --json`.
+/// The estimated use of one model by agents, made without calling it. `llmspell plan --json` writes it as JSON.
 ///
-/// Tokens that go in are counted at [`BYTES_PER_TOKEN`](llmspell::model::BYTES_PER_TOKEN): the prompts rendered with the record, the tools with their
-/// descriptions and schemas, and the schema of the answer. Tokens that come out are the most there can be, for nobody
-/// knows how many there will be.
+/// Input tokens are counted at [`BYTES_PER_TOKEN`](llmspell::model::BYTES_PER_TOKEN): the prompts rendered with the
+/// record, the tools with their descriptions and schemas, and the schema of the answer. Output tokens are an upper bound,
+/// because their number is not known in advance.
 ///
 /// ```
 /// use llmspell_flow::{Flow, Source, Toolbox};
@@ -28,7 +28,7 @@ use crate::ir::agent::AgentPlan;
 /// ";
 /// let toolbox = Toolbox::built_in(&Permissions::none()).with_unopened_model("small");
 /// let flow = Flow::parse(&Source::new("f.yaml", text), &toolbox)?;
-/// let estimate = &flow.outline().estimates[0];
+/// let estimate = &flow.plan().estimates[0];
 /// assert_eq!((estimate.once.calls, estimate.once.input_tokens), (1, 3)); // twelve characters
 /// assert_eq!(estimate.once.cost, Some((3.0 * 0.4 + 100.0 * 1.6) / 1e6));
 /// assert_eq!((estimate.worst.calls, estimate.worst.output_tokens), (3, Some(300)));
@@ -37,55 +37,54 @@ use crate::ir::agent::AgentPlan;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Estimate {
-    /// What the flow calls the model.
+    /// The flow's name for the model.
     pub model: String,
-    /// The lists whose length is not known, as the file has them: all numbers here are for one item of each. Empty if no
-    /// such list is around the agents.
+    /// The expressions of the lists of unknown length around the agents. All numbers are for one item of each.
     pub for_each_of: Vec<String>,
-    /// If all goes well: each agent is asked once. No further attempts, second copies, turns and rounds, and no fallbacks.
-    /// A `when` that depends on what a step gives is taken to hold.
+    /// The best case: each agent calls its model once, without retries, second copies, further turns and rounds, or
+    /// fallbacks. A `when` that depends on the output of a step is assumed to hold.
     pub once: EstimatedUse,
-    /// The most: all attempts, second copies, turns, rounds and fallbacks. A turn sends all that was said before.
-    /// `max_tokens` and `max_cost` of an agent are looked at before each turn, so the turn that goes beyond them is
-    /// counted, too.
+    /// The worst case: all attempts, second copies, turns, rounds and fallbacks. Each turn sends the whole conversation.
+    /// `max_tokens` and `max_cost` of an agent are checked before each turn, so the turn that exceeds them is included.
     pub worst: EstimatedUse,
-    /// What the model costs for a million tokens; none if the flow does not say. Simulated models cost nothing.
+    /// The prices for a million tokens; `None` if the flow declares none. Simulated models are free.
     pub prices: Option<TokenPrices>,
-    /// What prompts name that is not known before, and counts nothing: `steps.fetch`, `inputs.text`, `item`, `last`.
+    /// The names in prompts whose values are unknown and count as 0: `steps.fetch`, `inputs.text`, `item`, `last`.
     pub unknown: BTreeSet<String>,
-    /// The agents whose answers have no bound and go in again with the next turn, which counts nothing in `worst`.
+    /// The agents whose answers have no bound. They are sent again with the next turn, which counts as 0 in `worst`.
     pub unknown_answers: BTreeSet<String>,
-    /// The agents whose tools may give anything, which goes in with the next turn and counts nothing in `worst`.
+    /// The agents whose tools return results of unknown size. They are sent with the next turn, which counts as 0 in
+    /// `worst`.
     pub unknown_tool_answers: BTreeSet<String>,
-    /// The tools of servers that have not been asked for their descriptions, which count nothing.
+    /// The tools of servers that are not connected. Their descriptions are unknown and count as 0.
     pub unknown_tools: BTreeSet<String>,
 }
 
-/// What is paid for a million tokens, in the currency of the flow.
+/// The prices of a million tokens, in the currency of the flow.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct TokenPrices {
-    /// That go in.
+    /// The price of input tokens.
     pub input: f64,
-    /// That come out.
+    /// The price of output tokens.
     pub output: f64,
 }
 
-/// Calls, and the tokens and the cost of them.
+/// A number of calls, with their tokens and cost.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct EstimatedUse {
-    /// How often the model is asked.
+    /// The number of calls.
     pub calls: u64,
-    /// The tokens that go in, estimated.
+    /// The estimated number of input tokens.
     pub input_tokens: u64,
-    /// Whether that is all of them: if not, more go in, which is not known before.
+    /// Whether all input is included. If not, further input is not known in advance.
     pub input_is_complete: bool,
-    /// The most tokens that come out; none if there is no bound.
+    /// The maximum number of output tokens; `None` if there is no bound.
     pub output_tokens: Option<u64>,
-    /// What the tokens that go in cost; none without prices.
+    /// The estimated cost of the input; `None` without prices.
     pub input_cost: Option<f64>,
-    /// What all of them cost at most; none without prices, or if what comes out has no bound.
+    /// The maximum cost of input and output; `None` without prices, or if the output has no bound.
     pub cost: Option<f64>,
 }
 
@@ -114,13 +113,13 @@ impl EstimatedUse {
     }
 }
 
-/// The estimates of all models, while they are added up.
+/// The sums of the estimates of all models.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Estimates(BTreeMap<(Arc<str>, Vec<List>), Estimate>);
 
 impl Estimates {
-    /// The estimate that an agent's calls belong to, for each item of these lists.
-    pub(super) fn of(&mut self, agent: &AgentPlan, lists: &[List]) -> &mut Estimate {
+    /// Returns the estimate for the calls of an agent, for each item of these lists.
+    pub(super) fn of(&mut self, agent: &CheckedAgent, lists: &[List]) -> &mut Estimate {
         self.0.entry((agent.model.clone(), lists.to_vec())).or_insert_with(|| Estimate {
             model: agent.model.to_string(),
             for_each_of: lists.iter().map(|list| list.text.to_string()).collect(),
@@ -146,15 +145,15 @@ impl Estimates {
     }
 }
 
-/// Without the digits that come of adding in binary.
+/// Removes the last digits, which are errors of binary addition.
 fn rounded(cost: f64) -> f64 {
     (cost * 1e12).round() / 1e12
 }
 
-pub(super) fn prices(agent: &AgentPlan) -> Option<TokenPrices> {
+pub(super) fn prices(agent: &CheckedAgent) -> Option<TokenPrices> {
     let declared = agent.settings.as_ref();
     let full = declared.map_or(&*agent.model, |settings| settings.model.value.as_str());
     let free = full.starts_with("simulated/").then_some(TokenPrices { input: 0.0, output: 0.0 });
-    let told = declared.and_then(|settings| settings.prices);
-    told.map(|prices| TokenPrices { input: prices.input, output: prices.output }).or(free)
+    let declared = declared.and_then(|settings| settings.prices);
+    declared.map(|prices| TokenPrices { input: prices.input, output: prices.output }).or(free)
 }

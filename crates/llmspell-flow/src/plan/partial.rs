@@ -1,4 +1,4 @@
-//! What is known of a record before its steps run.
+//! Partial evaluation: the values of a record that are known without running a step.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use crate::exec::scope::Scope;
 use crate::template::{Formula, Template};
 
-/// How many bytes and values of an output are looked at.
-const LARGEST: usize = 256 * 1024;
+/// The maximum size of an output that is kept, in bytes and values.
+const MAX_SIZE: usize = 256 * 1024;
 
-/// Whether there is more in it than is left.
+/// Returns whether a value is larger than `left`, and subtracts its size.
 fn is_larger(value: &Value, left: &mut usize) -> bool {
     let own = match value {
         Value::String(text) => text.len() + 1,
@@ -28,9 +28,9 @@ fn is_larger(value: &Value, left: &mut usize) -> bool {
     }
 }
 
-/// A record on its way through a flow of which nothing runs.
+/// A record that passes through a flow while nothing runs, with the values that are known.
 #[derive(Clone)]
-pub(super) struct Known {
+pub(super) struct PartialRecord {
     scope: Scope,
     record: bool,
     item: bool,
@@ -39,50 +39,50 @@ pub(super) struct Known {
     steps: Arc<Vec<Arc<str>>>,
 }
 
-impl Known {
-    /// Before there is a record.
+impl PartialRecord {
+    /// Creates the state without a record.
     pub(super) fn nothing() -> Self {
-        Known { record: false, ..Known::record(&Map::new(), 0) }
+        PartialRecord { record: false, ..PartialRecord::record(&Map::new(), 0) }
     }
 
     pub(super) fn record(fields: &Map<String, Value>, index: usize) -> Self {
         let scope = Scope::new(fields, index, minijinja::Value::UNDEFINED);
-        Known { scope, record: true, item: false, index: false, steps: Arc::default() }
+        PartialRecord { scope, record: true, item: false, index: false, steps: Arc::default() }
     }
 
-    /// Inside of a list, with an item of it.
+    /// Returns the state within a list, with one of its items.
     pub(super) fn of_item(&self, item: &Value, index: usize) -> Self {
         let scope = self.scope.of_item(item, index);
-        Known { scope, record: self.record, item: true, index: true, steps: self.steps.clone() }
+        PartialRecord { scope, record: self.record, item: true, index: true, steps: self.steps.clone() }
     }
 
-    /// Inside of a list, with any item of it.
+    /// Returns the state within a list, with an unknown item.
     pub(super) fn of_any(&self) -> Self {
-        Known { item: false, index: false, ..self.clone() }
+        PartialRecord { item: false, index: false, ..self.clone() }
     }
 
-    /// In any round of a repetition. An item around it stays what it is.
+    /// Returns the state within a repetition, in an unknown round. The item of a list around it stays known.
     pub(super) fn of_round(&self) -> Self {
-        Known { index: false, ..self.clone() }
+        PartialRecord { index: false, ..self.clone() }
     }
 
-    /// With the output of a step, unless it is so large that steps which double it would never come to an end.
+    /// Adds the output of a step, unless it is too large: a chain of steps that each double it would never finish.
     pub(super) fn with(self, step: &Arc<str>, output: Value) -> Self {
-        let mut left = LARGEST;
+        let mut left = MAX_SIZE;
         if is_larger(&output, &mut left) {
             return self;
         }
         let mut steps = self.steps;
         Arc::make_mut(&mut steps).push(step.clone());
-        Known { scope: self.scope.with(step, output), steps, ..self }
+        PartialRecord { scope: self.scope.with(step, output), steps, ..self }
     }
 
-    /// As templates see it.
+    /// Returns the value that templates see.
     pub(super) fn seen(&self) -> minijinja::Value {
         self.scope.value()
     }
 
-    /// Whether a name such as `steps.fetch.body` is known.
+    /// Returns whether the value of a name such as `steps.fetch.body` is known.
     pub(super) fn knows(&self, name: &str) -> bool {
         let mut parts = name.split('.');
         match parts.next() {
@@ -94,12 +94,12 @@ impl Known {
         }
     }
 
-    /// Whether a condition holds; `None` if that is not known, and an error is one that the record would have.
+    /// Evaluates a condition; `None` if it depends on unknown values. The record would fail with the same error.
     pub(super) fn holds(&self, condition: &Formula) -> Option<llmspell::Result<bool>> {
         condition.names().all(|name| self.knows(name)).then(|| condition.holds(&self.seen()))
     }
 
-    /// The items of a list, if they are known.
+    /// Returns the items of a list, if they are known.
     pub(super) fn items(&self, list: &Formula) -> Option<Vec<Value>> {
         if !list.names().all(|name| self.knows(name)) {
             return None;
@@ -110,7 +110,7 @@ impl Known {
         }
     }
 
-    /// What a template gives, if that is known.
+    /// Renders a template, if all values in it are known.
     pub(super) fn value(&self, template: &Template) -> Option<Value> {
         let known = template.formulas().iter().all(|formula| formula.names().all(|name| self.knows(name)));
         known.then(|| template.render(&self.seen()).ok()).flatten()

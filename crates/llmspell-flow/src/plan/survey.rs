@@ -1,4 +1,4 @@
-//! What a flow would do with the records of an input.
+//! The plan for an input: bounds and estimates over all its records.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,49 +8,49 @@ use llmspell::Result;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::partial::Known;
+use super::partial::PartialRecord;
 use super::walk::Walk;
 use super::{AgentCalls, Count, Estimate, TimeBound, time};
 use crate::exec::scope::Scope;
 use crate::flow::Flow;
-use crate::ir::step::{Planned, StepKind};
+use crate::ir::step::{Step, StepKind};
 
-/// The records of an input, counted.
+/// The bounds and estimates of a flow for the records of an input.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-pub struct Survey {
-    /// How many there are.
+pub struct InputSurvey {
+    /// The number of records.
     pub records: u64,
-    /// Those of them that the flow would not take: no JSON, or without a field that it asks for.
+    /// The number of invalid records: not JSON, or without a required field.
     pub wrong: u64,
-    /// Why, for the first of them.
+    /// The problem with the first of them.
     pub first_wrong: Option<String>,
-    /// The most calls of each tool and each model for all of them, but for those that models make. A step whose `when`
-    /// is known not to hold is left out.
+    /// The maximum number of calls of each tool and each model for all records, without the calls that models make. A
+    /// step whose `when` is known not to hold is left out.
     pub calls: BTreeMap<String, Count>,
-    /// The calls that models may make, which nobody can count.
+    /// The calls that models may make. Their number has no bound.
     pub calls_by_agents: Vec<AgentCalls>,
-    /// What all of them would use of each model.
+    /// The estimated use of each model by all records.
     pub estimates: Vec<Estimate>,
-    /// How long the slowest record can take, without the time in line for limits and rates.
+    /// The bound on the time of the slowest record, without waits for limits and rates.
     pub slowest: TimeBound,
-    /// How long all of them can take, one after another.
+    /// The bound on the time of all records, one after another.
     pub all: TimeBound,
 }
 
 impl Flow {
-    /// Tells what the flow would do with these records. No tool and no model is called.
-    pub fn survey(&self, records: impl IntoIterator<Item = Result<Value>>) -> Survey {
+    /// Surveys these records. No tool and no model is called.
+    pub fn survey(&self, records: impl IntoIterator<Item = Result<Value>>) -> InputSurvey {
         let mut surveyor = self.surveyor();
         records.into_iter().for_each(|record| surveyor.record(record));
         surveyor.finish()
     }
 
-    /// Begins a [survey](Flow::survey) whose records come one by one.
+    /// Starts a [survey](Flow::survey) that takes its records one by one.
     pub fn surveyor(&self) -> Surveyor<'_> {
-        let lists = self.planned().iter().flat_map(Planned::all);
+        let lists = self.checked_steps().iter().flat_map(Step::all);
         let lists = lists.filter(|step| matches!(&step.kind, StepKind::Items { list, .. } if list.is_of_record()));
-        let survey = Survey {
+        let survey = InputSurvey {
             records: 0,
             wrong: 0,
             first_wrong: None,
@@ -60,21 +60,21 @@ impl Flow {
             slowest: TimeBound::NONE,
             all: TimeBound::NONE,
         };
-        Surveyor { flow: self, lists: lists.collect(), walk: Walk::new(self.planned()), survey }
+        Surveyor { flow: self, lists: lists.collect(), walk: Walk::new(self.checked_steps()), survey }
     }
 }
 
-/// Counts what a flow would do, record by record; made by [`Flow::surveyor`]. Its memory does not grow with the records.
+/// A survey in progress, created by [`Flow::surveyor`]. Its memory does not grow with the number of records.
 pub struct Surveyor<'a> {
     flow: &'a Flow,
-    /// The steps that go through a list which follows from the record alone.
-    lists: Vec<&'a Planned>,
+    /// The steps whose list follows from the record alone.
+    lists: Vec<&'a Step>,
     walk: Walk<'a>,
-    survey: Survey,
+    survey: InputSurvey,
 }
 
 impl Surveyor<'_> {
-    /// Counts one record, or why it could not be read.
+    /// Adds one record, or the error of reading it.
     pub fn record(&mut self, record: Result<Value>) {
         let index = self.survey.records as usize;
         self.survey.records += 1;
@@ -85,20 +85,20 @@ impl Surveyor<'_> {
             }
             Ok(record) => {
                 let items = items(&self.lists, &record, index);
-                let time = time::of_list(self.flow.planned(), &items);
-                self.survey.slowest = self.survey.slowest.clone().beside(time.clone());
+                let time = time::of_list(self.flow.checked_steps(), &items);
+                self.survey.slowest = self.survey.slowest.clone().parallel(time.clone());
                 self.survey.all = self.survey.all.clone().then(time);
-                self.walk.record(Known::record(&record, index));
+                self.walk.record(PartialRecord::record(&record, index));
             }
         }
     }
 
-    /// Returns what was counted.
-    pub fn finish(self) -> Survey {
+    /// Returns the survey.
+    pub fn finish(self) -> InputSurvey {
         let Surveyor { walk, mut survey, .. } = self;
-        survey.calls_by_agents = walk.tally.calls_by_agents();
-        survey.calls = walk.tally.calls;
-        survey.estimates = walk.tally.estimates.into_list();
+        survey.calls_by_agents = walk.totals.calls_by_agents();
+        survey.calls = walk.totals.calls;
+        survey.estimates = walk.totals.estimates.into_list();
         survey
     }
 
@@ -119,13 +119,13 @@ impl fmt::Debug for Surveyor<'_> {
     }
 }
 
-/// How many items those lists have that follow from the record alone.
-fn items(steps: &[&Planned], record: &serde_json::Map<String, Value>, index: usize) -> BTreeMap<Arc<str>, u64> {
+/// Returns the lengths of the lists that follow from the record alone.
+fn items(steps: &[&Step], record: &serde_json::Map<String, Value>, index: usize) -> BTreeMap<Arc<str>, u64> {
     if steps.is_empty() {
         return BTreeMap::new();
     }
     let seen = Scope::new(record, index, minijinja::Value::UNDEFINED).value();
-    let of_list = |step: &&Planned| match &step.kind {
+    let of_list = |step: &&Step| match &step.kind {
         StepKind::Items { list, .. } => match list.json(&seen).ok()? {
             Value::Array(items) => Some((step.path.clone(), items.len() as u64)),
             _ => None,

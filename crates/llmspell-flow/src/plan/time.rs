@@ -1,4 +1,4 @@
-//! How long steps can take.
+//! Upper bounds on the time of steps.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,21 +8,21 @@ use std::time::Duration;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::ir::step::{Planned, StepKind};
-use crate::syntax::duration::written_duration;
+use crate::ir::step::{Step, StepKind};
+use crate::syntax::duration::format_duration;
 
-/// How long something can take at most, or why it can take for ever.
+/// An upper bound on a time, or the reasons why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimeBound(Result<Duration, Vec<String>>);
 
 impl TimeBound {
-    /// The most time it takes, if there is a bound.
-    pub fn most(&self) -> Option<Duration> {
+    /// Returns the maximum time, if there is a bound.
+    pub fn max(&self) -> Option<Duration> {
         self.0.as_ref().ok().copied()
     }
 
-    /// Why there is none, such as "`fetch` has no timeout".
-    pub fn because(&self) -> &[String] {
+    /// Returns the reasons why there is no bound, such as "`fetch` has no timeout".
+    pub fn reasons(&self) -> &[String] {
         self.0.as_ref().err().map_or(&[], Vec::as_slice)
     }
 
@@ -32,7 +32,7 @@ impl TimeBound {
         self.with(next, Duration::saturating_add)
     }
 
-    pub(super) fn beside(self, other: TimeBound) -> TimeBound {
+    pub(super) fn parallel(self, other: TimeBound) -> TimeBound {
         self.with(other, Duration::max)
     }
 
@@ -41,7 +41,7 @@ impl TimeBound {
             (Ok(one), Ok(other)) => Ok(both(one, other)),
             (Err(why), Ok(_)) | (Ok(_), Err(why)) => Err(why),
             (Err(mut one), Err(other)) => {
-                // A million records have the same reasons.
+                // A million records share their reasons, so each is kept once.
                 let new: Vec<String> = other.into_iter().filter(|why| !one.contains(why)).collect();
                 one.extend(new);
                 Err(one)
@@ -53,10 +53,10 @@ impl TimeBound {
         TimeBound(self.0.map(|time| time.saturating_mul(factor)))
     }
 
-    fn at_most(self, most: Option<Duration>) -> TimeBound {
-        match most {
+    fn capped(self, cap: Option<Duration>) -> TimeBound {
+        match cap {
             None => self,
-            Some(most) => TimeBound(Ok(self.0.map_or(most, |time| time.min(most)))),
+            Some(cap) => TimeBound(Ok(self.0.map_or(cap, |time| time.min(cap)))),
         }
     }
 }
@@ -65,7 +65,7 @@ impl fmt::Display for TimeBound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Ok(time) if time.is_zero() => f.write_str("at once"),
-            Ok(time) => write!(f, "at most {}", written_duration(*time)),
+            Ok(time) => write!(f, "at most {}", format_duration(*time)),
             Err(why) => write!(f, "unbounded: {}", why.join(", ")),
         }
     }
@@ -82,37 +82,37 @@ impl Serialize for TimeBound {
     }
 }
 
-/// How many items the lists have that are known, by the paths of the steps that go through them.
+/// The known lengths of lists, by the paths of the steps that process them.
 pub(super) type Items = BTreeMap<Arc<str>, u64>;
 
-/// Steps one after another.
-pub(super) fn of_list(steps: &[Planned], items: &Items) -> TimeBound {
+/// Returns the bound of steps that run one after another.
+pub(super) fn of_list(steps: &[Step], items: &Items) -> TimeBound {
     steps.iter().map(|step| of(step, items)).fold(TimeBound::NONE, TimeBound::then)
 }
 
-/// A step with all attempts, waits and fallbacks.
-pub(super) fn of(step: &Planned, items: &Items) -> TimeBound {
+/// Returns the bound of a step with all attempts, delays and fallbacks.
+pub(super) fn of(step: &Step, items: &Items) -> TimeBound {
     let modifiers = &step.modifiers;
     let times: Vec<Duration> =
         modifiers.timeout.iter().flat_map(|timeout| timeout.value.0.attempt.iter().map(|time| time.0)).collect();
     let work = of_kind(step, items);
     let hedged = modifiers.hedge.is_some();
     let attempt = |number: usize| {
-        let attempt = work.clone().at_most(times.get(number).or(times.last()).copied());
-        // A second copy may start when the first is all but over.
+        let attempt = work.clone().capped(times.get(number).or(times.last()).copied());
+        // A second copy may start just before the first one ends.
         if hedged { attempt.times(2) } else { attempt }
     };
     let attempts = (0..modifiers.attempts() as usize).map(attempt).fold(TimeBound::NONE, TimeBound::then);
-    let waits = modifiers.retry.as_ref().map_or(Duration::ZERO, |retry| {
+    let delays = modifiers.retry.as_ref().map_or(Duration::ZERO, |retry| {
         let base = retry.value.0.base.map_or(Duration::from_millis(100), |base| base.0);
-        let wait = |number: u32| base.saturating_mul(2_u32.saturating_pow(number)).min(Duration::from_secs(30));
-        (0..retry.value.0.max.saturating_sub(1)).map(wait).fold(Duration::ZERO, Duration::saturating_add)
+        let delay = |number: u32| base.saturating_mul(2_u32.saturating_pow(number)).min(Duration::from_secs(30));
+        (0..retry.value.0.max.saturating_sub(1)).map(delay).fold(Duration::ZERO, Duration::saturating_add)
     });
-    let all = attempts.then(TimeBound(Ok(waits))).at_most(modifiers.deadline.as_ref().map(|deadline| deadline.value.0));
-    step.fallback.iter().map(|rung| of(rung, items)).fold(all, TimeBound::then)
+    let all = attempts.then(TimeBound(Ok(delays))).capped(modifiers.deadline.as_ref().map(|deadline| deadline.value.0));
+    step.fallback.iter().map(|fallback| of(fallback, items)).fold(all, TimeBound::then)
 }
 
-fn of_kind(step: &Planned, items: &Items) -> TimeBound {
+fn of_kind(step: &Step, items: &Items) -> TimeBound {
     match &step.kind {
         StepKind::Tool { is_pure: true, .. } | StepKind::Value(_) => TimeBound::NONE,
         StepKind::Tool { .. } | StepKind::Agent(_) => TimeBound(Err(vec![format!("`{}` has no timeout", step.path)])),
@@ -120,7 +120,7 @@ fn of_kind(step: &Planned, items: &Items) -> TimeBound {
             of_list(branches, items)
         }
         StepKind::Concurrent { branches: steps, .. } | StepKind::Race { contenders: steps, .. } => {
-            steps.iter().map(|step| of(step, items)).fold(TimeBound::NONE, TimeBound::beside)
+            steps.iter().map(|step| of(step, items)).fold(TimeBound::NONE, TimeBound::parallel)
         }
         StepKind::Pipeline(steps) => of_list(steps, items),
         StepKind::Repeat { steps, max, .. } => of_list(steps, items).times(*max),
@@ -130,7 +130,7 @@ fn of_kind(step: &Planned, items: &Items) -> TimeBound {
                 bound.times(u32::try_from(rounds).unwrap_or(u32::MAX))
             }
             TimeBound(Ok(time)) if !time.is_zero() => {
-                let each = written_duration(time);
+                let each = format_duration(time);
                 TimeBound(Err(vec![format!("`{}` takes {each} × items of `{}`", step.path, list.text())]))
             }
             bound => bound,

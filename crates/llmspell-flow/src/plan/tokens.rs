@@ -1,106 +1,106 @@
-//! What one run of an agent uses: once, and at most.
+//! The tokens of one run of an agent: in the best case and in the worst case.
 
 use llmspell::model::BYTES_PER_TOKEN;
 use serde_json::json;
 
 use super::estimate::{EstimatedUse, prices};
-use crate::ir::agent::AgentPlan;
+use crate::ir::agent::CheckedAgent;
 
-/// What of a request is the same with each record.
+/// The parts of a request that are the same for each record.
 #[derive(Clone, Debug)]
-pub(super) struct Fixed {
-    /// The bytes of the tools, and of the schema of the answer.
+pub(super) struct FixedTokens {
+    /// The bytes of the tools and of the answer's schema.
     pub(super) bytes: usize,
-    /// The bytes of what is said to an answer that does not fit its schema.
-    mending: usize,
-    /// The tools of which only the name is known.
+    /// The bytes of the prompt that asks to correct an invalid answer.
+    repair: usize,
+    /// The tools whose descriptions are unknown.
     pub(super) unknown_tools: Vec<String>,
 }
 
-impl Fixed {
-    pub(super) fn of(agent: &AgentPlan) -> Self {
+impl FixedTokens {
+    pub(super) fn of(agent: &CheckedAgent) -> Self {
         let specs = || agent.tools.iter().map(|tool| tool.spec());
         let tool = |spec: &llmspell::tool::ToolSpec| json!({ "name": spec.name, "description": spec.description, "parameters": spec.parameters });
         let schema = agent.answer_schema().map(|schema| schema.to_string().len());
-        // That of a server that has not been asked.
+        // A tool of a server that is not connected.
         let unknown =
             specs().filter(|spec| spec.description.is_empty() && spec.parameters == json!({ "type": "object" }));
-        Fixed {
+        FixedTokens {
             bytes: specs().map(|spec| tool(spec).to_string().len()).sum::<usize>() + schema.unwrap_or(0),
-            mending: schema.map_or(0, |schema| schema + MENDING),
+            repair: schema.map_or(0, |schema| schema + REPAIR_BYTES),
             unknown_tools: unknown.map(|spec| spec.name.clone()).collect(),
         }
     }
 }
 
-/// About the bytes of "That is not what was asked for: …. Answer with nothing but JSON of this schema: ".
-const MENDING: usize = 120;
+/// The approximate size of the core's repair prompt, without the schema.
+const REPAIR_BYTES: usize = 120;
 
 fn tokens(bytes: usize) -> u64 {
     (bytes as u64).div_ceil(BYTES_PER_TOKEN)
 }
 
-/// What one run of an agent uses whose prompts have so many bytes: if its first answer is its last, and at most.
+/// Returns the use of one run of an agent whose prompts have `prompts` bytes: with a single turn, and in the worst case.
 ///
-/// Each turn sends all that was said before. Of that, what tools answer is of no known size; so is what the model says, if
-/// neither `max_output_tokens` nor `max_tokens` bounds it.
-pub(super) fn asked(
-    agent: &AgentPlan,
-    fixed: &Fixed,
+/// Each turn sends the whole conversation. The results of tools in it have an unknown size, and so do the model's
+/// replies unless `max_output_tokens` or `max_tokens` bounds them.
+pub(super) fn agent_use(
+    agent: &CheckedAgent,
+    fixed: &FixedTokens,
     prompts: usize,
     is_complete: bool,
 ) -> (EstimatedUse, EstimatedUse) {
     let first = tokens(prompts + fixed.bytes);
     let is_complete = is_complete && fixed.unknown_tools.is_empty();
-    let output = most_output(agent);
-    let once = spent(agent, 1, first, output, is_complete);
-    let turns = agent.most_turns();
+    let output = max_output(agent);
+    let once = usage(agent, 1, first, output, is_complete);
+    let turns = agent.max_turns();
     if turns == 1 {
         return (once.clone(), once);
     }
     let has_tools = !agent.tools.is_empty();
-    // `max_tokens` is looked at before each turn: what was used by then is less, and one turn more is counted.
-    let before = agent.bounds.max_tokens.map(|most| most.saturating_sub(1));
-    let mending = tokens(fixed.mending);
-    let said = |turns: u64| output.map(|output| output.saturating_mul(turns));
-    // What is sent again with the last turn; what tools answer is part of it, but of no known size.
-    let again = match (before, said(turns - 1)) {
-        (Some(before), Some(said)) if !has_tools => Some(before.min(said)),
+    // `max_tokens` is checked before each turn: the use so far is below it, and one further turn is possible.
+    let before = agent.bounds.max_tokens.map(|bound| bound.saturating_sub(1));
+    let repair = tokens(fixed.repair);
+    let replies = |turns: u64| output.map(|output| output.saturating_mul(turns));
+    // The tokens that are sent again with the last turn. The results of tools are part of it, with an unknown size.
+    let resent = match (before, replies(turns - 1)) {
+        (Some(before), Some(replies)) if !has_tools => Some(before.min(replies)),
         (Some(before), _) => Some(before),
-        (None, said) => said,
+        (None, replies) => replies,
     };
-    let last = first.saturating_add(mending).saturating_add(again.unwrap_or(0));
-    // The first prompts with each turn, what was said in each with all that follow, and one complaint.
-    let sent = first.saturating_mul(turns).saturating_add(mending.saturating_mul(turns - 1));
-    let sent = sent.saturating_add(said(turns * (turns - 1) / 2).unwrap_or(0));
+    let last = first.saturating_add(repair).saturating_add(resent.unwrap_or(0));
+    // The first prompts with each turn, the reply of each turn with all later turns, and one repair prompt.
+    let sent = first.saturating_mul(turns).saturating_add(repair.saturating_mul(turns - 1));
+    let sent = sent.saturating_add(replies(turns * (turns - 1) / 2).unwrap_or(0));
     let input = match before.map(|before| before.saturating_add(last)) {
-        // What tools answer fills it up.
-        Some(most) if has_tools || output.is_none() => most,
-        Some(most) => most.min(sent),
+        // The results of tools can use up the bound.
+        Some(bound) if has_tools || output.is_none() => bound,
+        Some(bound) => bound.min(sent),
         None => sent,
     };
-    let said = said(turns).map(|said| match (before, output) {
-        (Some(before), Some(output)) => said.min(before.saturating_add(output)),
-        _ => said,
+    let replies = replies(turns).map(|replies| match (before, output) {
+        (Some(before), Some(output)) => replies.min(before.saturating_add(output)),
+        _ => replies,
     });
-    let is_complete = is_complete && !has_tools && again.is_some();
-    let mut worst = spent(agent, turns, input, said, is_complete);
-    if let (Some(most), Some(output), Some(prices), Some(cost)) =
+    let is_complete = is_complete && !has_tools && resent.is_some();
+    let mut worst = usage(agent, turns, input, replies, is_complete);
+    if let (Some(bound), Some(output), Some(prices), Some(cost)) =
         (agent.bounds.max_cost, output, prices(agent), worst.cost)
     {
-        let most = most + (last as f64 * prices.input + output as f64 * prices.output) / 1e6;
-        worst.cost = Some(if has_tools { most } else { cost.min(most) });
-        worst.input_cost = worst.input_cost.map(|input| input.min(most));
+        let bound = bound + (last as f64 * prices.input + output as f64 * prices.output) / 1e6;
+        worst.cost = Some(if has_tools { bound } else { cost.min(bound) });
+        worst.input_cost = worst.input_cost.map(|input| input.min(bound));
     }
     (once, worst)
 }
 
-/// How long one answer may be, in tokens.
-pub(super) fn most_output(agent: &AgentPlan) -> Option<u64> {
+/// Returns the maximum number of tokens in one reply.
+pub(super) fn max_output(agent: &CheckedAgent) -> Option<u64> {
     agent.settings.as_ref().and_then(|settings| settings.max_output_tokens).map(u64::from)
 }
 
-fn spent(agent: &AgentPlan, calls: u64, input: u64, output: Option<u64>, is_complete: bool) -> EstimatedUse {
+fn usage(agent: &CheckedAgent, calls: u64, input: u64, output: Option<u64>, is_complete: bool) -> EstimatedUse {
     let prices = prices(agent);
     let input_cost = prices.map(|prices| input as f64 * prices.input / 1e6);
     let output_cost = prices.zip(output).map(|(prices, output)| output as f64 * prices.output / 1e6);

@@ -1,4 +1,4 @@
-//! Goes through the steps of a flow as a record would, and counts what they would call.
+//! A walk through the steps of a flow that counts their calls. It follows the path that a record would take.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,35 +8,35 @@ use serde_json::Value;
 
 use super::count::{Count, List};
 use super::estimate::Estimates;
-use super::partial::Known;
-use super::tokens::{Fixed, asked, most_output};
-use crate::ir::agent::AgentPlan;
-use crate::ir::step::{Planned, StepKind};
+use super::partial::PartialRecord;
+use super::tokens::{FixedTokens, agent_use, max_output};
+use crate::ir::agent::CheckedAgent;
+use crate::ir::step::{Step, StepKind};
 use crate::template::Formula;
 
-/// Calls of a tool that a model may make, or not.
+/// The calls of a tool that a model may make.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct AgentCalls {
-    /// The tool, as the model knows it.
+    /// The name of the tool that the model sees.
     pub tool: String,
     /// The path of the agent.
     pub agent: String,
-    /// The most turns of the agent, all attempts together. How many calls a model makes in one turn has no bound.
+    /// The maximum number of turns of the agent, in all attempts together. The calls in one turn have no bound.
     pub turns: Count,
 }
 
-/// What a flow would call.
+/// The totals of a walk.
 #[derive(Default)]
-pub(super) struct Tally {
-    /// The most calls of each tool and each model.
+pub(super) struct PlanTotals {
+    /// The maximum number of calls of each tool and each model.
     pub(super) calls: BTreeMap<String, Count>,
-    /// The most turns in which agents may call tools, by the paths of the agents and the names of the tools.
+    /// The maximum number of turns in which agents may call tools, and the names of these tools, by the path of the agent.
     turns: BTreeMap<Arc<str>, (Vec<String>, Count)>,
     pub(super) estimates: Estimates,
 }
 
-impl Tally {
+impl PlanTotals {
     pub(super) fn calls_by_agents(&self) -> Vec<AgentCalls> {
         let of = |(agent, (tools, turns)): (&Arc<str>, &(Vec<String>, Count))| {
             let (agent, turns) = (agent.to_string(), turns.clone());
@@ -48,89 +48,89 @@ impl Tally {
     }
 }
 
-/// A walk through a flow, as often as there are records.
+/// A walk through a flow, once for each record.
 pub(super) struct Walk<'a> {
-    steps: &'a [Planned],
-    /// The steps whose outputs decide anything.
+    steps: &'a [Step],
+    /// The steps whose outputs affect the counts.
     used: BTreeSet<&'a str>,
-    /// What is the same in all requests of an agent, by its path.
-    fixed: BTreeMap<Arc<str>, Fixed>,
-    /// How many items of lists may still be looked at, one by one, for this record.
+    /// The constant part of all requests of an agent, by its path.
+    fixed: BTreeMap<Arc<str>, FixedTokens>,
+    /// The number of list items that may still be visited one by one for this record.
     left: usize,
-    pub(super) tally: Tally,
+    pub(super) totals: PlanTotals,
 }
 
-/// More items of one record than this are taken to be as the last that was looked at.
-const ITEMS: usize = 100_000;
+/// The maximum number of items of one record that are visited. Further items count like the last visited one.
+const MAX_ITEMS: usize = 100_000;
 
-/// A record that fails, whatever its steps give: its `when` cannot be computed.
-struct Fails;
+/// The record would fail, because a `when` in it cannot be evaluated.
+struct RecordFails;
 
-/// How often something happens.
+/// The number of times that a step runs.
 #[derive(Clone)]
-struct Times {
-    /// If all goes well.
+struct Multiplier {
+    /// In the best case.
     once: u64,
-    /// At worst.
+    /// In the worst case.
     worst: u64,
-    /// For each item of these lists.
+    /// Both are for each item of these lists.
     lists: Vec<List>,
 }
 
-impl Times {
+impl Multiplier {
     fn times(&self, worst: u64) -> Self {
-        Times { worst: self.worst.saturating_mul(worst), ..self.clone() }
+        Multiplier { worst: self.worst.saturating_mul(worst), ..self.clone() }
     }
 
     fn of_both(&self, times: u64) -> Self {
-        Times { once: self.once.saturating_mul(times), ..self.times(times) }
+        Multiplier { once: self.once.saturating_mul(times), ..self.times(times) }
     }
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(steps: &'a [Planned]) -> Self {
+    pub(super) fn new(steps: &'a [Step]) -> Self {
         let mut used = BTreeSet::new();
         let mut fixed = BTreeMap::new();
-        for step in steps.iter().flat_map(Planned::all) {
+        for step in steps.iter().flat_map(Step::all) {
             let mut names: Vec<&str> = step.when.iter().flat_map(Formula::names).collect();
             match &step.kind {
                 StepKind::Items { list, .. } => names.extend(list.names()),
                 StepKind::Value(value) => names.extend(value.formulas().into_iter().flat_map(Formula::names)),
                 StepKind::Agent(agent) => {
-                    fixed.insert(step.path.clone(), Fixed::of(agent));
+                    fixed.insert(step.path.clone(), FixedTokens::of(agent));
                     names.extend(agent.system.iter().chain([&agent.prompt]).flat_map(|prompt| prompt.names()));
                 }
                 _ => {}
             }
             used.extend(names.into_iter().filter_map(|name| name.strip_prefix("steps.")?.split('.').next()));
         }
-        Walk { steps, used, fixed, left: 0, tally: Tally::default() }
+        Walk { steps, used, fixed, left: 0, totals: PlanTotals::default() }
     }
 
-    /// Counts what would be called for a record.
-    pub(super) fn record(&mut self, known: Known) {
-        self.left = ITEMS;
-        self.sequence(self.steps, known, &Times { once: 1, worst: 1, lists: Vec::new() });
+    /// Counts the calls for a record.
+    pub(super) fn record(&mut self, known: PartialRecord) {
+        self.left = MAX_ITEMS;
+        self.sequence(self.steps, known, &Multiplier { once: 1, worst: 1, lists: Vec::new() });
     }
 
-    fn sequence(&mut self, steps: &[Planned], mut known: Known, times: &Times) {
+    fn sequence(&mut self, steps: &[Step], mut known: PartialRecord, times: &Multiplier) {
         for step in steps {
             match self.step(step, &known, times) {
                 Ok(Some(output)) => known = known.with(&step.id, output),
                 Ok(None) => {}
-                // It gets no further.
-                Err(Fails) => return,
+                // The record would stop here.
+                Err(RecordFails) => return,
             }
         }
     }
 
-    /// Counts a step, and gives its output if somebody wants it and it is known.
-    fn step(&mut self, step: &Planned, known: &Known, times: &Times) -> Result<Option<Value>, Fails> {
-        let surely = match step.when.as_ref().map(|when| known.holds(when)) {
+    /// Counts a step, and returns its output if it is known and used.
+    fn step(&mut self, step: &Step, known: &PartialRecord, times: &Multiplier) -> Result<Option<Value>, RecordFails> {
+        let is_certain = match step.when.as_ref().map(|when| known.holds(when)) {
             Some(Some(Ok(false))) => return Ok(Some(Value::Null)),
-            Some(Some(Err(_))) => return Err(Fails),
+            Some(Some(Err(_))) => return Err(RecordFails),
             Some(Some(Ok(true))) | None => true,
-            // Nobody knows.
+            // Unknown.
             Some(None) => false,
         };
         let copies = if step.modifiers.hedge.is_some() { 2 } else { 1 };
@@ -144,21 +144,21 @@ impl<'a> Walk<'a> {
             StepKind::Pipeline(steps) => self.sequence(steps, known.clone(), &own),
             StepKind::Concurrent { branches: steps, .. } | StepKind::Race { contenders: steps, .. } => {
                 for step in steps {
-                    // What fails alone may be left out, or lose a race.
+                    // A failed branch may be left out, or lose a race.
                     let _ = self.step(step, known, &own);
                 }
             }
         }
-        for rung in &step.fallback {
-            let _ = self.step(rung, known, &Times { once: 0, ..times.clone() });
+        for fallback in &step.fallback {
+            let _ = self.step(fallback, known, &Multiplier { once: 0, ..times.clone() });
         }
         Ok(match &step.kind {
-            StepKind::Value(value) if surely && self.used.contains(&*step.id) => known.value(value),
+            StepKind::Value(value) if is_certain && self.used.contains(&*step.id) => known.value(value),
             _ => None,
         })
     }
 
-    fn items(&mut self, path: &Arc<str>, steps: &[Planned], list: &Formula, known: &Known, times: &Times) {
+    fn items(&mut self, path: &Arc<str>, steps: &[Step], list: &Formula, known: &PartialRecord, times: &Multiplier) {
         let Some(items) = known.items(list) else {
             let mut times = times.clone();
             times.lists.push(List { path: path.clone(), text: Arc::from(list.text()) });
@@ -174,27 +174,27 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn calls(&mut self, name: &str, times: &Times) {
-        match self.tally.calls.get_mut(name) {
+    fn calls(&mut self, name: &str, times: &Multiplier) {
+        match self.totals.calls.get_mut(name) {
             Some(count) => count.add(&times.lists, times.worst),
-            None => self.tally.calls.entry(name.to_owned()).or_default().add(&times.lists, times.worst),
+            None => self.totals.calls.entry(name.to_owned()).or_default().add(&times.lists, times.worst),
         }
     }
 
-    fn agent(&mut self, path: &Arc<str>, agent: &AgentPlan, known: &Known, times: &Times) {
-        let turns = times.times(agent.most_turns());
+    fn agent(&mut self, path: &Arc<str>, agent: &CheckedAgent, known: &PartialRecord, times: &Multiplier) {
+        let turns = times.times(agent.max_turns());
         self.calls(&agent.model, &turns);
         if !agent.tools.is_empty() {
             let tools = || agent.tools.iter().map(|tool| tool.spec().name.clone()).collect();
-            let (_, count) = self.tally.turns.entry(path.clone()).or_insert_with(|| (tools(), Count::default()));
+            let (_, count) = self.totals.turns.entry(path.clone()).or_insert_with(|| (tools(), Count::default()));
             count.add(&times.lists, turns.worst);
         }
         let Some(fixed) = self.fixed.get(path) else { return };
-        let estimate = self.tally.estimates.of(agent, &times.lists);
+        let estimate = self.totals.estimates.of(agent, &times.lists);
         let mut is_complete = true;
         let mut knows = |name: &str| {
             let is_known = known.knows(name);
-            // A number of a digit or two.
+            // An index is a number of one or two digits, which is negligible.
             if !is_known && name != "index" {
                 is_complete = false;
                 note(&mut estimate.unknown, shown(name), true);
@@ -203,11 +203,11 @@ impl<'a> Walk<'a> {
         };
         let seen = known.seen();
         let prompts = agent.system.iter().chain([&agent.prompt]).map(|prompt| prompt.size(&seen, &mut knows)).sum();
-        let (once, worst) = asked(agent, fixed, prompts, is_complete);
+        let (once, worst) = agent_use(agent, fixed, prompts, is_complete);
         estimate.once.add(&once, times.once);
         estimate.worst.add(&worst, times.worst);
-        if agent.most_turns() > 1 {
-            let grows = most_output(agent).is_none() && agent.bounds.max_tokens.is_none();
+        if agent.max_turns() > 1 {
+            let grows = max_output(agent).is_none() && agent.bounds.max_tokens.is_none();
             note(&mut estimate.unknown_answers, path, grows);
             note(&mut estimate.unknown_tool_answers, path, !agent.tools.is_empty());
         }
@@ -215,14 +215,14 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Adds a name to those that are unknown. There are few, and it is there with most records.
+/// Adds an unknown name. It checks first, because there are few names and most records repeat them.
 fn note(unknown: &mut BTreeSet<String>, name: &str, is_unknown: bool) {
     if is_unknown && !unknown.contains(name) {
         unknown.insert(name.to_owned());
     }
 }
 
-/// As much of a name as tells where it comes from: `steps.fetch` of `steps.fetch.body`.
+/// Returns the part of a name that identifies its source: `steps.fetch` of `steps.fetch.body`.
 fn shown(name: &str) -> &str {
     let parts = if name.starts_with("steps.") || name.starts_with("inputs.") { 2 } else { 1 };
     name.match_indices('.').nth(parts - 1).map_or(name, |(end, _)| &name[..end])

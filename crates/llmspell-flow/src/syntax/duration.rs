@@ -1,4 +1,4 @@
-//! Durations as flow files write them: `250ms`, `1.5s`, `2m`.
+//! Durations in the notation of flow files: `250ms`, `1.5s`, `2m`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,16 +8,16 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
-/// A duration with its unit. A bare number is refused: nobody can tell seconds from milliseconds.
+/// A duration with its unit. A bare number is rejected, because it could mean seconds or milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Span(pub(crate) Duration);
+pub(crate) struct DurationDef(pub(crate) Duration);
 
-/// The longest duration that a file can ask for: a year.
-const LONGEST: f64 = 365.0 * 24.0 * 3600.0;
+/// The longest duration that a file can contain: one year, in seconds.
+const MAX_SECONDS: f64 = 365.0 * 24.0 * 3600.0;
 
 const EXAMPLE: &str = "a duration with a unit, such as 250ms, 1.5s, 2m or 1h";
 
-impl std::str::FromStr for Span {
+impl std::str::FromStr for DurationDef {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -33,27 +33,27 @@ impl std::str::FromStr for Span {
             "" => return Err(format!("`{text}` has no unit: write {text}s or {text}ms")),
             other => return Err(format!("`{other}` is not a unit of time: there are ms, s, m and h")),
         };
-        if seconds > LONGEST {
+        if seconds > MAX_SECONDS {
             return Err(format!("`{text}` is longer than a year"));
         }
         match Duration::try_from_secs_f64(seconds) {
-            Ok(time) if !time.is_zero() => Ok(Span(time)),
+            Ok(time) if !time.is_zero() => Ok(DurationDef(time)),
             _ => Err("a duration must be longer than 0".to_owned()),
         }
     }
 }
 
-/// Reads a duration as flow files write it: `250ms`, `1.5s`, `2m`, `1h`.
+/// Parses a duration in the notation of flow files: `250ms`, `1.5s`, `2m`, `1h`.
 ///
 /// # Errors
-/// What is wrong with it, such as that it has no unit.
+/// A message that describes the mistake, such as a missing unit.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    text.parse::<Span>().map(|span| span.0)
+    text.parse::<DurationDef>().map(|span| span.0)
 }
 
-/// A duration as flow files write it, such as `90s`, if it is a whole number of some unit or short; of others, as people
-/// say it, rounded up: `49 min 46 s`, `12 h 5 min`.
-pub fn written_duration(time: Duration) -> String {
+/// Formats a duration. Short durations and whole numbers of a unit have the notation of flow files, such as `90s`;
+/// others are rounded up for readers: `49 min 46 s`, `12 h 5 min`.
+pub fn format_duration(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     let whole = |unit: f64| (seconds / unit - (seconds / unit).round()).abs() < 1e-9 && seconds / unit >= 0.5;
     let rounded = time.as_secs() + u64::from(time.subsec_nanos() > 0);
@@ -63,7 +63,7 @@ pub fn written_duration(time: Duration) -> String {
         }
         (36_000.., minutes) => return format!("{}h", minutes / 60),
         (601..36_000, _) if !rounded.is_multiple_of(60) => return format!("{} min {} s", rounded / 60, rounded % 60),
-        (601..36_000, _) if !whole(60.0) => return written_duration(Duration::from_secs(rounded)),
+        (601..36_000, _) if !whole(60.0) => return format_duration(Duration::from_secs(rounded)),
         _ => {}
     }
     let units = [(3600.0, "h"), (60.0, "m"), (1.0, "s")];
@@ -73,27 +73,27 @@ pub fn written_duration(time: Duration) -> String {
     format!("{}{name}", count.trim_end_matches('0').trim_end_matches('.'))
 }
 
-impl<'de> Deserialize<'de> for Span {
+impl<'de> Deserialize<'de> for DurationDef {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(SpanVisitor)
+        deserializer.deserialize_str(DurationVisitor)
     }
 }
 
-struct SpanVisitor;
+struct DurationVisitor;
 
-impl Visitor<'_> for SpanVisitor {
-    type Value = Span;
+impl Visitor<'_> for DurationVisitor {
+    type Value = DurationDef;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(EXAMPLE)
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<DurationDef, E> {
         text.parse().map_err(E::custom)
     }
 }
 
-impl JsonSchema for Span {
+impl JsonSchema for DurationDef {
     fn schema_name() -> Cow<'static, str> {
         "Duration".into()
     }
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn durations_have_units() {
-        let of = |text: &str| text.parse::<Span>().map(|span| span.0);
+        let of = |text: &str| text.parse::<DurationDef>().map(|span| span.0);
         assert_eq!(of("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(of("1.5s"), Ok(Duration::from_millis(1500)));
         assert_eq!(of(" 2 m "), Ok(Duration::from_secs(120)));
@@ -125,8 +125,8 @@ mod tests {
     }
 
     #[test]
-    fn long_times_are_written_as_people_say_them() {
-        let of = |ms: u64| written_duration(Duration::from_millis(ms));
+    fn long_durations_are_formatted_in_two_units() {
+        let of = |ms: u64| format_duration(Duration::from_millis(ms));
         assert_eq!([2, 1_500, 2_000, 12_500, 90_000].map(of), ["2ms", "1500ms", "2s", "12.5s", "90s"]);
         assert_eq!([60_000, 3_000_000, 7_200_000].map(of), ["1m", "50m", "2h"]);
         assert_eq!([2_985_300, 2_985_000, 43_500_500].map(of), ["49 min 46 s", "49 min 45 s", "12 h 6 min"]);

@@ -1,26 +1,26 @@
-//! What a flow file says, as types; the schema of the file is derived from them.
+//! The types of a flow file. Its JSON Schema is derived from them, so their doc comments are the help that editors show.
 
 mod agent;
 mod declared;
 mod expression;
+mod model;
 mod modifiers;
 mod shorthand;
 mod step;
 
-pub(crate) use agent::{AgentDef, ModelDef, PromptDef};
+pub(crate) use agent::{AgentDef, PromptDef};
 pub(crate) use declared::{AllowDef, DefaultsDef, RunDef, ServerDef, ToolDef};
 pub(crate) use expression::Expression;
-pub(crate) use modifiers::{
-    AdaptiveBy, AdaptiveDef, After, BreakerDef, HedgeDef, Modifiers, RateDef, RetryDef, RetryOn,
-};
+pub(crate) use model::ModelDef;
+pub(crate) use modifiers::{AdaptiveBy, AdaptiveDef, After, BreakerDef, HedgeDef, RateDef, RetryDef, RetryOn};
 pub(crate) use shorthand::Short;
-pub(crate) use step::{FirstDef, OnErrorDef, RungsDef, StepDef};
+pub(crate) use step::{FirstDef, Modifiers, OnErrorDef, StepDef, StepsDef};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::syntax::entries::Entries;
 use crate::syntax::located::Located;
+use crate::syntax::mapping::Mapping;
 use crate::syntax::node::Node;
 
 /// A flow: steps that turn one record into one output.
@@ -28,46 +28,46 @@ use crate::syntax::node::Node;
 #[serde(deny_unknown_fields)]
 #[schemars(title = "LLMSpell flow")]
 pub(crate) struct FlowFile {
-    /// The name of the flow: it begins the path of every step in errors, events and the report.
+    /// The name of the flow. It is the first part of every path in errors, events and the report.
     pub(crate) flow: Located<String>,
     /// The version of this file format.
     #[serde(default)]
     #[schemars(extend("const" = 1))]
     pub(crate) version: Option<Located<u32>>,
-    /// What the flow does, in a sentence or two.
+    /// A description of the flow, in a sentence or two.
     pub(crate) description: Option<String>,
-    /// The fields that a record must have. Left out, any record will do.
-    pub(crate) inputs: Option<Entries<InputDef>>,
-    /// The field that tells records apart; left out, all of a record does. By it, a run that goes on knows what it has
-    /// done.
+    /// The fields of a record. By default, any record is accepted.
+    pub(crate) inputs: Option<Mapping<InputDef>>,
+    /// The field that identifies a record; by default, the whole record does. A resumed run finds the finished records
+    /// by it.
     pub(crate) key: Option<Located<String>>,
-    /// What the flow asks of its user.
+    /// The permissions that the flow requests from its user.
     pub(crate) allow: Option<Located<AllowDef>>,
-    /// Environment variables whose values templates see as `secrets.<name>` in the arguments of tools. They appear
-    /// nowhere else.
+    /// Environment variables whose values templates can use as `secrets.<name>`, only in the arguments of tools. They
+    /// are redacted everywhere else.
     #[serde(default)]
     pub(crate) secrets: Vec<Located<String>>,
     /// Models that agents can name.
     #[serde(default)]
-    pub(crate) models: Entries<Short<ModelDef>>,
-    /// Tools of the flow's own: programs, and MCP servers.
+    pub(crate) models: Mapping<Short<ModelDef>>,
+    /// Tools that the flow declares: programs and MCP servers.
     #[serde(default)]
-    pub(crate) tools: Entries<ToolDef>,
-    /// What steps have that say nothing else.
+    pub(crate) tools: Mapping<ToolDef>,
+    /// Modifiers of all steps that do not set their own.
     #[serde(default)]
     pub(crate) defaults: DefaultsDef,
-    /// How a run goes, if its user says nothing else: options of `llmspell run`, such as `limit: 64`.
+    /// Defaults for the options of `llmspell run`, such as `limit: 64`.
     #[serde(default)]
     pub(crate) run: RunDef,
-    /// The steps, in the order in which a record passes them.
+    /// The steps, in the order in which a record passes through them.
     pub(crate) steps: Located<Vec<Located<StepDef>>>,
-    /// What comes out, with templates; by default the output of the last step.
+    /// The output, with templates. By default, it is the output of the last step.
     pub(crate) output: Option<Located<Node>>,
     /// The fields that the output must have.
-    pub(crate) returns: Option<Entries<InputDef>>,
+    pub(crate) returns: Option<Mapping<InputDef>>,
 }
 
-/// All steps, wherever they stand, in the order of the file.
+/// Returns all steps at every depth, in the order of the file.
 pub(crate) fn every_step(steps: &[Located<StepDef>]) -> Vec<&StepDef> {
     let mut found = Vec::new();
     for step in steps {
@@ -82,14 +82,14 @@ pub(crate) fn every_step(steps: &[Located<StepDef>]) -> Vec<&StepDef> {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Field")]
 pub(crate) struct InputDef {
-    /// The type of the field; left out, any will do.
+    /// The type of the field. By default, any type is accepted.
     #[serde(rename = "type")]
     pub(crate) kind: Option<InputType>,
-    /// Whether a record without it is an error. The default is true, unless there is a default.
+    /// Whether a record without the field is an error. True by default, unless the field has a `default`.
     pub(crate) required: Option<bool>,
-    /// What stands in for the field if the record has none.
+    /// The value of the field in records that lack it.
     pub(crate) default: Option<Located<Node>>,
-    /// What the field holds.
+    /// A description of the field.
     pub(crate) description: Option<String>,
 }
 

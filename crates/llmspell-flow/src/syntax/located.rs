@@ -1,4 +1,4 @@
-//! Values that remember where in the file they stand.
+//! Values with their position in the file.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::ops::Range;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-/// A value and its bytes in the file.
+/// A value and its range of bytes in the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Located<T> {
     pub(crate) value: T,
@@ -21,38 +21,38 @@ impl<T> Located<T> {
     }
 }
 
-/// The bytes of a place that the YAML parser reports.
-pub(crate) fn bytes(place: serde_saphyr::Location) -> Range<usize> {
-    let span = place.span();
+/// Returns the range of bytes of a location that the YAML parser reports.
+pub(crate) fn bytes(location: serde_saphyr::Location) -> Range<usize> {
+    let span = location.span();
     let of = |number: Option<u64>| number.and_then(|number| usize::try_from(number).ok()).unwrap_or(0);
     let start = of(span.byte_offset());
     start..start.saturating_add(of(span.byte_len()))
 }
 
-/// The name under which `serde_saphyr::Spanned` asks its parser for a value with its place.
+/// The name of the newtype for which the parser of `serde_saphyr::Spanned` returns a value with its position.
 const SPANNED: &str = "__yaml_spanned";
 
-/// Reads what the parser gives under [`SPANNED`]: a marker, the value, and its place.
+/// Reads the map that the parser returns for [`SPANNED`]: a marker, the value, and its position.
 ///
-/// `serde_saphyr::Spanned` does the same, and also reads values that serde has buffered. The code for that is compiled
-/// sixteen times for each type of the file, and never runs: it was a sixth of this crate. The protocol is internal to
-/// serde-saphyr, so its version is pinned. A change of it fails with the first value of any file.
+/// `serde_saphyr::Spanned` does the same, and also reads values that serde has buffered. That code would be compiled
+/// sixteen times for each type of the file and never run: a sixth of the code of this crate. The protocol is internal to
+/// serde-saphyr, so its version is pinned. If it changes, the first value of any file fails.
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Located<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_newtype_struct(SPANNED, WithPlace(PhantomData))
+        deserializer.deserialize_newtype_struct(SPANNED, LocatedVisitor(PhantomData))
     }
 }
 
-struct WithPlace<T>(PhantomData<T>);
+struct LocatedVisitor<T>(PhantomData<T>);
 
-impl<'de, T: Deserialize<'de>> Visitor<'de> for WithPlace<T> {
+impl<'de, T: Deserialize<'de>> Visitor<'de> for LocatedVisitor<T> {
     type Value = Located<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value with its place in the file")
+        f.write_str("a value with its position in the file")
     }
 
-    /// The parser answers any request here with the map; a unit is the request that takes the least code.
+    /// The parser returns the map for any request; requesting a unit compiles to the least code.
     fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Located<T>, D::Error> {
         deserializer.deserialize_unit(self)
     }
@@ -73,7 +73,7 @@ fn key<'de, A: MapAccess<'de>>(map: &mut A, name: &'static str) -> Result<(), A:
     }
 }
 
-/// In the schema it is the value alone.
+/// The schema is that of the value.
 impl<T: JsonSchema> JsonSchema for Located<T> {
     fn inline_schema() -> bool {
         T::inline_schema()

@@ -1,9 +1,9 @@
-//! Integers that a number of 64 bits cannot hold: read as JSON they would silently become others.
+//! Integers that do not fit into 64 bits: a JSON parser would silently change them.
 
-/// The first integer in JSON that would become another one, and its place. Of an object, only the fields that are wanted
-/// are looked at: of the others nothing is used.
-pub fn changed(json: &[u8], wanted: impl Fn(&str) -> bool) -> Option<(usize, &str)> {
-    // The field of the outermost object that is read: its name was the last text there.
+/// Finds the first integer in JSON that parsing would change, and its position. In an object, only the `wanted` fields
+/// are searched, because the others are never used.
+pub fn find_lossy(json: &[u8], wanted: impl Fn(&str) -> bool) -> Option<(usize, &str)> {
+    // The current field of the outermost object: its name was the last text at that depth.
     let (mut at, mut depth, mut field) = (0, 0_usize, None);
     while at < json.len() {
         match json[at] {
@@ -21,7 +21,7 @@ pub fn changed(json: &[u8], wanted: impl Fn(&str) -> bool) -> Option<(usize, &st
                     let name = field.and_then(|field| serde_json::from_slice::<String>(field).ok());
                     name.is_none_or(|name| wanted(&name))
                 };
-                if let Some(number) = is_changed(&json[at..end])
+                if let Some(number) = lossy(&json[at..end])
                     && is_wanted()
                 {
                     return Some((at, number));
@@ -41,9 +41,9 @@ pub fn changed(json: &[u8], wanted: impl Fn(&str) -> bool) -> Option<(usize, &st
     None
 }
 
-/// The number, if it is an integer that has other digits once it has been read. What a number of 64 bits can hold is
-/// written by programs, too: `100000000000000000000` is 1e20.
-fn is_changed(number: &[u8]) -> Option<&str> {
+/// Returns the number if it is an integer whose digits change when it is parsed. Programs also write floats without an
+/// exponent: `100000000000000000000` is 1e20, which a float holds exactly.
+fn lossy(number: &[u8]) -> Option<&str> {
     // 18 digits always fit.
     if number.len() <= 18 || number.iter().any(|byte| b".eE".contains(byte)) {
         return None;
@@ -54,7 +54,7 @@ fn is_changed(number: &[u8]) -> Option<&str> {
     (!fits).then_some(number)
 }
 
-/// Behind the quote that closes a text.
+/// Returns the offset behind the closing quote of a text.
 fn behind_text(json: &[u8], mut at: usize) -> usize {
     while let Some(byte) = json.get(at) {
         match byte {
@@ -66,7 +66,7 @@ fn behind_text(json: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// What to do about one.
+/// The hint for such a number.
 pub const HINT: &str = "write it in quotes: as a text it keeps all of its digits";
 
 #[cfg(test)]
@@ -74,8 +74,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_integers_that_would_become_others_are_found() {
-        let wrong = |text: &str| changed(text.as_bytes(), |_| true).map(|(at, number)| (at, number.to_owned()));
+    fn only_integers_that_would_lose_digits_are_found() {
+        let wrong = |text: &str| find_lossy(text.as_bytes(), |_| true).map(|(at, number)| (at, number.to_owned()));
         assert_eq!(wrong("{\"a\":18446744073709551616}"), Some((5, "18446744073709551616".to_owned())));
         assert_eq!(wrong("[-9223372036854775809]"), Some((1, "-9223372036854775809".to_owned())));
         for fine in [
@@ -95,8 +95,8 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_nobody_wants_may_be_anything() {
-        let wrong = |text: &str| changed(text.as_bytes(), |field| field == "a\"b").is_some();
+    fn unwanted_fields_are_not_searched() {
+        let wrong = |text: &str| find_lossy(text.as_bytes(), |field| field == "a\"b").is_some();
         assert!(!wrong(r#"{"hash": 99999999999999999999, "x": {"a\"b": [99999999999999999999]}, "a\"b": "x"}"#));
         assert!(wrong(r#"{"hash": 1, "a\"b": 99999999999999999999}"#));
         assert!(wrong(r#"{"x": ["a"], "a\"b": {"hash": [{"x": 1}, 99999999999999999999]}}"#));

@@ -1,4 +1,4 @@
-//! Free-form YAML: what stands under `with`, `output` and `default`.
+//! Free-form YAML: the values under `with`, `output` and `default`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,21 +7,21 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use crate::syntax::entries::Entries;
 use crate::syntax::located::Located;
+use crate::syntax::mapping::Mapping;
 
-/// A YAML value whose parts remember where they stand.
+/// A YAML value whose parts keep their positions.
 #[derive(Clone, Debug)]
 pub(crate) enum Node {
     /// Null, a boolean or a number.
     Plain(Value),
     Text(String),
     List(Vec<Located<Node>>),
-    Map(Entries<Node>),
+    Map(Mapping<Node>),
 }
 
 impl Node {
-    /// The value as it stands, templates and all.
+    /// Returns the value as JSON, with templates as text.
     pub(crate) fn to_json(&self) -> Value {
         match self {
             Node::Plain(value) => value.clone(),
@@ -94,7 +94,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Node, A::Error> {
-        Ok(Node::Map(Entries::read(access)?))
+        Ok(Node::Map(Mapping::read(access)?))
     }
 }
 

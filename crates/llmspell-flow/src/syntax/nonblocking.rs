@@ -1,13 +1,14 @@
-//! Opening pipes without waiting for somebody at their other end.
+//! Opening named pipes without waiting for a process at the other end.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Opens what may be a pipe with a name. A wait in `open` cannot be ended, not even by Ctrl-C: without a reader, this
-/// fails; without a writer, the pipe is empty. Once open, reading and writing wait as ever.
+/// Opens a file that may be a named pipe. A wait in `open` cannot be interrupted, not even by Ctrl-C. So opening for
+/// writing fails without a reader, and opening for reading without a writer gives an empty pipe. Once open, reads and
+/// writes block as usual.
 #[cfg(unix)]
-pub fn open_at_once(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+pub fn open_nonblocking(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
 
     use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -18,11 +19,11 @@ pub fn open_at_once(options: &mut OpenOptions, path: &Path) -> io::Result<File> 
 }
 
 #[cfg(not(unix))]
-pub fn open_at_once(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+pub fn open_nonblocking(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Whether it is a pipe with a name.
+/// Returns whether it is a named pipe.
 #[cfg(unix)]
 pub fn is_pipe(about: &Metadata) -> bool {
     std::os::unix::fs::FileTypeExt::is_fifo(&about.file_type())

@@ -1,4 +1,4 @@
-//! What a flow says under `run`: how a run of it goes, if its user says nothing else.
+//! The options under `run`: the defaults of a run of the flow.
 
 use std::ops::Range;
 
@@ -9,8 +9,7 @@ use crate::syntax::diagnostic::{Diagnostic, Diagnostics};
 use crate::syntax::file::RunDef;
 use crate::syntax::source::Source;
 
-/// The options of `llmspell run` that a flow may set. What its tools may touch, where things are written and what is
-/// shown is left to its user.
+/// The options of `llmspell run` that a flow may set. Permissions, output paths and display are left to the user.
 pub const RUN_OPTIONS: [&str; 9] =
     ["limit", "rate", "deadline", "budget", "on_error", "unordered", "keep_going", "strict", "sample"];
 
@@ -20,14 +19,14 @@ pub const RUN_OPTIONS: [&str; 9] =
 pub struct RunOption {
     /// One of [`RUN_OPTIONS`].
     pub name: String,
-    /// Its value, as it would be written on the command line.
+    /// The value, in the notation of the command line.
     pub value: String,
     source: Source,
     at: Range<usize>,
 }
 
 impl RunOption {
-    /// A problem with its value.
+    /// Returns a diagnostic at the position of the value.
     pub fn diagnose(&self, message: impl Into<String>) -> Diagnostic {
         self.source.diagnose(Some(self.at.clone()), message)
     }
@@ -38,7 +37,7 @@ impl RunOption {
     }
 }
 
-/// Reads what a file says; whether the values make sense is for whoever knows the options to say.
+/// Reads the options. Their values are checked by the program that runs the flow, which knows the options.
 pub(crate) fn read(file: &RunDef, source: &Source) -> Result<Vec<RunOption>, Diagnostics> {
     let (mut options, mut problems) = (Vec::new(), Vec::new());
     for (name, value) in &file.0 {

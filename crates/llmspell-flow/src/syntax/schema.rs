@@ -5,10 +5,11 @@ use serde_json::Value;
 
 use crate::syntax::file::FlowFile;
 
-/// The JSON Schema of flow files. It stands in `schema/flow.v1.json`, where a line at the top of a flow points to:
+/// Returns the JSON Schema of flow files. A copy is in `schema/flow.v1.json`; a flow refers to it in its first line:
 /// `# yaml-language-server: $schema=…`.
 ///
-/// It is for completion and first checks in editors; [`Flow::parse`](crate::Flow::parse) knows more and says it better.
+/// The schema serves completion and first checks in editors. [`Flow::parse`](crate::Flow::parse) checks more and has
+/// better messages.
 pub fn schema() -> Value {
     SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<FlowFile>().to_value()
 }

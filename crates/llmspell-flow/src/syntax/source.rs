@@ -1,4 +1,4 @@
-//! The text of a flow file, and where it lies.
+//! The text of a flow file, its name and its folder.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read};
@@ -9,9 +9,9 @@ use std::sync::Arc;
 use llmspell::{Error, Result};
 
 use crate::syntax::diagnostic::Diagnostic;
-use crate::syntax::nonblocking::{is_pipe, open_at_once};
+use crate::syntax::nonblocking::{is_pipe, open_nonblocking};
 
-/// The text of a flow file, with the name that its user knows it by.
+/// The text of a flow file, with the name that diagnostics show.
 #[derive(Clone, Debug)]
 pub struct Source {
     name: Arc<str>,
@@ -19,37 +19,37 @@ pub struct Source {
     folder: Option<Arc<Path>>,
 }
 
-/// No flow file is larger than this.
-const LARGEST: u64 = 4 << 20;
+/// The maximum size of a flow file.
+const MAX_BYTES: u64 = 4 << 20;
 
 impl Source {
-    /// A text with a name, such as the path of its file. It lies in no folder: it can have no prompts in files, and
-    /// what it asks to read and to write is relative to the folder that the program runs in.
+    /// Creates a source from a text and a name, such as the path of its file. It has no folder: prompts in files are
+    /// not available, and paths under `allow` are relative to the current folder.
     pub fn new(name: impl Into<Arc<str>>, text: impl Into<Arc<str>>) -> Self {
         Source { name: name.into(), text: text.into(), folder: None }
     }
 
-    /// A file, with its path as its name.
+    /// Reads a file. Its path is the name.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if it cannot be read, is no UTF-8, or larger than 4 MiB.
+    /// [`ErrorKind::Invalid`](llmspell::ErrorKind::Invalid) if it cannot be read, is not UTF-8, or is larger than 4 MiB.
     pub fn load(path: &Path) -> Result<Self> {
         let text = read(path)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Ok(Source::new(path.display().to_string(), text).in_folder(folder))
     }
 
-    /// The folder that the text lies in: prompts and what the flow asks for are relative to it.
+    /// Sets the folder of the text: paths of prompts and paths under `allow` are relative to it.
     pub fn in_folder(self, folder: impl AsRef<Path>) -> Self {
         Source { folder: Some(Arc::from(folder.as_ref())), ..self }
     }
 
-    /// The name.
+    /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -58,13 +58,9 @@ impl Source {
         self.folder.as_deref()
     }
 
-    pub(crate) fn shared_name(&self) -> Arc<str> {
-        self.name.clone()
-    }
-
-    /// A problem at a part of the text; none if it concerns the file as a whole.
+    /// Returns a diagnostic at a range of the text; `None` stands for the whole file.
     pub fn diagnose(&self, at: Option<Range<usize>>, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::new(self, at, message)
+        Diagnostic::new(self.name.clone(), &self.text, at, message)
     }
 }
 
@@ -74,17 +70,17 @@ fn read(path: &Path) -> Result<String> {
     if about.is_dir() {
         return Err(failed("it is a folder".to_owned()).with_hint("name a file in it, such as flow.yaml"));
     }
-    // A pipe may be what a shell makes of `<(…)`; a device may never end.
+    // Pipes are allowed, because a shell replaces `<(…)` by one. A device may never end.
     if !about.is_file() && !is_pipe(&about) {
-        return Err(failed("it is no file".to_owned()).with_hint("name a file, such as flow.yaml"));
+        return Err(failed("not a file".to_owned()).with_hint("name a file, such as flow.yaml"));
     }
     let unreadable = |error: io::Error| failed(error.to_string()).with_hint("check its permissions");
-    let file = open_at_once(OpenOptions::new().read(true), path).map_err(unreadable)?;
+    let file = open_nonblocking(OpenOptions::new().read(true), path).map_err(unreadable)?;
     let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > LARGEST {
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_BYTES {
         return Err(
-            failed("it is larger than 4 MiB".to_owned()).with_hint("records belong into --input, not into the flow")
+            failed("it is larger than 4 MiB".to_owned()).with_hint("pass records with --input, not in the flow")
         );
     }
     String::from_utf8(bytes).map_err(|error| {

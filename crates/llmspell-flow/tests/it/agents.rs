@@ -92,13 +92,13 @@ async fn tools_are_called_within_what_is_allowed() {
     let with = |granted: &Permissions| {
         Toolbox::built_in(granted).with_model("m/m", model.clone()).with_server("notes", [search()])
     };
-    let refused = parsed(&text, &with(&granted)).permitted().unwrap_err().to_string();
+    let refused = parsed(&text, &with(&granted)).check_permissions().unwrap_err().to_string();
     assert!(refused.contains("f.yaml:4:") && refused.contains("--allow tool=notes.search"), "{refused}");
     let unasked = wrong(&text.replace("tool: [notes.search], ", ""), &with(&granted));
     assert!(unasked.contains("add to the flow file: allow: { tool: [\"notes.search\"] }"), "{unasked}");
 
     let flow = parsed(&text, &with(&granted.allow_tool("notes.search")));
-    assert!(flow.permitted().is_ok());
+    assert!(flow.check_permissions().is_ok());
     assert_eq!(one(flow.into_step(), json!({})).await.result.unwrap(), "Nothing.");
     let tools: Vec<_> = seen.requests()[0].tools.iter().map(|tool| tool.name.clone()).collect();
     assert_eq!(tools, ["notes_search", "json"]);
@@ -200,32 +200,32 @@ async fn errors_of_models_are_those_of_the_step() {
 }
 
 #[test]
-fn what_is_wrong_with_agents_is_found_before_a_record_is_there() {
+fn problems_with_agents_are_found_before_the_first_record() {
     let toolbox =
         toolbox().with_model("m/m", ScriptedModel::new("test")).with_model("mine", ScriptedModel::new("test"));
     let agent = |agent: &str| format!("flow: f\nsteps:\n  - id: a\n    agent: {{ {agent} }}\n");
     for (text, wanted) in [
-        (agent("prompt: Go"), "this agent has no model"),
+        (agent("prompt: Go"), "an agent without a model"),
         (agent("prompt: Go, model: mien"), "did you mean `mine`?"),
         (agent("prompt: Go, model: x/y"), "the model `x/y` has not been opened"),
-        (agent("prompt: '', model: m/m"), "this text is empty"),
+        (agent("prompt: '', model: m/m"), "an empty prompt"),
         (agent("prompt: '${{ steps.b }}', model: m/m"), "there is no step `b`"),
         (agent("prompt: '${{ secrets.K }}', model: m/m"), "secrets cannot be used here"),
         (agent("prompt: Go, model: m/m, tools: [jsno]"), "did you mean `json`?"),
-        (agent("prompt: Go, model: m/m, tools: [json, json]"), "stands here twice"),
+        (agent("prompt: Go, model: m/m, tools: [json, json]"), "duplicate tool `json`"),
         (agent("prompt: Go, model: m/m, tools: [http_get]"), "add to the flow file: allow: { net: "),
         (agent("prompt: Go, model: m/m, max_turns: 0"), "0 is not from 1 to 1000"),
         (agent("prompt: Go, model: m/m, max_cost: -1.0"), "`max_cost` is not a number above 0"),
         (agent("prompt: Go, model: m/m, answer: {}"), "an answer without fields"),
-        (agent("prompt: { file: p.j2 }, model: m/m"), "the flow is in no file itself"),
+        (agent("prompt: { file: p.j2 }, model: m/m"), "the flow itself is not in a file"),
         (
             agent("prompt: Go, model: m/m, tools: [command]").replace("steps:", "allow: { command: [ls] }\nsteps:")
                 + "    hedge: 1s\n",
-            "`command` may not be called twice",
+            "`command` must not be called twice",
         ),
         (
-            agent("prompt: Go, model: m").replace("steps:", "models: { m: { model: nobody } }\nsteps:"),
-            "whose model it is",
+            agent("prompt: Go, model: m").replace("steps:", "models: { m: { model: gpt } }\nsteps:"),
+            "the model `gpt` has no provider",
         ),
         (
             agent("prompt: Go, model: m").replace("steps:", "models: { m: { model: a/b, limit: 0 } }\nsteps:"),
@@ -241,11 +241,11 @@ fn what_is_wrong_with_agents_is_found_before_a_record_is_there() {
         assert!(shown.contains(wanted), "{text}\n{shown}");
     }
     let flow = parsed(&agent("prompt: Go, model: m/m, max_cost: 1.0"), &toolbox);
-    assert!(flow.warnings().any(|warning| warning.message().contains("bounds nothing")));
+    assert!(flow.warnings().any(|warning| warning.message().contains("this bound has no effect")));
 }
 
 #[tokio::test(start_paused = true)]
-async fn prompts_stand_in_files_beside_the_flow() {
+async fn prompts_can_be_files_beside_the_flow() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     std::fs::create_dir(folder.path().join("prompts")).unwrap();
@@ -261,7 +261,7 @@ async fn prompts_stand_in_files_beside_the_flow() {
 
     write("prompts/ask.j2", "Go.\n{{ step.x }}\n");
     let shown = load().err().unwrap().to_string();
-    assert!(shown.contains("prompts/ask.j2:2:4") && shown.contains("`step` is not known"), "{shown}");
+    assert!(shown.contains("prompts/ask.j2:2:4") && shown.contains("unknown name `step`"), "{shown}");
     write("prompts/ask.j2", &"x".repeat(300 << 10));
     assert!(load().err().unwrap().to_string().contains("larger than 256 KiB"));
     let flow = |file: &str| {
@@ -273,21 +273,21 @@ async fn prompts_stand_in_files_beside_the_flow() {
     flow("nope.j2");
     assert!(load().err().unwrap().to_string().contains("cannot be read"));
     flow("prompts");
-    assert!(load().err().unwrap().to_string().contains("is no file"));
+    assert!(load().err().unwrap().to_string().contains("is not a file"));
     let outside = tempfile::NamedTempFile::new().unwrap();
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink(outside.path(), folder.path().join("link.j2")).unwrap();
         flow("link.j2");
-        assert!(load().err().unwrap().to_string().contains("lies outside"));
+        assert!(load().err().unwrap().to_string().contains("is outside the folder"));
     }
     flow(&outside.path().display().to_string());
-    assert!(load().err().unwrap().to_string().contains("lies outside"));
+    assert!(load().err().unwrap().to_string().contains("is outside the folder"));
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn programs_are_tools_of_the_flows_own() {
+async fn programs_can_be_declared_as_tools() {
     let text = "flow: f\nallow: { command: [printf] }\ntools:\n  greet:\n    description: Greets.\n    \
                 command: [printf, '%s, %s!', Hello, '${{ args.name }}']\n    args: { name: { type: string }, n: { type: number, default: 1 } }\n\
                 steps:\n  - { id: a, tool: greet, with: { name: '$HOME ${{ inputs.x }}' } }\n  \
@@ -298,7 +298,7 @@ async fn programs_are_tools_of_the_flows_own() {
     let granted = Permissions::none().allow("command=printf").unwrap();
     let with = |granted: &Permissions| Toolbox::built_in(granted).with_model("m/m", model.clone());
     let flow = parsed(text, &with(&granted));
-    assert!(flow.permitted().is_ok());
+    assert!(flow.check_permissions().is_ok());
     let output = one(flow.into_step(), json!({ "x": "y" })).await.result.unwrap();
     assert_eq!(output, json!(["Hello, $HOME y!", "done"]));
     let spec = &seen.requests()[0].tools[0];
@@ -306,15 +306,15 @@ async fn programs_are_tools_of_the_flows_own() {
     let talk = format!("{:?}", seen.requests().last().unwrap().messages);
     assert!(talk.contains("`name` is missing") && talk.contains("Hello, Bo!"), "{talk}");
 
-    let refused = parsed(text, &with(&Permissions::none())).permitted().unwrap_err().to_string();
+    let refused = parsed(text, &with(&Permissions::none())).check_permissions().unwrap_err().to_string();
     assert!(refused.contains("allow it with --allow command=printf"), "{refused}");
     let unasked = wrong(&text.replace("command: [printf] }", "command: [ls] }"), &with(&granted));
     assert!(unasked.contains("allow: { command: [\"printf\"] }"), "{unasked}");
     for (from, to, wanted) in [
         ("args.name", "args.nam", "did you mean `name`?"),
-        ("args.name", "inputs.name", "a command sees the arguments of its call"),
-        ("[printf, '%s", "['${{ args.name }}', '%s", "it is not said which program"),
-        ("  greet:", "  json:", "there is a tool `json` already"),
+        ("args.name", "inputs.name", "use the arguments of the call"),
+        ("[printf, '%s", "['${{ args.name }}', '%s", "the command has no constant program"),
+        ("  greet:", "  json:", "there is already a tool `json`"),
         ("with: { name:", "with: { nam: 1, name:", "has no argument `nam`"),
     ] {
         let shown = wrong(&text.replace(from, to), &with(&granted));
@@ -323,7 +323,7 @@ async fn programs_are_tools_of_the_flows_own() {
 }
 
 #[test]
-fn a_step_that_is_wrong_is_told_once_and_not_where_it_is_used() {
+fn an_invalid_step_is_reported_once_and_not_where_it_is_used() {
     let toolbox = toolbox().with_model("m/m", SimulatedModel::new("m"));
     for step in [
         "{ id: p, agent: { model: m/m, prompt: { file: missing.j2 } } }",

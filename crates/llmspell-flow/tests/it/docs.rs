@@ -15,7 +15,7 @@ fn every_example_is_right() {
     for block in blocks {
         let source = Source::new("docs/flows.md", block);
         // To be looked at, models and servers need not be opened.
-        let declared = Flow::declared(&source).unwrap_or_else(|wrong| panic!("{wrong}"));
+        let declared = Flow::declarations(&source).unwrap_or_else(|wrong| panic!("{wrong}"));
         let mut toolbox = Toolbox::built_in(&Permissions::none());
         toolbox = declared.models.iter().fold(toolbox, |toolbox, model| toolbox.with_unopened_model(&*model.name));
         toolbox = declared.servers.iter().fold(toolbox, |toolbox, server| toolbox.with_unopened_server(&*server.name));

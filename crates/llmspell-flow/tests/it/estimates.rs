@@ -2,7 +2,7 @@
 
 use llmspell::model::{OutputFormat, Request};
 use llmspell::{Context, Error, Step};
-use llmspell_flow::{Estimate, EstimatedUse, Flow, Source, Survey, Toolbox};
+use llmspell_flow::{Estimate, EstimatedUse, Flow, InputSurvey, Source, Toolbox};
 use llmspell_test::ScriptedModel;
 use llmspell_tools::Permissions;
 use serde_json::json;
@@ -29,12 +29,12 @@ fn flow(steps: &str) -> Flow {
     Flow::parse(&source, &toolbox()).unwrap_or_else(|wrong| panic!("{wrong}"))
 }
 
-/// What is estimated without a record.
+/// Returns the estimates without a record.
 fn outlined(steps: &str) -> Vec<Estimate> {
-    flow(steps).outline().estimates
+    flow(steps).plan().estimates
 }
 
-fn surveyed(steps: &str, records: &str) -> Survey {
+fn surveyed(steps: &str, records: &str) -> InputSurvey {
     flow(steps).survey(records.lines().map(|record| serde_json::from_str(record).map_err(Error::from)))
 }
 
@@ -88,11 +88,11 @@ fn what_has_no_bound_or_no_price_is_said_to_have_none() {
         let text = format!(
             "flow: f\nmodels: {{ m: {model} }}\nsteps: [{{ id: a, agent: {{ model: m, prompt: Tell a joke. }} }}]\n"
         );
-        Flow::parse(&Source::new("f.yaml", text), &toolbox()).unwrap().outline().estimates.remove(0)
+        Flow::parse(&Source::new("f.yaml", text), &toolbox()).unwrap().plan().estimates.remove(0)
     };
     let priced = flow("{ model: openai/x, prices: { input: 2.0, output: 8.0 } }");
     assert_eq!((priced.worst.output_tokens, priced.worst.cost, priced.worst.input_cost), (None, None, Some(6e-6)));
-    // Nobody pays for what nobody says.
+    // Free output costs nothing, even without a bound.
     let simulated = flow("simulated/x");
     assert_eq!((simulated.worst.output_tokens, simulated.worst.cost), (None, Some(0.0)));
     let dear = flow("{ model: simulated/x, prices: { input: 2.0, output: 0.0 } }");
@@ -111,11 +111,11 @@ fn each_turn_sends_what_was_said_before() {
     let first = (12 + spec.len() as u64).div_ceil(4);
     let tools = agent("tools: [calculator], max_turns: 3");
     assert_eq!(whole(&tools.once), (1, first, Some(100)));
-    // What the calculator answers is not known; what was said once is sent twice, and what was said next once.
+    // The results of the calculator are unknown. The first reply is sent twice, and the second one once.
     assert_eq!(partly(&tools.worst), (3, 3 * first + 2 * 100 + 100, Some(300)));
     assert_eq!(tools.unknown_tool_answers.into_iter().collect::<Vec<_>>(), ["a"]);
 
-    // Without tools, there is one turn to mend an answer.
+    // Without tools, there is one turn to correct an answer.
     let schema = json!({
         "type": "object", "properties": { "x": { "type": "string" } }, "required": ["x"], "additionalProperties": false,
     });
@@ -141,11 +141,11 @@ fn max_tokens_and_max_cost_hold_until_one_turn_more() {
     let (first, all) = (schema.once.input_tokens, schema.worst.input_tokens);
     // More than all of it bounds nothing.
     assert_eq!(agent("answer: { x: { type: string } }, max_tokens: 100000").worst, schema.worst);
-    // 20 tokens may be used but for one, and then there is a turn that sends them again.
+    // 19 of 20 tokens may be used before a further turn, which sends them again.
     let mending = all - 2 * first - 100;
     let capped = agent("answer: { x: { type: string } }, max_tokens: 20");
     assert_eq!(whole(&capped.worst), (2, 19 + first + mending + 19, Some(119)));
-    // What tools answer is within it, but for the last turn.
+    // The results of tools are within the bound, except those of the last turn.
     let tools = agent("tools: [calculator], max_turns: 9, max_tokens: 5000");
     assert_eq!(partly(&tools.worst), (9, 4999 + tools.once.input_tokens + 4999, Some(900)));
     // The first turn is made in any case.
@@ -161,7 +161,7 @@ fn max_tokens_and_max_cost_hold_until_one_turn_more() {
 #[test]
 fn prompts_are_rendered_from_each_record() {
     let steps = "  - { id: a, agent: { system: 'Be ${{ inputs.how }}.', prompt: '${{ inputs.text }}' } }\n";
-    // 4 + 4 bytes are 2 tokens; 9 + 12 are 6, for a list is JSON; the third is refused; 4 + 10 are 4.
+    // 4 + 4 bytes are 2 tokens; 9 + 12 are 6, because a list is JSON; the third record is rejected; 4 + 10 are 4.
     let records = "{\"how\":\"\",\"text\":\"four\"}\n{\"how\":\"brief\",\"text\":[\"four\",1,2]}\nno\n{\"how\":\"\",\"text\":\"ééééé\"}\n";
     let estimate = of_records(steps, records);
     assert_eq!(whole(&estimate.once), (3, 2 + 6 + 4, Some(300)));
@@ -183,7 +183,7 @@ fn what_steps_give_is_not_known_and_said_to_be_missing() {
     // `four! four `, and `four` in each round.
     assert_eq!((partly(&estimate.once), partly(&estimate.worst)), ((2, 3 + 1, Some(200)), (3, 3 + 2, Some(300))));
     assert_eq!(estimate.unknown.iter().collect::<Vec<_>>(), ["last", "steps.fetch"]);
-    // What cannot be computed is the record's failure, not the plan's.
+    // A value that cannot be computed fails the record, not the plan.
     let estimate = of_records(steps, "{}\n");
     assert_eq!(partly(&estimate.once), (2, 1, Some(200)));
 }
@@ -239,13 +239,13 @@ fn a_step_that_does_not_run_costs_nothing() {
 
 #[test]
 fn calls_that_models_make_have_no_number() {
-    let outline =
-        flow("  - { id: a, agent: { prompt: Look., tools: [http_get, s.find], max_turns: 5 }, retry: 2 }\n").outline();
+    let plan =
+        flow("  - { id: a, agent: { prompt: Look., tools: [http_get, s.find], max_turns: 5 }, retry: 2 }\n").plan();
     assert_eq!(
-        serde_json::to_value(&outline.calls_by_agents).unwrap(),
+        serde_json::to_value(&plan.calls_by_agents).unwrap(),
         json!([{ "tool": "http_get", "agent": "a", "turns": 10 }, { "tool": "s_find", "agent": "a", "turns": 10 }])
     );
-    assert_eq!(serde_json::to_value(&outline.calls).unwrap(), json!({ "m": 10 }));
+    assert_eq!(serde_json::to_value(&plan.calls).unwrap(), json!({ "m": 10 }));
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn prompts_in_files_are_rendered_as_far_as_they_are_known() {
             vec!["steps.fetch"],
         ),
         ("{% for x in steps.fetch.body %}{{ x }}{% endfor %}{{ steps.fetch.status }}four", 1, vec!["steps.fetch"]),
-        // What cannot be rendered is the text without its tags.
+        // A prompt that cannot be rendered counts as its text without tags.
         ("{{ steps.fetch.status + 1 }}four{# no #}", 3, vec!["steps.fetch"]),
     ] {
         std::fs::write(folder.path().join("ask.j2"), prompt).unwrap();

@@ -1,4 +1,4 @@
-//! What a flow does with its records. The clock is paused: times are exact.
+//! The behaviour of a flow with its records. The clock is paused, so times are exact.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn one(text: &str, record: Value) -> Outcome<Value> {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_command_of_the_flows_own_says_how_much_it_may_say() {
+async fn max_bytes_bounds_the_output_of_a_declared_program() {
     let permissions = Permissions::none().allow("command=sh").unwrap();
     let text = |max_bytes: &str| {
         format!(
@@ -46,7 +46,7 @@ async fn a_command_of_the_flows_own_says_how_much_it_may_say() {
     assert_eq!(said(", max_bytes: 3000000", 3_000_000).await.unwrap(), 3_000_000);
     assert!(said(", max_bytes: 10", 11).await.is_err());
     let wrong = parsed(", max_bytes: 0").err().unwrap();
-    assert!(wrong.contains("the program may not say anything") && wrong.contains("1 MiB is the default"), "{wrong}");
+    assert!(wrong.contains("any output is an error") && wrong.contains("the default is 1 MiB"), "{wrong}");
     let server = "flow: f\ntools: { s: { mcp: { command: [s] }, max_bytes: 5 } }\nsteps: []\n";
     let wrong = Flow::parse(&Source::new("f.yaml", server), &Toolbox::built_in(&permissions)).err().unwrap();
     assert!(wrong.to_string().contains("`max_bytes` do not go with `mcp`"), "{wrong}");
@@ -87,7 +87,7 @@ async fn modifiers_are_a_set_and_a_wait_for_the_next_attempt_holds_no_place() {
         assert_eq!(outcomes.next().await.unwrap().index, 1);
         assert_eq!(began.elapsed(), Duration::from_millis(1100));
         assert_eq!(outcomes.next().await.unwrap().result.unwrap_err().attempts(), 2);
-        // Two attempts of a second, one of 100 ms; the wait between attempts is no work. (Timers go by whole
+        // Two attempts of a second, one of 100 ms; the delay between attempts is not work. (Timers go by whole
         // milliseconds, waits do not.)
         let report = cx.report();
         let stage = &report.pipelines[0].stages[0];
@@ -169,14 +169,15 @@ fn tools_beyond_computing_need_permission() {
     let shown = Flow::parse(&unasked, &Toolbox::built_in(&Permissions::everything())).err().unwrap().to_string();
     assert!(shown.contains("f.yaml:3:20") && shown.contains("allow: { command: [\"ls\"] }"), "{shown}");
     let source = Source::new("f.yaml", format!("flow: f\nallow: {{ command: [ls] }}\n{steps}"));
-    let refused = Flow::parse(&source, &Toolbox::built_in(&Permissions::none())).unwrap().permitted().unwrap_err();
+    let refused =
+        Flow::parse(&source, &Toolbox::built_in(&Permissions::none())).unwrap().check_permissions().unwrap_err();
     let shown = refused.to_string();
     assert!(
         shown.contains("privileged: `command=ls` was not allowed") && shown.contains("--allow command=ls"),
         "{shown}"
     );
     let allowed = Toolbox::built_in(&Permissions::none().allow("command").unwrap());
-    assert!(Flow::parse(&source, &allowed).unwrap().permitted().is_ok());
+    assert!(Flow::parse(&source, &allowed).unwrap().check_permissions().is_ok());
 }
 
 #[tokio::test]
@@ -185,7 +186,7 @@ async fn any_tool_can_be_added() {
     let toolbox = Toolbox::empty().with(shout.erase());
     let source = Source::new("f.yaml", "flow: f\nsteps: [{ id: a, tool: shout, with: { x: 1 } }]\n");
     let flow = Flow::parse(&source, &toolbox).unwrap();
-    assert!(flow.permitted().is_ok());
+    assert!(flow.check_permissions().is_ok());
     assert_eq!(flow.into_step().run(json!({}), &Context::new()).await.unwrap(), "{\"x\":1}!");
 }
 
@@ -197,7 +198,10 @@ fn a_step_whose_output_goes_nowhere_is_warned_about() {
     };
     let steps = "flow: f\nallow: { command: [ls] }\nsteps:\n  - { id: a, tool: slow }\n  - { id: b, tool: command, with: { argv: [ls] } }\n  - { id: c, tool: slow }\n";
     let shown = warnings(steps);
-    assert!(shown.starts_with("warning: nothing uses the output of the step `a`\n  --> f.yaml:4:11\n"), "{shown}");
+    assert!(
+        shown.starts_with("warning[unused-step]: nothing uses the output of the step `a`\n --> f.yaml:4:11\n"),
+        "{shown}"
+    );
     // The last step is the output, and a program may be run for what it does.
     assert!(!shown.contains("`b`") && !shown.contains("`c`"), "{shown}");
     assert_eq!(warnings(&format!("{steps}output: ${{{{ steps }}}}\n")), "");

@@ -40,7 +40,7 @@ fn read(text: &str) {
     match Flow::parse(&Source::new("f.yaml", text), &toolbox) {
         // Showing them must not panic either, and always says something.
         Err(problems) => assert!(problems.to_string().starts_with("error: ")),
-        // What is found right can be built.
+        // A valid flow can be compiled.
         Ok(flow) => {
             flow.warnings().for_each(|warning| assert!(warning.to_string().contains("hint: ")));
             drop(flow.into_step());

@@ -1,4 +1,4 @@
-//! What each kind of step and each modifier does. The clock is paused: times are exact.
+//! The behaviour of each kind of step and each modifier. The clock is paused, so times are exact.
 
 mod concurrent;
 mod defaults;

@@ -1,4 +1,4 @@
-//! What is known of a flow before it runs.
+//! The execution plan of a flow.
 
 use llmspell_flow::{Flow, Source, Toolbox};
 
@@ -10,11 +10,11 @@ fn flow(steps: &str) -> Flow {
 }
 
 fn calls(steps: &str) -> String {
-    flow(steps).outline().calls.get("slow").map_or_else(String::new, ToString::to_string)
+    flow(steps).plan().calls.get("slow").map_or_else(String::new, ToString::to_string)
 }
 
 fn time(steps: &str) -> String {
-    flow(steps).outline().time.to_string()
+    flow(steps).plan().time.to_string()
 }
 
 #[test]
@@ -51,11 +51,11 @@ fn times_are_bounds() {
 }
 
 #[test]
-fn the_outline_is_json() {
+fn the_plan_is_json() {
     let flow = flow(
         "  - { id: a, tool: http_get, with: { url: \"${{ inputs.x }}\" }, rate: 10/s, limit: 3 }\n  - { id: b, tool: slow }\n",
     );
-    let json = serde_json::to_value(flow.outline()).unwrap();
+    let json = serde_json::to_value(flow.plan()).unwrap();
     assert_eq!(json["steps"][0]["modifiers"], serde_json::json!(["rate 10/s", "limit 3"]));
     assert_eq!(json["calls"], serde_json::json!({ "http_get": 1, "slow": 1 }));
     assert_eq!(json["time"]["unbounded"][0], "`a` has no timeout");
@@ -68,7 +68,7 @@ fn permissions_are_as_narrow_as_what_the_flow_asks_for() {
     let wants = |asks: &str, steps: &str| {
         let text = format!("flow: f\nallow: {{ net: [{asks}] }}\nsteps:\n{steps}");
         let toolbox = Toolbox::built_in(&Permissions::none());
-        Flow::parse(&Source::new("f.yaml", text), &toolbox).unwrap().outline().permissions
+        Flow::parse(&Source::new("f.yaml", text), &toolbox).unwrap().plan().permissions
     };
     let templated = "  - { id: a, tool: http_get, with: { url: \"${{ inputs.x }}\" } }\n";
     assert_eq!(wants("\"*\"", templated), ["--allow net=HOST"]);

@@ -10,5 +10,5 @@ fn the_schema_is_not_stale() {
         std::fs::write(&path, &text).unwrap();
     }
     let checked_in = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(text == checked_in, "stale: run `UPDATE_SCHEMA=1 cargo test -p llmspell-flow --test schema`");
+    assert!(text == checked_in, "stale: run `UPDATE_SCHEMA=1 cargo test -p llmspell-flow --test it schema`");
 }

@@ -1,13 +1,13 @@
-//! What `check` finds beyond single values: times that exclude each other, and what runs but makes no sense.
+//! Checks beyond single values: contradictory time limits, and the warnings of lint rules.
 
 use llmspell_flow::{Flow, Source, Toolbox};
 
 use llmspell_tools::Permissions;
 
-/// What the flows of these tests ask for.
+/// The permissions that the flows of these tests request.
 const ASKS: &str = "allow: { command: [\"*\"], net: [\"*\"] }\n";
 
-/// Everything that is said about a flow, warnings and errors.
+/// Returns all diagnostics of a flow, warnings and errors.
 fn said(text: &str) -> String {
     let toolbox = Toolbox::built_in(&Permissions::none()).with_unopened_model("m").with_unopened_model("n");
     match Flow::parse(
@@ -19,13 +19,14 @@ fn said(text: &str) -> String {
     }
 }
 
-/// One thing is said, with a place, a caret and a hint.
+/// Asserts a single diagnostic, with a position, a caret and a hint.
 #[track_caller]
 fn once(text: &str, wanted: &str) {
     let said = said(text);
-    let count = said.matches("error: ").count() + said.matches("warning: ").count();
+    // Every warning names its rule.
+    let count = said.matches("error: ").count() + said.matches("warning[").count();
     assert!(said.contains(wanted) && count == 1, "{text}\ngave:\n{said}");
-    assert!(said.contains("f.yaml:") && said.contains('^') && said.contains("\n\nhint: "), "{said}");
+    assert!(said.contains("f.yaml:") && said.contains('^') && said.contains("\nhint: "), "{said}");
 }
 
 /// A step `a` of one line.
@@ -35,8 +36,14 @@ fn step(rest: &str) -> String {
 
 #[test]
 fn times_that_exclude_each_other() {
-    once(&step("timeout: { attempt: 2s, first: 3s }"), "error: this can never be reached: the time of the attempt");
-    once(&step("timeout: { attempt: 2s, idle: 3s }"), "error: this can never be reached: the time of the attempt");
+    once(
+        &step("timeout: { attempt: 2s, first: 3s }"),
+        "error: this timeout can never be reached: the timeout of the attempt",
+    );
+    once(
+        &step("timeout: { attempt: 2s, idle: 3s }"),
+        "error: this timeout can never be reached: the timeout of the attempt",
+    );
     once(&step("deadline: 2s, timeout: { first: 3s }"), "error: this timeout can never be reached: the deadline");
     once(&step("timeout: 2s, hedge: 3s"), "error: this hedge can never start");
     let nested = |inner: &str, outer: &str| {
@@ -44,7 +51,7 @@ fn times_that_exclude_each_other() {
     };
     once(&nested("deadline: 3s", "deadline: 2s"), "this deadline can never be reached: the deadline of `o` around it");
     once(&nested("timeout: 3s", "timeout: 2s"), "this timeout can never be reached: the timeout of `o` around it");
-    once(&nested("timeout: [1s, 3s], retry: 2", "deadline: 2s"), "hint: it is 2s; make this one shorter");
+    once(&nested("timeout: [1s, 3s], retry: 2", "deadline: 2s"), "hint: make this one shorter than 2s");
     assert_eq!(said(&nested("timeout: 2s", "deadline: 2s")), "");
     once(
         "steps: [{ id: a, tool: slow, hedge: 10s, deadline: 10s }]\n",
@@ -59,7 +66,7 @@ fn times_that_exclude_each_other() {
         format!("steps: [{{ id: a, concurrent: [{{ id: b, {inverted} }}, {{ id: c, tool: slow }}] }}]\n"),
         format!("defaults: {{ timeout: {{ attempt: 2s, first: 3s }} }}\n{}", step("limit: 1")),
     ] {
-        once(&text, "error: this can never be reached: the time of the attempt");
+        once(&text, "error: this timeout can never be reached: the timeout of the attempt");
     }
     let defaults = |rest: &str| {
         format!(
@@ -71,11 +78,11 @@ fn times_that_exclude_each_other() {
         "error: this timeout can never be reached: the deadline",
     );
     once(&defaults("limit: 0").replace("with: { value: 1 }", "when: inputs.x"), "error: a limit of 0");
-    // What stands in for a step serves after its deadline.
-    let rung =
+    // A fallback runs after the deadline of its step.
+    let fallback =
         "steps:\n  - { id: a, tool: slow, deadline: 2s, fallback: { tool: text, with: { value: x }, deadline: 9s } }\n";
-    assert_eq!(said(rung), "");
-    // What stands under `defaults` is meant for most steps, not for each.
+    assert_eq!(said(fallback), "");
+    // `defaults` are meant for most steps, not for each.
     assert_eq!(said(&format!("defaults: {{ timeout: 9s }}\n{}", step("deadline: 2s"))), "");
     assert_eq!(said(&format!("defaults: {{ timeout: [1s, 2s], retry: 2 }}\n{}", step("retry: 1"))), "");
     // A step may say what makes sense of them.
@@ -92,24 +99,34 @@ fn times_that_exclude_each_other() {
 }
 
 #[test]
-fn times_that_make_no_sense() {
-    once(&step("timeout: [3s, 1s], retry: 2"), "warning: a later attempt has less time than an earlier one");
+fn timeouts_that_are_probably_mistakes() {
+    once(
+        &step("timeout: [3s, 1s], retry: 2"),
+        "warning[decreasing-timeouts]: a later attempt has less time than an earlier one",
+    );
     once(
         &step("timeout: 3s, retry: 4, deadline: 10s"),
-        "warning: 4 attempts may take 12s, but the deadline comes after 10s",
+        "warning[attempts-past-deadline]: 4 attempts may take 12s, but the deadline comes after 10s",
     );
     once(&step("timeout: [1s, 5s], retry: 3, deadline: 10s"), "3 attempts may take 11s");
     assert_eq!(said(&step("timeout: [1s, 4s], retry: 3, deadline: 9s")), "");
 }
 
 #[test]
-fn members_that_do_the_same() {
+fn a_warning_shows_the_id_of_its_rule() {
+    insta::assert_snapshot!(said(&step("when: false")));
+    let ids: Vec<&str> = llmspell_flow::LINT_RULES.iter().map(|rule| rule.id).collect();
+    assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");
+}
+
+#[test]
+fn contenders_and_fallbacks_that_do_the_same() {
     let race = |b: &str| {
         format!(
             "steps:\n  - id: r\n    race:\n      - {{ id: a, tool: slow, with: {{ value: 1 }}, timeout: 1s }}\n      - {{ id: b, {b} }}\n"
         )
     };
-    once(&race("tool: slow, with: { value: 1 }"), "warning: `b` does the same as `a`");
+    once(&race("tool: slow, with: { value: 1 }"), "warning[duplicate-contender]: `b` does the same as `a`");
     assert_eq!(said(&race("tool: slow, with: { value: 2 }")), "");
     let alone = "race: [{ id: a, value: \"${{ inputs.x }}\" }]";
     for text in [
@@ -120,37 +137,40 @@ fn members_that_do_the_same() {
     ] {
         once(&text, "error: a race of 1");
     }
-    once(&step("fallback: { tool: slow }"), "warning: this does the same as what it stands in for");
+    once(&step("fallback: { tool: slow }"), "warning[duplicate-fallback]: this fallback does the same as its step");
     once(
         &step("fallback: [{ value: 1 }, { value: 2 }]"),
-        "warning: this never serves: `fallback` before it is a value",
+        "warning[unreachable-fallback]: this fallback is never used: `fallback` before it is a value",
     );
-    once("steps: [{ id: a, value: 1, fallback: { value: 2 } }]\n", "warning: this never serves: `a` before it");
+    once(
+        "steps: [{ id: a, value: 1, fallback: { value: 2 } }]\n",
+        "warning[unreachable-fallback]: this fallback is never used: `a` before it",
+    );
     assert_eq!(said(&step("fallback: [{ value: \"${{ inputs.x }}\" }, { value: 2 }]")), "");
 }
 
 #[test]
 fn conditions_that_are_always_the_same() {
-    once(&step("when: false"), "warning: the step `a` never runs");
-    once(&step("when: 1 > 2"), "warning: the step `a` never runs");
-    once(&step("when: true"), "warning: the `when` of `a` holds for every record");
+    once(&step("when: false"), "warning[constant-when]: the step `a` never runs");
+    once(&step("when: 1 > 2"), "warning[constant-when]: the step `a` never runs");
+    once(&step("when: true"), "warning[constant-when]: the `when` of `a` holds for every record");
     assert_eq!(said(&step("when: inputs.x is defined")), "");
     let repeat =
         |until: &str| format!("steps: [{{ id: r, repeat: [{{ id: a, tool: slow }}], until: {until}, max: 3 }}]\n");
-    once(&repeat("true"), "warning: `r` is done after its first round");
-    once(&repeat("false"), "warning: `r` always takes all 3 rounds");
+    once(&repeat("true"), "warning[constant-until]: `r` always ends after its first round");
+    once(&repeat("false"), "warning[constant-until]: `r` always takes all 3 rounds");
     assert_eq!(said(&repeat("index == 1")), "");
 }
 
 #[test]
-fn limits_that_make_no_sense() {
+fn limits_without_effect() {
     once(
         "steps: [{ id: e, each: range(9), do: { tool: slow }, limit: 1001 }]\n",
-        "warning: 1001 items of one record at once",
+        "warning[many-items]: up to 1001 items of one record at a time",
     );
     once(
         "steps:\n  - id: c\n    concurrent: [{ id: a, tool: slow }, { id: b, tool: slow }]\n    limit: 3\n",
-        "warning: a limit of 3, but only 2 branches",
+        "warning[oversized-limit]: a limit of 3, but only 2 branches",
     );
     once("steps: [{ id: e, each: range(9), do: { tool: slow }, limit: 0 }]\n", "error: a limit of 0");
     once(&step("adaptive: { min: 300 }"), "error: these bounds exclude each other");
@@ -162,10 +182,10 @@ fn limits_that_make_no_sense() {
 #[test]
 fn only_what_can_be_repeated_is_hedged() {
     let command = "tool: command, with: { argv: [ls] }";
-    once(&format!("steps: [{{ id: a, {command}, hedge: 1s }}]\n"), "error: `command` may not be called twice");
+    once(&format!("steps: [{{ id: a, {command}, hedge: 1s }}]\n"), "error: `command` must not be called twice");
     once(
         &format!("steps: [{{ id: e, each: range(2), do: {{ tool: slow, fallback: {{ {command} }} }}, hedge: p95 }}]\n"),
-        "error: `command` may not be called twice",
+        "error: `command` must not be called twice",
     );
     for fine in [
         "tool: text, with: { value: x }",
@@ -194,13 +214,13 @@ fn requests_that_can_be_repeated_are_hedged() {
         assert_eq!(said(&request(fine, "hedge: p95")), "", "{fine}");
     }
     for wrong in ["method: POST", "method: PATCH", "method: PUT, idempotent: false", "method: \"${{ inputs.m }}\""] {
-        once(&request(wrong, "hedge: p95"), "error: `http_request` may not be called twice for one record");
+        once(&request(wrong, "hedge: p95"), "error: `http_request` must not be called twice for one record");
     }
     assert_eq!(said(&request("method: POST", "hedge: p95, idempotent: true")), "");
     once(&request("method: post", "limit: 1"), "hint: write POST");
     once(
         "steps: [{ id: a, tool: write_file, with: { path: x, content: y }, hedge: 1s }]\nallow: { write: [.] }\n",
-        "may not be called twice",
+        "must not be called twice",
     );
     assert_eq!(said("steps: [{ id: a, tool: command, with: { argv: [ls] }, hedge: 1s, idempotent: true }]\n"), "");
     let own = |idempotent: &str| {
@@ -209,11 +229,11 @@ fn requests_that_can_be_repeated_are_hedged() {
         )
     };
     assert_eq!(said(&own("true")), "");
-    once(&own("false"), "error: `size` may not be called twice");
+    once(&own("false"), "error: `size` must not be called twice");
 }
 
 #[test]
-fn retries_of_what_may_have_been_done() {
+fn retries_that_may_repeat_an_effect() {
     let call = |tool: &str, rest: &str| {
         format!("allow: {{ command: [\"*\"], net: [\"*\"], write: [.] }}\nsteps:\n  - {{ id: a, {tool}, {rest} }}\n")
     };
@@ -225,10 +245,11 @@ fn retries_of_what_may_have_been_done() {
         (append, "write_file", "`idempotent: true` beside `retry`; `mode: overwrite` can be repeated"),
         (command, "command", "`idempotent: true` beside `retry`"),
     ] {
-        let wanted = format!("warning: `{name}` may have done its work when its time is up, and is then called again");
+        let wanted =
+            format!("warning[unsafe-retry]: `{name}` may take effect before it times out, and is then called again");
         once(&call(tool, "retry: 2, timeout: 5s"), &wanted);
         once(&call(tool, "retry: { max: 2, on: [timeout] }, timeout: { idle: 5s }"), hint);
-        once(&call(tool, "retry: { on: [failed] }"), "may have done its work when it has failed");
+        once(&call(tool, "retry: { on: [failed] }"), "may take effect before it fails");
         for fine in ["retry: 2", "retry: 1, timeout: 5s", "timeout: 5s", "retry: 2, timeout: 5s, idempotent: true"] {
             assert_eq!(said(&call(tool, fine)), "", "{tool} {fine}");
         }
@@ -250,19 +271,19 @@ fn retries_of_what_may_have_been_done() {
         |inner: &str, rest: &str| call(&format!("pipeline: [{{ id: b, {inner} }}, {{ id: c, tool: slow }}]"), rest);
     once(
         &whole(post, "retry: 2"),
-        "warning: `a` is tried again as a whole, and `http_request` in it may do its work twice",
+        "warning[unsafe-retry]: `a` is retried as a whole, and `http_request` in it may repeat its effect",
     );
     assert_eq!(said(&whole(&format!("{post}, idempotent: true"), "retry: 2")), "");
     assert_eq!(said(&whole(post, "retry: 2, idempotent: true")), "");
     assert_eq!(said(&whole("tool: http_get, with: { url: \"http://x.org\" }", "retry: 2")), "");
     once(
         &call("agent: { model: m, prompt: x, tools: [command] }", "retry: 2"),
-        "`command` in it may do its work twice",
+        "`command` in it may repeat its effect",
     );
 }
 
 #[test]
-fn simulated_models_say_words_only() {
+fn simulated_models_give_text_only() {
     let flow = |rest: &str| {
         let toolbox = Toolbox::built_in(&Permissions::none())
             .with_model("simulated/m", llmspell_test::SimulatedModel::new("simulated/m"));
@@ -274,20 +295,26 @@ fn simulated_models_say_words_only() {
     };
     assert_eq!(flow(""), "");
     let shown = flow(", tools: [text], answer: { ok: {} }");
-    assert!(shown.starts_with("warning: `simulated/m` says words only: it never gives an `answer`"), "{shown}");
     assert!(
-        shown.contains("--> f.yaml:3:34\n") && shown.contains("\n\nhint: ") && shown.matches("warning").count() == 1,
+        shown.starts_with("warning[simulated-model]: `simulated/m` gives text only: it never gives an `answer`"),
         "{shown}"
     );
-    assert!(flow(", tools: [text]").starts_with("warning: `simulated/m` says words only: it never calls a tool"));
+    assert!(
+        shown.contains("--> f.yaml:3:34\n") && shown.contains("\nhint: ") && shown.matches("warning").count() == 1,
+        "{shown}"
+    );
+    assert!(
+        flow(", tools: [text]")
+            .starts_with("warning[simulated-model]: `simulated/m` gives text only: it never calls a tool")
+    );
     assert_eq!(flow(", answer: { ok: {} } }, fallback: { value: { ok: false }"), "");
 }
 
 #[test]
-fn what_is_declared_in_vain() {
+fn unused_declarations() {
     let with =
         |top: &str| format!("{top}\nsteps: [{{ id: a, tool: slow, with: {{ value: \"${{{{ inputs.x }}}}\" }} }}]\n");
-    once(&with("inputs: { x: {}, y: {} }"), "warning: nothing uses the input `y`");
+    once(&with("inputs: { x: {}, y: {} }"), "warning[unused-input]: nothing uses the input `y`");
     assert_eq!(said(&with("key: y\ninputs: { x: {}, y: {} }")), "");
     let key = |key: &str, input: &str| {
         with(&format!("key: {key}\ninputs: {{ x: {{}}, {input}: {{}} }}")).replace("inputs.x", "inputs")
@@ -297,13 +324,13 @@ fn what_is_declared_in_vain() {
         assert_eq!(said(&key(other, input)), "", "{other}");
     }
     assert_eq!(said(&with("key: other\ninputs: { x: {} }")), "");
-    once(&with("secrets: [HOME]"), "warning: nothing uses the secret `HOME`");
-    once(&with("models: { small: openai/gpt-4.1-mini }"), "warning: nothing uses the model `small`");
+    once(&with("secrets: [HOME]"), "warning[unused-secret]: nothing uses the secret `HOME`");
+    once(&with("models: { small: openai/gpt-4.1-mini }"), "warning[unused-model]: nothing uses the model `small`");
     assert_eq!(said("inputs: { y: {} }\nsteps: [{ id: a, value: \"${{ inputs }}\" }]\n"), "");
 }
 
 #[test]
-fn numbers_that_yaml_has_changed() {
+fn numbers_that_yaml_changes() {
     for (written, read) in [
         ("1.10", "1.1"),
         ("010", "10.0"),
@@ -316,7 +343,7 @@ fn numbers_that_yaml_has_changed() {
         (".5", "0.5"),
         ("-1.20", "-1.2"),
     ] {
-        let wanted = format!("warning: `{written}` is the number {read}\n");
+        let wanted = format!("warning[changed-number]: YAML reads `{written}` as the number {read}\n");
         once(&format!("steps: [{{ id: a, value: {written} }}]\n"), &wanted);
         once(&format!("steps:\n  - id: a\n    value:\n      deep: [x, {written}] # a comment\n"), &wanted);
         once(
@@ -328,20 +355,20 @@ fn numbers_that_yaml_has_changed() {
     }
     let twice =
         "steps: [{ id: a, tool: slow, with: { value: 1 }, fallback: [{ tool: json, with: { value: [1.10] } }] }]\n";
-    once(twice, "warning: `1.10` is the number 1.1");
+    once(twice, "warning[changed-number]: YAML reads `1.10` as the number 1.1");
     let answer = "steps: [{ id: a, agent: { model: m, prompt: x, answer: { n: { default: 1e3 } } } }]\n";
-    once(answer, "warning: `1e3` is the number 1000.0");
+    once(answer, "warning[changed-number]: YAML reads `1e3` as the number 1000.0");
     once(
         "returns: { n: { default: 010 } }\nsteps: [{ id: a, value: { n: 1 } }]\n",
-        "warning: `010` is the number 10.0",
+        "warning[changed-number]: YAML reads `010` as the number 10.0",
     );
     once(
         "steps: [{ id: a, value: 1 }]\noutput: { n: 1_000, a: \"${{ steps.a }}\" }\n",
-        "warning: `1_000` is the number 1000",
+        "warning[changed-number]: YAML reads `1_000` as the number 1000",
     );
     let own = "tools: { t: { command: [ls], args: { n: { default: +5 } } } }\nsteps: [{ id: a, tool: t }]\n";
-    once(own, "warning: `+5` is the number 5");
-    // Where a number is wanted, the same number in other digits is no slip.
+    once(own, "warning[changed-number]: YAML reads `+5` as the number 5");
+    // Where a number is expected, other digits for the same number are fine.
     let number = |kind: &str, written: &str| {
         format!(
             "inputs: {{ x: {{ type: {kind}, default: {written} }} }}\nsteps: [{{ id: a, value: \"${{{{ inputs.x }}}}\" }}]\n"
@@ -360,11 +387,11 @@ fn numbers_that_yaml_has_changed() {
     }
     for changed in ["010", "0x1F", "0o17", "0b11", "1_000"] {
         for text in [number("number", changed), option(changed), run(changed)] {
-            once(&text, &format!("warning: `{changed}` is the number "));
+            once(&text, &format!("warning[changed-number]: YAML reads `{changed}` as the number "));
         }
     }
-    once(&number("integer", "0x1F"), "warning: `0x1F`");
-    // What is a text to YAML 1.2 stays one, and numbers that come out as they went in are not worth a word.
+    once(&number("integer", "0x1F"), "`0x1F`");
+    // Texts of YAML 1.2 stay texts, and numbers that keep their digits have no warning.
     for fine in ["yes", "no", "on", "off", "NO", "2024-01-01", "12:30:45", "1.0", "0.1", "-3", "1.5.2", "\"1.10\""] {
         assert_eq!(said(&format!("steps: [{{ id: a, value: {fine} }}]\n")), "", "{fine}");
     }
@@ -394,20 +421,20 @@ fn unknown_keys_at_every_level() {
     ] {
         let said = said(text);
         assert!(said.contains("unknown key `") && said.contains(hint), "{text}\ngave:\n{said}");
-        assert!(said.contains("^\n\nhint: "), "{said}");
+        assert!(said.contains("^\n  |\nhint: "), "{said}");
     }
 }
 
 #[test]
-fn ids_stand_once_wherever_they_are() {
+fn ids_are_unique_at_every_depth() {
     once(
         "steps:\n  - { id: a, tool: slow }\n  - { id: b, race: [{ id: c, tool: slow }, { id: d, each: range(1), do: [{ id: a, value: 1 }] }] }\n",
-        "error: there is a step `a` already",
+        "error: there is already a step `a`",
     );
 }
 
 #[test]
-fn steps_nest_only_so_deep() {
+fn steps_nest_at_most_8_deep() {
     let nested = |deep: usize| {
         let open: String = (1..deep).map(|level| format!("{{ id: a{level}, pipeline: [")).collect();
         format!("steps: [{open}{{ id: a, value: 1 }}{}]\n", "] }".repeat(deep - 1))
@@ -416,13 +443,13 @@ fn steps_nest_only_so_deep() {
     once(&nested(9), "error: steps nested 9 deep");
     for deep in [30, 33, 100, 10_000] {
         let said = said(&nested(deep));
-        assert!(said.starts_with("error: ") && said.contains("\n\nhint: "), "{deep} gave {said:.300}");
+        assert!(said.starts_with("error: ") && said.contains("\nhint: "), "{deep} gave {said:.300}");
     }
     for (open, close) in [("{ each: range(1), do: ", "}"), ("{ value: 1, fallback: ", "}"), ("[", "]"), ("{ a: ", "}")]
     {
         for deep in [9, 31, 10_000] {
             let said = said(&format!("steps:\n  - id: a\n    do: {}1{}\n", open.repeat(deep), close.repeat(deep)));
-            assert!(said.starts_with("error: ") && said.contains("\n\nhint: "), "{open}{deep} gave {said:.300}");
+            assert!(said.starts_with("error: ") && said.contains("\nhint: "), "{open}{deep} gave {said:.300}");
         }
     }
 }

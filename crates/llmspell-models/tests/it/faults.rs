@@ -291,7 +291,7 @@ async fn dropping_a_stream_closes_the_connection_within_a_second() {
 }
 
 #[tokio::test]
-async fn nobody_listening_is_a_failure_of_the_connection_with_a_hint() {
+async fn refused_connection_is_a_connection_error_with_a_hint() {
     let gone = server([]).await;
     let model = model(&gone, Wire::OpenAi);
     drop(gone);
@@ -299,7 +299,7 @@ async fn nobody_listening_is_a_failure_of_the_connection_with_a_hint() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     let (error, cause) = failure(model).await;
     assert_eq!(cause.class, ModelErrorClass::Connection, "{error:?}");
-    assert!(error.hint().is_some_and(|hint| hint.contains("running")), "{error:?}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("start the server")), "{error:?}");
     assert!(!error.message().contains("http://"), "{error:?}");
 }
 

@@ -283,7 +283,7 @@ pub(crate) fn parse(line: &Line) -> Result<Value> {
         let message = format!("line {number} is not JSON: {reason} at column {}", error.column());
         Error::invalid(message).with_hint("write one JSON object a line")
     })?;
-    match lossy_int::changed(text, |field| line.form.wants(field)) {
+    match lossy_int::find_lossy(text, |field| line.form.wants(field)) {
         None => Ok(record),
         Some((at, digits)) => {
             let message = format!("line {number}: {digits} at column {} does not fit into 64 bits", at + 1);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use llmspell::{Context, Error, Result};
-use llmspell_flow::{Flow, Survey};
+use llmspell_flow::{Flow, InputSurvey};
 use serde_json::Value;
 
 use super::Input;
@@ -14,7 +14,7 @@ use super::records::{Records, parse};
 ///
 /// # Errors
 /// If it cannot be read to its end.
-pub async fn survey(flow: &Flow, input: Input) -> Result<Survey> {
+pub async fn survey(flow: &Flow, input: Input) -> Result<InputSurvey> {
     let mut surveyor = flow.surveyor();
     read_all(input, flow, &Context::new(), |record| surveyor.record(record)).await?;
     Ok(surveyor.finish())

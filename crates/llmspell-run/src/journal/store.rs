@@ -38,7 +38,7 @@ pub struct Journal {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Again {
-    /// None of them, unless the run ended because records were [denied](Kind::Denied): then those that were.
+    /// None of them, unless the run ended because records were [denied](llmspell::ErrorKind::Denied): then those that were.
     #[default]
     None,
     /// All of them.
@@ -98,7 +98,7 @@ impl Journal {
     fn find_redo(&self, flow: &Flow) -> rusqlite::Result<Redo> {
         let steps = self.steps()?;
         let mut redo = Redo::default();
-        for key in flow.kept_steps() {
+        for key in flow.journaled_steps() {
             if steps.contains_key(&key) {
                 redo.kept.push(key.path.to_string());
             } else if steps.keys().any(|known| known.path == key.path) {
@@ -120,7 +120,7 @@ impl Journal {
         let mut known = self.db.prepare("SELECT id, path, fingerprint FROM step")?;
         let rows = known.query_map([], |row| {
             let path = row.get::<_, String>(1)?.into();
-            let fingerprint = Fingerprint::stored(&row.get::<_, Vec<u8>>(2)?).unwrap_or(Fingerprint([0; 16]));
+            let fingerprint = Fingerprint::from_slice(&row.get::<_, Vec<u8>>(2)?).unwrap_or(Fingerprint([0; 16]));
             Ok((StepKey { path, fingerprint }, row.get(0)?))
         })?;
         rows.collect()

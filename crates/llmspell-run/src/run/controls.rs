@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use llmspell::{LimitHandle, Rate};
-use llmspell_flow::internal::{Per, Tunable};
+use llmspell_flow::internal::{Quota, Tunable};
 use tokio::sync::watch;
 
 use super::ending::{Stop, reached};
@@ -174,9 +174,9 @@ fn calls(text: &str) -> Result<usize, String> {
 }
 
 fn retuned(name: &str, rate: &Rate, text: &str) -> Result<String, String> {
-    let to: Per = text.parse()?;
+    let to: Quota = text.parse()?;
     match rate.calls() {
-        Some(before) if rate.set_rate(to.count, to.period) => Ok(format!("{name} = {to}, was {}", Per::from(before))),
+        Some(before) if rate.set_rate(to.count, to.period) => Ok(format!("{name} = {to}, was {}", Quota::from(before))),
         _ => Err(format!("`{name}` is of tokens alone, and these cannot be changed while it runs")),
     }
 }

@@ -28,11 +28,11 @@ async fn an_input_is_counted_record_by_record() {
     let input = Input::from_reader("in", &b"{\"x\":[1,2,3]}\n{\"x\":[1]}\n"[..]);
     let survey = llmspell_run::survey(&flow, input).await.unwrap();
     assert_eq!(survey.calls["slow"].fixed(), Some(4));
-    assert_eq!(survey.slowest.most(), Some(Duration::from_secs(4)));
-    assert_eq!(survey.all.most(), Some(Duration::from_secs(6)));
+    assert_eq!(survey.slowest.max(), Some(Duration::from_secs(4)));
+    assert_eq!(survey.all.max(), Some(Duration::from_secs(6)));
 
     // What a record can wait for, all of them can wait for: it is said once.
     let flow = self::flow("  - { id: a, tool: slow }\n  - { id: b, tool: slow }\n");
     let survey = llmspell_run::survey(&flow, Input::from_reader("in", &b"{}\n{}\n{}\n"[..])).await.unwrap();
-    assert_eq!(survey.all.because(), ["`a` has no timeout", "`b` has no timeout"]);
+    assert_eq!(survey.all.reasons(), ["`a` has no timeout", "`b` has no timeout"]);
 }

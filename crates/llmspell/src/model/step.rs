@@ -43,7 +43,7 @@ impl<M: Model> ModelStep<M> {
         ModelStep { prices: Prices::default(), model: Arc::new(model) }
     }
 
-    /// Sets the prices of the model's tokens, so that usage has a [cost](Usage::cost) and budgets can limit it.
+    /// Sets the prices of the model's tokens, so that usage has a [cost](crate::observe::usage::Usage::cost) and budgets can limit it.
     pub fn prices(mut self, prices: Prices) -> Self {
         self.prices = prices;
         self

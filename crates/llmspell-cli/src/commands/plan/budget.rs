@@ -1,6 +1,6 @@
 //! Whether the budget that a flow sets suffices.
 
-use llmspell_flow::{Estimate, Flow, Survey};
+use llmspell_flow::{Estimate, Flow, InputSurvey};
 
 use crate::options::budget::BudgetArg;
 
@@ -14,7 +14,7 @@ pub(super) struct FlowBudget {
 }
 
 /// Compares the budget of a flow with the worst case for the surveyed records. Returns `None` without either.
-pub(super) fn of_flow(flow: &Flow, survey: Option<&Survey>) -> Option<FlowBudget> {
+pub(super) fn of_flow(flow: &Flow, survey: Option<&InputSurvey>) -> Option<FlowBudget> {
     let option = flow.run_options().iter().find(|option| option.name == "budget")?;
     let budget: BudgetArg = option.value.parse().ok()?;
     let (mut tokens, mut cost) = (Some(0_u64), Some(0.0));

@@ -1,4 +1,4 @@
-//! What changes the fingerprint of a flow or a step, and what does not.
+//! Changes that alter the fingerprint of a flow or a step, and changes that do not.
 
 use llmspell_test::ScriptedModel;
 use llmspell_tools::Permissions;
@@ -18,17 +18,17 @@ fn print(text: &str) -> Fingerprint {
 }
 
 #[test]
-fn fingerprints_tell_things_apart() {
+fn different_definitions_have_different_fingerprints() {
     let one = Fingerprint::of(b"one");
     assert_eq!(one, Fingerprint::of(b"one"));
     assert_ne!(one, Fingerprint::of(b"two"));
     assert_eq!(one.to_string().len(), 32);
-    assert_eq!(Fingerprint::stored(&one.0), Some(one));
-    assert_eq!(Fingerprint::stored(b"short"), None);
+    assert_eq!(Fingerprint::from_slice(&one.0), Some(one));
+    assert_eq!(Fingerprint::from_slice(b"short"), None);
 }
 
 #[test]
-fn an_agent_is_what_decides_its_answer() {
+fn everything_that_decides_an_answer_is_in_the_fingerprint_of_an_agent() {
     let text = "flow: f\nmodels: { m: { model: a/b, temperature: 0.0 } }\nsteps: [{ id: a, agent: { model: m, prompt: Go } }]\n";
     let same = print(text);
     assert_eq!(print(&text.replace("temperature: 0.0", "temperature: 0.0, rate: 1/s, limit: 3")), same);
@@ -47,7 +47,7 @@ fn an_agent_is_what_decides_its_answer() {
 }
 
 #[test]
-fn a_prompt_in_a_file_is_its_text() {
+fn the_text_of_a_prompt_file_is_in_the_fingerprint() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
     write("f.yaml", "flow: f\nsteps: [{ id: a, agent: { model: a/b, prompt: { file: ask.j2 } } }]\n");
@@ -60,7 +60,7 @@ fn a_prompt_in_a_file_is_its_text() {
 }
 
 #[test]
-fn a_command_is_its_words_and_what_its_arguments_become() {
+fn the_words_and_arguments_of_a_command_are_in_the_fingerprint() {
     let print = |words: &str, rest: &str| {
         print(&format!(
             "flow: f\nallow: {{ command: [echo] }}\ntools: {{ say: {{ command: [echo, {words}], {rest} }} }}\n\

@@ -1,4 +1,4 @@
-//! Bare expressions: what stands under `each`, `from`, `when` and `until`.
+//! Bare expressions: the values of `each`, `from`, `when` and `until`.
 
 use std::borrow::Cow;
 use std::fmt;

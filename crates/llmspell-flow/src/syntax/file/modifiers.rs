@@ -1,112 +1,70 @@
-//! How a step is run: the modifiers of a flow file.
+//! The modifiers of a step: time limits, retries, fallbacks, limits, rates, breakers and hedges.
 
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 
-use super::DefaultsDef;
 use super::Short;
 use super::shorthand::{NoList, Shorthand, whole};
-use super::step::RungsDef;
-use crate::syntax::duration::Span;
-use crate::syntax::located::Located;
-use crate::syntax::quota::Per;
+use crate::syntax::duration::DurationDef;
+use crate::syntax::quota::Quota;
 
-/// The modifiers of a step. However they are written, they apply in one order, from the outside in: `when`,
-/// `fallback`, `deadline`, `retry`, `hedge`, `breaker`, `rate`, `limit` or `adaptive`, `timeout`.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Modifiers {
-    pub(crate) timeout: Option<Located<Short<TimeoutDef>>>,
-    pub(crate) deadline: Option<Located<Span>>,
-    pub(crate) retry: Option<Located<Short<RetryDef>>>,
-    pub(crate) fallback: Option<Located<Short<RungsDef>>>,
-    pub(crate) limit: Option<Located<u32>>,
-    pub(crate) adaptive: Option<Located<Short<AdaptiveDef>>>,
-    pub(crate) rate: Option<Located<Short<RateDef>>>,
-    pub(crate) breaker: Option<Located<Short<BreakerDef>>>,
-    pub(crate) hedge: Option<Located<Short<HedgeDef>>>,
-    /// Whether running it twice for one record does no harm.
-    pub(crate) idempotent: bool,
-}
-
-impl Modifiers {
-    /// Takes over what the step itself does not say.
-    pub(crate) fn fill(&mut self, defaults: &DefaultsDef) {
-        self.timeout = self.timeout.take().or_else(|| defaults.timeout.clone());
-        self.deadline = self.deadline.take().or_else(|| defaults.deadline.clone());
-        self.retry = self.retry.take().or_else(|| defaults.retry.clone());
-        if self.adaptive.is_none() {
-            self.limit = self.limit.take().or_else(|| defaults.limit.clone());
-        }
-    }
-
-    /// How many attempts there are at most.
-    pub(crate) fn attempts(&self) -> u32 {
-        self.retry.as_ref().map_or(1, |retry| retry.value.0.max)
-    }
-
-    /// The longest time that an attempt may take, if there is one.
-    pub(crate) fn longest_attempt(&self) -> Option<Duration> {
-        self.timeout.as_ref()?.value.0.attempt.iter().map(|time| time.0).max()
-    }
-}
-
-/// How long things may take.
+/// The time limits of an attempt.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TimeoutDef {
-    /// One time for every attempt, or one for each.
-    pub(crate) attempt: Vec<Span>,
-    /// Until the first output.
-    pub(crate) first: Option<Span>,
-    /// Between one output and the next.
-    pub(crate) idle: Option<Span>,
+    /// One limit for every attempt, or one for each.
+    pub(crate) attempt: Vec<DurationDef>,
+    /// The limit until the first output.
+    pub(crate) first: Option<DurationDef>,
+    /// The limit between one output and the next.
+    pub(crate) idle: Option<DurationDef>,
 }
 
-/// How long an attempt may take, and how long it may be silent.
+/// The time limits of an attempt.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Timeout")]
 pub(crate) struct TimeoutTable {
-    /// How long an attempt may take; a list gives each attempt its own time.
-    attempt: Option<Short<Times>>,
-    /// How long an attempt may take until its first output; for steps that show output, such as agents.
-    first: Option<Span>,
-    /// How long an attempt may go without any output or sign of life.
-    idle: Option<Span>,
+    /// The time limit of an attempt. A list sets one for each attempt.
+    attempt: Option<Short<AttemptTimeouts>>,
+    /// The time limit until the first output; for steps that stream their output, such as agents.
+    first: Option<DurationDef>,
+    /// The longest time without output or a heartbeat.
+    idle: Option<DurationDef>,
 }
 
-/// One time, or a list of times.
+/// One time limit, or a list with one for each attempt.
 #[derive(Clone, Debug)]
-pub(crate) struct Times(Vec<Span>);
+pub(crate) struct AttemptTimeouts(Vec<DurationDef>);
 
-/// Never read: times have no table.
+/// Never deserialized: time limits have no table form.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Times")]
 pub(crate) struct NoTable {}
 
-impl From<NoTable> for Times {
+impl From<NoTable> for AttemptTimeouts {
     fn from(_: NoTable) -> Self {
-        Times(Vec::new())
+        AttemptTimeouts(Vec::new())
     }
 }
 
-fn times(list: Vec<Span>) -> Result<Vec<Span>, String> {
+fn non_empty(list: Vec<DurationDef>) -> Result<Vec<DurationDef>, String> {
     if list.is_empty() { Err("a list of timeouts needs at least one".to_owned()) } else { Ok(list) }
 }
 
-impl Shorthand for Times {
+impl Shorthand for AttemptTimeouts {
     type Table = NoTable;
-    type Item = Span;
+    type Item = DurationDef;
     const EXPECTED: &'static str = "a duration such as 2s, or a list with one for each attempt, such as [1s, 3s]";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        Ok(Times(vec![text.parse()?]))
+        Ok(AttemptTimeouts(vec![text.parse()?]))
     }
 
-    fn from_list(list: Vec<Span>) -> Result<Self, String> {
-        times(list).map(Times)
+    fn from_list(list: Vec<DurationDef>) -> Result<Self, String> {
+        non_empty(list).map(AttemptTimeouts)
     }
 
     fn short(generator: &mut SchemaGenerator) -> Vec<Schema> {
@@ -115,7 +73,7 @@ impl Shorthand for Times {
 }
 
 fn one_or_more(generator: &mut SchemaGenerator) -> Vec<Schema> {
-    let span = generator.subschema_for::<Span>();
+    let span = generator.subschema_for::<DurationDef>();
     vec![span.clone(), json_schema!({ "type": "array", "items": span, "minItems": 1 })]
 }
 
@@ -128,7 +86,7 @@ impl From<TimeoutTable> for TimeoutDef {
 
 impl Shorthand for TimeoutDef {
     type Table = TimeoutTable;
-    type Item = Span;
+    type Item = DurationDef;
     const EXPECTED: &'static str =
         "a duration such as 2s, a list with one for each attempt, or { attempt: 20s, first: 2s, idle: 5s }";
 
@@ -136,8 +94,8 @@ impl Shorthand for TimeoutDef {
         Ok(TimeoutDef { attempt: vec![text.parse()?], ..TimeoutDef::default() })
     }
 
-    fn from_list(list: Vec<Span>) -> Result<Self, String> {
-        Ok(TimeoutDef { attempt: times(list)?, ..TimeoutDef::default() })
+    fn from_list(list: Vec<DurationDef>) -> Result<Self, String> {
+        Ok(TimeoutDef { attempt: non_empty(list)?, ..TimeoutDef::default() })
     }
 
     fn short(generator: &mut SchemaGenerator) -> Vec<Schema> {
@@ -145,34 +103,34 @@ impl Shorthand for TimeoutDef {
     }
 }
 
-/// When to try again.
+/// The retries of a step.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RetryDef {
     pub(crate) max: u32,
-    pub(crate) base: Option<Span>,
+    pub(crate) base: Option<DurationDef>,
     pub(crate) on: Option<Vec<RetryOn>>,
 }
 
-/// What to try again, and how often.
+/// The errors that are retried, and the number of attempts.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Retry")]
 pub(crate) struct RetryTable {
-    /// How many attempts there are, the first included. The default is 3.
+    /// The maximum number of attempts, including the first. The default is 3.
     #[schemars(range(min = 1, max = 100))]
     max: Option<u32>,
-    /// The bound of the first wait; it doubles with each attempt, and the wait is drawn from below it. The default is
-    /// 100ms.
-    base: Option<Span>,
-    /// Which errors are tried again. The default is `[transient]`.
+    /// The upper bound of the first delay. It doubles with each attempt, and each delay is random below its bound. The
+    /// default is 100ms.
+    base: Option<DurationDef>,
+    /// The errors that are retried. The default is `[transient]`.
     on: Option<Vec<RetryOn>>,
 }
 
-/// A class of errors that are tried again.
+/// A class of errors that are retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum RetryOn {
-    /// Whatever the tool says may go better next time, timeouts included.
+    /// Errors that the tool marks as transient, and timeouts.
     Transient,
     /// A timeout.
     Timeout,
@@ -194,7 +152,7 @@ impl Shorthand for RetryDef {
     const EXPECTED: &'static str = "a number of attempts, or { max: 3, base: 250ms, on: [timeout] }";
 
     fn from_number(number: f64) -> Result<Self, String> {
-        let wrong = |_| format!("{number} attempts: a number from 1 to 100 is expected here");
+        let wrong = |_| format!("{number} attempts: expected a number from 1 to 100");
         Ok(RetryDef { max: whole(number, 0, u32::MAX).map_err(wrong)?, base: None, on: None })
     }
 
@@ -203,25 +161,25 @@ impl Shorthand for RetryDef {
     }
 }
 
-/// How many calls may start in a time.
+/// The maximum number of calls per period.
 #[derive(Clone, Debug)]
 pub(crate) struct RateDef {
-    pub(crate) requests: Option<Per>,
-    pub(crate) tokens: Option<Per>,
-    pub(crate) burst: Option<Span>,
+    pub(crate) requests: Option<Quota>,
+    pub(crate) tokens: Option<Quota>,
+    pub(crate) burst: Option<DurationDef>,
 }
 
-/// How many calls may start in a time, and how many tokens they may use.
+/// The maximum number of calls and tokens per period.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Rate")]
 pub(crate) struct RateTable {
-    /// How many calls may start, such as 60/min.
-    requests: Option<Per>,
-    /// How many tokens they may use, such as 90000/min.
-    tokens: Option<Per>,
-    /// How much unused time may be saved up; see the docs of the library's `Rate::burst`.
-    burst: Option<Span>,
+    /// The maximum number of calls that start in a period, such as 60/min.
+    requests: Option<Quota>,
+    /// The maximum number of tokens in a period, such as 90000/min.
+    tokens: Option<Quota>,
+    /// The amount of unused time that can be saved for a burst; see `Rate::burst` in the documentation of the library.
+    burst: Option<DurationDef>,
 }
 
 impl From<RateTable> for RateDef {
@@ -240,11 +198,11 @@ impl Shorthand for RateDef {
     }
 
     fn short(generator: &mut SchemaGenerator) -> Vec<Schema> {
-        vec![generator.subschema_for::<Per>()]
+        vec![generator.subschema_for::<Quota>()]
     }
 }
 
-/// A limit that finds itself.
+/// An adaptive limit.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AdaptiveDef {
     pub(crate) off: bool,
@@ -254,32 +212,32 @@ pub(crate) struct AdaptiveDef {
     pub(crate) initial: Option<u32>,
 }
 
-/// What a limit that finds itself goes by.
+/// The signal that an adaptive limit follows.
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum AdaptiveBy {
-    /// Refusals: for servers that say when they are overloaded (429, 503). The default.
+    /// Rejections: for servers that report overload (429, 503). The default.
     #[default]
     Refusals,
     /// Latency: for servers that only become slow.
     Latency,
 }
 
-/// A limit that finds itself between two bounds.
+/// A limit that adapts between two bounds.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Adaptive")]
 pub(crate) struct AdaptiveTable {
-    /// What it goes by.
+    /// The signal that the limit follows.
     #[serde(default)]
     by: AdaptiveBy,
-    /// It never goes below. The default is 1.
+    /// The lower bound. The default is 1.
     #[schemars(range(min = 1))]
     min: Option<u32>,
-    /// It never goes beyond.
+    /// The upper bound. The default is 256.
     #[schemars(range(min = 1))]
     max: Option<u32>,
-    /// Where it begins.
+    /// The initial limit.
     #[schemars(range(min = 1))]
     initial: Option<u32>,
 }
@@ -303,7 +261,7 @@ impl Shorthand for AdaptiveDef {
         let by = match text {
             "refusals" => AdaptiveBy::Refusals,
             "latency" => AdaptiveBy::Latency,
-            _ => return Err(format!("`{text}`: {} is expected here", Self::EXPECTED)),
+            _ => return Err(format!("`{text}`: expected {}", Self::EXPECTED)),
         };
         Ok(AdaptiveDef { by, ..AdaptiveDef::default() })
     }
@@ -313,31 +271,31 @@ impl Shorthand for AdaptiveDef {
     }
 }
 
-/// When to stop calling.
+/// A circuit breaker.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BreakerDef {
     pub(crate) off: bool,
     pub(crate) share: Option<f64>,
-    pub(crate) window: Option<Span>,
+    pub(crate) window: Option<DurationDef>,
     pub(crate) calls: Option<u32>,
-    pub(crate) open: Option<Span>,
+    pub(crate) open: Option<DurationDef>,
 }
 
-/// Calls are refused for a time once too many have failed.
+/// A circuit breaker: rejects calls for a time after too many failures.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Breaker")]
 pub(crate) struct BreakerTable {
-    /// The share of calls that must fail, such as 0.5.
+    /// The share of failed calls that opens the circuit, such as 0.5.
     #[schemars(range(min = 0.01, max = 1.0))]
     share: Option<f64>,
-    /// Over how much time.
-    window: Option<Span>,
-    /// Of how many calls at least.
+    /// The time over which calls are counted.
+    window: Option<DurationDef>,
+    /// The minimum number of calls in this time.
     #[schemars(range(min = 1))]
     calls: Option<u32>,
-    /// How long calls are then refused, before one is let through to see.
-    open: Option<Span>,
+    /// The time during which calls are rejected, before one trial call is admitted.
+    open: Option<DurationDef>,
 }
 
 impl From<BreakerTable> for BreakerDef {
@@ -360,14 +318,14 @@ impl Shorthand for BreakerDef {
     }
 }
 
-/// When to start a second copy.
+/// A hedge: a second copy of slow calls.
 #[derive(Clone, Debug)]
 pub(crate) struct HedgeDef {
     pub(crate) after: After,
     pub(crate) share: Option<f64>,
 }
 
-/// A delay, or a percentile of the times so far.
+/// The delay of a hedge: fixed, or a percentile of past latencies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum After {
     Delay(Duration),
@@ -380,13 +338,13 @@ impl std::str::FromStr for After {
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(percentile) = text.strip_prefix('p') {
             let percentile: f64 =
-                percentile.parse().map_err(|_| format!("`{text}` is no percentile: write p95 or p99"))?;
+                percentile.parse().map_err(|_| format!("invalid percentile `{text}`: write p95 or p99"))?;
             if !(1.0..100.0).contains(&percentile) {
-                return Err(format!("`{text}` is no percentile: from p1 to p99.9"));
+                return Err(format!("invalid percentile `{text}`: expected p1 to p99.9"));
             }
             return Ok(After::Percentile(percentile));
         }
-        text.parse::<Span>().map(|span| After::Delay(span.0))
+        text.parse::<DurationDef>().map(|span| After::Delay(span.0))
     }
 }
 
@@ -404,19 +362,19 @@ impl JsonSchema for After {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "A delay such as 800ms, or a percentile of the times so far, such as p95.",
+            "description": "A delay such as 800ms, or a percentile of past latencies, such as p95.",
         })
     }
 }
 
-/// A second copy of slow calls; the first to succeed wins.
+/// A second copy of slow calls. The first copy to succeed wins.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Hedge")]
 pub(crate) struct HedgeTable {
-    /// When: after a delay such as 800ms, or at a percentile of the times so far, such as p95.
+    /// The start of the second copy: after a delay such as 800ms, or a percentile of past latencies, such as p95.
     after: After,
-    /// The share of calls that may have a second copy. The default is 0.1.
+    /// The maximum share of calls with a second copy. The default is 0.1.
     #[schemars(range(min = 0.001, max = 1.0))]
     share: Option<f64>,
 }

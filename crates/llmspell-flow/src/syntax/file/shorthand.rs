@@ -8,36 +8,36 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// What has a long form, a table, and at least one short one.
+/// A value with a long form, a table, and at least one short form.
 pub(crate) trait Shorthand: Sized {
     /// The long form.
     type Table: for<'de> Deserialize<'de> + JsonSchema + Into<Self>;
-    /// What a list is made of, if a list is a short form.
+    /// The items of the list, if a list is a short form.
     type Item: for<'de> Deserialize<'de>;
-    /// How it can be written, for whoever wrote something else.
+    /// The valid forms, for error messages.
     const EXPECTED: &'static str;
 
-    /// From a text.
+    /// Parses a text.
     fn from_text(_: &str) -> Result<Self, String> {
-        Err(format!("{} is expected here", Self::EXPECTED))
+        Err(format!("expected {}", Self::EXPECTED))
     }
 
-    /// From a number.
+    /// Converts a number.
     fn from_number(number: f64) -> Result<Self, String> {
         Self::from_text(&number.to_string())
     }
 
-    /// From true or false.
+    /// Converts a boolean.
     fn from_bool(_: bool) -> Result<Self, String> {
-        Err(format!("{} is expected here", Self::EXPECTED))
+        Err(format!("expected {}", Self::EXPECTED))
     }
 
-    /// From a list.
+    /// Converts a list.
     fn from_list(_: Vec<Self::Item>) -> Result<Self, String> {
-        Err(format!("{} is expected here", Self::EXPECTED))
+        Err(format!("expected {}", Self::EXPECTED))
     }
 
-    /// The schemas of the short forms.
+    /// Returns the schemas of the short forms.
     fn short(generator: &mut SchemaGenerator) -> Vec<Schema>;
 }
 
@@ -45,13 +45,13 @@ pub(crate) trait Shorthand: Sized {
 #[derive(Clone, Debug)]
 pub(crate) struct Short<T>(pub(crate) T);
 
-/// Where a list is no short form.
+/// The item type of values without a list form.
 #[derive(Clone, Debug)]
 pub(crate) struct NoList;
 
 impl<'de> Deserialize<'de> for NoList {
     fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-        Err(de::Error::custom("a list cannot stand here"))
+        Err(de::Error::custom("unexpected list"))
     }
 }
 
@@ -115,10 +115,10 @@ impl<T: Shorthand> JsonSchema for Short<T> {
     }
 }
 
-/// A whole number of at least `least`, or why it is none.
-pub(crate) fn whole(number: f64, least: u32, most: u32) -> Result<u32, String> {
-    if number.fract() == 0.0 && number >= f64::from(least) && number <= f64::from(most) {
+/// Converts a number to an integer from `min` to `max`.
+pub(crate) fn whole(number: f64, min: u32, max: u32) -> Result<u32, String> {
+    if number.fract() == 0.0 && number >= f64::from(min) && number <= f64::from(max) {
         return Ok(number as u32);
     }
-    Err(format!("{number} is not a whole number from {least} to {most}"))
+    Err(format!("{number} is not a whole number from {min} to {max}"))
 }

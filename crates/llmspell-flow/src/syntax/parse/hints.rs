@@ -1,6 +1,6 @@
-//! What to do about a value that cannot stand where it does.
+//! Hints for values of the wrong type.
 
-use super::position::Spot;
+use super::position::Position;
 
 /// The keys that declare fields.
 const FIELDS: [&str; 4] = ["inputs", "returns", "args", "answer"];
@@ -8,7 +8,7 @@ const FIELDS: [&str; 4] = ["inputs", "returns", "args", "answer"];
 /// The keys that hold a list of steps.
 const STEPS: [&str; 5] = ["steps", "concurrent", "race", "pipeline", "repeat"];
 
-/// What others call the types of fields.
+/// Other names for the types of fields.
 const TYPES: [(&str, &[&str]); 6] = [
     ("string", &["string", "str", "text"]),
     ("integer", &["integer", "int"]),
@@ -18,86 +18,86 @@ const TYPES: [(&str, &[&str]); 6] = [
     ("object", &["object", "dict", "map", "table"]),
 ];
 
-/// What others call the keys of a flow file.
+/// The keys of other workflow tools: the key, our key, and the hint.
 const KEYS: [(&str, &str, &str); 15] = [
-    ("name", "flow", "the name of a flow stands under `flow`: `flow: triage`"),
-    ("workflow", "flow", "the name of a flow stands under `flow`: `flow: triage`"),
-    ("tasks", "steps", "they are called `steps`"),
-    ("jobs", "steps", "they are called `steps`"),
-    ("name", "id", "the name of a step stands under `id`"),
-    ("if", "when", "a condition stands under `when`: `when: inputs.lang == \"en\"`"),
-    ("uses", "tool", "a tool is named under `tool`, and its arguments stand under `with`"),
-    ("args", "with", "the arguments of a tool stand under `with`"),
-    ("input", "with", "the arguments of a tool stand under `with`"),
-    ("parallel", "concurrent", "steps that run at once stand under `concurrent`"),
-    ("foreach", "each", "what is done with each item stands under `do`: `each: inputs.urls`, `do: { tool: … }`"),
-    ("for_each", "each", "what is done with each item stands under `do`: `each: inputs.urls`, `do: { tool: … }`"),
-    ("needs", "when", "steps run in their order; those that run at once stand under `concurrent`"),
-    ("prompt", "agent", "a model is asked under `agent`: `agent: { prompt: … }`"),
-    ("model", "agent", "a model is asked under `agent`: `agent: { model: …, prompt: … }`"),
+    ("name", "flow", "write the name of the flow under `flow`: `flow: triage`"),
+    ("workflow", "flow", "write the name of the flow under `flow`: `flow: triage`"),
+    ("tasks", "steps", "the key is called `steps`"),
+    ("jobs", "steps", "the key is called `steps`"),
+    ("name", "id", "write the name of the step under `id`"),
+    ("if", "when", "write the condition under `when`: `when: inputs.lang == \"en\"`"),
+    ("uses", "tool", "name the tool under `tool`, and write its arguments under `with`"),
+    ("args", "with", "write the arguments of the tool under `with`"),
+    ("input", "with", "write the arguments of the tool under `with`"),
+    ("parallel", "concurrent", "write steps that run at the same time under `concurrent`"),
+    ("foreach", "each", "write the step for each item under `do`: `each: inputs.urls`, `do: { tool: … }`"),
+    ("for_each", "each", "write the step for each item under `do`: `each: inputs.urls`, `do: { tool: … }`"),
+    ("needs", "when", "steps run in order; write steps that run at the same time under `concurrent`"),
+    ("prompt", "agent", "write the call of a model under `agent`: `agent: { prompt: … }`"),
+    ("model", "agent", "write the call of a model under `agent`: `agent: { model: …, prompt: … }`"),
 ];
 
-/// The key that is meant by one of another tool.
+/// Returns the hint for a key of another workflow tool.
 pub(super) fn key(unknown: &str, known: &[&str]) -> Option<String> {
     let found = KEYS.iter().find(|(foreign, ours, _)| *foreign == unknown && known.contains(ours));
     found.map(|(_, _, hint)| (*hint).to_owned())
 }
 
-/// The type that is meant by a word of another language.
+/// Returns the type with this name in another language.
 pub(super) fn kind(word: &str) -> Option<&'static str> {
     TYPES.iter().find(|(_, words)| words.contains(&word.to_ascii_lowercase().as_str())).map(|(kind, _)| *kind)
 }
 
-/// What to write where a table is expected.
-pub(super) fn table(spot: &Spot<'_>) -> Option<String> {
-    let (key, around) = spot.under();
+/// Returns the hint for a place that expects a table.
+pub(super) fn table(position: &Position<'_>) -> Option<String> {
+    let (key, around) = position.under();
     if FIELDS.contains(&around) {
-        return Some(match (kind(spot.value), spot.value) {
+        return Some(match (kind(position.value), position.value) {
             (_, "") => format!("for any value: `{key}: {{}}`; otherwise `{key}: {{ type: string }}`"),
             (Some(kind), _) => format!("write `{key}: {{ type: {kind} }}`"),
-            (None, _) => format!("write `{key}: {{ type: string }}`; a table says what the field is"),
+            (None, _) => format!("write `{key}: {{ type: string }}`: a table describes the field"),
         });
     }
-    let value = spot.value;
+    let value = position.value;
     Some(match key {
         key if FIELDS.contains(&key) => {
-            format!("name each field with what it is: `{key}: {{ x: {{ type: string }} }}`")
+            format!("declare each field by name: `{key}: {{ x: {{ type: string }} }}`")
         }
         key if STEPS.contains(&key) => {
-            "a step is a table: `- id: …`, and below it `tool: …` or another kind".to_owned()
+            "write a step as a table: `- id: …`, and below it `tool: …` or another kind".to_owned()
         }
-        "with" => format!("name the arguments: `with: {{ value: {} }}`", if spot.is_many() { "…" } else { value }),
-        "agent" if !spot.is_many() => format!("write `agent: {{ model: …, prompt: {value} }}`"),
-        "allow" => "say what the flow wants to touch: `allow: { net: [example.org] }`".to_owned(),
-        "run" => "name options of `llmspell run`: `run: { limit: 64 }`".to_owned(),
+        "with" => format!("name the arguments: `with: {{ value: {} }}`", if position.is_many() { "…" } else { value }),
+        "agent" if !position.is_many() => format!("write `agent: {{ model: …, prompt: {value} }}`"),
+        "allow" => "list the permissions that the flow needs: `allow: { net: [example.org] }`".to_owned(),
+        "run" => "write options of `llmspell run`: `run: { limit: 64 }`".to_owned(),
         "models" => "give each model a name: `models: { small: openai/gpt-5-mini }`".to_owned(),
-        "defaults" => "name modifiers: `defaults: { timeout: 30s, retry: 3 }`".to_owned(),
-        "" => "a flow is a table: `flow: NAME`, then `steps:`; `llmspell init` writes one. Records belong into --input"
+        "defaults" => "write modifiers: `defaults: { timeout: 30s, retry: 3 }`".to_owned(),
+        "" => "write a table: `flow: NAME`, then `steps:`; `llmspell init` writes one. Pass records with --input"
             .to_owned(),
         _ if around == "tools" => format!("write `{key}: {{ command: [program, argument] }}`"),
         _ => return None,
     })
 }
 
-/// What to write where a list is expected.
-pub(super) fn list(spot: &Spot<'_>) -> Option<String> {
-    let (key, _) = spot.under();
+/// Returns the hint for a place that expects a list.
+pub(super) fn list(position: &Position<'_>) -> Option<String> {
+    let (key, _) = position.under();
     if STEPS.contains(&key) {
         return Some(
-            "steps are a list: begin each with `- id: …`, and indent the rest of it below the `id`".to_owned(),
+            "write steps as a list: begin each with `- id: …`, and indent the rest of it below the `id`".to_owned(),
         );
     }
-    (!spot.is_many()).then(|| format!("write it in brackets: `{key}: [{}]`", spot.value))
+    (!position.is_many()).then(|| format!("write it in brackets: `{key}: [{}]`", position.value))
 }
 
-/// What to write where an expression is expected.
-pub(super) fn expression(spot: &Spot<'_>) -> String {
-    let (key, _) = spot.under();
-    match spot.value {
+/// Returns the hint for a place that expects an expression.
+pub(super) fn expression(position: &Position<'_>) -> String {
+    let (key, _) = position.under();
+    match position.value {
         list if list.starts_with('[') && list.ends_with(']') && !list.contains('"') => {
             format!("put the list in quotes: `{key}: \"{list}\"`, or name one: `{key}: inputs.urls`")
         }
         _ if matches!(key, "when" | "until") => format!("write a condition: `{key}: inputs.lang == \"en\"`"),
-        _ => format!("name a list: `{key}: inputs.urls`; one that is always the same stands in quotes: \"[1, 2]\""),
+        _ => format!("name a list: `{key}: inputs.urls`; put a constant list in quotes: \"[1, 2]\""),
     }
 }

@@ -96,7 +96,7 @@ async fn a_race_of_ladders_and_a_ladder_of_races() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_drops_a_flow_drops_all_of_it() {
+async fn dropping_a_flow_drops_all_of_it() {
     let probe = Probe::default();
     let flow = probe.flow(ALL);
     let cx = llmspell::Context::new();

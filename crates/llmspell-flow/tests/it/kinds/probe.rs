@@ -11,7 +11,7 @@ use llmspell_tools::Permissions;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-/// What has become of the calls of `work`.
+/// The counters of the calls of `work`.
 #[derive(Clone, Default)]
 pub(crate) struct Probe(Arc<Calls>);
 
@@ -70,8 +70,8 @@ impl Probe {
         Alive(self.clone())
     }
 
-    /// `work`: takes `ms`, and shows output after `shows` of them; then gives back `value`, or fails as `fails` says.
-    /// The first `bad` calls of all fail; those that are `odd` do each second time. What `degrades` says is left out.
+    /// A tool that takes `ms`, with output after `shows`, and then returns `value` or fails with `fails`. The first `bad`
+    /// calls fail. `degrades` marks the output as partial.
     fn tool(&self, name: &str, idempotent: bool) -> DynTool {
         let probe = self.clone();
         let work = step(move |args: Value, cx: Context| {
@@ -132,7 +132,7 @@ impl Probe {
     }
 }
 
-/// What came of a record, and how long it took.
+/// The outcome of a record, and the time that it took.
 pub(crate) struct Ran {
     pub(crate) ms: u128,
     pub(crate) outcome: Outcome<Value>,

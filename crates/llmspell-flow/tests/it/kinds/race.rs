@@ -77,6 +77,6 @@ async fn whose_condition_does_not_hold_takes_no_part() {
     assert_eq!(ran.output(), "b");
     let ran = Probe::default().run(flow, json!({ "vip": true, "any": false })).await;
     assert_eq!((ran.ms, ran.output()), (10, json!("a")));
-    let nobody = Probe::default().run(flow, json!({ "vip": false, "any": false })).await;
-    assert_eq!((nobody.outcome.provenance.choices.len(), nobody.output()), (0, json!(null)));
+    let unmatched = Probe::default().run(flow, json!({ "vip": false, "any": false })).await;
+    assert_eq!((unmatched.outcome.provenance.choices.len(), unmatched.output()), (0, json!(null)));
 }

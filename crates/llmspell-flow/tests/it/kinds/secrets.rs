@@ -61,7 +61,7 @@ fn secrets_stand_in_arguments_alone_and_have_to_be_declared() {
     assert!(wrong(undeclared).contains("secrets: [KEY]"));
     let unset =
         "secrets: [SURELY_NOT_SET]\nsteps: [{ id: a, tool: work, with: { x: \"${{ secrets.SURELY_NOT_SET }}\" } }]\n";
-    let refused = probe.read(unset).unwrap().permitted().unwrap_err().to_string();
+    let refused = probe.read(unset).unwrap().check_permissions().unwrap_err().to_string();
     assert!(refused.contains("the secret `SURELY_NOT_SET` is not set") && refused.contains("hint: "), "{refused}");
 }
 
@@ -106,12 +106,12 @@ steps:
         work("first", "not first"),
     );
     let ran = Probe::default().run(&text, json!({})).await;
-    let told = serde_json::to_string(&ran.cx.events()).unwrap();
+    let events = serde_json::to_string(&ran.cx.events()).unwrap();
     for word in ["no part: ***", "not first: ***", "less: ***", "attempt_failed", "fell_back", "degraded"] {
-        assert!(told.contains(word), "{word}: {told}");
+        assert!(events.contains(word), "{word}: {events}");
     }
     let report = serde_json::to_string(&ran.cx.report()).unwrap();
-    let shown = format!("{told} {report} {:?} {:?}", ran.outcome, ran.outcome.causes);
+    let shown = format!("{events} {report} {:?} {:?}", ran.outcome, ran.outcome.causes);
     assert!(!shown.contains(&secret), "{shown}");
 }
 

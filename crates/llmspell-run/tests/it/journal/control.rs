@@ -138,7 +138,7 @@ async fn rates_are_changed_while_it_runs() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert!(told(&world, "rate.b=1/s").await.ends_with("there are: a"));
-        assert!(told(&world, "rate=fast").await.starts_with("error: `fast` is not so many in a time"));
+        assert!(told(&world, "rate=fast").await.starts_with("error: `fast` is not a number per period"));
         assert!(told(&world, "limit.a=3").await.ends_with("there are: none has one"));
         assert_eq!(told(&world, "rate.a=100000/s").await, "rate.a = 100000/s, was 1/h");
         // The last one, for with it the run may end at once.

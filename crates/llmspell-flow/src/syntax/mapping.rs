@@ -1,4 +1,4 @@
-//! Tables whose keys remember where they stand.
+//! YAML mappings whose keys keep their position.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,42 +9,42 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use crate::syntax::located::Located;
 
-/// A table in the order of the file.
+/// A mapping in the order of the file.
 #[derive(Clone, Debug)]
-pub(crate) struct Entries<T>(pub(crate) Vec<Entry<T>>);
+pub(crate) struct Mapping<T>(pub(crate) Vec<MappingEntry<T>>);
 
-/// A key and its value.
-pub(crate) type Entry<T> = (Located<String>, Located<T>);
+/// A key and its value, both with their positions.
+pub(crate) type MappingEntry<T> = (Located<String>, Located<T>);
 
-impl<T> Default for Entries<T> {
+impl<T> Default for Mapping<T> {
     fn default() -> Self {
-        Entries(Vec::new())
+        Mapping(Vec::new())
     }
 }
 
-impl<'de, T: Deserialize<'de>> Entries<T> {
+impl<'de, T: Deserialize<'de>> Mapping<T> {
     pub(crate) fn read<A: MapAccess<'de>>(mut access: A) -> Result<Self, A::Error> {
         let mut entries = Vec::new();
         while let Some(entry) = access.next_entry()? {
             entries.push(entry);
         }
-        Ok(Entries(entries))
+        Ok(Mapping(entries))
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Mapping<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Table<T>(PhantomData<T>);
 
         impl<'de, T: Deserialize<'de>> Visitor<'de> for Table<T> {
-            type Value = Entries<T>;
+            type Value = Mapping<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a table of names and values")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Entries<T>, A::Error> {
-                Entries::read(access)
+            fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Mapping<T>, A::Error> {
+                Mapping::read(access)
             }
         }
 
@@ -52,7 +52,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
     }
 }
 
-impl<T: JsonSchema> JsonSchema for Entries<T> {
+impl<T: JsonSchema> JsonSchema for Mapping<T> {
     fn inline_schema() -> bool {
         true
     }
