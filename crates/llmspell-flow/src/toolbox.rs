@@ -27,6 +27,15 @@ pub struct Toolbox {
     unopened: BTreeSet<String>,
 }
 
+impl std::fmt::Debug for Toolbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Toolbox")
+            .field("tools", &self.tools.keys())
+            .field("models", &self.models.keys())
+            .finish_non_exhaustive()
+    }
+}
+
 #[derive(Clone)]
 struct ToolEntry {
     /// The tool for a flow that requests every permission.

@@ -15,12 +15,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::tool::{Arguments, DynTool};
+use llmspell::tool::DynTool;
 use llmspell::{Context, Error, Result, Step, Tool};
 use rmcp::service::{RoleServer, ServerInitializeError, serve_server_with_ct};
 use rmcp::transport::async_rw::AsyncRwTransport;
 use rmcp::transport::stdio_pipes;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
@@ -89,7 +90,7 @@ impl Server {
     ///
     /// # Panics
     /// If a tool of that name was added already.
-    pub fn tool<S: Step<In: Arguments, Out: Serialize>>(self, tool: Tool<S>) -> Self {
+    pub fn tool<S: Step<In: DeserializeOwned, Out: Serialize>>(self, tool: Tool<S>) -> Self {
         self.tools([tool.erase()])
     }
 

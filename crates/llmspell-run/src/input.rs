@@ -51,6 +51,12 @@ pub struct Input {
     size: Option<u64>,
 }
 
+impl std::fmt::Debug for Input {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Input").field("name", &self.name).field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
 impl Input {
     /// Opens a file; its extension determines the [format](Format::of).
     ///

@@ -37,6 +37,12 @@ pub struct Output {
     handed_on: (u64, u64),
 }
 
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Output").field("lines", &self.lines).finish_non_exhaustive()
+    }
+}
+
 /// The lines that were written, and their file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputStats {

@@ -68,6 +68,12 @@ pub struct Run {
     stop: watch::Sender<Stop>,
 }
 
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("flow", &self.flow).field("input", &self.input).finish_non_exhaustive()
+    }
+}
+
 impl Run {
     /// A run that keeps the order of the input, with as many records in flight as keep the steps busy.
     pub fn new(flow: Flow, input: Input, output: Output) -> Self {

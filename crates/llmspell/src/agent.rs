@@ -73,6 +73,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 pub use builder::{AgentBuilder, ToolFailure};
@@ -80,7 +81,7 @@ pub use conversation::Conversation;
 pub use events::{AgentEvent, AgentEvents};
 pub use reply::{AgentReply, Unfinished};
 pub use schema_agent::SchemaAgent;
-pub use typed::{Typed, TypedAgent};
+pub use typed::{Typed, TypedAgent, WithReply};
 
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -152,7 +153,13 @@ impl Agent {
 
     /// Returns an agent that answers with a `T`: see [`TypedAgent`].
     pub fn typed<T: Arguments>(self) -> TypedAgent<T> {
-        TypedAgent::new(self)
+        TypedAgent::new(self, T::schema())
+    }
+
+    /// Returns an agent that answers with a `T` whose JSON Schema is `schema`, for a type without `JsonSchema`: see
+    /// [`TypedAgent`].
+    pub fn typed_from_schema<T: DeserializeOwned + Send + 'static>(self, schema: Value) -> TypedAgent<T> {
+        TypedAgent::new(self, schema)
     }
 
     /// Returns an agent that answers with JSON of a schema that is known only at run time.

@@ -166,6 +166,7 @@ impl Policy {
 type Attempt<S> = WithBreaker<WithBudget<RateLimited<Limited<BreakerRecheck<Timeout<S>>>>>>;
 
 /// A step under a [`Policy`]; created by [`Step::policy`].
+#[derive(Clone, Debug)]
 #[must_use = "a step does nothing until it runs"]
 pub struct WithPolicy<S: Step> {
     step: Timeout<Retried<Hedged<Attempt<S>>>>,

@@ -37,6 +37,7 @@ mod arguments;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -140,18 +141,43 @@ where
 impl<S: Step<In: Arguments>> Tool<S> {
     /// Creates a tool from any step whose input has a schema, such as a step with a timeout and a limit.
     pub fn of(name: &str, description: &str, step: S) -> Self {
+        Tool::from_parts(name, description, arguments::parameters::<S::In>(), step)
+    }
+}
+
+impl<S> Tool<S> {
+    /// Creates a tool from any step and the JSON Schema of its input, for a type without `JsonSchema`.
+    ///
+    /// To [erase](Tool::erase) the tool or give it to an agent, its input must implement `Deserialize` and its output
+    /// `Serialize`.
+    ///
+    /// ```
+    /// use llmspell::{Tool, step};
+    /// use serde_json::json;
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Add {
+    ///     a: f64,
+    ///     b: f64,
+    /// }
+    ///
+    /// let parameters = json!({ "type": "object", "required": ["a", "b"],
+    ///                          "properties": { "a": { "type": "number" }, "b": { "type": "number" } } });
+    /// let add = step(|args: Add, _cx| async move { Ok(args.a + args.b) });
+    /// let add = Tool::from_parts("add", "Adds two numbers.", parameters, add);
+    /// assert_eq!(add.erase().spec().parameters["required"], json!(["a", "b"]));
+    /// ```
+    pub fn from_parts(name: &str, description: &str, parameters: Value, step: S) -> Self {
         let spec = ToolSpec {
             name: name.to_owned(),
             description: description.to_owned(),
-            parameters: arguments::parameters::<S::In>(),
+            parameters,
             security: Privilege::Safe,
             concurrency: CallConcurrency::Parallel,
         };
         Tool { spec: Arc::new(spec), step: Named::new(step, Arc::from(name)) }
     }
-}
 
-impl<S> Tool<S> {
     /// Renames the tool, such as when two servers have a tool of the same name, or models cannot call the name.
     ///
     /// ```
@@ -198,7 +224,7 @@ impl<S> Tool<S> {
 
 impl<S> Tool<S>
 where
-    S: Step<In: Arguments, Out: Serialize>,
+    S: Step<In: DeserializeOwned, Out: Serialize>,
 {
     /// Returns the tool as one from JSON to JSON. Invalid arguments fail with
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) before the tool runs.
@@ -231,14 +257,7 @@ impl DynTool {
         parameters: Value,
         step: impl Step<In = Value, Out = Value>,
     ) -> DynTool {
-        let spec = ToolSpec {
-            name: name.to_owned(),
-            description: description.to_owned(),
-            parameters,
-            security: Privilege::Safe,
-            concurrency: CallConcurrency::Parallel,
-        };
-        Tool { spec: Arc::new(spec), step: Named::new(step.boxed(), Arc::from(name)) }
+        Tool::from_parts(name, description, parameters, step.boxed())
     }
 }
 
@@ -266,7 +285,7 @@ struct Erased<S>(S);
 
 impl<S> Step for Erased<S>
 where
-    S: Step<In: Arguments, Out: Serialize>,
+    S: Step<In: DeserializeOwned, Out: Serialize>,
 {
     type In = Value;
     type Out = Value;

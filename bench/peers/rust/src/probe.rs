@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Counters for one kind of work. Clones share them.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Probe(Arc<Counts>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Counts {
     started: AtomicUsize,
     finished: AtomicUsize,
@@ -46,6 +46,7 @@ impl Probe {
 }
 
 /// A guard for running work. Work whose guard is dropped without [`Running::finish`] was stopped early.
+#[derive(Debug)]
 #[must_use = "work counts as running as long as this guard lives"]
 pub struct Running(Arc<Counts>);
 

@@ -49,7 +49,7 @@ impl Step for AgentStep {
         };
         match &self.agent {
             Answers::Text(agent) => agent.run(conversation, cx).await.map(|reply| Value::String(reply.text)),
-            Answers::Fields(agent, fields) => match agent.run(conversation, cx).await.map(|typed| typed.value) {
+            Answers::Fields(agent, fields) => match agent.run(conversation, cx).await {
                 Ok(Value::Object(answer)) => fields.accept(answer).map(Value::Object),
                 other => other,
             },

@@ -9,7 +9,6 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::tool::Arguments;
 
 /// A check of an answer: returns what is wrong with it.
 pub(super) type Check = dyn Fn(&Value) -> Result<(), String> + Send + Sync;
@@ -47,10 +46,19 @@ impl AnswerFormat for TextFormat {
     }
 }
 
-/// JSON that deserializes into a `T`.
-pub(super) struct Json<T>(pub(super) PhantomData<fn() -> T>);
+/// JSON of a schema that deserializes into a `T`.
+pub(super) struct Json<T> {
+    schema: Value,
+    output: PhantomData<fn() -> T>,
+}
 
-impl<T: Arguments> AnswerFormat for Json<T> {
+impl<T> Json<T> {
+    pub(super) fn new(schema: Value) -> Self {
+        Json { schema, output: PhantomData }
+    }
+}
+
+impl<T: DeserializeOwned + Send> AnswerFormat for Json<T> {
     type Value = T;
 
     fn parse(&self, text: &str) -> Result<T, String> {
@@ -58,7 +66,7 @@ impl<T: Arguments> AnswerFormat for Json<T> {
     }
 
     fn repair_prompt(&self, problem: &str) -> String {
-        repair_prompt(problem, &T::schema())
+        repair_prompt(problem, &self.schema)
     }
 
     fn failed(&self, problem: &str) -> Error {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::tools::Tools;
 use super::validate::problems;
@@ -15,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::model::{Options, Reply, Request};
 use crate::observe::cost::Cost;
 use crate::step::{BoxStep, Step};
-use crate::tool::{Arguments, DynTool, Tool};
+use crate::tool::{DynTool, Tool};
 
 /// The effect of a tool's failure on the other calls of its turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,7 +121,7 @@ impl AgentBuilder {
     }
 
     /// Adds a tool that the model may call.
-    pub fn tool<S: Step<In: Arguments, Out: Serialize>>(self, tool: Tool<S>) -> Self {
+    pub fn tool<S: Step<In: DeserializeOwned, Out: Serialize>>(self, tool: Tool<S>) -> Self {
         self.tools([tool.erase()])
     }
 

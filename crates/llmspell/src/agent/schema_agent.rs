@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::answer_format::{Check, SchemaFormat, short_name};
 use super::run::Run;
-use super::{Agent, Conversation, Typed};
+use super::{Agent, Conversation, Typed, WithReply};
 use crate::context::Context;
 use crate::error::Result;
 use crate::model::{Options, OutputFormat};
@@ -31,7 +31,7 @@ use crate::step::{Step, StepInfo};
 ///     false => Err("`spam` must be true or false".to_owned()),
 /// });
 /// let verdict = judge.run("You have won a prize!".into(), &Context::new()).await?;
-/// assert_eq!((verdict.value, verdict.reply.turns), (json!({ "spam": true }), 2));
+/// assert_eq!(verdict, json!({ "spam": true }));
 /// # Ok::<(), llmspell::Error>(()) }).unwrap();
 /// ```
 #[derive(Clone)]
@@ -48,6 +48,17 @@ impl SchemaAgent {
         let options = Options { output, ..Options::clone(&agent.0.options) };
         SchemaAgent { agent, options: Arc::new(options), format: Arc::new(SchemaFormat { name, schema, check }) }
     }
+
+    /// Returns a step whose output also has the agent's reply, with its usage, turns and conversation.
+    pub fn with_reply(self) -> WithReply<Self> {
+        WithReply { agent: self }
+    }
+
+    async fn answer(&self, conversation: Conversation, cx: &Context) -> Result<Typed<Value>> {
+        let run = Run::new(&self.agent.0, self.options.clone());
+        let (value, reply) = run.run_conversation(conversation, &*self.format, cx).await?;
+        Ok(Typed { value, reply })
+    }
 }
 
 impl fmt::Debug for SchemaAgent {
@@ -61,12 +72,23 @@ impl fmt::Debug for SchemaAgent {
 
 impl Step for SchemaAgent {
     type In = Conversation;
+    type Out = Value;
+
+    async fn run(&self, conversation: Conversation, cx: &Context) -> Result<Value> {
+        Ok(self.answer(conversation, cx).await?.value)
+    }
+
+    fn info(&self) -> StepInfo<'_> {
+        self.agent.info()
+    }
+}
+
+impl Step for WithReply<SchemaAgent> {
+    type In = Conversation;
     type Out = Typed<Value>;
 
-    async fn run(&self, conversation: Conversation, cx: &Context) -> Result<Typed<Value>> {
-        let run = Run::new(&self.agent.0, self.options.clone());
-        let (value, reply) = run.run_conversation(conversation, &*self.format, cx).await?;
-        Ok(Typed { value, reply })
+    fn run(&self, conversation: Conversation, cx: &Context) -> impl Future<Output = Result<Typed<Value>>> + Send {
+        self.agent.answer(conversation, cx)
     }
 
     fn info(&self) -> StepInfo<'_> {

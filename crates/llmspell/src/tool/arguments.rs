@@ -10,41 +10,38 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 
-/// Arguments that come from JSON and can be described by a JSON Schema.
+/// Arguments that come from JSON and have a JSON Schema.
 ///
-/// With the default feature `schema`, every type that derives `schemars::JsonSchema` implements it. `()` stands for no
-/// arguments.
+/// With the default feature `schema`, every type that derives `schemars::JsonSchema` implements it. Without the feature,
+/// only `serde_json::Value` and `()` do. `()` stands for no arguments.
 ///
-/// Without the feature, a manual implementation takes three lines. It does not compile if another crate of the program
-/// enables the feature (E0119: the type could derive `JsonSchema` one day). In that case implement `JsonSchema`
-/// manually, or set `default-features = false` in the whole program.
-///
-/// ```
-/// use llmspell::tool::Arguments;
-/// use serde_json::{Value, json};
-///
-/// #[derive(serde::Deserialize)]
-/// struct Add {
-///     a: f64,
-///     b: f64,
-/// }
-///
-/// impl Arguments for Add {
-///     fn schema() -> Value {
-///         json!({ "type": "object", "required": ["a", "b"],
-///                 "properties": { "a": { "type": "number" }, "b": { "type": "number" } } })
-///     }
-/// }
-/// ```
+/// The trait is sealed, because an implementation outside of this crate would not compile when another crate of the
+/// program enables the feature. A type without `JsonSchema` needs only `Deserialize` in
+/// [`Tool::from_parts`](crate::Tool::from_parts) and [`Agent::typed_from_schema`](crate::Agent::typed_from_schema),
+/// which take the schema as JSON.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the arguments of a tool, or the answer of an agent",
     label = "this type has no JSON Schema",
     note = "derive `serde::Deserialize` and `llmspell::schemars::JsonSchema`, with `#[schemars(crate = \"llmspell::schemars\")]`",
-    note = "or implement `Arguments` by hand"
+    note = "or pass a schema as JSON to `Tool::from_parts` or `Agent::typed_from_schema`"
 )]
-pub trait Arguments: DeserializeOwned + Send + 'static {
+pub trait Arguments: sealed::Sealed + DeserializeOwned + Send + 'static {
     /// Returns the JSON Schema of the arguments: an object with a property for each.
     fn schema() -> Value;
+}
+
+mod sealed {
+    /// Keeps the impls of [`Arguments`](super::Arguments) in this crate.
+    pub trait Sealed {}
+
+    #[cfg(feature = "schema")]
+    impl<T: schemars::JsonSchema> Sealed for T {}
+
+    #[cfg(not(feature = "schema"))]
+    impl Sealed for serde_json::Value {}
+
+    #[cfg(not(feature = "schema"))]
+    impl Sealed for () {}
 }
 
 #[cfg(feature = "schema")]
@@ -90,7 +87,7 @@ pub(super) fn parameters<T: Arguments>() -> Value {
 ///
 /// # Errors
 /// An error for which [`is_bad_arguments`] is true.
-pub(super) fn read<T: Arguments>(input: Value) -> Result<T> {
+pub(super) fn read<T: DeserializeOwned>(input: Value) -> Result<T> {
     // Unit types are `null` in JSON, but models send `{}`.
     let is_unit = size_of::<T>() == 0 && input.as_object().is_some_and(serde_json::Map::is_empty);
     let unit = || is_unit.then(|| serde_json::from_value(Value::Null).ok()).flatten();

@@ -24,7 +24,7 @@ async fn an_error_does_not_win() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_failed_beside_the_winner_is_told_and_what_all_have_tried_is_counted() {
+async fn failures_beside_the_winner_are_reported_and_all_attempts_are_counted() {
     let patient = || Retry::immediately().max_attempts(3).when(|_| true);
     let loses = Probe::fails(100, "loses").retry(patient());
     let contest = race((Probe::fails(10, "broken").retry(patient()), loses, Probe::ok(250)));
@@ -150,7 +150,7 @@ async fn a_result_without_output_does_not_beat_output_that_was_seen() {
 }
 
 #[tokio::test]
-async fn a_race_of_nobody_is_an_error() {
+async fn race_without_contenders_is_an_error() {
     let error = race(Vec::<Probe>::new()).run(0, &Context::new()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
 }

@@ -2,7 +2,7 @@
 
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::Privilege;
-use llmspell::{Context, ErrorKind, Step, Tool, all};
+use llmspell::{Context, ErrorKind, Step, Tool, all, step};
 use llmspell_test::FakeTool;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -97,6 +97,24 @@ async fn invalid_arguments_are_rejected_before_the_tool_runs() {
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert_eq!(error.to_string(), "search: invalid arguments: missing field `query`");
     assert!(!error.is_transient());
+}
+
+#[tokio::test]
+async fn tool_with_a_hand_written_schema_reads_its_arguments() {
+    #[derive(Deserialize)]
+    struct Double {
+        n: i64,
+    }
+    let parameters = json!({ "type": "object", "required": ["n"], "properties": { "n": { "type": "integer" } } });
+    let double = step(|args: Double, _| async move { Ok(args.n * 2) });
+    let double = Tool::from_parts("double", "Doubles.", parameters.clone(), double).erase();
+    assert_eq!((&double.spec().parameters, double.spec().security), (&parameters, Privilege::Safe));
+    assert_eq!(double.run(json!({ "n": 4 }), &Context::new()).await.unwrap(), json!(8));
+    let error = double.run(json!({}), &Context::new()).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (ErrorKind::Invalid, "double: invalid arguments: missing field `n`")
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,6 @@
 //! A step where a model is expected.
 
-use llmspell::model::ScriptedModel;
+use llmspell_test::ScriptedModel;
 use llmspell::{Agent, Model, Retry, Step};
 
 fn main() {

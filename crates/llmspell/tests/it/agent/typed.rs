@@ -3,7 +3,7 @@
 use llmspell::agent::Agent;
 use llmspell::model::{EventSender, Finish, ModelEvent, OutputFormat};
 use llmspell::schemars::JsonSchema;
-use llmspell::{Context, ErrorKind, Message, Quality, Step};
+use llmspell::{Context, ErrorKind, Message, Quality, Step, value};
 use llmspell_test::ScriptedModel;
 use serde::Deserialize;
 use serde_json::json;
@@ -13,7 +13,7 @@ use super::{assert_answered, tool, unfinished};
 use crate::model::ClosureModel;
 use crate::probe::ms;
 
-#[derive(Debug, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[schemars(crate = "llmspell::schemars")]
 struct Verdict {
     spam: bool,
@@ -25,7 +25,7 @@ const SPAM: Verdict = Verdict { spam: true };
 async fn schema_is_requested_and_the_answer_parsed() {
     let model = ScriptedModel::new("test").calls("t", json!({})).says(r#"{"spam": true}"#);
     let agent = Agent::builder(model.clone()).tools([tool("t", 0)]).build().unwrap().typed::<Verdict>();
-    let typed = agent.run("?".into(), &Context::new()).await.unwrap();
+    let typed = agent.with_reply().run("?".into(), &Context::new()).await.unwrap();
     assert_eq!((typed.value, typed.reply.turns, typed.reply.tool_calls), (SPAM, 2, 1));
     for request in model.requests() {
         let OutputFormat::Schema { name, schema, .. } = &request.options.output else { panic!("{request:?}") };
@@ -33,11 +33,11 @@ async fn schema_is_requested_and_the_answer_parsed() {
     }
     let model = ScriptedModel::new("test").says("[1, 2]").says("[1]");
     let numbers = Agent::builder(model.clone()).build().unwrap().typed::<Vec<u32>>();
-    assert_eq!(numbers.run("?".into(), &Context::new()).await.unwrap().value, [1, 2]);
+    assert_eq!(numbers.run("?".into(), &Context::new()).await.unwrap(), [1, 2]);
     let OutputFormat::Schema { name, .. } = &model.requests()[0].options.output else { panic!() };
     assert_eq!(name, "Vec");
     let pair = Agent::builder(model.clone()).build().unwrap().typed::<(u8,)>();
-    assert_eq!(pair.run("?".into(), &Context::new()).await.unwrap().value, (1,));
+    assert_eq!(pair.run("?".into(), &Context::new()).await.unwrap(), (1,));
     let OutputFormat::Schema { name, .. } = &model.requests()[1].options.output else { panic!() };
     assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'), "{name}");
 }
@@ -51,7 +51,7 @@ async fn json_between_text_and_in_code_blocks_is_found() {
         "  {\"spam\":true}\n",
     ] {
         let agent = Agent::builder(ScriptedModel::new("test").says(answer)).build().unwrap().typed::<Verdict>();
-        let typed = agent.run("?".into(), &Context::new()).await.unwrap();
+        let typed = agent.with_reply().run("?".into(), &Context::new()).await.unwrap();
         assert_eq!((typed.value, typed.reply.turns, typed.reply.text.as_str()), (SPAM, 1, answer));
     }
 }
@@ -60,7 +60,7 @@ async fn json_between_text_and_in_code_blocks_is_found() {
 async fn model_gets_exactly_one_chance_to_correct_its_answer() {
     let model = ScriptedModel::new("test").says("It is {spam}!").says(r#"{"spam": true}"#);
     let agent = Agent::builder(model.clone()).build().unwrap().typed::<Verdict>();
-    let outcome = agent.with_outcome().run("?".into(), &Context::new()).await.unwrap();
+    let outcome = agent.with_reply().with_outcome().run("?".into(), &Context::new()).await.unwrap();
     let typed = outcome.result.unwrap();
     assert_eq!((typed.value, typed.reply.turns, typed.reply.conversation.messages().len()), (SPAM, 2, 4));
     assert_eq!(typed.reply.usage, outcome.provenance.usage());
@@ -77,14 +77,14 @@ async fn model_gets_exactly_one_chance_to_correct_its_answer() {
     // The last message is the model's: a user message continues the conversation.
     let mut again = so_far.conversation.clone();
     again.user("Only JSON, please.");
-    assert_eq!(agent.run(again, &Context::new()).await.unwrap().value, SPAM);
+    assert_eq!(agent.run(again, &Context::new()).await.unwrap(), SPAM);
 }
 
 #[tokio::test]
 async fn repair_turn_may_call_tools() {
     let model = ScriptedModel::new("test").says("No.").calls("t", json!({})).says(r#"{"spam": true}"#);
     let agent = Agent::builder(model).tools([tool("t", 0)]).build().unwrap().typed::<Verdict>();
-    let typed = agent.run("?".into(), &Context::new()).await.unwrap();
+    let typed = agent.with_reply().run("?".into(), &Context::new()).await.unwrap();
     assert_eq!((typed.value, typed.reply.turns), (SPAM, 3));
     assert_answered(&typed.reply.conversation);
 }
@@ -115,7 +115,7 @@ async fn invalid_unfinished_reply_is_not_in_the_conversation() {
     assert_eq!((error.kind(), conversation.messages()), (ErrorKind::Timeout, &[Message::user("?")][..]));
     let model = ScriptedModel::new("test").says(r#"{"spam": true}"#);
     let agent = Agent::builder(model).build().unwrap().typed::<Verdict>();
-    assert_eq!(agent.run(conversation, &Context::new()).await.unwrap().value, SPAM);
+    assert_eq!(agent.run(conversation, &Context::new()).await.unwrap(), SPAM);
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,5 +124,32 @@ async fn partial_answer_counts_if_it_is_valid() {
     let late = ScriptedModel::new("test").sends([answer.clone(), ModelEvent::Finish(Finish::Length)]);
     let agent = Agent::builder(late).build().unwrap().typed::<Verdict>();
     let outcome = agent.with_outcome().run("?".into(), &Context::new()).await.unwrap();
-    assert_eq!((outcome.quality, outcome.result.unwrap().value), (Quality::Partial, SPAM));
+    assert_eq!((outcome.quality, outcome.result.unwrap()), (Quality::Partial, SPAM));
+}
+
+#[tokio::test]
+async fn typed_agent_and_its_fallback_return_the_same_type() {
+    let model = || ScriptedModel::new("test").says("No.").says("Never.");
+    let agent = Agent::builder(model()).build().unwrap().typed::<Verdict>();
+    let outcome = agent.fallback(value(SPAM)).with_outcome().run("?".into(), &Context::new()).await.unwrap();
+    assert_eq!((outcome.quality, outcome.result.unwrap()), (Quality::Fallback, SPAM));
+    let agent = Agent::builder(model()).build().unwrap().with_schema("list", json!({ "type": "array" }), |_| Ok(()));
+    let answer = agent.fallback(value(json!([]))).run("?".into(), &Context::new()).await.unwrap();
+    assert_eq!(answer, json!([]));
+}
+
+#[tokio::test]
+async fn hand_written_schema_is_requested_and_repeated_to_correct_an_answer() {
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Point {
+        x: i32,
+    }
+    let schema = json!({ "type": "object", "required": ["x"], "properties": { "x": { "type": "integer" } } });
+    let model = ScriptedModel::new("test").says(r#"{"x": "left"}"#).says(r#"{"x": -1}"#);
+    let agent = Agent::builder(model.clone()).build().unwrap().typed_from_schema::<Point>(schema.clone());
+    assert_eq!(agent.run("?".into(), &Context::new()).await.unwrap(), Point { x: -1 });
+    let requests = model.requests();
+    let OutputFormat::Schema { name, schema: sent, .. } = &requests[0].options.output else { panic!("{requests:?}") };
+    assert_eq!((name.as_str(), sent), ("Point", &schema));
+    assert!(requests[1].last_text().contains(&schema.to_string()), "{}", requests[1].last_text());
 }
