@@ -17,7 +17,7 @@ mod runs;
 mod schema;
 mod tools;
 
-use llmspell::Registry;
+use llmspell::registry::Registry;
 
 use crate::exit::{CommandError, Exit};
 use crate::options::args::{Args, Command, Progress};

@@ -4,7 +4,8 @@
 //! the registry see every run.
 //!
 //! ```no_run
-//! use llmspell::{Extension, Registry, Result};
+//! use llmspell::Result;
+//! use llmspell::registry::{Extension, Registry};
 //!
 //! # struct Greetings;
 //! # impl Extension for Greetings {
@@ -28,7 +29,7 @@ mod ui;
 use std::process::ExitCode;
 
 use exit::CommandError;
-use llmspell::Registry;
+use llmspell::registry::Registry;
 use options::resolved::ResolvedOptions;
 use ui::terminal;
 

@@ -7,7 +7,8 @@ mod servers;
 
 use std::path::Path;
 
-use llmspell::{Error, ErrorKind, Registry};
+use llmspell::registry::Registry;
+use llmspell::{Error, ErrorKind};
 use llmspell_flow::{Declarations, Diagnostic, Diagnostics, Flow, Source, Toolbox};
 use tokio::runtime::{Builder, Runtime};
 

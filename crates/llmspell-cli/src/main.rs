@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use llmspell::Registry;
+use llmspell::registry::Registry;
 
 fn main() -> ExitCode {
     llmspell_cli::main(|| Ok(Registry::new()))

@@ -11,7 +11,7 @@ mod partial_file;
 mod prepare;
 mod summary;
 
-use llmspell::Registry;
+use llmspell::registry::Registry;
 use llmspell_run::Journal;
 
 use crate::exit::{CommandError, Exit};

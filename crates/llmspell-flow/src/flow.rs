@@ -4,8 +4,9 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use llmspell::step::BoxStep;
 use llmspell::tool::DynTool;
-use llmspell::{BoxStep, Error, Result};
+use llmspell::{Error, Result};
 use llmspell_tools::Permissions;
 use serde_json::Value;
 

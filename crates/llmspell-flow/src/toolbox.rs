@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use llmspell::model::{Model, ModelStream, Request};
+use llmspell::registry::Registry;
 use llmspell::tool::{DynTool, Privilege, ToolSpec};
-use llmspell::{Context, Error, Registry, Result, step};
+use llmspell::{Context, Error, Result, step};
 use llmspell_tools::internal::{self as tools, Gate, PermissionKind};
 use llmspell_tools::{MissingPermission, Permissions};
 use serde_json::{Value, json};

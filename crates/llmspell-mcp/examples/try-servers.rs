@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
+use llmspell::context::ChunkData;
 use llmspell::tool::DynTool;
-use llmspell::{ChunkData, Context, Error, ErrorKind, Limit, Result, Step};
+use llmspell::{Context, Error, ErrorKind, Limit, Result, Step};
 use llmspell_mcp::{Client, ClientBuilder};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};

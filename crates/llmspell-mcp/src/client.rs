@@ -25,8 +25,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use llmspell::registry::{Extension, Registry};
 use llmspell::tool::DynTool;
-use llmspell::{Context, Extension, Registry, Result};
+use llmspell::{Context, Result};
 
 pub use builder::ClientBuilder;
 use reconnecting_client::ReconnectingClient;
@@ -115,7 +116,8 @@ impl Client {
     /// Returns the tools of the server as an [`Extension`] for a [`Registry`]: an extension in its own process.
     ///
     /// ```no_run
-    /// use llmspell::{Context, Registry};
+    /// use llmspell::Context;
+    /// use llmspell::registry::Registry;
     /// use llmspell_mcp::Client;
     ///
     /// # async fn example(cx: &Context) -> llmspell::Result<()> {

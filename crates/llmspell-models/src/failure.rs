@@ -4,8 +4,8 @@ use std::error::Error as StdError;
 use std::time::{Duration, SystemTime};
 
 use genai::webc::StreamTimeout;
-use llmspell::RateLimits;
 use llmspell::model::{ModelError, ModelErrorClass};
+use llmspell::observe::RateLimits;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use llmspell::{RateLimits, RateWindow};
+use llmspell::observe::{RateLimits, RateWindow};
 use reqwest::header::HeaderMap;
 
 /// How long the server asks to be left alone: `retry-after-ms`, or `Retry-After` in seconds or as a date.

@@ -8,8 +8,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use genai::Client;
-use llmspell::suggest::nearest;
-use llmspell::{Error, Extension, Registry, Result};
+use llmspell::internal::suggest::nearest;
+use llmspell::registry::{Extension, Registry};
+use llmspell::{Error, Result};
 
 use crate::key::Key;
 use crate::provider::{KNOWN, Known, Wire, anthropic_url, ollama_url};
@@ -323,7 +324,8 @@ fn misread_ending(wire: Wire, model: &str) -> Option<&str> {
 /// Every provider that is known, so that a registry finds their models by name. Keys are read when one is asked for.
 ///
 /// ```
-/// use llmspell::{Model, Registry};
+/// use llmspell::Model;
+/// use llmspell::registry::Registry;
 /// use llmspell_models::Models;
 ///
 /// let registry = Registry::new().with(Models::new().key("openai", "sk-0123456789"))?;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use genai::chat::{ChatFrameSink, ChatStreamEvent, FrameCtx, RawFrameRef, StopReason, StreamEnd, ToolCall};
-use llmspell::Usage;
 use llmspell::model::{Finish, ModelEvent, ToolCallDelta};
+use llmspell::observe::Usage;
 use serde_json::Value;
 
 use crate::opaque::OpaquePart;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use llmspell::internal::SharedFold;
-use llmspell::{Event, EventSink};
+use llmspell::observe::{Event, EventSink};
 use tokio::time::Instant;
 
 use rate_estimator::{ProgressSample, RateEstimator};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use llmspell::{Context, Error, Result, Step, StepInfo};
+use llmspell::step::StepInfo;
+use llmspell::{Context, Error, Result, Step};
 use serde_json::Value;
 use tokio::time::sleep;
 

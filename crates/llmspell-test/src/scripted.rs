@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use llmspell::model::{EventSender, Finish, Model, ModelError, ModelEvent, ModelStream, Request, ToolCallDelta};
-use llmspell::{Context, Error, Result, Usage};
+use llmspell::observe::Usage;
+use llmspell::{Context, Error, Result};
 use serde_json::Value;
 use tokio::time::sleep;
 

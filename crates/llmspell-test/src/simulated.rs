@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use llmspell::model::{EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ModelStream, Request};
-use llmspell::{Context, Result, Usage};
+use llmspell::observe::Usage;
+use llmspell::{Context, Result};
 use tokio::time::sleep;
 
 use crate::scripted::word_count;

@@ -11,8 +11,9 @@ mod public_address;
 use std::path::Path;
 use std::sync::Arc;
 
+use llmspell::internal::suggest;
 use llmspell::tool::{Privilege, ToolSpec};
-use llmspell::{Error, Result, suggest};
+use llmspell::{Error, Result};
 
 pub(crate) use dir_rule::resolved_in_part;
 pub use gate::{Gate, PermissionKind};

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use fastrand::Rng;
-use llmspell::{Context, Hedge, Limit, Step, Stragglers, step};
+use llmspell::pattern::stream::Stragglers;
+use llmspell::{Context, Hedge, Limit, Step, step};
 use tokio::time::{Instant, sleep};
 
 /// The number of calls of each row. Each of the callers makes one call after another.

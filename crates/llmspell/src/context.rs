@@ -104,7 +104,7 @@ impl Context {
     }
 
     /// Returns this context with stage times: the time of each stage of a [pipeline](crate::pipeline) goes into
-    /// the [provenance](crate::Provenance::stages) of its records. Costs about 100 ns per stage.
+    /// the [provenance](crate::observe::Provenance::stages) of its records. Costs about 100 ns per stage.
     pub fn with_stage_times(&self) -> Self {
         let path = self.node.as_ref().and_then(|node| node.path.clone());
         let node = Node { timed: true, ..self.node_with(NodeKind::Root, path) };

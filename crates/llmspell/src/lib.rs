@@ -39,15 +39,15 @@
 //!
 //! Flow control goes around any step, alone or as one [`Policy`]:
 //!
-//! - [`Limit`]: at most N calls at once, fixed or [adaptive](Adaptive).
+//! - [`Limit`]: at most N calls at once, fixed or [adaptive](control::Adaptive).
 //! - [`Rate`]: at most N calls or tokens in a period.
 //! - [`Budget`]: at most N tokens, or a cost, for a run.
 //! - [`Breaker`]: no calls while a server fails.
-//! - [`RetryBudget`]: retries for at most a share of the calls.
+//! - [`RetryBudget`](control::RetryBudget): retries for at most a share of the calls.
 //!
 //! [Agents](agent) build on these: an agent is a step that lets a [model] call [tools](tool) until it answers. The crate
 //! `llmspell-models` has the models of providers, `llmspell-mcp` the tools of MCP servers, and `llmspell-test` scripted and
-//! simulated models. A [`Registry`] has tools, models and steps by name, and [extensions](Extension) add to it.
+//! simulated models. A [`Registry`](registry::Registry) has tools, models and steps by name, and [extensions](registry::Extension) add to it.
 //!
 //! # Guarantees
 //!
@@ -55,7 +55,7 @@
 //! - A panic is the error of the item, branch or contender that panicked.
 //! - Streams never run ahead of their consumer, retries have a budget, and everything else can be limited.
 //! - A partial or substituted result says so ([`Outcome`]).
-//! - Everything observable is an [`Event`]; the library never prints.
+//! - Everything observable is an [`Event`](observe::Event); the library never prints.
 
 pub mod agent;
 pub mod context;
@@ -72,46 +72,32 @@ pub mod process;
 pub mod registry;
 mod runtime;
 pub mod step;
-pub mod suggest;
+mod suggest;
 pub mod tool;
 
 #[doc(inline)]
 pub use agent::Agent;
-pub use context::{CallerGuard, Canceller, Chunk, ChunkData, Chunks, Context, PermitHold, WorkGuard};
-pub use control::breaker::{Breaker, BreakerBuilder, WithBreaker};
-pub use control::budget::{Budget, BudgetBuilder, WithBudget};
-pub use control::limit::{Adaptive, Limit, Limited};
-pub use control::rate::{Rate, RateBuilder, RateLimited};
-pub use control::retry_budget::{RetryBudget, RetryBudgetBuilder};
-pub use error::{Error, ErrorKind, Result, StdError};
+pub use context::Context;
+pub use control::breaker::Breaker;
+pub use control::budget::Budget;
+pub use control::limit::Limit;
+pub use control::rate::Rate;
+pub use error::{Error, ErrorKind, Result};
 #[doc(inline)]
-pub use model::{Message, Model};
-pub use observe::event::{Event, EventError, EventKind, EventSink, LimitChange, RejectedBy, RetryStop, WaitKind};
-pub use observe::outcome::{Choice, Outcome, Provenance, Quality, ServedBy, StageTime};
-pub use observe::rate_limits::{RateLimits, RateWindow};
-pub use observe::report::{CriticalStep, PipelineReport, Report, StageReport, StepReport};
-pub use path::Path;
+pub use model::Model;
+pub use observe::outcome::Outcome;
 #[doc(inline)]
-pub use pattern::concurrent::{Group, Join, Settle, all, join, settle, try_all, try_join};
+pub use pattern::concurrent::{all, join, settle, try_all, try_join};
 #[doc(inline)]
-pub use pattern::pipeline::{Pipeline, pipeline};
+pub use pattern::pipeline::pipeline;
 #[doc(inline)]
-pub use pattern::race::{Contenders, Hedge, Hedged, Race, race};
+pub use pattern::race::{Hedge, race};
 #[doc(inline)]
-pub use pattern::stream::{IntoSource, LimitHandle, Stragglers, Streaming, WithStragglers};
-#[doc(inline)]
-pub use pattern::timeout::{Fallback, IdleTimeout, Retried, Retry, Timeout, Timeouts};
-pub use policy::{Policy, WithPolicy};
-#[cfg(feature = "process")]
-pub use process::{Command, Output, ProcessGroup};
-pub use registry::{Extension, RegisteredStep, Registry};
-pub use step::adapters::{CatchUnwind, Constant, FnStep, Idempotent, Map, Named, Shared, Spawned, Then, WithOutcome};
-pub use step::{BoxStep, Step, StepInfo, step, value};
+pub use pattern::timeout::Retry;
+pub use policy::Policy;
+pub use step::{Step, step, value};
 #[doc(inline)]
 pub use tool::Tool;
-
-pub use observe::cost::{Cost, InvalidCost};
-pub use observe::usage::Usage;
 
 #[cfg(feature = "schema")]
 pub use schemars;
@@ -119,6 +105,11 @@ pub use schemars;
 /// Items that the crates of this workspace share beyond the public interface. They may change in any release.
 #[doc(hidden)]
 pub mod internal {
+    /// Suggestions for unknown names.
+    pub mod suggest {
+        pub use crate::suggest::{hint, nearest};
+    }
+
     pub use crate::observe::fold::{CallState, LiveCall, StepTotals, Totals};
     pub use crate::observe::histogram::Histogram;
     pub use crate::observe::shared_fold::{FoldSnapshot, SharedFold};

@@ -2,7 +2,7 @@
 //!
 //! A [`Model`] has one essential method, [`Model::stream`]. [`Model::step`] turns it into a [`Step`](crate::Step) from a
 //! [`Request`] to a complete [`Reply`], so every pattern applies. For example, a [first-output
-//! race](crate::Race::first_output) of two models is a race for the first token. A [`Rate`](crate::Rate) keeps a model
+//! race](crate::pattern::race::Race::first_output) of two models is a race for the first token. A [`Rate`](crate::Rate) keeps a model
 //! within its provider's limits, and an [idle timeout](crate::Step::idle_timeout) ends a stalled stream.
 //!
 //! This crate contains no provider: adapters are in crates of their own, such as `llmspell-models`. Models without a

@@ -41,7 +41,8 @@ use crate::step::{Step, StepInfo};
 ///
 /// ```
 /// use std::time::Duration;
-/// use llmspell::{Adaptive, Breaker, Budget, Limit, Policy, Rate, Retry, RetryBudget, Step, step};
+/// use llmspell::{Breaker, Budget, Limit, Policy, Rate, Retry, Step, step};
+/// use llmspell::control::{Adaptive, RetryBudget};
 ///
 /// let policy = Policy::new()
 ///     .deadline(Duration::from_secs(20))

@@ -24,7 +24,8 @@ use crate::tool::{DynTool, ToolSpec};
 /// ```
 /// use llmspell_test::SimulatedModel;
 /// use llmspell::tool::DynTool;
-/// use llmspell::{Extension, Registry, Result, step};
+/// use llmspell::{Result, step};
+/// use llmspell::registry::{Extension, Registry};
 /// use serde_json::{Value, json};
 ///
 /// struct Greetings;

@@ -118,7 +118,7 @@ pub trait Step: Send + Sync + 'static {
     /// Declares that running the step twice on one input does no harm beyond its cost.
     ///
     /// Only an idempotent step can be [hedged](Step::hedge) or have a second copy as a
-    /// [straggler](crate::Streaming::stragglers). Only an idempotent step is retried while an earlier attempt
+    /// [straggler](crate::pattern::stream::Streaming::stragglers). Only an idempotent step is retried while an earlier attempt
     /// that could not be dropped is still running.
     fn idempotent(self) -> Idempotent<Self>
     where

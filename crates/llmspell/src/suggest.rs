@@ -16,7 +16,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 /// Returns a hint for an unknown name: the closest candidate, or all of them.
 ///
 /// ```
-/// use llmspell::suggest::hint;
+/// use llmspell::internal::suggest::hint;
 ///
 /// let tools = ["read_file", "text"];
 /// assert_eq!(hint("raed_file", tools, "the tools are"), "did you mean `read_file`?");

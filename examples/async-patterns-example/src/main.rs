@@ -15,7 +15,8 @@ mod timeout;
 
 use std::process::ExitCode;
 
-use llmspell::{BoxStep, Context, Step, step};
+use llmspell::step::BoxStep;
+use llmspell::{Context, Step, step};
 
 use page::Page;
 use section::Section;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use llmspell::{Context, Limit, PipelineReport, Step, pipeline};
+use llmspell::observe::PipelineReport;
+use llmspell::{Context, Limit, Step, pipeline};
 use llmspell_test::FakeTool;
 
 use crate::section::{Section, close_to, ms};

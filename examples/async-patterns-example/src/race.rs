@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use llmspell::{Context, EventKind, Step, race};
+use llmspell::observe::EventKind;
+use llmspell::{Context, Step, race};
 use llmspell_test::FakeTool;
 
 use crate::section::{Section, close_to};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use llmspell::{Event, EventKind};
+use llmspell::observe::{Event, EventKind};
 use serde::Serialize;
 
 use crate::section::ms;

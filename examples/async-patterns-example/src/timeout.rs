@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use llmspell::{Context, ErrorKind, Quality, Retry, Step, value};
+use llmspell::observe::Quality;
+use llmspell::{Context, ErrorKind, Retry, Step, value};
 use llmspell_test::FakeTool;
 
 use crate::section::{Section, close_to};

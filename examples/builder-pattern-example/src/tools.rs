@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use example_page::Section;
+use llmspell::observe::{Event, EventKind};
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::{DynTool, Privilege};
-use llmspell::{Agent, Context, Event, EventKind, Limit, Result, Retry, Step, Tool, step};
+use llmspell::{Agent, Context, Limit, Result, Retry, Step, Tool, step};
 use llmspell_test::ScriptedModel;
 use serde::Deserialize;
 use serde_json::json;

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use llmspell::{Event, EventKind, EventSink};
+use llmspell::observe::{Event, EventKind, EventSink};
 
 /// The counts so far; clones share them, so one clone can count while another is read.
 #[derive(Clone, Default)]

@@ -1,7 +1,8 @@
 //! The extension: it adds all its parts to a registry. It must not know their use (agents,
 //! flow files, the command line).
 
-use llmspell::{Extension, Registry, Result, step};
+use llmspell::registry::{Extension, Registry};
+use llmspell::{Result, step};
 use serde_json::{Value, json};
 
 use crate::call_counter::CallCounter;

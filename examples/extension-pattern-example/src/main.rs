@@ -17,7 +17,8 @@ mod tour;
 use std::process::ExitCode;
 
 use example_page::Page;
-use llmspell::{Context, Registry, Result};
+use llmspell::registry::Registry;
+use llmspell::{Context, Result};
 use tokio::runtime::Runtime;
 
 use extension::Kitchen;

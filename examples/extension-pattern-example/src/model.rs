@@ -1,8 +1,9 @@
 //! A custom model. This one follows a rule instead of a network: asked about cups of something, it calls
 //! `convert`, and returns the result. An adapter of a real server has the same shape: a request in, events out.
 
+use llmspell::Context;
 use llmspell::model::{Finish, Message, Model, ModelEvent, ModelStream, Request, ToolCallDelta};
-use llmspell::{Context, Usage};
+use llmspell::observe::Usage;
 use serde_json::{Value, json};
 
 pub struct Cook;

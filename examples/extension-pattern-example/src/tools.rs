@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use llmspell::internal::suggest;
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::{DynTool, Privilege};
-use llmspell::{Error, Result, Tool, suggest};
+use llmspell::{Error, Result, Tool};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use example_page::{Page, Section};
-use llmspell::{Agent, Context, Error, ErrorKind, Registry, Result, Step};
+use llmspell::registry::Registry;
+use llmspell::{Agent, Context, Error, ErrorKind, Result, Step};
 use llmspell_flow::{Flow, Toolbox};
 use llmspell_tools::Permissions;
 use serde_json::{Value, json};

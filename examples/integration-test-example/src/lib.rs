@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use llmspell::model::{Model, Reply, Request};
 use llmspell::schemars::JsonSchema;
+use llmspell::step::BoxStep;
 use llmspell::tool::Privilege;
-use llmspell::{Agent, BoxStep, Result, Retry, Step, Tool};
+use llmspell::{Agent, Result, Retry, Step, Tool};
 use serde::Deserialize;
 use serde_json::Value;
 

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use llmspell::{Registry, suggest};
+use llmspell::internal::suggest;
+use llmspell::registry::Registry;
 use llmspell_flow::LINT_RULES;
 use tokio::runtime::Runtime;
 

@@ -1,6 +1,7 @@
 //! `llmspell demo`: runs a built-in flow.
 
-use llmspell::{Context, Registry};
+use llmspell::Context;
+use llmspell::registry::Registry;
 use llmspell_flow::{Flow, Source};
 use llmspell_run::{Input, Output, Run, RunEnd};
 

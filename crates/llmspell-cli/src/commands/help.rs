@@ -32,7 +32,7 @@ pub(super) fn help(args: &HelpArgs) -> Result<Exit, CommandError> {
             None => {
                 let commands = command.get_subcommands().map(clap::Command::get_name);
                 let topics: Vec<&str> = TOPICS.into_iter().chain(commands).collect();
-                let hint = llmspell::suggest::hint(topic, topics.iter().copied(), "the topics are");
+                let hint = llmspell::internal::suggest::hint(topic, topics.iter().copied(), "the topics are");
                 return Err(CommandError::invalid(format!("error: no help on `{topic}`\n\nhint: {hint}")));
             }
         },

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 
-use llmspell::suggest;
+use llmspell::internal::suggest;
 
 use crate::exit::{CommandError, Exit};
 use crate::options::args::InitArgs;

@@ -2,8 +2,9 @@
 
 mod budget;
 
+use llmspell::Step;
 use llmspell::model::BYTES_PER_TOKEN;
-use llmspell::{Registry, Step};
+use llmspell::registry::Registry;
 use llmspell_flow::{Flow, InputSurvey};
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! `llmspell resume`: continues an earlier run.
 
-use llmspell::Registry;
+use llmspell::registry::Registry;
 use llmspell_run::{Journals, RunInfo};
 
 use crate::exit::{CommandError, Exit};

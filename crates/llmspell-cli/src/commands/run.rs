@@ -1,6 +1,6 @@
 //! `llmspell run`: runs a flow over records.
 
-use llmspell::Registry;
+use llmspell::registry::Registry;
 
 use crate::exit::{CommandError, Exit};
 use crate::options::args::RunArgs;

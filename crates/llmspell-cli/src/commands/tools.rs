@@ -1,6 +1,7 @@
 //! `llmspell tools`: the tools that flows can call.
 
-use llmspell::{Registry, suggest};
+use llmspell::internal::suggest;
+use llmspell::registry::Registry;
 
 use crate::exit::{CommandError, Exit};
 use crate::options::allow;

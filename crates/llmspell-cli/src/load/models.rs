@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use llmspell::Result;
 use llmspell::model::Model;
-use llmspell::{Registry, Result};
+use llmspell::registry::Registry;
 use llmspell_flow::DeclaredModel;
 use llmspell_test::SimulatedModel;
 

@@ -1,6 +1,7 @@
 //! Permissions from `--allow`.
 
-use llmspell::{Registry, suggest};
+use llmspell::internal::suggest;
+use llmspell::registry::Registry;
 use llmspell_flow::Toolbox;
 use llmspell_tools::Permissions;
 

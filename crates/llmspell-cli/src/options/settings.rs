@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use clap::{Arg, ArgAction, Command};
-use llmspell::suggest;
+use llmspell::internal::suggest;
 use llmspell_flow::{Diagnostic, RunOption, Source};
 
 /// Options of a single run, which files cannot set.

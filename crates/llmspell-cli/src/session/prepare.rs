@@ -2,7 +2,8 @@
 
 use std::io::IsTerminal;
 
-use llmspell::{Context, Rate, Registry};
+use llmspell::registry::Registry;
+use llmspell::{Context, Rate};
 use llmspell_flow::Flow;
 use llmspell_run::{Journal, Run};
 use tokio::runtime::Runtime;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Error};
-use llmspell::suggest;
+use llmspell::internal::suggest;
 
 use crate::options::args::Args;
 use crate::ui::text::shell_word;

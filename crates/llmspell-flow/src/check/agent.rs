@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use llmspell::Error;
+use llmspell::internal::suggest;
 use llmspell::model::Model;
-use llmspell::{Error, suggest};
 use serde_json::{Value, json};
 
 use super::Checker;

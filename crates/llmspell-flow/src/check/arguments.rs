@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use llmspell::suggest;
+use llmspell::internal::suggest;
 use llmspell::tool::ToolSpec;
 use serde_json::Value;
 

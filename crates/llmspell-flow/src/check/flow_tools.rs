@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use llmspell::suggest;
+use llmspell::internal::suggest;
 use llmspell::tool::DynTool;
 use llmspell_tools::MissingPermission;
 use llmspell_tools::internal as tools;

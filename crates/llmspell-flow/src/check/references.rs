@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use llmspell::suggest;
+use llmspell::internal::suggest;
 
 use super::scope::{Dependencies, NameScope};
 use crate::ir::fields::Inputs;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use llmspell::agent::{Conversation, SchemaAgent};
-use llmspell::{Agent, Context, Message, Result, Step, StepInfo};
+use llmspell::model::Message;
+use llmspell::step::StepInfo;
+use llmspell::{Agent, Context, Result, Step};
 use serde_json::Value;
 
 use super::scope::Scope;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use llmspell::model::{Model, Prices, Reply, Request};
-use llmspell::{BoxStep, Error, Step, race, settle, step, try_all};
+use llmspell::step::BoxStep;
+use llmspell::{Error, Step, race, settle, step, try_all};
 use serde_json::{Map, Value};
 
 use super::agent_step::{AgentStep, Answers};

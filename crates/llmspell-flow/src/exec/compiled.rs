@@ -3,8 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use llmspell::pattern::pipeline::Pipeline;
 use llmspell::pattern::pipeline::Stages;
-use llmspell::{BoxStep, Context, Error, Limit, Pipeline, Result, Step, StepInfo, step};
+use llmspell::step::{BoxStep, StepInfo};
+use llmspell::{Context, Error, Limit, Result, Step, step};
 use serde_json::{Map, Value};
 
 use super::builder::Builder;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use llmspell::pattern::race::Contenders;
-use llmspell::{BoxStep, Context, Race, Result, Step, StepInfo, race};
+use llmspell::pattern::race::Race;
+use llmspell::step::{BoxStep, StepInfo};
+use llmspell::{Context, Result, Step, race};
 use serde_json::Value;
 
 use super::scope::Scope;

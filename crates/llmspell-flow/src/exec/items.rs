@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use llmspell::{Context, Error, ErrorKind, Result, Step, StepInfo};
+use llmspell::step::StepInfo;
+use llmspell::{Context, Error, ErrorKind, Result, Step};
 use serde_json::Value;
 
 use super::scope::Scope;

@@ -3,7 +3,8 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use llmspell::{Error, Provenance, Quality, Result};
+use llmspell::observe::{Provenance, Quality};
+use llmspell::{Error, Result};
 use serde_json::Value;
 
 use crate::ir::fingerprint::Fingerprint;

@@ -1,6 +1,8 @@
 //! A step whose results are memoized for each record.
 
-use llmspell::{BoxStep, Context, Outcome, Result, Step, StepInfo, WithOutcome};
+use llmspell::step::adapters::WithOutcome;
+use llmspell::step::{BoxStep, StepInfo};
+use llmspell::{Context, Outcome, Result, Step};
 use serde_json::Value;
 
 use super::memo::{CachedResult, StepKey};

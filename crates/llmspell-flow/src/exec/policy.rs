@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use llmspell::control::Adaptive;
 use llmspell::model::Request;
-use llmspell::{Adaptive, Breaker, Error, ErrorKind, Hedge, Limit, Policy, Rate, Retry};
+use llmspell::{Breaker, Error, ErrorKind, Hedge, Limit, Policy, Rate, Retry};
 
 use crate::syntax::file::{
     AdaptiveBy, AdaptiveDef, After, BreakerDef, HedgeDef, Modifiers, RateDef, RetryDef, RetryOn,

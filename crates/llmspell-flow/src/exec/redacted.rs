@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use llmspell::{BoxStep, Context, Result, Step, StepInfo, WithOutcome};
+use llmspell::step::adapters::WithOutcome;
+use llmspell::step::{BoxStep, StepInfo};
+use llmspell::{Context, Result, Step};
 use serde_json::Value;
 
 use super::secrets::Secrets;

@@ -1,6 +1,7 @@
 //! A step that repeats other steps until an expression holds.
 
-use llmspell::{Context, Error, Result, Step, StepInfo};
+use llmspell::step::StepInfo;
+use llmspell::{Context, Error, Result, Step};
 use serde_json::Value;
 
 use super::scope::Scope;

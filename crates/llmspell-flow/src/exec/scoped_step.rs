@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use llmspell::{BoxStep, Context, Error, ErrorKind, Result, Settle, Step, StepInfo};
+use llmspell::pattern::concurrent::Settle;
+use llmspell::step::{BoxStep, StepInfo};
+use llmspell::{Context, Error, ErrorKind, Result, Step};
 use serde_json::{Map, Value};
 
 use super::scope::Scope;
@@ -47,7 +49,7 @@ impl Step for Rendered {
 }
 
 /// Steps that run one after another.
-pub(super) struct Sequence(pub(super) Vec<llmspell::Named<BoxStep<Scope, Scope>>>);
+pub(super) struct Sequence(pub(super) Vec<llmspell::step::adapters::Named<BoxStep<Scope, Scope>>>);
 
 impl Step for Sequence {
     type In = Scope;

@@ -1,6 +1,7 @@
 //! A step that calls a tool with arguments from the record so far.
 
-use llmspell::{BoxStep, Context, Result, Step, StepInfo};
+use llmspell::step::{BoxStep, StepInfo};
+use llmspell::{Context, Result, Step};
 use serde_json::{Map, Value};
 
 use super::scope::Scope;

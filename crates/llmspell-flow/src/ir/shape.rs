@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use llmspell::suggest;
+use llmspell::internal::suggest;
 
 use crate::ir::fields::Inputs;
 use crate::syntax::file::InputType;

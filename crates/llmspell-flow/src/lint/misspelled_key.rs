@@ -1,6 +1,6 @@
 //! A key that is almost the name of an input.
 
-use llmspell::suggest;
+use llmspell::internal::suggest;
 
 use super::{Rule, Subject, Warnings};
 

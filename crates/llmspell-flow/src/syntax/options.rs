@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use llmspell::suggest;
+use llmspell::internal::suggest;
 use serde_json::Value;
 
 use crate::syntax::diagnostic::{Diagnostic, Diagnostics};

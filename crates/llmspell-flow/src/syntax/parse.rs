@@ -5,7 +5,7 @@ mod position;
 
 use std::ops::Range;
 
-use llmspell::suggest;
+use llmspell::internal::suggest;
 use serde_saphyr::{Error, Location, UserMessageFormatter, options};
 
 use crate::syntax::diagnostic::Diagnostic;

@@ -1,7 +1,7 @@
 //! The names of filters, tests and functions in an expression. The library looks them up for a record; a typing error
 //! should be found before.
 
-use llmspell::suggest;
+use llmspell::internal::suggest;
 
 use super::NameProblem;
 use super::language::{FILTERS, FUNCTIONS, TESTS};

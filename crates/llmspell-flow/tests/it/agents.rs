@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use llmspell::model::Message;
 use llmspell::model::{Finish, ModelError, ModelErrorClass, ModelEvent, Options, ToolCallDelta};
+use llmspell::observe::Quality;
+use llmspell::step::BoxStep;
 use llmspell::tool::{DynTool, Privilege};
-use llmspell::{BoxStep, Context, Error, ErrorKind, Message, Outcome, Quality, Step, step};
+use llmspell::{Context, Error, ErrorKind, Outcome, Step, step};
 use llmspell_flow::{Flow, Source, Toolbox};
 use llmspell_test::{ScriptedModel, SimulatedModel};
 use llmspell_tools::Permissions;

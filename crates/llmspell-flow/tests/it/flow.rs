@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use llmspell::model::Message;
 use llmspell::tool::Privilege;
-use llmspell::{Agent, Context, Error, ErrorKind, Message, Outcome, Step};
+use llmspell::{Agent, Context, Error, ErrorKind, Outcome, Step};
 use llmspell_flow::{Flow, Source, Toolbox};
 use llmspell_test::ScriptedModel;
 use llmspell_tools::Permissions;
 use serde_json::{Value, json};
 
-fn flow(text: &str) -> llmspell::BoxStep<Value, Value> {
+fn flow(text: &str) -> llmspell::step::BoxStep<Value, Value> {
     let toolbox = Toolbox::built_in(&Permissions::none());
     Flow::parse(&Source::new("f.yaml", text), &toolbox).unwrap_or_else(|wrong| panic!("{wrong}")).into_step()
 }

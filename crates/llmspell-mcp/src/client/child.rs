@@ -7,7 +7,8 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use llmspell::{Error, ProcessGroup, Result};
+use llmspell::process::ProcessGroup;
+use llmspell::{Error, Result};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, ChildStdin, ChildStdout};
 use tokio::task::JoinSet;

@@ -189,7 +189,7 @@ struct PendingCallGuard<'a> {
     calls: &'a PendingCalls,
     /// `None` until the request is handed to the transport.
     id: Option<RequestId>,
-    _caller_guard: llmspell::CallerGuard,
+    _caller_guard: llmspell::context::CallerGuard,
 }
 
 impl Drop for PendingCallGuard<'_> {

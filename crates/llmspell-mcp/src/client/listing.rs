@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use llmspell::step::StepInfo;
 use llmspell::tool::{DynTool, Privilege};
-use llmspell::{Context, Error, ErrorKind, Result, Step, StepInfo};
+use llmspell::{Context, Error, ErrorKind, Result, Step};
 use rmcp::model::{PaginatedRequestParams, Tool};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};

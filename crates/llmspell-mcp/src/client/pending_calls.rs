@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use llmspell::WorkGuard;
+use llmspell::context::WorkGuard;
 use rmcp::model::{ProgressToken, RequestId};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};

@@ -5,8 +5,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use llmspell::context::{ChunkData, Chunks};
 use llmspell::tool::{DynTool, Privilege};
-use llmspell::{ChunkData, Chunks, Context, Result, Step};
+use llmspell::{Context, Result, Step};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, Implementation, ListToolsResult, NotificationMetaObject,
     PaginatedRequestParams, ProgressNotificationParam, ProgressToken, ServerCapabilities, ServerConfig, Tool,

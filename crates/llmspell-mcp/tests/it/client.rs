@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use llmspell::context::ChunkData;
 use llmspell::tool::{CallConcurrency, Privilege};
-use llmspell::{ChunkData, Context, ErrorKind, Step, step};
+use llmspell::{Context, ErrorKind, Step, step};
 use llmspell_mcp::{Client, Server};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};

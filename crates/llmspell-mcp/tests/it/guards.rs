@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::{Context, ErrorKind, EventKind, Limit, Retry, Step};
+use llmspell::observe::EventKind;
+use llmspell::{Context, ErrorKind, Limit, Retry, Step};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 

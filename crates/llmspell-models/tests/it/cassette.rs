@@ -8,8 +8,9 @@ use std::time::Duration;
 use llmspell::model::{
     Finish, Message, Model, ModelError, ModelErrorClass, ModelEvent, ModelStream, Options, Request, ToolCallDelta,
 };
+use llmspell::observe::Usage;
 use llmspell::tool::Privilege;
-use llmspell::{Context, Error, ErrorKind, Result, Retry, Step, Tool, Usage};
+use llmspell::{Context, Error, ErrorKind, Result, Retry, Step, Tool};
 use llmspell_models::Wire;
 use llmspell_test::Cassette;
 use llmspell_test::fault_server::Answer;

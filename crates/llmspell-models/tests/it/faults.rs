@@ -3,7 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use llmspell::model::{Model, ModelErrorClass, ModelEvent, Request};
-use llmspell::{Context, ErrorKind, EventKind, Step};
+use llmspell::observe::EventKind;
+use llmspell::{Context, ErrorKind, Step};
 use llmspell_models::Wire;
 use llmspell_test::fault_server::{Answer, End};
 use serde_json::{Value, json};

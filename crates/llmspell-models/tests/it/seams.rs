@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use llmspell::model::{Model, Request};
-use llmspell::{Budget, Context, Hedge, Policy, Retry, Step, Usage, race};
+use llmspell::observe::Usage;
+use llmspell::{Budget, Context, Hedge, Policy, Retry, Step, race};
 use llmspell_models::Wire;
 use llmspell_test::Cassette;
 use llmspell_test::ScriptedModel;

@@ -1,7 +1,8 @@
 //! Successful replies on every wire.
 
 use llmspell::model::{Finish, Message, Model, ModelEvent, Options, Request};
-use llmspell::{Context, Step, Usage};
+use llmspell::observe::Usage;
+use llmspell::{Context, Step};
 use llmspell_models::Wire;
 use llmspell_test::fault_server::Answer;
 use serde_json::{Value, json};

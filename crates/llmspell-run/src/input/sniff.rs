@@ -1,7 +1,8 @@
 //! Checks the beginning of an input: whether it has another format, or lacks a field that the flow requires. The error
 //! is reported once, before any work, and not once per record.
 
-use llmspell::{Error, Result, suggest};
+use llmspell::internal::suggest;
+use llmspell::{Error, Result};
 use serde_json::{Map, Value};
 
 use super::decode::RecordDecoder;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use llmspell::suggest::nearest;
+use llmspell::internal::suggest::nearest;
 use llmspell::{Error, Result};
 use llmspell_flow::Flow;
 

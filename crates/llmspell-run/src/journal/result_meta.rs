@@ -1,6 +1,7 @@
 //! The metadata of a result as it is stored.
 
-use llmspell::{Error, Provenance, Quality};
+use llmspell::Error;
+use llmspell::observe::{Provenance, Quality};
 use serde::{Deserialize, Serialize};
 
 /// Everything about a [result](llmspell_flow::internal::CachedResult) except its output. Default values are left out; if all

@@ -11,7 +11,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::{Error, Provenance, Quality, Result, StageTime};
+use llmspell::observe::{Provenance, Quality, StageTime};
+use llmspell::{Error, Result};
 use serde::{Serialize, Serializer};
 
 /// The outcome of a record, with its provenance and duration.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use llmspell::{Usage, WaitKind};
+use llmspell::observe::{Usage, WaitKind};
 use serde::{Serialize, Serializer};
 
 /// The state of a run at one moment; made by [`Progress::snapshot`](crate::Progress::snapshot).

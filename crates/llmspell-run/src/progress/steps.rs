@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use llmspell::WaitKind;
 use llmspell::internal::{CallState, FoldSnapshot, LiveCall, StepTotals};
+use llmspell::observe::WaitKind;
 
 use super::snapshot::{InStep, Snapshot, StepNow, Waiting};
 
@@ -50,7 +50,7 @@ fn flow_order(fold: &FoldSnapshot) -> Vec<usize> {
     let mut order: Vec<usize> = Vec::with_capacity(fold.steps.len());
     for step in 0..fold.steps.len() {
         let outer = path(step).as_str().rfind('.').map_or("", |dot| &path(step).as_str()[..dot]);
-        let outer = llmspell::Path::from(outer);
+        let outer = llmspell::path::Path::from(outer);
         let last_within = order.iter().rposition(|other| path(*other).is_within(&outer));
         order.insert(last_within.map_or(order.len(), |last| last + 1), step);
     }

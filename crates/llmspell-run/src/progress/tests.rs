@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::{Context, Error, ErrorKind, Limit, Policy, Retry, Step, Usage, WaitKind, pipeline, step};
+use llmspell::observe::{Usage, WaitKind};
+use llmspell::{Context, Error, ErrorKind, Limit, Policy, Retry, Step, pipeline, step};
 use tokio::time::sleep;
 
 use super::{InStep, Progress, ProgressSink, Snapshot, StepNow, Waiting};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::run_report::{Advice, RunReport};
-use llmspell::{Report, StepReport};
+use llmspell::observe::{Report, StepReport};
 
 /// The shares from which a rule applies.
 const FULL: f64 = 0.9;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use llmspell::{ErrorKind, Report};
+use llmspell::ErrorKind;
+use llmspell::observe::Report;
 use serde::{Deserialize, Serialize};
 
 use super::failures::Failures;

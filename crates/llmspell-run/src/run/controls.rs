@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use llmspell::{LimitHandle, Rate};
+use llmspell::Rate;
+use llmspell::pattern::stream::LimitHandle;
 use llmspell_flow::internal::{Quota, Tunable};
 use tokio::sync::watch;
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use llmspell::{Breaker, Context, Step, Streaming};
+use llmspell::pattern::stream::Streaming;
+use llmspell::{Breaker, Context, Step};
 use tokio::sync::watch;
 use tokio::time::Instant;
 

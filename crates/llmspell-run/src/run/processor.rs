@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::{BoxStep, Context, Error, Outcome, Rate, Result, Step, StepInfo, step};
+use llmspell::step::{BoxStep, StepInfo};
+use llmspell::{Context, Error, Outcome, Rate, Result, Step, step};
 use llmspell_flow::internal::{Compiled, Memo, Recorded};
 use serde_json::Value;
 use tokio::time::Instant;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use llmspell::{Error, Outcome, Quality, Streaming};
+use llmspell::observe::Quality;
+use llmspell::pattern::stream::Streaming;
+use llmspell::{Error, Outcome};
 use tokio::sync::watch;
 use tokio::time::Instant;
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use llmspell::{Error, Result, suggest};
+use llmspell::internal::suggest;
+use llmspell::{Error, Result};
 use serde_json::Number as Json;
 
 use super::number::{Computed, Number, Undefined, finite};

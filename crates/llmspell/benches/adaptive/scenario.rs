@@ -4,7 +4,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::{Adaptive, Limit};
+use llmspell::Limit;
+use llmspell::control::Adaptive;
 
 use crate::capacity::Capacity;
 use crate::client::{self, Score};

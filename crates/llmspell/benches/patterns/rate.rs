@@ -3,7 +3,8 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use llmspell::{Budget, Context, Rate, Step, Usage, step};
+use llmspell::observe::Usage;
+use llmspell::{Budget, Context, Rate, Step, step};
 
 use crate::measure::{Flavour, Row, head};
 use crate::work::each;

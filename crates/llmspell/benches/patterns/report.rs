@@ -1,7 +1,8 @@
 //! The cost of a name: without sinks, under a recording, and under sinks that follow a run.
 
 use llmspell::internal::SharedFold;
-use llmspell::{Context, Event, Step, pipeline, step};
+use llmspell::observe::Event;
+use llmspell::{Context, Step, pipeline, step};
 
 use crate::measure::{Flavour, Row, head};
 use crate::work::{drain, each, each_under, ready};

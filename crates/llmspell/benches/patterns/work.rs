@@ -2,7 +2,8 @@
 
 use std::hint::black_box;
 
-use llmspell::{Context, Step, Streaming};
+use llmspell::pattern::stream::Streaming;
+use llmspell::{Context, Step};
 use tokio::task::JoinSet;
 
 /// Work that never waits.

@@ -180,7 +180,7 @@ impl AgentBuilder {
     /// Returns a partial answer when a limit is reached, instead of an error.
     ///
     /// The answer is the text of the unfinished turn, or else the last text of this run. The result is marked as
-    /// [partial](crate::Quality::Partial), with the limit as the cause. Without any text the agent still fails.
+    /// [partial](crate::observe::Quality::Partial), with the limit as the cause. Without any text the agent still fails.
     ///
     /// The limits are those above, deadlines of steps around the agent, timeouts of the model, and rejections by
     /// budgets.

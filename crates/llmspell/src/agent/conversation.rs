@@ -76,7 +76,7 @@ impl Conversation {
     ///
     /// ```
     /// use llmspell::agent::Conversation;
-    /// use llmspell::Message;
+    /// use llmspell::model::Message;
     ///
     /// let mut talk = Conversation::from("An old question, and a rather long one at that.");
     /// talk.push(Message::assistant("An old answer.")).user("The newest question.");

@@ -135,7 +135,8 @@ impl Context {
     /// reader.
     ///
     /// ```
-    /// use llmspell::{ChunkData, Context, Step, step};
+    /// use llmspell::{Context, Step, step};
+    /// use llmspell::context::ChunkData;
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
     /// let answer = step(|question: String, cx: Context| async move {
@@ -169,7 +170,7 @@ impl Context {
 
     /// Emits a piece of partial output, and waits while the reader is behind.
     ///
-    /// Output also decides a [first-output race](crate::Race::first_output) and resets first-output and idle
+    /// Output also decides a [first-output race](crate::pattern::race::Race::first_output) and resets first-output and idle
     /// timeouts, with or without a reader.
     ///
     /// # Errors

@@ -20,7 +20,8 @@ impl Context {
     /// were counted when they happened, and are not counted again.
     ///
     /// ```
-    /// use llmspell::{Context, Error, Quality, Step, step, value};
+    /// use llmspell::{Context, Error, Step, step, value};
+    /// use llmspell::observe::Quality;
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
     /// let part = step(|n: u32, _| async move { if n < 2 { Ok(n) } else { Err(Error::failed("too much")) } });

@@ -14,7 +14,7 @@ pub(crate) type Redactor = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 impl Context {
     /// Returns this context with `redact` applied to everything observed below it.
     ///
-    /// `redact` is given the message of every error in an [event](crate::Event) and every text in [partial
+    /// `redact` is given the message of every error in an [event](crate::observe::Event) and every text in [partial
     /// output](Context::emit). It returns the redacted text, or `None` if there is nothing to redact.
     ///
     /// Event sinks, the report and readers of chunks see only redacted texts, wherever they were added. Each

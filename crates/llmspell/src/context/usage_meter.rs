@@ -69,12 +69,13 @@ impl Context {
     ///
     /// Report usage as soon as it is known, in increments if necessary. Every rate and budget around the work
     /// is charged at once, also if the work has outlived its caller. The usage is part of the
-    /// [outcome](crate::Provenance::usage) of every enclosing item and step [with an
+    /// [outcome](crate::observe::Provenance::usage) of every enclosing item and step [with an
     /// outcome](crate::Step::with_outcome), even if the attempt failed, because it was paid for. An
-    /// [event](crate::EventKind::Used) carries it to the [report](Context::report).
+    /// [event](crate::observe::EventKind::Used) carries it to the [report](Context::report).
     ///
     /// ```
-    /// use llmspell::{Context, Step, Usage, step};
+    /// use llmspell::{Context, Step, step};
+    /// use llmspell::observe::Usage;
     ///
     /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
     /// let ask = step(|question: &'static str, cx: Context| async move {

@@ -5,11 +5,12 @@
 //! - *Wait*: a call that does not fit waits for calls in flight, as long as what they leave of their reservations may
 //!   be enough.
 //! - *Reject*: once there is not enough for another call, calls fail with
-//!   [`ErrorKind::Rejected`](crate::ErrorKind::Rejected). A [stream](crate::Streaming::budget) ends the admission of
+//!   [`ErrorKind::Rejected`](crate::ErrorKind::Rejected). A [stream](crate::pattern::stream::Streaming::budget) ends the admission of
 //!   inputs instead, and delivers what is in flight.
 //!
 //! ```
-//! use llmspell::{Budget, Context, Step, Usage, step};
+//! use llmspell::{Budget, Context, Step, step};
+//! use llmspell::observe::Usage;
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! let ask = step(|question: u32, cx: Context| async move {
@@ -64,7 +65,8 @@ use ledger::BudgetLedger;
 ///   nothing itself, and is rejected only once everything is spent.
 ///
 /// ```
-/// use llmspell::{Budget, Cost, Step, Usage, step};
+/// use llmspell::{Budget, Step, step};
+/// use llmspell::observe::{Cost, Usage};
 ///
 /// let budget = Budget::cost(5.0).estimate(Usage::new(800, 400).with_cost(0.01));
 /// let ask = step(|question: String, _| async move { Ok(question) }).budget(budget.clone());
@@ -105,7 +107,7 @@ impl Budget {
         BudgetBuilder { caps: Caps::default() }
     }
 
-    /// Estimates that a call, or an item of a [stream](crate::Streaming::budget), uses this much. The estimate belongs
+    /// Estimates that a call, or an item of a [stream](crate::pattern::stream::Streaming::budget), uses this much. The estimate belongs
     /// to this clone; the cap is shared. An estimate [from the input](WithBudget::estimate) takes precedence.
     ///
     /// Without an estimate, the budget learns a moving average from the calls under it. Before the first of them has

@@ -92,7 +92,7 @@ impl Limit {
     ///
     /// A [stream](crate::Step::stream) takes the number of its items in flight from the limit when it is created. To use a
     /// larger limit fully, resize the stream as well, with
-    /// [`Streaming::limit_handle`](crate::Streaming::limit_handle).
+    /// [`Streaming::limit_handle`](crate::pattern::stream::Streaming::limit_handle).
     ///
     /// ```
     /// let limit = llmspell::Limit::new(8);

@@ -10,7 +10,8 @@
 //!   no herd comes back. A call that was admitted and still waits for a permit is revoked.
 //!
 //! ```
-//! use llmspell::{Context, Rate, Step, Usage, step};
+//! use llmspell::{Context, Rate, Step, step};
+//! use llmspell::observe::Usage;
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! // One for each key at a provider; clones share it.

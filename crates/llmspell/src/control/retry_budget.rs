@@ -35,7 +35,8 @@ use crate::runtime::sync::atomic::{AtomicU64, Ordering};
 ///
 /// ```
 /// use std::time::Duration;
-/// use llmspell::{Hedge, Policy, Retry, RetryBudget, Step, step};
+/// use llmspell::{Hedge, Policy, Retry, Step, step};
+/// use llmspell::control::RetryBudget;
 ///
 /// let budget = RetryBudget::builder(0.2).reserve(1.0).build();
 /// let policy = Policy::new()

@@ -7,7 +7,7 @@ use crate::observe::usage::Usage;
 
 /// An event of a streamed reply.
 ///
-/// Its JSON form, such as `{"text": "…"}`, is also the [partial output](crate::Chunk) of a step that calls a model.
+/// Its JSON form, such as `{"text": "…"}`, is also the [partial output](crate::context::Chunk) of a step that calls a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -7,7 +7,7 @@ use crate::observe::usage::Usage;
 ///
 /// ```
 /// use llmspell::model::Prices;
-/// use llmspell::{Cost, Usage};
+/// use llmspell::observe::{Cost, Usage};
 ///
 /// let prices = Prices::per_million(0.25, 2.0);
 /// assert_eq!(prices.of(Usage::new(4_000, 1_000)).cost, Cost::new(0.003));

@@ -18,7 +18,7 @@ const DIGITS: usize = 12;
 /// large saturate. In JSON it is a number.
 ///
 /// ```
-/// use llmspell::Cost;
+/// use llmspell::observe::Cost;
 ///
 /// let tenth = Cost::new(0.1);
 /// assert_eq!(std::iter::repeat_n(tenth, 10).sum::<Cost>(), Cost::new(1.0));

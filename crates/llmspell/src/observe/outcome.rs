@@ -117,7 +117,7 @@ impl Provenance {
 
 /// A result with its index, its quality and its provenance.
 ///
-/// [`Streaming`](crate::Streaming) yields one for each input, [`settle`](crate::settle) returns one for each branch, and
+/// [`Streaming`](crate::pattern::stream::Streaming) yields one for each input, [`settle`](crate::settle) returns one for each branch, and
 /// [`Step::with_outcome`](crate::Step::with_outcome) makes any step return one.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

@@ -11,7 +11,7 @@ use crate::observe::millis;
 ///
 /// ```
 /// use std::time::Duration;
-/// use llmspell::{RateLimits, RateWindow};
+/// use llmspell::observe::{RateLimits, RateWindow};
 ///
 /// let limits = RateLimits::default().requests(RateWindow::new(500, 12, Duration::from_secs(58)));
 /// assert_eq!(limits.requests.map(|window| window.remaining), Some(12));

@@ -10,10 +10,10 @@ use super::cost::Cost;
 /// The consumption of a call, an item or a run.
 ///
 /// A step reports it with [`Context::record_usage`](crate::Context::record_usage). Rates and budgets above the step are
-/// charged; the [outcome](crate::Provenance::usage) and the [report](crate::Report::usage) add it up.
+/// charged; the [outcome](crate::observe::Provenance::usage) and the [report](crate::observe::Report::usage) add it up.
 ///
 /// ```
-/// use llmspell::{Cost, Usage};
+/// use llmspell::observe::{Cost, Usage};
 ///
 /// let one = Usage::new(1_200, 300).with_cost(0.0042);
 /// let two = one + Usage::new(0, 500);

@@ -3,7 +3,7 @@
 //! *Waits for* every stage of every record.
 //! *Cancels* the remaining stages of a record that is stopped.
 //! *Bounds* the calls in each stage ([`Pipeline::limit`]) and, when streamed, the records in flight
-//! ([`Streaming::limit`](crate::Streaming::limit)). There are no other queues between stages: a record that
+//! ([`Streaming::limit`](crate::pattern::stream::Streaming::limit)). There are no other queues between stages: a record that
 //! waits for a stage is one of those in flight.
 //! *Fails with* the error of the stage, per record; its path names the stage.
 //!
@@ -268,7 +268,8 @@ impl<T: Send + 'static> Pipeline<Stages<T>> {
     /// The output of one stage is the input of the next, so all stages share one type.
     ///
     /// ```
-    /// use llmspell::{Context, Limit, Pipeline, Step, step};
+    /// use llmspell::{Context, Limit, Step, step};
+    /// use llmspell::pattern::pipeline::Pipeline;
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
     /// let stages = ["clean", "count", "store"].map(|name| {

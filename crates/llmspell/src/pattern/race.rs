@@ -4,7 +4,7 @@
 //! to emit output ([`Race::first_output`]).
 //! *Cancels* every loser at once: it is dropped before the race returns.
 //! *Bounds* nothing beyond the number of contenders. A [`Hedge`] is bounded by the share of calls that it can
-//! double, or by the budget that it shares with retries ([`RetryBudget`](crate::RetryBudget)).
+//! double, or by the budget that it shares with retries ([`RetryBudget`](crate::control::RetryBudget)).
 //! *Fails with* [`ErrorKind::AllFailed`](crate::ErrorKind::AllFailed), with all failures as causes.
 //!
 //! Contenders run in the task of the caller. A panic is the failure of its contender. Only the winner

@@ -4,7 +4,7 @@
 //! [`Step::deadline`]), for the first output, or for any sign of life ([`Step::idle_timeout`]).
 //! *Cancels* the step, really: its future is dropped before the caller continues.
 //! *Bounds* time; the attempts and retries of one logical call ([`Retry`]), and the retries of many calls
-//! together ([`RetryBudget`](crate::RetryBudget)).
+//! together ([`RetryBudget`](crate::control::RetryBudget)).
 //! *Fails with* [`ErrorKind::Timeout`](crate::ErrorKind::Timeout); a retry that gives up, with all attempts as
 //! causes. A [`Fallback`] turns the failure into a result that is marked as a fallback.
 //!
@@ -14,7 +14,8 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use llmspell::{Context, Quality, Retry, Step, step, value};
+//! use llmspell::{Context, Retry, Step, step, value};
+//! use llmspell::observe::Quality;
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
 //! let slow = step(|(), _| async move {

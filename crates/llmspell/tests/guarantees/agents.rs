@@ -1,9 +1,11 @@
 //! An agent around a step.
 
 use llmspell::agent::{Agent, Conversation, ToolFailure};
+use llmspell::model::Message;
 use llmspell::model::{Finish, Model, ModelEvent, ModelStream, Request, ToolCallDelta};
+use llmspell::step::BoxStep;
 use llmspell::tool::DynTool;
-use llmspell::{BoxStep, Context, Message, Step, step};
+use llmspell::{Context, Step, step};
 use serde_json::{Value, json};
 
 /// A model that calls the tool twice in one turn with the user's message, and then replies with the tool's

@@ -16,7 +16,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use llmspell::{BoxStep, Context, Limit, Outcome, Step, Streaming, pipeline, step};
+use llmspell::pattern::stream::Streaming;
+use llmspell::step::BoxStep;
+use llmspell::{Context, Limit, Outcome, Step, pipeline, step};
 use tokio::time::{sleep, timeout};
 
 use crate::probe::{Probe, Watch, ms};

@@ -17,10 +17,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::{
-    BoxStep, Budget, Context, Error, Hedge, Limit, Rate, Retry, Step, Stragglers, Usage, all, join, pipeline, race,
-    settle, step,
-};
+use llmspell::observe::Usage;
+use llmspell::pattern::stream::Stragglers;
+use llmspell::step::BoxStep;
+use llmspell::{Budget, Context, Error, Hedge, Limit, Rate, Retry, Step, all, join, pipeline, race, settle, step};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};

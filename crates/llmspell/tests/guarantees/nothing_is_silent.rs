@@ -12,9 +12,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use llmspell::observe::{Event, EventKind};
+use llmspell::step::BoxStep;
 use llmspell::{
-    BoxStep, Breaker, Context, Error, ErrorKind, Event, EventKind, Hedge, Limit, Retry, Step, join, pipeline, race,
-    step, try_join, value,
+    Breaker, Context, Error, ErrorKind, Hedge, Limit, Retry, Step, join, pipeline, race, step, try_join, value,
 };
 use llmspell_test::FakeTool;
 use tokio::time::timeout;

@@ -17,7 +17,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use llmspell::{BoxStep, Context, Retry, Step, race, step, try_all, try_join, value};
+use llmspell::step::BoxStep;
+use llmspell::{Context, Retry, Step, race, step, try_all, try_join, value};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 

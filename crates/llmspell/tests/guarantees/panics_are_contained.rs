@@ -13,7 +13,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use llmspell::{BoxStep, Context, Error, ErrorKind, Step, all, join, race, settle, step};
+use llmspell::step::BoxStep;
+use llmspell::{Context, Error, ErrorKind, Step, all, join, race, settle, step};
 use tokio::task::yield_now;
 
 use crate::pattern_cases::every_pattern;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use llmspell::{BoxStep, Context, Error, Hedge, Limit, Retry, Step, all, join, pipeline, race, settle, step};
+use llmspell::step::BoxStep;
+use llmspell::{Context, Error, Hedge, Limit, Retry, Step, all, join, pipeline, race, settle, step};
 
 use crate::agents::agent;
 use crate::probe::ms;

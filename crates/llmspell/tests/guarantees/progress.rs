@@ -18,7 +18,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use llmspell::{BoxStep, Context, Error, Hedge, Retry, Step, Streaming, all, join, pipeline, race, step};
+use llmspell::pattern::stream::Streaming;
+use llmspell::step::BoxStep;
+use llmspell::{Context, Error, Hedge, Retry, Step, all, join, pipeline, race, step};
 use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};

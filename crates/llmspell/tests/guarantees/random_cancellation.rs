@@ -19,7 +19,9 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use fastrand::Rng;
-use llmspell::{BoxStep, Context, Limit, Step, Streaming, step};
+use llmspell::pattern::stream::Streaming;
+use llmspell::step::BoxStep;
+use llmspell::{Context, Limit, Step, step};
 use tokio::task::yield_now;
 
 use crate::baseline::{tasks, until};

@@ -15,10 +15,9 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use llmspell::{
-    BoxStep, Context, Error, Limit, Outcome, Retry, Step, Streaming, all, pipeline, race, step, try_all, try_join,
-    value,
-};
+use llmspell::pattern::stream::Streaming;
+use llmspell::step::BoxStep;
+use llmspell::{Context, Error, Limit, Outcome, Retry, Step, all, pipeline, race, step, try_all, try_join, value};
 use tokio::task::{JoinSet, consume_budget};
 use tokio::time::{Instant, sleep, timeout};
 

@@ -17,7 +17,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use llmspell::{Context, Event, EventKind, Retry, Step, step, value};
+use llmspell::observe::{Event, EventKind};
+use llmspell::{Context, Retry, Step, step, value};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::baseline::at_most;

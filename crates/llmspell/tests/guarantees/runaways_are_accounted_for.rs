@@ -17,9 +17,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use llmspell::{
-    BoxStep, Context, ErrorKind, Event, EventKind, EventSink, Limit, Retry, RetryStop, Step, WorkGuard, step,
-};
+use llmspell::context::WorkGuard;
+use llmspell::observe::{Event, EventKind, EventSink, RetryStop};
+use llmspell::step::BoxStep;
+use llmspell::{Context, ErrorKind, Limit, Retry, Step, step};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 

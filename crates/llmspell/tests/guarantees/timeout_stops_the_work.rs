@@ -19,7 +19,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use llmspell::{BoxStep, Context, ErrorKind, EventKind, Limit, Step, step};
+use llmspell::observe::EventKind;
+use llmspell::step::BoxStep;
+use llmspell::{Context, ErrorKind, Limit, Step, step};
 use tokio::runtime::{Builder, Handle, RuntimeFlavor};
 use tokio::time::{Instant, sleep};
 

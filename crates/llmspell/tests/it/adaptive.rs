@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use llmspell::{
-    Adaptive, Context, Error, ErrorKind, EventKind, Limit, LimitChange, Policy, Retry, Step, pipeline, step,
-};
+use llmspell::control::Adaptive;
+use llmspell::observe::{EventKind, LimitChange};
+use llmspell::{Context, Error, ErrorKind, Limit, Policy, Retry, Step, pipeline, step};
 use proptest::prelude::*;
 use tokio::time::sleep;
 

@@ -6,11 +6,13 @@ mod limits;
 mod typed;
 
 use llmspell::agent::{Agent, AgentReply, Conversation, Unfinished};
+use llmspell::model::Message;
 use llmspell::model::{
     Effort, EventSender, Finish, ModelError, ModelErrorClass, ModelEvent, Options, OutputFormat, Request, ToolChoice,
 };
+use llmspell::observe::{Cost, Quality, Usage};
 use llmspell::tool::DynTool;
-use llmspell::{Context, Cost, Error, ErrorKind, Message, Quality, Step, Usage, step};
+use llmspell::{Context, Error, ErrorKind, Step, step};
 use llmspell_test::ScriptedModel;
 use serde_json::{Value, json};
 use tokio::time::sleep;

@@ -5,10 +5,11 @@ mod properties;
 use std::sync::{Arc, Mutex};
 
 use llmspell::agent::{Agent, AgentBuilder, AgentEvent, Conversation, ToolFailure};
+use llmspell::model::Message;
 use llmspell::model::{ModelError, ModelErrorClass, ToolResult};
 use llmspell::schemars::JsonSchema;
 use llmspell::tool::DynTool;
-use llmspell::{Context, Error, ErrorKind, Limit, Message, Result, Retry, Step, Tool, step};
+use llmspell::{Context, Error, ErrorKind, Limit, Result, Retry, Step, Tool, step};
 use llmspell_test::ScriptedModel;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
-use llmspell::{
-    Breaker, BreakerBuilder, Context, Error, ErrorKind, Event, EventKind, Hedge, Policy, RejectedBy, Retry, Step,
-    WithBreaker, race, step, value,
-};
+use llmspell::control::BreakerBuilder;
+use llmspell::observe::{Event, EventKind, RejectedBy};
+use llmspell::step::adapters::WithBreaker;
+use llmspell::{Breaker, Context, Error, ErrorKind, Hedge, Policy, Retry, Step, race, step, value};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -478,7 +478,7 @@ async fn events_report_every_change_and_the_report_counts_rejections() {
                 let mut fact = json["fact"].clone();
                 let step = fact.as_object_mut().unwrap().remove("step");
                 assert_eq!(step, in_front.then(|| "ask".into()));
-                assert_eq!(serde_json::from_value::<llmspell::Event>(json).unwrap(), event);
+                assert_eq!(serde_json::from_value::<llmspell::observe::Event>(json).unwrap(), event);
                 seen.push(fact);
             }
         }

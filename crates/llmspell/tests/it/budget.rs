@@ -7,10 +7,8 @@ mod stream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use llmspell::{
-    Budget, Context, Cost, Error, ErrorKind, EventKind, Outcome, Policy, RejectedBy, Retry, Step, Usage, WaitKind,
-    join, step,
-};
+use llmspell::observe::{Cost, EventKind, RejectedBy, Usage, WaitKind};
+use llmspell::{Budget, Context, Error, ErrorKind, Outcome, Policy, Retry, Step, join, step};
 use tokio::time::{Instant, sleep};
 
 use crate::probe::{Probe, ms};

@@ -1,7 +1,7 @@
 //! Conversations: values that callers keep, store, continue and trim.
 
-use llmspell::Message;
 use llmspell::agent::Conversation;
+use llmspell::model::Message;
 use llmspell::model::{Content, Image, Reply, ToolCall, ToolResult};
 use proptest::prelude::*;
 use serde_json::json;

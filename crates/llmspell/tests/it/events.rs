@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use llmspell::{Context, Event, Retry, Step, race};
+use llmspell::observe::Event;
+use llmspell::{Context, Retry, Step, race};
 use llmspell_test::FakeTool;
 
 use crate::probe::{Probe, ms};

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use llmspell::{ChunkData, Context, Error, ErrorKind, Event, EventKind, Hedge, Retry, ServedBy, Step, step};
+use llmspell::context::ChunkData;
+use llmspell::observe::{Event, EventKind, ServedBy};
+use llmspell::{Context, Error, ErrorKind, Hedge, Retry, Step, step};
 use tokio::time::{Instant, sleep};
 
 use crate::probe::{Probe, Watch, ms};

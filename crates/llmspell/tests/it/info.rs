@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use llmspell::{
-    Breaker, Budget, Context, Error, Limit, Pipeline, Rate, Result, Retry, Step, StepInfo, join, pipeline, race, value,
-};
+use llmspell::pattern::pipeline::Pipeline;
+use llmspell::step::StepInfo;
+use llmspell::{Breaker, Budget, Context, Error, Limit, Rate, Result, Retry, Step, join, pipeline, race, value};
 
-type Boxed = llmspell::BoxStep<u32, u32>;
+type Boxed = llmspell::step::BoxStep<u32, u32>;
 
 /// A step that counts the calls of its `info`.
 #[derive(Clone, Default)]

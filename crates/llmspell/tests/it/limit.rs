@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use llmspell::{Breaker, Context, ErrorKind, EventKind, Limit, Step, join, step};
+use llmspell::observe::EventKind;
+use llmspell::{Breaker, Context, ErrorKind, Limit, Step, join, step};
 use tokio::time::{Instant, sleep};
 
 use crate::probe::{Probe, Watch, ms};
@@ -238,7 +239,7 @@ async fn a_limit_can_be_changed_while_calls_run_and_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn an_adaptive_limit_can_get_another_bound() {
-    let limit = Limit::adaptive(llmspell::Adaptive::aimd().min(4).initial(8).max(64));
+    let limit = Limit::adaptive(llmspell::control::Adaptive::aimd().min(4).initial(8).max(64));
     assert!(limit.resize(2));
     assert_eq!(limit.permits(), Some(2));
     // It grows again as soon as it can, and no further.

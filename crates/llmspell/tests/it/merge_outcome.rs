@@ -1,6 +1,7 @@
 //! Outcomes merged into other work: those of nested streams, and those of earlier runs.
 
-use llmspell::{Budget, Context, Error, ErrorKind, Outcome, Quality, Retry, Step, Usage, step, value};
+use llmspell::observe::{Quality, Usage};
+use llmspell::{Budget, Context, Error, ErrorKind, Outcome, Retry, Step, step, value};
 
 /// Records usage, fails at its first attempt, and falls back for odd numbers.
 fn part() -> impl Step<In = u32, Out = u32> {

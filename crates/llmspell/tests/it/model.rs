@@ -8,11 +8,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
 
+use llmspell::context::ChunkData;
 use llmspell::model::{
     EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent, ModelStream, Options, Prices, Reply, Request,
     ToolCallDelta,
 };
-use llmspell::{ChunkData, Context, Cost, Error, ErrorKind, Result, Step, Usage, race};
+use llmspell::observe::{Cost, Usage};
+use llmspell::{Context, Error, ErrorKind, Result, Step, race};
 use llmspell_test::{ScriptedModel, SimulatedModel};
 use serde_json::json;
 use tokio::time::{Instant, sleep};

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use llmspell::{Context, Error, Limit, Outcome, Provenance, Retry, Step, pipeline, step};
+use llmspell::observe::Provenance;
+use llmspell::{Context, Error, Limit, Outcome, Retry, Step, pipeline, step};
 use tokio::time::Instant;
 
 use crate::probe::{Probe, Watch, ms};

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use llmspell::{Context, ErrorKind, Limit, ProcessGroup, Retry, Step, step};
+use llmspell::process::ProcessGroup;
+use llmspell::{Context, ErrorKind, Limit, Retry, Step, step};
 use tokio::time::{Instant, sleep};
 
 use crate::probe::ms;

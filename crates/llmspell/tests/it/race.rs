@@ -1,6 +1,8 @@
 //! Races: who decides, who is cancelled, what is kept.
 
-use llmspell::{ChunkData, Context, Error, ErrorKind, Quality, Retry, ServedBy, Step, pipeline, race, step, value};
+use llmspell::context::ChunkData;
+use llmspell::observe::{Quality, ServedBy};
+use llmspell::{Context, Error, ErrorKind, Retry, Step, pipeline, race, step, value};
 use tokio::time::{Instant, sleep};
 
 use crate::probe::{Probe, Watch, ms};

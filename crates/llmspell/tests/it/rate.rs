@@ -10,10 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use llmspell::{
-    Context, Error, ErrorKind, EventKind, Outcome, Policy, Rate, RejectedBy, Result, Retry, Step, Usage, WaitKind,
-    join, step,
-};
+use llmspell::observe::{EventKind, RejectedBy, Usage, WaitKind};
+use llmspell::{Context, Error, ErrorKind, Outcome, Policy, Rate, Result, Retry, Step, join, step};
 use tokio::time::{Instant, sleep};
 
 use crate::probe::{Probe, ms};

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use llmspell::{Breaker, ChunkData, Context, Error, Event, Retry, Step, race, step};
+use llmspell::context::ChunkData;
+use llmspell::observe::Event;
+use llmspell::{Breaker, Context, Error, Retry, Step, race, step};
 use serde_json::json;
 
 const SECRET: &str = "hunter2";

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use llmspell::model::Model;
+use llmspell::observe::Event;
+use llmspell::registry::{Extension, Registry};
 use llmspell::tool::DynTool;
-use llmspell::{Context, Error, ErrorKind, Event, Extension, Registry, Result, Step, step};
+use llmspell::{Context, Error, ErrorKind, Result, Step, step};
 use llmspell_test::ScriptedModel;
 use serde_json::{Value, json};
 

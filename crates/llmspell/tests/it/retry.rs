@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use llmspell::{ChunkData, Context, Error, ErrorKind, Retry, Step, step, value};
+use llmspell::context::ChunkData;
+use llmspell::{Context, Error, ErrorKind, Retry, Step, step, value};
 use llmspell_test::FakeTool;
 use tokio::time::Instant;
 

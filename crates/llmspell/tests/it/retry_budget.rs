@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use llmspell::{Context, Error, EventKind, Hedge, Policy, Retry, RetryBudget, RetryStop, Step, step};
+use llmspell::control::RetryBudget;
+use llmspell::observe::{EventKind, RetryStop};
+use llmspell::{Context, Error, Hedge, Policy, Retry, Step, step};
 use proptest::prelude::*;
 use tokio::time::sleep;
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use llmspell::{Context, Error, ErrorKind, EventKind, Outcome, ServedBy, Step, Stragglers, step};
+use llmspell::observe::{EventKind, ServedBy};
+use llmspell::pattern::stream::Stragglers;
+use llmspell::{Context, Error, ErrorKind, Outcome, Step, step};
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep};
 

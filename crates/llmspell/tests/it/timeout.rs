@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use llmspell::{Context, Error, ErrorKind, Quality, Retry, ServedBy, Step, step, value};
+use llmspell::observe::{Quality, ServedBy};
+use llmspell::{Context, Error, ErrorKind, Retry, Step, step, value};
 use tokio::time::{Instant, sleep};
 
 use crate::probe::{Probe, Watch, ms};

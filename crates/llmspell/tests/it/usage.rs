@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use llmspell::{Context, Cost, Error, EventKind, Hedge, Retry, Step, Usage, join, race, settle, step, value};
+use llmspell::observe::{Cost, EventKind, Usage};
+use llmspell::{Context, Error, Hedge, Retry, Step, join, race, settle, step, value};
 use tokio::time::sleep;
 
 use crate::probe::ms;
@@ -30,7 +31,7 @@ async fn an_outcome_reports_its_usage() {
 
 #[tokio::test(start_paused = true)]
 async fn usage_counts_whether_it_served_or_not() {
-    let tokens = async |step: llmspell::BoxStep<usize, usize>| {
+    let tokens = async |step: llmspell::step::BoxStep<usize, usize>| {
         step.with_outcome().run(0, &Context::new()).await.unwrap().provenance.usage().tokens()
     };
     let retried = spends(100, 1, false).retry(Retry::immediately().max_attempts(3));
@@ -107,7 +108,7 @@ async fn each_use_is_an_event() {
     assert_eq!(json["path"], "ask");
     let fact = serde_json::json!({"event": "used", "input_tokens": 100, "output_tokens": 0, "cost": 0.1});
     assert_eq!(json["fact"], fact);
-    assert_eq!(serde_json::from_value::<llmspell::Event>(json).unwrap(), event);
+    assert_eq!(serde_json::from_value::<llmspell::observe::Event>(json).unwrap(), event);
 }
 
 #[tokio::test]

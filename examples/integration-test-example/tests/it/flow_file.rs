@@ -5,8 +5,9 @@
 
 use std::path::Path;
 
+use llmspell::step::BoxStep;
 use llmspell::tool::DynTool;
-use llmspell::{BoxStep, Context, ErrorKind, Step, step};
+use llmspell::{Context, ErrorKind, Step, step};
 use llmspell_flow::{Flow, Source, Toolbox};
 use llmspell_test::FakeTool;
 use llmspell_tools::Permissions;

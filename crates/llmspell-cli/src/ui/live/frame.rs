@@ -94,7 +94,7 @@ fn non_zero(number: u64, what: &str) -> String {
 mod tests {
     use std::time::Duration;
 
-    use llmspell::{Usage, WaitKind};
+    use llmspell::observe::{Usage, WaitKind};
     use llmspell_run::{InStep, StepNow, Total, Waiting};
 
     use super::*;

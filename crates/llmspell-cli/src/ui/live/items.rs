@@ -1,6 +1,6 @@
 //! The oldest records in flight, and what they wait for.
 
-use llmspell::WaitKind;
+use llmspell::observe::WaitKind;
 use llmspell_run::{InStep, Snapshot, Waiting};
 
 use super::line::{DIM, PLAIN, StyledLine, WAITING, pad_left};

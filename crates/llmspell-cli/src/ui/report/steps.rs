@@ -1,6 +1,6 @@
 //! The table of steps in a report: where the time went.
 
-use llmspell::{Report, StageReport, StepReport};
+use llmspell::observe::{Report, StageReport, StepReport};
 use llmspell_run::RunReport;
 
 use crate::ui::text::{count, count_of, duration};
@@ -97,7 +97,7 @@ fn remarks(account: &RunReport) -> Vec<String> {
     let report = &account.report;
     let mut remarks = Vec::new();
     if let Some(bottleneck) = &report.bottleneck {
-        let is_bottleneck = |step: &&llmspell::CriticalStep| step.path == *bottleneck;
+        let is_bottleneck = |step: &&llmspell::observe::CriticalStep| step.path == *bottleneck;
         let all: f64 = report.critical_path.iter().map(|step| step.time.as_secs_f64()).sum();
         let time = report.critical_path.iter().find(is_bottleneck).map_or(0.0, |step| step.time.as_secs_f64());
         let name = account.within(bottleneck.as_str());

@@ -1,6 +1,7 @@
 //! `concurrent`: steps at once.
 
-use llmspell::{ErrorKind, Quality};
+use llmspell::ErrorKind;
+use llmspell::observe::Quality;
 use serde_json::json;
 
 use crate::kinds::probe::Probe;

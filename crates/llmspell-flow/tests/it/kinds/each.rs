@@ -1,6 +1,7 @@
 //! `each`: the same for every item of a list.
 
-use llmspell::{ErrorKind, Quality};
+use llmspell::ErrorKind;
+use llmspell::observe::Quality;
 use serde_json::json;
 
 use crate::kinds::probe::Probe;

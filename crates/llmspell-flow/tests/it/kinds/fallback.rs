@@ -1,6 +1,6 @@
 //! `fallback`: one stands in for the other.
 
-use llmspell::{Quality, ServedBy};
+use llmspell::observe::{Quality, ServedBy};
 use serde_json::json;
 
 use crate::kinds::probe::Probe;

@@ -1,6 +1,7 @@
 //! `limit`, `rate`, `adaptive`, `breaker`, `hedge`: how much a server is asked to do.
 
-use llmspell::{Context, ErrorKind, EventKind, ServedBy, Step};
+use llmspell::observe::{EventKind, ServedBy};
+use llmspell::{Context, ErrorKind, Step};
 use serde_json::{Value, json};
 
 use crate::kinds::probe::Probe;

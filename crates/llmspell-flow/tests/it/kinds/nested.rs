@@ -1,6 +1,6 @@
 //! Kinds inside of kinds.
 
-use llmspell::Quality;
+use llmspell::observe::Quality;
 use serde_json::json;
 
 use crate::kinds::probe::Probe;

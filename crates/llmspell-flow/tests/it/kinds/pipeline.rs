@@ -1,6 +1,6 @@
 //! `pipeline`: steps one after another; with `from`, for each item of a list.
 
-use llmspell::Quality;
+use llmspell::observe::Quality;
 use serde_json::json;
 
 use crate::kinds::probe::Probe;

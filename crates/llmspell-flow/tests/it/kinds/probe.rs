@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use llmspell::step::BoxStep;
 use llmspell::tool::DynTool;
-use llmspell::{BoxStep, Context, Error, Outcome, Step, step};
+use llmspell::{Context, Error, Outcome, Step, step};
 use llmspell_flow::{Flow, Source, Toolbox};
 use llmspell_tools::Permissions;
 use serde_json::{Value, json};

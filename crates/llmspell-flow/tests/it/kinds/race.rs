@@ -1,6 +1,7 @@
 //! `race`: the first decides.
 
-use llmspell::{ErrorKind, ServedBy};
+use llmspell::ErrorKind;
+use llmspell::observe::ServedBy;
 use serde_json::json;
 
 use crate::kinds::probe::Probe;

@@ -1,6 +1,6 @@
 //! `repeat`: again and again until an expression holds.
 
-use llmspell::Quality;
+use llmspell::observe::Quality;
 use serde_json::json;
 
 use crate::kinds::probe::Probe;

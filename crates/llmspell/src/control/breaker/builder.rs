@@ -37,7 +37,7 @@ impl BreakerBuilder {
     /// rate, and stays open until it is [reset](Breaker::reset).
     ///
     /// It suits whole runs: without credentials or money no other call succeeds either, and calls before the denied one
-    /// in a flow may cost money. Pass it to [`Streaming::breaker`](crate::Streaming::breaker).
+    /// in a flow may cost money. Pass it to [`Streaming::breaker`](crate::pattern::stream::Streaming::breaker).
     pub fn on_denied(self) -> Self {
         self.when(|error| error.kind() == ErrorKind::Denied).consecutive_failures(3).until_reset()
     }

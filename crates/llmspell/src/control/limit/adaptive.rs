@@ -46,7 +46,7 @@ use crate::error::{Error, ErrorKind};
 /// While the other side asks callers to wait ([`Error::retry_after`]), the limit does not grow. A runaway counts as in
 /// use until it ends. All clones of a [`Limit`](crate::Limit) share what it has learned, so create one for each
 /// resource with its own capacity, such as an account with a model provider. Several processes that share a server
-/// reach fair shares, but take minutes. Every change is an [`EventKind::LimitChanged`](crate::EventKind::LimitChanged).
+/// reach fair shares, but take minutes. Every change is an [`EventKind::LimitChanged`](crate::observe::EventKind::LimitChanged).
 ///
 /// In simulations, such a limit completes at least 90 % of the calls that the best fixed limit completes, against a
 /// server whose capacity changes each minute, and less than 2 % of its calls are rejected. `benches/README.md` shows
@@ -54,7 +54,8 @@ use crate::error::{Error, ErrorKind};
 ///
 /// ```
 /// use std::time::Duration;
-/// use llmspell::{Adaptive, Context, Limit, Policy, Retry, Step, step};
+/// use llmspell::{Context, Limit, Policy, Retry, Step, step};
+/// use llmspell::control::Adaptive;
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// let ask = step(|question: String, _| async move { Ok(question.len()) });

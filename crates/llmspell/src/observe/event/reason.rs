@@ -40,7 +40,7 @@ pub enum RetryStop {
     Attempts,
     /// Nested retries share one allowance for each call, and it is used up.
     NestedRetries,
-    /// The [retry budget](crate::RetryBudget) that calls share is used up.
+    /// The [retry budget](crate::control::RetryBudget) that calls share is used up.
     RetryBudget,
     /// Another attempt would not fit before the deadline.
     Deadline,
@@ -67,7 +67,7 @@ impl RetryStop {
     }
 }
 
-/// The reason why an [adaptive limit](crate::Adaptive) changed.
+/// The reason why an [adaptive limit](crate::control::Adaptive) changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -70,7 +70,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{Context, ErrorKind, EventKind, Step, step};
+    use crate::observe::EventKind;
+    use crate::{Context, ErrorKind, Step, step};
 
     /// A gate that admits a number of inputs.
     struct PassCount(AtomicUsize);

@@ -18,7 +18,7 @@ impl<S: Step> Streaming<S> {
     /// Keeps at most `items` in flight.
     ///
     /// The default is 16, or the number that keeps a [pipeline](crate::pattern::pipeline) or an [adaptive
-    /// limit](crate::Adaptive) busy.
+    /// limit](crate::control::Adaptive) busy.
     ///
     /// # Panics
     /// If `items` is 0.
@@ -118,14 +118,15 @@ impl<S: Step> Streaming<S> {
     /// Starts a second copy of the last items of the stream if they are slow; the first copy to succeed wins.
     ///
     /// The outcome of an item whose second copy won says so with
-    /// [`ServedBy::Straggler`](crate::ServedBy::Straggler).
+    /// [`ServedBy::Straggler`](crate::observe::ServedBy::Straggler).
     ///
     /// The limit of the stream counts items and not their copies; to bound the calls, limit the step. The end
     /// of the source is known once it is polled for one more item, or earlier if it knows its length. A copy
     /// runs in the task of its item: if the step computes without yielding, use [`Step::spawned`].
     ///
     /// ```
-    /// use llmspell::{Context, Step, Stragglers, step};
+    /// use llmspell::{Context, Step, step};
+    /// use llmspell::pattern::stream::Stragglers;
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
     /// let fetch = step(|page: u32, _| async move { Ok(page) }).idempotent();

@@ -20,7 +20,7 @@ use crate::runtime::timing::{after, within};
 use crate::step::{Step, StepInfo};
 
 /// The settings for stragglers: which items of a stream get a second copy. See
-/// [`Streaming::stragglers`](crate::Streaming::stragglers).
+/// [`Streaming::stragglers`](crate::pattern::stream::Streaming::stragglers).
 ///
 /// A batch is as slow as its slowest item. Once the source has ended and few items are left, an item that is
 /// much slower than the others is run a second time. The first of the two copies to succeed wins, and the other
@@ -203,7 +203,7 @@ impl Drop for RunningItem<'_> {
 }
 
 /// A step whose slow last items in a stream get a second copy; made by
-/// [`Streaming::stragglers`](crate::Streaming::stragglers).
+/// [`Streaming::stragglers`](crate::pattern::stream::Streaming::stragglers).
 #[must_use = "a step does nothing until it runs"]
 pub struct WithStragglers<S> {
     step: Arc<S>,

@@ -13,7 +13,7 @@ use crate::step::{Step, StepInfo};
 ///
 /// The result of the substitute is marked as [`Quality::Fallback`], with the failure of the step among its
 /// causes. If both fail, the error of the substitute is returned, with that of the step among its causes. A
-/// reader of partial output of the step receives [`ChunkData::Restarted`](crate::ChunkData::Restarted).
+/// reader of partial output of the step receives [`ChunkData::Restarted`](crate::context::ChunkData::Restarted).
 ///
 /// Cancelled work gets no substitute, and neither does work past its deadline. To cover a deadline, put
 /// [it](Step::deadline) inside the fallback.

@@ -146,7 +146,7 @@ impl Retry {
     }
 
     /// Retries even if a reader has seen output of the failed attempt. The reader receives
-    /// [`ChunkData::Restarted`](crate::ChunkData::Restarted). By default such a failure is final.
+    /// [`ChunkData::Restarted`](crate::context::ChunkData::Restarted). By default such a failure is final.
     pub fn after_output(mut self) -> Self {
         self.after_output = true;
         self

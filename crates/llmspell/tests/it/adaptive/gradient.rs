@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use llmspell::{Adaptive, Context, EventKind, Limit, LimitChange, Step, step};
+use llmspell::control::Adaptive;
+use llmspell::observe::{EventKind, LimitChange};
+use llmspell::{Context, Limit, Step, step};
 use tokio::time::sleep;
 
 use crate::probe::{Watch, ms};

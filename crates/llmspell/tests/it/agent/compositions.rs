@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use llmspell::agent::{Agent, AgentEvent, Conversation};
 use llmspell::model::{EventSender, Finish, Model, ModelError, ModelErrorClass, ModelEvent};
+use llmspell::observe::{Quality, Usage};
+use llmspell::step::BoxStep;
 use llmspell::tool::DynTool;
-use llmspell::{BoxStep, Budget, Context, ErrorKind, Quality, Rate, Retry, Step, Usage, pipeline, race, step};
+use llmspell::{Budget, Context, ErrorKind, Rate, Retry, Step, pipeline, race, step};
 use llmspell_test::{ScriptedModel, SimulatedModel};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -36,7 +38,7 @@ impl Model for ToolCallingModel {
 
     fn stream(&self, request: llmspell::model::Request, _: &Context) -> llmspell::model::ModelStream {
         llmspell::model::ModelStream::produce(async move |events: EventSender| {
-            let is_asked = matches!(request.messages.last(), Some(llmspell::Message::User { .. }));
+            let is_asked = matches!(request.messages.last(), Some(llmspell::model::Message::User { .. }));
             if is_asked {
                 let call = json!({ "name": "t", "id": "x", "arguments": "{}" });
                 events.send(ModelEvent::ToolCall(serde_json::from_value(call)?)).await?;

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use llmspell::agent::Agent;
 use llmspell::model::{EventSender, Finish, Model, ModelEvent, Prices};
-use llmspell::{Budget, Context, Cost, ErrorKind, Quality, Retry, Step, Usage};
+use llmspell::observe::{Cost, Quality, Usage};
+use llmspell::{Budget, Context, ErrorKind, Retry, Step};
 use llmspell_test::{ScriptedModel, SimulatedModel};
 use serde_json::json;
 use tokio::time::{Instant, sleep};

@@ -1,9 +1,11 @@
 //! Answers of a Rust type.
 
 use llmspell::agent::Agent;
+use llmspell::model::Message;
 use llmspell::model::{EventSender, Finish, ModelEvent, OutputFormat};
+use llmspell::observe::Quality;
 use llmspell::schemars::JsonSchema;
-use llmspell::{Context, ErrorKind, Message, Quality, Step, value};
+use llmspell::{Context, ErrorKind, Step, value};
 use llmspell_test::ScriptedModel;
 use serde::Deserialize;
 use serde_json::json;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use llmspell::{Breaker, Context, Error, ErrorKind, EventKind, Result, Retry, Step, step};
+use llmspell::observe::EventKind;
+use llmspell::{Breaker, Context, Error, ErrorKind, Result, Retry, Step, step};
 use tokio::time::sleep;
 
 use crate::probe::{Watch, ms};

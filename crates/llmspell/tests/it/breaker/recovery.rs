@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use llmspell::{BoxStep, Breaker, Context, Error, Step, step};
+use llmspell::step::BoxStep;
+use llmspell::{Breaker, Context, Error, Step, step};
 use tokio::time::sleep;
 
 use crate::probe::ms;

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
-use llmspell::{Budget, Context, Error, ErrorKind, Step, Usage, step};
+use llmspell::observe::Usage;
+use llmspell::{Budget, Context, Error, ErrorKind, Step, step};
 use proptest::prelude::*;
 use tokio::time::{Duration, sleep, timeout};
 

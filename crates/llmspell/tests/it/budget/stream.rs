@@ -5,7 +5,8 @@ use std::task::{self, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
-use llmspell::{Budget, Context, ErrorKind, EventKind, Step, Usage, step};
+use llmspell::observe::{EventKind, Usage};
+use llmspell::{Budget, Context, ErrorKind, Step, step};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{TestCall, tokens, uses, work};

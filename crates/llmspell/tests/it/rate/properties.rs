@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use llmspell::{Context, Error, ErrorKind, Rate, Step, Usage, step};
+use llmspell::observe::Usage;
+use llmspell::{Context, Error, ErrorKind, Rate, Step, step};
 use proptest::prelude::*;
 use tokio::time::{Instant, sleep, timeout};
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
-use llmspell::{Context, ErrorKind, Rate, RateLimits, RateWindow, Step, step};
+use llmspell::observe::{RateLimits, RateWindow};
+use llmspell::{Context, ErrorKind, Rate, Step, step};
 use tokio::time::{Instant, sleep};
 
 use super::{Clock, TestCall, ZERO, call, rated};

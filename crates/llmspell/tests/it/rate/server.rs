@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use llmspell::{Context, Error, ErrorKind, EventKind, Rate, RateLimits, RateWindow, Step, step};
+use llmspell::observe::{EventKind, RateLimits, RateWindow};
+use llmspell::{Context, Error, ErrorKind, Rate, Step, step};
 use tokio::time::{Instant, sleep};
 
 use super::{Clock, TestCall, ZERO, failing, rated};

@@ -1,8 +1,8 @@
 //! The charge of a call that never starts, and of one that does.
 
-use llmspell::{
-    BoxStep, Breaker, Budget, Context, Error, ErrorKind, Limit, Policy, Rate, Retry, Step, Usage, step, value,
-};
+use llmspell::observe::Usage;
+use llmspell::step::BoxStep;
+use llmspell::{Breaker, Budget, Context, Error, ErrorKind, Limit, Policy, Rate, Retry, Step, step, value};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Clock, ZERO, failing, rated};

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use llmspell::model::{Finish, Model, Options, Reply, Request};
-use llmspell::{Context, Error, Outcome, Result, ServedBy, Step, race};
+use llmspell::observe::ServedBy;
+use llmspell::{Context, Error, Outcome, Result, Step, race};
 use model_peers::{ensure, idle, last_task, when_idle};
 
 use super::{SOON, model};

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use llmspell::model::{Model, ModelErrorClass, ModelEvent, Request};
-use llmspell::{Context, Error, ErrorKind, EventKind, Result, Retry, Step};
+use llmspell::observe::EventKind;
+use llmspell::{Context, Error, ErrorKind, Result, Retry, Step};
 use llmspell_models::Wire;
 use model_peers::ensure;
 
