@@ -67,10 +67,13 @@ pub const RULES: [Rule; 20] = [
     unused_tool::RULE,
 ];
 
+/// Looks at a whole flow, and adds the warnings of one rule.
+type Check = fn(&Subject<'_>, &mut Warnings<'_>);
+
 /// Runs the rules that look at a whole flow, and adds their warnings to `found`.
 pub(crate) fn check(subject: &Subject<'_>, found: &mut Vec<Diagnostic>) {
     // In this order: warnings at one position in the file keep it.
-    let rules: [(Rule, fn(&Subject<'_>, &mut Warnings<'_>)); 17] = [
+    let rules: [(Rule, Check); 17] = [
         (unreachable_fallback::RULE, unreachable_fallback::check),
         (duplicate_fallback::RULE, duplicate_fallback::check),
         (constant_when::RULE, constant_when::check),

@@ -24,7 +24,8 @@ pub struct Diagnostic {
     severity: Severity,
     rule: Option<&'static str>,
     source: Arc<str>,
-    location: Option<Location>,
+    /// Boxed, because problems travel in results.
+    location: Option<Box<Location>>,
     message: String,
     hint: Option<String>,
 }
@@ -82,7 +83,7 @@ impl Diagnostic {
             severity: Severity::Error,
             rule: None,
             source: name,
-            location: at.map(|at| Location::new(text, at)),
+            location: at.map(|at| Box::new(Location::new(text, at))),
             message: message.into(),
             hint: None,
         }

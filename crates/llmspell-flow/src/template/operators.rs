@@ -35,7 +35,7 @@ pub(super) fn operators(text: &str) -> Operators {
                 // Behind a value, a bracket is an index.
                 '[' => {
                     found.builds_collection |=
-                        !(before.is_alphanumeric() || "_)]}\"'".contains(before)) || is_word(&text[..at])
+                        !(before.is_alphanumeric() || "_)]}\"'".contains(before)) || is_word(&text[..at]);
                 }
                 '(' => found.builds_collection |= text[..at].trim_end().ends_with("dict"),
                 _ => {}

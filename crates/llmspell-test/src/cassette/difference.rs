@@ -79,7 +79,7 @@ fn pair(path: &str, recorded: Option<&Value>, request: Option<&Value>, differenc
             differences.push(Difference { weight, text: format!("{path} besides: {}", short(recorded)) });
         }
         (None, Some(request)) => {
-            differences.push(Difference { weight, text: format!("no {path}: {}", short(request)) })
+            differences.push(Difference { weight, text: format!("no {path}: {}", short(request)) });
         }
         (None, None) => {}
     }

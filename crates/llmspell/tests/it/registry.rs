@@ -82,7 +82,7 @@ fn an_unknown_name_is_an_error_with_a_hint() -> Result<()> {
     assert_eq!((error.kind(), error.hint()), (ErrorKind::Invalid, Some("did you mean `search`?")));
     let error = registry.find_model("yours/small").err().expect("no such provider");
     assert_eq!(error.hint(), Some("the models are: mine/small, mine/…"));
-    let error = Registry::new().find_step("double").err().expect("nothing is there");
+    let error = Registry::new().find_step("double").expect_err("nothing is there");
     assert_eq!(error.hint(), Some("no steps are registered"));
     Ok(())
 }

@@ -73,6 +73,7 @@ fn events_from_one_thread_are_counted() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the test is about threads")]
 fn events_of_a_call_that_moves_between_threads_are_counted() {
     let fold = Arc::new(SharedFold::with_shards(4));
     for event in sample_events() {

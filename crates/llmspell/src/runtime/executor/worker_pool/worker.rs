@@ -100,14 +100,12 @@ impl<W: PoolTask> WorkerGuard<W> {
     }
 }
 
+/// The next state of a worker, an idle worker to wake, and the job with its index.
+type Assignment<Input> = (WorkerState, Option<Waker>, Poll<(usize, Input)>);
+
 impl<W: PoolTask> PoolState<W> {
     /// Decides what a worker without a job does next, and which idle worker must be woken.
-    fn assign(
-        &mut self,
-        number: usize,
-        yields_first: bool,
-        waker: &Waker,
-    ) -> (WorkerState, Option<Waker>, Poll<(usize, W::Input)>) {
+    fn assign(&mut self, number: usize, yields_first: bool, waker: &Waker) -> Assignment<W::Input> {
         if self.jobs.is_empty() {
             self.idle.push(number);
             return (WorkerState::Idle(waker.clone()), None, Poll::Pending);
