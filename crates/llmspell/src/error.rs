@@ -42,6 +42,7 @@ pub enum ErrorKind {
     /// acts.
     Denied,
     /// All attempts, branches or contenders failed; see [`Error::causes`]. Its name in JSON is `exhausted`.
+    #[serde(rename = "exhausted")]
     AllFailed,
 }
 
@@ -275,7 +276,7 @@ impl Error {
         }
     }
 
-    /// Returns the wait that the server requested before another attempt, if it did.
+    /// Returns the wait before another attempt, if the server or the flow control that rejected the call asks for one.
     pub fn retry_after(&self) -> Option<Duration> {
         match self.0.kind {
             // Several contenders or attempts: the longest wait that any of them requested.

@@ -107,16 +107,16 @@ async fn an_input_that_does_not_fit_the_flow_is_refused_before_any_work() {
         .with("pretty.json", "{\n  \"question\": \"x\"\n}\n")
         .with("a.md", "x");
     for (input, message, hint) in [
-        ("other.csv", "other.csv has no column `question`, which the flow asks for", "did you mean `qestion`?"),
-        ("twice.csv", "two columns are called `question`, 1 and 3", "a name of its own"),
+        ("other.csv", "other.csv has no column `question`, which the flow requires", "did you mean `qestion`?"),
+        ("twice.csv", "two columns are called `question`, 1 and 3", "a unique name"),
         ("semi.csv", "a single column, `question;id`: its values seem to be separated by semicolons", "--format tsv"),
-        ("tabs.csv", "apart by tabs", "--format tsv"),
-        ("commas.tsv", "apart by commas", "--format csv"),
+        ("tabs.csv", "separated by tabs", "--format tsv"),
+        ("commas.tsv", "separated by commas", "--format csv"),
         ("json.csv", "begins like JSON", "--format jsonl"),
         ("utf16.csv", "is not UTF-8", "write the file as UTF-8"),
         ("array.json", "array.json is a JSON array", "jq -c '.[]'"),
         ("flat.json", "flat.json is a JSON array", "jq -c '.[]'"),
-        ("pretty.json", "JSON over several lines", "jq -c ."),
+        ("pretty.json", "JSON that spans several lines", "jq -c ."),
     ] {
         refused(&folder, &["-i", input], message, hint).await;
     }
@@ -152,7 +152,7 @@ async fn an_input_with_an_odd_beginning_and_valid_records_is_read() {
         let out = lines(&ended.out);
         assert_eq!((ended.code, out.len(), &out[of - 1]["status"]), (Some(code), of, &"ok".into()), "{ended:?}");
     }
-    refused(&folder, &["-i", "semi.csv"], "seem to be apart by semicolons", "write it with commas").await;
+    refused(&folder, &["-i", "semi.csv"], "seem to be separated by semicolons", "write it with commas").await;
 }
 
 #[tokio::test]

@@ -100,7 +100,7 @@ async fn a_complete_run_is_resumed_only_for_its_failed_records() {
     for what in ["pause", "continue", "drain"] {
         let ended = folder.run(&["runs", what, "f-1"]).await;
         assert_eq!(ended.code, Some(2));
-        assert!(ended.err.starts_with("error: the run f-1 is not running (complete)\n\nhint: there is nothing left"));
+        assert!(ended.err.starts_with("error: the run f-1 is not running (complete)\n\nhint: the run is complete"));
         assert!(!ended.err.contains("resume"), "{}", ended.err);
     }
     std::fs::write(folder.path("f.yaml"), FLOW.replace("${{ inputs.bad }}", "${{ 0 }}")).unwrap();

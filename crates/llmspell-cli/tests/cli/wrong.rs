@@ -17,7 +17,7 @@ async fn wrong_usage_ends_with_exit_code_2_and_a_hint() {
         (&["run", ".", "-i", "in.jsonl"], "hint: name a file in it"),
         (&["run", "f.yaml", "-i", "out.jsonl"], "hint: check the path"),
         (&["run", "f.yaml", "-i", "."], "hint: name a file of records; `--files './*'`"),
-        (&["run", "f.yaml", "--files", "*.no"], "nothing matches *.no"),
+        (&["run", "f.yaml", "--files", "*.no"], "no file matches *.no"),
         (&["run", "f.yaml", "--files", "no.md"], "hint: check the path"),
         (&["run", "f.yaml", "--files", "a["], "the pattern a[ cannot be used"),
         (&["run", "f.yaml", "--files", "."], "'./**' also"),

@@ -16,7 +16,7 @@ use crate::journal::retention::Retention;
 /// ```
 /// use llmspell::Context;
 /// use llmspell_flow::{Flow, Source, Toolbox};
-/// use llmspell_run::{RunEnd, Input, Journals, Output, Run};
+/// use llmspell_run::{Input, Journals, Output, Run};
 /// use llmspell_tools::Permissions;
 ///
 /// let text = "flow: count\nsteps: [{ id: size, tool: text, with: { value: \"${{ inputs.q }}\", count: true } }]";
@@ -31,7 +31,7 @@ use crate::journal::retention::Retention;
 /// let summary = run(journals.begin(&flow())?).start(&Context::new()).await;
 /// assert_eq!((summary.ok, summary.replayed), (2, 0));
 ///
-/// No work is repeated.
+/// // No work is repeated.
 /// let summary = run(journals.open("count-1")?).start(&Context::new()).await;
 /// assert_eq!((summary.ok, summary.replayed), (2, 2));
 /// # Ok::<(), llmspell::Error>(()) }).unwrap();

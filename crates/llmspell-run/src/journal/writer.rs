@@ -88,9 +88,9 @@ impl JournalWriter {
 
     /// Returns the commands that the run has not answered yet.
     pub(crate) async fn commands(&self) -> Result<Vec<ControlCommand>> {
-        let (sender, only_polls) = oneshot::channel();
+        let (sender, reply) = oneshot::channel();
         self.send(WriteCommand::Commands(sender), None).await?;
-        only_polls.await.map_err(|_| self.closed_error())
+        reply.await.map_err(|_| self.closed_error())
     }
 
     pub(crate) async fn answer(&self, command: i64, answer: String) -> Result<()> {

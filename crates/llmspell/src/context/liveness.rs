@@ -1,4 +1,4 @@
-//! Liveness: first output and hearttimes, for first-output races and idle timeouts.
+//! Liveness: first output and heartbeats, for first-output races and idle timeouts.
 
 use std::sync::Arc;
 use std::task::Waker;

@@ -23,7 +23,7 @@ impl Context {
     /// taken until `work` returns.
     ///
     /// # Errors
-    /// [`ErrorKind::Panicked`](crate::ErrorKind::Panicked) if `work` panics, and every error that `work`
+    /// [`ErrorKind::Panicked`] if `work` panics, and every error that `work`
     /// returns.
     pub async fn blocking<T, F>(&self, work: F) -> Result<T>
     where

@@ -65,6 +65,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_kind_has_the_same_name_in_json_and_in_messages() {
+        for kind in [
+            ErrorKind::Failed,
+            ErrorKind::Invalid,
+            ErrorKind::Timeout,
+            ErrorKind::Cancelled,
+            ErrorKind::Panicked,
+            ErrorKind::Rejected,
+            ErrorKind::Overloaded,
+            ErrorKind::Denied,
+            ErrorKind::AllFailed,
+        ] {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
+        }
+    }
+
+    #[test]
     fn errors_survive_json() {
         let cause = Error::new(ErrorKind::Overloaded, "busy").with_retry_after(Duration::from_millis(1500));
         let error = Error::new(ErrorKind::AllFailed, "gave up")

@@ -139,7 +139,7 @@ async fn retry_after_is_honoured() {
     let call = step.retry(Retry::exponential()).retry(Retry::exponential()).fallback(value(1u32)).with_outcome();
     let outcome = timeout(ms(10_000), call.run(0, &Context::new())).await.expect("at once").unwrap();
     assert_eq!(outcome.result.unwrap(), 1);
-    assert!(outcome.causes[0].message().contains("the server asked to wait 10 min"), "{}", outcome.causes[0]);
+    assert!(outcome.causes[0].message().contains("the error asks to wait 10 min"), "{}", outcome.causes[0]);
     assert_eq!(calls.lock().unwrap().len(), 1);
 }
 

@@ -74,7 +74,7 @@ async fn long_retry_after_ends_the_attempts_and_the_fallback_serves() {
     let step = step.retry(Retry::exponential()).fallback(value(1u32)).with_outcome();
     let outcome = step.run(0, &Context::new()).await.unwrap();
     assert_eq!(outcome.result.unwrap(), 1);
-    assert!(outcome.causes[0].message().contains("the server asked to wait 10 min"), "{}", outcome.causes[0]);
+    assert!(outcome.causes[0].message().contains("the error asks to wait 10 min"), "{}", outcome.causes[0]);
     assert_eq!((calls.lock().unwrap().len(), started.elapsed()), (1, ms(0)));
 }
 

@@ -48,7 +48,7 @@ impl StopReason {
             StopReason::Runaway => format!("gave up after {times}: its work cannot be stopped and is still running"),
             StopReason::Cancelled => format!("cancelled after {times}"),
             StopReason::RetryAfter(asked) => {
-                format!("gave up after {times}: the server asked to wait {}", display::duration(*asked))
+                format!("gave up after {times}: the error asks to wait {}", display::duration(*asked))
             }
         }
     }
