@@ -70,7 +70,7 @@ async fn supervise(
     }
 }
 
-/// The first Ctrl-C drains the run, the second one aborts it.
+/// Drains the run at the first Ctrl-C, and aborts it at the second.
 fn interrupt(interruptions: u32, stop: &StopHandle, live: &mut Live, in_flight: usize) {
     if interruptions == 1 {
         stop.drain();

@@ -35,7 +35,7 @@ impl Files {
         Ok(Files { input, output, errors })
     }
 
-    /// Removes the files that were begun.
+    /// Removes the incomplete output files.
     pub(super) fn discard(self) {
         self.output.discard();
         self.errors.into_iter().for_each(Output::discard);

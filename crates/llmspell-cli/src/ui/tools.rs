@@ -63,7 +63,7 @@ fn argument(name: &str, schema: &Value, indent: usize) -> String {
     text
 }
 
-/// Returns the type of an argument for people.
+/// Returns the type of an argument in words.
 fn type_name(schema: &Value) -> String {
     let join = |choices: Vec<String>| choices.join(" | ");
     let choices = |key: &str| schema[key].as_array().into_iter().flatten();

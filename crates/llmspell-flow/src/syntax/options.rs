@@ -55,7 +55,7 @@ pub(crate) fn read(file: &RunDef, source: &Source) -> Result<Vec<RunOption>, Dia
             }
             _ => {
                 let message = format!("`{name}` must be a text, a number, or true or false");
-                problems.push(source.diagnose(Some(at), message).with_hint("`llmspell help run` describes it"));
+                problems.push(source.diagnose(Some(at), message).with_hint("see `llmspell help run`"));
             }
         }
     }
