@@ -1,6 +1,6 @@
 //! The folder of journals, `.llmspell/runs`: one file per run, and a lock for the process that writes it.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, DirEntry, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -132,16 +132,20 @@ pub(super) fn create_run(folder: &Path, flow: &str) -> Result<(String, Lock, Pat
     }
 }
 
+/// Returns the entries of a folder, in no order; none if the folder does not exist.
+fn entries(folder: &Path) -> Result<Vec<DirEntry>> {
+    let failed = |error| io_fault("reading the folder", folder, error);
+    match folder.read_dir() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        other => other.map_err(failed)?.collect::<io::Result<_>>().map_err(failed),
+    }
+}
+
 /// Returns the names of all runs with a journal, in no order.
 pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
-    let failed = |error| io_fault("reading the folder", folder, error);
-    let entries = match folder.read_dir() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(failed)?,
-    };
     let mut names = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(failed)?.file_name();
+    for entry in entries(folder)? {
+        let name = entry.file_name();
         if let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".db"))
             && is_name(name)
         {
@@ -155,14 +159,8 @@ pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
 /// process is killed while it removes a run, or when a user deletes only the journal. Only empty lock files count;
 /// files of other programs are not touched.
 pub(super) fn orphaned_locks(folder: &Path) -> Result<Vec<String>> {
-    let failed = |error| io_fault("reading the folder", folder, error);
-    let entries = match folder.read_dir() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(failed)?,
-    };
     let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(failed)?;
+    for entry in entries(folder)? {
         let file = entry.file_name();
         let Some(name) = file.to_str().and_then(|file| file.strip_suffix(".lock")) else { continue };
         let is_lock = number(name).is_some() && entry.metadata().is_ok_and(|about| about.is_file() && about.len() == 0);
